@@ -1,0 +1,1 @@
+"""The library of the α-UMi agent server: trajectory machine, roles, wire contract and model serving."""

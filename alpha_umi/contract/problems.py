@@ -1,0 +1,145 @@
+"""Problem documents (RFC 9457) and the one table that gives every error its HTTP status.
+
+Services raise `ServiceError` with a kind of this table; the web layer turns it into the document. `type` is stable and
+meant for programs, `detail` for people, `errors` names the fields at fault and what to do about each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:alpha-umi:problem:"
+
+Kind = Literal[
+    "invalid-request",
+    "body-too-large",
+    "unauthorized",
+    "not-found",
+    "method-not-allowed",
+    "unknown-tool",
+    "no-tools",
+    "tool-schema-invalid",
+    "context-exceeded",
+    "thought-mismatch",
+    "unknown-template",
+    "output-unreadable",
+    "call-invalid",
+    "engine-not-ready",
+    "engine-dead",
+    "role-unavailable",
+    "storage-unavailable",
+    "trajectory-not-found",
+    "trajectory-finished",
+    "event-not-found",
+    "tool-source-invalid",
+    "tool-source-exists",
+    "tool-source-not-found",
+    "shutting-down",
+    "internal",
+]
+
+
+@dataclass(frozen=True)
+class ProblemKind:
+    """Status, and a title that does not vary with the case. `retry_after_s` where asking again later may help."""
+
+    status: HTTPStatus
+    title: str
+    retry_after_s: int | None = None
+
+
+PROBLEMS: dict[Kind, ProblemKind] = {
+    "invalid-request": ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "The request is not valid"),
+    "body-too-large": ProblemKind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request body is too large"),
+    "unauthorized": ProblemKind(HTTPStatus.UNAUTHORIZED, "A valid bearer key is needed"),
+    "not-found": ProblemKind(HTTPStatus.NOT_FOUND, "There is nothing at this address"),
+    "method-not-allowed": ProblemKind(HTTPStatus.METHOD_NOT_ALLOWED, "The method is not allowed here"),
+    "unknown-tool": ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "A tool of this name is not registered"),
+    "no-tools": ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "A trajectory needs at least one tool"),
+    "tool-schema-invalid": ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "A tool's schema cannot be used"),
+    "context-exceeded": ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "The request does not fit the model's context"),
+    "thought-mismatch": ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "The thought contradicts the history"),
+    "unknown-template": ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "There is no template of this name"),
+    "output-unreadable": ProblemKind(HTTPStatus.BAD_GATEWAY, "The model's output could not be read"),
+    "call-invalid": ProblemKind(HTTPStatus.BAD_GATEWAY, "The model wrote a call that is not allowed"),
+    "engine-not-ready": ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "The model cannot answer yet", 5),
+    "engine-dead": ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "The model's engine has died", 10),
+    "role-unavailable": ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "A role service cannot be reached", 5),
+    "storage-unavailable": ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "The event log cannot be written", 5),
+    "trajectory-not-found": ProblemKind(HTTPStatus.NOT_FOUND, "There is no such trajectory"),
+    "trajectory-finished": ProblemKind(HTTPStatus.CONFLICT, "The trajectory has ended already"),
+    "event-not-found": ProblemKind(HTTPStatus.GONE, "The stream cannot be resumed from this event"),
+    "tool-source-invalid": ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "The tool source cannot be used"),
+    "tool-source-exists": ProblemKind(HTTPStatus.CONFLICT, "The tool source collides with another one"),
+    "tool-source-not-found": ProblemKind(HTTPStatus.NOT_FOUND, "There is no such tool source"),
+    "shutting-down": ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "The service is shutting down", 5),
+    "internal": ProblemKind(HTTPStatus.INTERNAL_SERVER_ERROR, "The service failed; this is a defect"),
+}
+if set(PROBLEMS) != set(get_args(Kind)):
+    raise AssertionError("every kind of problem has one row")
+
+
+class FieldProblem(BaseModel):
+    """One field at fault: where it stands, what is wrong with it, what to do."""
+
+    field: str
+    message: str
+    remedy: str | None = None
+
+
+class Problem(BaseModel):
+    """The document that answers a failed request."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str | None = None
+    errors: list[FieldProblem] = Field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        """The last part of `type`."""
+        return self.type.removeprefix(TYPE_PREFIX)
+
+
+class ServiceError(Exception):
+    """A failure that has a place in the table. `extra` members join the document (RFC 9457, section 3.2)."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        detail: str,
+        *,
+        field: str | None = None,
+        remedy: str | None = None,
+        errors: Sequence[FieldProblem] = (),
+        extra: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.kind: Kind = kind
+        self.detail = detail
+        named = [] if field is None else [FieldProblem(field=field, message=detail, remedy=remedy)]
+        self.errors = [*named, *errors]
+        self.extra = extra or {}
+
+    def document(self, request_id: str | None = None) -> Problem:
+        """The problem document for a response."""
+        row = PROBLEMS[self.kind]
+        return Problem(
+            type=TYPE_PREFIX + self.kind,
+            title=row.title,
+            status=row.status.value,
+            detail=self.detail,
+            request_id=request_id,
+            errors=self.errors,
+            **self.extra,
+        )

@@ -1,0 +1,225 @@
+"""Wire models of the three role services. Unknown fields are refused.
+
+`tools` and `history` keep the design's form; `Tool` and `Turn` of `alpha_umi.roles` are what the code works with, and
+`as_tools` and `as_history` are the one conversion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from alpha_umi.roles.planner import Decision
+from alpha_umi.roles.turns import Tool, Turn, TurnRole
+
+MAX_TOOLS = 100
+MAX_TURNS = 1_000
+MAX_TURN_CHARACTERS = 1_000_000
+MAX_NAME_CHARACTERS = 256
+MAX_DESCRIPTION_CHARACTERS = 10_000
+
+
+class WireModel(BaseModel):
+    """Base of everything that crosses the wire."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ToolModel(WireModel):
+    """A tool on offer."""
+
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS, pattern=r"^[^\s,\[\]\x00-\x1f]+$")]
+    description: Annotated[str, Field(max_length=MAX_DESCRIPTION_CHARACTERS)] = ""
+    parameters: dict[str, Any] = Field(default_factory=dict, description="JSON Schema of type object")
+
+
+class TurnModel(WireModel):
+    """One turn of the history, with the raw text of whoever spoke."""
+
+    role: TurnRole
+    content: Annotated[str, Field(max_length=MAX_TURN_CHARACTERS)]
+
+
+class Sampling(WireModel):
+    """How to sample. Greedy unless told otherwise."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=4_096)] | None = Field(
+        default=None, description="Bound of the generated tokens; the service's own bound when omitted"
+    )
+
+
+def _distinct_names(tools: list[ToolModel]) -> list[ToolModel]:
+    seen: set[str] = set()
+    for tool in tools:
+        shown = Tool(tool.name).shown_name
+        if shown in seen:
+            raise ValueError(f"two tools are called {shown!r}; names (their last 64 characters) must be unique")
+        seen.add(shown)
+    return tools
+
+
+class PlanRequest(Sampling):
+    """`POST /v1/plan`."""
+
+    tools: Annotated[list[ToolModel], Field(min_length=1, max_length=MAX_TOOLS)]
+    history: Annotated[list[TurnModel], Field(min_length=1, max_length=MAX_TURNS)]
+    constrained: bool = True
+    stream: bool = False
+
+    _names = field_validator("tools")(_distinct_names)
+
+
+class CallRequest(Sampling):
+    """`POST /v1/call`."""
+
+    tools: Annotated[list[ToolModel], Field(min_length=1, max_length=MAX_TOOLS)]
+    history: Annotated[list[TurnModel], Field(min_length=1, max_length=MAX_TURNS)]
+    thought: Annotated[str, Field(max_length=MAX_TURN_CHARACTERS)] | None = None
+    constrained: bool = True
+
+    _names = field_validator("tools")(_distinct_names)
+
+    @model_validator(mode="after")
+    def _one_thought(self) -> Self:
+        newest = self.history[-1]
+        if newest.role == "planner":
+            if self.thought is not None and self.thought != newest.content:
+                raise ValueError("`thought` differs from the planner turn that ends `history`; send one of them")
+        elif self.thought is None:
+            raise ValueError("`thought` is needed, because `history` does not end with a planner turn")
+        return self
+
+
+class SummarizeRequest(Sampling):
+    """`POST /v1/summarize`."""
+
+    history: Annotated[list[TurnModel], Field(min_length=1, max_length=MAX_TURNS)]
+    stream: bool = False
+
+
+class RenderPlanRequest(PlanRequest):
+    """`POST /v1/plan/render`."""
+
+    template: str | None = None
+
+
+class RenderCallRequest(CallRequest):
+    """`POST /v1/call/render`."""
+
+    template: str | None = None
+
+
+class RenderSummarizeRequest(SummarizeRequest):
+    """`POST /v1/summarize/render`."""
+
+    template: str | None = None
+
+
+class UsageModel(WireModel):
+    """Tokens of one request, retries and repairs included. `cached_tokens` came from the prefix cache."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+
+
+class Timings(WireModel):
+    """Milliseconds: until the first token, and in all. `attempts` counts generations of the whole text."""
+
+    ttft_ms: int = 0
+    total_ms: int = 0
+    attempts: int = 1
+
+
+class RoleAnswer(WireModel):
+    """What every role's answer carries. `truncated` says that the model saw a shortened history."""
+
+    usage: UsageModel
+    timings: Timings
+    truncated: bool = False
+
+
+class PlanAnswer(RoleAnswer):
+    """The planner's rationale and decision; `text` is its turn for the history."""
+
+    thought: str
+    next: Decision
+    text: str
+
+
+class ActionModel(WireModel):
+    """A call."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+class CallAnswer(RoleAnswer):
+    """The caller's call; `text` is its turn for the history. `repaired`: the first attempt was not usable."""
+
+    action: ActionModel
+    text: str
+    repaired: bool = False
+
+
+class SummarizeAnswer(RoleAnswer):
+    """The summarizer's answer for the user."""
+
+    answer: str
+
+
+class RenderAnswer(WireModel):
+    """The exact prompt that the same request would be answered from."""
+
+    prompt: str
+    prompt_tokens: int
+    template: str
+    truncated: bool = False
+
+
+class Delta(WireModel):
+    """A piece of a streamed answer (`event: delta`)."""
+
+    text: str
+
+
+class ModelInfo(WireModel):
+    """One entry of `GET /v1/models`."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str = "alpha-umi"
+    max_model_len: int
+    role: str
+    template: str
+
+
+class ModelList(WireModel):
+    """`GET /v1/models`."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelInfo]
+
+
+def as_tools(tools: Sequence[ToolModel]) -> tuple[Tool, ...]:
+    """The tools as the roles know them."""
+    return tuple(Tool(tool.name, tool.description, tool.parameters) for tool in tools)
+
+
+def as_history(turns: Sequence[TurnModel]) -> tuple[Turn, ...]:
+    """The history as the roles know it."""
+    return tuple(Turn(turn.role, turn.content) for turn in turns)
+
+
+def call_history(request: CallRequest) -> tuple[Turn, ...]:
+    """The history that ends with the current rationale, whether it came as a turn or as `thought`."""
+    history = as_history(request.history)
+    if request.history[-1].role == "planner" or request.thought is None:
+        return history
+    return (*history, Turn("planner", request.thought))

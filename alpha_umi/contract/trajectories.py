@@ -1,0 +1,197 @@
+"""Wire models of the orchestrator. Unknown fields are refused."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from alpha_umi.contract.roles import WireModel
+from alpha_umi.roles.planner import Decision
+from alpha_umi.trajectory import State, Status
+
+MAX_INSTRUCTION_CHARACTERS = 32_000
+MAX_STEPS = 64
+MAX_TOOLS = 100
+
+# Events of a stream that stand in the log (they carry an id) and live text between them (it does not).
+LogEventName = Literal[
+    "trajectory.created",
+    "planner.decided",
+    "caller.called",
+    "tool.observed",
+    "trajectory.requires_action",
+    "summarizer.answered",
+    "trajectory.finished",
+]
+LiveEventName = Literal["planner.delta", "summarizer.delta"]
+
+
+class CreateTrajectory(WireModel):
+    """`POST /v1/trajectories`."""
+
+    instruction: Annotated[str, Field(min_length=1, max_length=MAX_INSTRUCTION_CHARACTERS)]
+    tools: Annotated[list[str], Field(min_length=1, max_length=MAX_TOOLS)] | None = Field(
+        default=None, description="Names of registered tools; every registered tool when omitted"
+    )
+    strategy: Literal["chain"] = "chain"
+    max_steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] | None = None
+    stream: bool = False
+    background: bool = False
+    metadata: Annotated[dict[str, str], Field(max_length=16)] = Field(default_factory=dict)
+
+    @field_validator("instruction")
+    @classmethod
+    def _not_blank(cls, instruction: str) -> str:
+        if not instruction.strip():
+            raise ValueError("the instruction is blank; say what is to be done")
+        return instruction
+
+    @field_validator("tools")
+    @classmethod
+    def _distinct(cls, tools: list[str] | None) -> list[str] | None:
+        if tools is not None and len(set(tools)) != len(tools):
+            raise ValueError("a tool is named twice; name each once")
+        return tools
+
+
+class StepAction(WireModel):
+    """A call as it was made."""
+
+    call_id: str
+    name: str
+    arguments: dict[str, Any]
+
+
+class StepObservation(WireModel):
+    """What the tool answered."""
+
+    content: str
+    is_error: bool
+    truncated: bool
+
+
+class StepLatency(WireModel):
+    """Milliseconds spent with each party."""
+
+    planner: int
+    caller: int
+    tool: int
+    summarizer: int
+
+
+class TokenUsage(WireModel):
+    """Tokens of the role models."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class StepModel(WireModel):
+    """One planner decision and what followed. `truncated`: a role saw a shortened history."""
+
+    index: int
+    thought: str
+    next: Decision
+    action: StepAction | None
+    observation: StepObservation | None
+    latency_ms: StepLatency
+    usage: TokenUsage
+    truncated: bool
+
+
+class TrajectoryError(WireModel):
+    """Why a trajectory did not simply complete: a stable code and a sentence."""
+
+    code: str
+    detail: str
+
+
+class Trajectory(WireModel):
+    """A whole trajectory."""
+
+    id: str
+    object: Literal["trajectory"] = "trajectory"
+    status: Status
+    instruction: str
+    tools: list[str]
+    strategy: str
+    steps: list[StepModel]
+    answer: str | None
+    error: TrajectoryError | None
+    usage: TokenUsage
+    metadata: dict[str, str]
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class TrajectoryList(WireModel):
+    """`GET /v1/trajectories`."""
+
+    object: Literal["list"] = "list"
+    data: list[Trajectory]
+    has_more: bool
+
+
+class ToolInfo(WireModel):
+    """One tool on offer."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+    source: str
+    effect: str
+
+
+class ToolList(WireModel):
+    """`GET /v1/tools`."""
+
+    object: Literal["list"] = "list"
+    data: list[ToolInfo]
+
+
+def as_trajectory(
+    trajectory_id: str,
+    state: State,
+    *,
+    created_at: datetime,
+    finished_at: datetime | None,
+    metadata: dict[str, str],
+) -> Trajectory:
+    """The wire form of a machine state."""
+    steps = [
+        StepModel(
+            index=step.index,
+            thought=step.thought,
+            next=step.next,
+            action=None
+            if step.action is None
+            else StepAction(call_id=step.action.call_id, name=step.action.name, arguments=dict(step.action.arguments)),
+            observation=None
+            if step.observation is None
+            else StepObservation(
+                content=step.observation.content,
+                is_error=step.observation.is_error,
+                truncated=step.observation.truncated,
+            ),
+            latency_ms=StepLatency(**vars(step.latency_ms)),
+            usage=TokenUsage(**vars(step.usage)),
+            truncated=step.truncated,
+        )
+        for step in state.steps
+    ]
+    return Trajectory(
+        id=trajectory_id,
+        status=state.status,
+        instruction=state.instruction,
+        tools=list(state.tools),
+        strategy=state.strategy,
+        steps=steps,
+        answer=state.answer,
+        error=None if state.error is None else TrajectoryError(code=state.error.code, detail=state.error.detail),
+        usage=TokenUsage(**vars(state.usage)),
+        metadata=metadata,
+        created_at=created_at,
+        finished_at=finished_at,
+    )

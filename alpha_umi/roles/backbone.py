@@ -1,0 +1,58 @@
+"""The single model's text: a rationale, then a call, an answer or a give up in one turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from alpha_umi.roles.caller import Call, parse_call
+from alpha_umi.roles.errors import UnreadableOutput
+from alpha_umi.roles.planner import Decision
+
+_ANSWER = "conclusion: "
+_CALL = "Action:"
+_GIVE_UP = "give up."
+
+
+@dataclass(frozen=True)
+class BackboneStep:
+    """A single model's output: `call` with decision `caller`, `answer` with `conclusion`, neither with `give up`."""
+
+    lead: str
+    next: Decision
+    call: Call | None = None
+    answer: str | None = None
+
+    @property
+    def thought(self) -> str:
+        """The rationale alone."""
+        return self.lead.strip()
+
+    @property
+    def text(self) -> str:
+        """The turn as it joins the history."""
+        if self.call is not None:
+            return self.lead + self.call.text
+        return self.lead + _ANSWER + (self.answer if self.answer is not None else _GIVE_UP)
+
+
+def parse_step(text: str) -> BackboneStep:
+    """Read a single model's output; whichever of call and conclusion comes first counts.
+
+    Raises `UnreadableOutput` when there is neither.
+    """
+    call_at, answer_at = _line_start(text, _CALL), _line_start(text, _ANSWER.strip())
+    if call_at is None and answer_at is None:
+        raise UnreadableOutput("neither an 'Action:' nor a 'conclusion:' line", text)
+    if answer_at is None or (call_at is not None and call_at < answer_at):
+        return BackboneStep(text[:call_at], "caller", call=parse_call(text[call_at:]))
+    answer = text[answer_at:].removeprefix(_ANSWER.strip()).removeprefix(" ")
+    if answer.strip().rstrip(".") == _GIVE_UP.rstrip("."):
+        return BackboneStep(text[:answer_at], "give up")
+    return BackboneStep(text[:answer_at], "conclusion", answer=answer)
+
+
+def _line_start(text: str, word: str) -> int | None:
+    if text.startswith(word):
+        return 0
+    found = text.find(f"\n{word}")
+    return None if found < 0 else found + 1

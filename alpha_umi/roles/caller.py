@@ -1,0 +1,77 @@
+"""The caller's text: `Action:` with a tool's name, `Action Input:` with a JSON object."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from alpha_umi.roles.errors import UnreadableOutput
+
+_CALL = re.compile(r"\s*Action:[ \t]*(?P<name>[^\n]*?)[ \t]*\n\s*Action Input:\s*", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A caller's output. `arguments_text` is the JSON exactly as it was written."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    arguments_text: str
+
+    @property
+    def text(self) -> str:
+        """The caller's turn as it joins the history."""
+        return f"Action: {self.name}\nAction Input: {self.arguments_text}"
+
+
+def parse_call(text: str) -> Call:
+    """Read a caller's output; text after the JSON object is dropped.
+
+    Raises `UnreadableOutput` naming what is missing or broken.
+    """
+    match = _CALL.match(text)
+    if match is None:
+        raise UnreadableOutput(_missing(text), text)
+    if not match["name"]:
+        raise UnreadableOutput("'Action:' names no tool", text)
+    arguments, end = _decode(text, match.end())
+    if not isinstance(arguments, dict):
+        raise UnreadableOutput("'Action Input:' is not a JSON object", text)
+    return Call(match["name"], arguments, text[match.end() : end])
+
+
+def write_call(name: str, arguments: Mapping[str, Any]) -> str:
+    """A caller's turn in the published form, arguments indented by two as the training data has them."""
+    return f"Action: {name}\nAction Input: {json.dumps(arguments, indent=2) if arguments else '{}'}"
+
+
+def _decode(text: str, start: int) -> tuple[Any, int]:
+    try:
+        value, end = _DECODER.raw_decode(text, start)
+    except json.JSONDecodeError as error:
+        raise UnreadableOutput(
+            f"'Action Input:' is not JSON: {error.msg} at character {error.pos - start}", text
+        ) from error
+    except (RecursionError, ValueError) as error:
+        raise UnreadableOutput(
+            "'Action Input:' is not JSON that can be read: too deep or a number too long", text
+        ) from error
+    return value, end
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise json.JSONDecodeError(f"{name} is no JSON value", name, 0)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def _missing(text: str) -> str:
+    if "Action:" not in text:
+        return "no 'Action:' line"
+    if "Action Input:" not in text:
+        return "no 'Action Input:' line"
+    return "'Action:' and 'Action Input:' do not open the text, each on its own line"

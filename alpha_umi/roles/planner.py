@@ -1,0 +1,59 @@
+"""The planner's text: a rationale in free words, then one of three decisions after "Next:"."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from alpha_umi.roles.errors import UnreadableOutput
+
+Decision = Literal["caller", "conclusion", "give up"]
+DECISIONS: tuple[Decision, ...] = get_args(Decision)
+# What ends a generation: the decision stands, whatever else the model would have written.
+STOP_STRINGS = tuple(f"Next: {decision}" for decision in DECISIONS)
+
+_ENDING = re.compile(r"Next:[ \t]*(?P<decision>caller|conclusion|give up)\b\.?")
+_BROKEN_ENDING = re.compile(r"Next:[^\n]{0,60}")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A planner's output, cut after its decision as the published pipeline does.
+
+    `lead` is the text before the decision, untouched; `ending` the decision as it was written.
+    """
+
+    lead: str
+    ending: str
+    next: Decision
+
+    @property
+    def thought(self) -> str:
+        """The rationale without the decision."""
+        return self.lead.strip()
+
+    @property
+    def text(self) -> str:
+        """The planner's turn as it joins the history."""
+        return self.lead + self.ending
+
+
+def parse_plan(text: str) -> Plan:
+    """Read a planner's output; the first decision counts and text after it is dropped.
+
+    Raises `UnreadableOutput` when there is no decision, or "Next:" names something else.
+    """
+    match = _ENDING.search(text)
+    if match is None:
+        broken = _BROKEN_ENDING.search(text)
+        if broken:
+            raise UnreadableOutput(f"{broken.group(0)!r} names none of {', '.join(DECISIONS)}", text)
+        raise UnreadableOutput('no decision: the text holds no "Next:"', text)
+    decision = next(known for known in DECISIONS if known == match["decision"])
+    return Plan(text[: match.start()], match.group(0), decision)
+
+
+def write_plan(thought: str, decision: Decision) -> str:
+    """A planner's turn in the published form."""
+    return f"{thought} Next: {decision}."

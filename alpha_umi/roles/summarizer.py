@@ -1,0 +1,13 @@
+"""The summarizer's text: the answer for the user, in free words."""
+
+from __future__ import annotations
+
+from alpha_umi.roles.errors import UnreadableOutput
+
+
+def parse_answer(text: str) -> str:
+    """The answer without surrounding white space. Raises `UnreadableOutput` when nothing is left."""
+    answer = text.strip()
+    if not answer:
+        raise UnreadableOutput("the answer is empty", text)
+    return answer

@@ -1,0 +1,170 @@
+"""Load a prompt template and fill it.
+
+A template is part of a trained model's interface, so it is a file with a name, a version and a digest
+(`templates/*.toml`); one function loads it for training, serving and evaluation alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Literal
+
+from alpha_umi.roles.turns import RoleName, Tool, Turn, TurnRole, tool_document
+
+# How the planner's turn is labelled in the caller's and the summarizer's history: `assistant` as in the published
+# training data (default), `planner` as in the published inference script. The planner itself always sees `assistant`.
+PlannerLabel = Literal["assistant", "planner"]
+
+_PLACEHOLDER = re.compile(r"\{(doc|history|tool_names|thought)\}")
+_FOLDER = resources.files("alpha_umi.roles") / "templates"
+
+
+class UnknownTemplate(ValueError):
+    """No template of that name ships with the library."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """A prompt template: the text for each role, and the text that ends a turn."""
+
+    name: str
+    version: int
+    end_of_turn: str
+    prompts: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over everything a model learns from the template, in hexadecimal."""
+        content = json.dumps([self.end_of_turn, dict(sorted(self.prompts.items()))], ensure_ascii=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A rendered prompt.
+
+    `markers` are the offsets (in characters) at which the template itself wrote its end-of-turn text. The same
+    text anywhere else came from a user or a tool and must not become a special token.
+    """
+
+    text: str
+    markers: tuple[int, ...]
+    end_of_turn: str
+
+
+def template_names() -> list[str]:
+    """Names of the templates that ship with the library."""
+    return sorted(entry.name.removesuffix(".toml") for entry in _FOLDER.iterdir() if entry.name.endswith(".toml"))
+
+
+@cache
+def load_template(name: str) -> Template:
+    """Load a template by name. Raises `UnknownTemplate`, which lists the names on offer."""
+    if name not in template_names():
+        raise UnknownTemplate(f"no template {name!r}; known: {', '.join(template_names())}")
+    data = tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+    prompts = load_template(data["extends"]).prompts if "extends" in data else data["prompts"]
+    return Template(data["name"], data["version"], data["end_of_turn"], prompts)
+
+
+def render(
+    role: RoleName,
+    template: Template,
+    *,
+    history: Sequence[Turn],
+    tools: Sequence[Tool] = (),
+    thought: str = "",
+    planner_label: PlannerLabel = "assistant",
+) -> Prompt:
+    """Fill the template of one role.
+
+    `thought` is the current rationale, which only the caller's prompt shows. The history is written as the
+    published preprocessing does: every turn ended but the observation's.
+    """
+    writer = _Writer(template.end_of_turn)
+    label: PlannerLabel = planner_label if role in ("caller", "summarizer") else "assistant"
+    position = 0
+    text = template.prompts[role]
+    for match in _PLACEHOLDER.finditer(text):
+        writer.write(text[position : match.start()])
+        position = match.end()
+        match match.group(1):
+            case "doc":
+                writer.write(tool_document(tools))
+            case "history":
+                _write_history(writer, _history_of(role, history), label)
+            case "tool_names":
+                writer.write(", ".join(tool.shown_name for tool in tools))
+            case _:
+                writer.write(thought)
+    writer.write(text[position:])
+    return writer.prompt()
+
+
+def _history_of(role: RoleName, history: Sequence[Turn]) -> Sequence[Turn]:
+    if role == "backbone":
+        return backbone_history(history)
+    if role == "summarizer":
+        # The published preprocessing marks a missing answer as "none" and shows it to the planner and the caller only.
+        return [turn for turn in history if turn != Turn("conclusion", "none")]
+    return history
+
+
+def backbone_history(history: Sequence[Turn]) -> list[Turn]:
+    """The turns as the single-model backbone knows them: rationale and call (or answer) are one turn of its own."""
+    merged: list[Turn] = []
+    for turn in history:
+        if turn.role == "planner":
+            merged.append(Turn("planner", _backbone_rationale(turn.content)))
+        elif turn.role == "caller" and merged and merged[-1].role == "planner":
+            merged[-1] = Turn("planner", f"{merged[-1].content}\n{turn.content}")
+        elif turn.role == "conclusion" and merged and merged[-1].role == "planner":
+            merged[-1] = Turn("planner", f"{merged[-1].content}\nconclusion: {turn.content}")
+        elif turn.role in ("user", "observation"):
+            merged.append(turn)
+    return merged
+
+
+def _backbone_rationale(text: str) -> str:
+    if "Next: give up." in text:
+        return text.replace("Next: give up.", "").strip() + "\nconclusion: give up."
+    return text.replace("Next: caller.", "").replace("Next: conclusion.", "").strip()
+
+
+def _write_history(writer: _Writer, history: Sequence[Turn], planner_label: PlannerLabel) -> None:
+    for turn in history:
+        writer.write(f"{_label(turn.role, planner_label)}: {turn.content}")
+        if turn.role != "observation":
+            writer.end_turn()
+
+
+def _label(role: TurnRole, planner_label: PlannerLabel) -> str:
+    return planner_label if role == "planner" else role
+
+
+class _Writer:
+    """Joins text and remembers where it ended a turn itself."""
+
+    def __init__(self, end_of_turn: str) -> None:
+        self._end_of_turn = end_of_turn
+        self._parts: list[str] = []
+        self._length = 0
+        self._markers: list[int] = []
+
+    def write(self, text: str) -> None:
+        self._parts.append(text)
+        self._length += len(text)
+
+    def end_turn(self) -> None:
+        self._markers.append(self._length)
+        self.write(self._end_of_turn)
+
+    def prompt(self) -> Prompt:
+        return Prompt("".join(self._parts), tuple(self._markers), self._end_of_turn)

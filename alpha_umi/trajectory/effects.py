@@ -1,0 +1,80 @@
+"""What the machine wants done next: exactly one effect at a time, or none when the trajectory is over.
+
+`key` names an effect within its trajectory. It stands in the log before the effect is performed and makes the
+idempotency key of a tool call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Status = Literal["running", "requires_action", "completed", "gave_up", "failed", "cancelled", "exhausted"]
+FINAL: frozenset[Status] = frozenset({"completed", "gave_up", "failed", "cancelled", "exhausted"})
+
+
+@dataclass(frozen=True)
+class AskPlanner:
+    """Ask the planner what to do next."""
+
+    step: int
+
+    @property
+    def key(self) -> str:
+        """Unique within the trajectory."""
+        return f"planner:{self.step}"
+
+
+@dataclass(frozen=True)
+class AskCaller:
+    """Ask the caller to turn the current rationale into one call."""
+
+    step: int
+
+    @property
+    def key(self) -> str:
+        """Unique within the trajectory."""
+        return f"caller:{self.step}"
+
+
+@dataclass(frozen=True)
+class RunTool:
+    """Send one call to its tool."""
+
+    step: int
+    call_id: str
+    name: str
+    arguments: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        """Unique within the trajectory."""
+        return f"tool:{self.step}"
+
+
+@dataclass(frozen=True)
+class AskSummarizer:
+    """Ask the summarizer for the answer, or for what is known when a limit ended the run."""
+
+    step: int
+
+    @property
+    def key(self) -> str:
+        """Unique within the trajectory."""
+        return f"summarizer:{self.step}"
+
+
+@dataclass(frozen=True)
+class Finish:
+    """Record the end."""
+
+    status: Status
+
+    @property
+    def key(self) -> str:
+        """Unique within the trajectory."""
+        return "finish"
+
+
+Effect = AskPlanner | AskCaller | RunTool | AskSummarizer | Finish

@@ -1,0 +1,220 @@
+"""What can happen to a trajectory: frozen events, and their form in the log.
+
+Events carry everything the machine needs (ids and durations included), so that it has no clock and no randomness of
+its own. `pack` and `unpack` turn an event into the (type, payload) of a log row and back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from alpha_umi.roles.planner import Decision
+
+LimitKind = Literal["deadline"]
+RoleKind = Literal["planner", "caller", "summarizer"]
+UnreadablePolicy = Literal["conclusion", "caller", "give up"]
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens of one role call."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(self.prompt_tokens + other.prompt_tokens, self.completion_tokens + other.completion_tokens)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What bounds a trajectory.
+
+    `max_steps` counts planner decisions for the caller. `max_repeats` is how often the same call may bring the same
+    observation before the run is ended. `on_unreadable` is the decision that stands in for one that could not be read.
+    """
+
+    max_steps: int = 8
+    max_repeats: int = 3
+    on_unreadable: UnreadablePolicy = "conclusion"
+
+    def __post_init__(self) -> None:
+        if self.max_steps < 1 or self.max_repeats < 1:
+            raise ValueError("max_steps and max_repeats are at least 1")
+
+
+@dataclass(frozen=True)
+class QuestionAsked:
+    """The user's instruction opens the trajectory; the tools on offer are fixed from here on."""
+
+    instruction: str
+    tools: tuple[str, ...]
+    limits: Limits = field(default_factory=Limits)
+    strategy: str = "chain"
+
+
+@dataclass(frozen=True)
+class Intended:
+    """The current effect is about to be performed. Written before the send, so that a crash leaves a trace."""
+
+    effect: str
+
+
+@dataclass(frozen=True)
+class PlannerDecided:
+    """The planner wrote a rationale and a decision. `text` is its turn as the history keeps it."""
+
+    thought: str
+    next: Decision
+    text: str
+    usage: Usage = field(default_factory=Usage)
+    latency_ms: int = 0
+    truncated: bool = False
+
+
+@dataclass(frozen=True)
+class PlannerUnreadable:
+    """The planner's text holds no decision, retries included; the policy in `Limits` decides."""
+
+    text: str
+    reason: str
+    usage: Usage = field(default_factory=Usage)
+    latency_ms: int = 0
+
+
+@dataclass(frozen=True)
+class CallMade:
+    """The caller wrote a call of an offered tool with arguments that its schema allows."""
+
+    call_id: str
+    name: str
+    arguments: Mapping[str, Any]
+    text: str
+    usage: Usage = field(default_factory=Usage)
+    latency_ms: int = 0
+    truncated: bool = False
+
+
+@dataclass(frozen=True)
+class CallUnreadable:
+    """The caller wrote no usable call, repair included. The planner sees the reason as an observation."""
+
+    text: str
+    reason: str
+    usage: Usage = field(default_factory=Usage)
+    latency_ms: int = 0
+
+
+@dataclass(frozen=True)
+class ObservationReceived:
+    """The tool answered, or failed: then `is_error`. `truncated` says that the answer was longer."""
+
+    call_id: str
+    content: str
+    is_error: bool = False
+    truncated: bool = False
+    latency_ms: int = 0
+
+
+@dataclass(frozen=True)
+class AnswerWritten:
+    """The summarizer wrote the user's answer."""
+
+    answer: str
+    usage: Usage = field(default_factory=Usage)
+    latency_ms: int = 0
+    truncated: bool = False
+
+
+@dataclass(frozen=True)
+class LimitReached:
+    """A limit that the machine cannot see itself, such as the wall clock, was reached."""
+
+    limit: LimitKind
+
+
+@dataclass(frozen=True)
+class RoleFailed:
+    """A role service gave no answer at all: it is down, too slow, or spoke nonsense."""
+
+    role: RoleKind
+    reason: str
+    latency_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """Somebody stopped the trajectory."""
+
+    reason: str = "cancelled by the client"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The end was recorded; nothing follows."""
+
+
+Event = (
+    QuestionAsked
+    | Intended
+    | PlannerDecided
+    | PlannerUnreadable
+    | CallMade
+    | CallUnreadable
+    | ObservationReceived
+    | AnswerWritten
+    | LimitReached
+    | RoleFailed
+    | Cancelled
+    | Finished
+)
+
+# Names of the log. Those of the design's event stream are contracts; the others stay inside the log.
+LOG_NAMES: dict[type[Any], str] = {
+    QuestionAsked: "trajectory.created",
+    Intended: "effect.intended",
+    PlannerDecided: "planner.decided",
+    PlannerUnreadable: "planner.unreadable",
+    CallMade: "caller.called",
+    CallUnreadable: "caller.unreadable",
+    ObservationReceived: "tool.observed",
+    AnswerWritten: "summarizer.answered",
+    LimitReached: "limit.reached",
+    RoleFailed: "role.failed",
+    Cancelled: "trajectory.cancelled",
+    Finished: "trajectory.finished",
+}
+_CLASSES = {name: kind for kind, name in LOG_NAMES.items()}
+_NESTED = {"usage": Usage, "limits": Limits}
+
+
+class UnknownEvent(ValueError):
+    """A log row whose type or fields no event has: written by a newer version, or damaged."""
+
+
+def pack(event: Event) -> tuple[str, dict[str, Any]]:
+    """Type and JSON payload of the log row that keeps an event."""
+    return LOG_NAMES[type(event)], asdict(event)
+
+
+def unpack(kind: str, payload: Mapping[str, Any]) -> Event:
+    """The event of a log row. Raises `UnknownEvent`."""
+    event_class = _CLASSES.get(kind)
+    if event_class is None:
+        raise UnknownEvent(f"no event is called {kind!r}")
+    known = {item.name for item in fields(event_class)}
+    if not set(payload) <= known:
+        raise UnknownEvent(f"{kind!r} has no field {', '.join(sorted(set(payload) - known))}")
+    try:
+        event: Event = event_class(**{name: _revive(name, value) for name, value in payload.items()})
+    except TypeError as error:
+        raise UnknownEvent(f"{kind!r} is incomplete: {error}") from error
+    return event
+
+
+def _revive(name: str, value: Any) -> Any:
+    if name in _NESTED:
+        return _NESTED[name](**value)
+    return tuple(value) if name == "tools" else value

@@ -1,0 +1,108 @@
+"""The state of a trajectory: what the events so far add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from alpha_umi.roles.planner import Decision
+from alpha_umi.roles.turns import Turn
+from alpha_umi.trajectory.effects import Status
+from alpha_umi.trajectory.events import Limits, Usage
+
+
+class Phase(StrEnum):
+    """Whose move it is."""
+
+    NEW = "new"
+    PLANNING = "planning"
+    CALLING = "calling"
+    RUNNING_TOOL = "running_tool"
+    SUMMARIZING = "summarizing"
+    ENDING = "ending"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True)
+class Action:
+    """A call as it was made."""
+
+    call_id: str
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What came back."""
+
+    content: str
+    is_error: bool = False
+    truncated: bool = False
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds that a step spent with each party."""
+
+    planner: int = 0
+    caller: int = 0
+    tool: int = 0
+    summarizer: int = 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One planner decision and what followed from it. `truncated`: a role saw a shortened history."""
+
+    index: int
+    thought: str
+    next: Decision
+    action: Action | None = None
+    observation: Observation | None = None
+    latency_ms: Latency = field(default_factory=Latency)
+    usage: Usage = field(default_factory=Usage)
+    truncated: bool = False
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a trajectory ended without success: a stable `code`, and a sentence."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything known of a trajectory. `outcome` is the status that it will end with, once that is settled."""
+
+    phase: Phase = Phase.NEW
+    instruction: str = ""
+    tools: tuple[str, ...] = ()
+    strategy: str = "chain"
+    limits: Limits = field(default_factory=Limits)
+    history: tuple[Turn, ...] = ()
+    steps: tuple[Step, ...] = ()
+    answer: str | None = None
+    error: Failure | None = None
+    outcome: Status | None = None
+    in_flight: str | None = None
+
+    @property
+    def status(self) -> Status:
+        """`running` until the end is recorded."""
+        if self.phase is Phase.FINISHED and self.outcome is not None:
+            return self.outcome
+        return "running"
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all steps together."""
+        return sum((step.usage for step in self.steps), Usage())
+
+    def with_last_step(self, **changes: Any) -> State:
+        """The same state with some fields of its newest step changed."""
+        return replace(self, steps=(*self.steps[:-1], replace(self.steps[-1], **changes)))

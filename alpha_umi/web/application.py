@@ -1,0 +1,79 @@
+"""The frame of every HTTP service: one factory for the application, with health, metrics and documentation routes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from alpha_umi.web.keys import require_key
+from alpha_umi.web.problems import PROBLEM_RESPONSES, install_problem_handlers
+from alpha_umi.web.request_id import RequestContext
+
+MAX_BODY_BYTES = 8 * 2**20
+
+# Raises `ServiceError` while the service cannot answer; the answer is shown by `/readyz`.
+Readiness = Callable[[], Awaitable[dict[str, Any]]]
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def create_application(
+    *,
+    title: str,
+    routers: Sequence[APIRouter],
+    readiness: Readiness,
+    registry: CollectorRegistry,
+    keys: Sequence[str] = (),
+    lifespan: Lifespan | None = None,
+    max_body_bytes: int = MAX_BODY_BYTES,
+) -> FastAPI:
+    """An application whose every route but the health routes asks for a key (when there are keys)."""
+    app = FastAPI(
+        title=title,
+        version=version("alpha-umi"),
+        dependencies=[Depends(require_key(keys))],
+        responses=PROBLEM_RESPONSES,
+        lifespan=lifespan,
+        # FastAPI adds its own documentation routes outside of the dependency above, so ours replace them.
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.add_middleware(RequestContext, max_body_bytes=max_body_bytes)
+    install_problem_handlers(app)
+    app.include_router(_operations(app, readiness, registry))
+    for router in routers:
+        app.include_router(router)
+    return app
+
+
+def _operations(app: FastAPI, readiness: Readiness, registry: CollectorRegistry) -> APIRouter:
+    router = APIRouter(tags=["operations"])
+
+    @router.get("/healthz", summary="The process lives")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @router.get("/readyz", summary="The service can answer now")
+    async def readyz() -> dict[str, Any]:
+        return {"status": "ready", **await readiness()}
+
+    @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+    async def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    @router.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> JSONResponse:
+        return JSONResponse(app.openapi())
+
+    @router.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return get_swagger_ui_html(openapi_url="/openapi.json", title=app.title)
+
+    return router

@@ -1,0 +1,81 @@
+"""Turn every failure into a problem document (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from alpha_umi import telemetry
+from alpha_umi.contract.problems import PROBLEM_MEDIA_TYPE, PROBLEMS, FieldProblem, Kind, Problem, ServiceError
+
+MAX_FIELD_PROBLEMS = 20
+
+_log = telemetry.logger(__name__)
+_BY_STATUS: dict[int, Kind] = {404: "not-found", 405: "method-not-allowed", 401: "unauthorized"}
+_REMEDIES = {
+    "extra_forbidden": "leave the field out; the OpenAPI document lists the known ones",
+    "missing": "add the field",
+    "json_invalid": "send valid JSON",
+}
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Answer every error of an application with a problem document."""
+
+    async def service_error(request: Request, error: Exception) -> JSONResponse:
+        return problem_response(request, error) if isinstance(error, ServiceError) else await defect(request, error)
+
+    async def validation_error(request: Request, error: Exception) -> JSONResponse:
+        found = list(_field_problems(error.errors())) if isinstance(error, RequestValidationError) else []
+        first = found[0].message if found else "the request is not valid"
+        detail = f"{found[0].field}: {first}" if found else first
+        return problem_response(request, ServiceError("invalid-request", detail, errors=found))
+
+    async def http_error(request: Request, error: Exception) -> JSONResponse:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        kind = _BY_STATUS.get(status, "invalid-request" if status < 500 else "internal")
+        return problem_response(request, ServiceError(kind, f"{request.method} {request.url.path}"))
+
+    async def defect(request: Request, error: Exception) -> JSONResponse:
+        _log.error("request.failed", path=request.url.path, exc_info=error)
+        return problem_response(request, ServiceError("internal", "the log has the details under this request id"))
+
+    app.add_exception_handler(ServiceError, service_error)
+    app.add_exception_handler(RequestValidationError, validation_error)
+    app.add_exception_handler(HTTPException, http_error)
+    app.add_exception_handler(Exception, defect)
+
+
+def problem_response(request: Request, error: ServiceError) -> JSONResponse:
+    """The response for an error."""
+    row = PROBLEMS[error.kind]
+    document = error.document(request.scope.get("state", {}).get("request_id"))
+    headers = {} if row.retry_after_s is None else {"Retry-After": str(row.retry_after_s)}
+    if error.kind == "unauthorized":
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(
+        document.model_dump(exclude_none=True), row.status.value, headers=headers, media_type=PROBLEM_MEDIA_TYPE
+    )
+
+
+def _field_problems(errors: Iterable[Any]) -> Iterable[FieldProblem]:
+    for error in list(errors)[:MAX_FIELD_PROBLEMS]:
+        # `loc` begins with body, query or path, which the client knows; the input itself is not repeated.
+        parts = [str(part) for part in error["loc"] if part != "body"]
+        yield FieldProblem(
+            field=".".join(parts) or "body",
+            message=str(error["msg"]).removeprefix("Value error, "),
+            remedy=_REMEDIES.get(error["type"]),
+        )
+
+
+PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": Problem, "description": "Problem document (RFC 9457)", "content": {PROBLEM_MEDIA_TYPE: {}}},
+    "5XX": {"model": Problem, "description": "Problem document (RFC 9457)", "content": {PROBLEM_MEDIA_TYPE: {}}},
+}

@@ -1,0 +1,56 @@
+"""A request id on every response and every log line, and a bound on the request's body.
+
+Written as plain ASGI: Starlette's BaseHTTPMiddleware would hide the client's leaving from streaming endpoints.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from alpha_umi import telemetry
+from alpha_umi.contract.problems import ServiceError
+
+HEADER = "X-Request-Id"
+_ACCEPTABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class RequestContext:
+    """ASGI middleware: takes the client's `X-Request-Id` or makes one, and counts the body's bytes."""
+
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        shown = Headers(scope=scope).get(HEADER, "")
+        request_id = shown if _ACCEPTABLE.fullmatch(shown) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[HEADER] = request_id
+            await send(message)
+
+        with telemetry.bind(request_id=request_id):
+            await self._app(scope, self._bounded(receive), send_with_id)
+
+    def _bounded(self, receive: Receive) -> Receive:
+        received = 0
+
+        async def receive_bounded() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._max_body_bytes:
+                raise ServiceError("body-too-large", f"a body may have {self._max_body_bytes} bytes at most")
+            return message
+
+        return receive_bounded

@@ -1,0 +1,47 @@
+"""Run an application with uvicorn: a clear error for a taken port, and an end to open streams on SIGTERM."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Sequence
+
+import uvicorn
+from fastapi import FastAPI
+
+from alpha_umi.web.keys import check_bind
+
+GRACE_S = 8
+
+
+class PortTaken(RuntimeError):
+    """Another program listens on the address already."""
+
+
+def open_socket(host: str, port: int) -> socket.socket:
+    """A bound socket. Raises `PortTaken` with the remedy."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortTaken(f"port {port} on {host} is taken by another program; choose another port") from error
+        raise
+    return bound
+
+
+def create_server(app: FastAPI, *, grace_s: int = GRACE_S) -> uvicorn.Server:
+    """A server that leaves logging to us and closes what is still open `grace_s` seconds after SIGTERM."""
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, timeout_graceful_shutdown=grace_s, server_header=False, lifespan="on"
+    )
+    return uvicorn.Server(config)
+
+
+def run(app: FastAPI, *, host: str, port: int, keys: Sequence[str], variable: str) -> None:
+    """Serve until a signal. Raises `OpenBindRefused` and `PortTaken` before anything is started."""
+    check_bind(host, keys, variable=variable)
+    create_server(app).run(sockets=[open_socket(host, port)])
