@@ -1,0 +1,42 @@
+# make run    everything set up, then the main job: a question, answered through four services
+# make test   everything set up, then what CI runs
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+LOCKS := deploy/requirements
+# The CPU build of torch; asked only where the configured package index does not have it.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: run test lint format down lock clean
+
+run: $(VENV)/.ready
+	@$(BIN)/alpha-umi demo
+
+down:
+	@$(BIN)/alpha-umi down
+
+test: $(VENV)/.ready lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.ready
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+$(VENV)/.ready: $(LOCKS)/dev.txt $(LOCKS)/torch-cpu.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v[:2] == (3, 11) else f"Python 3.11 is needed, this is {v[0]}.{v[1]}; say make PYTHON=/path/to/python3.11")'
+	@echo "Setting up $(VENV): about 2.4 GB, a few minutes, once"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --no-deps --require-hashes -r $(LOCKS)/torch-cpu.txt 2>/dev/null \
+		|| $(PIP) install --no-deps --require-hashes --index-url $(TORCH_INDEX) -r $(LOCKS)/torch-cpu.txt
+	@$(PIP) install --no-deps --require-hashes -r $(LOCKS)/dev.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,90 @@
+"""Answer a role request as one document or as server-sent events, and stop when the client leaves.
+
+A role's work is an async iterator: pieces of text while it writes, then the whole answer as its last item.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from typing import Any, TypeVar
+
+from fastapi import Request
+from fastapi.responses import JSONResponse, Response
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from alpha_umi import telemetry
+from alpha_umi.contract.problems import ServiceError
+from alpha_umi.contract.roles import Delta, RoleAnswer
+
+Answer = TypeVar("Answer", bound=RoleAnswer)
+Work = AsyncGenerator[str | Answer, None]
+
+CLIENT_LEFT = 499
+KEEP_ALIVE_S = 15
+
+_log = telemetry.logger(__name__)
+
+
+async def answer(request: Request, work: Work[Answer], *, stream: bool) -> Response:
+    """The response to a role request. What fails before the first piece is an ordinary problem document."""
+    if stream:
+        first = await anext(work)
+        return EventSourceResponse(
+            _events(first, work),
+            ping=KEEP_ALIVE_S,
+            headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+            sep="\n",
+        )
+    whole = await _unless_client_leaves(request, _last(work))
+    if whole is None:
+        return Response(status_code=CLIENT_LEFT)
+    return JSONResponse(whole.model_dump())
+
+
+async def _events(first: str | Answer, work: Work[Answer]) -> AsyncIterator[ServerSentEvent]:
+    async with contextlib.aclosing(work):
+        try:
+            yield _event(first)
+            async for item in work:
+                yield _event(item)
+        except ServiceError as error:
+            yield ServerSentEvent(error.document().model_dump_json(exclude_none=True), event="error")
+        except Exception as error:
+            _log.error("stream.failed", exc_info=error)
+            problem = ServiceError("internal", "the service failed while it wrote; its log says why")
+            yield ServerSentEvent(problem.document().model_dump_json(exclude_none=True), event="error")
+
+
+def _event(item: str | Answer) -> ServerSentEvent:
+    if isinstance(item, str):
+        return ServerSentEvent(Delta(text=item).model_dump_json(), event="delta")
+    return ServerSentEvent(item.model_dump_json(), event="done")
+
+
+async def _last(work: Work[Answer]) -> Answer:
+    async with contextlib.aclosing(work):
+        async for item in work:
+            if not isinstance(item, str):
+                return item
+    raise AssertionError("a role's work ends with its answer")
+
+
+async def _unless_client_leaves(request: Request, work: Coroutine[Any, Any, Answer]) -> Answer | None:
+    """The work's result, or None after it was cancelled because nobody waits for it any more."""
+    task = asyncio.create_task(work)
+    leaving = asyncio.create_task(_client_leaves(request))
+    try:
+        await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        for pending in (task, leaving):
+            pending.cancel()
+        await asyncio.gather(task, leaving, return_exceptions=True)
+
+
+async def _client_leaves(request: Request) -> None:
+    # The body was read before, so the next message can only be the disconnect.
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,100 @@
+"""The engine port: what a role service asks of whatever generates text.
+
+Adapters: `vllm_engine` (vLLM in this process) and `scripted` (for tests and documentation). Errors:
+
+    EngineError
+    ├── EngineDead        the engine will not come back; the process has to be replaced
+    └── EngineRefused     this one request cannot be generated; others can
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from alpha_umi.roles.template import Prompt
+
+FinishReason = Literal["stop", "length"]
+
+
+class EngineError(Exception):
+    """Base of what an engine raises."""
+
+
+class EngineDead(EngineError):
+    """The engine has died and does not recover by itself."""
+
+
+class EngineRefused(EngineError):
+    """The engine cannot generate this request."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Constrain the text to one of these."""
+
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """Constrain the text to a grammar in llguidance's Lark dialect."""
+
+    lark: str
+
+
+Constraint = Choices | Grammar
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One request to an engine.
+
+    A `Prompt` came from users and tools: only the template's own markers become special tokens. A plain string is the
+    operator's own and is tokenized as it stands. `continuation` is text that the model has written already and goes on
+    from. `stop` strings end the generation and stand in its text.
+    """
+
+    prompt: Prompt | str
+    max_tokens: int
+    continuation: str = ""
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    constraint: Constraint | None = None
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of generated text. The counts are totals so far; `finish_reason` stands on the last chunk only."""
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+    finish_reason: FinishReason | None = None
+
+
+class Engine(Protocol):
+    """What generates text. Closing the iterator of `generate` aborts the generation."""
+
+    @property
+    def context(self) -> int:
+        """Tokens of prompt and answer together."""
+
+    async def start(self) -> None:
+        """Load the model. Raises whatever keeps it from loading."""
+
+    async def stop(self) -> None:
+        """Release everything; generations in flight end."""
+
+    async def check(self) -> None:
+        """Raises `EngineDead` when the engine has died."""
+
+    def count_tokens(self, prompt: Prompt | str) -> int:
+        """Tokens of a prompt as `generate` would send it."""
+
+    def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
+        """Generate. Raises `EngineDead` or `EngineRefused`."""

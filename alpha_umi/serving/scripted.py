@@ -1,0 +1,118 @@
+"""An engine that writes what a script says: for tests and documentation, never for the main job.
+
+A script is a list of rules; the first whose `when` stands in the prompt (and whose turn it is) writes its texts, one a
+request and the last one for ever. It honours stop strings, token bounds and constraints as an engine would: a text
+that a constraint does not allow is an error of the script. Here a token is a word with the white space before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from alpha_umi.roles.template import Prompt
+from alpha_umi.serving.engine import Choices, Chunk, EngineDead, EngineRefused, FinishReason, Generation
+
+_TOKEN = re.compile(r"\s*\S+|\s+")
+CANARY = "The capital of France is Paris."
+
+
+@dataclass
+class Rule:
+    """`texts` for prompts that hold `when`; `delay_s` passes before each token."""
+
+    texts: Sequence[str]
+    when: str = ""
+    delay_s: float = 0.0
+    used: int = 0
+
+    def next_text(self) -> str:
+        """The text whose turn it is."""
+        text = self.texts[min(self.used, len(self.texts) - 1)]
+        self.used += 1
+        return text
+
+
+@dataclass
+class ScriptedEngine:
+    """The engine port on a script. `aborted` counts generations that were closed before their end."""
+
+    rules: Sequence[Rule]
+    context: int = 8_192
+    dead: bool = False
+    aborted: int = 0
+    prompts: list[str] = field(default_factory=list)
+
+    @classmethod
+    def from_file(cls, path: Path) -> ScriptedEngine:
+        """Read a JSON list of `{when?, texts, delay_s?}`."""
+        return cls([Rule(**rule) for rule in json.loads(path.read_text(encoding="utf-8"))])
+
+    async def start(self) -> None:
+        """Nothing to load."""
+
+    async def stop(self) -> None:
+        """Nothing to release."""
+
+    async def check(self) -> None:
+        """Raises `EngineDead` once `dead` was set."""
+        if self.dead:
+            raise EngineDead("the scripted engine was told to be dead")
+
+    def count_tokens(self, prompt: Prompt | str) -> int:
+        """Words of a prompt."""
+        return len(_tokens(_text(prompt)))
+
+    async def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
+        """Write the script's text word by word."""
+        await self.check()
+        prompt_tokens = self.count_tokens(generation.prompt) + len(_tokens(generation.continuation))
+        if prompt_tokens + generation.max_tokens > self.context:
+            raise EngineRefused(f"{prompt_tokens} + {generation.max_tokens} tokens exceed {self.context}")
+        self.prompts.append(_text(generation.prompt) + generation.continuation)
+        rule = self._rule(generation)
+        text, reason = _bounded(_stopped(rule.next_text(), generation.stop), generation.max_tokens)
+        if isinstance(generation.constraint, Choices) and text not in generation.constraint.texts:
+            raise EngineRefused(f"the script wrote {text!r}, which the constraint does not allow")
+        tokens = _tokens(text)
+        finished = False
+        try:
+            for number, token in enumerate(tokens or [""], start=1):
+                await asyncio.sleep(rule.delay_s)
+                await self.check()
+                last = number >= len(tokens)
+                finished = last
+                yield Chunk(token, prompt_tokens, min(number, len(tokens)), 0, reason if last else None)
+        finally:
+            self.aborted += not finished
+
+    def _rule(self, generation: Generation) -> Rule:
+        prompt = _text(generation.prompt) + generation.continuation
+        for rule in self.rules:
+            if rule.when in prompt:
+                return rule
+        raise EngineRefused("no rule of the script fits the prompt")
+
+
+def _text(prompt: Prompt | str) -> str:
+    return prompt if isinstance(prompt, str) else prompt.text
+
+
+def _tokens(text: str) -> list[str]:
+    return _TOKEN.findall(text)
+
+
+def _stopped(text: str, stop: Sequence[str]) -> str:
+    ends = [text.index(word) + len(word) for word in stop if word in text]
+    return text[: min(ends)] if ends else text
+
+
+def _bounded(text: str, max_tokens: int) -> tuple[str, FinishReason]:
+    tokens = _tokens(text)
+    if len(tokens) > max_tokens:
+        return "".join(tokens[:max_tokens]), "length"
+    return text, "stop"

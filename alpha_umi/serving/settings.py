@@ -1,0 +1,42 @@
+"""Settings of a role service, from the environment (prefix `ALPHA_UMI_ROLE_`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from alpha_umi.roles.template import PlannerLabel
+from alpha_umi.serving.processor import Dtype
+from alpha_umi.telemetry import LogFormat
+
+PORTS = {"planner": 8001, "caller": 8002, "summarizer": 8003}
+# Enough for nearly all published turns of each role; a request may set its own bound.
+MAX_TOKENS = {"planner": 256, "caller": 512, "summarizer": 512}
+
+
+class RoleSettings(BaseSettings):
+    """Where to listen, which model to load, and how."""
+
+    model_config = SettingsConfigDict(env_prefix="ALPHA_UMI_ROLE_", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65_535)] | None = None
+    token: SecretStr | None = Field(default=None, description="Bearer token that the orchestrator must show")
+    model: Path | None = Field(default=None, description="Model folder; the embedded default when unset")
+    template: str | None = Field(default=None, description="Template, where the model's manifest names none")
+    planner_label: PlannerLabel = "assistant"
+    max_tokens: Annotated[int, Field(ge=1, le=4_096)] | None = None
+    engine: Literal["vllm", "scripted"] = "vllm"
+    script: Path | None = None
+    dtype: Dtype = "auto"
+    max_model_len: Annotated[int, Field(ge=256)] | None = None
+    kv_cache_gib: Annotated[float, Field(gt=0)] = 1.0
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9
+    threads: Annotated[int, Field(ge=1)] | None = None
+    cache: Path | None = Field(default=None, description="Cache folder for converted weights")
+    models_dir: Path = Field(default=Path("models"), description="Role models that ship with the project")
+    log_format: LogFormat = "json"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -1,0 +1,72 @@
+"""Prompts to token ids, with special tokens only where the template wrote them.
+
+A tool that answers "<|im_end|>" must not end a turn. Where a user's or a tool's text holds such a string, the prompt
+is tokenized piece by piece, and special tokens are recognised at the template's markers alone. Without one (nearly
+always) the whole text is tokenized at once, exactly as in training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from alpha_umi.roles.template import Prompt
+
+
+class PromptTokenizer:
+    """The tokenizer of a model folder."""
+
+    def __init__(self, folder: Path) -> None:
+        from transformers import AutoTokenizer
+
+        # Local files only, and never code from the folder.
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        self._specials: tuple[str, ...] = tuple(
+            {*self._tokenizer.all_special_tokens, *self._tokenizer.get_added_vocab()}
+        )
+
+    def encode(self, prompt: Prompt | str, continuation: str = "") -> list[int]:
+        """Token ids of a prompt, followed by text that the model has written itself."""
+        if isinstance(prompt, str):
+            ids = self._encode(prompt)
+        elif self._has_foreign_specials(prompt):
+            ids = [token for piece in self._pieces(prompt) for token in piece]
+        else:
+            ids = self._encode(prompt.text)
+        return [*ids, *self._encode_plain(continuation)] if continuation else ids
+
+    def decode(self, ids: list[int]) -> str:
+        """Text of token ids, special tokens included."""
+        return cast(str, self._tokenizer.decode(ids))
+
+    def _has_foreign_specials(self, prompt: Prompt) -> bool:
+        return any(
+            text in piece for piece in _between_markers(prompt) for text in (*self._specials, prompt.end_of_turn)
+        )
+
+    def _pieces(self, prompt: Prompt) -> Iterator[list[int]]:
+        marker = self._encode(prompt.end_of_turn, bare=True)
+        for number, piece in enumerate(_between_markers(prompt)):
+            if number == 0:
+                yield self._encode("")  # what the tokenizer puts before every text, if anything
+            else:
+                yield marker
+            yield self._encode_plain(piece)
+
+    def _encode(self, text: str, *, bare: bool = False) -> list[int]:
+        return cast(list[int], self._tokenizer(text, add_special_tokens=not bare)["input_ids"])
+
+    def _encode_plain(self, text: str) -> list[int]:
+        encoded = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)
+        return cast(list[int], encoded["input_ids"])
+
+
+def _between_markers(prompt: Prompt) -> list[str]:
+    pieces = []
+    start = 0
+    for marker in prompt.markers:
+        pieces.append(prompt.text[start:marker])
+        start = marker + len(prompt.end_of_turn)
+    pieces.append(prompt.text[start:])
+    return pieces

@@ -1,0 +1,186 @@
+"""vLLM in this process: the only module that imports vllm.
+
+The engine itself is a child process that vLLM starts (`parent_death` ends it with this one). It is created in a thread
+of its own, so that the HTTP server answers while a model loads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alpha_umi.roles.template import Prompt
+from alpha_umi.serving.engine import Choices, Chunk, EngineDead, EngineRefused, Generation, Grammar
+from alpha_umi.serving.processor import Dtype, choose_dtype, read_cpu_flags
+from alpha_umi.serving.tokens import PromptTokenizer
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class VllmOptions:
+    """How to load a model.
+
+    `context` is the tokens of prompt and answer together; `kv_cache_gib` the size of the KV cache on a CPU and
+    `gpu_memory_utilization` the share of a GPU's memory; `threads` the CPU threads of the computation.
+    """
+
+    model: Path
+    context: int
+    dtype: Dtype = "auto"
+    kv_cache_gib: float = 1.0
+    gpu_memory_utilization: float = 0.9
+    threads: int | None = None
+
+
+class VllmEngine:
+    """The engine port on vLLM's `AsyncLLM`."""
+
+    def __init__(self, options: VllmOptions) -> None:
+        self._options = options
+        self._tokenizer = PromptTokenizer(options.model)
+        self._llm: Any = None
+        self._released = threading.Event()
+
+    @property
+    def context(self) -> int:
+        """Tokens of prompt and answer together."""
+        return self._options.context
+
+    async def start(self) -> None:
+        """Load the model. Raises what vLLM raises."""
+        loop = asyncio.get_running_loop()
+        loaded: asyncio.Future[Any] = loop.create_future()
+
+        def own_engine() -> None:
+            # The engine process dies with the thread that started it, so the thread stays.
+            try:
+                llm = _create(self._options)
+            except BaseException as error:
+                loop.call_soon_threadsafe(_fail, loaded, error)
+            else:
+                loop.call_soon_threadsafe(_resolve, loaded, llm)
+                self._released.wait()
+
+        threading.Thread(target=own_engine, name="engine-owner", daemon=True).start()
+        self._llm = await loaded
+
+    async def stop(self) -> None:
+        """End the engine process."""
+        if self._llm is not None:
+            await asyncio.to_thread(self._llm.shutdown)
+            self._llm = None
+        self._released.set()
+
+    async def check(self) -> None:
+        """Raises `EngineDead` when the engine process has died."""
+        if self._llm is None or self._llm.errored:
+            raise EngineDead("the engine process is gone")
+
+    def count_tokens(self, prompt: Prompt | str) -> int:
+        """Tokens of a prompt as `generate` sends it."""
+        return len(self._tokenizer.encode(prompt))
+
+    async def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
+        """Generate; closing the iterator aborts the request in the engine."""
+        from vllm.inputs import TokensPrompt
+        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+
+        await self.check()
+        ids = self._tokenizer.encode(generation.prompt, generation.continuation)
+        outputs = self._llm.generate(
+            TokensPrompt(prompt_token_ids=ids), _sampling_params(generation), request_id=request_id
+        )
+        completion_tokens = 0
+        try:
+            async for output in outputs:
+                piece = output.outputs[0]
+                completion_tokens += len(piece.token_ids)
+                yield Chunk(
+                    text=piece.text,
+                    prompt_tokens=len(ids),
+                    completion_tokens=completion_tokens,
+                    cached_tokens=output.num_cached_tokens or 0,
+                    finish_reason=_finish_reason(piece.finish_reason),
+                )
+        except EngineDeadError as error:
+            raise EngineDead("the engine process died while it generated") from error
+        except (EngineGenerateError, ValueError) as error:
+            raise EngineRefused(str(error)) from error
+        finally:
+            await outputs.aclose()
+
+
+def _create(options: VllmOptions) -> Any:
+    # Read by vLLM when it is imported: no extra worker process on a CPU, no reports to anybody.
+    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    if options.threads:
+        os.environ.setdefault("OMP_NUM_THREADS", str(options.threads))
+
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.platforms import current_platform
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    gpu = not current_platform.is_cpu()
+    memory = (
+        {"gpu_memory_utilization": options.gpu_memory_utilization}
+        if gpu
+        else {"kv_cache_memory_bytes": int(options.kv_cache_gib * GIB)}
+    )
+    arguments = AsyncEngineArgs(
+        model=str(options.model),
+        dtype=choose_dtype(options.dtype, gpu=gpu, cpu_flags=read_cpu_flags()),
+        max_model_len=options.context,
+        load_format="safetensors",
+        trust_remote_code=False,
+        enforce_eager=not gpu,
+        enable_prefix_caching=True,
+        structured_outputs_config={"backend": "guidance"},
+        disable_log_stats=True,
+        **memory,
+    )
+    return AsyncLLM.from_engine_args(arguments)
+
+
+def _sampling_params(generation: Generation) -> Any:
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+
+    match generation.constraint:
+        case None:
+            structured = None
+        case Choices(texts):
+            structured = StructuredOutputsParams(choice=list(texts))
+        case Grammar(lark):
+            structured = StructuredOutputsParams(grammar=lark)
+    return SamplingParams(
+        max_tokens=generation.max_tokens,
+        temperature=generation.temperature,
+        top_p=generation.top_p,
+        seed=generation.seed,
+        stop=list(generation.stop),
+        include_stop_str_in_output=True,
+        structured_outputs=structured,
+        output_kind=RequestOutputKind.DELTA,
+    )
+
+
+def _finish_reason(reason: str | None) -> Any:
+    return "stop" if reason in ("stop", "repetition") else reason
+
+
+def _resolve(future: asyncio.Future[Any], value: Any) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)

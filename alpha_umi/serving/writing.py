@@ -1,0 +1,146 @@
+"""Let a role's model write: fit the prompt to the context, generate, and keep the tally of one request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+from alpha_umi.contract.problems import ServiceError
+from alpha_umi.contract.roles import RenderAnswer, Timings, UsageModel
+from alpha_umi.roles.errors import ContextExceeded
+from alpha_umi.roles.shorten import shorten_history
+from alpha_umi.roles.template import Prompt, Template, UnknownTemplate, load_template, render
+from alpha_umi.roles.turns import Tool, Turn
+from alpha_umi.serving.engine import Chunk, EngineDead, EngineRefused, FinishReason, Generation
+from alpha_umi.serving.host import RoleHost
+
+
+@dataclass(frozen=True)
+class FittedPrompt:
+    """A prompt that leaves room for the answer. `truncated`: the history was shortened for it."""
+
+    prompt: Prompt
+    tokens: int
+    template: Template
+    truncated: bool
+
+    def as_answer(self) -> RenderAnswer:
+        """The answer of the render endpoints."""
+        return RenderAnswer(
+            prompt=self.prompt.text,
+            prompt_tokens=self.tokens,
+            template=self.template.name,
+            truncated=self.truncated,
+        )
+
+
+def fit_prompt(
+    host: RoleHost,
+    *,
+    history: Sequence[Turn],
+    tools: Sequence[Tool] = (),
+    answer_tokens: int,
+    template: str | None = None,
+) -> FittedPrompt:
+    """Render the role's prompt, its history shortened where prompt and answer exceed the context.
+
+    Raises `ServiceError`: `unknown-template`, `context-exceeded`.
+    """
+    chosen = host.model.template if template is None else _template(template)
+
+    def prompt_of(turns: Sequence[Turn]) -> Prompt:
+        return render(
+            host.model.role,
+            chosen,
+            history=turns,
+            tools=tools,
+            thought=turns[-1].content if host.model.role == "caller" else "",
+            planner_label=host.model.planner_label,
+        )
+
+    try:
+        fitted = shorten_history(
+            history,
+            budget=host.engine.context - answer_tokens,
+            count=lambda turns: host.engine.count_tokens(prompt_of(turns)),
+        )
+    except ContextExceeded as error:
+        raise ServiceError("context-exceeded", str(error), field="tools") from error
+    prompt = prompt_of(fitted.history)
+    return FittedPrompt(prompt, host.engine.count_tokens(prompt), chosen, fitted.truncated)
+
+
+def _template(name: str) -> Template:
+    try:
+        return load_template(name)
+    except UnknownTemplate as error:
+        raise ServiceError("unknown-template", str(error), field="template") from error
+
+
+@dataclass
+class Tally:
+    """Tokens and times of one request, over all its generations."""
+
+    started: float = field(default_factory=time.perf_counter)
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    attempts: int = 1
+    first_token: float | None = None
+    finish_reason: FinishReason | None = None
+
+    def usage(self) -> UsageModel:
+        """Token counts for the answer."""
+        return UsageModel(
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            cached_tokens=self.cached_tokens,
+        )
+
+    def timings(self) -> Timings:
+        """Milliseconds for the answer."""
+        first = self.first_token or time.perf_counter()
+        return Timings(
+            ttft_ms=round((first - self.started) * 1_000),
+            total_ms=round((time.perf_counter() - self.started) * 1_000),
+            attempts=self.attempts,
+        )
+
+    def add(self, newest: Chunk, previous: Chunk | None) -> None:
+        """Count one chunk; `previous` is the one before it in the same generation."""
+        self.first_token = self.first_token or time.perf_counter()
+        self.finish_reason = newest.finish_reason
+        if previous is None:
+            self.prompt_tokens += newest.prompt_tokens
+            self.cached_tokens += newest.cached_tokens
+        self.completion_tokens += newest.completion_tokens - (previous.completion_tokens if previous else 0)
+
+
+async def write(host: RoleHost, generation: Generation, tally: Tally, *, request_id: str) -> AsyncIterator[str]:
+    """Generate, piece by piece. Raises `ServiceError` when the engine is dead or refuses."""
+    previous: Chunk | None = None
+    chunks = host.engine.generate(generation, request_id=f"{request_id}-{tally.attempts}-{tally.completion_tokens}")
+    try:
+        async for chunk in chunks:
+            tally.add(chunk, previous)
+            previous = chunk
+            if chunk.text:
+                yield chunk.text
+    except EngineDead as error:
+        raise host.declare_dead(error) from error
+    except EngineRefused as error:
+        raise ServiceError("internal", f"the engine refused the request: {error}") from error
+    finally:
+        await _close(chunks)
+
+
+async def write_all(host: RoleHost, generation: Generation, tally: Tally, *, request_id: str) -> str:
+    """Generate to the end."""
+    return "".join([piece async for piece in write(host, generation, tally, request_id=request_id)])
+
+
+async def _close(chunks: AsyncIterator[Chunk]) -> None:
+    closing = getattr(chunks, "aclose", None)
+    if closing is not None:
+        await closing()

@@ -1,0 +1,1 @@
+"""The caller service: one call of an offered tool, with arguments that its schema allows."""

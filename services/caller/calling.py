@@ -1,0 +1,129 @@
+"""How a caller comes to a call.
+
+The text is constrained to a grammar of the offered tools. Every call is checked afterwards all the same: the grammar
+knows a reduced form of the schemas. A call that cannot be used is repaired once, with the error in the prompt and
+tighter bounds in the grammar; after that it is an error. `constrained: false` leaves the model on its own, as in the
+paper; the check and the repair stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, replace
+
+from alpha_umi.contract.problems import ServiceError
+from alpha_umi.contract.roles import ActionModel, CallAnswer, CallRequest, as_tools, call_history
+from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
+from alpha_umi.roles.caller import Call, parse_call
+from alpha_umi.roles.errors import UnreadableOutput
+from alpha_umi.roles.turns import Tool, Turn
+from alpha_umi.serving.context import RoleContext
+from alpha_umi.serving.engine import Generation, Grammar
+from alpha_umi.serving.writing import FittedPrompt, Tally, fit_prompt, write_all
+from services.caller.grammar import call_grammar
+from services.caller.validation import CallInvalid, validate_call
+
+REPAIR_TEMPERATURE = 0.7
+
+
+@dataclass(frozen=True)
+class _Rejected:
+    """A text that is no usable call, and why."""
+
+    text: str
+    reason: str
+
+
+async def call(context: RoleContext, request: CallRequest, *, request_id: str) -> AsyncGenerator[CallAnswer, None]:
+    """One call. Raises `ServiceError`: `tool-schema-invalid`, or `call-invalid` after the repair."""
+    tools = shown_tools(as_tools(request.tools))
+    answer_tokens = request.max_tokens or context.answer_tokens
+    history = call_history(request)
+    # Grammars first: a schema that cannot be used is refused before the model is asked.
+    grammars = _grammars(tools, answer_tokens) if request.constrained else (None, None)
+    fitted = fit_prompt(context.host, history=history, tools=tools, answer_tokens=answer_tokens)
+    generation = Generation(
+        fitted.prompt,
+        max_tokens=answer_tokens,
+        temperature=request.temperature,
+        top_p=request.top_p,
+        seed=request.seed,
+        constraint=grammars[0],
+    )
+    tally = Tally()
+    outcome = _read(await write_all(context.host, generation, tally, request_id=request_id), tools)
+    if isinstance(outcome, _Rejected):
+        tally.attempts += 1
+        context.metrics.attempts.labels(role="caller", kind="repair").inc()
+        fitted = _repair_prompt(context, history, outcome, tools, answer_tokens)
+        repair = replace(generation, prompt=fitted.prompt, constraint=grammars[1])
+        if not request.constrained:
+            repair = replace(repair, temperature=max(request.temperature, REPAIR_TEMPERATURE), seed=request.seed or 1)
+        outcome = _read(await write_all(context.host, repair, tally, request_id=request_id), tools)
+    yield _answer(outcome, fitted, tally)
+
+
+def shown_tools(tools: Sequence[Tool]) -> tuple[Tool, ...]:
+    """The tools under the names that the model sees, their schemas checked."""
+    for position, tool in enumerate(tools):
+        try:
+            check_schema(tool.parameters)
+        except ToolSchemaError as error:
+            raise _schema_problem(position, tool, error) from error
+    return tuple(replace(tool, name=tool.shown_name) for tool in tools)
+
+
+def _grammars(tools: Sequence[Tool], answer_tokens: int) -> tuple[Grammar, Grammar]:
+    """The grammar of the first attempt, and the one of the repair, which closes whatever the model writes."""
+    try:
+        return (
+            Grammar(call_grammar(tools, token_bound=answer_tokens).lark),
+            Grammar(call_grammar(tools, token_bound=answer_tokens, strict=True).lark),
+        )
+    except ToolSchemaError as error:
+        position = next((i for i, tool in enumerate(tools) if tool.name == error.tool), 0)
+        raise _schema_problem(position, tools[position], error) from error
+
+
+def _schema_problem(position: int, tool: Tool, error: ToolSchemaError) -> ServiceError:
+    field = f"tools.{position}.parameters{error.pointer.replace('/', '.')}"
+    detail = f"tool {tool.name!r}: {error.reason}"
+    return ServiceError("tool-schema-invalid", detail, field=field, remedy=error.remedy)
+
+
+def _read(text: str, tools: Sequence[Tool]) -> Call | _Rejected:
+    try:
+        found = parse_call(text)
+        validate_call(found.name, found.arguments, tools)
+    except UnreadableOutput as error:
+        return _Rejected(text, error.reason)
+    except CallInvalid as error:
+        return _Rejected(text, str(error))
+    return found
+
+
+def _repair_prompt(
+    context: RoleContext, history: Sequence[Turn], rejected: _Rejected, tools: Sequence[Tool], answer_tokens: int
+) -> FittedPrompt:
+    """The same question with the failed attempt and its error in the history, before the current rationale."""
+    told = [
+        *history[:-1],
+        Turn("caller", rejected.text),
+        Turn("observation", f"The call was not made: {rejected.reason}"),
+        history[-1],
+    ]
+    return fit_prompt(context.host, history=told, tools=tools, answer_tokens=answer_tokens)
+
+
+def _answer(outcome: Call | _Rejected, fitted: FittedPrompt, tally: Tally) -> CallAnswer:
+    if isinstance(outcome, _Rejected):
+        extra = {"text": outcome.text, "usage": tally.usage().model_dump()}
+        raise ServiceError("call-invalid", outcome.reason, extra=extra)
+    return CallAnswer(
+        action=ActionModel(name=outcome.name, arguments=dict(outcome.arguments)),
+        text=outcome.text,
+        repaired=tally.attempts > 1,
+        usage=tally.usage(),
+        timings=tally.timings(),
+        truncated=fitted.truncated,
+    )

@@ -1,0 +1,1 @@
+"""The planner service: a rationale in free words, then one of three decisions."""

@@ -1,0 +1,1 @@
+"""The summarizer service: the answer for the user."""

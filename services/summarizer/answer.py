@@ -1,0 +1,56 @@
+"""How the summarizer writes: free text, streamed, bounded by tokens."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+
+from alpha_umi.contract.problems import ServiceError
+from alpha_umi.contract.roles import SummarizeAnswer, SummarizeRequest, as_history
+from alpha_umi.roles.errors import UnreadableOutput
+from alpha_umi.roles.summarizer import parse_answer
+from alpha_umi.serving.context import RoleContext
+from alpha_umi.serving.engine import Generation
+from alpha_umi.serving.writing import Tally, fit_prompt, write
+
+RETRY_TEMPERATURE = 0.7
+
+
+async def summarize(
+    context: RoleContext, request: SummarizeRequest, *, request_id: str
+) -> AsyncGenerator[str | SummarizeAnswer, None]:
+    """The answer as it is written, then the whole. An empty one is written once more, then `output-unreadable`."""
+    answer_tokens = request.max_tokens or context.answer_tokens
+    fitted = fit_prompt(context.host, history=as_history(request.history), answer_tokens=answer_tokens)
+    generation = Generation(
+        fitted.prompt,
+        max_tokens=answer_tokens,
+        temperature=request.temperature,
+        top_p=request.top_p,
+        seed=request.seed,
+    )
+    tally = Tally()
+    pieces: list[str] = []
+    while not "".join(pieces).strip() and tally.attempts <= 2:
+        if pieces:
+            context.metrics.attempts.labels(role="summarizer", kind="retry").inc()
+        async for piece in write(context.host, generation, tally, request_id=request_id):
+            pieces.append(piece)
+            yield piece
+        tally.attempts += 1
+        generation = replace(generation, temperature=max(generation.temperature, RETRY_TEMPERATURE), seed=1)
+    tally.attempts -= 1
+    yield SummarizeAnswer(
+        answer=_read("".join(pieces), tally),
+        usage=tally.usage(),
+        timings=tally.timings(),
+        truncated=fitted.truncated,
+    )
+
+
+def _read(text: str, tally: Tally) -> str:
+    try:
+        return parse_answer(text)
+    except UnreadableOutput as error:
+        extra = {"text": text, "usage": tally.usage().model_dump()}
+        raise ServiceError("output-unreadable", error.reason, extra=extra) from error
