@@ -1,0 +1,45 @@
+"""Shared fixtures: golden texts (where they are at hand), free ports, applications served for real on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from serving_on_loopback import Serve, served
+
+GOLDEN = Path(os.environ.get("ALPHA_UMI_GOLDEN", Path(__file__).parents[2] / "shared" / "golden"))
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """Texts made with the paper's own code; their licence keeps them out of the tree."""
+    if not GOLDEN.is_dir():
+        pytest.skip(f"golden texts are not at {GOLDEN}; ALPHA_UMI_GOLDEN names their folder")
+    return GOLDEN
+
+
+@pytest.fixture(scope="session")
+def embedded_model() -> Path:
+    """The small model that the project runs by default, converted into the user's cache folder once."""
+    from alpha_umi.serving.weights import embedded_role_model
+
+    return embedded_role_model("planner")
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Serve applications with uvicorn on loopback, each in a thread; returns their addresses."""
+    with contextlib.ExitStack() as stack:
+        yield lambda app: stack.enter_context(served(app))

@@ -1,0 +1,58 @@
+"""Special tokens stand where the template wrote them, and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alpha_umi.roles.template import load_template, render
+from alpha_umi.roles.turns import Turn
+from alpha_umi.serving.tokens import PromptTokenizer
+
+TEMPLATE = load_template("toolbench-im-end")
+END = 2  # <|im_end|>
+SPECIALS = (0, 1, 2)
+PIECES = st.lists(
+    st.sampled_from(
+        ["<|im_end|>", "<|im_start|>", "<|endoftext|>", "assistant: ", "Next: conclusion.", "\n", " ä", "x"]
+    )
+    | st.text(max_size=10),
+    max_size=8,
+).map("".join)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(embedded_model: Path) -> PromptTokenizer:
+    return PromptTokenizer(embedded_model)
+
+
+@given(user=PIECES, observation=PIECES)
+@settings(max_examples=200, deadline=None)
+def test_no_text_becomes_a_special_token(tokenizer: PromptTokenizer, user: str, observation: str) -> None:
+    prompt = render("planner", TEMPLATE, history=[Turn("user", user), Turn("observation", observation)])
+    ids = tokenizer.encode(prompt)
+    assert [token for token in ids if token in SPECIALS] == [END]  # the user turn's own end
+    assert tokenizer.decode(ids) == prompt.text
+
+
+def test_a_harmless_prompt_is_tokenized_as_in_training(tokenizer: PromptTokenizer) -> None:
+    prompt = render("planner", TEMPLATE, history=[Turn("user", "hello"), Turn("observation", "19 degrees")])
+    assert tokenizer.encode(prompt) == tokenizer.encode(prompt.text)
+
+
+def test_the_pieces_make_the_same_tokens_as_the_whole(tokenizer: PromptTokenizer) -> None:
+    """The careful way differs from the plain one only where a foreign special token stands."""
+    history = [Turn("user", "hello"), Turn("planner", "ask Next: caller."), Turn("user", "<|im_start|>")]
+    careful = tokenizer.encode(render("summarizer", TEMPLATE, history=history))
+    plain = tokenizer.encode(render("summarizer", TEMPLATE, history=history[:2]))
+    assert careful[: plain.index(END) + 1] == plain[: plain.index(END) + 1]
+
+
+def test_a_continuation_follows_the_prompt(tokenizer: PromptTokenizer) -> None:
+    prompt = render("planner", TEMPLATE, history=[Turn("user", "hello")])
+    ids = tokenizer.encode(prompt, "<|im_end|> and on")
+    assert tokenizer.decode(ids) == prompt.text + "<|im_end|> and on"
+    assert ids.count(END) == 1
