@@ -1,0 +1,284 @@
+"""The event log itself: one set of statements for every database. A subclass adds only what differs.
+
+Writes go through one connection and are grouped into durable commits; reads have connections of their own. Nothing
+returns before its commit. Leases and fencing for several orchestrators on one database are not here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, insert, make_url, select
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError, TimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.sql import Executable
+
+from orchestrator.store.batches import LogWrite, plan_writes
+from orchestrator.store.errors import (
+    NotStorable,
+    StoreError,
+    StoreMisconfigured,
+    StoreUnavailable,
+    TrajectoryNotFound,
+)
+from orchestrator.store.group_commit import CLOSED, GroupCommit
+from orchestrator.store.migrations import check_tables, migrate
+from orchestrator.store.model import Ids, Log, NewEvent, Page, ToolSources, TrajectoryRow
+from orchestrator.store.rows import (
+    Row,
+    encode_json,
+    encode_time,
+    event_rows,
+    read_event,
+    read_tool_source,
+    read_trajectory,
+    storable_text,
+    trajectory_row,
+)
+from orchestrator.store.statements import MOVE_END, UNFINISHED, ends_of, events_of, newest
+from orchestrator.store.tables import EVENTS, TOOL_SOURCES, TRAJECTORIES
+
+BUSY_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True)
+class _SourceWrite:
+    """A registration to replace, or to remove when there is no document."""
+
+    name: str
+    document: str | None
+
+
+class EventStore(ABC):
+    """Append-only logs of trajectories, their rows, and the registered tool sources.
+
+    Every method may raise `StoreUnavailable`; the same store works again when the fault is gone. A caller that is
+    cancelled while it waits for a write does not learn whether the write went in.
+    """
+
+    def __init__(self, *, writer: AsyncEngine, reader: AsyncEngine) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._log_writes = GroupCommit(self._commit_log_writes)
+        self._source_writes = GroupCommit(self._commit_source_writes)
+        self._reads: set[asyncio.Task[Sequence[Row]]] = set()
+        self._commits = 0
+        self._closed = False
+
+    @staticmethod
+    @asynccontextmanager
+    async def open(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> AsyncIterator[EventStore]:
+        """The store that the database URL names, with its tables up to date; closed at the end of the block.
+
+        A lock of another program is waited for `busy_timeout_s` seconds. Raises `StoreMisconfigured`, `StoreInUse`,
+        `SchemaUnsupported`, `StoreDamaged` or `StoreUnavailable`, each with the remedy.
+        """
+        store = _store_of(url, busy_timeout_s)
+        try:
+            await store._start()
+            yield store
+        finally:
+            await store._close()
+
+    @property
+    def commits(self) -> int:
+        """Commits since the store was opened; fewer than writes when writers come together."""
+        return self._commits
+
+    @property
+    @abstractmethod
+    def journal(self) -> str:
+        """How the database makes a commit atomic, such as SQLite's journal mode."""
+
+    async def create(
+        self,
+        trajectory_id: str,
+        events: Sequence[NewEvent],
+        *,
+        at: datetime,
+        instruction: str,
+        tools: Sequence[str],
+        strategy: str = "chain",
+        status: str = "running",
+        metadata: Mapping[str, Any] | None = None,
+        background: bool = False,
+    ) -> TrajectoryRow:
+        """Write a trajectory and its first events in one commit. Raises `TrajectoryExists`, `NotStorable`."""
+        trajectory = TrajectoryRow(
+            id=trajectory_id,
+            created_at=at,
+            finished_at=None,
+            status=status,
+            instruction=instruction,
+            strategy=strategy,
+            tools=tuple(tools),
+            metadata=dict(metadata or {}),
+            background=background,
+            last_seq=len(events),
+        )
+        row = trajectory_row(trajectory)
+        rows = event_rows(trajectory_id, events, after=0, at=at)
+        await self._log_writes.submit(LogWrite(trajectory_id, 0, rows, trajectory=row))
+        return read_trajectory(row)
+
+    async def append(
+        self,
+        trajectory_id: str,
+        *,
+        after: int,
+        events: Sequence[NewEvent],
+        at: datetime,
+        status: str | None = None,
+        finished_at: datetime | None = None,
+    ) -> Log:
+        """Write events `after` + 1 and on, and the new status of the row, in one commit; as `events` reads them.
+
+        Raises `SequenceConflict` if the log does not end at `after`, `TrajectoryNotFound`, `NotStorable`.
+        """
+        rows = event_rows(trajectory_id, events, after=after, at=at)
+        finished = None if finished_at is None else encode_time(finished_at)
+        await self._log_writes.submit(LogWrite(trajectory_id, after, rows, status=status, finished_at=finished))
+        return [read_event(row) for row in rows]
+
+    async def events(self, trajectory_id: str, *, after: int = 0, limit: int | None = None) -> Log:
+        """Events with a sequence number above `after`, in order. Empty for an unknown id. Raises `StoreDamaged`."""
+        statement = events_of(trajectory_id, after=after, limit=limit)
+        return [read_event(row) for row in await self._read(statement)]
+
+    async def get(self, trajectory_id: str) -> TrajectoryRow:
+        """One trajectory's row. Raises `TrajectoryNotFound`, `StoreDamaged`."""
+        rows = await self._read(select(TRAJECTORIES).where(TRAJECTORIES.c.id == trajectory_id))
+        if not rows:
+            raise TrajectoryNotFound(f"no trajectory has the id {trajectory_id}")
+        return read_trajectory(rows[0])
+
+    async def list(self, *, status: str | None = None, limit: int = 20, after: str | None = None) -> Page:
+        """At most `limit` trajectories, newest first, those older than the trajectory `after`.
+
+        Pages neither repeat nor skip a row when new trajectories arrive between them. Raises `TrajectoryNotFound` if
+        nobody has the id `after`.
+        """
+        older_than = None if after is None else await self.get(after)
+        statement = newest(status=status, older_than=older_than, limit=limit + 1)
+        rows = [read_trajectory(row) for row in await self._read(statement)]
+        return Page(rows[:limit], len(rows) > limit)
+
+    async def unfinished(self) -> Ids:
+        """Ids of the trajectories without an end, oldest first: what a restarted orchestrator goes on with."""
+        return [row["id"] for row in await self._read(UNFINISHED)]
+
+    async def put_tool_source(self, name: str, document: Mapping[str, Any]) -> None:
+        """Keep a registration, in place of an earlier one of this name. Raises `NotStorable`."""
+        text = encode_json(dict(document), name=f"tool source {name}")
+        await self._source_writes.submit(_SourceWrite(storable_text(name, name="the name of the tool source"), text))
+
+    async def delete_tool_source(self, name: str) -> bool:
+        """Forget a registration; False if there was none."""
+        return await self._source_writes.submit(_SourceWrite(storable_text(name, name="name"), None))
+
+    async def list_tool_sources(self) -> ToolSources:
+        """Every registration, by name. Raises `StoreDamaged`."""
+        return [read_tool_source(row) for row in await self._read(select(TOOL_SOURCES).order_by(TOOL_SOURCES.c.name))]
+
+    @abstractmethod
+    def _classify(self, error: DBAPIError) -> StoreError:
+        """What an error of this database means to a caller."""
+
+    async def _start(self) -> None:
+        async with self._transaction() as connection:
+            await connection.run_sync(migrate)
+            await connection.run_sync(check_tables)
+
+    async def _close(self) -> None:
+        self._closed = True
+        await self._log_writes.close()
+        await self._source_writes.close()
+        if self._reads:
+            await asyncio.wait(self._reads)
+        await self._reader.dispose()
+        await self._writer.dispose()
+
+    async def _commit_log_writes(self, writes: Sequence[LogWrite]) -> Sequence[StoreError | None]:
+        async with self._transaction() as connection:
+            ends = await connection.execute(ends_of({write.trajectory_id for write in writes}))
+            plan = plan_writes({row.id: row.last_seq for row in ends}, writes)
+            await _execute_many(connection, insert(TRAJECTORIES), plan.trajectories)
+            await _execute_many(connection, insert(EVENTS), plan.events)
+            await _execute_many(connection, MOVE_END, plan.ends)
+        return plan.outcomes
+
+    async def _commit_source_writes(self, writes: Sequence[_SourceWrite]) -> Sequence[bool | StoreError]:
+        existed = []
+        async with self._transaction() as connection:
+            for write in writes:
+                removed = await connection.execute(delete(TOOL_SOURCES).where(TOOL_SOURCES.c.name == write.name))
+                existed.append(removed.rowcount > 0)
+                if write.document is not None:
+                    row = {"name": write.name, "document": write.document}
+                    await connection.execute(insert(TOOL_SOURCES).values(row))
+        return existed
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+        with self._own_errors():
+            async with self._writer.begin() as connection:
+                yield connection
+        self._commits += 1
+
+    async def _read(self, statement: Executable) -> Sequence[Row]:
+        """All rows. When the caller is cancelled the read still goes on to its end.
+
+        A statement that is dropped half-way keeps its lock on the database until it is collected as garbage, and no
+        commit gets past that lock.
+        """
+        if self._closed:
+            raise StoreUnavailable(CLOSED)
+        reading = asyncio.create_task(self._fetch(statement))
+        self._reads.add(reading)
+        reading.add_done_callback(self._reads.discard)
+        return await asyncio.shield(reading)
+
+    async def _fetch(self, statement: Executable) -> Sequence[Row]:
+        with self._own_errors():
+            async with self._reader.connect() as connection:
+                return [row._asdict() for row in await connection.execute(statement)]
+
+    @contextmanager
+    def _own_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            raise self._classify(error) from error
+        except TimeoutError as error:
+            raise StoreUnavailable("every connection to the event log is busy: retry later") from error
+        except SQLAlchemyError as error:
+            raise StoreError(f"the event log failed in an unexpected way: {error}") from error
+        except UnicodeEncodeError as error:
+            raise NotStorable("an id or name is not valid Unicode: send whole characters") from error
+
+
+async def _execute_many(connection: AsyncConnection, statement: Executable, rows: Sequence[Row]) -> None:
+    if rows:
+        await connection.execute(statement, rows)
+
+
+def _store_of(url: str, busy_timeout_s: float) -> EventStore:
+    from orchestrator.store.sqlite import (
+        SqliteEventStore,
+    )  # a subclass knows this module, not the other way round
+
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StoreMisconfigured("the database URL cannot be read: write sqlite+aiosqlite:///path/of/the.db") from error
+    if parsed.drivername not in ("sqlite", "sqlite+aiosqlite"):
+        raise StoreMisconfigured(
+            f"no event log on {parsed.drivername}: write sqlite+aiosqlite:///path/of/the.db as the database URL"
+        )
+    return SqliteEventStore(parsed, busy_timeout_s=busy_timeout_s)

@@ -1,0 +1,163 @@
+"""The event log on SQLite: connection options, the journal, and what SQLite's result codes mean.
+
+The rollback journal is the default. `?journal_mode=wal` in the database URL asks for write-ahead logging, which is
+refused below SQLite 3.51.3: there a write and a checkpoint that meet can corrupt the database (the "WAL-reset bug" of
+https://www.sqlite.org/wal.html). `synchronous` is EXTRA, which is FULL and also syncs the folder after the journal was
+removed. Removing it is the commit; with FULL alone a power loss can undo the last one
+(https://www.sqlite.org/pragma.html#pragma_synchronous).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from sqlalchemy import URL, AsyncAdaptedQueuePool, Connection, event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from alpha_umi.telemetry import logger
+from orchestrator.store.base import EventStore
+from orchestrator.store.errors import StoreDamaged, StoreError, StoreMisconfigured, StoreUnavailable
+from orchestrator.store.sqlite_file import HeldFile
+
+Journal = Literal["delete", "wal"]
+
+WAL_SAFE_FROM = (3, 51, 3)
+READERS = 4
+
+_REMEDIES = {
+    sqlite3.SQLITE_FULL: "free space on the disk",
+    sqlite3.SQLITE_BUSY: "close the other program that has the database open",
+    sqlite3.SQLITE_LOCKED: "close the other program that has the database open",
+    sqlite3.SQLITE_PROTOCOL: "close the other program that has the database open",
+    sqlite3.SQLITE_READONLY: "make the database and its folder writable",
+    sqlite3.SQLITE_PERM: "make the database and its folder writable",
+    sqlite3.SQLITE_CANTOPEN: "put the database and its folder back, and make them writable",
+    sqlite3.SQLITE_IOERR: "check the disk",
+    sqlite3.SQLITE_NOMEM: "free memory",
+}
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+# After these a connection can hold a bad file handle for ever, so it is replaced.
+_LOSES_CONNECTION = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR)
+
+_log = logger(__name__)
+
+
+class SqliteEventStore(EventStore):
+    """An event log in one file. Its process holds the file; a second one is refused."""
+
+    def __init__(self, url: URL, *, busy_timeout_s: float) -> None:
+        self._journal = _journal_of(url)
+        self._file = HeldFile(_path_of(url))
+        self._busy_timeout_s = busy_timeout_s
+        super().__init__(writer=self._engine(size=1), reader=self._engine(size=READERS, isolation_level="AUTOCOMMIT"))
+        event.listen(self._writer.sync_engine, "connect", self._prepare_writer)
+        event.listen(self._writer.sync_engine, "begin", _begin_immediate)
+        event.listen(self._reader.sync_engine, "connect", _prepare_reader)
+
+    @property
+    def journal(self) -> str:
+        """The journal mode, "delete" (a rollback journal) or "wal"."""
+        return self._journal
+
+    async def _start(self) -> None:
+        await super()._start()
+        async with self._writer.connect() as connection:
+            mode = (await connection.exec_driver_sql("PRAGMA journal_mode")).scalar_one()
+        if mode != self._journal:
+            raise StoreUnavailable(
+                f"{self._file.path} stays in journal mode {mode}: close the other program that has it open"
+            )
+        _log.info("event_log_opened", path=str(self._file.path), journal=mode, sqlite=sqlite3.sqlite_version)
+
+    async def _close(self) -> None:
+        try:
+            await super()._close()
+        finally:
+            self._file.release()
+
+    def _engine(self, *, size: int, **options: Any) -> AsyncEngine:
+        # Mode rw: a database that was moved away must not be silently replaced by an empty one.
+        url = URL.create("sqlite+aiosqlite", database=self._file.path.as_uri(), query={"mode": "rw", "uri": "true"})
+        engine = create_async_engine(
+            url,
+            poolclass=AsyncAdaptedQueuePool,
+            pool_size=size,
+            max_overflow=0,
+            hide_parameters=True,  # they hold what users and tools said
+            connect_args={"timeout": self._busy_timeout_s},
+            **options,
+        )
+        event.listen(engine.sync_engine, "handle_error", _replace_lost_connection)
+        return engine
+
+    def _prepare_writer(self, connection: Any, _: object) -> None:
+        connection.isolation_level = None  # the driver sends no BEGIN of its own
+        for pragma in (f"journal_mode={self._journal}", "synchronous=EXTRA", "foreign_keys=ON"):
+            _pragma(connection, pragma)
+
+    def _classify(self, error: DBAPIError) -> StoreError:
+        code, name = _result_code(error.orig)
+        if code in _DAMAGE:
+            return StoreDamaged(
+                f"{self._file.path} is damaged or no SQLite database ({error.orig}): restore it from a backup, "
+                "or move it away and start with an empty one"
+            )
+        if code in _REMEDIES:
+            return StoreUnavailable(f"the event log is not available ({error.orig}, {name}): {_REMEDIES[code]}")
+        return StoreError(f"the event log failed in an unexpected way: {error.orig} ({name})")
+
+
+def _prepare_reader(connection: Any, _: object) -> None:
+    _pragma(connection, "query_only=ON")
+
+
+def _pragma(connection: Any, pragma: str) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _replace_lost_connection(context: ExceptionContext) -> None:
+    if _result_code(context.original_exception)[0] not in _LOSES_CONNECTION:
+        return
+    context.is_disconnect = True
+    if context.connection is not None:
+        # A connection that is dropped in a transaction keeps its lock until the last cursor is collected.
+        with suppress(sqlite3.Error):
+            context.connection.connection.rollback()
+
+
+def _result_code(error: BaseException | None) -> tuple[int | None, str]:
+    """SQLite's primary result code and the name of the extended one."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF, getattr(error, "sqlite_errorname", type(error).__name__)
+
+
+def _path_of(url: URL) -> Path:
+    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+        raise StoreMisconfigured(
+            "the database URL names no file; an event log outlives its process: write sqlite+aiosqlite:///path/of/the.db"
+        )
+    return Path(url.database)
+
+
+def _journal_of(url: URL) -> Journal:
+    unknown = set(url.query) - {"journal_mode"}
+    journal = url.query.get("journal_mode", "delete")
+    if unknown or journal not in ("delete", "wal"):
+        raise StoreMisconfigured("the only option of the database URL is journal_mode, which is delete or wal")
+    if journal == "wal" and sqlite3.sqlite_version_info < WAL_SAFE_FROM:
+        raise StoreMisconfigured(
+            f"journal_mode=wal can corrupt the database with SQLite {sqlite3.sqlite_version}; it is allowed from "
+            f"{'.'.join(map(str, WAL_SAFE_FROM))} on: leave journal_mode out, or use a newer SQLite"
+        )
+    return cast(Journal, journal)

@@ -1,0 +1,55 @@
+"""The file of an SQLite event log: private to its user, and held by one process at a time.
+
+The hold is a lock of the kernel on a file beside the database, so that it ends with the process however that ends. The
+lock file stays; removing it could let two processes in.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from orchestrator.store.errors import StoreInUse, StoreUnavailable
+
+
+class HeldFile:
+    """A database file that this process holds until `release`."""
+
+    def __init__(self, path: Path) -> None:
+        """Create folder (0700) and file (0600) where they are missing; existing ones keep their mode.
+
+        Raises `StoreInUse` and `StoreUnavailable`.
+        """
+        self.path = path.resolve()
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = self._hold()
+            try:
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+            except OSError:
+                self.release()
+                raise
+        except OSError as error:
+            raise StoreUnavailable(
+                f"{self.path} cannot be opened ({error.strerror}): make its folder writable, or name another database"
+            ) from error
+
+    def release(self) -> None:
+        """Let another process have the file."""
+        os.close(self._lock)
+
+    def _hold(self) -> int:
+        lock = os.open(self.path.with_name(f"{self.path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(lock, 20).decode("ascii", "replace").strip() or "unknown"
+            os.close(lock)
+            raise StoreInUse(
+                f"{self.path} is in use by another orchestrator (process {holder}): stop that one, "
+                "or name another database"
+            ) from error
+        os.ftruncate(lock, 0)
+        os.write(lock, str(os.getpid()).encode())
+        return lock

@@ -1,0 +1,142 @@
+"""A database that fails for a while: a typed error meanwhile, no false promise, and the same store works afterwards."""
+
+# ruff: noqa: ASYNC240 - the event loop has nothing else to do while a test looks at its files
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import DBAPIError
+
+from orchestrator.store import EventStore, NewEvent, StoreDamaged, StoreUnavailable
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+EVENT = NewEvent("planner.decided", {"thought": "I add."})
+BIG = NewEvent("tool.observed", {"content": "x" * 200_000})
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[EventStore]:
+    """A store that does not wait long for a lock, with one trajectory of one event."""
+    async with EventStore.open(url, busy_timeout_s=0.05) as store:
+        await store.create("tr_1", [EVENT], at=NOON, instruction="Add.", tools=["add"])
+        yield store
+
+
+async def pragma(store: EventStore, text: str) -> int:
+    """Set or ask for a pragma on the connection that writes. Returns what SQLite answers, 0 for nothing."""
+    async with store._writer.connect() as connection:
+        result = await connection.exec_driver_sql(f"PRAGMA {text}")
+        return int(result.scalar_one()) if result.returns_rows else 0
+
+
+async def works(store: EventStore) -> None:
+    end = (await store.get("tr_1")).last_seq
+    await store.append("tr_1", after=end, events=[EVENT], at=NOON)
+    assert [event.seq for event in await store.events("tr_1")] == list(range(1, end + 2))
+
+
+async def test_a_full_disk_promises_nothing_and_passes(store: EventStore) -> None:
+    await pragma(store, f"max_page_count = {await pragma(store, 'page_count')}")
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match=r"SQLITE_FULL.*free space on the disk") as caught:
+            await store.append("tr_1", after=1, events=[BIG], at=NOON, status="failed")
+        assert isinstance(caught.value.__cause__, DBAPIError)
+        assert isinstance(caught.value.__cause__.orig, sqlite3.OperationalError)
+    assert len(await store.events("tr_1")) == 1
+    assert (await store.get("tr_1")).status == "running"
+    await pragma(store, "max_page_count = 1000000")
+    await store.append("tr_1", after=1, events=[BIG], at=NOON)
+    await works(store)
+
+
+async def test_a_full_disk_is_told_to_everybody_in_the_batch(store: EventStore) -> None:
+    for index in range(2, 12):
+        await store.create(f"tr_{index}", [EVENT], at=NOON, instruction="Add.", tools=["add"])
+    await pragma(store, f"max_page_count = {await pragma(store, 'page_count')}")
+    appends = [store.append(f"tr_{index}", after=1, events=[BIG], at=NOON) for index in range(1, 12)]
+    outcomes = await asyncio.gather(*appends, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
+    await pragma(store, "max_page_count = 1000000")
+    for index in range(1, 12):
+        assert len(await store.events(f"tr_{index}")) == 1
+        await store.append(f"tr_{index}", after=1, events=[BIG], at=NOON)
+
+
+async def test_a_full_disk_refuses_a_creation_whole(store: EventStore) -> None:
+    await pragma(store, f"max_page_count = {await pragma(store, 'page_count')}")
+    with pytest.raises(StoreUnavailable):
+        await store.create("tr_2", [EVENT, BIG], at=NOON, instruction="Add.", tools=["add"])
+    assert [row.id for row in (await store.list()).rows] == ["tr_1"]
+    assert await store.events("tr_2") == []
+
+
+async def test_a_lock_of_another_program_passes(store: EventStore, path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreUnavailable, match=r"SQLITE_BUSY.*close the other program"):
+            await store.append("tr_1", after=1, events=[EVENT], at=NOON)
+        with pytest.raises(StoreUnavailable, match="SQLITE_BUSY"):
+            await store.events("tr_1")
+        with pytest.raises(StoreUnavailable, match="SQLITE_BUSY"):
+            await store.put_tool_source("weather", {})
+        other.execute("ROLLBACK")
+        await works(store)
+
+
+async def test_a_reader_that_holds_up_the_commit_leaves_nothing_half_written(store: EventStore, path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM events").fetchall()
+        with pytest.raises(StoreUnavailable, match="SQLITE_BUSY"):
+            await store.append("tr_1", after=1, events=[EVENT], at=NOON)
+        other.execute("ROLLBACK")
+        assert len(await store.events("tr_1")) == 1
+        await works(store)
+
+
+async def test_a_read_only_connection_is_replaced(store: EventStore) -> None:
+    await pragma(store, "query_only = ON")
+    with pytest.raises(StoreUnavailable, match=r"SQLITE_READONLY.*writable"):
+        await store.append("tr_1", after=1, events=[EVENT], at=NOON)
+    await works(store)
+
+
+async def test_a_folder_that_went_away_and_came_back(store: EventStore, path: Path) -> None:
+    path.parent.rename(away := path.parent.with_name("away"))
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            await store.append("tr_1", after=1, events=[EVENT], at=NOON)
+    assert not path.exists()
+    away.rename(path.parent)
+    await works(store)
+
+
+async def test_a_file_that_went_away_is_not_replaced_by_an_empty_one(store: EventStore, path: Path) -> None:
+    path.rename(away := path.with_name("away.db"))
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            await store.append("tr_1", after=1, events=[EVENT], at=NOON)
+    assert not path.exists()
+    away.rename(path)
+    await works(store)
+
+
+async def test_a_database_overwritten_while_open_is_damage_and_no_crash(store: EventStore, path: Path) -> None:
+    path.write_bytes(b"no database" * 4096)
+    with pytest.raises(StoreDamaged, match="restore it from a backup"):
+        await store.append("tr_1", after=1, events=[EVENT], at=NOON)
+
+
+async def test_errors_do_not_repeat_what_users_said(store: EventStore) -> None:
+    await pragma(store, f"max_page_count = {await pragma(store, 'page_count')}")
+    secret = NewEvent("tool.observed", {"content": "canary" * 40_000})
+    with pytest.raises(StoreUnavailable) as caught:
+        await store.append("tr_1", after=1, events=[secret], at=NOON)
+    assert "canary" not in f"{caught.value} {caught.value.__cause__}"

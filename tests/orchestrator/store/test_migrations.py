@@ -1,0 +1,71 @@
+"""From any released schema to today's, all or nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Connection, create_engine, event, inspect
+from sqlalchemy.pool import StaticPool
+
+from orchestrator.store import SchemaUnsupported
+from orchestrator.store.migrations import MIGRATIONS, check_tables, migrate
+from orchestrator.store.tables import METADATA
+
+
+@pytest.fixture
+def connection() -> Iterator[Connection]:
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN") and None)
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+def test_the_migrations_arrive_at_the_tables_that_the_statements_use(connection: Connection) -> None:
+    assert migrate(connection) == len(MIGRATIONS)
+    check_tables(connection)
+    found = inspect(connection)
+    assert set(found.get_table_names()) == set(METADATA.tables)
+    for table in METADATA.sorted_tables:
+        columns = {column["name"]: column for column in found.get_columns(table.name)}
+        assert {name: bool(column["nullable"]) for name, column in columns.items()} == {
+            column.name: bool(column.nullable) for column in table.columns
+        }
+        assert found.get_pk_constraint(table.name)["constrained_columns"] == [
+            column.name for column in table.primary_key.columns
+        ]
+        assert {index["name"] for index in found.get_indexes(table.name)} == {index.name for index in table.indexes}
+
+
+def test_only_missing_steps_run_and_in_order(connection: Connection) -> None:
+    seen: list[str] = []
+
+    def second(_: Connection) -> None:
+        seen.append("second")
+
+    def third(_: Connection) -> None:
+        seen.append("third")
+
+    migrate(connection)
+    migrate(connection, (*MIGRATIONS, second))
+    migrate(connection, (*MIGRATIONS, second, third))
+    assert seen == ["second", "third"]
+    with pytest.raises(SchemaUnsupported, match="schema version 3"):
+        migrate(connection)
+
+
+def test_a_step_that_fails_leaves_the_old_schema(connection: Connection) -> None:
+    def half(connection: Connection) -> None:
+        connection.exec_driver_sql("CREATE TABLE notes (text TEXT)")
+        raise sqlite3.OperationalError("disk full")
+
+    with pytest.raises(sqlite3.OperationalError):
+        migrate(connection, (*MIGRATIONS, half))
+    connection.rollback()
+    assert inspect(connection).get_table_names() == []
+    connection.rollback()
+    migrate(connection)
+    check_tables(connection)

@@ -1,0 +1,183 @@
+"""Opening a database: what is made, what is refused, and what the refusal says."""
+
+# ruff: noqa: ASYNC240 - the event loop has nothing else to do while a test looks at its files
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from orchestrator.store import (
+    EventStore,
+    NewEvent,
+    SchemaUnsupported,
+    StoreDamaged,
+    StoreInUse,
+    StoreMisconfigured,
+    StoreUnavailable,
+)
+from orchestrator.store.migrations import MIGRATIONS
+from orchestrator.store.sqlite import WAL_SAFE_FROM
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+async def opens(url: str) -> None:
+    async with EventStore.open(url, busy_timeout_s=0.05):
+        pass
+
+
+def run(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+async def test_folder_and_file_are_private(url: str, path: Path) -> None:
+    await opens(url)
+    assert mode(path.parent) == 0o700
+    assert {entry.name: mode(entry) for entry in path.parent.iterdir()} == {
+        "log.db": 0o600,
+        "log.db.lock": 0o600,
+    }
+
+
+async def test_the_journal_is_a_rollback_journal_and_synced(store: EventStore) -> None:
+    assert store.journal == "delete"
+    async with store._writer.connect() as connection:
+        found = [
+            (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        ]
+    assert found == ["delete", 3, 1]
+
+
+async def test_a_database_left_in_wal_mode_is_taken_back(url: str, path: Path) -> None:
+    await opens(url)
+    run(path, "PRAGMA journal_mode = WAL")
+    async with EventStore.open(url) as store:
+        assert store.journal == "delete"
+        assert await store.unfinished() == []
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+async def test_wal_is_for_versions_of_sqlite_without_its_race(url: str) -> None:
+    if sqlite3.sqlite_version_info < WAL_SAFE_FROM:
+        with pytest.raises(StoreMisconfigured, match=r"from 3\.51\.3 on: leave journal_mode out"):
+            await opens(f"{url}?journal_mode=wal")
+    else:
+        async with EventStore.open(f"{url}?journal_mode=wal") as store:
+            assert store.journal == "wal"
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("", "cannot be read"),
+        ("/var/lib/log.db", "cannot be read"),
+        ("mysql://user:hunter2@db/log", "no event log on mysql"),
+        ("sqlite+aiosqlite://", "names no file"),
+        ("sqlite+aiosqlite:///:memory:", "names no file"),
+        ("sqlite+aiosqlite:///file:log.db?uri=true", "journal_mode|names no file"),
+        ("sqlite+aiosqlite:///log.db?mode=ro", "only option"),
+        ("sqlite+aiosqlite:///log.db?journal_mode=off", "journal_mode, which is delete or wal"),
+    ],
+)
+async def test_an_unusable_url_is_refused_without_its_password(url: str, says: str) -> None:
+    with pytest.raises(StoreMisconfigured, match=says) as caught:
+        await opens(url)
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_path_of_any_characters(tmp_path: Path) -> None:
+    path = tmp_path / "a b" / "50% #1 ü.db"
+    await opens(f"sqlite+aiosqlite:///{path}")
+    assert path.stat().st_size > 0
+
+
+async def test_a_path_that_cannot_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(StoreUnavailable, match=r"taken/log\.db cannot be opened .*make its folder writable"):
+        await opens(f"sqlite+aiosqlite:///{tmp_path}/taken/log.db")
+
+
+async def test_a_path_that_is_a_folder_is_named_and_not_held(url: str, path: Path) -> None:
+    path.mkdir(parents=True)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match=r"log\.db cannot be opened"):
+            await opens(url)
+
+
+async def test_one_process_cannot_open_a_database_twice(store: EventStore, url: str, path: Path) -> None:
+    with pytest.raises(StoreInUse, match=r"log\.db is in use by another orchestrator .*stop that one"):
+        await opens(url)
+    (link := path.with_name("link.db")).symlink_to(path)
+    with pytest.raises(StoreInUse):
+        await opens(f"sqlite+aiosqlite:///{link}")
+
+
+async def test_a_database_is_free_again_after_a_refusal_and_after_closing(url: str, path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"not a database, but long enough to look at" * 100)
+    with pytest.raises(StoreDamaged, match=r"no SQLite database.*move it away"):
+        await opens(url)
+    path.unlink()
+    await opens(url)
+    await opens(url)
+
+
+async def test_a_newer_schema_is_refused_and_left_alone(url: str, path: Path) -> None:
+    await opens(url)
+    run(path, "INSERT INTO schema_version VALUES (99)")
+    before = path.read_bytes()
+    with pytest.raises(SchemaUnsupported, match=r"schema version 99, this program knows up to .*newer"):
+        await opens(url)
+    assert path.read_bytes() == before
+
+
+async def test_a_database_of_another_program_is_refused_and_left_alone(url: str, path: Path) -> None:
+    path.parent.mkdir()
+    run(path, "CREATE TABLE recipes (name TEXT)")
+    before = path.read_bytes()
+    with pytest.raises(SchemaUnsupported, match="tables of another program"):
+        await opens(url)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "statement", ["DROP TABLE tool_sources", "ALTER TABLE trajectories RENAME COLUMN metadata TO notes"]
+)
+async def test_tables_that_lost_something_are_named(url: str, path: Path, statement: str) -> None:
+    await opens(url)
+    run(path, statement)
+    with pytest.raises(StoreDamaged, match=r"lacks .*restore"):
+        await opens(url)
+
+
+async def test_migrations_run_once_and_keep_what_is_there(url: str, path: Path) -> None:
+    async with EventStore.open(url) as store:
+        await store.create("tr_1", [NewEvent("x", {})], at=NOON, instruction="Add.", tools=["add"])
+    async with EventStore.open(url) as store:
+        assert await store.unfinished() == ["tr_1"]
+    with closing(sqlite3.connect(path)) as connection:
+        versions = connection.execute("SELECT version FROM schema_version").fetchall()
+    assert versions == [(number,) for number in range(1, len(MIGRATIONS) + 1)]
+
+
+async def test_a_database_locked_at_the_start_is_said_and_can_be_opened_later(url: str, path: Path) -> None:
+    await opens(url)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreUnavailable, match="SQLITE_BUSY"):
+            await opens(url)
+    await opens(url)

@@ -1,0 +1,85 @@
+"""Several processes, and processes that die."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from orchestrator.store import EventStore, StoreInUse
+
+PROGRAM = Path(__file__).with_name("store_process.py")
+
+
+@contextmanager
+def started(work: str, url: str) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, str(PROGRAM), work, url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+async def test_a_second_process_is_refused_until_the_first_is_gone(url: str, path: Path) -> None:
+    with started("hold", url) as first:
+        assert line(first) == "held"
+        with pytest.raises(StoreInUse, match=f"in use by another orchestrator \\(process {first.pid}\\)"):
+            async with EventStore.open(url):
+                pass
+        with started("hold", url) as second:
+            said = line(second)
+            assert said.startswith(f"StoreInUse: {path} is in use")
+            assert "name another database" in said
+        first.kill()
+        first.wait()
+        async with EventStore.open(url) as store:
+            assert await store.unfinished() == []
+
+
+@pytest.mark.parametrize("acknowledged", [1, 150, 600])
+async def test_nothing_acknowledged_is_lost_when_the_process_is_killed(url: str, acknowledged: int) -> None:
+    with started("write", url) as process:
+        said = [line(process) for _ in range(acknowledged)]
+        process.kill()
+        assert process.stdout is not None
+        said += process.stdout.read().splitlines()
+    ends: dict[str, int] = {}
+    for name, end in (entry.split() for entry in said if entry.count(" ") == 1):
+        ends[name] = int(end)
+    assert ends
+    async with EventStore.open(url) as store:
+        for name in await store.unfinished():
+            events = await store.events(name)
+            assert [event.seq for event in events] == list(range(1, len(events) + 1))
+            assert [event.payload["n"] for event in events[1:]] == list(range(2, len(events) + 1))
+            assert (await store.get(name)).last_seq == len(events)
+            assert len(events) >= ends.get(name, 0)
+            ends.pop(name, None)
+    assert not ends  # every acknowledged trajectory is there
+
+
+def test_an_io_error_passes(url: str) -> None:
+    with started("limited", url) as process:
+        assert line(process).startswith(
+            "StoreUnavailable: the event log is not available (disk I/O error, SQLITE_IOERR"
+        )
+        assert line(process).startswith("StoreUnavailable:")
+        assert line(process) == "appended"
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(timeout=20) == 0
