@@ -269,9 +269,8 @@ async def _execute_many(connection: AsyncConnection, statement: Executable, rows
 
 
 def _store_of(url: str, busy_timeout_s: float) -> EventStore:
-    from orchestrator.store.sqlite import (
-        SqliteEventStore,
-    )  # a subclass knows this module, not the other way round
+    # Imported here, because a subclass knows this module and not the other way round.
+    from orchestrator.store.sqlite import SqliteEventStore
 
     try:
         parsed = make_url(url)

@@ -54,7 +54,8 @@ class SqliteEventStore(EventStore):
         self._journal = _journal_of(url)
         self._file = HeldFile(_path_of(url))
         self._busy_timeout_s = busy_timeout_s
-        super().__init__(writer=self._engine(size=1), reader=self._engine(size=READERS, isolation_level="AUTOCOMMIT"))
+        reading = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
+        super().__init__(writer=self._engine(size=1), reader=self._engine(size=READERS, **reading))
         event.listen(self._writer.sync_engine, "connect", self._prepare_writer)
         event.listen(self._writer.sync_engine, "begin", _begin_immediate)
         event.listen(self._reader.sync_engine, "connect", _prepare_reader)
