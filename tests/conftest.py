@@ -43,3 +43,10 @@ def serve() -> Iterator[Serve]:
     """Serve applications with uvicorn on loopback, each in a thread; returns their addresses."""
     with contextlib.ExitStack() as stack:
         yield lambda app: stack.enter_context(served(app))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Warnings are errors, but not those of vLLM's and torch's own code."""
+    for item in items:
+        if item.get_closest_marker("engine"):
+            item.add_marker(pytest.mark.filterwarnings("default"))

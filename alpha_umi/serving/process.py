@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
 
@@ -64,7 +63,7 @@ class _Ending:
     def engine_lost(self) -> None:
         self.exit_code = EXIT_ENGINE_LOST
         if self.server is not None:
-            self.server.handle_exit(signal.SIGTERM, None)
+            self.server.should_exit = True
 
 
 def _load(role: RoleName, settings: RoleSettings) -> tuple[Engine, ServedModel]:
@@ -122,4 +121,3 @@ def _one_line(error: Exception) -> str:
             for item in error.errors()
         )
     return str(error)
-

@@ -45,6 +45,7 @@ class VllmEngine:
         self._options = options
         self._tokenizer = PromptTokenizer(options.model)
         self._llm: Any = None
+        self._owner: threading.Thread | None = None
         self._released = threading.Event()
 
     @property
@@ -67,15 +68,19 @@ class VllmEngine:
                 loop.call_soon_threadsafe(_resolve, loaded, llm)
                 self._released.wait()
 
-        threading.Thread(target=own_engine, name="engine-owner", daemon=True).start()
+        self._owner = threading.Thread(target=own_engine, name="engine-owner", daemon=True)
+        self._owner.start()
         self._llm = await loaded
 
     async def stop(self) -> None:
         """End the engine process."""
-        if self._llm is not None:
-            await asyncio.to_thread(self._llm.shutdown)
-            self._llm = None
+        llm, self._llm = self._llm, None
+        if llm is not None:
+            # On this thread, so that no output is awaited between the engine's end and that of its reader.
+            llm.shutdown()
         self._released.set()
+        if self._owner is not None:
+            self._owner.join()
 
     async def check(self) -> None:
         """Raises `EngineDead` when the engine process has died."""
@@ -88,8 +93,9 @@ class VllmEngine:
 
     async def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
         """Generate; closing the iterator aborts the request in the engine."""
+        from vllm.exceptions import VLLMError
         from vllm.inputs import TokensPrompt
-        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+        from vllm.v1.engine.exceptions import EngineDeadError
 
         await self.check()
         ids = self._tokenizer.encode(generation.prompt, generation.continuation)
@@ -110,7 +116,7 @@ class VllmEngine:
                 )
         except EngineDeadError as error:
             raise EngineDead("the engine process died while it generated") from error
-        except (EngineGenerateError, ValueError) as error:
+        except (VLLMError, ValueError) as error:
             raise EngineRefused(str(error)) from error
         finally:
             await outputs.aclose()

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from alpha_umi.roles.template import load_template, render
 from alpha_umi.roles.turns import Turn
@@ -31,7 +32,9 @@ def canary(embedded_model: Path) -> str:
     return load_manifest(embedded_model).canary.prompt
 
 
-@pytest.fixture(scope="module", params=["scripted", pytest.param("vllm", marks=pytest.mark.engine)])
+@pytest_asyncio.fixture(
+    scope="module", loop_scope="module", params=["scripted", pytest.param("vllm", marks=pytest.mark.engine)]
+)
 async def engine(request: pytest.FixtureRequest, embedded_model: Path, canary: str) -> AsyncIterator[Engine]:
     made: Engine
     if request.param == "scripted":

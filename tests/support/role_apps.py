@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import httpx
 from fastapi import FastAPI
@@ -13,6 +12,7 @@ from alpha_umi.roles.template import load_template
 from alpha_umi.roles.turns import RoleName
 from alpha_umi.serving.application import create_role_application
 from alpha_umi.serving.context import MakeRouter, RoleContext
+from alpha_umi.serving.engine import Engine
 from alpha_umi.serving.host import Canary, RoleHost, ServedModel
 from alpha_umi.serving.metrics import RoleMetrics
 from alpha_umi.serving.scripted import CANARY, Rule, ScriptedEngine
@@ -25,12 +25,29 @@ def scripted(*rules: Rule, context: int = 4_096) -> ScriptedEngine:
     return ScriptedEngine([Rule([CANARY], when=CANARY_PROMPT), *rules], context=context)
 
 
-def application(role: RoleName, make_router: MakeRouter, engine: ScriptedEngine, **options: Any) -> FastAPI:
-    """A role service around a scripted engine."""
-    model = ServedModel(role, "scripted", load_template("toolbench"), Canary(CANARY_PROMPT, CANARY))
-    host = RoleHost(engine, model, on_lost=options.pop("on_lost", lambda: None))
-    context = RoleContext(host, RoleMetrics(role), options.pop("answer_tokens", 64))
-    return create_role_application(context, make_router, **options)
+def role_host(
+    role: RoleName,
+    engine: Engine,
+    *,
+    canary: tuple[str, str] = (CANARY_PROMPT, CANARY),
+    on_lost: Callable[[], None] = lambda: None,
+) -> RoleHost:
+    """A host around an engine, with the published template."""
+    return RoleHost(engine, ServedModel(role, "scripted", load_template("toolbench"), Canary(*canary)), on_lost=on_lost)
+
+
+def application(
+    role: RoleName,
+    make_router: MakeRouter,
+    engine: Engine,
+    *,
+    answer_tokens: int = 64,
+    keys: Sequence[str] = (),
+    on_lost: Callable[[], None] = lambda: None,
+) -> FastAPI:
+    """A role service around an engine."""
+    context = RoleContext(role_host(role, engine, on_lost=on_lost), RoleMetrics(role), answer_tokens)
+    return create_role_application(context, make_router, keys=keys)
 
 
 @contextlib.asynccontextmanager
