@@ -1,0 +1,1 @@
+"""The trajectory service: drives trajectories over HTTP and keeps their log."""

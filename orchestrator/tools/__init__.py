@@ -1,0 +1,1 @@
+"""Tools: OpenAPI documents become tools, and every call leaves through one guarded way out."""

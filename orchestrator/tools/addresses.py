@@ -1,0 +1,58 @@
+"""Which network addresses the orchestrator may connect to on behalf of tools.
+
+Only public unicast addresses, and loopback where the operator allows it. The rule is written as what is allowed
+(IPv6) and as the registry of special-purpose blocks (IPv4) rather than taken from `ipaddress.is_global`, whose
+meaning changed between patch releases of Python. Addresses that carry an IPv4 address inside (mapped, NAT64, 6to4,
+Teredo) are refused as a whole: what they lead to is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+# RFC 6890 and the IANA registry of IPv4 special-purpose addresses, multicast and the former class E.
+_NOT_PUBLIC_V4 = tuple(
+    IPv4Network(block)
+    for block in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/3",
+    )
+)
+_GLOBAL_UNICAST_V6 = IPv6Network("2000::/3")
+# Within global unicast: protocol assignments with Teredo and ORCHID, documentation, 6to4.
+_NOT_PUBLIC_V6 = tuple(IPv6Network(block) for block in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
+_LOOPBACK_V4 = IPv4Network("127.0.0.0/8")
+_LOOPBACK_V6 = IPv6Address("::1")
+
+
+def may_connect(address: str, *, allow_loopback: bool = False) -> bool:
+    """Whether a connection to this address, as the system writes it, is allowed. Anything unreadable is not."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(parsed, IPv6Address) and parsed.scope_id is not None:
+        return False
+    return allow_loopback if _is_loopback(parsed) else _is_public(parsed)
+
+
+def _is_loopback(address: IPv4Address | IPv6Address) -> bool:
+    return address in _LOOPBACK_V4 if isinstance(address, IPv4Address) else address == _LOOPBACK_V6
+
+
+def _is_public(address: IPv4Address | IPv6Address) -> bool:
+    if isinstance(address, IPv4Address):
+        return not any(address in block for block in _NOT_PUBLIC_V4)
+    return address in _GLOBAL_UNICAST_V6 and not any(address in block for block in _NOT_PUBLIC_V6)

@@ -1,0 +1,278 @@
+"""The one guarded way out: every document fetch and every tool call goes through `Egress.send`.
+
+What it guards: the address of each socket right before it connects (so neither spelling nor a name server that
+changes its mind matters); scheme, user info, origin and base path, as the transport will read them; no redirects,
+proxies or cookies; no compressed answers; bounded headers, body and time. What it leaves out: who may call which
+tool, and what an answer means.
+
+It speaks through httpx's types on aiohttp's transport, without httpx's client, which logs whole addresses (they may
+hold an API key) and keeps cookies. A call leaves at most once: aiohttp's own repetition of GET, PUT and DELETE is
+off, and connections are not kept, as one that turned out stale would fail calls for no reason of theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Final, Self
+
+import aiohttp
+import httpx
+from aiohttp.abc import AbstractResolver, ResolveResult
+from httpx_aiohttp import AiohttpTransport
+from yarl import URL
+
+from orchestrator.tools.addresses import may_connect
+from orchestrator.tools.errors import (
+    ConnectionFailed,
+    DeadlineExceeded,
+    EgressError,
+    ExchangeFailed,
+    RequestRefused,
+)
+
+MAX_BODY_BYTES: Final = 1024 * 1024
+MAX_HEADER_LINE_BYTES: Final = 8 * 1024
+MAX_HEADERS: Final = 100
+MAX_CONNECTIONS: Final = 256
+CONNECT_TIMEOUT_S: Final = 10.0
+USER_AGENT: Final = "alpha-umi"
+
+_AddressInfo = tuple[int, int, int, str, tuple[str | int, ...]]
+
+
+@dataclass(frozen=True)
+class OutboundRequest:
+    """A request, and the base address that it must stay under. `headers` may hold secrets, and so may `url`."""
+
+    method: str
+    url: str = field(repr=False)
+    within: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    content: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer. `media_type` is lower case without parameters; `truncated` says that the body went on."""
+
+    status: int
+    media_type: str
+    charset: str | None
+    body: bytes
+    truncated: bool
+
+
+class Egress:
+    """The guarded way out. One for the life of the process; close it at the end.
+
+    `allow_loopback` lets calls reach this machine. `resolver` and `tls` replace the system's name lookup and the
+    usual certificate authorities.
+    """
+
+    def __init__(
+        self,
+        *,
+        allow_loopback: bool = False,
+        resolver: AbstractResolver | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.allow_loopback = allow_loopback
+        self._resolver = resolver
+        self._tls = tls or httpx.create_ssl_context()
+        self._transport = AiohttpTransport(verify=self._tls, trust_env=False, client=self._session)
+
+    async def send(self, request: OutboundRequest, *, timeout_s: float, max_body_bytes: int = MAX_BODY_BYTES) -> Answer:
+        """The answer to the request, whatever its status, within `timeout_s` seconds in all.
+
+        Raises `RequestRefused`, `ConnectionFailed`, `ExchangeFailed` or `DeadlineExceeded`; their texts hold neither
+        the address's path and query nor headers.
+        """
+        outbound = _checked(request, timeout_s)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._exchange(outbound, max_body_bytes)
+        except TimeoutError:
+            raise DeadlineExceeded(f"no complete answer came within {timeout_s:g} s") from None
+        except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError) as error:
+            raise _translated(error, allow_loopback=self.allow_loopback) from None
+
+    async def aclose(self) -> None:
+        """Close what is open."""
+        await self._transport.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def _session(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=MAX_CONNECTIONS,
+            ssl=self._tls,
+            force_close=True,
+            resolver=_GuardedResolver(self._resolver or aiohttp.ThreadedResolver(), self.allow_loopback),
+            socket_factory=self._open_socket,
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            middlewares=(_once,),
+            max_line_size=MAX_HEADER_LINE_BYTES,
+            max_field_size=MAX_HEADER_LINE_BYTES,
+            max_headers=MAX_HEADERS,
+        )
+
+    def _open_socket(self, info: _AddressInfo) -> socket.socket:
+        # The last word: aiohttp asks for a socket with the very address it connects to next, also for
+        # hosts written as numbers, which never reach the resolver.
+        family, kind, protocol, _, address = info
+        scope = address[3] if len(address) > 3 else 0
+        if scope or not may_connect(str(address[0]), allow_loopback=self.allow_loopback):
+            raise _AddressForbidden
+        return socket.socket(family=family, type=kind, proto=protocol)
+
+    async def _exchange(self, request: httpx.Request, max_body_bytes: int) -> Answer:
+        response = await self._transport.handle_async_request(request)
+        try:
+            encoding = response.headers.get("content-encoding", "identity").strip().lower()
+            if encoding not in ("", "identity"):
+                raise ExchangeFailed("the answer is compressed although that was not asked for; it is not read")
+            body, truncated = await _read(response, max_body_bytes)
+        finally:
+            await response.aclose()
+        return Answer(
+            status=response.status_code,
+            media_type=response.headers.get("content-type", "").partition(";")[0].strip().lower(),
+            charset=response.charset_encoding,
+            body=body,
+            truncated=truncated,
+        )
+
+
+async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Turns the errors after which aiohttp would send a request again into one after which it does not."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientPayloadError("the connection broke") from error
+
+
+class _AddressForbidden(OSError):
+    """A socket was asked for an address that is not allowed."""
+
+
+class _GuardedResolver(AbstractResolver):
+    """Refuses a name as soon as one of its addresses is not allowed, instead of taking one of the others."""
+
+    def __init__(self, inner: AbstractResolver, allow_loopback: bool) -> None:
+        self._inner = inner
+        self._allow_loopback = allow_loopback
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        results = await self._inner.resolve(host, port, family)
+        if not all(may_connect(result["host"], allow_loopback=self._allow_loopback) for result in results):
+            raise _AddressForbidden
+        return results
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+def parse_address(text: str) -> URL:
+    """An absolute http or https address without user info and fragment, read the way the transport reads it.
+
+    Raises `RequestRefused`, whose text does not repeat the address, as it may hold a password.
+    """
+    if any(character.isspace() or not character.isprintable() or character in "\\{}#" for character in text):
+        raise RequestRefused("the address holds white space, a brace, a backslash, a # or a control character")
+    try:
+        url = URL(text)
+        host, _ = url.host, url.port
+    except ValueError:
+        raise RequestRefused("this is not an address") from None
+    if url.scheme not in ("http", "https") or not host:
+        raise RequestRefused("the address must be absolute and begin with http:// or https://")
+    if url.raw_user is not None or url.raw_password is not None:
+        raise RequestRefused("the address holds a user name or password; pass those as credentials")
+    if "%" in host:
+        raise RequestRefused("the address holds an IPv6 zone")
+    return url
+
+
+def same_origin(one: URL, other: URL) -> bool:
+    """Whether both have scheme, host and port in common."""
+    return one.origin() == other.origin()
+
+
+def _checked(request: OutboundRequest, timeout_s: float) -> httpx.Request:
+    """The request as the transport takes it, after checking the address the way the transport reads it."""
+    base = parse_address(request.within)
+    parse_address(request.url)
+    headers = {"user-agent": USER_AGENT, "accept": "application/json"} | {
+        name.lower(): value for name, value in request.headers.items()
+    }
+    if any(not value.isprintable() for value in headers.values()):
+        raise RequestRefused("a header holds a line end or another control character")
+    try:
+        outbound = httpx.Request(
+            request.method,
+            request.url,
+            headers=headers | {"accept-encoding": "identity"},
+            content=request.content,
+            extensions={"timeout": {"connect": min(CONNECT_TIMEOUT_S, timeout_s), "pool": timeout_s}},
+        )
+        final = URL(str(outbound.url))
+    except (ValueError, httpx.InvalidURL):
+        raise RequestRefused("the address is not valid, or a header is not plain ASCII") from None
+    if not same_origin(base, final) or not _under(final.raw_path, base.raw_path):
+        raise RequestRefused("the request would leave the origin or the base path of its tool source")
+    return outbound
+
+
+def _under(path: str, base_path: str) -> bool:
+    return path == base_path or path.startswith(base_path.rstrip("/") + "/")
+
+
+async def _read(response: httpx.Response, max_bytes: int) -> tuple[bytes, bool]:
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > max_bytes:
+            return bytes(body[:max_bytes]), True
+    return bytes(body), False
+
+
+def _translated(error: Exception, *, allow_loopback: bool) -> EgressError:
+    """httpx's and aiohttp's errors in our terms, without their texts: those repeat addresses."""
+    cause = error.__cause__ if isinstance(error.__cause__, aiohttp.ClientError) else error
+    match cause:
+        case aiohttp.ClientConnectorError(os_error=_AddressForbidden()):
+            hint = "" if allow_loopback else " (the operator can allow this machine's own addresses)"
+            return RequestRefused(f"the host does not lie on the public internet{hint}")
+        case aiohttp.ClientConnectorDNSError():
+            return ConnectionFailed("the host's name cannot be resolved")
+        case aiohttp.ClientSSLError() | aiohttp.ClientConnectorCertificateError():
+            return ConnectionFailed("no trustworthy TLS connection came about")
+        case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
+            return ConnectionFailed("the host refuses the connection")
+        case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError():
+            return ConnectionFailed("the host cannot be reached")
+        case aiohttp.InvalidURL():
+            return RequestRefused("the address is not valid")
+        case aiohttp.ClientResponseError():
+            return ExchangeFailed("the answer is not valid HTTP, or its headers are too large")
+        case _:
+            return ExchangeFailed("the connection broke before the answer was complete")

@@ -1,0 +1,397 @@
+"""From parameters and bodies to one flat schema, in both versions."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.tools.errors import DocumentError
+from orchestrator.tools.model import EffectClass
+from orchestrator.tools.openapi import parse_document
+from orchestrator.tools.operation import Operation
+
+Document = Callable[..., dict[str, Any]]
+OK = {"200": {"description": "ok"}}
+
+
+def parse(document: Any, **more: Any) -> list[Operation]:
+    options: dict[str, Any] = {"base_url": None, "default_effect": EffectClass.UNKEYED_WRITE}
+    return parse_document(json.dumps(document).encode(), source_name="demo", **options | more)
+
+
+def only(document: Any, **more: Any) -> Operation:
+    (operation,) = parse(document, **more)
+    return operation
+
+
+def parameter(name: str, place: str, schema: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    return {"name": name, "in": place, "schema": schema or {"type": "string"}, "required": place == "path"} | more
+
+
+def body(schema: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"content": {"application/json": {"schema": schema}}, "required": True} | more
+
+
+def test_every_place_becomes_one_flat_object(document: Document) -> None:
+    post = {
+        "operationId": "orders.create",
+        "summary": "Place an order.",
+        "description": "For one customer.",
+        "parameters": [
+            parameter("shop", "path", description="The shop's id"),
+            parameter("dry_run", "query", {"type": "boolean", "default": False}),
+            parameter("tags", "query", {"type": "array", "items": {"type": "string", "enum": ["a", "b"]}}),
+            parameter("X-Region", "header", {"type": "string", "enum": ["eu", "us"]}, required=True),
+        ],
+        "requestBody": body(
+            {
+                "type": "object",
+                "required": ["item"],
+                "properties": {"item": {"type": "string"}, "count": {"type": "integer", "minimum": 1, "default": 1}},
+            }
+        ),
+        "responses": OK,
+    }
+    operation = only(document({"/shops/{shop}/orders": {"post": post}}))
+    assert operation.tool.name == "orders_create"
+    assert operation.tool.description == "Place an order.\nFor one customer."
+    assert operation.tool.source == "demo"
+    assert operation.tool.parameters == {
+        "type": "object",
+        "properties": {
+            "shop": {"type": "string", "description": "The shop's id"},
+            "dry_run": {"type": "boolean", "default": False},
+            "tags": {"type": "array", "items": {"type": "string", "enum": ["a", "b"]}},
+            "X-Region": {"type": "string", "enum": ["eu", "us"]},
+            "item": {"type": "string"},
+            "count": {"type": "integer", "minimum": 1, "default": 1},
+        },
+        "additionalProperties": False,
+        "required": ["shop", "X-Region", "item"],
+    }
+    assert operation.defaults == {"dry_run": False, "count": 1}
+    assert operation.base_url == "http://api.example/v1"
+
+
+@pytest.mark.parametrize(
+    ("schema", "why"),
+    [
+        ({"type": "array", "items": {"type": "integer"}}, "not an object"),
+        ({"type": "object", "additionalProperties": {"type": "string"}}, "free names"),
+        ({"type": "object", "properties": {"id": {"type": "string"}}}, "a name is taken"),
+        ({"type": "object", "properties": {"a": {}}, "minProperties": 1}, "a rule for the whole"),
+        ({"oneOf": [{"type": "string"}, {"type": "object"}]}, "alternatives"),
+        ({"type": ["object", "null"], "properties": {"a": {}}}, "null"),
+    ],
+)
+def test_bodies_that_cannot_be_flat_are_one_argument(document: Document, schema: dict[str, Any], why: str) -> None:
+    post = {"parameters": [parameter("id", "query")], "requestBody": body(schema), "responses": OK}
+    operation = only(document({"/x": {"post": post}}))
+    assert list(operation.tool.parameters["properties"]) == ["id", "body"], why
+    assert operation.tool.parameters["required"] == ["body"]
+
+
+def test_names_that_are_taken_twice_get_their_place(document: Document) -> None:
+    get = {"parameters": [parameter("id", "path"), parameter("id", "query"), parameter("body", "query")]}
+    post = get | {"requestBody": body({"type": "array"}), "responses": OK}
+    operation = only(document({"/x/{id}": {"post": post}}))
+    assert list(operation.tool.parameters["properties"]) == ["id", "id_query", "body", "body_request"]
+    assert [part.wire_name for part in operation.parameters] == ["id", "id", "body"]
+
+
+def test_parameters_of_the_path_apply_and_can_be_replaced(document: Document) -> None:
+    item = {
+        "parameters": [parameter("id", "path"), parameter("n", "query", {"type": "string"})],
+        "get": {"parameters": [parameter("n", "query", {"type": "integer"})], "responses": OK},
+    }
+    properties = only(document({"/x/{id}": item})).tool.parameters["properties"]
+    assert properties == {"id": {"type": "string"}, "n": {"type": "integer"}}
+
+
+def test_references_are_written_out(document: Document) -> None:
+    components = {
+        "parameters": {"Page": parameter("page", "query", {"$ref": "#/components/schemas/Page"})},
+        "schemas": {
+            "Page": {"type": "integer", "minimum": 1},
+            "Wanted": {"type": "object", "properties": {"p": {"$ref": "#/paths/~1x~1{y}/post/parameters/1/schema"}}},
+        },
+        "requestBodies": {"B": body({"$ref": "#/components/schemas/Wanted"})},
+    }
+    post = {
+        "parameters": [{"$ref": "#/components/parameters/Page"}, parameter("y", "path", {"type": "integer"})],
+        "requestBody": {"$ref": "#/components/requestBodies/B"},
+        "responses": OK,
+    }
+    operation = only(document({"/x/{y}": {"post": post}}, components=components))
+    assert operation.tool.parameters["properties"] == {
+        "page": {"type": "integer", "minimum": 1},
+        "y": {"type": "integer"},
+        "p": {"type": "integer"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("version", "written", "read"),
+    [
+        ("3.0.3", {"type": "string", "nullable": True}, {"type": ["string", "null"]}),
+        (
+            "3.0.3",
+            {"type": "string", "nullable": True, "enum": ["a"]},
+            {"type": ["string", "null"], "enum": ["a", None]},
+        ),
+        (
+            "3.0.3",
+            {"allOf": [{"type": "object"}], "nullable": True, "description": "d"},
+            {"description": "d", "type": ["object", "null"]},
+        ),
+        (
+            "3.0.3",
+            {"type": "integer", "minimum": 1, "exclusiveMinimum": True, "maximum": 9, "exclusiveMaximum": False},
+            {"type": "integer", "exclusiveMinimum": 1, "maximum": 9},
+        ),
+        ("3.0.3", {"$ref": "#/components/schemas/N", "description": "ignored"}, {"type": "number"}),
+        ("3.1.0", {"$ref": "#/components/schemas/N", "description": "kept"}, {"type": "number", "description": "kept"}),
+        ("3.1.0", {"anyOf": [{"type": "string"}, {"type": "null"}]}, {"type": ["string", "null"]}),
+        ("3.1.0", {"allOf": [{"$ref": "#/components/schemas/N"}], "default": 1}, {"type": "number", "default": 1}),
+        ("3.1.0", {"const": 1, "title": "T", "examples": [1], "x-y": 2, "deprecated": True}, {"const": 1}),
+        (
+            "3.1.0",
+            {"$ref": "#/components/schemas/N", "type": "integer"},
+            {"allOf": [{"type": "number"}, {"type": "integer"}]},
+        ),
+    ],
+)
+def test_schemas_of_both_versions_read_the_same(
+    document: Document, version: str, written: dict[str, Any], read: dict[str, Any]
+) -> None:
+    post = {"requestBody": body({"type": "object", "properties": {"a": written}}), "responses": OK}
+    operation = only(
+        document({"/x": {"post": post}}, version=version, components={"schemas": {"N": {"type": "number"}}})
+    )
+    assert operation.tool.parameters["properties"]["a"] == read
+
+
+def test_read_only_properties_are_not_sent(document: Document) -> None:
+    schema = {
+        "type": "object",
+        "required": ["id", "name"],
+        "properties": {"id": {"type": "string", "readOnly": True}, "name": {"type": "string"}},
+    }
+    post = {"requestBody": body(schema), "responses": OK}
+    parameters = only(document({"/x": {"post": post}})).tool.parameters
+    assert (list(parameters["properties"]), parameters["required"]) == (["name"], ["name"])
+
+
+RECURSIVE = {
+    "Tree": {
+        "type": "object",
+        "properties": {"children": {"type": "array", "items": {"$ref": "#/components/schemas/Tree"}}},
+    }
+}
+EXPLOSIVE: dict[str, Any] = {"S0": {"type": "string"}} | {
+    f"S{n}": {"type": "object", "properties": {key: {"$ref": f"#/components/schemas/S{n - 1}"} for key in "abcdefgh"}}
+    for n in range(1, 9)
+}
+SCHEMAS = {
+    "recursive": ({"$ref": "#/components/schemas/Tree"}, RECURSIVE, "refers to itself"),
+    "itself": ({"$ref": "#/components/schemas/A"}, {"A": {"$ref": "#/components/schemas/A"}}, "refers to itself"),
+    "explosive": ({"$ref": "#/components/schemas/S8"}, EXPLOSIVE, "2000 parts"),
+    "wrong type": ({"type": "strange"}, {}, "not valid"),
+    "wrong bound": ({"type": "string", "minLength": -1}, {}, "not valid"),
+    "wrong pattern": ({"type": "string", "pattern": "("}, {}, "not valid"),
+    "a huge pattern": ({"type": "string", "pattern": "((a{1000}){1000}){1000}"}, {}, "not valid"),
+    "wrong default": ({"type": "integer", "default": "ten"}, {}, "does not satisfy"),
+    "properties that are none": ({"type": "object", "properties": [1]}, {}, "properties must be an object"),
+    "an id": ({"$id": "http://x.example/", "type": "string"}, {}, "not supported"),
+    "a dynamic reference": ({"$dynamicRef": "#x"}, {}, "not supported"),
+}
+
+
+@pytest.mark.parametrize(("schema", "schemas", "message"), SCHEMAS.values(), ids=SCHEMAS.keys())
+def test_schemas_that_cannot_be_used_name_where_they_stand(
+    document: Document, schema: dict[str, Any], schemas: dict[str, Any], message: str
+) -> None:
+    post = {"requestBody": body({"type": "object", "properties": {"a": schema}}), "responses": OK}
+    with pytest.raises(DocumentError, match=message) as caught:
+        parse(document({"/x": {"post": post}}, components={"schemas": schemas}))
+    assert caught.value.field.startswith(("#/paths/~1x/post", "#/components/schemas"))
+
+
+def test_a_recursive_answer_does_no_harm(document: Document) -> None:
+    answer = {"description": "ok", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Tree"}}}}
+    get = {"operationId": "tree", "responses": {"200": answer}}
+    assert parse(document({"/x": {"get": get}}, components={"schemas": RECURSIVE}))
+
+
+OPERATIONS = {
+    "a style": ({"parameters": [parameter("a", "query", style="deepObject")]}, "deepObject"),
+    "a matrix": ({"parameters": [parameter("x", "path", style="matrix")]}, "matrix"),
+    "explode": ({"parameters": [parameter("a", "query", {"type": "array"}, explode=False)]}, "explode must be true"),
+    "an object in a query": ({"parameters": [parameter("a", "query", {"type": "object"})]}, "only bodies"),
+    "content": (
+        {"parameters": [{"name": "a", "in": "query", "content": {"application/json": {}}}]},
+        "`content` is not supported",
+    ),
+    "reserved": ({"parameters": [parameter("a", "query", allowReserved=True)]}, "always encoded"),
+    "a required cookie": ({"parameters": [parameter("a", "cookie", required=True)]}, "cookie"),
+    "the host": ({"parameters": [parameter("Host", "header")]}, "not for callers"),
+    "forms": ({"requestBody": {"content": {"multipart/form-data": {"schema": {}}}}}, "multipart/form-data"),
+    "its own server": ({"servers": [{"url": "http://evil.example"}]}, "single operation"),
+    "an unknown scheme": ({"security": [{"nothing": []}]}, "not defined"),
+    "an unknown effect": ({"x-effect": "none"}, "not an effect"),
+}
+
+
+@pytest.mark.parametrize(("operation", "message"), OPERATIONS.values(), ids=OPERATIONS.keys())
+def test_operations_that_cannot_be_offered_are_refused(
+    document: Document, operation: dict[str, Any], message: str
+) -> None:
+    path = "/x/{x}" if "matrix" in message else "/x"
+    spec = document({path: {"post": operation | {"responses": OK}}, "/fine": {"get": {"responses": OK}}})
+    with pytest.raises(DocumentError, match=message):
+        parse(spec)
+    # Selecting the others is the remedy.
+    assert only(spec, operations=["get_fine"]).tool.name == "get_fine"
+
+
+@pytest.mark.parametrize("path", ["/x/{a}", "/x/../y", "/x/%2e%2e/y", "/x/./y", "/x?y=1", "/x y", "/x#y", "/x\\y"])
+def test_paths_must_fit_their_parameters_and_stay_put(document: Document, path: str) -> None:
+    with pytest.raises(DocumentError):
+        parse(document({path: {"get": {"responses": OK}}}))
+
+
+def test_headers_that_are_ours_are_not_offered(document: Document) -> None:
+    names = ["Accept", "Content-Type", "Authorization", "Idempotency-Key"]
+    post = {"parameters": [parameter(name, "header") for name in names] + [parameter("c", "cookie")], "responses": OK}
+    assert only(document({"/x": {"post": post}})).tool.parameters["properties"] == {}
+
+
+def test_names_are_made_when_there_are_none(document: Document) -> None:
+    spec = document(
+        {
+            "/items/{id}": {"get": {"parameters": [parameter("id", "path")], "responses": OK}},
+            "/": {"get": {"responses": OK}, "post": {"operationId": "ü ü", "responses": OK}},
+            "/long": {"get": {"operationId": "x" * 100, "responses": OK}},
+        }
+    )
+    assert [operation.tool.name for operation in parse(spec)] == ["get_items_id", "get", "post", "x" * 64]
+
+
+def test_two_operations_of_one_name_are_refused(document: Document) -> None:
+    spec = document({f"/{name}": {"get": {"operationId": name, "responses": OK}} for name in ("a.b", "a_b")})
+    with pytest.raises(DocumentError, match="'a_b'"):
+        parse(spec)
+
+
+def test_an_unknown_selection_is_refused(document: Document) -> None:
+    with pytest.raises(DocumentError, match=r"no operation 'raed'.*there are read"):
+        parse(document(), operations=["raed"])
+
+
+@pytest.mark.parametrize(
+    ("method", "stated", "trusted", "effect"),
+    [
+        ("get", None, False, "read"),
+        ("head", None, False, "read"),
+        ("options", None, False, "read"),
+        ("post", None, False, "keyed_write"),
+        ("delete", None, False, "keyed_write"),
+        ("post", "read", True, "read"),
+        ("get", "unkeyed_write", True, "unkeyed_write"),
+        # A document that was fetched may only make us more careful.
+        ("post", "read", False, "keyed_write"),
+        ("post", "unkeyed_write", False, "unkeyed_write"),
+        ("get", "keyed_write", False, "keyed_write"),
+    ],
+)
+def test_effects(document: Document, method: str, stated: str | None, trusted: bool, effect: str) -> None:
+    operation = {"responses": OK} | ({} if stated is None else {"x-effect": stated})
+    read = only(document({"/x": {method: operation}}), default_effect=EffectClass.KEYED_WRITE, trust_effects=trusted)
+    assert read.tool.effect == effect
+
+
+@pytest.mark.parametrize(
+    ("servers", "document_url", "base"),
+    [
+        ([{"url": "https://api.example/v2/"}], None, "https://api.example/v2"),
+        (None, "http://a.example/docs/openapi.json", "http://a.example"),
+        ([{"url": "/v1"}], "http://a.example/docs/openapi.json", "http://a.example/v1"),
+        ([{"url": "v1"}], "http://a.example/docs/openapi.json", "http://a.example/docs/v1"),
+        ([{"url": "http://b.example"}, {"url": "http://a.example/v1"}], "http://a.example/x", "http://a.example/v1"),
+        ([{"url": "{p}/v", "variables": {"p": {"default": "http://a.example"}}}], None, "http://a.example/v"),
+    ],
+)
+def test_servers(document: Document, servers: Any, document_url: str | None, base: str) -> None:
+    spec = document()
+    del spec["servers"]
+    spec |= {} if servers is None else {"servers": servers}
+    assert only(spec, document_url=document_url).base_url == base
+
+
+@pytest.mark.parametrize(
+    ("servers", "document_url"),
+    [
+        (None, None),
+        ([{"url": "/v1"}], None),
+        ([{"url": "http://b.example"}], "http://a.example/openapi.json"),
+        ([{"url": "https://a.example"}], "http://a.example/openapi.json"),
+        ([{"url": "//b.example/"}], "http://a.example/openapi.json"),
+        ([{"url": "file:///etc"}], None),
+        ([{"url": "http://user:pw@a.example"}], None),
+        ([{"url": "http://a.example?x=1"}], None),
+        ([{"url": "http://a.example/a/../b"}], None),
+        ([{"url": "http://a.example/%2e%2e/b"}], None),
+    ],
+)
+def test_servers_that_are_refused_unless_the_operator_says_where(
+    document: Document, servers: Any, document_url: str | None
+) -> None:
+    spec = document()
+    del spec["servers"]
+    spec |= {} if servers is None else {"servers": servers}
+    with pytest.raises(DocumentError, match="base_url"):
+        parse(spec, document_url=document_url)
+    assert only(spec, document_url=document_url, base_url="http://c.example/v1/").base_url == "http://c.example/v1"
+
+
+KEYS = ["$ref", "in", "name", "type", "schema", "content", "properties", "get", "x"]
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.just("#/paths"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), version=st.sampled_from(["3.0.3", "3.1.0"]))
+def test_whatever_stands_in_a_document_nothing_but_a_document_error_comes_out(
+    document: Document, data: st.DataObject, version: str
+) -> None:
+    components = {
+        "parameters": {"P": parameter("p", "query", {"$ref": "#/components/schemas/S"})},
+        "schemas": {"S": {"type": "object", "allOf": [{"type": "string"}], "properties": {"a": {"readOnly": True}}}},
+        "securitySchemes": {"K": {"type": "apiKey", "in": "header", "name": "k"}},
+    }
+    post = {
+        "parameters": [{"$ref": "#/components/parameters/P"}, parameter("x", "path")],
+        "requestBody": body({"$ref": "#/components/schemas/S"}),
+        "security": [{"K": []}],
+        "responses": {"200": {"description": "ok", "content": {"text/plain": {}}}},
+    }
+    spec = document({"/x/{x}": {"post": post}}, version=version, components=components)
+    node: Any = spec
+    while True:
+        keys = list(node) if isinstance(node, dict) else list(range(len(node)))
+        key = data.draw(st.sampled_from(keys))
+        if not (isinstance(node[key], dict | list) and node[key]) or data.draw(st.integers(0, 3)) == 0:
+            node[key] = data.draw(PLAIN)
+            break
+        node = node[key]
+    with contextlib.suppress(DocumentError):
+        parse(spec)
