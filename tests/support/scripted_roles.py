@@ -1,0 +1,166 @@
+"""Planner, caller and summarizer as one real HTTP application whose answers a test writes beforehand.
+
+Only the language model is missing: requests are checked against the wire models, answers go over real sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydantic import BaseModel
+
+from alpha_umi.contract.problems import Kind, ServiceError
+from alpha_umi.contract.roles import (
+    ActionModel,
+    CallAnswer,
+    CallRequest,
+    PlanAnswer,
+    PlanRequest,
+    SummarizeAnswer,
+    SummarizeRequest,
+    Timings,
+    UsageModel,
+)
+from alpha_umi.roles.caller import write_call
+from alpha_umi.roles.planner import Decision, write_plan
+
+Role = Literal["planner", "caller", "summarizer"]
+USAGE = UsageModel(prompt_tokens=10, completion_tokens=5)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a role does with a request. `deltas` go out first if the request asks for a stream."""
+
+    body: bytes
+    status: int = 200
+    media_type: str = "application/json"
+    deltas: tuple[str, ...] = ()
+    hang: bool = False
+    cut: bool = False
+
+
+Script = Callable[[dict[str, Any]], Reply]
+
+
+def decide(thought: str, decision: Decision) -> Reply:
+    """The planner decides."""
+    text = write_plan(thought, decision)
+    answer = PlanAnswer(thought=thought, next=decision, text=text, usage=USAGE, timings=Timings())
+    return _whole(answer, [f"{word} " for word in thought.split()])
+
+
+def call(name: str, **arguments: Any) -> Reply:
+    """The caller calls."""
+    action = ActionModel(name=name, arguments=arguments)
+    return _whole(CallAnswer(action=action, text=write_call(name, arguments), usage=USAGE, timings=Timings()))
+
+
+def say(answer: str) -> Reply:
+    """The summarizer answers."""
+    return _whole(
+        SummarizeAnswer(answer=answer, usage=USAGE, timings=Timings()), [f"{word} " for word in answer.split()]
+    )
+
+
+def problem(kind: Kind, detail: str, **extra: Any) -> Reply:
+    """A problem document."""
+    document = ServiceError(kind, detail, extra=extra).document()
+    return Reply(document.model_dump_json().encode(), document.status, "application/problem+json")
+
+
+def hang() -> Reply:
+    """No answer, until the client leaves."""
+    return Reply(b"", hang=True)
+
+
+def in_turn(*replies: Reply) -> Script:
+    """One reply after the other; the last one again and again."""
+    waiting = list(replies)
+    return lambda _: waiting.pop(0) if len(waiting) > 1 else waiting[0]
+
+
+def _whole(answer: BaseModel, deltas: Sequence[str] = ()) -> Reply:
+    return Reply(answer.model_dump_json().encode(), deltas=tuple(deltas))
+
+
+@dataclass
+class ScriptedRoles:
+    """The scripts, and what was asked. `left` lists the roles whose client went away without an answer."""
+
+    planner: Script = field(default_factory=lambda: in_turn(decide("nothing to do", "conclusion")))
+    caller: Script = field(default_factory=lambda: in_turn(problem("call-invalid", "no call was scripted")))
+    summarizer: Script = field(default_factory=lambda: in_turn(say("done")))
+    requests: list[tuple[Role, dict[str, Any], dict[str, str]]] = field(default_factory=list)
+    left: list[Role] = field(default_factory=list)
+    ready: bool = True
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def asked_of(self, role: Role) -> list[dict[str, Any]]:
+        """The bodies that a role was sent."""
+        return [body for known, body, _ in self.requests if known == role]
+
+    def application(self) -> FastAPI:
+        """The three services under one address."""
+        app = FastAPI()
+
+        @app.get("/readyz")
+        async def readyz() -> Response:
+            if self.ready:
+                return JSONResponse({"status": "ready"})
+            return await self._respond(problem("engine-not-ready", "the model is loading"), stream=False)
+
+        @app.post("/v1/plan")
+        async def plan(body: PlanRequest, request: Request) -> Response:
+            return await self._answer("planner", self.planner, body, request)
+
+        @app.post("/v1/call")
+        async def call(body: CallRequest, request: Request) -> Response:
+            return await self._answer("caller", self.caller, body, request)
+
+        @app.post("/v1/summarize")
+        async def summarize(body: SummarizeRequest, request: Request) -> Response:
+            return await self._answer("summarizer", self.summarizer, body, request)
+
+        return app
+
+    async def _answer(self, role: Role, script: Script, body: BaseModel, request: Request) -> Response:
+        plain = body.model_dump(mode="json")
+        self.requests.append((role, plain, dict(request.headers)))
+        self.asked.set()
+        reply = script(plain)
+        stream = bool(plain.get("stream"))
+        if reply.hang and not stream:
+            await self._until_left(role, request)
+            return Response(status_code=499)
+        return await self._respond(reply, stream=stream, role=role, request=request)
+
+    async def _respond(
+        self, reply: Reply, *, stream: bool, role: Role = "planner", request: Request | None = None
+    ) -> Response:
+        if not stream or reply.status != 200 or reply.media_type != "application/json":
+            return Response(reply.body, reply.status, media_type=reply.media_type)
+        return StreamingResponse(self._events(reply, role, request), media_type="text/event-stream")
+
+    async def _events(self, reply: Reply, role: Role, request: Request | None) -> AsyncIterator[str]:
+        try:
+            for text in reply.deltas or ("…",):
+                yield f"event: delta\ndata: {json.dumps({'text': text})}\n\n"
+            if reply.hang and request is not None:
+                await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.left.append(role)
+            raise
+        if not reply.cut:
+            yield f"event: done\ndata: {reply.body.decode()}\n\n"
+
+    async def _until_left(self, role: Role, request: Request) -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        self.left.append(role)

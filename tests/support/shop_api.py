@@ -1,0 +1,65 @@
+"""A small real tool API that keeps a journal of what was executed, with faults to order."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Header, Request
+from fastapi.responses import JSONResponse, Response
+
+EFFECTS = {"look_up": "read", "reserve": "keyed_write", "order": "unkeyed_write"}
+
+
+@dataclass
+class Shop:
+    """The API. `journal` holds (operation, item, idempotency key) of each execution; `hang` lets calls wait."""
+
+    journal: list[tuple[str, str, str]] = field(default_factory=list)
+    hang: bool = False
+    entered: asyncio.Event = field(default_factory=asyncio.Event)
+    left: int = 0
+
+    def executed(self, operation: str) -> list[tuple[str, str]]:
+        """Items and keys of one operation."""
+        return [(item, key) for name, item, key in self.journal if name == operation]
+
+    def application(self) -> FastAPI:
+        """The API's application."""
+        app = FastAPI(title="shop")
+
+        @app.get("/items/{item}", operation_id="look_up", summary="Price of an item")
+        async def look_up(item: str, request: Request) -> Response:
+            return await self._execute("look_up", item, "", request)
+
+        @app.post("/reservations/{item}", operation_id="reserve", summary="Reserve an item")
+        async def reserve(
+            item: str, request: Request, idempotency_key: Annotated[str, Header(include_in_schema=False)] = ""
+        ) -> Response:
+            return await self._execute("reserve", item, idempotency_key, request)
+
+        @app.post("/orders/{item}", operation_id="order", summary="Order an item")
+        async def order(item: str, request: Request) -> Response:
+            return await self._execute("order", item, "", request)
+
+        return app
+
+    def source(self, address: str) -> dict[str, Any]:
+        """A tool source of this API with its document, which states the effects."""
+        document = self.application().openapi()
+        for path in document["paths"].values():
+            for operation in path.values():
+                operation["x-effect"] = EFFECTS[operation["operationId"]]
+        return {"name": "shop", "document": document, "base_url": address}
+
+    async def _execute(self, operation: str, item: str, key: str, request: Request) -> Response:
+        self.journal.append((operation, item, key))
+        self.entered.set()
+        if self.hang:
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
+            self.left += 1
+        if item == "broken":
+            return JSONResponse({"error": "out of order"}, 500)
+        return JSONResponse({"item": item, "price": 10 * len(item)})
