@@ -1,0 +1,143 @@
+"""The manifest beside a model's weights: what the model is for, and the digests of its files.
+
+A model folder says in `alpha_umi.json` which role it plays, in which template and context it was trained, and what a
+right engine writes for a fixed prompt. Weights are safetensors only: formats that can run code when they are loaded
+are refused. Nothing here loads a model.
+
+    ManifestError
+    ├── ManifestUnreadable    there is no manifest, or it does not follow its schema
+    ├── DigestMismatch        a file is missing, or is not the one that was recorded
+    └── UnsafeWeights         the folder holds a pickle format, or weights that nobody recorded
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from alpha_umi.roles.turns import RoleName
+
+MANIFEST_FILE = "alpha_umi.json"
+PICKLE_SUFFIXES = frozenset({".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"})
+
+Text = Annotated[str, StringConstraints(min_length=1)]
+# A plain name: a manifest never points outside its own folder.
+FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class ManifestError(Exception):
+    """Base of what is wrong with a model folder."""
+
+
+class ManifestUnreadable(ManifestError):
+    """There is no manifest, or it does not follow its schema."""
+
+
+class DigestMismatch(ManifestError):
+    """A file is missing, or is not the one that was recorded. `file` is its path."""
+
+    def __init__(self, file: Path, reason: str) -> None:
+        super().__init__(f"{file}: {reason}; fetch or convert the model again")
+        self.file = file
+
+
+class UnsafeWeights(ManifestError):
+    """A file that must not be loaded lies in the folder. `file` is its path."""
+
+    def __init__(self, file: Path, reason: str) -> None:
+        super().__init__(f"{file}: {reason}")
+        self.file = file
+
+
+class CanaryText(BaseModel):
+    """A prompt, as the tokenizer gets it, and how the greedy answer to it begins."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    prompt: Text
+    expected: Text
+
+
+class ModelManifest(BaseModel):
+    """What a model folder says about itself.
+
+    `template` names the role template that the model was trained in, `context` counts tokens, `base` is the `name` of
+    the backbone (its own for a backbone), `source` says where the weights came from and under which licence, and
+    `files` are the SHA-256 digests of the folder's files, which `write_manifest` fills in.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Text
+    role: RoleName
+    template: Text
+    context: Annotated[int, Field(ge=1)]
+    base: Text
+    canary: CanaryText
+    source: Text
+    files: dict[FileName, Sha256] = Field(default_factory=dict)
+
+
+def load_manifest(folder: Path) -> ModelManifest:
+    """The manifest of a model folder; the files themselves are not looked at. Raises `ManifestUnreadable`."""
+    path = folder / MANIFEST_FILE
+    try:
+        return ModelManifest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ManifestUnreadable(f"{path}: {error.strerror}; a model folder needs this file") from error
+    except ValidationError as error:
+        raise ManifestUnreadable(f"{path}: {_faults(error)}") from error
+
+
+def write_manifest(folder: Path, manifest: ModelManifest) -> ModelManifest:
+    """Record the digests of a folder's files, and write the manifest as its last file. Returns what was written.
+
+    Raises `UnsafeWeights` for a folder with a pickle format, and `OSError`.
+    """
+    _refuse_pickles(folder)
+    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != MANIFEST_FILE)
+    complete = manifest.model_copy(update={"files": {path.name: sha256(path) for path in files}})
+    (folder / MANIFEST_FILE).write_text(complete.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return complete
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 digest of a file. Raises `OSError`."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verify(folder: Path) -> ModelManifest:
+    """Check every file of a model folder against its manifest, which is returned. Raises `ManifestError`."""
+    manifest = load_manifest(folder)
+    _refuse_pickles(folder)
+    for name, recorded in manifest.files.items():
+        _check(folder / name, recorded)
+    # Engines load every such file that lies in the folder.
+    for path in folder.rglob("*.safetensors"):
+        if str(path.relative_to(folder)) not in manifest.files:
+            raise UnsafeWeights(path, f"{MANIFEST_FILE} does not know these weights; remove them")
+    return manifest
+
+
+def _refuse_pickles(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.suffix.lower() in PICKLE_SUFFIXES:
+            raise UnsafeWeights(path, "this format can run code when it is loaded; keep weights as safetensors")
+
+
+def _check(path: Path, recorded: str) -> None:
+    try:
+        found = sha256(path)
+    except OSError as error:
+        raise DigestMismatch(path, f"cannot be read ({error.strerror})") from error
+    if found != recorded:
+        raise DigestMismatch(path, f"SHA-256 is {found} instead of {recorded}")
+
+
+def _faults(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'document'}: {item['msg']}" for item in error.errors())

@@ -1,0 +1,112 @@
+"""Trained role models: LoRA adapters, merged once into the backbone because adapters are slow on a CPU.
+
+Looked for in `<models>/smollm2-135m/<role>/`: a LoRA adapter in peft's format or a whole model, with its manifest.
+Until a role has one, the backbone plays it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+from alpha_umi import telemetry
+from alpha_umi.roles.turns import RoleName
+from alpha_umi.serving.manifest import MANIFEST_FILE, ModelManifest, load_manifest, verify, write_manifest
+from alpha_umi.serving.weights.backbone import ensure_backbone
+from alpha_umi.serving.weights.cache import build_once, cache_folder
+from alpha_umi.serving.weights.canary import quiet_transformers, write_canary
+from alpha_umi.serving.weights.errors import AdapterUnusable
+from alpha_umi.serving.weights.progress import Progress, part, silent
+
+FAMILY = "smollm2-135m"
+SHIPPED = Path("models")
+ROOM = 600 << 20
+
+_ADAPTER = "adapter_model.safetensors"
+_MODEL = "model.safetensors"
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+# Counted up when merging changes its result.
+_RECIPE = 1
+
+_log = telemetry.logger(__name__)
+
+
+def embedded_role_model(
+    role: RoleName, *, cache: Path | None = None, models_dir: Path = SHIPPED, progress: Progress = silent
+) -> Path:
+    """The folder of the small model that plays a role by default, prepared if need be. Raises `ManifestError`."""
+    home = cache or cache_folder()
+    backbone = ensure_backbone(home, part(progress, 0.0, 0.5))
+    return ensure_role_model(role, home, models_dir, backbone, part(progress, 0.5, 1.0))
+
+
+def ensure_role_model(
+    role: RoleName, cache: Path, models_dir: Path, backbone: Path, progress: Progress = silent
+) -> Path:
+    """The folder of a trained role model, merged when the cache does not hold it intact; without one, `backbone`.
+
+    Raises `AdapterUnusable` for a model that does not fit, other `ManifestError`s for a damaged one, `CacheUnusable`.
+    """
+    trained = models_dir / FAMILY / role
+    if not trained.is_dir():
+        return backbone
+    manifest = _fitting(trained, role, load_manifest(backbone).name)
+    if _MODEL in manifest.files:
+        return trained
+    folder = cache / "models" / f"{role}-{_digest(trained, backbone)[:12]}"
+
+    def build(target: Path) -> None:
+        _merge(trained, backbone, target, progress)
+
+    return build_once(folder, build, family=role, needs=ROOM, progress=progress)
+
+
+def _fitting(trained: Path, role: RoleName, backbone: str) -> ModelManifest:
+    manifest = verify(trained)
+    path = trained / MANIFEST_FILE
+    if manifest.role != role:
+        raise AdapterUnusable(f"{path}: role is {manifest.role!r}, but the folder is for {role!r}")
+    if manifest.base != backbone:
+        raise AdapterUnusable(f"{path}: base is {manifest.base!r}, but the backbone is {backbone!r}")
+    if not {_MODEL, _ADAPTER} & manifest.files.keys():
+        raise AdapterUnusable(f"{path}: files has neither {_ADAPTER} nor {_MODEL}")
+    return manifest
+
+
+def _digest(*folders: Path) -> str:
+    digest = hashlib.sha256(bytes([_RECIPE]))
+    for folder in folders:
+        digest.update((folder / MANIFEST_FILE).read_bytes())
+    return digest.hexdigest()
+
+
+def _merge(adapter: Path, backbone: Path, folder: Path, progress: Progress) -> None:
+    import torch
+
+    manifest = load_manifest(adapter)
+    progress(f"Merging the {manifest.role}", 0.0)
+    merged = _merged(adapter, backbone)
+    progress(f"Writing the {manifest.role}", 0.4)
+    with quiet_transformers():
+        merged.to(torch.bfloat16).save_pretrained(folder)
+    for name in _TOKENIZER_FILES:
+        shutil.copyfile(backbone / name, folder / name)
+    progress(f"Asking the {manifest.role}", 0.5)
+    canary = write_canary(folder)
+    if canary != manifest.canary:
+        # A few tokens may differ between machines; a wrong merge shows here as well.
+        _log.warning("weights.canary_differs", recorded=manifest.canary.expected, merged=canary.expected)
+    write_manifest(folder, manifest.model_copy(update={"canary": canary}))
+    progress(f"The {manifest.role} is ready", 1.0)
+
+
+def _merged(adapter: Path, backbone: Path) -> Any:
+    import torch
+    from peft import PeftModel
+    from transformers import LlamaForCausalLM
+
+    with quiet_transformers():
+        base = LlamaForCausalLM.from_pretrained(backbone, dtype=torch.float32, local_files_only=True)
+    return PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()

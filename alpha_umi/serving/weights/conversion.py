@@ -1,0 +1,89 @@
+"""A quantized GGUF file of the Llama architecture becomes a folder with bfloat16 safetensors and a tokenizer.
+
+The gguf library reads and dequantizes the tensors, transformers reads the configuration and writes the folder.
+transformers can load such a file by itself; going tensor by tensor gives the same numbers in a fraction of the time,
+with progress, and leaves no trace of the quantization in the configuration. Other architectures are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from alpha_umi.serving.weights.canary import quiet_transformers
+from alpha_umi.serving.weights.progress import Progress, silent
+
+_STRAY_SETTINGS = ("_model_name_or_path", "transformers_version")
+
+
+def convert(gguf: Path, folder: Path, progress: Progress = silent) -> None:
+    """Write model, configuration and tokenizer into `folder`, which exists. Raises `OSError` for a full disk."""
+    progress("Reading the tokenizer", 0.0)
+    _convert_tokenizer(gguf, folder)
+    progress("Reading the configuration", 0.3)
+    model = _empty_model(gguf)
+    for number, _ in enumerate(_fill(model, gguf), start=1):
+        progress("Converting the weights", 0.7 + 0.25 * number / len(model.state_dict()))
+    progress("Writing the weights", 0.95)
+    with quiet_transformers():
+        model.save_pretrained(folder)
+
+
+def _convert_tokenizer(gguf: Path, folder: Path) -> None:
+    from tokenizers import pre_tokenizers
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    read: Any = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, local_files_only=True)
+    # The file names its pre-tokenizer "smollm": each digit by itself, then GPT-2's rule. transformers applies the
+    # latter only, which cuts the blanks before a number in a way that the model has never seen.
+    read.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer: Any = PreTrainedTokenizerFast(
+        tokenizer_object=read.backend_tokenizer,
+        bos_token=read.bos_token,
+        eos_token=read.eos_token,
+        pad_token=read.pad_token,
+        unk_token=read.unk_token,
+        chat_template=read.chat_template,
+        model_max_length=_read_config(gguf).max_position_embeddings,
+    )
+    tokenizer.save_pretrained(folder, save_jinja_files=False)
+
+
+def _read_config(gguf: Path) -> Any:
+    from transformers import AutoConfig, LlamaConfig
+
+    read = AutoConfig.from_pretrained(gguf.parent, gguf_file=gguf.name, local_files_only=True)
+    return LlamaConfig(**{name: value for name, value in read.to_dict().items() if name not in _STRAY_SETTINGS})
+
+
+def _empty_model(gguf: Path) -> Any:
+    import torch
+    from transformers import LlamaForCausalLM
+
+    return LlamaForCausalLM(_read_config(gguf)).to(torch.bfloat16)
+
+
+def _fill(model: Any, gguf: Path) -> Iterator[str]:
+    """Set every parameter of the model, and yield its name."""
+    import torch
+    from gguf import MODEL_ARCH, GGUFReader, get_tensor_name_map
+    from gguf.quants import dequantize
+
+    tensors = {tensor.name: tensor for tensor in GGUFReader(gguf).tensors}
+    names = get_tensor_name_map(MODEL_ARCH.LLAMA, model.config.num_hidden_layers)
+    for name, parameter in model.named_parameters():
+        tensor = tensors[names.get_name(name, try_suffixes=(".weight",))]
+        weights = torch.tensor(dequantize(tensor.data, tensor.tensor_type))
+        parameter.data.copy_(_unrotated(name, weights, model.config))
+        yield name
+
+
+def _unrotated(name: str, weights: Any, config: Any) -> Any:
+    """GGUF keeps the two halves of each rotary dimension interleaved; transformers keeps them one after the other."""
+    heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}.get(name.split(".")[-2])
+    if heads is None:
+        return weights
+    return weights.reshape(heads, -1, 2, weights.shape[-1]).transpose(1, 2).reshape(weights.shape)

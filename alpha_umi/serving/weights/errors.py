@@ -1,0 +1,32 @@
+"""Errors of preparing weights. They are `ManifestError`s, so that one handler covers all trouble with a model folder.
+
+WeightsError
+├── SourceMissing      the package that carries the weights is not installed, or is not the known one
+├── CacheUnusable      the cache folder cannot be written, or is too small
+├── CanaryFailed       the weights are there, but do not write what they should
+└── AdapterUnusable    a trained role model does not fit: wrong role, wrong backbone, no weights
+"""
+
+from __future__ import annotations
+
+from alpha_umi.serving.manifest import ManifestError
+
+
+class WeightsError(ManifestError):
+    """Base of what keeps a model from being prepared."""
+
+
+class SourceMissing(WeightsError):
+    """The package that carries the weights is not installed, or holds other bytes than the known ones."""
+
+
+class CacheUnusable(WeightsError):
+    """The cache folder cannot be written, or is too small."""
+
+
+class CanaryFailed(WeightsError):
+    """Converted weights do not write what they should."""
+
+
+class AdapterUnusable(WeightsError):
+    """A trained role model does not fit the role or the backbone."""

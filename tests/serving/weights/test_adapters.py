@@ -1,0 +1,171 @@
+"""Role models: a real LoRA adapter of a tiny random Llama is merged once; models that do not fit are refused."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from alpha_umi.serving.manifest import (
+    CanaryText,
+    DigestMismatch,
+    ModelManifest,
+    load_manifest,
+    verify,
+    write_manifest,
+)
+from alpha_umi.serving.weights import ensure_role_model
+from alpha_umi.serving.weights.canary import QUESTION, write_canary
+from alpha_umi.serving.weights.errors import AdapterUnusable
+
+BACKBONE = ModelManifest(
+    name="tiny",
+    role="backbone",
+    template="toolbench-im-end",
+    context=128,
+    base="tiny",
+    canary=CanaryText(prompt=QUESTION, expected="?"),
+    source="random numbers of a test",
+)
+PLANNER = BACKBONE.model_copy(update={"name": "tiny-planner", "role": "planner"})
+QUERY = "model.layers.1.self_attn.q_proj.weight"
+
+
+def write_tokenizer(folder: Path) -> None:
+    """One token a byte."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={symbol: number for number, symbol in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    template = "{{ messages[0]['content'] }}"
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, chat_template=template).save_pretrained(
+        folder, save_jinja_files=False
+    )
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny")
+    torch.manual_seed(7)
+    config = LlamaConfig(
+        vocab_size=256,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        eos_token_id=None,
+        bos_token_id=None,
+    )
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    write_tokenizer(folder)
+    write_manifest(folder, BACKBONE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder with a planner's adapter, far from zero."""
+    folder = tmp_path_factory.mktemp("models")
+    base = LlamaForCausalLM.from_pretrained(backbone, dtype=torch.float32)
+    lora = LoraConfig(r=2, lora_alpha=16, target_modules=["q_proj", "down_proj"], init_lora_weights=False)
+    adapter = folder / "smollm2-135m" / "planner"
+    get_peft_model(base, lora).save_pretrained(adapter)
+    write_manifest(adapter, PLANNER)
+    return folder
+
+
+@pytest.fixture
+def own(trained: Path, tmp_path: Path) -> Path:
+    """The models folder, to be spoiled."""
+    return Path(shutil.copytree(trained, tmp_path / "models"))
+
+
+def test_without_a_trained_model_the_backbone_plays_the_role(backbone: Path, trained: Path, tmp_path: Path) -> None:
+    assert ensure_role_model("caller", tmp_path, trained, backbone) == backbone
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_adapter_is_merged_once(backbone: Path, trained: Path, tmp_path: Path) -> None:
+    steps: list[float] = []
+    folder = ensure_role_model("planner", tmp_path, trained, backbone, lambda step, done: steps.append(done))
+    assert folder.parent == tmp_path / "models"
+    assert folder.name.startswith("planner-")
+    assert steps == sorted(steps)
+    assert steps[-1] == 1.0
+    steps.clear()
+    assert ensure_role_model("planner", tmp_path, trained, backbone, lambda step, done: steps.append(done)) == folder
+    assert steps == []
+
+
+def test_the_merged_weights_are_base_plus_adapter(backbone: Path, trained: Path, tmp_path: Path) -> None:
+    folder = ensure_role_model("planner", tmp_path, trained, backbone)
+    base, merged = (load_file(path / "model.safetensors") for path in (backbone, folder))
+    adapter = load_file(trained / "smollm2-135m" / "planner" / "adapter_model.safetensors")
+    name = f"base_model.model.{QUERY.removesuffix('.weight')}"
+    delta = 16 / 2 * adapter[f"{name}.lora_B.weight"] @ adapter[f"{name}.lora_A.weight"]
+    assert delta.abs().max() > 0.1
+    expected = (base[QUERY].float() + delta).to(torch.bfloat16)
+    torch.testing.assert_close(merged[QUERY], expected)
+    assert base.keys() == merged.keys()
+    untouched = "model.layers.1.self_attn.k_proj.weight"
+    assert torch.equal(merged[untouched], base[untouched])
+
+
+def test_the_merged_manifest_is_the_adapters_with_a_canary_of_its_own(
+    backbone: Path, trained: Path, tmp_path: Path
+) -> None:
+    folder = ensure_role_model("planner", tmp_path, trained, backbone)
+    manifest = verify(folder)
+    canary = write_canary(folder)
+    assert manifest.model_copy(update={"files": {}}) == PLANNER.model_copy(update={"canary": canary})
+    assert canary.prompt == QUESTION
+    assert AutoTokenizer.from_pretrained(folder)("Paris")["input_ids"] == list(
+        AutoTokenizer.from_pretrained(backbone)("Paris")["input_ids"]
+    )
+
+
+def test_a_whole_model_is_taken_as_it_is(backbone: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(backbone, tmp_path / "models" / "smollm2-135m" / "planner"))
+    write_manifest(folder, PLANNER)
+    assert ensure_role_model("planner", tmp_path / "cache", tmp_path / "models", backbone) == folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [({"role": "caller"}, "role is 'caller'"), ({"base": "another"}, "base is 'another', but the backbone is 'tiny'")],
+)
+def test_a_model_that_does_not_fit_is_refused(
+    backbone: Path, own: Path, tmp_path: Path, changes: dict[str, str], fault: str
+) -> None:
+    write_manifest(own / "smollm2-135m" / "planner", PLANNER.model_copy(update=changes))
+    with pytest.raises(AdapterUnusable, match=fault):
+        ensure_role_model("planner", tmp_path / "cache", own, backbone)
+
+
+def test_a_folder_without_weights_is_refused(backbone: Path, own: Path, tmp_path: Path) -> None:
+    adapter = own / "smollm2-135m" / "planner"
+    (adapter / "adapter_model.safetensors").unlink()
+    write_manifest(adapter, PLANNER)
+    with pytest.raises(AdapterUnusable, match="files has neither"):
+        ensure_role_model("planner", tmp_path / "cache", own, backbone)
+
+
+def test_a_damaged_adapter_is_refused(backbone: Path, own: Path, tmp_path: Path) -> None:
+    (own / "smollm2-135m" / "planner" / "adapter_config.json").write_bytes(b"{}")
+    with pytest.raises(DigestMismatch, match=r"adapter_config\.json"):
+        ensure_role_model("planner", tmp_path / "cache", own, backbone)
+
+
+def test_another_adapter_gets_another_folder(backbone: Path, own: Path, trained: Path, tmp_path: Path) -> None:
+    first = ensure_role_model("planner", tmp_path, trained, backbone)
+    adapter = own / "smollm2-135m" / "planner"
+    (adapter / "README.md").write_text("trained again")
+    write_manifest(adapter, load_manifest(adapter))
+    assert ensure_role_model("planner", tmp_path, own, backbone) != first
