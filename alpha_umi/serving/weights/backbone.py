@@ -41,7 +41,7 @@ def backbone_folder(cache: Path) -> Path:
 
 
 def ensure_backbone(cache: Path, progress: Progress = silent) -> Path:
-    """The folder of the backbone, converted (some 20 s) when the cache does not hold it intact.
+    """The folder of the backbone, converted (some 15 s) when the cache does not hold it intact.
 
     Raises `SourceMissing`, `CacheUnusable`, and `CanaryFailed` for weights that do not know the capital of France.
     """

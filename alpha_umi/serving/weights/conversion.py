@@ -19,37 +19,17 @@ _STRAY_SETTINGS = ("_model_name_or_path", "transformers_version")
 
 def convert(gguf: Path, folder: Path, progress: Progress = silent) -> None:
     """Write model, configuration and tokenizer into `folder`, which exists. Raises `OSError` for a full disk."""
-    progress("Reading the tokenizer", 0.0)
-    _convert_tokenizer(gguf, folder)
-    progress("Reading the configuration", 0.3)
-    model = _empty_model(gguf)
-    for number, _ in enumerate(_fill(model, gguf), start=1):
-        progress("Converting the weights", 0.7 + 0.25 * number / len(model.state_dict()))
+    progress("Reading the configuration", 0.0)
+    config = _read_config(gguf)
+    progress("Reading the tokenizer", 0.25)
+    _read_tokenizer(gguf, context=config.max_position_embeddings).save_pretrained(folder, save_jinja_files=False)
+    progress("Converting the weights", 0.5)
+    model = _empty_model(config)
+    for done in _fill(model, gguf):
+        progress("Converting the weights", 0.7 + 0.25 * done)
     progress("Writing the weights", 0.95)
     with quiet_transformers():
         model.save_pretrained(folder)
-
-
-def _convert_tokenizer(gguf: Path, folder: Path) -> None:
-    from tokenizers import pre_tokenizers
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
-
-    read: Any = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, local_files_only=True)
-    # The file names its pre-tokenizer "smollm": each digit by itself, then GPT-2's rule. transformers applies the
-    # latter only, which cuts the blanks before a number in a way that the model has never seen.
-    read.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
-    tokenizer: Any = PreTrainedTokenizerFast(
-        tokenizer_object=read.backend_tokenizer,
-        bos_token=read.bos_token,
-        eos_token=read.eos_token,
-        pad_token=read.pad_token,
-        unk_token=read.unk_token,
-        chat_template=read.chat_template,
-        model_max_length=_read_config(gguf).max_position_embeddings,
-    )
-    tokenizer.save_pretrained(folder, save_jinja_files=False)
 
 
 def _read_config(gguf: Path) -> Any:
@@ -59,26 +39,48 @@ def _read_config(gguf: Path) -> Any:
     return LlamaConfig(**{name: value for name, value in read.to_dict().items() if name not in _STRAY_SETTINGS})
 
 
-def _empty_model(gguf: Path) -> Any:
+def _read_tokenizer(gguf: Path, *, context: int) -> Any:
+    from tokenizers import pre_tokenizers
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    read: Any = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, local_files_only=True)
+    # The file names its pre-tokenizer "smollm": each digit by itself, then GPT-2's rule. transformers applies the
+    # latter only, which cuts the blanks before a number in a way that the model has never seen.
+    read.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=read.backend_tokenizer,
+        bos_token=read.bos_token,
+        eos_token=read.eos_token,
+        pad_token=read.pad_token,
+        unk_token=read.unk_token,
+        chat_template=read.chat_template,
+        model_max_length=context,
+    )
+
+
+def _empty_model(config: Any) -> Any:
     import torch
     from transformers import LlamaForCausalLM
 
-    return LlamaForCausalLM(_read_config(gguf)).to(torch.bfloat16)
+    return LlamaForCausalLM(config).to(torch.bfloat16)
 
 
-def _fill(model: Any, gguf: Path) -> Iterator[str]:
-    """Set every parameter of the model, and yield its name."""
+def _fill(model: Any, gguf: Path) -> Iterator[float]:
+    """Set every parameter of the model; yields the share that is done."""
     import torch
     from gguf import MODEL_ARCH, GGUFReader, get_tensor_name_map
     from gguf.quants import dequantize
 
     tensors = {tensor.name: tensor for tensor in GGUFReader(gguf).tensors}
     names = get_tensor_name_map(MODEL_ARCH.LLAMA, model.config.num_hidden_layers)
-    for name, parameter in model.named_parameters():
+    parameters = list(model.named_parameters())
+    for number, (name, parameter) in enumerate(parameters, start=1):
         tensor = tensors[names.get_name(name, try_suffixes=(".weight",))]
         weights = torch.tensor(dequantize(tensor.data, tensor.tensor_type))
         parameter.data.copy_(_unrotated(name, weights, model.config))
-        yield name
+        yield number / len(parameters)
 
 
 def _unrotated(name: str, weights: Any, config: Any) -> Any:
