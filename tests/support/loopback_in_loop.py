@@ -12,6 +12,16 @@ from starlette.types import ASGIApp
 
 
 class _QuietServer(uvicorn.Server):
+    """Ends when told, without uvicorn's polling."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.told = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        """Serve until told to end."""
+        await self.told.wait()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Signals belong to the test runner."""
@@ -33,5 +43,5 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
         try:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
-            server.should_exit = True
+            server.told.set()
             await task

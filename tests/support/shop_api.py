@@ -20,6 +20,7 @@ class Shop:
     hang: bool = False
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     left: int = 0
+    documents: dict[str, Any] = field(default_factory=dict)
 
     def executed(self, operation: str) -> list[tuple[str, str]]:
         """Items and keys of one operation."""
@@ -42,6 +43,11 @@ class Shop:
         @app.post("/orders/{item}", operation_id="order", summary="Order an item")
         async def order(item: str, request: Request) -> Response:
             return await self._execute("order", item, "", request)
+
+        @app.get("/{name}.json", include_in_schema=False)
+        async def document(name: str) -> Response:
+            found = self.documents.get(f"{name}.json")
+            return JSONResponse(found, 404 if found is None else 200)
 
         return app
 

@@ -1,0 +1,42 @@
+"""Streams of a trajectory's events as responses."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+
+import anyio
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.types import Message
+
+KEEP_ALIVE_S = 15
+SLOW_READER_S = 30
+# A stream ends by itself when the process stops; this is for one that does not.
+STOP_GRACE_S = 3
+
+
+def event_stream(
+    events: AsyncIterator[ServerSentEvent],
+    *,
+    headers: Mapping[str, str] | None = None,
+    on_leave: Callable[[], None] | None = None,
+) -> EventSourceResponse:
+    """A response that is kept alive by comments and given up when the client does not read for 30 seconds.
+
+    `on_leave` is called when the client goes, also when it does so before the first event.
+    """
+
+    async def left(_: Message) -> None:
+        if on_leave is not None:
+            on_leave()
+
+    return EventSourceResponse(
+        events,
+        headers={"Cache-Control": "no-cache", **(headers or {})},
+        ping=KEEP_ALIVE_S,
+        ping_message_factory=lambda: ServerSentEvent(comment="keep-alive", sep="\n"),
+        sep="\n",
+        send_timeout=SLOW_READER_S,
+        client_close_handler_callable=left,
+        shutdown_event=anyio.Event(),
+        shutdown_grace_period=STOP_GRACE_S,
+    )

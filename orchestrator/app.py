@@ -1,0 +1,47 @@
+"""The orchestrator's HTTP application."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from alpha_umi import telemetry
+from alpha_umi.contract.problems import ServiceError
+from alpha_umi.web.application import create_application
+from alpha_umi.web.problems import problem_response
+from orchestrator.api import events, tools, trajectories
+from orchestrator.assembly import Orchestrator
+from orchestrator.store import NotStorable, StoreError, StoreUnavailable, TrajectoryNotFound
+
+_log = telemetry.logger(__name__)
+
+
+def create_app(orchestrator: Orchestrator) -> FastAPI:
+    """The application around an orchestrator that somebody else starts and stops."""
+    app = create_application(
+        title="α-UMi orchestrator",
+        routers=[
+            trajectories.create_router(orchestrator),
+            events.create_router(orchestrator),
+            tools.create_router(orchestrator),
+        ],
+        readiness=orchestrator.readiness,
+        registry=orchestrator.metrics.registry,
+        keys=orchestrator.settings.keys,
+    )
+    app.add_exception_handler(StoreError, _store_error)
+    return app
+
+
+async def _store_error(request: Request, error: Exception) -> JSONResponse:
+    match error:
+        case StoreUnavailable():
+            problem = ServiceError("storage-unavailable", str(error))
+        case TrajectoryNotFound():
+            problem = ServiceError("trajectory-not-found", str(error))
+        case NotStorable():
+            problem = ServiceError("invalid-request", str(error))
+        case _:
+            _log.error("store.failed", exc_info=error)
+            problem = ServiceError("internal", "the event log is damaged; the log has the details")
+    return problem_response(request, problem)

@@ -1,0 +1,91 @@
+"""Put an orchestrator together from its settings, and take it apart in the right order."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import httpx
+
+from alpha_umi.trajectory.events import RoleKind
+from orchestrator.driver import Workshop
+from orchestrator.failpoints import Failpoints
+from orchestrator.journal import Journal
+from orchestrator.metrics import OrchestratorMetrics
+from orchestrator.performer import Performer
+from orchestrator.readiness import Readiness
+from orchestrator.role_calls import RoleCalls
+from orchestrator.role_clients import RoleClient, role_http
+from orchestrator.runs import Runs
+from orchestrator.settings import OrchestratorSettings
+from orchestrator.store import EventStore
+from orchestrator.tool_sources import ToolSources
+from orchestrator.tools.egress import Egress
+from orchestrator.tools.registry import ToolRegistry
+from orchestrator.tools.source import load_sources_file
+
+
+@dataclass(frozen=True)
+class Orchestrator:
+    """The parts that the HTTP interface works with."""
+
+    settings: OrchestratorSettings
+    store: EventStore
+    registry: ToolRegistry
+    sources: ToolSources
+    runs: Runs
+    metrics: OrchestratorMetrics
+    readiness: Readiness
+
+
+@contextlib.asynccontextmanager
+async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrator]:
+    """A running orchestrator: unfinished trajectories go on from here.
+
+    Raises `StoreError` or `ToolSourceError` when the database or the file of tool sources cannot be used.
+    """
+    from_file = [] if settings.tool_sources is None else load_sources_file(settings.tool_sources)
+    async with contextlib.AsyncExitStack() as stack:
+        store = await stack.enter_async_context(EventStore.open(settings.database_url))
+        http = await stack.enter_async_context(role_http(settings.role_bearer))
+        egress = await stack.enter_async_context(Egress(allow_loopback=settings.allow_loopback_tools))
+        registry = ToolRegistry(egress)
+        sources = ToolSources(registry, store, from_file=from_file)
+        stack.push_async_callback(sources.aclose)
+        metrics = OrchestratorMetrics()
+        journal = Journal(store, metrics)
+        clients = _clients(settings, http)
+        shared = _workshop(settings, clients, registry, journal, metrics)
+        runs = Runs(store, shared, tools_ready=sources.wait_for)
+        stack.push_async_callback(runs.aclose)
+        await sources.start()
+        await runs.recover()
+        yield Orchestrator(settings, store, registry, sources, runs, metrics, Readiness(runs, store, journal, clients))
+
+
+def _clients(settings: OrchestratorSettings, http: httpx.AsyncClient) -> dict[RoleKind, RoleClient]:
+    return {
+        "planner": RoleClient("planner", str(settings.planner_url), http),
+        "caller": RoleClient("caller", str(settings.caller_url), http),
+        "summarizer": RoleClient("summarizer", str(settings.summarizer_url), http),
+    }
+
+
+def _workshop(
+    settings: OrchestratorSettings,
+    clients: dict[RoleKind, RoleClient],
+    registry: ToolRegistry,
+    journal: Journal,
+    metrics: OrchestratorMetrics,
+) -> Workshop:
+    failpoints = Failpoints(settings.failpoint)
+    performer = Performer(
+        clients=clients,
+        calls=RoleCalls(settings.role_timeout_s, metrics, failpoints),
+        registry=registry,
+        metrics=metrics,
+        failpoints=failpoints,
+        tool_timeout_s=settings.tool_timeout_s,
+    )
+    return Workshop(journal, performer, failpoints, settings.trajectory_timeout_s)

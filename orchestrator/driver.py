@@ -1,0 +1,178 @@
+"""Drives one trajectory: performs the effects that the machine wants, and decides nothing.
+
+The intent of every send is durable before it and the outcome after it, so that a crash leaves one of three traces: no
+intent (the effect was not performed), an intent alone (it may have been: role calls and harmless tool calls are
+repeated, others are reported as UNKNOWN), or an outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from alpha_umi import telemetry
+from alpha_umi.trajectory import (
+    AskPlanner,
+    AskSummarizer,
+    Cancelled,
+    Event,
+    Finish,
+    Finished,
+    Intended,
+    LimitReached,
+    Phase,
+    RoleFailed,
+    RunTool,
+    State,
+    advance,
+    effect_of,
+)
+from orchestrator.failpoints import Failpoints
+from orchestrator.journal import Journal
+from orchestrator.live import Feed, TextDelta
+from orchestrator.outcomes import SendEffect, failure_of, unknown_outcome
+from orchestrator.performer import Performer
+from orchestrator.racing import race
+from orchestrator.store import NotStorable
+
+_log = telemetry.logger(__name__)
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What the drivers of all trajectories share. `timeout_s` bounds a trajectory, until the summarizer is asked."""
+
+    journal: Journal
+    performer: Performer
+    failpoints: Failpoints
+    timeout_s: float
+
+
+class Driver:
+    """One trajectory, from where its log ends. `state` is what the log adds up to, `seq` its last row."""
+
+    def __init__(self, trajectory_id: str, state: State, seq: int, *, shared: Workshop, feed: Feed) -> None:
+        self.state = state
+        self._id = trajectory_id
+        self._seq = seq
+        self._shared = shared
+        self._feed = feed
+        self._deadline = time.monotonic() + shared.timeout_s
+        self._interrupt = asyncio.Event()
+        self._cancelled_because: str | None = None
+        self._stopping = False
+
+    def cancel(self, reason: str) -> None:
+        """End the trajectory: what is in flight is aborted."""
+        self._cancelled_because = self._cancelled_because or reason
+        self._interrupt.set()
+
+    def stop(self) -> None:
+        """Leave the trajectory as its log has it. A tool call in flight is waited for, a role call is not."""
+        self._stopping = True
+        if not isinstance(effect_of(self.state), RunTool):
+            self._interrupt.set()
+
+    async def interrupted(self) -> None:
+        """Return when the trajectory is to be cancelled or left."""
+        await self._interrupt.wait()
+
+    async def run(self) -> None:
+        """Drive to the end, or until `stop`. Raises `SequenceConflict` when somebody else wrote to the log."""
+        with telemetry.bind(trajectory_id=self._id):
+            while (effect := effect_of(self.state)) is not None:
+                if self._stopping and self._cancelled_because is None:
+                    return
+                with telemetry.bind(step=len(self.state.steps)):
+                    await self._take(effect)
+
+    async def _take(self, effect: SendEffect | Finish) -> None:
+        if isinstance(effect, Finish):
+            await self._record(Finished())
+        elif self._cancelled_because is not None:
+            await self._record(Cancelled(self._cancelled_because))
+        elif self._time_left() == 0:
+            await self._record(LimitReached("deadline"))
+        elif self.state.in_flight != effect.key:
+            self._shared.failpoints.reach("intent.before_commit")
+            await self._record(Intended(effect.key))
+            self._shared.failpoints.reach("intent.after_commit")
+            await self._perform(effect)
+        elif isinstance(effect, RunTool) and not self._shared.performer.may_repeat(effect):
+            # An intent of an earlier process: the call may have left before it died.
+            self._shared.performer.metrics.tool_calls.labels(outcome="unknown").inc()
+            await self._record(unknown_outcome(effect, "The orchestrator ended while the call was under way."))
+        else:
+            await self._perform(effect)
+
+    async def _perform(self, effect: SendEffect) -> None:
+        events = await self._outcome(effect)
+        if not events:
+            return
+        self._shared.failpoints.reach("outcome.before_commit")
+        try:
+            await self._record(*events)
+        except NotStorable as error:
+            await self._record(failure_of(effect, f"what came back cannot be stored: {error}"))
+        self._shared.failpoints.reach("outcome.after_commit")
+
+    async def _outcome(self, effect: SendEffect) -> list[Event]:
+        """What came of the effect; nothing if the process is to end before it was known."""
+        performing = self._shared.performer.perform(self._id, self.state, effect, self._on_delta(effect))
+        work = await race(performing, self.interrupted(), timeout_s=self._time_left())
+        if not work.cancelled():
+            return [self._softened(work.result())]
+        return self._interruption(effect)
+
+    def _interruption(self, effect: SendEffect) -> list[Event]:
+        """What is recorded for an effect that was aborted."""
+        if self._cancelled_because is None and self._stopping:
+            return []
+        events: list[Event] = []
+        if isinstance(effect, RunTool):
+            self._shared.performer.metrics.tool_calls.labels(outcome="unknown").inc()
+            events.append(unknown_outcome(effect, "The trajectory was stopped while the call was under way."))
+        if self._cancelled_because is not None:
+            return [*events, Cancelled(self._cancelled_because)]
+        # The observation may have reached another limit already: then the summarizer is asked in any case.
+        after = advance(self.state, events[0]) if events else self.state
+        return events if after.phase is Phase.SUMMARIZING else [*events, LimitReached("deadline")]
+
+    def _softened(self, event: Event) -> Event:
+        """A run that a limit ended is exhausted, also when the summarizer has nothing to say about it."""
+        if isinstance(event, RoleFailed) and self.state.outcome == "exhausted":
+            _log.warning("summarizer.failed", reason=event.reason)
+            return LimitReached("deadline")
+        return event
+
+    def _time_left(self) -> float | None:
+        """Seconds; None while the summarizer is asked, whose own deadline is the only one then."""
+        if self.state.phase is Phase.SUMMARIZING:
+            return None
+        return max(0.0, self._deadline - time.monotonic())
+
+    def _on_delta(self, effect: SendEffect) -> Callable[[str], None] | None:
+        """Where text goes while it is written; None when nobody listens."""
+        if not self._feed.has_listeners or not isinstance(effect, AskPlanner | AskSummarizer):
+            return None
+        role: Literal["planner", "summarizer"] = "planner" if isinstance(effect, AskPlanner) else "summarizer"
+        step, after = effect.step, self._seq
+        return lambda text: self._feed.publish([TextDelta(role, step, text, after)])
+
+    async def _record(self, *events: Event) -> None:
+        """Append the events, and the end if they lead there, in one commit."""
+        state = self.state
+        for event in events:
+            state = advance(state, event)
+        if isinstance(effect_of(state), Finish):
+            events = (*events, Finished())
+            state = advance(state, Finished())
+        ended = state.phase is Phase.FINISHED
+        rows = await self._shared.journal.append(
+            self._id, after=self._seq, events=events, status=state.status if ended else None
+        )
+        self.state, self._seq = state, rows[-1].seq
+        self._feed.publish(rows)

@@ -1,0 +1,135 @@
+"""Rows of a log as the server-sent events that clients see. Pure: rows go in, events come out.
+
+A row's sequence number is the event's id. Rows of the machine's own bookkeeping are not shown, but count: an id that
+was not shown is a place in the log all the same.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from sse_starlette import ServerSentEvent
+
+from alpha_umi.contract.trajectories import LogEventName, as_trajectory
+from alpha_umi.trajectory import (
+    AnswerWritten,
+    CallMade,
+    CallUnreadable,
+    Event,
+    Finished,
+    ObservationReceived,
+    Phase,
+    PlannerDecided,
+    PlannerUnreadable,
+    QuestionAsked,
+    State,
+    advance,
+    unpack,
+)
+from orchestrator.live import TextDelta
+from orchestrator.store import StoredEvent, TrajectoryRow
+
+SEPARATOR = "\n"
+
+
+class Narrator:
+    """Tells one trajectory, row by row from the first one on. `seq` is the last row told."""
+
+    def __init__(self, trajectory: TrajectoryRow) -> None:
+        self.seq = 0
+        self._trajectory = trajectory
+        self._state = State()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last row of all was told."""
+        return self._state.phase is Phase.FINISHED
+
+    def tell(self, row: StoredEvent) -> ServerSentEvent | None:
+        """The event for the next row; None for a row that is not shown. Raises `UnknownEvent`, `IllegalEvent`."""
+        event = unpack(row.type, row.payload)
+        self._state = advance(self._state, event)
+        self.seq = row.seq
+        if isinstance(event, Finished):
+            return self._shown("trajectory.finished", self._whole(row))
+        told = _telling(self._state, event)
+        if told is None:
+            return None
+        name, data = told
+        return self._shown(name, json.dumps({"trajectory_id": self._trajectory.id} | data))
+
+    def _shown(self, name: LogEventName, data: str) -> ServerSentEvent:
+        return ServerSentEvent(data, event=name, id=str(self.seq), sep=SEPARATOR)
+
+    def _whole(self, row: StoredEvent) -> str:
+        trajectory = self._trajectory
+        return as_trajectory(
+            trajectory.id,
+            self._state,
+            created_at=trajectory.created_at,
+            finished_at=row.at,
+            metadata=trajectory.metadata,
+        ).model_dump_json()
+
+
+def tell_delta(delta: TextDelta) -> ServerSentEvent:
+    """Live text. It has no id, because it is not in the log."""
+    data = json.dumps({"step": delta.step, "text": delta.text})
+    return ServerSentEvent(data, event=f"{delta.role}.delta", sep=SEPARATOR)
+
+
+def tell_reconnect(reason: str) -> ServerSentEvent:
+    """The stream ends here before the trajectory does; another one goes on after the last id."""
+    return ServerSentEvent(json.dumps({"reason": reason}), event="reconnect", retry=1_000, sep=SEPARATOR)
+
+
+def _telling(state: State, event: Event) -> tuple[LogEventName, dict[str, Any]] | None:
+    """Name and data of a row; `state` is the one after it."""
+    match event:
+        case QuestionAsked():
+            return "trajectory.created", {
+                "instruction": event.instruction,
+                "tools": list(event.tools),
+                "strategy": event.strategy,
+                "max_steps": event.limits.max_steps,
+            }
+        case PlannerDecided() | PlannerUnreadable():
+            return "planner.decided", _decision(state, event)
+        case CallMade():
+            return "caller.called", {"step": state.steps[-1].index, **asdict(event)}
+        case ObservationReceived() | CallUnreadable():
+            return "tool.observed", _observation(state, event)
+        case AnswerWritten():
+            return "summarizer.answered", asdict(event)
+        case _:
+            return None
+
+
+def _decision(state: State, event: PlannerDecided | PlannerUnreadable) -> dict[str, Any]:
+    step = state.steps[-1]
+    unreadable = isinstance(event, PlannerUnreadable)
+    return {
+        "step": step.index,
+        "thought": step.thought,
+        "next": step.next,
+        "text": event.text,
+        "unreadable": unreadable,
+        "reason": event.reason if isinstance(event, PlannerUnreadable) else None,
+        "usage": asdict(event.usage),
+        "latency_ms": event.latency_ms,
+        "truncated": step.truncated,
+    }
+
+
+def _observation(state: State, event: ObservationReceived | CallUnreadable) -> dict[str, Any]:
+    step = state.steps[-1]
+    if step.observation is None:
+        raise AssertionError("the step was just observed")
+    return {
+        "step": step.index,
+        "call_id": event.call_id if isinstance(event, ObservationReceived) else None,
+        **asdict(step.observation),
+        "latency_ms": event.latency_ms,
+    }

@@ -1,0 +1,49 @@
+"""Effects that leave the process, and the events of those that gave no ordinary answer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import assert_never
+
+from alpha_umi.trajectory import AskCaller, AskPlanner, AskSummarizer, Event, ObservationReceived, RoleFailed, RunTool
+from alpha_umi.trajectory.events import RoleKind
+
+RoleEffect = AskPlanner | AskCaller | AskSummarizer
+SendEffect = RoleEffect | RunTool
+
+
+def role_of(effect: RoleEffect) -> RoleKind:
+    """Who is asked."""
+    match effect:
+        case AskPlanner():
+            return "planner"
+        case AskCaller():
+            return "caller"
+        case AskSummarizer():
+            return "summarizer"
+        case _ as never:
+            assert_never(never)
+
+
+def failure_of(effect: SendEffect, reason: str, *, latency_ms: int = 0) -> Event:
+    """The event of an effect that failed."""
+    if isinstance(effect, RunTool):
+        return ObservationReceived(effect.call_id, f"The call failed: {reason}", is_error=True, latency_ms=latency_ms)
+    return RoleFailed(role_of(effect), reason, latency_ms)
+
+
+def unknown_outcome(effect: RunTool, reason: str) -> ObservationReceived:
+    """The observation of a call that left, or may have left, and whose answer nobody saw."""
+    return ObservationReceived(
+        effect.call_id,
+        f"UNKNOWN: {reason} It is not known whether the call was executed; it was not sent again.",
+        is_error=True,
+    )
+
+
+def idempotency_key(trajectory_id: str, effect: RunTool) -> str:
+    """The same for every send of the same call, different for every other call. 64 hexadecimal digits."""
+    call = json.dumps([effect.name, dict(effect.arguments)], sort_keys=True)
+    digest = hashlib.sha256(call.encode()).hexdigest()
+    return hashlib.sha256(f"{trajectory_id}:{effect.key}:{digest}".encode()).hexdigest()

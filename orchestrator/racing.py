@@ -1,0 +1,26 @@
+"""Two things under way of which the first to be done ends the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+async def race(
+    work: Coroutine[Any, Any, Result], against: Coroutine[Any, Any, Any], *, timeout_s: float | None = None
+) -> asyncio.Task[Result]:
+    """The task of `work`, done or cancelled: `cancelled()` says that the other one or the time (seconds) won.
+
+    Nothing is left running, also when the caller is cancelled.
+    """
+    working, other = asyncio.create_task(work), asyncio.create_task(against)
+    try:
+        await asyncio.wait({working, other}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        working.cancel()
+        other.cancel()
+        await asyncio.gather(working, other, return_exceptions=True)
+    return working

@@ -1,0 +1,154 @@
+"""The trajectories that this process drives: one task each, started by a request or found unfinished at the start."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from alpha_umi import telemetry
+from alpha_umi.contract.problems import ServiceError
+from alpha_umi.trajectory import IllegalEvent, Phase, QuestionAsked, State, UnknownEvent, pack, replay, unpack
+from orchestrator.driver import Driver, Workshop
+from orchestrator.live import Feed
+from orchestrator.racing import race
+from orchestrator.store import EventStore, NewEvent, StoreError, TrajectoryRow
+
+STOP_GRACE_S = 5.0
+
+_log = telemetry.logger(__name__)
+
+
+def new_trajectory_id() -> str:
+    """An id that nobody can guess."""
+    return f"traj_{uuid.uuid4().hex}"
+
+
+@dataclass
+class Run:
+    """A trajectory that is being driven."""
+
+    row: TrajectoryRow
+    driver: Driver
+    feed: Feed
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def id(self) -> str:
+        """The trajectory's id."""
+        return self.row.id
+
+    @property
+    def finished(self) -> bool:
+        """Whether the end is in the log."""
+        return self.driver.state.phase is Phase.FINISHED
+
+
+class Runs:
+    """Starts, finds, cancels and stops runs."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        shared: Workshop,
+        *,
+        tools_ready: Callable[[Sequence[str]], Coroutine[Any, Any, None]],
+        trajectory_id: Callable[[], str] = new_trajectory_id,
+    ) -> None:
+        self._store = store
+        self._shared = shared
+        self._tools_ready = tools_ready
+        self._trajectory_id = trajectory_id
+        self._runs: dict[str, Run] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.stopping = False
+
+    def find(self, trajectory_id: str) -> Run | None:
+        """The run of a trajectory, while it is driven here."""
+        return self._runs.get(trajectory_id)
+
+    async def create(self, question: QuestionAsked, *, metadata: Mapping[str, str], background: bool) -> Run:
+        """Write a new trajectory and drive it. It is durable when this returns. Raises `StoreError`."""
+        self.require_open()
+        trajectory_id = self._trajectory_id()
+        self._shared.failpoints.reach("create.before_commit")
+        row = await self._store.create(
+            trajectory_id,
+            [NewEvent(*pack(question))],
+            at=self._shared.journal.now(),
+            instruction=question.instruction,
+            tools=question.tools,
+            strategy=question.strategy,
+            metadata=metadata,
+            background=background,
+        )
+        self._shared.failpoints.reach("create.after_commit")
+        _log.info("trajectory.created", trajectory_id=trajectory_id, background=background)
+        return self._start(row, replay([question]), row.last_seq, recovered=False)
+
+    def require_open(self) -> None:
+        """Raises `ServiceError` when the process is about to end."""
+        if self.stopping:
+            raise ServiceError("shutting-down", "no new trajectory is started; ask again after the restart")
+
+    async def recover(self) -> int:
+        """Go on with every trajectory that an earlier process left unfinished; how many there are."""
+        unfinished = await self._store.unfinished()
+        for trajectory_id in unfinished:
+            try:
+                row = await self._store.get(trajectory_id)
+                log = await self._store.events(trajectory_id)
+                state = replay(unpack(event.type, event.payload) for event in log)
+            except (UnknownEvent, IllegalEvent, StoreError) as error:
+                _log.error("trajectory.not_recovered", trajectory_id=trajectory_id, reason=str(error))
+                continue
+            _log.info("trajectory.recovered", trajectory_id=trajectory_id, seq=len(log), phase=state.phase)
+            self._start(row, state, len(log), recovered=True)
+        return len(unfinished)
+
+    def begin_stop(self) -> None:
+        """Accept nothing more, end the streams, let tool calls in flight come back."""
+        if self.stopping:
+            return
+        self.stopping = True
+        for run in self._runs.values():
+            run.driver.stop()
+            run.feed.close(stopping=True)
+
+    async def aclose(self) -> None:
+        """Stop everything; what is unfinished stays so in the log."""
+        self.begin_stop()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=STOP_GRACE_S)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _start(self, row: TrajectoryRow, state: State, seq: int, *, recovered: bool) -> Run:
+        feed = Feed()
+        run = Run(row, Driver(row.id, state, seq, shared=self._shared, feed=feed), feed)
+        self._runs[row.id] = run
+        task = asyncio.create_task(self._drive(run, wait_for=state.tools if recovered else ()), name=row.id)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return run
+
+    async def _drive(self, run: Run, *, wait_for: Sequence[str]) -> None:
+        metrics = self._shared.performer.metrics
+        with metrics.running.track_inprogress():
+            try:
+                if wait_for:
+                    await race(self._tools_ready(wait_for), run.driver.interrupted())
+                await run.driver.run()
+            except Exception as error:
+                _log.error("trajectory.abandoned", trajectory_id=run.id, exc_info=error)
+            finally:
+                del self._runs[run.id]
+                run.feed.close(stopping=not run.finished and self.stopping)
+                run.over.set()
+        if run.finished:
+            status = run.driver.state.status
+            metrics.trajectories.labels(status=status).inc()
+            _log.info("trajectory.finished", trajectory_id=run.id, status=status)

@@ -1,0 +1,75 @@
+"""Settings of the orchestrator, from the environment (prefix `ALPHA_UMI_`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from alpha_umi.contract.trajectories import MAX_STEPS
+from alpha_umi.telemetry import LogFormat
+
+PREFIX = "ALPHA_UMI_"
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class OrchestratorSettings(BaseSettings):
+    """Where to listen, which role services to ask, what bounds a trajectory. Durations are in seconds.
+
+    `role_timeout_s` bounds a role call with its retries, `tool_timeout_s` one tool call, `trajectory_timeout_s` a
+    trajectory from its start, or from its recovery after a restart.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65_535)] = 8000
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(default=(), description="Comma separated")
+    database_url: str = "sqlite+aiosqlite:///alpha-umi.db"
+    planner_url: HttpUrl = HttpUrl("http://127.0.0.1:8001")
+    caller_url: HttpUrl = HttpUrl("http://127.0.0.1:8002")
+    summarizer_url: HttpUrl = HttpUrl("http://127.0.0.1:8003")
+    role_token: SecretStr | None = Field(default=None, description="Bearer token that the role services ask for")
+    tool_sources: Path | None = Field(default=None, description="YAML or JSON file of tool sources")
+    allow_loopback_tools: bool = False
+    max_steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] = 8
+    role_timeout_s: Seconds = 120
+    tool_timeout_s: Seconds = 20
+    trajectory_timeout_s: Seconds = 900
+    failpoint: str | None = Field(
+        default=None, pattern=r"^[a-z_.]+:[1-9][0-9]*$", description="For crash tests: NAME:N ends the process there"
+    )
+    log_format: LogFormat = "json"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return tuple(key.strip() for key in value.split(",") if key.strip())
+
+    @field_validator("role_token", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        return None if value == "" else value
+
+    @property
+    def keys(self) -> list[str]:
+        """The API keys themselves."""
+        return [key.get_secret_value() for key in self.api_keys]
+
+    @property
+    def role_bearer(self) -> str | None:
+        """The role services' token itself."""
+        return None if self.role_token is None else self.role_token.get_secret_value()
+
+
+def explain(error: ValidationError) -> str:
+    """One line that names each variable at fault. Values are not repeated: they may be secrets."""
+    return "; ".join(
+        f"{PREFIX}{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}" for item in error.errors()
+    )

@@ -1,0 +1,244 @@
+"""The HTTP interface: bad input with the field at fault, lists, cancelling, keys, tool sources, operations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scripted_roles import call, decide, hang, in_turn
+from serving_on_loopback import until
+
+PROBLEM = "urn:alpha-umi:problem:"
+
+
+BAD_BODIES: list[tuple[dict[str, Any], str, str]] = [
+    ({"surprise": 1}, "invalid-request", "surprise"),
+    ({"instruction": ""}, "invalid-request", "instruction"),
+    ({"instruction": " \n"}, "invalid-request", "instruction"),
+    ({"instruction": "x" * 2**20}, "invalid-request", "instruction"),
+    ({"instruction": 5}, "invalid-request", "instruction"),
+    ({"instruction": None}, "invalid-request", "instruction"),
+    ({"tools": []}, "invalid-request", "tools"),
+    ({"tools": ["look_up", "look_up"]}, "invalid-request", "tools"),
+    ({"tools": ["look_up", "look_down"]}, "unknown-tool", "tools.1"),
+    ({"tools": [{"name": "mine"}]}, "invalid-request", "tools.0"),
+    ({"max_steps": 0}, "invalid-request", "max_steps"),
+    ({"max_steps": 10_000}, "invalid-request", "max_steps"),
+    ({"max_steps": "many"}, "invalid-request", "max_steps"),
+    ({"strategy": "wild"}, "invalid-request", "strategy"),
+    ({"metadata": {"a": 1}}, "invalid-request", "metadata.a"),
+    ({"stream": "perhaps"}, "invalid-request", "stream"),
+]
+
+
+async def test_bad_input(client: Any) -> None:
+    for body, kind, field in BAD_BODIES:
+        response = await client.create(**body)
+        shown = str(body)[:80]
+        assert response.status_code == 422, shown
+        assert response.headers["content-type"] == "application/problem+json", shown
+        document = response.json()
+        assert (document["type"], document["errors"][0]["field"]) == (PROBLEM + kind, field), shown
+        assert document["request_id"] == response.headers["x-request-id"], shown
+    assert (await client.http.get("/v1/trajectories")).json() == {"object": "list", "data": [], "has_more": False}
+
+
+async def test_an_unknown_tool_comes_with_a_suggestion(client: Any) -> None:
+    (error,) = (await client.create(tools=["lookup"])).json()["errors"]
+    assert error["remedy"] == "did you mean 'look_up'?"
+
+
+async def test_a_body_that_is_no_request(client: Any) -> None:
+    for body in (b"{", b"", b"[]", b'"x"', b'{"instruction": "\\ud800"}'):
+        response = await client.http.post(
+            "/v1/trajectories", content=body, headers={"Content-Type": "application/json"}
+        )
+        assert (response.status_code, response.json()["type"]) == (422, f"{PROBLEM}invalid-request"), body
+
+
+async def test_without_any_tool_there_is_no_trajectory(world: Any) -> None:
+    async with world.orchestrator(tool_sources=None) as client:
+        response = await client.create()
+    assert (response.status_code, response.json()["type"]) == (422, f"{PROBLEM}no-tools")
+    assert "register a tool source" in response.json()["errors"][0]["remedy"]
+
+
+async def test_an_id_of_nobody(client: Any) -> None:
+    for trajectory_id in ("traj_nobody", "..%2f..", "%00", "x" * 500):
+        for method, path in (("GET", ""), ("GET", "/events"), ("POST", "/cancel")):
+            response = await client.http.request(method, f"/v1/trajectories/{trajectory_id}{path}")
+            kinds = (f"{PROBLEM}trajectory-not-found", f"{PROBLEM}not-found")
+            assert (response.status_code, response.json()["type"] in kinds) == (404, True), (trajectory_id, path)
+
+
+async def test_lists_are_newest_first_and_paged(client: Any, world: Any) -> None:
+    ids = [(await client.run())["id"] for _ in range(5)]
+    world.roles.planner = in_turn(decide("no", "give up"))
+    ids.append((await client.run())["id"])
+    pages, after = [], None
+    while True:
+        query = {"limit": 4} | ({} if after is None else {"after": after})
+        page = (await client.http.get("/v1/trajectories", params=query)).json()
+        pages.append([found["id"] for found in page["data"]])
+        if not page["has_more"]:
+            break
+        after = pages[-1][-1]
+    assert pages == [ids[:1:-1], ids[1::-1]]
+    filtered = (await client.http.get("/v1/trajectories", params={"status": "gave_up"})).json()
+    assert [found["id"] for found in filtered["data"]] == [ids[-1]]
+    assert filtered["data"][0]["steps"][0]["next"] == "give up"
+
+
+async def test_bad_queries(client: Any) -> None:
+    for query, field in (("limit=0", "limit"), ("limit=1000", "limit"), ("status=odd", "status"), ("tint=red", "tint")):
+        response = await client.http.get(f"/v1/trajectories?{query}")
+        assert response.status_code == 422, query
+        assert field in response.json()["errors"][0]["field"], query
+    response = await client.http.get("/v1/trajectories?after=nobody")
+    assert (response.status_code, response.json()["type"]) == (404, f"{PROBLEM}trajectory-not-found")
+
+
+async def test_cancelling_aborts_the_role_request(client: Any, world: Any) -> None:
+    world.roles.planner = in_turn(hang())
+    trajectory_id = await client.start()
+    await world.roles.asked.wait()
+    response = await client.http.post(f"/v1/trajectories/{trajectory_id}/cancel")
+    assert response.status_code == 200
+    assert response.json()["status"] == "cancelled"
+    await until(lambda: world.roles.left == ["planner"])
+    again = await client.http.post(f"/v1/trajectories/{trajectory_id}/cancel")
+    assert (again.status_code, again.json()["type"]) == (409, f"{PROBLEM}trajectory-finished")
+
+
+async def test_cancelling_during_a_tool_call_says_that_its_outcome_is_unknown(client: Any, world: Any) -> None:
+    world.roles.planner = in_turn(decide("order it", "caller"))
+    world.roles.caller = in_turn(call("order", item="lamp"))
+    world.shop.hang = True
+    trajectory_id = await client.start()
+    await world.shop.entered.wait()
+    found = (await client.http.post(f"/v1/trajectories/{trajectory_id}/cancel")).json()
+    assert found["status"] == "cancelled"
+    assert found["steps"][0]["observation"]["content"].startswith("UNKNOWN")
+    await until(lambda: world.shop.left == 1)
+
+
+async def test_cancelling_a_finished_trajectory(client: Any) -> None:
+    found = await client.run()
+    response = await client.http.post(f"/v1/trajectories/{found['id']}/cancel")
+    assert response.status_code == 409
+    assert "completed" in response.json()["detail"]
+
+
+async def test_background_answers_before_the_end(client: Any, world: Any) -> None:
+    world.roles.planner = in_turn(hang())
+    response = await client.create(background=True)
+    assert response.status_code == 202
+    found = response.json()
+    assert response.headers["location"] == f"/v1/trajectories/{found['id']}"
+    assert (found["object"], found["status"], found["finished_at"], found["steps"]) == (
+        "trajectory",
+        "running",
+        None,
+        [],
+    )
+
+
+async def test_keys(world: Any) -> None:
+    async with world.orchestrator(api_keys="one, two") as client:
+        documented = client.http.headers
+        paths = ["/v1/trajectories", "/v1/tools", "/v1/tool-sources", "/metrics", "/openapi.json", "/docs"]
+        for path in paths:
+            assert (await client.http.get(path)).status_code == 401
+        for path in ("/healthz", "/readyz"):
+            assert (await client.http.get(path)).status_code == 200
+        documented["Authorization"] = "Bearer two"
+        for path in paths:
+            assert (await client.http.get(path)).status_code == 200
+        documented["Authorization"] = "Bearer three"
+        assert (await client.create()).status_code == 401
+
+
+async def test_readiness_and_health(client: Any, world: Any) -> None:
+    assert (await client.http.get("/healthz")).json() == {"status": "ok"}
+    ready = (await client.http.get("/readyz")).json()
+    assert ready["status"] == "ready"
+    assert ready["roles"] == {"planner": "ready", "caller": "ready", "summarizer": "ready"}
+    world.roles.ready = False
+    response = await client.http.get("/readyz")
+    assert response.status_code == 503
+    assert "the model is loading" in response.json()["detail"]
+
+
+async def test_metrics_count_what_happened(client: Any, world: Any) -> None:
+    world.roles.planner = in_turn(decide("look it up", "caller"), decide("I know it", "conclusion"))
+    world.roles.caller = in_turn(call("look_up", item="lamp"))
+    await client.run()
+    text = (await client.http.get("/metrics")).text
+    for line in (
+        'alpha_umi_trajectories_total{status="completed"} 1.0',
+        "alpha_umi_trajectories_running 0.0",
+        'alpha_umi_decisions_total{next="caller",readable="yes"} 1.0',
+        'alpha_umi_tool_calls_total{outcome="ok"} 1.0',
+        'alpha_umi_tokens_total{kind="prompt",role="planner"} 20.0',
+        'alpha_umi_role_call_seconds_count{outcome="ok",role="caller"} 1.0',
+        'alpha_umi_log_commits_total{outcome="ok"} 10.0',
+    ):
+        assert line in text.splitlines()
+
+
+async def test_tools_on_offer(client: Any) -> None:
+    tools = (await client.http.get("/v1/tools")).json()["data"]
+    assert [(tool["name"], tool["source"], tool["effect"]) for tool in tools] == [
+        ("look_up", "shop", "read"), ("reserve", "shop", "keyed_write"), ("order", "shop", "unkeyed_write"),
+    ]  # fmt: skip
+    assert tools[0]["parameters"]["required"] == ["item"]
+
+
+async def test_tool_sources_come_and_go_and_are_kept(world: Any) -> None:
+    source = world.shop.source(world.shop_url) | {"name": "second", "headers": {"X-Key": "very-secret"}}
+    async with world.orchestrator(tool_sources=None) as client:
+        added = await client.http.post("/v1/tool-sources", json=source)
+        assert added.status_code == 201
+        assert added.headers["location"] == "/v1/tool-sources/second"
+        assert (added.json()["status"], added.json()["tools"]) == ("ready", ["look_up", "reserve", "order"])
+        assert "very-secret" not in added.text
+        again = await client.http.post("/v1/tool-sources", json=source)
+        assert (again.status_code, again.json()["type"]) == (409, f"{PROBLEM}tool-source-exists")
+        other = await client.http.post("/v1/tool-sources", json=source | {"name": "third"})
+        assert (other.status_code, other.json()["errors"][0]["field"]) == (409, "operations")
+    async with world.orchestrator(tool_sources=None) as client:
+        (kept,) = (await client.http.get("/v1/tool-sources")).json()["data"]
+        assert (kept["name"], kept["origin"], kept["status"]) == ("second", "api", "ready")
+        assert (await client.run(tools=["look_up"]))["status"] == "completed"
+        assert (await client.http.delete("/v1/tool-sources/second")).status_code == 204
+        gone = await client.http.delete("/v1/tool-sources/second")
+        assert (gone.status_code, gone.json()["type"]) == (404, f"{PROBLEM}tool-source-not-found")
+        assert (await client.http.get("/v1/tools")).json()["data"] == []
+    async with world.orchestrator(tool_sources=None) as client:
+        assert (await client.http.get("/v1/tool-sources")).json()["data"] == []
+
+
+async def test_a_tool_source_that_cannot_be_used(client: Any) -> None:
+    sources: list[tuple[dict[str, Any], str]] = [
+        ({"name": "new"}, "body"),
+        ({"name": "new", "url": "file:///etc/passwd"}, "url"),
+        ({"name": "no spaces", "document": "{}"}, "name"),
+        ({"name": "new", "document": "{}", "surprise": 1}, "surprise"),
+        ({"name": "new", "document": "not a document"}, "#"),
+    ]
+    for source, field in sources:
+        response = await client.http.post("/v1/tool-sources", json=source)
+        assert (response.status_code, response.json()["errors"][0]["field"]) == (422, field), source
+
+
+async def test_a_source_that_cannot_be_read_is_shown_and_tried_again(world: Any) -> None:
+    sources = world.folder / "later.yaml"
+    sources.write_text(f"sources: [{{name: later, url: '{world.shop_url}/missing.json'}}]")
+    async with world.orchestrator(tool_sources=sources) as client:
+        (shown,) = (await client.http.get("/v1/tool-sources")).json()["data"]
+        assert (shown["status"], shown["tools"]) == ("failed", [])
+        assert "404" in shown["error"]
+        assert (await client.create()).json()["type"] == f"{PROBLEM}no-tools"
+        document = world.shop.source(world.shop_url)["document"]
+        world.shop.documents["missing.json"] = document
+        await until(lambda: bool(client.orchestrator.registry.list_tools()))
+        assert (await client.run())["status"] == "completed"
