@@ -18,6 +18,7 @@ from orchestrator.tools.errors import DocumentError
 MAX_BYTES: Final = 2 * 1024 * 1024
 MAX_DEPTH: Final = 64
 MAX_NODES: Final = 100_000
+_NOT_STORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 SMALLER: Final = "offer a smaller document, for example of the operations that are needed"
 
 
@@ -152,11 +153,17 @@ class _Bounded:
             return [self.plain(item, child(pointer, index), depth=depth + 1) for index, item in enumerate(value)]
         if isinstance(value, float) and not math.isfinite(value):
             raise DocumentError("the number is infinite or none", field=pointer, remedy="write a finite number")
-        return value
+        return self._storable(value, pointer) if isinstance(value, str) else value
 
     def _key(self, key: Any, pointer: str) -> str:
         if isinstance(key, str):
-            return key
+            return self._storable(key, pointer)
         if isinstance(key, int) and not isinstance(key, bool):
             return str(key)
         raise DocumentError(f"the key {str(key)[:40]!r} is not text", field=pointer, remedy="put it in quotes")
+
+    def _storable(self, text: str, pointer: str) -> str:
+        """JSON can escape what is no character; nothing that follows could encode it."""
+        if _NOT_STORABLE.search(text):
+            raise DocumentError("the text holds NUL or half a surrogate pair", field=pointer, remedy="remove it")
+        return text

@@ -92,14 +92,14 @@ class Egress:
         Raises `RequestRefused`, `ConnectionFailed`, `ExchangeFailed` or `DeadlineExceeded`; their texts hold neither
         the address's path and query nor headers.
         """
-        outbound = _checked(request, timeout_s)
+        outbound = check_request(request, timeout_s)
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._exchange(outbound, max_body_bytes)
         except TimeoutError:
             raise DeadlineExceeded(f"no complete answer came within {timeout_s:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError) as error:
-            raise _translated(error, allow_loopback=self.allow_loopback) from None
+            raise _translated(error) from None
 
     async def aclose(self) -> None:
         """Close what is open."""
@@ -217,8 +217,11 @@ def same_origin(one: URL, other: URL) -> bool:
     return one.origin() == other.origin()
 
 
-def _checked(request: OutboundRequest, timeout_s: float) -> httpx.Request:
-    """The request as the transport takes it, after checking the address the way the transport reads it."""
+def check_request(request: OutboundRequest, timeout_s: float) -> httpx.Request:
+    """The request as the transport takes it, after checking the address the way the transport reads it.
+
+    Raises `RequestRefused`.
+    """
     base = parse_address(request.within)
     parse_address(request.url)
     headers = {"user-agent": USER_AGENT, "accept": "application/json"} | {
@@ -255,13 +258,12 @@ async def _read(response: httpx.Response, max_bytes: int) -> tuple[bytes, bool]:
     return bytes(body), False
 
 
-def _translated(error: Exception, *, allow_loopback: bool) -> EgressError:
+def _translated(error: Exception) -> EgressError:
     """httpx's and aiohttp's errors in our terms, without their texts: those repeat addresses."""
     cause = error.__cause__ if isinstance(error.__cause__, aiohttp.ClientError) else error
     match cause:
         case aiohttp.ClientConnectorError(os_error=_AddressForbidden()):
-            hint = "" if allow_loopback else " (the operator can allow this machine's own addresses)"
-            return RequestRefused(f"the host does not lie on the public internet{hint}")
+            return RequestRefused("the host does not lie on the public internet")
         case aiohttp.ClientConnectorDNSError():
             return ConnectionFailed("the host's name cannot be resolved")
         case aiohttp.ClientSSLError() | aiohttp.ClientConnectorCertificateError():

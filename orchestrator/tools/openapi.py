@@ -4,7 +4,7 @@ The document is checked for bounds and for references that lead out of it before
 its structure with the published schemas of the specification. Those come from openapi-spec-validator; its full
 validation is left out, as it applies the document's own patterns with a backtracking engine. An operation that cannot
 be offered refuses the whole document with the reason; `operations` selects those that are wanted, and then the others
-are not looked at.
+are not looked at. TRACE, webhooks and callbacks are nothing that a model could call, and do not become tools.
 """
 
 from __future__ import annotations

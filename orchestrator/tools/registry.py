@@ -19,6 +19,7 @@ from orchestrator.tools.errors import (
     DocumentError,
     EgressError,
     ExchangeFailed,
+    RequestRefused,
     SourceExistsError,
     SourceUnreachableError,
     UnknownSourceError,
@@ -153,9 +154,7 @@ class ToolRegistry:
         try:
             answer = await self._egress.send(request, timeout_s=FETCH_TIMEOUT_S, max_body_bytes=MAX_BYTES)
         except EgressError as error:
-            raise SourceUnreachableError(
-                str(error), field="url", remedy="check that the address is reachable"
-            ) from None
+            raise SourceUnreachableError(str(error), field="url", remedy=_fetch_remedy(error)) from None
         return _document(answer)
 
 
@@ -183,6 +182,12 @@ def _fetch_headers(source: ToolSource, url: str) -> dict[str, str]:
     if source.base_url is not None and not same_origin(URL(source.base_url), URL(url)):
         return accept
     return accept | {name: value.get_secret_value() for name, value in source.headers.items()}
+
+
+def _fetch_remedy(error: EgressError) -> str:
+    if isinstance(error, RequestRefused):
+        return "give a public address (ALPHA_UMI_ALLOW_LOOPBACK_TOOLS also allows this machine's own)"
+    return "check that the address is reachable"
 
 
 def _document(answer: Answer) -> bytes:

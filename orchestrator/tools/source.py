@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from orchestrator.tools.egress import parse_address
-from orchestrator.tools.errors import RequestRefused, ToolSourceError
+from orchestrator.tools.errors import DocumentError, RequestRefused, ToolSourceError
 from orchestrator.tools.model import EffectClass
 
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
@@ -91,9 +91,12 @@ class ToolSource(BaseModel):
         return self
 
     def document_bytes(self) -> bytes | None:
-        """The document as given, or None if it has to be fetched."""
+        """The document as given, or None if it has to be fetched. Raises `DocumentError` for endless nesting."""
         if isinstance(self.document, dict):
-            return json.dumps(self.document).encode()
+            try:
+                return json.dumps(self.document).encode()
+            except RecursionError:
+                raise DocumentError("the document nests too deeply", field="#", remedy="flatten it") from None
         return None if self.document is None else self.document.encode("utf-8", "replace")
 
     def record(self) -> dict[str, Any]:

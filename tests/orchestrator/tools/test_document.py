@@ -67,6 +67,8 @@ REFUSED = {
     "a Python object": (b'openapi: !!python/object/apply:os.system ["true"]', "not readable"),
     "a set": (b"openapi: !!set {a, b}", "not readable"),
     "a key that is a list": (b"? [a]\n: 1", "not readable"),
+    "half a surrogate pair": (b'{"openapi": "\\ud800"}', "surrogate"),
+    "NUL in a key": (b'{"\\u0000": 1}', "NUL"),
     "a key that is null": (b"~: 1", "not text"),
 }
 

@@ -147,7 +147,7 @@ async def test_slow_servers_meet_the_deadline(egress: Egress, raw_server: Any, h
     started = time.monotonic()
     with pytest.raises(DeadlineExceeded, match=r"0\.3 s"):
         await egress.send(get(base), timeout_s=0.3)
-    assert time.monotonic() - started < 1.3
+    assert time.monotonic() - started < 2
 
 
 async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -186,7 +186,7 @@ async def test_no_connection_is_told_apart(egress: Egress, raw_server: Any, free
         await egress.send(get(f"http://127.0.0.1:{free_port}/"), timeout_s=5)
     plain = await raw_server(answering(b"HTTP/1.1 400 Bad\r\n\r\n"))
     with pytest.raises(EgressError):
-        await egress.send(get(plain.replace("http:", "https:")), timeout_s=1)
+        await egress.send(get(plain.replace("http:", "https:")), timeout_s=0.3)
 
 
 async def test_tls_that_is_none_is_named(egress: Egress) -> None:

@@ -1,0 +1,349 @@
+"""Tools over real HTTP: added, called, confused, and taken away."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import pytest
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
+from pydantic import BaseModel, Field
+
+from orchestrator.tools.egress import Egress
+from orchestrator.tools.errors import (
+    DocumentError,
+    SourceExistsError,
+    SourceUnreachableError,
+    ToolSourceError,
+    UnknownSourceError,
+    UnknownToolError,
+)
+from orchestrator.tools.model import EffectClass, ToolResult
+from orchestrator.tools.registry import ToolRegistry
+from orchestrator.tools.source import ToolSource
+
+Serve = Callable[[Any], str]
+CANARY = "canary-91ab7c55"
+
+
+class Order(BaseModel):
+    item: str
+    count: Annotated[int, Field(ge=1)] = 1
+
+
+def shop() -> FastAPI:
+    """A tool API that remembers what it was asked."""
+    app = FastAPI()
+    app.state.requests = []
+
+    @app.middleware("http")
+    async def remember(request: Request, call_next: Any) -> Any:
+        app.state.requests.append((request.method, str(request.url), dict(request.headers)))
+        return await call_next(request)
+
+    @app.get("/items/{name:path}", operation_id="get_item")
+    def get_item(name: str, unit: str = "kg") -> dict[str, str]:
+        return {"name": name, "unit": unit}
+
+    @app.post("/orders", operation_id="place_order")
+    def place_order(order: Order) -> Order:
+        return order
+
+    @app.get("/boom", operation_id="boom")
+    def boom() -> JSONResponse:
+        return JSONResponse({"detail": "out of order"}, status_code=503)
+
+    @app.get("/moved", operation_id="moved")
+    def moved() -> RedirectResponse:
+        return RedirectResponse("http://127.0.0.1:1/secret")
+
+    @app.get("/echo", operation_id="echo")
+    def echo(request: Request) -> dict[str, Any]:
+        return {"headers": dict(request.headers), "url": str(request.url)}
+
+    @app.get("/page", operation_id="page", response_class=PlainTextResponse)
+    def page() -> str:
+        return "plain words"
+
+    return app
+
+
+@pytest.fixture
+def registry(egress: Egress) -> ToolRegistry:
+    return ToolRegistry(egress, max_observation_bytes=2_000)
+
+
+async def call(registry: ToolRegistry, name: str, arguments: dict[str, Any] | None = None) -> ToolResult:
+    (tool,) = registry.get([name])
+    return await registry.execute(tool, arguments or {}, idempotency_key="key-7", timeout_s=5)
+
+
+def secured(schemes: dict[str, Any], security: list[dict[str, list[str]]], base: str) -> dict[str, Any]:
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "t", "version": "1"},
+        "servers": [{"url": base}],
+        "components": {"securitySchemes": schemes},
+        "security": security,
+        "paths": {
+            "/echo": {
+                "get": {
+                    "operationId": "secured_echo",
+                    "parameters": [{"name": "api_key", "in": "query", "required": True, "schema": {"type": "string"}}],
+                    "responses": {"200": {"description": "ok"}},
+                }
+            }
+        },
+    }
+
+
+async def test_a_fetched_document_becomes_tools_that_work(registry: ToolRegistry, serve: Serve) -> None:
+    app = shop()
+    base = serve(app)
+    registered = await registry.add_source(
+        ToolSource(name="shop", url=f"{base}/openapi.json", effect=EffectClass.KEYED_WRITE)
+    )
+    assert registered.base_url == base
+    assert set(registered.tools) == {"get_item", "place_order", "boom", "moved", "echo", "page"}
+    assert [tool.effect for tool in registry.get(["get_item", "place_order"])] == ["read", "keyed_write"]
+
+    found = await call(registry, "get_item", {"name": "a/b ?#ü%2F"})
+    assert json.loads(found.content) == {"name": "a/b ?#ü%2F", "unit": "kg"}
+    assert await call(registry, "place_order", {"item": "tea"}) == ToolResult(
+        '{"item":"tea","count":1}', is_error=False, truncated=False
+    )
+    method, _, headers = app.state.requests[-1]
+    assert (method, headers["idempotency-key"]) == ("POST", "key-7")
+    assert (await call(registry, "page")).content == "plain words"
+
+
+async def test_failures_are_observations(registry: ToolRegistry, serve: Serve) -> None:
+    app = shop()
+    await registry.add_source(ToolSource(name="shop", url=f"{serve(app)}/openapi.json"))
+    asked = len(app.state.requests)
+    wrong = await call(registry, "place_order", {"item": "tea", "count": 0})
+    assert wrong.is_error
+    assert "'count'" in wrong.content
+    assert len(app.state.requests) == asked, "nothing is sent for arguments that do not fit"
+    assert await call(registry, "boom") == ToolResult(
+        'HTTP 503 from the tool: {"detail":"out of order"}', is_error=True, truncated=False
+    )
+    moved = await call(registry, "moved")
+    assert moved.is_error
+    assert "redirect" in moved.content
+    assert "secret" not in moved.content
+
+
+async def test_a_write_without_an_answer_is_of_unknown_effect(registry: ToolRegistry, raw_server: Any) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    ok = {"responses": {"200": {"description": "ok"}}}
+    spec = {
+        "openapi": "3.1.0",
+        "info": {"title": "t", "version": "1"},
+        "paths": {"/x": {"get": ok, "post": ok}},
+    }
+    await registry.add_source(ToolSource(name="s", document=spec, base_url=await raw_server(silent)))
+    read, write = registry.list_tools()
+    for tool, says in ((read, "gave no answer"), (write, "whether the call took effect is unknown")):
+        result = await registry.execute(tool, {}, idempotency_key="k", timeout_s=0.2)
+        assert result.is_error
+        assert says in result.content
+        assert "0.2 s" in result.content
+
+
+async def test_names_may_not_clash(registry: ToolRegistry, serve: Serve) -> None:
+    url = f"{serve(shop())}/openapi.json"
+    await registry.add_source(ToolSource(name="one", url=url))
+    with pytest.raises(SourceExistsError, match="'one' is registered"):
+        await registry.add_source(ToolSource(name="one", url=url))
+    with pytest.raises(SourceExistsError, match="the sources 'one' and 'two' both have a tool"):
+        await registry.add_source(ToolSource(name="two", url=url))
+    assert [registered.source.name for registered in registry.list_sources()] == ["one"]
+
+
+async def test_of_two_sources_added_at_once_with_one_name_one_is_kept(registry: ToolRegistry, serve: Serve) -> None:
+    source = ToolSource(name="one", url=f"{serve(shop())}/openapi.json")
+    outcomes = await asyncio.gather(*(registry.add_source(source) for _ in range(3)), return_exceptions=True)
+    assert sum(isinstance(outcome, SourceExistsError) for outcome in outcomes) == 2
+    assert len(registry.list_sources()) == 1
+
+
+async def test_a_removed_source_is_gone_with_its_tools(registry: ToolRegistry, serve: Serve) -> None:
+    base = serve(shop())
+    await registry.add_source(ToolSource(name="shop", url=f"{base}/openapi.json"))
+    (tool,) = registry.get(["boom"])
+    registry.remove_source("shop")
+    assert registry.list_tools() == []
+    with pytest.raises(UnknownSourceError, match="no source is registered"):
+        registry.remove_source("shop")
+    assert (await registry.execute(tool, {}, idempotency_key="k", timeout_s=5)).is_error
+    await registry.add_source(ToolSource(name="other", url=f"{base}/openapi.json"))
+    changed = await registry.execute(tool, {}, idempotency_key="k", timeout_s=5)
+    assert "has changed" in changed.content
+
+
+async def test_unknown_names_get_suggestions(registry: ToolRegistry, serve: Serve) -> None:
+    await registry.add_source(ToolSource(name="shop", url=f"{serve(shop())}/openapi.json"))
+    with pytest.raises(UnknownToolError, match="did you mean 'place_order'") as caught:
+        registry.get(["get_item", "place_orders", "zzz"])
+    assert caught.value.names == ["place_orders", "zzz"]
+    assert caught.value.suggestions == ["place_order"]
+    with pytest.raises(UnknownToolError, match="registered are boom, echo"):
+        registry.get(["zzz"])
+    with pytest.raises(UnknownSourceError, match="did you mean 'shop'"):
+        registry.remove_source("shops")
+
+
+async def test_a_source_with_its_document_needs_no_fetch(registry: ToolRegistry, egress: Egress, serve: Serve) -> None:
+    app = shop()
+    registered = await registry.add_source(ToolSource(name="shop", url=f"{serve(app)}/openapi.json"))
+    asked = len(app.state.requests)
+    restored = ToolRegistry(egress)
+    await restored.add_source(ToolSource.model_validate(json.loads(json.dumps(registered.source.record()))))
+    assert restored.list_tools() == registry.list_tools()
+    assert len(app.state.requests) == asked
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "says"),
+    [
+        ("/nothing", SourceUnreachableError, "HTTP 404"),
+        ("/moved", SourceUnreachableError, "redirect"),
+        ("/page", DocumentError, "not an object"),
+        ("/items/x", DocumentError, "no `openapi`"),
+    ],
+)
+async def test_addresses_without_a_document(
+    registry: ToolRegistry, serve: Serve, path: str, error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        await registry.add_source(ToolSource(name="shop", url=serve(shop()) + path))
+    assert registry.list_sources() == []
+
+
+async def test_a_document_nested_without_end(registry: ToolRegistry) -> None:
+    nested: dict[str, Any] = {}
+    for _ in range(5_000):
+        nested = {"a": nested}
+    with pytest.raises(DocumentError, match="deep"):
+        await registry.add_source(ToolSource.model_construct(name="a", document=nested, url=None))
+
+
+async def test_a_closed_port_and_a_forbidden_address(registry: ToolRegistry, free_port: int) -> None:
+    with pytest.raises(SourceUnreachableError, match="refuses"):
+        await registry.add_source(ToolSource(name="a", url=f"http://127.0.0.1:{free_port}/openapi.json"))
+    async with Egress() as guarded:
+        with pytest.raises(SourceUnreachableError, match=r"public internet.*ALPHA_UMI_ALLOW_LOOPBACK_TOOLS"):
+            await ToolRegistry(guarded).add_source(
+                ToolSource(name="a", url=f"http://127.0.0.1:{free_port}/openapi.json")
+            )
+
+
+BASIC = base64.b64encode(f"user:{CANARY}".encode()).decode()
+SCHEMES: dict[str, tuple[dict[str, Any], str, Callable[[str, dict[str, str]], bool]]] = {
+    "header": (
+        {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+        CANARY,
+        lambda _, headers: headers["x-api-key"] == CANARY,
+    ),
+    "query": (
+        {"type": "apiKey", "in": "query", "name": "api_key"},
+        CANARY,
+        lambda url, _: url.endswith(f"?api_key={CANARY}"),
+    ),
+    "cookie": (
+        {"type": "apiKey", "in": "cookie", "name": "sid"},
+        CANARY,
+        lambda _, headers: headers["cookie"] == f"sid={CANARY}",
+    ),
+    "bearer": (
+        {"type": "http", "scheme": "Bearer"},
+        CANARY,
+        lambda _, headers: headers["authorization"] == f"Bearer {CANARY}",
+    ),
+    "basic": (
+        {"type": "http", "scheme": "basic"},
+        f"user:{CANARY}",
+        lambda _, headers: headers["authorization"] == f"Basic {BASIC}",
+    ),
+    "oauth": (
+        {"type": "oauth2", "flows": {"clientCredentials": {"tokenUrl": "http://t.example", "scopes": {}}}},
+        CANARY,
+        lambda _, headers: headers["authorization"] == f"Bearer {CANARY}",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SCHEMES)
+async def test_credentials_arrive_and_are_never_seen(
+    registry: ToolRegistry, serve: Serve, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    scheme, secret, arrived = SCHEMES[kind]
+    app = shop()
+    source = ToolSource.model_validate(
+        {"name": "s", "document": secured({"K": scheme}, [{"K": []}], serve(app)), "credentials": {"K": secret}}
+    )
+    await registry.add_source(source)
+    (tool,) = registry.list_tools()
+    arguments = {} if kind == "query" else {"api_key": "of-the-model"}
+    assert ("api_key" in tool.parameters["properties"]) == bool(arguments), "a credential is nothing to ask a model for"
+    result = await call(registry, tool.name, arguments)
+    assert not result.is_error
+    _, url, headers = app.state.requests[-1]
+    assert arrived(url, headers)
+    # The tool repeats all it got; the planner must not read the secret in it.
+    everything = result.content + caplog.text + repr(registry.list_sources()) + repr(tool)
+    assert CANARY not in everything
+    assert BASIC not in everything
+    assert "[redacted]" in result.content
+
+
+async def test_alternatives_and_missing_credentials(registry: ToolRegistry, serve: Serve) -> None:
+    app = shop()
+    schemes = {
+        "A": {"type": "http", "scheme": "bearer"},
+        "B": {"type": "apiKey", "in": "header", "name": "X-B"},
+        "M": {"type": "mutualTLS"},
+    }
+    spec = secured(schemes, [{"M": []}, {"A": [], "B": []}], serve(app))
+
+    def source(**given: Any) -> ToolSource:
+        return ToolSource.model_validate({"name": "s", "document": spec, **given})
+
+    for given in ({}, {"credentials": {"A": CANARY}}, {"credentials": {"M": CANARY}}):
+        with pytest.raises(ToolSourceError, match="needs credentials for 'M' or 'A' with 'B'") as caught:
+            await registry.add_source(source(**given))
+        assert CANARY not in str(caught.value)
+    await registry.add_source(source(credentials={"A": "token-of-a"}, headers={"x-b": "key-of-b"}))
+    await call(registry, "secured_echo", {"api_key": "x"})
+    headers = app.state.requests[-1][2]
+    assert (headers["authorization"], headers["x-b"]) == ("Bearer token-of-a", "key-of-b")
+
+
+async def test_headers_go_to_the_document_only_where_the_calls_go(registry: ToolRegistry, serve: Serve) -> None:
+    documents, calls = shop(), shop()
+    url, base = f"{serve(documents)}/openapi.json", serve(calls)
+    headers = {"X-Secret": CANARY}
+    await registry.add_source(ToolSource.model_validate({"name": "a", "url": url, "headers": headers}))
+    assert documents.state.requests[-1][2]["x-secret"] == CANARY
+    registry.remove_source("a")
+    await registry.add_source(
+        ToolSource.model_validate({"name": "a", "url": url, "base_url": base, "headers": headers})
+    )
+    assert "x-secret" not in documents.state.requests[-1][2]
+    await call(registry, "echo")
+    assert calls.state.requests[-1][2]["x-secret"] == CANARY
+
+
+async def test_a_hundred_calls_at_once(registry: ToolRegistry, serve: Serve) -> None:
+    await registry.add_source(ToolSource(name="shop", url=f"{serve(shop())}/openapi.json"))
+    results = await asyncio.gather(*(call(registry, "get_item", {"name": str(n)}) for n in range(100)))
+    assert [json.loads(result.content)["name"] for result in results] == [str(n) for n in range(100)]

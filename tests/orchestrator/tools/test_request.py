@@ -1,0 +1,208 @@
+"""Whatever a model writes, the request stays under its base address and says what was written."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from yarl import URL
+
+from orchestrator.tools.egress import OutboundRequest, check_request
+from orchestrator.tools.errors import ArgumentError
+from orchestrator.tools.model import EffectClass
+from orchestrator.tools.openapi import parse_document
+from orchestrator.tools.operation import Operation
+from orchestrator.tools.request import build_request, check_arguments, with_defaults
+from orchestrator.tools.security import Credentials
+
+BASE = "http://api.example/base/v1"
+
+
+def operation(
+    path: str = "/x",
+    *,
+    method: str = "get",
+    parameters: tuple[tuple[str, str, dict[str, Any]], ...] = (),
+    body: dict[str, Any] | None = None,
+) -> Operation:
+    node: dict[str, Any] = {
+        "parameters": [
+            {"name": name, "in": place, "schema": schema, "required": place == "path"}
+            for name, place, schema in parameters
+        ],
+        "responses": {"200": {"description": "ok"}},
+    }
+    if body is not None:
+        node["requestBody"] = {"content": {"application/json": {"schema": body}}}
+    document = {"openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "paths": {path: {method: node}}}
+    (only,) = parse_document(
+        json.dumps(document).encode(), source_name="s", base_url=BASE, default_effect=EffectClass.KEYED_WRITE
+    )
+    return only
+
+
+def request(operation: Operation, arguments: dict[str, Any]) -> OutboundRequest:
+    complete = with_defaults(operation, arguments)
+    check_arguments(operation, complete)
+    return build_request(operation, complete, idempotency_key="key-1", credentials=Credentials())
+
+
+ONE = operation("/users/{id}/mail", parameters=(("id", "path", {"type": "string"}),))
+TWO = operation("/f/{a}{b}", parameters=(("a", "path", {"type": "string"}), ("b", "path", {"type": "string"})))
+ANY = operation("/x", parameters=(("a", "query", {}), ("b", "query", {}), ("X-H", "header", {})))
+HOSTILE = [
+    "..", ".", "", "../..", "..\\..", "/..", "../", "a/../../b", "%2e%2e", "%2E%2E%2F", "..%2f", "%252e%252e", ".%2e",
+    "..;/",    "//evil.example", "http://evil.example", "@evil.example", "?x=1", "#f",
+    "a?b#c", "a\r\nHost: evil", "\x00",
+    "\ud800",     "．．", "‥", "\u202e..", "{id}", "*", "%", "%zz", "é", "a b", "a+b", "~", ":", ";", "&", "=",
+]  # fmt: skip
+
+
+def sent_path(outbound: OutboundRequest) -> str:
+    """The path as it leaves: after the guard, and as the transport reads it."""
+    return URL(str(check_request(outbound, 1).url)).raw_path
+
+
+@settings(deadline=None)
+@given(st.text() | st.sampled_from(HOSTILE) | st.text(alphabet="./\\%2eEfF;", max_size=12))
+@example("..")
+def test_a_path_value_never_leaves_its_place(value: str) -> None:
+    try:
+        path = sent_path(request(ONE, {"id": value}))
+    except ArgumentError as error:
+        assert error.argument == "id"
+        return
+    assert path.startswith("/base/v1/users/")
+    assert path.endswith("/mail")
+    segment = path.removeprefix("/base/v1/users/").removesuffix("/mail")
+    assert segment
+    assert "/" not in segment
+    assert unquote(segment) == value.encode("utf-8", "replace").decode()
+
+
+@settings(deadline=None)
+@given(st.sampled_from([*HOSTILE, "."]), st.sampled_from([*HOSTILE, "."]))
+@example(".", ".")
+def test_values_do_not_join_into_dots(one: str, two: str) -> None:
+    try:
+        path = sent_path(request(TWO, {"a": one, "b": two}))
+    except ArgumentError:
+        return
+    assert path.startswith("/base/v1/f/")
+    assert path.count("/") == 4
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+
+
+@settings(deadline=None)
+@given(SCALARS | st.lists(SCALARS, max_size=3), SCALARS, SCALARS)
+def test_queries_and_headers_hold_only_their_own_values(first: Any, second: Any, header: Any) -> None:
+    try:
+        outbound = request(ANY, {"a": first, "b": second, "X-H": header})
+        sent = URL(str(check_request(outbound, 1).url))
+    except ArgumentError as error:
+        assert error.argument == "X-H"
+        return
+    assert sent.raw_path == "/base/v1/x"
+    assert sent.raw_fragment == ""
+    pairs = parse_qsl(sent.raw_query_string, keep_blank_values=True)
+    assert {name for name, _ in pairs} <= {"a", "b"}
+    if isinstance(second, str):
+        assert ("b", second.encode("utf-8", "replace").decode()) in pairs
+
+
+@pytest.mark.parametrize(
+    ("value", "query"),
+    [
+        ("a b&c=d", "q=a%20b%26c%3Dd"),
+        (True, "q=true"),
+        (5, "q=5"),
+        (5.0, "q=5"),
+        (0.1, "q=0.1"),
+        (["a", "b,c"], "q=a&q=b%2Cc"),
+        ([], ""),
+        (None, ""),
+    ],
+)
+def test_query_values(value: Any, query: str) -> None:
+    outbound = request(operation(parameters=(("q", "query", {}),)), {"q": value})
+    assert outbound.url == BASE + "/x" + (f"?{query}" if query else "")
+
+
+def test_lists_in_paths_and_headers_are_joined() -> None:
+    ids = {"type": "array", "items": {"type": "integer"}}
+    outbound = request(
+        operation("/x/{ids}", parameters=(("ids", "path", ids), ("X-Ids", "header", ids))),
+        {"ids": [1, 2], "X-Ids": [3, 4]},
+    )
+    assert outbound.url == f"{BASE}/x/1,2"
+    assert outbound.headers["x-ids"] == "3,4"
+
+
+def test_defaults_are_sent_unless_the_model_says_otherwise() -> None:
+    page = operation(
+        method="post",
+        parameters=(("page", "query", {"type": "integer", "default": 1}),),
+        body={"type": "object", "properties": {"size": {"type": "integer", "default": 10}, "other": {}}},
+    )
+    outbound = request(page, {})
+    assert (outbound.url, outbound.content) == (f"{BASE}/x?page=1", b'{"size": 10}')
+    outbound = request(page, {"page": 2, "size": 3, "other": None})
+    assert (outbound.url, outbound.content) == (f"{BASE}/x?page=2", b'{"size": 3, "other": null}')
+
+
+def test_a_whole_body_is_sent_as_it_is() -> None:
+    lists = operation(method="post", body={"type": "array", "items": {"type": "string"}})
+    assert request(lists, {"body": ["ü"]}).content == '["ü"]'.encode()
+    assert request(lists, {"body": ["ü"]}).headers["content-type"] == "application/json"
+    assert request(lists, {}).content is None
+    assert "content-type" not in request(lists, {}).headers
+
+
+def test_only_writes_carry_the_key() -> None:
+    assert "idempotency-key" not in request(operation(), {}).headers
+    assert request(operation(method="delete"), {}).headers["idempotency-key"] == "key-1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({}, "n"),
+        ({"n": "5"}, "n"),
+        ({"n": 0}, "n"),
+        ({"n": 5, "kind": "c"}, "kind"),
+        ({"n": 5, "tags": ["a", 1]}, "tags.1"),
+        ({"n": 5, "unknown": 1}, "unknown"),
+        ({"n": 5, "where": {"a": {"b": 1}}}, "where.a"),
+        ({"n": 5, "tags": {"a": 1}}, "tags"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_named(arguments: dict[str, Any], named: str) -> None:
+    body = {
+        "type": "object",
+        "required": ["n"],
+        "properties": {
+            "n": {"type": "integer", "minimum": 1},
+            "kind": {"enum": ["a", "b"]},
+            "tags": {"type": "array", "items": {"type": "string"}},
+            "where": {"type": "object", "properties": {"a": {"type": "string"}}},
+        },
+    }
+    with pytest.raises(ArgumentError, match=named):
+        request(operation(method="post", body=body), arguments)
+
+
+def test_an_object_in_a_query_is_named() -> None:
+    with pytest.raises(ArgumentError, match="'a'"):
+        request(ANY, {"a": {"b": 1}})
+
+
+def test_a_pattern_cannot_hang_a_call() -> None:
+    evil = operation(parameters=(("a", "query", {"type": "string", "pattern": r"^(a|a)*(?=b)c$"}),))
+    with pytest.raises(ArgumentError, match="'a'"):
+        request(evil, {"a": "a" * 5_000})
