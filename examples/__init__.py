@@ -1,0 +1,1 @@
+"""Examples: a tool API that answers truthfully offline, and questions for it."""

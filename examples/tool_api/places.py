@@ -1,0 +1,75 @@
+"""Countries, currencies and languages."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import pycountry
+from fastapi import APIRouter, Path
+from pydantic import BaseModel
+
+from examples.tool_api.errors import not_known
+
+router = APIRouter(tags=["places"])
+
+
+class CountryInfo(BaseModel):
+    name: str
+    official_name: str
+    alpha_2: str
+    alpha_3: str
+    numeric: str
+    flag: str
+
+
+class CurrencyInfo(BaseModel):
+    code: str
+    name: str
+    numeric: str
+
+
+class LanguageInfo(BaseModel):
+    code: str
+    name: str
+    alpha_3: str
+
+
+def _find(data: Any, kind: str, asked: str) -> Any:
+    try:
+        return data.lookup(asked)
+    except LookupError:
+        raise not_known(kind, asked, [entry.name for entry in data]) from None
+
+
+@router.get("/country/{country}", operation_id="country_info", summary="Names and codes of a country")
+def country_info(
+    country: Annotated[str, Path(description="Name or code of the country", max_length=60)],
+) -> CountryInfo:
+    """Official name and ISO 3166 codes."""
+    found = _find(pycountry.countries, "country", country)
+    return CountryInfo(
+        name=found.name,
+        official_name=getattr(found, "official_name", found.name),
+        alpha_2=found.alpha_2,
+        alpha_3=found.alpha_3,
+        numeric=found.numeric,
+        flag=found.flag,
+    )
+
+
+@router.get("/currency/{currency}", operation_id="currency_info", summary="Name and code of a currency")
+def currency_info(
+    currency: Annotated[str, Path(description="Code or name, e.g. JPY or Yen", max_length=60)],
+) -> CurrencyInfo:
+    """ISO 4217 name and number of a currency."""
+    found = _find(pycountry.currencies, "currency", currency)
+    return CurrencyInfo(code=found.alpha_3, name=found.name, numeric=found.numeric)
+
+
+@router.get("/language/{language}", operation_id="language_info", summary="Name and codes of a language")
+def language_info(
+    language: Annotated[str, Path(description="Name or code, e.g. pt or Portuguese", max_length=60)],
+) -> LanguageInfo:
+    """ISO 639 name and codes of a language."""
+    found = _find(pycountry.languages, "language", language)
+    return LanguageInfo(code=getattr(found, "alpha_2", found.alpha_3), name=found.name, alpha_3=found.alpha_3)
