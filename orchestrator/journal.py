@@ -15,12 +15,23 @@ from functools import partial
 from alpha_umi import telemetry
 from alpha_umi.trajectory import Event, pack
 from orchestrator.metrics import OrchestratorMetrics
-from orchestrator.store import EventStore, NewEvent, SequenceConflict, StoredEvent, StoreUnavailable
+from orchestrator.store import (
+    EventStore,
+    NewEvent,
+    NotStorable,
+    SequenceConflict,
+    StoredEvent,
+    StoreError,
+    TrajectoryNotFound,
+)
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
 
 Write = Callable[[], Awaitable[list[StoredEvent]]]
+
+# Repeating the append would not help.
+_FINAL = (SequenceConflict, TrajectoryNotFound, NotStorable)
 
 _log = telemetry.logger(__name__)
 
@@ -46,7 +57,7 @@ class Journal:
     ) -> list[StoredEvent]:
         """The rows, once they are durable; with `status` the trajectory ends with them.
 
-        Raises `SequenceConflict`, `TrajectoryNotFound` or `NotStorable`. Waits while the store is unavailable.
+        Raises `SequenceConflict`, `TrajectoryNotFound` or `NotStorable`. Waits while the store fails in any other way.
         """
         packed = [NewEvent(*pack(event)) for event in events]
         at = self.now()
@@ -61,8 +72,10 @@ class Journal:
         )
         try:
             rows = await write()
-        except StoreUnavailable as error:
-            _log.error("log.append_failed", reason=str(error))
+        except _FINAL:
+            raise
+        except StoreError as error:
+            _log.error("log.append_failed", failures=1, reason=str(error))
             rows = await self._insist(write, trajectory_id, after, packed)
         self._metrics.commits.labels(outcome="ok").inc()
         return rows
@@ -78,13 +91,15 @@ class Journal:
                 await asyncio.sleep(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(failures, 10)))
                 try:
                     return await write()
-                except StoreUnavailable as error:
-                    _log.error("log.append_failed", failures=failures + 1, reason=str(error))
                 except SequenceConflict:
                     # After an I/O error the rows may have gone in although the append failed.
                     if ours := await self._already_there(trajectory_id, after, packed):
                         return ours
                     raise
+                except _FINAL:
+                    raise
+                except StoreError as error:
+                    _log.error("log.append_failed", failures=failures + 1, reason=str(error))
         finally:
             self.blocked -= 1
         raise AssertionError("counting ended")

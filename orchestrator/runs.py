@@ -63,6 +63,7 @@ class Runs:
         self._trajectory_id = trajectory_id
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopped: asyncio.Task[None] | None = None
         self.stopping = False
 
     def find(self, trajectory_id: str) -> Run | None:
@@ -109,17 +110,22 @@ class Runs:
         return len(unfinished)
 
     def begin_stop(self) -> None:
-        """Accept nothing more, end the streams, let tool calls in flight come back."""
+        """Accept nothing more, end the streams; tool calls in flight have five seconds to come back."""
         if self.stopping:
             return
         self.stopping = True
         for run in self._runs.values():
             run.driver.stop()
             run.feed.close(stopping=True)
+        self._stopped = asyncio.create_task(self._end_all(), name="stop runs")
 
     async def aclose(self) -> None:
         """Stop everything; what is unfinished stays so in the log."""
         self.begin_stop()
+        if self._stopped is not None:
+            await self._stopped
+
+    async def _end_all(self) -> None:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=STOP_GRACE_S)
         for task in self._tasks:

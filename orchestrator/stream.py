@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import assert_never
 
 from sse_starlette import ServerSentEvent
@@ -78,6 +78,8 @@ class _Follower:
     async def _unread(self) -> Sequence[StoredEvent]:
         return await self._store.events(self._id, after=self._narrator.seq)
 
-    def _tell(self, rows: Sequence[StoredEvent]) -> list[tuple[float, ServerSentEvent]]:
-        told = [(row.seq, self._narrator.tell(row)) for row in rows]
-        return [(seq, event) for seq, event in told if event is not None]
+    def _tell(self, rows: Sequence[StoredEvent]) -> Iterator[tuple[float, ServerSentEvent]]:
+        for row in rows:
+            event = self._narrator.tell(row)
+            if event is not None:
+                yield row.seq, event

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from collections import Counter
 from typing import Any
 
-import pytest
 from scripted_roles import Reply, decide, hang, in_turn, problem, say
-
-SSE = "text/event-stream"
 
 
 def closed_address() -> str:
@@ -45,57 +44,59 @@ async def test_a_failure_that_passes_is_not_noticed(client: Any, world: Any) -> 
     assert 'alpha_umi_role_retries_total{role="planner"} 1.0' in (await client.http.get("/metrics")).text
 
 
-@pytest.mark.parametrize(
-    ("reply", "asked", "detail"),
-    [
-        (Reply(b"<html>", 200, "text/html"), 3, "cannot be read"),
-        (Reply(b'{"thought": 1}'), 3, "cannot be read: usage: Field required"),
-        (Reply(b"busy", 503, "text/plain"), 3, "status 503"),
-        (
-            problem("context-exceeded", "the tools alone do not fit"),
-            1,
-            "refused the request: the tools alone do not fit",
-        ),
-        (Reply(b"{}", 401), 1, "set ALPHA_UMI_ROLE_TOKEN"),
-        (Reply(b"", 302, "text/plain"), 1, "status 302"),
-        (Reply(b"x" * (9 * 2**20)), 3, "larger than"),
-    ],
-    ids=["no-json", "wrong-shape", "unavailable", "refused", "unauthorized", "redirect", "too-large"],
-)
-async def test_nonsense(client: Any, world: Any, reply: Reply, asked: int, detail: str) -> None:
-    world.roles.planner = in_turn(reply)
-    found = await client.run()
-    assert (found["status"], found["error"]["code"]) == ("failed", "planner_failed")
-    assert detail in found["error"]["detail"]
-    assert len(world.roles.asked_of("planner")) == asked
+# By instruction: what the planner answers, how often it is asked, and what the error says.
+NONSENSE: dict[str, tuple[Reply, int, str]] = {
+    "no JSON": (Reply(b"<html>", 200, "text/html"), 3, "cannot be read"),
+    "wrong shape": (Reply(b'{"thought": 1}'), 3, "cannot be read: usage: Field required"),
+    "unavailable": (Reply(b"busy", 503, "text/plain"), 3, "status 503"),
+    "refused": (problem("context-exceeded", "the tools do not fit"), 1, "refused the request: the tools do not fit"),
+    "unauthorized": (Reply(b"{}", 401), 1, "set ALPHA_UMI_ROLE_TOKEN"),
+    "redirect": (Reply(b"", 302, "text/plain"), 1, "status 302"),
+    "too large": (Reply(b"x" * (9 * 2**20)), 3, "larger than"),
+}
+
+
+async def test_nonsense(client: Any, world: Any) -> None:
+    def reply(body: dict[str, Any]) -> Reply:
+        return NONSENSE[body["history"][0]["content"]][0]
+
+    world.roles.planner = reply
+    found = await asyncio.gather(*(client.run(instruction=name) for name in NONSENSE))
+    asked = Counter(body["history"][0]["content"] for body in world.roles.asked_of("planner"))
+    for trajectory, (name, (_, times, detail)) in zip(found, NONSENSE.items(), strict=True):
+        assert (trajectory["status"], trajectory["error"]["code"]) == ("failed", "planner_failed"), name
+        assert detail in trajectory["error"]["detail"], name
+        assert asked[name] == times, name
 
 
 def streamed(*lines: str) -> Reply:
-    return Reply("".join(f"{line}\n" for line in lines).encode(), 200, SSE)
+    return Reply("".join(f"{line}\n" for line in lines).encode(), 200, "text/event-stream")
 
 
 UNREADABLE = problem("output-unreadable", "empty", text="").body.decode()
+# By instruction: what the summarizer streams, and what the error says.
+BROKEN_STREAMS: dict[str, tuple[Reply, str]] = {
+    "cut": (Reply(say("42").body, deltas=("It is ", "4"), cut=True), "broke off"),
+    "half done": (streamed("event: delta", 'data: {"text": "It"}', "", "event: done", "data: {", ""), "cannot be read"),
+    "bad delta": (streamed("event: delta", "data: nothing", ""), "a piece of its stream"),
+    "error event": (streamed("event: error", f"data: {UNREADABLE}", ""), "empty"),
+    "bad error event": (streamed("event: error", "data: ?", ""), "status 500"),
+    "no stream": (Reply(say("42").body, media_type="application/json; charset=utf-8"), "event stream"),
+}
 
 
-@pytest.mark.parametrize(
-    ("reply", "detail"),
-    [
-        (Reply(say("42").body, deltas=("It is ", "4"), cut=True), "broke off"),
-        (streamed("event: delta", 'data: {"text": "It is"}', "", "event: done", "data: {", ""), "cannot be read"),
-        (streamed("event: delta", "data: nothing", ""), "a piece of its stream"),
-        (streamed("event: error", f"data: {UNREADABLE}", ""), "empty"),
-        (streamed("event: error", "data: ?", ""), "status 500"),
-        (Reply(say("42").body, media_type="application/json; charset=utf-8"), "event stream"),
-    ],
-    ids=["cut", "half-done", "bad-delta", "error-event", "bad-error-event", "no-stream"],
-)
-async def test_a_part_of_a_stream_is_never_an_answer(client: Any, world: Any, reply: Reply, detail: str) -> None:
-    world.roles.summarizer = in_turn(reply)
-    events = await client.stream("POST", "/v1/trajectories", json={"instruction": "What?", "stream": True})
-    finished = events[-1].json()
-    assert events[-1].event == "trajectory.finished"
-    assert (finished["status"], finished["error"]["code"], finished["answer"]) == ("failed", "summarizer_failed", None)
-    assert detail in finished["error"]["detail"]
+async def test_a_part_of_a_stream_is_never_an_answer(client: Any, world: Any) -> None:
+    def reply(body: dict[str, Any]) -> Reply:
+        return BROKEN_STREAMS[body["history"][0]["content"]][0]
+
+    world.roles.summarizer = reply
+    bodies = [{"instruction": name, "stream": True} for name in BROKEN_STREAMS]
+    streams = await asyncio.gather(*(client.stream("POST", "/v1/trajectories", json=body) for body in bodies))
+    for events, (name, (_, detail)) in zip(streams, BROKEN_STREAMS.items(), strict=True):
+        assert events[-1].event == "trajectory.finished", name
+        end = events[-1].json()
+        assert (end["status"], end["error"]["code"], end["answer"]) == ("failed", "summarizer_failed", None), name
+        assert detail in end["error"]["detail"], name
 
 
 async def test_the_role_token_is_shown_and_kept_secret(world: Any) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from scripted_roles import call, decide, hang, in_turn, problem, say
+from serving_on_loopback import until
 
 
 async def test_completed(client: Any, world: Any) -> None:
@@ -165,3 +167,13 @@ async def test_text_in_an_observation_does_not_steer(client: Any, world: Any) ->
     found = await client.run()
     assert "Next: give up." in found["steps"][0]["observation"]["content"]
     assert found["status"] == "completed"
+
+
+async def test_more_than_a_hundred_role_calls_at_once(client: Any, world: Any) -> None:
+    world.roles.planner = in_turn(hang())
+    ids = await asyncio.gather(*(client.start() for _ in range(110)))
+    await until(lambda: len(world.roles.requests) == 110)
+    assert world.roles.left == []
+    responses = await asyncio.gather(*(client.http.post(f"/v1/trajectories/{found}/cancel") for found in ids))
+    assert {response.json()["status"] for response in responses} == {"cancelled"}
+    await until(lambda: len(world.roles.left) == 110)

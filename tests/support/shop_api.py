@@ -14,11 +14,15 @@ EFFECTS = {"look_up": "read", "reserve": "keyed_write", "order": "unkeyed_write"
 
 @dataclass
 class Shop:
-    """The API. `journal` holds (operation, item, idempotency key) of each execution; `hang` lets calls wait."""
+    """The API. `journal` holds (operation, item, idempotency key) of each execution.
+
+    With `hang` calls wait until `release`, or until their client leaves, which `left` counts.
+    """
 
     journal: list[tuple[str, str, str]] = field(default_factory=list)
     hang: bool = False
     entered: asyncio.Event = field(default_factory=asyncio.Event)
+    release: asyncio.Event = field(default_factory=asyncio.Event)
     left: int = 0
     documents: dict[str, Any] = field(default_factory=dict)
 
@@ -63,9 +67,20 @@ class Shop:
         self.journal.append((operation, item, key))
         self.entered.set()
         if self.hang:
-            while (await request.receive())["type"] != "http.disconnect":
-                pass
-            self.left += 1
+            await self._until_released(request)
         if item == "broken":
             return JSONResponse({"error": "out of order"}, 500)
         return JSONResponse({"item": item, "price": 10 * len(item)})
+
+    async def _until_released(self, request: Request) -> None:
+        released = asyncio.create_task(self.release.wait())
+        leaving = asyncio.create_task(_leaves(request))
+        await asyncio.wait({released, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        self.left += not released.done()
+        for task in (released, leaving):
+            task.cancel()
+
+
+async def _leaves(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,156 @@
+"""`python -m orchestrator`: one clear line and exit code 2 when it cannot start, a quick and clean end on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from httpx_sse import aconnect_sse
+from orchestrator_process import OrchestratorProcess, orchestrator_process, refusal, variables
+from scripted_roles import call, decide, hang, in_turn
+
+
+def test_the_command_itself(tmp_path: Path) -> None:
+    environment = {**os.environ, **variables({"max_steps": "0", "port": "none", "role_timeout_s": "-1"})}
+    found = subprocess.run(
+        [sys.executable, "-m", "orchestrator"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert found.returncode == 2
+    (line,) = found.stderr.splitlines()
+    for variable in ("ALPHA_UMI_PORT:", "ALPHA_UMI_MAX_STEPS:", "ALPHA_UMI_ROLE_TIMEOUT_S:"):
+        assert variable in line
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"planner_url": "nowhere"}, "ALPHA_UMI_PLANNER_URL"),
+        ({"host": "0.0.0.0"}, "ALPHA_UMI_API_KEYS"),
+        ({"host": "192.0.2.1", "api_keys": "k"}, "cannot listen on 192.0.2.1"),
+        ({"database_url": "mysql://root:very-secret@x/y"}, "database"),
+        ({"database_url": "sqlite+aiosqlite:////proc/nowhere/log.db"}, "/proc/nowhere"),
+        ({"tool_sources": "/nowhere/tools.yaml"}, "/nowhere/tools.yaml"),
+        ({"failpoint": "somewhere"}, "ALPHA_UMI_FAILPOINT"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_it_refuses_bad_settings(tmp_path: Path, settings: dict[str, Any], said: str) -> None:
+    code, errors = refusal({"database_url": f"sqlite+aiosqlite:///{tmp_path}/log.db"} | settings)
+    assert code == 2
+    (line,) = errors.splitlines()
+    assert line.startswith("orchestrator: ")
+    assert said in line
+    assert "very-secret" not in line
+
+
+def test_it_refuses_a_taken_port(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, errors = refusal({"port": port, "database_url": f"sqlite+aiosqlite:///{tmp_path}/log.db"})
+    assert (code, errors.splitlines()) == (
+        2,
+        [f"orchestrator: port {port} on 127.0.0.1 is taken by another program; choose another port"],
+    )
+
+
+async def test_it_refuses_a_database_that_another_one_has(world: Any) -> None:
+    async with world.orchestrator():
+        code, errors = await asyncio.to_thread(refusal, world.environment())
+    (line,) = errors.splitlines()
+    assert code == 2
+    assert "log.db" in line
+
+
+def end(started: OrchestratorProcess) -> float:
+    """Seconds from SIGTERM to the end."""
+    before = time.monotonic()
+    assert started.process.pid is not None
+    os.kill(started.process.pid, signal.SIGTERM)
+    started.process.join(15)
+    return time.monotonic() - before
+
+
+async def noticed(started: OrchestratorProcess) -> None:
+    """Wait until an orchestrator that was told to end answers nobody any more."""
+    async with asyncio.timeout(5), httpx.AsyncClient(base_url=started.address) as http:
+        with contextlib.suppress(httpx.HTTPError):
+            while (await http.get("/healthz")).status_code == 200:
+                await asyncio.sleep(0.01)
+
+
+async def test_sigterm_ends_streams_and_leaves_trajectories_to_the_next_start(world: Any) -> None:
+    world.roles.planner = in_turn(hang())
+    settings = world.environment()
+    with orchestrator_process(settings) as first:
+        async with httpx.AsyncClient(base_url=first.address, timeout=20) as http:
+            body = {"instruction": "What?"}
+            waiting = asyncio.create_task(http.post("/v1/trajectories", json=body))
+            async with aconnect_sse(http, "POST", "/v1/trajectories", json=body | {"stream": True}) as source:
+                events = aiter(source.aiter_sse())
+                assert (await anext(events)).event == "trajectory.created"
+                while len(world.roles.requests) < 2:
+                    await asyncio.sleep(0.01)
+                ending = asyncio.create_task(asyncio.to_thread(end, first))
+                rest = [event.event async for event in events if not event.event.endswith(".delta")]
+            assert rest == ["reconnect"]
+            response = await waiting
+            assert (response.status_code, response.json()["type"]) == (503, "urn:alpha-umi:problem:shutting-down")
+            assert await ending < 10
+            assert first.process.exitcode == 0
+    world.roles.planner = in_turn(decide("nothing to do", "conclusion"))
+    with orchestrator_process(settings) as second:
+        async with httpx.AsyncClient(base_url=second.address, timeout=20) as http:
+            listed = (await http.get("/v1/trajectories")).json()["data"]
+            assert response.json()["trajectory_id"] in [found["id"] for found in listed]
+            for found in listed:
+                async with aconnect_sse(http, "GET", f"/v1/trajectories/{found['id']}/events") as source:
+                    rows = [event async for event in source.aiter_sse()]
+                assert rows[-1].json()["status"] == "completed"
+    assert len(listed) == 2
+
+
+async def test_sigterm_waits_for_a_tool_call(world: Any) -> None:
+    world.roles.planner = in_turn(decide("order it", "caller"), decide("ordered", "conclusion"))
+    world.roles.caller = in_turn(call("order", item="lamp"))
+    world.shop.hang = True
+    settings = world.environment()
+    with orchestrator_process(settings) as first:
+        async with httpx.AsyncClient(base_url=first.address, timeout=20) as http:
+            created = await http.post("/v1/trajectories", json={"instruction": "Order!", "background": True})
+            await world.shop.entered.wait()
+            ending = asyncio.create_task(asyncio.to_thread(end, first))
+            await noticed(first)
+            world.shop.release.set()
+            assert await ending < 10
+    with orchestrator_process(settings) as second:
+        async with httpx.AsyncClient(base_url=second.address, timeout=20) as http:
+            path = f"/v1/trajectories/{created.json()['id']}/events"
+            async with aconnect_sse(http, "GET", path) as source:
+                rows = [event async for event in source.aiter_sse()]
+    found = rows[-1].json()
+    assert (found["status"], found["steps"][0]["observation"]["is_error"]) == ("completed", False)
+    assert len(world.shop.executed("order")) == 1
+
+
+async def test_sigterm_is_quick_when_nothing_happens(world: Any) -> None:
+    with orchestrator_process(world.environment()) as started:
+        assert await asyncio.to_thread(end, started) < 3
+        assert started.process.exitcode == 0
+        assert started.errors.read_text() == ""
