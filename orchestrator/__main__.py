@@ -24,6 +24,8 @@ from orchestrator.tools.errors import ToolSourceError
 EXIT_USAGE = 2
 SIGNAL_POLL_S = 0.05
 
+_log = telemetry.logger(__name__)
+
 
 def main() -> int:
     """Run the orchestrator; the exit status."""
@@ -47,6 +49,7 @@ async def _serve(settings: OrchestratorSettings, listening: socket.socket) -> No
     with listening:
         async with assembled(settings) as orchestrator:
             server = create_server(create_app(orchestrator))
+            _log.info("orchestrator.listening", host=settings.host, port=settings.port, keys=len(settings.keys))
             watch = asyncio.create_task(_stop_with(server, orchestrator.runs))
             # uvicorn raises the signal that ended it once more, and that is not how a clean stop should look.
             for number in (signal.SIGTERM, signal.SIGINT):

@@ -62,6 +62,20 @@ async def test_without_any_tool_there_is_no_trajectory(world: Any) -> None:
     assert "register a tool source" in response.json()["errors"][0]["remedy"]
 
 
+async def test_more_tools_than_a_trajectory_can_have(world: Any) -> None:
+    path = {"get": {"responses": {"200": {"description": "fine"}}}}
+    paths = {f"/thing{number}": path for number in range(101)}
+    document = {"openapi": "3.1.0", "info": {"title": "many", "version": "1"}, "paths": paths}
+    async with world.orchestrator(tool_sources=None) as client:
+        source = {"name": "many", "document": document, "base_url": world.shop_url}
+        names = (await client.http.post("/v1/tool-sources", json=source)).json()["tools"]
+        assert len(names) == 101
+        for body in ({}, {"tools": names}):
+            response = await client.create(**body)
+            assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "tools")
+        assert (await client.run(tools=names[:100]))["status"] == "completed"
+
+
 async def test_an_id_of_nobody(client: Any) -> None:
     for trajectory_id in ("traj_nobody", "..%2f..", "%00", "x" * 500):
         for method, path in (("GET", ""), ("GET", "/events"), ("POST", "/cancel")):
