@@ -87,5 +87,6 @@ def _workshop(
         metrics=metrics,
         failpoints=failpoints,
         tool_timeout_s=settings.tool_timeout_s,
+        constrained=settings.constrained,
     )
     return Workshop(journal, performer, failpoints, settings.trajectory_timeout_s)

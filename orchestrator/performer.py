@@ -60,7 +60,10 @@ def new_call_id() -> str:
 
 @dataclass(frozen=True)
 class Performer:
-    """Asks the roles and runs the tools of all trajectories. `tool_timeout_s` bounds one tool call."""
+    """Asks the roles and runs the tools of all trajectories.
+
+    `tool_timeout_s` bounds one tool call. `constrained: false` lets the roles write without grammars, as in the paper.
+    """
 
     clients: dict[RoleKind, RoleClient]
     calls: RoleCalls
@@ -68,6 +71,7 @@ class Performer:
     metrics: OrchestratorMetrics
     failpoints: Failpoints
     tool_timeout_s: float
+    constrained: bool = True
     call_id: Callable[[], str] = new_call_id
 
     async def perform(self, trajectory_id: str, state: State, effect: SendEffect, on_delta: OnDelta | None) -> Event:
@@ -92,7 +96,12 @@ class Performer:
             return failure_of(effect, "the orchestrator failed; its log has the details", latency_ms=_since(started))
 
     async def _plan(self, trajectory_id: str, state: State, effect: AskPlanner, on_delta: OnDelta | None) -> Event:
-        request = PlanRequest(tools=self._offered(state), history=_turns(state), stream=on_delta is not None)
+        request = PlanRequest(
+            tools=self._offered(state),
+            history=_turns(state),
+            constrained=self.constrained,
+            stream=on_delta is not None,
+        )
         started = time.monotonic()
         try:
             answer = await self.calls.ask(
@@ -113,7 +122,7 @@ class Performer:
 
     async def _call(self, trajectory_id: str, state: State, effect: AskCaller) -> Event:
         offered = self._offered(state)
-        request = CallRequest(tools=offered, history=_turns(state))
+        request = CallRequest(tools=offered, history=_turns(state), constrained=self.constrained)
         started = time.monotonic()
         try:
             answer = await self.calls.ask(

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from alpha_umi.contract.trajectories import MAX_STEPS
 from alpha_umi.telemetry import LogFormat
+from alpha_umi.trajectory import Limits, UnreadablePolicy
 
 PREFIX = "ALPHA_UMI_"
 
@@ -36,6 +37,13 @@ class OrchestratorSettings(BaseSettings):
     tool_sources: Path | None = Field(default=None, description="YAML or JSON file of tool sources")
     allow_loopback_tools: bool = False
     max_steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] = 8
+    max_repeats: Annotated[int, Field(ge=1, le=MAX_STEPS)] = Field(
+        default=3, description="How often the same call may bring the same result before a run is ended"
+    )
+    on_unreadable: UnreadablePolicy = Field(
+        default="conclusion", description="The decision that stands in for one that could not be read"
+    )
+    constrained: bool = Field(default=True, description="Whether the roles write inside grammars")
     role_timeout_s: Seconds = 120
     tool_timeout_s: Seconds = 20
     trajectory_timeout_s: Seconds = 900
@@ -56,6 +64,10 @@ class OrchestratorSettings(BaseSettings):
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
         return None if value == "" else value
+
+    def limits(self, max_steps: int | None) -> Limits:
+        """The limits of a trajectory; a request may choose its number of steps."""
+        return Limits(max_steps or self.max_steps, self.max_repeats, self.on_unreadable)
 
     @property
     def keys(self) -> list[str]:

@@ -24,10 +24,10 @@ def golden() -> Path:
 
 @pytest.fixture(scope="session")
 def embedded_model() -> Path:
-    """The small model that the project runs by default, converted into the user's cache folder once."""
-    from alpha_umi.serving.weights import embedded_role_model
+    """The backbone that the project runs by default, converted into the user's cache folder once."""
+    from alpha_umi.serving.weights import cache_folder, ensure_backbone
 
-    return embedded_role_model("planner")
+    return ensure_backbone(cache_folder(os.environ))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from alpha_umi.serving.application import create_role_application
 from alpha_umi.serving.context import MakeRouter, RoleContext
 from alpha_umi.serving.engine import Engine
 from alpha_umi.serving.host import Canary, RoleHost, ServedModel
-from alpha_umi.serving.manifest import ManifestError, load_manifest
+from alpha_umi.serving.manifest import ManifestError, verify
 from alpha_umi.serving.metrics import RoleMetrics
 from alpha_umi.serving.scripted import CANARY, Rule, ScriptedEngine
 from alpha_umi.serving.settings import MAX_TOKENS, PORTS, RoleSettings
@@ -83,7 +83,7 @@ def _vllm(role: RoleName, settings: RoleSettings) -> tuple[Engine, ServedModel]:
     from alpha_umi.serving.vllm_engine import VllmEngine, VllmOptions
 
     folder = settings.model or _embedded(role, settings)
-    manifest = load_manifest(folder)
+    manifest = verify(folder)
     options = VllmOptions(
         model=folder,
         context=settings.max_model_len or manifest.context,

@@ -13,7 +13,7 @@ from sse_starlette import ServerSentEvent
 
 from alpha_umi.contract.problems import FieldProblem, ServiceError
 from alpha_umi.contract.trajectories import MAX_TOOLS, CreateTrajectory, Trajectory, TrajectoryList
-from alpha_umi.trajectory import Limits, QuestionAsked, Status
+from alpha_umi.trajectory import QuestionAsked, Status
 from orchestrator.api.leaving import CLIENT_LEFT, client_stays
 from orchestrator.api.sse import event_stream
 from orchestrator.assembly import Orchestrator
@@ -47,7 +47,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         question = QuestionAsked(
             body.instruction,
             chosen_tools(orchestrator.registry, body.tools),
-            Limits(max_steps=body.max_steps or orchestrator.settings.max_steps),
+            orchestrator.settings.limits(body.max_steps),
             body.strategy,
         )
         run = await runs.create(question, metadata=body.metadata, background=body.background)

@@ -155,3 +155,17 @@ async def test_a_tool_that_steers_does_not_steer(serve: Serve, tmp_path: Path) -
     assert "Next: give up." in trajectory["steps"][0]["observation"]["content"]
     assert [step["next"] for step in trajectory["steps"]] == ["caller", "conclusion"]
     assert trajectory["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("policy", "status", "decided"), [("conclusion", "completed", "conclusion"), ("give up", "gave_up", "give up")]
+)
+async def test_a_planner_that_mumbles_is_decided_for(
+    serve: Serve, tmp_path: Path, policy: str, status: str, decided: str
+) -> None:
+    roles = serve_roles(serve, planner=[Rule(["mumble"])], summarizer=SUMMARIZER)
+    settings = {"on_unreadable": policy, "constrained": "false"}
+    async with orchestrated(roles, serve(StubTools().app()), tmp_path, **settings) as client:
+        trajectory = (await client.post("/v1/trajectories", json=QUESTION)).json()
+    assert (trajectory["status"], trajectory["steps"][0]["next"]) == (status, decided)
+    assert len(roles.engines["planner"].prompts) == 3, "the canary, the attempt and its one retry"
