@@ -17,7 +17,7 @@ from alpha_umi.contract.problems import PROBLEM_MEDIA_TYPE, PROBLEMS, FieldProbl
 MAX_FIELD_PROBLEMS = 20
 
 _log = telemetry.logger(__name__)
-_BY_STATUS: dict[int, Kind] = {404: "not-found", 405: "method-not-allowed", 401: "unauthorized"}
+_BY_STATUS: dict[int, Kind] = {401: "unauthorized", 404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
 _REMEDIES = {
     "extra_forbidden": "leave the field out; the OpenAPI document lists the known ones",
     "missing": "add the field",
@@ -40,7 +40,8 @@ def install_problem_handlers(app: FastAPI) -> None:
     async def http_error(request: Request, error: Exception) -> JSONResponse:
         status = error.status_code if isinstance(error, HTTPException) else 500
         kind = _BY_STATUS.get(status, "invalid-request" if status < 500 else "internal")
-        return problem_response(request, ServiceError(kind, f"{request.method} {request.url.path}"))
+        said = f": {error.detail}" if status == 413 and isinstance(error, HTTPException) else ""
+        return problem_response(request, ServiceError(kind, f"{request.method} {request.url.path}{said}"))
 
     async def defect(request: Request, error: Exception) -> JSONResponse:
         _log.error("request.failed", path=request.url.path, exc_info=error)

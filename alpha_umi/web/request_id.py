@@ -9,10 +9,10 @@ import re
 import uuid
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from alpha_umi import telemetry
-from alpha_umi.contract.problems import ServiceError
 
 HEADER = "X-Request-Id"
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -50,7 +50,8 @@ class RequestContext:
             message = await receive()
             received += len(message.get("body", b""))
             if received > self._max_body_bytes:
-                raise ServiceError("body-too-large", f"a body may have {self._max_body_bytes} bytes at most")
+                # FastAPI lets no other error out of the reading of a body.
+                raise HTTPException(413, f"a body may have {self._max_body_bytes} bytes at most")
             return message
 
         return receive_bounded
