@@ -1,0 +1,76 @@
+"""Regular expressions for numbers within bounds, written as JSON writes them, without exponents.
+
+One expression a number, because a lexer that may choose between two tokens takes the longer one and misses the other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+FRACTION_DIGITS = 6
+
+
+def integers(low: int, high: int) -> str:
+    """Whole numbers from `low` to `high`, both included; `low` must not be above `high`."""
+    options = []
+    if low < 0:
+        options.append(f"-{_either(_natural(max(1, -high), -low))}")
+    if high >= 0:
+        options.append(_either(_natural(max(0, low), high)))
+    return _either(options)
+
+
+def decimals(low: float, high: float) -> str:
+    """Numbers from `low` to `high` with at most six digits after the point.
+
+    A fraction's whole part is chosen so that no digits lead out of the bounds; next to bounds that are not whole some
+    numbers are left out. Between two neighbouring whole numbers only the whole part is bounded.
+    """
+    options = []
+    if math.ceil(low) <= math.floor(high):
+        options.append(integers(math.ceil(low), math.floor(high)))
+    above, below = (max(0, math.ceil(low)), math.floor(high) - 1), (max(0, math.ceil(-high)), math.floor(-low) - 1)
+    fraction = rf"\.[0-9]{{1,{FRACTION_DIGITS}}}"
+    for sign, (least, most) in (("", above), ("-", below)):
+        if least <= most:
+            options.append(sign + _either(_natural(least, most)) + fraction)
+    if not options:
+        whole = math.floor(min(abs(low), abs(high)))
+        options.append(f"{'-' if high < 0 else ''}{whole}{fraction}")
+    return _either(options)
+
+
+def _natural(low: int, high: int) -> list[str]:
+    """One expression for each number of digits."""
+    return [
+        _same_width(str(max(low, 10 ** (width - 1) if width > 1 else 0)), str(min(high, 10**width - 1)))
+        for width in range(len(str(low)), len(str(high)) + 1)
+    ]
+
+
+def _same_width(low: str, high: str) -> str:
+    if low == high:
+        return low
+    if len(low) == 1:
+        return f"[{low}-{high}]"
+    if low[0] == high[0]:
+        return low[0] + _same_width(low[1:], high[1:])
+    return _either(list(_by_first_digit(low, high)))
+
+
+def _by_first_digit(low: str, high: str) -> Iterator[str]:
+    rest = len(low) - 1
+    first, last = int(low[0]), int(high[0])
+    if low[1:] != "0" * rest:
+        yield low[0] + _same_width(low[1:], "9" * rest)
+        first += 1
+    if high[1:] != "9" * rest:
+        yield high[0] + _same_width("0" * rest, high[1:])
+        last -= 1
+    if first <= last:
+        yield f"[{first}-{last}][0-9]{{{rest}}}"
+
+
+def _either(options: list[str]) -> str:
+    return options[0] if len(options) == 1 else f"({'|'.join(options)})"

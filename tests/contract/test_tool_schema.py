@@ -1,0 +1,143 @@
+"""Schemas that come in: what is reduced to what, and what is refused with its place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from alpha_umi.contract.tool_schema import MAX_INTEGER, ToolSchemaError, check_schema, reduce_schema
+
+Json = dict[str, Any]
+
+
+def of(schema: Any, **definitions: Any) -> Json:
+    return {"type": "object", "properties": {"p": schema}, "$defs": definitions}
+
+
+def reduced(schema: Any, **definitions: Any) -> Any:
+    return reduce_schema(of(schema, **definitions))["properties"]["p"]
+
+
+RANGE = {"minimum": -MAX_INTEGER, "maximum": MAX_INTEGER}
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ({"type": "string", "pattern": "^a", "format": "date", "maxLength": 9}, {"type": "string", "maxLength": 9}),
+        ({"type": "integer"}, {"type": "integer", **RANGE}),
+        (
+            {"type": "integer", "exclusiveMinimum": 0, "exclusiveMaximum": 10},
+            {"type": "integer", "minimum": 1, "maximum": 9},
+        ),
+        ({"type": "integer", "minimum": 0.5, "maximum": 2.5}, {"type": "integer", "minimum": 1, "maximum": 2}),
+        ({"type": "number", "minimum": 1e300, "maximum": 1e301}, None),
+        ({"const": 3}, {"enum": [3]}),
+        ({"enum": ["a", None]}, {"enum": ["a", None]}),
+        ({"type": ["boolean", "null"]}, {"anyOf": [{"type": "boolean"}, {"type": "null"}]}),
+        ({"oneOf": [{"type": "boolean"}]}, {"type": "boolean"}),
+        ({"$ref": "#/$defs/flag"}, {"type": "boolean"}),
+        ({"allOf": [{"$ref": "#/$defs/flag"}]}, {"type": "boolean"}),
+        (
+            {"type": "array", "items": {"$ref": "#/$defs/flag"}, "maxItems": 2},
+            {"type": "array", "items": {"type": "boolean"}, "maxItems": 2},
+        ),
+        (
+            {
+                "properties": {"a": {"type": "null"}},
+                "additionalProperties": {"type": "string"},
+                "patternProperties": {".*": {}},
+            },
+            {"type": "object", "properties": {"a": {"type": "null"}}, "required": [], "additionalProperties": False},
+        ),
+        (
+            {
+                "allOf": [
+                    {"properties": {"a": {"type": "null"}}, "required": ["a"]},
+                    {"properties": {"b": {"type": "null"}}},
+                ],
+                "type": "object",
+            },
+            {
+                "type": "object",
+                "properties": {"a": {"type": "null"}, "b": {"type": "null"}},
+                "required": ["a"],
+                "additionalProperties": False,
+            },
+        ),
+    ],
+)
+def test_reduced(schema: Any, expected: Any) -> None:
+    if expected is None:
+        with pytest.raises(ToolSchemaError, match="no number"):
+            reduced(schema, flag={"type": "boolean"})
+    else:
+        assert reduced(schema, flag={"type": "boolean"}) == expected
+
+
+@pytest.mark.parametrize("schema", [{}, True, {"description": "anything"}])
+def test_untyped_is_a_scalar(schema: Any) -> None:
+    assert [option["type"] for option in reduced(schema)["anyOf"]] == ["string", "number", "boolean"]
+
+
+def test_a_required_property_without_a_schema_is_offered() -> None:
+    assert "q" in reduce_schema({"type": "object", "required": ["q"]})["properties"]
+
+
+@pytest.mark.parametrize("schema", [{}, {"type": "object"}, {"properties": {}}])
+def test_no_arguments(schema: Json) -> None:
+    check_schema(schema)
+    assert reduce_schema(schema)["properties"] == {}
+
+
+def doubling(depth: int) -> Json:
+    """Every definition uses the next one twice: 2 ** depth parts once unfolded."""
+    definitions = {
+        f"d{i}": {
+            "type": "object",
+            "properties": {"a": {"$ref": f"#/$defs/d{i + 1}"}, "b": {"$ref": f"#/$defs/d{i + 1}"}},
+        }
+        for i in range(depth)
+    }
+    definitions[f"d{depth}"] = {"type": "object", "properties": {f"p{i}": {"type": "string"} for i in range(50)}}
+    return of({"$ref": "#/$defs/d0"}, **definitions)
+
+
+def deep(depth: int) -> Json:
+    schema: Json = {"type": "string"}
+    for _ in range(depth):
+        schema = {"type": "object", "properties": {"a": schema}}
+    return schema
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason", "pointer"),
+    [
+        ({"type": "array"}, "of type 'array'", "/type"),
+        (of({"type": "strin"}), "strin", "/properties/p/type"),
+        (of({"type": "string", "maxLength": -1}), "-1", "/properties/p/maxLength"),
+        (of({"$ref": "https://example.org/s.json"}), "another document", "/properties/p/$ref"),
+        (of({"$ref": "file:///etc/passwd"}), "another document", "/properties/p/$ref"),
+        (of({"$dynamicRef": "#x"}), "another document", "/properties/p/$dynamicRef"),
+        (of({"$ref": "#/$defs/none"}), "refers to nothing", "/properties/p/$ref"),
+        (of({"$ref": "#"}), "refers to itself", "/properties/p/$ref"),
+        (
+            of({"$ref": "#/$defs/tree"}, tree={"type": "object", "properties": {"left": {"$ref": "#/$defs/tree"}}}),
+            "refers to itself",
+            "/properties/p/properties/left/$ref",
+        ),
+        (doubling(6), "more than 2000 parts", "/properties/p"),
+        (deep(12), "nested deeper", "/properties/a"),
+        (of({"enum": list(range(600))}), "600 values", "/properties/p/enum"),
+        (of({"type": "integer", "minimum": 3, "maximum": 2}), "no number", "/properties/p"),
+        ({"type": "object", "properties": {f"p{i}": {} for i in range(200)}}, "200 properties", "/properties"),
+        (of({"description": "x" * 100_000}), "bytes", ""),
+        (of({"$ref": "#/$defs/loop"}, loop={"allOf": [{"$ref": "#/$defs/loop"}]}), "itself", "/properties/p"),
+    ],
+)
+def test_refused_with_its_place(schema: Json, reason: str, pointer: str) -> None:
+    with pytest.raises(ToolSchemaError, match=reason) as caught:
+        check_schema(schema)
+    assert caught.value.pointer.startswith(pointer)
+    assert caught.value.remedy

@@ -1,0 +1,230 @@
+"""Grammars of calls, walked through the token mask with the real model's tokenizer."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from llguidance import LLMatcher, LLTokenizer
+from mask_walk import at_random, never_ending, tokenizer_of, walk
+
+from alpha_umi.contract.tool_schema import ToolSchemaError
+from alpha_umi.roles.caller import parse_call
+from alpha_umi.roles.turns import Tool
+from services.caller.grammar import call_grammar, forget_grammars
+
+BOUND = 256
+Json = dict[str, Any]
+
+
+def tool(properties: Json | None = None, required: list[str] | None = None, name: str = "tool") -> Tool:
+    schema = {"type": "object", "properties": properties or {}, "required": required or []}
+    return Tool(name, "", schema)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(embedded_model: Path) -> LLTokenizer:
+    return tokenizer_of(embedded_model)
+
+
+def accepts(tokenizer: LLTokenizer, lark: str, text: str) -> bool:
+    """Whether a model could write exactly this text and end."""
+    matcher = LLMatcher(tokenizer, LLMatcher.grammar_from_lark(lark))
+    tokens = tokenizer.tokenize_str(text)
+    return bool(
+        matcher.validate_tokens(tokens) == len(tokens) and matcher.consume_tokens(tokens) and matcher.is_accepting()
+    )
+
+
+def call(arguments: Any, name: str = "tool", **form: Any) -> str:
+    return f"Action: {name}\nAction Input: {json.dumps(arguments, ensure_ascii=False, **form)}"
+
+
+CITY = tool({"city": {"type": "string"}, "day": {"type": "integer", "minimum": 1, "maximum": 31}}, ["city"])
+NESTED = tool(
+    {
+        "where": {
+            "type": "object",
+            "properties": {"x": {"type": "number"}, "y": {"type": "number"}},
+            "required": ["x", "y"],
+        },
+        "tags": {"type": "array", "items": {"enum": ["a", "b"]}, "minItems": 1},
+        "mode": {"enum": ["fast", 3, None]},
+        "on": {"type": "boolean"},
+        "maybe": {"type": ["string", "null"]},
+    },
+    ["where"],
+)
+
+
+@pytest.mark.parametrize(
+    ("offered", "arguments"),
+    [
+        (CITY, {"city": "Oslo"}),
+        (CITY, {"city": "Oslo", "day": 31}),
+        (CITY, {"city": 'a "quoted" \\ name\n\té'}),
+        (CITY, {"city": ""}),
+        (NESTED, {"where": {"x": 1, "y": -2.5}}),
+        (NESTED, {"where": {"x": 0.000125, "y": -0.5}, "tags": ["a", "b"], "mode": 3, "on": False, "maybe": None}),
+        (NESTED, {"where": {"x": 1, "y": 2}, "mode": None, "maybe": "x"}),
+        (tool(), {}),
+        (Tool("tool"), {}),
+    ],
+)
+@pytest.mark.parametrize("form", [{}, {"indent": 2}, {"separators": (",", ":")}], ids=["plain", "indented", "compact"])
+def test_right_calls_can_be_written(tokenizer: LLTokenizer, offered: Tool, arguments: Json, form: Json) -> None:
+    assert accepts(tokenizer, call_grammar([offered], token_bound=BOUND).lark, call(arguments, **form))
+
+
+@pytest.mark.parametrize(
+    ("offered", "text"),
+    [
+        (CITY, call({"day": 3})),
+        (CITY, call({"city": 3})),
+        (CITY, call({"city": "Oslo", "day": 32})),
+        (CITY, call({"city": "Oslo", "day": 3.5})),
+        (CITY, call({"city": "Oslo", "mood": "good"})),
+        (CITY, call({"city": "Oslo"}, name="other")),
+        (CITY, call({"city": "Oslo"}) + "}"),
+        (CITY, call({"city": "x" * 300})),
+        (CITY, call([])),
+        (CITY, "I call. " + call({"city": "Oslo"})),
+        (NESTED, call({"where": {"x": 1, "y": 2}, "tags": []})),
+        (NESTED, call({"where": {"x": 1, "y": 2}, "tags": ["a"] * 17})),
+        (NESTED, call({"where": {"x": 1}})),
+        (NESTED, call({"where": {"x": 1, "y": 2}, "mode": "slow"})),
+        (NESTED, call({"where": {"x": 1.1234567, "y": 2}})),
+        (tool(), call({"a": 1})),
+    ],
+)
+def test_wrong_calls_cannot(tokenizer: LLTokenizer, offered: Tool, text: str) -> None:
+    assert not accepts(tokenizer, call_grammar([offered], token_bound=BOUND).lark, text)
+
+
+@pytest.mark.parametrize("name", ['we"ird', "back\\slash", "näme", "a/b", "{}", "Next:", "日本", "start", "%json"])
+def test_names_of_any_letters(tokenizer: LLTokenizer, name: str) -> None:
+    lark = call_grammar([tool(name=name)], token_bound=BOUND).lark
+    assert accepts(tokenizer, lark, call({}, name=name))
+    assert not accepts(tokenizer, lark, call({}, name="other"))
+
+
+def test_a_hundred_tools_each_with_its_own_arguments(tokenizer: LLTokenizer) -> None:
+    tools = [tool({f"p{i}": {"type": "integer"}}, [f"p{i}"], name=f"tool_{i}") for i in range(100)]
+    lark = call_grammar(tools, token_bound=BOUND).lark
+    assert accepts(tokenizer, lark, call({"p7": 1}, name="tool_7"))
+    assert not accepts(tokenizer, lark, call({"p8": 1}, name="tool_7"))
+    assert not accepts(tokenizer, lark, call({"p7": 1}, name="tool_100"))
+
+
+WIDE = [
+    tool({f"text_{i}": {"type": "string"} for i in range(6)}, [f"text_{i}" for i in range(6)]),
+    tool({"rows": {"type": "array", "items": {"type": "array", "items": {"type": "string"}}}}, ["rows"]),
+    tool({"n": {"type": "number"}, "m": {"type": "integer"}}, ["n", "m"]),
+    tool({"free": True, "list": {"type": "array"}}, ["free", "list"]),
+    NESTED,
+]
+
+
+@pytest.mark.parametrize("number", range(len(WIDE)))
+@pytest.mark.parametrize("bound", [128, 256, 512])
+def test_whatever_a_model_does_the_strict_grammar_closes(tokenizer: LLTokenizer, number: int, bound: int) -> None:
+    grammar = call_grammar([WIDE[number]], token_bound=bound, strict=True)
+    assert grammar.worst_tokens <= bound
+    text, tokens = walk(tokenizer, grammar.lark, never_ending(tokenizer), at_most=bound)
+    assert tokens <= bound + 1  # the end of the turn
+    assert parse_call(text).text == text
+
+
+@pytest.mark.parametrize("number", range(len(WIDE)))
+def test_plain_characters_close_the_first_grammar(tokenizer: LLTokenizer, number: int) -> None:
+    grammar = call_grammar([WIDE[number]], token_bound=BOUND)
+    assert grammar.worst_tokens <= BOUND
+    for seed in range(5):
+        text, _ = walk(tokenizer, grammar.lark, at_random(seed, tokenizer), at_most=6 * BOUND)
+        jsonschema_rs.validate(dict(WIDE[number].parameters), parse_call(text).arguments)
+
+
+LEAVES = st.sampled_from(
+    [
+        {"type": "string"},
+        {"type": "string", "minLength": 2, "maxLength": 5},
+        {"type": "integer"},
+        {"type": "integer", "minimum": -3, "exclusiveMaximum": 12},
+        {"type": "number", "minimum": -1.5, "maximum": 2.5},
+        {"type": "number", "minimum": 0.25, "maximum": 10},
+        {"type": "boolean"},
+        {"type": "null"},
+        {"enum": ["a", 'q"uote', 1, None, True]},
+        {"const": "fixed"},
+        {"type": ["integer", "null"]},
+        {"anyOf": [{"type": "boolean"}, {"type": "string", "maxLength": 3}]},
+    ]
+)
+SCHEMAS = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.builds(
+            lambda items, low: {"type": "array", "items": items, "minItems": low, "maxItems": low + 2},
+            inner,
+            st.integers(0, 2),
+        ),
+        st.builds(
+            lambda properties, keep: {
+                "type": "object",
+                "properties": properties,
+                "required": sorted(properties)[:keep],
+            },
+            st.dictionaries(st.sampled_from(["a", "b c", 'd"', "é"]), inner, max_size=3),
+            st.integers(0, 3),
+        ),
+    ),
+    max_leaves=5,
+)
+
+
+@given(
+    properties=st.dictionaries(st.sampled_from(["x", "y z", "\\"]), SCHEMAS, max_size=3),
+    keep=st.integers(0, 3),
+    seed=st.integers(0, 2**20),
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_every_walk_is_a_valid_call(tokenizer: LLTokenizer, properties: Json, keep: int, seed: int) -> None:
+    offered = tool(properties, sorted(properties)[:keep])
+    lark = call_grammar([offered], token_bound=1_024).lark
+    text, _ = walk(tokenizer, lark, at_random(seed, tokenizer), at_most=6_144)
+    found = parse_call(text)
+    assert (found.name, found.text) == ("tool", text)
+    jsonschema_rs.validate(dict(offered.parameters), found.arguments)
+
+
+def test_optional_arguments_without_room_are_not_offered(tokenizer: LLTokenizer) -> None:
+    many = tool({"must": {"type": "string"}, **{f"option_{i:02}": {"type": "string"} for i in range(60)}}, ["must"])
+    lark = call_grammar([many], token_bound=BOUND).lark
+    assert accepts(tokenizer, lark, call({"must": "x", "option_00": "y"}))
+    assert not accepts(tokenizer, lark, call({"must": "x", "option_59": "y"}))
+
+
+def test_required_arguments_without_room_are_refused() -> None:
+    with pytest.raises(ToolSchemaError, match="required arguments alone can take") as caught:
+        call_grammar(
+            [CITY, tool({f"p{i}": {"type": "string"} for i in range(60)}, [f"p{i}" for i in range(60)], "wide")],
+            token_bound=64,
+        )
+    assert caught.value.tool in ("tool", "wide")
+    assert "max_tokens" in caught.value.remedy
+
+
+def test_a_grammar_is_made_once() -> None:
+    forget_grammars()
+    tools = [tool({f"p{i}": {"type": "string"}}, name=f"t{i}") for i in range(100)]
+    started = time.perf_counter()
+    first = call_grammar(tools, token_bound=BOUND)
+    made = time.perf_counter()
+    assert call_grammar(tools, token_bound=BOUND) is first
+    assert time.perf_counter() - made < made - started

@@ -1,0 +1,66 @@
+"""The check of every call against the full schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from alpha_umi.roles.turns import Tool
+from services.caller.validation import CallInvalid, validate_call
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "code": {"type": "string", "pattern": "^[A-Z]{2}$"},
+        "at": {"type": "object", "properties": {"x": {"type": "integer"}}},
+    },
+    "required": ["code"],
+    "additionalProperties": False,
+}
+TOOLS = [Tool("country_info", "", SCHEMA), Tool("currency_info"), Tool("now", "", {"type": "object"})]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("country_info", {"code": "PT"}),
+        ("country_info", {"code": "PT", "at": {"x": 1}}),
+        ("currency_info", {}),
+        ("now", {}),
+    ],
+)
+def test_right_calls(name: str, arguments: dict[str, Any]) -> None:
+    validate_call(name, arguments, TOOLS)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("country_inf", {}, "did you mean country_info"),
+        ("weather", {}, "offered are country_info, currency_info, now"),
+        ("country_info", {}, "required property"),
+        ("country_info", {"code": "pt"}, "country_info: code: "),
+        ("country_info", {"code": "PT", "at": {"x": "1"}}, "country_info: at.x: "),
+        ("country_info", {"code": "PT", "mood": 1}, "mood"),
+        ("currency_info", {"a": 1}, "takes no arguments"),
+    ],
+)
+def test_what_is_wrong_is_said(name: str, arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(CallInvalid, match=said):
+        validate_call(name, arguments, TOOLS)
+
+
+def test_a_message_is_bounded() -> None:
+    with pytest.raises(CallInvalid) as caught:
+        validate_call("country_info", {"code": "x" * 100_000}, TOOLS)
+    assert len(str(caught.value)) < 500
+    with pytest.raises(CallInvalid) as caught:
+        validate_call("y" * 100_000, {}, [Tool(f"tool_{i}") for i in range(100)])
+    assert len(str(caught.value)) < 700
+
+
+def test_a_pattern_cannot_hang_the_check() -> None:
+    evil = Tool("t", "", {"type": "object", "properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}})
+    with pytest.raises(CallInvalid):
+        validate_call("t", {"a": "a" * 40 + "!"}, [evil])

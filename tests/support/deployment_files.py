@@ -1,0 +1,111 @@
+"""Readers of the deployment's files: the compose file with its variables, the environment file, Dockerfiles, locks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+COMPOSE_FILE = ROOT / "docker-compose.yml"
+DOCKERFILES = sorted((ROOT / "deploy").glob("*.Dockerfile"))
+LOCKS = sorted((ROOT / "deploy" / "requirements").glob("*.txt"))
+SECRETS = {"ALPHA_UMI_API_KEYS": "a-key", "ALPHA_UMI_ROLE_TOKEN": "a-token"}
+
+# ${NAME}, ${NAME:-default}, ${NAME-default}, ${NAME:?message}: the forms that the compose file uses.
+_REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<form>:?[-?])(?P<text>[^${}]*))?\}")
+
+
+class VariableMissing(Exception):
+    """A required variable is not set, or is empty."""
+
+
+def read_compose() -> dict[str, Any]:
+    """The compose file as it is written."""
+    return yaml.safe_load(COMPOSE_FILE.read_text(encoding="utf-8"))
+
+
+def services(*profiles: str, **variables: str) -> dict[str, dict[str, Any]]:
+    """The services that start with these profiles (all without any), with the secrets and `variables` filled in."""
+    entries = interpolate(read_compose(), SECRETS | variables)["services"]
+    return {name: entry for name, entry in entries.items() if not profiles or set(entry["profiles"]) & {*profiles}}
+
+
+def interpolate(value: Any, variables: Mapping[str, str]) -> Any:
+    """`value` with its references replaced the way Compose does it. Raises `VariableMissing`."""
+    match value:
+        case dict():
+            return {key: interpolate(item, variables) for key, item in value.items()}
+        case list():
+            return [interpolate(item, variables) for item in value]
+        case str():
+            if "$" in _REFERENCE.sub("", value):
+                raise ValueError(f"{value!r} refers to a variable in a form that is not known here")
+            return _REFERENCE.sub(lambda found: _replacement(found, variables), value)
+        case _:
+            return value
+
+
+def references(value: Any) -> Iterator[str]:
+    """The names of the variables that `value` refers to."""
+    match value:
+        case dict():
+            for item in value.values():
+                yield from references(item)
+        case list():
+            for item in value:
+                yield from references(item)
+        case str():
+            yield from (found["name"] for found in _REFERENCE.finditer(value))
+
+
+def documented_variables() -> dict[str, str]:
+    """The variables of .env.example with their values, those of commented lines among them."""
+    text = (ROOT / ".env.example").read_text(encoding="utf-8")
+    return dict(re.findall(r"^#?([A-Z][A-Z0-9_]*)=(.*)$", text, re.MULTILINE))
+
+
+def _replacement(found: re.Match[str], variables: Mapping[str, str]) -> str:
+    value, form, text = variables.get(found["name"]), found["form"] or "", found["text"] or ""
+    if value is not None and (value or not form.startswith(":")):
+        return value
+    if form.endswith("?"):
+        raise VariableMissing(f"{found['name']}: {text}")
+    return text
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """An instruction of a Dockerfile, its continued lines joined."""
+
+    keyword: str
+    text: str
+
+
+def read_dockerfile(path: Path) -> list[Instruction]:
+    """The instructions of a Dockerfile, without comments."""
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#")]
+    joined = re.sub(r"\\\n\s*", " ", "\n".join(lines))
+    words = [line.split(maxsplit=1) for line in joined.splitlines() if line.strip()]
+    return [Instruction(keyword.upper(), text) for keyword, text in words]
+
+
+def stages(instructions: list[Instruction]) -> list[list[Instruction]]:
+    """The stages of a Dockerfile, each beginning with its FROM."""
+    starts = [index for index, instruction in enumerate(instructions) if instruction.keyword == "FROM"]
+    return [instructions[start:end] for start, end in zip(starts, [*starts[1:], None], strict=True)]
+
+
+def locked(path: Path) -> dict[str, list[str]]:
+    """The requirements of a lock, as `name==version`, with their hashes. Raises `ValueError` for anything else."""
+    entries = re.sub(r"\\\n\s*", " ", path.read_text(encoding="utf-8")).splitlines()
+    found = {}
+    for requirement, *hashes in (entry.split() for entry in entries if entry.strip()):
+        if not re.fullmatch(r"[a-z0-9._-]+==[A-Za-z0-9.+!]+", requirement):
+            raise ValueError(f"{path.name}: {requirement!r} is not a pinned requirement")
+        found[requirement] = [text.removeprefix("--hash=sha256:") for text in hashes]
+    return found
