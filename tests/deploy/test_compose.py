@@ -1,0 +1,258 @@
+"""The compose file: valid, what starts when, and what every container is denied."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import yaml
+from deployment_files import (
+    COMPOSE_FILE,
+    SECRETS,
+    VariableMissing,
+    documented_variables,
+    interpolate,
+    read_compose,
+    references,
+    services,
+)
+
+from alpha_umi.serving.settings import PORTS, RoleSettings
+from orchestrator.settings import PREFIX, OrchestratorSettings
+
+ROLES = ("planner", "caller", "summarizer")
+GPU = {"planner", "caller", "summarizer", "orchestrator"}
+CPU = {"planner-cpu", "caller-cpu", "summarizer-cpu", "orchestrator-cpu"}
+SERVICES = sorted(services())
+ROLE_SERVICES = sorted((GPU | CPU) - {"orchestrator", "orchestrator-cpu"})
+
+ORCHESTRATOR_VARIABLES = {
+    f"{PREFIX}{name.upper()}" for name in (*OrchestratorSettings.model_fields, "allowed_tool_hosts")
+}
+ROLE_VARIABLES = {f"{RoleSettings.model_config['env_prefix']}{name.upper()}" for name in RoleSettings.model_fields}
+
+
+@pytest.fixture(params=SERVICES)
+def service(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return services()[request.param]
+
+
+def validate(path: str) -> subprocess.CompletedProcess[str]:
+    """Ask the Compose Specification's schema, in the copy that check-jsonschema brings."""
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", path]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_file_follows_the_specification() -> None:
+    result = validate(str(COMPOSE_FILE))
+    assert result.returncode == 0, result.stdout
+
+
+def test_the_rendered_file_follows_the_specification(tmp_path: Any) -> None:
+    rendered = tmp_path / "docker-compose.yml"
+    rendered.write_text(yaml.safe_dump(interpolate(read_compose(), SECRETS)))
+    result = validate(str(rendered))
+    assert result.returncode == 0, result.stdout
+
+
+def test_the_schema_bites(tmp_path: Any) -> None:
+    broken = read_compose()
+    broken["services"]["planner"]["read_onyl"] = True
+    (tmp_path / "docker-compose.yml").write_text(yaml.safe_dump(broken))
+    result = validate(str(tmp_path / "docker-compose.yml"))
+    assert result.returncode != 0
+    assert "read_onyl" in result.stdout
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("value", [None, ""])
+def test_nothing_starts_without_its_secrets(secret: str, value: str | None) -> None:
+    given = {name: text for name, text in SECRETS.items() if name != secret} | ({} if value is None else {secret: ""})
+    with pytest.raises(VariableMissing, match=rf"{secret}: .*\.env"):
+        interpolate(read_compose(), given)
+
+
+# What starts
+
+
+def test_the_environment_file_starts_the_gpu_services() -> None:
+    profiles = documented_variables()["COMPOSE_PROFILES"].split(",")
+    assert set(services(*profiles)) == GPU
+
+
+def test_the_cpu_profile_starts_no_gpu_service() -> None:
+    assert set(services("cpu")) == CPU
+    assert set(services("cpu", "examples")) == CPU | {"tool-api"}
+
+
+def test_every_service_has_a_profile(service: dict[str, Any]) -> None:
+    assert service["profiles"], "it would start with the GPU services and with the CPU services"
+
+
+@pytest.mark.parametrize(("name", "profile"), [("orchestrator", "gpu"), ("orchestrator-cpu", "cpu")])
+def test_the_orchestrator_waits_for_healthy_roles(name: str, profile: str) -> None:
+    started = services(profile)
+    waits_for = started[name]["depends_on"]
+    assert set(waits_for) == set(started) - {name}
+    assert all(entry == {"condition": "service_healthy"} for entry in waits_for.values())
+
+
+@pytest.mark.parametrize("name", ["orchestrator", "orchestrator-cpu"])
+def test_the_orchestrator_asks_the_services_that_it_waits_for(name: str) -> None:
+    orchestrator = services()[name]
+    for role, dependency in zip(ROLES, orchestrator["depends_on"], strict=True):
+        address = orchestrator["environment"][f"ALPHA_UMI_{role.upper()}_URL"]
+        assert address == f"http://{dependency}:{PORTS[role]}"
+        assert dependency.startswith(role)
+
+
+# Health
+
+
+@pytest.mark.parametrize("name", sorted(GPU | CPU))
+def test_health_is_readiness(name: str) -> None:
+    entry = services()[name]
+    port = {**PORTS, "orchestrator": 8000}[name.removesuffix("-cpu")]
+    assert entry["healthcheck"]["test"] == ["CMD", "healthcheck", f"http://127.0.0.1:{port}/readyz"]
+    named = entry["environment"].get("ALPHA_UMI_ROLE_PORT") or entry["environment"].get("ALPHA_UMI_PORT")
+    assert named == str(port)
+
+
+def test_every_service_has_a_health_check(service: dict[str, Any]) -> None:
+    assert {"test", "interval", "timeout", "retries", "start_period"} <= set(service["healthcheck"])
+
+
+@pytest.mark.parametrize("name", ROLE_SERVICES)
+def test_an_engine_has_time_to_load(name: str) -> None:
+    minutes = re.fullmatch(r"(\d+)m", services()[name]["healthcheck"]["start_period"])
+    assert minutes
+    assert int(minutes[1]) >= 10
+
+
+# Devices
+
+
+@pytest.mark.parametrize(("role", "default"), [("planner", "0"), ("caller", "1"), ("summarizer", "2")])
+def test_each_role_has_a_device_of_its_own(role: str, default: str) -> None:
+    def device(**variables: str) -> dict[str, Any]:
+        [reserved] = services(**variables)[role]["deploy"]["resources"]["reservations"]["devices"]
+        return reserved
+
+    assert device() == {"driver": "nvidia", "device_ids": [default], "capabilities": ["gpu"]}
+    assert device(**{f"{role.upper()}_DEVICE": "GPU-1b2c"})["device_ids"] == ["GPU-1b2c"]
+
+
+def test_engines_that_share_a_device_share_its_memory() -> None:
+    variables = {f"{role.upper()}_DEVICE": "0" for role in ROLES}
+    shared = services(**variables, ALPHA_UMI_ROLE_GPU_MEMORY_UTILIZATION="0.3")
+    assert {shared[role]["environment"]["ALPHA_UMI_ROLE_GPU_MEMORY_UTILIZATION"] for role in ROLES} == {"0.3"}
+
+
+@pytest.mark.parametrize("name", sorted(CPU | {"tool-api", "orchestrator"}))
+def test_only_gpu_roles_reserve_devices(name: str) -> None:
+    assert "reservations" not in services()[name]["deploy"]["resources"]
+
+
+# What a container is denied
+
+
+def test_a_container_is_not_root(service: dict[str, Any]) -> None:
+    uid, gid = service["user"].split(":")
+    assert int(uid) >= 10_000
+    assert int(gid) >= 10_000
+
+
+def test_a_container_cannot_gain_rights(service: dict[str, Any]) -> None:
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not service.keys() & {"privileged", "cap_add", "devices", "device_cgroup_rules", "userns_mode", "group_add"}
+
+
+def test_a_container_writes_only_where_it_must(service: dict[str, Any]) -> None:
+    assert service["read_only"] is True
+    assert [entry.split(":")[0] for entry in service["tmpfs"]] == ["/tmp"]
+    assert "size=" in service["tmpfs"][0]
+    for mount in service.get("volumes", []):
+        if isinstance(mount, str):
+            name, target = mount.split(":")
+            assert name in read_compose()["volumes"]
+            assert target in ("/var/cache/alpha-umi", "/var/lib/alpha-umi")
+        else:
+            assert mount["type"] == "bind"
+            assert mount["read_only"] is True
+            assert "docker.sock" not in mount["source"]
+
+
+def test_a_container_is_alone(service: dict[str, Any]) -> None:
+    assert not service.keys() & {"network_mode", "pid", "ipc", "uts", "cgroup_parent", "links"}
+    assert service["networks"]
+
+
+def test_a_container_has_limits(service: dict[str, Any]) -> None:
+    limits = service["deploy"]["resources"]["limits"]
+    assert set(limits) == {"cpus", "memory", "pids"}
+    assert 0 < int(limits["pids"]) <= 4096
+    assert re.fullmatch(r"\d+[mg]", limits["memory"])
+    assert service["logging"]["options"].keys() == {"max-size", "max-file"}
+
+
+def test_a_container_stops_and_restarts(service: dict[str, Any]) -> None:
+    assert service["restart"] == "unless-stopped"
+    assert service["stop_grace_period"] == "30s", "longer than the server's own grace and the engine's end"
+    assert service["init"] is True
+
+
+def test_only_the_orchestrator_is_published_and_on_loopback() -> None:
+    published = {name: entry["ports"] for name, entry in services().items() if "ports" in entry}
+    assert set(published) == {"orchestrator", "orchestrator-cpu"}
+    assert all(ports == ["127.0.0.1:8000:8000"] for ports in published.values())
+
+
+def test_only_the_orchestrator_has_a_way_out() -> None:
+    networks = read_compose()["networks"]
+    open_networks = {name for name, entry in networks.items() if not entry.get("internal")}
+    with_a_way_out = {name for name, entry in services().items() if open_networks & {*entry["networks"]}}
+    assert with_a_way_out == {"orchestrator", "orchestrator-cpu"}
+    assert services()["tool-api"]["networks"] == ["tools"], "tools do not see the role services"
+
+
+# Variables
+
+
+@pytest.mark.parametrize("name", sorted(GPU | CPU))
+def test_the_settings_know_every_variable(name: str) -> None:
+    known = ORCHESTRATOR_VARIABLES if name.startswith("orchestrator") else ROLE_VARIABLES
+    assert set(services()[name]["environment"]) <= known
+
+
+@pytest.mark.parametrize("name", sorted(GPU | CPU))
+def test_the_settings_accept_every_default(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in services()[name]["environment"].items():
+        if value is not None:
+            monkeypatch.setenv(variable, value)
+    settings = OrchestratorSettings() if name.startswith("orchestrator") else RoleSettings()
+    assert settings.host == "0.0.0.0"
+
+
+def test_the_environment_file_names_every_variable() -> None:
+    compose = read_compose()
+    passed_on = {
+        variable
+        for entry in compose["services"].values()
+        for mapping in (entry.get("environment", {}), entry["build"]["args"])
+        for variable, value in mapping.items()
+        if value is None
+    }
+    used = set(references(compose)) | passed_on
+    text = (COMPOSE_FILE.parent / ".env.example").read_text(encoding="utf-8")
+    assert {name for name in used if not re.search(rf"\b{name}=", text)} == set()
+    assert set(documented_variables()) - used == {"COMPOSE_PROFILES"}
+
+
+def test_the_environment_file_shows_the_defaults() -> None:
+    """What a commented line shows is what holds without it."""
+    shown = {name: value for name, value in documented_variables().items() if name not in SECRETS}
+    assert services(**shown) == services()
