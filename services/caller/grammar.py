@@ -8,30 +8,44 @@ space, strings, arrays and digits. A token is at least one byte of text, so byte
 keep the order of the schema; optional ones may be left out, and those for which there is no room are not offered.
 
 Two accountings. The first attempt allows every character and indentation, and counts a character of a string as one
-token and white space as two, as in ordinary text. The strict one, for the repair, allows only characters of at most two
-bytes and single blanks, and counts bytes: it closes whatever a model does.
+token and white space as two, as in ordinary text. The strict one, for the repair, counts bytes: it closes whatever a
+model does. It allows single blanks, and half as many characters where one of them has more than two bytes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from fractions import Fraction
 from typing import Any, Protocol
 
 from llguidance import LLMatcher
 
-from alpha_umi.contract.tool_schema import ToolSchemaError, reduce_schema
+from alpha_umi.contract.schema_reduction import fraction_digits, reduce_schema
+from alpha_umi.contract.tool_schema import ToolSchemaError
 from services.caller.number_ranges import FRACTION_DIGITS, decimals, integers
 
 MAX_STRING = 256
 MIN_STRING = 16
 ARRAY_LENGTHS = (16, 8, 4, 2, 1)
-CACHED_GRAMMARS = 256
+MAX_GRAMMAR_CHARACTERS = 512 * 1024
+CACHED_GRAMMARS = 64
 
 Node = Mapping[str, Any]
+
+_SIMPLE_ESCAPE = r'\\["\\\/bfnrt]'
+# A character outside the basic plane is a pair of escapes; half a pair is no character.
+_UNICODE_ESCAPE = (
+    r"\\u([0-9a-cA-CefEF][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}"
+    r"|[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+)
+_ANY_RAW = r'[^"\\\x00-\x1f\x7f]'
+_SHORT_RAW = r"[ !#-\[\]-~\u00a0-\u07ff]"
+_NEXT_TO_NOTHING = Fraction(1, 10**18)
 
 
 class Offered(Protocol):
@@ -72,14 +86,16 @@ class _Bounds:
         return 1 if self.strict else 2
 
     @property
-    def character(self) -> str:
-        if self.strict:
-            return r'(\\["\\\/bfnrt]|[ !#-\[\]-~\u00a0-\u07ff])'
-        return r'(\\(["\\\/bfnrt]|u[0-9a-fA-F]{4})|[^"\\\x00-\x1f\x7f])'
-
-    @property
     def character_tokens(self) -> int:
         return 2 if self.strict else 1
+
+    def text(self, least: int, most: int) -> str:
+        """A regular expression: a string of so many characters, quotes included."""
+        if not self.strict:
+            return f'"({_SIMPLE_ESCAPE}|{_UNICODE_ESCAPE}|{_ANY_RAW}){{{least},{most}}}"'
+        short = f"({_SIMPLE_ESCAPE}|{_SHORT_RAW}){{{least},{most}}}"
+        wide = f"|({_SIMPLE_ESCAPE}|{_ANY_RAW}){{{least},{most // 2}}}" if least <= most // 2 else ""
+        return f'"({short}{wide})"'
 
 
 def call_grammar(tools: Sequence[Offered], *, token_bound: int, strict: bool = False) -> CallGrammar:
@@ -87,24 +103,41 @@ def call_grammar(tools: Sequence[Offered], *, token_bound: int, strict: bool = F
 
     Raises `ToolSchemaError`, with the tool's name, for a schema that cannot be used or does not fit the bound.
     """
-    return _cached(tuple((tool.name, json.dumps(tool.parameters)) for tool in tools), token_bound, strict)
+    offered = [(tool.name, tool.parameters) for tool in tools]
+    digest = hashlib.sha256(json.dumps([offered, token_bound, strict]).encode()).digest()
+    if digest not in _made:
+        _made[digest] = _grammar(offered, token_bound, strict)
+        while len(_made) > CACHED_GRAMMARS:
+            _made.popitem(last=False)
+    _made.move_to_end(digest)
+    return _made[digest]
 
 
-@lru_cache(maxsize=CACHED_GRAMMARS)
-def _cached(tools: tuple[tuple[str, str], ...], token_bound: int, strict: bool) -> CallGrammar:
+def forget_grammars() -> None:
+    """Start from an empty cache."""
+    _made.clear()
+
+
+_made: OrderedDict[bytes, CallGrammar] = OrderedDict()
+
+
+def _grammar(offered: Sequence[tuple[str, Mapping[str, Any]]], token_bound: int, strict: bool) -> CallGrammar:
     writer = _Writer()
     worst = 0
     calls = []
-    for name, parameters in tools:
+    for name, parameters in offered:
         head = f"Action: {name}\nAction Input: "
         try:
-            schema, bounds, cost = _fitted(
-                reduce_schema(json.loads(parameters)), token_bound - len(head.encode()), strict
-            )
+            schema, bounds, cost = _fitted(reduce_schema(parameters), token_bound - len(head.encode()), strict)
+            calls.append(f"{_literal(head)} {writer.rule(schema, bounds)}")
+            if writer.characters > MAX_GRAMMAR_CHARACTERS:
+                raise ToolSchemaError(
+                    "the grammar of the tools up to this one is too large",
+                    remedy="offer fewer tools, or fewer parameters and listed values",
+                )
         except ToolSchemaError as error:
             error.tool = name
             raise
-        calls.append(f"{_literal(head)} {writer.rule(schema, bounds)}")
         worst = max(worst, cost + len(head.encode()))
     lark = "\n".join([f"start: {' | '.join(calls)}", *writer.lines, ""])
     refusal = LLMatcher.validate_grammar(LLMatcher.grammar_from_lark(lark))
@@ -114,18 +147,21 @@ def _cached(tools: tuple[tuple[str, str], ...], token_bound: int, strict: bool) 
 
 
 def _fitted(schema: Node, room: int, strict: bool) -> tuple[Node, _Bounds, int]:
-    """The schema and bounds with which the longest arguments still fit into `room` tokens."""
-    for candidate in _with_fewer_options(schema):
-        for items in ARRAY_LENGTHS:
-            bounds = _Bounds(strict, items=items)
-            if _cost(candidate, bounds) <= room:
-                return _with_longest_strings(candidate, bounds, room)
-    smallest = _Bounds(strict, string=1, items=1)
-    least = _without_options(schema)
-    if _cost(least, smallest) <= room:
-        return _with_longest_strings(least, smallest, room)
+    """The schema and bounds with which the longest arguments still fit into `room` tokens.
+
+    Shorter arrays come first, then fewer optional arguments, from the end; required ones always stay.
+    """
+    smallest = _Bounds(strict, items=ARRAY_LENGTHS[-1])
+    fitting = _with_fewer_options(schema, smallest, room)
+    for items in ARRAY_LENGTHS:
+        bounds = _Bounds(strict, items=items)
+        if _cost(fitting, bounds) <= room:
+            return _with_longest_strings(fitting, bounds, room)
+    shortest = replace(smallest, string=1)
+    if _cost(fitting, shortest) <= room:
+        return _with_longest_strings(fitting, shortest, room)
     raise ToolSchemaError(
-        f"its required arguments alone can take {_cost(least, smallest)} tokens, and {max(room, 0)} are left",
+        f"its required arguments alone can take {_cost(fitting, shortest)} tokens, and {max(room, 0)} are left",
         remedy="raise max_tokens, or require fewer and shorter arguments",
     )
 
@@ -140,22 +176,22 @@ def _with_longest_strings(schema: Node, bounds: _Bounds, room: int) -> tuple[Nod
     return schema, chosen, _cost(schema, chosen)
 
 
-def _with_fewer_options(schema: Node) -> Iterator[Node]:
-    """The schema, then without its last optional argument, and so on; required ones always stay."""
-    yield schema
-    optional = [name for name in schema["properties"] if name not in schema["required"]]
+def _with_fewer_options(schema: Node, bounds: _Bounds, room: int) -> Node:
+    """The schema without the last optional arguments that there is no room for."""
+    properties = schema["properties"]
+    pairs = {name: _pair_cost(name, value, bounds) for name, value in properties.items()}
+    left = _cost(schema, bounds)
     dropped: set[str] = set()
-    for name in reversed(optional):
-        dropped.add(name)
-        yield {
-            **schema,
-            "properties": {key: value for key, value in schema["properties"].items() if key not in dropped},
-        }
+    for name in reversed(properties):
+        if left > room and name not in schema["required"]:
+            dropped.add(name)
+            left -= pairs[name]
+    return {**schema, "properties": {name: value for name, value in properties.items() if name not in dropped}}
 
 
-def _without_options(schema: Node) -> Node:
-    *_, last = _with_fewer_options(schema)
-    return last
+def _pair_cost(name: str, value: Node, bounds: _Bounds) -> int:
+    """Most tokens of a member with the colon and the comma."""
+    return len(_json(name).encode()) + 2 + 2 * bounds.white_space_tokens + _cost(value, bounds)
 
 
 def _cost(node: Node, bounds: _Bounds) -> int:
@@ -167,11 +203,10 @@ def _cost(node: Node, bounds: _Bounds) -> int:
     space = bounds.white_space_tokens
     match node["type"]:
         case "object":
-            pairs = [
-                len(_json(name).encode()) + 1 + space + _cost(value, bounds)
-                for name, value in node["properties"].items()
-            ]
-            return 2 + 2 * space + sum(pairs) + (1 + space) * max(len(pairs) - 1, 0)
+            pairs = sum(_pair_cost(name, value, bounds) for name, value in node["properties"].items())
+            return 2 + 2 * space + pairs
+        case "array" if "prefixItems" in node:
+            return 2 + 2 * space + sum(_cost(item, bounds) + 1 + space for item in node["prefixItems"])
         case "array":
             _, most = _lengths(node, "minItems", "maxItems", bounds.items)
             return 2 + 2 * space + most * (_cost(node["items"], bounds) + 1 + space)
@@ -181,9 +216,8 @@ def _cost(node: Node, bounds: _Bounds) -> int:
         case "integer":
             return max(len(str(node["minimum"])), len(str(node["maximum"])))
         case "number":
-            return (
-                max(len(str(math.floor(node["minimum"]))), len(str(math.ceil(node["maximum"])))) + 2 + FRACTION_DIGITS
-            )
+            low, high, digits = _interval(node)
+            return max(len(str(math.floor(low))), len(str(math.ceil(high)))) + 2 + digits
         case _:
             return len("false")
 
@@ -194,11 +228,21 @@ def _lengths(node: Node, least: str, most: str, bound: int) -> tuple[int, int]:
     return low, max(low, min(node.get(most, bound), bound))
 
 
+def _interval(node: Node) -> tuple[Fraction, Fraction, int]:
+    """A number's bounds, both included, and its digits after the point; an open bound moves in by next to nothing."""
+    bounds = {name: Fraction(str(bound)) for name, bound in node.items() if name != "type"}
+    low = bounds["minimum"] if "minimum" in bounds else bounds["exclusiveMinimum"] + _NEXT_TO_NOTHING
+    high = bounds["maximum"] if "maximum" in bounds else bounds["exclusiveMaximum"] - _NEXT_TO_NOTHING
+    finest = max(fraction_digits(node[name]) for name in bounds)
+    return low, high, max(FRACTION_DIGITS, finest + 1)
+
+
 class _Writer:
-    """Collects rules; equal ones are written once."""
+    """Collects rules; equal ones are written once. `characters` counts what they have so far."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.characters = 0
         self._names: dict[str, str] = {}
 
     def rule(self, node: Node, bounds: _Bounds) -> str:
@@ -209,6 +253,7 @@ class _Writer:
         if body not in self._names:
             self._names[body] = f"{prefix}{len(self._names)}"
             self.lines.append(f"{self._names[body]}: {body}")
+            self.characters += len(self.lines[-1])
         return self._names[body]
 
     def _body(self, node: Node, bounds: _Bounds) -> str:
@@ -219,15 +264,17 @@ class _Writer:
         match node["type"]:
             case "object":
                 return self._object(node, bounds)
+            case "array" if "prefixItems" in node:
+                return self._tuple(node, bounds)
             case "array":
                 return self._array(node, bounds)
             case "string":
-                low, high = _lengths(node, "minLength", "maxLength", bounds.string)
-                return self._terminal(f'"{bounds.character}{{{low},{high}}}"')
+                return self._terminal(bounds.text(*_lengths(node, "minLength", "maxLength", bounds.string)))
             case "integer":
                 return self._terminal(integers(node["minimum"], node["maximum"]))
             case "number":
-                return self._terminal(decimals(node["minimum"], node["maximum"]))
+                low, high, digits = _interval(node)
+                return self._terminal(decimals(low, high, digits=digits))
             case "boolean":
                 return '"true" | "false"'
             case _:
@@ -262,14 +309,15 @@ class _Writer:
         inside = self._named("m", filled if low else f'{filled} | ""')
         return f'"[" {space} {inside} {space} "]"'
 
+    def _tuple(self, node: Node, bounds: _Bounds) -> str:
+        space = self._space(bounds)
+        items = f' "," {space} '.join(self.rule(item, bounds) for item in node["prefixItems"])
+        return f'"[" {space} {items} {space} "]"'
+
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
 def _literal(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
-
-
-# Kept beside the cache so that tests can start from an empty one.
-forget_grammars: Callable[[], None] = _cached.cache_clear
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from fractions import Fraction
 
 FRACTION_DIGITS = 6
 
@@ -21,24 +22,31 @@ def integers(low: int, high: int) -> str:
     return _either(options)
 
 
-def decimals(low: float, high: float) -> str:
-    """Numbers from `low` to `high` with at most six digits after the point.
-
-    A fraction's whole part is chosen so that no digits lead out of the bounds; next to bounds that are not whole some
-    numbers are left out. Between two neighbouring whole numbers only the whole part is bounded.
-    """
+def decimals(low: Fraction, high: Fraction, *, digits: int = FRACTION_DIGITS) -> str:
+    """Numbers from `low` to `high`, both included, with at most so many digits after the point; "" if there is none."""
     options = []
     if math.ceil(low) <= math.floor(high):
         options.append(integers(math.ceil(low), math.floor(high)))
-    above, below = (max(0, math.ceil(low)), math.floor(high) - 1), (max(0, math.ceil(-high)), math.floor(-low) - 1)
-    fraction = rf"\.[0-9]{{1,{FRACTION_DIGITS}}}"
-    for sign, (least, most) in (("", above), ("-", below)):
-        if least <= most:
-            options.append(sign + _either(_natural(least, most)) + fraction)
-    if not options:
-        whole = math.floor(min(abs(low), abs(high)))
-        options.append(f"{'-' if high < 0 else ''}{whole}{fraction}")
-    return _either(options)
+    if high > 0:
+        options += _fractions(max(low, Fraction(0)), high, digits)
+    if low < 0:
+        options += [f"-{option}" for option in _fractions(max(-high, Fraction(0)), -low, digits)]
+    return _either(options) if options else ""
+
+
+def _fractions(low: Fraction, high: Fraction, digits: int) -> Iterator[str]:
+    """Numbers with a point, none negative. The whole parts at a bound that is not whole allow some fractions only."""
+    first, last = math.ceil(low), math.floor(high) - 1
+    if first <= last:
+        yield f"{_either(_natural(first, last))}\\.[0-9]{{1,{digits}}}"
+    for whole in sorted({math.floor(low), math.floor(high)} - {high}):
+        if first <= whole <= last:
+            continue
+        least, most = max(low - whole, Fraction(0)), min(high - whole, Fraction(1))
+        for width in range(1, digits + 1):
+            bottom, top = math.ceil(least * 10**width), min(math.floor(most * 10**width), 10**width - 1)
+            if bottom <= top:
+                yield f"{whole}\\.{_same_width(str(bottom).zfill(width), str(top).zfill(width))}"
 
 
 def _natural(low: int, high: int) -> list[str]:

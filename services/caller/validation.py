@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jsonschema_rs
-
+from alpha_umi.contract.tool_schema import full_validator
 from alpha_umi.roles.turns import Tool
 
 MAX_NAMES = 20
+MAX_PLACE = 100
 MAX_MESSAGE = 300
+MAX_DEPTH = 32
+MAX_WHOLE_NUMBER = 10**30
 
 
 class CallInvalid(ValueError):
@@ -19,22 +22,48 @@ class CallInvalid(ValueError):
 
 
 def validate_call(name: str, arguments: Mapping[str, Any], tools: Sequence[Tool]) -> None:
-    """Raises `CallInvalid` saying what is wrong and what would be right."""
+    """Raises `CallInvalid` saying what is wrong and what would be right. The tools' schemas have been checked."""
     tool = next((tool for tool in tools if tool.name == name), None)
     if tool is None:
         raise CallInvalid(_unknown(name, [tool.name for tool in tools]))
+    unsendable = _unsendable(arguments, MAX_DEPTH)
+    if unsendable:
+        raise CallInvalid(f"{name}: the arguments hold {unsendable}")
     if not tool.parameters:
         if arguments:
             raise CallInvalid(f"{name} takes no arguments")
         return
-    validator = jsonschema_rs.Draft202012Validator(dict(tool.parameters), validate_formats=False)
-    for error in validator.iter_errors(dict(arguments)):
+    for error in full_validator(tool.parameters).iter_errors(dict(arguments)):
         place = ".".join(str(part) for part in error.instance_path) or "the arguments"
-        raise CallInvalid(f"{name}: {place}: {error.message[:MAX_MESSAGE]}")
+        raise CallInvalid(f"{name}: {place[:MAX_PLACE]}: {error.message[:MAX_MESSAGE]}")
+
+
+def _unsendable(value: Any, levels: int) -> str:
+    """What a value holds that Python reads as JSON but no tool could be sent, or nothing."""
+    if levels < 0:
+        return f"more than {MAX_DEPTH} levels"
+    match value:
+        case str():
+            return "half a surrogate pair" if not value.isascii() and _has_surrogate(value) else ""
+        case float():
+            return "" if math.isfinite(value) else "a number too large"
+        case int():
+            return "" if abs(value) <= MAX_WHOLE_NUMBER else "a number too large"
+        case list():
+            return next(filter(None, (_unsendable(item, levels - 1) for item in value)), "")
+        case dict():
+            pairs = (_unsendable(part, levels - 1) for pair in value.items() for part in pair)
+            return next(filter(None, pairs), "")
+        case _:
+            return ""
+
+
+def _has_surrogate(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _unknown(name: str, offered: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, offered, n=1)
+    close = difflib.get_close_matches(name[:MAX_PLACE], offered, n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
     more = ", ..." if len(offered) > MAX_NAMES else ""
-    return f"there is no tool {name[:100]!r}{hint}; offered are {', '.join(offered[:MAX_NAMES])}{more}"
+    return f"there is no tool {name[:MAX_PLACE]!r}{hint}; offered are {', '.join(offered[:MAX_NAMES])}{more}"

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from alpha_umi.contract.tool_schema import MAX_INTEGER, ToolSchemaError, check_schema, reduce_schema
+from alpha_umi.contract.schema_reduction import MAX_INTEGER, reduce_schema
+from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
 
 Json = dict[str, Any]
 
@@ -83,6 +84,26 @@ def test_untyped_is_a_scalar(schema: Any) -> None:
 
 def test_a_required_property_without_a_schema_is_offered() -> None:
     assert "q" in reduce_schema({"type": "object", "required": ["q"]})["properties"]
+    named = {"type": "object", "required": ["q"], "additionalProperties": {"type": "null"}}
+    assert reduce_schema(named)["properties"] == {"q": {"type": "null"}}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {
+            "type": "object",
+            "properties": {"$ref": {"type": "string"}, "enum": {"$ref": "#/$defs/a"}},
+            "$defs": {"a": {}},
+        },
+        of({"default": {"$ref": "https://example.org"}}),
+        of({"type": "string", "pattern": "^(?=a)"}),
+        {"$schema": "https://example.org/dialect", "type": "object"},
+        of({}, unused={"properties": {"next": {"$ref": "#/$defs/unused"}}}),
+    ],
+)
+def test_what_only_looks_like_a_reference_is_let_pass(schema: Json) -> None:
+    check_schema(schema)
 
 
 @pytest.mark.parametrize("schema", [{}, {"type": "object"}, {"properties": {}}])
@@ -102,6 +123,13 @@ def doubling(depth: int) -> Json:
     }
     definitions[f"d{depth}"] = {"type": "object", "properties": {f"p{i}": {"type": "string"} for i in range(50)}}
     return of({"$ref": "#/$defs/d0"}, **definitions)
+
+
+def nested_list(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
 
 
 def deep(depth: int) -> Json:
@@ -125,7 +153,7 @@ def deep(depth: int) -> Json:
         (
             of({"$ref": "#/$defs/tree"}, tree={"type": "object", "properties": {"left": {"$ref": "#/$defs/tree"}}}),
             "refers to itself",
-            "/properties/p/properties/left/$ref",
+            "/$defs/tree/properties/left/$ref",
         ),
         (doubling(6), "more than 2000 parts", "/properties/p"),
         (deep(12), "nested deeper", "/properties/a"),
@@ -133,7 +161,37 @@ def deep(depth: int) -> Json:
         (of({"type": "integer", "minimum": 3, "maximum": 2}), "no number", "/properties/p"),
         ({"type": "object", "properties": {f"p{i}": {} for i in range(200)}}, "200 properties", "/properties"),
         (of({"description": "x" * 100_000}), "bytes", ""),
-        (of({"$ref": "#/$defs/loop"}, loop={"allOf": [{"$ref": "#/$defs/loop"}]}), "itself", "/properties/p"),
+        (of({"enum": []}), "none of its values", "/properties/p"),
+        (of({"type": "string", "minLength": 3, "maxLength": 2}), "minLength 3 is above", "/properties/p"),
+        (of({"type": "array", "minItems": 3, "maxItems": 2}), "minItems 3 is above", "/properties/p"),
+        (of({"type": "number", "minimum": 1e-30}), "digits after the point", "/properties/p/minimum"),
+        (of({"type": "number", "minimum": 1, "exclusiveMaximum": 1}), "no number", "/properties/p"),
+        (of({"anyOf": [False]}), "nothing is allowed", "/properties/p/anyOf"),
+        (of({"type": "string", "pattern": "("}), "regex", "/properties/p/pattern"),
+        (of({"not": {"$ref": "#/$defs/none"}}), "refers to nothing", "/properties/p/not/$ref"),
+        (of({"$ref": "#anchor"}), "scope", "/properties/p/$ref"),
+        (
+            of({"$id": "https://example.org/s", "properties": {"a": {"$ref": "#/properties/p"}}}),
+            "itself",
+            "/properties/p",
+        ),
+        (of({"enum": ["\ud800"]}), "UTF-8", ""),
+        (of({"minimum": float("nan")}), "not JSON", ""),
+        (of({"const": nested_list(200)}), "JSON is nested deeper", ""),
+        (of({"const": nested_list(5_000)}), "not JSON", ""),
+        (
+            of({"$ref": "#/$defs/d0"}, **{f"d{i}": {"$ref": f"#/$defs/d{i + 1}"} for i in range(1_000)}, d1000={}),
+            "lead from one",
+            "/$defs/d",
+        ),
+        (of({"type": "a~b"}, **{"a/b": {"type": "x"}}), "not valid", "/"),
+        ({"type": "object", "properties": {"a~b/c": {"type": "strin"}}}, "strin", "/properties/a~0b~1c/type"),
+        ({"type": "object", "required": ["a"], "additionalProperties": False}, "nothing is allowed", "/properties/a"),
+        (
+            of({"$ref": "#/$defs/loop"}, loop={"allOf": [{"$ref": "#/$defs/loop"}]}),
+            "itself",
+            "/$defs/loop/allOf/0/$ref",
+        ),
     ],
 )
 def test_refused_with_its_place(schema: Json, reason: str, pointer: str) -> None:

@@ -107,7 +107,9 @@ def test_wrong_calls_cannot(tokenizer: LLTokenizer, offered: Tool, text: str) ->
     assert not accepts(tokenizer, call_grammar([offered], token_bound=BOUND).lark, text)
 
 
-@pytest.mark.parametrize("name", ['we"ird', "back\\slash", "näme", "a/b", "{}", "Next:", "日本", "start", "%json"])
+@pytest.mark.parametrize(
+    "name", ['we"ird', "back\\slash", "näme", "a/b", "{}", "Next:", "日本", "start", "%json", "\x7f", "\u2028"]
+)
 def test_names_of_any_letters(tokenizer: LLTokenizer, name: str) -> None:
     lark = call_grammar([tool(name=name)], token_bound=BOUND).lark
     assert accepts(tokenizer, lark, call({}, name=name))
@@ -158,6 +160,12 @@ LEAVES = st.sampled_from(
         {"type": "integer", "minimum": -3, "exclusiveMaximum": 12},
         {"type": "number", "minimum": -1.5, "maximum": 2.5},
         {"type": "number", "minimum": 0.25, "maximum": 10},
+        {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 0.5},
+        {"type": "number", "exclusiveMaximum": -3},
+        {"type": "integer", "multipleOf": 3, "minimum": -7, "maximum": 7},
+        {"type": "array", "prefixItems": [{"type": "boolean"}, {"type": "integer"}], "minItems": 2, "maxItems": 2},
+        {"type": "string", "minLength": 1, "enum": ["", "a", 3]},
+        {"type": "integer", "anyOf": [{"minimum": 5, "maximum": 9}, {"maximum": -5}]},
         {"type": "boolean"},
         {"type": "null"},
         {"enum": ["a", 'q"uote', 1, None, True]},
@@ -186,6 +194,20 @@ SCHEMAS = st.recursive(
     ),
     max_leaves=5,
 )
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("text", ["Zürich", "東京", "a😀b", "x" * 20])
+def test_texts_of_any_script(tokenizer: LLTokenizer, text: str, strict: bool) -> None:
+    assert accepts(tokenizer, call_grammar([CITY], token_bound=BOUND, strict=strict).lark, call({"city": text}))
+
+
+@pytest.mark.parametrize(
+    ("written", "allowed"), [(r"\ud83d\ude00", True), (r"\u00e9", True), (r"\ud83d", False), (r"\ude00", False)]
+)
+def test_escapes_are_whole_characters(tokenizer: LLTokenizer, written: str, allowed: bool) -> None:
+    text = f'Action: tool\nAction Input: {{"city": "{written}"}}'
+    assert accepts(tokenizer, call_grammar([CITY], token_bound=BOUND).lark, text) == allowed
 
 
 @given(
@@ -218,6 +240,24 @@ def test_required_arguments_without_room_are_refused() -> None:
         )
     assert caught.value.tool in ("tool", "wide")
     assert "max_tokens" in caught.value.remedy
+
+
+def test_too_much_to_choose_from_is_refused() -> None:
+    tools = [
+        tool({f"p{j}": {"enum": [f"{i}-{j}-{k}" for k in range(90)]} for j in range(15)}, name=f"t{i}")
+        for i in range(100)
+    ]
+    with pytest.raises(ToolSchemaError, match="too large") as caught:
+        call_grammar(tools, token_bound=BOUND)
+    assert caught.value.tool.startswith("t")
+
+
+def test_a_wide_tool_is_fitted_without_trying_everything() -> None:
+    inner = {"type": "object", "properties": {f"q{i}": {"type": "string"} for i in range(12)}}
+    wide = tool({f"p{i}": inner for i in range(120)})
+    started = time.perf_counter()
+    assert call_grammar([wide], token_bound=BOUND).worst_tokens <= BOUND
+    assert time.perf_counter() - started < 5
 
 
 def test_a_grammar_is_made_once() -> None:

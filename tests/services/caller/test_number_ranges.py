@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -29,24 +31,40 @@ def test_small_ranges_completely(low: int, high: int) -> None:
     assert [n for n in range(-1_200, 1_200) if expression.fullmatch(str(n))] == list(range(low, high + 1))
 
 
-@given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), st.decimals(-1_000_000, 1_000_000, places=3))
-def test_decimals_stay_within_bounds_that_hold_a_whole_number(one: float, other: float, number: object) -> None:
+@given(
+    st.decimals(-30, 30, places=3),
+    st.decimals(-30, 30, places=3),
+    st.decimals(-30, 30, places=2),
+    st.integers(0, 3),
+)
+def test_decimals_are_exactly_those_between_the_bounds(
+    one: Decimal, other: Decimal, number: Decimal, kept: int
+) -> None:
     low, high = sorted((one, other))
-    text = str(number)
-    if re.fullmatch(decimals(low, high), text) and int(low) != int(high):
-        assert low - 1e-9 <= float(text) <= high + 1e-9
+    expression = re.compile(decimals(Fraction(low), Fraction(high), digits=3) or "nothing")
+    for candidate in (number, low, high, round(low, kept), round(high, kept)):
+        text = f"{candidate:f}"
+        whole_bound = candidate in (low, high) and candidate == int(candidate)
+        if not whole_bound and candidate:  # these are written without a point
+            assert bool(expression.fullmatch(text)) == (low <= candidate <= high), text
 
 
 @pytest.mark.parametrize("text", ["0", "0.5", "1", "0.000001"])
 def test_a_share(text: str) -> None:
-    assert re.fullmatch(decimals(0, 1), text)
+    assert re.fullmatch(decimals(Fraction(0), Fraction(1)), text)
 
 
 @pytest.mark.parametrize("text", ["-0.5", "1.5", "1.0", "2", "0.0000001", ".5", "1.", "1e3", "00"])
 def test_no_share(text: str) -> None:
-    assert not re.fullmatch(decimals(0, 1), text)
+    assert not re.fullmatch(decimals(Fraction(0), Fraction(1)), text)
 
 
-def test_between_two_whole_numbers() -> None:
-    assert re.fullmatch(decimals(0.2, 0.8), "0.5")
-    assert re.fullmatch(decimals(-0.8, -0.2), "-0.5")
+@pytest.mark.parametrize(("low", "high"), [("0.2", "0.8"), ("-0.8", "-0.2"), ("-0.2", "0.8")])
+def test_between_two_whole_numbers(low: str, high: str) -> None:
+    expression = re.compile(decimals(Fraction(low), Fraction(high)))
+    texts = [f"{n / 10:.1f}" for n in range(-20, 20) if n]
+    assert [t for t in texts if expression.fullmatch(t)] == [t for t in texts if float(low) <= float(t) <= float(high)]
+
+
+def test_no_number_between_the_bounds() -> None:
+    assert decimals(Fraction("0.11"), Fraction("0.12"), digits=1) == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -64,3 +65,20 @@ def test_a_pattern_cannot_hang_the_check() -> None:
     evil = Tool("t", "", {"type": "object", "properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}})
     with pytest.raises(CallInvalid):
         validate_call("t", {"a": "a" * 40 + "!"}, [evil])
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("\ud83d", "surrogate"),
+        ({"\ud83d": 1}, "surrogate"),
+        ([1e400], "too large"),
+        (10**400, "too large"),
+        (json.loads("[" * 50 + "]" * 50), "levels"),
+    ],
+)
+def test_what_no_tool_could_be_sent_is_refused(value: Any, said: str) -> None:
+    anything = Tool("t", "", {"type": "object", "properties": {"a": {}}})
+    with pytest.raises(CallInvalid, match=said):
+        validate_call("t", {"a": value}, [anything])
+    validate_call("t", {"a": ["\U0001f600", 10**20, 1e300, None, True]}, [anything])
