@@ -1,99 +1,240 @@
-"""The orchestrator's REST interface, as the commands use it."""
+"""The orchestrator's REST interface for the commands: requests, streams that resume, and errors with a remedy."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+import contextlib
+import ipaddress
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
 
 import httpx
-from httpx_sse import connect_sse
+from httpx_sse import EventSource, SSEError
+from pydantic import BaseModel, ValidationError
 
-Json = dict[str, Any]
+from alpha_umi.contract.problems import Problem
+from alpha_umi.contract.trajectories import CreateTrajectory, ToolList, Trajectory, TrajectoryList
+from alpha_umi.trajectory import Status
+from cli.errors import CommandError, NotUnderstood, Refused, Unreachable
+from cli.told_events import SAME_VERSION, Ended, Interrupted, Told, explain, read_event
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+# An orchestrator sends a comment every 15 s, so a stream that is silent for this long is broken.
+SILENCE_S = 60.0
+TIMEOUT = httpx.Timeout(30.0, connect=5.0, read=SILENCE_S)
+RESUME_ATTEMPTS = 5
+RESUME_PAUSE_S = 1.0
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
-class Unreachable(RuntimeError):
-    """Nobody answers at the address."""
+class ToolSourceInfo(BaseModel):
+    """A tool source as `GET /v1/tool-sources` shows it."""
 
-
-class Refused(RuntimeError):
-    """The orchestrator refused the request; the message is its problem document in one paragraph."""
-
-
-@dataclass(frozen=True)
-class StreamEvent:
-    """One server-sent event; live text has no id."""
-
-    id: str
     name: str
-    data: Json
+    kind: str
+    origin: str = ""
+    url: str | None = None
+    effect: str
+    status: str
+    error: str | None = None
+    tools: list[str]
 
 
-class Client:
-    """A connection to one orchestrator."""
+class ToolSourceList(BaseModel):
+    """`GET /v1/tool-sources`."""
 
-    def __init__(self, address: str, api_key: str | None = None) -> None:
-        self.address = address.rstrip("/")
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._http = httpx.Client(base_url=self.address, headers=headers, timeout=30, trust_env=False)
+    data: list[ToolSourceInfo]
 
-    def get(self, path: str, **parameters: str | int) -> Json:
-        """Read. Raises `Unreachable` or `Refused`."""
-        return self._json("GET", path, params=parameters)
 
-    def post(self, path: str, body: Json | None = None) -> Json:
-        """Write. Raises `Unreachable` or `Refused`."""
-        return self._json("POST", path, json=body)
+class StreamBroken(CommandError):
+    """The connection to a stream was lost, and could not be taken up again."""
 
-    def delete(self, path: str) -> None:
-        """Remove. Raises `Unreachable` or `Refused`."""
-        self._json("DELETE", path)
 
-    def ask(self, body: Json) -> Iterator[StreamEvent]:
-        """A new trajectory, event by event. Raises `Unreachable` or `Refused`."""
-        return self._events("POST", "/v1/trajectories", json={**body, "stream": True})
+@dataclass
+class _Position:
+    """Where a stream is: the trajectory, once it is known, and the last event that is in the log."""
 
-    def follow(self, trajectory_id: str) -> Iterator[StreamEvent]:
-        """A trajectory's events from its beginning. Raises `Unreachable` or `Refused`."""
-        return self._events("GET", f"/v1/trajectories/{trajectory_id}/events")
+    trajectory_id: str | None = None
+    last_event_id: str = ""
+    resuming: bool = False
 
-    def _json(self, method: str, path: str, **options: Any) -> Json:
-        with self._reaching():
-            response = self._http.request(method, path, **options)
-        _raise_for_problem(response)
-        return response.json() if response.content else {}
 
-    def _events(self, method: str, path: str, **options: Any) -> Iterator[StreamEvent]:
-        with (
-            self._reaching(),
-            connect_sse(self._http, method, path, timeout=httpx.Timeout(30, read=None), **options) as source,
-        ):
-            if source.response.is_error:
-                source.response.read()
-            _raise_for_problem(source.response)
-            for event in source.iter_sse():
-                if event.data:
-                    yield StreamEvent(event.id, event.event, json.loads(event.data))
+class OrchestratorClient:
+    """One orchestrator. All methods raise `Unreachable`, `Refused` and `NotUnderstood`."""
 
-    @contextmanager
-    def _reaching(self) -> Iterator[None]:
+    def __init__(self, url: str, *, api_key: str | None = None, resume_pause_s: float = RESUME_PAUSE_S) -> None:
+        self.url = url.rstrip("/")
+        self._resume_pause_s = resume_pause_s
+        self._http = httpx.Client(
+            timeout=TIMEOUT,
+            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+            # A proxy of the environment is for other machines.
+            trust_env=not _is_loopback(self.url),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def ask(self, request: CreateTrajectory) -> Iterator[Told]:
+        """Create a trajectory and follow it to its end. It does not outlive the stream."""
+        body = request.model_copy(update={"stream": True}).model_dump(mode="json", exclude_none=True)
+        return self._resumed("POST", "/v1/trajectories", _Position(), json=body)
+
+    def follow(self, trajectory_id: str) -> Iterator[Told]:
+        """All events of a trajectory, up to its end."""
+        return self._resumed("GET", _events(trajectory_id), _Position(trajectory_id))
+
+    def trajectory(self, trajectory_id: str) -> Trajectory:
+        """One trajectory."""
+        return self._read(Trajectory, "GET", _path(trajectory_id))
+
+    def newest(self, *, status: Status | None = None) -> Trajectory | None:
+        """The trajectory that was created last, of those with a status where one is given."""
+        query = {"limit": "1"} | ({} if status is None else {"status": status})
+        return next(iter(self._read(TrajectoryList, "GET", "/v1/trajectories", params=query).data), None)
+
+    def cancel(self, trajectory_id: str) -> Trajectory:
+        """Stop a trajectory; one that has ended stays as it is."""
+        try:
+            return self._read(Trajectory, "POST", f"{_path(trajectory_id)}/cancel")
+        except Refused as error:
+            if error.problem.kind != "trajectory-finished":
+                raise
+            return self.trajectory(trajectory_id)
+
+    def tools(self) -> ToolList:
+        """The tools on offer."""
+        return self._read(ToolList, "GET", "/v1/tools")
+
+    def tool_sources(self) -> list[ToolSourceInfo]:
+        """The sources of tools, those that failed included."""
+        return self._read(ToolSourceList, "GET", "/v1/tool-sources").data
+
+    def add_tool_source(self, name: str, url: str, *, effect: str | None) -> ToolSourceInfo:
+        """Register an OpenAPI document."""
+        body = {"name": name, "kind": "openapi", "url": url} | ({} if effect is None else {"effect": effect})
+        return self._read(ToolSourceInfo, "POST", "/v1/tool-sources", json=body)
+
+    def remove_tool_source(self, name: str) -> None:
+        """Withdraw a source and its tools."""
+        self._send("DELETE", f"/v1/tool-sources/{quote(name, safe='')}")
+
+    def _read(self, model: type[Model], method: str, path: str, **request: Any) -> Model:
+        return parsed(model, self._send(method, path, **request))
+
+    def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        with self._reached():
+            response = self._http.request(method, self.url + path, **request)
+        require_success(response)
+        return response
+
+    def _resumed(self, method: str, path: str, position: _Position, **request: Any) -> Iterator[Told]:
+        """The events of a stream; after a lost connection it is taken up behind the last event of the log."""
+        attempts = 0
+        while True:
+            told = None
+            for told in self._stream(method, path, position, **request):
+                if not isinstance(told, Interrupted):
+                    attempts = 0
+                yield told
+                if isinstance(told, Ended):
+                    return
+            attempts += 1
+            if position.trajectory_id is None or attempts > RESUME_ATTEMPTS:
+                reason = told.reason if isinstance(told, Interrupted) else "the connection was lost"
+                raise StreamBroken(reason, remedy=_remedy(position))
+            time.sleep(self._resume_pause_s)
+            position.resuming = True
+            method, path, request = "GET", _events(position.trajectory_id), {}
+
+    def _stream(self, method: str, path: str, position: _Position, **request: Any) -> Iterator[Told]:
+        """One connection's events. A connection that breaks after it was made just ends."""
+        headers = {"Accept": "text/event-stream"}
+        if position.last_event_id:
+            headers["Last-Event-ID"] = position.last_event_id
+        try:
+            with self._http.stream(method, self.url + path, headers=headers, **request) as response:
+                if position.resuming and response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+                    return  # it is being restarted
+                if not response.is_success:
+                    response.read()
+                    require_success(response)
+                position.trajectory_id = position.trajectory_id or _created(response.headers)
+                for event in EventSource(response).iter_sse():
+                    position.last_event_id = event.id or position.last_event_id
+                    told = read_event(event.event, event.data)
+                    if told is not None:
+                        yield told
+        except SSEError as error:
+            raise NotUnderstood(f"{self.url} does not answer with events", remedy="check the address") from error
+        except httpx.HTTPError as error:
+            if position.trajectory_id is None:
+                raise self._unreachable(error) from error
+
+    @contextlib.contextmanager
+    def _reached(self) -> Iterator[None]:
         try:
             yield
-        except httpx.HTTPError as error:
-            raise Unreachable(f"no answer from {self.address} ({error}); is it up? `alpha-umi up` starts it") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> Unreachable:
+        return Unreachable(
+            f"no orchestrator answers at {self.url}: {error}",
+            remedy="start it with `alpha-umi up`, or name its address with --url",
+        )
 
 
-def _raise_for_problem(response: httpx.Response) -> None:
+def parsed(model: type[Model], response: httpx.Response) -> Model:
+    """The body of a response. Raises `NotUnderstood`."""
+    try:
+        return model.model_validate_json(response.content)
+    except ValidationError as error:
+        what = f"the answer of {response.request.url.copy_with(query=None)} cannot be read: {explain(error)}"
+        raise NotUnderstood(what, remedy=SAME_VERSION) from error
+
+
+def require_success(response: httpx.Response) -> None:
+    """Raises `Refused` with the problem document of a response, or with what can be said without one."""
     if response.is_success:
         return
     try:
-        problem = response.json()
+        problem = Problem.model_validate_json(response.content)
+    except ValidationError:
+        detail = f"status {response.status_code}, without a problem document: {response.text[:200]}"
+        problem = Problem(
+            type="about:blank", title="This is not the orchestrator", status=response.status_code, detail=detail
+        )
+    raise Refused(problem)
+
+
+def _path(trajectory_id: str) -> str:
+    return f"/v1/trajectories/{quote(trajectory_id, safe='')}"
+
+
+def _events(trajectory_id: str) -> str:
+    return f"{_path(trajectory_id)}/events"
+
+
+def _created(headers: Mapping[str, str]) -> str | None:
+    return headers.get("Location", "").rpartition("/")[2] or None
+
+
+def _remedy(position: _Position) -> str:
+    if position.trajectory_id is None:
+        return "ask again"
+    return f"`alpha-umi show {position.trajectory_id}` says how far it came"
+
+
+def _is_loopback(url: str) -> bool:
+    host = httpx.URL(url).host
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
-        raise Refused(f"HTTP {response.status_code}: {response.text[:300]}") from None
-    lines = [f"{problem.get('title', response.status_code)}: {problem.get('detail', '')}"]
-    for entry in problem.get("errors", []):
-        remedy = f" ({entry['remedy']})" if entry.get("remedy") else ""
-        lines.append(f"  {entry['field']}: {entry['message']}{remedy}")
-    raise Refused("\n".join(lines))
+        return False

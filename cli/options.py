@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options that several commands share, and what follows from them."""
 
 from __future__ import annotations
 
@@ -6,26 +6,77 @@ import os
 from pathlib import Path
 from typing import Annotated
 
+import httpx
 import typer
+from rich.console import Console
 
-from cli.client import Client
-from cli.state import RunFile, state_folder
+from cli.client import DEFAULT_URL, OrchestratorClient
+from cli.errors import UsageProblem
+from cli.state import ORCHESTRATOR, StateFolder, state_path
 
+StateDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--state-dir",
+        envvar="ALPHA_UMI_STATE",
+        help="Folder of run file, logs and database; by default alpha-umi in the user's state folder.",
+        show_default=False,
+    ),
+]
 Url = Annotated[
     str | None,
-    typer.Option("--url", envvar="ALPHA_UMI_URL", help="Orchestrator; what `up` started, else http://127.0.0.1:8000"),
+    typer.Option(
+        envvar="ALPHA_UMI_URL", help="Address of the orchestrator; by default the one that is up.", show_default=False
+    ),
 ]
-ApiKey = Annotated[str | None, typer.Option("--api-key", envvar="ALPHA_UMI_API_KEY", help="Bearer key")]
-StateDir = Annotated[Path | None, typer.Option("--state-dir", help="Where run file, logs and database are")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else")]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        envvar="ALPHA_UMI_API_KEY", help="Key of the orchestrator, where it asks for one.", show_default=False
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 
-def run_file_of(state_dir: Path | None) -> RunFile:
-    """The run file in the chosen state folder, or the user's."""
-    return RunFile((state_dir or state_folder(os.environ)).absolute())
+def state_folder(option: Path | None) -> StateFolder:
+    """The state folder; it may not be there yet. Raises `StateUnusable`."""
+    return StateFolder(state_path(option))
 
 
-def client_of(url: str | None, api_key: str | None, state_dir: Path | None = None) -> Client:
-    """A client of the orchestrator that was named, is running, or would be at the usual place."""
-    running = {entry.name: entry.address for entry in run_file_of(state_dir).read()}
-    return Client(url or running.get("orchestrator") or "http://127.0.0.1:8000", api_key)
+def connect(url: str | None, api_key: str | None, state_dir: Path | None) -> OrchestratorClient:
+    """A client of the orchestrator that is named, else of the one that is up, else of the usual address.
+
+    Raises `UsageProblem` for something that is not an address.
+    """
+    return OrchestratorClient(_address(url or _running(state_dir) or DEFAULT_URL), api_key=api_key)
+
+
+def own_key() -> str | None:
+    """The key for an orchestrator that was started here: ours, or the first of those that it lets in."""
+    first = os.environ.get("ALPHA_UMI_API_KEYS", "").partition(",")[0].strip()
+    return os.environ.get("ALPHA_UMI_API_KEY") or first or None
+
+
+def output() -> Console:
+    """Standard output: results."""
+    return Console(highlight=False)
+
+
+def messages() -> Console:
+    """Standard error: progress and errors."""
+    return Console(stderr=True, highlight=False)
+
+
+def _running(state_dir: Path | None) -> str | None:
+    run = state_folder(state_dir).read_run()
+    return None if run is None else run.url_of(ORCHESTRATOR)
+
+
+def _address(url: str) -> str:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise UsageProblem(f"--url: {error}", remedy="write it as http://HOST:PORT") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise UsageProblem(f"--url: {url!r} is not an address", remedy="write it as http://HOST:PORT")
+    return url

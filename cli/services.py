@@ -1,109 +1,155 @@
-"""The services that `alpha-umi up` starts, and their settings."""
+"""Which processes make up the system on one machine, and what each is told by its environment.
+
+Everything listens on loopback. The role services and the orchestrator share a token that is made for each run.
+"""
 
 from __future__ import annotations
 
-import json
 import os
-import secrets
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from cli.processes import Service
+from alpha_umi.roles.turns import RoleName
+from cli.state import ORCHESTRATOR, StateFolder
 
-# Generous for the small embedded model, whose untuned form does not know when to end.
-_ANSWER_TOKENS = {"planner": 96, "caller": 256, "summarizer": 128}
-_EMBEDDED_CONTEXT = 4_096
-_EMBEDDED_KV_CACHE_GIB = 0.5
+HOST = "127.0.0.1"
+TOOLS = "tools"
+ROLES: tuple[RoleName, ...] = ("planner", "caller", "summarizer")
+# The packages lie here; services are started here, so that they find them however they were installed.
+ROOT = Path(__file__).parent.parent
+
+# Enough for the small embedded model on a laptop; in its untuned form it does not know when to end.
+_ANSWER_TOKENS: dict[RoleName, int] = {"planner": 96, "caller": 256, "summarizer": 128}
+_CONTEXT = 4_096
+_KV_CACHE_GIB = 0.5
+
+
+@dataclass(frozen=True)
+class PortClaim:
+    """A port that a service will listen on, and the option that changes it."""
+
+    service: str
+    port: int
+    option: str
+
+
+@dataclass(frozen=True)
+class Service:
+    """A process to start. It is ready when `ready_path` answers with 200.
+
+    `environment` is what it has to be told, `defaults` what the user's environment may say otherwise.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    port: int
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    ready_path: str = "/readyz"
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://{HOST}:{self.port}"
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the services listen on loopback."""
+    """The port of each service; `tools` is None where the example tools are not wanted."""
 
     orchestrator: int = 8000
     planner: int = 8001
     caller: int = 8002
     summarizer: int = 8003
-    tools: int = 8010
+    tools: int | None = 8010
+
+    def of_role(self, role: RoleName) -> int:
+        """The port of a role service."""
+        return {"planner": self.planner, "caller": self.caller, "summarizer": self.summarizer}[role]
+
+    def claims(self) -> list[PortClaim]:
+        """All ports that are needed."""
+        roles = [PortClaim(role, self.of_role(role), f"--{role}-port") for role in ROLES]
+        tools = [] if self.tools is None else [PortClaim(TOOLS, self.tools, "--tools-port")]
+        return [*tools, *roles, PortClaim(ORCHESTRATOR, self.orchestrator, "--port")]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to start. `script` replaces the language models, for tests of the command line itself."""
+class ModelFolders:
+    """The folder of each role's model."""
 
-    ports: Ports
-    state: Path
-    models_dir: Path = Path("models")
-    example_tools: bool = True
-    tool_sources: Path | None = None
-    script: Path | None = None
+    planner: Path
+    caller: Path
+    summarizer: Path
 
-
-def services_of(plan: Plan) -> list[Service]:
-    """Everything that `up` starts, the orchestrator last. The role services get a token made for this run."""
-    token = secrets.token_urlsafe(24)
-    roles = [_role(name, plan, token) for name in ("planner", "caller", "summarizer")]
-    tools = [_tools(plan)] if plan.example_tools else []
-    return [*tools, *roles, _orchestrator(plan, token)]
+    def of_role(self, role: RoleName) -> Path:
+        """The folder of a role."""
+        return {"planner": self.planner, "caller": self.caller, "summarizer": self.summarizer}[role]
 
 
-def _module(name: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", name, *arguments]
+@dataclass(frozen=True)
+class Script:
+    """Role services that write what a file says, for tests; None lets them write nothing."""
+
+    file: Path | None = None
 
 
-def _tools(plan: Plan) -> Service:
-    port = plan.ports.tools
-    return Service(
-        "tools",
-        _module("examples.tool_api", "--host", "127.0.0.1", "--port", str(port)),
-        port,
-        "--tools-port",
-        ready="/openapi.json",
-    )
+def service_table(
+    ports: Ports, engines: ModelFolders | Script, *, state: StateFolder, token: str, tool_sources: Path | None
+) -> list[Service]:
+    """The services in the order in which they are started."""
+    tools = [] if ports.tools is None else [_example_tools(ports.tools)]
+    roles = [_role_service(role, ports.of_role(role), engines, token) for role in ROLES]
+    return [*tools, *roles, _orchestrator(ports, state, token, tool_sources)]
 
 
-def _role(name: str, plan: Plan, token: str) -> Service:
-    prefix = "ALPHA_UMI_ROLE_"
-    settings = {
-        "HOST": "127.0.0.1",
-        "PORT": str(getattr(plan.ports, name)),
-        "TOKEN": token,
-        "MAX_TOKENS": str(_ANSWER_TOKENS[name]),
-        "MODELS_DIR": str(plan.models_dir),
-        "KV_CACHE_GIB": os.environ.get(f"{prefix}KV_CACHE_GIB", str(_EMBEDDED_KV_CACHE_GIB)),
-        "MAX_MODEL_LEN": os.environ.get(f"{prefix}MAX_MODEL_LEN", str(_EMBEDDED_CONTEXT)),
-        "THREADS": os.environ.get(f"{prefix}THREADS", str(os.cpu_count() or 1)),
-    }
-    if plan.script is not None:
-        settings |= {"ENGINE": "scripted", "SCRIPT": str(plan.script)}
-    environment = {f"{prefix}{key}": value for key, value in settings.items()}
-    return Service(
-        name, _module(f"services.{name}"), getattr(plan.ports, name), f"--{name}-port", environment=environment
-    )
+def _example_tools(port: int) -> Service:
+    command = _module("examples.tool_api", "--host", HOST, "--port", str(port))
+    return Service(TOOLS, command, port, ready_path="/openapi.json")
 
 
-def _orchestrator(plan: Plan, token: str) -> Service:
-    ports = plan.ports
+def _role_service(role: RoleName, port: int, engines: ModelFolders | Script, token: str) -> Service:
     environment = {
-        "ALPHA_UMI_HOST": "127.0.0.1",
+        "ALPHA_UMI_ROLE_HOST": HOST,
+        "ALPHA_UMI_ROLE_PORT": str(port),
+        "ALPHA_UMI_ROLE_TOKEN": token,
+        **_engine(role, engines),
+    }
+    return Service(role, _module(f"services.{role}"), port, environment, _bounds(role))
+
+
+def _bounds(role: RoleName) -> dict[str, str]:
+    return {
+        "ALPHA_UMI_ROLE_MAX_TOKENS": str(_ANSWER_TOKENS[role]),
+        "ALPHA_UMI_ROLE_MAX_MODEL_LEN": str(_CONTEXT),
+        "ALPHA_UMI_ROLE_KV_CACHE_GIB": str(_KV_CACHE_GIB),
+        "ALPHA_UMI_ROLE_THREADS": str(os.cpu_count() or 1),
+    }
+
+
+def _engine(role: RoleName, engines: ModelFolders | Script) -> dict[str, str]:
+    if isinstance(engines, ModelFolders):
+        return {"ALPHA_UMI_ROLE_ENGINE": "vllm", "ALPHA_UMI_ROLE_MODEL": str(engines.of_role(role))}
+    scripted = {"ALPHA_UMI_ROLE_ENGINE": "scripted"}
+    return scripted if engines.file is None else {**scripted, "ALPHA_UMI_ROLE_SCRIPT": str(engines.file)}
+
+
+def _orchestrator(ports: Ports, state: StateFolder, token: str, tool_sources: Path | None) -> Service:
+    roles = {f"ALPHA_UMI_{role.upper()}_URL": f"http://{HOST}:{ports.of_role(role)}" for role in ROLES}
+    sources = {} if tool_sources is None else {"ALPHA_UMI_TOOL_SOURCES": str(tool_sources)}
+    environment = {
+        "ALPHA_UMI_HOST": HOST,
         "ALPHA_UMI_PORT": str(ports.orchestrator),
-        "ALPHA_UMI_DATABASE_URL": f"sqlite+aiosqlite:///{plan.state / 'alpha_umi.db'}",
-        "ALPHA_UMI_PLANNER_URL": f"http://127.0.0.1:{ports.planner}",
-        "ALPHA_UMI_CALLER_URL": f"http://127.0.0.1:{ports.caller}",
-        "ALPHA_UMI_SUMMARIZER_URL": f"http://127.0.0.1:{ports.summarizer}",
+        "ALPHA_UMI_DATABASE_URL": f"sqlite+aiosqlite:///{state.database}",
         "ALPHA_UMI_ROLE_TOKEN": token,
         "ALPHA_UMI_ALLOW_LOOPBACK_TOOLS": "true",
+        **roles,
+        **sources,
     }
-    sources = plan.tool_sources or (_example_sources(plan) if plan.example_tools else None)
-    if sources is not None:
-        environment["ALPHA_UMI_TOOL_SOURCES"] = str(sources)
-    return Service("orchestrator", _module("orchestrator"), ports.orchestrator, "--port", environment=environment)
+    return Service(ORCHESTRATOR, _module("orchestrator"), ports.orchestrator, environment)
 
 
-def _example_sources(plan: Plan) -> Path:
-    """A file of tool sources for the example server on its port."""
-    url = f"http://127.0.0.1:{plan.ports.tools}/openapi.json"
-    path = plan.state / "tool_sources.json"
-    path.write_text(json.dumps({"sources": [{"name": "demo", "kind": "openapi", "url": url, "effect": "read"}]}))
-    return path
+def _module(name: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", name, *arguments)

@@ -1,73 +1,149 @@
-"""What `up` leaves for `down`: which processes run, recorded with their start times so that a number that the system
-gave to somebody else is never taken for ours."""
+"""The state folder: what `up` started, its logs, and the event log of the orchestrator it runs.
+
+`ALPHA_UMI_STATE`, else `alpha-umi` in the folder of the XDG Base Directory Specification. Only its owner can look
+into it, because the run file holds the token that the services show each other.
+"""
 
 from __future__ import annotations
 
-import json
+import contextlib
+import fcntl
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
-import psutil
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-FILE_NAME = "run.json"
+from cli.errors import StateUnusable
+
+ORCHESTRATOR = "orchestrator"
+OWNER_ONLY = 0o700
+OWNER_FILE = 0o600
 
 
-@dataclass(frozen=True)
-class Running:
-    """One service process. `created` is the start time that the system knows, in seconds since 1970."""
+class ProcessIdentity(BaseModel):
+    """A process, and not a later one of the same number: `started` is in seconds after the machine was booted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pid: int = Field(gt=0)
+    started: float
+
+
+class ServiceRecord(BaseModel):
+    """A service that was started. `members` are the other processes that it had when it was ready."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    pid: int
-    created: float
-    address: str
+    url: str
+    ready_url: str
+    log: Path
+    process: ProcessIdentity
+    members: tuple[ProcessIdentity, ...] = ()
 
-    def process(self) -> psutil.Process | None:
-        """The process, if it is still the one that was started."""
+
+class RunRecord(BaseModel):
+    """What one `up` started, in the order in which it did. `complete`: all of it, and all of it was ready."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: Literal[1] = 1
+    complete: bool = False
+    role_token: str = Field(repr=False)
+    services: tuple[ServiceRecord, ...] = ()
+
+    def url_of(self, name: str) -> str | None:
+        """The address of a service."""
+        return next((service.url for service in self.services if service.name == name), None)
+
+
+def state_path(option: Path | None, environment: Mapping[str, str] = os.environ) -> Path:
+    """Where the state folder lies. Raises `StateUnusable` for a user without a home."""
+    if option is not None:
+        return option.absolute()
+    # The specification has relative paths ignored.
+    if (shared := environment.get("XDG_STATE_HOME", "")) and Path(shared).is_absolute():
+        return Path(shared) / "alpha-umi"
+    if home := environment.get("HOME"):
+        return Path(home) / ".local" / "state" / "alpha-umi"
+    raise StateUnusable("this user has no home folder", remedy="name a state folder with --state-dir")
+
+
+class StateFolder:
+    """The files of one state folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.logs = path / "logs"
+        self.database = path / "alpha_umi.db"
+        self.tool_sources = path / "tool_sources.json"
+        self._run_file = path / "run.json"
+
+    def create(self) -> None:
+        """Make the folders, readable by their owner alone. Raises `StateUnusable`."""
         try:
-            process = psutil.Process(self.pid)
-            alive = process.create_time() == self.created and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
+            for folder in (self.path, self.logs):
+                folder.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
+                folder.chmod(OWNER_ONLY)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other commands out while services are started or ended. Raises `StateUnusable` if one is at work."""
+        self.create()
+        try:
+            lock = (self.path / "lock").open("a")
+        except OSError as error:
+            raise self._unusable(error) from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StateUnusable(
+                    f"another alpha-umi command is starting or ending services in {self.path}",
+                    remedy="wait for it, or end it with Ctrl-C",
+                ) from None
+            yield
+
+    def read_run(self) -> RunRecord | None:
+        """What was started and not ended; None when nothing was. Raises `StateUnusable`."""
+        try:
+            return RunRecord.model_validate_json(self._run_file.read_bytes())
+        except FileNotFoundError:
             return None
-        return process if alive else None
+        except OSError as error:
+            raise self._unusable(error) from error
+        except ValidationError as error:
+            raise StateUnusable(
+                f"{self._run_file} cannot be read: {error.errors(include_input=False)[0]['msg']}",
+                remedy="end the services by hand, then remove the file",
+            ) from error
 
+    def write_run(self, run: RunRecord) -> None:
+        """Record what was started. Raises `StateUnusable`."""
+        self.write_private(self._run_file, run.model_dump_json(indent=2) + "\n")
 
-def state_folder(environment: Mapping[str, str]) -> Path:
-    """`ALPHA_UMI_STATE`, else `alpha-umi` in the user's state folder (XDG)."""
-    if chosen := environment.get("ALPHA_UMI_STATE"):
-        return Path(chosen)
-    base = environment.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "alpha-umi"
+    def forget_run(self) -> None:
+        """Nothing runs any more."""
+        self._run_file.unlink(missing_ok=True)
 
-
-class RunFile:
-    """The record of what runs, in the state folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._path = folder / FILE_NAME
-
-    def prepare(self) -> None:
-        """Make the folder, for this user alone."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-    def read(self) -> list[Running]:
-        """Services that still run; a missing or damaged record is an empty one."""
+    def write_private(self, path: Path, text: str) -> None:
+        """Write a file of this folder, as a whole and for its owner alone. Raises `StateUnusable`."""
+        partial = path.with_suffix(".partial")
         try:
-            entries = json.loads(self._path.read_text(encoding="utf-8"))
-            recorded = [Running(**entry) for entry in entries]
-        except (OSError, ValueError, TypeError):
-            return []
-        return [entry for entry in recorded if entry.process() is not None]
+            partial.unlink(missing_ok=True)
+            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_FILE)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+            partial.replace(path)
+        except OSError as error:
+            raise self._unusable(error) from error
 
-    def write(self, running: list[Running]) -> None:
-        """Replace the record at once."""
-        temporary = self._path.with_suffix(".new")
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
-            json.dump([asdict(entry) for entry in running], stream)
-        temporary.replace(self._path)
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._path.unlink(missing_ok=True)
+    def _unusable(self, error: OSError) -> StateUnusable:
+        return StateUnusable(
+            f"the state folder {self.path} cannot be used: {error.strerror or error}",
+            remedy="name another one with --state-dir or ALPHA_UMI_STATE",
+        )

@@ -1,0 +1,80 @@
+"""Look at what happened: `show` and `replay`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cli.client import OrchestratorClient
+from cli.commands.questions import print_json
+from cli.errors import NotUnderstood, UsageProblem
+from cli.event_log import read_database, read_export
+from cli.options import ApiKey, AsJson, StateDir, Url, connect, output
+from cli.replay_view import print_moves
+from cli.retelling import differences, moves, moves_of_stream
+from cli.steps_view import StepsView
+from cli.told_events import SAME_VERSION, Ended
+
+
+def show(
+    trajectory_id: Annotated[str, typer.Argument(help="Id of a trajectory.")],
+    url: Url = None,
+    api_key: ApiKey = None,
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a trajectory: every thought, call and observation, and the answer."""
+    with connect(url, api_key, state_dir) as client:
+        trajectory = client.trajectory(trajectory_id)
+    if as_json:
+        print_json(trajectory)
+    else:
+        StepsView(output()).trajectory(trajectory)
+
+
+def replay(
+    trajectory_id: Annotated[
+        str | None, typer.Argument(help="Id of a trajectory that has ended.", show_default=False)
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(help="Replay an exported log instead: rows {type, payload}, one a line.", show_default=False),
+    ] = None,
+    database: Annotated[
+        Path | None,
+        typer.Option(help="Read the log from this SQLite file, not over HTTP.", show_default=False),
+    ] = None,
+    url: Url = None,
+    api_key: ApiKey = None,
+    state_dir: StateDir = None,
+) -> None:
+    """Lead the trajectory machine through a log again, and print every state it goes through.
+
+    Exits with 1 when the log does not lead to the trajectory that the orchestrator shows.
+    """
+    if file is not None and trajectory_id is None and database is None:
+        print_moves(output(), moves(read_export(file)))
+    elif database is not None and trajectory_id is not None and file is None:
+        print_moves(output(), moves(read_database(database, trajectory_id)))
+    elif trajectory_id is not None and file is None:
+        with connect(url, api_key, state_dir) as client:
+            _replay_told(client, trajectory_id, output())
+    else:
+        raise UsageProblem("give the id of a trajectory (and --database, to read a file of logs), or --file alone")
+
+
+def _replay_told(client: OrchestratorClient, trajectory_id: str, console: Console) -> None:
+    if client.trajectory(trajectory_id).status in ("running", "requires_action"):
+        raise UsageProblem(f"{trajectory_id} has not ended", remedy=f"alpha-umi tail {trajectory_id}")
+    told = list(client.follow(trajectory_id))
+    made = moves_of_stream(told)
+    print_moves(console, made)
+    trajectory = next(item.trajectory for item in told if isinstance(item, Ended))
+    different = differences(made[-1].state, trajectory)
+    if different:
+        what = f"the replay does not lead to what the orchestrator shows: {', '.join(different)}"
+        raise NotUnderstood(what, remedy=SAME_VERSION)
+    console.print("the replay leads to what the orchestrator shows", style="green")

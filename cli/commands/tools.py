@@ -1,0 +1,113 @@
+"""The tools on offer and their sources: `tools`, `tools add`, `tools remove`, `tools sources`."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from cli.client import OrchestratorClient
+from cli.options import ApiKey, AsJson, StateDir, Url, connect, output
+from cli.plain_text import plain_line
+from cli.reporting import ReportingGroup
+
+app = typer.Typer(cls=ReportingGroup, help="List tools, and register where they come from.")
+
+
+class Effect(StrEnum):
+    """What repeating a call of a tool may do."""
+
+    READ = "read"
+    KEYED_WRITE = "keyed_write"
+    UNKEYED_WRITE = "unkeyed_write"
+
+
+@app.callback(invoke_without_command=True)
+def list_tools(
+    ctx: typer.Context, url: Url = None, api_key: ApiKey = None, state_dir: StateDir = None, as_json: AsJson = False
+) -> None:
+    """List the tools on offer."""
+    if ctx.invoked_subcommand is not None:
+        return
+    with connect(url, api_key, state_dir) as client:
+        tools = client.tools().data
+    if as_json:
+        typer.echo(json.dumps([tool.model_dump() for tool in tools], indent=2))
+        return
+    if not tools:
+        output().print("no tool is registered; `alpha-umi tools add NAME URL` registers an OpenAPI document")
+        return
+    table = _table("name", "source", "effect", "description")
+    for tool in tools:
+        table.add_row(*(Text(plain_line(cell)) for cell in (tool.name, tool.source, tool.effect, tool.description)))
+    output().print(table)
+
+
+@app.command()
+def add(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="What to call the source.")],
+    document: Annotated[str, typer.Argument(metavar="URL", help="Address of an OpenAPI document.")],
+    effect: Annotated[
+        Effect | None, typer.Option(help="What calls other than GET do; unkeyed_write is never repeated.")
+    ] = None,
+    url: Url = None,
+    api_key: ApiKey = None,
+    state_dir: StateDir = None,
+) -> None:
+    """Register the operations of an OpenAPI document as tools."""
+    with _connect(ctx, url, api_key, state_dir) as client:
+        source = client.add_tool_source(name, document, effect=None if effect is None else effect.value)
+    names = ", ".join(map(plain_line, source.tools))
+    output().print(Text(f"{plain_line(source.name)}: {len(source.tools)} tools: {names}"), soft_wrap=True)
+
+
+@app.command()
+def remove(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="The source's name.")],
+    url: Url = None,
+    api_key: ApiKey = None,
+    state_dir: StateDir = None,
+) -> None:
+    """Withdraw a source and its tools."""
+    with _connect(ctx, url, api_key, state_dir) as client:
+        client.remove_tool_source(name)
+    output().print(Text(f"{plain_line(name)} is removed"))
+
+
+@app.command()
+def sources(ctx: typer.Context, url: Url = None, api_key: ApiKey = None, state_dir: StateDir = None) -> None:
+    """List the sources of tools, and what is wrong with those that failed."""
+    with _connect(ctx, url, api_key, state_dir) as client:
+        known = client.tool_sources()
+    table = _table("name", "kind", "status", "tools", "address", "error")
+    for source in known:
+        style = {"ready": "green", "failed": "red"}.get(source.status, "yellow")
+        table.add_row(
+            Text(plain_line(source.name)),
+            Text(plain_line(source.kind)),
+            Text(plain_line(source.status), style=style),
+            Text(str(len(source.tools))),
+            Text(plain_line(source.url or "")),
+            Text(plain_line(source.error or ""), style="red"),
+        )
+    output().print(table)
+
+
+def _connect(ctx: typer.Context, url: str | None, api_key: str | None, state_dir: Path | None) -> OrchestratorClient:
+    """Options may stand before the name of the command as well as after it."""
+    before = {} if ctx.parent is None else ctx.parent.params
+    return connect(url or before.get("url"), api_key or before.get("api_key"), state_dir or before.get("state_dir"))
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table

@@ -1,0 +1,56 @@
+"""Signals that end a command: all of them work like Ctrl-C, and none of them leaves things half done."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def ending_signals_interrupt() -> Iterator[None]:
+    """Within the block SIGTERM and a lost terminal raise `KeyboardInterrupt`, too."""
+    with _handled(_interrupt):
+        yield
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Within the block these signals are ignored. It has to be short."""
+    with _handled(signal.SIG_IGN):
+        yield
+
+
+@contextlib.contextmanager
+def interrupted_afterwards() -> Iterator[None]:
+    """A signal that arrives within the block raises `KeyboardInterrupt` at its end."""
+    arrived = threading.Event()
+    with _handled(lambda number, frame: arrived.set()):
+        yield
+    if arrived.is_set():
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _handled(handler: Callable[[int, FrameType | None], Any] | signal.Handlers) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # What is ignored already (nohup) stays so.
+    before = {number: old for number in _ENDING if (old := signal.getsignal(number)) != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

@@ -1,0 +1,103 @@
+"""The models of this machine: folders in the cache and those that ship, and what the running role services say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from alpha_umi.contract.roles import ModelInfo, ModelList
+from alpha_umi.serving.manifest import MANIFEST_FILE, ManifestError, ModelManifest, load_manifest, verify
+from alpha_umi.serving.weights.cache import cache_folder
+from cli.client import parsed, require_success
+from cli.engines import SHIPPED_MODELS
+from cli.errors import CommandError, Unreachable
+from cli.services import ROLES
+from cli.state import RunRecord, ServiceRecord
+
+TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A folder with a model. `problem` says what is wrong with it."""
+
+    path: Path
+    manifest: ModelManifest | None
+    problem: str | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files."""
+        return sum(file.stat().st_size for file in self.path.iterdir() if file.is_file())
+
+
+@dataclass(frozen=True)
+class RunningModel:
+    """What a role service says about its model, or why it says nothing."""
+
+    service: ServiceRecord
+    model: ModelInfo | None
+    problem: str | None = None
+
+
+def find_models() -> list[ModelFolder]:
+    """Every model folder, its manifest read. Raises `CommandError` for a user without a cache folder."""
+    return [_read(path) for path in _folders()]
+
+
+def verify_models() -> list[ModelFolder]:
+    """Every model folder, each file of it compared with the digest in its manifest. Raises `CommandError`."""
+    return [_verified(path) for path in _folders()]
+
+
+def running_models(run: RunRecord) -> list[RunningModel]:
+    """The models of the role services that are up."""
+    with httpx.Client(
+        timeout=TIMEOUT_S, trust_env=False, headers={"Authorization": f"Bearer {run.role_token}"}
+    ) as http:
+        return [_running(service, http) for service in run.services if service.name in ROLES]
+
+
+def _folders() -> Iterator[Path]:
+    try:
+        cached = cache_folder() / "models"
+    except ManifestError as error:
+        raise CommandError(str(error)) from error
+    for home in (cached, SHIPPED_MODELS):
+        if home.is_dir():
+            # A name with a dot is a folder that is being built.
+            found = sorted(path.parent for path in home.rglob(MANIFEST_FILE))
+            yield from (path for path in found if not path.relative_to(home).parts[0].startswith("."))
+
+
+def _read(path: Path) -> ModelFolder:
+    try:
+        return ModelFolder(path, load_manifest(path))
+    except ManifestError as error:
+        return ModelFolder(path, None, str(error))
+
+
+def _verified(path: Path) -> ModelFolder:
+    try:
+        return ModelFolder(path, verify(path))
+    except ManifestError as error:
+        return ModelFolder(path, None, str(error))
+
+
+def _running(service: ServiceRecord, http: httpx.Client) -> RunningModel:
+    try:
+        return RunningModel(service, _ask(service, http))
+    except CommandError as error:
+        return RunningModel(service, None, error.message)
+
+
+def _ask(service: ServiceRecord, http: httpx.Client) -> ModelInfo | None:
+    try:
+        response = http.get(f"{service.url}/v1/models")
+    except httpx.HTTPError as error:
+        raise Unreachable(str(error)) from error
+    require_success(response)
+    return next(iter(parsed(ModelList, response).data), None)

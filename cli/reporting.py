@@ -1,0 +1,55 @@
+"""The edge of every command: errors become a message on standard error and an exit code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+from typer.core import TyperGroup
+
+from alpha_umi.contract.problems import Problem
+from cli.errors import EXIT_INTERRUPTED, CommandError, Refused, StartFailed
+from cli.options import messages
+from cli.plain_text import as_text, plain, plain_line
+
+
+class ReportingGroup(TyperGroup):
+    """A group of commands whose errors are reported here."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was named."""
+        try:
+            return super().invoke(ctx)
+        except CommandError as error:
+            report(error, messages())
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt as error:
+            messages().print(Text("interrupted", style="yellow"))
+            raise typer.Exit(EXIT_INTERRUPTED) from error
+
+
+def report(error: CommandError, console: Console) -> None:
+    """Print what went wrong, where, and what to do about it."""
+    if isinstance(error, Refused):
+        _report_problem(error.problem, console)
+    else:
+        console.print(Text("error: ", style="bold red") + as_text(error.message), soft_wrap=True)
+    if isinstance(error, StartFailed) and error.log:
+        console.print(as_text(error.log, "dim"), soft_wrap=True)
+    if error.remedy:
+        console.print(Text("  → ", style="bold") + as_text(error.remedy), soft_wrap=True)
+
+
+def _report_problem(problem: Problem, console: Console) -> None:
+    console.print(Text("error: ", style="bold red") + as_text(problem.title), soft_wrap=True)
+    told = [item.message for item in problem.errors]
+    if problem.detail not in told:
+        console.print(as_text(f"  {problem.detail}"), soft_wrap=True)
+    for item in problem.errors:
+        console.print(Text(f"  {plain_line(item.field)}: ", style="bold") + Text(plain(item.message)), soft_wrap=True)
+        if item.remedy:
+            console.print(Text("  → ", style="bold") + as_text(item.remedy), soft_wrap=True)
+    if problem.request_id:
+        console.print(Text(f"  request {plain_line(problem.request_id)}", style="dim"), soft_wrap=True)

@@ -1,0 +1,174 @@
+"""From the events that an orchestrator tells back to the events of the trajectory machine.
+
+A stream does not tell everything that is in the log. What it leaves out and the machine needs (a limit that was
+reached, a role that failed, a cancellation) follows from what comes next. Lost are the texts of unreadable calls and
+the intents, on which the outcome does not depend.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from alpha_umi.contract.trajectories import StepModel, TokenUsage, Trajectory
+from alpha_umi.trajectory import (
+    AnswerWritten,
+    CallMade,
+    CallUnreadable,
+    Cancelled,
+    Event,
+    Finished,
+    IllegalEvent,
+    LimitReached,
+    Limits,
+    ObservationReceived,
+    Phase,
+    PlannerDecided,
+    PlannerUnreadable,
+    QuestionAsked,
+    RoleFailed,
+    State,
+    Step,
+    Usage,
+    advance,
+)
+from alpha_umi.trajectory.events import RoleKind, UnreadablePolicy
+from cli.errors import NotUnderstood
+from cli.told_events import Answered, Called, Created, Decided, Ended, Interrupted, Observed, Told, Written
+
+_NO_CALL = "No call was made: "
+_FAILED: dict[str, RoleKind] = {
+    "planner_failed": "planner",
+    "caller_failed": "caller",
+    "summarizer_failed": "summarizer",
+}
+
+
+@dataclass(frozen=True)
+class Move:
+    """An event, and the state that it led to."""
+
+    event: Event
+    state: State
+
+
+def moves(events: Sequence[Event]) -> list[Move]:
+    """Every state of the machine that the events lead to. Raises `NotUnderstood` for an illegal one."""
+    made: list[Move] = []
+    for event in events:
+        made.append(_move(made[-1].state if made else State(), event, len(made) + 1))
+    return made
+
+
+def moves_of_stream(told: Sequence[Told]) -> list[Move]:
+    """The same from a whole stream. Raises `NotUnderstood`."""
+    made: list[Move] = []
+    limits = _limits(told)
+    for item in told:
+        state = made[-1].state if made else State()
+        for event in _events(item, state, limits):
+            made.append(_move(made[-1].state if made else State(), event, len(made) + 1))
+    return made
+
+
+def differences(state: State, trajectory: Trajectory) -> list[str]:
+    """What the orchestrator says otherwise than the replay."""
+    replayed = {"status": state.status, "answer": state.answer, "steps": [_signature(step) for step in state.steps]}
+    said = {
+        "status": trajectory.status,
+        "answer": trajectory.answer,
+        "steps": [_signature(step) for step in trajectory.steps],
+    }
+    return [name for name in replayed if replayed[name] != said[name]]
+
+
+def _move(state: State, event: Event, number: int) -> Move:
+    try:
+        return Move(event, advance(state, event))
+    except (IllegalEvent, TypeError, AttributeError) as error:  # a log may hold values of a wrong type
+        raise NotUnderstood(f"event {number} does not follow from those before it: {error}") from error
+
+
+def _limits(told: Sequence[Told]) -> Limits:
+    """The limits that the trajectory had. Of two of them the stream tells no more than what they led to."""
+    created = next((item for item in told if isinstance(item, Created)), None)
+    if created is None:
+        raise NotUnderstood("the stream does not begin with the trajectory's creation")
+    decided = (item.next for item in told if isinstance(item, Decided) and item.unreadable)
+    policy: UnreadablePolicy = next(decided, Limits().on_unreadable)
+    return Limits(max_steps=created.max_steps, max_repeats=_max_repeats(told), on_unreadable=policy)
+
+
+def _max_repeats(told: Sequence[Told]) -> int:
+    steps = [step for item in told if isinstance(item, Ended) for step in item.trajectory.steps]
+    ended_by_it = any(
+        isinstance(item, Ended) and item.trajectory.error is not None and item.trajectory.error.code == "repeated_call"
+        for item in told
+    )
+    if not ended_by_it:
+        return len(steps) + 1
+    return sum(_signature(step) == _signature(steps[-1]) for step in steps)
+
+
+def _events(told: Told, state: State, limits: Limits) -> Iterator[Event]:
+    match told:
+        case Created():
+            yield QuestionAsked(told.instruction, tuple(told.tools), limits, told.strategy)
+        case Decided():
+            yield _decision(told)
+        case Called():
+            yield CallMade(
+                told.call_id, told.name, told.arguments, told.text, _usage(told.usage), told.latency_ms, told.truncated
+            )
+        case Observed(call_id=None):
+            yield CallUnreadable("", told.content.removeprefix(_NO_CALL), latency_ms=told.latency_ms)
+        case Observed():
+            yield ObservationReceived(told.call_id or "", told.content, told.is_error, told.truncated, told.latency_ms)
+        case Answered():
+            if state.phase is not Phase.SUMMARIZING:
+                yield LimitReached("deadline")
+            yield AnswerWritten(told.answer, _usage(told.usage), told.latency_ms, told.truncated)
+        case Ended():
+            yield from _ending(told.trajectory, state)
+        case Written() | Interrupted():
+            return
+        case _ as never:
+            assert_never(never)
+
+
+def _decision(told: Decided) -> Event:
+    if told.unreadable:
+        return PlannerUnreadable(told.text, told.reason or "", _usage(told.usage), told.latency_ms)
+    return PlannerDecided(told.thought, told.next, told.text, _usage(told.usage), told.latency_ms, told.truncated)
+
+
+def _ending(trajectory: Trajectory, state: State) -> Iterator[Event]:
+    if state.phase is not Phase.ENDING:
+        yield from _untold_end(trajectory, state)
+    yield Finished()
+
+
+def _untold_end(trajectory: Trajectory, state: State) -> Iterator[Event]:
+    code = trajectory.error.code if trajectory.error else ""
+    detail = trajectory.error.detail if trajectory.error else ""
+    if role := _FAILED.get(code):
+        yield RoleFailed(role, detail)
+    elif code == "cancelled":
+        yield Cancelled(detail)
+    else:
+        # The first one leads to the summarizer, and it was over before it answered.
+        yield LimitReached("deadline")
+        if state.phase is not Phase.SUMMARIZING:
+            yield LimitReached("deadline")
+
+
+def _usage(told: TokenUsage) -> Usage:
+    return Usage(told.prompt_tokens, told.completion_tokens)
+
+
+def _signature(step: Step | StepModel) -> str:
+    """A step's call and observation."""
+    call = None if step.action is None else [step.action.name, dict(step.action.arguments)]
+    return json.dumps([call, step.observation and step.observation.content], sort_keys=True)

@@ -1,0 +1,123 @@
+"""How the parts of a trajectory look on a terminal: thought, call, observation, answer, and how it ended.
+
+Everything that a model, a tool or a user wrote goes through `plain_text`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from alpha_umi.contract.trajectories import StepObservation, Trajectory
+from cli.plain_text import as_text, bounded, plain, plain_line
+
+LABEL_WIDTH = 13
+OBSERVATION_LINES = 12
+OBSERVATION_COLUMNS = 600
+ONE_LINE = 100
+
+_STATUS_STYLES = {"completed": "bold green", "exhausted": "bold yellow", "running": "bold cyan"}
+
+
+class StepsView:
+    """Prints parts of trajectories, in the order in which it is asked to."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def heading(self, trajectory_id: str, instruction: str) -> None:
+        """What was asked."""
+        self._line(Text(trajectory_id, style="dim"))
+        self.part("instruction", instruction, style="bold")
+
+    def step(self, index: int) -> None:
+        """A new step begins."""
+        self._line(Text(f"\nStep {index + 1}", style="bold cyan"))
+
+    def part(self, label: str, content: str, *, style: str = "", label_style: str = "dim") -> None:
+        """A labelled text."""
+        self.begin(label, label_style=label_style)
+        self.write(content, style=style)
+        self.end()
+
+    def begin(self, label: str, *, label_style: str = "dim") -> None:
+        """A label; its text follows."""
+        self._piece(Text(label.ljust(LABEL_WIDTH), style=label_style))
+
+    def write(self, content: str, *, style: str = "") -> None:
+        """A piece of the text of a label; further lines stand below the first one."""
+        self._piece(Text(plain(content).replace("\n", "\n" + " " * LABEL_WIDTH), style=style))
+
+    def end(self) -> None:
+        """The text of a label is complete."""
+        self._console.print()
+
+    def note(self, content: str) -> None:
+        """Something that the reader should know about this step."""
+        self.part("", content, style="yellow")
+
+    def call(self, name: str, arguments: Mapping[str, Any]) -> None:
+        """A tool call."""
+        self.begin("call")
+        self._piece(as_text(plain_line(name), "bold magenta"))
+        written = json.dumps(arguments, ensure_ascii=False)
+        if len(written) > ONE_LINE:
+            written = "\n" + json.dumps(arguments, ensure_ascii=False, indent=2)
+        self.write(f" {written}")
+        self.end()
+
+    def observation(self, observation: StepObservation) -> None:
+        """What a tool answered; of a long answer the beginning."""
+        shown, left_out = bounded(observation.content, lines=OBSERVATION_LINES, columns=OBSERVATION_COLUMNS)
+        self.part("observation", shown, style="red" if observation.is_error else "blue")
+        if left_out:
+            self.note(f"{left_out} more characters; `alpha-umi show --json` prints them all")
+        if observation.truncated:
+            self.note("the tool answered more than the roles were shown")
+
+    def closing(self, trajectory: Trajectory) -> None:
+        """How the trajectory ended, and what it took."""
+        line = Text("\n") + Text(trajectory.status, style=_STATUS_STYLES.get(trajectory.status, "bold red"))
+        line.append(f" · {', '.join(_figures(trajectory))} · {plain_line(trajectory.id)}", style="dim")
+        self._line(line)
+        if trajectory.error is not None and trajectory.status != "running":
+            self._line(as_text(f"{trajectory.error.code}: {trajectory.error.detail}", "yellow"))
+
+    def trajectory(self, trajectory: Trajectory) -> None:
+        """A whole trajectory."""
+        self.heading(trajectory.id, trajectory.instruction)
+        for step in trajectory.steps:
+            self.step(step.index)
+            self.part("thought", step.thought)
+            self.part("next", step.next)
+            if step.action is not None:
+                self.call(step.action.name, step.action.arguments)
+            if step.observation is not None:
+                self.observation(step.observation)
+        if trajectory.answer is not None:
+            self._console.print()
+            self.part("answer", trajectory.answer, style="bold")
+        self.closing(trajectory)
+
+    def _line(self, text: Text) -> None:
+        self._console.print(text, soft_wrap=True)
+
+    def _piece(self, text: Text) -> None:
+        # The terminal breaks the lines: a text that comes in pieces cannot be measured.
+        self._console.print(text, soft_wrap=True, end="")
+
+
+def _figures(trajectory: Trajectory) -> list[str]:
+    steps = len(trajectory.steps)
+    usage = trajectory.usage
+    figures = [
+        f"{steps} step{'' if steps == 1 else 's'}",
+        f"{usage.prompt_tokens:,} prompt + {usage.completion_tokens:,} completion tokens",
+    ]
+    if trajectory.finished_at is not None:
+        figures.append(f"{(trajectory.finished_at - trajectory.created_at).total_seconds():.1f} s")
+    return figures

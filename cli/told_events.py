@@ -1,0 +1,132 @@
+"""The events of a trajectory as the orchestrator tells them, read and checked.
+
+A kind of event that this version does not know is skipped, and so are fields: a newer orchestrator may tell more.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from alpha_umi.contract.trajectories import TokenUsage, Trajectory
+from alpha_umi.roles.planner import Decision
+from cli.errors import NotUnderstood
+
+
+class _Told(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Created(_Told):
+    """`trajectory.created`"""
+
+    trajectory_id: str
+    instruction: str
+    tools: list[str]
+    strategy: str
+    max_steps: int
+
+
+class Decided(_Told):
+    """`planner.decided`. `unreadable`: there was no decision in the text, and `next` is what the policy made of it."""
+
+    step: int
+    thought: str
+    next: Decision
+    text: str
+    unreadable: bool = False
+    reason: str | None = None
+    usage: TokenUsage
+    latency_ms: int
+    truncated: bool = False
+
+
+class Called(_Told):
+    """`caller.called`"""
+
+    step: int
+    call_id: str
+    name: str
+    arguments: dict[str, Any]
+    text: str
+    usage: TokenUsage
+    latency_ms: int
+    truncated: bool = False
+
+
+class Observed(_Told):
+    """`tool.observed`. Without a `call_id` no call was made, and the content says why."""
+
+    step: int
+    call_id: str | None
+    content: str
+    is_error: bool
+    truncated: bool
+    latency_ms: int
+
+
+class Answered(_Told):
+    """`summarizer.answered`"""
+
+    answer: str
+    usage: TokenUsage
+    latency_ms: int
+    truncated: bool = False
+
+
+class Ended(_Told):
+    """`trajectory.finished`, with the whole trajectory."""
+
+    trajectory: Trajectory
+
+
+class Written(_Told):
+    """`planner.delta`, `summarizer.delta`: text as it is being written."""
+
+    role: str
+    text: str
+
+
+class Interrupted(_Told):
+    """`reconnect`: the stream ends before the trajectory does."""
+
+    reason: str = ""
+
+
+Told = Created | Decided | Called | Observed | Answered | Ended | Written | Interrupted
+
+_MODELS: dict[str, type[Created | Decided | Called | Observed | Answered | Interrupted]] = {
+    "trajectory.created": Created,
+    "planner.decided": Decided,
+    "caller.called": Called,
+    "tool.observed": Observed,
+    "summarizer.answered": Answered,
+    "reconnect": Interrupted,
+}
+
+
+class _Delta(_Told):
+    text: str = Field(default="")
+
+
+def read_event(name: str, data: str) -> Told | None:
+    """The event of a name and its data; None for a kind that is not known. Raises `NotUnderstood`."""
+    try:
+        if name == "trajectory.finished":
+            return Ended(trajectory=Trajectory.model_validate_json(data))
+        if name.endswith(".delta"):
+            return Written(role=name.removesuffix(".delta"), text=_Delta.model_validate_json(data).text)
+        model = _MODELS.get(name)
+        return None if model is None else model.model_validate_json(data)
+    except ValidationError as error:
+        raise NotUnderstood(f"the event {name!r} cannot be read: {explain(error)}", remedy=SAME_VERSION) from error
+
+
+SAME_VERSION = "use the same version of alpha-umi here and on the server"
+
+
+def explain(error: ValidationError) -> str:
+    """The first thing that is wrong, and where."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc']) or 'document'}: {first['msg']}"

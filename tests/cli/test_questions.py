@@ -1,0 +1,289 @@
+"""`ask` and `tail` against an orchestrator over real HTTP: what is printed, what is sent, how it ends."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from alpha_umi.contract.trajectories import CreateTrajectory
+from alpha_umi.trajectory import (
+    AnswerWritten,
+    CallMade,
+    Finished,
+    LimitReached,
+    Limits,
+    ObservationReceived,
+    PlannerDecided,
+    PlannerUnreadable,
+    QuestionAsked,
+    RoleFailed,
+    Usage,
+)
+from cli.client import OrchestratorClient, StreamBroken
+from cli.live_output import LiveOutput, ended
+from cli.plain_text import plain
+from cli.steps_view import StepsView
+from orchestrator.live import TextDelta
+
+Fake = Any
+Invoke = Callable[..., Any]
+
+ASKED = QuestionAsked("How warm is it in Oslo?", ("temperature",))
+STEP = (
+    PlannerDecided("I ask the thermometer.", "caller", "I ask the thermometer. Next: caller.", Usage(10, 5)),
+    CallMade("call_1", "temperature", {"city": "Oslo"}, "Action: temperature", Usage(20, 6)),
+    ObservationReceived("call_1", '{"celsius": 19.5}', latency_ms=3),
+)
+CONCLUDED = PlannerDecided("It is known.", "conclusion", "It is known. Next: conclusion.", Usage(30, 7))
+COMPLETED = (ASKED, *STEP, CONCLUDED, AnswerWritten("It is 19.5 degrees.", Usage(40, 8)), Finished())
+EXHAUSTED = (
+    QuestionAsked("How warm is it?", ("temperature",), Limits(max_steps=1)),
+    *STEP,
+    AnswerWritten("19.5 degrees, as far as is known."),
+    Finished(),
+)
+FAILED = (ASKED, *STEP, RoleFailed("planner", "it is down"), Finished())
+GAVE_UP = (ASKED, PlannerDecided("I cannot.", "give up", "I cannot. Next: give up."), Finished())
+
+
+def with_deltas(role: Any, pieces: Sequence[str], event: Any) -> list[Any]:
+    return [*(TextDelta(role, 0, piece, 0) for piece in pieces), event]
+
+
+def test_everything_that_happens_is_printed(fake: Fake, url: str, invoke: Invoke) -> None:
+    fake.add(COMPLETED)
+    result = invoke("ask", "How warm is it in Oslo?", "--url", url)
+    assert result.exit_code == 0, result.output
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines() if line.strip()]
+    assert lines == [
+        "traj_1",
+        "instruction How warm is it in Oslo?",
+        "Step 1",
+        "thought I ask the thermometer.",
+        "next caller",
+        'call temperature {"city": "Oslo"}',
+        'observation {"celsius": 19.5}',
+        "Step 2",
+        "thought It is known.",
+        "next conclusion",
+        "answer It is 19.5 degrees.",
+        "completed · 2 steps, 100 prompt + 26 completion tokens, 2.5 s · traj_1",
+    ]
+    assert fake.requests[0]["stream"] is True
+    assert fake.requests[0]["tools"] is None
+
+
+def test_text_is_printed_once_also_when_it_was_streamed(fake: Fake, url: str, invoke: Invoke) -> None:
+    first = with_deltas("planner", ["I ask ", "the thermometer", ". Next: caller."], STEP[0])
+    answer = with_deltas("summarizer", ["It is ", "19.5 degrees."], COMPLETED[-2])
+    fake.add([ASKED, *first, *STEP[1:], CONCLUDED, *answer, Finished()])
+    output = invoke("ask", "How warm?", "--url", url).stdout
+    assert output.count("I ask the thermometer") == 1
+    assert output.count("It is 19.5 degrees.") == 1
+    assert "asked again" not in output
+
+
+def test_a_preview_that_does_not_count_is_followed_by_what_does(fake: Fake, url: str, invoke: Invoke) -> None:
+    first = with_deltas("planner", ["Something half done"], STEP[0])
+    fake.add([ASKED, *first, *COMPLETED[2:]])
+    output = invoke("ask", "How warm?", "--url", url).stdout
+    assert output.index("Something half done") < output.index("asked again") < output.index("I ask the thermometer.")
+
+
+def test_an_unreadable_decision_is_said(fake: Fake, url: str, invoke: Invoke) -> None:
+    fake.add([ASKED, PlannerUnreadable("Er.", "there is no decision"), AnswerWritten("I do not know."), Finished()])
+    result = invoke("ask", "How warm?", "--url", url)
+    assert "no decision could be read (there is no decision)" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("items", "status", "code"),
+    [(COMPLETED, "completed", 0), (EXHAUSTED, "exhausted", 0), (FAILED, "failed", 1), (GAVE_UP, "gave_up", 1)],
+)
+def test_the_exit_code_says_whether_there_is_an_answer(
+    fake: Fake, url: str, invoke: Invoke, items: Sequence[Any], status: str, code: int
+) -> None:
+    fake.add(items)
+    result = invoke("ask", "How warm?", "--url", url, "--json")
+    assert result.exit_code == code
+    assert json.loads(result.stdout)["status"] == status
+    assert json.loads(result.stdout)["id"] == "traj_1"
+
+
+def test_options_become_the_request(fake: Fake, url: str, invoke: Invoke) -> None:
+    fake.add(COMPLETED)
+    fake.tools = [{"name": name, "description": "", "parameters": {}, "source": "s", "effect": "read"} for name in "ab"]
+    invoke("ask", "How warm?", "--tools", "a, b", "--max-steps", "3", "--url", url, "--api-key", "secret")
+    assert (fake.requests[0]["tools"], fake.requests[0]["max_steps"]) == (["a", "b"], 3)
+    assert fake.authorizations[0] == "Bearer secret"
+
+
+def test_a_problem_document_is_shown_in_full(fake: Fake, url: str, invoke: Invoke) -> None:
+    fake.add(COMPLETED)
+    result = invoke("ask", "How warm?", "--tools", "nope", "--url", url)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    for part in ("A tool of this name is not registered", "'nope'", "tools.0", "choose one of the list"):
+        assert part in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["ask", "  "], "instruction: the instruction is blank"),
+        (["ask", "x", "--tools", "a,a"], "tools: a tool is named twice"),
+        (["ask", "x", "--tools", ","], "tools: List should have at least 1 item"),
+        (["ask", "x", "--max-steps", "0"], "max-steps"),
+        (["ask", "x", "--url", "nowhere"], "--url: 'nowhere' is not an address"),
+        (["ask", "x", "--url", "http://["], "--url"),
+        (["ask"], "instruction"),
+    ],
+)
+def test_bad_usage_is_refused_before_anything_is_sent(invoke: Invoke, arguments: list[str], says: str) -> None:
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert says in result.stderr
+
+
+def test_nobody_there(invoke: Invoke, ports: Callable[[], int]) -> None:
+    result = invoke("ask", "How warm?", "--url", f"http://127.0.0.1:{ports()}")
+    assert result.exit_code == 2
+    assert "no orchestrator answers" in result.stderr
+    assert "alpha-umi up" in result.stderr
+
+
+def test_a_cut_stream_is_taken_up_without_gap_or_repetition(fake: Fake, url: str) -> None:
+    fake.add(COMPLETED)
+    fake.connections = [2, 4]
+    with OrchestratorClient(url, resume_pause_s=0) as client:
+        output = io.StringIO()
+        trajectory = ended(
+            client.ask(CreateTrajectory(instruction="How warm?")), LiveOutput(StepsView(Console(file=output)))
+        )
+    assert trajectory.status == "completed"
+    assert fake.last_event_ids == ["2", "4"]
+    for once in ("I ask the thermometer.", "celsius", "It is known.", "It is 19.5 degrees."):
+        assert output.getvalue().count(once) == 1
+
+
+def test_a_stream_that_always_breaks_is_given_up(fake: Fake, url: str) -> None:
+    fake.add(COMPLETED)
+    fake.connections = [0] * 20
+    with OrchestratorClient(url, resume_pause_s=0) as client, pytest.raises(StreamBroken) as caught:
+        ended(client.follow("traj_1"))
+    assert "alpha-umi show traj_1" in str(caught.value.remedy)
+
+
+HOSTILE = "[red]x[/red] :smile: \x1b[31mred\x1b]0;title\x07 \x9b31m \u202egnp.exe \r\x08\x00 \u200b end"
+
+
+def test_what_models_and_tools_write_is_text(fake: Fake, url: str, invoke: Invoke) -> None:
+    fake.add(
+        [
+            QuestionAsked("q\x1b[2J", ("temperature",)),
+            *with_deltas("planner", ["thinking \x1b", "[31m hard"], PlannerDecided(HOSTILE, "caller", HOSTILE)),
+            CallMade("call_1", "temperature", {"city": HOSTILE}, ""),
+            ObservationReceived("call_1", HOSTILE, is_error=True),
+            CONCLUDED,
+            AnswerWritten(HOSTILE),
+            Finished(),
+        ]
+    )
+    result = invoke("ask", "How warm?", "--url", url)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("[red]x[/red] :smile: ␛[31mred␛]0;title␇ <U+009B>31m <U+202E>gnp.exe") == 3
+    assert not any(ord(character) < 0x20 and character != "\n" for character in result.stdout)
+    assert not set("\x7f\x9b\u202e\u200b") & set(result.stdout)
+
+
+def test_a_terminal_gets_our_colours_and_nobody_elses() -> None:
+    output = io.StringIO()
+    view = StepsView(Console(file=output, force_terminal=True, color_system="standard", width=80))
+    view.part("answer", "\x1b[5mblink\x1b[0m [bold]b[/bold]", style="green")
+    assert "\x1b[32m" in output.getvalue()
+    assert "\x1b[5m" not in output.getvalue()
+    assert "[bold]b[/bold]" in output.getvalue()
+
+
+def test_half_a_character_can_be_printed() -> None:
+    assert plain("a\ud800b").encode() == b"a<U+D800>b"
+
+
+def test_joiners_and_line_breaks_stay() -> None:
+    assert plain("a\r\nb\tc 👩\u200d🔬") == "a\nb\tc 👩\u200d🔬"
+
+
+def test_a_long_observation_is_cut(fake: Fake, url: str, invoke: Invoke) -> None:
+    content = "\n".join(f"line {number}" for number in range(1_000))
+    fake.add([ASKED, *STEP[:2], ObservationReceived("call_1", content), *COMPLETED[4:]])
+    output = invoke("ask", "How warm?", "--url", url).stdout
+    assert "line 11\n" in output
+    assert "line 12\n" not in output
+    assert "more characters" in output
+
+
+def test_ctrl_c_cancels(fake: Fake, url: str) -> None:
+    fake.add(COMPLETED)
+    fake.hold_after = 3
+    command = [sys.executable, "-m", "cli.main", "ask", "How warm?", "--url", url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"}) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("call"):
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stdout.read()
+    assert process.returncode == 1
+    assert fake.cancelled == ["traj_1"]
+    assert "cancelled · 1 step" in rest
+
+
+def test_tail_follows_the_newest_that_runs(fake: Fake, url: str, invoke: Invoke) -> None:
+    fake.add(COMPLETED, "traj_1")
+    result = invoke("tail", "--url", url)
+    assert (result.exit_code, "traj_1" in result.stdout) == (0, True)
+    fake.add([ASKED, *STEP], "traj_2")
+    fake.add(GAVE_UP, "traj_3")
+    with OrchestratorClient(url) as client:
+        running = client.newest(status="running")
+        newest = client.newest()
+    assert (running and running.id, newest and newest.id) == ("traj_2", "traj_3")
+
+
+def test_tail_of_one_that_ended_by_its_deadline(fake: Fake, url: str, invoke: Invoke) -> None:
+    fake.add([ASKED, *STEP, LimitReached("deadline"), AnswerWritten("As far as is known."), Finished()], "traj_1")
+    result = invoke("tail", "traj_1", "--url", url)
+    assert result.exit_code == 0
+    assert "deadline: the time limit" in result.stdout
+
+
+def test_tail_without_any(url: str, invoke: Invoke) -> None:
+    result = invoke("tail", "--url", url)
+    assert result.exit_code == 2
+    assert "there is no trajectory yet" in result.stderr
+
+
+def test_an_address_that_is_something_else(serve: Callable[[Any], str], invoke: Invoke) -> None:
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            for kind in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{kind}.complete"})
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/html")]})
+        await send({"type": "http.response.body", "body": b"<html>"})
+
+    address = serve(page)
+    for arguments in (["ask", "x"], ["show", "traj_1"], ["tools"]):
+        result = invoke(*arguments, "--url", address)
+        assert result.exit_code == 1
+        assert "error:" in result.stderr

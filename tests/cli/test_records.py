@@ -1,0 +1,175 @@
+"""`show` and `replay`: what happened, and the machine led through it again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alpha_umi.trajectory import (
+    AnswerWritten,
+    CallMade,
+    CallUnreadable,
+    Cancelled,
+    Finished,
+    Intended,
+    LimitReached,
+    Limits,
+    ObservationReceived,
+    PlannerDecided,
+    PlannerUnreadable,
+    QuestionAsked,
+    RoleFailed,
+    pack,
+)
+
+Fake = Any
+Invoke = Callable[..., Any]
+
+ASKED = QuestionAsked("How warm is it in Oslo?", ("temperature",), Limits(max_steps=2))
+DECIDED = PlannerDecided("I ask.", "caller", "I ask. Next: caller.")
+CALLED = CallMade("call_1", "temperature", {"city": "Oslo"}, "Action: temperature")
+OBSERVED = ObservationReceived("call_1", "19.5")
+STEP = (DECIDED, CALLED, OBSERVED)
+CONCLUDED = PlannerDecided("Known.", "conclusion", "Known. Next: conclusion.")
+ANSWERED = AnswerWritten("19.5 degrees.")
+COMPLETED = (ASKED, *STEP, CONCLUDED, ANSWERED, Finished())
+PATIENT = Limits(max_repeats=2, on_unreadable="give up")
+STUBBORN = Limits(max_repeats=9)
+
+RUNS: dict[str, Sequence[Any]] = {
+    "completed": COMPLETED,
+    "with intents": (ASKED, Intended("planner:0"), DECIDED, Intended("caller:0"), *COMPLETED[2:]),
+    "gave up": (ASKED, PlannerDecided("No.", "give up", "No. Next: give up."), Finished()),
+    "steps exhausted": (ASKED, *STEP, *STEP, ANSWERED, Finished()),
+    "call unreadable": (ASKED, DECIDED, CallUnreadable("?", "there is no call"), CONCLUDED, ANSWERED, Finished()),
+    "planner unreadable": (ASKED, PlannerUnreadable("er", "no decision"), ANSWERED, Finished()),
+    "another policy": (
+        QuestionAsked("q", ("temperature",), PATIENT), PlannerUnreadable("er", "no decision"), Finished(),
+    ),
+    "repeated": (QuestionAsked("q", ("temperature",), PATIENT), *STEP, *STEP, ANSWERED, Finished()),
+    "repeated, but allowed to": (
+        QuestionAsked("q", ("temperature",), STUBBORN), *STEP * 4, CONCLUDED, ANSWERED, Finished(),
+    ),
+    "role failed": (ASKED, *STEP, RoleFailed("planner", "it is down"), Finished()),
+    "summarizer failed": (ASKED, CONCLUDED, RoleFailed("summarizer", "it is down"), Finished()),
+    "cancelled": (ASKED, DECIDED, Cancelled("the client left"), Finished()),
+    "deadline": (ASKED, DECIDED, LimitReached("deadline"), ANSWERED, Finished()),
+    "deadline twice": (ASKED, DECIDED, LimitReached("deadline"), LimitReached("deadline"), Finished()),
+    "deadline while summarizing": (ASKED, *STEP, CONCLUDED, LimitReached("deadline"), Finished()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_replay_leads_to_what_the_orchestrator_shows(fake: Fake, url: str, invoke: Invoke, name: str) -> None:
+    fake.add(RUNS[name])
+    result = invoke("replay", "traj_1", "--url", url)
+    assert result.exit_code == 0, result.output
+    assert "the replay leads to what the orchestrator shows" in result.stdout
+    assert f"status  {fake.document('traj_1')['status']}" in result.stdout
+
+
+def test_the_states_are_printed_one_by_one(fake: Fake, url: str, invoke: Invoke) -> None:
+    fake.add(COMPLETED)
+    lines = [line.split() for line in invoke("replay", "traj_1", "--url", url).stdout.splitlines()]
+    assert lines[1:8] == [
+        ["1", "trajectory.created", "planning", "planner:0", "0"],
+        ["2", "planner.decided", "calling", "caller:0", "1"],
+        ["3", "caller.called", "running_tool", "tool:0", "1"],
+        ["4", "tool.observed", "planning", "planner:1", "1"],
+        ["5", "planner.decided", "summarizing", "summarizer:2", "2"],
+        ["6", "summarizer.answered", "ending", "finish", "2"],
+        ["7", "trajectory.finished", "finished", "2"],
+    ]
+
+
+def test_one_that_runs_is_not_replayed(fake: Fake, url: str, invoke: Invoke) -> None:
+    fake.add(COMPLETED[:3])
+    result = invoke("replay", "traj_1", "--url", url)
+    assert result.exit_code == 2
+    assert "alpha-umi tail traj_1" in result.stderr
+
+
+def rows(events: Sequence[Any]) -> str:
+    packed = [pack(event) for event in events]
+    return "\n".join(json.dumps({"seq": 1, "type": kind, "payload": payload}) for kind, payload in packed)
+
+
+def test_an_exported_log_is_replayed_without_an_orchestrator(tmp_path: Path, invoke: Invoke) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(rows(RUNS["with intents"]) + "\n\n")
+    result = invoke("replay", "--file", str(file))
+    assert result.exit_code == 0, result.output
+    assert "effect.intended" in result.stdout
+    assert "answer  19.5 degrees." in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "says"),
+    [
+        ("{", 2, "line 1: document: Invalid JSON"),
+        ('{"type": "trajectory.created"}', 2, "line 1: payload: Field required"),
+        ('\n{"type": "nonsense", "payload": {}}', 2, "line 2: no event is called 'nonsense'"),
+        ('{"type": "trajectory.created", "payload": {"instruction": "q"}}', 2, "'trajectory.created' is incomplete"),
+        (rows([DECIDED]), 1, "event 1 does not follow from those before it"),
+        (rows([ASKED, PlannerUnreadable(5, "x")]), 1, "event 2 does not follow"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_log_that_is_none_is_refused(tmp_path: Path, invoke: Invoke, text: str, code: int, says: str) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(text)
+    result = invoke("replay", "--file", str(file))
+    assert result.exit_code == code
+    assert says in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize("arguments", [[], ["traj_1", "--file", "x"], ["--database", "x"]])
+def test_replay_needs_one_log(invoke: Invoke, arguments: list[str]) -> None:
+    result = invoke("replay", *arguments)
+    assert result.exit_code == 2
+    assert "--file alone" in result.stderr
+
+
+async def test_the_orchestrators_own_file_is_replayed(tmp_path: Path) -> None:
+    from datetime import UTC, datetime
+
+    from cli.event_log import read_database
+    from orchestrator.store import EventStore, NewEvent
+
+    path = tmp_path / "log.db"
+    async with EventStore.open(f"sqlite+aiosqlite:///{path}") as store:
+        await store.create(
+            "traj_1", [NewEvent(*pack(event)) for event in COMPLETED], at=datetime.now(UTC),
+            instruction="q", tools=("temperature",), strategy="chain", metadata={}, background=False,
+        )  # fmt: skip
+        assert read_database(path, "traj_1") == list(COMPLETED)
+
+
+def test_a_file_that_is_no_log(tmp_path: Path, invoke: Invoke) -> None:
+    file = tmp_path / "log.db"
+    for content in (None, "not a database, whatever its name says"):
+        if content is not None:
+            file.write_text(content)
+        result = invoke("replay", "traj_1", "--database", str(file))
+        assert result.exit_code == 2
+        assert "cannot be read as an event log" in result.stderr
+
+
+def test_show(fake: Fake, url: str, invoke: Invoke) -> None:
+    fake.add(COMPLETED)
+    result = invoke("show", "traj_1", "--url", url)
+    assert result.exit_code == 0
+    for part in ("How warm is it in Oslo?", "I ask.", 'temperature {"city": "Oslo"}', "19.5 degrees.", "completed"):
+        assert part in result.stdout
+    assert json.loads(invoke("show", "traj_1", "--json", "--url", url).stdout) == fake.document("traj_1")
+
+
+def test_show_of_nobodys_id(url: str, invoke: Invoke) -> None:
+    result = invoke("show", "../tools", "--url", url)
+    assert result.exit_code == 2
+    assert "error:" in result.stderr
+    result = invoke("show", "traj_0", "--url", url)
+    assert (result.exit_code, "There is no such trajectory" in result.stderr) == (2, True)
