@@ -1,0 +1,157 @@
+"""`up`, `demo` and `down` with the real services; only the language models are scripted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from cli.services import ROLES, ModelFolders, Ports, Script, service_table
+from cli.state import RunRecord, StateFolder
+
+Invoke = Callable[..., Any]
+Gone = Callable[[int], bool]
+
+# Rules are tried in order; the first whose `when` stands in the prompt writes.
+SCRIPT = [
+    {"when": "Make a conclusion", "texts": ["It is a Sunday."]},
+    {"when": "The thought of this step is", "texts": ['Action: weekday_of_date\nAction Input: {"date": "2027-03-14"}']},
+    {"when": "observation: ", "texts": ["I know it. Next: conclusion."]},
+    {"when": "", "texts": ["I look it up. Next: caller."]},
+]
+OPTIONS = ("--port", "--planner-port", "--caller-port", "--summarizer-port", "--tools-port")
+
+
+@pytest.fixture
+def arguments(ports: Callable[[], int], tmp_path: Path) -> list[str]:
+    """Free ports and a script."""
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps(SCRIPT))
+    return [word for option in OPTIONS for word in (option, str(ports()))] + ["--script", str(script)]
+
+
+def test_the_main_job_from_start_to_end(
+    invoke: Invoke, arguments: list[str], state: StateFolder, gone: Gone, pids_of: Callable[[RunRecord], list[int]]
+) -> None:
+    demo = invoke("demo", *arguments)
+    assert demo.exit_code == 0, demo.output
+    for part in ("alpha-umi is up", "I look it up.", '"weekday":"Sunday"', "It is a Sunday.", "completed", "Next:"):
+        assert part in demo.stdout
+    run = state.read_run()
+    assert run is not None
+    assert [service.name for service in run.services] == ["tools", *ROLES, "orchestrator"]
+    pids = pids_of(run)
+
+    again = invoke("up", *arguments)
+    assert again.exit_code == 0
+    assert "is up already" in again.stdout
+    assert run.url_of("orchestrator") in again.stdout
+
+    asked = invoke("ask", "Which day?", "--tools", "weekday_of_date", "--json")
+    assert asked.exit_code == 0, asked.output
+    trajectory = json.loads(asked.stdout)
+    assert trajectory["answer"] == "It is a Sunday."
+    for way in ([], ["--database", str(state.database)]):
+        assert invoke("replay", trajectory["id"], *way).exit_code == 0
+    models = invoke("models", "list").stdout
+    assert models.count("scripted") == len(ROLES)
+
+    down = invoke("down")
+    assert (down.exit_code, down.stdout) == (0, "ended: tools, planner, caller, summarizer, orchestrator\n")
+    assert all(map(gone, pids))
+    assert invoke("down").stdout == "nothing was running\n"
+    for log in state.logs.iterdir():
+        assert run.role_token not in log.read_text()
+
+
+def test_ctrl_c_before_the_answer_ends_everything(
+    arguments: list[str], state: StateFolder, tmp_path: Path, gone: Gone, pids_of: Callable[[RunRecord], list[int]]
+) -> None:
+    slow = tmp_path / "slow.json"
+    slow.write_text(json.dumps([{"texts": ["I think " * 50], "delay_s": 1}]))
+    command = [sys.executable, "-m", "cli.main", "demo", *arguments, "--script", str(slow)]
+    environment = {**os.environ, "ALPHA_UMI_STATE": str(state.path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as demo:
+        assert demo.stdout is not None
+        for line in demo.stdout:
+            if line.startswith("Step 1"):
+                break
+        run = state.read_run()
+        assert run is not None
+        pids = pids_of(run)
+        assert len(pids) == 5
+        demo.send_signal(signal.SIGINT)
+        output, errors = demo.communicate(timeout=60)
+    assert demo.returncode == 130
+    assert "cancelled" in output
+    assert "interrupted" in errors
+    assert all(map(gone, pids))
+    assert state.read_run() is None
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        yield int(other.getsockname()[1])
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_a_taken_port_names_service_and_option(
+    invoke: Invoke, arguments: list[str], state: StateFolder, taken: int, option: str
+) -> None:
+    before = len(psutil.Process().children())
+    result = invoke("up", *arguments, option, str(taken))
+    assert result.exit_code == 2
+    service = {"--port": "orchestrator"}.get(option, option.removeprefix("--").removesuffix("-port"))
+    assert f"port {taken} for the {service} is taken by another program ({option})" in result.stderr
+    assert state.read_run() is None
+    assert len(psutil.Process().children()) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("sources: [{name: shop}]", "sources.0: Value error, give `url` or `document`"),
+        ("[", "is neither YAML nor JSON"),
+        ("sources: [{name: demo, url: 'http://127.0.0.1:1/'}]", "a source is called 'demo'"),
+    ],
+)
+def test_tool_sources_that_cannot_be_used(
+    invoke: Invoke, arguments: list[str], tmp_path: Path, content: str, says: str
+) -> None:
+    file = tmp_path / "sources.yaml"
+    file.write_text(content)
+    result = invoke("up", *arguments, "--tool-sources", str(file))
+    assert result.exit_code == 2
+    assert says in " ".join(result.stderr.split())
+
+
+def test_services_are_told_what_they_need(state: StateFolder, tmp_path: Path) -> None:
+    folders = ModelFolders(tmp_path / "p", tmp_path / "c", tmp_path / "s")
+    table = service_table(Ports(tools=None), folders, state=state, token="secret", tool_sources=tmp_path / "sources")
+    assert [service.name for service in table] == [*ROLES, "orchestrator"]
+    *roles, orchestrator = table
+    for role, folder in zip(roles, "pcs", strict=True):
+        assert role.environment["ALPHA_UMI_ROLE_MODEL"] == str(tmp_path / folder)
+        assert role.environment["ALPHA_UMI_ROLE_TOKEN"] == orchestrator.environment["ALPHA_UMI_ROLE_TOKEN"]
+    assert orchestrator.environment["ALPHA_UMI_DATABASE_URL"] == f"sqlite+aiosqlite:///{state.database}"
+    assert orchestrator.environment["ALPHA_UMI_PLANNER_URL"] == "http://127.0.0.1:8001"
+    assert "secret" not in repr(table)
+
+
+def test_a_script_stands_in_for_models(state: StateFolder, tmp_path: Path) -> None:
+    table = service_table(Ports(), Script(tmp_path / "x"), state=state, token="secret", tool_sources=None)
+    assert table[0].name == "tools"
+    assert table[1].environment["ALPHA_UMI_ROLE_SCRIPT"] == str(tmp_path / "x")
+    assert "ALPHA_UMI_TOOL_SOURCES" not in table[-1].environment
