@@ -8,6 +8,7 @@ paper; the check and the repair stay.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 
@@ -36,11 +37,12 @@ class _Rejected:
 
 async def call(context: RoleContext, request: CallRequest, *, request_id: str) -> AsyncGenerator[CallAnswer, None]:
     """One call. Raises `ServiceError`: `tool-schema-invalid`, or `call-invalid` after the repair."""
-    tools = shown_tools(as_tools(request.tools))
+    # In threads, because large schemas take a while and other requests do not wait for them.
+    tools = await asyncio.to_thread(shown_tools, as_tools(request.tools))
     answer_tokens = request.max_tokens or context.answer_tokens
     history = call_history(request)
     # Grammars first: a schema that cannot be used is refused before the model is asked.
-    grammars = _grammars(tools, answer_tokens) if request.constrained else (None, None)
+    grammars = await asyncio.to_thread(_grammars, tools, answer_tokens) if request.constrained else (None, None)
     fitted = fit_prompt(context.host, history=history, tools=tools, answer_tokens=answer_tokens)
     generation = Generation(
         fitted.prompt,
@@ -74,15 +76,20 @@ def shown_tools(tools: Sequence[Tool]) -> tuple[Tool, ...]:
 
 
 def _grammars(tools: Sequence[Tool], answer_tokens: int) -> tuple[Grammar, Grammar]:
-    """The grammar of the first attempt, and the one of the repair, which closes whatever the model writes."""
+    """The grammar of the first attempt, and the one of the repair, which closes whatever the model writes.
+
+    Where required arguments leave no room for the strict accounting, the repair has the first grammar again.
+    """
     try:
-        return (
-            Grammar(call_grammar(tools, token_bound=answer_tokens).lark),
-            Grammar(call_grammar(tools, token_bound=answer_tokens, strict=True).lark),
-        )
+        first = call_grammar(tools, token_bound=answer_tokens)
     except ToolSchemaError as error:
         position = next((i for i, tool in enumerate(tools) if tool.name == error.tool), 0)
         raise _schema_problem(position, tools[position], error) from error
+    try:
+        repair = call_grammar(tools, token_bound=answer_tokens, strict=True)
+    except ToolSchemaError:
+        repair = first
+    return Grammar(first.lark), Grammar(repair.lark)
 
 
 def _schema_problem(position: int, tool: Tool, error: ToolSchemaError) -> ServiceError:

@@ -44,6 +44,8 @@ async def test_a_call(body: Json) -> None:
         ("Action: sun_times\nAction Input: {}", "required property"),
         ('Action: sun_times\nAction Input: {"city": "Oslo", "day": 32}', "sun_times: day: "),
         ("Action: sun_times\nAction Input: {'city': 'Oslo'}", "not JSON"),
+        ('Action: sun_times\nAction Input: {"city": "\\ud83d"}', "surrogate"),
+        ('Action: sun_times\nAction Input: {"city": "Oslo", "height": 1e999}', "too large"),
     ],
 )
 @pytest.mark.parametrize("constrained", [True, False])
@@ -99,6 +101,12 @@ TREE = {"type": "object", "properties": {"left": {"$ref": "#/$defs/tree"}}}
             "another document",
         ),
         ({"type": "object", "properties": {"t": {"$ref": "#/$defs/tree"}}, "$defs": {"tree": TREE}}, ".left", "itself"),
+        ({"type": "object", "properties": {"a": {"pattern": "("}}}, "tools.1.parameters.properties.a.pattern", "regex"),
+        (
+            {"type": "object", "properties": {"a": {"enum": []}}},
+            "tools.1.parameters.properties.a",
+            "none of its values",
+        ),
         ({"type": "object", "properties": {f"p{i}": {} for i in range(200)}}, "tools.1.parameters", "200 properties"),
         (
             {
@@ -128,3 +136,17 @@ async def test_a_long_name_is_known_by_its_end(body: Json) -> None:
     tools = [{"name": name, "parameters": {}}]
     status, call, _ = await ask([Rule([f"Action: {name[-64:]}\nAction Input: {{}}"])], {**body, "tools": tools})
     assert (status, call["action"]["name"]) == (200, "b" * 64)
+
+
+async def test_a_tool_too_tight_for_the_strict_grammar_is_called_all_the_same(body: Json) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string", "minLength": 120}}, "required": ["a"]}
+    good = f'Action: long\nAction Input: {{"a": "{"x" * 120}"}}'
+    tools = [{"name": "long", "parameters": schema}]
+    status, call, _ = await ask([Rule(["I cannot.", good])], {**body, "tools": tools})
+    assert (status, call["repaired"]) == (200, True)
+
+
+async def test_two_tools_of_one_name_are_refused(body: Json) -> None:
+    status, problem, _ = await ask([], {**body, "tools": [{"name": "t"}, {"name": "t"}]})
+    assert (status, problem["errors"][0]["field"]) == (422, "tools")
+    assert "two tools are called 't'" in problem["errors"][0]["message"]

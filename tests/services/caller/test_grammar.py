@@ -134,7 +134,7 @@ WIDE = [
 
 
 @pytest.mark.parametrize("number", range(len(WIDE)))
-@pytest.mark.parametrize("bound", [128, 256, 512])
+@pytest.mark.parametrize("bound", [128, 256])
 def test_whatever_a_model_does_the_strict_grammar_closes(tokenizer: LLTokenizer, number: int, bound: int) -> None:
     grammar = call_grammar([WIDE[number]], token_bound=bound, strict=True)
     assert grammar.worst_tokens <= bound
@@ -215,7 +215,7 @@ def test_escapes_are_whole_characters(tokenizer: LLTokenizer, written: str, allo
     keep=st.integers(0, 3),
     seed=st.integers(0, 2**20),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 def test_every_walk_is_a_valid_call(tokenizer: LLTokenizer, properties: Json, keep: int, seed: int) -> None:
     offered = tool(properties, sorted(properties)[:keep])
     lark = call_grammar([offered], token_bound=1_024).lark

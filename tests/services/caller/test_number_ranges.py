@@ -7,7 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.caller.number_ranges import decimals, integers
@@ -15,6 +15,7 @@ from services.caller.number_ranges import decimals, integers
 NUMBERS = st.integers(-(10**15) + 1, 10**15 - 1)
 
 
+@settings(derandomize=True, deadline=None)
 @given(NUMBERS, NUMBERS, NUMBERS)
 def test_integers_are_those_between_the_bounds(one: int, other: int, number: int) -> None:
     low, high = sorted((one, other))
@@ -31,6 +32,7 @@ def test_small_ranges_completely(low: int, high: int) -> None:
     assert [n for n in range(-1_200, 1_200) if expression.fullmatch(str(n))] == list(range(low, high + 1))
 
 
+@settings(derandomize=True, deadline=None)
 @given(
     st.decimals(-30, 30, places=3),
     st.decimals(-30, 30, places=3),

@@ -1,0 +1,162 @@
+"""How long the parts of a call may get, so that the whole closes within its tokens.
+
+A token is at least one byte of text, so bytes bound tokens from above. Two accountings: the first attempt allows every
+character and indentation, and counts a character of a string as one token and white space as two, as in ordinary text.
+The strict one, for the repair, counts bytes: it closes whatever a model does. It allows single blanks, and half as many
+characters where one of them has more than two bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+from alpha_umi.contract.schema_reduction import fraction_digits
+from alpha_umi.contract.tool_schema import ToolSchemaError
+from services.caller.number_ranges import FRACTION_DIGITS
+
+MAX_STRING = 256
+MIN_STRING = 16
+ARRAY_LENGTHS = (16, 8, 4, 2, 1)
+
+Node = Mapping[str, Any]
+
+_SIMPLE_ESCAPE = r'\\["\\\/bfnrt]'
+# A character outside the basic plane is a pair of escapes; half a pair is no character.
+_UNICODE_ESCAPE = (
+    r"\\u([0-9a-cA-CefEF][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}"
+    r"|[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+)
+_ANY_RAW = r'[^"\\\x00-\x1f\x7f]'
+_SHORT_RAW = r"[ !#-\[\]-~\u00a0-\u07ff]"
+_NEXT_TO_NOTHING = Fraction(1, 10**18)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How long things may get, in characters and items. `strict` chooses the accounting."""
+
+    strict: bool
+    string: int = MIN_STRING
+    items: int = ARRAY_LENGTHS[0]
+
+    @property
+    def white_space(self) -> str:
+        """A regular expression: compact and indented JSON, or nothing but a blank."""
+        return "[ ]?" if self.strict else r"( |\n {0,8})?"
+
+    @property
+    def white_space_tokens(self) -> int:
+        return 1 if self.strict else 2
+
+    @property
+    def character_tokens(self) -> int:
+        return 2 if self.strict else 1
+
+    def text(self, least: int, most: int) -> str:
+        """A regular expression: a string of so many characters, quotes included."""
+        if not self.strict:
+            return f'"({_SIMPLE_ESCAPE}|{_UNICODE_ESCAPE}|{_ANY_RAW}){{{least},{most}}}"'
+        short = f"({_SIMPLE_ESCAPE}|{_SHORT_RAW}){{{least},{most}}}"
+        wide = f"|({_SIMPLE_ESCAPE}|{_ANY_RAW}){{{least},{most // 2}}}" if least <= most // 2 else ""
+        return f'"({short}{wide})"'
+
+
+def fit(schema: Node, room: int, strict: bool) -> tuple[Node, Bounds, int]:
+    """The schema and bounds with which the longest arguments still fit into `room` tokens.
+
+    Shorter arrays come first, then fewer optional arguments, from the end; required ones always stay.
+    """
+    smallest = Bounds(strict, items=ARRAY_LENGTHS[-1])
+    fitting = _with_fewer_options(schema, smallest, room)
+    for items in ARRAY_LENGTHS:
+        bounds = Bounds(strict, items=items)
+        if cost(fitting, bounds) <= room:
+            return _with_longest_strings(fitting, bounds, room)
+    shortest = replace(smallest, string=1)
+    if cost(fitting, shortest) <= room:
+        return _with_longest_strings(fitting, shortest, room)
+    raise ToolSchemaError(
+        f"its required arguments alone can take {cost(fitting, shortest)} tokens, and {max(room, 0)} are left",
+        remedy="raise max_tokens, or require fewer and shorter arguments",
+    )
+
+
+def _with_longest_strings(schema: Node, bounds: Bounds, room: int) -> tuple[Node, Bounds, int]:
+    low, high = bounds.string, MAX_STRING
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = cost(schema, replace(bounds, string=middle)) <= room
+        low, high = (middle, high) if fits else (low, middle - 1)
+    chosen = replace(bounds, string=low)
+    return schema, chosen, cost(schema, chosen)
+
+
+def _with_fewer_options(schema: Node, bounds: Bounds, room: int) -> Node:
+    """The schema without the last optional arguments that there is no room for."""
+    properties = schema["properties"]
+    pairs = {name: _pair_cost(name, value, bounds) for name, value in properties.items()}
+    left = cost(schema, bounds)
+    dropped: set[str] = set()
+    for name in reversed(properties):
+        if left > room and name not in schema["required"]:
+            dropped.add(name)
+            left -= pairs[name]
+    return {**schema, "properties": {name: value for name, value in properties.items() if name not in dropped}}
+
+
+def _pair_cost(name: str, value: Node, bounds: Bounds) -> int:
+    """Most tokens of a member with the colon and the comma."""
+    return len(json_text(name).encode()) + 2 + 2 * bounds.white_space_tokens + cost(value, bounds)
+
+
+def cost(node: Node, bounds: Bounds) -> int:
+    """Most tokens of a value."""
+    if "enum" in node:
+        return max(len(json_text(value).encode()) for value in node["enum"])
+    if "anyOf" in node:
+        return max(cost(option, bounds) for option in node["anyOf"])
+    space = bounds.white_space_tokens
+    match node["type"]:
+        case "object":
+            pairs = sum(_pair_cost(name, value, bounds) for name, value in node["properties"].items())
+            return 2 + 2 * space + pairs
+        case "array" if "prefixItems" in node:
+            return 2 + 2 * space + sum(cost(item, bounds) + 1 + space for item in node["prefixItems"])
+        case "array":
+            _, most = lengths(node, "minItems", "maxItems", bounds.items)
+            return 2 + 2 * space + most * (cost(node["items"], bounds) + 1 + space)
+        case "string":
+            _, most = lengths(node, "minLength", "maxLength", bounds.string)
+            return 2 + most * bounds.character_tokens
+        case "integer":
+            return max(len(str(node["minimum"])), len(str(node["maximum"])))
+        case "number":
+            low, high, digits = interval(node)
+            return max(len(str(math.floor(low))), len(str(math.ceil(high)))) + 2 + digits
+        case _:
+            return len("false")
+
+
+def lengths(node: Node, least: str, most: str, bound: int) -> tuple[int, int]:
+    """Smallest and largest length: what the schema demands, and its own limit or ours, whichever is lower."""
+    low = node.get(least, 0)
+    return low, max(low, min(node.get(most, bound), bound))
+
+
+def interval(node: Node) -> tuple[Fraction, Fraction, int]:
+    """A number's bounds, both included, and its digits after the point; an open bound moves in by next to nothing."""
+    bounds = {name: Fraction(str(bound)) for name, bound in node.items() if name != "type"}
+    low = bounds["minimum"] if "minimum" in bounds else bounds["exclusiveMinimum"] + _NEXT_TO_NOTHING
+    high = bounds["maximum"] if "maximum" in bounds else bounds["exclusiveMaximum"] - _NEXT_TO_NOTHING
+    finest = max(fraction_digits(node[name]) for name in bounds)
+    return low, high, max(FRACTION_DIGITS, finest + 1)
+
+
+def json_text(value: Any) -> str:
+    """A value as the grammar spells it."""
+    return json.dumps(value, ensure_ascii=False)
