@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +28,7 @@ from cli.system import Wishes, print_failed_sources, print_up, settled_sources, 
 
 DEMO_INSTRUCTION = "What time is it now?"
 DEMO_STEPS = 3
+NAME = "alpha-umi"
 
 
 class EngineKind(StrEnum):
@@ -150,17 +153,24 @@ def _demo_exit_code(trajectory: Trajectory) -> int:
 
 
 def _print_next(console: Console, url: str, trajectory: Trajectory) -> None:
+    command = _command()
     lines = (
         "The services go on running. Next:",
         "",
-        'alpha-umi ask "How many kilometres are 26.2 miles?" --tools convert_unit',
-        f"alpha-umi show {trajectory.id}",
-        "alpha-umi tools",
+        f'{command} ask "How many kilometres are 26.2 miles?" --tools convert_unit',
+        f"{command} show {trajectory.id}",
+        f"{command} tools",
         f"curl {url}/v1/trajectories -H 'Content-Type: application/json' \\",
         """  -d '{"instruction": "Which phase has the moon on 24 December 2026?"}'""",
         f"{url}/docs",
-        "alpha-umi down",
+        f"{command} down",
     )
     console.print()
     # No sides, so that the lines can be copied.
     console.print(Panel(Text("\n".join(lines)), box=HORIZONTALS, padding=0))
+
+
+def _command() -> str:
+    """How to call this command from here: its name, or its path as it was called where the shell does not find it."""
+    called = Path(sys.argv[0])
+    return str(called) if called.name == NAME and shutil.which(NAME) is None else NAME
