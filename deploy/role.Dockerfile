@@ -35,6 +35,9 @@ FROM environment AS environment-gpu
 COPY deploy/requirements/role-gpu.txt /locks/
 RUN pip install --no-deps --require-hashes --only-binary :all: -r /locks/role-gpu.txt
 
+# COPY --from expands no variables, FROM does.
+FROM environment-${ENGINE} AS environment-chosen
+
 FROM ${BASE} AS base-cpu
 # vLLM's CPU kernels are linked against libnuma.
 RUN apt-get update && apt-get install --yes --no-install-recommends libnuma1 && rm -rf /var/lib/apt/lists/*
@@ -46,8 +49,7 @@ RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-de
 ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility VLLM_USE_FLASHINFER_SAMPLER=0
 
 FROM base-${ENGINE} AS service
-ARG ENGINE
-COPY --from=environment-${ENGINE} /opt/venv /opt/venv
+COPY --from=environment-chosen /opt/venv /opt/venv
 COPY --from=wheel /wheels /wheels
 RUN /opt/venv/bin/pip install --no-index --no-deps --no-cache-dir /wheels/*.whl \
     && rm -r /wheels /opt/venv/bin/alpha-umi \

@@ -100,6 +100,14 @@ def test_it_copies_what_the_context_holds(instructions: list[Instruction]) -> No
             assert any(fnmatch(source, pattern) or source.startswith(f"{pattern}/") for pattern in allowed), source
 
 
+def test_it_copies_from_stages_by_their_plain_names(instructions: list[Instruction]) -> None:
+    """Builders expand variables in FROM, and refuse them in COPY --from."""
+    named = {stage[0].text.partition(" AS ")[2] for stage in stages(instructions)}
+    copied = [instruction.text for instruction in instructions if instruction.text.startswith("--from=")]
+    assert copied
+    assert {text.split()[0].removeprefix("--from=") for text in copied} <= named
+
+
 def test_the_context_is_closed_by_default() -> None:
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
