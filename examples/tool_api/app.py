@@ -1,39 +1,57 @@
-"""The application: one router a subject, errors as small documents, faults on request."""
+"""The application: one router a subject, refusals as problem documents, faults on request."""
 
 from __future__ import annotations
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from typing import Any
+
+from fastapi import Depends, FastAPI, Request
 
 from examples.tool_api import calendar, numbers, places, sky, text, time_zones, units
-from examples.tool_api.errors import NotKnown
-from examples.tool_api.faults import Faults
+from examples.tool_api.errors import (
+    MEDIA_TYPE,
+    NotPossible,
+    Problem,
+    answer_errors_with_problems,
+    suggestions,
+)
+from examples.tool_api.faults import Fault, Faults
+
+_SUBJECTS = (calendar, sky, time_zones, units, places, numbers, text)
 
 
-def create_app(*, faults: bool = False) -> FastAPI:
-    """The tool API. With `faults`, `POST /_faults` makes operations fail in a chosen way."""
+def create_app(*, faults: Fault | None = None) -> FastAPI:
+    """The tool API. With `faults` it begins with that fault, and `POST /_faults` sets another."""
     app = FastAPI(
         title="Everyday facts",
         version="1.0.0",
         description="Holidays, sun and moon, time zones, units, countries, currencies, statistics and text.",
+        dependencies=[Depends(refuse_unknown_query)],
+        responses=_problem_responses(),
     )
-    for subject in (calendar, sky, time_zones, units, places, numbers, text):
+    for subject in _SUBJECTS:
         app.include_router(subject.router)
-    app.add_exception_handler(NotKnown, _not_known)
-    app.add_exception_handler(RequestValidationError, _not_valid)
-    if faults:
-        switch = Faults()
+    answer_errors_with_problems(app)
+    if faults is not None:
+        switch = Faults(faults)
         app.include_router(switch.router())
         app.add_middleware(switch.middleware)
     return app
 
 
-async def _not_known(_: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"title": "Not known", "detail": str(error)}, 404)
+def refuse_unknown_query(request: Request) -> None:
+    """A misspelled optional parameter would otherwise be ignored, and the answer be one to another question."""
+    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
+    for name in request.query_params:
+        if name not in known:
+            close = suggestions(name, known)
+            hint = f"; did you mean {' or '.join(close)}?" if close else ""
+            raise NotPossible(f"there is no query parameter {name!r}{hint}")
 
 
-async def _not_valid(_: Request, error: Exception) -> JSONResponse:
-    first = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": ("?",), "msg": str(error)}
-    detail = f"{first['loc'][-1]}: {first['msg']}"
-    return JSONResponse({"title": "Not valid", "detail": detail}, 422)
+def _problem_responses() -> dict[int | str, dict[str, Any]]:
+    schema = {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}
+    described = {404: "Something in the question is not known", 422: "The question has no answer"}
+    return {
+        status: {"model": Problem, "description": description, "content": {MEDIA_TYPE: schema}}
+        for status, description in described.items()
+    }

@@ -1,43 +1,66 @@
-"""Faults on request, to see what a client makes of them. Off unless the server was started with `--faults`."""
+"""Faults on request, to see what a client makes of them. Off unless the server was started with `--faults`.
+
+The switch answers loopback only: whoever can reach it decides what every other client gets.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from http import HTTPStatus
+from typing import Annotated, Literal, assert_never
 
-from fastapi import APIRouter
-from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import PlainTextResponse, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from examples.tool_api.errors import problem
 
 Mode = Literal["none", "refuse", "slow", "error_4xx", "error_5xx", "not_json", "too_large"]
 
+_SWITCH = "/_faults"
+# The document stays readable, so that a client can be set up while the tools fail.
+_SPARED = (_SWITCH, "/openapi.json")
+_CHUNK = b"x" * 2**16
+
 
 class Fault(BaseModel):
-    """What goes wrong, for paths that begin with `path`, for the next `times` requests (0: until switched off)."""
+    """What goes wrong, where, and how often."""
+
+    model_config = ConfigDict(extra="forbid")
 
     mode: Mode = "none"
-    path: str = "/"
-    seconds: Annotated[float, Field(ge=0, le=300)] = 30.0
-    times: Annotated[int, Field(ge=0)] = 0
+    path: Annotated[str, Field(pattern="^/", description="Only requests whose path begins so")] = "/"
+    times: Annotated[int, Field(ge=0, description="Only the next so many requests; 0: until told otherwise")] = 0
+    seconds: Annotated[float, Field(ge=0, le=300, description="`slow`: wait before the right answer")] = 30.0
+    megabytes: Annotated[int, Field(ge=1, le=1024, description="`too_large`: size of the answer")] = 16
 
 
-@dataclass
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can be meant by the address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class Faults:
     """The switch, and the middleware that obeys it."""
 
-    current: Fault = field(default_factory=Fault)
-    left: int = 0
+    def __init__(self, fault: Fault) -> None:
+        self._set(fault)
 
     def router(self) -> APIRouter:
         """`POST /_faults`, which is no tool and stays out of the document."""
         router = APIRouter()
 
-        @router.post("/_faults", include_in_schema=False)
-        def set_fault(fault: Fault) -> Fault:
-            self.current, self.left = fault, fault.times
+        @router.post(_SWITCH, include_in_schema=False)
+        async def set_fault(fault: Fault, request: Request) -> Fault:
+            if request.client is None or not is_loopback(request.client.host):
+                raise HTTPException(HTTPStatus.FORBIDDEN, "faults are switched from loopback only")
+            self._set(fault)
             return fault
 
         return router
@@ -46,47 +69,56 @@ class Faults:
         """Stands before the tools."""
 
         async def faulty(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] != "http" or not self._strikes(scope["path"]):
+            if scope["type"] == "http" and self._strikes(scope["path"]):
+                await _fail(self._fault, app, scope, receive, send)
+            else:
                 await app(scope, receive, send)
-                return
-            response = await self._response()
-            if response is None:
-                # An answer that is promised and does not come makes the server close the connection.
-                await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
-                return
-            await response(scope, receive, send)
 
         return faulty
 
+    def _set(self, fault: Fault) -> None:
+        self._fault, self._left = fault, fault.times
+
     def _strikes(self, path: str) -> bool:
-        fault = self.current
-        if fault.mode == "none" or path in ("/_faults", "/openapi.json") or not path.startswith(fault.path):
+        fault = self._fault
+        if fault.mode == "none" or path in _SPARED or not path.startswith(fault.path):
             return False
-        if fault.times:
-            self.left -= 1
-            if self.left < 0:
-                return False
-        return True
-
-    async def _response(self) -> Response | None:
-        match self.current.mode:
-            case "slow":
-                await asyncio.sleep(self.current.seconds)
-                return JSONResponse({"late": True})
-            case "error_4xx":
-                return JSONResponse({"detail": "this request is refused on request"}, 400)
-            case "error_5xx":
-                return JSONResponse({"detail": "this server fails on request"}, 500)
-            case "not_json":
-                return PlainTextResponse("{'this': is not JSON", media_type="application/json")
-            case "too_large":
-                return StreamingResponse(_flood(), media_type="application/json")
-            case _:
-                return None
+        if not fault.times:
+            return True
+        self._left -= 1
+        return self._left >= 0
 
 
-async def _flood() -> AsyncIterator[bytes]:
-    yield b'{"noise": "'
-    for _ in range(64):
-        yield b"x" * 2**18
+async def _fail(fault: Fault, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    failing: ASGIApp
+    match fault.mode:
+        case "none":
+            failing = app
+        case "slow":
+            await asyncio.sleep(fault.seconds)
+            failing = app
+        case "refuse":
+            failing = _close_the_connection
+        case "error_4xx":
+            failing = problem(HTTPStatus.BAD_REQUEST, "Fault", "refused, as POST /_faults asked for")
+        case "error_5xx":
+            failing = problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Fault", "failed, as POST /_faults asked for")
+        case "not_json":
+            failing = PlainTextResponse("{'this': is not JSON", media_type="application/json")
+        case "too_large":
+            failing = StreamingResponse(_flood(fault.megabytes), media_type="application/json")
+        case _:
+            assert_never(fault.mode)
+    await failing(scope, receive, send)
+
+
+async def _close_the_connection(_: Scope, __: Receive, send: Send) -> None:
+    # ASGI has no message for this. A server closes the connection when a promised body does not come.
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
+
+
+async def _flood(megabytes: int) -> AsyncIterator[bytes]:
+    yield b'{"noise":"'
+    for _ in range(megabytes * 2**20 // len(_CHUNK)):
+        yield _CHUNK
     yield b'"}'

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 router = APIRouter(tags=["numbers"])
 
@@ -14,10 +15,16 @@ Number = Annotated[float, Field(ge=-1e9, le=1e9)]
 
 
 class Values(BaseModel):
+    """A list of numbers."""
+
+    model_config = ConfigDict(extra="forbid")
+
     values: Annotated[list[Number], Field(min_length=1, max_length=50, description="The numbers")]
 
 
 class Statistics(BaseModel):
+    """What the numbers have in common, to six decimals."""
+
     count: int
     sum: float
     mean: float
@@ -33,7 +40,7 @@ def describe(body: Values) -> Statistics:
     values = body.values
     return Statistics(
         count=len(values),
-        sum=round(sum(values), 6),
+        sum=round(math.fsum(values), 6),
         mean=round(statistics.fmean(values), 6),
         median=round(statistics.median(values), 6),
         minimum=min(values),

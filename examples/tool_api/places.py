@@ -1,4 +1,4 @@
-"""Countries, currencies and languages."""
+"""Countries, currencies and languages, as in ISO 3166, 4217 and 639."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ import pycountry
 from fastapi import APIRouter, Path
 from pydantic import BaseModel
 
-from examples.tool_api.errors import not_known
+from examples.tool_api.errors import NotKnown, not_known
 
 router = APIRouter(tags=["places"])
 
+# ISO 3166 reserves this code, and does not list it.
+_RESERVED = {"UK": "GB"}
+# Shorter than this it is a code, and codes that are alike mean nothing.
+_SHORTEST_NAME = 4
+
 
 class CountryInfo(BaseModel):
+    """Names and codes of a country."""
+
     name: str
     official_name: str
     alpha_2: str
@@ -23,22 +30,19 @@ class CountryInfo(BaseModel):
 
 
 class CurrencyInfo(BaseModel):
+    """Name and codes of a currency."""
+
     code: str
     name: str
     numeric: str
 
 
 class LanguageInfo(BaseModel):
+    """Name and codes of a language."""
+
     code: str
     name: str
     alpha_3: str
-
-
-def _find(data: Any, kind: str, asked: str) -> Any:
-    try:
-        return data.lookup(asked)
-    except LookupError:
-        raise not_known(kind, asked, [entry.name for entry in data]) from None
 
 
 @router.get("/country/{country}", operation_id="country_info", summary="Names and codes of a country")
@@ -46,7 +50,7 @@ def country_info(
     country: Annotated[str, Path(description="Name or code of the country", max_length=60)],
 ) -> CountryInfo:
     """Official name and ISO 3166 codes."""
-    found = _find(pycountry.countries, "country", country)
+    found = find_country(country)
     return CountryInfo(
         name=found.name,
         official_name=getattr(found, "official_name", found.name),
@@ -73,3 +77,30 @@ def language_info(
     """ISO 639 name and codes of a language."""
     found = _find(pycountry.languages, "language", language)
     return LanguageInfo(code=getattr(found, "alpha_2", found.alpha_3), name=found.name, alpha_3=found.alpha_3)
+
+
+def find_country(asked: str) -> Any:
+    """pycountry's entry for a name or code. Raises `NotKnown`."""
+    name = asked.strip()
+    try:
+        return _find(pycountry.countries, "country", _RESERVED.get(name.upper(), name))
+    except NotKnown as error:
+        # Names as people say them, such as Russia. A guess is good enough to suggest, not to answer with.
+        guess = _fuzzy(name)
+        raise (NotKnown(f"no country is called {asked!r}; did you mean {guess}?") if guess else error) from None
+
+
+def _fuzzy(name: str) -> str | None:
+    if len(name) < _SHORTEST_NAME:
+        return None
+    try:
+        return str(pycountry.countries.search_fuzzy(name)[0].name)
+    except LookupError:
+        return None
+
+
+def _find(data: Any, kind: str, asked: str) -> Any:
+    try:
+        return data.lookup(asked.strip())
+    except LookupError:
+        raise not_known(kind, asked, [entry.name for entry in data]) from None

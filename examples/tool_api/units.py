@@ -1,24 +1,33 @@
-"""Units of measure."""
+"""Units of measure, converted by pint."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Annotated
 
 import pint
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from examples.tool_api.errors import NotKnown, not_known
+from examples.tool_api.errors import NotPossible, not_known
 
 router = APIRouter(tags=["units"])
 
 _UNITS: pint.UnitRegistry[float] = pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
-_NAMES = ("mile", "kilometer", "meter", "foot", "inch", "pound", "kilogram", "gram", "celsius", "fahrenheit", "liter")
+# pint reads a space as a product, which is meant only beside these; elsewhere it belongs to the name (fluid ounce).
+_OPERATORS = frozenset({"per", "square", "squared", "sq", "cubic", "cubed"})
 
-Unit = Annotated[str, Query(description="Unit, e.g. mile", max_length=40, pattern=r"^[A-Za-z_/ ]+$")]
+# Letters only: the parser also takes powers, and 2**3**3**3 would keep it busy for ever.
+Unit = Annotated[
+    str,
+    Query(description="Unit, e.g. mile or km/hour", max_length=40, pattern=r"^[A-Za-z_]+([ /][A-Za-z_]+)*$"),
+]
 
 
 class Quantity(BaseModel):
+    """A number of units."""
+
     value: float
     unit: str
 
@@ -27,16 +36,26 @@ class Quantity(BaseModel):
 def convert_unit(
     value: Annotated[float, Query(ge=-1e12, le=1e12, description="How many")], from_unit: Unit, to_unit: Unit
 ) -> Quantity:
-    """The same quantity in another unit of the same kind."""
+    """The same quantity in another unit of the same kind, to ten digits."""
     try:
         converted = _UNITS.Quantity(value, _parse(from_unit)).to(_parse(to_unit))
-    except pint.DimensionalityError as error:
-        raise NotKnown(f"{from_unit} and {to_unit} measure different things: {error}") from None
-    return Quantity(value=round(float(converted.magnitude), 6), unit=str(converted.units))
+    except (pint.PintError, AssertionError) as error:  # it asserts where a decibel is part of a larger unit
+        raise NotPossible(f"{from_unit} does not convert to {to_unit}: {error or 'pint has no rule for it'}") from None
+    if not math.isfinite(converted.magnitude):
+        raise NotPossible("value: the result is too large for a number")
+    return Quantity(value=float(f"{converted.magnitude:.10g}"), unit=str(converted.units))
 
 
 def _parse(name: str) -> pint.Unit:
-    try:
-        return _UNITS.parse_units(name.strip().replace(" ", "_"))
-    except (pint.UndefinedUnitError, ValueError):
-        raise not_known("unit", name, _NAMES) from None
+    for spelling in _spellings(name):
+        try:
+            return _UNITS.parse_units(spelling)
+        except pint.PintError:
+            continue
+    raise not_known("unit", name, _UNITS)
+
+
+def _spellings(name: str) -> Iterator[str]:
+    """The name as pint writes it: as it stands first, as capitals matter (Mg, mg), then in small letters."""
+    for spelling in (name, name.lower().removeprefix("degrees ").removeprefix("degree ")):
+        yield spelling if _OPERATORS & set(spelling.lower().split()) else spelling.replace(" ", "_")
