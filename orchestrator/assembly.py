@@ -49,7 +49,7 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
     async with contextlib.AsyncExitStack() as stack:
         store = await stack.enter_async_context(EventStore.open(settings.database_url))
         http = await stack.enter_async_context(role_http(settings.role_bearer))
-        egress = await stack.enter_async_context(Egress(allow_loopback=settings.allow_loopback_tools))
+        egress = await stack.enter_async_context(_egress(settings))
         registry = ToolRegistry(egress)
         sources = ToolSources(registry, store, from_file=from_file)
         stack.push_async_callback(sources.aclose)
@@ -62,6 +62,10 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
         await sources.start()
         await runs.recover()
         yield Orchestrator(settings, store, registry, sources, runs, metrics, Readiness(runs, store, journal, clients))
+
+
+def _egress(settings: OrchestratorSettings) -> Egress:
+    return Egress(allow_loopback=settings.allow_loopback_tools, private_hosts=settings.allowed_tool_hosts)
 
 
 def _clients(settings: OrchestratorSettings, http: httpx.AsyncClient) -> dict[RoleKind, RoleClient]:

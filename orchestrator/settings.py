@@ -36,6 +36,9 @@ class OrchestratorSettings(BaseSettings):
     role_token: SecretStr | None = Field(default=None, description="Bearer token that the role services ask for")
     tool_sources: Path | None = Field(default=None, description="YAML or JSON file of tool sources")
     allow_loopback_tools: bool = False
+    allowed_tool_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Hosts, comma separated, whose addresses may be private"
+    )
     max_steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] = 8
     max_repeats: Annotated[int, Field(ge=1, le=MAX_STEPS)] = Field(
         default=3, description="How often the same call may bring the same result before a run is ended"
@@ -53,7 +56,7 @@ class OrchestratorSettings(BaseSettings):
     log_format: LogFormat = "json"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    @field_validator("api_keys", mode="before")
+    @field_validator("api_keys", "allowed_tool_hosts", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if not isinstance(value, str):

@@ -1,9 +1,9 @@
 """Which network addresses the orchestrator may connect to on behalf of tools.
 
-Only public unicast addresses, and loopback where the operator allows it. The rule is written as what is allowed
-(IPv6) and as the registry of special-purpose blocks (IPv4) rather than taken from `ipaddress.is_global`, whose
-meaning changed between patch releases of Python. Addresses that carry an IPv4 address inside (mapped, NAT64, 6to4,
-Teredo) are refused as a whole: what they lead to is decided elsewhere.
+Only public unicast addresses, and loopback or a private network where the operator allows it. The rule is written as
+what is allowed (IPv6) and as the registry of special-purpose blocks (IPv4) rather than taken from
+`ipaddress.is_global`, whose meaning changed between patch releases of Python. Addresses that carry an IPv4 address
+inside (mapped, NAT64, 6to4, Teredo) are refused as a whole: what they lead to is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -33,11 +33,14 @@ _NOT_PUBLIC_V4 = tuple(
 _GLOBAL_UNICAST_V6 = IPv6Network("2000::/3")
 # Within global unicast: protocol assignments with Teredo and ORCHID, documentation, 6to4.
 _NOT_PUBLIC_V6 = tuple(IPv6Network(block) for block in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
+# RFC 1918 and RFC 4193: networks of one's own. Link-local addresses, where clouds keep their secrets, are none of them.
+_PRIVATE_V4 = tuple(IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+_PRIVATE_V6 = IPv6Network("fc00::/7")
 _LOOPBACK_V4 = IPv4Network("127.0.0.0/8")
 _LOOPBACK_V6 = IPv6Address("::1")
 
 
-def may_connect(address: str, *, allow_loopback: bool = False) -> bool:
+def may_connect(address: str, *, allow_loopback: bool = False, allow_private: bool = False) -> bool:
     """Whether a connection to this address, as the system writes it, is allowed. Anything unreadable is not."""
     try:
         parsed = ip_address(address)
@@ -45,11 +48,19 @@ def may_connect(address: str, *, allow_loopback: bool = False) -> bool:
         return False
     if isinstance(parsed, IPv6Address) and parsed.scope_id is not None:
         return False
-    return allow_loopback if _is_loopback(parsed) else _is_public(parsed)
+    if _is_loopback(parsed):
+        return allow_loopback
+    return _is_public(parsed) or (allow_private and _is_private(parsed))
 
 
 def _is_loopback(address: IPv4Address | IPv6Address) -> bool:
     return address in _LOOPBACK_V4 if isinstance(address, IPv4Address) else address == _LOOPBACK_V6
+
+
+def _is_private(address: IPv4Address | IPv6Address) -> bool:
+    if isinstance(address, IPv4Address):
+        return any(address in block for block in _PRIVATE_V4)
+    return address in _PRIVATE_V6
 
 
 def _is_public(address: IPv4Address | IPv6Address) -> bool:

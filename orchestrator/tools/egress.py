@@ -15,7 +15,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
@@ -39,6 +40,9 @@ MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_HEADER_LINE_BYTES: Final = 8 * 1024
 MAX_HEADERS: Final = 100
 MAX_CONNECTIONS: Final = 256
+
+# The host of the request that a socket is opened for; aiohttp tells the socket's maker the address alone.
+_asked_host: ContextVar[str] = ContextVar("asked_host", default="")
 CONNECT_TIMEOUT_S: Final = 10.0
 USER_AGENT: Final = "alpha-umi"
 
@@ -70,18 +74,21 @@ class Answer:
 class Egress:
     """The guarded way out. One for the life of the process; close it at the end.
 
-    `allow_loopback` lets calls reach this machine. `resolver` and `tls` replace the system's name lookup and the
-    usual certificate authorities.
+    `allow_loopback` lets calls reach this machine, `private_hosts` are names whose addresses may be private (a
+    neighbour on a container network). `resolver` and `tls` replace the system's name lookup and the usual certificate
+    authorities.
     """
 
     def __init__(
         self,
         *,
         allow_loopback: bool = False,
+        private_hosts: Collection[str] = (),
         resolver: AbstractResolver | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.allow_loopback = allow_loopback
+        self._private_hosts = frozenset(host.lower() for host in private_hosts)
         self._resolver = resolver
         self._tls = tls or httpx.create_ssl_context()
         self._transport = AiohttpTransport(verify=self._tls, trust_env=False, client=self._session)
@@ -93,6 +100,7 @@ class Egress:
         the address's path and query nor headers.
         """
         outbound = check_request(request, timeout_s)
+        _asked_host.set(outbound.url.host.lower())
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._exchange(outbound, max_body_bytes)
@@ -118,7 +126,7 @@ class Egress:
             limit=MAX_CONNECTIONS,
             ssl=self._tls,
             force_close=True,
-            resolver=_GuardedResolver(self._resolver or aiohttp.ThreadedResolver(), self.allow_loopback),
+            resolver=_GuardedResolver(self._resolver or aiohttp.ThreadedResolver(), self._may_connect),
             socket_factory=self._open_socket,
         )
         return aiohttp.ClientSession(
@@ -136,9 +144,13 @@ class Egress:
         # hosts written as numbers, which never reach the resolver.
         family, kind, protocol, _, address = info
         scope = address[3] if len(address) > 3 else 0
-        if scope or not may_connect(str(address[0]), allow_loopback=self.allow_loopback):
+        if scope or not self._may_connect(_asked_host.get(), str(address[0])):
             raise _AddressForbidden
         return socket.socket(family=family, type=kind, proto=protocol)
+
+    def _may_connect(self, host: str, address: str) -> bool:
+        private = host.lower() in self._private_hosts
+        return may_connect(address, allow_loopback=self.allow_loopback, allow_private=private)
 
     async def _exchange(self, request: httpx.Request, max_body_bytes: int) -> Answer:
         response = await self._transport.handle_async_request(request)
@@ -175,15 +187,15 @@ class _AddressForbidden(OSError):
 class _GuardedResolver(AbstractResolver):
     """Refuses a name as soon as one of its addresses is not allowed, instead of taking one of the others."""
 
-    def __init__(self, inner: AbstractResolver, allow_loopback: bool) -> None:
+    def __init__(self, inner: AbstractResolver, may_connect_to: Callable[[str, str], bool]) -> None:
         self._inner = inner
-        self._allow_loopback = allow_loopback
+        self._may_connect_to = may_connect_to
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         results = await self._inner.resolve(host, port, family)
-        if not all(may_connect(result["host"], allow_loopback=self._allow_loopback) for result in results):
+        if not all(self._may_connect_to(host, result["host"]) for result in results):
             raise _AddressForbidden
         return results
 

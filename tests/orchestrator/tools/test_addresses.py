@@ -38,3 +38,17 @@ def test_public_addresses_are_allowed(address: str) -> None:
 @pytest.mark.parametrize("address", ["", "localhost", "127.1", "0x7f000001", "2130706433", "1.2.3.4.5", "::g"])
 def test_what_is_no_address_is_refused(address: str) -> None:
     assert not may_connect(address, allow_loopback=True)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "172.16.0.1", "192.168.255.1", "fc00::1", "fd12:3456::1"])
+def test_a_private_network_needs_permission(address: str) -> None:
+    assert not may_connect(address)
+    assert may_connect(address, allow_private=True)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1", "::1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "fe80::1", "::ffff:10.0.0.1", "224.0.0.1"],
+)
+def test_that_permission_is_for_nothing_else(address: str) -> None:
+    assert not may_connect(address, allow_private=True)

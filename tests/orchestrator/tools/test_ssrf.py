@@ -137,3 +137,15 @@ async def test_the_error_names_no_internal_address(table_resolver: Callable[...,
     assert isinstance(error, RequestRefused)
     assert "10.11.12.13" not in str(error)
     assert "secret" not in str(error)
+
+
+async def test_a_neighbours_name_opens_neither_its_numbers_nor_other_names(table_resolver: Callable[..., Any]) -> None:
+    resolver = table_resolver(
+        {
+            "other": [["10.1.2.3"]],
+            "neighbour": [["127.0.0.1"], ["169.254.169.254"], ["10.1.2.3", "127.0.0.1"]],
+        }
+    )
+    async with Egress(private_hosts=["neighbour"], resolver=resolver) as egress:
+        for host in ("other", "10.1.2.3", "[::ffff:10.1.2.3]", "neighbour", "neighbour", "neighbour"):
+            assert isinstance(await attempt(egress, f"http://{host}:9/"), RequestRefused), host
