@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 LOCKS := deploy/requirements
 # The CPU build of torch; asked only where the configured package index does not have it.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 
 .PHONY: run test lint format down lock clean
 
@@ -37,6 +37,10 @@ $(VENV)/.ready: $(LOCKS)/dev.txt $(LOCKS)/torch-cpu.txt pyproject.toml
 	@$(PIP) install --no-deps --require-hashes -r $(LOCKS)/dev.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
+
+# Resolve the dependencies anew; see the script for what it needs.
+lock:
+	deploy/lock.sh
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -26,8 +26,10 @@ from cli.services import Ports
 from cli.state import ORCHESTRATOR, StateFolder
 from cli.system import Wishes, print_failed_sources, print_up, settled_sources, system_plan
 
-DEMO_INSTRUCTION = "What time is it now?"
-DEMO_STEPS = 3
+DEMO_INSTRUCTION = "How many words are in 'The quick brown fox jumps over the lazy dog.'?"
+# One tool and two steps: the untuned model loses its way among many tools, and repeats itself.
+DEMO_TOOLS = "text_metrics"
+DEMO_STEPS = 2
 NAME = "alpha-umi"
 
 
@@ -126,7 +128,7 @@ def _ask_or_end(state: StateFolder, running: Up) -> Trajectory:
     """Ask the example instruction; if that is interrupted or fails, what this command has started is ended."""
     console = output()
     console.print()
-    request = trajectory_request(DEMO_INSTRUCTION, max_steps=DEMO_STEPS)
+    request = trajectory_request(DEMO_INSTRUCTION, tools=DEMO_TOOLS, max_steps=DEMO_STEPS)
     try:
         with OrchestratorClient(_url(running), api_key=own_key()) as client:
             trajectory = ask_live(client, request, output=console)

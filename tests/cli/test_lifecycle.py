@@ -23,8 +23,11 @@ Gone = Callable[[int], bool]
 
 # Rules are tried in order; the first whose `when` stands in the prompt writes.
 SCRIPT = [
-    {"when": "Make a conclusion", "texts": ["It is a Sunday."]},
-    {"when": "The thought of this step is", "texts": ['Action: weekday_of_date\nAction Input: {"date": "2027-03-14"}']},
+    {"when": "Make a conclusion", "texts": ["It has three words."]},
+    {
+        "when": "The thought of this step is",
+        "texts": ['Action: text_metrics\nAction Input: {"text": "One two three."}'],
+    },
     {"when": "observation: ", "texts": ["I know it. Next: conclusion."]},
     {"when": "", "texts": ["I look it up. Next: caller."]},
 ]
@@ -44,7 +47,7 @@ def test_the_main_job_from_start_to_end(
 ) -> None:
     demo = invoke("demo", *arguments)
     assert demo.exit_code == 0, demo.output
-    for part in ("alpha-umi is up", "I look it up.", '"weekday":"Sunday"', "It is a Sunday.", "completed", "Next:"):
+    for part in ("alpha-umi is up", "I look it up.", '"words":3', "It has three words.", "completed", "Next:"):
         assert part in demo.stdout
     run = state.read_run()
     assert run is not None
@@ -56,10 +59,10 @@ def test_the_main_job_from_start_to_end(
     assert "is up already" in again.stdout
     assert run.url_of("orchestrator") in again.stdout
 
-    asked = invoke("ask", "Which day?", "--tools", "weekday_of_date", "--json")
+    asked = invoke("ask", "How many words?", "--tools", "text_metrics", "--json")
     assert asked.exit_code == 0, asked.output
     trajectory = json.loads(asked.stdout)
-    assert trajectory["answer"] == "It is a Sunday."
+    assert trajectory["answer"] == "It has three words."
     for way in ([], ["--database", str(state.database)]):
         assert invoke("replay", trajectory["id"], *way).exit_code == 0
     models = invoke("models", "list").stdout
