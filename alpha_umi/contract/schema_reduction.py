@@ -24,15 +24,19 @@ from alpha_umi.contract.schema_references import ToolSchemaError, resolve, step
 MAX_DEPTH = 8
 MAX_NODES = 2_000
 MAX_PROPERTIES = 128
-MAX_ENUM = 500
+# Enough for the names of all time zones.
+MAX_ENUM = 1_000
+VALUES_A_NODE = 8
 MAX_DIGITS = 15
-MAX_INTEGER = 10**MAX_DIGITS - 1
+MAX_NUMBER = 10**MAX_DIGITS - 1
+# Identifiers use all 64 bits, and one that is cut short names something else.
+MAX_INTEGER = 2**63 - 1
 
 Schema = dict[str, Any]
 
 _SCALAR: tuple[Schema, ...] = (
     {"type": "string"},
-    {"type": "number", "minimum": -MAX_INTEGER, "maximum": MAX_INTEGER},
+    {"type": "number", "minimum": -MAX_NUMBER, "maximum": MAX_NUMBER},
     {"type": "boolean"},
 )
 # What decides alone whether a listed value is allowed as well.
@@ -56,7 +60,7 @@ def reduce_schema(schema: Mapping[str, Any]) -> Schema:
             f"it is of type {schema['type']!r}", pointer="/type", remedy="arguments are an object: use type object"
         )
     reduced = _Reduction(schema).reduce({**schema, "type": "object"}, "", 0)
-    if reduced.get("type") != "object":
+    if any(option.get("type") != "object" for option in reduced.get("anyOf", [reduced])):
         raise ToolSchemaError("it allows something else than an object", remedy="use type object with properties")
     return reduced
 
@@ -113,7 +117,7 @@ class _Reduction:
             raise ToolSchemaError(
                 f"it lists {len(listed)} values, allowed are {MAX_ENUM}", pointer=f"{pointer}/enum", remedy="list fewer"
             )
-        self._count(len(listed), pointer)
+        self._count(len(listed) // VALUES_A_NODE, pointer)
         rule = jsonschema_rs.Draft202012Validator({key: schema[key] for key in schema.keys() & _VALUE_KEYWORDS})
         values = [value for value in listed if rule.is_valid(value)]
         if not values:
@@ -222,7 +226,7 @@ def _lengths(schema: Mapping[str, Any], least: str, most: str, pointer: str) -> 
 
 
 def _integer(schema: Mapping[str, Any], pointer: str) -> Schema:
-    """Closed bounds of at most 15 digits, or the multiples between them if they are few."""
+    """Closed bounds within 64 bits, or the multiples between them if they are few."""
     low = math.ceil(max(schema.get("minimum", -MAX_INTEGER), -MAX_INTEGER))
     high = math.floor(min(schema.get("maximum", MAX_INTEGER), MAX_INTEGER))
     if "exclusiveMinimum" in schema:
@@ -240,8 +244,8 @@ def _integer(schema: Mapping[str, Any], pointer: str) -> Schema:
 
 def _number(schema: Mapping[str, Any], pointer: str) -> Schema:
     """A bound on either side, closed or not."""
-    low = ("minimum", max(schema.get("minimum", -MAX_INTEGER), -MAX_INTEGER))
-    high = ("maximum", min(schema.get("maximum", MAX_INTEGER), MAX_INTEGER))
+    low = ("minimum", max(schema.get("minimum", -MAX_NUMBER), -MAX_NUMBER))
+    high = ("maximum", min(schema.get("maximum", MAX_NUMBER), MAX_NUMBER))
     if schema.get("exclusiveMinimum", -math.inf) >= low[1]:
         low = ("exclusiveMinimum", schema["exclusiveMinimum"])
     if schema.get("exclusiveMaximum", math.inf) <= high[1]:

@@ -4,8 +4,9 @@
     Action Input: {JSON}
 
 Written in llguidance's dialect of Lark. Everything is bounded, so that a call closes within its token bound: white
-space, strings, arrays and digits (`token_budget` says how far). Arguments keep the order of the schema; optional ones
-may be left out, and those for which there is no room are not offered.
+space, strings, arrays and digits (`token_budget` says how far). Arguments come in any order, each at most once;
+optional ones may be left out, and where there is no room for all of them only some may stand at once. Of an object with
+more than 64 members the last optional ones cannot be written.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from llguidance import LLMatcher
 from alpha_umi.contract.schema_reduction import reduce_schema
 from alpha_umi.contract.tool_schema import ToolSchemaError
 from services.caller.number_ranges import decimals, integers
-from services.caller.token_budget import Bounds, Node, fit, interval, json_text, lengths
+from services.caller.token_budget import MAX_MEMBERS, Bounds, Node, fit, interval, json_text, lengths, members
 
 MAX_GRAMMAR_CHARACTERS = 512 * 1024
 CACHED_GRAMMARS = 64
@@ -86,7 +87,8 @@ def _grammar(offered: Sequence[tuple[str, Mapping[str, Any]]], token_bound: int,
     for name, parameters in offered:
         head = f"Action: {name}\nAction Input: "
         try:
-            schema, bounds, cost = fit(reduce_schema(parameters), token_bound - len(head.encode()), strict)
+            schema = reduce_schema(parameters)
+            bounds, cost = fit(schema, token_bound - len(head.encode()), strict)
             calls.append(f"{_literal(head)} {writer.rule(schema, bounds)}")
             if writer.characters > MAX_GRAMMAR_CHARACTERS:
                 raise ToolSchemaError(
@@ -104,6 +106,10 @@ def _grammar(offered: Sequence[tuple[str, Mapping[str, Any]]], token_bound: int,
     return CallGrammar(lark, worst)
 
 
+# Stands for a rule's own name in its body; no literal holds it, because a tab is written as an escape there.
+_SELF = "\t"
+
+
 class _Writer:
     """Collects rules; equal ones are written once. `characters` counts what they have so far."""
 
@@ -116,16 +122,18 @@ class _Writer:
         """The name of the rule for a value."""
         return self._named("v", self._body(node, bounds))
 
-    def _named(self, prefix: str, body: str) -> str:
+    def _named(self, prefix: str, body: str, *, parameter: str = "") -> str:
         if body not in self._names:
-            self._names[body] = f"{prefix}{len(self._names)}"
-            self.lines.append(f"{self._names[body]}: {body}")
+            name = f"{prefix}{len(self._names)}"
+            self._names[body] = name
+            self.lines.append(f"{name}{parameter}: {body.replace(_SELF, name)}")
             self.characters += len(self.lines[-1])
         return self._names[body]
 
     def _body(self, node: Node, bounds: Bounds) -> str:
         if "enum" in node:
-            return " | ".join(_literal(json_text(value)) for value in node["enum"])
+            # One terminal, which compiles many times faster than a rule of as many.
+            return self._named("T", " | ".join(_literal(json_text(value)) for value in node["enum"]))
         if "anyOf" in node:
             return " | ".join(self.rule(option, bounds) for option in node["anyOf"])
         match node["type"]:
@@ -154,16 +162,27 @@ class _Writer:
         return self._terminal(bounds.white_space)
 
     def _object(self, node: Node, bounds: Bounds) -> str:
-        """Members in order. `after[True]` is what may follow once a member stands, `after[False]` before any does."""
+        """Members in any order. The rule's parameter has a bit for each member that stands, required ones first."""
         space = self._space(bounds)
-        after = {True: '""', False: '""'}
-        for name, value in reversed(node["properties"].items()):
-            pair = f"{_literal(json_text(name) + ':')} {space} {self.rule(value, bounds)} {after[True]}"
-            first, further = pair, f'"," {space} {pair}'
-            if name not in node["required"]:
-                first, further = f"{first} | {after[False]}", f"{further} | {after[True]}"
-            after = {True: self._named("m", further), False: self._named("m", first)}
-        return f'"{{" {space} {after[False]} {space} "}}"'
+        required, optional = members(node, bounds)
+        if len(required) > MAX_MEMBERS:
+            raise ToolSchemaError(
+                f"an object requires {len(required)} members, allowed are {MAX_MEMBERS}", remedy="require fewer"
+            )
+        if not required and not optional:
+            return f'"{{" {space} "}}"'
+        between = self._named("s", f'{space} %if is_zeros(_) | "," {space} %if not(is_zeros(_))', parameter="::_")
+        few = f"bit_count_lt([{len(required)}:{MAX_MEMBERS}], {bounds.optional})"
+        limited = len(optional) > bounds.optional
+        alternatives = [f'{space} "}}"' + (f" %if is_ones([0:{len(required)}])" if required else "")]
+        for bit, name in enumerate([*required, *optional]):
+            value = self.rule(node["properties"][name], bounds)
+            free = f"bit_clear({bit})"
+            if limited and bit >= len(required):
+                free = f"and({free}, {few})"
+            key = _literal(json_text(name) + ":")
+            alternatives.append(f"{between}::_ {key} {space} {value} {_SELF}::set_bit({bit}) %if {free}")
+        return f'"{{" {self._named("m", " | ".join(alternatives), parameter="::_")}::0x0'
 
     def _array(self, node: Node, bounds: Bounds) -> str:
         space = self._space(bounds)

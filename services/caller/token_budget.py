@@ -13,15 +13,20 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from heapq import nlargest
 from typing import Any
 
 from alpha_umi.contract.schema_reduction import fraction_digits
 from alpha_umi.contract.tool_schema import ToolSchemaError
 from services.caller.number_ranges import FRACTION_DIGITS
 
-MAX_STRING = 256
-MIN_STRING = 16
+MAX_STRING = 1_024
 ARRAY_LENGTHS = (16, 8, 4, 2, 1)
+# A rule of the grammar keeps track of an object's members in 64 bits.
+MAX_MEMBERS = 64
+OPTIONAL_COUNTS = (MAX_MEMBERS, 12, 8, 6, 4, 2, 1, 0)
+# From comfort to need: characters of a string, items of an array, and the fewest optional members of an object.
+_COMFORT = ((40, 4, 6), (16, 1, 0), (1, 1, 0))
 
 Node = Mapping[str, Any]
 
@@ -38,11 +43,15 @@ _NEXT_TO_NOTHING = Fraction(1, 10**18)
 
 @dataclass(frozen=True)
 class Bounds:
-    """How long things may get, in characters and items. `strict` chooses the accounting."""
+    """How long things may get: characters of a string, items of an array, optional members of an object at once.
+
+    `strict` chooses the accounting.
+    """
 
     strict: bool
-    string: int = MIN_STRING
-    items: int = ARRAY_LENGTHS[0]
+    string: int
+    items: int
+    optional: int
 
     @property
     def white_space(self) -> str:
@@ -66,47 +75,42 @@ class Bounds:
         return f'"({short}{wide})"'
 
 
-def fit(schema: Node, room: int, strict: bool) -> tuple[Node, Bounds, int]:
-    """The schema and bounds with which the longest arguments still fit into `room` tokens.
+def fit(schema: Node, room: int, strict: bool) -> tuple[Bounds, int]:
+    """The bounds with which the longest arguments still fit into `room` tokens, and those tokens.
 
-    Shorter arrays come first, then fewer optional arguments, from the end; required ones always stay.
+    Where there is little room, fewer optional arguments may stand at once, then strings and arrays are shorter;
+    required arguments always stay. Raises `ToolSchemaError` where those alone do not fit.
     """
-    smallest = Bounds(strict, items=ARRAY_LENGTHS[-1])
-    fitting = _with_fewer_options(schema, smallest, room)
-    for items in ARRAY_LENGTHS:
-        bounds = Bounds(strict, items=items)
-        if cost(fitting, bounds) <= room:
-            return _with_longest_strings(fitting, bounds, room)
-    shortest = replace(smallest, string=1)
-    if cost(fitting, shortest) <= room:
-        return _with_longest_strings(fitting, shortest, room)
+    for string, items, fewest in _COMFORT:
+        for optional in (count for count in OPTIONAL_COUNTS if count >= fewest):
+            bounds = Bounds(strict, string=string, items=items, optional=optional)
+            if cost(schema, bounds) <= room:
+                return _widened(schema, bounds, room)
+    least = cost(schema, Bounds(strict, string=1, items=1, optional=0))
     raise ToolSchemaError(
-        f"its required arguments alone can take {cost(fitting, shortest)} tokens, and {max(room, 0)} are left",
+        f"its required arguments alone can take {least} tokens, and {max(room, 0)} are left",
         remedy="raise max_tokens, or require fewer and shorter arguments",
     )
 
 
-def _with_longest_strings(schema: Node, bounds: Bounds, room: int) -> tuple[Node, Bounds, int]:
-    low, high = bounds.string, MAX_STRING
+def _widened(schema: Node, bounds: Bounds, room: int) -> tuple[Bounds, int]:
+    """Longer arrays, then longer strings, as far as the room goes."""
+    lengths_to_try = (replace(bounds, items=items) for items in ARRAY_LENGTHS if items > bounds.items)
+    widest = next((wider for wider in lengths_to_try if cost(schema, wider) <= room), bounds)
+    low, high = widest.string, MAX_STRING
     while low < high:
         middle = (low + high + 1) // 2
-        fits = cost(schema, replace(bounds, string=middle)) <= room
+        fits = cost(schema, replace(widest, string=middle)) <= room
         low, high = (middle, high) if fits else (low, middle - 1)
-    chosen = replace(bounds, string=low)
-    return schema, chosen, cost(schema, chosen)
+    chosen = replace(widest, string=low)
+    return chosen, cost(schema, chosen)
 
 
-def _with_fewer_options(schema: Node, bounds: Bounds, room: int) -> Node:
-    """The schema without the last optional arguments that there is no room for."""
-    properties = schema["properties"]
-    pairs = {name: _pair_cost(name, value, bounds) for name, value in properties.items()}
-    left = cost(schema, bounds)
-    dropped: set[str] = set()
-    for name in reversed(properties):
-        if left > room and name not in schema["required"]:
-            dropped.add(name)
-            left -= pairs[name]
-    return {**schema, "properties": {name: value for name, value in properties.items() if name not in dropped}}
+def members(node: Node, bounds: Bounds) -> tuple[list[str], list[str]]:
+    """Names of an object's required members, and of the optional ones that can be written beside them."""
+    required = [name for name in node["properties"] if name in node["required"]]
+    optional = [name for name in node["properties"] if name not in node["required"]] if bounds.optional else []
+    return required, optional[: max(0, MAX_MEMBERS - len(required))]
 
 
 def _pair_cost(name: str, value: Node, bounds: Bounds) -> int:
@@ -123,8 +127,11 @@ def cost(node: Node, bounds: Bounds) -> int:
     space = bounds.white_space_tokens
     match node["type"]:
         case "object":
-            pairs = sum(_pair_cost(name, value, bounds) for name, value in node["properties"].items())
-            return 2 + 2 * space + pairs
+            always, sometimes = (
+                [_pair_cost(name, node["properties"][name], bounds) for name in names]
+                for names in members(node, bounds)
+            )
+            return 2 + 2 * space + sum(always) + sum(nlargest(bounds.optional, sometimes))
         case "array" if "prefixItems" in node:
             return 2 + 2 * space + sum(cost(item, bounds) + 1 + space for item in node["prefixItems"])
         case "array":

@@ -225,11 +225,49 @@ def test_every_walk_is_a_valid_call(tokenizer: LLTokenizer, properties: Json, ke
     jsonschema_rs.validate(dict(offered.parameters), found.arguments)
 
 
-def test_optional_arguments_without_room_are_not_offered(tokenizer: LLTokenizer) -> None:
-    many = tool({"must": {"type": "string"}, **{f"option_{i:02}": {"type": "string"} for i in range(60)}}, ["must"])
+def test_arguments_in_any_order_each_once(tokenizer: LLTokenizer) -> None:
+    lark = call_grammar([CITY], token_bound=BOUND).lark
+    assert accepts(tokenizer, lark, call({"day": 3, "city": "Oslo"}))
+    assert not accepts(tokenizer, lark, call({"day": 3}))
+    assert not accepts(tokenizer, lark, 'Action: tool\nAction Input: {"city": "Oslo", "city": "Rome"}')
+
+
+def test_of_many_optional_arguments_as_many_as_there_is_room_for(tokenizer: LLTokenizer) -> None:
+    names = [f"option_{i:02}" for i in range(60)]
+    many = tool({"must": {"type": "string"}, **{name: {"type": "string"} for name in names}}, ["must"])
     lark = call_grammar([many], token_bound=BOUND).lark
-    assert accepts(tokenizer, lark, call({"must": "x", "option_00": "y"}))
-    assert not accepts(tokenizer, lark, call({"must": "x", "option_59": "y"}))
+    assert accepts(tokenizer, lark, call({"option_59": "y", "must": "x", "option_00": "z"}))
+    assert not accepts(tokenizer, lark, call({"option_59": "y"}))
+    assert not accepts(tokenizer, lark, call({"must": "x", **dict.fromkeys(names, "")}))
+
+
+def test_optional_arguments_without_any_room_can_be_left_out(tokenizer: LLTokenizer) -> None:
+    tight = tool({"must": {"type": "boolean"}, "long": {"type": "string", "minLength": 500}}, ["must"])
+    lark = call_grammar([tight], token_bound=BOUND).lark
+    assert accepts(tokenizer, lark, call({"must": True}))
+    assert not accepts(tokenizer, lark, call({"must": True, "long": "x" * 500}))
+
+
+def test_objects_of_more_members_than_a_rule_has_bits(tokenizer: LLTokenizer) -> None:
+    flags = {f"f{i}": {"type": "boolean"} for i in range(100)}
+    lark = call_grammar([tool(flags, ["f99"])], token_bound=4_096).lark
+    assert accepts(tokenizer, lark, call({**{f"f{i}": True for i in range(63)}, "f99": True}))
+    with pytest.raises(ToolSchemaError, match="requires 65 members"):
+        call_grammar([tool(flags, list(flags)[:65])], token_bound=4_096)
+
+
+def test_one_of_several_forms(tokenizer: LLTokenizer) -> None:
+    forms = [{"properties": {name: {"type": "integer"}}, "required": [name]} for name in ("id", "number")]
+    lark = call_grammar([Tool("tool", "", {"type": "object", "anyOf": forms})], token_bound=BOUND).lark
+    assert accepts(tokenizer, lark, call({"id": 1}))
+    assert accepts(tokenizer, lark, call({"number": 1}))
+    assert not accepts(tokenizer, lark, call({}))
+
+
+def test_whole_identifiers_and_whole_paragraphs(tokenizer: LLTokenizer) -> None:
+    post = tool({"id": {"type": "integer"}, "text": {"type": "string"}}, ["id", "text"])
+    arguments = {"id": 1_755_555_555_555_555_555, "text": "A paragraph. " * 30}
+    assert accepts(tokenizer, call_grammar([post], token_bound=512).lark, call(arguments))
 
 
 def test_required_arguments_without_room_are_refused() -> None:
