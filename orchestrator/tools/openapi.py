@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 
 from openapi_spec_validator.schemas import openapi_v30_schema_validator, openapi_v31_schema_validator
 
+from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
 from orchestrator.tools.document import SMALLER, child, openapi_version, read_document
 from orchestrator.tools.errors import DocumentError
 from orchestrator.tools.model import EffectClass, Tool
@@ -108,6 +109,8 @@ class _Reading:
         carriers = frozenset((scheme.kind, scheme.wire_name) for schemes in security for scheme in schemes)
         signature = self._signature(where, carriers)
         schema = signature.schema
+        validator = compile_schema(schema, where.pointer)
+        _refuse_uncallable(name, schema, where.pointer)
         return Operation(
             tool=Tool(name, _description(where), schema, self.source_name, self._effect(where)),
             method=where.method.upper(),
@@ -118,7 +121,7 @@ class _Reading:
             defaults=signature.defaults,
             security=security,
             text_answers=self._answers_text(where),
-            validator=compile_schema(schema, where.pointer),
+            validator=validator,
         )
 
     def _signature(self, where: _Where, withheld: frozenset[tuple[str, str]]) -> Signature:
@@ -218,6 +221,18 @@ def tool_name(operation_id: Any, method: str, path: str) -> str:
         if isinstance(text, str) and (name := re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_")):
             return name[:MAX_NAME_CHARACTERS]
     return method
+
+
+def _refuse_uncallable(name: str, schema: Mapping[str, Any], pointer: str) -> None:
+    """Refuse now what the caller service would refuse at every call: too deep, too large, contradictory."""
+    try:
+        check_schema(schema)
+    except ToolSchemaError as error:
+        raise DocumentError(
+            f"no call of {name!r} can be written: {error.reason} ({error.pointer or 'its arguments'})",
+            field=pointer,
+            remedy=f"{error.remedy}, or select other operations with `operations`",
+        ) from error
 
 
 def _description(where: _Where) -> str:

@@ -395,3 +395,13 @@ def test_whatever_stands_in_a_document_nothing_but_a_document_error_comes_out(
         node = node[key]
     with contextlib.suppress(DocumentError):
         parse(spec)
+
+
+def test_what_no_caller_could_write_is_refused_at_once(document: Document) -> None:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(12):
+        schema = {"type": "object", "properties": {"a": schema}}
+    post = {"operationId": "dig", "requestBody": body(schema), "responses": OK}
+    with pytest.raises(DocumentError, match="no call of 'dig' can be written: it is nested deeper") as caught:
+        parse(document({"/x": {"post": post}}))
+    assert "nest less" in str(caught.value.remedy)
