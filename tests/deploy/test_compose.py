@@ -29,9 +29,7 @@ CPU = {"planner-cpu", "caller-cpu", "summarizer-cpu", "orchestrator-cpu"}
 SERVICES = sorted(services())
 ROLE_SERVICES = sorted((GPU | CPU) - {"orchestrator", "orchestrator-cpu"})
 
-ORCHESTRATOR_VARIABLES = {
-    f"{PREFIX}{name.upper()}" for name in (*OrchestratorSettings.model_fields, "allowed_tool_hosts")
-}
+ORCHESTRATOR_VARIABLES = {f"{PREFIX}{name.upper()}" for name in OrchestratorSettings.model_fields}
 ROLE_VARIABLES = {f"{RoleSettings.model_config['env_prefix']}{name.upper()}" for name in RoleSettings.model_fields}
 
 
@@ -256,3 +254,16 @@ def test_the_environment_file_shows_the_defaults() -> None:
     """What a commented line shows is what holds without it."""
     shown = {name: value for name, value in documented_variables().items() if name not in SECRETS}
     assert services(**shown) == services()
+
+
+@pytest.mark.parametrize("name", ["planner", "planner-cpu", "orchestrator"])
+def test_the_environment_file_shows_the_settings_own_defaults(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What compose passes on only where it is set has its default in the settings."""
+    make = OrchestratorSettings if name == "orchestrator" else RoleSettings
+    without = make()
+    passed_on = [variable for variable, value in services()[name]["environment"].items() if value is None]
+    shown = {variable: value for variable, value in documented_variables().items() if variable in passed_on}
+    assert shown
+    for variable, value in shown.items():
+        monkeypatch.setenv(variable, value)
+    assert make() == without
