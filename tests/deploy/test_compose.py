@@ -136,6 +136,7 @@ def test_an_engine_has_time_to_load(name: str) -> None:
 @pytest.mark.parametrize(("role", "default"), [("planner", "0"), ("caller", "1"), ("summarizer", "2")])
 def test_each_role_has_a_device_of_its_own(role: str, default: str) -> None:
     def device(**variables: str) -> dict[str, Any]:
+        reserved: dict[str, Any]
         [reserved] = services(**variables)[role]["deploy"]["resources"]["reservations"]["devices"]
         return reserved
 

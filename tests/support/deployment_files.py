@@ -26,7 +26,8 @@ class VariableMissing(Exception):
 
 def read_compose() -> dict[str, Any]:
     """The compose file as it is written."""
-    return yaml.safe_load(COMPOSE_FILE.read_text(encoding="utf-8"))
+    content: dict[str, Any] = yaml.safe_load(COMPOSE_FILE.read_text(encoding="utf-8"))
+    return content
 
 
 def services(*profiles: str, **variables: str) -> dict[str, dict[str, Any]]:
