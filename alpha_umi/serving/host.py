@@ -88,18 +88,16 @@ class RoleHost:
     async def _live(self) -> None:
         try:
             await self.engine.start()
-        except Exception as error:
-            _log.error("engine.start_failed", exc_info=error)
-            self._obstacle = ServiceError("engine-dead", "the model could not be loaded; the log says why")
-            self._on_lost()
-            return
-        try:
             self._obstacle = await self._sing()
             while True:
                 await self.engine.check()
                 await asyncio.sleep(WATCH_INTERVAL_S)
         except EngineDead as error:
             self.declare_dead(error)
+        except Exception as error:
+            _log.error("engine.unusable", exc_info=error)
+            self._obstacle = ServiceError("engine-dead", "the model cannot be used; the service's log says why")
+            self._on_lost()
 
     async def _sing(self) -> ServiceError | None:
         """Generate the canary; what it says against serving, if anything."""

@@ -79,7 +79,8 @@ class VllmEngine:
             # On this thread, so that no output is awaited between the engine's end and that of its reader.
             llm.shutdown()
         self._released.set()
-        if self._owner is not None:
+        # A model that is still loading is not waited for: its engine dies with this process.
+        if llm is not None and self._owner is not None:
             self._owner.join()
 
     async def check(self) -> None:

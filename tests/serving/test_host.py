@@ -49,13 +49,17 @@ async def test_a_dead_engine_fails_requests_at_once_and_says_so_once() -> None:
     assert lost == ["lost"]
 
 
-async def test_an_engine_that_cannot_start_is_lost() -> None:
-    class Broken(ScriptedEngine):
-        async def start(self) -> None:
-            raise RuntimeError("no weights")
+class Broken(ScriptedEngine):
+    """Cannot load."""
 
+    async def start(self) -> None:
+        raise RuntimeError("no weights")
+
+
+@pytest.mark.parametrize("engine", [Broken([]), ScriptedEngine([])], ids=["cannot load", "refuses the canary"])
+async def test_an_engine_that_cannot_be_used_is_lost(engine: ScriptedEngine) -> None:
     lost: list[str] = []
-    app = application("planner", planner_router, Broken([]), on_lost=lambda: lost.append("lost"))
+    app = application("planner", planner_router, engine, on_lost=lambda: lost.append("lost"))
     async with app.router.lifespan_context(app):
         await until(lambda: bool(lost))
 
