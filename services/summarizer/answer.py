@@ -29,17 +29,18 @@ async def summarize(
         top_p=request.top_p,
         seed=request.seed,
     )
+    warmer = replace(generation, temperature=max(generation.temperature, RETRY_TEMPERATURE), seed=request.seed or 1)
     tally = Tally()
     pieces: list[str] = []
-    while not "".join(pieces).strip() and tally.attempts <= 2:
-        if pieces:
+    for number, attempt in enumerate((generation, warmer), start=1):
+        tally.attempts = number
+        if number > 1:
             context.metrics.attempts.labels(role="summarizer", kind="retry").inc()
-        async for piece in write(context.host, generation, tally, request_id=request_id):
+        async for piece in write(context.host, attempt, tally, request_id=request_id):
             pieces.append(piece)
             yield piece
-        tally.attempts += 1
-        generation = replace(generation, temperature=max(generation.temperature, RETRY_TEMPERATURE), seed=1)
-    tally.attempts -= 1
+        if "".join(pieces).strip():
+            break
     yield SummarizeAnswer(
         answer=_read("".join(pieces), tally),
         usage=tally.usage(),
