@@ -26,7 +26,7 @@ from alpha_umi.trajectory import Cancelled, Event, Finished, Phase, pack, replay
 from alpha_umi.web.problems import install_problem_handlers
 from cli.launch import Plan, take_down
 from cli.main import app as command
-from cli.processes import members
+from cli.processes import _children, members
 from cli.services import PortClaim, Service
 from cli.state import RunRecord, StateFolder
 from orchestrator.live import TextDelta
@@ -47,6 +47,14 @@ def unused_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ended_children_are_known() -> Iterator[None]:
+    """Collect the exit codes of services that were ended, or their handles complain when the tests are over."""
+    yield
+    for child in _children.values():
+        child.poll()
 
 
 @pytest.fixture
