@@ -11,25 +11,31 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 
 from alpha_umi import telemetry
 from alpha_umi.trajectory import (
+    ActionRequired,
     AskPlanner,
     AskSummarizer,
+    AwaitOutput,
     Cancelled,
+    Effect,
     Event,
     Finish,
     Finished,
     Intended,
     LimitReached,
     Phase,
+    RequireAction,
     RoleFailed,
     RunTool,
     State,
     advance,
     effect_of,
 )
+from orchestrator.client_outputs import ClientOutput, OutputDesk, observation_of, seconds_left
 from orchestrator.failpoints import Failpoints
 from orchestrator.journal import Journal
 from orchestrator.live import Feed, TextDelta
@@ -43,12 +49,17 @@ _log = telemetry.logger(__name__)
 
 @dataclass(frozen=True)
 class Workshop:
-    """What the drivers of all trajectories share. `timeout_s` bounds a trajectory, until the summarizer is asked."""
+    """What the drivers of all trajectories share.
+
+    `timeout_s` bounds a trajectory, without the time in which it waits for the client, until its answer is written.
+    `client_tool_timeout_s` bounds each of those waits.
+    """
 
     journal: Journal
     performer: Performer
     failpoints: Failpoints
     timeout_s: float
+    client_tool_timeout_s: float = 600.0
 
 
 class Driver:
@@ -64,6 +75,11 @@ class Driver:
         self._interrupt = asyncio.Event()
         self._cancelled_because: str | None = None
         self._stopping = False
+        self._desk = OutputDesk()
+
+    async def submit(self, output: ClientOutput) -> None:
+        """Take the client's output of the pending call; durable when this returns. Raises `OutputRefused`."""
+        await self._desk.submit(output, effect_of(self.state), now=self._shared.journal.now())
 
     def cancel(self, reason: str) -> None:
         """End the trajectory: what is in flight is aborted."""
@@ -89,11 +105,15 @@ class Driver:
                 with telemetry.bind(step=len(self.state.steps)):
                     await self._take(effect)
 
-    async def _take(self, effect: SendEffect | Finish) -> None:
+    async def _take(self, effect: Effect) -> None:
         if isinstance(effect, Finish):
             await self._record(Finished())
         elif self._cancelled_because is not None:
             await self._record(Cancelled(self._cancelled_because))
+        elif isinstance(effect, RequireAction):
+            await self._record(self._required(effect))
+        elif isinstance(effect, AwaitOutput):
+            await self._await_output(effect)
         elif self._time_left() == 0:
             await self._record(LimitReached("deadline"))
         elif self.state.in_flight != effect.key:
@@ -107,6 +127,23 @@ class Driver:
             await self._record(unknown_outcome(effect, "The orchestrator ended while the call was under way."))
         else:
             await self._perform(effect)
+
+    def _required(self, effect: RequireAction) -> ActionRequired:
+        expires_at = self._shared.journal.now() + timedelta(seconds=self._shared.client_tool_timeout_s)
+        return ActionRequired(effect.call_id, expires_at.isoformat())
+
+    async def _await_output(self, effect: AwaitOutput) -> None:
+        """Wait for the client, its time limit or an interruption. The trajectory's own time stands still meanwhile."""
+        since = time.monotonic()
+        left = seconds_left(effect, self._shared.journal.now())
+        waiting = await race(self._desk.taken(), self.interrupted(), timeout_s=left)
+        waited = time.monotonic() - since
+        self._deadline += waited
+        if waiting.cancelled() and self._interrupt.is_set():
+            return
+        output = None if waiting.cancelled() else waiting.result()
+        await self._record(observation_of(output, effect, latency_ms=round(waited * 1_000)))
+        self._desk.stored()
 
     async def _perform(self, effect: SendEffect) -> None:
         events = await self._outcome(effect)
@@ -139,7 +176,7 @@ class Driver:
             return [*events, Cancelled(self._cancelled_because)]
         # The observation may have reached another limit already: then the summarizer is asked in any case.
         after = advance(self.state, events[0]) if events else self.state
-        return events if after.phase is Phase.SUMMARIZING else [*events, LimitReached("deadline")]
+        return events if after.is_closing else [*events, LimitReached("deadline")]
 
     def _softened(self, event: Event) -> Event:
         """A run that a limit ended is exhausted, also when the summarizer has nothing to say about it."""
@@ -149,8 +186,8 @@ class Driver:
         return event
 
     def _time_left(self) -> float | None:
-        """Seconds; None while the summarizer is asked, whose own deadline is the only one then."""
-        if self.state.phase is Phase.SUMMARIZING:
+        """Seconds; None while the answer is written, which has a deadline of its own."""
+        if self.state.is_closing:
             return None
         return max(0.0, self._deadline - time.monotonic())
 
@@ -163,13 +200,20 @@ class Driver:
         return lambda text: self._feed.publish([TextDelta(role, step, text, after)])
 
     async def _record(self, *events: Event) -> None:
-        """Append the events, and the end if they lead there, in one commit."""
+        """Append the events, and what follows from them without anybody being asked, in one commit."""
         state = self.state
         for event in events:
             state = advance(state, event)
-        if isinstance(effect_of(state), Finish):
-            events = (*events, Finished())
-            state = advance(state, Finished())
+        match effect_of(state):
+            case Finish():
+                consequence: Event | None = Finished()
+            case RequireAction() as effect:
+                consequence = self._required(effect)
+            case _:
+                consequence = None
+        if consequence is not None:
+            events = (*events, consequence)
+            state = advance(state, consequence)
         ended = state.phase is Phase.FINISHED
         rows = await self._shared.journal.append(
             self._id, after=self._seq, events=events, status=state.status if ended else None

@@ -6,10 +6,19 @@ import hashlib
 import json
 from typing import assert_never
 
-from alpha_umi.trajectory import AskCaller, AskPlanner, AskSummarizer, Event, ObservationReceived, RoleFailed, RunTool
+from alpha_umi.trajectory import (
+    AskBackbone,
+    AskCaller,
+    AskPlanner,
+    AskSummarizer,
+    Event,
+    ObservationReceived,
+    RoleFailed,
+    RunTool,
+)
 from alpha_umi.trajectory.events import RoleKind
 
-RoleEffect = AskPlanner | AskCaller | AskSummarizer
+RoleEffect = AskPlanner | AskCaller | AskSummarizer | AskBackbone
 SendEffect = RoleEffect | RunTool
 
 
@@ -22,6 +31,8 @@ def role_of(effect: RoleEffect) -> RoleKind:
             return "caller"
         case AskSummarizer():
             return "summarizer"
+        case AskBackbone():
+            return "backbone"
         case _ as never:
             assert_never(never)
 

@@ -26,6 +26,7 @@ from alpha_umi.contract.roles import (
 )
 from alpha_umi.trajectory import (
     AnswerWritten,
+    AskBackbone,
     AskCaller,
     AskPlanner,
     AskSummarizer,
@@ -85,6 +86,8 @@ class Performer:
                     return await self._call(trajectory_id, state, effect)
                 case AskSummarizer():
                     return await self._summarize(trajectory_id, state, effect, on_delta)
+                case AskBackbone():
+                    raise RoleError("no service plays the backbone")
                 case RunTool():
                     return await self._run_tool(trajectory_id, effect)
                 case _ as never:

@@ -79,6 +79,7 @@ class StepLatency(WireModel):
     caller: int
     tool: int
     summarizer: int
+    backbone: int = 0
 
 
 class TokenUsage(WireModel):

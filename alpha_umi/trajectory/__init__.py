@@ -6,21 +6,29 @@
                                   ├── conclusion, or a limit ──> SUMMARIZING ── answer ──> ENDING ──> FINISHED
                                   └── give up, failure, cancelled ───────────────────────> ENDING
 
-A limit, a role's failure and a cancellation are legal in every open phase. `machine.TRANSITIONS` is the whole table.
+A call of a tool that the client executes goes through REQUIRING and WAITING instead of RUNNING_TOOL. The strategy
+`single` has STEPPING for planning and calling, and CONCLUDING for the answer after a limit. A further user turn leads
+from FINISHED back to the next step. A cancellation is legal in every open phase; a limit and a role's failure while
+somebody is asked. `machine.TRANSITIONS` is the whole table.
 """
 
 from alpha_umi.trajectory.effects import (
     FINAL,
+    AskBackbone,
     AskCaller,
     AskPlanner,
     AskSummarizer,
+    AwaitOutput,
     Effect,
     Finish,
+    RequireAction,
     RunTool,
     Status,
 )
 from alpha_umi.trajectory.events import (
+    ActionRequired,
     AnswerWritten,
+    BackboneUnreadable,
     CallMade,
     CallUnreadable,
     Cancelled,
@@ -29,11 +37,13 @@ from alpha_umi.trajectory.events import (
     Intended,
     LimitReached,
     Limits,
+    MessageAdded,
     ObservationReceived,
     PlannerDecided,
     PlannerUnreadable,
     QuestionAsked,
     RoleFailed,
+    StepTaken,
     UnknownEvent,
     UnreadablePolicy,
     Usage,
@@ -41,17 +51,21 @@ from alpha_umi.trajectory.events import (
     unpack,
 )
 from alpha_umi.trajectory.machine import STRATEGIES, TRANSITIONS, IllegalEvent, advance, effect_of, replay
-from alpha_umi.trajectory.state import Action, Failure, Latency, Observation, Phase, State, Step
+from alpha_umi.trajectory.state import Action, Failure, Latency, Message, Observation, Phase, State, Step
 
 __all__ = [
     "FINAL",
     "STRATEGIES",
     "TRANSITIONS",
     "Action",
+    "ActionRequired",
     "AnswerWritten",
+    "AskBackbone",
     "AskCaller",
     "AskPlanner",
     "AskSummarizer",
+    "AwaitOutput",
+    "BackboneUnreadable",
     "CallMade",
     "CallUnreadable",
     "Cancelled",
@@ -65,17 +79,21 @@ __all__ = [
     "Latency",
     "LimitReached",
     "Limits",
+    "Message",
+    "MessageAdded",
     "Observation",
     "ObservationReceived",
     "Phase",
     "PlannerDecided",
     "PlannerUnreadable",
     "QuestionAsked",
+    "RequireAction",
     "RoleFailed",
     "RunTool",
     "State",
     "Status",
     "Step",
+    "StepTaken",
     "UnknownEvent",
     "UnreadablePolicy",
     "Usage",

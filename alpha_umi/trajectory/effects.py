@@ -54,6 +54,48 @@ class RunTool:
 
 
 @dataclass(frozen=True)
+class RequireAction:
+    """Record that the client has to execute a call, and until when."""
+
+    step: int
+    call_id: str
+    name: str
+    arguments: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        """Unique within the trajectory."""
+        return f"require:{self.step}"
+
+
+@dataclass(frozen=True)
+class AwaitOutput:
+    """Wait for the client's output of a call, until `expires_at` (ISO 8601, UTC)."""
+
+    step: int
+    call_id: str
+    expires_at: str
+
+    @property
+    def key(self) -> str:
+        """Unique within the trajectory."""
+        return f"await:{self.step}"
+
+
+@dataclass(frozen=True)
+class AskBackbone:
+    """Ask the single model for its next step. `conclude`: a limit ended the run, only an answer is wanted."""
+
+    step: int
+    conclude: bool = False
+
+    @property
+    def key(self) -> str:
+        """Unique within the trajectory."""
+        return f"backbone:{self.step}:conclude" if self.conclude else f"backbone:{self.step}"
+
+
+@dataclass(frozen=True)
 class AskSummarizer:
     """Ask the summarizer for the answer, or for what is known when a limit ended the run."""
 
@@ -77,4 +119,4 @@ class Finish:
         return "finish"
 
 
-Effect = AskPlanner | AskCaller | RunTool | AskSummarizer | Finish
+Effect = AskPlanner | AskCaller | RunTool | RequireAction | AwaitOutput | AskSummarizer | AskBackbone | Finish

@@ -6,14 +6,15 @@ its own. `pack` and `unpack` turn an event into the (type, payload) of a log row
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from alpha_umi.roles.planner import Decision
+from alpha_umi.roles.turns import Tool
 
 LimitKind = Literal["deadline"]
-RoleKind = Literal["planner", "caller", "summarizer"]
+RoleKind = Literal["planner", "caller", "summarizer", "backbone"]
 UnreadablePolicy = Literal["conclusion", "caller", "give up"]
 
 
@@ -32,8 +33,9 @@ class Usage:
 class Limits:
     """What bounds a trajectory.
 
-    `max_steps` counts planner decisions for the caller. `max_repeats` is how often the same call may bring the same
-    observation before the run is ended. `on_unreadable` is the decision that stands in for one that could not be read.
+    `max_steps` counts decisions for a call since the newest user turn. `max_repeats` is how often the same call may
+    bring the same observation before the run is ended. `on_unreadable` is the decision that stands in for one that
+    could not be read.
     """
 
     max_steps: int = 8
@@ -47,12 +49,23 @@ class Limits:
 
 @dataclass(frozen=True)
 class QuestionAsked:
-    """The user's instruction opens the trajectory; the tools on offer are fixed from here on."""
+    """The user's instruction opens the trajectory; the tools on offer are fixed from here on.
+
+    `tools` are all names in order; `client_tools` defines those of them that the client executes.
+    """
 
     instruction: str
     tools: tuple[str, ...]
     limits: Limits = field(default_factory=Limits)
     strategy: str = "chain"
+    client_tools: tuple[Tool, ...] = ()
+
+
+@dataclass(frozen=True)
+class MessageAdded:
+    """A further user turn goes on with a trajectory that had ended."""
+
+    content: str
 
 
 @dataclass(frozen=True)
@@ -108,6 +121,14 @@ class CallUnreadable:
 
 
 @dataclass(frozen=True)
+class ActionRequired:
+    """The client has to execute the newest call. `expires_at` (ISO 8601, UTC) is when waiting for it ends."""
+
+    call_id: str
+    expires_at: str
+
+
+@dataclass(frozen=True)
 class ObservationReceived:
     """The tool answered, or failed: then `is_error`. `truncated` says that the answer was longer."""
 
@@ -126,6 +147,37 @@ class AnswerWritten:
     usage: Usage = field(default_factory=Usage)
     latency_ms: int = 0
     truncated: bool = False
+
+
+@dataclass(frozen=True)
+class StepTaken:
+    """The single model took a step: rationale and decision, with what the decision needs in the same text.
+
+    For the decision `caller` there is a call (`call_id`, `name`, `arguments`), or a `reason` why there is none that can
+    be made; for `conclusion` an `answer`. `text` is what was written for it: the call, or the answer.
+    """
+
+    thought: str
+    next: Decision
+    text: str = ""
+    call_id: str | None = None
+    name: str | None = None
+    arguments: Mapping[str, Any] | None = None
+    reason: str | None = None
+    answer: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    latency_ms: int = 0
+    truncated: bool = False
+
+
+@dataclass(frozen=True)
+class BackboneUnreadable:
+    """The single model's text holds neither a call nor a conclusion, retries included; the policy decides."""
+
+    text: str
+    reason: str
+    usage: Usage = field(default_factory=Usage)
+    latency_ms: int = 0
 
 
 @dataclass(frozen=True)
@@ -153,18 +205,22 @@ class Cancelled:
 
 @dataclass(frozen=True)
 class Finished:
-    """The end was recorded; nothing follows."""
+    """The end was recorded; only a further user turn can follow."""
 
 
 Event = (
     QuestionAsked
+    | MessageAdded
     | Intended
     | PlannerDecided
     | PlannerUnreadable
     | CallMade
     | CallUnreadable
+    | ActionRequired
     | ObservationReceived
     | AnswerWritten
+    | StepTaken
+    | BackboneUnreadable
     | LimitReached
     | RoleFailed
     | Cancelled
@@ -174,20 +230,29 @@ Event = (
 # Names of the log. Those of the design's event stream are contracts; the others stay inside the log.
 LOG_NAMES: dict[type[Any], str] = {
     QuestionAsked: "trajectory.created",
+    MessageAdded: "trajectory.continued",
     Intended: "effect.intended",
     PlannerDecided: "planner.decided",
     PlannerUnreadable: "planner.unreadable",
     CallMade: "caller.called",
     CallUnreadable: "caller.unreadable",
+    ActionRequired: "trajectory.requires_action",
     ObservationReceived: "tool.observed",
     AnswerWritten: "summarizer.answered",
+    StepTaken: "backbone.stepped",
+    BackboneUnreadable: "backbone.unreadable",
     LimitReached: "limit.reached",
     RoleFailed: "role.failed",
     Cancelled: "trajectory.cancelled",
     Finished: "trajectory.finished",
 }
 _CLASSES = {name: kind for kind, name in LOG_NAMES.items()}
-_NESTED = {"usage": Usage, "limits": Limits}
+_REVIVED: dict[str, Callable[[Any], Any]] = {
+    "usage": lambda value: Usage(**value),
+    "limits": lambda value: Limits(**value),
+    "tools": tuple,
+    "client_tools": lambda value: tuple(Tool(**tool) for tool in value),
+}
 
 
 class UnknownEvent(ValueError):
@@ -215,6 +280,4 @@ def unpack(kind: str, payload: Mapping[str, Any]) -> Event:
 
 
 def _revive(name: str, value: Any) -> Any:
-    if name in _NESTED:
-        return _NESTED[name](**value)
-    return tuple(value) if name == "tools" else value
+    return _REVIVED[name](value) if name in _REVIVED else value

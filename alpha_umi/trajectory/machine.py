@@ -4,6 +4,9 @@ An event and a state give the next state (`advance`); a state wants exactly one 
 stand in `TRANSITIONS`; an event that is not listed for a phase raises `IllegalEvent` and changes nothing. Routing
 depends on the planner's own decision alone, never on text in the history.
 
+Strategies are variants of the table, not loops of their own: `chain` asks planner, caller and summarizer in turn,
+`single` asks one model for all of it (the paper's baseline). They share what follows a call.
+
 Left out on purpose: awaiting, clocks, randomness, logging. The orchestrator's driver performs the effects.
 """
 
@@ -16,9 +19,22 @@ from typing import Any, assert_never
 
 from alpha_umi.roles.planner import Decision, write_plan
 from alpha_umi.roles.turns import Turn
-from alpha_umi.trajectory.effects import AskCaller, AskPlanner, AskSummarizer, Effect, Finish, RunTool, Status
+from alpha_umi.trajectory.effects import (
+    AskBackbone,
+    AskCaller,
+    AskPlanner,
+    AskSummarizer,
+    AwaitOutput,
+    Effect,
+    Finish,
+    RequireAction,
+    RunTool,
+    Status,
+)
 from alpha_umi.trajectory.events import (
+    ActionRequired,
     AnswerWritten,
+    BackboneUnreadable,
     CallMade,
     CallUnreadable,
     Cancelled,
@@ -26,16 +42,19 @@ from alpha_umi.trajectory.events import (
     Finished,
     Intended,
     LimitReached,
+    MessageAdded,
     ObservationReceived,
     PlannerDecided,
     PlannerUnreadable,
     QuestionAsked,
     RoleFailed,
-    Usage,
+    StepTaken,
 )
-from alpha_umi.trajectory.state import Action, Failure, Latency, Observation, Phase, State, Step
+from alpha_umi.trajectory.state import Action, Failure, Latency, Message, Observation, Phase, State, Step
 
-STRATEGIES = ("chain",)
+STRATEGIES = ("chain", "single")
+# How the published preprocessing writes an answer that was not given.
+NO_ANSWER = "none"
 
 
 class IllegalEvent(Exception):
@@ -71,8 +90,16 @@ def effect_of(state: State) -> Effect | None:
         case Phase.RUNNING_TOOL:
             action = _current_action(state)
             return RunTool(step - 1, action.call_id, action.name, action.arguments)
+        case Phase.REQUIRING:
+            action = _current_action(state)
+            return RequireAction(step - 1, action.call_id, action.name, action.arguments)
+        case Phase.WAITING:
+            action = _current_action(state)
+            return AwaitOutput(step - 1, action.call_id, action.expires_at or "")
         case Phase.SUMMARIZING:
             return AskSummarizer(step)
+        case Phase.STEPPING | Phase.CONCLUDING:
+            return AskBackbone(step, conclude=state.phase is Phase.CONCLUDING)
         case Phase.ENDING:
             return Finish(_outcome(state))
         case _ as never:
@@ -82,15 +109,36 @@ def effect_of(state: State) -> Effect | None:
 def _ask(state: State, event: QuestionAsked) -> State:
     if event.strategy not in STRATEGIES:
         raise IllegalEvent(f"no strategy {event.strategy!r}; known: {', '.join(STRATEGIES)}")
-    return replace(
+    opened = replace(
         state,
-        phase=Phase.PLANNING,
         instruction=event.instruction,
         tools=event.tools,
+        client_tools=event.client_tools,
         strategy=event.strategy,
         limits=event.limits,
-        history=(Turn("user", event.instruction),),
     )
+    return _begin_turn(opened, event.instruction)
+
+
+def _go_on(state: State, event: MessageAdded) -> State:
+    unanswered = state.answer is None and state.strategy == "chain"
+    history = (*state.history, Turn("conclusion", NO_ANSWER)) if unanswered else state.history
+    return _begin_turn(replace(state, history=history, answer=None, error=None, outcome=None), event.content)
+
+
+def _begin_turn(state: State, content: str) -> State:
+    return replace(
+        state,
+        phase=_thinking(state),
+        history=(*state.history, Turn("user", content)),
+        messages=(*state.messages, Message("user", content)),
+        turn_start=len(state.steps),
+    )
+
+
+def _thinking(state: State) -> Phase:
+    """The phase in which the next step is decided."""
+    return Phase.STEPPING if state.strategy == "single" else Phase.PLANNING
 
 
 def _intend(state: State, event: Intended) -> State:
@@ -101,90 +149,114 @@ def _intend(state: State, event: Intended) -> State:
 
 
 def _decide(state: State, event: PlannerDecided) -> State:
-    step = _new_step(state, event.thought, event.next, event.usage, event.latency_ms)
-    return _route(state, replace(step, truncated=event.truncated), event.text)
+    step = _new_step(state, event.thought, event.next, event)
+    return _route(_planned(state, replace(step, truncated=event.truncated), event.text))
 
 
 def _decide_by_policy(state: State, event: PlannerUnreadable) -> State:
-    decision = state.limits.on_unreadable
-    step = _new_step(state, event.text.strip(), decision, event.usage, event.latency_ms)
-    return _route(state, step, write_plan(event.text.strip(), decision))
+    decision, thought = state.limits.on_unreadable, event.text.strip()
+    return _route(_planned(state, _new_step(state, thought, decision, event), write_plan(thought, decision)))
 
 
-def _new_step(state: State, thought: str, decision: Decision, usage: Usage, latency_ms: int) -> Step:
-    return Step(len(state.steps), thought, decision, latency_ms=Latency(planner=latency_ms), usage=usage)
+def _new_step(state: State, thought: str, decision: Decision, event: PlannerDecided | PlannerUnreadable) -> Step:
+    return Step(len(state.steps), thought, decision, latency_ms=Latency(planner=event.latency_ms), usage=event.usage)
 
 
-def _route(state: State, step: Step, text: str) -> State:
-    planned = replace(
-        state,
-        steps=(*state.steps, step),
-        history=(*state.history, Turn("planner", text)),
-        in_flight=None,
-    )
-    match step.next:
+def _planned(state: State, step: Step, text: str) -> State:
+    """The state with a decision; `text` is the turn in which it was written."""
+    return replace(state, steps=(*state.steps, step), history=(*state.history, Turn("planner", text)), in_flight=None)
+
+
+def _route(planned: State) -> State:
+    match planned.steps[-1].next:
         case "caller":
             return replace(planned, phase=Phase.CALLING)
         case "conclusion":
             return replace(planned, phase=Phase.SUMMARIZING, outcome="completed")
         case "give up":
-            return _end(planned, "gave_up", Failure("gave_up", "the planner gave up"))
+            return _give_up(planned)
         case _ as never:
             assert_never(never)
 
 
+def _give_up(state: State) -> State:
+    return _end(state, "gave_up", Failure("gave_up", "the planner gave up"))
+
+
 def _call(state: State, event: CallMade) -> State:
-    called = state.with_last_step(
-        action=Action(event.call_id, event.name, event.arguments),
+    noted = state.with_last_step(
         latency_ms=replace(state.steps[-1].latency_ms, caller=event.latency_ms),
         usage=state.steps[-1].usage + event.usage,
         truncated=state.steps[-1].truncated or event.truncated,
     )
+    return _called(noted, Action(event.call_id, event.name, event.arguments), event.text)
+
+
+def _called(state: State, action: Action, text: str) -> State:
+    """The state with a call, which is for the client where the tool is the client's."""
+    for_client = any(tool.name == action.name for tool in state.client_tools)
     return replace(
-        called,
-        phase=Phase.RUNNING_TOOL,
-        history=(*state.history, Turn("caller", event.text)),
+        state.with_last_step(action=action),
+        phase=Phase.REQUIRING if for_client else Phase.RUNNING_TOOL,
+        history=(*state.history, Turn("caller", text)),
         in_flight=None,
     )
 
 
 def _note_bad_call(state: State, event: CallUnreadable) -> State:
-    """The planner reads why there was no call, and may think again."""
     noted = state.with_last_step(
-        observation=Observation(f"No call was made: {event.reason}", is_error=True),
         latency_ms=replace(state.steps[-1].latency_ms, caller=event.latency_ms),
         usage=state.steps[-1].usage + event.usage,
     )
-    return _after_observation(replace(noted, history=(*state.history, Turn("caller", event.text))))
+    return _not_called(noted, event.reason, event.text)
+
+
+def _not_called(state: State, reason: str, text: str) -> State:
+    """The planner reads why there was no call, and may think again."""
+    noted = state.with_last_step(observation=Observation(f"No call was made: {reason}", is_error=True))
+    return _after_observation(replace(noted, history=(*state.history, Turn("caller", text))))
+
+
+def _require(state: State, event: ActionRequired) -> State:
+    action = _action_called(state, event.call_id)
+    waiting = state.with_last_step(action=replace(action, expires_at=event.expires_at))
+    return replace(waiting, phase=Phase.WAITING)
 
 
 def _observe(state: State, event: ObservationReceived) -> State:
-    if event.call_id != _current_action(state).call_id:
-        raise IllegalEvent(f"no call {event.call_id!r} is waiting for an observation")
+    action = _action_called(state, event.call_id)
     return _after_observation(
         state.with_last_step(
+            action=replace(action, expires_at=None),
             observation=Observation(event.content, event.is_error, event.truncated),
             latency_ms=replace(state.steps[-1].latency_ms, tool=event.latency_ms),
         )
     )
 
 
+def _action_called(state: State, call_id: str) -> Action:
+    action = _current_action(state)
+    if call_id != action.call_id:
+        raise IllegalEvent(f"no call {call_id!r} is waiting for an observation")
+    return action
+
+
 def _after_observation(state: State) -> State:
-    """Back to the planner, unless a limit ends the run: then the summarizer says what is known."""
+    """On to the next step, unless a limit ends the turn: then the answer says what is known."""
     observation = state.steps[-1].observation
     content = observation.content if observation else ""
     observed = replace(state, history=(*state.history, Turn("observation", content)), in_flight=None)
     if _repeats(state) >= state.limits.max_repeats:
         return _exhaust(observed, Failure("repeated_call", "the same call brought the same result again and again"))
-    if len(state.steps) >= state.limits.max_steps:
+    if len(state.turn_steps) >= state.limits.max_steps:
         return _exhaust(observed, Failure("max_steps", f"the limit of {state.limits.max_steps} steps was reached"))
-    return replace(observed, phase=Phase.PLANNING)
+    return replace(observed, phase=_thinking(observed))
 
 
 def _repeats(state: State) -> int:
-    """How many steps look exactly like the newest one: same call, same observation."""
+    """How many steps of this turn look exactly like the newest one: same call, same observation."""
     newest = _signature(state.steps[-1])
-    return sum(_signature(step) == newest for step in state.steps)
+    return sum(_signature(step) == newest for step in state.turn_steps)
 
 
 def _signature(step: Step) -> str:
@@ -193,7 +265,7 @@ def _signature(step: Step) -> str:
 
 
 def _answer(state: State, event: AnswerWritten) -> State:
-    answered = replace(state, answer=event.answer, history=(*state.history, Turn("conclusion", event.answer)))
+    answered = _answered(state, event.answer)
     if answered.steps:
         answered = answered.with_last_step(
             latency_ms=replace(answered.steps[-1].latency_ms, summarizer=event.latency_ms),
@@ -203,8 +275,63 @@ def _answer(state: State, event: AnswerWritten) -> State:
     return _end(answered, _outcome(state), state.error)
 
 
+def _answered(state: State, answer: str) -> State:
+    return replace(
+        state,
+        answer=answer,
+        history=(*state.history, Turn("conclusion", answer)),
+        messages=(*state.messages, Message("assistant", answer)),
+    )
+
+
+def _step(state: State, event: StepTaken) -> State:
+    """The single model's step: decision, and call or answer, at once."""
+    step = _backbone_step(state, event.thought, event.next, event)
+    planned = _planned(state, replace(step, truncated=event.truncated), write_plan(event.thought, event.next))
+    match event:
+        case StepTaken(next="caller", call_id=str(call_id), name=str(name), arguments=arguments) if (
+            arguments is not None
+        ):
+            return _called(planned, Action(call_id, name, arguments), event.text)
+        case StepTaken(next="caller", reason=str(reason)):
+            return _not_called(planned, reason, event.text)
+        case StepTaken(next="conclusion", answer=str(answer)):
+            return _end(_answered(planned, answer), "completed", None)
+        case StepTaken(next="give up"):
+            return _give_up(planned)
+        case _:
+            raise IllegalEvent(f"a step for {event.next!r} lacks its call, its reason or its answer")
+
+
+def _step_by_policy(state: State, event: BackboneUnreadable) -> State:
+    """The unreadable text itself is the answer where the policy is to conclude."""
+    decision, text = state.limits.on_unreadable, event.text.strip()
+    planned = _planned(state, _backbone_step(state, text, decision, event), write_plan(text, decision))
+    if decision == "caller":
+        return _not_called(planned, event.reason, "")
+    if decision == "conclusion" and text:
+        return _end(_answered(planned, text), "completed", None)
+    return _give_up(planned)
+
+
+def _backbone_step(state: State, thought: str, decision: Decision, event: StepTaken | BackboneUnreadable) -> Step:
+    return Step(len(state.steps), thought, decision, latency_ms=Latency(backbone=event.latency_ms), usage=event.usage)
+
+
+def _conclude(state: State, event: StepTaken | BackboneUnreadable) -> State:
+    """What the single model says after a limit counts only if it is an answer."""
+    told = state
+    if isinstance(event, StepTaken) and event.answer is not None:
+        told = _answered(state, event.answer)
+    if told.steps:
+        last = told.steps[-1]
+        latency = replace(last.latency_ms, backbone=last.latency_ms.backbone + event.latency_ms)
+        told = told.with_last_step(latency_ms=latency, usage=last.usage + event.usage)
+    return _end(told, _outcome(state), state.error)
+
+
 def _limit(state: State, event: LimitReached) -> State:
-    if state.phase is Phase.SUMMARIZING:
+    if state.is_closing:
         return _end(state, "exhausted", state.error or _failure_of(event))
     return _exhaust(state, _failure_of(event))
 
@@ -226,7 +353,8 @@ def _finish(state: State, event: Finished) -> State:
 
 
 def _exhaust(state: State, why: Failure) -> State:
-    return replace(state, phase=Phase.SUMMARIZING, outcome="exhausted", error=why, in_flight=None)
+    closing = Phase.CONCLUDING if state.strategy == "single" else Phase.SUMMARIZING
+    return replace(state, phase=closing, outcome="exhausted", error=why, in_flight=None)
 
 
 def _end(state: State, outcome: Status, error: Failure | None) -> State:
@@ -248,19 +376,35 @@ def _outcome(state: State) -> Status:
 
 Transition = Callable[[State, Any], State]
 
-_OPEN = (Phase.PLANNING, Phase.CALLING, Phase.RUNNING_TOOL, Phase.SUMMARIZING)
+# Phases in which somebody is asked, so that an effect can be intended, take too long or fail.
+_ASKING = (
+    Phase.PLANNING,
+    Phase.CALLING,
+    Phase.RUNNING_TOOL,
+    Phase.SUMMARIZING,
+    Phase.STEPPING,
+    Phase.CONCLUDING,
+)
+_OPEN = (*_ASKING, Phase.REQUIRING, Phase.WAITING)
 
 TRANSITIONS: dict[tuple[Phase, type[Any]], Transition] = {
     (Phase.NEW, QuestionAsked): _ask,
+    (Phase.FINISHED, MessageAdded): _go_on,
     (Phase.PLANNING, PlannerDecided): _decide,
     (Phase.PLANNING, PlannerUnreadable): _decide_by_policy,
     (Phase.CALLING, CallMade): _call,
     (Phase.CALLING, CallUnreadable): _note_bad_call,
+    (Phase.STEPPING, StepTaken): _step,
+    (Phase.STEPPING, BackboneUnreadable): _step_by_policy,
     (Phase.RUNNING_TOOL, ObservationReceived): _observe,
+    (Phase.REQUIRING, ActionRequired): _require,
+    (Phase.WAITING, ObservationReceived): _observe,
     (Phase.SUMMARIZING, AnswerWritten): _answer,
+    (Phase.CONCLUDING, StepTaken): _conclude,
+    (Phase.CONCLUDING, BackboneUnreadable): _conclude,
     (Phase.ENDING, Finished): _finish,
-    **{(phase, Intended): _intend for phase in _OPEN},
-    **{(phase, LimitReached): _limit for phase in _OPEN},
-    **{(phase, RoleFailed): _fail for phase in _OPEN},
+    **{(phase, Intended): _intend for phase in _ASKING},
+    **{(phase, LimitReached): _limit for phase in _ASKING},
+    **{(phase, RoleFailed): _fail for phase in _ASKING},
     **{(phase, Cancelled): _cancel for phase in _OPEN},
 }

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from alpha_umi.roles.planner import Decision
-from alpha_umi.roles.turns import Turn
+from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.trajectory.effects import Status
 from alpha_umi.trajectory.events import Limits, Usage
 
@@ -20,18 +20,23 @@ class Phase(StrEnum):
     PLANNING = "planning"
     CALLING = "calling"
     RUNNING_TOOL = "running_tool"
+    REQUIRING = "requiring"
+    WAITING = "waiting"
     SUMMARIZING = "summarizing"
+    STEPPING = "stepping"
+    CONCLUDING = "concluding"
     ENDING = "ending"
     FINISHED = "finished"
 
 
 @dataclass(frozen=True)
 class Action:
-    """A call as it was made."""
+    """A call as it was made. `expires_at` is set while the client has to execute it."""
 
     call_id: str
     name: str
     arguments: Mapping[str, Any]
+    expires_at: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,11 +56,12 @@ class Latency:
     caller: int = 0
     tool: int = 0
     summarizer: int = 0
+    backbone: int = 0
 
 
 @dataclass(frozen=True)
 class Step:
-    """One planner decision and what followed from it. `truncated`: a role saw a shortened history."""
+    """One decision and what followed from it. `truncated`: a role saw a shortened history."""
 
     index: int
     thought: str
@@ -76,12 +82,25 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Message:
+    """What one side said to the other."""
+
+    role: Literal["user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True)
 class State:
-    """Everything known of a trajectory. `outcome` is the status that it will end with, once that is settled."""
+    """Everything known of a trajectory.
+
+    `outcome` is the status that it will end with, once that is settled. `turn_start` is the step with which the newest
+    user turn began; `answer`, `error` and `outcome` are of that turn. `messages` are what user and assistant said.
+    """
 
     phase: Phase = Phase.NEW
     instruction: str = ""
     tools: tuple[str, ...] = ()
+    client_tools: tuple[Tool, ...] = ()
     strategy: str = "chain"
     limits: Limits = field(default_factory=Limits)
     history: tuple[Turn, ...] = ()
@@ -90,13 +109,25 @@ class State:
     error: Failure | None = None
     outcome: Status | None = None
     in_flight: str | None = None
+    turn_start: int = 0
+    messages: tuple[Message, ...] = ()
 
     @property
     def status(self) -> Status:
-        """`running` until the end is recorded."""
+        """`running` until the end is recorded, but for the time in which the client has to act."""
         if self.phase is Phase.FINISHED and self.outcome is not None:
             return self.outcome
-        return "running"
+        return "requires_action" if self.phase is Phase.WAITING else "running"
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the answer is being written and nothing else can follow."""
+        return self.phase in (Phase.SUMMARIZING, Phase.CONCLUDING)
+
+    @property
+    def turn_steps(self) -> tuple[Step, ...]:
+        """Steps since the newest user turn."""
+        return self.steps[self.turn_start :]
 
     @property
     def usage(self) -> Usage:

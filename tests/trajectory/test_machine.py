@@ -9,14 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alpha_umi.roles.turns import Turn
+from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.trajectory import (
     FINAL,
     TRANSITIONS,
+    ActionRequired,
     AnswerWritten,
+    AskBackbone,
     AskCaller,
     AskPlanner,
     AskSummarizer,
+    AwaitOutput,
+    BackboneUnreadable,
     CallMade,
     CallUnreadable,
     Cancelled,
@@ -27,14 +31,17 @@ from alpha_umi.trajectory import (
     Intended,
     LimitReached,
     Limits,
+    MessageAdded,
     ObservationReceived,
     Phase,
     PlannerDecided,
     PlannerUnreadable,
     QuestionAsked,
+    RequireAction,
     RoleFailed,
     RunTool,
     State,
+    StepTaken,
     UnknownEvent,
     Usage,
     advance,
@@ -53,7 +60,19 @@ LIMITS = st.builds(
     max_repeats=st.integers(1, 3),
     on_unreadable=st.sampled_from(["caller", "conclusion", "give up"]),
 )
-QUESTIONS = st.builds(QuestionAsked, TEXTS, st.just(("tool",)), LIMITS)
+CLIENT_TOOLS = st.sampled_from([(), (Tool("tool", "what it does", {"type": "object"}),)])
+QUESTIONS = st.builds(
+    QuestionAsked, TEXTS, st.just(("tool",)), LIMITS, st.sampled_from(["chain", "single"]), CLIENT_TOOLS
+)
+EXPIRES_AT = "2030-01-01T00:00:00+00:00"
+STEPS = st.one_of(
+    st.builds(
+        StepTaken, TEXTS, st.just("caller"), TEXTS, call_id=CALL_IDS, name=st.just("tool"), arguments=st.just({"a": 1})
+    ),
+    st.builds(StepTaken, TEXTS, st.just("caller"), TEXTS, reason=TEXTS),
+    st.builds(StepTaken, TEXTS, st.just("conclusion"), TEXTS, answer=TEXTS),
+    st.builds(StepTaken, TEXTS, DECISIONS),
+)
 EVENTS = st.one_of(
     QUESTIONS,
     st.builds(Intended, st.sampled_from(["planner:0", "caller:0", "tool:0", "planner:1", "summarizer:1"])),
@@ -61,10 +80,14 @@ EVENTS = st.one_of(
     st.builds(PlannerUnreadable, TEXTS, TEXTS),
     st.builds(CallMade, CALL_IDS, st.just("tool"), st.just({"a": 1}), TEXTS),
     st.builds(CallUnreadable, TEXTS, TEXTS),
+    st.builds(ActionRequired, CALL_IDS, st.just(EXPIRES_AT)),
     st.builds(ObservationReceived, CALL_IDS, TEXTS, st.booleans()),
     st.builds(AnswerWritten, TEXTS),
+    STEPS,
+    st.builds(BackboneUnreadable, TEXTS, TEXTS),
+    st.builds(MessageAdded, TEXTS),
     st.just(LimitReached("deadline")),
-    st.builds(RoleFailed, st.sampled_from(["planner", "caller", "summarizer"]), TEXTS),
+    st.builds(RoleFailed, st.sampled_from(["planner", "caller", "summarizer", "backbone"]), TEXTS),
     st.builds(Cancelled, TEXTS),
     st.just(Finished()),
 )
@@ -72,7 +95,8 @@ EVENTS = st.one_of(
 
 def fitting(state: State, event: Event) -> Event:
     """The event with the call id that the state waits for, so that random sequences get somewhere."""
-    if isinstance(event, ObservationReceived) and state.phase is Phase.RUNNING_TOOL:
+    waits = (Phase.RUNNING_TOOL, Phase.REQUIRING, Phase.WAITING)
+    if isinstance(event, ObservationReceived | ActionRequired) and state.phase in waits:
         action = state.steps[-1].action
         assert action is not None
         return replace(event, call_id=action.call_id)
@@ -96,39 +120,60 @@ def test_any_sequence(events: list[Event]) -> None:
         kind, payload = pack(event)
         assert unpack(kind, json.loads(json.dumps(payload))) == event
         assert replay(accepted) == state
-        assert len(state.steps) <= state.limits.max_steps + 1
+        assert len(state.turn_steps) <= state.limits.max_steps + 1
+        assert state.messages[:1] == () or state.messages[0].role == "user"
         assert (effect_of(state) is None) == (state.phase in (Phase.NEW, Phase.FINISHED))
     for length in range(len(accepted) + 1):
         replay(accepted[:length])
 
 
-@given(QUESTIONS, st.lists(st.one_of(TEXTS, st.none()), min_size=200, max_size=200), st.data())
+def reaction(state: State, text: str | None, draw: st.DataObject) -> Event:
+    """What the party that is asked answers; None for something unreadable."""
+    match effect_of(state):
+        case AskPlanner() if text is None:
+            return PlannerUnreadable("?", "no decision")
+        case AskPlanner():
+            return PlannerDecided("thought", draw.draw(DECISIONS), text)
+        case AskCaller(step) if text is None:
+            return CallUnreadable("?", f"step {step}")
+        case AskCaller(step):
+            return CallMade(f"call_{step}", "tool", {"step": step}, text)
+        case RequireAction(call_id=call_id):
+            return ActionRequired(call_id, EXPIRES_AT)
+        case RunTool(call_id=call_id) | AwaitOutput(call_id=call_id):
+            return ObservationReceived(call_id, text or "")
+        case AskSummarizer():
+            return AnswerWritten("answer")
+        case AskBackbone() if text is None:
+            return BackboneUnreadable("?", "neither call nor conclusion")
+        case AskBackbone(step):
+            call = StepTaken("thought", "caller", text, call_id=f"call_{step}", name="tool", arguments={"step": step})
+            return draw.draw(
+                st.sampled_from([call, StepTaken("t", "conclusion", answer="a"), StepTaken("t", "give up")])
+            )
+        case Finish():
+            return Finished()
+        case None:
+            raise AssertionError("nobody is asked")
+
+
+@given(QUESTIONS, st.lists(st.one_of(TEXTS, st.none()), min_size=400, max_size=400), st.data())
 @settings(max_examples=100, deadline=None)
-def test_every_run_ends_within_its_limits(
+def test_every_turn_ends_within_its_limits(
     question: QuestionAsked, texts: list[str | None], data: st.DataObject
 ) -> None:
-    """Whatever the roles and tools answer, effects are finitely many."""
+    """Whatever the roles and tools answer, effects are finitely many; and a further turn has limits of its own."""
     state, answers = advance(State(), question), 0
-    while (effect := effect_of(state)) is not None:
-        text = texts[answers]
-        answers += 1
-        match effect:
-            case AskPlanner() if text is None:
-                state = advance(state, PlannerUnreadable("?", "no decision"))
-            case AskPlanner():
-                state = advance(state, PlannerDecided("thought", data.draw(DECISIONS), text or ""))
-            case AskCaller(step) if text is None:
-                state = advance(state, CallUnreadable("?", f"step {step}"))
-            case AskCaller(step):
-                state = advance(state, CallMade(f"call_{step}", "tool", {"step": step}, text or ""))
-            case RunTool():
-                state = advance(state, ObservationReceived(effect.call_id, text or ""))
-            case AskSummarizer():
-                state = advance(state, AnswerWritten("answer"))
-            case Finish():
-                state = advance(state, Finished())
-    assert state.status in FINAL
-    assert answers <= 3 * state.limits.max_steps + 3
+    for content in ("go on", None):
+        asked_before = answers
+        while effect_of(state) is not None:
+            state = advance(state, reaction(state, texts[answers], data))
+            answers += 1
+        assert state.status in FINAL
+        assert answers - asked_before <= 4 * state.limits.max_steps + 3
+        if content is not None:
+            state = advance(state, MessageAdded(content))
+            assert (state.answer, state.error, state.status) == (None, None, "running")
 
 
 @given(st.text())
@@ -264,3 +309,151 @@ def test_a_strategy_that_is_not_there_is_refused() -> None:
 def test_a_foreign_row_is_named(kind: str, payload: dict[str, object]) -> None:
     with pytest.raises(UnknownEvent, match=kind):
         unpack(kind, payload)
+
+
+CLIENT_TOOL = Tool("tool", "what it does", {"type": "object"})
+
+
+def waiting() -> State:
+    """A trajectory that waits for the client's output of call `c`."""
+    question = QuestionAsked("question", ("tool",), client_tools=(CLIENT_TOOL,))
+    return replay([question, *STEP, ActionRequired("c", EXPIRES_AT)])
+
+
+def test_a_call_of_a_client_tool_waits_for_the_client() -> None:
+    called = replay([QuestionAsked("question", ("tool",), client_tools=(CLIENT_TOOL,)), *STEP])
+    assert effect_of(called) == RequireAction(0, "c", "tool", {"a": 1})
+    assert called.status == "running"
+    state = waiting()
+    assert effect_of(state) == AwaitOutput(0, "c", EXPIRES_AT)
+    assert state.status == "requires_action"
+    observed = advance(state, ObservationReceived("c", "19"))
+    assert effect_of(observed) == AskPlanner(1)
+    assert (observed.status, observed.history[-1]) == ("running", Turn("observation", "19"))
+
+
+def test_waiting_for_the_client_has_no_other_limit_and_can_be_cancelled() -> None:
+    with pytest.raises(IllegalEvent):
+        advance(waiting(), LimitReached("deadline"))
+    with pytest.raises(IllegalEvent):
+        advance(waiting(), ObservationReceived("other", "x"))
+    assert effect_of(advance(waiting(), Cancelled())) == Finish("cancelled")
+
+
+def test_a_tool_of_the_server_is_not_the_clients() -> None:
+    other = Tool("other")
+    state = replay([QuestionAsked("question", ("tool", "other"), client_tools=(other,)), *STEP])
+    assert isinstance(effect_of(state), RunTool)
+
+
+def answered(**question: object) -> State:
+    """A trajectory that has ended with an answer."""
+    first = QuestionAsked("question", ("tool",), **question)  # type: ignore[arg-type]
+    return replay(
+        [first, PlannerDecided("known", "conclusion", "known Next: conclusion."), AnswerWritten("19"), Finished()]
+    )
+
+
+def test_a_further_turn_goes_on_from_the_answer() -> None:
+    state = advance(answered(), MessageAdded("and tomorrow?"))
+    assert effect_of(state) == AskPlanner(1)
+    assert state.history[-2:] == (Turn("conclusion", "19"), Turn("user", "and tomorrow?"))
+    assert [(message.role, message.content) for message in state.messages] == [
+        ("user", "question"), ("assistant", "19"), ("user", "and tomorrow?"),
+    ]  # fmt: skip
+
+
+def test_a_further_turn_after_none_says_that_there_was_no_answer() -> None:
+    given_up = run(PlannerDecided("no way", "give up", "no way Next: give up."), Finished())
+    state = advance(given_up, MessageAdded("try again"))
+    assert state.history[-2:] == (Turn("conclusion", "none"), Turn("user", "try again"))
+
+
+def test_each_turn_has_its_own_steps() -> None:
+    state = advance(answered(limits=Limits(max_steps=1)), MessageAdded("again"))
+    state = replay_from(state, *STEP, ObservationReceived("c", "x"))
+    assert effect_of(state) == AskSummarizer(2)
+    assert state.turn_start == 1
+
+
+def replay_from(state: State, *events: Event) -> State:
+    """The state after further events."""
+    for event in events:
+        state = advance(state, event)
+    return state
+
+
+@pytest.mark.parametrize("state", [State(), run(), waiting()])
+def test_a_message_is_for_a_trajectory_that_has_ended(state: State) -> None:
+    with pytest.raises(IllegalEvent):
+        advance(state, MessageAdded("hurry"))
+
+
+def single(*events: Event, limits: Limits | None = None) -> State:
+    """A trajectory of the single model."""
+    return replay([QuestionAsked("question", ("tool",), limits or Limits(), "single"), *events])
+
+
+SINGLE_CALL = StepTaken("think", "caller", "call", call_id="c", name="tool", arguments={"a": 1}, latency_ms=5)
+
+
+def test_a_single_model_calls_and_answers() -> None:
+    assert effect_of(single()) == AskBackbone(0)
+    called = single(SINGLE_CALL)
+    assert effect_of(called) == RunTool(0, "c", "tool", {"a": 1})
+    ended = replay_from(
+        called,
+        ObservationReceived("c", "19"),
+        StepTaken("known", "conclusion", "It is 19.", answer="It is 19."),
+        Finished(),
+    )
+    assert (ended.status, ended.answer) == ("completed", "It is 19.")
+    assert [turn.role for turn in ended.history] == [
+        "user", "planner", "caller", "observation", "planner", "conclusion",
+    ]  # fmt: skip
+    assert ended.steps[0].latency_ms.backbone == 5
+
+
+def test_a_single_models_bad_call_is_an_observation() -> None:
+    state = single(StepTaken("think", "caller", "Action: ?", reason="there is no tool '?'"))
+    assert effect_of(state) == AskBackbone(1)
+    assert state.history[-1] == Turn("observation", "No call was made: there is no tool '?'")
+
+
+def test_a_single_model_concludes_after_the_step_limit() -> None:
+    state = single(SINGLE_CALL, ObservationReceived("c", "19"), limits=Limits(max_steps=1))
+    assert effect_of(state) == AskBackbone(1, conclude=True)
+    ended = advance(state, StepTaken("", "conclusion", "19", answer="19"))
+    assert (effect_of(ended), ended.answer) == (Finish("exhausted"), "19")
+    silent = advance(state, StepTaken("", "give up"))
+    assert (effect_of(silent), silent.answer) == (Finish("exhausted"), None)
+
+
+@pytest.mark.parametrize(
+    ("policy", "effect", "answer"),
+    [
+        ("conclusion", Finish("completed"), "mumble"),
+        ("caller", AskBackbone(1), None),
+        ("give up", Finish("gave_up"), None),
+    ],
+)
+def test_the_policy_decides_where_the_single_model_did_not(policy: str, effect: object, answer: str | None) -> None:
+    state = single(BackboneUnreadable("mumble ", "neither"), limits=Limits(on_unreadable=policy))  # type: ignore[arg-type]
+    assert (effect_of(state), state.answer) == (effect, answer)
+
+
+def test_nothing_is_no_answer() -> None:
+    assert effect_of(single(BackboneUnreadable(" ", "neither"))) == Finish("gave_up")
+
+
+@pytest.mark.parametrize("step", [StepTaken("t", "caller", "call"), StepTaken("t", "conclusion", "x")])
+def test_a_step_without_what_it_needs_is_refused(step: StepTaken) -> None:
+    with pytest.raises(IllegalEvent, match="lacks"):
+        single(step)
+
+
+def test_a_strategy_asks_only_its_own_roles() -> None:
+    with pytest.raises(IllegalEvent):
+        single(STEP[0])
+    with pytest.raises(IllegalEvent):
+        run(SINGLE_CALL)
