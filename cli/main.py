@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import lifecycle, models, questions, records, tools
+from cli.commands import keys, lifecycle, models, questions, records, tools
 from cli.reporting import ReportingGroup
 
 app = typer.Typer(
@@ -45,6 +45,7 @@ app.command()(records.show)
 app.command()(records.replay)
 app.add_typer(tools.app, name="tools")
 app.add_typer(models.app, name="models")
+app.add_typer(keys.app, name="keys")
 
 if __name__ == "__main__":
     app()

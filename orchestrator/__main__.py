@@ -12,6 +12,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from alpha_umi import telemetry
+from alpha_umi.web.key_file import KeyFileUnusable
 from alpha_umi.web.keys import OpenBindRefused, check_bind
 from alpha_umi.web.server import PortTaken, create_server, open_socket
 from orchestrator.app import create_app
@@ -34,11 +35,11 @@ def main() -> int:
         telemetry.configure_logs(service="orchestrator", form=settings.log_format, level=settings.log_level)
         # One line for each role call would drown the rest.
         logging.getLogger("httpx").setLevel(logging.WARNING)
-        check_bind(settings.host, settings.keys, variable="ALPHA_UMI_API_KEYS")
+        check_bind(settings.host, settings.keyring(), variable="ALPHA_UMI_API_KEYS or ALPHA_UMI_API_KEYS_FILE")
         asyncio.run(_serve(settings, open_socket(settings.host, settings.port)))
     except ValidationError as error:
         return _refuse(explain(error))
-    except (OpenBindRefused, PortTaken, StoreError, ToolSourceError) as error:
+    except (KeyFileUnusable, OpenBindRefused, PortTaken, StoreError, ToolSourceError) as error:
         return _refuse(str(error))
     except OSError as error:
         return _refuse(f"cannot listen on {settings.host} port {settings.port}: {error.strerror}")
@@ -49,7 +50,7 @@ async def _serve(settings: OrchestratorSettings, listening: socket.socket) -> No
     with listening:
         async with assembled(settings) as orchestrator:
             server = create_server(create_app(orchestrator))
-            _log.info("orchestrator.listening", host=settings.host, port=settings.port, keys=len(settings.keys))
+            _log.info("orchestrator.listening", host=settings.host, port=settings.port)
             watch = asyncio.create_task(_stop_with(server, orchestrator.runs))
             # uvicorn raises the signal that ended it once more, and that is not how a clean stop should look.
             for number in (signal.SIGTERM, signal.SIGINT):

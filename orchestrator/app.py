@@ -17,7 +17,7 @@ _log = telemetry.logger(__name__)
 
 
 def create_app(orchestrator: Orchestrator) -> FastAPI:
-    """The application around an orchestrator that somebody else starts and stops."""
+    """The application around an orchestrator that somebody else starts and stops. Raises `KeyFileUnusable`."""
     app = create_application(
         title="α-UMi orchestrator",
         routers=[
@@ -27,7 +27,7 @@ def create_app(orchestrator: Orchestrator) -> FastAPI:
         ],
         readiness=orchestrator.readiness,
         registry=orchestrator.metrics.registry,
-        keys=orchestrator.settings.keys,
+        keys=orchestrator.settings.keyring(),
     )
     app.add_exception_handler(StoreError, _store_error)
     return app

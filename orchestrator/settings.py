@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from alpha_umi.contract.trajectories import MAX_STEPS
 from alpha_umi.telemetry import LogFormat
 from alpha_umi.trajectory import Limits, UnreadablePolicy
+from alpha_umi.web.keys import Keyring
 
 PREFIX = "ALPHA_UMI_"
 
@@ -29,6 +30,7 @@ class OrchestratorSettings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65_535)] = 8000
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(default=(), description="Comma separated")
+    api_keys_file: Path | None = Field(default=None, description="File of hashed keys, as `alpha-umi keys` makes it")
     database_url: str = "sqlite+aiosqlite:///alpha-umi.db"
     planner_url: HttpUrl = HttpUrl("http://127.0.0.1:8001")
     caller_url: HttpUrl = HttpUrl("http://127.0.0.1:8002")
@@ -63,7 +65,7 @@ class OrchestratorSettings(BaseSettings):
             return value
         return tuple(key.strip() for key in value.split(",") if key.strip())
 
-    @field_validator("role_token", mode="before")
+    @field_validator("role_token", "api_keys_file", mode="before")
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
         return None if value == "" else value
@@ -72,10 +74,9 @@ class OrchestratorSettings(BaseSettings):
         """The limits of a trajectory; a request may choose its number of steps."""
         return Limits(max_steps or self.max_steps, self.max_repeats, self.on_unreadable)
 
-    @property
-    def keys(self) -> list[str]:
-        """The API keys themselves."""
-        return [key.get_secret_value() for key in self.api_keys]
+    def keyring(self) -> Keyring:
+        """The API keys. Raises `KeyFileUnusable`."""
+        return Keyring([key.get_secret_value() for key in self.api_keys], self.api_keys_file)
 
     @property
     def role_bearer(self) -> str | None:

@@ -7,12 +7,13 @@ from contextlib import AbstractAsyncContextManager
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from alpha_umi.web.keys import require_key
+from alpha_umi.web.guard import KeyGuard
+from alpha_umi.web.keys import Keyring, as_keyring
 from alpha_umi.web.problems import PROBLEM_RESPONSES, install_problem_handlers
 from alpha_umi.web.request_id import RequestContext
 
@@ -29,7 +30,7 @@ def create_application(
     routers: Sequence[APIRouter],
     readiness: Readiness,
     registry: CollectorRegistry,
-    keys: Sequence[str] = (),
+    keys: Sequence[str] | Keyring = (),
     lifespan: Lifespan | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
 ) -> FastAPI:
@@ -37,14 +38,15 @@ def create_application(
     app = FastAPI(
         title=title,
         version=version("alpha-umi"),
-        dependencies=[Depends(require_key(keys))],
         responses=PROBLEM_RESPONSES,
         lifespan=lifespan,
-        # FastAPI adds its own documentation routes outside of the dependency above, so ours replace them.
+        # Ours replace them: they are listed among the operations, and load nothing that a key does not cover.
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
     )
+    # The last one added is the first to see a request.
+    app.add_middleware(KeyGuard, keys=as_keyring(keys))
     app.add_middleware(RequestContext, max_body_bytes=max_body_bytes)
     install_problem_handlers(app)
     app.include_router(_operations(app, readiness, registry))

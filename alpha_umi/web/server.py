@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import uvicorn
 from fastapi import FastAPI
 
-from alpha_umi.web.keys import check_bind
+from alpha_umi.web.keys import Keyring, check_bind
 
 GRACE_S = 8
 
@@ -41,7 +41,7 @@ def create_server(app: FastAPI, *, grace_s: int = GRACE_S) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def run(app: FastAPI, *, host: str, port: int, keys: Sequence[str], variable: str) -> None:
+def run(app: FastAPI, *, host: str, port: int, keys: Sequence[str] | Keyring, variable: str) -> None:
     """Serve until a signal. Raises `OpenBindRefused` and `PortTaken` before anything is started."""
     check_bind(host, keys, variable=variable)
     create_server(app).run(sockets=[open_socket(host, port)])

@@ -19,6 +19,8 @@ from httpx_sse import aconnect_sse
 from orchestrator_process import OrchestratorProcess, orchestrator_process, refusal, variables
 from scripted_roles import call, decide, hang, in_turn
 
+from alpha_umi.web.key_file import create_key
+
 
 def test_the_command_itself(tmp_path: Path) -> None:
     environment = {**os.environ, **variables({"max_steps": "0", "port": "none", "role_timeout_s": "-1"})}
@@ -41,6 +43,8 @@ def test_the_command_itself(tmp_path: Path) -> None:
     [
         ({"planner_url": "nowhere"}, "ALPHA_UMI_PLANNER_URL"),
         ({"host": "0.0.0.0"}, "ALPHA_UMI_API_KEYS"),
+        ({"api_keys_file": "/nowhere/keys"}, "/nowhere/keys: No such file"),
+        ({"api_keys_file": __file__}, "test_process.py: line 1 is not"),
         ({"host": "192.0.2.1", "api_keys": "k"}, "cannot listen on 192.0.2.1"),
         ({"database_url": "mysql://root:very-secret@x/y"}, "database"),
         ({"database_url": "sqlite+aiosqlite:////proc/nowhere/log.db"}, "/proc/nowhere"),
@@ -56,6 +60,30 @@ def test_it_refuses_bad_settings(tmp_path: Path, settings: dict[str, Any], said:
     assert line.startswith("orchestrator: ")
     assert said in line
     assert "very-secret" not in line
+
+
+def test_it_refuses_keys_that_others_can_write(tmp_path: Path) -> None:
+    create_key(tmp_path / "keys")
+    (tmp_path / "keys").chmod(0o660)
+    code, errors = refusal({"api_keys_file": tmp_path / "keys", "database_url": "sqlite+aiosqlite:////nowhere/log.db"})
+    assert (code, len(errors.splitlines())) == (2, 1)
+    assert f"{tmp_path}/keys: others can write to it" in errors
+
+
+async def test_a_file_of_keys_opens_other_addresses_and_revokes(tmp_path: Path) -> None:
+    made, kept = create_key(tmp_path / "keys"), create_key(tmp_path / "keys")
+    settings = {"host": "0.0.0.0", "api_keys_file": tmp_path / "keys"}
+    with orchestrator_process(settings | {"database_url": f"sqlite+aiosqlite:///{tmp_path}/log.db"}) as started:
+        async with httpx.AsyncClient(base_url=started.address) as http, asyncio.timeout(20):
+            headers = {"Authorization": f"Bearer {made.text}"}
+            while (await http.get("/healthz")).status_code != 200:
+                await asyncio.sleep(0.01)
+            assert (await http.get("/v1/tools")).status_code == 401
+            assert (await http.get("/v1/tools", headers=headers)).status_code == 200
+            (tmp_path / "keys").write_text(kept.entry.line)
+            while (await http.get("/v1/tools", headers=headers)).status_code != 401:
+                await asyncio.sleep(0.05)
+            assert (await http.get("/v1/tools", headers={"Authorization": f"Bearer {kept.text}"})).status_code == 200
 
 
 def test_it_refuses_a_taken_port(tmp_path: Path) -> None:

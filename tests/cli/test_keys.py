@@ -1,0 +1,58 @@
+"""`alpha-umi keys`: a key is shown once, and its hash lands in the file."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from alpha_umi.web.key_file import KEY
+from alpha_umi.web.keys import Keyring
+
+Invoke = Callable[..., Result]
+
+
+def test_a_key_goes_to_standard_output_alone_and_its_hash_into_the_file(invoke: Invoke, tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    made = invoke("keys", "create", "--name", "ci", "--file", str(file))
+    assert made.exit_code == 0
+    key = made.stdout.strip()
+    assert KEY.fullmatch(key)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert key not in file.read_text() + made.stderr
+    assert Keyring((), file).owner(key) == key.split("_")[1]
+    listed = invoke("keys", "list", "--file", str(file))
+    assert listed.stdout.split() == ["id", "name", key.split("_")[1], "ci"]
+
+
+def test_without_a_file_the_line_is_printed(invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ALPHA_UMI_API_KEYS_FILE", raising=False)
+    made = invoke("keys", "create")
+    line = made.stderr.splitlines()[-1]
+    (tmp_path / "keys").write_text(line)
+    assert Keyring((), tmp_path / "keys").owner(made.stdout.strip())
+    refused = invoke("keys", "list")
+    assert (refused.exit_code, "--file or ALPHA_UMI_API_KEYS_FILE" in refused.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "options", "said"),
+    [
+        ("nonsense", 0o600, (), "line 1 is not"),
+        ("", 0o666, (), "others can write"),
+        ("", 0o600, ("--name", "two words"), "--name: "),
+    ],
+)
+def test_what_is_wrong_is_said(
+    invoke: Invoke, tmp_path: Path, content: str, mode: int, options: tuple[str, ...], said: str
+) -> None:
+    file = tmp_path / "keys"
+    file.write_text(content)
+    file.chmod(mode)
+    refused = invoke("keys", "create", "--file", str(file), *options)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert said in " ".join(refused.stderr.split())
+    assert file.read_text() == content

@@ -1,0 +1,103 @@
+"""The file of hashed keys: what it may hold, how keys are made, and what is refused with the line."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from alpha_umi.web.key_file import KEY, KeyFileUnusable, create_key, new_key, read_key_file
+
+DIGEST = "ab" * 32
+
+
+def test_a_key_is_kept_as_a_hash_alone(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    made = create_key(file, "ci@example.org")
+    assert KEY.fullmatch(made.text)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert (
+        file.read_text() == f"{made.entry.id} sha256:{hashlib.sha256(made.text.encode()).hexdigest()} ci@example.org\n"
+    )
+    assert made.text.rpartition("_")[2] not in file.read_text()
+    assert read_key_file(file) == [made.entry]
+    assert made.text not in repr(made)
+
+
+def test_comments_and_what_was_there_stay(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(f"# ours\n\n0123abcd sha256:{DIGEST}  # no name\n89abcdef\tsha256:{DIGEST} laptop")
+    made = create_key(file)
+    assert [(entry.id, entry.name) for entry in read_key_file(file)] == [
+        ("0123abcd", ""),
+        ("89abcdef", "laptop"),
+        (made.entry.id, ""),
+    ]
+
+
+def test_keys_made_at_once_stand_on_lines_of_their_own(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: create_key(tmp_path / "keys"), range(40)))
+    assert {key.entry.id for key in made} == {entry.id for entry in read_key_file(tmp_path / "keys")}
+    assert len({key.text for key in made}) == 40
+
+
+def test_an_id_is_not_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter(["0123abcd", "0123abcd", "89abcdef"])
+    monkeypatch.setattr("secrets.token_hex", lambda count: next(drawn) if count == 4 else "0" * 2 * count)
+    assert new_key(taken=["0123abcd"]).entry.id == "89abcdef"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("umi_0123abcd_secret", r"keys: line 1 is not `ID sha256:DIGEST \[NAME\]`"),
+        (f"# x\n0123abcd sha256:{DIGEST[1:]}", "line 2 is not"),
+        (f"0123abcd md5:{DIGEST}", "line 1 is not"),
+        (f"0123abcd sha256:{DIGEST} two words", "line 1 is not"),
+        (f"0123abcd sha256:{DIGEST}\n0123abcd sha256:{DIGEST}", "line 2 has the id 0123abcd of an earlier line"),
+        ("\0\xff", "line 1 is not"),
+    ],
+)
+def test_a_bad_line_is_named_and_not_repeated(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "keys").write_text(content)
+    with pytest.raises(KeyFileUnusable, match=said) as caught:
+        read_key_file(tmp_path / "keys")
+    assert "secret" not in str(caught.value)
+    with pytest.raises(KeyFileUnusable):
+        create_key(tmp_path / "keys")
+    assert (tmp_path / "keys").read_text() == content
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_a_file_that_others_can_write_to_is_refused(tmp_path: Path, mode: int) -> None:
+    made = create_key(tmp_path / "keys")
+    (tmp_path / "keys").chmod(mode)
+    for use in (read_key_file, create_key):
+        with pytest.raises(KeyFileUnusable, match="others can write to it, and so let anybody in; chmod go-w"):
+            use(tmp_path / "keys")
+    (tmp_path / "keys").chmod(0o644)
+    assert read_key_file(tmp_path / "keys") == [made.entry]
+
+
+def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("#" * 2_000_000)
+    with pytest.raises(KeyFileUnusable, match="larger than"):
+        read_key_file(tmp_path / "keys")
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(KeyFileUnusable, match=r"missing: No such file .*; `alpha-umi keys create` makes"):
+        read_key_file(tmp_path / "missing")
+    with pytest.raises(KeyFileUnusable, match="Is a directory"):
+        create_key(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["two words", "a#b", "x" * 65, "new\nline", "ä"])
+def test_a_name_that_a_line_cannot_hold(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="no name for a key"):
+        create_key(tmp_path / "keys", name)
+    assert (tmp_path / "keys").read_text() == ""

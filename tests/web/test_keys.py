@@ -1,0 +1,123 @@
+"""Keyrings: whose key it is, keys that come and go while the service runs, and the bind that needs one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from alpha_umi.web.key_file import KeyFileUnusable, create_key, new_key
+from alpha_umi.web.keys import RECHECK_S, Keyring, OpenBindRefused, check_bind
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_whose_key_it_is(tmp_path: Path) -> None:
+    ours, filed = new_key(), create_key(tmp_path / "keys")
+    keys = Keyring([ours.text, "a word", "another"], tmp_path / "keys")
+    assert len(keys) == 4
+    assert keys.owner(ours.text) == ours.entry.id
+    assert keys.owner(filed.text) == filed.entry.id
+    words = {keys.owner("a word"), keys.owner("another")}
+    assert len(words) == 2
+    assert all(owner and owner.startswith("plain-") and "word" not in owner for owner in words)
+    for wrong in ("", "a wor", "a word ", ours.text[:-1], ours.text.upper(), filed.entry.line, "\udcff"):
+        assert keys.owner(wrong) is None
+
+
+def test_a_removed_line_lets_nobody_in_any_more(tmp_path: Path, clock: Clock) -> None:
+    file = tmp_path / "keys"
+    first, second = create_key(file), create_key(file)
+    keys = Keyring((), file, clock=clock)
+    file.write_text(second.entry.line)
+    clock.now += RECHECK_S / 2
+    assert keys.owner(first.text) == first.entry.id, "the file is not looked at for each request"
+    clock.now += RECHECK_S / 2
+    assert (keys.owner(first.text), keys.owner(second.text)) == (None, second.entry.id)
+
+
+def test_a_new_key_works_without_a_restart(tmp_path: Path, clock: Clock) -> None:
+    file = tmp_path / "keys"
+    create_key(file)
+    keys = Keyring((), file, clock=clock)
+    made = create_key(file)
+    clock.now += RECHECK_S
+    assert keys.owner(made.text) == made.entry.id
+
+
+@pytest.mark.parametrize("how", ["emptied", "removed"])
+def test_without_a_line_nobody_gets_in(tmp_path: Path, clock: Clock, how: str) -> None:
+    file = tmp_path / "keys"
+    made = create_key(file)
+    keys = Keyring((), file, clock=clock)
+    file.write_text("") if how == "emptied" else file.unlink()
+    clock.now += RECHECK_S
+    assert (keys.owner(made.text), len(keys), keys.required) == (None, 0, True)
+
+
+@pytest.mark.parametrize("how", ["a bad line", "writable by others"])
+def test_a_file_that_became_unusable_changes_nothing_and_is_logged(tmp_path: Path, clock: Clock, how: str) -> None:
+    file = tmp_path / "keys"
+    made = create_key(file)
+    keys = Keyring((), file, clock=clock)
+    if how == "a bad line":
+        file.write_text("umi_0123abcd_oops")
+    else:
+        added = create_key(file)
+        file.chmod(0o666)
+    clock.now += RECHECK_S
+    with capture_logs() as logs:
+        assert keys.owner(made.text) == made.entry.id
+        assert how == "a bad line" or keys.owner(added.text) is None
+        clock.now += RECHECK_S
+        assert keys.owner(made.text) == made.entry.id
+    (line,) = logs
+    assert (line["event"], line["in_force"]) == ("keys.unusable", 1)
+    assert "oops" not in str(line)
+
+
+def test_an_unusable_file_is_refused_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(KeyFileUnusable):
+        Keyring((), tmp_path / "missing")
+
+
+def test_a_key_does_not_take_longer_to_compare_when_it_is_nearly_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[int] = []
+    from alpha_umi.web import keys as module
+
+    original = module.hmac.compare_digest
+    monkeypatch.setattr(module.hmac, "compare_digest", lambda a, b: compared.append(len(a)) or original(a, b))
+    ring = Keyring(["one", "two", "three"])
+    for shown in ("one", "three", "x", ""):
+        ring.owner(shown)
+    assert compared == [32] * 12, "each request compares a digest with each key"
+
+
+def test_either_setting_allows_a_bind_beyond_loopback(tmp_path: Path) -> None:
+    create_key(tmp_path / "keys")
+    check_bind("0.0.0.0", Keyring(["one"]), variable="X")
+    check_bind("0.0.0.0", Keyring((), tmp_path / "keys"), variable="X")
+    with pytest.raises(OpenBindRefused):
+        check_bind("0.0.0.0", Keyring(), variable="X")
+
+
+def test_a_changed_mode_is_a_change(tmp_path: Path, clock: Clock) -> None:
+    file = tmp_path / "keys"
+    create_key(file)
+    keys = Keyring((), file, clock=clock)
+    file.chmod(0o666)
+    clock.now += RECHECK_S
+    with capture_logs() as logs:
+        keys.owner("x")
+    assert [line["event"] for line in logs] == ["keys.unusable"]
