@@ -1,0 +1,110 @@
+"""An orchestrator with everything real around it but the language models."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from httpx_sse import ServerSentEvent, aconnect_sse
+from loopback_in_loop import serving
+from scripted_roles import ScriptedRoles
+from shop_api import Shop
+
+from orchestrator.app import create_app
+from orchestrator.assembly import Orchestrator, assembled
+from orchestrator.settings import OrchestratorSettings
+
+
+@dataclass
+class Client:
+    """A client of a running orchestrator, and the orchestrator itself."""
+
+    http: httpx.AsyncClient
+    orchestrator: Orchestrator
+
+    async def create(self, **body: Any) -> httpx.Response:
+        """`POST /v1/trajectories`."""
+        return await self.http.post("/v1/trajectories", json={"instruction": "What is it?"} | body)
+
+    async def run(self, **body: Any) -> dict[str, Any]:
+        """Create, wait for the end, and read it."""
+        response = await self.create(**body)
+        assert response.status_code == 200, response.text
+        found: dict[str, Any] = response.json()
+        return found
+
+    async def start(self, **body: Any) -> str:
+        """Create in the background; the id."""
+        response = await self.create(background=True, **body)
+        assert response.status_code == 202, response.text
+        return str(response.json()["id"])
+
+    async def finished(self, trajectory_id: str) -> dict[str, Any]:
+        """The trajectory, once its stream has ended."""
+        events = await self.events(trajectory_id)
+        assert events[-1].event == "trajectory.finished"
+        found: dict[str, Any] = events[-1].json()
+        return found
+
+    async def events(self, trajectory_id: str, *, after: int | None = None) -> list[ServerSentEvent]:
+        """Every event of a trajectory's stream, up to its end."""
+        headers = {} if after is None else {"Last-Event-ID": str(after)}
+        return await self.stream("GET", f"/v1/trajectories/{trajectory_id}/events", headers=headers)
+
+    async def stream(self, method: str, path: str, **options: Any) -> list[ServerSentEvent]:
+        """Every event of a stream."""
+        async with aconnect_sse(self.http, method, path, **options) as source:
+            return [event async for event in source.aiter_sse()]
+
+
+@dataclass
+class World:
+    """Scripted roles and a tool API on loopback, and a folder for the database."""
+
+    roles: ScriptedRoles
+    shop: Shop
+    roles_url: str
+    shop_url: str
+    folder: Path
+
+    def settings(self, **changes: Any) -> OrchestratorSettings:
+        """Settings of an orchestrator in this world."""
+        return OrchestratorSettings(**self.environment() | changes)
+
+    def environment(self) -> dict[str, Any]:
+        """The same as plain values."""
+        sources = self.folder / "sources.json"
+        sources.write_text(json.dumps({"sources": [self.shop.source(self.shop_url)]}))
+        return {
+            "database_url": f"sqlite+aiosqlite:///{self.folder}/log.db",
+            "planner_url": self.roles_url,
+            "caller_url": self.roles_url,
+            "summarizer_url": self.roles_url,
+            "tool_sources": str(sources),
+            "allow_loopback_tools": True,
+        }
+
+    @contextlib.asynccontextmanager
+    async def orchestrator(self, **changes: Any) -> AsyncIterator[Client]:
+        """A running orchestrator and its client."""
+        async with (
+            assembled(self.settings(**changes)) as orchestrator,
+            serving(create_app(orchestrator)) as address,
+            httpx.AsyncClient(base_url=address, timeout=30) as http,
+        ):
+            yield Client(http, orchestrator)
+
+
+@contextlib.asynccontextmanager
+async def surroundings(folder: Path) -> AsyncIterator[World]:
+    """The world around an orchestrator, served until the block ends."""
+    roles, shop = ScriptedRoles(), Shop()
+    app = roles.application()
+    app.mount("/shop", shop.application())
+    async with serving(app) as address:
+        yield World(roles, shop, address, f"{address}/shop", folder)
