@@ -1,6 +1,7 @@
 """Logs: one JSON object a line (or text for people), with the trajectory and step that they belong to.
 
-`bind` puts ids on every line of the current task. Values of fields that hold secrets are replaced.
+`bind` puts ids on every line of the current task. Values of fields that hold secrets are replaced. DEBUG is for this
+project's own lines: libraries write headers, addresses and database rows there, and secrets are among them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ from typing import Any, Literal, cast
 import structlog
 
 LogFormat = Literal["json", "console"]
+
+_OWN = ("alpha_umi", "orchestrator", "services")
+# At INFO these write the address of each request, and addresses may hold a key.
+_ADDRESS_WRITERS = ("httpx", "httpcore")
 
 _SECRET_FIELDS = frozenset({"authorization", "api_key", "api_keys", "token", "role_token", "password", "cookie"})
 
@@ -48,7 +53,11 @@ def configure_logs(*, service: str, form: LogFormat = "json", level: str = "INFO
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(level)
+    root.setLevel(max(logging.INFO, logging.getLevelName(level)))
+    for name in _OWN:
+        logging.getLogger(name).setLevel(level)
+    for name in _ADDRESS_WRITERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(service=service)
 

@@ -75,6 +75,11 @@ class OrchestratorClient:
             trust_env=not _is_loopback(self.url),
         )
 
+    @property
+    def _shown_url(self) -> str:
+        """The address without the password that it may hold."""
+        return str(httpx.URL(self.url).copy_with(userinfo=b""))
+
     def __enter__(self) -> Self:
         return self
 
@@ -172,7 +177,7 @@ class OrchestratorClient:
                     if told is not None:
                         yield told
         except SSEError as error:
-            raise NotUnderstood(f"{self.url} does not answer with events", remedy="check the address") from error
+            raise NotUnderstood(f"{self._shown_url} does not answer with events", remedy="check the address") from error
         except httpx.HTTPError as error:
             if position.trajectory_id is None:
                 raise self._unreachable(error) from error
@@ -186,7 +191,7 @@ class OrchestratorClient:
 
     def _unreachable(self, error: Exception) -> Unreachable:
         return Unreachable(
-            f"no orchestrator answers at {self.url}: {error}",
+            f"no orchestrator answers at {self._shown_url}: {error}",
             remedy="start it with `alpha-umi up`, or name its address with --url",
         )
 

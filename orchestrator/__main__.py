@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import socket
 import sys
@@ -33,8 +32,6 @@ def main() -> int:
     try:
         settings = OrchestratorSettings()
         telemetry.configure_logs(service="orchestrator", form=settings.log_format, level=settings.log_level)
-        # One line for each role call would drown the rest.
-        logging.getLogger("httpx").setLevel(logging.WARNING)
         check_bind(settings.host, settings.keyring(), variable="ALPHA_UMI_API_KEYS or ALPHA_UMI_API_KEYS_FILE")
         asyncio.run(_serve(settings, open_socket(settings.host, settings.port)))
     except ValidationError as error:

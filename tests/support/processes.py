@@ -8,16 +8,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from typing import IO
 
 import httpx
 import psutil
 
 
 @contextlib.contextmanager
-def service_process(module: str, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """`python -m module` with an environment; everything that it started is gone when the block ends."""
+def service_process(
+    module: str, environment: Mapping[str, str], *, log: IO[str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """`python -m module` with an environment; everything that it started is gone when the block ends.
+
+    Standard error goes to `log`, or into a pipe, which holds 64 KiB.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-m", module], env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", module],
+        env={**os.environ, **environment},
+        stderr=subprocess.PIPE if log is None else log,
+        text=True,
     )
     try:
         yield process
