@@ -17,7 +17,7 @@ Serve = Callable[[ASGIApp], str]
 @contextlib.contextmanager
 def served(app: ASGIApp) -> Iterator[str]:
     """One application on a port of its own, until the block ends."""
-    listening = socket.socket()
+    listening = socket.socket(proto=socket.IPPROTO_TCP)
     listening.bind(("127.0.0.1", 0))
     server = uvicorn.Server(
         uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1, lifespan="on")

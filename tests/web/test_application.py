@@ -189,6 +189,22 @@ def test_a_taken_port_is_named() -> None:
             open_socket("127.0.0.1", port)
 
 
+async def test_small_answers_leave_at_once() -> None:
+    """Without TCP_NODELAY the second half of an answer waits 40 ms for the client's ACK of the first."""
+    taken: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        taken.set_result(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    listening = open_socket("127.0.0.1", 0)
+    async with await asyncio.start_server(accept, sock=listening):
+        _, writer = await asyncio.open_connection(*listening.getsockname())
+        assert await taken
+        writer.close()
+        await writer.wait_closed()
+
+
 def test_logs_are_one_object_a_line_without_secrets(capsys: pytest.CaptureFixture[str]) -> None:
     telemetry.configure_logs(service="test", form="json")
     try:
