@@ -15,7 +15,7 @@ from alpha_umi.roles.planner import Decision
 from alpha_umi.roles.turns import Tool, Turn, TurnRole
 
 MAX_TOOLS = 100
-MAX_TURNS = 1_000
+MAX_TURNS = 10_000
 MAX_TURN_CHARACTERS = 1_000_000
 MAX_NAME_CHARACTERS = 256
 MAX_DESCRIPTION_CHARACTERS = 10_000

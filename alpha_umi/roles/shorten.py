@@ -1,21 +1,31 @@
 """Shorten a history to a token budget: one function for all roles, in serving and in training.
 
-What goes first is what is cheapest to lose: the text of the oldest observations, then whole old turns, then the text
-of the newest turn where that is an observation. The user's instruction outlives every other old turn.
+What goes first is what is cheapest to lose: the text of the oldest observations, then the end of the newest turn where
+that is a long observation, then whole old turns, then more of the newest observation. The newest user turn, the
+instruction, outlives every other old turn.
+
+Every search halves its range, so that a history of twenty contexts is tokenized about as a whole three times, and not
+once for each turn. The beginning of a shortened prompt stays the same from step to step only as far as the same
+observations were cut: an engine's prefix cache holds the tools and the turns before the first cut one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from alpha_umi.roles.errors import ContextExceeded
 from alpha_umi.roles.turns import Turn
 
 MARK = " [... {left_out} characters left out ...]"
+# What stays at least of an old observation, and of the newest one while there are old turns to drop instead.
 KEPT_CHARACTERS = 80
+KEPT_NEWEST_CHARACTERS = 1_000
 
 CountTokens = Callable[[Sequence[Turn]], int]
+_Turns = tuple[Turn, ...]
+_Fits = Callable[[Sequence[Turn]], bool]
 
 
 @dataclass(frozen=True)
@@ -31,35 +41,83 @@ def shorten_history(history: Sequence[Turn], *, budget: int, count: CountTokens)
 
     Raises `ContextExceeded` when the tools and the newest turn alone do not fit.
     """
-    turns = list(history)
-    if count(turns) <= budget:
-        return Shortened(tuple(turns), truncated=False)
-    for position in _old_observations(turns):
-        turns[position] = _cut_to_fit(turns, position, budget, count)
-        if count(turns) <= budget:
-            return Shortened(tuple(turns), truncated=True)
-    for keep_instruction in (True, False):
-        turns = _drop_oldest(turns, budget, count, keep_instruction=keep_instruction)
-        if turns[-1].role == "observation" and count(turns) > budget:
-            turns[-1] = _cut_to_fit(turns, len(turns) - 1, budget, count)
-        if count(turns) <= budget:
-            return Shortened(tuple(turns), truncated=True)
+
+    def fits(turns: Sequence[Turn]) -> bool:
+        return count(turns) <= budget
+
+    turns = tuple(history)
+    if fits(turns):
+        return Shortened(turns, truncated=False)
+    cut_newest = partial(_cut_newest, whole=turns[-1], kept=KEPT_NEWEST_CHARACTERS)
+    cut_it_further = partial(_cut_newest, whole=turns[-1], kept=KEPT_CHARACTERS)
+    for shorten in (_cut_old_observations, cut_newest, _drop_old_turns, cut_it_further, _drop_instruction):
+        turns = shorten(turns, fits)
+        if fits(turns):
+            return Shortened(turns, truncated=True)
     raise ContextExceeded(count(turns), budget)
 
 
-def _old_observations(turns: Sequence[Turn]) -> list[int]:
-    return [position for position, turn in enumerate(turns[:-1]) if turn.role == "observation"]
+def _cut_old_observations(turns: _Turns, fits: _Fits) -> _Turns:
+    """As few of the oldest ones as it takes, the last of those only as far as it takes; all of them if need be."""
+    old = [position for position, turn in enumerate(turns[:-1]) if turn.role == "observation"]
+
+    def with_cut(number: int) -> _Turns:
+        chosen = set(old[:number])
+        return tuple(_cut(turn, KEPT_CHARACTERS) if place in chosen else turn for place, turn in enumerate(turns))
+
+    number = _fewest(len(old), lambda number: fits(with_cut(number)))
+    if number is None:
+        return with_cut(len(old))
+    position = old[number - 1]
+    return _with_longest(with_cut(number), position, turns[position], fits)
 
 
-def _cut_to_fit(turns: list[Turn], position: int, budget: int, count: CountTokens) -> Turn:
-    """The longest beginning of one turn with which the whole fits, or its shortest one."""
-    content = turns[position].content
-    low, high = min(KEPT_CHARACTERS, len(content)), len(content)
+def _cut_newest(turns: _Turns, fits: _Fits, *, whole: Turn, kept: int) -> _Turns:
+    if whole.role != "observation":
+        return turns
+    shortest = (*turns[:-1], _cut(whole, kept))
+    return _with_longest(shortest, len(turns) - 1, whole, fits, kept=kept) if fits(shortest) else shortest
+
+
+def _drop_old_turns(turns: _Turns, fits: _Fits) -> _Turns:
+    """Drop the oldest turns, as few as it takes, but neither the instruction nor the newest turn."""
+    instruction = next((place for place in reversed(range(len(turns))) if turns[place].role == "user"), None)
+    old = [place for place in range(len(turns) - 1) if place != instruction]
+
+    def without(number: int) -> _Turns:
+        dropped = set(old[:number])
+        return tuple(turn for place, turn in enumerate(turns) if place not in dropped)
+
+    number = _fewest(len(old), lambda number: fits(without(number)))
+    return without(len(old) if number is None else number)
+
+
+def _drop_instruction(turns: _Turns, fits: _Fits) -> _Turns:
+    return turns[-1:]
+
+
+def _fewest(available: int, enough: Callable[[int], bool]) -> int | None:
+    """The smallest number from 1 on that is enough; None if all that are available are not."""
+    if not available or not enough(available):
+        return None
+    low, high = 1, available
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle + 1, high)
+    return high
+
+
+def _with_longest(turns: _Turns, position: int, whole: Turn, fits: _Fits, *, kept: int = KEPT_CHARACTERS) -> _Turns:
+    """The turns with the longest beginning of `whole` at a position with which they fit; they fit as they are."""
+    best, low, high = turns, kept, len(whole.content)
     while low < high:
         middle = (low + high + 1) // 2
-        attempt = [*turns[:position], _cut(turns[position], middle), *turns[position + 1 :]]
-        low, high = (middle, high) if count(attempt) <= budget else (low, middle - 1)
-    return _cut(turns[position], low)
+        attempt = (*turns[:position], _cut(whole, middle), *turns[position + 1 :])
+        if fits(attempt):
+            best, low = attempt, middle
+        else:
+            high = middle - 1
+    return best
 
 
 def _cut(turn: Turn, length: int) -> Turn:
@@ -67,12 +125,3 @@ def _cut(turn: Turn, length: int) -> Turn:
     if left_out <= len(MARK):
         return turn
     return Turn(turn.role, turn.content[:length] + MARK.format(left_out=left_out))
-
-
-def _drop_oldest(turns: list[Turn], budget: int, count: CountTokens, *, keep_instruction: bool) -> list[Turn]:
-    """Drop old turns one after the other; the newest always stays, the first user turn while it is to be kept."""
-    kept = list(turns)
-    first = 1 if keep_instruction and kept[0].role == "user" else 0
-    while len(kept) > first + 1 and count(kept) > budget:
-        del kept[first]
-    return kept

@@ -7,11 +7,15 @@ always) the whole text is tokenized at once, exactly as in training.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
 from alpha_umi.roles.template import Prompt
+
+REMEMBERED = 16
 
 
 class PromptTokenizer:
@@ -26,19 +30,27 @@ class PromptTokenizer:
             {*self._tokenizer.all_special_tokens, *self._tokenizer.get_added_vocab()}
         )
 
+        # A prompt is counted while it is fitted, and sent right after.
+        self._remembered = lru_cache(maxsize=REMEMBERED)(self._encode_prompt)
+        # Recognising special tokens is a setting of the tokenizer, so threads take turns.
+        self._lock = threading.Lock()
+
     def encode(self, prompt: Prompt | str, continuation: str = "") -> list[int]:
-        """Token ids of a prompt, followed by text that the model has written itself."""
-        if isinstance(prompt, str):
-            ids = self._encode(prompt)
-        elif self._has_foreign_specials(prompt):
-            ids = [token for piece in self._pieces(prompt) for token in piece]
-        else:
-            ids = self._encode(prompt.text)
-        return [*ids, *self._encode_plain(continuation)] if continuation else ids
+        """Token ids of a prompt, followed by text that the model has written itself. May be called in any thread."""
+        with self._lock:
+            ids = self._remembered(prompt)
+            return [*ids, *(self._encode_plain(continuation) if continuation else ())]
 
     def decode(self, ids: list[int]) -> str:
         """Text of token ids, special tokens included."""
         return cast(str, self._tokenizer.decode(ids))
+
+    def _encode_prompt(self, prompt: Prompt | str) -> tuple[int, ...]:
+        if isinstance(prompt, str):
+            return tuple(self._encode(prompt))
+        if self._has_foreign_specials(prompt):
+            return tuple(token for piece in self._pieces(prompt) for token in piece)
+        return tuple(self._encode(prompt.text))
 
     def _has_foreign_specials(self, prompt: Prompt) -> bool:
         return any(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -35,7 +36,7 @@ class FittedPrompt:
         )
 
 
-def fit_prompt(
+async def fit_prompt(
     host: RoleHost,
     *,
     history: Sequence[Turn],
@@ -45,6 +46,7 @@ def fit_prompt(
 ) -> FittedPrompt:
     """Render the role's prompt, its history shortened where prompt and answer exceed the context.
 
+    In a thread, because a long history takes a while to tokenize and other requests do not wait for it.
     Raises `ServiceError`: `unknown-template`, `context-exceeded`.
     """
     chosen = host.model.template if template is None else _template(template)
@@ -59,16 +61,19 @@ def fit_prompt(
             planner_label=host.model.planner_label,
         )
 
-    try:
+    def fit() -> FittedPrompt:
         fitted = shorten_history(
             history,
             budget=host.engine.context - answer_tokens,
             count=lambda turns: host.engine.count_tokens(prompt_of(turns)),
         )
+        prompt = prompt_of(fitted.history)
+        return FittedPrompt(prompt, host.engine.count_tokens(prompt), chosen, fitted.truncated)
+
+    try:
+        return await asyncio.to_thread(fit)
     except ContextExceeded as error:
-        raise ServiceError("context-exceeded", str(error), field="tools") from error
-    prompt = prompt_of(fitted.history)
-    return FittedPrompt(prompt, host.engine.count_tokens(prompt), chosen, fitted.truncated)
+        raise ServiceError("context-exceeded", str(error), field="tools", remedy=error.remedy) from error
 
 
 def _template(name: str) -> Template:

@@ -23,12 +23,13 @@ def create_router(context: RoleContext) -> APIRouter:
 
     @router.post("/v1/call/render", summary="The prompt of the same request; nothing is generated")
     async def render_call(body: RenderCallRequest) -> RenderAnswer:
-        return fit_prompt(
+        fitted = await fit_prompt(
             context.host,
             history=call_history(body),
             tools=as_tools(body.tools),
             answer_tokens=body.max_tokens or context.answer_tokens,
             template=body.template,
-        ).as_answer()
+        )
+        return fitted.as_answer()
 
     return router

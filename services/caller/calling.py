@@ -43,7 +43,7 @@ async def call(context: RoleContext, request: CallRequest, *, request_id: str) -
     history = call_history(request)
     # Grammars first: a schema that cannot be used is refused before the model is asked.
     grammars = await asyncio.to_thread(_grammars, tools, answer_tokens) if request.constrained else (None, None)
-    fitted = fit_prompt(context.host, history=history, tools=tools, answer_tokens=answer_tokens)
+    fitted = await fit_prompt(context.host, history=history, tools=tools, answer_tokens=answer_tokens)
     generation = Generation(
         fitted.prompt,
         max_tokens=answer_tokens,
@@ -57,7 +57,7 @@ async def call(context: RoleContext, request: CallRequest, *, request_id: str) -
     if isinstance(outcome, _Rejected):
         tally.attempts += 1
         context.metrics.attempts.labels(role="caller", kind="repair").inc()
-        fitted = _repair_prompt(context, history, outcome, tools, answer_tokens)
+        fitted = await _repair_prompt(context, history, outcome, tools, answer_tokens)
         repair = replace(generation, prompt=fitted.prompt, constraint=grammars[1])
         if not request.constrained:
             repair = replace(repair, temperature=max(request.temperature, REPAIR_TEMPERATURE), seed=request.seed or 1)
@@ -109,7 +109,7 @@ def _read(text: str, tools: Sequence[Tool]) -> Call | _Rejected:
     return found
 
 
-def _repair_prompt(
+async def _repair_prompt(
     context: RoleContext, history: Sequence[Turn], rejected: _Rejected, tools: Sequence[Tool], answer_tokens: int
 ) -> FittedPrompt:
     """The same question with the failed attempt and its error in the history, before the current rationale."""
@@ -119,7 +119,7 @@ def _repair_prompt(
         Turn("observation", f"The call was not made: {rejected.reason}"),
         history[-1],
     ]
-    return fit_prompt(context.host, history=told, tools=tools, answer_tokens=answer_tokens)
+    return await fit_prompt(context.host, history=told, tools=tools, answer_tokens=answer_tokens)
 
 
 def _answer(outcome: Call | _Rejected, fitted: FittedPrompt, tally: Tally) -> CallAnswer:

@@ -23,12 +23,13 @@ def create_router(context: RoleContext) -> APIRouter:
 
     @router.post("/v1/plan/render", summary="The prompt of the same request; nothing is generated")
     async def render_plan(body: RenderPlanRequest) -> RenderAnswer:
-        return fit_prompt(
+        fitted = await fit_prompt(
             context.host,
             history=as_history(body.history),
             tools=as_tools(body.tools),
             answer_tokens=body.max_tokens or context.answer_tokens,
             template=body.template,
-        ).as_answer()
+        )
+        return fitted.as_answer()
 
     return router

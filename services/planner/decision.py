@@ -29,7 +29,7 @@ async def plan(
 ) -> AsyncGenerator[str | PlanAnswer, None]:
     """The rationale as it is written, then the answer. Raises `ServiceError`, `output-unreadable` among others."""
     answer_tokens = request.max_tokens or context.answer_tokens
-    fitted = fit_prompt(
+    fitted = await fit_prompt(
         context.host,
         history=as_history(request.history),
         tools=as_tools(request.tools),

@@ -21,7 +21,7 @@ async def summarize(
 ) -> AsyncGenerator[str | SummarizeAnswer, None]:
     """The answer as it is written, then the whole. An empty one is written once more, then `output-unreadable`."""
     answer_tokens = request.max_tokens or context.answer_tokens
-    fitted = fit_prompt(context.host, history=as_history(request.history), answer_tokens=answer_tokens)
+    fitted = await fit_prompt(context.host, history=as_history(request.history), answer_tokens=answer_tokens)
     generation = Generation(
         fitted.prompt,
         max_tokens=answer_tokens,

@@ -169,3 +169,21 @@ async def test_a_planner_that_mumbles_is_decided_for(
         trajectory = (await client.post("/v1/trajectories", json=QUESTION)).json()
     assert (trajectory["status"], trajectory["steps"][0]["next"]) == (status, decided)
     assert len(roles.engines["planner"].prompts) == 3, "the canary, the attempt and its one retry"
+
+
+@pytest.mark.parametrize("role", ["planner", "caller", "summarizer"])
+async def test_a_step_says_that_a_role_saw_a_shortened_history(serve: Serve, tmp_path: Path, role: str) -> None:
+    """One role has a context that the first observation does not fit; its answer's step is marked."""
+    stub = StubTools(note="windy " * 800)
+    planner = [
+        Rule(["Once more. Next: caller.", "That is all. Next: conclusion."], when="observation: "),
+        Rule(["I ask the thermometer. Next: caller."]),
+    ]
+    caller = [Rule([call("current_temperature", {"city": city}) for city in ("Oslo", "Rome")])]
+    roles = serve_roles(serve, planner=planner, caller=caller, summarizer=[Rule(["It is 19.5 degrees."])])
+    roles.engines[role].context = 600
+    async with orchestrated(roles, serve(stub.app()), tmp_path) as client:
+        trajectory = (await client.post("/v1/trajectories", json=QUESTION)).json()
+    assert (trajectory["status"], trajectory["error"]) == ("completed", None)
+    shortened = {"planner": [False, True, True], "caller": [False, True, False], "summarizer": [False, False, True]}
+    assert [step["truncated"] for step in trajectory["steps"]] == shortened[role]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alpha_umi.roles.errors import ContextExceeded
-from alpha_umi.roles.shorten import shorten_history
+from alpha_umi.roles.shorten import MARK, shorten_history
 from alpha_umi.roles.turns import Turn
 
 BASE = 20  # what the tools and the frame of the prompt cost
@@ -61,11 +61,60 @@ def test_the_oldest_observation_goes_first_and_is_marked() -> None:
 
 
 def test_whole_old_turns_go_next_and_the_instruction_stays() -> None:
-    history = [Turn("user", "question"), *[Turn("planner", "x" * 100) for _ in range(10)], Turn("user", "newest")]
+    history = [
+        Turn("user", "earlier question"),
+        Turn("conclusion", "y" * 100),
+        Turn("user", "question"),
+        *[Turn("planner", f"{number}" * 100) for number in range(10)],
+    ]
     shortened = shorten_history(history, budget=400, count=count)
-    assert shortened.history[0] == history[0]
-    assert shortened.history[-1] == history[-1]
-    assert len(shortened.history) < len(history)
+    assert shortened.history == (history[2], *history[-3:])
+
+
+def test_old_turns_stay_while_a_long_newest_observation_can_be_cut() -> None:
+    history = [
+        Turn("user", "question"),
+        Turn("planner", "think"),
+        Turn("caller", "call"),
+        Turn("observation", "z" * 9_000),
+    ]
+    shortened = shorten_history(history, budget=2_000, count=count)
+    assert shortened.history[:3] == tuple(history[:3])
+    assert count(shortened.history) > 2_000 - 50
+
+
+def test_the_mark_says_how_much_of_the_original_is_missing() -> None:
+    history = [Turn("user", "question"), *[Turn("planner", "x" * 100)] * 3, Turn("observation", "z" * 9_000)]
+    newest = shorten_history(history, budget=300, count=count).history[-1].content
+    kept = len(newest) - len(newest.lstrip("z"))
+    assert newest == "z" * kept + MARK.format(left_out=9_000 - kept)
+
+
+@given(st.lists(TURNS, min_size=1, max_size=12), st.integers(BASE, 2_000))
+@settings(deadline=None)
+def test_shortening_again_changes_nothing(history: list[Turn], budget: int) -> None:
+    try:
+        once = shorten_history(history, budget=budget, count=count)
+    except ContextExceeded:
+        return
+    again = shorten_history(once.history, budget=budget, count=count)
+    assert (again.history, again.truncated) == (once.history, False)
+
+
+@pytest.mark.parametrize("turns", [200, 2_000])
+def test_a_long_history_is_not_counted_once_a_turn(turns: int) -> None:
+    """Counting is tokenizing, so what counts is how many characters are counted in all."""
+    history = [Turn("user", "question")]
+    for _ in range(turns // 2):
+        history += [Turn("planner", "p" * 40), Turn("observation", "o" * 400)]
+    counted = []
+
+    def counting(some: Sequence[Turn]) -> int:
+        counted.append(count(some))
+        return counted[-1]
+
+    shorten_history(history, budget=count(history) // 20, count=counting)
+    assert sum(counted) < 4 * count(history)
 
 
 def test_a_newest_observation_is_cut_before_the_request_is_refused() -> None:

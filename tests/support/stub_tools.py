@@ -11,10 +11,11 @@ from fastapi.responses import JSONResponse
 
 @dataclass
 class StubTools:
-    """`calls` holds every call that arrived. `temperatures` answers `current_temperature` by city."""
+    """`calls` holds every call that arrived. `temperatures` answers `current_temperature` by city, with the `note`."""
 
     temperatures: dict[str, float] = field(default_factory=lambda: {"Oslo": 19.5, "Rome": 31.0})
     calls: list[tuple[str, str]] = field(default_factory=list)
+    note: str | None = None
 
     def app(self) -> FastAPI:
         """The HTTP side."""
@@ -25,7 +26,8 @@ class StubTools:
             self.calls.append(("current_temperature", city))
             if city not in self.temperatures:
                 return JSONResponse({"error": f"no station in {city}"}, 404)
-            return JSONResponse({"city": city, "celsius": self.temperatures[city]})
+            measured = {"city": city, "celsius": self.temperatures[city]}
+            return JSONResponse(measured if self.note is None else {**measured, "note": self.note})
 
         @app.get("/fault/{kind}", operation_id="faulty", summary="Fails as asked")
         async def faulty(kind: str) -> Response:
