@@ -1,0 +1,40 @@
+"""What a benchmark prints: one table, and the same rows as JSON where a file is named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+Row = dict[str, Any]
+
+
+def show(title: str, rows: Sequence[Row]) -> None:
+    """Print rows as one table; a row without a column's value shows nothing there."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(*columns, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*(_shown(row.get(name)) for name in columns))
+    Console(width=160 if not Console().is_terminal else None).print(table)
+
+
+def write_json(path: Path | None, title: str, rows: Sequence[Row]) -> None:
+    """Write the rows to a file, if there is one."""
+    if path is not None:
+        path.write_text(json.dumps({"title": title, "rows": list(rows)}, indent=2) + "\n", encoding="utf-8")
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case float() if abs(value) < 100:
+            return f"{value:.3g}"
+        case float():
+            return f"{value:,.0f}"
+        case _:
+            return str(value)
