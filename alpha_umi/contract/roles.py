@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from alpha_umi.roles.planner import Decision
 from alpha_umi.roles.turns import Tool, Turn, TurnRole
@@ -21,10 +21,18 @@ MAX_NAME_CHARACTERS = 256
 MAX_DESCRIPTION_CHARACTERS = 10_000
 
 
-class WireModel(BaseModel):
-    """Base of everything that crosses the wire."""
+def _integral(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+
+# JSON knows one kind of number: 5.0 is an integer, as JSON Schema has it.
+WholeNumber = Annotated[int, BeforeValidator(_integral)]
+
+
+class WireModel(BaseModel):
+    """Base of everything that crosses the wire. Strict: what is taken is what the OpenAPI document says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class ToolModel(WireModel):
@@ -47,8 +55,8 @@ class Sampling(WireModel):
 
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
-    max_tokens: Annotated[int, Field(ge=1, le=4_096)] | None = Field(
+    seed: Annotated[WholeNumber, Field(ge=0, lt=2**31)] | None = None
+    max_tokens: Annotated[WholeNumber, Field(ge=1, le=4_096)] | None = Field(
         default=None, description="Bound of the generated tokens; the service's own bound when omitted"
     )
 

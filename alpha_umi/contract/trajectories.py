@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator
 
-from alpha_umi.contract.roles import WireModel
+from alpha_umi.contract.roles import WholeNumber, WireModel
 from alpha_umi.roles.planner import Decision
 from alpha_umi.trajectory import State, Status
 
@@ -26,6 +26,11 @@ LogEventName = Literal[
     "trajectory.finished",
 ]
 LiveEventName = Literal["planner.delta", "summarizer.delta"]
+# The stream ends here before the trajectory does; another one goes on after the last id.
+ReconnectEventName = Literal["reconnect"]
+EVENT_NAMES: tuple[str, ...] = tuple(
+    name for kind in (LogEventName, LiveEventName, ReconnectEventName) for name in get_args(kind)
+)
 
 
 class CreateTrajectory(WireModel):
@@ -36,7 +41,7 @@ class CreateTrajectory(WireModel):
         default=None, description="Names of registered tools; every registered tool when omitted"
     )
     strategy: Literal["chain"] = "chain"
-    max_steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] | None = None
+    max_steps: Annotated[WholeNumber, Field(ge=1, le=MAX_STEPS)] | None = None
     stream: bool = False
     background: bool = False
     metadata: Annotated[dict[str, str], Field(max_length=16)] = Field(default_factory=dict)

@@ -17,10 +17,13 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from alpha_umi import telemetry
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.roles import Delta, RoleAnswer
+from alpha_umi.web.documentation import event_stream
 
 Answer = TypeVar("Answer", bound=RoleAnswer)
 Work = AsyncGenerator[str | Answer, None]
 
+# What a role's route can answer with besides its document.
+ANSWER_STREAM = event_stream("delta", "done", "error")
 CLIENT_LEFT = 499
 KEEP_ALIVE_S = 15
 

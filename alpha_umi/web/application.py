@@ -12,6 +12,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from alpha_umi.web.documentation import PLAIN_TEXT, openapi_document
 from alpha_umi.web.guard import KeyGuard
 from alpha_umi.web.keys import Keyring, as_keyring
 from alpha_umi.web.problems import PROBLEM_RESPONSES, install_problem_handlers
@@ -66,13 +67,13 @@ def _operations(app: FastAPI, readiness: Readiness, registry: CollectorRegistry)
     async def readyz() -> dict[str, Any]:
         return {"status": "ready", **await readiness()}
 
-    @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+    @router.get("/metrics", summary="Prometheus metrics", response_class=Response, responses=PLAIN_TEXT)
     async def metrics() -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     @router.get("/openapi.json", include_in_schema=False)
     async def openapi() -> JSONResponse:
-        return JSONResponse(app.openapi())
+        return JSONResponse(openapi_document(app))
 
     @router.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:

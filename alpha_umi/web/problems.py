@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.routing import Match
 
 from alpha_umi import telemetry
 from alpha_umi.contract.problems import PROBLEM_MEDIA_TYPE, PROBLEMS, FieldProblem, Kind, Problem, ServiceError
@@ -41,7 +42,10 @@ def install_problem_handlers(app: FastAPI) -> None:
         status = error.status_code if isinstance(error, HTTPException) else 500
         kind = _BY_STATUS.get(status, "invalid-request" if status < 500 else "internal")
         said = f": {error.detail}" if status == 413 and isinstance(error, HTTPException) else ""
-        return problem_response(request, ServiceError(kind, f"{request.method} {request.url.path}{said}"))
+        response = problem_response(request, ServiceError(kind, f"{request.method} {request.url.path}{said}"))
+        if status == 405:
+            response.headers["Allow"] = ", ".join(sorted(_allowed_methods(request)))
+        return response
 
     async def defect(request: Request, error: Exception) -> JSONResponse:
         _log.error("request.failed", path=request.url.path, exc_info=error)
@@ -51,6 +55,12 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, validation_error)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(Exception, defect)
+
+
+def _allowed_methods(request: Request) -> set[str]:
+    """The methods of every route of the path; the framework names those of the first one only."""
+    matching = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in matching for method in getattr(route, "methods", None) or ()}
 
 
 def problem_response(request: Request, error: ServiceError) -> JSONResponse:
@@ -76,7 +86,5 @@ def _field_problems(errors: Iterable[Any]) -> Iterable[FieldProblem]:
         )
 
 
-PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": Problem, "description": "Problem document (RFC 9457)", "content": {PROBLEM_MEDIA_TYPE: {}}},
-    "5XX": {"model": Problem, "description": "Problem document (RFC 9457)", "content": {PROBLEM_MEDIA_TYPE: {}}},
-}
+_PROBLEM_RESPONSE: dict[str, Any] = {"model": Problem, "description": "Problem document (RFC 9457)"}
+PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {"4XX": _PROBLEM_RESPONSE, "5XX": _PROBLEM_RESPONSE}

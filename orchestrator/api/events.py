@@ -7,9 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from alpha_umi.contract.problems import ServiceError
-from orchestrator.api.sse import event_stream
+from orchestrator.api.sse import TRAJECTORY_STREAM, event_stream
 from orchestrator.assembly import Orchestrator
 from orchestrator.stream import follow
 
@@ -32,12 +33,12 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         "/v1/trajectories/{trajectory_id}/events",
         summary="Server-sent events; `Last-Event-ID` resumes",
         response_class=Response,
-        responses={200: {"content": {"text/event-stream": {}}}},
+        responses=TRAJECTORY_STREAM,
     )
     async def events(
         trajectory_id: str,
         query: Annotated[EventsQuery, Query()],
-        last_event_id: Annotated[EventId | None, Header()] = None,
+        last_event_id: Annotated[EventId | SkipJsonSchema[None], Header()] = None,
     ) -> Response:
         # The feed is looked up before the row is read: a run that ends in between has told its feed, and the log.
         run = orchestrator.runs.find(trajectory_id)

@@ -8,6 +8,10 @@ import anyio
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.types import Message
 
+from alpha_umi.contract.trajectories import EVENT_NAMES
+from alpha_umi.web.documentation import event_stream as documented
+
+TRAJECTORY_STREAM = documented(*EVENT_NAMES)
 KEEP_ALIVE_S = 15
 SLOW_READER_S = 30
 # A stream ends by itself when the process stops; this is for one that does not.

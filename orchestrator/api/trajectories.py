@@ -9,13 +9,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 from sse_starlette import ServerSentEvent
 
 from alpha_umi.contract.problems import FieldProblem, ServiceError
 from alpha_umi.contract.trajectories import MAX_TOOLS, CreateTrajectory, Trajectory, TrajectoryList
 from alpha_umi.trajectory import QuestionAsked, Status
 from orchestrator.api.leaving import CLIENT_LEFT, client_stays
-from orchestrator.api.sse import event_stream
+from orchestrator.api.sse import TRAJECTORY_STREAM, event_stream
 from orchestrator.assembly import Orchestrator
 from orchestrator.records import load_trajectory
 from orchestrator.runs import Run
@@ -32,9 +33,9 @@ class ListQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    status: Status | None = None
+    status: Status | SkipJsonSchema[None] = None
     limit: Annotated[int, Field(ge=1, le=100)] = 20
-    after: Annotated[str, Field(max_length=128)] | None = None
+    after: Annotated[str, Field(max_length=128)] | SkipJsonSchema[None] = None
 
 
 def create_router(orchestrator: Orchestrator) -> APIRouter:
@@ -42,7 +43,12 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     router = APIRouter(tags=["trajectories"])
     store, runs = orchestrator.store, orchestrator.runs
 
-    @router.post("/v1/trajectories", response_model=Trajectory, summary="Carry out an instruction")
+    @router.post(
+        "/v1/trajectories",
+        response_model=Trajectory,
+        summary="Carry out an instruction",
+        responses={**TRAJECTORY_STREAM, 202: {"model": Trajectory}},
+    )
     async def create(body: CreateTrajectory, request: Request) -> Response:
         question = QuestionAsked(
             body.instruction,

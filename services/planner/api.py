@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from alpha_umi.contract.roles import PlanAnswer, PlanRequest, RenderAnswer, RenderPlanRequest, as_history, as_tools
-from alpha_umi.serving.answering import answer
+from alpha_umi.serving.answering import ANSWER_STREAM, answer
 from alpha_umi.serving.context import RoleContext
 from alpha_umi.serving.writing import fit_prompt
 from services.planner.decision import plan
@@ -16,7 +16,7 @@ def create_router(context: RoleContext) -> APIRouter:
     """Routes of one planner."""
     router = APIRouter(tags=["planner"])
 
-    @router.post("/v1/plan", response_model=PlanAnswer, summary="Decide what to do next")
+    @router.post("/v1/plan", response_model=PlanAnswer, summary="Decide what to do next", responses=ANSWER_STREAM)
     async def post_plan(body: PlanRequest, request: Request) -> Response:
         context.host.require_ready()
         return await answer(request, plan(context, body, request_id=request.state.request_id), stream=body.stream)

@@ -12,7 +12,7 @@ from alpha_umi.contract.roles import (
     SummarizeRequest,
     as_history,
 )
-from alpha_umi.serving.answering import answer
+from alpha_umi.serving.answering import ANSWER_STREAM, answer
 from alpha_umi.serving.context import RoleContext
 from alpha_umi.serving.writing import fit_prompt
 from services.summarizer.answer import summarize
@@ -22,7 +22,12 @@ def create_router(context: RoleContext) -> APIRouter:
     """Routes of one summarizer."""
     router = APIRouter(tags=["summarizer"])
 
-    @router.post("/v1/summarize", response_model=SummarizeAnswer, summary="Write the answer for the user")
+    @router.post(
+        "/v1/summarize",
+        response_model=SummarizeAnswer,
+        summary="Write the answer for the user",
+        responses=ANSWER_STREAM,
+    )
     async def post_summarize(body: SummarizeRequest, request: Request) -> Response:
         context.host.require_ready()
         work = summarize(context, body, request_id=request.state.request_id)

@@ -42,6 +42,16 @@ async def test_bad_input(client: Any) -> None:
     assert (await client.http.get("/v1/trajectories")).json() == {"object": "list", "data": [], "has_more": False}
 
 
+async def test_the_document_names_the_streams_and_their_events(client: Any) -> None:
+    paths = (await client.http.get("/openapi.json")).json()["paths"]
+    created = paths["/v1/trajectories"]["post"]["responses"]
+    assert (set(created["200"]["content"]), "202" in created) == ({"application/json", "text/event-stream"}, True)
+    followed = paths["/v1/trajectories/{trajectory_id}/events"]["get"]
+    event = followed["responses"]["200"]["content"]["text/event-stream"]["schema"]["properties"]["event"]
+    assert {"trajectory.created", "planner.delta", "trajectory.finished", "reconnect"} <= set(event["enum"])
+    assert "null" not in str(followed["parameters"])
+
+
 async def test_an_unknown_tool_comes_with_a_suggestion(client: Any) -> None:
     (error,) = (await client.create(tools=["lookup"])).json()["errors"]
     assert error["remedy"] == "did you mean 'look_up'?"

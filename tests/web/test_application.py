@@ -42,6 +42,10 @@ def application(**options: Any) -> FastAPI:
     async def echo(body: Body) -> Body:
         return body
 
+    @router.put("/v1/echo")
+    async def put_echo(body: Body) -> Body:
+        return body
+
     @router.get("/v1/kinds/{kind}")
     async def kinds(kind: str) -> None:
         raise ServiceError(kind, "as asked", field="kind", remedy="ask for less")  # type: ignore[arg-type]
@@ -103,6 +107,21 @@ async def test_a_defect_tells_nobody_its_details() -> None:
 async def test_what_is_not_there(path: str, method: str, status: int) -> None:
     response = await client().request(method, path)
     assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
+
+
+async def test_another_method_is_answered_with_those_of_every_route_of_the_path() -> None:
+    assert (await client().request("TRACE", "/healthz")).headers["Allow"] == "GET"
+    assert (await client().delete("/v1/echo")).headers["Allow"] == "POST, PUT"
+
+
+async def test_the_document_gives_problems_their_media_type() -> None:
+    document = (await client().get("/openapi.json")).json()
+    for path in document["paths"].values():
+        for operation in path.values():
+            for status in ("4XX", "5XX"):
+                content = operation["responses"][status]["content"]
+                assert content == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    assert list(document["paths"]["/metrics"]["get"]["responses"]["200"]["content"]) == ["text/plain"]
 
 
 async def test_a_body_is_bounded_also_without_a_length() -> None:
