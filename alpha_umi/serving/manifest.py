@@ -66,8 +66,9 @@ class ModelManifest(BaseModel):
     """What a model folder says about itself.
 
     `template` names the role template that the model was trained in, `context` counts tokens, `base` is the `name` of
-    the backbone (its own for a backbone), `source` says where the weights came from and under which licence, and
-    `files` are the SHA-256 digests of the folder's files, which `write_manifest` fills in.
+    the backbone (its own for a backbone), `source` says where the weights came from and under which licence,
+    `converted_from` are the SHA-256 digests of the weight files that they were converted from, and `files` those of the
+    folder's own files, which `write_manifest` fills in.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -79,6 +80,7 @@ class ModelManifest(BaseModel):
     base: Text
     canary: CanaryText
     source: Text
+    converted_from: dict[FileName, Sha256] = Field(default_factory=dict)
     files: dict[FileName, Sha256] = Field(default_factory=dict)
 
 

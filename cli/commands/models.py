@@ -1,17 +1,22 @@
-"""The role models of this machine: `models list`, `models verify`."""
+"""The role models of this machine: `models list`, `models verify`, `models convert`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.errors import EXIT_FAILED
+from alpha_umi.roles.template import UnknownTemplate
+from alpha_umi.serving.manifest import ManifestError
+from cli.errors import EXIT_FAILED, CommandError, UsageProblem
 from cli.model_folders import ModelFolder, RunningModel, find_models, running_models, verify_models
-from cli.options import StateDir, output, state_folder
+from cli.options import StateDir, messages, output, state_folder
 from cli.plain_text import plain_line
 from cli.reporting import ReportingGroup
 
@@ -38,6 +43,67 @@ def verify() -> None:
     _print_folders(console, folders)
     if any(folder.problem for folder in folders):
         raise typer.Exit(EXIT_FAILED)
+
+
+class Role(StrEnum):
+    """What a model was trained to do."""
+
+    PLANNER = "planner"
+    CALLER = "caller"
+    SUMMARIZER = "summarizer"
+    BACKBONE = "backbone"
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="Folder of the checkpoint, as it was downloaded.")],
+    target: Annotated[Path, typer.Argument(help="The folder to write; it must not be there yet.")],
+    role: Annotated[Role, typer.Option(help="What the model was trained to do.")],
+    template: Annotated[str, typer.Option(help="The prompt template that it was trained in.")] = "toolbench",
+    name: Annotated[str | None, typer.Option(help="What to call it; by default as its folder.")] = None,
+    base: Annotated[str | None, typer.Option(help="The backbone that it was trained from.")] = None,
+    context: Annotated[
+        int | None, typer.Option(min=256, help="Tokens; by default what its configuration says.")
+    ] = None,
+    origin: Annotated[
+        str | None, typer.Option(help="Where it came from and under which licence, for the manifest.")
+    ] = None,
+    canary_prompt: Annotated[
+        str | None, typer.Option(help="A prompt that it is sure how to go on after; by default one of its role.")
+    ] = None,
+    canary_expected: Annotated[
+        str | None, typer.Option(help="How it goes on; by default it is asked, from the disk if it has to be.")
+    ] = None,
+) -> None:
+    """Turn a published checkpoint (PyTorch or safetensors) into a model folder, offline and without running its code.
+
+    Exits with 2 when the folders or options do not fit, 1 when the checkpoint cannot be used.
+    """
+    from alpha_umi.serving.weights.errors import TargetUnusable
+    from alpha_umi.serving.weights.progress import progress_bar
+    from alpha_umi.serving.weights.published import Wanted, convert_checkpoint
+
+    if canary_expected is not None and canary_prompt is None:
+        raise UsageProblem("--canary-expected needs --canary-prompt", remedy="say after which prompt it goes on so")
+    wanted = Wanted(
+        name=name or source.resolve().name,
+        role=role.value,
+        template=template,
+        source=origin or f"converted from {source.resolve().name}",
+        base=base,
+        context=context,
+        canary_prompt=canary_prompt,
+        canary_expected=canary_expected,
+    )
+    try:
+        with progress_bar(messages()) as progress:
+            made = convert_checkpoint(source, target, wanted, progress=progress)
+    except (UnknownTemplate, TargetUnusable) as error:
+        raise UsageProblem(str(error)) from error
+    except ManifestError as error:
+        raise CommandError(str(error)) from error
+    _print_folders(output(), [ModelFolder(target, made)])
+    output().print(Text(f"  its canary: {plain_line(repr(made.canary.expected))}"), soft_wrap=True)
 
 
 def _print_folders(console: Console, folders: Sequence[ModelFolder]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -17,8 +16,9 @@ from safetensors import SafetensorError
 
 from alpha_umi import telemetry
 from alpha_umi.serving.manifest import ManifestError, verify
-from alpha_umi.serving.weights.errors import CacheUnusable
+from alpha_umi.serving.weights.errors import CacheUnusable, TargetUnusable
 from alpha_umi.serving.weights.progress import Progress, silent
+from alpha_umi.serving.weights.whole_folder import build_whole, require_room
 
 _REMEDY = "make room, or name another folder in ALPHA_UMI_CACHE"
 
@@ -54,8 +54,10 @@ def build_once(
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _alone(folder.parent / f".{family}.lock", progress):
             if not _is_intact(folder):
-                _require_room(folder.parent, needs)
-                _build(folder, folder.parent / f".{family}.partial", build)
+                require_room(folder.parent, needs)
+                build_whole(folder, folder.parent / f".{family}.partial", build)
+    except TargetUnusable as error:
+        raise CacheUnusable(f"{error}, or name another folder in ALPHA_UMI_CACHE") from error
     except (OSError, SafetensorError) as error:
         raise CacheUnusable(f"{folder} could not be written: {error}; {_REMEDY}") from error
     return folder
@@ -82,42 +84,3 @@ def _alone(lock: Path, progress: Progress) -> Iterator[None]:
             progress("Waiting for another process that prepares the model", 0.0)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _require_room(folder: Path, needs: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < needs:
-        raise CacheUnusable(f"{folder} has {free >> 20} MiB left and {needs >> 20} MiB are needed; {_REMEDY}")
-
-
-def _build(folder: Path, partial: Path, build: Callable[[Path], None]) -> None:
-    _remove(partial)
-    partial.mkdir()
-    try:
-        build(partial)
-        verify(partial)
-        _sync(partial)
-        _remove(folder)
-        partial.rename(folder)
-        _sync_path(folder.parent)
-    finally:
-        _remove(partial)
-
-
-def _remove(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
-
-
-def _sync(folder: Path) -> None:
-    for path in folder.iterdir():
-        _sync_path(path)
-    _sync_path(folder)
-
-
-def _sync_path(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,19 +1,30 @@
 """What a model writes for a fixed question: the text that tells a right engine from a wrong one.
 
-It is recorded with transformers in float32, which is right on every processor, from the files that will be served.
+It is recorded with transformers, which is right on every processor, from the files that will be served: the embedded
+model in float32; a converted one as it is stored and of any size, layer after layer from the disk where the memory does
+not hold it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+import psutil
+
 from alpha_umi.serving.manifest import CanaryText
+from alpha_umi.serving.weights.errors import CanaryUnsure
 
 QUESTION = "What is the capital of France?"
 TOKENS = 8
+# How far the chosen token must lie before the next one (difference of logits) to be the same in every number format:
+# half-precision logits of this size differ by some tenths.
+SURE = 1.0
+# The share of the free memory that a model may take; what it does not hold stays on the disk.
+MEMORY_SHARE = 0.5
 
 
 def write_canary(folder: Path) -> CanaryText:
@@ -33,6 +44,55 @@ def write_canary(folder: Path) -> CanaryText:
     inputs = tokenizer(prompt, return_tensors="pt")
     written = model.generate(**inputs, max_new_tokens=TOKENS, do_sample=False)[0, inputs["input_ids"].shape[1] :]
     return CanaryText(prompt=prompt, expected=cast(str, tokenizer.decode(written, skip_special_tokens=True)))
+
+
+def ask_canary(folder: Path, prompt: str, *, memory: int | None = None) -> CanaryText:
+    """What a model goes on with after `prompt`, greedily, as far as it is sure of each token.
+
+    `memory` is what the model may take of it, in bytes. Raises `CanaryUnsure`, and `OSError` or `ValueError` for a
+    folder that transformers cannot load.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    inputs = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)
+    limit = memory or int(psutil.virtual_memory().available * MEMORY_SHARE)
+    with _loaded(folder, limit) as model:
+        asked = {"max_new_tokens": TOKENS, "do_sample": False, "output_logits": True, "return_dict_in_generate": True}
+        found = model.generate(**inputs, **asked)
+    written = found.sequences[0, inputs["input_ids"].shape[1] :]
+    sure = _sure(found.logits)
+    # The last token may be a part of a character.
+    text = cast(str, tokenizer.decode(written[:sure], skip_special_tokens=True)).rstrip("\ufffd")
+    if not text.strip():
+        raise CanaryUnsure(
+            f"the model is too undecided about how to go on after {prompt[-60:]!r}: name a prompt that it knows the "
+            "answer to with --canary-prompt, or answer and prompt with --canary-expected as well"
+        )
+    return CanaryText(prompt=prompt, expected=text)
+
+
+def _sure(logits: tuple[Any, ...]) -> int:
+    """The number of tokens, from the first on, that the model is sure of."""
+    best = [step[0].float().topk(2).values for step in logits]
+    unsure = [number for number, (first, second) in enumerate(best) if first - second < SURE]
+    return unsure[0] if unsure else len(best)
+
+
+@contextlib.contextmanager
+def _loaded(folder: Path, memory: int) -> Iterator[Any]:
+    from transformers import AutoModelForCausalLM
+
+    with tempfile.TemporaryDirectory(prefix="alpha-umi-") as offload, quiet_transformers():
+        yield AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype="auto",
+            device_map="auto",
+            max_memory={"cpu": memory},
+            offload_folder=offload,
+            local_files_only=True,
+            trust_remote_code=False,
+        )
 
 
 @contextlib.contextmanager

@@ -1,0 +1,114 @@
+"""What lies in the folder of a published checkpoint, before anything of it is loaded.
+
+Known are the two layouts of the transformers library, whole or in shards with an index: safetensors, which are
+preferred where both lie in a folder, and PyTorch's own files. Other files, such as the state of a training run, are
+never opened. A folder that wants to bring its own code is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from alpha_umi.serving.weights.errors import CheckpointUnusable
+
+CONFIG = "config.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+# A tokenizer is in one of these.
+VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+# What is copied beside the weights, where it is there.
+COMPANIONS = (
+    CONFIG, "generation_config.json", TOKENIZER_CONFIG, "tokenizer.json", "tokenizer.model", "special_tokens_map.json",
+    "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja",
+)  # fmt: skip
+
+Layout = Literal["safetensors", "pytorch"]
+_FILES: Mapping[Layout, tuple[str, str]] = {
+    "safetensors": ("model.safetensors", "model.safetensors.index.json"),
+    "pytorch": ("pytorch_model.bin", "pytorch_model.bin.index.json"),
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder with weights. `index` says in which file each tensor lies; None for a single file."""
+
+    folder: Path
+    layout: Layout
+    weights: tuple[Path, ...]
+    index: Mapping[str, str] | None
+    config: Mapping[str, Any]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the weights."""
+        return sum(path.stat().st_size for path in self.weights)
+
+    @property
+    def context(self) -> int | None:
+        """Tokens that the model was built for, where its configuration says so."""
+        tokens = self.config.get("max_position_embeddings")
+        return tokens if isinstance(tokens, int) and tokens > 0 else None
+
+    def companions(self) -> list[Path]:
+        """Configuration and tokenizer files."""
+        return [path for name in COMPANIONS if (path := self.folder / name).is_file()]
+
+    def index_file(self) -> Path:
+        """Where the index lies, or would."""
+        return self.folder / _FILES[self.layout][1]
+
+    def names_in(self, weights: Path) -> list[str] | None:
+        """The tensors that the index expects in a file; None without one."""
+        if self.index is None:
+            return None
+        return [name for name, file in self.index.items() if file == weights.name]
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """What lies in a folder; the weights themselves are not opened. Raises `CheckpointUnusable`."""
+    if not folder.is_dir():
+        raise CheckpointUnusable(f"{folder} is no folder; download the checkpoint into one first")
+    config = _read_object(folder / CONFIG)
+    for path in (folder / CONFIG, folder / TOKENIZER_CONFIG):
+        if path.is_file() and "auto_map" in _read_object(path):
+            raise CheckpointUnusable(f"{path}: `auto_map` asks for code of the folder's own, which is never run")
+    for layout, (single, index) in _FILES.items():
+        if (folder / index).is_file():
+            return _sharded(folder, layout, config)
+        if (folder / single).is_file():
+            return Checkpoint(folder, layout, (folder / single,), None, config)
+    wanted = ", ".join(name for names in _FILES.values() for name in names)
+    raise CheckpointUnusable(f"{folder} holds no weights; one of these is needed: {wanted}")
+
+
+def _sharded(folder: Path, layout: Layout, config: Mapping[str, Any]) -> Checkpoint:
+    path = folder / _FILES[layout][1]
+    index = _read_object(path).get("weight_map")
+    if not isinstance(index, dict) or not index or not all(isinstance(name, str) for name in index.values()):
+        raise CheckpointUnusable(f"{path}: weight_map names no files")
+    return Checkpoint(folder, layout, _present(path, sorted(set(index.values()))), index, config)
+
+
+def _present(index: Path, names: Sequence[str]) -> tuple[Path, ...]:
+    for name in names:
+        if Path(name).name != name:
+            raise CheckpointUnusable(f"{index}: weight_map names {name!r}, which is not a plain name")
+        if not (index.parent / name).is_file():
+            raise CheckpointUnusable(f"{index.parent / name} is missing, and {index.name} names it; fetch it again")
+    return tuple(index.parent / name for name in names)
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise CheckpointUnusable(f"{path}: {error.strerror}; a checkpoint needs this file") from error
+    except ValueError as error:
+        raise CheckpointUnusable(f"{path}: this is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise CheckpointUnusable(f"{path}: this is not a JSON object")
+    return content
