@@ -25,8 +25,8 @@ def _integral(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-# JSON knows one kind of number: 5.0 is an integer, as JSON Schema has it.
-WholeNumber = Annotated[int, BeforeValidator(_integral)]
+# JSON knows one kind of number: 5.0 is an integer, as JSON Schema has it. Stands after the bounds of a field.
+ANY_NOTATION = BeforeValidator(_integral)
 
 
 class WireModel(BaseModel):
@@ -55,8 +55,8 @@ class Sampling(WireModel):
 
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    seed: Annotated[WholeNumber, Field(ge=0, lt=2**31)] | None = None
-    max_tokens: Annotated[WholeNumber, Field(ge=1, le=4_096)] | None = Field(
+    seed: Annotated[int, Field(ge=0, lt=2**31), ANY_NOTATION] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=4_096), ANY_NOTATION] | None = Field(
         default=None, description="Bound of the generated tokens; the service's own bound when omitted"
     )
 

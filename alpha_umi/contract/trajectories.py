@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator
 
-from alpha_umi.contract.roles import WholeNumber, WireModel
+from alpha_umi.contract.roles import ANY_NOTATION, WireModel
 from alpha_umi.roles.planner import Decision
 from alpha_umi.trajectory import State, Status
 
@@ -41,7 +41,7 @@ class CreateTrajectory(WireModel):
         default=None, description="Names of registered tools; every registered tool when omitted"
     )
     strategy: Literal["chain"] = "chain"
-    max_steps: Annotated[WholeNumber, Field(ge=1, le=MAX_STEPS)] | None = None
+    max_steps: Annotated[int, Field(ge=1, le=MAX_STEPS), ANY_NOTATION] | None = None
     stream: bool = False
     background: bool = False
     metadata: Annotated[dict[str, str], Field(max_length=16)] = Field(default_factory=dict)

@@ -31,6 +31,11 @@ def test_other_types_are_not_converted(change: dict[str, Any]) -> None:
     assert [error["loc"] for error in caught.value.errors()] == [tuple(change)]
 
 
+def test_bounds_stand_in_the_document() -> None:
+    schema = PlanRequest.model_json_schema()["properties"]["max_tokens"]["anyOf"][0]
+    assert schema == {"type": "integer", "minimum": 1, "maximum": 4_096}
+
+
 def test_numbers_are_of_one_kind() -> None:
     request = PlanRequest.model_validate(PLAN | {"seed": 5.0, "temperature": 1})
     assert (request.seed, request.temperature) == (5, 1.0)
