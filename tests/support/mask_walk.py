@@ -28,7 +28,7 @@ def walk(tokenizer: LLTokenizer, lark: str, choose: Choose, *, at_most: int) -> 
     written: list[int] = []
     while not matcher.is_stopped():
         assert len(written) <= at_most, f"still open: {tokenizer.decode_str(written)!r}"
-        token = choose(_allowed(matcher))
+        token = choose(allowed_tokens(matcher))
         assert matcher.consume_token(token), matcher.get_error()
         written.append(token)
     return tokenizer.decode_bytes([t for t in written if t != tokenizer.eos_token]).decode(), len(written)
@@ -65,6 +65,7 @@ def _progress_of(text: bytes, end: bool) -> tuple[bool, int, int]:
     return end, closing, len(text)
 
 
-def _allowed(matcher: LLMatcher) -> list[int]:
+def allowed_tokens(matcher: LLMatcher) -> list[int]:
+    """The tokens that may come next."""
     mask = matcher.compute_bitmask()
     return [8 * byte + bit for byte, bits in enumerate(mask) if bits for bit in range(8) if bits >> bit & 1]

@@ -1,0 +1,52 @@
+"""The checks that schemathesis makes of each answer beyond its own."""
+
+from __future__ import annotations
+
+import schemathesis
+from schemathesis.core.failures import Failure
+
+from alpha_umi.contract.problems import TYPE_PREFIX
+
+# What a model wrote cannot be used: an answer to a request that left the model on its own, and no defect.
+_THE_MODELS = {TYPE_PREFIX + kind for kind in ("call-invalid", "output-unreadable")}
+# How pydantic refuses what a JSON Schema could have ruled out. Rules of ours have words of their own.
+_OF_A_SCHEMA = ("Input should", "Field required", "Extra inputs", "String should", "List should", "Dictionary should")
+
+
+class ServerFailed(Failure):
+    """A status of 500 or above."""
+
+
+class DocumentTooWide(Failure):
+    """The document allows what the service refuses."""
+
+
+@schemathesis.check
+def no_server_error(
+    ctx: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case
+) -> bool | None:
+    """No request makes a service fail, and what a scripted model writes is refused only where it wrote freely."""
+    if response.status_code < 500:
+        return None
+    unconstrained = isinstance(case.body, dict) and case.body.get("constrained") is False
+    if response.status_code == 502 and unconstrained and response.json()["type"] in _THE_MODELS:
+        return None
+    raise ServerFailed(operation=case.operation.label, title="Server error", message=_told(response))
+
+
+@schemathesis.check
+def document_is_exact(
+    ctx: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case
+) -> bool | None:
+    """A request that follows the document is refused for what no JSON Schema says, or not at all."""
+    if response.status_code != 422 or case.meta is None or not case.meta.generation.mode.is_positive:
+        return None
+    if any(error["message"].startswith(_OF_A_SCHEMA) for error in response.json()["errors"]):
+        raise DocumentTooWide(
+            operation=case.operation.label, title="The document allows what is refused", message=_told(response)
+        )
+    return None
+
+
+def _told(response: schemathesis.Response) -> str:
+    return f"status {response.status_code}: {response.text}"

@@ -1,0 +1,40 @@
+"""Every application does what its OpenAPI document says, whatever it is sent.
+
+Schemathesis walks each document: the edges of every schema, random requests that follow it and random ones that do
+not, undeclared methods, and chains of requests that use what earlier ones made.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fuzz_depth import DEEP
+from fuzzed_applications import APPLICATIONS, application_running
+
+CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+CHECKS = Path(__file__).with_name("schemathesis_checks.py")
+# Requests an operation; the edges of its schema come on top.
+REQUESTS = 1_000 if DEEP else 60
+
+
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_an_application_does_what_its_document_says(name: str, tmp_path: Path) -> None:
+    with application_running(name, tmp_path) as address:
+        walk = subprocess.run(
+            [
+                *(sys.executable, "-m", "schemathesis.cli", "--no-color", "--config-file", str(CONFIGURATION)),
+                *("run", f"{address}/openapi.json", "--max-examples", str(REQUESTS)),
+                *([] if DEEP else ["--generation-deterministic"]),
+            ],
+            cwd=tmp_path,
+            env=os.environ | {"SCHEMATHESIS_HOOKS": str(CHECKS)},
+            capture_output=True,
+            text=True,
+        )
+    print(walk.stdout)
+    assert walk.returncode == 0, walk.stdout[-20_000:] + walk.stderr

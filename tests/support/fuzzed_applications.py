@@ -1,0 +1,79 @@
+"""The applications that are held to their OpenAPI documents: real stores, real HTTP, only the models are scripted.
+
+A new service is one line of `APPLICATIONS`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+from anyio.from_thread import start_blocking_portal
+from loopback_in_loop import serving
+from orchestrator_world import surroundings
+from role_apps import application
+from scripted_roles import Reply, call, decide, problem, say
+from willing_engine import WillingEngine
+
+from alpha_umi.roles.turns import RoleName
+from alpha_umi.serving.context import MakeRouter
+from services.caller.api import create_router as caller_router
+from services.planner.api import create_router as planner_router
+from services.summarizer.api import create_router as summarizer_router
+
+# Serves one application until the block ends; a folder for its data comes in, its address goes out.
+Serving = Callable[[Path], AbstractAsyncContextManager[str]]
+
+
+@contextlib.asynccontextmanager
+async def _role_service(role: RoleName, make_router: MakeRouter, _: Path) -> AsyncIterator[str]:
+    async with serving(application(role, make_router, WillingEngine())) as address:
+        async with httpx.AsyncClient(base_url=address) as client:
+            while (await client.get("/readyz")).status_code != 200:
+                pass
+        yield address
+
+
+@contextlib.asynccontextmanager
+async def _orchestrator(folder: Path) -> AsyncIterator[str]:
+    async with surroundings(folder) as world:
+        world.roles.planner, world.roles.caller, world.roles.summarizer = _plan, _call, lambda _: say("That is all.")
+        async with world.orchestrator() as client:
+            yield str(client.http.base_url)
+
+
+APPLICATIONS: dict[str, Serving] = {
+    "orchestrator": _orchestrator,
+    "planner": partial(_role_service, "planner", planner_router),
+    "caller": partial(_role_service, "caller", caller_router),
+    "summarizer": partial(_role_service, "summarizer", summarizer_router),
+}
+
+
+def _plan(request: dict[str, Any]) -> Reply:
+    """Up to two calls, then the answer or nothing; which of it follows from the instruction."""
+    luck = zlib.crc32(repr(request["history"][0]).encode())
+    calls = sum(turn["role"] == "caller" for turn in request["history"])
+    if calls < luck % 3:
+        return decide("The price is needed.", "caller")
+    return decide("All is known.", "conclusion" if luck % 5 else "give up")
+
+
+def _call(request: dict[str, Any]) -> Reply:
+    tool = request["tools"][0]
+    if not isinstance(tool["parameters"].get("properties"), dict):
+        return problem("call-invalid", "the model wrote no call")
+    return call(tool["name"], **({"item": "lamp"} if "item" in tool["parameters"]["properties"] else {}))
+
+
+@contextlib.contextmanager
+def application_running(name: str, folder: Path) -> Iterator[str]:
+    """One of the applications in an event loop of its own; its address."""
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(APPLICATIONS[name](folder)) as address:
+        yield address

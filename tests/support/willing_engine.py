@@ -1,0 +1,77 @@
+"""An engine that can answer any request a role service lets pass: it writes inside the constraint that it is given."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from llguidance import LLMatcher, LLTokenizer
+from mask_walk import allowed_tokens, at_random
+from role_apps import CANARY_PROMPT
+
+from alpha_umi.roles.planner import DECISIONS
+from alpha_umi.roles.template import Prompt
+from alpha_umi.serving.engine import Choices, Chunk, Generation, Grammar
+from alpha_umi.serving.scripted import CANARY
+
+# A token is a byte, so that a walk through a grammar reaches every text that the grammar allows.
+_TOKENIZER = LLTokenizer("byte")
+
+
+@dataclass
+class WillingEngine:
+    """The engine port. What it writes follows from the prompt alone, so a run can be repeated."""
+
+    context: int = 16_384
+
+    async def start(self) -> None:
+        """Nothing to load."""
+
+    async def stop(self) -> None:
+        """Nothing to release."""
+
+    async def check(self) -> None:
+        """It never dies."""
+
+    def count_tokens(self, prompt: Prompt | str) -> int:
+        """Words of a prompt."""
+        return len(_text(prompt).split())
+
+    async def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
+        """Write a text in two pieces."""
+        text = self._written(generation)
+        prompt_tokens = self.count_tokens(generation.prompt)
+        half = len(text) // 2
+        yield Chunk(text[:half], prompt_tokens, 1)
+        yield Chunk(text[half:], prompt_tokens, 2, finish_reason="stop")
+
+    def _written(self, generation: Generation) -> str:
+        prompt = _text(generation.prompt)
+        seed = zlib.crc32(prompt.encode())
+        match generation.constraint:
+            case Choices(texts):
+                return texts[seed % len(texts)]
+            case Grammar(lark):
+                return walked(lark, seed, at_most=generation.max_tokens)
+        if prompt == CANARY_PROMPT:
+            return CANARY
+        if not generation.stop:
+            return "All is known.\nAction: tool\nAction Input: {}"
+        return f"It is time to go on. Next: {DECISIONS[seed % len(DECISIONS)]}" if seed % 4 else "It is time to go on."
+
+
+def walked(lark: str, seed: int, *, at_most: int) -> str:
+    """A text of the grammar, or the beginning of one that is not closed after `at_most` bytes."""
+    matcher = LLMatcher(_TOKENIZER, LLMatcher.grammar_from_lark(lark))
+    choose, written = at_random(seed, _TOKENIZER), []
+    while not matcher.is_stopped() and len(written) < at_most:
+        written.append(choose(allowed_tokens(matcher)))
+        matcher.consume_token(written[-1])
+    return _TOKENIZER.decode_bytes([token for token in written if token != _TOKENIZER.eos_token]).decode(
+        errors="ignore"
+    )
+
+
+def _text(prompt: Prompt | str) -> str:
+    return prompt if isinstance(prompt, str) else prompt.text
