@@ -8,7 +8,7 @@ LOCKS := deploy/requirements
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 
-.PHONY: run test lint format down lock clean
+.PHONY: run test lint format down lock benchmarks-setup clean
 
 run: $(VENV)/.ready
 	@$(BIN)/alpha-umi demo
@@ -38,9 +38,15 @@ $(VENV)/.ready: $(LOCKS)/dev.txt $(LOCKS)/torch-cpu.txt pyproject.toml
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# What `python -m benchmarks.orchestrator` compares with, in an environment of its own.
+benchmarks-setup:
+	@test -x $(VENV)-benchmarks/bin/python || $(PYTHON) -m venv $(VENV)-benchmarks
+	@$(VENV)-benchmarks/bin/python -m pip --disable-pip-version-check --quiet --quiet install \
+		--no-deps --require-hashes -r $(LOCKS)/benchmarks.txt
+
 # Resolve the dependencies anew; see the script for what it needs.
 lock:
 	deploy/lock.sh
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(VENV)-benchmarks .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

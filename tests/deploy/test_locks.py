@@ -20,6 +20,7 @@ EXTRAS = {
     "dev": ("serving", "engine-cpu", "orchestrator", "embedded", "examples", "training", "evaluation", "dev"),
     "orchestrator": ("orchestrator",),
     "examples": ("examples",),
+    "benchmarks": ("benchmarks",),
     "role-cpu": ("serving", "engine-cpu", "embedded"),
     "role-gpu": ("serving", "engine-gpu"),
 }
@@ -71,7 +72,7 @@ def test_the_build_lock_satisfies_the_build_system(project: dict[str, Any]) -> N
     assert all(requirement.specifier.contains(held[requirement.name]) for requirement in wanted)
 
 
-@pytest.mark.parametrize("name", ["build", "orchestrator", "examples", "role-cpu", "role-gpu"])
+@pytest.mark.parametrize("name", ["build", "orchestrator", "examples", "benchmarks", "role-cpu", "role-gpu"])
 def test_images_get_the_versions_that_were_tested(name: str) -> None:
     tested, held = versions("dev"), versions(name)
     differing = {package for package in held.keys() & tested.keys() if held[package] != tested[package]}

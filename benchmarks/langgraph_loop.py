@@ -1,0 +1,73 @@
+"""The same agent as a LangGraph graph whose every step is checkpointed in SQLite before the next one begins.
+
+Runs in the environment that `make benchmarks-setup` makes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import operator
+from typing import Annotated, Any, TypedDict
+
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from langgraph.graph import END, START, StateGraph
+
+from benchmarks.agent_calls import AgentCalls, Json, Turn, agent_calls, question, turn
+from benchmarks.closed_loop import measure_own, parse_arguments, tell
+
+
+class AgentState(TypedDict, total=False):
+    """What a node reads and adds to."""
+
+    history: Annotated[list[Turn], operator.add]
+    next: str
+    arguments: Json
+
+
+def build(calls: AgentCalls) -> Any:
+    """The graph: one node a call."""
+
+    async def plan(state: AgentState) -> AgentState:
+        decided = await calls.ask("/v1/plan", state["history"])
+        return {"history": [turn("planner", decided["text"])], "next": decided["next"]}
+
+    async def call(state: AgentState) -> AgentState:
+        called = await calls.ask("/v1/call", state["history"])
+        return {"history": [turn("caller", called["text"])], "arguments": called["action"]["arguments"]}
+
+    async def observe(state: AgentState) -> AgentState:
+        return {"history": [turn("observation", await calls.run_tool(state["arguments"]))]}
+
+    async def summarize(state: AgentState) -> AgentState:
+        answer = await calls.ask("/v1/summarize", state["history"])
+        return {"history": [turn("conclusion", answer["answer"])]}
+
+    graph = StateGraph(AgentState)
+    for node in (plan, call, observe, summarize):
+        graph.add_node(node)
+    graph.add_edge(START, "plan")
+    graph.add_conditional_edges("plan", lambda state: "call" if state["next"] == "caller" else "summarize")
+    graph.add_edge("call", "observe")
+    graph.add_edge("observe", "plan")
+    graph.add_edge("summarize", END)
+    return graph
+
+
+async def main() -> None:
+    """Run the loop that the command line asks for."""
+    options = parse_arguments(__doc__)
+    async with (
+        agent_calls(options.url) as calls,
+        AsyncSqliteSaver.from_conn_string(str(options.folder / "checkpoints.db")) as checkpoints,
+    ):
+        graph = build(calls).compile(checkpointer=checkpoints)
+
+        async def work(job: str) -> None:
+            config = {"configurable": {"thread_id": job}, "recursion_limit": 50}
+            await graph.ainvoke({"history": [question(job)]}, config, durability="sync")
+
+        tell(await measure_own(work, concurrency=options.concurrency, jobs=options.jobs))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,151 @@
+"""Three roles and a tool that answer at once from a script, behind one uvicorn process.
+
+A trajectory asks the planner, the caller and the tool three times, then the planner and the summarizer: 11 calls. The
+instruction ends with a job's name, and so does every call of the job. `GET /times` tells when each call was worked on,
+by this machine's monotonic clock, and forgets it.
+
+    python -m benchmarks.scripted PORT
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs
+
+import uvicorn
+from pydantic import BaseModel
+from starlette.types import Receive, Scope, Send
+
+from alpha_umi.contract.roles import ActionModel, CallAnswer, PlanAnswer, SummarizeAnswer, Timings, UsageModel
+from alpha_umi.roles.caller import write_call
+from alpha_umi.roles.planner import Decision, write_plan
+
+TOOL = "shipment_status"
+TOOL_PATH = "/tools/shipment_status"
+ROUNDS = 3
+CALLS = 3 * ROUNDS + 2
+
+_USAGE = UsageModel(prompt_tokens=900, completion_tokens=60)
+_THOUGHT = (
+    "To answer I need the position of one more parcel of this order. The tool gives the carrier, the last depot and "
+    "the expected day for one parcel at a time, so I ask for the next parcel of the list and compare afterwards."
+)
+_ANSWER = "All three parcels are on their way. The first two arrive on Thursday, the last one on Friday before noon."
+_STATUS = {"carrier": "Northern Freight", "depot": "Hannover", "scans": ["Bremen 06:12", "Hannover 09:47"], "days": 2}
+
+Json = dict[str, Any]
+
+
+def instruction(job: str) -> str:
+    """What the user asks."""
+    return f"Where are the three parcels of my order, and when does the last one arrive? It is {job}"
+
+
+def document() -> Json:
+    """The tool's OpenAPI document."""
+    parameters = [
+        {"name": "order", "in": "query", "required": True, "schema": {"type": "string"}, "description": "The order"},
+        {"name": "parcel", "in": "query", "required": True, "schema": {"type": "integer", "minimum": 0}},
+    ]
+    operation = {
+        "operationId": TOOL,
+        "summary": "Where a parcel of an order is, and when it arrives",
+        "parameters": parameters,
+        "responses": {"200": {"description": "The status", "content": {"application/json": {}}}},
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "shipments", "version": "1"},
+        "paths": {TOOL_PATH: {"get": operation}},
+    }
+
+
+class ScriptedServices:
+    """The ASGI application."""
+
+    def __init__(self) -> None:
+        self._times: list[tuple[str, str, float, float]] = []
+        self._roles: dict[str, Callable[[Json], BaseModel]] = {
+            "/v1/plan": _plan,
+            "/v1/call": _call,
+            "/v1/summarize": _summarize,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        arrived = time.monotonic()
+        path: str = scope["path"]
+        job = ""
+        if path in self._roles:
+            request = json.loads(await _body(receive))
+            job = _job(request)
+            content = self._roles[path](request).model_dump_json().encode()
+        elif path == TOOL_PATH:
+            query = parse_qs(scope["query_string"].decode())
+            job = query["order"][0]
+            content = json.dumps({"order": job, "parcel": int(query["parcel"][0]), **_STATUS}).encode()
+        else:
+            content = json.dumps(self._times if path == "/times" else {"status": "ready"}).encode()
+        await _respond(send, content)
+        if job:
+            self._times.append((job, path, arrived, time.monotonic()))
+        elif path == "/times":
+            self._times.clear()
+
+
+def _plan(request: Json) -> PlanAnswer:
+    decision: Decision = "conclusion" if _observed(request) == ROUNDS else "caller"
+    return PlanAnswer(
+        thought=_THOUGHT, next=decision, text=write_plan(_THOUGHT, decision), usage=_USAGE, timings=Timings()
+    )
+
+
+def _call(request: Json) -> CallAnswer:
+    arguments = {"order": _job(request), "parcel": _observed(request)}
+    action = ActionModel(name=TOOL, arguments=arguments)
+    return CallAnswer(action=action, text=write_call(TOOL, arguments), usage=_USAGE, timings=Timings())
+
+
+def _summarize(_: Json) -> SummarizeAnswer:
+    return SummarizeAnswer(answer=_ANSWER, usage=_USAGE, timings=Timings())
+
+
+def _observed(request: Json) -> int:
+    return sum(turn["role"] == "observation" for turn in request["history"])
+
+
+def _job(request: Json) -> str:
+    return str(request["history"][0]["content"]).rpartition(" ")[2]
+
+
+async def _body(receive: Receive) -> bytes:
+    body = b""
+    more = True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+async def _respond(send: Send, content: bytes) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+if __name__ == "__main__":
+    uvicorn.run(
+        ScriptedServices(),
+        host="127.0.0.1",
+        port=int(sys.argv[1]),
+        log_level="error",
+        access_log=False,
+        lifespan="off",
+        timeout_keep_alive=60,
+        backlog=4_096,
+    )
