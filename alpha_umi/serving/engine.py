@@ -1,6 +1,6 @@
 """The engine port: what a role service asks of whatever generates text.
 
-Adapters: `vllm_engine` (vLLM in this process) and `scripted` (for tests and documentation). Errors:
+Behind it: `vllm_engine` (vLLM in this process) and `scripted` (for tests and documentation). Errors:
 
     EngineError
     ├── EngineDead        the engine will not come back; the process has to be replaced
@@ -9,7 +9,7 @@ Adapters: `vllm_engine` (vLLM in this process) and `scripted` (for tests and doc
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -53,7 +53,8 @@ class Generation:
 
     A `Prompt` came from users and tools: only the template's own markers become special tokens. A plain string is the
     operator's own and is tokenized as it stands. `continuation` is text that the model has written already and goes on
-    from. `stop` strings end the generation and stand in its text.
+    from. `stop` strings end the generation and stand in its text. `adapter` names one of the engine's adapters: an
+    engine that has any refuses a generation without one.
     """
 
     prompt: Prompt | str
@@ -64,6 +65,19 @@ class Generation:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     constraint: Constraint | None = None
+    adapter: str | None = None
+
+
+def require_adapter(generation: Generation, adapters: Collection[str]) -> None:
+    """Raises `EngineRefused` unless a generation names one of the engine's adapters, or neither has any.
+
+    vLLM on a CPU lets a request without an adapter have that of another request in the same batch, without a word.
+    """
+    known = ", ".join(sorted(adapters)) or "none"
+    if generation.adapter is None and adapters:
+        raise EngineRefused(f"the generation names no adapter; this engine has {known}")
+    if generation.adapter is not None and generation.adapter not in adapters:
+        raise EngineRefused(f"there is no adapter {generation.adapter!r}; this engine has {known}")
 
 
 @dataclass(frozen=True)

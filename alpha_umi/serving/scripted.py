@@ -15,7 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from alpha_umi.roles.template import Prompt
-from alpha_umi.serving.engine import Choices, Chunk, EngineDead, EngineRefused, FinishReason, Generation
+from alpha_umi.serving.engine import (
+    Choices,
+    Chunk,
+    EngineDead,
+    EngineRefused,
+    FinishReason,
+    Generation,
+    require_adapter,
+)
 
 _TOKEN = re.compile(r"\s*\S+|\s+")
 CANARY = "The capital of France is Paris."
@@ -23,12 +31,18 @@ CANARY = "The capital of France is Paris."
 
 @dataclass
 class Rule:
-    """`texts` for prompts that hold `when`; `delay_s` passes before each token."""
+    """`texts` for prompts that hold `when` and generations with `adapter` (None: with any); `delay_s` passes before
+    each token."""
 
     texts: Sequence[str]
     when: str = ""
     delay_s: float = 0.0
+    adapter: str | None = None
     used: int = 0
+
+    def fits(self, prompt: str, adapter: str | None) -> bool:
+        """Whether it writes for this prompt and adapter."""
+        return self.when in prompt and self.adapter in (None, adapter)
 
     def next_text(self) -> str:
         """The text whose turn it is."""
@@ -43,13 +57,14 @@ class ScriptedEngine:
 
     rules: Sequence[Rule]
     context: int = 8_192
+    adapters: Sequence[str] = ()
     dead: bool = False
     aborted: int = 0
     prompts: list[str] = field(default_factory=list)
 
     @classmethod
     def from_file(cls, path: Path) -> ScriptedEngine:
-        """Read a JSON list of `{when?, texts, delay_s?}`."""
+        """Read a JSON list of `{when?, texts, delay_s?, adapter?}`."""
         return cls([Rule(**rule) for rule in json.loads(path.read_text(encoding="utf-8"))])
 
     async def start(self) -> None:
@@ -69,6 +84,7 @@ class ScriptedEngine:
 
     async def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
         """Write the script's text word by word."""
+        require_adapter(generation, self.adapters)
         await self.check()
         prompt_tokens = self.count_tokens(generation.prompt) + len(_tokens(generation.continuation))
         if prompt_tokens + generation.max_tokens > self.context:
@@ -93,7 +109,7 @@ class ScriptedEngine:
     def _rule(self, generation: Generation) -> Rule:
         prompt = _text(generation.prompt) + generation.continuation
         for rule in self.rules:
-            if rule.when in prompt:
+            if rule.fits(prompt, generation.adapter):
                 return rule
         raise EngineRefused("no rule of the script fits the prompt")
 

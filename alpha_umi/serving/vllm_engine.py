@@ -7,19 +7,30 @@ of its own, so that the HTTP server answers while a model loads.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import threading
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from alpha_umi.roles.template import Prompt
-from alpha_umi.serving.engine import Choices, Chunk, EngineDead, EngineRefused, Generation, Grammar
+from alpha_umi.serving.engine import (
+    Choices,
+    Chunk,
+    EngineDead,
+    EngineRefused,
+    Generation,
+    Grammar,
+    require_adapter,
+)
 from alpha_umi.serving.processor import Dtype, choose_dtype, read_cpu_flags
 from alpha_umi.serving.tokens import PromptTokenizer
 
 GIB = 2**30
+# The ranks that vLLM makes room for.
+LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
 
 @dataclass(frozen=True)
@@ -27,7 +38,8 @@ class VllmOptions:
     """How to load a model.
 
     `context` is the tokens of prompt and answer together; `kv_cache_gib` the size of the KV cache on a CPU and
-    `gpu_memory_utilization` the share of a GPU's memory; `threads` the CPU threads of the computation.
+    `gpu_memory_utilization` the share of a GPU's memory; `threads` the CPU threads of the computation. `adapters` are
+    folders of LoRA adapters in peft's format by the names that generations choose them by.
     """
 
     model: Path
@@ -36,6 +48,7 @@ class VllmOptions:
     kv_cache_gib: float = 1.0
     gpu_memory_utilization: float = 0.9
     threads: int | None = None
+    adapters: Mapping[str, Path] = field(default_factory=dict)
 
 
 class VllmEngine:
@@ -45,6 +58,7 @@ class VllmEngine:
         self._options = options
         self._tokenizer = PromptTokenizer(options.model)
         self._llm: Any = None
+        self._adapters: dict[str, Any] = {}
         self._owner: threading.Thread | None = None
         self._released = threading.Event()
 
@@ -54,7 +68,7 @@ class VllmEngine:
         return self._options.context
 
     async def start(self) -> None:
-        """Load the model. Raises what vLLM raises."""
+        """Load the model and its adapters. Raises what vLLM raises."""
         loop = asyncio.get_running_loop()
         loaded: asyncio.Future[Any] = loop.create_future()
 
@@ -71,6 +85,10 @@ class VllmEngine:
         self._owner = threading.Thread(target=own_engine, name="engine-owner", daemon=True)
         self._owner.start()
         self._llm = await loaded
+        self._adapters = _lora_requests(self._options.adapters)
+        for adapter in self._adapters.values():
+            # Now rather than with the first request, so that one that does not fit shows at the start.
+            await self._llm.add_lora(adapter)
 
     async def stop(self) -> None:
         """End the engine process."""
@@ -98,10 +116,14 @@ class VllmEngine:
         from vllm.inputs import TokensPrompt
         from vllm.v1.engine.exceptions import EngineDeadError
 
+        require_adapter(generation, self._options.adapters)
         await self.check()
         ids = self._tokenizer.encode(generation.prompt, generation.continuation)
         outputs = self._llm.generate(
-            TokensPrompt(prompt_token_ids=ids), _sampling_params(generation), request_id=request_id
+            TokensPrompt(prompt_token_ids=ids),
+            _sampling_params(generation),
+            request_id=request_id,
+            lora_request=None if generation.adapter is None else self._adapters[generation.adapter],
         )
         completion_tokens = 0
         try:
@@ -152,8 +174,32 @@ def _create(options: VllmOptions) -> Any:
         structured_outputs_config={"backend": "guidance"},
         disable_log_stats=True,
         **memory,
+        **_room_for_adapters(options.adapters),
     )
     return AsyncLLM.from_engine_args(arguments)
+
+
+def _room_for_adapters(adapters: Mapping[str, Path]) -> dict[str, Any]:
+    """Arguments that keep every adapter loaded. Raises `ValueError` for a rank that vLLM has no room for."""
+    if not adapters:
+        return {}
+    highest = max(map(_rank, adapters.values()))
+    rank = next((rank for rank in LORA_RANKS if rank >= highest), None)
+    if rank is None:
+        raise ValueError(f"an adapter has rank {highest}; vLLM serves ranks up to {LORA_RANKS[-1]}")
+    return {"enable_lora": True, "max_loras": len(adapters), "max_lora_rank": rank}
+
+
+def _rank(adapter: Path) -> int:
+    config = json.loads((adapter / "adapter_config.json").read_bytes())
+    ranks: list[int] = [config["r"], *(config.get("rank_pattern") or {}).values()]
+    return max(ranks)
+
+
+def _lora_requests(adapters: Mapping[str, Path]) -> dict[str, Any]:
+    from vllm.lora.request import LoRARequest
+
+    return {name: LoRARequest(name, number, str(path)) for number, (name, path) in enumerate(adapters.items(), start=1)}
 
 
 def _sampling_params(generation: Generation) -> Any:
