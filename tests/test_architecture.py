@@ -24,6 +24,7 @@ ALLOWED = {
     "services.planner": ("services.planner", "alpha_umi"),
     "services.caller": ("services.caller", "alpha_umi"),
     "services.summarizer": ("services.summarizer", "alpha_umi"),
+    "services.shared": ("services.shared", "services.planner", "services.caller", "services.summarizer", "alpha_umi"),
     "orchestrator": (
         "orchestrator", "alpha_umi.trajectory", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.web",
         "alpha_umi.telemetry",

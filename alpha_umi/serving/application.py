@@ -1,16 +1,21 @@
-"""The application of a role service: the shared frame, the list of models, the role's own routes."""
+"""The application of a role service: the shared frame, the list of models, the routes of its role or roles."""
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 
+from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.roles import ModelInfo, ModelList
 from alpha_umi.serving.context import MakeRouter, RoleContext
 from alpha_umi.serving.host import RoleHost
 from alpha_umi.web.application import create_application
+
+RolePart = tuple[RoleContext, MakeRouter]
 
 
 def create_role_application(context: RoleContext, make_router: MakeRouter, *, keys: Sequence[str] = ()) -> FastAPI:
@@ -18,7 +23,7 @@ def create_role_application(context: RoleContext, make_router: MakeRouter, *, ke
     host = context.host
     return create_application(
         title=f"α-UMi {host.model.role}",
-        routers=[_models(host), make_router(context)],
+        routers=[_models([host]), make_router(context)],
         readiness=host.readiness,
         registry=context.metrics.registry,
         keys=keys,
@@ -26,19 +31,57 @@ def create_role_application(context: RoleContext, make_router: MakeRouter, *, ke
     )
 
 
-def _models(host: RoleHost) -> APIRouter:
+def create_shared_application(parts: Sequence[RolePart], *, keys: Sequence[str] = ()) -> FastAPI:
+    """The application around several hosts, whose metrics share a registry. It is ready when all of them are."""
+    hosts = [context.host for context, _ in parts]
+    registry, *others = {context.metrics.registry for context, _ in parts}
+    if others:
+        raise ValueError("the roles of one application share a registry")
+
+    @contextlib.asynccontextmanager
+    async def running(_: Any) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            for host in hosts:
+                await stack.enter_async_context(host.running())
+            yield
+
+    return create_application(
+        title=f"α-UMi {', '.join(host.model.role for host in hosts)}",
+        routers=[_models(hosts), *(make_router(context) for context, make_router in parts)],
+        readiness=lambda: _all_ready(hosts),
+        registry=registry,
+        keys=keys,
+        lifespan=running,
+    )
+
+
+async def _all_ready(hosts: Sequence[RoleHost]) -> dict[str, Any]:
+    return {"models": [await _ready(host) for host in hosts]}
+
+
+async def _ready(host: RoleHost) -> dict[str, Any]:
+    try:
+        return await host.readiness()
+    except ServiceError as error:
+        raise ServiceError(error.kind, f"{host.model.role}: {error.detail}") from error
+
+
+def _models(hosts: Sequence[RoleHost]) -> APIRouter:
     router = APIRouter(tags=["models"])
     created = int(time.time())
 
-    @router.get("/v1/models", summary="The model that this service runs")
+    @router.get("/v1/models", summary="The models that this service runs")
     async def models() -> ModelList:
-        info = ModelInfo(
-            id=host.model.name,
-            created=created,
-            max_model_len=host.engine.context,
-            role=host.model.role,
-            template=host.model.template.name,
-        )
-        return ModelList(data=[info])
+        return ModelList(data=[_info(host, created) for host in hosts])
 
     return router
+
+
+def _info(host: RoleHost, created: int) -> ModelInfo:
+    return ModelInfo(
+        id=host.model.name,
+        created=created,
+        max_model_len=host.engine.context,
+        role=host.model.role,
+        template=host.model.template.name,
+    )

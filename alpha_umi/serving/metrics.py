@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from copy import copy
+from typing import Self
+
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
 
 
 class RoleMetrics:
-    """Counters and histograms of one service, in a registry of its own."""
+    """Counters and histograms of one service, in a registry of its own. `role` is the label of what is counted."""
 
     def __init__(self, role: str) -> None:
         self.registry = CollectorRegistry()
@@ -30,6 +33,12 @@ class RoleMetrics:
             registry=self.registry,
         )
         self.role = labels["role"]
+
+    def of_role(self, role: str) -> Self:
+        """The same counters and histograms, for another role of the same service."""
+        other = copy(self)
+        other.role = role
+        return other
 
 
 def _counter(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Counter:

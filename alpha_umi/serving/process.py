@@ -3,54 +3,81 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 import uvicorn
+from fastapi import FastAPI
 from pydantic import ValidationError
 
 from alpha_umi import telemetry
-from alpha_umi.roles.template import load_template
 from alpha_umi.roles.turns import RoleName
-from alpha_umi.serving.application import create_role_application
+from alpha_umi.serving.application import create_role_application, create_shared_application
 from alpha_umi.serving.context import MakeRouter, RoleContext
-from alpha_umi.serving.engine import Engine
-from alpha_umi.serving.host import Canary, RoleHost, ServedModel
-from alpha_umi.serving.manifest import ManifestError, verify
+from alpha_umi.serving.host import RoleHost
+from alpha_umi.serving.loading import RoleEngine, load_role, load_shared
+from alpha_umi.serving.manifest import ManifestError
 from alpha_umi.serving.metrics import RoleMetrics
-from alpha_umi.serving.scripted import CANARY, Rule, ScriptedEngine
-from alpha_umi.serving.settings import MAX_TOKENS, PORTS, RoleSettings
+from alpha_umi.serving.settings import MAX_TOKENS, PORTS, RoleSettings, UnusableSettings
 from alpha_umi.web.keys import OpenBindRefused, check_bind
 from alpha_umi.web.server import PortTaken, create_server, open_socket
 
 EXIT_USAGE = 2
 EXIT_ENGINE_LOST = 70
 
-_SCRIPTED_CANARY = Canary("What is the capital of France?", CANARY)
+# Settings, keys and what is told when the engine is lost become an application.
+_MakeApplication = Callable[[RoleSettings, list[str], Callable[[], None]], FastAPI]
 
 
 def main(role: RoleName, make_router: MakeRouter) -> None:
-    """Run a role service until a signal; exits with 2 for bad settings, 70 when the engine was lost."""
+    """Run the service of one role until a signal; exits with 2 for bad settings, 70 when the engine was lost."""
+
+    def create(settings: RoleSettings, keys: list[str], on_lost: Callable[[], None]) -> FastAPI:
+        metrics = RoleMetrics(role)
+        context = _context(load_role(role, settings), metrics, settings, on_lost)
+        return create_role_application(context, make_router, keys=keys)
+
+    _run(role, create)
+
+
+def main_shared(routers: Mapping[RoleName, MakeRouter]) -> None:
+    """Run several roles on one engine until a signal, with the exit codes of `main`."""
+
+    def create(settings: RoleSettings, keys: list[str], on_lost: Callable[[], None]) -> FastAPI:
+        metrics = RoleMetrics("shared")
+        engines = load_shared(tuple(routers), settings)
+        parts = [
+            (_context(engines[role], metrics.of_role(role), settings, on_lost), make_router)
+            for role, make_router in routers.items()
+        ]
+        return create_shared_application(parts, keys=keys)
+
+    _run("shared", create)
+
+
+def _run(service: str, create: _MakeApplication) -> None:
     try:
         settings = RoleSettings()
-        telemetry.configure_logs(service=role, form=settings.log_format, level=settings.log_level)
-        sys.exit(_serve(role, make_router, settings))
-    except (ValidationError, ManifestError, OpenBindRefused, PortTaken) as error:
-        sys.exit(_usage(role, error))
+        telemetry.configure_logs(service=service, form=settings.log_format, level=settings.log_level)
+        sys.exit(_serve(service, create, settings))
+    except (ValidationError, UnusableSettings, ManifestError, OpenBindRefused, PortTaken) as error:
+        sys.exit(_usage(service, error))
 
 
-def _serve(role: RoleName, make_router: MakeRouter, settings: RoleSettings) -> int:
+def _serve(service: str, create: _MakeApplication, settings: RoleSettings) -> int:
     keys = [] if settings.token is None else [settings.token.get_secret_value()]
     check_bind(settings.host, keys, variable="ALPHA_UMI_ROLE_TOKEN")
-    socket = open_socket(settings.host, settings.port or PORTS[role])
+    socket = open_socket(settings.host, settings.port or PORTS[service])
     ending = _Ending()
-    engine, model = _load(role, settings)
-    host = RoleHost(engine, model, on_lost=ending.engine_lost)
-    metrics = RoleMetrics(role)
-    context = RoleContext(host, metrics, settings.max_tokens or MAX_TOKENS[role])
-    app = create_role_application(context, make_router, keys=keys)
-    ending.server = create_server(app)
+    ending.server = create_server(create(settings, keys, ending.engine_lost))
     ending.server.run(sockets=[socket])
     return ending.exit_code
+
+
+def _context(
+    role: RoleEngine, metrics: RoleMetrics, settings: RoleSettings, on_lost: Callable[[], None]
+) -> RoleContext:
+    host = RoleHost(role.engine, role.model, on_lost=on_lost)
+    return RoleContext(host, metrics, settings.max_tokens or MAX_TOKENS[role.model.role])
 
 
 class _Ending:
@@ -66,51 +93,8 @@ class _Ending:
             self.server.should_exit = True
 
 
-def _load(role: RoleName, settings: RoleSettings) -> tuple[Engine, ServedModel]:
-    if settings.engine == "scripted":
-        return _scripted(role, settings)
-    return _vllm(role, settings)
-
-
-def _scripted(role: RoleName, settings: RoleSettings) -> tuple[Engine, ServedModel]:
-    engine = ScriptedEngine([]) if settings.script is None else ScriptedEngine.from_file(settings.script)
-    engine.rules = [Rule([CANARY], when=_SCRIPTED_CANARY.prompt), *engine.rules]
-    template = load_template(settings.template or "toolbench")
-    return engine, ServedModel(role, "scripted", template, _SCRIPTED_CANARY, settings.planner_label)
-
-
-def _vllm(role: RoleName, settings: RoleSettings) -> tuple[Engine, ServedModel]:
-    from alpha_umi.serving.vllm_engine import VllmEngine, VllmOptions
-
-    folder = settings.model or _embedded(role, settings)
-    manifest = verify(folder)
-    options = VllmOptions(
-        model=folder,
-        context=settings.max_model_len or manifest.context,
-        dtype=settings.dtype,
-        kv_cache_gib=settings.kv_cache_gib,
-        gpu_memory_utilization=settings.gpu_memory_utilization,
-        threads=settings.threads,
-    )
-    model = ServedModel(
-        role,
-        manifest.name,
-        load_template(settings.template or manifest.template),
-        Canary(manifest.canary.prompt, manifest.canary.expected),
-        settings.planner_label,
-    )
-    return VllmEngine(options), model
-
-
-def _embedded(role: RoleName, settings: RoleSettings) -> Path:
-    """The small model that comes with the project, converted into the cache when it is not there yet."""
-    from alpha_umi.serving.weights import embedded_role_model
-
-    return embedded_role_model(role, cache=settings.cache, models_dir=settings.models_dir)
-
-
-def _usage(role: RoleName, error: Exception) -> int:
-    print(f"{role}: {_one_line(error)}", file=sys.stderr)
+def _usage(service: str, error: Exception) -> int:
+    print(f"{service}: {_one_line(error)}", file=sys.stderr)
     return EXIT_USAGE
 
 

@@ -12,9 +12,13 @@ from alpha_umi.roles.template import PlannerLabel
 from alpha_umi.serving.processor import Dtype
 from alpha_umi.telemetry import LogFormat
 
-PORTS = {"planner": 8001, "caller": 8002, "summarizer": 8003}
+PORTS = {"planner": 8001, "caller": 8002, "summarizer": 8003, "shared": 8001}
 # Enough for nearly all published turns of each role; a request may set its own bound.
 MAX_TOKENS = {"planner": 256, "caller": 512, "summarizer": 512}
+
+
+class UnusableSettings(Exception):
+    """A setting is missing that others make necessary. The message names it."""
 
 
 class RoleSettings(BaseSettings):
@@ -26,6 +30,7 @@ class RoleSettings(BaseSettings):
     port: Annotated[int, Field(ge=1, le=65_535)] | None = None
     token: SecretStr | None = Field(default=None, description="Bearer token that the orchestrator must show")
     model: Path | None = Field(default=None, description="Model folder; the embedded default when unset")
+    adapters: Path | None = Field(default=None, description="Folder with an adapter for each role of a shared engine")
     template: str | None = Field(default=None, description="Template, where the model's manifest names none")
     planner_label: PlannerLabel = "assistant"
     max_tokens: Annotated[int, Field(ge=1, le=4_096)] | None = None

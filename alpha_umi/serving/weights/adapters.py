@@ -63,6 +63,19 @@ def ensure_role_model(
     return build_once(folder, build, family=role, needs=ROOM, progress=progress)
 
 
+def fitting_adapter(folder: Path, role: RoleName, backbone: str) -> ModelManifest:
+    """The manifest of a folder that holds a role's LoRA adapter for a backbone.
+
+    Raises `AdapterUnusable` for one that is missing or does not fit, other `ManifestError`s for a damaged one.
+    """
+    if not folder.is_dir():
+        raise AdapterUnusable(f"{folder}: there is no such folder; the {role} needs an adapter there")
+    manifest = _fitting(folder, role, backbone)
+    if _ADAPTER not in manifest.files:
+        raise AdapterUnusable(f"{folder / MANIFEST_FILE}: files has no {_ADAPTER}; a shared engine needs an adapter")
+    return manifest
+
+
 def _fitting(trained: Path, role: RoleName, backbone: str) -> ModelManifest:
     manifest = verify(trained)
     path = trained / MANIFEST_FILE
@@ -83,14 +96,12 @@ def _digest(*folders: Path) -> str:
 
 
 def _merge(adapter: Path, backbone: Path, folder: Path, progress: Progress) -> None:
-    import torch
-
     manifest = load_manifest(adapter)
     progress(f"Merging the {manifest.role}", 0.0)
     merged = _merged(adapter, backbone)
     progress(f"Writing the {manifest.role}", 0.4)
     with quiet_transformers():
-        merged.to(torch.bfloat16).save_pretrained(folder)
+        merged.to(_dtype(backbone)).save_pretrained(folder)
     for name in _TOKENIZER_FILES:
         shutil.copyfile(backbone / name, folder / name)
     progress(f"Asking the {manifest.role}", 0.5)
@@ -100,6 +111,13 @@ def _merge(adapter: Path, backbone: Path, folder: Path, progress: Progress) -> N
         _log.warning("weights.canary_differs", recorded=manifest.canary.expected, merged=canary.expected)
     write_manifest(folder, manifest.model_copy(update={"canary": canary}))
     progress(f"The {manifest.role} is ready", 1.0)
+
+
+def _dtype(backbone: Path) -> Any:
+    """The number format of a backbone's weights, which the merged ones keep."""
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(backbone, local_files_only=True).dtype
 
 
 def _merged(adapter: Path, backbone: Path) -> Any:

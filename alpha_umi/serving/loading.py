@@ -1,0 +1,124 @@
+"""From settings to engines: which model a role is served from, and what has to be right before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from alpha_umi.roles.template import load_template
+from alpha_umi.roles.turns import RoleName
+from alpha_umi.serving.engine import Engine
+from alpha_umi.serving.host import Canary, ServedModel
+from alpha_umi.serving.manifest import ModelManifest, verify
+from alpha_umi.serving.scripted import CANARY, Rule, ScriptedEngine
+from alpha_umi.serving.settings import RoleSettings, UnusableSettings
+from alpha_umi.serving.shared import SharedEngine
+
+Adapters = Mapping[RoleName, Path]
+
+_SCRIPTED_CANARY = Canary("What is the capital of France?", CANARY)
+
+
+class RoleEngine(NamedTuple):
+    """What a role writes with, and what its service knows about it."""
+
+    engine: Engine
+    model: ServedModel
+
+
+def load_role(role: RoleName, settings: RoleSettings) -> RoleEngine:
+    """The engine of a service with one role; it is not started yet.
+
+    Raises `ManifestError` for a model folder that must not be served, `UnusableSettings`.
+    """
+    if settings.engine == "scripted":
+        return RoleEngine(_scripted(settings), _scripted_model(role, settings))
+    folder = settings.model or _embedded(role, settings)
+    manifest = verify(folder)
+    return RoleEngine(_vllm(settings, folder, manifest.context), _served(role, manifest, settings))
+
+
+def load_shared(roles: Sequence[RoleName], settings: RoleSettings) -> dict[RoleName, RoleEngine]:
+    """One engine with an adapter a role, in the eyes of each role; it is not started yet.
+
+    Raises `ManifestError` for a backbone or an adapter that must not be served or do not belong together,
+    `UnusableSettings`.
+    """
+    if settings.engine == "scripted":
+        scripted = SharedEngine(_scripted(settings, adapters=roles))
+        return {role: RoleEngine(scripted.bound_to(role), _scripted_model(role, settings)) for role in roles}
+    folder = settings.model or _embedded_backbone(settings)
+    backbone = verify(folder)
+    adapters = {role: _adapter_folder(role, settings) for role in roles}
+    manifests = {role: _fitting(path, role, backbone) for role, path in adapters.items()}
+    context = min(manifest.context for manifest in (backbone, *manifests.values()))
+    shared = SharedEngine(_vllm(settings, folder, context, adapters))
+    return {role: RoleEngine(shared.bound_to(role), _served(role, manifests[role], settings)) for role in roles}
+
+
+def _scripted(settings: RoleSettings, *, adapters: Sequence[RoleName] = ()) -> ScriptedEngine:
+    engine = ScriptedEngine([]) if settings.script is None else ScriptedEngine.from_file(settings.script)
+    engine.rules = [Rule([CANARY], when=_SCRIPTED_CANARY.prompt), *engine.rules]
+    engine.adapters = adapters
+    return engine
+
+
+def _scripted_model(role: RoleName, settings: RoleSettings) -> ServedModel:
+    template = load_template(settings.template or "toolbench")
+    return ServedModel(role, "scripted", template, _SCRIPTED_CANARY, settings.planner_label)
+
+
+def _vllm(
+    settings: RoleSettings, folder: Path, context: int, adapters: Mapping[RoleName, Path] = MappingProxyType({})
+) -> Engine:
+    from alpha_umi.serving.vllm_engine import VllmEngine, VllmOptions
+
+    options = VllmOptions(
+        model=folder,
+        context=settings.max_model_len or context,
+        dtype=settings.dtype,
+        kv_cache_gib=settings.kv_cache_gib,
+        gpu_memory_utilization=settings.gpu_memory_utilization,
+        threads=settings.threads,
+        adapters={str(role): path for role, path in adapters.items()},
+    )
+    return VllmEngine(options)
+
+
+def _served(role: RoleName, manifest: ModelManifest, settings: RoleSettings) -> ServedModel:
+    return ServedModel(
+        role,
+        manifest.name,
+        load_template(settings.template or manifest.template),
+        Canary(manifest.canary.prompt, manifest.canary.expected),
+        settings.planner_label,
+    )
+
+
+def _adapter_folder(role: RoleName, settings: RoleSettings) -> Path:
+    if settings.adapters is None:
+        raise UnusableSettings(
+            "ALPHA_UMI_ROLE_ADAPTERS is not set; name the folder that holds an adapter for each role"
+        )
+    return settings.adapters / role
+
+
+def _fitting(folder: Path, role: RoleName, backbone: ModelManifest) -> ModelManifest:
+    from alpha_umi.serving.weights.adapters import fitting_adapter
+
+    return fitting_adapter(folder, role, backbone.name)
+
+
+def _embedded(role: RoleName, settings: RoleSettings) -> Path:
+    """The small model that comes with the project, converted into the cache when it is not there yet."""
+    from alpha_umi.serving.weights import embedded_role_model
+
+    return embedded_role_model(role, cache=settings.cache, models_dir=settings.models_dir)
+
+
+def _embedded_backbone(settings: RoleSettings) -> Path:
+    from alpha_umi.serving.weights import cache_folder, ensure_backbone
+
+    return ensure_backbone(settings.cache or cache_folder())

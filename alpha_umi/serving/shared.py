@@ -1,0 +1,84 @@
+"""One engine for several roles: each role sees it bound to an adapter of its own.
+
+A role's host starts, watches and stops its engine, and three of them may do so with one engine: it is started once,
+for the first, and stopped once, after the last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from alpha_umi.roles.template import Prompt
+from alpha_umi.serving.engine import Chunk, Engine, Generation
+
+
+class SharedEngine:
+    """An engine with adapters, and how many views of it are still in use."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._views = 0
+        self._start: asyncio.Task[None] | None = None
+
+    def bound_to(self, adapter: str) -> AdapterEngine:
+        """The engine as a role with this adapter sees it."""
+        self._views += 1
+        return AdapterEngine(self, adapter)
+
+    async def start(self) -> None:
+        """Load the model unless that has happened. Raises whatever keeps it from loading, in every view alike."""
+        if self._start is None or _failed(self._start):
+            self._start = asyncio.create_task(self.engine.start())
+        # One view that goes away does not stop the loading for the others.
+        await asyncio.shield(self._start)
+
+    async def release(self) -> None:
+        """One view is used no more; with the last one the engine is stopped."""
+        self._views -= 1
+        if self._views > 0:
+            return
+        if self._start is not None:
+            self._start.cancel()
+            await asyncio.gather(self._start, return_exceptions=True)
+        await self.engine.stop()
+
+
+class AdapterEngine:
+    """The engine port on a shared engine, every generation with one adapter."""
+
+    def __init__(self, shared: SharedEngine, adapter: str) -> None:
+        self._shared = shared
+        self.adapter = adapter
+
+    @property
+    def context(self) -> int:
+        """Tokens of prompt and answer together."""
+        return self._shared.engine.context
+
+    async def start(self) -> None:
+        """Load the model for all views. Raises whatever keeps it from loading."""
+        await self._shared.start()
+
+    async def stop(self) -> None:
+        """Give up this view."""
+        await self._shared.release()
+
+    async def check(self) -> None:
+        """Raises `EngineDead` when the engine has died."""
+        await self._shared.engine.check()
+
+    def count_tokens(self, prompt: Prompt | str) -> int:
+        """Tokens of a prompt as `generate` sends it."""
+        return self._shared.engine.count_tokens(prompt)
+
+    def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
+        """Generate with this view's adapter. Raises `EngineDead` or `EngineRefused`."""
+        # Hosts of one process name their canaries alike, and an engine wants every id once.
+        own = replace(generation, adapter=self.adapter)
+        return self._shared.engine.generate(own, request_id=f"{request_id}-{self.adapter}")
+
+
+def _failed(task: asyncio.Task[None]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)

@@ -1,0 +1,113 @@
+"""Model folders that a shared engine must not be started with, and the process that says so in one line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tiny_models import ROLES, manifest
+
+from alpha_umi.serving.loading import load_shared
+from alpha_umi.serving.manifest import DigestMismatch, ManifestError, ManifestUnreadable, UnsafeWeights, write_manifest
+from alpha_umi.serving.settings import RoleSettings, UnusableSettings
+from alpha_umi.serving.weights.errors import AdapterUnusable
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """A backbone and three adapters whose manifests belong together; their weights are never looked into."""
+    write_model(tmp_path / "backbone", "model.safetensors")
+    write_manifest(tmp_path / "backbone", manifest("backbone"))
+    for role in ROLES:
+        write_model(tmp_path / "adapters" / role, "adapter_model.safetensors")
+        write_manifest(tmp_path / "adapters" / role, manifest(role))
+    return tmp_path
+
+
+def write_model(folder: Path, weights: str) -> None:
+    folder.mkdir(parents=True)
+    (folder / weights).write_bytes(b"weights")
+
+
+def of_another_backbone(adapter: Path) -> None:
+    write_manifest(adapter, manifest("caller", base="another"))
+
+
+def of_another_role(adapter: Path) -> None:
+    write_manifest(adapter, manifest("planner"))
+
+
+def whole_model(adapter: Path) -> None:
+    (adapter / "adapter_model.safetensors").rename(adapter / "model.safetensors")
+    write_manifest(adapter, manifest("caller"))
+
+
+def missing(adapter: Path) -> None:
+    adapter.rename(adapter.with_name("elsewhere"))
+
+
+def without_manifest(adapter: Path) -> None:
+    (adapter / "alpha_umi.json").unlink()
+
+
+def with_a_pickle(adapter: Path) -> None:
+    (adapter / "training_args.bin").write_bytes(b"")
+
+
+def damaged(adapter: Path) -> None:
+    (adapter / "adapter_model.safetensors").write_bytes(b"wEights")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "said"),
+    [
+        (of_another_backbone, AdapterUnusable, "base is 'another', but the backbone is 'tiny'"),
+        (of_another_role, AdapterUnusable, "role is 'planner', but the folder is for 'caller'"),
+        (whole_model, AdapterUnusable, "files has no adapter_model.safetensors"),
+        (missing, AdapterUnusable, "no such folder; the caller needs an adapter there"),
+        (without_manifest, ManifestUnreadable, "a model folder needs this file"),
+        (with_a_pickle, UnsafeWeights, "training_args.bin: this format can run code"),
+        (damaged, DigestMismatch, "fetch or convert the model again"),
+    ],
+)
+def test_an_adapter_that_must_not_be_served_is_refused(
+    models: Path, spoil: Callable[[Path], None], error: type[ManifestError], said: str
+) -> None:
+    spoil(models / "adapters" / "caller")
+    settings = RoleSettings(model=models / "backbone", adapters=models / "adapters")
+    with pytest.raises(error, match=said) as caught:
+        load_shared(ROLES, settings)
+    assert "caller" in str(caught.value)
+
+
+def test_a_shared_engine_needs_adapters(models: Path) -> None:
+    with pytest.raises(UnusableSettings, match="ALPHA_UMI_ROLE_ADAPTERS is not set"):
+        load_shared(ROLES, RoleSettings(model=models / "backbone"))
+
+
+def test_the_service_ends_with_one_line(models: Path, free_port: int) -> None:
+    of_another_backbone(models / "adapters" / "caller")
+    environment = {
+        "ALPHA_UMI_ROLE_PORT": str(free_port),
+        "ALPHA_UMI_ROLE_MODEL": str(models / "backbone"),
+        "ALPHA_UMI_ROLE_ADAPTERS": str(models / "adapters"),
+    }
+    ended = start_shared(environment)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("shared: ")
+    assert len(ended.stderr.splitlines()) == 1
+    assert "but the backbone is 'tiny'" in ended.stderr
+
+
+def start_shared(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "services.shared"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
