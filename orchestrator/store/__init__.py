@@ -9,6 +9,7 @@ It knows rows, sequence numbers and commits. What an event means is the business
 from orchestrator.store.base import EventStore
 from orchestrator.store.errors import (
     NotStorable,
+    RequestKept,
     SchemaUnsupported,
     SequenceConflict,
     StoreDamaged,
@@ -19,13 +20,16 @@ from orchestrator.store.errors import (
     TrajectoryExists,
     TrajectoryNotFound,
 )
-from orchestrator.store.model import NewEvent, Page, StoredEvent, ToolSourceRow, TrajectoryRow
+from orchestrator.store.model import KeptRequest, NewEvent, Page, RequestKey, StoredEvent, ToolSourceRow, TrajectoryRow
 
 __all__ = [
     "EventStore",
+    "KeptRequest",
     "NewEvent",
     "NotStorable",
     "Page",
+    "RequestKept",
+    "RequestKey",
     "SchemaUnsupported",
     "SequenceConflict",
     "StoreDamaged",

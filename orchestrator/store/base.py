@@ -10,16 +10,15 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, make_url, select
+from sqlalchemy import make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError, TimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql import Executable
 
-from orchestrator.store.batches import LogWrite, plan_writes
+from orchestrator.store.batches import LogWrite
 from orchestrator.store.errors import (
     NotStorable,
     StoreError,
@@ -29,30 +28,24 @@ from orchestrator.store.errors import (
 )
 from orchestrator.store.group_commit import CLOSED, GroupCommit
 from orchestrator.store.migrations import check_tables, migrate
-from orchestrator.store.model import Ids, Log, NewEvent, Page, ToolSources, TrajectoryRow
+from orchestrator.store.model import Ids, KeptRequest, Log, NewEvent, Page, RequestKey, ToolSources, TrajectoryRow
 from orchestrator.store.rows import (
     Row,
     encode_json,
     encode_time,
     event_rows,
     read_event,
+    read_request,
     read_tool_source,
     read_trajectory,
     storable_text,
     trajectory_row,
 )
-from orchestrator.store.statements import MOVE_END, UNFINISHED, ends_of, events_of, newest
-from orchestrator.store.tables import EVENTS, TOOL_SOURCES, TRAJECTORIES
+from orchestrator.store.statements import UNFINISHED, events_of, newest, requests_kept
+from orchestrator.store.tables import TOOL_SOURCES, TRAJECTORIES
+from orchestrator.store.writing import REQUESTS_KEPT_FOR, SourceWrite, write_logs, write_sources
 
 BUSY_TIMEOUT_S = 5.0
-
-
-@dataclass(frozen=True)
-class _SourceWrite:
-    """A registration to replace, or to remove when there is no document."""
-
-    name: str
-    document: str | None
 
 
 class EventStore(ABC):
@@ -108,8 +101,12 @@ class EventStore(ABC):
         status: str = "running",
         metadata: Mapping[str, Any] | None = None,
         background: bool = False,
+        request: RequestKey | None = None,
     ) -> TrajectoryRow:
-        """Write a trajectory and its first events in one commit. Raises `TrajectoryExists`, `NotStorable`."""
+        """Write a trajectory, its first events, and the key of the request for it, in one commit.
+
+        Raises `TrajectoryExists`, `RequestKept`, `NotStorable`.
+        """
         trajectory = TrajectoryRow(
             id=trajectory_id,
             created_at=at,
@@ -124,7 +121,7 @@ class EventStore(ABC):
         )
         row = trajectory_row(trajectory)
         rows = event_rows(trajectory_id, events, after=0, at=at)
-        await self._log_writes.submit(LogWrite(trajectory_id, 0, rows, trajectory=row))
+        await self._log_writes.submit(LogWrite(trajectory_id, 0, rows, trajectory=row, request=request, at=at))
         return read_trajectory(row)
 
     async def append(
@@ -136,14 +133,18 @@ class EventStore(ABC):
         at: datetime,
         status: str | None = None,
         finished_at: datetime | None = None,
+        request: RequestKey | None = None,
     ) -> Log:
-        """Write events `after` + 1 and on, and the new status of the row, in one commit; as `events` reads them.
+        """Write events `after` + 1 and on, the new status of the row, and the key of the request for it, in one commit.
 
-        Raises `SequenceConflict` if the log does not end at `after`, `TrajectoryNotFound`, `NotStorable`.
+        A status without `finished_at` reopens the trajectory. Returns what `events` reads. Raises `SequenceConflict` if
+        the log does not end at `after`, `RequestKept`, `TrajectoryNotFound`, `NotStorable`.
         """
         rows = event_rows(trajectory_id, events, after=after, at=at)
         finished = None if finished_at is None else encode_time(finished_at)
-        await self._log_writes.submit(LogWrite(trajectory_id, after, rows, status=status, finished_at=finished))
+        await self._log_writes.submit(
+            LogWrite(trajectory_id, after, rows, status=status, finished_at=finished, request=request, at=at)
+        )
         return [read_event(row) for row in rows]
 
     async def events(self, trajectory_id: str, *, after: int = 0, limit: int | None = None) -> Log:
@@ -173,14 +174,19 @@ class EventStore(ABC):
         """Ids of the trajectories without an end, oldest first: what a restarted orchestrator goes on with."""
         return [row["id"] for row in await self._read(UNFINISHED)]
 
+    async def kept_request(self, request: RequestKey, *, now: datetime) -> KeptRequest | None:
+        """What the request with this key did, if there was one in the 72 hours before `now`; its body may differ."""
+        rows = await self._read(requests_kept([request], since=now - REQUESTS_KEPT_FOR))
+        return read_request(rows[0]) if rows else None
+
     async def put_tool_source(self, name: str, document: Mapping[str, Any]) -> None:
         """Keep a registration, in place of an earlier one of this name. Raises `NotStorable`."""
         text = encode_json(dict(document), name=f"tool source {name}")
-        await self._source_writes.submit(_SourceWrite(storable_text(name, name="the name of the tool source"), text))
+        await self._source_writes.submit(SourceWrite(storable_text(name, name="the name of the tool source"), text))
 
     async def delete_tool_source(self, name: str) -> bool:
         """Forget a registration; False if there was none."""
-        return await self._source_writes.submit(_SourceWrite(storable_text(name, name="name"), None))
+        return await self._source_writes.submit(SourceWrite(storable_text(name, name="name"), None))
 
     async def list_tool_sources(self) -> ToolSources:
         """Every registration, by name. Raises `StoreDamaged`."""
@@ -206,23 +212,11 @@ class EventStore(ABC):
 
     async def _commit_log_writes(self, writes: Sequence[LogWrite]) -> Sequence[StoreError | None]:
         async with self._transaction() as connection:
-            ends = await connection.execute(ends_of({write.trajectory_id for write in writes}))
-            plan = plan_writes({row.id: row.last_seq for row in ends}, writes)
-            await _execute_many(connection, insert(TRAJECTORIES), plan.trajectories)
-            await _execute_many(connection, insert(EVENTS), plan.events)
-            await _execute_many(connection, MOVE_END, plan.ends)
-        return plan.outcomes
+            return await write_logs(connection, writes)
 
-    async def _commit_source_writes(self, writes: Sequence[_SourceWrite]) -> Sequence[bool | StoreError]:
-        existed = []
+    async def _commit_source_writes(self, writes: Sequence[SourceWrite]) -> Sequence[bool | StoreError]:
         async with self._transaction() as connection:
-            for write in writes:
-                removed = await connection.execute(delete(TOOL_SOURCES).where(TOOL_SOURCES.c.name == write.name))
-                existed.append(removed.rowcount > 0)
-                if write.document is not None:
-                    row = {"name": write.name, "document": write.document}
-                    await connection.execute(insert(TOOL_SOURCES).values(row))
-        return existed
+            return await write_sources(connection, writes)
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -261,11 +255,6 @@ class EventStore(ABC):
             raise StoreError(f"the event log failed in an unexpected way: {error}") from error
         except UnicodeEncodeError as error:
             raise NotStorable("an id or name is not valid Unicode: send whole characters") from error
-
-
-async def _execute_many(connection: AsyncConnection, statement: Executable, rows: Sequence[Row]) -> None:
-    if rows:
-        await connection.execute(statement, rows)
 
 
 def _store_of(url: str, busy_timeout_s: float) -> EventStore:

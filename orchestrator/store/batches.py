@@ -6,18 +6,29 @@ of the logs must have been read in the transaction that inserts the rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from orchestrator.store.errors import SequenceConflict, StoreError, TrajectoryExists, TrajectoryNotFound
-from orchestrator.store.rows import Row
+from orchestrator.store.errors import (
+    RequestKept,
+    SequenceConflict,
+    StoreError,
+    TrajectoryExists,
+    TrajectoryNotFound,
+)
+from orchestrator.store.model import RequestKey
+from orchestrator.store.rows import Row, request_row
+
+Place = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
 class LogWrite:
     """Events for the end of one log. The first write of a log brings the row of its trajectory.
 
-    `status` and `finished_at` are new values for that row, None to leave them.
+    A `status` is a new one for that row and brings `finished_at` with it, None for a trajectory that goes on. `request`
+    is the key of the request that caused the write `at` this time.
     """
 
     trajectory_id: str
@@ -26,6 +37,8 @@ class LogWrite:
     trajectory: Row | None = None
     status: str | None = None
     finished_at: str | None = None
+    request: RequestKey | None = None
+    at: datetime | None = None
 
     @property
     def end(self) -> int:
@@ -39,24 +52,37 @@ class Plan:
 
     trajectories: list[Row] = field(default_factory=list)
     events: list[Row] = field(default_factory=list)
+    requests: list[Row] = field(default_factory=list)
     ends: list[Row] = field(default_factory=list)
     outcomes: list[StoreError | None] = field(default_factory=list)
 
 
-def plan_writes(ends: Mapping[str, int], writes: Sequence[LogWrite]) -> Plan:
-    """Accept or refuse each write in turn. `ends` has the last sequence number of every log that exists."""
+def plan_writes(ends: Mapping[str, int], writes: Sequence[LogWrite], kept: Collection[Place] = ()) -> Plan:
+    """Accept or refuse each write in turn.
+
+    `ends` has the last sequence number of every log that exists, `kept` the places of requests that are known.
+    """
     plan = Plan()
-    reached = dict(ends)
+    reached, known = dict(ends), set(kept)
     for write in writes:
-        refusal = _refusal(write, reached.get(write.trajectory_id))
+        refusal = _refusal(write, reached.get(write.trajectory_id), known)
         plan.outcomes.append(refusal)
         if refusal is None:
             reached[write.trajectory_id] = write.end
+            if write.request is not None:
+                known.add(place_of(write.request))
             _accept(plan, write)
     return plan
 
 
-def _refusal(write: LogWrite, end: int | None) -> StoreError | None:
+def place_of(request: RequestKey) -> Place:
+    """Where a request is kept, whatever its body was."""
+    return request.key_id, request.route, request.key
+
+
+def _refusal(write: LogWrite, end: int | None, kept: Collection[Place]) -> StoreError | None:
+    if write.request is not None and place_of(write.request) in kept:
+        return RequestKept("an earlier request had this idempotency key")
     if write.trajectory is not None:
         return None if end is None else TrajectoryExists(f"trajectory {write.trajectory_id} exists already")
     if end is None:
@@ -82,3 +108,5 @@ def _accept(plan: Plan, write: LogWrite) -> None:
             }
         )
     plan.events.extend(write.events)
+    if write.request is not None and write.at is not None:
+        plan.requests.append(request_row(write.request, write.trajectory_id, seq=write.after + 1, at=write.at))

@@ -4,6 +4,7 @@
     ├── StoreUnavailable      nothing was promised; retry later
     ├── SequenceConflict      read the end of the log and decide again
     │   └── TrajectoryExists  choose another id, or read the one that is there
+    ├── RequestKept           read what the earlier request with this key did
     ├── TrajectoryNotFound    nobody has this id
     ├── NotStorable           the value is no JSON; repair it
     ├── StoreDamaged          the file holds what nobody wrote; restore a backup
@@ -36,6 +37,10 @@ class SequenceConflict(StoreError):
 
 class TrajectoryExists(SequenceConflict):
     """A trajectory of this id was created before."""
+
+
+class RequestKept(StoreError):
+    """An earlier request had this idempotency key."""
 
 
 class TrajectoryNotFound(StoreError):

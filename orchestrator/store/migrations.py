@@ -32,7 +32,18 @@ def create_log(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
-MIGRATIONS: tuple[Migration, ...] = (create_log,)
+def keep_requests(connection: Connection) -> None:
+    """Idempotency keys, with what the requests that had them did."""
+    for statement in (
+        "CREATE TABLE idempotency_keys (key_id TEXT NOT NULL, route TEXT NOT NULL, key TEXT NOT NULL,"
+        " digest TEXT NOT NULL, trajectory_id TEXT NOT NULL REFERENCES trajectories (id), seq INTEGER NOT NULL,"
+        " at TEXT NOT NULL, PRIMARY KEY (key_id, route, key))",
+        "CREATE INDEX idempotency_keys_oldest ON idempotency_keys (at)",
+    ):
+        connection.exec_driver_sql(statement)
+
+
+MIGRATIONS: tuple[Migration, ...] = (create_log, keep_requests)
 
 
 def migrate(connection: Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> int:

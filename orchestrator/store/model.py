@@ -42,6 +42,27 @@ class TrajectoryRow:
     last_seq: int = 0
 
 
+@dataclass(frozen=True)
+class RequestKey:
+    """What identifies a request that a client may repeat: whose it is, where it went, and its idempotency key.
+
+    `digest` is that of its body, 64 hexadecimal digits; it says whether a second request is the same one.
+    """
+
+    key_id: str
+    route: str
+    key: str
+    digest: str
+
+
+class KeptRequest(NamedTuple):
+    """What became of an earlier request: its body's digest, its trajectory, and the first row that it wrote."""
+
+    digest: str
+    trajectory_id: str
+    seq: int
+
+
 class ToolSourceRow(NamedTuple):
     """A registration that outlives the process. `document` is a JSON object."""
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from orchestrator.store.errors import NotStorable, StoreDamaged
-from orchestrator.store.model import NewEvent, StoredEvent, ToolSourceRow, TrajectoryRow
+from orchestrator.store.model import KeptRequest, NewEvent, RequestKey, StoredEvent, ToolSourceRow, TrajectoryRow
 
 Row = dict[str, Any]
 
@@ -72,6 +72,16 @@ def read_trajectory(row: Mapping[str, Any]) -> TrajectoryRow:
             background=row["background"],
             last_seq=row["last_seq"],
         )
+
+
+def request_row(request: RequestKey, trajectory_id: str, *, seq: int, at: datetime) -> Row:
+    """The row of a request whose first event is `seq`."""
+    return {**vars(request), "trajectory_id": trajectory_id, "seq": seq, "at": encode_time(at)}
+
+
+def read_request(row: Mapping[str, Any]) -> KeptRequest:
+    """The request of a row."""
+    return KeptRequest(row["digest"], row["trajectory_id"], row["seq"])
 
 
 def read_tool_source(row: Mapping[str, Any]) -> ToolSourceRow:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, Update, bindparam, func, select, tuple_, update
+from sqlalchemy import Delete, Select, Text, Update, bindparam, case, delete, func, select, tuple_, update
 
-from orchestrator.store.model import TrajectoryRow
+from orchestrator.store.model import RequestKey, TrajectoryRow
 from orchestrator.store.rows import encode_time
-from orchestrator.store.tables import EVENTS, TRAJECTORIES
+from orchestrator.store.tables import EVENTS, IDEMPOTENCY_KEYS, TRAJECTORIES
 
-# One row of `batches.Plan.ends` each; what is None there stays as it is.
+# A new status brings the time of the end with it, or None for a trajectory that goes on; without one both stay.
+_new_status = bindparam("new_status", type_=Text)
+# One row of `batches.Plan.ends` each.
 MOVE_END: Update = (
     update(TRAJECTORIES)
     .where(TRAJECTORIES.c.id == bindparam("of"))
     .values(
         last_seq=bindparam("end"),
-        status=func.coalesce(bindparam("new_status"), TRAJECTORIES.c.status),
-        finished_at=func.coalesce(bindparam("new_finished_at"), TRAJECTORIES.c.finished_at),
+        status=func.coalesce(_new_status, TRAJECTORIES.c.status),
+        finished_at=case(
+            (_new_status.is_(None), TRAJECTORIES.c.finished_at), else_=bindparam("new_finished_at", type_=Text)
+        ),
     )
 )
 
@@ -58,3 +63,17 @@ def newest(*, status: str | None, older_than: TrajectoryRow | None, limit: int) 
     if older_than is not None:
         statement = statement.where(place < tuple_(encode_time(older_than.created_at), older_than.id))
     return statement
+
+
+def requests_kept(keys: Collection[RequestKey], *, since: datetime) -> Select[Any]:
+    """What is known of requests with these keys, where they are not too old to count."""
+    columns = IDEMPOTENCY_KEYS.c
+    wanted = sorted((key.key_id, key.route, key.key) for key in keys)
+    return select(IDEMPOTENCY_KEYS).where(
+        tuple_(columns.key_id, columns.route, columns.key).in_(wanted), columns.at >= encode_time(since)
+    )
+
+
+def requests_before(time: datetime) -> Delete:
+    """Forget requests that are too old to count."""
+    return delete(IDEMPOTENCY_KEYS).where(IDEMPOTENCY_KEYS.c.at < encode_time(time))

@@ -37,6 +37,19 @@ EVENTS = Table(
     Column("at", Text, nullable=False),
 )
 
+IDEMPOTENCY_KEYS = Table(
+    "idempotency_keys",
+    METADATA,
+    Column("key_id", Text, primary_key=True),
+    Column("route", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("trajectory_id", Text, ForeignKey("trajectories.id"), nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("at", Text, nullable=False),
+)
+Index("idempotency_keys_oldest", IDEMPOTENCY_KEYS.c.at)
+
 TOOL_SOURCES = Table(
     "tool_sources",
     METADATA,

@@ -64,3 +64,19 @@ async def test_unfinished_are_those_without_an_end_oldest_first(store: EventStor
         await create(f"tr_{minute}", minute=minute)
     await store.append("tr_1", after=1, events=[], at=NOON, status="completed", finished_at=NOON)
     assert await store.unfinished() == ["tr_0", "tr_2"]
+
+
+async def test_a_reopened_trajectory_is_unfinished_and_listed_under_its_new_status(
+    store: EventStore, create: Any
+) -> None:
+    await create("tr_1")
+    await store.append("tr_1", after=1, events=[], at=NOON, status="completed", finished_at=NOON)
+    assert (await store.get("tr_1")).finished_at == NOON
+    await store.append("tr_1", after=1, events=[], at=NOON, status="running")
+    row = await store.get("tr_1")
+    assert (row.status, row.finished_at) == ("running", None)
+    await store.append("tr_1", after=1, events=[], at=NOON, status="requires_action")
+    await store.append("tr_1", after=1, events=[], at=NOON)
+    assert await store.unfinished() == ["tr_1"]
+    assert await pages(store, limit=2, status="requires_action") == [["tr_1"]]
+    assert await pages(store, limit=2, status="completed") == [[]]

@@ -53,8 +53,25 @@ def test_only_missing_steps_run_and_in_order(connection: Connection) -> None:
     migrate(connection, (*MIGRATIONS, second))
     migrate(connection, (*MIGRATIONS, second, third))
     assert seen == ["second", "third"]
-    with pytest.raises(SchemaUnsupported, match="schema version 3"):
+    with pytest.raises(SchemaUnsupported, match=f"schema version {len(MIGRATIONS) + 2}"):
         migrate(connection)
+
+
+def test_every_released_schema_with_data_is_brought_up_to_date(connection: Connection) -> None:
+    for version in range(1, len(MIGRATIONS)):
+        migrate(connection, MIGRATIONS[:version])
+        connection.exec_driver_sql(
+            "INSERT INTO trajectories VALUES"
+            " ('t', '2026-03-01', NULL, 'running', 'What?', 'chain', '[\"add\"]', '{}', 0, 1)"
+        )
+        connection.exec_driver_sql("INSERT INTO events VALUES ('t', 1, 'trajectory.created', '{}', '2026-03-01')")
+        assert migrate(connection) == len(MIGRATIONS)
+        check_tables(connection)
+        (row,) = connection.exec_driver_sql("SELECT id, status, last_seq FROM trajectories").all()
+        assert tuple(row) == ("t", "running", 1)
+        assert connection.exec_driver_sql("SELECT count(*) FROM events").scalar_one() == 1
+        assert connection.exec_driver_sql("SELECT count(*) FROM idempotency_keys").scalar_one() == 0
+        connection.rollback()
 
 
 def test_a_step_that_fails_leaves_the_old_schema(connection: Connection) -> None:

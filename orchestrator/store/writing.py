@@ -1,0 +1,68 @@
+"""Batches of writes as statements, in a transaction that somebody else opened and commits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import delete, insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql import Executable
+
+from orchestrator.store.batches import LogWrite, Place, plan_writes
+from orchestrator.store.errors import StoreError
+from orchestrator.store.rows import Row
+from orchestrator.store.statements import MOVE_END, ends_of, requests_before, requests_kept
+from orchestrator.store.tables import EVENTS, IDEMPOTENCY_KEYS, TOOL_SOURCES, TRAJECTORIES
+
+# How long a request is known by its idempotency key.
+REQUESTS_KEPT_FOR = timedelta(hours=72)
+
+
+@dataclass(frozen=True)
+class SourceWrite:
+    """A registration to replace, or to remove when there is no document."""
+
+    name: str
+    document: str | None
+
+
+async def write_logs(connection: AsyncConnection, writes: Sequence[LogWrite]) -> Sequence[StoreError | None]:
+    """Write what can be written; None or an error for each."""
+    ends = await connection.execute(ends_of({write.trajectory_id for write in writes}))
+    plan = plan_writes({row.id: row.last_seq for row in ends}, writes, await _kept(connection, writes))
+    await _execute_many(connection, insert(TRAJECTORIES), plan.trajectories)
+    await _execute_many(connection, insert(EVENTS), plan.events)
+    await _execute_many(connection, MOVE_END, plan.ends)
+    await _execute_many(connection, insert(IDEMPOTENCY_KEYS), plan.requests)
+    return plan.outcomes
+
+
+async def write_sources(connection: AsyncConnection, writes: Sequence[SourceWrite]) -> Sequence[bool | StoreError]:
+    """Replace and remove registrations; whether each existed."""
+    existed = []
+    for write in writes:
+        removed = await connection.execute(delete(TOOL_SOURCES).where(TOOL_SOURCES.c.name == write.name))
+        existed.append(removed.rowcount > 0)
+        if write.document is not None:
+            row = {"name": write.name, "document": write.document}
+            await connection.execute(insert(TOOL_SOURCES).values(row))
+    return existed
+
+
+async def _kept(connection: AsyncConnection, writes: Sequence[LogWrite]) -> set[Place]:
+    """The places of these writes' keys that are taken. Requests that are too old are forgotten on the way."""
+    times = [write.at for write in writes if write.at is not None]
+    requests = [write.request for write in writes if write.request is not None]
+    if not requests or not times:
+        return set()
+    horizon = max(times) - REQUESTS_KEPT_FOR
+    await connection.execute(requests_before(horizon))
+    rows = await connection.execute(requests_kept(requests, since=horizon))
+    return {(row.key_id, row.route, row.key) for row in rows}
+
+
+async def _execute_many(connection: AsyncConnection, statement: Executable, rows: Sequence[Row]) -> None:
+    if rows:
+        await connection.execute(statement, rows)
