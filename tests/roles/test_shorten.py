@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from alpha_umi.roles.errors import ContextExceeded
@@ -99,6 +99,41 @@ def test_shortening_again_changes_nothing(history: list[Turn], budget: int) -> N
         return
     again = shorten_history(once.history, budget=budget, count=count)
     assert (again.history, again.truncated) == (once.history, False)
+
+
+@given(st.lists(TURNS, min_size=1, max_size=12), st.integers(BASE, 1_900), st.integers(0, 100))
+@settings(deadline=None)
+def test_more_room_never_keeps_fewer_turns(history: list[Turn], budget: int, more: int) -> None:
+    try:
+        narrow = shorten_history(history, budget=budget, count=count)
+    except ContextExceeded:
+        return
+    wide = shorten_history(history, budget=budget + more, count=count)
+    assert len(wide.history) >= len(narrow.history)
+    assert narrow.truncated or not wide.truncated
+
+
+@given(st.lists(st.integers(0, 900), min_size=3, max_size=12), st.integers(900, 3_500))
+@settings(deadline=None)
+def test_the_next_step_begins_as_this_one_up_to_the_last_cut(sizes: list[int], budget: int) -> None:
+    """What an engine's prefix cache lives on, as long as cutting observations is enough."""
+
+    steps = [(Turn("planner", f"step {place}"), Turn("observation", "o" * size)) for place, size in enumerate(sizes)]
+
+    def seen_by_caller(number: int) -> list[Turn]:
+        return [Turn("user", "question"), *(turn for step in steps[:number] for turn in step), steps[number][0]]
+
+    def cut_at(number: int) -> tuple[tuple[Turn, ...], list[int]]:
+        whole = seen_by_caller(number)
+        shown = shorten_history(whole, budget=budget, count=count).history
+        assume(len(shown) == len(whole))
+        return shown, [place for place, turn in enumerate(shown) if turn != whole[place]]
+
+    for number in range(1, len(sizes) - 1):
+        now, cut_now = cut_at(number)
+        then, cut_then = cut_at(number + 1)
+        same = cut_now[-1] if cut_now else min([len(now), *cut_then])
+        assert now[:same] == then[:same]
 
 
 @pytest.mark.parametrize("turns", [200, 2_000])

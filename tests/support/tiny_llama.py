@@ -61,6 +61,8 @@ def write_tokenizer(folder: Path) -> None:
         model_type="bpe",
         byte_fallback=True,
         hard_vocab_limit=False,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
         minloglevel=2,
     )
     text.unlink()

@@ -10,15 +10,15 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from alpha_umi.roles.template import Template, load_template, render
 from alpha_umi.roles.turns import RoleName, Tool, Turn
 from alpha_umi.serving.manifest import CanaryText, ModelManifest, sha256, write_manifest
 from alpha_umi.serving.weights.canary import QUESTION, ask_canary
-from alpha_umi.serving.weights.checkpoint import VOCABULARIES, Checkpoint, read_checkpoint
+from alpha_umi.serving.weights.checkpoint import Checkpoint, read_checkpoint
 from alpha_umi.serving.weights.errors import CheckpointUnusable
 from alpha_umi.serving.weights.progress import Progress, part, silent
+from alpha_umi.serving.weights.published_tokenizer import check_tokenizer, keep_meaning
 from alpha_umi.serving.weights.pytorch_file import read_tensors
 from alpha_umi.serving.weights.safetensors_shards import SHARD_BYTES, Shard, plan_shards, write_shards
 from alpha_umi.serving.weights.whole_folder import build_new
@@ -64,7 +64,8 @@ def convert_checkpoint(
     def build(folder: Path) -> None:
         for path in checkpoint.companions():
             shutil.copyfile(path, folder / path.name)
-        _check_tokenizer(checkpoint, folder, template)
+        keep_meaning(folder)
+        check_tokenizer(checkpoint, folder, template)
         digests = _write_weights(checkpoint, folder, shard_bytes, progress)
         progress("Asking the model", 0.8)
         canary = _canary(folder, template, wanted)
@@ -96,30 +97,6 @@ def _context(checkpoint: Checkpoint, wanted: Wanted) -> int:
             f"--context {wanted.context} is more than the {own} tokens that the model was built for"
         )
     return wanted.context or own or 0
-
-
-def _check_tokenizer(checkpoint: Checkpoint, folder: Path, template: Template) -> None:
-    """The tokenizer must fit the weights, and the template's end of turn must be one token of it."""
-    from transformers import AutoTokenizer
-
-    if not any((folder / name).is_file() for name in VOCABULARIES):
-        raise CheckpointUnusable(
-            f"{checkpoint.folder} holds no tokenizer; one of these is needed: {', '.join(VOCABULARIES)}"
-        )
-    try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # whatever a library for many formats raises for a bad file
-        said = next(iter(str(error).splitlines()), type(error).__name__)
-        raise CheckpointUnusable(f"its tokenizer cannot be loaded: {said}") from error
-    room = checkpoint.config.get("vocab_size")
-    # Tokens that were added later, for padding, need no place in the weights.
-    if isinstance(room, int) and tokenizer.vocab_size > room:
-        raise CheckpointUnusable(f"its tokenizer knows more tokens than the {room} of the model; fetch both again")
-    if len(tokenizer(template.end_of_turn, add_special_tokens=False)["input_ids"]) != 1:
-        raise CheckpointUnusable(
-            f"the template {template.name} ends turns with {template.end_of_turn!r}, which is no token of this model; "
-            "name the template that it was trained in with --template"
-        )
 
 
 def _write_weights(checkpoint: Checkpoint, folder: Path, shard_bytes: int, progress: Progress) -> dict[str, str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sentencepiece
 import torch
 from safetensors.torch import load_file, save_file
 from tiny_llama import CONTEXT, PROMPT, SENTENCE, make_checkpoint, save_shards
@@ -26,8 +27,10 @@ from alpha_umi.serving.weights import safetensors_shards, whole_folder
 from alpha_umi.serving.weights.canary import ask_canary
 from alpha_umi.serving.weights.errors import CanaryUnsure, CheckpointUnusable, TargetUnusable
 from alpha_umi.serving.weights.published import Wanted, convert_checkpoint
+from alpha_umi.serving.weights.published_tokenizer import keep_meaning
 
 WANTED = Wanted("tiny-planner", "planner", "toolbench", "made by a test", canary_prompt=PROMPT)
+Json = dict[str, Any]
 QUICK = replace(WANTED, canary_expected=SENTENCE)
 SHARDS = ("pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin")
 
@@ -96,6 +99,34 @@ def test_its_tokenizer_ends_turns_only_where_the_template_does(published: Path, 
         history = [Turn("user", said), Turn("observation", said)]
         ids = tokenizer.encode(render("planner", load_template("toolbench"), history=history))
         assert ids.count(end) == 1
+
+
+def ids_when_it_was_trained(model: Path, text: str) -> list[int]:
+    """As the tokenizers of that time cut text: piece by piece between special tokens."""
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(model / "tokenizer.model"))
+    ids = [pieces.bos_id()]
+    for number, piece in enumerate(text.split("</s>")):
+        ids += ([pieces.eos_id()] if number else []) + pieces.encode(piece)
+    return ids
+
+
+def test_text_is_cut_as_when_the_model_was_trained(published: Path, tmp_path: Path) -> None:
+    convert_checkpoint(published, tmp_path / "target", QUICK)
+    history = [Turn("user", "What?"), Turn("planner", "Say it. Next: caller."), Turn("caller", "Action: a")]
+    text = render("planner", load_template("toolbench"), history=history).text.rstrip()
+    expected = ids_when_it_was_trained(published, text)
+    assert PromptTokenizer(tmp_path / "target").encode(text) == expected
+    assert PromptTokenizer(published).encode(text) != expected, "without `legacy` it is not"
+
+
+@pytest.mark.parametrize("settings", [{"legacy": False}, {"legacy": True}, {"tokenizer_class": "OtherTokenizer"}])
+def test_a_tokenizer_that_says_what_it_is_stays_as_it_is(tmp_path: Path, settings: Json) -> None:
+    (tmp_path / "tokenizer.model").touch()
+    path = tmp_path / "tokenizer_config.json"
+    path.write_text(json.dumps({"tokenizer_class": "LlamaTokenizer"} | settings))
+    before = path.read_bytes()
+    keep_meaning(tmp_path)
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("limit", [1, 60_000, 200_000, 1 << 30])
