@@ -15,6 +15,10 @@ from services.planner.api import create_router
 Json = dict[str, Any]
 
 
+def tool_with(properties: Any) -> Json:
+    return {"name": "t", "parameters": {"properties": properties}}
+
+
 async def ask(rules: list[Rule], body: Json, *, path: str = "/v1/plan", context: int = 4_096) -> tuple[int, Json, Any]:
     engine = scripted(*rules, context=context)
     async with client_of(application("planner", create_router, engine)) as client:
@@ -110,6 +114,10 @@ async def test_a_long_history_is_shortened_and_says_so(body: Json) -> None:
         ({"history": []}, "history", "at least 1"),
         ({"tools": [{"name": "t"}, {"name": "t"}]}, "tools", "two tools are called 't'"),
         ({"tools": [{"name": "a b"}]}, "tools.0.name", "match pattern"),
+        ({"tools": [tool_with("x")]}, "tools.0.parameters", "`properties` is not an object"),
+        ({"tools": [tool_with({"a": {"type": 5}})]}, "tools.0.parameters", "neither a name nor a list"),
+        ({"tools": [tool_with({"a": {"type": [5]}})]}, "tools.0.parameters", "neither a name nor a list"),
+        ({"tools": [tool_with({"a": {"description": 5}})]}, "tools.0.parameters", "is no text"),
         ({"history": [{"role": "system", "content": "x"}]}, "history.0.role", "Input should be"),
         ({"temperature": 3}, "temperature", "less than or equal to 2"),
         ({"max_tokens": 0}, "max_tokens", "greater than or equal to 1"),
