@@ -15,6 +15,10 @@ MAX_INSTRUCTION_CHARACTERS = 32_000
 MAX_STEPS = 64
 MAX_TOOLS = 100
 
+MetadataName = Annotated[str, Field(max_length=64)]
+# The bound also keeps out what is no Unicode, which an unbounded text may hold and no log can.
+MetadataText = Annotated[str, Field(max_length=512)]
+
 # Events of a stream that stand in the log (they carry an id) and live text between them (it does not).
 LogEventName = Literal[
     "trajectory.created",
@@ -44,7 +48,7 @@ class CreateTrajectory(WireModel):
     max_steps: Annotated[int, Field(ge=1, le=MAX_STEPS), ANY_NOTATION] | None = None
     stream: bool = False
     background: bool = False
-    metadata: Annotated[dict[str, str], Field(max_length=16)] = Field(default_factory=dict)
+    metadata: Annotated[dict[MetadataName, MetadataText], Field(max_length=16)] = Field(default_factory=dict)
 
     @field_validator("instruction")
     @classmethod

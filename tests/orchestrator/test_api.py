@@ -26,6 +26,8 @@ BAD_BODIES: list[tuple[dict[str, Any], str, str]] = [
     ({"max_steps": "many"}, "invalid-request", "max_steps"),
     ({"strategy": "wild"}, "invalid-request", "strategy"),
     ({"metadata": {"a": 1}}, "invalid-request", "metadata.a"),
+    ({"metadata": {"a": "x" * 513}}, "invalid-request", "metadata.a"),
+    ({"metadata": {"x" * 65: "a"}}, "invalid-request", f"metadata.{'x' * 65}.[key]"),
     ({"stream": "perhaps"}, "invalid-request", "stream"),
 ]
 
@@ -63,6 +65,16 @@ async def test_a_body_that_is_no_request(client: Any) -> None:
             "/v1/trajectories", content=body, headers={"Content-Type": "application/json"}
         )
         assert (response.status_code, response.json()["type"]) == (422, f"{PROBLEM}invalid-request"), body
+
+
+async def test_half_a_surrogate_pair_is_refused_and_leaves_nothing_behind(client: Any) -> None:
+    for text in ('{"a": "\\ud800"}', '{"\\ud800": "a"}'):
+        body = f'{{"instruction": "What is it?", "metadata": {text}}}'.encode()
+        response = await client.http.post(
+            "/v1/trajectories", content=body, headers={"Content-Type": "application/json"}
+        )
+        assert (response.status_code, response.json()["type"]) == (422, f"{PROBLEM}invalid-request"), body
+    assert (await client.http.get("/v1/trajectories")).json()["data"] == []
 
 
 async def test_without_any_tool_there_is_no_trajectory(world: Any) -> None:
