@@ -18,10 +18,12 @@ from typing import Literal
 
 from alpha_umi.roles.turns import RoleName, Tool, Turn, TurnRole, tool_document
 
-# How the planner's turn is labelled in the caller's and the summarizer's history: `assistant` as in the published
-# training data (default), `planner` as in the published inference script. The planner itself always sees `assistant`.
+# The label of the planner's newest turn in the caller's and the summarizer's history: `assistant` as in the published
+# training data (default), `planner` as in the published inference script. Its older turns are `assistant` in both, and
+# the planner itself always sees `assistant`.
 PlannerLabel = Literal["assistant", "planner"]
 
+_LABELS: Mapping[TurnRole, str] = {"planner": "assistant"}
 _PLACEHOLDER = re.compile(r"\{(doc|history|tool_names|thought)\}")
 _FOLDER = resources.files("alpha_umi.roles") / "templates"
 
@@ -138,15 +140,13 @@ def _backbone_rationale(text: str) -> str:
     return text.replace("Next: caller.", "").replace("Next: conclusion.", "").strip()
 
 
-def _write_history(writer: _Writer, history: Sequence[Turn], planner_label: PlannerLabel) -> None:
-    for turn in history:
-        writer.write(f"{_label(turn.role, planner_label)}: {turn.content}")
+def _write_history(writer: _Writer, history: Sequence[Turn], newest_label: PlannerLabel) -> None:
+    newest = max((place for place, turn in enumerate(history) if turn.role == "planner"), default=None)
+    for place, turn in enumerate(history):
+        label = newest_label if place == newest else _LABELS.get(turn.role, turn.role)
+        writer.write(f"{label}: {turn.content}")
         if turn.role != "observation":
             writer.end_turn()
-
-
-def _label(role: TurnRole, planner_label: PlannerLabel) -> str:
-    return planner_label if role == "planner" else role
 
 
 class _Writer:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from alpha_umi.roles.template import Template, UnknownTemplate, load_template, render, template_names
-from alpha_umi.roles.turns import Tool, Turn, tool_line
+from alpha_umi.roles.turns import RoleName, Tool, Turn, tool_line
 
 HISTORY = [
     Turn("user", "How warm is it?"),
@@ -39,15 +39,16 @@ def test_the_other_template_differs_in_the_end_of_turn_alone() -> None:
     assert load_template("toolbench").digest != load_template("toolbench-im-end").digest
 
 
-def test_the_planners_label_is_a_setting_for_the_other_two_roles() -> None:
-    for role in ("caller", "summarizer"):
-        text = render(role, load_template("toolbench"), history=HISTORY, planner_label="planner").text  # type: ignore[arg-type]
-        assert "planner: Known." in text
-        assert "assistant: Known." not in text
-    assert (
-        "assistant: Known."
-        in render("planner", load_template("toolbench"), history=HISTORY, planner_label="planner").text
-    )
+def test_the_label_of_the_planners_newest_turn_is_a_setting_for_the_other_two_roles() -> None:
+    history = [*HISTORY, Turn("observation", "seen"), Turn("planner", "Enough.")]
+    roles: tuple[RoleName, ...] = ("caller", "summarizer", "planner")
+    newest = {
+        role: render(role, load_template("toolbench"), history=history, planner_label="planner").text for role in roles
+    }
+    assert all("assistant: Known." in text for text in newest.values()), "older turns are as in the training data"
+    assert "planner: Enough." in newest["caller"]
+    assert "planner: Enough." in newest["summarizer"]
+    assert "assistant: Enough." in newest["planner"]
 
 
 def test_placeholders_in_a_users_text_stay_text() -> None:
