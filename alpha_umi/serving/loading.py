@@ -37,6 +37,10 @@ def load_role(role: RoleName, settings: RoleSettings) -> RoleEngine:
         return RoleEngine(_scripted(settings), _scripted_model(role, settings))
     folder = settings.model or _embedded(role, settings)
     manifest = verify(folder)
+    if manifest.role not in (role, "backbone"):
+        raise UnusableSettings(
+            f"ALPHA_UMI_ROLE_MODEL: {folder} holds a {manifest.role}, not a {role}; name the model of this role"
+        )
     return RoleEngine(_vllm(settings, folder, manifest.context), _served(role, manifest, settings))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tiny_models import ROLES, manifest
 
-from alpha_umi.serving.loading import load_shared
+from alpha_umi.serving.loading import load_role, load_shared
 from alpha_umi.serving.manifest import DigestMismatch, ManifestError, ManifestUnreadable, UnsafeWeights, write_manifest
 from alpha_umi.serving.settings import RoleSettings, UnusableSettings
 from alpha_umi.serving.weights.errors import AdapterUnusable
@@ -111,3 +111,10 @@ def start_shared(environment: dict[str, str]) -> subprocess.CompletedProcess[str
         text=True,
         timeout=60,
     )
+
+
+def test_a_model_of_another_role_is_refused(models: Path) -> None:
+    write_model(models / "caller", "model.safetensors")
+    write_manifest(models / "caller", manifest("caller"))
+    with pytest.raises(UnusableSettings, match="caller holds a caller, not a planner"):
+        load_role("planner", RoleSettings(model=models / "caller"))
