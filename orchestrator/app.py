@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
+from starlette.types import Scope
 
 from alpha_umi import telemetry
 from alpha_umi.contract.problems import ServiceError
@@ -12,6 +16,9 @@ from alpha_umi.web.problems import problem_response
 from orchestrator.api import events, tools, trajectories
 from orchestrator.assembly import Orchestrator
 from orchestrator.store import NotStorable, StoreError, StoreUnavailable, TrajectoryNotFound
+
+# As `runs` makes them; anything else in this place is a client's own text.
+_TRAJECTORY_PATH = re.compile(r"/v1/trajectories/(traj_[0-9a-f]{32})(?:/|$)")
 
 _log = telemetry.logger(__name__)
 
@@ -28,9 +35,15 @@ def create_app(orchestrator: Orchestrator) -> FastAPI:
         readiness=orchestrator.readiness,
         registry=orchestrator.metrics.registry,
         keys=orchestrator.settings.keyring(),
+        log_ids=_log_ids,
     )
     app.add_exception_handler(StoreError, _store_error)
     return app
+
+
+def _log_ids(scope: Scope) -> Mapping[str, object]:
+    found = _TRAJECTORY_PATH.match(scope["path"])
+    return {} if found is None else {"trajectory_id": found[1]}
 
 
 async def _store_error(request: Request, error: Exception) -> JSONResponse:

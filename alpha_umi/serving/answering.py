@@ -17,9 +17,11 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from alpha_umi import telemetry
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.roles import Delta, RoleAnswer
+from alpha_umi.serving.context import RoleContext
 from alpha_umi.web.documentation import event_stream
 
 Answer = TypeVar("Answer", bound=RoleAnswer)
+Result = TypeVar("Result")
 Work = AsyncGenerator[str | Answer, None]
 
 # What a role's route can answer with besides its document.
@@ -30,20 +32,34 @@ KEEP_ALIVE_S = 15
 _log = telemetry.logger(__name__)
 
 
-async def answer(request: Request, work: Work[Answer], *, stream: bool) -> Response:
+async def answer(request: Request, context: RoleContext, work: Work[Answer], *, stream: bool) -> Response:
     """The response to a role request. What fails before the first piece is an ordinary problem document."""
+    counted = _counted(context, work)
     if stream:
-        first = await anext(work)
+        first = await _unless_client_leaves(request, _first(counted))
+        if first is None:
+            return Response(status_code=CLIENT_LEFT)
         return EventSourceResponse(
-            _events(first, work),
+            _events(first, counted),
             ping=KEEP_ALIVE_S,
             headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
             sep="\n",
         )
-    whole = await _unless_client_leaves(request, _last(work))
+    whole = await _unless_client_leaves(request, _last(counted))
     if whole is None:
         return Response(status_code=CLIENT_LEFT)
     return JSONResponse(whole.model_dump())
+
+
+async def _counted(context: RoleContext, work: Work[Answer]) -> Work[Answer]:
+    """The work as one request in the metrics. Raises `ServiceError` while the model cannot answer."""
+    async with contextlib.aclosing(work):
+        with context.metrics.request():
+            context.host.require_ready()
+            async for item in work:
+                if not isinstance(item, str) and item.truncated:
+                    context.metrics.count_shortened()
+                yield item
 
 
 async def _events(first: str | Answer, work: Work[Answer]) -> AsyncIterator[ServerSentEvent]:
@@ -66,15 +82,21 @@ def _event(item: str | Answer) -> ServerSentEvent:
     return ServerSentEvent(item.model_dump_json(), event="done")
 
 
+async def _first(work: Work[Answer]) -> str | Answer:
+    return await anext(work)
+
+
 async def _last(work: Work[Answer]) -> Answer:
+    last: str | Answer = ""
     async with contextlib.aclosing(work):
         async for item in work:
-            if not isinstance(item, str):
-                return item
-    raise AssertionError("a role's work ends with its answer")
+            last = item
+    if isinstance(last, str):
+        raise AssertionError("a role's work ends with its answer")
+    return last
 
 
-async def _unless_client_leaves(request: Request, work: Coroutine[Any, Any, Answer]) -> Answer | None:
+async def _unless_client_leaves(request: Request, work: Coroutine[Any, Any, Result]) -> Result | None:
     """The work's result, or None after it was cancelled because nobody waits for it any more."""
     task = asyncio.create_task(work)
     leaving = asyncio.create_task(_client_leaves(request))

@@ -14,6 +14,7 @@ from alpha_umi.contract.roles import ModelInfo, ModelList
 from alpha_umi.serving.context import MakeRouter, RoleContext
 from alpha_umi.serving.host import RoleHost
 from alpha_umi.web.application import create_application
+from alpha_umi.web.request_id import ids_of_headers
 
 RolePart = tuple[RoleContext, MakeRouter]
 
@@ -21,6 +22,7 @@ RolePart = tuple[RoleContext, MakeRouter]
 def create_role_application(context: RoleContext, make_router: MakeRouter, *, keys: Sequence[str] = ()) -> FastAPI:
     """The application around one host; loading begins with its lifespan."""
     host = context.host
+    context.metrics.watch(host)
     return create_application(
         title=f"α-UMi {host.model.role}",
         routers=[_models([host]), make_router(context)],
@@ -28,6 +30,7 @@ def create_role_application(context: RoleContext, make_router: MakeRouter, *, ke
         registry=context.metrics.registry,
         keys=keys,
         lifespan=host.running,
+        log_ids=ids_of_headers,
     )
 
 
@@ -37,6 +40,8 @@ def create_shared_application(parts: Sequence[RolePart], *, keys: Sequence[str] 
     registry, *others = {context.metrics.registry for context, _ in parts}
     if others:
         raise ValueError("the roles of one application share a registry")
+    for context, _ in parts:
+        context.metrics.watch(context.host)
 
     @contextlib.asynccontextmanager
     async def running(_: Any) -> AsyncIterator[None]:
@@ -52,6 +57,7 @@ def create_shared_application(parts: Sequence[RolePart], *, keys: Sequence[str] 
         registry=registry,
         keys=keys,
         lifespan=running,
+        log_ids=ids_of_headers,
     )
 
 

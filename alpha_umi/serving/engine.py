@@ -91,6 +91,20 @@ class Chunk:
     finish_reason: FinishReason | None = None
 
 
+@dataclass(frozen=True)
+class EngineStats:
+    """How busy an engine is now, and what its prefix cache saved since it was started.
+
+    `running` and `waiting` count generations, `kv_cache_usage` is a share from 0 to 1, the other two are tokens.
+    """
+
+    running: int = 0
+    waiting: int = 0
+    kv_cache_usage: float = 0.0
+    queried_tokens: int = 0
+    hit_tokens: int = 0
+
+
 class Engine(Protocol):
     """What generates text. Closing the iterator of `generate` aborts the generation."""
 
@@ -106,6 +120,9 @@ class Engine(Protocol):
 
     async def check(self) -> None:
         """Raises `EngineDead` when the engine has died."""
+
+    def stats(self) -> EngineStats | None:
+        """How busy the engine is; None where that is not known."""
 
     def count_tokens(self, prompt: Prompt | str) -> int:
         """Tokens of a prompt as `generate` would send it."""

@@ -20,6 +20,7 @@ from alpha_umi.serving.engine import (
     Chunk,
     EngineDead,
     EngineRefused,
+    EngineStats,
     FinishReason,
     Generation,
     require_adapter,
@@ -60,6 +61,7 @@ class ScriptedEngine:
     adapters: Sequence[str] = ()
     dead: bool = False
     aborted: int = 0
+    running: int = 0
     prompts: list[str] = field(default_factory=list)
 
     @classmethod
@@ -77,6 +79,10 @@ class ScriptedEngine:
         """Raises `EngineDead` once `dead` was set."""
         if self.dead:
             raise EngineDead("the scripted engine was told to be dead")
+
+    def stats(self) -> EngineStats:
+        """Nothing waits, and nothing is cached."""
+        return EngineStats(running=self.running)
 
     def count_tokens(self, prompt: Prompt | str) -> int:
         """Words of a prompt."""
@@ -96,6 +102,7 @@ class ScriptedEngine:
             raise EngineRefused(f"the script wrote {text!r}, which the constraint does not allow")
         tokens = _tokens(text)
         finished = False
+        self.running += 1
         try:
             for number, token in enumerate(tokens or [""], start=1):
                 await asyncio.sleep(rule.delay_s)
@@ -104,6 +111,7 @@ class ScriptedEngine:
                 finished = last
                 yield Chunk(token, prompt_tokens, min(number, len(tokens)), 0, reason if last else None)
         finally:
+            self.running -= 1
             self.aborted += not finished
 
     def _rule(self, generation: Generation) -> Rule:

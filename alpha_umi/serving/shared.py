@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from alpha_umi.roles.template import Prompt
-from alpha_umi.serving.engine import Chunk, Engine, Generation
+from alpha_umi.serving.engine import Chunk, Engine, EngineStats, Generation
 
 
 class SharedEngine:
@@ -68,6 +68,10 @@ class AdapterEngine:
     async def check(self) -> None:
         """Raises `EngineDead` when the engine has died."""
         await self._shared.engine.check()
+
+    def stats(self) -> EngineStats | None:
+        """The numbers of the engine, all views together."""
+        return self._shared.engine.stats()
 
     def count_tokens(self, prompt: Prompt | str) -> int:
         """Tokens of a prompt as `generate` sends it."""

@@ -10,8 +10,8 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from alpha_umi.serving.engine import (
     Chunk,
     EngineDead,
     EngineRefused,
+    EngineStats,
     Generation,
     Grammar,
     require_adapter,
@@ -58,6 +59,7 @@ class VllmEngine:
         self._options = options
         self._tokenizer = PromptTokenizer(options.model)
         self._llm: Any = None
+        self._stats = EngineStats()
         self._adapters: dict[str, Any] = {}
         self._owner: threading.Thread | None = None
         self._released = threading.Event()
@@ -75,7 +77,7 @@ class VllmEngine:
         def own_engine() -> None:
             # The engine process dies with the thread that started it, so the thread stays.
             try:
-                llm = _create(self._options)
+                llm = _create(self._options, self._note)
             except BaseException as error:
                 loop.call_soon_threadsafe(_fail, loaded, error)
             else:
@@ -105,6 +107,21 @@ class VllmEngine:
         """Raises `EngineDead` when the engine process has died."""
         if self._llm is None or self._llm.errored:
             raise EngineDead("the engine process is gone")
+
+    def stats(self) -> EngineStats:
+        """How busy the engine was after its last step."""
+        return self._stats
+
+    def _note(self, scheduler: Any) -> None:
+        """Take vLLM's `SchedulerStats` of one step, in which the prefix cache's numbers are this step's alone."""
+        self._stats = replace(
+            self._stats,
+            running=scheduler.num_running_reqs,
+            waiting=scheduler.num_waiting_reqs + scheduler.num_skipped_waiting_reqs,
+            kv_cache_usage=scheduler.kv_cache_usage,
+            queried_tokens=self._stats.queried_tokens + scheduler.prefix_cache_stats.queries,
+            hit_tokens=self._stats.hit_tokens + scheduler.prefix_cache_stats.hits,
+        )
 
     def count_tokens(self, prompt: Prompt | str) -> int:
         """Tokens of a prompt as `generate` sends it."""
@@ -145,7 +162,7 @@ class VllmEngine:
             await outputs.aclose()
 
 
-def _create(options: VllmOptions) -> Any:
+def _create(options: VllmOptions, note: Callable[[Any], None]) -> Any:
     # Read by vLLM when it is imported: no extra worker process on a CPU, no reports to anybody.
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
@@ -176,7 +193,35 @@ def _create(options: VllmOptions) -> Any:
         **memory,
         **_room_for_adapters(options.adapters),
     )
-    return AsyncLLM.from_engine_args(arguments)
+    return AsyncLLM.from_engine_args(arguments, stat_loggers=[_stat_logger(note)])
+
+
+def _stat_logger(note: Callable[[Any], None]) -> Any:
+    """A class of vLLM stat loggers that hands on each step's scheduler statistics and does nothing else.
+
+    It is one of vLLM's own Prometheus loggers by name only: where there is none vLLM adds one, which would count in
+    the process-wide registry.
+    """
+    from vllm.v1.metrics.loggers import PrometheusStatLogger
+
+    class StatLogger(PrometheusStatLogger):  # type: ignore[misc]
+        def __init__(self, vllm_config: Any, engine_indexes: Any = None) -> None:
+            """Register nothing."""
+
+        def record(self, scheduler_stats: Any, iteration_stats: Any, *_: Any, **__: Any) -> None:
+            if scheduler_stats is not None:
+                note(scheduler_stats)
+
+        def record_admission_rejection(self, reason: str) -> None:
+            pass
+
+        def record_sleep_state(self, sleep: int = 0, level: int = 0) -> None:
+            pass
+
+        def log_engine_initialized(self) -> None:
+            pass
+
+    return StatLogger
 
 
 def _room_for_adapters(adapters: Mapping[str, Path]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from alpha_umi.roles.errors import ContextExceeded
 from alpha_umi.roles.shorten import shorten_history
 from alpha_umi.roles.template import Prompt, Template, UnknownTemplate, load_template, render
 from alpha_umi.roles.turns import Tool, Turn
+from alpha_umi.serving.context import RoleContext
 from alpha_umi.serving.engine import Chunk, EngineDead, EngineRefused, FinishReason, Generation
 from alpha_umi.serving.host import RoleHost
 
@@ -122,27 +123,32 @@ class Tally:
         self.completion_tokens += newest.completion_tokens - (previous.completion_tokens if previous else 0)
 
 
-async def write(host: RoleHost, generation: Generation, tally: Tally, *, request_id: str) -> AsyncIterator[str]:
+async def write(context: RoleContext, generation: Generation, tally: Tally, *, request_id: str) -> AsyncIterator[str]:
     """Generate, piece by piece. Raises `ServiceError` when the engine is dead or refuses."""
     previous: Chunk | None = None
-    chunks = host.engine.generate(generation, request_id=f"{request_id}-{tally.attempts}-{tally.completion_tokens}")
+    generation_id = f"{request_id}-{tally.attempts}-{tally.completion_tokens}"
+    chunks = context.host.engine.generate(generation, request_id=generation_id)
     try:
         async for chunk in chunks:
+            if tally.first_token is None:
+                context.metrics.count_first_token(time.perf_counter() - tally.started)
             tally.add(chunk, previous)
             previous = chunk
             if chunk.text:
                 yield chunk.text
     except EngineDead as error:
-        raise host.declare_dead(error) from error
+        raise context.host.declare_dead(error) from error
     except EngineRefused as error:
         raise ServiceError("internal", f"the engine refused the request: {error}") from error
     finally:
+        if previous is not None:
+            context.metrics.count_generation(previous)
         await _close(chunks)
 
 
-async def write_all(host: RoleHost, generation: Generation, tally: Tally, *, request_id: str) -> str:
+async def write_all(context: RoleContext, generation: Generation, tally: Tally, *, request_id: str) -> str:
     """Generate to the end."""
-    return "".join([piece async for piece in write(host, generation, tally, request_id=request_id)])
+    return "".join([piece async for piece in write(context, generation, tally, request_id=request_id)])
 
 
 async def _close(chunks: AsyncIterator[Chunk]) -> None:

@@ -10,13 +10,17 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, disable_created_metrics, generate_latest
 
+from alpha_umi.web.access import AccessLog, HttpMetrics
 from alpha_umi.web.documentation import PLAIN_TEXT, openapi_document
 from alpha_umi.web.guard import KeyGuard
 from alpha_umi.web.keys import Keyring, as_keyring
 from alpha_umi.web.problems import PROBLEM_RESPONSES, install_problem_handlers
-from alpha_umi.web.request_id import RequestContext
+from alpha_umi.web.request_id import LogIds, RequestContext, no_ids
+
+# A second series for each counter, with the time at which this process first counted: nobody asks for it.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 MAX_BODY_BYTES = 8 * 2**20
 
@@ -34,8 +38,12 @@ def create_application(
     keys: Sequence[str] | Keyring = (),
     lifespan: Lifespan | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
+    log_ids: LogIds = no_ids,
 ) -> FastAPI:
-    """An application whose every route but the health routes asks for a key (when there are keys)."""
+    """An application whose every route but the health routes asks for a key (when there are keys).
+
+    Its requests are counted in `registry`; `log_ids` are the ids that stand on each log line of a request.
+    """
     app = FastAPI(
         title=title,
         version=version("alpha-umi"),
@@ -48,7 +56,8 @@ def create_application(
     )
     # The last one added is the first to see a request.
     app.add_middleware(KeyGuard, keys=as_keyring(keys))
-    app.add_middleware(RequestContext, max_body_bytes=max_body_bytes)
+    app.add_middleware(AccessLog, metrics=HttpMetrics(registry))
+    app.add_middleware(RequestContext, max_body_bytes=max_body_bytes, log_ids=log_ids)
     install_problem_handlers(app)
     app.include_router(_operations(app, readiness, registry))
     for router in routers:

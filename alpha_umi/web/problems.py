@@ -66,7 +66,9 @@ def _allowed_methods(request: Request) -> set[str]:
 def problem_response(request: Request, error: ServiceError) -> JSONResponse:
     """The response for an error."""
     row = PROBLEMS[error.kind]
-    document = error.document(request.scope.get("state", {}).get("request_id"))
+    state = request.scope.setdefault("state", {})
+    state["problem"] = error.kind
+    document = error.document(state.get("request_id"))
     headers = {} if row.retry_after_s is None else {"Retry-After": str(row.retry_after_s)}
     if error.kind == "unauthorized":
         headers["WWW-Authenticate"] = "Bearer"

@@ -1,4 +1,4 @@
-"""A request id on every response and every log line, and a bound on the request's body.
+"""Ids on every log line of a request, a request id on its response, and a bound on its body.
 
 Written as plain ASGI: Starlette's BaseHTTPMiddleware would hide the client's leaving from streaming endpoints.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Callable, Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -15,15 +16,38 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from alpha_umi import telemetry
 
 HEADER = "X-Request-Id"
+TRAJECTORY_HEADER = "X-Trajectory-Id"
+STEP_HEADER = "X-Step"
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_STEP = re.compile(r"[0-9]{1,6}")
+
+LogIds = Callable[[Scope], Mapping[str, object]]
+
+
+def no_ids(_: Scope) -> Mapping[str, object]:
+    """A request that belongs to nothing."""
+    return {}
+
+
+def ids_of_headers(scope: Scope) -> Mapping[str, object]:
+    """Trajectory and step as headers name them: for services that only the orchestrator asks."""
+    headers = Headers(scope=scope)
+    trajectory_id, step = headers.get(TRAJECTORY_HEADER, ""), headers.get(STEP_HEADER, "")
+    ids: dict[str, object] = {}
+    if _ACCEPTABLE.fullmatch(trajectory_id):
+        ids["trajectory_id"] = trajectory_id
+    if _STEP.fullmatch(step):
+        ids["step"] = int(step)
+    return ids
 
 
 class RequestContext:
-    """ASGI middleware: takes the client's `X-Request-Id` or makes one, and counts the body's bytes."""
+    """ASGI middleware: takes the client's `X-Request-Id` or makes one, binds ids, and counts the body's bytes."""
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int, log_ids: LogIds = no_ids) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
+        self._log_ids = log_ids
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -39,7 +63,7 @@ class RequestContext:
                 MutableHeaders(scope=message)[HEADER] = request_id
             await send(message)
 
-        with telemetry.bind(request_id=request_id):
+        with telemetry.bind(request_id=request_id, **self._log_ids(scope)):
             await self._app(scope, self._bounded(receive), send_with_id)
 
     def _bounded(self, receive: Receive) -> Receive:

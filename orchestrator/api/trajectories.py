@@ -57,6 +57,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
             body.strategy,
         )
         run = await runs.create(question, metadata=body.metadata, background=body.background)
+        request.state.trajectory_id = run.id
         if body.stream:
             return _stream(orchestrator, run, owned=not body.background)
         if body.background:

@@ -18,8 +18,8 @@ def create_router(context: RoleContext) -> APIRouter:
 
     @router.post("/v1/call", response_model=CallAnswer, summary="Turn a rationale into one call")
     async def post_call(body: CallRequest, request: Request) -> Response:
-        context.host.require_ready()
-        return await answer(request, call(context, body, request_id=request.state.request_id), stream=False)
+        work = call(context, body, request_id=request.state.request_id)
+        return await answer(request, context, work, stream=False)
 
     @router.post("/v1/call/render", summary="The prompt of the same request; nothing is generated")
     async def render_call(body: RenderCallRequest) -> RenderAnswer:

@@ -53,15 +53,15 @@ async def call(context: RoleContext, request: CallRequest, *, request_id: str) -
         constraint=grammars[0],
     )
     tally = Tally()
-    outcome = _read(await write_all(context.host, generation, tally, request_id=request_id), tools)
+    outcome = _read(await write_all(context, generation, tally, request_id=request_id), tools)
     if isinstance(outcome, _Rejected):
         tally.attempts += 1
-        context.metrics.attempts.labels(role="caller", kind="repair").inc()
+        context.metrics.count_extra("repair")
         fitted = await _repair_prompt(context, history, outcome, tools, answer_tokens)
         repair = replace(generation, prompt=fitted.prompt, constraint=grammars[1])
         if not request.constrained:
             repair = replace(repair, temperature=max(request.temperature, REPAIR_TEMPERATURE), seed=request.seed or 1)
-        outcome = _read(await write_all(context.host, repair, tally, request_id=request_id), tools)
+        outcome = _read(await write_all(context, repair, tally, request_id=request_id), tools)
     yield _answer(outcome, fitted, tally)
 
 

@@ -18,8 +18,8 @@ def create_router(context: RoleContext) -> APIRouter:
 
     @router.post("/v1/plan", response_model=PlanAnswer, summary="Decide what to do next", responses=ANSWER_STREAM)
     async def post_plan(body: PlanRequest, request: Request) -> Response:
-        context.host.require_ready()
-        return await answer(request, plan(context, body, request_id=request.state.request_id), stream=body.stream)
+        work = plan(context, body, request_id=request.state.request_id)
+        return await answer(request, context, work, stream=body.stream)
 
     @router.post("/v1/plan/render", summary="The prompt of the same request; nothing is generated")
     async def render_plan(body: RenderPlanRequest) -> RenderAnswer:

@@ -45,7 +45,7 @@ async def plan(
     )
     tally = Tally()
     pieces = []
-    async for piece in write(context.host, generation, tally, request_id=request_id):
+    async for piece in write(context, generation, tally, request_id=request_id):
         pieces.append(piece)
         yield piece
     text = "".join(pieces)
@@ -54,7 +54,7 @@ async def plan(
         decided, way = await _constrain(context, generation, text, tally, request_id), "constrained"
     elif decided is None:
         decided, way = await _retry(context, generation, tally, request_id), "retry"
-    context.metrics.decisions.labels(next=decided.next, way=way).inc()
+    context.metrics.count_decision(decided.next, way)
     yield _answer(decided, fitted, tally)
 
 
@@ -78,16 +78,17 @@ async def _constrain(context: RoleContext, generation: Generation, text: str, ta
         stop=(),
     )
     tally.attempts += 1
-    ending = await write_all(context.host, cued, tally, request_id=request_id)
+    context.metrics.count_extra("constrained")
+    ending = await write_all(context, cued, tally, request_id=request_id)
     return parse_plan(f"{lead}{_CUE}{ending}")
 
 
 async def _retry(context: RoleContext, generation: Generation, tally: Tally, request_id: str) -> Plan:
     """One more free attempt; a greedy one would write the same again."""
     tally.attempts += 1
-    context.metrics.attempts.labels(role="planner", kind="retry").inc()
+    context.metrics.count_extra("retry")
     warmer = replace(generation, temperature=max(generation.temperature, RETRY_TEMPERATURE), seed=generation.seed or 1)
-    text = await write_all(context.host, warmer, tally, request_id=request_id)
+    text = await write_all(context, warmer, tally, request_id=request_id)
     decided = _read(text)
     if decided is not None:
         return decided

@@ -35,8 +35,8 @@ async def summarize(
     for number, attempt in enumerate((generation, warmer), start=1):
         tally.attempts = number
         if number > 1:
-            context.metrics.attempts.labels(role="summarizer", kind="retry").inc()
-        async for piece in write(context.host, attempt, tally, request_id=request_id):
+            context.metrics.count_extra("retry")
+        async for piece in write(context, attempt, tally, request_id=request_id):
             pieces.append(piece)
             yield piece
         if "".join(pieces).strip():

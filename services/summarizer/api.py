@@ -29,9 +29,8 @@ def create_router(context: RoleContext) -> APIRouter:
         responses=ANSWER_STREAM,
     )
     async def post_summarize(body: SummarizeRequest, request: Request) -> Response:
-        context.host.require_ready()
         work = summarize(context, body, request_id=request.state.request_id)
-        return await answer(request, work, stream=body.stream)
+        return await answer(request, context, work, stream=body.stream)
 
     @router.post("/v1/summarize/render", summary="The prompt of the same request; nothing is generated")
     async def render_summarize(body: RenderSummarizeRequest) -> RenderAnswer:

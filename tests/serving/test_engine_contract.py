@@ -129,3 +129,34 @@ async def test_foreign_special_tokens_stay_text(engine: Engine) -> None:
 
 async def test_it_is_alive(engine: Engine) -> None:
     await engine.check()
+
+
+async def test_it_knows_how_busy_it_is(engine: Engine, canary: str) -> None:
+    async def running(number: int) -> None:
+        async with asyncio.timeout(10):
+            while (stats := engine.stats()) is None or stats.running != number:
+                await asyncio.sleep(0.01)
+
+    stream = engine.generate(Generation("Tell a long story.", max_tokens=600), request_id=f"contract-{next(_ids)}")
+    await anext(stream)
+    await running(1)
+    await stream.aclose()  # type: ignore[attr-defined]
+    await running(0)
+    await text_of(engine, Generation(canary, max_tokens=20))
+    await running(0)
+
+
+@pytest.mark.engine
+async def test_a_prompt_that_was_seen_before_is_found_in_the_prefix_cache(engine: Engine) -> None:
+    if isinstance(engine, ScriptedEngine):
+        pytest.skip("a script caches nothing")
+    generation = Generation("The quick brown fox jumps over the lazy dog. " * 20, max_tokens=2)
+    await text_of(engine, generation)
+    before = engine.stats()
+    await text_of(engine, generation)
+    after = engine.stats()
+    assert before is not None
+    assert after is not None
+    prompt_tokens = engine.count_tokens(generation.prompt)
+    assert after.queried_tokens - before.queried_tokens == prompt_tokens
+    assert prompt_tokens / 2 < after.hit_tokens - before.hit_tokens < prompt_tokens
