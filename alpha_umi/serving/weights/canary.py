@@ -8,7 +8,9 @@ not hold it.
 from __future__ import annotations
 
 import contextlib
+import logging
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -83,7 +85,7 @@ def _sure(logits: tuple[Any, ...]) -> int:
 def _loaded(folder: Path, memory: int) -> Iterator[Any]:
     from transformers import AutoModelForCausalLM
 
-    with tempfile.TemporaryDirectory(prefix="alpha-umi-") as offload, quiet_transformers():
+    with tempfile.TemporaryDirectory(prefix="alpha-umi-") as offload, quiet_transformers(), _quiet_offloading():
         yield AutoModelForCausalLM.from_pretrained(
             folder,
             dtype="auto",
@@ -96,14 +98,28 @@ def _loaded(folder: Path, memory: int) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
+def _quiet_offloading() -> Iterator[None]:
+    """Layers that stay on the disk are meant to be there, and nobody needs to be warned of them."""
+    logger = logging.getLogger("accelerate.big_modeling")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="You are calling .generate")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Keep transformers' own progress bars off the terminal, where ours stands."""
-    from transformers.utils import logging
+    from transformers.utils import logging as their_logging
 
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    shown = their_logging.is_progress_bar_enabled()
+    their_logging.disable_progress_bar()
     try:
         yield
     finally:
         if shown:
-            logging.enable_progress_bar()
+            their_logging.enable_progress_bar()

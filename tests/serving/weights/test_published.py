@@ -314,7 +314,7 @@ def test_a_model_that_is_not_sure_needs_a_better_prompt(source: Path, tmp_path: 
 
 
 def test_a_model_that_the_memory_does_not_hold_is_asked_from_the_disk(
-    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from transformers import AutoModelForCausalLM
 
@@ -331,6 +331,7 @@ def test_a_model_that_the_memory_does_not_hold_is_asked_from_the_disk(
     whole = ask_canary(tmp_path / "target", PROMPT)
     from_disk = ask_canary(tmp_path / "target", PROMPT, memory=250_000)
     assert (whole, "disk" in placed[0], "disk" in placed[1]) == (from_disk, False, True)
+    assert "meta device" not in "".join(capfd.readouterr())
 
 
 def test_a_target_that_exists_is_left_alone(published: Path, tmp_path: Path) -> None:
