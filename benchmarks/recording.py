@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from alpha_umi.roles.template import Prompt
 from alpha_umi.roles.turns import RoleName
-from alpha_umi.serving.engine import Chunk, Generation
+from alpha_umi.serving.engine import Chunk, EngineStats, Generation
 from alpha_umi.serving.vllm_engine import VllmEngine, VllmOptions
 
 
@@ -58,6 +58,10 @@ class RecordingEngine:
     async def check(self) -> None:
         """Raises `EngineDead` when the engine has died."""
         await self.inner.check()
+
+    def stats(self) -> EngineStats | None:
+        """How busy the engine is."""
+        return self.inner.stats()
 
     def count_tokens(self, prompt: Prompt | str) -> int:
         """Tokens of a prompt."""

@@ -130,6 +130,18 @@ class SummarizeRequest(Sampling):
     stream: bool = False
 
 
+class StepRequest(Sampling):
+    """`POST /v1/step`. `conclude`: only an answer is wanted, because a limit was reached."""
+
+    tools: Annotated[list[ToolModel], Field(min_length=1, max_length=MAX_TOOLS)]
+    history: Annotated[list[TurnModel], Field(min_length=1, max_length=MAX_TURNS)]
+    conclude: bool = False
+    constrained: bool = True
+    stream: bool = False
+
+    _names = field_validator("tools")(_distinct_names)
+
+
 class RenderPlanRequest(PlanRequest):
     """`POST /v1/plan/render`."""
 
@@ -144,6 +156,12 @@ class RenderCallRequest(CallRequest):
 
 class RenderSummarizeRequest(SummarizeRequest):
     """`POST /v1/summarize/render`."""
+
+    template: str | None = None
+
+
+class RenderStepRequest(StepRequest):
+    """`POST /v1/step/render`."""
 
     template: str | None = None
 
@@ -199,6 +217,21 @@ class SummarizeAnswer(RoleAnswer):
     """The summarizer's answer for the user."""
 
     answer: str
+
+
+class StepAnswer(RoleAnswer):
+    """The single model's step: rationale and decision, with the call or the answer that the decision needs.
+
+    For `caller` there is an `action`, or a `reason` why the call that was written cannot be made; for `conclusion` an
+    `answer`. `text` is what was written for it, without the rationale.
+    """
+
+    thought: str
+    next: Decision
+    text: str
+    action: ActionModel | None = None
+    reason: str | None = None
+    answer: str | None = None
 
 
 class RenderAnswer(WireModel):

@@ -8,8 +8,8 @@ from alpha_umi.roles.caller import Call, parse_call
 from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.planner import Decision
 
-_ANSWER = "conclusion: "
-_CALL = "Action:"
+ANSWER = "conclusion: "
+CALL = "Action:"
 _GIVE_UP = "give up."
 
 
@@ -32,7 +32,7 @@ class BackboneStep:
         """The turn as it joins the history."""
         if self.call is not None:
             return self.lead + self.call.text
-        return self.lead + _ANSWER + (self.answer if self.answer is not None else _GIVE_UP)
+        return self.lead + ANSWER + (self.answer if self.answer is not None else _GIVE_UP)
 
 
 def parse_step(text: str) -> BackboneStep:
@@ -40,12 +40,12 @@ def parse_step(text: str) -> BackboneStep:
 
     Raises `UnreadableOutput` when there is neither.
     """
-    call_at, answer_at = _line_start(text, _CALL), _line_start(text, _ANSWER.strip())
+    call_at, answer_at = _line_start(text, CALL), _line_start(text, ANSWER.strip())
     if call_at is None and answer_at is None:
         raise UnreadableOutput("neither an 'Action:' nor a 'conclusion:' line", text)
     if answer_at is None or (call_at is not None and call_at < answer_at):
         return BackboneStep(text[:call_at], "caller", call=parse_call(text[call_at:]))
-    answer = text[answer_at:].removeprefix(_ANSWER.strip()).removeprefix(" ")
+    answer = text[answer_at:].removeprefix(ANSWER.strip()).removeprefix(" ")
     if answer.strip().rstrip(".") == _GIVE_UP.rstrip("."):
         return BackboneStep(text[:answer_at], "give up")
     return BackboneStep(text[:answer_at], "conclusion", answer=answer)

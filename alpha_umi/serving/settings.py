@@ -12,9 +12,9 @@ from alpha_umi.roles.template import PlannerLabel
 from alpha_umi.serving.processor import Dtype
 from alpha_umi.telemetry import LogFormat
 
-PORTS = {"planner": 8001, "caller": 8002, "summarizer": 8003, "shared": 8001}
+PORTS = {"planner": 8001, "caller": 8002, "summarizer": 8003, "backbone": 8004, "shared": 8001}
 # Enough for nearly all published turns of each role; a request may set its own bound.
-MAX_TOKENS = {"planner": 256, "caller": 512, "summarizer": 512}
+MAX_TOKENS = {"planner": 256, "caller": 512, "summarizer": 512, "backbone": 512}
 
 
 class UnusableSettings(Exception):

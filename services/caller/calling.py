@@ -10,29 +10,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.roles import ActionModel, CallAnswer, CallRequest, as_tools, call_history
-from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
-from alpha_umi.roles.caller import Call, parse_call
-from alpha_umi.roles.errors import UnreadableOutput
+from alpha_umi.roles.caller import Call
 from alpha_umi.roles.turns import Tool, Turn
+from alpha_umi.serving.calls.offer import Rejected, call_grammars, read_call, shown_tools
 from alpha_umi.serving.context import RoleContext
-from alpha_umi.serving.engine import Generation, Grammar
+from alpha_umi.serving.engine import Generation
 from alpha_umi.serving.writing import FittedPrompt, Tally, fit_prompt, write_all
-from services.caller.grammar import call_grammar
-from services.caller.validation import CallInvalid, validate_call
 
 REPAIR_TEMPERATURE = 0.7
-
-
-@dataclass(frozen=True)
-class _Rejected:
-    """A text that is no usable call, and why."""
-
-    text: str
-    reason: str
 
 
 async def call(context: RoleContext, request: CallRequest, *, request_id: str) -> AsyncGenerator[CallAnswer, None]:
@@ -42,7 +31,7 @@ async def call(context: RoleContext, request: CallRequest, *, request_id: str) -
     answer_tokens = request.max_tokens or context.answer_tokens
     history = call_history(request)
     # Grammars first: a schema that cannot be used is refused before the model is asked.
-    grammars = await asyncio.to_thread(_grammars, tools, answer_tokens) if request.constrained else (None, None)
+    grammars = await asyncio.to_thread(call_grammars, tools, answer_tokens) if request.constrained else (None, None)
     fitted = await fit_prompt(context.host, history=history, tools=tools, answer_tokens=answer_tokens)
     generation = Generation(
         fitted.prompt,
@@ -53,64 +42,20 @@ async def call(context: RoleContext, request: CallRequest, *, request_id: str) -
         constraint=grammars[0],
     )
     tally = Tally()
-    outcome = _read(await write_all(context, generation, tally, request_id=request_id), tools)
-    if isinstance(outcome, _Rejected):
+    outcome = read_call(await write_all(context, generation, tally, request_id=request_id), tools)
+    if isinstance(outcome, Rejected):
         tally.attempts += 1
         context.metrics.count_extra("repair")
         fitted = await _repair_prompt(context, history, outcome, tools, answer_tokens)
         repair = replace(generation, prompt=fitted.prompt, constraint=grammars[1])
         if not request.constrained:
             repair = replace(repair, temperature=max(request.temperature, REPAIR_TEMPERATURE), seed=request.seed or 1)
-        outcome = _read(await write_all(context, repair, tally, request_id=request_id), tools)
+        outcome = read_call(await write_all(context, repair, tally, request_id=request_id), tools)
     yield _answer(outcome, fitted, tally)
 
 
-def shown_tools(tools: Sequence[Tool]) -> tuple[Tool, ...]:
-    """The tools under the names that the model sees, their schemas checked."""
-    for position, tool in enumerate(tools):
-        try:
-            check_schema(tool.parameters)
-        except ToolSchemaError as error:
-            raise _schema_problem(position, tool, error) from error
-    return tuple(replace(tool, name=tool.shown_name) for tool in tools)
-
-
-def _grammars(tools: Sequence[Tool], answer_tokens: int) -> tuple[Grammar, Grammar]:
-    """The grammar of the first attempt, and the one of the repair, which closes whatever the model writes.
-
-    Where required arguments leave no room for the strict accounting, the repair has the first grammar again.
-    """
-    try:
-        first = call_grammar(tools, token_bound=answer_tokens)
-    except ToolSchemaError as error:
-        position = next((i for i, tool in enumerate(tools) if tool.name == error.tool), 0)
-        raise _schema_problem(position, tools[position], error) from error
-    try:
-        repair = call_grammar(tools, token_bound=answer_tokens, strict=True)
-    except ToolSchemaError:
-        repair = first
-    return Grammar(first.lark), Grammar(repair.lark)
-
-
-def _schema_problem(position: int, tool: Tool, error: ToolSchemaError) -> ServiceError:
-    field = f"tools.{position}.parameters{error.pointer.replace('/', '.')}"
-    detail = f"tool {tool.name!r}: {error.reason}"
-    return ServiceError("tool-schema-invalid", detail, field=field, remedy=error.remedy)
-
-
-def _read(text: str, tools: Sequence[Tool]) -> Call | _Rejected:
-    try:
-        found = parse_call(text)
-        validate_call(found.name, found.arguments, tools)
-    except UnreadableOutput as error:
-        return _Rejected(text, error.reason)
-    except CallInvalid as error:
-        return _Rejected(text, str(error))
-    return found
-
-
 async def _repair_prompt(
-    context: RoleContext, history: Sequence[Turn], rejected: _Rejected, tools: Sequence[Tool], answer_tokens: int
+    context: RoleContext, history: Sequence[Turn], rejected: Rejected, tools: Sequence[Tool], answer_tokens: int
 ) -> FittedPrompt:
     """The same question with the failed attempt and its error in the history, before the current rationale."""
     told = [
@@ -122,8 +67,8 @@ async def _repair_prompt(
     return await fit_prompt(context.host, history=told, tools=tools, answer_tokens=answer_tokens)
 
 
-def _answer(outcome: Call | _Rejected, fitted: FittedPrompt, tally: Tally) -> CallAnswer:
-    if isinstance(outcome, _Rejected):
+def _answer(outcome: Call | Rejected, fitted: FittedPrompt, tally: Tally) -> CallAnswer:
+    if isinstance(outcome, Rejected):
         extra = {"text": outcome.text, "usage": tally.usage().model_dump()}
         raise ServiceError("call-invalid", outcome.reason, extra=extra)
     return CallAnswer(

@@ -17,7 +17,7 @@ from mask_walk import at_random, never_ending, tokenizer_of, walk
 from alpha_umi.contract.tool_schema import ToolSchemaError
 from alpha_umi.roles.caller import parse_call
 from alpha_umi.roles.turns import Tool
-from services.caller.grammar import call_grammar, forget_grammars
+from alpha_umi.serving.calls.grammar import call_grammar, forget_grammars
 
 BOUND = 256
 Json = dict[str, Any]

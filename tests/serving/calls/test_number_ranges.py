@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.caller.number_ranges import decimals, integers
+from alpha_umi.serving.calls.number_ranges import decimals, integers
 
 NUMBERS = st.integers(-(10**15) + 1, 10**15 - 1)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from alpha_umi.roles.turns import Tool
-from services.caller.validation import CallInvalid, validate_call
+from alpha_umi.serving.calls.validation import CallInvalid, validate_call
 
 SCHEMA = {
     "type": "object",

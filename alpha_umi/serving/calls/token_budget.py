@@ -18,7 +18,7 @@ from typing import Any
 
 from alpha_umi.contract.schema_reduction import fraction_digits
 from alpha_umi.contract.tool_schema import ToolSchemaError
-from services.caller.number_ranges import FRACTION_DIGITS
+from alpha_umi.serving.calls.number_ranges import FRACTION_DIGITS
 
 MAX_STRING = 1_024
 ARRAY_LENGTHS = (16, 8, 4, 2, 1)

@@ -23,8 +23,8 @@ from llguidance import LLMatcher
 
 from alpha_umi.contract.schema_reduction import reduce_schema
 from alpha_umi.contract.tool_schema import ToolSchemaError
-from services.caller.number_ranges import decimals, integers
-from services.caller.token_budget import MAX_MEMBERS, Bounds, Node, fit, interval, json_text, lengths, members
+from alpha_umi.serving.calls.number_ranges import decimals, integers
+from alpha_umi.serving.calls.token_budget import MAX_MEMBERS, Bounds, Node, fit, interval, json_text, lengths, members
 
 MAX_GRAMMAR_CHARACTERS = 512 * 1024
 CACHED_GRAMMARS = 64

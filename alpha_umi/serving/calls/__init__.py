@@ -1,0 +1,1 @@
+"""A call of an offered tool: its grammar, the check of what was written, and the tools as a model knows them."""

@@ -1,0 +1,69 @@
+"""What a model that makes calls is offered, and what it made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from alpha_umi.contract.problems import ServiceError
+from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
+from alpha_umi.roles.caller import Call, parse_call
+from alpha_umi.roles.errors import UnreadableOutput
+from alpha_umi.roles.turns import Tool
+from alpha_umi.serving.calls.grammar import call_grammar
+from alpha_umi.serving.calls.validation import CallInvalid, validate_call
+from alpha_umi.serving.engine import Grammar
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A text that is no usable call, and why."""
+
+    text: str
+    reason: str
+
+
+def shown_tools(tools: Sequence[Tool]) -> tuple[Tool, ...]:
+    """The tools under the names that the model sees, their schemas checked. Raises `ServiceError` for a bad one."""
+    for position, tool in enumerate(tools):
+        try:
+            check_schema(tool.parameters)
+        except ToolSchemaError as error:
+            raise _schema_problem(position, tool, error) from error
+    return tuple(replace(tool, name=tool.shown_name) for tool in tools)
+
+
+def call_grammars(tools: Sequence[Tool], answer_tokens: int) -> tuple[Grammar, Grammar]:
+    """The grammar of the first attempt, and the one of the repair, which closes whatever the model writes.
+
+    Where required arguments leave no room for the strict accounting, the repair has the first grammar again.
+    Raises `ServiceError` for a schema that cannot be used or does not fit.
+    """
+    try:
+        first = call_grammar(tools, token_bound=answer_tokens)
+    except ToolSchemaError as error:
+        position = next((i for i, tool in enumerate(tools) if tool.name == error.tool), 0)
+        raise _schema_problem(position, tools[position], error) from error
+    try:
+        repair = call_grammar(tools, token_bound=answer_tokens, strict=True)
+    except ToolSchemaError:
+        repair = first
+    return Grammar(first.lark), Grammar(repair.lark)
+
+
+def read_call(text: str, tools: Sequence[Tool]) -> Call | Rejected:
+    """The call that a text holds, if one of the tools takes it."""
+    try:
+        found = parse_call(text)
+        validate_call(found.name, found.arguments, tools)
+    except UnreadableOutput as error:
+        return Rejected(text, error.reason)
+    except CallInvalid as error:
+        return Rejected(text, str(error))
+    return found
+
+
+def _schema_problem(position: int, tool: Tool, error: ToolSchemaError) -> ServiceError:
+    field = f"tools.{position}.parameters{error.pointer.replace('/', '.')}"
+    detail = f"tool {tool.name!r}: {error.reason}"
+    return ServiceError("tool-schema-invalid", detail, field=field, remedy=error.remedy)

@@ -1,0 +1,1 @@
+"""The single model that plans, calls and answers: the paper's baseline."""
