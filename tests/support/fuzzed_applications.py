@@ -15,25 +15,50 @@ from typing import Any
 
 import httpx
 from anyio.from_thread import start_blocking_portal
+from fastapi import FastAPI
 from loopback_in_loop import serving
 from orchestrator_world import surroundings
-from role_apps import application
+from role_apps import application, role_host
 from scripted_roles import Reply, call, decide, problem, say
 from willing_engine import WillingEngine
 
 from alpha_umi.roles.turns import RoleName
-from alpha_umi.serving.context import MakeRouter
+from alpha_umi.serving.application import create_shared_application
+from alpha_umi.serving.context import MakeRouter, RoleContext
+from alpha_umi.serving.metrics import RoleMetrics
 from services.caller.api import create_router as caller_router
 from services.planner.api import create_router as planner_router
 from services.summarizer.api import create_router as summarizer_router
 
+ROUTERS: dict[RoleName, MakeRouter] = {
+    "planner": planner_router,
+    "caller": caller_router,
+    "summarizer": summarizer_router,
+}
 # Serves one application until the block ends; a folder for its data comes in, its address goes out.
 Serving = Callable[[Path], AbstractAsyncContextManager[str]]
 
 
 @contextlib.asynccontextmanager
-async def _role_service(role: RoleName, make_router: MakeRouter, _: Path) -> AsyncIterator[str]:
-    async with serving(application(role, make_router, WillingEngine())) as address:
+async def _role_service(role: RoleName, _: Path) -> AsyncIterator[str]:
+    async with _ready(application(role, ROUTERS[role], WillingEngine())) as address:
+        yield address
+
+
+@contextlib.asynccontextmanager
+async def _shared_roles(_: Path) -> AsyncIterator[str]:
+    metrics = RoleMetrics("shared")
+    parts = [
+        (RoleContext(role_host(role, WillingEngine()), metrics.of_role(role), 64), make_router)
+        for role, make_router in ROUTERS.items()
+    ]
+    async with _ready(create_shared_application(parts)) as address:
+        yield address
+
+
+@contextlib.asynccontextmanager
+async def _ready(app: FastAPI) -> AsyncIterator[str]:
+    async with serving(app) as address:
         async with httpx.AsyncClient(base_url=address) as client:
             while (await client.get("/readyz")).status_code != 200:
                 pass
@@ -50,9 +75,10 @@ async def _orchestrator(folder: Path) -> AsyncIterator[str]:
 
 APPLICATIONS: dict[str, Serving] = {
     "orchestrator": _orchestrator,
-    "planner": partial(_role_service, "planner", planner_router),
-    "caller": partial(_role_service, "caller", caller_router),
-    "summarizer": partial(_role_service, "summarizer", summarizer_router),
+    "planner": partial(_role_service, "planner"),
+    "caller": partial(_role_service, "caller"),
+    "summarizer": partial(_role_service, "summarizer"),
+    "shared": _shared_roles,
 }
 
 
