@@ -29,6 +29,7 @@ from alpha_umi.contract.roles import (
 )
 from alpha_umi.roles.caller import write_call
 from alpha_umi.roles.planner import Decision, write_plan
+from orchestrator.racing import race
 
 Role = Literal["planner", "caller", "summarizer"]
 USAGE = UsageModel(prompt_tokens=10, completion_tokens=5)
@@ -36,7 +37,10 @@ USAGE = UsageModel(prompt_tokens=10, completion_tokens=5)
 
 @dataclass(frozen=True)
 class Reply:
-    """What a role does with a request. `deltas` go out first if the request asks for a stream."""
+    """What a role does with a request. `deltas` go out first if the request asks for a stream.
+
+    With `until` nothing goes out before that event.
+    """
 
     body: bytes
     status: int = 200
@@ -44,6 +48,7 @@ class Reply:
     deltas: tuple[str, ...] = ()
     hang: bool = False
     cut: bool = False
+    until: asyncio.Event | None = None
 
 
 Script = Callable[[dict[str, Any]], Reply]
@@ -136,6 +141,9 @@ class ScriptedRoles:
         self.asked.set()
         reply = script(plain)
         stream = bool(plain.get("stream"))
+        if reply.until is not None and (await race(reply.until.wait(), _leaves(request))).cancelled():
+            self.left.append(role)
+            return Response(status_code=499)
         if reply.hang and not stream:
             await self._until_left(role, request)
             return Response(status_code=499)
@@ -161,6 +169,10 @@ class ScriptedRoles:
             yield f"event: done\ndata: {reply.body.decode()}\n\n"
 
     async def _until_left(self, role: Role, request: Request) -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
+        await _leaves(request)
         self.left.append(role)
+
+
+async def _leaves(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
