@@ -19,6 +19,7 @@ from orchestrator.role_calls import RoleCalls
 from orchestrator.role_clients import RoleClient, role_http
 from orchestrator.runs import Runs
 from orchestrator.settings import OrchestratorSettings
+from orchestrator.state_metrics import StateCollector
 from orchestrator.store import EventStore
 from orchestrator.tool_sources import ToolSources
 from orchestrator.tools.egress import Egress
@@ -54,11 +55,13 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
         sources = ToolSources(registry, store, from_file=from_file)
         stack.push_async_callback(sources.aclose)
         metrics = OrchestratorMetrics()
+        store.observe_commits(metrics.count_commit)
         journal = Journal(store, metrics)
         clients = _clients(settings, http)
         shared = _workshop(settings, clients, registry, journal, metrics)
         runs = Runs(store, shared, tools_ready=sources.wait_for)
         stack.push_async_callback(runs.aclose)
+        metrics.registry.register(StateCollector(runs, journal, sources))
         await sources.start()
         await runs.recover()
         yield Orchestrator(settings, store, registry, sources, runs, metrics, Readiness(runs, store, journal, clients))

@@ -1,12 +1,21 @@
-"""What the orchestrator counts for Prometheus, in a registry of its own."""
+"""What the orchestrator counts for Prometheus, in a registry of its own.
+
+Labels have few values by design: roles, outcomes, routes. Ids, and the names of tools and sources, which users choose,
+never are among them.
+"""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-from alpha_umi.trajectory import Usage
+from alpha_umi.trajectory import State, Usage
 
-_SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
+# Role calls take from tenths of a second on a GPU to minutes on a CPU, tool calls mostly less.
+SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+TRAJECTORY_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1_800)
+STEPS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50)
+COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+COMMIT_WRITES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class OrchestratorMetrics:
@@ -14,29 +23,45 @@ class OrchestratorMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.trajectories = self._counter("trajectories", "Ended trajectories by status", "status")
-        self.running = Gauge("alpha_umi_trajectories_running", "Trajectories being driven", registry=self.registry)
+        ProcessCollector(registry=self.registry)
+        self.started = self._counter("trajectories_started", "Trajectories that were accepted", "strategy")
+        self._ended = self._counter("trajectories", "Turns of trajectories that ended, by status", "status", "strategy")
+        self._steps = self._histogram("trajectory_steps", "Steps of ended trajectories", STEPS, "strategy")
+        self._lasted = self._histogram(
+            "trajectory_duration_seconds", "Time from a trajectory's start to its end", TRAJECTORY_SECONDS, "strategy"
+        )
         self.decisions = self._counter("decisions", "Planner decisions; unreadable ones by policy", "next", "readable")
-        self.role_seconds = Histogram(
-            "alpha_umi_role_call_seconds",
-            "Role calls with their retries",
-            ("role", "outcome"),
-            buckets=_SECONDS,
-            registry=self.registry,
+        self.role_seconds = self._histogram(
+            "role_call_duration_seconds", "Role calls with their retries", SECONDS, "role", "outcome"
         )
         self.retries = self._counter("role_retries", "Role calls that were sent once more", "role")
         self.repairs = self._counter("repairs", "Calls that the caller needed a second attempt for")
         self.tool_calls = self._counter("tool_calls", "Tool calls by outcome: ok, error, unknown", "outcome")
-        self.tool_seconds = Histogram(
-            "alpha_umi_tool_call_seconds", "Tool calls", buckets=_SECONDS, registry=self.registry
-        )
+        self.tool_seconds = self._histogram("tool_call_duration_seconds", "Tool calls that came back", SECONDS)
         self.tokens = self._counter("tokens", "Tokens by role and kind", "role", "kind")
-        self.commits = self._counter("log_commits", "Appends to the event log by outcome: ok, failed", "outcome")
+        self.commits = self._counter("log_appends", "Appends to the event log by outcome: ok, failed", "outcome")
+        self._commit_writes = self._histogram("log_commit_writes", "Writes that shared a commit", COMMIT_WRITES)
+        self._commit_seconds = self._histogram("log_commit_duration_seconds", "Durable commits", COMMIT_SECONDS)
+        self.streams = Gauge("alpha_umi_streams_open", "Streams of events that clients follow", registry=self.registry)
 
     def count_tokens(self, role: str, usage: Usage) -> None:
         """Add the tokens of one role call."""
         self.tokens.labels(role=role, kind="prompt").inc(usage.prompt_tokens)
         self.tokens.labels(role=role, kind="completion").inc(usage.completion_tokens)
 
+    def count_end(self, state: State, *, seconds: float) -> None:
+        """A trajectory has ended, so long after its start."""
+        self._ended.labels(status=state.status, strategy=state.strategy).inc()
+        self._steps.labels(strategy=state.strategy).observe(len(state.steps))
+        self._lasted.labels(strategy=state.strategy).observe(max(0.0, seconds))
+
+    def count_commit(self, writes: int, seconds: float) -> None:
+        """So many writes became durable together, within so long."""
+        self._commit_writes.observe(writes)
+        self._commit_seconds.observe(seconds)
+
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"alpha_umi_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(f"alpha_umi_{name}", text, labels, buckets=buckets, registry=self.registry)

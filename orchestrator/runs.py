@@ -66,6 +66,16 @@ class Runs:
         self._stopped: asyncio.Task[None] | None = None
         self.stopping = False
 
+    @property
+    def under_way(self) -> int:
+        """Trajectories that this process drives."""
+        return len(self._runs)
+
+    @property
+    def waiting(self) -> int:
+        """Those of them that wait for their client to act."""
+        return sum(run.driver.state.phase is Phase.WAITING for run in self._runs.values())
+
     def find(self, trajectory_id: str) -> Run | None:
         """The run of a trajectory, while it is driven here."""
         return self._runs.get(trajectory_id)
@@ -86,6 +96,7 @@ class Runs:
             background=background,
         )
         self._shared.failpoints.reach("create.after_commit")
+        self._shared.performer.metrics.started.labels(strategy=question.strategy).inc()
         _log.info("trajectory.created", trajectory_id=trajectory_id, background=background)
         return self._start(row, replay([question]), row.last_seq, recovered=False)
 
@@ -142,19 +153,21 @@ class Runs:
         return run
 
     async def _drive(self, run: Run, *, wait_for: Sequence[str]) -> None:
-        metrics = self._shared.performer.metrics
-        with metrics.running.track_inprogress():
-            try:
-                if wait_for:
-                    await race(self._tools_ready(wait_for), run.driver.interrupted())
-                await run.driver.run()
-            except Exception as error:
-                _log.error("trajectory.abandoned", trajectory_id=run.id, exc_info=error)
-            finally:
-                del self._runs[run.id]
-                run.feed.close(stopping=not run.finished and self.stopping)
-                run.over.set()
+        try:
+            if wait_for:
+                await race(self._tools_ready(wait_for), run.driver.interrupted())
+            await run.driver.run()
+        except Exception as error:
+            _log.error("trajectory.abandoned", trajectory_id=run.id, exc_info=error)
+        finally:
+            del self._runs[run.id]
+            run.feed.close(stopping=not run.finished and self.stopping)
+            run.over.set()
         if run.finished:
-            status = run.driver.state.status
-            metrics.trajectories.labels(status=status).inc()
-            _log.info("trajectory.finished", trajectory_id=run.id, status=status)
+            self._note_end(run)
+
+    def _note_end(self, run: Run) -> None:
+        state = run.driver.state
+        seconds = (self._shared.journal.now() - run.row.created_at).total_seconds()
+        self._shared.performer.metrics.count_end(state, seconds=seconds)
+        _log.info("trajectory.finished", trajectory_id=run.id, status=state.status, steps=len(state.steps))

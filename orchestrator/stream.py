@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from typing import assert_never
 
 from sse_starlette import ServerSentEvent
@@ -19,7 +19,7 @@ _log = telemetry.logger(__name__)
 
 async def follow(
     store: EventStore, trajectory: TrajectoryRow, feed: Feed | None, *, after: int = 0
-) -> AsyncIterator[ServerSentEvent]:
+) -> AsyncGenerator[ServerSentEvent, None]:
     """The events after row `after`, up to `trajectory.finished`, or as far as they go when there is no feed.
 
     When the process stops, or the log cannot be read, the stream ends with `reconnect`.

@@ -37,6 +37,13 @@ class KnownSource:
     registered: RegisteredSource | None = None
     error: str | None = None
 
+    @property
+    def status(self) -> Literal["ready", "failed", "pending"]:
+        """Whether its tools are on offer; one that failed is tried again, one that is pending was not tried yet."""
+        if self.registered is not None:
+            return "ready"
+        return "pending" if self.error is None else "failed"
+
 
 class ToolSources:
     """Registers sources with the registry, keeps those of the API in the store, retries those that failed."""

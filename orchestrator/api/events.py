@@ -49,6 +49,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
             raise ServiceError(
                 "event-not-found", detail, field="Last-Event-ID", remedy="read the stream from its start"
             )
-        return event_stream(follow(orchestrator.store, row, None if run is None else run.feed, after=after))
+        told = follow(orchestrator.store, row, None if run is None else run.feed, after=after)
+        return event_stream(told, open_streams=orchestrator.metrics.streams)
 
     return router

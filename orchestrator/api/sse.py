@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 
 import anyio
+from prometheus_client import Gauge
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.types import Message
 
@@ -19,22 +21,30 @@ STOP_GRACE_S = 3
 
 
 def event_stream(
-    events: AsyncIterator[ServerSentEvent],
+    events: AsyncGenerator[ServerSentEvent, None],
     *,
+    open_streams: Gauge,
     headers: Mapping[str, str] | None = None,
     on_leave: Callable[[], None] | None = None,
 ) -> EventSourceResponse:
     """A response that is kept alive by comments and given up when the client does not read for 30 seconds.
 
-    `on_leave` is called when the client goes, also when it does so before the first event.
+    It counts in `open_streams` while it lasts. `on_leave` is called when the client goes, also when it does so before
+    the first event.
     """
+
+    async def counted() -> AsyncIterator[ServerSentEvent]:
+        async with contextlib.aclosing(events):
+            with open_streams.track_inprogress():
+                async for event in events:
+                    yield event
 
     async def left(_: Message) -> None:
         if on_leave is not None:
             on_leave()
 
     return EventSourceResponse(
-        events,
+        counted(),
         headers={"Cache-Control": "no-cache", **(headers or {})},
         ping=KEEP_ALIVE_S,
         ping_message_factory=lambda: ServerSentEvent(comment="keep-alive", sep="\n"),

@@ -86,7 +86,6 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
 def source_info(known: KnownSource) -> ToolSourceInfo:
     """The wire form of a source."""
     source, registered = known.source, known.registered
-    waiting: Literal["failed", "pending"] = "pending" if known.error is None else "failed"
     return ToolSourceInfo(
         name=source.name,
         kind=source.kind,
@@ -94,7 +93,7 @@ def source_info(known: KnownSource) -> ToolSourceInfo:
         url=source.url,
         base_url=source.base_url if registered is None else registered.base_url,
         effect=source.effect,
-        status=waiting if registered is None else "ready",
+        status=known.status,
         error=known.error,
         tools=[] if registered is None else list(registered.tools),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -127,14 +127,14 @@ def _stream(orchestrator: Orchestrator, run: Run, *, owned: bool) -> Response:
         if owned and not orchestrator.runs.stopping:
             run.driver.cancel(LEFT)
 
-    async def events() -> AsyncIterator[ServerSentEvent]:
+    async def events() -> AsyncGenerator[ServerSentEvent, None]:
         try:
             async for event in follow(orchestrator.store, run.row, run.feed):
                 yield event
         finally:
             leave()
 
-    return event_stream(events(), headers=_location(run.id), on_leave=leave)
+    return event_stream(events(), open_streams=orchestrator.metrics.streams, headers=_location(run.id), on_leave=leave)
 
 
 def _require_finished(orchestrator: Orchestrator, run: Run) -> None:

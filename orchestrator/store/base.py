@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import Any
@@ -78,6 +78,10 @@ class EventStore(ABC):
             yield store
         finally:
             await store._close()
+
+    def observe_commits(self, observe: Callable[[int, float], None]) -> None:
+        """Be told of every commit to the logs: how many writes it held, and the seconds that it took."""
+        self._log_writes.observe = observe
 
     @property
     def commits(self) -> int:

@@ -10,6 +10,7 @@ its job is dropped if its batch has not begun, and otherwise goes in.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
@@ -27,11 +28,12 @@ class GroupCommit(Generic[Job, Outcome]):
     """Hands batches of jobs, one batch at a time, to `commit`.
 
     `commit` returns one outcome or one error a job, in their order, after they are durable. When it raises, the error
-    is that of every job in the batch.
+    is that of every job in the batch. `observe` is told of each commit: its jobs, and the seconds that it took.
     """
 
     def __init__(self, commit: Callable[[Sequence[Job]], Awaitable[Sequence[Outcome | StoreError]]]) -> None:
         self._commit = commit
+        self.observe: Callable[[int, float], None] = lambda _jobs, _seconds: None
         self._waiting: deque[tuple[Job, asyncio.Future[Outcome]]] = deque()
         self._worker: asyncio.Task[None] | None = None
         self._closed = False
@@ -68,8 +70,10 @@ class GroupCommit(Generic[Job, Outcome]):
         return batch
 
     async def _settle(self, batch: list[tuple[Job, asyncio.Future[Outcome]]]) -> None:
+        started = time.perf_counter()
         try:
             outcomes = await self._commit([job for job, _ in batch])
+            self.observe(len(batch), time.perf_counter() - started)
         except Exception as error:
             outcomes = [_own(error) for _ in batch]
         for (_, future), outcome in zip(batch, outcomes, strict=True):

@@ -210,13 +210,13 @@ async def test_metrics_count_what_happened(client: Any, world: Any) -> None:
     await client.run()
     text = (await client.http.get("/metrics")).text
     for line in (
-        'alpha_umi_trajectories_total{status="completed"} 1.0',
+        'alpha_umi_trajectories_total{status="completed",strategy="chain"} 1.0',
         "alpha_umi_trajectories_running 0.0",
         'alpha_umi_decisions_total{next="caller",readable="yes"} 1.0',
         'alpha_umi_tool_calls_total{outcome="ok"} 1.0',
         'alpha_umi_tokens_total{kind="prompt",role="planner"} 20.0',
-        'alpha_umi_role_call_seconds_count{outcome="ok",role="caller"} 1.0',
-        'alpha_umi_log_commits_total{outcome="ok"} 10.0',
+        'alpha_umi_role_call_duration_seconds_count{outcome="ok",role="caller"} 1.0',
+        'alpha_umi_log_appends_total{outcome="ok"} 10.0',
     ):
         assert line in text.splitlines()
 
