@@ -72,9 +72,9 @@ class VllmEngine:
     async def start(self) -> None:
         """Load the model and its adapters. Raises what vLLM raises."""
         loop = asyncio.get_running_loop()
-        loaded: asyncio.Future[Any] = loop.create_future()
+        made: asyncio.Future[Any] = loop.create_future()
 
-        def own_engine() -> None:
+        def own_engine(loaded: asyncio.Future[Any]) -> None:
             # The engine process dies with the thread that started it, so the thread stays.
             try:
                 llm = _create(self._options, self._note)
@@ -82,11 +82,13 @@ class VllmEngine:
                 loop.call_soon_threadsafe(_fail, loaded, error)
             else:
                 loop.call_soon_threadsafe(_resolve, loaded, llm)
+                # Something in vLLM keeps this frame for ever, and would keep the engine with it.
+                del llm, loaded
                 self._released.wait()
 
-        self._owner = threading.Thread(target=own_engine, name="engine-owner", daemon=True)
+        self._owner = threading.Thread(target=own_engine, args=(made,), name="engine-owner", daemon=True)
         self._owner.start()
-        self._llm = await loaded
+        self._llm = await made
         self._adapters = _lora_requests(self._options.adapters)
         for adapter in self._adapters.values():
             # Now rather than with the first request, so that one that does not fit shows at the start.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import os
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -53,8 +55,11 @@ async def engine(request: pytest.FixtureRequest, embedded_model: Path, canary: s
 
         made = VllmEngine(VllmOptions(embedded_model, CONTEXT, kv_cache_gib=0.25, threads=os.cpu_count()))
     await made.start()
+    llm = None if isinstance(made, ScriptedEngine) else weakref.ref(made._llm)
     yield made
     await made.stop()
+    gc.collect()
+    assert llm is None or llm() is None, "what is left would be tidied up while the interpreter ends, and fail"
 
 
 async def chunks_of(engine: Engine, generation: Generation) -> list[Chunk]:
