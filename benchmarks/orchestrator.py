@@ -163,7 +163,7 @@ def _environment(folder: Path, services_url: str, port: int) -> dict[str, str]:
     sources.write_text(json.dumps({"sources": [source]}), encoding="utf-8")
     return {
         "ALPHA_UMI_PORT": str(port),
-        "ALPHA_UMI_DATABASE_URL": f"sqlite+aiosqlite:///{folder}/log.db",
+        "ALPHA_UMI_DATABASE_URL": f"sqlite:///{folder}/log.db",
         "ALPHA_UMI_PLANNER_URL": services_url,
         "ALPHA_UMI_CALLER_URL": services_url,
         "ALPHA_UMI_SUMMARIZER_URL": services_url,

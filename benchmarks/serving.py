@@ -251,7 +251,7 @@ async def system(model: Path) -> AsyncIterator[System]:
         started_s = time.perf_counter() - started
         tools = await _process(stack, ["examples.tool_api", "--port={port}"], "/openapi.json", {})
         settings = {
-            "ALPHA_UMI_DATABASE_URL": f"sqlite+aiosqlite:///{folder}/log.db",
+            "ALPHA_UMI_DATABASE_URL": f"sqlite:///{folder}/log.db",
             "ALPHA_UMI_TOOL_SOURCES": _write_sources(folder, tools),
             "ALPHA_UMI_ALLOW_LOOPBACK_TOOLS": "true",
             "ALPHA_UMI_MAX_REPEATS": str(STEPS + 1),

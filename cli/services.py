@@ -142,7 +142,7 @@ def _orchestrator(ports: Ports, state: StateFolder, token: str, tool_sources: Pa
     environment = {
         "ALPHA_UMI_HOST": HOST,
         "ALPHA_UMI_PORT": str(ports.orchestrator),
-        "ALPHA_UMI_DATABASE_URL": f"sqlite+aiosqlite:///{state.database}",
+        "ALPHA_UMI_DATABASE_URL": f"sqlite:///{state.database}",
         "ALPHA_UMI_ROLE_TOKEN": token,
         "ALPHA_UMI_ALLOW_LOOPBACK_TOOLS": "true",
         **roles,

@@ -31,7 +31,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     TMPDIR=/tmp \
     ALPHA_UMI_HOST=0.0.0.0 \
     ALPHA_UMI_PORT=8000 \
-    ALPHA_UMI_DATABASE_URL=sqlite+aiosqlite:////var/lib/alpha-umi/alpha-umi.db
+    ALPHA_UMI_DATABASE_URL=sqlite:////var/lib/alpha-umi/alpha-umi.db
 WORKDIR /var/lib/alpha-umi
 USER 10001:10001
 EXPOSE 8000

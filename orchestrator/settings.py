@@ -31,7 +31,7 @@ class OrchestratorSettings(BaseSettings):
     port: Annotated[int, Field(ge=1, le=65_535)] = 8000
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(default=(), description="Comma separated")
     api_keys_file: Path | None = Field(default=None, description="File of hashed keys, as `alpha-umi keys` makes it")
-    database_url: str = "sqlite+aiosqlite:///alpha-umi.db"
+    database_url: str = "sqlite:///alpha-umi.db"
     planner_url: HttpUrl = HttpUrl("http://127.0.0.1:8001")
     caller_url: HttpUrl = HttpUrl("http://127.0.0.1:8002")
     summarizer_url: HttpUrl = HttpUrl("http://127.0.0.1:8003")

@@ -53,7 +53,7 @@ async def applications(folder: Path) -> AsyncIterator[dict[str, FastAPI]]:
         name: application(name, importlib.import_module(f"services.{name}.api").create_router, scripted(), keys=[KEY])  # type: ignore[arg-type]
         for name in ROLES
     }
-    settings = OrchestratorSettings(database_url=f"sqlite+aiosqlite:///{folder}/log.db", api_keys=(KEY,))  # type: ignore[arg-type]
+    settings = OrchestratorSettings(database_url=f"sqlite:///{folder}/log.db", api_keys=(KEY,))  # type: ignore[arg-type]
     async with assembled(settings) as orchestrator:
         yield {"orchestrator": create_app(orchestrator), **found}
 
@@ -155,7 +155,7 @@ async def test_every_process_refuses_tricks_with_host_and_path(service: str, tmp
     port = free_port()
     own = {"ALPHA_UMI_PORT": str(port), "ALPHA_UMI_API_KEYS": KEY}
     role = {"ALPHA_UMI_ROLE_PORT": str(port), "ALPHA_UMI_ROLE_TOKEN": KEY, "ALPHA_UMI_ROLE_ENGINE": "scripted"}
-    environment = own | role | {"ALPHA_UMI_DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path}/log.db"}
+    environment = own | role | {"ALPHA_UMI_DATABASE_URL": f"sqlite:///{tmp_path}/log.db"}
     address = httpx.URL(f"http://127.0.0.1:{port}")
     module = service if service == "orchestrator" else f"services.{service}"
     with service_process(module, environment) as process:

@@ -1,6 +1,6 @@
 """The event log of the orchestrator: every trajectory's rows, durable before anybody is told about them.
 
-    async with EventStore.open("sqlite+aiosqlite:////var/lib/alpha-umi/log.db") as store:
+    async with EventStore.open("sqlite:////var/lib/alpha-umi/log.db") as store:
         await store.create("tr_1", [NewEvent("trajectory.created", {...})], at=now, ...)
 
 It knows rows, sequence numbers and commits. What an event means is the business of `alpha_umi.trajectory`.

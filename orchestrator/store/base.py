@@ -1,7 +1,9 @@
 """The event log itself: one set of statements for every database. A subclass adds only what differs.
 
 Writes go through one connection and are grouped into durable commits; reads have connections of their own. Nothing
-returns before its commit. Leases and fencing for several orchestrators on one database are not here.
+returns before its commit. A transaction is one function that runs on a thread of the store from begin to commit: going
+to and fro between threads for every statement costs several times what the statements do. Leases and fencing for
+several orchestrators on one database are not here.
 """
 
 from __future__ import annotations
@@ -9,13 +11,14 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-from sqlalchemy import make_url, select
+from sqlalchemy import Connection, Engine, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError, TimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql import Executable
 
 from orchestrator.store.batches import LogWrite
@@ -46,6 +49,9 @@ from orchestrator.store.tables import TOOL_SOURCES, TRAJECTORIES
 from orchestrator.store.writing import REQUESTS_KEPT_FOR, SourceWrite, write_logs, write_sources
 
 BUSY_TIMEOUT_S = 5.0
+READERS = 4
+
+Result = TypeVar("Result")
 
 
 class EventStore(ABC):
@@ -55,12 +61,14 @@ class EventStore(ABC):
     cancelled while it waits for a write does not learn whether the write went in.
     """
 
-    def __init__(self, *, writer: AsyncEngine, reader: AsyncEngine) -> None:
+    def __init__(self, *, writer: Engine, reader: Engine) -> None:
+        """`writer` has one connection, `reader` has `READERS`."""
         self._writer = writer
         self._reader = reader
+        self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="log-writer")
+        self._read_threads = ThreadPoolExecutor(READERS, thread_name_prefix="log-reader")
         self._log_writes = GroupCommit(self._commit_log_writes)
         self._source_writes = GroupCommit(self._commit_source_writes)
-        self._reads: set[asyncio.Task[Sequence[Row]]] = set()
         self._commits = 0
         self._closed = False
 
@@ -201,51 +209,48 @@ class EventStore(ABC):
         """What an error of this database means to a caller."""
 
     async def _start(self) -> None:
-        async with self._transaction() as connection:
-            await connection.run_sync(migrate)
-            await connection.run_sync(check_tables)
+        def bring_up_to_date(connection: Connection) -> None:
+            migrate(connection)
+            check_tables(connection)
+
+        await self._transact(bring_up_to_date)
 
     async def _close(self) -> None:
         self._closed = True
         await self._log_writes.close()
         await self._source_writes.close()
-        if self._reads:
-            await asyncio.wait(self._reads)
-        await self._reader.dispose()
-        await self._writer.dispose()
+        # A read goes on when its caller has left.
+        await asyncio.to_thread(self._read_threads.shutdown)
+        self._write_thread.shutdown()
+        self._reader.dispose()
+        self._writer.dispose()
 
     async def _commit_log_writes(self, writes: Sequence[LogWrite]) -> Sequence[StoreError | None]:
-        async with self._transaction() as connection:
-            return await write_logs(connection, writes)
+        return await self._transact(partial(write_logs, writes=writes))
 
     async def _commit_source_writes(self, writes: Sequence[SourceWrite]) -> Sequence[bool | StoreError]:
-        async with self._transaction() as connection:
-            return await write_sources(connection, writes)
+        return await self._transact(partial(write_sources, writes=writes))
 
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
-        with self._own_errors():
-            async with self._writer.begin() as connection:
-                yield connection
+    async def _transact(self, work: Callable[[Connection], Result]) -> Result:
+        """Do the work in one transaction. It is durable when this returns."""
+
+        def transaction() -> Result:
+            with self._own_errors(), self._writer.begin() as connection:
+                return work(connection)
+
+        result = await asyncio.get_running_loop().run_in_executor(self._write_thread, transaction)
         self._commits += 1
+        return result
 
     async def _read(self, statement: Executable) -> Sequence[Row]:
-        """All rows. When the caller is cancelled the read still goes on to its end.
-
-        A statement that is dropped half-way keeps its lock on the database until it is collected as garbage, and no
-        commit gets past that lock.
-        """
+        """All rows."""
         if self._closed:
             raise StoreUnavailable(CLOSED)
-        reading = asyncio.create_task(self._fetch(statement))
-        self._reads.add(reading)
-        reading.add_done_callback(self._reads.discard)
-        return await asyncio.shield(reading)
+        return await asyncio.get_running_loop().run_in_executor(self._read_threads, self._fetch, statement)
 
-    async def _fetch(self, statement: Executable) -> Sequence[Row]:
-        with self._own_errors():
-            async with self._reader.connect() as connection:
-                return [row._asdict() for row in await connection.execute(statement)]
+    def _fetch(self, statement: Executable) -> Sequence[Row]:
+        with self._own_errors(), self._reader.connect() as connection:
+            return [row._asdict() for row in connection.execute(statement)]
 
     @contextmanager
     def _own_errors(self) -> Iterator[None]:
@@ -268,9 +273,9 @@ def _store_of(url: str, busy_timeout_s: float) -> EventStore:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise StoreMisconfigured("the database URL cannot be read: write sqlite+aiosqlite:///path/of/the.db") from error
+        raise StoreMisconfigured("the database URL cannot be read: write sqlite:///path/of/the.db") from error
     if parsed.drivername not in ("sqlite", "sqlite+aiosqlite"):
         raise StoreMisconfigured(
-            f"no event log on {parsed.drivername}: write sqlite+aiosqlite:///path/of/the.db as the database URL"
+            f"no event log on {parsed.drivername}: write sqlite:///path/of/the.db as the database URL"
         )
     return SqliteEventStore(parsed, busy_timeout_s=busy_timeout_s)

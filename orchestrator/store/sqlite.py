@@ -14,20 +14,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from sqlalchemy import URL, AsyncAdaptedQueuePool, Connection, event
+from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from alpha_umi.telemetry import logger
-from orchestrator.store.base import EventStore
+from orchestrator.store.base import READERS, EventStore
 from orchestrator.store.errors import StoreDamaged, StoreError, StoreMisconfigured, StoreUnavailable
 from orchestrator.store.sqlite_file import HeldFile
 
 Journal = Literal["delete", "wal"]
 
 WAL_SAFE_FROM = (3, 51, 3)
-READERS = 4
 
 _REMEDIES = {
     sqlite3.SQLITE_FULL: "free space on the disk",
@@ -56,9 +54,9 @@ class SqliteEventStore(EventStore):
         self._busy_timeout_s = busy_timeout_s
         reading = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
         super().__init__(writer=self._engine(size=1), reader=self._engine(size=READERS, **reading))
-        event.listen(self._writer.sync_engine, "connect", self._prepare_writer)
-        event.listen(self._writer.sync_engine, "begin", _begin_immediate)
-        event.listen(self._reader.sync_engine, "connect", _prepare_reader)
+        event.listen(self._writer, "connect", self._prepare_writer)
+        event.listen(self._writer, "begin", _begin_immediate)
+        event.listen(self._reader, "connect", _prepare_reader)
 
     @property
     def journal(self) -> str:
@@ -67,8 +65,7 @@ class SqliteEventStore(EventStore):
 
     async def _start(self) -> None:
         await super()._start()
-        async with self._writer.connect() as connection:
-            mode = (await connection.exec_driver_sql("PRAGMA journal_mode")).scalar_one()
+        mode = await self._transact(lambda connection: connection.exec_driver_sql("PRAGMA journal_mode").scalar_one())
         if mode != self._journal:
             raise StoreUnavailable(
                 f"{self._file.path} stays in journal mode {mode}: close the other program that has it open"
@@ -81,19 +78,19 @@ class SqliteEventStore(EventStore):
         finally:
             self._file.release()
 
-    def _engine(self, *, size: int, **options: Any) -> AsyncEngine:
+    def _engine(self, *, size: int, **options: Any) -> Engine:
         # Mode rw: a database that was moved away must not be silently replaced by an empty one.
-        url = URL.create("sqlite+aiosqlite", database=self._file.path.as_uri(), query={"mode": "rw", "uri": "true"})
-        engine = create_async_engine(
+        url = URL.create("sqlite", database=self._file.path.as_uri(), query={"mode": "rw", "uri": "true"})
+        engine = create_engine(
             url,
-            poolclass=AsyncAdaptedQueuePool,
+            poolclass=QueuePool,
             pool_size=size,
             max_overflow=0,
             hide_parameters=True,  # they hold what users and tools said
             connect_args={"timeout": self._busy_timeout_s},
             **options,
         )
-        event.listen(engine.sync_engine, "handle_error", _replace_lost_connection)
+        event.listen(engine, "handle_error", _replace_lost_connection)
         return engine
 
     def _prepare_writer(self, connection: Any, _: object) -> None:
@@ -146,7 +143,7 @@ def _result_code(error: BaseException | None) -> tuple[int | None, str]:
 def _path_of(url: URL) -> Path:
     if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
         raise StoreMisconfigured(
-            "the database URL names no file; an event log outlives its process: write sqlite+aiosqlite:///path/of/the.db"
+            "the database URL names no file; an event log outlives its process: write sqlite:///path/of/the.db"
         )
     return Path(url.database)
 

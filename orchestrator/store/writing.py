@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import delete, insert
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, delete, insert
 from sqlalchemy.sql import Executable
 
 from orchestrator.store.batches import LogWrite, Place, plan_writes
@@ -28,41 +27,41 @@ class SourceWrite:
     document: str | None
 
 
-async def write_logs(connection: AsyncConnection, writes: Sequence[LogWrite]) -> Sequence[StoreError | None]:
+def write_logs(connection: Connection, writes: Sequence[LogWrite]) -> Sequence[StoreError | None]:
     """Write what can be written; None or an error for each."""
-    ends = await connection.execute(ends_of({write.trajectory_id for write in writes}))
-    plan = plan_writes({row.id: row.last_seq for row in ends}, writes, await _kept(connection, writes))
-    await _execute_many(connection, insert(TRAJECTORIES), plan.trajectories)
-    await _execute_many(connection, insert(EVENTS), plan.events)
-    await _execute_many(connection, MOVE_END, plan.ends)
-    await _execute_many(connection, insert(IDEMPOTENCY_KEYS), plan.requests)
+    ends = connection.execute(ends_of({write.trajectory_id for write in writes}))
+    plan = plan_writes({row.id: row.last_seq for row in ends}, writes, _kept(connection, writes))
+    _execute_many(connection, insert(TRAJECTORIES), plan.trajectories)
+    _execute_many(connection, insert(EVENTS), plan.events)
+    _execute_many(connection, MOVE_END, plan.ends)
+    _execute_many(connection, insert(IDEMPOTENCY_KEYS), plan.requests)
     return plan.outcomes
 
 
-async def write_sources(connection: AsyncConnection, writes: Sequence[SourceWrite]) -> Sequence[bool | StoreError]:
+def write_sources(connection: Connection, writes: Sequence[SourceWrite]) -> Sequence[bool | StoreError]:
     """Replace and remove registrations; whether each existed."""
     existed = []
     for write in writes:
-        removed = await connection.execute(delete(TOOL_SOURCES).where(TOOL_SOURCES.c.name == write.name))
+        removed = connection.execute(delete(TOOL_SOURCES).where(TOOL_SOURCES.c.name == write.name))
         existed.append(removed.rowcount > 0)
         if write.document is not None:
             row = {"name": write.name, "document": write.document}
-            await connection.execute(insert(TOOL_SOURCES).values(row))
+            connection.execute(insert(TOOL_SOURCES).values(row))
     return existed
 
 
-async def _kept(connection: AsyncConnection, writes: Sequence[LogWrite]) -> set[Place]:
+def _kept(connection: Connection, writes: Sequence[LogWrite]) -> set[Place]:
     """The places of these writes' keys that are taken. Requests that are too old are forgotten on the way."""
     times = [write.at for write in writes if write.at is not None]
     requests = [write.request for write in writes if write.request is not None]
     if not requests or not times:
         return set()
     horizon = max(times) - REQUESTS_KEPT_FOR
-    await connection.execute(requests_before(horizon))
-    rows = await connection.execute(requests_kept(requests, since=horizon))
+    connection.execute(requests_before(horizon))
+    rows = connection.execute(requests_kept(requests, since=horizon))
     return {(row.key_id, row.route, row.key) for row in rows}
 
 
-async def _execute_many(connection: AsyncConnection, statement: Executable, rows: Sequence[Row]) -> None:
+def _execute_many(connection: Connection, statement: Executable, rows: Sequence[Row]) -> None:
     if rows:
-        await connection.execute(statement, rows)
+        connection.execute(statement, rows)

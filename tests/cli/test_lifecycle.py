@@ -148,7 +148,7 @@ def test_services_are_told_what_they_need(state: StateFolder, tmp_path: Path) ->
     for role, folder in zip(roles, "pcs", strict=True):
         assert role.environment["ALPHA_UMI_ROLE_MODEL"] == str(tmp_path / folder)
         assert role.environment["ALPHA_UMI_ROLE_TOKEN"] == orchestrator.environment["ALPHA_UMI_ROLE_TOKEN"]
-    assert orchestrator.environment["ALPHA_UMI_DATABASE_URL"] == f"sqlite+aiosqlite:///{state.database}"
+    assert orchestrator.environment["ALPHA_UMI_DATABASE_URL"] == f"sqlite:///{state.database}"
     assert orchestrator.environment["ALPHA_UMI_PLANNER_URL"] == "http://127.0.0.1:8001"
     assert "secret" not in repr(table)
 

@@ -140,7 +140,7 @@ async def test_the_orchestrators_own_file_is_replayed(tmp_path: Path) -> None:
     from orchestrator.store import EventStore, NewEvent
 
     path = tmp_path / "log.db"
-    async with EventStore.open(f"sqlite+aiosqlite:///{path}") as store:
+    async with EventStore.open(f"sqlite:///{path}") as store:
         await store.create(
             "traj_1", [NewEvent(*pack(event)) for event in COMPLETED], at=datetime.now(UTC),
             instruction="q", tools=("temperature",), strategy="chain", metadata={}, background=False,

@@ -153,7 +153,7 @@ def deployed(folder: Path, tools: str) -> Iterator[Deployment]:
     ports = {name: free_port() for name in (*SCRIPTS, "orchestrator")}
     own = {
         "ALPHA_UMI_PORT": str(ports["orchestrator"]),
-        "ALPHA_UMI_DATABASE_URL": f"sqlite+aiosqlite:///{folder}/log.db",
+        "ALPHA_UMI_DATABASE_URL": f"sqlite:///{folder}/log.db",
         "ALPHA_UMI_API_KEYS": CANARIES["plain API key"],
         "ALPHA_UMI_API_KEYS_FILE": str(folder / "keys"),
         "ALPHA_UMI_ROLE_TOKEN": CANARIES["role token"],

@@ -40,7 +40,7 @@ class LossyStore:
 
 @pytest.fixture
 async def lossy(tmp_path: Path) -> AsyncIterator[LossyStore]:
-    async with EventStore.open(f"sqlite+aiosqlite:///{tmp_path}/log.db") as store:
+    async with EventStore.open(f"sqlite:///{tmp_path}/log.db") as store:
         question = QuestionAsked("What?", ("look_up",))
         await store.create("t", [NewEvent(*pack(question))], at=NOW, instruction="What?", tools=["look_up"])
         yield LossyStore(store)

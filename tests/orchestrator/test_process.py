@@ -47,14 +47,14 @@ def test_the_command_itself(tmp_path: Path) -> None:
         ({"api_keys_file": __file__}, "test_process.py: line 1 is not"),
         ({"host": "192.0.2.1", "api_keys": "k"}, "cannot listen on 192.0.2.1"),
         ({"database_url": "mysql://root:very-secret@x/y"}, "database"),
-        ({"database_url": "sqlite+aiosqlite:////proc/nowhere/log.db"}, "/proc/nowhere"),
+        ({"database_url": "sqlite:////proc/nowhere/log.db"}, "/proc/nowhere"),
         ({"tool_sources": "/nowhere/tools.yaml"}, "/nowhere/tools.yaml"),
         ({"failpoint": "somewhere"}, "ALPHA_UMI_FAILPOINT"),
     ],
     ids=lambda value: str(value)[:40],
 )
 def test_it_refuses_bad_settings(tmp_path: Path, settings: dict[str, Any], said: str) -> None:
-    code, errors = refusal({"database_url": f"sqlite+aiosqlite:///{tmp_path}/log.db"} | settings)
+    code, errors = refusal({"database_url": f"sqlite:///{tmp_path}/log.db"} | settings)
     assert code == 2
     (line,) = errors.splitlines()
     assert line.startswith("orchestrator: ")
@@ -65,7 +65,7 @@ def test_it_refuses_bad_settings(tmp_path: Path, settings: dict[str, Any], said:
 def test_it_refuses_keys_that_others_can_write(tmp_path: Path) -> None:
     create_key(tmp_path / "keys")
     (tmp_path / "keys").chmod(0o660)
-    code, errors = refusal({"api_keys_file": tmp_path / "keys", "database_url": "sqlite+aiosqlite:////nowhere/log.db"})
+    code, errors = refusal({"api_keys_file": tmp_path / "keys", "database_url": "sqlite:////nowhere/log.db"})
     assert (code, len(errors.splitlines())) == (2, 1)
     assert f"{tmp_path}/keys: others can write to it" in errors
 
@@ -73,7 +73,7 @@ def test_it_refuses_keys_that_others_can_write(tmp_path: Path) -> None:
 async def test_a_file_of_keys_opens_other_addresses_and_revokes(tmp_path: Path) -> None:
     made, kept = create_key(tmp_path / "keys"), create_key(tmp_path / "keys")
     settings = {"host": "0.0.0.0", "api_keys_file": tmp_path / "keys"}
-    with orchestrator_process(settings | {"database_url": f"sqlite+aiosqlite:///{tmp_path}/log.db"}) as started:
+    with orchestrator_process(settings | {"database_url": f"sqlite:///{tmp_path}/log.db"}) as started:
         async with httpx.AsyncClient(base_url=started.address) as http, asyncio.timeout(20):
             headers = {"Authorization": f"Bearer {made.text}"}
             while (await http.get("/healthz")).status_code != 200:
@@ -91,7 +91,7 @@ def test_it_refuses_a_taken_port(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        code, errors = refusal({"port": port, "database_url": f"sqlite+aiosqlite:///{tmp_path}/log.db"})
+        code, errors = refusal({"port": port, "database_url": f"sqlite:///{tmp_path}/log.db"})
     assert (code, errors.splitlines()) == (
         2,
         [f"orchestrator: port {port} on 127.0.0.1 is taken by another program; choose another port"],

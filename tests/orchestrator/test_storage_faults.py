@@ -16,8 +16,8 @@ LARGE = "x" * 30_000
 
 
 async def pragma(store: Any, text: str) -> Any:
-    async with store._writer.connect() as connection:
-        return (await connection.exec_driver_sql(f"PRAGMA {text}")).scalar()
+    with store._writer.connect() as connection:
+        return (connection.exec_driver_sql(f"PRAGMA {text}")).scalar()
 
 
 async def fill_disk(store: Any) -> None:

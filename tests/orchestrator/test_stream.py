@@ -63,7 +63,7 @@ WHOLE = [
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[EventStore]:
     """A log of one question."""
-    async with EventStore.open(f"sqlite+aiosqlite:///{tmp_path}/log.db") as store:
+    async with EventStore.open(f"sqlite:///{tmp_path}/log.db") as store:
         question = QuestionAsked("What?", ("look_up",))
         await store.create("t", [NewEvent(*pack(question))], at=NOW, instruction="What?", tools=["look_up"])
         yield store

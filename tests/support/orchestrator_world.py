@@ -81,7 +81,7 @@ class World:
         sources = self.folder / "sources.json"
         sources.write_text(json.dumps({"sources": [self.shop.source(self.shop_url)]}))
         return {
-            "database_url": f"sqlite+aiosqlite:///{self.folder}/log.db",
+            "database_url": f"sqlite:///{self.folder}/log.db",
             "planner_url": self.roles_url,
             "caller_url": self.roles_url,
             "summarizer_url": self.roles_url,

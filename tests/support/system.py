@@ -69,7 +69,7 @@ async def orchestrated(roles: Roles, tools: str, folder: Path, **settings: str) 
         port = probe.getsockname()[1]
     environment = {
         "ALPHA_UMI_PORT": str(port),
-        "ALPHA_UMI_DATABASE_URL": f"sqlite+aiosqlite:///{folder}/log.db",
+        "ALPHA_UMI_DATABASE_URL": f"sqlite:///{folder}/log.db",
         "ALPHA_UMI_PLANNER_URL": roles.planner,
         "ALPHA_UMI_CALLER_URL": roles.caller,
         "ALPHA_UMI_SUMMARIZER_URL": roles.summarizer,

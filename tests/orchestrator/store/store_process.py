@@ -40,7 +40,7 @@ async def write_one(store: EventStore, name: str) -> None:
 
 async def limited(store: EventStore) -> None:
     await store.create("tr_1", [], at=NOON, instruction="Add.", tools=["add"])
-    path = sys.argv[2].removeprefix("sqlite+aiosqlite:///")
+    path = sys.argv[2].removeprefix("sqlite:///")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (os.stat(path).st_size, hard))
     say(await append(store, "x" * 200_000))

@@ -31,8 +31,8 @@ async def store(url: str) -> AsyncIterator[EventStore]:
 
 async def pragma(store: EventStore, text: str) -> int:
     """Set or ask for a pragma on the connection that writes. Returns what SQLite answers, 0 for nothing."""
-    async with store._writer.connect() as connection:
-        result = await connection.exec_driver_sql(f"PRAGMA {text}")
+    with store._writer.connect() as connection:
+        result = connection.exec_driver_sql(f"PRAGMA {text}")
         return int(result.scalar_one()) if result.returns_rows else 0
 
 

@@ -53,9 +53,9 @@ async def test_folder_and_file_are_private(url: str, path: Path) -> None:
 
 async def test_the_journal_is_a_rollback_journal_and_synced(store: EventStore) -> None:
     assert store.journal == "delete"
-    async with store._writer.connect() as connection:
+    with store._writer.connect() as connection:
         found = [
-            (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar_one()
+            (connection.exec_driver_sql(f"PRAGMA {name}")).scalar_one()
             for name in ("journal_mode", "synchronous", "foreign_keys")
         ]
     assert found == ["delete", 3, 1]
@@ -86,11 +86,11 @@ async def test_wal_is_for_versions_of_sqlite_without_its_race(url: str) -> None:
         ("", "cannot be read"),
         ("/var/lib/log.db", "cannot be read"),
         ("mysql://user:hunter2@db/log", "no event log on mysql"),
-        ("sqlite+aiosqlite://", "names no file"),
-        ("sqlite+aiosqlite:///:memory:", "names no file"),
-        ("sqlite+aiosqlite:///file:log.db?uri=true", "journal_mode|names no file"),
-        ("sqlite+aiosqlite:///log.db?mode=ro", "only option"),
-        ("sqlite+aiosqlite:///log.db?journal_mode=off", "journal_mode, which is delete or wal"),
+        ("sqlite://", "names no file"),
+        ("sqlite:///:memory:", "names no file"),
+        ("sqlite:///file:log.db?uri=true", "journal_mode|names no file"),
+        ("sqlite:///log.db?mode=ro", "only option"),
+        ("sqlite:///log.db?journal_mode=off", "journal_mode, which is delete or wal"),
     ],
 )
 async def test_an_unusable_url_is_refused_without_its_password(url: str, says: str) -> None:
@@ -101,14 +101,14 @@ async def test_an_unusable_url_is_refused_without_its_password(url: str, says: s
 
 async def test_a_path_of_any_characters(tmp_path: Path) -> None:
     path = tmp_path / "a b" / "50% #1 ü.db"
-    await opens(f"sqlite+aiosqlite:///{path}")
+    await opens(f"sqlite:///{path}")
     assert path.stat().st_size > 0
 
 
 async def test_a_path_that_cannot_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(StoreUnavailable, match=r"taken/log\.db cannot be opened .*make its folder writable"):
-        await opens(f"sqlite+aiosqlite:///{tmp_path}/taken/log.db")
+        await opens(f"sqlite:///{tmp_path}/taken/log.db")
 
 
 async def test_a_path_that_is_a_folder_is_named_and_not_held(url: str, path: Path) -> None:
@@ -123,7 +123,7 @@ async def test_one_process_cannot_open_a_database_twice(store: EventStore, url: 
         await opens(url)
     (link := path.with_name("link.db")).symlink_to(path)
     with pytest.raises(StoreInUse):
-        await opens(f"sqlite+aiosqlite:///{link}")
+        await opens(f"sqlite:///{link}")
 
 
 async def test_a_database_is_free_again_after_a_refusal_and_after_closing(url: str, path: Path) -> None:
