@@ -1,19 +1,24 @@
 """The event log on SQLite: connection options, the journal, and what SQLite's result codes mean.
 
-The rollback journal is the default. `?journal_mode=wal` in the database URL asks for write-ahead logging, which is
-refused below SQLite 3.51.3: there a write and a checkpoint that meet can corrupt the database (the "WAL-reset bug" of
-https://www.sqlite.org/wal.html). `synchronous` is EXTRA, which is FULL and also syncs the folder after the journal was
-removed. Removing it is the commit; with FULL alone a power loss can undo the last one
-(https://www.sqlite.org/pragma.html#pragma_synchronous).
+Write-ahead logging is the default: a commit is one synced write to the end of a file, and readers and the writer leave
+each other alone. It wants SQLite 3.51.3 or newer: before that a write and a checkpoint that meet can corrupt the
+database (the "WAL-reset bug" of https://www.sqlite.org/wal.html). The standard library's SQLite is as old as its
+system, so the driver is `pysqlite3`, which brings its own. `?journal_mode=delete` in the database URL asks for the
+rollback journal, for file systems of the network above all.
+
+`synchronous` is EXTRA. With write-ahead logging that is FULL, every commit synced; with the rollback journal it also
+syncs the folder after the journal was removed. Removing it is the commit there; with FULL alone a power loss can undo
+the last one (https://www.sqlite.org/pragma.html#pragma_synchronous).
 """
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import suppress
+import asyncio
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from pysqlite3 import dbapi2 as sqlite3
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
@@ -54,8 +59,8 @@ class SqliteEventStore(EventStore):
         self._busy_timeout_s = busy_timeout_s
         reading = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
         super().__init__(writer=self._engine(size=1), reader=self._engine(size=READERS, **reading))
-        event.listen(self._writer, "connect", self._prepare_writer)
-        event.listen(self._writer, "begin", _begin_immediate)
+        event.listen(self._writer, "connect", _prepare_writer)
+        event.listen(self._writer, "begin", self._begin)
         event.listen(self._reader, "connect", _prepare_reader)
 
     @property
@@ -65,7 +70,8 @@ class SqliteEventStore(EventStore):
 
     async def _start(self) -> None:
         await super()._start()
-        mode = await self._transact(lambda connection: connection.exec_driver_sql("PRAGMA journal_mode").scalar_one())
+        # Only now: a database that is refused stays as it was.
+        mode = await asyncio.get_running_loop().run_in_executor(self._write_thread, self._choose_journal)
         if mode != self._journal:
             raise StoreUnavailable(
                 f"{self._file.path} stays in journal mode {mode}: close the other program that has it open"
@@ -83,6 +89,7 @@ class SqliteEventStore(EventStore):
         url = URL.create("sqlite", database=self._file.path.as_uri(), query={"mode": "rw", "uri": "true"})
         engine = create_engine(
             url,
+            module=sqlite3,
             poolclass=QueuePool,
             pool_size=size,
             max_overflow=0,
@@ -93,10 +100,16 @@ class SqliteEventStore(EventStore):
         event.listen(engine, "handle_error", _replace_lost_connection)
         return engine
 
-    def _prepare_writer(self, connection: Any, _: object) -> None:
-        connection.isolation_level = None  # the driver sends no BEGIN of its own
-        for pragma in (f"journal_mode={self._journal}", "synchronous=EXTRA", "foreign_keys=ON"):
-            _pragma(connection, pragma)
+    def _choose_journal(self) -> str:
+        with self._own_errors(), closing(self._writer.raw_connection()) as connection:
+            cursor: Any = connection.cursor()
+            mode: str = cursor.execute(f"PRAGMA journal_mode={self._journal}").fetchone()[0]
+            cursor.close()
+            return mode
+
+    def _begin(self, connection: Connection) -> None:
+        self._file.require_in_place()
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     def _classify(self, error: DBAPIError) -> StoreError:
         code, name = _result_code(error.orig)
@@ -110,6 +123,12 @@ class SqliteEventStore(EventStore):
         return StoreError(f"the event log failed in an unexpected way: {error.orig} ({name})")
 
 
+def _prepare_writer(connection: Any, _: object) -> None:
+    connection.isolation_level = None  # the driver sends no BEGIN of its own
+    _pragma(connection, "synchronous=EXTRA")
+    _pragma(connection, "foreign_keys=ON")
+
+
 def _prepare_reader(connection: Any, _: object) -> None:
     _pragma(connection, "query_only=ON")
 
@@ -118,10 +137,6 @@ def _pragma(connection: Any, pragma: str) -> None:
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
-
-
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _replace_lost_connection(context: ExceptionContext) -> None:
@@ -150,12 +165,12 @@ def _path_of(url: URL) -> Path:
 
 def _journal_of(url: URL) -> Journal:
     unknown = set(url.query) - {"journal_mode"}
-    journal = url.query.get("journal_mode", "delete")
+    journal = url.query.get("journal_mode", "wal")
     if unknown or journal not in ("delete", "wal"):
         raise StoreMisconfigured("the only option of the database URL is journal_mode, which is delete or wal")
     if journal == "wal" and sqlite3.sqlite_version_info < WAL_SAFE_FROM:
         raise StoreMisconfigured(
-            f"journal_mode=wal can corrupt the database with SQLite {sqlite3.sqlite_version}; it is allowed from "
-            f"{'.'.join(map(str, WAL_SAFE_FROM))} on: leave journal_mode out, or use a newer SQLite"
+            f"write-ahead logging can corrupt the database with SQLite {sqlite3.sqlite_version}: use a pysqlite3 that "
+            f"brings {'.'.join(map(str, WAL_SAFE_FROM))} or newer, or add ?journal_mode=delete to the database URL"
         )
     return cast(Journal, journal)

@@ -27,6 +27,7 @@ class HeldFile:
             self._lock = self._hold()
             try:
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+                self._identity = _identity(self.path)
             except OSError:
                 self.release()
                 raise
@@ -34,6 +35,18 @@ class HeldFile:
             raise StoreUnavailable(
                 f"{self.path} cannot be opened ({error.strerror}): make its folder writable, or name another database"
             ) from error
+
+    def require_in_place(self) -> None:
+        """Raises `StoreUnavailable` when the path leads to another file, or to none.
+
+        Who has a file open can write to it after it was moved or removed, and would promise what nobody finds again.
+        """
+        try:
+            found = _identity(self.path)
+        except OSError:
+            found = None
+        if found != self._identity:
+            raise StoreUnavailable(f"{self.path} was moved, removed or replaced: put it back, or start anew")
 
     def release(self) -> None:
         """Let another process have the file."""
@@ -53,3 +66,8 @@ class HeldFile:
         os.ftruncate(lock, 0)
         os.write(lock, str(os.getpid()).encode())
         return lock
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino

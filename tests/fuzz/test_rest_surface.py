@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import sqlite3
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -34,6 +33,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from orchestrator_world import World, surroundings
+from pysqlite3 import dbapi2 as sqlite3
 from restarted_orchestrator import RestartedOrchestrator, Row, follow, row_of
 from scripted_courses import COURSES, Courses, course_of, item_of
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 from contextlib import closing
 from typing import Any
 
+from pysqlite3 import dbapi2 as sqlite3
 from scripted_roles import Reply, call, decide, hang, in_turn
 from serving_on_loopback import until
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pysqlite3 import dbapi2 as sqlite3
 
 from orchestrator.store import EventStore, NewEvent, TrajectoryRow
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pysqlite3 import dbapi2 as sqlite3
 
 from orchestrator.store import EventStore, NewEvent, SequenceConflict, StoreUnavailable
 

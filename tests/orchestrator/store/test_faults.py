@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pysqlite3 import dbapi2 as sqlite3
 from sqlalchemy.exc import DBAPIError
 
 from orchestrator.store import EventStore, NewEvent, StoreDamaged, StoreUnavailable
@@ -19,6 +19,16 @@ from orchestrator.store import EventStore, NewEvent, StoreDamaged, StoreUnavaila
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EVENT = NewEvent("planner.decided", {"thought": "I add."})
 BIG = NewEvent("tool.observed", {"content": "x" * 200_000})
+
+
+@pytest.fixture(params=["wal", "delete"])
+def journal(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def url(path: Path, journal: str) -> str:
+    return f"sqlite:///{path}?journal_mode={journal}"
 
 
 @pytest.fixture
@@ -77,19 +87,23 @@ async def test_a_full_disk_refuses_a_creation_whole(store: EventStore) -> None:
     assert await store.events("tr_2") == []
 
 
-async def test_a_lock_of_another_program_passes(store: EventStore, path: Path) -> None:
+async def test_a_lock_of_another_program_passes(store: EventStore, path: Path, journal: str) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StoreUnavailable, match=r"SQLITE_BUSY.*close the other program"):
             await store.append("tr_1", after=1, events=[EVENT], at=NOON)
-        with pytest.raises(StoreUnavailable, match="SQLITE_BUSY"):
-            await store.events("tr_1")
+        if journal == "delete":
+            with pytest.raises(StoreUnavailable, match="SQLITE_BUSY"):
+                await store.events("tr_1")
+        else:
+            assert len(await store.events("tr_1")) == 1
         with pytest.raises(StoreUnavailable, match="SQLITE_BUSY"):
             await store.put_tool_source("weather", {})
         other.execute("ROLLBACK")
         await works(store)
 
 
+@pytest.mark.parametrize("journal", ["delete"], indirect=True)
 async def test_a_reader_that_holds_up_the_commit_leaves_nothing_half_written(store: EventStore, path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN")
@@ -98,6 +112,14 @@ async def test_a_reader_that_holds_up_the_commit_leaves_nothing_half_written(sto
             await store.append("tr_1", after=1, events=[EVENT], at=NOON)
         other.execute("ROLLBACK")
         assert len(await store.events("tr_1")) == 1
+        await works(store)
+
+
+@pytest.mark.parametrize("journal", ["wal"], indirect=True)
+async def test_a_reader_does_not_hold_up_the_commit(store: EventStore, path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM events").fetchall()
         await works(store)
 
 
@@ -128,6 +150,17 @@ async def test_a_file_that_went_away_is_not_replaced_by_an_empty_one(store: Even
     await works(store)
 
 
+async def test_a_database_replaced_while_open_is_not_written_to(store: EventStore, path: Path) -> None:
+    path.rename(away := path.with_name("away.db"))
+    path.write_bytes(before := b"another database" * 4096)
+    with pytest.raises(StoreUnavailable, match=r"log\.db was moved, removed or replaced"):
+        await store.append("tr_1", after=1, events=[EVENT], at=NOON)
+    assert path.read_bytes() == before
+    away.rename(path)
+    await works(store)
+
+
+@pytest.mark.parametrize("journal", ["delete"], indirect=True)
 async def test_a_database_overwritten_while_open_is_damage_and_no_crash(store: EventStore, path: Path) -> None:
     path.write_bytes(b"no database" * 4096)
     with pytest.raises(StoreDamaged, match="restore it from a backup"):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from pysqlite3 import dbapi2 as sqlite3
 
 from orchestrator.store import (
     EventStore,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 
 import pytest
+from pysqlite3 import dbapi2 as sqlite3
 from sqlalchemy import Connection, create_engine, event, inspect
 from sqlalchemy.pool import StaticPool
 

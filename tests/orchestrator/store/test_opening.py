@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 import stat
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pysqlite3 import dbapi2 as sqlite3
 
 from orchestrator.store import (
     EventStore,
@@ -22,7 +22,6 @@ from orchestrator.store import (
     StoreUnavailable,
 )
 from orchestrator.store.migrations import MIGRATIONS
-from orchestrator.store.sqlite import WAL_SAFE_FROM
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -51,33 +50,43 @@ async def test_folder_and_file_are_private(url: str, path: Path) -> None:
     }
 
 
-async def test_the_journal_is_a_rollback_journal_and_synced(store: EventStore) -> None:
-    assert store.journal == "delete"
-    with store._writer.connect() as connection:
-        found = [
-            (connection.exec_driver_sql(f"PRAGMA {name}")).scalar_one()
-            for name in ("journal_mode", "synchronous", "foreign_keys")
-        ]
-    assert found == ["delete", 3, 1]
+@pytest.mark.parametrize("journal", ["wal", "delete"])
+async def test_the_journal_is_the_one_asked_for_and_synced(url: str, journal: str) -> None:
+    async with EventStore.open(f"{url}?journal_mode={journal}") as store:
+        assert store.journal == journal
+        with store._writer.connect() as connection:
+            found = [
+                connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+                for name in ("journal_mode", "synchronous", "foreign_keys")
+            ]
+    assert found == [journal, 3, 1]
 
 
-async def test_a_database_left_in_wal_mode_is_taken_back(url: str, path: Path) -> None:
-    await opens(url)
-    run(path, "PRAGMA journal_mode = WAL")
+async def test_the_journal_is_a_write_ahead_log_that_is_gone_after_closing(url: str, path: Path) -> None:
     async with EventStore.open(url) as store:
-        assert store.journal == "delete"
+        assert store.journal == "wal"
+        await store.create("tr_1", [NewEvent("x", {})], at=NOON, instruction="Add.", tools=["add"])
+        assert mode(path.with_name("log.db-wal")) == 0o600
+    assert not path.with_name("log.db-wal").exists()
+
+
+@pytest.mark.parametrize(("before", "after"), [("WAL", "delete"), ("DELETE", "wal")])
+async def test_a_database_changes_to_the_journal_asked_for(url: str, path: Path, before: str, after: str) -> None:
+    await opens(url)
+    run(path, f"PRAGMA journal_mode = {before}")
+    async with EventStore.open(f"{url}?journal_mode={after}") as store:
         assert await store.unfinished() == []
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == (after,)
 
 
-async def test_wal_is_for_versions_of_sqlite_without_its_race(url: str) -> None:
-    if sqlite3.sqlite_version_info < WAL_SAFE_FROM:
-        with pytest.raises(StoreMisconfigured, match=r"from 3\.51\.3 on: leave journal_mode out"):
-            await opens(f"{url}?journal_mode=wal")
-    else:
-        async with EventStore.open(f"{url}?journal_mode=wal") as store:
-            assert store.journal == "wal"
+async def test_a_sqlite_with_the_race_of_write_ahead_logging_is_refused(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 51, 2))
+    with pytest.raises(StoreMisconfigured, match=r"brings 3\.51\.3 or newer, or add \?journal_mode=delete"):
+        await opens(url)
+    await opens(f"{url}?journal_mode=delete")
 
 
 @pytest.mark.parametrize(

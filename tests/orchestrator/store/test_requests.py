@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pysqlite3 import dbapi2 as sqlite3
 
 from orchestrator.store import EventStore, KeptRequest, NewEvent, RequestKept, RequestKey, SequenceConflict
 

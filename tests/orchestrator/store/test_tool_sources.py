@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import pytest
+from pysqlite3 import dbapi2 as sqlite3
 
 from orchestrator.store import EventStore, NotStorable, StoreDamaged
 
