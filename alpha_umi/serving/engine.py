@@ -1,9 +1,11 @@
 """The engine port: what a role service asks of whatever generates text.
 
-Behind it: `vllm_engine` (vLLM in this process) and `scripted` (for tests and documentation). Errors:
+Behind it: `vllm_engine` (vLLM in this process), `remote` (a completions server elsewhere) and `scripted` (for tests
+and documentation). Errors:
 
     EngineError
     ├── EngineDead        the engine will not come back; the process has to be replaced
+    ├── EngineAway        the engine cannot be reached or cannot answer now; it may come back by itself
     └── EngineRefused     this one request cannot be generated; others can
 """
 
@@ -24,6 +26,10 @@ class EngineError(Exception):
 
 class EngineDead(EngineError):
     """The engine has died and does not recover by itself."""
+
+
+class EngineAway(EngineError):
+    """The engine cannot be reached or cannot answer now."""
 
 
 class EngineRefused(EngineError):
@@ -113,13 +119,13 @@ class Engine(Protocol):
         """Tokens of prompt and answer together."""
 
     async def start(self) -> None:
-        """Load the model. Raises whatever keeps it from loading."""
+        """Load the model. Raises whatever keeps it from loading; after `EngineAway` it can be called again."""
 
     async def stop(self) -> None:
         """Release everything; generations in flight end."""
 
     async def check(self) -> None:
-        """Raises `EngineDead` when the engine has died."""
+        """Raises `EngineDead` when the engine has died, `EngineAway` when it cannot answer now."""
 
     def stats(self) -> EngineStats | None:
         """How busy the engine is; None where that is not known."""
@@ -128,4 +134,4 @@ class Engine(Protocol):
         """Tokens of a prompt as `generate` would send it."""
 
     def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
-        """Generate. Raises `EngineDead` or `EngineRefused`."""
+        """Generate. Raises `EngineDead`, `EngineAway` or `EngineRefused`."""

@@ -17,10 +17,11 @@ from alpha_umi import telemetry
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.roles.template import PlannerLabel, Template
 from alpha_umi.roles.turns import RoleName
-from alpha_umi.serving.engine import Engine, EngineDead, Generation
+from alpha_umi.serving.engine import Engine, EngineAway, EngineDead, Generation
 
 CANARY_TOKENS = 8
 WATCH_INTERVAL_S = 0.25
+AWAY_INTERVAL_S = 1.0
 
 _log = telemetry.logger(__name__)
 
@@ -72,7 +73,7 @@ class RoleHost:
         return {"model": self.model.name, "role": self.model.role, "template": self.model.template.name}
 
     def require_ready(self) -> None:
-        """Raises `ServiceError`: still loading, canary failed, dead, or shutting down."""
+        """Raises `ServiceError`: still loading, canary failed, away, dead, or shutting down."""
         if self._obstacle is not None:
             raise self._obstacle
 
@@ -87,17 +88,31 @@ class RoleHost:
 
     async def _live(self) -> None:
         try:
-            await self.engine.start()
-            self._obstacle = await self._sing()
             while True:
-                await self.engine.check()
-                await asyncio.sleep(WATCH_INTERVAL_S)
+                try:
+                    await self._serve()
+                except EngineAway as error:
+                    self._wait_for_return(error)
+                    await asyncio.sleep(AWAY_INTERVAL_S)
         except EngineDead as error:
             self.declare_dead(error)
         except Exception as error:
             _log.error("engine.unusable", exc_info=error)
             self._obstacle = ServiceError("engine-dead", "the model cannot be used; the service's log says why")
             self._on_lost()
+
+    async def _serve(self) -> None:
+        """Load, sing and watch. What comes back after an absence may be another model, so it sings again."""
+        await self.engine.start()
+        self._obstacle = await self._sing()
+        while True:
+            await self.engine.check()
+            await asyncio.sleep(WATCH_INTERVAL_S)
+
+    def _wait_for_return(self, error: EngineAway) -> None:
+        if self._obstacle is None or self._obstacle.detail != str(error):
+            _log.warning("engine.away", detail=str(error))
+        self._obstacle = ServiceError("engine-not-ready", str(error))
 
     async def _sing(self) -> ServiceError | None:
         """Generate the canary; what it says against serving, if anything."""

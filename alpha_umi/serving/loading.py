@@ -41,7 +41,7 @@ def load_role(role: RoleName, settings: RoleSettings) -> RoleEngine:
         raise UnusableSettings(
             f"ALPHA_UMI_ROLE_MODEL: {folder} holds a {manifest.role}, not a {role}; name the model of this role"
         )
-    return RoleEngine(_vllm(settings, folder, manifest.context), _served(role, manifest, settings))
+    return RoleEngine(_engine(settings, folder, manifest.context), _served(role, manifest, settings))
 
 
 def load_shared(roles: Sequence[RoleName], settings: RoleSettings) -> dict[RoleName, RoleEngine]:
@@ -58,7 +58,7 @@ def load_shared(roles: Sequence[RoleName], settings: RoleSettings) -> dict[RoleN
     adapters = {role: _adapter_folder(role, settings) for role in roles}
     manifests = {role: _fitting(path, role, backbone) for role, path in adapters.items()}
     context = min(manifest.context for manifest in (backbone, *manifests.values()))
-    shared = SharedEngine(_vllm(settings, folder, context, adapters))
+    shared = SharedEngine(_engine(settings, folder, context, adapters))
     return {role: RoleEngine(shared.bound_to(role), _served(role, manifests[role], settings)) for role in roles}
 
 
@@ -74,19 +74,41 @@ def _scripted_model(role: RoleName, settings: RoleSettings) -> ServedModel:
     return ServedModel(role, "scripted", template, _SCRIPTED_CANARY, settings.planner_label)
 
 
-def _vllm(
-    settings: RoleSettings, folder: Path, context: int, adapters: Mapping[RoleName, Path] = MappingProxyType({})
-) -> Engine:
+def _engine(settings: RoleSettings, folder: Path, context: int, adapters: Adapters = MappingProxyType({})) -> Engine:
+    make = _remote if settings.engine == "remote" else _vllm
+    return make(settings, folder, settings.max_model_len or context, {str(role): adapters[role] for role in adapters})
+
+
+def _remote(settings: RoleSettings, folder: Path, context: int, adapters: Mapping[str, Path]) -> Engine:
+    from alpha_umi.serving.remote import RemoteEngine, RemoteOptions
+
+    if settings.remote_url is None:
+        raise UnusableSettings("ALPHA_UMI_ROLE_REMOTE_URL is not set; name the address of the completions server")
+    if settings.remote_model is None and not adapters:
+        raise UnusableSettings("ALPHA_UMI_ROLE_REMOTE_MODEL is not set; name the model on the completions server")
+    options = RemoteOptions(
+        url=str(settings.remote_url),
+        tokenizer=folder,
+        context=context,
+        model=settings.remote_model,
+        adapters=tuple(adapters),
+        key=settings.remote_key,
+        extensions=settings.remote_extensions,
+    )
+    return RemoteEngine(options)
+
+
+def _vllm(settings: RoleSettings, folder: Path, context: int, adapters: Mapping[str, Path]) -> Engine:
     from alpha_umi.serving.vllm_engine import VllmEngine, VllmOptions
 
     options = VllmOptions(
         model=folder,
-        context=settings.max_model_len or context,
+        context=context,
         dtype=settings.dtype,
         kv_cache_gib=settings.kv_cache_gib,
         gpu_memory_utilization=settings.gpu_memory_utilization,
         threads=settings.threads,
-        adapters={str(role): path for role, path in adapters.items()},
+        adapters=adapters,
     )
     return VllmEngine(options)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AnyHttpUrl, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from alpha_umi.roles.template import PlannerLabel
@@ -34,8 +34,12 @@ class RoleSettings(BaseSettings):
     template: str | None = Field(default=None, description="Template, where the model's manifest names none")
     planner_label: PlannerLabel = "assistant"
     max_tokens: Annotated[int, Field(ge=1, le=4_096)] | None = None
-    engine: Literal["vllm", "scripted"] = "vllm"
+    engine: Literal["vllm", "remote", "scripted"] = "vllm"
     script: Path | None = None
+    remote_url: AnyHttpUrl | None = Field(default=None, description="Base address of an OpenAI-compatible server")
+    remote_model: str | None = Field(default=None, description="The role's model (or adapter) on that server")
+    remote_key: SecretStr | None = Field(default=None, description="Bearer key of that server")
+    remote_extensions: bool = Field(default=True, description="That server knows vLLM's extensions of the interface")
     dtype: Dtype = "auto"
     max_model_len: Annotated[int, Field(ge=256)] | None = None
     kv_cache_gib: Annotated[float, Field(gt=0)] = 1.0
@@ -45,3 +49,11 @@ class RoleSettings(BaseSettings):
     models_dir: Path = Field(default=Path("models"), description="Role models that ship with the project")
     log_format: LogFormat = "json"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("remote_url")
+    @classmethod
+    def _without_credentials(cls, url: AnyHttpUrl | None) -> AnyHttpUrl | None:
+        # Addresses are shown in errors and logs.
+        if url is not None and (url.username or url.password):
+            raise ValueError("must not hold credentials; put the key into ALPHA_UMI_ROLE_REMOTE_KEY")
+        return url

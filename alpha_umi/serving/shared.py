@@ -66,7 +66,7 @@ class AdapterEngine:
         await self._shared.release()
 
     async def check(self) -> None:
-        """Raises `EngineDead` when the engine has died."""
+        """Raises `EngineDead` when the engine has died, `EngineAway` when it cannot answer now."""
         await self._shared.engine.check()
 
     def stats(self) -> EngineStats | None:
@@ -78,7 +78,7 @@ class AdapterEngine:
         return self._shared.engine.count_tokens(prompt)
 
     def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
-        """Generate with this view's adapter. Raises `EngineDead` or `EngineRefused`."""
+        """Generate with this view's adapter. Raises what the engine raises."""
         # Hosts of one process name their canaries alike, and an engine wants every id once.
         own = replace(generation, adapter=self.adapter)
         return self._shared.engine.generate(own, request_id=f"{request_id}-{self.adapter}")

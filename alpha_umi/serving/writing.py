@@ -14,7 +14,7 @@ from alpha_umi.roles.shorten import shorten_history
 from alpha_umi.roles.template import Prompt, Template, UnknownTemplate, load_template, render
 from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.context import RoleContext
-from alpha_umi.serving.engine import Chunk, EngineDead, EngineRefused, FinishReason, Generation
+from alpha_umi.serving.engine import Chunk, EngineAway, EngineDead, EngineRefused, FinishReason, Generation
 from alpha_umi.serving.host import RoleHost
 
 
@@ -119,12 +119,13 @@ class Tally:
         self.finish_reason = newest.finish_reason
         if previous is None:
             self.prompt_tokens += newest.prompt_tokens
-            self.cached_tokens += newest.cached_tokens
+        # A remote engine tells what was cached with its last chunk only.
+        self.cached_tokens += newest.cached_tokens - (previous.cached_tokens if previous else 0)
         self.completion_tokens += newest.completion_tokens - (previous.completion_tokens if previous else 0)
 
 
 async def write(context: RoleContext, generation: Generation, tally: Tally, *, request_id: str) -> AsyncIterator[str]:
-    """Generate, piece by piece. Raises `ServiceError` when the engine is dead or refuses."""
+    """Generate, piece by piece. Raises `ServiceError` when the engine is dead, away, or refuses."""
     previous: Chunk | None = None
     generation_id = f"{request_id}-{tally.attempts}-{tally.completion_tokens}"
     chunks = context.host.engine.generate(generation, request_id=generation_id)
@@ -138,6 +139,8 @@ async def write(context: RoleContext, generation: Generation, tally: Tally, *, r
                 yield chunk.text
     except EngineDead as error:
         raise context.host.declare_dead(error) from error
+    except EngineAway as error:
+        raise ServiceError("engine-not-ready", str(error)) from error
     except EngineRefused as error:
         raise ServiceError("internal", f"the engine refused the request: {error}") from error
     finally:

@@ -80,7 +80,7 @@ async def _constrain(context: RoleContext, generation: Generation, text: str, ta
     tally.attempts += 1
     context.metrics.count_extra("constrained")
     ending = await write_all(context, cued, tally, request_id=request_id)
-    return parse_plan(f"{lead}{_CUE}{ending}")
+    return _parsed(f"{lead}{_CUE}{ending}", tally)
 
 
 async def _retry(context: RoleContext, generation: Generation, tally: Tally, request_id: str) -> Plan:
@@ -92,13 +92,16 @@ async def _retry(context: RoleContext, generation: Generation, tally: Tally, req
     decided = _read(text)
     if decided is not None:
         return decided
+    return _parsed(text, tally)
+
+
+def _parsed(text: str, tally: Tally) -> Plan:
+    """Raises `ServiceError` for a text without a decision: an engine without constraints may write one."""
     try:
-        parse_plan(text)
+        return parse_plan(text)
     except UnreadableOutput as error:
-        raise ServiceError(
-            "output-unreadable", error.reason, extra={"text": text, "usage": tally.usage().model_dump()}
-        ) from error
-    raise AssertionError("unreadable text was read")
+        extra = {"text": text, "usage": tally.usage().model_dump()}
+        raise ServiceError("output-unreadable", error.reason, extra=extra) from error
 
 
 def _answer(decided: Plan, fitted: FittedPrompt, tally: Tally) -> PlanAnswer:

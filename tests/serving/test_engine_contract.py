@@ -1,4 +1,5 @@
-"""One contract for every engine: the scripted one, and vLLM with the real small model on this machine's CPU."""
+"""One contract for every engine: the scripted one, vLLM in this process, and a server of vLLM's own elsewhere; the
+latter two with the real small model on this machine's CPU."""
 
 from __future__ import annotations
 
@@ -7,16 +8,21 @@ import gc
 import itertools
 import os
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
+from vllm_server import KEY, vllm_server
 
 from alpha_umi.roles.template import load_template, render
 from alpha_umi.roles.turns import Turn
 from alpha_umi.serving.engine import Choices, Chunk, Engine, EngineRefused, Generation, Grammar
 from alpha_umi.serving.manifest import load_manifest
+from alpha_umi.serving.remote import RemoteEngine, RemoteOptions
 from alpha_umi.serving.scripted import Rule, ScriptedEngine
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -34,8 +40,18 @@ def canary(embedded_model: Path) -> str:
     return load_manifest(embedded_model).canary.prompt
 
 
+@pytest.fixture(scope="module")
+def server(embedded_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of vLLM's own server with the small model under the name `small`."""
+    log = tmp_path_factory.mktemp("server") / "log"
+    with vllm_server(embedded_model, "small", context=CONTEXT, log=log) as address:
+        yield address
+
+
 @pytest_asyncio.fixture(
-    scope="module", loop_scope="module", params=["scripted", pytest.param("vllm", marks=pytest.mark.engine)]
+    scope="module",
+    loop_scope="module",
+    params=["scripted", *(pytest.param(name, marks=pytest.mark.engine) for name in ("vllm", "remote"))],
 )
 async def engine(request: pytest.FixtureRequest, embedded_model: Path, canary: str) -> AsyncIterator[Engine]:
     made: Engine
@@ -50,16 +66,22 @@ async def engine(request: pytest.FixtureRequest, embedded_model: Path, canary: s
             ],
             context=CONTEXT,
         )
+    elif request.param == "remote":
+        made = RemoteEngine(remote_options(request.getfixturevalue("server"), embedded_model))
     else:
         from alpha_umi.serving.vllm_engine import VllmEngine, VllmOptions
 
         made = VllmEngine(VllmOptions(embedded_model, CONTEXT, kv_cache_gib=0.25, threads=os.cpu_count()))
     await made.start()
-    llm = None if isinstance(made, ScriptedEngine) else weakref.ref(made._llm)
+    llm = weakref.ref(made._llm) if hasattr(made, "_llm") else None
     yield made
     await made.stop()
     gc.collect()
     assert llm is None or llm() is None, "what is left would be tidied up while the interpreter ends, and fail"
+
+
+def remote_options(address: str, folder: Path, *, key: str = KEY, **options: Any) -> RemoteOptions:
+    return RemoteOptions(address, folder, **{"context": CONTEXT, "model": "small", **options}, key=SecretStr(key))
 
 
 async def chunks_of(engine: Engine, generation: Generation) -> list[Chunk]:
@@ -165,3 +187,80 @@ async def test_a_prompt_that_was_seen_before_is_found_in_the_prefix_cache(engine
     prompt_tokens = engine.count_tokens(generation.prompt)
     assert after.queried_tokens - before.queried_tokens == prompt_tokens
     assert prompt_tokens / 2 < after.hit_tokens - before.hit_tokens < prompt_tokens
+
+
+async def test_an_adapter_that_it_does_not_have_is_refused(engine: Engine) -> None:
+    with pytest.raises(EngineRefused, match="no adapter 'poet'"):
+        await chunks_of(engine, Generation("x", max_tokens=4, adapter="poet"))
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def remote(server: str, embedded_model: Path) -> AsyncIterator[RemoteEngine]:
+    made = RemoteEngine(remote_options(server, embedded_model))
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.mark.engine
+async def test_closing_the_stream_frees_the_server(remote: RemoteEngine, server: str) -> None:
+    async def running() -> float:
+        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {KEY}"}) as client:
+            lines = (await client.get(f"{server.removesuffix('/v1')}/metrics")).text.splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith("vllm:num_requests_running{"))
+
+    stream = remote.generate(Generation("Tell a long story.", max_tokens=900), request_id="left")
+    await anext(stream)
+    assert await running() == 1
+    await stream.aclose()  # type: ignore[attr-defined]
+    async with asyncio.timeout(5):
+        while await running():
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.engine
+async def test_the_servers_prefix_cache_is_counted(remote: RemoteEngine) -> None:
+    generation = Generation("The same words stand before every answer. " * 40, max_tokens=2)  # more than one block
+    await chunks_of(remote, generation)
+    last = (await chunks_of(remote, generation))[-1]
+    assert 0 < last.cached_tokens < last.prompt_tokens
+
+
+@pytest.mark.engine
+async def test_without_extensions_stops_are_found_and_constraints_left_out(server: str, embedded_model: Path) -> None:
+    plain = RemoteEngine(remote_options(server, embedded_model, extensions=False))
+    await plain.start()
+    canary = load_manifest(embedded_model).canary.prompt
+    generation = Generation(canary, max_tokens=20, stop=("capital",), constraint=Choices(("never",)))
+    chunks = await chunks_of(plain, generation)
+    await plain.stop()
+    assert "".join(chunk.text for chunk in chunks) == "The capital"
+    assert chunks[-1].finish_reason == "stop"
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"key": "wrong-key"}, "refuses the key (401); check ALPHA_UMI_ROLE_REMOTE_KEY"),
+        ({"model": "large"}, "has no model 'large'; it has small"),
+        ({"adapters": ("planner",)}, "has no model 'planner'; it has small"),
+    ],
+)
+async def test_a_server_that_cannot_be_used_says_why(
+    server: str, embedded_model: Path, changes: dict[str, Any], said: str
+) -> None:
+    engine = RemoteEngine(remote_options(server, embedded_model, **changes))
+    with pytest.raises(EngineRefused) as caught:
+        await engine.start()
+    await engine.stop()
+    assert said in str(caught.value)
+    assert "wrong-key" not in f"{caught.value!r} {caught.value.__cause__!r}"
+
+
+@pytest.mark.engine
+async def test_the_servers_bound_of_tokens_counts(server: str, embedded_model: Path) -> None:
+    engine = RemoteEngine(remote_options(server, embedded_model, context=8_192))
+    await engine.start()
+    await engine.stop()
+    assert engine.context == CONTEXT

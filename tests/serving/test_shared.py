@@ -126,7 +126,7 @@ async def test_all_roles_answer_once_every_canary_has_sung() -> None:
         metrics = (await client.get("/metrics")).text
         paths = (await client.get("/openapi.json")).json()["paths"]
     assert [model["role"] for model in models] == [model["role"] for model in ready] == list(ROUTERS)
-    assert 'alpha_umi_role_decisions_total{next="conclusion",way="free"} 1.0' in metrics
+    assert 'alpha_umi_role_decisions_total{next="conclusion",role="planner",way="free"} 1.0' in metrics
     assert {path + end for path in ("/v1/plan", "/v1/call", "/v1/summarize") for end in ("", "/render")} <= set(paths)
 
 

@@ -1,0 +1,197 @@
+"""An OpenAI-compatible completions server elsewhere as an engine.
+
+Prompts are tokenized here, with special tokens only where the template wrote them, and sent as token ids. The folder of
+tokenizer and manifest has to be that of the served model; the canary finds out where it is not. Adapters are models of
+the server under the adapters' names. vLLM's extensions of the interface carry constraints and kept stop strings;
+without them (`extensions`) stop strings are found here, and constraints are left to the checks of the role services.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx
+from httpx_sse import aconnect_sse
+from pydantic import SecretStr
+
+from alpha_umi.roles.template import Prompt
+from alpha_umi.serving.engine import (
+    Choices,
+    Chunk,
+    EngineAway,
+    EngineRefused,
+    EngineStats,
+    Generation,
+    Grammar,
+    require_adapter,
+)
+from alpha_umi.serving.remote_errors import Server
+from alpha_umi.serving.remote_wire import ServedModels, chunks_of, completion_request, kept_stops
+from alpha_umi.serving.tokens import PromptTokenizer
+
+LOOK_INTERVAL_S = 5.0
+LOOK_TIMEOUT_S = 5.0
+# A first token may wait in the server's queue; the orchestrator's own bound on a role's answer is shorter.
+TIMEOUT = httpx.Timeout(10.0, read=600.0, pool=None)
+
+_WORD = "7f3a"
+_TRIALS = (
+    (Choices((_WORD,)), _WORD),
+    (Grammar(f'start: "#" value\nvalue: %json {{"const": "{_WORD}"}}\n'), f'#"{_WORD}"'),
+)
+
+
+@dataclass(frozen=True)
+class RemoteOptions:
+    """Where the server is, and what of it to use.
+
+    `url` is the interface's base; `/v1` is added to a bare host. `tokenizer` is the model's folder here. `context` is
+    the tokens of prompt and answer together; the server's own bound counts where it is lower. `model` is the name on
+    the server, for an engine without `adapters`.
+    """
+
+    url: str
+    tokenizer: Path
+    context: int
+    model: str | None = None
+    adapters: tuple[str, ...] = ()
+    key: SecretStr | None = None
+    extensions: bool = True
+
+
+class RemoteEngine:
+    """The engine port on a completions server."""
+
+    def __init__(self, options: RemoteOptions) -> None:
+        self._options = options
+        self._tokenizer = PromptTokenizer(options.tokenizer)
+        self._server = Server(_base(options.url), options.key)
+        self._names = options.adapters or ((options.model,) if options.model else ())
+        self._context = options.context
+        self._client: httpx.AsyncClient | None = None
+        self._looking = asyncio.Lock()
+        self._look_again = 0.0
+        self._stats = EngineStats()
+
+    @property
+    def context(self) -> int:
+        """Tokens of prompt and answer together."""
+        return self._context
+
+    async def start(self) -> None:
+        """Look whether the server has the model and knows what is asked of it.
+
+        Raises `EngineAway` while it cannot be reached, and `EngineRefused` for a wrong key, an unknown model, or a
+        server that does not know the extensions.
+        """
+        if self._client is None:
+            self._client = self._server.client(TIMEOUT)
+        await self._look()
+        if self._options.extensions:
+            await self._try_extensions()
+
+    async def stop(self) -> None:
+        """Close the connections; generations in flight end."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def check(self) -> None:
+        """Raises `EngineAway` when the server cannot be reached; asked at most every `LOOK_INTERVAL_S` seconds."""
+        async with self._looking:
+            if time.monotonic() >= self._look_again:
+                await self._look()
+
+    def stats(self) -> EngineStats:
+        """What this service asks of the server: others may ask it as well, and its queue is not known."""
+        return self._stats
+
+    def count_tokens(self, prompt: Prompt | str) -> int:
+        """Tokens of a prompt as `generate` sends it."""
+        return len(self._tokenizer.encode(prompt))
+
+    async def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
+        """Generate; closing the iterator closes the connection, at which a server aborts."""
+        require_adapter(generation, self._options.adapters)
+        ids = self._tokenizer.encode(generation.prompt, generation.continuation)
+        model = generation.adapter or self._options.model or ""
+        body = completion_request(generation, ids, model=model, extensions=self._options.extensions)
+        headers = {"X-Request-Id": f"{request_id}-{uuid.uuid4().hex[:8]}"}
+        with self._counted(), self._suspecting(), self._server.translated():
+            async with aconnect_sse(self._connected(), "POST", "completions", json=body, headers=headers) as source:
+                await self._server.require_success(source.response)
+                chunks = chunks_of(source, self._server, prompt_tokens=len(ids))
+                if not self._options.extensions:
+                    chunks = kept_stops(chunks, generation.stop)
+                async with contextlib.aclosing(chunks):
+                    async for chunk in chunks:
+                        if chunk.finish_reason is not None:
+                            self._count(queried_tokens=chunk.prompt_tokens, hit_tokens=chunk.cached_tokens)
+                        yield chunk
+
+    def _connected(self) -> httpx.AsyncClient:
+        if self._client is None:
+            raise EngineAway(f"the connection to {self._server.address} is not open")
+        return self._client
+
+    def _count(self, **more: int) -> None:
+        counted = {name: getattr(self._stats, name) + number for name, number in more.items()}
+        self._stats = replace(self._stats, **counted)
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._count(running=1)
+        try:
+            yield
+        finally:
+            self._count(running=-1)
+
+    @contextlib.contextmanager
+    def _suspecting(self) -> Iterator[None]:
+        """After an absence the next check asks the server at once."""
+        try:
+            yield
+        except EngineAway:
+            self._look_again = 0.0
+            raise
+
+    async def _look(self) -> None:
+        with self._server.translated():
+            response = await self._connected().get("models", timeout=LOOK_TIMEOUT_S)
+            # Not every server lists its models; the canary shows the same, only later.
+            if response.status_code not in (404, 405, 501):
+                await self._server.require_success(response)
+                self._compare(ServedModels.model_validate_json(response.content))
+        self._look_again = time.monotonic() + LOOK_INTERVAL_S
+
+    def _compare(self, served: ServedModels) -> None:
+        bounds = {model.id: model.max_model_len for model in served.data}
+        for name in self._names:
+            if name not in bounds:
+                has = ", ".join(sorted(bounds)) or "none"
+                raise EngineRefused(f"the server at {self._server.address} has no model {name!r}; it has {has}")
+            self._context = min(self._context, bounds[name] or self._context)
+
+    async def _try_extensions(self) -> None:
+        """A server that knows no constraints would ignore them without a word."""
+        adapter = self._options.adapters[0] if self._options.adapters else None
+        for constraint, expected in _TRIALS:
+            trial = Generation("1 + 1 =", max_tokens=32, constraint=constraint, adapter=adapter)
+            written = "".join([chunk.text async for chunk in self.generate(trial, request_id="trial")])
+            if written != expected:
+                raise EngineRefused(
+                    f"the server at {self._server.address} wrote {written!r} under a constraint that allows "
+                    f"{expected!r} only; it does not know vLLM's structured_outputs: "
+                    "set ALPHA_UMI_ROLE_REMOTE_EXTENSIONS=false, or use a server that does"
+                )
+
+
+def _base(url: str) -> httpx.URL:
+    base = httpx.URL(url)
+    return base.copy_with(path="/v1/") if base.path in ("", "/") else base

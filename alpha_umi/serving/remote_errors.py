@@ -1,0 +1,106 @@
+"""What goes wrong between here and a completions server, as engine errors; its key never stands in one.
+
+A server that cannot be reached, is overloaded or fails may come back: `EngineAway`. One that refuses a request, or
+answers something else than the interface says, will do so again: `EngineRefused`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from http import HTTPStatus
+
+import httpx
+from httpx_sse import SSEError
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from alpha_umi.serving.engine import EngineAway, EngineError, EngineRefused
+
+_KEY_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
+_SHOWN_CHARACTERS = 300
+
+
+class ErrorDetail(BaseModel):
+    """What an OpenAI-compatible server says of an error."""
+
+    message: str = ""
+    code: int | str | None = None
+
+
+class _ErrorBody(BaseModel):
+    error: ErrorDetail
+
+
+class Server:
+    """A completions server: its address for messages, its key, its errors."""
+
+    def __init__(self, base: httpx.URL, key: SecretStr | None) -> None:
+        self._base = base
+        self._key = "" if key is None else key.get_secret_value()
+        self.address = str(base.copy_with(query=None)).rstrip("/")
+
+    def client(self, timeout: httpx.Timeout) -> httpx.AsyncClient:
+        """A client of its interface. Redirects are not followed: they would carry the key elsewhere."""
+        return httpx.AsyncClient(
+            base_url=self._base,
+            headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
+            timeout=timeout,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
+            trust_env=False,
+        )
+
+    @contextlib.contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turn what httpx and the wire models raise into engine errors."""
+        try:
+            yield
+        except (SSEError, ValidationError, UnicodeDecodeError, httpx.DecodingError) as error:
+            raise self.nonsense(_first_line(error)) from error
+        except httpx.TransportError as error:
+            reason = str(error) or type(error).__name__
+            raise EngineAway(f"the server at {self.address} cannot be reached: {self._shown(reason)}") from error
+
+    async def require_success(self, response: httpx.Response) -> None:
+        """Raises the engine error of a response that is none of success."""
+        if response.is_success:
+            return
+        await response.aread()
+        raise self.failure(response.status_code, _message(response))
+
+    def failure(self, status: int, message: str) -> EngineError:
+        """The engine error of a status and what the server said to it."""
+        if status in _KEY_REFUSED:
+            # What it said is left out: servers quote the key.
+            return EngineRefused(
+                f"the server at {self.address} refuses the key ({status}); check ALPHA_UMI_ROLE_REMOTE_KEY"
+            )
+        shown = self._shown(message)
+        if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return EngineAway(f"the server at {self.address} cannot answer now ({status}): {shown}")
+        return EngineRefused(f"the server at {self.address} refuses the request ({status}): {shown}")
+
+    def nonsense(self, what: str) -> EngineRefused:
+        """The engine error of an answer that does not follow the interface."""
+        return EngineRefused(
+            f"the server at {self.address} answers no completions in OpenAI's format: {self._shown(what)}; "
+            "check ALPHA_UMI_ROLE_REMOTE_URL"
+        )
+
+    def _shown(self, text: str) -> str:
+        without_key = text.replace(self._key, "***") if self._key else text
+        return " ".join(without_key.split())[:_SHOWN_CHARACTERS]
+
+
+def _message(response: httpx.Response) -> str:
+    try:
+        return _ErrorBody.model_validate_json(response.content).error.message
+    except ValidationError:
+        return response.text
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_input=False, include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'document'}: {first['msg']}"
+    return str(error)
