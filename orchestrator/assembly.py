@@ -9,12 +9,14 @@ from dataclasses import dataclass
 import httpx
 
 from alpha_umi.trajectory.events import RoleKind
+from orchestrator.conversation import Conversation
 from orchestrator.driver import Workshop
 from orchestrator.failpoints import Failpoints
 from orchestrator.journal import Journal
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.performer import Performer
 from orchestrator.readiness import Readiness
+from orchestrator.request_keys import RequestKeys
 from orchestrator.role_calls import RoleCalls
 from orchestrator.role_clients import RoleClient, role_http
 from orchestrator.runs import Runs
@@ -36,6 +38,8 @@ class Orchestrator:
     registry: ToolRegistry
     sources: ToolSources
     runs: Runs
+    conversation: Conversation
+    request_keys: RequestKeys
     metrics: OrchestratorMetrics
     readiness: Readiness
 
@@ -64,7 +68,17 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
         metrics.registry.register(StateCollector(runs, journal, sources))
         await sources.start()
         await runs.recover()
-        yield Orchestrator(settings, store, registry, sources, runs, metrics, Readiness(runs, store, journal, clients))
+        yield Orchestrator(
+            settings=settings,
+            store=store,
+            registry=registry,
+            sources=sources,
+            runs=runs,
+            conversation=Conversation(store, runs),
+            request_keys=RequestKeys(store, runs, now=journal.now),
+            metrics=metrics,
+            readiness=Readiness(runs, store, journal, clients),
+        )
 
 
 def _egress(settings: OrchestratorSettings) -> Egress:
@@ -96,4 +110,4 @@ def _workshop(
         tool_timeout_s=settings.tool_timeout_s,
         constrained=settings.constrained,
     )
-    return Workshop(journal, performer, failpoints, settings.trajectory_timeout_s)
+    return Workshop(journal, performer, failpoints, settings.trajectory_timeout_s, settings.client_tool_timeout_s)

@@ -5,29 +5,29 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
+from alpha_umi.contract.problems import Kind
 from alpha_umi.trajectory import AwaitOutput, Effect, ObservationReceived
-
-Refusal = Literal["not-waiting", "other-call", "given-already", "too-late"]
+from orchestrator.store import RequestKey
 
 
 @dataclass(frozen=True)
 class ClientOutput:
-    """What came of a call. `truncated`: the output was longer."""
+    """What came of a call. `truncated`: the output was longer. `request` is the key of the request that brought it."""
 
     call_id: str
     content: str
     is_error: bool = False
     truncated: bool = False
+    request: RequestKey | None = None
 
 
 class OutputRefused(Exception):
-    """Nobody waits for this output. `refusal` says why, for programs."""
+    """Nobody waits for this output. `kind` says why, for programs."""
 
-    def __init__(self, refusal: Refusal, reason: str) -> None:
+    def __init__(self, kind: Kind, reason: str) -> None:
         super().__init__(reason)
-        self.refusal: Refusal = refusal
+        self.kind: Kind = kind
 
 
 class OutputDesk:
@@ -36,32 +36,41 @@ class OutputDesk:
     def __init__(self) -> None:
         self._came = asyncio.Event()
         self._output: ClientOutput | None = None
-        self._stored: asyncio.Future[None] | None = None
+        self._closed = False
+        self._stored: asyncio.Future[int] | None = None
 
-    async def submit(self, output: ClientOutput, effect: Effect | None, *, now: datetime) -> None:
-        """Hand an output over while the machine wants `effect`; durable when this returns. Raises `OutputRefused`."""
-        _require_awaited(output, effect, now)
+    async def submit(self, output: ClientOutput, effect: Effect | None, *, now: datetime) -> int:
+        """Hand an output over while the machine wants `effect`; the number of its row, once that is durable.
+
+        Raises `OutputRefused`.
+        """
+        awaited = _awaited(output, effect)
         if self._output is not None:
-            raise OutputRefused("given-already", f"the output of call {output.call_id} was given already")
+            raise given_already(output.call_id)
+        if self._closed or seconds_left(awaited, now) == 0:
+            raise too_late(output.call_id)
         self._output = output
         self._stored = asyncio.get_running_loop().create_future()
         self._came.set()
         # Shielded, because the output stays accepted when the client does not wait for the confirmation.
-        await asyncio.shield(self._stored)
+        return await asyncio.shield(self._stored)
 
-    async def taken(self) -> ClientOutput:
-        """The output, once it came."""
+    async def arrival(self) -> None:
+        """Return once there is an output."""
         await self._came.wait()
-        if self._output is None:
-            raise AssertionError("an output came")
+
+    def close(self) -> ClientOutput | None:
+        """The output if there is one. No other is taken in for this call."""
+        self._closed = True
         return self._output
 
-    def stored(self) -> None:
-        """Confirm that the output is in the log, and be ready for the next call."""
+    def reopen(self, seq: int) -> None:
+        """Confirm that what came is in the log as row `seq`, and be ready for the next call."""
         if self._stored is not None and not self._stored.done():
-            self._stored.set_result(None)
+            self._stored.set_result(seq)
         self._came.clear()
         self._output = self._stored = None
+        self._closed = False
 
 
 def seconds_left(effect: AwaitOutput, now: datetime) -> float:
@@ -73,14 +82,25 @@ def observation_of(output: ClientOutput | None, effect: AwaitOutput, *, latency_
     """The observation of an output, or of none within the time."""
     if output is None:
         reason = f"The application gave no output until {effect.expires_at}."
-        return ObservationReceived(effect.call_id, reason, is_error=True, latency_ms=latency_ms)
+        return ObservationReceived(effect.call_id, reason, is_error=True, latency_ms=latency_ms, expired=True)
     return ObservationReceived(effect.call_id, output.content, output.is_error, output.truncated, latency_ms=latency_ms)
 
 
-def _require_awaited(output: ClientOutput, effect: Effect | None, now: datetime) -> None:
+def given_already(call_id: str) -> OutputRefused:
+    """A second output for the same call."""
+    return OutputRefused("output-given-already", f"call {call_id} has its output; a second one changes nothing")
+
+
+def too_late(call_id: str) -> OutputRefused:
+    """An output after the time limit."""
+    return OutputRefused(
+        "output-too-late", f"the time for the output of call {call_id} is over; the planner was told so"
+    )
+
+
+def _awaited(output: ClientOutput, effect: Effect | None) -> AwaitOutput:
     if not isinstance(effect, AwaitOutput):
-        raise OutputRefused("not-waiting", "the trajectory waits for no output")
+        raise OutputRefused("no-output-awaited", "the trajectory waits for no output")
     if effect.call_id != output.call_id:
-        raise OutputRefused("other-call", f"the trajectory waits for the output of call {effect.call_id}")
-    if seconds_left(effect, now) == 0:
-        raise OutputRefused("too-late", f"the time for this output was over at {effect.expires_at}")
+        raise OutputRefused("output-for-another-call", f"the trajectory waits for the output of call {effect.call_id}")
+    return effect

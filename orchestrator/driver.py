@@ -42,7 +42,7 @@ from orchestrator.live import Feed, TextDelta
 from orchestrator.outcomes import SendEffect, failure_of, unknown_outcome
 from orchestrator.performer import Performer
 from orchestrator.racing import race
-from orchestrator.store import NotStorable
+from orchestrator.store import NotStorable, RequestKey
 
 _log = telemetry.logger(__name__)
 
@@ -76,10 +76,16 @@ class Driver:
         self._cancelled_because: str | None = None
         self._stopping = False
         self._desk = OutputDesk()
+        # Set while nothing happens by itself: the trajectory waits for the client, has ended, or was left.
+        self.settled = asyncio.Event()
+        self._note_settled()
 
-    async def submit(self, output: ClientOutput) -> None:
-        """Take the client's output of the pending call; durable when this returns. Raises `OutputRefused`."""
-        await self._desk.submit(output, effect_of(self.state), now=self._shared.journal.now())
+    async def submit(self, output: ClientOutput) -> int:
+        """Take the client's output of the pending call; the number of its row, once that is durable.
+
+        Raises `OutputRefused`.
+        """
+        return await self._desk.submit(output, effect_of(self.state), now=self._shared.journal.now())
 
     def cancel(self, reason: str) -> None:
         """End the trajectory: what is in flight is aborted."""
@@ -136,14 +142,17 @@ class Driver:
         """Wait for the client, its time limit or an interruption. The trajectory's own time stands still meanwhile."""
         since = time.monotonic()
         left = seconds_left(effect, self._shared.journal.now())
-        waiting = await race(self._desk.taken(), self.interrupted(), timeout_s=left)
+        await race(self._desk.arrival(), self.interrupted(), timeout_s=left)
         waited = time.monotonic() - since
         self._deadline += waited
-        if waiting.cancelled() and self._interrupt.is_set():
+        if self._interrupt.is_set():
             return
-        output = None if waiting.cancelled() else waiting.result()
-        await self._record(observation_of(output, effect, latency_ms=round(waited * 1_000)))
-        self._desk.stored()
+        output, seq = self._desk.close(), self._seq + 1
+        self._shared.failpoints.reach("output.before_commit")
+        observation = observation_of(output, effect, latency_ms=round(waited * 1_000))
+        await self._record(observation, request=None if output is None else output.request)
+        self._shared.failpoints.reach("output.after_commit")
+        self._desk.reopen(seq)
 
     async def _perform(self, effect: SendEffect) -> None:
         events = await self._outcome(effect)
@@ -199,7 +208,7 @@ class Driver:
         step, after = effect.step, self._seq
         return lambda text: self._feed.publish([TextDelta(role, step, text, after)])
 
-    async def _record(self, *events: Event) -> None:
+    async def _record(self, *events: Event, request: RequestKey | None = None) -> None:
         """Append the events, and what follows from them without anybody being asked, in one commit."""
         state = self.state
         for event in events:
@@ -214,9 +223,16 @@ class Driver:
         if consequence is not None:
             events = (*events, consequence)
             state = advance(state, consequence)
-        ended = state.phase is Phase.FINISHED
+        changed = state.status if state.status != self.state.status else None
         rows = await self._shared.journal.append(
-            self._id, after=self._seq, events=events, status=state.status if ended else None
+            self._id, after=self._seq, events=events, status=changed, request=request
         )
         self.state, self._seq = state, rows[-1].seq
+        self._note_settled()
         self._feed.publish(rows)
+
+    def _note_settled(self) -> None:
+        if self.state.phase in (Phase.WAITING, Phase.FINISHED):
+            self.settled.set()
+        else:
+            self.settled.clear()

@@ -12,6 +12,10 @@ from typing import Literal
 Failpoint = Literal[
     "create.before_commit",
     "create.after_commit",
+    "message.before_commit",
+    "message.after_commit",
+    "output.before_commit",
+    "output.after_commit",
     "intent.before_commit",
     "intent.after_commit",
     "role.before_send",

@@ -13,12 +13,14 @@ from datetime import UTC, datetime
 from functools import partial
 
 from alpha_umi import telemetry
-from alpha_umi.trajectory import Event, pack
+from alpha_umi.trajectory import FINAL, Event, Status, pack
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.store import (
     EventStore,
     NewEvent,
     NotStorable,
+    RequestKept,
+    RequestKey,
     SequenceConflict,
     StoredEvent,
     StoreError,
@@ -31,7 +33,7 @@ LONGEST_PAUSE_S = 2.0
 Write = Callable[[], Awaitable[list[StoredEvent]]]
 
 # Repeating the append would not help.
-_FINAL = (SequenceConflict, TrajectoryNotFound, NotStorable)
+_FINAL = (SequenceConflict, RequestKept, TrajectoryNotFound, NotStorable)
 
 _log = telemetry.logger(__name__)
 
@@ -53,11 +55,18 @@ class Journal:
         self._metrics = metrics
 
     async def append(
-        self, trajectory_id: str, *, after: int, events: Sequence[Event], status: str | None = None
+        self,
+        trajectory_id: str,
+        *,
+        after: int,
+        events: Sequence[Event],
+        status: Status | None = None,
+        request: RequestKey | None = None,
     ) -> list[StoredEvent]:
-        """The rows, once they are durable; with `status` the trajectory ends with them.
+        """The rows, once they are durable. `status` is what the trajectory has from now on; a final one ends it.
 
-        Raises `SequenceConflict`, `TrajectoryNotFound` or `NotStorable`. Waits while the store fails in any other way.
+        `request` is the key of the request that brought the events. Raises `SequenceConflict`, `RequestKept`,
+        `TrajectoryNotFound` or `NotStorable`. Waits while the store fails in any other way.
         """
         packed = [NewEvent(*pack(event)) for event in events]
         at = self.now()
@@ -68,7 +77,8 @@ class Journal:
             events=packed,
             at=at,
             status=status,
-            finished_at=None if status is None else at,
+            finished_at=at if status in FINAL else None,
+            request=request,
         )
         try:
             rows = await write()

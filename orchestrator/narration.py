@@ -14,11 +14,13 @@ from sse_starlette import ServerSentEvent
 
 from alpha_umi.contract.trajectories import LogEventName, as_trajectory
 from alpha_umi.trajectory import (
+    ActionRequired,
     AnswerWritten,
     CallMade,
     CallUnreadable,
     Event,
     Finished,
+    MessageAdded,
     ObservationReceived,
     Phase,
     PlannerDecided,
@@ -47,13 +49,16 @@ class Narrator:
         """Whether the last row of all was told."""
         return self._state.phase is Phase.FINISHED
 
-    def tell(self, row: StoredEvent) -> ServerSentEvent | None:
-        """The event for the next row; None for a row that is not shown. Raises `UnknownEvent`, `IllegalEvent`."""
+    def tell(self, row: StoredEvent, *, last: bool = True) -> ServerSentEvent | None:
+        """The event for the next row; None for a row that is not shown. Raises `UnknownEvent`, `IllegalEvent`.
+
+        An end is shown if it is the `last` row: where a further turn follows, the stream is not over.
+        """
         event = unpack(row.type, row.payload)
         self._state = advance(self._state, event)
         self.seq = row.seq
         if isinstance(event, Finished):
-            return self._shown("trajectory.finished", self._whole(row))
+            return self._shown("trajectory.finished", self._whole(row)) if last else None
         told = _telling(self._state, event)
         if told is None:
             return None
@@ -94,11 +99,16 @@ def _telling(state: State, event: Event) -> tuple[LogEventName, dict[str, Any]] 
                 "tools": list(event.tools),
                 "strategy": event.strategy,
                 "max_steps": event.limits.max_steps,
+                "client_tools": [tool.name for tool in event.client_tools],
             }
+        case MessageAdded():
+            return "trajectory.continued", {"content": event.content}
         case PlannerDecided() | PlannerUnreadable():
             return "planner.decided", _decision(state, event)
         case CallMade():
             return "caller.called", {"step": state.steps[-1].index, **asdict(event)}
+        case ActionRequired():
+            return "trajectory.requires_action", _required(state, event)
         case ObservationReceived() | CallUnreadable():
             return "tool.observed", _observation(state, event)
         case AnswerWritten():
@@ -120,6 +130,19 @@ def _decision(state: State, event: PlannerDecided | PlannerUnreadable) -> dict[s
         "usage": asdict(event.usage),
         "latency_ms": event.latency_ms,
         "truncated": step.truncated,
+    }
+
+
+def _required(state: State, event: ActionRequired) -> dict[str, Any]:
+    step = state.steps[-1]
+    if step.action is None:
+        raise AssertionError("the call was just made")
+    return {
+        "step": step.index,
+        "call_id": event.call_id,
+        "name": step.action.name,
+        "arguments": dict(step.action.arguments),
+        "expires_at": event.expires_at,
     }
 
 

@@ -24,6 +24,7 @@ from alpha_umi.contract.roles import (
     TurnModel,
     UsageModel,
 )
+from alpha_umi.roles.turns import Tool as RoleTool
 from alpha_umi.trajectory import (
     AnswerWritten,
     AskBackbone,
@@ -189,11 +190,13 @@ class Performer:
         return tool.effect is not EffectClass.UNKEYED_WRITE
 
     def _offered(self, state: State) -> list[ToolModel]:
-        """The trajectory's tools as far as they are still registered. Raises `RoleError` when none is."""
-        offered = [tool_model(tool) for tool in self.registry.list_tools() if tool.name in state.tools]
+        """The client's tools, and the others as far as they are still registered. Raises `RoleError` for none."""
+        offered = {tool.name: tool_model(tool) for tool in self.registry.list_tools() if tool.name in state.tools}
+        # The client's own come second: a tool that was registered since under the same name does not replace one.
+        offered |= {tool.name: client_tool_model(tool) for tool in state.client_tools}
         if not offered:
             raise RoleError("none of the trajectory's tools is registered any more")
-        return sorted(offered, key=lambda tool: state.tools.index(tool.name))
+        return [offered[name] for name in state.tools if name in offered]
 
     def _usage(self, role: RoleKind, wire: UsageModel) -> Usage:
         usage = Usage(wire.prompt_tokens, wire.completion_tokens)
@@ -204,6 +207,11 @@ class Performer:
 def tool_model(tool: Tool) -> ToolModel:
     """A tool as the role services take it. Raises pydantic's `ValidationError` for a name that they refuse."""
     return ToolModel(name=tool.name, description=tool.description, parameters=tool.parameters)
+
+
+def client_tool_model(tool: RoleTool) -> ToolModel:
+    """A tool of the client as the role services take it."""
+    return ToolModel(name=tool.name, description=tool.description, parameters=dict(tool.parameters))
 
 
 def _turns(state: State) -> list[TurnModel]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from alpha_umi import telemetry
-from alpha_umi.contract.trajectories import TokenUsage, Trajectory, TrajectoryError, as_trajectory
+from alpha_umi.contract.trajectories import MessageModel, TokenUsage, Trajectory, TrajectoryError, as_trajectory
 from alpha_umi.trajectory import IllegalEvent, Phase, Status, UnknownEvent, replay, unpack
 from orchestrator.store import EventStore, StoredEvent, TrajectoryRow
 
@@ -42,6 +42,7 @@ def _without_log(row: TrajectoryRow, reason: str) -> Trajectory:
         tools=list(row.tools),
         strategy=row.strategy,
         steps=[],
+        messages=[MessageModel(role="user", content=row.instruction)],
         answer=None,
         error=TrajectoryError(code="log_unreadable", detail=reason),
         usage=TokenUsage(prompt_tokens=0, completion_tokens=0),

@@ -5,16 +5,28 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 from alpha_umi import telemetry
 from alpha_umi.contract.problems import ServiceError
-from alpha_umi.trajectory import IllegalEvent, Phase, QuestionAsked, State, UnknownEvent, pack, replay, unpack
+from alpha_umi.trajectory import (
+    IllegalEvent,
+    MessageAdded,
+    Phase,
+    QuestionAsked,
+    State,
+    UnknownEvent,
+    advance,
+    pack,
+    replay,
+    unpack,
+)
 from orchestrator.driver import Driver, Workshop
 from orchestrator.live import Feed
 from orchestrator.racing import race
-from orchestrator.store import EventStore, NewEvent, StoreError, TrajectoryRow
+from orchestrator.run import Run
+from orchestrator.store import EventStore, NewEvent, RequestKey, StoreDamaged, StoreError, TrajectoryRow
 
 STOP_GRACE_S = 5.0
 
@@ -24,26 +36,6 @@ _log = telemetry.logger(__name__)
 def new_trajectory_id() -> str:
     """An id that nobody can guess."""
     return f"traj_{uuid.uuid4().hex}"
-
-
-@dataclass
-class Run:
-    """A trajectory that is being driven."""
-
-    row: TrajectoryRow
-    driver: Driver
-    feed: Feed
-    over: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def id(self) -> str:
-        """The trajectory's id."""
-        return self.row.id
-
-    @property
-    def finished(self) -> bool:
-        """Whether the end is in the log."""
-        return self.driver.state.phase is Phase.FINISHED
 
 
 class Runs:
@@ -80,7 +72,14 @@ class Runs:
         """The run of a trajectory, while it is driven here."""
         return self._runs.get(trajectory_id)
 
-    async def create(self, question: QuestionAsked, *, metadata: Mapping[str, str], background: bool) -> Run:
+    async def create(
+        self,
+        question: QuestionAsked,
+        *,
+        metadata: Mapping[str, str],
+        background: bool,
+        request: RequestKey | None = None,
+    ) -> Run:
         """Write a new trajectory and drive it. It is durable when this returns. Raises `StoreError`."""
         self.require_open()
         trajectory_id = self._trajectory_id()
@@ -94,11 +93,57 @@ class Runs:
             strategy=question.strategy,
             metadata=metadata,
             background=background,
+            request=request,
         )
         self._shared.failpoints.reach("create.after_commit")
         self._shared.performer.metrics.started.labels(strategy=question.strategy).inc()
         _log.info("trajectory.created", trajectory_id=trajectory_id, background=background)
-        return self._start(row, replay([question]), row.last_seq, recovered=False)
+        return self._start(row, replay([question]), row.last_seq, kept=background or request is not None)
+
+    async def go_on(
+        self, row: TrajectoryRow, state: State, message: MessageAdded, *, background: bool, request: RequestKey | None
+    ) -> Run:
+        """Write a further turn at the end of a log that adds up to `state`, and drive it.
+
+        Durable when this returns. Raises `StoreError`: `SequenceConflict` if somebody was faster.
+        """
+        self.require_open()
+        continued = advance(state, message)
+        self._shared.failpoints.reach("message.before_commit")
+        rows = await self._store.append(
+            row.id,
+            after=row.last_seq,
+            events=[NewEvent(*pack(message))],
+            at=self._shared.journal.now(),
+            status=continued.status,
+            request=request,
+        )
+        self._shared.failpoints.reach("message.after_commit")
+        _log.info("trajectory.continued", trajectory_id=row.id, background=background)
+        return self._start(row, continued, rows[-1].seq, kept=background or request is not None)
+
+    async def load(self, trajectory_id: str) -> tuple[TrajectoryRow, State]:
+        """A trajectory as its log has it; the row's `last_seq` is the end of what was read.
+
+        Raises `TrajectoryNotFound`, and `StoreDamaged` for a log that makes no sense.
+        """
+        row = await self._store.get(trajectory_id)
+        log = await self._store.events(trajectory_id)
+        try:
+            state = replay(unpack(event.type, event.payload) for event in log)
+        except (UnknownEvent, IllegalEvent) as error:
+            raise StoreDamaged(f"the log of trajectory {trajectory_id} cannot be read: {error}") from error
+        return replace(row, last_seq=len(log)), state
+
+    async def attach(self, trajectory_id: str) -> Run | None:
+        """The run of a trajectory, started where nobody drives it; None when it has ended. Raises `StoreError`."""
+        if (run := self.find(trajectory_id)) is not None:
+            return run
+        row, state = await self.load(trajectory_id)
+        if state.phase is Phase.FINISHED:
+            return None
+        self.require_open()
+        return self._start(row, state, row.last_seq, kept=row.background, wait_for=_registered(state))
 
     def require_open(self) -> None:
         """Raises `ServiceError` when the process is about to end."""
@@ -110,14 +155,12 @@ class Runs:
         unfinished = await self._store.unfinished()
         for trajectory_id in unfinished:
             try:
-                row = await self._store.get(trajectory_id)
-                log = await self._store.events(trajectory_id)
-                state = replay(unpack(event.type, event.payload) for event in log)
-            except (UnknownEvent, IllegalEvent, StoreError) as error:
+                row, state = await self.load(trajectory_id)
+            except StoreError as error:
                 _log.error("trajectory.not_recovered", trajectory_id=trajectory_id, reason=str(error))
                 continue
-            _log.info("trajectory.recovered", trajectory_id=trajectory_id, seq=len(log), phase=state.phase)
-            self._start(row, state, len(log), recovered=True)
+            _log.info("trajectory.recovered", trajectory_id=trajectory_id, seq=row.last_seq, phase=state.phase)
+            self._start(row, state, row.last_seq, kept=row.background, wait_for=_registered(state))
         return len(unfinished)
 
     def begin_stop(self) -> None:
@@ -143,11 +186,15 @@ class Runs:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _start(self, row: TrajectoryRow, state: State, seq: int, *, recovered: bool) -> Run:
+    def _start(self, row: TrajectoryRow, state: State, seq: int, *, kept: bool, wait_for: Sequence[str] = ()) -> Run:
+        if (known := self._runs.get(row.id)) is not None:
+            # Somebody else found the new rows in the log first.
+            known.kept = known.kept or kept
+            return known
         feed = Feed()
-        run = Run(row, Driver(row.id, state, seq, shared=self._shared, feed=feed), feed)
+        run = Run(row, Driver(row.id, state, seq, shared=self._shared, feed=feed), feed, kept)
         self._runs[row.id] = run
-        task = asyncio.create_task(self._drive(run, wait_for=state.tools if recovered else ()), name=row.id)
+        task = asyncio.create_task(self._drive(run, wait_for=wait_for), name=row.id)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return run
@@ -163,6 +210,7 @@ class Runs:
             del self._runs[run.id]
             run.feed.close(stopping=not run.finished and self.stopping)
             run.over.set()
+            run.driver.settled.set()
         if run.finished:
             self._note_end(run)
 
@@ -171,3 +219,9 @@ class Runs:
         seconds = (self._shared.journal.now() - run.row.created_at).total_seconds()
         self._shared.performer.metrics.count_end(state, seconds=seconds)
         _log.info("trajectory.finished", trajectory_id=run.id, status=state.status, steps=len(state.steps))
+
+
+def _registered(state: State) -> tuple[str, ...]:
+    """The trajectory's tools that a source has to offer."""
+    own = {tool.name for tool in state.client_tools}
+    return tuple(name for name in state.tools if name not in own)

@@ -22,7 +22,8 @@ class OrchestratorSettings(BaseSettings):
     """Where to listen, which role services to ask, what bounds a trajectory. Durations are in seconds.
 
     `role_timeout_s` bounds a role call with its retries, `tool_timeout_s` one tool call, `trajectory_timeout_s` a
-    trajectory from its start, or from its recovery after a restart.
+    turn of a trajectory from its start, or from its recovery after a restart. The time in which it waits for the client
+    does not count: each of those waits has `client_tool_timeout_s`.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
@@ -52,6 +53,9 @@ class OrchestratorSettings(BaseSettings):
     role_timeout_s: Seconds = 120
     tool_timeout_s: Seconds = 20
     trajectory_timeout_s: Seconds = 900
+    client_tool_timeout_s: Seconds = Field(
+        default=600, description="How long the output of a tool that the client executes is waited for"
+    )
     failpoint: str | None = Field(
         default=None, pattern=r"^[a-z_.]+:[1-9][0-9]*$", description="For crash tests: NAME:N ends the process there"
     )

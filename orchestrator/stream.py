@@ -22,7 +22,8 @@ async def follow(
 ) -> AsyncGenerator[ServerSentEvent, None]:
     """The events after row `after`, up to `trajectory.finished`, or as far as they go when there is no feed.
 
-    When the process stops, or the log cannot be read, the stream ends with `reconnect`.
+    A stream that ends before the trajectory does, because the process stops or the log cannot be read, ends with
+    `reconnect`.
     """
     # The listener comes before the first look into the log, so that nothing falls between the two.
     with contextlib.nullcontext() if feed is None else feed.listen() as listener:
@@ -47,6 +48,7 @@ class _Follower:
 
     async def events(self) -> AsyncIterator[tuple[float, ServerSentEvent]]:
         """Each event with its place in the log; what has no place comes after everything."""
+        reason = "the trajectory is not being driven now"
         for told in self._tell(await self._unread()):
             yield told
         while self._listener is not None and not self._narrator.ended:
@@ -58,9 +60,10 @@ class _Follower:
             for told in self._tell(await self._rows(news)):
                 yield told
             if isinstance(news, Closed):
-                if news.stopping and not self._narrator.ended:
-                    yield float("inf"), tell_reconnect("the orchestrator is shutting down")
-                return
+                reason = "the orchestrator is shutting down" if news.stopping else reason
+                break
+        if not self._narrator.ended:
+            yield float("inf"), tell_reconnect(reason)
 
     async def _rows(self, news: News) -> Sequence[StoredEvent]:
         match news:
@@ -80,6 +83,6 @@ class _Follower:
 
     def _tell(self, rows: Sequence[StoredEvent]) -> Iterator[tuple[float, ServerSentEvent]]:
         for row in rows:
-            event = self._narrator.tell(row)
+            event = self._narrator.tell(row, last=row is rows[-1])
             if event is not None:
                 yield row.seq, event

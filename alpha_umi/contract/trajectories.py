@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator
 
+from alpha_umi.contract.client_turns import OfferedTool, not_blank
 from alpha_umi.contract.roles import ANY_NOTATION, WireModel
 from alpha_umi.roles.planner import Decision
 from alpha_umi.trajectory import State, Status
@@ -22,6 +23,7 @@ MetadataText = Annotated[str, Field(max_length=512)]
 # Events of a stream that stand in the log (they carry an id) and live text between them (it does not).
 LogEventName = Literal[
     "trajectory.created",
+    "trajectory.continued",
     "planner.decided",
     "caller.called",
     "tool.observed",
@@ -41,8 +43,10 @@ class CreateTrajectory(WireModel):
     """`POST /v1/trajectories`."""
 
     instruction: Annotated[str, Field(min_length=1, max_length=MAX_INSTRUCTION_CHARACTERS)]
-    tools: Annotated[list[str], Field(min_length=1, max_length=MAX_TOOLS)] | None = Field(
-        default=None, description="Names of registered tools; every registered tool when omitted"
+    tools: Annotated[list[OfferedTool], Field(min_length=1, max_length=MAX_TOOLS)] | None = Field(
+        default=None,
+        description="Names of registered tools, and definitions of tools that the client executes; "
+        "every registered tool when omitted",
     )
     strategy: Literal["chain"] = "chain"
     max_steps: Annotated[int, Field(ge=1, le=MAX_STEPS), ANY_NOTATION] | None = None
@@ -50,27 +54,23 @@ class CreateTrajectory(WireModel):
     background: bool = False
     metadata: Annotated[dict[MetadataName, MetadataText], Field(max_length=16)] = Field(default_factory=dict)
 
-    @field_validator("instruction")
-    @classmethod
-    def _not_blank(cls, instruction: str) -> str:
-        if not instruction.strip():
-            raise ValueError("the instruction is blank; say what is to be done")
-        return instruction
+    _said = field_validator("instruction")(not_blank)
 
-    @field_validator("tools")
-    @classmethod
-    def _distinct(cls, tools: list[str] | None) -> list[str] | None:
-        if tools is not None and len(set(tools)) != len(tools):
-            raise ValueError("a tool is named twice; name each once")
-        return tools
+
+class MessageModel(WireModel):
+    """What one side said to the other."""
+
+    role: Literal["user", "assistant"]
+    content: str
 
 
 class StepAction(WireModel):
-    """A call as it was made."""
+    """A call as it was made. `expires_at` is set while the client has to execute it: until then it has time."""
 
     call_id: str
     name: str
     arguments: dict[str, Any]
+    expires_at: datetime | None = None
 
 
 class StepObservation(WireModel):
@@ -119,7 +119,7 @@ class TrajectoryError(WireModel):
 
 
 class Trajectory(WireModel):
-    """A whole trajectory."""
+    """A whole trajectory. `status`, `answer`, `error` and `finished_at` are those of the newest user turn."""
 
     id: str
     object: Literal["trajectory"] = "trajectory"
@@ -128,6 +128,7 @@ class Trajectory(WireModel):
     tools: list[str]
     strategy: str
     steps: list[StepModel]
+    messages: list[MessageModel]
     answer: str | None
     error: TrajectoryError | None
     usage: TokenUsage
@@ -177,7 +178,12 @@ def as_trajectory(
             next=step.next,
             action=None
             if step.action is None
-            else StepAction(call_id=step.action.call_id, name=step.action.name, arguments=dict(step.action.arguments)),
+            else StepAction(
+                call_id=step.action.call_id,
+                name=step.action.name,
+                arguments=dict(step.action.arguments),
+                expires_at=_time(step.action.expires_at),
+            ),
             observation=None
             if step.observation is None
             else StepObservation(
@@ -198,6 +204,7 @@ def as_trajectory(
         tools=list(state.tools),
         strategy=state.strategy,
         steps=steps,
+        messages=[MessageModel(role=message.role, content=message.content) for message in state.messages],
         answer=state.answer,
         error=None if state.error is None else TrajectoryError(code=state.error.code, detail=state.error.detail),
         usage=TokenUsage(**vars(state.usage)),
@@ -205,3 +212,7 @@ def as_trajectory(
         created_at=created_at,
         finished_at=finished_at,
     )
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

@@ -130,13 +130,17 @@ class ActionRequired:
 
 @dataclass(frozen=True)
 class ObservationReceived:
-    """The tool answered, or failed: then `is_error`. `truncated` says that the answer was longer."""
+    """The tool answered, or failed: then `is_error`. `truncated` says that the answer was longer.
+
+    `expired`: the client gave no output in time.
+    """
 
     call_id: str
     content: str
     is_error: bool = False
     truncated: bool = False
     latency_ms: int = 0
+    expired: bool = False
 
 
 @dataclass(frozen=True)

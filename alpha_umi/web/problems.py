@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,6 +20,7 @@ MAX_FIELD_PROBLEMS = 20
 
 _log = telemetry.logger(__name__)
 _BY_STATUS: dict[int, Kind] = {401: "unauthorized", 404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
+_FORM = re.compile(r"\([a-z]+\)")
 _REMEDIES = {
     "extra_forbidden": "leave the field out; the OpenAPI document lists the known ones",
     "missing": "add the field",
@@ -79,8 +81,9 @@ def problem_response(request: Request, error: ServiceError) -> JSONResponse:
 
 def _field_problems(errors: Iterable[Any]) -> Iterable[FieldProblem]:
     for error in list(errors)[:MAX_FIELD_PROBLEMS]:
-        # `loc` begins with body, query or path, which the client knows; the input itself is not repeated.
-        parts = [str(part) for part in error["loc"] if part != "body"]
+        # `loc` begins with body, query or path, which the client knows; the input itself is not repeated. Which form of
+        # a value was meant stands in parentheses, and is no field.
+        parts = [str(part) for part in error["loc"] if part != "body" and not _FORM.fullmatch(str(part))]
         yield FieldProblem(
             field=".".join(parts) or "body",
             message=str(error["msg"]).removeprefix("Value error, "),

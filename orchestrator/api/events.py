@@ -40,9 +40,11 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         query: Annotated[EventsQuery, Query()],
         last_event_id: Annotated[EventId | SkipJsonSchema[None], Header()] = None,
     ) -> Response:
-        # The feed is looked up before the row is read: a run that ends in between has told its feed, and the log.
+        # The feed is looked up before the row is read: a run that ends in between has told its feed, and the log. A run
+        # that begins in between, with a further turn, is found afterwards.
         run = orchestrator.runs.find(trajectory_id)
         row = await orchestrator.store.get(trajectory_id)
+        run = orchestrator.runs.find(trajectory_id) or run
         after = query.after if last_event_id is None else last_event_id
         if after > row.last_seq:
             detail = f"trajectory {trajectory_id} has no event {after}; its last one is {row.last_seq}"

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
-from sse_starlette import ServerSentEvent
 
-from alpha_umi.contract.problems import FieldProblem, ServiceError
-from alpha_umi.contract.trajectories import MAX_TOOLS, CreateTrajectory, Trajectory, TrajectoryList
+from alpha_umi.contract.problems import ServiceError
+from alpha_umi.contract.trajectories import CreateTrajectory, Trajectory, TrajectoryList
 from alpha_umi.trajectory import QuestionAsked, Status
-from orchestrator.api.leaving import CLIENT_LEFT, client_stays
-from orchestrator.api.sse import TRAJECTORY_STREAM, event_stream
+from orchestrator.api.answering import ANSWERS, answer
+from orchestrator.api.idempotency import IdempotencyKey, request_key
+from orchestrator.api.offer import offered
 from orchestrator.assembly import Orchestrator
 from orchestrator.records import load_trajectory
-from orchestrator.runs import Run
-from orchestrator.stream import follow
-from orchestrator.tools.errors import UnknownToolError
-from orchestrator.tools.registry import ToolRegistry
+from orchestrator.request_keys import Accepted
+from orchestrator.run import Run
 
 CANCEL_PATIENCE_S = 10
-LEFT = "the client left"
 
 
 class ListQuery(BaseModel):
@@ -47,26 +43,20 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         "/v1/trajectories",
         response_model=Trajectory,
         summary="Carry out an instruction",
-        responses={**TRAJECTORY_STREAM, 202: {"model": Trajectory}},
+        responses=ANSWERS,
     )
-    async def create(body: CreateTrajectory, request: Request) -> Response:
-        question = QuestionAsked(
-            body.instruction,
-            chosen_tools(orchestrator.registry, body.tools),
-            orchestrator.settings.limits(body.max_steps),
-            body.strategy,
-        )
-        run = await runs.create(question, metadata=body.metadata, background=body.background)
-        request.state.trajectory_id = run.id
-        if body.stream:
-            return _stream(orchestrator, run, owned=not body.background)
-        if body.background:
-            return await _whole(orchestrator, run.id, status_code=202)
-        if not await client_stays(request, run.over.wait()):
-            run.driver.cancel(LEFT)
-            return Response(status_code=CLIENT_LEFT)
-        _require_finished(orchestrator, run)
-        return await _whole(orchestrator, run.id)
+    async def create(body: CreateTrajectory, request: Request, key: IdempotencyKey) -> Response:
+        known = request_key(request, key, body)
+
+        async def accept() -> Accepted:
+            offer = await offered(orchestrator.registry, body.tools)
+            limits = orchestrator.settings.limits(body.max_steps)
+            question = QuestionAsked(body.instruction, offer.names, limits, body.strategy, offer.client_tools)
+            run = await runs.create(question, metadata=body.metadata, background=body.background, request=known)
+            return Accepted(run.id, 1, run)
+
+        accepted = await orchestrator.request_keys.once(known, accept)
+        return await answer(orchestrator, request, accepted, stream=body.stream, background=body.background)
 
     @router.get("/v1/trajectories", summary="Trajectories, newest first")
     async def list_all(query: Annotated[ListQuery, Query()]) -> TrajectoryList:
@@ -94,59 +84,6 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     return router
 
 
-def chosen_tools(registry: ToolRegistry, names: list[str] | None) -> tuple[str, ...]:
-    """The names on offer for a new trajectory. Raises `ServiceError` naming those that are not registered."""
-    if names is None:
-        names = [tool.name for tool in registry.list_tools()]
-        if len(names) > MAX_TOOLS:
-            detail = f"{len(names)} tools are registered, and a trajectory can have {MAX_TOOLS}"
-            raise ServiceError("invalid-request", detail, field="tools", remedy="name the tools to use")
-    if not names:
-        raise ServiceError("no-tools", "no tool is registered", field="tools", remedy="register a tool source first")
-    try:
-        registry.get(names)
-    except UnknownToolError as error:
-        raise _unknown_tools(error, names) from error
-    return tuple(names)
-
-
-def _unknown_tools(error: UnknownToolError, names: list[str]) -> ServiceError:
-    problems = [
-        FieldProblem(
-            field=f"tools.{names.index(name)}", message=f"no tool is registered as {name!r}", remedy=error.remedy
-        )
-        for name in error.names
-    ]
-    return ServiceError("unknown-tool", str(error), errors=problems)
-
-
-def _stream(orchestrator: Orchestrator, run: Run, *, owned: bool) -> Response:
-    """The events of a run; one that is `owned` does not outlive its stream, unless the process is stopping."""
-
-    def leave() -> None:
-        if owned and not orchestrator.runs.stopping:
-            run.driver.cancel(LEFT)
-
-    async def events() -> AsyncGenerator[ServerSentEvent, None]:
-        try:
-            async for event in follow(orchestrator.store, run.row, run.feed):
-                yield event
-        finally:
-            leave()
-
-    return event_stream(events(), open_streams=orchestrator.metrics.streams, headers=_location(run.id), on_leave=leave)
-
-
-def _require_finished(orchestrator: Orchestrator, run: Run) -> None:
-    if run.finished:
-        return
-    where = {"trajectory_id": run.id}
-    if orchestrator.runs.stopping:
-        detail = f"trajectory {run.id} goes on after the restart; read it with GET /v1/trajectories/{run.id}"
-        raise ServiceError("shutting-down", detail, extra=where)
-    raise ServiceError("internal", f"trajectory {run.id} was abandoned; the log has the details", extra=where)
-
-
 async def _settled(run: Run) -> None:
     try:
         async with asyncio.timeout(CANCEL_PATIENCE_S):
@@ -155,12 +92,3 @@ async def _settled(run: Run) -> None:
         raise ServiceError(
             "storage-unavailable", "the trajectory is being stopped, but that is not recorded yet"
         ) from error
-
-
-async def _whole(orchestrator: Orchestrator, trajectory_id: str, *, status_code: int = 200) -> Response:
-    trajectory = await load_trajectory(orchestrator.store, await orchestrator.store.get(trajectory_id))
-    return JSONResponse(trajectory.model_dump(mode="json"), status_code, headers=_location(trajectory_id))
-
-
-def _location(trajectory_id: str) -> dict[str, str]:
-    return {"Location": f"/v1/trajectories/{trajectory_id}"}

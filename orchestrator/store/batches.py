@@ -81,17 +81,18 @@ def place_of(request: RequestKey) -> Place:
 
 
 def _refusal(write: LogWrite, end: int | None, kept: Collection[Place]) -> StoreError | None:
-    if write.request is not None and place_of(write.request) in kept:
-        return RequestKept("an earlier request had this idempotency key")
     if write.trajectory is not None:
-        return None if end is None else TrajectoryExists(f"trajectory {write.trajectory_id} exists already")
-    if end is None:
+        if end is not None:
+            return TrajectoryExists(f"trajectory {write.trajectory_id} exists already")
+    elif end is None:
         return TrajectoryNotFound(f"no trajectory has the id {write.trajectory_id}")
-    if end != write.after:
+    elif end != write.after:
         return SequenceConflict(
             f"the log of trajectory {write.trajectory_id} ends at {end}, not at {write.after}: "
             "read what was appended, then decide again"
         )
+    if write.request is not None and place_of(write.request) in kept:
+        return RequestKept("an earlier request had this idempotency key")
     return None
 
 

@@ -1,0 +1,64 @@
+"""Wire models of what a client brings to a trajectory: tools of its own, their outputs, further turns."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Field, Tag, field_validator
+
+from alpha_umi.contract.roles import ToolModel, WireModel
+
+MAX_MESSAGE_CHARACTERS = 32_000
+MAX_OUTPUT_CHARACTERS = 1_000_000
+MAX_CLIENT_TOOL_NAME_CHARACTERS = 64
+MAX_CALL_ID_CHARACTERS = 128
+
+
+class ClientToolModel(ToolModel):
+    """A tool that the client executes. `parameters` is a JSON Schema of type object; empty means no arguments."""
+
+    name: Annotated[str, Field(min_length=1, max_length=MAX_CLIENT_TOOL_NAME_CHARACTERS, pattern=r"^[A-Za-z0-9_.-]+$")]
+
+
+def _form(tool: Any) -> str:
+    return "(name)" if isinstance(tool, str) else "(definition)"
+
+
+# The tags stand in parentheses, so that an error can name its place without them.
+OfferedTool = Annotated[
+    Annotated[str, Field(max_length=256), Tag("(name)")] | Annotated[ClientToolModel, Tag("(definition)")],
+    Discriminator(_form),
+]
+
+
+def not_blank(text: str) -> str:
+    """The text. Raises `ValueError` when there is nothing in it."""
+    if not text.strip():
+        raise ValueError("it is blank; say what is to be done")
+    return text
+
+
+class AddMessage(WireModel):
+    """`POST /v1/trajectories/{id}/messages`."""
+
+    content: Annotated[str, Field(min_length=1, max_length=MAX_MESSAGE_CHARACTERS)]
+    stream: bool = False
+    background: bool = False
+
+    _said = field_validator("content")(not_blank)
+
+
+class ToolOutput(WireModel):
+    """What came of one call. `is_error`: it failed, and `content` says why."""
+
+    call_id: Annotated[str, Field(min_length=1, max_length=MAX_CALL_ID_CHARACTERS)]
+    content: Annotated[str, Field(max_length=MAX_OUTPUT_CHARACTERS)]
+    is_error: bool = False
+
+
+class GiveOutputs(WireModel):
+    """`POST /v1/trajectories/{id}/tool_outputs`. One call is pending at a time, so there is one output."""
+
+    outputs: Annotated[list[ToolOutput], Field(min_length=1, max_length=1)]
+    stream: bool = False
+    background: bool = False

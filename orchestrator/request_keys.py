@@ -1,0 +1,73 @@
+"""Requests with an idempotency key: carried out once, and answered again from the log when they come again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from weakref import WeakValueDictionary
+
+from alpha_umi.contract.problems import ServiceError
+from orchestrator.run import Run
+from orchestrator.runs import Runs
+from orchestrator.store import EventStore, KeptRequest, RequestKept, RequestKey
+
+HEADER = "Idempotency-Key"
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A request that is in the log: its trajectory, its first row, and the run, if there is one now."""
+
+    trajectory_id: str
+    seq: int
+    run: Run | None
+    replayed: bool = False
+
+
+Accept = Callable[[], Awaitable[Accepted]]
+
+
+class RequestKeys:
+    """Lets of all requests with one key the first be accepted and the others have what it did.
+
+    Only what was accepted is remembered; a request that was refused can be mended and sent again with its key.
+    """
+
+    def __init__(self, store: EventStore, runs: Runs, *, now: Callable[[], datetime]) -> None:
+        self._store = store
+        self._runs = runs
+        self._now = now
+        self._locks: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = WeakValueDictionary()
+
+    async def once(self, request: RequestKey | None, accept: Accept) -> Accepted:
+        """Accept a request, or find what it did before. Raises what `accept` raises, and `ServiceError`."""
+        if request is None:
+            return await accept()
+        # Of two that come at once, the second waits until it is known what became of the first.
+        place = (request.key_id, request.route, request.key)
+        async with self._locks.setdefault(place, asyncio.Lock()):
+            kept = await self._store.kept_request(request, now=self._now())
+            if kept is None:
+                try:
+                    return await accept()
+                except RequestKept:
+                    kept = await self._store.kept_request(request, now=self._now())
+                    if kept is None:
+                        raise
+            return await self._replay(request, kept)
+
+    async def _replay(self, request: RequestKey, kept: KeptRequest) -> Accepted:
+        if kept.digest != request.digest:
+            raise ServiceError(
+                "idempotency-key-reused",
+                f"an earlier request with this {HEADER} asked for something else",
+                field=HEADER,
+                remedy="send the same body again, or take a new key for a new request",
+                extra={"trajectory_id": kept.trajectory_id},
+            )
+        run = await self._runs.attach(kept.trajectory_id)
+        if run is not None:
+            run.kept = True
+        return Accepted(kept.trajectory_id, kept.seq, run, replayed=True)

@@ -1,0 +1,78 @@
+"""A trajectory that is being driven, and the requests that wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from alpha_umi.trajectory import Phase
+from orchestrator.driver import Driver
+from orchestrator.live import Feed
+from orchestrator.store import TrajectoryRow
+
+LEFT = "the client left"
+
+
+@dataclass
+class Run:
+    """A trajectory on its way to the end of its newest turn.
+
+    A run without an owner goes on by itself when it is `kept`: it was asked for in the background, or with an
+    idempotency key, whose client is expected to ask again.
+    """
+
+    row: TrajectoryRow
+    driver: Driver
+    feed: Feed
+    kept: bool = False
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    _owners: int = 0
+
+    @property
+    def id(self) -> str:
+        """The trajectory's id."""
+        return self.row.id
+
+    @property
+    def finished(self) -> bool:
+        """Whether the end is in the log."""
+        return self.driver.state.phase is Phase.FINISHED
+
+    @property
+    def waits(self) -> bool:
+        """Whether the client has to act."""
+        return self.driver.state.phase is Phase.WAITING
+
+    async def settled(self) -> None:
+        """Return when the trajectory waits for the client, has ended, or is not driven any more."""
+        await self.driver.settled.wait()
+
+    def own(self) -> Owner:
+        """A request that wants the run to go on while it is there."""
+        self._owners += 1
+        return Owner(self)
+
+    def release(self) -> bool:
+        """One owner less; whether nobody is left for whom to go on."""
+        self._owners -= 1
+        # A client that has to act comes back with another request, so its silence says nothing.
+        return self._owners == 0 and not self.kept and not self.waits
+
+
+class Owner:
+    """The hold of one request on a run. Ends once, whatever comes first."""
+
+    def __init__(self, run: Run) -> None:
+        self._run: Run | None = run
+
+    def answered(self) -> None:
+        """The request has its answer."""
+        if self._run is not None:
+            self._run.release()
+        self._run = None
+
+    def left(self) -> None:
+        """The client is gone: unless somebody else wants it, the run ends."""
+        if self._run is not None and self._run.release():
+            self._run.driver.cancel(LEFT)
+        self._run = None
