@@ -18,7 +18,7 @@ class Run:
     """A trajectory on its way to the end of its newest turn.
 
     A run without an owner goes on by itself when it is `kept`: it was asked for in the background, or with an
-    idempotency key, whose client is expected to ask again.
+    idempotency key, whose client is expected to ask again. `owners` are the requests that wait for it.
     """
 
     row: TrajectoryRow
@@ -26,7 +26,7 @@ class Run:
     feed: Feed
     kept: bool = False
     over: asyncio.Event = field(default_factory=asyncio.Event)
-    _owners: int = 0
+    owners: int = 0
 
     @property
     def id(self) -> str:
@@ -49,14 +49,14 @@ class Run:
 
     def own(self) -> Owner:
         """A request that wants the run to go on while it is there."""
-        self._owners += 1
+        self.owners += 1
         return Owner(self)
 
     def release(self) -> bool:
         """One owner less; whether nobody is left for whom to go on."""
-        self._owners -= 1
+        self.owners -= 1
         # A client that has to act comes back with another request, so its silence says nothing.
-        return self._owners == 0 and not self.kept and not self.waits
+        return self.owners == 0 and not self.kept and not self.waits
 
 
 class Owner:
