@@ -7,7 +7,7 @@ import json
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel
 from pydantic.json_schema import SkipJsonSchema
 
 from alpha_umi.contract.problems import ServiceError
@@ -20,24 +20,24 @@ _DELIVERY = {"stream", "background"}
 _FORM = f"{HEADER} has 1 to {MAX_CHARACTERS} visible ASCII characters"
 
 
-def _well_formed(key: str) -> str:
-    if not (1 <= len(key) <= MAX_CHARACTERS and key.isascii() and key.isprintable() and " " not in key):
+def _well_formed(key: str | None) -> str | None:
+    if key is not None and not (
+        1 <= len(key) <= MAX_CHARACTERS and key.isascii() and key.isprintable() and " " not in key
+    ):
         raise ValueError(_FORM)
     return key
-
-
-_Key = Annotated[
-    str,
-    AfterValidator(_well_formed),
-    Field(json_schema_extra={"minLength": 1, "maxLength": MAX_CHARACTERS, "pattern": "^[!-~]+$"}),
-]
 
 
 def _one_key(
     request: Request,
     key: Annotated[
-        _Key | SkipJsonSchema[None],
-        Header(alias=HEADER, description="The same request with the same key is carried out once; kept for 72 hours"),
+        str | SkipJsonSchema[None],
+        AfterValidator(_well_formed),
+        Header(
+            alias=HEADER,
+            description="The same request with the same key is carried out once; it is known for 72 hours",
+            json_schema_extra={"minLength": 1, "maxLength": MAX_CHARACTERS, "pattern": "^[!-~]+$"},
+        ),
     ] = None,
 ) -> str | None:
     if len(request.headers.getlist(HEADER)) > 1:
