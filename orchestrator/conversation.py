@@ -51,14 +51,14 @@ class Conversation:
         Raises `ServiceError` and `TrajectoryNotFound`.
         """
         await _gone(self._runs.find(trajectory_id))
-        row, state = await self._runs.load(trajectory_id)
-        _require_ended(trajectory_id, state)
-        _require_room(trajectory_id, state)
+        ended = await self._runs.load(trajectory_id)
+        _require_ended(trajectory_id, ended.state)
+        _require_room(trajectory_id, ended.state)
         try:
-            run = await self._runs.go_on(row, state, MessageAdded(content), background=background, request=request)
+            run = await self._runs.go_on(ended, MessageAdded(content), background=background, request=request)
         except SequenceConflict as error:
             raise _busy(trajectory_id, "it goes on with another message") from error
-        return Accepted(trajectory_id, row.last_seq + 1, run)
+        return Accepted(trajectory_id, ended.seq + 1, run)
 
     async def _refusal(self, trajectory_id: str, call_id: str, error: OutputRefused | None = None) -> ServiceError:
         """Why an output is not taken, as the log has it."""

@@ -26,9 +26,9 @@ class OrchestratorMetrics:
         ProcessCollector(registry=self.registry)
         self.started = self._counter("trajectories_started", "Trajectories that were accepted", "strategy")
         self._ended = self._counter("trajectories", "Turns of trajectories that ended, by status", "status", "strategy")
-        self._steps = self._histogram("trajectory_steps", "Steps of ended trajectories", STEPS, "strategy")
+        self._steps = self._histogram("trajectory_steps", "Steps of ended turns", STEPS, "strategy")
         self._lasted = self._histogram(
-            "trajectory_duration_seconds", "Time from a trajectory's start to its end", TRAJECTORY_SECONDS, "strategy"
+            "trajectory_duration_seconds", "Time from the start of a turn to its end", TRAJECTORY_SECONDS, "strategy"
         )
         self.decisions = self._counter("decisions", "Planner decisions; unreadable ones by policy", "next", "readable")
         self.role_seconds = self._histogram(
@@ -50,9 +50,9 @@ class OrchestratorMetrics:
         self.tokens.labels(role=role, kind="completion").inc(usage.completion_tokens)
 
     def count_end(self, state: State, *, seconds: float) -> None:
-        """A trajectory has ended, so long after its start."""
+        """A turn of a trajectory has ended, so long after its start."""
         self._ended.labels(status=state.status, strategy=state.strategy).inc()
-        self._steps.labels(strategy=state.strategy).observe(len(state.steps))
+        self._steps.labels(strategy=state.strategy).observe(len(state.turn_steps))
         self._lasted.labels(strategy=state.strategy).observe(max(0.0, seconds))
 
     def count_commit(self, writes: int, seconds: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from alpha_umi.trajectory import Phase
 from orchestrator.driver import Driver
@@ -19,11 +20,13 @@ class Run:
 
     A run without an owner goes on by itself when it is `kept`: it was asked for in the background, or with an
     idempotency key, whose client is expected to ask again. `owners` are the requests that wait for it.
+    `began` is when the turn did.
     """
 
     row: TrajectoryRow
     driver: Driver
     feed: Feed
+    began: datetime
     kept: bool = False
     over: asyncio.Event = field(default_factory=asyncio.Event)
     owners: int = 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from alpha_umi import telemetry
 from alpha_umi.contract.problems import ServiceError
@@ -36,6 +36,15 @@ _log = telemetry.logger(__name__)
 def new_trajectory_id() -> str:
     """An id that nobody can guess."""
     return f"traj_{uuid.uuid4().hex}"
+
+
+class Loaded(NamedTuple):
+    """A trajectory as its log has it up to row `seq`, and when its newest turn began."""
+
+    row: TrajectoryRow
+    state: State
+    seq: int
+    began: datetime
 
 
 class Runs:
@@ -98,52 +107,54 @@ class Runs:
         self._shared.failpoints.reach("create.after_commit")
         self._shared.performer.metrics.started.labels(strategy=question.strategy).inc()
         _log.info("trajectory.created", trajectory_id=trajectory_id, background=background)
-        return self._start(row, replay([question]), row.last_seq, kept=background or request is not None)
+        loaded = Loaded(row, replay([question]), row.last_seq, row.created_at)
+        return self._start(loaded, kept=background or request is not None)
 
-    async def go_on(
-        self, row: TrajectoryRow, state: State, message: MessageAdded, *, background: bool, request: RequestKey | None
-    ) -> Run:
-        """Write a further turn at the end of a log that adds up to `state`, and drive it.
+    async def go_on(self, ended: Loaded, message: MessageAdded, *, background: bool, request: RequestKey | None) -> Run:
+        """Write a further turn at the end of a trajectory, and drive it.
 
         Durable when this returns. Raises `StoreError`: `SequenceConflict` if somebody was faster.
         """
         self.require_open()
-        continued = advance(state, message)
+        continued = advance(ended.state, message)
+        now = self._shared.journal.now()
         self._shared.failpoints.reach("message.before_commit")
         rows = await self._store.append(
-            row.id,
-            after=row.last_seq,
+            ended.row.id,
+            after=ended.seq,
             events=[NewEvent(*pack(message))],
-            at=self._shared.journal.now(),
+            at=now,
             status=continued.status,
             request=request,
         )
         self._shared.failpoints.reach("message.after_commit")
-        _log.info("trajectory.continued", trajectory_id=row.id, background=background)
-        return self._start(row, continued, rows[-1].seq, kept=background or request is not None)
+        _log.info("trajectory.continued", trajectory_id=ended.row.id, background=background)
+        loaded = Loaded(ended.row, continued, rows[-1].seq, now)
+        return self._start(loaded, kept=background or request is not None)
 
-    async def load(self, trajectory_id: str) -> tuple[TrajectoryRow, State]:
-        """A trajectory as its log has it; the row's `last_seq` is the end of what was read.
-
-        Raises `TrajectoryNotFound`, and `StoreDamaged` for a log that makes no sense.
-        """
+    async def load(self, trajectory_id: str) -> Loaded:
+        """A trajectory as its log has it. Raises `TrajectoryNotFound`, `StoreDamaged` for one that makes no sense."""
         row = await self._store.get(trajectory_id)
         log = await self._store.events(trajectory_id)
         try:
-            state = replay(unpack(event.type, event.payload) for event in log)
+            events = [unpack(event.type, event.payload) for event in log]
+            state = replay(events)
         except (UnknownEvent, IllegalEvent) as error:
             raise StoreDamaged(f"the log of trajectory {trajectory_id} cannot be read: {error}") from error
-        return replace(row, last_seq=len(log)), state
+        turns = [
+            row.at for row, event in zip(log, events, strict=True) if isinstance(event, QuestionAsked | MessageAdded)
+        ]
+        return Loaded(row, state, len(log), turns[-1] if turns else row.created_at)
 
     async def attach(self, trajectory_id: str) -> Run | None:
         """The run of a trajectory, started where nobody drives it; None when it has ended. Raises `StoreError`."""
         if (run := self.find(trajectory_id)) is not None:
             return run
-        row, state = await self.load(trajectory_id)
-        if state.phase is Phase.FINISHED:
+        loaded = await self.load(trajectory_id)
+        if loaded.state.phase is Phase.FINISHED:
             return None
         self.require_open()
-        return self._start(row, state, row.last_seq, kept=row.background, wait_for=_registered(state))
+        return self._start(loaded, kept=loaded.row.background, recovered=True)
 
     def require_open(self) -> None:
         """Raises `ServiceError` when the process is about to end."""
@@ -155,12 +166,12 @@ class Runs:
         unfinished = await self._store.unfinished()
         for trajectory_id in unfinished:
             try:
-                row, state = await self.load(trajectory_id)
+                loaded = await self.load(trajectory_id)
             except StoreError as error:
                 _log.error("trajectory.not_recovered", trajectory_id=trajectory_id, reason=str(error))
                 continue
-            _log.info("trajectory.recovered", trajectory_id=trajectory_id, seq=row.last_seq, phase=state.phase)
-            self._start(row, state, row.last_seq, kept=row.background, wait_for=_registered(state))
+            _log.info("trajectory.recovered", trajectory_id=trajectory_id, seq=loaded.seq, phase=loaded.state.phase)
+            self._start(loaded, kept=loaded.row.background, recovered=True)
         return len(unfinished)
 
     def begin_stop(self) -> None:
@@ -186,15 +197,16 @@ class Runs:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _start(self, row: TrajectoryRow, state: State, seq: int, *, kept: bool, wait_for: Sequence[str] = ()) -> Run:
+    def _start(self, loaded: Loaded, *, kept: bool, recovered: bool = False) -> Run:
+        row, state = loaded.row, loaded.state
         if (known := self._runs.get(row.id)) is not None:
             # Somebody else found the new rows in the log first.
             known.kept = known.kept or kept
             return known
         feed = Feed()
-        run = Run(row, Driver(row.id, state, seq, shared=self._shared, feed=feed), feed, kept)
+        run = Run(row, Driver(row.id, state, loaded.seq, shared=self._shared, feed=feed), feed, loaded.began, kept)
         self._runs[row.id] = run
-        task = asyncio.create_task(self._drive(run, wait_for=wait_for), name=row.id)
+        task = asyncio.create_task(self._drive(run, wait_for=_registered(state) if recovered else ()), name=row.id)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return run
@@ -216,9 +228,9 @@ class Runs:
 
     def _note_end(self, run: Run) -> None:
         state = run.driver.state
-        seconds = (self._shared.journal.now() - run.row.created_at).total_seconds()
+        seconds = (self._shared.journal.now() - run.began).total_seconds()
         self._shared.performer.metrics.count_end(state, seconds=seconds)
-        _log.info("trajectory.finished", trajectory_id=run.id, status=state.status, steps=len(state.steps))
+        _log.info("trajectory.finished", trajectory_id=run.id, status=state.status, steps=len(state.turn_steps))
 
 
 def _registered(state: State) -> tuple[str, ...]:
