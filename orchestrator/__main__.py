@@ -32,6 +32,7 @@ def main() -> int:
     try:
         settings = OrchestratorSettings()
         telemetry.configure_logs(service="orchestrator", form=settings.log_format, level=settings.log_level)
+        telemetry.log_uncaught()
         check_bind(settings.host, settings.keyring(), variable="ALPHA_UMI_API_KEYS or ALPHA_UMI_API_KEYS_FILE")
         asyncio.run(_serve(settings, open_socket(settings.host, settings.port)))
     except ValidationError as error:

@@ -39,7 +39,7 @@ from orchestrator.client_outputs import ClientOutput, OutputDesk, observation_of
 from orchestrator.failpoints import Failpoints
 from orchestrator.journal import Journal
 from orchestrator.live import Feed, TextDelta
-from orchestrator.outcomes import SendEffect, failure_of, unknown_outcome
+from orchestrator.outcomes import SendEffect, failure_of, log_outcome, unknown_outcome
 from orchestrator.performer import Performer
 from orchestrator.racing import race
 from orchestrator.store import NotStorable, RequestKey
@@ -108,7 +108,9 @@ class Driver:
             while (effect := effect_of(self.state)) is not None:
                 if self._stopping and self._cancelled_because is None:
                     return
-                with telemetry.bind(step=len(self.state.steps)):
+                # The end belongs to the last step, as role services are told it.
+                step = max(0, len(self.state.steps) - 1) if isinstance(effect, Finish) else effect.step
+                with telemetry.bind(step=step):
                     await self._take(effect)
 
     async def _take(self, effect: Effect) -> None:
@@ -170,6 +172,7 @@ class Driver:
         performing = self._shared.performer.perform(self._id, self.state, effect, self._on_delta(effect))
         work = await race(performing, self.interrupted(), timeout_s=self._time_left())
         if not work.cancelled():
+            log_outcome(work.result())
             return [self._softened(work.result())]
         return self._interruption(effect)
 

@@ -6,13 +6,17 @@ import hashlib
 import json
 from typing import assert_never
 
+from alpha_umi import telemetry
 from alpha_umi.trajectory import (
     AskBackbone,
     AskCaller,
     AskPlanner,
     AskSummarizer,
+    BackboneUnreadable,
+    CallUnreadable,
     Event,
     ObservationReceived,
+    PlannerUnreadable,
     RoleFailed,
     RunTool,
 )
@@ -20,6 +24,8 @@ from alpha_umi.trajectory.events import RoleKind
 
 RoleEffect = AskPlanner | AskCaller | AskSummarizer | AskBackbone
 SendEffect = RoleEffect | RunTool
+
+_log = telemetry.logger(__name__)
 
 
 def role_of(effect: RoleEffect) -> RoleKind:
@@ -42,6 +48,19 @@ def failure_of(effect: SendEffect, reason: str, *, latency_ms: int = 0) -> Event
     if isinstance(effect, RunTool):
         return ObservationReceived(effect.call_id, f"The call failed: {reason}", is_error=True, latency_ms=latency_ms)
     return RoleFailed(role_of(effect), reason, latency_ms)
+
+
+def log_outcome(event: Event) -> None:
+    """Say what came of an effect where it was not the usual: the texts themselves are in the event log."""
+    match event:
+        case RoleFailed():
+            _log.warning("role.failed", role=event.role, reason=event.reason, ms=event.latency_ms)
+        case PlannerUnreadable() | CallUnreadable() | BackboneUnreadable():
+            _log.warning("role.unreadable", kind=type(event).__name__, reason=event.reason, ms=event.latency_ms)
+        case ObservationReceived():
+            _log.info("tool.called", call_id=event.call_id, is_error=event.is_error, ms=event.latency_ms)
+        case _:
+            _log.debug("role.answered", kind=type(event).__name__)
 
 
 def unknown_outcome(effect: RunTool, reason: str) -> ObservationReceived:

@@ -15,7 +15,7 @@ PACKAGES = ("alpha_umi", "services", "orchestrator", "cli", "examples", "trainin
 ALLOWED = {
     "alpha_umi.roles": ("alpha_umi.roles",),
     "alpha_umi.trajectory": ("alpha_umi.trajectory", "alpha_umi.roles"),
-    "alpha_umi.telemetry": (),
+    "alpha_umi.telemetry": ("alpha_umi.telemetry",),
     "alpha_umi.contract": ("alpha_umi.contract", "alpha_umi.roles", "alpha_umi.trajectory"),
     "alpha_umi.web": ("alpha_umi.web", "alpha_umi.contract", "alpha_umi.telemetry"),
     "alpha_umi.serving": (

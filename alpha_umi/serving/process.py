@@ -58,6 +58,7 @@ def _run(service: str, create: _MakeApplication) -> None:
     try:
         settings = RoleSettings()
         telemetry.configure_logs(service=service, form=settings.log_format, level=settings.log_level)
+        telemetry.log_uncaught()
         sys.exit(_serve(service, create, settings))
     except (ValidationError, UnusableSettings, ManifestError, OpenBindRefused, PortTaken) as error:
         sys.exit(_usage(service, error))

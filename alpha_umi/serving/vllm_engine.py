@@ -7,14 +7,17 @@ of its own, so that the HTTP server answers while a model loads.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from alpha_umi import telemetry
 from alpha_umi.roles.template import Prompt
 from alpha_umi.serving.engine import (
     Choices,
@@ -200,7 +203,24 @@ def _create(options: VllmOptions, note: Callable[[Any], None]) -> Any:
         **memory,
         **_room_for_adapters(options.adapters),
     )
-    return AsyncLLM.from_engine_args(arguments, stat_loggers=[_stat_logger(note)])
+    with _logging_config() as logging_config:
+        arguments.logging_config = logging_config
+        return AsyncLLM.from_engine_args(arguments, stat_loggers=[_stat_logger(note)])
+
+
+@contextlib.contextmanager
+def _logging_config() -> Iterator[Any]:
+    """Lets vLLM and its processes write the lines that this service writes. They read a file while they start."""
+    from vllm.config.logging import LoggingConfig
+
+    wanted = telemetry.configuration_of_children()
+    if wanted is None:
+        yield LoggingConfig()
+        return
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(wanted, file)
+        file.flush()
+        yield LoggingConfig(pylogging_config_file=file.name)
 
 
 def _stat_logger(note: Callable[[Any], None]) -> Any:

@@ -15,6 +15,7 @@ from starlette.routing import Match
 
 from alpha_umi import telemetry
 from alpha_umi.contract.problems import PROBLEM_MEDIA_TYPE, PROBLEMS, FieldProblem, Kind, Problem, ServiceError
+from alpha_umi.web.request_id import HEADER as REQUEST_ID
 
 MAX_FIELD_PROBLEMS = 20
 
@@ -50,7 +51,9 @@ def install_problem_handlers(app: FastAPI) -> None:
         return response
 
     async def defect(request: Request, error: Exception) -> JSONResponse:
-        _log.error("request.failed", path=request.url.path, exc_info=error)
+        # Outside of all middlewares, which bind the id of the request.
+        with telemetry.bind(request_id=request.scope.get("state", {}).get("request_id")):
+            _log.error("request.failed", method=request.method, exc_info=error)
         return problem_response(request, ServiceError("internal", "the log has the details under this request id"))
 
     app.add_exception_handler(ServiceError, service_error)
@@ -72,6 +75,8 @@ def problem_response(request: Request, error: ServiceError) -> JSONResponse:
     state["problem"] = error.kind
     document = error.document(state.get("request_id"))
     headers = {} if row.retry_after_s is None else {"Retry-After": str(row.retry_after_s)}
+    if "request_id" in state:
+        headers[REQUEST_ID] = state["request_id"]
     if error.kind == "unauthorized":
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(

@@ -10,6 +10,7 @@ its job is dropped if its batch has not begun, and otherwise goes in.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -45,7 +46,8 @@ class GroupCommit(Generic[Job, Outcome]):
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting.append((job, future))
         if self._worker is None:
-            self._worker = asyncio.create_task(self._drain(), name="group commit")
+            # In a context of its own: what it logs does not belong to whoever came first.
+            self._worker = asyncio.create_task(self._drain(), name="group commit", context=contextvars.Context())
         return await future
 
     async def close(self) -> None:

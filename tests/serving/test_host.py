@@ -8,8 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 from role_apps import application, client_of, scripted
 from serving_on_loopback import Serve, until
+from structlog.testing import capture_logs
 
 from alpha_umi.serving.scripted import Rule, ScriptedEngine
 from services.planner.api import create_router as planner_router
@@ -125,3 +127,16 @@ async def test_every_route_but_health_asks_for_the_token() -> None:
     assert (allowed.status_code, refused.status_code) == (200, 401)
     assert refused.headers["WWW-Authenticate"] == "Bearer"
     assert "role-token" not in refused.text
+
+
+async def test_lines_of_a_role_request_name_its_trajectory_and_step() -> None:
+    app = application("planner", planner_router, scripted(Rule(["never ending " * 100], delay_s=0.001)))
+    ids = {"X-Trajectory-Id": "traj_1", "X-Step": "2", "X-Request-Id": "traj_1-2"}
+    async with client_of(app) as client:
+        with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logs:
+            await client.post("/v1/plan", json=PLAN | {"constrained": False}, headers=ids)
+    (line,) = logs
+    assert (line["event"], line["route"], line["status"], line["problem"]) == (
+        "request", "/v1/plan", 502, "output-unreadable",
+    )  # fmt: skip
+    assert (line["trajectory_id"], line["step"], line["request_id"]) == ("traj_1", 2, "traj_1-2")

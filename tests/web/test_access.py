@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 from exposition import Exposition
 from fastapi import APIRouter, FastAPI, Request
 from prometheus_client import CollectorRegistry, generate_latest
@@ -78,6 +79,17 @@ async def test_failures_are_counted_by_route(
     assert (line["route"], line["status"], line.get("problem")) == (route, status, problem)
     assert metrics.value("alpha_umi_http_requests_total", route=route, status=str(status)) == 1
     assert not any(SECRET in value.lower() for value in metrics.label_values())
+
+
+async def test_a_defect_is_logged_and_answered_under_the_id_of_its_request() -> None:
+    transport = httpx.ASGITransport(application(CollectorRegistry()), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logs:
+            response = await client.get("/things/broken", headers={"X-Request-Id": "mine"})
+    assert (response.status_code, response.headers["X-Request-Id"], response.json()["request_id"]) == (
+        500, "mine", "mine",
+    )  # fmt: skip
+    assert {(line["event"], line["request_id"]) for line in logs} == {("request", "mine"), ("request.failed", "mine")}
 
 
 async def test_a_refused_key_has_a_line() -> None:
