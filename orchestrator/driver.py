@@ -122,14 +122,12 @@ class Driver:
             await self._record(self._required(effect))
         elif isinstance(effect, AwaitOutput):
             await self._await_output(effect)
-        elif self._time_left() == 0:
+        elif self._time_left(self.state) == 0:
             await self._record(LimitReached("deadline"))
         elif self.state.in_flight != effect.key:
-            self._shared.failpoints.reach("intent.before_commit")
             await self._record(Intended(effect.key))
-            self._shared.failpoints.reach("intent.after_commit")
             await self._perform(effect)
-        elif isinstance(effect, RunTool) and not self._shared.performer.may_repeat(effect):
+        elif isinstance(effect, RunTool) and not self._may_repeat(effect):
             # An intent of an earlier process: the call may have left before it died.
             self._shared.performer.metrics.tool_calls.labels(outcome="unknown").inc()
             await self._record(unknown_outcome(effect, "The orchestrator ended while the call was under way."))
@@ -170,7 +168,7 @@ class Driver:
     async def _outcome(self, effect: SendEffect) -> list[Event]:
         """What came of the effect; nothing if the process is to end before it was known."""
         performing = self._shared.performer.perform(self._id, self.state, effect, self._on_delta(effect))
-        work = await race(performing, self.interrupted(), timeout_s=self._time_left())
+        work = await race(performing, self.interrupted(), timeout_s=self._time_left(self.state))
         if not work.cancelled():
             log_outcome(work.result())
             return [self._softened(work.result())]
@@ -197,9 +195,9 @@ class Driver:
             return LimitReached("deadline")
         return event
 
-    def _time_left(self) -> float | None:
+    def _time_left(self, state: State) -> float | None:
         """Seconds; None while the answer is written, which has a deadline of its own."""
-        if self.state.is_closing:
+        if state.is_closing:
             return None
         return max(0.0, self._deadline - time.monotonic())
 
@@ -216,20 +214,19 @@ class Driver:
         state = self.state
         for event in events:
             state = advance(state, event)
-        match effect_of(state):
-            case Finish():
-                consequence: Event | None = Finished()
-            case RequireAction() as effect:
-                consequence = self._required(effect)
-            case _:
-                consequence = None
+        consequence = self._consequence(state)
         if consequence is not None:
             events = (*events, consequence)
             state = advance(state, consequence)
         changed = state.status if state.status != self.state.status else None
+        intended = isinstance(events[-1], Intended)
+        if intended:
+            self._shared.failpoints.reach("intent.before_commit")
         rows = await self._shared.journal.append(
             self._id, after=self._seq, events=events, status=changed, request=request
         )
+        if intended:
+            self._shared.failpoints.reach("intent.after_commit")
         self.state, self._seq = state, rows[-1].seq
         self._note_settled()
         self._feed.publish(rows)
@@ -239,3 +236,27 @@ class Driver:
             self.settled.set()
         else:
             self.settled.clear()
+
+    def _consequence(self, state: State) -> Event | None:
+        """The event that needs nobody's answer, if one is next."""
+        match effect_of(state):
+            case Finish():
+                return Finished()
+            case RequireAction() as effect:
+                return self._required(effect)
+            case None | AwaitOutput():
+                return None
+            case effect:
+                return Intended(effect.key) if self._goes_on(state) and self._may_repeat(effect) else None
+
+    def _goes_on(self, state: State) -> bool:
+        halted = self._stopping or self._interrupt.is_set()
+        return state.in_flight is None and not halted and self._time_left(state) != 0
+
+    def _may_repeat(self, effect: SendEffect) -> bool:
+        """Whether it is harmless to send this once more.
+
+        The intent of such an effect is committed together with the outcome before it. That of another one is committed
+        right before it is sent: a process that ends in between would make its outcome UNKNOWN.
+        """
+        return not isinstance(effect, RunTool) or self._shared.performer.may_repeat(effect)

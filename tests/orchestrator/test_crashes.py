@@ -37,7 +37,8 @@ EVERY = [
 SELECTED = [
     "create.before_commit:1", "create.after_commit:1", "intent.before_commit:1", "intent.after_commit:9",
     "tool.before_send:3", "tool.after_send:1", "tool.after_send:2", "tool.after_send:3",
-    "outcome.before_commit:9", "outcome.after_commit:9", "role.after_send:2", "outcome.after_commit:11",
+    "outcome.after_commit:8", "outcome.before_commit:9", "intent.before_commit:10", "outcome.after_commit:9",
+    "role.after_send:2", "outcome.after_commit:11",
 ]  # fmt: skip
 POINTS = EVERY if os.environ.get("ALPHA_UMI_EVERY_FAILPOINT") else SELECTED
 CALLS = ("look_up", "reserve", "order")
@@ -102,7 +103,9 @@ def check_effects(world: Any, end: dict[str, Any], failpoint: str) -> None:
     assert len({key for _, key in reserved}) == 1
     assert all(key for _, key in reserved)
     assert not second["is_error"]
-    # What was in flight when the process died is the only thing that may be unknown.
-    lost = failpoint in ("intent.after_commit:9", "tool.before_send:3", "tool.after_send:3", "outcome.before_commit:9")
+    # What was in flight when the process died is the only thing that may be unknown. The order's outcome goes into the
+    # log together with the intent that follows it.
+    sent_and_lost = failpoint in ("tool.after_send:3", "outcome.before_commit:9", "intent.before_commit:10")
+    lost = sent_and_lost or failpoint in ("intent.after_commit:9", "tool.before_send:3")
     assert third["content"].startswith("UNKNOWN") == lost
-    assert len(ordered) == (1 if not lost or failpoint in ("tool.after_send:3", "outcome.before_commit:9") else 0)
+    assert len(ordered) == (1 if sent_and_lost or not lost else 0)
