@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
 import sys
 
@@ -13,7 +12,7 @@ from pydantic import ValidationError
 from alpha_umi import telemetry
 from alpha_umi.web.key_file import KeyFileUnusable
 from alpha_umi.web.keys import OpenBindRefused, check_bind
-from alpha_umi.web.server import PortTaken, create_server, open_socket
+from alpha_umi.web.server import PortTaken, create_server, end_with_exit_code, open_socket
 from orchestrator.app import create_app
 from orchestrator.assembly import assembled
 from orchestrator.runs import Runs
@@ -50,9 +49,7 @@ async def _serve(settings: OrchestratorSettings, listening: socket.socket) -> No
             server = create_server(create_app(orchestrator))
             _log.info("orchestrator.listening", host=settings.host, port=settings.port)
             watch = asyncio.create_task(_stop_with(server, orchestrator.runs))
-            # uvicorn raises the signal that ended it once more, and that is not how a clean stop should look.
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, signal.SIG_IGN)
+            end_with_exit_code(server)
             await server.serve(sockets=[listening])
             watch.cancel()
 

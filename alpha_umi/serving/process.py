@@ -19,7 +19,7 @@ from alpha_umi.serving.manifest import ManifestError
 from alpha_umi.serving.metrics import RoleMetrics
 from alpha_umi.serving.settings import MAX_TOKENS, PORTS, RoleSettings, UnusableSettings
 from alpha_umi.web.keys import OpenBindRefused, check_bind
-from alpha_umi.web.server import PortTaken, create_server, open_socket
+from alpha_umi.web.server import PortTaken, create_server, end_with_exit_code, open_socket
 
 EXIT_USAGE = 2
 EXIT_ENGINE_LOST = 70
@@ -29,7 +29,10 @@ _MakeApplication = Callable[[RoleSettings, list[str], Callable[[], None]], FastA
 
 
 def main(role: RoleName, make_router: MakeRouter) -> None:
-    """Run the service of one role until a signal; exits with 2 for bad settings, 70 when the engine was lost."""
+    """Run the service of one role until a signal.
+
+    Exits with 0 after a signal, 2 for bad settings, 70 when the engine was lost.
+    """
 
     def create(settings: RoleSettings, keys: list[str], on_lost: Callable[[], None]) -> FastAPI:
         metrics = RoleMetrics(role)
@@ -70,6 +73,7 @@ def _serve(service: str, create: _MakeApplication, settings: RoleSettings) -> in
     socket = open_socket(settings.host, settings.port or PORTS[service])
     ending = _Ending()
     ending.server = create_server(create(settings, keys, ending.engine_lost))
+    end_with_exit_code(ending.server)
     ending.server.run(sockets=[socket])
     return ending.exit_code
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import errno
+import signal
 import socket
-from collections.abc import Sequence
 
 import uvicorn
 from fastapi import FastAPI
-
-from alpha_umi.web.keys import Keyring, check_bind
 
 GRACE_S = 8
 
@@ -42,7 +40,11 @@ def create_server(app: FastAPI, *, grace_s: int = GRACE_S) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def run(app: FastAPI, *, host: str, port: int, keys: Sequence[str] | Keyring, variable: str) -> None:
-    """Serve until a signal. Raises `OpenBindRefused` and `PortTaken` before anything is started."""
-    check_bind(host, keys, variable=variable)
-    create_server(app).run(sockets=[open_socket(host, port)])
+def end_with_exit_code(server: uvicorn.Server) -> None:
+    """Let the process outlive the signal that stops its server, so that it ends with an exit code of its own.
+
+    uvicorn has handlers of its own while it runs. When it has stopped it raises the signal once more for those that
+    were there before, which by default end the process. A signal that comes before it runs counts as well.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, server.handle_exit)
