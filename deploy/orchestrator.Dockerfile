@@ -35,6 +35,7 @@ ENV PATH=/opt/venv/bin:$PATH \
 WORKDIR /var/lib/alpha-umi
 USER 10001:10001
 EXPOSE 8000
+# Whether the process lives: no restart of it would bring back a role service that is down.
 HEALTHCHECK --interval=15s --timeout=10s --retries=3 --start-period=1m \
-    CMD healthcheck "http://127.0.0.1:${ALPHA_UMI_PORT}/readyz"
+    CMD healthcheck "http://127.0.0.1:${ALPHA_UMI_PORT}/healthz"
 CMD ["python", "-m", "orchestrator"]

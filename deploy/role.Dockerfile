@@ -1,6 +1,7 @@
 # A role service: `docker build --build-arg ROLE=planner --build-arg ENGINE=gpu -f deploy/role.Dockerfile .`
 #
-# ROLE is planner, caller or summarizer, ENGINE is cpu or gpu. The images are for linux/amd64, as vLLM's builds are.
+# ROLE is planner, caller, summarizer, shared (all three on one engine) or backbone (the single-model agent); ENGINE is
+# cpu or gpu. The images are for linux/amd64, as vLLM's builds are.
 # A GPU needs nothing of the base: torch and vLLM bring CUDA in their wheels, and the driver comes from the host.
 #
 # At run time only /var/cache/alpha-umi and /tmp are written to, by user 10001.
@@ -85,5 +86,15 @@ FROM service AS summarizer
 ENV ALPHA_UMI_ROLE_PORT=8003
 EXPOSE 8003
 CMD ["python", "-m", "services.summarizer"]
+
+FROM service AS shared
+ENV ALPHA_UMI_ROLE_PORT=8001
+EXPOSE 8001
+CMD ["python", "-m", "services.shared"]
+
+FROM service AS backbone
+ENV ALPHA_UMI_ROLE_PORT=8004
+EXPOSE 8004
+CMD ["python", "-m", "services.backbone"]
 
 FROM ${ROLE}

@@ -26,11 +26,32 @@ from orchestrator.settings import PREFIX, OrchestratorSettings
 ROLES = ("planner", "caller", "summarizer")
 GPU = {"planner", "caller", "summarizer", "orchestrator"}
 CPU = {"planner-cpu", "caller-cpu", "summarizer-cpu", "orchestrator-cpu"}
+SHARED = {"roles", "orchestrator-shared"}
+SINGLE = {"backbone"}
 SERVICES = sorted(services())
-ROLE_SERVICES = sorted((GPU | CPU) - {"orchestrator", "orchestrator-cpu"})
+ORCHESTRATORS = ["orchestrator", "orchestrator-cpu", "orchestrator-shared"]
+ROLE_SERVICES = sorted((GPU | CPU | SHARED | SINGLE) - {*ORCHESTRATORS})
+# Which recipe of a role service each one is made from.
+PARTS = {name: {"roles": "shared"}.get(name, name.removesuffix("-cpu")) for name in ROLE_SERVICES}
 
 ORCHESTRATOR_VARIABLES = {f"{PREFIX}{name.upper()}" for name in OrchestratorSettings.model_fields}
-ROLE_VARIABLES = {f"{RoleSettings.model_config['env_prefix']}{name.upper()}" for name in RoleSettings.model_fields}
+ROLE_PREFIX = RoleSettings.model_config["env_prefix"]
+ROLE_VARIABLES = {f"{ROLE_PREFIX}{name.upper()}" for name in RoleSettings.model_fields}
+
+# Settings that no service is given, and why.
+LEFT_OUT = {
+    "ALPHA_UMI_ALLOW_LOOPBACK_TOOLS": "a container has nothing on its loopback but the orchestrator itself",
+    "ALPHA_UMI_FAILPOINT": "for crash tests",
+    "ALPHA_UMI_ROLE_ENGINE": "each image holds its engine",
+    **dict.fromkeys(
+        [f"ALPHA_UMI_ROLE_REMOTE_{name}" for name in ("URL", "MODEL", "KEY", "EXTENSIONS")],
+        "role services have a network without a way out to another server's engine",
+    ),
+    "ALPHA_UMI_ROLE_SCRIPT": "for tests",
+    "ALPHA_UMI_ROLE_CACHE": "images keep caches in XDG_CACHE_HOME, where a volume is mounted",
+    "ALPHA_UMI_ROLE_TEMPLATE": "belongs to a model, whose manifest names it",
+    "ALPHA_UMI_ROLE_MAX_TOKENS": "differs by role; each has its own default, and a request may set another",
+}
 
 
 @pytest.fixture(params=SERVICES)
@@ -66,11 +87,14 @@ def test_the_schema_bites(tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize("secret", SECRETS)
-@pytest.mark.parametrize("value", [None, ""])
-def test_nothing_starts_without_its_secrets(secret: str, value: str | None) -> None:
-    given = {name: text for name, text in SECRETS.items() if name != secret} | ({} if value is None else {secret: ""})
+def test_nothing_starts_without_the_environment_file(secret: str) -> None:
     with pytest.raises(VariableMissing, match=rf"{secret}: .*\.env"):
-        interpolate(read_compose(), given)
+        interpolate(read_compose(), {name: text for name, text in SECRETS.items() if name != secret})
+
+
+def test_nothing_starts_with_the_environment_file_as_it_comes() -> None:
+    with pytest.raises(VariableMissing, match=r"ALPHA_UMI_ROLE_TOKEN: .*\.env"):
+        interpolate(read_compose(), documented_variables())
 
 
 # What starts
@@ -86,37 +110,61 @@ def test_the_cpu_profile_starts_no_gpu_service() -> None:
     assert set(services("cpu", "examples")) == CPU | {"tool-api"}
 
 
+def test_the_shared_profile_starts_one_engine() -> None:
+    assert set(services("shared")) == SHARED
+
+
+@pytest.mark.parametrize("others", [{"gpu"}, {"shared"}, {"cpu"}])
+def test_the_single_model_comes_beside_the_roles(others: set[str]) -> None:
+    assert set(services(*others, "single")) == set(services(*others)) | SINGLE
+
+
 def test_every_service_has_a_profile(service: dict[str, Any]) -> None:
     assert service["profiles"], "it would start with the GPU services and with the CPU services"
 
 
-@pytest.mark.parametrize(("name", "profile"), [("orchestrator", "gpu"), ("orchestrator-cpu", "cpu")])
+@pytest.mark.parametrize(
+    ("name", "profile"), [("orchestrator", "gpu"), ("orchestrator-cpu", "cpu"), ("orchestrator-shared", "shared")]
+)
 def test_the_orchestrator_waits_for_healthy_roles(name: str, profile: str) -> None:
-    started = services(profile)
-    waits_for = started[name]["depends_on"]
-    assert set(waits_for) == set(started) - {name}
+    waits_for = services(profile, "single")[name]["depends_on"]
+    assert waits_for.pop("backbone") == {"condition": "service_healthy", "required": False}, "there may be none"
+    assert set(waits_for) == set(services(profile)) - {name}
     assert all(entry == {"condition": "service_healthy"} for entry in waits_for.values())
 
 
-@pytest.mark.parametrize("name", ["orchestrator", "orchestrator-cpu"])
-def test_the_orchestrator_asks_the_services_that_it_waits_for(name: str) -> None:
-    orchestrator = services()[name]
-    for role, dependency in zip(ROLES, orchestrator["depends_on"], strict=True):
-        address = orchestrator["environment"][f"ALPHA_UMI_{role.upper()}_URL"]
-        assert address == f"http://{dependency}:{PORTS[role]}"
-        assert dependency.startswith(role)
+@pytest.mark.parametrize(("name", "suffix"), [("orchestrator", ""), ("orchestrator-cpu", "-cpu")])
+def test_the_orchestrator_asks_each_role_at_its_service(name: str, suffix: str) -> None:
+    environment = services()[name]["environment"]
+    assert {role: environment[f"ALPHA_UMI_{role.upper()}_URL"] for role in ROLES} == {
+        role: f"http://{role}{suffix}:{PORTS[role]}" for role in ROLES
+    }
+
+
+def test_the_orchestrator_asks_all_roles_at_the_shared_engine() -> None:
+    environment = services()["orchestrator-shared"]["environment"]
+    assert {environment[f"ALPHA_UMI_{role.upper()}_URL"] for role in ROLES} == {f"http://roles:{PORTS['shared']}"}
 
 
 # Health
 
 
-@pytest.mark.parametrize("name", sorted(GPU | CPU))
-def test_health_is_readiness(name: str) -> None:
+@pytest.mark.parametrize("name", ROLE_SERVICES)
+def test_the_health_of_a_role_is_readiness(name: str) -> None:
+    """The orchestrator is started when models can answer."""
     entry = services()[name]
-    port = {**PORTS, "orchestrator": 8000}[name.removesuffix("-cpu")]
+    port = PORTS[PARTS[name]]
+    assert entry["build"]["args"]["ROLE"] == PARTS[name]
     assert entry["healthcheck"]["test"] == ["CMD", "healthcheck", f"http://127.0.0.1:{port}/readyz"]
-    named = entry["environment"].get("ALPHA_UMI_ROLE_PORT") or entry["environment"].get("ALPHA_UMI_PORT")
-    assert named == str(port)
+    assert entry["environment"]["ALPHA_UMI_ROLE_PORT"] == str(port)
+
+
+@pytest.mark.parametrize("name", ORCHESTRATORS)
+def test_the_health_of_the_orchestrator_is_its_own(name: str) -> None:
+    """Whoever restarts unhealthy containers must not restart it because a role is down."""
+    entry = services()[name]
+    assert entry["healthcheck"]["test"] == ["CMD", "healthcheck", "http://127.0.0.1:8000/healthz"]
+    assert entry["environment"]["ALPHA_UMI_PORT"] == "8000"
 
 
 def test_every_service_has_a_health_check(service: dict[str, Any]) -> None:
@@ -133,8 +181,11 @@ def test_an_engine_has_time_to_load(name: str) -> None:
 # Devices
 
 
-@pytest.mark.parametrize(("role", "default"), [("planner", "0"), ("caller", "1"), ("summarizer", "2")])
-def test_each_role_has_a_device_of_its_own(role: str, default: str) -> None:
+DEVICES = [("planner", "0"), ("caller", "1"), ("summarizer", "2"), ("backbone", "3"), ("roles", "0")]
+
+
+@pytest.mark.parametrize(("role", "default"), DEVICES)
+def test_each_engine_has_a_device_of_its_own(role: str, default: str) -> None:
     def device(**variables: str) -> dict[str, Any]:
         reserved: dict[str, Any]
         [reserved] = services(**variables)[role]["deploy"]["resources"]["reservations"]["devices"]
@@ -150,7 +201,7 @@ def test_engines_that_share_a_device_share_its_memory() -> None:
     assert {shared[role]["environment"]["ALPHA_UMI_ROLE_GPU_MEMORY_UTILIZATION"] for role in ROLES} == {"0.3"}
 
 
-@pytest.mark.parametrize("name", sorted(CPU | {"tool-api", "orchestrator"}))
+@pytest.mark.parametrize("name", sorted({*SERVICES} - {name for name, _ in DEVICES}))
 def test_only_gpu_roles_reserve_devices(name: str) -> None:
     assert "reservations" not in services()[name]["deploy"]["resources"]
 
@@ -206,7 +257,7 @@ def test_a_container_stops_and_restarts(service: dict[str, Any]) -> None:
 
 def test_only_the_orchestrator_is_published_and_on_loopback() -> None:
     published = {name: entry["ports"] for name, entry in services().items() if "ports" in entry}
-    assert set(published) == {"orchestrator", "orchestrator-cpu"}
+    assert set(published) == {*ORCHESTRATORS}
     assert all(ports == ["127.0.0.1:8000:8000"] for ports in published.values())
 
 
@@ -214,20 +265,31 @@ def test_only_the_orchestrator_has_a_way_out() -> None:
     networks = read_compose()["networks"]
     open_networks = {name for name, entry in networks.items() if not entry.get("internal")}
     with_a_way_out = {name for name, entry in services().items() if open_networks & {*entry["networks"]}}
-    assert with_a_way_out == {"orchestrator", "orchestrator-cpu"}
+    assert with_a_way_out == {*ORCHESTRATORS}
     assert services()["tool-api"]["networks"] == ["tools"], "tools do not see the role services"
 
 
 # Variables
 
 
-@pytest.mark.parametrize("name", sorted(GPU | CPU))
+@pytest.mark.parametrize("name", [*ORCHESTRATORS, *ROLE_SERVICES])
 def test_the_settings_know_every_variable(name: str) -> None:
     known = ORCHESTRATOR_VARIABLES if name.startswith("orchestrator") else ROLE_VARIABLES
     assert set(services()[name]["environment"]) <= known
 
 
-@pytest.mark.parametrize("name", sorted(GPU | CPU))
+@pytest.mark.parametrize("names", [ORCHESTRATORS, ROLE_SERVICES], ids=["orchestrator", "roles"])
+def test_every_setting_is_passed_on_or_left_out_for_a_reason(names: list[str]) -> None:
+    passed_on = {variable for name in names for variable in services()[name]["environment"]}
+    known = ORCHESTRATOR_VARIABLES if names is ORCHESTRATORS else ROLE_VARIABLES
+    assert known - passed_on == LEFT_OUT.keys() & known
+
+
+def test_what_is_left_out_are_settings() -> None:
+    assert LEFT_OUT.keys() <= ORCHESTRATOR_VARIABLES | ROLE_VARIABLES
+
+
+@pytest.mark.parametrize("name", [*ORCHESTRATORS, *ROLE_SERVICES])
 def test_the_settings_accept_every_default(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in services()[name]["environment"].items():
         if value is not None:

@@ -19,8 +19,9 @@ def test_the_example_is_a_file_of_tool_sources() -> None:
 
 
 def test_it_is_what_the_orchestrator_reads() -> None:
-    for name in ("orchestrator", "orchestrator-cpu"):
-        entry = services()[name]
-        [mount] = [mount for mount in entry["volumes"] if isinstance(mount, dict)]
-        assert mount["source"] == "./deploy/tool_sources.example.yaml"
-        assert mount["target"] == entry["environment"]["ALPHA_UMI_TOOL_SOURCES"]
+    orchestrators = [entry for name, entry in services().items() if name.startswith("orchestrator")]
+    assert len(orchestrators) == 3
+    for entry in orchestrators:
+        sources = {mount["target"]: mount["source"] for mount in entry["volumes"] if isinstance(mount, dict)}
+        mounted = entry["environment"]["ALPHA_UMI_TOOL_SOURCES"]
+        assert sources[mounted] == "./deploy/tool_sources.example.yaml"

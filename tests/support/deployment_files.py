@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +18,9 @@ DOCKERFILES = sorted((ROOT / "deploy").glob("*.Dockerfile"))
 LOCKS = sorted((ROOT / "deploy" / "requirements").glob("*.txt"))
 SECRETS = {"ALPHA_UMI_API_KEYS": "a-key", "ALPHA_UMI_ROLE_TOKEN": "a-token"}
 
-# ${NAME}, ${NAME:-default}, ${NAME-default}, ${NAME:?message}: the forms that the compose file uses.
-_REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<form>:?[-?])(?P<text>[^${}]*))?\}")
+# ${NAME}, and with a default (:- or -), a message where it is missing (:? or ?), a replacement where it is not (:+ or
+# +): the forms that the compose file uses. With a colon an empty value counts as missing.
+_REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<form>:?[-?+])(?P<text>[^${}]*))?\}")
 
 
 class VariableMissing(Exception):
@@ -73,10 +76,10 @@ def documented_variables() -> dict[str, str]:
 def _replacement(found: re.Match[str], variables: Mapping[str, str]) -> str:
     value, form, text = variables.get(found["name"]), found["form"] or "", found["text"] or ""
     if value is not None and (value or not form.startswith(":")):
-        return value
+        return text if form.endswith("+") else value
     if form.endswith("?"):
         raise VariableMissing(f"{found['name']}: {text}")
-    return text
+    return "" if form.endswith("+") else text
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,44 @@ def stages(instructions: list[Instruction]) -> list[list[Instruction]]:
     """The stages of a Dockerfile, each beginning with its FROM."""
     starts = [index for index, instruction in enumerate(instructions) if instruction.keyword == "FROM"]
     return [instructions[start:end] for start, end in zip(starts, [*starts[1:], None], strict=True)]
+
+
+@dataclass(frozen=True)
+class Image:
+    """What a container starts with when the compose file says nothing else."""
+
+    command: list[str]
+    environment: dict[str, str]
+    directory: str
+    copied: dict[str, str]
+
+
+def read_image(path: Path, arguments: Mapping[str, str]) -> Image:
+    """The image that a Dockerfile makes with these build arguments. `copied` leads from the image to the context."""
+    environment: dict[str, str] = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
+    last: dict[str, str] = {}
+    copied: dict[str, str] = {}
+    for instruction in _of_the_last_stage(read_dockerfile(path), arguments):
+        last[instruction.keyword] = instruction.text
+        if instruction.keyword == "ENV":
+            for name, _, value in (word.partition("=") for word in shlex.split(instruction.text)):
+                environment[name] = value.replace("$PATH", environment["PATH"])
+        elif instruction.keyword == "COPY" and not instruction.text.startswith("--from="):
+            *sources, target = instruction.text.split()
+            copied |= dict.fromkeys([target], sources[0])
+    return Image(json.loads(last["CMD"]), environment, last["WORKDIR"], copied)
+
+
+def _of_the_last_stage(instructions: list[Instruction], arguments: Mapping[str, str]) -> list[Instruction]:
+    """The instructions of the last stage, after those of the stages that it was made from."""
+    found: list[Instruction] = []
+    by_name = {name: stage for stage in stages(instructions) if (name := stage[0].text.partition(" AS ")[2])}
+    stage: list[Instruction] | None = stages(instructions)[-1]
+    while stage is not None:
+        found = [*stage[1:], *found]
+        base = stage[0].text.partition(" AS ")[0]
+        stage = by_name.get(re.sub(r"\$\{(\w+)\}", lambda name: arguments[name[1]], base))
+    return found
 
 
 def locked(path: Path) -> dict[str, list[str]]:
