@@ -10,6 +10,7 @@ import pytest
 from scripted_roles import call, decide, hang, in_turn
 
 from orchestrator.journal import utc_now
+from orchestrator.store import StoreUnavailable
 
 PROBLEM = "urn:alpha-umi:problem:"
 BODY = {"instruction": "What is it?"}
@@ -227,3 +228,29 @@ async def test_a_repetition_after_a_restart(world: Any) -> None:
     async with world.orchestrator() as client:
         again = await post(client)
         assert (again.json()["id"], again.json()["status"]) == (first.json()["id"], "completed")
+
+
+@pytest.mark.parametrize("what", ["creation", "message"])
+async def test_a_request_whose_commit_only_seemed_to_fail_is_found_and_goes_on(
+    client: Any, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """An I/O error can come after the rows went in: then nobody drives the trajectory until the client comes back."""
+    path, body = CREATE, BODY
+    if what == "message":
+        path, body = f"{CREATE}/{(await client.run())['id']}/messages", {"content": "And now?"}
+    method = "create" if what == "creation" else "append"
+    real = getattr(client.orchestrator.store, method)
+
+    async def lossy(*arguments: Any, **options: Any) -> None:
+        monkeypatch.undo()
+        await real(*arguments, **options)
+        raise StoreUnavailable("I/O error")
+
+    monkeypatch.setattr(client.orchestrator.store, method, lossy)
+    failed = await post(client, path, **body)
+    assert (failed.status_code, failed.json()["type"]) == (503, f"{PROBLEM}storage-unavailable")
+    found = await post(client, path, **body)
+    assert (found.status_code, found.headers[REPLAYED]) == (200, "true")
+    assert found.json()["status"] == "completed"
+    assert len(found.json()["messages"]) == (2 if what == "creation" else 4)
+    assert len(await ids(client)) == 1
