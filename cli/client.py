@@ -14,6 +14,7 @@ import httpx
 from httpx_sse import EventSource, SSEError
 from pydantic import BaseModel, ValidationError
 
+from alpha_umi.contract.client_turns import AddMessage
 from alpha_umi.contract.problems import Problem
 from alpha_umi.contract.trajectories import CreateTrajectory, ToolList, Trajectory, TrajectoryList
 from alpha_umi.trajectory import Status
@@ -90,6 +91,11 @@ class OrchestratorClient:
         """Create a trajectory and follow it to its end. It does not outlive the stream."""
         body = request.model_copy(update={"stream": True}).model_dump(mode="json", exclude_none=True)
         return self._resumed("POST", "/v1/trajectories", _Position(), json=body)
+
+    def go_on(self, trajectory_id: str, message: AddMessage) -> Iterator[Told]:
+        """Add a further turn to a trajectory and follow it to its end. It does not outlive the stream."""
+        body = message.model_copy(update={"stream": True}).model_dump(mode="json")
+        return self._resumed("POST", f"{_path(trajectory_id)}/messages", _Position(), json=body)
 
     def follow(self, trajectory_id: str) -> Iterator[Told]:
         """All events of a trajectory, up to its end."""

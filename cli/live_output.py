@@ -12,7 +12,19 @@ from typing import assert_never
 from alpha_umi.contract.trajectories import StepObservation, Trajectory
 from cli.errors import NotUnderstood
 from cli.steps_view import StepsView
-from cli.told_events import Answered, Called, Created, Decided, Ended, Interrupted, Observed, Told, Written
+from cli.told_events import (
+    Answered,
+    Called,
+    Continued,
+    Created,
+    Decided,
+    Ended,
+    Interrupted,
+    Observed,
+    Required,
+    Told,
+    Written,
+)
 
 
 class LiveOutput:
@@ -31,6 +43,12 @@ class LiveOutput:
             case Created():
                 self.trajectory_id = told.trajectory_id
                 self._view.heading(told.trajectory_id, told.instruction)
+            case Continued():
+                self._end_preview()
+                self.trajectory_id = told.trajectory_id
+                self._view.message("user", told.content)
+            case Required():
+                self._view.waiting(told.trajectory_id, told.call_id, told.expires_at)
             case Written():
                 self._preview_of(told)
             case Decided():

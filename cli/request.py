@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from pydantic import ValidationError
 
+from alpha_umi.contract.client_turns import AddMessage
 from alpha_umi.contract.trajectories import CreateTrajectory
 from cli.errors import UsageProblem
 
@@ -11,8 +15,20 @@ from cli.errors import UsageProblem
 def trajectory_request(instruction: str, *, tools: str | None = None, max_steps: int | None = None) -> CreateTrajectory:
     """A request for a trajectory; `tools` are names with commas between. Raises `UsageProblem`."""
     names = None if tools is None else [name.strip() for name in tools.split(",") if name.strip()]
-    try:
+    with _understood():
         return CreateTrajectory(instruction=instruction, tools=None if names is None else [*names], max_steps=max_steps)
+
+
+def message_request(content: str) -> AddMessage:
+    """A request for a further turn. Raises `UsageProblem`."""
+    with _understood():
+        return AddMessage(content=content)
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    try:
+        yield
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])

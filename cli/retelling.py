@@ -1,8 +1,8 @@
 """From the events that an orchestrator tells back to the events of the trajectory machine.
 
 A stream does not tell everything that is in the log. What it leaves out and the machine needs (a limit that was
-reached, a role that failed, a cancellation) follows from what comes next. Lost are the texts of unreadable calls and
-the intents, on which the outcome does not depend.
+reached, a role that failed, a cancellation) follows from what comes next. Lost are the texts of unreadable calls, the
+intents, and why a turn before the newest one ended without an answer, on which the outcome does not depend.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from alpha_umi.contract.trajectories import StepModel, TokenUsage, Trajectory
+from alpha_umi.roles.turns import Tool
 from alpha_umi.trajectory import (
+    ActionRequired,
     AnswerWritten,
     CallMade,
     CallUnreadable,
@@ -23,6 +25,7 @@ from alpha_umi.trajectory import (
     IllegalEvent,
     LimitReached,
     Limits,
+    MessageAdded,
     ObservationReceived,
     Phase,
     PlannerDecided,
@@ -36,7 +39,19 @@ from alpha_umi.trajectory import (
 )
 from alpha_umi.trajectory.events import RoleKind, UnreadablePolicy
 from cli.errors import NotUnderstood
-from cli.told_events import Answered, Called, Created, Decided, Ended, Interrupted, Observed, Told, Written
+from cli.told_events import (
+    Answered,
+    Called,
+    Continued,
+    Created,
+    Decided,
+    Ended,
+    Interrupted,
+    Observed,
+    Required,
+    Told,
+    Written,
+)
 
 _NO_CALL = "No call was made: "
 _FAILED: dict[str, RoleKind] = {
@@ -115,13 +130,19 @@ def _max_repeats(told: Sequence[Told]) -> int:
 def _events(told: Told, state: State, limits: Limits) -> Iterator[Event]:
     match told:
         case Created():
-            yield QuestionAsked(told.instruction, tuple(told.tools), limits, told.strategy)
+            own = tuple(Tool(name) for name in told.client_tools)
+            yield QuestionAsked(told.instruction, tuple(told.tools), limits, told.strategy, own)
+        case Continued():
+            yield from _earlier_end(state)
+            yield MessageAdded(told.content)
         case Decided():
             yield _decision(told)
         case Called():
             yield CallMade(
                 told.call_id, told.name, told.arguments, told.text, _usage(told.usage), told.latency_ms, told.truncated
             )
+        case Required():
+            yield ActionRequired(told.call_id, told.expires_at)
         case Observed(call_id=None):
             yield CallUnreadable("", told.content.removeprefix(_NO_CALL), latency_ms=told.latency_ms)
         case Observed():
@@ -136,6 +157,13 @@ def _events(told: Told, state: State, limits: Limits) -> Iterator[Event]:
             return
         case _ as never:
             assert_never(never)
+
+
+def _earlier_end(state: State) -> Iterator[Event]:
+    """The end of a turn that another one follows, which no stream tells. Without an answer it does not matter how."""
+    if state.phase is not Phase.ENDING:
+        yield Cancelled("it ended without an answer")
+    yield Finished()
 
 
 def _decision(told: Decided) -> Event:

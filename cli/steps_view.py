@@ -20,7 +20,12 @@ OBSERVATION_LINES = 12
 OBSERVATION_COLUMNS = 600
 ONE_LINE = 100
 
-_STATUS_STYLES = {"completed": "bold green", "exhausted": "bold yellow", "running": "bold cyan"}
+_STATUS_STYLES = {
+    "completed": "bold green",
+    "exhausted": "bold yellow",
+    "running": "bold cyan",
+    "requires_action": "bold cyan",
+}
 
 
 class StepsView:
@@ -70,6 +75,16 @@ class StepsView:
         self.write(f" {written}")
         self.end()
 
+    def message(self, role: str, content: str) -> None:
+        """What one side said in a further turn."""
+        self._console.print()
+        self.part("message" if role == "user" else "answer", content, style="bold")
+
+    def waiting(self, trajectory_id: str, call_id: str, expires_at: str) -> None:
+        """The application that defined the tool has to execute the call."""
+        self.note(f"waits until {plain_line(expires_at)} for the application to execute this call and send its output")
+        self.note(f"to POST /v1/trajectories/{plain_line(trajectory_id)}/tool_outputs as {plain_line(call_id)}")
+
     def observation(self, observation: StepObservation) -> None:
         """What a tool answered; of a long answer the beginning."""
         shown, left_out = bounded(observation.content, lines=OBSERVATION_LINES, columns=OBSERVATION_COLUMNS)
@@ -96,11 +111,12 @@ class StepsView:
             self.part("next", step.next)
             if step.action is not None:
                 self.call(step.action.name, step.action.arguments)
+            if step.action is not None and step.action.expires_at is not None:
+                self.waiting(trajectory.id, step.action.call_id, step.action.expires_at.isoformat())
             if step.observation is not None:
                 self.observation(step.observation)
-        if trajectory.answer is not None:
-            self._console.print()
-            self.part("answer", trajectory.answer, style="bold")
+        for message in trajectory.messages[1:]:
+            self.message(message.role, message.content)
         self.closing(trajectory)
 
     def _line(self, text: Text) -> None:
@@ -118,6 +134,6 @@ def _figures(trajectory: Trajectory) -> list[str]:
         f"{steps} step{'' if steps == 1 else 's'}",
         f"{usage.prompt_tokens:,} prompt + {usage.completion_tokens:,} completion tokens",
     ]
-    if trajectory.finished_at is not None:
+    if trajectory.finished_at is not None and sum(message.role == "user" for message in trajectory.messages) == 1:
         figures.append(f"{(trajectory.finished_at - trajectory.created_at).total_seconds():.1f} s")
     return figures

@@ -26,6 +26,23 @@ class Created(_Told):
     tools: list[str]
     strategy: str
     max_steps: int
+    client_tools: list[str] = []
+
+
+class Continued(_Told):
+    """`trajectory.continued`: a further user turn."""
+
+    trajectory_id: str
+    content: str
+
+
+class Required(_Told):
+    """`trajectory.requires_action`: the application has to execute the call that was just made."""
+
+    trajectory_id: str
+    call_id: str
+    name: str
+    expires_at: str
 
 
 class Decided(_Told):
@@ -94,10 +111,12 @@ class Interrupted(_Told):
     reason: str = ""
 
 
-Told = Created | Decided | Called | Observed | Answered | Ended | Written | Interrupted
+Told = Created | Continued | Decided | Called | Required | Observed | Answered | Ended | Written | Interrupted
 
-_MODELS: dict[str, type[Created | Decided | Called | Observed | Answered | Interrupted]] = {
+_MODELS: dict[str, type[Told]] = {
     "trajectory.created": Created,
+    "trajectory.continued": Continued,
+    "trajectory.requires_action": Required,
     "planner.decided": Decided,
     "caller.called": Called,
     "tool.observed": Observed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, Tag, field_validator
+from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from alpha_umi.contract.roles import ToolModel, WireModel
 
@@ -31,10 +31,10 @@ OfferedTool = Annotated[
 ]
 
 
-def not_blank(text: str) -> str:
+def not_blank(text: str, info: ValidationInfo) -> str:
     """The text. Raises `ValueError` when there is nothing in it."""
     if not text.strip():
-        raise ValueError("it is blank; say what is to be done")
+        raise ValueError(f"the {info.field_name} is blank; say what is to be done")
     return text
 
 

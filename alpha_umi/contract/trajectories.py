@@ -56,6 +56,14 @@ class CreateTrajectory(WireModel):
 
     _said = field_validator("instruction")(not_blank)
 
+    @field_validator("tools")
+    @classmethod
+    def _distinct(cls, tools: list[OfferedTool] | None) -> list[OfferedTool] | None:
+        names = [tool for tool in tools or [] if isinstance(tool, str)]
+        if len(set(names)) != len(names):
+            raise ValueError("a tool is named twice; name each once")
+        return tools
+
 
 class MessageModel(WireModel):
     """What one side said to the other."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -14,8 +16,11 @@ from cli.errors import EXIT_FAILED, UsageProblem
 from cli.interrupts import uninterrupted
 from cli.live_output import LiveOutput, ended
 from cli.options import ApiKey, AsJson, StateDir, Url, connect, messages, output
-from cli.request import trajectory_request
+from cli.request import message_request, trajectory_request
 from cli.steps_view import StepsView
+from cli.told_events import Told
+
+Ask = Callable[[OrchestratorClient], Iterator[Told]]
 
 
 def ask(
@@ -25,6 +30,10 @@ def ask(
     ] = None,
     max_steps: Annotated[
         int | None, typer.Option(min=1, max=MAX_STEPS, help="Steps after which an answer is demanded.")
+    ] = None,
+    go_on_with: Annotated[
+        str | None,
+        typer.Option("--continue", metavar="TRAJECTORY_ID", help="Go on with a trajectory that has ended."),
     ] = None,
     url: Url = None,
     api_key: ApiKey = None,
@@ -36,9 +45,10 @@ def ask(
     Exits with 0 when there is an answer, 1 when it failed, was given up or cancelled, 2 when it could not be asked.
     Ctrl-C cancels it.
     """
-    request = trajectory_request(instruction, tools=tools, max_steps=max_steps)
+    asking = _question if go_on_with is None else partial(_further, go_on_with)
+    ask_with = asking(instruction, tools, max_steps)
     with connect(url, api_key, state_dir) as client:
-        trajectory = ask_live(client, request, output=None if as_json else output())
+        trajectory = told_live(client, ask_with(client), output=None if as_json else output())
     if as_json:
         print_json(trajectory)
     raise typer.Exit(exit_code(trajectory))
@@ -62,9 +72,14 @@ def tail(
 
 def ask_live(client: OrchestratorClient, request: CreateTrajectory, *, output: Console | None) -> Trajectory:
     """Ask, print what happens (unless there is no `output`), and return how it ended. Ctrl-C cancels."""
+    return told_live(client, client.ask(request), output=output)
+
+
+def told_live(client: OrchestratorClient, told: Iterator[Told], *, output: Console | None) -> Trajectory:
+    """Print what is told (unless there is no `output`), and return how it ended. Ctrl-C cancels."""
     live = LiveOutput(StepsView(Console(quiet=True) if output is None else output))
     try:
-        return ended(client.ask(request), live)
+        return ended(told, live)
     except KeyboardInterrupt:
         if live.trajectory_id is None:
             raise
@@ -85,8 +100,22 @@ def print_json(trajectory: Trajectory) -> None:
     typer.echo(json.dumps(trajectory.model_dump(mode="json"), indent=2))
 
 
+def _question(instruction: str, tools: str | None, max_steps: int | None) -> Ask:
+    request = trajectory_request(instruction, tools=tools, max_steps=max_steps)
+    return lambda client: client.ask(request)
+
+
+def _further(trajectory_id: str, content: str, tools: str | None, max_steps: int | None) -> Ask:
+    if tools is not None or max_steps is not None:
+        raise UsageProblem(
+            "a trajectory keeps its tools and its number of steps", remedy="leave out --tools and --max-steps"
+        )
+    request = message_request(content)
+    return lambda client: client.go_on(trajectory_id, request)
+
+
 def _newest(client: OrchestratorClient) -> str:
-    newest = client.newest(status="running") or client.newest()
+    newest = client.newest(status="running") or client.newest(status="requires_action") or client.newest()
     if newest is None:
         raise UsageProblem("there is no trajectory yet", remedy='make one: alpha-umi ask "..."')
     return newest.id

@@ -20,9 +20,10 @@ from serving_on_loopback import Serve
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from typer.testing import CliRunner, Result
 
+from alpha_umi.contract.client_turns import AddMessage
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.trajectories import CreateTrajectory, as_trajectory
-from alpha_umi.trajectory import Cancelled, Event, Finished, Phase, pack, replay
+from alpha_umi.trajectory import Cancelled, Event, Finished, MessageAdded, Phase, pack, replay
 from alpha_umi.web.problems import install_problem_handlers
 from cli.launch import Plan, take_down
 from cli.main import app as command
@@ -128,6 +129,7 @@ class FakeOrchestrator:
 
     `connections` says after how many items each further connection is cut; once it is used up they end by themselves.
     `hold_after` keeps a stream waiting after so many items until the trajectory is cancelled.
+    `further` is what follows a message.
     """
 
     trajectories: dict[str, list[Item]] = field(default_factory=dict)
@@ -137,6 +139,7 @@ class FakeOrchestrator:
     authorizations: list[str | None] = field(default_factory=list)
     last_event_ids: list[str | None] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
+    further: list[Item] = field(default_factory=list)
     tools: list[dict[str, Any]] = field(default_factory=list)
     sources: list[dict[str, Any]] = field(default_factory=list)
 
@@ -162,7 +165,8 @@ class FakeOrchestrator:
         row = TrajectoryRow(trajectory_id, START, None, "running", "", "chain", ())
         narrator, seq = Narrator(row), 0
         cut = self.connections.pop(0) if self.connections else None
-        for number, item in enumerate(self.trajectories[trajectory_id]):
+        items = self.trajectories[trajectory_id]
+        for number, item in enumerate(items):
             if number == cut:
                 yield tell_reconnect("the orchestrator is shutting down")
                 return
@@ -174,7 +178,7 @@ class FakeOrchestrator:
             seq += 1
             kind, payload = pack(item)
             stored = StoredEvent(trajectory_id, seq, kind, payload, START + timedelta(seconds=2.5))
-            told = narrator.tell(stored)
+            told = narrator.tell(stored, last=item is items[-1])
             if told is not None and seq > after:
                 yield told
 
@@ -214,6 +218,16 @@ class FakeOrchestrator:
             last = request.headers.get("Last-Event-ID")
             self.last_event_ids.append(last)
             return EventSourceResponse(self.tell(trajectory_id, int(last or 0)), ping=PING_S)
+
+        @application.post("/v1/trajectories/{trajectory_id}/messages")
+        async def go_on(trajectory_id: str, body: AddMessage) -> Response:
+            if self.document(trajectory_id)["status"] == "running":
+                raise ServiceError("trajectory-busy", "it is running")
+            self.requests.append(body.model_dump(mode="json"))
+            told = len([item for item in self.trajectories[trajectory_id] if not isinstance(item, TextDelta)])
+            self.trajectories[trajectory_id] += [MessageAdded(body.content), *self.further]
+            headers = {"Location": f"/v1/trajectories/{trajectory_id}"}
+            return EventSourceResponse(self.tell(trajectory_id, told), headers=headers, ping=PING_S)
 
         @application.post("/v1/trajectories/{trajectory_id}/cancel")
         async def cancel(trajectory_id: str) -> JSONResponse:

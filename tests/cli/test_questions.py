@@ -15,7 +15,9 @@ import pytest
 from rich.console import Console
 
 from alpha_umi.contract.trajectories import CreateTrajectory
+from alpha_umi.roles.turns import Tool
 from alpha_umi.trajectory import (
+    ActionRequired,
     AnswerWritten,
     CallMade,
     Finished,
@@ -245,6 +247,58 @@ def test_ctrl_c_cancels(fake: Fake, url: str) -> None:
     assert process.returncode == 1
     assert fake.cancelled == ["traj_1"]
     assert "cancelled · 1 step" in rest
+
+
+def test_a_further_turn_is_asked_and_printed(fake: Fake, url: str, invoke: Invoke) -> None:
+    fake.add(COMPLETED)
+    fake.further = [
+        PlannerDecided("Still known.", "conclusion", "Still known."),
+        AnswerWritten("As I said."),
+        Finished(),
+    ]
+    result = invoke("ask", "--continue", "traj_1", "Are you sure?", "--url", url)
+    assert result.exit_code == 0, result.output
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines() if line.strip()]
+    assert lines == [
+        "message Are you sure?",
+        "Step 3",
+        "thought Still known.",
+        "next conclusion",
+        "answer As I said.",
+        "completed · 3 steps, 100 prompt + 26 completion tokens · traj_1",
+    ]
+    assert fake.requests == [{"content": "Are you sure?", "stream": True, "background": False}]
+    shown = invoke("show", "traj_1", "--url", url).stdout
+    parts = ("How warm is it in Oslo?", "It is 19.5 degrees.", "Are you sure?", "As I said.")
+    places = [shown.index(part) for part in parts]
+    assert places == sorted(places)
+    tailed = invoke("tail", "traj_1", "--url", url).stdout
+    assert tailed.index("It is 19.5 degrees.") < tailed.index("Are you sure?") < tailed.index("As I said.")
+
+
+def test_a_further_turn_that_cannot_be(fake: Fake, url: str, invoke: Invoke) -> None:
+    fake.add(COMPLETED[:3])
+    busy = invoke("ask", "--continue", "traj_1", "And now?", "--url", url)
+    assert (busy.exit_code, "The trajectory has not ended yet" in busy.stderr) == (2, True)
+    for option in (["--tools", "a"], ["--max-steps", "3"]):
+        result = invoke("ask", "--continue", "traj_1", "And now?", *option, "--url", url)
+        assert (result.exit_code, "leave out --tools and --max-steps" in result.stderr) == (2, True)
+    blank = invoke("ask", "--continue", "traj_1", " ", "--url", url)
+    assert (blank.exit_code, "content: the content is blank" in blank.stderr) == (2, True)
+
+
+def test_a_call_that_the_application_executes_is_said(fake: Fake, url: str, invoke: Invoke) -> None:
+    asked = QuestionAsked("How warm is it?", ("temperature",), client_tools=(Tool("temperature"),))
+    required = ActionRequired("call_1", "2026-11-21T12:00:00+00:00")
+    fake.add([asked, *STEP[:2], required, *COMPLETED[3:]])
+    result = invoke("tail", "traj_1", "--url", url)
+    assert result.exit_code == 0, result.output
+    for part in ("waits until 2026-11-21T12:00:00+00:00", "/v1/trajectories/traj_1/tool_outputs", "call_1"):
+        assert part in result.stdout
+    fake.add([asked, *STEP[:2], required])
+    shown = invoke("show", "traj_1", "--url", url).stdout
+    assert "waits until 2026-11-21T12:00:00+00:00" in shown
+    assert "requires_action · 1 step" in shown
 
 
 def test_tail_follows_the_newest_that_runs(fake: Fake, url: str, invoke: Invoke) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from alpha_umi.roles.turns import Tool
 from alpha_umi.trajectory import (
+    ActionRequired,
     AnswerWritten,
     CallMade,
     CallUnreadable,
@@ -18,6 +20,7 @@ from alpha_umi.trajectory import (
     Intended,
     LimitReached,
     Limits,
+    MessageAdded,
     ObservationReceived,
     PlannerDecided,
     PlannerUnreadable,
@@ -58,6 +61,13 @@ RUNS: dict[str, Sequence[Any]] = {
     "summarizer failed": (ASKED, CONCLUDED, RoleFailed("summarizer", "it is down"), Finished()),
     "cancelled": (ASKED, DECIDED, Cancelled("the client left"), Finished()),
     "deadline": (ASKED, DECIDED, LimitReached("deadline"), ANSWERED, Finished()),
+    "client tool": (
+        QuestionAsked("q", ("temperature",), client_tools=(Tool("temperature"),)),
+        *STEP[:2], ActionRequired("call_1", "2026-11-21T12:00:00+00:00"), *COMPLETED[3:],
+    ),
+    "further turn": (*COMPLETED, MessageAdded("m"), CONCLUDED, ANSWERED, Finished()),
+    "further turn after none": (ASKED, Cancelled(), Finished(), MessageAdded("m"), CONCLUDED, ANSWERED, Finished()),
+    "further turn without answer": (*COMPLETED, MessageAdded("m"), RoleFailed("planner", "down"), Finished()),
     "deadline twice": (ASKED, DECIDED, LimitReached("deadline"), LimitReached("deadline"), Finished()),
     "deadline while summarizing": (ASKED, *STEP, CONCLUDED, LimitReached("deadline"), Finished()),
 }  # fmt: skip

@@ -18,7 +18,7 @@ BAD_BODIES: list[tuple[dict[str, Any], str, str]] = [
     ({"instruction": 5}, "invalid-request", "instruction"),
     ({"instruction": None}, "invalid-request", "instruction"),
     ({"tools": []}, "invalid-request", "tools"),
-    ({"tools": ["look_up", "look_up"]}, "invalid-request", "tools.1"),
+    ({"tools": ["look_up", "look_up"]}, "invalid-request", "tools"),
     ({"tools": ["look_up", "look_down"]}, "unknown-tool", "tools.1"),
     ({"tools": [{"nome": "mine"}]}, "invalid-request", "tools.0.name"),
     ({"max_steps": 0}, "invalid-request", "max_steps"),
