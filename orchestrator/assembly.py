@@ -6,8 +6,6 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-import httpx
-
 from alpha_umi.trajectory.events import RoleKind
 from orchestrator.conversation import Conversation
 from orchestrator.driver import Workshop
@@ -17,8 +15,9 @@ from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.performer import Performer
 from orchestrator.readiness import Readiness
 from orchestrator.request_keys import RequestKeys
-from orchestrator.role_calls import RoleCalls
-from orchestrator.role_clients import RoleClient, role_http
+from orchestrator.roles.assembly import role_replicas
+from orchestrator.roles.calls import RoleCalls
+from orchestrator.roles.replicas import ReplicaSet
 from orchestrator.runs import Runs
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.state_metrics import StateCollector
@@ -53,16 +52,15 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
     from_file = [] if settings.tool_sources is None else load_sources_file(settings.tool_sources)
     async with contextlib.AsyncExitStack() as stack:
         store = await stack.enter_async_context(EventStore.open(settings.database_url))
-        http = await stack.enter_async_context(role_http(settings.role_bearer))
         egress = await stack.enter_async_context(_egress(settings))
         registry = ToolRegistry(egress)
         sources = ToolSources(registry, store, from_file=from_file)
         stack.push_async_callback(sources.aclose)
         metrics = OrchestratorMetrics()
+        roles = await stack.enter_async_context(role_replicas(settings.role_addresses(), settings.role_bearer, metrics))
         store.observe_commits(metrics.count_commit)
         journal = Journal(store, metrics)
-        clients = _clients(settings, http)
-        shared = _workshop(settings, clients, registry, journal, metrics)
+        shared = _workshop(settings, roles, registry, journal, metrics)
         runs = Runs(store, shared, tools_ready=sources.wait_for)
         stack.push_async_callback(runs.aclose)
         metrics.registry.register(StateCollector(runs, journal, sources))
@@ -77,7 +75,7 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             conversation=Conversation(store, runs),
             request_keys=RequestKeys(store, runs, now=journal.now),
             metrics=metrics,
-            readiness=Readiness(runs, store, journal, clients),
+            readiness=Readiness(runs, store, journal, roles),
         )
 
 
@@ -85,25 +83,16 @@ def _egress(settings: OrchestratorSettings) -> Egress:
     return Egress(allow_loopback=settings.allow_loopback_tools, private_hosts=settings.allowed_tool_hosts)
 
 
-def _clients(settings: OrchestratorSettings, http: httpx.AsyncClient) -> dict[RoleKind, RoleClient]:
-    return {
-        "planner": RoleClient("planner", str(settings.planner_url), http),
-        "caller": RoleClient("caller", str(settings.caller_url), http),
-        "summarizer": RoleClient("summarizer", str(settings.summarizer_url), http),
-    }
-
-
 def _workshop(
     settings: OrchestratorSettings,
-    clients: dict[RoleKind, RoleClient],
+    roles: dict[RoleKind, ReplicaSet],
     registry: ToolRegistry,
     journal: Journal,
     metrics: OrchestratorMetrics,
 ) -> Workshop:
     failpoints = Failpoints(settings.failpoint)
     performer = Performer(
-        clients=clients,
-        calls=RoleCalls(settings.role_timeout_s, metrics, failpoints),
+        calls=RoleCalls(roles, settings.role_timeout_s, metrics, failpoints),
         registry=registry,
         metrics=metrics,
         failpoints=failpoints,

@@ -1,7 +1,7 @@
 """What the orchestrator counts for Prometheus, in a registry of its own.
 
-Labels have few values by design: roles, outcomes, routes. Ids, and the names of tools and sources, which users choose,
-never are among them.
+Labels have few values by design: roles, replicas, outcomes, routes. Ids, and the names of tools and sources, which
+users choose, never are among them.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from alpha_umi.trajectory import State, Usage
+from orchestrator.roles.breaker import CircuitState
 
 # Role calls take from tenths of a second on a GPU to minutes on a CPU, tool calls mostly less.
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 TRAJECTORY_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1_800)
 STEPS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50)
 COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+_CIRCUIT_VALUES: dict[CircuitState, float] = {"closed": 0, "half-open": 0.5, "open": 1}
 COMMIT_WRITES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -35,6 +37,16 @@ class OrchestratorMetrics:
             "role_call_duration_seconds", "Role calls with their retries", SECONDS, "role", "outcome"
         )
         self.retries = self._counter("role_retries", "Role calls that were sent once more", "role")
+        self.failovers = self._counter("role_failovers", "Role calls that went to another replica", "role")
+        self.circuit = Gauge(
+            "alpha_umi_role_circuit_open",
+            "Circuit of a replica: 0 closed, 0.5 half-open, 1 open",
+            ("role", "replica"),
+            registry=self.registry,
+        )
+        self.circuit_changes = self._counter(
+            "role_circuit_changes", "Changes of a replica's circuit to a state", "role", "replica", "state"
+        )
         self.repairs = self._counter("repairs", "Calls that the caller needed a second attempt for")
         self.tool_calls = self._counter("tool_calls", "Tool calls by outcome: ok, error, unknown", "outcome")
         self.tool_seconds = self._histogram("tool_call_duration_seconds", "Tool calls that came back", SECONDS)
@@ -48,6 +60,10 @@ class OrchestratorMetrics:
         """Add the tokens of one role call."""
         self.tokens.labels(role=role, kind="prompt").inc(usage.prompt_tokens)
         self.tokens.labels(role=role, kind="completion").inc(usage.completion_tokens)
+
+    def show_circuit(self, role: str, replica: str, state: CircuitState) -> None:
+        """A replica's circuit has this state now."""
+        self.circuit.labels(role=role, replica=replica).set(_CIRCUIT_VALUES[state])
 
     def count_end(self, state: State, *, seconds: float) -> None:
         """A turn of a trajectory has ended, so long after its start."""

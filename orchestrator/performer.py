@@ -12,42 +12,31 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from alpha_umi import telemetry
-from alpha_umi.contract.roles import (
-    MAX_TURN_CHARACTERS,
-    CallAnswer,
-    CallRequest,
-    PlanAnswer,
-    PlanRequest,
-    SummarizeAnswer,
-    SummarizeRequest,
-    ToolModel,
-    TurnModel,
-    UsageModel,
-)
+from alpha_umi.contract.roles import CallAnswer, ToolModel
 from alpha_umi.roles.turns import Tool as RoleTool
 from alpha_umi.trajectory import (
-    AnswerWritten,
     AskBackbone,
     AskCaller,
     AskPlanner,
     AskSummarizer,
-    CallMade,
-    CallUnreadable,
+    BackboneUnreadable,
     Event,
     ObservationReceived,
     PlannerDecided,
     PlannerUnreadable,
     RunTool,
     State,
+    StepTaken,
     Usage,
 )
-from alpha_umi.trajectory.events import RoleKind
-from orchestrator.errors import RoleError, RoleUnreadable
 from orchestrator.failpoints import Failpoints
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.outcomes import RoleEffect, SendEffect, failure_of, idempotency_key
-from orchestrator.role_calls import RoleCalls
-from orchestrator.role_clients import OnDelta, RoleClient
+from orchestrator.parts import Heard, Part, Setting, backbone_part, caller_part, planner_part, summarizer_part
+from orchestrator.roles.calls import RoleCalls
+from orchestrator.roles.errors import RoleError, RoleUnreadable
+from orchestrator.roles.preview import OnDelta
+from orchestrator.roles.question import Answer
 from orchestrator.tools.errors import UnknownToolError
 from orchestrator.tools.model import EffectClass, Tool
 from orchestrator.tools.registry import ToolRegistry
@@ -67,7 +56,6 @@ class Performer:
     `tool_timeout_s` bounds one tool call. `constrained: false` lets the roles write without grammars, as in the paper.
     """
 
-    clients: dict[RoleKind, RoleClient]
     calls: RoleCalls
     registry: ToolRegistry
     metrics: OrchestratorMetrics
@@ -80,85 +68,60 @@ class Performer:
         """What came of the effect. Raises nothing but cancellation."""
         started = time.monotonic()
         try:
-            match effect:
-                case AskPlanner():
-                    return await self._plan(trajectory_id, state, effect, on_delta)
-                case AskCaller():
-                    return await self._call(trajectory_id, state, effect)
-                case AskSummarizer():
-                    return await self._summarize(trajectory_id, state, effect, on_delta)
-                case AskBackbone():
-                    raise RoleError("no service plays the backbone")
-                case RunTool():
-                    return await self._run_tool(trajectory_id, effect)
-                case _ as never:
-                    assert_never(never)
+            if isinstance(effect, RunTool):
+                return await self._run_tool(trajectory_id, effect)
+            event = await self._ask_role(trajectory_id, state, effect, on_delta)
+            self._count_decision(state, event)
+            return event
         except RoleError as error:
             return failure_of(effect, str(error), latency_ms=_since(started))
         except Exception as error:
             _log.error("effect.failed", effect=effect.key, exc_info=error)
             return failure_of(effect, "the orchestrator failed; its log has the details", latency_ms=_since(started))
 
-    async def _plan(self, trajectory_id: str, state: State, effect: AskPlanner, on_delta: OnDelta | None) -> Event:
-        request = PlanRequest(
-            tools=self._offered(state),
-            history=_turns(state),
+    async def _ask_role(self, trajectory_id: str, state: State, effect: RoleEffect, on_delta: OnDelta | None) -> Event:
+        setting = Setting(
+            trajectory_id,
+            state,
+            tools=lambda: self._offered(state),
             constrained=self.constrained,
-            stream=on_delta is not None,
+            streams=on_delta is not None,
+            call_id=self.call_id,
         )
+        match effect:
+            case AskPlanner():
+                return await self._ask(planner_part(setting, effect), on_delta)
+            case AskCaller():
+                return await self._ask(caller_part(setting, effect))
+            case AskSummarizer():
+                return await self._ask(summarizer_part(setting, effect), on_delta)
+            case AskBackbone():
+                return await self._ask(backbone_part(setting, effect), on_delta)
+            case _ as never:
+                assert_never(never)
+
+    async def _ask(self, part: Part[Answer], on_delta: OnDelta | None = None) -> Event:
+        role = part.question.role
         started = time.monotonic()
         try:
-            answer = await self.calls.ask(
-                self.clients["planner"],
-                "/v1/plan",
-                request,
-                PlanAnswer,
-                headers=_headers(trajectory_id, effect),
-                on_delta=on_delta,
-            )
+            answer = await self.calls.ask(part.question, on_delta)
         except RoleUnreadable as error:
-            self.metrics.count_tokens("planner", error.usage)
-            self.metrics.decisions.labels(next=state.limits.on_unreadable, readable="no").inc()
-            return PlannerUnreadable(error.text, error.reason, error.usage, _since(started))
-        usage = self._usage("planner", answer.usage)
-        self.metrics.decisions.labels(next=answer.next, readable="yes").inc()
-        return PlannerDecided(answer.thought, answer.next, answer.text, usage, _since(started), answer.truncated)
+            self.metrics.count_tokens(role, error.usage)
+            if part.unreadable is None:
+                raise
+            return part.unreadable(error, _since(started))
+        usage = Usage(answer.usage.prompt_tokens, answer.usage.completion_tokens)
+        self.metrics.count_tokens(role, usage)
+        if isinstance(answer, CallAnswer):
+            self.metrics.repairs.inc(answer.repaired)
+        return part.answered(answer, Heard(usage, _since(started)))
 
-    async def _call(self, trajectory_id: str, state: State, effect: AskCaller) -> Event:
-        offered = self._offered(state)
-        request = CallRequest(tools=offered, history=_turns(state), constrained=self.constrained)
-        started = time.monotonic()
-        try:
-            answer = await self.calls.ask(
-                self.clients["caller"], "/v1/call", request, CallAnswer, headers=_headers(trajectory_id, effect)
-            )
-        except RoleUnreadable as error:
-            self.metrics.count_tokens("caller", error.usage)
-            return CallUnreadable(error.text, error.reason, error.usage, _since(started))
-        usage = self._usage("caller", answer.usage)
-        self.metrics.repairs.inc(answer.repaired)
-        name, arguments = answer.action.name, answer.action.arguments
-        known = [tool.name for tool in offered]
-        if name not in known:
-            reason = f"there is no tool {name!r}; offered are {', '.join(known)}"
-            return CallUnreadable(answer.text, reason, usage, _since(started))
-        return CallMade(self.call_id(), name, arguments, answer.text, usage, _since(started), answer.truncated)
-
-    async def _summarize(
-        self, trajectory_id: str, state: State, effect: AskSummarizer, on_delta: OnDelta | None
-    ) -> Event:
-        request = SummarizeRequest(history=_turns(state), stream=on_delta is not None)
-        started = time.monotonic()
-        answer = await self.calls.ask(
-            self.clients["summarizer"],
-            "/v1/summarize",
-            request,
-            SummarizeAnswer,
-            headers=_headers(trajectory_id, effect),
-            on_delta=on_delta,
-        )
-        usage = self._usage("summarizer", answer.usage)
-        return AnswerWritten(answer.answer, usage, _since(started), answer.truncated)
+    def _count_decision(self, state: State, event: Event) -> None:
+        match event:
+            case PlannerDecided() | StepTaken():
+                self.metrics.decisions.labels(next=event.next, readable="yes").inc()
+            case PlannerUnreadable() | BackboneUnreadable():
+                self.metrics.decisions.labels(next=state.limits.on_unreadable, readable="no").inc()
 
     async def _run_tool(self, trajectory_id: str, effect: RunTool) -> Event:
         started = time.monotonic()
@@ -198,11 +161,6 @@ class Performer:
             raise RoleError("none of the trajectory's tools is registered any more")
         return [offered[name] for name in state.tools if name in offered]
 
-    def _usage(self, role: RoleKind, wire: UsageModel) -> Usage:
-        usage = Usage(wire.prompt_tokens, wire.completion_tokens)
-        self.metrics.count_tokens(role, usage)
-        return usage
-
 
 def tool_model(tool: Tool) -> ToolModel:
     """A tool as the role services take it. Raises pydantic's `ValidationError` for a name that they refuse."""
@@ -212,18 +170,6 @@ def tool_model(tool: Tool) -> ToolModel:
 def client_tool_model(tool: RoleTool) -> ToolModel:
     """A tool of the client as the role services take it."""
     return ToolModel(name=tool.name, description=tool.description, parameters=dict(tool.parameters))
-
-
-def _turns(state: State) -> list[TurnModel]:
-    return [TurnModel(role=turn.role, content=turn.content[:MAX_TURN_CHARACTERS]) for turn in state.history]
-
-
-def _headers(trajectory_id: str, effect: RoleEffect) -> dict[str, str]:
-    return {
-        "X-Request-Id": f"{trajectory_id}-{effect.step}",
-        "X-Trajectory-Id": trajectory_id,
-        "X-Step": str(effect.step),
-    }
 
 
 def _since(started: float) -> int:

@@ -3,40 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.trajectory.events import RoleKind
-from orchestrator.errors import RoleUnavailable
 from orchestrator.journal import Journal
-from orchestrator.role_clients import RoleClient
+from orchestrator.roles.replicas import READY, ReplicaSet, ReplicaState
 from orchestrator.runs import Runs
 from orchestrator.store import EventStore, StoreError
 
-PROBE_TIMEOUT_S = 2.0
 # No source can have this name, so removing it changes nothing; but it takes the lock that a write needs.
 _NO_SOURCE = "/readyz"
 
 
 class Readiness:
-    """Asks all parties at once."""
+    """Asks all parties at once. A role is ready while one of its replicas is."""
 
-    def __init__(self, runs: Runs, store: EventStore, journal: Journal, clients: Mapping[RoleKind, RoleClient]) -> None:
+    def __init__(self, runs: Runs, store: EventStore, journal: Journal, roles: Mapping[RoleKind, ReplicaSet]) -> None:
         self._runs = runs
         self._store = store
         self._journal = journal
-        self._clients = clients
+        self._roles = roles
 
     async def __call__(self) -> dict[str, Any]:
         """Details for the answer. Raises `ServiceError` naming whoever is not ready."""
         self._runs.require_open()
         await self._check_store()
-        states = dict(zip(self._clients, await asyncio.gather(*map(_state, self._clients.values())), strict=True))
-        obstacles = [state for state in states.values() if state != "ready"]
+        found = await asyncio.gather(*(replicas.check() for replicas in self._roles.values()))
+        replicas = dict(zip(self._roles, found, strict=True))
+        roles = {role: _summary(states) for role, states in replicas.items()}
+        details = {"roles": roles, "replicas": {role: _details(states) for role, states in replicas.items()}}
+        obstacles = [state for state in roles.values() if state != READY]
         if obstacles:
-            raise ServiceError("role-unavailable", "; ".join(obstacles), extra={"roles": states})
-        return {"roles": states, "storage": "ready"}
+            raise ServiceError("role-unavailable", "; ".join(obstacles), extra=details)
+        return {**details, "storage": READY}
 
     async def _check_store(self) -> None:
         if self._journal.blocked:
@@ -47,9 +48,13 @@ class Readiness:
             raise ServiceError("storage-unavailable", str(error)) from error
 
 
-async def _state(client: RoleClient) -> str:
-    try:
-        await client.check_ready(timeout_s=PROBE_TIMEOUT_S)
-    except RoleUnavailable as error:
-        return str(error)
-    return "ready"
+def _summary(states: Sequence[ReplicaState]) -> str:
+    if any(state.is_ready for state in states):
+        return READY
+    return "; ".join(
+        f"{state.state}, circuit {state.circuit}" if state.state == READY else state.state for state in states
+    )
+
+
+def _details(states: Sequence[ReplicaState]) -> dict[str, Any]:
+    return {state.name: {"state": state.state, "circuit": state.circuit} for state in states}

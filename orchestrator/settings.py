@@ -11,11 +11,14 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from alpha_umi.contract.trajectories import MAX_STEPS
 from alpha_umi.telemetry import LogFormat
 from alpha_umi.trajectory import Limits, UnreadablePolicy
+from alpha_umi.trajectory.events import RoleKind
 from alpha_umi.web.keys import Keyring
 
 PREFIX = "ALPHA_UMI_"
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+# Base addresses of one role's replicas, comma separated.
+Addresses = Annotated[tuple[HttpUrl, ...], NoDecode, Field(min_length=1)]
 
 
 class OrchestratorSettings(BaseSettings):
@@ -33,9 +36,12 @@ class OrchestratorSettings(BaseSettings):
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(default=(), description="Comma separated")
     api_keys_file: Path | None = Field(default=None, description="File of hashed keys, as `alpha-umi keys` makes it")
     database_url: str = "sqlite:///alpha-umi.db"
-    planner_url: HttpUrl = HttpUrl("http://127.0.0.1:8001")
-    caller_url: HttpUrl = HttpUrl("http://127.0.0.1:8002")
-    summarizer_url: HttpUrl = HttpUrl("http://127.0.0.1:8003")
+    planner_url: Addresses = (HttpUrl("http://127.0.0.1:8001"),)
+    caller_url: Addresses = (HttpUrl("http://127.0.0.1:8002"),)
+    summarizer_url: Addresses = (HttpUrl("http://127.0.0.1:8003"),)
+    backbone_url: Annotated[tuple[HttpUrl, ...], NoDecode] = Field(
+        default=(), description="The single model, for the strategy `single`; comma separated"
+    )
     role_token: SecretStr | None = Field(default=None, description="Bearer token that the role services ask for")
     tool_sources: Path | None = Field(default=None, description="YAML or JSON file of tool sources")
     allow_loopback_tools: bool = False
@@ -62,12 +68,21 @@ class OrchestratorSettings(BaseSettings):
     log_format: LogFormat = "json"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    @field_validator("api_keys", "allowed_tool_hosts", mode="before")
+    @field_validator(
+        "api_keys", "allowed_tool_hosts", "planner_url", "caller_url", "summarizer_url", "backbone_url", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        return tuple(key.strip() for key in value.split(",") if key.strip())
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+
+    @field_validator("planner_url", "caller_url", "summarizer_url", "backbone_url")
+    @classmethod
+    def _distinct(cls, urls: tuple[HttpUrl, ...]) -> tuple[HttpUrl, ...]:
+        if len(set(urls)) != len(urls):
+            raise ValueError("an address stands there twice; name each replica once")
+        return urls
 
     @field_validator("role_token", "api_keys_file", mode="before")
     @classmethod
@@ -82,6 +97,16 @@ class OrchestratorSettings(BaseSettings):
         """The API keys. Raises `KeyFileUnusable`."""
         return Keyring([key.get_secret_value() for key in self.api_keys], self.api_keys_file)
 
+    def role_addresses(self) -> dict[RoleKind, list[str]]:
+        """The replicas' addresses, of every role that has any."""
+        addresses: dict[RoleKind, tuple[HttpUrl, ...]] = {
+            "planner": self.planner_url,
+            "caller": self.caller_url,
+            "summarizer": self.summarizer_url,
+            "backbone": self.backbone_url,
+        }
+        return {role: [str(url) for url in urls] for role, urls in addresses.items() if urls}
+
     @property
     def role_bearer(self) -> str | None:
         """The role services' token itself."""
@@ -90,6 +115,11 @@ class OrchestratorSettings(BaseSettings):
 
 def explain(error: ValidationError) -> str:
     """One line that names each variable at fault. Values are not repeated: they may be secrets."""
-    return "; ".join(
-        f"{PREFIX}{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}" for item in error.errors()
-    )
+    return "; ".join(f"{_variable(item['loc'])}: {item['msg']}" for item in error.errors())
+
+
+def _variable(place: tuple[int | str, ...]) -> str:
+    """The variable, and which part of its list."""
+    name, *inside = place or ("settings",)
+    position = f" (entry {inside[0] + 1})" if inside and isinstance(inside[0], int) else ""
+    return f"{PREFIX}{str(name).upper()}{position}"

@@ -233,6 +233,14 @@ class StepAnswer(RoleAnswer):
     reason: str | None = None
     answer: str | None = None
 
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.next == "caller" and (self.action is None) == (self.reason is None):
+            raise ValueError("a step for the caller has an `action` or a `reason`, and not both")
+        if self.next == "conclusion" and self.answer is None:
+            raise ValueError("a conclusion has an `answer`")
+        return self
+
 
 class RenderAnswer(WireModel):
     """The exact prompt that the same request would be answered from."""

@@ -198,8 +198,14 @@ async def test_readiness_and_health(client: Any, world: Any) -> None:
     ready = (await client.http.get("/readyz")).json()
     assert ready["status"] == "ready"
     assert ready["roles"] == {"planner": "ready", "caller": "ready", "summarizer": "ready"}
+    address = world.roles_url.removeprefix("http://")
+    assert ready["replicas"]["caller"] == {address: {"state": "ready", "circuit": "closed"}}
+
+
+async def test_not_ready(world: Any) -> None:
     world.roles.ready = False
-    response = await client.http.get("/readyz")
+    async with world.orchestrator() as client:
+        response = await client.http.get("/readyz")
     assert response.status_code == 503
     assert "the model is loading" in response.json()["detail"]
 

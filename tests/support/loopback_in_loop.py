@@ -29,10 +29,14 @@ class _QuietServer(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[str]:
-    """An application's address, until the block ends."""
+async def serving(app: ASGIApp, *, port: int = 0, abrupt: bool = False) -> AsyncIterator[str]:
+    """An application's address, until the block ends; at a port of the system's choice unless one is given.
+
+    An `abrupt` end cuts every connection, as the end of a process does.
+    """
     with socket.socket(proto=socket.IPPROTO_TCP) as listening:
-        listening.bind(("127.0.0.1", 0))
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(("127.0.0.1", port))
         config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1, lifespan="on")
         server = _QuietServer(config)
         task = asyncio.create_task(server.serve(sockets=[listening]))
@@ -43,5 +47,7 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
         try:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
+            for connection in list(server.server_state.connections) if abrupt else ():
+                connection.transport.abort()  # type: ignore[union-attr]
             server.told.set()
             await task

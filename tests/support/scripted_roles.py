@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -48,6 +48,7 @@ class Reply:
     deltas: tuple[str, ...] = ()
     hang: bool = False
     cut: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
     until: asyncio.Event | None = None
 
 
@@ -105,6 +106,7 @@ class ScriptedRoles:
     requests: list[tuple[Role, dict[str, Any], dict[str, str]]] = field(default_factory=list)
     left: list[Role] = field(default_factory=list)
     ready: bool = True
+    readiness_checks: int = 0
     asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     def asked_of(self, role: Role) -> list[dict[str, Any]]:
@@ -117,6 +119,7 @@ class ScriptedRoles:
 
         @app.get("/readyz")
         async def readyz() -> Response:
+            self.readiness_checks += 1
             if self.ready:
                 return JSONResponse({"status": "ready"})
             return await self._respond(problem("engine-not-ready", "the model is loading"), stream=False)
@@ -153,7 +156,7 @@ class ScriptedRoles:
         self, reply: Reply, *, stream: bool, role: Role = "planner", request: Request | None = None
     ) -> Response:
         if not stream or reply.status != 200 or reply.media_type != "application/json":
-            return Response(reply.body, reply.status, media_type=reply.media_type)
+            return Response(reply.body, reply.status, reply.headers, reply.media_type)
         return StreamingResponse(self._events(reply, role, request), media_type="text/event-stream")
 
     async def _events(self, reply: Reply, role: Role, request: Request | None) -> AsyncIterator[str]:

@@ -1,27 +1,39 @@
-"""The role services as the orchestrator sees them: one HTTP request a call, and three ways in which it can fail.
+"""One replica of a role service over HTTP: one request a question, and the ways in which it can fail.
 
 The interface is httpx's, the transport aiohttp's: httpx's own connection pool slows down badly from about a hundred
-concurrent calls on. Left out: retries and deadlines (see `role_calls`), and what an answer means.
+concurrent calls on. Left out: retries and deadlines (see `calls`), and what an answer means.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+import math
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 from httpx_sse import EventSource, ServerSentEvent, SSEError
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from alpha_umi.contract.problems import Problem
-from alpha_umi.contract.roles import Delta, RoleAnswer, UsageModel
+from alpha_umi.contract.roles import Delta, UsageModel
 from alpha_umi.trajectory import Usage
 from alpha_umi.trajectory.events import RoleKind
-from orchestrator.errors import RoleError, RoleRefused, RoleUnavailable, RoleUnreadable
+from orchestrator.roles.errors import (
+    RoleBusy,
+    RoleError,
+    RoleFaulty,
+    RoleRefused,
+    RoleUnavailable,
+    RoleUnreachable,
+    RoleUnreadable,
+)
+from orchestrator.roles.preview import OnDelta
+from orchestrator.roles.question import Answer, Question
 
 MAX_CONNECTIONS = 1_000
 CONNECT_TIMEOUT_S = 3.0
@@ -29,10 +41,9 @@ CONNECT_TIMEOUT_S = 3.0
 KEEP_ALIVE_S = 2.0
 MAX_ANSWER_BYTES = 8 * 2**20
 _UNREADABLE = ("output-unreadable", "call-invalid")
-_RETRYABLE_STATUS = (408, 425, 429)
-
-Answer = TypeVar("Answer", bound=RoleAnswer)
-OnDelta = Callable[[str], None]
+# Nothing was accepted: too slow a request, too early, too many; and what gateways and services that start or end say.
+_BUSY_STATUS = (408, 425, 429)
+_DOWN_STATUS = (502, 503, 504)
 
 
 @contextlib.asynccontextmanager
@@ -50,44 +61,38 @@ async def role_http(token: str | None) -> AsyncIterator[httpx.AsyncClient]:
 
 @dataclass(frozen=True)
 class RoleClient:
-    """One role service."""
+    """One replica. `url` is its base address."""
 
     role: RoleKind
     url: str
     http: httpx.AsyncClient
 
-    async def ask(
-        self,
-        path: str,
-        request: BaseModel,
-        answer: type[Answer],
-        *,
-        headers: Mapping[str, str],
-        on_delta: OnDelta | None = None,
-    ) -> Answer:
+    async def ask(self, question: Question[Answer], on_delta: OnDelta | None = None) -> Answer:
         """The answer to one request; with `on_delta` it is streamed and each piece of text handed over.
 
-        Raises `RoleUnavailable`, `RoleRefused` or `RoleUnreadable`. A stream counts only if it ends with the whole
-        answer: a part of one is never accepted.
+        Raises `RoleUnavailable`, `RoleFaulty`, `RoleRefused` or `RoleUnreadable`. A stream counts only if it ends with
+        the whole answer: a part of one is never accepted.
         """
+        body = question.body.model_dump(mode="json")
         try:
             async with self.http.stream(
-                "POST", self._address(path), json=request.model_dump(mode="json"), headers=dict(headers)
+                "POST", self._address(question.path), json=body, headers=question.headers
             ) as response:
                 if response.status_code != httpx.codes.OK:
-                    raise self._failure(response.status_code, await _read(response), response.headers)
-                if on_delta is None:
-                    return self._parse(answer, await _read(response))
-                return self._parse(answer, await self._follow(response, on_delta))
-        except (httpx.HTTPError, aiohttp.ClientError, SSEError, OSError) as error:
-            raise RoleUnavailable(f"{self.role} service: {_described(error)}") from error
+                    raise self._failure(response.status_code, await self._read(response), response.headers)
+                text = await (self._read(response) if on_delta is None else self._follow(response, on_delta))
+                return self._parse(question.answer, text)
+        except SSEError as error:
+            raise RoleFaulty(f"{self.role} service: it did not answer with an event stream") from error
+        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+            raise self._unavailable(error) from error
 
     async def check_ready(self, *, timeout_s: float) -> None:
         """Ask whether the service can answer now. Raises `RoleUnavailable` with what it says."""
         try:
             response = await self.http.get(self._address("/readyz"), timeout=timeout_s)
         except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
-            raise RoleUnavailable(f"{self.role} service: {_described(error)}") from error
+            raise self._unavailable(error) from error
         if response.status_code != httpx.codes.OK:
             problem = _problem(response.content)
             detail = problem.detail if problem else f"status {response.status_code}"
@@ -102,7 +107,7 @@ class RoleClient:
         except ValidationError as error:
             wrong = error.errors(include_input=False)[0]
             place = ".".join(str(part) for part in wrong["loc"]) or "the body"
-            raise RoleUnavailable(f"{self.role} service: its answer cannot be read: {place}: {wrong['msg']}") from error
+            raise RoleFaulty(f"{self.role} service: its answer cannot be read: {place}: {wrong['msg']}") from error
 
     async def _follow(self, response: httpx.Response, on_delta: OnDelta) -> str:
         """The data of the closing event."""
@@ -111,7 +116,7 @@ class RoleClient:
             async for event in events:
                 received += len(event.data)
                 if received > MAX_ANSWER_BYTES:
-                    raise RoleUnavailable(f"{self.role} service: its answer is larger than {MAX_ANSWER_BYTES} bytes")
+                    raise self._too_large()
                 if event.event == "done":
                     return event.data
                 self._take(event, on_delta)
@@ -122,7 +127,7 @@ class RoleClient:
             try:
                 on_delta(Delta.model_validate_json(event.data).text)
             except ValidationError as error:
-                raise RoleUnavailable(f"{self.role} service: a piece of its stream cannot be read") from error
+                raise RoleFaulty(f"{self.role} service: a piece of its stream cannot be read") from error
         elif event.event == "error":
             problem = _problem(event.data)
             raise self._failure(problem.status if problem else 500, event.data)
@@ -136,18 +141,32 @@ class RoleClient:
             return RoleUnreadable(detail, text=str(extra.get("text", "")), usage=_usage(extra.get("usage")))
         if status == httpx.codes.UNAUTHORIZED:
             return RoleRefused(f"{self.role} service wants another token: set ALPHA_UMI_ROLE_TOKEN")
-        if status < 500 and status not in _RETRYABLE_STATUS:
+        if status in _BUSY_STATUS:
+            return RoleBusy(f"{self.role} service: {detail}", retry_after_s=_retry_after(headers or {}))
+        if status in _DOWN_STATUS:
+            return RoleUnavailable(f"{self.role} service: {detail}", retry_after_s=_retry_after(headers or {}))
+        if status < 500:
             return RoleRefused(f"{self.role} service refused the request: {detail}")
-        return RoleUnavailable(f"{self.role} service: {detail}", retry_after_s=_retry_after(headers or {}))
+        return RoleFaulty(f"{self.role} service: {detail}")
 
+    async def _read(self, response: httpx.Response) -> bytes:
+        body = bytearray()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > MAX_ANSWER_BYTES:
+                raise self._too_large()
+        return bytes(body)
 
-async def _read(response: httpx.Response) -> bytes:
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > MAX_ANSWER_BYTES:
-            raise RoleUnavailable(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
-    return bytes(body)
+    def _too_large(self) -> RoleFaulty:
+        return RoleFaulty(f"{self.role} service: its answer is larger than {MAX_ANSWER_BYTES} bytes")
+
+    def _unavailable(self, error: Exception) -> RoleUnavailable:
+        # The transport calls a refused connection a timeout; aiohttp's own error knows better.
+        match error.__cause__ or error:
+            case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError() | httpx.ConnectError():
+                return RoleUnreachable(f"{self.role} service: it cannot be reached")
+            case _:
+                return RoleUnavailable(f"{self.role} service: the connection broke before the answer was complete")
 
 
 def _problem(body: bytes | str) -> Problem | None:
@@ -166,19 +185,14 @@ def _usage(value: object) -> Usage:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds. The header may also hold a date, which no service of ours sends."""
+    """Seconds; the header holds them, or the date of that moment."""
+    value = headers.get("retry-after", "")
     try:
-        return max(0.0, float(headers.get("retry-after", "")))
+        seconds = float(value) if not value.endswith("GMT") else _seconds_until(parsedate_to_datetime(value))
     except ValueError:
         return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def _described(error: Exception) -> str:
-    # The transport calls a refused connection a timeout; aiohttp's own error knows better.
-    match error.__cause__ or error:
-        case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError() | httpx.ConnectError():
-            return "it cannot be reached"
-        case SSEError():
-            return "it did not answer with an event stream"
-        case _:
-            return "the connection broke before the answer was complete"
+def _seconds_until(moment: datetime) -> float:
+    return (moment - datetime.now(UTC)).total_seconds()

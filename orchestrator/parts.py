@@ -1,0 +1,159 @@
+"""What each role is asked for an effect, and what its answer means to the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic
+
+from alpha_umi.contract.roles import (
+    MAX_TURN_CHARACTERS,
+    ActionModel,
+    CallAnswer,
+    CallRequest,
+    PlanAnswer,
+    PlanRequest,
+    StepAnswer,
+    StepRequest,
+    SummarizeAnswer,
+    SummarizeRequest,
+    ToolModel,
+    TurnModel,
+)
+from alpha_umi.trajectory import (
+    AnswerWritten,
+    AskBackbone,
+    AskCaller,
+    AskPlanner,
+    AskSummarizer,
+    BackboneUnreadable,
+    CallMade,
+    CallUnreadable,
+    Event,
+    PlannerDecided,
+    PlannerUnreadable,
+    State,
+    StepTaken,
+    Usage,
+)
+from orchestrator.roles.errors import RoleUnreadable
+from orchestrator.roles.question import Answer, Question
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What every role of a trajectory is asked with. `streams`: somebody listens to the text while it is written."""
+
+    trajectory_id: str
+    state: State
+    tools: Callable[[], list[ToolModel]]
+    constrained: bool
+    streams: bool
+    call_id: Callable[[], str]
+
+    def turns(self) -> list[TurnModel]:
+        """The history as the roles take it."""
+        return [TurnModel(role=turn.role, content=turn.content[:MAX_TURN_CHARACTERS]) for turn in self.state.history]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What an answer cost: tokens, and milliseconds."""
+
+    usage: Usage
+    latency_ms: int
+
+
+@dataclass(frozen=True)
+class Part(Generic[Answer]):
+    """A question, the event of its answer, and the event of a text that could not be read (None: it is a failure)."""
+
+    question: Question[Answer]
+    answered: Callable[[Answer, Heard], Event]
+    unreadable: Callable[[RoleUnreadable, int], Event] | None = None
+
+
+def planner_part(setting: Setting, effect: AskPlanner) -> Part[PlanAnswer]:
+    """The planner decides what is to be done."""
+    request = PlanRequest(
+        tools=setting.tools(), history=setting.turns(), constrained=setting.constrained, stream=setting.streams
+    )
+    return Part(
+        Question("planner", "/v1/plan", request, PlanAnswer, setting.trajectory_id, effect.step),
+        lambda answer, heard: PlannerDecided(
+            answer.thought, answer.next, answer.text, heard.usage, heard.latency_ms, answer.truncated
+        ),
+        lambda error, latency_ms: PlannerUnreadable(error.text, error.reason, error.usage, latency_ms),
+    )
+
+
+def caller_part(setting: Setting, effect: AskCaller) -> Part[CallAnswer]:
+    """The caller makes a call."""
+    tools = setting.tools()
+    request = CallRequest(tools=tools, history=setting.turns(), constrained=setting.constrained)
+
+    def answered(answer: CallAnswer, heard: Heard) -> Event:
+        refused = _not_offered(answer.action, tools)
+        if refused is not None:
+            return CallUnreadable(answer.text, refused, heard.usage, heard.latency_ms)
+        name, arguments = answer.action.name, answer.action.arguments
+        call_id = setting.call_id()
+        return CallMade(call_id, name, arguments, answer.text, heard.usage, heard.latency_ms, answer.truncated)
+
+    return Part(
+        Question("caller", "/v1/call", request, CallAnswer, setting.trajectory_id, effect.step),
+        answered,
+        lambda error, latency_ms: CallUnreadable(error.text, error.reason, error.usage, latency_ms),
+    )
+
+
+def summarizer_part(setting: Setting, effect: AskSummarizer) -> Part[SummarizeAnswer]:
+    """The summarizer writes the answer."""
+    request = SummarizeRequest(history=setting.turns(), stream=setting.streams)
+    return Part(
+        Question("summarizer", "/v1/summarize", request, SummarizeAnswer, setting.trajectory_id, effect.step),
+        lambda answer, heard: AnswerWritten(answer.answer, heard.usage, heard.latency_ms, answer.truncated),
+    )
+
+
+def backbone_part(setting: Setting, effect: AskBackbone) -> Part[StepAnswer]:
+    """The single model takes a whole step, or closes with an answer."""
+    tools = setting.tools()
+    request = StepRequest(
+        tools=tools,
+        history=setting.turns(),
+        conclude=effect.conclude,
+        constrained=setting.constrained,
+        stream=setting.streams,
+    )
+
+    def answered(answer: StepAnswer, heard: Heard) -> Event:
+        refused = None if answer.action is None else _not_offered(answer.action, tools)
+        made = None if refused is not None else answer.action
+        return StepTaken(
+            answer.thought,
+            answer.next,
+            answer.text,
+            call_id=None if made is None else setting.call_id(),
+            name=None if made is None else made.name,
+            arguments=None if made is None else made.arguments,
+            reason=refused or answer.reason,
+            answer=answer.answer,
+            usage=heard.usage,
+            latency_ms=heard.latency_ms,
+            truncated=answer.truncated,
+        )
+
+    return Part(
+        Question("backbone", "/v1/step", request, StepAnswer, setting.trajectory_id, effect.step),
+        answered,
+        lambda error, latency_ms: BackboneUnreadable(error.text, error.reason, error.usage, latency_ms),
+    )
+
+
+def _not_offered(action: ActionModel, tools: list[ToolModel]) -> str | None:
+    """Why a call cannot be made, if so: the services check it, and so does whoever would send it."""
+    known = [tool.name for tool in tools]
+    if action.name in known:
+        return None
+    return f"there is no tool {action.name!r}; offered are {', '.join(known)}"

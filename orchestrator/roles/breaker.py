@@ -1,0 +1,108 @@
+"""A circuit breaker: a service that fails again and again is left alone for a while, then asked once how it is.
+
+    closed ── failures in a row, or too large a share of the newest ──> open ── a while ──> half-open
+       ^                                                                 ^                      │
+       └──────────────────────── the probe succeeds ─────────────────────┴─── the probe fails ──┘
+
+Written here because none of the libraries fits: purgatory, pybreaker and circuitbreaker count failures in a row alone
+and let a user's call (minutes of generation) find out whether the service is back. Here that is a question of its own,
+and the answer to a call that was sent before the breaker opened changes nothing. No I/O; the clock is given.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+CircuitState = Literal["closed", "open", "half-open"]
+OnChange = Callable[[CircuitState, str], None]
+
+
+@dataclass(frozen=True)
+class BreakerPolicy:
+    """When a breaker opens: so many failures in a row, or this share of the newest `window` calls.
+
+    `open_s` are the seconds until the service is probed.
+    """
+
+    failures_in_a_row: int = 5
+    window: int = 20
+    failed_share: float = 0.5
+    open_s: float = 2.0
+
+
+DEFAULT_POLICY = BreakerPolicy()
+
+
+class Breaker:
+    """The breaker of one service. `reason` says why it opened last."""
+
+    def __init__(
+        self,
+        policy: BreakerPolicy,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        on_change: OnChange = lambda state, reason: None,
+    ) -> None:
+        self.state: CircuitState = "closed"
+        self.reason = ""
+        # How often it has closed; a call remembers it, so that its outcome counts only where it belongs.
+        self.era = 0
+        self._policy = policy
+        self._clock = clock
+        self._on_change = on_change
+        self._opened_at = 0.0
+        self._in_a_row = 0
+        self._newest: deque[bool] = deque(maxlen=policy.window)
+
+    def succeeded(self, era: int) -> None:
+        """A call of that era was answered."""
+        if self._counts(era):
+            self._in_a_row = 0
+            self._newest.append(True)
+
+    def failed(self, era: int, reason: str) -> None:
+        """A call of that era failed."""
+        if not self._counts(era):
+            return
+        self._in_a_row += 1
+        self._newest.append(False)
+        if self._in_a_row >= self._policy.failures_in_a_row or self._too_many_failed():
+            self._open(reason)
+
+    def begin_probe(self) -> bool:
+        """Whether the service is to be probed now; True once, then the outcome is awaited."""
+        if self.state != "open" or self._clock() - self._opened_at < self._policy.open_s:
+            return False
+        self._change("half-open", self.reason)
+        return True
+
+    def probe_succeeded(self) -> None:
+        """The service is back."""
+        self.era += 1
+        self._in_a_row = 0
+        self._newest.clear()
+        self._change("closed", "the probe was answered")
+
+    def probe_failed(self, reason: str) -> None:
+        """The service is not back yet."""
+        self._open(reason)
+
+    def _counts(self, era: int) -> bool:
+        return self.state == "closed" and era == self.era
+
+    def _too_many_failed(self) -> bool:
+        full = len(self._newest) == self._policy.window
+        return full and self._newest.count(False) >= self._policy.failed_share * self._policy.window
+
+    def _open(self, reason: str) -> None:
+        self.reason = reason
+        self._opened_at = self._clock()
+        self._change("open", reason)
+
+    def _change(self, state: CircuitState, reason: str) -> None:
+        self.state = state
+        self._on_change(state, reason)

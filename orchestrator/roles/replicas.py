@@ -1,0 +1,170 @@
+"""The replicas of a role: which one a trajectory is served by, and which of them can be asked now.
+
+Each trajectory has an order of preference of its own (rendezvous hashing), so that it stays with one replica, whose
+prefix cache knows its beginning. While that one is left alone, the next one serves, and it goes back afterwards; the
+trajectories of the other replicas are not moved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import httpx
+
+from alpha_umi.trajectory.events import RoleKind
+from orchestrator.roles.breaker import Breaker, CircuitState
+from orchestrator.roles.client import RoleClient
+from orchestrator.roles.deadline import Deadline
+from orchestrator.roles.errors import (
+    CircuitOpen,
+    RoleBusy,
+    RoleError,
+    RoleFaulty,
+    RoleTooSlow,
+    RoleUnavailable,
+)
+from orchestrator.roles.preview import OnDelta
+from orchestrator.roles.question import Answer, Question
+
+PROBE_TIMEOUT_S = 1.0
+# Many may ask whether the roles are ready; the roles are asked once within this time.
+STATE_KEPT_S = 1.0
+READY = "ready"
+
+
+@dataclass(frozen=True)
+class ReplicaState:
+    """What `/readyz` shows of a replica: `ready` or what it says instead, and its circuit."""
+
+    name: str
+    state: str
+    circuit: CircuitState
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether calls go there now."""
+        return self.state == READY and self.circuit != "open"
+
+
+class Replica:
+    """One replica and its breaker. `name` is its address without scheme and password."""
+
+    def __init__(self, client: RoleClient, breaker: Breaker, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.breaker = breaker
+        self.name = replica_name(client.url)
+        self._client = client
+        self._clock = clock
+        self._probe: asyncio.Task[None] | None = None
+        self._checking = asyncio.Lock()
+        self._checked: tuple[float, str] | None = None
+
+    async def ask(self, question: Question[Answer], deadline: Deadline, on_delta: OnDelta | None) -> Answer:
+        """The answer; the breaker learns how it went. Raises `RoleError`."""
+        era = self.breaker.era
+        try:
+            async with asyncio.timeout_at(deadline.at):
+                answer = await self._client.ask(question, on_delta)
+        except RoleBusy:
+            raise
+        except (RoleUnavailable, RoleFaulty) as error:
+            self.breaker.failed(era, str(error))
+            raise
+        except RoleError:
+            self.breaker.succeeded(era)
+            raise
+        except TimeoutError as error:
+            slow = RoleTooSlow(f"{question.role} service: no answer within {deadline.seconds:g} s")
+            self.breaker.failed(era, str(slow))
+            raise slow from error
+        self.breaker.succeeded(era)
+        return answer
+
+    def probe_if_due(self) -> asyncio.Task[None] | None:
+        """The probe under way, begun now if it is time for one."""
+        if self.breaker.begin_probe():
+            self._probe = asyncio.create_task(self._find_out())
+        return self._probe if self.breaker.state == "half-open" else None
+
+    async def check(self) -> ReplicaState:
+        """Whether it is ready, as it said itself within the last second."""
+        async with self._checking:
+            if self._checked is None or self._clock() - self._checked[0] >= STATE_KEPT_S:
+                state = await self._readiness()
+                self._checked = (self._clock(), state)
+            return ReplicaState(self.name, self._checked[1], self.breaker.state)
+
+    async def aclose(self) -> None:
+        """End a probe that is under way."""
+        if self._probe is not None:
+            self._probe.cancel()
+            await asyncio.gather(self._probe, return_exceptions=True)
+
+    async def _readiness(self) -> str:
+        try:
+            await self._client.check_ready(timeout_s=PROBE_TIMEOUT_S)
+        except RoleUnavailable as error:
+            return str(error)
+        return READY
+
+    async def _find_out(self) -> None:
+        state = await self._readiness()
+        if state == READY:
+            self.breaker.probe_succeeded()
+        else:
+            self.breaker.probe_failed(state)
+
+
+class ReplicaSet:
+    """All replicas of one role."""
+
+    def __init__(self, role: RoleKind, replicas: Sequence[Replica]) -> None:
+        self.role = role
+        self.replicas = tuple(replicas)
+
+    async def choose(self, trajectory_id: str, deadline: Deadline, *, tried: Collection[Replica] = ()) -> Replica:
+        """Who is asked next for a trajectory; those that were `tried` come last. Raises `CircuitOpen`.
+
+        Replicas that are probed right now are waited for only where there is no other.
+        """
+        order = preference(trajectory_id, self.replicas)
+        probes = [probe for replica in order if (probe := replica.probe_if_due()) is not None]
+        if probes and not self._closed(order):
+            await asyncio.wait(probes, timeout=deadline.left(), return_when=asyncio.FIRST_COMPLETED)
+        closed = self._closed(order)
+        if not closed:
+            raise CircuitOpen(f"{self.role} service is left alone for a moment: {order[0].breaker.reason}")
+        return next((replica for replica in closed if replica not in tried), closed[0])
+
+    def has_another(self, tried: Collection[Replica]) -> bool:
+        """Whether a replica that was not tried can be asked."""
+        return any(replica not in tried for replica in self._closed(self.replicas))
+
+    async def check(self) -> list[ReplicaState]:
+        """How each replica is."""
+        return await asyncio.gather(*(replica.check() for replica in self.replicas))
+
+    async def aclose(self) -> None:
+        """End what is under way."""
+        await asyncio.gather(*(replica.aclose() for replica in self.replicas))
+
+    def _closed(self, replicas: Sequence[Replica]) -> list[Replica]:
+        return [replica for replica in replicas if replica.breaker.state == "closed"]
+
+
+def replica_name(url: str) -> str:
+    """An address without what may be a secret: host, port and path."""
+    parsed = httpx.URL(url)
+    return parsed.netloc.decode("ascii") + parsed.path.rstrip("/")
+
+
+def preference(trajectory_id: str, replicas: Sequence[Replica]) -> list[Replica]:
+    """The replicas, from the one that a trajectory likes best to the one that it likes least."""
+
+    def weight(replica: Replica) -> bytes:
+        return hashlib.blake2b(f"{replica.name} {trajectory_id}".encode(), digest_size=8).digest()
+
+    return sorted(replicas, key=weight, reverse=True)

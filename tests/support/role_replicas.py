@@ -1,0 +1,97 @@
+"""Replicas of a planner, each a real HTTP server that can be ended and started again at its port."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import httpx
+from loopback_in_loop import serving
+from scripted_roles import ScriptedRoles
+
+from alpha_umi.contract.roles import PlanAnswer, PlanRequest, ToolModel, TurnModel
+from orchestrator.failpoints import Failpoints
+from orchestrator.metrics import OrchestratorMetrics
+from orchestrator.roles.assembly import role_replicas
+from orchestrator.roles.breaker import DEFAULT_POLICY, BreakerPolicy
+from orchestrator.roles.budget import RetryBudget
+from orchestrator.roles.calls import Retries, RoleCalls
+from orchestrator.roles.question import Question
+
+NEVER_OPENS = BreakerPolicy(failures_in_a_row=10**9, failed_share=2)
+AT_ONCE = Retries(first_pause_s=0)
+
+
+def planning(trajectory_id: str, *, stream: bool = False) -> Question[PlanAnswer]:
+    """A question to the planner for one trajectory."""
+    body = PlanRequest(
+        tools=[ToolModel(name="look_up")], history=[TurnModel(role="user", content=trajectory_id)], stream=stream
+    )
+    return Question("planner", "/v1/plan", body, PlanAnswer, trajectory_id, 0)
+
+
+@dataclass
+class Planner:
+    """One replica. `roles` says what it answers and holds what it was asked."""
+
+    roles: ScriptedRoles = field(default_factory=ScriptedRoles)
+    url: str = ""
+    _life: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
+
+    async def start(self) -> None:
+        """Serve, at the port of before."""
+        port = httpx.URL(self.url).port or 0
+        self.url = await self._life.enter_async_context(serving(self.roles.application(), port=port, abrupt=True))
+
+    async def end(self) -> None:
+        """Stop listening and cut every connection."""
+        await self._life.aclose()
+
+    def asked_by(self) -> list[str]:
+        """The trajectories that asked, in order."""
+        return [headers["x-trajectory-id"] for _, _, headers in self.roles.requests]
+
+
+@dataclass
+class Fleet:
+    """Several replicas of the planner, and the clock of their breakers."""
+
+    planners: list[Planner]
+    now: float = 0.0
+
+    @contextlib.asynccontextmanager
+    async def calls(
+        self,
+        *,
+        policy: BreakerPolicy = DEFAULT_POLICY,
+        timeout_s: float = 30,
+        budget: RetryBudget | None = None,
+        retries: Retries = AT_ONCE,
+    ) -> AsyncIterator[RoleCalls]:
+        """What asks them."""
+        metrics = OrchestratorMetrics()
+        urls = [planner.url for planner in self.planners]
+        async with role_replicas({"planner": urls}, None, metrics, policy=policy, clock=lambda: self.now) as roles:
+            yield RoleCalls(roles, timeout_s, metrics, Failpoints(None), budget or RetryBudget(), retries)
+
+    def served(self) -> dict[str, int]:
+        """By trajectory: which replica answered it last. What was asked is forgotten."""
+        found: dict[str, int] = {}
+        for number, planner in enumerate(self.planners):
+            found |= dict.fromkeys(planner.asked_by(), number)
+            planner.roles.requests.clear()
+        return found
+
+
+@contextlib.asynccontextmanager
+async def fleet_of(count: int) -> AsyncIterator[Fleet]:
+    """Running replicas."""
+    planners = [Planner() for _ in range(count)]
+    for planner in planners:
+        await planner.start()
+    try:
+        yield Fleet(planners)
+    finally:
+        for planner in planners:
+            await planner.end()
