@@ -115,8 +115,21 @@ def stop(records: Sequence[ServiceRecord], *, grace_s: float = GRACE_S) -> list[
 
 
 def _end(records: Sequence[ServiceRecord], *, until: float) -> None:
-    _signal(_all_members(records), signal.SIGTERM)
-    _wait(lambda: not _all_members(records), until=until)
+    told: set[int] = set()
+
+    def ended() -> bool:
+        found = [process for record in records for process in _first_to_end(record) if process.pid not in told]
+        told.update(process.pid for process in found)
+        _signal(found, signal.SIGTERM)
+        return not _all_members(records)
+
+    _wait(ended, until=until)
+
+
+def _first_to_end(record: ServiceRecord) -> list[psutil.Process]:
+    """A service's leader, which ends the others when its work is done; without a leader all that are left."""
+    leader = _find(record.process)
+    return [leader] if leader is not None and _runs(leader) else members(record)
 
 
 def _kill(records: Sequence[ServiceRecord]) -> list[int]:

@@ -6,22 +6,19 @@ import asyncio
 import socket
 import sys
 
-import uvicorn
 from pydantic import ValidationError
 
 from alpha_umi import telemetry
 from alpha_umi.web.key_file import KeyFileUnusable
 from alpha_umi.web.keys import OpenBindRefused, check_bind
-from alpha_umi.web.server import PortTaken, create_server, end_with_exit_code, open_socket
+from alpha_umi.web.server import PortTaken, create_server, open_socket
 from orchestrator.app import create_app
 from orchestrator.assembly import assembled
-from orchestrator.runs import Runs
 from orchestrator.settings import OrchestratorSettings, explain
 from orchestrator.store import StoreError
 from orchestrator.tools.errors import ToolSourceError
 
 EXIT_USAGE = 2
-SIGNAL_POLL_S = 0.05
 
 _log = telemetry.logger(__name__)
 
@@ -46,19 +43,9 @@ def main() -> int:
 async def _serve(settings: OrchestratorSettings, listening: socket.socket) -> None:
     with listening:
         async with assembled(settings) as orchestrator:
-            server = create_server(create_app(orchestrator))
+            server = create_server(create_app(orchestrator), orchestrator.runs)
             _log.info("orchestrator.listening", host=settings.host, port=settings.port)
-            watch = asyncio.create_task(_stop_with(server, orchestrator.runs))
-            end_with_exit_code(server)
             await server.serve(sockets=[listening])
-            watch.cancel()
-
-
-async def _stop_with(server: uvicorn.Server, runs: Runs) -> None:
-    """End streams and waiting requests as soon as the server was told to stop: it waits for them."""
-    while not server.should_exit:  # noqa: ASYNC110 - uvicorn has no event for it
-        await asyncio.sleep(SIGNAL_POLL_S)
-    runs.begin_stop()
 
 
 def _refuse(reason: str) -> int:

@@ -62,7 +62,7 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
         journal = Journal(store, metrics)
         shared = _workshop(settings, roles, registry, journal, metrics)
         runs = Runs(store, shared, tools_ready=sources.wait_for)
-        stack.push_async_callback(runs.aclose)
+        stack.push_async_callback(runs.drain)
         metrics.registry.register(StateCollector(runs, journal, sources))
         await sources.start()
         await runs.recover()

@@ -64,7 +64,6 @@ class Runs:
         self._trajectory_id = trajectory_id
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._stopped: asyncio.Task[None] | None = None
         self.stopping = False
 
     @property
@@ -156,6 +155,12 @@ class Runs:
         self.require_open()
         return self._start(loaded, kept=loaded.row.background, recovered=True)
 
+    def feed_of(self, run: Run | None) -> Feed | None:
+        """Where news of a run come from. While the process stops, its absence says to come back later."""
+        if run is not None:
+            return run.feed
+        return _closed_feed() if self.stopping else None
+
     def require_open(self) -> None:
         """Raises `ServiceError` when the process is about to end."""
         if self.stopping:
@@ -174,28 +179,27 @@ class Runs:
             self._start(loaded, kept=loaded.row.background, recovered=True)
         return len(unfinished)
 
-    def begin_stop(self) -> None:
-        """Accept nothing more, end the streams; tool calls in flight have five seconds to come back."""
-        if self.stopping:
-            return
-        self.stopping = True
-        for run in self._runs.values():
-            run.driver.stop()
-            run.feed.close(stopping=True)
-        self._stopped = asyncio.create_task(self._end_all(), name="stop runs")
+    async def drain(self) -> None:
+        """Accept nothing more and stop everything; what is unfinished stays so in the log.
 
-    async def aclose(self) -> None:
-        """Stop everything; what is unfinished stays so in the log."""
-        self.begin_stop()
-        if self._stopped is not None:
-            await self._stopped
-
-    async def _end_all(self) -> None:
+        Tool calls in flight have five seconds to come back. A run's streams end after its last row.
+        """
+        if not self.stopping:
+            self.stopping = True
+            _log.info("drain.began", under_way=self.under_way, waiting=self.waiting)
+            for run in self._runs.values():
+                run.driver.stop()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=STOP_GRACE_S)
+        if self._tasks:
+            _log.warning("drain.cut_off", under_way=self.under_way)
+        self.hurry()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def hurry(self) -> None:
+        """Leave every run as its log has it now."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _start(self, loaded: Loaded, *, kept: bool, recovered: bool = False) -> Run:
         row, state = loaded.row, loaded.state
@@ -206,6 +210,9 @@ class Runs:
         feed = Feed()
         run = Run(row, Driver(row.id, state, loaded.seq, shared=self._shared, feed=feed), feed, loaded.began, kept)
         self._runs[row.id] = run
+        if self.stopping:
+            # Written while the process began to stop: it goes on after the restart.
+            run.driver.stop()
         task = asyncio.create_task(self._drive(run, wait_for=_registered(state) if recovered else ()), name=row.id)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -231,6 +238,12 @@ class Runs:
         seconds = (self._shared.journal.now() - run.began).total_seconds()
         self._shared.performer.metrics.count_end(state, seconds=seconds)
         _log.info("trajectory.finished", trajectory_id=run.id, status=state.status, steps=len(state.turn_steps))
+
+
+def _closed_feed() -> Feed:
+    feed = Feed()
+    feed.close(stopping=True)
+    return feed
 
 
 def _registered(state: State) -> tuple[str, ...]:

@@ -52,11 +52,16 @@ async def answer(request: Request, context: RoleContext, work: Work[Answer], *, 
 
 
 async def _counted(context: RoleContext, work: Work[Answer]) -> Work[Answer]:
-    """The work as one request in the metrics. Raises `ServiceError` while the model cannot answer."""
+    """The work as one request. Raises `ServiceError` while the model cannot answer, and when it may not any more."""
+    in_flight = context.host.in_flight
     async with contextlib.aclosing(work):
-        with context.metrics.request():
+        with context.metrics.request(), in_flight.request():
             context.host.require_ready()
-            async for item in work:
+            while True:
+                async with in_flight.wait():
+                    item = await anext(work, None)
+                if item is None:
+                    return
                 if not isinstance(item, str) and item.truncated:
                     context.metrics.count_shortened()
                 yield item

@@ -18,6 +18,7 @@ from alpha_umi.contract.problems import ServiceError
 from alpha_umi.roles.template import PlannerLabel, Template
 from alpha_umi.roles.turns import RoleName
 from alpha_umi.serving.engine import Engine, EngineAway, EngineDead, Generation
+from alpha_umi.serving.in_flight import InFlight
 
 CANARY_TOKENS = 8
 WATCH_INTERVAL_S = 0.25
@@ -51,7 +52,9 @@ class RoleHost:
     def __init__(self, engine: Engine, model: ServedModel, *, on_lost: Callable[[], None] = lambda: None) -> None:
         self.engine = engine
         self.model = model
+        self.in_flight = InFlight()
         self._on_lost = on_lost
+        self._stopping = False
         self._obstacle: ServiceError | None = ServiceError("engine-not-ready", "the model is being loaded")
 
     @contextlib.asynccontextmanager
@@ -61,7 +64,7 @@ class RoleHost:
         try:
             yield
         finally:
-            self._obstacle = ServiceError("shutting-down", "the service is shutting down")
+            self.begin_stop()
             life.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await life
@@ -74,11 +77,19 @@ class RoleHost:
 
     def require_ready(self) -> None:
         """Raises `ServiceError`: still loading, canary failed, away, dead, or shutting down."""
+        if self._stopping:
+            raise _shutting_down()
         if self._obstacle is not None:
             raise self._obstacle
 
+    def begin_stop(self) -> None:
+        """Take no more requests. Whatever becomes of the engine from now on is no loss."""
+        self._stopping = True
+
     def declare_dead(self, error: EngineDead) -> ServiceError:
         """Note that the engine has died; the error is what requests are answered with from now on."""
+        if self._stopping:
+            return _shutting_down()
         dead = ServiceError("engine-dead", f"{error}; the service is being replaced")
         if self._obstacle is None or self._obstacle.kind != "engine-dead":
             self._obstacle = dead
@@ -97,6 +108,8 @@ class RoleHost:
         except EngineDead as error:
             self.declare_dead(error)
         except Exception as error:
+            if self._stopping:
+                return
             _log.error("engine.unusable", exc_info=error)
             self._obstacle = ServiceError("engine-dead", "the model cannot be used; the service's log says why")
             self._on_lost()
@@ -129,3 +142,7 @@ class RoleHost:
             f"the canary wrote {written!r} instead of {canary.expected!r}; check the weights, "
             "and the dtype against the processor (float32 is right everywhere)",
         )
+
+
+def _shutting_down() -> ServiceError:
+    return ServiceError("shutting-down", "the service is shutting down")

@@ -13,19 +13,20 @@ from alpha_umi import telemetry
 from alpha_umi.roles.turns import RoleName
 from alpha_umi.serving.application import create_role_application, create_shared_application
 from alpha_umi.serving.context import MakeRouter, RoleContext
+from alpha_umi.serving.drain import HostDrain
 from alpha_umi.serving.host import RoleHost
 from alpha_umi.serving.loading import RoleEngine, load_role, load_shared
 from alpha_umi.serving.manifest import ManifestError
 from alpha_umi.serving.metrics import RoleMetrics
 from alpha_umi.serving.settings import MAX_TOKENS, PORTS, RoleSettings, UnusableSettings
 from alpha_umi.web.keys import OpenBindRefused, check_bind
-from alpha_umi.web.server import PortTaken, create_server, end_with_exit_code, open_socket
+from alpha_umi.web.server import PortTaken, create_server, open_socket
 
 EXIT_USAGE = 2
 EXIT_ENGINE_LOST = 70
 
-# Settings, keys and what is told when the engine is lost become an application.
-_MakeApplication = Callable[[RoleSettings, list[str], Callable[[], None]], FastAPI]
+# Settings, keys and what is told when the engine is lost become an application, and how it comes to rest.
+_MakeApplication = Callable[[RoleSettings, list[str], Callable[[], None]], tuple[FastAPI, HostDrain]]
 
 
 def main(role: RoleName, make_router: MakeRouter) -> None:
@@ -34,10 +35,10 @@ def main(role: RoleName, make_router: MakeRouter) -> None:
     Exits with 0 after a signal, 2 for bad settings, 70 when the engine was lost.
     """
 
-    def create(settings: RoleSettings, keys: list[str], on_lost: Callable[[], None]) -> FastAPI:
+    def create(settings: RoleSettings, keys: list[str], on_lost: Callable[[], None]) -> tuple[FastAPI, HostDrain]:
         metrics = RoleMetrics(role)
         context = _context(load_role(role, settings), metrics, settings, on_lost)
-        return create_role_application(context, make_router, keys=keys)
+        return create_role_application(context, make_router, keys=keys), HostDrain([context.host])
 
     _run(role, create)
 
@@ -45,14 +46,14 @@ def main(role: RoleName, make_router: MakeRouter) -> None:
 def main_shared(routers: Mapping[RoleName, MakeRouter]) -> None:
     """Run several roles on one engine until a signal, with the exit codes of `main`."""
 
-    def create(settings: RoleSettings, keys: list[str], on_lost: Callable[[], None]) -> FastAPI:
+    def create(settings: RoleSettings, keys: list[str], on_lost: Callable[[], None]) -> tuple[FastAPI, HostDrain]:
         metrics = RoleMetrics("shared")
         engines = load_shared(tuple(routers), settings)
         parts = [
             (_context(engines[role], metrics.of_role(role), settings, on_lost), make_router)
             for role, make_router in routers.items()
         ]
-        return create_shared_application(parts, keys=keys)
+        return create_shared_application(parts, keys=keys), HostDrain([context.host for context, _ in parts])
 
     _run("shared", create)
 
@@ -72,8 +73,7 @@ def _serve(service: str, create: _MakeApplication, settings: RoleSettings) -> in
     check_bind(settings.host, keys, variable="ALPHA_UMI_ROLE_TOKEN")
     socket = open_socket(settings.host, settings.port or PORTS[service])
     ending = _Ending()
-    ending.server = create_server(create(settings, keys, ending.engine_lost))
-    end_with_exit_code(ending.server)
+    ending.server = create_server(*create(settings, keys, ending.engine_lost))
     ending.server.run(sockets=[socket])
     return ending.exit_code
 

@@ -56,7 +56,7 @@ async def _stream(orchestrator: Orchestrator, accepted: Accepted, owner: Owner |
 
     async def events() -> AsyncGenerator[ServerSentEvent, None]:
         try:
-            async for event in follow(store, row, None if run is None else run.feed, after=accepted.seq - 1):
+            async for event in follow(store, row, orchestrator.runs.feed_of(run), after=accepted.seq - 1):
                 yield event
         finally:
             leave()

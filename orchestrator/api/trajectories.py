@@ -76,6 +76,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
             await _settled(run)
         row = await store.get(trajectory_id)
         if row.finished_at is None:
+            runs.require_open()
             raise ServiceError("internal", f"trajectory {trajectory_id} is not being driven; the log says why")
         if run is None or row.status != "cancelled":
             raise ServiceError("trajectory-finished", f"trajectory {trajectory_id} has ended: {row.status}")

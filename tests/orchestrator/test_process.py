@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import socket
@@ -116,11 +115,10 @@ def end(started: OrchestratorProcess) -> float:
 
 
 async def noticed(started: OrchestratorProcess) -> None:
-    """Wait until an orchestrator that was told to end answers nobody any more."""
+    """Wait until an orchestrator that was told to end takes no more work."""
     async with asyncio.timeout(5), httpx.AsyncClient(base_url=started.address) as http:
-        with contextlib.suppress(httpx.HTTPError):
-            while (await http.get("/healthz")).status_code == 200:
-                await asyncio.sleep(0.01)
+        while (await http.get("/readyz")).status_code == 200:
+            await asyncio.sleep(0.01)
 
 
 async def test_sigterm_ends_streams_and_leaves_trajectories_to_the_next_start(world: Any) -> None:
