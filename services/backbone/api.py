@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from alpha_umi.contract.roles import RenderAnswer, RenderStepRequest, StepAnswer, StepRequest, as_history, as_tools
-from alpha_umi.serving.answering import answer
+from alpha_umi.serving.answering import ANSWER_STREAM, answer
 from alpha_umi.serving.context import RoleContext
 from alpha_umi.serving.writing import fit_prompt
 from services.backbone.stepping import step
@@ -16,9 +16,10 @@ def create_router(context: RoleContext) -> APIRouter:
     """Routes of one single-model agent."""
     router = APIRouter(tags=["backbone"])
 
-    @router.post("/v1/step", response_model=StepAnswer, summary="Think, then call a tool or answer")
+    @router.post(
+        "/v1/step", response_model=StepAnswer, summary="Think, then call a tool or answer", responses=ANSWER_STREAM
+    )
     async def post_step(body: StepRequest, request: Request) -> Response:
-        context.host.require_ready()
         work = step(context, body, request_id=request.state.request_id)
         return await answer(request, context, work, stream=body.stream)
 

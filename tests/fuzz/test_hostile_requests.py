@@ -91,6 +91,7 @@ ANSWERED: dict[str, dict[str, Any]] = {
     "/v1/plan": {"tools": [TOOL], "history": [TURN], "constrained": True, "stream": False} | SAMPLING,
     "/v1/call": {"tools": [TOOL], "history": [TURN], "constrained": True} | SAMPLING,
     "/v1/summarize": {"history": [TURN], "stream": False} | SAMPLING,
+    "/v1/step": {"tools": [TOOL], "history": [TURN], "conclude": False, "constrained": True} | SAMPLING,
     "/v1/trajectories": {"instruction": "What is it?", "tools": ["look_up"], "max_steps": 3, "metadata": {"a": "b"}},
     "/v1/tool-sources": {
         "name": "x",

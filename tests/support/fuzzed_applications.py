@@ -26,6 +26,7 @@ from alpha_umi.roles.turns import RoleName
 from alpha_umi.serving.application import create_shared_application
 from alpha_umi.serving.context import MakeRouter, RoleContext
 from alpha_umi.serving.metrics import RoleMetrics
+from services.backbone.api import create_router as backbone_router
 from services.caller.api import create_router as caller_router
 from services.planner.api import create_router as planner_router
 from services.summarizer.api import create_router as summarizer_router
@@ -34,7 +35,9 @@ ROUTERS: dict[RoleName, MakeRouter] = {
     "planner": planner_router,
     "caller": caller_router,
     "summarizer": summarizer_router,
+    "backbone": backbone_router,
 }
+SHARED: tuple[RoleName, ...] = ("planner", "caller", "summarizer")
 # Serves one application until the block ends; a folder for its data comes in, its address goes out.
 Serving = Callable[[Path], AbstractAsyncContextManager[str]]
 
@@ -49,8 +52,7 @@ async def _role_service(role: RoleName, _: Path) -> AsyncIterator[str]:
 async def _shared_roles(_: Path) -> AsyncIterator[str]:
     metrics = RoleMetrics("shared")
     parts = [
-        (RoleContext(role_host(role, WillingEngine()), metrics.of_role(role), 64), make_router)
-        for role, make_router in ROUTERS.items()
+        (RoleContext(role_host(role, WillingEngine()), metrics.of_role(role), 64), ROUTERS[role]) for role in SHARED
     ]
     async with _ready(create_shared_application(parts)) as address:
         yield address
@@ -78,6 +80,7 @@ APPLICATIONS: dict[str, Serving] = {
     "planner": partial(_role_service, "planner"),
     "caller": partial(_role_service, "caller"),
     "summarizer": partial(_role_service, "summarizer"),
+    "backbone": partial(_role_service, "backbone"),
     "shared": _shared_roles,
 }
 

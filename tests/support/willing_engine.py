@@ -12,7 +12,7 @@ from role_apps import CANARY_PROMPT
 
 from alpha_umi.roles.planner import DECISIONS
 from alpha_umi.roles.template import Prompt
-from alpha_umi.serving.engine import Choices, Chunk, Generation, Grammar
+from alpha_umi.serving.engine import Choices, Chunk, EngineStats, Generation, Grammar
 from alpha_umi.serving.scripted import CANARY
 
 # A token is a byte, so that a walk through a grammar reaches every text that the grammar allows.
@@ -33,6 +33,10 @@ class WillingEngine:
 
     async def check(self) -> None:
         """It never dies."""
+
+    def stats(self) -> EngineStats | None:
+        """It is never busy."""
+        return None
 
     def count_tokens(self, prompt: Prompt | str) -> int:
         """Words of a prompt."""
