@@ -12,13 +12,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
 
 from alpha_umi import telemetry
 from alpha_umi.trajectory import (
     ActionRequired,
-    AskPlanner,
-    AskSummarizer,
     AwaitOutput,
     Cancelled,
     Effect,
@@ -39,7 +36,7 @@ from orchestrator.client_outputs import ClientOutput, OutputDesk, observation_of
 from orchestrator.failpoints import Failpoints
 from orchestrator.journal import Journal
 from orchestrator.live import Feed, TextDelta
-from orchestrator.outcomes import SendEffect, failure_of, log_outcome, unknown_outcome
+from orchestrator.outcomes import SendEffect, failure_of, log_outcome, role_of, unknown_outcome
 from orchestrator.performer import Performer
 from orchestrator.racing import race
 from orchestrator.store import NotStorable, RequestKey
@@ -203,9 +200,11 @@ class Driver:
 
     def _on_delta(self, effect: SendEffect) -> Callable[[str], None] | None:
         """Where text goes while it is written; None when nobody listens."""
-        if not self._feed.has_listeners or not isinstance(effect, AskPlanner | AskSummarizer):
+        if not self._feed.has_listeners or isinstance(effect, RunTool):
             return None
-        role: Literal["planner", "summarizer"] = "planner" if isinstance(effect, AskPlanner) else "summarizer"
+        role = role_of(effect)
+        if role == "caller":
+            return None
         step, after = effect.step, self._seq
         return lambda text: self._feed.publish([TextDelta(role, step, text, after)])
 

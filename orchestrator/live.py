@@ -17,12 +17,15 @@ from orchestrator.store import StoredEvent
 
 MAX_WAITING = 1_000
 
+# Roles whose text is shown while it is written; the caller's is of no use before it is whole.
+WritingRole = Literal["planner", "summarizer", "backbone"]
+
 
 @dataclass(frozen=True)
 class TextDelta:
     """A piece of text that a role just wrote, between row `after` and the next one."""
 
-    role: Literal["planner", "summarizer"]
+    role: WritingRole
     step: int
     text: str
     after: int

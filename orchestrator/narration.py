@@ -16,6 +16,7 @@ from alpha_umi.contract.trajectories import LogEventName, as_trajectory
 from alpha_umi.trajectory import (
     ActionRequired,
     AnswerWritten,
+    BackboneUnreadable,
     CallMade,
     CallUnreadable,
     Event,
@@ -27,6 +28,7 @@ from alpha_umi.trajectory import (
     PlannerUnreadable,
     QuestionAsked,
     State,
+    StepTaken,
     advance,
     unpack,
 )
@@ -55,11 +57,12 @@ class Narrator:
         An end is shown if it is the `last` row: where a further turn follows, the stream is not over.
         """
         event = unpack(row.type, row.payload)
-        self._state = advance(self._state, event)
+        before = self._state
+        self._state = advance(before, event)
         self.seq = row.seq
         if isinstance(event, Finished):
             return self._shown("trajectory.finished", self._whole(row)) if last else None
-        told = _telling(self._state, event)
+        told = _telling(before, self._state, event)
         if told is None:
             return None
         name, data = told
@@ -90,7 +93,7 @@ def tell_reconnect(reason: str) -> ServerSentEvent:
     return ServerSentEvent(json.dumps({"reason": reason}), event="reconnect", retry=1_000, sep=SEPARATOR)
 
 
-def _telling(state: State, event: Event) -> tuple[LogEventName, dict[str, Any]] | None:
+def _telling(before: State, state: State, event: Event) -> tuple[LogEventName, dict[str, Any]] | None:
     """Name and data of a row; `state` is the one after it."""
     match event:
         case QuestionAsked():
@@ -113,8 +116,29 @@ def _telling(state: State, event: Event) -> tuple[LogEventName, dict[str, Any]] 
             return "tool.observed", _observation(state, event)
         case AnswerWritten():
             return "summarizer.answered", asdict(event)
+        case StepTaken() | BackboneUnreadable():
+            return "backbone.stepped", _step(before, state, event)
         case _:
             return None
+
+
+def _step(before: State, state: State, event: StepTaken | BackboneUnreadable) -> dict[str, Any]:
+    """A whole step of the single model in one event. The fields of what it did not do are null.
+
+    `concludes`: a limit ended the turn, and the model was asked for nothing but an answer.
+    """
+    taken = {"thought": event.text.strip(), "next": state.limits.on_unreadable, "truncated": False}
+    return {
+        "step": len(before.steps),
+        "concludes": before.phase is Phase.CONCLUDING,
+        "call_id": None,
+        "name": None,
+        "arguments": None,
+        "unreadable": isinstance(event, BackboneUnreadable),
+        **taken,
+        **asdict(event),
+        "answer": state.answer,
+    }
 
 
 def _decision(state: State, event: PlannerDecided | PlannerUnreadable) -> dict[str, Any]:

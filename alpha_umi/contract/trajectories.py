@@ -29,9 +29,10 @@ LogEventName = Literal[
     "tool.observed",
     "trajectory.requires_action",
     "summarizer.answered",
+    "backbone.stepped",
     "trajectory.finished",
 ]
-LiveEventName = Literal["planner.delta", "summarizer.delta"]
+LiveEventName = Literal["planner.delta", "summarizer.delta", "backbone.delta"]
 # The stream ends here before the trajectory does; another one goes on after the last id.
 ReconnectEventName = Literal["reconnect"]
 EVENT_NAMES: tuple[str, ...] = tuple(
@@ -48,7 +49,9 @@ class CreateTrajectory(WireModel):
         description="Names of registered tools, and definitions of tools that the client executes; "
         "every registered tool when omitted",
     )
-    strategy: Literal["chain"] = "chain"
+    strategy: Literal["chain", "single"] = Field(
+        default="chain", description="Planner, caller and summarizer in turn, or a single model that does it all"
+    )
     max_steps: Annotated[int, Field(ge=1, le=MAX_STEPS), ANY_NOTATION] | None = None
     stream: bool = False
     background: bool = False

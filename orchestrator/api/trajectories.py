@@ -16,6 +16,7 @@ from alpha_umi.trajectory import QuestionAsked, Status
 from orchestrator.api.answering import ANSWERS, answer
 from orchestrator.api.idempotency import IdempotencyKey, request_key
 from orchestrator.api.offer import offered
+from orchestrator.api.strategy import require_strategy
 from orchestrator.assembly import Orchestrator
 from orchestrator.records import load_trajectory
 from orchestrator.request_keys import Accepted
@@ -49,6 +50,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         known = request_key(request, key, body)
 
         async def accept() -> Accepted:
+            require_strategy(orchestrator.settings, body.strategy)
             offer = await offered(orchestrator.registry, body.tools)
             limits = orchestrator.settings.limits(body.max_steps)
             question = QuestionAsked(body.instruction, offer.names, limits, body.strategy, offer.client_tools)

@@ -23,6 +23,7 @@ from orchestrator.roles.errors import (
     CircuitOpen,
     RetriesSpent,
     RoleError,
+    RoleRefused,
     RoleTooSlow,
     RoleUnavailable,
     RoleUnreachable,
@@ -84,7 +85,7 @@ class RoleCalls:
     async def _persist(self, question: Question[Answer], on_delta: OnDelta | None) -> Answer:
         deadline = Deadline.within(self.timeout_s)
         preview = None if on_delta is None else Preview(on_delta)
-        replicas = self.roles[question.role]
+        replicas = self._replicas(question.role)
         tried: list[Replica] = []
         attempt = 1
         while True:
@@ -100,6 +101,12 @@ class RoleCalls:
                     continue
                 await self._before_retry(question, replica, error, attempt, deadline, pauses=not elsewhere)
                 attempt += 1
+
+    def _replicas(self, role: RoleKind) -> ReplicaSet:
+        """Raises `RoleRefused` for a role without an address: its trajectories may be older than the settings."""
+        if role not in self.roles:
+            raise RoleRefused(f"no service plays the {role}: set ALPHA_UMI_{role.upper()}_URL")
+        return self.roles[role]
 
     async def _send(
         self, replica: Replica, question: Question[Answer], deadline: Deadline, preview: Preview | None

@@ -1,4 +1,4 @@
-"""Planner, caller and summarizer as one real HTTP application whose answers a test writes beforehand.
+"""Planner, caller, summarizer and the single model as one real HTTP application whose answers a test writes beforehand.
 
 Only the language model is missing: requests are checked against the wire models, answers go over real sockets.
 """
@@ -22,6 +22,8 @@ from alpha_umi.contract.roles import (
     CallRequest,
     PlanAnswer,
     PlanRequest,
+    StepAnswer,
+    StepRequest,
     SummarizeAnswer,
     SummarizeRequest,
     Timings,
@@ -31,7 +33,7 @@ from alpha_umi.roles.caller import write_call
 from alpha_umi.roles.planner import Decision, write_plan
 from orchestrator.racing import race
 
-Role = Literal["planner", "caller", "summarizer"]
+Role = Literal["planner", "caller", "summarizer", "backbone"]
 USAGE = UsageModel(prompt_tokens=10, completion_tokens=5)
 
 
@@ -75,6 +77,32 @@ def say(answer: str) -> Reply:
     )
 
 
+def step_to_call(thought: str, name: str, **arguments: Any) -> Reply:
+    """The single model calls."""
+    text = write_call(name, arguments)
+    return _step(thought, "caller", text, action=ActionModel(name=name, arguments=arguments))
+
+
+def step_to_no_call(thought: str, text: str, reason: str) -> Reply:
+    """The single model wrote a call that cannot be made."""
+    return _step(thought, "caller", text, reason=reason)
+
+
+def step_to_answer(thought: str, answer: str) -> Reply:
+    """The single model answers."""
+    return _step(thought, "conclusion", answer, answer=answer)
+
+
+def step_to_give_up(thought: str) -> Reply:
+    """The single model gives up."""
+    return _step(thought, "give up", "")
+
+
+def _step(thought: str, decision: Decision, text: str, **fields: Any) -> Reply:
+    answer = StepAnswer(thought=thought, next=decision, text=text, usage=USAGE, timings=Timings(), **fields)
+    return _whole(answer, [f"{word} " for word in f"{thought} {text}".split()])
+
+
 def problem(kind: Kind, detail: str, **extra: Any) -> Reply:
     """A problem document."""
     document = ServiceError(kind, detail, extra=extra).document()
@@ -103,6 +131,7 @@ class ScriptedRoles:
     planner: Script = field(default_factory=lambda: in_turn(decide("nothing to do", "conclusion")))
     caller: Script = field(default_factory=lambda: in_turn(problem("call-invalid", "no call was scripted")))
     summarizer: Script = field(default_factory=lambda: in_turn(say("done")))
+    backbone: Script = field(default_factory=lambda: in_turn(step_to_answer("nothing to do", "done")))
     requests: list[tuple[Role, dict[str, Any], dict[str, str]]] = field(default_factory=list)
     left: list[Role] = field(default_factory=list)
     ready: bool = True
@@ -114,7 +143,7 @@ class ScriptedRoles:
         return [body for known, body, _ in self.requests if known == role]
 
     def application(self) -> FastAPI:
-        """The three services under one address."""
+        """All services under one address."""
         app = FastAPI()
 
         @app.get("/readyz")
@@ -135,6 +164,10 @@ class ScriptedRoles:
         @app.post("/v1/summarize")
         async def summarize(body: SummarizeRequest, request: Request) -> Response:
             return await self._answer("summarizer", self.summarizer, body, request)
+
+        @app.post("/v1/step")
+        async def step(body: StepRequest, request: Request) -> Response:
+            return await self._answer("backbone", self.backbone, body, request)
 
         return app
 
