@@ -34,7 +34,6 @@ class LiveOutput:
         self.trajectory_id: str | None = None
         self.trajectory: Trajectory | None = None
         self._view = view
-        self._steps = 0
         self._preview = ""
 
     def show(self, told: Told) -> None:
@@ -45,6 +44,10 @@ class LiveOutput:
                 self._view.heading(told.trajectory_id, told.instruction)
             case Continued():
                 self._end_preview()
+                if self.trajectory_id is None:
+                    self._view.identity(told.trajectory_id)
+                else:
+                    self._view.end()
                 self.trajectory_id = told.trajectory_id
                 self._view.message("user", told.content)
             case Required():
@@ -73,13 +76,13 @@ class LiveOutput:
 
     def _preview_of(self, told: Written) -> None:
         if not self._preview:
-            self._begin(told.role)
+            self._begin(told)
         self._preview += told.text
         self._view.write(told.text)
 
-    def _begin(self, role: str) -> None:
-        if role == "planner":
-            self._view.step(self._steps)
+    def _begin(self, told: Written) -> None:
+        if told.role == "planner":
+            self._view.step(told.step)
             self._view.begin("thought")
         else:
             self._view.end()
@@ -88,7 +91,6 @@ class LiveOutput:
     def _decided(self, told: Decided) -> None:
         if not self._preview:
             self._view.step(told.step)
-        self._steps = told.step + 1
         self._settle("thought", told.thought)
         if told.unreadable:
             self._view.note(f"no decision could be read ({told.reason}); the policy decides")

@@ -36,8 +36,12 @@ class StepsView:
 
     def heading(self, trajectory_id: str, instruction: str) -> None:
         """What was asked."""
-        self._line(Text(trajectory_id, style="dim"))
+        self.identity(trajectory_id)
         self.part("instruction", instruction, style="bold")
+
+    def identity(self, trajectory_id: str) -> None:
+        """Which trajectory it is."""
+        self._line(Text(trajectory_id, style="dim"))
 
     def step(self, index: int) -> None:
         """A new step begins."""
@@ -77,7 +81,6 @@ class StepsView:
 
     def message(self, role: str, content: str) -> None:
         """What one side said in a further turn."""
-        self._console.print()
         self.part("message" if role == "user" else "answer", content, style="bold")
 
     def waiting(self, trajectory_id: str, call_id: str, expires_at: str) -> None:
@@ -116,6 +119,7 @@ class StepsView:
             if step.observation is not None:
                 self.observation(step.observation)
         for message in trajectory.messages[1:]:
+            self.end()
             self.message(message.role, message.content)
         self.closing(trajectory)
 

@@ -102,6 +102,7 @@ class Written(_Told):
     """`planner.delta`, `summarizer.delta`: text as it is being written."""
 
     role: str
+    step: int
     text: str
 
 
@@ -126,6 +127,7 @@ _MODELS: dict[str, type[Told]] = {
 
 
 class _Delta(_Told):
+    step: int = 0
     text: str = Field(default="")
 
 
@@ -135,7 +137,8 @@ def read_event(name: str, data: str) -> Told | None:
         if name == "trajectory.finished":
             return Ended(trajectory=Trajectory.model_validate_json(data))
         if name.endswith(".delta"):
-            return Written(role=name.removesuffix(".delta"), text=_Delta.model_validate_json(data).text)
+            delta = _Delta.model_validate_json(data)
+            return Written(role=name.removesuffix(".delta"), step=delta.step, text=delta.text)
         model = _MODELS.get(name)
         return None if model is None else model.model_validate_json(data)
     except ValidationError as error:

@@ -252,6 +252,8 @@ def test_ctrl_c_cancels(fake: Fake, url: str) -> None:
 def test_a_further_turn_is_asked_and_printed(fake: Fake, url: str, invoke: Invoke) -> None:
     fake.add(COMPLETED)
     fake.further = [
+        TextDelta("planner", 2, "Still ", 0),
+        TextDelta("planner", 2, "known.", 0),
         PlannerDecided("Still known.", "conclusion", "Still known."),
         AnswerWritten("As I said."),
         Finished(),
@@ -260,6 +262,7 @@ def test_a_further_turn_is_asked_and_printed(fake: Fake, url: str, invoke: Invok
     assert result.exit_code == 0, result.output
     lines = [" ".join(line.split()) for line in result.stdout.splitlines() if line.strip()]
     assert lines == [
+        "traj_1",
         "message Are you sure?",
         "Step 3",
         "thought Still known.",
