@@ -51,7 +51,7 @@ ENDED = {"completed", "gave_up", "failed", "cancelled", "exhausted"}
 END_S = 30
 
 any_course = st.sampled_from(sorted(COURSES))
-brief_course = st.sampled_from(sorted(name for name, course in COURSES.items() if not course.held))
+brief_course = st.sampled_from(sorted(name for name, course in COURSES.items() if course.held_by is None))
 any_number = st.integers(0, 30)
 
 
@@ -130,7 +130,7 @@ class RestSurface(RuleBasedStateMachine):
 
     @rule()
     def create_a_stream_and_leave(self) -> None:
-        body = {"instruction": self.courses.instruction("is held"), "stream": True}
+        body = {"instruction": self.courses.instruction("waits for the planner"), "stream": True}
         with connect_sse(self.http, "POST", "/v1/trajectories", json=body) as source:
             first = next(source.iter_sse())
         found = self.http.get(f"/v1/trajectories/{first.json()['trajectory_id']}").json()
@@ -237,7 +237,7 @@ class RestSurface(RuleBasedStateMachine):
         assert sorted(tools) == sorted(["look_up", "order", "reserve", *own])
 
     def teardown(self) -> None:
-        with contextlib.closing(self.orchestrator), self.folder:
+        with self.folder, contextlib.closing(self.orchestrator), self.followed():
             for known in self.known:
                 self.portal.call(self.courses.release, known.instruction)
             for known in self.known:
@@ -293,6 +293,15 @@ class RestSurface(RuleBasedStateMachine):
         self.known.append(Known(document, rows))
         return self.known[-1]
 
+    @contextlib.contextmanager
+    def followed(self) -> Iterator[None]:
+        """Nobody follows any longer after the block."""
+        try:
+            yield
+        finally:
+            for known in self.known:
+                known.rows.cancel()
+
     def picked(self, pick: int) -> Known:
         return self.known[pick % len(self.known)]
 
@@ -324,6 +333,5 @@ def portal() -> Iterator[BlockingPortal]:
 @pytest.mark.timeout(7_200)
 def test_the_rest_surface_keeps_what_it_promises(portal: BlockingPortal, tmp_path: Path) -> None:
     with portal.wrap_async_context_manager(surroundings(tmp_path)) as world:
-        courses = Courses()
-        courses.install(world.roles)
+        courses = Courses(world.roles, world.shop)
         run_state_machine_as_test(lambda: RestSurface(world, portal, courses), settings=SETTINGS)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
-from scripted_roles import Reply, call, decide, problem, say
-from scripted_roles import ScriptedRoles as Roles
+from scripted_roles import Reply, ScriptedRoles, call, decide, problem, say
+from shop_api import Shop
 
 from alpha_umi.roles.planner import Decision
 
@@ -17,13 +17,13 @@ from alpha_umi.roles.planner import Decision
 class Course:
     """Tools called one after the other, then a decision; `status` is how the trajectory ends unless it is cancelled.
 
-    The planner says nothing before a `held` one is released.
+    The planner, or the shop, gives no answer before a held one is released.
     """
 
     calls: tuple[str, ...] = ()
     decision: Decision = "conclusion"
     status: str = "completed"
-    held: bool = False
+    held_by: Literal["planner", "shop"] | None = None
     unreadable: bool = False
 
 
@@ -35,44 +35,51 @@ COURSES = {
     "writes": Course(("reserve", "order")),
     "does everything": Course(("order", "look_up", "reserve", "order")),
     "repeats itself": Course(("look_up",) * 20, status="exhausted"),
-    "is held": Course(("order",), held=True),
+    "waits for the planner": Course(("order",), held_by="planner"),
+    "waits for a write": Course(("order",), held_by="shop"),
+    "waits for a keyed write": Course(("reserve",), held_by="shop"),
 }
 
 
 @dataclass
 class Courses:
-    """The scripts of the roles, and the courses that are released."""
+    """The courses of trajectories in a world, and those that are released."""
 
+    roles: ScriptedRoles
+    shop: Shop
     numbers: itertools.count[int] = field(default_factory=itertools.count)
-    released: dict[str, asyncio.Event] = field(default_factory=dict)
+    gates: dict[str, asyncio.Event] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.roles.planner, self.roles.caller, self.roles.summarizer = self._plan, self._call, lambda _: say("Done.")
 
     def instruction(self, name: str) -> str:
         """A new instruction for a course."""
-        return f"{name} #{next(self.numbers)}"
+        text = f"{name} #{next(self.numbers)}"
+        if COURSES[name].held_by:
+            self.gates[text] = asyncio.Event()
+        if COURSES[name].held_by == "shop":
+            self.shop.gates[item_of(text)] = self.gates[text]
+        return text
 
     def release(self, instruction: str) -> None:
-        """Let the planner answer a held trajectory from now on."""
-        self._gate(instruction).set()
-
-    def install(self, roles: Roles) -> None:
-        """Let the roles follow the courses."""
-        roles.planner, roles.caller, roles.summarizer = self._plan, self._call, lambda _: say("That is all.")
+        """Let a held trajectory go on, now and whenever it is taken up again."""
+        if instruction in self.gates:
+            self.gates[instruction].set()
 
     def _plan(self, request: dict[str, Any]) -> Reply:
-        course, instruction = course_of(request["history"][0]["content"]), request["history"][0]["content"]
+        instruction = request["history"][0]["content"]
+        course = course_of(instruction)
         if course.unreadable:
             return problem("output-unreadable", "no decision", text="mumble")
         if observed(request) < len(course.calls):
             return decide("One more call.", "caller")
-        answer = decide("All is known.", course.decision)
-        return Reply(answer.body, deltas=answer.deltas, until=self._gate(instruction)) if course.held else answer
+        until = self.gates[instruction] if course.held_by == "planner" else None
+        return replace(decide("All is known.", course.decision), until=until)
 
     def _call(self, request: dict[str, Any]) -> Reply:
         instruction = request["history"][0]["content"]
         return call(course_of(instruction).calls[observed(request)], item=item_of(instruction))
-
-    def _gate(self, instruction: str) -> asyncio.Event:
-        return self.released.setdefault(instruction, asyncio.Event())
 
 
 def course_of(instruction: str) -> Course:

@@ -16,7 +16,8 @@ EFFECTS = {"look_up": "read", "reserve": "keyed_write", "order": "unkeyed_write"
 class Shop:
     """The API. `journal` holds (operation, item, idempotency key) of each execution.
 
-    With `hang` calls wait until `release`, or until their client leaves, which `left` counts.
+    With `hang` calls wait until `release`, or until their client leaves, which `left` counts. Calls about an item that
+    `gates` has wait in the same way for the item's own event.
     """
 
     journal: list[tuple[str, str, str]] = field(default_factory=list)
@@ -24,6 +25,7 @@ class Shop:
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     release: asyncio.Event = field(default_factory=asyncio.Event)
     left: int = 0
+    gates: dict[str, asyncio.Event] = field(default_factory=dict)
     documents: dict[str, Any] = field(default_factory=dict)
 
     def executed(self, operation: str) -> list[tuple[str, str]]:
@@ -66,14 +68,14 @@ class Shop:
     async def _execute(self, operation: str, item: str, key: str, request: Request) -> Response:
         self.journal.append((operation, item, key))
         self.entered.set()
-        if self.hang:
-            await self._until_released(request)
+        if self.hang or item in self.gates:
+            await self._until_released(request, self.gates.get(item, self.release))
         if item == "broken":
             return JSONResponse({"error": "out of order"}, 500)
         return JSONResponse({"item": item, "price": 10 * len(item)})
 
-    async def _until_released(self, request: Request) -> None:
-        released = asyncio.create_task(self.release.wait())
+    async def _until_released(self, request: Request, release: asyncio.Event) -> None:
+        released = asyncio.create_task(release.wait())
         leaving = asyncio.create_task(_leaves(request))
         await asyncio.wait({released, leaving}, return_when=asyncio.FIRST_COMPLETED)
         self.left += not released.done()
