@@ -18,7 +18,7 @@ from alpha_umi import telemetry
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
 CLIENT_LEFT = 499
 NO_ROUTE = "none"
-# Asked every few seconds by programs: a line for each would drown the others.
+# Asked every few seconds by programs: a line for each would drown the others. Readiness is told when it changes.
 _QUIET_ROUTES = frozenset({"/healthz", "/readyz", "/metrics"})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -80,8 +80,7 @@ class AccessLog:
         route = str(getattr(scope.get("route"), "path", NO_ROUTE))
         self._metrics.requests.labels(method, route, status).inc()
         self._metrics.seconds.labels(method, route).observe(seconds)
-        quiet = route in _QUIET_ROUTES and status < 400
-        write = _log.debug if quiet else _log.info
+        write = _log.debug if route in _QUIET_ROUTES else _log.info
         write("request", method=method, route=route, status=status, ms=round(seconds * 1_000, 1), **_told(scope))
 
 

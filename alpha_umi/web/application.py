@@ -12,6 +12,8 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, disable_created_metrics, generate_latest
 
+from alpha_umi import telemetry
+from alpha_umi.contract.problems import ServiceError
 from alpha_umi.web.access import AccessLog, HttpMetrics
 from alpha_umi.web.documentation import PLAIN_TEXT, openapi_document
 from alpha_umi.web.guard import KeyGuard
@@ -23,6 +25,8 @@ from alpha_umi.web.request_id import LogIds, RequestContext, no_ids
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 MAX_BODY_BYTES = 8 * 2**20
+
+_log = telemetry.logger(__name__)
 
 # Raises `ServiceError` while the service cannot answer; the answer is shown by `/readyz`.
 Readiness = Callable[[], Awaitable[dict[str, Any]]]
@@ -65,6 +69,28 @@ def create_application(
     return app
 
 
+class _ToldReadiness:
+    """Asks whether the service can answer, and logs the answer when it is another one than before."""
+
+    def __init__(self, readiness: Readiness) -> None:
+        self._readiness = readiness
+        self._obstacle: str | None = ""
+
+    async def __call__(self) -> dict[str, Any]:
+        try:
+            found = await self._readiness()
+        except ServiceError as error:
+            self._note(str(error))
+            raise
+        self._note(None)
+        return found
+
+    def _note(self, obstacle: str | None) -> None:
+        if obstacle != self._obstacle:
+            self._obstacle = obstacle
+            _log.info("readiness.changed", ready=obstacle is None, detail=obstacle)
+
+
 def _operations(app: FastAPI, readiness: Readiness, registry: CollectorRegistry) -> APIRouter:
     router = APIRouter(tags=["operations"])
 
@@ -72,9 +98,11 @@ def _operations(app: FastAPI, readiness: Readiness, registry: CollectorRegistry)
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
+    ask = _ToldReadiness(readiness)
+
     @router.get("/readyz", summary="The service can answer now")
     async def readyz() -> dict[str, Any]:
-        return {"status": "ready", **await readiness()}
+        return {"status": "ready", **await ask()}
 
     @router.get("/metrics", summary="Prometheus metrics", response_class=Response, responses=PLAIN_TEXT)
     async def metrics() -> Response:

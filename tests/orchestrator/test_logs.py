@@ -22,7 +22,7 @@ def lines_of(started: OrchestratorProcess) -> list[dict[str, Any]]:
 
 def script(world: Any) -> None:
     """A role that is asked twice, a tool that fails, and text that would like to be a line."""
-    broken: Reply = problem("internal", HOSTILE)
+    broken: Reply = problem("engine-not-ready", HOSTILE)
     world.roles.planner = in_turn(broken, decide(HOSTILE, "caller"), decide("I know it", "conclusion"))
     world.roles.caller = in_turn(call("look_up", item="broken"))
     world.roles.summarizer = in_turn(say(HOSTILE))

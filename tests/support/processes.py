@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from typing import IO
@@ -20,22 +21,31 @@ def service_process(
 ) -> Iterator[subprocess.Popen[str]]:
     """`python -m module` with an environment; everything that it started is gone when the block ends.
 
-    Standard error goes to `log`, or into a pipe, which holds 64 KiB.
+    Standard error goes to `log`, or to a file of its own, from which it can be read.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-m", module],
-        env={**os.environ, **environment},
-        stderr=subprocess.PIPE if log is None else log,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            for child in psutil.Process(process.pid).children(recursive=True):
-                child.kill()
-        process.kill()
-        process.communicate()
+    with tempfile.NamedTemporaryFile("a+") as own:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module],
+            env={**os.environ, **environment},
+            stderr=own if log is None else log,
+            text=True,
+        )
+        process.stderr = own if log is None else None
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for child in psutil.Process(process.pid).children(recursive=True):
+                    child.kill()
+            process.kill()
+            process.wait()
+
+
+def _said(process: subprocess.Popen[str]) -> str:
+    if process.stderr is None:
+        return ""
+    process.stderr.seek(0)
+    return process.stderr.read()
 
 
 def wait_ready(address: str, process: subprocess.Popen[str], *, seconds: float = 180) -> None:
@@ -43,7 +53,7 @@ def wait_ready(address: str, process: subprocess.Popen[str], *, seconds: float =
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if process.poll() is not None:
-            raise RuntimeError(f"exit code {process.returncode}: {process.stderr.read() if process.stderr else ''}")
+            raise RuntimeError(f"exit code {process.returncode}: {_said(process)}")
         with contextlib.suppress(httpx.HTTPError):
             if httpx.get(f"{address}/readyz", timeout=2).status_code == 200:
                 return

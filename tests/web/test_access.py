@@ -102,12 +102,32 @@ async def not_ready() -> dict[str, Any]:
     raise ServiceError("engine-not-ready", "loading")
 
 
-async def test_probes_are_quiet_unless_they_fail() -> None:
-    lines, metrics = await after(("GET", "/healthz"), ("GET", "/readyz"))
+async def test_probes_are_quiet() -> None:
+    lines, metrics = await after(("GET", "/healthz"), ("GET", "/readyz"), readiness=not_ready)
     assert [line["log_level"] for line in lines] == ["debug", "debug"]
-    (line,), _ = await after(("GET", "/readyz"), readiness=not_ready)
-    assert (line["log_level"], line["problem"]) == ("info", "engine-not-ready")
+    assert lines[1]["problem"] == "engine-not-ready"
     assert metrics.value("alpha_umi_http_requests_total", route="/readyz") == 1
+
+
+async def test_readiness_is_told_when_it_changes() -> None:
+    answers: list[Any] = (
+        [ServiceError("engine-not-ready", "loading")] * 3 + [{}] * 2 + [ServiceError("engine-dead", "x")]
+    )
+
+    async def readiness() -> dict[str, Any]:
+        answer = answers.pop(0)
+        if isinstance(answer, ServiceError):
+            raise answer
+        found: dict[str, Any] = answer
+        return found
+
+    transport = httpx.ASGITransport(application(CollectorRegistry(), readiness=readiness))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        with capture_logs() as logs:
+            while answers:
+                await client.get("/readyz")
+    told = [(line["ready"], line["detail"]) for line in logs if line["event"] == "readiness.changed"]
+    assert told == [(False, "loading"), (True, None), (False, "x")]
 
 
 @pytest.mark.parametrize(
