@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from alpha_umi import telemetry
-from alpha_umi.contract.roles import CallAnswer, ToolModel
+from alpha_umi.contract.roles import CallAnswer, StepAnswer, ToolModel
 from alpha_umi.roles.turns import Tool as RoleTool
 from alpha_umi.trajectory import (
     AskBackbone,
@@ -112,7 +112,7 @@ class Performer:
             return part.unreadable(error, _since(started))
         usage = Usage(answer.usage.prompt_tokens, answer.usage.completion_tokens)
         self.metrics.count_tokens(role, usage)
-        if isinstance(answer, CallAnswer):
+        if isinstance(answer, CallAnswer | StepAnswer):
             self.metrics.repairs.inc(answer.repaired)
         return part.answered(answer, Heard(usage, _since(started)))
 

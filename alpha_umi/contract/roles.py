@@ -223,7 +223,7 @@ class StepAnswer(RoleAnswer):
     """The single model's step: rationale and decision, with the call or the answer that the decision needs.
 
     For `caller` there is an `action`, or a `reason` why the call that was written cannot be made; for `conclusion` an
-    `answer`. `text` is what was written for it, without the rationale.
+    `answer`. `text` is what was written for it, without the rationale. `repaired`: the first call was not usable.
     """
 
     thought: str
@@ -232,6 +232,7 @@ class StepAnswer(RoleAnswer):
     action: ActionModel | None = None
     reason: str | None = None
     answer: str | None = None
+    repaired: bool = False
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -8,7 +8,7 @@ from alpha_umi.roles.caller import Call, parse_call
 from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.planner import Decision
 
-ANSWER = "conclusion: "
+ANSWER = "conclusion:"
 CALL = "Action:"
 _GIVE_UP = "give up."
 
@@ -32,7 +32,7 @@ class BackboneStep:
         """The turn as it joins the history."""
         if self.call is not None:
             return self.lead + self.call.text
-        return self.lead + ANSWER + (self.answer if self.answer is not None else _GIVE_UP)
+        return f"{self.lead}{ANSWER} " + (self.answer if self.answer is not None else _GIVE_UP)
 
 
 def parse_step(text: str) -> BackboneStep:
@@ -40,15 +40,27 @@ def parse_step(text: str) -> BackboneStep:
 
     Raises `UnreadableOutput` when there is neither.
     """
-    call_at, answer_at = _line_start(text, CALL), _line_start(text, ANSWER.strip())
-    if call_at is None and answer_at is None:
-        raise UnreadableOutput("neither an 'Action:' nor a 'conclusion:' line", text)
-    if answer_at is None or (call_at is not None and call_at < answer_at):
+    call_at = call_start(text)
+    if call_at is not None:
         return BackboneStep(text[:call_at], "caller", call=parse_call(text[call_at:]))
-    answer = text[answer_at:].removeprefix(ANSWER.strip()).removeprefix(" ")
+    answer_at = _line_start(text, ANSWER)
+    if answer_at is None:
+        raise UnreadableOutput("neither an 'Action:' nor a 'conclusion:' line", text)
+    answer = text[answer_at:].removeprefix(ANSWER).removeprefix(" ")
     if answer.strip().rstrip(".") == _GIVE_UP.rstrip("."):
         return BackboneStep(text[:answer_at], "give up")
     return BackboneStep(text[:answer_at], "conclusion", answer=answer)
+
+
+def is_opened(text: str) -> bool:
+    """Whether a call or a conclusion has begun."""
+    return _line_start(text, CALL) is not None or _line_start(text, ANSWER) is not None
+
+
+def call_start(text: str) -> int | None:
+    """Where a call begins, read or not; None where there is none, or a conclusion comes first."""
+    call_at, answer_at = _line_start(text, CALL), _line_start(text, ANSWER)
+    return None if call_at is None or (answer_at is not None and answer_at < call_at) else call_at
 
 
 def _line_start(text: str, word: str) -> int | None:

@@ -9,7 +9,7 @@ from alpha_umi.contract.roles import RenderAnswer, RenderStepRequest, StepAnswer
 from alpha_umi.serving.answering import ANSWER_STREAM, answer
 from alpha_umi.serving.context import RoleContext
 from alpha_umi.serving.writing import fit_prompt
-from services.backbone.stepping import step
+from services.backbone.stepping import room, step
 
 
 def create_router(context: RoleContext) -> APIRouter:
@@ -29,7 +29,7 @@ def create_router(context: RoleContext) -> APIRouter:
             context.host,
             history=as_history(body.history),
             tools=as_tools(body.tools),
-            answer_tokens=body.max_tokens or context.answer_tokens,
+            answer_tokens=room(body.max_tokens or context.answer_tokens),
             template=body.template,
         )
         return fitted.as_answer()

@@ -9,7 +9,7 @@ from alpha_umi.contract.roles import PlanAnswer, PlanRequest, RenderAnswer, Rend
 from alpha_umi.serving.answering import ANSWER_STREAM, answer
 from alpha_umi.serving.context import RoleContext
 from alpha_umi.serving.writing import fit_prompt
-from services.planner.decision import plan
+from services.planner.decision import plan, room
 
 
 def create_router(context: RoleContext) -> APIRouter:
@@ -27,7 +27,7 @@ def create_router(context: RoleContext) -> APIRouter:
             context.host,
             history=as_history(body.history),
             tools=as_tools(body.tools),
-            answer_tokens=body.max_tokens or context.answer_tokens,
+            answer_tokens=room(body.max_tokens or context.answer_tokens),
             template=body.template,
         )
         return fitted.as_answer()

@@ -33,7 +33,7 @@ async def plan(
         context.host,
         history=as_history(request.history),
         tools=as_tools(request.tools),
-        answer_tokens=answer_tokens + DECISION_TOKENS,
+        answer_tokens=room(answer_tokens),
     )
     generation = Generation(
         fitted.prompt,
@@ -56,6 +56,11 @@ async def plan(
         decided, way = await _retry(context, generation, tally, request_id), "retry"
     context.metrics.count_decision(decided.next, way)
     yield _answer(decided, fitted, tally)
+
+
+def room(answer_tokens: int) -> int:
+    """Tokens that the prompt leaves free: for a rationale of so many, and the decision after it."""
+    return answer_tokens + DECISION_TOKENS
 
 
 def _read(text: str) -> Plan | None:

@@ -10,6 +10,7 @@ import pytest
 from role_apps import application, client_of, scripted
 
 from alpha_umi.roles.turns import RoleName
+from services.backbone.api import create_router as backbone_router
 from services.caller.api import create_router as caller_router
 from services.planner.api import create_router as planner_router
 from services.summarizer.api import create_router as summarizer_router
@@ -20,6 +21,7 @@ SERVICES = {
     "planner": (planner_router, "/v1/plan/render"),
     "caller": (caller_router, "/v1/call/render"),
     "summarizer": (summarizer_router, "/v1/summarize/render"),
+    "backbone": (backbone_router, "/v1/step/render"),
 }
 
 
@@ -41,9 +43,10 @@ def as_tool(tool: Json) -> Json:
     return {"name": tool["Name"], "description": tool["function"], "parameters": parameters}
 
 
-@pytest.mark.parametrize("role", ["planner", "caller", "summarizer"])
+@pytest.mark.parametrize("role", ["planner", "caller", "summarizer", "backbone"])
 async def test_rendered_over_http(golden: Path, role: RoleName) -> None:
     lines = [json.loads(line) for line in (golden / "prompts.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert any(line["role"] == role for line in lines)
     router, path = SERVICES[role]
     async with client_of(application(role, router, scripted(context=100_000))) as client:
         for line in (line for line in lines if line["role"] == role):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,12 +52,12 @@ async def test_giving_up(request_body: Json) -> None:
 async def test_a_text_without_either_goes_on_with_one_of_them(request_body: Json) -> None:
     rules = [
         Rule([" At 03:53."], when="mumble\nconclusion:"),
-        Rule(["\nconclusion: "], when="mumble"),
+        Rule(["\nconclusion:"], when="mumble"),
         Rule(["mumble"]),
     ]
     status, answer = await step(*rules, request=request_body)
     assert status == 200
-    assert (answer["next"], answer["thought"], answer["answer"]) == ("conclusion", "mumble", " At 03:53.")
+    assert (answer["next"], answer["thought"], answer["answer"]) == ("conclusion", "mumble", "At 03:53.")
     assert answer["timings"]["attempts"] == 2
 
 
@@ -68,21 +67,67 @@ async def test_a_limit_leaves_nothing_but_the_answer(request_body: Json) -> None
     assert (answer["next"], answer["answer"]) == ("conclusion", "What is known: 03:53.")
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ('t\nAction: moon_times\nAction Input: {"city": "Oslo"}', "moon_times"),
-        ("t\nAction: sun_times\nAction Input: {}", "city"),
-        ("t\nAction: sun_times\nAction Input: Oslo", "JSON"),
-        ("t\nAction: sun_times", "Action Input"),
-    ],
-)
+BAD_CALLS = [
+    (' moon_times\nAction Input: {"city": "Oslo"}', "moon_times"),
+    (" sun_times\nAction Input: {}", "city"),
+    (" sun_times\nAction Input: Oslo", "JSON"),
+    (" sun_times", "Action Input"),
+]
+REPAIR = "The call was not made: "
+
+
+@pytest.mark.parametrize(("text", "reason"), BAD_CALLS)
 async def test_a_call_that_cannot_be_made_says_why(request_body: Json, text: str, reason: str) -> None:
-    status, answer = await step(Rule([text]), request={**request_body, "constrained": False})
+    rules = [Rule([text], when=REPAIR), Rule([f"t\nAction:{text}"])]
+    status, answer = await step(*rules, request={**request_body, "constrained": False})
     assert status == 200
-    assert (answer["next"], answer["action"]) == ("caller", None)
+    assert (answer["next"], answer["thought"], answer["action"]) == ("caller", "t", None)
     assert reason in answer["reason"]
-    assert answer["text"] == text.partition("\n")[2]
+    assert answer["text"] == f"Action:{text}"
+    assert (answer["repaired"], answer["timings"]["attempts"]) == (True, 2)
+
+
+@pytest.mark.parametrize(("text", "reason"), BAD_CALLS)
+async def test_a_call_is_repaired_once(request_body: Json, text: str, reason: str) -> None:
+    right = CALL.removeprefix("Action:")
+    rules = [Rule([right], when=REPAIR), Rule([f"t\nAction:{text}"])]
+    status, answer = await step(*rules, request={**request_body, "constrained": False})
+    assert status == 200
+    assert (answer["thought"], answer["text"], answer["reason"]) == ("t", CALL, None)
+    assert answer["action"] == {"name": "sun_times", "arguments": {"city": "Oslo"}}
+    assert answer["repaired"]
+
+
+async def test_the_repair_is_told_what_was_wrong(request_body: Json) -> None:
+    bad = 'Action: sun_times\nAction Input: {"city": 7}'
+    engine = scripted(Rule([CALL], when=REPAIR), Rule([bad], when="t\n"), Rule(["t\nAction:"]))
+    async with client_of(application("backbone", create_router, engine)) as client:
+        answer = (await client.post("/v1/step", json=request_body)).json()
+    assert (answer["text"], answer["repaired"]) == (CALL, True)
+    told = f'\nassistant: t\n{bad}</s>observation: {REPAIR}sun_times: city: 7 is not of type "string"'
+    assert told.lstrip() in engine.prompts[-1]
+    assert engine.prompts[-1].endswith(" assistant: t\n")
+
+
+async def test_an_empty_answer_is_written_once_more(request_body: Json) -> None:
+    rules = [Rule([" At 03:53."], when="I know it.\nconclusion:"), Rule(["I know it.\nconclusion:"])]
+    status, answer = await step(*rules, request=request_body)
+    assert (status, answer["answer"], answer["timings"]["attempts"]) == (200, "At 03:53.", 2)
+    status, problem = await step(Rule([" "], when="conclusion:"), request={**request_body, "conclude": True})
+    assert (status, problem["type"]) == (502, "urn:alpha-umi:problem:output-unreadable")
+    assert "nothing follows" in problem["detail"]
+
+
+async def test_the_render_is_what_is_sent(request_body: Json) -> None:
+    """Also where the history has to be shortened."""
+    engine = scripted(Rule(["I know it.\nconclusion: At 03:53."]), context=700)
+    history = request_body["history"] + [{"role": "observation", "content": f"{n} " * 40} for n in range(10)]
+    body = request_body | {"history": history, "max_tokens": 100}
+    async with client_of(application("backbone", create_router, engine)) as client:
+        rendered = (await client.post("/v1/step/render", json=body)).json()
+        answer = (await client.post("/v1/step", json=body)).json()
+    assert (rendered["truncated"], answer["truncated"]) == (True, True)
+    assert engine.prompts[-1] == rendered["prompt"]
 
 
 async def test_a_free_model_is_asked_twice_and_then_it_is_unreadable(request_body: Json) -> None:
@@ -102,7 +147,8 @@ async def test_the_stream_holds_the_whole_text(request_body: Json) -> None:
             events = [(event.event, json.loads(event.data)) async for event in source.aiter_sse()]
     assert events[-1][0] == "done"
     assert events[-1][1]["action"]["name"] == "sun_times"
-    assert events[0][1]["text"] == "I"
+    shown = "".join(data["text"] for name, data in events if name == "delta")
+    assert shown == f"I ask.\n{CALL}"
 
 
 @pytest.mark.parametrize("change", [{"tools": []}, {"history": []}, {"extra": 1}, {"conclude": "perhaps"}])
@@ -110,32 +156,3 @@ async def test_a_bad_request_names_the_field(request_body: Json, change: Json) -
     status, problem = await step(request=request_body | change)
     assert status == 422
     assert problem["errors"][0]["field"] == next(iter(change))
-
-
-async def test_the_published_prompts(golden: Path) -> None:
-    lines = [json.loads(line) for line in (golden / "prompts.jsonl").read_text(encoding="utf-8").splitlines()]
-    chosen = [line for line in lines if line["role"] == "backbone"]
-    assert chosen
-    async with client_of(application("backbone", create_router, scripted(context=100_000))) as client:
-        for line in chosen:
-            turns = [
-                {"role": {"assistant": "planner"}.get(turn["from"], turn["from"]), "content": turn["value"]}
-                for turn in line["history"]
-            ]
-            body = {"history": turns, "tools": [as_tool(tool) for tool in line["tools"]], "template": "toolbench"}
-            response = await client.post("/v1/step/render", json=body)
-            assert response.status_code == 200, response.text
-            assert response.json()["prompt"] == line["prompt"]
-
-
-def as_tool(tool: Json) -> Json:
-    """The published "type, description" as JSON Schema; without the comma there was no description."""
-    properties = {
-        name: dict(zip(("type", "description"), text.split(", ", 1), strict=False))
-        for name, text in tool["input"].items()
-    }
-    return {
-        "name": tool["Name"],
-        "description": tool["function"],
-        "parameters": {"type": "object", "properties": properties},
-    }
