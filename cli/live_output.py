@@ -22,6 +22,7 @@ from cli.told_events import (
     Interrupted,
     Observed,
     Required,
+    Stepped,
     Told,
     Written,
 )
@@ -64,6 +65,8 @@ class LiveOutput:
                 )
             case Answered():
                 self._settle("answer", told.answer, style="bold")
+            case Stepped():
+                self._stepped(told)
             case Interrupted():
                 self._end_preview()
                 self._view.note(f"the stream was interrupted: {told.reason}")
@@ -84,6 +87,9 @@ class LiveOutput:
         if told.role == "planner":
             self._view.step(told.step)
             self._view.begin("thought")
+        elif told.role == "backbone":
+            self._view.step(told.step)
+            self._view.begin("writes")
         else:
             self._view.end()
             self._view.begin("answer")
@@ -95,6 +101,33 @@ class LiveOutput:
         if told.unreadable:
             self._view.note(f"no decision could be read ({told.reason}); the policy decides")
         self._view.part("next", told.next)
+
+    def _stepped(self, told: Stepped) -> None:
+        """A step of the single model, whose preview is its whole text: rationale, and call or answer."""
+        preview = self._preview
+        if not preview and not told.concludes:
+            self._view.step(told.step)
+        self._end_preview()
+        shown = bool(preview) and told.thought.strip() in preview and told.text.strip() in preview
+        if not shown:
+            if preview:
+                self._view.note("asked again; this counts:")
+            self._step_parts(told)
+        if told.unreadable:
+            self._view.note(f"no step could be read ({told.reason}); the policy decides")
+        elif told.reason is not None:
+            refusal = f"No call was made: {told.reason}"
+            self._view.observation(StepObservation(content=refusal, is_error=True, truncated=False))
+
+    def _step_parts(self, told: Stepped) -> None:
+        if not told.concludes:
+            self._view.part("thought", told.thought)
+            self._view.part("next", told.next)
+        if told.name is not None:
+            self._view.call(told.name, told.arguments or {})
+        if told.answer is not None:
+            self._view.end()
+            self._view.part("answer", told.answer, style="bold")
 
     def _settle(self, label: str, content: str, *, style: str = "") -> None:
         """Print what counts, unless the preview has shown it."""

@@ -14,7 +14,7 @@ from alpha_umi.serving.weights.cache import cache_folder
 from cli.client import parsed, require_success
 from cli.engines import SHIPPED_MODELS
 from cli.errors import CommandError, Unreachable
-from cli.services import ROLES
+from cli.services import ROLES, SINGLE
 from cli.state import RunRecord, ServiceRecord
 
 TIMEOUT_S = 5.0
@@ -58,7 +58,7 @@ def running_models(run: RunRecord) -> list[RunningModel]:
     with httpx.Client(
         timeout=TIMEOUT_S, trust_env=False, headers={"Authorization": f"Bearer {run.role_token}"}
     ) as http:
-        return [_running(service, http) for service in run.services if service.name in ROLES]
+        return [_running(service, http) for service in run.services if service.name in (*ROLES, SINGLE)]
 
 
 def _folders() -> Iterator[Path]:

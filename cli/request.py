@@ -8,15 +8,22 @@ from contextlib import contextmanager
 from pydantic import ValidationError
 
 from alpha_umi.contract.client_turns import AddMessage
-from alpha_umi.contract.trajectories import CreateTrajectory
+from alpha_umi.contract.trajectories import CreateTrajectory, Strategy
 from cli.errors import UsageProblem
 
 
-def trajectory_request(instruction: str, *, tools: str | None = None, max_steps: int | None = None) -> CreateTrajectory:
+def trajectory_request(
+    instruction: str, *, tools: str | None = None, max_steps: int | None = None, strategy: Strategy = "chain"
+) -> CreateTrajectory:
     """A request for a trajectory; `tools` are names with commas between. Raises `UsageProblem`."""
     names = None if tools is None else [name.strip() for name in tools.split(",") if name.strip()]
     with _understood():
-        return CreateTrajectory(instruction=instruction, tools=None if names is None else [*names], max_steps=max_steps)
+        return CreateTrajectory(
+            instruction=instruction,
+            tools=None if names is None else [*names],
+            max_steps=max_steps,
+            strategy=strategy,
+        )
 
 
 def message_request(content: str) -> AddMessage:

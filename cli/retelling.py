@@ -17,6 +17,7 @@ from alpha_umi.roles.turns import Tool
 from alpha_umi.trajectory import (
     ActionRequired,
     AnswerWritten,
+    BackboneUnreadable,
     CallMade,
     CallUnreadable,
     Cancelled,
@@ -34,6 +35,7 @@ from alpha_umi.trajectory import (
     RoleFailed,
     State,
     Step,
+    StepTaken,
     Usage,
     advance,
 )
@@ -49,6 +51,7 @@ from cli.told_events import (
     Interrupted,
     Observed,
     Required,
+    Stepped,
     Told,
     Written,
 )
@@ -58,6 +61,7 @@ _FAILED: dict[str, RoleKind] = {
     "planner_failed": "planner",
     "caller_failed": "caller",
     "summarizer_failed": "summarizer",
+    "backbone_failed": "backbone",
 }
 
 
@@ -111,7 +115,7 @@ def _limits(told: Sequence[Told]) -> Limits:
     created = next((item for item in told if isinstance(item, Created)), None)
     if created is None:
         raise NotUnderstood("the stream does not begin with the trajectory's creation")
-    decided = (item.next for item in told if isinstance(item, Decided) and item.unreadable)
+    decided = (item.next for item in told if isinstance(item, Decided | Stepped) and item.unreadable)
     policy: UnreadablePolicy = next(decided, Limits().on_unreadable)
     return Limits(max_steps=created.max_steps, max_repeats=_max_repeats(told), on_unreadable=policy)
 
@@ -148,9 +152,13 @@ def _events(told: Told, state: State, limits: Limits) -> Iterator[Event]:
         case Observed():
             yield ObservationReceived(told.call_id or "", told.content, told.is_error, told.truncated, told.latency_ms)
         case Answered():
-            if state.phase is not Phase.SUMMARIZING:
+            if not state.is_closing:
                 yield LimitReached("deadline")
             yield AnswerWritten(told.answer, _usage(told.usage), told.latency_ms, told.truncated)
+        case Stepped():
+            if told.concludes and not state.is_closing:
+                yield LimitReached("deadline")
+            yield _step(told)
         case Ended():
             yield from _ending(told.trajectory, state)
         case Written() | Interrupted():
@@ -172,6 +180,25 @@ def _decision(told: Decided) -> Event:
     return PlannerDecided(told.thought, told.next, told.text, _usage(told.usage), told.latency_ms, told.truncated)
 
 
+def _step(told: Stepped) -> Event:
+    usage = _usage(told.usage)
+    if told.unreadable:
+        return BackboneUnreadable(told.text, told.reason or "", usage, told.latency_ms)
+    return StepTaken(
+        told.thought,
+        told.next,
+        told.text,
+        told.call_id,
+        told.name,
+        told.arguments,
+        told.reason,
+        told.answer,
+        usage,
+        told.latency_ms,
+        told.truncated,
+    )
+
+
 def _ending(trajectory: Trajectory, state: State) -> Iterator[Event]:
     if state.phase is not Phase.ENDING:
         yield from _untold_end(trajectory, state)
@@ -188,7 +215,7 @@ def _untold_end(trajectory: Trajectory, state: State) -> Iterator[Event]:
     else:
         # The first one leads to the summarizer, and it was over before it answered.
         yield LimitReached("deadline")
-        if state.phase is not Phase.SUMMARIZING:
+        if not state.is_closing:
             yield LimitReached("deadline")
 
 

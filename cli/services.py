@@ -17,11 +17,13 @@ from cli.state import ORCHESTRATOR, StateFolder
 HOST = "127.0.0.1"
 TOOLS = "tools"
 ROLES: tuple[RoleName, ...] = ("planner", "caller", "summarizer")
+# The role of the strategy `single`, which is started only where it is asked for.
+SINGLE: RoleName = "backbone"
 # The packages lie here; services are started here, so that they find them however they were installed.
 ROOT = Path(__file__).parent.parent
 
 # Enough for the small embedded model on a laptop; in its untuned form it does not know when to end.
-_ANSWER_TOKENS: dict[RoleName, int] = {"planner": 96, "caller": 256, "summarizer": 128}
+_ANSWER_TOKENS: dict[RoleName, int] = {"planner": 96, "caller": 256, "summarizer": 128, "backbone": 256}
 _CONTEXT = 4_096
 _KV_CACHE_GIB = 0.5
 
@@ -57,21 +59,27 @@ class Service:
 
 @dataclass(frozen=True)
 class Ports:
-    """The port of each service; `tools` is None where the example tools are not wanted."""
+    """The port of each service; `tools` and `backbone` are None where they are not wanted."""
 
     orchestrator: int = 8000
     planner: int = 8001
     caller: int = 8002
     summarizer: int = 8003
     tools: int | None = 8010
+    backbone: int | None = None
 
-    def of_role(self, role: RoleName) -> int:
-        """The port of a role service."""
-        return {"planner": self.planner, "caller": self.caller, "summarizer": self.summarizer}[role]
+    def of_roles(self) -> dict[RoleName, int]:
+        """The ports of the role services that are wanted."""
+        ports: dict[RoleName, int] = {
+            "planner": self.planner,
+            "caller": self.caller,
+            "summarizer": self.summarizer,
+        }
+        return ports if self.backbone is None else {**ports, SINGLE: self.backbone}
 
     def claims(self) -> list[PortClaim]:
         """All ports that are needed."""
-        roles = [PortClaim(role, self.of_role(role), f"--{role}-port") for role in ROLES]
+        roles = [PortClaim(role, port, f"--{role}-port") for role, port in self.of_roles().items()]
         tools = [] if self.tools is None else [PortClaim(TOOLS, self.tools, "--tools-port")]
         return [*tools, *roles, PortClaim(ORCHESTRATOR, self.orchestrator, "--port")]
 
@@ -80,13 +88,7 @@ class Ports:
 class ModelFolders:
     """The folder of each role's model."""
 
-    planner: Path
-    caller: Path
-    summarizer: Path
-
-    def of_role(self, role: RoleName) -> Path:
-        """The folder of a role."""
-        return {"planner": self.planner, "caller": self.caller, "summarizer": self.summarizer}[role]
+    of_role: Mapping[RoleName, Path]
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def service_table(
 ) -> list[Service]:
     """The services in the order in which they are started."""
     tools = [] if ports.tools is None else [_example_tools(ports.tools)]
-    roles = [_role_service(role, ports.of_role(role), engines, token) for role in ROLES]
+    roles = [_role_service(role, port, engines, token) for role, port in ports.of_roles().items()]
     return [*tools, *roles, _orchestrator(ports, state, token, tool_sources)]
 
 
@@ -131,13 +133,13 @@ def _bounds(role: RoleName) -> dict[str, str]:
 
 def _engine(role: RoleName, engines: ModelFolders | Script) -> dict[str, str]:
     if isinstance(engines, ModelFolders):
-        return {"ALPHA_UMI_ROLE_ENGINE": "vllm", "ALPHA_UMI_ROLE_MODEL": str(engines.of_role(role))}
+        return {"ALPHA_UMI_ROLE_ENGINE": "vllm", "ALPHA_UMI_ROLE_MODEL": str(engines.of_role[role])}
     scripted = {"ALPHA_UMI_ROLE_ENGINE": "scripted"}
     return scripted if engines.file is None else {**scripted, "ALPHA_UMI_ROLE_SCRIPT": str(engines.file)}
 
 
 def _orchestrator(ports: Ports, state: StateFolder, token: str, tool_sources: Path | None) -> Service:
-    roles = {f"ALPHA_UMI_{role.upper()}_URL": f"http://{HOST}:{ports.of_role(role)}" for role in ROLES}
+    roles = {f"ALPHA_UMI_{role.upper()}_URL": f"http://{HOST}:{port}" for role, port in ports.of_roles().items()}
     sources = {} if tool_sources is None else {"ALPHA_UMI_TOOL_SOURCES": str(tool_sources)}
     environment = {
         "ALPHA_UMI_HOST": HOST,

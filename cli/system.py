@@ -48,7 +48,7 @@ def system_plan(wishes: Wishes, state: StateFolder, console: Console) -> Plan:
     token = secrets.token_urlsafe(TOKEN_BYTES)
 
     def prepare() -> Sequence[Service]:
-        engines = wishes.script_engine or ensure_models(console)
+        engines = wishes.script_engine or ensure_models(console, wishes.ports.of_roles())
         sources = write_sources(state, wishes.tool_sources, wishes.ports)
         return service_table(wishes.ports, engines, state=state, token=token, tool_sources=sources)
 

@@ -92,6 +92,28 @@ class Answered(_Told):
     truncated: bool = False
 
 
+class Stepped(_Told):
+    """`backbone.stepped`: a whole step of the single model; what it did not do is null.
+
+    `concludes`: a limit ended the turn. `reason` says why there is no call, or why nothing could be read.
+    """
+
+    step: int
+    concludes: bool
+    thought: str
+    next: Decision
+    text: str
+    call_id: str | None
+    name: str | None
+    arguments: dict[str, Any] | None
+    reason: str | None
+    answer: str | None
+    unreadable: bool = False
+    usage: TokenUsage
+    latency_ms: int
+    truncated: bool = False
+
+
 class Ended(_Told):
     """`trajectory.finished`, with the whole trajectory."""
 
@@ -99,7 +121,7 @@ class Ended(_Told):
 
 
 class Written(_Told):
-    """`planner.delta`, `summarizer.delta`: text as it is being written."""
+    """`planner.delta`, `summarizer.delta`, `backbone.delta`: text as it is being written."""
 
     role: str
     step: int
@@ -112,7 +134,7 @@ class Interrupted(_Told):
     reason: str = ""
 
 
-Told = Created | Continued | Decided | Called | Required | Observed | Answered | Ended | Written | Interrupted
+Told = Created | Continued | Decided | Called | Required | Observed | Answered | Stepped | Ended | Written | Interrupted
 
 _MODELS: dict[str, type[Told]] = {
     "trajectory.created": Created,
@@ -122,6 +144,7 @@ _MODELS: dict[str, type[Told]] = {
     "caller.called": Called,
     "tool.observed": Observed,
     "summarizer.answered": Answered,
+    "backbone.stepped": Stepped,
     "reconnect": Interrupted,
 }
 

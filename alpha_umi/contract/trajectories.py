@@ -16,6 +16,7 @@ MAX_INSTRUCTION_CHARACTERS = 32_000
 MAX_STEPS = 64
 MAX_TOOLS = 100
 
+Strategy = Literal["chain", "single"]
 MetadataName = Annotated[str, Field(max_length=64)]
 # The bound also keeps out what is no Unicode, which an unbounded text may hold and no log can.
 MetadataText = Annotated[str, Field(max_length=512)]
@@ -49,7 +50,7 @@ class CreateTrajectory(WireModel):
         description="Names of registered tools, and definitions of tools that the client executes; "
         "every registered tool when omitted",
     )
-    strategy: Literal["chain", "single"] = Field(
+    strategy: Strategy = Field(
         default="chain", description="Planner, caller and summarizer in turn, or a single model that does it all"
     )
     max_steps: Annotated[int, Field(ge=1, le=MAX_STEPS), ANY_NOTATION] | None = None

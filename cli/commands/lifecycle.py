@@ -17,12 +17,12 @@ from rich.text import Text
 from alpha_umi.contract.trajectories import Trajectory
 from cli.client import OrchestratorClient
 from cli.commands.questions import ask_live, exit_code
-from cli.errors import EXIT_FAILED, CommandError
+from cli.errors import EXIT_FAILED, CommandError, UsageProblem
 from cli.interrupts import ending_signals_interrupt, uninterrupted
 from cli.launch import Up, bring_up, take_down
 from cli.options import StateDir, messages, output, own_key, state_folder
 from cli.request import trajectory_request
-from cli.services import Ports
+from cli.services import SINGLE, Ports
 from cli.state import ORCHESTRATOR, StateFolder
 from cli.system import Wishes, print_failed_sources, print_up, settled_sources, system_plan
 
@@ -51,6 +51,8 @@ Port = Annotated[int, _port(8000, "--port", "orchestrator")]
 PlannerPort = Annotated[int, _port(8001, "--planner-port", "planner")]
 CallerPort = Annotated[int, _port(8002, "--caller-port", "caller")]
 SummarizerPort = Annotated[int, _port(8003, "--summarizer-port", "summarizer")]
+BackbonePort = Annotated[int, _port(8004, "--backbone-port", "single model")]
+Single = Annotated[bool, typer.Option("--single", help="Start the single model, too, for `ask --strategy single`.")]
 ToolsPort = Annotated[int, _port(8010, "--tools-port", "example tool API")]
 ExampleTools = Annotated[
     bool, typer.Option("--example-tools/--no-example-tools", help="Start the example tool API, too.")
@@ -69,6 +71,8 @@ def up(
     caller_port: CallerPort = 8002,
     summarizer_port: SummarizerPort = 8003,
     tools_port: ToolsPort = 8010,
+    backbone_port: BackbonePort = 8004,
+    single: Single = False,
     example_tools: ExampleTools = True,
     tool_sources: ToolSources = None,
     engine: Engine = EngineKind.VLLM,
@@ -80,9 +84,18 @@ def up(
     Ctrl-C before all are ready ends what was started. Exits with 2 when a port is taken, 1 when a service does not
     come up.
     """
-    ports = Ports(port, planner_port, caller_port, summarizer_port, tools_port if example_tools else None)
+    ports = Ports(
+        port,
+        planner_port,
+        caller_port,
+        summarizer_port,
+        tools_port if example_tools else None,
+        backbone_port if single else None,
+    )
     wishes = Wishes(ports, tool_sources, engine.value, script and script.absolute())
-    _bring_up(state_folder(state_dir), wishes)
+    running = _bring_up(state_folder(state_dir), wishes)
+    if single and running.run.url_of(SINGLE) is None:
+        raise UsageProblem("it was brought up without the single model", remedy="alpha-umi down, then up --single")
 
 
 def down(state_dir: StateDir = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from enum import StrEnum
 from functools import partial
 from typing import Annotated
 
@@ -20,6 +21,14 @@ from cli.request import message_request, trajectory_request
 from cli.steps_view import StepsView
 from cli.told_events import Told
 
+
+class StrategyName(StrEnum):
+    """Who carries out an instruction."""
+
+    CHAIN = "chain"
+    SINGLE = "single"
+
+
 Ask = Callable[[OrchestratorClient], Iterator[Told]]
 
 
@@ -31,6 +40,9 @@ def ask(
     max_steps: Annotated[
         int | None, typer.Option(min=1, max=MAX_STEPS, help="Steps after which an answer is demanded.")
     ] = None,
+    strategy: Annotated[
+        StrategyName, typer.Option(help="Three models in turn, or a single one (`up --single` starts it).")
+    ] = StrategyName.CHAIN,
     go_on_with: Annotated[
         str | None,
         typer.Option("--continue", metavar="TRAJECTORY_ID", help="Go on with a trajectory that has ended."),
@@ -46,7 +58,7 @@ def ask(
     Ctrl-C cancels it.
     """
     asking = _question if go_on_with is None else partial(_further, go_on_with)
-    ask_with = asking(instruction, tools, max_steps)
+    ask_with = asking(instruction, tools, max_steps, strategy)
     with connect(url, api_key, state_dir) as client:
         trajectory = told_live(client, ask_with(client), output=None if as_json else output())
     if as_json:
@@ -100,15 +112,16 @@ def print_json(trajectory: Trajectory) -> None:
     typer.echo(json.dumps(trajectory.model_dump(mode="json"), indent=2))
 
 
-def _question(instruction: str, tools: str | None, max_steps: int | None) -> Ask:
-    request = trajectory_request(instruction, tools=tools, max_steps=max_steps)
+def _question(instruction: str, tools: str | None, max_steps: int | None, strategy: StrategyName) -> Ask:
+    request = trajectory_request(instruction, tools=tools, max_steps=max_steps, strategy=strategy.value)
     return lambda client: client.ask(request)
 
 
-def _further(trajectory_id: str, content: str, tools: str | None, max_steps: int | None) -> Ask:
-    if tools is not None or max_steps is not None:
+def _further(trajectory_id: str, content: str, tools: str | None, max_steps: int | None, strategy: StrategyName) -> Ask:
+    if tools is not None or max_steps is not None or strategy is not StrategyName.CHAIN:
         raise UsageProblem(
-            "a trajectory keeps its tools and its number of steps", remedy="leave out --tools and --max-steps"
+            "a trajectory keeps its tools, its number of steps and its strategy",
+            remedy="leave out --tools, --max-steps and --strategy",
         )
     request = message_request(content)
     return lambda client: client.go_on(trajectory_id, request)

@@ -141,7 +141,7 @@ def test_tool_sources_that_cannot_be_used(
 
 
 def test_services_are_told_what_they_need(state: StateFolder, tmp_path: Path) -> None:
-    folders = ModelFolders(tmp_path / "p", tmp_path / "c", tmp_path / "s")
+    folders = ModelFolders({role: tmp_path / role[0] for role in ROLES})
     table = service_table(Ports(tools=None), folders, state=state, token="secret", tool_sources=tmp_path / "sources")
     assert [service.name for service in table] == [*ROLES, "orchestrator"]
     *roles, orchestrator = table
@@ -151,6 +151,19 @@ def test_services_are_told_what_they_need(state: StateFolder, tmp_path: Path) ->
     assert orchestrator.environment["ALPHA_UMI_DATABASE_URL"] == f"sqlite:///{state.database}"
     assert orchestrator.environment["ALPHA_UMI_PLANNER_URL"] == "http://127.0.0.1:8001"
     assert "secret" not in repr(table)
+
+
+def test_the_single_model_is_started_where_it_is_asked_for(state: StateFolder, tmp_path: Path) -> None:
+    ports = Ports(tools=None, backbone=8004)
+    folders = ModelFolders({role: tmp_path / role[0] for role in (*ROLES, "backbone")})
+    table = service_table(ports, folders, state=state, token="secret", tool_sources=None)
+    *_, single, orchestrator = table
+    assert (single.name, single.port, single.command[1:]) == ("backbone", 8004, ("-m", "services.backbone"))
+    assert single.environment["ALPHA_UMI_ROLE_MODEL"] == str(tmp_path / "b")
+    assert orchestrator.environment["ALPHA_UMI_BACKBONE_URL"] == "http://127.0.0.1:8004"
+    assert ("backbone", 8004, "--backbone-port") in [
+        (claim.service, claim.port, claim.option) for claim in ports.claims()
+    ]
 
 
 def test_a_script_stands_in_for_models(state: StateFolder, tmp_path: Path) -> None:

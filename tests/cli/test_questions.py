@@ -28,6 +28,7 @@ from alpha_umi.trajectory import (
     PlannerUnreadable,
     QuestionAsked,
     RoleFailed,
+    StepTaken,
     Usage,
 )
 from cli.client import OrchestratorClient, StreamBroken
@@ -105,6 +106,51 @@ def test_an_unreadable_decision_is_said(fake: Fake, url: str, invoke: Invoke) ->
     fake.add([ASKED, PlannerUnreadable("Er.", "there is no decision"), AnswerWritten("I do not know."), Finished()])
     result = invoke("ask", "How warm?", "--url", url)
     assert "no decision could be read (there is no decision)" in result.stdout
+
+
+ALONE = (
+    QuestionAsked("How warm is it in Oslo?", ("temperature",), strategy="single"),
+    StepTaken("I ask.", "caller", "Action: temperature", "call_1", "temperature", {"city": "Oslo"}),
+    STEP[2],
+    StepTaken("No, elsewhere.", "caller", "Action: x", reason="there is no tool 'x'"),
+    StepTaken("It is known.", "conclusion", "It is 19.5 degrees.", answer="It is 19.5 degrees."),
+    Finished(),
+)
+
+
+def test_the_steps_of_a_single_model(fake: Fake, url: str, invoke: Invoke) -> None:
+    fake.add(ALONE)
+    result = invoke("ask", "How warm is it in Oslo?", "--strategy", "single", "--url", url)
+    assert result.exit_code == 0, result.output
+    assert fake.requests[0]["strategy"] == "single"
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines() if line.strip()]
+    assert lines[2:-1] == [
+        "Step 1",
+        "thought I ask.",
+        "next caller",
+        'call temperature {"city": "Oslo"}',
+        'observation {"celsius": 19.5}',
+        "Step 2",
+        "thought No, elsewhere.",
+        "next caller",
+        "observation No call was made: there is no tool 'x'",
+        "Step 3",
+        "thought It is known.",
+        "next conclusion",
+        "answer It is 19.5 degrees.",
+    ]
+
+
+def test_a_single_model_that_is_streamed_is_printed_once(fake: Fake, url: str, invoke: Invoke) -> None:
+    asked, called, observed, _, answered, finished = ALONE
+    first = with_deltas("backbone", ["I ask.\n", "Action: temperature"], called)
+    pieces = ("It is known.\nconclusion: ", "It is 19.5 degrees.")
+    last = [*(TextDelta("backbone", 1, piece, 0) for piece in pieces), answered]
+    fake.add([asked, *first, observed, *last, finished])
+    output = invoke("ask", "How warm?", "--url", url).stdout
+    for text in ("I ask.", "Action: temperature", "It is 19.5 degrees.", "Step 2"):
+        assert output.count(text) == 1, text
+    assert "asked again" not in output
 
 
 @pytest.mark.parametrize(
@@ -283,9 +329,12 @@ def test_a_further_turn_that_cannot_be(fake: Fake, url: str, invoke: Invoke) -> 
     fake.add(COMPLETED[:3])
     busy = invoke("ask", "--continue", "traj_1", "And now?", "--url", url)
     assert (busy.exit_code, "The trajectory has not ended yet" in busy.stderr) == (2, True)
-    for option in (["--tools", "a"], ["--max-steps", "3"]):
+    for option in (["--tools", "a"], ["--max-steps", "3"], ["--strategy", "single"]):
         result = invoke("ask", "--continue", "traj_1", "And now?", *option, "--url", url)
-        assert (result.exit_code, "leave out --tools and --max-steps" in result.stderr) == (2, True)
+        assert (
+            result.exit_code,
+            "leave out --tools, --max-steps and --strategy" in " ".join(result.stderr.split()),
+        ) == (2, True)
     blank = invoke("ask", "--continue", "traj_1", " ", "--url", url)
     assert (blank.exit_code, "content: the content is blank" in blank.stderr) == (2, True)
 

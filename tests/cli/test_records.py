@@ -13,6 +13,7 @@ from alpha_umi.roles.turns import Tool
 from alpha_umi.trajectory import (
     ActionRequired,
     AnswerWritten,
+    BackboneUnreadable,
     CallMade,
     CallUnreadable,
     Cancelled,
@@ -26,6 +27,7 @@ from alpha_umi.trajectory import (
     PlannerUnreadable,
     QuestionAsked,
     RoleFailed,
+    StepTaken,
     pack,
 )
 
@@ -40,6 +42,9 @@ STEP = (DECIDED, CALLED, OBSERVED)
 CONCLUDED = PlannerDecided("Known.", "conclusion", "Known. Next: conclusion.")
 ANSWERED = AnswerWritten("19.5 degrees.")
 COMPLETED = (ASKED, *STEP, CONCLUDED, ANSWERED, Finished())
+ALONE = QuestionAsked("How warm is it in Oslo?", ("temperature",), Limits(max_steps=2), strategy="single")
+STEPPED = StepTaken("I ask.", "caller", "Action: temperature", "call_1", "temperature", {"city": "Oslo"})
+STEPPED_TO_ANSWER = StepTaken("Known.", "conclusion", "19.5 degrees.", answer="19.5 degrees.")
 PATIENT = Limits(max_repeats=2, on_unreadable="give up")
 STUBBORN = Limits(max_repeats=9)
 
@@ -61,6 +66,19 @@ RUNS: dict[str, Sequence[Any]] = {
     "summarizer failed": (ASKED, CONCLUDED, RoleFailed("summarizer", "it is down"), Finished()),
     "cancelled": (ASKED, DECIDED, Cancelled("the client left"), Finished()),
     "deadline": (ASKED, DECIDED, LimitReached("deadline"), ANSWERED, Finished()),
+    "single": (ALONE, STEPPED, OBSERVED, STEPPED_TO_ANSWER, Finished()),
+    "single, exhausted": (ALONE, STEPPED, OBSERVED, STEPPED, OBSERVED, STEPPED_TO_ANSWER, Finished()),
+    "single, no call": (
+        ALONE, StepTaken("I ask.", "caller", "Action: x", reason="no such tool"), STEPPED_TO_ANSWER, Finished(),
+    ),
+    "single, unreadable": (ALONE, BackboneUnreadable("er", "neither"), Finished()),
+    "single, unreadable conclusion": (
+        ALONE, STEPPED, OBSERVED, STEPPED, OBSERVED, BackboneUnreadable("er", "neither"), Finished(),
+    ),
+    "single, failed": (ALONE, STEPPED, OBSERVED, RoleFailed("backbone", "it is down"), Finished()),
+    "single, deadline": (ALONE, LimitReached("deadline"), STEPPED_TO_ANSWER, Finished()),
+    "single, deadline twice": (ALONE, LimitReached("deadline"), LimitReached("deadline"), Finished()),
+    "single, gave up": (ALONE, StepTaken("No.", "give up"), Finished()),
     "client tool": (
         QuestionAsked("q", ("temperature",), client_tools=(Tool("temperature"),)),
         *STEP[:2], ActionRequired("call_1", "2026-11-21T12:00:00+00:00"), *COMPLETED[3:],
