@@ -167,8 +167,9 @@ def _described(schema: Schema, node: Mapping[str, Any]) -> Schema:
 
 def _check_style(node: Mapping[str, Any], location: Location, schema: Schema, pointer: str) -> None:
     style, explode = _DEFAULT_STYLE[location]
-    kinds = schema.get("type", ())
-    kinds = {kinds} if isinstance(kinds, str) else set(kinds)
+    # What is no type at all is for the check of the whole schema to name.
+    kinds = schema.get("type")
+    kinds = kinds if isinstance(kinds, list) else [kinds]
     if "object" in kinds or "properties" in schema:
         raise DocumentError("only bodies may hold objects", field=child(pointer, "schema"), remedy=UNSUPPORTED)
     if node.get("style", style) != style:

@@ -368,6 +368,13 @@ PLAIN = st.recursive(
 )
 
 
+@pytest.mark.parametrize("kind", [None, 1, {}, [{}], ["string", None]])
+def test_a_parameter_whose_type_is_none_is_refused(document: Document, kind: Any) -> None:
+    post = {"parameters": [parameter("x", "query", {"type": kind})], "responses": OK}
+    with pytest.raises(DocumentError):
+        parse(document({"/x": {"post": post}}))
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), version=st.sampled_from(["3.0.3", "3.1.0"]))
 def test_whatever_stands_in_a_document_nothing_but_a_document_error_comes_out(
