@@ -6,12 +6,13 @@ its own. `pack` and `unpack` turn an event into the (type, payload) of a log row
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from alpha_umi.roles.planner import Decision
 from alpha_umi.roles.turns import Tool
+from alpha_umi.trajectory.reading import made_of
 
 LimitKind = Literal["deadline"]
 RoleKind = Literal["planner", "caller", "summarizer", "backbone"]
@@ -251,12 +252,6 @@ LOG_NAMES: dict[type[Any], str] = {
     Finished: "trajectory.finished",
 }
 _CLASSES = {name: kind for kind, name in LOG_NAMES.items()}
-_REVIVED: dict[str, Callable[[Any], Any]] = {
-    "usage": lambda value: Usage(**value),
-    "limits": lambda value: Limits(**value),
-    "tools": tuple,
-    "client_tools": lambda value: tuple(Tool(**tool) for tool in value),
-}
 
 
 class UnknownEvent(ValueError):
@@ -273,15 +268,8 @@ def unpack(kind: str, payload: Mapping[str, Any]) -> Event:
     event_class = _CLASSES.get(kind)
     if event_class is None:
         raise UnknownEvent(f"no event is called {kind!r}")
-    known = {item.name for item in fields(event_class)}
-    if not set(payload) <= known:
-        raise UnknownEvent(f"{kind!r} has no field {', '.join(sorted(set(payload) - known))}")
     try:
-        event: Event = event_class(**{name: _revive(name, value) for name, value in payload.items()})
-    except TypeError as error:
-        raise UnknownEvent(f"{kind!r} is incomplete: {error}") from error
+        event: Event = made_of(event_class, payload)
+    except (TypeError, ValueError) as error:
+        raise UnknownEvent(f"{kind!r} is incomplete or wrong: {error}") from error
     return event
-
-
-def _revive(name: str, value: Any) -> Any:
-    return _REVIVED[name](value) if name in _REVIVED else value

@@ -143,7 +143,7 @@ def test_an_exported_log_is_replayed_without_an_orchestrator(tmp_path: Path, inv
         ('\n{"type": "nonsense", "payload": {}}', 2, "line 2: no event is called 'nonsense'"),
         ('{"type": "trajectory.created", "payload": {"instruction": "q"}}', 2, "'trajectory.created' is incomplete"),
         (rows([DECIDED]), 1, "event 1 does not follow from those before it"),
-        (rows([ASKED, PlannerUnreadable(5, "x")]), 1, "event 2 does not follow"),  # type: ignore[arg-type]
+        (rows([ASKED, PlannerUnreadable(5, "x")]), 2, "wrong: text: 5 instead of text"),  # type: ignore[arg-type]
     ],
 )
 def test_a_log_that_is_none_is_refused(tmp_path: Path, invoke: Invoke, text: str, code: int, says: str) -> None:
