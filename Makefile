@@ -7,8 +7,10 @@ LOCKS := deploy/requirements
 # The CPU build of torch; asked only where the configured package index does not have it.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
+# How long `make fuzz` stays with each parser.
+FUZZ_SECONDS ?= 60
 
-.PHONY: run test lint format down lock benchmarks-setup clean
+.PHONY: run test fuzz lint format down lock benchmarks-setup clean
 
 run: $(VENV)/.ready
 	@$(BIN)/alpha-umi demo
@@ -18,6 +20,15 @@ down:
 
 test: $(VENV)/.ready lint
 	$(BIN)/python -m pytest
+
+# About 40 minutes: the random tests far deeper than in every run, then the parsers with coverage in view.
+fuzz: $(VENV)/.ready $(VENV)/.fuzz
+	ALPHA_UMI_FUZZ=deep $(BIN)/python -m pytest tests/fuzz
+	$(BIN)/python tests/fuzz/fuzz_parsers.py --seconds $(FUZZ_SECONDS)
+
+$(VENV)/.fuzz: $(VENV)/.ready $(LOCKS)/fuzz.txt
+	@$(PIP) install --no-deps --require-hashes -r $(LOCKS)/fuzz.txt
+	@touch $@
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
@@ -49,4 +60,4 @@ lock:
 	deploy/lock.sh
 
 clean:
-	rm -rf $(VENV) $(VENV)-benchmarks .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(VENV)-benchmarks .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz *.egg-info

@@ -45,6 +45,7 @@ lock() {
         build) compile build <(build_requirements) --constraint "$LOCKS/dev.txt" ;;
         orchestrator) compile orchestrator pyproject.toml --extra orchestrator --constraint "$LOCKS/dev.txt" ;;
         examples) compile examples pyproject.toml --extra examples --constraint "$LOCKS/dev.txt" ;;
+        fuzz) compile fuzz pyproject.toml --extra fuzz --constraint "$LOCKS/dev.txt" ;;
         benchmarks) compile benchmarks pyproject.toml --extra benchmarks --constraint "$LOCKS/dev.txt" ;;
         role-cpu)
             compile role-cpu pyproject.toml --extra serving --extra engine-cpu --extra embedded \
@@ -57,7 +58,7 @@ lock() {
                 --constraint <(tested "$ACCELERATOR") --constraint <(echo 'cuda-python>=13')
             ;;
         *)
-            echo "lock.sh: there is no lock $1; choose from dev build orchestrator examples benchmarks role-cpu role-gpu" >&2
+            echo "lock.sh: there is no lock $1; choose from dev build orchestrator examples benchmarks fuzz role-cpu role-gpu" >&2
             exit 2
             ;;
     esac
@@ -67,7 +68,7 @@ build_requirements() {
     "${PYTHON:-python3}" -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")'
 }
 
-[ $# -gt 0 ] || set -- dev build orchestrator examples benchmarks role-cpu role-gpu
+[ $# -gt 0 ] || set -- dev build orchestrator examples benchmarks fuzz role-cpu role-gpu
 for name in "$@"; do
     lock "$name"
 done

@@ -21,6 +21,7 @@ EXTRAS = {
     "orchestrator": ("orchestrator",),
     "examples": ("examples",),
     "benchmarks": ("benchmarks",),
+    "fuzz": ("fuzz",),
     "role-cpu": ("serving", "engine-cpu", "embedded"),
     "role-gpu": ("serving", "engine-gpu"),
 }
@@ -72,7 +73,7 @@ def test_the_build_lock_satisfies_the_build_system(project: dict[str, Any]) -> N
     assert all(requirement.specifier.contains(held[requirement.name]) for requirement in wanted)
 
 
-@pytest.mark.parametrize("name", ["build", "orchestrator", "examples", "benchmarks", "role-cpu", "role-gpu"])
+@pytest.mark.parametrize("name", ["build", "orchestrator", "examples", "benchmarks", "fuzz", "role-cpu", "role-gpu"])
 def test_images_get_the_versions_that_were_tested(name: str) -> None:
     tested, held = versions("dev"), versions(name)
     differing = {package for package in held.keys() & tested.keys() if held[package] != tested[package]}
