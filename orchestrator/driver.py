@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from alpha_umi import telemetry
 from alpha_umi.trajectory import (
@@ -60,10 +60,11 @@ class Workshop:
 
 
 class Driver:
-    """One trajectory, from where its log ends. `state` is what the log adds up to, `seq` its last row."""
+    """One trajectory, from where its log ends. `state` is what the log adds up to; `ended_at` has the end."""
 
     def __init__(self, trajectory_id: str, state: State, seq: int, *, shared: Workshop, feed: Feed) -> None:
         self.state = state
+        self.ended_at: datetime | None = None
         self._id = trajectory_id
         self._seq = seq
         self._shared = shared
@@ -227,6 +228,7 @@ class Driver:
         if intended:
             self._shared.failpoints.reach("intent.after_commit")
         self.state, self._seq = state, rows[-1].seq
+        self.ended_at = rows[-1].at if state.phase is Phase.FINISHED else None
         self._note_settled()
         self._feed.publish(rows)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import cast
 
 from alpha_umi import telemetry
 from alpha_umi.contract.trajectories import MessageModel, TokenUsage, Trajectory, TrajectoryError, as_trajectory
-from alpha_umi.trajectory import IllegalEvent, Phase, Status, UnknownEvent, replay, unpack
+from alpha_umi.trajectory import IllegalEvent, Phase, State, Status, UnknownEvent, replay, unpack
+from orchestrator.run import Run
 from orchestrator.store import EventStore, StoredEvent, TrajectoryRow
 
 _log = telemetry.logger(__name__)
@@ -25,13 +27,16 @@ def whole_trajectory(row: TrajectoryRow, log: Sequence[StoredEvent]) -> Trajecto
     except (UnknownEvent, IllegalEvent) as error:
         _log.error("log.unreadable", trajectory_id=row.id, reason=str(error))
         return _without_log(row, f"the log of this trajectory cannot be read: {error}")
-    return as_trajectory(
-        row.id,
-        state,
-        created_at=row.created_at,
-        finished_at=log[-1].at if state.phase is Phase.FINISHED else None,
-        metadata=row.metadata,
-    )
+    return _shown(row, state, log[-1].at if state.phase is Phase.FINISHED else None)
+
+
+def driven_trajectory(run: Run) -> Trajectory:
+    """A trajectory that this process drives, as its log has it, without reading that again."""
+    return _shown(run.row, run.driver.state, run.driver.ended_at)
+
+
+def _shown(row: TrajectoryRow, state: State, finished_at: datetime | None) -> Trajectory:
+    return as_trajectory(row.id, state, created_at=row.created_at, finished_at=finished_at, metadata=row.metadata)
 
 
 def _without_log(row: TrajectoryRow, reason: str) -> Trajectory:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 
 from fastapi import Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from sse_starlette import ServerSentEvent
 
 from alpha_umi.contract.problems import ServiceError
@@ -14,7 +14,7 @@ from alpha_umi.web.documentation import Responses
 from orchestrator.api.leaving import CLIENT_LEFT, client_stays
 from orchestrator.api.sse import TRAJECTORY_STREAM, event_stream
 from orchestrator.assembly import Orchestrator
-from orchestrator.records import load_trajectory
+from orchestrator.records import driven_trajectory, load_trajectory
 from orchestrator.request_keys import Accepted
 from orchestrator.run import Owner, Run
 from orchestrator.stream import follow
@@ -83,9 +83,12 @@ def _require_settled(orchestrator: Orchestrator, run: Run) -> None:
 
 
 async def _whole(orchestrator: Orchestrator, accepted: Accepted, *, status_code: int = 200) -> Response:
-    row = await orchestrator.store.get(accepted.trajectory_id)
-    trajectory = await load_trajectory(orchestrator.store, row)
-    return JSONResponse(trajectory.model_dump(mode="json"), status_code, headers=_headers(accepted))
+    if accepted.run is not None:
+        trajectory = driven_trajectory(accepted.run)
+    else:
+        trajectory = await load_trajectory(orchestrator.store, await orchestrator.store.get(accepted.trajectory_id))
+    content = trajectory.model_dump_json()
+    return Response(content, status_code, headers=_headers(accepted), media_type="application/json")
 
 
 def _headers(accepted: Accepted) -> dict[str, str]:

@@ -28,7 +28,7 @@ def _well_formed(key: str | None) -> str | None:
     return key
 
 
-def _one_key(
+async def _one_key(
     request: Request,
     key: Annotated[
         str | SkipJsonSchema[None],

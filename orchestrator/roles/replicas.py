@@ -167,4 +167,4 @@ def preference(trajectory_id: str, replicas: Sequence[Replica]) -> list[Replica]
     def weight(replica: Replica) -> bytes:
         return hashlib.blake2b(f"{replica.name} {trajectory_id}".encode(), digest_size=8).digest()
 
-    return sorted(replicas, key=weight, reverse=True)
+    return sorted(replicas, key=weight, reverse=True) if len(replicas) > 1 else list(replicas)
