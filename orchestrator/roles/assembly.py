@@ -7,13 +7,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 
-import httpx
-
 from alpha_umi import telemetry
 from alpha_umi.trajectory.events import RoleKind
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.roles.breaker import DEFAULT_POLICY, Breaker, BreakerPolicy, CircuitState
-from orchestrator.roles.client import RoleClient, role_http
+from orchestrator.roles.client import RoleClient
+from orchestrator.roles.http import RoleHttp, role_http
 from orchestrator.roles.replicas import Replica, ReplicaSet, replica_name
 
 _log = telemetry.logger(__name__)
@@ -41,7 +40,7 @@ async def role_replicas(
 def _replica(
     role: RoleKind,
     url: str,
-    http: httpx.AsyncClient,
+    http: RoleHttp,
     metrics: OrchestratorMetrics,
     policy: BreakerPolicy,
     clock: Callable[[], float],

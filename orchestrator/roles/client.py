@@ -1,14 +1,13 @@
 """One replica of a role service over HTTP: one request a question, and the ways in which it can fail.
 
-The interface is httpx's, the transport aiohttp's: httpx's own connection pool slows down badly from about a hundred
-concurrent calls on. Left out: retries and deadlines (see `calls`), and what an answer means.
+Left out: retries and deadlines (see `calls`), and what an answer means.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -16,7 +15,6 @@ from functools import lru_cache
 
 import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 from httpx_sse import EventSource, ServerSentEvent, SSEError
 from pydantic import ValidationError
 
@@ -33,32 +31,15 @@ from orchestrator.roles.errors import (
     RoleUnreachable,
     RoleUnreadable,
 )
+from orchestrator.roles.http import RoleHttp
 from orchestrator.roles.preview import OnDelta
 from orchestrator.roles.question import Answer, Question
 
-MAX_CONNECTIONS = 1_000
-CONNECT_TIMEOUT_S = 3.0
-# Below uvicorn's five seconds, so that no request goes out on a connection that the service is closing.
-KEEP_ALIVE_S = 2.0
 MAX_ANSWER_BYTES = 8 * 2**20
 _UNREADABLE = ("output-unreadable", "call-invalid")
 # Nothing was accepted: too slow a request, too early, too many; and what gateways and services that start or end say.
 _BUSY_STATUS = (408, 425, 429)
 _DOWN_STATUS = (502, 503, 504)
-_JSON = {"Content-Type": "application/json"}
-
-
-@contextlib.asynccontextmanager
-async def role_http(token: str | None) -> AsyncIterator[httpx.AsyncClient]:
-    """The HTTP client for all role services. Closed at the end of the block."""
-    limits = httpx.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=KEEP_ALIVE_S)
-    async with httpx.AsyncClient(
-        transport=AiohttpTransport(limits=limits, trust_env=False),
-        timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
-        headers={} if token is None else {"Authorization": f"Bearer {token}"},
-        trust_env=False,
-    ) as client:
-        yield client
 
 
 @dataclass(frozen=True)
@@ -67,7 +48,7 @@ class RoleClient:
 
     role: RoleKind
     url: str
-    http: httpx.AsyncClient
+    http: RoleHttp
 
     async def ask(self, question: Question[Answer], on_delta: OnDelta | None = None) -> Answer:
         """The answer to one request; with `on_delta` it is streamed and each piece of text handed over.
@@ -77,8 +58,8 @@ class RoleClient:
         """
         body = question.body.model_dump_json().encode()
         try:
-            async with self.http.stream(
-                "POST", self._address(question.path), content=body, headers=_JSON | question.headers
+            async with self.http.exchange(
+                "POST", self._address(question.path), content=body, headers=question.headers
             ) as response:
                 if response.status_code != httpx.codes.OK:
                     raise self._failure(response.status_code, await self._read(response), response.headers)
@@ -92,11 +73,12 @@ class RoleClient:
     async def check_ready(self, *, timeout_s: float) -> None:
         """Ask whether the service can answer now. Raises `RoleUnavailable` with what it says."""
         try:
-            response = await self.http.get(self._address("/readyz"), timeout=timeout_s)
+            async with self.http.exchange("GET", self._address("/readyz"), timeout_s=timeout_s) as response:
+                body = await self._read(response)
         except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
             raise self._unavailable(error) from error
         if response.status_code != httpx.codes.OK:
-            problem = _problem(response.content)
+            problem = _problem(body)
             detail = problem.detail if problem else f"status {response.status_code}"
             raise RoleUnavailable(f"{self.role} service is not ready: {detail}")
 
