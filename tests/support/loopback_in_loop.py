@@ -48,6 +48,6 @@ async def serving(app: ASGIApp, *, port: int = 0, abrupt: bool = False) -> Async
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
             for connection in list(server.server_state.connections) if abrupt else ():
-                connection.transport.abort()  # type: ignore[union-attr]
+                connection.transport.abort()
             server.told.set()
             await task

@@ -38,9 +38,11 @@ def at_random(seed: int, tokenizer: LLTokenizer) -> Choose:
     """Any allowed token, but the end as soon as it is allowed half of the time."""
     source = random.Random(seed)
 
+    end: int = tokenizer.eos_token
+
     def choose(allowed: Sequence[int]) -> int:
-        if tokenizer.eos_token in allowed and source.random() < 0.5:
-            return tokenizer.eos_token
+        if end in allowed and source.random() < 0.5:
+            return end
         return source.choice(allowed)
 
     return choose
@@ -55,7 +57,7 @@ def never_ending(tokenizer: LLTokenizer) -> Choose:
     return choose
 
 
-def _progress(tokenizer: LLTokenizer, token: int) -> tuple[int, int, int]:
+def _progress(tokenizer: LLTokenizer, token: int) -> tuple[tuple[bool, int, int], int]:
     return _progress_of(tokenizer.decode_bytes([token]), token == tokenizer.eos_token), token
 
 

@@ -41,6 +41,7 @@ from alpha_umi.trajectory import (
 from alpha_umi.web.key_file import KeyFileUnusable, read_key_file
 from orchestrator.roles.client import RoleClient
 from orchestrator.roles.errors import RoleError
+from orchestrator.roles.http import RoleHttp
 from orchestrator.roles.question import Question
 from orchestrator.tools.errors import ArgumentError, ToolSourceError
 from orchestrator.tools.model import EffectClass
@@ -201,12 +202,13 @@ def _request(operation: Operation, value: Any) -> None:
 async def _ask(status: int, media_type: str, body: bytes, *, streamed: bool) -> None:
     request = PlanRequest(tools=[ToolModel(name="t")], history=[TurnModel(role="user", content="q")])
     answer = httpx.Response(status, headers={"Content-Type": media_type, "Retry-After": "1"}, content=body)
-    async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: answer), verify=False) as http:  # noqa: S501
-        client = RoleClient("planner", "http://planner.example", http)
-        question = Question("planner", "/v1/plan", request, PlanAnswer, "traj_1", 0)
-        with contextlib.suppress(RoleError):
-            found = await client.ask(question, [].append if streamed else None)
-            assert isinstance(found, PlanAnswer)
+    http = RoleHttp(httpx.MockTransport(lambda _: answer), token=None)
+    client = RoleClient("planner", "http://planner.example", http)
+    question = Question("planner", "/v1/plan", request, PlanAnswer, "traj_1", 0)
+    pieces: list[str] = []
+    with contextlib.suppress(RoleError):
+        found = await client.ask(question, pieces.append if streamed else None)
+        assert isinstance(found, PlanAnswer)
 
 
 def _is_row(row: Any) -> bool:

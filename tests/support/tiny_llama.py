@@ -91,7 +91,7 @@ def save_shards(folder: Path, tensors: Mapping[str, torch.Tensor], *, legacy: bo
     """Two shards with an index, as the published models have them."""
     names = sorted(tensors)
     halves = names[: len(names) // 2], names[len(names) // 2 :]
-    index = {}
+    index: dict[str, str] = {}
     for number, half in enumerate(halves, start=1):
         file = f"pytorch_model-{number:05}-of-00002.bin"
         shard = {name: tensors[name] for name in half}

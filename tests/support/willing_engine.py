@@ -68,13 +68,13 @@ class WillingEngine:
 def walked(lark: str, seed: int, *, at_most: int) -> str:
     """A text of the grammar, or the beginning of one that is not closed after `at_most` bytes."""
     matcher = LLMatcher(_TOKENIZER, LLMatcher.grammar_from_lark(lark))
-    choose, written = at_random(seed, _TOKENIZER), []
+    choose = at_random(seed, _TOKENIZER)
+    written: list[int] = []
     while not matcher.is_stopped() and len(written) < at_most:
         written.append(choose(allowed_tokens(matcher)))
         matcher.consume_token(written[-1])
-    return _TOKENIZER.decode_bytes([token for token in written if token != _TOKENIZER.eos_token]).decode(
-        errors="ignore"
-    )
+    text: bytes = _TOKENIZER.decode_bytes([token for token in written if token != _TOKENIZER.eos_token])
+    return text.decode(errors="ignore")
 
 
 def _text(prompt: Prompt | str) -> str:
