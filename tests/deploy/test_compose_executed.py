@@ -25,16 +25,28 @@ KEY = "the-key-of-a-user"
 QUESTION = "How many metres are 3 miles?"
 ANSWER = "3 miles are 4828.032 metres."
 
+CALL = call("convert_unit", {"value": 3, "from_unit": "mile", "to_unit": "metre"})
 # What each role writes; when all share an engine, each with its own adapter.
 SCRIPTS: dict[str, list[dict[str, Any]]] = {
     "planner": [
         {"texts": ["The length is known now. Next: conclusion."], "when": "4828"},
         {"texts": ["The miles have to be converted. Next: caller."]},
     ],
-    "caller": [{"texts": [call("convert_unit", {"value": 3, "from_unit": "mile", "to_unit": "metre"})]}],
+    "caller": [{"texts": [CALL]}],
     "summarizer": [{"texts": [ANSWER]}],
+    "backbone": [
+        {"texts": [f"The length is known now.\nconclusion: {ANSWER}"], "when": "4828"},
+        {"texts": [CALL], "when": "The miles have to be converted.\n"},
+        {"texts": ["The miles have to be converted.\nAction:"]},
+    ],
 }
-PROFILES = [("gpu",), ("shared",), ("cpu",)]
+# What runs, and the strategies that its trajectories can follow.
+DEPLOYMENTS = {
+    ("gpu",): ["chain"],
+    ("shared",): ["chain"],
+    ("cpu",): ["chain"],
+    ("shared", "single"): ["chain", "single"],
+}
 
 
 def environment_file(folder: Path, **values: str) -> dict[str, str]:
@@ -64,13 +76,15 @@ def overrides(names: Iterable[str], folder: Path) -> dict[str, dict[str, str]]:
 
 def script_of(service: str) -> list[dict[str, Any]]:
     if service == "roles":
-        return [{**rule, "adapter": role} for role, rules in SCRIPTS.items() for rule in rules]
+        roles = ("planner", "caller", "summarizer")
+        return [{**rule, "adapter": role} for role in roles for rule in SCRIPTS[role]]
     return SCRIPTS[service]
 
 
-@pytest.fixture(params=PROFILES, ids=",".join)
+@pytest.fixture(params=DEPLOYMENTS, ids=",".join)
 def running(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deployment]:
-    variables = environment_file(tmp_path)
+    chosen = {"ALPHA_UMI_BACKBONE_URL": "http://backbone:8004"} if "single" in request.param else {}
+    variables = environment_file(tmp_path, **chosen)
     entries = services(*request.param, "examples", **variables)
     with deployed(entries, tmp_path, variables, overrides(entries, tmp_path)) as running:
         yield running
@@ -89,18 +103,29 @@ def orchestrator(running: Deployment) -> httpx.Client:
     return httpx.Client(base_url=running.address(name, 8000), timeout=30)
 
 
-def test_a_deployment_answers_and_stops(running: Deployment) -> None:
+def answered(client: httpx.Client, strategy: str) -> None:
+    """A trajectory that follows the strategy, with one call of a tool."""
+    trajectory = client.post("/v1/trajectories", json={"instruction": QUESTION, "strategy": strategy}).json()
+    assert (trajectory["status"], trajectory["answer"].strip()) == ("completed", ANSWER)
+    assert trajectory["strategy"] == strategy
+    assert trajectory["steps"][0]["action"]["name"] == "convert_unit"
+    assert "4828.032" in trajectory["steps"][0]["observation"]["content"]
+
+
+def test_a_deployment_answers_and_stops(running: Deployment, request: pytest.FixtureRequest) -> None:
     before = {name: container.files() for name, container in running.containers.items()}
+    strategies = DEPLOYMENTS[request.node.callspec.params["running"]]
     with orchestrator(running) as client:
         assert client.get("/readyz").json()["status"] == "ready"
         assert client.post("/v1/trajectories", json={"instruction": QUESTION}).status_code == 401
         client.headers["authorization"] = "Bearer another-key"
         assert client.post("/v1/trajectories", json={"instruction": QUESTION}).status_code == 401
         client.headers["authorization"] = f"Bearer {KEY}"
-        trajectory = client.post("/v1/trajectories", json={"instruction": QUESTION}).json()
-    assert (trajectory["status"], trajectory["answer"]) == ("completed", ANSWER)
-    assert trajectory["steps"][0]["action"]["name"] == "convert_unit"
-    assert "4828.032" in trajectory["steps"][0]["observation"]["content"]
+        for strategy in strategies:
+            answered(client, strategy)
+        if "single" not in strategies:
+            refused = client.post("/v1/trajectories", json={"instruction": QUESTION, "strategy": "single"})
+            assert refused.status_code == 422
     assert running.stop() == dict.fromkeys(running.containers, 0)
     written = {name: container.files() - before[name] for name, container in running.containers.items()}
     assert not any(written.values()), "a container's root is read-only"
