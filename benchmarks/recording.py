@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from alpha_umi.roles.template import Prompt
 from alpha_umi.roles.turns import RoleName
-from alpha_umi.serving.engine import Chunk, EngineStats, Generation
-from alpha_umi.serving.vllm_engine import VllmEngine, VllmOptions
+from alpha_umi.serving.engine import Choices, Chunk, Engine, EngineStats, Generation
+from alpha_umi.serving.vllm_engine import VllmEngine
 
 
 @dataclass
@@ -28,17 +28,16 @@ class Recorded:
 
 @dataclass
 class RecordingEngine:
-    """The engine port around vLLM's. `recorded` grows by every generation but the canary."""
+    """A role's engine, `inner`, that runs on `process`. `recorded` grows by every generation but the canary.
+
+    A planner that chooses is made to choose `caller`, so that trajectories go to their step limit with any weights.
+    """
 
     role: RoleName
-    inner: VllmEngine
+    inner: Engine
+    process: VllmEngine
     recorded: list[Recorded] = field(default_factory=list)
     started_s: float = 0.0
-
-    @classmethod
-    def load(cls, role: RoleName, options: VllmOptions) -> RecordingEngine:
-        """An engine that is not started yet."""
-        return cls(role, VllmEngine(options))
 
     @property
     def context(self) -> int:
@@ -69,11 +68,11 @@ class RecordingEngine:
 
     async def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
         """Generate and remember."""
-        record = Recorded(self.role, request_id, generation)
-        if request_id != "canary":
+        record = Recorded(self.role, request_id, _directed(generation))
+        if not request_id.startswith("canary"):
             self.recorded.append(record)
         before = time.perf_counter()
-        async for chunk in self.inner.generate(generation, request_id=request_id):
+        async for chunk in self.inner.generate(record.generation, request_id=request_id):
             record.ttft_s = record.ttft_s or time.perf_counter() - before
             record.prompt_tokens, record.cached_tokens = chunk.prompt_tokens, chunk.cached_tokens
             record.completion_tokens = chunk.completion_tokens
@@ -88,4 +87,12 @@ class RecordingEngine:
 
     async def forget(self) -> None:
         """Empty the prefix cache, so that what comes next finds the engine as what came before did."""
-        await self.inner.reset_prefix_cache()
+        await self.process.reset_prefix_cache()
+
+
+def _directed(generation: Generation) -> Generation:
+    match generation.constraint:
+        case Choices(texts):
+            return replace(generation, constraint=Choices(tuple(text for text in texts if "caller" in text) or texts))
+        case _:
+            return generation

@@ -5,76 +5,40 @@ what they were asked. Then the very same generations (prompts, bounds, grammars)
 by turns, with the caches emptied before each turn. `ratio` is the system's time by the engines' own, tool calls
 included.
 
-The role services run in this process, each with an engine process of its own; orchestrator and tools are processes.
-The model is the embedded one, or the one of `--model`. It need not be any good: only the lengths of its texts count.
+The model is the embedded one, or the one of `--model`. It need not be any good: only the lengths of its texts count. So
+on a GPU large models can be measured without their weights, in both layouts and at more concurrency:
+
+    python -m benchmarks.serving --shape 7b --layout three shared --concurrency 1 16 128
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import os
 import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import httpx
-import uvicorn
-
-from alpha_umi.roles.template import load_template
+from alpha_umi import telemetry
 from alpha_umi.roles.turns import RoleName
-from alpha_umi.serving.application import create_role_application
-from alpha_umi.serving.context import MakeRouter, RoleContext
-from alpha_umi.serving.host import Canary, RoleHost, ServedModel
 from alpha_umi.serving.manifest import load_manifest
-from alpha_umi.serving.metrics import RoleMetrics
 from alpha_umi.serving.vllm_engine import VllmOptions
 from alpha_umi.serving.weights import cache_folder, ensure_backbone
-from benchmarks.processes import free_port, running
+from benchmarks.random_model import SHAPES, write_configuration
 from benchmarks.recording import Recorded, RecordingEngine
 from benchmarks.report import Row, show, write_json
-from services.caller.api import create_router as caller_router
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
+from benchmarks.serving_system import LAYOUTS, ROUTERS, STEPS, Layout, System, cpu_options, system
 
-ROUTERS: dict[RoleName, MakeRouter] = {
-    "planner": planner_router,
-    "caller": caller_router,
-    "summarizer": summarizer_router,
-}
-# As `alpha-umi up` sets them for the embedded model.
-ANSWER_TOKENS = {"planner": 96, "caller": 256, "summarizer": 128}
 CONTEXT = 4_096
-STEPS = 4
-TIMEOUT_S = 3_600.0
 TITLE = "Whole trajectories beside the same generations sent straight to the engines"
 INSTRUCTIONS = Path(__file__).parent.parent / "examples" / "instructions.jsonl"
-
-
-@dataclass
-class System:
-    """The running system: a client of its orchestrator, and its engines by role."""
-
-    client: httpx.AsyncClient
-    engines: dict[str, RecordingEngine]
-    started_s: float
-
-    async def forget(self) -> None:
-        """Empty every engine's cache and memory."""
-        for engine in self.engines.values():
-            await engine.forget()
-            engine.recorded.clear()
-
-    def recorded(self) -> list[Recorded]:
-        """Everything that the engines were asked since."""
-        return [record for engine in self.engines.values() for record in engine.recorded]
 
 
 def main() -> None:
@@ -82,30 +46,59 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     parser.add_argument("--model", type=Path, help="model folder with its manifest, for all three roles")
+    parser.add_argument("--shape", choices=SHAPES, help="random weights of this shape instead of a model")
+    parser.add_argument("--layout", choices=LAYOUTS, nargs="+", default=["three"], help="three engines, one shared")
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 4], help="trajectories at once (1 4)")
     parser.add_argument("--quick", action="store_true", help="one trajectory at a time, two in all")
     chosen = parser.parse_args()
-    model = chosen.model or ensure_backbone(cache_folder())
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    telemetry.configure_logs(service="benchmark", form="console", level="ERROR")
     levels = [1] if chosen.quick else chosen.concurrency
-    rows = asyncio.run(_measure(model, levels, rounds=2 if chosen.quick else 6))
-    write_json(chosen.json, TITLE, rows)
+    with tempfile.TemporaryDirectory() as folder:
+        options = _options(chosen.model or ensure_backbone(cache_folder()), chosen.shape, Path(folder))
+        tables = asyncio.run(measure(options, chosen.layout, levels, rounds=2 if chosen.quick else 6))
+    show(TITLE, tables.times)
+    show("Prompt cache and time to the first token, one trajectory at a time", tables.steps)
+    show("Start-up, seconds", tables.starts)
+    write_json(chosen.json, TITLE, [*tables.times, *tables.steps, *tables.starts])
 
 
-async def _measure(model: Path, levels: Sequence[int], *, rounds: int) -> list[Row]:
-    async with system(model) as running_system:
-        await _carry_out(running_system, _requests(1))  # first uses of grammars and caches
-        rows: list[Row] = []
-        for at_once in levels:
-            requests = _requests(max(rounds, at_once))
-            row, recorded = await _compare(running_system, requests, at_once)
-            rows.append(row)
-            if at_once == 1:
-                steps = _by_step(recorded, running_system.engines)
-    show(TITLE, rows)
-    show("Prompt cache and time to the first token, one trajectory at a time", steps)
-    start = {name: engine.started_s for name, engine in running_system.engines.items()}
-    show("Start-up, seconds", [{**start, "three services, together": running_system.started_s}])
-    return rows
+def _options(model: Path, shape: str | None, folder: Path) -> VllmOptions:
+    context = min(CONTEXT, load_manifest(model).context)
+    if shape is None:
+        return cpu_options(model, context=context)
+    configured = write_configuration(folder / shape, shape, model)
+    return replace(cpu_options(configured, context=context), load_format="dummy")
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Rows: whole trajectories beside the engines alone, roles by step, and how long everything took to start."""
+
+    times: list[Row] = field(default_factory=list)
+    steps: list[Row] = field(default_factory=list)
+    starts: list[Row] = field(default_factory=list)
+
+
+async def measure(options: VllmOptions, layouts: Sequence[Layout], levels: Sequence[int], *, rounds: int) -> Tables:
+    """Every layout at every level of concurrency, at least `rounds` trajectories each."""
+    tables = Tables()
+    for layout in layouts:
+        async with system(layout, options) as running_system:
+            await _carry_out(running_system, _requests(1))  # first uses of grammars and caches
+            for at_once in levels:
+                row, recorded = await _compare(running_system, _requests(max(rounds, at_once)), at_once)
+                tables.times.append({"engines": layout, **row})
+                if at_once == 1:
+                    steps = _by_step(recorded, running_system.engines)
+                    tables.steps.extend({"engines": layout, **step} for step in steps)
+            tables.starts.append({"engines": layout, **_starts(running_system)})
+    return tables
+
+
+def _starts(running_system: System) -> Row:
+    engines: Row = {role: engine.started_s for role, engine in running_system.engines.items()}
+    return {**engines, "all services": running_system.started_s}
 
 
 async def _compare(running_system: System, requests: Sequence[Row], at_once: int) -> tuple[Row, list[Recorded]]:
@@ -166,12 +159,14 @@ async def _timed(work: Iterable[Any]) -> float:
     return time.perf_counter() - started
 
 
-def _by_step(recorded: Sequence[Recorded], engines: Mapping[str, RecordingEngine]) -> list[Row]:
+def _by_step(recorded: Sequence[Recorded], engines: Mapping[RoleName, RecordingEngine]) -> list[Row]:
     """Hit rates and medians of the time to the first token, by role and step.
 
     `of the prompt` is the share of tokens that came from the cache, `of what was seen` their share of the longest
-    beginning that the role's prompts have in common with the one before.
+    beginning that the prompt has in common with one of the role's earlier prompts of the trajectory. What goes on from
+    a text that the role wrote just now, as the planner's choice of the next role, is left out.
     """
+    recorded = [record for record in recorded if not record.generation.continuation]
     seen = _seen_tokens(recorded, engines)
     groups: dict[tuple[str, int], list[Recorded]] = defaultdict(list)
     for record in recorded:
@@ -193,17 +188,21 @@ def _share(records: Sequence[Recorded], tokens: Sequence[int]) -> float | None:
     return sum(record.cached_tokens for record in records) / sum(tokens) if sum(tokens) else None
 
 
-def _seen_tokens(recorded: Sequence[Recorded], engines: Mapping[str, RecordingEngine]) -> dict[int, int]:
-    """Tokens of the beginning that each prompt shares with the one before it, of the same role and trajectory."""
+def _seen_tokens(recorded: Sequence[Recorded], engines: Mapping[RoleName, RecordingEngine]) -> dict[int, int]:
+    """Tokens of the longest beginning that each prompt shares with an earlier one of the same role and trajectory."""
     seen: dict[int, int] = {}
     for records in _by_trajectory(recorded).values():
-        before: dict[str, str] = {}
+        earlier: dict[str, list[str]] = defaultdict(list)
         for record in records:
             text = _text(record)
-            common = os.path.commonprefix([text, before.get(record.role, "")])  # noqa: RUF071 - characters are meant
+            common = max((_common(text, other) for other in earlier[record.role]), key=len, default="")
             seen[id(record)] = engines[record.role].count_tokens(common) if common else 0
-            before[record.role] = text
+            earlier[record.role].append(text)
     return seen
+
+
+def _common(one: str, other: str) -> str:
+    return os.path.commonprefix([one, other])  # noqa: RUF071 - characters are meant
 
 
 def _text(record: Recorded) -> str:
@@ -233,86 +232,6 @@ def _requests(number: int) -> list[Row]:
         }
         for place, line in enumerate(chosen)
     ]
-
-
-@contextlib.asynccontextmanager
-async def system(model: Path) -> AsyncIterator[System]:
-    """The whole system; ended with the block."""
-    async with contextlib.AsyncExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        started = time.perf_counter()
-        engines: dict[str, RecordingEngine] = {}
-        addresses = {}
-        for role in ROUTERS:
-            engines[role] = RecordingEngine.load(role, _options(model))
-            addresses[role] = await stack.enter_async_context(_role_service(role, model, engines[role]))
-        async with httpx.AsyncClient(trust_env=False) as probe:
-            await asyncio.gather(*(_ready(probe, address) for address in addresses.values()))
-        started_s = time.perf_counter() - started
-        tools = await _process(stack, ["examples.tool_api", "--port={port}"], "/openapi.json", {})
-        settings = {
-            "ALPHA_UMI_DATABASE_URL": f"sqlite:///{folder}/log.db",
-            "ALPHA_UMI_TOOL_SOURCES": _write_sources(folder, tools),
-            "ALPHA_UMI_ALLOW_LOOPBACK_TOOLS": "true",
-            "ALPHA_UMI_MAX_REPEATS": str(STEPS + 1),
-            "ALPHA_UMI_TRAJECTORY_TIMEOUT_S": str(TIMEOUT_S),
-            **{f"ALPHA_UMI_{role.upper()}_URL": address for role, address in addresses.items()},
-        }
-        orchestrator = await _process(stack, ["orchestrator"], "/readyz", settings)
-        http = httpx.AsyncClient(base_url=orchestrator, timeout=TIMEOUT_S, trust_env=False)
-        yield System(await stack.enter_async_context(http), engines, started_s)
-
-
-def _write_sources(folder: str, tools: str) -> str:
-    """The path of a file that names the example tools."""
-    file = Path(folder, "sources.json")
-    source = {"name": "examples", "kind": "openapi", "url": f"{tools}/openapi.json", "effect": "read"}
-    file.write_text(json.dumps({"sources": [source]}), encoding="utf-8")
-    return str(file)
-
-
-def _options(model: Path) -> VllmOptions:
-    context = min(CONTEXT, load_manifest(model).context)
-    return VllmOptions(model, context=context, kv_cache_gib=0.5, threads=os.cpu_count())
-
-
-async def _process(
-    stack: contextlib.AsyncExitStack, command: Sequence[str], ready_path: str, settings: dict[str, str]
-) -> str:
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    arguments = [part.format(port=port) for part in command]
-    process = running(arguments, address + ready_path, environment={**settings, "ALPHA_UMI_PORT": str(port)})
-    # It waits without the event loop, which meanwhile has to answer the orchestrator's own question.
-    await asyncio.to_thread(stack.enter_context, process)
-    return address
-
-
-@contextlib.asynccontextmanager
-async def _role_service(role: RoleName, model: Path, engine: RecordingEngine) -> AsyncIterator[str]:
-    manifest = load_manifest(model)
-    # Any text will do: the weights may be random.
-    served = ServedModel(role, manifest.name, load_template(manifest.template), Canary(manifest.canary.prompt, ""))
-    context = RoleContext(RoleHost(engine, served), RoleMetrics(role), ANSWER_TOKENS[role])
-    port = free_port()
-    config = uvicorn.Config(
-        create_role_application(context, ROUTERS[role]), port=port, log_config=None, access_log=False, lifespan="on"
-    )
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve())
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        await task
-
-
-async def _ready(probe: httpx.AsyncClient, address: str) -> None:
-    while True:
-        with contextlib.suppress(httpx.HTTPError):
-            if (await probe.get(f"{address}/readyz")).is_success:
-                return
-        await asyncio.sleep(0.1)
 
 
 if __name__ == "__main__":  # engines are started in processes that import this module again

@@ -15,7 +15,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from alpha_umi import telemetry
 from alpha_umi.roles.template import Prompt
@@ -43,7 +43,8 @@ class VllmOptions:
 
     `context` is the tokens of prompt and answer together; `kv_cache_gib` the size of the KV cache on a CPU and
     `gpu_memory_utilization` the share of a GPU's memory; `threads` the CPU threads of the computation. `adapters` are
-    folders of LoRA adapters in peft's format by the names that generations choose them by.
+    folders of LoRA adapters in peft's format by the names that generations choose them by. `load_format` "dummy" makes
+    the weights up, for measurements.
     """
 
     model: Path
@@ -53,6 +54,7 @@ class VllmOptions:
     gpu_memory_utilization: float = 0.9
     threads: int | None = None
     adapters: Mapping[str, Path] = field(default_factory=dict)
+    load_format: Literal["safetensors", "dummy"] = "safetensors"
 
 
 class VllmEngine:
@@ -194,7 +196,7 @@ def _create(options: VllmOptions, note: Callable[[Any], None]) -> Any:
         model=str(options.model),
         dtype=choose_dtype(options.dtype, gpu=gpu, cpu_flags=read_cpu_flags()),
         max_model_len=options.context,
-        load_format="safetensors",
+        load_format=options.load_format,
         trust_remote_code=False,
         enforce_eager=not gpu,
         enable_prefix_caching=True,
