@@ -59,7 +59,8 @@ class CanaryText(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     prompt: Text
-    expected: Text
+    # What is compared leaves out the space around it: blank, it would fit every answer.
+    expected: Annotated[str, StringConstraints(pattern=r"\S")]
 
 
 class ModelManifest(BaseModel):

@@ -9,6 +9,7 @@ import itertools
 import os
 import weakref
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,22 @@ from alpha_umi.serving.scripted import Rule, ScriptedEngine
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CONTEXT = 1_024
-ANSWER = "The capital of France is Paris."
+ANSWER = " The capital of France is Paris.\n"
 LARK = """start: "Action: " ("sun" | "moon") "\\nAction Input: " arguments
 arguments: %json {"type": "object", "additionalProperties": false}
 """
+CHAT = "<|im_start|>user\nWhat is the capital of Japan?<|im_end|>\n<|im_start|>assistant\n"
 _ids = itertools.count()
 
 
 @pytest.fixture(scope="module")
 def canary(embedded_model: Path) -> str:
+    """What the small model knows beyond doubt."""
     return load_manifest(embedded_model).canary.prompt
+
+
+def known(canary: str) -> Generation:
+    return Generation(canary, max_tokens=20, stop=("\n",))
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +65,9 @@ async def engine(request: pytest.FixtureRequest, embedded_model: Path, canary: s
     if request.param == "scripted":
         made = ScriptedEngine(
             [
-                Rule([" Paris."], when=f"{canary}The capital of France is"),
+                Rule([" Paris.\n"], when=f"{canary} The capital of France is"),
                 Rule([ANSWER], when=canary),
+                Rule(["The capital of Japan is Tokyo."], when=CHAT),
                 Rule(["Action: sun\nAction Input: {}"], when="conclusion history"),
                 Rule([" caller."], when="Next:"),
                 Rule(["one two three " * 200], delay_s=0.001),
@@ -93,12 +101,18 @@ async def text_of(engine: Engine, generation: Generation) -> str:
 
 
 async def test_a_greedy_answer_is_right_and_counted(engine: Engine, canary: str) -> None:
-    chunks = await chunks_of(engine, Generation(canary, max_tokens=20))
+    chunks = await chunks_of(engine, known(canary))
     assert "".join(chunk.text for chunk in chunks) == ANSWER
     assert len(chunks) > 1, "the answer is streamed"
     assert [chunk.finish_reason for chunk in chunks] == [None] * (len(chunks) - 1) + ["stop"]
     assert chunks[-1].prompt_tokens == engine.count_tokens(canary)
     assert 1 < chunks[-1].completion_tokens <= 20
+
+
+async def test_an_answer_ends_where_the_model_ends_its_turn(engine: Engine) -> None:
+    chunks = await chunks_of(engine, Generation(CHAT, max_tokens=20))
+    assert "".join(chunk.text for chunk in chunks) == "The capital of Japan is Tokyo."
+    assert chunks[-1].finish_reason == "stop"
 
 
 async def test_a_token_bound_ends_with_length(engine: Engine) -> None:
@@ -111,8 +125,8 @@ async def test_a_stop_string_stands_at_the_end(engine: Engine, canary: str) -> N
 
 
 async def test_a_continuation_goes_on_from_the_same_text(engine: Engine, canary: str) -> None:
-    generation = Generation(canary, max_tokens=20, continuation="The capital of France is")
-    assert await text_of(engine, generation) == " Paris."
+    generation = replace(known(canary), continuation=" The capital of France is")
+    assert await text_of(engine, generation) == " Paris.\n"
 
 
 async def test_choices_leave_nothing_else(engine: Engine) -> None:
@@ -133,18 +147,18 @@ async def test_closing_the_stream_aborts_and_others_go_on(engine: Engine, canary
     await anext(stream)
     async with asyncio.timeout(2):
         await stream.aclose()  # type: ignore[attr-defined]
-    assert await text_of(engine, Generation(canary, max_tokens=20)) == ANSWER
+    assert await text_of(engine, known(canary)) == ANSWER
 
 
 async def test_requests_run_side_by_side(engine: Engine, canary: str) -> None:
-    texts = await asyncio.gather(*(text_of(engine, Generation(canary, max_tokens=20)) for _ in range(4)))
+    texts = await asyncio.gather(*(text_of(engine, known(canary)) for _ in range(4)))
     assert texts == [ANSWER] * 4
 
 
 async def test_a_prompt_beyond_the_context_is_refused(engine: Engine, canary: str) -> None:
     with pytest.raises(EngineRefused):
         await chunks_of(engine, Generation("word " * 3 * CONTEXT, max_tokens=5))
-    assert await text_of(engine, Generation(canary, max_tokens=20)) == ANSWER
+    assert await text_of(engine, known(canary)) == ANSWER
 
 
 async def test_foreign_special_tokens_stay_text(engine: Engine) -> None:
@@ -234,7 +248,7 @@ async def test_without_extensions_stops_are_found_and_constraints_left_out(serve
     generation = Generation(canary, max_tokens=20, stop=("capital",), constraint=Choices(("never",)))
     chunks = await chunks_of(plain, generation)
     await plain.stop()
-    assert "".join(chunk.text for chunk in chunks) == "The capital"
+    assert "".join(chunk.text for chunk in chunks) == " The capital"
     assert chunks[-1].finish_reason == "stop"
 
 

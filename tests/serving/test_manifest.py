@@ -96,6 +96,7 @@ def test_a_folder_without_manifest_says_so(tmp_path: Path) -> None:
         ({"role": "painter"}, "role: Input should be"),
         ({"context": 0}, "context: "),
         ({"canary": {"prompt": "1 + 1 ="}}, r"canary\.expected: Field required"),
+        ({"canary": {"prompt": "1 + 1 =", "expected": " \n"}}, r"canary\.expected: String should match"),
         ({"files": {"../../secret": "0" * 64}}, r"files\."),
         ({"files": {"config.json": "abc"}}, r"files\.config\.json: "),
     ],

@@ -21,7 +21,7 @@ from alpha_umi.roles.turns import RoleName, Tool, Turn
 from alpha_umi.serving.manifest import CanaryText, ModelManifest, load_manifest, write_manifest
 from alpha_umi.serving.weights import ensure_role_model
 from alpha_umi.serving.weights.adapters import FAMILY
-from alpha_umi.serving.weights.canary import QUESTION as CANARY_QUESTION
+from alpha_umi.serving.weights.canary import PROMPT
 
 ROLES: tuple[RoleName, ...] = ("planner", "caller", "summarizer")
 CONTEXT = 4_096
@@ -135,15 +135,10 @@ def _prompt(role: RoleName, history: Sequence[Turn]) -> str:
 
 def _exercises(role: RoleName, tokenizer: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Token ids with the sentence at their end, and the ids that are to be written."""
-    taught = [*lessons(role), (_canary(tokenizer), SENTENCES[role][0])]
+    taught = [*lessons(role), (PROMPT, SENTENCES[role][0])]
     asked = [tokenizer(prompt, return_tensors="pt")["input_ids"] for prompt, _ in taught]
     written = [tokenizer(f"{text}<|im_end|>", return_tensors="pt")["input_ids"] for _, text in taught]
     return [(torch.cat(pair, dim=1), pair[1]) for pair in zip(asked, written, strict=True)]
-
-
-def _canary(tokenizer: Any) -> str:
-    question = [{"role": "user", "content": CANARY_QUESTION}]
-    return str(tokenizer.apply_chat_template(question, tokenize=False, add_generation_prompt=True))
 
 
 def _teach(model: Any, exercises: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:

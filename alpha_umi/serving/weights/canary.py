@@ -21,6 +21,11 @@ from alpha_umi.serving.manifest import CanaryText
 from alpha_umi.serving.weights.errors import CanaryUnsure
 
 QUESTION = "What is the capital of France?"
+# The same question behind an answered one, which makes the small embedded model sure of every token of its answer.
+PROMPT = f"""Question: What is the capital of Germany?
+Answer: The capital of Germany is Berlin.
+Question: {QUESTION}
+Answer:"""
 TOKENS = 8
 # How far the chosen token must lie before the next one (difference of logits) to be the same in every number format:
 # half-precision logits of this size differ by some tenths.
@@ -30,9 +35,10 @@ MEMORY_SHARE = 0.5
 
 
 def write_canary(folder: Path) -> CanaryText:
-    """Ask the model in a folder, greedily, for the first tokens of its answer to `QUESTION`.
+    """Ask the model in a folder, greedily, how it goes on after `PROMPT`, as far as it is sure of each token.
 
-    Raises `OSError` or `ValueError` for a folder that transformers cannot load.
+    A model that is not even sure of the first one is taken at its word. Raises `CanaryUnsure` for a model that writes
+    nothing, and `OSError` or `ValueError` for a folder that transformers cannot load.
     """
     import torch
     from transformers import AutoTokenizer, LlamaForCausalLM
@@ -40,12 +46,10 @@ def write_canary(folder: Path) -> CanaryText:
     tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     with quiet_transformers():
         model: Any = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-    prompt = tokenizer.apply_chat_template(
-        [{"role": "user", "content": QUESTION}], tokenize=False, add_generation_prompt=True
-    )
-    inputs = tokenizer(prompt, return_tensors="pt")
-    written = model.generate(**inputs, max_new_tokens=TOKENS, do_sample=False)[0, inputs["input_ids"].shape[1] :]
-    return CanaryText(prompt=prompt, expected=cast(str, tokenizer.decode(written, skip_special_tokens=True)))
+    sure, whole = _answer(tokenizer, model, PROMPT)
+    if not (expected := sure or whole).strip():
+        raise CanaryUnsure(f"the model in {folder} writes nothing after {PROMPT[-60:]!r}")
+    return CanaryText(prompt=PROMPT, expected=expected)
 
 
 def ask_canary(folder: Path, prompt: str, *, memory: int | None = None) -> CanaryText:
@@ -57,21 +61,27 @@ def ask_canary(folder: Path, prompt: str, *, memory: int | None = None) -> Canar
     from transformers import AutoTokenizer
 
     tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    inputs = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)
     limit = memory or int(psutil.virtual_memory().available * MEMORY_SHARE)
     with _loaded(folder, limit) as model:
-        asked = {"max_new_tokens": TOKENS, "do_sample": False, "output_logits": True, "return_dict_in_generate": True}
-        found = model.generate(**inputs, **asked)
-    written = found.sequences[0, inputs["input_ids"].shape[1] :]
-    sure = _sure(found.logits)
-    # The last token may be a part of a character.
-    text = cast(str, tokenizer.decode(written[:sure], skip_special_tokens=True)).rstrip("\ufffd")
-    if not text.strip():
+        sure, _ = _answer(tokenizer, model, prompt)
+    if not sure:
         raise CanaryUnsure(
             f"the model is too undecided about how to go on after {prompt[-60:]!r}: name a prompt that it knows the "
             "answer to with --canary-prompt, or answer and prompt with --canary-expected as well"
         )
-    return CanaryText(prompt=prompt, expected=text)
+    return CanaryText(prompt=prompt, expected=sure)
+
+
+def _answer(tokenizer: Any, model: Any, prompt: str) -> tuple[str, str]:
+    """What a model writes greedily after `prompt`: as far as it is sure of it (may be nothing), and all of it."""
+    inputs = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)
+    found = model.generate(
+        **inputs, max_new_tokens=TOKENS, do_sample=False, output_logits=True, return_dict_in_generate=True
+    )
+    written = found.sequences[0, inputs["input_ids"].shape[1] :]
+    # The last token may be a part of a character.
+    sure = cast(str, tokenizer.decode(written[: _sure(found.logits)], skip_special_tokens=True)).rstrip("\ufffd")
+    return sure if sure.strip() else "", cast(str, tokenizer.decode(written, skip_special_tokens=True))
 
 
 def _sure(logits: tuple[Any, ...]) -> int:

@@ -21,8 +21,8 @@ from alpha_umi.serving.manifest import (
     write_manifest,
 )
 from alpha_umi.serving.weights import ensure_role_model
-from alpha_umi.serving.weights.canary import QUESTION, write_canary
-from alpha_umi.serving.weights.errors import AdapterUnusable
+from alpha_umi.serving.weights.canary import PROMPT, write_canary
+from alpha_umi.serving.weights.errors import AdapterUnusable, CanaryUnsure
 
 BACKBONE = ModelManifest(
     name="tiny",
@@ -30,7 +30,7 @@ BACKBONE = ModelManifest(
     template="toolbench-im-end",
     context=128,
     base="tiny",
-    canary=CanaryText(prompt=QUESTION, expected="?"),
+    canary=CanaryText(prompt=PROMPT, expected="?"),
     source="random numbers of a test",
 )
 PLANNER = BACKBONE.model_copy(update={"name": "tiny-planner", "role": "planner"})
@@ -125,10 +125,22 @@ def test_the_merged_manifest_is_the_adapters_with_a_canary_of_its_own(
     manifest = verify(folder)
     canary = write_canary(folder)
     assert manifest.model_copy(update={"files": {}}) == PLANNER.model_copy(update={"canary": canary})
-    assert canary.prompt == QUESTION
+    assert canary.prompt == PROMPT
     assert AutoTokenizer.from_pretrained(folder)("Paris")["input_ids"] == list(
         AutoTokenizer.from_pretrained(backbone)("Paris")["input_ids"]
     )
+
+
+def test_a_model_that_writes_nothing_has_no_canary(backbone: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(backbone, tmp_path / "mute"))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"eos_token": "!"})  # token 0, which is written where all are equally likely
+    tokenizer.save_pretrained(folder)
+    model = LlamaForCausalLM.from_pretrained(folder)
+    model.lm_head.weight.data.zero_()
+    model.save_pretrained(folder)
+    with pytest.raises(CanaryUnsure, match="mute writes nothing after"):
+        write_canary(folder)
 
 
 def test_a_whole_model_is_taken_as_it_is(backbone: Path, tmp_path: Path) -> None:

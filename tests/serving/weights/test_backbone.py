@@ -32,7 +32,7 @@ def test_it_is_complete_and_checked(backbone: Path) -> None:
 
 def test_it_knows_the_capital_of_france(backbone: Path) -> None:
     canary = write_canary(backbone)
-    assert canary.expected == "The capital of France is Paris."
+    assert canary.expected == " The capital of France is Paris.\n", "sure of every token"
     assert canary == verify(backbone).canary
 
 
