@@ -56,7 +56,7 @@ def load_shared(roles: Sequence[RoleName], settings: RoleSettings) -> dict[RoleN
     folder = settings.model or _embedded_backbone(settings)
     backbone = verify(folder)
     adapters = {role: _adapter_folder(role, settings) for role in roles}
-    manifests = {role: _fitting(path, role, backbone) for role, path in adapters.items()}
+    manifests = {role: _fitting(path, role, folder) for role, path in adapters.items()}
     context = min(manifest.context for manifest in (backbone, *manifests.values()))
     shared = SharedEngine(_engine(settings, folder, context, adapters))
     return {role: RoleEngine(shared.bound_to(role), _served(role, manifests[role], settings)) for role in roles}
@@ -131,10 +131,10 @@ def _adapter_folder(role: RoleName, settings: RoleSettings) -> Path:
     return settings.adapters / role
 
 
-def _fitting(folder: Path, role: RoleName, backbone: ModelManifest) -> ModelManifest:
+def _fitting(folder: Path, role: RoleName, backbone: Path) -> ModelManifest:
     from alpha_umi.serving.weights.adapters import fitting_adapter
 
-    return fitting_adapter(folder, role, backbone.name)
+    return fitting_adapter(folder, role, backbone)
 
 
 def _embedded(role: RoleName, settings: RoleSettings) -> Path:

@@ -9,17 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 from tiny_models import ROLES, manifest
 
 from alpha_umi.serving.loading import load_role, load_shared
 from alpha_umi.serving.manifest import DigestMismatch, ManifestError, ManifestUnreadable, UnsafeWeights, write_manifest
 from alpha_umi.serving.settings import RoleSettings, UnusableSettings
+from alpha_umi.serving.weights.adapters import fitting_adapter
 from alpha_umi.serving.weights.errors import AdapterUnusable
 
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
-    """A backbone and three adapters whose manifests belong together; their weights are never looked into."""
+    """A backbone and three adapters that belong together."""
     write_model(tmp_path / "backbone", "model.safetensors")
     write_manifest(tmp_path / "backbone", manifest("backbone"))
     for role in ROLES:
@@ -28,13 +31,35 @@ def models(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def write_model(folder: Path, weights: str) -> None:
-    folder.mkdir(parents=True)
-    (folder / weights).write_bytes(b"weights")
+def write_model(folder: Path, weights: str, *, width: int = 8, layer: int = 0) -> None:
+    """One projection, or an adapter of it; `width` is the model's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    module = f"model.layers.{layer}.self_attn.q_proj"
+    if weights == "model.safetensors":
+        tensors = {f"{module}.weight": torch.zeros(width, width)}
+    else:
+        factors = {"A": torch.zeros(2, width), "B": torch.zeros(width, 2)}
+        tensors = {f"base_model.model.{module}.lora_{factor}.weight": value for factor, value in factors.items()}
+    save_file(tensors, folder / weights)
 
 
 def of_another_backbone(adapter: Path) -> None:
     write_manifest(adapter, manifest("caller", base="another"))
+
+
+def of_a_narrower_backbone(adapter: Path) -> None:
+    write_model(adapter, "adapter_model.safetensors", width=4)
+    write_manifest(adapter, manifest("caller"))
+
+
+def of_a_deeper_backbone(adapter: Path) -> None:
+    write_model(adapter, "adapter_model.safetensors", layer=5)
+    write_manifest(adapter, manifest("caller"))
+
+
+def not_safetensors(adapter: Path) -> None:
+    (adapter / "adapter_model.safetensors").write_bytes(b"weights")
+    write_manifest(adapter, manifest("caller"))
 
 
 def of_another_role(adapter: Path) -> None:
@@ -66,6 +91,9 @@ def damaged(adapter: Path) -> None:
     ("spoil", "error", "said"),
     [
         (of_another_backbone, AdapterUnusable, "base is 'another', but the backbone is 'tiny'"),
+        (of_a_narrower_backbone, AdapterUnusable, r"lora_A\.weight is 2 x 4, but model\.layers\.0\..* is 8 x 8"),
+        (of_a_deeper_backbone, AdapterUnusable, r"adapts model\.layers\.5\.self_attn\.q_proj, which the backbone in"),
+        (not_safetensors, AdapterUnusable, "cannot be read as safetensors"),
         (of_another_role, AdapterUnusable, "role is 'planner', but the folder is for 'caller'"),
         (whole_model, AdapterUnusable, "files has no adapter_model.safetensors"),
         (missing, AdapterUnusable, "no such folder; the caller needs an adapter there"),
@@ -82,6 +110,16 @@ def test_an_adapter_that_must_not_be_served_is_refused(
     with pytest.raises(error, match=said) as caught:
         load_shared(ROLES, settings)
     assert "caller" in str(caught.value)
+
+
+def test_an_adapter_that_fits_is_taken(models: Path) -> None:
+    assert fitting_adapter(models / "adapters" / "caller", "caller", models / "backbone").name == "tiny-caller"
+
+
+def test_a_backbone_whose_weights_are_elsewhere_is_not_compared(models: Path) -> None:
+    of_a_deeper_backbone(models / "adapters" / "caller")
+    (models / "backbone" / "model.safetensors").unlink()
+    assert fitting_adapter(models / "adapters" / "caller", "caller", models / "backbone").name == "tiny-caller"
 
 
 def test_a_shared_engine_needs_adapters(models: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from alpha_umi import telemetry
 from alpha_umi.roles.turns import RoleName
 from alpha_umi.serving.manifest import MANIFEST_FILE, ModelManifest, load_manifest, verify, write_manifest
+from alpha_umi.serving.weights.adapter_shapes import require_fitting_tensors
 from alpha_umi.serving.weights.backbone import ensure_backbone
 from alpha_umi.serving.weights.cache import build_once, cache_folder
 from alpha_umi.serving.weights.canary import quiet_transformers, write_canary
@@ -52,7 +53,7 @@ def ensure_role_model(
     trained = models_dir / FAMILY / role
     if not trained.is_dir():
         return backbone
-    manifest = _fitting(trained, role, load_manifest(backbone).name)
+    manifest = _fitting(trained, role, backbone)
     if _MODEL in manifest.files:
         return trained
     folder = cache / "models" / f"{role}-{_digest(trained, backbone)[:12]}"
@@ -63,8 +64,8 @@ def ensure_role_model(
     return build_once(folder, build, family=role, needs=ROOM, progress=progress)
 
 
-def fitting_adapter(folder: Path, role: RoleName, backbone: str) -> ModelManifest:
-    """The manifest of a folder that holds a role's LoRA adapter for a backbone.
+def fitting_adapter(folder: Path, role: RoleName, backbone: Path) -> ModelManifest:
+    """The manifest of a folder that holds a role's LoRA adapter for the backbone in another folder.
 
     Raises `AdapterUnusable` for one that is missing or does not fit, other `ManifestError`s for a damaged one.
     """
@@ -76,15 +77,17 @@ def fitting_adapter(folder: Path, role: RoleName, backbone: str) -> ModelManifes
     return manifest
 
 
-def _fitting(trained: Path, role: RoleName, backbone: str) -> ModelManifest:
+def _fitting(trained: Path, role: RoleName, backbone: Path) -> ModelManifest:
     manifest = verify(trained)
     path = trained / MANIFEST_FILE
     if manifest.role != role:
         raise AdapterUnusable(f"{path}: role is {manifest.role!r}, but the folder is for {role!r}")
-    if manifest.base != backbone:
-        raise AdapterUnusable(f"{path}: base is {manifest.base!r}, but the backbone is {backbone!r}")
+    if manifest.base != (name := load_manifest(backbone).name):
+        raise AdapterUnusable(f"{path}: base is {manifest.base!r}, but the backbone is {name!r}")
     if not {_MODEL, _ADAPTER} & manifest.files.keys():
         raise AdapterUnusable(f"{path}: files has neither {_ADAPTER} nor {_MODEL}")
+    if _ADAPTER in manifest.files:
+        require_fitting_tensors(trained / _ADAPTER, backbone)
     return manifest
 
 
