@@ -24,6 +24,7 @@ from alpha_umi.roles.template import Prompt
 from alpha_umi.serving.engine import (
     Choices,
     Chunk,
+    Constraint,
     EngineAway,
     EngineRefused,
     EngineStats,
@@ -31,7 +32,7 @@ from alpha_umi.serving.engine import (
     Grammar,
     require_adapter,
 )
-from alpha_umi.serving.remote_errors import Server
+from alpha_umi.serving.remote_errors import Server, ServerFailed
 from alpha_umi.serving.remote_wire import ServedModels, chunks_of, completion_request, kept_stops
 from alpha_umi.serving.tokens import PromptTokenizer
 
@@ -41,10 +42,12 @@ LOOK_TIMEOUT_S = 5.0
 TIMEOUT = httpx.Timeout(10.0, read=600.0, pool=None)
 
 _WORD = "7f3a"
-_TRIALS = (
+_TRIALS: tuple[tuple[Constraint, str], ...] = (
     (Choices((_WORD,)), _WORD),
-    (Grammar(f'start: "#" value\nvalue: %json {{"const": "{_WORD}"}}\n'), f'#"{_WORD}"'),
+    # With a parameter, as the grammars of calls have them: of vLLM's back ends only llguidance compiles that.
+    (Grammar(f'start: "#" word::0x0\nword::_: "{_WORD}" %if is_zeros(_) | "" %if not(is_zeros(_))\n'), f"#{_WORD}"),
 )
+_WITHOUT = "or set ALPHA_UMI_ROLE_REMOTE_EXTENSIONS=false"
 
 
 @dataclass(frozen=True)
@@ -183,12 +186,15 @@ class RemoteEngine:
         adapter = self._options.adapters[0] if self._options.adapters else None
         for constraint, expected in _TRIALS:
             trial = Generation("1 + 1 =", max_tokens=32, constraint=constraint, adapter=adapter)
-            written = "".join([chunk.text async for chunk in self.generate(trial, request_id="trial")])
+            try:
+                written = "".join([chunk.text async for chunk in self.generate(trial, request_id="trial")])
+            except ServerFailed as error:
+                remedy = f"start it with `--structured-outputs-config.backend guidance`, {_WITHOUT}"
+                raise EngineRefused(f"{error} to a constraint; {remedy}") from error
             if written != expected:
                 raise EngineRefused(
                     f"the server at {self._server.address} wrote {written!r} under a constraint that allows "
-                    f"{expected!r} only; it does not know vLLM's structured_outputs: "
-                    "set ALPHA_UMI_ROLE_REMOTE_EXTENSIONS=false, or use a server that does"
+                    f"{expected!r} only; use a server that knows vLLM's structured_outputs, {_WITHOUT}"
                 )
 
 

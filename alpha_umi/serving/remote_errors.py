@@ -21,6 +21,10 @@ _PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStat
 _SHOWN_CHARACTERS = 300
 
 
+class ServerFailed(EngineAway):
+    """The server answers 500: it may be broken for now, or this request may be more than it can do."""
+
+
 class ErrorDetail(BaseModel):
     """What an OpenAI-compatible server says of an error."""
 
@@ -76,7 +80,9 @@ class Server:
                 f"the server at {self.address} refuses the key ({status}); check ALPHA_UMI_ROLE_REMOTE_KEY"
             )
         shown = self._shown(message)
-        if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            return ServerFailed(f"the server at {self.address} fails (500): {shown}")
+        if status in _PASSING or status > HTTPStatus.INTERNAL_SERVER_ERROR:
             return EngineAway(f"the server at {self.address} cannot answer now ({status}): {shown}")
         return EngineRefused(f"the server at {self.address} refuses the request ({status}): {shown}")
 

@@ -1,4 +1,5 @@
-"""One engine with three adapters against three engines with merged weights, as real processes with real vLLM."""
+"""One engine with three adapters, here and on a server elsewhere, against three engines with merged weights: real
+processes with real vLLM."""
 
 from __future__ import annotations
 
@@ -16,10 +17,11 @@ from serving_on_loopback import Serve
 from stub_tools import StubTools
 from system import Roles, orchestrated
 from tiny_models import QUESTION, ROLES, SENTENCES, TOOL, TinyModels, make_tiny_models
+from vllm_server import KEY, vllm_server
 
 from alpha_umi.roles.turns import RoleName
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 Json = dict[str, Any]
 PATHS = {"planner": "/v1/plan", "caller": "/v1/call", "summarizer": "/v1/summarize"}
@@ -59,6 +61,20 @@ def separate(tiny: TinyModels) -> Iterator[dict[RoleName, str]]:
         yield {role: f"http://127.0.0.1:{port}" for role, port in ports.items()}
 
 
+@pytest.fixture(scope="module")
+def elsewhere(tiny: TinyModels, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of one service with all three roles, whose engine is a server with the adapters as its models."""
+    modules = [f"{role}={tiny.adapters / role}" for role in ROLES]
+    options = ("--enable-lora", "--max-loras", "3", "--max-lora-rank", "8", "--lora-modules", *modules)
+    log = tmp_path_factory.mktemp("server") / "log"
+    port = free_port()
+    with vllm_server(tiny.backbone, "tiny", *options, context=4_096, log=log) as server:
+        remote = {"ENGINE": "remote", "REMOTE_URL": server, "REMOTE_KEY": KEY, "ADAPTERS": str(tiny.adapters)}
+        with service_process("services.shared", environment(tiny.backbone, port, **remote)) as process:
+            wait_ready(f"http://127.0.0.1:{port}", process)
+            yield f"http://127.0.0.1:{port}"
+
+
 def request_for(role: RoleName) -> Json:
     body: Json = {"history": [{"role": QUESTION.role, "content": QUESTION.content}]}
     if role != "summarizer":
@@ -83,6 +99,10 @@ def test_the_shared_engine_and_three_merged_ones_write_the_same(shared: str, sep
     together = {role: answer_of(shared, role) for role in ROLES}
     assert together == {role: answer_of(separate[role], role) for role in ROLES}
     assert {role: written(answer) for role, answer in together.items()} == {role: SENTENCES[role][0] for role in ROLES}
+
+
+def test_a_server_elsewhere_writes_the_same(shared: str, elsewhere: str) -> None:
+    assert {role: answer_of(elsewhere, role) for role in ROLES} == {role: answer_of(shared, role) for role in ROLES}
 
 
 async def test_requests_of_three_roles_in_one_batch_keep_their_adapters(shared: str) -> None:

@@ -92,8 +92,8 @@ def engine_on(address: str, tokenizer: Path, **options: Any) -> RemoteEngine:
 
 
 async def write(engine: RemoteEngine, **generation: Any) -> list[Chunk]:
-    await engine.start()
     try:
+        await engine.start()
         asked = Generation("question", **{"max_tokens": 8, **generation})
         return [chunk async for chunk in engine.generate(asked, request_id="r")]
     finally:
@@ -173,6 +173,7 @@ ECHOED = {"error": {"message": f"Incorrect API key provided: {KEY}\nFind yours."
         (lambda: stream(data({"choices": "all"})), EngineRefused, "choices: Input should be a valid array"),
         (lambda: stream(data({"choices": [{"text": 7}]})), EngineRefused, "choices.0.text"),
         (lambda: stream(b"data: \xff\xfe\n\n"), EngineRefused, "format"),
+        (lambda: Response("oops", 500), EngineAway, r"fails \(500\): oops"),
         (lambda: stream(data({"error": {"message": "boom", "code": 500}})), EngineAway, "boom"),
         (lambda: stream(data({"error": {"message": "too long", "code": 400}})), EngineRefused, "too long"),
         (lambda: stream(piece("half")), EngineAway, "broke off"),
@@ -190,9 +191,18 @@ async def test_errors_are_typed_and_never_hold_the_key(
 
 async def test_a_server_that_ignores_constraints_is_refused(serve: Serve, tokenizer: Path) -> None:
     peer = Peer(lambda: complete("whatever", " it likes"))
-    with pytest.raises(EngineRefused, match="does not know vLLM's structured_outputs: set ALPHA_UMI_ROLE_REMOTE_EXTEN"):
+    with pytest.raises(EngineRefused, match="vLLM's structured_outputs, or set ALPHA_UMI_ROLE_REMOTE_EXTENSIONS=false"):
         await write(engine_on(serve(peer.app()), tokenizer, extensions=True))
     assert peer.bodies[0]["structured_outputs"] == {"choice": ["7f3a"]}
+
+
+async def test_a_server_whose_back_end_compiles_no_grammar_is_refused(serve: Serve, tokenizer: Path) -> None:
+    peer = Peer()
+    peer.answer = lambda: (
+        JSONResponse({}, 500) if "grammar" in peer.bodies[-1]["structured_outputs"] else complete("7f3a")
+    )
+    with pytest.raises(EngineRefused, match=r"start it with `--structured-outputs-config\.backend guidance`, or set"):
+        await write(engine_on(serve(peer.app()), tokenizer, extensions=True))
 
 
 async def test_a_server_without_a_list_of_models_will_do(serve: Serve, tokenizer: Path) -> None:

@@ -50,7 +50,8 @@ def _command(model: Path, name: str, port: int, context: int) -> Sequence[str]:
     server = (sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model))
     listen = ("--host", "127.0.0.1", "--port", str(port), "--api-key", KEY, "--enable-prompt-tokens-details")
     memory = ("--max-model-len", str(context), "--kv-cache-memory-bytes", str(2**28), "--dtype", "float32")
-    return *server, "--served-model-name", name, *listen, *memory, "--enforce-eager"
+    constraints = ("--structured-outputs-config.backend", "guidance")
+    return *server, *constraints, "--served-model-name", name, *listen, *memory, "--enforce-eager"
 
 
 def _die_with_parent() -> None:
