@@ -33,6 +33,8 @@ from alpha_umi.serving.processor import Dtype, choose_dtype, read_cpu_flags
 from alpha_umi.serving.tokens import PromptTokenizer
 
 GIB = 2**30
+# For the engine process to end by itself; vLLM's own five seconds and those for requests would be more than ten.
+END_S = 3.0
 # The ranks that vLLM makes room for.
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
@@ -104,7 +106,7 @@ class VllmEngine:
         llm, self._llm = self._llm, None
         if llm is not None:
             # On this thread, so that no output is awaited between the engine's end and that of its reader.
-            llm.shutdown()
+            llm.shutdown(timeout=END_S)
         self._released.set()
         # A model that is still loading is not waited for: its engine dies with this process.
         if llm is not None and self._owner is not None:
@@ -202,6 +204,8 @@ def _create(options: VllmOptions, note: Callable[[Any], None]) -> Any:
         enable_prefix_caching=True,
         structured_outputs_config={"backend": "guidance"},
         disable_log_stats=True,
+        # Its bars are not log lines.
+        use_tqdm_on_load=False,
         **memory,
         **_room_for_adapters(options.adapters),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -66,6 +67,33 @@ def test_a_service_whose_engine_is_killed_says_so_and_ends(embedded_model: Path,
             with contextlib.suppress(httpx.TransportError):  # the process may be gone by now
                 assert client.post("/v1/summarize", json=STORY).status_code == 503
         assert process.wait(15) == EXIT_ENGINE_LOST
+
+
+def test_a_service_that_is_told_to_end_cuts_off_what_it_writes_and_takes_its_engine_along(
+    embedded_model: Path, free_port: int, address: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with (
+        log.open("w") as file,
+        service_process("services.summarizer", environment(embedded_model, free_port), log=file) as process,
+    ):
+        wait_ready(address, process)
+        children = psutil.Process(process.pid).children(recursive=True)
+        with httpx.Client(base_url=address, timeout=30) as client, long_answer(client) as answer:
+            process.terminate()
+            since = time.monotonic()
+            assert "shutting-down" in "\n".join(answer)
+        assert process.wait(15) == 0
+        assert time.monotonic() - since < 10
+        assert not psutil.wait_procs(children, timeout=5)[1]
+    text = log.read_text()
+    # An engine process that only begins writes as it likes: its logs are not configured yet, and torch has its own.
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    assert {line["service"] for line in lines} == {"summarizer"}
+    assert {line.get("process") for line in lines} == {None, "EngineCore"}
+    assert not [line for line in lines if line["level"] == "error"]
+    assert "Completed" not in text, "a progress bar"
+    assert all(line.startswith("{") for line in text[text.index("engine.ready") :].splitlines()[1:])
 
 
 def test_a_killed_service_leaves_no_engine_behind(embedded_model: Path, free_port: int, address: str) -> None:
