@@ -75,10 +75,14 @@ class Deployment:
 
     def _wait_until_healthy(self, container: Container) -> None:
         end = time.monotonic() + PATIENCE_S
-        while reason := _illness(container):
+        while True:
+            reason = _illness(container)
             code = self.processes[container.name].poll()
-            if code is not None or time.monotonic() > end:
+            # Looked at even when all is well: where the port was taken, its owner has answered.
+            if code is not None or (reason and time.monotonic() > end):
                 raise RuntimeError(f"{container.name}, exit code {code}: {reason}\n{self.said(container.name)}")
+            if not reason:
+                return
             time.sleep(0.1)
 
 
