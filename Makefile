@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 # How long `make fuzz` stays with each parser.
 FUZZ_SECONDS ?= 60
 
-.PHONY: run test fuzz lint format down lock benchmarks-setup clean
+.PHONY: run test fuzz lint format down lock benchmarks-setup images clean
 
 run: $(VENV)/.ready
 	@$(BIN)/alpha-umi demo
@@ -58,6 +58,12 @@ benchmarks-setup:
 # Resolve the dependencies anew; see the script for what it needs.
 lock:
 	deploy/lock.sh
+
+# Build the images without a Docker engine and run them: make images IMAGES="orchestrator roles-gpu". Needs root and
+# Debian's buildah and debootstrap; `python3 -m deploy.images --help` names the variables. No part of the tests.
+IMAGES ?=
+images:
+	@$(PYTHON) -m deploy.images $(IMAGES)
 
 clean:
 	rm -rf $(VENV) $(VENV)-benchmarks .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz *.egg-info

@@ -1,0 +1,104 @@
+"""The few commands of buildah that are needed here."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deploy.images.commands import run, succeeds
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """What an image says about the containers made from it."""
+
+    command: list[str]
+    environment: dict[str, str]
+    directory: str
+    user: str
+    health: list[str]
+
+
+def exists(image: str) -> bool:
+    """Whether an image is in the local storage."""
+    return succeeds("buildah", "inspect", "--type", "image", image)
+
+
+def pull(image: str) -> bool:
+    """Fetch an image from its registry; whether that was possible."""
+    return succeeds("buildah", "pull", image)
+
+
+def build(dockerfile: str, tag: str, arguments: Sequence[tuple[str, str]], flags: Sequence[str]) -> None:
+    """Build a Dockerfile below `deploy/`; its steps are shown on standard error. Raises `CommandFailed`.
+
+    Its containers and the images of its stages are gone afterwards, however it ends.
+    """
+    given = [word for name, value in arguments for word in ("--build-arg", f"{name}={value}")]
+    # Docker's own format: the other one has no place for a health check.
+    options = ["--isolation", "chroot", "--network", "host", "--format", "docker", "--no-cache", "--force-rm"]
+    found = _unnamed()
+    try:
+        run("buildah", "bud", *options, *given, *flags, "--file", f"deploy/{dockerfile}", "--tag", tag, ".", echo=True)
+    finally:
+        # Those of the stages. One that somebody uses stays.
+        for image in _unnamed() - found:
+            succeeds("buildah", "rmi", image)
+
+
+def import_root(archive: Path, tag: str) -> None:
+    """Make an image of a root file system's archive. Raises `CommandFailed`."""
+    with container("scratch") as name:
+        run("buildah", "add", "--quiet", name, str(archive), "/")
+        run("buildah", "commit", "--quiet", "--format", "docker", name, tag)
+
+
+@contextlib.contextmanager
+def container(image: str) -> Iterator[str]:
+    """The name of a new container of an image that is here, removed afterwards. Raises `CommandFailed`."""
+    # Named by us: it is known even when the command is interrupted that makes it.
+    name = f"alpha-umi-{secrets.token_hex(4)}"
+    try:
+        run("buildah", "from", "--pull-never", "--name", name, image)
+        yield name
+    finally:
+        if succeeds("buildah", "inspect", "--type", "container", name):
+            run("buildah", "rm", name)
+
+
+def mount(container: str) -> Path:
+    """Where a container's root is, as long as it is there. Raises `CommandFailed`."""
+    return Path(run("buildah", "mount", container))
+
+
+def size_mb(image: str) -> int:
+    """The size of an image, all layers, in MB."""
+    [found, *_] = json.loads(run("buildah", "images", "--json", image))
+    return round(_bytes(found["size"]) / 1e6)
+
+
+def config(image: str) -> ImageConfig:
+    """What the image says about its containers."""
+    found: dict[str, Any] = json.loads(run("buildah", "inspect", "--type", "image", image))["Docker"]["config"]
+    health = found.get("Healthcheck", {}).get("Test", [])
+    return ImageConfig(
+        command=found["Cmd"],
+        environment=dict(entry.split("=", 1) for entry in found["Env"]),
+        directory=found["WorkingDir"] or "/",
+        user=found["User"],
+        health=["sh", "-c", health[1]] if health[:1] == ["CMD-SHELL"] else health[1:],
+    )
+
+
+def _bytes(text: str) -> float:
+    number, unit = text.split()
+    return float(number) * {"B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9}[unit.upper()]
+
+
+def _unnamed() -> set[str]:
+    return {*run("buildah", "images", "--quiet", "--no-trunc", "--filter", "dangling=true").split()}

@@ -1,0 +1,55 @@
+"""Where this machine's pip has its packages from, for the pip inside a build: an index, its certificates, folders."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from deploy.images.commands import run
+
+# The others are about this machine's own environments, as `require-virtualenv` is.
+OPTIONS = (
+    *("index-url", "extra-index-url", "find-links", "no-index", "trusted-host"),
+    *("cert", "client-cert", "proxy", "timeout", "default-timeout", "retries"),
+)
+
+
+@contextmanager
+def pip_volumes() -> Iterator[list[str]]:
+    """The flags of `buildah bud` that give a build these settings, and nothing of them to the image."""
+    settings = read_settings(run(sys.executable, "-m", "pip", "config", "list"))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "pip.conf")
+        _write(settings, file)
+        volumes = {str(file): "/etc/pip.conf"} | {path: path for path in paths(settings)} if settings else {}
+        yield [word for source, target in volumes.items() for word in ("--volume", f"{source}:{target}:ro")]
+
+
+def read_settings(listed: str) -> dict[str, str]:
+    """The settings that `pip config list` shows: those of its files, then those of its variables."""
+    entries = (line.partition("=") for line in listed.splitlines())
+    named = {name: ast.literal_eval(value) for name, _, value in entries}
+    sections = ("global", "install", ":env:")
+    found = {option: [named.get(f"{section}.{option}") for section in sections] for option in OPTIONS}
+    return {option: values[-1] for option, given in found.items() if (values := [value for value in given if value])}
+
+
+def paths(settings: Mapping[str, str]) -> list[str]:
+    """The files and folders of this machine that settings name."""
+    words = [word for value in settings.values() for word in value.split()]
+    # The pages of an index in a folder lead to packages beside it.
+    folders = [str(Path(word.removeprefix("file://")).parent) for word in words if word.startswith("file:///")]
+    named = [word for word in words if word.startswith("/")]
+    return [path for path in dict.fromkeys([*folders, *named]) if path != "/" and Path(path).exists()]
+
+
+def _write(settings: Mapping[str, str], file: Path) -> None:
+    content = configparser.RawConfigParser()
+    content["global"] = settings
+    with file.open("w", encoding="utf-8") as opened:
+        content.write(opened)
