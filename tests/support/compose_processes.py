@@ -66,6 +66,8 @@ class Deployment:
         return waves
 
     def _started(self, container: Container) -> subprocess.Popen[bytes]:
+        if not _illness(container):
+            raise RuntimeError(f"{container.name}: another program on this machine listens on its port and is healthy")
         overrides = self._overrides.get(container.name, {})
         environment = {**container.environment, "PYTHONPATH": str(ROOT), **overrides}
         with (self._folder / f"{container.name}.log").open("wb") as log:
@@ -75,14 +77,10 @@ class Deployment:
 
     def _wait_until_healthy(self, container: Container) -> None:
         end = time.monotonic() + PATIENCE_S
-        while True:
-            reason = _illness(container)
+        while reason := _illness(container):
             code = self.processes[container.name].poll()
-            # Looked at even when all is well: where the port was taken, its owner has answered.
-            if code is not None or (reason and time.monotonic() > end):
+            if code is not None or time.monotonic() > end:
                 raise RuntimeError(f"{container.name}, exit code {code}: {reason}\n{self.said(container.name)}")
-            if not reason:
-                return
             time.sleep(0.1)
 
 
