@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
+import gc
 import socket
 import sys
 
+import uvloop
 from pydantic import ValidationError
 
 from alpha_umi import telemetry
@@ -19,6 +20,8 @@ from orchestrator.store import StoreError
 from orchestrator.tools.errors import ToolSourceError
 
 EXIT_USAGE = 2
+# Objects that came to stay, net of those that went, between two looks at the young ones; Python 3.11 has 700.
+COLLECTED_EVERY = 50_000
 
 _log = telemetry.logger(__name__)
 
@@ -30,7 +33,8 @@ def main() -> int:
         telemetry.configure_logs(service="orchestrator", form=settings.log_format, level=settings.log_level)
         telemetry.log_uncaught()
         check_bind(settings.host, settings.keyring(), variable="ALPHA_UMI_API_KEYS or ALPHA_UMI_API_KEYS_FILE")
-        asyncio.run(_serve(settings, open_socket(settings.host, settings.port)))
+        _spare_the_collector()
+        uvloop.run(_serve(settings, open_socket(settings.host, settings.port)))
     except ValidationError as error:
         return _refuse(explain(error))
     except (KeyFileUnusable, OpenBindRefused, PortTaken, StoreError, ToolSourceError) as error:
@@ -38,6 +42,16 @@ def main() -> int:
     except OSError as error:
         return _refuse(f"cannot listen on {settings.host} port {settings.port}: {error.strerror}")
     return 0
+
+
+def _spare_the_collector() -> None:
+    """Let Python look for cyclic garbage less often, and not among what the start left behind.
+
+    What lives here is mostly trajectories under way, which go by counted references: walking through them at the
+    default thresholds takes a quarter of the processor time at a hundred of them.
+    """
+    gc.freeze()
+    gc.set_threshold(COLLECTED_EVERY, 20, 100)
 
 
 async def _serve(settings: OrchestratorSettings, listening: socket.socket) -> None:

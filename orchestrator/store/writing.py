@@ -12,7 +12,7 @@ from sqlalchemy.sql import Executable
 from orchestrator.store.batches import LogWrite, Place, plan_writes
 from orchestrator.store.errors import StoreError
 from orchestrator.store.rows import Row
-from orchestrator.store.statements import MOVE_END, ends_of, requests_before, requests_kept
+from orchestrator.store.statements import ENDS_OF, MOVE_END, requests_before, requests_kept
 from orchestrator.store.tables import EVENTS, IDEMPOTENCY_KEYS, TOOL_SOURCES, TRAJECTORIES
 
 # How long a request is known by its idempotency key.
@@ -29,7 +29,7 @@ class SourceWrite:
 
 def write_logs(connection: Connection, writes: Sequence[LogWrite]) -> Sequence[StoreError | None]:
     """Write what can be written; None or an error for each."""
-    ends = connection.execute(ends_of({write.trajectory_id for write in writes}))
+    ends = connection.execute(ENDS_OF, {"ids": sorted({write.trajectory_id for write in writes})})
     plan = plan_writes({row.id: row.last_seq for row in ends}, writes, _kept(connection, writes))
     _execute_many(connection, insert(TRAJECTORIES), plan.trajectories)
     _execute_many(connection, insert(EVENTS), plan.events)
