@@ -27,6 +27,8 @@ _REMEDIES = {
     "missing": "add the field",
     "json_invalid": "send valid JSON",
 }
+# Where parameters stand: they are single values, so that what comes after their name says which form was tried.
+_PARAMETERS = frozenset({"query", "header", "path", "cookie"})
 
 
 def install_problem_handlers(app: FastAPI) -> None:
@@ -43,6 +45,8 @@ def install_problem_handlers(app: FastAPI) -> None:
 
     async def http_error(request: Request, error: Exception) -> JSONResponse:
         status = error.status_code if isinstance(error, HTTPException) else 500
+        if status == 400:
+            return problem_response(request, _unreadable_body())
         kind = _BY_STATUS.get(status, "invalid-request" if status < 500 else "internal")
         said = f": {error.detail}" if status == 413 and isinstance(error, HTTPException) else ""
         response = problem_response(request, ServiceError(kind, f"{request.method} {request.url.path}{said}"))
@@ -84,16 +88,37 @@ def problem_response(request: Request, error: ServiceError) -> JSONResponse:
     )
 
 
+def _unreadable_body() -> ServiceError:
+    """FastAPI answers 400 for a body that it can make nothing of, and does not say why."""
+    detail = "the body cannot be read: it is not UTF-8, is nested too deeply, or has a number of too many digits"
+    return ServiceError("invalid-request", detail, field="body", remedy=_REMEDIES["json_invalid"])
+
+
 def _field_problems(errors: Iterable[Any]) -> Iterable[FieldProblem]:
+    told: set[str] = set()
     for error in list(errors)[:MAX_FIELD_PROBLEMS]:
-        # `loc` begins with body, query or path, which the client knows; the input itself is not repeated. Which form of
-        # a value was meant stands in parentheses, and is no field.
-        parts = [str(part) for part in error["loc"] if part != "body" and not _FORM.fullmatch(str(part))]
-        yield FieldProblem(
-            field=".".join(parts) or "body",
-            message=str(error["msg"]).removeprefix("Value error, "),
-            remedy=_REMEDIES.get(error["type"]),
-        )
+        field = _field(error)
+        # Of a parameter that may have several forms there is one problem for each of them.
+        if error["loc"][0] in _PARAMETERS and field in told:
+            continue
+        told.add(field)
+        # The input itself is not repeated.
+        message = str(error["msg"]).removeprefix("Value error, ")
+        if error["type"] == "json_invalid":
+            message = f"{message} at character {error['loc'][-1]}: {error['ctx']['error']}"
+        yield FieldProblem(field=field, message=message, remedy=_REMEDIES.get(error["type"]))
+
+
+def _field(error: Any) -> str:
+    """Where the value stands. `loc` begins with body, query, header or path; the body goes without saying."""
+    place = error["loc"]
+    if error["type"] == "json_invalid":
+        return "body"
+    if place[0] in _PARAMETERS:
+        return ".".join(map(str, place[:2]))
+    # Which form of a value was meant stands in parentheses, and is no field.
+    parts = [str(part) for part in place if part != "body" and not _FORM.fullmatch(str(part))]
+    return ".".join(parts) or "body"
 
 
 _PROBLEM_RESPONSE: dict[str, Any] = {"model": Problem, "description": "Problem document (RFC 9457)"}

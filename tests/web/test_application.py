@@ -6,14 +6,15 @@ import asyncio
 import json
 import logging
 import socket
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import pytest
 import structlog
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Query
 from prometheus_client import CollectorRegistry
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 from serving_on_loopback import Serve
 
 from alpha_umi import telemetry
@@ -49,6 +50,10 @@ def application(**options: Any) -> FastAPI:
     @router.get("/v1/kinds/{kind}")
     async def kinds(kind: str) -> None:
         raise ServiceError(kind, "as asked", field="kind", remedy="ask for less")  # type: ignore[arg-type]
+
+    @router.get("/v1/sizes")
+    async def sizes(size: Annotated[Annotated[int, Field(ge=0)] | SkipJsonSchema[None], Query()] = None) -> None:
+        pass
 
     @router.get("/v1/defect")
     async def defect() -> None:
@@ -86,8 +91,11 @@ async def test_every_kind_of_problem_has_its_status(kind: str) -> None:
         (b'{"number": 1, "mood": 2}', "mood", "leave the field out"),
         (b"{}", "number", "add the field"),
         (b'{"number": "x"}', "number", None),
-        (b"{number", "1", "send valid JSON"),
+        (b"{number", "body", "send valid JSON"),
         (b"", "body", "add the field"),
+        (b'{"number": \xff}', "body", "send valid JSON"),
+        (b"[" * 100_000, "body", "send valid JSON"),
+        (b'{"number": ' + b"9" * 5_000 + b"}", "body", "send valid JSON"),
     ],
 )
 async def test_a_bad_body_names_the_field(content: bytes, field: str, remedy: str | None) -> None:
@@ -95,6 +103,18 @@ async def test_a_bad_body_names_the_field(content: bytes, field: str, remedy: st
     error = response.json()["errors"][0]
     assert (response.status_code, error["field"]) == (422, field)
     assert remedy is None or remedy in error["remedy"]
+
+
+async def test_broken_json_is_told_with_its_place() -> None:
+    response = await client().post("/v1/echo", content=b'{"number"', headers={"Content-Type": "application/json"})
+    assert response.json()["detail"] == "body: JSON decode error at character 9: Expecting ':' delimiter"
+
+
+@pytest.mark.parametrize("query", ["size=blue", "size=-1", "size=null"])
+async def test_a_bad_parameter_is_told_once_by_its_name(query: str) -> None:
+    (error,) = (await client().get(f"/v1/sizes?{query}")).json()["errors"]
+    assert error["field"] == "query.size"
+    assert "None" not in error["message"]
 
 
 async def test_a_defect_tells_nobody_its_details() -> None:
