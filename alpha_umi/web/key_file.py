@@ -71,7 +71,7 @@ def new_key(name: str = "", *, taken: Sequence[str] = ()) -> NewKey:
 def read_key_file(path: Path) -> list[KeyEntry]:
     """The keys of a file; there may be none. Raises `KeyFileUnusable`, which names the file and the line."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_at_once) as file:
             _require_private(path, os.fstat(file.fileno()))
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
@@ -96,6 +96,11 @@ def create_key(path: Path, name: str = "") -> NewKey:
     except OSError as error:
         raise KeyFileUnusable(f"{path}: {error.strerror}") from error
     return made
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open without waiting: a pipe that nobody writes to would hold up the start, or all requests."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _require_private(path: Path, found: os.stat_result) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -94,6 +95,13 @@ def test_no_file(tmp_path: Path) -> None:
         read_key_file(tmp_path / "missing")
     with pytest.raises(KeyFileUnusable, match="Is a directory"):
         create_key(tmp_path)
+
+
+@pytest.mark.timeout(10)
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "keys", 0o600)
+    with pytest.raises(KeyFileUnusable, match="not a file"):
+        read_key_file(tmp_path / "keys")
 
 
 @pytest.mark.parametrize("name", ["two words", "a#b", "x" * 65, "new\nline", "ä"])
