@@ -37,15 +37,21 @@ def build_new(folder: Path, build: Callable[[Path], None], *, needs: int) -> Non
 
     Raises `TargetUnusable` for a folder that exists or is being built, and where there is no room.
     """
-    if folder.exists() or folder.is_symlink():
-        raise TargetUnusable(f"{folder} exists; name a folder that does not")
+    _require_none(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         require_room(folder.parent, needs)
         with _alone(folder.parent / f".{folder.name}.lock"):
+            # Another command may have ended in between.
+            _require_none(folder)
             build_whole(folder, folder.parent / f".{folder.name}.partial", build)
     except OSError as error:
         raise TargetUnusable(f"{folder} could not be written: {error}") from error
+
+
+def _require_none(folder: Path) -> None:
+    if folder.exists() or folder.is_symlink():
+        raise TargetUnusable(f"{folder} exists; name a folder that does not")
 
 
 def require_room(folder: Path, needs: int) -> None:

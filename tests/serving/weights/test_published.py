@@ -341,6 +341,17 @@ def test_a_target_that_exists_is_left_alone(published: Path, tmp_path: Path) -> 
     assert list((tmp_path / "target").iterdir()) == []
 
 
+def test_a_target_that_appears_meanwhile_is_left_alone(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "target"
+    monkeypatch.setattr(whole_folder, "require_room", lambda *_: target.mkdir())
+    with pytest.raises(TargetUnusable, match="target exists; name a folder that does not"):
+        convert_checkpoint(published, target, QUICK)
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+    assert list(target.iterdir()) == []
+
+
 def test_a_full_disk_is_seen_before_the_work(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(whole_folder.shutil, "disk_usage", lambda _: usage._replace(free=1 << 20))
