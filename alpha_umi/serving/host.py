@@ -80,7 +80,8 @@ class RoleHost:
         if self._stopping:
             raise _shutting_down()
         if self._obstacle is not None:
-            raise self._obstacle
+            # A new one for each: an exception keeps the frames, and so the requests, of everybody who raises it.
+            raise ServiceError(self._obstacle.kind, self._obstacle.detail)
 
     def begin_stop(self) -> None:
         """Take no more requests. Whatever becomes of the engine from now on is no loss."""

@@ -9,10 +9,11 @@ from typing import Any
 import httpx
 import pytest
 import structlog
-from role_apps import application, client_of, scripted
+from role_apps import application, client_of, role_host, scripted
 from serving_on_loopback import Serve, until
 from structlog.testing import capture_logs
 
+from alpha_umi.contract.problems import ServiceError
 from alpha_umi.serving.scripted import Rule, ScriptedEngine
 from services.planner.api import create_router as planner_router
 from services.summarizer.api import create_router as summarizer_router
@@ -35,6 +36,17 @@ async def test_not_ready_until_the_canary_is_right() -> None:
         assert response.json()["type"] == "urn:alpha-umi:problem:engine-not-ready"
         assert "London" in response.json()["detail"]
         assert response.headers["Retry-After"] == "5"
+
+
+async def test_requests_that_come_too_early_are_not_kept() -> None:
+    host = role_host("planner", ScriptedEngine([]))
+    refused = []
+    for _ in range(3):
+        with pytest.raises(ServiceError) as caught:
+            host.require_ready()
+        refused.append(caught)
+    assert len({len(error.traceback) for error in refused}) == 1
+    assert len({id(error.value) for error in refused}) == 3
 
 
 async def test_a_dead_engine_fails_requests_at_once_and_says_so_once() -> None:
