@@ -320,13 +320,16 @@ def _backbone_step(state: State, thought: str, decision: Decision, event: StepTa
 
 def _conclude(state: State, event: StepTaken | BackboneUnreadable) -> State:
     """What the single model says after a limit counts only if it is an answer."""
-    told = state
-    if isinstance(event, StepTaken) and event.answer is not None:
-        told = _answered(state, event.answer)
+    told, truncated = state, False
+    if isinstance(event, StepTaken):
+        told, truncated = state if event.answer is None else _answered(state, event.answer), event.truncated
     if told.steps:
         last = told.steps[-1]
-        latency = replace(last.latency_ms, backbone=last.latency_ms.backbone + event.latency_ms)
-        told = told.with_last_step(latency_ms=latency, usage=last.usage + event.usage)
+        told = told.with_last_step(
+            latency_ms=replace(last.latency_ms, backbone=last.latency_ms.backbone + event.latency_ms),
+            usage=last.usage + event.usage,
+            truncated=last.truncated or truncated,
+        )
     return _end(told, _outcome(state), state.error)
 
 

@@ -424,7 +424,9 @@ def test_a_single_model_concludes_after_the_step_limit() -> None:
     state = single(SINGLE_CALL, ObservationReceived("c", "19"), limits=Limits(max_steps=1))
     assert effect_of(state) == AskBackbone(1, conclude=True)
     ended = advance(state, StepTaken("", "conclusion", "19", answer="19"))
-    assert (effect_of(ended), ended.answer) == (Finish("exhausted"), "19")
+    assert (effect_of(ended), ended.answer, ended.steps[-1].truncated) == (Finish("exhausted"), "19", False)
+    shortened = advance(state, StepTaken("", "conclusion", "19", answer="19", truncated=True))
+    assert [step.truncated for step in shortened.steps] == [True]
     silent = advance(state, StepTaken("", "give up"))
     assert (effect_of(silent), silent.answer) == (Finish("exhausted"), None)
 
