@@ -50,7 +50,8 @@ from alpha_umi.trajectory.events import (
     pack,
     unpack,
 )
-from alpha_umi.trajectory.machine import STRATEGIES, TRANSITIONS, IllegalEvent, advance, effect_of, replay
+from alpha_umi.trajectory.machine import TRANSITIONS, advance, effect_of, replay
+from alpha_umi.trajectory.moves import STRATEGIES, IllegalEvent
 from alpha_umi.trajectory.state import Action, Failure, Latency, Message, Observation, Phase, State, Step
 
 __all__ = [

@@ -1,0 +1,206 @@
+"""What every strategy shares: turns of the user, calls and what follows them, limits, ends.
+
+Each move takes a state and an event, and gives the next state. Which of them is legal where stands in
+`machine.TRANSITIONS`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from alpha_umi.roles.turns import Turn
+from alpha_umi.trajectory.effects import Status
+from alpha_umi.trajectory.events import (
+    ActionRequired,
+    Cancelled,
+    Finished,
+    LimitReached,
+    MessageAdded,
+    ObservationReceived,
+    QuestionAsked,
+    RoleFailed,
+)
+from alpha_umi.trajectory.state import Action, Failure, Message, Observation, Phase, State, Step
+
+STRATEGIES = ("chain", "single")
+# How the published preprocessing writes an answer that was not given.
+NO_ANSWER = "none"
+
+
+class IllegalEvent(Exception):
+    """The event does not belong to the state; the state is as it was."""
+
+
+def ask(state: State, event: QuestionAsked) -> State:
+    """The question opens the first turn. Raises `IllegalEvent` for an unknown strategy."""
+    if event.strategy not in STRATEGIES:
+        raise IllegalEvent(f"no strategy {event.strategy!r}; known: {', '.join(STRATEGIES)}")
+    opened = replace(
+        state,
+        instruction=event.instruction,
+        tools=event.tools,
+        client_tools=event.client_tools,
+        strategy=event.strategy,
+        limits=event.limits,
+    )
+    return _begin_turn(opened, event.instruction)
+
+
+def go_on(state: State, event: MessageAdded) -> State:
+    """A further turn; what the one before had not answered is shown as an answer that was not given."""
+    unanswered = state.answer is None and state.strategy == "chain"
+    history = (*state.history, Turn("conclusion", NO_ANSWER)) if unanswered else state.history
+    return _begin_turn(replace(state, history=history, answer=None, error=None, outcome=None), event.content)
+
+
+def _begin_turn(state: State, content: str) -> State:
+    return replace(
+        state,
+        phase=_thinking(state),
+        history=(*state.history, Turn("user", content)),
+        messages=(*state.messages, Message("user", content)),
+        turn_start=len(state.steps),
+    )
+
+
+def _thinking(state: State) -> Phase:
+    """The phase in which the next step is decided."""
+    return Phase.STEPPING if state.strategy == "single" else Phase.PLANNING
+
+
+def planned(state: State, step: Step, text: str) -> State:
+    """The state with a decision; `text` is the turn in which it was written."""
+    return replace(state, steps=(*state.steps, step), history=(*state.history, Turn("planner", text)), in_flight=None)
+
+
+def give_up(state: State) -> State:
+    """The turn ends without an answer, as the model decided."""
+    return end(state, "gave_up", Failure("gave_up", "the planner gave up"))
+
+
+def called(state: State, action: Action, text: str) -> State:
+    """The state with a call, which is for the client where the tool is the client's."""
+    for_client = any(tool.name == action.name for tool in state.client_tools)
+    return replace(
+        state.with_last_step(action=action),
+        phase=Phase.REQUIRING if for_client else Phase.RUNNING_TOOL,
+        history=(*state.history, Turn("caller", text)),
+        in_flight=None,
+    )
+
+
+def not_called(state: State, reason: str, text: str) -> State:
+    """The planner reads why there was no call, and may think again."""
+    noted = state.with_last_step(observation=Observation(f"No call was made: {reason}", is_error=True))
+    return _after_observation(replace(noted, history=(*state.history, Turn("caller", text))))
+
+
+def require(state: State, event: ActionRequired) -> State:
+    """The client knows of its call now, and until when it has time."""
+    action = _action_called(state, event.call_id)
+    waiting = state.with_last_step(action=replace(action, expires_at=event.expires_at))
+    return replace(waiting, phase=Phase.WAITING)
+
+
+def observe(state: State, event: ObservationReceived) -> State:
+    """What came of the call."""
+    action = _action_called(state, event.call_id)
+    return _after_observation(
+        state.with_last_step(
+            action=replace(action, expires_at=None),
+            observation=Observation(event.content, event.is_error, event.truncated),
+            latency_ms=replace(state.steps[-1].latency_ms, tool=event.latency_ms),
+        )
+    )
+
+
+def _action_called(state: State, call_id: str) -> Action:
+    action = current_action(state)
+    if call_id != action.call_id:
+        raise IllegalEvent(f"no call {call_id!r} is waiting for an observation")
+    return action
+
+
+def _after_observation(state: State) -> State:
+    """On to the next step, unless a limit ends the turn: then the answer says what is known."""
+    observation = state.steps[-1].observation
+    content = observation.content if observation else ""
+    observed = replace(state, history=(*state.history, Turn("observation", content)), in_flight=None)
+    if _repeats(state) >= state.limits.max_repeats:
+        return _exhaust(observed, Failure("repeated_call", "the same call brought the same result again and again"))
+    if len(state.turn_steps) >= state.limits.max_steps:
+        return _exhaust(observed, Failure("max_steps", f"the limit of {state.limits.max_steps} steps was reached"))
+    return replace(observed, phase=_thinking(observed))
+
+
+def _repeats(state: State) -> int:
+    """How many steps of this turn look exactly like the newest one: same call, same observation."""
+    newest = _signature(state.steps[-1])
+    return sum(_signature(step) == newest for step in state.turn_steps)
+
+
+def _signature(step: Step) -> str:
+    action = None if step.action is None else [step.action.name, step.action.arguments]
+    return json.dumps([action, step.observation and step.observation.content], sort_keys=True)
+
+
+def answered(state: State, answer: str) -> State:
+    """The state with an answer."""
+    return replace(
+        state,
+        answer=answer,
+        history=(*state.history, Turn("conclusion", answer)),
+        messages=(*state.messages, Message("assistant", answer)),
+    )
+
+
+def limit(state: State, event: LimitReached) -> State:
+    """The time is over: on to the answer, or to the end where that was being written."""
+    if state.is_closing:
+        return end(state, "exhausted", state.error or _failure_of(event))
+    return _exhaust(state, _failure_of(event))
+
+
+def _failure_of(event: LimitReached) -> Failure:
+    return Failure(event.limit, "the time limit of the trajectory was reached")
+
+
+def fail(state: State, event: RoleFailed) -> State:
+    """A role gave no answer at all."""
+    return end(state, "failed", Failure(f"{event.role}_failed", event.reason))
+
+
+def cancel(state: State, event: Cancelled) -> State:
+    """Somebody stopped it."""
+    return end(state, "cancelled", Failure("cancelled", event.reason))
+
+
+def finish(state: State, event: Finished) -> State:
+    """The end is recorded."""
+    return replace(state, phase=Phase.FINISHED)
+
+
+def _exhaust(state: State, why: Failure) -> State:
+    closing = Phase.CONCLUDING if state.strategy == "single" else Phase.SUMMARIZING
+    return replace(state, phase=closing, outcome="exhausted", error=why, in_flight=None)
+
+
+def end(state: State, outcome: Status, error: Failure | None) -> State:
+    """The turn is over but for the record of its end."""
+    return replace(state, phase=Phase.ENDING, outcome=outcome, error=error, in_flight=None)
+
+
+def current_action(state: State) -> Action:
+    """The newest call."""
+    action = state.steps[-1].action
+    if action is None:
+        raise AssertionError("a tool runs only after a call was made")
+    return action
+
+
+def outcome_of(state: State) -> Status:
+    """How the turn ends."""
+    if state.outcome is None:
+        raise AssertionError("a trajectory ends only with an outcome")
+    return state.outcome
