@@ -81,13 +81,15 @@ class Tables:
 
 
 async def measure(options: VllmOptions, layouts: Sequence[Layout], levels: Sequence[int], *, rounds: int) -> Tables:
-    """Every layout at every level of concurrency, at least `rounds` trajectories each."""
+    """Every layout at every level of concurrency, about `rounds` trajectories each, in three rounds or more."""
     tables = Tables()
     for layout in layouts:
         async with system(layout, options) as running_system:
             await _carry_out(running_system, _requests(1))  # first uses of grammars and caches
             for at_once in levels:
-                row, recorded = await _compare(running_system, _requests(max(rounds, at_once)), at_once)
+                row, recorded = await _compare(
+                    running_system, at_once, rounds=max(1, rounds // at_once, min(rounds, 3))
+                )
                 tables.times.append({"engines": layout, **row})
                 if at_once == 1:
                     steps = _by_step(recorded, running_system.engines)
@@ -101,28 +103,30 @@ def _starts(running_system: System) -> Row:
     return {**engines, "all services": running_system.started_s}
 
 
-async def _compare(running_system: System, requests: Sequence[Row], at_once: int) -> tuple[Row, list[Recorded]]:
-    """Both ways by turns, so that whatever else the machine does slows both down."""
-    through_services = straight = 0.0
+async def _compare(running_system: System, at_once: int, *, rounds: int) -> tuple[Row, list[Recorded]]:
+    """Both ways by turns. `ratio` is the median of the rounds': whatever else the machine does spoils few of them."""
+    services: list[float] = []
+    engines: list[float] = []
     everything: list[Recorded] = []
+    requests = _requests(rounds * at_once)
     for start in range(0, len(requests), at_once):
         await running_system.forget()
-        through_services += await _carry_out(running_system, requests[start : start + at_once])
+        services.append(await _carry_out(running_system, requests[start : start + at_once]))
         recorded = running_system.recorded()
         await running_system.forget()
-        straight += await _repeat(running_system, recorded)
+        engines.append(await _repeat(running_system, recorded))
         everything += recorded
     row: Row = {
         "at once": at_once,
-        "trajectories": len(requests),
+        "rounds": rounds,
         "generations": len(everything),
-        "services, s": through_services,
-        "engines alone, s": straight,
-        "ratio": through_services / straight,
-        "outside the engines": 1 - sum(record.total_s for record in everything) / through_services
+        "services, s": sum(services),
+        "engines alone, s": sum(engines),
+        "ratio": statistics.median(one / other for one, other in zip(services, engines, strict=True)),
+        "outside the engines": 1 - sum(record.total_s for record in everything) / sum(services)
         if at_once == 1
         else None,
-        "tokens/s": sum(record.completion_tokens for record in everything) / through_services,
+        "tokens/s": sum(record.completion_tokens for record in everything) / sum(services),
     }
     return row, everything
 

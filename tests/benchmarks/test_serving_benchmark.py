@@ -18,7 +18,7 @@ async def test_one_engine_with_three_adapters_beside_itself(embedded_model: Path
     options = VllmOptions(model, context=4_096, kv_cache_gib=0.25, threads=2, load_format="dummy")
     tables = await measure(options, ["shared"], [1], rounds=1)
     [times] = tables.times
-    assert (times["engines"], times["at once"], times["trajectories"]) == ("shared", 1, 1)
+    assert (times["engines"], times["at once"], times["rounds"]) == ("shared", 1, 1)
     # Four steps to the limit, with at least a rationale and a call each, and the answer.
     assert times["generations"] >= 9
     assert times["ratio"] > 0
