@@ -27,8 +27,6 @@ class UnreadableOutput(RoleError):
 class ContextExceeded(RoleError):
     """The prompt cannot be made to fit. `needed` and `budget` are tokens."""
 
-    remedy = "offer fewer tools, shorten the newest turn, or serve the model with a longer context"
-
     def __init__(self, needed: int, budget: int) -> None:
         super().__init__(f"the tools and the newest turn need {needed} tokens, and the context leaves {budget}")
         self.needed = needed

@@ -74,7 +74,20 @@ async def fit_prompt(
     try:
         return await asyncio.to_thread(fit)
     except ContextExceeded as error:
-        raise ServiceError("context-exceeded", str(error), field="tools", remedy=error.remedy) from error
+        raise _too_long(error, host.engine.context, answer_tokens, with_tools=bool(tools)) from error
+
+
+def _too_long(error: ContextExceeded, context: int, answer_tokens: int, *, with_tools: bool) -> ServiceError:
+    """Names what takes the room: the answer alone, or else the tools with the newest turn, or that turn."""
+    longer = "serve the model with a longer context"
+    if error.budget <= 0:
+        detail = f"{answer_tokens} tokens for the answer leave nothing of the context's {context} for the prompt"
+        return ServiceError("context-exceeded", detail, field="max_tokens", remedy=f"ask for fewer, or {longer}")
+    if not with_tools:
+        detail = f"the newest turn needs {error.needed} tokens, and the context leaves {error.budget}"
+        return ServiceError("context-exceeded", detail, field="history", remedy=f"shorten that turn, or {longer}")
+    remedy = f"offer fewer tools, shorten the newest turn, or {longer}"
+    return ServiceError("context-exceeded", str(error), field="tools", remedy=remedy)
 
 
 def _template(name: str) -> Template:

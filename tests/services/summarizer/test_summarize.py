@@ -73,6 +73,22 @@ async def test_a_long_history_is_condensed() -> None:
     assert "newest 19" in engine.prompts[-1]
 
 
+@pytest.mark.parametrize(
+    ("newest", "max_tokens", "field", "said"),
+    [
+        ("word " * 900, 32, "history", "the newest turn needs"),
+        ("x", 600, "max_tokens", "600 tokens for the answer leave nothing of the context's 600"),
+    ],
+)
+async def test_what_cannot_fit_is_named(newest: str, max_tokens: int, field: str, said: str) -> None:
+    body = {"history": [{"role": "planner", "content": newest}], "max_tokens": max_tokens}
+    status, problem, _ = await ask([], body)
+    assert (status, problem["type"]) == (422, "urn:alpha-umi:problem:context-exceeded")
+    assert problem["errors"][0]["field"] == field
+    assert said in problem["detail"]
+    assert "longer context" in problem["errors"][0]["remedy"]
+
+
 async def test_render() -> None:
     status, rendered, _ = await ask([], {"history": history("x")}, "/v1/summarize/render")
     assert status == 200
