@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from serving_on_loopback import Serve, served
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and with them every process that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 GOLDEN = Path(os.environ.get("ALPHA_UMI_GOLDEN", Path(__file__).parents[2] / "shared" / "golden"))
 
