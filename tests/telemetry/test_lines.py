@@ -194,9 +194,9 @@ def test_children_write_the_same_lines(lines: Lines, stream: io.StringIO, monkey
     configuration = telemetry.configuration_of_children()
     assert configuration is not None
     logging.config.dictConfig(json.loads(json.dumps(configuration)))
-    logging.getLogger("vllm").info("loaded")
+    logging.getLogger("some.library").info("loaded")
     (line,) = lines.take()
-    assert (line["service"], line["logger"], line["event"]) == ("test", "vllm", "loaded")
+    assert (line["service"], line["logger"], line["event"]) == ("test", "some.library", "loaded")
 
 
 def test_without_a_service_children_are_left_alone(stream: io.StringIO) -> None:
