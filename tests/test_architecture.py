@@ -31,6 +31,9 @@ ALLOWED = {
         "alpha_umi.telemetry",
     ),
     "examples": ("examples",),
+    "evaluation": (
+        "evaluation", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.trajectory", "alpha_umi.serving.engine",
+    ),
 }  # fmt: skip
 STANDARD_LIBRARY_ONLY = ("alpha_umi.roles", "alpha_umi.trajectory")
 ONLY_VLLM = "alpha_umi/serving/vllm_engine.py"

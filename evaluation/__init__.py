@@ -1,0 +1,1 @@
+"""Measure role models: generate, score and compare as separate steps over files."""

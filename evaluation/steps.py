@@ -1,0 +1,35 @@
+"""One step of a trajectory as a case: what a model is shown, and what the reference does there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from alpha_umi.roles.caller import Call
+from alpha_umi.roles.planner import Decision
+from alpha_umi.roles.turns import Tool, Turn
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What is right at a step. `call` belongs to the decision `caller`, `answer` to `conclusion`."""
+
+    decision: Decision
+    rationale: str
+    call: Call | None = None
+    answer: str | None = None
+
+
+@dataclass(frozen=True)
+class StepCase:
+    """A step with its history as the reference has it.
+
+    `id` is unique within a suite; `trajectory` names the trajectory that the step is taken from, and `step` counts its
+    steps from 1. The first turn of `history` is the instruction.
+    """
+
+    id: str
+    trajectory: str
+    step: int
+    tools: tuple[Tool, ...]
+    history: tuple[Turn, ...]
+    reference: Reference
