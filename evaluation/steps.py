@@ -33,3 +33,8 @@ class StepCase:
     tools: tuple[Tool, ...]
     history: tuple[Turn, ...]
     reference: Reference
+
+    @property
+    def instruction(self) -> str:
+        """What the user asked first; empty where the history has no user."""
+        return next((turn.content for turn in self.history if turn.role == "user"), "")

@@ -1,0 +1,60 @@
+"""What keeps files from being scored or compared. Each error says what to do about it.
+
+EvaluationError
+├── FileUnreadable       there is no such file, or it is not text
+├── NotTheFormat         a place in the file is not what the format has there
+│   └── CutShort         the file ends in the middle
+├── DuplicateId          two cases or two predictions have the same id
+├── NoReference          predictions that no case belongs to
+├── EmptySuite           there is nothing to score
+└── CasesDiffer          two files do not measure the same cases
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+SHOWN_IDS = 5
+
+
+class EvaluationError(Exception):
+    """Base of what this package raises. `remedy` says what to do about it."""
+
+    def __init__(self, message: str, *, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+
+class FileUnreadable(EvaluationError):
+    """There is no such file, or it is not text."""
+
+
+class NotTheFormat(EvaluationError):
+    """A place in the file is not what the format has there."""
+
+
+class CutShort(NotTheFormat):
+    """The file ends in the middle."""
+
+
+class DuplicateId(EvaluationError):
+    """Two cases or two predictions have the same id."""
+
+
+class NoReference(EvaluationError):
+    """Predictions that no case belongs to."""
+
+
+class EmptySuite(EvaluationError):
+    """There is nothing to score."""
+
+
+class CasesDiffer(EvaluationError):
+    """Two files do not measure the same cases."""
+
+
+def some(ids: Sequence[str]) -> str:
+    """The first ids, and how many more there are."""
+    more = f" and {len(ids) - SHOWN_IDS} more" if len(ids) > SHOWN_IDS else ""
+    return ", ".join(map(repr, ids[:SHOWN_IDS])) + more
