@@ -1,0 +1,53 @@
+"""The metrics: each is one small pure function of a pair, None where the pair does not count, and their average.
+
+An average over no pair has no figure. `PUBLISHED` holds the paper's, under the names that the published program prints
+them under; `PLAIN` what is measured beside them. `decision_confusion` counts instead of averaging.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from evaluation.metrics.action_match import action_match
+from evaluation.metrics.argument_f1 import argument_f1, easy_argument_f1, hard_argument_f1
+from evaluation.metrics.argument_validity import argument_validity
+from evaluation.metrics.call_match import call_match
+from evaluation.metrics.decision_accuracy import decision_accuracy
+from evaluation.metrics.decision_confusion import COLUMNS, Confusion, decision_confusion
+from evaluation.metrics.hallucination import hallucination
+from evaluation.metrics.invented_tools import invented_tools
+from evaluation.metrics.plan_accuracy import plan_accuracy
+from evaluation.metrics.rouge_l import rouge_l
+from evaluation.pairs import Pair
+
+__all__ = ["COLUMNS", "METRICS", "PLAIN", "PUBLISHED", "Confusion", "Metric", "decision_confusion"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric: the name of its figure, its title, what it says of one pair, and which way is better."""
+
+    name: str
+    title: str
+    of: Callable[[Pair], float | None]
+    better: Literal["higher", "lower"] = "higher"
+
+
+PUBLISHED = (
+    Metric("plan_em", "Plan ACC", plan_accuracy),
+    Metric("action_em", "Act. EM", action_match),
+    Metric("hallu_rate", "Hallu.", hallucination, "lower"),
+    Metric("f1", "Arg. F1", argument_f1),
+    Metric("easy_f1", "Arg. F1, easy", easy_argument_f1),
+    Metric("hard_f1", "Arg. F1, hard", hard_argument_f1),
+    Metric("rouge", "R-L", rouge_l),
+)
+PLAIN = (
+    Metric("decision_accuracy", "decision accuracy", decision_accuracy),
+    Metric("call_match", "exact call match", call_match),
+    Metric("argument_validity", "argument validity", argument_validity),
+    Metric("invented_tools", "invented tools", invented_tools, "lower"),
+)
+METRICS = PUBLISHED + PLAIN

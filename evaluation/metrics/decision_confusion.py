@@ -1,0 +1,27 @@
+"""Which decisions were taken where which were right: counts, so nothing about an average hides."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from alpha_umi.roles.planner import DECISIONS
+from evaluation.pairs import Pair
+
+UNREADABLE = "unreadable"
+MISSING = "missing"
+COLUMNS = (*DECISIONS, UNREADABLE, MISSING)
+
+Confusion = Mapping[str, Mapping[str, int]]
+
+
+def decision_confusion(pairs: Sequence[Pair]) -> Confusion:
+    """Counts by the reference's decision (rows) and the predicted one (`COLUMNS`), with zeros; they sum up to n."""
+    counts = Counter((pair.case.reference.decision, _column(pair)) for pair in pairs)
+    return {row: {column: counts[row, column] for column in COLUMNS} for row in DECISIONS}
+
+
+def _column(pair: Pair) -> str:
+    if pair.prediction is None:
+        return MISSING
+    return pair.prediction.decision or UNREADABLE
