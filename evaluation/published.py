@@ -1,0 +1,163 @@
+"""The published predictions format: one JSON list, an entry a step.
+
+    {"tools": [{"Name", "function", "input"}], "instruction", "history": [{"from", "value"}],
+     "reference", "predictions"}
+
+The figures only need `tools`, `reference` and `predictions`. An entry without `predictions` is a step that nothing was
+predicted for. What is written here also has `id`, `trajectory` and `step`, which are read where they stand: by default
+an entry's id is its place in the list, and the steps of one instruction are one trajectory.
+
+A tool's `input` says of each parameter "type, description", which is read as a JSON Schema without required names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from alpha_umi.roles.planner import Decision
+from alpha_umi.roles.turns import Tool, Turn, TurnRole, tool_line
+from evaluation.errors import NoReference, NotTheFormat, some
+from evaluation.files import FORMAT_REMEDY, not_the_format, parse_json, read_text, refuse_duplicates
+from evaluation.instructions import instruction_digest
+from evaluation.outputs import Prediction, read_prediction
+from evaluation.pairs import Pair
+from evaluation.published_text import PublishedStep, prediction_text, read_published, reference_text, split_turns
+from evaluation.steps import Reference, StepCase
+
+CUT_REMEDY = "write the file again, whole"
+JSON_TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
+Speaker = Literal["user", "assistant", "caller", "observation", "conclusion"]
+_ROLES: dict[Speaker, TurnRole] = {
+    "user": "user",
+    "assistant": "planner",
+    "caller": "caller",
+    "observation": "observation",
+    "conclusion": "conclusion",
+}
+_SPEAKERS: dict[TurnRole, Speaker] = {role: speaker for speaker, role in _ROLES.items()}
+_DECISIONS: dict[str, Decision] = {"give up": "give up", "finish": "conclusion", "call": "caller"}
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+
+class PublishedTool(_Wire):
+    """A tool as the published data shows it."""
+
+    name: Annotated[str, Field(alias="Name", min_length=1)]
+    function: str = ""
+    input: dict[str, str] = Field(default_factory=dict)
+
+
+class PublishedTurn(_Wire):
+    """A turn as the published data has it."""
+
+    speaker: Annotated[Speaker, Field(alias="from")]
+    value: str
+
+
+class PublishedEntry(_Wire):
+    """One step with its reference and what was predicted."""
+
+    id: str | None = None
+    trajectory: str | None = None
+    step: Annotated[int, Field(ge=1)] | None = None
+    tools: list[PublishedTool]
+    instruction: str = ""
+    history: list[PublishedTurn] = Field(default_factory=list)
+    reference: str | None = None
+    predictions: str | None = None
+
+
+def read_published_file(path: Path) -> list[Pair]:
+    """The steps of a file with their predictions. Raises `EvaluationError` for a file that is not in the format."""
+    entries = _entries(path)
+    ids = [entry.id or str(place) for place, entry in enumerate(entries, start=1)]
+    refuse_duplicates(ids, f"{path}: entries")
+    orphans = [name for name, entry in zip(ids, entries, strict=True) if entry.reference is None]
+    if orphans:
+        raise NoReference(
+            f"{path}: without a `reference`: entry {some(orphans)}", remedy="add what is right there, or leave it out"
+        )
+    return [_pair(name, entry) for name, entry in zip(ids, entries, strict=True)]
+
+
+def write_published_file(path: Path, pairs: Iterable[Pair]) -> None:
+    """Write cases and predictions in the published format."""
+    entries = [_entry(pair.case, pair.prediction) for pair in pairs]
+    path.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
+
+
+def tool_of(shown: PublishedTool) -> Tool:
+    """A published tool with a JSON Schema for what its `input` says."""
+    properties = {name: _property(text) for name, text in shown.input.items()}
+    return Tool(shown.name, shown.function, {"type": "object", "properties": properties})
+
+
+def history_of(turns: Sequence[PublishedTurn]) -> tuple[Turn, ...]:
+    """Published turns as the roles know them."""
+    return tuple(Turn(_ROLES[turn.speaker], turn.value) for turn in turns)
+
+
+def reference_of(text: str) -> Reference:
+    """A published reference. Where its text cannot be read strictly, its decision is the published reading's."""
+    read = read_prediction(split_turns(text))
+    decision = read.decision or _DECISIONS[read_published(text).plan]
+    return Reference(decision, read.rationale, read.call, read.answer)
+
+
+def _entries(path: Path) -> list[PublishedEntry]:
+    value = parse_json(read_text(path), str(path), cut_remedy=CUT_REMEDY)
+    if not isinstance(value, list):
+        raise NotTheFormat(f"{path} holds no list of entries", remedy=f"{FORMAT_REMEDY}; records need no --format")
+    return [_read_entry(entry, f"{path}, entry {place}") for place, entry in enumerate(value, start=1)]
+
+
+def _read_entry(entry: Any, place: str) -> PublishedEntry:
+    try:
+        return PublishedEntry.model_validate(entry)
+    except ValidationError as error:
+        raise not_the_format(place, error) from error
+
+
+def _pair(name: str, entry: PublishedEntry) -> Pair:
+    reference = entry.reference or ""
+    case = StepCase(
+        id=name,
+        trajectory=entry.trajectory or (instruction_digest(entry.instruction) if entry.instruction else name),
+        step=entry.step or 1 + sum(turn.speaker == "assistant" for turn in entry.history),
+        tools=tuple(map(tool_of, entry.tools)),
+        history=history_of(entry.history),
+        reference=reference_of(reference),
+    )
+    prediction, published = _predicted(entry.predictions)
+    return Pair(case, read_published(reference), prediction, published)
+
+
+def _predicted(text: str | None) -> tuple[Prediction, PublishedStep] | tuple[None, None]:
+    return (None, None) if text is None else (read_prediction(split_turns(text)), read_published(text))
+
+
+def _entry(case: StepCase, prediction: Prediction | None) -> dict[str, Any]:
+    entry = {
+        "id": case.id,
+        "trajectory": case.trajectory,
+        "step": case.step,
+        "tools": [json.loads(tool_line(tool)) for tool in case.tools],
+        "instruction": case.instruction,
+        "history": [{"from": _SPEAKERS[turn.role], "value": turn.content} for turn in case.history],
+        "reference": reference_text(case.reference),
+    }
+    return entry if prediction is None else entry | {"predictions": prediction_text(prediction)}
+
+
+def _property(text: str) -> dict[str, str]:
+    kind, _, description = text.partition(", ")
+    described = {"description": description} if description or text.endswith(", ") else {}
+    return {"type": kind, **described} if kind in JSON_TYPES else described

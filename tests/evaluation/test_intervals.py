@@ -1,0 +1,65 @@
+"""Intervals: the same seed gives the same, they cover what they should, and say nothing about nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaluation.intervals import Interval, interval, intervals, mean, resampled_means, sums_by_trajectory
+
+VALUES = st.lists(st.tuples(st.sampled_from("abcd"), st.none() | st.floats(0, 1)), min_size=1, max_size=20)
+
+
+def found(trajectories: list[str], values: list[float | None], *, seed: int = 0) -> Interval | None:
+    sums = sums_by_trajectory(trajectories, [values])
+    return intervals(sums.counts, resampled_means(sums, resamples=500, seed=seed))[0]
+
+
+@given(VALUES)
+def test_it_lies_within_the_values_and_is_repeatable(steps: list[tuple[str, float | None]]) -> None:
+    trajectories, values = [one for one, _ in steps], [value for _, value in steps]
+    known = found(trajectories, values)
+    assert known == found(trajectories, values)
+    counted = {one for one, value in steps if value is not None}
+    assert (known is None) == (len(counted) < 2)
+    if known is not None:
+        seen = [value for value in values if value is not None]
+        assert min(seen) - 1e-9 <= known.low <= known.high <= max(seen) + 1e-9
+
+
+def test_another_seed_draws_others() -> None:
+    values = [float(number % 3 == 0) for number in range(50)]
+    names = [str(number) for number in range(50)]
+    assert found(names, list(values), seed=1) != found(names, list(values), seed=2)
+
+
+def test_independent_steps_get_the_textbook_interval() -> None:
+    values: list[float | None] = [float(number < 400) for number in range(1_000)]
+    known = found([str(number) for number in range(1_000)], values)
+    assert known is not None
+    half = 1.96 * np.sqrt(0.4 * 0.6 / 1_000)
+    assert (known.low, known.high) == (pytest.approx(0.4 - half, abs=0.006), pytest.approx(0.4 + half, abs=0.006))
+
+
+def test_steps_that_go_together_widen_it() -> None:
+    """100 trajectories of 10 steps each, all right or all wrong, tell no more than 100 steps."""
+    values: list[float | None] = [float(number // 10 % 2) for number in range(1_000)]
+    together = found([str(number // 10) for number in range(1_000)], values)
+    alone = found([str(number) for number in range(1_000)], values)
+    assert together is not None
+    assert alone is not None
+    assert together.high - together.low > 2.5 * (alone.high - alone.low)
+
+
+def test_nothing_is_said_about_nothing() -> None:
+    assert mean([]) is mean([None]) is None
+    assert found(["a", "b"], [None, None]) is None
+    assert found(["a", "a"], [1.0, 0.0]) is None
+    assert interval(np.array([np.nan])) is None
+
+
+def test_resamples_without_a_step_that_counts_are_left_out() -> None:
+    known = found(["a", "b", "c", "d"], [1.0, 0.0, None, None])
+    assert known == Interval(0.0, 1.0)
