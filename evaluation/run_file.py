@@ -1,0 +1,98 @@
+"""The file of a run: JSON lines.
+
+The first line says what ran (`run`), then comes a line for every case (`case`), then one for every prediction as it is
+made (`prediction`). So the file knows from its beginning what is expected of it: a run that was killed leaves cases
+without predictions, which are seen and counted, and it can go on where it ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from evaluation.errors import CutShort, EmptySuite, NoReference, NotTheFormat, some
+from evaluation.files import FORMAT_REMEDY, not_the_format, parse_json, read_text, refuse_duplicates
+from evaluation.pairs import Pair, pair
+from evaluation.records import CaseRecord, PredictionRecord, Record, RunRecord
+
+CUT_REMEDY = "generate again into the same file: it goes on from the last whole line"
+_RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
+
+
+@dataclass(frozen=True)
+class Run:
+    """A whole file."""
+
+    about: RunRecord
+    cases: tuple[CaseRecord, ...]
+    predictions: tuple[PredictionRecord, ...]
+
+    def pairs(self) -> list[Pair]:
+        """Every case, in order, with its prediction."""
+        by_id = {prediction.id: prediction.as_prediction() for prediction in self.predictions}
+        return [pair(case.as_case(), by_id.get(case.id)) for case in self.cases]
+
+
+def read_run(path: Path) -> Run:
+    """Read the file of a run. Raises `EvaluationError` for a file that is not one, or not consistent."""
+    records = list(_records(path))
+    if not records:
+        raise EmptySuite(f"{path} is empty", remedy="generate it first")
+    if not isinstance(records[0], RunRecord):
+        raise NotTheFormat(f"{path} does not begin with a `run` line", remedy=FORMAT_REMEDY)
+    if sum(isinstance(record, RunRecord) for record in records) > 1:
+        raise NotTheFormat(f"{path} has a second `run` line", remedy="keep each run in a file of its own")
+    run = Run(
+        records[0],
+        tuple(record for record in records if isinstance(record, CaseRecord)),
+        tuple(record for record in records if isinstance(record, PredictionRecord)),
+    )
+    _check_ids(path, run)
+    return run
+
+
+def write_run(path: Path, run: Run) -> None:
+    """Write a whole file."""
+    records: tuple[Record, ...] = (run.about, *run.cases, *run.predictions)
+    path.write_text("".join(map(record_line, records)), encoding="utf-8")
+
+
+def record_line(record: Record) -> str:
+    """A record as its line, with the line end."""
+    return record.model_dump_json() + "\n"
+
+
+def _records(path: Path) -> Iterator[Record]:
+    text = read_text(path)
+    if text.lstrip().startswith("["):
+        raise NotTheFormat(f"{path} is a list, not lines of records", remedy="is it --format published?")
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        place = f"{path}, line {number:,}"
+        value = parse_json(line, place, cut_remedy=CUT_REMEDY)
+        try:
+            yield _RECORD.validate_python(value)
+        except ValidationError as error:
+            raise not_the_format(place, error) from error
+
+
+def _check_ids(path: Path, run: Run) -> None:
+    cases = [case.id for case in run.cases]
+    predictions = [prediction.id for prediction in run.predictions]
+    refuse_duplicates(cases, f"{path}: cases")
+    refuse_duplicates(predictions, f"{path}: predictions")
+    if len(cases) != run.about.cases:
+        raise CutShort(
+            f"{path} has {len(cases):,} cases, its run line says {run.about.cases:,}", remedy="generate the file anew"
+        )
+    known = set(cases)
+    orphans = [name for name in predictions if name not in known]
+    if orphans:
+        raise NoReference(
+            f"{path}: no case for the prediction {some(orphans)}", remedy="add its case, with the reference, or drop it"
+        )
