@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import keys, lifecycle, models, questions, records, tools
+from cli.commands import evaluate, keys, lifecycle, models, questions, records, tools
 from cli.reporting import ReportingGroup
 
 app = typer.Typer(
@@ -46,6 +46,7 @@ app.command()(records.replay)
 app.add_typer(tools.app, name="tools")
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
+app.add_typer(evaluate.app, name="evaluate")
 
 if __name__ == "__main__":
     app()

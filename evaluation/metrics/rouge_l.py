@@ -15,7 +15,7 @@ Odd, and kept:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from evaluation.pairs import Pair
 from evaluation.published_text import NOTHING
@@ -38,7 +38,8 @@ def rouge_l_f(hypothesis: str, reference: str) -> float:
     written, wanted = _sentences(hypothesis), _sentences(reference)
     if not written or not wanted:
         return 0.0
-    common = len({word for one in wanted for other in written for word in _common_words(one, other)})
+    places = [_places(sentence) for sentence in written]
+    common = len({word for one in wanted for other in places for word in _common_words(one, other)})
     precision, recall = common / _vocabulary(written), common / _vocabulary(wanted)
     return 2.0 * precision * recall / (precision + recall + EPSILON)
 
@@ -52,21 +53,23 @@ def _vocabulary(sentences: Sequence[Sequence[str]]) -> int:
     return len({word for sentence in sentences for word in sentence})
 
 
-def _common_words(one: Sequence[str], other: Sequence[str]) -> Iterator[str]:
-    """The words of the longest common subsequence that reading both from their ends finds.
+def _common_words(one: Sequence[str], places: Mapping[str, int]) -> Iterator[str]:
+    """The words of the longest common subsequence that reading two sentences from their ends finds.
+
+    `places` has a bit for each place at which the other sentence has a word.
 
     Bit-parallel (Crochemore et al., 2001): after each word of `one`, a bit of the row is clear where the table of
     lengths steps up. Walking back, such a step leads up in the table, a match to both, and everything else to the left.
     """
-    places = _places(other)
     if places.keys().isdisjoint(one):
         return
-    every = (1 << len(other)) - 1
+    length = max(places.values()).bit_length()
+    every = (1 << length) - 1
     rows = [every]
     for word in one:
         row, match = rows[-1], places.get(word, 0)
         rows.append(((row + (row & match)) | (row & ~match)) & every)
-    column = len(other)
+    column = length
     for index in range(len(one), 0, -1):
         word = one[index - 1]
         match = places.get(word, 0)

@@ -1,0 +1,134 @@
+"""How good role models are: `evaluate score`, `evaluate compare`. Neither asks a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.errors import UsageProblem
+from cli.options import AsJson, output
+from cli.reporting import ReportingGroup
+from evaluation.errors import EvaluationError
+from evaluation.formats import Format
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from evaluation.predictions import Predictions
+
+app = typer.Typer(cls=ReportingGroup, no_args_is_help=True, help="Measure role models: score and compare predictions.")
+
+
+def _predictions(what: str) -> typer.models.ArgumentInfo:
+    info: typer.models.ArgumentInfo = typer.Argument(help=f"{what}: the file of a run, or in the published format.")
+    return info
+
+
+File = Annotated[Path, _predictions("Predictions")]
+First = Annotated[Path, _predictions("What to compare with")]
+Second = Annotated[Path, _predictions("What to compare")]
+FileFormat = Annotated[Format, typer.Option("--format", help="How the predictions are written down.")]
+Resamples = Annotated[int, typer.Option(min=100, max=100_000, help="Resamples of the bootstrap.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")]
+Report = Annotated[
+    Path | None, typer.Option("--output", help="Write the whole report to this file, as JSON.", dir_okay=False)
+]
+Published = Annotated[
+    Path | None,
+    typer.Option("--write-published", help="Write the predictions here in the published format.", dir_okay=False),
+]
+
+
+@app.command()
+def score(
+    file: File,
+    form: FileFormat = Format.RECORDS,
+    resamples: Resamples = 2_000,
+    seed: Seed = 0,
+    report_file: Report = None,
+    published_file: Published = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score predictions: every metric with its number of steps and a 95 % interval.
+
+    With --format published --json the seven published figures are printed under their published names, and nothing
+    else. A case without a prediction is counted as wrong. Exits with 2 when the file cannot be scored.
+    """
+    with _reported():
+        from cli.evaluation_tables import print_scores
+        from evaluation.published import write_published_file
+        from evaluation.report import published_figures, score_report
+        from evaluation.score import score as score_pairs
+
+        read = _read(file, form)
+        scores = score_pairs(read.pairs, resamples=resamples, seed=seed)
+        report = score_report(scores, read.about, read.costs)
+        if published_file is not None:
+            write_published_file(published_file, read.pairs)
+        if report_file is not None:
+            report_file.write_text(_json(report) + "\n", encoding="utf-8")
+    if not as_json:
+        print_scores(output(), report)
+    else:
+        whole = form is Format.RECORDS
+        typer.echo(_json(report) if whole else json.dumps(published_figures(scores), indent=2))
+
+
+@app.command()
+def compare(
+    first: First,
+    second: Second,
+    form: FileFormat = Format.RECORDS,
+    resamples: Resamples = 2_000,
+    seed: Seed = 0,
+    report_file: Report = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two files of predictions for the same cases: each difference with a 95 % interval.
+
+    The bootstrap is paired. A case without a prediction is counted as wrong. Exits with 2 when the files cannot be
+    compared.
+    """
+    with _reported():
+        from cli.evaluation_tables import print_comparison
+        from evaluation.compare import compare as compare_pairs
+        from evaluation.report import comparison_report
+
+        pairs = [_read(file, form).pairs for file in (first, second)]
+        report = comparison_report(compare_pairs(*pairs, resamples=resamples, seed=seed))
+        if report_file is not None:
+            report_file.write_text(_json(report) + "\n", encoding="utf-8")
+    if as_json:
+        typer.echo(_json(report))
+    else:
+        print_comparison(output(), report)
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """What keeps a file from being measured, as the message of a command."""
+    try:
+        yield
+    except EvaluationError as error:
+        raise UsageProblem(error.message, remedy=error.remedy) from error
+    except OSError as error:
+        raise UsageProblem(f"{error.filename} cannot be written: {error.strerror}") from error
+    except ModuleNotFoundError as error:
+        raise UsageProblem(
+            f"measuring needs the package {error.name}", remedy="pip install 'alpha-umi[evaluation]'"
+        ) from error
+
+
+def _read(file: Path, form: Format) -> Predictions:
+    from evaluation.predictions import read_predictions
+
+    return read_predictions(file, form)
+
+
+def _json(report: BaseModel) -> str:
+    return report.model_dump_json(indent=2)

@@ -1,0 +1,44 @@
+"""What the predictions of a run cost: texts, tokens and milliseconds of each role."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+import numpy as np
+
+from alpha_umi.roles.turns import RoleName
+from evaluation.records import OutputRecord, PredictionRecord
+
+
+@dataclass(frozen=True)
+class RoleCost:
+    """What one role cost: sums of tokens, and the median and the 95th percentile of milliseconds a text."""
+
+    texts: int
+    prompt_tokens: int
+    completion_tokens: int
+    truncated: int
+    median_ms: float
+    p95_ms: float
+
+
+def role_costs(predictions: Sequence[PredictionRecord]) -> dict[RoleName, RoleCost]:
+    """The cost of each role that wrote anything."""
+    outputs = [output for prediction in predictions for output in prediction.outputs]
+    roles: tuple[RoleName, ...] = get_args(RoleName)
+    by_role = {role: [output for output in outputs if output.role == role] for role in roles}
+    return {role: _cost(wrote) for role, wrote in by_role.items() if wrote}
+
+
+def _cost(outputs: Sequence[OutputRecord]) -> RoleCost:
+    median, p95 = np.quantile([output.total_ms for output in outputs], [0.5, 0.95])
+    return RoleCost(
+        texts=len(outputs),
+        prompt_tokens=sum(output.prompt_tokens for output in outputs),
+        completion_tokens=sum(output.completion_tokens for output in outputs),
+        truncated=sum(output.truncated for output in outputs),
+        median_ms=float(median),
+        p95_ms=float(p95),
+    )
