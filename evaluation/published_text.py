@@ -65,7 +65,9 @@ def reference_text(reference: Reference) -> str:
     plan = write_plan(reference.rationale, reference.decision)
     if reference.decision == "give up":
         return plan
-    result = f"{CALLER_LABEL}{_shown(reference.call)}" if reference.call else f"{ANSWER_LABEL}{reference.answer or ''}"
+    called = _shown(reference.call) if reference.call else ""
+    calls = reference.decision == "caller"
+    result = f"{CALLER_LABEL}{called}" if calls else f"{ANSWER_LABEL}{reference.answer or ''}"
     return f"{PLANNER_LABELS[0]}{plan}{END}{result}{END}"
 
 

@@ -198,6 +198,7 @@ def test_a_reference_that_cannot_be_read_strictly_keeps_its_published_decision(t
     cases = [one.case for one in read_published_file(written(tmp_path, entry(reference=broken), entry(reference="hm")))]
     assert [case.reference.decision for case in cases] == ["caller", "caller"]
     assert [case.reference.call for case in cases] == [None, None]
+    assert read_published(reference_text(cases[0].reference)) == PublishedStep("call", "none", "{}")
 
 
 def test_references_are_written_in_the_published_form() -> None:

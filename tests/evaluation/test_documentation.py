@@ -1,0 +1,24 @@
+"""The page for users names what there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evaluation.metrics import METRICS, Metric
+from evaluation.records import CaseRecord, OutputRecord, ParsedRecord, PredictionRecord, ReferenceRecord, RunRecord
+
+PAGE = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+RECORDS = (RunRecord, CaseRecord, ReferenceRecord, PredictionRecord, OutputRecord, ParsedRecord)
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_every_metric_is_defined(metric: Metric) -> None:
+    table = [line for line in PAGE.splitlines() if line.startswith("| `")]
+    assert any(f"`{metric.name}`" in line for line in table)
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.__name__)
+def test_every_field_of_a_record_is_named(record: type[RunRecord]) -> None:
+    assert [name for name in record.model_fields if name != "kind" and f"`{name}`" not in PAGE] == []
