@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from alpha_umi.roles.turns import Tool
 from evaluation.outputs import Prediction
@@ -12,17 +13,27 @@ from evaluation.steps import StepCase
 
 @dataclass(frozen=True)
 class Pair:
-    """A case and its prediction, each in the strict reading and in the published one.
+    """A case and its prediction, and the texts of both in the published form.
 
-    `prediction` and `published_prediction` are None together: nothing was predicted, which every metric counts.
+    `prediction` and `prediction_text` are None together: nothing was predicted, which every metric counts.
     """
 
     case: StepCase
-    published_reference: PublishedStep
     prediction: Prediction | None
-    published_prediction: PublishedStep | None
+    reference_text: str
+    prediction_text: str | None
 
-    @property
+    @cached_property
+    def published_reference(self) -> PublishedStep:
+        """The reference in the published reading."""
+        return read_published(self.reference_text)
+
+    @cached_property
+    def published_prediction(self) -> PublishedStep | None:
+        """The prediction in the published reading."""
+        return None if self.prediction_text is None else read_published(self.prediction_text)
+
+    @cached_property
     def offered(self) -> dict[str, Tool]:
         """The offered tools by the names that the role models see."""
         return {tool.shown_name: tool for tool in self.case.tools}
@@ -30,9 +41,5 @@ class Pair:
 
 def pair(case: StepCase, prediction: Prediction | None) -> Pair:
     """Put a case and its prediction together."""
-    return Pair(
-        case,
-        read_published(reference_text(case.reference)),
-        prediction,
-        None if prediction is None else read_published(prediction_text(prediction)),
-    )
+    wrote = None if prediction is None else prediction_text(prediction)
+    return Pair(case, prediction, reference_text(case.reference), wrote)

@@ -24,9 +24,9 @@ from alpha_umi.roles.turns import Tool, Turn, TurnRole, tool_line
 from evaluation.errors import NoReference, NotTheFormat, some
 from evaluation.files import FORMAT_REMEDY, not_the_format, parse_json, read_text, refuse_duplicates
 from evaluation.instructions import instruction_digest
-from evaluation.outputs import Prediction, read_prediction
+from evaluation.outputs import read_prediction
 from evaluation.pairs import Pair
-from evaluation.published_text import PublishedStep, prediction_text, read_published, reference_text, split_turns
+from evaluation.published_text import read_published, split_turns
 from evaluation.steps import Reference, StepCase
 
 CUT_REMEDY = "write the file again, whole"
@@ -90,7 +90,7 @@ def read_published_file(path: Path) -> list[Pair]:
 
 def write_published_file(path: Path, pairs: Iterable[Pair]) -> None:
     """Write cases and predictions in the published format."""
-    entries = [_entry(pair.case, pair.prediction) for pair in pairs]
+    entries = [_entry(pair) for pair in pairs]
     path.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
 
 
@@ -136,15 +136,13 @@ def _pair(name: str, entry: PublishedEntry) -> Pair:
         history=history_of(entry.history),
         reference=reference_of(reference),
     )
-    prediction, published = _predicted(entry.predictions)
-    return Pair(case, read_published(reference), prediction, published)
+    wrote = entry.predictions
+    prediction = None if wrote is None else read_prediction(split_turns(wrote))
+    return Pair(case, prediction, reference, wrote)
 
 
-def _predicted(text: str | None) -> tuple[Prediction, PublishedStep] | tuple[None, None]:
-    return (None, None) if text is None else (read_prediction(split_turns(text)), read_published(text))
-
-
-def _entry(case: StepCase, prediction: Prediction | None) -> dict[str, Any]:
+def _entry(pair: Pair) -> dict[str, Any]:
+    case = pair.case
     entry = {
         "id": case.id,
         "trajectory": case.trajectory,
@@ -152,9 +150,9 @@ def _entry(case: StepCase, prediction: Prediction | None) -> dict[str, Any]:
         "tools": [json.loads(tool_line(tool)) for tool in case.tools],
         "instruction": case.instruction,
         "history": [{"from": _SPEAKERS[turn.role], "value": turn.content} for turn in case.history],
-        "reference": reference_text(case.reference),
+        "reference": pair.reference_text,
     }
-    return entry if prediction is None else entry | {"predictions": prediction_text(prediction)}
+    return entry if pair.prediction_text is None else entry | {"predictions": pair.prediction_text}
 
 
 def _property(text: str) -> dict[str, str]:

@@ -16,7 +16,6 @@ from evaluation.metrics import METRICS, decision_confusion
 from evaluation.metrics.argument_f1 import argument_f1, easy_argument_f1, hard_argument_f1
 from evaluation.outputs import Prediction
 from evaluation.pairs import Pair, pair
-from evaluation.published_text import PublishedStep
 from evaluation.steps import StepCase
 
 CALL, ANSWER, STUCK = three_cases()
@@ -180,6 +179,10 @@ def test_a_schema_that_is_none_is_named() -> None:
         validity.of(pair(case, OSLO))
 
 
+def published_call(name: str, arguments: str) -> str:
+    return f"go. Next: caller.</s>caller: Action: {name}\nAction Input: {arguments}</s>"
+
+
 def published_f1(wanted: Any, written: str) -> float:
     """The published grading of arguments, right tool, straight from its definition."""
     try:
@@ -202,8 +205,7 @@ ARGUMENTS = st.dictionaries(st.sampled_from("abcd"), VALUES, max_size=4)
 
 @given(wanted=ARGUMENTS, written=st.one_of(ARGUMENTS.map(json.dumps), VALUES.map(json.dumps), st.just("{broken")))
 def test_arguments_are_graded_as_published(wanted: dict[str, Any], written: str) -> None:
-    reference = PublishedStep("call", "f", json.dumps(wanted))
-    one = Pair(CALL, reference, OSLO, PublishedStep("call", "f", written))
+    one = Pair(CALL, OSLO, published_call("f", json.dumps(wanted)), published_call("f", written))
     graded = argument_f1(one)
     assert graded == pytest.approx(published_f1(wanted, written), abs=1e-12)
     assert (easy_argument_f1(one), hard_argument_f1(one)) == ((None, graded) if wanted else (graded, None))
@@ -211,9 +213,9 @@ def test_arguments_are_graded_as_published(wanted: dict[str, Any], written: str)
 
 @pytest.mark.parametrize(("arguments", "graded"), [("{broken", None), ("[1]", 0.0), ("[" * 100_000, None)])
 def test_references_that_are_no_object_are_left_out_or_wrong(arguments: str, graded: float | None) -> None:
-    reference = PublishedStep("call", "f", arguments)
-    assert argument_f1(Pair(CALL, reference, OSLO, PublishedStep("call", "f", "{}"))) == graded
-    assert argument_f1(Pair(CALL, reference, OSLO, PublishedStep("call", "g", "{}"))) == 0
+    reference = published_call("f", arguments)
+    assert argument_f1(Pair(CALL, OSLO, reference, published_call("f", "{}"))) == graded
+    assert argument_f1(Pair(CALL, OSLO, reference, published_call("g", "{}"))) == 0
 
 
 def test_confusion_counts_every_step_once() -> None:
