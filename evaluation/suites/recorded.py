@@ -1,0 +1,61 @@
+"""A recorded trajectory, whichever data it came from, and the calls in it with what they brought."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from alpha_umi.roles.caller import Call, parse_call
+from alpha_umi.roles.errors import UnreadableOutput
+from alpha_umi.roles.turns import Tool, Turn
+
+
+@dataclass(frozen=True)
+class RecordedTrajectory:
+    """A trajectory as somebody once went through it. The first of its turns is the instruction.
+
+    `id` is unique within a suite. `answer` is what the final answer has to be, where that can be compared exactly.
+    """
+
+    id: str
+    tools: tuple[Tool, ...]
+    turns: tuple[Turn, ...]
+    answer: str | None = None
+
+    @property
+    def instruction(self) -> str:
+        """What the user wants."""
+        return self.turns[0].content
+
+
+@dataclass(frozen=True)
+class RecordedCall:
+    """A call and the observation that followed it."""
+
+    call: Call
+    observation: str
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a loader found. `left_out` counts what could not be a trajectory, by the reason."""
+
+    trajectories: tuple[RecordedTrajectory, ...]
+    left_out: dict[str, int] = field(default_factory=dict)
+
+
+def recorded_calls(trajectory: RecordedTrajectory) -> Iterator[RecordedCall]:
+    """The calls that were answered, in order. Text that is no call is nothing that could be made again."""
+    for turn, following in pairwise(trajectory.turns):
+        call = read_call(turn) if turn.role == "caller" and following.role == "observation" else None
+        if call is not None:
+            yield RecordedCall(call, following.content)
+
+
+def read_call(turn: Turn) -> Call | None:
+    """The call of a caller's turn; None where it cannot be read."""
+    try:
+        return parse_call(turn.content)
+    except UnreadableOutput:
+        return None

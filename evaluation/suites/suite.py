@@ -1,0 +1,99 @@
+"""A suite with its data: the trajectories, the steps in them, and the digests of their instructions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from evaluation.errors import EmptySuite, NotTheFormat
+from evaluation.files import refuse_duplicates
+from evaluation.instructions import instruction_digest
+from evaluation.steps import StepCase
+from evaluation.suites import gsm8k, own, rotbench, seal_tools, toolbench
+from evaluation.suites.cases import step_cases, steps_without_reference
+from evaluation.suites.data import data_path
+from evaluation.suites.definition import REMEDY, SuiteFile, digests_path, read_definition, read_digests, suite_path
+from evaluation.suites.errors import DataDiffers
+from evaluation.suites.recorded import Loaded, RecordedTrajectory
+
+PART = ":"
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite as it was loaded. `left_out` counts trajectories and steps that cannot be measured, by the reason."""
+
+    definition: SuiteFile
+    parts: tuple[str, ...]
+    trajectories: tuple[RecordedTrajectory, ...]
+    left_out: dict[str, int]
+
+    @property
+    def cases(self) -> tuple[StepCase, ...]:
+        """The steps that have a reference, in order."""
+        return tuple(case for trajectory in self.trajectories for case in step_cases(trajectory))
+
+    @property
+    def digests(self) -> frozenset[str]:
+        """The digests of the instructions."""
+        return frozenset(instruction_digest(trajectory.instruction) for trajectory in self.trajectories)
+
+
+def load_suite(name: str, data: Path) -> Suite:
+    """Load a suite from a folder of data: `NAME`, a suite's file, or some parts of one, `NAME:PART,PART`.
+
+    Raises `EvaluationError`: what is missing, what the data is not, or that nothing is in it.
+    """
+    suite, _, wanted = name.partition(PART)
+    path = suite_path(suite)
+    definition = read_definition(path)
+    parts = tuple(filter(None, wanted.split(","))) or definition.parts
+    at = data_path(data, definition.data, suite=definition.name, source=definition.source)
+    loaded = _load(definition, at, parts)
+    refuse_duplicates([trajectory.id for trajectory in loaded.trajectories], f"{at}: trajectories")
+    left_out = Counter(loaded.left_out) + steps_without_reference(loaded.trajectories)
+    found = Suite(definition, parts, loaded.trajectories, dict(left_out))
+    if not found.cases:
+        raise EmptySuite(f"the suite {definition.name!r} has no step to measure: {at}", remedy=REMEDY)
+    if parts == definition.parts:
+        _refuse_other_data(found, digests_path(path), at)
+    return found
+
+
+def suite_digests(name: str, data: Path) -> frozenset[str]:
+    """The digests of a suite's instructions: those that were recorded, else those of its data.
+
+    Raises `EvaluationError`.
+    """
+    suite, _, wanted = name.partition(PART)
+    recorded = None if wanted else read_digests(digests_path(suite_path(suite)))
+    return recorded if recorded is not None else load_suite(name, data).digests
+
+
+def _load(definition: SuiteFile, path: Path, parts: tuple[str, ...]) -> Loaded:
+    if definition.loader == "rotbench":
+        return rotbench.load(path, parts)
+    if parts:
+        raise NotTheFormat(
+            f"the suite {definition.name!r} has no parts", remedy="leave the parts away; only `rotbench` has some"
+        )
+    match definition.loader:
+        case "toolbench":
+            return toolbench.load(path)
+        case "gsm8k":
+            return gsm8k.load(path)
+        case "seal-tools":
+            return seal_tools.load(path)
+        case "trajectories":
+            return own.load(path)
+
+
+def _refuse_other_data(suite: Suite, recorded_at: Path, data: Path) -> None:
+    recorded = read_digests(recorded_at)
+    if recorded is not None and recorded != suite.digests:
+        raise DataDiffers(
+            f"{data} has other instructions than {recorded_at}: {len(suite.digests - recorded)} are new and "
+            f"{len(recorded - suite.digests)} are missing",
+            remedy=f"put the data of {suite.definition.source} there, or make a suite of your own for this data",
+        )
