@@ -31,6 +31,8 @@ ALLOWED = {
         "alpha_umi.telemetry",
     ),
     "examples": ("examples",),
+    # These are servers, with the problem documents of all others.
+    "evaluation.replay": ("evaluation", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.web"),
     "evaluation": (
         "evaluation", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.trajectory", "alpha_umi.serving.engine",
     ),

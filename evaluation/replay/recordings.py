@@ -1,0 +1,137 @@
+"""Recorded calls answer again: the exact call has its recorded answer, any other call is a typed error and counted.
+
+Arguments are compared as JSON values: the order of names and 5 against 5.0 make no difference. A call that was made
+several times has its answers in their order, and the last one from then on.
+
+Trajectories go together only where nothing is ambiguous: a tool's name means the same tool in all of them, and a call
+that two of them have brought the same single answer. `together` makes groups of that kind.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from alpha_umi.roles.turns import Tool
+from evaluation.errors import EvaluationError
+from evaluation.replay.tool_server import Arguments, CallRefused, ToolAnswer
+from evaluation.suites.recorded import RecordedTrajectory, recorded_calls
+
+NOT_RECORDED = "call-not-recorded"
+# How an orchestrator tells its planner of a tool that failed.
+_FAILURE = re.compile(r"HTTP (?P<status>[45]\d\d) from the tool(?:: (?P<body>.*)|\.)", re.DOTALL)
+
+CallKey = tuple[str, str]
+
+
+class CannotReplay(EvaluationError):
+    """The trajectories cannot be replayed, or not together."""
+
+
+@dataclass
+class Replay:
+    """The recorded answers of some trajectories, and how often each tool had one, or none."""
+
+    tools: tuple[Tool, ...]
+    answers: Mapping[CallKey, Sequence[str]]
+    answered: Counter[str] = field(default_factory=Counter)
+    not_recorded: Counter[str] = field(default_factory=Counter)
+    _given: Counter[CallKey] = field(default_factory=Counter)
+
+    def answer(self, name: str, arguments: Arguments) -> ToolAnswer:
+        """The recorded answer of a call. Raises `CallRefused` where there is none."""
+        key = call_key(name, arguments)
+        if key not in self.answers:
+            self.not_recorded[name] += 1
+            raise CallRefused(
+                NOT_RECORDED,
+                "The call is not among the recorded ones",
+                f"{name!r} was never called with these arguments when this was recorded",
+                status=HTTPStatus.NOT_FOUND,
+            )
+        self.answered[name] += 1
+        recorded = self.answers[key]
+        content = recorded[min(self._given[key], len(recorded) - 1)]
+        self._given[key] += 1
+        return _as_answered(content)
+
+
+def replay_of(trajectories: Sequence[RecordedTrajectory]) -> Replay:
+    """The replay of trajectories that go together. Raises `CannotReplay`."""
+    tools: dict[str, Tool] = {}
+    answers: dict[CallKey, tuple[str, ...]] = {}
+    for trajectory in trajectories:
+        clash = _clash(trajectory, tools, answers)
+        if clash is not None:
+            raise CannotReplay(f"trajectory {trajectory.id!r}: {clash}", remedy="replay it apart; see `together`")
+        tools |= _tools(trajectory)
+        answers |= _answers(trajectory)
+    if not answers:
+        raise CannotReplay("no call was recorded", remedy="name trajectories with calls that were answered")
+    return Replay(tuple(tools.values()), answers)
+
+
+def together(trajectories: Iterable[RecordedTrajectory]) -> list[tuple[RecordedTrajectory, ...]]:
+    """The trajectories in groups that can be replayed together, as few as come of one pass."""
+    groups: list[tuple[list[RecordedTrajectory], dict[str, Tool], dict[CallKey, tuple[str, ...]]]] = []
+    for trajectory in trajectories:
+        for members, tools, answers in groups:
+            if _clash(trajectory, tools, answers) is None:
+                members.append(trajectory)
+                tools |= _tools(trajectory)
+                answers |= _answers(trajectory)
+                break
+        else:
+            groups.append(([trajectory], _tools(trajectory), _answers(trajectory)))
+    return [tuple(members) for members, _, _ in groups]
+
+
+def call_key(name: str, arguments: Mapping[str, Any]) -> CallKey:
+    """What makes two calls the same."""
+    return Tool(name).shown_name, json.dumps(_plain(arguments), sort_keys=True)
+
+
+def _tools(trajectory: RecordedTrajectory) -> dict[str, Tool]:
+    return {tool.shown_name: tool for tool in trajectory.tools}
+
+
+def _answers(trajectory: RecordedTrajectory) -> dict[CallKey, tuple[str, ...]]:
+    """Calls of tools that were not on offer cannot be made again."""
+    offered = _tools(trajectory)
+    found: dict[CallKey, tuple[str, ...]] = {}
+    for each in recorded_calls(trajectory):
+        key = call_key(each.call.name, each.call.arguments)
+        if key[0] in offered:
+            found[key] = (*found.get(key, ()), each.observation)
+    return found
+
+
+def _clash(
+    trajectory: RecordedTrajectory, tools: Mapping[str, Tool], answers: Mapping[CallKey, tuple[str, ...]]
+) -> str | None:
+    for name, tool in _tools(trajectory).items():
+        if tools.get(name, tool) != tool:
+            return f"another trajectory has another tool of the name {name!r}"
+    for key, found in _answers(trajectory).items():
+        if key in answers and (answers[key] != found or len(found) > 1):
+            return f"another trajectory has the same call of {key[0]!r} with other answers"
+    return None
+
+
+def _as_answered(content: str) -> ToolAnswer:
+    """The answer that an orchestrator shows its planner as it was recorded."""
+    failure = _FAILURE.fullmatch(content)
+    return ToolAnswer(failure["body"] or "", int(failure["status"])) if failure else ToolAnswer(content)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,120 @@
+"""A real orchestrator goes through recorded trajectories with replayed tools; only the language models are scripted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from scripted_roles import ScriptedRoles, call, decide, in_turn, say
+from serving_on_loopback import Serve
+from system import Roles, orchestrated
+
+from alpha_umi.roles.caller import write_call
+from alpha_umi.roles.turns import Tool, Turn
+from evaluation.asking import OrchestratorRefused, ask
+from evaluation.replay.recordings import Replay, replay_of
+from evaluation.replay.servers import create_calculator_server, create_replay_server
+from evaluation.suites import own
+from evaluation.suites.gsm8k import CALCULATOR, is_right
+from evaluation.suites.recorded import RecordedTrajectory, recorded_calls
+from evaluation.whole import measure
+
+PRICE = Tool(
+    "price_of",
+    "Price of an item.",
+    {"type": "object", "properties": {"item": {"type": "string"}}, "required": ["item"]},
+)
+OPEN = Tool("is_open", "Whether the shop is open.")
+CALLS: list[tuple[Tool, dict[str, Any], str]] = [
+    (PRICE, {"item": "lamp"}, '{"price":40}'),
+    (PRICE, {"item": "moon"}, 'HTTP 404 from the tool: {"detail":"no moon"}'),
+    (OPEN, {}, "yes, until noon"),
+]
+
+
+def trajectory() -> RecordedTrajectory:
+    turns = [Turn("user", "What does the lamp cost, and can I go there?")]
+    for tool, arguments, content in CALLS:
+        turns += [Turn("planner", "I ask. Next: caller."), Turn("caller", write_call(tool.name, arguments))]
+        turns += [Turn("observation", content)]
+    turns += [Turn("planner", "All is known. Next: conclusion."), Turn("conclusion", "40, go before noon.")]
+    return RecordedTrajectory("shop", (PRICE, OPEN), tuple(turns))
+
+
+def roles_of(serve: Serve, scripted: ScriptedRoles) -> Roles:
+    address = serve(scripted.application())
+    return Roles(address, address, address, {})
+
+
+def repeating(recorded: RecordedTrajectory, *, more: tuple[Any, ...] = ()) -> ScriptedRoles:
+    """Roles that make the recorded calls again, and some more."""
+    calls = [call(each.call.name, **each.call.arguments) for each in recorded_calls(recorded)]
+    decisions = [decide("I ask.", "caller")] * (len(calls) + len(more))
+    return ScriptedRoles(
+        planner=in_turn(*decisions, decide("All is known.", "conclusion")),
+        caller=in_turn(*calls, *more),
+        summarizer=in_turn(say("40, go before noon.")),
+    )
+
+
+async def test_a_recorded_trajectory_comes_out_as_it_was(serve: Serve, tmp_path: Path) -> None:
+    recorded = trajectory()
+    replay = replay_of([recorded])
+    roles = roles_of(serve, repeating(recorded))
+    async with orchestrated(roles, serve(create_replay_server(replay)), tmp_path) as client:
+        asked = await ask(client, recorded)
+    observations = [step.observation.content for step in asked.trajectory.steps if step.observation]
+    assert observations == [content for _, _, content in CALLS]
+    assert [step.observation.is_error for step in asked.trajectory.steps if step.observation] == [False, True, False]
+    again = own.recorded(asked.trajectory, {tool.name: tool for tool in recorded.tools}, "here")
+    assert again.turns == recorded.turns
+    assert (replay.answered, dict(replay.not_recorded)) == ({"price_of": 2, "is_open": 1}, {})
+    measured = measure(asked.trajectory, asked.events, expected="40, go before noon.")
+    assert (measured.success, measured.steps, measured.calls, measured.repeated_calls) == (True, 4, 3, 0)
+    assert (measured.tool_errors, measured.not_recorded, measured.gave_up) == (1, 0, False)
+    assert {role: cost.calls for role, cost in measured.roles.items()} == {"planner": 4, "caller": 3, "summarizer": 1}
+    assert sum(cost.prompt_tokens for cost in measured.roles.values()) == measured.prompt_tokens == 80
+    assert sum(cost.completion_tokens for cost in measured.roles.values()) == measured.completion_tokens == 40
+
+
+async def test_unknown_and_repeated_calls_are_counted(serve: Serve, tmp_path: Path) -> None:
+    recorded = trajectory()
+    replay: Replay = replay_of([recorded])
+    more = (call("price_of", item="sun"), call("price_of", item="lamp"), call("price_of", item="sun"))
+    roles = roles_of(serve, repeating(recorded, more=more))
+    async with orchestrated(roles, serve(create_replay_server(replay)), tmp_path) as client:
+        asked = await ask(client, recorded)
+    measured = measure(asked.trajectory, asked.events)
+    assert (measured.not_recorded, measured.repeated_calls, measured.tool_errors) == (2, 2, 3)
+    assert replay.not_recorded == {"price_of": 2}
+    assert measured.success
+
+
+async def test_the_calculator_as_a_tool(serve: Serve, tmp_path: Path) -> None:
+    question = RecordedTrajectory("sum", (CALCULATOR,), (Turn("user", "What is 48/2+1?"),), answer="25")
+    scripted = ScriptedRoles(
+        planner=in_turn(decide("I compute.", "caller"), decide("Done.", "conclusion")),
+        caller=in_turn(call("calculator", expression="48/2+1")),
+        summarizer=lambda request: say(f"It is {request['history'][-2]['content'].split(chr(34))[3]}."),
+    )
+    async with orchestrated(roles_of(serve, scripted), serve(create_calculator_server()), tmp_path) as client:
+        asked = await ask(client, question, max_steps=4)
+    assert asked.trajectory.answer == "It is 25."
+    assert measure(asked.trajectory, expected=question.answer, judge=is_right).right
+    assert not measure(asked.trajectory, expected="24", judge=is_right).success
+
+
+async def test_a_question_that_is_refused_says_why(serve: Serve, tmp_path: Path) -> None:
+    unknown = RecordedTrajectory("x", (Tool("not_registered"),), (Turn("user", "Hm?"),))
+    roles = roles_of(serve, ScriptedRoles())
+    async with orchestrated(roles, serve(create_calculator_server()), tmp_path) as client:
+        with pytest.raises(OrchestratorRefused, match="not_registered"):
+            await ask(client, unknown)
+
+
+async def test_an_orchestrator_that_is_not_there(free_port: int) -> None:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port}") as client:
+        with pytest.raises(OrchestratorRefused, match="ConnectError"):
+            await ask(client, trajectory())
