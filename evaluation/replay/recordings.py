@@ -4,7 +4,8 @@ Arguments are compared as JSON values: the order of names and 5 against 5.0 make
 several times has its answers in their order, and the last one from then on.
 
 Trajectories go together only where nothing is ambiguous: a tool's name means the same tool in all of them, and a call
-that two of them have brought the same single answer. `together` makes groups of that kind.
+that two of them have brought the same single answer. Their tools must fit one OpenAPI document. `together` makes groups
+of that kind.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from evaluation.errors import EvaluationError
 from evaluation.replay.tool_server import Arguments, CallRefused, ToolAnswer
 from evaluation.suites.recorded import RecordedTrajectory, recorded_calls
 
+# What an orchestrator reads of one OpenAPI document.
+MAX_TOOLS = 500
 NOT_RECORDED = "call-not-recorded"
 # How an orchestrator tells its planner of a tool that failed.
 _FAILURE = re.compile(r"HTTP (?P<status>[45]\d\d) from the tool(?:: (?P<body>.*)|\.)", re.DOTALL)
@@ -114,7 +117,10 @@ def _answers(trajectory: RecordedTrajectory) -> dict[CallKey, tuple[str, ...]]:
 def _clash(
     trajectory: RecordedTrajectory, tools: Mapping[str, Tool], answers: Mapping[CallKey, tuple[str, ...]]
 ) -> str | None:
-    for name, tool in _tools(trajectory).items():
+    offered = _tools(trajectory)
+    if len(tools.keys() | offered) > MAX_TOOLS:
+        return f"with it there are more than {MAX_TOOLS} tools"
+    for name, tool in offered.items():
         if tools.get(name, tool) != tool:
             return f"another trajectory has another tool of the name {name!r}"
     for key, found in _answers(trajectory).items():

@@ -130,6 +130,14 @@ def test_trajectories_that_contradict_each_other_are_replayed_apart() -> None:
         replay_of([first, other_answer])
 
 
+def test_too_many_tools_for_one_document_are_replayed_apart() -> None:
+    half = [tuple(Tool(f"t{half}x{place}") for place in range(260)) for half in range(2)]
+    first, second = (recorded((tools[0].name, {}, "1"), name=tools[0].name, tools=tools) for tools in half)
+    assert [len(group) for group in together([first, second])] == [1, 1]
+    with pytest.raises(CannotReplay, match="more than 500 tools"):
+        replay_of([first, second])
+
+
 def test_nothing_to_replay_is_an_error() -> None:
     with pytest.raises(CannotReplay, match="no call was recorded"):
         replay_of([])
