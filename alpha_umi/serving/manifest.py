@@ -69,7 +69,8 @@ class ModelManifest(BaseModel):
     `template` names the role template that the model was trained in, `context` counts tokens, `base` is the `name` of
     the backbone (its own for a backbone), `source` says where the weights came from and under which licence,
     `converted_from` are the SHA-256 digests of the weight files that they were converted from, and `files` those of the
-    folder's own files, which `write_manifest` fills in.
+    folder's own files, which `write_manifest` fills in. `trained_on` are the digests of the instructions that the model
+    was trained on (`evaluation.instructions`), so that nobody measures it on them unawares; without it that is unknown.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -83,6 +84,7 @@ class ModelManifest(BaseModel):
     source: Text
     converted_from: dict[FileName, Sha256] = Field(default_factory=dict)
     files: dict[FileName, Sha256] = Field(default_factory=dict)
+    trained_on: tuple[Sha256, ...] | None = None
 
 
 def load_manifest(folder: Path) -> ModelManifest:

@@ -111,3 +111,10 @@ def test_a_manifest_that_is_not_json_says_so(folder: Path) -> None:
     (folder / MANIFEST_FILE).write_bytes(b"\xff not json")
     with pytest.raises(ManifestUnreadable, match="document: Invalid JSON"):
         load_manifest(folder)
+
+
+def test_what_a_model_was_trained_on_is_unknown_unless_it_says(folder: Path) -> None:
+    assert load_manifest(folder).trained_on is None
+    digest = "a" * 64
+    write_manifest(folder, load_manifest(folder).model_copy(update={"trained_on": (digest,)}))
+    assert load_manifest(folder).trained_on == (digest,)
