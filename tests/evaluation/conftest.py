@@ -1,4 +1,4 @@
-"""Where the data is, and small files in its formats."""
+"""Where public data is, which the tree does not hold."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from evaluation.replay.servers import create_calculator_server, create_replay_se
 from evaluation.suites import own
 from evaluation.suites.gsm8k import CALCULATOR, is_right
 from evaluation.suites.recorded import RecordedTrajectory, recorded_calls
+from evaluation.suites.suite import load_suite
 from evaluation.whole import measure
 
 PRICE = Tool(
@@ -77,6 +79,25 @@ async def test_a_recorded_trajectory_comes_out_as_it_was(serve: Serve, tmp_path:
     assert {role: cost.calls for role, cost in measured.roles.items()} == {"planner": 4, "caller": 3, "summarizer": 1}
     assert sum(cost.prompt_tokens for cost in measured.roles.values()) == measured.prompt_tokens == 80
     assert sum(cost.completion_tokens for cost in measured.roles.values()) == measured.completion_tokens == 40
+
+
+async def test_real_tools_are_offered_and_answer_as_they_did(data: Path, serve: Serve, tmp_path: Path) -> None:
+    suite = load_suite("rotbench-gpt4:NLP__NLP", data)
+    recorded = next(each for each in suite.trajectories if len(list(recorded_calls(each))) == 2)
+    roles = roles_of(serve, repeating(recorded))
+    async with orchestrated(roles, serve(create_replay_server(replay_of([recorded]))), tmp_path) as client:
+        asked = await ask(client, recorded)
+    seen = [step.observation.content for step in asked.trajectory.steps if step.observation]
+    assert [_compact(text) for text in seen] == [_compact(each.observation) for each in recorded_calls(recorded)]
+    assert measure(asked.trajectory).not_recorded == 0
+
+
+def _compact(text: str) -> str:
+    """An orchestrator writes JSON without white space between its parts."""
+    try:
+        return json.dumps(json.loads(text))
+    except ValueError:
+        return text.strip()
 
 
 async def test_unknown_and_repeated_calls_are_counted(serve: Serve, tmp_path: Path) -> None:
