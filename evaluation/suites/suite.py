@@ -40,10 +40,11 @@ class Suite:
         return frozenset(instruction_digest(trajectory.instruction) for trajectory in self.trajectories)
 
 
-def load_suite(name: str, data: Path) -> Suite:
+def load_suite(name: str, data: Path, *, as_recorded: bool = True) -> Suite:
     """Load a suite from a folder of data: `NAME`, a suite's file, or some parts of one, `NAME:PART,PART`.
 
-    Raises `EvaluationError`: what is missing, what the data is not, or that nothing is in it.
+    Unless `as_recorded` is false, its instructions must be those whose digests were recorded. Raises `EvaluationError`:
+    what is missing, what the data is not, or that nothing is in it.
     """
     suite, _, wanted = name.partition(PART)
     path = suite_path(suite)
@@ -56,7 +57,7 @@ def load_suite(name: str, data: Path) -> Suite:
     found = Suite(definition, parts, loaded.trajectories, dict(left_out))
     if not found.cases:
         raise EmptySuite(f"the suite {definition.name!r} has no step to measure: {at}", remedy=REMEDY)
-    if parts == definition.parts:
+    if as_recorded and parts == definition.parts:
         _refuse_other_data(found, digests_path(path), at)
     return found
 

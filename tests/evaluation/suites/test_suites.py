@@ -11,6 +11,7 @@ import pytest
 from alpha_umi.roles.template import load_template, render
 from alpha_umi.roles.turns import tool_line
 from evaluation.errors import EmptySuite, NotTheFormat
+from evaluation.suites.__main__ import main
 from evaluation.suites.data import data_folder
 from evaluation.suites.definition import digests_path, read_definition, read_digests, suite_names, suite_path
 from evaluation.suites.errors import DataDiffers, DataMissing, UnknownSuite
@@ -162,3 +163,21 @@ def test_a_suite_file_that_is_no_yaml(tmp_path: Path) -> None:
     path.write_text("name: [", encoding="utf-8")
     with pytest.raises(NotTheFormat, match="neither YAML nor JSON"):
         read_definition(path)
+
+
+def test_digests_are_recorded_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ALPHA_UMI_DATA", str(tmp_path))
+    path = suite_file(tmp_path)
+    digests_path(path).write_text("0" * 64 + "\n", encoding="ascii")
+    assert main([str(path)]) == 1
+    assert "put s at data.jsonl" in capsys.readouterr().err
+    assert read_digests(digests_path(path)) == {"0" * 64}
+    write_problems(tmp_path, "#### 2")
+    assert main([str(path)]) == 0
+    assert load_suite(str(path), tmp_path).digests == suite_digests(str(path), tmp_path / "nowhere")
+
+
+def test_recording_nothing_says_how() -> None:
+    assert main([]) == 2
