@@ -12,7 +12,8 @@ from deploy.images.commands import run
 # As in the Dockerfiles.
 WANTED = os.environ.get("ALPHA_UMI_BASE_IMAGE") or "python:3.11-slim-bookworm"
 MADE_HERE = "localhost/alpha-umi/base:bookworm"
-MIRROR = os.environ.get("DEBIAN_MIRROR") or "http://deb.debian.org/debian"
+# Where debootstrap has packages from; its own default when there is nothing here.
+MIRROR = os.environ.get("DEBIAN_MIRROR", "").split()
 # Python 3.11 is Debian 12's own; the rest is what the base's Dockerfiles count on.
 PACKAGES = "python3,python3-venv,python3-pip,python-is-python3,ca-certificates"
 
@@ -29,7 +30,7 @@ def ensure_base() -> str:
         root, archive = Path(folder, "root"), Path(folder, "root.tar")
         # What it mounts into the new root is gone with it, also when it is interrupted.
         apart = ("unshare", "--mount")
-        run(*apart, "debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(root), MIRROR)
+        run(*apart, "debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(root), *MIRROR)
         # As in the image that this stands for, pip may install into the system's own folders.
         for marker in root.glob("usr/lib/python3*/EXTERNALLY-MANAGED"):
             marker.unlink()

@@ -139,7 +139,7 @@ def test_builds_have_packages_from_where_pip_has_them(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
     listed = (
         ":env:.index-url='https://mirror.example/simple'\n"
-        "global.index-url='https://pypi.org/simple'\n"
+        "global.index-url='https://packages.example/simple'\n"
         f"global.extra-index-url='file://{index} https://more.example/simple'\n"
         f"global.find-links='{wheels} {tmp_path}/absent'\n"
         "global.require-virtualenv='true'\n"
