@@ -259,7 +259,7 @@ class Delta(WireModel):
 
 
 class ModelInfo(WireModel):
-    """One entry of `GET /v1/models`."""
+    """One entry of `GET /v1/models`. `manifest` is the `alpha_umi.json` of the model's folder; a script has none."""
 
     id: str
     object: Literal["model"] = "model"
@@ -268,6 +268,7 @@ class ModelInfo(WireModel):
     max_model_len: int
     role: str
     template: str
+    manifest: dict[str, Any] | None = None
 
 
 class ModelList(WireModel):

@@ -90,4 +90,5 @@ def _info(host: RoleHost, created: int) -> ModelInfo:
         max_model_len=host.engine.context,
         role=host.model.role,
         template=host.model.template.name,
+        manifest=None if host.model.manifest is None else host.model.manifest.model_dump(mode="json"),
     )

@@ -19,6 +19,7 @@ from alpha_umi.roles.template import PlannerLabel, Template
 from alpha_umi.roles.turns import RoleName
 from alpha_umi.serving.engine import Engine, EngineAway, EngineDead, Generation
 from alpha_umi.serving.in_flight import InFlight
+from alpha_umi.serving.manifest import ModelManifest
 
 CANARY_TOKENS = 8
 WATCH_INTERVAL_S = 0.25
@@ -37,13 +38,17 @@ class Canary:
 
 @dataclass(frozen=True)
 class ServedModel:
-    """What a service knows of its model: `name` for people, `template` for prompts, `canary` for readiness."""
+    """What a service knows of its model: `name` for people, `template` for prompts, `canary` for readiness.
+
+    `manifest` is that of the model's folder; a scripted model has none.
+    """
 
     role: RoleName
     name: str
     template: Template
     canary: Canary
     planner_label: PlannerLabel = "assistant"
+    manifest: ModelManifest | None = None
 
 
 class RoleHost:

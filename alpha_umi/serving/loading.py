@@ -120,6 +120,7 @@ def _served(role: RoleName, manifest: ModelManifest, settings: RoleSettings) -> 
         load_template(settings.template or manifest.template),
         Canary(manifest.canary.prompt, manifest.canary.expected),
         settings.planner_label,
+        manifest,
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.roles import RenderAnswer, Timings, UsageModel
@@ -125,6 +126,10 @@ class Tally:
             total_ms=round((time.perf_counter() - self.started) * 1_000),
             attempts=self.attempts,
         )
+
+    def spent_on(self, text: str) -> dict[str, Any]:
+        """What the problem document of an output that cannot be used says beside the reason."""
+        return {"text": text, "usage": self.usage().model_dump(), "timings": self.timings().model_dump()}
 
     def add(self, newest: Chunk, previous: Chunk | None) -> None:
         """Count one chunk; `previous` is the one before it in the same generation."""

@@ -174,7 +174,7 @@ def _conclusion(work: _Step) -> StepAnswer:
     try:
         found = _concluded(work.text)
     except UnreadableOutput as error:
-        extra = {"text": work.text, "usage": work.tally.usage().model_dump()}
+        extra = work.tally.spent_on(work.text)
         raise ServiceError("output-unreadable", error.reason, extra=extra) from error
     answer = None if found.answer is None else found.answer.strip()
     return _whole(work, thought=found.thought, next=found.next, text=answer or "", answer=answer)

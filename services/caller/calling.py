@@ -69,8 +69,7 @@ async def _repair_prompt(
 
 def _answer(outcome: Call | Rejected, fitted: FittedPrompt, tally: Tally) -> CallAnswer:
     if isinstance(outcome, Rejected):
-        extra = {"text": outcome.text, "usage": tally.usage().model_dump()}
-        raise ServiceError("call-invalid", outcome.reason, extra=extra)
+        raise ServiceError("call-invalid", outcome.reason, extra=tally.spent_on(outcome.text))
     return CallAnswer(
         action=ActionModel(name=outcome.name, arguments=dict(outcome.arguments)),
         text=outcome.text,

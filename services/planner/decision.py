@@ -105,8 +105,7 @@ def _parsed(text: str, tally: Tally) -> Plan:
     try:
         return parse_plan(text)
     except UnreadableOutput as error:
-        extra = {"text": text, "usage": tally.usage().model_dump()}
-        raise ServiceError("output-unreadable", error.reason, extra=extra) from error
+        raise ServiceError("output-unreadable", error.reason, extra=tally.spent_on(text)) from error
 
 
 def _answer(decided: Plan, fitted: FittedPrompt, tally: Tally) -> PlanAnswer:

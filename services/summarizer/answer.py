@@ -53,5 +53,4 @@ def _read(text: str, tally: Tally) -> str:
     try:
         return parse_answer(text)
     except UnreadableOutput as error:
-        extra = {"text": text, "usage": tally.usage().model_dump()}
-        raise ServiceError("output-unreadable", error.reason, extra=extra) from error
+        raise ServiceError("output-unreadable", error.reason, extra=tally.spent_on(text)) from error

@@ -122,6 +122,7 @@ async def test_models_metrics_and_documentation() -> None:
         document = (await client.get("/openapi.json")).json()
         assert (await client.get("/docs")).status_code == 200
     assert (model["id"], model["role"], model["max_model_len"]) == ("scripted", "planner", 4_096)
+    assert model["manifest"] is None
     assert 'alpha_umi_role_decisions_total{next="conclusion",role="planner",way="free"} 1.0' in metrics
     assert {"/v1/plan", "/v1/plan/render", "/v1/models", "/healthz", "/readyz", "/metrics"} <= set(document["paths"])
 

@@ -13,8 +13,17 @@ import torch
 from safetensors.torch import save_file
 from tiny_models import ROLES, manifest
 
+from alpha_umi.serving import loading
 from alpha_umi.serving.loading import load_role, load_shared
-from alpha_umi.serving.manifest import DigestMismatch, ManifestError, ManifestUnreadable, UnsafeWeights, write_manifest
+from alpha_umi.serving.manifest import (
+    DigestMismatch,
+    ManifestError,
+    ManifestUnreadable,
+    UnsafeWeights,
+    load_manifest,
+    write_manifest,
+)
+from alpha_umi.serving.scripted import ScriptedEngine
 from alpha_umi.serving.settings import RoleSettings, UnusableSettings
 from alpha_umi.serving.weights.adapters import fitting_adapter
 from alpha_umi.serving.weights.errors import AdapterUnusable
@@ -114,6 +123,12 @@ def test_an_adapter_that_must_not_be_served_is_refused(
 
 def test_an_adapter_that_fits_is_taken(models: Path) -> None:
     assert fitting_adapter(models / "adapters" / "caller", "caller", models / "backbone").name == "tiny-caller"
+
+
+def test_a_model_is_served_with_its_manifest(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "_vllm", lambda *_: ScriptedEngine([]))
+    served = load_role("planner", RoleSettings(model=models / "backbone")).model
+    assert served.manifest == load_manifest(models / "backbone")
 
 
 def test_a_backbone_whose_weights_are_elsewhere_is_not_compared(models: Path) -> None:

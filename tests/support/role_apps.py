@@ -15,6 +15,7 @@ from alpha_umi.serving.application import create_role_application
 from alpha_umi.serving.context import MakeRouter, RoleContext
 from alpha_umi.serving.engine import Engine
 from alpha_umi.serving.host import Canary, RoleHost, ServedModel
+from alpha_umi.serving.manifest import ModelManifest
 from alpha_umi.serving.metrics import RoleMetrics
 from alpha_umi.serving.scripted import CANARY, Rule, ScriptedEngine
 
@@ -32,9 +33,11 @@ def role_host(
     *,
     canary: tuple[str, str] = (CANARY_PROMPT, CANARY),
     on_lost: Callable[[], None] = lambda: None,
+    manifest: ModelManifest | None = None,
 ) -> RoleHost:
     """A host around an engine, with the published template."""
-    return RoleHost(engine, ServedModel(role, "scripted", load_template("toolbench"), Canary(*canary)), on_lost=on_lost)
+    model = ServedModel(role, "scripted", load_template("toolbench"), Canary(*canary), manifest=manifest)
+    return RoleHost(engine, model, on_lost=on_lost)
 
 
 def application(
@@ -45,9 +48,10 @@ def application(
     answer_tokens: int = 64,
     keys: Sequence[str] = (),
     on_lost: Callable[[], None] = lambda: None,
+    manifest: ModelManifest | None = None,
 ) -> FastAPI:
     """A role service around an engine."""
-    context = RoleContext(role_host(role, engine, on_lost=on_lost), RoleMetrics(role), answer_tokens)
+    context = RoleContext(role_host(role, engine, on_lost=on_lost, manifest=manifest), RoleMetrics(role), answer_tokens)
     return create_role_application(context, make_router, keys=keys)
 
 

@@ -64,6 +64,7 @@ async def test_a_call_that_stays_wrong_is_a_typed_failure(body: Json) -> None:
     assert (problem["text"], len(engine.prompts)) == (bad, 3)
     assert "did you mean sun_times" in problem["detail"]
     assert problem["usage"]["completion_tokens"] > 0
+    assert problem["timings"]["attempts"] == 2
 
 
 async def test_the_thought_may_come_beside_the_history(body: Json, history: list[Json]) -> None:
