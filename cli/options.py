@@ -48,7 +48,18 @@ def connect(url: str | None, api_key: str | None, state_dir: Path | None) -> Orc
 
     Raises `UsageProblem` for something that is not an address.
     """
-    return OrchestratorClient(_address(url or _running(state_dir) or DEFAULT_URL), api_key=api_key)
+    return OrchestratorClient(checked_address(url or _running(state_dir) or DEFAULT_URL), api_key=api_key)
+
+
+def checked_address(url: str, option: str = "--url") -> str:
+    """The address, if it is one. Raises `UsageProblem`."""
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise UsageProblem(f"{option}: {error}", remedy="write it as http://HOST:PORT") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise UsageProblem(f"{option}: {url!r} is not an address", remedy="write it as http://HOST:PORT")
+    return url
 
 
 def own_key() -> str | None:
@@ -70,13 +81,3 @@ def messages() -> Console:
 def _running(state_dir: Path | None) -> str | None:
     run = state_folder(state_dir).read_run()
     return None if run is None else run.url_of(ORCHESTRATOR)
-
-
-def _address(url: str) -> str:
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise UsageProblem(f"--url: {error}", remedy="write it as http://HOST:PORT") from error
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise UsageProblem(f"--url: {url!r} is not an address", remedy="write it as http://HOST:PORT")
-    return url

@@ -1,4 +1,4 @@
-"""What keeps files from being scored or compared. Each error says what to do about it.
+"""What keeps files from being made, scored or compared. Each error says what to do about it.
 
 EvaluationError
 ├── FileUnreadable       there is no such file, or it is not text
@@ -7,7 +7,8 @@ EvaluationError
 ├── DuplicateId          two cases or two predictions have the same id
 ├── NoReference          predictions that no case belongs to
 ├── EmptySuite           there is nothing to score
-└── CasesDiffer          two files do not measure the same cases
+├── CasesDiffer          two files do not measure the same cases
+└── ServiceAway          a role service stayed away for longer than it was waited for
 """
 
 from __future__ import annotations
@@ -52,6 +53,10 @@ class EmptySuite(EvaluationError):
 
 class CasesDiffer(EvaluationError):
     """Two files do not measure the same cases."""
+
+
+class ServiceAway(EvaluationError):
+    """A role service stayed away for longer than it was waited for; what was written so far is kept."""
 
 
 def some(ids: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from alpha_umi.contract.roles import ToolModel, TurnModel, WireModel, as_history, as_tools
 from alpha_umi.roles.caller import Call, parse_call
@@ -124,13 +124,30 @@ class ParsedRecord(WireModel):
     unreadable: str | None = None
 
 
+class ErrorRecord(WireModel):
+    """Why a role wrote nothing: the last part of the problem's type, the HTTP status if there was one, and words."""
+
+    role: RoleName
+    problem: Name
+    status: Annotated[int, Field(ge=100, le=599)] | None = None
+    detail: str
+
+
 class PredictionRecord(WireModel):
-    """What was written for a case."""
+    """What was written for a case. With an `error` the output of that role is missing, and maybe every one."""
 
     kind: Literal["prediction"] = "prediction"
     id: Name
-    outputs: Annotated[list[OutputRecord], Field(min_length=1)]
+    error: ErrorRecord | None = None
+    outputs: list[OutputRecord]
     parsed: ParsedRecord
+
+    @field_validator("outputs")
+    @classmethod
+    def _something(cls, outputs: list[OutputRecord], info: ValidationInfo) -> list[OutputRecord]:
+        if not outputs and info.data.get("error") is None:
+            raise ValueError("there is no output, and no error that says why")
+        return outputs
 
     @field_validator("outputs")
     @classmethod
@@ -141,7 +158,7 @@ class PredictionRecord(WireModel):
         return outputs
 
     @classmethod
-    def of(cls, case_id: str, outputs: Iterable[OutputRecord]) -> Self:
+    def of(cls, case_id: str, outputs: Iterable[OutputRecord], error: ErrorRecord | None = None) -> Self:
         """The record of a case's outputs, with their reading."""
         kept = list(outputs)
         read = _read(kept)
@@ -152,11 +169,11 @@ class PredictionRecord(WireModel):
             answer=read.answer,
             unreadable=read.unreadable,
         )
-        return cls(id=case_id, outputs=kept, parsed=parsed)
+        return cls(id=case_id, error=error, outputs=kept, parsed=parsed)
 
-    def as_prediction(self) -> Prediction:
-        """The prediction, read from the raw texts."""
-        return _read(self.outputs)
+    def as_prediction(self) -> Prediction | None:
+        """The prediction, read from the raw texts; None where nothing was written."""
+        return _read(self.outputs) if self.outputs else None
 
 
 class RunRecord(WireModel):

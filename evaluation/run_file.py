@@ -39,7 +39,12 @@ class Run:
 
 def read_run(path: Path) -> Run:
     """Read the file of a run. Raises `EvaluationError` for a file that is not one, or not consistent."""
-    records = list(_records(path))
+    return parse_run(read_text(path), path)
+
+
+def parse_run(text: str, path: Path) -> Run:
+    """Read the text of a run, which came from `path`. Raises `EvaluationError` as `read_run` does."""
+    records = list(_records(text, path))
     if not records:
         raise EmptySuite(f"{path} is empty", remedy="generate it first")
     if not isinstance(records[0], RunRecord):
@@ -66,8 +71,7 @@ def record_line(record: Record) -> str:
     return record.model_dump_json() + "\n"
 
 
-def _records(path: Path) -> Iterator[Record]:
-    text = read_text(path)
+def _records(text: str, path: Path) -> Iterator[Record]:
     if text.lstrip().startswith("["):
         raise NotTheFormat(f"{path} is a list, not lines of records", remedy="is it --format published?")
     for number, line in enumerate(text.split("\n"), start=1):

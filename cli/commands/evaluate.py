@@ -1,19 +1,17 @@
-"""How good role models are: `evaluate score`, `evaluate compare`. Neither asks a model."""
+"""How good role models are: `evaluate generate` asks them; `score` and `compare` read what they wrote."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.errors import UsageProblem
+from cli.commands.generate import generate
+from cli.evaluation_errors import reported
 from cli.options import AsJson, output
 from cli.reporting import ReportingGroup
-from evaluation.errors import EvaluationError
 from evaluation.formats import Format
 
 if TYPE_CHECKING:
@@ -21,7 +19,10 @@ if TYPE_CHECKING:
 
     from evaluation.predictions import Predictions
 
-app = typer.Typer(cls=ReportingGroup, no_args_is_help=True, help="Measure role models: score and compare predictions.")
+app = typer.Typer(
+    cls=ReportingGroup, no_args_is_help=True, help="Measure role models: generate, score and compare predictions."
+)
+app.command()(generate)
 
 
 def _predictions(what: str) -> typer.models.ArgumentInfo:
@@ -59,7 +60,7 @@ def score(
     With --format published --json the seven published figures are printed under their published names, and nothing
     else. A case without a prediction is counted as wrong. Exits with 2 when the file cannot be scored.
     """
-    with _reported():
+    with reported():
         from cli.evaluation_tables import print_scores
         from evaluation.published import write_published_file
         from evaluation.report import published_figures, score_report
@@ -94,7 +95,7 @@ def compare(
     The bootstrap is paired. A case without a prediction is counted as wrong. Exits with 2 when the files cannot be
     compared.
     """
-    with _reported():
+    with reported():
         from cli.evaluation_tables import print_comparison
         from evaluation.compare import compare as compare_pairs
         from evaluation.report import comparison_report
@@ -107,21 +108,6 @@ def compare(
         typer.echo(_json(report))
     else:
         print_comparison(output(), report)
-
-
-@contextmanager
-def _reported() -> Iterator[None]:
-    """What keeps a file from being measured, as the message of a command."""
-    try:
-        yield
-    except EvaluationError as error:
-        raise UsageProblem(error.message, remedy=error.remedy) from error
-    except OSError as error:
-        raise UsageProblem(f"{error.filename} cannot be written: {error.strerror}") from error
-    except ModuleNotFoundError as error:
-        raise UsageProblem(
-            f"measuring needs the package {error.name}", remedy="pip install 'alpha-umi[evaluation]'"
-        ) from error
 
 
 def _read(file: Path, form: Format) -> Predictions:

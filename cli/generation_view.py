@@ -1,0 +1,48 @@
+"""Show predictions being generated: a bar on a terminal; and what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+from alpha_umi.roles.turns import RoleName
+from cli.plain_text import plain_line
+
+if TYPE_CHECKING:
+    from evaluation.contamination import Finding
+    from evaluation.generate import Generated
+
+_VERDICT_STYLES = {"listed": "yellow", "unknown": "dim"}
+
+
+@contextlib.contextmanager
+def progress_bar(console: Console, total: int) -> Iterator[Callable[[], None]]:
+    """Call what is given for each prediction. Nothing is shown where no terminal is."""
+    if not console.is_terminal:
+        yield lambda: None
+        return
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left:"), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
+        steps = bar.add_task("steps", total=total)
+        yield lambda: bar.advance(steps)
+
+
+def print_findings(console: Console, models: Mapping[RoleName, str], findings: Mapping[RoleName, Finding]) -> None:
+    """Which models are asked, and whether they were trained on what they are asked."""
+    for role, finding in findings.items():
+        told = f"{role}: {plain_line(models[role])}; {finding.sentence}"
+        console.print(Text(told, style=_VERDICT_STYLES.get(finding.verdict, "")), soft_wrap=True)
+
+
+def print_generated(console: Console, path: Path, generated: Generated) -> None:
+    """How many predictions the file has, and what is missing in them."""
+    before = f", {generated.before:,} of them from before" if generated.before else ""
+    console.print(Text(f"{plain_line(str(path))}: {generated.cases:,} predictions{before}"), soft_wrap=True)
+    for what, count in sorted(generated.errors.items()):
+        console.print(Text(f"without an output of the {plain_line(what)}: {count:,}", style="yellow"), soft_wrap=True)
