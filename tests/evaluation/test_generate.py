@@ -22,7 +22,7 @@ from alpha_umi.serving.manifest import CanaryText, ModelManifest
 from alpha_umi.serving.scripted import Rule
 from evaluation.errors import EmptySuite, ServiceAway
 from evaluation.generate import Generated, Task, generate, plan_task
-from evaluation.growing_file import OtherRun
+from evaluation.growing_lines import OtherRun
 from evaluation.predicting import Strategy
 from evaluation.records import PredictionRecord
 from evaluation.role_services import Patience, RoleServices, ServiceRefuses, role_services
