@@ -7,10 +7,18 @@ from pathlib import Path
 import pytest
 
 from evaluation.metrics import METRICS, Metric
-from evaluation.records import CaseRecord, OutputRecord, ParsedRecord, PredictionRecord, ReferenceRecord, RunRecord
+from evaluation.records import (
+    CaseRecord,
+    ErrorRecord,
+    OutputRecord,
+    ParsedRecord,
+    PredictionRecord,
+    ReferenceRecord,
+    RunRecord,
+)
 
 PAGE = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
-RECORDS = (RunRecord, CaseRecord, ReferenceRecord, PredictionRecord, OutputRecord, ParsedRecord)
+RECORDS = (RunRecord, CaseRecord, ReferenceRecord, PredictionRecord, OutputRecord, ErrorRecord, ParsedRecord)
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
