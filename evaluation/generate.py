@@ -85,19 +85,19 @@ async def generate(
     """
     predictor = Predictor(services, task.strategy, task.about.constrained)
     with growing_run(path, task.about, task.cases) as file:
-        told = _Told(file, on_prediction)
-        todo = told.take_up(task.cases)
+        written = _Written(file, on_prediction)
+        todo = written.take_up(task.cases)
         try:
-            await _all(predictor, todo, told, concurrency)
+            await _all(predictor, todo, written, concurrency)
         except ServiceAway as error:
             raise ServiceAway(
-                f"{error.message}; {path} has {told.count} of {len(task.cases)} predictions",
+                f"{error.message}; {path} has {written.count} of {len(task.cases)} predictions",
                 remedy="run the same command again when it is back: it goes on from there",
             ) from error
-        return Generated(len(task.cases), len(file.predictions), dict(told.errors))
+        return Generated(len(task.cases), len(file.predictions), dict(written.errors))
 
 
-class _Told:
+class _Written:
     """Keeps the file, and the count of what is in it."""
 
     def __init__(self, file: GrowingRun, on_prediction: OnPrediction) -> None:
@@ -125,12 +125,12 @@ class _Told:
         self._on_prediction(prediction)
 
 
-async def _all(predictor: Predictor, todo: Iterator[CaseRecord], told: _Told, concurrency: int) -> None:
+async def _all(predictor: Predictor, todo: Iterator[CaseRecord], written: _Written, concurrency: int) -> None:
     """Workers that share the cases; the first that cannot go on ends all of them."""
 
     async def work() -> None:
         for case in todo:
-            told.add(await predictor.predict(case))
+            written.add(await predictor.predict(case))
 
     try:
         async with asyncio.TaskGroup() as workers:

@@ -105,6 +105,20 @@ def test_a_killed_run_goes_on(suite: Path, serve: Serve, tmp_path: Path) -> None
     assert len(roles.engines["planner"].prompts) - asked == 40 - kept
 
 
+def test_an_interrupted_run_goes_on(suite: Path, serve: Serve, tmp_path: Path) -> None:
+    roles = calculating_roles(serve, delay_s=0.02)
+    command = [sys.executable, "-m", "cli.main", *arguments(suite, roles, "--concurrency", "2")]
+    output = tmp_path / "run.jsonl"
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as interrupted:
+        begun = b'{"kind":"prediction"'
+        asyncio.run(until(lambda: output.exists() and begun in output.read_bytes(), seconds=60))
+        interrupted.send_signal(signal.SIGINT)
+        _, said = interrupted.communicate(timeout=10)
+    assert (interrupted.returncode, said.splitlines()[-1]) == (130, "interrupted")
+    assert output.read_bytes().endswith(b"\n")
+    assert 0 < len(read_run(output).predictions) < 40
+
+
 def test_a_service_that_goes_away_leaves_a_file_that_can_go_on(invoke: Invoke, suite: Path, serve: Serve) -> None:
     roles = calculating_roles(serve)
     # It dies with the first answer that is asked for.
