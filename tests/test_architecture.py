@@ -31,6 +31,10 @@ ALLOWED = {
         "alpha_umi.telemetry",
     ),
     "examples": ("examples",),
+    "training": (
+        "training", "evaluation", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.serving.tokens",
+        "alpha_umi.serving.manifest", "alpha_umi.serving.weights",
+    ),
     # These are servers, with the problem documents of all others.
     "evaluation.replay": ("evaluation", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.web"),
     "evaluation": (

@@ -41,6 +41,12 @@ class PromptTokenizer:
             ids = self._remembered(prompt)
             return [*ids, *(self._encode_plain(continuation) if continuation else ())]
 
+    def special_token(self, text: str) -> int | None:
+        """The id of a special token, such as the one that ends a turn; None if the text is none."""
+        with self._lock:
+            ids = self._encode(text, bare=True)
+        return ids[0] if text in self._specials and len(ids) == 1 else None
+
     def decode(self, ids: list[int]) -> str:
         """Text of token ids, special tokens included."""
         return cast(str, self._tokenizer.decode(ids))

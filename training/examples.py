@@ -1,0 +1,204 @@
+"""Role examples, what training learns from, and the folder of prepared data that holds them.
+
+    FOLDER/dataset.json                                                    what is in it, and how it was made
+    FOLDER/{train,dev}/{backbone,planner,caller,summarizer}.jsonl          an example a line
+
+A prompt keeps the places where the template itself ended a turn, so that `tokenize` makes the tokens that serving makes
+of it. A target is the role's text alone; the end of turn that a model learns after it is the template's, and is added
+as tokens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from alpha_umi.roles.template import Prompt
+from alpha_umi.roles.turns import RoleName
+from alpha_umi.serving.tokens import PromptTokenizer
+from training.errors import NoEndOfTurn, PreparedUnusable
+
+Split = Literal["train", "dev"]
+SPLITS: Final[tuple[Split, ...]] = get_args(Split)
+ROLES: Final[tuple[RoleName, ...]] = get_args(RoleName)
+RECORD_FILE: Final = "dataset.json"
+# The label of a token that adds nothing to the loss, as torch's cross entropy has it.
+IGNORED: Final = -100
+REMEDY: Final = "prepare the data again with `alpha-umi train prepare`"
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ExamplePrompt(_Strict):
+    """A rendered prompt. `markers` are the offsets, in characters, of the ends of turns that the template wrote."""
+
+    text: str
+    markers: tuple[int, ...]
+    end_of_turn: str
+
+    def as_prompt(self) -> Prompt:
+        """The prompt as serving knows it."""
+        return Prompt(self.text, self.markers, self.end_of_turn)
+
+
+class Example(_Strict):
+    """What one role should write at one step. `step` counts from 1 within its trajectory."""
+
+    id: str
+    source: str
+    trajectory: str
+    step: Annotated[int, Field(ge=1)]
+    role: RoleName
+    instruction_sha256: Sha256
+    prompt: ExamplePrompt
+    target: Annotated[str, Field(min_length=1)]
+
+
+class SourceRecord(_Strict):
+    """What became of one source: trajectories that were read and kept, examples of each split and role, and how many
+    trajectories or examples were dropped for each reason."""
+
+    read: int
+    trajectories: dict[Split, int]
+    examples: dict[Split, dict[RoleName, int]]
+    dropped: dict[str, int]
+    licence: str
+
+
+class DatasetRecord(_Strict):
+    """What a folder of prepared data says about itself.
+
+    `digest` is SHA-256 over the files of examples in the order of `example_files`; `trained_on` are the sorted digests
+    of the instructions in `train`; `context` is the most tokens that prompt, target and end of turn have together.
+    """
+
+    format: Literal[1] = 1
+    mixture: str
+    seed: int
+    template: str
+    template_digest: Sha256
+    tokenizer_digest: Sha256
+    context: int
+    digest: Sha256
+    sources: dict[str, SourceRecord]
+    dev_tool_sets: tuple[str, ...]
+    trained_on: tuple[Sha256, ...]
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Tokenized:
+    """An example as tokens: prompt, target, end of turn. Labels are `IGNORED` over the prompt."""
+
+    input_ids: tuple[int, ...]
+    labels: tuple[int, ...]
+
+
+def tokenize(example: Example, tokenizer: PromptTokenizer) -> Tokenized:
+    """The tokens of an example, the prompt's exactly as in serving, with loss on target and end of turn alone.
+
+    Raises `NoEndOfTurn`.
+    """
+    prompt = example.prompt.as_prompt()
+    ids = (*tokenizer.encode(prompt, example.target), end_of_turn(prompt.end_of_turn, tokenizer))
+    start = len(tokenizer.encode(prompt))
+    return Tokenized(ids, (IGNORED,) * start + ids[start:])
+
+
+def end_of_turn(text: str, tokenizer: PromptTokenizer) -> int:
+    """The token that ends a turn. Raises `NoEndOfTurn` unless it is one special token."""
+    token = tokenizer.special_token(text)
+    if token is None:
+        raise NoEndOfTurn(
+            f"{text!r}, with which the template ends a turn, is no special token of this tokenizer",
+            remedy="take a template whose end of turn the backbone knows, or a backbone that knows this one",
+        )
+    return token
+
+
+def examples_path(folder: Path, split: Split, role: RoleName) -> Path:
+    """Where the examples of a role lie."""
+    return folder / split / f"{role}.jsonl"
+
+
+def example_files(folder: Path) -> Iterator[Path]:
+    """All files of examples, in the order of the digest."""
+    return (examples_path(folder, split, role) for split in SPLITS for role in ROLES)
+
+
+def examples_digest(folder: Path) -> str:
+    """SHA-256 over all files of examples, each preceded by its name and length. Raises `PreparedUnusable`."""
+    digest = hashlib.sha256()
+    for path in example_files(folder):
+        content = _bytes(path)
+        digest.update(f"{path.parent.name}/{path.name} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def write_examples(folder: Path, split: Split, role: RoleName, examples: Iterable[Example]) -> None:
+    """Write the examples of a role, none too. Raises `OSError`."""
+    path = examples_path(folder, split, role)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        for example in examples:
+            file.write(json.dumps(example.model_dump()) + "\n")
+
+
+def read_examples(folder: Path, split: Split, role: RoleName) -> list[Example]:
+    """The examples of a role. Raises `PreparedUnusable`, which names file and line."""
+    path = examples_path(folder, split, role)
+    found = []
+    for number, line in enumerate(_bytes(path).split(b"\n"), start=1):
+        if line:
+            found.append(_example(line, f"{path}, line {number}"))
+    return found
+
+
+def write_record(folder: Path, record: DatasetRecord) -> None:
+    """Write what the folder says about itself. Raises `OSError`."""
+    (folder / RECORD_FILE).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def read_record(folder: Path, *, check_digest: bool = True) -> DatasetRecord:
+    """What a folder says about itself. Raises `PreparedUnusable`, also where its files are not those of the record."""
+    path = folder / RECORD_FILE
+    try:
+        record = DatasetRecord.model_validate_json(_bytes(path))
+    except ValidationError as error:
+        raise PreparedUnusable(f"{path}: {_first(error)}", remedy=REMEDY) from error
+    if check_digest and examples_digest(folder) != record.digest:
+        raise PreparedUnusable(
+            f"{folder}: the examples are not those that {RECORD_FILE} was written for", remedy=REMEDY
+        )
+    return record
+
+
+def _example(line: bytes, place: str) -> Example:
+    try:
+        return Example.model_validate_json(line)
+    except ValidationError as error:
+        raise PreparedUnusable(f"{place}: {_first(error)}", remedy=REMEDY) from error
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PreparedUnusable(f"{path} cannot be read: {error.strerror}", remedy=REMEDY) from error
+
+
+def _first(error: ValidationError) -> str:
+    first: Mapping[str, object] = dict(error.errors(include_url=False)[0])
+    place = ".".join(map(str, first["loc"] if isinstance(first["loc"], tuple) else ()))
+    return f"{place or 'document'}: {first['msg']}"
