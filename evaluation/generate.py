@@ -20,6 +20,7 @@ from evaluation.growing_file import GrowingRun, growing_run
 from evaluation.predicting import ROLES_OF, Predictor, Strategy
 from evaluation.records import CaseRecord, PredictionRecord, RunRecord
 from evaluation.role_services import RoleServices
+from evaluation.suites.sample import sample_steps
 from evaluation.suites.suite import PART, Suite
 
 FOUND = "trained_on_suite"
@@ -51,11 +52,11 @@ OnPrediction = Callable[[PredictionRecord], None]
 async def plan_task(
     services: RoleServices, suite: Suite, *, limit: int | None = None, strategy: Strategy = "chain", constrained: bool
 ) -> Task:
-    """What there is to do: the first `limit` steps of a suite for the models behind the services.
+    """What there is to do: the steps of a suite, or a sample of `limit`, for the models behind the services.
 
     Raises `EvaluationError`: a service that is not there or runs another role, a broken manifest, no step.
     """
-    cases = tuple(map(CaseRecord.of, suite.cases[:limit]))
+    cases = tuple(map(CaseRecord.of, sample_steps(suite.trajectories, limit)))
     if not cases:
         raise EmptySuite(f"the suite {suite.definition.name!r} has no step to ask", remedy="ask for at least one")
     models = {role: await services.model(role) for role in ROLES_OF[strategy]}

@@ -44,7 +44,9 @@ def generate(
     output_file: Annotated[
         Path, typer.Option("--output", help="The file of the run; one that is there is taken up.", dir_okay=False)
     ],
-    limit: Annotated[int | None, typer.Option(min=1, help="Ask for so many steps only.", show_default=False)] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Ask for a sample of so many steps.", show_default=False)
+    ] = None,
     constrained: Annotated[
         bool, typer.Option("--constrained/--free", help="Whether the models write inside grammars.")
     ] = True,
