@@ -40,7 +40,7 @@ def test_a_sample_of_trajectories_keeps_the_order_and_does_not_change(limit: int
 
 
 def test_a_sample_is_spread_over_the_suite() -> None:
-    places = [ALL.index(each) for each in sample_trajectories(ALL, 20)]
+    places = [ALL.index(each) for each in sample_trajectories(ALL, 40)]
     assert all(any(part <= place < part + 25 for place in places) for part in range(0, 100, 25)), places
 
 
