@@ -7,6 +7,7 @@ from pathlib import Path
 
 from alpha_umi.roles.turns import RoleName
 from evaluation.costs import RoleCost, role_costs
+from evaluation.errors import EmptySuite
 from evaluation.formats import Format
 from evaluation.pairs import Pair
 from evaluation.published import read_published_file
@@ -24,8 +25,17 @@ class Predictions:
 
 
 def read_predictions(path: Path, form: Format) -> Predictions:
-    """Read a file. Raises `EvaluationError`."""
-    if form is Format.PUBLISHED:
-        return Predictions(tuple(read_published_file(path)), None, {})
+    """Read a file. Raises `EvaluationError`, also where there is no step in it."""
+    read = _published(path) if form is Format.PUBLISHED else _run(path)
+    if not read.pairs:
+        raise EmptySuite(f"there is no step in {path}", remedy="name a file with at least one case")
+    return read
+
+
+def _published(path: Path) -> Predictions:
+    return Predictions(tuple(read_published_file(path)), None, {})
+
+
+def _run(path: Path) -> Predictions:
     run = read_run(path)
     return Predictions(tuple(run.pairs()), run.about, role_costs(run.predictions))

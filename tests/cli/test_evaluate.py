@@ -118,13 +118,13 @@ def test_what_is_wrong_is_said(invoke: Invoke, run: Write, tmp_path: Path) -> No
         (("score", str(tmp_path / "cut")), "ends in the middle"),
         (("score", str(tmp_path / "empty")), "is empty"),
         (("score", str(tmp_path / "words")), "line 1 is not JSON"),
-        (("score", str(tmp_path / "no-entry"), *published), "no step to score"),
+        (("score", str(tmp_path / "no-entry"), *published), "no step in"),
         (("score", str(tmp_path / "orphan"), *published), "without a `reference`: entry '1'"),
         (("score", str(tmp_path / "published")), "is it --format published?"),
         (("score", whole, *published), "is not JSON"),
         (("score", whole, "--output", str(tmp_path / "no" / "folder")), "cannot be written: No such file"),
         (("compare", whole, str(tmp_path / "cut")), "ends in the middle"),
-        (("compare", str(tmp_path / "no-entry"), str(tmp_path / "no-entry"), *published), "no step to score"),
+        (("compare", str(tmp_path / "no-entry"), str(tmp_path / "no-entry"), *published), "no step in"),
     ):
         refused = invoke("evaluate", *arguments)
         assert (refused.exit_code, refused.stdout) == (2, ""), arguments
