@@ -7,7 +7,8 @@ CommandError
 │   └── Unreachable      no orchestrator answers at the address
 ├── Refused              the orchestrator answered with a problem document (2 for 4xx, 1 for 5xx)
 ├── NotUnderstood        an answer or a log is not what it should be (1)
-└── StartFailed          a service did not come up (1)
+├── StartFailed          a service did not come up (1)
+└── EngineFailed         an engine of the command itself did not start, or died on the way (1)
 """
 
 from __future__ import annotations
@@ -63,6 +64,14 @@ class NotUnderstood(CommandError):
 
 class StartFailed(CommandError):
     """A service did not come up; everything that was started has been ended. `log` holds its last lines."""
+
+    def __init__(self, message: str, *, log: str = "", remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.log = log
+
+
+class EngineFailed(CommandError):
+    """An engine that the command runs itself cannot be used. `log` holds the last lines that it wrote."""
 
     def __init__(self, message: str, *, log: str = "", remedy: str | None = None) -> None:
         super().__init__(message, remedy=remedy)

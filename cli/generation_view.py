@@ -33,6 +33,18 @@ def progress_bar(console: Console, total: int) -> Iterator[Callable[[], None]]:
         yield lambda: bar.advance(steps)
 
 
+@contextlib.contextmanager
+def loading(console: Console, log: Path) -> Iterator[None]:
+    """Say that models are being loaded, as long as they are, and where their engines' log is."""
+    told = Text(f"loading; the engines' log is {plain_line(str(log))}", style="dim")
+    if not console.is_terminal:
+        console.print(told, soft_wrap=True)
+        yield
+        return
+    with console.status(told):
+        yield
+
+
 def print_findings(console: Console, models: Mapping[RoleName, str], findings: Mapping[RoleName, Finding]) -> None:
     """Which models are asked, and whether they were trained on what they are asked."""
     for role, finding in findings.items():

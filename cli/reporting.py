@@ -10,7 +10,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from alpha_umi.contract.problems import Problem
-from cli.errors import EXIT_INTERRUPTED, CommandError, Refused, StartFailed
+from cli.errors import EXIT_INTERRUPTED, CommandError, EngineFailed, Refused, StartFailed
 from cli.options import messages
 from cli.plain_text import as_text, plain, plain_line
 
@@ -36,7 +36,7 @@ def report(error: CommandError, console: Console) -> None:
         _report_problem(error.problem, console)
     else:
         console.print(Text("error: ", style="bold red") + as_text(error.message), soft_wrap=True)
-    if isinstance(error, StartFailed) and error.log:
+    if isinstance(error, (StartFailed, EngineFailed)) and error.log:
         console.print(as_text(error.log, "dim"), soft_wrap=True)
     if error.remedy:
         console.print(Text("  → ", style="bold") + as_text(error.remedy), soft_wrap=True)

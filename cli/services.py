@@ -23,9 +23,9 @@ SINGLE: RoleName = "backbone"
 ROOT = Path(__file__).parent.parent
 
 # Enough for the small embedded model on a laptop; in its untuned form it does not know when to end.
-_ANSWER_TOKENS: dict[RoleName, int] = {"planner": 96, "caller": 256, "summarizer": 128, "backbone": 256}
-_CONTEXT = 4_096
-_KV_CACHE_GIB = 0.5
+ANSWER_TOKENS: dict[RoleName, int] = {"planner": 96, "caller": 256, "summarizer": 128, "backbone": 256}
+CONTEXT = 4_096
+KV_CACHE_GIB = 0.5
 
 
 @dataclass(frozen=True)
@@ -124,9 +124,9 @@ def _role_service(role: RoleName, port: int, engines: ModelFolders | Script, tok
 
 def _bounds(role: RoleName) -> dict[str, str]:
     return {
-        "ALPHA_UMI_ROLE_MAX_TOKENS": str(_ANSWER_TOKENS[role]),
-        "ALPHA_UMI_ROLE_MAX_MODEL_LEN": str(_CONTEXT),
-        "ALPHA_UMI_ROLE_KV_CACHE_GIB": str(_KV_CACHE_GIB),
+        "ALPHA_UMI_ROLE_MAX_TOKENS": str(ANSWER_TOKENS[role]),
+        "ALPHA_UMI_ROLE_MAX_MODEL_LEN": str(CONTEXT),
+        "ALPHA_UMI_ROLE_KV_CACHE_GIB": str(KV_CACHE_GIB),
         "ALPHA_UMI_ROLE_THREADS": str(os.cpu_count() or 1),
     }
 

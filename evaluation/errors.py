@@ -56,7 +56,14 @@ class CasesDiffer(EvaluationError):
 
 
 class ServiceAway(EvaluationError):
-    """A role service stayed away for longer than it was waited for; what was written so far is kept."""
+    """A role service stayed away for longer than it was waited for; what was written so far is kept.
+
+    `progress` tells how far the file is, once there is one.
+    """
+
+    def __init__(self, message: str, *, remedy: str | None = None, progress: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.progress = progress
 
 
 def some(ids: Sequence[str]) -> str:

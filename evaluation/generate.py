@@ -91,9 +91,11 @@ async def generate(
         try:
             await _all(predictor, todo, written, concurrency)
         except ServiceAway as error:
+            progress = f"{path} has {written.count} of {len(task.cases)} predictions"
             raise ServiceAway(
-                f"{error.message}; {path} has {written.count} of {len(task.cases)} predictions",
+                f"{error.message}; {progress}",
                 remedy="run the same command again when it is back: it goes on from there",
+                progress=progress,
             ) from error
         return Generated(len(task.cases), len(file.predictions), dict(written.errors))
 

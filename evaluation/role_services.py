@@ -160,12 +160,17 @@ async def role_services(
     *,
     token: str | None = None,
     patience: Patience | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[RoleServices]:
-    """The services at these addresses; the way to them is closed at the end of the block."""
+    """The services at these addresses; the way to them is closed at the end of the block.
+
+    A `transport` of its own leads to services that are not reached over the network.
+    """
     waits = patience or Patience()
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     async with httpx.AsyncClient(
         headers=headers,
+        transport=transport,
         timeout=httpx.Timeout(waits.answer_s, connect=waits.connect_s, pool=None),
         limits=httpx.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE_S),
         # A proxy of the environment is for other machines.

@@ -60,6 +60,7 @@ class RoleHost:
         self.in_flight = InFlight()
         self._on_lost = on_lost
         self._stopping = False
+        self._judged = asyncio.Event()
         self._obstacle: ServiceError | None = ServiceError("engine-not-ready", "the model is being loaded")
 
     @contextlib.asynccontextmanager
@@ -80,6 +81,11 @@ class RoleHost:
         self.require_ready()
         return {"model": self.model.name, "role": self.model.role, "template": self.model.template.name}
 
+    async def wait_ready(self) -> None:
+        """Wait for the canary. Raises `ServiceError` when it went wrong, and when the engine cannot be used."""
+        await self._judged.wait()
+        self.require_ready()
+
     def require_ready(self) -> None:
         """Raises `ServiceError`: still loading, canary failed, away, dead, or shutting down."""
         if self._stopping:
@@ -99,6 +105,7 @@ class RoleHost:
         dead = ServiceError("engine-dead", f"{error}; the service is being replaced")
         if self._obstacle is None or self._obstacle.kind != "engine-dead":
             self._obstacle = dead
+            self._judged.set()
             _log.error("engine.dead", detail=str(error))
             self._on_lost()
         return dead
@@ -118,12 +125,14 @@ class RoleHost:
                 return
             _log.error("engine.unusable", exc_info=error)
             self._obstacle = ServiceError("engine-dead", "the model cannot be used; the service's log says why")
+            self._judged.set()
             self._on_lost()
 
     async def _serve(self) -> None:
         """Load, sing and watch. What comes back after an absence may be another model, so it sings again."""
         await self.engine.start()
         self._obstacle = await self._sing()
+        self._judged.set()
         while True:
             await self.engine.check()
             await asyncio.sleep(WATCH_INTERVAL_S)

@@ -37,11 +37,35 @@ def load_role(role: RoleName, settings: RoleSettings) -> RoleEngine:
         return RoleEngine(_scripted(settings), _scripted_model(role, settings))
     folder = settings.model or _embedded(role, settings)
     manifest = verify(folder)
-    if manifest.role not in (role, "backbone"):
+    if not _plays(manifest, role):
         raise UnusableSettings(
             f"ALPHA_UMI_ROLE_MODEL: {folder} holds a {manifest.role}, not a {role}; name the model of this role"
         )
     return RoleEngine(_engine(settings, folder, manifest.context), _served(role, manifest, settings))
+
+
+def load_folders(folders: Mapping[RoleName, Path], settings: RoleSettings) -> dict[RoleName, RoleEngine]:
+    """The engines of roles whose models lie in these folders: one for each folder, also where several roles share it.
+
+    None is started yet. Raises `ManifestError` for a folder that must not be served, `UnusableSettings`.
+    """
+    manifests = {folder: verify(folder) for folder in dict.fromkeys(folders.values())}
+    for role, folder in folders.items():
+        if not _plays(manifests[folder], role):
+            raise UnusableSettings(f"{folder} holds a {manifests[folder].role}, not a {role}")
+    engines = {
+        folder: SharedEngine(_engine(settings, folder, manifest.context)) for folder, manifest in manifests.items()
+    }
+    return {
+        role: RoleEngine(engines[folder].seen_by(role), _served(role, manifests[folder], settings))
+        for role, folder in folders.items()
+    }
+
+
+def load_scripted(roles: Sequence[RoleName], settings: RoleSettings) -> dict[RoleName, RoleEngine]:
+    """One scripted engine in the eyes of each role."""
+    scripted = SharedEngine(_scripted(settings))
+    return {role: RoleEngine(scripted.seen_by(role), _scripted_model(role, settings)) for role in roles}
 
 
 def load_shared(roles: Sequence[RoleName], settings: RoleSettings) -> dict[RoleName, RoleEngine]:
@@ -60,6 +84,11 @@ def load_shared(roles: Sequence[RoleName], settings: RoleSettings) -> dict[RoleN
     context = min(manifest.context for manifest in (backbone, *manifests.values()))
     shared = SharedEngine(_engine(settings, folder, context, adapters))
     return {role: RoleEngine(shared.bound_to(role), _served(role, manifests[role], settings)) for role in roles}
+
+
+def _plays(manifest: ModelManifest, role: RoleName) -> bool:
+    """Whether it is this role's model, or one that was made for no role alone."""
+    return manifest.role in (role, "backbone")
 
 
 def _scripted(settings: RoleSettings, *, adapters: Sequence[RoleName] = ()) -> ScriptedEngine:

@@ -12,13 +12,13 @@ from pydantic import ValidationError
 from alpha_umi import telemetry
 from alpha_umi.roles.turns import RoleName
 from alpha_umi.serving.application import create_role_application, create_shared_application
-from alpha_umi.serving.context import MakeRouter, RoleContext
+from alpha_umi.serving.context import MakeRouter
 from alpha_umi.serving.drain import HostDrain
-from alpha_umi.serving.host import RoleHost
-from alpha_umi.serving.loading import RoleEngine, load_role, load_shared
+from alpha_umi.serving.loading import load_role, load_shared
 from alpha_umi.serving.manifest import ManifestError
 from alpha_umi.serving.metrics import RoleMetrics
-from alpha_umi.serving.settings import MAX_TOKENS, PORTS, RoleSettings, UnusableSettings
+from alpha_umi.serving.parts import role_context, role_parts
+from alpha_umi.serving.settings import PORTS, RoleSettings, UnusableSettings, faults
 from alpha_umi.web.keys import OpenBindRefused, check_bind
 from alpha_umi.web.server import PortTaken, create_server, open_socket
 
@@ -37,7 +37,7 @@ def main(role: RoleName, make_router: MakeRouter) -> None:
 
     def create(settings: RoleSettings, keys: list[str], on_lost: Callable[[], None]) -> tuple[FastAPI, HostDrain]:
         metrics = RoleMetrics(role)
-        context = _context(load_role(role, settings), metrics, settings, on_lost)
+        context = role_context(load_role(role, settings), metrics, settings.answer_tokens(role), on_lost)
         return create_role_application(context, make_router, keys=keys), HostDrain([context.host])
 
     _run(role, create)
@@ -47,12 +47,8 @@ def main_shared(routers: Mapping[RoleName, MakeRouter]) -> None:
     """Run several roles on one engine until a signal, with the exit codes of `main`."""
 
     def create(settings: RoleSettings, keys: list[str], on_lost: Callable[[], None]) -> tuple[FastAPI, HostDrain]:
-        metrics = RoleMetrics("shared")
-        engines = load_shared(tuple(routers), settings)
-        parts = [
-            (_context(engines[role], metrics.of_role(role), settings, on_lost), make_router)
-            for role, make_router in routers.items()
-        ]
+        bounds = {role: settings.answer_tokens(role) for role in routers}
+        parts = role_parts(load_shared(tuple(routers), settings), routers, bounds, on_lost)
         return create_shared_application(parts, keys=keys), HostDrain([context.host for context, _ in parts])
 
     _run("shared", create)
@@ -78,13 +74,6 @@ def _serve(service: str, create: _MakeApplication, settings: RoleSettings) -> in
     return ending.exit_code
 
 
-def _context(
-    role: RoleEngine, metrics: RoleMetrics, settings: RoleSettings, on_lost: Callable[[], None]
-) -> RoleContext:
-    host = RoleHost(role.engine, role.model, on_lost=on_lost)
-    return RoleContext(host, metrics, settings.max_tokens or MAX_TOKENS[role.model.role])
-
-
 class _Ending:
     """Remembers why the process ends."""
 
@@ -99,14 +88,6 @@ class _Ending:
 
 
 def _usage(service: str, error: Exception) -> int:
-    print(f"{service}: {_one_line(error)}", file=sys.stderr)
+    reason = faults(error) if isinstance(error, ValidationError) else str(error)
+    print(f"{service}: {reason}", file=sys.stderr)
     return EXIT_USAGE
-
-
-def _one_line(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        return "; ".join(
-            f"ALPHA_UMI_ROLE_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
-            for item in error.errors()
-        )
-    return str(error)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AnyHttpUrl, Field, SecretStr, field_validator
+from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from alpha_umi.roles.template import PlannerLabel
+from alpha_umi.roles.turns import RoleName
 from alpha_umi.serving.processor import Dtype
 from alpha_umi.telemetry import LogFormat
 
@@ -50,6 +51,10 @@ class RoleSettings(BaseSettings):
     log_format: LogFormat = "json"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
+    def answer_tokens(self, role: RoleName) -> int:
+        """The bound of a generation, unless a request says otherwise."""
+        return self.max_tokens or MAX_TOKENS[role]
+
     @field_validator("remote_url")
     @classmethod
     def _without_credentials(cls, url: AnyHttpUrl | None) -> AnyHttpUrl | None:
@@ -63,3 +68,11 @@ class RoleSettings(BaseSettings):
     def _empty_is_none(cls, value: Any) -> Any:
         """An empty token lets anybody in who shows an empty one."""
         return None if value == "" else value
+
+
+def faults(error: ValidationError) -> str:
+    """Which settings cannot be used, by the names of their variables, in one line."""
+    return "; ".join(
+        f"ALPHA_UMI_ROLE_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+        for item in error.errors()
+    )

@@ -1,4 +1,4 @@
-"""One engine for several roles: each role sees it bound to an adapter of its own.
+"""One engine for several roles: each role sees it bound to an adapter of its own, or all of them to the same model.
 
 A role's host starts, watches and stops its engine, and three of them may do so with one engine: it is started once,
 for the first, and stopped once, after the last.
@@ -15,17 +15,22 @@ from alpha_umi.serving.engine import Chunk, Engine, EngineStats, Generation
 
 
 class SharedEngine:
-    """An engine with adapters, and how many views of it are still in use."""
+    """An engine, and how many views of it are still in use."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._views = 0
         self._start: asyncio.Task[None] | None = None
 
-    def bound_to(self, adapter: str) -> AdapterEngine:
+    def bound_to(self, adapter: str) -> EngineView:
         """The engine as a role with this adapter sees it."""
         self._views += 1
-        return AdapterEngine(self, adapter)
+        return EngineView(self, adapter, adapter)
+
+    def seen_by(self, role: str) -> EngineView:
+        """The engine as a role sees it whose model it runs, without an adapter."""
+        self._views += 1
+        return EngineView(self, role, None)
 
     async def start(self) -> None:
         """Load the model unless that has happened. Raises whatever keeps it from loading, in every view alike."""
@@ -45,11 +50,12 @@ class SharedEngine:
         await self.engine.stop()
 
 
-class AdapterEngine:
-    """The engine port on a shared engine, every generation with one adapter."""
+class EngineView:
+    """The engine port on a shared engine, every generation with one adapter, or with none. `name` is this view's."""
 
-    def __init__(self, shared: SharedEngine, adapter: str) -> None:
+    def __init__(self, shared: SharedEngine, name: str, adapter: str | None) -> None:
         self._shared = shared
+        self.name = name
         self.adapter = adapter
 
     @property
@@ -81,7 +87,7 @@ class AdapterEngine:
         """Generate with this view's adapter. Raises what the engine raises."""
         # Hosts of one process name their canaries alike, and an engine wants every id once.
         own = replace(generation, adapter=self.adapter)
-        return self._shared.engine.generate(own, request_id=f"{request_id}-{self.adapter}")
+        return self._shared.engine.generate(own, request_id=f"{request_id}-{self.name}")
 
 
 def _failed(task: asyncio.Task[None]) -> bool:

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from alpha_umi.roles.turns import RoleName
 from cli.commands.questions import StrategyName
+from cli.engine_log import written_to
+from cli.errors import UsageProblem
 from cli.evaluation_errors import reported
-from cli.generation_view import print_findings, print_generated, progress_bar
+from cli.generation_view import loading, print_findings, print_generated, progress_bar
+from cli.in_process import LoadedRoles, ModelChoice, engine_failed, load_roles, services_in_process
+from cli.interrupts import run_until_signal
 from cli.options import StateDir, messages, output
 from cli.role_access import RoleAccess, role_access
 
 if TYPE_CHECKING:
     from evaluation.generate import Generated
     from evaluation.predicting import Strategy
+    from evaluation.role_services import RoleServices
     from evaluation.suites.suite import Suite
+
+# Steps that are asked at a time: enough for services that others ask as well, and to keep an engine's batch full.
+OF_SERVICES = 8
+IN_PROCESS = 64
 
 
 def _address_of(role: RoleName) -> typer.models.OptionInfo:
@@ -39,6 +50,13 @@ SummarizerUrl = Annotated[str | None, _address_of("summarizer")]
 BackboneUrl = Annotated[str | None, _address_of("backbone")]
 
 
+def _folder(name: str, what: str) -> typer.models.OptionInfo:
+    info: typer.models.OptionInfo = typer.Option(
+        name, help=f"With --in-process: {what}", show_default=False, file_okay=False
+    )
+    return info
+
+
 def generate(
     suite: Annotated[str, typer.Option(help="Name of a suite, or its file; parts of it behind a colon.")],
     output_file: Annotated[
@@ -51,8 +69,22 @@ def generate(
         bool, typer.Option("--constrained/--free", help="Whether the models write inside grammars.")
     ] = True,
     strategy: Annotated[StrategyName, typer.Option(help="Three models in turn, or a single one.")] = StrategyName.CHAIN,
-    concurrency: Annotated[int, typer.Option(min=1, max=512, help="Steps that are asked at a time.")] = 8,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=512,
+            help=f"Steps that are asked at a time; by default {OF_SERVICES}, and {IN_PROCESS} with --in-process.",
+            show_default=False,
+        ),
+    ] = None,
     patience: Annotated[float, typer.Option(min=0, help="Seconds that a service may be away on the way.")] = 120.0,
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="Run the models in this command; no service is asked.")
+    ] = False,
+    model: Annotated[Path | None, _folder("--model", "the model folder of all roles.")] = None,
+    models: Annotated[Path | None, _folder("--models", "a folder with a model folder for each role.")] = None,
+    adapters: Annotated[Path | None, _folder("--adapters", "a folder with an adapter for each role.")] = None,
     planner_url: PlannerUrl = None,
     caller_url: CallerUrl = None,
     summarizer_url: SummarizerUrl = None,
@@ -64,23 +96,39 @@ def generate(
 ) -> None:
     """Ask the role services for every step of a suite, and write what they write to a file, line by line.
 
-    A file that is there is taken up: steps that it has are not asked again. Exits with 1 when a service went away on
-    the way (the file is kept), 2 when the run cannot be as it was given.
+    A file that is there is taken up: steps that it has are not asked again. Exits with 1 when a service went away or an
+    engine died on the way (the file is kept), 2 when the run cannot be as it was given.
     """
+    choice = ModelChoice(model, models, adapters)
     named: dict[RoleName, str | None] = (
         {"backbone": backbone_url}
         if strategy is StrategyName.SINGLE
         else {"planner": planner_url, "caller": caller_url, "summarizer": summarizer_url}
     )
-    access = role_access(named, role_token, state_dir)
+    _require_one_way(named, choice, in_process=in_process)
+    access = None if in_process else role_access(named, role_token, state_dir)
     with reported():
         from evaluation.suites.data import data_folder
         from evaluation.suites.suite import load_suite
 
         loaded = load_suite(suite, data_folder(os.environ))
-        run = _Run(loaded, output_file, limit, strategy.value, constrained, concurrency, patience)
-        generated = asyncio.run(run.at(access))
+        at_once = concurrency or (IN_PROCESS if in_process else OF_SERVICES)
+        run = _Run(loaded, output_file, limit, strategy.value, constrained, at_once, patience)
+        generated = run.in_process(choice) if access is None else run_until_signal(run.of_services(access))
     print_generated(output(), output_file, generated)
+
+
+def _require_one_way(named: Mapping[RoleName, str | None], choice: ModelChoice, *, in_process: bool) -> None:
+    """Raises `UsageProblem` for services beside models in this process, and for models that nobody would run."""
+    if in_process:
+        for role, url in named.items():
+            if url:
+                raise UsageProblem(
+                    f"--in-process asks no service, but the {role}'s address is {url}",
+                    remedy=f"leave out --in-process, or --{role}-url and ALPHA_UMI_{role.upper()}_URL",
+                )
+    elif choice != ModelChoice():
+        raise UsageProblem("--model, --models and --adapters are for models in this process", remedy="add --in-process")
 
 
 @dataclass(frozen=True)
@@ -95,19 +143,47 @@ class _Run:
     concurrency: int
     patience_s: float
 
-    async def at(self, access: RoleAccess) -> Generated:
-        """Carry it out."""
-        from evaluation.generate import generate as generate_into
-        from evaluation.generate import plan_task
+    async def of_services(self, access: RoleAccess) -> Generated:
+        """Carry it out with services that are there."""
         from evaluation.role_services import Patience, role_services
 
         patience = Patience(away_s=self.patience_s)
         async with role_services(access.addresses, token=access.token, patience=patience) as services:
-            task = await plan_task(
-                services, self.suite, limit=self.limit, strategy=self.strategy, constrained=self.constrained
+            return await self._carried_out(services, messages())
+
+    def in_process(self, choice: ModelChoice) -> Generated:
+        """Carry it out with engines of its own, whose log is beside the file."""
+        from evaluation.predicting import ROLES_OF
+
+        roles = load_roles(choice, ROLES_OF[self.strategy], messages())
+        log = self.path.with_name(f"{self.path.name}.log")
+        with written_to(log) as console:
+            return run_until_signal(self._with_engines(roles, log, console))
+
+    async def _with_engines(self, roles: LoadedRoles, log: Path, console: Console) -> Generated:
+        from evaluation.errors import ServiceAway
+
+        async with contextlib.AsyncExitStack() as stack:
+            with loading(console, log):
+                ready = services_in_process(roles, log, patience_s=self.patience_s if roles.remote else 0)
+                services = await stack.enter_async_context(ready)
+            try:
+                return await self._carried_out(services, console)
+            except ServiceAway as error:
+                message = "an engine was lost" + (f"; {error.progress}" if error.progress else "")
+                raise engine_failed(
+                    message, log, again="run the same command again: it goes on from there; "
+                ) from error
+
+    async def _carried_out(self, services: RoleServices, console: Console) -> Generated:
+        from evaluation.generate import generate as generate_into
+        from evaluation.generate import plan_task
+
+        task = await plan_task(
+            services, self.suite, limit=self.limit, strategy=self.strategy, constrained=self.constrained
+        )
+        print_findings(console, {role: model["id"] for role, model in task.about.models.items()}, task.findings)
+        with progress_bar(console, task.about.cases) as advance:
+            return await generate_into(
+                services, task, self.path, concurrency=self.concurrency, on_prediction=lambda _: advance()
             )
-            print_findings(messages(), {role: model["id"] for role, model in task.about.models.items()}, task.findings)
-            with progress_bar(messages(), task.about.cases) as advance:
-                return await generate_into(
-                    services, task, self.path, concurrency=self.concurrency, on_prediction=lambda _: advance()
-                )

@@ -38,6 +38,17 @@ async def test_not_ready_until_the_canary_is_right() -> None:
         assert response.headers["Retry-After"] == "5"
 
 
+async def test_waiting_ends_with_the_canary() -> None:
+    right, wrong = (
+        role_host("planner", scripted()),
+        role_host("planner", scripted(), canary=("What is the capital of France?", "London")),
+    )
+    async with right.running(), wrong.running():
+        await right.wait_ready()
+        with pytest.raises(ServiceError, match="the canary wrote"):
+            await wrong.wait_ready()
+
+
 async def test_requests_that_come_too_early_are_not_kept() -> None:
     host = role_host("planner", ScriptedEngine([]))
     refused = []

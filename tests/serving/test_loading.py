@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from tiny_models import ROLES, manifest
 
 from alpha_umi.serving import loading
-from alpha_umi.serving.loading import load_role, load_shared
+from alpha_umi.serving.loading import load_folders, load_role, load_shared
 from alpha_umi.serving.manifest import (
     DigestMismatch,
     ManifestError,
@@ -171,3 +171,37 @@ def test_a_model_of_another_role_is_refused(models: Path) -> None:
     write_manifest(models / "caller", manifest("caller"))
     with pytest.raises(UnusableSettings, match="caller holds a caller, not a planner"):
         load_role("planner", RoleSettings(model=models / "caller"))
+
+
+def counted_engines(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The folders that engines are made for from now on."""
+    made: list[Path] = []
+
+    def engine(_: RoleSettings, folder: Path, __: int) -> ScriptedEngine:
+        made.append(folder)
+        return ScriptedEngine([])
+
+    monkeypatch.setattr(loading, "_engine", engine)
+    return made
+
+
+def test_roles_with_one_folder_share_an_engine(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = counted_engines(monkeypatch)
+    backbone = models / "backbone"
+    engines = load_folders(dict.fromkeys(ROLES, backbone), RoleSettings())
+    assert made == [backbone]
+    assert [role for role, engine in engines.items() if engine.model.role == role] == list(ROLES)
+    assert {engine.model.name for engine in engines.values()} == {"tiny"}
+
+
+def test_folders_of_their_own_have_engines_of_their_own(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = counted_engines(monkeypatch)
+    folders = {role: models / "adapters" / role for role in ROLES}
+    load_folders(folders, RoleSettings())
+    assert made == list(folders.values())
+
+
+def test_a_folder_of_another_role_is_named(models: Path) -> None:
+    folders = dict.fromkeys(ROLES, models / "adapters" / "planner")
+    with pytest.raises(UnusableSettings, match="adapters/planner holds a planner, not a caller"):
+        load_folders(folders, RoleSettings())

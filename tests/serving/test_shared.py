@@ -154,3 +154,12 @@ async def test_an_engine_with_adapters_refuses_a_generation_without_or_with_anot
 ) -> None:
     with pytest.raises(EngineRefused, match=said):
         await anext(aiter(watched().generate(Generation("x", 4, adapter=adapter), request_id="r")))
+
+
+async def test_views_without_adapters_write_with_the_model_itself() -> None:
+    engine = ScriptedEngine([Rule(["one"], adapter=None)])
+    shared = SharedEngine(engine)
+    views = [shared.seen_by("planner"), shared.seen_by("caller")]
+    for view in views:
+        assert [chunk.text async for chunk in view.generate(Generation("x", 4), request_id="r")] == ["one"]
+    assert [view.adapter for view in views] == [None, None]

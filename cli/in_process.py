@@ -1,0 +1,180 @@
+"""Role models that a command runs in its own process, without services and ports.
+
+What is asked are the applications of the services themselves. Left out: what they are asked (`commands/generate`), and
+where their engines write (`engine_log`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+from rich.console import Console
+
+from alpha_umi.roles.turns import RoleName
+from cli.engines import ensure_models
+from cli.errors import EngineFailed, UsageProblem
+from cli.launch import last_lines
+from cli.readiness import READY_TIMEOUT_S
+from cli.services import ANSWER_TOKENS, CONTEXT, KV_CACHE_GIB
+
+if TYPE_CHECKING:
+    from alpha_umi.serving.context import MakeRouter
+    from alpha_umi.serving.loading import RoleEngine
+    from alpha_umi.serving.settings import RoleSettings
+    from evaluation.role_services import RoleServices
+
+# Of a GPU's memory, for all engines together.
+GPU_SHARE = 0.9
+# Names the place in messages; nothing listens there.
+ADDRESS = "http://in-process"
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """Which models play the roles: `model` all of them, or the folders of `models` named after the roles each its own,
+    or `model` (else the embedded backbone) with the `adapters` named after the roles. Else the embedded role models."""
+
+    model: Path | None = None
+    models: Path | None = None
+    adapters: Path | None = None
+
+
+@dataclass(frozen=True)
+class LoadedRoles:
+    """Roles with their engines, which are not started yet, and the bound of each one's answers in tokens.
+
+    `remote`: the engines are those of a server, which may come back when it is away.
+    """
+
+    engines: Mapping[RoleName, RoleEngine]
+    answer_tokens: Mapping[RoleName, int]
+    remote: bool = False
+
+
+def load_roles(choice: ModelChoice, roles: Sequence[RoleName], console: Console) -> LoadedRoles:
+    """What is chosen, checked. Raises `UsageProblem`, and `CommandError` where models cannot be prepared."""
+    if choice.models is not None and (choice.model is not None or choice.adapters is not None):
+        raise UsageProblem("--models excludes --model and --adapters", remedy="name either")
+    try:
+        from alpha_umi.serving.manifest import ManifestError
+        from alpha_umi.serving.settings import UnusableSettings
+
+        settings, engines = _load(choice, roles, console)
+    except ModuleNotFoundError as error:
+        raise UsageProblem(
+            f"the package {error.name} is missing", remedy="install alpha-umi[serving,embedded,engine-cpu]"
+        ) from error
+    except (ManifestError, UnusableSettings) as error:
+        raise UsageProblem(str(error), remedy="name a folder that holds such a model with its manifest") from error
+    bounds = {role: settings.max_tokens or ANSWER_TOKENS[role] for role in roles}
+    return LoadedRoles(engines, bounds, remote=settings.engine == "remote")
+
+
+def _load(
+    choice: ModelChoice, roles: Sequence[RoleName], console: Console
+) -> tuple[RoleSettings, Mapping[RoleName, RoleEngine]]:
+    from alpha_umi.serving.loading import load_folders, load_scripted, load_shared
+
+    settings = _settings(1)
+    if settings.engine == "scripted":
+        return settings, load_scripted(roles, settings)
+    if choice.adapters is not None:
+        return settings, load_shared(roles, settings.model_copy(update=_given(choice)))
+    folders = _folders(choice, roles, console)
+    settings = _settings(len(set(folders.values())))
+    return settings, load_folders(folders, settings)
+
+
+def _given(choice: ModelChoice) -> dict[str, Path]:
+    given = {"model": choice.model, "adapters": choice.adapters}
+    return {name: path for name, path in given.items() if path is not None}
+
+
+def _folders(choice: ModelChoice, roles: Sequence[RoleName], console: Console) -> Mapping[RoleName, Path]:
+    if choice.model is not None:
+        return dict.fromkeys(roles, choice.model.absolute())
+    if choice.models is None:
+        return ensure_models(console, roles).of_role
+    folders = {role: choice.models.absolute() / role for role in roles}
+    missing = [role for role, folder in folders.items() if not folder.is_dir()]
+    if missing:
+        raise UsageProblem(
+            f"--models: {choice.models} has no folder {' and no folder '.join(missing)}",
+            remedy=f"it needs a model folder for each role: {', '.join(roles)}",
+        )
+    # Two names of one folder are one model.
+    return {role: folder.resolve() for role, folder in folders.items()}
+
+
+def _settings(engines: int) -> RoleSettings:
+    """The settings of role services, and for what they leave open what `alpha-umi up` chooses for the embedded models.
+
+    Their caches share as much memory as those of three services. Raises `UsageProblem`.
+    """
+    from alpha_umi.serving.settings import RoleSettings, faults
+
+    usual: dict[str, Any] = {
+        "max_model_len": CONTEXT,
+        "kv_cache_gib": len(("planner", "caller", "summarizer")) * KV_CACHE_GIB / engines,
+        "gpu_memory_utilization": GPU_SHARE / engines,
+        "threads": os.cpu_count() or 1,
+    }
+    try:
+        chosen = RoleSettings()
+    except ValidationError as error:
+        raise UsageProblem(faults(error)) from error
+    return chosen.model_copy(
+        update={name: value for name, value in usual.items() if name not in chosen.model_fields_set}
+    )
+
+
+@contextlib.asynccontextmanager
+async def services_in_process(
+    roles: LoadedRoles, log: Path, *, patience_s: float, ready_timeout_s: float = READY_TIMEOUT_S
+) -> AsyncIterator[RoleServices]:
+    """The services of these roles as soon as they are ready; their engines end with the block.
+
+    Raises `EngineFailed` when they are not ready in time, or never will be.
+    """
+    from alpha_umi.serving.in_process import RoleUnusable, reachable_in_process
+    from alpha_umi.serving.parts import role_parts
+    from evaluation.role_services import Patience, role_services
+
+    parts = role_parts(roles.engines, _routers(), roles.answer_tokens)
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            async with asyncio.timeout(ready_timeout_s):
+                transport = await stack.enter_async_context(reachable_in_process(parts))
+        except RoleUnusable as error:
+            raise engine_failed(f"the {error.role} cannot be used: {error}", log) from error
+        except TimeoutError as error:
+            raise engine_failed(f"the engine was not ready after {ready_timeout_s:.0f} s", log) from error
+        addresses = {role: [ADDRESS] for role in roles.engines}
+        services = role_services(addresses, patience=Patience(away_s=patience_s), transport=transport)
+        yield await stack.enter_async_context(services)
+
+
+def engine_failed(message: str, log: Path, again: str = "") -> EngineFailed:
+    """The error with what the engines wrote last."""
+    return EngineFailed(message, log=last_lines(log), remedy=f"{again}the whole log is {log}")
+
+
+def _routers() -> Mapping[RoleName, MakeRouter]:
+    from services.backbone.api import create_router as backbone_router
+    from services.caller.api import create_router as caller_router
+    from services.planner.api import create_router as planner_router
+    from services.summarizer.api import create_router as summarizer_router
+
+    return {
+        "planner": planner_router,
+        "caller": caller_router,
+        "summarizer": summarizer_router,
+        "backbone": backbone_router,
+    }

@@ -1,0 +1,261 @@
+"""`evaluate generate --in-process`: the services' own applications without services, and what ends their engines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import structlog
+from generated_suites import sums_file
+from role_apps import CANARY_PROMPT, scripted
+from serving_on_loopback import until
+from system import call
+from tiny_models import manifest
+from typer.testing import Result
+
+from alpha_umi.roles.template import load_template
+from alpha_umi.roles.turns import RoleName
+from alpha_umi.serving.host import Canary, ServedModel
+from alpha_umi.serving.loading import RoleEngine
+from alpha_umi.serving.manifest import load_manifest, write_manifest
+from alpha_umi.serving.scripted import CANARY, Rule, ScriptedEngine
+from alpha_umi.serving.shared import SharedEngine
+from cli.commands import generate
+from cli.in_process import LoadedRoles
+from evaluation.run_file import read_run
+
+Invoke = Callable[..., Result]
+
+# One engine plays every role: it is told by the prompt which one.
+RULES: tuple[dict[str, Any], ...] = (
+    {"when": "Base on the thought", "texts": [call("calculator", {"expression": "1+1"})]},
+    {"when": "Make a conclusion", "texts": ["It is 2."]},
+    {"when": "answer the action of next step", "texts": ["It is known. conclusion: 2"]},
+    {"when": "observation:", "texts": ["It is known now. Next: conclusion."]},
+    {"when": "", "texts": ["I compute it. Next: caller."]},
+)
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Nothing that this machine is told otherwise."""
+    for name in [name for name in os.environ if name.startswith("ALPHA_UMI_") and name != "ALPHA_UMI_CACHE"]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("ALPHA_UMI_DATA", str(tmp_path))
+    kept = structlog.get_config()
+    yield
+    structlog.configure(**kept)
+
+
+@pytest.fixture
+def scripted_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Role settings for an engine that calls the calculator once, and then answers; the file of its script."""
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps(RULES))
+    monkeypatch.setenv("ALPHA_UMI_ROLE_ENGINE", "scripted")
+    monkeypatch.setenv("ALPHA_UMI_ROLE_SCRIPT", str(script))
+    return script
+
+
+def arguments(folder: Path, *more: str, count: int = 20) -> list[str]:
+    suite = str(sums_file(folder, count))
+    return ["evaluate", "generate", "--in-process", "--suite", suite, "--output", str(folder / "run.jsonl"), *more]
+
+
+def told(result: Result) -> str:
+    return " ".join(result.stderr.split())
+
+
+@pytest.mark.usefixtures("scripted_engine")
+def test_all_roles_are_asked_without_a_service(invoke: Invoke, tmp_path: Path) -> None:
+    result = invoke(*arguments(tmp_path))
+    assert (result.exit_code, result.stdout) == (0, f"{tmp_path}/run.jsonl: 40 predictions\n")
+    assert "planner: scripted; the manifest does not say" in told(result)
+    run = read_run(tmp_path / "run.jsonl")
+    assert list(run.about.models) == ["planner", "caller", "summarizer"]
+    by_id = {prediction.id: prediction for prediction in run.predictions}
+    first, second = by_id[run.cases[0].id], by_id[run.cases[1].id]
+    assert [output.role for output in first.outputs] == ["planner", "caller"]
+    assert (first.parsed.call is not None, second.parsed.answer) == (True, "It is 2.")
+
+
+@pytest.mark.usefixtures("scripted_engine")
+def test_a_single_model_is_asked_alone(invoke: Invoke, tmp_path: Path) -> None:
+    result = invoke(*arguments(tmp_path, "--strategy", "single", "--limit", "2", "--free"))
+    assert result.exit_code == 0
+    run = read_run(tmp_path / "run.jsonl")
+    assert list(run.about.models) == ["backbone"]
+    assert {output.role for prediction in run.predictions for output in prediction.outputs} == {"backbone"}
+
+
+def roles_of(
+    engine: ScriptedEngine, canary: str = CANARY, roles: Sequence[RoleName] = ("planner", "caller", "summarizer")
+) -> LoadedRoles:
+    """One engine for all roles, as it is loaded for one model folder."""
+    shared, template = SharedEngine(engine), load_template("toolbench")
+    engines = {
+        role: RoleEngine(shared.seen_by(role), ServedModel(role, "m", template, Canary(CANARY_PROMPT, canary)))
+        for role in roles
+    }
+    return LoadedRoles(engines, dict.fromkeys(roles, 64))
+
+
+class MortalEngine(ScriptedEngine):
+    """Dies after so many prompts, as an engine process does that is killed."""
+
+    lives_for = 30
+
+    async def check(self) -> None:
+        self.dead = self.dead or len(self.prompts) > self.lives_for
+        await super().check()
+
+
+def test_an_engine_that_dies_leaves_a_file_that_can_go_on(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = [Rule(**rule) for rule in RULES]
+    engines = [MortalEngine(scripted(*rules).rules, context=4_096), scripted(*rules)]
+    monkeypatch.setattr(generate, "load_roles", lambda *_: roles_of(engines.pop(0)))
+    ended = invoke(*arguments(tmp_path, "--concurrency", "3"))
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    written = len(read_run(tmp_path / "run.jsonl").predictions)
+    assert 0 < written < 40
+    assert f"an engine was lost; {tmp_path}/run.jsonl has {written} of 40 predictions" in told(ended)
+    assert "run the same command again: it goes on from there; the whole log is" in told(ended)
+    assert "engine.dead" in (tmp_path / "run.jsonl.log").read_text()
+    done = invoke(*arguments(tmp_path))
+    assert done.stdout == f"{tmp_path}/run.jsonl: 40 predictions, {written} of them from before\n"
+
+
+def test_an_engine_that_computes_wrongly_is_not_asked(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generate, "load_roles", lambda *_: roles_of(scripted(), canary="London"))
+    ended = invoke(*arguments(tmp_path))
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    assert "the planner cannot be used: the canary wrote" in told(ended)
+    assert f"the whole log is {tmp_path}/run.jsonl.log" in told(ended)
+    assert not (tmp_path / "run.jsonl").exists()
+
+
+class UnloadableEngine(ScriptedEngine):
+    """What cannot be loaded."""
+
+    async def start(self) -> None:
+        raise RuntimeError("not enough memory for the weights")
+
+
+def test_an_engine_that_does_not_start_shows_its_log(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generate, "load_roles", lambda *_: roles_of(UnloadableEngine([])))
+    ended = invoke(*arguments(tmp_path))
+    assert ended.exit_code == 1
+    assert "the planner cannot be used" in told(ended)
+    assert "not enough memory for the weights" in told(ended)
+
+
+@pytest.fixture
+def planner_model(tmp_path: Path) -> Path:
+    """A folder that holds a planner as far as its manifest says."""
+    folder = tmp_path / "trained" / "planner"
+    folder.mkdir(parents=True)
+    write_manifest(folder, manifest("planner"))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--models", "{0}/trained"), "has no folder caller and no folder summarizer"),
+        (("--model", "{0}/trained/planner"), "trained/planner holds a planner, not a caller"),
+        (("--model", "{0}"), "alpha_umi.json: No such file or directory; a model folder needs this file"),
+        (("--model", "{0}", "--models", "{0}"), "--models excludes --model and --adapters"),
+        (("--model", "{0}", "--adapters", "{0}"), "alpha_umi.json: No such file or directory"),
+        (("--planner-url", "http://x"), "--in-process asks no service, but the planner's address is http://x"),
+        (("--output", "/no/folder/run.jsonl", "--model", "{0}"), "alpha_umi.json"),
+    ],
+)
+@pytest.mark.usefixtures("planner_model")
+def test_what_cannot_be_is_said(invoke: Invoke, tmp_path: Path, options: tuple[str, ...], said: str) -> None:
+    result = invoke(*arguments(tmp_path, *(option.format(tmp_path) for option in options)))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in told(result)
+    assert "Traceback" not in result.stderr
+
+
+def test_settings_that_cannot_be_are_named(invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALPHA_UMI_ROLE_THREADS", "none")
+    result = invoke(*arguments(tmp_path))
+    assert result.exit_code == 2
+    assert "ALPHA_UMI_ROLE_THREADS: Input should be a valid integer" in told(result)
+
+
+def test_models_are_for_engines_in_process(invoke: Invoke, tmp_path: Path) -> None:
+    command = [word for word in arguments(tmp_path, "--model", str(tmp_path)) if word != "--in-process"]
+    result = invoke(*command)
+    assert result.exit_code == 2
+    assert "are for models in this process → add --in-process" in told(result)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it(scripted_engine: Path, tmp_path: Path, number: signal.Signals) -> None:
+    scripted_engine.write_text(json.dumps([{**rule, "delay_s": 0.05} for rule in RULES]))
+    with started(tmp_path, "--concurrency", "2") as process:
+        asyncio.run(until(lambda: predictions_in(tmp_path) > 0, seconds=60))
+        process.send_signal(number)
+        _, said = process.communicate(timeout=10)
+    assert (process.returncode, said.splitlines()[-1]) == (130, "interrupted")
+    assert 0 < len(read_run(tmp_path / "run.jsonl").predictions) < 40
+
+
+def started(folder: Path, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "cli.main", *arguments(folder, *more)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def predictions_in(folder: Path) -> int:
+    output = folder / "run.jsonl"
+    return output.read_bytes().count(b'{"kind":"prediction"') if output.exists() else 0
+
+
+@pytest.mark.engine
+@pytest.mark.timeout(400)
+def test_two_steps_of_the_embedded_model(embedded_model: Path, tmp_path: Path) -> None:
+    with started(tmp_path, "--limit", "2", "--model", str(embedded_model)) as process:
+        asyncio.run(until(lambda: bool(engines_of(process.pid)), seconds=200))
+        engines = engines_of(process.pid)
+        shown, said = process.communicate(timeout=200)
+    assert (process.returncode, shown) == (0, f"{tmp_path}/run.jsonl: 2 predictions\n"), said
+    assert len(engines) == 1, "the roles share it"
+    assert f"planner: {load_manifest(embedded_model).name}; " in said
+    assert "vllm" not in said
+    assert not psutil.wait_procs(engines, timeout=5)[1]
+    run = read_run(tmp_path / "run.jsonl")
+    assert all(prediction.outputs[0].completion_tokens > 0 for prediction in run.predictions)
+
+
+@pytest.mark.engine
+@pytest.mark.timeout(400)
+def test_a_killed_command_leaves_no_engine_behind(embedded_model: Path, tmp_path: Path) -> None:
+    with started(tmp_path, "--model", str(embedded_model)) as process:
+        asyncio.run(until(lambda: predictions_in(tmp_path) > 0, seconds=200))
+        engines = engines_of(process.pid)
+        process.kill()
+    assert engines
+    assert not psutil.wait_procs(engines, timeout=5)[1]
+
+
+def engines_of(pid: int) -> list[psutil.Process]:
+    """The processes that have the libraries of a language model loaded."""
+    children = psutil.Process(pid).children(recursive=True)
+    return [child for child in children if child.memory_info().rss > 300 * 2**20]
