@@ -145,7 +145,8 @@ async def services_in_process(
     """
     from alpha_umi.serving.in_process import RoleUnusable, reachable_in_process
     from alpha_umi.serving.parts import role_parts
-    from evaluation.role_services import Patience, role_services
+    from evaluation.patience import Patience
+    from evaluation.role_services import role_services
 
     parts = role_parts(roles.engines, _routers(), roles.answer_tokens)
     async with contextlib.AsyncExitStack() as stack:

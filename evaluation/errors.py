@@ -8,7 +8,7 @@ EvaluationError
 ├── NoReference          predictions that no case belongs to
 ├── EmptySuite           there is nothing to score
 ├── CasesDiffer          two files do not measure the same cases
-└── ServiceAway          a role service stayed away for longer than it was waited for
+└── ServiceAway          a service stayed away for longer than it was waited for
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class CasesDiffer(EvaluationError):
 
 
 class ServiceAway(EvaluationError):
-    """A role service stayed away for longer than it was waited for; what was written so far is kept.
+    """A service stayed away for longer than it was waited for; what was written so far is kept.
 
     `progress` tells how far the file is, once there is one.
     """

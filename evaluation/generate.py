@@ -10,20 +10,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from alpha_umi.contract.roles import ModelInfo
 from alpha_umi.roles.turns import RoleName
-from evaluation.contamination import TRAINED_ON, Finding, check_manifest
+from evaluation.asked_models import models_of
+from evaluation.contamination import Finding
 from evaluation.errors import EmptySuite, ServiceAway
 from evaluation.growing_file import GrowingRun, growing_run
-from evaluation.predicting import ROLES_OF, Predictor, Strategy
+from evaluation.predicting import Predictor, Strategy
 from evaluation.records import CaseRecord, PredictionRecord, RunRecord
 from evaluation.role_services import RoleServices
 from evaluation.suites.sample import sample_steps
-from evaluation.suites.suite import PART, Suite
-
-FOUND = "trained_on_suite"
+from evaluation.suites.suite import Suite
 
 
 @dataclass(frozen=True)
@@ -59,16 +56,15 @@ async def plan_task(
     cases = tuple(map(CaseRecord.of, sample_steps(suite.trajectories, limit)))
     if not cases:
         raise EmptySuite(f"the suite {suite.definition.name!r} has no step to ask", remedy="ask for at least one")
-    models = {role: await services.model(role) for role in ROLES_OF[strategy]}
-    findings = {role: check_manifest(_manifest(model), suite.digests) for role, model in models.items()}
+    models = await models_of(services, strategy, suite)
     about = RunRecord(
-        suite=_label(suite),
+        suite=suite.label,
         cases=len(cases),
         constrained=constrained,
-        template=", ".join(sorted({model.template for model in models.values()})),
-        models={role: _kept(models[role], findings[role]) for role in models},
+        template=", ".join(sorted({model.template for model in models.infos.values()})),
+        models=models.kept(),
     )
-    return Task(about, cases, findings, strategy)
+    return Task(about, cases, models.findings, strategy)
 
 
 async def generate(
@@ -142,24 +138,3 @@ async def _all(predictor: Predictor, todo: Iterator[CaseRecord], written: _Writt
     except ExceptionGroup as failed:
         # Whatever kept one from going on: that the others met it as well is no news.
         raise failed.exceptions[0] from None
-
-
-def _label(suite: Suite) -> str:
-    """The suite as it is named, with its parts where they were chosen."""
-    chosen = suite.parts != suite.definition.parts
-    return suite.definition.name + (PART + ",".join(suite.parts) if chosen else "")
-
-
-def _manifest(model: ModelInfo) -> Mapping[str, Any]:
-    return model.manifest or {}
-
-
-def _kept(model: ModelInfo, finding: Finding) -> dict[str, Any]:
-    """What a run says of a model: all that stays the same when its service is started again.
-
-    Of what it was trained on only what concerns the suite, because the list can be as long as the rest of the file.
-    """
-    described = model.model_dump(mode="json", exclude={"created", "object", "owned_by", "manifest"})
-    manifest = {name: value for name, value in _manifest(model).items() if name != TRAINED_ON}
-    found = {"verdict": finding.verdict, "instructions": finding.instructions, "total": finding.total}
-    return described | {"manifest": manifest or None, FOUND: found}

@@ -18,7 +18,6 @@ Answer = TypeVar("Answer", bound=RoleAnswer)
 Body = TypeVar("Body", bound=BaseModel)
 
 UNUSABLE: Final = ("output-unreadable", "call-invalid")
-LONGEST_RETRY_AFTER_S: Final = 60.0
 
 
 class RoleFailed(Exception):
@@ -70,12 +69,6 @@ def reason_of(response: httpx.Response) -> str:
     """Why there is no answer."""
     problem = _problem(response)
     return f"status {response.status_code}" if problem is None else problem.detail
-
-
-def retry_after_of(response: httpx.Response) -> float:
-    """The seconds after which the service wants to be asked again, within reason."""
-    value = response.headers.get("retry-after", "")
-    return min(float(value), LONGEST_RETRY_AFTER_S) if value.isascii() and value.isdigit() else 0.0
 
 
 def _read(role: RoleName, response: httpx.Response, form: type[Body]) -> Body:

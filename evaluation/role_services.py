@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 from zlib import crc32
@@ -27,7 +25,8 @@ from pydantic import BaseModel, ValidationError
 from alpha_umi.contract.roles import ModelInfo, ModelList
 from alpha_umi.roles.turns import RoleName
 from evaluation.errors import EvaluationError, ServiceAway
-from evaluation.role_responses import UNUSABLE, Answer, Told, problem_kind, read_told, reason_of, retry_after_of
+from evaluation.patience import AWAY_STATUS, Away, Patience, patiently, retry_after_of
+from evaluation.role_responses import UNUSABLE, Answer, Told, problem_kind, read_told, reason_of
 
 _PATHS: Final[Mapping[RoleName, str]] = {
     "planner": "/v1/plan",
@@ -35,26 +34,12 @@ _PATHS: Final[Mapping[RoleName, str]] = {
     "summarizer": "/v1/summarize",
     "backbone": "/v1/step",
 }
-# What services say that start, end, or have too much to do, and what gateways say of them.
-_AWAY = (408, 425, 429, 502, 503, 504)
 _REFUSED = (401, 403, 404, 405)
 _KEEP_ALIVE_S = 2.0
 
 
 class ServiceRefuses(EvaluationError):
     """A service does not take requests of this kind, or not from us."""
-
-
-@dataclass(frozen=True)
-class Patience:
-    """Seconds: how long a service may stay away, how long it may take for an answer, and the first and longest pause
-    between two attempts."""
-
-    away_s: float = 120.0
-    answer_s: float = 600.0
-    connect_s: float = 5.0
-    first_pause_s: float = 0.25
-    longest_pause_s: float = 10.0
 
 
 class RoleServices:
@@ -117,23 +102,22 @@ class RoleServices:
         away_s: float | None = None,
     ) -> httpx.Response:
         """The response of a service that is there, whatever it says."""
-        attempt, give_up_at = 0, None
-        away_s = self._patience.away_s if away_s is None else away_s
-        while True:
-            url = urls[attempt % len(urls)]
-            found = await self._try(role, url, path, content)
-            if isinstance(found, httpx.Response):
-                return found
-            attempt += 1
-            give_up_at = give_up_at or time.monotonic() + away_s
-            pause_s = max(self._pause_s(attempt), found.retry_after_s)
-            if time.monotonic() + pause_s >= give_up_at:
-                raise ServiceAway(
-                    f"the {role} at {_shown(url)} is away: {found.reason}", remedy="start it, or name its address"
-                )
-            await asyncio.sleep(pause_s)
+        waits = self._patience if away_s is None else replace(self._patience, away_s=away_s)
+        last = urls[0]
 
-    async def _try(self, role: RoleName, url: str, path: str, content: bytes | None) -> httpx.Response | _Away:
+        async def attempt(number: int) -> httpx.Response | Away:
+            nonlocal last
+            last = urls[number % len(urls)]
+            return await self._try(role, last, path, content)
+
+        def stayed_away(reason: str) -> ServiceAway:
+            return ServiceAway(
+                f"the {role} at {_shown(last)} is away: {reason}", remedy="start it, or name its address"
+            )
+
+        return await patiently(attempt, waits, stayed_away)
+
+    async def _try(self, role: RoleName, url: str, path: str, content: bytes | None) -> httpx.Response | Away:
         method = "GET" if content is None else "POST"
         try:
             response = await self._http.request(method, url.rstrip("/") + path, content=content)
@@ -141,17 +125,12 @@ class RoleServices:
             seconds = self._patience.answer_s
             raise ServiceAway(f"the {role} at {_shown(url)} has not answered for {seconds:g} s") from error
         except httpx.HTTPError as error:
-            return _Away(str(error) or type(error).__name__)
+            return Away(str(error) or type(error).__name__)
         if response.status_code in _REFUSED:
             raise _refusal(role, url, response)
-        if response.status_code in _AWAY and problem_kind(response) not in UNUSABLE:
-            return _Away(reason_of(response), retry_after_of(response))
+        if response.status_code in AWAY_STATUS and problem_kind(response) not in UNUSABLE:
+            return Away(reason_of(response), retry_after_of(response))
         return response
-
-    def _pause_s(self, attempt: int) -> float:
-        # Partly at random, so that those who failed together do not come back together.
-        spread = 0.5 + random.random() / 2  # noqa: S311
-        return spread * min(self._patience.longest_pause_s, self._patience.first_pause_s * 2.0 ** (attempt - 1))
 
 
 @contextlib.asynccontextmanager
@@ -177,14 +156,6 @@ async def role_services(
         trust_env=False,
     ) as http:
         yield RoleServices(addresses, http, waits)
-
-
-@dataclass(frozen=True)
-class _Away:
-    """A service could not answer now."""
-
-    reason: str
-    retry_after_s: float = 0.0
 
 
 def _refusal(role: RoleName, url: str, response: httpx.Response) -> ServiceRefuses:

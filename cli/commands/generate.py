@@ -145,7 +145,8 @@ class _Run:
 
     async def of_services(self, access: RoleAccess) -> Generated:
         """Carry it out with services that are there."""
-        from evaluation.role_services import Patience, role_services
+        from evaluation.patience import Patience
+        from evaluation.role_services import role_services
 
         patience = Patience(away_s=self.patience_s)
         async with role_services(access.addresses, token=access.token, patience=patience) as services:

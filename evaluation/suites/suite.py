@@ -30,6 +30,12 @@ class Suite:
     left_out: dict[str, int]
 
     @property
+    def label(self) -> str:
+        """The suite as it is named, with its parts where they were chosen."""
+        chosen = self.parts != self.definition.parts
+        return self.definition.name + (PART + ",".join(self.parts) if chosen else "")
+
+    @property
     def cases(self) -> tuple[StepCase, ...]:
         """The steps that have a reference, in order."""
         return tuple(case for trajectory in self.trajectories for case in step_cases(trajectory))

@@ -20,7 +20,8 @@ from alpha_umi.serving.manifest import CanaryText, ModelManifest
 from alpha_umi.serving.scripted import Rule
 from evaluation.errors import ServiceAway
 from evaluation.generate import Task, generate, plan_task
-from evaluation.role_services import Patience, ServiceRefuses, role_services
+from evaluation.patience import Patience
+from evaluation.role_services import ServiceRefuses, role_services
 from services.planner.api import create_router as planner_router
 from services.summarizer.api import create_router as summarizer_router
 

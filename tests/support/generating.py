@@ -12,7 +12,8 @@ from system import Roles
 
 from alpha_umi.roles.turns import RoleName
 from evaluation.generate import Generated, generate, plan_task
-from evaluation.role_services import Patience, RoleServices, role_services
+from evaluation.patience import Patience
+from evaluation.role_services import RoleServices, role_services
 from evaluation.run_file import Run, read_run
 
 BRIEF = Patience(away_s=0.3, first_pause_s=0.01)
