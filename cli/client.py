@@ -73,7 +73,7 @@ class OrchestratorClient:
             timeout=TIMEOUT,
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
             # A proxy of the environment is for other machines.
-            trust_env=not _is_loopback(self.url),
+            trust_env=not is_loopback(self.url),
         )
 
     @property
@@ -243,7 +243,8 @@ def _remedy(position: _Position) -> str:
     return f"`alpha-umi show {position.trajectory_id}` says how far it came"
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Whether an address is one of this machine only."""
     host = httpx.URL(url).host
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback

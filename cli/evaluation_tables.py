@@ -22,7 +22,7 @@ def print_scores(console: Console, report: ScoreReport) -> None:
     about = f"{plain_line(report.run.suite)}: " if report.run else ""
     console.print(Text(f"{about}{_size(report.steps, report.trajectories)}"), soft_wrap=True)
     _print_missing(console, "", report.missing)
-    table = _table("metric", "name", "figure", "95 %", "n")
+    table = figures_table("metric", "name", "figure", "95 %", "n")
     for name, figure in report.figures.items():
         table.add_row(figure.title, name, _number(figure.value), _interval(figure), f"{figure.n:,}")
     console.print(table)
@@ -35,7 +35,7 @@ def print_comparison(console: Console, report: ComparisonReport) -> None:
     console.print(Text(_size(report.steps, report.trajectories)))
     _print_missing(console, " in the first", report.first_missing)
     _print_missing(console, " in the second", report.second_missing)
-    table = _table("name", "first", "second", "difference", "95 %", "second is", right_from=1)
+    table = figures_table("name", "first", "second", "difference", "95 %", "second is", right_from=1)
     for name, item in report.differences.items():
         figures = (name, _number(item.first), _number(item.second))
         verdict = Text(item.verdict, style=_VERDICT_STYLES[item.verdict])
@@ -53,7 +53,7 @@ def _print_missing(console: Console, where: str, missing: Sequence[str]) -> None
 
 def _print_decisions(console: Console, report: ScoreReport) -> None:
     console.print(Text("\nright decision (rows), predicted decision (columns)", style="dim"))
-    table = _table("", *COLUMNS, right_from=1)
+    table = figures_table("", *COLUMNS, right_from=1)
     for row, counts in report.decisions.items():
         table.add_row(row, *(f"{counts[column]:,}" for column in COLUMNS))
     console.print(table)
@@ -63,14 +63,17 @@ def _print_costs(console: Console, report: ScoreReport) -> None:
     if not report.costs:
         return
     console.print()
-    table = _table("role", "texts", "prompt tokens", "written tokens", "shortened", "median ms", "p95 ms", right_from=1)
+    table = figures_table(
+        "role", "texts", "prompt tokens", "written tokens", "shortened", "median ms", "p95 ms", right_from=1
+    )
     for role, cost in report.costs.items():
         counts = (cost.texts, cost.prompt_tokens, cost.completion_tokens, cost.truncated)
         table.add_row(role, *(f"{count:,}" for count in (*counts, round(cost.median_ms), round(cost.p95_ms))))
     console.print(table)
 
 
-def _table(*columns: str, right_from: int = 2) -> Table:
+def figures_table(*columns: str, right_from: int = 2) -> Table:
+    """A table whose first columns are words, and the others numbers."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for place, column in enumerate(columns):
         table.add_column(column, justify="right" if place >= right_from else "left", no_wrap=True)

@@ -48,7 +48,12 @@ def connect(url: str | None, api_key: str | None, state_dir: Path | None) -> Orc
 
     Raises `UsageProblem` for something that is not an address.
     """
-    return OrchestratorClient(checked_address(url or _running(state_dir) or DEFAULT_URL), api_key=api_key)
+    return OrchestratorClient(orchestrator_address(url, state_dir), api_key=api_key)
+
+
+def orchestrator_address(url: str | None, state_dir: Path | None) -> str:
+    """The address that is named, else of the orchestrator that is up, else the usual one. Raises `UsageProblem`."""
+    return checked_address(url or _running(state_dir) or DEFAULT_URL)
 
 
 def checked_address(url: str, option: str = "--url") -> str:

@@ -1,24 +1,28 @@
-"""Put whole trajectories to a running orchestrator: an instruction with its tools, its answer and its events."""
+"""Put whole trajectories to a running orchestrator: an instruction with its tools, its answer and its events.
+
+A question is accepted once, under an idempotency key: whatever is lost on the way, it is the same trajectory that is
+followed to its end. One that nobody waits for any more is cancelled.
+"""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from http import HTTPStatus
+import asyncio
+import contextlib
+import hashlib
+import uuid
+from dataclasses import dataclass, field
 
 import httpx
-from httpx_sse import aconnect_sse
+from pydantic import ValidationError
 
-from alpha_umi.contract.trajectories import Trajectory
+from alpha_umi.contract.trajectories import Strategy, Trajectory
 from evaluation.errors import EvaluationError
+from evaluation.orchestrator import AT_ONCE, OrchestratorRefused, follow, read, send
+from evaluation.patience import Patience
 from evaluation.suites.recorded import RecordedTrajectory
 from evaluation.whole import ToldEvent
 
-LAST = "trajectory.finished"
-
-
-class OrchestratorRefused(EvaluationError):
-    """The orchestrator did not take the question, or cannot be reached."""
+LEAVING_S = 5
 
 
 @dataclass(frozen=True)
@@ -30,35 +34,71 @@ class Asked:
     events: tuple[ToldEvent, ...]
 
 
-async def ask(client: httpx.AsyncClient, recorded: RecordedTrajectory, *, max_steps: int | None = None) -> Asked:
+@dataclass(frozen=True)
+class Asking:
+    """How questions are put. `run` keeps those of one run apart from those of others."""
+
+    strategy: Strategy = "chain"
+    max_steps: int | None = None
+    patience: Patience = AT_ONCE
+    run: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+async def ask(client: httpx.AsyncClient, recorded: RecordedTrajectory, asking: Asking | None = None) -> Asked:
     """Ask the orchestrator behind `client` for a recorded instruction, with the tools that were on offer then.
 
-    They have to be registered there. Raises `OrchestratorRefused`.
+    They have to be registered there. Raises `OrchestratorRefused`, `ServiceAway`.
     """
-    question = {"instruction": recorded.instruction, "tools": [tool.shown_name for tool in recorded.tools]}
-    limits = {} if max_steps is None else {"max_steps": max_steps}
+    asking = asking or Asking()
     try:
-        created = await client.post("/v1/trajectories", json=question | limits)
-        if created.status_code != HTTPStatus.OK:
-            raise _refused(recorded, created.text)
-        trajectory = Trajectory.model_validate_json(created.content)
-        return Asked(recorded.id, trajectory, await _events(client, trajectory.id))
-    except httpx.HTTPError as error:
-        raise _refused(recorded, f"{type(error).__name__}: {error}") from error
+        trajectory_id = await _accepted(client, recorded, asking)
+    except OrchestratorRefused as error:
+        raise OrchestratorRefused(
+            f"trajectory {recorded.id!r} was not answered: {error.message}",
+            remedy=error.remedy or "see that its tools are registered with the orchestrator",
+            kind=error.kind,
+        ) from error
+    try:
+        told = await follow(client, trajectory_id, patience=asking.patience)
+    except asyncio.CancelledError:
+        await _cancel(client, trajectory_id)
+        raise
+    return Asked(recorded.id, _trajectory(recorded, told.last), tuple(told.events))
 
 
-async def _events(client: httpx.AsyncClient, trajectory_id: str) -> tuple[ToldEvent, ...]:
-    events = []
-    async with aconnect_sse(client, "GET", f"/v1/trajectories/{trajectory_id}/events") as source:
-        async for event in source.aiter_sse():
-            events.append(ToldEvent(event.event, json.loads(event.data)))
-            if event.event == LAST:
-                break
-    return tuple(events)
-
-
-def _refused(recorded: RecordedTrajectory, reason: str) -> OrchestratorRefused:
-    return OrchestratorRefused(
-        f"trajectory {recorded.id!r} was not answered: {reason[:500]}",
-        remedy="see that the orchestrator runs, and that the tools are registered with it",
+async def _accepted(client: httpx.AsyncClient, recorded: RecordedTrajectory, asking: Asking) -> str:
+    """The id of the trajectory; it is followed apart, so that it is known from the beginning."""
+    question = {
+        "instruction": recorded.instruction,
+        "tools": [tool.shown_name for tool in recorded.tools],
+        "strategy": asking.strategy,
+        "background": True,
+    }
+    limits = {} if asking.max_steps is None else {"max_steps": asking.max_steps}
+    key = hashlib.sha256(f"{asking.run} {recorded.id}".encode("utf-8", "surrogatepass")).hexdigest()
+    accepted = await read(
+        Trajectory,
+        client,
+        "POST",
+        "/v1/trajectories",
+        patience=asking.patience,
+        json=question | limits,
+        headers={"Idempotency-Key": key},
     )
+    return accepted.id
+
+
+async def _cancel(client: httpx.AsyncClient, trajectory_id: str) -> None:
+    with contextlib.suppress(EvaluationError, TimeoutError):
+        async with asyncio.timeout(LEAVING_S):
+            await send(client, "POST", f"/v1/trajectories/{trajectory_id}/cancel")
+
+
+def _trajectory(recorded: RecordedTrajectory, data: str) -> Trajectory:
+    try:
+        return Trajectory.model_validate_json(data)
+    except ValidationError as error:
+        raise OrchestratorRefused(
+            f"trajectory {recorded.id!r}: what the orchestrator says of its end cannot be read",
+            remedy="use an orchestrator of the same version",
+        ) from error

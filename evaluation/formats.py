@@ -1,4 +1,4 @@
-"""The two forms in which predictions are written down."""
+"""The forms in which what is scored is written down."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from enum import StrEnum
 
 
 class Format(StrEnum):
-    """`records` is the file of a run (`run_file`), `published` the list of the published code (`published`)."""
+    """`records` is the file of a run (`run_file`), `published` the list of the published code (`published`),
+    `trajectories` the file of whole trajectories (`whole_run`), which has no predictions."""
 
     RECORDS = "records"
     PUBLISHED = "published"
+    TRAJECTORIES = "trajectories"

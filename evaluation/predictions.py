@@ -7,7 +7,7 @@ from pathlib import Path
 
 from alpha_umi.roles.turns import RoleName
 from evaluation.costs import RoleCost, role_costs
-from evaluation.errors import EmptySuite
+from evaluation.errors import EmptySuite, NotTheFormat
 from evaluation.formats import Format
 from evaluation.pairs import Pair
 from evaluation.published import read_published_file
@@ -26,6 +26,8 @@ class Predictions:
 
 def read_predictions(path: Path, form: Format) -> Predictions:
     """Read a file. Raises `EvaluationError`, also where there is no step in it."""
+    if form is Format.TRAJECTORIES:
+        raise NotTheFormat("whole trajectories are no predictions", remedy="only `evaluate score` reads them")
     read = _published(path) if form is Format.PUBLISHED else _run(path)
     if not read.pairs:
         raise EmptySuite(f"there is no step in {path}", remedy="name a file with at least one case")

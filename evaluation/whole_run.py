@@ -7,7 +7,8 @@ the orchestrator's own answer and the events of its stream, so everything can be
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,12 +17,14 @@ import httpx
 from pydantic import Field, TypeAdapter, ValidationError
 
 from alpha_umi.contract.roles import WireModel
-from alpha_umi.contract.trajectories import Trajectory
-from evaluation.asking import Asked, ask
-from evaluation.errors import EmptySuite, NotTheFormat
+from alpha_umi.contract.trajectories import Strategy, Trajectory
+from alpha_umi.roles.turns import RoleName
+from evaluation.asking import Asked, Asking, ask
+from evaluation.errors import EmptySuite, NotTheFormat, some
 from evaluation.files import FORMAT_REMEDY, not_the_format, parse_json, read_text, refuse_duplicates
 from evaluation.growing_lines import ANOTHER_FILE, GrowingLines, OtherRun, growing_lines
 from evaluation.records import Count, Name
+from evaluation.suites.gsm8k import is_right
 from evaluation.suites.recorded import RecordedTrajectory
 from evaluation.whole import Judge, Measured, ToldEvent, measure
 
@@ -29,13 +32,20 @@ CUT_REMEDY = "ask again into the same file: it goes on from the last whole line"
 
 
 class WholeRunRecord(WireModel):
-    """What ran: the suite, how many of its trajectories, and the steps after which an answer was demanded."""
+    """What ran: the suite, how many of its trajectories, and the steps after which an answer was demanded.
+
+    `compared` says how an answer is held against the expected one: by its last number, or as the same text. `models`
+    is empty where the orchestrator's role services could not be asked for them.
+    """
 
     kind: Literal["whole-run"] = "whole-run"
     version: Literal[1] = 1
     suite: Name
     trajectories: Count
     max_steps: int | None = None
+    strategy: Strategy = "chain"
+    compared: Literal["last-number", "text"] = "text"
+    models: dict[RoleName, dict[str, Any]] = Field(default_factory=dict)
 
 
 class EventRecord(WireModel):
@@ -68,11 +78,27 @@ class WholeRun:
     about: WholeRunRecord
     asked: tuple[AskedRecord, ...]
 
-    def measured(self, judge: Judge | None = None) -> list[Measured]:
+    def measured(self) -> list[Measured]:
         """Every trajectory, measured."""
+        judge = is_right if self.about.compared == "last-number" else None
         return [_measured(record, judge) for record in self.asked]
 
 
+class GrowingWholeRun:
+    """An open file. `asked` are the trajectories that it had when it was opened."""
+
+    def __init__(self, lines: GrowingLines[WholeRun]) -> None:
+        self.path = lines.path
+        self.asked = () if lines.found is None else lines.found.asked
+        self._lines = lines
+
+    def append(self, record: AskedRecord) -> None:
+        """Write a line. Raises `FileUnwritable`."""
+        self._lines.append(_line(record))
+
+
+# Called with each line that is written.
+OnAsked = Callable[[AskedRecord], None]
 _RECORD: TypeAdapter[WholeRunRecord | AskedRecord] = TypeAdapter(
     Annotated[WholeRunRecord | AskedRecord, Field(discriminator="kind")]
 )
@@ -83,46 +109,63 @@ def read_whole_run(path: Path) -> WholeRun:
     return _parse(read_text(path), path)
 
 
-async def ask_all(
-    client: httpx.AsyncClient,
-    about: WholeRunRecord,
-    recorded: Sequence[RecordedTrajectory],
-    path: Path,
-    *,
-    concurrency: int = 4,
-) -> WholeRun:
-    """Ask the orchestrator behind `client` for every trajectory that has no line yet; the whole file.
+@contextlib.contextmanager
+def growing_whole_run(
+    path: Path, about: WholeRunRecord, recorded: Sequence[RecordedTrajectory]
+) -> Iterator[GrowingWholeRun]:
+    """Begin the file of a run, or take up the one that is there; it is ours until the block ends.
 
-    Raises `OrchestratorRefused`, after which the file can be taken up, `OtherRun` for a file of another run, and what
-    `growing_lines` raises.
+    Raises `OtherRun` for a file of another run, what `growing_lines` raises, and what `read_whole_run` raises for a
+    file that is no run, or damaged in its middle. Such a file stays as it was.
     """
     with growing_lines(path, _line(about), lambda text: _same(path, _parse(text, path), about, recorded)) as lines:
-        there = {record.recorded for record in lines.found.asked} if lines.found else set()
-        todo = (trajectory for trajectory in recorded if trajectory.id not in there)
-        try:
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(concurrency):
-                    workers.create_task(_work(client, about, todo, lines))
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None
-    return read_whole_run(path)
+        yield GrowingWholeRun(lines)
 
 
-async def _work(
+async def ask_all(
     client: httpx.AsyncClient,
-    about: WholeRunRecord,
-    todo: Iterator[RecordedTrajectory],
-    lines: GrowingLines[WholeRun],
+    file: GrowingWholeRun,
+    recorded: Iterable[RecordedTrajectory],
+    asking: Asking,
+    *,
+    concurrency: int = 4,
+    on_asked: OnAsked = lambda record: None,
 ) -> None:
-    for trajectory in todo:
-        asked = await ask(client, trajectory, max_steps=about.max_steps)
-        lines.append(_line(AskedRecord.of(asked, trajectory.answer)))
+    """Ask the orchestrator behind `client` for every trajectory that had no line, and write one for each.
+
+    Raises `OrchestratorRefused`, `ServiceAway` and `FileUnwritable`; the file can be taken up after any of them.
+    """
+    there = {record.recorded for record in file.asked}
+    todo = (trajectory for trajectory in recorded if trajectory.id not in there)
+
+    async def work() -> None:
+        for trajectory in todo:
+            record = AskedRecord.of(await ask(client, trajectory, asking), trajectory.answer)
+            file.append(record)
+            on_asked(record)
+
+    try:
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(concurrency):
+                workers.create_task(work())
+    except ExceptionGroup as failed:
+        # Whatever kept one from going on: that the others met it as well is no news.
+        raise failed.exceptions[0] from None
 
 
 def _same(path: Path, there: WholeRun, about: WholeRunRecord, recorded: Sequence[RecordedTrajectory]) -> WholeRun:
-    unknown = {record.recorded for record in there.asked} - {trajectory.id for trajectory in recorded}
-    if there.about != about or unknown:
-        raise OtherRun(f"{path} is a run of other trajectories, or with other limits", remedy=ANOTHER_FILE)
+    for field in ("suite", "trajectories", "max_steps", "strategy", "compared"):
+        old, wanted = getattr(there.about, field), getattr(about, field)
+        if old != wanted:
+            raise OtherRun(
+                f"{path} is another run: its `{field}` is {old!r}, and now it would be {wanted!r}", remedy=ANOTHER_FILE
+            )
+    if there.about.models != about.models:
+        raise OtherRun(f"{path} is another run: it has other `models` than there are now", remedy=ANOTHER_FILE)
+    known = {trajectory.id for trajectory in recorded}
+    unknown = [record.recorded for record in there.asked if record.recorded not in known]
+    if unknown:
+        raise OtherRun(f"{path} has trajectories that the suite has not: {some(unknown)}", remedy=ANOTHER_FILE)
     return there
 
 
@@ -137,6 +180,11 @@ def _parse(text: str, path: Path) -> WholeRun:
     if len(kept) < len(asked):
         raise NotTheFormat(f"{path} has a second `whole-run` line", remedy="keep each run in a file of its own")
     refuse_duplicates([record.recorded for record in kept], f"{path}: trajectories")
+    if len(kept) > about.trajectories:
+        raise NotTheFormat(
+            f"{path} has {len(kept):,} trajectories, its first line says {about.trajectories:,}",
+            remedy="measure them anew",
+        )
     return WholeRun(about, kept)
 
 

@@ -1,4 +1,4 @@
-"""How good role models are: `evaluate generate` asks them; `score` and `compare` read what they wrote."""
+"""How good role models are: `generate` and `trajectories` ask them; `score` and `compare` read what they wrote."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.commands.generate import generate
+from cli.commands.trajectories import trajectories
+from cli.errors import UsageProblem
 from cli.evaluation_errors import reported
 from cli.options import AsJson, output
 from cli.reporting import ReportingGroup
+from cli.whole_view import print_report
 from evaluation.formats import Format
 
 if TYPE_CHECKING:
@@ -20,9 +23,10 @@ if TYPE_CHECKING:
     from evaluation.predictions import Predictions
 
 app = typer.Typer(
-    cls=ReportingGroup, no_args_is_help=True, help="Measure role models: generate, score and compare predictions."
+    cls=ReportingGroup, no_args_is_help=True, help="Measure role models by steps, or by whole trajectories."
 )
 app.command()(generate)
+app.command()(trajectories)
 
 
 def _predictions(what: str) -> typer.models.ArgumentInfo:
@@ -58,8 +62,12 @@ def score(
     """Score predictions: every metric with its number of steps and a 95 % interval.
 
     With --format published --json the seven published figures are printed under their published names, and nothing
-    else. A case without a prediction is counted as wrong. Exits with 2 when the file cannot be scored.
+    else. A case without a prediction is counted as wrong. With --format trajectories the file is one of `evaluate
+    trajectories`. Exits with 2 when the file cannot be scored.
     """
+    if form is Format.TRAJECTORIES:
+        _score_whole(file, report_file, published_file, as_json=as_json)
+        return
     with reported():
         from cli.evaluation_tables import print_scores
         from evaluation.published import write_published_file
@@ -108,6 +116,16 @@ def compare(
         typer.echo(_json(report))
     else:
         print_comparison(output(), report)
+
+
+def _score_whole(file: Path, report_file: Path | None, published_file: Path | None, *, as_json: bool) -> None:
+    if published_file is not None:
+        raise UsageProblem("--write-published: whole trajectories are no predictions", remedy="leave it away")
+    with reported():
+        from evaluation.whole_report import whole_report
+        from evaluation.whole_run import read_whole_run
+
+        print_report(whole_report(read_whole_run(file)), report_file, as_json=as_json)
 
 
 def _read(file: Path, form: Format) -> Predictions:

@@ -64,8 +64,8 @@ class Replay:
         return _as_answered(content)
 
 
-def replay_of(trajectories: Sequence[RecordedTrajectory]) -> Replay:
-    """The replay of trajectories that go together. Raises `CannotReplay`."""
+def replay_of(trajectories: Sequence[RecordedTrajectory], *, calls_needed: bool = True) -> Replay:
+    """The replay of trajectories that go together. Raises `CannotReplay`, if calls are needed also without any."""
     tools: dict[str, Tool] = {}
     answers: dict[CallKey, tuple[str, ...]] = {}
     for trajectory in trajectories:
@@ -74,7 +74,7 @@ def replay_of(trajectories: Sequence[RecordedTrajectory]) -> Replay:
             raise CannotReplay(f"trajectory {trajectory.id!r}: {clash}", remedy="replay it apart; see `together`")
         tools |= _tools(trajectory)
         answers |= _answers(trajectory)
-    if not answers:
+    if calls_needed and not answers:
         raise CannotReplay("no call was recorded", remedy="name trajectories with calls that were answered")
     return Replay(tuple(tools.values()), answers)
 

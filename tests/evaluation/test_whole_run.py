@@ -4,41 +4,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 from generated_suites import NAME, sums
-from scripted_roles import Reply, ScriptedRoles, call, decide, say
 from serving_on_loopback import Serve
 from system import Roles, orchestrated
+from whole_suites import computing
 
-from evaluation.asking import OrchestratorRefused
-from evaluation.errors import CutShort, DuplicateId, EmptySuite, EvaluationError, NotTheFormat
+from evaluation.asking import Asking
+from evaluation.errors import CutShort, DuplicateId, EmptySuite, EvaluationError, NotTheFormat, ServiceAway
 from evaluation.growing_lines import OtherRun
 from evaluation.replay.servers import create_calculator_server
-from evaluation.suites.gsm8k import is_right
 from evaluation.suites.recorded import RecordedTrajectory
 from evaluation.whole import summarize
-from evaluation.whole_run import WholeRunRecord, ask_all, read_whole_run
+from evaluation.whole_run import WholeRun, WholeRunRecord, ask_all, growing_whole_run, read_whole_run
 
-ABOUT = WholeRunRecord(suite=NAME, trajectories=4, max_steps=4)
-
-
-def plan(request: dict[str, Any]) -> Reply:
-    known = request["history"][-1]["role"] == "observation"
-    return decide("It is known.", "conclusion") if known else decide("I compute it.", "caller")
-
-
-def compute(request: dict[str, Any]) -> Reply:
-    number = request["history"][0]["content"].split()[2]
-    return call("calculator", expression=f"{number}+{number}")
-
-
-def answer(request: dict[str, Any]) -> Reply:
-    """Right for all sums but the third."""
-    number = int(request["history"][0]["content"].split()[2])
-    return say(f"It is {2 * number + (number == 3)}.")
+ABOUT = WholeRunRecord(suite=NAME, trajectories=4, max_steps=4, compared="last-number")
+ASKING = Asking(max_steps=4)
 
 
 @pytest.fixture
@@ -47,40 +30,44 @@ def recorded(tmp_path: Path) -> tuple[RecordedTrajectory, ...]:
 
 
 @pytest.fixture
-def roles() -> ScriptedRoles:
-    return ScriptedRoles(planner=plan, caller=compute, summarizer=answer)
-
-
-@pytest.fixture
-async def client(serve: Serve, roles: ScriptedRoles, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+async def client(serve: Serve, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     """A real orchestrator that has a calculator."""
-    address = serve(roles.application())
+    address = serve(computing().application())
     calculator = serve(create_calculator_server())
     async with orchestrated(Roles(address, address, address, {}), calculator, tmp_path) as asking:
         yield asking
+
+
+async def asked(
+    client: httpx.AsyncClient, recorded: tuple[RecordedTrajectory, ...], path: Path, about: WholeRunRecord = ABOUT
+) -> WholeRun:
+    with growing_whole_run(path, about, recorded) as file:
+        await ask_all(client, file, recorded, ASKING, concurrency=2)
+    return read_whole_run(path)
 
 
 async def test_whole_trajectories_are_asked_kept_and_measured(
     client: httpx.AsyncClient, recorded: tuple[RecordedTrajectory, ...], tmp_path: Path
 ) -> None:
     path = tmp_path / "whole.jsonl"
-    run = await ask_all(client, ABOUT, recorded, path, concurrency=2)
-    assert run == read_whole_run(path)
+    run = await asked(client, recorded, path)
     assert {record.recorded for record in run.asked} == {trajectory.id for trajectory in recorded}
-    figures = {figure.name: figure for figure in summarize(run.measured(is_right))}
+    figures = {figure.name: figure for figure in summarize(run.measured())}
     assert (figures["right"].value, figures["right"].n, figures["steps"].value) == (0.75, 4, 2)
     assert figures["planner.calls"].value == 2
-    # Two were cut off, one of them in the middle of its line.
+    # Two were cut off, one of them in the middle of its line. Those of one run are the same when they are asked again.
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:3]) + lines[3][:50])
-    again = await ask_all(client, ABOUT, recorded, path, concurrency=2)
+    again = await asked(client, recorded, path)
     assert again.asked[:2] == run.asked[:2]
-    assert {record.recorded for record in again.asked} == {trajectory.id for trajectory in recorded}
-    assert len({record.trajectory.id for record in (*run.asked, *again.asked)}) == 6
-    with pytest.raises(OtherRun):
-        await ask_all(client, ABOUT.model_copy(update={"max_steps": 5}), recorded, path)
-    with pytest.raises(OtherRun):
-        await ask_all(client, ABOUT, recorded[:1], path)
+    assert {record.trajectory.id for record in again.asked} == {record.trajectory.id for record in run.asked}
+    with pytest.raises(OtherRun, match="its `max_steps` is 4, and now it would be 5"):
+        await asked(client, recorded, path, ABOUT.model_copy(update={"max_steps": 5}))
+    with pytest.raises(OtherRun, match="other `models` than there are now"):
+        await asked(client, recorded, path, ABOUT.model_copy(update={"models": {"planner": {"id": "another"}}}))
+    with pytest.raises(OtherRun, match="has trajectories that the suite has not"):
+        await asked(client, recorded[:1], path)
+    assert read_whole_run(path) == again
 
 
 async def test_an_orchestrator_that_is_not_there_leaves_a_file_that_can_go_on(
@@ -88,8 +75,8 @@ async def test_an_orchestrator_that_is_not_there_leaves_a_file_that_can_go_on(
 ) -> None:
     path = tmp_path / "whole.jsonl"
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port}") as nobody:
-        with pytest.raises(OrchestratorRefused, match="ConnectError"):
-            await ask_all(nobody, ABOUT, recorded, path)
+        with pytest.raises(ServiceAway, match=f"127.0.0.1:{free_port} is away: ConnectError"):
+            await asked(nobody, recorded, path)
     assert read_whole_run(path).asked == ()
 
 
@@ -117,8 +104,11 @@ async def test_a_trajectory_twice_is_refused(
     client: httpx.AsyncClient, recorded: tuple[RecordedTrajectory, ...], tmp_path: Path
 ) -> None:
     path = tmp_path / "whole.jsonl"
-    await ask_all(client, ABOUT, recorded[:1], path)
+    await asked(client, recorded[:1], path)
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines, lines[1]]))
     with pytest.raises(DuplicateId, match="trajectories share the id"):
+        read_whole_run(path)
+    path.write_text("\n".join([lines[0].replace('"trajectories":4', '"trajectories":0'), lines[1]]))
+    with pytest.raises(NotTheFormat, match="has 1 trajectories, its first line says 0"):
         read_whole_run(path)

@@ -14,7 +14,9 @@ from system import Roles, orchestrated
 
 from alpha_umi.roles.caller import write_call
 from alpha_umi.roles.turns import Tool, Turn
-from evaluation.asking import OrchestratorRefused, ask
+from evaluation.asking import Asking, ask
+from evaluation.errors import ServiceAway
+from evaluation.orchestrator import OrchestratorRefused
 from evaluation.replay.recordings import Replay, replay_of
 from evaluation.replay.servers import create_calculator_server, create_replay_server
 from evaluation.suites import own
@@ -121,7 +123,7 @@ async def test_the_calculator_as_a_tool(serve: Serve, tmp_path: Path) -> None:
         summarizer=lambda request: say(f"It is {request['history'][-2]['content'].split(chr(34))[3]}."),
     )
     async with orchestrated(roles_of(serve, scripted), serve(create_calculator_server()), tmp_path) as client:
-        asked = await ask(client, question, max_steps=4)
+        asked = await ask(client, question, Asking(max_steps=4))
     assert asked.trajectory.answer == "It is 25."
     assert measure(asked.trajectory, expected=question.answer, judge=is_right).right
     assert not measure(asked.trajectory, expected="24", judge=is_right).success
@@ -137,5 +139,5 @@ async def test_a_question_that_is_refused_says_why(serve: Serve, tmp_path: Path)
 
 async def test_an_orchestrator_that_is_not_there(free_port: int) -> None:
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port}") as client:
-        with pytest.raises(OrchestratorRefused, match="ConnectError"):
+        with pytest.raises(ServiceAway, match="ConnectError"):
             await ask(client, trajectory())

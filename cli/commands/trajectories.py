@@ -1,0 +1,116 @@
+"""`evaluate trajectories`: whole instructions of a suite for a running orchestrator, with tools of ours."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import httpx
+import typer
+
+from alpha_umi.roles.turns import RoleName
+from cli.client import is_loopback
+from cli.commands.questions import StrategyName
+from cli.evaluation_errors import reported
+from cli.generation_view import print_findings, progress_bar
+from cli.interrupts import run_until_signal
+from cli.options import ApiKey, AsJson, StateDir, Url, messages, orchestrator_address, state_folder
+from cli.state import RunRecord
+from cli.whole_view import print_report
+
+if TYPE_CHECKING:
+    from evaluation.asked_models import AskedModels
+    from evaluation.predicting import Strategy
+    from evaluation.suites.suite import Suite
+    from evaluation.whole_report import WholeReport
+
+
+def trajectories(
+    suite: Annotated[str, typer.Option(help="Name of a suite, or its file; parts of it behind a colon.")],
+    output_file: Annotated[
+        Path, typer.Option("--output", help="The file of the run; one that is there is taken up.", dir_okay=False)
+    ],
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Ask for a sample of so many trajectories.", show_default=False)
+    ] = None,
+    max_steps: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Steps after which an answer is demanded.", show_default=False)
+    ] = None,
+    concurrency: Annotated[int, typer.Option(min=1, max=512, help="Trajectories that are asked at a time.")] = 4,
+    strategy: Annotated[StrategyName, typer.Option(help="Three models in turn, or a single one.")] = StrategyName.CHAIN,
+    patience: Annotated[float, typer.Option(min=0, help="Seconds that the orchestrator may be away.")] = 120.0,
+    url: Url = None,
+    api_key: ApiKey = None,
+    state_dir: StateDir = None,
+    report_file: Annotated[
+        Path | None, typer.Option("--report", help="Write the whole report to this file, as JSON.", dir_okay=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a running orchestrator for whole trajectories of a suite, without the internet, and measure them.
+
+    Tools that answer as they were recorded (a calculator for GSM8K) are served here and registered for the time of the
+    run. A file that is there is taken up. Exits with 1 when the orchestrator went away (the file is kept), 2 when the
+    run cannot be as it was given.
+    """
+    address = orchestrator_address(url, state_dir)
+    with reported():
+        from evaluation.suites.data import data_folder
+        from evaluation.suites.suite import load_suite
+
+        loaded = load_suite(suite, data_folder(os.environ))
+        up = state_folder(state_dir).read_run()
+        run = _Run(loaded, output_file, limit, max_steps, concurrency, strategy.value, patience, up)
+        print_report(run_until_signal(run.at(address, api_key)), report_file, as_json=as_json)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run, as it was given. `up` is what was started on this machine."""
+
+    suite: Suite
+    path: Path
+    limit: int | None
+    max_steps: int | None
+    concurrency: int
+    strategy: Strategy
+    patience_s: float
+    up: RunRecord | None
+
+    async def at(self, address: str, api_key: str | None) -> WholeReport:
+        """Carry it out."""
+        from evaluation.asking import Asking
+        from evaluation.orchestrator import TIMEOUT
+        from evaluation.patience import Patience
+        from evaluation.trajectories import measure_whole, plan_whole, require_observations
+        from evaluation.whole_report import whole_report
+
+        require_observations(self.suite)
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        # A proxy of the environment is for other machines.
+        trusting = not is_loopback(address)
+        async with httpx.AsyncClient(base_url=address, headers=headers, timeout=TIMEOUT, trust_env=trusting) as client:
+            models = await self._models(client)
+            task = plan_whole(
+                self.suite, limit=self.limit, max_steps=self.max_steps, strategy=self.strategy, models=models
+            )
+            asking = Asking(self.strategy, self.max_steps, Patience(away_s=self.patience_s))
+            with progress_bar(messages(), task.about.trajectories) as advance:
+                done = await measure_whole(
+                    client, task, self.path, asking, concurrency=self.concurrency, on_asked=lambda _: advance()
+                )
+        return whole_report(done)
+
+    async def _models(self, client: httpx.AsyncClient) -> AskedModels | None:
+        from evaluation.reached_models import reached_models, ready
+
+        models = await reached_models(await ready(client), self.strategy, self.suite, self._token)
+        if models is not None:
+            print_findings(messages(), {role: info.id for role, info in models.infos.items()}, models.findings)
+        return models
+
+    def _token(self, role: RoleName, url: str) -> str | None:
+        """The token of what is up is shown to nobody else."""
+        return self.up.role_token if self.up is not None and self.up.url_of(role) == url else None

@@ -1,0 +1,67 @@
+"""How whole trajectories look on a terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from cli.evaluation_tables import NO_FIGURE, figures_table
+from cli.options import output
+from cli.plain_text import plain_line
+
+if TYPE_CHECKING:
+    from evaluation.report import FigureReport
+    from evaluation.whole_report import WholeReport
+
+# Parts of all trajectories; everything else is an average for one.
+SHARES: Final = ("success", "right", "gave_up")
+
+
+def print_report(report: WholeReport, file: Path | None, *, as_json: bool) -> None:
+    """Write a report to a file, where one is named, and print it."""
+    written = report.model_dump_json(indent=2)
+    if file is not None:
+        file.write_text(written + "\n", encoding="utf-8")
+    if as_json:
+        typer.echo(written)
+    else:
+        print_whole(output(), report)
+
+
+def print_whole(console: Console, report: WholeReport) -> None:
+    """How they ended, and the figures."""
+    about = f"{plain_line(report.run.suite)}: {report.trajectories:,} trajectories, strategy {report.run.strategy}"
+    console.print(Text(about), soft_wrap=True)
+    if report.not_asked:
+        told = f"not asked yet, and not counted: {report.not_asked:,}"
+        console.print(Text(told, style="yellow"), soft_wrap=True)
+    ends = ", ".join(f"{plain_line(end)} {count:,}" for end, count in report.ends.items())
+    console.print(Text(f"ended: {ends}"), soft_wrap=True)
+    whole = figures_table("trajectories", "name", "figure", "95 %", "n")
+    roles = figures_table("role", "each trajectory", "figure", "95 %", "n")
+    for name, figure in report.figures.items():
+        role, dot, _ = name.partition(".")
+        words = (role, figure.title) if dot else (figure.title, name)
+        numbers = (_number(name, figure.value), _interval(name, figure), f"{figure.n:,}")
+        (roles if dot else whole).add_row(*words, *numbers)
+    console.print(whole)
+    console.print()
+    console.print(roles)
+
+
+def _number(name: str, value: float | None) -> str:
+    if value is None:
+        return NO_FIGURE
+    if name in SHARES:
+        return f"{value:.4f}"
+    return f"{value:,.0f}" if name.endswith(("tokens", "_ms")) else f"{value:,.2f}"
+
+
+def _interval(name: str, figure: FigureReport) -> str:
+    if figure.low is None or figure.high is None:
+        return NO_FIGURE
+    return f"{_number(name, figure.low)} to {_number(name, figure.high)}"

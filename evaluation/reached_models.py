@@ -1,0 +1,57 @@
+"""The models behind an orchestrator, where it tells the addresses of its role services and these answer us.
+
+It tells them in the details of `/readyz`, without their scheme. An orchestrator in another network names addresses that
+mean nothing here: then nothing is known of its models, which is no error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import httpx
+from pydantic import BaseModel, Field
+
+from alpha_umi.roles.turns import RoleName
+from evaluation.asked_models import AskedModels, models_of
+from evaluation.errors import EvaluationError
+from evaluation.orchestrator import read
+from evaluation.patience import Patience
+from evaluation.predicting import ROLES_OF, Strategy
+from evaluation.role_services import role_services
+from evaluation.suites.suite import Suite
+
+_BRIEFLY = Patience(away_s=0, answer_s=10.0)
+# The token for a role service, where it is ours to give.
+TokenOf = Callable[[RoleName, str], str | None]
+
+
+class Readiness(BaseModel):
+    """`GET /readyz`: the replicas of each role by their addresses."""
+
+    replicas: dict[str, dict[str, object]] = Field(default_factory=dict)
+
+
+async def ready(client: httpx.AsyncClient) -> Readiness:
+    """What a ready orchestrator says. Raises `OrchestratorRefused`, and `ServiceAway` also where it is not ready."""
+    return await read(Readiness, client, "GET", "/readyz")
+
+
+async def reached_models(
+    readiness: Readiness, strategy: Strategy, suite: Suite, token_of: TokenOf = lambda role, url: None
+) -> AskedModels | None:
+    """The models of the roles; None where they cannot be asked. Raises `NotTheFormat` for a broken manifest."""
+    addresses = _addresses(readiness, strategy)
+    tokens = {token_of(role, url) for role, urls in addresses.items() for url in urls}
+    # One token for all, or none: it is shown to nobody who is not to have it.
+    if len(tokens) != 1:
+        return None
+    try:
+        async with role_services(addresses, token=tokens.pop(), patience=_BRIEFLY) as services:
+            return await models_of(services, strategy, suite)
+    except EvaluationError:
+        return None
+
+
+def _addresses(readiness: Readiness, strategy: Strategy) -> Mapping[RoleName, tuple[str, ...]]:
+    told = {role: tuple(f"http://{name}" for name in readiness.replicas.get(role, {})) for role in ROLES_OF[strategy]}
+    return told if all(told.values()) else {}

@@ -1,0 +1,158 @@
+"""Measure whole trajectories: the instructions of a suite, put to a running orchestrator with tools of ours.
+
+The tools answer without the internet: a calculator for GSM8K, recorded answers for everything else. Trajectories that
+cannot be replayed together go in groups, one after another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx
+from fastapi import FastAPI
+
+from evaluation.asked_models import AskedModels
+from evaluation.asking import Asking
+from evaluation.errors import EmptySuite, EvaluationError, ServiceAway
+from evaluation.predicting import Strategy
+from evaluation.replay.recordings import replay_of, together
+from evaluation.replay.servers import create_calculator_server, create_replay_server
+from evaluation.replay.serving import served
+from evaluation.suites.recorded import RecordedTrajectory, recorded_calls
+from evaluation.suites.sample import sample_trajectories
+from evaluation.suites.suite import Suite
+from evaluation.tool_source import registered
+from evaluation.whole_run import (
+    AskedRecord,
+    GrowingWholeRun,
+    OnAsked,
+    WholeRun,
+    WholeRunRecord,
+    ask_all,
+    growing_whole_run,
+    read_whole_run,
+)
+
+CALCULATOR: Final = "evaluation-calculator"
+RECORDED: Final = "evaluation-recorded"
+
+
+class NoObservations(EvaluationError):
+    """A suite does not know what its tools answered, so nothing can answer for them."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Trajectories that one tool server answers, and the name of its source."""
+
+    source: str
+    trajectories: Sequence[RecordedTrajectory]
+    server: Callable[[], FastAPI]
+
+
+@dataclass(frozen=True)
+class WholeTask:
+    """What is asked."""
+
+    about: WholeRunRecord
+    trajectories: Sequence[RecordedTrajectory]
+    groups: Sequence[Group]
+    strategy: Strategy
+
+
+def plan_whole(
+    suite: Suite,
+    *,
+    limit: int | None = None,
+    max_steps: int | None = None,
+    strategy: Strategy = "chain",
+    models: AskedModels | None = None,
+) -> WholeTask:
+    """What there is to do: the trajectories of a suite, or `limit` of them. Raises `EmptySuite`, `NoObservations`."""
+    require_observations(suite)
+    trajectories = sample_trajectories(suite.trajectories, limit)
+    if not trajectories:
+        raise EmptySuite(f"the suite {suite.label!r} has no trajectory to ask", remedy="ask for at least one")
+    calculates = suite.definition.loader == "gsm8k"
+    about = WholeRunRecord(
+        suite=suite.label,
+        trajectories=len(trajectories),
+        max_steps=max_steps,
+        strategy=strategy,
+        compared="last-number" if calculates else "text",
+        models={} if models is None else models.kept(),
+    )
+    groups = [Group(CALCULATOR, trajectories, create_calculator_server)] if calculates else _replays(trajectories)
+    return WholeTask(about, trajectories, groups, strategy)
+
+
+def require_observations(suite: Suite) -> None:
+    """Raises `NoObservations` for a suite whose calls nothing can answer."""
+    recorded = any(True for trajectory in suite.trajectories for _ in recorded_calls(trajectory))
+    if suite.definition.loader == "seal-tools" or not recorded:
+        raise NoObservations(
+            f"the suite {suite.label!r} cannot be gone through as whole trajectories: its data says which calls are "
+            "needed, and not what they brought",
+            remedy="measure its steps with `alpha-umi evaluate generate`, or take a suite with observations",
+        )
+
+
+async def measure_whole(
+    client: httpx.AsyncClient,
+    task: WholeTask,
+    path: Path,
+    asking: Asking,
+    *,
+    concurrency: int = 4,
+    on_asked: OnAsked = lambda record: None,
+) -> WholeRun:
+    """Ask for every trajectory that has no line in the file at `path`; the whole file.
+
+    Raises what `growing_whole_run`, `registered` and `ask_all` raise; the file can be taken up after any of them.
+    """
+    with growing_whole_run(path, task.about, task.trajectories) as file:
+        for record in file.asked:
+            on_asked(record)
+        written = _Counted(len(file.asked), on_asked)
+        try:
+            for group in task.groups:
+                await _ask_group(client, group, file, asking, concurrency, written)
+        except ServiceAway as error:
+            raise ServiceAway(
+                f"{error.message}; {path} has {written.count} of {len(task.trajectories)} trajectories",
+                remedy="run the same command again when it is back: it goes on from there",
+            ) from error
+    return read_whole_run(path)
+
+
+class _Counted:
+    """Counts the lines, and passes them on."""
+
+    def __init__(self, count: int, on_asked: OnAsked) -> None:
+        self.count = count
+        self._on_asked = on_asked
+
+    def __call__(self, record: AskedRecord) -> None:
+        self.count += 1
+        self._on_asked(record)
+
+
+async def _ask_group(
+    client: httpx.AsyncClient, group: Group, file: GrowingWholeRun, asking: Asking, concurrency: int, written: OnAsked
+) -> None:
+    there = {record.recorded for record in file.asked}
+    if all(trajectory.id in there for trajectory in group.trajectories):
+        return
+    with served(group.server()) as address:
+        async with registered(client, group.source, address, patience=asking.patience):
+            await ask_all(client, file, group.trajectories, asking, concurrency=concurrency, on_asked=written)
+
+
+def _replays(trajectories: Sequence[RecordedTrajectory]) -> list[Group]:
+    return [
+        Group(RECORDED, group, lambda group=group: create_replay_server(replay_of(group, calls_needed=False)))  # type: ignore[misc]
+        for group in together(trajectories)
+    ]

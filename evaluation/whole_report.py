@@ -1,0 +1,68 @@
+"""Whole trajectories as JSON: how they ended, and every figure."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from alpha_umi.contract.roles import WireModel
+from evaluation.report import FigureReport
+from evaluation.whole import Measured, WholeFigure, summarize
+from evaluation.whole_run import WholeRun, WholeRunRecord
+
+_TITLES = {
+    "success": "success",
+    "right": "right answer",
+    "gave_up": "gave up",
+    "steps": "steps",
+    "calls": "calls",
+    "repeated_calls": "repeated calls",
+    "tool_errors": "tool errors",
+    "not_recorded": "calls not recorded",
+    "prompt_tokens": "prompt tokens",
+    "completion_tokens": "written tokens",
+    "latency_ms": "ms",
+    "tool_latency_ms": "ms in tools",
+}
+
+
+class WholeReport(WireModel):
+    """`evaluate trajectories`. `ends` counts how trajectories ended, `not_asked` those without a line."""
+
+    run: WholeRunRecord
+    trajectories: int
+    not_asked: int
+    ends: dict[str, int]
+    figures: dict[str, FigureReport]
+
+
+def whole_report(run: WholeRun) -> WholeReport:
+    """All of a file. Raises `EmptySuite` when it has no trajectory."""
+    measured = run.measured()
+    return WholeReport(
+        run=run.about,
+        trajectories=len(measured),
+        not_asked=run.about.trajectories - len(measured),
+        ends=_ends(run),
+        figures={figure.name: _figure(figure) for figure in summarize(measured) if _counts(figure, measured)},
+    )
+
+
+def _ends(run: WholeRun) -> dict[str, int]:
+    """By status, with the reason where there is one."""
+    ends = Counter(
+        record.trajectory.status + (f": {record.trajectory.error.code}" if record.trajectory.error else "")
+        for record in run.asked
+    )
+    return dict(sorted(ends.items()))
+
+
+def _counts(figure: WholeFigure, measured: list[Measured]) -> bool:
+    """Whether a figure belongs to the report: a role that took no part costs nothing."""
+    role, dot, _ = figure.name.partition(".")
+    return not dot or any(role in each.roles for each in measured)
+
+
+def _figure(figure: WholeFigure) -> FigureReport:
+    low, high = (None, None) if figure.interval is None else (figure.interval.low, figure.interval.high)
+    title = _TITLES[figure.name.rpartition(".")[2]]
+    return FigureReport(title=title, value=figure.value, low=low, high=high, n=figure.n)

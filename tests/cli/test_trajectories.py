@@ -1,0 +1,236 @@
+"""`alpha-umi evaluate trajectories`: the real command, a real orchestrator; only language models are scripted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+from generated_suites import calculating_roles, sums_file
+from orchestrator_process import orchestrator_process
+from scripted_roles import ScriptedRoles
+from serving_on_loopback import Serve, until
+from system import Roles
+from typer.testing import Result
+from whole_suites import computing, pricing, shop_file
+
+from evaluation.whole_run import read_whole_run
+
+Invoke = Callable[..., Result]
+Start = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """What is served here does not log to our output."""
+    with structlog.testing.capture_logs():
+        yield
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of data."""
+    monkeypatch.setenv("ALPHA_UMI_DATA", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def start(serve: Serve, tmp_path: Path) -> Iterator[Start]:
+    """Start an orchestrator for roles; its address."""
+    import contextlib
+
+    with contextlib.ExitStack() as stack:
+
+        def started(roles: Roles | ScriptedRoles, **more: Any) -> str:
+            settings = settings_of(serve, roles, tmp_path) | more
+            return stack.enter_context(orchestrator_process(settings)).address
+
+        yield started
+
+
+def settings_of(serve: Serve, roles: Roles | ScriptedRoles, folder: Path) -> dict[str, Any]:
+    if isinstance(roles, ScriptedRoles):
+        address = serve(roles.application())
+        roles = Roles(address, address, address, {})
+    return {
+        "database_url": f"sqlite:///{folder}/log.db",
+        "planner_url": roles.planner,
+        "caller_url": roles.caller,
+        "summarizer_url": roles.summarizer,
+        "allow_loopback_tools": "true",
+    }
+
+
+def arguments(suite: Path, url: str, *more: str) -> list[str]:
+    output = str(suite.parent / "whole.jsonl")
+    return ["evaluate", "trajectories", "--suite", str(suite), "--output", output, "--url", url, *more]
+
+
+def told(result: Result) -> str:
+    return " ".join(result.stderr.split())
+
+
+def sources(url: str) -> list[str]:
+    return [source["name"] for source in httpx.get(f"{url}/v1/tool-sources").json()["data"]]
+
+
+def test_sums_are_computed_from_end_to_end(invoke: Invoke, folder: Path, start: Start) -> None:
+    suite, url = sums_file(folder, 4), start(computing())
+    result = invoke(*arguments(suite, url, "--max-steps", "3", "--report", str(folder / "report.json")))
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = {line.split("  ")[0]: line.split() for line in result.stdout.splitlines()}
+    assert "sums: 4 trajectories, strategy chain" in lines
+    assert "ended: completed 4" in lines
+    assert lines["right answer"][3] == "0.7500"
+    assert result.stdout.count("planner") == 4
+    assert not any(line.startswith("backbone") for line in lines)
+    report = json.loads((folder / "report.json").read_text())
+    assert (report["figures"]["success"]["value"], report["figures"]["calls"]["value"]) == (0.75, 1)
+    assert (report["run"]["max_steps"], report["run"]["models"]) == (3, {})
+    observed = [
+        step.observation for record in read_whole_run(folder / "whole.jsonl").asked for step in record.trajectory.steps
+    ]
+    assert sorted(each.content for each in observed if each) == [f'{{"result":"{2 * n}"}}' for n in range(1, 5)]
+    assert sources(url) == []
+    again = invoke("evaluate", "score", str(folder / "whole.jsonl"), "--format", "trajectories")
+    assert again.stdout == result.stdout
+    as_json = invoke("evaluate", "score", str(folder / "whole.jsonl"), "--format", "trajectories", "--json")
+    assert json.loads(as_json.stdout) == report
+
+
+def test_a_recorded_call_is_answered_and_another_is_counted(invoke: Invoke, folder: Path, start: Start) -> None:
+    suite, url = shop_file(folder, "lamp", "desk"), start(pricing("lamp", "moon", "lamp"))
+    result = invoke(*arguments(suite, url, "--json"))
+    assert (result.exit_code, result.stderr) == (0, "")
+    figures = {name: figure["value"] for name, figure in json.loads(result.stdout)["figures"].items()}
+    assert {name: figures[name] for name in ("success", "right", "calls", "repeated_calls", "tool_errors")} == {
+        "success": 1, "right": None, "calls": 3, "repeated_calls": 1, "tool_errors": 1,
+    }  # fmt: skip
+    assert figures["not_recorded"] == 1
+    (first, *_) = read_whole_run(folder / "whole.jsonl").asked
+    seen = [step.observation.content for step in first.trajectory.steps if step.observation]
+    assert seen[0] == seen[2] == "lamp: 40"
+    assert "urn:alpha-umi:problem:call-not-recorded" in seen[1]
+
+
+def test_models_are_named_where_the_role_services_answer(
+    invoke: Invoke, folder: Path, serve: Serve, start: Start
+) -> None:
+    result = invoke(*arguments(sums_file(folder, 3), start(calculating_roles(serve)), "--limit", "2", "--json"))
+    assert "planner: scripted; the manifest does not say" in told(result)
+    run = json.loads(result.stdout)["run"]
+    assert (set(run["models"]), run["trajectories"]) == ({"planner", "caller", "summarizer"}, 2)
+    assert run["models"]["caller"]["trained_on_suite"]["verdict"] == "unknown"
+
+
+def test_a_killed_run_goes_on(folder: Path, start: Start) -> None:
+    suite, url, output = sums_file(folder, 12), start(computing()), folder / "whole.jsonl"
+    command = [sys.executable, "-m", "cli.main", *arguments(suite, url, "--concurrency", "1")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as killed:
+        asyncio.run(until(lambda: output.exists() and output.read_bytes().count(b'"kind":"asked"') >= 2, seconds=60))
+        killed.send_signal(signal.SIGKILL)
+        assert killed.wait(10) == -signal.SIGKILL
+    assert sources(url) == ["evaluation-calculator"]
+    there = read_whole_run(output)
+    output.write_bytes(output.read_bytes()[:-100])
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    run = read_whole_run(output)
+    assert run.asked[: len(there.asked) - 1] == there.asked[:-1]
+    assert len({record.recorded for record in run.asked}) == 12
+    assert not any(measured.tool_errors for measured in run.measured())
+    assert sources(url) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_takes_its_tools_away(folder: Path, start: Start, number: signal.Signals) -> None:
+    suite, url, output = sums_file(folder, 60), start(computing()), folder / "whole.jsonl"
+    command = [sys.executable, "-m", "cli.main", *arguments(suite, url, "--concurrency", "1")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as interrupted:
+        asyncio.run(until(lambda: output.exists() and b'"kind":"asked"' in output.read_bytes(), seconds=60))
+        interrupted.send_signal(number)
+        _, said = interrupted.communicate(timeout=20)
+    assert (interrupted.returncode, said) == (130, "interrupted\n")
+    assert 0 < len(read_whole_run(output).asked) < 60
+    assert sources(url) == []
+    assert httpx.get(f"{url}/v1/trajectories", params={"status": "running"}).json()["data"] == []
+
+
+def test_a_run_that_is_under_way_is_left_alone(invoke: Invoke, folder: Path, serve: Serve, start: Start) -> None:
+    from evaluation.replay.servers import create_calculator_server
+
+    url = start(computing())
+    other = {"name": "evaluation-calculator", "url": f"{serve(create_calculator_server())}/openapi.json"}
+    httpx.post(f"{url}/v1/tool-sources", json=other).raise_for_status()
+    result = invoke(*arguments(sums_file(folder, 2), url))
+    assert result.exit_code == 2
+    assert "another run has the tool source 'evaluation-calculator' registered" in told(result)
+    assert sources(url) == ["evaluation-calculator"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "more", "said"),
+    [
+        ({"allow_loopback_tools": "false"}, (), "→ the tools are served on this machine's loopback"),
+        ({"api_keys": "right"}, ("--api-key", "wrong"), "wants another key → name its key with --api-key"),
+        ({}, ("--strategy", "single"), "was not answered: "),
+        ({}, ("--suite", "nothing-like-it"), "there is no suite 'nothing-like-it'"),
+        ({}, ("--output", "/no/folder/whole.jsonl"), "cannot be written: No such file"),
+        ({}, ("--url", "ftp://x"), "'ftp://x' is not an address"),
+    ],
+)
+def test_what_cannot_be_is_said(
+    invoke: Invoke, folder: Path, start: Start, settings: dict[str, str], more: tuple[str, ...], said: str
+) -> None:
+    result = invoke(*arguments(sums_file(folder, 2), start(computing(), **settings), *more))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in told(result)
+    assert "Traceback" not in result.stderr
+
+
+def test_nobody_is_there(invoke: Invoke, folder: Path, free_port: int) -> None:
+    result = invoke(*arguments(sums_file(folder, 2), f"http://127.0.0.1:{free_port}"))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"the orchestrator at http://127.0.0.1:{free_port} is away" in told(result)
+    assert "→ start it with `alpha-umi up`" in told(result)
+    assert not (folder / "whole.jsonl").exists()
+
+
+def test_somebody_else_is_there(invoke: Invoke, folder: Path, serve: Serve) -> None:
+    result = invoke(*arguments(sums_file(folder, 2), serve(computing().application())))
+    assert result.exit_code == 2
+    assert "is no orchestrator of this version" in told(result)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is empty"),
+        ('{"kind":"whole-run"', "line 1 ends in the middle"),
+        ("words", "is not JSON"),
+        ('{"kind":"whole-run","suite":"s","trajectories":1}', "there is no trajectory to measure"),
+    ],
+)
+def test_what_cannot_be_scored(invoke: Invoke, tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "whole.jsonl"
+    path.write_text(text)
+    result = invoke("evaluate", "score", str(path), "--format", "trajectories")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in told(result)
+
+
+def test_whole_trajectories_are_no_predictions(invoke: Invoke, tmp_path: Path) -> None:
+    path = str(tmp_path / "whole.jsonl")
+    compared = invoke("evaluate", "compare", path, path, "--format", "trajectories")
+    published = invoke("evaluate", "score", path, "--format", "trajectories", "--write-published", path)
+    assert (compared.exit_code, published.exit_code) == (2, 2)
+    assert "whole trajectories are no predictions" in told(compared)
+    assert "whole trajectories are no predictions" in told(published)

@@ -1,0 +1,92 @@
+"""Whole trajectories: scripts of roles that go through sums, and a suite of recorded questions in a shop."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from scripted_roles import Reply, ScriptedRoles, call, decide, say
+
+SHOP = """\
+name: shop
+title: Questions in a shop
+loader: trajectories
+data: shop
+licence: none
+source: these tests
+"""
+PRICE = {
+    "name": "price_of",
+    "description": "Price of an item.",
+    "parameters": {"type": "object", "properties": {"item": {"type": "string"}}, "required": ["item"]},
+}
+
+
+def computing() -> ScriptedRoles:
+    """Roles that compute `What is N plus N?` with the calculator, and then answer rightly, but for N = 3."""
+    return ScriptedRoles(planner=_plan, caller=_compute, summarizer=_answer)
+
+
+def pricing(*items: str) -> ScriptedRoles:
+    """Roles that ask for the price of these items, one after another, and then answer."""
+
+    def plan(request: dict[str, Any]) -> Reply:
+        asked = sum(turn["role"] == "observation" for turn in request["history"])
+        return decide("I ask.", "caller") if asked < len(items) else decide("It is known.", "conclusion")
+
+    def ask(request: dict[str, Any]) -> Reply:
+        asked = sum(turn["role"] == "observation" for turn in request["history"])
+        return call("price_of", item=items[asked])
+
+    return ScriptedRoles(planner=plan, caller=ask, summarizer=lambda _: say("40."))
+
+
+def shop_file(folder: Path, *items: str) -> Path:
+    """The file of a suite in which the price of each item was asked for once, with its data beside it."""
+    (folder / "shop").mkdir()
+    (folder / "shop" / "tools.json").write_text(json.dumps([PRICE]))
+    lines = (json.dumps(_asked_for(item)) + "\n" for item in items)
+    (folder / "shop" / "trajectories.jsonl").write_text("".join(lines))
+    (folder / "shop.yaml").write_text(SHOP)
+    return folder / "shop.yaml"
+
+
+def _plan(request: dict[str, Any]) -> Reply:
+    known = request["history"][-1]["role"] == "observation"
+    return decide("It is known.", "conclusion") if known else decide("I compute it.", "caller")
+
+
+def _compute(request: dict[str, Any]) -> Reply:
+    return call("calculator", expression=f"{_number(request)}+{_number(request)}")
+
+
+def _answer(request: dict[str, Any]) -> Reply:
+    result = json.loads(request["history"][-2]["content"])["result"]
+    return say(f"It is {int(result) + (_number(request) == 3)}.")
+
+
+def _number(request: dict[str, Any]) -> int:
+    return int(request["history"][0]["content"].split()[2])
+
+
+def _asked_for(item: str) -> dict[str, Any]:
+    usage, latency = (
+        {"prompt_tokens": 1, "completion_tokens": 1},
+        {"planner": 1, "caller": 1, "tool": 1, "summarizer": 1},
+    )
+    more = {"latency_ms": latency, "usage": usage, "truncated": False}
+    asked = {
+        "index": 0,
+        "thought": "I ask.",
+        "next": "caller",
+        "action": {"call_id": "c", "name": "price_of", "arguments": {"item": item}},
+        "observation": {"content": f"{item}: 40", "is_error": False, "truncated": False},
+    }
+    known = {"index": 1, "thought": "It is known.", "next": "conclusion", "action": None, "observation": None}
+    return {
+        "id": f"asked-{item}", "status": "completed", "instruction": f"What is the price of {item}?",
+        "tools": ["price_of"], "strategy": "chain", "steps": [asked | more, known | more], "messages": [],
+        "answer": "40.", "error": None, "usage": usage, "metadata": {}, "created_at": "2026-11-21T00:00:00Z",
+        "finished_at": None,
+    }  # fmt: skip
