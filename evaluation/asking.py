@@ -1,7 +1,8 @@
 """Put whole trajectories to a running orchestrator: an instruction with its tools, its answer and its events.
 
 A question is accepted once, under an idempotency key: whatever is lost on the way, it is the same trajectory that is
-followed to its end. One that nobody waits for any more is cancelled.
+followed to its end. One that nobody waits for any more is cancelled. One that failed because a role service was away
+says nothing about the models, and is asked again when the service is back.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import httpx
 from pydantic import ValidationError
 
 from alpha_umi.contract.trajectories import Strategy, Trajectory
-from evaluation.errors import EvaluationError
-from evaluation.orchestrator import AT_ONCE, OrchestratorRefused, follow, read, send
+from evaluation.errors import EvaluationError, ServiceAway
+from evaluation.orchestrator import AT_ONCE, OrchestratorRefused, follow, read, ready, send
 from evaluation.patience import Patience
 from evaluation.suites.recorded import RecordedTrajectory
 from evaluation.whole import ToldEvent
 
 LEAVING_S = 5
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,18 @@ async def ask(client: httpx.AsyncClient, recorded: RecordedTrajectory, asking: A
     They have to be registered there. Raises `OrchestratorRefused`, `ServiceAway`.
     """
     asking = asking or Asking()
+    attempt = 0
+    while True:
+        asked = await _ask(client, recorded, asking, attempt)
+        attempt += 1
+        if asked.trajectory.status != "failed" or attempt == ATTEMPTS or await _is_ready(client):
+            return asked
+        await ready(client, patience=asking.patience)
+
+
+async def _ask(client: httpx.AsyncClient, recorded: RecordedTrajectory, asking: Asking, attempt: int) -> Asked:
     try:
-        trajectory_id = await _accepted(client, recorded, asking)
+        trajectory_id = await _accepted(client, recorded, asking, attempt)
     except OrchestratorRefused as error:
         raise OrchestratorRefused(
             f"trajectory {recorded.id!r} was not answered: {error.message}",
@@ -66,7 +78,7 @@ async def ask(client: httpx.AsyncClient, recorded: RecordedTrajectory, asking: A
     return Asked(recorded.id, _trajectory(recorded, told.last), tuple(told.events))
 
 
-async def _accepted(client: httpx.AsyncClient, recorded: RecordedTrajectory, asking: Asking) -> str:
+async def _accepted(client: httpx.AsyncClient, recorded: RecordedTrajectory, asking: Asking, attempt: int) -> str:
     """The id of the trajectory; it is followed apart, so that it is known from the beginning."""
     question = {
         "instruction": recorded.instruction,
@@ -75,7 +87,7 @@ async def _accepted(client: httpx.AsyncClient, recorded: RecordedTrajectory, ask
         "background": True,
     }
     limits = {} if asking.max_steps is None else {"max_steps": asking.max_steps}
-    key = hashlib.sha256(f"{asking.run} {recorded.id}".encode("utf-8", "surrogatepass")).hexdigest()
+    key = hashlib.sha256(f"{asking.run} {attempt} {recorded.id}".encode("utf-8", "surrogatepass")).hexdigest()
     accepted = await read(
         Trajectory,
         client,
@@ -86,6 +98,14 @@ async def _accepted(client: httpx.AsyncClient, recorded: RecordedTrajectory, ask
         headers={"Idempotency-Key": key},
     )
     return accepted.id
+
+
+async def _is_ready(client: httpx.AsyncClient) -> bool:
+    try:
+        await ready(client)
+    except ServiceAway:
+        return False
+    return True
 
 
 async def _cancel(client: httpx.AsyncClient, trajectory_id: str) -> None:

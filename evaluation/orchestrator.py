@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar, get_args
 
 import httpx
 from httpx_sse import EventSource, ServerSentEvent, SSEError
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from alpha_umi.contract.trajectories import LogEventName
 from evaluation.errors import EvaluationError, ServiceAway
@@ -38,6 +38,12 @@ class OrchestratorRefused(EvaluationError):
     def __init__(self, message: str, *, remedy: str | None = None, kind: str = "") -> None:
         super().__init__(message, remedy=remedy)
         self.kind = kind
+
+
+class Readiness(BaseModel):
+    """`GET /readyz`: the replicas of each role by their addresses."""
+
+    replicas: dict[str, dict[str, object]] = Field(default_factory=dict)
 
 
 async def send(
@@ -64,6 +70,11 @@ async def read(
         return model.model_validate_json(response.content)
     except ValidationError as error:
         raise _no_orchestrator(client, f"its answer to {method} {path} cannot be read") from error
+
+
+async def ready(client: httpx.AsyncClient, *, patience: Patience = AT_ONCE) -> Readiness:
+    """What a ready orchestrator says; one with a role that is away is not ready. Raises as `send` does."""
+    return await read(Readiness, client, "GET", "/readyz", patience=patience)
 
 
 async def follow(client: httpx.AsyncClient, trajectory_id: str, *, patience: Patience = AT_ONCE) -> Followed:

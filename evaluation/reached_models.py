@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import httpx
-from pydantic import BaseModel, Field
-
 from alpha_umi.roles.turns import RoleName
 from evaluation.asked_models import AskedModels, models_of
 from evaluation.errors import EvaluationError
-from evaluation.orchestrator import read
+from evaluation.orchestrator import Readiness
 from evaluation.patience import Patience
 from evaluation.predicting import ROLES_OF, Strategy
 from evaluation.role_services import role_services
@@ -23,17 +20,6 @@ from evaluation.suites.suite import Suite
 _BRIEFLY = Patience(away_s=0, answer_s=10.0)
 # The token for a role service, where it is ours to give.
 TokenOf = Callable[[RoleName, str], str | None]
-
-
-class Readiness(BaseModel):
-    """`GET /readyz`: the replicas of each role by their addresses."""
-
-    replicas: dict[str, dict[str, object]] = Field(default_factory=dict)
-
-
-async def ready(client: httpx.AsyncClient) -> Readiness:
-    """What a ready orchestrator says. Raises `OrchestratorRefused`, and `ServiceAway` also where it is not ready."""
-    return await read(Readiness, client, "GET", "/readyz")
 
 
 async def reached_models(

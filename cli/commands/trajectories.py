@@ -104,7 +104,8 @@ class _Run:
         return whole_report(done)
 
     async def _models(self, client: httpx.AsyncClient) -> AskedModels | None:
-        from evaluation.reached_models import reached_models, ready
+        from evaluation.orchestrator import ready
+        from evaluation.reached_models import reached_models
 
         models = await reached_models(await ready(client), self.strategy, self.suite, self._token)
         if models is not None:

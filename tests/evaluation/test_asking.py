@@ -1,0 +1,166 @@
+"""Questions to a real orchestrator that goes away, comes back, or whose roles do; language models are scripted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from generated_suites import sums
+from orchestrator_process import OrchestratorProcess, free_port, orchestrator_process
+from restarted_orchestrator import RestartedOrchestrator
+from scripted_roles import ScriptedRoles, in_turn, problem
+from serving_on_loopback import Serve, until
+from whole_suites import computing
+
+from evaluation.asking import Asked, Asking, ask
+from evaluation.errors import ServiceAway
+from evaluation.patience import Patience
+from evaluation.replay.servers import create_calculator_server
+from evaluation.suites.recorded import RecordedTrajectory
+from evaluation.tool_source import registered
+
+LONG = Patience(away_s=30, first_pause_s=0.01, longest_pause_s=0.05)
+ASKING = Asking(max_steps=4, patience=LONG)
+
+
+def settings_of(serve: Serve, roles: ScriptedRoles, folder: Path) -> dict[str, Any]:
+    address = serve(roles.application())
+    return {
+        "port": free_port(),
+        "database_url": f"sqlite:///{folder}/log.db",
+        "planner_url": address,
+        "caller_url": address,
+        "summarizer_url": address,
+        "allow_loopback_tools": "true",
+    }
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> tuple[RecordedTrajectory, ...]:
+    return sums(tmp_path, 4).trajectories
+
+
+@contextlib.contextmanager
+def held(roles: ScriptedRoles) -> Iterator[asyncio.Event]:
+    """The summarizer does not answer before the event."""
+    answer, event = roles.summarizer, asyncio.Event()
+    roles.summarizer = lambda request: replace(answer(request), until=event)
+    yield event
+
+
+def listed(address: str, **query: str) -> list[dict[str, Any]]:
+    return list(httpx.get(f"{address}/v1/trajectories", params=query).json()["data"])
+
+
+@pytest.mark.parametrize("ending", ["stop", "kill"])
+async def test_an_orchestrator_that_comes_back_is_asked_nothing_twice(
+    serve: Serve, recorded: tuple[RecordedTrajectory, ...], tmp_path: Path, ending: str
+) -> None:
+    roles = computing()
+    orchestrator = RestartedOrchestrator(settings_of(serve, roles, tmp_path))
+    tools = serve(create_calculator_server())
+    try:
+        async with httpx.AsyncClient(base_url=orchestrator.address, timeout=30) as client:
+            async with registered(client, "sums", tools, patience=LONG):
+                with held(roles):
+                    asked = [asyncio.create_task(ask(client, each, ASKING)) for each in recorded]
+                    await until(lambda: len(roles.asked_of("summarizer")) == 4)
+                    await asyncio.to_thread(getattr(orchestrator, ending))
+                roles.summarizer = computing().summarizer
+                await asyncio.to_thread(orchestrator.start)
+                done: list[Asked] = await asyncio.gather(*asked)
+            assert len(listed(orchestrator.address)) == 4
+    finally:
+        orchestrator.close()
+    assert [each.trajectory.answer for each in done] == ["It is 2.", "It is 4.", "It is 7.", "It is 8."]
+    # Every event is there once, from before the restart and from after it.
+    names = [[event.name for event in each.events] for each in done]
+    assert (
+        names
+        == [
+            [
+                "trajectory.created",
+                "planner.decided",
+                "caller.called",
+                "tool.observed",
+                "planner.decided",
+                "summarizer.answered",
+            ]
+        ]
+        * 4
+    )
+
+
+@contextlib.asynccontextmanager
+async def calculating(
+    serve: Serve, roles: ScriptedRoles, folder: Path
+) -> AsyncIterator[tuple[httpx.AsyncClient, OrchestratorProcess]]:
+    """An orchestrator that has a calculator, and a client of it."""
+    tools = serve(create_calculator_server())
+    with orchestrator_process(settings_of(serve, roles, folder)) as running:
+        async with httpx.AsyncClient(base_url=running.address, timeout=30) as client:
+            with contextlib.suppress(ServiceAway):
+                async with registered(client, "sums", tools):
+                    yield client, running
+
+
+async def test_one_that_does_not_come_back(
+    serve: Serve, recorded: tuple[RecordedTrajectory, ...], tmp_path: Path
+) -> None:
+    roles, brief = computing(), Asking(patience=Patience(away_s=0.3, first_pause_s=0.01))
+    async with calculating(serve, roles, tmp_path) as (client, running):
+        with held(roles):
+            asked = asyncio.create_task(ask(client, recorded[0], brief))
+            await until(lambda: bool(roles.asked_of("summarizer")))
+            running.process.kill()
+            with pytest.raises(ServiceAway, match="is away: "):
+                await asked
+
+
+async def test_a_question_that_nobody_waits_for_is_cancelled(
+    serve: Serve, recorded: tuple[RecordedTrajectory, ...], tmp_path: Path
+) -> None:
+    roles = computing()
+    async with calculating(serve, roles, tmp_path) as (client, running):
+        with held(roles):
+            asked = asyncio.create_task(ask(client, recorded[0], ASKING))
+            await until(lambda: bool(roles.asked_of("summarizer")))
+            asked.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asked
+        assert [each["status"] for each in listed(running.address)] == ["cancelled"]
+
+
+async def test_a_role_that_was_away_is_not_the_models_failure(
+    serve: Serve, recorded: tuple[RecordedTrajectory, ...], tmp_path: Path
+) -> None:
+    roles = computing()
+    plan, roles.planner, roles.ready = roles.planner, in_turn(problem("engine-not-ready", "it loads")), False
+    async with calculating(serve, roles, tmp_path) as (client, running):
+        asked = asyncio.create_task(ask(client, recorded[0], ASKING))
+        await until(lambda: any(each["status"] == "failed" for each in listed(running.address)), seconds=30)
+        # It has been seen that the roles are not ready.
+        checks = roles.readiness_checks
+        await until(lambda: roles.readiness_checks > checks + 2, seconds=30)
+        roles.planner, roles.ready = plan, True
+        done = await asked
+        assert [each["status"] for each in listed(running.address)] == ["completed", "failed"]
+    assert done.trajectory.answer == "It is 2."
+
+
+async def test_a_failure_of_a_model_is_kept(
+    serve: Serve, recorded: tuple[RecordedTrajectory, ...], tmp_path: Path
+) -> None:
+    roles = computing()
+    roles.planner = in_turn(problem("context-exceeded", "the tools do not fit"))
+    async with calculating(serve, roles, tmp_path) as (client, running):
+        done = await ask(client, recorded[0], ASKING)
+        assert len(listed(running.address)) == 1
+    assert done.trajectory.error is not None
+    assert (done.trajectory.status, done.trajectory.error.code) == ("failed", "planner_failed")
