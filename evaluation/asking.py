@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import hashlib
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import httpx
@@ -38,11 +39,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Asking:
-    """How questions are put. `run` keeps those of one run apart from those of others."""
+    """How questions are put. `run` keeps those of one run apart from those of others, `marks` are their metadata."""
 
     strategy: Strategy = "chain"
     max_steps: int | None = None
     patience: Patience = AT_ONCE
+    marks: Mapping[str, str] = field(default_factory=dict)
     run: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
@@ -85,6 +87,7 @@ async def _accepted(client: httpx.AsyncClient, recorded: RecordedTrajectory, ask
         "tools": [tool.shown_name for tool in recorded.tools],
         "strategy": asking.strategy,
         "background": True,
+        "metadata": dict(asking.marks),
     }
     limits = {} if asking.max_steps is None else {"max_steps": asking.max_steps}
     key = hashlib.sha256(f"{asking.run} {attempt} {recorded.id}".encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,7 +1,7 @@
 """Register a tool server of this process with an orchestrator, for as long as it is needed.
 
-A run that was killed leaves its source behind; the next one takes its place. One whose tool server still answers
-belongs to a run that is under way.
+A run that was killed leaves its source behind, and trajectories that go on: the next one cancels these and takes its
+place. A source whose tool server still answers belongs to a run that is under way.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 import httpx
 from pydantic import BaseModel
 
+from alpha_umi.contract.trajectories import TrajectoryList
 from evaluation.errors import EvaluationError
 from evaluation.orchestrator import AT_ONCE, OrchestratorRefused, read, send
 from evaluation.patience import Patience
@@ -20,6 +21,8 @@ from evaluation.patience import Patience
 SOURCES = "/v1/tool-sources"
 LEAVING_S = 5
 LOOPBACK = "127.0.0.1"
+# Metadata of a trajectory: the source that it was asked with.
+MARK = "evaluation-source"
 
 
 class SourceInUse(EvaluationError):
@@ -71,7 +74,22 @@ async def _clear(client: httpx.AsyncClient, name: str, document: str, patience: 
             f"another run has the tool source {name!r} registered, and its tool server answers at {found.url}",
             remedy="wait for it to end, or ask another orchestrator",
         )
+    await _cancel_marked(client, name, patience)
     await _remove(client, name, patience)
+
+
+async def _cancel_marked(client: httpx.AsyncClient, name: str, patience: Patience) -> None:
+    """Cancel what goes on with the tools of a source: nobody waits for it, and it would use up recorded answers."""
+    query, more = {"status": "running", "limit": "100"}, True
+    while more:
+        page = await read(TrajectoryList, client, "GET", "/v1/trajectories", patience=patience, params=query)
+        for trajectory in page.data:
+            if trajectory.metadata.get(MARK) == name:
+                # One that has ended in the meantime cannot be cancelled, and need not.
+                with contextlib.suppress(OrchestratorRefused):
+                    await send(client, "POST", f"/v1/trajectories/{trajectory.id}/cancel", patience=patience)
+        more = page.has_more
+        query["after"] = page.data[-1].id if page.data else ""
 
 
 async def _register(client: httpx.AsyncClient, name: str, document: str, patience: Patience) -> None:

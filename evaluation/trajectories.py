@@ -7,7 +7,7 @@ cannot be replayed together go in groups, one after another.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +24,7 @@ from evaluation.replay.serving import served
 from evaluation.suites.recorded import RecordedTrajectory, recorded_calls
 from evaluation.suites.sample import sample_trajectories
 from evaluation.suites.suite import Suite
-from evaluation.tool_source import registered
+from evaluation.tool_source import MARK, registered
 from evaluation.whole_run import (
     AskedRecord,
     GrowingWholeRun,
@@ -148,7 +148,8 @@ async def _ask_group(
         return
     with served(group.server()) as address:
         async with registered(client, group.source, address, patience=asking.patience):
-            await ask_all(client, file, group.trajectories, asking, concurrency=concurrency, on_asked=written)
+            marked = replace(asking, marks={MARK: group.source})
+            await ask_all(client, file, group.trajectories, marked, concurrency=concurrency, on_asked=written)
 
 
 def _replays(trajectories: Sequence[RecordedTrajectory]) -> list[Group]:

@@ -16,7 +16,7 @@ import pytest
 import structlog
 from generated_suites import calculating_roles, sums_file
 from orchestrator_process import orchestrator_process
-from scripted_roles import ScriptedRoles
+from scripted_roles import ScriptedRoles, hang, in_turn
 from serving_on_loopback import Serve, until
 from system import Roles
 from typer.testing import Result
@@ -162,6 +162,42 @@ def test_an_interrupted_run_takes_its_tools_away(folder: Path, start: Start, num
     assert 0 < len(read_whole_run(output).asked) < 60
     assert sources(url) == []
     assert httpx.get(f"{url}/v1/trajectories", params={"status": "running"}).json()["data"] == []
+
+
+def test_what_a_killed_run_left_is_cancelled(folder: Path, start: Start) -> None:
+    roles = computing()
+    summarizer, roles.summarizer = roles.summarizer, in_turn(hang())
+    suite, url = sums_file(folder, 3), start(roles)
+    command = [sys.executable, "-m", "cli.main", *arguments(suite, url)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as killed:
+        asyncio.run(until(lambda: len(roles.asked_of("summarizer")) == 3, seconds=60))
+        killed.kill()
+    roles.summarizer = summarizer
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    ends = [each["status"] for each in httpx.get(f"{url}/v1/trajectories").json()["data"]]
+    assert ends == ["completed"] * 3 + ["cancelled"] * 3
+
+
+def test_an_orchestrator_that_stays_away_leaves_a_file_that_can_go_on(
+    folder: Path, serve: Serve, free_port: int
+) -> None:
+    suite, output = sums_file(folder, 40), folder / "whole.jsonl"
+    settings = settings_of(serve, computing(), folder) | {"port": free_port}
+    more = ("--patience", "0.5", "--concurrency", "2")
+    command = [sys.executable, "-m", "cli.main", *arguments(suite, f"http://127.0.0.1:{free_port}", *more)]
+    with orchestrator_process(settings) as gone, subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as ended:
+        asyncio.run(until(lambda: output.exists() and output.read_bytes().count(b'"kind":"asked"') >= 3, seconds=60))
+        gone.process.kill()
+        _, said = ended.communicate(timeout=30)
+    assert ended.returncode == 1
+    there = read_whole_run(output)
+    assert f"whole.jsonl has {len(there.asked)} of 40 trajectories\n  → run the same command again" in said
+    with orchestrator_process(settings):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr, sources(f"http://127.0.0.1:{free_port}")) == (0, "", [])
+    run = read_whole_run(output)
+    assert (run.asked[: len(there.asked)], len(run.asked)) == (there.asked, 40)
 
 
 def test_a_run_that_is_under_way_is_left_alone(invoke: Invoke, folder: Path, serve: Serve, start: Start) -> None:
