@@ -20,7 +20,7 @@ from alpha_umi.roles.planner import write_plan
 from alpha_umi.roles.turns import Tool, Turn
 from evaluation.suites.arithmetic import ArithmeticRefused, evaluate, written
 from evaluation.suites.naming import ids_of
-from evaluation.suites.reading import Entry, Text, read_lines
+from evaluation.suites.reading import Entry, OnBroken, Text, read_lines, refuse
 from evaluation.suites.recorded import Loaded, RecordedTrajectory
 
 CALCULATOR = Tool(
@@ -50,9 +50,9 @@ class Problem(Entry):
     answer: Text
 
 
-def load(path: Path) -> Loaded:
+def load(path: Path, on_broken: OnBroken = refuse) -> Loaded:
     """The problems of a file as trajectories. Raises `EvaluationError`."""
-    problems = read_lines(path, Problem)
+    problems = read_lines(path, Problem, on_broken)
     left_out: Counter[str] = Counter()
     trajectories = []
     for name, problem in zip(ids_of(problem.question for problem in problems), problems, strict=True):

@@ -1,11 +1,15 @@
-"""Entries of data files, checked by their models: what is wrong is said with file, line and field."""
+"""Entries of data files, checked by their models: what is wrong is said with file, line and field.
+
+A broken entry ends the reading, unless whoever reads has another use for it (`OnBroken`).
+"""
 
 from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -25,23 +29,51 @@ class Entry(BaseModel):
 
 Text = Annotated[str, Field(min_length=1)]
 Model = TypeVar("Model", bound=BaseModel)
+Value = TypeVar("Value")
+Made = TypeVar("Made")
+# Takes what is wrong with an entry, which then is left out, or raises it.
+OnBroken = Callable[[NotTheFormat], None]
 
 
-def read_lines(path: Path, model: type[Model]) -> list[Model]:
+def refuse(error: NotTheFormat) -> NoReturn:
+    """Raises it: data with a broken entry is not used."""
+    raise error
+
+
+def each_whole(values: Iterable[Value], make: Callable[[Value], Made], on_broken: OnBroken) -> Iterator[Made]:
+    """What is made of each value, but for the broken ones, which `on_broken` is told."""
+    for value in values:
+        try:
+            made = make(value)
+        except NotTheFormat as error:
+            on_broken(error)
+        else:
+            yield made
+
+
+def read_lines(path: Path, model: type[Model], on_broken: OnBroken = refuse) -> list[Model]:
     """The entries of a file of JSON lines, packed with gzip if its name says so. Raises `EvaluationError`."""
     # Not `splitlines`: a JSON text may hold other ends of lines as they are.
-    lines = enumerate(_text(path).split("\n"), start=1)
-    return [
-        _entry(_json(line, path, number), model, f"{path}, line {number}") for number, line in lines if line.strip()
-    ]
+    lines = [(number, line) for number, line in enumerate(_text(path).split("\n"), start=1) if line.strip()]
+
+    def read(numbered: tuple[int, str]) -> Model:
+        number, line = numbered
+        return _entry(_json(line, path, number), model, f"{path}, line {number}")
+
+    return list(each_whole(lines, read, on_broken))
 
 
-def read_list(path: Path, model: type[Model]) -> list[Model]:
+def read_list(path: Path, model: type[Model], on_broken: OnBroken = refuse) -> list[Model]:
     """The entries of a file that holds one JSON list. Raises `EvaluationError`."""
     value = parse_json(_text(path), str(path), cut_remedy=CUT_REMEDY)
     if not isinstance(value, list):
         raise NotTheFormat(f"{path} holds no list of entries", remedy=CUT_REMEDY)
-    return [_entry(entry, model, f"{path}, entry {number}") for number, entry in enumerate(value, start=1)]
+
+    def read(numbered: tuple[int, Any]) -> Model:
+        number, entry = numbered
+        return _entry(entry, model, f"{path}, entry {number}")
+
+    return list(each_whole(enumerate(value, start=1), read, on_broken))
 
 
 def read_entry(value: Any, model: type[Model], place: str) -> Model:

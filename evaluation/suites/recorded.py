@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from alpha_umi.roles.caller import Call, parse_call
 from alpha_umi.roles.errors import UnreadableOutput
+from alpha_umi.roles.planner import Decision, write_plan
 from alpha_umi.roles.turns import Tool, Turn
 
 
@@ -43,6 +44,11 @@ class Loaded:
 
     trajectories: tuple[RecordedTrajectory, ...]
     left_out: dict[str, int] = field(default_factory=dict)
+
+
+def plan_turn(thought: str, decision: Decision) -> Turn:
+    """The planner's turn. A decision that the thought itself names would be read in the place of the real one."""
+    return Turn("planner", write_plan(thought.replace("Next:", "Next -"), decision).lstrip())
 
 
 def recorded_calls(trajectory: RecordedTrajectory) -> Iterator[RecordedCall]:

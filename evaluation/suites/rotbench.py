@@ -24,14 +24,13 @@ from pydantic import Field
 
 from alpha_umi.roles.caller import parse_call, write_call
 from alpha_umi.roles.errors import UnreadableOutput
-from alpha_umi.roles.planner import Decision, write_plan
 from alpha_umi.roles.turns import Tool, Turn
 from evaluation.errors import CutShort, NotTheFormat, some
 from evaluation.files import parse_json
 from evaluation.suites.errors import UnknownSuite
 from evaluation.suites.naming import ids_of
-from evaluation.suites.reading import CUT_REMEDY, Entry, Text, read_entry, read_lines
-from evaluation.suites.recorded import Loaded, RecordedTrajectory
+from evaluation.suites.reading import CUT_REMEDY, Entry, OnBroken, Text, each_whole, read_entry, read_lines, refuse
+from evaluation.suites.recorded import Loaded, RecordedTrajectory, plan_turn
 
 SUFFIX = ".jsonl.gz"
 NOT_STARTED = "a row without a question of the user"
@@ -83,24 +82,30 @@ def tool_sets(folder: Path) -> list[str]:
     return sorted(path.name.removesuffix(SUFFIX) for path in folder.glob(f"*{SUFFIX}"))
 
 
-def load(folder: Path, parts: Sequence[str]) -> Loaded:
+def load(folder: Path, parts: Sequence[str], on_broken: OnBroken = refuse) -> Loaded:
     """The trajectories of some tool sets, of all where none is named. Raises `EvaluationError`."""
     known = tool_sets(folder)
     unknown = [name for name in parts if name not in known]
     if unknown:
         raise UnknownSuite(f"{folder} has no tool set {some(unknown)}", remedy=f"there are {', '.join(known)}")
     left_out: Counter[str] = Counter()
-    trajectories = [each for name in parts or known for each in _tool_set(folder / f"{name}{SUFFIX}", name, left_out)]
+    trajectories = [
+        each for name in parts or known for each in _tool_set(folder / f"{name}{SUFFIX}", name, left_out, on_broken)
+    ]
     return Loaded(tuple(trajectories), dict(left_out))
 
 
-def _tool_set(path: Path, name: str, left_out: Counter[str]) -> Iterator[RecordedTrajectory]:
-    rows = [row for row in _whole(read_lines(path, Row)) if _is_started(row, left_out)]
+def _tool_set(path: Path, name: str, left_out: Counter[str], on_broken: OnBroken) -> Iterator[RecordedTrajectory]:
+    rows = [row for row in _whole(read_lines(path, Row, on_broken)) if _is_started(row, left_out)]
     turns = [tuple(_turns(row.conversations[1:])) for row in rows]
     ids = ids_of(each[0].content for each in turns)
-    for number, row, said in zip(ids, rows, turns, strict=True):
+
+    def trajectory(found: tuple[str, Row, tuple[Turn, ...]]) -> RecordedTrajectory:
+        number, row, said = found
         tools = _tools(row.conversations[0].value, f"{path}, {row.id!r}")
-        yield RecordedTrajectory(f"{name}/{number}", tools, said)
+        return RecordedTrajectory(f"{name}/{number}", tools, said)
+
+    return each_whole(zip(ids, rows, turns, strict=True), trajectory, on_broken)
 
 
 def _whole(rows: list[Row]) -> list[Row]:
@@ -166,25 +171,20 @@ def _step(text: str) -> Iterator[Turn]:
     try:
         call = parse_call(written)
     except UnreadableOutput:
-        yield from (Turn("planner", _plan(thought, "caller")), Turn("caller", written))
+        yield from (plan_turn(thought, "caller"), Turn("caller", written))
         return
     if call.name == FINISH:
         yield from _finish(thought, str(call.arguments.get("answer", "")))
     elif call.name == ASK:
         question = str(call.arguments.get("question", ""))
-        yield from (Turn("planner", _plan(thought, "conclusion")), Turn("conclusion", question))
+        yield from (plan_turn(thought, "conclusion"), Turn("conclusion", question))
     else:
-        yield Turn("planner", _plan(thought, "caller"))
+        yield plan_turn(thought, "caller")
         yield Turn("caller", write_call(call.name, call.arguments))
 
 
 def _finish(thought: str, answer: str) -> Iterator[Turn]:
     if _CANNOT.search(answer):
-        yield Turn("planner", _plan(thought, "give up"))
+        yield plan_turn(thought, "give up")
     else:
-        yield from (Turn("planner", _plan(thought, "conclusion")), Turn("conclusion", answer))
-
-
-def _plan(thought: str, decision: Decision) -> str:
-    """The planner's turn. A decision that the thought itself names would be read in the place of the real one."""
-    return write_plan(thought.replace("Next:", "Next -"), decision).lstrip()
+        yield from (plan_turn(thought, "conclusion"), Turn("conclusion", answer))

@@ -13,7 +13,6 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -25,7 +24,7 @@ from alpha_umi.roles.planner import write_plan
 from alpha_umi.roles.turns import Tool, Turn
 from evaluation.errors import NotTheFormat
 from evaluation.files import refuse_duplicates
-from evaluation.suites.reading import CUT_REMEDY, Entry, Text, read_entry, read_list
+from evaluation.suites.reading import CUT_REMEDY, Entry, OnBroken, Text, each_whole, read_entry, read_list, refuse
 from evaluation.suites.recorded import Loaded, RecordedTrajectory
 
 NOT_OFFERED = "a call of a tool that is not on offer"
@@ -76,19 +75,13 @@ class _Calls(Entry):
     calls: Annotated[list[NeededCall], Field(min_length=1)]
 
 
-def load(path: Path) -> Loaded:
+def load(path: Path, on_broken: OnBroken = refuse) -> Loaded:
     """The requests of a file as trajectories. Raises `EvaluationError`."""
-    instances = read_list(path, Instance)
+    instances = read_list(path, Instance, on_broken)
     refuse_duplicates([instance.id for instance in instances], f"{path}: instances")
-    left_out: Counter[str] = Counter()
-    found = []
-    for instance in instances:
-        trajectory = _trajectory(instance, f"{path}, {instance.id!r}")
-        if trajectory is None:
-            left_out[NOT_OFFERED] += 1
-        else:
-            found.append(trajectory)
-    return Loaded(tuple(found), dict(left_out))
+    made = list(each_whole(instances, lambda each: _trajectory(each, f"{path}, {each.id!r}"), on_broken))
+    found = tuple(each for each in made if each is not None)
+    return Loaded(found, {NOT_OFFERED: len(made) - len(found)} if len(found) < len(made) else {})
 
 
 def _trajectory(instance: Instance, place: str) -> RecordedTrajectory | None:

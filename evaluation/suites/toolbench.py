@@ -16,7 +16,7 @@ from pydantic import Field
 
 from evaluation.published import PublishedTool, PublishedTurn, history_of, tool_of
 from evaluation.suites.naming import ids_of
-from evaluation.suites.reading import Entry, Text, read_list
+from evaluation.suites.reading import Entry, OnBroken, Text, read_list, refuse
 from evaluation.suites.recorded import Loaded, RecordedTrajectory
 
 OTHER_ORDER = "a conversation that does not begin with the user"
@@ -30,9 +30,9 @@ class Conversation(Entry):
     conversations: Annotated[list[PublishedTurn], Field(min_length=1)]
 
 
-def load(path: Path) -> Loaded:
+def load(path: Path, on_broken: OnBroken = refuse) -> Loaded:
     """The trajectories of a file. Raises `EvaluationError`."""
-    found = read_list(path, Conversation)
+    found = read_list(path, Conversation, on_broken)
     started = [each for each in found if each.conversations[0].speaker == "user"]
     left_out = {OTHER_ORDER: len(found) - len(started)} if len(started) < len(found) else {}
     return Loaded(tuple(_trajectories(started)), left_out)
