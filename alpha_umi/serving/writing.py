@@ -11,8 +11,8 @@ from typing import Any
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.roles import RenderAnswer, Timings, UsageModel
 from alpha_umi.roles.errors import ContextExceeded
-from alpha_umi.roles.shorten import shorten_history
-from alpha_umi.roles.template import Prompt, Template, UnknownTemplate, load_template, render
+from alpha_umi.roles.fitting import fit
+from alpha_umi.roles.template import Prompt, Template, UnknownTemplate, load_template
 from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.context import RoleContext
 from alpha_umi.serving.engine import Chunk, EngineAway, EngineDead, EngineRefused, FinishReason, Generation
@@ -53,27 +53,20 @@ async def fit_prompt(
     """
     chosen = host.model.template if template is None else _template(template)
 
-    def prompt_of(turns: Sequence[Turn]) -> Prompt:
-        return render(
+    def fitted() -> FittedPrompt:
+        found = fit(
             host.model.role,
             chosen,
-            history=turns,
+            history=history,
             tools=tools,
-            thought=turns[-1].content if host.model.role == "caller" else "",
+            budget=host.engine.context - answer_tokens,
+            count=host.engine.count_tokens,
             planner_label=host.model.planner_label,
         )
-
-    def fit() -> FittedPrompt:
-        fitted = shorten_history(
-            history,
-            budget=host.engine.context - answer_tokens,
-            count=lambda turns: host.engine.count_tokens(prompt_of(turns)),
-        )
-        prompt = prompt_of(fitted.history)
-        return FittedPrompt(prompt, host.engine.count_tokens(prompt), chosen, fitted.truncated)
+        return FittedPrompt(found.prompt, found.tokens, chosen, found.truncated)
 
     try:
-        return await asyncio.to_thread(fit)
+        return await asyncio.to_thread(fitted)
     except ContextExceeded as error:
         raise _too_long(error, host.engine.context, answer_tokens, with_tools=bool(tools)) from error
 

@@ -1,0 +1,126 @@
+"""ToolAlpaca instances: a JSON list of APIs, each with simulated dialogues about it.
+
+    {"Name", "Function_Description": {name: "… Parameters: {json} Output: …"},
+     "Instances": [{"input", "output", "Final Thought",
+                    "intermediate_steps": [[[action, action input, "thought Action: … Action Input: …"], reply]]}]}
+
+`getDetails` asks the user, whose reply comes back: here that is a conclusion and a further turn of the user. An
+instance whose action input is no JSON object, or that has no output, is left out. Descriptions of whole APIs
+("components") are no tools.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import Field
+
+from alpha_umi.roles.turns import Tool, Turn
+from evaluation.suites.naming import ids_of
+from evaluation.suites.reading import Entry, OnBroken, Text, read_list
+from evaluation.suites.recorded import Loaded, RecordedTrajectory
+from training.sources.said import SaidCall, answered, calls_in_turn, tool
+
+ASK: Final = "getDetails"
+NO_OBJECT: Final = "an action input that is no JSON object"
+NO_OUTPUT: Final = "no output"
+_COMPONENTS: Final = "components"
+_PARAMETERS = re.compile(r"\n?\s*Parameters: (?P<parameters>\{.*\})(?:\n\s*Output:|\Z)", re.DOTALL)
+_ACTION = re.compile(r"\n\s*(?:ASSISTANT )?Action:")
+_HINT: Final = "\nHint: "
+_KIND = re.compile(r"(?:(?P<required>Required|Optional)\. )?(?P<kind>\w+)\. *(?P<description>.*)", re.DOTALL)
+
+
+class Instance(Entry):
+    """A dialogue."""
+
+    input: Text
+    output: str = ""
+    final_thought: Annotated[str, Field(alias="Final Thought")] = ""
+    intermediate_steps: list[Annotated[list[Any], Field(min_length=2, max_length=2)]]
+
+
+class Api(Entry):
+    """An API and the dialogues about it."""
+
+    name: Annotated[Text, Field(alias="Name")]
+    functions: Annotated[dict[str, str], Field(alias="Function_Description")]
+    instances: Annotated[list[Instance], Field(alias="Instances")]
+
+
+def load(path: Path, on_broken: OnBroken) -> Loaded:
+    """The instances of a file as trajectories. Raises `EvaluationError`."""
+    left_out: Counter[str] = Counter()
+    found = []
+    for api in read_list(path, Api, on_broken):
+        tools = tuple(_tool(name, text) for name, text in api.functions.items() if name != _COMPONENTS)
+        for instance in api.instances:
+            turns = _turns(instance)
+            if isinstance(turns, str):
+                left_out[turns] += 1
+            else:
+                found.append((api.name, tools, turns))
+    names = ids_of(turns[0].content for _, _, turns in found)
+    return Loaded(
+        tuple(
+            RecordedTrajectory(f"{api}/{name}", tools, turns)
+            for name, (api, tools, turns) in zip(names, found, strict=True)
+        ),
+        dict(left_out),
+    )
+
+
+def _turns(instance: Instance) -> tuple[Turn, ...] | str:
+    """The turns, or why there are none."""
+    if not instance.output.strip():
+        return NO_OUTPUT
+    turns = [Turn("user", instance.input.rpartition(_HINT)[0] or instance.input)]
+    for action, observation in instance.intermediate_steps:
+        if not (isinstance(action, list) and len(action) == 3 and all(isinstance(each, str) for each in action)):
+            return NO_OBJECT
+        arguments = _object(action[1])
+        if arguments is None:
+            return NO_OBJECT
+        turns.extend(_step(action[0], arguments, _thought(action[2]), str(observation)))
+    turns.extend(answered(instance.final_thought.strip(), instance.output.strip()))
+    return tuple(turns)
+
+
+def _step(name: str, arguments: Mapping[str, Any], thought: str, observation: str) -> Iterator[Turn]:
+    if name != ASK:
+        yield from calls_in_turn(thought, [SaidCall(name, arguments, observation)])
+        return
+    yield from answered(thought, str(next(iter(arguments.values()), "")))
+    yield Turn("user", observation)
+
+
+def _thought(text: str) -> str:
+    written = _ACTION.split(text)[0].strip()
+    return written.removeprefix("ASSISTANT Thought:").removeprefix("Thought:").strip()
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _tool(name: str, text: str) -> Tool:
+    match = _PARAMETERS.search(text)
+    said = (_object(match["parameters"]) if match else None) or {}
+    described = text[: match.start()] if match else text.partition("\nOutput:")[0]
+    properties = {key: _property(str(value)) for key, value in said.items()}
+    required = [key for key, value in said.items() if str(value).startswith("Required.")]
+    return tool(name, described.strip(), properties, required)
+
+
+def _property(text: str) -> dict[str, str]:
+    match = _KIND.fullmatch(text)
+    return {"type": match["kind"].lower(), "description": match["description"]} if match else {"description": text}
