@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import evaluate, keys, lifecycle, models, questions, records, tools
+from cli.commands import evaluate, keys, lifecycle, models, questions, records, tools, train
 from cli.reporting import ReportingGroup
 
 app = typer.Typer(
@@ -47,6 +47,7 @@ app.add_typer(tools.app, name="tools")
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
 app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(train.app, name="train")
 
 if __name__ == "__main__":
     app()

@@ -64,15 +64,33 @@ class Example(_Strict):
     target: Annotated[str, Field(min_length=1)]
 
 
-class SourceRecord(_Strict):
-    """What became of one source: trajectories that were read and kept, examples of each split and role, and how many
-    trajectories or examples were dropped for each reason."""
+class TokenRecord(_Strict):
+    """How long the examples of a role are, in tokens.
 
+    `total` counts all that is learned from, `targets` the part with loss. The other figures are of prompts before they
+    were shortened: median and 90th percentile, and how many examples were shortened.
+    """
+
+    total: int
+    targets: int
+    prompt_median: int
+    prompt_p90: int
+    shortened: int
+
+
+class SourceRecord(_Strict):
+    """What became of one source.
+
+    `read` trajectories were found. `dropped` counts by the reason: whole trajectories, whole steps, and examples of one
+    role, which are short of room. `trajectories` and `examples` are what was kept.
+    """
+
+    licence: str
     read: int
     trajectories: dict[Split, int]
     examples: dict[Split, dict[RoleName, int]]
-    dropped: dict[str, int]
-    licence: str
+    dropped: dict[Literal["trajectories", "steps", RoleName], dict[str, int]]
+    broken: tuple[str, ...] = ()
 
 
 class DatasetRecord(_Strict):
@@ -91,6 +109,7 @@ class DatasetRecord(_Strict):
     context: int
     digest: Sha256
     sources: dict[str, SourceRecord]
+    tokens: dict[Split, dict[RoleName, TokenRecord]]
     dev_tool_sets: tuple[str, ...]
     trained_on: tuple[Sha256, ...]
     versions: dict[str, str]

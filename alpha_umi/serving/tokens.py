@@ -41,6 +41,11 @@ class PromptTokenizer:
             ids = self._remembered(prompt)
             return [*ids, *(self._encode_plain(continuation) if continuation else ())]
 
+    def count(self, text: str) -> int:
+        """Tokens of a text that a model writes."""
+        with self._lock:
+            return len(self._encode_plain(text))
+
     def special_token(self, text: str) -> int | None:
         """The id of a special token, such as the one that ends a turn; None if the text is none."""
         with self._lock:
@@ -59,13 +64,11 @@ class PromptTokenizer:
         return tuple(self._encode(prompt.text))
 
     def _has_foreign_specials(self, prompt: Prompt) -> bool:
-        return any(
-            text in piece for piece in _between_markers(prompt) for text in (*self._specials, prompt.end_of_turn)
-        )
+        return any(text in piece for piece in between_markers(prompt) for text in (*self._specials, prompt.end_of_turn))
 
     def _pieces(self, prompt: Prompt) -> Iterator[list[int]]:
         marker = self._encode(prompt.end_of_turn, bare=True)
-        for number, piece in enumerate(_between_markers(prompt)):
+        for number, piece in enumerate(between_markers(prompt)):
             if number == 0:
                 yield self._encode("")  # what the tokenizer puts before every text, if anything
             else:
@@ -80,7 +83,8 @@ class PromptTokenizer:
         return cast(list[int], encoded["input_ids"])
 
 
-def _between_markers(prompt: Prompt) -> list[str]:
+def between_markers(prompt: Prompt) -> list[str]:
+    """The texts between the ends of turns that the template wrote."""
     pieces = []
     start = 0
     for marker in prompt.markers:

@@ -98,6 +98,7 @@ def record(digest: str) -> DatasetRecord:
         context=2_048,
         digest=digest,
         sources={},
+        tokens={},
         dev_tool_sets=(),
         trained_on=("0" * 64,),
         versions={},

@@ -1,0 +1,101 @@
+"""GLPFT: `train prepare` makes role examples of trajectories."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cli.options import AsJson, messages, output
+from cli.reporting import ReportingGroup
+from cli.training_errors import reported
+
+if TYPE_CHECKING:
+    from training.mixture import Mixture
+
+app = typer.Typer(cls=ReportingGroup, no_args_is_help=True, help="Train role models on trajectories.")
+
+
+@app.callback()
+def _train() -> None:
+    pass
+
+
+@app.command()
+def prepare(
+    folder: Annotated[Path, typer.Option("--output", help="The folder to write; it must not be there yet.")],
+    config: Annotated[
+        str, typer.Option("--config", help="The mixture: a name of the project's, or a file NAME.yaml.")
+    ] = "rotbench",
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="ALPHA_UMI_DATA",
+            help="The folder of data; by default shared/data beside the checkout.",
+            show_default=False,
+        ),
+    ] = None,
+    backbone: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the backbone that is to be trained, for its tokenizer; by default the embedded one.",
+            show_default=False,
+        ),
+    ] = None,
+    context: Annotated[int | None, typer.Option(min=64, help="Tokens, in the place of the mixture's.")] = None,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Leave broken entries out, counted and named, instead of refusing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make role examples of trajectories: one data set for the backbone, one for each role.
+
+    What suites measure on is left out. Exits with 2 when the mixture or the data cannot be used, 1 when the folder
+    cannot be written; nothing half written stays.
+    """
+    with reported():
+        from cli.training_tables import print_dataset
+        from evaluation.suites.data import data_folder
+        from training.mixture import load_mixture
+        from training.prepare import prepare as prepare_examples
+
+        mixture = _with_context(load_mixture(config), context)
+        with _progress() as progress:
+            task = progress.add_task("trajectories", total=None)
+            record = prepare_examples(
+                mixture,
+                data or data_folder(os.environ),
+                backbone or _embedded(),
+                folder,
+                skip_broken=skip_broken,
+                progress=lambda done, total: progress.update(task, completed=done, total=total),
+            )
+    if as_json:
+        typer.echo(record.model_dump_json(indent=2))
+    else:
+        print_dataset(output(), record)
+        output().print(
+            f"\n{folder}: seed {record.seed}, {record.context} tokens, digest {record.digest}", soft_wrap=True
+        )
+
+
+def _with_context(mixture: Mixture, context: int | None) -> Mixture:
+    return mixture if context is None else mixture.model_copy(update={"context": context})
+
+
+def _embedded() -> Path:
+    from alpha_umi.serving.weights import cache_folder, ensure_backbone
+
+    return ensure_backbone(cache_folder(os.environ))
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=messages(), transient=True) as progress:
+        yield progress

@@ -1,0 +1,25 @@
+"""What keeps data from being prepared and models from being trained, as the message of a command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cli.errors import CommandError, UsageProblem
+from evaluation.errors import EvaluationError
+from training.errors import CannotWrite, TrainingError
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Raises `CommandError` for what the block raises: 1 where the machine is at fault, 2 where what was given is."""
+    try:
+        yield
+    except CannotWrite as error:
+        raise CommandError(error.message, remedy=error.remedy) from error
+    except (TrainingError, EvaluationError) as error:
+        raise UsageProblem(error.message, remedy=error.remedy) from error
+    except ModuleNotFoundError as error:
+        raise UsageProblem(
+            f"training needs the package {error.name}", remedy="pip install 'alpha-umi[serving,training]'"
+        ) from error
