@@ -1,0 +1,99 @@
+"""`python -m benchmarks.results`: one model in all roles, on a sample of every suite, constrained and free.
+
+Runs lie in a folder and are gone on with when the command is given again, also after a kill. The section of the page is
+written when all of them are whole; each figure stands with its n and a 95 % bootstrap interval.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from alpha_umi.serving.weights import cache_folder, ensure_backbone
+from benchmarks.results.document import replace_section
+from benchmarks.results.runs import MODES, Wanted, ask, generate, system
+from benchmarks.results.section import introduction, steps_part, whole_part
+from evaluation.suites.data import data_folder
+from evaluation.suites.definition import suite_names
+from evaluation.suites.suite import load_suite
+from evaluation.trajectories import NoObservations, require_observations
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "results.md"
+CONSOLE = Console(stderr=True, highlight=False)
+
+
+def main() -> None:
+    """Run what is missing, and write the section."""
+    options = _options()
+    wanted = Wanted(
+        options.folder / options.name, options.model or ensure_backbone(cache_folder()),
+        options.steps, options.trajectories, options.max_steps,
+    )  # fmt: skip
+    wanted.folder.mkdir(parents=True, exist_ok=True)
+    suites: list[str] = options.suite or suite_names()
+    began = time.monotonic()
+    _run_steps(wanted, suites)
+    whole = [suite for suite in suites if _can_be_whole(suite)]
+    _run_whole(wanted, whole)
+    CONSOLE.print(f"all runs are there after {time.monotonic() - began:,.0f} s")
+    parts = [introduction(options.title, _command(options), wanted), *(steps_part(wanted, suite) for suite in suites)]
+    replace_section(options.page, options.name, "\n\n".join([*parts, *(whole_part(wanted, suite) for suite in whole)]))
+
+
+def _run_steps(wanted: Wanted, suites: list[str]) -> None:
+    for suite in suites:
+        for mode in MODES:
+            began = time.monotonic()
+            generate(wanted, suite, mode)
+            CONSOLE.print(f"{suite}, {mode}: steps after {time.monotonic() - began:,.0f} s")
+
+
+def _run_whole(wanted: Wanted, suites: list[str]) -> None:
+    for mode in MODES:
+        with system(wanted, mode) as url:
+            for suite in suites:
+                began = time.monotonic()
+                ask(wanted, suite, mode, url)
+                CONSOLE.print(f"{suite}, {mode}: whole trajectories after {time.monotonic() - began:,.0f} s")
+
+
+def _can_be_whole(suite: str) -> bool:
+    """Whether there is anything that answers its calls."""
+    try:
+        require_observations(load_suite(suite, data_folder(os.environ)))
+    except NoObservations:
+        return False
+    return True
+
+
+def _command(options: argparse.Namespace) -> str:
+    """The command as it can be given again, without what is about this machine."""
+    given = ["python", "-m", "benchmarks.results", "--name", options.name, "--title", options.title]
+    given += ["--steps", str(options.steps), "--trajectories", str(options.trajectories)]
+    given += ["--max-steps", str(options.max_steps)]
+    given += ["--model", options.model.name] if options.model else []
+    return shlex.join(given + [text for suite in options.suite or () for text in ("--suite", suite)])
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--name", default="untuned", help="name of the section and of the folder of its runs")
+    parser.add_argument("--title", default="The untuned backbone", help="title of the section")
+    parser.add_argument("--model", type=Path, help="folder of the model in all roles; the embedded backbone by default")
+    parser.add_argument("--suite", action="append", help="a suite, again for another; all by default")
+    parser.add_argument("--steps", type=int, default=50, help="steps of each suite")
+    parser.add_argument("--trajectories", type=int, default=12, help="whole trajectories of each suite")
+    parser.add_argument("--max-steps", type=int, default=5, help="steps of a whole trajectory")
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "results", help="where the runs lie")
+    parser.add_argument("--page", type=Path, default=PAGE, help="the page that gets the section")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

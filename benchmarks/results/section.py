@@ -1,0 +1,72 @@
+"""A section of the page of results: what a model did on the suites, out of the files of its runs."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+from benchmarks.results.runs import MODES, Mode, Wanted
+from benchmarks.results.tables import decisions_table, ends_line, figures_table, whole_table
+from evaluation.compare import compare
+from evaluation.formats import Format
+from evaluation.predictions import Predictions, read_predictions
+from evaluation.report import ScoreReport, comparison_report, score_report
+from evaluation.score import score
+from evaluation.whole_report import whole_report
+from evaluation.whole_run import read_whole_run
+
+
+def introduction(title: str, command: str, wanted: Wanted) -> str:
+    """What was measured, by which command."""
+    return (
+        f"## {title}\n\n"
+        f"Made by `{command}` on {os.cpu_count()} processors ({_processor()}), greedy: of every suite a "
+        f"sample of {wanted.steps} steps, and of {wanted.trajectories} whole trajectories of at most "
+        f"{wanted.max_steps} steps where there is something to replay or to compute. Figures in percent, each with its "
+        "95 % interval; *free is* says whether writing without grammars is better or worse beyond the interval of the "
+        "paired difference."
+    )
+
+
+def steps_part(wanted: Wanted, suite: str) -> str:
+    """The steps of a suite in both modes. Raises `EvaluationError`."""
+    read = {mode: read_predictions(wanted.file("steps", suite, mode), Format.RECORDS) for mode in MODES}
+    scores: dict[Mode, ScoreReport] = {
+        mode: score_report(score(each.pairs), each.about, each.costs) for mode, each in read.items()
+    }
+    difference = comparison_report(compare(read[MODES[0]].pairs, read[MODES[1]].pairs))
+    about = scores[MODES[0]]
+    return "\n\n".join(
+        [
+            f"### `{suite}`: {about.steps:,} steps of {about.trajectories:,} trajectories",
+            _asked(read[MODES[0]]),
+            figures_table(scores, difference),
+            decisions_table(scores),
+        ]
+    )
+
+
+def whole_part(wanted: Wanted, suite: str) -> str:
+    """The whole trajectories of a suite in both modes. Raises `EvaluationError`."""
+    reports = {mode: whole_report(read_whole_run(wanted.file("whole", suite, mode))) for mode in MODES}
+    return "\n\n".join(
+        [
+            f"### `{suite}`: {reports[MODES[0]].trajectories:,} whole trajectories",
+            f"They ended as: {ends_line(reports)}.",
+            whole_table(reports),
+        ]
+    )
+
+
+def _asked(read: Predictions) -> str:
+    models = {} if read.about is None else read.about.models
+    named = ", ".join(f"{role} `{model['id']}`" for role, model in models.items())
+    return f"Models: {named}." if named else ""
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
