@@ -121,6 +121,11 @@ def summarize(measured: Sequence[Measured]) -> list[WholeFigure]:
     ]
 
 
+def figure_names() -> list[str]:
+    """The names of all figures, in order."""
+    return list(_figures())
+
+
 def _figures() -> dict[str, Callable[[Measured], float | None]]:
     figures: dict[str, Callable[[Measured], float | None]] = {
         "success": lambda each: float(each.success),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from system import Roles
 from typer.testing import Result
 from whole_suites import computing, pricing, shop_file
 
+from evaluation.replay.servers import create_calculator_server
 from evaluation.whole_run import read_whole_run
 
 Invoke = Callable[..., Result]
@@ -45,8 +47,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def start(serve: Serve, tmp_path: Path) -> Iterator[Start]:
     """Start an orchestrator for roles; its address."""
-    import contextlib
-
     with contextlib.ExitStack() as stack:
 
         def started(roles: Roles | ScriptedRoles, **more: Any) -> str:
@@ -201,8 +201,6 @@ def test_an_orchestrator_that_stays_away_leaves_a_file_that_can_go_on(
 
 
 def test_a_run_that_is_under_way_is_left_alone(invoke: Invoke, folder: Path, serve: Serve, start: Start) -> None:
-    from evaluation.replay.servers import create_calculator_server
-
     url = start(computing())
     other = {"name": "evaluation-calculator", "url": f"{serve(create_calculator_server())}/openapi.json"}
     httpx.post(f"{url}/v1/tool-sources", json=other).raise_for_status()
@@ -210,6 +208,51 @@ def test_a_run_that_is_under_way_is_left_alone(invoke: Invoke, folder: Path, ser
     assert result.exit_code == 2
     assert "another run has the tool source 'evaluation-calculator' registered" in told(result)
     assert sources(url) == ["evaluation-calculator"]
+
+
+def test_a_tool_of_the_same_name_is_in_the_way(invoke: Invoke, folder: Path, serve: Serve, start: Start) -> None:
+    url = start(computing())
+    other = {"name": "mine", "url": f"{serve(create_calculator_server())}/openapi.json"}
+    httpx.post(f"{url}/v1/tool-sources", json=other).raise_for_status()
+    result = invoke(*arguments(sums_file(folder, 2), url))
+    assert result.exit_code == 2
+    assert "both have a tool 'calculator' → `alpha-umi tools remove` the other source" in told(result)
+    assert sources(url) == ["mine"]
+
+
+def test_files_that_cannot_be_taken_up_stay_as_they_are(invoke: Invoke, folder: Path, start: Start) -> None:
+    suite, url, output = sums_file(folder, 2), start(computing()), folder / "whole.jsonl"
+    assert invoke(*arguments(suite, url)).exit_code == 0
+    head, first, second = output.read_text().splitlines(keepends=True)
+    refused = {
+        "words\n": "line 1 is not JSON",
+        head + first[:100] + "\n" + second: "line 2 ends in the middle",
+        head + first + first: "trajectories share the id",
+        head + head: "second `whole-run` line",
+        head.replace("sums", "other") + first: "its `suite` is 'other', and now it would be 'sums'",
+        head + first.replace('"recorded":"', '"recorded":"x'): "has trajectories that the suite has not: 'x",
+    }
+    for text, said in refused.items():
+        output.write_text(text)
+        result = invoke(*arguments(suite, url))
+        assert (result.exit_code, output.read_text()) == (2, text)
+        assert said in told(result)
+    assert sources(url) == []
+
+
+def test_suites_that_cannot_be_gone_through(invoke: Invoke, folder: Path, free_port: int) -> None:
+    suite = sums_file(folder, 0)
+    empty = invoke(*arguments(suite, f"http://127.0.0.1:{free_port}"))
+    assert (empty.exit_code, empty.stdout) == (2, "")
+    assert "has no step to measure" in told(empty)
+    suite.write_text(suite.read_text().replace("gsm8k", "seal-tools"))
+    request = '\napi_list = [{"api_name": "look", "api_description": "", "parameters": {}}]\n'
+    asked = {"from": "human", "value": f'{request}task_instruction = "Look."\nOutput:'}
+    made = {"from": "gpt", "value": "[{'api': 'look', 'parameters': {}}]"}
+    (folder / "sums.jsonl").write_text(json.dumps([{"id": "1", "conversations": [asked, made]}]))
+    without = invoke(*arguments(suite, f"http://127.0.0.1:{free_port}"))
+    assert (without.exit_code, without.stdout) == (2, "")
+    assert "its data says which calls are needed, and not what they brought → measure its steps with" in told(without)
 
 
 @pytest.mark.parametrize(

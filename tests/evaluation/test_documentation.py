@@ -16,15 +16,27 @@ from evaluation.records import (
     ReferenceRecord,
     RunRecord,
 )
+from evaluation.whole import figure_names
+from evaluation.whole_run import AskedRecord, EventRecord, WholeRunRecord
 
 PAGE = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
-RECORDS = (RunRecord, CaseRecord, ReferenceRecord, PredictionRecord, OutputRecord, ErrorRecord, ParsedRecord)
+RECORDS = (
+    RunRecord, CaseRecord, ReferenceRecord, PredictionRecord, OutputRecord, ErrorRecord, ParsedRecord,
+    WholeRunRecord, AskedRecord, EventRecord,
+)  # fmt: skip
+ROLES_LIKE_PLANNER = ("caller", "summarizer", "backbone")
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 def test_every_metric_is_defined(metric: Metric) -> None:
     table = [line for line in PAGE.splitlines() if line.startswith("| `")]
     assert any(f"`{metric.name}`" in line for line in table)
+
+
+@pytest.mark.parametrize("name", [name for name in figure_names() if name.partition(".")[0] not in ROLES_LIKE_PLANNER])
+def test_every_figure_of_whole_trajectories_is_defined(name: str) -> None:
+    table = [line for line in PAGE.splitlines() if line.startswith("| `")]
+    assert any(f"`{name}`" in line.split("|")[1] for line in table)
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.__name__)
