@@ -24,7 +24,9 @@ from evaluation.whole import ToldEvent
 
 LAST = "trajectory.finished"
 # An orchestrator sends a comment every 15 s, so a stream that is silent for this long is broken.
-TIMEOUT = httpx.Timeout(60.0, connect=5.0, pool=None)
+_TIMEOUT = httpx.Timeout(60.0, connect=5.0, pool=None)
+# One stream for each trajectory that is followed; an idle connection is given up before the other side does.
+_LIMITS = httpx.Limits(max_connections=None, keepalive_expiry=2.0)
 AT_ONCE: Final = Patience(away_s=0)
 _RECONNECT = "reconnect"
 _TOLD = frozenset(get_args(LogEventName))
@@ -38,6 +40,12 @@ class OrchestratorRefused(EvaluationError):
     def __init__(self, message: str, *, remedy: str | None = None, kind: str = "") -> None:
         super().__init__(message, remedy=remedy)
         self.kind = kind
+
+
+def client_of(address: str, *, api_key: str | None = None, trust_env: bool = False) -> httpx.AsyncClient:
+    """A client of the orchestrator at an address; a proxy of the environment is used only if that is trusted."""
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    return httpx.AsyncClient(base_url=address, headers=headers, timeout=_TIMEOUT, limits=_LIMITS, trust_env=trust_env)
 
 
 class Readiness(BaseModel):

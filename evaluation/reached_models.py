@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 
 from alpha_umi.roles.turns import RoleName
 from evaluation.asked_models import AskedModels, models_of
-from evaluation.errors import EvaluationError
+from evaluation.errors import ServiceAway
 from evaluation.orchestrator import Readiness
 from evaluation.patience import Patience
 from evaluation.predicting import ROLES_OF, Strategy
-from evaluation.role_services import role_services
+from evaluation.role_services import ServiceRefuses, role_services
 from evaluation.suites.suite import Suite
 
 _BRIEFLY = Patience(away_s=0, answer_s=10.0)
@@ -34,7 +34,7 @@ async def reached_models(
     try:
         async with role_services(addresses, token=tokens.pop(), patience=_BRIEFLY) as services:
             return await models_of(services, strategy, suite)
-    except EvaluationError:
+    except (ServiceAway, ServiceRefuses):
         return None
 
 

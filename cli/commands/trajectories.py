@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import httpx
 import typer
 
 from alpha_umi.roles.turns import RoleName
@@ -21,6 +20,8 @@ from cli.state import RunRecord
 from cli.whole_view import print_report
 
 if TYPE_CHECKING:
+    import httpx
+
     from evaluation.asked_models import AskedModels
     from evaluation.predicting import Strategy
     from evaluation.suites.suite import Suite
@@ -82,16 +83,14 @@ class _Run:
     async def at(self, address: str, api_key: str | None) -> WholeReport:
         """Carry it out."""
         from evaluation.asking import Asking
-        from evaluation.orchestrator import TIMEOUT
+        from evaluation.orchestrator import client_of
         from evaluation.patience import Patience
         from evaluation.trajectories import measure_whole, plan_whole, require_observations
         from evaluation.whole_report import whole_report
 
         require_observations(self.suite)
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         # A proxy of the environment is for other machines.
-        trusting = not is_loopback(address)
-        async with httpx.AsyncClient(base_url=address, headers=headers, timeout=TIMEOUT, trust_env=trusting) as client:
+        async with client_of(address, api_key=api_key, trust_env=not is_loopback(address)) as client:
             models = await self._models(client)
             task = plan_whole(
                 self.suite, limit=self.limit, max_steps=self.max_steps, strategy=self.strategy, models=models

@@ -180,7 +180,7 @@ def test_what_a_killed_run_left_is_cancelled(folder: Path, start: Start) -> None
 
 
 def test_an_orchestrator_that_stays_away_leaves_a_file_that_can_go_on(
-    folder: Path, serve: Serve, free_port: int
+    invoke: Invoke, folder: Path, serve: Serve, free_port: int
 ) -> None:
     suite, output = sums_file(folder, 40), folder / "whole.jsonl"
     settings = settings_of(serve, computing(), folder) | {"port": free_port}
@@ -192,6 +192,9 @@ def test_an_orchestrator_that_stays_away_leaves_a_file_that_can_go_on(
         _, said = ended.communicate(timeout=30)
     assert ended.returncode == 1
     there = read_whole_run(output)
+    scored = invoke("evaluate", "score", str(output), "--format", "trajectories").stdout
+    assert f"sums: {len(there.asked)} trajectories" in scored
+    assert f"not asked yet, and not counted: {40 - len(there.asked)}\n" in scored
     assert f"whole.jsonl has {len(there.asked)} of 40 trajectories\n  → run the same command again" in said
     with orchestrator_process(settings):
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
