@@ -14,7 +14,8 @@ from alpha_umi.serving.vllm_engine import VllmEngine
 
 @dataclass
 class Recorded:
-    """One generation. Times are seconds from the request on, to the first piece and to the last."""
+    """One generation. Times are seconds from the request on, to the first piece and to the last; `began` is the
+    clock's time of the request."""
 
     role: RoleName
     request_id: str
@@ -24,13 +25,15 @@ class Recorded:
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    began: float = field(default_factory=time.perf_counter)
 
 
 @dataclass
 class RecordingEngine:
     """A role's engine, `inner`, that runs on `process`. `recorded` grows by every generation but the canary.
 
-    A planner that chooses is made to choose `caller`, so that trajectories go to their step limit with any weights.
+    A planner that chooses is made to choose `caller`, so that trajectories go to their step limit with any weights,
+    unless it is not `directed`.
     """
 
     role: RoleName
@@ -38,6 +41,7 @@ class RecordingEngine:
     process: VllmEngine
     recorded: list[Recorded] = field(default_factory=list)
     started_s: float = 0.0
+    directed: bool = True
 
     @property
     def context(self) -> int:
@@ -68,7 +72,7 @@ class RecordingEngine:
 
     async def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
         """Generate and remember."""
-        record = Recorded(self.role, request_id, _directed(generation))
+        record = Recorded(self.role, request_id, _directed(generation) if self.directed else generation)
         if not request_id.startswith("canary"):
             self.recorded.append(record)
         before = time.perf_counter()
@@ -79,11 +83,13 @@ class RecordingEngine:
             record.total_s = time.perf_counter() - before
             yield chunk
 
-    async def repeat(self, record: Recorded) -> None:
-        """Ask the engine itself for a generation once more."""
-        request_id = f"again-{time.perf_counter_ns()}"
-        async for _ in self.inner.generate(record.generation, request_id=request_id):
-            pass
+    async def repeat(self, record: Recorded) -> Chunk | None:
+        """Ask the engine itself for a generation once more. The last chunk, which has all counts."""
+        request_id = f"again-{time.perf_counter_ns()}-{record.request_id}"
+        last = None
+        async for chunk in self.inner.generate(record.generation, request_id=request_id):
+            last = chunk
+        return last
 
     async def forget(self) -> None:
         """Empty the prefix cache, so that what comes next finds the engine as what came before did."""

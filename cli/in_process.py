@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from cli.engines import ensure_models
 from cli.errors import EngineFailed, UsageProblem
 from cli.launch import last_lines
 from cli.readiness import READY_TIMEOUT_S
-from cli.services import ANSWER_TOKENS, CONTEXT, KV_CACHE_GIB
+from cli.services import ANSWER_TOKENS, CONTEXT, KV_CACHE_GIB, ROLES
 
 if TYPE_CHECKING:
     from alpha_umi.serving.context import MakeRouter
@@ -82,13 +82,13 @@ def _load(
 ) -> tuple[RoleSettings, Mapping[RoleName, RoleEngine]]:
     from alpha_umi.serving.loading import load_folders, load_scripted, load_shared
 
-    settings = _settings(1)
+    settings = _settings([] if choice.model is None else [choice.model])
     if settings.engine == "scripted":
         return settings, load_scripted(roles, settings)
     if choice.adapters is not None:
         return settings, load_shared(roles, settings.model_copy(update=_given(choice)))
     folders = _folders(choice, roles, console)
-    settings = _settings(len(set(folders.values())))
+    settings = _settings(set(folders.values()))
     return settings, load_folders(folders, settings)
 
 
@@ -113,16 +113,18 @@ def _folders(choice: ModelChoice, roles: Sequence[RoleName], console: Console) -
     return {role: folder.resolve() for role, folder in folders.items()}
 
 
-def _settings(engines: int) -> RoleSettings:
+def _settings(models: Collection[Path]) -> RoleSettings:
     """The settings of role services, and for what they leave open what `alpha-umi up` chooses for the embedded models.
 
-    Their caches share as much memory as those of three services. Raises `UsageProblem`.
+    The caches of all engines share as much memory as those of three services. Raises `UsageProblem`, `ManifestError`.
     """
+    from alpha_umi.serving.manifest import load_manifest
     from alpha_umi.serving.settings import RoleSettings, faults
 
+    engines = len(models) or 1
     usual: dict[str, Any] = {
-        "max_model_len": CONTEXT,
-        "kv_cache_gib": len(("planner", "caller", "summarizer")) * KV_CACHE_GIB / engines,
+        "max_model_len": min([CONTEXT, *(load_manifest(model).context for model in models)]),
+        "kv_cache_gib": len(ROLES) * KV_CACHE_GIB / engines,
         "gpu_memory_utilization": GPU_SHARE / engines,
         "threads": os.cpu_count() or 1,
     }
@@ -130,9 +132,7 @@ def _settings(engines: int) -> RoleSettings:
         chosen = RoleSettings()
     except ValidationError as error:
         raise UsageProblem(faults(error)) from error
-    return chosen.model_copy(
-        update={name: value for name, value in usual.items() if name not in chosen.model_fields_set}
-    )
+    return chosen.model_copy(update={name: usual[name] for name in usual if name not in chosen.model_fields_set})
 
 
 @contextlib.asynccontextmanager

@@ -54,40 +54,40 @@ class EngineView:
     """The engine port on a shared engine, every generation with one adapter, or with none. `name` is this view's."""
 
     def __init__(self, shared: SharedEngine, name: str, adapter: str | None) -> None:
-        self._shared = shared
+        self.shared = shared
         self.name = name
         self.adapter = adapter
 
     @property
     def context(self) -> int:
         """Tokens of prompt and answer together."""
-        return self._shared.engine.context
+        return self.shared.engine.context
 
     async def start(self) -> None:
         """Load the model for all views. Raises whatever keeps it from loading."""
-        await self._shared.start()
+        await self.shared.start()
 
     async def stop(self) -> None:
         """Give up this view."""
-        await self._shared.release()
+        await self.shared.release()
 
     async def check(self) -> None:
         """Raises `EngineDead` when the engine has died, `EngineAway` when it cannot answer now."""
-        await self._shared.engine.check()
+        await self.shared.engine.check()
 
     def stats(self) -> EngineStats | None:
         """The numbers of the engine, all views together."""
-        return self._shared.engine.stats()
+        return self.shared.engine.stats()
 
     def count_tokens(self, prompt: Prompt | str) -> int:
         """Tokens of a prompt as `generate` sends it."""
-        return self._shared.engine.count_tokens(prompt)
+        return self.shared.engine.count_tokens(prompt)
 
     def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
         """Generate with this view's adapter. Raises what the engine raises."""
         # Hosts of one process name their canaries alike, and an engine wants every id once.
         own = replace(generation, adapter=self.adapter)
-        return self._shared.engine.generate(own, request_id=f"{request_id}-{self.name}")
+        return self.shared.engine.generate(own, request_id=f"{request_id}-{self.name}")
 
 
 def _failed(task: asyncio.Task[None]) -> bool:

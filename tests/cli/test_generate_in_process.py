@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,17 @@ from generated_suites import sums_file
 from role_apps import CANARY_PROMPT, scripted
 from serving_on_loopback import until
 from system import call
-from tiny_models import manifest
+from tiny_models import ROLES, manifest
 from typer.testing import Result
 
 from alpha_umi.roles.template import load_template
 from alpha_umi.roles.turns import RoleName
+from alpha_umi.serving import loading
 from alpha_umi.serving.host import Canary, ServedModel
 from alpha_umi.serving.loading import RoleEngine
-from alpha_umi.serving.manifest import load_manifest, write_manifest
+from alpha_umi.serving.manifest import CanaryText, load_manifest, write_manifest
 from alpha_umi.serving.scripted import CANARY, Rule, ScriptedEngine
+from alpha_umi.serving.settings import RoleSettings
 from alpha_umi.serving.shared import SharedEngine
 from cli.commands import generate
 from cli.in_process import LoadedRoles
@@ -97,9 +100,7 @@ def test_a_single_model_is_asked_alone(invoke: Invoke, tmp_path: Path) -> None:
     assert {output.role for prediction in run.predictions for output in prediction.outputs} == {"backbone"}
 
 
-def roles_of(
-    engine: ScriptedEngine, canary: str = CANARY, roles: Sequence[RoleName] = ("planner", "caller", "summarizer")
-) -> LoadedRoles:
+def roles_of(engine: ScriptedEngine, canary: str = CANARY, roles: Sequence[RoleName] = ROLES) -> LoadedRoles:
     """One engine for all roles, as it is loaded for one model folder."""
     shared, template = SharedEngine(engine), load_template("toolbench")
     engines = {
@@ -164,13 +165,69 @@ def test_an_engine_that_does_not_start_shows_its_log(
     assert "not enough memory for the weights" in told(ended)
 
 
+@dataclass
+class MadeEngines:
+    """The folders that engines were made for, and their settings."""
+
+    folders: list[Path] = field(default_factory=list)
+    settings: list[RoleSettings] = field(default_factory=list)
+
+    def __call__(self, settings: RoleSettings, folder: Path, _: int) -> ScriptedEngine:
+        self.folders.append(folder)
+        self.settings.append(settings)
+        return scripted(*(Rule(**rule) for rule in RULES))
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> MadeEngines:
+    """Scripted engines stand in for those of model folders."""
+    engines = MadeEngines()
+    monkeypatch.setattr(loading, "_engine", engines)
+    return engines
+
+
+def write_model(folder: Path, role: RoleName) -> Path:
+    """A folder that holds a role's model as far as its manifest says."""
+    folder.mkdir(parents=True)
+    canary = CanaryText(prompt=CANARY_PROMPT, expected=CANARY)
+    write_manifest(folder, manifest(role).model_copy(update={"canary": canary}))
+    return folder
+
+
+def test_roles_share_the_engine_of_one_model_and_its_memory(invoke: Invoke, tmp_path: Path, made: MadeEngines) -> None:
+    model = write_model(tmp_path / "model", "backbone")
+    assert invoke(*arguments(tmp_path, "--model", str(model))).exit_code == 0
+    assert made.folders == [model]
+    [settings] = made.settings
+    assert (settings.kv_cache_gib, settings.gpu_memory_utilization, settings.max_model_len) == (1.5, 0.9, 4_096)
+
+
+def test_models_of_their_own_share_the_memory(
+    invoke: Invoke, tmp_path: Path, made: MadeEngines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALPHA_UMI_ROLE_MAX_MODEL_LEN", "2048")
+    for role in ROLES:
+        write_model(tmp_path / "models" / role, role)
+    assert invoke(*arguments(tmp_path, "--models", str(tmp_path / "models"))).exit_code == 0
+    assert made.folders == [tmp_path / "models" / role for role in ROLES]
+    shares = {(each.kv_cache_gib, round(each.gpu_memory_utilization, 3)) for each in made.settings}
+    assert shares == {(0.5, 0.3)}
+    assert {each.max_model_len for each in made.settings} == {2_048}
+
+
+def test_one_folder_under_three_names_is_one_model(invoke: Invoke, tmp_path: Path, made: MadeEngines) -> None:
+    model = write_model(tmp_path / "model", "backbone")
+    (tmp_path / "models").mkdir()
+    for role in ROLES:
+        (tmp_path / "models" / role).symlink_to(model)
+    assert invoke(*arguments(tmp_path, "--models", str(tmp_path / "models"))).exit_code == 0
+    assert made.folders == [model]
+
+
 @pytest.fixture
 def planner_model(tmp_path: Path) -> Path:
     """A folder that holds a planner as far as its manifest says."""
-    folder = tmp_path / "trained" / "planner"
-    folder.mkdir(parents=True)
-    write_manifest(folder, manifest("planner"))
-    return folder
+    return write_model(tmp_path / "trained" / "planner", "planner")
 
 
 @pytest.mark.parametrize(
