@@ -61,6 +61,20 @@ def interrupted_afterwards() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def stop_wanted() -> Iterator[Callable[[], bool]]:
+    """Yields what tells whether a signal arrived within the block; a second one raises `KeyboardInterrupt` at once."""
+    arrived = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if arrived.is_set():
+            raise KeyboardInterrupt
+        arrived.set()
+
+    with _handled(handle):
+        yield arrived.is_set
+
+
+@contextlib.contextmanager
 def _handled(handler: Callable[[int, FrameType | None], Any] | signal.Handlers) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from cli.errors import CommandError, UsageProblem
 from evaluation.errors import EvaluationError
-from training.errors import CannotWrite, TrainingError
+from training.errors import CannotWrite, LossNotFinite, TrainingError
 
 
 @contextmanager
@@ -15,7 +15,7 @@ def reported() -> Iterator[None]:
     """Raises `CommandError` for what the block raises: 1 where the machine is at fault, 2 where what was given is."""
     try:
         yield
-    except CannotWrite as error:
+    except (CannotWrite, LossNotFinite) as error:
         raise CommandError(error.message, remedy=error.remedy) from error
     except (TrainingError, EvaluationError) as error:
         raise UsageProblem(error.message, remedy=error.remedy) from error

@@ -8,7 +8,13 @@ TrainingError
 ├── PreparedUnusable     a folder of prepared data is missing, damaged, or not of this version
 ├── CannotWrite          the folder cannot be written; nothing half written stays
 ├── TokenizerMissing     the folder of the backbone has no tokenizer
-└── NoEndOfTurn          the tokenizer has no token that ends a turn
+├── NoEndOfTurn          the tokenizer has no token that ends a turn
+├── RecipeUnusable       a variant or a config is unknown, or its file is not what it has to be
+├── BackboneUnusable     the backbone is missing, or does not go with the config or the data
+├── DeviceMissing        the config asks for a GPU or a number format that this machine does not have
+├── RunDiffers           the output holds a run, or a checkpoint, that was made from something else
+├── LossNotFinite        the loss or its gradient is no number any more
+└── Stopped              somebody asked the run to stop; the same command goes on
 """
 
 from __future__ import annotations
@@ -61,3 +67,27 @@ class TokenizerMissing(TrainingError):
 
 class NoEndOfTurn(TrainingError):
     """The tokenizer has no token that ends a turn."""
+
+
+class RecipeUnusable(TrainingError):
+    """A variant or a config is unknown, or its file is not what it has to be."""
+
+
+class BackboneUnusable(TrainingError):
+    """The backbone is missing, or does not go with the config or the data."""
+
+
+class DeviceMissing(TrainingError):
+    """The config asks for a GPU or a number format that this machine does not have."""
+
+
+class RunDiffers(TrainingError):
+    """The output holds a run, or a checkpoint, that was made from something else."""
+
+
+class LossNotFinite(TrainingError):
+    """The loss or its gradient is no number any more. The last checkpoint is kept."""
+
+
+class Stopped(TrainingError):
+    """Somebody asked the run to stop; a checkpoint was written, and the same command goes on from it."""

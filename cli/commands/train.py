@@ -1,4 +1,4 @@
-"""GLPFT: `train prepare` makes role examples of trajectories."""
+"""GLPFT: `train prepare` makes role examples of trajectories, `train VARIANT` trains on them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cli.commands.train_run import run
 from cli.options import AsJson, messages, output
 from cli.reporting import ReportingGroup
 from cli.training_errors import reported
@@ -18,12 +19,23 @@ from cli.training_errors import reported
 if TYPE_CHECKING:
     from training.mixture import Mixture
 
-app = typer.Typer(cls=ReportingGroup, no_args_is_help=True, help="Train role models on trajectories.")
+
+class VariantGroup(ReportingGroup):
+    """A group in which whatever is no command is the name of a variant to train."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is named, or `run`."""
+        named = bool(args) and not args[0].startswith("-")
+        known = named and self.get_command(ctx, args[0]) is not None
+        return super().resolve_command(ctx, args if known or not named else ["run", *args])
 
 
-@app.callback()
-def _train() -> None:
-    pass
+app = typer.Typer(
+    cls=VariantGroup,
+    no_args_is_help=True,
+    help="Train role models: `alpha-umi train VARIANT` is short for `alpha-umi train run VARIANT`.",
+)
+app.command()(run)
 
 
 @app.command()

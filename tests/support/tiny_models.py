@@ -21,7 +21,7 @@ from alpha_umi.roles.turns import RoleName, Tool, Turn
 from alpha_umi.serving.manifest import CanaryText, ModelManifest, load_manifest, write_manifest
 from alpha_umi.serving.weights import ensure_role_model
 from alpha_umi.serving.weights.adapters import FAMILY
-from alpha_umi.serving.weights.canary import PROMPT
+from alpha_umi.serving.weights.canary import PROMPT, quiet_transformers
 
 ROLES: tuple[RoleName, ...] = ("planner", "caller", "summarizer")
 CONTEXT = 4_096
@@ -71,7 +71,7 @@ def manifest(role: RoleName, *, base: str = "tiny") -> ModelManifest:
 def make_tiny_models(folder: Path, embedded_model: Path) -> TinyModels:
     """Write all of them into `folder`, in float32."""
     backbone, models = folder / "backbone", folder / "models"
-    _write_backbone(backbone, embedded_model)
+    write_backbone(backbone, embedded_model)
     merged = {}
     for seed, role in enumerate(ROLES, start=1):
         adapter = models / FAMILY / role
@@ -83,7 +83,8 @@ def make_tiny_models(folder: Path, embedded_model: Path) -> TinyModels:
     return TinyModels(backbone, models / FAMILY, merged)
 
 
-def _write_backbone(folder: Path, embedded_model: Path) -> None:
+def write_backbone(folder: Path, embedded_model: Path) -> None:
+    """Write a random Llama with the embedded model's tokenizer."""
     torch.manual_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(embedded_model)
     config = LlamaConfig(
@@ -101,7 +102,8 @@ def _write_backbone(folder: Path, embedded_model: Path) -> None:
     )
     model = LlamaForCausalLM(config)
     model.lm_head.weight.data *= 10  # logits far apart
-    model.save_pretrained(folder)
+    with quiet_transformers():
+        model.save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(embedded_model / name, folder / name)
     write_manifest(folder, manifest("backbone"))

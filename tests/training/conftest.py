@@ -1,0 +1,27 @@
+"""A tiny training, made once: its backbone, data and config are only read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_training import World, make_world
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    """Threads cost more than they bring for tiny models, above all beside other work."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory, embedded_model: Path) -> World:
+    return make_world(tmp_path_factory.mktemp("training"), embedded_model)
+
+
+@pytest.fixture(scope="session")
+def world_backbone(world: World) -> Path:
+    return world.backbone

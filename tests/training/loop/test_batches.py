@@ -1,0 +1,55 @@
+"""Which examples a step has: all of them once an epoch, alike in length, the same for any number of processes."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training.loop.batches import StepPlan, rounds
+
+LENGTHS = st.lists(st.integers(2, 300), min_size=1, max_size=200).map(tuple)
+
+
+@given(LENGTHS, st.integers(1, 9), st.integers(0, 3))
+def test_an_epoch_has_every_example_once(lengths: tuple[int, ...], batch: int, seed: int) -> None:
+    plan = StepPlan(lengths, batch, 2, seed)
+    each = plan.steps() // 2
+    for epoch in (0, 1):
+        seen = [example for step in range(1, each + 1) for example in plan.examples(epoch * each + step)]
+        assert sorted(seen) == list(range(len(lengths)))
+
+
+def test_epochs_and_seeds_differ() -> None:
+    lengths = tuple(range(2, 102))
+    orders = {
+        tuple(StepPlan(lengths, 5, 2, seed).examples(step) for step in range(first, first + 20))
+        for seed in (0, 1)
+        for first in (1, 21)
+    }
+    assert len(orders) == 4
+
+
+def test_a_batch_holds_like_lengths() -> None:
+    lengths = tuple(10 + 7919 * number % 1000 for number in range(320))
+    plan = StepPlan(lengths, 8, 1, 0)
+    padded = sum(8 * max(lengths[example] for example in plan.examples(step)) for step in range(1, 41))
+    assert padded < 1.05 * sum(lengths)
+
+
+@given(LENGTHS, st.integers(1, 9), st.integers(1, 40_000))
+def test_tokens_can_be_bounded(lengths: tuple[int, ...], batch: int, limit: int) -> None:
+    plan, whole = StepPlan(lengths, batch, 2, 0, limit), StepPlan(lengths, batch, 2, 0)
+    steps = plan.steps()
+    spent = sum(plan.tokens(step) for step in range(1, steps + 1))
+    assert spent <= limit or steps == 1
+    assert steps == whole.steps() or spent + plan.tokens(steps + 1) > limit
+
+
+@given(LENGTHS, st.integers(1, 4), st.integers(64, 600))
+def test_a_round_gives_everybody_something_or_nothing(lengths: tuple[int, ...], processes: int, limit: int) -> None:
+    planned = rounds(range(len(lengths)), lengths, processes=processes, micro_tokens=limit)
+    assert all(len(shares) == processes for shares in planned)
+    micros = [micro for shares in planned for micro in shares]
+    assert sorted(example for micro in micros for example in micro) == list(range(len(lengths)))
+    for micro in micros:
+        assert len(micro) <= 1 or len(micro) * max(lengths[example] for example in micro) <= limit

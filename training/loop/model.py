@@ -1,0 +1,136 @@
+"""The model of a stage: the backbone, fully trainable or below a LoRA adapter, and the weights of the stage before."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from alpha_umi.serving.manifest import ManifestError, ModelManifest, load_manifest
+from alpha_umi.serving.weights import WeightsError, cache_folder, ensure_backbone
+from alpha_umi.serving.weights.backbone import NAME as EMBEDDED
+from alpha_umi.serving.weights.canary import quiet_transformers
+from training.errors import BackboneUnusable, DeviceMissing
+from training.loop.objective import TargetLoss
+from training.recipes.model import Config, Lora
+
+ADAPTER = "adapter_model.safetensors"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json")
+# What `TargetLoss` puts before the names of the model that it holds.
+_OUTER = "model."
+
+
+def backbone_of(config: Config) -> tuple[Path, ModelManifest]:
+    """The folder of the config's backbone and its manifest; the embedded one is converted if need be.
+
+    Raises `BackboneUnusable`.
+    """
+    try:
+        folder = ensure_backbone(cache_folder()) if config.backbone == EMBEDDED else Path(config.backbone)
+        manifest = load_manifest(folder)
+    except WeightsError as error:
+        raise BackboneUnusable(str(error)) from error
+    except ManifestError as error:
+        raise BackboneUnusable(
+            f"config {config.name}: backbone: {error}",
+            remedy="make a model folder of it with `alpha-umi models convert SOURCE TARGET --role backbone`",
+        ) from error
+    if manifest.context < config.context:
+        raise BackboneUnusable(
+            f"config {config.name}: context is {config.context:,}, and the backbone knows {manifest.context:,} tokens",
+            remedy=f"set context to {manifest.context} or less",
+        )
+    return folder, manifest
+
+
+def device_of(config: Config) -> str:
+    """`cuda` or `cpu`. Raises `DeviceMissing` where the config asks for what this machine does not have."""
+    there = torch.cuda.is_available()
+    if config.device == "cuda" and not there:
+        raise DeviceMissing(
+            f"config {config.name}: device is cuda, and this machine has no GPU that torch {torch.__version__} can use",
+            remedy="set device to auto or cpu, or train on a machine with a GPU",
+        )
+    return "cuda" if there and config.device != "cpu" else "cpu"
+
+
+def uses_bf16(config: Config, device: str) -> bool:
+    """Whether matrices are multiplied in bfloat16: by default where a GPU does so itself. Raises `DeviceMissing`."""
+    able = device == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
+    if config.precision == "bf16" and not able:
+        raise DeviceMissing(
+            f"config {config.name}: precision is bf16, which this GPU does not compute", remedy="set it to float32"
+        )
+    return config.precision == "bf16" or (config.precision == "auto" and device == "cuda" and able)
+
+
+def load_model(config: Config, backbone: Path, start: Path | None, *, seed: int, bf16: bool) -> TargetLoss:
+    """The model of a stage, on the CPU. `start` is the model folder of the stage before; None starts at the backbone.
+
+    What is trained is float32; a backbone below an adapter is bfloat16 where the machine computes in it.
+    """
+    from transformers import AutoModelForCausalLM
+
+    folder = backbone if start is None or config.lora else start
+    frozen = torch.bfloat16 if bf16 and config.lora else torch.float32
+    with quiet_transformers():
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=frozen, local_files_only=True, trust_remote_code=False
+        )
+    if config.checkpoint_activations:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if config.lora:
+        model = _with_adapter(model, config.lora, start, seed)
+    return TargetLoss(model)
+
+
+def _with_adapter(model: Any, lora: Lora, start: Path | None, seed: int) -> Any:
+    from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    torch.manual_seed(seed)
+    layers = lora.layers if isinstance(lora.layers, str) else list(lora.layers)
+    wanted = LoraConfig(
+        r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=layers, task_type="CAUSAL_LM"
+    )
+    try:
+        adapted: Any = get_peft_model(model, wanted)
+    except ValueError as error:
+        raise BackboneUnusable(f"lora.layers: {error}", remedy="name linear layers of the backbone") from error
+    if start is not None:
+        set_peft_model_state_dict(adapted, load_file(start / ADAPTER))
+    return adapted
+
+
+def save_model(module: TargetLoss, weights: dict[str, Any], folder: Path, backbone: Path, *, lora: bool) -> None:
+    """Write a stage's model: an adapter in peft's format and float32, or a whole model in the backbone's own format.
+
+    `weights` are those of `module`, by its names. Raises `OSError`.
+    """
+    inner = {name.removeprefix(_OUTER): tensor for name, tensor in weights.items()}
+    if lora:
+        save_adapter(module.model, inner, folder)
+        return
+    from transformers import AutoConfig
+
+    stored = AutoConfig.from_pretrained(backbone, local_files_only=True).dtype or torch.float32
+    with quiet_transformers():
+        module.model.save_pretrained(folder, state_dict={name: value.to(stored) for name, value in inner.items()})
+    for name in TOKENIZER_FILES:
+        if (backbone / name).is_file():
+            shutil.copyfile(backbone / name, folder / name)
+
+
+def save_adapter(model: Any, weights: dict[str, Any], folder: Path) -> None:
+    """Write the adapter of a peft model. The backbone's place on this machine stays out of it."""
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    settings = model.peft_config["default"]
+    settings.base_model_name_or_path = None
+    settings.inference_mode = True
+    settings.save_pretrained(folder)
+    tensors = get_peft_model_state_dict(model, state_dict=weights, save_embedding_layers=False)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / ADAPTER, {"format": "pt"})

@@ -1,0 +1,106 @@
+"""The processes that train together: each a whole copy of the model, or all of them one copy, divided.
+
+accelerate's launcher starts them and this module joins them. `shard` divides weights, gradients and optimizer state
+(what DeepSpeed calls ZeRO stage 3) with torch's own `fully_shard`, which needs nothing compiled and runs on CPUs too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from training.loop.objective import TargetLoss
+from training.recipes.model import Config
+
+
+class Processes:
+    """This process among those that train together; alone it is the only one."""
+
+    def __init__(self, config: Config, device: str, *, bf16: bool) -> None:
+        self._accelerator = Accelerator(cpu=device == "cpu")
+        self._shard = config.parallel == "shard" and self.count > 1
+        self._bf16 = bf16
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return int(self._accelerator.num_processes)
+
+    @property
+    def number(self) -> int:
+        """Which of them this one is, from 0."""
+        return int(self._accelerator.process_index)
+
+    @property
+    def device(self) -> torch.device:
+        """Where this process computes."""
+        device: torch.device = self._accelerator.device
+        return device
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes and tells."""
+        return self.number == 0
+
+    def prepare(self, module: TargetLoss) -> Any:
+        """The module on this process's device, together with those of the others; memory is counted from here on."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        if not self._shard:
+            return self._accelerator.prepare_model(module)
+        from torch.distributed.fsdp import fully_shard
+
+        module.to(self.device)
+        for layer in _layers(module):
+            fully_shard(layer)
+        return fully_shard(module)
+
+    @contextlib.contextmanager
+    def computing(self, module: Any, *, last: bool) -> Iterator[None]:
+        """Around a round's forward and backward pass. Gradients of a step are joined in its `last` round."""
+        joined = contextlib.nullcontext() if last or self._shard else self._accelerator.no_sync(module)
+        with joined, self.precision():
+            yield
+
+    def precision(self) -> Any:
+        """The number format that matrices are multiplied in."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._bf16)
+
+    def sum(self, *values: float) -> list[float]:
+        """The sums of values over all processes."""
+        if self.count == 1:
+            return list(values)
+        row = torch.tensor(values, dtype=torch.float64, device=self.device)
+        summed: list[float] = self._accelerator.reduce(row, reduction="sum").tolist()
+        return summed
+
+    def rows(self, row: Any) -> Any:
+        """A row of each process, as a matrix on the CPU."""
+        gathered = self._accelerator.gather(row.to(self.device).unsqueeze(0))
+        return gathered.cpu()
+
+    def clip(self, parameters: list[Any], limit: float) -> float:
+        """Bound the norm of all gradients; returns what it was."""
+        norm: Any = torch.nn.utils.clip_grad_norm_(parameters, limit)
+        return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+
+    def wait(self) -> None:
+        """Wait until all have come this far."""
+        self._accelerator.wait_for_everyone()
+
+    def peak_memory(self) -> int:
+        """The most memory that this process has taken, in bytes: the GPU's where it has one, else its own."""
+        if self.device.type == "cuda":
+            return int(torch.cuda.max_memory_allocated(self.device))
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _layers(module: TargetLoss) -> list[Any]:
+    model = module.model
+    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return list(causal.get_decoder().layers)

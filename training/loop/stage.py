@@ -1,0 +1,206 @@
+"""The loop of one stage.
+
+It is a loop of its own over accelerate, not transformers' Trainer: the loss is computed for target tokens alone and
+divided by those of the whole step, whatever the number of processes and rounds; a step's examples and learning rate
+follow from its number, so that a run that was killed goes on with exactly the losses that it would have had; and a
+checkpoint is written whole, without pickles.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from training.errors import LossNotFinite, Stopped
+from training.examples import Tokenized
+from training.loop import checkpoint as checkpoints
+from training.loop import state
+from training.loop.batches import StepPlan, rounds
+from training.loop.checkpoint import Checkpoint, Progress
+from training.loop.losses import LossFile
+from training.loop.objective import TargetLoss, collate, targets
+from training.loop.observing import Observer, StepRecord
+from training.loop.processes import Processes
+from training.loop.schedule import learning_rate
+from training.recipes.model import Config, StageSettings
+
+
+@dataclass(frozen=True)
+class StageTask:
+    """What a stage trains on, and how. `folder` gets `losses.jsonl` and `checkpoints/`."""
+
+    name: str
+    folder: Path
+    train: Sequence[Tokenized]
+    dev: Sequence[Tokenized]
+    plan: StepPlan
+    settings: StageSettings
+    config: Config
+    identity: Mapping[str, Any]
+    versions: Mapping[str, str]
+    trained_on: Sequence[str]
+
+
+class StageLoop:
+    """Trains a module. Made anew for each stage and each time that a run goes on."""
+
+    def __init__(
+        self,
+        task: StageTask,
+        module: TargetLoss,
+        processes: Processes,
+        *,
+        observer: Observer,
+        stop: Callable[[], bool],
+    ) -> None:
+        self._task, self._processes, self._observer, self._stop = task, processes, observer, stop
+        self.module = module
+        self._model: Any = processes.prepare(module)
+        self._parameters = [parameter for parameter in self._model.parameters() if parameter.requires_grad]
+        self._optimizer = torch.optim.AdamW(self._parameters, lr=0.0, weight_decay=task.config.weight_decay)
+        self._losses = LossFile(task.folder / "losses.jsonl", writes=processes.is_main)
+        self._steps = task.plan.steps()
+        self._saved = 0
+
+    def run(self, seed: int) -> Progress:
+        """Train to the last step, from the last checkpoint if there is one.
+
+        Raises `LossNotFinite`, `Stopped` (after a checkpoint), `CannotWrite` and `RunDiffers`.
+        """
+        progress = self._resume(seed)
+        if self._processes.is_main:
+            self._observer.on_stage(self._task.name, first_step=progress.step + 1, steps=self._steps)
+        self._model.train()
+        while progress.step < self._steps:
+            progress, stopped = self._advance(progress)
+            if stopped and progress.step < self._steps:
+                self._save(progress)
+                raise Stopped(
+                    f"stopped after step {progress.step} of {self._steps} in the stage {self._task.name}",
+                    remedy="run the same command again: it goes on from there",
+                )
+            if progress.step % self._task.config.checkpoint_every == 0 and progress.step < self._steps:
+                self._save(progress)
+        return progress
+
+    def weights(self) -> dict[str, Any]:
+        """What was trained, whole and on the CPU. Every process has to ask."""
+        return state.weights_of(self._model)
+
+    def _advance(self, before: Progress) -> tuple[Progress, bool]:
+        """One step, and whether anybody asked to stop."""
+        began = time.monotonic()
+        step = before.step + 1
+        rate = learning_rate(step, self._steps, self._task.settings)
+        loss, norm, stopped = self._train(step, rate)
+        took = time.monotonic() - began
+        tokens = self._task.plan.tokens(step)
+        dev = self._dev_loss() if step % self._task.config.evaluate_every == 0 or step == self._steps else None
+        progress = replace(
+            before,
+            step=step,
+            tokens=before.tokens + tokens,
+            seconds=before.seconds + time.monotonic() - began,
+            peak_memory=max(before.peak_memory, self._processes.peak_memory()),
+        )
+        record = StepRecord(
+            step, loss, rate, norm, progress.tokens, round(tokens / took, 1), round(progress.seconds, 3), dev
+        )
+        self._losses.append(record)
+        if self._processes.is_main:
+            self._observer.on_step(record)
+        return progress, stopped
+
+    def _train(self, step: int, rate: float) -> tuple[float, float, bool]:
+        """Mean loss of the step's target tokens, norm of the gradient, and whether anybody asked to stop."""
+        chosen = self._task.plan.examples(step)
+        counted = sum(targets(self._task.train[example]) for example in chosen)
+        summed = 0.0
+        parts = self._rounds(chosen, self._task.plan.lengths)
+        for number, mine in enumerate(parts):
+            with self._processes.computing(self._model, last=number == len(parts) - 1):
+                loss = self._loss([self._task.train[example] for example in mine])
+            # Processes take the mean of their gradients, and their sum is meant.
+            (loss * (self._processes.count / counted)).backward()
+            summed += loss.item()
+        total, stops = self._processes.sum(summed, float(self._stop()))
+        norm = self._processes.clip(self._parameters, self._task.config.clip)
+        self._require_finite(step, total / counted, norm, rate)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        return total / counted, norm, stops > 0
+
+    def _loss(self, examples: Sequence[Tokenized]) -> Any:
+        ids, labels = collate(examples)
+        device = self._processes.device
+        return self._model(ids.to(device), labels.to(device))
+
+    def _dev_loss(self) -> float | None:
+        """Mean loss of the dev examples' target tokens; None without dev examples."""
+        if not (dev := self._task.dev):
+            return None
+        self._model.eval()
+        summed = 0.0
+        with torch.no_grad(), self._processes.precision():
+            for mine in self._rounds(range(len(dev)), [len(example.input_ids) for example in dev]):
+                summed += self._loss([dev[example] for example in mine]).item()
+        self._model.train()
+        return self._processes.sum(summed)[0] / sum(map(targets, dev))
+
+    def _rounds(self, examples: Sequence[int], lengths: Sequence[int]) -> list[tuple[int, ...]]:
+        """What this process computes in each round."""
+        micro_tokens, count = self._task.config.micro_tokens, self._processes.count
+        planned = rounds(examples, lengths, processes=count, micro_tokens=micro_tokens)
+        return [shares[self._processes.number] for shares in planned]
+
+    def _require_finite(self, step: int, loss: float, norm: float, rate: float) -> None:
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            kept = f"the checkpoint of step {self._saved} is kept" if self._saved else "there is no checkpoint yet"
+            raise LossNotFinite(
+                f"stage {self._task.name}, step {step}: the loss is {loss} and the gradient's norm {norm} at a "
+                f"learning rate of {rate:.3g}; {kept}",
+                remedy="lower the learning rate or raise the warm-up in the config, and start in a new folder",
+            )
+
+    def _resume(self, seed: int) -> Progress:
+        found = checkpoints.load_last(self._task.folder / "checkpoints", self._task.identity)
+        # The first draw of each process is its own; where dropout is off none is ever made.
+        torch.manual_seed(seed * 1000 + self._processes.number)
+        if found is None:
+            self._losses.start(0)
+            return Progress()
+        state.set_weights(self._model, found.weights)
+        state.set_optimizer(self._model, self._optimizer, found.optimizer)
+        rows = found.random["states"]
+        if self._processes.number < len(rows):
+            state.set_random_state(self._processes.device, rows[self._processes.number])
+        self._losses.start(found.progress.step)
+        self._saved = found.progress.step
+        return found.progress
+
+    def _save(self, progress: Progress) -> None:
+        weights = self.weights()
+        optimizer = state.optimizer_of(self._model, self._optimizer)
+        rows = self._processes.rows(state.random_state(self._processes.device))
+        if self._processes.is_main:
+            made = Checkpoint(
+                identity=self._task.identity,
+                progress=progress,
+                versions=self._task.versions,
+                trained_on=self._task.trained_on,
+                weights=weights,
+                optimizer=optimizer,
+                random={"states": rows},
+            )
+            keep = self._task.config.keep_checkpoints
+            checkpoints.save(self._task.folder / "checkpoints", made, keep=keep)
+        self._saved = progress.step
+        self._processes.wait()

@@ -1,0 +1,73 @@
+"""The state of a model and its optimizer as plain tensors by name, the same for one process and for many.
+
+torch gathers what is divided among processes, so that a checkpoint of two processes can be gone on with by one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+
+_WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+_PARTIAL = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True, strict=False)
+_SEPARATOR = "|"
+
+
+def weights_of(model: Any) -> dict[str, Any]:
+    """What is trained, whole and on the CPU; every process has to ask. Weights that two layers share are there once."""
+    found: dict[str, Any] = {}
+    seen = set()
+    for name, tensor in get_model_state_dict(model, options=_WHOLE).items():
+        if (place := tensor.untyped_storage().data_ptr()) not in seen:
+            found[name] = tensor.contiguous()
+        seen.add(place)
+    return found
+
+
+def set_weights(model: Any, weights: dict[str, Any]) -> None:
+    """Put weights back."""
+    set_model_state_dict(model, dict(weights), options=_PARTIAL)
+
+
+def optimizer_of(model: Any, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """The optimizer's tensors. Its numbers are not among them: they follow from the config and the step."""
+    state = get_optimizer_state_dict(model, optimizer, options=_WHOLE)["state"]
+    return {
+        f"{name}{_SEPARATOR}{key}": torch.as_tensor(value).contiguous()
+        for name, values in state.items()
+        for key, value in values.items()
+    }
+
+
+def set_optimizer(model: Any, optimizer: torch.optim.Optimizer, tensors: dict[str, Any]) -> None:
+    """Put the optimizer's tensors back."""
+    whole = get_optimizer_state_dict(model, optimizer, options=_WHOLE)
+    state: dict[str, dict[str, Any]] = {}
+    for name, tensor in tensors.items():
+        parameter, _, key = name.rpartition(_SEPARATOR)
+        state.setdefault(parameter, {})[key] = tensor
+    set_optimizer_state_dict(model, optimizer, {**whole, "state": state}, options=_WHOLE)
+
+
+def random_state(device: torch.device) -> Any:
+    """The states of this process's random numbers, as one row of bytes: the CPU's, then the device's."""
+    states = [torch.get_rng_state()]
+    if device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    return torch.cat(states)
+
+
+def set_random_state(device: torch.device, row: Any) -> None:
+    """Put the states back."""
+    size = torch.get_rng_state().numel()
+    torch.set_rng_state(row[:size].clone())
+    if device.type == "cuda" and row.numel() > size:
+        torch.cuda.set_rng_state(row[size:].clone(), device)

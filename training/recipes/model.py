@@ -1,0 +1,134 @@
+"""What a recipe says. A variant is a list of stages; a config holds the numbers of one backbone.
+
+A stage names the settings that it takes from the config (`settings: global`), so that one variant goes with every
+backbone, and may override single numbers. Unknown fields are refused.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from alpha_umi.roles.template import load_template
+from alpha_umi.roles.turns import RoleName
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+# Which instructions a stage sees; the halves are disjoint, and the same for every stage and run.
+Instructions = Literal["all", "first-half", "second-half"]
+BACKBONE = "backbone"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StageSettings(_Strict):
+    """The numbers of a stage. `batch` counts examples a step over all processes, `warmup` is a share of the steps."""
+
+    learning_rate: Annotated[float, Field(gt=0, lt=1)]
+    epochs: Annotated[int, Field(ge=1)]
+    batch: Annotated[int, Field(ge=1)]
+    warmup: Annotated[float, Field(ge=0, lt=1)]
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+
+
+class Override(_Strict):
+    """Numbers of a stage that are not those of the config."""
+
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    batch: Annotated[int, Field(ge=1)] | None = None
+    warmup: Annotated[float, Field(ge=0, lt=1)] | None = None
+    schedule: Literal["cosine", "linear", "constant"] | None = None
+
+
+class Stage(_Strict):
+    """One fine-tuning: from which model, on which roles' examples, and which roles its model plays afterwards."""
+
+    name: Name
+    start: Annotated[Name, Field(alias="from")] = BACKBONE
+    data: Annotated[tuple[RoleName, ...], Field(min_length=1)]
+    settings: Name
+    instructions: Instructions = "all"
+    serves: tuple[RoleName, ...] = ()
+    override: Override = Override()
+
+    @field_validator("data", "serves")
+    @classmethod
+    def _once_each(cls, roles: tuple[RoleName, ...]) -> tuple[RoleName, ...]:
+        if len(set(roles)) != len(roles):
+            raise ValueError("names a role twice")
+        return roles
+
+
+class Variant(_Strict):
+    """The stages of a variant, each after those that it starts from."""
+
+    name: Name
+    about: str
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        known = {BACKBONE}
+        for stage in self.stages:
+            if stage.name in known:
+                raise ValueError(f"stages: {stage.name!r} is there twice, or is the name of the start")
+            if stage.start not in known:
+                raise ValueError(f"stages: {stage.name} is from {stage.start!r}; known before it: {sorted(known)}")
+            known.add(stage.name)
+        served = [role for stage in self.stages for role in stage.serves]
+        if not served or len(set(served)) != len(served):
+            raise ValueError("stages: each role that is served needs exactly one stage that serves it")
+        return self
+
+
+class Lora(_Strict):
+    """A LoRA adapter on these linear layers; the update is scaled by alpha / rank."""
+
+    rank: Annotated[int, Field(ge=1, le=512)]
+    alpha: Annotated[int, Field(ge=1)]
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    layers: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+
+
+class Config(_Strict):
+    """What one backbone is trained with.
+
+    `backbone` is `smollm2-135m-instruct` (the embedded model) or a folder; `lora` is left out for full fine-tuning.
+    `context` counts the tokens of prompt and target; longer examples are refused. `micro_tokens` bounds what one
+    process computes at a time, padding included, and changes memory, not results. `parallel` is what several processes
+    do: `replicate` the model, or `shard` weights, gradients and optimizer (ZeRO stage 3).
+    """
+
+    name: Name
+    about: str
+    backbone: str
+    template: str
+    context: Annotated[int, Field(ge=64)]
+    lora: Lora | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    parallel: Literal["replicate", "shard"] = "replicate"
+    checkpoint_activations: bool = False
+    micro_tokens: Annotated[int, Field(ge=64)] = 8192
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    checkpoint_every: Annotated[int, Field(ge=1)] = 100
+    keep_checkpoints: Annotated[int, Field(ge=1)] = 2
+    evaluate_every: Annotated[int, Field(ge=1)] = 100
+    dev_examples: Annotated[int, Field(ge=1)] = 200
+    settings: Annotated[dict[Name, StageSettings], Field(min_length=1)]
+
+    @field_validator("template")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        load_template(name)
+        return name
+
+
+def numbers(stage: Stage, config: Config) -> StageSettings:
+    """The numbers of a stage: those of the config, with what the stage overrides. Raises `KeyError` for no settings."""
+    wanted = config.settings[stage.settings]
+    return wanted.model_copy(update=stage.override.model_dump(exclude_none=True))

@@ -1,0 +1,230 @@
+"""Train a variant: its stages one after another, in a folder that the same command goes on with.
+
+OUTPUT/run.json                     what the run is made of; another run in this folder is refused
+OUTPUT/STAGE/losses.jsonl           a line a step
+OUTPUT/STAGE/checkpoints/           the last ones of a stage that is not complete
+OUTPUT/STAGE/model/                 a complete stage: weights and stage.json
+OUTPUT/losses.png, costs.json       curves, and what the stages have cost
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from alpha_umi.serving.manifest import MANIFEST_FILE, ModelManifest
+from training.costs import write_costs
+from training.errors import RecipeUnusable
+from training.loop.batches import StepPlan
+from training.loop.checkpoint import Progress, require_same
+from training.loop.losses import draw, read_losses
+from training.loop.model import backbone_of, device_of, load_model, save_model, uses_bf16
+from training.loop.observing import Nobody, Observer
+from training.loop.processes import Processes
+from training.loop.stage import StageLoop, StageTask
+from training.loop.whole import write_file, write_folder
+from training.recipes.loading import require_settings
+from training.recipes.model import BACKBONE, Config, Stage, Variant, numbers
+from training.stage_data import PreparedData, open_data
+
+RUN_FILE, STAGE_FILE, CURVES = "run.json", "stage.json", "losses.png"
+PACKAGES = ("alpha-umi", "torch", "transformers", "accelerate", "peft", "safetensors")
+# Numbers of a config that change what a run needs, and not what it makes.
+_FREE = {
+    "about",
+    "micro_tokens",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "parallel",
+    "checkpoint_activations",
+    "device",
+}
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """A run as it was asked for. `stages` limits it to some; `max_tokens` bounds the tokens of all stages together."""
+
+    variant: Variant
+    config: Config
+    data: Path
+    output: Path
+    seed: int = 0
+    max_tokens: int | None = None
+    stages: tuple[str, ...] = ()
+    observer: Observer = field(default_factory=Nobody)
+    stop: Callable[[], bool] = lambda: False
+
+
+def train(request: RunRequest) -> None:
+    """Carry it out, or go on with it. Raises `TrainingError`."""
+    chosen = _chosen(request.variant, request.stages)
+    require_settings(request.variant, request.config)
+    device = device_of(request.config)
+    bf16 = uses_bf16(request.config, device)
+    backbone, manifest = backbone_of(request.config)
+    data = open_data(request.data, request.config, backbone)
+    run = _Run(request, backbone, manifest, data, Processes(request.config, device, bf16=bf16), bf16)
+    run.prepare()
+    for stage in chosen:
+        run.stage(stage)
+    run.finish()
+
+
+def stage_folder(output: Path, stage: str) -> Path:
+    """Where a complete stage's model lies in the folder of a run."""
+    return output / stage / "model"
+
+
+@dataclass
+class _Run:
+    request: RunRequest
+    backbone: Path
+    manifest: ModelManifest
+    data: PreparedData
+    processes: Processes
+    bf16: bool
+
+    def prepare(self) -> None:
+        """Say what the folder is for, or check that it was for the same."""
+        path = self.request.output / RUN_FILE
+        identity = self._identity()
+        if path.is_file():
+            require_same(path, json.loads(path.read_bytes())["identity"], identity)
+        elif self.processes.is_main:
+            document = {"identity": identity, "versions": _versions(), "trained_on": self.data.record.trained_on}
+            write_file(path, json.dumps(document, indent=2) + "\n")
+        self.processes.wait()
+
+    def stage(self, stage: Stage) -> None:
+        """Train a stage to its end, unless that has happened."""
+        home = self.request.output / stage.name
+        folder = stage_folder(self.request.output, stage.name)
+        if not (folder / STAGE_FILE).is_file():
+            self._train(stage, home, folder)
+        if self.processes.is_main:
+            shutil.rmtree(home / "checkpoints", ignore_errors=True)
+            self.request.observer.on_done(stage.name)
+        self.processes.wait()
+
+    def finish(self) -> None:
+        """Curves and costs."""
+        if self.processes.is_main:
+            names = [stage.name for stage in self.request.variant.stages]
+            lines = {name: read_losses(self.request.output / name / "losses.jsonl") for name in names}
+            draw(self.request.output / CURVES, {name: found for name, found in lines.items() if found})
+            write_costs(self.request.output, names, self.backbone)
+        self.processes.wait()
+
+    def _train(self, stage: Stage, home: Path, folder: Path) -> None:
+        start = self._start(stage)
+        task = self._task(stage, home, start)
+        seed = self.request.seed
+        module = load_model(self.request.config, self.backbone, start, seed=seed, bf16=self.bf16)
+        loop = StageLoop(task, module, self.processes, observer=self.request.observer, stop=self.request.stop)
+        progress = loop.run(seed)
+        weights = loop.weights()
+        if self.processes.is_main:
+            write_folder(folder, lambda partial: self._save(loop, weights, self._record(task, progress), partial))
+        self.processes.wait()
+
+    def _task(self, stage: Stage, home: Path, start: Path | None) -> StageTask:
+        seen = self.data.stage(stage, seed=self.request.seed)
+        settings = numbers(stage, self.request.config)
+        before = [] if start is None else json.loads((start / STAGE_FILE).read_bytes())["trained_on"]
+        return StageTask(
+            name=stage.name,
+            folder=home,
+            train=seen.train,
+            dev=seen.dev,
+            plan=StepPlan(seen.lengths, settings.batch, settings.epochs, self.request.seed, self._allowance(stage)),
+            settings=settings,
+            config=self.request.config,
+            identity={**self._identity(), "stage": stage.name},
+            versions=_versions(),
+            trained_on=sorted(seen.instructions.union(before)),
+        )
+
+    def _save(self, loop: StageLoop, weights: dict[str, Any], record: Mapping[str, Any], partial: Path) -> None:
+        save_model(loop.module, weights, partial, self.backbone, lora=self.request.config.lora is not None)
+        # An adapter is served in bfloat16, a whole model as it lies here.
+        whole = sum(path.stat().st_size for path in partial.iterdir())
+        served = sum(2 * tensor.numel() for tensor in weights.values()) if self.request.config.lora else whole
+        document = json.dumps({**record, "bytes": served}, indent=2)
+        (partial / STAGE_FILE).write_text(document + "\n", encoding="utf-8")
+
+    def _record(self, task: StageTask, progress: Progress) -> dict[str, Any]:
+        last = read_losses(task.folder / "losses.jsonl")[-1]
+        return {
+            "identity": task.identity,
+            "steps": progress.step,
+            "examples": len(task.train),
+            "tokens": progress.tokens,
+            "seconds": round(progress.seconds, 1),
+            "tokens_per_second": round(progress.tokens / progress.seconds, 1),
+            "peak_memory_bytes": progress.peak_memory,
+            "processes": self.processes.count,
+            "device": self.processes.device.type,
+            "bf16": self.bf16,
+            "loss": last["loss"],
+            "dev_loss": last.get("dev_loss"),
+            "versions": task.versions,
+            "trained_on": task.trained_on,
+        }
+
+    def _start(self, stage: Stage) -> Path | None:
+        if stage.start == BACKBONE:
+            return None
+        folder = stage_folder(self.request.output, stage.start)
+        if not (folder / STAGE_FILE).is_file():
+            raise RecipeUnusable(
+                f"stage {stage.name} starts from {stage.start}, which is not trained yet in {self.request.output}",
+                remedy=f"train {stage.start} first",
+            )
+        return folder
+
+    def _allowance(self, stage: Stage) -> int | None:
+        """The stage's share of `max_tokens`: as much as its share of what all stages together would take."""
+        if self.request.max_tokens is None:
+            return None
+        planned = {item.name: self._planned(item) for item in self.request.variant.stages}
+        if (total := sum(planned.values())) <= self.request.max_tokens:
+            return None
+        return self.request.max_tokens * planned[stage.name] // total
+
+    def _planned(self, stage: Stage) -> int:
+        seen = self.data.stage(stage, seed=self.request.seed)
+        return numbers(stage, self.request.config).epochs * sum(seen.lengths)
+
+    def _identity(self) -> dict[str, Any]:
+        """What the run is made of, as JSON."""
+        made = hashlib.sha256((self.backbone / MANIFEST_FILE).read_bytes()).hexdigest()
+        return {
+            "variant": self.request.variant.model_dump(mode="json", by_alias=True, exclude={"about"}),
+            "config": self.request.config.model_dump(mode="json", exclude=_FREE),
+            "data_digest": self.data.record.digest,
+            "template": self.data.record.template,
+            "template_digest": self.data.record.template_digest,
+            "backbone": {"name": self.manifest.name, "manifest_digest": made},
+            "bf16": self.bf16,
+            "seed": self.request.seed,
+            "max_tokens": self.request.max_tokens,
+        }
+
+
+def _chosen(variant: Variant, names: Sequence[str]) -> list[Stage]:
+    known = [stage.name for stage in variant.stages]
+    for name in names:
+        if name not in known:
+            raise RecipeUnusable(f"variant {variant.name} has no stage {name!r}", remedy=f"known: {', '.join(known)}")
+    return [stage for stage in variant.stages if not names or stage.name in names]
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in PACKAGES}

@@ -1,0 +1,117 @@
+"""The tokenized examples of a stage: which roles and which instructions it sees, and within how many tokens."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from alpha_umi.roles.template import load_template
+from alpha_umi.roles.turns import RoleName
+from alpha_umi.serving.tokens import PromptTokenizer
+from training.errors import BackboneUnusable, NothingLeft, PreparedUnusable, RecipeUnusable
+from training.examples import (
+    DatasetRecord,
+    Example,
+    Split,
+    Tokenized,
+    end_of_turn,
+    read_examples,
+    read_record,
+    tokenize,
+)
+from training.recipes.model import Config, Instructions, Stage
+
+
+@dataclass(frozen=True)
+class StageData:
+    """Examples as tokens, and the digests of the instructions that they come from."""
+
+    train: tuple[Tokenized, ...]
+    dev: tuple[Tokenized, ...]
+    instructions: frozenset[str]
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Tokens of each training example."""
+        return tuple(len(example.input_ids) for example in self.train)
+
+
+@dataclass
+class PreparedData:
+    """A folder of prepared data, as tokens of one backbone. Each role's examples are tokenized once."""
+
+    folder: Path
+    record: DatasetRecord
+    tokenizer: PromptTokenizer
+    config: Config
+    _known: dict[tuple[Split, RoleName], list[tuple[Example, Tokenized]]] = field(default_factory=dict)
+
+    def stage(self, stage: Stage, *, seed: int) -> StageData:
+        """What a stage sees. Raises `NothingLeft`, `PreparedUnusable`."""
+        train = [
+            pair
+            for role in stage.data
+            for pair in self._examples("train", role)
+            if in_part(pair[0].instruction_sha256, stage.instructions)
+        ]
+        if not train:
+            raise NothingLeft(
+                f"stage {stage.name}: {self.folder} has no training example for {', '.join(stage.data)} "
+                f"({stage.instructions} of the instructions)",
+                remedy="prepare data that has some; dataset.json counts them",
+            )
+        dev = [tokens for role in stage.data for _, tokens in self._examples("dev", role)]
+        # The same ones each time; nobody could gain by guessing them.
+        chosen = random.Random(seed).sample(dev, min(len(dev), self.config.dev_examples))  # noqa: S311
+        instructions = frozenset(example.instruction_sha256 for example, _ in train)
+        return StageData(tuple(tokens for _, tokens in train), tuple(chosen), instructions)
+
+    def _examples(self, split: Split, role: RoleName) -> list[tuple[Example, Tokenized]]:
+        if (split, role) not in self._known:
+            pairs = [
+                (example, tokenize(example, self.tokenizer)) for example in read_examples(self.folder, split, role)
+            ]
+            for example, tokens in pairs:
+                self._require_fitting(example, tokens)
+            self._known[split, role] = pairs
+        return self._known[split, role]
+
+    def _require_fitting(self, example: Example, tokens: Tokenized) -> None:
+        if len(tokens.input_ids) > self.config.context:
+            raise PreparedUnusable(
+                f"{self.folder}: example {example.id} has {len(tokens.input_ids):,} tokens, and the context of the "
+                f"config {self.config.name} is {self.config.context:,}",
+                remedy=f"prepare the data with a context of {self.config.context:,}, or raise the config's",
+            )
+
+
+def open_data(folder: Path, config: Config, backbone: Path) -> PreparedData:
+    """Prepared data for a backbone, its digest checked.
+
+    Raises `PreparedUnusable`, `RecipeUnusable` for data in another template, `NoEndOfTurn`, `BackboneUnusable`.
+    """
+    record = read_record(folder)
+    template = load_template(config.template)
+    if record.template != config.template:
+        raise RecipeUnusable(
+            f"config {config.name}: template is {config.template}, and {folder} was prepared in {record.template}",
+            remedy=f"prepare the data with the template {config.template}, or change the config",
+        )
+    if record.template_digest != template.digest:
+        raise PreparedUnusable(
+            f"{folder}: the template {template.name} has changed since the data was prepared",
+            remedy="prepare the data again with `alpha-umi train prepare`",
+        )
+    try:
+        tokenizer = PromptTokenizer(backbone)
+    except (OSError, ValueError) as error:
+        raise BackboneUnusable(f"{backbone}: its tokenizer cannot be loaded: {error}") from error
+    end_of_turn(template.end_of_turn, tokenizer)
+    return PreparedData(folder, record, tokenizer, config)
+
+
+def in_part(digest: str, part: Instructions) -> bool:
+    """Whether an instruction is in a part: its digest decides, so every stage and run divides alike."""
+    first = int(digest[:8], 16) % 2 == 0
+    return part == "all" or first == (part == "first-half")
