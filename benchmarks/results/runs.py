@@ -15,6 +15,8 @@ from benchmarks.processes import ROOT, ProcessFailed, free_port
 
 Mode = Literal["constrained", "free"]
 MODES: Final[tuple[Mode, Mode]] = ("constrained", "free")
+# Three engines on two processors are slow, and a role that was cut off says nothing about a model.
+CONCURRENCY, ROLE_TIMEOUT_S = "2", "600"
 _PORTS = ("--port", "--planner-port", "--caller-port", "--summarizer-port")
 
 
@@ -47,8 +49,9 @@ def generate(wanted: Wanted, suite: str, mode: Mode) -> None:
 def ask(wanted: Wanted, suite: str, mode: Mode, url: str) -> None:
     """Have whole trajectories driven by the orchestrator at `url`. Raises `ProcessFailed`."""
     _command(
-        "evaluate", "trajectories", "--url", url, "--suite", suite, "--limit", str(wanted.trajectories),
-        "--max-steps", str(wanted.max_steps), "--output", str(wanted.file("whole", suite, mode)),
+        "evaluate", "trajectories", "--url", url, "--concurrency", CONCURRENCY, "--suite", suite,
+        "--limit", str(wanted.trajectories), "--max-steps", str(wanted.max_steps),
+        "--output", str(wanted.file("whole", suite, mode)),
     )  # fmt: skip
 
 
@@ -60,6 +63,7 @@ def system(wanted: Wanted, mode: Mode) -> Iterator[str]:
     environment = {
         "ALPHA_UMI_CONSTRAINED": str(mode == "constrained").lower(),
         "ALPHA_UMI_ROLE_MODEL": str(wanted.model),
+        "ALPHA_UMI_ROLE_TIMEOUT_S": ROLE_TIMEOUT_S,
     }
     options = [text for name, port in zip(_PORTS, ports, strict=True) for text in (name, str(port))]
     _command("up", "--no-example-tools", *options, *state, environment=environment)
