@@ -17,7 +17,7 @@ from evaluation.suites.definition import read_definition, suite_names, suite_pat
 from evaluation.suites.recorded import RecordedTrajectory
 from evaluation.suites.suite import suite_digests
 
-REPEATED: Final = "an instruction that was there before, with the same tools"
+REPEATED: Final = "the user said the same before, with the same tools"
 OF_DEV: Final = "an instruction of the dev split"
 NO_UNICODE: Final = "text that is not Unicode"
 _COLUMN: Final = "instruction"
@@ -45,20 +45,20 @@ class Guard:
 class Seen:
     """What was taken already, to leave out repetitions."""
 
-    instructions: set[tuple[str, frozenset[str]]] = field(default_factory=set)
+    said: set[tuple[tuple[str, ...], frozenset[str]]] = field(default_factory=set)
     of_dev: set[str] = field(default_factory=set)
 
     def reason(self, trajectory: RecordedTrajectory, *, dev: bool) -> str | None:
         """Why a trajectory is not taken, or None, and then it is remembered. Dev goes first."""
-        digest = instruction_digest(trajectory.instruction)
-        if not dev and digest in self.of_dev:
+        said = tuple(instruction_digest(turn.content) for turn in trajectory.turns if turn.role == "user")
+        if not dev and not self.of_dev.isdisjoint(said):
             return OF_DEV
-        key = (digest, frozenset(tool.name for tool in trajectory.tools))
-        if key in self.instructions:
+        key = (said, frozenset(tool.name for tool in trajectory.tools))
+        if key in self.said:
             return REPEATED
-        self.instructions.add(key)
+        self.said.add(key)
         if dev:
-            self.of_dev.add(digest)
+            self.of_dev.add(said[0])
         return None
 
 
