@@ -86,9 +86,9 @@ class VllmEngine:
             try:
                 llm = _create(self._options, self._note)
             except BaseException as error:
-                loop.call_soon_threadsafe(_fail, loaded, error)
+                _tell(loop, _fail, loaded, error)
             else:
-                loop.call_soon_threadsafe(_resolve, loaded, llm)
+                _tell(loop, _resolve, loaded, llm)
                 # Something in vLLM keeps this frame for ever, and would keep the engine with it.
                 del llm, loaded
                 self._released.wait()
@@ -305,6 +305,12 @@ def _sampling_params(generation: Generation) -> Any:
 
 def _finish_reason(reason: str | None) -> Any:
     return "stop" if reason in ("stop", "repetition") else reason
+
+
+def _tell(loop: asyncio.AbstractEventLoop, what: Callable[..., None], *arguments: Any) -> None:
+    # A loop that is closed has nobody who waits: the process was told to end while the model was loading.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(what, *arguments)
 
 
 def _resolve(future: asyncio.Future[Any], value: Any) -> None:
