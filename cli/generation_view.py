@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from alpha_umi.roles.turns import RoleName
@@ -28,7 +37,7 @@ def progress_bar(console: Console, total: int) -> Iterator[Callable[[], None]]:
         yield lambda: None
         return
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left:"), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
+    with Progress(*columns, console=console, redirect_stdout=False, redirect_stderr=False) as bar:
         steps = bar.add_task("steps", total=total)
         yield lambda: bar.advance(steps)
 
@@ -41,7 +50,17 @@ def loading(console: Console, log: Path) -> Iterator[None]:
         console.print(told, soft_wrap=True)
         yield
         return
-    with console.status(told):
+    # What the engines write must not be caught and shown: it has been sent elsewhere.
+    spinning = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        console=console,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    with spinning:
+        spinning.add_task(escape(told.plain))
         yield
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ import psutil
 import pytest
 import structlog
 from generated_suites import sums_file
+from rich.console import Console
 from role_apps import CANARY_PROMPT, scripted
 from serving_on_loopback import until
 from system import call
@@ -33,6 +35,8 @@ from alpha_umi.serving.scripted import CANARY, Rule, ScriptedEngine
 from alpha_umi.serving.settings import RoleSettings
 from alpha_umi.serving.shared import SharedEngine
 from cli.commands import generate
+from cli.generation_view import loading as loading_view
+from cli.generation_view import progress_bar
 from cli.in_process import LoadedRoles
 from evaluation.run_file import read_run
 
@@ -262,6 +266,17 @@ def test_models_are_for_engines_in_process(invoke: Invoke, tmp_path: Path) -> No
     result = invoke(*command)
     assert result.exit_code == 2
     assert "are for models in this process → add --in-process" in told(result)
+
+
+def test_a_terminal_shows_nothing_that_engines_write() -> None:
+    shown = io.StringIO()
+    console = Console(file=shown, force_terminal=True, width=200)
+    streams = (sys.stdout, sys.stderr)
+    with loading_view(console, Path("[run].jsonl.log")):
+        assert (sys.stdout, sys.stderr) == streams
+    with progress_bar(console, 2):
+        assert (sys.stdout, sys.stderr) == streams
+    assert "loading; the engines' log is [run].jsonl.log" in shown.getvalue()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
