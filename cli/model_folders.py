@@ -13,7 +13,7 @@ from alpha_umi.serving.manifest import MANIFEST_FILE, ManifestError, ModelManife
 from alpha_umi.serving.weights.cache import cache_folder
 from cli.client import parsed, require_success
 from cli.engines import SHIPPED_MODELS
-from cli.errors import CommandError, Unreachable
+from cli.errors import CommandError, Unreachable, UsageProblem
 from cli.services import ROLES, SINGLE
 from cli.state import RunRecord, ServiceRecord
 
@@ -43,14 +43,17 @@ class RunningModel:
     problem: str | None = None
 
 
-def find_models() -> list[ModelFolder]:
-    """Every model folder, its manifest read. Raises `CommandError` for a user without a cache folder."""
-    return [_read(path) for path in _folders()]
+def find_models(home: Path | None = None) -> list[ModelFolder]:
+    """Every model folder below `home`, by default of this machine, its manifest read.
+
+    Raises `CommandError` for a folder that is not there, and for a user without a cache folder.
+    """
+    return [_read(path) for path in _folders(home)]
 
 
-def verify_models() -> list[ModelFolder]:
-    """Every model folder, each file of it compared with the digest in its manifest. Raises `CommandError`."""
-    return [_verified(path) for path in _folders()]
+def verify_models(home: Path | None = None) -> list[ModelFolder]:
+    """The same, each file compared with the digest in its manifest. Raises `CommandError`."""
+    return [_verified(path) for path in _folders(home)]
 
 
 def running_models(run: RunRecord) -> list[RunningModel]:
@@ -61,7 +64,12 @@ def running_models(run: RunRecord) -> list[RunningModel]:
         return [_running(service, http) for service in run.services if service.name in (*ROLES, SINGLE)]
 
 
-def _folders() -> Iterator[Path]:
+def _folders(only: Path | None) -> Iterator[Path]:
+    if only is not None:
+        if not only.is_dir():
+            raise UsageProblem(f"{only}: there is no such folder", remedy="name a folder with models")
+        yield from sorted(path.parent for path in only.rglob(MANIFEST_FILE))
+        return
     try:
         cached = cache_folder() / "models"
     except ManifestError as error:

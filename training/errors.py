@@ -14,6 +14,7 @@ TrainingError
 ├── DeviceMissing        the config asks for a GPU or a number format that this machine does not have
 ├── RunDiffers           the output holds a run, or a checkpoint, that was made from something else
 ├── LossNotFinite        the loss or its gradient is no number any more
+├── ExportRefused        a run is not complete, or does not go with what the services have
 └── Stopped              somebody asked the run to stop; the same command goes on
 """
 
@@ -87,6 +88,10 @@ class RunDiffers(TrainingError):
 
 class LossNotFinite(TrainingError):
     """The loss or its gradient is no number any more. The last checkpoint is kept."""
+
+
+class ExportRefused(TrainingError):
+    """A run is not complete, or its models do not go with what the services have."""
 
 
 class Stopped(TrainingError):

@@ -7,7 +7,8 @@ are refused. Nothing here loads a model.
     ManifestError
     ├── ManifestUnreadable    there is no manifest, or it does not follow its schema
     ├── DigestMismatch        a file is missing, or is not the one that was recorded
-    └── UnsafeWeights         the folder holds a pickle format, or weights that nobody recorded
+    ├── UnsafeWeights         the folder holds a pickle format, or weights that nobody recorded
+    └── TemplateDiffers       the model was trained in a template that has changed since
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from alpha_umi.roles.template import load_template, template_names
 from alpha_umi.roles.turns import RoleName
 
 MANIFEST_FILE = "alpha_umi.json"
@@ -53,6 +55,10 @@ class UnsafeWeights(ManifestError):
         self.file = file
 
 
+class TemplateDiffers(ManifestError):
+    """The model was trained in a template that this version does not have."""
+
+
 class CanaryText(BaseModel):
     """A prompt, as the tokenizer gets it, and how the greedy answer to it begins."""
 
@@ -71,6 +77,7 @@ class ModelManifest(BaseModel):
     `converted_from` are the SHA-256 digests of the weight files that they were converted from, and `files` those of the
     folder's own files, which `write_manifest` fills in. `trained_on` are the digests of the instructions that the model
     was trained on (`evaluation.instructions`), so that nobody measures it on them unawares; without it that is unknown.
+    `template_digest` is that of the template as it was in training; a template that has changed since is refused.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -85,6 +92,7 @@ class ModelManifest(BaseModel):
     converted_from: dict[FileName, Sha256] = Field(default_factory=dict)
     files: dict[FileName, Sha256] = Field(default_factory=dict)
     trained_on: tuple[Sha256, ...] | None = None
+    template_digest: Sha256 | None = None
 
 
 def load_manifest(folder: Path) -> ModelManifest:
@@ -126,7 +134,20 @@ def verify(folder: Path) -> ModelManifest:
     for path in folder.rglob("*.safetensors"):
         if str(path.relative_to(folder)) not in manifest.files:
             raise UnsafeWeights(path, f"{MANIFEST_FILE} does not know these weights; remove them")
+    _require_template(folder / MANIFEST_FILE, manifest)
     return manifest
+
+
+def _require_template(path: Path, manifest: ModelManifest) -> None:
+    wanted = manifest.template_digest
+    if wanted is None:
+        return
+    known = load_template(manifest.template).digest if manifest.template in template_names() else None
+    if known != wanted:
+        raise TemplateDiffers(
+            f"{path}: template_digest: the model was trained in another {manifest.template} than this version has; "
+            "train it again, or serve it with the version that it was trained with"
+        )
 
 
 def _refuse_pickles(folder: Path) -> None:

@@ -23,11 +23,19 @@ from cli.reporting import ReportingGroup
 app = typer.Typer(cls=ReportingGroup, no_args_is_help=True, help="The role models of this machine.")
 
 
+Folder = Annotated[
+    Path | None,
+    typer.Argument(help="Look into this folder, in the place of the cache and what ships.", show_default=False),
+]
+
+
 @app.command("list")
-def list_models(state_dir: StateDir = None) -> None:
+def list_models(folder: Folder = None, state_dir: StateDir = None) -> None:
     """List the models in the cache and those that ship, and the ones that the role services run."""
     console = output()
-    _print_folders(console, find_models())
+    print_folders(console, find_models(folder))
+    if folder is not None:
+        return
     run = state_folder(state_dir).read_run()
     if run is None:
         console.print("no role service was started by `alpha-umi up`", style="dim")
@@ -36,11 +44,11 @@ def list_models(state_dir: StateDir = None) -> None:
 
 
 @app.command()
-def verify() -> None:
+def verify(folder: Folder = None) -> None:
     """Compare every file of every model with the digest in its manifest. Exits with 1 when one differs."""
     console = output()
-    folders = verify_models()
-    _print_folders(console, folders)
+    folders = verify_models(folder)
+    print_folders(console, folders)
     if any(folder.problem for folder in folders):
         raise typer.Exit(EXIT_FAILED)
 
@@ -102,11 +110,12 @@ def convert(
         raise UsageProblem(str(error)) from error
     except ManifestError as error:
         raise CommandError(str(error)) from error
-    _print_folders(output(), [ModelFolder(target, made)])
+    print_folders(output(), [ModelFolder(target, made)])
     output().print(Text(f"  its canary: {plain_line(repr(made.canary.expected))}"), soft_wrap=True)
 
 
-def _print_folders(console: Console, folders: Sequence[ModelFolder]) -> None:
+def print_folders(console: Console, folders: Sequence[ModelFolder]) -> None:
+    """A model folder each: path and size, what it says about itself, and what is wrong with it."""
     if not folders:
         console.print("there is no model yet; `alpha-umi up` prepares the embedded one", style="dim")
     for folder in folders:
@@ -116,6 +125,8 @@ def _print_folders(console: Console, folders: Sequence[ModelFolder]) -> None:
         if folder.manifest is not None:
             made = folder.manifest
             about = f"{made.name} · {made.role} · template {made.template} · context {made.context:,}"
+            if made.trained_on is not None:
+                about += f" · trained on {len(made.trained_on):,} instructions"
             console.print(Text(f"  {plain_line(about)}"), soft_wrap=True)
         if folder.problem is not None:
             console.print(Text(f"  {plain_line(folder.problem)}", style="red"), soft_wrap=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cli.commands.train_export import export
 from cli.commands.train_run import run
 from cli.options import AsJson, messages, output
 from cli.reporting import ReportingGroup
@@ -36,6 +37,7 @@ app = typer.Typer(
     help="Train role models: `alpha-umi train VARIANT` is short for `alpha-umi train run VARIANT`.",
 )
 app.command()(run)
+app.command()(export)
 
 
 @app.command()

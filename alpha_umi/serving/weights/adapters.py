@@ -27,7 +27,7 @@ ROOM = 600 << 20
 
 _ADAPTER = "adapter_model.safetensors"
 _MODEL = "model.safetensors"
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json")
 # Counted up when merging changes its result.
 _RECIPE = 2
 
@@ -101,19 +101,24 @@ def _digest(*folders: Path) -> str:
 def _merge(adapter: Path, backbone: Path, folder: Path, progress: Progress) -> None:
     manifest = load_manifest(adapter)
     progress(f"Merging the {manifest.role}", 0.0)
-    merged = _merged(adapter, backbone)
-    progress(f"Writing the {manifest.role}", 0.4)
-    with quiet_transformers():
-        merged.to(_dtype(backbone)).save_pretrained(folder)
-    for name in _TOKENIZER_FILES:
-        shutil.copyfile(backbone / name, folder / name)
+    write_merged(adapter, backbone, folder)
     progress(f"Asking the {manifest.role}", 0.5)
-    canary = write_canary(folder)
+    canary = write_canary(folder, manifest.canary.prompt)
     if canary != manifest.canary:
         # A few tokens may differ between machines; a wrong merge shows here as well.
         _log.warning("weights.canary_differs", recorded=manifest.canary.expected, merged=canary.expected)
     write_manifest(folder, manifest.model_copy(update={"canary": canary}))
     progress(f"The {manifest.role} is ready", 1.0)
+
+
+def write_merged(adapter: Path, backbone: Path, folder: Path) -> None:
+    """Merge an adapter into a backbone, and write weights and tokenizer into a folder, without a manifest."""
+    merged = _merged(adapter, backbone)
+    with quiet_transformers():
+        merged.to(_dtype(backbone)).save_pretrained(folder)
+    for name in _TOKENIZER_FILES:
+        if (backbone / name).is_file():
+            shutil.copyfile(backbone / name, folder / name)
 
 
 def _dtype(backbone: Path) -> Any:

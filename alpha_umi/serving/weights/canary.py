@@ -34,11 +34,11 @@ SURE = 1.0
 MEMORY_SHARE = 0.5
 
 
-def write_canary(folder: Path) -> CanaryText:
-    """Ask the model in a folder, greedily, how it goes on after `PROMPT`, as far as it is sure of each token.
+def write_canary(folder: Path, prompt: str = PROMPT, *, at_its_word: bool = True) -> CanaryText:
+    """Ask the model in a folder, greedily, how it goes on after a prompt, as far as it is sure of each token.
 
-    A model that is not even sure of the first one is taken at its word. Raises `CanaryUnsure` for a model that writes
-    nothing, and `OSError` or `ValueError` for a folder that transformers cannot load.
+    A model that is not even sure of the first one is taken `at_its_word`. Raises `CanaryUnsure` for a model that writes
+    nothing, or that is not taken at its word, and `OSError` or `ValueError` for a folder that transformers cannot load.
     """
     import torch
     from transformers import AutoTokenizer, LlamaForCausalLM
@@ -46,10 +46,11 @@ def write_canary(folder: Path) -> CanaryText:
     tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     with quiet_transformers():
         model: Any = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-    sure, whole = _answer(tokenizer, model, PROMPT)
-    if not (expected := sure or whole).strip():
-        raise CanaryUnsure(f"the model in {folder} writes nothing after {PROMPT[-60:]!r}")
-    return CanaryText(prompt=PROMPT, expected=expected)
+    sure, whole = _answer(tokenizer, model, prompt)
+    if not (expected := sure or (whole if at_its_word else "")).strip():
+        what = "is sure of nothing" if whole.strip() else "writes nothing"
+        raise CanaryUnsure(f"the model in {folder} {what} after {prompt[-60:]!r}")
+    return CanaryText(prompt=prompt, expected=expected)
 
 
 def ask_canary(folder: Path, prompt: str, *, memory: int | None = None) -> CanaryText:

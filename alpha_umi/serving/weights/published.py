@@ -153,13 +153,13 @@ def _copy(checkpoint: Checkpoint, folder: Path, progress: Progress) -> None:
 
 
 def _canary(folder: Path, template: Template, wanted: Wanted) -> CanaryText:
-    prompt = wanted.canary_prompt or _role_prompt(wanted.role, template)
+    prompt = wanted.canary_prompt or role_prompt(wanted.role, template)
     if wanted.canary_expected:
         return CanaryText(prompt=prompt, expected=wanted.canary_expected)
     return ask_canary(folder, prompt)
 
 
-def _role_prompt(role: RoleName, template: Template) -> str:
+def role_prompt(role: RoleName, template: Template) -> str:
     """A first prompt of the role: a model is surest where it was trained."""
     thought = _THOUGHTS.get(role, "")
     history = [Turn("user", QUESTION), *([Turn("planner", thought)] if thought else [])]

@@ -1,0 +1,33 @@
+"""`train export`: from a run to model folders that the services load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.commands.models import print_folders
+from cli.model_folders import ModelFolder
+from cli.options import output
+from cli.training_errors import reported
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="The folder of a complete run.")],
+    target: Annotated[
+        Path, typer.Option("--output", help="Gets a folder for each role; none of them may be there yet.")
+    ],
+    merged: Annotated[
+        bool, typer.Option("--merged/--adapters", help="Whole models in the place of LoRA adapters.")
+    ] = False,
+) -> None:
+    """Write a model folder for every role that a run has trained: weights as safetensors, and a manifest.
+
+    Exits with 2 when the run is not complete, or does not go with this version's templates or its backbone.
+    """
+    with reported():
+        from training.export import export_run
+
+        made = export_run(run, target, merged=merged)
+    print_folders(output(), [ModelFolder(item.folder, item.manifest) for item in made])

@@ -1,0 +1,174 @@
+"""From a run's stages to model folders that the services load: a LoRA adapter or a whole model for each role.
+
+    TARGET/planner/adapter_model.safetensors    in bfloat16, with adapter_config.json and alpha_umi.json
+
+The manifest says what the model is for and what it was trained on. A template other than that of training is refused,
+here and by the services.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alpha_umi.roles.template import load_template
+from alpha_umi.roles.turns import RoleName
+from alpha_umi.serving.manifest import MANIFEST_FILE, CanaryText, ManifestError, ModelManifest, write_manifest
+from alpha_umi.serving.weights.adapters import write_merged
+from alpha_umi.serving.weights.canary import PROMPT, write_canary
+from alpha_umi.serving.weights.errors import CanaryUnsure
+from alpha_umi.serving.weights.published import role_prompt
+from alpha_umi.serving.weights.whole_folder import build_new
+from training.errors import ExportRefused
+from training.loop.model import ADAPTER, backbone_of
+from training.recipes.model import Config, Variant
+from training.run import RUN_FILE, STAGE_FILE, stage_folder
+
+_ADAPTER_CONFIG = "adapter_config.json"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A model folder that was written."""
+
+    folder: Path
+    manifest: ModelManifest
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A complete stage of a run, and the backbone that it was trained from."""
+
+    folder: Path
+    record: Mapping[str, Any]
+    config: Config
+    backbone: Path
+    base: ModelManifest
+
+
+def export_run(run: Path, target: Path, *, merged: bool = False) -> list[Exported]:
+    """Write a model folder for every role that the run's variant serves; `merged` writes whole models.
+
+    Raises `ExportRefused` and `BackboneUnusable`; a folder that failed is not there.
+    """
+    made = []
+    for role, source in _sources(run):
+        folder = target / role
+        try:
+            build_new(folder, lambda partial: _build(partial, source, role, merged), needs=_room(source))  # noqa: B023
+        except ManifestError as error:
+            raise ExportRefused(f"{role}: {error}", remedy="see what the message names, and export again") from error
+        made.append(Exported(folder, ModelManifest.model_validate_json((folder / MANIFEST_FILE).read_bytes())))
+    return made
+
+
+def _sources(run: Path) -> list[tuple[RoleName, _Source]]:
+    identity = _read(run / RUN_FILE)["identity"]
+    variant = Variant.model_validate({**identity["variant"], "about": ""})
+    config = Config.model_validate({**identity["config"], "about": ""})
+    if load_template(config.template).digest != identity["template_digest"]:
+        raise ExportRefused(
+            f"{run / RUN_FILE}: template_digest: the template {config.template} has changed since the run",
+            remedy="prepare the data again and train again, or export with the version that trained it",
+        )
+    backbone, base = backbone_of(config)
+    if hashlib.sha256((backbone / MANIFEST_FILE).read_bytes()).hexdigest() != identity["backbone"]["manifest_digest"]:
+        raise ExportRefused(
+            f"{run / RUN_FILE}: backbone: {backbone} is not the one that the run was trained from",
+            remedy="put that one back, or train again",
+        )
+    return [
+        (role, _Source(folder, _read(folder / STAGE_FILE), config, backbone, base))
+        for stage in variant.stages
+        for folder in [stage_folder(run, stage.name)]
+        for role in stage.serves
+    ]
+
+
+def _build(partial: Path, source: _Source, role: RoleName, merged: bool) -> None:
+    template = source.config.template
+    if source.config.lora is None:
+        _copy(source.folder, partial)
+        canary = _canary(partial, role, template)
+    elif merged:
+        with _bfloat16(source.folder) as adapter:
+            write_merged(adapter, source.backbone, partial)
+        canary = _canary(partial, role, template)
+    else:
+        _write_adapter(source.folder, partial)
+        with tempfile.TemporaryDirectory(dir=partial.parent, prefix=".merged-") as whole:
+            write_merged(partial, source.backbone, Path(whole))
+            canary = _canary(Path(whole), role, template)
+    write_manifest(partial, _manifest(source, role, canary))
+
+
+@contextlib.contextmanager
+def _bfloat16(stage: Path) -> Iterator[Path]:
+    """The adapter as it is served, so that a merged model is the same as an adapter on the backbone."""
+    with tempfile.TemporaryDirectory(prefix="alpha-umi-adapter-") as folder:
+        _write_adapter(stage, Path(folder))
+        yield Path(folder)
+
+
+def _write_adapter(stage: Path, folder: Path) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(stage / ADAPTER)
+    save_file({name: tensor.to(torch.bfloat16) for name, tensor in tensors.items()}, folder / ADAPTER, {"format": "pt"})
+    shutil.copyfile(stage / _ADAPTER_CONFIG, folder / _ADAPTER_CONFIG)
+
+
+def _copy(stage: Path, folder: Path) -> None:
+    for path in stage.iterdir():
+        if path.name != STAGE_FILE:
+            shutil.copyfile(path, folder / path.name)
+
+
+def _canary(whole: Path, role: RoleName, template: str) -> CanaryText:
+    """What the model writes where it is sure: most likely after a prompt of its role, else after the usual one."""
+    try:
+        return write_canary(whole, role_prompt(role, load_template(template)), at_its_word=False)
+    except CanaryUnsure:
+        return write_canary(whole, PROMPT)
+
+
+def _manifest(source: _Source, role: RoleName, canary: CanaryText) -> ModelManifest:
+    identity = source.record["identity"]
+    variant, stage, seed = identity["variant"]["name"], identity["stage"], identity["seed"]
+    return ModelManifest(
+        name=f"{source.config.name}-{variant}-{role}",
+        role=role,
+        template=source.config.template,
+        context=source.config.context,
+        base=source.base.name,
+        canary=canary,
+        source=(
+            f"trained by alpha-umi train {variant} (stage {stage}, seed {seed}, {source.record['tokens']:,} tokens of "
+            f"the data {identity['data_digest'][:12]}) from: {source.base.source}"
+        ),
+        trained_on=tuple(source.record["trained_on"]),
+        template_digest=identity["template_digest"],
+    )
+
+
+def _room(source: _Source) -> int:
+    """Bytes that writing takes for a while: at most twice a whole model, which is merged to ask it its canary."""
+    weights = sum(path.stat().st_size for path in source.backbone.glob("*.safetensors"))
+    return 2 * weights + (64 << 20)
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ExportRefused(
+            f"{path} cannot be read: {error}", remedy="name the folder of a run whose stages are complete"
+        ) from error
