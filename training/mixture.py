@@ -42,7 +42,11 @@ class _File(BaseModel):
 
 
 class Source(_File):
-    """A source. `dev_tool_sets` are kept for the dev split, whole; `at_most` trajectories of the others are taken."""
+    """A source. `at_most` trajectories of it are trained on.
+
+    For the dev split are kept either `dev_tool_sets`, whole, or a part of the instructions, `dev_share`, which their
+    digests choose, so that the same ones are kept whatever else is there.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     format: Format
@@ -51,11 +55,14 @@ class Source(_File):
     rationale: Rationale = "kept"
     at_most: Annotated[int, Field(ge=1)] | None = None
     dev_tool_sets: tuple[Words, ...] = ()
+    dev_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
 
     @model_validator(mode="after")
     def _tool_sets(self) -> Source:
         if self.dev_tool_sets and self.format != "rotbench":
-            raise ValueError("`dev_tool_sets` belong to the format `rotbench` alone")
+            raise ValueError("`dev_tool_sets` belong to the format `rotbench` alone; others have `dev_share`")
+        if self.dev_tool_sets and self.dev_share:
+            raise ValueError("`dev_tool_sets` and `dev_share` cannot both say what the dev split is")
         return self
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from evaluation.errors import NotTheFormat
+from evaluation.instructions import instruction_digest
 from evaluation.suites.data import VARIABLE
 from evaluation.suites.recorded import Loaded, RecordedTrajectory
 from training.errors import BrokenEntries, MixtureUnusable, SourceMissing
@@ -20,6 +21,8 @@ from training.sources.reading import read_source
 
 BROKEN: Final = "broken"
 TOO_MANY: Final = "more than `at_most`"
+# Of a digest, to choose the dev split by.
+DIGITS: Final = 8
 SKIP_REMEDY: Final = "mend them, or leave them out with --skip-broken"
 
 
@@ -97,13 +100,18 @@ class _Taken:
 
 def _taken(found: _Found, kept_away: Guard, seen: Seen, *, dev: bool, seed: int) -> _Taken:
     source = found.source
-    of_dev = frozenset(source.dev_tool_sets)
-    there = [each for each in found.loaded.trajectories if (bool(of_dev) and tool_set(each) in of_dev) is dev]
+    there = [each for each in found.loaded.trajectories if _is_of_dev(each, source) is dev]
     reasons = [_reason(each, kept_away, seen, dev=dev) for each in there]
     kept = [each for each, reason in zip(there, reasons, strict=True) if reason is None]
     few = kept if dev or source.at_most is None else _sample(kept, source.at_most, f"{seed}:{source.name}")
     shown = tuple(with_rationales(each, source.rationale) for each in few)
     return _Taken(shown, [*reasons, *([TOO_MANY] * (len(kept) - len(few)))])
+
+
+def _is_of_dev(trajectory: RecordedTrajectory, source: Source) -> bool:
+    if source.dev_tool_sets:
+        return tool_set(trajectory) in source.dev_tool_sets
+    return int(instruction_digest(trajectory.instruction)[:DIGITS], 16) < source.dev_share * 16**DIGITS
 
 
 def _reason(trajectory: RecordedTrajectory, kept_away: Guard, seen: Seen, *, dev: bool) -> str | None:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evaluation.suites import own
+
 SYSTEM = (
     "You are to use the following tools:"
     '[{"name": "tide", "description": "Tides of a harbour", "parameters": {"type": "object", "properties":'
@@ -202,3 +204,40 @@ PUBLISHED = [
         ],
     }
 ]
+
+
+def own_trajectory(name: str = "t1", **changes: Any) -> dict[str, Any]:
+    """A trajectory as the orchestrator shows it: a call, then the answer."""
+    latency = {"planner": 5, "caller": 4, "tool": 3, "summarizer": 0}
+    usage = {"prompt_tokens": 10, "completion_tokens": 5}
+    call = {"call_id": "c", "name": "look", "arguments": {"at": "it"}}
+    common = {"latency_ms": latency, "usage": usage, "truncated": False}
+    observation = {"content": "seen", "is_error": False, "truncated": False}
+    steps = [
+        {"index": 0, "thought": "I look.", "next": "caller", "action": call, "observation": observation, **common},
+        {"index": 1, "thought": "Done.", "next": "conclusion", "action": None, "observation": None, **common},
+    ]
+    return {
+        "id": name,
+        "status": "completed",
+        "instruction": "Look.",
+        "tools": ["look"],
+        "strategy": "chain",
+        "steps": steps,
+        "messages": [{"role": "user", "content": "Look."}, {"role": "assistant", "content": "Seen."}],
+        "answer": "Seen.",
+        "error": None,
+        "usage": usage,
+        "metadata": {},
+        "created_at": "2026-01-01T00:00:00Z",
+        "finished_at": "2026-01-01T00:00:01Z",
+    } | changes
+
+
+def own_folder(folder: Path, *trajectories: dict[str, Any], indent: int | None = None) -> Path:
+    """Trajectories of one's own and their tool."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = "\n".join(json.dumps(each, indent=indent) for each in trajectories)
+    (folder / own.TRAJECTORIES).write_text(shown, encoding="utf-8")
+    write_json(folder / own.TOOLS, [{"name": "look", "description": "Looks.", "parameters": {"type": "object"}}])
+    return folder

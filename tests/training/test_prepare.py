@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_up_data import GLAIVE, mixture, says, tree, write_json, write_tool_set
+from made_up_data import GLAIVE, mixture, own_folder, own_trajectory, says, tree, write_json, write_tool_set
 
 from evaluation.errors import EvaluationError, FileUnreadable, NotTheFormat
 from evaluation.instructions import instruction_digest
@@ -25,7 +25,7 @@ from training.errors import (
     SourceMissing,
     TokenizerMissing,
 )
-from training.examples import DatasetRecord, Split, read_examples, read_record
+from training.examples import ROLES, SPLITS, DatasetRecord, Split, read_examples, read_record
 from training.leaving_out import OF_DEV, REPEATED
 from training.mixture import Mixture, load_mixture, mixture_names
 from training.prepare import prepare
@@ -75,6 +75,17 @@ def test_a_folder_holds_what_it_says(data: Path, embedded_model: Path, output: P
     assert (tokens.shortened, tokens.prompt_median > 100, 0 < tokens.targets < tokens.total) == (0, True, True)
 
 
+def test_a_share_of_the_instructions_can_be_the_dev_split(data: Path, embedded_model: Path, output: Path) -> None:
+    questions = [f"When is low tide on day {day}?" for day in range(40)]
+    write_tool_set(data, "Sea__tides", questions)
+    record = made(data, embedded_model, output, sources=source(dev_share=0.25))
+    split = {name: {each.instruction_sha256 for each in read_examples(output, name, "planner")} for name in SPLITS}
+    digests = {instruction_digest(each) for each in (*questions, QUESTIONS[0], *QUESTIONS[4:7])}
+    # A quarter of all digests begin with one of four digits.
+    assert split["dev"] == {digest for digest in digests if digest < "4"} != set()
+    assert split["train"] == set(record.trained_on) == digests - split["dev"]
+
+
 def test_the_same_seed_makes_the_same_digest(data: Path, embedded_model: Path, output: Path) -> None:
     sources = source(at_most=4)
     first, again, other = (
@@ -115,6 +126,20 @@ def test_sources_without_rationales_can_have_short_ones(data: Path, embedded_mod
         ("glaive", "I call convert next: Units. Next: caller."),
         ("glaive", "What is known now is enough to answer. Next: conclusion."),
     }
+
+
+def test_trajectories_of_ones_own(data: Path, embedded_model: Path, output: Path) -> None:
+    own_folder(data / "ours", own_trajectory(), own_trajectory("t2", status="failed"))
+    record = made(data, embedded_model, output, sources=source(format="trajectories", data="ours"))
+    assert record.sources["tides"].dropped == {"trajectories": {"a trajectory that neither completed nor gave up": 1}}
+    assert [each.target for role in ROLES for each in read_examples(output, "train", role)] == [
+        'I look.\nAction: look\nAction Input: {\n  "at": "it"\n}',
+        "Done.\nconclusion: Seen.",
+        "I look. Next: caller.",
+        "Done. Next: conclusion.",
+        'Action: look\nAction Input: {\n  "at": "it"\n}',
+        "Seen.",
+    ]
 
 
 def break_lines(data: Path) -> None:
@@ -232,6 +257,7 @@ def test_a_backbone_without_the_end_of_turn_or_a_tokenizer_is_refused(
         ({"sources": source(data="/etc")}, "sources.0.data: Value error, it must lie inside"),
         ({"sources": source() * 2}, "two sources have the same name"),
         ({"sources": source(format="gsm8k", dev_tool_sets=["x"])}, "belong to the format `rotbench` alone"),
+        ({"sources": source(dev_tool_sets=["x"], dev_share=0.1)}, "cannot both say"),
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
     ],
 )
@@ -258,9 +284,12 @@ def test_an_unknown_dev_tool_set(data: Path, embedded_model: Path, output: Path)
         made(data, embedded_model, output, sources=source(dev_tool_sets=["Sea__ocean"]))
 
 
-@pytest.mark.parametrize("name", mixture_names())
-def test_the_project_mixtures_keep_suites_and_dev_apart(name: str) -> None:
+def test_the_project_mixtures_keep_suites_and_dev_apart() -> None:
     held_out = set(read_definition(suite_path("rotbench-gpt4")).parts)
-    dev = {tool_set for each in load_mixture(name).sources for tool_set in each.dev_tool_sets}
+    mixtures = [load_mixture(name) for name in mixture_names()]
+    dev_splits = {tuple(name for source in each.sources for name in source.dev_tool_sets) for each in mixtures}
+    assert len(mixtures) == 3
+    # What was chosen with one mixture holds for the others.
+    (dev,) = dev_splits
     assert len(dev) >= 8
-    assert not dev & held_out
+    assert not set(dev) & held_out

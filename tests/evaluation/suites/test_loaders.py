@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_up_data import own_folder, own_trajectory
 
 from alpha_umi.roles.caller import parse_call
 from evaluation.errors import CutShort, DuplicateId, FileUnreadable, NotTheFormat
@@ -275,44 +276,11 @@ def test_seal_tools_that_is_broken(tmp_path: Path) -> None:
         seal_tools.load(written(tmp_path / "d.json", [instance(CALLS, tools="none")]))
 
 
-def shown(name: str = "t1", **changes: Any) -> Json:
-    latency = {"planner": 5, "caller": 4, "tool": 3, "summarizer": 0}
-    usage = {"prompt_tokens": 10, "completion_tokens": 5}
-    call = {"call_id": "c", "name": "look", "arguments": {"at": "it"}}
-    common = {"latency_ms": latency, "usage": usage, "truncated": False}
-    observation = {"content": "seen", "is_error": False, "truncated": False}
-    steps = [
-        {"index": 0, "thought": "I look.", "next": "caller", "action": call, "observation": observation, **common},
-        {"index": 1, "thought": "Done.", "next": "conclusion", "action": None, "observation": None, **common},
-    ]
-    return {
-        "id": name,
-        "status": "completed",
-        "instruction": "Look.",
-        "tools": ["look"],
-        "strategy": "chain",
-        "steps": steps,
-        "messages": [{"role": "user", "content": "Look."}, {"role": "assistant", "content": "Seen."}],
-        "answer": "Seen.",
-        "error": None,
-        "usage": usage,
-        "metadata": {},
-        "created_at": "2026-01-01T00:00:00Z",
-        "finished_at": "2026-01-01T00:00:01Z",
-    } | changes
-
-
-def own_folder(folder: Path, *trajectories: Json, indent: int | None = None) -> Path:
-    written(folder / own.TRAJECTORIES, "\n".join(json.dumps(each, indent=indent) for each in trajectories))
-    written(folder / own.TOOLS, [{"name": "look", "description": "Looks.", "parameters": {"type": "object"}}])
-    return folder
-
-
 @pytest.mark.parametrize("indent", [None, 2])
 def test_trajectories_of_ones_own(tmp_path: Path, indent: int | None) -> None:
-    failed = shown("t2", status="failed")
-    longer = shown("t3", messages=[{"role": "user", "content": "a"}] * 2)
-    loaded = own.load(own_folder(tmp_path, shown(), failed, longer, indent=indent))
+    failed = own_trajectory("t2", status="failed")
+    longer = own_trajectory("t3", messages=[{"role": "user", "content": "a"}] * 2)
+    loaded = own.load(own_folder(tmp_path, own_trajectory(), failed, longer, indent=indent))
     assert loaded.left_out == {own.NO_REFERENCE: 1, own.SEVERAL_MESSAGES: 1}
     (trajectory,) = loaded.trajectories
     assert trajectory.tools[0].description == "Looks."
@@ -323,7 +291,7 @@ def test_trajectories_of_ones_own(tmp_path: Path, indent: int | None) -> None:
 def test_ones_own_without_files_or_tools(tmp_path: Path) -> None:
     with pytest.raises(DataMissing, match=r"trajectories\.jsonl"):
         own.load(tmp_path)
-    own_folder(tmp_path, shown(tools=["look", "gone"]))
+    own_folder(tmp_path, own_trajectory(tools=["look", "gone"]))
     with pytest.raises(NotTheFormat, match="no tool 'gone'"):
         own.load(tmp_path)
 
@@ -331,10 +299,14 @@ def test_ones_own_without_files_or_tools(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "error", "reason"),
     [
-        (json.dumps(shown()) + "\n" + json.dumps(shown())[:-9], CutShort, "from line 2 on, ends in the middle"),
-        (json.dumps(shown()) + "\noops", NotTheFormat, "from line 2 on, is not JSON"),
+        (
+            json.dumps(own_trajectory()) + "\n" + json.dumps(own_trajectory())[:-9],
+            CutShort,
+            "from line 2 on, ends in the middle",
+        ),
+        (json.dumps(own_trajectory()) + "\noops", NotTheFormat, "from line 2 on, is not JSON"),
         (json.dumps({"id": "t1"}), NotTheFormat, "trajectory 1: status"),
-        (json.dumps(shown()) * 2, DuplicateId, "'t1'"),
+        (json.dumps(own_trajectory()) * 2, DuplicateId, "'t1'"),
     ],
 )
 def test_broken_trajectories_of_ones_own(tmp_path: Path, text: str, error: type[Exception], reason: str) -> None:
