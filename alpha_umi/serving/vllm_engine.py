@@ -201,6 +201,9 @@ def _create(options: VllmOptions, note: Callable[[Any], None]) -> Any:
         load_format=options.load_format,
         trust_remote_code=False,
         enforce_eager=not gpu,
+        # On a CPU a prompt is read as a whole: vLLM would rewind the generator of a seeded one that it read in part,
+        # which torch's on a CPU cannot do, and the engine would die with all of its requests.
+        enable_chunked_prefill=gpu,
         enable_prefix_caching=True,
         structured_outputs_config={"backend": "guidance"},
         disable_log_stats=True,

@@ -155,6 +155,15 @@ async def test_requests_run_side_by_side(engine: Engine, canary: str) -> None:
     assert texts == [ANSWER] * 4
 
 
+async def test_long_prompts_are_sampled_side_by_side_with_seeds(engine: Engine) -> None:
+    # Together more tokens than an engine reads at once: on a CPU vLLM cannot go on with a seeded prompt that it has
+    # read in part, and dies.
+    prompts = [f"{number} " + "word " * (CONTEXT - 64) for number in range(8)]
+    sampled = [Generation(prompt, max_tokens=3, temperature=1, seed=number) for number, prompt in enumerate(prompts)]
+    chunks = await asyncio.gather(*(chunks_of(engine, generation) for generation in sampled))
+    assert all(found[-1].finish_reason is not None for found in chunks)
+
+
 async def test_a_prompt_beyond_the_context_is_refused(engine: Engine, canary: str) -> None:
     with pytest.raises(EngineRefused):
         await chunks_of(engine, Generation("word " * 3 * CONTEXT, max_tokens=5))

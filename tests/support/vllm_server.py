@@ -51,7 +51,9 @@ def _command(model: Path, name: str, port: int, context: int) -> Sequence[str]:
     listen = ("--host", "127.0.0.1", "--port", str(port), "--api-key", KEY, "--enable-prompt-tokens-details")
     memory = ("--max-model-len", str(context), "--kv-cache-memory-bytes", str(2**28), "--dtype", "float32")
     constraints = ("--structured-outputs-config.backend", "guidance")
-    return *server, *constraints, "--served-model-name", name, *listen, *memory, "--enforce-eager"
+    # As in `alpha_umi.serving.vllm_engine`.
+    whole_prompts = "--no-enable-chunked-prefill"
+    return *server, *constraints, "--served-model-name", name, *listen, *memory, "--enforce-eager", whole_prompts
 
 
 def _die_with_parent() -> None:
