@@ -112,7 +112,8 @@ class RoleServices:
 
         def stayed_away(reason: str) -> ServiceAway:
             return ServiceAway(
-                f"the {role} at {_shown(last)} is away: {reason}", remedy="start it, or name its address"
+                f"the {role} at {_shown(last)} is away: {reason}",
+                remedy="start it (`alpha-umi up`), name its address, or run the models in the command (--in-process)",
             )
 
         return await patiently(attempt, waits, stayed_away)
