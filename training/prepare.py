@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -27,11 +25,13 @@ from training.examples import (
     write_examples,
     write_record,
 )
+from training.loop.whole import write_folder
 from training.mixture import Mixture
 from training.role_examples import Fitting
 from training.selecting import Selected, select
 
 TOKENIZER_FILE: Final = "tokenizer.json"
+ELSEWHERE: Final = "make room, or name a folder elsewhere"
 PACKAGES: Final = ("alpha-umi", "tokenizers", "transformers")
 # Told how many trajectories are done, of how many.
 Progress = Callable[[int, int], None]
@@ -50,7 +50,7 @@ def prepare(
 
     Raises `TrainingError`, and `EvaluationError` for data that cannot be read; then nothing is left behind.
     """
-    _refuse_taken(output)
+    _require_writable(output)
     tokenizer = _tokenizer(tokenizer_folder)
     template = load_template(mixture.template)
     end_of_turn(template.end_of_turn, tokenizer)
@@ -77,9 +77,16 @@ def prepare(
     return _write(output, collection, record)
 
 
-def _refuse_taken(output: Path) -> None:
+def _require_writable(output: Path) -> None:
+    """Before the work, which takes minutes."""
     if output.exists():
         raise CannotWrite(f"{output} is there already", remedy="name a folder that is not, or remove this one")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=output.parent):
+            pass
+    except OSError as error:
+        raise CannotWrite(f"{output} cannot be written: {error.strerror}", remedy=ELSEWHERE) from error
 
 
 def _tokenizer(folder: Path) -> PromptTokenizer:
@@ -132,31 +139,14 @@ def _trained_on(selected: Sequence[Selected]) -> tuple[str, ...]:
 
 
 def _write(output: Path, collection: Collection, record: Callable[[str], DatasetRecord]) -> DatasetRecord:
-    """Write beside the output and rename: a folder with this name is a whole one."""
-    unfinished: Path | None = None
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
+    written: list[DatasetRecord] = []
+
+    def fill(folder: Path) -> None:
         for split in SPLITS:
             for role in ROLES:
-                write_examples(unfinished, split, role, collection.examples(split, role))
-        written = record(examples_digest(unfinished))
-        write_record(unfinished, written)
-        unfinished.chmod(0o777 & ~_umask())
-        unfinished.rename(output)
-    except OSError as error:
-        raise CannotWrite(
-            f"{output} cannot be written: {error.strerror}; nothing was left behind",
-            remedy="make room, or name a folder elsewhere",
-        ) from error
-    finally:
-        if unfinished is not None and unfinished.exists():
-            shutil.rmtree(unfinished, ignore_errors=True)
-    return written
+                write_examples(folder, split, role, collection.examples(split, role))
+        written.append(record(examples_digest(folder)))
+        write_record(folder, written[0])
 
-
-def _umask() -> int:
-    """What new files are not allowed; temporary folders begin private."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    write_folder(output, fill, remedy=ELSEWHERE)
+    return written[0]

@@ -110,6 +110,7 @@ def _embedded() -> Path:
 
 @contextmanager
 def _progress() -> Iterator[Progress]:
+    console = messages()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=messages(), transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield progress

@@ -165,7 +165,7 @@ def test_broken_entries_are_all_named_and_nothing_is_written(data: Path, embedde
         f"{path}, line 6",
     ]
     assert "3 broken entries" in refused.value.message
-    assert not output.parent.exists()
+    assert list(output.parent.iterdir()) == []
 
 
 def test_broken_entries_can_be_skipped_and_are_counted(data: Path, embedded_model: Path, output: Path) -> None:
@@ -189,7 +189,7 @@ def full_disk(size: int) -> Iterator[None]:
 
 
 def test_a_full_disk_leaves_nothing_behind(data: Path, embedded_model: Path, output: Path) -> None:
-    with full_disk(5_000), pytest.raises(CannotWrite, match="nothing was left behind"):
+    with full_disk(5_000), pytest.raises(CannotWrite, match="cannot be written: File too large"):
         made(data, embedded_model, output)
     assert list(output.parent.iterdir()) == []
 
@@ -199,6 +199,15 @@ def test_a_folder_that_is_there_stays_as_it_is(data: Path, embedded_model: Path,
     with pytest.raises(CannotWrite, match="is there already"):
         made(data, embedded_model, output)
     assert list(output.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_known_before_the_work(
+    data: Path, embedded_model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CannotWrite, match="cannot be written"):
+        # The data is not there either, and is not looked for.
+        made(data / "nowhere", embedded_model, tmp_path / "file" / "prepared")
 
 
 def test_data_that_is_not_there_is_named(data: Path, embedded_model: Path, output: Path) -> None:

@@ -12,12 +12,13 @@ from safetensors import SafetensorError
 from training.errors import CannotWrite
 
 PARTIAL = ".partial"
+GO_ON = "make room, and run the same command again: it goes on from the last checkpoint"
 
 
-def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
+def write_folder(folder: Path, fill: Callable[[Path], None], *, remedy: str = GO_ON) -> None:
     """Let `fill` write into a sibling of `folder`, and rename it when all of it is on the disk.
 
-    Raises `CannotWrite`; then `folder` is as it was.
+    Raises `CannotWrite`, with the remedy; then `folder` is as it was.
     """
     partial = folder.with_name(folder.name + PARTIAL)
     try:
@@ -29,7 +30,7 @@ def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
         partial.rename(folder)
         _sync_path(folder.parent)
     except (OSError, SafetensorError) as error:
-        raise _cannot(folder, error) from error
+        raise _cannot(folder, error, remedy) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -46,15 +47,12 @@ def write_file(path: Path, text: str) -> None:
         partial.rename(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise _cannot(path, error) from error
+        raise _cannot(path, error, GO_ON) from error
 
 
-def _cannot(path: Path, error: Exception) -> CannotWrite:
+def _cannot(path: Path, error: Exception, remedy: str) -> CannotWrite:
     reason = error.strerror if isinstance(error, OSError) else str(error)
-    return CannotWrite(
-        f"{path} cannot be written: {reason}; what was written before is kept",
-        remedy="make room, and run the same command again: it goes on from the last checkpoint",
-    )
+    return CannotWrite(f"{path} cannot be written: {reason}; what was written before is kept", remedy=remedy)
 
 
 def _remove(folder: Path) -> None:
