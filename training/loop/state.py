@@ -18,11 +18,17 @@ from torch.distributed.checkpoint.state_dict import (
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
 _PARTIAL = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True, strict=False)
+_FROM_FIRST = StateDictOptions(
+    full_state_dict=True, cpu_offload=True, ignore_frozen_params=True, broadcast_from_rank0=True
+)
 _SEPARATOR = "|"
 
 
 def weights_of(model: Any) -> dict[str, Any]:
-    """What is trained, whole and on the CPU; every process has to ask. Weights that two layers share are there once."""
+    """What is trained, whole and on the CPU. Every process has to ask, and the first is answered.
+
+    Weights that two layers share are there once.
+    """
     found: dict[str, Any] = {}
     seen = set()
     for name, tensor in get_model_state_dict(model, options=_WHOLE).items():
@@ -38,8 +44,11 @@ def set_weights(model: Any, weights: dict[str, Any]) -> None:
 
 
 def optimizer_of(model: Any, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """The optimizer's tensors. Its numbers are not among them: they follow from the config and the step."""
-    state = get_optimizer_state_dict(model, optimizer, options=_WHOLE)["state"]
+    """The optimizer's tensors. Every process has to ask, and the first is answered.
+
+    Its numbers are not among them: they follow from the config and the step.
+    """
+    state = get_optimizer_state_dict(model, optimizer, options=_WHOLE).get("state", {})
     return {
         f"{name}{_SEPARATOR}{key}": torch.as_tensor(value).contiguous()
         for name, values in state.items()
@@ -54,7 +63,10 @@ def set_optimizer(model: Any, optimizer: torch.optim.Optimizer, tensors: dict[st
     for name, tensor in tensors.items():
         parameter, _, key = name.rpartition(_SEPARATOR)
         state.setdefault(parameter, {})[key] = tensor
-    set_optimizer_state_dict(model, optimizer, {**whole, "state": state}, options=_WHOLE)
+    # Processes other than the first know no names of others' parts, and are told by it.
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    given = {**whole, "state": state} if whole else {}
+    set_optimizer_state_dict(model, optimizer, given, options=_FROM_FIRST if together else _WHOLE)
 
 
 def random_state(device: torch.device) -> Any:
