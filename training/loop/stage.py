@@ -28,7 +28,7 @@ from training.loop.objective import TargetLoss, collate, targets
 from training.loop.observing import Observer, StepRecord
 from training.loop.processes import Processes
 from training.loop.schedule import learning_rate
-from training.recipes.model import Config, StageSettings
+from training.recipes.model import MICRO_TOKENS, Config, StageSettings
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,8 @@ class StageLoop:
 
     def _rounds(self, examples: Sequence[int], lengths: Sequence[int]) -> list[tuple[int, ...]]:
         """What this process computes in each round."""
-        micro_tokens, count = self._task.config.micro_tokens, self._processes.count
+        wanted, count = self._task.config.micro_tokens, self._processes.count
+        micro_tokens = MICRO_TOKENS[self._processes.device.type] if wanted == "auto" else wanted
         planned = rounds(examples, lengths, processes=count, micro_tokens=micro_tokens)
         return [shares[self._processes.number] for shares in planned]
 

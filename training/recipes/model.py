@@ -17,6 +17,8 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 # Which instructions a stage sees; the halves are disjoint, and the same for every stage and run.
 Instructions = Literal["all", "first-half", "second-half"]
 BACKBONE = "backbone"
+# What a process computes at a time where the config leaves it open, in tokens: larger ones bring nothing on a CPU.
+MICRO_TOKENS = {"cpu": 2_048, "cuda": 16_384}
 
 
 class _Strict(BaseModel):
@@ -98,8 +100,9 @@ class Config(_Strict):
 
     `backbone` is `smollm2-135m-instruct` (the embedded model) or a folder; `lora` is left out for full fine-tuning.
     `context` counts the tokens of prompt and target; longer examples are refused. `micro_tokens` bounds what one
-    process computes at a time, padding included, and changes memory, not results. `parallel` is what several processes
-    do: `replicate` the model, or `shard` weights, gradients and optimizer (ZeRO stage 3).
+    process computes at a time, padding included, and changes memory, not results (`auto`: `MICRO_TOKENS`).
+    `parallel` is what several processes do: `replicate` the model, or `shard` weights, gradients and optimizer (ZeRO
+    stage 3).
     """
 
     name: Name
@@ -112,7 +115,7 @@ class Config(_Strict):
     precision: Literal["auto", "float32", "bf16"] = "auto"
     parallel: Literal["replicate", "shard"] = "replicate"
     checkpoint_activations: bool = False
-    micro_tokens: Annotated[int, Field(ge=64)] = 8192
+    micro_tokens: Annotated[int, Field(ge=64)] | Literal["auto"] = "auto"
     clip: Annotated[float, Field(gt=0)] = 1.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     checkpoint_every: Annotated[int, Field(ge=1)] = 100
