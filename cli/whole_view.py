@@ -12,6 +12,7 @@ from rich.text import Text
 from cli.evaluation_tables import NO_FIGURE, figures_table
 from cli.options import output
 from cli.plain_text import plain_line
+from evaluation.replacing import write_whole
 
 if TYPE_CHECKING:
     from evaluation.report import FigureReport
@@ -25,7 +26,7 @@ def print_report(report: WholeReport, file: Path | None, *, as_json: bool) -> No
     """Write a report to a file, where one is named, and print it."""
     written = report.model_dump_json(indent=2)
     if file is not None:
-        file.write_text(written + "\n", encoding="utf-8")
+        write_whole(file, written + "\n")
     if as_json:
         typer.echo(written)
     else:

@@ -27,6 +27,7 @@ from evaluation.instructions import instruction_digest
 from evaluation.outputs import read_prediction
 from evaluation.pairs import Pair
 from evaluation.published_text import read_published, split_turns
+from evaluation.replacing import write_whole
 from evaluation.steps import Reference, StepCase
 
 CUT_REMEDY = "write the file again, whole"
@@ -91,7 +92,7 @@ def read_published_file(path: Path) -> list[Pair]:
 def write_published_file(path: Path, pairs: Iterable[Pair]) -> None:
     """Write cases and predictions in the published format."""
     entries = [_entry(pair) for pair in pairs]
-    path.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(entries, indent=1) + "\n")
 
 
 def tool_of(shown: PublishedTool) -> Tool:

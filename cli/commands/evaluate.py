@@ -14,8 +14,10 @@ from cli.errors import UsageProblem
 from cli.evaluation_errors import reported
 from cli.options import AsJson, output
 from cli.reporting import ReportingGroup
+from cli.targets import require_apart
 from cli.whole_view import print_report
 from evaluation.formats import Format
+from evaluation.replacing import write_whole
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -65,6 +67,7 @@ def score(
     else. A case without a prediction is counted as wrong. With --format trajectories the file is one of `evaluate
     trajectories`. Exits with 2 when the file cannot be scored.
     """
+    require_apart([file], {"--output": report_file, "--write-published": published_file})
     if form is Format.TRAJECTORIES:
         _score_whole(file, report_file, published_file, as_json=as_json)
         return
@@ -80,7 +83,7 @@ def score(
         if published_file is not None:
             write_published_file(published_file, read.pairs)
         if report_file is not None:
-            report_file.write_text(_json(report) + "\n", encoding="utf-8")
+            write_whole(report_file, _json(report) + "\n")
     if not as_json:
         print_scores(output(), report)
     else:
@@ -103,6 +106,7 @@ def compare(
     The bootstrap is paired. A case without a prediction is counted as wrong. Exits with 2 when the files cannot be
     compared.
     """
+    require_apart([first, second], {"--output": report_file})
     with reported():
         from cli.evaluation_tables import print_comparison
         from evaluation.compare import compare as compare_pairs
@@ -111,7 +115,7 @@ def compare(
         pairs = [_read(file, form).pairs for file in (first, second)]
         report = comparison_report(compare_pairs(*pairs, resamples=resamples, seed=seed))
         if report_file is not None:
-            report_file.write_text(_json(report) + "\n", encoding="utf-8")
+            write_whole(report_file, _json(report) + "\n")
     if as_json:
         typer.echo(_json(report))
     else:

@@ -17,6 +17,7 @@ from cli.generation_view import print_findings, progress_bar
 from cli.interrupts import run_until_signal
 from cli.options import ApiKey, AsJson, StateDir, Url, messages, orchestrator_address, state_folder
 from cli.state import RunRecord
+from cli.targets import require_apart
 from cli.whole_view import print_report
 
 if TYPE_CHECKING:
@@ -59,9 +60,11 @@ def trajectories(
     address = orchestrator_address(url, state_dir)
     with reported():
         from evaluation.suites.data import data_folder
-        from evaluation.suites.suite import load_suite
+        from evaluation.suites.suite import load_suite, suite_files
 
-        loaded = load_suite(suite, data_folder(os.environ))
+        data = data_folder(os.environ)
+        require_apart(suite_files(suite, data), {"--output": output_file, "--report": report_file})
+        loaded = load_suite(suite, data)
         up = state_folder(state_dir).read_run()
         run = _Run(loaded, output_file, limit, max_steps, concurrency, strategy.value, patience, up)
         print_report(run_until_signal(run.at(address, api_key)), report_file, as_json=as_json)

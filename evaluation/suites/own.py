@@ -56,11 +56,16 @@ class Offer(BaseModel):
     data: list[OfferedTool]
 
 
+def files(folder: Path) -> list[Path]:
+    """The files of a folder."""
+    return [folder / TRAJECTORIES, folder / TOOLS]
+
+
 def load(folder: Path) -> Loaded:
     """The trajectories of a folder. Raises `EvaluationError`."""
-    for name in (TRAJECTORIES, TOOLS):
-        if not (folder / name).is_file():
-            raise DataMissing(f"there is no file {folder / name}", remedy=REMEDY)
+    for path in files(folder):
+        if not path.is_file():
+            raise DataMissing(f"there is no file {path}", remedy=REMEDY)
     tools = read_tools(folder / TOOLS)
     found = read_trajectories(folder / TRAJECTORIES)
     reasons = [_left_out(trajectory) for trajectory in found]

@@ -78,6 +78,18 @@ def suite_digests(name: str, data: Path) -> frozenset[str]:
     return recorded if recorded is not None else load_suite(name, data).digests
 
 
+def suite_files(name: str, data: Path) -> list[Path]:
+    """The files that a suite is read from, whether they are there or not. Raises `EvaluationError`."""
+    path = suite_path(name.partition(PART)[0])
+    definition = read_definition(path)
+    at = data / definition.data
+    inside = {
+        "rotbench": [at / f"{part}{rotbench.SUFFIX}" for part in rotbench.tool_sets(at)],
+        "trajectories": own.files(at),
+    }
+    return [path, digests_path(path), *inside.get(definition.loader, [at])]
+
+
 def _load(definition: SuiteFile, path: Path, parts: tuple[str, ...]) -> Loaded:
     if definition.loader == "rotbench":
         return rotbench.load(path, parts)

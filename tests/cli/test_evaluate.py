@@ -132,6 +132,28 @@ def test_what_is_wrong_is_said(invoke: Invoke, run: Write, tmp_path: Path) -> No
         assert "Traceback" not in refused.stderr
 
 
+def test_no_file_that_is_read_is_written_over(invoke: Invoke, run: Write, tmp_path: Path) -> None:
+    first, second = run("first.jsonl"), run("second.jsonl", a=GAVE_UP)
+    before = Path(first).read_bytes()
+    (tmp_path / "link").symlink_to("first.jsonl")
+    (tmp_path / "hard").hardlink_to(first)
+    new = str(tmp_path / "new.json")
+    for arguments, said in (
+        (("score", first, "--output", first), "--output: "),
+        (("score", first, "--format", "trajectories", "--output", first), "is what the command reads"),
+        (("score", first, "--output", str(tmp_path / "link")), "is what the command reads → name another file"),
+        (("score", first, "--write-published", str(tmp_path / "hard")), "--write-published: "),
+        (("score", first, "--output", new, "--write-published", new), "is the file of --output as well"),
+        (("compare", second, first, "--output", first), "is what the command reads"),
+        (("compare", first, second, "--output", f"{tmp_path}/../{tmp_path.name}/first.jsonl"), "the command reads"),
+    ):
+        refused = invoke("evaluate", *arguments)
+        assert (refused.exit_code, refused.stdout) == (2, ""), arguments
+        assert said in " ".join(refused.stderr.split()), arguments
+    assert Path(first).read_bytes() == before
+    assert not Path(new).exists()
+
+
 def test_hostile_ids_stay_text(invoke: Invoke, tmp_path: Path) -> None:
     run = run_of(pairs_of({"a/1": None}))
     cases = (run.cases[0].model_copy(update={"id": "\x1b[31mred"}), *run.cases[1:])

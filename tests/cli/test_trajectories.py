@@ -278,6 +278,18 @@ def test_what_cannot_be_is_said(
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("report", ["whole.jsonl", "sums.yaml", "sums.jsonl", "link"])
+def test_no_report_is_written_over_what_is_needed(invoke: Invoke, folder: Path, free_port: int, report: str) -> None:
+    suite = sums_file(folder, 2)
+    (folder / "link").symlink_to("whole.jsonl")
+    before = {path.name: path.read_bytes() for path in folder.glob("sums.*")}
+    refused = invoke(*arguments(suite, f"http://127.0.0.1:{free_port}", "--report", str(folder / report)))
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "--report: " in told(refused)
+    assert "→ name another file" in told(refused)
+    assert {path.name: path.read_bytes() for path in folder.glob("sums.*")} == before
+
+
 def test_nobody_is_there(invoke: Invoke, folder: Path, free_port: int) -> None:
     result = invoke(*arguments(sums_file(folder, 2), f"http://127.0.0.1:{free_port}"))
     assert (result.exit_code, result.stdout) == (1, "")
