@@ -18,7 +18,7 @@ def print_dataset(console: Console, record: DatasetRecord) -> None:
     """Print the three tables, and the entries that were skipped because they are broken."""
     for table in (_sources(record), _dropped(record), _tokens(record)):
         if table.row_count:
-            console.print(table)
+            console.print(table, "")
     for place in _broken(record):
         console.print(Text(place, style="yellow"), soft_wrap=True)
 

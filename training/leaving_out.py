@@ -1,4 +1,9 @@
-"""Which trajectories are not learned from: what somebody measures on, what is kept for dev, and repetitions."""
+"""Which trajectories are not learned from: what somebody measures on, what is kept for dev, and repetitions.
+
+Beside the suites of the project there are evaluations elsewhere. The instructions that they share with the public data
+which is read here (RoTBench, BFCL v4, STE, and Seal-Tools in Hammer's conversion) are known by digest:
+`mixtures/other-evaluations.digests`.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +18,11 @@ from evaluation.contamination import overlapping
 from evaluation.errors import FileUnreadable, NotTheFormat
 from evaluation.files import read_text
 from evaluation.instructions import instruction_digest
-from evaluation.suites.definition import read_definition, suite_names, suite_path
+from evaluation.suites.definition import read_definition, read_digests, suite_names, suite_path
 from evaluation.suites.recorded import RecordedTrajectory
 from evaluation.suites.suite import suite_digests
 
+OTHERS: Final = Path(__file__).parent / "mixtures" / "other-evaluations.digests"
 REPEATED: Final = "the user said the same before, with the same tools"
 OF_DEV: Final = "an instruction of the dev split"
 NO_UNICODE: Final = "text that is not Unicode"
@@ -63,9 +69,13 @@ class Seen:
 
 
 def guard(own_suites: Iterable[str], data: Path, overlaps: Path | None) -> Guard:
-    """The guard of all suites of the project, the user's own, and a table of overlaps. Raises `EvaluationError`."""
+    """The guard of all suites of the project, the user's own, other evaluations, and a table of the user's.
+
+    Raises `EvaluationError`.
+    """
     names = [*suite_names(), *own_suites]
     digests = {f"the suite {name}": suite_digests(name, data) for name in names}
+    digests["another evaluation"] = read_digests(OTHERS) or frozenset()
     definitions = [read_definition(suite_path(name.partition(":")[0])) for name in names]
     held = {part: each.name for each in definitions if each.loader == "rotbench" for part in each.parts}
     if overlaps is not None:

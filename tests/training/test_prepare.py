@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import resource
 import signal
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ from made_up_data import GLAIVE, mixture, own_folder, own_trajectory, says, tree
 
 from evaluation.errors import EvaluationError, FileUnreadable, NotTheFormat
 from evaluation.instructions import instruction_digest
-from evaluation.suites.definition import read_definition, suite_path
+from evaluation.suites.data import data_folder
+from evaluation.suites.definition import read_definition, read_digests, suite_path
 from training.errors import (
     BrokenEntries,
     CannotWrite,
@@ -26,7 +28,7 @@ from training.errors import (
     TokenizerMissing,
 )
 from training.examples import ROLES, SPLITS, DatasetRecord, Split, read_examples, read_record
-from training.leaving_out import OF_DEV, REPEATED
+from training.leaving_out import OF_DEV, OTHERS, REPEATED, read_overlaps
 from training.mixture import Mixture, load_mixture, mixture_names
 from training.prepare import prepare
 from training.selecting import TOO_MANY
@@ -228,6 +230,20 @@ def test_an_empty_data_set_is_refused_with_the_reasons(data: Path, embedded_mode
     with pytest.raises(NothingLeft, match="do not fit the context"):
         made(data, embedded_model, output, context=256, sources=source(format="toolbench-trees", data="long"))
     assert not output.exists()
+
+
+def test_what_other_evaluations_have_is_known_without_the_table() -> None:
+    table = data_folder(os.environ) / "overlap.tsv"
+    if not table.is_file():
+        pytest.skip(f"the table of overlaps is not at {table}")
+    assert read_digests(OTHERS) == read_overlaps(table)
+
+
+def test_what_other_evaluations_have_is_left_out(data: Path, embedded_model: Path, output: Path) -> None:
+    # Words of the date, which STE asks for too.
+    write_tool_set(data, "Sea__tides", ["what is the  current date?", QUESTIONS[7]])
+    record = made(data, embedded_model, output)
+    assert record.sources["tides"].dropped["trajectories"] == {"an instruction of another evaluation": 1}
 
 
 @pytest.mark.parametrize(
