@@ -77,3 +77,6 @@ def print_generated(console: Console, path: Path, generated: Generated) -> None:
     console.print(Text(f"{plain_line(str(path))}: {generated.cases:,} predictions{before}"), soft_wrap=True)
     for what, count in sorted(generated.errors.items()):
         console.print(Text(f"without an output of the {plain_line(what)}: {count:,}", style="yellow"), soft_wrap=True)
+    if generated.failed:
+        told = f"failures of a service are among them: the same command asks again for {generated.failed:,}"
+        console.print(Text(told, style="red"), soft_wrap=True)

@@ -16,7 +16,7 @@ from evaluation.asked_models import models_of
 from evaluation.contamination import Finding
 from evaluation.errors import EmptySuite, ServiceAway
 from evaluation.growing_file import GrowingRun, growing_run
-from evaluation.predicting import Predictor, Strategy
+from evaluation.predicting import Predictor, Strategy, attempts_of
 from evaluation.records import CaseRecord, PredictionRecord, RunRecord
 from evaluation.role_services import RoleServices
 from evaluation.suites.sample import sample_steps
@@ -35,11 +35,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Generated:
-    """A finished file. `before` predictions were there at the beginning; `errors` counts those without all outputs."""
+    """A finished file. `before` predictions were there at the beginning; `errors` counts those without all outputs.
+
+    `failed` of these are a service's failure, and are asked for again when the file is taken up.
+    """
 
     cases: int
     before: int
     errors: Mapping[str, int]
+    failed: int = 0
 
 
 # Called with each prediction, also with those that were there before.
@@ -61,6 +65,7 @@ async def plan_task(
         suite=suite.label,
         cases=len(cases),
         constrained=constrained,
+        attempts=attempts_of(constrained=constrained),
         template=", ".join(sorted({model.template for model in models.infos.values()})),
         models=models.kept(),
     )
@@ -75,7 +80,7 @@ async def generate(
     concurrency: int = 8,
     on_prediction: OnPrediction = lambda prediction: None,
 ) -> Generated:
-    """Ask for every case that has no line in the file at `path`, so many at a time.
+    """Ask for every case that has no line in the file at `path`, so many at a time, and again where a service failed.
 
     Raises what `growing_file.growing_run` raises, `ServiceRefuses`, and `ServiceAway` when a service stayed away; the
     file can be taken up after any of them.
@@ -84,6 +89,7 @@ async def generate(
     with growing_run(path, task.about, task.cases) as file:
         written = _Written(file, on_prediction)
         todo = written.take_up(task.cases)
+        before = written.count
         try:
             await _all(predictor, todo, written, concurrency)
         except ServiceAway as error:
@@ -93,7 +99,7 @@ async def generate(
                 remedy="run the same command again when it is back: it goes on from there",
                 progress=progress,
             ) from error
-        return Generated(len(task.cases), len(file.predictions), dict(written.errors))
+        return Generated(len(task.cases), before, dict(written.errors), written.failed)
 
 
 class _Written:
@@ -101,15 +107,17 @@ class _Written:
 
     def __init__(self, file: GrowingRun, on_prediction: OnPrediction) -> None:
         self.count = 0
+        self.failed = 0
         self.errors: Counter[str] = Counter()
         self._file = file
         self._on_prediction = on_prediction
 
     def take_up(self, cases: Sequence[CaseRecord]) -> Iterator[CaseRecord]:
-        """The cases that have no line yet."""
-        for prediction in self._file.predictions:
+        """The cases that have no line yet, or one that a service's failure spoilt."""
+        there = [prediction for prediction in self._file.predictions if not _may_pass(prediction)]
+        for prediction in there:
             self._note(prediction)
-        known = {prediction.id for prediction in self._file.predictions}
+        known = {prediction.id for prediction in there}
         return (case for case in cases if case.id not in known)
 
     def add(self, prediction: PredictionRecord) -> None:
@@ -121,7 +129,12 @@ class _Written:
         self.count += 1
         if prediction.error is not None:
             self.errors[f"{prediction.error.role}: {prediction.error.problem}"] += 1
+            self.failed += _may_pass(prediction)
         self._on_prediction(prediction)
+
+
+def _may_pass(prediction: PredictionRecord) -> bool:
+    return prediction.error is not None and prediction.error.may_pass
 
 
 async def _all(predictor: Predictor, todo: Iterator[CaseRecord], written: _Written, concurrency: int) -> None:

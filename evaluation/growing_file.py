@@ -37,7 +37,7 @@ def growing_run(path: Path, about: RunRecord, cases: Sequence[CaseRecord]) -> It
 
 
 def _same(path: Path, there: Run, about: RunRecord, cases: tuple[CaseRecord, ...]) -> Run:
-    for field in ("suite", "cases", "constrained", "template", "models"):
+    for field in ("suite", "cases", "constrained", "attempts", "template", "models"):
         old, wanted = getattr(there.about, field), getattr(about, field)
         if old != wanted:
             raise OtherRun(f"{path} is another run: its `{field}` {_difference(old, wanted)}", remedy=ANOTHER_FILE)

@@ -1,7 +1,7 @@
 """What role models write at a step that is given with its history: the planner, then the role that it decides for.
 
-With the strategy `single` it is the single model alone. Whoever wrote what cannot be read is not asked again, and
-nobody after it: that is a prediction, too, and counted as one.
+With the strategy `single` it is the single model alone. After what cannot be read nobody is asked: that is a
+prediction, too, and counted as one.
 """
 
 from __future__ import annotations
@@ -38,9 +38,14 @@ ROLES_OF: dict[Strategy, tuple[RoleName, ...]] = {
 }
 
 
+def attempts_of(*, constrained: bool) -> int:
+    """How often a model may write: inside grammars as it is served, with a repair; free as in the paper, once."""
+    return 2 if constrained else 1
+
+
 @dataclass(frozen=True)
 class Predictor:
-    """Asks the services. `constrained: false` lets the models write without grammars, as in the paper."""
+    """Asks the services. `constrained: false` leaves the models on their own, as in the paper."""
 
     services: RoleServices
     strategy: Strategy = "chain"
@@ -60,7 +65,7 @@ class Predictor:
         return PredictionRecord.of(case.id, outputs)
 
     async def _chain(self, case: CaseRecord) -> AsyncIterator[OutputRecord]:
-        asked = {"tools": case.tools, "history": case.history, "constrained": self.constrained}
+        asked = self._asked(case)
         plan = await self._ask(case, "planner", _request("planner", PlanRequest, asked), PlanAnswer)
         yield _output("planner", plan, plan.answer.text if plan.answer else plan.text)
         if plan.answer is None:
@@ -71,14 +76,18 @@ class Predictor:
             call = await self._ask(case, "caller", request, CallAnswer)
             yield _output("caller", call, call.answer.text if call.answer else call.text)
         elif plan.answer.next == "conclusion":
-            told = _request("summarizer", SummarizeRequest, {"history": history})
+            wanted = {"history": history, "attempts": asked["attempts"]}
+            told = _request("summarizer", SummarizeRequest, wanted)
             summary = await self._ask(case, "summarizer", told, SummarizeAnswer)
             yield _output("summarizer", summary, summary.answer.answer if summary.answer else summary.text)
 
     async def _single(self, case: CaseRecord) -> AsyncIterator[OutputRecord]:
-        asked = {"tools": case.tools, "history": case.history, "constrained": self.constrained}
-        step = await self._ask(case, "backbone", _request("backbone", StepRequest, asked), StepAnswer)
+        step = await self._ask(case, "backbone", _request("backbone", StepRequest, self._asked(case)), StepAnswer)
         yield _output("backbone", step, _whole_text(step.answer) if step.answer else step.text)
+
+    def _asked(self, case: CaseRecord) -> dict[str, object]:
+        way = {"constrained": self.constrained, "attempts": attempts_of(constrained=self.constrained)}
+        return {"tools": case.tools, "history": case.history, **way}
 
     async def _ask(self, case: CaseRecord, role: RoleName, request: BaseModel, answer: type[Answer]) -> Told[Answer]:
         # The steps of a trajectory begin alike, and a replica remembers what it has read.

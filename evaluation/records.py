@@ -7,7 +7,7 @@ together.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -20,6 +20,8 @@ from evaluation.instructions import instruction_digest
 from evaluation.outputs import Prediction, RoleText, read_prediction
 from evaluation.steps import Reference, StepCase
 
+# The problem of an answer that is none of a role service.
+NOT_UNDERSTOOD: Final = "answer-not-understood"
 Name = Annotated[str, Field(min_length=1)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
@@ -132,6 +134,11 @@ class ErrorRecord(WireModel):
     status: Annotated[int, Field(ge=100, le=599)] | None = None
     detail: str
 
+    @property
+    def may_pass(self) -> bool:
+        """Whether the service failed, not the request: then the same request may be answered another time."""
+        return self.status is not None and (self.status >= 500 or self.problem == NOT_UNDERSTOOD)
+
 
 class PredictionRecord(WireModel):
     """What was written for a case. With an `error` the output of that role is missing, and maybe every one."""
@@ -177,13 +184,17 @@ class PredictionRecord(WireModel):
 
 
 class RunRecord(WireModel):
-    """What ran: the suite with its number of cases, how it was asked, and the manifest of each role's model."""
+    """What ran: the suite with its number of cases, how it was asked, and the manifest of each role's model.
+
+    `attempts` is how often a model might write until its output could be used.
+    """
 
     kind: Literal["run"] = "run"
     version: Literal[1] = 1
     suite: Name
     cases: Count
     constrained: bool
+    attempts: Annotated[int, Field(ge=1)] = 2
     template: Name
     models: dict[RoleName, dict[str, Any]]
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from alpha_umi.contract.problems import Problem
 from alpha_umi.contract.roles import RenderAnswer, RoleAnswer, Timings, UsageModel
 from alpha_umi.roles.turns import RoleName
-from evaluation.records import ErrorRecord
+from evaluation.records import NOT_UNDERSTOOD, ErrorRecord
 
 Answer = TypeVar("Answer", bound=RoleAnswer)
 Body = TypeVar("Body", bound=BaseModel)
@@ -86,7 +86,7 @@ def _parsed(role: RoleName, response: httpx.Response, form: type[Body]) -> Body:
         wrong = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(map(str, wrong["loc"])) or "the body"
         detail = f"the answer cannot be read: {place}: {wrong['msg']}"
-        raise _failed(role, "answer-not-understood", response.status_code, detail) from error
+        raise _failed(role, NOT_UNDERSTOOD, response.status_code, detail) from error
 
 
 def _failed(role: RoleName, problem: str, status: int, detail: str) -> RoleFailed:

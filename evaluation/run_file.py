@@ -7,7 +7,7 @@ without predictions, which are seen and counted, and it can go on where it ended
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -25,7 +25,7 @@ _RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator
 
 @dataclass(frozen=True)
 class Run:
-    """A whole file."""
+    """A whole file. Of a case that was asked again because a service had failed, the last prediction."""
 
     about: RunRecord
     cases: tuple[CaseRecord, ...]
@@ -51,10 +51,11 @@ def parse_run(text: str, path: Path) -> Run:
         raise NotTheFormat(f"{path} does not begin with a `run` line", remedy=FORMAT_REMEDY)
     if sum(isinstance(record, RunRecord) for record in records) > 1:
         raise NotTheFormat(f"{path} has a second `run` line", remedy="keep each run in a file of its own")
+    predictions = [record for record in records if isinstance(record, PredictionRecord)]
     run = Run(
         records[0],
         tuple(record for record in records if isinstance(record, CaseRecord)),
-        tuple(record for record in records if isinstance(record, PredictionRecord)),
+        tuple(_last_of_each(predictions, path)),
     )
     _check_ids(path, run)
     return run
@@ -85,11 +86,23 @@ def _records(text: str, path: Path) -> Iterator[Record]:
             raise not_the_format(place, error) from error
 
 
+def _last_of_each(predictions: Sequence[PredictionRecord], path: Path) -> Iterable[PredictionRecord]:
+    """Another prediction may stand after one that a service's failure spoilt, and after no other."""
+    kept: dict[str, PredictionRecord] = {}
+    again = []
+    for prediction in predictions:
+        there = kept.pop(prediction.id, None)
+        if there is not None and not (there.error and there.error.may_pass):
+            again.append(prediction.id)
+        kept[prediction.id] = prediction
+    refuse_duplicates([*kept, *again], f"{path}: predictions")
+    return kept.values()
+
+
 def _check_ids(path: Path, run: Run) -> None:
     cases = [case.id for case in run.cases]
     predictions = [prediction.id for prediction in run.predictions]
     refuse_duplicates(cases, f"{path}: cases")
-    refuse_duplicates(predictions, f"{path}: predictions")
     if len(cases) != run.about.cases:
         raise CutShort(
             f"{path} has {len(cases):,} cases, its run line says {run.about.cases:,}", remedy="generate the file anew"

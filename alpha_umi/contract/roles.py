@@ -79,6 +79,9 @@ class Sampling(WireModel):
     max_tokens: Annotated[int, Field(ge=1, le=4_096), ANY_NOTATION] | None = Field(
         default=None, description="Bound of the generated tokens; the service's own bound when omitted"
     )
+    attempts: Annotated[int, Field(ge=1, le=2), ANY_NOTATION] = Field(
+        default=2, description="How often the model may write: with 1 an output that cannot be used is final"
+    )
 
 
 def _distinct_names(tools: list[ToolModel]) -> list[ToolModel]:
@@ -266,6 +269,7 @@ class ModelInfo(WireModel):
     created: int
     owned_by: str = "alpha-umi"
     max_model_len: int
+    answer_tokens: int | None = Field(default=None, description="Bound of an answer, where a request sets none")
     role: str
     template: str
     manifest: dict[str, Any] | None = None

@@ -25,7 +25,7 @@ def create_role_application(context: RoleContext, make_router: MakeRouter, *, ke
     context.metrics.watch(host)
     return create_application(
         title=f"α-UMi {host.model.role}",
-        routers=[_models([host]), make_router(context)],
+        routers=[_models([context]), make_router(context)],
         readiness=host.readiness,
         registry=context.metrics.registry,
         keys=keys,
@@ -52,7 +52,7 @@ def create_shared_application(parts: Sequence[RolePart], *, keys: Sequence[str] 
 
     return create_application(
         title=f"α-UMi {', '.join(host.model.role for host in hosts)}",
-        routers=[_models(hosts), *(make_router(context) for context, make_router in parts)],
+        routers=[_models([context for context, _ in parts]), *(make_router(context) for context, make_router in parts)],
         readiness=lambda: _all_ready(hosts),
         registry=registry,
         keys=keys,
@@ -72,22 +72,24 @@ async def _ready(host: RoleHost) -> dict[str, Any]:
         raise ServiceError(error.kind, f"{host.model.role}: {error.detail}") from error
 
 
-def _models(hosts: Sequence[RoleHost]) -> APIRouter:
+def _models(contexts: Sequence[RoleContext]) -> APIRouter:
     router = APIRouter(tags=["models"])
     created = int(time.time())
 
     @router.get("/v1/models", summary="The models that this service runs")
     async def models() -> ModelList:
-        return ModelList(data=[_info(host, created) for host in hosts])
+        return ModelList(data=[_info(context, created) for context in contexts])
 
     return router
 
 
-def _info(host: RoleHost, created: int) -> ModelInfo:
+def _info(context: RoleContext, created: int) -> ModelInfo:
+    host = context.host
     return ModelInfo(
         id=host.model.name,
         created=created,
         max_model_len=host.engine.context,
+        answer_tokens=context.answer_tokens,
         role=host.model.role,
         template=host.model.template.name,
         manifest=None if host.model.manifest is None else host.model.manifest.model_dump(mode="json"),

@@ -15,7 +15,7 @@ from rich.console import Console
 from alpha_umi.roles.turns import RoleName
 from cli.commands.questions import StrategyName
 from cli.engine_log import written_to
-from cli.errors import UsageProblem
+from cli.errors import EXIT_FAILED, UsageProblem
 from cli.evaluation_errors import reported
 from cli.generation_view import loading, print_findings, print_generated, progress_bar
 from cli.in_process import LoadedRoles, ModelChoice, engine_failed, load_roles, services_in_process
@@ -96,8 +96,8 @@ def generate(
 ) -> None:
     """Ask the role services for every step of a suite, and write what they write to a file, line by line.
 
-    A file that is there is taken up: steps that it has are not asked again. Exits with 1 when a service went away or an
-    engine died on the way (the file is kept), 2 when the run cannot be as it was given.
+    A file that is there is taken up: steps that it has are not asked again. Exits with 1 when a service failed or went
+    away, or an engine died on the way (the file is kept), 2 when the run cannot be as it was given.
     """
     choice = ModelChoice(model, models, adapters)
     named: dict[RoleName, str | None] = (
@@ -116,6 +116,8 @@ def generate(
         run = _Run(loaded, output_file, limit, strategy.value, constrained, at_once, patience)
         generated = run.in_process(choice) if access is None else run_until_signal(run.of_services(access))
     print_generated(output(), output_file, generated)
+    if generated.failed:
+        raise typer.Exit(EXIT_FAILED)
 
 
 def _require_one_way(named: Mapping[RoleName, str | None], choice: ModelChoice, *, in_process: bool) -> None:

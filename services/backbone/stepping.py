@@ -5,7 +5,7 @@ its `Action:` on to the grammar of the offered tools, and where neither came, a 
 and is constrained to the two. A call that cannot be used is repaired once, as the caller's is; one that cannot be made
 all the same is told with the reason, for the model to read as an observation. With `constrained: false` the model is on
 its own, as in the paper: a text with neither is generated once more with a little temperature, then it is an error, and
-the caller of the service applies its policy.
+the caller of the service applies its policy. With `attempts: 1` nothing is repaired or generated once more.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ async def step(
     work = await _begun(context, request, request_id)
     async for piece in _write(work):
         yield piece
-    if call_start(work.text) is None and _conclusion_of(work.text) is None:
+    if request.attempts > 1 and call_start(work.text) is None and _conclusion_of(work.text) is None:
         await _retry(work)
     yield await _answer(work)
 
@@ -182,7 +182,7 @@ def _conclusion(work: _Step) -> StepAnswer:
 
 async def _call_answer(work: _Step, thought: str, text: str) -> StepAnswer:
     found, repaired = read_call(text, work.tools), False
-    if isinstance(found, Rejected):
+    if isinstance(found, Rejected) and work.request.attempts > 1:
         found, repaired = await _repaired(work, thought, found), True
     if isinstance(found, Rejected):
         return _whole(work, thought=thought, next="caller", text=found.text, reason=found.reason, repaired=repaired)

@@ -3,7 +3,7 @@
 The text is constrained to a grammar of the offered tools. Every call is checked afterwards all the same: the grammar
 knows a reduced form of the schemas. A call that cannot be used is repaired once, with the error in the prompt and
 tighter bounds in the grammar; after that it is an error. `constrained: false` leaves the model on its own, as in the
-paper; the check and the repair stay.
+paper; the check stays, and unless `attempts` is 1 the repair.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ async def call(context: RoleContext, request: CallRequest, *, request_id: str) -
     )
     tally = Tally()
     outcome = read_call(await write_all(context, generation, tally, request_id=request_id), tools)
-    if isinstance(outcome, Rejected):
+    if isinstance(outcome, Rejected) and request.attempts > 1:
         tally.attempts += 1
         context.metrics.count_extra("repair")
         fitted = await _repair_prompt(context, history, outcome, tools, answer_tokens)

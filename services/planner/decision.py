@@ -3,7 +3,7 @@
 The rationale is free text with a token bound and ends at the first decision. Only if none came, a second, short request
 goes on from the same text and is constrained to the three endings (its prompt is cached by then). With
 `constrained: false` the model is on its own, as in the paper: an unreadable output is generated once more with a little
-temperature, then it is an error, and the caller of the service applies its policy.
+temperature (unless `attempts` is 1), then it is an error, and the caller of the service applies its policy.
 """
 
 from __future__ import annotations
@@ -52,8 +52,10 @@ async def plan(
     decided, way = _read(text), "free"
     if decided is None and request.constrained:
         decided, way = await _constrain(context, generation, text, tally, request_id), "constrained"
-    elif decided is None:
+    elif decided is None and request.attempts > 1:
         decided, way = await _retry(context, generation, tally, request_id), "retry"
+    elif decided is None:
+        decided = _parsed(text, tally)
     context.metrics.count_decision(decided.next, way)
     yield _answer(decided, fitted, tally)
 

@@ -19,7 +19,10 @@ RETRY_TEMPERATURE = 0.7
 async def summarize(
     context: RoleContext, request: SummarizeRequest, *, request_id: str
 ) -> AsyncGenerator[str | SummarizeAnswer, None]:
-    """The answer as it is written, then the whole. An empty one is written once more, then `output-unreadable`."""
+    """The answer as it is written, then the whole.
+
+    An empty one is written once more, unless `attempts` is 1; then it is the error `output-unreadable`.
+    """
     answer_tokens = request.max_tokens or context.answer_tokens
     fitted = await fit_prompt(context.host, history=as_history(request.history), answer_tokens=answer_tokens)
     generation = Generation(
@@ -32,7 +35,7 @@ async def summarize(
     warmer = replace(generation, temperature=max(generation.temperature, RETRY_TEMPERATURE), seed=request.seed or 1)
     tally = Tally()
     pieces: list[str] = []
-    for number, attempt in enumerate((generation, warmer), start=1):
+    for number, attempt in enumerate((generation, warmer)[: request.attempts], start=1):
         tally.attempts = number
         if number > 1:
             context.metrics.count_extra("retry")

@@ -70,15 +70,15 @@ async def test_a_planner_without_a_decision(serve: Serve, tmp_path: Path, constr
     roles = serve_roles(serve, planner=[decision, Rule(["Hm, I do not know."])])
     _, run = await generated(roles, tmp_path, count=1, constrained=constrained)
     wrote = run.predictions[0]
-    assert run.about.constrained is constrained
+    assert (run.about.constrained, run.about.attempts) == (constrained, 2 if constrained else 1)
     assert wrote.error is None
     if constrained:
         assert (wrote.outputs[0].text, wrote.parsed.decision) == ("Hm, I do not know. Next: give up.", "give up")
     else:
         assert (wrote.outputs[0].text, wrote.parsed.decision) == ("Hm, I do not know.", None)
         assert "no decision" in (wrote.parsed.unreadable or "")
-        assert (len(wrote.outputs), wrote.outputs[0].attempts) == (1, 2)
-        assert wrote.outputs[0].completion_tokens == 10
+        assert (len(wrote.outputs), wrote.outputs[0].attempts) == (1, 1)
+        assert wrote.outputs[0].completion_tokens == 5
 
 
 async def test_a_call_that_cannot_be_made_is_kept_as_it_was_written(serve: Serve, tmp_path: Path) -> None:
@@ -115,6 +115,12 @@ TOO_LONG = {
 }  # fmt: skip
 
 
+RIGHT_CALL = {
+    "action": {"name": "calculator", "arguments": {"expression": "1+1"}}, "usage": {}, "timings": {},
+    "text": call("calculator", {"expression": "1+1"}),
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("status", "body", "problem", "detail"),
     [
@@ -137,8 +143,14 @@ async def test_a_role_that_fails_is_an_error_in_the_record(
     assert detail in failed.error.detail
     assert [output.role for output in failed.outputs] == ["planner"]
     assert failed.parsed.decision == "caller"
-    again, _ = await generated(roles, tmp_path, count=2)
-    assert (again.before, again.errors) == (4, done.errors)
+    roles.caller = serve(faulty(200, RIGHT_CALL))
+    again, run = await generated(roles, tmp_path, count=2)
+    if problem == "context-exceeded":
+        assert (done.failed, again.before, again.errors) == (0, 4, done.errors)
+    else:
+        # The service failed, not the request.
+        assert (done.failed, again.before, again.failed, again.errors) == (2, 2, 0, {})
+        assert len(run.predictions) == 4
 
 
 # A repair goes on from the word that opens a call.

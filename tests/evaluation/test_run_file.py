@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from evaluation.errors import CutShort, DuplicateId, EmptySuite, EvaluationError
 from evaluation.instructions import instruction_digest
 from evaluation.outputs import RoleText, read_prediction
 from evaluation.pairs import pair
-from evaluation.records import CaseRecord, PredictionRecord
+from evaluation.records import CaseRecord, ErrorRecord, PredictionRecord
 from evaluation.run_file import read_run, record_line, write_run
 
 
@@ -145,3 +146,22 @@ def test_a_file_that_was_cut_anywhere_is_never_taken_for_whole(lines: list[dict[
         else:
             assert end in {*whole_to[3:], *(place + 1 for place in whole_to[3:])}
             assert len(run.cases) == 3
+
+
+def failed(prediction: PredictionRecord, status: int) -> PredictionRecord:
+    error = ErrorRecord(role="caller", problem="no-problem-document", status=status, detail="?")
+    return prediction.model_copy(update={"error": error})
+
+
+def test_what_a_service_spoilt_may_be_followed_by_another_prediction(tmp_path: Path) -> None:
+    run = run_of(pairs_of({"a/1": called("weather", "{broken"), "b/1": GAVE_UP}))
+    first, *others = run.predictions
+    path = tmp_path / "run.jsonl"
+    write_run(path, replace(run, predictions=(failed(first, 500), *others, first)))
+    assert {prediction.id: prediction for prediction in read_run(path).predictions} == {
+        prediction.id: prediction for prediction in run.predictions
+    }
+    for spoilt in (first, failed(first, 422)):
+        write_run(path, replace(run, predictions=(spoilt, *others, first)))
+        with pytest.raises(DuplicateId, match=first.id):
+            read_run(path)

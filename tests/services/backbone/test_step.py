@@ -98,6 +98,15 @@ async def test_a_call_is_repaired_once(request_body: Json, text: str, reason: st
     assert answer["repaired"]
 
 
+async def test_a_single_attempt_is_final(request_body: Json) -> None:
+    once = {**request_body, "constrained": False, "attempts": 1}
+    status, problem = await step(Rule(["mumble", "Now.\nconclusion: At 03:53."]), request=once)
+    assert (status, problem["text"], problem["timings"]["attempts"]) == (502, "mumble", 1)
+    status, answer = await step(Rule(["t\nAction: moon_times\nAction Input: {}", CALL]), request=once)
+    assert (status, answer["repaired"], answer["timings"]["attempts"]) == (200, False, 1)
+    assert "moon_times" in answer["reason"]
+
+
 async def test_the_repair_is_told_what_was_wrong(request_body: Json) -> None:
     bad = 'Action: sun_times\nAction Input: {"city": 7}'
     engine = scripted(Rule([CALL], when=REPAIR), Rule([bad], when="t\n"), Rule(["t\nAction:"]))

@@ -57,6 +57,14 @@ async def test_one_repair_with_the_error_in_the_prompt(body: Json, bad: str, rea
     assert reason in engine.prompts[-1]
 
 
+@pytest.mark.parametrize("constrained", [True, False])
+async def test_a_single_attempt_is_not_repaired(body: Json, constrained: bool) -> None:
+    bad = "Action: sun_time\nAction Input: {}"
+    status, problem, engine = await ask([Rule([bad, GOOD])], {**body, "constrained": constrained, "attempts": 1})
+    assert (status, problem["text"], problem["timings"]["attempts"]) == (502, bad, 1)
+    assert len(engine.prompts) == 2
+
+
 async def test_a_call_that_stays_wrong_is_a_typed_failure(body: Json) -> None:
     bad = "Action: sun_time\nAction Input: {}"
     status, problem, engine = await ask([Rule([bad])], body)

@@ -64,6 +64,25 @@ async def test_unconstrained_output_gets_one_retry(body: Json) -> None:
     assert len(engine.prompts) == 3
 
 
+async def test_a_single_attempt_is_final(body: Json) -> None:
+    once = {**body, "constrained": False, "attempts": 1}
+    status, problem, engine = await ask([Rule(["mumble", "Better. Next: caller"])], once)
+    assert (status, problem["text"], problem["timings"]["attempts"]) == (502, "mumble", 1)
+    assert len(engine.prompts) == 2
+
+
+async def test_a_single_attempt_still_ends_in_a_decision_where_grammars_are_on(body: Json) -> None:
+    rules = [Rule([" conclusion."], when="I wonder. Next:"), Rule(["I wonder."])]
+    status, plan, _ = await ask(rules, {**body, "attempts": 1})
+    assert (status, plan["next"]) == (200, "conclusion")
+
+
+@pytest.mark.parametrize("attempts", [0, 3, 1.5, "2"])
+async def test_a_number_of_attempts_that_makes_no_sense_is_refused(body: Json, attempts: Any) -> None:
+    status, problem, _ = await ask([Rule(["I stop. Next: give up."])], {**body, "attempts": attempts})
+    assert (status, problem["errors"][0]["field"]) == (422, "attempts")
+
+
 async def test_unconstrained_output_that_stays_unreadable_is_a_typed_failure(body: Json) -> None:
     status, problem, engine = await ask([Rule(["mumble"])], {**body, "constrained": False})
     assert (status, problem["type"]) == (502, "urn:alpha-umi:problem:output-unreadable")

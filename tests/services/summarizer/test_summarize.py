@@ -59,6 +59,11 @@ async def test_an_empty_answer_is_written_once_more() -> None:
     assert (status, summary["answer"], summary["timings"]["attempts"]) == (200, "Now.", 2)
 
 
+async def test_a_single_attempt_is_final() -> None:
+    status, problem, engine = await ask([Rule(["\n", "Now."])], {"history": history("x"), "attempts": 1})
+    assert (status, problem["timings"]["attempts"], len(engine.prompts)) == (502, 1, 2)
+
+
 async def test_an_answer_that_stays_empty_is_a_typed_failure() -> None:
     status, problem, engine = await ask([Rule([""])], {"history": history("x")})
     assert (status, problem["type"]) == (502, "urn:alpha-umi:problem:output-unreadable")
