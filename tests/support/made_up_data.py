@@ -138,7 +138,7 @@ TOOLALPACA = [
         "Name": "Harbours",
         "Function_Description": {
             "tide": "Tides of a harbour.\n"
-            'Parameters: {"harbour": "Required. string. Its name.", "day": "integer. Which."}'
+            'Parameters: {"harbour": "Required. string. Its name.", "day": "Array[integer]. Which."}'
             "\nOutput: Times.\n - Format: text",
             "components": "- Schemas",
         },
@@ -161,8 +161,15 @@ TOOLALPACA = [
             },
             {"input": "Broken?", "output": "x", "intermediate_steps": [[["tide", "{oh", "Action: tide"], "no"]]},
             {"input": "Unanswered?", "output": "", "intermediate_steps": []},
+            {"error": "too long"},
+            "no JSON",
         ],
-    }
+    },
+    {
+        "Name": "Undescribed",
+        "Function_Description": None,
+        "Instances": [{"input": "?", "output": "!", "intermediate_steps": []}],
+    },
 ]
 
 

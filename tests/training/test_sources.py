@@ -128,14 +128,19 @@ def test_toolalpaca_asks_the_user_by_a_conclusion(tmp_path: Path) -> None:
         ("planner", "I can answer. Next: conclusion."),
         ("conclusion", "At nine."),
     ]
-    assert loaded.left_out == {toolalpaca.NO_OBJECT: 1, toolalpaca.NO_OUTPUT: 1}
+    assert loaded.left_out == {
+        toolalpaca.NO_OBJECT: 1,
+        toolalpaca.NO_OUTPUT: 1,
+        toolalpaca.FAILED: 2,
+        "no tool is on offer": 1,
+    }
     (tool,) = trajectory.tools
     assert (tool.name, tool.description) == ("tide", "Tides of a harbour.")
     assert tool.parameters == {
         "type": "object",
         "properties": {
             "harbour": {"type": "string", "description": "Its name."},
-            "day": {"type": "integer", "description": "Which."},
+            "day": {"type": "array", "description": "Which."},
         },
         "required": ["harbour"],
     }
@@ -189,6 +194,11 @@ def changed(entries: list[dict[str, Any]], **fields: Any) -> list[dict[str, Any]
         ("toolrl", changed(TOOLRL, output="<tool_call>{oh</tool_call>"), "step 1: a call is not JSON"),
         ("llama-factory", changed(GLAIVE, tools="[{"), "dialogue 1 ends in the middle"),
         ("llama-factory", changed(GLAIVE, conversations=[{"from": "oracle", "value": "x"}]), "conversations.0.from"),
+        (
+            "toolalpaca",
+            changed(TOOLALPACA, Instances=[{"output": "x"}]),
+            "'Harbours', instance 1: input: Field required",
+        ),
         ("toolalpaca", changed(TOOLALPACA, Instances=None), "entry 1: Instances: Field required"),
         (
             "toolbench",

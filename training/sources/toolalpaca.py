@@ -5,8 +5,8 @@
                     "intermediate_steps": [[[action, action input, "thought Action: … Action Input: …"], reply]]}]}
 
 `getDetails` asks the user, whose reply comes back: here that is a conclusion and a further turn of the user. An
-instance whose action input is no JSON object, or that has no output, is left out. Descriptions of whole APIs
-("components") are no tools.
+instance whose recording failed (a text, or `{"error"}`), whose action input is no JSON object, or that has no output,
+is left out. Descriptions of whole APIs ("components") are no tools.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -22,18 +23,21 @@ from pydantic import Field
 
 from alpha_umi.roles.turns import Tool, Turn
 from evaluation.suites.naming import ids_of
-from evaluation.suites.reading import Entry, OnBroken, Text, read_list
+from evaluation.suites.reading import Entry, OnBroken, Text, each_whole, read_entry, read_list
 from evaluation.suites.recorded import Loaded, RecordedTrajectory
-from training.sources.said import SaidCall, answered, calls_in_turn, tool
+from training.sources.said import NO_TOOLS, SaidCall, answered, calls_in_turn, tool
 
 ASK: Final = "getDetails"
 NO_OBJECT: Final = "an action input that is no JSON object"
 NO_OUTPUT: Final = "no output"
+FAILED: Final = "an instance whose recording failed"
 _COMPONENTS: Final = "components"
 _PARAMETERS = re.compile(r"\n?\s*Parameters: (?P<parameters>\{.*\})(?:\n\s*Output:|\Z)", re.DOTALL)
 _ACTION = re.compile(r"\n\s*(?:ASSISTANT )?Action:")
 _HINT: Final = "\nHint: "
-_KIND = re.compile(r"(?:(?P<required>Required|Optional)\. )?(?P<kind>\w+)\. *(?P<description>.*)", re.DOTALL)
+_KIND = re.compile(
+    r"(?:(?P<required>Required|Optional)\. )?(?P<kind>\w+)(?:\[[^\]]*\])?\. *(?P<description>.*)", re.DOTALL
+)
 
 
 class Instance(Entry):
@@ -49,8 +53,8 @@ class Api(Entry):
     """An API and the dialogues about it."""
 
     name: Annotated[Text, Field(alias="Name")]
-    functions: Annotated[dict[str, str], Field(alias="Function_Description")]
-    instances: Annotated[list[Instance], Field(alias="Instances")]
+    functions: Annotated[dict[str, str] | None, Field(alias="Function_Description")]
+    instances: Annotated[list[dict[str, Any] | str], Field(alias="Instances")]
 
 
 def load(path: Path, on_broken: OnBroken) -> Loaded:
@@ -58,21 +62,28 @@ def load(path: Path, on_broken: OnBroken) -> Loaded:
     left_out: Counter[str] = Counter()
     found = []
     for api in read_list(path, Api, on_broken):
-        tools = tuple(_tool(name, text) for name, text in api.functions.items() if name != _COMPONENTS)
-        for instance in api.instances:
-            turns = _turns(instance)
+        tools = tuple(_tool(name, text) for name, text in (api.functions or {}).items() if name != _COMPONENTS)
+        for turns in each_whole(enumerate(api.instances, start=1), partial(_read, api, path), on_broken):
             if isinstance(turns, str):
                 left_out[turns] += 1
+            elif not tools:
+                left_out[NO_TOOLS] += 1
             else:
                 found.append((api.name, tools, turns))
     names = ids_of(turns[0].content for _, _, turns in found)
-    return Loaded(
-        tuple(
-            RecordedTrajectory(f"{api}/{name}", tools, turns)
-            for name, (api, tools, turns) in zip(names, found, strict=True)
-        ),
-        dict(left_out),
+    trajectories = (
+        RecordedTrajectory(f"{api}/{name}", tools, turns)
+        for name, (api, tools, turns) in zip(names, found, strict=True)
     )
+    return Loaded(tuple(trajectories), dict(left_out))
+
+
+def _read(api: Api, path: Path, numbered: tuple[int, dict[str, Any] | str]) -> tuple[Turn, ...] | str:
+    """The turns of an instance, or why there are none. Raises `NotTheFormat`."""
+    number, said = numbered
+    if isinstance(said, str) or "error" in said:
+        return FAILED
+    return _turns(read_entry(said, Instance, f"{path}, {api.name!r}, instance {number}"))
 
 
 def _turns(instance: Instance) -> tuple[Turn, ...] | str:
