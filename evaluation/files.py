@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from evaluation.errors import CutShort, DuplicateId, FileUnreadable, NotTheFormat, some
 
 FORMAT_REMEDY = "docs/evaluation.md describes the format"
+# Lines that are made by asking, and the command that asks.
+AskedKind = Literal["prediction", "asked"]
+_MADE_BY: Mapping[AskedKind, str] = {"prediction": "generate", "asked": "trajectories"}
 # How the rest of a text begins when it was cut inside a word, a number, or an escape.
 _WORDS = ("true", "false", "null", "-")
 _CUT_NUMBER = re.compile(r"\.|[eE][+-]?")
@@ -32,7 +35,7 @@ def read_text(path: Path) -> str:
         raise FileUnreadable(f"{path} cannot be read: {error.strerror}", remedy="name a file that is there") from error
 
 
-def parse_json(text: str, place: str, *, cut_remedy: str) -> Any:
+def parse_json(text: str, place: str, *, cut_remedy: str, remedy: str = FORMAT_REMEDY) -> Any:
     """The JSON value of a text. Raises `CutShort` when it ends too early, `NotTheFormat` when it is no JSON."""
     try:
         return json.loads(text)
@@ -40,18 +43,31 @@ def parse_json(text: str, place: str, *, cut_remedy: str) -> Any:
         if _ends_early(error):
             raise CutShort(f"{place} ends in the middle of its JSON", remedy=cut_remedy) from error
         where = f"line {error.lineno}, column {error.colno}" if "\n" in text.strip() else f"column {error.colno}"
-        raise NotTheFormat(f"{place} is not JSON: {error.msg} ({where})", remedy=FORMAT_REMEDY) from error
+        raise NotTheFormat(f"{place} is not JSON: {error.msg} ({where})", remedy=remedy) from error
     except (ValueError, RecursionError) as error:
         raise NotTheFormat(
-            f"{place} is JSON that cannot be read: too deep, or a number too long", remedy=FORMAT_REMEDY
+            f"{place} is JSON that cannot be read: too deep, or a number too long", remedy=remedy
         ) from error
 
 
-def not_the_format(place: str, error: ValidationError) -> NotTheFormat:
+def cut_line_remedy(line: str, kind: AskedKind, *, last: bool) -> str:
+    """What to do about a line of a growing file that ends in its middle. Lines of its `kind` can be asked for again.
+
+    What is cut at the end of the file (`last`) its command takes off by itself; anywhere else it refuses to go on.
+    """
+    command = f"`alpha-umi evaluate {_MADE_BY[kind]}`"
+    if last:
+        return f"give the {command} again that made it: it goes on from the last whole line"
+    if line.startswith(f'{{"kind":"{kind}"'):
+        return f"take this line out, and give the {command} again that made the file: it asks anew for what is missing"
+    return f"make the file anew with {command}, under another name: without this line nothing says what it holds"
+
+
+def not_the_format(place: str, error: ValidationError, remedy: str = FORMAT_REMEDY) -> NotTheFormat:
     """What the first of pydantic's complaints says about a place."""
     first = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in first["loc"])
-    return NotTheFormat(f"{place}: {field}: {first['msg']}", remedy=FORMAT_REMEDY)
+    return NotTheFormat(f"{place}: {field}: {first['msg']}", remedy=remedy)
 
 
 def refuse_duplicates(ids: Sequence[str], what: str) -> None:

@@ -88,9 +88,10 @@ class RoleServices:
         for model in models:
             if model.role == role:
                 return model
-        raise ServiceRefuses(
-            f"{_shown(url)} is no {role} service: {reason_of(response)}", remedy=f"name the {role}'s address"
-        )
+        others = " and ".join(model.role for model in models)
+        is_there = f"it is a service of the {others}" if others else "it names no model that plays a role"
+        why = is_there if response.is_success else reason_of(response)
+        raise ServiceRefuses(f"{_shown(url)} is no {role} service: {why}", remedy=f"name the {role}'s address")
 
     async def _send(
         self,

@@ -15,11 +15,20 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 
 from evaluation.errors import CutShort, EmptySuite, NoReference, NotTheFormat, some
-from evaluation.files import FORMAT_REMEDY, not_the_format, parse_json, read_text, refuse_duplicates
+from evaluation.files import (
+    FORMAT_REMEDY,
+    cut_line_remedy,
+    not_the_format,
+    parse_json,
+    read_text,
+    refuse_duplicates,
+)
 from evaluation.pairs import Pair, pair
 from evaluation.records import CaseRecord, PredictionRecord, Record, RunRecord
 
-CUT_REMEDY = "generate again into the same file: it goes on from the last whole line"
+# Lines of the other file that is kept in this way (`whole_run`).
+WHOLE_KINDS = ("whole-run", "asked")
+WHOLE_REMEDY = "score it with --format trajectories; predictions need a file of their own"
 _RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
 
 
@@ -75,11 +84,16 @@ def record_line(record: Record) -> str:
 def _records(text: str, path: Path) -> Iterator[Record]:
     if text.lstrip().startswith("["):
         raise NotTheFormat(f"{path} is a list, not lines of records", remedy="is it --format published?")
-    for number, line in enumerate(text.split("\n"), start=1):
+    lines = text.split("\n")
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         place = f"{path}, line {number:,}"
-        value = parse_json(line, place, cut_remedy=CUT_REMEDY)
+        # Behind the last line end is what `growing_lines` cuts off.
+        remedy = cut_line_remedy(line, "prediction", last=number == len(lines))
+        value = parse_json(line, place, cut_remedy=remedy)
+        if isinstance(value, dict) and value.get("kind") in WHOLE_KINDS:
+            raise NotTheFormat(f"{path} is a file of whole trajectories", remedy=WHOLE_REMEDY)
         try:
             yield _RECORD.validate_python(value)
         except ValidationError as error:

@@ -21,14 +21,23 @@ from alpha_umi.contract.trajectories import Strategy, Trajectory
 from alpha_umi.roles.turns import RoleName
 from evaluation.asking import Asked, Asking, ask
 from evaluation.errors import EmptySuite, NotTheFormat, some
-from evaluation.files import FORMAT_REMEDY, not_the_format, parse_json, read_text, refuse_duplicates
+from evaluation.files import (
+    FORMAT_REMEDY,
+    cut_line_remedy,
+    not_the_format,
+    parse_json,
+    read_text,
+    refuse_duplicates,
+)
 from evaluation.growing_lines import ANOTHER_FILE, GrowingLines, OtherRun, growing_lines
 from evaluation.records import Count, Name
 from evaluation.suites.gsm8k import is_right
 from evaluation.suites.recorded import RecordedTrajectory
 from evaluation.whole import Judge, Measured, ToldEvent, measure
 
-CUT_REMEDY = "ask again into the same file: it goes on from the last whole line"
+# Lines of the other file that is kept in this way (`run_file`).
+STEP_KINDS = ("run", "case", "prediction")
+STEP_REMEDY = "score it without --format; whole trajectories need a file of their own"
 
 
 class WholeRunRecord(WireModel):
@@ -189,10 +198,14 @@ def _parse(text: str, path: Path) -> WholeRun:
 
 
 def _records(text: str, path: Path) -> Iterator[WholeRunRecord | AskedRecord]:
-    for number, line in enumerate(text.split("\n"), start=1):
+    lines = text.split("\n")
+    for number, line in enumerate(lines, start=1):
         if line.strip():
             place = f"{path}, line {number:,}"
-            parse_json(line, place, cut_remedy=CUT_REMEDY)
+            remedy = cut_line_remedy(line, "asked", last=number == len(lines))
+            value = parse_json(line, place, cut_remedy=remedy)
+            if isinstance(value, dict) and value.get("kind") in STEP_KINDS:
+                raise NotTheFormat(f"{path} is a file of predictions for steps", remedy=STEP_REMEDY)
             try:
                 # From the text, because a time is text in JSON only.
                 yield _RECORD.validate_json(line)

@@ -15,10 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from evaluation.errors import NotTheFormat
 from evaluation.files import not_the_format, read_text
-from evaluation.suites.errors import UnknownSuite
+from evaluation.suites.errors import REMEDY, UnknownSuite
 
 CATALOGUE = Path(__file__).parent / "catalogue"
-REMEDY = "docs/suites.md describes the format"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 Loader = Literal["toolbench", "rotbench", "gsm8k", "seal-tools", "trajectories"]
@@ -71,7 +70,7 @@ def read_definition(path: Path) -> SuiteFile:
     except yaml.YAMLError as error:
         raise NotTheFormat(f"{path} is neither YAML nor JSON", remedy=REMEDY) from error
     except ValidationError as error:
-        raise not_the_format(str(path), error) from error
+        raise not_the_format(str(path), error, REMEDY) from error
 
 
 def digests_path(suite: Path) -> Path:

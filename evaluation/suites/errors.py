@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from evaluation.errors import EvaluationError
 
+REMEDY = "docs/suites.md describes the format"
+
 
 class UnknownSuite(EvaluationError):
     """No suite, or no part of it, has this name."""

@@ -26,12 +26,11 @@ from alpha_umi.roles.planner import write_plan
 from alpha_umi.roles.turns import Tool, Turn
 from evaluation.errors import CutShort, NotTheFormat
 from evaluation.files import parse_json, read_text, refuse_duplicates
-from evaluation.suites.errors import DataMissing
+from evaluation.suites.errors import REMEDY, DataMissing
 from evaluation.suites.reading import Text, read_entry, read_json_entry
 from evaluation.suites.recorded import Loaded, RecordedTrajectory
 
 TRAJECTORIES, TOOLS = "trajectories.jsonl", "tools.json"
-REMEDY = "docs/suites.md describes the format"
 NO_REFERENCE = "a trajectory that neither completed nor gave up"
 _NO_SPACE = re.compile(r"\S")
 _DECODER = json.JSONDecoder()
@@ -76,7 +75,7 @@ def load(folder: Path) -> Loaded:
 
 def read_tools(path: Path) -> dict[str, Tool]:
     """The tools of a file by name. Raises `EvaluationError`."""
-    value = parse_json(read_text(path), str(path), cut_remedy=REMEDY)
+    value = parse_json(read_text(path), str(path), cut_remedy=REMEDY, remedy=REMEDY)
     listed = read_entry({"data": value} if isinstance(value, list) else value, Offer, str(path)).data
     refuse_duplicates([tool.name for tool in listed], f"{path}: tools")
     return {tool.name: Tool(tool.name, tool.description, tool.parameters) for tool in listed}
@@ -143,7 +142,7 @@ def _after_space(text: str, start: int) -> int:
 def _refuse(text: str, place: str) -> None:
     """Raises the error that says what is wrong with the text."""
     try:
-        parse_json(text, place, cut_remedy=REMEDY)
+        parse_json(text, place, cut_remedy=REMEDY, remedy=REMEDY)
     except CutShort:
         raise
     except NotTheFormat as error:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evaluation.errors import CutShort, FileUnreadable, NotTheFormat
 from evaluation.files import not_the_format, parse_json, read_text
+from evaluation.suites.errors import REMEDY
 
 CUT_REMEDY = "put the whole file there"
 # Data is unpacked into memory.
@@ -65,7 +66,7 @@ def read_lines(path: Path, model: type[Model], on_broken: OnBroken = refuse) -> 
 
 def read_list(path: Path, model: type[Model], on_broken: OnBroken = refuse) -> list[Model]:
     """The entries of a file that holds one JSON list. Raises `EvaluationError`."""
-    value = parse_json(_text(path), str(path), cut_remedy=CUT_REMEDY)
+    value = parse_json(_text(path), str(path), cut_remedy=CUT_REMEDY, remedy=REMEDY)
     if not isinstance(value, list):
         raise NotTheFormat(f"{path} holds no list of entries", remedy=CUT_REMEDY)
 
@@ -86,18 +87,18 @@ def read_json_entry(text: str, model: type[Model], place: str) -> Model:
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
-        raise not_the_format(place, error) from error
+        raise not_the_format(place, error, REMEDY) from error
 
 
 def _json(line: str, path: Path, number: int) -> Any:
-    return parse_json(line, f"{path}, line {number}", cut_remedy=CUT_REMEDY)
+    return parse_json(line, f"{path}, line {number}", cut_remedy=CUT_REMEDY, remedy=REMEDY)
 
 
 def _entry(value: Any, model: type[Model], place: str) -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise not_the_format(place, error) from error
+        raise not_the_format(place, error, REMEDY) from error
 
 
 def _text(path: Path) -> str:

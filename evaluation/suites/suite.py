@@ -13,8 +13,8 @@ from evaluation.steps import StepCase
 from evaluation.suites import gsm8k, own, rotbench, seal_tools, toolbench
 from evaluation.suites.cases import step_cases, steps_without_reference
 from evaluation.suites.data import data_path
-from evaluation.suites.definition import REMEDY, SuiteFile, digests_path, read_definition, read_digests, suite_path
-from evaluation.suites.errors import DataDiffers
+from evaluation.suites.definition import SuiteFile, digests_path, read_definition, read_digests, suite_path
+from evaluation.suites.errors import REMEDY, DataDiffers
 from evaluation.suites.recorded import Loaded, RecordedTrajectory
 
 PART = ":"

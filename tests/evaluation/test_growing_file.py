@@ -53,6 +53,18 @@ def test_a_file_that_was_cut_anywhere_goes_on(end: int, tmp_path_factory: pytest
     assert path.read_bytes() == whole()
 
 
+def test_a_prediction_that_was_cut_in_the_middle_of_the_file_is_taken_out_as_the_remedy_says(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    lines = whole().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:5], lines[5][:-9] + b"\n", lines[6]]))
+    with pytest.raises(CutShort, match="line 6 ends in the middle") as refused:
+        go_on(path)
+    assert (refused.value.remedy or "").startswith("take this line out, and give the `alpha-umi evaluate generate`")
+    path.write_bytes(b"".join([*lines[:5], lines[6]]))
+    assert go_on(path) == ("a/1", "c/1")
+    assert set(path.read_bytes().splitlines()) == set(whole().splitlines())
+
+
 def test_an_append_is_seen_at_once(tmp_path: Path) -> None:
     with growing_run(tmp_path / "run.jsonl", RUN.about, RUN.cases) as file:
         file.append(RUN.predictions[1])

@@ -132,9 +132,9 @@ def something_else(roles: Roles, serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (wrong_role, "is no caller service"),
+        (wrong_role, "is no caller service: it is a service of the planner"),
         (with_token, "wants another token"),
-        (something_else, "is no caller service"),
+        (something_else, "is no caller service: status 404"),
     ],
 )
 async def test_who_is_no_such_service_is_refused(

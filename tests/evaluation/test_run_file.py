@@ -165,3 +165,36 @@ def test_what_a_service_spoilt_may_be_followed_by_another_prediction(tmp_path: P
         write_run(path, replace(run, predictions=(spoilt, *others, first)))
         with pytest.raises(DuplicateId, match=first.id):
             read_run(path)
+
+
+@pytest.mark.parametrize(
+    ("number", "end", "remedy"),
+    [
+        (6, "", "goes on from the last whole line"),
+        # A line end behind it: whoever goes on with the file takes it for a whole line.
+        (6, "\n", "take this line out"),
+        (5, "\n", "take this line out"),
+        (2, "\n", "make the file anew"),
+        (1, "\n", "make the file anew"),
+    ],
+)
+def test_the_remedy_for_a_cut_line_leads_on(
+    lines: list[dict[str, Any]], tmp_path: Path, number: int, end: str, remedy: str
+) -> None:
+    texts = [json.dumps(line, separators=(",", ":")) for line in lines]
+    texts[number - 1] = texts[number - 1][:-9]
+    file = tmp_path / "cut.jsonl"
+    file.write_text("\n".join(texts) + end)
+    with pytest.raises(CutShort, match=f"line {number} ends in the middle") as refused:
+        read_run(file)
+    assert remedy in (refused.value.remedy or "")
+    assert "alpha-umi evaluate generate" in (refused.value.remedy or "")
+
+
+@pytest.mark.parametrize("kind", ["whole-run", "asked"])
+def test_whole_trajectories_are_known_as_such(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "whole.jsonl"
+    file.write_text(json.dumps({"kind": kind, "suite": "three", "trajectories": 1}) + "\n")
+    with pytest.raises(NotTheFormat, match="is a file of whole trajectories") as refused:
+        read_run(file)
+    assert "--format trajectories" in (refused.value.remedy or "")

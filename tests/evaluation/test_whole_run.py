@@ -100,6 +100,33 @@ def test_what_is_no_run_is_refused(tmp_path: Path, text: str, error: type[Evalua
         read_whole_run(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        (HEAD[:-5], "goes on from the last whole line"),
+        (HEAD[:-5] + "\n", "make the file anew"),
+        (HEAD + '\n{"kind":"asked","recorded":', "goes on from the last whole line"),
+        (HEAD + '\n{"kind":"asked","recorded":\n', "take this line out"),
+    ],
+)
+def test_the_remedy_for_a_cut_line_leads_on(tmp_path: Path, text: str, remedy: str) -> None:
+    path = tmp_path / "whole.jsonl"
+    path.write_text(text)
+    with pytest.raises(CutShort) as refused:
+        read_whole_run(path)
+    assert remedy in (refused.value.remedy or "")
+    assert "alpha-umi evaluate trajectories" in (refused.value.remedy or "")
+
+
+@pytest.mark.parametrize("kind", ["run", "case", "prediction"])
+def test_predictions_are_known_as_such(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_text(f'{{"kind":"{kind}","id":"a/1"}}\n')
+    with pytest.raises(NotTheFormat, match="is a file of predictions for steps") as refused:
+        read_whole_run(path)
+    assert "without --format" in (refused.value.remedy or "")
+
+
 async def test_a_trajectory_twice_is_refused(
     client: httpx.AsyncClient, recorded: tuple[RecordedTrajectory, ...], tmp_path: Path
 ) -> None:

@@ -312,5 +312,7 @@ def test_ones_own_without_files_or_tools(tmp_path: Path) -> None:
 def test_broken_trajectories_of_ones_own(tmp_path: Path, text: str, error: type[Exception], reason: str) -> None:
     own_folder(tmp_path)
     written(tmp_path / own.TRAJECTORIES, text)
-    with pytest.raises(error, match=reason):
+    with pytest.raises(error, match=reason) as refused:
         own.load(tmp_path)
+    if error is not DuplicateId:
+        assert "docs/suites.md" in (refused.value.remedy or "")

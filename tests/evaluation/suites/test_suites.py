@@ -154,8 +154,9 @@ def test_other_data_than_recorded_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_suite_file_names_the_field(tmp_path: Path, changes: dict[str, object], reason: str) -> None:
-    with pytest.raises(NotTheFormat, match=reason):
+    with pytest.raises(NotTheFormat, match=reason) as refused:
         read_definition(suite_file(tmp_path, **changes))
+    assert refused.value.remedy == "docs/suites.md describes the format"
 
 
 def test_a_suite_file_that_is_no_yaml(tmp_path: Path) -> None:
