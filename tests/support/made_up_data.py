@@ -185,7 +185,7 @@ def tree(query: str, *chain: Mapping[str, Any]) -> dict[str, Any]:
     return {"win": True, "answer_generation": answer | ({"train_messages": [[*head, *chain]]} if chain else {})}
 
 
-def says(name: str, arguments: str, content: str | None = None) -> dict[str, Any]:
+def says(name: str, arguments: str | dict[str, Any], content: str | None = None) -> dict[str, Any]:
     """An assistant's message with a call."""
     return {"role": "assistant", "content": content, "function_call": {"name": name, "arguments": arguments}}
 
@@ -194,7 +194,7 @@ ANSWERED_TREE = tree(
     "When is high tide?",
     says("tide_for_harbours", '{\n  "harbour": "Nes"\n}', "I look."),
     {"role": "function", "name": "tide_for_harbours", "content": '{"error": "", "response": "nine"}'},
-    says("Finish", '{"return_type": "give_answer", "final_answer": "At nine."}'),
+    says("Finish", {"return_type": "give_answer", "final_answer": "At nine."}),
 )
 GIVEN_UP_TREE = tree("What is far?", says("Finish", '{"return_type": "give_up_and_restart"}', "No way."))
 PUBLISHED = [

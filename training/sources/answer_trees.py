@@ -33,10 +33,15 @@ NO_ANSWER: Final = "none"
 
 
 class WrittenCall(Entry):
-    """A call; its arguments are JSON, or were meant to be."""
+    """A call; its arguments are JSON, or were meant to be, in some trees an object."""
 
     name: Text
-    arguments: str
+    arguments: str | dict[str, Any]
+
+    @property
+    def text(self) -> str:
+        """The arguments as they are shown."""
+        return self.arguments if isinstance(self.arguments, str) else json.dumps(self.arguments, indent=2)
 
 
 class Said(Entry):
@@ -112,11 +117,11 @@ def _turns(chain: Sequence[Said]) -> Iterator[Turn]:
 def _step(thought: str, call: WrittenCall) -> Iterator[Turn]:
     if call.name != FINISH:
         yield plan_turn(thought, "caller")
-        yield Turn("caller", f"Action: {call.name}\nAction Input: {call.arguments}")
-    elif GIVE_UP in call.arguments:
+        yield Turn("caller", f"Action: {call.name}\nAction Input: {call.text}")
+    elif GIVE_UP in call.text:
         yield from gave_up(thought)
     else:
-        yield from answered(thought, _final(call.arguments))
+        yield from answered(thought, _final(call.text))
 
 
 def _final(arguments: str) -> str:
