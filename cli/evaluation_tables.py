@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.plain_text import plain_line
-from evaluation.metrics import COLUMNS
-from evaluation.report import ComparisonReport, DifferenceReport, FigureReport, ScoreReport
+from evaluation.compare import FEWEST_TRAJECTORIES
+from evaluation.metrics import COLUMNS, MISSING_IS_NOTHING
+from evaluation.report import ComparedReport, ComparisonReport, DifferenceReport, FigureReport, ScoreReport
 
 SHOWN_IDS = 5
 NO_FIGURE = "–"
@@ -21,7 +22,7 @@ def print_scores(console: Console, report: ScoreReport) -> None:
     """The figures, the decisions, what is missing, and what was spent."""
     about = f"{plain_line(report.run.suite)}: " if report.run else ""
     console.print(Text(f"{about}{_size(report.steps, report.trajectories)}"), soft_wrap=True)
-    _print_missing(console, "", report.missing)
+    print_missing(console, report.missing)
     table = figures_table("metric", "name", "figure", "95 %", "n")
     for name, figure in report.figures.items():
         table.add_row(figure.title, name, _number(figure.value), _interval(figure), f"{figure.n:,}")
@@ -31,23 +32,44 @@ def print_scores(console: Console, report: ScoreReport) -> None:
 
 
 def print_comparison(console: Console, report: ComparisonReport) -> None:
-    """The figures of both, and the differences."""
+    """What both are, the figures of both, and the differences."""
     console.print(Text(_size(report.steps, report.trajectories)))
-    _print_missing(console, " in the first", report.first_missing)
-    _print_missing(console, " in the second", report.second_missing)
+    _print_compared(console, "first", report.first)
+    _print_compared(console, "second", report.second)
+    print_missing(console, report.first_missing, " in the first")
+    print_missing(console, report.second_missing, " in the second")
     table = figures_table("name", "first", "second", "difference", "95 %", "second is", right_from=1)
     for name, item in report.differences.items():
         figures = (name, _number(item.first), _number(item.second))
         verdict = Text(item.verdict, style=_VERDICT_STYLES[item.verdict])
         table.add_row(*figures, _number(item.difference, signed=True), _interval(item, signed=True), verdict)
     console.print(table)
+    _print_few(console, report)
 
 
-def _print_missing(console: Console, where: str, missing: Sequence[str]) -> None:
+def print_missing(console: Console, missing: Sequence[str], where: str = "") -> None:
+    """Which cases lack a prediction, and where that is not counted."""
     if missing:
         ids = ", ".join(plain_line(name) for name in missing[:SHOWN_IDS])
         more = ", ..." if len(missing) > SHOWN_IDS else ""
         told = f"without a prediction{where}, counted as wrong: {len(missing):,} ({ids}{more})"
+        console.print(Text(told, style="yellow"), soft_wrap=True)
+        uncounted = f"  {', '.join(MISSING_IS_NOTHING)} do not count them{', and stay open' if where else ''}"
+        console.print(Text(uncounted, style="yellow"), soft_wrap=True)
+
+
+def _print_compared(console: Console, which: str, compared: ComparedReport | None) -> None:
+    if compared is not None:
+        models = ", ".join(f"{role} {plain_line(name)}" for role, name in compared.models.items())
+        how = "constrained" if compared.constrained else "free"
+        console.print(Text(f"{which}: {plain_line(compared.suite)}, {how}; {models}"), soft_wrap=True)
+
+
+def _print_few(console: Console, report: ComparisonReport) -> None:
+    few = [name for name, item in report.differences.items() if item.trajectories < FEWEST_TRAJECTORIES]
+    if few:
+        which = "all" if len(few) == len(report.differences) else ", ".join(few)
+        told = f"open, as fewer than {FEWEST_TRAJECTORIES} trajectories count: {which}"
         console.print(Text(told, style="yellow"), soft_wrap=True)
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from evaluation.report import FigureReport
     from evaluation.whole_report import WholeReport
 
-# Parts of all trajectories; everything else is an average for one.
-SHARES: Final = ("success", "right", "gave_up")
+# What can be told only where the right answer is known.
+JUDGED: Final = ("success", "right")
 
 
 def print_report(report: WholeReport, file: Path | None, *, as_json: bool) -> None:
@@ -38,13 +38,15 @@ def print_whole(console: Console, report: WholeReport) -> None:
     about = f"{plain_line(report.run.suite)}: {report.trajectories:,} trajectories, strategy {report.run.strategy}"
     console.print(Text(about), soft_wrap=True)
     if report.not_asked:
-        told = f"not asked yet, and not counted: {report.not_asked:,}"
+        told = f"not asked yet, counted as neither completed nor right: {report.not_asked:,}"
         console.print(Text(told, style="yellow"), soft_wrap=True)
     ends = ", ".join(f"{plain_line(end)} {count:,}" for end, count in report.ends.items())
     console.print(Text(f"ended: {ends}"), soft_wrap=True)
     whole = figures_table("trajectories", "name", "figure", "95 %", "n")
     roles = figures_table("role", "each trajectory", "figure", "95 %", "n")
     for name, figure in report.figures.items():
+        if name in JUDGED and not figure.n:
+            continue
         role, dot, _ = name.partition(".")
         words = (role, figure.title) if dot else (figure.title, name)
         numbers = (_number(name, figure.value), _interval(name, figure), f"{figure.n:,}")
@@ -55,6 +57,8 @@ def print_whole(console: Console, report: WholeReport) -> None:
 
 
 def _number(name: str, value: float | None) -> str:
+    from evaluation.whole import SHARES
+
     if value is None:
         return NO_FIGURE
     if name in SHARES:

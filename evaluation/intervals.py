@@ -3,10 +3,18 @@
 The steps of one trajectory go right or wrong together, so whole trajectories are drawn, with replacement, and a figure
 is the sum of its values over the number of steps that count, anew in every resample (Davison and Hinkley, Bootstrap
 Methods and their Application, 1997: percentiles of a ratio under clustered sampling). The same seed draws the same.
+
+Where all trajectories that count have the same figure no resample differs from another, and the bootstrap has nothing
+to say. A share that is 0 or 1 everywhere has the score interval (Wilson, Probable inference, the law of succession, and
+statistical inference, 1927) over the trajectories instead: the mean of what lies between 0 and 1 is at most the chance
+that it is above 0, and at least the chance that it is 1. The difference of two such shares has the interval that
+follows from theirs (Newcombe, Interval estimation for the difference between independent proportions, 1998). Anything
+else that does not vary has no interval.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +26,12 @@ RESAMPLES = 2_000
 SEED = 0
 # Resamples that are drawn at once, which bounds the memory: at 10,000 trajectories 8 MB.
 _AT_ONCE = 100
+# The 97.5th percentile of the normal distribution.
+_Z = 1.959964
+# Resamples that differ by less are the same, rounded differently.
+_ROUNDING = 1e-12
+# R-L of two equal texts is 1 less half of this.
+_NEARLY = 1e-8
 
 Floats = npt.NDArray[np.float64]
 Values = Sequence[float | None]
@@ -37,6 +51,11 @@ class Sums:
 
     totals: Floats
     counts: Floats
+
+    @property
+    def trajectories(self) -> list[int]:
+        """How many trajectories count, by metric."""
+        return [int(number) for number in (self.counts > 0).sum(axis=0)]
 
 
 def mean(values: Values) -> float | None:
@@ -64,18 +83,43 @@ def resampled_means(sums: Sums, *, resamples: int = RESAMPLES, seed: int = SEED)
 
 
 def interval(samples: Floats) -> Interval | None:
-    """The middle 95 % of one metric's resampled figures. None where no resample has one."""
+    """The middle 95 % of one metric's resampled figures. None where no resample has one, or all have the same."""
     known = samples[~np.isnan(samples)]
-    if not known.size:
+    if not known.size or np.ptp(known) < _ROUNDING:
         return None
     low, high = np.quantile(known, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Interval(float(low), float(high))
 
 
-def intervals(counts: Floats, samples: Floats) -> list[Interval | None]:
-    """The interval of each metric (column of both); None where fewer than two trajectories count: nothing varies."""
-    enough = (counts > 0).sum(axis=0) > 1
-    return [interval(samples[:, column]) if known else None for column, known in enumerate(enough)]
+def extreme_interval(value: float | None, trajectories: int) -> Interval | None:
+    """The score interval of a share that is 0, or 1, in each of so many trajectories; None for any other value."""
+    beyond = _Z**2 / (trajectories + _Z**2)
+    if value == 0:
+        return Interval(0.0, beyond)
+    return Interval(1 - beyond, 1.0) if value is not None and value > 1 - _NEARLY else None
+
+
+def extreme_difference(first: float, second: float, trajectories: int) -> Interval | None:
+    """The interval of the second less the first, where both are 0 or 1 in each of so many trajectories; else None."""
+    one, other = extreme_interval(first, trajectories), extreme_interval(second, trajectories)
+    if one is None or other is None:
+        return None
+    below = math.hypot(second - other.low, one.high - first)
+    above = math.hypot(other.high - second, first - one.low)
+    return Interval(second - first - below, second - first + above)
+
+
+def intervals(sums: Sums, samples: Floats, values: Values, *, shares: Sequence[bool]) -> list[Interval | None]:
+    """The interval of each metric: of its resamples (column), its value, and whether that is a share from 0 to 1.
+
+    None where fewer than two trajectories count, or nothing varies.
+    """
+    found: list[Interval | None] = []
+    for column, (value, share, trajectories) in enumerate(zip(values, shares, sums.trajectories, strict=True)):
+        known = interval(samples[:, column]) if trajectories > 1 else None
+        extreme = extreme_interval(value, trajectories) if share and trajectories > 1 else None
+        found.append(known or extreme)
+    return found
 
 
 def _drawn(generator: np.random.Generator, trajectories: int, resamples: int) -> Floats:

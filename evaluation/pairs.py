@@ -15,7 +15,7 @@ from evaluation.steps import StepCase
 class Pair:
     """A case and its prediction, and the texts of both in the published form.
 
-    `prediction` and `prediction_text` are None together: nothing was predicted, which every metric counts.
+    `prediction` and `prediction_text` are None together: nothing was predicted (`Metric.missing` says how that counts).
     """
 
     case: StepCase

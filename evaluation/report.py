@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from alpha_umi.contract.roles import WireModel
 from alpha_umi.roles.turns import RoleName
 from evaluation.compare import Comparison, Difference, Verdict
@@ -47,8 +50,20 @@ class ScoreReport(WireModel):
     seed: int
 
 
+class ComparedReport(WireModel):
+    """What one of two files is of: the suite, the name of each role's model, inside grammars or not."""
+
+    suite: str
+    models: dict[RoleName, str]
+    constrained: bool
+
+
 class DifferenceReport(WireModel):
-    """A metric in two files: second less first, with its 95 % interval."""
+    """A metric in two files: second less first, with its 95 % interval.
+
+    The verdict is `open` whatever the interval where too few `trajectories` count in one of the files, and where
+    predictions are missing that the metric does not count (`hidden`).
+    """
 
     title: str
     first: float | None
@@ -56,12 +71,16 @@ class DifferenceReport(WireModel):
     difference: float | None
     low: float | None
     high: float | None
+    trajectories: int
+    hidden: bool
     verdict: Verdict
 
 
 class ComparisonReport(WireModel):
-    """`evaluate compare`."""
+    """`evaluate compare`. Of a file in the published format nothing is known (null)."""
 
+    first: ComparedReport | None
+    second: ComparedReport | None
     steps: int
     trajectories: int
     first_missing: list[str]
@@ -91,9 +110,13 @@ def published_figures(scores: Scores) -> dict[str, float | None]:
     return {metric.name: scores.value(metric.name) for metric in PUBLISHED}
 
 
-def comparison_report(comparison: Comparison) -> ComparisonReport:
-    """All of a comparison."""
+def comparison_report(
+    comparison: Comparison, first: RunRecord | None = None, second: RunRecord | None = None
+) -> ComparisonReport:
+    """All of a comparison, and what is known of both files."""
     return ComparisonReport(
+        first=_compared(first),
+        second=_compared(second),
         steps=comparison.steps,
         trajectories=comparison.trajectories,
         first_missing=list(comparison.first_missing),
@@ -102,6 +125,17 @@ def comparison_report(comparison: Comparison) -> ComparisonReport:
         resamples=comparison.resamples,
         seed=comparison.seed,
     )
+
+
+def _compared(about: RunRecord | None) -> ComparedReport | None:
+    if about is None:
+        return None
+    models = {role: _name(model) for role, model in about.models.items()}
+    return ComparedReport(suite=about.suite, models=models, constrained=about.constrained)
+
+
+def _name(model: Mapping[str, Any]) -> str:
+    return str(model.get("id") or model.get("name") or "unnamed")
 
 
 def _figure(figure: Figure) -> FigureReport:
@@ -118,6 +152,8 @@ def _difference(item: Difference) -> DifferenceReport:
         difference=item.difference,
         low=low,
         high=high,
+        trajectories=item.trajectories,
+        hidden=item.hidden,
         verdict=item.verdict,
     )
 

@@ -23,7 +23,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Scores:
-    """What came out of a file. `missing` lists the cases without a prediction: they are counted in every figure."""
+    """What came out of a file. `missing` lists the cases without a prediction; `Metric.missing` says how they count."""
 
     figures: tuple[Figure, ...]
     decisions: Confusion
@@ -43,7 +43,8 @@ def score(pairs: Sequence[Pair], *, resamples: int = RESAMPLES, seed: int = SEED
     values = metric_values(pairs)
     trajectories = [pair.case.trajectory for pair in pairs]
     sums = sums_by_trajectory(trajectories, values)
-    found = intervals(sums.counts, resampled_means(sums, resamples=resamples, seed=seed))
+    samples = resampled_means(sums, resamples=resamples, seed=seed)
+    found = intervals(sums, samples, [mean(column) for column in values], shares=[True] * len(METRICS))
     return Scores(
         figures=tuple(map(_figure, METRICS, values, found)),
         decisions=decision_confusion(pairs),

@@ -15,7 +15,7 @@ from alpha_umi.contract.problems import TYPE_PREFIX
 from alpha_umi.contract.trajectories import StepModel, Trajectory
 from alpha_umi.roles.turns import RoleName
 from evaluation.errors import EmptySuite
-from evaluation.intervals import Interval, intervals, mean, resampled_means, sums_by_trajectory
+from evaluation.intervals import RESAMPLES, SEED, Interval, intervals, mean, resampled_means, sums_by_trajectory
 from evaluation.replay.recordings import NOT_RECORDED, call_key
 
 ROLES: Final[tuple[RoleName, ...]] = ("planner", "caller", "summarizer", "backbone")
@@ -25,6 +25,10 @@ _ROLE_OF_EVENT: Final[dict[str, RoleName]] = {
     "summarizer.answered": "summarizer",
     "backbone.stepped": "backbone",
 }
+# Parts of all trajectories, from 0 to 1; everything else is an average for one.
+SHARES: Final = frozenset({"completed", "success", "right", "gave_up"})
+# The shares that a trajectory has no part in that was not asked.
+_WANTED: Final = frozenset({"completed", "success", "right"})
 # Whether an answer is the expected one.
 Judge = Callable[[str | None, str], bool]
 
@@ -49,14 +53,15 @@ class RoleCost:
 
 @dataclass(frozen=True)
 class Measured:
-    """One trajectory. `success`: it completed, and its answer is right where that is known (`right`).
+    """One trajectory. `success`: it completed with the right answer; None, as `right`, where nobody knows which is.
 
     `repeated_calls` were made before with the same arguments; `not_recorded` are calls that a replay had no answer to,
     which are among `tool_errors`.
     """
 
     id: str
-    success: bool
+    completed: bool
+    success: bool | None
     right: bool | None
     gave_up: bool
     steps: int
@@ -91,9 +96,11 @@ def measure(
     right = None if expected is None else (judge or _same_text)(trajectory.answer, expected)
     calls = [call_key(step.action.name, step.action.arguments) for step in trajectory.steps if step.action]
     errors = [step.observation.content for step in trajectory.steps if step.observation and step.observation.is_error]
+    completed = trajectory.status == "completed"
     return Measured(
         id=trajectory.id,
-        success=trajectory.status == "completed" and right is not False,
+        completed=completed,
+        success=None if right is None else completed and right,
         right=right,
         gave_up=trajectory.status == "gave_up",
         steps=len(trajectory.steps),
@@ -108,17 +115,33 @@ def measure(
     )
 
 
-def summarize(measured: Sequence[Measured]) -> list[WholeFigure]:
-    """Averages over trajectories. Raises `EmptySuite` when there are none."""
+def summarize(
+    measured: Sequence[Measured], not_asked: int = 0, *, resamples: int = RESAMPLES, seed: int = SEED
+) -> list[WholeFigure]:
+    """Averages over trajectories. Raises `EmptySuite` when there are none.
+
+    Of so many more that were not asked none completed or is right, so that a run which was ended before the long ones
+    came to theirs does not look better. Nothing else can be said of them.
+    """
     if not measured:
         raise EmptySuite("there is no trajectory to measure", remedy="name at least one")
-    values = {name: [of(each) for each in measured] for name, of in _figures().items()}
-    sums = sums_by_trajectory([str(place) for place in range(len(measured))], list(values.values()))
-    found = intervals(sums.counts, resampled_means(sums))
+    values = {name: _column(name, of, measured, not_asked) for name, of in _figures().items()}
+    sums = sums_by_trajectory([str(place) for place in range(len(measured) + not_asked)], list(values.values()))
+    means = [mean(column) for column in values.values()]
+    samples = resampled_means(sums, resamples=resamples, seed=seed)
+    found = intervals(sums, samples, means, shares=[name in SHARES for name in values])
     return [
-        WholeFigure(name, mean(column), sum(value is not None for value in column), spread)
-        for (name, column), spread in zip(values.items(), found, strict=True)
+        WholeFigure(name, value, sum(value is not None for value in column), spread)
+        for (name, column), value, spread in zip(values.items(), means, found, strict=True)
     ]
+
+
+def _column(
+    name: str, of: Callable[[Measured], float | None], measured: Sequence[Measured], not_asked: int
+) -> list[float | None]:
+    column = [of(each) for each in measured]
+    counts = name in _WANTED and any(value is not None for value in column)
+    return column + [0.0 if counts else None] * not_asked
 
 
 def figure_names() -> list[str]:
@@ -128,8 +151,9 @@ def figure_names() -> list[str]:
 
 def _figures() -> dict[str, Callable[[Measured], float | None]]:
     figures: dict[str, Callable[[Measured], float | None]] = {
-        "success": lambda each: float(each.success),
-        "right": lambda each: None if each.right is None else float(each.right),
+        "completed": lambda each: float(each.completed),
+        "success": lambda each: _share(each.success),
+        "right": lambda each: _share(each.right),
         "gave_up": lambda each: float(each.gave_up),
         "steps": lambda each: each.steps,
         "calls": lambda each: each.calls,
@@ -141,6 +165,10 @@ def _figures() -> dict[str, Callable[[Measured], float | None]]:
         "tool_latency_ms": lambda each: each.tool_latency_ms,
     }
     return figures | {f"{role}.{name}": _cost_of(role, name) for role in ROLES for name in vars(RoleCost())}
+
+
+def _share(happened: bool | None) -> float | None:
+    return None if happened is None else float(happened)
 
 
 def _cost_of(role: RoleName, name: str) -> Callable[[Measured], float | None]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 
 from alpha_umi.contract.roles import WireModel
+from evaluation.intervals import RESAMPLES, SEED
 from evaluation.report import FigureReport
 from evaluation.whole import Measured, WholeFigure, summarize
 from evaluation.whole_run import WholeRun, WholeRunRecord
 
 _TITLES = {
+    "completed": "completed",
     "success": "success",
     "right": "right answer",
     "gave_up": "gave up",
@@ -26,24 +28,33 @@ _TITLES = {
 
 
 class WholeReport(WireModel):
-    """`evaluate trajectories`. `ends` counts how trajectories ended, `not_asked` those without a line."""
+    """`evaluate trajectories`. `ends` counts how trajectories ended, `not_asked` those without a line.
+
+    The latter are in the figures `completed`, `success` and `right`, as none of it.
+    """
 
     run: WholeRunRecord
     trajectories: int
     not_asked: int
     ends: dict[str, int]
     figures: dict[str, FigureReport]
+    resamples: int
+    seed: int
 
 
-def whole_report(run: WholeRun) -> WholeReport:
+def whole_report(run: WholeRun, *, resamples: int = RESAMPLES, seed: int = SEED) -> WholeReport:
     """All of a file. Raises `EmptySuite` when it has no trajectory."""
     measured = run.measured()
+    not_asked = run.about.trajectories - len(measured)
+    figures = summarize(measured, not_asked, resamples=resamples, seed=seed)
     return WholeReport(
         run=run.about,
         trajectories=len(measured),
-        not_asked=run.about.trajectories - len(measured),
+        not_asked=not_asked,
         ends=_ends(run),
-        figures={figure.name: _figure(figure) for figure in summarize(measured) if _counts(figure, measured)},
+        figures={figure.name: _figure(figure) for figure in figures if _counts(figure, measured)},
+        resamples=resamples,
+        seed=seed,
     )
 
 

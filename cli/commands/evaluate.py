@@ -12,7 +12,7 @@ from cli.commands.generate import generate
 from cli.commands.trajectories import trajectories
 from cli.errors import UsageProblem
 from cli.evaluation_errors import reported
-from cli.options import AsJson, output
+from cli.options import AsJson, messages, output
 from cli.reporting import ReportingGroup
 from cli.targets import require_apart
 from cli.whole_view import print_report
@@ -69,10 +69,10 @@ def score(
     """
     require_apart([file], {"--output": report_file, "--write-published": published_file})
     if form is Format.TRAJECTORIES:
-        _score_whole(file, report_file, published_file, as_json=as_json)
+        _score_whole(file, report_file, published_file, resamples=resamples, seed=seed, as_json=as_json)
         return
     with reported():
-        from cli.evaluation_tables import print_scores
+        from cli.evaluation_tables import print_missing, print_scores
         from evaluation.published import write_published_file
         from evaluation.report import published_figures, score_report
         from evaluation.score import score as score_pairs
@@ -86,9 +86,11 @@ def score(
             write_whole(report_file, _json(report) + "\n")
     if not as_json:
         print_scores(output(), report)
+    elif form is Format.RECORDS:
+        typer.echo(_json(report))
     else:
-        whole = form is Format.RECORDS
-        typer.echo(_json(report) if whole else json.dumps(published_figures(scores), indent=2))
+        print_missing(messages(), report.missing)
+        typer.echo(json.dumps(published_figures(scores), indent=2))
 
 
 @app.command()
@@ -112,8 +114,9 @@ def compare(
         from evaluation.compare import compare as compare_pairs
         from evaluation.report import comparison_report
 
-        pairs = [_read(file, form).pairs for file in (first, second)]
-        report = comparison_report(compare_pairs(*pairs, resamples=resamples, seed=seed))
+        one, other = _read(first, form), _read(second, form)
+        found = compare_pairs(one.pairs, other.pairs, resamples=resamples, seed=seed)
+        report = comparison_report(found, one.about, other.about)
         if report_file is not None:
             write_whole(report_file, _json(report) + "\n")
     if as_json:
@@ -122,14 +125,17 @@ def compare(
         print_comparison(output(), report)
 
 
-def _score_whole(file: Path, report_file: Path | None, published_file: Path | None, *, as_json: bool) -> None:
+def _score_whole(
+    file: Path, report_file: Path | None, published_file: Path | None, *, resamples: int, seed: int, as_json: bool
+) -> None:
     if published_file is not None:
         raise UsageProblem("--write-published: whole trajectories are no predictions", remedy="leave it away")
     with reported():
         from evaluation.whole_report import whole_report
         from evaluation.whole_run import read_whole_run
 
-        print_report(whole_report(read_whole_run(file)), report_file, as_json=as_json)
+        report = whole_report(read_whole_run(file), resamples=resamples, seed=seed)
+        print_report(report, report_file, as_json=as_json)
 
 
 def _read(file: Path, form: Format) -> Predictions:

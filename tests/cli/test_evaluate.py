@@ -54,6 +54,7 @@ def test_a_score_is_a_table_with_numbers_and_intervals(invoke: Invoke, run: Writ
     assert printed.stdout.startswith("three: 3 steps of 3 trajectories\n")
     assert "without a prediction, counted as wrong: 1 (b/1)" in printed.stdout
     plan = next(line for line in printed.stdout.splitlines() if line.startswith("Plan ACC"))
+    assert "  hallu_rate, argument_validity, invented_tools do not count them\n" in printed.stdout
     assert plan.split() == ["Plan", "ACC", "plan_em", "0.3333", "0.0000", "to", "1.0000", "3"]
     action = next(line for line in printed.stdout.splitlines() if line.startswith("Act. EM"))
     assert action.split() == ["Act.", "EM", "action_em", "0.0000", "–", "1"]
@@ -76,7 +77,10 @@ def test_a_score_as_json_is_the_whole_report(invoke: Invoke, run: Write, tmp_pat
 def test_predictions_can_be_written_in_the_published_format(invoke: Invoke, run: Write, tmp_path: Path) -> None:
     target = str(tmp_path / "published.json")
     before = figures(invoke("evaluate", "score", run(a=GAVE_UP, b=None), "--json", "--write-published", target))
-    after = figures(invoke("evaluate", "score", target, "--format", "published", "--json"))
+    scored = invoke("evaluate", "score", target, "--format", "published", "--json")
+    assert scored.exit_code == 0
+    assert scored.stderr.startswith("without a prediction, counted as wrong: 1 (b/1)\n")
+    after = json.loads(scored.stdout)
     assert after == {name: before["figures"][name]["value"] for name in after}
     assert len(after) == 7
 
@@ -86,6 +90,9 @@ def test_two_files_are_compared(invoke: Invoke, run: Write, tmp_path: Path) -> N
     printed = invoke("evaluate", "compare", first, second)
     assert printed.exit_code == 0
     assert "without a prediction in the second, counted as wrong: 1 (b/1)" in printed.stdout
+    assert "  hallu_rate, argument_validity, invented_tools do not count them, and stay open\n" in printed.stdout
+    assert "first: three, constrained; planner planner-of-tests\nsecond: three, constrained; " in printed.stdout
+    assert printed.stdout.endswith("open, as fewer than 20 trajectories count: all\n")
     action = next(line for line in printed.stdout.splitlines() if line.startswith("action_em"))
     assert action.split() == ["action_em", "0.0000", "1.0000", "+1.0000", "–", "open"]
     assert max(map(len, printed.stdout.splitlines())) <= 80
@@ -94,6 +101,11 @@ def test_two_files_are_compared(invoke: Invoke, run: Write, tmp_path: Path) -> N
     assert report == json.loads(target.read_text())
     assert report["differences"]["plan_em"]["difference"] == 0
     assert report["second_missing"] == ["b/1"]
+    assert report["first"] == {"suite": "three", "models": {"planner": "planner-of-tests"}, "constrained": True}
+    assert (report["differences"]["plan_em"]["trajectories"], report["differences"]["hallu_rate"]["hidden"]) == (
+        3,
+        True,
+    )
 
 
 def test_published_files_are_compared(invoke: Invoke, tmp_path: Path) -> None:
@@ -102,6 +114,7 @@ def test_published_files_are_compared(invoke: Invoke, tmp_path: Path) -> None:
     files = (str(tmp_path / "first"), str(tmp_path / "second"))
     report = figures(invoke("evaluate", "compare", *files, "--format", "published", "--json"))
     assert report["differences"]["plan_em"]["difference"] == pytest.approx(1 / 3)
+    assert (report["first"], report["second"]) == (None, None)
 
 
 def test_what_is_wrong_is_said(invoke: Invoke, run: Write, tmp_path: Path) -> None:

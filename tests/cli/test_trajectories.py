@@ -102,8 +102,10 @@ def test_sums_are_computed_from_end_to_end(invoke: Invoke, folder: Path, start: 
     assert sources(url) == []
     again = invoke("evaluate", "score", str(folder / "whole.jsonl"), "--format", "trajectories")
     assert again.stdout == result.stdout
-    as_json = invoke("evaluate", "score", str(folder / "whole.jsonl"), "--format", "trajectories", "--json")
-    assert json.loads(as_json.stdout) == report
+    score_again = ("evaluate", "score", str(folder / "whole.jsonl"), "--format", "trajectories", "--json")
+    assert json.loads(invoke(*score_again).stdout) == report
+    other = json.loads(invoke(*score_again, "--seed", "5", "--resamples", "101").stdout)
+    assert (other["seed"], other["resamples"], report["seed"], report["resamples"]) == (5, 101, 0, 2_000)
 
 
 def test_a_recorded_call_is_answered_and_another_is_counted(invoke: Invoke, folder: Path, start: Start) -> None:
@@ -111,10 +113,14 @@ def test_a_recorded_call_is_answered_and_another_is_counted(invoke: Invoke, fold
     result = invoke(*arguments(suite, url, "--json"))
     assert (result.exit_code, result.stderr) == (0, "")
     figures = {name: figure["value"] for name, figure in json.loads(result.stdout)["figures"].items()}
-    assert {name: figures[name] for name in ("success", "right", "calls", "repeated_calls", "tool_errors")} == {
-        "success": 1, "right": None, "calls": 3, "repeated_calls": 1, "tool_errors": 1,
+    assert {name: figures[name] for name in ("completed", "success", "calls", "repeated_calls", "tool_errors")} == {
+        "completed": 1, "success": None, "calls": 3, "repeated_calls": 1, "tool_errors": 1,
     }  # fmt: skip
     assert figures["not_recorded"] == 1
+    shown = invoke("evaluate", "score", str(folder / "whole.jsonl"), "--format", "trajectories").stdout
+    assert "completed" in shown
+    assert "success" not in shown
+    assert "right answer" not in shown
     (first, *_) = read_whole_run(folder / "whole.jsonl").asked
     seen = [step.observation.content for step in first.trajectory.steps if step.observation]
     assert seen[0] == seen[2] == "lamp: 40"
@@ -194,7 +200,7 @@ def test_an_orchestrator_that_stays_away_leaves_a_file_that_can_go_on(
     there = read_whole_run(output)
     scored = invoke("evaluate", "score", str(output), "--format", "trajectories").stdout
     assert f"sums: {len(there.asked)} trajectories" in scored
-    assert f"not asked yet, and not counted: {40 - len(there.asked)}\n" in scored
+    assert f"not asked yet, counted as neither completed nor right: {40 - len(there.asked)}\n" in scored
     assert f"whole.jsonl has {len(there.asked)} of 40 trajectories\n  → run the same command again" in said
     with orchestrator_process(settings):
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)

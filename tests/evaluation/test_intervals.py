@@ -7,23 +7,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.intervals import Interval, interval, intervals, mean, resampled_means, sums_by_trajectory
+from evaluation.intervals import (
+    Interval,
+    extreme_interval,
+    interval,
+    intervals,
+    mean,
+    resampled_means,
+    sums_by_trajectory,
+)
 
 VALUES = st.lists(st.tuples(st.sampled_from("abcd"), st.none() | st.floats(0, 1)), min_size=1, max_size=20)
 
 
-def found(trajectories: list[str], values: list[float | None], *, seed: int = 0) -> Interval | None:
+def found(trajectories: list[str], values: list[float | None], *, seed: int = 0, share: bool = True) -> Interval | None:
     sums = sums_by_trajectory(trajectories, [values])
-    return intervals(sums.counts, resampled_means(sums, resamples=500, seed=seed))[0]
+    samples = resampled_means(sums, resamples=500, seed=seed)
+    return intervals(sums, samples, [mean(values)], shares=[share])[0]
 
 
 @given(VALUES)
 def test_it_lies_within_the_values_and_is_repeatable(steps: list[tuple[str, float | None]]) -> None:
     trajectories, values = [one for one, _ in steps], [value for _, value in steps]
-    known = found(trajectories, values)
-    assert known == found(trajectories, values)
+    known = found(trajectories, values, share=False)
+    assert known == found(trajectories, values, share=False)
     counted = {one for one, value in steps if value is not None}
-    assert (known is None) == (len(counted) < 2)
+    if len(counted) < 2:
+        assert known is None
     if known is not None:
         seen = [value for value in values if value is not None]
         assert min(seen) - 1e-9 <= known.low <= known.high <= max(seen) + 1e-9
@@ -51,6 +61,24 @@ def test_steps_that_go_together_widen_it() -> None:
     assert together is not None
     assert alone is not None
     assert together.high - together.low > 2.5 * (alone.high - alone.low)
+
+
+@pytest.mark.parametrize(("value", "low", "high"), [(0.0, 0.0, 0.2775), (1.0, 0.7225, 1.0)])
+def test_a_share_that_never_varies_is_not_certain(value: float, low: float, high: float) -> None:
+    """The score interval of 0, or 10, of 10: as many as there are trajectories, whatever the number of steps."""
+    known = found([str(step // 4) for step in range(40)], [value] * 40)
+    assert known is not None
+    assert (known.low, known.high) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
+
+
+def test_what_never_varies_otherwise_has_no_interval() -> None:
+    names = [str(number) for number in range(30)]
+    assert found(names, [0.3] * 30) is None
+    assert found(names, [0.0] * 30, share=False) is None
+    assert found(["a"], [1.0]) is None
+    # Two equal texts have an R-L of all but 1.
+    assert found(names, [1 - 5e-9] * 30) == found(names, [1.0] * 30)
+    assert extreme_interval(0.5, 30) is extreme_interval(None, 30) is None
 
 
 def test_nothing_is_said_about_nothing() -> None:

@@ -69,17 +69,21 @@ def test_what_is_counted() -> None:
 @pytest.mark.parametrize(
     ("status", "answer", "expected", "success", "right"),
     [
-        ("completed", "42", None, True, None),
+        ("completed", "42", None, None, None),
         ("completed", " 42 ", "42", True, True),
         ("completed", "41", "42", False, False),
         ("exhausted", "42", "42", False, True),
         ("gave_up", None, "42", False, False),
-        ("failed", None, None, False, None),
+        ("failed", None, None, None, None),
+        ("failed", None, "42", False, False),
     ],
 )
-def test_success(status: str, answer: str | None, expected: str | None, success: bool, right: bool | None) -> None:
+def test_success(
+    status: str, answer: str | None, expected: str | None, success: bool | None, right: bool | None
+) -> None:
     found = measure(trajectory(step(0), status=status, answer=answer), expected=expected)
     assert (found.success, found.right, found.gave_up) == (success, right, status == "gave_up")
+    assert found.completed == (status == "completed")
 
 
 def test_averages_say_over_how_many() -> None:
@@ -89,13 +93,41 @@ def test_averages_say_over_how_many() -> None:
         measure(trajectory(step(0), status="gave_up", answer=None)),
     ]
     figures = {figure.name: figure for figure in summarize(measured)}
-    assert (figures["success"].value, figures["success"].n) == (pytest.approx(1 / 3), 3)
+    assert (figures["completed"].value, figures["completed"].n) == (pytest.approx(2 / 3), 3)
+    assert (figures["success"].value, figures["success"].n) == (0.5, 2)
     assert (figures["right"].value, figures["right"].n) == (0.5, 2)
     assert figures["steps"].value == pytest.approx(4 / 3)
     assert (figures["backbone.calls"].value, figures["backbone.calls"].n) == (None, 0)
     spread = figures["steps"].interval
     assert spread is not None
     assert 1 <= spread.low <= 4 / 3 <= spread.high <= 2
+
+
+def test_those_that_were_not_asked_are_no_success() -> None:
+    measured = [measure(trajectory(step(0)), expected="42"), measure(trajectory(step(0), step(1)), expected="42")]
+    figures = {figure.name: figure for figure in summarize(measured, 3)}
+    for name in ("completed", "success", "right"):
+        assert (figures[name].value, figures[name].n) == (0.4, 5)
+        assert figures[name].interval is not None
+    assert (figures["gave_up"].value, figures["gave_up"].n) == (0, 2)
+    assert (figures["steps"].value, figures["steps"].n) == (1.5, 2)
+    unjudged = {figure.name: figure for figure in summarize([measure(trajectory(step(0)))], 3)}
+    assert (unjudged["completed"].value, unjudged["completed"].n) == (0.25, 4)
+    assert (unjudged["success"].value, unjudged["success"].n) == (None, 0)
+
+
+def test_only_a_share_that_never_varies_has_an_interval() -> None:
+    figures = {figure.name: figure for figure in summarize([measure(trajectory(step(0)), expected="42")] * 4)}
+    sure = figures["success"].interval
+    assert sure is not None
+    assert (sure.low, sure.high) == (pytest.approx(0.5101, abs=1e-4), 1)
+    assert (figures["steps"].interval, figures["calls"].interval) == (None, None)
+
+
+def test_the_seed_and_the_resamples_are_those_that_are_asked_for() -> None:
+    measured = [measure(trajectory(*[step(0)] * (1 + number * number))) for number in range(6)]
+    assert summarize(measured, seed=1) == summarize(measured, seed=1) != summarize(measured, seed=2)
+    assert summarize(measured, resamples=100) != summarize(measured, resamples=300)
 
 
 def test_no_trajectory_is_an_error() -> None:
