@@ -29,8 +29,8 @@ from evaluation.pairs import Pair
 from evaluation.score import metric_values
 
 Verdict = Literal["better", "worse", "open"]
-# With fewer trajectories the percentiles of the bootstrap are too narrow: of two models that are equally good they call
-# one better up to four times as often as the 5 % that they promise (docs/evaluation.md has the figures).
+# With fewer trajectories the percentiles of the bootstrap are too narrow: between two models that are equally good they
+# leave 0 out far more often than the 5 % that they promise, up to 23 % at two trajectories (docs/evaluation.md).
 FEWEST_TRAJECTORIES = 20
 REMEDY = "compare two files that were generated from the same suite"
 
