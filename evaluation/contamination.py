@@ -18,16 +18,15 @@ _HEX = frozenset("0123456789abcdef")
 
 
 class Contaminated(EvaluationError):
-    """Training texts hold instructions of a suite. `instructions` are those, `suite` is its name."""
+    """A suite has instructions that are trained on. `digests` are those of them, `suite` is its name."""
 
-    def __init__(self, suite: str, instructions: tuple[str, ...]) -> None:
-        shown = some([text[:80] for text in instructions])
+    def __init__(self, suite: str, digests: frozenset[str]) -> None:
         super().__init__(
-            f"{len(instructions)} training instructions are in the suite {suite!r}: {shown}",
+            f"{len(digests)} training instructions are in the suite {suite!r}: {some(sorted(digests))}",
             remedy="leave them out of training, or do not measure on this suite",
         )
         self.suite = suite
-        self.instructions = instructions
+        self.digests = digests
 
 
 @dataclass(frozen=True)
@@ -59,12 +58,11 @@ def overlapping(texts: Iterable[str], digests: frozenset[str]) -> tuple[str, ...
     return tuple(dict.fromkeys(text for text in texts if instruction_digest(text) in digests))
 
 
-def check_training(texts: Iterable[str], suites: Mapping[str, frozenset[str]]) -> None:
-    """Raises `Contaminated` for the first suite, by name and digests, that has any of the training instructions."""
-    kept = list(texts)
+def check_training(trained_on: Iterable[str], suites: Mapping[str, frozenset[str]]) -> None:
+    """Raises `Contaminated` for the first suite, by name and digests, that has any of the instructions trained on."""
+    wanted = frozenset(trained_on)
     for name, digests in suites.items():
-        found = overlapping(kept, digests)
-        if found:
+        if found := wanted & digests:
             raise Contaminated(name, found)
 
 

@@ -5,6 +5,7 @@ TrainingError
 ├── SourceMissing        the data of a source is not at hand
 ├── BrokenEntries        entries of the data are broken; the first ones are named
 ├── NothingLeft          no example is left to learn from
+├── TrainsOnSuite        the data holds instructions that models are measured on
 ├── PreparedUnusable     a folder of prepared data is missing, damaged, or not of this version
 ├── CannotWrite          the folder cannot be written; nothing half written stays
 ├── TokenizerMissing     the folder of the backbone has no tokenizer
@@ -52,6 +53,10 @@ class BrokenEntries(TrainingError):
 
 class NothingLeft(TrainingError):
     """No example is left to learn from."""
+
+
+class TrainsOnSuite(TrainingError):
+    """The data holds instructions that models are measured on."""
 
 
 class PreparedUnusable(TrainingError):

@@ -9,7 +9,9 @@ from pathlib import Path
 from alpha_umi.roles.template import load_template
 from alpha_umi.roles.turns import RoleName
 from alpha_umi.serving.tokens import PromptTokenizer
-from training.errors import BackboneUnusable, NothingLeft, PreparedUnusable, RecipeUnusable
+from evaluation.contamination import Contaminated, check_training
+from evaluation.suites.definition import digests_path, read_digests, suite_names, suite_path
+from training.errors import BackboneUnusable, NothingLeft, PreparedUnusable, RecipeUnusable, TrainsOnSuite
 from training.examples import (
     DatasetRecord,
     Example,
@@ -87,11 +89,13 @@ class PreparedData:
 
 
 def open_data(folder: Path, config: Config, backbone: Path) -> PreparedData:
-    """Prepared data for a backbone, its digest checked.
+    """Prepared data for a backbone, its digest checked, and without the instructions of the project's suites.
 
-    Raises `PreparedUnusable`, `RecipeUnusable` for data in another template, `NoEndOfTurn`, `BackboneUnusable`.
+    Raises `PreparedUnusable`, `TrainsOnSuite`, `RecipeUnusable` for data in another template, `NoEndOfTurn`,
+    `BackboneUnusable`.
     """
     record = read_record(folder)
+    _refuse_suites(folder, record)
     template = load_template(config.template)
     if record.template != config.template:
         raise RecipeUnusable(
@@ -109,6 +113,16 @@ def open_data(folder: Path, config: Config, backbone: Path) -> PreparedData:
         raise BackboneUnusable(f"{backbone}: its tokenizer cannot be loaded: {error}") from error
     end_of_turn(template.end_of_turn, tokenizer)
     return PreparedData(folder, record, tokenizer, config)
+
+
+def _refuse_suites(folder: Path, record: DatasetRecord) -> None:
+    """`prepare` leaves them out; data can also come from elsewhere."""
+    recorded = {name: read_digests(digests_path(suite_path(name))) for name in suite_names()}
+    try:
+        check_training(record.trained_on, {name: digests for name, digests in recorded.items() if digests is not None})
+    except Contaminated as error:
+        remedy = "prepare the data with `alpha-umi train prepare`, which leaves them out"
+        raise TrainsOnSuite(f"{folder}: {error.message}", remedy=remedy) from error
 
 
 def in_part(digest: str, part: Instructions) -> bool:

@@ -19,11 +19,12 @@ def test_copies_are_recognised_through_case_and_white_space() -> None:
 
 
 def test_training_refuses_a_suite_and_names_the_instructions() -> None:
-    digests = frozenset({instruction_digest("How warm is it?")})
-    check_training(["How cold is it?"], {"warmth": digests})
-    with pytest.raises(Contaminated, match="1 training instructions are in the suite 'warmth'") as caught:
-        check_training(["How cold is it?", "how warm  is it?"], {"cold": frozenset(), "warmth": digests})
-    assert caught.value.instructions == ("how warm  is it?",)
+    cold, warm = instruction_digest("How cold is it?"), instruction_digest("How warm is it?")
+    digests = frozenset({warm})
+    check_training([cold], {"warmth": digests})
+    with pytest.raises(Contaminated, match=f"1 training instructions are in the suite 'warmth': '{warm}'") as caught:
+        check_training([cold, warm], {"cold": frozenset(), "warmth": digests})
+    assert caught.value.digests == digests
     assert overlapping(["HOW warm is it?"] * 2, digests) == ("HOW warm is it?",)
 
 

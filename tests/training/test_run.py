@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import load_file
 from tiny_training import World, digests, write_config, write_data
 
+from evaluation.suites.suite import suite_digests
 from training.errors import CannotWrite, DeviceMissing, LossNotFinite, NothingLeft, RunDiffers, Stopped, TrainingError
 from training.loop import checkpoint
 from training.loop.losses import read_losses
@@ -350,6 +351,10 @@ def _data_damaged(world: World) -> None:
     path.write_text(path.read_text() + "{\n")
 
 
+def _a_suite_in_the_data(world: World) -> None:
+    write_data(world.data, trained_on=tuple(sorted(suite_digests("gsm8k", world.root)))[:2])
+
+
 def _no_manifest(world: World) -> None:
     (world.backbone / "alpha_umi.json").unlink()
 
@@ -373,6 +378,7 @@ def _unknown_layers(world: World) -> None:
         (_template_changed, "the template toolbench-im-end has changed since"),
         (_data_in_another_template, "template is toolbench-im-end, and .* was prepared in toolbench"),
         (_data_damaged, "the examples are not those"),
+        (_a_suite_in_the_data, "2 training instructions are in the suite 'gsm8k'"),
         (_no_manifest, "alpha_umi.json: No such file"),
         (_context_too_short, "example .* has .* tokens, and the context of the config tiny is 64"),
         (_context_too_long, "context is 9,000, and the backbone knows 4,096 tokens"),
