@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.plain_text import plain_line
+from cli.run_notes import print_left_out, print_trained_on
 from evaluation.compare import FEWEST_TRAJECTORIES
 from evaluation.metrics import COLUMNS, MISSING_IS_NOTHING
 from evaluation.report import ComparedReport, ComparisonReport, DifferenceReport, FigureReport, ScoreReport
@@ -22,6 +23,9 @@ def print_scores(console: Console, report: ScoreReport) -> None:
     """The figures, the decisions, what is missing, and what was spent."""
     about = f"{plain_line(report.run.suite)}: " if report.run else ""
     console.print(Text(f"{about}{_size(report.steps, report.trajectories)}"), soft_wrap=True)
+    if report.run:
+        print_left_out(console, report.run.left_out)
+        print_trained_on(console, report.run.models)
     print_missing(console, report.missing)
     table = figures_table("metric", "name", "figure", "95 %", "n")
     for name, figure in report.figures.items():

@@ -26,6 +26,7 @@ from cli.plain_text import plain_line
 if TYPE_CHECKING:
     from evaluation.contamination import Finding
     from evaluation.generate import Generated
+    from evaluation.reached_models import ModelsUnknown
 
 _VERDICT_STYLES = {"listed": "yellow", "unknown": "dim"}
 
@@ -69,6 +70,13 @@ def print_findings(console: Console, models: Mapping[RoleName, str], findings: M
     for role, finding in findings.items():
         told = f"{role}: {plain_line(models[role])}; {finding.sentence}"
         console.print(Text(told, style=_VERDICT_STYLES.get(finding.verdict, "")), soft_wrap=True)
+
+
+def print_unknown_models(console: Console, unknown: ModelsUnknown) -> None:
+    """Why nothing is said of the models that are asked."""
+    told = "the models are not known, so whether they were trained on this is not checked"
+    remedy = f" ({unknown.remedy})" if unknown.remedy else ""
+    console.print(Text(plain_line(f"{told}: {unknown.message}{remedy}"), style="yellow"), soft_wrap=True)
 
 
 def print_generated(console: Console, path: Path, generated: Generated) -> None:

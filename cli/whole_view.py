@@ -12,6 +12,7 @@ from rich.text import Text
 from cli.evaluation_tables import NO_FIGURE, figures_table
 from cli.options import output
 from cli.plain_text import plain_line
+from cli.run_notes import print_left_out, print_trained_on
 from evaluation.replacing import write_whole
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def print_whole(console: Console, report: WholeReport) -> None:
     """How they ended, and the figures."""
     about = f"{plain_line(report.run.suite)}: {report.trajectories:,} trajectories, strategy {report.run.strategy}"
     console.print(Text(about), soft_wrap=True)
+    print_left_out(console, report.run.left_out)
+    print_trained_on(console, report.run.models)
     if report.not_asked:
         told = f"not asked yet, counted as neither completed nor right: {report.not_asked:,}"
         console.print(Text(told, style="yellow"), soft_wrap=True)

@@ -8,12 +8,10 @@ from typing import Any
 
 from alpha_umi.contract.roles import ModelInfo
 from alpha_umi.roles.turns import RoleName
-from evaluation.contamination import TRAINED_ON, Finding, check_manifest
+from evaluation.contamination import FOUND, TRAINED_ON, Finding, check_manifest
 from evaluation.predicting import ROLES_OF, Strategy
 from evaluation.role_services import RoleServices
 from evaluation.suites.suite import Suite
-
-FOUND = "trained_on_suite"
 
 
 @dataclass(frozen=True)

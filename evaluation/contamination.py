@@ -14,6 +14,8 @@ from evaluation.errors import EvaluationError, NotTheFormat, some
 from evaluation.instructions import instruction_digest
 
 TRAINED_ON = "trained_on"
+# Under which a run keeps what a manifest says about its suite.
+FOUND = "trained_on_suite"
 _HEX = frozenset("0123456789abcdef")
 
 

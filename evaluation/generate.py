@@ -68,6 +68,7 @@ async def plan_task(
         attempts=attempts_of(constrained=constrained),
         template=", ".join(sorted({model.template for model in models.infos.values()})),
         models=models.kept(),
+        left_out=suite.left_out,
     )
     return Task(about, cases, models.findings, strategy)
 

@@ -1,7 +1,7 @@
 """The models behind an orchestrator, where it tells the addresses of its role services and these answer us.
 
 It tells them in the details of `/readyz`, without their scheme. An orchestrator in another network names addresses that
-mean nothing here: then nothing is known of its models, which is no error.
+mean nothing here: then nothing is known of its models (`ModelsUnknown`), which need not keep anybody from asking it.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 
 from alpha_umi.roles.turns import RoleName
 from evaluation.asked_models import AskedModels, models_of
-from evaluation.errors import ServiceAway
+from evaluation.errors import EvaluationError, ServiceAway
 from evaluation.orchestrator import Readiness
 from evaluation.patience import Patience
 from evaluation.predicting import ROLES_OF, Strategy
-from evaluation.role_services import ServiceRefuses, role_services
+from evaluation.role_services import ServiceRefuses, WantsToken, role_services
 from evaluation.suites.suite import Suite
 
 _BRIEFLY = Patience(away_s=0, answer_s=10.0)
@@ -22,20 +22,29 @@ _BRIEFLY = Patience(away_s=0, answer_s=10.0)
 TokenOf = Callable[[RoleName, str], str | None]
 
 
+class ModelsUnknown(EvaluationError):
+    """The role services cannot be asked for their models."""
+
+
 async def reached_models(
     readiness: Readiness, strategy: Strategy, suite: Suite, token_of: TokenOf = lambda role, url: None
-) -> AskedModels | None:
-    """The models of the roles; None where they cannot be asked. Raises `NotTheFormat` for a broken manifest."""
+) -> AskedModels:
+    """The models of the roles. Raises `ModelsUnknown`, and `NotTheFormat` for a broken manifest."""
     addresses = _addresses(readiness, strategy)
+    if not addresses:
+        raise ModelsUnknown("the orchestrator does not tell where its role services are")
     tokens = {token_of(role, url) for role, urls in addresses.items() for url in urls}
     # One token for all, or none: it is shown to nobody who is not to have it.
-    if len(tokens) != 1:
-        return None
+    if len(tokens) > 1:
+        raise ModelsUnknown("only some of the role services are those that are up here")
     try:
         async with role_services(addresses, token=tokens.pop(), patience=_BRIEFLY) as services:
             return await models_of(services, strategy, suite)
-    except (ServiceAway, ServiceRefuses):
-        return None
+    except WantsToken as error:
+        raise ModelsUnknown(error.message, remedy=error.remedy) from error
+    except (ServiceAway, ServiceRefuses) as error:
+        # What else is to be done for a service is for those who name its address, which is not done here.
+        raise ModelsUnknown(error.message) from error
 
 
 def _addresses(readiness: Readiness, strategy: Strategy) -> Mapping[RoleName, tuple[str, ...]]:

@@ -186,7 +186,8 @@ class PredictionRecord(WireModel):
 class RunRecord(WireModel):
     """What ran: the suite with its number of cases, how it was asked, and the manifest of each role's model.
 
-    `attempts` is how often a model might write until its output could be used.
+    `attempts` is how often a model might write until its output could be used. `left_out` counts what of the whole
+    suite cannot be measured, by the reason; earlier files do not say.
     """
 
     kind: Literal["run"] = "run"
@@ -197,6 +198,7 @@ class RunRecord(WireModel):
     attempts: Annotated[int, Field(ge=1)] = 2
     template: Name
     models: dict[RoleName, dict[str, Any]]
+    left_out: dict[str, Count] = Field(default_factory=dict)
 
 
 Record = RunRecord | CaseRecord | PredictionRecord

@@ -42,6 +42,10 @@ class ServiceRefuses(EvaluationError):
     """A service does not take requests of this kind, or not from us."""
 
 
+class WantsToken(ServiceRefuses):
+    """A service wants another token."""
+
+
 class RoleServices:
     """The services of the roles: for each one or several base addresses, which share the trajectories."""
 
@@ -162,7 +166,7 @@ async def role_services(
 
 def _refusal(role: RoleName, url: str, response: httpx.Response) -> ServiceRefuses:
     if response.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        return ServiceRefuses(f"the {role} at {_shown(url)} wants another token", remedy="set ALPHA_UMI_ROLE_TOKEN")
+        return WantsToken(f"the {role} at {_shown(url)} wants another token", remedy="set ALPHA_UMI_ROLE_TOKEN")
     return ServiceRefuses(
         f"{_shown(url)} is no {role} service: {reason_of(response)}", remedy=f"name the {role}'s address"
     )

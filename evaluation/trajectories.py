@@ -84,6 +84,7 @@ def plan_whole(
         strategy=strategy,
         compared="last-number" if calculates else "text",
         models={} if models is None else models.kept(),
+        left_out=suite.trajectories_left_out,
     )
     groups = [Group(CALCULATOR, trajectories, create_calculator_server)] if calculates else _replays(trajectories)
     return WholeTask(about, trajectories, groups, strategy)

@@ -44,7 +44,8 @@ class WholeRunRecord(WireModel):
     """What ran: the suite, how many of its trajectories, and the steps after which an answer was demanded.
 
     `compared` says how an answer is held against the expected one: by its last number, or as the same text. `models`
-    is empty where the orchestrator's role services could not be asked for them.
+    is empty where the orchestrator's role services could not be asked for them. `left_out` counts what of the whole
+    suite cannot be a trajectory, by the reason; earlier files do not say.
     """
 
     kind: Literal["whole-run"] = "whole-run"
@@ -55,6 +56,7 @@ class WholeRunRecord(WireModel):
     strategy: Strategy = "chain"
     compared: Literal["last-number", "text"] = "text"
     models: dict[RoleName, dict[str, Any]] = Field(default_factory=dict)
+    left_out: dict[str, Count] = Field(default_factory=dict)
 
 
 class EventRecord(WireModel):

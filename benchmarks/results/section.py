@@ -10,11 +10,13 @@ from benchmarks.results.runs import MODES, Mode, Wanted
 from benchmarks.results.tables import decisions_table, ends_line, figures_table, whole_table
 from evaluation.compare import compare
 from evaluation.formats import Format
+from evaluation.notes import left_out_sentence, trained_on_sentences
 from evaluation.predictions import Predictions, read_predictions
+from evaluation.records import RunRecord
 from evaluation.report import ScoreReport, comparison_report, score_report
 from evaluation.score import score
 from evaluation.whole_report import whole_report
-from evaluation.whole_run import read_whole_run
+from evaluation.whole_run import WholeRunRecord, read_whole_run
 
 
 def introduction(title: str, command: str, wanted: Wanted) -> str:
@@ -40,6 +42,7 @@ def steps_part(wanted: Wanted, suite: str) -> str:
     return "\n\n".join(
         [
             f"### `{suite}`: {about.steps:,} steps of {about.trajectories:,} trajectories",
+            *_notes(*(each.about for each in read.values())),
             _asked(read[MODES[0]]),
             figures_table(scores, difference),
             decisions_table(scores),
@@ -53,10 +56,19 @@ def whole_part(wanted: Wanted, suite: str) -> str:
     return "\n\n".join(
         [
             f"### `{suite}`: {reports[MODES[0]].trajectories:,} whole trajectories",
+            *_notes(*(report.run for report in reports.values())),
             f"They ended as: {ends_line(reports)}.",
             whole_table(reports),
         ]
     )
+
+
+def _notes(*runs: RunRecord | WholeRunRecord | None) -> list[str]:
+    """What no figure tells, each once: both modes are of one suite, and of the same models."""
+    known = [run for run in runs if run is not None]
+    left_out = [sentence for run in known if (sentence := left_out_sentence(run.left_out))]
+    trained_on = [f"**Warning: {sentence}.**" for run in known for sentence in trained_on_sentences(run.models)]
+    return list(dict.fromkeys([*(f"{sentence[0].upper()}{sentence[1:]}." for sentence in left_out), *trained_on]))
 
 
 def _asked(read: Predictions) -> str:

@@ -14,6 +14,7 @@ from cli.errors import UsageProblem
 from cli.evaluation_errors import reported
 from cli.options import AsJson, messages, output
 from cli.reporting import ReportingGroup
+from cli.run_notes import print_trained_on
 from cli.targets import require_apart
 from cli.whole_view import print_report
 from evaluation.formats import Format
@@ -123,6 +124,9 @@ def compare(
         typer.echo(_json(report))
     else:
         print_comparison(output(), report)
+    for where, read in (("in the first, ", one), ("in the second, ", other)):
+        if read.about is not None:
+            print_trained_on(messages() if as_json else output(), read.about.models, where)
 
 
 def _score_whole(

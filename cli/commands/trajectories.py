@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,9 +13,10 @@ from alpha_umi.roles.turns import RoleName
 from cli.client import is_loopback
 from cli.commands.questions import StrategyName
 from cli.evaluation_errors import reported
-from cli.generation_view import print_findings, progress_bar
+from cli.generation_view import print_findings, print_unknown_models, progress_bar
 from cli.interrupts import run_until_signal
 from cli.options import ApiKey, AsJson, StateDir, Url, messages, orchestrator_address, state_folder
+from cli.run_notes import print_left_out
 from cli.state import RunRecord
 from cli.targets import require_apart
 from cli.whole_view import print_report
@@ -45,6 +46,14 @@ def trajectories(
     patience: Annotated[float, typer.Option(min=0, help="Seconds that the orchestrator may be away.")] = 120.0,
     url: Url = None,
     api_key: ApiKey = None,
+    role_token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ALPHA_UMI_ROLE_TOKEN",
+            help="Token of the role services, which are asked for their models where the orchestrator says they are.",
+            show_default=False,
+        ),
+    ] = None,
     state_dir: StateDir = None,
     report_file: Annotated[
         Path | None, typer.Option("--report", help="Write the whole report to this file, as JSON.", dir_okay=False)
@@ -66,13 +75,13 @@ def trajectories(
         require_apart(suite_files(suite, data), {"--output": output_file, "--report": report_file})
         loaded = load_suite(suite, data)
         up = state_folder(state_dir).read_run()
-        run = _Run(loaded, output_file, limit, max_steps, concurrency, strategy.value, patience, up)
+        run = _Run(loaded, output_file, limit, max_steps, concurrency, strategy.value, patience, up, role_token)
         print_report(run_until_signal(run.at(address, api_key)), report_file, as_json=as_json)
 
 
 @dataclass(frozen=True)
 class _Run:
-    """One run, as it was given. `up` is what was started on this machine."""
+    """One run, as it was given. `up` is what was started on this machine, `role_token` what the user named."""
 
     suite: Suite
     path: Path
@@ -82,6 +91,7 @@ class _Run:
     strategy: Strategy
     patience_s: float
     up: RunRecord | None
+    role_token: str | None = field(repr=False)
 
     async def at(self, address: str, api_key: str | None) -> WholeReport:
         """Carry it out."""
@@ -94,6 +104,7 @@ class _Run:
         require_observations(self.suite)
         # A proxy of the environment is for other machines.
         async with client_of(address, api_key=api_key, trust_env=not is_loopback(address)) as client:
+            print_left_out(messages(), self.suite.trajectories_left_out)
             models = await self._models(client)
             task = plan_whole(
                 self.suite, limit=self.limit, max_steps=self.max_steps, strategy=self.strategy, models=models
@@ -107,13 +118,17 @@ class _Run:
 
     async def _models(self, client: httpx.AsyncClient) -> AskedModels | None:
         from evaluation.orchestrator import ready
-        from evaluation.reached_models import reached_models
+        from evaluation.reached_models import ModelsUnknown, reached_models
 
-        models = await reached_models(await ready(client), self.strategy, self.suite, self._token)
-        if models is not None:
-            print_findings(messages(), {role: info.id for role, info in models.infos.items()}, models.findings)
+        try:
+            models = await reached_models(await ready(client), self.strategy, self.suite, self._token)
+        except ModelsUnknown as unknown:
+            print_unknown_models(messages(), unknown)
+            return None
+        print_findings(messages(), {role: info.id for role, info in models.infos.items()}, models.findings)
         return models
 
     def _token(self, role: RoleName, url: str) -> str | None:
-        """The token of what is up is shown to nobody else."""
-        return self.up.role_token if self.up is not None and self.up.url_of(role) == url else None
+        """What is up has its own token, which is shown to nobody else; all others are shown the one that was named."""
+        own = self.up is not None and self.up.url_of(role) == url
+        return self.up.role_token if self.up is not None and own else self.role_token

@@ -19,6 +19,7 @@ from evaluation.suites.recorded import RecordedTrajectory, read_call
 NO_DECISION = "a planner turn without a decision"
 NO_CALL = "a call that cannot be read"
 NO_ANSWER = "a conclusion without an answer"
+OF_STEPS = (NO_DECISION, NO_CALL, NO_ANSWER)
 
 
 def step_cases(trajectory: RecordedTrajectory) -> Iterator[StepCase]:

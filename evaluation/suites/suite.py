@@ -11,7 +11,7 @@ from evaluation.files import refuse_duplicates
 from evaluation.instructions import instruction_digest
 from evaluation.steps import StepCase
 from evaluation.suites import gsm8k, own, rotbench, seal_tools, toolbench
-from evaluation.suites.cases import step_cases, steps_without_reference
+from evaluation.suites.cases import OF_STEPS, step_cases, steps_without_reference
 from evaluation.suites.data import data_path
 from evaluation.suites.definition import SuiteFile, digests_path, read_definition, read_digests, suite_path
 from evaluation.suites.errors import REMEDY, DataDiffers
@@ -34,6 +34,11 @@ class Suite:
         """The suite as it is named, with its parts where they were chosen."""
         chosen = self.parts != self.definition.parts
         return self.definition.name + (PART + ",".join(self.parts) if chosen else "")
+
+    @property
+    def trajectories_left_out(self) -> dict[str, int]:
+        """The trajectories among what is left out: as a whole, one with a step without a reference can be asked."""
+        return {reason: count for reason, count in self.left_out.items() if reason not in OF_STEPS}
 
     @property
     def cases(self) -> tuple[StepCase, ...]:

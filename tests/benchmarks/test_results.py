@@ -49,6 +49,17 @@ def test_a_section_holds_every_metric_of_both_modes(wanted: Wanted) -> None:
     assert sum(map(int, cells(text, "the reference"))) == 100
 
 
+def test_what_no_figure_tells_stands_under_the_title(wanted: Wanted) -> None:
+    found = {"verdict": "listed", "instructions": 3, "total": 20}
+    for mode in MODES:
+        run = read_run(wanted.file("steps", SUITE, mode))
+        changed = {"models": {"planner": {"id": "p", "trained_on_suite": found}}, "left_out": {"a broken call": 7}}
+        write_run(wanted.file("steps", SUITE, mode), replace(run, about=run.about.model_copy(update=changed)))
+    told = steps_part(wanted, SUITE).split("\n\n")
+    assert told[1] == "Left out of the suite, because it cannot be measured: a broken call (7)."
+    assert told[2] == "**Warning: the planner's model was trained on 3 of the suite's 20 instructions.**"
+
+
 def test_the_command_stands_in_the_section(wanted: Wanted) -> None:
     text = introduction("Title", "python -m benchmarks.results --steps 100", wanted)
     assert text.startswith("## Title\n")

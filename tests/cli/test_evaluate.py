@@ -145,6 +145,24 @@ def test_what_is_wrong_is_said(invoke: Invoke, run: Write, tmp_path: Path) -> No
         assert "Traceback" not in refused.stderr
 
 
+def test_a_model_that_was_trained_on_the_suite_is_warned_of(invoke: Invoke, run: Write, tmp_path: Path) -> None:
+    clean = run("clean.jsonl")
+    kept = run_of(pairs_of({}))
+    for verdict, warned in (("listed", True), ("clean", False), ("unknown", False)):
+        models = {"planner": {"id": "p", "trained_on_suite": {"verdict": verdict, "instructions": 2, "total": 3}}}
+        about = kept.about.model_copy(update={"models": models})
+        file = str(tmp_path / "trained.jsonl")
+        write_run(Path(file), type(kept)(about, kept.cases, kept.predictions))
+        warning = "the planner's model was trained on 2 of the suite's 3 instructions"
+        assert (f"warning: {warning}" in invoke("evaluate", "score", file).stdout) is warned
+        compared = invoke("evaluate", "compare", clean, file)
+        assert (f"warning: in the second, {warning}" in compared.stdout) is warned
+        assert "in the first" not in compared.stdout
+        as_json = invoke("evaluate", "compare", file, clean, "--json")
+        assert (f"warning: in the first, {warning}" in as_json.stderr) is warned
+        assert json.loads(as_json.stdout)["steps"] == 3
+
+
 def test_no_file_that_is_read_is_written_over(invoke: Invoke, run: Write, tmp_path: Path) -> None:
     first, second = run("first.jsonl"), run("second.jsonl", a=GAVE_UP)
     before = Path(first).read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -149,6 +150,27 @@ def test_a_model_that_was_trained_on_the_suite_is_named(invoke: Invoke, suite: P
     roles.planner = serve(application("planner", planner_router, engine, manifest=manifest))
     result = invoke(*arguments(suite, roles, "--limit", "2"))
     assert "planner: scripted; trained on 1 of the suite's 20 instructions" in told(result)
+
+
+def test_what_a_suite_leaves_out_is_said_and_kept(invoke: Invoke, suite: Path, serve: Serve) -> None:
+    with (suite.parent / "sums.jsonl").open("a") as data:
+        data.write(json.dumps({"question": "What is it?", "answer": "Nobody knows."}) + "\n")
+    result = invoke(*arguments(suite, calculating_roles(serve), "--limit", "2"))
+    left_out = "left out of the suite, because it cannot be measured: a solution without a final number (1)"
+    assert (result.exit_code, left_out in told(result)) == (0, True)
+    assert read_run(suite.parent / "run.jsonl").about.left_out == {"a solution without a final number": 1}
+    assert left_out in invoke("evaluate", "score", str(suite.parent / "run.jsonl")).stdout
+
+
+def test_a_file_that_does_not_say_what_is_left_out_goes_on(invoke: Invoke, suite: Path, serve: Serve) -> None:
+    roles, file = calculating_roles(serve), suite.parent / "run.jsonl"
+    invoke(*arguments(suite, roles, "--limit", "2"))
+    earlier = file.read_text().replace(',"left_out":{}', "", 1)
+    assert earlier != file.read_text()
+    file.write_text(earlier)
+    again = invoke(*arguments(suite, roles, "--limit", "2"))
+    assert again.stdout == f"{file}: 2 predictions, 2 of them from before\n"
+    assert file.read_text() == earlier
 
 
 def test_services_that_are_not_there(invoke: Invoke, suite: Path, free_port: int) -> None:

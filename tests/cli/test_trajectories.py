@@ -17,22 +17,31 @@ import pytest
 import structlog
 from generated_suites import calculating_roles, sums_file
 from orchestrator_process import orchestrator_process
+from role_apps import application, scripted
 from scripted_roles import ScriptedRoles, hang, in_turn
 from serving_on_loopback import Serve, until
 from system import Roles
 from typer.testing import Result
 from whole_suites import computing, pricing, shop_file
 
+from alpha_umi.serving.manifest import CanaryText, ModelManifest
+from alpha_umi.serving.scripted import Rule
+from evaluation.instructions import instruction_digest
 from evaluation.replay.servers import create_calculator_server
 from evaluation.whole_run import read_whole_run
+from services.caller.api import create_router as caller_router
+from services.planner.api import create_router as planner_router
+from services.summarizer.api import create_router as summarizer_router
 
+UNKNOWN = "the models are not known, so whether they were trained on this is not checked: "
 Invoke = Callable[..., Result]
 Start = Callable[..., str]
 
 
 @pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """What is served here does not log to our output."""
+def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is served here does not log to our output, and no token is known."""
+    monkeypatch.delenv("ALPHA_UMI_ROLE_TOKEN", raising=False)
     with structlog.testing.capture_logs():
         yield
 
@@ -85,7 +94,8 @@ def sources(url: str) -> list[str]:
 def test_sums_are_computed_from_end_to_end(invoke: Invoke, folder: Path, start: Start) -> None:
     suite, url = sums_file(folder, 4), start(computing())
     result = invoke(*arguments(suite, url, "--max-steps", "3", "--report", str(folder / "report.json")))
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.exit_code == 0
+    assert UNKNOWN in told(result)
     lines = {line.split("  ")[0]: line.split() for line in result.stdout.splitlines()}
     assert "sums: 4 trajectories, strategy chain" in lines
     assert "ended: completed 4" in lines
@@ -111,7 +121,8 @@ def test_sums_are_computed_from_end_to_end(invoke: Invoke, folder: Path, start: 
 def test_a_recorded_call_is_answered_and_another_is_counted(invoke: Invoke, folder: Path, start: Start) -> None:
     suite, url = shop_file(folder, "lamp", "desk"), start(pricing("lamp", "moon", "lamp"))
     result = invoke(*arguments(suite, url, "--json"))
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.exit_code == 0
+    assert UNKNOWN in told(result)
     figures = {name: figure["value"] for name, figure in json.loads(result.stdout)["figures"].items()}
     assert {name: figures[name] for name in ("completed", "success", "calls", "repeated_calls", "tool_errors")} == {
         "completed": 1, "success": None, "calls": 3, "repeated_calls": 1, "tool_errors": 1,
@@ -137,6 +148,46 @@ def test_models_are_named_where_the_role_services_answer(
     assert run["models"]["caller"]["trained_on_suite"]["verdict"] == "unknown"
 
 
+@pytest.mark.parametrize(("token", "named"), [("right", True), ("wrong", False), (None, False)])
+def test_role_services_with_a_token_are_asked_with_the_one_that_is_named(
+    invoke: Invoke, folder: Path, serve: Serve, start: Start, token: str | None, named: bool
+) -> None:
+    manifest = ModelManifest(
+        name="p", role="planner", template="toolbench", context=4_096, base="b", source="s",
+        canary=CanaryText(prompt="?", expected="!"), trained_on=(instruction_digest("What is 1 plus 1?"),),
+    )  # fmt: skip
+    stopping = scripted(Rule(["I stop. Next: give up."]))
+    address = serve(application("planner", planner_router, stopping, manifest=manifest, keys=["right"]))
+    others = {
+        role: serve(application(role, router, scripted(), keys=["right"]))
+        for role, router in (("caller", caller_router), ("summarizer", summarizer_router))
+    }
+    url = start(Roles(address, others["caller"], others["summarizer"], {}), role_token="right")
+    suite, more = sums_file(folder, 2), () if token is None else ("--role-token", token)
+    result = invoke(*arguments(suite, url, *more))
+    assert result.exit_code == 0
+    warning = "warning: the planner's model was trained on 1 of the suite's 2 instructions"
+    if named:
+        assert "planner: scripted; trained on 1 of the suite's 2 instructions" in told(result)
+        assert warning in result.stdout
+        assert warning in invoke("evaluate", "score", str(folder / "whole.jsonl"), "--format", "trajectories").stdout
+    else:
+        assert f"{UNKNOWN}the planner at {address} wants another token (set ALPHA_UMI_ROLE_TOKEN)" in told(result)
+        assert warning not in result.stdout
+
+
+def test_what_a_suite_leaves_out_is_said_and_kept(invoke: Invoke, folder: Path, start: Start) -> None:
+    suite, url = sums_file(folder, 2), start(computing())
+    with (folder / "sums.jsonl").open("a") as data:
+        data.write(json.dumps({"question": "What is it?", "answer": "Nobody knows."}) + "\n")
+    result = invoke(*arguments(suite, url))
+    left_out = "left out of the suite, because it cannot be measured: a solution without a final number (1)"
+    assert left_out in told(result)
+    assert left_out in result.stdout
+    about = read_whole_run(folder / "whole.jsonl").about
+    assert about.left_out == {"a solution without a final number": 1}
+
+
 def test_a_killed_run_goes_on(folder: Path, start: Start) -> None:
     suite, url, output = sums_file(folder, 12), start(computing()), folder / "whole.jsonl"
     command = [sys.executable, "-m", "cli.main", *arguments(suite, url, "--concurrency", "1")]
@@ -148,7 +199,8 @@ def test_a_killed_run_goes_on(folder: Path, start: Start) -> None:
     there = read_whole_run(output)
     output.write_bytes(output.read_bytes()[:-100])
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1)
+    assert done.stderr.startswith(UNKNOWN)
     run = read_whole_run(output)
     assert run.asked[: len(there.asked) - 1] == there.asked[:-1]
     assert len({record.recorded for record in run.asked}) == 12
@@ -164,7 +216,7 @@ def test_an_interrupted_run_takes_its_tools_away(folder: Path, start: Start, num
         asyncio.run(until(lambda: output.exists() and b'"kind":"asked"' in output.read_bytes(), seconds=60))
         interrupted.send_signal(number)
         _, said = interrupted.communicate(timeout=20)
-    assert (interrupted.returncode, said) == (130, "interrupted\n")
+    assert (interrupted.returncode, said.splitlines()[-1]) == (130, "interrupted")
     assert 0 < len(read_whole_run(output).asked) < 60
     assert sources(url) == []
     assert httpx.get(f"{url}/v1/trajectories", params={"status": "running"}).json()["data"] == []
@@ -180,7 +232,8 @@ def test_what_a_killed_run_left_is_cancelled(folder: Path, start: Start) -> None
         killed.kill()
     roles.summarizer = summarizer
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1)
+    assert done.stderr.startswith(UNKNOWN)
     ends = [each["status"] for each in httpx.get(f"{url}/v1/trajectories").json()["data"]]
     assert ends == ["completed"] * 3 + ["cancelled"] * 3
 
@@ -204,7 +257,8 @@ def test_an_orchestrator_that_stays_away_leaves_a_file_that_can_go_on(
     assert f"whole.jsonl has {len(there.asked)} of 40 trajectories\n  → run the same command again" in said
     with orchestrator_process(settings):
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        assert (done.returncode, done.stderr, sources(f"http://127.0.0.1:{free_port}")) == (0, "", [])
+        assert (done.returncode, sources(f"http://127.0.0.1:{free_port}")) == (0, [])
+        assert done.stderr.startswith(UNKNOWN)
     run = read_whole_run(output)
     assert (run.asked[: len(there.asked)], len(run.asked)) == (there.asked, 40)
 
@@ -330,7 +384,7 @@ def test_what_cannot_be_scored(invoke: Invoke, tmp_path: Path, text: str, said: 
 def test_whole_trajectories_are_no_predictions(invoke: Invoke, tmp_path: Path) -> None:
     path = str(tmp_path / "whole.jsonl")
     compared = invoke("evaluate", "compare", path, path, "--format", "trajectories")
-    published = invoke("evaluate", "score", path, "--format", "trajectories", "--write-published", path)
+    published = invoke("evaluate", "score", path, "--format", "trajectories", "--write-published", f"{path}.json")
     assert (compared.exit_code, published.exit_code) == (2, 2)
     assert "whole trajectories are no predictions" in told(compared)
     assert "whole trajectories are no predictions" in told(published)

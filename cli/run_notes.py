@@ -1,0 +1,26 @@
+"""What stands beside figures: what a suite leaves out, and which models were trained on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from alpha_umi.roles.turns import RoleName
+from cli.plain_text import plain_line
+from evaluation.notes import left_out_sentence, trained_on_sentences
+
+
+def print_left_out(console: Console, left_out: Mapping[str, int]) -> None:
+    """What of a suite is not measured, if anything."""
+    told = left_out_sentence(left_out)
+    if told is not None:
+        console.print(Text(plain_line(told), style="yellow"), soft_wrap=True)
+
+
+def print_trained_on(console: Console, models: Mapping[RoleName, Mapping[str, Any]], where: str = "") -> None:
+    """Each model that was trained on what it is measured on. `where` tells one of two runs."""
+    for sentence in trained_on_sentences(models):
+        console.print(Text(plain_line(f"warning: {where}{sentence}"), style="yellow"), soft_wrap=True)
