@@ -44,6 +44,8 @@ _FREE = {
     "parallel",
     "checkpoint_activations",
     "device",
+    "evaluate_every",
+    "dev_examples",
 }
 
 

@@ -144,13 +144,17 @@ class StageLoop:
         return self._model(ids.to(device), labels.to(device))
 
     def _dev_loss(self) -> float | None:
-        """Mean loss of the dev examples' target tokens; None without dev examples."""
+        """Mean loss of the dev examples' target tokens; None without any, and when somebody asks to stop."""
         if not (dev := self._task.dev):
             return None
         self._model.eval()
         summed = 0.0
         with torch.no_grad(), self._processes.precision():
             for mine in self._rounds(range(len(dev)), [len(example.input_ids) for example in dev]):
+                # On a CPU the rest may take minutes. Several processes have to do the same, and go on.
+                if self._processes.count == 1 and self._stop():
+                    self._model.train()
+                    return None
                 summed += self._loss([dev[example] for example in mine]).item()
         self._model.train()
         return self._processes.sum(summed)[0] / sum(map(targets, dev))
