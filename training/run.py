@@ -129,7 +129,8 @@ class _Run:
         task = self._task(stage, home, start)
         seed = self.request.seed
         module = load_model(self.request.config, self.backbone, start, seed=seed, bf16=self.bf16)
-        loop = StageLoop(task, module, self.processes, observer=self.request.observer, stop=self.request.stop)
+        request = self.request
+        loop = StageLoop(task, module, self.processes, observer=request.observer, stop=request.stop, bf16=self.bf16)
         progress = loop.run(seed)
         weights = loop.weights()
         if self.processes.is_main:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from safetensors.torch import load_file
 from tiny_training import World, write_config
 
+from training.errors import DeviceMissing
 from training.loop.losses import read_losses
 from training.loop.model import ADAPTER
 from training.recipes.loading import load_config, load_variant
@@ -19,6 +21,10 @@ from training.run import RunRequest, stage_folder, train
 
 LAUNCH = Path(__file__).parents[2] / "training" / "launch"
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.0}
+
+needs_deepspeed = pytest.mark.skipif(
+    importlib.util.find_spec("deepspeed") is None, reason="DeepSpeed is not installed: the extra training-deepspeed"
+)
 
 
 def launch(port: int, *arguments: str, program: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -45,7 +51,14 @@ def losses(output: Path) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ("parallel", "lora"), [("replicate", LORA), ("shard", LORA), ("shard", None)], ids=["data", "shard", "shard-full"]
+    ("parallel", "lora"),
+    [
+        ("replicate", LORA),
+        ("shard", LORA),
+        ("shard", None),
+        pytest.param("deepspeed", LORA, marks=needs_deepspeed),
+        pytest.param("deepspeed", None, marks=needs_deepspeed),
+    ],
 )
 def test_two_processes_have_the_losses_of_one(
     world: World, tmp_path: Path, free_port: int, parallel: str, lora: dict[str, object] | None
@@ -53,8 +66,9 @@ def test_two_processes_have_the_losses_of_one(
     config = write_config(tmp_path / "tiny.yaml", world.backbone, parallel=parallel, lora=lora)
     done = launch(free_port, *arguments(config, world, tmp_path / "two"))
     assert done.returncode == 0, done.stderr
+    one = write_config(tmp_path / "tiny.yaml", world.backbone, lora=lora)
     alone = RunRequest(
-        load_variant("alpha-umi"), load_config(str(config)), world.data, tmp_path / "one", stages=("global", "caller")
+        load_variant("alpha-umi"), load_config(str(one)), world.data, tmp_path / "one", stages=("global", "caller")
     )
     train(alone)
     assert len(losses(tmp_path / "two")) == 9 + 3
@@ -111,16 +125,27 @@ app(sys.argv[1:])
 """
 
 
-def test_what_two_processes_began_one_goes_on_with(world: World, tmp_path: Path, free_port: int) -> None:
+@pytest.mark.parametrize("parallel", ["shard", pytest.param("deepspeed", marks=needs_deepspeed)])
+def test_what_two_processes_began_one_goes_on_with(world: World, tmp_path: Path, free_port: int, parallel: str) -> None:
     """Only one of them is asked to stop, and both do; the checkpoint of divided weights is whole."""
-    config = write_config(tmp_path / "tiny.yaml", world.backbone, parallel="shard", lora=None)
+    config = write_config(tmp_path / "tiny.yaml", world.backbone, parallel=parallel, lora=None)
     program = tmp_path / "stopped.py"
     program.write_text(STOPPED)
     ended = launch(free_port, *arguments(config, world, tmp_path / "run"), program=str(program))
     assert ended.returncode != 0
     assert "stopped after step 4 of 6" in ended.stderr
     assert (tmp_path / "run" / "global" / "checkpoints" / "step-00000004").is_dir()
+    write_config(config, world.backbone, lora=None)
     variant, chosen = load_variant("alpha-umi"), load_config(str(config))
     train(RunRequest(variant, chosen, world.data, tmp_path / "run", stages=("global", "caller")))
     train(RunRequest(variant, chosen, world.data, tmp_path / "one", stages=("global", "caller")))
     assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "one"), rel=1e-3)
+
+
+def test_deepspeed_that_is_not_installed_is_named(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "deepspeed", None)
+    config = load_config(str(write_config(tmp_path / "tiny.yaml", world.backbone, parallel="deepspeed")))
+    with pytest.raises(DeviceMissing, match="parallel is deepspeed, which is not installed"):
+        train(RunRequest(load_variant("single-llm"), config, world.data, tmp_path / "run"))

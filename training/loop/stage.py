@@ -28,6 +28,7 @@ from training.loop.objective import TargetLoss, collate, targets
 from training.loop.observing import Observer, StepRecord
 from training.loop.processes import Processes
 from training.loop.schedule import learning_rate
+from training.loop.updating import make_updater
 from training.recipes.model import MICRO_TOKENS, Config, StageSettings
 
 
@@ -58,12 +59,12 @@ class StageLoop:
         *,
         observer: Observer,
         stop: Callable[[], bool],
+        bf16: bool,
     ) -> None:
         self._task, self._processes, self._observer, self._stop = task, processes, observer, stop
         self.module = module
-        self._model: Any = processes.prepare(module)
-        self._parameters = [parameter for parameter in self._model.parameters() if parameter.requires_grad]
-        self._optimizer = torch.optim.AdamW(self._parameters, lr=0.0, weight_decay=task.config.weight_decay)
+        self._updater = make_updater(module, processes, task.config, bf16=bf16)
+        self._model = self._updater.model
         self._losses = LossFile(task.folder / "losses.jsonl", writes=processes.is_main)
         self._steps = task.plan.steps()
         self._saved = 0
@@ -91,7 +92,7 @@ class StageLoop:
 
     def weights(self) -> dict[str, Any]:
         """What was trained, whole and on the CPU. Every process has to ask."""
-        return state.weights_of(self._model)
+        return self._updater.weights()
 
     def _advance(self, before: Progress) -> tuple[Progress, bool]:
         """One step, and whether anybody asked to stop."""
@@ -124,18 +125,15 @@ class StageLoop:
         summed = 0.0
         parts = self._rounds(chosen, self._task.plan.lengths)
         for number, mine in enumerate(parts):
-            with self._processes.computing(self._model, last=number == len(parts) - 1):
+            last = number == len(parts) - 1
+            with self._updater.computing(last=last):
                 loss = self._loss([self._task.train[example] for example in mine])
-            # Processes take the mean of their gradients, and their sum is meant.
-            (loss * (self._processes.count / counted)).backward()
+                # Processes take the mean of their gradients, and their sum is meant.
+                self._updater.backward(loss * (self._processes.count / counted), last=last)
             summed += loss.item()
         total, stops = self._processes.sum(summed, float(self._stop()))
-        norm = self._processes.clip(self._parameters, self._task.config.clip)
+        norm = self._updater.update(rate)
         self._require_finite(step, total / counted, norm, rate)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        self._optimizer.step()
-        self._optimizer.zero_grad()
         return total / counted, norm, stops > 0
 
     def _loss(self, examples: Sequence[Tokenized]) -> Any:
@@ -182,8 +180,7 @@ class StageLoop:
         if found is None:
             self._losses.start(0)
             return Progress()
-        state.set_weights(self._model, found.weights)
-        state.set_optimizer(self._model, self._optimizer, found.optimizer)
+        self._updater.restore(found.weights, found.optimizer)
         rows = found.random["states"]
         if self._processes.number < len(rows):
             state.set_random_state(self._processes.device, rows[self._processes.number])
@@ -193,7 +190,7 @@ class StageLoop:
 
     def _save(self, progress: Progress) -> None:
         weights = self.weights()
-        optimizer = state.optimizer_of(self._model, self._optimizer)
+        optimizer = self._updater.optimizer()
         rows = self._processes.rows(state.random_state(self._processes.device))
         if self._processes.is_main:
             made = Checkpoint(

@@ -102,7 +102,7 @@ class Config(_Strict):
     `context` counts the tokens of prompt and target; longer examples are refused. `micro_tokens` bounds what one
     process computes at a time, padding included, and changes memory, not results (`auto`: `MICRO_TOKENS`).
     `parallel` is what several processes do: `replicate` the model, or `shard` weights, gradients and optimizer (ZeRO
-    stage 3).
+    stage 3), with torch's own means or with `deepspeed`'s.
     """
 
     name: Name
@@ -113,7 +113,7 @@ class Config(_Strict):
     lora: Lora | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bf16"] = "auto"
-    parallel: Literal["replicate", "shard"] = "replicate"
+    parallel: Literal["replicate", "shard", "deepspeed"] = "replicate"
     checkpoint_activations: bool = False
     micro_tokens: Annotated[int, Field(ge=64)] | Literal["auto"] = "auto"
     clip: Annotated[float, Field(gt=0)] = 1.0
