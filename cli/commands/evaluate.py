@@ -1,4 +1,7 @@
-"""How good role models are: `generate` and `trajectories` ask them; `score` and `compare` read what they wrote."""
+"""How good role models are: `generate` and `trajectories` ask them; `score` and `compare` read what they wrote.
+
+`suites` lists what there is to measure on.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.commands.generate import generate
+from cli.commands.suites import suites
 from cli.commands.trajectories import trajectories
 from cli.errors import UsageProblem
 from cli.evaluation_errors import reported
@@ -30,6 +34,7 @@ app = typer.Typer(
 )
 app.command()(generate)
 app.command()(trajectories)
+app.command()(suites)
 
 
 def _predictions(what: str) -> typer.models.ArgumentInfo:

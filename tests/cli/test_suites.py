@@ -1,0 +1,76 @@
+"""`alpha-umi evaluate suites`: what there is to measure on, without reading any of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from evaluation.suites.definition import SuiteFile, digests_path, read_definition, suite_names, suite_path
+
+Invoke = Callable[..., Result]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of data, empty."""
+    monkeypatch.setenv("ALPHA_UMI_DATA", str(tmp_path))
+    return tmp_path
+
+
+def definitions() -> list[SuiteFile]:
+    return [read_definition(suite_path(name)) for name in suite_names()]
+
+
+def put(folder: Path, inside: str) -> None:
+    (folder / inside).parent.mkdir(parents=True, exist_ok=True)
+    (folder / inside).touch()
+
+
+def test_every_suite_is_listed_with_what_its_file_says(invoke: Invoke, folder: Path) -> None:
+    put(folder, "eval/gsm8k_test_dev.jsonl")
+    listed = invoke("evaluate", "suites", "--json")
+    assert (listed.exit_code, listed.stderr) == (0, "")
+    assert json.loads(listed.stdout) == [
+        {
+            "name": suite.name,
+            "title": suite.title,
+            "licence": suite.licence,
+            "source": suite.source,
+            "instructions": len(digests_path(suite_path(suite.name)).read_text().split()),
+            "data": str(folder / suite.data),
+            "at_hand": suite.name == "gsm8k",
+        }
+        for suite in definitions()
+    ]
+
+
+def test_the_table_says_what_is_missing_and_where_it_belongs(invoke: Invoke, folder: Path) -> None:
+    put(folder, "eval/gsm8k_test_dev.jsonl")
+    listed = invoke("evaluate", "suites")
+    rows = {line.split()[0]: line for line in listed.stdout.splitlines()[1:] if line and line[0] != " "}
+    assert rows["gsm8k"].endswith("at hand")
+    assert rows["seal-tools"].endswith("missing")
+    said = " ".join(listed.stdout.split())
+    for suite in definitions():
+        assert f"{suite.name}: {suite.licence} {folder / suite.data}" in said
+        assert (f"missing: {suite.source}" in said) is (suite.name != "gsm8k")
+    assert f"name another folder than {folder} with ALPHA_UMI_DATA" in " ".join(listed.stderr.split())
+    assert max(map(len, listed.stdout.split("\n\n")[0].splitlines())) <= 80
+
+
+def test_a_suite_of_parts_is_at_hand_when_all_of_them_are(invoke: Invoke, folder: Path) -> None:
+    suite = next(each for each in definitions() if each.parts)
+
+    def at_hand() -> bool:
+        listed = json.loads(invoke("evaluate", "suites", "--json").stdout)
+        return next(bool(each["at_hand"]) for each in listed if each["name"] == suite.name)
+
+    for part in suite.parts[1:]:
+        put(folder, f"{suite.data}/{part}.jsonl.gz")
+    assert not at_hand()
+    put(folder, f"{suite.data}/{suite.parts[0]}.jsonl.gz")
+    assert at_hand()
