@@ -48,6 +48,6 @@ async def test_the_example_runs(data: Path, serve: Serve, tmp_path: Path, free_p
     assert process.returncode == 0
     figures = dict(line.split(" ", 1) for line in output.decode().splitlines())
     count = len(load_suite("rotbench-gpt4:NLP__NLP", data).trajectories)
-    assert figures["success"].startswith("1.0 ")
-    assert 0 < int(figures["success"].split()[1]) <= count
+    assert figures["completed"].startswith("1.0 ")
+    assert 0 < int(figures["completed"].split()[1]) <= count
     assert figures["backbone.calls"] == "None 0 None"

@@ -112,7 +112,7 @@ async def test_unknown_and_repeated_calls_are_counted(serve: Serve, tmp_path: Pa
     measured = measure(asked.trajectory, asked.events)
     assert (measured.not_recorded, measured.repeated_calls, measured.tool_errors) == (2, 2, 3)
     assert replay.not_recorded == {"price_of": 2}
-    assert measured.success
+    assert measured.completed
 
 
 async def test_the_calculator_as_a_tool(serve: Serve, tmp_path: Path) -> None:
