@@ -29,6 +29,13 @@ def test_the_table_has_the_real_sizes(data: Path) -> None:
     assert told == {name: (len(suite.trajectories), len(suite.cases)) for name, suite in suites.items()}
 
 
+def test_what_is_left_out_is_told(data: Path) -> None:
+    (told,) = re.findall(r"Of the suites above it is (.*?)\.\n", DOCUMENT, re.DOTALL)
+    counts = {name: int(count) for count, name in re.findall(r"(\d+) [^`\d]*\(`([a-z0-9-]+)`\)", told)}
+    left_out = {name: sum(load_suite(name, data).left_out.values()) for name in suite_names()}
+    assert counts == {name: count for name, count in left_out.items() if count}
+
+
 async def test_the_example_runs(data: Path, serve: Serve, tmp_path: Path, free_port: int) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
     address = serve(
