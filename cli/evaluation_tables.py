@@ -89,11 +89,11 @@ def _print_costs(console: Console, report: ScoreReport) -> None:
     if not report.costs:
         return
     console.print()
-    table = figures_table(
-        "role", "texts", "prompt tokens", "written tokens", "shortened", "median ms", "p95 ms", right_from=1
-    )
+    counted = ("texts", "tokens in", "tokens out", "shortened", "again", "failed")
+    table = figures_table("role", *counted, "median ms", "p95 ms", right_from=1)
     for role, cost in report.costs.items():
-        counts = (cost.texts, cost.prompt_tokens, cost.completion_tokens, cost.truncated)
+        tokens = (cost.texts, cost.prompt_tokens, cost.completion_tokens)
+        counts = (*tokens, cost.truncated, cost.again, cost.failed)
         table.add_row(role, *(f"{count:,}" for count in (*counts, round(cost.median_ms), round(cost.p95_ms))))
     console.print(table)
 

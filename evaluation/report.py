@@ -26,12 +26,14 @@ class FigureReport(WireModel):
 
 
 class CostReport(WireModel):
-    """What a role cost: sums, and milliseconds a text."""
+    """What a role cost: sums, and milliseconds a text. `again` texts took more than one attempt, `failed` were none."""
 
     texts: int
     prompt_tokens: int
     completion_tokens: int
     truncated: int
+    again: int
+    failed: int
     median_ms: float
     p95_ms: float
 

@@ -37,11 +37,12 @@ def main() -> None:
     )  # fmt: skip
     wanted.folder.mkdir(parents=True, exist_ok=True)
     suites: list[str] = options.suite or suite_names()
-    began = time.monotonic()
-    _run_steps(wanted, suites)
     whole = [suite for suite in suites if _can_be_whole(suite)]
-    _run_whole(wanted, whole)
-    CONSOLE.print(f"all runs are there after {time.monotonic() - began:,.0f} s")
+    if not options.tables_only:
+        began = time.monotonic()
+        _run_steps(wanted, suites)
+        _run_whole(wanted, whole)
+        CONSOLE.print(f"all runs are there after {time.monotonic() - began:,.0f} s")
     parts = [introduction(options.title, _command(options), wanted), *(steps_part(wanted, suite) for suite in suites)]
     replace_section(options.page, options.name, "\n\n".join([*parts, *(whole_part(wanted, suite) for suite in whole)]))
 
@@ -90,6 +91,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=50, help="steps of each suite")
     parser.add_argument("--trajectories", type=int, default=12, help="whole trajectories of each suite")
     parser.add_argument("--max-steps", type=int, default=5, help="steps of a whole trajectory")
+    parser.add_argument(
+        "--tables-only", action="store_true", help="run nothing: write the section of runs that are there"
+    )
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "results", help="where the runs lie")
     parser.add_argument("--page", type=Path, default=PAGE, help="the page that gets the section")
     return parser.parse_args()

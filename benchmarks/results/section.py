@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from benchmarks.results.runs import MODES, Mode, Wanted
-from benchmarks.results.tables import decisions_table, ends_line, figures_table, whole_table
+from benchmarks.results.tables import costs_table, decisions_table, ends_line, figures_table, whole_table
 from evaluation.compare import compare
 from evaluation.formats import Format
 from evaluation.notes import left_out_sentence, trained_on_sentences
@@ -23,11 +25,9 @@ def introduction(title: str, command: str, wanted: Wanted) -> str:
     """What was measured, by which command."""
     return (
         f"## {title}\n\n"
-        f"Made by `{command}` on {os.cpu_count()} processors ({_processor()}), greedy: of every suite a "
-        f"sample of {wanted.steps} steps, and of {wanted.trajectories} whole trajectories of at most "
-        f"{wanted.max_steps} steps where there is something to replay or to compute. Figures in percent, each with its "
-        "95 % interval; *free is* says whether writing without grammars is better or worse beyond the interval of the "
-        "paired difference."
+        f"Made by `{command}` on {os.cpu_count()} processors ({_processor()}): of every suite a sample of "
+        f"{wanted.steps} steps, and of {wanted.trajectories} whole trajectories of at most {wanted.max_steps} steps "
+        "where there is something to replay or to compute."
     )
 
 
@@ -46,6 +46,7 @@ def steps_part(wanted: Wanted, suite: str) -> str:
             _asked(read[MODES[0]]),
             figures_table(scores, difference),
             decisions_table(scores),
+            costs_table(scores),
         ]
     )
 
@@ -73,8 +74,15 @@ def _notes(*runs: RunRecord | WholeRunRecord | None) -> list[str]:
 
 def _asked(read: Predictions) -> str:
     models = {} if read.about is None else read.about.models
-    named = ", ".join(f"{role} `{model['id']}`" for role, model in models.items())
+    named = ", ".join(f"{role} {_described(model)}" for role, model in models.items())
     return f"Models: {named}." if named else ""
+
+
+def _described(model: Mapping[str, Any]) -> str:
+    """The name, and what else a text depends on."""
+    known = {"template": model.get("template"), "tokens of an answer": model.get("answer_tokens")}
+    told = ", ".join(f"{name}: {value}" for name, value in known.items() if value is not None)
+    return f"`{model.get('id') or model.get('name')}`" + (f" ({told})" if told else "")
 
 
 def _processor() -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks.results.runs import MODES, Mode
 from evaluation.metrics import COLUMNS
-from evaluation.report import ComparisonReport, FigureReport, ScoreReport
+from evaluation.report import ComparisonReport, CostReport, FigureReport, ScoreReport
 from evaluation.whole_report import WholeReport
 
 NO_FIGURE = "–"
@@ -37,6 +37,16 @@ def decisions_table(scores: Mapping[Mode, ScoreReport]) -> str:
     return table(["decisions", *COLUMNS], rows)
 
 
+def costs_table(scores: Mapping[Mode, ScoreReport]) -> str:
+    """What each role wrote in both modes."""
+    rows = [
+        [f"{mode}, {role}", *(f"{count:,}" for count in _counts(cost))]
+        for mode in MODES
+        for role, cost in scores[mode].costs.items()
+    ]
+    return table(["role", "texts", "prompt tokens", "written tokens", "again", "failed"], rows)
+
+
 def whole_table(reports: Mapping[Mode, WholeReport]) -> str:
     """Whole trajectories in both modes: averages for one of them."""
     of_modes = [reports[mode].figures for mode in MODES]
@@ -60,6 +70,10 @@ def _figure(figure: FigureReport) -> tuple[str, str, str]:
         NO_FIGURE if figure.low is None or figure.high is None else f"{100 * figure.low:.1f} to {100 * figure.high:.1f}"
     )
     return (NO_FIGURE if figure.value is None else f"{100 * figure.value:.1f}", ends, f"{figure.n:,}")
+
+
+def _counts(cost: CostReport) -> tuple[int, ...]:
+    return cost.texts, cost.prompt_tokens, cost.completion_tokens, cost.again, cost.failed
 
 
 def _whole_title(name: str, figure: FigureReport) -> str:
