@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from role_apps import application, scripted
 from serving_on_loopback import Serve
 from system import Roles, call, serve_roles
 
+from alpha_umi.serving.engine import Chunk, Generation
 from alpha_umi.serving.scripted import Rule
 from evaluation.errors import EmptySuite
 from evaluation.generate import Generated, generate, plan_task
@@ -216,11 +218,16 @@ async def test_no_step_is_an_error(serve: Serve, tmp_path: Path) -> None:
             await plan_task(services, sums(tmp_path, 1), limit=0, constrained=True)
 
 
-async def test_only_so_many_are_asked_at_a_time(serve: Serve, tmp_path: Path) -> None:
-    roles = calculating_roles(serve, delay_s=0.002)
-    running: list[int] = []
-    await generated(
-        roles, tmp_path, count=8, concurrency=3,
-        on_prediction=lambda _: running.append(roles.engines["planner"].running),
-    )  # fmt: skip
+async def test_only_so_many_are_asked_at_a_time(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    roles = calculating_roles(serve, delay_s=0.02)
+    planner = roles.engines["planner"]
+    write, running = planner.generate, list[int]()
+
+    async def watched(generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
+        async for chunk in write(generation, request_id=request_id):
+            running.append(planner.running)
+            yield chunk
+
+    monkeypatch.setattr(planner, "generate", watched)
+    await generated(roles, tmp_path, count=8, concurrency=3)
     assert 1 < max(running) <= 3
