@@ -29,13 +29,10 @@ def weights_of(model: Any) -> dict[str, Any]:
 
     Weights that two layers share are there once.
     """
-    found: dict[str, Any] = {}
-    seen = set()
-    for name, tensor in get_model_state_dict(model, options=_WHOLE).items():
-        if (place := tensor.untyped_storage().data_ptr()) not in seen:
-            found[name] = tensor.contiguous()
-        seen.add(place)
-    return found
+    # Each once, and not what a frozen layer shares with another (an output layer that is the embedding).
+    trained = {name.removeprefix("module.") for name, value in model.named_parameters() if value.requires_grad}
+    found = get_model_state_dict(model, options=_WHOLE)
+    return {name: tensor.contiguous() for name, tensor in found.items() if name in trained}
 
 
 def set_weights(model: Any, weights: dict[str, Any]) -> None:
