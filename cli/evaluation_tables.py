@@ -89,7 +89,7 @@ def _print_costs(console: Console, report: ScoreReport) -> None:
     if not report.costs:
         return
     console.print()
-    counted = ("texts", "tokens in", "tokens out", "shortened", "again", "failed")
+    counted = ("texts", "tokens in", "out", "shortened", "again", "failed")
     table = figures_table("role", *counted, "median ms", "p95 ms", right_from=1)
     for role, cost in report.costs.items():
         tokens = (cost.texts, cost.prompt_tokens, cost.completion_tokens)
