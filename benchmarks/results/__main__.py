@@ -89,8 +89,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, help="folder of the model in all roles; the embedded backbone by default")
     parser.add_argument("--suite", action="append", help="a suite, again for another; all by default")
     parser.add_argument("--steps", type=int, default=50, help="steps of each suite")
-    parser.add_argument("--trajectories", type=int, default=12, help="whole trajectories of each suite")
-    parser.add_argument("--max-steps", type=int, default=5, help="steps of a whole trajectory")
+    parser.add_argument("--trajectories", type=int, default=8, help="whole trajectories of each suite")
+    parser.add_argument("--max-steps", type=int, default=4, help="steps of a whole trajectory")
     parser.add_argument(
         "--tables-only", action="store_true", help="run nothing: write the section of runs that are there"
     )
