@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from alpha_umi.contract.problems import TYPE_PREFIX
@@ -111,7 +111,7 @@ def measure(
         prompt_tokens=trajectory.usage.prompt_tokens,
         completion_tokens=trajectory.usage.completion_tokens,
         tool_latency_ms=sum(step.latency_ms.tool for step in trajectory.steps),
-        roles=_costs(trajectory.steps, list(events)),
+        roles=_costs(trajectory, list(events)),
     )
 
 
@@ -176,9 +176,23 @@ def _cost_of(role: RoleName, name: str) -> Callable[[Measured], float | None]:
     return lambda each: float(getattr(each.roles[role], name)) if role in each.roles else None
 
 
-def _costs(steps: Sequence[StepModel], events: Sequence[ToldEvent]) -> dict[RoleName, RoleCost]:
-    costs = {role: _cost(role, steps, events) for role in ROLES}
+def _costs(trajectory: Trajectory, events: Sequence[ToldEvent]) -> dict[RoleName, RoleCost]:
+    costs = {role: _cost(role, trajectory.steps, events) for role in ROLES}
+    unmade = sum(event.name == "tool.observed" and event.data.get("call_id") is None for event in events)
+    if unmade and trajectory.strategy == "chain":
+        costs["caller"] = _with_unmade(costs, unmade, trajectory)
     return {role: cost for role, cost in costs.items() if cost != RoleCost()}
+
+
+def _with_unmade(costs: Mapping[RoleName, RoleCost], unmade: int, trajectory: Trajectory) -> RoleCost:
+    """The caller's cost with calls that could not be made: their event tells no tokens, the trajectory's sum does."""
+    others = [cost for role, cost in costs.items() if role != "caller"]
+    return replace(
+        costs["caller"],
+        calls=costs["caller"].calls + unmade,
+        prompt_tokens=trajectory.usage.prompt_tokens - sum(cost.prompt_tokens for cost in others),
+        completion_tokens=trajectory.usage.completion_tokens - sum(cost.completion_tokens for cost in others),
+    )
 
 
 def _cost(role: RoleName, steps: Sequence[StepModel], events: Sequence[ToldEvent]) -> RoleCost:

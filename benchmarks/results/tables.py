@@ -50,7 +50,7 @@ def costs_table(scores: Mapping[Mode, ScoreReport]) -> str:
 def whole_table(reports: Mapping[Mode, WholeReport]) -> str:
     """Whole trajectories in both modes: averages for one of them."""
     of_modes = [reports[mode].figures for mode in MODES]
-    names = dict.fromkeys(name for figures in of_modes for name in figures)
+    names = dict.fromkeys(name for figures in of_modes for name, figure in figures.items() if figure.n)
     rows = [
         [_whole_title(name, figures), *(cell for of_mode in of_modes for cell in _whole(of_mode.get(name)))]
         for name in names

@@ -134,3 +134,13 @@ def test_no_trajectory_is_an_error() -> None:
     nothing: list[Measured] = []
     with pytest.raises(EmptySuite, match="no trajectory"):
         summarize(nothing)
+
+
+def test_a_call_that_could_not_be_made_has_cost_the_caller() -> None:
+    unmade = step(0, "a") | {"action": None}
+    events = [
+        ToldEvent("planner.decided", {"usage": {"prompt_tokens": 8, "completion_tokens": 2}}),
+        ToldEvent("tool.observed", {"call_id": None, "content": "No call was made: ..."}),
+    ]
+    cost = measure(trajectory(unmade, status="gave_up"), events).roles["caller"]
+    assert (cost.calls, cost.prompt_tokens, cost.completion_tokens, cost.latency_ms) == (1, 12, 8, 4)
