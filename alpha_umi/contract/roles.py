@@ -19,6 +19,9 @@ MAX_TURNS = 10_000
 MAX_TURN_CHARACTERS = 1_000_000
 MAX_NAME_CHARACTERS = 256
 MAX_DESCRIPTION_CHARACTERS = 10_000
+# Both ranges of control characters by number: U+0085 is white space here, and none in the regular expressions of
+# ECMA-262, by which readers of an OpenAPI document go.
+NAME_PATTERN = r"^[^\s,\[\]\x00-\x1f\x7f-\x9f]+$"
 
 
 def _integral(value: object) -> object:
@@ -38,7 +41,7 @@ class WireModel(BaseModel):
 class ToolModel(WireModel):
     """A tool on offer."""
 
-    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS, pattern=r"^[^\s,\[\]\x00-\x1f]+$")]
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS, pattern=NAME_PATTERN)]
     description: Annotated[str, Field(max_length=MAX_DESCRIPTION_CHARACTERS)] = ""
     parameters: dict[str, Any] = Field(default_factory=dict, description="JSON Schema of type object")
 
