@@ -123,6 +123,7 @@ class _Run:
             draw(self.request.output / CURVES, {name: found for name, found in lines.items() if found})
             write_costs(self.request.output, names, self.backbone)
         self.processes.wait()
+        self.processes.leave()
 
     def _train(self, stage: Stage, home: Path, folder: Path) -> None:
         start = self._start(stage)

@@ -43,7 +43,7 @@ OBSERVATION = '{"city":"Oslo","celsius":19.5}'
 LEARNING_RATE = 5e-3
 LEARNED = 0.01
 MOST_STEPS = 200
-PLACEHOLDER = CanaryText(prompt="?", expected="?")
+PLACEHOLDER = CanaryText(prompt=PROMPT, expected="?")
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,7 @@ def test_two_processes_have_the_losses_of_one(
 HELD = """
 import sys
 from pathlib import Path
+import torch
 from training.loop.model import load_model
 from training.loop.processes import Processes
 from training.recipes.loading import load_config
@@ -95,7 +96,9 @@ module = load_model(config, Path(config.backbone), None, seed=0, bf16=False)
 whole = sum(parameter.numel() for parameter in module.parameters())
 held = sum(parameter.to_local().numel() for parameter in processes.prepare(module).parameters())
 shares = processes.sum(held / whole, 1 if 0.4 < held / whole < 0.6 else 0)
-print("shares", *shares)
+# A file for each: lines of two processes on one stream run into one another.
+Path(sys.argv[2], str(torch.distributed.get_rank())).write_text(f"{shares[0]} {shares[1]}")
+processes.leave()
 """
 
 
@@ -103,8 +106,8 @@ def test_shards_divide_the_weights(world: World, tmp_path: Path, free_port: int)
     config = write_config(tmp_path / "tiny.yaml", world.backbone, parallel="shard", lora=None)
     program = tmp_path / "held.py"
     program.write_text(HELD)
-    done = launch(free_port, str(config), program=str(program))
-    assert done.stdout.splitlines().count("shares 1.0 2.0") == 2, done.stderr
+    done = launch(free_port, str(config), str(tmp_path), program=str(program))
+    assert [(tmp_path / rank).read_text() for rank in "01"] == ["1.0 2.0"] * 2, done.stderr
 
 
 STOPPED = """

@@ -71,6 +71,11 @@ class Processes:
         """The number format that matrices are multiplied in."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._bf16)
 
+    def leave(self) -> None:
+        """End what joins the processes: threads that still run when the interpreter goes would abort it."""
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
     def sum(self, *values: float) -> list[float]:
         """The sums of values over all processes."""
         if self.count == 1:
