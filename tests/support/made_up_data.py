@@ -139,7 +139,7 @@ TOOLALPACA = [
         "Function_Description": {
             "tide": "Tides of a harbour.\n"
             'Parameters: {"harbour": "Required. string. Its name.", "day": "Array[integer]. Which."}'
-            "\nOutput: Times.\n - Format: text",
+            "\nOutput: Times.\n - Format: application/json\n - Structure: Object{times: Array[Object{at}]}",
             "components": "- Schemas",
         },
         "Instances": [

@@ -32,7 +32,8 @@ NO_OBJECT: Final = "an action input that is no JSON object"
 NO_OUTPUT: Final = "no output"
 FAILED: Final = "an instance whose recording failed"
 _COMPONENTS: Final = "components"
-_PARAMETERS = re.compile(r"\n?\s*Parameters: (?P<parameters>\{.*\})(?:\n\s*Output:|\Z)", re.DOTALL)
+# What it puts out may be described with a brace at the end, too.
+_PARAMETERS = re.compile(r"\n?\s*Parameters: (?P<parameters>\{.*?\})(?:\n\s*Output:|\Z)", re.DOTALL)
 _ACTION = re.compile(r"\n\s*(?:ASSISTANT )?Action:")
 _HINT: Final = "\nHint: "
 _KIND = re.compile(
