@@ -16,7 +16,7 @@ from rich.console import Console
 
 from alpha_umi.serving.weights import cache_folder, ensure_backbone
 from benchmarks.results.document import replace_section
-from benchmarks.results.runs import MODES, Wanted, ask, generate, system
+from benchmarks.results.runs import MODES, Wanted, What, ask, generate, system
 from benchmarks.results.section import introduction, steps_part, whole_part
 from evaluation.suites.data import data_folder
 from evaluation.suites.definition import suite_names
@@ -37,14 +37,17 @@ def main() -> None:
     )  # fmt: skip
     wanted.folder.mkdir(parents=True, exist_ok=True)
     suites: list[str] = options.suite or suite_names()
-    whole = [suite for suite in suites if _can_be_whole(suite)]
     if not options.tables_only:
         began = time.monotonic()
         _run_steps(wanted, suites)
-        _run_whole(wanted, whole)
+        _run_whole(wanted, [suite for suite in suites if _can_be_whole(suite)])
         CONSOLE.print(f"all runs are there after {time.monotonic() - began:,.0f} s")
-    parts = [introduction(options.title, _command(options), wanted), *(steps_part(wanted, suite) for suite in suites)]
-    replace_section(options.page, options.name, "\n\n".join([*parts, *(whole_part(wanted, suite) for suite in whole)]))
+    parts = [
+        introduction(options.title, _command(options), wanted),
+        *(steps_part(wanted, suite) for suite in _with_runs(wanted, "steps", suites)),
+        *(whole_part(wanted, suite) for suite in _with_runs(wanted, "whole", suites)),
+    ]
+    replace_section(options.page, options.name, "\n\n".join(parts))
 
 
 def _run_steps(wanted: Wanted, suites: list[str]) -> None:
@@ -62,6 +65,15 @@ def _run_whole(wanted: Wanted, suites: list[str]) -> None:
                 began = time.monotonic()
                 ask(wanted, suite, mode, url)
                 CONSOLE.print(f"{suite}, {mode}: whole trajectories after {time.monotonic() - began:,.0f} s")
+
+
+def _with_runs(wanted: Wanted, what: What, suites: list[str]) -> list[str]:
+    """The suites whose runs are there: one may be newer than what was measured, or have nothing that answers calls."""
+    there = [suite for suite in suites if all(wanted.file(what, suite, mode).exists() for mode in MODES)]
+    without = ", ".join(suite for suite in suites if suite not in there)
+    if without:
+        CONSOLE.print(f"not in the section, because there are no runs ({what}) of them in {wanted.folder}: {without}")
+    return there
 
 
 def _can_be_whole(suite: str) -> bool:

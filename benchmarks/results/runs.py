@@ -14,6 +14,7 @@ from typing import Final, Literal
 from benchmarks.processes import ROOT, ProcessFailed, free_port
 
 Mode = Literal["constrained", "free"]
+What = Literal["steps", "whole"]
 MODES: Final[tuple[Mode, Mode]] = ("constrained", "free")
 # Three engines on two processors are slow, and a role that was cut off says nothing about a model.
 CONCURRENCY, ROLE_TIMEOUT_S = "2", "600"
@@ -33,7 +34,7 @@ class Wanted:
     trajectories: int
     max_steps: int
 
-    def file(self, what: str, suite: str, mode: Mode) -> Path:
+    def file(self, what: What, suite: str, mode: Mode) -> Path:
         """The file of a run."""
         return self.folder / f"{what}-{suite}-{mode}.jsonl"
 

@@ -25,7 +25,7 @@ def introduction(title: str, command: str, wanted: Wanted) -> str:
     """What was measured, by which command."""
     return (
         f"## {title}\n\n"
-        f"Made by `{command}` on {os.cpu_count()} processors ({_processor()}): of every suite a sample of "
+        f"Made by `{command}` on {os.cpu_count()} processors ({_processor()}): of each of these suites a sample of "
         f"{wanted.steps} steps, and of {wanted.trajectories} whole trajectories of at most {wanted.max_steps} steps "
         "where there is something to replay or to compute."
     )

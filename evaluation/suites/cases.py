@@ -19,7 +19,9 @@ from evaluation.suites.recorded import RecordedTrajectory, read_call
 NO_DECISION = "a planner turn without a decision"
 NO_CALL = "a call that cannot be read"
 NO_ANSWER = "a conclusion without an answer"
-OF_STEPS = (NO_DECISION, NO_CALL, NO_ANSWER)
+# A loader counts it: there is no turn of such a call.
+NO_HISTORY = "a call whose history is not recorded"
+OF_STEPS = (NO_DECISION, NO_CALL, NO_ANSWER, NO_HISTORY)
 
 
 def step_cases(trajectory: RecordedTrajectory) -> Iterator[StepCase]:

@@ -20,7 +20,7 @@ from evaluation.suites.errors import REMEDY, UnknownSuite
 CATALOGUE = Path(__file__).parent / "catalogue"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
-Loader = Literal["toolbench", "rotbench", "gsm8k", "seal-tools", "trajectories"]
+Loader = Literal["toolbench", "rotbench", "gsm8k", "seal-tools", "toolalpaca-golden", "trajectories"]
 Words = Annotated[str, Field(min_length=1)]
 
 

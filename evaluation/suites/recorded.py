@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Final
 
 from alpha_umi.roles.caller import Call, parse_call
 from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.planner import Decision, write_plan
 from alpha_umi.roles.turns import Tool, Turn
+
+# Why a trajectory is left out, for all loaders.
+NOT_OFFERED: Final = "a call of a tool that is not on offer"
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,8 @@ from alpha_umi.roles.turns import Tool, Turn
 from evaluation.errors import NotTheFormat
 from evaluation.files import refuse_duplicates
 from evaluation.suites.reading import CUT_REMEDY, Entry, OnBroken, Text, each_whole, read_entry, read_list, refuse
-from evaluation.suites.recorded import Loaded, RecordedTrajectory
+from evaluation.suites.recorded import NOT_OFFERED, Loaded, RecordedTrajectory
 
-NOT_OFFERED = "a call of a tool that is not on offer"
 _REQUEST = re.compile(
     r'\napi_list = (?P<tools>\[.*\])\ntask_instruction = "(?P<instruction>.*)"\s*\nOutput:', re.DOTALL
 )

@@ -10,7 +10,7 @@ from evaluation.errors import EmptySuite, NotTheFormat
 from evaluation.files import refuse_duplicates
 from evaluation.instructions import instruction_digest
 from evaluation.steps import StepCase
-from evaluation.suites import gsm8k, own, rotbench, seal_tools, toolbench
+from evaluation.suites import gsm8k, own, rotbench, seal_tools, toolalpaca, toolbench
 from evaluation.suites.cases import OF_STEPS, step_cases, steps_without_reference
 from evaluation.suites.data import data_path
 from evaluation.suites.definition import SuiteFile, digests_path, read_definition, read_digests, suite_path
@@ -109,6 +109,8 @@ def _load(definition: SuiteFile, path: Path, parts: tuple[str, ...]) -> Loaded:
             return gsm8k.load(path)
         case "seal-tools":
             return seal_tools.load(path)
+        case "toolalpaca-golden":
+            return toolalpaca.load(path)
         case "trajectories":
             return own.load(path)
 

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks.evaluate import _pairs, _run
+from benchmarks.results.__main__ import main
 from benchmarks.results.document import replace_section
 from benchmarks.results.runs import MODES, Wanted
 from benchmarks.results.section import introduction, steps_part
 from evaluation.run_file import read_run, write_run
 from evaluation.score import score
+from evaluation.suites.definition import suite_names
 
 SUITE = "gsm8k"
 
@@ -47,6 +49,25 @@ def test_a_section_holds_every_metric_of_both_modes(wanted: Wanted) -> None:
     assert cells(text, "Plan ACC")[-1] == "worse"
     assert cells(text, "free") == ["0", "0", "0", "0", "100"]
     assert sum(map(int, cells(text, "the reference"))) == 100
+
+
+def test_a_page_is_written_of_the_runs_that_are_there(
+    wanted: Wanted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Page\n")
+    where = ["--folder", str(wanted.folder.parent), "--name", wanted.folder.name, "--page", str(page)]
+    monkeypatch.setattr("sys.argv", ["results", "--tables-only", "--model", str(wanted.model), *where])
+    main()
+    assert [line for line in page.read_text().splitlines() if line.startswith("###")] == [
+        "### `gsm8k`: 100 steps of 20 trajectories"
+    ]
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"no runs (steps) of them in {wanted.folder}: {', '.join(set_aside(suite_names()))}" in told
+
+
+def set_aside(names: list[str]) -> list[str]:
+    return [name for name in names if name != SUITE]
 
 
 def test_what_no_figure_tells_stands_under_the_title(wanted: Wanted) -> None:

@@ -246,6 +246,14 @@ def test_what_other_evaluations_have_is_left_out(data: Path, embedded_model: Pat
     assert record.sources["tides"].dropped["trajectories"] == {"an instruction of another evaluation": 1}
 
 
+def test_what_a_suite_measures_on_is_known_without_its_data(data: Path, embedded_model: Path, output: Path) -> None:
+    # The first instruction of ToolAlpaca's evaluation set, in other letters.
+    write_tool_set(data, "Sea__tides", ["hey, can you show me a random picture  of an AXOLOTL?", QUESTIONS[7]])
+    record = made(data, embedded_model, output)
+    reasons = record.sources["tides"].dropped["trajectories"]
+    assert reasons == {"an instruction of the suite toolalpaca-simulated": 1}
+
+
 @pytest.mark.parametrize(
     ("table", "error", "told"),
     [

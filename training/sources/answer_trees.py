@@ -21,10 +21,11 @@ from pydantic import Field
 from alpha_umi.roles.turns import Turn
 from evaluation.errors import NotTheFormat
 from evaluation.files import parse_json, read_text
+from evaluation.suites.described import tool
 from evaluation.suites.naming import ids_of
 from evaluation.suites.reading import CUT_REMEDY, Entry, OnBroken, Text, each_whole, read_entry
 from evaluation.suites.recorded import Loaded, RecordedTrajectory, plan_turn
-from training.sources.said import answered, gave_up, tool
+from training.sources.said import answered, gave_up
 
 FINISH: Final = "Finish"
 GIVE_UP: Final = "give_up_and_restart"

@@ -19,10 +19,11 @@ from typing import Any, Final
 from alpha_umi.roles.turns import Tool, Turn
 from evaluation.errors import NotTheFormat
 from evaluation.files import parse_json
+from evaluation.suites.described import tool
 from evaluation.suites.naming import ids_of
 from evaluation.suites.reading import CUT_REMEDY, Entry, OnBroken, Text, each_whole, read_list
 from evaluation.suites.recorded import Loaded, RecordedTrajectory
-from training.sources.said import SaidCall, answered, calls_in_turn, tool
+from training.sources.said import SaidCall, answered, calls_in_turn
 
 FILES: Final = ("lv3-api-train.json", "lv3-response-train.json")
 NO_CALL: Final = "a call that cannot be read"

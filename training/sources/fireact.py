@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from alpha_umi.roles.turns import Tool, Turn
+from evaluation.suites.described import tool
 from evaluation.suites.naming import ids_of
 from evaluation.suites.reading import Entry, OnBroken, Text, read_list
 from evaluation.suites.recorded import Loaded, RecordedTrajectory
-from training.sources.said import SaidCall, answered, calls_in_turn, tool
+from training.sources.said import SaidCall, answered, calls_in_turn
 
 SEARCH: Tool = tool(
     "search",

@@ -6,12 +6,11 @@
 
 `getDetails` asks the user, whose reply comes back: here that is a conclusion and a further turn of the user. An
 instance whose recording failed (a text, or `{"error"}`), whose action input is no JSON object, or that has no output,
-is left out. Descriptions of whole APIs ("components") are no tools.
+is left out. What functions there are is read as the suite with golden calls reads it.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -21,24 +20,18 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from alpha_umi.roles.turns import Tool, Turn
+from alpha_umi.roles.turns import Turn
 from evaluation.suites.naming import ids_of
 from evaluation.suites.reading import Entry, OnBroken, Text, each_whole, read_entry, read_list
 from evaluation.suites.recorded import Loaded, RecordedTrajectory
-from training.sources.said import NO_TOOLS, SaidCall, answered, calls_in_turn, tool
+from evaluation.suites.toolalpaca import ASK, json_object, question_of, tools_of
+from training.sources.said import NO_TOOLS, SaidCall, answered, calls_in_turn
 
-ASK: Final = "getDetails"
 NO_OBJECT: Final = "an action input that is no JSON object"
 NO_OUTPUT: Final = "no output"
 FAILED: Final = "an instance whose recording failed"
-_COMPONENTS: Final = "components"
-# What it puts out may be described with a brace at the end, too.
-_PARAMETERS = re.compile(r"\n?\s*Parameters: (?P<parameters>\{.*?\})(?:\n\s*Output:|\Z)", re.DOTALL)
 _ACTION = re.compile(r"\n\s*(?:ASSISTANT )?Action:")
 _HINT: Final = "\nHint: "
-_KIND = re.compile(
-    r"(?:(?P<required>Required|Optional)\. )?(?P<kind>\w+)(?:\[[^\]]*\])?\. *(?P<description>.*)", re.DOTALL
-)
 
 
 class Instance(Entry):
@@ -63,7 +56,7 @@ def load(path: Path, on_broken: OnBroken) -> Loaded:
     left_out: Counter[str] = Counter()
     found = []
     for api in read_list(path, Api, on_broken):
-        tools = tuple(_tool(name, text) for name, text in (api.functions or {}).items() if name != _COMPONENTS)
+        tools = tools_of(api.functions or {})
         for turns in each_whole(enumerate(api.instances, start=1), partial(_read, api, path), on_broken):
             if isinstance(turns, str):
                 left_out[turns] += 1
@@ -95,7 +88,7 @@ def _turns(instance: Instance) -> tuple[Turn, ...] | str:
     for action, observation in instance.intermediate_steps:
         if not (isinstance(action, list) and len(action) == 3 and all(isinstance(each, str) for each in action)):
             return NO_OBJECT
-        arguments = _object(action[1])
+        arguments = json_object(action[1])
         if arguments is None:
             return NO_OBJECT
         turns.extend(_step(action[0], arguments, _thought(action[2]), str(observation)))
@@ -107,32 +100,10 @@ def _step(name: str, arguments: Mapping[str, Any], thought: str, observation: st
     if name != ASK:
         yield from calls_in_turn(thought, [SaidCall(name, arguments, observation)])
         return
-    yield from answered(thought, str(next(iter(arguments.values()), "")))
+    yield from answered(thought, question_of(arguments))
     yield Turn("user", observation)
 
 
 def _thought(text: str) -> str:
     written = _ACTION.split(text)[0].strip()
     return written.removeprefix("ASSISTANT Thought:").removeprefix("Thought:").strip()
-
-
-def _object(text: str) -> dict[str, Any] | None:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _tool(name: str, text: str) -> Tool:
-    match = _PARAMETERS.search(text)
-    said = (_object(match["parameters"]) if match else None) or {}
-    described = text[: match.start()] if match else text.partition("\nOutput:")[0]
-    properties = {key: _property(str(value)) for key, value in said.items()}
-    required = [key for key, value in said.items() if str(value).startswith("Required.")]
-    return tool(name, described.strip(), properties, required)
-
-
-def _property(text: str) -> dict[str, str]:
-    match = _KIND.fullmatch(text)
-    return {"type": match["kind"].lower(), "description": match["description"]} if match else {"description": text}

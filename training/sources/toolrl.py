@@ -21,10 +21,11 @@ from pydantic import Field
 from alpha_umi.roles.turns import Tool, Turn
 from evaluation.errors import NotTheFormat
 from evaluation.files import parse_json
+from evaluation.suites.described import tool
 from evaluation.suites.naming import ids_of
 from evaluation.suites.reading import CUT_REMEDY, Entry, OnBroken, Text, each_whole, read_entry, read_list
 from evaluation.suites.recorded import Loaded, RecordedTrajectory
-from training.sources.said import NO_START, NO_TOOLS, SaidCall, answered, calls_in_turn, tool
+from training.sources.said import NO_START, NO_TOOLS, SaidCall, answered, calls_in_turn
 
 _HEAD: Final = "**Dialogue Records History**"
 _TOOL = re.compile(

@@ -15,7 +15,7 @@ from evaluation.errors import CutShort, DuplicateId, FileUnreadable, NotTheForma
 from evaluation.suites import gsm8k, own, rotbench, seal_tools, toolbench
 from evaluation.suites.cases import NO_ANSWER, NO_CALL, NO_DECISION, step_cases, steps_without_reference
 from evaluation.suites.errors import DataMissing
-from evaluation.suites.recorded import recorded_calls
+from evaluation.suites.recorded import NOT_OFFERED, recorded_calls
 
 Json = dict[str, Any]
 
@@ -267,7 +267,7 @@ def test_seal_tools_names_results_in_the_observations(tmp_path: Path) -> None:
 def test_seal_tools_that_is_broken(tmp_path: Path) -> None:
     other = "[{'api': 'other', 'parameters': {}}]"
     loaded = seal_tools.load(written(tmp_path / "d.json", [instance(other)]))
-    assert loaded.left_out == {seal_tools.NOT_OFFERED: 1}
+    assert loaded.left_out == {NOT_OFFERED: 1}
     with pytest.raises(DuplicateId):
         seal_tools.load(written(tmp_path / "d.json", [instance(CALLS), instance(CALLS)]))
     with pytest.raises(NotTheFormat, match="calls: this is not a list of plain values"):
