@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from examples.facts import has_words, rounds_to
 from examples.tool_api.app import create_app
 from orchestrator.tools.model import EffectClass
 from orchestrator.tools.openapi import parse_document
@@ -62,8 +62,8 @@ def leaves(value: Any) -> Iterator[str | float]:
 def holds(leaf: str | float, fact: str | float) -> bool:
     """A number holds a fact that it rounds to; a text holds it as whole words."""
     if isinstance(leaf, str) or isinstance(fact, str):
-        return isinstance(leaf, str) and isinstance(fact, str) and bool(re.search(rf"(?<!\w){re.escape(fact)}\b", leaf))
-    return round(leaf, len(str(fact).partition(".")[2])) == fact
+        return isinstance(leaf, str) and isinstance(fact, str) and has_words(leaf, fact)
+    return rounds_to(leaf, fact)
 
 
 def test_there_are_twenty_and_they_use_every_tool(operations: dict[str, Operation]) -> None:
