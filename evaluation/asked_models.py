@@ -11,7 +11,6 @@ from alpha_umi.roles.turns import RoleName
 from evaluation.contamination import FOUND, TRAINED_ON, Finding, check_manifest
 from evaluation.predicting import ROLES_OF, Strategy
 from evaluation.role_services import RoleServices
-from evaluation.suites.suite import Suite
 
 
 @dataclass(frozen=True)
@@ -26,13 +25,12 @@ class AskedModels:
         return {role: _kept(model, self.findings[role]) for role, model in self.infos.items()}
 
 
-async def models_of(services: RoleServices, strategy: Strategy, suite: Suite) -> AskedModels:
-    """The models behind the services.
+async def models_of(services: RoleServices, strategy: Strategy, digests: frozenset[str]) -> AskedModels:
+    """The models behind the services; `digests` are those of the instructions that they are asked.
 
     Raises `EvaluationError`: a service that is not there or runs another role, a broken manifest.
     """
     infos = {role: await services.model(role) for role in ROLES_OF[strategy]}
-    digests = suite.digests
     return AskedModels(infos, {role: check_manifest(_manifest(model), digests) for role, model in infos.items()})
 
 

@@ -60,7 +60,7 @@ async def plan_task(
     cases = tuple(map(CaseRecord.of, sample_steps(suite.trajectories, limit)))
     if not cases:
         raise EmptySuite(f"the suite {suite.definition.name!r} has no step to ask", remedy="ask for at least one")
-    models = await models_of(services, strategy, suite)
+    models = await models_of(services, strategy, suite.digests)
     about = RunRecord(
         suite=suite.label,
         cases=len(cases),

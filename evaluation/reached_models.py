@@ -15,7 +15,6 @@ from evaluation.orchestrator import Readiness
 from evaluation.patience import Patience
 from evaluation.predicting import ROLES_OF, Strategy
 from evaluation.role_services import ServiceRefuses, WantsToken, role_services
-from evaluation.suites.suite import Suite
 
 _BRIEFLY = Patience(away_s=0, answer_s=10.0)
 # The token for a role service, where it is ours to give.
@@ -27,9 +26,15 @@ class ModelsUnknown(EvaluationError):
 
 
 async def reached_models(
-    readiness: Readiness, strategy: Strategy, suite: Suite, token_of: TokenOf = lambda role, url: None
+    readiness: Readiness,
+    strategy: Strategy,
+    digests: frozenset[str],
+    token_of: TokenOf = lambda role, url: None,
 ) -> AskedModels:
-    """The models of the roles. Raises `ModelsUnknown`, and `NotTheFormat` for a broken manifest."""
+    """The models of the roles, which are asked instructions with these digests.
+
+    Raises `ModelsUnknown`, and `NotTheFormat` for a broken manifest.
+    """
     addresses = _addresses(readiness, strategy)
     if not addresses:
         raise ModelsUnknown("the orchestrator does not tell where its role services are")
@@ -39,7 +44,7 @@ async def reached_models(
         raise ModelsUnknown("only some of the role services are those that are up here")
     try:
         async with role_services(addresses, token=tokens.pop(), patience=_BRIEFLY) as services:
-            return await models_of(services, strategy, suite)
+            return await models_of(services, strategy, digests)
     except WantsToken as error:
         raise ModelsUnknown(error.message, remedy=error.remedy) from error
     except (ServiceAway, ServiceRefuses) as error:

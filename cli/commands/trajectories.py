@@ -121,7 +121,7 @@ class _Run:
         from evaluation.reached_models import ModelsUnknown, reached_models
 
         try:
-            models = await reached_models(await ready(client), self.strategy, self.suite, self._token)
+            models = await reached_models(await ready(client), self.strategy, self.suite.digests, self._token)
         except ModelsUnknown as unknown:
             print_unknown_models(messages(), unknown)
             return None
