@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from alpha_umi.roles.turns import RoleName
-from cli.engines import ensure_models
+from cli.engines import ensure_models, role_folders
 from cli.errors import EngineFailed, UsageProblem
 from cli.launch import last_lines
 from cli.readiness import READY_TIMEOUT_S
@@ -102,15 +102,7 @@ def _folders(choice: ModelChoice, roles: Sequence[RoleName], console: Console) -
         return dict.fromkeys(roles, choice.model.absolute())
     if choice.models is None:
         return ensure_models(console, roles).of_role
-    folders = {role: choice.models.absolute() / role for role in roles}
-    missing = [role for role, folder in folders.items() if not folder.is_dir()]
-    if missing:
-        raise UsageProblem(
-            f"--models: {choice.models} has no folder {' and no folder '.join(missing)}",
-            remedy=f"it needs a model folder for each role: {', '.join(roles)}",
-        )
-    # Two names of one folder are one model.
-    return {role: folder.resolve() for role, folder in folders.items()}
+    return role_folders(choice.models, roles)
 
 
 def _settings(models: Collection[Path]) -> RoleSettings:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.client import OrchestratorClient, ToolSourceInfo
-from cli.engines import ensure_models
+from cli.engines import ensure_models, role_folders
 from cli.launch import Plan
 from cli.plain_text import plain_line
 from cli.services import Ports, Script, Service, service_table
@@ -26,12 +26,16 @@ POLL_S = 0.2
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the user wants to run. `engine` and `script` are for tests: the main job runs real models."""
+    """What the user wants to run; `models` is a folder with one for each role.
+
+    `engine` and `script` are for tests: the main job runs real models.
+    """
 
     ports: Ports
     tool_sources: Path | None = None
     engine: Literal["vllm", "scripted"] = "vllm"
     script: Path | None = None
+    models: Path | None = None
 
     @property
     def script_engine(self) -> Script | None:
@@ -40,15 +44,17 @@ class Wishes:
 
 
 def system_plan(wishes: Wishes, state: StateFolder, console: Console) -> Plan:
-    """How to bring the system up. Raises `UsageProblem` for tool sources that cannot be used."""
+    """How to bring the system up. Raises `UsageProblem` for tool sources and models that cannot be used."""
     # It needs what the orchestrator needs, and most commands do without.
     from cli.sources_file import check_sources, write_sources
 
     check_sources(wishes.tool_sources, wishes.ports)
+    if wishes.models is not None:
+        role_folders(wishes.models, wishes.ports.of_roles())
     token = secrets.token_urlsafe(TOKEN_BYTES)
 
     def prepare() -> Sequence[Service]:
-        engines = wishes.script_engine or ensure_models(console, wishes.ports.of_roles())
+        engines = wishes.script_engine or ensure_models(console, wishes.ports.of_roles(), wishes.models)
         sources = write_sources(state, wishes.tool_sources, wishes.ports)
         return service_table(wishes.ports, engines, state=state, token=token, tool_sources=sources)
 

@@ -61,6 +61,16 @@ ToolSources = Annotated[
     Path | None,
     typer.Option(help="YAML or JSON file of further tool sources.", exists=True, dir_okay=False, show_default=False),
 ]
+Models = Annotated[
+    Path | None,
+    typer.Option(
+        "--models",
+        help="Folder with a model or adapter for each role: planner, caller, summarizer (and backbone with --single).",
+        exists=True,
+        file_okay=False,
+        show_default=False,
+    ),
+]
 Engine = Annotated[EngineKind, typer.Option(hidden=True)]
 ScriptFile = Annotated[Path | None, typer.Option("--script", hidden=True, exists=True, dir_okay=False)]
 
@@ -75,6 +85,7 @@ def up(
     single: Single = False,
     example_tools: ExampleTools = True,
     tool_sources: ToolSources = None,
+    models: Models = None,
     engine: Engine = EngineKind.VLLM,
     script: ScriptFile = None,
     state_dir: StateDir = None,
@@ -92,7 +103,7 @@ def up(
         tools_port if example_tools else None,
         backbone_port if single else None,
     )
-    wishes = Wishes(ports, tool_sources, engine.value, script and script.absolute())
+    wishes = Wishes(ports, tool_sources, engine.value, script and script.absolute(), models)
     running = _bring_up(state_folder(state_dir), wishes)
     if single and running.run.url_of(SINGLE) is None:
         raise UsageProblem("it was brought up without the single model", remedy="alpha-umi down, then up --single")

@@ -140,6 +140,16 @@ def test_tool_sources_that_cannot_be_used(
     assert says in " ".join(result.stderr.split())
 
 
+def test_models_that_are_named_are_there_for_all_roles(
+    invoke: Invoke, arguments: list[str], state: StateFolder, tmp_path: Path
+) -> None:
+    (tmp_path / "trained" / "planner").mkdir(parents=True)
+    result = invoke("up", *arguments, "--models", str(tmp_path / "trained"))
+    assert result.exit_code == 2
+    assert "has no folder caller and no folder summarizer" in " ".join(result.stderr.split())
+    assert state.read_run() is None
+
+
 def test_services_are_told_what_they_need(state: StateFolder, tmp_path: Path) -> None:
     folders = ModelFolders({role: tmp_path / role[0] for role in ROLES})
     table = service_table(Ports(tools=None), folders, state=state, token="secret", tool_sources=tmp_path / "sources")

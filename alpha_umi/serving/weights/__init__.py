@@ -3,7 +3,7 @@
 Every folder is complete and checked, or not there at all. Loading torch is put off until something has to be built.
 """
 
-from alpha_umi.serving.weights.adapters import embedded_role_model, ensure_role_model
+from alpha_umi.serving.weights.adapters import embedded_role_model, ensure_named_model, ensure_role_model
 from alpha_umi.serving.weights.backbone import backbone_folder, ensure_backbone
 from alpha_umi.serving.weights.cache import cache_folder
 from alpha_umi.serving.weights.errors import WeightsError
@@ -16,6 +16,7 @@ __all__ = [
     "cache_folder",
     "embedded_role_model",
     "ensure_backbone",
+    "ensure_named_model",
     "ensure_role_model",
     "progress_bar",
     "silent",

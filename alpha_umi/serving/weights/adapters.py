@@ -56,10 +56,27 @@ def ensure_role_model(
     manifest = _fitting(trained, role, backbone)
     if _MODEL in manifest.files:
         return trained
-    folder = cache / "models" / f"{role}-{_digest(trained, backbone)[:12]}"
+    return _ensure_merged(trained, role, cache, backbone, progress)
+
+
+def ensure_named_model(role: RoleName, folder: Path, cache: Path, progress: Progress = silent) -> Path:
+    """The folder of a model that somebody named for a role: as it is, and an adapter merged into the embedded backbone.
+
+    Raises `ManifestError`: as `ensure_backbone` and `ensure_role_model` do for an adapter, and for a folder without a
+    manifest. Whether a whole model can play the role is for its service to say.
+    """
+    if _ADAPTER not in load_manifest(folder).files:
+        return folder
+    backbone = ensure_backbone(cache, part(progress, 0.0, 0.5))
+    _fitting(folder, role, backbone)
+    return _ensure_merged(folder, role, cache, backbone, part(progress, 0.5, 1.0))
+
+
+def _ensure_merged(adapter: Path, role: RoleName, cache: Path, backbone: Path, progress: Progress) -> Path:
+    folder = cache / "models" / f"{role}-{_digest(adapter, backbone)[:12]}"
 
     def build(target: Path) -> None:
-        _merge(trained, backbone, target, progress)
+        _merge(adapter, backbone, target, progress)
 
     return build_once(folder, build, family=role, needs=ROOM, progress=progress)
 

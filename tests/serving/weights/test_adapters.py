@@ -15,12 +15,13 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTraine
 from alpha_umi.serving.manifest import (
     CanaryText,
     DigestMismatch,
+    ManifestError,
     ModelManifest,
     load_manifest,
     verify,
     write_manifest,
 )
-from alpha_umi.serving.weights import ensure_role_model
+from alpha_umi.serving.weights import adapters, ensure_named_model, ensure_role_model
 from alpha_umi.serving.weights.canary import PROMPT, write_canary
 from alpha_umi.serving.weights.errors import AdapterUnusable, CanaryUnsure
 
@@ -147,6 +148,22 @@ def test_a_whole_model_is_taken_as_it_is(backbone: Path, tmp_path: Path) -> None
     folder = Path(shutil.copytree(backbone, tmp_path / "models" / "smollm2-135m" / "planner"))
     write_manifest(folder, PLANNER)
     assert ensure_role_model("planner", tmp_path / "cache", tmp_path / "models", backbone) == folder
+
+
+def test_a_named_model_is_merged_only_if_it_is_an_adapter(
+    backbone: Path, own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapters, "ensure_backbone", lambda cache, progress: backbone)
+    adapter = own / "smollm2-135m" / "planner"
+    merged = ensure_named_model("planner", adapter, tmp_path)
+    assert merged == ensure_role_model("planner", tmp_path, own, backbone)
+    # It plays whatever role its folder is named for.
+    assert ensure_named_model("caller", merged, tmp_path) == merged
+    with pytest.raises(AdapterUnusable, match="role is 'planner', but the folder is for 'caller'"):
+        ensure_named_model("caller", adapter, tmp_path)
+    (adapter / "alpha_umi.json").unlink()
+    with pytest.raises(ManifestError, match=r"alpha_umi\.json"):
+        ensure_named_model("planner", adapter, tmp_path)
 
 
 @pytest.mark.parametrize(
