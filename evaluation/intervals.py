@@ -99,6 +99,12 @@ def extreme_interval(value: float | None, trajectories: int) -> Interval | None:
     return Interval(1 - beyond, 1.0) if value is not None and value > 1 - _NEARLY else None
 
 
+def share_interval(hits: int, n: int) -> Interval:
+    """The score interval of a share, `hits` of `n` that have nothing to do with one another."""
+    middle, spread = hits + _Z**2 / 2, _Z * math.sqrt(hits * (n - hits) / n + _Z**2 / 4)
+    return Interval(max(0.0, (middle - spread) / (n + _Z**2)), min(1.0, (middle + spread) / (n + _Z**2)))
+
+
 def extreme_difference(first: float, second: float, trajectories: int) -> Interval | None:
     """The interval of the second less the first, where both are 0 or 1 in each of so many trajectories; else None."""
     one, other = extreme_interval(first, trajectories), extreme_interval(second, trajectories)

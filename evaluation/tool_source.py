@@ -74,11 +74,11 @@ async def _clear(client: httpx.AsyncClient, name: str, document: str, patience: 
             f"another run has the tool source {name!r} registered, and its tool server answers at {found.url}",
             remedy="wait for it to end, or ask another orchestrator",
         )
-    await _cancel_marked(client, name, patience)
+    await cancel_marked(client, name, patience)
     await _remove(client, name, patience)
 
 
-async def _cancel_marked(client: httpx.AsyncClient, name: str, patience: Patience) -> None:
+async def cancel_marked(client: httpx.AsyncClient, name: str, patience: Patience) -> None:
     """Cancel what goes on with the tools of a source: nobody waits for it, and it would use up recorded answers."""
     query, more = {"status": "running", "limit": "100"}, True
     while more:

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from alpha_umi.roles.turns import RoleName
 from benchmarks.results.runs import MODES, Mode, Wanted
 from benchmarks.results.tables import costs_table, decisions_table, ends_line, figures_table, whole_table
 from evaluation.compare import compare
 from evaluation.formats import Format
 from evaluation.notes import left_out_sentence, trained_on_sentences
-from evaluation.predictions import Predictions, read_predictions
+from evaluation.predictions import read_predictions
 from evaluation.records import RunRecord
 from evaluation.report import ScoreReport, comparison_report, score_report
 from evaluation.score import score
@@ -25,7 +26,7 @@ def introduction(title: str, command: str, wanted: Wanted) -> str:
     """What was measured, by which command."""
     return (
         f"## {title}\n\n"
-        f"Made by `{command}` on {os.cpu_count()} processors ({_processor()}): of each of these suites a sample of "
+        f"Made by `{command}` on {machine()}: of each of these suites a sample of "
         f"{wanted.steps} steps, and of {wanted.trajectories} whole trajectories of at most {wanted.max_steps} steps "
         "where there is something to replay or to compute."
     )
@@ -38,12 +39,12 @@ def steps_part(wanted: Wanted, suite: str) -> str:
         mode: score_report(score(each.pairs), each.about, each.costs) for mode, each in read.items()
     }
     difference = comparison_report(compare(read[MODES[0]].pairs, read[MODES[1]].pairs))
-    about = scores[MODES[0]]
+    about, known = scores[MODES[0]], read[MODES[0]].about
     return "\n\n".join(
         [
             f"### `{suite}`: {about.steps:,} steps of {about.trajectories:,} trajectories",
             *_notes(*(each.about for each in read.values())),
-            _asked(read[MODES[0]]),
+            models_sentence({} if known is None else known.models),
             figures_table(scores, difference),
             decisions_table(scores),
             costs_table(scores),
@@ -72,8 +73,8 @@ def _notes(*runs: RunRecord | WholeRunRecord | None) -> list[str]:
     return list(dict.fromkeys([*(f"{sentence[0].upper()}{sentence[1:]}." for sentence in left_out), *trained_on]))
 
 
-def _asked(read: Predictions) -> str:
-    models = {} if read.about is None else read.about.models
+def models_sentence(models: Mapping[RoleName, Mapping[str, Any]]) -> str:
+    """The model of each role, as its service tells it; nothing where none is known."""
     named = ", ".join(f"{role} {_described(model)}" for role, model in models.items())
     return f"Models: {named}." if named else ""
 
@@ -83,6 +84,11 @@ def _described(model: Mapping[str, Any]) -> str:
     known = {"template": model.get("template"), "tokens of an answer": model.get("answer_tokens")}
     told = ", ".join(f"{name}: {value}" for name, value in known.items() if value is not None)
     return f"`{model.get('id') or model.get('name')}`" + (f" ({told})" if told else "")
+
+
+def machine() -> str:
+    """The processors of this machine."""
+    return f"{os.cpu_count()} processors ({_processor()})"
 
 
 def _processor() -> str:

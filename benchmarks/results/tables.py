@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from benchmarks.results.runs import MODES, Mode
 from evaluation.metrics import COLUMNS
@@ -12,9 +12,9 @@ from evaluation.whole_report import WholeReport
 NO_FIGURE = "–"
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose first column is text and whose others are figures."""
-    rule = ["---"] + ["---:"] * (len(header) - 1)
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, texts: Collection[int] = (0,)) -> str:
+    """A table; these columns, the first by default, are text, the others are figures."""
+    rule = ["---" if column in texts else "---:" for column in range(len(header))]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
 
 

@@ -14,6 +14,7 @@ from evaluation.intervals import (
     intervals,
     mean,
     resampled_means,
+    share_interval,
     sums_by_trajectory,
 )
 
@@ -91,3 +92,14 @@ def test_nothing_is_said_about_nothing() -> None:
 def test_resamples_without_a_step_that_counts_are_left_out() -> None:
     known = found(["a", "b", "c", "d"], [1.0, 0.0, None, None])
     assert known == Interval(0.0, 1.0)
+
+
+def test_the_interval_of_a_share_is_the_score_interval() -> None:
+    # Wilson's interval of 15 of 20, as it stands in tables.
+    shown = share_interval(15, 20)
+    assert (shown.low, shown.high) == pytest.approx((0.5313, 0.8881), abs=5e-5)
+    for hits in (0, 20):
+        extreme = extreme_interval(hits / 20, 20)
+        assert extreme is not None
+        shown = share_interval(hits, 20)
+        assert (shown.low, shown.high) == pytest.approx((extreme.low, extreme.high))
