@@ -31,6 +31,8 @@ ALLOWED = {
         "alpha_umi.telemetry",
     ),
     "examples": ("examples",),
+    # Calls are made and told as the orchestrator does.
+    "examples.practice": ("examples", "orchestrator.tools"),
     "training": (
         "training", "evaluation", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.serving.tokens",
         "alpha_umi.serving.manifest", "alpha_umi.serving.weights",

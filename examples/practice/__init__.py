@@ -1,0 +1,1 @@
+"""Practice for role models: questions about the example tools, answered by real calls of them."""

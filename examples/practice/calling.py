@@ -1,0 +1,73 @@
+"""Calls of the example tool API as the orchestrator makes them, without a socket in between."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fastapi.testclient import TestClient
+
+from examples.tool_api.app import create_app
+from orchestrator.tools.egress import Answer
+from orchestrator.tools.model import ToolResult
+from orchestrator.tools.observation import observe
+from orchestrator.tools.openapi import parse_document
+from orchestrator.tools.operation import Operation
+from orchestrator.tools.request import build_request, check_arguments, with_defaults
+from orchestrator.tools.security import Credentials
+from orchestrator.tools.source import load_sources_file
+
+_SOURCES = Path(__file__).parents[1] / "tool_sources.yaml"
+_NO_CREDENTIALS = Credentials()
+
+
+class ToolApi:
+    """The example tool API with the tools that its OpenAPI document describes."""
+
+    def __init__(self) -> None:
+        app = create_app()
+        self._client = TestClient(app)
+        self._operations = {operation.tool.name: operation for operation in _operations(app.openapi())}
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all tools, in the document's order."""
+        return list(self._operations)
+
+    def described(self) -> list[dict[str, Any]]:
+        """All tools as `GET /v1/tools` lists them."""
+        return [
+            {
+                "name": operation.tool.name,
+                "description": operation.tool.description,
+                "parameters": operation.tool.parameters,
+                "source": operation.tool.source,
+                "effect": operation.tool.effect.value,
+            }
+            for operation in self._operations.values()
+        ]
+
+    def call(self, tool: str, arguments: Mapping[str, Any]) -> ToolResult:
+        """What the planner is told. Raises `KeyError` for an unknown tool, `ArgumentError` for wrong arguments."""
+        operation = self._operations[tool]
+        complete = with_defaults(operation, arguments)
+        check_arguments(operation, complete)
+        request = build_request(operation, complete, idempotency_key="", credentials=_NO_CREDENTIALS)
+        path = request.url.removeprefix(operation.base_url)
+        got = self._client.request(request.method, path, headers=dict(request.headers), content=request.content)
+        media_type, _, _ = got.headers["content-type"].partition(";")
+        answer = Answer(got.status_code, media_type, got.charset_encoding, got.content, truncated=False)
+        return observe(answer, operation, _NO_CREDENTIALS)
+
+
+def _operations(document: Mapping[str, Any]) -> list[Operation]:
+    (source,) = load_sources_file(_SOURCES)
+    return parse_document(
+        json.dumps(document).encode(),
+        source_name=source.name,
+        base_url=None,
+        document_url=source.url,
+        default_effect=source.effect,
+    )

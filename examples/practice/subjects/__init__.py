@@ -1,0 +1,1 @@
+"""The kinds of question, by the tools that they need."""

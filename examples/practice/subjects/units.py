@@ -1,0 +1,67 @@
+"""Questions about units of measure."""
+
+from __future__ import annotations
+
+import json
+
+from examples.practice.course import Course, Question
+
+# Spoken name, name that the tool knows; only units of one line measure the same.
+_KINDS = (
+    (("kilometres", "kilometer"), ("miles", "mile"), ("metres", "meter"), ("yards", "yard"), ("feet", "foot")),
+    (("centimetres", "centimeter"), ("inches", "inch"), ("feet", "foot"), ("millimetres", "millimeter")),
+    (("kilograms", "kilogram"), ("pounds", "pound"), ("ounces", "ounce"), ("grams", "gram"), ("stones", "stone")),
+    (("litres", "liter"), ("gallons", "gallon"), ("pints", "pint"), ("cups", "cup"), ("millilitres", "milliliter")),
+    (("degrees Celsius", "celsius"), ("degrees Fahrenheit", "fahrenheit"), ("kelvins", "kelvin")),
+    (("kilometres per hour", "kilometer/hour"), ("miles per hour", "mile/hour"), ("knots", "knot")),
+    (("hours", "hour"), ("minutes", "minute"), ("days", "day"), ("weeks", "week")),
+    (("joules", "joule"), ("calories", "calorie"), ("kilowatt hours", "kilowatt_hour")),
+)
+_Wanted = tuple[str, tuple[str, str], tuple[str, str]]
+
+
+def one_quantity(course: Course) -> Question:
+    """One quantity in another unit."""
+    value, given, wanted = _drawn(course)
+    instruction = course.draw.choice((
+        f"How many {wanted[0]} are {value} {given[0]}?", f"Convert {value} {given[0]} to {wanted[0]}.",
+        f"What are {value} {given[0]} in {wanted[0]}?", f"{value} {given[0]} are how many {wanted[0]}?",
+    ))  # fmt: skip
+    result = _convert(course, (value, given, wanted), "")
+    return Question(
+        instruction,
+        f"{value} {given[0]} are {result} {wanted[0]}. I can answer now.",
+        f"{value} {given[0]} are {result} {wanted[0]}.",
+    )
+
+
+def two_quantities(course: Course) -> Question:
+    """Two quantities, one after the other."""
+    one, other = _drawn(course), _drawn(course)
+    instruction = course.draw.choice((
+        f"How many {one[2][0]} are {one[0]} {one[1][0]}, and how many {other[2][0]} are {other[0]} {other[1][0]}?",
+        f"Convert {one[0]} {one[1][0]} to {one[2][0]}, and {other[0]} {other[1][0]} to {other[2][0]}.",
+    ))  # fmt: skip
+    first = _convert(course, one, "")
+    second = _convert(course, other, f"{one[0]} {one[1][0]} are {first} {one[2][0]}. ")
+    told = f"{one[0]} {one[1][0]} are {first} {one[2][0]}, and {other[0]} {other[1][0]} are {second} {other[2][0]}."
+    return Question(instruction, f"{told} I can answer now.", told)
+
+
+def _drawn(course: Course) -> _Wanted:
+    given, wanted = course.draw.sample(course.draw.choice(_KINDS), 2)
+    value = course.draw.choice((
+        str(course.draw.randrange(1, 500)), str(course.draw.randrange(1, 50)), f"{course.draw.uniform(1, 120):.1f}",
+    ))  # fmt: skip
+    return value, given, wanted
+
+
+def _convert(course: Course, what: _Wanted, before: str) -> str:
+    value, (_, given), (_, wanted) = what
+    exact = float(value) if "." in value else int(value)
+    found = course.call(
+        f"{before}I convert {value} {given} to {wanted} with convert_unit.",
+        "convert_unit",
+        {"value": exact, "from_unit": given, "to_unit": wanted},
+    )
+    return json.dumps(found["value"])

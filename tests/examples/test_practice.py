@@ -1,0 +1,78 @@
+"""Practice questions: trajectories that a training takes, made of real calls, and none of them a test question."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evaluation.suites.own import load
+from evaluation.suites.recorded import recorded_calls
+from examples.practice.__main__ import KINDS, TESTED, practice
+from examples.practice.calling import ToolApi
+from examples.practice.course import Course, Kind
+
+QUESTIONS = 120
+
+
+@pytest.fixture(scope="module")
+def api() -> ToolApi:
+    return ToolApi()
+
+
+@pytest.fixture(scope="module")
+def made(api: ToolApi) -> list[dict[str, Any]]:
+    return list(practice(api, QUESTIONS, 7, 12))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.__module__.rpartition('.')[2]}.{kind.__name__}")
+def test_every_kind_asks_and_answers_out_of_what_the_tools_said(api: ToolApi, kind: Kind) -> None:
+    course = Course(api, random.Random(3))
+    question = kind(course)
+    assert question.instruction
+    if question.answer is None:
+        assert not course.calls
+    else:
+        assert not course.calls[-1].is_error
+        said = json.loads(course.calls[-1].observation)
+        assert any(str(value)[-5:] in question.answer for value in said.values())
+
+
+def test_the_command_writes_what_training_reads(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "examples.practice", "--output", str(tmp_path / "own"), "--questions", "30"]
+    subprocess.run(command, check=True, capture_output=True)
+    loaded = load(tmp_path / "own")
+    assert len(loaded.trajectories) == 30
+    assert not loaded.left_out
+    for trajectory in loaded.trajectories:
+        names = {tool.name for tool in trajectory.tools}
+        assert {found.call.name for found in recorded_calls(trajectory)} <= names
+
+
+def test_a_seed_asks_the_same_questions_again(api: ToolApi, made: list[dict[str, Any]]) -> None:
+    again = list(practice(api, QUESTIONS, 7, 12))
+    assert [each["instruction"] for each in again] == [each["instruction"] for each in made]
+    other = list(practice(api, QUESTIONS, 8, 12))
+    assert [each["instruction"] for each in other] != [each["instruction"] for each in made]
+
+
+def test_no_call_of_the_example_instructions_is_practised(made: list[dict[str, Any]]) -> None:
+    tested = [json.loads(line) for line in TESTED.read_text(encoding="utf-8").splitlines()]
+    calls = [(call["tool"], call["arguments"]) for line in tested for call in line["calls"]]
+    actions = [step["action"] for each in made for step in each["steps"] if step["action"]]
+    assert len(actions) > QUESTIONS / 2
+    assert not [action for action in actions if (action["name"], action["arguments"]) in calls]
+    assert not {each["instruction"] for each in made} & {line["instruction"] for line in tested}
+
+
+def test_tools_are_needed_or_chance_and_never_too_many(made: list[dict[str, Any]]) -> None:
+    for each in made:
+        needed = {step["action"]["name"] for step in each["steps"] if step["action"]}
+        assert needed <= set(each["tools"])
+        assert len(each["tools"]) == len(set(each["tools"])) <= 12
+    assert len({len(each["tools"]) for each in made}) > 5
