@@ -74,6 +74,7 @@ def write_config(path: Path, backbone: Path, **changed: object) -> Path:
         "context": CONTEXT,
         "lora": {"rank": 4, "alpha": 8, "dropout": 0.1},
         "device": "cpu",
+        "precision": "float32",  # the same losses on every processor
         "micro_tokens": 512,
         "checkpoint_every": 2,
         "evaluate_every": 4,

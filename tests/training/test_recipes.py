@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tiny_training import write_config
 
 from training.errors import RecipeUnusable
+from training.loop import model
+from training.loop.model import uses_bf16
 from training.recipes.loading import CONFIGS, VARIANTS, load_config, load_variant, require_settings, shipped
 from training.recipes.model import BACKBONE, numbers
 
@@ -131,3 +134,23 @@ def _written(folder: Path, content: object) -> Path:
     path = folder / "own.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision", "used"),
+    [
+        ("fpu avx512f avx512_bf16", "auto", True),
+        ("fpu amx_bf16", "auto", True),
+        ("fpu avx512f", "auto", False),
+        ("fpu avx512f", "bf16", True),
+        ("fpu avx512f avx512_bf16", "float32", False),
+    ],
+)
+def test_a_processor_multiplies_in_bfloat16_where_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, precision: str, used: bool
+) -> None:
+    told = tmp_path / "cpuinfo"
+    told.write_text(f"processor : 0\nflags : {flags}\n", encoding="utf-8")
+    monkeypatch.setattr(model, "_PROCESSOR", told)
+    config = load_config(str(write_config(tmp_path / "precise.yaml", tmp_path / "backbone", precision=precision)))
+    assert uses_bf16(config, "cpu") is used

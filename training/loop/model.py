@@ -17,6 +17,7 @@ from training.loop.objective import TargetLoss
 from training.recipes.model import Config, Lora
 
 ADAPTER = "adapter_model.safetensors"
+_PROCESSOR, _BF16_FLAGS = Path("/proc/cpuinfo"), frozenset({"avx512_bf16", "amx_bf16"})
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json")
 # What `TargetLoss` puts before the names of the model that it holds.
 _OUTER = "model."
@@ -57,13 +58,21 @@ def device_of(config: Config) -> str:
 
 
 def uses_bf16(config: Config, device: str) -> bool:
-    """Whether matrices are multiplied in bfloat16: by default where a GPU does so itself. Raises `DeviceMissing`."""
-    able = device == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
-    if config.precision == "bf16" and not able:
+    """Whether matrices are multiplied in bfloat16; `auto`: where the device can. Raises `DeviceMissing`."""
+    able = torch.cuda.is_bf16_supported(including_emulation=False) if device == "cuda" else _processor_computes_bf16()
+    if config.precision == "bf16" and device == "cuda" and not able:
         raise DeviceMissing(
             f"config {config.name}: precision is bf16, which this GPU does not compute", remedy="set it to float32"
         )
-    return config.precision == "bf16" or (config.precision == "auto" and device == "cuda" and able)
+    return config.precision == "bf16" or (config.precision == "auto" and able)
+
+
+def _processor_computes_bf16() -> bool:
+    # torch emulates it on other processors, which is slower than float32.
+    try:
+        return not _BF16_FLAGS.isdisjoint(_PROCESSOR.read_text(encoding="utf-8").split())
+    except OSError:
+        return False
 
 
 def load_model(config: Config, backbone: Path, start: Path | None, *, seed: int, bf16: bool) -> TargetLoss:
