@@ -44,9 +44,9 @@ class RunningModel:
 
 
 def find_models(home: Path | None = None) -> list[ModelFolder]:
-    """Every model folder below `home`, by default of this machine, its manifest read.
+    """Every model folder below `home`, by default of this machine, its manifest read; also weights without one.
 
-    Raises `CommandError` for a folder that is not there, and for a user without a cache folder.
+    Raises `CommandError` for a folder that is not there or has no model, and for a user without a cache folder.
     """
     return [_read(path) for path in _folders(home)]
 
@@ -68,7 +68,12 @@ def _folders(only: Path | None) -> Iterator[Path]:
     if only is not None:
         if not only.is_dir():
             raise UsageProblem(f"{only}: there is no such folder", remedy="name a folder with models")
-        yield from sorted(path.parent for path in only.rglob(MANIFEST_FILE))
+        found = _models_below(only)
+        if not found:
+            raise UsageProblem(
+                f"{only}: there is no model in it", remedy=f"name a folder with models; each has an {MANIFEST_FILE}"
+            )
+        yield from found
         return
     try:
         cached = cache_folder() / "models"
@@ -76,9 +81,20 @@ def _folders(only: Path | None) -> Iterator[Path]:
         raise CommandError(str(error)) from error
     for home in (cached, SHIPPED_MODELS):
         if home.is_dir():
-            # A name with a dot is a folder that is being built.
-            found = sorted(path.parent for path in home.rglob(MANIFEST_FILE))
-            yield from (path for path in found if not path.relative_to(home).parts[0].startswith("."))
+            yield from _models_below(home)
+
+
+def _models_below(home: Path) -> list[Path]:
+    """Folders with a manifest, and those with weights that lack one: a service would refuse them."""
+    described = {path.parent for path in home.rglob(MANIFEST_FILE)}
+    weights = {path.parent for path in home.rglob("*.safetensors")}
+    # Whether weights further down belong to a model is for its manifest to say.
+    bare = {path for path in weights if described.isdisjoint((path, *path.parents))}
+    return sorted(path for path in described | bare if not _is_being_built(path.relative_to(home)))
+
+
+def _is_being_built(inside: Path) -> bool:
+    return any(part.startswith(".") or part.endswith(".partial") for part in inside.parts)
 
 
 def _read(path: Path) -> ModelFolder:

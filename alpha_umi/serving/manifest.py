@@ -139,11 +139,13 @@ def verify(folder: Path) -> ModelManifest:
 
 
 def _require_template(path: Path, manifest: ModelManifest) -> None:
-    wanted = manifest.template_digest
-    if wanted is None:
-        return
-    known = load_template(manifest.template).digest if manifest.template in template_names() else None
-    if known != wanted:
+    wanted, known = manifest.template_digest, template_names()
+    if manifest.template not in known:
+        raise TemplateDiffers(
+            f"{path}: template: this version has no {manifest.template}, only {', '.join(known)}; serve the model with "
+            "the version that it was trained with"
+        )
+    if wanted is not None and load_template(manifest.template).digest != wanted:
         raise TemplateDiffers(
             f"{path}: template_digest: the model was trained in another {manifest.template} than this version has; "
             "train it again, or serve it with the version that it was trained with"

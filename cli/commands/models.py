@@ -14,7 +14,7 @@ from rich.text import Text
 
 from alpha_umi.roles.template import UnknownTemplate
 from alpha_umi.serving.manifest import ManifestError
-from cli.errors import EXIT_FAILED, CommandError, UsageProblem
+from cli.errors import CommandError, UsageProblem
 from cli.model_folders import ModelFolder, RunningModel, find_models, running_models, verify_models
 from cli.options import StateDir, messages, output, state_folder
 from cli.plain_text import plain_line
@@ -45,12 +45,18 @@ def list_models(folder: Folder = None, state_dir: StateDir = None) -> None:
 
 @app.command()
 def verify(folder: Folder = None) -> None:
-    """Compare every file of every model with the digest in its manifest. Exits with 1 when one differs."""
+    """Compare every file of every model with the digest in its manifest.
+
+    Exits with 1 when one differs or a manifest is missing, 2 when the folder has no model.
+    """
     console = output()
     folders = verify_models(folder)
     print_folders(console, folders)
-    if any(folder.problem for folder in folders):
-        raise typer.Exit(EXIT_FAILED)
+    wrong = sum(folder.problem is not None for folder in folders)
+    if wrong:
+        raise CommandError(f"{wrong} of {len(folders)} models cannot be served as they are")
+    if folders:
+        console.print("every file is the one that was recorded", style="dim")
 
 
 class Role(StrEnum):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from alpha_umi.serving.manifest import CanaryText, ModelManifest, write_manifest
+from alpha_umi.serving.manifest import MANIFEST_FILE, CanaryText, ModelManifest, write_manifest
 
 Invoke = Callable[..., Any]
 
@@ -41,18 +42,87 @@ def test_models_are_listed(model: Path, invoke: Invoke) -> None:
 
 
 def test_whole_models_are_verified(model: Path, invoke: Invoke) -> None:
-    assert invoke("models", "verify").exit_code == 0
-
-
-def test_a_changed_file_is_found(model: Path, invoke: Invoke) -> None:
-    (model / "model.safetensors").write_bytes(b"other weights")
     result = invoke("models", "verify")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "every file is the one that was recorded" in result.stdout
+
+
+def change_weights(model: Path) -> None:
+    (model / "model.safetensors").write_bytes(b"other weights")
+
+
+def remove_weights(model: Path) -> None:
+    (model / "model.safetensors").unlink()
+
+
+def add_weights(model: Path) -> None:
+    (model / "more.safetensors").write_bytes(b"more weights")
+
+
+def add_pickle(model: Path) -> None:
+    (model / "pytorch_model.bin").write_bytes(b"code")
+
+
+def remove_manifest(model: Path) -> None:
+    (model / MANIFEST_FILE).unlink()
+
+
+def break_manifest(model: Path) -> None:
+    (model / MANIFEST_FILE).write_text("{")
+
+
+def name_another_template(model: Path) -> None:
+    path = model / MANIFEST_FILE
+    path.write_text(path.read_text().replace('"toolbench"', '"chatty"'))
+
+
+WRONG = {
+    change_weights: "model.safetensors: SHA-256 is",
+    remove_weights: "model.safetensors: cannot be read (No such file or directory)",
+    add_weights: "more.safetensors: alpha_umi.json does not know these weights",
+    add_pickle: "pytorch_model.bin: this format can run code",
+    remove_manifest: "alpha_umi.json: No such file or directory; a model folder needs this file",
+    break_manifest: "alpha_umi.json: document: Invalid JSON",
+    name_another_template: "template: this version has no chatty, only toolbench",
+}
+
+
+@pytest.mark.parametrize("spoil", WRONG)
+def test_what_keeps_a_model_from_being_served_is_found(
+    model: Path, invoke: Invoke, spoil: Callable[[Path], None]
+) -> None:
+    other = model.with_name("sound")
+    shutil.copytree(model, other)
+    spoil(model)
+    for home in ([], [str(model.parent)], [str(model.parent.parent)]):
+        result = invoke("models", "verify", *home)
+        assert result.exit_code == 1
+        assert WRONG[spoil] in result.stdout
+        assert "1 of 2 models cannot be served as they are" in result.stderr
+    listed = invoke("models", "list", str(model.parent))
+    assert (listed.exit_code, str(model) in listed.stdout, str(other) in listed.stdout) == (0, True, True)
+
+
+@pytest.mark.parametrize("command", ["list", "verify"])
+def test_a_folder_without_models_is_refused(tmp_path: Path, invoke: Invoke, command: str) -> None:
+    (tmp_path / "notes.txt").write_text("nothing")
+    result = invoke("models", command, str(tmp_path))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"{tmp_path}: there is no model in it" in result.stderr.replace("\n", "")
+
+
+def test_weights_below_a_model_are_its_own(model: Path, invoke: Invoke) -> None:
+    (model / "more").mkdir()
+    (model / "more" / "model.safetensors").write_bytes(b"more")
+    result = invoke("models", "verify", str(model.parent))
     assert result.exit_code == 1
-    assert "SHA-256 is" in result.stdout
+    assert "1 of 1 models" in result.stderr
 
 
-def test_a_folder_that_is_being_built_is_not_a_model(model: Path, invoke: Invoke) -> None:
-    model.rename(model.parent / ".small.partial")
+@pytest.mark.parametrize("name", [".small.partial", "small.partial"])
+def test_a_folder_that_is_being_built_is_not_a_model(model: Path, invoke: Invoke, name: str) -> None:
+    built = model.rename(model.parent / name)
+    (built / MANIFEST_FILE).unlink()
     output = invoke("models", "list").stdout
     assert "partial" not in output
     assert str(model) not in output
