@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ SHIPPED = Path("models")
 ROOM = 600 << 20
 
 _ADAPTER = "adapter_model.safetensors"
+_SETTINGS = "adapter_config.json"
 _MODEL = "model.safetensors"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json")
 # Counted up when merging changes its result.
@@ -104,6 +106,8 @@ def _fitting(trained: Path, role: RoleName, backbone: Path) -> ModelManifest:
     if not {_MODEL, _ADAPTER} & manifest.files.keys():
         raise AdapterUnusable(f"{path}: files has neither {_ADAPTER} nor {_MODEL}")
     if _ADAPTER in manifest.files:
+        if _SETTINGS not in manifest.files:
+            raise AdapterUnusable(f"{path}: files has no {_SETTINGS}; an adapter is nothing without it")
         require_fitting_tensors(trained / _ADAPTER, backbone)
     return manifest
 
@@ -147,9 +151,30 @@ def _dtype(backbone: Path) -> Any:
 
 def _merged(adapter: Path, backbone: Path) -> Any:
     import torch
-    from peft import PeftModel
     from transformers import LlamaForCausalLM
 
     with quiet_transformers():
         base = LlamaForCausalLM.from_pretrained(backbone, dtype=torch.float32, local_files_only=True)
-    return PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()
+    return _adapted(base, adapter).merge_and_unload()
+
+
+def _adapted(base: Any, adapter: Path) -> Any:
+    """A model below an adapter. Raises `AdapterUnusable` unless every tensor of the adapter has found its place."""
+    from peft import PeftModel
+    from safetensors import safe_open
+
+    try:
+        with warnings.catch_warnings():
+            # It would leave such a module as it is in the backbone.
+            warnings.filterwarnings("error", message=".*missing adapter keys")
+            adapted = PeftModel.from_pretrained(base, str(adapter))
+    except (LookupError, RuntimeError, TypeError, UserWarning, ValueError) as error:
+        raise AdapterUnusable(f"{adapter}: {_SETTINGS} and {_ADAPTER} cannot be loaded together: {error}") from error
+    with safe_open(adapter / _ADAPTER, framework="np") as file:
+        written = sum(".lora_" in name for name in file.keys())  # noqa: SIM118
+    loaded = sum(".lora_" in name for name, _ in adapted.named_parameters())
+    if loaded != written:
+        raise AdapterUnusable(
+            f"{adapter}: by its {_SETTINGS} {loaded} tensors are adapted, and {_ADAPTER} has {written}"
+        )
+    return adapted

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -189,6 +192,52 @@ def test_a_folder_without_weights_is_refused(backbone: Path, own: Path, tmp_path
 def test_a_damaged_adapter_is_refused(backbone: Path, own: Path, tmp_path: Path) -> None:
     (own / "smollm2-135m" / "planner" / "adapter_config.json").write_bytes(b"{}")
     with pytest.raises(DigestMismatch, match=r"adapter_config\.json"):
+        ensure_role_model("planner", tmp_path / "cache", own, backbone)
+
+
+def _without_a_module(settings: dict[str, Any]) -> None:
+    settings["target_modules"].remove("down_proj")
+
+
+def _with_another_module(settings: dict[str, Any]) -> None:
+    settings["target_modules"].append("o_proj")
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (_without_a_module, "by its adapter_config.json 4 tensors are adapted, and adapter_model.safetensors has 8"),
+        (_with_another_module, "cannot be loaded together: Found missing adapter keys"),
+        (lambda settings: settings.update(r=3), "cannot be loaded together: .*size mismatch"),
+        (lambda settings: settings.update(peft_type="NONE"), "cannot be loaded together"),
+    ],
+)
+def test_settings_of_another_adapter_are_refused(
+    backbone: Path, own: Path, tmp_path: Path, change: Callable[[dict[str, Any]], object], fault: str
+) -> None:
+    adapter = own / "smollm2-135m" / "planner"
+    settings = json.loads((adapter / "adapter_config.json").read_bytes())
+    change(settings)
+    (adapter / "adapter_config.json").write_text(json.dumps(settings))
+    write_manifest(adapter, PLANNER)
+    with pytest.raises(AdapterUnusable, match=f"(?s)planner: .*{fault}"):
+        ensure_role_model("planner", tmp_path / "cache", own, backbone)
+    assert [path.name for path in (tmp_path / "cache" / "models").iterdir()] == [".planner.lock"]
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [(None, "files has no adapter_config.json"), ('{"r":', "cannot be loaded together: Expecting")],
+)
+def test_an_adapter_without_settings_is_refused(
+    backbone: Path, own: Path, tmp_path: Path, content: str | None, fault: str
+) -> None:
+    adapter = own / "smollm2-135m" / "planner"
+    (adapter / "adapter_config.json").unlink()
+    if content is not None:
+        (adapter / "adapter_config.json").write_text(content)
+    write_manifest(adapter, PLANNER)
+    with pytest.raises(AdapterUnusable, match=fault):
         ensure_role_model("planner", tmp_path / "cache", own, backbone)
 
 
