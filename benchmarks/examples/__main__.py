@@ -84,6 +84,7 @@ def _command(options: argparse.Namespace) -> str:
     """The command as it can be given again, without what is about this machine."""
     given = ["python", "-m", "benchmarks.examples", "--name", options.name, "--title", options.title]
     given += ["--max-steps", str(options.max_steps)]
+    given += [] if options.concurrency == 1 else ["--concurrency", str(options.concurrency)]
     given += [] if options.models is None else ["--models", _shown(options.models.absolute())]
     return shlex.join(given)
 

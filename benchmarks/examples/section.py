@@ -29,7 +29,7 @@ def section(title: str, command: str, about: WholeRunRecord, all_judged: Sequenc
     parts = [
         f"## {title}",
         f"Made by `{command}` on {machine()}: the {len(all_judged)} questions of "
-        "[`instructions.jsonl`](../examples/instructions.jsonl), put to a whole system one by one, each with all "
+        "[`instructions.jsonl`](../examples/instructions.jsonl), put to a whole system, each with all "
         f"{len(example_tool_names())} example tools on offer and at most {about.max_steps} steps. An answer is right "
         "when it holds all facts of its question. Tokens are those of the prompts and those that were written.",
         models_sentence(about.models) or "The models are not known: the role services could not be asked.",

@@ -77,7 +77,10 @@ def test_answers_are_judged_and_failures_are_shown(start: Start, tmp_path: Path)
     page = (tmp_path / "page.md").read_text()
     assert "**17 of 20** were answered with the expected facts (95 % interval 64 to 95 %)" in page
     assert "They ended as: completed 19, failed 1." in page
-    assert "`python -m benchmarks.examples --name examples --title 'The example questions' --max-steps 5`" in page
+    assert (
+        "`python -m benchmarks.examples --name examples --title 'The example questions' --max-steps 5 --concurrency 4`"
+        in page
+    )
     assert "each with all 14 example tools on offer" in page
     # Four role calls of 10 and 5 tokens.
     assert row(page, "How many kilometres are 26.2 miles?")[:4] == ["right", "completed", "2", "40 + 20"]
@@ -99,7 +102,7 @@ def test_answers_are_judged_and_failures_are_shown(start: Start, tmp_path: Path)
     assert kept.about.max_steps == 5
 
     # The section is made again from the answers alone, and stays a single one.
-    again = run("http://127.0.0.1:1", tmp_path, "--tables-only", "--max-steps", "5")
+    again = run("http://127.0.0.1:1", tmp_path, "--tables-only", "--max-steps", "5", "--concurrency", "4")
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "page.md").read_text() == page
 
