@@ -20,7 +20,7 @@ from typing import Any
 
 from alpha_umi.serving.manifest import MANIFEST_FILE, ModelManifest
 from training.costs import write_costs
-from training.errors import RecipeUnusable
+from training.errors import RecipeUnusable, RunDiffers
 from training.loop.batches import StepPlan
 from training.loop.checkpoint import Progress, require_same
 from training.loop.losses import draw, read_losses
@@ -98,7 +98,7 @@ class _Run:
         path = self.request.output / RUN_FILE
         identity = self._identity()
         if path.is_file():
-            require_same(path, json.loads(path.read_bytes())["identity"], identity)
+            require_same(path, _identity_in(path), identity)
         elif self.processes.is_main:
             document = {"identity": identity, "versions": _versions(), "trained_on": self.data.record.trained_on}
             write_file(path, json.dumps(document, indent=2) + "\n")
@@ -228,6 +228,14 @@ def _chosen(variant: Variant, names: Sequence[str]) -> list[Stage]:
         if name not in known:
             raise RecipeUnusable(f"variant {variant.name} has no stage {name!r}", remedy=f"known: {', '.join(known)}")
     return [stage for stage in variant.stages if not names or stage.name in names]
+
+
+def _identity_in(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())["identity"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        remedy = "name another folder with --output; what was trained in this one cannot be told any more"
+        raise RunDiffers(f"{path} cannot be read: {error}", remedy=remedy) from error
 
 
 def _versions() -> dict[str, str]:

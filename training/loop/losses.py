@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -58,7 +59,7 @@ def read_losses(path: Path) -> list[dict[str, Any]]:
 
 
 def draw(path: Path, stages: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """The loss curves of a run's stages as PNG: training thin, dev as points. Raises `OSError`."""
+    """The loss curves of a run's stages as PNG: training thin, dev as points. Raises `CannotWrite`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
@@ -70,4 +71,6 @@ def draw(path: Path, stages: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
         axes.plot([line["step"] for line in dev], [line["dev_loss"] for line in dev], "o", color=color, ms=4)
     axes.set(xlabel="step of the stage", ylabel="loss of target tokens (nats); points: dev", ylim=(0, None))
     axes.legend()
-    figure.savefig(path, format="png", dpi=120)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=120)
+    write_file(path, picture.getvalue())

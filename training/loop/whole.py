@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable
@@ -35,18 +36,19 @@ def write_folder(folder: Path, fill: Callable[[Path], None], *, remedy: str = GO
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def write_file(path: Path, text: str) -> None:
-    """Replace a text file. Raises `CannotWrite`; then it is as it was."""
+def write_file(path: Path, content: str | bytes) -> None:
+    """Replace a file; text becomes UTF-8. Raises `CannotWrite`; then it is as it was."""
     partial = path.with_name(path.name + PARTIAL)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with partial.open("wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode())
             file.flush()
             os.fsync(file.fileno())
         partial.rename(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise _cannot(path, error, GO_ON) from error
 
 
