@@ -13,6 +13,8 @@ COSTS = "costs.json"
 _COPIED = (
     "steps", "examples", "tokens", "seconds", "tokens_per_second", "peak_memory_bytes", "processes", "device", "bytes",
 )  # fmt: skip
+# Only of a stage that another run has trained.
+_TAKEN = {"taken_over"}
 
 
 def write_costs(output: Path, stages: Sequence[str], backbone: Path) -> None:
@@ -32,7 +34,9 @@ def write_costs(output: Path, stages: Sequence[str], backbone: Path) -> None:
     whole = served + (one if first["config"]["lora"] else 0)
     document = {
         "variant": first["variant"]["name"],
-        "stages": {name: {key: record[key] for key in _COPIED} for name, record in found.items()},
+        "stages": {
+            name: {key: record[key] for key in (*_COPIED, *_TAKEN & record.keys())} for name, record in found.items()
+        },
         "complete": len(found) == len(stages),
         "tokens": sum(record["tokens"] for record in found.values()),
         "seconds": round(sum(record["seconds"] for record in found.values()), 1),

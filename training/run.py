@@ -32,8 +32,9 @@ from training.loop.whole import write_file, write_folder
 from training.recipes.loading import require_settings
 from training.recipes.model import BACKBONE, Config, Stage, Variant, numbers
 from training.stage_data import PreparedData, open_data
+from training.taking_over import LOSSES, STAGE_FILE, take_over
 
-RUN_FILE, STAGE_FILE, CURVES = "run.json", "stage.json", "losses.png"
+RUN_FILE, CURVES = "run.json", "losses.png"
 PACKAGES = ("alpha-umi", "torch", "transformers", "accelerate", "peft", "safetensors")
 # Numbers of a config that change what a run needs, and not what it makes.
 _FREE = {
@@ -51,7 +52,10 @@ _FREE = {
 
 @dataclass(frozen=True)
 class RunRequest:
-    """A run as it was asked for. `stages` limits it to some; `max_tokens` bounds the tokens of all stages together."""
+    """A run as it was asked for. `stages` limits it to some; `max_tokens` bounds the tokens of all stages together.
+
+    Stages that the run in the folder `take_over` has finished in the same way are not trained again.
+    """
 
     variant: Variant
     config: Config
@@ -60,6 +64,7 @@ class RunRequest:
     seed: int = 0
     max_tokens: int | None = None
     stages: tuple[str, ...] = ()
+    take_over: Path | None = None
     observer: Observer = field(default_factory=Nobody)
     stop: Callable[[], bool] = lambda: False
 
@@ -119,7 +124,7 @@ class _Run:
         """Curves and costs."""
         if self.processes.is_main:
             names = [stage.name for stage in self.request.variant.stages]
-            lines = {name: read_losses(self.request.output / name / "losses.jsonl") for name in names}
+            lines = {name: read_losses(self.request.output / name / LOSSES) for name in names}
             draw(self.request.output / CURVES, {name: found for name, found in lines.items() if found})
             write_costs(self.request.output, names, self.backbone)
         self.processes.wait()
@@ -128,6 +133,8 @@ class _Run:
     def _train(self, stage: Stage, home: Path, folder: Path) -> None:
         start = self._start(stage)
         task = self._task(stage, home, start)
+        if self._taken_over(task):
+            return
         seed = self.request.seed
         module = load_model(self.request.config, self.backbone, start, seed=seed, bf16=self.bf16)
         request = self.request
@@ -137,6 +144,13 @@ class _Run:
         if self.processes.is_main:
             write_folder(folder, lambda partial: self._save(loop, weights, self._record(task, progress), partial))
         self.processes.wait()
+
+    def _taken_over(self, task: StageTask) -> bool:
+        other = self.request.take_over
+        if other is None or (task.folder / "checkpoints").is_dir():
+            return False
+        taken = take_over(other, task) if self.processes.is_main else False
+        return self.processes.sum(float(taken))[0] > 0
 
     def _task(self, stage: Stage, home: Path, start: Path | None) -> StageTask:
         seen = self.data.stage(stage, seed=self.request.seed)
@@ -164,7 +178,7 @@ class _Run:
         (partial / STAGE_FILE).write_text(document + "\n", encoding="utf-8")
 
     def _record(self, task: StageTask, progress: Progress) -> dict[str, Any]:
-        last = read_losses(task.folder / "losses.jsonl")[-1]
+        last = read_losses(task.folder / LOSSES)[-1]
         return {
             "identity": task.identity,
             "steps": progress.step,
@@ -210,16 +224,23 @@ class _Run:
         """What the run is made of, as JSON."""
         made = hashlib.sha256((self.backbone / MANIFEST_FILE).read_bytes()).hexdigest()
         return {
-            "variant": self.request.variant.model_dump(mode="json", by_alias=True, exclude={"about"}),
-            "config": self.request.config.model_dump(mode="json", exclude=_FREE),
+            **asked(self.request.variant, self.request.config, self.request.seed, self.request.max_tokens),
             "data_digest": self.data.record.digest,
             "template": self.data.record.template,
             "template_digest": self.data.record.template_digest,
             "backbone": {"name": self.manifest.name, "manifest_digest": made},
             "bf16": self.bf16,
-            "seed": self.request.seed,
-            "max_tokens": self.request.max_tokens,
         }
+
+
+def asked(variant: Variant, config: Config, seed: int, max_tokens: int | None) -> dict[str, Any]:
+    """The part of a run's identity that was asked for: what neither its data nor its machine decides."""
+    return {
+        "variant": variant.model_dump(mode="json", by_alias=True, exclude={"about"}),
+        "config": config.model_dump(mode="json", exclude=_FREE),
+        "seed": seed,
+        "max_tokens": max_tokens,
+    }
 
 
 def _chosen(variant: Variant, names: Sequence[str]) -> list[Stage]:

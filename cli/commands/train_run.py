@@ -32,6 +32,15 @@ def run(
         typer.Option(min=1, help="Bound the tokens of all stages together.", show_default=False),
     ] = None,
     stages: Annotated[str | None, typer.Option(help="Only these stages, comma separated.", show_default=False)] = None,
+    take_over: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of another run: what it has trained in the same way is not trained again.",
+            show_default=False,
+            file_okay=False,
+            exists=True,
+        ),
+    ] = None,
 ) -> None:
     """Train the stages of a variant one after another; run again, it goes on from the last checkpoint.
 
@@ -46,7 +55,7 @@ def run(
         chosen, numbers = load_variant(variant), load_config(config)
         only = tuple(name.strip() for name in stages.split(",") if name.strip()) if stages else ()
         with RunView(messages()) as view, stop_wanted() as stop:
-            request = RunRequest(chosen, numbers, data, output_folder, seed, max_tokens, only, view, stop)
+            request = RunRequest(chosen, numbers, data, output_folder, seed, max_tokens, only, take_over, view, stop)
             try:
                 train(request)
             except Stopped as stopped:

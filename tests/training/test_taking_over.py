@@ -1,0 +1,93 @@
+"""A stage of another run in the place of one that would come out the same, and in no other's."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_training import World, write_config, write_data
+from typer.testing import CliRunner
+
+from cli.main import app
+from training.export import export_run
+from training.loop.model import ADAPTER
+from training.recipes.loading import load_config, load_variant
+from training.run import RunRequest, stage_folder, train
+
+
+def trained(world: World, output: Path, variant: str = "single-llm", **changed: Any) -> Path:
+    whole = RunRequest(load_variant(variant), load_config(str(world.config)), world.data, output)
+    train(replace(whole, **changed))
+    return output
+
+
+@pytest.fixture(scope="module")
+def other(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of another variant with the same first stage, which has dropout."""
+    return trained(world, tmp_path_factory.mktemp("other"), "alpha-umi", stages=("global",))
+
+
+def record(run: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((stage_folder(run, "global") / "stage.json").read_bytes())
+    return found
+
+
+def test_what_is_taken_over_is_what_would_have_been_trained(other: Path, world: World, tmp_path: Path) -> None:
+    own, taken = trained(world, tmp_path / "own"), trained(world, tmp_path / "taken", take_over=other)
+    weights = [(stage_folder(run, "global") / ADAPTER).read_bytes() for run in (own, taken)]
+    assert weights[0] == weights[1]
+    assert record(taken)["taken_over"] == {"variant": "alpha-umi", "stage": "global"}
+    assert record(taken)["identity"] == record(own)["identity"]
+    assert "taken_over" not in record(own)
+    # The time that it took there counts in full.
+    assert record(taken)["seconds"] == record(other)["seconds"] > 0
+    assert (taken / "global" / "losses.jsonl").read_bytes() == (other / "global" / "losses.jsonl").read_bytes()
+    costs = json.loads((taken / "costs.json").read_bytes())
+    assert (costs["complete"], costs["stages"]["global"]["taken_over"]["variant"]) == (True, "alpha-umi")
+    [made] = export_run(taken, tmp_path / "models")
+    assert (made.manifest.role, "single-llm" in made.manifest.source) == ("backbone", True)
+
+
+def test_a_bounded_stage_is_taken_over_by_a_run_that_is_bounded_to_its_tokens(world: World, tmp_path: Path) -> None:
+    other = trained(world, tmp_path / "other", "alpha-umi", stages=("global",), max_tokens=4_000)
+    bound = record(other)["tokens"]
+    taken = trained(world, tmp_path / "taken", take_over=other, max_tokens=bound)
+    assert (record(taken)["tokens"], "taken_over" in record(taken)) == (bound, True)
+    assert record(taken)["identity"]["max_tokens"] == bound
+    more = trained(world, tmp_path / "more", take_over=other, max_tokens=4_000)
+    assert record(more)["tokens"] > bound
+    assert "taken_over" not in record(more)
+
+
+@pytest.mark.parametrize("what", ["seed", "config", "data", "instructions", "start"])
+def test_a_stage_that_is_another_is_trained(other: Path, world: World, tmp_path: Path, what: str) -> None:
+    variant, changed = "single-llm", {}
+    match what:
+        case "seed":
+            changed = {"seed": 1}
+        case "config":
+            lora = {"rank": 2, "alpha": 8}
+            changed = {"config": load_config(str(write_config(tmp_path / "tiny.yaml", world.backbone, lora=lora)))}
+        case "data":
+            write_data(tmp_path / "data", trained=8)
+            changed = {"data": tmp_path / "data"}
+        case "instructions":
+            variant, changed = "alpha-umi-without-reuse", {"stages": ("global",)}
+        case "start":
+            variant, changed = "multi-llm-one-stage", {"stages": ("planner",)}
+    run = trained(world, tmp_path / "run", variant, take_over=other, **changed)
+    [stage] = run.glob("*/model/stage.json")
+    assert "taken_over" not in json.loads(stage.read_bytes())
+
+
+def test_the_command(other: Path, world: World, tmp_path: Path) -> None:
+    command = ["train", "single-llm", "--config", str(world.config), "--data", str(world.data)]
+    taken = CliRunner().invoke(app, [*command, "--output", str(tmp_path / "run"), "--take-over", str(other)])
+    assert taken.exit_code == 0, taken.output
+    assert "taken_over" in record(tmp_path / "run")
+    refused = CliRunner().invoke(app, [*command, "--output", str(tmp_path / "2"), "--take-over", str(tmp_path / "no")])
+    assert refused.exit_code == 2
+    assert "--take-over" in refused.output
