@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from training.loop.whole import write_file
+from training.run_folder import STAGE_FILE, stage_folder
 
 COSTS = "costs.json"
 _COPIED = (
@@ -23,7 +24,7 @@ def write_costs(output: Path, stages: Sequence[str], backbone: Path) -> None:
     `storage_ratio` is what serving takes on the disk - the backbone once and the stages that serve a role - against the
     backbone alone: adapters lie on it, whole models take its place. `peak_memory_bytes` is that of the first process.
     """
-    records = {name: path for name in stages if (path := output / name / "model" / "stage.json").is_file()}
+    records = {name: path for name in stages if (path := stage_folder(output, name) / STAGE_FILE).is_file()}
     found: dict[str, dict[str, Any]] = {name: json.loads(path.read_bytes()) for name, path in records.items()}
     if not found:
         return

@@ -29,7 +29,7 @@ from alpha_umi.serving.weights.whole_folder import build_new
 from training.errors import ExportRefused
 from training.loop.model import ADAPTER, backbone_of
 from training.recipes.model import Config, Variant
-from training.run import RUN_FILE, STAGE_FILE, stage_folder
+from training.run_folder import RUN_FILE, STAGE_FILE, stage_folder
 
 _ADAPTER_CONFIG = "adapter_config.json"
 

@@ -31,10 +31,10 @@ from training.loop.stage import StageLoop, StageTask
 from training.loop.whole import write_file, write_folder
 from training.recipes.loading import require_settings
 from training.recipes.model import BACKBONE, Config, Stage, Variant, numbers
+from training.run_folder import CURVES, LOSSES, RUN_FILE, STAGE_FILE, stage_folder
 from training.stage_data import PreparedData, open_data
-from training.taking_over import LOSSES, STAGE_FILE, take_over
+from training.taking_over import take_over
 
-RUN_FILE, CURVES = "run.json", "losses.png"
 PACKAGES = ("alpha-umi", "torch", "transformers", "accelerate", "peft", "safetensors")
 # Numbers of a config that change what a run needs, and not what it makes.
 _FREE = {
@@ -82,11 +82,6 @@ def train(request: RunRequest) -> None:
     for stage in chosen:
         run.stage(stage)
     run.finish()
-
-
-def stage_folder(output: Path, stage: str) -> Path:
-    """Where a complete stage's model lies in the folder of a run."""
-    return output / stage / "model"
 
 
 @dataclass

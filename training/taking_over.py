@@ -17,8 +17,8 @@ from typing import Any
 from training.loop.stage import StageTask
 from training.loop.whole import write_folder
 from training.recipes.model import BACKBONE
+from training.run_folder import LOSSES, STAGE_FILE, stage_folder
 
-STAGE_FILE, LOSSES = "stage.json", "losses.jsonl"
 # What of a stage says how it is called, and not what comes of it.
 _NAMED = ("name", "serves")
 # What of a run's identity is about its other stages; the share of a bound shows in the steps and tokens.
@@ -35,7 +35,7 @@ def take_over(run: Path, task: StageTask) -> bool:
         return False
     task.folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(found.parent / LOSSES, task.folder / LOSSES)
-    write_folder(task.folder / "model", lambda partial: _fill(partial, found, task))
+    write_folder(stage_folder(task.folder.parent, task.name), lambda partial: _fill(partial, found, task))
     return True
 
 

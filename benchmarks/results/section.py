@@ -43,7 +43,7 @@ def steps_part(wanted: Wanted, suite: str) -> str:
     return "\n\n".join(
         [
             f"### `{suite}`: {about.steps:,} steps of {about.trajectories:,} trajectories",
-            *_notes(*(each.about for each in read.values())),
+            *notes(*(each.about for each in read.values())),
             models_sentence({} if known is None else known.models),
             figures_table(scores, difference),
             decisions_table(scores),
@@ -58,14 +58,14 @@ def whole_part(wanted: Wanted, suite: str) -> str:
     return "\n\n".join(
         [
             f"### `{suite}`: {reports[MODES[0]].trajectories:,} whole trajectories",
-            *_notes(*(report.run for report in reports.values())),
+            *notes(*(report.run for report in reports.values())),
             f"They ended as: {ends_line(reports)}.",
             whole_table(reports),
         ]
     )
 
 
-def _notes(*runs: RunRecord | WholeRunRecord | None) -> list[str]:
+def notes(*runs: RunRecord | WholeRunRecord | None) -> list[str]:
     """What no figure tells, each once: both modes are of one suite, and of the same models."""
     known = [run for run in runs if run is not None]
     left_out = [sentence for run in known if (sentence := left_out_sentence(run.left_out))]

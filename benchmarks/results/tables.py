@@ -22,7 +22,7 @@ def figures_table(scores: Mapping[Mode, ScoreReport], difference: ComparisonRepo
     """Every metric of one suite in both modes, and how free writing differs from writing inside grammars."""
     of_modes = [scores[mode].figures for mode in MODES]
     rows = [
-        [figures[0].title, *(cell for figure in figures for cell in _figure(figure)), item.verdict]
+        [figures[0].title, *(cell for figure in figures for cell in figure_cells(figure)), item.verdict]
         for name, item in difference.differences.items()
         for figures in [[figures[name] for figures in of_modes]]
     ]
@@ -65,7 +65,8 @@ def ends_line(reports: Mapping[Mode, WholeReport]) -> str:
     return "; ".join(f"{mode}: {end}" for mode, end in zip(MODES, ends, strict=True))
 
 
-def _figure(figure: FigureReport) -> tuple[str, str, str]:
+def figure_cells(figure: FigureReport) -> tuple[str, str, str]:
+    """Value, ends of the interval, and n, in percent."""
     ends = (
         NO_FIGURE if figure.low is None or figure.high is None else f"{100 * figure.low:.1f} to {100 * figure.high:.1f}"
     )

@@ -27,7 +27,8 @@ from training.loop.losses import read_losses
 from training.loop.model import ADAPTER
 from training.loop.observing import Nobody, StepRecord
 from training.recipes.loading import load_config, load_variant
-from training.run import RunRequest, stage_folder, train
+from training.run import RunRequest, train
+from training.run_folder import stage_folder
 
 
 def request(world: World, output: Path, variant: str = "single-llm", **changed: Any) -> RunRequest:

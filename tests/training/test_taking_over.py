@@ -15,7 +15,8 @@ from cli.main import app
 from training.export import export_run
 from training.loop.model import ADAPTER
 from training.recipes.loading import load_config, load_variant
-from training.run import RunRequest, stage_folder, train
+from training.run import RunRequest, train
+from training.run_folder import stage_folder
 
 
 def trained(world: World, output: Path, variant: str = "single-llm", **changed: Any) -> Path:

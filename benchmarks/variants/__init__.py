@@ -1,0 +1,1 @@
+"""Variants of GLPFT trained, exported, measured, and laid side by side in docs/results.md."""
