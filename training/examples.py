@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from alpha_umi.roles.template import Prompt
 from alpha_umi.roles.turns import RoleName
 from alpha_umi.serving.tokens import PromptTokenizer
-from training.errors import NoEndOfTurn, PreparedUnusable
+from training.errors import BackboneUnusable, NoEndOfTurn, PreparedUnusable
 
 Split = Literal["train", "dev"]
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
@@ -132,6 +132,17 @@ def tokenize(example: Example, tokenizer: PromptTokenizer) -> Tokenized:
     ids = (*tokenizer.encode(prompt, example.target), end_of_turn(prompt.end_of_turn, tokenizer))
     start = len(tokenizer.encode(prompt))
     return Tokenized(ids, (IGNORED,) * start + ids[start:])
+
+
+def load_tokenizer(folder: Path) -> PromptTokenizer:
+    """The tokenizer of a backbone. Raises `BackboneUnusable`."""
+    try:
+        return PromptTokenizer(folder)
+    # The library raises no class of its own for a file that it cannot parse.
+    except Exception as error:
+        raise BackboneUnusable(
+            f"{folder}: its tokenizer cannot be loaded: {error}", remedy="put the files of the backbone there again"
+        ) from error
 
 
 def end_of_turn(text: str, tokenizer: PromptTokenizer) -> int:

@@ -22,6 +22,7 @@ from training.examples import (
     SourceRecord,
     end_of_turn,
     examples_digest,
+    load_tokenizer,
     write_examples,
     write_record,
 )
@@ -94,7 +95,7 @@ def _tokenizer(folder: Path) -> PromptTokenizer:
         raise TokenizerMissing(
             f"{folder} has no {TOKENIZER_FILE}", remedy="name the folder of the backbone that is to be trained"
         )
-    return PromptTokenizer(folder)
+    return load_tokenizer(folder)
 
 
 def _collected(selected: Sequence[Selected], fitting: Fitting, progress: Progress) -> Collection:

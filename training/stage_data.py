@@ -11,13 +11,14 @@ from alpha_umi.roles.turns import RoleName
 from alpha_umi.serving.tokens import PromptTokenizer
 from evaluation.contamination import Contaminated, check_training
 from evaluation.suites.definition import digests_path, read_digests, suite_names, suite_path
-from training.errors import BackboneUnusable, NothingLeft, PreparedUnusable, RecipeUnusable, TrainsOnSuite
+from training.errors import NothingLeft, PreparedUnusable, RecipeUnusable, TrainsOnSuite
 from training.examples import (
     DatasetRecord,
     Example,
     Split,
     Tokenized,
     end_of_turn,
+    load_tokenizer,
     read_examples,
     read_record,
     tokenize,
@@ -107,10 +108,7 @@ def open_data(folder: Path, config: Config, backbone: Path) -> PreparedData:
             f"{folder}: the template {template.name} has changed since the data was prepared",
             remedy="prepare the data again with `alpha-umi train prepare`",
         )
-    try:
-        tokenizer = PromptTokenizer(backbone)
-    except (OSError, ValueError) as error:
-        raise BackboneUnusable(f"{backbone}: its tokenizer cannot be loaded: {error}") from error
+    tokenizer = load_tokenizer(backbone)
     end_of_turn(template.end_of_turn, tokenizer)
     return PreparedData(folder, record, tokenizer, config)
 

@@ -196,6 +196,25 @@ def test_a_backbone_without_the_end_of_turn_is_not_prepared_for(data: Path, embe
     assert not list((data.parent / "out").rglob("*"))
 
 
+@pytest.mark.parametrize("content", ["{", "{}", '"tokens"'])
+def test_a_backbone_whose_tokenizer_is_damaged_is_not_prepared_for(data: Path, tmp_path: Path, content: str) -> None:
+    write_json(tmp_path / "model" / "tokenizer.json", {}).write_text(content)
+    result = preparing(data, tmp_path / "model")
+    assert result.exit_code == 2, result.output
+    assert f"{tmp_path / 'model'}: its tokenizer cannot be loaded" in result.stderr
+
+
+def test_a_cache_that_cannot_take_the_backbone(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("ALPHA_UMI_CACHE", str(tmp_path / "file"))
+    config = write_config(tmp_path / "embedded.yaml", Path("smollm2-135m-instruct"))
+    prepared = invoke("prepare", "--output", str(tmp_path / "data"))
+    trained = invoke("single-llm", "--config", str(config), "--data", str(world.data), "--output", str(tmp_path / "r"))
+    for result in (prepared, trained):
+        assert result.exit_code == 1, result.output
+        assert "name another folder in ALPHA_UMI_CACHE" in result.stderr
+
+
 def test_what_was_skipped_stands_in_the_record(data: Path, embedded_model: Path) -> None:
     config = write_json(data.parent / "own.yaml", mixture(**broken_json(data)))
     output = data.parent / "prepared"

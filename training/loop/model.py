@@ -12,7 +12,8 @@ from alpha_umi.serving.manifest import ManifestError, ModelManifest, load_manife
 from alpha_umi.serving.weights import WeightsError, cache_folder, ensure_backbone
 from alpha_umi.serving.weights.backbone import NAME as EMBEDDED
 from alpha_umi.serving.weights.canary import quiet_transformers
-from training.errors import BackboneUnusable, DeviceMissing
+from alpha_umi.serving.weights.errors import CacheUnusable
+from training.errors import BackboneUnusable, CannotWrite, DeviceMissing
 from training.loop.objective import TargetLoss
 from training.recipes.model import Config, Lora
 
@@ -26,11 +27,13 @@ _OUTER = "model."
 def backbone_of(config: Config) -> tuple[Path, ModelManifest]:
     """The folder of the config's backbone and its manifest; the embedded one is converted if need be.
 
-    Raises `BackboneUnusable`.
+    Raises `BackboneUnusable`, and `CannotWrite` for a cache that cannot take it.
     """
     try:
         folder = ensure_backbone(cache_folder()) if config.backbone == EMBEDDED else Path(config.backbone)
         manifest = load_manifest(folder)
+    except CacheUnusable as error:
+        raise CannotWrite(str(error)) from error
     except WeightsError as error:
         raise BackboneUnusable(str(error)) from error
     except ManifestError as error:
