@@ -6,7 +6,8 @@
   tool that the application executed itself is added by hand, with `name`, `description` and `parameters`.
 
 A trajectory is a reference when it completed or gave up; the others are left out and counted. So are trajectories with
-further messages of the user, whose places between the steps are not shown.
+further messages of the user, whose places between the steps are not shown. What is broken is named by its line; after
+text that is no JSON the next trajectory is looked for at the start of a line.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +29,16 @@ from alpha_umi.roles.turns import Tool, Turn
 from evaluation.errors import CutShort, NotTheFormat
 from evaluation.files import parse_json, read_text, refuse_duplicates
 from evaluation.suites.errors import REMEDY, DataMissing
-from evaluation.suites.reading import Text, read_entry, read_json_entry
+from evaluation.suites.reading import OnBroken, Text, each_whole, read_entry, read_json_entry, refuse
 from evaluation.suites.recorded import Loaded, RecordedTrajectory
 
 TRAJECTORIES, TOOLS = "trajectories.jsonl", "tools.json"
 NO_REFERENCE = "a trajectory that neither completed nor gave up"
-_NO_SPACE = re.compile(r"\S")
-_DECODER = json.JSONDecoder()
+TWICE = "leave one of them"
 SEVERAL_MESSAGES = "a trajectory with further messages of the user"
+_NO_SPACE = re.compile(r"\S")
+_NEXT = re.compile(r"^\{", re.MULTILINE)
+_DECODER = json.JSONDecoder()
 
 
 class OfferedTool(BaseModel):
@@ -60,17 +64,29 @@ def files(folder: Path) -> list[Path]:
     return [folder / TRAJECTORIES, folder / TOOLS]
 
 
-def load(folder: Path) -> Loaded:
+@dataclass(frozen=True)
+class _Piece:
+    """The text of a JSON value, or what stands where one should be, and the line it begins on."""
+
+    line: int
+    text: str
+    is_json: bool
+
+
+def load(folder: Path, on_broken: OnBroken = refuse) -> Loaded:
     """The trajectories of a folder. Raises `EvaluationError`."""
     for path in files(folder):
         if not path.is_file():
             raise DataMissing(f"there is no file {path}", remedy=REMEDY)
-    tools = read_tools(folder / TOOLS)
-    found = read_trajectories(folder / TRAJECTORIES)
-    reasons = [_left_out(trajectory) for trajectory in found]
+    path, tools = folder / TRAJECTORIES, read_tools(folder / TOOLS)
+    found = list(read_trajectories(path, on_broken))
+    reasons = [_left_out(trajectory) for _, trajectory in found]
     kept = [each for each, reason in zip(found, reasons, strict=True) if reason is None]
-    trajectories = tuple(recorded(each, tools, f"{folder / TRAJECTORIES}, {each.id!r}") for each in kept)
-    return Loaded(trajectories, dict(Counter(filter(None, reasons))))
+
+    def made(placed: tuple[int, Trajectory]) -> RecordedTrajectory:
+        return recorded(placed[1], tools, _place(path, placed[0]))
+
+    return Loaded(tuple(each_whole(kept, made, on_broken)), dict(Counter(filter(None, reasons))))
 
 
 def read_tools(path: Path) -> dict[str, Tool]:
@@ -81,12 +97,23 @@ def read_tools(path: Path) -> dict[str, Tool]:
     return {tool.name: Tool(tool.name, tool.description, tool.parameters) for tool in listed}
 
 
-def read_trajectories(path: Path) -> list[Trajectory]:
-    """The trajectories of a file, JSON values one after the other. Raises `EvaluationError`."""
-    places = enumerate(_values(read_text(path), path), start=1)
-    found = [read_json_entry(value, Trajectory, f"{path}, trajectory {place}") for place, value in places]
-    refuse_duplicates([trajectory.id for trajectory in found], f"{path}: trajectories")
-    return found
+def read_trajectories(path: Path, on_broken: OnBroken = refuse) -> Iterator[tuple[int, Trajectory]]:
+    """The trajectories of a file with the line each begins on, JSON values one after the other.
+
+    Raises `EvaluationError`.
+    """
+    lines: dict[str, int] = {}
+
+    def made(piece: _Piece) -> tuple[int, Trajectory]:
+        place = _place(path, piece.line)
+        trajectory = read_json_entry(_json(piece, place), Trajectory, place)
+        if trajectory.id in lines:
+            before = lines[trajectory.id]
+            raise NotTheFormat(f"{place}: the trajectory {trajectory.id!r} is on line {before}, too", remedy=TWICE)
+        lines[trajectory.id] = piece.line
+        return piece.line, trajectory
+
+    return each_whole(_pieces(read_text(path)), made, on_broken)
 
 
 def recorded(trajectory: Trajectory, tools: Mapping[str, Tool], place: str) -> RecordedTrajectory:
@@ -120,30 +147,34 @@ def _step_turns(steps: Sequence[StepModel]) -> Iterator[Turn]:
             yield Turn("observation", step.observation.content)
 
 
-def _values(text: str, path: Path) -> Iterator[str]:
-    """The texts of JSON values with white space between them."""
-    start = _after_space(text, 0)
-    while start < len(text):
+def _pieces(text: str) -> Iterator[_Piece]:
+    """JSON values with white space between them, and what is none: all up to a line that begins a value."""
+    end, line = 0, 1
+    while (found := _NO_SPACE.search(text, end)) is not None:
+        start = found.start()
+        line += text.count("\n", end, start)
         try:
             _, end = _DECODER.raw_decode(text, start)
+            is_json = True
         except (ValueError, RecursionError):
-            line = text.count("\n", 0, start) + 1
-            _refuse(text[start:], f"{path}, from line {line} on,")
-            raise
-        yield text[start:end]
-        start = _after_space(text, end)
+            following = _NEXT.search(text, start + 1)
+            end, is_json = len(text) if following is None else following.start(), False
+        yield _Piece(line, text[start:end], is_json)
+        line += text.count("\n", start, end)
 
 
-def _after_space(text: str, start: int) -> int:
-    found = _NO_SPACE.search(text, start)
-    return len(text) if found is None else found.start()
-
-
-def _refuse(text: str, place: str) -> None:
-    """Raises the error that says what is wrong with the text."""
+def _json(piece: _Piece, place: str) -> str:
+    """The text of a piece. Raises `NotTheFormat` if it is no JSON."""
+    if piece.is_json:
+        return piece.text
     try:
-        parse_json(text, place, cut_remedy=REMEDY, remedy=REMEDY)
+        parse_json(piece.text, place, cut_remedy=REMEDY, remedy=REMEDY)
     except CutShort:
         raise
     except NotTheFormat as error:
         raise NotTheFormat(f"{place} is not JSON", remedy=REMEDY) from error
+    return piece.text
+
+
+def _place(path: Path, line: int) -> str:
+    return f"{path}, line {line}"

@@ -144,6 +144,28 @@ def test_trajectories_of_ones_own(data: Path, embedded_model: Path, output: Path
     ]
 
 
+def test_broken_trajectories_of_ones_own_are_all_named_or_skipped(
+    data: Path, embedded_model: Path, output: Path
+) -> None:
+    path = own_folder(data / "ours", own_trajectory()) / "trajectories.jsonl"
+    without_tool = own_trajectory("t2", tools=["gone"])
+    lines = [json.dumps(own_trajectory()), "oops", json.dumps(without_tool), json.dumps(own_trajectory())]
+    path.write_text("\n".join(lines))
+    sources = source(format="trajectories", data="ours")
+    with pytest.raises(BrokenEntries) as refused:
+        made(data, embedded_model, output, sources=sources)
+    told = [
+        f"{path}, line 2 is not JSON",
+        f"{path}, line 4: the trajectory 't1' is on line 1, too",
+        f"{path}, line 3: tools.json has no tool 'gone'",
+    ]
+    assert list(refused.value.places) == told
+    record = made(data, embedded_model, output, sources=sources, skip_broken=True)
+    tides = record.sources["tides"]
+    assert (tides.dropped["trajectories"]["broken"], list(tides.broken)) == (3, told)
+    assert roles_of(output, "train")["caller"] == 1
+
+
 def break_lines(data: Path) -> None:
     """A line that is no JSON, one without a column, one with an unknown role, in a file that is not packed well."""
     import gzip

@@ -38,7 +38,7 @@ _READERS: Final[Mapping[Format, Callable[[Path, OnBroken], Loaded]]] = {
     "api-bank": api_bank.load,
     "toolrl": toolrl.load,
     "llama-factory": llama_factory.load,
-    "trajectories": lambda path, _: own.load(path),
+    "trajectories": own.load,
 }
 # What each role's turn may follow. The published data has rationales that nothing follows, and observations after an
 # answer; a call or an answer without a decision before it means that turns are missing.

@@ -14,7 +14,7 @@ from alpha_umi.roles.caller import parse_call
 from evaluation.errors import CutShort, DuplicateId, FileUnreadable, NotTheFormat
 from evaluation.suites import gsm8k, own, rotbench, seal_tools, toolbench
 from evaluation.suites.cases import NO_ANSWER, NO_CALL, NO_DECISION, step_cases, steps_without_reference
-from evaluation.suites.errors import DataMissing
+from evaluation.suites.errors import REMEDY, DataMissing
 from evaluation.suites.recorded import NOT_OFFERED, recorded_calls
 
 Json = dict[str, Any]
@@ -302,11 +302,11 @@ def test_ones_own_without_files_or_tools(tmp_path: Path) -> None:
         (
             json.dumps(own_trajectory()) + "\n" + json.dumps(own_trajectory())[:-9],
             CutShort,
-            "from line 2 on, ends in the middle",
+            "line 2 ends in the middle",
         ),
-        (json.dumps(own_trajectory()) + "\noops", NotTheFormat, "from line 2 on, is not JSON"),
-        (json.dumps({"id": "t1"}), NotTheFormat, "trajectory 1: status"),
-        (json.dumps(own_trajectory()) * 2, DuplicateId, "'t1'"),
+        (json.dumps(own_trajectory()) + "\noops", NotTheFormat, "line 2 is not JSON"),
+        (json.dumps({"id": "t1"}), NotTheFormat, "line 1: status"),
+        (f"{json.dumps(own_trajectory())}\n" * 2, NotTheFormat, "line 2: the trajectory 't1' is on line 1, too"),
     ],
 )
 def test_broken_trajectories_of_ones_own(tmp_path: Path, text: str, error: type[Exception], reason: str) -> None:
@@ -314,5 +314,35 @@ def test_broken_trajectories_of_ones_own(tmp_path: Path, text: str, error: type[
     written(tmp_path / own.TRAJECTORIES, text)
     with pytest.raises(error, match=reason) as refused:
         own.load(tmp_path)
-    if error is not DuplicateId:
-        assert "docs/suites.md" in (refused.value.remedy or "")
+    assert refused.value.remedy in (REMEDY, own.TWICE)
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_what_is_broken_of_ones_own_is_named_by_its_line(tmp_path: Path, indent: int | None) -> None:
+    folder = own_folder(tmp_path)
+    shown = [json.dumps(own_trajectory(f"t{number}"), indent=indent) for number in range(5)]
+    without_tool = json.dumps(own_trajectory("t5", tools=["gone"]), indent=indent)
+    lines = [
+        shown[0],
+        shown[1][:-20],
+        shown[2],
+        "oops",
+        shown[3],
+        json.dumps({"id": "t6"}),
+        without_tool,
+        shown[0],
+        shown[4],
+    ]
+    written(folder / own.TRAJECTORIES, "\n".join(lines))
+    starts = [1 + "\n".join(lines[:index]).count("\n") + (index > 0) for index in range(len(lines))]
+    complaints: list[NotTheFormat] = []
+    loaded = own.load(folder, complaints.append)
+    assert [each.id for each in loaded.trajectories] == ["t0", "t2", "t3", "t4"]
+    told = [each.message.removeprefix(f"{folder / own.TRAJECTORIES}, line ") for each in complaints]
+    assert told == [
+        f"{starts[1]} ends in the middle of its JSON",
+        f"{starts[3]} is not JSON",
+        f"{starts[5]}: status: Field required",
+        f"{starts[7]}: the trajectory 't0' is on line 1, too",
+        f"{starts[6]}: tools.json has no tool 'gone'",
+    ]
