@@ -15,7 +15,7 @@ from pathlib import Path
 from examples.practice.calling import ToolApi
 from examples.practice.course import Course, Json, Kind, Question
 from examples.practice.subjects import calendar, clocks, numbers, places, refusals, sky, units
-from examples.practice.writing import offered, trajectory
+from examples.practice.writing import WRITTEN, offered, trajectory
 
 TESTED = Path(__file__).parents[1] / "instructions.jsonl"
 # How often a kind is asked, against the others.
@@ -31,7 +31,7 @@ KINDS: dict[Kind, int] = {
 def main() -> None:
     """Write the two files into a folder, which is made."""
     options = _options()
-    api = ToolApi()
+    api = ToolApi(WRITTEN)
     made = practice(api, options.questions, options.seed, options.most_tools)
     lines = [json.dumps(each, ensure_ascii=False) for each in made]
     options.output.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,10 +25,10 @@ _NO_CREDENTIALS = Credentials()
 
 
 class ToolApi:
-    """The example tool API with the tools that its OpenAPI document describes."""
+    """The example tool API with the tools that its OpenAPI document describes; for it, it is always `now`."""
 
-    def __init__(self) -> None:
-        app = create_app()
+    def __init__(self, now: dt.datetime) -> None:
+        app = create_app(now=now)
         self._client = TestClient(app)
         self._operations = {operation.tool.name: operation for operation in _operations(app.openapi())}
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from examples.practice.course import Call, Course, Json, Question
 
-# When the questions were written. One date, so that the same seed gives the same file.
-_WRITTEN: Final = "2026-11-21T00:00:00Z"
+# When the questions were asked. One moment, so that the same seed gives the same file.
+WRITTEN: Final = dt.datetime(2026, 11, 21, tzinfo=dt.UTC)
 _NO_LATENCY: Final = {"planner": 0, "caller": 0, "tool": 0, "summarizer": 0, "backbone": 0}
 _NO_USAGE: Final = {"prompt_tokens": 0, "completion_tokens": 0}
 
@@ -33,8 +34,8 @@ def trajectory(number: int, question: Question, course: Course, tools: Sequence[
         "error": None,
         "usage": _NO_USAGE,
         "metadata": {},
-        "created_at": _WRITTEN,
-        "finished_at": _WRITTEN,
+        "created_at": f"{WRITTEN:%Y-%m-%dT%H:%M:%SZ}",
+        "finished_at": f"{WRITTEN:%Y-%m-%dT%H:%M:%SZ}",
     }
 
 

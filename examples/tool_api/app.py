@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
@@ -19,8 +20,9 @@ from examples.tool_api.faults import Fault, Faults
 _SUBJECTS = (calendar, sky, time_zones, units, places, numbers, text)
 
 
-def create_app(*, faults: Fault | None = None) -> FastAPI:
-    """The tool API. With `faults` it begins with that fault, and `POST /_faults` sets another."""
+def create_app(*, faults: Fault | None = None, now: dt.datetime | None = None) -> FastAPI:
+    """The tool API. With `faults` it begins with that fault, and `POST /_faults` sets another. With `now` it is
+    always that moment."""
     app = FastAPI(
         title="Everyday facts",
         version="1.0.0",
@@ -30,6 +32,8 @@ def create_app(*, faults: Fault | None = None) -> FastAPI:
     )
     for subject in _SUBJECTS:
         app.include_router(subject.router)
+    if now is not None:
+        app.dependency_overrides[time_zones.clock] = lambda: now
     answer_errors_with_problems(app)
     if faults is not None:
         switch = Faults(faults)

@@ -7,7 +7,7 @@ import functools
 from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 
 from examples.tool_api.cities import find_city
@@ -19,6 +19,11 @@ router = APIRouter(tags=["time zones"])
 Zone = Annotated[str, Query(description="Time zone or city, e.g. Europe/Lisbon", max_length=60)]
 
 
+def clock() -> dt.datetime:
+    """This moment. An application for which it is always the same moment overrides this."""
+    return dt.datetime.now(dt.UTC)
+
+
 class LocalTime(BaseModel):
     """What a clock shows."""
 
@@ -28,9 +33,9 @@ class LocalTime(BaseModel):
 
 
 @router.get("/now", operation_id="current_time", summary="Time in a time zone now")
-def current_time(zone: Zone = "UTC") -> LocalTime:
+def current_time(moment: Annotated[dt.datetime, Depends(clock)], zone: Zone = "UTC") -> LocalTime:
     """Date and time in a time zone at this moment."""
-    return _shown(dt.datetime.now(find_zone(zone)))
+    return _shown(moment.astimezone(find_zone(zone)))
 
 
 @router.get("/convert-time", operation_id="convert_time", summary="Convert a time between time zones")

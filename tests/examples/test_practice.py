@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -16,13 +17,15 @@ from evaluation.suites.recorded import recorded_calls
 from examples.practice.__main__ import KINDS, TESTED, practice
 from examples.practice.calling import ToolApi
 from examples.practice.course import Course, Kind
+from examples.practice.subjects import clocks
+from examples.practice.writing import WRITTEN
 
 QUESTIONS = 120
 
 
 @pytest.fixture(scope="module")
 def api() -> ToolApi:
-    return ToolApi()
+    return ToolApi(WRITTEN)
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +47,11 @@ def test_every_kind_asks_and_answers_out_of_what_the_tools_said(api: ToolApi, ki
 
 
 def test_the_command_writes_what_training_reads(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "examples.practice", "--output", str(tmp_path / "own"), "--questions", "30"]
-    subprocess.run(command, check=True, capture_output=True)
+    command = [sys.executable, "-m", "examples.practice", "--questions", "30", "--output"]
+    for name in ("own", "again"):
+        subprocess.run([*command, str(tmp_path / name)], check=True, capture_output=True)
+    for name in ("trajectories.jsonl", "tools.json"):
+        assert (tmp_path / "own" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
     loaded = load(tmp_path / "own")
     assert len(loaded.trajectories) == 30
     assert not loaded.left_out
@@ -54,11 +60,21 @@ def test_the_command_writes_what_training_reads(tmp_path: Path) -> None:
         assert {found.call.name for found in recorded_calls(trajectory)} <= names
 
 
-def test_a_seed_asks_the_same_questions_again(api: ToolApi, made: list[dict[str, Any]]) -> None:
+def test_a_seed_makes_the_same_trajectories_again(api: ToolApi, made: list[dict[str, Any]]) -> None:
     again = list(practice(api, QUESTIONS, 7, 12))
-    assert [each["instruction"] for each in again] == [each["instruction"] for each in made]
+    assert json.dumps(again) == json.dumps(made)
+    # Of all tools `current_time` alone answers with the hour it is.
+    assert any(step["action"] and step["action"]["name"] == "current_time" for each in made for step in each["steps"])
     other = list(practice(api, QUESTIONS, 8, 12))
     assert [each["instruction"] for each in other] != [each["instruction"] for each in made]
+
+
+def test_practice_is_asked_at_one_moment(api: ToolApi) -> None:
+    course = Course(api, random.Random(3))
+    clocks.offset(course)
+    told = json.loads(course.calls[0].observation)
+    assert told["time"][:10] in ("2026-11-20", "2026-11-21")
+    assert told["time"] == f"{WRITTEN.astimezone(ZoneInfo(told['time_zone'])):%Y-%m-%d %H:%M}"
 
 
 def test_no_call_of_the_example_instructions_is_practised(made: list[dict[str, Any]]) -> None:
