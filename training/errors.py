@@ -14,6 +14,7 @@ TrainingError
 ├── BackboneUnusable     the backbone is missing, or does not go with the config or the data
 ├── DeviceMissing        the config asks for a GPU or a number format that this machine does not have
 ├── RunDiffers           the output holds a run, or a checkpoint, that was made from something else
+├── RecordUnusable       what a run says about itself is missing or damaged
 ├── LossNotFinite        the loss or its gradient is no number any more
 ├── ExportRefused        a run is not complete, or does not go with what the services have
 └── Stopped              somebody asked the run to stop; the same command goes on
@@ -89,6 +90,10 @@ class DeviceMissing(TrainingError):
 
 class RunDiffers(TrainingError):
     """The output holds a run, or a checkpoint, that was made from something else."""
+
+
+class RecordUnusable(TrainingError):
+    """What a run or a stage of it says about itself is missing or damaged."""
 
 
 class LossNotFinite(TrainingError):

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from alpha_umi.roles.template import load_template
 from alpha_umi.roles.turns import RoleName
@@ -26,11 +26,13 @@ from alpha_umi.serving.weights.canary import PROMPT, write_canary
 from alpha_umi.serving.weights.errors import CanaryUnsure
 from alpha_umi.serving.weights.published import role_prompt
 from alpha_umi.serving.weights.whole_folder import build_new
-from training.errors import ExportRefused
+from training.errors import ExportRefused, RecordUnusable
 from training.loop.model import ADAPTER, backbone_of
-from training.recipes.model import Config, Variant
+from training.recipes.model import Config
 from training.run_folder import RUN_FILE, STAGE_FILE, stage_folder
+from training.stage_record import StageRecord, read_identity, read_stage, recorded_variant
 
+Record = TypeVar("Record")
 _ADAPTER_CONFIG = "adapter_config.json"
 
 
@@ -47,7 +49,7 @@ class _Source:
     """A complete stage of a run, and the backbone that it was trained from."""
 
     folder: Path
-    record: Mapping[str, Any]
+    record: StageRecord
     config: Config
     backbone: Path
     base: ModelManifest
@@ -62,7 +64,7 @@ def export_run(run: Path, target: Path, *, merged: bool = False) -> list[Exporte
     for role, source in _sources(run):
         folder = target / role
         try:
-            build_new(folder, lambda partial: _build(partial, source, role, merged), needs=_room(source))  # noqa: B023
+            build_new(folder, lambda made: _build(made, source, role, merged), needs=_room(source))  # noqa: B023
         except ManifestError as error:
             raise ExportRefused(f"{role}: {error}", remedy="see what the message names, and export again") from error
         made.append(Exported(folder, ModelManifest.model_validate_json((folder / MANIFEST_FILE).read_bytes())))
@@ -70,8 +72,8 @@ def export_run(run: Path, target: Path, *, merged: bool = False) -> list[Exporte
 
 
 def _sources(run: Path) -> list[tuple[RoleName, _Source]]:
-    identity = _read(run / RUN_FILE)["identity"]
-    variant = Variant.model_validate({**identity["variant"], "about": ""})
+    identity = _readable(lambda: read_identity(run))
+    variant = recorded_variant(identity["variant"])
     config = Config.model_validate({**identity["config"], "about": ""})
     if load_template(config.template).digest != identity["template_digest"]:
         raise ExportRefused(
@@ -85,28 +87,28 @@ def _sources(run: Path) -> list[tuple[RoleName, _Source]]:
             remedy="put that one back, or train again",
         )
     return [
-        (role, _Source(folder, _read(folder / STAGE_FILE), config, backbone, base))
+        (role, _Source(folder, _readable(partial(read_stage, folder)), config, backbone, base))
         for stage in variant.stages
         for folder in [stage_folder(run, stage.name)]
         for role in stage.serves
     ]
 
 
-def _build(partial: Path, source: _Source, role: RoleName, merged: bool) -> None:
+def _build(home: Path, source: _Source, role: RoleName, merged: bool) -> None:
     template = source.config.template
     if source.config.lora is None:
-        _copy(source.folder, partial)
-        canary = _canary(partial, role, template)
+        _copy(source.folder, home)
+        canary = _canary(home, role, template)
     elif merged:
         with _bfloat16(source.folder) as adapter:
-            write_merged(adapter, source.backbone, partial)
-        canary = _canary(partial, role, template)
+            write_merged(adapter, source.backbone, home)
+        canary = _canary(home, role, template)
     else:
-        _write_adapter(source.folder, partial)
-        with tempfile.TemporaryDirectory(dir=partial.parent, prefix=".merged-") as whole:
-            write_merged(partial, source.backbone, Path(whole))
+        _write_adapter(source.folder, home)
+        with tempfile.TemporaryDirectory(dir=home.parent, prefix=".merged-") as whole:
+            write_merged(home, source.backbone, Path(whole))
             canary = _canary(Path(whole), role, template)
-    write_manifest(partial, _manifest(source, role, canary))
+    write_manifest(home, _manifest(source, role, canary))
 
 
 @contextlib.contextmanager
@@ -141,7 +143,7 @@ def _canary(whole: Path, role: RoleName, template: str) -> CanaryText:
 
 
 def _manifest(source: _Source, role: RoleName, canary: CanaryText) -> ModelManifest:
-    identity = source.record["identity"]
+    identity = source.record.identity
     variant, stage, seed = identity["variant"]["name"], identity["stage"], identity["seed"]
     return ModelManifest(
         name=f"{source.config.name}-{variant}-{role}",
@@ -151,10 +153,10 @@ def _manifest(source: _Source, role: RoleName, canary: CanaryText) -> ModelManif
         base=source.base.name,
         canary=canary,
         source=(
-            f"trained by alpha-umi train {variant} (stage {stage}, seed {seed}, {source.record['tokens']:,} tokens of "
+            f"trained by alpha-umi train {variant} (stage {stage}, seed {seed}, {source.record.tokens:,} tokens of "
             f"the data {identity['data_digest'][:12]}) from: {source.base.source}"
         ),
-        trained_on=tuple(source.record["trained_on"]),
+        trained_on=source.record.trained_on,
         template_digest=identity["template_digest"],
     )
 
@@ -165,10 +167,8 @@ def _room(source: _Source) -> int:
     return 2 * weights + (64 << 20)
 
 
-def _read(path: Path) -> Any:
+def _readable(read: Callable[[], Record]) -> Record:
     try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ExportRefused(
-            f"{path} cannot be read: {error}", remedy="name the folder of a run whose stages are complete"
-        ) from error
+        return read()
+    except RecordUnusable as error:
+        raise ExportRefused(error.message, remedy="name the folder of a run whose stages are complete") from error

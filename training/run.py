@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any
 
 from alpha_umi.serving.manifest import MANIFEST_FILE, ModelManifest
 from training.costs import write_costs
-from training.errors import RecipeUnusable, RunDiffers
+from training.errors import RecipeUnusable
 from training.loop.batches import StepPlan
 from training.loop.checkpoint import Progress, require_same
 from training.loop.losses import draw, read_losses
@@ -33,6 +33,7 @@ from training.recipes.loading import require_settings
 from training.recipes.model import BACKBONE, Config, Stage, Variant, numbers
 from training.run_folder import CURVES, LOSSES, RUN_FILE, STAGE_FILE, stage_folder
 from training.stage_data import PreparedData, open_data
+from training.stage_record import StageRecord, read_identity, read_stage, write_stage
 from training.taking_over import take_over
 
 PACKAGES = ("alpha-umi", "torch", "transformers", "accelerate", "peft", "safetensors")
@@ -98,7 +99,7 @@ class _Run:
         path = self.request.output / RUN_FILE
         identity = self._identity()
         if path.is_file():
-            require_same(path, _identity_in(path), identity)
+            require_same(path, read_identity(self.request.output), identity)
         elif self.processes.is_main:
             document = {"identity": identity, "versions": _versions(), "trained_on": self.data.record.trained_on}
             write_file(path, json.dumps(document, indent=2) + "\n")
@@ -108,7 +109,10 @@ class _Run:
         """Train a stage to its end, unless that has happened."""
         home = self.request.output / stage.name
         folder = stage_folder(self.request.output, stage.name)
-        if not (folder / STAGE_FILE).is_file():
+        if (folder / STAGE_FILE).is_file():
+            # A damaged one is told before the stages after it take their hours.
+            read_stage(folder)
+        else:
             self._train(stage, home, folder)
         if self.processes.is_main:
             shutil.rmtree(home / "checkpoints", ignore_errors=True)
@@ -137,7 +141,7 @@ class _Run:
         progress = loop.run(seed)
         weights = loop.weights()
         if self.processes.is_main:
-            write_folder(folder, lambda partial: self._save(loop, weights, self._record(task, progress), partial))
+            write_folder(folder, lambda partial: self._save(loop, weights, task, progress, partial))
         self.processes.wait()
 
     def _taken_over(self, task: StageTask) -> bool:
@@ -150,7 +154,7 @@ class _Run:
     def _task(self, stage: Stage, home: Path, start: Path | None) -> StageTask:
         seen = self.data.stage(stage, seed=self.request.seed)
         settings = numbers(stage, self.request.config)
-        before = [] if start is None else json.loads((start / STAGE_FILE).read_bytes())["trained_on"]
+        before = [] if start is None else read_stage(start).trained_on
         return StageTask(
             name=stage.name,
             folder=home,
@@ -164,32 +168,34 @@ class _Run:
             trained_on=sorted(seen.instructions.union(before)),
         )
 
-    def _save(self, loop: StageLoop, weights: dict[str, Any], record: Mapping[str, Any], partial: Path) -> None:
+    def _save(
+        self, loop: StageLoop, weights: dict[str, Any], task: StageTask, progress: Progress, partial: Path
+    ) -> None:
         save_model(loop.module, weights, partial, self.backbone, lora=self.request.config.lora is not None)
         # An adapter is served in bfloat16, a whole model as it lies here.
         whole = sum(path.stat().st_size for path in partial.iterdir())
         served = sum(2 * tensor.numel() for tensor in weights.values()) if self.request.config.lora else whole
-        document = json.dumps({**record, "bytes": served}, indent=2)
-        (partial / STAGE_FILE).write_text(document + "\n", encoding="utf-8")
+        write_stage(partial, self._record(task, progress, served))
 
-    def _record(self, task: StageTask, progress: Progress) -> dict[str, Any]:
+    def _record(self, task: StageTask, progress: Progress, served: int) -> StageRecord:
         last = read_losses(task.folder / LOSSES)[-1]
-        return {
-            "identity": task.identity,
-            "steps": progress.step,
-            "examples": len(task.train),
-            "tokens": progress.tokens,
-            "seconds": round(progress.seconds, 1),
-            "tokens_per_second": round(progress.tokens / progress.seconds, 1),
-            "peak_memory_bytes": progress.peak_memory,
-            "processes": self.processes.count,
-            "device": self.processes.device.type,
-            "bf16": self.bf16,
-            "loss": last["loss"],
-            "dev_loss": last.get("dev_loss"),
-            "versions": task.versions,
-            "trained_on": task.trained_on,
-        }
+        return StageRecord(
+            identity=dict(task.identity),
+            steps=progress.step,
+            examples=len(task.train),
+            tokens=progress.tokens,
+            seconds=round(progress.seconds, 1),
+            tokens_per_second=round(progress.tokens / progress.seconds, 1),
+            peak_memory_bytes=progress.peak_memory,
+            processes=self.processes.count,
+            device=self.processes.device.type,
+            bytes=served,
+            bf16=self.bf16,
+            loss=last["loss"],
+            dev_loss=last.get("dev_loss"),
+            versions=dict(task.versions),
+            trained_on=tuple(task.trained_on),
+        )
 
     def _start(self, stage: Stage) -> Path | None:
         if stage.start == BACKBONE:
@@ -244,14 +250,6 @@ def _chosen(variant: Variant, names: Sequence[str]) -> list[Stage]:
         if name not in known:
             raise RecipeUnusable(f"variant {variant.name} has no stage {name!r}", remedy=f"known: {', '.join(known)}")
     return [stage for stage in variant.stages if not names or stage.name in names]
-
-
-def _identity_in(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())["identity"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        remedy = "name another folder with --output; what was trained in this one cannot be told any more"
-        raise RunDiffers(f"{path} cannot be read: {error}", remedy=remedy) from error
 
 
 def _versions() -> dict[str, str]:

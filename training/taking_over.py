@@ -14,10 +14,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from training.errors import RecordUnusable
 from training.loop.stage import StageTask
-from training.loop.whole import write_folder
+from training.loop.whole import write_file, write_folder
 from training.recipes.model import BACKBONE
 from training.run_folder import LOSSES, STAGE_FILE, stage_folder
+from training.stage_record import StageRecord, TakenOver, read_stage, write_stage
 
 # What of a stage says how it is called, and not what comes of it.
 _NAMED = ("name", "serves")
@@ -28,42 +30,48 @@ _OF_OTHERS = ("variant", "stage", "max_tokens")
 def take_over(run: Path, task: StageTask) -> bool:
     """Put the same stage of another run into the task's folder, with the time and the tokens that it took there.
 
-    False where that run has none that is the same, or has not finished it. Raises `CannotWrite`.
+    False where that run has none that is the same, or has not finished it. Raises `CannotWrite`, and `RecordUnusable`
+    where what it has is damaged.
     """
     found = next((home for home in sorted(run.glob("*/model")) if _same(home, task)), None)
     if found is None:
         return False
-    task.folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(found.parent / LOSSES, task.folder / LOSSES)
+    write_file(task.folder / LOSSES, _losses(found.parent / LOSSES))
     write_folder(stage_folder(task.folder.parent, task.name), lambda partial: _fill(partial, found, task))
     return True
 
 
 def _same(home: Path, task: StageTask) -> bool:
-    path = home / STAGE_FILE
-    if not path.is_file():
+    if not (home / STAGE_FILE).is_file():
         return False
-    record: dict[str, Any] = json.loads(path.read_bytes())
+    record = read_stage(home)
     wanted: dict[str, Any] = json.loads(json.dumps(task.identity))
-    stage, other = _stage(wanted), _stage(record["identity"])
+    stage, other = _stage(wanted), _stage(record.identity)
     alike = stage["from"] == BACKBONE and _without(stage, _NAMED) == _without(other, _NAMED)
-    return alike and _without(wanted, _OF_OTHERS) == _without(record["identity"], _OF_OTHERS) and _as_long(record, task)
+    return alike and _without(wanted, _OF_OTHERS) == _without(record.identity, _OF_OTHERS) and _as_long(record, task)
 
 
-def _as_long(record: Mapping[str, Any], task: StageTask) -> bool:
+def _as_long(record: StageRecord, task: StageTask) -> bool:
     steps = task.plan.steps()
     tokens = sum(task.plan.tokens(step) for step in range(1, steps + 1))
-    return (record["steps"], record["tokens"]) == (steps, tokens)
+    return (record.steps, record.tokens) == (steps, tokens)
 
 
 def _fill(partial: Path, found: Path, task: StageTask) -> None:
     for path in found.iterdir():
         shutil.copyfile(path, partial / path.name)
-    record = json.loads((found / STAGE_FILE).read_bytes())
-    source = record["identity"]
-    record["identity"] = task.identity
-    record["taken_over"] = {"variant": source["variant"]["name"], "stage": source["stage"]}
-    (partial / STAGE_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    record = read_stage(found)
+    source = TakenOver(variant=record.identity["variant"]["name"], stage=record.identity["stage"])
+    write_stage(partial, record.model_copy(update={"identity": task.identity, "taken_over": source}))
+
+
+def _losses(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise RecordUnusable(
+            f"{path} cannot be read: {error.strerror}", remedy="leave out --take-over; the stage is trained then"
+        ) from error
 
 
 def _stage(identity: Mapping[str, Any]) -> dict[str, Any]:

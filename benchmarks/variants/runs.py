@@ -22,7 +22,8 @@ from evaluation.errors import CutShort
 from evaluation.run_file import Run, read_run
 from training.costs import COSTS
 from training.recipes.model import Variant
-from training.run_folder import RUN_FILE, STAGE_FILE, stage_folder
+from training.run_folder import STAGE_FILE, stage_folder
+from training.stage_record import read_identity, read_stage
 
 # What the others are compared with, and whose first stage it is.
 SINGLE, FIRST_STAGE, DONOR = "single-llm", "global", "alpha-umi"
@@ -72,14 +73,13 @@ class VariantRun:
         return found if found["complete"] else None
 
     def identity(self) -> dict[str, Any]:
-        """What the training was made of. Raises `OSError` where none was begun."""
-        found: dict[str, Any] = json.loads((self.trained / RUN_FILE).read_bytes())["identity"]
-        return found
+        """What the training was made of. Raises `RecordUnusable`, also where none was begun."""
+        return read_identity(self.trained)
 
     def stage_tokens(self, stage: str) -> int | None:
-        """The tokens that a complete stage was trained with."""
-        path = stage_folder(self.trained, stage) / STAGE_FILE
-        return int(json.loads(path.read_bytes())["tokens"]) if path.is_file() else None
+        """The tokens that a complete stage was trained with. Raises `RecordUnusable`."""
+        folder = stage_folder(self.trained, stage)
+        return read_stage(folder).tokens if (folder / STAGE_FILE).is_file() else None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 from cli.main import app
 from training.errors import CannotWrite
 from training.loop.losses import draw
+from training.run_folder import stage_folder
 
 QUESTIONS = ["When is high tide?", "When is low tide?"]
 
@@ -108,6 +109,18 @@ def test_a_run_whose_record_is_damaged(prepared: World, tmp_path: Path, content:
     assert result.exit_code == 2, result.output
     assert f"{output / 'run.json'} cannot be read" in result.stderr
     assert [path.name for path in output.iterdir()] == ["run.json"]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"identity": {}}', "\xff"])
+def test_a_stage_whose_record_is_damaged(prepared: World, tmp_path: Path, content: str) -> None:
+    output = tmp_path / "run"
+    record = stage_folder(output, "global") / "stage.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(content, encoding="latin-1")
+    result = training(prepared, output)
+    assert result.exit_code == 2, result.output
+    assert f"{record} cannot be read" in result.stderr
+    assert f"→ remove {record.parent}, and train the stage again" in result.stderr
 
 
 def test_curves_that_cannot_be_written(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from tiny_training import World, write_config, write_data
 from typer.testing import CliRunner
 
 from cli.main import app
+from training.errors import CannotWrite, RecordUnusable
 from training.export import export_run
 from training.loop.model import ADAPTER
 from training.recipes.loading import load_config, load_variant
@@ -82,6 +84,31 @@ def test_a_stage_that_is_another_is_trained(other: Path, world: World, tmp_path:
     run = trained(world, tmp_path / "run", variant, take_over=other, **changed)
     [stage] = run.glob("*/model/stage.json")
     assert "taken_over" not in json.loads(stage.read_bytes())
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"steps": 3}', "\xff"])
+def test_a_damaged_stage_is_not_taken_over(other: Path, world: World, tmp_path: Path, content: str) -> None:
+    damaged = shutil.copytree(other, tmp_path / "other")
+    place = stage_folder(damaged, "global") / "stage.json"
+    place.write_text(content, encoding="latin-1")
+    with pytest.raises(RecordUnusable, match=r"stage\.json cannot be read"):
+        trained(world, tmp_path / "run", take_over=damaged)
+    assert not (tmp_path / "run" / "global").exists()
+
+
+def test_a_stage_without_its_losses_is_not_taken_over(other: Path, world: World, tmp_path: Path) -> None:
+    damaged = shutil.copytree(other, tmp_path / "other")
+    (damaged / "global" / "losses.jsonl").unlink()
+    with pytest.raises(RecordUnusable, match=r"losses\.jsonl cannot be read: No such file") as refused:
+        trained(world, tmp_path / "run", take_over=damaged)
+    assert "leave out --take-over" in (refused.value.remedy or "")
+
+
+def test_a_stage_that_cannot_be_put_there(other: Path, world: World, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "global").write_text("in the way")
+    with pytest.raises(CannotWrite, match=r"global.* cannot be written"):
+        trained(world, tmp_path / "run", take_over=other)
 
 
 def test_the_command(other: Path, world: World, tmp_path: Path) -> None:
