@@ -18,15 +18,24 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from safetensors import SafetensorError
+
 from alpha_umi.roles.template import load_template
 from alpha_umi.roles.turns import RoleName
-from alpha_umi.serving.manifest import MANIFEST_FILE, CanaryText, ManifestError, ModelManifest, write_manifest
+from alpha_umi.serving.manifest import (
+    MANIFEST_FILE,
+    CanaryText,
+    ManifestError,
+    ModelManifest,
+    load_manifest,
+    write_manifest,
+)
 from alpha_umi.serving.weights.adapters import write_merged
 from alpha_umi.serving.weights.canary import PROMPT, write_canary
-from alpha_umi.serving.weights.errors import CanaryUnsure
+from alpha_umi.serving.weights.errors import CanaryUnsure, TargetUnusable
 from alpha_umi.serving.weights.published import role_prompt
-from alpha_umi.serving.weights.whole_folder import build_new
-from training.errors import ExportRefused, RecordUnusable
+from alpha_umi.serving.weights.whole_folder import alone, build_new, remove
+from training.errors import CannotWrite, ExportRefused, RecordUnusable
 from training.loop.model import ADAPTER, backbone_of
 from training.recipes.model import Config
 from training.run_folder import RUN_FILE, STAGE_FILE, stage_folder
@@ -58,17 +67,49 @@ class _Source:
 def export_run(run: Path, target: Path, *, merged: bool = False) -> list[Exported]:
     """Write a model folder for every role that the run's variant serves; `merged` writes whole models.
 
-    Raises `ExportRefused` and `BackboneUnusable`; a folder that failed is not there.
+    All of them or none. Raises `ExportRefused`, `BackboneUnusable` and `CannotWrite`.
     """
-    made = []
-    for role, source in _sources(run):
-        folder = target / role
-        try:
-            build_new(folder, lambda made: _build(made, source, role, merged), needs=_room(source))  # noqa: B023
-        except ManifestError as error:
-            raise ExportRefused(f"{role}: {error}", remedy="see what the message names, and export again") from error
-        made.append(Exported(folder, ModelManifest.model_validate_json((folder / MANIFEST_FILE).read_bytes())))
-    return made
+    sources = _sources(run)
+    for role, _ in sources:
+        if (target / role).exists() or (target / role).is_symlink():
+            raise ExportRefused(f"{target / role} exists", remedy="name a folder that does not, or remove this one")
+    try:
+        with _beside(target) as beside:
+            for role, source in sources:
+                _write(beside / role, source, role, merged)
+            for role, _ in sources:
+                (beside / role).rename(target / role)
+    except (OSError, SafetensorError, TargetUnusable) as error:
+        raise CannotWrite(f"{target} cannot be written: {error}", remedy="make room, and export again") from error
+    return [Exported(target / role, load_manifest(target / role)) for role, _ in sources]
+
+
+@contextlib.contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A folder on the disk of the target, without what a killed command left in it, and gone in the end."""
+    target.mkdir(parents=True, exist_ok=True)
+    beside = target / ".export.partial"
+    try:
+        with alone(target / ".export.lock"):
+            remove(beside)
+            beside.mkdir()
+            try:
+                yield beside
+            finally:
+                shutil.rmtree(beside, ignore_errors=True)
+    finally:
+        # One that was there before may hold other models.
+        with contextlib.suppress(OSError):
+            target.rmdir()
+
+
+def _write(folder: Path, source: _Source, role: RoleName, merged: bool) -> None:
+    try:
+        build_new(folder, lambda made: _build(made, source, role, merged), needs=_room(source))
+    except TargetUnusable:
+        raise
+    except ManifestError as error:
+        raise ExportRefused(f"{role}: {error}", remedy="see what the message names, and export again") from error
 
 
 def _sources(run: Path) -> list[tuple[RoleName, _Source]]:
@@ -123,7 +164,10 @@ def _write_adapter(stage: Path, folder: Path) -> None:
     import torch
     from safetensors.torch import load_file, save_file
 
-    tensors = load_file(stage / ADAPTER)
+    try:
+        tensors = load_file(stage / ADAPTER)
+    except (OSError, SafetensorError) as error:
+        raise ExportRefused(f"{stage / ADAPTER} cannot be read: {error}", remedy="train the stage again") from error
     save_file({name: tensor.to(torch.bfloat16) for name, tensor in tensors.items()}, folder / ADAPTER, {"format": "pt"})
     shutil.copyfile(stage / _ADAPTER_CONFIG, folder / _ADAPTER_CONFIG)
 

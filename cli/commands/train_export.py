@@ -24,7 +24,8 @@ def export(
 ) -> None:
     """Write a model folder for every role that a run has trained: weights as safetensors, and a manifest.
 
-    Exits with 2 when the run is not complete, or does not go with this version's templates or its backbone.
+    All of them or none. Exits with 2 when the run is not complete, or does not go with this version's templates or its
+    backbone, 1 when the folder cannot be written.
     """
     with reported():
         from training.export import export_run

@@ -41,7 +41,7 @@ def build_new(folder: Path, build: Callable[[Path], None], *, needs: int) -> Non
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         require_room(folder.parent, needs)
-        with _alone(folder.parent / f".{folder.name}.lock"):
+        with alone(folder.parent / f".{folder.name}.lock"):
             # Another command may have ended in between.
             _require_none(folder)
             build_whole(folder, folder.parent / f".{folder.name}.partial", build)
@@ -68,8 +68,8 @@ def remove(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Refuse a second builder of one folder. The kernel frees the lock when this process dies."""
+def alone(lock: Path) -> Iterator[None]:
+    """Refuse a second builder of one folder with `TargetUnusable`. The kernel frees the lock when this process dies."""
     with lock.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
