@@ -3,20 +3,63 @@
 from __future__ import annotations
 
 import re
+import shlex
+from itertools import takewhile
 from pathlib import Path
 
+import pytest
+from made_up_data import own_folder, own_trajectory
+from typer.testing import CliRunner
+
 import training
+from cli.main import app
 from training.mixture import load_mixture
+from training.prepare import prepare
+from training.recipes.loading import load_config
 from training.sources.reading import FORMATS
 
 DOCUMENT = (Path(training.__file__).parent / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_mixture_in_the_document_is_one(tmp_path: Path) -> None:
-    (example,) = re.findall(r"```yaml\n(name: ours\n.*?)```", DOCUMENT, re.DOTALL)
-    (tmp_path / "ours.yaml").write_text(example, encoding="utf-8")
-    mixture = load_mixture(str(tmp_path / "ours.yaml"))
-    assert (mixture.overlaps, mixture.sources[0].at_most, mixture.sources[0].dev_share) == ("overlaps.tsv", 2000, 0.1)
+@pytest.fixture
+def example(tmp_path: Path) -> Path:
+    (found,) = re.findall(r"```yaml\n(name: ours\n.*?)```", DOCUMENT, re.DOTALL)
+    path = tmp_path / "ours.yaml"
+    path.write_text(found, encoding="utf-8")
+    return path
+
+
+def test_the_mixture_in_the_document_prepares_trajectories_of_ones_own(
+    tmp_path: Path, example: Path, embedded_model: Path
+) -> None:
+    said = [own_trajectory(f"t{number}", instruction=f"Look {number} times.") for number in range(50)]
+    own_folder(tmp_path / "data" / "ours", *said, indent=2)
+    record = prepare(load_mixture(str(example)), tmp_path / "data", embedded_model, tmp_path / "prepared")
+    trajectories = record.sources["ours"].trajectories
+    assert sum(trajectories.values()) == 50
+    assert 0 < trajectories["dev"] < 15
+
+
+def test_what_the_mixture_in_the_document_leaves_to_choose_can_be_chosen(example: Path) -> None:
+    chosen = re.sub(r"^( *)# (?=overlaps|suites|- )", r"\1", example.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    example.write_text(chosen, encoding="utf-8")
+    mixture = load_mixture(str(example))
+    assert (mixture.overlaps, mixture.suites) == ("overlaps.tsv", ("./measured.yaml",))
+    assert [(source.name, source.at_most) for source in mixture.sources] == [("ours", 2000), ("rotbench-gpt4", 100)]
+
+
+def test_the_session_names_files_and_options_that_are_there() -> None:
+    session = DOCUMENT.partition("### Your own trajectories")[2].partition("## Variants")[0]
+    commands = [shlex.split(each, comments=True) for each in re.findall(r"^    (alpha-umi .*)$", session, re.MULTILINE)]
+    assert commands[-1] == ["alpha-umi", "up", "--models", "models/ours"]
+    help_of = CliRunner()
+    for _, *words in commands:
+        path = list(takewhile(lambda word: not word.startswith("-"), words))
+        path = path[:2] if path[0] == "train" else path[:1]
+        path = ["train", "run"] if path == ["train", "alpha-umi"] else path
+        shown = help_of.invoke(app, [*path, "--help"], env={"COLUMNS": "200"}).output
+        assert all(word in shown for word in words if word.startswith("--"))
+    assert load_config(re.findall(r"training/configs/(\S+)\.yaml >", session)[0]).settings["global"].epochs == 1
 
 
 def test_every_format_says_where_its_data_comes_from() -> None:
