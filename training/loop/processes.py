@@ -7,13 +7,13 @@ accelerate's launcher starts them and this module joins them. `shard` divides we
 from __future__ import annotations
 
 import contextlib
-import resource
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 
+from training.loop import own_memory
 from training.loop.objective import TargetLoss
 from training.recipes.model import Config
 
@@ -48,9 +48,7 @@ class Processes:
         return self.number == 0
 
     def prepare(self, module: TargetLoss) -> Any:
-        """The module on this process's device, together with those of the others; memory is counted from here on."""
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
+        """The module on this process's device, together with those of the others."""
         if not self._shard:
             return self._accelerator.prepare_model(module)
         from torch.distributed.fsdp import fully_shard
@@ -98,11 +96,18 @@ class Processes:
         """Wait until all have come this far."""
         self._accelerator.wait_for_everyone()
 
+    def count_memory(self) -> None:
+        """Count the memory of a stage from here on."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        else:
+            own_memory.count_anew()
+
     def peak_memory(self) -> int:
-        """The most memory that this process has taken, in bytes: the GPU's where it has one, else its own."""
+        """The most memory that this process has taken since `count_memory`, in bytes: a GPU's, else its own."""
         if self.device.type == "cuda":
             return int(torch.cuda.max_memory_allocated(self.device))
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return own_memory.peak()
 
 
 def _layers(module: TargetLoss) -> list[Any]:

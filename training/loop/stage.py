@@ -63,6 +63,7 @@ class StageLoop:
     ) -> None:
         self._task, self._processes, self._observer, self._stop = task, processes, observer, stop
         self.module = module
+        processes.count_memory()
         self._updater = make_updater(module, processes, task.config, bf16=bf16)
         self._model = self._updater.model
         self._losses = LossFile(task.folder / "losses.jsonl", writes=processes.is_main)
