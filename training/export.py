@@ -9,7 +9,6 @@ here and by the services.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -23,7 +22,6 @@ from safetensors import SafetensorError
 from alpha_umi.roles.template import load_template
 from alpha_umi.roles.turns import RoleName
 from alpha_umi.serving.manifest import (
-    MANIFEST_FILE,
     CanaryText,
     ManifestError,
     ModelManifest,
@@ -36,7 +34,7 @@ from alpha_umi.serving.weights.errors import CanaryUnsure, TargetUnusable
 from alpha_umi.serving.weights.published import role_prompt
 from alpha_umi.serving.weights.whole_folder import alone, build_new, remove
 from training.errors import CannotWrite, ExportRefused, RecordUnusable
-from training.loop.model import ADAPTER, backbone_of
+from training.loop.model import ADAPTER, backbone_of, identity_of
 from training.recipes.model import Config
 from training.run_folder import RUN_FILE, STAGE_FILE, stage_folder
 from training.stage_record import StageRecord, read_identity, read_stage, recorded_variant
@@ -122,7 +120,7 @@ def _sources(run: Path) -> list[tuple[RoleName, _Source]]:
             remedy="prepare the data again and train again, or export with the version that trained it",
         )
     backbone, base = backbone_of(config)
-    if hashlib.sha256((backbone / MANIFEST_FILE).read_bytes()).hexdigest() != identity["backbone"]["manifest_digest"]:
+    if identity["backbone"] != identity_of(base):
         raise ExportRefused(
             f"{run / RUN_FILE}: backbone: {backbone} is not the one that the run was trained from",
             remedy="put that one back, or train again",

@@ -9,7 +9,6 @@ OUTPUT/losses.png, costs.json       curves, and what the stages have cost
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -18,13 +17,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from alpha_umi.serving.manifest import MANIFEST_FILE, ModelManifest
+from alpha_umi.serving.manifest import ModelManifest
 from training.costs import write_costs
 from training.errors import RecipeUnusable
 from training.loop.batches import StepPlan
 from training.loop.checkpoint import Progress, require_same
 from training.loop.losses import draw, read_losses
-from training.loop.model import backbone_of, device_of, load_model, save_model, uses_bf16
+from training.loop.model import backbone_of, device_of, identity_of, load_model, save_model, uses_bf16
 from training.loop.observing import Nobody, Observer
 from training.loop.processes import Processes
 from training.loop.stage import StageLoop, StageTask
@@ -223,13 +222,12 @@ class _Run:
 
     def _identity(self) -> dict[str, Any]:
         """What the run is made of, as JSON."""
-        made = hashlib.sha256((self.backbone / MANIFEST_FILE).read_bytes()).hexdigest()
         return {
             **asked(self.request.variant, self.request.config, self.request.seed, self.request.max_tokens),
             "data_digest": self.data.record.digest,
             "template": self.data.record.template,
             "template_digest": self.data.record.template_digest,
-            "backbone": {"name": self.manifest.name, "manifest_digest": made},
+            "backbone": identity_of(self.manifest),
             "bf16": self.bf16,
         }
 

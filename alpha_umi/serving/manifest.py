@@ -94,6 +94,11 @@ class ModelManifest(BaseModel):
     trained_on: tuple[Sha256, ...] | None = None
     template_digest: Sha256 | None = None
 
+    @property
+    def weights(self) -> dict[str, str]:
+        """The digests of those files that hold tensors."""
+        return {name: digest for name, digest in self.files.items() if name.endswith(".safetensors")}
+
 
 def load_manifest(folder: Path) -> ModelManifest:
     """The manifest of a model folder; the files themselves are not looked at. Raises `ManifestUnreadable`."""

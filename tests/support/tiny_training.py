@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from tiny_models import CONTEXT, QUESTION, TEMPLATE, TOOL, write_backbone
 
 from alpha_umi.roles.template import load_template, render
 from alpha_umi.roles.turns import RoleName, Turn
+from alpha_umi.serving.manifest import load_manifest, write_manifest
 from training.examples import (
     ROLES,
     SPLITS,
@@ -61,6 +63,18 @@ def make_world(root: Path, embedded_model: Path) -> World:
     write_data(world.data)
     write_config(world.config, world.backbone)
     return world
+
+
+def convert_elsewhere(backbone: Path) -> None:
+    """Make a backbone's folder what another machine would have written for the same weights and tokenizer.
+
+    Another version of the libraries writes other settings, and another processor another canary.
+    """
+    settings = backbone / "config.json"
+    settings.write_text(json.dumps({**json.loads(settings.read_bytes()), "transformers_version": "5.16.1"}))
+    manifest = load_manifest(backbone)
+    canary = manifest.canary.model_copy(update={"expected": "!"})
+    write_manifest(backbone, manifest.model_copy(update={"canary": canary}))
 
 
 def write_config(path: Path, backbone: Path, **changed: object) -> Path:

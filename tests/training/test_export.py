@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors import safe_open
-from tiny_training import World, digests, write_config
+from tiny_training import World, convert_elsewhere, digests, write_config
 from typer.testing import CliRunner
 
 from alpha_umi.roles.template import load_template
@@ -91,7 +91,15 @@ def _another_template(identity: dict[str, Any]) -> None:
 
 
 def _another_backbone(identity: dict[str, Any]) -> None:
-    identity["backbone"]["manifest_digest"] = "0" * 64
+    identity["backbone"]["files"]["model.safetensors"] = "0" * 64
+
+
+def test_a_run_is_exported_where_its_backbone_was_converted_again(run: Path, world: World, tmp_path: Path) -> None:
+    backbone = Path(shutil.copytree(world.backbone, tmp_path / "backbone"))
+    convert_elsewhere(backbone)
+    own = Path(shutil.copytree(run, tmp_path / "run"))
+    _spoil(own, lambda identity: identity["config"].update(backbone=str(backbone)))
+    assert [made.folder.name for made in export_run(own, tmp_path / "models")] == ["planner", "caller", "summarizer"]
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_training import World, digests, write_config, write_data
+from tiny_training import World, convert_elsewhere, digests, write_config, write_data
 
+from alpha_umi.serving.manifest import MANIFEST_FILE, load_manifest, write_manifest
 from evaluation.suites.suite import suite_digests
 from training.errors import CannotWrite, DeviceMissing, LossNotFinite, NothingLeft, RunDiffers, Stopped, TrainingError
 from training.loop import checkpoint
@@ -200,6 +201,23 @@ def test_another_config_seed_or_data_is_refused(stopped: Path, world: World, tmp
     write_data(tmp_path / "data", trained=11)
     with pytest.raises(RunDiffers, match="data_digest was"):
         train(request(world, stopped, data=tmp_path / "data"))
+
+
+def test_a_run_goes_on_with_its_backbone_converted_elsewhere(prepared: World, tmp_path: Path) -> None:
+    """But not with other weights under the same name."""
+    watch = StopAfter(1)
+    asked = request(prepared, tmp_path / "run")
+    with pytest.raises(Stopped):
+        train(replace(asked, observer=watch, stop=lambda: watch.stop))
+    before = (prepared.backbone / MANIFEST_FILE).read_bytes()
+    convert_elsewhere(prepared.backbone)
+    assert (prepared.backbone / MANIFEST_FILE).read_bytes() != before
+    train(asked)
+    assert len(losses(tmp_path / "run")) == 6
+    (prepared.backbone / "model.safetensors").write_bytes(b"other weights")
+    write_manifest(prepared.backbone, load_manifest(prepared.backbone))
+    with pytest.raises(RunDiffers, match=r"backbone\.files\.model\.safetensors was"):
+        train(asked)
 
 
 def test_a_checkpoint_of_another_run_is_refused(stopped: Path, world: World) -> None:

@@ -20,6 +20,8 @@ from training.recipes.model import Config, Lora
 ADAPTER = "adapter_model.safetensors"
 _PROCESSOR, _BF16_FLAGS = Path("/proc/cpuinfo"), frozenset({"avx512_bf16", "amx_bf16"})
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json")
+# Those that say which ids a text has.
+_VOCABULARY = ("tokenizer.json", "tokenizer.model")
 # What `TargetLoss` puts before the names of the model that it holds.
 _OUTER = "model."
 
@@ -47,6 +49,15 @@ def backbone_of(config: Config) -> tuple[Path, ModelManifest]:
             remedy=f"set context to {manifest.context} or less",
         )
     return folder, manifest
+
+
+def identity_of(backbone: ModelManifest) -> dict[str, Any]:
+    """What a backbone is, as JSON: its name, and the digests of its weights and its tokenizer.
+
+    The other files and the rest of the manifest differ between machines and versions of the libraries that wrote them.
+    """
+    vocabulary = {name: digest for name, digest in backbone.files.items() if name in _VOCABULARY}
+    return {"name": backbone.name, "files": {**backbone.weights, **vocabulary}}
 
 
 def device_of(config: Config) -> str:
