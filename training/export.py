@@ -200,6 +200,7 @@ def _manifest(source: _Source, role: RoleName, canary: CanaryText) -> ModelManif
         ),
         trained_on=source.record.trained_on,
         template_digest=identity["template_digest"],
+        base_weights=source.base.weights,
     )
 
 

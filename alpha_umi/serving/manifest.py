@@ -78,6 +78,8 @@ class ModelManifest(BaseModel):
     folder's own files, which `write_manifest` fills in. `trained_on` are the digests of the instructions that the model
     was trained on (`evaluation.instructions`), so that nobody measures it on them unawares; without it that is unknown.
     `template_digest` is that of the template as it was in training; a template that has changed since is refused.
+    `base_weights` are the digests of the weight files of the backbone that the model was trained from: an adapter
+    fits no others; without it that is not checked.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -93,6 +95,7 @@ class ModelManifest(BaseModel):
     files: dict[FileName, Sha256] = Field(default_factory=dict)
     trained_on: tuple[Sha256, ...] | None = None
     template_digest: Sha256 | None = None
+    base_weights: dict[FileName, Sha256] | None = None
 
     @property
     def weights(self) -> dict[str, str]:
@@ -119,7 +122,9 @@ def write_manifest(folder: Path, manifest: ModelManifest) -> ModelManifest:
     _refuse_pickles(folder)
     files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != MANIFEST_FILE)
     complete = manifest.model_copy(update={"files": {path.name: sha256(path) for path in files}})
-    (folder / MANIFEST_FILE).write_text(complete.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    # Versions that do not know an optional field yet read the manifests that have no use for it.
+    document = complete.model_dump_json(indent=2, exclude_none=True)
+    (folder / MANIFEST_FILE).write_text(document + "\n", encoding="utf-8")
     return complete
 
 

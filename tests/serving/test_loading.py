@@ -56,6 +56,10 @@ def of_another_backbone(adapter: Path) -> None:
     write_manifest(adapter, manifest("caller", base="another"))
 
 
+def of_other_weights(adapter: Path) -> None:
+    write_manifest(adapter, manifest("caller").model_copy(update={"base_weights": {"model.safetensors": "0" * 64}}))
+
+
 def of_a_narrower_backbone(adapter: Path) -> None:
     write_model(adapter, "adapter_model.safetensors", width=4)
     write_manifest(adapter, manifest("caller"))
@@ -100,6 +104,7 @@ def damaged(adapter: Path) -> None:
     ("spoil", "error", "said"),
     [
         (of_another_backbone, AdapterUnusable, "base is 'another', but the backbone is 'tiny'"),
+        (of_other_weights, AdapterUnusable, r"base_weights: .* other weights than .*backbone \(model\.safetensors\)"),
         (of_a_narrower_backbone, AdapterUnusable, r"lora_A\.weight is 2 x 4, but model\.layers\.0\..* is 8 x 8"),
         (of_a_deeper_backbone, AdapterUnusable, r"adapts model\.layers\.5\.self_attn\.q_proj, which the backbone in"),
         (not_safetensors, AdapterUnusable, "cannot be read as safetensors"),

@@ -113,6 +113,12 @@ def test_a_manifest_that_is_not_json_says_so(folder: Path) -> None:
         load_manifest(folder)
 
 
+def test_a_manifest_leaves_out_what_nobody_knows(folder: Path) -> None:
+    """An earlier version refuses fields that it does not know."""
+    written = json.loads((folder / MANIFEST_FILE).read_bytes())
+    assert written.keys() == {*ModelManifest.model_fields} - {"trained_on", "template_digest", "base_weights"}
+
+
 def test_what_a_model_was_trained_on_is_unknown_unless_it_says(folder: Path) -> None:
     assert load_manifest(folder).trained_on is None
     digest = "a" * 64

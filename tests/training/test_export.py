@@ -15,7 +15,7 @@ from tiny_training import World, convert_elsewhere, digests, write_config
 from typer.testing import CliRunner
 
 from alpha_umi.roles.template import load_template
-from alpha_umi.serving.manifest import TemplateDiffers, load_manifest, verify
+from alpha_umi.serving.manifest import TemplateDiffers, load_manifest, sha256, verify
 from alpha_umi.serving.weights.adapters import FAMILY, ensure_role_model, fitting_adapter
 from alpha_umi.serving.weights.backbone import CONTEXT
 from cli.main import app
@@ -53,6 +53,7 @@ def test_the_services_take_the_adapters(models: Path, world: World, tmp_path: Pa
         assert manifest.trained_on == tuple(sorted(digests()))
         assert (manifest.template, manifest.context, manifest.base) == ("toolbench-im-end", 4_096, "tiny")
         assert manifest.template_digest == load_template("toolbench-im-end").digest
+        assert manifest.base_weights == {"model.safetensors": sha256(world.backbone / "model.safetensors")}
         assert "two-components" in manifest.source
         with safe_open(models / FAMILY / role / ADAPTER, framework="pt") as file:
             assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.bfloat16}  # noqa: SIM118

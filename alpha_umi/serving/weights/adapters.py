@@ -109,7 +109,19 @@ def _fitting(trained: Path, role: RoleName, backbone: Path) -> ModelManifest:
         if _SETTINGS not in manifest.files:
             raise AdapterUnusable(f"{path}: files has no {_SETTINGS}; an adapter is nothing without it")
         require_fitting_tensors(trained / _ADAPTER, backbone)
+        _require_same_weights(path, manifest, backbone)
     return manifest
+
+
+def _require_same_weights(path: Path, adapter: ModelManifest, backbone: Path) -> None:
+    """Compare the weights that an adapter was trained on with a backbone's, where both are known."""
+    wanted, found = adapter.base_weights, load_manifest(backbone).weights
+    if wanted and found and wanted != found:
+        differ = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
+        raise AdapterUnusable(
+            f"{path}: base_weights: the adapter was trained on other weights than those in {backbone} "
+            f"({', '.join(differ)}), which are called {adapter.base} as well; serve it on its own backbone"
+        )
 
 
 def _digest(*folders: Path) -> str:

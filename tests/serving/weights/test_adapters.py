@@ -21,6 +21,7 @@ from alpha_umi.serving.manifest import (
     ManifestError,
     ModelManifest,
     load_manifest,
+    sha256,
     verify,
     write_manifest,
 )
@@ -171,14 +172,25 @@ def test_a_named_model_is_merged_only_if_it_is_an_adapter(
 
 @pytest.mark.parametrize(
     ("changes", "fault"),
-    [({"role": "caller"}, "role is 'caller'"), ({"base": "another"}, "base is 'another', but the backbone is 'tiny'")],
+    [
+        ({"role": "caller"}, "role is 'caller'"),
+        ({"base": "another"}, "base is 'another', but the backbone is 'tiny'"),
+        ({"base_weights": {"model.safetensors": "0" * 64}}, "other weights than those in .*, which are called tiny as"),
+    ],
 )
 def test_a_model_that_does_not_fit_is_refused(
-    backbone: Path, own: Path, tmp_path: Path, changes: dict[str, str], fault: str
+    backbone: Path, own: Path, tmp_path: Path, changes: dict[str, Any], fault: str
 ) -> None:
     write_manifest(own / "smollm2-135m" / "planner", PLANNER.model_copy(update=changes))
     with pytest.raises(AdapterUnusable, match=fault):
         ensure_role_model("planner", tmp_path / "cache", own, backbone)
+
+
+def test_an_adapter_of_these_very_weights_is_merged(backbone: Path, own: Path, tmp_path: Path) -> None:
+    known = PLANNER.model_copy(update={"base_weights": {"model.safetensors": sha256(backbone / "model.safetensors")}})
+    write_manifest(own / "smollm2-135m" / "planner", known)
+    merged = ensure_role_model("planner", tmp_path / "cache", own, backbone)
+    assert verify(merged).base_weights == known.base_weights
 
 
 def test_a_folder_without_weights_is_refused(backbone: Path, own: Path, tmp_path: Path) -> None:
