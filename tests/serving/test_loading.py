@@ -49,6 +49,7 @@ def write_model(folder: Path, weights: str, *, width: int = 8, layer: int = 0) -
     else:
         factors = {"A": torch.zeros(2, width), "B": torch.zeros(width, 2)}
         tensors = {f"base_model.model.{module}.lora_{factor}.weight": value for factor, value in factors.items()}
+        (folder / "adapter_config.json").write_text("{}")
     save_file(tensors, folder / weights)
 
 
