@@ -1,21 +1,23 @@
 """The role models for a start: prepared in the user's cache where they are missing, with a progress bar.
 
 A folder that the user names with the roles' models is used instead, else one named in `ALPHA_UMI_ROLE_MODEL` for every
-role.
+role. The user is told of roles that the untuned backbone plays, as in an installation without the shipped models.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.text import Text
 
 from alpha_umi import telemetry
 from alpha_umi.roles.turns import RoleName
 from cli.errors import CommandError, UsageProblem
+from cli.plain_text import plain_line
 from cli.services import ROOT, ModelFolders
 
 if TYPE_CHECKING:
@@ -50,9 +52,11 @@ def ensure_models(
     telemetry.configure_logs(service="alpha-umi", form="console", level="WARNING")
     try:
         with progress_bar(console) as progress:
-            prepared = _prepared(roles, folders, cache_folder(), progress)
+            prepared, untuned = _prepared(roles, folders, cache_folder(), progress)
     except ManifestError as error:
         raise CommandError(f"the models cannot be prepared: {error}") from error
+    if untuned:
+        _tell_untuned(console, untuned)
     return ModelFolders(prepared)
 
 
@@ -69,12 +73,24 @@ def role_folders(named: Path, roles: Collection[RoleName]) -> dict[RoleName, Pat
     return {role: folder.resolve() for role, folder in folders.items()}
 
 
+def _tell_untuned(console: Console, roles: Sequence[RoleName]) -> None:
+    from alpha_umi.serving.weights.adapters import FAMILY
+
+    whose = f"no role model of {', '.join(roles)} in {plain_line(str(SHIPPED_MODELS / FAMILY))}"
+    console.print(
+        Text(f"warning: {whose}: the untuned backbone plays {'it' if len(roles) == 1 else 'them'}", style="yellow"),
+        soft_wrap=True,
+    )
+
+
 def _prepared(
     roles: Collection[RoleName], named: Mapping[RoleName, Path], cache: Path, progress: Progress
-) -> dict[RoleName, Path]:
+) -> tuple[dict[RoleName, Path], list[RoleName]]:
+    """The folder of each role's model, and those of the roles that have none but the backbone."""
     from alpha_umi.serving.weights import ensure_backbone, ensure_named_model, ensure_role_model
 
     if named:
-        return {role: ensure_named_model(role, folder, cache, progress) for role, folder in named.items()}
+        return {role: ensure_named_model(role, folder, cache, progress) for role, folder in named.items()}, []
     backbone = ensure_backbone(cache, progress)
-    return {role: ensure_role_model(role, cache, SHIPPED_MODELS, backbone, progress) for role in roles}
+    prepared = {role: ensure_role_model(role, cache, SHIPPED_MODELS, backbone, progress) for role in roles}
+    return prepared, [role for role, folder in prepared.items() if folder == backbone]
