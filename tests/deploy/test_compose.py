@@ -22,6 +22,7 @@ from deployment_files import (
 
 from alpha_umi.serving import drain
 from alpha_umi.serving.settings import PORTS, RoleSettings
+from alpha_umi.serving.weights.adapters import FAMILY
 from alpha_umi.web import server
 from orchestrator.runs import STOP_GRACE_S
 from orchestrator.settings import PREFIX, OrchestratorSettings
@@ -147,6 +148,18 @@ def test_the_orchestrator_asks_each_role_at_its_service(name: str, suffix: str) 
 def test_the_orchestrator_asks_all_roles_at_the_shared_engine() -> None:
     environment = services()["orchestrator-shared"]["environment"]
     assert {environment[f"ALPHA_UMI_{role.upper()}_URL"] for role in ROLES} == {f"http://roles:{PORTS['shared']}"}
+
+
+def test_the_shared_engine_can_be_given_the_adapters_that_ship() -> None:
+    """As the operator's handbook says; what the operator has under the usual names stays the default."""
+    chosen = services("shared", ROLE_ADAPTERS=FAMILY)["roles"]
+    assert chosen["environment"]["ALPHA_UMI_ROLE_ADAPTERS"] == f"/models/{FAMILY}"
+    assert [mount for mount in chosen["volumes"] if "source" in mount] == [
+        {"type": "bind", "source": "./models", "target": "/models", "read_only": True}
+    ]
+    assert chosen["environment"]["ALPHA_UMI_ROLE_MODEL"] == "/models/backbone"
+    handbook = (COMPOSE_FILE.parent / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert f"ROLE_ADAPTERS={FAMILY}\n" in handbook
 
 
 # Health
