@@ -18,7 +18,10 @@ from alpha_umi.roles.template import load_template
 from alpha_umi.serving.manifest import TemplateDiffers, load_manifest, sha256, verify
 from alpha_umi.serving.weights.adapters import FAMILY, ensure_role_model, fitting_adapter
 from alpha_umi.serving.weights.backbone import CONTEXT
+from cli.engines import role_folders
 from cli.main import app
+from cli.services import ROLES as SERVED
+from cli.services import SINGLE
 from training.errors import ExportRefused
 from training.export import export_run
 from training.loop.model import ADAPTER, load_model
@@ -61,6 +64,13 @@ def test_the_services_take_the_adapters(models: Path, world: World, tmp_path: Pa
     assert (settings["r"], settings["base_model_name_or_path"]) == (4, None)
     merged = ensure_role_model("caller", tmp_path, models, world.backbone)
     assert load_manifest(merged).canary == load_manifest(models / FAMILY / "caller").canary
+
+
+def test_single_llm_is_exported_beside_the_three(models: Path, world: World, tmp_path: Path) -> None:
+    together = shutil.copytree(models / FAMILY, tmp_path / "together")
+    (single,) = export_run(trained(world, tmp_path / "single", "single-llm"), together)
+    assert single.folder == together / "backbone"
+    assert role_folders(together, (*SERVED, SINGLE)).keys() == {"planner", "caller", "summarizer", "backbone"}
 
 
 def test_a_merged_export_is_the_adapter_on_the_backbone(run: Path, models: Path, world: World, tmp_path: Path) -> None:
