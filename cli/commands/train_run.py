@@ -49,16 +49,30 @@ def run(
     """
     with reported():
         from training.errors import Stopped
+        from training.loop.processes import is_first
         from training.recipes.loading import load_config, load_variant
         from training.run import RunRequest, train
 
         chosen, numbers = load_variant(variant), load_config(config)
         only = tuple(name.strip() for name in stages.split(",") if name.strip()) if stages else ()
         with RunView(messages()) as view, stop_wanted() as stop:
-            request = RunRequest(chosen, numbers, data, output_folder, seed, max_tokens, only, take_over, view, stop)
+            request = RunRequest(
+                variant=chosen,
+                config=numbers,
+                data=data,
+                output=output_folder,
+                seed=seed,
+                max_tokens=max_tokens,
+                stages=only,
+                take_over=take_over,
+                observer=view,
+                stop=stop,
+            )
             try:
                 train(request)
             except Stopped as stopped:
-                view.tell(f"{stopped.message}; {stopped.remedy}")
+                if is_first():
+                    view.tell(f"{stopped.message}; {stopped.remedy}")
                 raise typer.Exit(EXIT_INTERRUPTED) from stopped
-    print_costs(output(), output_folder)
+        if is_first():
+            print_costs(output(), output_folder)

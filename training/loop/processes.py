@@ -7,6 +7,7 @@ accelerate's launcher starts them and this module joins them. `shard` divides we
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,11 @@ from accelerate import Accelerator
 from training.loop import own_memory
 from training.loop.objective import TargetLoss
 from training.recipes.model import Config
+
+
+def is_first() -> bool:
+    """Whether this is the first of the processes that accelerate's launcher has started, or none has been."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 class Processes:
