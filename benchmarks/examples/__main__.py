@@ -23,6 +23,7 @@ from benchmarks.examples.questions import judged, read_questions
 from benchmarks.examples.section import section
 from benchmarks.processes import ROOT, ProcessFailed
 from benchmarks.results.document import replace_section
+from cli.errors import EXIT_INTERRUPTED
 from cli.interrupts import ending_signals_interrupt, run_until_signal
 from cli.options import own_key, state_folder
 from cli.state import ORCHESTRATOR
@@ -46,7 +47,8 @@ def main() -> None:
     except (EvaluationError, ProcessFailed) as error:
         sys.exit(f"{error}\n  → {error.remedy}" if isinstance(error, EvaluationError) and error.remedy else str(error))
     except KeyboardInterrupt:
-        sys.exit("interrupted; the same command goes on")
+        CONSOLE.print("interrupted; the same command goes on")
+        raise SystemExit(EXIT_INTERRUPTED) from None
     replace_section(options.page, options.name, section(options.title, _command(options), run.about, all_judged))
     print(f"{sum(each.right for each in all_judged)} of {len(all_judged)} answered with the expected facts")
 

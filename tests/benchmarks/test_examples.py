@@ -128,6 +128,15 @@ def test_a_killed_run_goes_on_where_it_was(start: Start, tmp_path: Path) -> None
     assert (other.returncode, "its `max_steps` is 6, and now it would be 7" in other.stderr) == (1, True)
 
 
+def test_an_interrupted_run_ends_with_130(start: Start, tmp_path: Path) -> None:
+    url, file = start(ExampleRoles().roles()), tmp_path / "examples.jsonl"
+    with subprocess.Popen(command(url, tmp_path), stderr=subprocess.PIPE, text=True) as ended:
+        asyncio.run(until(lambda: file.exists() and b'"kind":"asked"' in file.read_bytes(), seconds=60))
+        ended.send_signal(signal.SIGINT)
+        _, said = ended.communicate(timeout=30)
+    assert (ended.returncode, "interrupted; the same command goes on" in said) == (130, True)
+
+
 async def test_a_system_without_the_tools_is_not_asked(serve: Serve, tmp_path: Path) -> None:
     address = serve(ExampleRoles().roles().application())
     settings = {f"{role}_url": address for role in ("planner", "caller", "summarizer")}

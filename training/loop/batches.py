@@ -48,10 +48,6 @@ class StepPlan:
         """The tokens of a step, without padding."""
         return sum(self.lengths[example] for example in self.examples(step))
 
-    def planned_tokens(self) -> int:
-        """The tokens of all epochs."""
-        return self.epochs * sum(self.lengths)
-
     def _per_epoch(self) -> int:
         return math.ceil(len(self.lengths) / self.batch)
 
