@@ -100,7 +100,12 @@ class _Run:
         if path.is_file():
             require_same(path, read_identity(self.request.output), identity)
         elif self.processes.is_main:
-            document = {"identity": identity, "versions": _versions(), "trained_on": self.data.record.trained_on}
+            document = {
+                "identity": identity,
+                "mixture": self.data.record.mixture,
+                "versions": _versions(),
+                "trained_on": self.data.record.trained_on,
+            }
             write_file(path, json.dumps(document, indent=2) + "\n")
         self.processes.wait()
 

@@ -75,8 +75,11 @@ class StageRecord(_Recorded):
     taken_over: TakenOver | None = None
 
 
-class _RunRecord(_Recorded):
+class RunRecord(_Recorded):
+    """What a run is made of. Runs of older versions do not name the mixture of their data."""
+
     identity: Identity
+    mixture: str | None = None
 
 
 Record = TypeVar("Record", bound=BaseModel)
@@ -94,10 +97,15 @@ def write_stage(folder: Path, record: StageRecord) -> None:
     (folder / STAGE_FILE).write_text(document + "\n", encoding="utf-8")
 
 
+def read_run_record(run: Path) -> RunRecord:
+    """What a run says. Raises `RecordUnusable`, also where none was begun."""
+    remedy = "name the folder of another run; what was trained in this one cannot be told any more"
+    return _read(RunRecord, run / RUN_FILE, remedy)
+
+
 def read_identity(run: Path) -> dict[str, Any]:
     """What a run is made of. Raises `RecordUnusable`, also where none was begun."""
-    remedy = "name the folder of another run; what was trained in this one cannot be told any more"
-    return _read(_RunRecord, run / RUN_FILE, remedy).identity
+    return read_run_record(run).identity
 
 
 def _read(kind: type[Record], path: Path, remedy: str) -> Record:

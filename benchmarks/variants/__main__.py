@@ -75,6 +75,7 @@ def _carry_out(options: argparse.Namespace, variants: tuple[Variant, ...]) -> No
 
 
 def _work(work: Work, write: Callable[[], None], *, measures: bool) -> None:
+    work.check()
     for variant, run in work.runs():
         work.train(variant, run)
         if measures:

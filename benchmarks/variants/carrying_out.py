@@ -58,6 +58,12 @@ class Work:
             for variant in ordered:
                 yield variant, VariantRun(self.wanted.folder, variant.name, seed)
 
+    def check(self) -> None:
+        """Hold all that is there against what is asked for, before any work. Raises `TrainingError`."""
+        for variant, run in self.runs():
+            if run.begun():
+                self._require_as_wanted(variant, run, self._bound(run))
+
     def train(self, variant: Variant, run: VariantRun) -> None:
         """Train a variant and export it. Raises `ProcessFailed`, and `TrainingError` for a run that is another's."""
         bound = self._bound(run)
@@ -110,6 +116,9 @@ class Work:
             **asked(variant, load_config(self.wanted.config), run.seed, bound),
             "data_digest": read_record(self.wanted.data).digest,
         }
+        if bound is None and self.wanted.max_tokens is not None:
+            # That of a shared first stage is known when the stage is trained.
+            del wanted["max_tokens"]
         there = run.identity()
         require_same(run.trained / RUN_FILE, {name: there[name] for name in wanted}, wanted)
 

@@ -22,8 +22,8 @@ from evaluation.errors import CutShort
 from evaluation.run_file import Run, read_run
 from training.costs import COSTS
 from training.recipes.model import Variant
-from training.run_folder import STAGE_FILE, stage_folder
-from training.stage_record import read_identity, read_stage
+from training.run_folder import RUN_FILE, STAGE_FILE, stage_folder
+from training.stage_record import read_identity, read_run_record, read_stage
 
 # What the others are compared with, and whose first stage it is.
 SINGLE, FIRST_STAGE, DONOR = "single-llm", "global", "alpha-umi"
@@ -75,6 +75,14 @@ class VariantRun:
     def identity(self) -> dict[str, Any]:
         """What the training was made of. Raises `RecordUnusable`, also where none was begun."""
         return read_identity(self.trained)
+
+    def mixture(self) -> str | None:
+        """The name of the mixture that the data was made from, where it is known. Raises `RecordUnusable`."""
+        return read_run_record(self.trained).mixture
+
+    def begun(self) -> bool:
+        """Whether there is a training, complete or not."""
+        return (self.trained / RUN_FILE).is_file()
 
     def stage_tokens(self, stage: str) -> int | None:
         """The tokens that a complete stage was trained with. Raises `RecordUnusable`."""

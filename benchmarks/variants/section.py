@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results.runs import MODES
-from benchmarks.results.section import machine, notes
+from benchmarks.results.section import notes
 from benchmarks.variants.costs import costs_table, tokens_lines
 from benchmarks.variants.figures import measured
 from benchmarks.variants.runs import SINGLE, VariantRun, read_whole
@@ -33,7 +33,7 @@ def section(title: str, command: str, runs: Sequence[VariantRun], suites: Sequen
     _require_comparable(trained)
     seeds = len({run.seed for run in runs}) > 1
     parts = [
-        f"## {title}\n\nMade by `{command}`; measured on {machine()}.",
+        f"## {title}\n\nMade by `{command}`.",
         _trained(trained),
         *(part for suite in suites for part in _suite(suite, trained, seeds=seeds)),
         "### What they cost",
@@ -50,9 +50,14 @@ def _trained(runs: Sequence[VariantRun]) -> str:
     told = [
         f"Config `{config['name']}`: {_lora(config['lora'])}, context {config['context']:,}, template "
         f"{config['template']}; {_settings(config['settings'])}.",
-        f"Data {identity['data_digest'][:12]}; loss curves in the folder of the runs, `{curves}`. Trained were:",
+        f"Data {_data(runs[0])}; loss curves in the folder of the runs, `{curves}`. Trained were:",
     ]
     return " ".join(told) + "\n\n" + tokens_lines(runs)
+
+
+def _data(run: VariantRun) -> str:
+    mixture, digest = run.mixture(), run.identity()["data_digest"][:12]
+    return digest if mixture is None else f"{digest} (mixture `{mixture}`)"
 
 
 def _lora(lora: Mapping[str, Any] | None) -> str:
@@ -114,7 +119,8 @@ def _measured_whole(run: VariantRun, suite: str) -> bool:
 
 _HOW = (
     f"*ahead* and *behind* are said of the paired difference to `{SINGLE}` on the same steps where its 95 % interval "
-    "leaves 0 out."
+    "leaves 0 out. Variants differ in the tokens that they were trained with (see below), so one that is ahead of "
+    f"`{SINGLE}` may owe some of it to more training."
 )
 _COSTS = (
     "Storage is what is served: with LoRA the backbone once and an adapter for each model. *As whole models* is how "

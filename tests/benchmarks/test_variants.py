@@ -192,7 +192,9 @@ def test_the_command_and_what_was_trained_stand_in_the_section(bench: Bench) -> 
     assert str(bench.root) not in text
     assert "LoRA of rank 4, alpha 8, context 4,096" in text
     assert "global: learning rate 0.01, 2 epochs, batch 4, warm-up 0.25, cosine" in text
-    assert bench.of("alpha-umi").identity()["data_digest"][:12] in text
+    assert f"Data {bench.of('alpha-umi').identity()['data_digest'][:12]} (mixture `toy`)" in text
+    # The folder may have been anywhere.
+    assert "measured on" not in text
 
 
 @pytest.mark.usefixtures("measured")
@@ -224,6 +226,20 @@ def test_runs_that_are_others_are_refused(bench: Bench, tmp_path: Path) -> None:
     path.write_text(json.dumps(document))
     with pytest.raises(SystemExit, match=r"belongs to another run: data_digest was \"0000"):
         other.carry_out("--tables-only")
+
+
+@pytest.mark.usefixtures("measured")
+def test_a_run_of_another_config_is_found_before_any_work(bench: Bench, tmp_path: Path) -> None:
+    other = Bench(tmp_path, bench.world, bench.suite)
+    # Only begun, and the last in the order of the work.
+    place = other.of("single-llm").trained
+    place.mkdir(parents=True)
+    document = json.loads((bench.of("single-llm").trained / "run.json").read_bytes())
+    document["identity"]["config"]["clip"] = 0.25
+    (place / "run.json").write_text(json.dumps(document))
+    with pytest.raises(SystemExit, match=r"run\.json belongs to another run: config\.clip was 0\.25 and is 1\.0"):
+        other.carry_out()
+    assert other.run == []
 
 
 def test_options_that_do_not_go_together(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
