@@ -17,19 +17,15 @@ from rich.text import Text
 from alpha_umi.contract.trajectories import Trajectory
 from cli.client import OrchestratorClient
 from cli.commands.questions import ask_live, exit_code
+from cli.demo_question import demo_question
 from cli.errors import EXIT_FAILED, CommandError, UsageProblem
 from cli.interrupts import ending_signals_interrupt, uninterrupted
 from cli.launch import Up, bring_up, take_down
 from cli.options import StateDir, messages, output, own_key, state_folder
-from cli.request import trajectory_request
 from cli.services import SINGLE, Ports
 from cli.state import ORCHESTRATOR, StateFolder
 from cli.system import Wishes, print_failed_sources, print_up, settled_sources, system_plan
 
-DEMO_INSTRUCTION = "How many words are in 'The quick brown fox jumps over the lazy dog.'?"
-# One tool and two steps: the untuned model loses its way among many tools, and repeats itself.
-DEMO_TOOLS = "text_metrics"
-DEMO_STEPS = 2
 NAME = "alpha-umi"
 
 
@@ -152,10 +148,9 @@ def _ask_or_end(state: StateFolder, running: Up) -> Trajectory:
     """Ask the example instruction; if that is interrupted or fails, what this command has started is ended."""
     console = output()
     console.print()
-    request = trajectory_request(DEMO_INSTRUCTION, tools=DEMO_TOOLS, max_steps=DEMO_STEPS)
     try:
         with OrchestratorClient(_url(running), api_key=own_key()) as client:
-            trajectory = ask_live(client, request, output=console)
+            trajectory = ask_live(client, demo_question(running.run), output=console)
         if trajectory.status == "cancelled":
             raise KeyboardInterrupt
     except BaseException:

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from cli.demo_question import UNTUNED_INSTRUCTION
 from cli.services import ROLES, ModelFolders, Ports, Script, service_table
 from cli.state import RunRecord, StateFolder
 
@@ -58,6 +59,11 @@ def test_the_main_job_from_start_to_end(
     assert again.exit_code == 0
     assert "is up already" in again.stdout
     assert run.url_of("orchestrator") in again.stdout
+
+    # Nobody knows what a script can be asked.
+    shown = next(line for line in demo.stdout.splitlines() if " show " in line).split()[-1]
+    demanded = json.loads(invoke("show", shown, "--json").stdout)
+    assert (demanded["instruction"], demanded["tools"]) == (UNTUNED_INSTRUCTION, ["text_metrics"])
 
     asked = invoke("ask", "How many words?", "--tools", "text_metrics", "--json")
     assert asked.exit_code == 0, asked.output

@@ -1,0 +1,65 @@
+"""What the main job asks: real role services say which models they have; only the engines are scripted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import structlog
+from role_apps import application, scripted
+from serving_on_loopback import Serve
+
+from alpha_umi.roles.turns import RoleName
+from alpha_umi.serving.manifest import CanaryText, ModelManifest
+from cli.demo_question import INSTRUCTION, UNTUNED_INSTRUCTION, demo_question
+from cli.services import ROLES
+from cli.state import ProcessIdentity, RunRecord, ServiceRecord
+from services.caller.api import create_router as caller_router
+from services.planner.api import create_router as planner_router
+from services.summarizer.api import create_router as summarizer_router
+
+ROUTERS = {"planner": planner_router, "caller": caller_router, "summarizer": summarizer_router}
+TRAINED: dict[RoleName, RoleName] = {role: role for role in ROLES}
+Up = Callable[[Mapping[RoleName, RoleName]], RunRecord]
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """What is served here does not log to our output."""
+    with structlog.testing.capture_logs():
+        yield
+
+
+@pytest.fixture
+def up(serve: Serve) -> Up:
+    """Serve roles with models of these manifest roles; what a start would have written down."""
+
+    def record(role: RoleName, made_for: RoleName) -> ServiceRecord:
+        manifest = ModelManifest(
+            name="m", role=made_for, template="toolbench", context=4_096, base="b", source="s",
+            canary=CanaryText(prompt="?", expected="!"),
+        )  # fmt: skip
+        url = serve(application(role, ROUTERS[role], scripted(), keys=["token"], manifest=manifest))
+        process = ProcessIdentity(pid=1, started=0)
+        return ServiceRecord(name=role, url=url, ready_url=f"{url}/readyz", log=Path("log"), process=process)
+
+    return lambda models: RunRecord(
+        role_token="token", services=tuple(record(role, made_for) for role, made_for in models.items())
+    )
+
+
+def test_trained_roles_are_asked_with_all_tools(up: Up) -> None:
+    asked = demo_question(up(TRAINED))
+    assert (asked.instruction, asked.tools, asked.max_steps) == (INSTRUCTION, None, None)
+
+
+@pytest.mark.parametrize("untuned", [ROLES, ("caller",)])
+def test_an_untuned_role_is_asked_with_one_tool(up: Up, untuned: tuple[RoleName, ...]) -> None:
+    asked = demo_question(up({**TRAINED, **dict.fromkeys(untuned, "backbone")}))
+    assert (asked.instruction, asked.tools, asked.max_steps) == (UNTUNED_INSTRUCTION, ["text_metrics"], 2)
+
+
+def test_a_service_that_does_not_say_is_taken_for_untuned(up: Up) -> None:
+    run = up(TRAINED).model_copy(update={"role_token": "another"})
+    assert demo_question(run).tools == ["text_metrics"]
