@@ -66,6 +66,12 @@ def test_the_services_take_the_adapters(models: Path, world: World, tmp_path: Pa
     assert load_manifest(merged).canary == load_manifest(models / FAMILY / "caller").canary
 
 
+def test_whoever_reads_the_folder_reads_the_weights(models: Path) -> None:
+    folder = models / FAMILY / "caller"
+    others_read = {path.name: path.stat().st_mode & 0o044 for path in folder.iterdir()}
+    assert set(others_read.values()) == {folder.stat().st_mode & 0o044}
+
+
 def test_single_llm_is_exported_beside_the_three(models: Path, world: World, tmp_path: Path) -> None:
     together = shutil.copytree(models / FAMILY, tmp_path / "together")
     (single,) = export_run(trained(world, tmp_path / "single", "single-llm"), together)

@@ -24,6 +24,7 @@ def build_whole(folder: Path, partial: Path, build: Callable[[Path], None]) -> N
     try:
         build(partial)
         verify(partial)
+        _readable(partial)
         _sync(partial)
         remove(folder)
         partial.rename(folder)
@@ -79,6 +80,13 @@ def alone(lock: Path) -> Iterator[None]:
             yield
         finally:
             lock.unlink(missing_ok=True)
+
+
+def _readable(folder: Path) -> None:
+    """Let those read the files who may read the folder: safetensors writes for its own user alone, and a container's
+    is another."""
+    for path in folder.iterdir():
+        path.chmod(folder.stat().st_mode & 0o666)
 
 
 def _sync(folder: Path) -> None:
