@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from alpha_umi.serving.manifest import MANIFEST_FILE, CanaryText, ModelManifest, write_manifest
+from cli import model_folders
+from cli.engines import SHIPPED_MODELS
+from cli.services import ROLES
 
 Invoke = Callable[..., Any]
 
@@ -32,6 +35,12 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     write_manifest(folder, manifest)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def nothing_ships(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Leaves the checkout's own role models out."""
+    monkeypatch.setattr(model_folders, "SHIPPED_MODELS", tmp_path / "shipped")
 
 
 def test_models_are_listed(model: Path, invoke: Invoke) -> None:
@@ -126,3 +135,9 @@ def test_a_folder_that_is_being_built_is_not_a_model(model: Path, invoke: Invoke
     output = invoke("models", "list").stdout
     assert "partial" not in output
     assert str(model) not in output
+
+
+def test_the_models_that_ship_are_sound(invoke: Invoke) -> None:
+    result = invoke("models", "verify", str(SHIPPED_MODELS))
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert all(f"smollm2-135m-cpu-alpha-umi-{role}" in result.stdout for role in ROLES)
