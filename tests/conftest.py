@@ -17,6 +17,8 @@ from serving_on_loopback import Serve, served
 # A shell that starts the tests in the background has them ignore Ctrl-C, and with them every process that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# How logs are before anything has set them up.
+UNTOUCHED = structlog.get_config()
 GOLDEN = Path(os.environ.get("ALPHA_UMI_GOLDEN", Path(__file__).parents[2] / "shared" / "golden"))
 
 
@@ -53,13 +55,15 @@ def serve() -> Iterator[Serve]:
 
 @pytest.fixture(autouse=True)
 def _own_logging() -> Iterator[None]:
-    """What a test sets up for logs, a command among them, is not what the next one finds."""
-    before, root = structlog.get_config(), logging.getLogger()
-    handlers, level = root.handlers, root.level
+    """What a test sets up for logs is not what the next one finds, nor what a fixture of a whole module has set up."""
+    root = logging.getLogger()
+    handlers = root.handlers
+    structlog.configure(**UNTOUCHED)
+    root.setLevel(logging.WARNING)
     yield
-    structlog.configure(**before)
+    structlog.configure(**UNTOUCHED)
     root.handlers = handlers
-    root.setLevel(level)
+    root.setLevel(logging.WARNING)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
