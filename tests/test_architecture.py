@@ -35,7 +35,7 @@ ALLOWED = {
     "examples.practice": ("examples", "orchestrator.tools"),
     "training": (
         "training", "evaluation", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.serving.tokens",
-        "alpha_umi.serving.manifest", "alpha_umi.serving.weights",
+        "alpha_umi.serving.manifest", "alpha_umi.serving.processor", "alpha_umi.serving.weights",
     ),
     # These are servers, with the problem documents of all others.
     "evaluation.replay": ("evaluation", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.web"),

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from alpha_umi.serving.manifest import ManifestError, ModelManifest, load_manifest
+from alpha_umi.serving.processor import choose_dtype, read_cpu_flags
 from alpha_umi.serving.weights import WeightsError, cache_folder, ensure_backbone
 from alpha_umi.serving.weights.backbone import NAME as EMBEDDED
 from alpha_umi.serving.weights.canary import quiet_transformers
@@ -18,7 +19,6 @@ from training.loop.objective import TargetLoss
 from training.recipes.model import Config, Lora
 
 ADAPTER = "adapter_model.safetensors"
-_PROCESSOR, _BF16_FLAGS = Path("/proc/cpuinfo"), frozenset({"avx512_bf16", "amx_bf16"})
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json")
 # Those that say which ids a text has.
 _VOCABULARY = ("tokenizer.json", "tokenizer.model")
@@ -73,20 +73,16 @@ def device_of(config: Config) -> str:
 
 def uses_bf16(config: Config, device: str) -> bool:
     """Whether matrices are multiplied in bfloat16; `auto`: where the device can. Raises `DeviceMissing`."""
-    able = torch.cuda.is_bf16_supported(including_emulation=False) if device == "cuda" else _processor_computes_bf16()
+    if device == "cuda":
+        able = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        # torch emulates it on other processors, which is slower than float32.
+        able = choose_dtype("auto", gpu=False, cpu_flags=read_cpu_flags()) == "bfloat16"
     if config.precision == "bf16" and device == "cuda" and not able:
         raise DeviceMissing(
             f"config {config.name}: precision is bf16, which this GPU does not compute", remedy="set it to float32"
         )
     return config.precision == "bf16" or (config.precision == "auto" and able)
-
-
-def _processor_computes_bf16() -> bool:
-    # torch emulates it on other processors, which is slower than float32.
-    try:
-        return not _BF16_FLAGS.isdisjoint(_PROCESSOR.read_text(encoding="utf-8").split())
-    except OSError:
-        return False
 
 
 def load_model(config: Config, backbone: Path, start: Path | None, *, seed: int, bf16: bool) -> TargetLoss:
