@@ -93,10 +93,9 @@ def interval(samples: Floats) -> Interval | None:
 
 def extreme_interval(value: float | None, trajectories: int) -> Interval | None:
     """The score interval of a share that is 0, or 1, in each of so many trajectories; None for any other value."""
-    beyond = _Z**2 / (trajectories + _Z**2)
     if value == 0:
-        return Interval(0.0, beyond)
-    return Interval(1 - beyond, 1.0) if value is not None and value > 1 - _NEARLY else None
+        return share_interval(0, trajectories)
+    return share_interval(trajectories, trajectories) if value is not None and value > 1 - _NEARLY else None
 
 
 def share_interval(hits: int, n: int) -> Interval:

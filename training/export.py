@@ -32,7 +32,7 @@ from alpha_umi.serving.weights.adapters import write_merged
 from alpha_umi.serving.weights.canary import PROMPT, write_canary
 from alpha_umi.serving.weights.errors import CanaryUnsure, TargetUnusable
 from alpha_umi.serving.weights.published import role_prompt
-from alpha_umi.serving.weights.whole_folder import alone, build_new, remove
+from alpha_umi.serving.weights.whole_folder import alone, build_whole, remove, require_room
 from training.errors import CannotWrite, ExportRefused, RecordUnusable
 from training.loop.model import ADAPTER, backbone_of, identity_of
 from training.recipes.model import Config
@@ -102,10 +102,9 @@ def _beside(target: Path) -> Iterator[Path]:
 
 
 def _write(folder: Path, source: _Source, role: RoleName, merged: bool) -> None:
+    require_room(folder.parent, _room(source))
     try:
-        build_new(folder, lambda made: _build(made, source, role, merged), needs=_room(source))
-    except TargetUnusable:
-        raise
+        build_whole(folder, folder.with_name(f".{role}.partial"), lambda made: _build(made, source, role, merged))
     except ManifestError as error:
         raise ExportRefused(f"{role}: {error}", remedy="see what the message names, and export again") from error
 

@@ -25,11 +25,10 @@ from alpha_umi.serving.tokens import PromptTokenizer
 from evaluation.instructions import instruction_digest
 from evaluation.steps import StepCase
 from evaluation.suites.cases import step_cases
-from evaluation.suites.recorded import RecordedTrajectory
+from evaluation.suites.recorded import NOT_OFFERED, RecordedTrajectory
 from training.counting import PromptCounter
 from training.examples import Example, ExamplePrompt
 
-NOT_OFFERED: Final = "a call of a tool that is not on offer"
 TOO_LONG: Final = "tools, newest turn and target do not fit the context"
 MISSING_ANSWER: Final = Turn("conclusion", "none")
 

@@ -31,7 +31,6 @@ class Question:
     instruction: str
     thought: str
     answer: str | None
-    without: frozenset[str] = frozenset()
 
     @property
     def status(self) -> Literal["completed", "gave_up"]:

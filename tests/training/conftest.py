@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from tiny_training import World, make_world
+from tiny_training import World, make_world, write_config
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -25,3 +26,12 @@ def world(tmp_path_factory: pytest.TempPathFactory, embedded_model: Path) -> Wor
 @pytest.fixture(scope="session")
 def world_backbone(world: World) -> Path:
     return world.backbone
+
+
+@pytest.fixture
+def prepared(world: World, tmp_path: Path) -> World:
+    """A world whose files a test may spoil."""
+    own = World(tmp_path / "world")
+    shutil.copytree(world.root, own.root)
+    write_config(own.config, own.backbone)
+    return own

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,15 +24,6 @@ QUESTIONS = ["When is high tide?", "When is low tide?"]
 def invoke(*arguments: str) -> Result:
     # Messages are folded where a terminal ends.
     return CliRunner().invoke(app, ["train", *arguments], env={"COLUMNS": "1000"})
-
-
-@pytest.fixture
-def prepared(world: World, tmp_path: Path) -> World:
-    """A world whose files a test may spoil."""
-    own = World(tmp_path / "world")
-    shutil.copytree(world.root, own.root)
-    write_config(own.config, own.backbone)
-    return own
 
 
 def training(world: World, output: Path, *more: str) -> Result:

@@ -15,9 +15,9 @@ from alpha_umi.roles.template import load_template, render
 from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.tokens import PromptTokenizer
 from evaluation.published import PublishedTool, PublishedTurn, history_of, tool_of
-from evaluation.suites.recorded import RecordedTrajectory
+from evaluation.suites.recorded import NOT_OFFERED, RecordedTrajectory
 from training.counting import TRIED, PromptCounter
-from training.role_examples import NOT_OFFERED, Fitting, Measured, learnable, role_steps
+from training.role_examples import Fitting, Measured, learnable, role_steps
 
 TIDE = Tool("tide", "Tides", {"type": "object", "properties": {"harbour": {"type": "string"}}})
 CALL = Turn("caller", 'Action: tide\nAction Input: {\n  "harbour": "Nes"\n}')

@@ -6,7 +6,6 @@ import errno
 import json
 import math
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -324,15 +323,6 @@ def test_full_fine_tuning_changes_the_whole_model(world: World, tmp_path: Path) 
     assert made.keys() == base.keys()
     assert not any(torch.equal(made[name], base[name]) for name in made if "layers" in name)
     assert losses(tmp_path / "run", "caller")[0] < losses(tmp_path / "run")[0] * 0.75
-
-
-@pytest.fixture
-def prepared(world: World, tmp_path: Path) -> World:
-    """A world whose files a test may spoil."""
-    own = World(tmp_path / "world")
-    shutil.copytree(world.root, own.root)
-    write_config(own.config, own.backbone)
-    return own
 
 
 def test_no_examples_for_a_stage(prepared: World, tmp_path: Path) -> None:

@@ -85,8 +85,9 @@ def alone(lock: Path) -> Iterator[None]:
 def _readable(folder: Path) -> None:
     """Let those read the files who may read the folder: safetensors writes for its own user alone, and a container's
     is another."""
+    shared = folder.stat().st_mode & 0o666
     for path in folder.iterdir():
-        path.chmod(folder.stat().st_mode & 0o666)
+        path.chmod(shared)
 
 
 def _sync(folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from examples.practice.course import Course, Question
 from examples.practice.drawing import COUNTRIES, CURRENCIES, LANGUAGES
 
@@ -17,10 +19,8 @@ _EVERYDAY_NAMES = {"Russia": "Russian Federation", "South Korea": "Korea, Republ
 
 def country(course: Course) -> Question:
     """A fact about a country."""
-    name, (what, field) = course.draw.choice(COUNTRIES), course.draw.choice(_OF_COUNTRIES)
-    instruction = course.draw.choice((f"What is the {what} of {name}?", f"Tell me the {what} of {name}."))
-    value = course.call(f"I look up {name} with country_info.", "country_info", {"country": name})[field]
-    return Question(instruction, f"The {what} is {value}. I can answer now.", f"The {what} of {name} is {value}.")
+    wordings = ("What is the {what} of {name}?", "Tell me the {what} of {name}.")
+    return _one_fact(course, "country", COUNTRIES, _OF_COUNTRIES, wordings)
 
 
 def everyday_name(course: Course) -> Question:
@@ -30,27 +30,19 @@ def everyday_name(course: Course) -> Question:
     known = _EVERYDAY_NAMES[name]
     thought = f"The tool does not know {name}. I call country_info again with the name {known}."
     value = course.call(thought, "country_info", {"country": known})[field]
-    return Question(
-        f"What is the {what} of {name}?",
-        f"The {what} is {value}. I can answer now.",
-        f"The {what} of {name} is {value}.",
-    )
+    return _told(f"What is the {what} of {name}?", what, name, value)
 
 
 def currency(course: Course) -> Question:
     """A fact about a currency."""
-    code, (what, field) = course.draw.choice(CURRENCIES), course.draw.choice(_OF_CURRENCIES)
-    instruction = course.draw.choice((f"What is the {what} of the currency {code}?", f"Which {what} has {code}?"))
-    value = course.call(f"I look up {code} with currency_info.", "currency_info", {"currency": code})[field]
-    return Question(instruction, f"The {what} is {value}. I can answer now.", f"The {what} of {code} is {value}.")
+    wordings = ("What is the {what} of the currency {name}?", "Which {what} has {name}?")
+    return _one_fact(course, "currency", CURRENCIES, _OF_CURRENCIES, wordings)
 
 
 def language(course: Course) -> Question:
     """A code of a language."""
-    name, (what, field) = course.draw.choice(LANGUAGES), course.draw.choice(_OF_LANGUAGES)
-    instruction = course.draw.choice((f"What is the {what} of {name}?", f"What is the {what} of the language {name}?"))
-    value = course.call(f"I look up {name} with language_info.", "language_info", {"language": name})[field]
-    return Question(instruction, f"The {what} is {value}. I can answer now.", f"The {what} of {name} is {value}.")
+    wordings = ("What is the {what} of {name}?", "What is the {what} of the language {name}?")
+    return _one_fact(course, "language", LANGUAGES, _OF_LANGUAGES, wordings)
 
 
 def country_and_currency(course: Course) -> Question:
@@ -66,3 +58,16 @@ def country_and_currency(course: Course) -> Question:
     second = course.call(thought, "currency_info", {"currency": code})[its]
     told = f"The {what} of {name} is {first}, and the {other} of {code} is {second}."
     return Question(instruction, f"{told} I can answer now.", told)
+
+
+def _one_fact(
+    course: Course, kind: str, names: Sequence[str], facts: Sequence[tuple[str, str]], wordings: Sequence[str]
+) -> Question:
+    name, (what, field) = course.draw.choice(names), course.draw.choice(facts)
+    instruction = course.draw.choice(wordings).format(what=what, name=name)
+    value = course.call(f"I look up {name} with {kind}_info.", f"{kind}_info", {kind: name})[field]
+    return _told(instruction, what, name, value)
+
+
+def _told(instruction: str, what: str, name: str, value: str) -> Question:
+    return Question(instruction, f"The {what} is {value}. I can answer now.", f"The {what} of {name} is {value}.")
