@@ -101,7 +101,9 @@ def extreme_interval(value: float | None, trajectories: int) -> Interval | None:
 def share_interval(hits: int, n: int) -> Interval:
     """The score interval of a share, `hits` of `n` that have nothing to do with one another."""
     middle, spread = hits + _Z**2 / 2, _Z * math.sqrt(hits * (n - hits) / n + _Z**2 / 4)
-    return Interval(max(0.0, (middle - spread) / (n + _Z**2)), min(1.0, (middle + spread) / (n + _Z**2)))
+    low, high = (middle - spread) / (n + _Z**2), (middle + spread) / (n + _Z**2)
+    # Mathematically so already; the last bit of a rounded root depends on the processor's library.
+    return Interval(0.0 if hits == 0 else low, 1.0 if hits == n else high)
 
 
 def extreme_difference(first: float, second: float, trajectories: int) -> Interval | None:

@@ -103,3 +103,8 @@ def test_the_interval_of_a_share_is_the_score_interval() -> None:
         assert extreme is not None
         shown = share_interval(hits, 20)
         assert (shown.low, shown.high) == pytest.approx((extreme.low, extreme.high))
+
+
+@pytest.mark.parametrize("n", [1, 3, 4, 20, 999])
+def test_an_extreme_share_ends_at_the_extreme_itself(n: int) -> None:
+    assert (share_interval(0, n).low, share_interval(n, n).high) == (0.0, 1.0)
