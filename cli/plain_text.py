@@ -1,48 +1,14 @@
-"""Text from models, tools and servers as text, and nothing else, on a terminal.
-
-What a model or a tool wrote may hold escape sequences that recolour, move or rewrite what a terminal shows, markup of
-the library that prints it, or marks that reverse the reading direction. Every such character is replaced by a visible
-one; a sequence is then harmless, also when it was streamed in pieces.
-"""
+"""Text from models, tools and servers as the library that prints on a terminal takes it."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
-
 from rich.text import Text
 
-_KEPT = frozenset("\n\t\u200c\u200d")  # line break, tab, and the two joiners that scripts and emoji need
-_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-_CONTROL_PICTURES = 0x2400
+from alpha_umi.plain_text import bounded, plain, plain_line
 
-
-def plain(text: str) -> str:
-    """The text with every control, direction and surrogate character made visible."""
-    return "".join(map(_shown, text.replace("\r\n", "\n")))
-
-
-def plain_line(text: str) -> str:
-    """The same on one line."""
-    return re.sub(r"\s+", " ", plain(text)).strip()
+__all__ = ["as_text", "bounded", "plain", "plain_line"]
 
 
 def as_text(text: str, style: str = "") -> Text:
     """The text for rich, which reads no markup in it."""
     return Text(plain(text), style=style)
-
-
-def bounded(text: str, *, lines: int, columns: int) -> tuple[str, int]:
-    """The first `lines` lines, none longer than `columns` characters, and how many characters were left out."""
-    kept = [line[:columns] for line in text.split("\n")[:lines]]
-    shown = "\n".join(kept)
-    return shown, len(text) - len(shown)
-
-
-def _shown(character: str) -> str:
-    if character in _KEPT or unicodedata.category(character) not in _UNSAFE:
-        return character
-    code = ord(character)
-    if code < 0x20:
-        return chr(_CONTROL_PICTURES + code)
-    return f"<U+{code:04X}>"

@@ -9,10 +9,15 @@ import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import structlog
+from browser import chromium, chromium_path
 from serving_on_loopback import Serve, served
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and with them every process that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -36,6 +41,29 @@ def embedded_model() -> Path:
     from alpha_umi.serving.weights import cache_folder, ensure_backbone
 
     return ensure_backbone(cache_folder(os.environ))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window; tests with it carry the marker `browser`."""
+    path = chromium_path()
+    if path is None:
+        pytest.skip("there is no Chromium: install Debian's chromium, or name one in the variable CHROMIUM")
+    with chromium(path) as started:
+        yield started
+
+
+@pytest.fixture
+def browser_page(browser: Browser) -> Iterator[Page]:
+    """An empty page of a wide window. A dialog, or an error of the page, fails the test."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    complaints: list[str] = []
+    page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
+    page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+    page.on("console", lambda message: complaints.append(f"console: {message.text}"))
+    yield page
+    page.close()
+    assert complaints == []
 
 
 @pytest.fixture

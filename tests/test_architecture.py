@@ -41,6 +41,7 @@ ALLOWED = {
     "evaluation.replay": ("evaluation", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.web"),
     "evaluation": (
         "evaluation", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.trajectory", "alpha_umi.serving.engine",
+        "alpha_umi.plain_text",
     ),
 }  # fmt: skip
 STANDARD_LIBRARY_ONLY = ("alpha_umi.roles", "alpha_umi.trajectory")

@@ -1,0 +1,47 @@
+"""Text from models, tools and servers as text, and nothing else, on a terminal or in a page.
+
+What a model or a tool wrote may hold escape sequences that recolour, move or rewrite what a terminal shows, markup of
+the library that prints it, or marks that reverse the reading direction. Every such character is replaced by a visible
+one; a sequence is then harmless, also when it was streamed in pieces.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_KEPT = frozenset("\n\t\u200c\u200d")  # line break, tab, and the two joiners that scripts and emoji need
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_CONTROL_PICTURES = 0x2400
+
+
+def plain(text: str) -> str:
+    """The text with every control, direction and surrogate character made visible."""
+    return "".join(map(_shown, text.replace("\r\n", "\n")))
+
+
+def plain_line(text: str) -> str:
+    """The same on one line."""
+    return re.sub(r"\s+", " ", plain(text)).strip()
+
+
+def beginning(text: str, characters: int) -> str:
+    """The beginning of a text on one line, with an ellipsis where something is left out."""
+    line = plain_line(text)
+    return line if len(line) <= characters else line[: characters - 1].rstrip() + "…"
+
+
+def bounded(text: str, *, lines: int, columns: int) -> tuple[str, int]:
+    """The first `lines` lines, none longer than `columns` characters, and how many characters were left out."""
+    kept = [line[:columns] for line in text.split("\n")[:lines]]
+    shown = "\n".join(kept)
+    return shown, len(text) - len(shown)
+
+
+def _shown(character: str) -> str:
+    if character in _KEPT or unicodedata.category(character) not in _UNSAFE:
+        return character
+    code = ord(character)
+    if code < 0x20:
+        return chr(_CONTROL_PICTURES + code)
+    return f"<U+{code:04X}>"

@@ -1,0 +1,103 @@
+"""What a page is made of: sections of paragraphs, tables, charts, lists, texts as they were written, and folds.
+
+Everything in here is plain text, which the renderers escape. Only the drawing of a `Chart` is markup, made by `charts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A text that may lead to an `anchor` of the page. `shade`, from 0 to 4, is how dark the cell of a table is."""
+
+    text: str
+    anchor: str | None = None
+    shade: int = 0
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """A paragraph. A `warning` stands out."""
+
+    text: str
+    warning: bool = False
+    kind: ClassVar[str] = "paragraph"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its caption. The columns `texts` hold words, the others figures; the first one heads its row."""
+
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[Cell | str]]
+    texts: Collection[int] = (0,)
+    kind: ClassVar[str] = "table"
+
+    @property
+    def cells(self) -> list[list[Cell]]:
+        """The rows, every place a cell."""
+        return [[place if isinstance(place, Cell) else Cell(place) for place in row] for row in self.rows]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawing: SVG markup without scripts or references, and the sentence that says the same in words."""
+
+    title: str
+    description: str
+    svg: str
+    kind: ClassVar[str] = "chart"
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Charts beside each other, as many as fit."""
+
+    charts: Sequence[Chart]
+    kind: ClassVar[str] = "gallery"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A list of short texts."""
+
+    items: Sequence[Cell]
+    kind: ClassVar[str] = "listing"
+
+
+@dataclass(frozen=True)
+class Verbatim:
+    """A text exactly as it was written, line ends and all, under a label."""
+
+    label: str
+    text: str
+    kind: ClassVar[str] = "verbatim"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Blocks that are shown on demand. Following a link to the `anchor` opens the fold."""
+
+    summary: str
+    blocks: Sequence[Block]
+    anchor: str | None = None
+    kind: ClassVar[str] = "fold"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A headed part of a page. In Markdown a `detail` is left out."""
+
+    title: str
+    blocks: Sequence[Block]
+    anchor: str | None = None
+    detail: bool = False
+    kind: ClassVar[str] = "section"
+
+
+Block = Paragraph | Table | Chart | Gallery | Listing | Verbatim | Fold | Section

@@ -1,0 +1,126 @@
+"""Charts that can be read in black and white and on a narrow screen: hatching and markers beside colours, short lines.
+
+Bars lie, so that their names stand on lines of their own; whiskers are 95 % intervals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from alpha_umi.plain_text import beginning
+from evaluation.page.blocks import Chart
+from evaluation.page.svg import drawn
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH = 4.5
+NAME_CHARACTERS = 24
+LEGEND_CHARACTERS = 30
+_FILLS = ("#9ecae1", "#fdd0a2", "#c7e9c0", "#dadaeb", "#f7f7f7", "#fcbba1")
+_HATCHES = ("", "////", "....", "xxxx", "----", "\\\\\\\\")
+_INKS = ("#08519c", "#a63603", "#006d2c", "#54278f", "#252525", "#a50f15")
+_MARKERS = ("o", "s", "^", "D", "v", "P")
+_DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A value with its interval, where there is one."""
+
+    name: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    # How the value is written beside the bar.
+    text: str = "–"
+
+
+@dataclass(frozen=True)
+class Line:
+    """Points in order of x. `lows` and `highs` are the ends of their intervals, or empty."""
+
+    name: str
+    xs: Sequence[float]
+    ys: Sequence[float]
+    lows: Sequence[float] = ()
+    highs: Sequence[float] = ()
+
+
+def bars(title: str, values: Sequence[Bar], *, maximum: float | None = None, axis: str = "") -> Chart:
+    """A bar for each value, with its text on the right. `maximum` is the end of the axis, else the data's.
+
+    No other chart of a page has its title, which names what is counted of what.
+    """
+    told = "; ".join(f"{bar.name}: {bar.text}{_ends(bar)}" for bar in values)
+    top = maximum or max([bar.high or bar.value or 0 for bar in values], default=0) or 1
+
+    def draw(axes: Axes) -> None:
+        for place, bar in enumerate(values):
+            _draw_bar(axes, place, bar)
+        axes.set(xlim=(0, top * 1.001), ylim=(len(values) - 0.4, -0.6), yticks=range(len(values)), xlabel=axis)
+        axes.set_yticklabels([beginning(bar.name, NAME_CHARACTERS) for bar in values])
+        axes.tick_params(axis="y", length=0)
+        axes.locator_params(axis="x", nbins=4)
+        axes.xaxis.set_major_formatter(_number)
+
+    height = 0.65 + 0.27 * len(values) + (0.15 if axis else 0)
+    svg = drawn((WIDTH, height), lambda figure: draw(figure.subplots()), name=title)
+    return Chart(title, f"Bars with 95 % intervals. {told}.", svg)
+
+
+def lines(title: str, series: Sequence[Line], *, x: str, y: str, points: bool = True) -> Chart:
+    """A line for each series; every one of its `points` is marked, or a few. Bars at them are 95 % intervals.
+
+    No other chart of a page has its title.
+    """
+    told = "; ".join(f"{line.name}: from {line.ys[0]:.3g} to {line.ys[-1]:.3g}" for line in series if line.ys)
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for place, line in enumerate(series):
+            _draw_line(axes, place, line, points=points)
+        axes.set(xlabel=x, ylabel=y, ylim=(0, None))
+        axes.locator_params(axis="x", nbins=4)
+        axes.xaxis.set_major_formatter(_number)
+        # Under the picture, where it hides no point.
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", frameon=False)
+
+    svg = drawn((WIDTH, 3 + 0.2 * len(series)), draw, name=title)
+    return Chart(title, f"Lines of {y} over {x}. {told}.", svg)
+
+
+def _draw_bar(axes: Axes, place: int, bar: Bar) -> None:
+    fill, hatch = _FILLS[place % len(_FILLS)], _HATCHES[place % len(_HATCHES)]
+    if bar.value is not None:
+        axes.barh(place, bar.value, 0.68, color=fill, hatch=hatch, edgecolor="#333333", linewidth=0.8)
+    if bar.value is not None and bar.low is not None and bar.high is not None:
+        axes.plot([bar.low, bar.high], [place, place], color="#000000", lw=1.3, marker="|", ms=6)
+    axes.annotate(bar.text, (1.04, place), xycoords=("axes fraction", "data"), va="center", annotation_clip=False)
+
+
+def _draw_line(axes: Axes, place: int, line: Line, *, points: bool) -> None:
+    style = place % len(_INKS)
+    (drawn_line,) = axes.plot(line.xs, line.ys, color=_INKS[style], marker=_MARKERS[style], lw=1.3, ms=5)
+    drawn_line.set(
+        label=beginning(line.name, LEGEND_CHARACTERS),
+        linestyle=_DASHES[style],
+        markevery=1 if points else max(1, len(line.xs) // 6),
+    )
+    if line.lows and line.highs:
+        axes.vlines(line.xs, line.lows, line.highs, color=_INKS[style], linewidth=1)
+
+
+def _number(value: float, _: object) -> str:
+    """A tick: large ones in thousands and millions, so that they stand side by side."""
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e4, " k")):
+        if abs(value) >= size:
+            return f"{value / (1e3 if unit == ' k' else size):,.10g}{unit}"
+    return f"{value:,.10g}"
+
+
+def _ends(bar: Bar) -> str:
+    return "" if bar.low is None or bar.high is None else f" ({bar.low:.3g} to {bar.high:.3g})"
