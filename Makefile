@@ -19,6 +19,7 @@ down:
 	@$(BIN)/alpha-umi down
 
 test: $(VENV)/.ready lint
+	@deploy/browser.sh
 	$(BIN)/python -m pytest
 
 # About 40 minutes: the random tests far deeper than in every run, then the parsers with coverage in view.
