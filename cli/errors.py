@@ -17,6 +17,8 @@ from alpha_umi.contract.problems import Problem
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+# No error: a gate found the second of two runs worse than the first.
+EXIT_WORSE = 3
 EXIT_INTERRUPTED = 130
 
 

@@ -1,4 +1,4 @@
-"""How scores and comparisons look on a terminal."""
+"""How scores look on a terminal, and the parts that tables of figures share."""
 
 from __future__ import annotations
 
@@ -10,45 +10,27 @@ from rich.text import Text
 
 from cli.plain_text import plain_line
 from cli.run_notes import print_left_out, print_trained_on
-from evaluation.compare import FEWEST_TRAJECTORIES
 from evaluation.metrics import COLUMNS, MISSING_IS_NOTHING
-from evaluation.report import ComparedReport, ComparisonReport, DifferenceReport, FigureReport, ScoreReport
+from evaluation.report import DifferenceReport, FigureReport, GatedReport, ScoreReport
 
 SHOWN_IDS = 5
 NO_FIGURE = "–"
-_VERDICT_STYLES = {"better": "green", "worse": "red", "open": "dim"}
 
 
 def print_scores(console: Console, report: ScoreReport) -> None:
     """The figures, the decisions, what is missing, and what was spent."""
     about = f"{plain_line(report.run.suite)}: " if report.run else ""
-    console.print(Text(f"{about}{_size(report.steps, report.trajectories)}"), soft_wrap=True)
+    console.print(Text(f"{about}{size(report.steps, report.trajectories)}"), soft_wrap=True)
     if report.run:
         print_left_out(console, report.run.left_out)
         print_trained_on(console, report.run.models)
     print_missing(console, report.missing)
     table = figures_table("metric", "name", "figure", "95 %", "n")
     for name, figure in report.figures.items():
-        table.add_row(figure.title, name, _number(figure.value), _interval(figure), f"{figure.n:,}")
+        table.add_row(figure.title, name, number(figure.value), ends(figure), f"{figure.n:,}")
     console.print(table)
     _print_decisions(console, report)
     _print_costs(console, report)
-
-
-def print_comparison(console: Console, report: ComparisonReport) -> None:
-    """What both are, the figures of both, and the differences."""
-    console.print(Text(_size(report.steps, report.trajectories)))
-    _print_compared(console, "first", report.first)
-    _print_compared(console, "second", report.second)
-    print_missing(console, report.first_missing, " in the first")
-    print_missing(console, report.second_missing, " in the second")
-    table = figures_table("name", "first", "second", "difference", "95 %", "second is", right_from=1)
-    for name, item in report.differences.items():
-        figures = (name, _number(item.first), _number(item.second))
-        verdict = Text(item.verdict, style=_VERDICT_STYLES[item.verdict])
-        table.add_row(*figures, _number(item.difference, signed=True), _interval(item, signed=True), verdict)
-    console.print(table)
-    _print_few(console, report)
 
 
 def print_missing(console: Console, missing: Sequence[str], where: str = "") -> None:
@@ -60,21 +42,6 @@ def print_missing(console: Console, missing: Sequence[str], where: str = "") -> 
         console.print(Text(told, style="yellow"), soft_wrap=True)
         uncounted = f"  {', '.join(MISSING_IS_NOTHING)} do not count them{', and stay open' if where else ''}"
         console.print(Text(uncounted, style="yellow"), soft_wrap=True)
-
-
-def _print_compared(console: Console, which: str, compared: ComparedReport | None) -> None:
-    if compared is not None:
-        models = ", ".join(f"{role} {plain_line(name)}" for role, name in compared.models.items())
-        how = "constrained" if compared.constrained else "free"
-        console.print(Text(f"{which}: {plain_line(compared.suite)}, {how}; {models}"), soft_wrap=True)
-
-
-def _print_few(console: Console, report: ComparisonReport) -> None:
-    few = [name for name, item in report.differences.items() if item.trajectories < FEWEST_TRAJECTORIES]
-    if few:
-        which = "all" if len(few) == len(report.differences) else ", ".join(few)
-        told = f"open, as fewer than {FEWEST_TRAJECTORIES} trajectories count: {which}"
-        console.print(Text(told, style="yellow"), soft_wrap=True)
 
 
 def _print_decisions(console: Console, report: ScoreReport) -> None:
@@ -106,15 +73,18 @@ def figures_table(*columns: str, right_from: int = 2) -> Table:
     return table
 
 
-def _size(steps: int, trajectories: int) -> str:
+def size(steps: int, trajectories: int) -> str:
+    """How much was measured."""
     return f"{steps:,} steps of {trajectories:,} trajectories"
 
 
-def _number(value: float | None, *, signed: bool = False) -> str:
+def number(value: float | None, *, signed: bool = False) -> str:
+    """A figure with four digits, or the mark of none."""
     return NO_FIGURE if value is None else f"{value:{'+' if signed else ''}.4f}"
 
 
-def _interval(figure: FigureReport | DifferenceReport, *, signed: bool = False) -> str:
+def ends(figure: FigureReport | DifferenceReport | GatedReport, *, signed: bool = False) -> str:
+    """The ends of its interval."""
     if figure.low is None or figure.high is None:
         return NO_FIGURE
-    return f"{_number(figure.low, signed=signed)} to {_number(figure.high, signed=signed)}"
+    return f"{number(figure.low, signed=signed)} to {number(figure.high, signed=signed)}"

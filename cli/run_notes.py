@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -20,7 +20,12 @@ def print_left_out(console: Console, left_out: Mapping[str, int]) -> None:
         console.print(Text(plain_line(told), style="yellow"), soft_wrap=True)
 
 
-def print_trained_on(console: Console, models: Mapping[RoleName, Mapping[str, Any]], where: str = "") -> None:
-    """Each model that was trained on what it is measured on. `where` tells one of two runs."""
-    for sentence in trained_on_sentences(models):
+def print_trained_on(console: Console, models: Mapping[RoleName, Mapping[str, Any]]) -> None:
+    """Each model that was trained on what it is measured on."""
+    print_warnings(console, trained_on_sentences(models))
+
+
+def print_warnings(console: Console, sentences: Iterable[str], where: str = "") -> None:
+    """Sentences to be read beside the figures. `where` tells one of two runs."""
+    for sentence in sentences:
         console.print(Text(plain_line(f"warning: {where}{sentence}"), style="yellow"), soft_wrap=True)

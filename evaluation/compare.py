@@ -1,72 +1,34 @@
 """Compare two sets of predictions for the same cases: each difference with a 95 % interval.
 
-The bootstrap is paired: both are scored on the same drawn trajectories, so that what makes a trajectory hard for both
-does not hide a difference between them. Where too few trajectories count, and where a metric does not notice that
-predictions are missing, there is no verdict.
+The bootstrap is paired (`paired`): both are scored on the same drawn trajectories. Where too few trajectories count,
+and where a metric does not notice that predictions are missing, there is no verdict.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from evaluation.errors import CasesDiffer, some
-from evaluation.intervals import (
-    RESAMPLES,
-    SEED,
-    Floats,
-    Interval,
-    Sums,
-    extreme_difference,
-    interval,
-    mean,
-    resampled_means,
-    sums_by_trajectory,
-)
-from evaluation.metrics import METRICS, Metric
+from evaluation.intervals import RESAMPLES, SEED
+from evaluation.metrics import METRICS
+from evaluation.paired import Difference, paired
 from evaluation.pairs import Pair
 from evaluation.score import metric_values
 
-Verdict = Literal["better", "worse", "open"]
-# With fewer trajectories the percentiles of the bootstrap are too narrow: between two models that are equally good they
-# leave 0 out far more often than the 5 % that they promise, up to 23 % at two trajectories (docs/evaluation.md).
-FEWEST_TRAJECTORIES = 20
 REMEDY = "compare two files that were generated from the same suite"
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A metric in both files. `difference` is the second less the first, None where one of them has no figure.
+class Comparison:
+    """All figures of two files over the same cases, and what lacks a prediction in each.
 
-    `trajectories` count in the file in which fewer do. `hidden`: predictions are missing, and the metric counts them
-    as nothing.
+    `steps` is None where whole trajectories were compared.
     """
 
-    metric: Metric
-    first: float | None
-    second: float | None
-    difference: float | None
-    interval: Interval | None
-    trajectories: int
-    hidden: bool
-
-    @property
-    def verdict(self) -> Verdict:
-        """`better` or `worse` when the interval leaves 0 out, for the second; else, or if it cannot be told, `open`."""
-        if self.trajectories < FEWEST_TRAJECTORIES or self.hidden:
-            return "open"
-        if self.interval is None or self.interval.low <= 0 <= self.interval.high:
-            return "open"
-        return "better" if (self.interval.low > 0) == (self.metric.better == "higher") else "worse"
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """All metrics of two files over the same cases, and which cases lack a prediction in each."""
-
     differences: tuple[Difference, ...]
-    steps: int
+    steps: int | None
     trajectories: int
     first_missing: tuple[str, ...]
     second_missing: tuple[str, ...]
@@ -94,31 +56,16 @@ def compare(
 def _differences(
     first: Sequence[Pair], second: Sequence[Pair], trajectories: Sequence[str], resamples: int, seed: int
 ) -> tuple[Difference, ...]:
-    firsts, seconds = metric_values(first), metric_values(second)
-    sums = sums_by_trajectory(trajectories, [*firsts, *seconds])
-    samples = resampled_means(sums, resamples=resamples, seed=seed)
-    half = len(METRICS)
-    differences = samples[:, half:] - samples[:, :half]
     incomplete = bool(_missing(first) or _missing(second))
-    return tuple(
-        _difference(metric, mean(firsts[place]), mean(seconds[place]), differences[:, place], fewer, incomplete)
-        for place, (metric, fewer) in enumerate(zip(METRICS, _fewer(sums, half), strict=True))
+    return paired(
+        METRICS,
+        trajectories,
+        metric_values(first),
+        metric_values(second),
+        hidden=[incomplete and metric.missing == "nothing" for metric in METRICS],
+        resamples=resamples,
+        seed=seed,
     )
-
-
-def _fewer(sums: Sums, half: int) -> list[int]:
-    """How many trajectories count for each metric in the file in which fewer do."""
-    return list(map(min, sums.trajectories[:half], sums.trajectories[half:]))
-
-
-def _difference(
-    metric: Metric, first: float | None, second: float | None, samples: Floats, trajectories: int, incomplete: bool
-) -> Difference:
-    hidden = incomplete and metric.missing == "nothing"
-    if first is None or second is None:
-        return Difference(metric, first, second, None, None, trajectories, hidden)
-    found = interval(samples) or extreme_difference(first, second, trajectories) if trajectories > 1 else None
-    return Difference(metric, first, second, second - first, found, trajectories, hidden)
 
 
 def _matched(first: Sequence[Pair], second: Sequence[Pair]) -> list[Pair]:

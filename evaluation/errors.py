@@ -3,11 +3,13 @@
 EvaluationError
 ├── FileUnreadable       there is no such file, or it is not text
 ├── NotTheFormat         a place in the file is not what the format has there
-│   └── CutShort         the file ends in the middle
+│   ├── CutShort         the file ends in the middle
+│   └── OtherVersion     another version of the program wrote it
 ├── DuplicateId          two cases or two predictions have the same id
 ├── NoReference          predictions that no case belongs to
 ├── EmptySuite           there is nothing to score
 ├── CasesDiffer          two files do not measure the same cases
+├── GateRefused          two files of which nothing can be said before a release
 └── ServiceAway          a service stayed away for longer than it was waited for
 """
 
@@ -39,6 +41,10 @@ class CutShort(NotTheFormat):
     """The file ends in the middle."""
 
 
+class OtherVersion(NotTheFormat):
+    """Another version of the program wrote the file."""
+
+
 class DuplicateId(EvaluationError):
     """Two cases or two predictions have the same id."""
 
@@ -53,6 +59,10 @@ class EmptySuite(EvaluationError):
 
 class CasesDiffer(EvaluationError):
     """Two files do not measure the same cases."""
+
+
+class GateRefused(EvaluationError):
+    """Two files of which nothing can be said before a release: predictions are missing, or they were made otherwise."""
 
 
 class ServiceAway(EvaluationError):

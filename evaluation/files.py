@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from evaluation.errors import CutShort, DuplicateId, FileUnreadable, NotTheFormat, some
+from evaluation.errors import CutShort, DuplicateId, FileUnreadable, NotTheFormat, OtherVersion, some
 
 FORMAT_REMEDY = "docs/evaluation.md describes the format"
 # Lines that are made by asking, and the command that asks.
@@ -68,6 +68,16 @@ def not_the_format(place: str, error: ValidationError, remedy: str = FORMAT_REME
     first = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in first["loc"])
     return NotTheFormat(f"{place}: {field}: {first['msg']}", remedy=remedy)
+
+
+def require_version(value: Any, place: str, version: int) -> None:
+    """Raises `OtherVersion` for the first line of a file that an earlier or a later program wrote."""
+    found = value.get("version", version) if isinstance(value, dict) else version
+    if isinstance(found, int) and found != version:
+        raise OtherVersion(
+            f"{place}: the file is of version {found}, and this program reads version {version}",
+            remedy="make it anew, or read it with the alpha-umi that wrote it",
+        )
 
 
 def refuse_duplicates(ids: Sequence[str], what: str) -> None:

@@ -1,4 +1,4 @@
-"""The forms in which what is scored is written down."""
+"""The choices that commands offer about files: the forms they are written in, and how two of them are held together."""
 
 from __future__ import annotations
 
@@ -12,3 +12,10 @@ class Format(StrEnum):
     RECORDS = "records"
     PUBLISHED = "published"
     TRAJECTORIES = "trajectories"
+
+
+class Correction(StrEnum):
+    """What a gate does about many looks at one sample (`gate`): Holm's procedure, or nothing."""
+
+    HOLM = "holm"
+    NONE = "none"

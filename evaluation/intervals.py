@@ -17,6 +17,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +28,6 @@ RESAMPLES = 2_000
 SEED = 0
 # Resamples that are drawn at once, which bounds the memory: at 10,000 trajectories 8 MB.
 _AT_ONCE = 100
-# The 97.5th percentile of the normal distribution.
-_Z = 1.959964
 # Resamples that differ by less are the same, rounded differently.
 _ROUNDING = 1e-12
 # R-L of two equal texts is 1 less half of this.
@@ -39,7 +39,7 @@ Values = Sequence[float | None]
 
 @dataclass(frozen=True)
 class Interval:
-    """Where a figure lies with 95 % confidence."""
+    """Where a figure lies, with 95 % confidence unless another one is said."""
 
     low: float
     high: float
@@ -82,35 +82,45 @@ def resampled_means(sums: Sums, *, resamples: int = RESAMPLES, seed: int = SEED)
     return np.concatenate([_means(sums, counts) for counts in drawn])
 
 
-def interval(samples: Floats) -> Interval | None:
-    """The middle 95 % of one metric's resampled figures. None where no resample has one, or all have the same."""
+def interval(samples: Floats, confidence: float = CONFIDENCE) -> Interval | None:
+    """The middle of one metric's resampled figures. None where no resample has one, or all have the same."""
     known = samples[~np.isnan(samples)]
     if not known.size or np.ptp(known) < _ROUNDING:
         return None
-    low, high = np.quantile(known, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(float(low), float(high))
 
 
-def extreme_interval(value: float | None, trajectories: int) -> Interval | None:
+def extreme_interval(value: float | None, trajectories: int, confidence: float = CONFIDENCE) -> Interval | None:
     """The score interval of a share that is 0, or 1, in each of so many trajectories; None for any other value."""
     if value == 0:
-        return share_interval(0, trajectories)
-    return share_interval(trajectories, trajectories) if value is not None and value > 1 - _NEARLY else None
+        return share_interval(0, trajectories, confidence)
+    extreme = value is not None and value > 1 - _NEARLY
+    return share_interval(trajectories, trajectories, confidence) if extreme else None
 
 
-def share_interval(hits: int, n: int) -> Interval:
+def share_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> Interval:
     """The score interval of a share, `hits` of `n` that have nothing to do with one another."""
-    middle, spread = hits + _Z**2 / 2, _Z * math.sqrt(hits * (n - hits) / n + _Z**2 / 4)
-    low, high = (middle - spread) / (n + _Z**2), (middle + spread) / (n + _Z**2)
+    z = _normal(confidence)
+    middle, spread = hits + z**2 / 2, z * math.sqrt(hits * (n - hits) / n + z**2 / 4)
+    low, high = (middle - spread) / (n + z**2), (middle + spread) / (n + z**2)
     # Mathematically so already; the last bit of a rounded root depends on the processor's library.
     return Interval(0.0 if hits == 0 else low, 1.0 if hits == n else high)
 
 
-def extreme_difference(first: float, second: float, trajectories: int) -> Interval | None:
+def extreme_difference(
+    first: float, second: float, trajectories: int, confidence: float = CONFIDENCE
+) -> Interval | None:
     """The interval of the second less the first, where both are 0 or 1 in each of so many trajectories; else None."""
-    one, other = extreme_interval(first, trajectories), extreme_interval(second, trajectories)
+    one = extreme_interval(first, trajectories, confidence)
+    other = extreme_interval(second, trajectories, confidence)
     if one is None or other is None:
         return None
+    return difference_of_shares(first, one, second, other)
+
+
+def difference_of_shares(first: float, one: Interval, second: float, other: Interval) -> Interval:
+    """The interval of the second share less the first, from the score intervals of both."""
     below = math.hypot(second - other.low, one.high - first)
     above = math.hypot(other.high - second, first - one.low)
     return Interval(second - first - below, second - first + above)
@@ -127,6 +137,12 @@ def intervals(sums: Sums, samples: Floats, values: Values, *, shares: Sequence[b
         extreme = extreme_interval(value, trajectories) if share and trajectories > 1 else None
         found.append(known or extreme)
     return found
+
+
+@cache
+def _normal(confidence: float) -> float:
+    """The quantile of the normal distribution that so much lies within."""
+    return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
 def _drawn(generator: np.random.Generator, trajectories: int, resamples: int) -> Floats:

@@ -49,9 +49,10 @@ def client_of(address: str, *, api_key: str | None = None, trust_env: bool = Fal
 
 
 class Readiness(BaseModel):
-    """`GET /readyz`: the replicas of each role by their addresses."""
+    """`GET /readyz`: the replicas of each role by their addresses, and whether they write inside grammars."""
 
     replicas: dict[str, dict[str, object]] = Field(default_factory=dict)
+    constrained: bool | None = None
 
 
 async def send(

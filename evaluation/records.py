@@ -183,6 +183,9 @@ class PredictionRecord(WireModel):
         return _read(self.outputs) if self.outputs else None
 
 
+VERSION: Final = 1
+
+
 class RunRecord(WireModel):
     """What ran: the suite with its number of cases, how it was asked, and the manifest of each role's model.
 

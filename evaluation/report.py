@@ -6,13 +6,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from alpha_umi.contract.roles import WireModel
+from alpha_umi.contract.trajectories import Strategy
 from alpha_umi.roles.turns import RoleName
-from evaluation.compare import Comparison, Difference, Verdict
+from evaluation.compare import Comparison
 from evaluation.costs import RoleCost
+from evaluation.formats import Correction
+from evaluation.gate import Gate, GatedFigure
 from evaluation.intervals import Interval
 from evaluation.metrics import PUBLISHED
+from evaluation.notes import trained_on_sentences
+from evaluation.paired import Difference, Verdict
 from evaluation.records import RunRecord
 from evaluation.score import Figure, Scores
+from evaluation.whole_run import WholeRunRecord
+
+# What is known of how a file was made.
+About = RunRecord | WholeRunRecord | None
 
 
 class FigureReport(WireModel):
@@ -53,11 +62,16 @@ class ScoreReport(WireModel):
 
 
 class ComparedReport(WireModel):
-    """What one of two files is of: the suite, the name of each role's model, inside grammars or not."""
+    """What one of two files is of: the suite, the name of each role's model, inside grammars or not.
+
+    Only whole trajectories have a `strategy`. `trained_on` has a sentence for each model that was trained on the suite.
+    """
 
     suite: str
     models: dict[RoleName, str]
-    constrained: bool
+    constrained: bool | None
+    strategy: Strategy | None
+    trained_on: list[str]
 
 
 class DifferenceReport(WireModel):
@@ -78,18 +92,49 @@ class DifferenceReport(WireModel):
     verdict: Verdict
 
 
+class GatedReport(WireModel):
+    """A figure that the gate looked at: the interval at the `confidence` that it was held to, and what follows.
+
+    `smallest_fall` is the smallest worsening that this sample could have shown; null where it can show none.
+    """
+
+    verdict: Verdict
+    confidence: float
+    low: float | None
+    high: float | None
+    smallest_fall: float | None
+
+
+class GateReport(WireModel):
+    """`evaluate compare --fail-below`. It is `passed` unless one of the `figures` is worse.
+
+    The sample is too small to show a fall of `notice` in those that are `unnoticed`.
+    """
+
+    passed: bool
+    correction: Correction
+    worse: list[str]
+    notice: float
+    unnoticed: list[str]
+    figures: dict[str, GatedReport]
+
+
 class ComparisonReport(WireModel):
-    """`evaluate compare`. Of a file in the published format nothing is known (null)."""
+    """`evaluate compare`. Of a file in the published format nothing is known (null); `steps` have predictions only.
+
+    `gate` is what stops a release, where that was asked for.
+    """
 
     first: ComparedReport | None
     second: ComparedReport | None
-    steps: int
+    steps: int | None
     trajectories: int
     first_missing: list[str]
     second_missing: list[str]
     differences: dict[str, DifferenceReport]
     resamples: int
     seed: int
+    gate: GateReport | None = None
 
 
 def score_report(scores: Scores, about: RunRecord | None, costs: dict[RoleName, RoleCost]) -> ScoreReport:
@@ -113,9 +158,17 @@ def published_figures(scores: Scores) -> dict[str, float | None]:
 
 
 def comparison_report(
-    comparison: Comparison, first: RunRecord | None = None, second: RunRecord | None = None
+    comparison: Comparison,
+    first: About = None,
+    second: About = None,
+    gate: Gate | None = None,
+    *,
+    notice: float = 0.05,
 ) -> ComparisonReport:
-    """All of a comparison, and what is known of both files."""
+    """All of a comparison, what is known of both files, and what the gate says, where one was asked.
+
+    The gate names shares of which it could not have shown a fall of `notice`.
+    """
     return ComparisonReport(
         first=_compared(first),
         second=_compared(second),
@@ -126,14 +179,44 @@ def comparison_report(
         differences={item.metric.name: _difference(item) for item in comparison.differences},
         resamples=comparison.resamples,
         seed=comparison.seed,
+        gate=None if gate is None else _gate(gate, notice),
     )
 
 
-def _compared(about: RunRecord | None) -> ComparedReport | None:
+def _gate(gate: Gate, notice: float) -> GateReport:
+    return GateReport(
+        passed=not gate.worse,
+        correction=gate.correction,
+        worse=[figure.item.metric.name for figure in gate.worse],
+        notice=notice,
+        unnoticed=[figure.item.metric.name for figure in gate.figures if figure.would_miss(notice)],
+        figures={figure.item.metric.name: _gated(figure) for figure in gate.figures},
+    )
+
+
+def _gated(figure: GatedFigure) -> GatedReport:
+    low, high = _ends(figure.interval)
+    return GatedReport(
+        verdict=figure.verdict,
+        confidence=figure.confidence,
+        low=low,
+        high=high,
+        smallest_fall=figure.smallest_fall,
+    )
+
+
+def _compared(about: About) -> ComparedReport | None:
     if about is None:
         return None
     models = {role: _name(model) for role, model in about.models.items()}
-    return ComparedReport(suite=about.suite, models=models, constrained=about.constrained)
+    strategy = about.strategy if isinstance(about, WholeRunRecord) else None
+    return ComparedReport(
+        suite=about.suite,
+        models=models,
+        constrained=about.constrained,
+        strategy=strategy,
+        trained_on=trained_on_sentences(about.models),
+    )
 
 
 def _name(model: Mapping[str, Any]) -> str:

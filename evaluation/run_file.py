@@ -22,9 +22,10 @@ from evaluation.files import (
     parse_json,
     read_text,
     refuse_duplicates,
+    require_version,
 )
 from evaluation.pairs import Pair, pair
-from evaluation.records import CaseRecord, PredictionRecord, Record, RunRecord
+from evaluation.records import VERSION, CaseRecord, PredictionRecord, Record, RunRecord
 
 # Lines of the other file that is kept in this way (`whole_run`).
 WHOLE_KINDS = ("whole-run", "asked")
@@ -94,6 +95,7 @@ def _records(text: str, path: Path) -> Iterator[Record]:
         value = parse_json(line, place, cut_remedy=remedy)
         if isinstance(value, dict) and value.get("kind") in WHOLE_KINDS:
             raise NotTheFormat(f"{path} is a file of whole trajectories", remedy=WHOLE_REMEDY)
+        require_version(value, place, VERSION)
         try:
             yield _RECORD.validate_python(value)
         except ValidationError as error:

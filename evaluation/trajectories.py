@@ -70,6 +70,7 @@ def plan_whole(
     max_steps: int | None = None,
     strategy: Strategy = "chain",
     models: AskedModels | None = None,
+    constrained: bool | None = None,
 ) -> WholeTask:
     """What there is to do: the trajectories of a suite, or `limit` of them. Raises `EmptySuite`, `NoObservations`."""
     require_observations(suite)
@@ -82,6 +83,7 @@ def plan_whole(
         trajectories=len(trajectories),
         max_steps=max_steps,
         strategy=strategy,
+        constrained=constrained,
         compared="last-number" if calculates else "text",
         models={} if models is None else models.kept(),
         left_out=suite.trajectories_left_out,

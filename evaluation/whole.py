@@ -28,7 +28,7 @@ _ROLE_OF_EVENT: Final[dict[str, RoleName]] = {
 # Parts of all trajectories, from 0 to 1; everything else is an average for one.
 SHARES: Final = frozenset({"completed", "success", "right", "gave_up"})
 # The shares that a trajectory has no part in that was not asked.
-_WANTED: Final = frozenset({"completed", "success", "right"})
+WANTED: Final = frozenset({"completed", "success", "right"})
 # Whether an answer is the expected one.
 Judge = Callable[[str | None, str], bool]
 
@@ -125,7 +125,7 @@ def summarize(
     """
     if not measured:
         raise EmptySuite("there is no trajectory to measure", remedy="name at least one")
-    values = {name: _column(name, of, measured, not_asked) for name, of in _figures().items()}
+    values = columns([*measured, *[None] * not_asked])
     sums = sums_by_trajectory([str(place) for place in range(len(measured) + not_asked)], list(values.values()))
     means = [mean(column) for column in values.values()]
     samples = resampled_means(sums, resamples=resamples, seed=seed)
@@ -136,12 +136,18 @@ def summarize(
     ]
 
 
+def columns(measured: Sequence[Measured | None]) -> dict[str, list[float | None]]:
+    """Every figure of each trajectory. One that was not asked (None) is neither completed nor right."""
+    return {name: _column(name, of, measured) for name, of in _figures().items()}
+
+
 def _column(
-    name: str, of: Callable[[Measured], float | None], measured: Sequence[Measured], not_asked: int
+    name: str, of: Callable[[Measured], float | None], measured: Sequence[Measured | None]
 ) -> list[float | None]:
-    column = [of(each) for each in measured]
-    counts = name in _WANTED and any(value is not None for value in column)
-    return column + [0.0 if counts else None] * not_asked
+    column = [None if each is None else of(each) for each in measured]
+    if name in WANTED and any(value is not None for value in column):
+        return [0.0 if each is None else value for each, value in zip(measured, column, strict=True)]
+    return column
 
 
 def figure_names() -> list[str]:

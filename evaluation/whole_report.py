@@ -58,6 +58,11 @@ def whole_report(run: WholeRun, *, resamples: int = RESAMPLES, seed: int = SEED)
     )
 
 
+def title_of(name: str) -> str:
+    """What a figure is called in tables; of a role's, without the role."""
+    return _TITLES[name.rpartition(".")[2]]
+
+
 def _ends(run: WholeRun) -> dict[str, int]:
     """By status, with the reason where there is one."""
     ends = Counter(
@@ -75,5 +80,4 @@ def _counts(figure: WholeFigure, measured: list[Measured]) -> bool:
 
 def _figure(figure: WholeFigure) -> FigureReport:
     low, high = (None, None) if figure.interval is None else (figure.interval.low, figure.interval.high)
-    title = _TITLES[figure.name.rpartition(".")[2]]
-    return FigureReport(title=title, value=figure.value, low=low, high=high, n=figure.n)
+    return FigureReport(title=title_of(figure.name), value=figure.value, low=low, high=high, n=figure.n)

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import httpx
 from pydantic import Field, TypeAdapter, ValidationError
@@ -28,6 +28,7 @@ from evaluation.files import (
     parse_json,
     read_text,
     refuse_duplicates,
+    require_version,
 )
 from evaluation.growing_lines import ANOTHER_FILE, GrowingLines, OtherRun, growing_lines
 from evaluation.records import Count, Name
@@ -40,9 +41,13 @@ STEP_KINDS = ("run", "case", "prediction")
 STEP_REMEDY = "score it without --format; whole trajectories need a file of their own"
 
 
+VERSION: Final = 1
+
+
 class WholeRunRecord(WireModel):
     """What ran: the suite, how many of its trajectories, and the steps after which an answer was demanded.
 
+    `constrained`: the roles wrote inside grammars; null where the orchestrator did not say, as earlier files do not.
     `compared` says how an answer is held against the expected one: by its last number, or as the same text. `models`
     is empty where the orchestrator's role services could not be asked for them. `left_out` counts what of the whole
     suite cannot be a trajectory, by the reason; earlier files do not say.
@@ -54,6 +59,7 @@ class WholeRunRecord(WireModel):
     trajectories: Count
     max_steps: int | None = None
     strategy: Strategy = "chain"
+    constrained: bool | None = None
     compared: Literal["last-number", "text"] = "text"
     models: dict[RoleName, dict[str, Any]] = Field(default_factory=dict)
     left_out: dict[str, Count] = Field(default_factory=dict)
@@ -165,9 +171,10 @@ async def ask_all(
 
 
 def _same(path: Path, there: WholeRun, about: WholeRunRecord, recorded: Sequence[RecordedTrajectory]) -> WholeRun:
-    for field in ("suite", "trajectories", "max_steps", "strategy", "compared"):
+    for field in ("suite", "trajectories", "max_steps", "strategy", "constrained", "compared"):
         old, wanted = getattr(there.about, field), getattr(about, field)
-        if old != wanted:
+        # Earlier files do not say whether inside grammars.
+        if old != wanted and not (field == "constrained" and None in (old, wanted)):
             raise OtherRun(
                 f"{path} is another run: its `{field}` is {old!r}, and now it would be {wanted!r}", remedy=ANOTHER_FILE
             )
@@ -208,6 +215,7 @@ def _records(text: str, path: Path) -> Iterator[WholeRunRecord | AskedRecord]:
             value = parse_json(line, place, cut_remedy=remedy)
             if isinstance(value, dict) and value.get("kind") in STEP_KINDS:
                 raise NotTheFormat(f"{path} is a file of predictions for steps", remedy=STEP_REMEDY)
+            require_version(value, place, VERSION)
             try:
                 # From the text, because a time is text in JSON only.
                 yield _RECORD.validate_json(line)

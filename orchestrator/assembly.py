@@ -75,7 +75,7 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             conversation=Conversation(store, runs),
             request_keys=RequestKeys(store, runs, now=journal.now),
             metrics=metrics,
-            readiness=Readiness(runs, store, journal, roles),
+            readiness=Readiness(runs, store, journal, roles, constrained=settings.constrained),
         )
 
 

@@ -18,13 +18,25 @@ _NO_SOURCE = "/readyz"
 
 
 class Readiness:
-    """Asks all parties at once. A role is ready while one of its replicas is."""
+    """Asks all parties at once. A role is ready while one of its replicas is.
 
-    def __init__(self, runs: Runs, store: EventStore, journal: Journal, roles: Mapping[RoleKind, ReplicaSet]) -> None:
+    `constrained` is told as well: who measures wants to know whether roles write inside grammars.
+    """
+
+    def __init__(
+        self,
+        runs: Runs,
+        store: EventStore,
+        journal: Journal,
+        roles: Mapping[RoleKind, ReplicaSet],
+        *,
+        constrained: bool,
+    ) -> None:
         self._runs = runs
         self._store = store
         self._journal = journal
         self._roles = roles
+        self._constrained = constrained
 
     async def __call__(self) -> dict[str, Any]:
         """Details for the answer. Raises `ServiceError` naming whoever is not ready."""
@@ -37,7 +49,7 @@ class Readiness:
         obstacles = [state for state in roles.values() if state != READY]
         if obstacles:
             raise ServiceError("role-unavailable", "; ".join(obstacles), extra=details)
-        return {**details, "storage": READY}
+        return {**details, "storage": READY, "constrained": self._constrained}
 
     async def _check_store(self) -> None:
         if self._journal.blocked:

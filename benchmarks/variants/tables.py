@@ -11,8 +11,8 @@ from alpha_umi.roles.planner import DECISIONS
 from benchmarks.results.tables import NO_FIGURE, figure_cells, table
 from benchmarks.variants.figures import Measured
 from benchmarks.variants.runs import SINGLE
-from evaluation.compare import Verdict
 from evaluation.metrics import COLUMNS, METRICS, PUBLISHED, Metric
+from evaluation.paired import Verdict
 from evaluation.report import DifferenceReport, FigureReport
 
 # The paper's, and whether what was called can be executed; the parts of Arg. F1 stand in the whole reports.

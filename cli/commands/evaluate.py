@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.commands.compare import compare
 from cli.commands.generate import generate
 from cli.commands.suites import suites
 from cli.commands.trajectories import trajectories
 from cli.errors import UsageProblem
 from cli.evaluation_errors import reported
+from cli.evaluation_options import FileFormat, Report, Resamples, Seed, predictions
 from cli.options import AsJson, messages, output
 from cli.reporting import ReportingGroup
-from cli.run_notes import print_trained_on
 from cli.targets import require_apart
 from cli.whole_view import print_report
 from evaluation.formats import Format
@@ -35,22 +36,10 @@ app = typer.Typer(
 app.command()(generate)
 app.command()(trajectories)
 app.command()(suites)
+app.command()(compare)
 
 
-def _predictions(what: str) -> typer.models.ArgumentInfo:
-    info: typer.models.ArgumentInfo = typer.Argument(help=f"{what}: the file of a run, or in the published format.")
-    return info
-
-
-File = Annotated[Path, _predictions("Predictions")]
-First = Annotated[Path, _predictions("What to compare with")]
-Second = Annotated[Path, _predictions("What to compare")]
-FileFormat = Annotated[Format, typer.Option("--format", help="How the predictions are written down.")]
-Resamples = Annotated[int, typer.Option(min=100, max=100_000, help="Resamples of the bootstrap.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")]
-Report = Annotated[
-    Path | None, typer.Option("--output", help="Write the whole report to this file, as JSON.", dir_okay=False)
-]
+File = Annotated[Path, predictions("Predictions")]
 Published = Annotated[
     Path | None,
     typer.Option("--write-published", help="Write the predictions here in the published format.", dir_okay=False),
@@ -97,41 +86,6 @@ def score(
     else:
         print_missing(messages(), report.missing)
         typer.echo(json.dumps(published_figures(scores), indent=2))
-
-
-@app.command()
-def compare(
-    first: First,
-    second: Second,
-    form: FileFormat = Format.RECORDS,
-    resamples: Resamples = 2_000,
-    seed: Seed = 0,
-    report_file: Report = None,
-    as_json: AsJson = False,
-) -> None:
-    """Compare two files of predictions for the same cases: each difference with a 95 % interval.
-
-    The bootstrap is paired. A case without a prediction is counted as wrong. Exits with 2 when the files cannot be
-    compared.
-    """
-    require_apart([first, second], {"--output": report_file})
-    with reported():
-        from cli.evaluation_tables import print_comparison
-        from evaluation.compare import compare as compare_pairs
-        from evaluation.report import comparison_report
-
-        one, other = _read(first, form), _read(second, form)
-        found = compare_pairs(one.pairs, other.pairs, resamples=resamples, seed=seed)
-        report = comparison_report(found, one.about, other.about)
-        if report_file is not None:
-            write_whole(report_file, _json(report) + "\n")
-    if as_json:
-        typer.echo(_json(report))
-    else:
-        print_comparison(output(), report)
-    for where, read in (("in the first, ", one), ("in the second, ", other)):
-        if read.about is not None:
-            print_trained_on(messages() if as_json else output(), read.about.models, where)
 
 
 def _score_whole(

@@ -22,9 +22,8 @@ from cli.targets import require_apart
 from cli.whole_view import print_report
 
 if TYPE_CHECKING:
-    import httpx
-
     from evaluation.asked_models import AskedModels
+    from evaluation.orchestrator import Readiness
     from evaluation.predicting import Strategy
     from evaluation.suites.suite import Suite
     from evaluation.whole_report import WholeReport
@@ -96,7 +95,7 @@ class _Run:
     async def at(self, address: str, api_key: str | None) -> WholeReport:
         """Carry it out."""
         from evaluation.asking import Asking
-        from evaluation.orchestrator import client_of
+        from evaluation.orchestrator import client_of, ready
         from evaluation.patience import Patience
         from evaluation.trajectories import measure_whole, plan_whole, require_observations
         from evaluation.whole_report import whole_report
@@ -105,9 +104,14 @@ class _Run:
         # A proxy of the environment is for other machines.
         async with client_of(address, api_key=api_key, trust_env=not is_loopback(address)) as client:
             print_left_out(messages(), self.suite.trajectories_left_out)
-            models = await self._models(client)
+            readiness = await ready(client)
             task = plan_whole(
-                self.suite, limit=self.limit, max_steps=self.max_steps, strategy=self.strategy, models=models
+                self.suite,
+                limit=self.limit,
+                max_steps=self.max_steps,
+                strategy=self.strategy,
+                models=await self._models(readiness),
+                constrained=readiness.constrained,
             )
             asking = Asking(self.strategy, self.max_steps, Patience(away_s=self.patience_s))
             with progress_bar(messages(), task.about.trajectories) as advance:
@@ -116,12 +120,11 @@ class _Run:
                 )
         return whole_report(done)
 
-    async def _models(self, client: httpx.AsyncClient) -> AskedModels | None:
-        from evaluation.orchestrator import ready
+    async def _models(self, readiness: Readiness) -> AskedModels | None:
         from evaluation.reached_models import ModelsUnknown, reached_models
 
         try:
-            models = await reached_models(await ready(client), self.strategy, self.suite.digests, self._token)
+            models = await reached_models(readiness, self.strategy, self.suite.digests, self._token)
         except ModelsUnknown as unknown:
             print_unknown_models(messages(), unknown)
             return None

@@ -47,6 +47,7 @@ class Metric:
     of: Callable[[Pair], float | None]
     better: Literal["higher", "lower"] = "higher"
     missing: Literal["wrong", "nothing"] = "wrong"
+    is_share: bool = True
 
 
 PUBLISHED = (

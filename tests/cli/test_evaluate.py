@@ -101,7 +101,10 @@ def test_two_files_are_compared(invoke: Invoke, run: Write, tmp_path: Path) -> N
     assert report == json.loads(target.read_text())
     assert report["differences"]["plan_em"]["difference"] == 0
     assert report["second_missing"] == ["b/1"]
-    assert report["first"] == {"suite": "three", "models": {"planner": "planner-of-tests"}, "constrained": True}
+    assert report["first"] == {
+        "suite": "three", "models": {"planner": "planner-of-tests"}, "constrained": True, "strategy": None,
+        "trained_on": [],
+    }  # fmt: skip
     assert (report["differences"]["plan_em"]["trajectories"], report["differences"]["hallu_rate"]["hidden"]) == (
         3,
         True,

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from measured_steps import CLOCK, GAVE_UP, called, case_of, pairs_of, right
 
-from evaluation.compare import Comparison, Difference, compare
+from evaluation.compare import Comparison, compare
 from evaluation.errors import CasesDiffer, EmptySuite
+from evaluation.paired import Difference
 from evaluation.pairs import Pair, pair
 
 

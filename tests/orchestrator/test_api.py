@@ -196,7 +196,7 @@ async def test_keys(world: Any) -> None:
 async def test_readiness_and_health(client: Any, world: Any) -> None:
     assert (await client.http.get("/healthz")).json() == {"status": "ok"}
     ready = (await client.http.get("/readyz")).json()
-    assert ready["status"] == "ready"
+    assert (ready["status"], ready["constrained"]) == ("ready", True)
     assert ready["roles"] == {"planner": "ready", "caller": "ready", "summarizer": "ready"}
     address = world.roles_url.removeprefix("http://")
     assert ready["replicas"]["caller"] == {address: {"state": "ready", "circuit": "closed"}}
