@@ -17,6 +17,8 @@ from alpha_umi import telemetry
 from alpha_umi.trajectory import (
     ActionRequired,
     AwaitOutput,
+    Backtrack,
+    Backtracked,
     Cancelled,
     Effect,
     Event,
@@ -118,6 +120,8 @@ class Driver:
             await self._record(Cancelled(self._cancelled_because))
         elif isinstance(effect, RequireAction):
             await self._record(self._required(effect))
+        elif isinstance(effect, Backtrack):
+            await self._record(Backtracked(effect.to, effect.reason))
         elif isinstance(effect, AwaitOutput):
             await self._await_output(effect)
         elif self._time_left(self.state) == 0:
@@ -180,10 +184,12 @@ class Driver:
         if isinstance(effect, RunTool):
             self._shared.performer.metrics.tool_calls.labels(outcome="unknown").inc()
             events.append(unknown_outcome(effect, "The trajectory was stopped while the call was under way."))
+        after = advance(self.state, events[0]) if events else self.state
+        if after.phase is Phase.ENDING:
+            return events
         if self._cancelled_because is not None:
             return [*events, Cancelled(self._cancelled_because)]
         # The observation may have reached another limit already: then the summarizer is asked in any case.
-        after = advance(self.state, events[0]) if events else self.state
         return events if after.is_closing else [*events, LimitReached("deadline")]
 
     def _softened(self, event: Event) -> Event:
@@ -214,8 +220,7 @@ class Driver:
         state = self.state
         for event in events:
             state = advance(state, event)
-        consequence = self._consequence(state)
-        if consequence is not None:
+        while (consequence := self._consequence(state)) is not None:
             events = (*events, consequence)
             state = advance(state, consequence)
         changed = state.status if state.status != self.state.status else None
@@ -245,6 +250,8 @@ class Driver:
                 return Finished()
             case RequireAction() as effect:
                 return self._required(effect)
+            case Backtrack() as effect:
+                return Backtracked(effect.to, effect.reason)
             case None | AwaitOutput():
                 return None
             case effect:

@@ -17,6 +17,7 @@ from alpha_umi.trajectory import (
     ActionRequired,
     AnswerWritten,
     BackboneUnreadable,
+    Backtracked,
     CallMade,
     CallUnreadable,
     Event,
@@ -30,6 +31,7 @@ from alpha_umi.trajectory import (
     State,
     StepTaken,
     advance,
+    branch,
     unpack,
 )
 from orchestrator.live import TextDelta
@@ -101,7 +103,7 @@ def _telling(before: State, state: State, event: Event) -> tuple[LogEventName, d
                 "instruction": event.instruction,
                 "tools": list(event.tools),
                 "strategy": event.strategy,
-                "max_steps": event.limits.max_steps,
+                **_limits(event),
                 "client_tools": [tool.name for tool in event.client_tools],
             }
         case MessageAdded():
@@ -114,12 +116,27 @@ def _telling(before: State, state: State, event: Event) -> tuple[LogEventName, d
             return "trajectory.requires_action", _required(state, event)
         case ObservationReceived() | CallUnreadable():
             return "tool.observed", _observation(state, event)
+        case Backtracked():
+            return "search.backtracked", _backtracked(before, event)
         case AnswerWritten():
             return "summarizer.answered", asdict(event)
         case StepTaken() | BackboneUnreadable():
             return "backbone.stepped", _step(before, state, event)
         case _:
             return None
+
+
+def _limits(event: QuestionAsked) -> dict[str, Any]:
+    limits = event.limits
+    always = {"max_steps": limits.max_steps, "max_tokens": limits.max_tokens, "max_repeats": limits.max_repeats}
+    search = {"max_depth": limits.max_depth, "max_width": limits.max_width}
+    return always | (search if event.strategy == "dfsdt" else {})
+
+
+def _backtracked(before: State, event: Backtracked) -> dict[str, Any]:
+    """`step` is the last one of the branch that was left, `abandoned` are those of it that the next one has not."""
+    left = [step.index for step in branch(before) if event.to is None or step.index > event.to]
+    return {"step": left[-1], "to": event.to, "reason": event.reason, "abandoned": left}
 
 
 def _step(before: State, state: State, event: StepTaken | BackboneUnreadable) -> dict[str, Any]:
@@ -146,6 +163,7 @@ def _decision(state: State, event: PlannerDecided | PlannerUnreadable) -> dict[s
     unreadable = isinstance(event, PlannerUnreadable)
     return {
         "step": step.index,
+        "parent": step.parent,
         "thought": step.thought,
         "next": step.next,
         "text": event.text,
@@ -178,5 +196,6 @@ def _observation(state: State, event: ObservationReceived | CallUnreadable) -> d
         "step": step.index,
         "call_id": event.call_id if isinstance(event, ObservationReceived) else None,
         **asdict(step.observation),
+        "usage": asdict(event.usage) if isinstance(event, CallUnreadable) else None,
         "latency_ms": event.latency_ms,
     }

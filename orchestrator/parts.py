@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic
 
@@ -20,6 +20,7 @@ from alpha_umi.contract.roles import (
     ToolModel,
     TurnModel,
 )
+from alpha_umi.roles.turns import Turn
 from alpha_umi.trajectory import (
     AnswerWritten,
     AskBackbone,
@@ -35,6 +36,7 @@ from alpha_umi.trajectory import (
     State,
     StepTaken,
     Usage,
+    planner_history,
 )
 from orchestrator.roles.errors import RoleUnreadable
 from orchestrator.roles.question import Answer, Question
@@ -53,7 +55,11 @@ class Setting:
 
     def turns(self) -> list[TurnModel]:
         """The history as the roles take it."""
-        return [TurnModel(role=turn.role, content=turn.content[:MAX_TURN_CHARACTERS]) for turn in self.state.history]
+        return _as_turns(self.state.history)
+
+    def turns_for_the_planner(self) -> list[TurnModel]:
+        """The same, with what a search has tried before at this place."""
+        return _as_turns(planner_history(self.state))
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,10 @@ class Part(Generic[Answer]):
 def planner_part(setting: Setting, effect: AskPlanner) -> Part[PlanAnswer]:
     """The planner decides what is to be done."""
     request = PlanRequest(
-        tools=setting.tools(), history=setting.turns(), constrained=setting.constrained, stream=setting.streams
+        tools=setting.tools(),
+        history=setting.turns_for_the_planner(),
+        constrained=setting.constrained,
+        stream=setting.streams,
     )
     return Part(
         Question("planner", "/v1/plan", request, PlanAnswer, setting.trajectory_id, effect.step),
@@ -149,6 +158,10 @@ def backbone_part(setting: Setting, effect: AskBackbone) -> Part[StepAnswer]:
         answered,
         lambda error, latency_ms: BackboneUnreadable(error.text, error.reason, error.usage, latency_ms),
     )
+
+
+def _as_turns(history: Iterable[Turn]) -> list[TurnModel]:
+    return [TurnModel(role=turn.role, content=turn.content[:MAX_TURN_CHARACTERS]) for turn in history]
 
 
 def _not_offered(action: ActionModel, tools: list[ToolModel]) -> str | None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from alpha_umi.contract.trajectories import MAX_STEPS
+from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS, CreateTrajectory
 from alpha_umi.telemetry import LogFormat
 from alpha_umi.trajectory import Limits, UnreadablePolicy
 from alpha_umi.trajectory.events import RoleKind
@@ -49,6 +49,18 @@ class OrchestratorSettings(BaseSettings):
         default=(), description="Hosts, comma separated, whose addresses may be private"
     )
     max_steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] = 8
+    max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | None = Field(
+        default=None, description="Tokens of all roles together after which an answer is demanded; no limit by default"
+    )
+    search_max_steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] = Field(
+        default=30, description="Steps of a search on all branches together; 30 are the whole tree of depth 4, width 2"
+    )
+    search_depth: Annotated[int, Field(ge=1, le=MAX_STEPS)] = Field(
+        default=4, description="Steps of a branch after which a search goes back"
+    )
+    search_width: Annotated[int, Field(ge=1, le=8)] = Field(
+        default=2, description="How often a search tries one place before it goes back further"
+    )
     max_repeats: Annotated[int, Field(ge=1, le=MAX_STEPS)] = Field(
         default=3, description="How often the same call may bring the same result before a run is ended"
     )
@@ -84,14 +96,21 @@ class OrchestratorSettings(BaseSettings):
             raise ValueError("an address stands there twice; name each replica once")
         return urls
 
-    @field_validator("role_token", "api_keys_file", mode="before")
+    @field_validator("role_token", "api_keys_file", "max_tokens", mode="before")
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
         return None if value == "" else value
 
-    def limits(self, max_steps: int | None) -> Limits:
-        """The limits of a trajectory; a request may choose its number of steps."""
-        return Limits(max_steps or self.max_steps, self.max_repeats, self.on_unreadable)
+    def limits(self, asked: CreateTrajectory) -> Limits:
+        """The limits of a trajectory: what the request chooses, and these settings for everything else."""
+        return Limits(
+            max_steps=asked.max_steps or (self.search_max_steps if asked.strategy == "dfsdt" else self.max_steps),
+            max_repeats=self.max_repeats,
+            on_unreadable=self.on_unreadable,
+            max_tokens=asked.max_tokens or self.max_tokens,
+            max_depth=asked.max_depth or self.search_depth,
+            max_width=self.search_width,
+        )
 
     def keyring(self) -> Keyring:
         """The API keys. Raises `KeyFileUnusable`."""

@@ -14,9 +14,10 @@ from alpha_umi.trajectory import State, Status
 
 MAX_INSTRUCTION_CHARACTERS = 32_000
 MAX_STEPS = 64
+MAX_TOKENS = 10_000_000
 MAX_TOOLS = 100
 
-Strategy = Literal["chain", "single"]
+Strategy = Literal["chain", "single", "dfsdt"]
 MetadataName = Annotated[str, Field(max_length=64)]
 # The bound also keeps out what is no Unicode, which an unbounded text may hold and no log can.
 MetadataText = Annotated[str, Field(max_length=512)]
@@ -28,6 +29,7 @@ LogEventName = Literal[
     "planner.decided",
     "caller.called",
     "tool.observed",
+    "search.backtracked",
     "trajectory.requires_action",
     "summarizer.answered",
     "backbone.stepped",
@@ -51,9 +53,19 @@ class CreateTrajectory(WireModel):
         "every registered tool when omitted",
     )
     strategy: Strategy = Field(
-        default="chain", description="Planner, caller and summarizer in turn, or a single model that does it all"
+        default="chain",
+        description="Planner, caller and summarizer in turn (`chain`), the same as a depth-first search that goes back "
+        "from dead ends (`dfsdt`), or a single model that does it all (`single`)",
     )
-    max_steps: Annotated[int, Field(ge=1, le=MAX_STEPS), ANY_NOTATION] | None = None
+    max_steps: Annotated[int, Field(ge=1, le=MAX_STEPS), ANY_NOTATION] | None = Field(
+        default=None, description="Steps after which an answer is demanded; of a search on all branches together"
+    )
+    max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS), ANY_NOTATION] | None = Field(
+        default=None, description="Tokens of all roles together, read and written, after which an answer is demanded"
+    )
+    max_depth: Annotated[int, Field(ge=1, le=MAX_STEPS), ANY_NOTATION] | None = Field(
+        default=None, description="Steps of a branch after which a search goes back; only with `dfsdt`"
+    )
     stream: bool = False
     background: bool = False
     metadata: Annotated[dict[MetadataName, MetadataText], Field(max_length=16)] = Field(default_factory=dict)
@@ -111,7 +123,10 @@ class TokenUsage(WireModel):
 
 
 class StepModel(WireModel):
-    """One planner decision and what followed. `truncated`: a role saw a shortened history."""
+    """One planner decision and what followed. `truncated`: a role saw a shortened history.
+
+    `parent` is the step before it on its branch, null for the first of a turn. `abandoned`: a search has left it.
+    """
 
     index: int
     thought: str
@@ -121,6 +136,8 @@ class StepModel(WireModel):
     latency_ms: StepLatency
     usage: TokenUsage
     truncated: bool
+    parent: int | None = None
+    abandoned: bool = False
 
 
 class TrajectoryError(WireModel):
@@ -206,6 +223,8 @@ def as_trajectory(
             latency_ms=StepLatency(**vars(step.latency_ms)),
             usage=TokenUsage(**vars(step.usage)),
             truncated=step.truncated,
+            parent=step.parent,
+            abandoned=step.abandoned,
         )
         for step in state.steps
     ]

@@ -1,8 +1,8 @@
 """Shorten a history to a token budget: one function for all roles, in serving and in training.
 
 What goes first is what is cheapest to lose: the text of the oldest observations, then the end of the newest turn where
-that is a long observation, then whole old turns, then more of the newest observation. The newest user turn, the
-instruction, outlives every other old turn.
+that is a long observation, then whole old turns, then more of the newest observation. The instruction, which is
+the newest user turn before the newest turn of all, outlives every other old turn.
 
 Every search halves its range, so that a history of twenty contexts is tokenized about as a whole three times, and not
 once for each turn. The beginning of a shortened prompt stays the same from step to step only as far as the same
@@ -81,7 +81,7 @@ def _cut_newest(turns: _Turns, fits: _Fits, *, whole: Turn, kept: int) -> _Turns
 
 def _drop_old_turns(turns: _Turns, fits: _Fits) -> _Turns:
     """Drop the oldest turns, as few as it takes, but neither the instruction nor the newest turn."""
-    instruction = next((place for place in reversed(range(len(turns))) if turns[place].role == "user"), None)
+    instruction = next((place for place in reversed(range(len(turns) - 1)) if turns[place].role == "user"), None)
     old = [place for place in range(len(turns) - 1) if place != instruction]
 
     def without(number: int) -> _Turns:

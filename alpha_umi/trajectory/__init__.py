@@ -8,8 +8,9 @@
 
 A call of a tool that the client executes goes through REQUIRING and WAITING instead of RUNNING_TOOL. The strategy
 `single` has STEPPING for planning and calling, and CONCLUDING for the answer after a limit. A further user turn leads
-from FINISHED back to the next step. A cancellation is legal in every open phase; a limit and a role's failure while
-somebody is asked. `machine.TRANSITIONS` is the whole table.
+from FINISHED back to the next step. With the strategy `dfsdt` a dead end (give up, too deep, a repeated call) leads
+through BACKTRACKING to an earlier place and PLANNING there. A cancellation is legal in every open phase; a limit and a
+role's failure while somebody is asked. `machine.TRANSITIONS` is the whole table.
 """
 
 from alpha_umi.trajectory.effects import (
@@ -19,16 +20,19 @@ from alpha_umi.trajectory.effects import (
     AskPlanner,
     AskSummarizer,
     AwaitOutput,
+    Backtrack,
     Effect,
     Finish,
     RequireAction,
     RunTool,
     Status,
 )
+from alpha_umi.trajectory.errors import IllegalEvent
 from alpha_umi.trajectory.events import (
     ActionRequired,
     AnswerWritten,
     BackboneUnreadable,
+    Backtracked,
     CallMade,
     CallUnreadable,
     Cancelled,
@@ -51,8 +55,10 @@ from alpha_umi.trajectory.events import (
     unpack,
 )
 from alpha_umi.trajectory.machine import TRANSITIONS, advance, effect_of, replay
-from alpha_umi.trajectory.moves import STRATEGIES, IllegalEvent
+from alpha_umi.trajectory.moves import STRATEGIES
+from alpha_umi.trajectory.search import planner_history
 from alpha_umi.trajectory.state import Action, Failure, Latency, Message, Observation, Phase, State, Step
+from alpha_umi.trajectory.tree import branch, leaves
 
 __all__ = [
     "FINAL",
@@ -67,6 +73,8 @@ __all__ = [
     "AskSummarizer",
     "AwaitOutput",
     "BackboneUnreadable",
+    "Backtrack",
+    "Backtracked",
     "CallMade",
     "CallUnreadable",
     "Cancelled",
@@ -99,8 +107,11 @@ __all__ = [
     "UnreadablePolicy",
     "Usage",
     "advance",
+    "branch",
     "effect_of",
+    "leaves",
     "pack",
+    "planner_history",
     "replay",
     "unpack",
 ]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from alpha_umi.roles.planner import Decision, write_plan
-from alpha_umi.trajectory import moves
+from alpha_umi.trajectory import ending, moves
 from alpha_umi.trajectory.events import AnswerWritten, CallMade, CallUnreadable, PlannerDecided, PlannerUnreadable
 from alpha_umi.trajectory.state import Action, Latency, Phase, State, Step
 
@@ -67,4 +67,4 @@ def answer(state: State, event: AnswerWritten) -> State:
             usage=answered.steps[-1].usage + event.usage,
             truncated=answered.steps[-1].truncated or event.truncated,
         )
-    return moves.end(answered, moves.outcome_of(state), state.error)
+    return ending.end(answered, ending.outcome_of(state), state.error)

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from alpha_umi.trajectory.events import DeadEndReason
+
 Status = Literal["running", "requires_action", "completed", "gave_up", "failed", "cancelled", "exhausted"]
 FINAL: frozenset[Status] = frozenset({"completed", "gave_up", "failed", "cancelled", "exhausted"})
 
@@ -83,6 +85,20 @@ class AwaitOutput:
 
 
 @dataclass(frozen=True)
+class Backtrack:
+    """Record that a search leaves its branch after `step`, and goes on behind step `to` (None: at the question)."""
+
+    step: int
+    to: int | None
+    reason: DeadEndReason
+
+    @property
+    def key(self) -> str:
+        """Unique within the trajectory."""
+        return f"backtrack:{self.step}"
+
+
+@dataclass(frozen=True)
 class AskBackbone:
     """Ask the single model for its next step. `conclude`: a limit ended the run, only an answer is wanted."""
 
@@ -119,4 +135,6 @@ class Finish:
         return "finish"
 
 
-Effect = AskPlanner | AskCaller | RunTool | RequireAction | AwaitOutput | AskSummarizer | AskBackbone | Finish
+Effect = (
+    AskPlanner | AskCaller | RunTool | RequireAction | AwaitOutput | Backtrack | AskSummarizer | AskBackbone | Finish
+)

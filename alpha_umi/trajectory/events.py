@@ -17,6 +17,7 @@ from alpha_umi.trajectory.reading import made_of
 LimitKind = Literal["deadline"]
 RoleKind = Literal["planner", "caller", "summarizer", "backbone"]
 UnreadablePolicy = Literal["conclusion", "caller", "give up"]
+DeadEndReason = Literal["gave_up", "max_depth", "repeated_call"]
 
 
 @dataclass(frozen=True)
@@ -34,18 +35,28 @@ class Usage:
 class Limits:
     """What bounds a trajectory.
 
-    `max_steps` counts decisions for a call since the newest user turn. `max_repeats` is how often the same call may
-    bring the same observation before the run is ended. `on_unreadable` is the decision that stands in for one that
-    could not be read.
+    `max_steps` counts decisions for a call since the newest user turn; of a search all decisions, on every branch.
+    `max_tokens` (None: no limit) bounds the tokens of all roles together, read and written, since the newest user turn;
+    it is looked at between two steps. `max_repeats` is how often the same call may bring the same observation before
+    the run, or the branch of a search, is ended. `on_unreadable` is the decision that stands in for one that could not
+    be read.
+
+    A search goes `max_depth` steps deep and tries a place `max_width` times. By default as the published search does:
+    its depth of 12 counts tree nodes, of which a step is three (thought, name of the tool, arguments).
     """
 
     max_steps: int = 8
     max_repeats: int = 3
     on_unreadable: UnreadablePolicy = "conclusion"
+    max_tokens: int | None = None
+    max_depth: int = 4
+    max_width: int = 2
 
     def __post_init__(self) -> None:
-        if self.max_steps < 1 or self.max_repeats < 1:
-            raise ValueError("max_steps and max_repeats are at least 1")
+        for name in ("max_steps", "max_repeats", "max_tokens", "max_depth", "max_width"):
+            bound = getattr(self, name)
+            if bound is not None and bound < 1:
+                raise ValueError(f"{name} is at least 1")
 
 
 @dataclass(frozen=True)
@@ -145,6 +156,14 @@ class ObservationReceived:
 
 
 @dataclass(frozen=True)
+class Backtracked:
+    """A search has left the end of its branch, for `reason`, and goes on behind step `to` (None: at the question)."""
+
+    to: int | None
+    reason: DeadEndReason
+
+
+@dataclass(frozen=True)
 class AnswerWritten:
     """The summarizer wrote the user's answer."""
 
@@ -223,6 +242,7 @@ Event = (
     | CallUnreadable
     | ActionRequired
     | ObservationReceived
+    | Backtracked
     | AnswerWritten
     | StepTaken
     | BackboneUnreadable
@@ -243,6 +263,7 @@ LOG_NAMES: dict[type[Any], str] = {
     CallUnreadable: "caller.unreadable",
     ActionRequired: "trajectory.requires_action",
     ObservationReceived: "tool.observed",
+    Backtracked: "search.backtracked",
     AnswerWritten: "summarizer.answered",
     StepTaken: "backbone.stepped",
     BackboneUnreadable: "backbone.unreadable",

@@ -5,7 +5,8 @@ stand in `TRANSITIONS`; an event that is not listed for a phase raises `IllegalE
 depends on the planner's own decision alone, never on text in the history.
 
 Strategies are variants of the table, not loops of their own: `chain` asks planner, caller and summarizer in turn,
-`single` asks one model for all of it (the paper's baseline). Each has a module; `moves` has what they share.
+`single` asks one model for all of it (the paper's baseline), `dfsdt` goes back from where a chain leads
+nowhere and tries another branch. Each has a module; `moves` has what they share, `ending` how turns end.
 
 Left out on purpose: awaiting, clocks, randomness, logging. The orchestrator's driver performs the effects.
 """
@@ -16,22 +17,25 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, assert_never
 
-from alpha_umi.trajectory import chain, moves, single
+from alpha_umi.trajectory import chain, ending, moves, search, single
 from alpha_umi.trajectory.effects import (
     AskBackbone,
     AskCaller,
     AskPlanner,
     AskSummarizer,
     AwaitOutput,
+    Backtrack,
     Effect,
     Finish,
     RequireAction,
     RunTool,
 )
+from alpha_umi.trajectory.errors import IllegalEvent
 from alpha_umi.trajectory.events import (
     ActionRequired,
     AnswerWritten,
     BackboneUnreadable,
+    Backtracked,
     CallMade,
     CallUnreadable,
     Cancelled,
@@ -47,7 +51,6 @@ from alpha_umi.trajectory.events import (
     RoleFailed,
     StepTaken,
 )
-from alpha_umi.trajectory.moves import IllegalEvent
 from alpha_umi.trajectory.state import Phase, State
 
 
@@ -86,12 +89,14 @@ def effect_of(state: State) -> Effect | None:
         case Phase.WAITING:
             action = moves.current_action(state)
             return AwaitOutput(step - 1, action.call_id, action.expires_at or "")
+        case Phase.BACKTRACKING:
+            return Backtrack(step - 1, *search.place_of(state))
         case Phase.SUMMARIZING:
             return AskSummarizer(step)
         case Phase.STEPPING | Phase.CONCLUDING:
             return AskBackbone(step, conclude=state.phase is Phase.CONCLUDING)
         case Phase.ENDING:
-            return Finish(moves.outcome_of(state))
+            return Finish(ending.outcome_of(state))
         case _ as never:
             assert_never(never)
 
@@ -114,7 +119,8 @@ _ASKING = (
     Phase.STEPPING,
     Phase.CONCLUDING,
 )
-_OPEN = (*_ASKING, Phase.REQUIRING, Phase.WAITING)
+_TIMED = (*_ASKING, Phase.BACKTRACKING)
+_OPEN = (*_TIMED, Phase.REQUIRING, Phase.WAITING)
 
 TRANSITIONS: dict[tuple[Phase, type[Any]], Transition] = {
     (Phase.NEW, QuestionAsked): moves.ask,
@@ -128,12 +134,13 @@ TRANSITIONS: dict[tuple[Phase, type[Any]], Transition] = {
     (Phase.RUNNING_TOOL, ObservationReceived): moves.observe,
     (Phase.REQUIRING, ActionRequired): moves.require,
     (Phase.WAITING, ObservationReceived): moves.observe,
+    (Phase.BACKTRACKING, Backtracked): search.go_back,
     (Phase.SUMMARIZING, AnswerWritten): chain.answer,
     (Phase.CONCLUDING, StepTaken): single.conclude,
     (Phase.CONCLUDING, BackboneUnreadable): single.conclude,
-    (Phase.ENDING, Finished): moves.finish,
+    (Phase.ENDING, Finished): ending.finish,
     **{(phase, Intended): _intend for phase in _ASKING},
-    **{(phase, LimitReached): moves.limit for phase in _ASKING},
-    **{(phase, RoleFailed): moves.fail for phase in _ASKING},
-    **{(phase, Cancelled): moves.cancel for phase in _OPEN},
+    **{(phase, LimitReached): ending.limit for phase in _TIMED},
+    **{(phase, RoleFailed): ending.fail for phase in _ASKING},
+    **{(phase, Cancelled): ending.cancel for phase in _OPEN},
 }

@@ -1,4 +1,4 @@
-"""What every strategy shares: turns of the user, calls and what follows them, limits, ends.
+"""What every strategy shares: turns of the user, calls and what follows them.
 
 Each move takes a state and an event, and gives the next state. Which of them is legal where stands in
 `machine.TRANSITIONS`.
@@ -10,26 +10,16 @@ import json
 from dataclasses import replace
 
 from alpha_umi.roles.turns import Turn
-from alpha_umi.trajectory.effects import Status
-from alpha_umi.trajectory.events import (
-    ActionRequired,
-    Cancelled,
-    Finished,
-    LimitReached,
-    MessageAdded,
-    ObservationReceived,
-    QuestionAsked,
-    RoleFailed,
-)
+from alpha_umi.trajectory import search
+from alpha_umi.trajectory.ending import REPEATED_CALL, end, exhaust, spent
+from alpha_umi.trajectory.errors import IllegalEvent
+from alpha_umi.trajectory.events import ActionRequired, MessageAdded, ObservationReceived, QuestionAsked
 from alpha_umi.trajectory.state import Action, Failure, Message, Observation, Phase, State, Step
+from alpha_umi.trajectory.tree import branch
 
-STRATEGIES = ("chain", "single")
+STRATEGIES = ("chain", "single", "dfsdt")
 # How the published preprocessing writes an answer that was not given.
 NO_ANSWER = "none"
-
-
-class IllegalEvent(Exception):
-    """The event does not belong to the state; the state is as it was."""
 
 
 def ask(state: State, event: QuestionAsked) -> State:
@@ -49,7 +39,7 @@ def ask(state: State, event: QuestionAsked) -> State:
 
 def go_on(state: State, event: MessageAdded) -> State:
     """A further turn; what the one before had not answered is shown as an answer that was not given."""
-    unanswered = state.answer is None and state.strategy == "chain"
+    unanswered = state.answer is None and state.strategy != "single"
     history = (*state.history, Turn("conclusion", NO_ANSWER)) if unanswered else state.history
     return _begin_turn(replace(state, history=history, answer=None, error=None, outcome=None), event.content)
 
@@ -61,6 +51,7 @@ def _begin_turn(state: State, content: str) -> State:
         history=(*state.history, Turn("user", content)),
         messages=(*state.messages, Message("user", content)),
         turn_start=len(state.steps),
+        tip=None,
     )
 
 
@@ -71,11 +62,19 @@ def _thinking(state: State) -> Phase:
 
 def planned(state: State, step: Step, text: str) -> State:
     """The state with a decision; `text` is the turn in which it was written."""
-    return replace(state, steps=(*state.steps, step), history=(*state.history, Turn("planner", text)), in_flight=None)
+    return replace(
+        state,
+        steps=(*state.steps, replace(step, parent=state.tip)),
+        history=(*state.history, Turn("planner", text)),
+        in_flight=None,
+        tip=step.index,
+    )
 
 
 def give_up(state: State) -> State:
-    """The turn ends without an answer, as the model decided."""
+    """The turn ends without an answer, as the model decided; of a search only the branch."""
+    if state.strategy == "dfsdt":
+        return search.leave(state, "gave_up")
     return end(state, "gave_up", Failure("gave_up", "the planner gave up"))
 
 
@@ -123,21 +122,23 @@ def _action_called(state: State, call_id: str) -> Action:
 
 
 def _after_observation(state: State) -> State:
-    """On to the next step, unless a limit ends the turn: then the answer says what is known."""
+    """On to the next step, unless a limit ends the turn, or the branch of a search."""
     observation = state.steps[-1].observation
     content = observation.content if observation else ""
     observed = replace(state, history=(*state.history, Turn("observation", content)), in_flight=None)
-    if _repeats(state) >= state.limits.max_repeats:
-        return _exhaust(observed, Failure("repeated_call", "the same call brought the same result again and again"))
-    if len(state.turn_steps) >= state.limits.max_steps:
-        return _exhaust(observed, Failure("max_steps", f"the limit of {state.limits.max_steps} steps was reached"))
-    return replace(observed, phase=_thinking(observed))
+    repeated, searches = _repeats(state) >= state.limits.max_repeats, state.strategy == "dfsdt"
+    if repeated:
+        return search.leave(observed, "repeated_call") if searches else exhaust(observed, REPEATED_CALL)
+    if searches and len(branch(state)) >= state.limits.max_depth:
+        return search.leave(observed, "max_depth")
+    why = spent(observed)
+    return replace(observed, phase=_thinking(observed)) if why is None else exhaust(observed, why)
 
 
 def _repeats(state: State) -> int:
-    """How many steps of this turn look exactly like the newest one: same call, same observation."""
+    """How many steps of this branch look exactly like the newest one: same call, same observation."""
     newest = _signature(state.steps[-1])
-    return sum(_signature(step) == newest for step in state.turn_steps)
+    return sum(_signature(step) == newest for step in branch(state))
 
 
 def _signature(step: Step) -> str:
@@ -155,52 +156,9 @@ def answered(state: State, answer: str) -> State:
     )
 
 
-def limit(state: State, event: LimitReached) -> State:
-    """The time is over: on to the answer, or to the end where that was being written."""
-    if state.is_closing:
-        return end(state, "exhausted", state.error or _failure_of(event))
-    return _exhaust(state, _failure_of(event))
-
-
-def _failure_of(event: LimitReached) -> Failure:
-    return Failure(event.limit, "the time limit of the trajectory was reached")
-
-
-def fail(state: State, event: RoleFailed) -> State:
-    """A role gave no answer at all."""
-    return end(state, "failed", Failure(f"{event.role}_failed", event.reason))
-
-
-def cancel(state: State, event: Cancelled) -> State:
-    """Somebody stopped it."""
-    return end(state, "cancelled", Failure("cancelled", event.reason))
-
-
-def finish(state: State, event: Finished) -> State:
-    """The end is recorded."""
-    return replace(state, phase=Phase.FINISHED)
-
-
-def _exhaust(state: State, why: Failure) -> State:
-    closing = Phase.CONCLUDING if state.strategy == "single" else Phase.SUMMARIZING
-    return replace(state, phase=closing, outcome="exhausted", error=why, in_flight=None)
-
-
-def end(state: State, outcome: Status, error: Failure | None) -> State:
-    """The turn is over but for the record of its end."""
-    return replace(state, phase=Phase.ENDING, outcome=outcome, error=error, in_flight=None)
-
-
 def current_action(state: State) -> Action:
     """The newest call."""
     action = state.steps[-1].action
     if action is None:
         raise AssertionError("a tool runs only after a call was made")
     return action
-
-
-def outcome_of(state: State) -> Status:
-    """How the turn ends."""
-    if state.outcome is None:
-        raise AssertionError("a trajectory ends only with an outcome")
-    return state.outcome

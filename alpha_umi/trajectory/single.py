@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from alpha_umi.roles.planner import Decision, write_plan
-from alpha_umi.trajectory import moves
+from alpha_umi.trajectory import ending, moves
+from alpha_umi.trajectory.errors import IllegalEvent
 from alpha_umi.trajectory.events import BackboneUnreadable, StepTaken
 from alpha_umi.trajectory.state import Action, Latency, State, Step
 
@@ -22,11 +23,11 @@ def take_step(state: State, event: StepTaken) -> State:
         case StepTaken(next="caller", reason=str(reason)):
             return moves.not_called(planned, reason, event.text)
         case StepTaken(next="conclusion", answer=str(answer)):
-            return moves.end(moves.answered(planned, answer), "completed", None)
+            return ending.end(moves.answered(planned, answer), "completed", None)
         case StepTaken(next="give up"):
             return moves.give_up(planned)
         case _:
-            raise moves.IllegalEvent(f"a step for {event.next!r} lacks its call, its reason or its answer")
+            raise IllegalEvent(f"a step for {event.next!r} lacks its call, its reason or its answer")
 
 
 def take_step_by_policy(state: State, event: BackboneUnreadable) -> State:
@@ -36,7 +37,7 @@ def take_step_by_policy(state: State, event: BackboneUnreadable) -> State:
     if decision == "caller":
         return moves.not_called(planned, event.reason, "")
     if decision == "conclusion" and text:
-        return moves.end(moves.answered(planned, text), "completed", None)
+        return ending.end(moves.answered(planned, text), "completed", None)
     return moves.give_up(planned)
 
 
@@ -56,4 +57,4 @@ def conclude(state: State, event: StepTaken | BackboneUnreadable) -> State:
             usage=last.usage + event.usage,
             truncated=last.truncated or truncated,
         )
-    return moves.end(told, moves.outcome_of(state), state.error)
+    return ending.end(told, ending.outcome_of(state), state.error)

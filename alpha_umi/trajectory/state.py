@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from alpha_umi.roles.planner import Decision
 from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.trajectory.effects import Status
-from alpha_umi.trajectory.events import Limits, Usage
+from alpha_umi.trajectory.events import DeadEndReason, Limits, Usage
 
 
 class Phase(StrEnum):
@@ -22,6 +22,7 @@ class Phase(StrEnum):
     RUNNING_TOOL = "running_tool"
     REQUIRING = "requiring"
     WAITING = "waiting"
+    BACKTRACKING = "backtracking"
     SUMMARIZING = "summarizing"
     STEPPING = "stepping"
     CONCLUDING = "concluding"
@@ -61,7 +62,10 @@ class Latency:
 
 @dataclass(frozen=True)
 class Step:
-    """One decision and what followed from it. `truncated`: a role saw a shortened history."""
+    """One decision and what followed from it. `truncated`: a role saw a shortened history.
+
+    `parent` is the step before it on its branch; None for the first of a turn. `abandoned`: a search has left it.
+    """
 
     index: int
     thought: str
@@ -71,6 +75,13 @@ class Step:
     latency_ms: Latency = field(default_factory=Latency)
     usage: Usage = field(default_factory=Usage)
     truncated: bool = False
+    parent: int | None = None
+    abandoned: bool = False
+
+    @property
+    def turns(self) -> int:
+        """How many turns of the history the step has written, once it is over."""
+        return 1 if self.observation is None else 3
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,14 @@ class Failure:
 
     code: str
     detail: str
+
+
+@dataclass(frozen=True)
+class DeadEnd:
+    """Why a branch leads nowhere, and how many of its steps are kept by the one that is tried next."""
+
+    reason: DeadEndReason
+    kept: int
 
 
 @dataclass(frozen=True)
@@ -95,6 +114,9 @@ class State:
 
     `outcome` is the status that it will end with, once that is settled. `turn_start` is the step with which the newest
     user turn began; `answer`, `error` and `outcome` are of that turn. `messages` are what user and assistant said.
+
+    `tip` is the step that the next one follows, None at the beginning of a turn; `history` is what was said up to
+    there, without branches that a search has left. `dead_end` is set while a search has to leave its branch.
     """
 
     phase: Phase = Phase.NEW
@@ -111,6 +133,8 @@ class State:
     in_flight: str | None = None
     turn_start: int = 0
     messages: tuple[Message, ...] = ()
+    tip: int | None = None
+    dead_end: DeadEnd | None = None
 
     @property
     def status(self) -> Status:
@@ -132,8 +156,13 @@ class State:
     @property
     def usage(self) -> Usage:
         """Tokens of all steps together."""
-        return sum((step.usage for step in self.steps), Usage())
+        return total(self.steps)
 
     def with_last_step(self, **changes: Any) -> State:
         """The same state with some fields of its newest step changed."""
         return replace(self, steps=(*self.steps[:-1], replace(self.steps[-1], **changes)))
+
+
+def total(steps: Iterable[Step]) -> Usage:
+    """Tokens of some steps together."""
+    return sum((step.usage for step in steps), Usage())

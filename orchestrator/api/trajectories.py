@@ -50,9 +50,9 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         known = request_key(request, key, body)
 
         async def accept() -> Accepted:
-            require_strategy(orchestrator.settings, body.strategy)
+            require_strategy(orchestrator.settings, body)
             offer = await offered(orchestrator.registry, body.tools)
-            limits = orchestrator.settings.limits(body.max_steps)
+            limits = orchestrator.settings.limits(body)
             question = QuestionAsked(body.instruction, offer.names, limits, body.strategy, offer.client_tools)
             run = await runs.create(question, metadata=body.metadata, background=body.background, request=known)
             return Accepted(run.id, 1, run)

@@ -71,6 +71,14 @@ def test_whole_old_turns_go_next_and_the_instruction_stays() -> None:
     assert shortened.history == (history[2], *history[-3:])
 
 
+def test_the_instruction_stays_before_a_newest_turn_of_the_user() -> None:
+    """The planner of a search is shown what was tried before as a turn of the user."""
+    history = [Turn("user", "question"), *[Turn("planner", "x" * 100)] * 5, Turn("user", "tried before")]
+    shortened = shorten_history(history, budget=300, count=count)
+    assert shortened.truncated
+    assert (shortened.history[0], shortened.history[-1]) == (history[0], history[-1])
+
+
 def test_old_turns_stay_while_a_long_newest_observation_can_be_cut() -> None:
     history = [
         Turn("user", "question"),

@@ -21,6 +21,8 @@ from alpha_umi.trajectory import (
     AskSummarizer,
     AwaitOutput,
     BackboneUnreadable,
+    Backtrack,
+    Backtracked,
     CallMade,
     CallUnreadable,
     Cancelled,
@@ -62,7 +64,7 @@ LIMITS = st.builds(
 )
 CLIENT_TOOLS = st.sampled_from([(), (Tool("tool", "what it does", {"type": "object"}),)])
 QUESTIONS = st.builds(
-    QuestionAsked, TEXTS, st.just(("tool",)), LIMITS, st.sampled_from(["chain", "single"]), CLIENT_TOOLS
+    QuestionAsked, TEXTS, st.just(("tool",)), LIMITS, st.sampled_from(["chain", "single", "dfsdt"]), CLIENT_TOOLS
 )
 EXPIRES_AT = "2030-01-01T00:00:00+00:00"
 STEPS = st.one_of(
@@ -82,6 +84,7 @@ EVENTS = st.one_of(
     st.builds(CallUnreadable, TEXTS, TEXTS),
     st.builds(ActionRequired, CALL_IDS, st.just(EXPIRES_AT)),
     st.builds(ObservationReceived, CALL_IDS, TEXTS, st.booleans()),
+    st.builds(Backtracked, st.sampled_from([None, 0, 1]), st.sampled_from(["gave_up", "max_depth", "repeated_call"])),
     st.builds(AnswerWritten, TEXTS),
     STEPS,
     st.builds(BackboneUnreadable, TEXTS, TEXTS),
@@ -94,7 +97,9 @@ EVENTS = st.one_of(
 
 
 def fitting(state: State, event: Event) -> Event:
-    """The event with the call id that the state waits for, so that random sequences get somewhere."""
+    """The event with what the state waits for, so that random sequences get somewhere."""
+    if isinstance(effect := effect_of(state), Backtrack) and isinstance(event, Backtracked):
+        return Backtracked(effect.to, effect.reason)
     waits = (Phase.RUNNING_TOOL, Phase.REQUIRING, Phase.WAITING)
     if isinstance(event, ObservationReceived | ActionRequired) and state.phase in waits:
         action = state.steps[-1].action
@@ -142,6 +147,8 @@ def reaction(state: State, text: str | None, draw: st.DataObject) -> Event:
             return ActionRequired(call_id, EXPIRES_AT)
         case RunTool(call_id=call_id) | AwaitOutput(call_id=call_id):
             return ObservationReceived(call_id, text or "")
+        case Backtrack(to=to, reason=reason):
+            return Backtracked(to, reason)
         case AskSummarizer():
             return AnswerWritten("answer")
         case AskBackbone() if text is None:
@@ -170,7 +177,7 @@ def test_every_turn_ends_within_its_limits(
             state = advance(state, reaction(state, texts[answers], data))
             answers += 1
         assert state.status in FINAL
-        assert answers - asked_before <= 4 * state.limits.max_steps + 3
+        assert answers - asked_before <= 5 * state.limits.max_steps + 3
         if content is not None:
             state = advance(state, MessageAdded(content))
             assert (state.answer, state.error, state.status) == (None, None, "running")

@@ -19,7 +19,7 @@ CALLED = pack(CallMade("call_1", "look_up", {"item": "lamp"}, "Action: look_up")
         ({"instruction": "\ud800"}, r"instruction: '\ud800' instead of text"),
         ({"tools": "look_up"}, "tools: str instead of a list"),
         ({"tools": ["look_up", None]}, "tools: None instead of text"),
-        ({"limits": {"max_steps": 0}}, "limits: max_steps and max_repeats are at least 1"),
+        ({"limits": {"max_steps": 0}}, "limits: max_steps is at least 1"),
         ({"limits": {"max_steps": True}}, "limits: max_steps: True instead of int"),
         ({"limits": {"on_unreadable": "dance"}}, "limits: on_unreadable: 'dance' instead of one of"),
         ({"limits": {"most": 5}}, "limits: there is no field 'most'"),

@@ -1,0 +1,53 @@
+"""What the planner of a search is shown at a place that was tried before: the published turn, as versioned data."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Final
+
+_FILE = resources.files("alpha_umi.roles") / "templates" / "search" / "dfsdt.toml"
+# The published inference cuts every observation there, and so it bounds this turn.
+OBSERVATION_CHARACTERS: Final = 1_024
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A call that was made before at the same place, its arguments as JSON text, and what it brought.
+
+    Where no call could be made, name and arguments are empty, and `output` says why.
+    """
+
+    name: str
+    arguments: str
+    output: str
+
+
+def show_candidates(candidates: Sequence[Candidate], observation: str) -> str:
+    """The turn of the user that shows them; `observation` is the newest one of the branch, empty where it has none."""
+    template = _template()
+    shown = json.dumps([_shown(candidate) for candidate in candidates], indent=2) + "\n"
+    if observation:
+        former = template["former_observation"]
+        shown += former.replace("{observation}", observation[:OBSERVATION_CHARACTERS])
+    return template["previous_candidates"].replace("{previous_candidate}", shown)
+
+
+def _shown(candidate: Candidate) -> dict[str, object]:
+    """The published keys; the value of each is always 0.0 in that search."""
+    return {
+        "name": candidate.name,
+        "arguments": candidate.arguments,
+        "function_output": candidate.output[:OBSERVATION_CHARACTERS],
+        "mento-carlo-action-value": 0.0,
+    }
+
+
+@cache
+def _template() -> dict[str, str]:
+    read = tomllib.loads(_FILE.read_text(encoding="utf-8"))
+    return {name: text for name, text in read.items() if isinstance(text, str)}

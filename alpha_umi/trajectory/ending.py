@@ -1,0 +1,62 @@
+"""How turns end: limits, failures, cancellation, and the record of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from alpha_umi.trajectory.effects import Status
+from alpha_umi.trajectory.events import Cancelled, Finished, LimitReached, RoleFailed
+from alpha_umi.trajectory.state import Failure, Phase, State, total
+
+REPEATED_CALL = Failure("repeated_call", "the same call brought the same result again and again")
+
+
+def spent(state: State) -> Failure | None:
+    """The budget that the turn has used up, if it has."""
+    limits, usage = state.limits, total(state.turn_steps)
+    if len(state.turn_steps) >= limits.max_steps:
+        return Failure("max_steps", f"the limit of {limits.max_steps} steps was reached")
+    if limits.max_tokens is not None and usage.prompt_tokens + usage.completion_tokens >= limits.max_tokens:
+        return Failure("max_tokens", f"the limit of {limits.max_tokens} tokens was reached")
+    return None
+
+
+def exhaust(state: State, why: Failure) -> State:
+    """A limit ends the turn: the answer says what is known."""
+    closing = Phase.CONCLUDING if state.strategy == "single" else Phase.SUMMARIZING
+    return replace(state, phase=closing, outcome="exhausted", error=why, in_flight=None)
+
+
+def end(state: State, outcome: Status, error: Failure | None) -> State:
+    """The turn is over but for the record of its end."""
+    return replace(state, phase=Phase.ENDING, outcome=outcome, error=error, in_flight=None)
+
+
+def limit(state: State, event: LimitReached) -> State:
+    """The time is over: on to the answer, or to the end where that was being written."""
+    why = Failure(event.limit, "the time limit of the trajectory was reached")
+    if state.is_closing:
+        return end(state, "exhausted", state.error or why)
+    return exhaust(state, why)
+
+
+def fail(state: State, event: RoleFailed) -> State:
+    """A role gave no answer at all."""
+    return end(state, "failed", Failure(f"{event.role}_failed", event.reason))
+
+
+def cancel(state: State, event: Cancelled) -> State:
+    """Somebody stopped it."""
+    return end(state, "cancelled", Failure("cancelled", event.reason))
+
+
+def finish(state: State, event: Finished) -> State:
+    """The end is recorded."""
+    return replace(state, phase=Phase.FINISHED)
+
+
+def outcome_of(state: State) -> Status:
+    """How the turn ends."""
+    if state.outcome is None:
+        raise AssertionError("a trajectory ends only with an outcome")
+    return state.outcome

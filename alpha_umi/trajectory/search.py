@@ -1,0 +1,106 @@
+"""The moves of the strategy `dfsdt`: depth-first search with backtracking over the steps of a chain.
+
+A step is decided, called and observed as in a chain. Where a branch leads nowhere, the search goes back to the nearest
+place that was tried less often than the width allows, and the planner is shown there what was tried before. It ends at
+the first conclusion, when no place is left, or when a budget is spent.
+
+Source: `DFS_tree_search` without filter (`DFS_woFilter_w2`) of OpenBMB/ToolBench, in `toolbench/inference/Algorithms/
+DFS.py`. Its rules: after a give-up the place before it is not tried again (back two steps, so that a give-up at the
+first step ends the search), after every other dead end it is (back one step). A search without an answer has given up
+if the planner did on any branch. Ours are three things: the guard against repeated calls is a dead end; a budget that
+ends the search, or a tree without a give-up, asks the summarizer about the branch in hand; and what was tried before is
+shown to the planner alone and not kept in the branch, as the comments of that code intend.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Final
+
+from alpha_umi.roles.candidates import Candidate, show_candidates
+from alpha_umi.roles.turns import Turn
+from alpha_umi.trajectory.ending import end, exhaust, spent
+from alpha_umi.trajectory.errors import IllegalEvent
+from alpha_umi.trajectory.events import Backtracked, DeadEndReason
+from alpha_umi.trajectory.state import DeadEnd, Failure, Phase, State, Step
+from alpha_umi.trajectory.tree import branch, leaves, tried
+
+# How many steps back the search looks first for a place to go on.
+BACK: Final[dict[DeadEndReason, int]] = {"gave_up": 2, "max_depth": 1, "repeated_call": 1}
+
+
+def leave(state: State, reason: DeadEndReason) -> State:
+    """The branch in hand leads nowhere: back to where another one can begin, if a budget is left and a place is."""
+    kept = _way_back(state, BACK[reason])
+    if kept is None:
+        return _without_answer(state)
+    why = spent(state)
+    if why is not None:
+        return exhaust(state, why)
+    return replace(state, phase=Phase.BACKTRACKING, dead_end=DeadEnd(reason, kept), in_flight=None)
+
+
+def _way_back(state: State, back: int) -> int | None:
+    """How many steps of the branch are kept; None where every place was tried as often as the width allows."""
+    steps = branch(state)
+    for kept in range(len(steps) - back, -1, -1):
+        if len(tried(state, _place(steps, kept))) < state.limits.max_width:
+            return kept
+    return None
+
+
+def _place(steps: tuple[Step, ...], kept: int) -> int | None:
+    return steps[kept - 1].index if kept else None
+
+
+def _without_answer(state: State) -> State:
+    branches = len(leaves(state))
+    gave_up = sum(step.next == "give up" for step in state.turn_steps)
+    if gave_up:
+        why = f"no branch of the search led to an answer; the planner gave up on {gave_up} of {branches}"
+        return end(state, "gave_up", Failure("gave_up", why))
+    why = f"no branch of the search led to an answer; {branches} were tried"
+    return exhaust(state, Failure("search_exhausted", why))
+
+
+def place_of(state: State) -> tuple[int | None, DeadEndReason]:
+    """Where the search goes back to (the step that is followed next; None: the question), and why."""
+    if state.dead_end is None:
+        raise AssertionError("a search goes back only from a dead end")
+    return _place(branch(state), state.dead_end.kept), state.dead_end.reason
+
+
+def go_back(state: State, event: Backtracked) -> State:
+    """Leave the end of the branch. Raises `IllegalEvent` for a place that does not follow from the state."""
+    place, reason = place_of(state)
+    if (event.to, event.reason) != (place, reason):
+        raise IllegalEvent(f"the search goes back behind step {place} because of {reason}, and nowhere else")
+    steps = branch(state)
+    left = [step for step in steps if place is None or step.index > place]
+    gone = {step.index for step in left}
+    return replace(
+        state,
+        phase=Phase.PLANNING,
+        steps=tuple(replace(step, abandoned=True) if step.index in gone else step for step in state.steps),
+        history=state.history[: -sum(step.turns for step in left)],
+        tip=place,
+        dead_end=None,
+    )
+
+
+def planner_history(state: State) -> tuple[Turn, ...]:
+    """What the planner is shown: its branch, and what was tried before where this place is not new."""
+    before = tried(state, state.tip)
+    if not before:
+        return state.history
+    observation = None if state.tip is None else state.steps[state.tip].observation
+    shown = show_candidates([_candidate(step) for step in before], observation.content if observation else "")
+    return (*state.history, Turn("user", shown))
+
+
+def _candidate(step: Step) -> Candidate:
+    output = "" if step.observation is None else step.observation.content
+    if step.action is None:
+        return Candidate("", "", output)
+    return Candidate(step.action.name, json.dumps(dict(step.action.arguments)), output)

@@ -1,0 +1,29 @@
+"""The steps of a turn as the tree that they are.
+
+A chain has one branch; a search leaves branches and begins others. Everything here follows from `Step.parent`.
+"""
+
+from __future__ import annotations
+
+from alpha_umi.trajectory.state import State, Step
+
+
+def branch(state: State) -> tuple[Step, ...]:
+    """The steps of this turn from its beginning to where the trajectory stands."""
+    found: list[Step] = []
+    place = state.tip
+    while place is not None:
+        found.append(state.steps[place])
+        place = found[-1].parent
+    return tuple(reversed(found))
+
+
+def tried(state: State, place: int | None) -> tuple[Step, ...]:
+    """The steps that followed a step (None: the question of this turn), in order."""
+    return tuple(step for step in state.turn_steps if step.parent == place)
+
+
+def leaves(state: State) -> tuple[Step, ...]:
+    """The last steps of all branches of this turn."""
+    inner = {step.parent for step in state.turn_steps}
+    return tuple(step for step in state.turn_steps if step.index not in inner)

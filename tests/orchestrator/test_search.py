@@ -1,0 +1,249 @@
+"""The strategy `dfsdt` over REST: every branch is told, and nothing that works for a chain is missing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import httpx
+import pytest
+from httpx_sse import aconnect_sse
+from orchestrator_process import orchestrator_process
+from scripted_roles import Reply, call, decide, hang, in_turn, problem, say
+from serving_on_loopback import until
+
+QUESTION = {"instruction": "Reserve a lamp!", "strategy": "dfsdt"}
+TRIED = "This is not the first time you try this task"
+# One branch orders a chair and gives up, the next looks the price up and concludes.
+EVENTS = [
+    "trajectory.created", "planner.decided", "caller.called", "tool.observed", "planner.decided", "search.backtracked",
+    "planner.decided", "caller.called", "tool.observed", "planner.decided", "summarizer.answered",
+    "trajectory.finished",
+]  # fmt: skip
+
+
+def tried_before(body: dict[str, Any]) -> bool:
+    return body["history"][-1]["content"].startswith(TRIED)
+
+
+def observations(body: dict[str, Any]) -> list[str]:
+    return [turn["content"] for turn in body["history"] if turn["role"] == "observation"]
+
+
+def planner(body: dict[str, Any]) -> Reply:
+    """Without a memory: what it decides follows from what it is shown."""
+    if tried_before(body):
+        return decide("look up instead", "caller")
+    if not observations(body):
+        return decide("order it", "caller")
+    return decide("wrong way", "give up") if "chair" in observations(body)[-1] else decide("I know it", "conclusion")
+
+
+def caller(body: dict[str, Any]) -> Reply:
+    orders = "order it" in body["history"][-1]["content"]
+    return call("order", item="chair") if orders else call("look_up", item="lamp")
+
+
+@pytest.fixture
+def searching(world: Any) -> Any:
+    """Roles that take one wrong way."""
+    world.roles.planner, world.roles.caller, world.roles.summarizer = planner, caller, lambda _: say("It costs 40.")
+    return world
+
+
+async def test_every_branch_is_in_the_answer_and_counts(searching: Any, client: Any) -> None:
+    found = await client.run(**QUESTION)
+    assert (found["status"], found["strategy"], found["answer"]) == ("completed", "dfsdt", "It costs 40.")
+    assert [(step["next"], step["parent"], step["abandoned"]) for step in found["steps"]] == [
+        ("caller", None, True), ("give up", 0, True), ("caller", None, False), ("conclusion", 2, False),
+    ]  # fmt: skip
+    # Four decisions, two calls and an answer.
+    assert found["usage"] == {"prompt_tokens": 70, "completion_tokens": 35}
+    # What was written on the branch that was left has really happened, and its observation stays.
+    assert "chair" in found["steps"][0]["observation"]["content"]
+    assert len(searching.shop.executed("order")) == 1
+
+
+async def test_each_role_is_shown_its_own_branch_only(searching: Any, client: Any) -> None:
+    await client.run(**QUESTION)
+    first, second, third, fourth = searching.roles.asked_of("planner")
+    assert [tried_before(body) for body in (first, second, third, fourth)] == [False, False, True, False]
+    assert [turn["role"] for turn in third["history"]] == ["user", "user"]
+    assert '"name": "order"' in third["history"][-1]["content"]
+    assert [turn["role"] for turn in fourth["history"]] == ["user", "planner", "caller", "observation"]
+    for body in (searching.roles.asked_of("caller")[1], searching.roles.asked_of("summarizer")[0]):
+        assert not any(turn["content"].startswith(TRIED) or "order it" in turn["content"] for turn in body["history"])
+
+
+async def test_the_stream_tells_every_branch_and_resumes_anywhere(searching: Any, client: Any) -> None:
+    events = await client.stream("POST", "/v1/trajectories", json=QUESTION | {"stream": True, "max_tokens": 9_000})
+    rows = [event for event in events if not event.event.endswith(".delta")]
+    assert [event.event for event in rows] == EVENTS
+    created, back, finished = rows[0].json(), rows[5].json(), rows[-1].json()
+    assert {name: created[name] for name in ("max_steps", "max_tokens", "max_repeats", "max_depth", "max_width")} == {
+        "max_steps": 30, "max_tokens": 9_000, "max_repeats": 3, "max_depth": 4, "max_width": 2,
+    }  # fmt: skip
+    assert {name: back[name] for name in ("step", "to", "reason", "abandoned")} == {
+        "step": 1, "to": None, "reason": "gave_up", "abandoned": [0, 1],
+    }  # fmt: skip
+    assert [row.json()["parent"] for row in rows if row.event == "planner.decided"] == [None, 0, None, 2]
+    for cut in range(int(rows[-1].id) + 1):
+        resumed = [event.id for event in await client.events(finished["id"], after=cut)]
+        assert resumed == [event.id for event in rows if int(event.id) > cut]
+
+
+async def test_a_search_without_an_answer_has_given_up(world: Any, client: Any) -> None:
+    world.roles.planner = in_turn(decide("no tool helps", "give up"))
+    found = await client.run(**QUESTION)
+    assert (found["status"], found["answer"], found["error"]["code"]) == ("gave_up", None, "gave_up")
+    assert world.roles.asked_of("summarizer") == []
+
+
+async def test_a_tree_that_is_too_shallow_ends_with_what_is_known(world: Any, client: Any) -> None:
+    world.roles.planner = in_turn(decide("one more", "caller"))
+    world.roles.caller = in_turn(call("look_up", item="lamp"))
+    world.roles.summarizer = in_turn(say("It costs 40, perhaps."))
+    found = await client.run(**QUESTION, max_depth=1)
+    assert (found["status"], found["error"]["code"]) == ("exhausted", "search_exhausted")
+    assert (found["answer"], len(found["steps"])) == ("It costs 40, perhaps.", 2)
+
+
+@pytest.mark.parametrize(("limit", "code"), [({"max_steps": 5}, "max_steps"), ({"max_tokens": 100}, "max_tokens")])
+async def test_a_search_that_never_ends_is_ended_by_its_budget(
+    world: Any, client: Any, limit: dict[str, int], code: str
+) -> None:
+    world.roles.planner = in_turn(decide("one more", "caller"))
+    world.roles.caller = lambda body: call("look_up", item=f"lamp {len(world.roles.requests)}")
+    world.roles.summarizer = in_turn(say("as far as I know, 40"))
+    found = await client.run(**QUESTION, max_depth=64, **limit)
+    assert (found["status"], found["error"]["code"]) == ("exhausted", code)
+    assert found["answer"] == "as far as I know, 40"
+    assert len(world.roles.asked_of("summarizer")) == 1
+    # Two role calls of 15 tokens a step: the fourth one passes 100.
+    assert len(found["steps"]) == (5 if code == "max_steps" else 4)
+
+
+async def test_the_budget_of_tokens_is_for_chains_too(world: Any, client: Any) -> None:
+    world.roles.planner = in_turn(decide("one more", "caller"))
+    world.roles.caller = lambda body: call("look_up", item=f"lamp {len(world.roles.requests)}")
+    found = await client.run(instruction="What does it cost?", max_tokens=40)
+    assert (found["status"], found["error"]["code"], len(found["steps"])) == ("exhausted", "max_tokens", 2)
+    assert [(step["parent"], step["abandoned"]) for step in found["steps"]] == [(None, False), (0, False)]
+
+
+@pytest.mark.parametrize("policy", ["conclusion", "give up"])
+async def test_an_unreadable_decision_is_decided_by_policy(world: Any, policy: str) -> None:
+    world.roles.planner = in_turn(problem("output-unreadable", "no decision", text="hm"))
+    async with world.orchestrator(on_unreadable=policy) as client:
+        found = await client.run(**QUESTION)
+    assert found["status"] == ("completed" if policy == "conclusion" else "gave_up")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"strategy": "bfs"}, "strategy"),
+        ({"strategy": "dfsdt", "max_steps": 65}, "max_steps"),
+        ({"strategy": "dfsdt", "max_steps": 0}, "max_steps"),
+        ({"strategy": "dfsdt", "max_tokens": 0}, "max_tokens"),
+        ({"strategy": "dfsdt", "max_tokens": 10_000_001}, "max_tokens"),
+        ({"strategy": "dfsdt", "max_tokens": "many"}, "max_tokens"),
+        ({"strategy": "dfsdt", "max_depth": 0}, "max_depth"),
+        ({"strategy": "dfsdt", "max_width": 3}, "max_width"),
+        ({"strategy": "chain", "max_depth": 4}, "max_depth"),
+    ],
+)
+async def test_what_cannot_be_searched_is_refused_by_name(client: Any, wrong: dict[str, Any], field: str) -> None:
+    response = await client.create(**wrong)
+    assert response.status_code == 422
+    (error,) = response.json()["errors"]
+    assert error["field"] == field
+    assert (await client.http.get("/v1/trajectories")).json()["data"] == []
+
+
+async def test_a_tool_of_the_client_on_two_branches(world: Any, client: Any) -> None:
+    world.roles.planner = lambda body: (
+        decide("again", "caller")
+        if tried_before(body) or not observations(body)
+        else decide("no", "give up" if "silence" in observations(body)[-1] else "conclusion")
+    )
+    world.roles.caller = lambda body: call("doorbell", times=len(world.roles.requests))
+    own = {"name": "doorbell", "description": "Ring", "parameters": {"type": "object"}}
+    waiting = await client.run(**QUESTION, tools=[own])
+    for content in ("silence", "steps"):
+        assert waiting["status"] == "requires_action"
+        output = {"call_id": waiting["steps"][-1]["action"]["call_id"], "content": content}
+        path = f"/v1/trajectories/{waiting['id']}/tool_outputs"
+        waiting = (await client.http.post(path, json={"outputs": [output]})).json()
+    assert waiting["status"] == "completed"
+    assert [step["abandoned"] for step in waiting["steps"]] == [True, True, False, False]
+
+
+async def test_a_further_turn_goes_on_from_the_branch_that_won(searching: Any, client: Any) -> None:
+    found = await client.run(**QUESTION)
+    searching.roles.planner = in_turn(decide("as before", "conclusion"))
+    response = await client.http.post(f"/v1/trajectories/{found['id']}/messages", json={"content": "And now?"})
+    assert (response.json()["status"], len(response.json()["steps"])) == ("completed", 5)
+    history = searching.roles.asked_of("planner")[-1]["history"]
+    assert [turn["role"] for turn in history] == [
+        "user", "planner", "caller", "observation", "planner", "conclusion", "user",
+    ]  # fmt: skip
+
+
+async def test_cancelled_on_its_second_branch(searching: Any, client: Any) -> None:
+    searching.roles.planner = lambda body: hang() if tried_before(body) else planner(body)
+    trajectory_id = await client.start(**QUESTION)
+    await until(lambda: len(searching.roles.asked_of("planner")) == 3)
+    found = (await client.http.post(f"/v1/trajectories/{trajectory_id}/cancel")).json()
+    assert (found["status"], [step["abandoned"] for step in found["steps"]]) == ("cancelled", [True, True])
+
+
+async def test_the_deadline_on_its_second_branch(searching: Any) -> None:
+    searching.roles.planner = lambda body: hang() if tried_before(body) else planner(body)
+    async with searching.orchestrator(trajectory_timeout_s=1) as client:
+        found = await client.run(**QUESTION)
+    assert (found["status"], found["error"]["code"], found["answer"]) == ("exhausted", "deadline", "It costs 40.")
+
+
+@pytest.mark.parametrize("how", ["cancel", "deadline"])
+async def test_stopped_in_a_call_that_is_a_dead_end(searching: Any, how: str) -> None:
+    """The call's outcome is UNKNOWN, and whether the search would have gone back does not matter any more."""
+    searching.roles.planner = in_turn(decide("order it", "caller"))
+    searching.shop.gates["chair"] = asyncio.Event()
+    async with searching.orchestrator(trajectory_timeout_s=1 if how == "deadline" else 60) as client:
+        trajectory_id = await client.start(**QUESTION, max_depth=1)
+        await until(lambda: bool(searching.shop.journal))
+        if how == "cancel":
+            await client.http.post(f"/v1/trajectories/{trajectory_id}/cancel")
+        found = await client.finished(trajectory_id)
+    assert found["status"] == ("cancelled" if how == "cancel" else "exhausted")
+    assert found["steps"][0]["observation"]["content"].startswith("UNKNOWN")
+
+
+@pytest.mark.parametrize(
+    "failpoint",
+    [
+        "outcome.before_commit:4", "outcome.after_commit:4", "role.after_send:4", "role.before_send:5",
+        "outcome.after_commit:6", "tool.after_send:2",
+    ],
+)  # fmt: skip
+async def test_kill_at(searching: Any, failpoint: str) -> None:
+    """Around the dead end and on the branch after it: what is told in the end is the same."""
+    settings = searching.environment()
+    with orchestrator_process(settings | {"failpoint": failpoint}) as first:
+        async with httpx.AsyncClient(base_url=first.address) as http:
+            with contextlib.suppress(httpx.HTTPError):
+                await http.post("/v1/trajectories", json=QUESTION | {"background": True})
+        await asyncio.to_thread(first.process.join, 20)
+        assert first.process.exitcode == -9
+    with orchestrator_process(settings) as second:
+        async with httpx.AsyncClient(base_url=second.address) as http:
+            (listed,) = (await http.get("/v1/trajectories")).json()["data"]
+            path = f"/v1/trajectories/{listed['id']}/events"
+            async with asyncio.timeout(20), aconnect_sse(http, "GET", path) as source:
+                rows = [event async for event in source.aiter_sse() if not event.event.endswith(".delta")]
+    assert [row.event for row in rows] == EVENTS
+    end = rows[-1].json()
+    assert [step["abandoned"] for step in end["steps"]] == [True, True, False, False]
+    assert len(searching.shop.executed("order")) == 1
