@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -57,6 +58,12 @@ def print_whole(console: Console, report: WholeReport) -> None:
     console.print(whole)
     console.print()
     console.print(roles)
+
+
+def print_calls(console: Console, counts: Mapping[str, int]) -> None:
+    """How calls of a tool server ended, in its own words."""
+    told = ", ".join(f"{plain_line(how)} {count:,}" for how, count in sorted(counts.items()))
+    console.print(Text(f"calls of the tool server: {told or 'none'}"), soft_wrap=True)
 
 
 def _number(name: str, value: float | None) -> str:

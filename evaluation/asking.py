@@ -1,8 +1,8 @@
 """Put whole trajectories to a running orchestrator: an instruction with its tools, its answer and its events.
 
 A question is accepted once, under an idempotency key: whatever is lost on the way, it is the same trajectory that is
-followed to its end. One that nobody waits for any more is cancelled. One that failed because a role service was away
-says nothing about the models, and is asked again when the service is back.
+followed to its end. One that nobody waits for any more is cancelled. One that failed because a role service was away,
+or met its tools away, says nothing about the models, and is asked again when the service is back.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hashlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import httpx
 from pydantic import ValidationError
@@ -37,6 +38,16 @@ class Asked:
     events: tuple[ToldEvent, ...]
 
 
+class DistantTools(Protocol):
+    """Tools that are somewhere else, and may be away."""
+
+    def lost(self, trajectory: Trajectory) -> bool:
+        """Whether a trajectory met them away, so that it says nothing about the models."""
+
+    async def ready(self, patience: Patience) -> None:
+        """Wait until they are there. Raises `ServiceAway`, or another `EvaluationError` if that is no use."""
+
+
 @dataclass(frozen=True)
 class Asking:
     """How questions are put. `run` keeps those of one run apart from those of others, `marks` are their metadata."""
@@ -46,6 +57,7 @@ class Asking:
     patience: Patience = AT_ONCE
     marks: Mapping[str, str] = field(default_factory=dict)
     run: str = field(default_factory=lambda: uuid.uuid4().hex)
+    tools: DistantTools | None = None
 
 
 async def ask(client: httpx.AsyncClient, recorded: RecordedTrajectory, asking: Asking | None = None) -> Asked:
@@ -58,9 +70,21 @@ async def ask(client: httpx.AsyncClient, recorded: RecordedTrajectory, asking: A
     while True:
         asked = await _ask(client, recorded, asking, attempt)
         attempt += 1
+        if asking.tools is not None and asking.tools.lost(asked.trajectory):
+            await _wait_for(asking.tools, recorded, asking.patience, last=attempt == ATTEMPTS)
+            continue
         if asked.trajectory.status != "failed" or attempt == ATTEMPTS or await _is_ready(client):
             return asked
         await ready(client, patience=asking.patience)
+
+
+async def _wait_for(tools: DistantTools, recorded: RecordedTrajectory, patience: Patience, *, last: bool) -> None:
+    await tools.ready(patience)
+    if last:
+        raise ServiceAway(
+            f"trajectory {recorded.id!r} met its tools away {ATTEMPTS} times, although they answer in between",
+            remedy="ask for fewer at a time, or see what the tool server says",
+        )
 
 
 async def _ask(client: httpx.AsyncClient, recorded: RecordedTrajectory, asking: Asking, attempt: int) -> Asked:

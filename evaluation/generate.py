@@ -19,6 +19,7 @@ from evaluation.growing_file import GrowingRun, growing_run
 from evaluation.predicting import Predictor, Strategy, attempts_of
 from evaluation.records import CaseRecord, PredictionRecord, RunRecord
 from evaluation.role_services import RoleServices
+from evaluation.suites.definition import WITHOUT_STEPS
 from evaluation.suites.sample import sample_steps
 from evaluation.suites.suite import Suite
 
@@ -57,6 +58,10 @@ async def plan_task(
 
     Raises `EvaluationError`: a service that is not there or runs another role, a broken manifest, no step.
     """
+    if suite.definition.loader in WITHOUT_STEPS:
+        raise EmptySuite(
+            f"the suite {suite.label!r} has no recorded step", remedy="ask it with `alpha-umi evaluate trajectories`"
+        )
     cases = tuple(map(CaseRecord.of, sample_steps(suite.trajectories, limit)))
     if not cases:
         raise EmptySuite(f"the suite {suite.definition.name!r} has no step to ask", remedy="ask for at least one")

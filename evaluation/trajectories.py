@@ -1,7 +1,8 @@
 """Measure whole trajectories: the instructions of a suite, put to a running orchestrator with tools of ours.
 
-The tools answer without the internet: a calculator for GSM8K, recorded answers for everything else. Trajectories that
-cannot be replayed together go in groups, one after another.
+The tools answer without the internet: a calculator for GSM8K, recorded answers for everything else but ToolBench's
+questions, which have a server of ToolBench's tools. Trajectories that cannot be replayed together go in groups, one
+after another.
 """
 
 from __future__ import annotations
@@ -21,14 +22,17 @@ from evaluation.predicting import Strategy
 from evaluation.replay.recordings import replay_of, together
 from evaluation.replay.servers import create_calculator_server, create_replay_server
 from evaluation.replay.serving import served
+from evaluation.replay.virtual import VirtualServer, VirtualTools
 from evaluation.suites.recorded import RecordedTrajectory, recorded_calls
 from evaluation.suites.sample import sample_trajectories
 from evaluation.suites.suite import Suite
+from evaluation.suites.toolbench_api import ToolBenchApi
 from evaluation.tool_source import MARK, registered
 from evaluation.whole_run import (
     AskedRecord,
     GrowingWholeRun,
     OnAsked,
+    ToolServerRecord,
     WholeRun,
     WholeRunRecord,
     ask_all,
@@ -38,10 +42,15 @@ from evaluation.whole_run import (
 
 CALCULATOR: Final = "evaluation-calculator"
 RECORDED: Final = "evaluation-recorded"
+TOOLBENCH: Final = "evaluation-toolbench"
 
 
 class NoObservations(EvaluationError):
     """A suite does not know what its tools answered, so nothing can answer for them."""
+
+
+class NoToolServer(NoObservations):
+    """A suite needs a tool server that was not named, or none that was."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +80,13 @@ def plan_whole(
     strategy: Strategy = "chain",
     models: AskedModels | None = None,
     constrained: bool | None = None,
+    virtual: VirtualTools | None = None,
 ) -> WholeTask:
-    """What there is to do: the trajectories of a suite, or `limit` of them. Raises `EmptySuite`, `NoObservations`."""
-    require_observations(suite)
+    """What there is to do: the trajectories of a suite, or `limit` of them, where needed with a server's tools.
+
+    Raises `EmptySuite`, `NoObservations`.
+    """
+    require_tools(suite, virtual)
     trajectories = sample_trajectories(suite.trajectories, limit)
     if not trajectories:
         raise EmptySuite(f"the suite {suite.label!r} has no trajectory to ask", remedy="ask for at least one")
@@ -87,13 +100,32 @@ def plan_whole(
         compared="last-number" if calculates else "text",
         models={} if models is None else models.kept(),
         left_out=suite.trajectories_left_out,
+        tool_server=None if virtual is None else _as_record(virtual.server),
     )
-    groups = [Group(CALCULATOR, trajectories, create_calculator_server)] if calculates else _replays(trajectories)
+    if virtual is not None:
+        groups = _virtual(trajectories, virtual)
+    else:
+        groups = [Group(CALCULATOR, trajectories, create_calculator_server)] if calculates else _replays(trajectories)
     return WholeTask(about, trajectories, groups, strategy)
 
 
-def require_observations(suite: Suite) -> None:
-    """Raises `NoObservations` for a suite whose calls nothing can answer."""
+def require_tools(suite: Suite, virtual: VirtualTools | None = None) -> None:
+    """Raises `NoObservations` for a suite whose calls nothing can answer, or not with this server."""
+    needed = suite.definition.loader == "toolbench-queries"
+    if needed and virtual is None:
+        raise NoToolServer(
+            f"the suite {suite.label!r} needs a server of ToolBench's tools", remedy="name it with --tool-server"
+        )
+    if virtual is not None and not needed:
+        raise NoToolServer(
+            f"the suite {suite.label!r} does not ask a tool server: its tools are served here",
+            remedy="leave --tool-server away",
+        )
+    if not needed:
+        _require_observations(suite)
+
+
+def _require_observations(suite: Suite) -> None:
     recorded = any(True for trajectory in suite.trajectories for _ in recorded_calls(trajectory))
     if suite.definition.loader == "seal-tools" or not recorded:
         raise NoObservations(
@@ -160,3 +192,19 @@ def _replays(trajectories: Sequence[RecordedTrajectory]) -> list[Group]:
         Group(RECORDED, group, lambda group=group: create_replay_server(replay_of(group, calls_needed=False)))  # type: ignore[misc]
         for group in together(trajectories)
     ]
+
+
+def _virtual(trajectories: Sequence[RecordedTrajectory], virtual: VirtualTools) -> list[Group]:
+    return [
+        Group(TOOLBENCH, group, lambda group=group: virtual.application(_apis(group)))  # type: ignore[misc]
+        for group in together(trajectories)
+    ]
+
+
+def _apis(group: Sequence[RecordedTrajectory]) -> list[ToolBenchApi]:
+    named = {tool.name: tool for each in group for tool in each.tools if isinstance(tool, ToolBenchApi)}
+    return list(named.values())
+
+
+def _as_record(server: VirtualServer) -> ToolServerRecord:
+    return ToolServerRecord(strip=server.strip, max_characters=server.max_characters)

@@ -44,13 +44,20 @@ STEP_REMEDY = "score it without --format; whole trajectories need a file of thei
 VERSION: Final = 1
 
 
+class ToolServerRecord(WireModel):
+    """How a server of ToolBench's tools was asked: how it strips answers, and where they are cut."""
+
+    strip: Name
+    max_characters: Count
+
+
 class WholeRunRecord(WireModel):
     """What ran: the suite, how many of its trajectories, and the steps after which an answer was demanded.
 
     `constrained`: the roles wrote inside grammars; null where the orchestrator did not say, as earlier files do not.
     `compared` says how an answer is held against the expected one: by its last number, or as the same text. `models`
     is empty where the orchestrator's role services could not be asked for them. `left_out` counts what of the whole
-    suite cannot be a trajectory, by the reason; earlier files do not say.
+    suite cannot be a trajectory, by the reason; earlier files do not say. `tool_server` is there where one answered.
     """
 
     kind: Literal["whole-run"] = "whole-run"
@@ -63,6 +70,7 @@ class WholeRunRecord(WireModel):
     compared: Literal["last-number", "text"] = "text"
     models: dict[RoleName, dict[str, Any]] = Field(default_factory=dict)
     left_out: dict[str, Count] = Field(default_factory=dict)
+    tool_server: ToolServerRecord | None = None
 
 
 class EventRecord(WireModel):
@@ -171,7 +179,7 @@ async def ask_all(
 
 
 def _same(path: Path, there: WholeRun, about: WholeRunRecord, recorded: Sequence[RecordedTrajectory]) -> WholeRun:
-    for field in ("suite", "trajectories", "max_steps", "strategy", "constrained", "compared"):
+    for field in ("suite", "trajectories", "max_steps", "strategy", "constrained", "compared", "tool_server"):
         old, wanted = getattr(there.about, field), getattr(about, field)
         # Earlier files do not say whether inside grammars.
         if old != wanted and not (field == "constrained" and None in (old, wanted)):

@@ -19,9 +19,9 @@ from benchmarks.results.document import replace_section
 from benchmarks.results.runs import MODES, Wanted, What, ask, generate, system
 from benchmarks.results.section import introduction, steps_part, whole_part
 from evaluation.suites.data import data_folder
-from evaluation.suites.definition import suite_names
+from evaluation.suites.definition import WITHOUT_STEPS, read_definition, suite_names, suite_path
 from evaluation.suites.suite import load_suite
-from evaluation.trajectories import NoObservations, require_observations
+from evaluation.trajectories import NoObservations, require_tools
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "results.md"
@@ -39,7 +39,7 @@ def main() -> None:
     suites: list[str] = options.suite or suite_names()
     if not options.tables_only:
         began = time.monotonic()
-        _run_steps(wanted, suites)
+        _run_steps(wanted, [suite for suite in suites if _has_steps(suite)])
         _run_whole(wanted, [suite for suite in suites if _can_be_whole(suite)])
         CONSOLE.print(f"all runs are there after {time.monotonic() - began:,.0f} s")
     parts = [
@@ -76,10 +76,14 @@ def _with_runs(wanted: Wanted, what: What, suites: list[str]) -> list[str]:
     return there
 
 
+def _has_steps(suite: str) -> bool:
+    return read_definition(suite_path(suite)).loader not in WITHOUT_STEPS
+
+
 def _can_be_whole(suite: str) -> bool:
     """Whether there is anything that answers its calls."""
     try:
-        require_observations(load_suite(suite, data_folder(os.environ)))
+        require_tools(load_suite(suite, data_folder(os.environ)))
     except NoObservations:
         return False
     return True

@@ -19,12 +19,14 @@ from cli.options import ApiKey, AsJson, StateDir, Url, messages, orchestrator_ad
 from cli.run_notes import print_left_out
 from cli.state import RunRecord
 from cli.targets import require_apart
-from cli.whole_view import print_report
+from cli.tool_server import MaxObservation, Strip, StripName, ToolKeyFile, ToolServer, ToolTimeout, virtual_server
+from cli.whole_view import print_calls, print_report
 
 if TYPE_CHECKING:
     from evaluation.asked_models import AskedModels
     from evaluation.orchestrator import Readiness
     from evaluation.predicting import Strategy
+    from evaluation.replay.virtual import VirtualServer
     from evaluation.suites.suite import Suite
     from evaluation.whole_report import WholeReport
 
@@ -42,7 +44,14 @@ def trajectories(
     ] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=512, help="Trajectories that are asked at a time.")] = 4,
     strategy: Annotated[StrategyName, typer.Option(help="Three models in turn, or a single one.")] = StrategyName.CHAIN,
-    patience: Annotated[float, typer.Option(min=0, help="Seconds that the orchestrator may be away.")] = 120.0,
+    patience: Annotated[
+        float, typer.Option(min=0, help="Seconds that the orchestrator, or the tool server, may be away.")
+    ] = 120.0,
+    tool_server: ToolServer = None,
+    tool_key_file: ToolKeyFile = None,
+    tool_timeout: ToolTimeout = 15.0,
+    strip: Strip = StripName.TRUNCATE,
+    max_observation: MaxObservation = 1024,
     url: Url = None,
     api_key: ApiKey = None,
     role_token: Annotated[
@@ -62,10 +71,12 @@ def trajectories(
     """Ask a running orchestrator for whole trajectories of a suite, without the internet, and measure them.
 
     Tools that answer as they were recorded (a calculator for GSM8K) are served here and registered for the time of the
-    run. A file that is there is taken up. Exits with 1 when the orchestrator went away (the file is kept), 2 when the
-    run cannot be as it was given.
+    run. ToolBench's questions have a server of its tools, which is asked through this command. A file that is there is
+    taken up. Exits with 1 when the orchestrator or the tool server went away (the file is kept), 2 when the run cannot
+    be as it was given.
     """
     address = orchestrator_address(url, state_dir)
+    named = virtual_server(tool_server, tool_key_file, tool_timeout, strip, max_observation)
     with reported():
         from evaluation.suites.data import data_folder
         from evaluation.suites.suite import load_suite, suite_files
@@ -74,7 +85,7 @@ def trajectories(
         require_apart(suite_files(suite, data), {"--output": output_file, "--report": report_file})
         loaded = load_suite(suite, data)
         up = state_folder(state_dir).read_run()
-        run = _Run(loaded, output_file, limit, max_steps, concurrency, strategy.value, patience, up, role_token)
+        run = _Run(loaded, output_file, limit, max_steps, concurrency, strategy.value, patience, up, role_token, named)
         print_report(run_until_signal(run.at(address, api_key)), report_file, as_json=as_json)
 
 
@@ -91,16 +102,21 @@ class _Run:
     patience_s: float
     up: RunRecord | None
     role_token: str | None = field(repr=False)
+    tool_server: VirtualServer | None
 
     async def at(self, address: str, api_key: str | None) -> WholeReport:
         """Carry it out."""
         from evaluation.asking import Asking
-        from evaluation.orchestrator import client_of, ready
+        from evaluation.orchestrator import AT_ONCE, client_of, ready
         from evaluation.patience import Patience
-        from evaluation.trajectories import measure_whole, plan_whole, require_observations
+        from evaluation.replay.virtual import VirtualTools
+        from evaluation.trajectories import measure_whole, plan_whole, require_tools
         from evaluation.whole_report import whole_report
 
-        require_observations(self.suite)
+        virtual = None if self.tool_server is None else VirtualTools(self.tool_server)
+        require_tools(self.suite, virtual)
+        if virtual is not None:
+            await virtual.ready(AT_ONCE)
         # A proxy of the environment is for other machines.
         async with client_of(address, api_key=api_key, trust_env=not is_loopback(address)) as client:
             print_left_out(messages(), self.suite.trajectories_left_out)
@@ -112,12 +128,15 @@ class _Run:
                 strategy=self.strategy,
                 models=await self._models(readiness),
                 constrained=readiness.constrained,
+                virtual=virtual,
             )
-            asking = Asking(self.strategy, self.max_steps, Patience(away_s=self.patience_s))
+            asking = Asking(self.strategy, self.max_steps, Patience(away_s=self.patience_s), tools=virtual)
             with progress_bar(messages(), task.about.trajectories) as advance:
                 done = await measure_whole(
                     client, task, self.path, asking, concurrency=self.concurrency, on_asked=lambda _: advance()
                 )
+        if virtual is not None:
+            print_calls(messages(), virtual.counts)
         return whole_report(done)
 
     async def _models(self, readiness: Readiness) -> AskedModels | None:

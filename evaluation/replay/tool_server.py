@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, NoReturn
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import Lifespan
 
 from alpha_umi.contract.problems import PROBLEM_MEDIA_TYPE, TYPE_PREFIX, Problem, ServiceError
 from alpha_umi.roles.turns import Tool
@@ -48,13 +49,15 @@ class CannotBeOffered(EvaluationError):
     """A tool has a name that an orchestrator would change."""
 
 
-# Raises `CallRefused`.
-Answering = Callable[[str, Arguments], ToolAnswer]
+# Raises `CallRefused`. What has to wait for somebody else answers later.
+Answering = Callable[[str, Arguments], ToolAnswer | Awaitable[ToolAnswer]]
 
 
-def create_tool_server(title: str, tools: Sequence[Tool], answering: Answering) -> FastAPI:
-    """The application. Raises `CannotBeOffered`."""
-    app = FastAPI(title=title, openapi_url=None, docs_url=None, redoc_url=None)
+def create_tool_server(
+    title: str, tools: Sequence[Tool], answering: Answering, *, lifespan: Lifespan[FastAPI] | None = None
+) -> FastAPI:
+    """The application; `lifespan` holds what answering needs. Raises `CannotBeOffered`."""
+    app = FastAPI(title=title, openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     install_problem_handlers(app)
     app.add_exception_handler(CallRefused, _refused)
     document = tools_document(title, tools)
@@ -68,7 +71,7 @@ def create_tool_server(title: str, tools: Sequence[Tool], answering: Answering) 
     async def call(name: str, request: Request) -> Response:
         if name not in names:
             raise ServiceError("not-found", f"there is no tool {name[:64]!r}", remedy="see /openapi.json", field="name")
-        answer = _answer(answering, name, await _body(request))
+        answer = await _answer(answering, name, await _body(request))
         return PlainTextResponse(answer.content.encode("utf-8", "replace"), answer.status)
 
     return app
@@ -113,9 +116,10 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-def _answer(answering: Answering, name: str, body: bytes) -> ToolAnswer:
+async def _answer(answering: Answering, name: str, body: bytes) -> ToolAnswer:
     try:
-        return answering(name, _arguments(body))
+        answer = answering(name, _arguments(body))
+        return answer if isinstance(answer, ToolAnswer) else await answer
     except RecursionError as error:
         raise _unreadable("nest too deeply") from error
 

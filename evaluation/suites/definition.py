@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -20,7 +20,12 @@ from evaluation.suites.errors import REMEDY, UnknownSuite
 CATALOGUE = Path(__file__).parent / "catalogue"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
-Loader = Literal["toolbench", "rotbench", "gsm8k", "seal-tools", "toolalpaca-golden", "trajectories"]
+Loader = Literal[
+    "toolbench", "rotbench", "gsm8k", "seal-tools", "toolalpaca-golden", "toolbench-queries", "trajectories"
+]
+# What is read in parts, and what is asked for as a whole only, because no step of it is recorded.
+IN_PARTS: Final[frozenset[Loader]] = frozenset({"rotbench", "toolbench-queries"})
+WITHOUT_STEPS: Final[frozenset[Loader]] = frozenset({"toolbench-queries"})
 Words = Annotated[str, Field(min_length=1)]
 
 

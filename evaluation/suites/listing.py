@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from evaluation.suites import rotbench
+from evaluation.suites import rotbench, toolbench_queries
 from evaluation.suites.definition import SuiteFile, digests_path, read_definition, read_digests, suite_names, suite_path
 
 
@@ -43,4 +43,9 @@ def _listed(definition: SuiteFile, data: Path) -> ListedSuite:
 
 
 def _has_parts(definition: SuiteFile, at: Path) -> bool:
-    return definition.loader != "rotbench" or set(definition.parts) <= set(rotbench.tool_sets(at))
+    match definition.loader:
+        case "rotbench":
+            return set(definition.parts) <= set(rotbench.tool_sets(at))
+        case "toolbench-queries":
+            return set(definition.parts) <= set(toolbench_queries.query_parts(at))
+    return True

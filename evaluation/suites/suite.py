@@ -10,10 +10,18 @@ from evaluation.errors import EmptySuite, NotTheFormat
 from evaluation.files import refuse_duplicates
 from evaluation.instructions import instruction_digest
 from evaluation.steps import StepCase
-from evaluation.suites import gsm8k, own, rotbench, seal_tools, toolalpaca, toolbench
+from evaluation.suites import gsm8k, own, rotbench, seal_tools, toolalpaca, toolbench, toolbench_queries
 from evaluation.suites.cases import OF_STEPS, step_cases, steps_without_reference
 from evaluation.suites.data import data_path
-from evaluation.suites.definition import SuiteFile, digests_path, read_definition, read_digests, suite_path
+from evaluation.suites.definition import (
+    IN_PARTS,
+    WITHOUT_STEPS,
+    SuiteFile,
+    digests_path,
+    read_definition,
+    read_digests,
+    suite_path,
+)
 from evaluation.suites.errors import REMEDY, DataDiffers
 from evaluation.suites.recorded import Loaded, RecordedTrajectory
 
@@ -66,8 +74,9 @@ def load_suite(name: str, data: Path, *, as_recorded: bool = True) -> Suite:
     refuse_duplicates([trajectory.id for trajectory in loaded.trajectories], f"{at}: trajectories")
     left_out = Counter(loaded.left_out) + steps_without_reference(loaded.trajectories)
     found = Suite(definition, parts, loaded.trajectories, dict(left_out))
-    if not found.cases:
-        raise EmptySuite(f"the suite {definition.name!r} has no step to measure: {at}", remedy=REMEDY)
+    if not (found.trajectories if definition.loader in WITHOUT_STEPS else found.cases):
+        what = "nothing to ask" if definition.loader in WITHOUT_STEPS else "no step to measure"
+        raise EmptySuite(f"the suite {definition.name!r} has {what}: {at}", remedy=REMEDY)
     if as_recorded and parts == definition.parts:
         _refuse_other_data(found, digests_path(path), at)
     return found
@@ -90,19 +99,23 @@ def suite_files(name: str, data: Path) -> list[Path]:
     at = data / definition.data
     inside = {
         "rotbench": [at / f"{part}{rotbench.SUFFIX}" for part in rotbench.tool_sets(at)],
+        "toolbench-queries": [at / f"{part}{toolbench_queries.SUFFIX}" for part in toolbench_queries.query_parts(at)],
         "trajectories": own.files(at),
     }
     return [path, digests_path(path), *inside.get(definition.loader, [at])]
 
 
 def _load(definition: SuiteFile, path: Path, parts: tuple[str, ...]) -> Loaded:
-    if definition.loader == "rotbench":
-        return rotbench.load(path, parts)
-    if parts:
+    if parts and definition.loader not in IN_PARTS:
         raise NotTheFormat(
-            f"the suite {definition.name!r} has no parts", remedy="leave the parts away; only `rotbench` has some"
+            f"the suite {definition.name!r} has no parts",
+            remedy=f"leave the parts away; only {' and '.join(sorted(IN_PARTS))} have some",
         )
     match definition.loader:
+        case "rotbench":
+            return rotbench.load(path, parts)
+        case "toolbench-queries":
+            return toolbench_queries.load(path, parts)
         case "toolbench":
             return toolbench.load(path)
         case "gsm8k":

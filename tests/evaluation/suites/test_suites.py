@@ -24,6 +24,7 @@ SIZES = {
     "seal-tools": (698, 1783, {"caller": 1783}),
     "rotbench-gpt4": (388, 1117, {"caller": 733, "conclusion": 374, "give up": 10}),
     "toolalpaca-simulated": (100, 93, {"caller": 85, "conclusion": 8}),
+    "stabletoolbench-queries": (765, 0, {}),
 }
 
 

@@ -1,0 +1,218 @@
+"""Tools that a server of ToolBench's protocol answers: StableToolBench's `/virtual`, or ToolBench's `/rapidapi`.
+
+An orchestrator calls them as any other tools, on loopback; here each call becomes one `POST` of
+
+    {"category", "tool_name", "api_name", "tool_input", "strip", "toolbench_key"}  ->  {"error", "response"}
+
+and its answer the observation that the released α-UMi client makes of it (`ToolBench-multiLLM` in
+X-PLUG/Multi-LLM-Agent): the response as JSON, or where it is empty `{"message": error}`, cut after so many characters.
+What the server says with another status, or not at all in time, is the error that the published client makes of it.
+
+A server that is away is asked again within the time for one call. If it stays away, or does not take the key, the
+planner is told so: a trajectory that met it (`lost`) says nothing about the models.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Final, Literal
+
+import httpx
+from fastapi import FastAPI
+
+from alpha_umi.contract.problems import TYPE_PREFIX
+from alpha_umi.contract.trajectories import Trajectory
+from evaluation.errors import EvaluationError, ServiceAway
+from evaluation.patience import AWAY_STATUS, Away, Patience, patiently, retry_after_of
+from evaluation.replay.tool_server import Arguments, CallRefused, ToolAnswer, create_tool_server
+from evaluation.suites.toolbench_api import ToolBenchApi
+
+Strip = Literal["truncate", "filter", "random"]
+PATH: Final = "/virtual"
+MAX_OBSERVATION_CHARACTERS: Final = 1024
+MAX_ANSWER_BYTES: Final = 4 * 2**20
+AWAY: Final = "tool-server-away"
+CONNECT_S: Final = 5.0
+# How the published client words what goes wrong on the way to a server; its other errors are the server's own words.
+TIMED_OUT, NOT_SENT = "Timeout error...", "request invalid, data error"
+ANSWERED: Final = "answered"
+_LOST: Final = f'"{TYPE_PREFIX}{AWAY}"'
+_KEY_STATUS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+
+
+class ServerRefused(EvaluationError):
+    """The tool server does not take the key, or is none."""
+
+
+@dataclass(frozen=True)
+class VirtualServer:
+    """A server and how it is asked. `url` without a path means `/virtual`, `timeout_s` bounds a call with retries."""
+
+    url: str
+    key: str = field(default="", repr=False)
+    strip: Strip = "truncate"
+    max_characters: int = MAX_OBSERVATION_CHARACTERS
+    timeout_s: float = 15.0
+
+    @property
+    def address(self) -> httpx.URL:
+        """Where calls go."""
+        url = httpx.URL(self.url)
+        return url if url.path.strip("/") else url.copy_with(path=PATH)
+
+    @property
+    def shown(self) -> str:
+        """The address without the password that it may hold."""
+        return str(self.address.copy_with(userinfo=b"", query=None))
+
+
+@dataclass
+class VirtualTools:
+    """The tools of a server for an orchestrator. `counts` has how many calls were answered, or how they failed.
+
+    A server that did not take the key is asked no more: `key_refused`.
+    """
+
+    server: VirtualServer
+    counts: Counter[str] = field(default_factory=Counter)
+    key_refused: bool = False
+
+    def application(self, tools: Sequence[ToolBenchApi]) -> FastAPI:
+        """A tool server for the orchestrator. Raises `CannotBeOffered`."""
+        named = {tool.shown_name: tool for tool in tools}
+        http = _client(self.server)
+
+        @contextlib.asynccontextmanager
+        async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+            async with http:
+                yield
+
+        async def answer(name: str, arguments: Arguments) -> ToolAnswer:
+            return await self._answer(http, named[name], arguments)
+
+        return create_tool_server("ToolBench", tools, answer, lifespan=lifespan)
+
+    def lost(self, trajectory: Trajectory) -> bool:
+        """Whether a trajectory made a call while the server could not be used."""
+        return any(step.observation and _LOST in step.observation.content for step in trajectory.steps)
+
+    async def ready(self, patience: Patience) -> None:
+        """Raises `ServiceAway` for a server that stays away, `ServerRefused` for what is none, or takes no such key."""
+        async with _client(self.server) as http:
+            response = await patiently(lambda _: _probe(http, self.server), patience, self._stayed_away)
+        if self.key_refused or response.status_code in _KEY_STATUS:
+            raise ServerRefused(
+                f"the tool server at {self.server.shown} wants another key",
+                remedy="name its key with ALPHA_UMI_TOOLBENCH_KEY or --tool-key-file",
+            )
+        if response.status_code == HTTPStatus.NOT_FOUND:
+            raise ServerRefused(
+                f"there is no tool server at {self.server.shown}: status 404",
+                remedy=f"name the address that it is asked at, such as http://HOST:8080{PATH}",
+            )
+
+    async def _answer(self, http: httpx.AsyncClient, tool: ToolBenchApi, arguments: Arguments) -> ToolAnswer:
+        """What the planner sees of a call. Raises `CallRefused` while the server cannot be used."""
+        waits = Patience(away_s=self.server.timeout_s * 0.6, first_pause_s=0.1, longest_pause_s=2.0)
+        try:
+            async with asyncio.timeout(self.server.timeout_s):
+                error, response = await patiently(lambda _: self._post(http, tool, arguments), waits, self._stayed_away)
+        except TimeoutError:
+            error, response = TIMED_OUT, ""
+        except (ServiceAway, ServerRefused) as failure:
+            self.counts[AWAY] += 1
+            raise CallRefused(
+                AWAY, "The tool server cannot be used", failure.message, status=HTTPStatus.SERVICE_UNAVAILABLE
+            ) from failure
+        self.counts[error or ANSWERED] += 1
+        return ToolAnswer(observation(error, self._without_key(response), self.server.max_characters))
+
+    async def _post(self, http: httpx.AsyncClient, tool: ToolBenchApi, arguments: Arguments) -> tuple[str, Any] | Away:
+        try:
+            async with http.stream(
+                "POST", self.server.address, json=_payload(self.server, tool, arguments)
+            ) as response:
+                if response.status_code in AWAY_STATUS:
+                    return Away(f"status {response.status_code}", retry_after_of(response))
+                if response.status_code in _KEY_STATUS:
+                    self.key_refused = True
+                    raise ServerRefused("the tool server wants another key")
+                return _read(response.status_code, await _body(response))
+        except httpx.ReadTimeout:
+            return TIMED_OUT, ""
+        except httpx.HTTPError as error:
+            return Away(type(error).__name__)
+
+    def _without_key(self, response: Any) -> Any:
+        """A server may repeat what it was sent; the key is for no model and no file."""
+        key, told = self.server.key, json.dumps(response, ensure_ascii=False)
+        return json.loads(told.replace(key, "[key]")) if key and key in told else response
+
+    def _stayed_away(self, reason: str) -> ServiceAway:
+        return ServiceAway(
+            f"the tool server at {self.server.shown} is away: {reason}",
+            remedy="start it, or name its address with --tool-server",
+        )
+
+
+def observation(error: str, response: Any, max_characters: int) -> str:
+    """The text that a planner sees of an answer."""
+    told = json.dumps({"message": error} if response == "" else response)
+    return told if len(told) <= max_characters else told[:max_characters] + "..."
+
+
+def _client(server: VirtualServer) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        headers={"toolbench_key": server.key} if server.key else {},
+        timeout=httpx.Timeout(server.timeout_s, connect=min(CONNECT_S, server.timeout_s)),
+    )
+
+
+def _payload(server: VirtualServer, tool: ToolBenchApi, arguments: Arguments) -> dict[str, str]:
+    return {
+        "category": tool.category,
+        "tool_name": tool.tool_name,
+        "api_name": tool.api_name,
+        "tool_input": json.dumps(arguments),
+        "strip": server.strip,
+        "toolbench_key": server.key,
+    }
+
+
+async def _probe(http: httpx.AsyncClient, server: VirtualServer) -> httpx.Response | Away:
+    """What it says to a request that asks for no tool; that it wants another method is an answer."""
+    try:
+        response = await http.get(server.address)
+    except httpx.HTTPError as error:
+        return Away(str(error) or type(error).__name__)
+    away = response.status_code in AWAY_STATUS
+    return Away(f"status {response.status_code}", retry_after_of(response)) if away else response
+
+
+async def _body(response: httpx.Response) -> bytes:
+    """The body, as far as it is read; what is cut is no JSON."""
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > MAX_ANSWER_BYTES:
+            return b""
+    return bytes(body)
+
+
+def _read(status: int, body: bytes) -> tuple[str, Any]:
+    """The error and the response, as the published client has them."""
+    if status != HTTPStatus.OK:
+        return f"{NOT_SENT}. status_code={status}", ""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return NOT_SENT, ""
+    if not isinstance(value, dict) or not isinstance(value.get("error"), str) or "response" not in value:
+        return NOT_SENT, ""
+    return value["error"], value["response"]

@@ -1,0 +1,179 @@
+"""`alpha-umi evaluate trajectories --tool-server`: ToolBench's questions, a real orchestrator, recorded answers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from generated_suites import sums_file
+from orchestrator_process import orchestrator_process
+from scripted_roles import Reply, ScriptedRoles, call, decide, say
+from serving_on_loopback import Serve, served, until
+from toolbench_server import ToolBenchServer, queries_file
+from typer.testing import Result
+
+from evaluation.whole_run import read_whole_run
+
+Invoke = Callable[..., Result]
+KEY = "a-key-of-ours"
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv("ALPHA_UMI_ROLE_TOKEN", raising=False)
+    monkeypatch.delenv("ALPHA_UMI_TOOLBENCH_URL", raising=False)
+    monkeypatch.setenv("ALPHA_UMI_TOOLBENCH_KEY", KEY)
+    with structlog.testing.capture_logs():
+        yield
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ALPHA_UMI_DATA", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def url(serve: Serve, tmp_path: Path) -> Iterator[str]:
+    """An orchestrator whose roles look for sites and for keywords, and then answer."""
+    address = serve(ScriptedRoles(planner=plan, caller=look_up, summarizer=lambda _: say("Pinterest.")).application())
+    settings = {f"{role}_url": address for role in ("planner", "caller", "summarizer")}
+    more = {"database_url": f"sqlite:///{tmp_path}/log.db", "allow_loopback_tools": "true"}
+    with orchestrator_process(settings | more) as running:
+        yield running.address
+
+
+def plan(request: dict[str, Any]) -> Reply:
+    asked = sum(turn["role"] == "observation" for turn in request["history"])
+    return decide("I look it up.", "caller") if asked < 2 else decide("It is known.", "conclusion")
+
+
+def look_up(request: dict[str, Any]) -> Reply:
+    names = [tool["name"] for tool in request["tools"]]
+    asked = sum(turn["role"] == "observation" for turn in request["history"])
+    if "querykeywords_for_keyword_analysis" in names:
+        name = ("popularsitesforquery_for_keyword_analysis", "querykeywords_for_keyword_analysis")[asked]
+        return call(name, q="birthday party ideas")
+    return call("get_channel_details_for_kick_com_api_kick_api", channel_name="gmhikaru")
+
+
+def arguments(suite: Path, url: str, server: str | None, *more: str) -> list[str]:
+    named = [] if server is None else ["--tool-server", server]
+    output = str(suite.parent / "whole.jsonl")
+    return ["evaluate", "trajectories", "--suite", str(suite), "--output", output, "--url", url, *named, *more]
+
+
+def told(result: Result) -> str:
+    return " ".join(result.stderr.split())
+
+
+def test_questions_are_answered_with_recorded_answers(invoke: Invoke, folder: Path, serve: Serve, url: str) -> None:
+    server = ToolBenchServer(KEY)
+    suite = queries_file(folder)
+    result = invoke(*arguments(suite, url, serve(server.application()), "--max-steps", "12"))
+    assert result.exit_code == 0, result.stderr
+    assert "calls of the tool server: answered 4" in told(result)
+    run = read_whole_run(folder / "whole.jsonl")
+    assert run.about.tool_server is not None
+    assert (run.about.tool_server.strip, run.about.tool_server.max_characters) == ("truncate", 1024)
+    (asked,) = [record for record in run.asked if record.recorded == "G1_instruction/1073"]
+    seen = [step.observation.content for step in asked.trajectory.steps if step.observation]
+    assert seen[1] == '"<b><i>party</i></b>,<b><i>ideas</i></b>,<i>birthday</i>"'
+    assert (asked.trajectory.status, asked.trajectory.answer) == ("completed", "Pinterest.")
+    assert {info.category for info in server.calls} == {"Data"}
+    assert KEY not in (folder / "whole.jsonl").read_text() + result.output + result.stderr
+
+
+def test_answers_are_cut_and_stripped_as_told(invoke: Invoke, folder: Path, serve: Serve, url: str) -> None:
+    server, suite = ToolBenchServer(KEY), queries_file(folder)
+    more = ("--max-observation", "40", "--strip", "random", "--limit", "1")
+    assert invoke(*arguments(suite, url, serve(server.application()), *more)).exit_code == 0
+    (record,) = read_whole_run(folder / "whole.jsonl").asked
+    assert all(step.observation.content.endswith("...") for step in record.trajectory.steps if step.observation)
+    assert {info.strip for info in server.calls} == {"random"}
+    again = invoke(*arguments(suite, url, serve(server.application()), "--limit", "1"))
+    assert again.exit_code == 2
+    assert "its `tool_server` is" in told(again)
+
+
+def test_the_key_can_be_in_a_file(invoke: Invoke, folder: Path, serve: Serve, url: str) -> None:
+    (folder / "key").write_text("of-the-file\n")
+    server = ToolBenchServer("of-the-file")
+    more = ("--tool-key-file", str(folder / "key"), "--limit", "1")
+    assert invoke(*arguments(queries_file(folder), url, serve(server.application()), *more)).exit_code == 0
+    assert {info.toolbench_key for info in server.calls} == {"of-the-file"}
+
+
+@pytest.mark.parametrize(("text", "said"), [("", "is empty"), ("a b", "this is no key"), ("ü", "holds no key")])
+def test_what_is_no_key(invoke: Invoke, folder: Path, text: str, said: str) -> None:
+    (folder / "key").write_text(text, encoding="utf-8")
+    more = ("--tool-key-file", str(folder / "key"))
+    result = invoke(*arguments(queries_file(folder), "http://127.0.0.1:9", "http://127.0.0.1:9", *more))
+    assert result.exit_code == 2
+    assert said in told(result)
+
+
+def test_before_anything_is_asked(invoke: Invoke, folder: Path, serve: Serve, url: str, free_port: int) -> None:
+    suite = queries_file(folder)
+    away = invoke(*arguments(suite, url, f"http://127.0.0.1:{free_port}"))
+    assert away.exit_code == 1
+    assert f"error: the tool server at http://127.0.0.1:{free_port}/virtual is away" in told(away)
+    none = invoke(*arguments(suite, url, None))
+    assert (none.exit_code, "needs a server of ToolBench's tools" in told(none)) == (2, True)
+    other = invoke(*arguments(suite, url, f"{serve(ToolBenchServer().application())}/other"))
+    assert (other.exit_code, "there is no tool server at" in told(other)) == (2, True)
+    sums = invoke(*arguments(sums_file(folder, 2), url, f"http://127.0.0.1:{free_port}"))
+    assert (sums.exit_code, "does not ask a tool server" in told(sums)) == (2, True)
+    assert not (folder / "whole.jsonl").exists()
+
+
+def test_a_wrong_key_ends_the_run(invoke: Invoke, folder: Path, serve: Serve, url: str) -> None:
+    result = invoke(*arguments(queries_file(folder), url, serve(ToolBenchServer("right").application())))
+    assert result.exit_code == 2
+    assert "wants another key" in told(result)
+    assert KEY not in result.output + result.stderr
+    assert read_whole_run(folder / "whole.jsonl").asked == ()
+
+
+def test_a_server_that_goes_away_leaves_a_file_that_can_go_on(folder: Path, url: str) -> None:
+    # The third call is the first of the second trajectory.
+    suite, output, server = queries_file(folder), folder / "whole.jsonl", ToolBenchServer(KEY, hang_after=2)
+    more = ("--concurrency", "1", "--patience", "0.3")
+    with contextlib.ExitStack() as there:
+        address = there.enter_context(served(server.application()))
+        command = [sys.executable, "-m", "cli.main", *arguments(suite, url, address, *more)]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            asyncio.run(until(lambda: len(server.calls) >= 3, seconds=60))
+            there.close()
+            _, said = process.communicate(timeout=60)
+    assert process.returncode == 1, said
+    assert "the tool server at" in said
+    assert "run the same command again when it is back" in said
+    assert not any("tool-server-away" in line for line in output.read_text().splitlines())
+    assert len(read_whole_run(output).asked) == 1
+    server.hang_after = None
+    with served(server.application()) as address:
+        command = [sys.executable, "-m", "cli.main", *arguments(suite, url, address, *more)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert len(read_whole_run(output).asked) == 2
+
+
+def test_a_trajectory_that_met_it_away_is_asked_again(invoke: Invoke, folder: Path, serve: Serve, url: str) -> None:
+    # The first probe is before anything is asked, the second after a call that was not answered.
+    server = ToolBenchServer(KEY, away_probes=2)
+    more = ("--limit", "1", "--tool-timeout", "2", "--json")
+    result = invoke(*arguments(queries_file(folder), url, serve(server.application()), *more))
+    assert result.exit_code == 0, result.stderr
+    assert "tool-server-away 2" in told(result)
+    (record,) = read_whole_run(folder / "whole.jsonl").asked
+    assert not any(step.observation.is_error for step in record.trajectory.steps if step.observation)
+    assert json.loads(result.stdout)["figures"]["completed"]["value"] == 1

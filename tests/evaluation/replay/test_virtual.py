@@ -1,0 +1,147 @@
+"""Calls that go on to a server of ToolBench's protocol: real HTTP on both sides."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from serving_on_loopback import Serve, until
+from toolbench_server import ToolBenchServer, queries_file
+
+from evaluation.errors import ServiceAway
+from evaluation.orchestrator import AT_ONCE
+from evaluation.patience import Patience
+from evaluation.replay.virtual import ServerRefused, VirtualServer, VirtualTools
+from evaluation.suites.suite import load_suite
+from evaluation.suites.toolbench_api import ToolBenchApi
+
+SITES = "popularsitesforquery_for_keyword_analysis"
+KEY = "a-key-of-ours"
+IDEAS = {"q": "birthday party ideas"}
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> list[ToolBenchApi]:
+    suite = load_suite(str(queries_file(tmp_path)), tmp_path)
+    return [tool for each in suite.trajectories for tool in each.tools if isinstance(tool, ToolBenchApi)]
+
+
+@pytest.fixture
+def call(serve: Serve, tools: list[ToolBenchApi]) -> Callable[..., httpx.Response]:
+    """Call a tool through the bridge, as an orchestrator does."""
+
+    def calling(virtual: VirtualTools, name: str = SITES, **arguments: object) -> httpx.Response:
+        return httpx.post(f"{serve(virtual.application(tools))}/tools/{name}", json=arguments, timeout=30)
+
+    return calling
+
+
+Call = Callable[..., httpx.Response]
+
+
+def test_a_call_becomes_the_published_request(serve: Serve, call: Call) -> None:
+    server = ToolBenchServer(KEY)
+    virtual = VirtualTools(VirtualServer(serve(server.application()), KEY, strip="filter"))
+    answer = call(virtual, **IDEAS)
+    (asked,) = server.calls
+    assert asked.model_dump() == {
+        "category": "Data", "tool_name": "keyword_analysis", "api_name": "popularsitesforquery",
+        "tool_input": '{"q": "birthday party ideas"}', "strip": "filter", "toolbench_key": KEY,
+    }  # fmt: skip
+    assert server.keys == [KEY]
+    assert (answer.status_code, answer.text[:34]) == (200, '"[{\\"name\\":\\"pinterest.com\\",\\"sc')
+    assert virtual.counts == {"answered": 1}
+
+
+@pytest.mark.parametrize(
+    ("said", "seen", "counted"),
+    [
+        (JSONResponse({"error": "", "response": {"a": "ü"}}), '{"a": "\\u00fc"}', "answered"),
+        (JSONResponse({"error": "Message error...", "response": ""}), '{"message": "Message error..."}', None),
+        (JSONResponse({"error": "Unauthorized error...", "response": "no"}), '"no"', "Unauthorized error..."),
+        (JSONResponse({"error": "", "response": "x" * 40}), f'"{"x" * 29}...', "answered"),
+        (Response("oops", 500), '{"message": "request invalid, ...', "request invalid, data error. status_code=500"),
+        (PlainTextResponse("no JSON"), '{"message": "request invalid, ...', "request invalid, data error"),
+        (JSONResponse(["no object"]), '{"message": "request invalid, ...', "request invalid, data error"),
+        (
+            JSONResponse({"error": 3, "response": ""}),
+            '{"message": "request invalid, ...',
+            "request invalid, data error",
+        ),
+        (JSONResponse({"error": "", "response": f"your key is {KEY}"}), '"your key is [key]"', "answered"),
+        (Response(b" " * (4 * 2**20 + 1)), '{"message": "request invalid, ...', "request invalid, data error"),
+    ],
+)
+def test_what_the_planner_sees(serve: Serve, call: Call, said: Response, seen: str, counted: str | None) -> None:
+    server = ToolBenchServer(KEY, said=[said])
+    limit = 1024 if counted is None else 30
+    virtual = VirtualTools(VirtualServer(serve(server.application()), KEY, max_characters=limit))
+    answer = call(virtual, **IDEAS)
+    assert (answer.status_code, answer.text) == (200, seen)
+    assert virtual.counts == {counted or "Message error...": 1}
+
+
+def test_no_answer_in_time_is_the_published_error(serve: Serve, call: Call) -> None:
+    server = ToolBenchServer(KEY, hang_after=0)
+    virtual = VirtualTools(VirtualServer(serve(server.application()), KEY, timeout_s=0.3))
+    assert call(virtual, **IDEAS).text == '{"message": "Timeout error..."}'
+    assert virtual.counts == {"Timeout error...": 1}
+
+
+def test_a_server_that_starts_is_asked_again(serve: Serve, call: Call) -> None:
+    server = ToolBenchServer(KEY, said=[Response("", 503), Response("", 429)])
+    virtual = VirtualTools(VirtualServer(serve(server.application()), KEY))
+    assert call(virtual, **IDEAS).status_code == 200
+    assert (len(server.calls), virtual.counts) == (3, {"answered": 1})
+
+
+async def test_a_server_that_is_away_is_told_apart(call: Call, free_port: int) -> None:
+    virtual = VirtualTools(VirtualServer(f"http://user:pass@127.0.0.1:{free_port}", KEY, timeout_s=0.2))
+    answer = await asyncio.to_thread(call, virtual, **IDEAS)
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:alpha-umi:problem:tool-server-away")
+    assert "pass" not in answer.text
+    with pytest.raises(ServiceAway, match=f"http://127.0.0.1:{free_port}/virtual is away") as away:
+        await virtual.ready(AT_ONCE)
+    assert "pass" not in str(away.value)
+
+
+async def test_a_wrong_key_is_remembered(serve: Serve, call: Call) -> None:
+    virtual = VirtualTools(VirtualServer(serve(ToolBenchServer(KEY).application()), "another"))
+    await virtual.ready(AT_ONCE)
+    answer = await asyncio.to_thread(call, virtual, **IDEAS)
+    assert answer.status_code == 503
+    with pytest.raises(ServerRefused, match="wants another key") as refused:
+        await virtual.ready(AT_ONCE)
+    assert "another" not in str(refused.value).replace("another key", "")
+    assert "another'" not in repr(virtual.server)
+
+
+async def test_another_server_is_none(serve: Serve) -> None:
+    other = VirtualTools(VirtualServer(f"{serve(ToolBenchServer().application())}/rapidapi"))
+    with pytest.raises(ServerRefused, match=r"no tool server at http://127\.0\.0\.1:\d+/rapidapi: status 404"):
+        await other.ready(AT_ONCE)
+
+
+@asynccontextmanager
+async def waiting(virtual: VirtualTools) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(virtual.ready(Patience(away_s=30, first_pause_s=0.01)))
+    yield task
+    await task
+
+
+async def test_a_server_is_waited_for(serve: Serve) -> None:
+    application, asked = FastAPI(), []
+
+    @application.get("/virtual")
+    async def starting() -> Response:
+        asked.append(1)
+        return Response("", 503 if len(asked) < 3 else 405)
+
+    async with waiting(VirtualTools(VirtualServer(serve(application)))):
+        await until(lambda: len(asked) == 3)
