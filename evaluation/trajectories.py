@@ -1,13 +1,13 @@
 """Measure whole trajectories: the instructions of a suite, put to a running orchestrator with tools of ours.
 
-The tools answer without the internet: a calculator for GSM8K, recorded answers for everything else but ToolBench's
-questions, which have a server of ToolBench's tools. Trajectories that cannot be replayed together go in groups, one
-after another.
+The tools answer without the internet: what a suite computes with is served as it is (`COMPUTING`), everything else
+answers as it was recorded, but ToolBench's questions, which have a server of ToolBench's tools. Trajectories that
+cannot be replayed together go in groups, one after another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,7 @@ from evaluation.asking import Asking
 from evaluation.errors import EmptySuite, EvaluationError, ServiceAway
 from evaluation.predicting import Strategy
 from evaluation.replay.recordings import replay_of, together
-from evaluation.replay.servers import create_calculator_server, create_replay_server
+from evaluation.replay.servers import create_calculator_server, create_python_server, create_replay_server
 from evaluation.replay.serving import served
 from evaluation.replay.virtual import VirtualServer, VirtualTools
 from evaluation.suites.recorded import RecordedTrajectory, recorded_calls
@@ -30,6 +30,7 @@ from evaluation.suites.toolbench_api import ToolBenchApi
 from evaluation.tool_source import MARK, registered
 from evaluation.whole_run import (
     AskedRecord,
+    Comparing,
     GrowingWholeRun,
     OnAsked,
     ToolServerRecord,
@@ -40,7 +41,6 @@ from evaluation.whole_run import (
     read_whole_run,
 )
 
-CALCULATOR: Final = "evaluation-calculator"
 RECORDED: Final = "evaluation-recorded"
 TOOLBENCH: Final = "evaluation-toolbench"
 
@@ -60,6 +60,23 @@ class Group:
     source: str
     trajectories: Sequence[RecordedTrajectory]
     server: Callable[[], FastAPI]
+
+
+@dataclass(frozen=True)
+class Computing:
+    """The tool that a suite computes with, and how its answers are held against the expected ones."""
+
+    source: str
+    server: Callable[[], FastAPI]
+    compared: Comparing
+
+
+# By the loader of the suite.
+COMPUTING: Final[Mapping[str, Computing]] = {
+    "gsm8k": Computing("evaluation-calculator", create_calculator_server, "last-number"),
+    "gsm8k-python": Computing("evaluation-python", create_python_server, "last-number"),
+    "math": Computing("evaluation-python", create_python_server, "formula"),
+}
 
 
 @dataclass(frozen=True)
@@ -90,22 +107,19 @@ def plan_whole(
     trajectories = sample_trajectories(suite.trajectories, limit)
     if not trajectories:
         raise EmptySuite(f"the suite {suite.label!r} has no trajectory to ask", remedy="ask for at least one")
-    calculates = suite.definition.loader == "gsm8k"
+    computing = COMPUTING.get(suite.definition.loader)
     about = WholeRunRecord(
         suite=suite.label,
         trajectories=len(trajectories),
         max_steps=max_steps,
         strategy=strategy,
         constrained=constrained,
-        compared="last-number" if calculates else "text",
+        compared="text" if computing is None else computing.compared,
         models={} if models is None else models.kept(),
         left_out=suite.trajectories_left_out,
         tool_server=None if virtual is None else _as_record(virtual.server),
     )
-    if virtual is not None:
-        groups = _virtual(trajectories, virtual)
-    else:
-        groups = [Group(CALCULATOR, trajectories, create_calculator_server)] if calculates else _replays(trajectories)
+    groups = _groups(computing, trajectories) if virtual is None else _virtual(trajectories, virtual)
     return WholeTask(about, trajectories, groups, strategy)
 
 
@@ -121,7 +135,7 @@ def require_tools(suite: Suite, virtual: VirtualTools | None = None) -> None:
             f"the suite {suite.label!r} does not ask a tool server: its tools are served here",
             remedy="leave --tool-server away",
         )
-    if not needed:
+    if not needed and suite.definition.loader not in COMPUTING:
         _require_observations(suite)
 
 
@@ -187,7 +201,9 @@ async def _ask_group(
             await ask_all(client, file, group.trajectories, marked, concurrency=concurrency, on_asked=written)
 
 
-def _replays(trajectories: Sequence[RecordedTrajectory]) -> list[Group]:
+def _groups(computing: Computing | None, trajectories: Sequence[RecordedTrajectory]) -> list[Group]:
+    if computing is not None:
+        return [Group(computing.source, trajectories, computing.server)]
     return [
         Group(RECORDED, group, lambda group=group: create_replay_server(replay_of(group, calls_needed=False)))  # type: ignore[misc]
         for group in together(trajectories)

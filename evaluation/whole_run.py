@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -32,10 +32,17 @@ from evaluation.files import (
 )
 from evaluation.growing_lines import ANOTHER_FILE, GrowingLines, OtherRun, growing_lines
 from evaluation.records import Count, Name
-from evaluation.suites.gsm8k import is_right
+from evaluation.suites import gsm8k, math_answers
 from evaluation.suites.recorded import RecordedTrajectory
 from evaluation.whole import Judge, Measured, ToldEvent, measure
 
+# How an answer is held against the expected one: by its last number, as a formula, or as the same text.
+Comparing = Literal["last-number", "formula", "text"]
+_JUDGES: Final[Mapping[Comparing, Judge | None]] = {
+    "last-number": gsm8k.is_right,
+    "formula": math_answers.is_right,
+    "text": None,
+}
 # Lines of the other file that is kept in this way (`run_file`).
 STEP_KINDS = ("run", "case", "prediction")
 STEP_REMEDY = "score it without --format; whole trajectories need a file of their own"
@@ -55,9 +62,9 @@ class WholeRunRecord(WireModel):
     """What ran: the suite, how many of its trajectories, and the steps after which an answer was demanded.
 
     `constrained`: the roles wrote inside grammars; null where the orchestrator did not say, as earlier files do not.
-    `compared` says how an answer is held against the expected one: by its last number, or as the same text. `models`
-    is empty where the orchestrator's role services could not be asked for them. `left_out` counts what of the whole
-    suite cannot be a trajectory, by the reason; earlier files do not say. `tool_server` is there where one answered.
+    `compared` says how an answer is held against the expected one. `models` is empty where the orchestrator's role
+    services could not be asked for them. `left_out` counts what of the whole suite cannot be a trajectory, by the
+    reason; earlier files do not say. `tool_server` is there where one answered.
     """
 
     kind: Literal["whole-run"] = "whole-run"
@@ -67,7 +74,7 @@ class WholeRunRecord(WireModel):
     max_steps: int | None = None
     strategy: Strategy = "chain"
     constrained: bool | None = None
-    compared: Literal["last-number", "text"] = "text"
+    compared: Comparing = "text"
     models: dict[RoleName, dict[str, Any]] = Field(default_factory=dict)
     left_out: dict[str, Count] = Field(default_factory=dict)
     tool_server: ToolServerRecord | None = None
@@ -105,8 +112,7 @@ class WholeRun:
 
     def measured(self) -> list[Measured]:
         """Every trajectory, measured."""
-        judge = is_right if self.about.compared == "last-number" else None
-        return [_measured(record, judge) for record in self.asked]
+        return [_measured(record, _JUDGES[self.about.compared]) for record in self.asked]
 
 
 class GrowingWholeRun:

@@ -20,7 +20,7 @@ from evaluation.files import read_text
 from evaluation.instructions import instruction_digest
 from evaluation.suites.definition import read_definition, read_digests, suite_names, suite_path
 from evaluation.suites.recorded import RecordedTrajectory
-from evaluation.suites.suite import suite_digests
+from evaluation.suites.suite import known_digests, suite_digests
 
 OTHERS: Final = Path(__file__).parent / "mixtures" / "other-evaluations.digests"
 REPEATED: Final = "the user said the same before, with the same tools"
@@ -74,7 +74,8 @@ def guard(own_suites: Iterable[str], data: Path, overlaps: Path | None) -> Guard
     Raises `EvaluationError`.
     """
     names = [*suite_names(), *own_suites]
-    digests = {f"the suite {name}": suite_digests(name, data) for name in names}
+    digests = {f"the suite {name}": known_digests(name, data) for name in suite_names()}
+    digests |= {f"the suite {name}": suite_digests(name, data) for name in own_suites}
     digests["another evaluation"] = read_digests(OTHERS) or frozenset()
     definitions = [read_definition(suite_path(name.partition(":")[0])) for name in names]
     held = {part: each.name for each in definitions if each.loader == "rotbench" for part in each.parts}

@@ -1,17 +1,23 @@
-"""The servers: recorded answers, or a calculator."""
+"""The servers: recorded answers, a calculator, or Python in a sandbox."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 
 from fastapi import FastAPI
 
 from evaluation.replay.recordings import Replay
 from evaluation.replay.tool_server import Arguments, CallRefused, ToolAnswer, create_tool_server
+from evaluation.sandbox import Limits, PythonSandbox
 from evaluation.suites.arithmetic import ArithmeticRefused
 from evaluation.suites.gsm8k import CALCULATOR, compute
+from evaluation.suites.python_tool import CODE, PYTHON
 
 NOT_COMPUTED = "not-computed"
+NOT_RUN = "code-not-run"
 
 
 def create_replay_server(replay: Replay) -> FastAPI:
@@ -30,6 +36,25 @@ def create_calculator_server() -> FastAPI:
     return create_tool_server("Calculator", [CALCULATOR], _calculate)
 
 
+def create_python_server(limits: Limits | None = None) -> FastAPI:
+    """Python in a sandbox. Code that fails is answered with the reason as its last line, and with the status 422."""
+    sandbox = PythonSandbox(limits)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        with sandbox:
+            yield
+
+    async def run(_: str, arguments: Arguments) -> ToolAnswer:
+        code = arguments.get(CODE)
+        if not isinstance(code, str) or len(arguments) != 1:
+            raise _refused(NOT_RUN, "The code was not run", f"give `{CODE}`, a text, and nothing else")
+        ran = await asyncio.to_thread(sandbox.run, code)
+        return ToolAnswer(ran.text, HTTPStatus.UNPROCESSABLE_ENTITY if ran.failed else HTTPStatus.OK)
+
+    return create_tool_server("Python", [PYTHON], run, lifespan=lifespan)
+
+
 def _calculate(_: str, arguments: Arguments) -> ToolAnswer:
     expression = arguments.get("expression")
     if not isinstance(expression, str) or len(arguments) != 1:
@@ -41,6 +66,8 @@ def _calculate(_: str, arguments: Arguments) -> ToolAnswer:
 
 
 def _not_computed(detail: str) -> CallRefused:
-    return CallRefused(
-        NOT_COMPUTED, "The expression cannot be computed", detail, status=HTTPStatus.UNPROCESSABLE_ENTITY
-    )
+    return _refused(NOT_COMPUTED, "The expression cannot be computed", detail)
+
+
+def _refused(kind: str, title: str, detail: str) -> CallRefused:
+    return CallRefused(kind, title, detail, status=HTTPStatus.UNPROCESSABLE_ENTITY)

@@ -1,7 +1,7 @@
 """A tool server: an OpenAPI document made of tools, and an answer to each call of one.
 
 A tool is `POST /tools/NAME` with its arguments as a JSON object, and answers with text. Failures are problem documents
-(RFC 9457). What a tool answers is somebody else's; see `recordings` and `calculator`.
+(RFC 9457). What a tool answers is somebody else's; see `recordings` and `servers`.
 """
 
 from __future__ import annotations

@@ -21,11 +21,19 @@ CATALOGUE = Path(__file__).parent / "catalogue"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 Loader = Literal[
-    "toolbench", "rotbench", "gsm8k", "seal-tools", "toolalpaca-golden", "toolbench-queries", "trajectories"
+    "toolbench",
+    "rotbench",
+    "gsm8k",
+    "gsm8k-python",
+    "math",
+    "seal-tools",
+    "toolalpaca-golden",
+    "toolbench-queries",
+    "trajectories",
 ]
 # What is read in parts, and what is asked for as a whole only, because no step of it is recorded.
 IN_PARTS: Final[frozenset[Loader]] = frozenset({"rotbench", "toolbench-queries"})
-WITHOUT_STEPS: Final[frozenset[Loader]] = frozenset({"toolbench-queries"})
+WITHOUT_STEPS: Final[frozenset[Loader]] = frozenset({"math", "toolbench-queries"})
 Words = Annotated[str, Field(min_length=1)]
 
 

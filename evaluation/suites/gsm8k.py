@@ -1,4 +1,4 @@
-"""GSM8K: school mathematics with a calculator as the only tool.
+"""GSM8K: school mathematics with one tool that computes, the calculator unless another is named.
 
 A line of `{"question", "answer"}` each. The reference solution is prose with calculations, `<<48/2=24>>`, and ends in
 `#### 24`. Here each calculation is a step: the prose before it is the rationale, the calculator is called with the
@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -50,13 +51,26 @@ class Problem(Entry):
     answer: Text
 
 
-def load(path: Path, on_broken: OnBroken = refuse) -> Loaded:
+@dataclass(frozen=True)
+class Computing:
+    """The tool that computes: `compute` makes its answer of an expression, which it takes as `argument`.
+
+    `compute` raises `ArithmeticRefused`.
+    """
+
+    tool: Tool
+    argument: str
+    compute: Callable[[str], str]
+
+
+def load(path: Path, on_broken: OnBroken = refuse, computing: Computing | None = None) -> Loaded:
     """The problems of a file as trajectories. Raises `EvaluationError`."""
+    computing = computing or Computing(CALCULATOR, "expression", compute)
     problems = read_lines(path, Problem, on_broken)
     left_out: Counter[str] = Counter()
     trajectories = []
     for name, problem in zip(ids_of(problem.question for problem in problems), problems, strict=True):
-        found = _trajectory(name, problem)
+        found = _trajectory(name, problem, computing)
         if isinstance(found, str):
             left_out[found] += 1
         else:
@@ -81,27 +95,26 @@ def is_right(answer: str | None, expected: str) -> bool:
     return found is not None and found == final_number(expected)
 
 
-def _trajectory(name: str, problem: Problem) -> RecordedTrajectory | str:
+def _trajectory(name: str, problem: Problem, computing: Computing) -> RecordedTrajectory | str:
     final = _FINAL.search(problem.answer)
     if final is None or final_number(final["answer"]) is None:
         return WITHOUT_ANSWER
     try:
-        turns = tuple(_turns(problem.question, problem.answer[: final.start()], final["answer"]))
+        steps = tuple(_steps(problem.answer[: final.start()], computing))
     except ArithmeticRefused:
         return NOT_COMPUTED
-    return RecordedTrajectory(name, (CALCULATOR,), turns, answer=final["answer"])
+    turns = (Turn("user", problem.question), *steps, Turn("conclusion", final["answer"]))
+    return RecordedTrajectory(name, (computing.tool,), turns, answer=final["answer"])
 
 
-def _turns(question: str, solution: str, answer: str) -> Iterator[Turn]:
-    yield Turn("user", question)
+def _steps(solution: str, computing: Computing) -> Iterator[Turn]:
     end = 0
     for calculation in _CALCULATION.finditer(solution):
         yield Turn("planner", _plan(solution[end : calculation.start()], "caller"))
-        yield Turn("caller", write_call(CALCULATOR.name, {"expression": calculation["expression"]}))
-        yield Turn("observation", compute(calculation["expression"]))
+        yield Turn("caller", write_call(computing.tool.name, {computing.argument: calculation["expression"]}))
+        yield Turn("observation", computing.compute(calculation["expression"]))
         end = calculation.end()
     yield Turn("planner", _plan(solution[end:], "conclusion"))
-    yield Turn("conclusion", answer)
 
 
 def _plan(prose: str, decision: str) -> str:

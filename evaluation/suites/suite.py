@@ -10,7 +10,17 @@ from evaluation.errors import EmptySuite, NotTheFormat
 from evaluation.files import refuse_duplicates
 from evaluation.instructions import instruction_digest
 from evaluation.steps import StepCase
-from evaluation.suites import gsm8k, own, rotbench, seal_tools, toolalpaca, toolbench, toolbench_queries
+from evaluation.suites import (
+    gsm8k,
+    gsm8k_python,
+    math,
+    own,
+    rotbench,
+    seal_tools,
+    toolalpaca,
+    toolbench,
+    toolbench_queries,
+)
 from evaluation.suites.cases import OF_STEPS, step_cases, steps_without_reference
 from evaluation.suites.data import data_path
 from evaluation.suites.definition import (
@@ -22,7 +32,7 @@ from evaluation.suites.definition import (
     read_digests,
     suite_path,
 )
-from evaluation.suites.errors import REMEDY, DataDiffers
+from evaluation.suites.errors import REMEDY, DataDiffers, DataMissing
 from evaluation.suites.recorded import Loaded, RecordedTrajectory
 
 PART = ":"
@@ -92,6 +102,17 @@ def suite_digests(name: str, data: Path) -> frozenset[str]:
     return recorded if recorded is not None else load_suite(name, data).digests
 
 
+def known_digests(name: str, data: Path) -> frozenset[str]:
+    """The digests of a suite's instructions; none where they were not recorded and its data is not at hand either.
+
+    Who has not got a suite's data does not measure on it. Raises `EvaluationError`.
+    """
+    try:
+        return suite_digests(name, data)
+    except DataMissing:
+        return frozenset()
+
+
 def suite_files(name: str, data: Path) -> list[Path]:
     """The files that a suite is read from, whether they are there or not. Raises `EvaluationError`."""
     path = suite_path(name.partition(PART)[0])
@@ -120,6 +141,10 @@ def _load(definition: SuiteFile, path: Path, parts: tuple[str, ...]) -> Loaded:
             return toolbench.load(path)
         case "gsm8k":
             return gsm8k.load(path)
+        case "gsm8k-python":
+            return gsm8k_python.load(path)
+        case "math":
+            return math.load(path)
         case "seal-tools":
             return seal_tools.load(path)
         case "toolalpaca-golden":

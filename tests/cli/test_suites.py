@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from evaluation.suites.definition import SuiteFile, digests_path, read_definition, suite_names, suite_path
+from evaluation.suites.definition import SuiteFile, digests_path, read_definition, read_digests, suite_names, suite_path
 
 Invoke = Callable[..., Result]
+GSM8K = "eval/gsm8k_test_dev.jsonl"
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def put(folder: Path, inside: str) -> None:
 
 
 def test_every_suite_is_listed_with_what_its_file_says(invoke: Invoke, folder: Path) -> None:
-    put(folder, "eval/gsm8k_test_dev.jsonl")
+    put(folder, GSM8K)
     listed = invoke("evaluate", "suites", "--json")
     assert (listed.exit_code, listed.stderr) == (0, "")
     assert json.loads(listed.stdout) == [
@@ -40,16 +41,16 @@ def test_every_suite_is_listed_with_what_its_file_says(invoke: Invoke, folder: P
             "title": suite.title,
             "licence": suite.licence,
             "source": suite.source,
-            "instructions": len(digests_path(suite_path(suite.name)).read_text().split()),
+            "instructions": len(read_digests(digests_path(suite_path(suite.name))) or ()),
             "data": str(folder / suite.data),
-            "at_hand": suite.name == "gsm8k",
+            "at_hand": suite.data == GSM8K,
         }
         for suite in definitions()
     ]
 
 
 def test_the_table_says_what_is_missing_and_where_it_belongs(invoke: Invoke, folder: Path) -> None:
-    put(folder, "eval/gsm8k_test_dev.jsonl")
+    put(folder, GSM8K)
     listed = invoke("evaluate", "suites")
     rows = {line.split()[0]: line for line in listed.stdout.splitlines()[1:] if line and line[0] != " "}
     assert rows["gsm8k"].endswith("at hand")
@@ -57,7 +58,7 @@ def test_the_table_says_what_is_missing_and_where_it_belongs(invoke: Invoke, fol
     said = " ".join(listed.stdout.split())
     for suite in definitions():
         assert f"{suite.name}: {suite.licence} {folder / suite.data}" in said
-        assert (f"missing: {suite.source}" in said) is (suite.name != "gsm8k")
+        assert (f"missing: {suite.source}" in said) is (suite.data != GSM8K)
     assert f"name another folder than {folder} with ALPHA_UMI_DATA" in " ".join(listed.stderr.split())
     assert max(map(len, listed.stdout.split("\n\n")[0].splitlines())) <= 80
 

@@ -22,7 +22,7 @@ from scripted_roles import ScriptedRoles, hang, in_turn
 from serving_on_loopback import Serve, until
 from system import Roles
 from typer.testing import Result
-from whole_suites import computing, pricing, shop_file
+from whole_suites import computing, pricing, programming, shop_file
 
 from alpha_umi.serving.manifest import CanaryText, ModelManifest
 from alpha_umi.serving.scripted import Rule
@@ -116,6 +116,38 @@ def test_sums_are_computed_from_end_to_end(invoke: Invoke, folder: Path, start: 
     assert json.loads(invoke(*score_again).stdout) == report
     other = json.loads(invoke(*score_again, "--seed", "5", "--resamples", "101").stdout)
     assert (other["seed"], other["resamples"], report["seed"], report["resamples"]) == (5, 101, 0, 2_000)
+
+
+def test_sums_are_computed_with_python(invoke: Invoke, folder: Path, start: Start) -> None:
+    programs = ("1 +", "open('/etc/passwd')", "a = 1\nprint(a + a)")
+    suite, url = sums_file(folder, 1, "gsm8k-python"), start(programming(*programs, answer="It is 2."))
+    result = invoke(*arguments(suite, url, "--json"))
+    assert result.exit_code == 0
+    figures = {name: figure["value"] for name, figure in json.loads(result.stdout)["figures"].items()}
+    assert (figures["success"], figures["calls"], figures["tool_errors"]) == (1, 3, 2)
+    (record,) = read_whole_run(folder / "whole.jsonl").asked
+    assert [step.observation.content for step in record.trajectory.steps if step.observation] == [
+        "HTTP 422 from the tool: SyntaxError: Expected an expression (line 1)",
+        "HTTP 422 from the tool: PermissionError: Permission denied: '/etc/passwd' (line 1)",
+        "2",
+    ]
+    assert sources(url) == []
+
+
+def test_formulas_are_compared_as_such(invoke: Invoke, folder: Path, start: Start) -> None:
+    problem = {"problem": "Half of one?", "solution": "It is $\\boxed{\\frac{1}{2}}$.", "level": "1", "type": "t"}
+    (folder / "halves" / "algebra").mkdir(parents=True)
+    (folder / "halves" / "algebra" / "1.json").write_text(json.dumps(problem))
+    (folder / "halves.yaml").write_text(
+        "{name: halves, title: t, loader: math, data: halves, licence: none, source: these tests}"
+    )
+    url = start(programming("1 / 2", answer="So it is $\\tfrac12$."))
+    result = invoke(*arguments(folder / "halves.yaml", url, "--json"))
+    assert result.exit_code == 0
+    report = json.loads(result.stdout)
+    assert (report["figures"]["success"]["value"], report["run"]["compared"]) == (1, "formula")
+    steps = invoke("evaluate", "generate", "--suite", str(folder / "halves.yaml"), "--output", str(folder / "s.jsonl"))
+    assert steps.exit_code == 2
 
 
 def test_a_recorded_call_is_answered_and_another_is_counted(invoke: Invoke, folder: Path, start: Start) -> None:

@@ -22,14 +22,14 @@ source: these tests
 """
 
 
-def sums_file(folder: Path, count: int) -> Path:
+def sums_file(folder: Path, count: int, loader: str = "gsm8k") -> Path:
     """The file of a suite of `count` sums, two steps each (a calculation, the answer), with its data beside it."""
     lines = [
         {"question": f"What is {n} plus {n}?", "answer": f"It is {n}+{n}=<<{n}+{n}={2 * n}>>{2 * n}.\n#### {2 * n}"}
         for n in range(1, count + 1)
     ]
     (folder / "sums.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (folder / "sums.yaml").write_text(DEFINITION)
+    (folder / "sums.yaml").write_text(DEFINITION.replace("loader: gsm8k", f"loader: {loader}"))
     return folder / "sums.yaml"
 
 

@@ -28,16 +28,26 @@ def computing() -> ScriptedRoles:
     return ScriptedRoles(planner=_plan, caller=_compute, summarizer=_answer)
 
 
+def programming(*programs: str, answer: str) -> ScriptedRoles:
+    """Roles that run these programs with the tool `python`, one after another, and then answer."""
+
+    def plan(request: dict[str, Any]) -> Reply:
+        return decide("I run it.", "caller") if _seen(request) < len(programs) else decide("Known.", "conclusion")
+
+    def run(request: dict[str, Any]) -> Reply:
+        return call("python", code=programs[_seen(request)])
+
+    return ScriptedRoles(planner=plan, caller=run, summarizer=lambda _: say(answer))
+
+
 def pricing(*items: str) -> ScriptedRoles:
     """Roles that ask for the price of these items, one after another, and then answer."""
 
     def plan(request: dict[str, Any]) -> Reply:
-        asked = sum(turn["role"] == "observation" for turn in request["history"])
-        return decide("I ask.", "caller") if asked < len(items) else decide("It is known.", "conclusion")
+        return decide("I ask.", "caller") if _seen(request) < len(items) else decide("It is known.", "conclusion")
 
     def ask(request: dict[str, Any]) -> Reply:
-        asked = sum(turn["role"] == "observation" for turn in request["history"])
-        return call("price_of", item=items[asked])
+        return call("price_of", item=items[_seen(request)])
 
     return ScriptedRoles(planner=plan, caller=ask, summarizer=lambda _: say("40."))
 
@@ -64,6 +74,10 @@ def _compute(request: dict[str, Any]) -> Reply:
 def _answer(request: dict[str, Any]) -> Reply:
     result = json.loads(request["history"][-2]["content"])["result"]
     return say(f"It is {int(result) + (_number(request) == 3)}.")
+
+
+def _seen(request: dict[str, Any]) -> int:
+    return sum(turn["role"] == "observation" for turn in request["history"])
 
 
 def _number(request: dict[str, Any]) -> int:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import sys
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from serving_on_loopback import Serve
 
 from alpha_umi.roles.caller import write_call
 from alpha_umi.roles.turns import Tool, Turn
+from evaluation.replay.__main__ import main
 from evaluation.replay.recordings import CannotReplay, replay_of, together
-from evaluation.replay.servers import create_calculator_server, create_replay_server
+from evaluation.replay.servers import create_calculator_server, create_python_server, create_replay_server
 from evaluation.replay.tool_server import CannotBeOffered, tools_document
+from evaluation.sandbox import Limits
 from evaluation.suites.recorded import RecordedTrajectory
 
+ROOT = Path(__file__).parents[3]
 PROBLEM = "urn:alpha-umi:problem:"
 LOOK = Tool("look", "Looks.", {"type": "object", "properties": {"at": {"type": "string"}}, "required": ["at"]})
 NOW = Tool("now", "The time.")
@@ -159,3 +167,68 @@ async def test_what_the_calculator_refuses(arguments: dict[str, Any]) -> None:
     async with client_of(create_calculator_server()) as client:
         answer = await client.post("/tools/calculator", json=arguments)
     assert (answer.status_code, answer.json()["type"]) == (422, f"{PROBLEM}not-computed")
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "text"),
+    [
+        ("48/2", 200, "24.0"),
+        ("x = 1", 200, ""),
+        ("print('on the way')\n1/0", 422, "on the way\nZeroDivisionError: division by zero (line 2)"),
+        ("open('/etc/passwd')", 422, "PermissionError: Permission denied: '/etc/passwd' (line 1)"),
+    ],
+)
+async def test_python(serve: Serve, code: str, status: int, text: str) -> None:
+    async with httpx.AsyncClient(base_url=serve(create_python_server())) as client:
+        answer = await client.post("/tools/python", json={"code": code})
+    assert (answer.status_code, answer.text) == (status, text)
+    assert answer.headers["content-type"].startswith("text/plain")
+
+
+@pytest.mark.parametrize("arguments", [{}, {"code": 5}, {"code": None}, {"code": "1", "more": 1}])
+async def test_what_python_is_not_asked_for(serve: Serve, arguments: dict[str, Any]) -> None:
+    async with httpx.AsyncClient(base_url=serve(create_python_server())) as client:
+        answer = await client.post("/tools/python", json=arguments)
+    assert (answer.status_code, answer.json()["type"]) == (422, f"{PROBLEM}code-not-run")
+
+
+async def test_python_has_a_document_and_answers_others_meanwhile(serve: Serve) -> None:
+    async with httpx.AsyncClient(base_url=serve(create_python_server(Limits(seconds=2))), timeout=30) as client:
+        endless = asyncio.create_task(client.post("/tools/python", json={"code": "while True: pass"}))
+        short = await client.post("/tools/python", json={"code": "1 + 1"})
+        OpenAPIV31SpecValidator((await client.get("/openapi.json")).json()).validate()
+        assert (short.text, endless.done()) == ("2", False)
+        assert (await endless).text.startswith("TimeoutError")
+
+
+@pytest.mark.parametrize("arguments", [[], ["perl"], ["python", "no"], ["python", "70000"], ["python", "1", "2"]])
+def test_serving_nothing_says_how(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert "python -m evaluation.replay python [PORT]" in capsys.readouterr().err
+
+
+async def test_a_tool_is_served_on_its_own(free_port: int) -> None:
+    server = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "evaluation.replay", "python", str(free_port),
+        stdout=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    try:
+        address = f"http://127.0.0.1:{free_port}"
+        assert server.stdout is not None
+        assert (await server.stdout.readline()).decode().strip() == f"{address}/openapi.json"
+        async with httpx.AsyncClient(base_url=address, trust_env=False) as client:
+            await answering(client)
+            assert (await client.post("/tools/python", json={"code": "2 ** 10"})).text == "1024"
+    finally:
+        server.terminate()
+        await server.wait()
+
+
+async def answering(client: httpx.AsyncClient) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await client.get("/openapi.json")
+                return
+            except httpx.ConnectError:
+                await asyncio.sleep(0.05)
