@@ -24,6 +24,7 @@ from cli.told_events import (
     Required,
     Stepped,
     Told,
+    WentBack,
     Written,
 )
 
@@ -63,6 +64,8 @@ class LiveOutput:
                 self._view.observation(
                     StepObservation(content=told.content, is_error=told.is_error, truncated=told.truncated)
                 )
+            case WentBack():
+                self._view.went_back(told.abandoned, told.to, told.reason)
             case Answered():
                 self._settle("answer", told.answer, style="bold")
             case Stepped():

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from alpha_umi.trajectory import effect_of, pack
+from alpha_umi.trajectory import State, branch, effect_of, pack
 from cli.plain_text import as_text, plain_line
 from cli.retelling import Move
 
@@ -20,6 +20,9 @@ def print_moves(console: Console, made: Sequence[Move]) -> None:
     for heading in ("event", "phase", "wants"):
         table.add_column(heading, no_wrap=True)
     table.add_column("steps", justify="right")
+    searches = bool(made) and made[-1].state.strategy == "dfsdt"
+    if searches:
+        table.add_column("branch", no_wrap=True)
     for number, move in enumerate(made, start=1):
         kind, _ = pack(move.event)
         effect = effect_of(move.state)
@@ -29,10 +32,15 @@ def print_moves(console: Console, made: Sequence[Move]) -> None:
             Text(move.state.phase, style="cyan"),
             Text("" if effect is None else effect.key),
             str(len(move.state.steps)),
+            *([_branch(move.state)] if searches else []),
         )
     console.print(table)
     if made:
         _print_outcome(console, made[-1])
+
+
+def _branch(state: State) -> Text:
+    return Text(" › ".join(str(step.index + 1) for step in branch(state)))
 
 
 def _print_outcome(console: Console, last: Move) -> None:

@@ -13,7 +13,13 @@ from cli.errors import UsageProblem
 
 
 def trajectory_request(
-    instruction: str, *, tools: str | None = None, max_steps: int | None = None, strategy: Strategy = "chain"
+    instruction: str,
+    *,
+    tools: str | None = None,
+    max_steps: int | None = None,
+    max_tokens: int | None = None,
+    max_depth: int | None = None,
+    strategy: Strategy = "chain",
 ) -> CreateTrajectory:
     """A request for a trajectory; `tools` are names with commas between. Raises `UsageProblem`."""
     names = None if tools is None else [name.strip() for name in tools.split(",") if name.strip()]
@@ -22,6 +28,8 @@ def trajectory_request(
             instruction=instruction,
             tools=None if names is None else [*names],
             max_steps=max_steps,
+            max_tokens=max_tokens,
+            max_depth=max_depth,
             strategy=strategy,
         )
 

@@ -18,6 +18,7 @@ from alpha_umi.trajectory import (
     ActionRequired,
     AnswerWritten,
     BackboneUnreadable,
+    Backtracked,
     CallMade,
     CallUnreadable,
     Cancelled,
@@ -53,6 +54,7 @@ from cli.told_events import (
     Required,
     Stepped,
     Told,
+    WentBack,
     Written,
 )
 
@@ -94,12 +96,19 @@ def moves_of_stream(told: Sequence[Told]) -> list[Move]:
 
 def differences(state: State, trajectory: Trajectory) -> list[str]:
     """What the orchestrator says otherwise than the replay."""
-    replayed = {"status": state.status, "answer": state.answer, "steps": [_signature(step) for step in state.steps]}
-    said = {
+    replayed: dict[str, object] = {
+        "status": state.status,
+        "answer": state.answer,
+        "steps": [_signature(step) for step in state.steps],
+    }
+    said: dict[str, object] = {
         "status": trajectory.status,
         "answer": trajectory.answer,
         "steps": [_signature(step) for step in trajectory.steps],
     }
+    if state.strategy == "dfsdt":
+        replayed["branches"] = [(step.parent, step.abandoned) for step in state.steps]
+        said["branches"] = [(step.parent, step.abandoned) for step in trajectory.steps]
     return [name for name in replayed if replayed[name] != said[name]]
 
 
@@ -111,16 +120,25 @@ def _move(state: State, event: Event, number: int) -> Move:
 
 
 def _limits(told: Sequence[Told]) -> Limits:
-    """The limits that the trajectory had. Of two of them the stream tells no more than what they led to."""
+    """The limits that the trajectory had. Of the policy the stream tells no more than what it led to."""
     created = next((item for item in told if isinstance(item, Created)), None)
     if created is None:
         raise NotUnderstood("the stream does not begin with the trajectory's creation")
     decided = (item.next for item in told if isinstance(item, Decided | Stepped) and item.unreadable)
     policy: UnreadablePolicy = next(decided, Limits().on_unreadable)
-    return Limits(max_steps=created.max_steps, max_repeats=_max_repeats(told), on_unreadable=policy)
+    usual = Limits()
+    return Limits(
+        max_steps=created.max_steps,
+        max_repeats=_max_repeats(told) if created.max_repeats is None else created.max_repeats,
+        on_unreadable=policy,
+        max_tokens=created.max_tokens,
+        max_depth=created.max_depth or usual.max_depth,
+        max_width=created.max_width or usual.max_width,
+    )
 
 
 def _max_repeats(told: Sequence[Told]) -> int:
+    """What an earlier orchestrator, which does not tell it, must have had."""
     steps = [step for item in told if isinstance(item, Ended) for step in item.trajectory.steps]
     ended_by_it = any(
         isinstance(item, Ended) and item.trajectory.error is not None and item.trajectory.error.code == "repeated_call"
@@ -148,9 +166,12 @@ def _events(told: Told, state: State, limits: Limits) -> Iterator[Event]:
         case Required():
             yield ActionRequired(told.call_id, told.expires_at)
         case Observed(call_id=None):
-            yield CallUnreadable("", told.content.removeprefix(_NO_CALL), latency_ms=told.latency_ms)
+            usage = Usage() if told.usage is None else _usage(told.usage)
+            yield CallUnreadable("", told.content.removeprefix(_NO_CALL), usage, told.latency_ms)
         case Observed():
             yield ObservationReceived(told.call_id or "", told.content, told.is_error, told.truncated, told.latency_ms)
+        case WentBack():
+            yield Backtracked(told.to, told.reason)
         case Answered():
             if not state.is_closing:
                 yield LimitReached("deadline")

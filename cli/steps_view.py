@@ -6,13 +6,14 @@ Everything that a model, a tool or a user wrote goes through `plain_text`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from alpha_umi.contract.trajectories import StepObservation, Trajectory
+from alpha_umi.contract.trajectories import StepModel, StepObservation, Trajectory
+from alpha_umi.trajectory.events import DeadEndReason
 from cli.plain_text import as_text, bounded, plain, plain_line
 
 LABEL_WIDTH = 13
@@ -20,6 +21,11 @@ OBSERVATION_LINES = 12
 OBSERVATION_COLUMNS = 600
 ONE_LINE = 100
 
+_DEAD_ENDS: dict[DeadEndReason, str] = {
+    "gave_up": "the planner gave up",
+    "max_depth": "the branch has as many steps as it may",
+    "repeated_call": "the same call brought the same result again and again",
+}
 _STATUS_STYLES = {
     "completed": "bold green",
     "exhausted": "bold yellow",
@@ -43,9 +49,16 @@ class StepsView:
         """Which trajectory it is."""
         self._line(Text(trajectory_id, style="dim"))
 
-    def step(self, index: int) -> None:
+    def step(self, index: int, note: str = "") -> None:
         """A new step begins."""
-        self._line(Text(f"\nStep {index + 1}", style="bold cyan"))
+        self._line(Text(f"\nStep {index + 1}", style="bold cyan") + Text(note, style="dim"))
+
+    def went_back(self, left: Sequence[int], to: int | None, reason: DeadEndReason) -> None:
+        """A search has left steps of its branch, and goes on from another place."""
+        numbers = ", ".join(str(index + 1) for index in left)
+        place = "the question" if to is None else f"step {to + 1}"
+        self.note(f"dead end: {_DEAD_ENDS[reason]}")
+        self.note(f"back to {place}, without step{'' if len(left) == 1 else 's'} {numbers}")
 
     def part(self, label: str, content: str, *, style: str = "", label_style: str = "dim") -> None:
         """A labelled text."""
@@ -109,7 +122,7 @@ class StepsView:
         """A whole trajectory."""
         self.heading(trajectory.id, trajectory.instruction)
         for step in trajectory.steps:
-            self.step(step.index)
+            self.step(step.index, _place(step, trajectory.strategy))
             self.part("thought", step.thought)
             self.part("next", step.next)
             if step.action is not None:
@@ -131,11 +144,21 @@ class StepsView:
         self._console.print(text, soft_wrap=True, end="")
 
 
+def _place(step: StepModel, strategy: str) -> str:
+    """Where a step of a search stands: what it follows, unless that is the step above it, and whether it was left."""
+    if strategy != "dfsdt":
+        return ""
+    after = "the question" if step.parent is None else f"step {step.parent + 1}"
+    beside = "" if step.index == (0 if step.parent is None else step.parent + 1) else f" · after {after}"
+    return beside + (" · abandoned" if step.abandoned else "")
+
+
 def _figures(trajectory: Trajectory) -> list[str]:
     steps = len(trajectory.steps)
+    abandoned = sum(step.abandoned for step in trajectory.steps)
     usage = trajectory.usage
     figures = [
-        f"{steps} step{'' if steps == 1 else 's'}",
+        f"{steps} step{'' if steps == 1 else 's'}{f' ({abandoned} abandoned)' if abandoned else ''}",
         f"{usage.prompt_tokens:,} prompt + {usage.completion_tokens:,} completion tokens",
     ]
     if trajectory.finished_at is not None and sum(message.role == "user" for message in trajectory.messages) == 1:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from alpha_umi.contract.trajectories import TokenUsage, Trajectory
 from alpha_umi.roles.planner import Decision
+from alpha_umi.trajectory.events import DeadEndReason
 from cli.errors import NotUnderstood
 
 
@@ -19,13 +20,17 @@ class _Told(BaseModel):
 
 
 class Created(_Told):
-    """`trajectory.created`"""
+    """`trajectory.created`. Limits without a value are those of an orchestrator that does not tell them."""
 
     trajectory_id: str
     instruction: str
     tools: list[str]
     strategy: str
     max_steps: int
+    max_tokens: int | None = None
+    max_repeats: int | None = None
+    max_depth: int | None = None
+    max_width: int | None = None
     client_tools: list[str] = []
 
 
@@ -81,6 +86,15 @@ class Observed(_Told):
     is_error: bool
     truncated: bool
     latency_ms: int
+    usage: TokenUsage | None = None
+
+
+class WentBack(_Told):
+    """`search.backtracked`: a search has left steps of its branch, and goes on behind `to` (None: the question)."""
+
+    to: int | None
+    reason: DeadEndReason
+    abandoned: list[int]
 
 
 class Answered(_Told):
@@ -134,7 +148,20 @@ class Interrupted(_Told):
     reason: str = ""
 
 
-Told = Created | Continued | Decided | Called | Required | Observed | Answered | Stepped | Ended | Written | Interrupted
+Told = (
+    Created
+    | Continued
+    | Decided
+    | Called
+    | Required
+    | Observed
+    | WentBack
+    | Answered
+    | Stepped
+    | Ended
+    | Written
+    | Interrupted
+)
 
 _MODELS: dict[str, type[Told]] = {
     "trajectory.created": Created,
@@ -143,6 +170,7 @@ _MODELS: dict[str, type[Told]] = {
     "planner.decided": Decided,
     "caller.called": Called,
     "tool.observed": Observed,
+    "search.backtracked": WentBack,
     "summarizer.answered": Answered,
     "backbone.stepped": Stepped,
     "reconnect": Interrupted,

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from alpha_umi.contract.roles import ModelInfo
+from alpha_umi.contract.trajectories import Strategy
 from alpha_umi.roles.turns import RoleName
 from evaluation.contamination import FOUND, TRAINED_ON, Finding, check_manifest
-from evaluation.predicting import ROLES_OF, Strategy
+from evaluation.predicting import ROLES_OF
 from evaluation.role_services import RoleServices
 
 

@@ -54,6 +54,7 @@ class Asking:
 
     strategy: Strategy = "chain"
     max_steps: int | None = None
+    max_tokens: int | None = None
     patience: Patience = AT_ONCE
     marks: Mapping[str, str] = field(default_factory=dict)
     run: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -113,7 +114,8 @@ async def _accepted(client: httpx.AsyncClient, recorded: RecordedTrajectory, ask
         "background": True,
         "metadata": dict(asking.marks),
     }
-    limits = {} if asking.max_steps is None else {"max_steps": asking.max_steps}
+    wanted = {"max_steps": asking.max_steps, "max_tokens": asking.max_tokens}
+    limits = {name: bound for name, bound in wanted.items() if bound is not None}
     key = hashlib.sha256(f"{asking.run} {attempt} {recorded.id}".encode("utf-8", "surrogatepass")).hexdigest()
     accepted = await read(
         Trajectory,

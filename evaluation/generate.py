@@ -16,7 +16,7 @@ from evaluation.asked_models import models_of
 from evaluation.contamination import Finding
 from evaluation.errors import EmptySuite, ServiceAway
 from evaluation.growing_file import GrowingRun, growing_run
-from evaluation.predicting import Predictor, Strategy, attempts_of
+from evaluation.predicting import Predictor, StepStrategy, attempts_of
 from evaluation.records import CaseRecord, PredictionRecord, RunRecord
 from evaluation.role_services import RoleServices
 from evaluation.suites.definition import WITHOUT_STEPS
@@ -31,7 +31,7 @@ class Task:
     about: RunRecord
     cases: tuple[CaseRecord, ...]
     findings: Mapping[RoleName, Finding]
-    strategy: Strategy
+    strategy: StepStrategy
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,12 @@ OnPrediction = Callable[[PredictionRecord], None]
 
 
 async def plan_task(
-    services: RoleServices, suite: Suite, *, limit: int | None = None, strategy: Strategy = "chain", constrained: bool
+    services: RoleServices,
+    suite: Suite,
+    *,
+    limit: int | None = None,
+    strategy: StepStrategy = "chain",
+    constrained: bool,
 ) -> Task:
     """What there is to do: the steps of a suite, or a sample of `limit`, for the models behind the services.
 

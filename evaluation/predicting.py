@@ -23,17 +23,19 @@ from alpha_umi.contract.roles import (
     SummarizeRequest,
     TurnModel,
 )
+from alpha_umi.contract.trajectories import Strategy
 from alpha_umi.roles.backbone import BackboneStep
 from alpha_umi.roles.turns import RoleName
 from evaluation.records import CaseRecord, ErrorRecord, OutputRecord, PredictionRecord
 from evaluation.role_responses import Answer, RoleFailed, Told
 from evaluation.role_services import RoleServices
 
-Strategy = Literal["chain", "single"]
+StepStrategy = Literal["chain", "single"]
 Request = TypeVar("Request", bound=BaseModel)
 
 ROLES_OF: dict[Strategy, tuple[RoleName, ...]] = {
     "chain": ("planner", "caller", "summarizer"),
+    "dfsdt": ("planner", "caller", "summarizer"),
     "single": ("backbone",),
 }
 
@@ -48,7 +50,7 @@ class Predictor:
     """Asks the services. `constrained: false` leaves the models on their own, as in the paper."""
 
     services: RoleServices
-    strategy: Strategy = "chain"
+    strategy: StepStrategy = "chain"
     constrained: bool = True
 
     async def predict(self, case: CaseRecord) -> PredictionRecord:

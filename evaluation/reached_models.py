@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from alpha_umi.contract.trajectories import Strategy
 from alpha_umi.roles.turns import RoleName
 from evaluation.asked_models import AskedModels, models_of
 from evaluation.errors import EvaluationError, ServiceAway
 from evaluation.orchestrator import Readiness
 from evaluation.patience import Patience
-from evaluation.predicting import ROLES_OF, Strategy
+from evaluation.predicting import ROLES_OF
 from evaluation.role_services import ServiceRefuses, WantsToken, role_services
 
 _BRIEFLY = Patience(away_s=0, answer_s=10.0)

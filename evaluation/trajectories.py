@@ -15,10 +15,10 @@ from typing import Final
 import httpx
 from fastapi import FastAPI
 
+from alpha_umi.contract.trajectories import Strategy
 from evaluation.asked_models import AskedModels
 from evaluation.asking import Asking
 from evaluation.errors import EmptySuite, EvaluationError, ServiceAway
-from evaluation.predicting import Strategy
 from evaluation.replay.recordings import replay_of, together
 from evaluation.replay.servers import create_calculator_server, create_python_server, create_replay_server
 from evaluation.replay.serving import served
@@ -94,6 +94,7 @@ def plan_whole(
     *,
     limit: int | None = None,
     max_steps: int | None = None,
+    max_tokens: int | None = None,
     strategy: Strategy = "chain",
     models: AskedModels | None = None,
     constrained: bool | None = None,
@@ -112,6 +113,7 @@ def plan_whole(
         suite=suite.label,
         trajectories=len(trajectories),
         max_steps=max_steps,
+        max_tokens=max_tokens,
         strategy=strategy,
         constrained=constrained,
         compared="text" if computing is None else computing.compared,

@@ -27,6 +27,8 @@ _ROLE_OF_EVENT: Final[dict[str, RoleName]] = {
 }
 # Parts of all trajectories, from 0 to 1; everything else is an average for one.
 SHARES: Final = frozenset({"completed", "success", "right", "gave_up"})
+# What only a search has.
+SEARCHED: Final = ("branches", "abandoned_steps", "abandoned_tokens")
 # The shares that a trajectory has no part in that was not asked.
 WANTED: Final = frozenset({"completed", "success", "right"})
 # Whether an answer is the expected one.
@@ -53,10 +55,13 @@ class RoleCost:
 
 @dataclass(frozen=True)
 class Measured:
-    """One trajectory. `success`: it completed with the right answer; None, as `right`, where nobody knows which is.
+    """One trajectory, with all branches of a search.
+
+    `success`: it completed with the right answer; None, as `right`, where nobody knows which is.
 
     `repeated_calls` were made before with the same arguments; `not_recorded` are calls that a replay had no answer to,
-    which are among `tool_errors`.
+    which are among `tool_errors`. `branches` were begun, and `abandoned_steps` with `abandoned_tokens` left; they
+    are None but for a search.
     """
 
     id: str
@@ -72,6 +77,9 @@ class Measured:
     prompt_tokens: int
     completion_tokens: int
     tool_latency_ms: int
+    branches: int | None = None
+    abandoned_steps: int | None = None
+    abandoned_tokens: int | None = None
     roles: Mapping[RoleName, RoleCost] = field(default_factory=dict)
 
 
@@ -111,6 +119,7 @@ def measure(
         prompt_tokens=trajectory.usage.prompt_tokens,
         completion_tokens=trajectory.usage.completion_tokens,
         tool_latency_ms=sum(step.latency_ms.tool for step in trajectory.steps),
+        **_search_costs(trajectory),
         roles=_costs(trajectory, list(events)),
     )
 
@@ -169,6 +178,9 @@ def _figures() -> dict[str, Callable[[Measured], float | None]]:
         "prompt_tokens": lambda each: each.prompt_tokens,
         "completion_tokens": lambda each: each.completion_tokens,
         "tool_latency_ms": lambda each: each.tool_latency_ms,
+        "branches": lambda each: each.branches,
+        "abandoned_steps": lambda each: each.abandoned_steps,
+        "abandoned_tokens": lambda each: each.abandoned_tokens,
     }
     return figures | {f"{role}.{name}": _cost_of(role, name) for role in ROLES for name in vars(RoleCost())}
 
@@ -182,10 +194,22 @@ def _cost_of(role: RoleName, name: str) -> Callable[[Measured], float | None]:
     return lambda each: float(getattr(each.roles[role], name)) if role in each.roles else None
 
 
+def _search_costs(trajectory: Trajectory) -> dict[str, int]:
+    if trajectory.strategy != "dfsdt":
+        return {}
+    left = [step for step in trajectory.steps if step.abandoned]
+    inner = {step.parent for step in trajectory.steps}
+    return {
+        "branches": sum(step.index not in inner for step in trajectory.steps),
+        "abandoned_steps": len(left),
+        "abandoned_tokens": sum(step.usage.prompt_tokens + step.usage.completion_tokens for step in left),
+    }
+
+
 def _costs(trajectory: Trajectory, events: Sequence[ToldEvent]) -> dict[RoleName, RoleCost]:
     costs = {role: _cost(role, trajectory.steps, events) for role in ROLES}
     unmade = sum(event.name == "tool.observed" and event.data.get("call_id") is None for event in events)
-    if unmade and trajectory.strategy == "chain":
+    if unmade and trajectory.strategy != "single":
         costs["caller"] = _with_unmade(costs, unmade, trajectory)
     return {role: cost for role, cost in costs.items() if cost != RoleCost()}
 

@@ -7,7 +7,7 @@ from collections import Counter
 from alpha_umi.contract.roles import WireModel
 from evaluation.intervals import RESAMPLES, SEED
 from evaluation.report import FigureReport
-from evaluation.whole import Measured, WholeFigure, summarize
+from evaluation.whole import SEARCHED, Measured, WholeFigure, summarize
 from evaluation.whole_run import WholeRun, WholeRunRecord
 
 _TITLES = {
@@ -24,6 +24,9 @@ _TITLES = {
     "completion_tokens": "written tokens",
     "latency_ms": "ms",
     "tool_latency_ms": "ms in tools",
+    "branches": "branches",
+    "abandoned_steps": "abandoned steps",
+    "abandoned_tokens": "abandoned tokens",
 }
 
 
@@ -73,7 +76,9 @@ def _ends(run: WholeRun) -> dict[str, int]:
 
 
 def _counts(figure: WholeFigure, measured: list[Measured]) -> bool:
-    """Whether a figure belongs to the report: a role that took no part costs nothing."""
+    """Whether a figure belongs to the report: a role that took no part costs nothing, only searches branch."""
+    if figure.name in SEARCHED:
+        return figure.n > 0
     role, dot, _ = figure.name.partition(".")
     return not dot or any(role in each.roles for each in measured)
 

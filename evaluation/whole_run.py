@@ -59,7 +59,7 @@ class ToolServerRecord(WireModel):
 
 
 class WholeRunRecord(WireModel):
-    """What ran: the suite, how many of its trajectories, and the steps after which an answer was demanded.
+    """What ran: the suite, how many of its trajectories, and the steps and tokens after which an answer was demanded.
 
     `constrained`: the roles wrote inside grammars; null where the orchestrator did not say, as earlier files do not.
     `compared` says how an answer is held against the expected one. `models` is empty where the orchestrator's role
@@ -72,6 +72,7 @@ class WholeRunRecord(WireModel):
     suite: Name
     trajectories: Count
     max_steps: int | None = None
+    max_tokens: int | None = None
     strategy: Strategy = "chain"
     constrained: bool | None = None
     compared: Comparing = "text"
@@ -185,7 +186,8 @@ async def ask_all(
 
 
 def _same(path: Path, there: WholeRun, about: WholeRunRecord, recorded: Sequence[RecordedTrajectory]) -> WholeRun:
-    for field in ("suite", "trajectories", "max_steps", "strategy", "constrained", "compared", "tool_server"):
+    kept = ("suite", "trajectories", "max_steps", "max_tokens", "strategy", "constrained", "compared", "tool_server")
+    for field in kept:
         old, wanted = getattr(there.about, field), getattr(about, field)
         # Earlier files do not say whether inside grammars.
         if old != wanted and not (field == "constrained" and None in (old, wanted)):

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,6 @@ import typer
 from rich.console import Console
 
 from alpha_umi.roles.turns import RoleName
-from cli.commands.questions import StrategyName
 from cli.engine_log import written_to
 from cli.errors import EXIT_FAILED, UsageProblem
 from cli.evaluation_errors import reported
@@ -26,7 +26,7 @@ from cli.run_notes import print_left_out
 
 if TYPE_CHECKING:
     from evaluation.generate import Generated
-    from evaluation.predicting import Strategy
+    from evaluation.predicting import StepStrategy
     from evaluation.role_services import RoleServices
     from evaluation.suites.suite import Suite
 
@@ -58,6 +58,13 @@ def _folder(name: str, what: str) -> typer.models.OptionInfo:
     return info
 
 
+class StepStrategyName(StrEnum):
+    """Who writes a step. A search is none of one step."""
+
+    CHAIN = "chain"
+    SINGLE = "single"
+
+
 def generate(
     suite: Annotated[str, typer.Option(help="Name of a suite, or its file; parts of it behind a colon.")],
     output_file: Annotated[
@@ -69,7 +76,9 @@ def generate(
     constrained: Annotated[
         bool, typer.Option("--constrained/--free", help="Whether the models write inside grammars.")
     ] = True,
-    strategy: Annotated[StrategyName, typer.Option(help="Three models in turn, or a single one.")] = StrategyName.CHAIN,
+    strategy: Annotated[
+        StepStrategyName, typer.Option(help="Three models in turn, or a single one.")
+    ] = StepStrategyName.CHAIN,
     concurrency: Annotated[
         int | None,
         typer.Option(
@@ -103,7 +112,7 @@ def generate(
     choice = ModelChoice(model, models, adapters)
     named: dict[RoleName, str | None] = (
         {"backbone": backbone_url}
-        if strategy is StrategyName.SINGLE
+        if strategy is StepStrategyName.SINGLE
         else {"planner": planner_url, "caller": caller_url, "summarizer": summarizer_url}
     )
     _require_one_way(named, choice, in_process=in_process)
@@ -141,7 +150,7 @@ class _Run:
     suite: Suite
     path: Path
     limit: int | None
-    strategy: Strategy
+    strategy: StepStrategy
     constrained: bool
     concurrency: int
     patience_s: float

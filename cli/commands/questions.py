@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from typing import Annotated
@@ -11,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from alpha_umi.contract.trajectories import MAX_STEPS, CreateTrajectory, Trajectory
+from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS, CreateTrajectory, Trajectory
 from cli.client import OrchestratorClient
 from cli.errors import EXIT_FAILED, UsageProblem
 from cli.interrupts import uninterrupted
@@ -27,6 +28,18 @@ class StrategyName(StrEnum):
 
     CHAIN = "chain"
     SINGLE = "single"
+    DFSDT = "dfsdt"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What can be chosen for a new trajectory, and is kept by its further turns."""
+
+    tools: str | None = None
+    max_steps: int | None = None
+    max_tokens: int | None = None
+    max_depth: int | None = None
+    strategy: StrategyName = StrategyName.CHAIN
 
 
 Ask = Callable[[OrchestratorClient], Iterator[Told]]
@@ -40,8 +53,19 @@ def ask(
     max_steps: Annotated[
         int | None, typer.Option(min=1, max=MAX_STEPS, help="Steps after which an answer is demanded.")
     ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(min=1, max=MAX_TOKENS, help="Tokens of all models together after which an answer is demanded."),
+    ] = None,
+    max_depth: Annotated[
+        int | None, typer.Option(min=1, max=MAX_STEPS, help="Steps of a branch of a search (`dfsdt`).")
+    ] = None,
     strategy: Annotated[
-        StrategyName, typer.Option(help="Three models in turn, or a single one (`up --single` starts it).")
+        StrategyName,
+        typer.Option(
+            help="Three models in turn, the same as a search that goes back from dead ends (`dfsdt`), or a single "
+            "one (`up --single` starts it)."
+        ),
     ] = StrategyName.CHAIN,
     go_on_with: Annotated[
         str | None,
@@ -58,7 +82,7 @@ def ask(
     Ctrl-C cancels it.
     """
     asking = _question if go_on_with is None else partial(_further, go_on_with)
-    ask_with = asking(instruction, tools, max_steps, strategy)
+    ask_with = asking(instruction, Wanted(tools, max_steps, max_tokens, max_depth, strategy))
     with connect(url, api_key, state_dir) as client:
         trajectory = told_live(client, ask_with(client), output=None if as_json else output())
     if as_json:
@@ -112,16 +136,23 @@ def print_json(trajectory: Trajectory) -> None:
     typer.echo(json.dumps(trajectory.model_dump(mode="json"), indent=2))
 
 
-def _question(instruction: str, tools: str | None, max_steps: int | None, strategy: StrategyName) -> Ask:
-    request = trajectory_request(instruction, tools=tools, max_steps=max_steps, strategy=strategy.value)
+def _question(instruction: str, wanted: Wanted) -> Ask:
+    request = trajectory_request(
+        instruction,
+        tools=wanted.tools,
+        max_steps=wanted.max_steps,
+        max_tokens=wanted.max_tokens,
+        max_depth=wanted.max_depth,
+        strategy=wanted.strategy.value,
+    )
     return lambda client: client.ask(request)
 
 
-def _further(trajectory_id: str, content: str, tools: str | None, max_steps: int | None, strategy: StrategyName) -> Ask:
-    if tools is not None or max_steps is not None or strategy is not StrategyName.CHAIN:
+def _further(trajectory_id: str, content: str, wanted: Wanted) -> Ask:
+    if wanted != Wanted():
         raise UsageProblem(
-            "a trajectory keeps its tools, its number of steps and its strategy",
-            remedy="leave out --tools, --max-steps and --strategy",
+            "a trajectory keeps its tools, its limits and its strategy",
+            remedy="leave out --tools, --max-steps, --max-tokens, --max-depth and --strategy",
         )
     request = message_request(content)
     return lambda client: client.go_on(trajectory_id, request)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from alpha_umi.contract.trajectories import MAX_TOKENS
 from alpha_umi.roles.turns import RoleName
 from cli.client import is_loopback
 from cli.commands.questions import StrategyName
@@ -23,9 +24,9 @@ from cli.tool_server import MaxObservation, Strip, StripName, ToolKeyFile, ToolS
 from cli.whole_view import print_calls, print_report
 
 if TYPE_CHECKING:
+    from alpha_umi.contract.trajectories import Strategy
     from evaluation.asked_models import AskedModels
     from evaluation.orchestrator import Readiness
-    from evaluation.predicting import Strategy
     from evaluation.replay.virtual import VirtualServer
     from evaluation.suites.suite import Suite
     from evaluation.whole_report import WholeReport
@@ -42,8 +43,16 @@ def trajectories(
     max_steps: Annotated[
         int | None, typer.Option(min=1, max=64, help="Steps after which an answer is demanded.", show_default=False)
     ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=MAX_TOKENS, help="Tokens of all models after which an answer is demanded.", show_default=False
+        ),
+    ] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=512, help="Trajectories that are asked at a time.")] = 4,
-    strategy: Annotated[StrategyName, typer.Option(help="Three models in turn, or a single one.")] = StrategyName.CHAIN,
+    strategy: Annotated[
+        StrategyName, typer.Option(help="Three models in turn, as a search, or a single one.")
+    ] = StrategyName.CHAIN,
     patience: Annotated[
         float, typer.Option(min=0, help="Seconds that the orchestrator, or the tool server, may be away.")
     ] = 120.0,
@@ -85,7 +94,19 @@ def trajectories(
         require_apart(suite_files(suite, data), {"--output": output_file, "--report": report_file})
         loaded = load_suite(suite, data)
         up = state_folder(state_dir).read_run()
-        run = _Run(loaded, output_file, limit, max_steps, concurrency, strategy.value, patience, up, role_token, named)
+        run = _Run(
+            loaded,
+            output_file,
+            limit,
+            max_steps,
+            max_tokens,
+            concurrency,
+            strategy.value,
+            patience,
+            up,
+            role_token,
+            named,
+        )
         print_report(run_until_signal(run.at(address, api_key)), report_file, as_json=as_json)
 
 
@@ -97,6 +118,7 @@ class _Run:
     path: Path
     limit: int | None
     max_steps: int | None
+    max_tokens: int | None
     concurrency: int
     strategy: Strategy
     patience_s: float
@@ -125,12 +147,14 @@ class _Run:
                 self.suite,
                 limit=self.limit,
                 max_steps=self.max_steps,
+                max_tokens=self.max_tokens,
                 strategy=self.strategy,
                 models=await self._models(readiness),
                 constrained=readiness.constrained,
                 virtual=virtual,
             )
-            asking = Asking(self.strategy, self.max_steps, Patience(away_s=self.patience_s), tools=virtual)
+            patience = Patience(away_s=self.patience_s)
+            asking = Asking(self.strategy, self.max_steps, self.max_tokens, patience, tools=virtual)
             with progress_bar(messages(), task.about.trajectories) as advance:
                 done = await measure_whole(
                     client, task, self.path, asking, concurrency=self.concurrency, on_asked=lambda _: advance()

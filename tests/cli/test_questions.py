@@ -175,6 +175,13 @@ def test_options_become_the_request(fake: Fake, url: str, invoke: Invoke) -> Non
     assert fake.authorizations[0] == "Bearer secret"
 
 
+def test_a_search_is_asked_for_with_its_limits(fake: Fake, url: str, invoke: Invoke) -> None:
+    fake.add(COMPLETED)
+    invoke("ask", "How warm?", "--strategy", "dfsdt", "--max-tokens", "9000", "--max-depth", "6", "--url", url)
+    asked = fake.requests[0]
+    assert (asked["strategy"], asked["max_tokens"], asked["max_depth"]) == ("dfsdt", 9_000, 6)
+
+
 def test_a_problem_document_is_shown_in_full(fake: Fake, url: str, invoke: Invoke) -> None:
     fake.add(COMPLETED)
     result = invoke("ask", "How warm?", "--tools", "nope", "--url", url)
@@ -191,6 +198,9 @@ def test_a_problem_document_is_shown_in_full(fake: Fake, url: str, invoke: Invok
         (["ask", "x", "--tools", "a,a"], "tools: a tool is named twice"),
         (["ask", "x", "--tools", ","], "tools: List should have at least 1 item"),
         (["ask", "x", "--max-steps", "0"], "max-steps"),
+        (["ask", "x", "--max-tokens", "10000001"], "max-tokens"),
+        (["ask", "x", "--max-depth", "65"], "max-depth"),
+        (["ask", "x", "--strategy", "bfs"], "strategy"),
         (["ask", "x", "--url", "nowhere"], "--url: 'nowhere' is not an address"),
         (["ask", "x", "--url", "http://["], "--url"),
         (["ask"], "instruction"),
@@ -329,11 +339,12 @@ def test_a_further_turn_that_cannot_be(fake: Fake, url: str, invoke: Invoke) -> 
     fake.add(COMPLETED[:3])
     busy = invoke("ask", "--continue", "traj_1", "And now?", "--url", url)
     assert (busy.exit_code, "The trajectory has not ended yet" in busy.stderr) == (2, True)
-    for option in (["--tools", "a"], ["--max-steps", "3"], ["--strategy", "single"]):
+    for option in (["--tools", "a"], ["--max-steps", "3"], ["--max-tokens", "9"], ["--strategy", "dfsdt"]):
         result = invoke("ask", "--continue", "traj_1", "And now?", *option, "--url", url)
         assert (
             result.exit_code,
-            "leave out --tools, --max-steps and --strategy" in " ".join(result.stderr.split()),
+            "leave out --tools, --max-steps, --max-tokens, --max-depth and --strategy"
+            in " ".join(result.stderr.split()),
         ) == (2, True)
     blank = invoke("ask", "--continue", "traj_1", " ", "--url", url)
     assert (blank.exit_code, "content: the content is blank" in blank.stderr) == (2, True)

@@ -14,6 +14,7 @@ from alpha_umi.trajectory import (
     ActionRequired,
     AnswerWritten,
     BackboneUnreadable,
+    Backtracked,
     CallMade,
     CallUnreadable,
     Cancelled,
@@ -28,6 +29,7 @@ from alpha_umi.trajectory import (
     QuestionAsked,
     RoleFailed,
     StepTaken,
+    Usage,
     pack,
 )
 
@@ -45,6 +47,10 @@ COMPLETED = (ASKED, *STEP, CONCLUDED, ANSWERED, Finished())
 ALONE = QuestionAsked("How warm is it in Oslo?", ("temperature",), Limits(max_steps=2), strategy="single")
 STEPPED = StepTaken("I ask.", "caller", "Action: temperature", "call_1", "temperature", {"city": "Oslo"})
 STEPPED_TO_ANSWER = StepTaken("Known.", "conclusion", "19.5 degrees.", answer="19.5 degrees.")
+SEARCH = QuestionAsked("How warm is it in Oslo?", ("temperature",), Limits(max_steps=9, max_depth=2), "dfsdt")
+GIVEN_UP = PlannerDecided("No.", "give up", "No. Next: give up.")
+OTHER = (DECIDED, CallMade("call_2", "temperature", {"city": "Bergen"}, "Action: temperature"),
+         ObservationReceived("call_2", "20.5"))  # fmt: skip
 PATIENT = Limits(max_repeats=2, on_unreadable="give up")
 STUBBORN = Limits(max_repeats=9)
 
@@ -66,6 +72,24 @@ RUNS: dict[str, Sequence[Any]] = {
     "summarizer failed": (ASKED, CONCLUDED, RoleFailed("summarizer", "it is down"), Finished()),
     "cancelled": (ASKED, DECIDED, Cancelled("the client left"), Finished()),
     "deadline": (ASKED, DECIDED, LimitReached("deadline"), ANSWERED, Finished()),
+    "search": (
+        SEARCH, *STEP, GIVEN_UP, Backtracked(None, "gave_up"), *STEP, CONCLUDED, ANSWERED, Finished(),
+    ),
+    "search, given up": (
+        SEARCH, *STEP, GIVEN_UP, Backtracked(None, "gave_up"), *STEP, GIVEN_UP, Finished(),
+    ),
+    "search, exhausted": (
+        QuestionAsked("q", ("temperature",), Limits(max_depth=1), "dfsdt"),
+        *STEP, Backtracked(None, "max_depth"), *OTHER, ANSWERED, Finished(),
+    ),
+    "search, repeated": (
+        QuestionAsked("q", ("temperature",), Limits(max_repeats=2), "dfsdt"),
+        *STEP, *STEP, Backtracked(0, "repeated_call"), *OTHER, CONCLUDED, ANSWERED, Finished(),
+    ),
+    "tokens exhausted": (
+        QuestionAsked("q", ("temperature",), Limits(max_tokens=9)),
+        DECIDED, CallUnreadable("?", "no call", Usage(9, 1)), ANSWERED, Finished(),
+    ),
     "single": (ALONE, STEPPED, OBSERVED, STEPPED_TO_ANSWER, Finished()),
     "single, exhausted": (ALONE, STEPPED, OBSERVED, STEPPED, OBSERVED, STEPPED_TO_ANSWER, Finished()),
     "single, no call": (
@@ -193,6 +217,37 @@ def test_show(fake: Fake, url: str, invoke: Invoke) -> None:
     for part in ("How warm is it in Oslo?", "I ask.", 'temperature {"city": "Oslo"}', "19.5 degrees.", "completed"):
         assert part in result.stdout
     assert json.loads(invoke("show", "traj_1", "--json", "--url", url).stdout) == fake.document("traj_1")
+
+
+def test_a_search_is_shown_with_its_branches(fake: Fake, url: str, invoke: Invoke) -> None:
+    fake.add(RUNS["search"])
+    shown = invoke("show", "traj_1", "--url", url)
+    assert shown.exit_code == 0, shown.output
+    for line in ("Step 1 · abandoned", "Step 2 · abandoned", "Step 3 · after the question", "Step 4"):
+        assert f"{line}\n" in shown.output
+    assert "4 steps (2 abandoned)" in shown.output
+
+
+def test_a_search_is_told_as_it_goes_back(fake: Fake, url: str, invoke: Invoke) -> None:
+    fake.add(RUNS["search"])
+    told = invoke("tail", "traj_1", "--url", url)
+    assert told.exit_code == 0, told.output
+    before, note, after = told.output.partition("dead end: the planner gave up\n")
+    assert note
+    assert "Step 2" in before
+    assert after.split("\n")[0].strip() == "back to the question, without steps 1, 2"
+    assert "Step 3" in after
+
+
+def test_a_replayed_search_shows_the_branch_it_stands_on(fake: Fake, url: str, invoke: Invoke) -> None:
+    fake.add(RUNS["search"])
+    replayed = invoke("replay", "traj_1", "--url", url)
+    lines = [line.split() for line in replayed.output.splitlines()]
+    assert lines[0] == ["event", "phase", "wants", "steps", "branch"]
+    decided = [line[-3:] for line in lines if "planner.decided" in line]
+    assert decided == [["caller:0", "1", "1"], ["1", "›", "2"], ["caller:2", "3", "3"], ["3", "›", "4"]]
+    (back,) = [line for line in lines if "search.backtracked" in line]
+    assert back[1:] == ["search.backtracked", "planning", "planner:2", "2"]
 
 
 def test_show_of_nobodys_id(url: str, invoke: Invoke) -> None:

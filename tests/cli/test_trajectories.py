@@ -22,7 +22,7 @@ from scripted_roles import ScriptedRoles, hang, in_turn
 from serving_on_loopback import Serve, until
 from system import Roles
 from typer.testing import Result
-from whole_suites import computing, pricing, programming, shop_file
+from whole_suites import computing, pricing, programming, searching, shop_file
 
 from alpha_umi.serving.manifest import CanaryText, ModelManifest
 from alpha_umi.serving.scripted import Rule
@@ -168,6 +168,34 @@ def test_a_recorded_call_is_answered_and_another_is_counted(invoke: Invoke, fold
     seen = [step.observation.content for step in first.trajectory.steps if step.observation]
     assert seen[0] == seen[2] == "lamp: 40"
     assert "urn:alpha-umi:problem:call-not-recorded" in seen[1]
+
+
+def test_a_chain_beside_a_search_with_what_that_costs(invoke: Invoke, folder: Path, start: Start) -> None:
+    suite, url = shop_file(folder, "lamp"), start(searching("moon", "lamp"))
+    chain, search = str(folder / "chain.jsonl"), str(folder / "search.jsonl")
+    given = ("--url", url, "--max-tokens", "5000", "--json")
+    asked = [
+        invoke("evaluate", "trajectories", "--suite", str(suite), "--output", output, "--strategy", strategy, *given)
+        for output, strategy in ((chain, "chain"), (search, "dfsdt"))
+    ]
+    assert [result.exit_code for result in asked] == [0, 0], told(asked[1])
+    one, other = (json.loads(result.stdout) for result in asked)
+    assert (one["ends"], other["ends"]) == ({"gave_up: gave_up": 1}, {"completed": 1})
+    assert "branches" not in one["figures"]
+    values = {name: figure["value"] for name, figure in other["figures"].items()}
+    assert (values["steps"], values["calls"], values["not_recorded"]) == (4, 2, 1)
+    # Of four decisions, two calls and an answer at 15 tokens, the branch that was left has taken two and one.
+    assert (values["branches"], values["abandoned_steps"], values["abandoned_tokens"]) == (2, 2, 45)
+    assert values["prompt_tokens"] + values["completion_tokens"] == 105
+    assert (other["run"]["strategy"], other["run"]["max_tokens"]) == ("dfsdt", 5_000)
+    shown = invoke("evaluate", "score", search, "--format", "trajectories")
+    assert "abandoned tokens" in shown.stdout
+    compared = invoke("evaluate", "compare", chain, search, "--format", "trajectories")
+    assert compared.exit_code == 0, compared.stderr
+    assert "prompt_tokens" in compared.stdout
+    taken_up = invoke("evaluate", "trajectories", "--suite", str(suite), "--output", search, "--url", url)
+    assert taken_up.exit_code == 2
+    assert "is another run: its `max_tokens` is 5000" in told(taken_up)
 
 
 def test_models_are_named_where_the_role_services_answer(
@@ -356,6 +384,7 @@ def test_suites_that_cannot_be_gone_through(invoke: Invoke, folder: Path, free_p
         ({"allow_loopback_tools": "false"}, (), "→ the tools are served on this machine's loopback"),
         ({"api_keys": "right"}, ("--api-key", "wrong"), "wants another key → name its key with --api-key"),
         ({}, ("--strategy", "single"), "was not answered: "),
+        ({}, ("--strategy", "bfs"), "'bfs' is not one of"),
         ({}, ("--suite", "nothing-like-it"), "there is no suite 'nothing-like-it'"),
         ({}, ("--output", "/no/folder/whole.jsonl"), "cannot be written: No such file"),
         ({}, ("--url", "ftp://x"), "'ftp://x' is not an address"),

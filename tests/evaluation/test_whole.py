@@ -130,6 +130,23 @@ def test_the_seed_and_the_resamples_are_those_that_are_asked_for() -> None:
     assert summarize(measured, resamples=100) != summarize(measured, resamples=300)
 
 
+def test_what_a_search_left_has_cost_something() -> None:
+    steps = [
+        step(0, "a", "x", n=1) | {"abandoned": True},
+        step(1, "a", "x", n=2) | {"abandoned": True, "parent": 0},
+        step(2, "a", "x", n=1),
+        step(3) | {"parent": 2},
+    ]
+    walked = trajectory(*steps)
+    found = measure(walked.model_copy(update={"strategy": "dfsdt"}))
+    assert (found.steps, found.calls, found.repeated_calls) == (4, 3, 1)
+    assert (found.branches, found.abandoned_steps, found.abandoned_tokens) == (2, 2, 30)
+    figures = {figure.name: figure for figure in summarize([found, measure(walked)])}
+    # A chain has no branches to count.
+    assert (figures["branches"].value, figures["branches"].n) == (2.0, 1)
+    assert figures["steps"].n == 2
+
+
 def test_no_trajectory_is_an_error() -> None:
     nothing: list[Measured] = []
     with pytest.raises(EmptySuite, match="no trajectory"):

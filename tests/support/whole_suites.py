@@ -52,6 +52,21 @@ def pricing(*items: str) -> ScriptedRoles:
     return ScriptedRoles(planner=plan, caller=ask, summarizer=lambda _: say("40."))
 
 
+def searching(wrong: str, right: str) -> ScriptedRoles:
+    """Roles that ask for a wrong item first and give up; where that was tried before they ask for the right one."""
+
+    def plan(request: dict[str, Any]) -> Reply:
+        newest = request["history"][-1]
+        if newest["role"] == "user":
+            return decide("I ask otherwise." if wrong in newest["content"] else "I ask.", "caller")
+        return decide("Nobody knows it.", "give up") if "HTTP" in newest["content"] else decide("Known.", "conclusion")
+
+    def ask(request: dict[str, Any]) -> Reply:
+        return call("price_of", item=right if "otherwise" in request["history"][-1]["content"] else wrong)
+
+    return ScriptedRoles(planner=plan, caller=ask, summarizer=lambda _: say("40."))
+
+
 def shop_file(folder: Path, *items: str) -> Path:
     """The file of a suite in which the price of each item was asked for once, with its data beside it."""
     (folder / "shop").mkdir()
