@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 # How long `make fuzz` stays with each parser.
 FUZZ_SECONDS ?= 60
 
-.PHONY: run test fuzz lint format down lock benchmarks-setup images clean
+.PHONY: run test fuzz lint format down lock benchmarks-setup bfcl-setup images clean
 
 run: $(VENV)/.ready
 	@$(BIN)/alpha-umi demo
@@ -56,6 +56,13 @@ benchmarks-setup:
 	@$(VENV)-benchmarks/bin/python -m pip --disable-pip-version-check --quiet --quiet install \
 		--no-deps --require-hashes -r $(LOCKS)/benchmarks.txt
 
+# What judges calls for BFCL's questions (`alpha-umi evaluate bfcl`), with BFCL's data, in an environment of its own.
+bfcl-setup:
+	@test -x $(VENV)-bfcl/bin/python || $(PYTHON) -m venv $(VENV)-bfcl
+	@$(VENV)-bfcl/bin/python -m pip --disable-pip-version-check --quiet --quiet install \
+		--no-deps --require-hashes -r $(LOCKS)/bfcl.txt
+	@echo "data: $$($(VENV)-bfcl/bin/python -c 'import bfcl_eval; print(bfcl_eval.__path__[0])')/data"
+
 # Resolve the dependencies anew; see the script for what it needs.
 lock:
 	deploy/lock.sh
@@ -67,4 +74,4 @@ images:
 	@$(PYTHON) -m deploy.images $(IMAGES)
 
 clean:
-	rm -rf $(VENV) $(VENV)-benchmarks .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz *.egg-info
+	rm -rf $(VENV) $(VENV)-benchmarks $(VENV)-bfcl .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz *.egg-info

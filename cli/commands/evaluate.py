@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.commands.bfcl import bfcl
 from cli.commands.compare import compare
 from cli.commands.generate import generate
 from cli.commands.suites import suites
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.command()(generate)
 app.command()(trajectories)
+app.command()(bfcl)
 app.command()(suites)
 app.command()(compare)
 

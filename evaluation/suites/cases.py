@@ -21,7 +21,10 @@ NO_CALL = "a call that cannot be read"
 NO_ANSWER = "a conclusion without an answer"
 # A loader counts it: there is no turn of such a call.
 NO_HISTORY = "a call whose history is not recorded"
-OF_STEPS = (NO_DECISION, NO_CALL, NO_ANSWER, NO_HISTORY)
+# Nor are there turns where one call cannot be what is wanted.
+NO_SINGLE_CALL = "a question that wants several calls at once"
+NO_OTHER_TOOL = "a question without a tool on offer"
+OF_STEPS = (NO_DECISION, NO_CALL, NO_ANSWER, NO_HISTORY, NO_SINGLE_CALL, NO_OTHER_TOOL)
 
 
 def step_cases(trajectory: RecordedTrajectory) -> Iterator[StepCase]:

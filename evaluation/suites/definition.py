@@ -23,6 +23,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 Loader = Literal[
     "toolbench",
     "rotbench",
+    "bfcl",
     "gsm8k",
     "gsm8k-python",
     "math",
@@ -32,7 +33,7 @@ Loader = Literal[
     "trajectories",
 ]
 # What is read in parts, and what is asked for as a whole only, because no step of it is recorded.
-IN_PARTS: Final[frozenset[Loader]] = frozenset({"rotbench", "toolbench-queries"})
+IN_PARTS: Final[frozenset[Loader]] = frozenset({"rotbench", "bfcl", "toolbench-queries"})
 WITHOUT_STEPS: Final[frozenset[Loader]] = frozenset({"math", "toolbench-queries"})
 Words = Annotated[str, Field(min_length=1)]
 

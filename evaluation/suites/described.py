@@ -25,6 +25,8 @@ _TYPES: Final[Mapping[str, str]] = {
     "time": "string",
 }
 _JSON_TYPES: Final = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
+# What is taken over of a schema as it is.
+_KEPT: Final = ("description", "enum", "default", "required", "minItems", "maxItems", "minimum", "maximum")
 
 
 def tool(name: str, description: str, properties: Mapping[str, Any], required: Iterable[str] = ()) -> Tool:
@@ -34,12 +36,30 @@ def tool(name: str, description: str, properties: Mapping[str, Any], required: I
     return Tool(name, description, {"type": "object", "properties": shown} | ({"required": needed} if needed else {}))
 
 
+def nested_schema(said: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON Schema of one that has other names for the types, and remarks that no schema knows, at any depth."""
+    schema = {name: said[name] for name in _KEPT if name in said}
+    name = _type(said)
+    if name is not None:
+        schema["type"] = name
+    if isinstance(said.get("properties"), Mapping):
+        schema["properties"] = {key: nested_schema(each) for key, each in said["properties"].items()}
+    if isinstance(said.get("items"), Mapping):
+        schema["items"] = nested_schema(said["items"])
+    return schema
+
+
+def _type(said: Mapping[str, Any]) -> str | None:
+    kind = str(said.get("type", "")).strip()
+    name = _TYPES.get(kind.partition("[")[0].lower(), kind)
+    return name if name in _JSON_TYPES else None
+
+
 def _property(said: Any) -> dict[str, Any]:
     if not isinstance(said, Mapping):
         return {"description": str(said)}
-    kind = str(said.get("type", "")).strip()
-    name = _TYPES.get(kind.partition("[")[0].lower(), kind)
-    schema: dict[str, Any] = {"type": name} if name in _JSON_TYPES else {}
+    name = _type(said)
+    schema: dict[str, Any] = {} if name is None else {"type": name}
     if "description" in said:
         schema["description"] = str(said["description"])
     return schema | ({"enum": list(said["enum"])} if isinstance(said.get("enum"), list) and said["enum"] else {})

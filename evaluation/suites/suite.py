@@ -11,6 +11,7 @@ from evaluation.files import refuse_duplicates
 from evaluation.instructions import instruction_digest
 from evaluation.steps import StepCase
 from evaluation.suites import (
+    bfcl,
     gsm8k,
     gsm8k_python,
     math,
@@ -122,6 +123,7 @@ def suite_files(name: str, data: Path) -> list[Path]:
         "rotbench": [at / f"{part}{rotbench.SUFFIX}" for part in rotbench.tool_sets(at)],
         "toolbench-queries": [at / f"{part}{toolbench_queries.SUFFIX}" for part in toolbench_queries.query_parts(at)],
         "trajectories": own.files(at),
+        "bfcl": [file for part in bfcl.CATEGORIES for file in bfcl.files(at, part)],
     }
     return [path, digests_path(path), *inside.get(definition.loader, [at])]
 
@@ -139,6 +141,8 @@ def _load(definition: SuiteFile, path: Path, parts: tuple[str, ...]) -> Loaded:
             return toolbench_queries.load(path, parts)
         case "toolbench":
             return toolbench.load(path)
+        case "bfcl":
+            return bfcl.load(path, parts)
         case "gsm8k":
             return gsm8k.load(path)
         case "gsm8k-python":

@@ -39,7 +39,7 @@ def versions(name: str) -> dict[str, str]:
 
 
 def test_every_lock_is_known() -> None:
-    assert {path.stem for path in LOCKS} == {*EXTRAS, "build", "torch-cpu"}
+    assert {path.stem for path in LOCKS} == {*EXTRAS, "bfcl", "build", "torch-cpu"}
 
 
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.stem)
@@ -71,6 +71,12 @@ def test_the_build_lock_satisfies_the_build_system(project: dict[str, Any]) -> N
     wanted = [Requirement(text) for text in project["build-system"]["requires"]]
     assert {requirement.name for requirement in wanted} == set(held)
     assert all(requirement.specifier.contains(held[requirement.name]) for requirement in wanted)
+
+
+def test_the_environment_of_bfcl_holds_its_package_alone(project: dict[str, Any]) -> None:
+    (wanted,) = map(Requirement, project["project"]["optional-dependencies"]["bfcl"])
+    assert wanted.specifier.contains(versions("bfcl").pop(wanted.name))
+    assert len(versions("bfcl")) == 1
 
 
 @pytest.mark.parametrize("name", ["build", "orchestrator", "examples", "benchmarks", "fuzz", "role-cpu", "role-gpu"])

@@ -27,8 +27,8 @@ SIZES = {
     "toolalpaca-simulated": (100, 93, {"caller": 85, "conclusion": 8}),
     "stabletoolbench-queries": (765, 0, {}),
 }
-# Their data is nowhere near; see test_math.py for problems of our own in its layouts.
-ELSEWHERE = ("math", "math-500")
+# Their data is nowhere near, or in a package; see test_math.py and test_bfcl.py.
+ELSEWHERE = ("bfcl", "math", "math-500")
 
 
 @pytest.mark.parametrize("name", SIZES)
