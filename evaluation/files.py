@@ -15,8 +15,8 @@ from evaluation.errors import CutShort, DuplicateId, FileUnreadable, NotTheForma
 
 FORMAT_REMEDY = "docs/evaluation.md describes the format"
 # Lines that are made by asking, and the command that asks.
-AskedKind = Literal["prediction", "asked"]
-_MADE_BY: Mapping[AskedKind, str] = {"prediction": "generate", "asked": "trajectories"}
+AskedKind = Literal["prediction", "asked", "verdict"]
+_MADE_BY: Mapping[AskedKind, str] = {"prediction": "generate", "asked": "trajectories", "verdict": "judge"}
 # How the rest of a text begins when it was cut inside a word, a number, or an escape.
 _WORDS = ("true", "false", "null", "-")
 _CUT_NUMBER = re.compile(r"\.|[eE][+-]?")

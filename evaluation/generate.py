@@ -5,7 +5,6 @@ The file can be taken up: steps that have a line are not asked again, whatever e
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from evaluation.role_services import RoleServices
 from evaluation.suites.definition import WITHOUT_STEPS
 from evaluation.suites.sample import sample_steps
 from evaluation.suites.suite import Suite
+from evaluation.workers import work_through
 
 
 @dataclass(frozen=True)
@@ -149,16 +149,7 @@ def _may_pass(prediction: PredictionRecord) -> bool:
 
 
 async def _all(predictor: Predictor, todo: Iterator[CaseRecord], written: _Written, concurrency: int) -> None:
-    """Workers that share the cases; the first that cannot go on ends all of them."""
+    async def predict(case: CaseRecord) -> None:
+        written.add(await predictor.predict(case))
 
-    async def work() -> None:
-        for case in todo:
-            written.add(await predictor.predict(case))
-
-    try:
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(concurrency):
-                workers.create_task(work())
-    except ExceptionGroup as failed:
-        # Whatever kept one from going on: that the others met it as well is no news.
-        raise failed.exceptions[0] from None
+    await work_through(todo, predict, concurrency)

@@ -6,7 +6,6 @@ the orchestrator's own answer and the events of its stream, so everything can be
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from evaluation.records import Count, Name
 from evaluation.suites import gsm8k, math_answers
 from evaluation.suites.recorded import RecordedTrajectory
 from evaluation.whole import Judge, Measured, ToldEvent, measure
+from evaluation.workers import work_through
 
 # How an answer is held against the expected one: by its last number, as a formula, or as the same text.
 Comparing = Literal["last-number", "formula", "text"]
@@ -170,19 +170,12 @@ async def ask_all(
     there = {record.recorded for record in file.asked}
     todo = (trajectory for trajectory in recorded if trajectory.id not in there)
 
-    async def work() -> None:
-        for trajectory in todo:
-            record = AskedRecord.of(await ask(client, trajectory, asking), trajectory.answer)
-            file.append(record)
-            on_asked(record)
+    async def work(trajectory: RecordedTrajectory) -> None:
+        record = AskedRecord.of(await ask(client, trajectory, asking), trajectory.answer)
+        file.append(record)
+        on_asked(record)
 
-    try:
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(concurrency):
-                workers.create_task(work())
-    except ExceptionGroup as failed:
-        # Whatever kept one from going on: that the others met it as well is no news.
-        raise failed.exceptions[0] from None
+    await work_through(todo, work, concurrency)
 
 
 def _same(path: Path, there: WholeRun, about: WholeRunRecord, recorded: Sequence[RecordedTrajectory]) -> WholeRun:

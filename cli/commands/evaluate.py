@@ -14,6 +14,7 @@ import typer
 from cli.commands.bfcl import bfcl
 from cli.commands.compare import compare
 from cli.commands.generate import generate
+from cli.commands.judge import judge
 from cli.commands.suites import suites
 from cli.commands.trajectories import trajectories
 from cli.errors import UsageProblem
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.command()(generate)
 app.command()(trajectories)
 app.command()(bfcl)
+app.command()(judge)
 app.command()(suites)
 app.command()(compare)
 

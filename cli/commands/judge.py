@@ -1,0 +1,108 @@
+"""`evaluate judge`: a language model judges whole trajectories."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.client import is_loopback
+from cli.errors import UsageProblem
+from cli.evaluation_errors import reported
+from cli.evaluation_options import Resamples, Seed
+from cli.generation_view import progress_bar
+from cli.interrupts import run_until_signal
+from cli.options import AsJson, checked_address, messages, output
+from cli.secrets import secret
+from cli.targets import require_apart
+
+if TYPE_CHECKING:
+    from evaluation.judge.endpoint import JudgeAddress
+    from evaluation.judge.judging import JudgeTask
+    from evaluation.judge.verdicts import Verdicts
+
+KEY_VARIABLE = "ALPHA_UMI_JUDGE_KEY"
+
+
+class ProcedureChoice(StrEnum):
+    """The published procedures."""
+
+    PASSES = "toolbench-pass"
+    SOLVES = "stabletoolbench-pass"
+    WINS = "toolbench-win"
+    TOOLALPACA = "toolalpaca"
+
+
+def judge(
+    run: Annotated[Path, typer.Argument(help="The file of a run of whole trajectories.")],
+    judge_url: Annotated[str, typer.Option(envvar="ALPHA_UMI_JUDGE_URL", help="Its chat completions: http://HOST/v1.")],
+    judge_model: Annotated[str, typer.Option(envvar="ALPHA_UMI_JUDGE_MODEL", help="The name of its model.")],
+    output_file: Annotated[
+        Path, typer.Option("--output", help="The file of verdicts; one that is there is taken up.", dir_okay=False)
+    ],
+    procedure: Annotated[ProcedureChoice, typer.Option(help="How it is judged.")] = ProcedureChoice.SOLVES,
+    against: Annotated[
+        Path | None, typer.Option(help="For toolbench-win: the file of the run that it has to beat.", dir_okay=False)
+    ] = None,
+    repeat: Annotated[int, typer.Option(min=1, max=100, help="Verdicts on each trajectory.")] = 1,
+    judge_key_file: Annotated[
+        Path | None,
+        typer.Option(help=f"A file with the judge's key; else {KEY_VARIABLE} has it.", dir_okay=False),
+    ] = None,
+    suite: Annotated[
+        str | None, typer.Option(help="Suite with the tools or golden calls; by default that of the run.")
+    ] = None,
+    concurrency: Annotated[int, typer.Option(min=1, max=512, help="Verdicts that are asked at a time.")] = 4,
+    patience: Annotated[float, typer.Option(min=0, help="Seconds that the judge may be away.")] = 120.0,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one of its answers.")] = 120.0,
+    resamples: Resamples = 2_000,
+    seed: Seed = 0,
+    report_file: Annotated[
+        Path | None, typer.Option("--report", help="Write the whole report to this file, as JSON.", dir_okay=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have a language model judge whole trajectories, by the published procedures of ToolBench and ToolAlpaca.
+
+    Verdicts are kept with what the judge wrote; a file that is there is taken up. Exits with 1 when the judge went away
+    (the file is kept), 2 when it does not take questions, or nothing can be judged as it was given.
+    """
+    if (procedure is ProcedureChoice.WINS) != (against is not None):
+        raise UsageProblem("toolbench-win, and nothing else, compares two runs", remedy="name the other with --against")
+    read = [run] if against is None else [run, against]
+    require_apart(read, {"--output": output_file, "--report": report_file})
+    key = secret(judge_key_file, "--judge-key-file", KEY_VARIABLE)
+    with reported():
+        from cli.judge_view import print_verdicts
+        from evaluation.judge.endpoint import JudgeAddress
+        from evaluation.judge.judge_report import judge_report
+        from evaluation.judge.judging import Judged, plan_judging
+        from evaluation.replacing import write_whole
+        from evaluation.suites.data import data_folder
+
+        address = JudgeAddress(checked_address(judge_url, "--judge-url"), judge_model, key, timeout)
+        task = plan_judging(Judged(run, procedure.value, against, suite), judge_model, repeat, data_folder(os.environ))
+        verdicts = run_until_signal(_judged(address, task, output_file, concurrency, patience))
+        report = judge_report(verdicts, resamples=resamples, seed=seed)
+        written = report.model_dump_json(indent=2)
+        if report_file is not None:
+            write_whole(report_file, written + "\n")
+    if as_json:
+        typer.echo(written)
+    else:
+        print_verdicts(output(), report)
+
+
+async def _judged(address: JudgeAddress, task: JudgeTask, path: Path, concurrency: int, patience_s: float) -> Verdicts:
+    from evaluation.judge.endpoint import Judge
+    from evaluation.judge.judging import judge_all
+    from evaluation.patience import Patience
+
+    # A proxy of the environment is for other machines.
+    outside = not is_loopback(address.url)
+    async with Judge(address, Patience(away_s=patience_s), trust_env=outside) as asked:
+        with progress_bar(messages(), task.about.trajectories * task.about.repeat) as advance:
+            return await judge_all(asked, task, path, concurrency=concurrency, on_verdict=lambda _: advance())

@@ -1,0 +1,89 @@
+"""Put questions to a judge for one verdict, and keep what it wrote. What means nothing is asked again, then counted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from evaluation.judge.endpoint import Judge, TooLong
+from evaluation.judge.prompts import Prompts
+from evaluation.judge.verdicts import QuestionRecord
+
+# As often as the published evaluation of ToolBench asks.
+ATTEMPTS: Final = 3
+# What is read of a text; None where it means nothing.
+Read = Callable[[str], str | None]
+_FENCED = re.compile(r"```(?:json)?\s*(\{.*\})\s*```", re.DOTALL)
+
+
+class Nonsense(Exception):
+    """The judge wrote nothing that means anything, as often as it was asked."""
+
+
+class Asker:
+    """Questions for one verdict; `asked` has them in order."""
+
+    def __init__(self, judge: Judge, prompts: Prompts) -> None:
+        self.asked: list[QuestionRecord] = []
+        self._judge = judge
+        self._prompts = prompts
+
+    async def choose(self, name: str, **values: str) -> str:
+        """The value that the function of a question is called with. Raises `Nonsense`, and as `Judge.ask` does."""
+        question = self._prompts.questions[name]
+        return await self.put(name, lambda text: _chosen(text, question.field, question.shape), values)
+
+    async def put(self, name: str, read: Read, values: dict[str, str]) -> str:
+        """What is read of the answer to a question. Raises `Nonsense`, and as `Judge.ask` does."""
+        prompt = self._prompts.text(name, values)
+        record = QuestionRecord(
+            name=name,
+            prompt_sha256=hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest(),
+            texts=[],
+            answer=None,
+        )
+        try:
+            while record.answer is None and len(record.texts) < ATTEMPTS:
+                record = await self._again(name, prompt, record, read)
+        except TooLong as error:
+            record = record.model_copy(update={"texts": [*record.texts, f"too long: {error}"]})
+            raise
+        finally:
+            self.asked.append(record)
+        if record.answer is None:
+            raise Nonsense(name)
+        return record.answer
+
+    async def _again(self, name: str, prompt: str, record: QuestionRecord, read: Read) -> QuestionRecord:
+        prompts = self._prompts
+        said = await self._judge.ask(
+            prompt,
+            prompts.questions[name].function(name),
+            temperature=prompts.temperature,
+            max_tokens=prompts.max_tokens,
+        )
+        usage = said.usage
+        return record.model_copy(
+            update={
+                "texts": [*record.texts, said.text],
+                "answer": read(said.text),
+                "prompt_tokens": record.prompt_tokens + (usage.prompt_tokens if usage else 0),
+                "completion_tokens": record.completion_tokens + (usage.completion_tokens if usage else 0),
+            }
+        )
+
+
+def _chosen(text: str, field: str, shape: dict[str, Any]) -> str | None:
+    """The argument `field` of a call, as text; None where it is not there, or not of its shape."""
+    fenced = _FENCED.search(text)
+    try:
+        value = json.loads(fenced[1] if fenced else text)
+    except (ValueError, RecursionError):
+        return None
+    chosen = value.get(field) if isinstance(value, dict) else None
+    if "enum" in shape:
+        return chosen if chosen in shape["enum"] else None
+    return next((index for index in ("0", "1") if chosen == index or chosen == int(index)), None)

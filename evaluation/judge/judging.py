@@ -1,0 +1,195 @@
+"""Judge whole trajectories: what there is to judge, and a line for each verdict as soon as it is there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from alpha_umi.contract.trajectories import Trajectory
+from evaluation.errors import CasesDiffer, EmptySuite, NotTheFormat, ServiceAway, some
+from evaluation.files import read_text
+from evaluation.judge.asking import Asker, Nonsense
+from evaluation.judge.case import Case, Labels, Procedure
+from evaluation.judge.endpoint import Judge, TooLong
+from evaluation.judge.prompts import Prompts, load_prompts, prompts_digest
+from evaluation.judge.solution import shown_tools
+from evaluation.judge.toolalpaca import golden_solutions, toolalpaca
+from evaluation.judge.tooleval import stabletoolbench_pass, toolbench_pass, toolbench_win
+from evaluation.judge.verdicts import (
+    Basis,
+    JudgeRunRecord,
+    ProcedureName,
+    PromptsRecord,
+    VerdictRecord,
+    Verdicts,
+    growing_verdicts,
+    read_verdicts,
+)
+from evaluation.suites.data import data_path
+from evaluation.suites.definition import read_definition, suite_path
+from evaluation.suites.suite import PART, load_suite
+from evaluation.whole_run import WholeRun, read_whole_run
+from evaluation.workers import work_through
+
+PROCEDURES: Final[Mapping[ProcedureName, tuple[Procedure, str]]] = {
+    "toolbench-pass": (toolbench_pass, "tooleval"),
+    "stabletoolbench-pass": (stabletoolbench_pass, "tooleval"),
+    "toolbench-win": (toolbench_win, "tooleval"),
+    "toolalpaca": (toolalpaca, "toolalpaca"),
+}
+OnVerdict = Callable[[VerdictRecord], None]
+
+
+@dataclass(frozen=True)
+class JudgeTask:
+    """What is judged, and by which questions."""
+
+    about: JudgeRunRecord
+    cases: Sequence[Case]
+    procedure: Procedure
+    prompts: Prompts
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is to be judged. `suite` is where its tools and golden calls are; that of the run unless told."""
+
+    run: Path
+    procedure: ProcedureName
+    against: Path | None = None
+    suite: str | None = None
+
+
+def plan_judging(judged: Judged, model: str, repeat: int, data: Path) -> JudgeTask:
+    """What there is to judge in a file of whole trajectories, `repeat` times each. Raises `EvaluationError`."""
+    run = read_whole_run(judged.run)
+    other = None if judged.against is None else _other(judged, run)
+    cases = _cases(judged, run, other, data)
+    if not cases:
+        raise EmptySuite(f"{judged.run} has no trajectory to judge", remedy="ask first")
+    procedure, questions = PROCEDURES[judged.procedure]
+    prompts = load_prompts(questions)
+    about = JudgeRunRecord(
+        procedure=judged.procedure,
+        prompts=PromptsRecord(name=prompts.name, version=prompts.version, sha256=prompts_digest(questions)),
+        model=model,
+        suite=run.about.suite,
+        run_sha256=_digest(judged.run),
+        against_sha256=None if judged.against is None else _digest(judged.against),
+        trajectories=len(cases),
+        repeat=repeat,
+    )
+    return JudgeTask(about, cases, procedure, prompts)
+
+
+async def judge_all(
+    judge: Judge, task: JudgeTask, path: Path, *, concurrency: int, on_verdict: OnVerdict = lambda verdict: None
+) -> Verdicts:
+    """Judge what has no verdict in the file at `path`; the whole file.
+
+    Raises what `growing_verdicts` and `Judge.ask` raise; the file can be taken up after any of them.
+    """
+    with growing_verdicts(path, task.about) as file:
+        there = {(verdict.recorded, verdict.repeat) for verdict in file.verdicts}
+        for verdict in file.verdicts:
+            on_verdict(verdict)
+        all_of_them = [(case, repeat) for repeat in range(task.about.repeat) for case in task.cases]
+        todo = [each for each in all_of_them if (each[0].recorded, each[1]) not in there]
+        written = len(there)
+
+        async def work(each: tuple[Case, int]) -> None:
+            nonlocal written
+            verdict = await _verdict(judge, task, *each)
+            file.append(verdict)
+            written += 1
+            on_verdict(verdict)
+
+        try:
+            if todo:
+                await judge.ready()
+            await work_through(todo, work, concurrency)
+        except ServiceAway as error:
+            raise ServiceAway(
+                f"{error.message}; {path} has {written} of {len(all_of_them)} verdicts",
+                remedy="run the same command again when it is back: it goes on from there",
+            ) from error
+    return read_verdicts(path)
+
+
+async def _verdict(judge: Judge, task: JudgeTask, case: Case, repeat: int) -> VerdictRecord:
+    asker, labels = Asker(judge, task.prompts), Labels()
+    basis: Basis = "judge"
+    try:
+        await task.procedure(asker, case, repeat, labels)
+        basis = "judge" if asker.asked else "rule"
+    except Nonsense:
+        basis = "nonsense"
+    except TooLong:
+        basis = "too-long"
+    return VerdictRecord(recorded=case.recorded, repeat=repeat, basis=basis, labels=labels, questions=asker.asked)
+
+
+def _other(judged: Judged, run: WholeRun) -> WholeRun:
+    """The run to compare with. Raises `EvaluationError`."""
+    if judged.against is None:
+        raise ValueError("there is no other run")
+    other = read_whole_run(judged.against)
+    if other.about.suite != run.about.suite:
+        raise CasesDiffer(
+            f"{judged.run} is of the suite {run.about.suite!r}, and {judged.against} of {other.about.suite!r}",
+            remedy="compare runs of one suite",
+        )
+    return other
+
+
+def _cases(judged: Judged, run: WholeRun, other: WholeRun | None, data: Path) -> list[Case]:
+    asked = _asked(run)
+    match judged.procedure:
+        case "toolbench-win":
+            references = {} if other is None else _asked(other)
+            return [Case(name, asked.get(name), references.get(name)) for name in dict.fromkeys([*asked, *references])]
+        case "toolbench-pass":
+            return _with_tools(judged, asked, judged.suite or run.about.suite, data)
+        case "toolalpaca":
+            return _with_golden(judged, asked, judged.suite or run.about.suite, data)
+        case "stabletoolbench-pass":
+            return [Case(name, trajectory) for name, trajectory in asked.items()]
+
+
+def _asked(run: WholeRun) -> dict[str, Trajectory]:
+    return {record.recorded: record.trajectory for record in run.asked}
+
+
+def _with_tools(judged: Judged, asked: Mapping[str, Trajectory], suite: str, data: Path) -> list[Case]:
+    offered = {each.id: each.tools for each in load_suite(suite, data).trajectories}
+    _require_known(asked, offered, judged.run, suite)
+    finish = load_prompts("tooleval").finish
+    return [Case(name, found, tools=shown_tools(offered[name], finish)) for name, found in asked.items()]
+
+
+def _with_golden(judged: Judged, asked: Mapping[str, Trajectory], suite: str, data: Path) -> list[Case]:
+    definition = read_definition(suite_path(suite.partition(PART)[0]))
+    if definition.loader != "toolalpaca-golden":
+        raise NotTheFormat(
+            f"the suite {definition.name!r} has no golden calls",
+            remedy="judge a run of ToolAlpaca, or name its --suite",
+        )
+    known = golden_solutions(data_path(data, definition.data, suite=definition.name, source=definition.source))
+    _require_known((each.instruction for each in asked.values()), known, judged.run, suite)
+    return [Case(name, found, golden=known[found.instruction]) for name, found in asked.items()]
+
+
+def _require_known(names: Iterable[str], known: Mapping[str, object], run: Path, suite: str) -> None:
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise CasesDiffer(
+            f"{run} has trajectories that the suite {suite!r} has not: {some(unknown)}",
+            remedy="name the suite that it is of with --suite",
+        )
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(read_text(path).encode()).hexdigest()

@@ -1,0 +1,91 @@
+"""ToolAlpaca's evaluation: a judge holds a solution beside the calls that meet the instruction.
+
+As `evaluation.py` of tangqiaoyu/ToolAlpaca, misspelling in what is shown included. A solution without a call is not
+shown to a judge there, and counts as neither right.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from alpha_umi.contract.trajectories import Trajectory
+from evaluation.judge.asking import Asker
+from evaluation.judge.case import Case, GoldenSolution, Labels
+from evaluation.suites.reading import read_list
+from evaluation.suites.toolalpaca import Api
+
+ANSWERS: Final = ("Yes", "No", "Uncertain")
+NO_CALL: Final = "No call"
+PARTS: Final[Mapping[str, str]] = {"process": "Process Correctness", "response": "Final Response Correctness"}
+
+
+class JudgedApi(Api):
+    """An API, as it is told in words."""
+
+    documentation: Annotated[str, Field(alias="NLDocumentation")]
+
+
+async def toolalpaca(asker: Asker, case: Case, repeat: int, labels: Labels) -> None:
+    """Whether the process and the response are right: `process` and `response`, each Yes, No or Uncertain."""
+    if case.candidate is None or case.golden is None:
+        raise ValueError(f"{case.recorded} has no trajectory, or no golden calls")
+    if not _calls(case.candidate):
+        labels |= dict.fromkeys(PARTS, NO_CALL)
+        return
+    values = {
+        "documentation": case.golden.documentation,
+        "instruction": case.instruction,
+        "standard": _standard(case.golden),
+        "solution": _solution(case.candidate),
+    }
+    labels |= json.loads(await asker.put("evaluate", _read, values))
+
+
+def golden_solutions(path: Path) -> dict[str, GoldenSolution]:
+    """What is known of each instruction of a file of ToolAlpaca. Raises `EvaluationError`."""
+    found: dict[str, GoldenSolution] = {}
+    for api in read_list(path, JudgedApi):
+        for instruction, calls in zip(api.instructions, api.answers, strict=False):
+            known = GoldenSolution(api.documentation, [(call.action, call.action_input) for call in calls])
+            found.setdefault(instruction, known)
+    return found
+
+
+def _read(text: str) -> str | None:
+    """Both words, as JSON; None where one of them is another."""
+    results = text.split("## Results", 1)[-1]
+    words = {part: re.search(rf"{title}: (\w+)", results) for part, title in PARTS.items()}
+    found = {part: match[1] for part, match in words.items() if match and match[1] in ANSWERS}
+    return json.dumps(found) if len(found) == len(PARTS) else None
+
+
+def _standard(golden: GoldenSolution) -> str:
+    numbered = enumerate(golden.calls, start=1)
+    return "".join(f"{number}. Function: {name}\nParameters: {given}\n" for number, (name, given) in numbered)
+
+
+def _solution(trajectory: Trajectory) -> str:
+    calls = _calls(trajectory)
+    shown = "".join(
+        f"{number}. Function: {name}\nParameters: {given}\nRetruns: {returned}\n"
+        for number, (name, given, returned) in enumerate(calls, start=1)
+    )
+    return f"{shown}{len(calls) + 1}. Final Response: {trajectory.answer or ''}"
+
+
+def _calls(trajectory: Trajectory) -> list[tuple[str, str, str]]:
+    return [
+        (
+            step.action.name,
+            json.dumps(step.action.arguments),
+            "" if step.observation is None else step.observation.content,
+        )
+        for step in trajectory.steps
+        if step.action is not None and not step.abandoned
+    ]

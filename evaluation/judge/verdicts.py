@@ -1,0 +1,161 @@
+"""The file of verdicts: what was judged by whom, then a line for each verdict as soon as it is there.
+
+JSON lines, taken up as the files of runs are. A verdict keeps what the judge wrote, word for word, and what was read
+of it, so every figure can be computed again without a judge.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from alpha_umi.contract.roles import WireModel
+from evaluation.errors import EmptySuite, NotTheFormat
+from evaluation.files import FORMAT_REMEDY, cut_line_remedy, not_the_format, parse_json, read_text, refuse_duplicates
+from evaluation.growing_lines import ANOTHER_FILE, GrowingLines, OtherRun, growing_lines
+from evaluation.records import Count, Name
+
+ProcedureName = Literal["toolbench-pass", "stabletoolbench-pass", "toolbench-win", "toolalpaca"]
+# How a verdict came about: the judge's answers, a rule that asks no judge, or answers that mean nothing, or none at all
+# because the question is longer than the judge's context.
+Basis = Literal["judge", "rule", "nonsense", "too-long"]
+
+
+class PromptsRecord(WireModel):
+    """The file of questions."""
+
+    name: Name
+    version: int
+    sha256: str
+
+
+class JudgeRunRecord(WireModel):
+    """What was judged: a file of whole trajectories, where two are compared also `against`, and the judge.
+
+    `run_sha256` and `against_sha256` are digests of those files, `trajectories` how many are judged, each `repeat`
+    times.
+    """
+
+    kind: Literal["judge-run"] = "judge-run"
+    version: Literal[1] = 1
+    procedure: ProcedureName
+    prompts: PromptsRecord
+    model: Name
+    suite: Name
+    run_sha256: str
+    against_sha256: str | None = None
+    trajectories: Count
+    repeat: Annotated[int, Field(ge=1)]
+
+
+class QuestionRecord(WireModel):
+    """A question: the digest of its exact text, what the judge wrote (again, where it meant nothing), what was read.
+
+    `answer` is null where nothing could be read of it.
+    """
+
+    name: Name
+    prompt_sha256: str
+    texts: list[str]
+    answer: str | None
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
+
+
+class VerdictRecord(WireModel):
+    """A verdict on a trajectory, `recorded` in the run; the first `repeat` is 0. `labels` are the procedure's."""
+
+    kind: Literal["verdict"] = "verdict"
+    recorded: Name
+    repeat: Count
+    basis: Basis
+    labels: dict[str, str]
+    questions: list[QuestionRecord]
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """A whole file."""
+
+    about: JudgeRunRecord
+    verdicts: tuple[VerdictRecord, ...]
+
+
+class GrowingVerdicts:
+    """An open file. `verdicts` are those that it had when it was opened."""
+
+    def __init__(self, lines: GrowingLines[Verdicts]) -> None:
+        self.verdicts = () if lines.found is None else lines.found.verdicts
+        self._lines = lines
+
+    def append(self, verdict: VerdictRecord) -> None:
+        """Write a line. Raises `FileUnwritable`."""
+        self._lines.append(_line(verdict))
+
+
+_RECORD: TypeAdapter[JudgeRunRecord | VerdictRecord] = TypeAdapter(
+    Annotated[JudgeRunRecord | VerdictRecord, Field(discriminator="kind")]
+)
+
+
+def read_verdicts(path: Path) -> Verdicts:
+    """Read a file. Raises `EvaluationError`."""
+    return _parse(read_text(path), path)
+
+
+@contextlib.contextmanager
+def growing_verdicts(path: Path, about: JudgeRunRecord) -> Iterator[GrowingVerdicts]:
+    """Begin a file, or take up the one that is there; it is ours until the block ends.
+
+    Raises `OtherRun` for verdicts of another run, judge or procedure, and what `growing_lines` and `read_verdicts`
+    raise. Such a file stays as it was.
+    """
+    with growing_lines(path, _line(about), lambda text: _same(path, _parse(text, path), about)) as lines:
+        yield GrowingVerdicts(lines)
+
+
+def _same(path: Path, there: Verdicts, about: JudgeRunRecord) -> Verdicts:
+    for field in JudgeRunRecord.model_fields:
+        old, wanted = getattr(there.about, field), getattr(about, field)
+        if old != wanted:
+            raise OtherRun(
+                f"{path} has other verdicts: their `{field}` is {old!r}, and now it would be {wanted!r}",
+                remedy=ANOTHER_FILE,
+            )
+    return there
+
+
+def _parse(text: str, path: Path) -> Verdicts:
+    records = list(_records(text, path))
+    if not records:
+        raise EmptySuite(f"{path} is empty", remedy="judge first")
+    about, *verdicts = records
+    if not isinstance(about, JudgeRunRecord):
+        raise NotTheFormat(f"{path} does not begin with a `judge-run` line", remedy=FORMAT_REMEDY)
+    kept = tuple(record for record in verdicts if isinstance(record, VerdictRecord))
+    if len(kept) < len(verdicts):
+        raise NotTheFormat(f"{path} has a second `judge-run` line", remedy="keep each in a file of its own")
+    refuse_duplicates([f"{each.recorded} ({each.repeat})" for each in kept], f"{path}: verdicts")
+    return Verdicts(about, kept)
+
+
+def _records(text: str, path: Path) -> Iterator[JudgeRunRecord | VerdictRecord]:
+    lines = text.split("\n")
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        place = f"{path}, line {number:,}"
+        parse_json(line, place, cut_remedy=cut_line_remedy(line, "verdict", last=number == len(lines)))
+        try:
+            yield _RECORD.validate_json(line)
+        except ValidationError as error:
+            raise not_the_format(place, error) from error
+
+
+def _line(record: JudgeRunRecord | VerdictRecord) -> str:
+    return record.model_dump_json() + "\n"
