@@ -34,6 +34,13 @@ def print_verdicts(console: Console, report: JudgeReport) -> None:
     console.print(Text(f"the judge read {report.prompt_tokens:,} tokens and wrote {report.completion_tokens:,}"))
 
 
+def print_not_asked(console: Console, count: int) -> None:
+    """How much of the run cannot be judged yet."""
+    if count:
+        told = f"not asked yet, and so in no figure: {count:,} trajectories of the run"
+        console.print(Text(told, style="yellow"), soft_wrap=True)
+
+
 def _print_missing(console: Console, report: JudgeReport) -> None:
     rules = report.verdicts["rule"]
     if rules:

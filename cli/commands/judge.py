@@ -76,7 +76,7 @@ def judge(
     require_apart(read, {"--output": output_file, "--report": report_file})
     key = secret(judge_key_file, "--judge-key-file", KEY_VARIABLE)
     with reported():
-        from cli.judge_view import print_verdicts
+        from cli.judge_view import print_not_asked, print_verdicts
         from evaluation.judge.endpoint import JudgeAddress
         from evaluation.judge.judge_report import judge_report
         from evaluation.judge.judging import Judged, plan_judging
@@ -85,6 +85,7 @@ def judge(
 
         address = JudgeAddress(checked_address(judge_url, "--judge-url"), judge_model, key, timeout)
         task = plan_judging(Judged(run, procedure.value, against, suite), judge_model, repeat, data_folder(os.environ))
+        print_not_asked(messages(), task.not_asked)
         verdicts = run_until_signal(_judged(address, task, output_file, concurrency, patience))
         report = judge_report(verdicts, resamples=resamples, seed=seed)
         written = report.model_dump_json(indent=2)

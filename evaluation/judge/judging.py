@@ -45,12 +45,13 @@ OnVerdict = Callable[[VerdictRecord], None]
 
 @dataclass(frozen=True)
 class JudgeTask:
-    """What is judged, and by which questions."""
+    """What is judged, and by which questions. `not_asked` trajectories of the run are not there yet."""
 
     about: JudgeRunRecord
     cases: Sequence[Case]
     procedure: Procedure
     prompts: Prompts
+    not_asked: int
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def plan_judging(judged: Judged, model: str, repeat: int, data: Path) -> JudgeTa
         trajectories=len(cases),
         repeat=repeat,
     )
-    return JudgeTask(about, cases, procedure, prompts)
+    return JudgeTask(about, cases, procedure, prompts, run.about.trajectories - len(run.asked))
 
 
 async def judge_all(

@@ -102,9 +102,9 @@ def trajectory(
     }))  # fmt: skip
 
 
-def run_file(path: Path, *trajectories: Trajectory, suite: str = "shop") -> Path:
+def run_file(path: Path, *trajectories: Trajectory, suite: str = "shop", not_asked: int = 0) -> Path:
     """The file of a run of these; the id of each in the suite is that of the trajectory without `t-`."""
-    about = WholeRunRecord(suite=suite, trajectories=len(trajectories))
+    about = WholeRunRecord(suite=suite, trajectories=len(trajectories) + not_asked)
     asked = [AskedRecord(recorded=each.id[2:], trajectory=each, events=[]) for each in trajectories]
     path.write_text("".join(record.model_dump_json() + "\n" for record in (about, *asked)), encoding="utf-8")
     return path
