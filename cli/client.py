@@ -26,6 +26,8 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 SILENCE_S = 60.0
 TIMEOUT = httpx.Timeout(30.0, connect=5.0, read=SILENCE_S)
 RESUME_ATTEMPTS = 5
+# Trajectories that are asked for at a time.
+PAGE = 100
 RESUME_PAUSE_S = 1.0
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -109,6 +111,16 @@ class OrchestratorClient:
         """The trajectory that was created last, of those with a status where one is given."""
         query = {"limit": "1"} | ({} if status is None else {"status": status})
         return next(iter(self._read(TrajectoryList, "GET", "/v1/trajectories", params=query).data), None)
+
+    def trajectories(self, *, status: str | None = None) -> Iterator[Trajectory]:
+        """All trajectories, newest first, of those with a status where one is given."""
+        query = {"limit": str(PAGE)} | ({} if status is None else {"status": status})
+        while True:
+            page = self._read(TrajectoryList, "GET", "/v1/trajectories", params=query)
+            yield from page.data
+            if not page.has_more or not page.data:
+                return
+            query["after"] = page.data[-1].id
 
     def cancel(self, trajectory_id: str) -> Trajectory:
         """Stop a trajectory; one that has ended stays as it is."""

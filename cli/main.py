@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import evaluate, keys, lifecycle, models, questions, records, tools, train
+from cli.commands import evaluate, export, keys, lifecycle, models, questions, records, tools, train
 from cli.reporting import ReportingGroup
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ app.command()(questions.ask)
 app.command()(questions.tail)
 app.command()(records.show)
 app.command()(records.replay)
+app.command()(export.export)
 app.add_typer(tools.app, name="tools")
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")

@@ -73,9 +73,13 @@ def gate(comparison: Comparison, metrics: Sequence[str], correction: Correction 
     unknown = [name for name in metrics if name not in by_name]
     if unknown:
         raise GateRefused(f"no figure is called {some(unknown)}", remedy=f"take some of: {', '.join(by_name)}")
-    chosen = [by_name[name] for name in dict.fromkeys(metrics)]
-    levels = _holm(chosen) if correction is Correction.HOLM else [CONFIDENCE] * len(chosen)
-    figures = [GatedFigure(item, level, item.verdict_at(level)) for item, level in zip(chosen, levels, strict=True)]
+    return hold([by_name[name] for name in dict.fromkeys(metrics)], correction)
+
+
+def hold(items: Sequence[Difference], correction: Correction = Correction.HOLM) -> Gate:
+    """Hold differences to the gate, all of them."""
+    levels = _holm(items) if correction is Correction.HOLM else [CONFIDENCE] * len(items)
+    figures = [GatedFigure(item, level, item.verdict_at(level)) for item, level in zip(items, levels, strict=True)]
     return Gate(correction, tuple(figures))
 
 

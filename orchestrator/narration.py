@@ -172,6 +172,7 @@ def _decision(state: State, event: PlannerDecided | PlannerUnreadable) -> dict[s
         "usage": asdict(event.usage),
         "latency_ms": event.latency_ms,
         "truncated": step.truncated,
+        "attempts": event.attempts,
     }
 
 

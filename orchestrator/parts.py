@@ -64,10 +64,11 @@ class Setting:
 
 @dataclass(frozen=True)
 class Heard:
-    """What an answer cost: tokens, and milliseconds."""
+    """What an answer cost: tokens, and milliseconds, in so many attempts."""
 
     usage: Usage
     latency_ms: int
+    attempts: int
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,9 @@ def planner_part(setting: Setting, effect: AskPlanner) -> Part[PlanAnswer]:
     return Part(
         Question("planner", "/v1/plan", request, PlanAnswer, setting.trajectory_id, effect.step),
         lambda answer, heard: PlannerDecided(
-            answer.thought, answer.next, answer.text, heard.usage, heard.latency_ms, answer.truncated
+            answer.thought, answer.next, answer.text, heard.usage, heard.latency_ms, answer.truncated, heard.attempts
         ),
-        lambda error, latency_ms: PlannerUnreadable(error.text, error.reason, error.usage, latency_ms),
+        lambda error, latency_ms: PlannerUnreadable(error.text, error.reason, error.usage, latency_ms, error.attempts),
     )
 
 
@@ -104,15 +105,17 @@ def caller_part(setting: Setting, effect: AskCaller) -> Part[CallAnswer]:
     def answered(answer: CallAnswer, heard: Heard) -> Event:
         refused = _not_offered(answer.action, tools)
         if refused is not None:
-            return CallUnreadable(answer.text, refused, heard.usage, heard.latency_ms)
+            return CallUnreadable(answer.text, refused, heard.usage, heard.latency_ms, heard.attempts)
         name, arguments = answer.action.name, answer.action.arguments
         call_id = setting.call_id()
-        return CallMade(call_id, name, arguments, answer.text, heard.usage, heard.latency_ms, answer.truncated)
+        return CallMade(
+            call_id, name, arguments, answer.text, heard.usage, heard.latency_ms, answer.truncated, heard.attempts
+        )
 
     return Part(
         Question("caller", "/v1/call", request, CallAnswer, setting.trajectory_id, effect.step),
         answered,
-        lambda error, latency_ms: CallUnreadable(error.text, error.reason, error.usage, latency_ms),
+        lambda error, latency_ms: CallUnreadable(error.text, error.reason, error.usage, latency_ms, error.attempts),
     )
 
 
@@ -121,7 +124,9 @@ def summarizer_part(setting: Setting, effect: AskSummarizer) -> Part[SummarizeAn
     request = SummarizeRequest(history=setting.turns(), stream=setting.streams)
     return Part(
         Question("summarizer", "/v1/summarize", request, SummarizeAnswer, setting.trajectory_id, effect.step),
-        lambda answer, heard: AnswerWritten(answer.answer, heard.usage, heard.latency_ms, answer.truncated),
+        lambda answer, heard: AnswerWritten(
+            answer.answer, heard.usage, heard.latency_ms, answer.truncated, heard.attempts
+        ),
     )
 
 
@@ -151,12 +156,13 @@ def backbone_part(setting: Setting, effect: AskBackbone) -> Part[StepAnswer]:
             usage=heard.usage,
             latency_ms=heard.latency_ms,
             truncated=answer.truncated,
+            attempts=heard.attempts,
         )
 
     return Part(
         Question("backbone", "/v1/step", request, StepAnswer, setting.trajectory_id, effect.step),
         answered,
-        lambda error, latency_ms: BackboneUnreadable(error.text, error.reason, error.usage, latency_ms),
+        lambda error, latency_ms: BackboneUnreadable(error.text, error.reason, error.usage, latency_ms, error.attempts),
     )
 
 

@@ -114,7 +114,7 @@ class Performer:
         self.metrics.count_tokens(role, usage)
         if isinstance(answer, CallAnswer | StepAnswer):
             self.metrics.repairs.inc(answer.repaired)
-        return part.answered(answer, Heard(usage, _since(started)))
+        return part.answered(answer, Heard(usage, _since(started), answer.timings.attempts))
 
     def _count_decision(self, state: State, event: Event) -> None:
         match event:

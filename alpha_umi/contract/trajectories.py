@@ -11,6 +11,8 @@ from alpha_umi.contract.client_turns import OfferedTool, not_blank
 from alpha_umi.contract.roles import ANY_NOTATION, WireModel
 from alpha_umi.roles.planner import Decision
 from alpha_umi.trajectory import State, Status
+from alpha_umi.trajectory.events import RoleKind
+from alpha_umi.trajectory.state import RoleUse as Use
 
 MAX_INSTRUCTION_CHARACTERS = 32_000
 MAX_STEPS = 64
@@ -122,10 +124,24 @@ class TokenUsage(WireModel):
     completion_tokens: int
 
 
+class RoleUse(WireModel):
+    """What a role wrote for a step: how often, with how many tokens, and whether nothing of it could be used.
+
+    More than one of `attempts` is a repair: a second try, or a decision that a grammar had to bring. 0: it was not
+    recorded.
+    """
+
+    attempts: int
+    prompt_tokens: int
+    completion_tokens: int
+    unreadable: bool = False
+
+
 class StepModel(WireModel):
     """One planner decision and what followed. `truncated`: a role saw a shortened history.
 
     `parent` is the step before it on its branch, null for the first of a turn. `abandoned`: a search has left it.
+    `roles` is what each role wrote for it; null in what earlier versions exported.
     """
 
     index: int
@@ -138,6 +154,7 @@ class StepModel(WireModel):
     truncated: bool
     parent: int | None = None
     abandoned: bool = False
+    roles: dict[RoleKind, RoleUse] | None = None
 
 
 class TrajectoryError(WireModel):
@@ -225,6 +242,7 @@ def as_trajectory(
             truncated=step.truncated,
             parent=step.parent,
             abandoned=step.abandoned,
+            roles={role: _use(use) for role, use in step.roles.items()},
         )
         for step in state.steps
     ]
@@ -243,6 +261,10 @@ def as_trajectory(
         created_at=created_at,
         finished_at=finished_at,
     )
+
+
+def _use(use: Use) -> RoleUse:
+    return RoleUse(attempts=use.attempts, **vars(use.usage), unreadable=use.unreadable)
 
 
 def _time(text: str | None) -> datetime | None:

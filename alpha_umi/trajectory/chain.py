@@ -8,7 +8,7 @@ from typing import assert_never
 from alpha_umi.roles.planner import Decision, write_plan
 from alpha_umi.trajectory import ending, moves
 from alpha_umi.trajectory.events import AnswerWritten, CallMade, CallUnreadable, PlannerDecided, PlannerUnreadable
-from alpha_umi.trajectory.state import Action, Latency, Phase, State, Step
+from alpha_umi.trajectory.state import Action, Latency, Phase, RoleUse, State, Step
 
 
 def decide(state: State, event: PlannerDecided) -> State:
@@ -24,7 +24,14 @@ def decide_by_policy(state: State, event: PlannerUnreadable) -> State:
 
 
 def _new_step(state: State, thought: str, decision: Decision, event: PlannerDecided | PlannerUnreadable) -> Step:
-    return Step(len(state.steps), thought, decision, latency_ms=Latency(planner=event.latency_ms), usage=event.usage)
+    return Step(
+        len(state.steps),
+        thought,
+        decision,
+        latency_ms=Latency(planner=event.latency_ms),
+        usage=event.usage,
+        roles={"planner": RoleUse().and_then(event, unreadable=isinstance(event, PlannerUnreadable))},
+    )
 
 
 def _route(planned: State) -> State:
@@ -45,6 +52,7 @@ def call(state: State, event: CallMade) -> State:
         latency_ms=replace(state.steps[-1].latency_ms, caller=event.latency_ms),
         usage=state.steps[-1].usage + event.usage,
         truncated=state.steps[-1].truncated or event.truncated,
+        roles=moves.wrote(state.steps[-1], "caller", event),
     )
     return moves.called(noted, Action(event.call_id, event.name, event.arguments), event.text)
 
@@ -54,6 +62,7 @@ def note_bad_call(state: State, event: CallUnreadable) -> State:
     noted = state.with_last_step(
         latency_ms=replace(state.steps[-1].latency_ms, caller=event.latency_ms),
         usage=state.steps[-1].usage + event.usage,
+        roles=moves.wrote(state.steps[-1], "caller", event, unreadable=True),
     )
     return moves.not_called(noted, event.reason, event.text)
 
@@ -66,5 +75,6 @@ def answer(state: State, event: AnswerWritten) -> State:
             latency_ms=replace(answered.steps[-1].latency_ms, summarizer=event.latency_ms),
             usage=answered.steps[-1].usage + event.usage,
             truncated=answered.steps[-1].truncated or event.truncated,
+            roles=moves.wrote(answered.steps[-1], "summarizer", event),
         )
     return ending.end(answered, ending.outcome_of(state), state.error)

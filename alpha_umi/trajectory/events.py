@@ -1,7 +1,8 @@
 """What can happen to a trajectory: frozen events, and their form in the log.
 
 Events carry everything the machine needs (ids and durations included), so that it has no clock and no randomness of
-its own. `pack` and `unpack` turn an event into the (type, payload) of a log row and back.
+its own. `pack` and `unpack` turn an event into the (type, payload) of a log row and back. `attempts` is how often a
+role wrote until something came of it, 0 in logs of versions that did not record it.
 """
 
 from __future__ import annotations
@@ -97,6 +98,7 @@ class PlannerDecided:
     usage: Usage = field(default_factory=Usage)
     latency_ms: int = 0
     truncated: bool = False
+    attempts: int = 0
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ class PlannerUnreadable:
     reason: str
     usage: Usage = field(default_factory=Usage)
     latency_ms: int = 0
+    attempts: int = 0
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,7 @@ class CallMade:
     usage: Usage = field(default_factory=Usage)
     latency_ms: int = 0
     truncated: bool = False
+    attempts: int = 0
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,7 @@ class CallUnreadable:
     reason: str
     usage: Usage = field(default_factory=Usage)
     latency_ms: int = 0
+    attempts: int = 0
 
 
 @dataclass(frozen=True)
@@ -171,6 +176,7 @@ class AnswerWritten:
     usage: Usage = field(default_factory=Usage)
     latency_ms: int = 0
     truncated: bool = False
+    attempts: int = 0
 
 
 @dataclass(frozen=True)
@@ -192,6 +198,7 @@ class StepTaken:
     usage: Usage = field(default_factory=Usage)
     latency_ms: int = 0
     truncated: bool = False
+    attempts: int = 0
 
 
 @dataclass(frozen=True)
@@ -202,6 +209,7 @@ class BackboneUnreadable:
     reason: str
     usage: Usage = field(default_factory=Usage)
     latency_ms: int = 0
+    attempts: int = 0
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from alpha_umi.roles.turns import Turn
 from alpha_umi.trajectory import search
 from alpha_umi.trajectory.ending import REPEATED_CALL, end, exhaust, spent
 from alpha_umi.trajectory.errors import IllegalEvent
-from alpha_umi.trajectory.events import ActionRequired, MessageAdded, ObservationReceived, QuestionAsked
-from alpha_umi.trajectory.state import Action, Failure, Message, Observation, Phase, State, Step
+from alpha_umi.trajectory.events import ActionRequired, MessageAdded, ObservationReceived, QuestionAsked, RoleKind
+from alpha_umi.trajectory.state import Action, Failure, Message, Observation, Phase, RoleUse, Spent, State, Step
 from alpha_umi.trajectory.tree import branch
 
 STRATEGIES = ("chain", "single", "dfsdt")
@@ -76,6 +76,11 @@ def give_up(state: State) -> State:
     if state.strategy == "dfsdt":
         return search.leave(state, "gave_up")
     return end(state, "gave_up", Failure("gave_up", "the planner gave up"))
+
+
+def wrote(step: Step, role: RoleKind, event: Spent, *, unreadable: bool = False) -> dict[RoleKind, RoleUse]:
+    """What the roles wrote for a step, with what one of them wrote now."""
+    return {**step.roles, role: step.roles.get(role, RoleUse()).and_then(event, unreadable=unreadable)}
 
 
 def called(state: State, action: Action, text: str) -> State:

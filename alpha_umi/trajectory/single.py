@@ -8,7 +8,7 @@ from alpha_umi.roles.planner import Decision, write_plan
 from alpha_umi.trajectory import ending, moves
 from alpha_umi.trajectory.errors import IllegalEvent
 from alpha_umi.trajectory.events import BackboneUnreadable, StepTaken
-from alpha_umi.trajectory.state import Action, Latency, State, Step
+from alpha_umi.trajectory.state import Action, Latency, RoleUse, State, Step
 
 
 def take_step(state: State, event: StepTaken) -> State:
@@ -42,7 +42,14 @@ def take_step_by_policy(state: State, event: BackboneUnreadable) -> State:
 
 
 def _backbone_step(state: State, thought: str, decision: Decision, event: StepTaken | BackboneUnreadable) -> Step:
-    return Step(len(state.steps), thought, decision, latency_ms=Latency(backbone=event.latency_ms), usage=event.usage)
+    return Step(
+        len(state.steps),
+        thought,
+        decision,
+        latency_ms=Latency(backbone=event.latency_ms),
+        usage=event.usage,
+        roles={"backbone": RoleUse().and_then(event, unreadable=isinstance(event, BackboneUnreadable))},
+    )
 
 
 def conclude(state: State, event: StepTaken | BackboneUnreadable) -> State:
@@ -56,5 +63,6 @@ def conclude(state: State, event: StepTaken | BackboneUnreadable) -> State:
             latency_ms=replace(last.latency_ms, backbone=last.latency_ms.backbone + event.latency_ms),
             usage=last.usage + event.usage,
             truncated=last.truncated or truncated,
+            roles=moves.wrote(last, "backbone", event, unreadable=isinstance(event, BackboneUnreadable)),
         )
     return ending.end(told, ending.outcome_of(state), state.error)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from alpha_umi.roles.planner import Decision
 from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.trajectory.effects import Status
-from alpha_umi.trajectory.events import DeadEndReason, Limits, Usage
+from alpha_umi.trajectory.events import DeadEndReason, Limits, RoleKind, Usage
 
 
 class Phase(StrEnum):
@@ -60,9 +60,32 @@ class Latency:
     backbone: int = 0
 
 
+class Spent(Protocol):
+    """What an event tells of a role that wrote."""
+
+    @property
+    def usage(self) -> Usage: ...
+
+    @property
+    def attempts(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class RoleUse:
+    """What a role wrote for a step: how often (0: not recorded), its tokens, and whether none of it could be used."""
+
+    attempts: int = 0
+    usage: Usage = field(default_factory=Usage)
+    unreadable: bool = False
+
+    def and_then(self, event: Spent, *, unreadable: bool = False) -> RoleUse:
+        """The same with what the role wrote next."""
+        return RoleUse(self.attempts + event.attempts, self.usage + event.usage, self.unreadable or unreadable)
+
+
 @dataclass(frozen=True)
 class Step:
-    """One decision and what followed from it. `truncated`: a role saw a shortened history.
+    """One decision and what followed from it. `truncated`: a role saw a shortened history. `roles`: what each wrote.
 
     `parent` is the step before it on its branch; None for the first of a turn. `abandoned`: a search has left it.
     """
@@ -75,6 +98,7 @@ class Step:
     latency_ms: Latency = field(default_factory=Latency)
     usage: Usage = field(default_factory=Usage)
     truncated: bool = False
+    roles: Mapping[RoleKind, RoleUse] = field(default_factory=dict)
     parent: int | None = None
     abandoned: bool = False
 

@@ -13,6 +13,7 @@ import typer
 
 from cli.commands.bfcl import bfcl
 from cli.commands.compare import compare
+from cli.commands.drift import drift
 from cli.commands.generate import generate
 from cli.commands.judge import judge
 from cli.commands.suites import suites
@@ -41,6 +42,7 @@ app.command()(bfcl)
 app.command()(judge)
 app.command()(suites)
 app.command()(compare)
+app.command()(drift)
 
 
 File = Annotated[Path, predictions("Predictions")]

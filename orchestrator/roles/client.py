@@ -19,7 +19,7 @@ from httpx_sse import EventSource, ServerSentEvent, SSEError
 from pydantic import ValidationError
 
 from alpha_umi.contract.problems import Problem
-from alpha_umi.contract.roles import Delta, UsageModel
+from alpha_umi.contract.roles import Delta, Timings, UsageModel
 from alpha_umi.trajectory import Usage
 from alpha_umi.trajectory.events import RoleKind
 from orchestrator.roles.errors import (
@@ -122,7 +122,12 @@ class RoleClient:
         detail = f"status {status}" if problem is None else problem.detail
         extra = {} if problem is None else problem.model_extra or {}
         if problem is not None and problem.kind in _UNREADABLE:
-            return RoleUnreadable(detail, text=str(extra.get("text", "")), usage=_usage(extra.get("usage")))
+            return RoleUnreadable(
+                detail,
+                text=str(extra.get("text", "")),
+                usage=_usage(extra.get("usage")),
+                attempts=_attempts(extra.get("timings")),
+            )
         if status == httpx.codes.UNAUTHORIZED:
             return RoleRefused(f"{self.role} service wants another token: set ALPHA_UMI_ROLE_TOKEN")
         if status in _BUSY_STATUS:
@@ -172,6 +177,13 @@ def _usage(value: object) -> Usage:
     except ValidationError:
         return Usage()
     return Usage(usage.prompt_tokens, usage.completion_tokens)
+
+
+def _attempts(value: object) -> int:
+    try:
+        return Timings.model_validate(value or {}).attempts
+    except ValidationError:
+        return 1
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

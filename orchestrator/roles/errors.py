@@ -60,10 +60,11 @@ class RoleRefused(RoleError):
 
 
 class RoleUnreadable(RoleError):
-    """The model's output cannot be used. `text` is what it wrote, `usage` what that cost."""
+    """The model's output cannot be used. `text` is what it wrote, `usage` what that cost, in so many `attempts`."""
 
-    def __init__(self, reason: str, *, text: str, usage: Usage) -> None:
+    def __init__(self, reason: str, *, text: str, usage: Usage, attempts: int = 1) -> None:
         super().__init__(reason)
         self.reason = reason
         self.text = text
         self.usage = usage
+        self.attempts = attempts

@@ -120,6 +120,24 @@ async def test_an_unreadable_call_is_an_observation(client: Any, world: Any, kin
     assert world.roles.asked_of("planner")[1]["history"][2] == {"role": "caller", "content": "Action: what"}
 
 
+async def test_what_each_role_wrote_stands_with_the_step(client: Any, world: Any) -> None:
+    """How often it had to write, too: who operates the roles sees a repair in no other place."""
+    world.roles.planner = in_turn(
+        decide("look it up", "caller", attempts=2),
+        decide("look again", "caller"),
+        problem("output-unreadable", "no decision", text="hm", usage={"prompt_tokens": 7}, timings={"attempts": 2}),
+    )
+    world.roles.caller = in_turn(call("look_up", item="lamp"), problem("call-invalid", "no such argument"))
+    found = await client.run()
+    first, second, third = (step["roles"] for step in found["steps"])
+    wrote = {"prompt_tokens": 10, "completion_tokens": 5, "unreadable": False}
+    assert first == {"planner": wrote | {"attempts": 2}, "caller": wrote | {"attempts": 1}}
+    assert second["planner"]["attempts"] == 1
+    assert (second["caller"]["attempts"], second["caller"]["unreadable"]) == (1, True)
+    assert third["planner"] == {"attempts": 2, "prompt_tokens": 7, "completion_tokens": 0, "unreadable": True}
+    assert third["summarizer"] == wrote | {"attempts": 1}
+
+
 async def test_a_call_of_a_tool_that_was_not_offered_is_an_observation(client: Any, world: Any) -> None:
     world.roles.planner = in_turn(decide("order it", "caller"), decide("never mind", "conclusion"))
     world.roles.caller = in_turn(call("order", item="lamp"))

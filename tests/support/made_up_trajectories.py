@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from alpha_umi.contract.trajectories import (
+    RoleUse,
     StepAction,
     StepLatency,
     StepModel,
@@ -32,6 +33,8 @@ def step(
     observation: str | None = "3 EUR",
     is_error: bool = False,
     latency: StepLatency = LATENCY,
+    attempts: int = 1,
+    unreadable: bool = False,
 ) -> StepModel:
     """A step; by default a call that the tool answered."""
     called = next == "caller"
@@ -46,6 +49,10 @@ def step(
         latency_ms=latency,
         usage=TokenUsage(prompt_tokens=100, completion_tokens=10),
         truncated=False,
+        roles={
+            "planner": RoleUse(attempts=attempts, prompt_tokens=60, completion_tokens=6, unreadable=unreadable),
+            "caller": RoleUse(attempts=1, prompt_tokens=40, completion_tokens=4),
+        },
     )
 
 

@@ -57,10 +57,10 @@ class Reply:
 Script = Callable[[dict[str, Any]], Reply]
 
 
-def decide(thought: str, decision: Decision) -> Reply:
+def decide(thought: str, decision: Decision, *, attempts: int = 1) -> Reply:
     """The planner decides."""
-    text = write_plan(thought, decision)
-    answer = PlanAnswer(thought=thought, next=decision, text=text, usage=USAGE, timings=Timings())
+    text, timings = write_plan(thought, decision), Timings(attempts=attempts)
+    answer = PlanAnswer(thought=thought, next=decision, text=text, usage=USAGE, timings=timings)
     return _whole(answer, [f"{word} " for word in thought.split()])
 
 

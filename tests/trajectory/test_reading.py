@@ -48,6 +48,13 @@ def test_a_call_of_other_types_is_refused(change: dict[str, Any]) -> None:
         unpack("caller.called", CALLED | change)
 
 
+def test_a_log_of_before_attempts_were_recorded_can_be_read() -> None:
+    earlier = {name: value for name, value in CALLED.items() if name != "attempts"}
+    event = unpack("caller.called", earlier)
+    assert isinstance(event, CallMade)
+    assert event.attempts == 0
+
+
 def test_what_may_be_missing_may_be_nothing() -> None:
     row = {"thought": "t", "next": "conclusion", "answer": None}
     assert pack(unpack("backbone.stepped", row))[1].items() >= row.items()

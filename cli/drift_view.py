@@ -1,0 +1,68 @@
+"""How drift looks on a terminal: the windows, what is worse, and every figure of the newest window."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from cli.evaluation_tables import NO_FIGURE, figures_table
+from evaluation.drift.report import DriftReport
+from evaluation.drift.wording import interval, number, time_of
+from evaluation.paired import FEWEST_TRAJECTORIES
+
+SHOWN_WINDOWS = 14
+
+
+def print_drift(console: Console, report: DriftReport) -> None:
+    """All of it but the figures of older windows, which the page and the JSON have."""
+    _print_windows(console, report)
+    _print_alarms(console, report)
+    _print_newest(console, report)
+    newest = report.windows[-1]
+    if report.wrong:
+        console.print(Text(f"going wrong in the newest window: {', '.join(report.wrong)}", style="red"))
+    elif not newest.told:
+        told = f"nothing can be said of the newest window: it needs {FEWEST_TRAJECTORIES} trajectories, and a reference"
+        console.print(Text(f"{told} of as many before it", style="yellow"), soft_wrap=True)
+    else:
+        console.print(Text("nothing is worse in the newest window than in the reference", style="green"))
+
+
+def _print_windows(console: Console, report: DriftReport) -> None:
+    table = figures_table("window, UTC", "ended", "n", "alarms", right_from=2)
+    hidden = len(report.windows) - SHOWN_WINDOWS
+    for window in report.windows[-SHOWN_WINDOWS:]:
+        ended = ", ".join(f"{status} {count:,}" for status, count in window.statuses.items())
+        alarms = "reference" if window.is_reference else f"{len(window.alarms)}" if window.told else NO_FIGURE
+        table.add_row(time_of(window.began), ended, f"{window.trajectories:,}", alarms)
+    console.print(table)
+    if hidden > 0:
+        console.print(Text(f"and {hidden:,} windows before them", style="dim"))
+    if report.left_out:
+        reasons = ", ".join(f"{reason} ({count:,})" for reason, count in report.left_out.items())
+        console.print(Text(f"left out: {reasons}", style="yellow"), soft_wrap=True)
+
+
+def _print_alarms(console: Console, report: DriftReport) -> None:
+    rows = [(window, alarm) for window in report.windows[-SHOWN_WINDOWS:] for alarm in window.alarms]
+    if not rows:
+        return
+    console.print()
+    table = figures_table("worse in", "role", "figure", "reference", "then", "difference", right_from=3)
+    for window, alarm in rows:
+        name = f"{alarm.role}.{alarm.figure}"
+        figures = (number(alarm.reference, name), number(alarm.value, name), interval(alarm, name))
+        table.add_row(time_of(window.began), alarm.role, alarm.figure, *figures)
+    console.print(table)
+
+
+def _print_newest(console: Console, report: DriftReport) -> None:
+    newest, reference = report.windows[-1], report.reference
+    console.print()
+    table = figures_table("role", "figure", "reference", "newest window", "95 %", "n", right_from=2)
+    for name, figure in newest.figures.items():
+        role, _, key = name.partition(".")
+        before = reference.figures.get(name)
+        shown = NO_FIGURE if before is None else number(before.value, name)
+        table.add_row(role, key, shown, number(figure.value, name), interval(figure, name), f"{figure.n:,}")
+    console.print(table)

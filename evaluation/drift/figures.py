@@ -1,0 +1,146 @@
+"""What is counted of a role in a trajectory: pairs of how much there was, and of how many.
+
+A figure is the sum of the first by the sum of the second over all trajectories of a window. Of all of them less is
+better. A cancelled trajectory says nothing about how it would have ended, and counts in what was done until then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from alpha_umi.contract.trajectories import RoleUse, StepModel, Trajectory
+from alpha_umi.roles.turns import RoleName
+from evaluation.replay.recordings import call_key
+
+# How often there was something, out of how many.
+Counted = tuple[float, float]
+ALL: Final = "all"
+_NO_TOOL = "there is no tool "
+_DECIDING: Final[tuple[RoleName, ...]] = ("planner", "backbone")
+_CALLING: Final[tuple[RoleName, ...]] = ("caller", "backbone")
+ROLES: Final[tuple[RoleName, ...]] = ("planner", "caller", "summarizer", "backbone")
+
+
+@dataclass(frozen=True)
+class DriftFigure:
+    """A figure of one role, or of whole trajectories (`all`)."""
+
+    role: str
+    key: str
+    title: str
+    is_share: bool
+    of: Callable[[Trajectory], Counted]
+    better: Literal["lower"] = "lower"
+
+    @property
+    def name(self) -> str:
+        """As reports name it."""
+        return f"{self.role}.{self.key}"
+
+
+def figures() -> list[DriftFigure]:
+    """Every figure, by role."""
+    return [figure for role in ROLES for figure in _of_role(role)] + list(_of_all())
+
+
+def _of_role(role: RoleName) -> Iterator[DriftFigure]:
+    def figure(key: str, title: str, of: Callable[[Trajectory], Counted], *, is_share: bool = True) -> DriftFigure:
+        return DriftFigure(role, key, title, is_share, lambda each: of(each) if _takes_part(role, each) else (0, 0))
+
+    if role in _DECIDING:
+        yield figure("gave_up", "gave up", lambda each: _ended(each, each.status == "gave_up"))
+        yield figure("exhausted", "ended by a limit", lambda each: _ended(each, each.status == "exhausted"))
+        yield figure("repeated_calls", "calls made before", _repeated)
+    if role in _CALLING:
+        yield figure("unknown_tools", "calls of unknown tools", _unknown_tools)
+        yield figure("unusable_calls", "no usable call", _unusable)
+        yield figure("tool_errors", "calls that failed", _tool_errors)
+    yield figure("unreadable", "unreadable outputs", lambda each: _uses(role, each, lambda use: use.unreadable))
+    yield figure("repaired", "repaired outputs", lambda each: _uses(role, each, lambda use: use.attempts > 1))
+    yield figure("failed", "gave no answer", lambda each: _ended(each, _failed(role, each)))
+    yield figure("latency_ms", "ms a time asked", lambda each: _latency(role, each), is_share=False)
+    for tokens, title in (("prompt_tokens", "prompt tokens"), ("completion_tokens", "written tokens")):
+        yield figure(tokens, f"{title} a time asked", _tokens(role, tokens), is_share=False)
+
+
+def _of_all() -> Iterator[DriftFigure]:
+    yield DriftFigure(ALL, "truncated", "steps with a shortened history", True, _truncated)
+    yield DriftFigure(ALL, "steps", "steps a trajectory", False, lambda each: (len(each.steps), 1))
+    yield DriftFigure(ALL, "latency_ms", "ms a trajectory", False, _whole_latency)
+    for tokens, title in (("prompt_tokens", "prompt tokens"), ("completion_tokens", "written tokens")):
+        yield DriftFigure(ALL, tokens, f"{title} a trajectory", False, _whole_tokens(tokens))
+
+
+def _takes_part(role: RoleName, trajectory: Trajectory) -> bool:
+    return (role == "backbone") == (trajectory.strategy == "single")
+
+
+def _ended(trajectory: Trajectory, in_this_way: bool) -> Counted:
+    return (0, 0) if trajectory.status == "cancelled" else (float(in_this_way), 1)
+
+
+def _failed(role: RoleName, trajectory: Trajectory) -> bool:
+    return trajectory.error is not None and trajectory.error.code == f"{role}_failed"
+
+
+def _repeated(trajectory: Trajectory) -> Counted:
+    calls = [call_key(step.action.name, step.action.arguments) for step in trajectory.steps if step.action]
+    return len(calls) - len(set(calls)), len(calls)
+
+
+def _calls_wanted(trajectory: Trajectory) -> list[StepModel]:
+    """Steps that came to a call, or to words why there is none: one that waits or was cut off came to neither."""
+    return [step for step in trajectory.steps if step.next == "caller" and (step.action or step.observation)]
+
+
+def _not_made(step: StepModel) -> str | None:
+    """Why no call was made."""
+    return step.observation.content if step.action is None and step.observation else None
+
+
+def _unusable(trajectory: Trajectory) -> Counted:
+    wanted = _calls_wanted(trajectory)
+    return sum(_not_made(step) is not None for step in wanted), len(wanted)
+
+
+def _unknown_tools(trajectory: Trajectory) -> Counted:
+    wanted = _calls_wanted(trajectory)
+    return sum(_NO_TOOL in (_not_made(step) or "") for step in wanted), len(wanted)
+
+
+def _tool_errors(trajectory: Trajectory) -> Counted:
+    seen = [step.observation for step in trajectory.steps if step.action and step.observation]
+    return sum(observation.is_error for observation in seen), len(seen)
+
+
+def _uses(role: RoleName, trajectory: Trajectory, counts: Callable[[RoleUse], bool]) -> Counted:
+    """Over what the role wrote, where that was recorded."""
+    found = [use for step in trajectory.steps if (use := (step.roles or {}).get(role)) is not None and use.attempts]
+    return sum(map(counts, found)), len(found)
+
+
+def _tokens(role: RoleName, name: str) -> Callable[[Trajectory], Counted]:
+    def of(trajectory: Trajectory) -> Counted:
+        found = [use for step in trajectory.steps if (use := (step.roles or {}).get(role)) is not None]
+        return sum(getattr(use, name) for use in found), len(found)
+
+    return of
+
+
+def _latency(role: RoleName, trajectory: Trajectory) -> Counted:
+    taken = [spent for step in trajectory.steps if (spent := getattr(step.latency_ms, role))]
+    return sum(taken), len(taken)
+
+
+def _truncated(trajectory: Trajectory) -> Counted:
+    return sum(step.truncated for step in trajectory.steps), len(trajectory.steps)
+
+
+def _whole_latency(trajectory: Trajectory) -> Counted:
+    return sum(sum(step.latency_ms.model_dump().values()) for step in trajectory.steps), 1
+
+
+def _whole_tokens(name: str) -> Callable[[Trajectory], Counted]:
+    return lambda trajectory: (getattr(trajectory.usage, name), 1)

@@ -1,0 +1,173 @@
+"""Drift as a page: what goes wrong with the trajectories behind it, and every figure over time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from alpha_umi.contract.trajectories import StepModel, Trajectory
+from evaluation.drift.report import AlarmReport, DriftReport, WindowReport
+from evaluation.drift.windows import Drift, Window, figure_of
+from evaluation.drift.wording import NO_FIGURE, interval, number, time_of
+from evaluation.page.blocks import Block, Cell, Chart, Fold, Gallery, Paragraph, Section, Table, Verbatim
+from evaluation.page.charts import Line, lines
+from evaluation.page.page import render_page
+from evaluation.report import FigureReport
+
+EXAMPLES: Final = 3
+RULE: Final = (
+    "A role goes wrong where one of its figures is worse than in the reference, and the interval of the difference "
+    "leaves 0 out. All figures of a window are looked at together (Holm's procedure), so a window that is like the "
+    "reference raises an alarm at most once in twenty times. Below 20 trajectories nothing is said."
+)
+
+
+def drift_page(drift: Drift, report: DriftReport) -> str:
+    """The HTML page."""
+    return render_page("Live traffic", list(_sections(drift, report)))
+
+
+def _sections(drift: Drift, report: DriftReport) -> Iterator[Section]:
+    yield Section("What goes wrong", [Paragraph(RULE), *_wrong(report), *_alarms(drift, report)], anchor="alarms")
+    yield Section("Windows", [_windows_table(report), *_left_out(report)], anchor="windows")
+    roles = dict.fromkeys(name.partition(".")[0] for window in report.windows for name in window.figures)
+    for role in roles:
+        title = "Whole trajectories" if role == "all" else f"The {role}"
+        yield Section(title, list(_role(role, report)), anchor=f"role-{role}")
+
+
+def _wrong(report: DriftReport) -> Iterator[Block]:
+    if report.wrong:
+        yield Paragraph(f"In the newest window: {', '.join(report.wrong)}.", warning=True)
+    elif not report.windows[-1].told:
+        yield Paragraph("Nothing can be said of the newest window.", warning=True)
+    else:
+        yield Paragraph("Nothing is worse in the newest window than in the reference.")
+
+
+def _alarms(drift: Drift, report: DriftReport) -> Iterator[Block]:
+    rows, folds = [], []
+    for place, (window, told) in enumerate(zip(drift.windows, report.windows, strict=True)):
+        for alarm in told.alarms:
+            anchor = f"alarm-{place}-{alarm.role}-{alarm.figure}"
+            rows.append(_alarm_row(told, alarm, anchor))
+            folds.append(Fold(f"{time_of(told.began)}, {alarm.role}: {alarm.title}", _examples(window, alarm), anchor))
+    if rows:
+        yield Table("Alarms", ("window", "role", "figure", "reference", "now", "difference"), rows, texts=(0, 1, 2))
+        yield from folds
+
+
+def _alarm_row(window: WindowReport, alarm: AlarmReport, anchor: str) -> list[Cell | str]:
+    name = f"{alarm.role}.{alarm.figure}"
+    numbers = [number(alarm.reference, name), number(alarm.value, name), interval(alarm, name)]
+    return [time_of(window.began), alarm.role, Cell(alarm.title, anchor), *numbers]
+
+
+def _examples(window: Window, alarm: AlarmReport) -> list[Block]:
+    """The trajectories that have most of it."""
+    of = figure_of(f"{alarm.role}.{alarm.figure}").of
+    counted = sorted(((of(each)[0], each) for each in window.trajectories), key=lambda pair: -pair[0])
+    shown = [each for much, each in counted if much][:EXAMPLES]
+    return [Fold(f"{each.id}: {each.status}", list(_trajectory(each))) for each in shown]
+
+
+def _trajectory(trajectory: Trajectory) -> Iterator[Block]:
+    yield Verbatim("Instruction", trajectory.instruction)
+    for step in trajectory.steps:
+        yield Verbatim(f"Step {step.index + 1}: {step.next}", _step(step))
+    if trajectory.answer is not None:
+        yield Verbatim("Answer", trajectory.answer)
+    if trajectory.error is not None:
+        yield Verbatim("Error", f"{trajectory.error.code}: {trajectory.error.detail}")
+
+
+def _step(step: StepModel) -> str:
+    parts = [step.thought]
+    if step.action is not None:
+        parts.append(f"{step.action.name}({json.dumps(step.action.arguments, ensure_ascii=False)})")
+    if step.observation is not None:
+        parts.append(("error: " if step.observation.is_error else "") + step.observation.content)
+    return "\n".join(parts)
+
+
+def _windows_table(report: DriftReport) -> Table:
+    rows = [
+        [time_of(window.began), f"{window.trajectories:,}", _statuses(window), _verdict(window)]
+        for window in reversed(report.windows)
+    ]
+    reference = report.reference
+    told = f"{time_of(reference.began)} to {time_of(reference.ends)}"
+    rows.insert(0, [f"reference: {told}", f"{reference.trajectories:,}", _statuses(reference), ""])
+    return Table("Windows by the time at which trajectories began, UTC", ("began", "n", "ended", ""), rows, (0, 2, 3))
+
+
+def _left_out(report: DriftReport) -> Iterator[Block]:
+    if report.left_out:
+        reasons = ", ".join(f"{reason} ({count:,})" for reason, count in report.left_out.items())
+        yield Paragraph(f"Left out: {reasons}.")
+
+
+def _role(role: str, report: DriftReport) -> Iterator[Block]:
+    names = dict.fromkeys(name for window in report.windows for name in window.figures if name.startswith(f"{role}."))
+    charts = [chart for name in names if (chart := _chart(name, report)) is not None]
+    if charts:
+        yield Gallery(charts)
+    header = ("figure", "reference", *(time_of(window.began) for window in reversed(report.windows)))
+    yield Table(f"{role}: each figure with its 95 % interval and n", header, [_row(name, report) for name in names])
+
+
+def _row(name: str, report: DriftReport) -> list[Cell | str]:
+    cells = [Cell(_cell(report.reference.figures.get(name), name))]
+    for window in reversed(report.windows):
+        alarmed = any(f"{alarm.role}.{alarm.figure}" == name for alarm in window.alarms)
+        cells.append(Cell(_cell(window.figures.get(name), name), shade=4 if alarmed else 0))
+    return [figure_of(name).title, *cells]
+
+
+def _chart(name: str, report: DriftReport) -> Chart | None:
+    """A figure over time beside the reference; none where there is no time, or nothing to see."""
+    figure = figure_of(name)
+    points = [(window.began, told) for window in report.windows if _has_value(told := window.figures.get(name))]
+    if len(points) < 2 or not any(told.value for _, told in points if told):
+        return None
+    scale, unit = (100.0, "%") if figure.is_share else (1.0, figure.title)
+    first = report.windows[0].began
+    days = [(began - first).total_seconds() / 86_400 for began, _ in points]
+    series = [Line("served", days, *_columns([told for _, told in points if told], scale))]
+    reference = report.reference.figures.get(name)
+    if reference is not None and reference.value is not None:
+        series.append(Line("reference", [days[0], days[-1]], [reference.value * scale] * 2))
+    role = "trajectories" if figure.role == "all" else figure.role
+    return lines(f"{role}: {figure.title}", series, x=f"days since {time_of(first)}", y=unit)
+
+
+def _has_value(figure: FigureReport | None) -> bool:
+    return figure is not None and figure.value is not None
+
+
+def _columns(figures: Sequence[FigureReport], scale: float) -> tuple[list[float], list[float], list[float]]:
+    """Values, and the ends of their intervals; of one without an interval the value itself."""
+    values = [(figure.value or 0) * scale for figure in figures]
+    lows = [value if each.low is None else each.low * scale for value, each in zip(values, figures, strict=True)]
+    highs = [value if each.high is None else each.high * scale for value, each in zip(values, figures, strict=True)]
+    return values, lows, highs
+
+
+def _cell(figure: FigureReport | None, name: str) -> str:
+    if figure is None or figure.value is None:
+        return NO_FIGURE
+    ends = "" if figure.low is None else f" ({interval(figure, name)})"
+    return f"{number(figure.value, name)}{ends}; {figure.n:,}"
+
+
+def _statuses(window: WindowReport) -> str:
+    return ", ".join(f"{status} {count:,}" for status, count in window.statuses.items())
+
+
+def _verdict(window: WindowReport) -> str:
+    if window.is_reference:
+        return "the reference"
+    if not window.told:
+        return "too few to say"
+    return ", ".join(f"{alarm.role}: {alarm.title}" for alarm in window.alarms) or "as the reference"

@@ -1,0 +1,116 @@
+"""Drift as JSON: the reference, every window, and which roles go wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+
+from alpha_umi.contract.roles import WireModel
+from evaluation.drift.figures import figures
+from evaluation.drift.windows import Drift, Window
+from evaluation.gate import GatedFigure
+from evaluation.intervals import Interval
+from evaluation.paired import FEWEST_TRAJECTORIES
+from evaluation.report import FigureReport
+
+
+class AlarmReport(WireModel):
+    """A figure of a role that is worse than in the reference, with the interval of the difference."""
+
+    role: str
+    figure: str
+    title: str
+    reference: float | None
+    value: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    confidence: float
+
+
+class WindowReport(WireModel):
+    """A time: its trajectories, how they ended, every figure, and what is worse than in the reference.
+
+    `told` is false where too few trajectories are in it, or in the reference, for a verdict. `is_reference`: the
+    reference was made of it.
+    """
+
+    began: datetime
+    ends: datetime
+    trajectories: int
+    statuses: dict[str, int]
+    figures: dict[str, FigureReport]
+    is_reference: bool
+    told: bool
+    alarms: list[AlarmReport]
+
+
+class DriftReport(WireModel):
+    """`evaluate drift`. `wrong` are the roles with an alarm in the newest window."""
+
+    window_s: int
+    reference: WindowReport
+    windows: list[WindowReport]
+    wrong: list[str]
+    left_out: dict[str, int]
+    resamples: int
+    seed: int
+
+
+def drift_report(drift: Drift, left_out: Mapping[str, int], *, resamples: int, seed: int) -> DriftReport:
+    """All of it."""
+    enough = len(drift.reference.trajectories) >= FEWEST_TRAJECTORIES
+    windows = [_window(window, enough=enough) for window in drift.windows]
+    return DriftReport(
+        window_s=int(drift.length.total_seconds()),
+        reference=_window(drift.reference, enough=enough),
+        windows=windows,
+        wrong=list(dict.fromkeys(alarm.role for alarm in windows[-1].alarms)),
+        left_out=dict(left_out),
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def _window(window: Window, *, enough: bool) -> WindowReport:
+    held = window.against
+    return WindowReport(
+        began=window.began,
+        ends=window.ends,
+        trajectories=len(window.trajectories),
+        statuses=dict(sorted(Counter(each.status for each in window.trajectories).items())),
+        figures=_figures(window),
+        is_reference=held is None,
+        told=held is not None and enough and len(window.trajectories) >= FEWEST_TRAJECTORIES,
+        alarms=[] if held is None else [_alarm(figure) for figure in held.worse],
+    )
+
+
+def _figures(window: Window) -> dict[str, FigureReport]:
+    """Those that there is anything of."""
+    measured = window.measured
+    columns = zip(figures(), measured.values, measured.intervals, measured.counts, strict=True)
+    return {
+        figure.name: FigureReport(title=figure.title, value=value, **_ends(interval), n=count)
+        for figure, value, interval, count in columns
+        if count
+    }
+
+
+def _alarm(found: GatedFigure) -> AlarmReport:
+    role, _, key = found.item.metric.name.partition(".")
+    return AlarmReport(
+        role=role,
+        figure=key,
+        title=found.item.metric.title,
+        reference=found.item.first,
+        value=found.item.second,
+        difference=found.item.difference,
+        **_ends(found.interval),
+        confidence=found.confidence,
+    )
+
+
+def _ends(interval: Interval | None) -> dict[str, float | None]:
+    return {"low": None, "high": None} if interval is None else {"low": interval.low, "high": interval.high}

@@ -1,0 +1,87 @@
+"""Served trajectories out of exports: those that ended, each once, in the order in which they began."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from alpha_umi.contract.trajectories import Trajectory
+from evaluation.errors import EmptySuite, NotTheFormat
+from evaluation.suites.own import read_trajectories
+from evaluation.suites.reading import OnBroken, refuse
+
+REMEDY: Final = "write the file anew with `alpha-umi export`, or leave such lines out with --skip-broken"
+UNFINISHED, TWICE, BROKEN = "not ended yet", "in the exports more than once", "broken lines"
+
+
+@dataclass(frozen=True)
+class Served:
+    """What exports hold. `left_out` counts what is no ended trajectory, or stands there again, by the reason."""
+
+    trajectories: tuple[Trajectory, ...]
+    left_out: Mapping[str, int]
+
+
+def read_served(paths: Sequence[Path], *, skip_broken: bool = False) -> Served:
+    """Read exports. Raises `EvaluationError`, and `EmptySuite` where no trajectory has ended."""
+    left_out: Counter[str] = Counter()
+
+    def skip(_: NotTheFormat) -> None:
+        left_out[BROKEN] += 1
+
+    on_broken: OnBroken = skip if skip_broken else refuse
+    found = [each for path in paths for each in _checked(read_trajectories(path, on_broken), path, on_broken)]
+    kept = _once(found, left_out)
+    ended = [each for each in kept if each.status not in ("running", "requires_action")]
+    left_out[UNFINISHED] += len(kept) - len(ended)
+    if not ended:
+        raise EmptySuite(
+            f"no trajectory has ended in {', '.join(map(str, paths))}",
+            remedy="export a longer time: `alpha-umi export`",
+        )
+    return Served(tuple(sorted(ended, key=_began)), {reason: count for reason, count in left_out.items() if count})
+
+
+def _checked(
+    found: Iterable[tuple[int, Trajectory]], path: Path, on_broken: Callable[[NotTheFormat], None]
+) -> Iterable[Trajectory]:
+    """Those whose times make sense; they could not be put into windows otherwise."""
+    for line, trajectory in found:
+        wrong = _wrong_times(trajectory)
+        if wrong is None:
+            yield trajectory
+        else:
+            on_broken(NotTheFormat(f"{path}, line {line}: {wrong}", remedy=REMEDY))
+
+
+def _wrong_times(trajectory: Trajectory) -> str | None:
+    for name in ("created_at", "finished_at"):
+        moment: datetime | None = getattr(trajectory, name)
+        if moment is not None and moment.tzinfo is None:
+            return f"{name}: the time has no time zone"
+    if trajectory.finished_at is not None and trajectory.finished_at < trajectory.created_at:
+        return "finished_at: it ended before it was created"
+    return None
+
+
+def _once(found: Sequence[Trajectory], left_out: Counter[str]) -> list[Trajectory]:
+    """Each trajectory once: exports may overlap, and a later one may know the end of what an earlier saw running."""
+    kept: dict[str, Trajectory] = {}
+    for trajectory in found:
+        before = kept.get(trajectory.id)
+        left_out[TWICE] += before is not None
+        if (
+            before is None
+            or before.finished_at is None
+            or (trajectory.finished_at or _began(trajectory)) > before.finished_at
+        ):
+            kept[trajectory.id] = trajectory
+    return list(kept.values())
+
+
+def _began(trajectory: Trajectory) -> datetime:
+    return trajectory.created_at

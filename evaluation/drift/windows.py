@@ -1,0 +1,168 @@
+"""Windows of time, each held against a reference: a role goes wrong where a figure is worse beyond the interval.
+
+Windows begin at whole multiples of their length since 1970 in UTC, so that the same trajectory is always in the same
+one. All figures of a window are looked at together, and held to Holm's procedure (`evaluation.gate`): a window that is
+like the reference raises an alarm at most once in twenty times.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from itertools import groupby
+from typing import Final
+
+import numpy as np
+
+from alpha_umi.contract.trajectories import Trajectory
+from evaluation.drift.figures import DriftFigure, figures
+from evaluation.errors import EvaluationError
+from evaluation.gate import Gate, hold
+from evaluation.intervals import RESAMPLES, SEED, Floats, Interval, Sums, intervals, resampled_means
+from evaluation.paired import Difference
+
+MOST_WINDOWS: Final = 366
+_LENGTH = re.compile(r"([1-9][0-9]{0,4})([mhdw])")
+_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class WindowUnusable(EvaluationError):
+    """Time cannot be divided like this."""
+
+
+@dataclass(frozen=True)
+class Drift:
+    """All windows with trajectories, in order, and what they are held against (`first` or a file of its own)."""
+
+    length: timedelta
+    reference: Window
+    windows: tuple[Window, ...]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Trajectories that began in a time. `against` is what it was held to, None for the reference itself."""
+
+    began: datetime
+    ends: datetime
+    trajectories: tuple[Trajectory, ...]
+    measured: Measured
+    against: Gate | None = None
+
+    @property
+    def alarms(self) -> list[str]:
+        """The figures that are worse than those of the reference."""
+        return [] if self.against is None else [figure.item.metric.name for figure in self.against.worse]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Every figure of some trajectories: sums by trajectory, and the figures of drawn ones."""
+
+    sums: Sums
+    samples: Floats
+
+    @cached_property
+    def values(self) -> list[float | None]:
+        """The figures."""
+        totals, counts = self.sums.totals.sum(axis=0), self.sums.counts.sum(axis=0)
+        return [float(total / count) if count else None for total, count in zip(totals, counts, strict=True)]
+
+    @cached_property
+    def intervals(self) -> list[Interval | None]:
+        """Their 95 % intervals."""
+        return intervals(self.sums, self.samples, self.values, shares=[figure.is_share for figure in figures()])
+
+    @cached_property
+    def counts(self) -> list[int]:
+        """How many each is an average over: times that a role was asked, calls, or trajectories."""
+        return [int(count) for count in self.sums.counts.sum(axis=0)]
+
+
+def window_length(text: str) -> timedelta:
+    """The length that is meant by a number and m, h, d or w. Raises `WindowUnusable`."""
+    found = _LENGTH.fullmatch(text)
+    if found is None:
+        raise WindowUnusable(f"{text!r} is no length of time", remedy="write a number and m, h, d or w, such as 12h")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def drift(
+    served: Sequence[Trajectory],
+    length: timedelta,
+    *,
+    reference: Sequence[Trajectory] = (),
+    reference_windows: int = 1,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> Drift:
+    """Lay windows over served trajectories, which stand in the order in which they began.
+
+    They are held against the `reference`, else against the first windows. Raises `WindowUnusable`.
+    """
+    grouped = [(began, tuple(group)) for began, group in groupby(served, lambda each: _window_of(each, length))]
+    if len(grouped) > MOST_WINDOWS:
+        raise WindowUnusable(
+            f"these are {len(grouped):,} windows, more than {MOST_WINDOWS}", remedy="name a longer --window"
+        )
+    first = () if reference else [each for _, group in grouped[:reference_windows] for each in group]
+    basis = _reference(tuple(reference or first), resamples, seed)
+    own = 0 if reference else reference_windows
+    windows = [
+        _window(began, began + length, group, None if place < own else basis.measured, resamples, seed + 1 + place)
+        for place, (began, group) in enumerate(grouped)
+    ]
+    return Drift(length, basis, tuple(windows))
+
+
+def _window_of(trajectory: Trajectory, length: timedelta) -> datetime:
+    return _EPOCH + (trajectory.created_at - _EPOCH) // length * length
+
+
+def _reference(trajectories: tuple[Trajectory, ...], resamples: int, seed: int) -> Window:
+    moments = [each.created_at.astimezone(UTC) for each in trajectories]
+    return Window(min(moments), max(moments), trajectories, _measured(trajectories, resamples, seed))
+
+
+def _window(
+    began: datetime,
+    ends: datetime,
+    trajectories: tuple[Trajectory, ...],
+    reference: Measured | None,
+    resamples: int,
+    seed: int,
+) -> Window:
+    measured = _measured(trajectories, resamples, seed)
+    against = None if reference is None else hold(_differences(reference, measured))
+    return Window(began, ends, trajectories, measured, against)
+
+
+def _measured(trajectories: Sequence[Trajectory], resamples: int, seed: int) -> Measured:
+    counted = np.array([[figure.of(each) for figure in figures()] for each in trajectories], dtype=float)
+    sums = Sums(counted[:, :, 0], counted[:, :, 1])
+    return Measured(sums, resampled_means(sums, resamples=resamples, seed=seed))
+
+
+def _differences(reference: Measured, window: Measured) -> list[Difference]:
+    """Of figures that both have. Nothing pairs the trajectories of two times, so both are drawn on their own."""
+    return [
+        Difference(figure, first, second, fewer, hidden=False, resampled=resampled)
+        for figure, first, second, fewer, resampled in zip(
+            figures(),
+            reference.values,
+            window.values,
+            map(min, reference.sums.trajectories, window.sums.trajectories),
+            (window.samples - reference.samples).T,
+            strict=True,
+        )
+        if first is not None and second is not None
+    ]
+
+
+def figure_of(name: str) -> DriftFigure:
+    """A figure by its name."""
+    return next(figure for figure in figures() if figure.name == name)

@@ -1,0 +1,148 @@
+"""`alpha-umi export` and `alpha-umi evaluate drift`: from an orchestrator to the role that goes wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+from made_up_trajectories import BEGAN, step, trajectory
+from serving_on_loopback import Serve
+from typer.testing import Result
+
+from alpha_umi.contract.problems import ServiceError
+from alpha_umi.contract.trajectories import Trajectory
+from alpha_umi.web.problems import install_problem_handlers
+
+Invoke = Callable[..., Result]
+DAY = timedelta(days=1)
+
+
+def day(number: int, count: int = 40, *, gives_up: int = 0) -> list[Trajectory]:
+    return [
+        trajectory(
+            f"{number}-{each}",
+            status="gave_up" if each < gives_up else "completed",
+            steps=[step(0), step(1, "conclusion")],
+            after=number * DAY + timedelta(minutes=each),
+        )
+        for each in range(count)
+    ]
+
+
+def orchestrator(found: Sequence[Trajectory], *, breaks_after: int | None = None) -> FastAPI:
+    """Answers with pages, newest first, and breaks down after some of them."""
+    application, asked = FastAPI(), []
+    install_problem_handlers(application)
+
+    @application.get("/v1/trajectories")
+    async def listed(limit: int, status: str | None = None, after: str | None = None) -> JSONResponse:
+        asked.append(after)
+        if breaks_after is not None and len(asked) > breaks_after:
+            raise ServiceError("storage-unavailable", "the log cannot be read")
+        chosen = [each for each in reversed(found) if status in (None, each.status)]
+        start = 0 if after is None else [each.id for each in chosen].index(after) + 1
+        data: list[Any] = [each.model_dump(mode="json") for each in chosen[start : start + limit]]
+        return JSONResponse({"object": "list", "data": data, "has_more": start + limit < len(chosen)})
+
+    return application
+
+
+def exported(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_all_pages_are_exported(invoke: Invoke, serve: Serve, tmp_path: Path) -> None:
+    found = day(0, 250, gives_up=30)
+    url, target = serve(orchestrator(found)), tmp_path / "served.jsonl"
+    written = invoke("export", "--url", url, "--output", str(target))
+    assert (written.exit_code, written.stdout, written.stderr) == (0, "", "250 trajectories\n")
+    assert [line["id"] for line in exported(target)] == [each.id for each in reversed(found)]
+    printed = invoke("export", "--url", url, "--status", "gave_up")
+    assert len(printed.stdout.splitlines()) == 30
+    assert Trajectory.model_validate_json(printed.stdout.splitlines()[0]) == found[29]
+
+
+def test_a_time_is_exported(invoke: Invoke, serve: Serve) -> None:
+    url = serve(orchestrator([*day(0), *day(1), *day(2)]))
+    between = ("--since", "2026-03-03", "--until", "2026-03-03T08:10Z")
+    names = [json.loads(line)["id"] for line in invoke("export", "--url", url, *between).stdout.splitlines()]
+    assert names == [f"1-{each}" for each in reversed(range(10))]
+    ago = f"{(datetime.now(UTC) - BEGAN).days - 1}d"
+    assert len(invoke("export", "--url", url, "--since", ago).stdout.splitlines()) in (40, 80)
+
+
+def test_an_export_that_breaks_leaves_the_file_as_it_was(invoke: Invoke, serve: Serve, tmp_path: Path) -> None:
+    target = tmp_path / "served.jsonl"
+    target.write_text("before\n")
+    broken = invoke("export", "--url", serve(orchestrator(day(0, 150), breaks_after=1)), "--output", str(target))
+    assert broken.exit_code == 1
+    assert "the log cannot be read" in broken.stderr
+    assert (target.read_text(), list(tmp_path.glob(".*"))) == ("before\n", [])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--status", "done"), "--status: 'done' is none"),
+        (("--since", "yesterday"), "--since: 'yesterday' is no time"),
+        (("--since", "2026-03-03", "--until", "2026-03-02"), "--since is not before --until"),
+        (("--url", "http://127.0.0.1:1"), "no orchestrator answers"),
+        (("--output", "/nowhere/served.jsonl"), "--output: /nowhere/served.jsonl cannot be written"),
+    ],
+)
+def test_what_cannot_be_exported(invoke: Invoke, serve: Serve, arguments: tuple[str, ...], said: str) -> None:
+    url = () if "--url" in arguments else ("--url", serve(orchestrator(day(0, 1))))
+    refused = invoke("export", *url, *arguments)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert said in " ".join(refused.stderr.split())
+
+
+def test_a_role_that_goes_wrong_is_named(invoke: Invoke, serve: Serve, tmp_path: Path) -> None:
+    served, page = tmp_path / "served.jsonl", tmp_path / "drift.html"
+    url = serve(orchestrator([*day(0), *day(1), *day(2, gives_up=25)]))
+    assert invoke("export", "--url", url, "--output", str(served)).exit_code == 0
+    told = invoke("evaluate", "drift", str(served), "--output", str(page))
+    assert told.exit_code == 0, told.stderr
+    assert "going wrong in the newest window: planner\n" in told.stdout
+    assert "…" not in told.stdout
+    row = next(line.split() for line in told.stdout.splitlines() if line.startswith("2026-03-04") and "planner" in line)
+    assert row[1:7] == ["planner", "gave_up", "0.0", "%", "62.5", "%"]
+    assert page.read_text().lstrip().startswith("<!DOCTYPE html>")
+    report = json.loads(invoke("evaluate", "drift", str(served), "--json").stdout)
+    assert (report["wrong"], len(report["windows"]), report["window_s"]) == (["planner"], 3, 86_400)
+    assert invoke("evaluate", "drift", str(served), "--fail-on-alarm").exit_code == 3
+    assert invoke("evaluate", "drift", str(served), "--fail-on-alarm", "--window", "1w").exit_code == 0
+
+
+def test_a_reference_is_another_export(invoke: Invoke, tmp_path: Path) -> None:
+    for name, found in (("before", day(0)), ("now", day(9, gives_up=25))):
+        (tmp_path / name).write_text("".join(each.model_dump_json() + "\n" for each in found))
+    now, before = str(tmp_path / "now"), str(tmp_path / "before")
+    alone = invoke("evaluate", "drift", now)
+    assert "nothing can be said of the newest window" in alone.stdout
+    assert "going wrong in the newest window: planner" in invoke("evaluate", "drift", now, "--reference", before).stdout
+
+
+def test_what_cannot_be_read_is_refused(invoke: Invoke, tmp_path: Path) -> None:
+    whole = trajectory().model_dump_json()
+    for name, text in (("good", f"{whole}\n"), ("bad", f"{whole}\nwords\n"), ("empty", "")):
+        (tmp_path / name).write_text(text)
+    good, bad = str(tmp_path / "good"), str(tmp_path / "bad")
+    for arguments, said in (
+        ((bad,), f"{bad}, line 2 is not JSON"),
+        ((str(tmp_path / "empty"),), "no trajectory has ended"),
+        ((good, "--reference", bad), f"{bad}, line 2 is not JSON"),
+        ((good, "--window", "soon"), "'soon' is no length of time"),
+        ((good, "--output", good), "is what the command reads"),
+    ):
+        refused = invoke("evaluate", "drift", *arguments)
+        assert (refused.exit_code, refused.stdout) == (2, ""), arguments
+        assert said in " ".join(refused.stderr.split()), arguments
+    skipped = invoke("evaluate", "drift", bad, "--skip-broken")
+    assert (skipped.exit_code, "left out: broken lines (1)" in skipped.stdout) == (0, True)

@@ -1,0 +1,101 @@
+"""Windows of time, and which role goes wrong in them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from made_up_trajectories import step, trajectory
+
+from alpha_umi.contract.trajectories import Trajectory
+from evaluation.drift.page import drift_page
+from evaluation.drift.report import DriftReport, drift_report
+from evaluation.drift.windows import Drift, WindowUnusable, drift, window_length
+
+DAY = timedelta(days=1)
+HOSTILE = "<script>alert(1)</script>"
+
+
+def day(number: int, count: int = 60, *, gives_up: int = 0, repairs: int = 0) -> list[Trajectory]:
+    """Trajectories of one day; so many give up, and in so many the planner had to be repaired."""
+    return [
+        trajectory(
+            f"{number}-{each}",
+            status="gave_up" if each < gives_up else "completed",
+            steps=[step(0, attempts=2 if each < repairs else 1, observation=HOSTILE), step(1, "conclusion")],
+            instruction=f"{HOSTILE} {each}",
+            after=number * DAY + timedelta(minutes=each),
+        )
+        for each in range(count)
+    ]
+
+
+def reported(found: Drift) -> DriftReport:
+    return drift_report(found, {"not ended yet": 2}, resamples=2_000, seed=0)
+
+
+def test_a_role_that_goes_wrong_is_told_from_the_others() -> None:
+    report = reported(drift([*day(0, gives_up=3), *day(1, gives_up=4), *day(2, gives_up=30)], DAY))
+    assert [window.is_reference for window in report.windows] == [True, False, False]
+    assert [len(window.alarms) for window in report.windows] == [0, 0, 1]
+    (alarm,) = report.windows[2].alarms
+    assert (alarm.role, alarm.figure, alarm.reference, alarm.value) == ("planner", "gave_up", 0.05, 0.5)
+    assert alarm.low is not None
+    assert 0 < alarm.low < 0.45
+    assert report.wrong == ["planner"]
+
+
+def test_repairs_are_noticed() -> None:
+    report = reported(drift([*day(0), *day(1, repairs=40)], DAY))
+    assert [alarm.figure for alarm in report.windows[1].alarms] == ["repaired"]
+    figure = report.windows[1].figures["planner.repaired"]
+    assert (figure.n, figure.value) == (120, pytest.approx(1 / 3))
+
+
+def test_like_the_reference_there_is_no_alarm_and_better_is_none() -> None:
+    report = reported(drift([*day(0, gives_up=30), *day(1, gives_up=31), *day(2)], DAY))
+    assert [window.alarms for window in report.windows] == [[], [], []]
+    assert all(window.told for window in report.windows[1:])
+
+
+def test_few_trajectories_raise_no_alarm() -> None:
+    report = reported(drift([*day(0), *day(1, count=19, gives_up=19)], DAY))
+    assert (report.windows[1].told, report.windows[1].alarms) == (False, [])
+    few = reported(drift([*day(0, count=19), *day(1, gives_up=60)], DAY))
+    assert (few.windows[1].told, few.wrong) == (False, [])
+
+
+def test_a_reference_of_its_own_holds_every_window() -> None:
+    found = drift(day(5, gives_up=30), DAY, reference=day(0))
+    assert reported(found).windows[0].alarms[0].figure == "gave_up"
+    first_two = drift([*day(0), *day(1), *day(2)], DAY, reference_windows=2)
+    assert len(first_two.reference.trajectories) == 120
+    assert [window.against is None for window in first_two.windows] == [True, True, False]
+
+
+def test_windows_begin_at_whole_lengths_and_empty_ones_are_left_out() -> None:
+    found = drift([*day(0), *day(4)], DAY)
+    assert [window.began for window in found.windows] == [datetime(2026, 3, day, tzinfo=UTC) for day in (2, 6)]
+
+
+@pytest.mark.parametrize("text", ["1", "d", "0d", "1y", "-1d", "1.5h", "999999d"])
+def test_a_length_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(WindowUnusable, match="is no length of time"):
+        window_length(text)
+
+
+def test_too_many_windows_are_refused() -> None:
+    with pytest.raises(WindowUnusable, match="more than 366"):
+        drift([each for number in range(10) for each in day(number)], window_length("1m"))
+
+
+def test_the_page_shows_what_is_behind_an_alarm_as_text() -> None:
+    found = drift([*day(0), *day(1, gives_up=30)], DAY)
+    page = drift_page(found, reported(found))
+    assert "In the newest window: planner." in page
+    assert 'href="#alarm-1-planner-gave_up"' in page
+    assert 'id="alarm-1-planner-gave_up"' in page
+    assert HOSTILE not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert page.count("<svg") > 5
+    assert "not ended yet (2)" in page
