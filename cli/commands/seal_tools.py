@@ -1,0 +1,53 @@
+"""`evaluate seal-tools`: the figures that Seal-Tools itself is measured by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cli.evaluation_errors import reported
+from cli.evaluation_options import Resamples, Seed
+from cli.options import AsJson, output
+
+if TYPE_CHECKING:
+    from evaluation.seal_tools import SealToolsReport
+
+
+def seal_tools(
+    file: Annotated[Path, typer.Argument(help="The file of a run of the suite `seal-tools`.")],
+    resamples: Resamples = 2_000,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Score a run as Seal-Tools does: format ACC, and P, R and F1 of tools and of parameters.
+
+    Each has what it is a share of, and a 95 % interval over requests. `evaluate score` has the project's own figures of
+    the same file. Exits with 2 when the file cannot be scored.
+    """
+    with reported():
+        from evaluation.formats import Format
+        from evaluation.predictions import read_predictions
+        from evaluation.seal_tools import seal_tools_report
+
+        report = seal_tools_report(read_predictions(file, Format.RECORDS).pairs, resamples=resamples, seed=seed)
+    if as_json:
+        typer.echo(report.model_dump_json(indent=2))
+    else:
+        _print(output(), report)
+
+
+def _print(console: Console, report: SealToolsReport) -> None:
+    console.print(f"{report.requests:,} requests, {report.steps:,} steps", style="dim")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("figure", no_wrap=True)
+    for name in ("value", "n", "95 % interval"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for figure in report.figures.values():
+        value = "-" if figure.value is None else f"{figure.value:.4f}"
+        spread = "-" if figure.low is None or figure.high is None else f"{figure.low:.4f} .. {figure.high:.4f}"
+        table.add_row(figure.title, value, f"{figure.n:,}", spread)
+    console.print(table)
