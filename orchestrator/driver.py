@@ -232,6 +232,7 @@ class Driver:
         )
         if intended:
             self._shared.failpoints.reach("intent.after_commit")
+        self._shared.performer.metrics.count_dead_ends(events)
         self.state, self._seq = state, rows[-1].seq
         self.ended_at = rows[-1].at if state.phase is Phase.FINISHED else None
         self._note_settled()

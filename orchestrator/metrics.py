@@ -6,9 +6,11 @@ users choose, never are among them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-from alpha_umi.trajectory import State, Usage
+from alpha_umi.trajectory import Backtracked, Event, State, Usage
 from orchestrator.roles.breaker import CircuitState
 
 # Role calls take from tenths of a second on a GPU to minutes on a CPU, tool calls mostly less.
@@ -33,6 +35,7 @@ class OrchestratorMetrics:
             "trajectory_duration_seconds", "Time from the start of a turn to its end", TRAJECTORY_SECONDS, "strategy"
         )
         self.decisions = self._counter("decisions", "Planner decisions; unreadable ones by policy", "next", "readable")
+        self._dead_ends = self._counter("search_dead_ends", "Dead ends from which searches went back", "reason")
         self.role_seconds = self._histogram(
             "role_call_duration_seconds", "Role calls with their retries", SECONDS, "role", "outcome"
         )
@@ -70,6 +73,12 @@ class OrchestratorMetrics:
         self._ended.labels(status=state.status, strategy=state.strategy).inc()
         self._steps.labels(strategy=state.strategy).observe(len(state.turn_steps))
         self._lasted.labels(strategy=state.strategy).observe(max(0.0, seconds))
+
+    def count_dead_ends(self, events: Iterable[Event]) -> None:
+        """Those of these events that say that a search went back."""
+        for event in events:
+            if isinstance(event, Backtracked):
+                self._dead_ends.labels(reason=event.reason).inc()
 
     def count_commit(self, writes: int, seconds: float) -> None:
         """So many writes became durable together, within so long."""

@@ -52,6 +52,8 @@ END_S = 30
 
 any_course = st.sampled_from(sorted(COURSES))
 brief_course = st.sampled_from(sorted(name for name, course in COURSES.items() if course.held_by is None))
+# A search whose branches may be as long as the longest course goes its way as a chain does.
+any_strategy = st.sampled_from([{}, {"strategy": "dfsdt", "max_depth": 6}])
 any_number = st.integers(0, 30)
 
 
@@ -100,14 +102,14 @@ class RestSurface(RuleBasedStateMachine):
         world = dataclasses.replace(self.world, folder=Path(self.folder.name))
         self.orchestrator = RestartedOrchestrator(world.environment())
 
-    @rule(course=brief_course)
-    def create_and_wait(self, course: str) -> None:
-        response = self.post("/v1/trajectories", instruction=self.courses.instruction(course))
+    @rule(course=brief_course, strategy=any_strategy)
+    def create_and_wait(self, course: str, strategy: Json) -> None:
+        response = self.post("/v1/trajectories", instruction=self.courses.instruction(course), **strategy)
         assert (response.status_code, response.json()["status"]) == (200, COURSES[course].status)
         self.acknowledged(response.json())
 
-    @rule(course=any_course, some_tools=st.booleans())
-    def create_in_background(self, course: str, some_tools: bool) -> None:
+    @rule(course=any_course, strategy=any_strategy, some_tools=st.booleans())
+    def create_in_background(self, course: str, strategy: Json, some_tools: bool) -> None:
         tools = {"tools": ["order", "look_up", "reserve"]} if some_tools else {}
         response = self.post(
             "/v1/trajectories",
@@ -115,14 +117,15 @@ class RestSurface(RuleBasedStateMachine):
             background=True,
             metadata={"a": "b"},
             **tools,
+            **strategy,
         )
         assert response.status_code == 202
         assert response.json()["metadata"] == {"a": "b"}
         self.acknowledged(response.json())
 
-    @rule(course=brief_course)
-    def create_and_stream(self, course: str) -> None:
-        body = {"instruction": self.courses.instruction(course), "stream": True}
+    @rule(course=brief_course, strategy=any_strategy)
+    def create_and_stream(self, course: str, strategy: Json) -> None:
+        body = {"instruction": self.courses.instruction(course), "stream": True, **strategy}
         with connect_sse(self.http, "POST", "/v1/trajectories", json=body) as source:
             rows = [row for event in source.iter_sse() if (row := row_of(event))]
         self.acknowledged(rows[-1].json())
@@ -138,7 +141,7 @@ class RestSurface(RuleBasedStateMachine):
 
     @rule(
         change=st.sampled_from(
-            [{"tools": ["nothing"]}, {"tools": []}, {"max_steps": 0}, {"instruction": " "}, {"x": 1}]
+            [{"tools": ["nothing"]}, {"tools": []}, {"max_steps": 0}, {"max_depth": 4}, {"instruction": " "}, {"x": 1}]
         )
     )
     def create_badly(self, change: Json) -> None:

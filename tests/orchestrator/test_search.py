@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from exposition import scrape
 from httpx_sse import aconnect_sse
 from orchestrator_process import orchestrator_process
 from scripted_roles import Reply, call, decide, hang, in_turn, problem, say
@@ -63,6 +64,9 @@ async def test_every_branch_is_in_the_answer_and_counts(searching: Any, client: 
     # What was written on the branch that was left has really happened, and its observation stays.
     assert "chair" in found["steps"][0]["observation"]["content"]
     assert len(searching.shop.executed("order")) == 1
+    metrics = await scrape(client.http)
+    assert metrics.value("alpha_umi_search_dead_ends_total", reason="gave_up") == 1
+    assert metrics.value("alpha_umi_trajectory_steps_sum", strategy="dfsdt") == 4
 
 
 async def test_each_role_is_shown_its_own_branch_only(searching: Any, client: Any) -> None:
