@@ -31,6 +31,13 @@ def beginning(text: str, characters: int) -> str:
     return line if len(line) <= characters else line[: characters - 1].rstrip() + "…"
 
 
+def both_ends(text: str, characters: int) -> str:
+    """Both ends of a text on one line, with an ellipsis where something between them is left out."""
+    line = plain_line(text)
+    half = (characters - 1) // 2
+    return line if len(line) <= characters else f"{line[: characters - 1 - half]}…{line[len(line) - half :]}"
+
+
 def bounded(text: str, *, lines: int, columns: int) -> tuple[str, int]:
     """The first `lines` lines, none longer than `columns` characters, and how many characters were left out."""
     kept = [line[:columns] for line in text.split("\n")[:lines]]

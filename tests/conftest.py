@@ -43,7 +43,8 @@ def embedded_model() -> Path:
     return ensure_backbone(cache_folder(os.environ))
 
 
-@pytest.fixture(scope="session")
+# For a module, not longer: as long as it is there its event loop runs in this thread, and no asynchronous test can.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium without a window; tests with it carry the marker `browser`."""
     path = chromium_path()

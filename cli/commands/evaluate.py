@@ -16,6 +16,7 @@ from cli.commands.compare import compare
 from cli.commands.drift import drift
 from cli.commands.generate import generate
 from cli.commands.judge import judge
+from cli.commands.report import report
 from cli.commands.seal_tools import seal_tools
 from cli.commands.suites import suites
 from cli.commands.trajectories import trajectories
@@ -45,6 +46,7 @@ app.command("seal-tools")(seal_tools)
 app.command()(suites)
 app.command()(compare)
 app.command()(drift)
+app.command()(report)
 
 
 File = Annotated[Path, predictions("Predictions")]

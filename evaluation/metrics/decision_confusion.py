@@ -17,11 +17,12 @@ Confusion = Mapping[str, Mapping[str, int]]
 
 def decision_confusion(pairs: Sequence[Pair]) -> Confusion:
     """Counts by the reference's decision (rows) and the predicted one (`COLUMNS`), with zeros; they sum up to n."""
-    counts = Counter((pair.case.reference.decision, _column(pair)) for pair in pairs)
+    counts = Counter((pair.case.reference.decision, predicted_column(pair)) for pair in pairs)
     return {row: {column: counts[row, column] for column in COLUMNS} for row in DECISIONS}
 
 
-def _column(pair: Pair) -> str:
+def predicted_column(pair: Pair) -> str:
+    """The column of a pair: its decision, that none could be read, or that nothing was predicted."""
     if pair.prediction is None:
         return MISSING
     return pair.prediction.decision or UNREADABLE

@@ -19,6 +19,9 @@ class Cell:
     shade: int = 0
 
 
+Row = Sequence[Cell | str]
+
+
 @dataclass(frozen=True)
 class Paragraph:
     """A paragraph. A `warning` stands out."""
@@ -34,7 +37,7 @@ class Table:
 
     caption: str
     header: Sequence[str]
-    rows: Sequence[Sequence[Cell | str]]
+    rows: Sequence[Row]
     texts: Collection[int] = (0,)
     kind: ClassVar[str] = "table"
 

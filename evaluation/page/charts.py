@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from alpha_umi.plain_text import beginning
+from alpha_umi.plain_text import both_ends
 from evaluation.page.blocks import Chart
 from evaluation.page.svg import drawn
 
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 WIDTH = 4.5
 NAME_CHARACTERS = 24
 LEGEND_CHARACTERS = 30
+# Six colours and five ways to draw: thirty before one comes again.
 _FILLS = ("#9ecae1", "#fdd0a2", "#c7e9c0", "#dadaeb", "#f7f7f7", "#fcbba1")
-_HATCHES = ("", "////", "....", "xxxx", "----", "\\\\\\\\")
+_HATCHES = ("", "////", "....", "xxxx", "----")
 _INKS = ("#08519c", "#a63603", "#006d2c", "#54278f", "#252525", "#a50f15")
 _MARKERS = ("o", "s", "^", "D", "v", "P")
-_DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
+_DASHES = ("-", "--", "-.", ":", (0, (8, 2, 1, 2, 1, 2)))
 
 
 @dataclass(frozen=True)
@@ -41,19 +42,23 @@ class Bar:
 
 @dataclass(frozen=True)
 class Line:
-    """Points in order of x. `lows` and `highs` are the ends of their intervals, or empty."""
+    """Points in order of x. `lows` and `highs` are the ends of their intervals, or empty.
+
+    `rings` are points beside the line, of the same series.
+    """
 
     name: str
     xs: Sequence[float]
     ys: Sequence[float]
     lows: Sequence[float] = ()
     highs: Sequence[float] = ()
+    rings: Sequence[tuple[float, float]] = ()
 
 
-def bars(title: str, values: Sequence[Bar], *, maximum: float | None = None, axis: str = "") -> Chart:
+def bars(title: str, values: Sequence[Bar], *, of: str = "", maximum: float | None = None, axis: str = "") -> Chart:
     """A bar for each value, with its text on the right. `maximum` is the end of the axis, else the data's.
 
-    No other chart of a page has its title, which names what is counted of what.
+    No other chart of a page has the same title and is `of` the same.
     """
     told = "; ".join(f"{bar.name}: {bar.text}{_ends(bar)}" for bar in values)
     top = maximum or max([bar.high or bar.value or 0 for bar in values], default=0) or 1
@@ -62,20 +67,20 @@ def bars(title: str, values: Sequence[Bar], *, maximum: float | None = None, axi
         for place, bar in enumerate(values):
             _draw_bar(axes, place, bar)
         axes.set(xlim=(0, top * 1.001), ylim=(len(values) - 0.4, -0.6), yticks=range(len(values)), xlabel=axis)
-        axes.set_yticklabels([beginning(bar.name, NAME_CHARACTERS) for bar in values])
+        axes.set_yticklabels([both_ends(bar.name, NAME_CHARACTERS) for bar in values])
         axes.tick_params(axis="y", length=0)
         axes.locator_params(axis="x", nbins=4)
         axes.xaxis.set_major_formatter(_number)
 
     height = 0.65 + 0.27 * len(values) + (0.15 if axis else 0)
-    svg = drawn((WIDTH, height), lambda figure: draw(figure.subplots()), name=title)
-    return Chart(title, f"Bars with 95 % intervals. {told}.", svg)
+    svg = drawn((WIDTH, height), lambda figure: draw(figure.subplots()), name=f"{of}/{title}")
+    return Chart(title, f"Bars with 95 % intervals{_of(of)}. {told}.", svg)
 
 
-def lines(title: str, series: Sequence[Line], *, x: str, y: str, points: bool = True) -> Chart:
+def lines(title: str, series: Sequence[Line], *, x: str, y: str, of: str = "", points: bool = True) -> Chart:
     """A line for each series; every one of its `points` is marked, or a few. Bars at them are 95 % intervals.
 
-    No other chart of a page has its title.
+    No other chart of a page has the same title and is `of` the same.
     """
     told = "; ".join(f"{line.name}: from {line.ys[0]:.3g} to {line.ys[-1]:.3g}" for line in series if line.ys)
 
@@ -89,8 +94,8 @@ def lines(title: str, series: Sequence[Line], *, x: str, y: str, points: bool = 
         # Under the picture, where it hides no point.
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", frameon=False)
 
-    svg = drawn((WIDTH, 3 + 0.2 * len(series)), draw, name=title)
-    return Chart(title, f"Lines of {y} over {x}. {told}.", svg)
+    svg = drawn((WIDTH, 3 + 0.2 * len(series)), draw, name=f"{of}/{title}")
+    return Chart(title, f"Lines of {y} over {x}{_of(of)}. {told}.", svg)
 
 
 def _draw_bar(axes: Axes, place: int, bar: Bar) -> None:
@@ -103,15 +108,18 @@ def _draw_bar(axes: Axes, place: int, bar: Bar) -> None:
 
 
 def _draw_line(axes: Axes, place: int, line: Line, *, points: bool) -> None:
-    style = place % len(_INKS)
-    (drawn_line,) = axes.plot(line.xs, line.ys, color=_INKS[style], marker=_MARKERS[style], lw=1.3, ms=5)
-    drawn_line.set(
-        label=beginning(line.name, LEGEND_CHARACTERS),
-        linestyle=_DASHES[style],
-        markevery=1 if points else max(1, len(line.xs) // 6),
-    )
+    ink, marker, dash = _INKS[place % len(_INKS)], _MARKERS[place % len(_MARKERS)], _DASHES[place % len(_DASHES)]
+    (drawn_line,) = axes.plot(line.xs, line.ys, color=ink, marker=marker, lw=1.3, ms=5)
+    name, apart = both_ends(line.name, LEGEND_CHARACTERS), 1 if points else max(1, len(line.xs) // 6)
+    drawn_line.set(label=name, linestyle=dash, markevery=apart)
     if line.lows and line.highs:
-        axes.vlines(line.xs, line.lows, line.highs, color=_INKS[style], linewidth=1)
+        axes.vlines(line.xs, line.lows, line.highs, color=ink, linewidth=1)
+    if line.rings:
+        axes.plot(*zip(*line.rings, strict=True), ls="", marker=marker, ms=9, mfc="none", mec=ink, mew=1.4)
+
+
+def _of(of: str) -> str:
+    return f" of {of}" if of else ""
 
 
 def _number(value: float, _: object) -> str:

@@ -18,7 +18,7 @@ from evaluation.page.blocks import Section
 
 def render_page(title: str, sections: Sequence[Section]) -> str:
     """The page, with a table of contents. Anchors have to be unique among all sections."""
-    return _template().render(title=title, sections=sections)
+    return _template().render(title=title, sections=sections).lstrip()
 
 
 @cache
@@ -29,6 +29,7 @@ def _template() -> Template:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
         # What a template prints that was not escaped already goes through this first.
         finalize=_shown,
     )

@@ -1,0 +1,60 @@
+"""`evaluate report`: runs, trainings and verdicts as a page that one can look at, and as Markdown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.evaluation_errors import reported
+from cli.evaluation_options import Resamples, Seed
+from cli.options import messages
+from cli.plain_text import plain_line
+from cli.targets import require_apart
+from evaluation.replacing import write_whole
+
+TITLE = "Runs of role models"
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Files of runs, over steps or whole trajectories, mixed.")],
+    output_file: Annotated[
+        Path | None, typer.Option("--output", help="Write one self-contained HTML page here.", dir_okay=False)
+    ] = None,
+    markdown_file: Annotated[
+        Path | None, typer.Option("--markdown", help="Write the tables here, as Markdown.", dir_okay=False)
+    ] = None,
+    trainings: Annotated[
+        list[Path] | None,
+        typer.Option("--training", help="A folder of `train run`, again for another.", show_default=False),
+    ] = None,
+    examples: Annotated[int, typer.Option(min=1, max=50, help="Examples behind each number.")] = 3,
+    title: Annotated[str, typer.Option(help="Title of the report.")] = TITLE,
+    resamples: Resamples = 2_000,
+    seed: Seed = 0,
+) -> None:
+    """Lay runs side by side: figures with intervals, what went wrong, and the steps behind every number.
+
+    Without --output and --markdown the Markdown is printed. Runs of other suites, or over other cases, get sections of
+    their own. Exits with 2 when a file is no run, or cannot be read.
+    """
+    require_apart(runs, {"--output": output_file, "--markdown": markdown_file})
+    with reported():
+        from evaluation.page.markdown import render_markdown
+        from evaluation.page.page import render_page
+        from evaluation.reporting.document import Report, report_sections
+        from evaluation.reporting.given import Drawing, read_runs
+        from evaluation.reporting.trainings import read_trainings
+
+        drawing = Drawing(resamples, seed)
+        given = Report(read_runs(runs, drawing), read_trainings(trainings or []), drawing, examples)
+        sections = report_sections(given)
+        if output_file is not None:
+            write_whole(output_file, render_page(title, sections))
+        if markdown_file is not None:
+            write_whole(markdown_file, render_markdown(title, sections))
+    if output_file is None and markdown_file is None:
+        typer.echo(render_markdown(title, sections), nl=False)
+    for path in filter(None, (output_file, markdown_file)):
+        messages().print(f"{plain_line(str(path))}: {len(runs):,} runs", markup=False)

@@ -1,0 +1,100 @@
+"""The whole report: its sections in order, from runs, trainings and verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from evaluation.page.blocks import Block, Paragraph, Row, Section, Table, Verbatim
+from evaluation.reporting.examples import EACH
+from evaluation.reporting.given import AnyRun, Drawing, StepsRun, TrajectoriesRun
+from evaluation.reporting.paper_section import paper_section
+from evaluation.reporting.scaling_section import scaling_section
+from evaluation.reporting.steps_behind import StepsBehind, behind_section, steps_behind
+from evaluation.reporting.steps_section import steps_section
+from evaluation.reporting.training_section import training_section
+from evaluation.reporting.trainings import Training
+from evaluation.reporting.whole_behind import WholeBehind, whole_behind, whole_behind_section
+from evaluation.reporting.whole_section import whole_section
+
+Of = TypeVar("Of")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is told: runs, trainings, how intervals are drawn, and how many examples stand behind each number."""
+
+    runs: Sequence[AnyRun]
+    trainings: Sequence[Training]
+    drawing: Drawing
+    examples: int = EACH
+
+
+def report_sections(report: Report) -> list[Section]:
+    """All of it. Raises `EvaluationError`."""
+    steps = [steps_behind(run, report.examples) for run in report.runs if isinstance(run, StepsRun)]
+    whole = [whole_behind(run, report.examples) for run in report.runs if isinstance(run, TrajectoriesRun)]
+    return [
+        _given(report.runs),
+        paper_section([each.run for each in steps]),
+        *_steps(steps, report.drawing),
+        *_whole(whole, report.drawing),
+        scaling_section([each.run for each in steps], report.trainings),
+        training_section(report.trainings),
+        *map(behind_section, steps),
+        *map(whole_behind_section, whole),
+    ]
+
+
+def _given(runs: Sequence[AnyRun]) -> Section:
+    rows: list[Row] = [[run.named.title, *_about(run)] for run in runs]
+    commands = "\n".join(line for run in runs for line in (f"# {run.named.title}", *run.commands))
+    blocks: list[Block] = [
+        Paragraph(
+            "Everything here is computed from files of runs, without asking a model. Runs over other cases stand in "
+            "sections of their own, and are never compared."
+        ),
+        Table("The runs", ["run", "suite", "what", "models"], rows, (0, 1, 2, 3)),
+        Verbatim("What makes each file, with its models being served, and what prints its figures", commands),
+    ]
+    return Section("What was measured", blocks, "runs")
+
+
+def _about(run: AnyRun) -> Iterator[str]:
+    about = run.run.about
+    yield about.suite
+    if isinstance(run, StepsRun):
+        yield f"{run.report.steps:,} steps, {run.mode}"
+    else:
+        yield f"{run.report.trajectories:,} whole trajectories, {run.run.about.strategy}"
+    names = {role: str(model.get("id") or model.get("name") or "unnamed") for role, model in about.models.items()}
+    yield "; ".join(f"{role}: {name}" for role, name in names.items()) or "not known"
+
+
+def _steps(runs: Sequence[StepsBehind], drawing: Drawing) -> Iterator[Section]:
+    groups = _grouped((each.run.run.about.suite, each.run.cases_digest, each) for each in runs)
+    for number, (title, group) in enumerate(_titled(groups, "steps"), start=1):
+        yield steps_section(title, f"steps-{number}", group, drawing)
+
+
+def _whole(runs: Sequence[WholeBehind], drawing: Drawing) -> Iterator[Section]:
+    groups = _grouped((each.run.run.about.suite, each.run.questions_digest, each) for each in runs)
+    for number, (title, group) in enumerate(_titled(groups, "whole trajectories"), start=1):
+        yield whole_section(title, f"whole-{number}", group, drawing)
+
+
+def _grouped(runs: Iterable[tuple[str, str, Of]]) -> dict[tuple[str, str], list[Of]]:
+    """By suite and cases: only runs of one group stand side by side."""
+    groups: dict[tuple[str, str], list[Of]] = {}
+    for suite, digest, run in runs:
+        groups.setdefault((suite, digest), []).append(run)
+    return groups
+
+
+def _titled(groups: dict[tuple[str, str], list[Of]], what: str) -> Iterator[tuple[str, list[Of]]]:
+    """A suite by its name, and each of its parts by a number where runs have other cases."""
+    suites = [suite for suite, _ in groups]
+    for place, ((suite, _), group) in enumerate(groups.items()):
+        part = f", cases {suites[: place + 1].count(suite)} of {suites.count(suite)}" if suites.count(suite) > 1 else ""
+        yield f"{suite}, {what}{part}", group

@@ -1,0 +1,180 @@
+"""The runs that a report is of: read from files of either kind, named apart, each of them once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from string import ascii_uppercase
+
+from evaluation.costs import role_costs
+from evaluation.errors import DuplicateId, EmptySuite
+from evaluation.files import read_text
+from evaluation.intervals import RESAMPLES, SEED
+from evaluation.pairs import Pair
+from evaluation.records import PredictionRecord
+from evaluation.report import ScoreReport, score_report
+from evaluation.run_file import WHOLE_KINDS, Run, read_run
+from evaluation.score import score
+from evaluation.whole import Measured
+from evaluation.whole_report import WholeReport, whole_report
+from evaluation.whole_run import WholeRun, read_whole_run
+
+SUFFIX = ".jsonl"
+_ONCE = "name each run once"
+_AGAIN = "give the command again that made it, or leave the file out"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How intervals are drawn: the resamples of the bootstrap, and its seed."""
+
+    resamples: int = RESAMPLES
+    seed: int = SEED
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a report calls a run: a letter, and the end of its path that no other has."""
+
+    key: str
+    name: str
+    path: Path
+
+    @property
+    def title(self) -> str:
+        """Both, as tables and charts show them."""
+        return f"{self.key} {self.name}"
+
+    def anchor(self, *parts: object) -> str:
+        """A name within the page that belongs to this run."""
+        return "-".join([self.key.lower(), *(str(part).replace(" ", "-").replace(".", "-") for part in parts)])
+
+
+@dataclass(frozen=True)
+class StepsRun:
+    """A run over steps with its scores."""
+
+    named: Named
+    run: Run
+    pairs: tuple[Pair, ...]
+    report: ScoreReport
+
+    @cached_property
+    def predictions(self) -> dict[str, PredictionRecord]:
+        """By the id of the case."""
+        return {prediction.id: prediction for prediction in self.run.predictions}
+
+    @cached_property
+    def cases_digest(self) -> str:
+        """Equal for runs over the same cases: only then do figures stand side by side."""
+        return _digest(case.model_dump_json() for case in self.run.cases)
+
+    @property
+    def mode(self) -> str:
+        """Inside grammars, or on its own."""
+        return "inside grammars" if self.run.about.constrained else "free"
+
+    @property
+    def commands(self) -> tuple[str, str]:
+        """What makes the file, and what prints its figures."""
+        about = self.run.about
+        single = ["--strategy", "single"] if "backbone" in about.models else []
+        mode = "--constrained" if about.constrained else "--free"
+        wanted = ["--suite", about.suite, "--limit", str(about.cases), mode, *single]
+        made = ["alpha-umi", "evaluate", "generate", *wanted, "--output", self.named.path.name]
+        return shlex.join(made), shlex.join(["alpha-umi", "evaluate", "score", self.named.path.name])
+
+
+@dataclass(frozen=True)
+class TrajectoriesRun:
+    """A run over whole trajectories with its figures."""
+
+    named: Named
+    run: WholeRun
+    measured: tuple[Measured, ...]
+    report: WholeReport
+
+    @cached_property
+    def questions_digest(self) -> str:
+        """Equal for runs that were asked the same questions, with the same tools, and judged alike."""
+        about = self.run.about
+        asked = ((each, each.trajectory) for each in self.run.asked)
+        told = ([each.recorded, each.expected, one.instruction, sorted(one.tools)] for each, one in asked)
+        return _digest([json.dumps([about.compared, about.trajectories]), *map(json.dumps, told)])
+
+    @property
+    def commands(self) -> tuple[str, str]:
+        """What makes the file, and what prints its figures."""
+        about, name = self.run.about, self.named.path.name
+        steps = ["--max-steps", str(about.max_steps)] if about.max_steps is not None else []
+        wanted = ["--suite", about.suite, "--limit", str(about.trajectories), "--strategy", about.strategy, *steps]
+        made = ["alpha-umi", "evaluate", "trajectories", *wanted, "--output", name]
+        shown = ["alpha-umi", "evaluate", "score", name, "--format", "trajectories"]
+        return shlex.join(made), shlex.join(shown)
+
+
+AnyRun = StepsRun | TrajectoriesRun
+
+
+def read_runs(paths: Sequence[Path], drawing: Drawing) -> list[AnyRun]:
+    """Read the files, whichever kind each is of.
+
+    Raises `EvaluationError`: for what is no run, for one without anything in it, and for one that is given twice.
+    """
+    texts = [read_text(path) for path in paths]
+    _refuse_twice(paths, texts)
+    return [_read(named, text, drawing) for named, text in zip(_named(paths), texts, strict=True)]
+
+
+def _read(named: Named, text: str, drawing: Drawing) -> AnyRun:
+    if any(text.lstrip().startswith(f'{{"kind":"{kind}"') for kind in WHOLE_KINDS):
+        return _read_trajectories(named, drawing)
+    run = read_run(named.path)
+    if not run.predictions:
+        raise EmptySuite(f"{named.path} has no prediction yet", remedy=_AGAIN)
+    pairs = tuple(run.pairs())
+    scores = score(pairs, resamples=drawing.resamples, seed=drawing.seed)
+    return StepsRun(named, run, pairs, score_report(scores, run.about, role_costs(run.predictions)))
+
+
+def _read_trajectories(named: Named, drawing: Drawing) -> TrajectoriesRun:
+    run = read_whole_run(named.path)
+    if not run.asked:
+        raise EmptySuite(f"{named.path} has no trajectory yet", remedy=_AGAIN)
+    report = whole_report(run, resamples=drawing.resamples, seed=drawing.seed)
+    return TrajectoriesRun(named, run, tuple(run.measured()), report)
+
+
+def _digest(lines: Iterable[str]) -> str:
+    """Whatever the order is."""
+    return hashlib.sha256("\n".join(sorted(lines)).encode(errors="replace")).hexdigest()
+
+
+def _refuse_twice(paths: Sequence[Path], texts: Sequence[str]) -> None:
+    for place, path in enumerate(paths):
+        if path in paths[:place]:
+            raise DuplicateId(f"{path} is given twice", remedy=_ONCE)
+        if texts[place].strip() and texts[place] in texts[:place]:
+            there = paths[texts.index(texts[place])]
+            raise DuplicateId(f"{path} is the same run as {there}", remedy=_ONCE)
+
+
+def _named(paths: Sequence[Path]) -> list[Named]:
+    """By as much of the ends of their paths as keeps them apart."""
+    parts = [path.resolve().with_suffix("").parts if path.suffix == SUFFIX else path.resolve().parts for path in paths]
+    for length in range(1, max(map(len, parts), default=1) + 1):
+        names = ["/".join(each[-length:]) for each in parts]
+        if len(set(names)) == len(names):
+            break
+    return [Named(_letters(place), name, path) for place, (name, path) in enumerate(zip(names, paths, strict=True))]
+
+
+def _letters(place: int) -> str:
+    """A to Z, then AA to ZZ and so on."""
+    before, last = divmod(place, len(ascii_uppercase))
+    return (_letters(before - 1) if before else "") + ascii_uppercase[last]

@@ -1,0 +1,75 @@
+"""One whole trajectory as its reader opens it: every step with its thought, call and observation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from alpha_umi.contract.trajectories import StepModel
+from alpha_umi.plain_text import beginning
+from evaluation.page.blocks import Block, Fold, Paragraph, Section, Verbatim
+from evaluation.reporting.given import TrajectoriesRun
+from evaluation.reporting.shortened import verbatim
+from evaluation.whole_run import AskedRecord
+
+SUMMARY_CHARACTERS = 90
+
+
+def trajectory_fold(run: TrajectoriesRun, place: int) -> Fold:
+    """The trajectory at this place of the run, to be opened."""
+    record = run.run.asked[place]
+    told = record.trajectory
+    question = beginning(told.instruction, SUMMARY_CHARACTERS)
+    blocks: list[Block] = [
+        Verbatim("The question", told.instruction),
+        Paragraph(f"Tools on offer: {beginning(', '.join(told.tools), 2_000) or 'none'}."),
+        *(_step(step) for step in told.steps),
+        *_end(run, place, record),
+    ]
+    return Fold(
+        f"{run.named.key} · {record.recorded} · {end_of(record)}: {question}", blocks, trajectory_anchor(run, place)
+    )
+
+
+def trajectory_anchor(run: TrajectoriesRun, place: int) -> str:
+    """Where the trajectory is found."""
+    return run.named.anchor("trajectory", place + 1)
+
+
+def end_of(record: AskedRecord) -> str:
+    """How it ended: its status, and the reason where there is one."""
+    error = record.trajectory.error
+    return record.trajectory.status + (f": {error.code}" if error else "")
+
+
+def _step(step: StepModel) -> Section:
+    blocks: list[Block] = [Verbatim("thought", step.thought)]
+    if step.action is not None:
+        arguments = json.dumps(step.action.arguments, ensure_ascii=False)
+        blocks.append(verbatim(f"call of {step.action.name}", arguments))
+    if step.observation is not None:
+        kind = "observation, an error" if step.observation.is_error else "observation"
+        blocks.append(verbatim(kind + (", cut" if step.observation.truncated else ""), step.observation.content))
+    return Section(f"Step {step.index + 1}: {step.next}{_branch(step)}; {_cost(step)}", blocks)
+
+
+def _branch(step: StepModel) -> str:
+    """Where a search went another way: the step that this one goes on from, and whether it was left."""
+    came = "" if step.parent is None or step.parent == step.index - 1 else f", on from step {step.parent + 1}"
+    return came + (", abandoned" if step.abandoned else "")
+
+
+def _cost(step: StepModel) -> str:
+    spent = sum(step.latency_ms.model_dump().values())
+    return f"{step.usage.prompt_tokens:,} + {step.usage.completion_tokens:,} tokens, {spent:,} ms"
+
+
+def _end(run: TrajectoriesRun, place: int, record: AskedRecord) -> Iterator[Block]:
+    told = record.trajectory
+    yield verbatim("The answer", told.answer if told.answer is not None else "(none)")
+    if record.expected is not None:
+        yield verbatim(
+            f"The expected answer (which it {'is' if run.measured[place].right else 'is not'})", record.expected
+        )
+    if told.error is not None:
+        yield Paragraph(f"It ended because of {told.error.code}: {beginning(told.error.detail, 2_000)}")

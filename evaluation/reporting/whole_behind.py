@@ -1,0 +1,86 @@
+"""The trajectories behind the numbers of a run over whole trajectories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from evaluation.compare_whole import WholeMeasure
+from evaluation.page.blocks import Block, Cell, Listing, Paragraph, Section
+from evaluation.reporting.examples import EACH, Chosen, Group, choose
+from evaluation.reporting.given import TrajectoriesRun
+from evaluation.reporting.trajectory_view import end_of, trajectory_anchor, trajectory_fold
+from evaluation.whole import columns
+
+
+@dataclass(frozen=True)
+class WholeBehind:
+    """A run, and which of its trajectories are shown."""
+
+    run: TrajectoriesRun
+    groups: tuple[Group, ...]
+    chosen: Chosen
+
+
+def whole_behind(run: TrajectoriesRun, each: int = EACH) -> WholeBehind:
+    """Choose `each` examples for every number of the run."""
+    groups = (*_end_groups(run), *_figure_groups(run))
+    return WholeBehind(run, groups, choose(groups, each))
+
+
+def whole_behind_section(behind: WholeBehind) -> Section:
+    """The lists that numbers lead to, and the trajectories that the lists lead to."""
+    run = behind.run
+    shown = f"{len(behind.chosen.places):,} of {len(run.run.asked):,} trajectories"
+    opened = [trajectory_fold(run, place) for place in behind.chosen.places]
+    return Section(
+        f"Trajectories of {run.named.title}",
+        [
+            Paragraph(f"{shown} are shown; {run.named.path.name} has the others."),
+            *_lists(behind),
+            Section(f"The trajectories of {run.named.key}, opened one by one", opened),
+        ],
+        run.named.anchor("trajectories"),
+        detail=True,
+    )
+
+
+def end_anchor(run: TrajectoriesRun, end: str) -> str:
+    """Where trajectories that ended so are listed."""
+    return run.named.anchor("end", end.replace(":", ""))
+
+
+def figure_anchor(run: TrajectoriesRun, name: str) -> str:
+    """Where the trajectories of a figure are listed."""
+    return run.named.anchor("figure", name)
+
+
+def _lists(behind: WholeBehind) -> Iterator[Block]:
+    for group in behind.groups:
+        if places := behind.chosen.by_group[group.anchor]:
+            links = [_link(behind.run, place) for place in places]
+            yield Section(f"{group.title}: {len(places):,} of {len(group.places):,}", [Listing(links)], group.anchor)
+
+
+def _link(run: TrajectoriesRun, place: int) -> Cell:
+    record = run.run.asked[place]
+    return Cell(f"{record.recorded} ({end_of(record)})", trajectory_anchor(run, place))
+
+
+def _end_groups(run: TrajectoriesRun) -> Iterator[Group]:
+    for end in run.report.ends:
+        places = [place for place, record in enumerate(run.run.asked) if end_of(record) == end]
+        yield Group(end_anchor(run, end), f"{run.named.key}, ended as {end}", places)
+
+
+def _figure_groups(run: TrajectoriesRun) -> Iterator[Group]:
+    values = columns(run.measured)
+    for name in run.report.figures:
+        measure = WholeMeasure(name)
+        title = f"{run.named.key}, {measure.title}, the worst first"
+        yield Group(figure_anchor(run, name), title, _worst_first(values[name], measure))
+
+
+def _worst_first(values: Sequence[float | None], measure: WholeMeasure) -> list[int]:
+    known = {place: value for place, value in enumerate(values) if value is not None}
+    return sorted(known, key=lambda place: known[place], reverse=measure.better == "lower")

@@ -1,0 +1,50 @@
+"""How figures are written in a report."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from evaluation.report import DifferenceReport
+
+NO_FIGURE: Final = "–"
+
+
+class Spread(Protocol):
+    """What has an interval."""
+
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+
+
+def number(value: float | None, *, signed: bool = False) -> str:
+    """A share with three places, anything from 10 on without."""
+    if value is None:
+        return NO_FIGURE
+    places = 3 if abs(value) < 10 else 0
+    return f"{value:{'+' if signed else ''},.{places}f}"
+
+
+def interval_text(figure: Spread, *, signed: bool = False) -> str:
+    """The interval in brackets."""
+    if figure.low is None or figure.high is None:
+        return "(no interval)"
+    return f"({number(figure.low, signed=signed)} to {number(figure.high, signed=signed)})"
+
+
+def difference_text(item: DifferenceReport) -> str:
+    """A difference with its interval, and what follows from it."""
+    if item.difference is None:
+        return NO_FIGURE
+    return f"{number(item.difference, signed=True)} {interval_text(item, signed=True)} {item.verdict}"
+
+
+def percent(value: float | None) -> str:
+    """A share as the paper prints it."""
+    return NO_FIGURE if value is None else f"{100 * value:.2f}"
+
+
+def shade(count: int, total: int, shades: int = 4) -> int:
+    """How dark a cell is: 0 for nothing, the darkest for all."""
+    return 0 if not count or not total else max(1, round(shades * count / total))

@@ -1,0 +1,112 @@
+"""`alpha-umi evaluate report`: files in, a page and Markdown out, or what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from made_up_trainings import training
+from made_up_trajectories import step, trajectory, whole_run, written
+from measured_steps import called, pairs_of, run_of
+from typer.testing import Result
+
+from evaluation.run_file import write_run
+from evaluation.whole_run import WholeRun
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+Invoke = Callable[..., Result]
+EVIL = "<script>alert('one')</script><img src=x onerror=\"alert('two')\">\u202e" + "x" * 5_000
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> list[str]:
+    """A run over steps, and one over trajectories whose tools answer with HTML."""
+    write_run(tmp_path / "steps.jsonl", run_of(pairs_of({"a/1": called("clock", "{}")})))
+    run = whole_run([True, False])
+    evil = trajectory(steps=[step(0, observation=EVIL), step(1, "conclusion")], answer=EVIL, instruction=EVIL)
+    asked = (run.asked[0].model_copy(update={"trajectory": evil}), run.asked[1])
+    (tmp_path / "whole.jsonl").write_text(written(WholeRun(run.about, asked)))
+    return [str(tmp_path / "steps.jsonl"), str(tmp_path / "whole.jsonl")]
+
+
+def test_a_page_and_markdown_are_written(invoke: Invoke, given: list[str], tmp_path: Path) -> None:
+    page, text = tmp_path / "report.html", tmp_path / "report.md"
+    folder = training(tmp_path / "a-training")
+    options = ("--training", str(folder), "--title", "Ours <b>", "--resamples", "100", "--examples", "1")
+    done = invoke("evaluate", "report", *given, "--output", str(page), "--markdown", str(text), *options)
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert done.stderr.replace("\n", "").endswith("report.md: 2 runs")
+    assert page.read_text().startswith("<!DOCTYPE html>")
+    assert "<h1>Ours &lt;b&gt;</h1>" in page.read_text()
+    assert text.read_text().startswith("# Ours \\<b\\>\n")
+    assert "| a-training | alpha-umi | 11 | 1.10 | 9 | 1,000 |" in text.read_text()
+
+
+def test_without_a_file_the_markdown_is_printed(invoke: Invoke, given: list[str]) -> None:
+    done = invoke("evaluate", "report", *given, "--resamples", "100")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.startswith("# Runs of role models\n")
+
+
+def test_what_is_wrong_is_said_and_nothing_is_written(invoke: Invoke, given: list[str], tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    (tmp_path / "words").write_text("words")
+    (tmp_path / "older").write_text(Path(given[0]).read_text().replace('"version":1', '"version":0', 1))
+    (tmp_path / "begun").write_text(Path(given[1]).read_text().splitlines()[0] + "\n")
+    before = Path(given[0]).read_bytes()
+    for arguments, said in (
+        ((*given, str(tmp_path / "words")), "words, line 1 is not JSON"),
+        ((*given, str(tmp_path / "older")), "version 0, and this program reads version 1"),
+        ((*given, str(tmp_path / "begun")), "begun has no trajectory yet"),
+        ((*given, given[0]), "steps.jsonl is given twice"),
+        ((*given, str(tmp_path / "nothing")), "nothing cannot be read: No such file"),
+        ((*given, "--training", str(tmp_path)), "is no folder of a training"),
+        ((*given, "--markdown", given[0]), "--markdown: "),
+        ((*given, "--markdown", str(page)), "is the file of --output as well"),
+    ):
+        done = invoke("evaluate", "report", *arguments, "--output", str(page), "--resamples", "100")
+        assert done.exit_code == 2, said
+        assert said in done.stderr.replace("\n", " ").replace("  ", " ")
+        assert "→" in done.stderr
+        assert not page.exists()
+    assert Path(given[0]).read_bytes() == before
+    assert invoke("evaluate", "report").exit_code == 2
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_two_clicks_lead_from_a_number_to_a_step(
+    invoke: Invoke, given: list[str], tmp_path: Path, browser_page: Page, width: int
+) -> None:
+    page = tmp_path / "report.html"
+    assert invoke("evaluate", "report", *given, "--output", str(page), "--resamples", "100").exit_code == 0
+    browser_page.set_viewport_size({"width": width, "height": 900})
+    browser_page.goto(page.as_uri())
+    assert browser_page.evaluate("document.documentElement.scrollWidth") <= width
+    for number, wrote in (
+        ("a[href='#a-class-wrong-tool']", "Action: clock"),
+        ("a[href='#b-figure-tool_errors']", "<script>"),
+    ):
+        browser_page.locator(number).first.click()
+        anchor = browser_page.evaluate("location.hash")
+        browser_page.locator(f"{anchor} li a").first.click()
+        opened = browser_page.locator(browser_page.evaluate("location.hash"))
+        text = opened.get_by_text(wrote).first
+        assert text.is_visible()
+        assert opened.locator("pre").first.is_visible()
+    assert browser_page.locator("main script, main img").count() == 0
+
+
+@pytest.mark.browser
+def test_every_link_leads_somewhere(invoke: Invoke, given: list[str], tmp_path: Path, browser_page: Page) -> None:
+    page = tmp_path / "report.html"
+    invoke("evaluate", "report", *given, "--output", str(page), "--resamples", "100")
+    browser_page.goto(page.as_uri())
+    links = browser_page.locator("a").evaluate_all("found => found.map(each => each.getAttribute('href'))")
+    names = set(browser_page.locator("[id]").evaluate_all("found => found.map(each => '#' + each.id)"))
+    assert len(links) > 100
+    assert set(links) <= names

@@ -1,0 +1,166 @@
+"""The report as a whole: its sections, what it keeps apart, and that it stays bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from made_up_trajectories import step, trajectory, whole_run, written
+from measured_steps import called, case_of, pairs_of, run_of
+
+from evaluation.page.blocks import Block, Fold, Listing, Section, Table
+from evaluation.page.markdown import render_markdown
+from evaluation.page.page import render_page
+from evaluation.pairs import pair
+from evaluation.reporting.document import Report, report_sections
+from evaluation.reporting.given import Drawing, read_runs
+from evaluation.reporting.shortened import CHARACTERS
+from evaluation.run_file import write_run
+from evaluation.whole_run import WholeRun
+
+QUICK = Drawing(100)
+
+
+def sections(*paths: Path, examples: int = 3) -> list[Section]:
+    return report_sections(Report(read_runs(paths, QUICK), [], QUICK, examples))
+
+
+def every(blocks: Sequence[Block]) -> Iterator[Block]:
+    for block in blocks:
+        yield block
+        if isinstance(block, Section | Fold):
+            yield from every(block.blocks)
+
+
+def tables(found: Sequence[Block]) -> list[Table]:
+    return [block for block in every(found) if isinstance(block, Table)]
+
+
+def table(found: Sequence[Block], words: str) -> dict[str, list[str]]:
+    """The texts of the first table with these words in its caption, by the heads of its rows."""
+    rows = next(each.cells for each in tables(found) if words in each.caption)
+    return {row[0].text: [cell.text for cell in row[1:]] for row in rows}
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> list[Path]:
+    """Two runs over the same steps, one over others of the same suite, and two over trajectories."""
+    paths = [tmp_path / f"{name}.jsonl" for name in ("one", "two", "other", "whole", "more")]
+    write_run(paths[0], run_of(pairs_of({})))
+    write_run(paths[1], run_of(pairs_of({"a/1": called("clock", "{}"), "b/1": None})))
+    write_run(paths[2], run_of([pair(case_of("d/1"), called("weather", "{}"))]))
+    paths[3].write_text(written(whole_run([True, False] * 15)))
+    paths[4].write_text(written(whole_run([True] * 30)))
+    return paths
+
+
+def test_only_runs_over_the_same_cases_stand_side_by_side(given: list[Path]) -> None:
+    found = sections(*given)
+    assert [section.title for section in found] == [
+        "What was measured",
+        "The paper's tables, and ours",
+        "three, steps, cases 1 of 2",
+        "three, steps, cases 2 of 2",
+        "shop, whole trajectories",
+        "More data: figures over the amount of training",
+        "Training: cost, storage and losses",
+        "Steps of A one",
+        "Steps of B two",
+        "Steps of C other",
+        "Trajectories of D whole",
+        "Trajectories of E more",
+    ]
+    captions = [each.caption for each in tables(found)]
+    assert any("what others differ by from A one" in caption for caption in captions)
+    assert not any("what others differ by from C" in caption for caption in captions)
+    (right,) = table(found, "from D whole")["right answer"]
+    assert right.startswith("+0.500 (+0.")
+    assert right.endswith(" better")
+
+
+def test_every_number_of_a_run_leads_to_a_list_and_the_list_to_a_step(given: list[Path]) -> None:
+    found = sections(*given)
+    parts = [block for block in every(found) if isinstance(block, Section) and block.anchor and block.blocks]
+    lists = {part.anchor: part.blocks[0] for part in parts}
+    folds = {block.anchor for block in every(found) if isinstance(block, Fold)}
+    linked = {cell.anchor for each in tables(found) for row in each.cells for cell in row} - {None}
+    assert len(linked) > 90
+    for anchor in linked:
+        behind = lists[anchor]
+        assert isinstance(behind, Listing)
+        assert behind.items
+        assert {item.anchor for item in behind.items} <= folds
+
+
+def test_a_number_that_is_no_zero_leads_somewhere(given: list[Path]) -> None:
+    found = tables(sections(*given))
+    for each in found[1:]:
+        if "Table" in each.caption:
+            continue
+        for row in each.cells:
+            for place, cell in enumerate(row[1:], start=1):
+                if place not in each.texts:
+                    assert (cell.anchor is None) == (cell.text in ("0", "–")), (each.caption, row)
+
+
+def test_the_numbers_are_those_of_the_runs(given: list[Path]) -> None:
+    found = sections(*given)
+    assert table(found, "figures, each")["Plan ACC"] == ["1.000 (0.439 to 1.000), n 3", "0.667 (0.000 to 1.000), n 3"]
+    classes = {name: counts[1:] for name, counts in table(found, "what went wrong").items()}
+    assert (classes["right"], classes["missing"], classes["wrong tool"]) == (["3", "1"], ["0", "1"], ["0", "1"])
+    assert table(found, "answered task")["D whole"][:2] == ["30 of 30", "0.340 (no interval)"]
+
+
+def test_what_an_open_step_shows(given: list[Path]) -> None:
+    page = render_page("A report", sections(*given))
+    for told in (
+        "The planner wrote (100 + 10 tokens, 20 ms)",
+        "Let me see.",
+        "The tools on offer (2)",
+        "Action: clock",
+    ):
+        assert told in page
+    assert "3 of 3 steps are shown; one.jsonl has the others" in page
+
+
+def test_a_search_is_told_with_its_branches(tmp_path: Path) -> None:
+    steps = [
+        step(0),
+        step(1).model_copy(update={"parent": 0, "abandoned": True}),
+        step(2).model_copy(update={"parent": 0}),
+    ]
+    run = whole_run([True])
+    told = run.asked[0].model_copy(update={"trajectory": trajectory(steps=steps, status="gave_up")})
+    (tmp_path / "one").write_text(written(WholeRun(run.about, (told,))))
+    titles = [block.title for block in every(sections(tmp_path / "one")) if isinstance(block, Section)]
+    assert any(title.startswith("Step 2: caller, abandoned") for title in titles)
+    assert any(title.startswith("Step 3: caller, on from step 1") for title in titles)
+
+
+def test_long_files_and_long_texts_make_a_bounded_page(tmp_path: Path) -> None:
+    prompt = "x" * 8_000
+    pairs = [pair(case_of(f"{n}/1"), called("weather", f'{{"city": "{prompt}{"y" * 90_000}"}}')) for n in range(300)]
+    write_run(tmp_path / "long.jsonl", run_of(pairs))
+    found = sections(tmp_path / "long.jsonl", examples=2)
+    page = render_page("Long", found)
+    assert (tmp_path / "long.jsonl").stat().st_size > 25_000_000
+    assert len(page) < 1_500_000
+    assert prompt[: CHARACTERS // 2 - 100] in page
+    assert "characters of the middle are left out" in page
+    assert " of 300 steps are shown; long.jsonl has the others" in page
+    assert len(render_markdown("Long", found)) < 20_000
+
+
+def test_a_text_of_eight_thousand_characters_is_shown_whole(tmp_path: Path) -> None:
+    prompt = "".join(f"{n:04d} " for n in range(1_600))
+    write_run(tmp_path / "one.jsonl", run_of([pair(case_of(trajectory=prompt), called("weather", "{}"))]))
+    assert f"What is the weather of {prompt}?" in render_page("One", sections(tmp_path / "one.jsonl"))
+
+
+def test_markdown_has_the_tables_and_the_commands_without_the_steps(given: list[Path]) -> None:
+    text = render_markdown("A report", sections(*given))
+    assert "| Plan ACC | 1.000 (0.439 to 1.000), n 3 |" in text
+    assert "alpha-umi evaluate score one.jsonl" in text
+    assert "| α-UMi with reuse | the paper's models, 7B | 89.72 | 60.47 | 0.45 | 53.60 | 46.26 |" in text
+    assert "wrote (100" not in text

@@ -1,0 +1,92 @@
+"""Files of runs are told by what they hold, named apart, and refused with a reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from made_up_trajectories import whole_run, written
+from measured_steps import pairs_of, run_of
+
+from evaluation.errors import DuplicateId, EmptySuite, EvaluationError, OtherVersion
+from evaluation.reporting.given import Drawing, StepsRun, TrajectoriesRun, read_runs
+from evaluation.run_file import Run, write_run
+
+QUICK = Drawing(100)
+
+
+def steps(path: Path, run: Run | None = None) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_run(path, run or run_of(pairs_of({})))
+    return path
+
+
+def test_both_kinds_are_read_and_named_by_what_differs(tmp_path: Path) -> None:
+    first = steps(tmp_path / "a" / "free.jsonl")
+    second = steps(tmp_path / "b" / "free.jsonl", run_of(pairs_of({"a/1": None})))
+    (tmp_path / "whole").write_text(written(whole_run([True, False])))
+    one, other, whole = read_runs([first, second, tmp_path / "whole"], QUICK)
+    assert [run.named.title for run in (one, other, whole)][:2] == ["A a/free", "B b/free"]
+    assert isinstance(one, StepsRun)
+    assert isinstance(other, StepsRun)
+    assert isinstance(whole, TrajectoriesRun)
+    assert one.cases_digest == other.cases_digest
+    assert other.report.missing == ["a/1"]
+    assert whole.report.figures["right"].value == 0.5
+
+
+def test_commands_can_be_given_again(tmp_path: Path) -> None:
+    (tmp_path / "it's.jsonl").write_text(written(whole_run([True, False], max_steps=4)))
+    one, whole = read_runs([steps(tmp_path / "one.jsonl"), tmp_path / "it's.jsonl"], QUICK)
+    assert one.commands[0].endswith("generate --suite three --limit 3 --constrained --output one.jsonl")
+    made, shown = whole.commands
+    assert "trajectories --suite shop --limit 2 --strategy chain --max-steps 4 --output 'it'" in made
+    assert shown.endswith("--format trajectories")
+
+
+def test_the_letters_go_on(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.jsonl" for number in range(28)]
+    for number, path in enumerate(paths):
+        path.write_text(written(whole_run([True], max_steps=number + 1)))
+    assert [run.named.key for run in read_runs(paths, QUICK)][24:] == ["Y", "Z", "AA", "AB"]
+
+
+def test_the_same_run_twice_is_refused(tmp_path: Path) -> None:
+    path = steps(tmp_path / "one.jsonl")
+    with pytest.raises(DuplicateId, match="is given twice"):
+        read_runs([path, path], QUICK)
+    copy = tmp_path / "copy.jsonl"
+    copy.write_bytes(path.read_bytes())
+    with pytest.raises(DuplicateId, match="is the same run as"):
+        read_runs([path, copy], QUICK)
+
+
+@pytest.mark.parametrize("kind", ["run", "whole-run"])
+def test_an_empty_run_is_refused(tmp_path: Path, kind: str) -> None:
+    run = run_of(pairs_of(dict.fromkeys(("a/1", "b/1", "c/1"))))
+    path = steps(tmp_path / "one.jsonl", run)
+    if kind == "whole-run":
+        path.write_text(written(whole_run([None, None])))
+    with pytest.raises(EmptySuite, match=r"has no (prediction|trajectory) yet") as refused:
+        read_runs([path], QUICK)
+    assert "again" in str(refused.value.remedy)
+
+
+@pytest.mark.parametrize("text", [written(whole_run([True])), None], ids=["whole", "steps"])
+def test_a_file_of_another_version_is_refused_by_its_number(tmp_path: Path, text: str | None) -> None:
+    path = steps(tmp_path / "one.jsonl")
+    path.write_text((text or path.read_text()).replace('"version":1', '"version":0', 1))
+    with pytest.raises(OtherVersion, match="is of version 0, and this program reads version 1") as refused:
+        read_runs([path], QUICK)
+    assert "make it anew" in str(refused.value.remedy)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "words\n", "[]", "{}\n", '{"kind":"run"}\n', '{"kind":"judge-run","version":1}\n', "\x00", "[" * 100_000],
+)
+def test_what_is_no_run_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "file").write_text(text)
+    with pytest.raises(EvaluationError) as refused:
+        read_runs([tmp_path / "file"], QUICK)
+    assert refused.value.remedy
