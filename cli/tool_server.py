@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.client import is_loopback
 from cli.options import checked_address
 from cli.secrets import secret
 
@@ -28,7 +29,6 @@ class StripName(StrEnum):
 ToolServer = Annotated[
     str | None,
     typer.Option(
-        envvar="ALPHA_UMI_TOOLBENCH_URL",
         help="A server of ToolBench's tools: http://HOST:8080, or the whole address where it is not /virtual.",
         show_default=False,
     ),
@@ -51,4 +51,7 @@ def virtual_server(
     from evaluation.replay.virtual import VirtualServer
 
     key = secret(key_file, "--tool-key-file", KEY_VARIABLE)
-    return VirtualServer(checked_address(url, "--tool-server"), key, strip.value, max_characters, timeout_s)
+    address = checked_address(url, "--tool-server")
+    # A proxy of the environment is for other machines.
+    outside = not is_loopback(address)
+    return VirtualServer(address, key, strip.value, max_characters, timeout_s, trust_env=outside)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import typer
 from rich.console import Console
 from rich.text import Text
 
@@ -14,7 +13,7 @@ from cli.evaluation_tables import NO_FIGURE, figures_table
 from cli.options import output
 from cli.plain_text import plain_line
 from cli.run_notes import print_left_out, print_trained_on
-from evaluation.replacing import write_whole
+from cli.written_report import written_report
 
 if TYPE_CHECKING:
     from evaluation.report import FigureReport
@@ -26,12 +25,7 @@ JUDGED: Final = ("success", "right")
 
 def print_report(report: WholeReport, file: Path | None, *, as_json: bool) -> None:
     """Write a report to a file, where one is named, and print it."""
-    written = report.model_dump_json(indent=2)
-    if file is not None:
-        write_whole(file, written + "\n")
-    if as_json:
-        typer.echo(written)
-    else:
+    if not written_report(report, file, as_json=as_json):
         print_whole(output(), report)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,7 +50,7 @@ def parse_json(text: str, place: str, *, cut_remedy: str, remedy: str = FORMAT_R
         ) from error
 
 
-def cut_line_remedy(line: str, kind: AskedKind, *, last: bool) -> str:
+def _cut_line_remedy(line: str, kind: AskedKind, *, last: bool) -> str:
     """What to do about a line of a growing file that ends in its middle. Lines of its `kind` can be asked for again.
 
     What is cut at the end of the file (`last`) its command takes off by itself; anywhere else it refuses to go on.
@@ -68,6 +68,20 @@ def not_the_format(place: str, error: ValidationError, remedy: str = FORMAT_REME
     first = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in first["loc"])
     return NotTheFormat(f"{place}: {field}: {first['msg']}", remedy=remedy)
+
+
+def json_lines(text: str, path: Path, kind: AskedKind) -> Iterator[tuple[str, str, Any]]:
+    """Every line that holds something, with its place and its JSON value; lines of this `kind` can be asked for again.
+
+    Raises as `parse_json` does.
+    """
+    lines = text.split("\n")
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            place = f"{path}, line {number:,}"
+            # Behind the last line end is what `growing_lines` cuts off.
+            remedy = _cut_line_remedy(line, kind, last=number == len(lines))
+            yield place, line, parse_json(line, place, cut_remedy=remedy)
 
 
 def require_version(value: Any, place: str, version: int) -> None:

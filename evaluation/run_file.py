@@ -17,9 +17,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 from evaluation.errors import CutShort, EmptySuite, NoReference, NotTheFormat, some
 from evaluation.files import (
     FORMAT_REMEDY,
-    cut_line_remedy,
+    json_lines,
     not_the_format,
-    parse_json,
     read_text,
     refuse_duplicates,
     require_version,
@@ -85,14 +84,7 @@ def record_line(record: Record) -> str:
 def _records(text: str, path: Path) -> Iterator[Record]:
     if text.lstrip().startswith("["):
         raise NotTheFormat(f"{path} is a list, not lines of records", remedy="is it --format published?")
-    lines = text.split("\n")
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        place = f"{path}, line {number:,}"
-        # Behind the last line end is what `growing_lines` cuts off.
-        remedy = cut_line_remedy(line, "prediction", last=number == len(lines))
-        value = parse_json(line, place, cut_remedy=remedy)
+    for place, _, value in json_lines(text, path, "prediction"):
         if isinstance(value, dict) and value.get("kind") in WHOLE_KINDS:
             raise NotTheFormat(f"{path} is a file of whole trajectories", remedy=WHOLE_REMEDY)
         require_version(value, place, VERSION)

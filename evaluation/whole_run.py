@@ -22,9 +22,8 @@ from evaluation.asking import Asked, Asking, ask
 from evaluation.errors import EmptySuite, NotTheFormat, some
 from evaluation.files import (
     FORMAT_REMEDY,
-    cut_line_remedy,
+    json_lines,
     not_the_format,
-    parse_json,
     read_text,
     refuse_duplicates,
     require_version,
@@ -216,20 +215,15 @@ def _parse(text: str, path: Path) -> WholeRun:
 
 
 def _records(text: str, path: Path) -> Iterator[WholeRunRecord | AskedRecord]:
-    lines = text.split("\n")
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            place = f"{path}, line {number:,}"
-            remedy = cut_line_remedy(line, "asked", last=number == len(lines))
-            value = parse_json(line, place, cut_remedy=remedy)
-            if isinstance(value, dict) and value.get("kind") in STEP_KINDS:
-                raise NotTheFormat(f"{path} is a file of predictions for steps", remedy=STEP_REMEDY)
-            require_version(value, place, VERSION)
-            try:
-                # From the text, because a time is text in JSON only.
-                yield _RECORD.validate_json(line)
-            except ValidationError as error:
-                raise not_the_format(place, error) from error
+    for place, line, value in json_lines(text, path, "asked"):
+        if isinstance(value, dict) and value.get("kind") in STEP_KINDS:
+            raise NotTheFormat(f"{path} is a file of predictions for steps", remedy=STEP_REMEDY)
+        require_version(value, place, VERSION)
+        try:
+            # From the text, because a time is text in JSON only.
+            yield _RECORD.validate_json(line)
+        except ValidationError as error:
+            raise not_the_format(place, error) from error
 
 
 def _line(record: WholeRunRecord | AskedRecord) -> str:

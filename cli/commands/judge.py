@@ -18,6 +18,7 @@ from cli.interrupts import run_until_signal
 from cli.options import AsJson, checked_address, messages, output
 from cli.secrets import secret
 from cli.targets import require_apart
+from cli.written_report import written_report
 
 if TYPE_CHECKING:
     from evaluation.judge.endpoint import JudgeAddress
@@ -80,7 +81,6 @@ def judge(
         from evaluation.judge.endpoint import JudgeAddress
         from evaluation.judge.judge_report import judge_report
         from evaluation.judge.judging import Judged, plan_judging
-        from evaluation.replacing import write_whole
         from evaluation.suites.data import data_folder
 
         address = JudgeAddress(checked_address(judge_url, "--judge-url"), judge_model, key, timeout)
@@ -88,13 +88,8 @@ def judge(
         print_not_asked(messages(), task.not_asked)
         verdicts = run_until_signal(_judged(address, task, output_file, concurrency, patience))
         report = judge_report(verdicts, resamples=resamples, seed=seed)
-        written = report.model_dump_json(indent=2)
-        if report_file is not None:
-            write_whole(report_file, written + "\n")
-    if as_json:
-        typer.echo(written)
-    else:
-        print_verdicts(output(), report)
+        if not written_report(report, report_file, as_json=as_json):
+            print_verdicts(output(), report)
 
 
 async def _judged(address: JudgeAddress, task: JudgeTask, path: Path, concurrency: int, patience_s: float) -> Verdicts:

@@ -10,17 +10,18 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from alpha_umi.contract.roles import WireModel
 from evaluation.errors import EmptySuite, NotTheFormat
-from evaluation.files import FORMAT_REMEDY, cut_line_remedy, not_the_format, parse_json, read_text, refuse_duplicates
+from evaluation.files import FORMAT_REMEDY, json_lines, not_the_format, read_text, refuse_duplicates, require_version
 from evaluation.growing_lines import ANOTHER_FILE, GrowingLines, OtherRun, growing_lines
 from evaluation.records import Count, Name
 
 ProcedureName = Literal["toolbench-pass", "stabletoolbench-pass", "toolbench-win", "toolalpaca"]
+VERSION: Final = 1
 # How a verdict came about: the judge's answers, a rule that asks no judge, or answers that mean nothing, or none at all
 # because the question is longer than the judge's context.
 Basis = Literal["judge", "rule", "nonsense", "too-long"]
@@ -145,14 +146,10 @@ def _parse(text: str, path: Path) -> Verdicts:
 
 
 def _records(text: str, path: Path) -> Iterator[JudgeRunRecord | VerdictRecord]:
-    lines = text.split("\n")
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        place = f"{path}, line {number:,}"
-        parse_json(line, place, cut_remedy=cut_line_remedy(line, "verdict", last=number == len(lines)))
+    for place, _, value in json_lines(text, path, "verdict"):
+        require_version(value, place, VERSION)
         try:
-            yield _RECORD.validate_json(line)
+            yield _RECORD.validate_python(value)
         except ValidationError as error:
             raise not_the_format(place, error) from error
 

@@ -59,6 +59,8 @@ class VirtualServer:
     strip: Strip = "truncate"
     max_characters: int = MAX_OBSERVATION_CHARACTERS
     timeout_s: float = 15.0
+    # Whether a proxy of the environment leads there.
+    trust_env: bool = False
 
     @property
     def address(self) -> httpx.URL:
@@ -100,7 +102,9 @@ class VirtualTools:
 
     def lost(self, trajectory: Trajectory) -> bool:
         """Whether a trajectory made a call while the server could not be used."""
-        return any(step.observation and _LOST in step.observation.content for step in trajectory.steps)
+        # A server may say the same; only what the orchestrator was refused is an error there.
+        seen = [step.observation for step in trajectory.steps if step.observation is not None]
+        return any(each.is_error and _LOST in each.content for each in seen)
 
     async def ready(self, patience: Patience) -> None:
         """Raises `ServiceAway` for a server that stays away, `ServerRefused` for what is none, or takes no such key."""
@@ -171,6 +175,7 @@ def _client(server: VirtualServer) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         headers={"toolbench_key": server.key} if server.key else {},
         timeout=httpx.Timeout(server.timeout_s, connect=min(CONNECT_S, server.timeout_s)),
+        trust_env=server.trust_env,
     )
 
 

@@ -342,7 +342,7 @@ def test_other_verdicts_stay_as_they_are(invoke: Invoke, tmp_path: Path, serve: 
         head + head: "second `judge-run` line",
         first: "does not begin with a `judge-run` line",
         head.replace('"model":"m"', '"model":"n"') + first: "their `model` is 'n'",
-        head.replace('"version":1', '"version":2', 1) + first: "version",
+        head.replace('"version":1', '"version":2', 1) + first: "the file is of version 2",
         "words\n": "line 1 is not JSON",
     }
     for text, said in refused.items():

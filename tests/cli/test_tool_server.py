@@ -29,7 +29,6 @@ KEY = "a-key-of-ours"
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("ALPHA_UMI_ROLE_TOKEN", raising=False)
-    monkeypatch.delenv("ALPHA_UMI_TOOLBENCH_URL", raising=False)
     monkeypatch.setenv("ALPHA_UMI_TOOLBENCH_KEY", KEY)
     with structlog.testing.capture_logs():
         yield

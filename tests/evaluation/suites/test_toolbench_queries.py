@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from toolbench_server import RECORDED, queries_file
 
+from alpha_umi.roles.turns import Turn
 from evaluation.errors import CutShort, EmptySuite, NotTheFormat
 from evaluation.generate import plan_task
 from evaluation.replay.recordings import together
 from evaluation.replay.tool_server import tools_document
 from evaluation.suites.errors import UnknownSuite
+from evaluation.suites.recorded import RecordedTrajectory
 from evaluation.suites.suite import load_suite, suite_files
 from evaluation.suites.toolbench_api import QueryApi, api_tool, api_tools, python_name, standardize
 from orchestrator.tools.model import EffectClass
@@ -93,6 +95,15 @@ async def test_there_are_no_steps_and_there_are_parts(tmp_path: Path) -> None:
         load_suite(f"{path}:G9", tmp_path)
     with pytest.raises(EmptySuite, match="no recorded step"):
         await plan_task(None, suite, constrained=True)  # type: ignore[arg-type]
+
+
+def test_tools_of_one_name_and_another_category_are_not_on_offer_together() -> None:
+    first, second = (
+        RecordedTrajectory(category, api_tools([api(category_name=category)]), (Turn("user", "What?"),))
+        for category in ("Sports", "Media")
+    )
+    assert first.tools[0].name == second.tools[0].name
+    assert together([first, second, first]) == [(first, first), (second,)]
 
 
 @pytest.mark.parametrize(
