@@ -133,7 +133,8 @@ def _left_out(trajectory: Trajectory) -> str | None:
 
 def _turns(trajectory: Trajectory) -> Iterator[Turn]:
     yield Turn("user", trajectory.instruction)
-    yield from _step_turns(trajectory.steps)
+    # Of a search the branch of the answer: what was said on the others is not in its history.
+    yield from _step_turns([step for step in trajectory.steps if not step.abandoned])
     if trajectory.answer is not None:
         yield Turn("conclusion", trajectory.answer)
 

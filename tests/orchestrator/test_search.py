@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Any
 
-import httpx
 import pytest
 from exposition import scrape
-from httpx_sse import aconnect_sse
-from orchestrator_process import orchestrator_process
+from killed_orchestrator import rows_after_a_kill
 from scripted_roles import Reply, call, decide, hang, in_turn, problem, say
 from serving_on_loopback import until
 
@@ -234,19 +231,7 @@ async def test_stopped_in_a_call_that_is_a_dead_end(searching: Any, how: str) ->
 )  # fmt: skip
 async def test_kill_at(searching: Any, failpoint: str) -> None:
     """Around the dead end and on the branch after it: what is told in the end is the same."""
-    settings = searching.environment()
-    with orchestrator_process(settings | {"failpoint": failpoint}) as first:
-        async with httpx.AsyncClient(base_url=first.address) as http:
-            with contextlib.suppress(httpx.HTTPError):
-                await http.post("/v1/trajectories", json=QUESTION | {"background": True})
-        await asyncio.to_thread(first.process.join, 20)
-        assert first.process.exitcode == -9
-    with orchestrator_process(settings) as second:
-        async with httpx.AsyncClient(base_url=second.address) as http:
-            (listed,) = (await http.get("/v1/trajectories")).json()["data"]
-            path = f"/v1/trajectories/{listed['id']}/events"
-            async with asyncio.timeout(20), aconnect_sse(http, "GET", path) as source:
-                rows = [event async for event in source.aiter_sse() if not event.event.endswith(".delta")]
+    rows = await rows_after_a_kill(searching.environment(), failpoint, QUESTION)
     assert [row.event for row in rows] == EVENTS
     end = rows[-1].json()
     assert [step["abandoned"] for step in end["steps"]] == [True, True, False, False]

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
 import pytest
-from httpx_sse import aconnect_sse
-from orchestrator_process import orchestrator_process
+from killed_orchestrator import rows_after_a_kill
 from scripted_roles import (
     Reply,
     hang,
@@ -224,19 +220,7 @@ async def test_kill_at(world: Any, failpoint: str) -> None:
         if any(turn["role"] == "observation" for turn in body["history"])
         else step_to_call("look", "look_up", item="lamp")
     )
-    settings = world.environment() | {"backbone_url": world.roles_url}
-    with orchestrator_process(settings | {"failpoint": failpoint}) as first:
-        async with httpx.AsyncClient(base_url=first.address) as http:
-            with contextlib.suppress(httpx.HTTPError):
-                await http.post("/v1/trajectories", json=QUESTION | {"background": True})
-        await asyncio.to_thread(first.process.join, 20)
-        assert first.process.exitcode == -9
-    with orchestrator_process(settings) as second:
-        async with httpx.AsyncClient(base_url=second.address) as http:
-            (listed,) = (await http.get("/v1/trajectories")).json()["data"]
-            path = f"/v1/trajectories/{listed['id']}/events"
-            async with asyncio.timeout(20), aconnect_sse(http, "GET", path) as source:
-                rows = [event async for event in source.aiter_sse() if not event.event.endswith(".delta")]
+    rows = await rows_after_a_kill(world.environment() | {"backbone_url": world.roles_url}, failpoint, QUESTION)
     assert [row.event for row in rows] == [
         "trajectory.created", "backbone.stepped", "tool.observed", "backbone.stepped", "trajectory.finished",
     ]  # fmt: skip

@@ -288,6 +288,14 @@ def test_trajectories_of_ones_own(tmp_path: Path, indent: int | None) -> None:
     assert [case.reference.decision for case in step_cases(trajectory)] == ["caller", "conclusion"]
 
 
+def test_a_search_of_ones_own_is_the_branch_of_its_answer(tmp_path: Path) -> None:
+    found = own_trajectory(strategy="dfsdt")
+    left = [step | {"abandoned": True, "thought": "I look elsewhere."} for step in found["steps"]]
+    (searched,) = own.load(own_folder(tmp_path / "search", found | {"steps": [*left, *found["steps"]]})).trajectories
+    (chain,) = own.load(own_folder(tmp_path / "chain", own_trajectory())).trajectories
+    assert searched.turns == chain.turns
+
+
 def test_ones_own_without_files_or_tools(tmp_path: Path) -> None:
     with pytest.raises(DataMissing, match=r"trajectories\.jsonl"):
         own.load(tmp_path)
