@@ -141,8 +141,8 @@ class Judge:
         if response.status_code in _KEY_STATUS:
             raise self._other_key()
         said = _reason(response)
-        if response.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or "context" in said.lower():
-            raise TooLong(said)
+        if _is_too_long(response.status_code, said):
+            raise TooLong(self._without_key(said))
         raise self._refused(f"status {response.status_code}: {self._without_key(said)}")
 
     async def _send(self, method: str, path: str, patience: Patience, body: Any = None) -> httpx.Response:
@@ -180,6 +180,14 @@ class Judge:
             f"the judge at {self._address.shown} is away: {self._without_key(reason)}",
             remedy="start it, or name its address with --judge-url",
         )
+
+
+def _is_too_long(status: int, said: str) -> bool:
+    """There is no status, and no code, that all servers have for it."""
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return True
+    of_request = status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
+    return of_request and any(words in said.lower() for words in ("context", "too long"))
 
 
 def _reason(response: httpx.Response) -> str:

@@ -237,12 +237,16 @@ def test_nothing_but_nonsense_has_no_figure(invoke: Invoke, tmp_path: Path, serv
     assert json.loads(result.stdout)["verdicts"]["nonsense"] == 1
 
 
-def test_a_question_beyond_the_context_is_counted(invoke: Invoke, tmp_path: Path, serve: Serve) -> None:
-    too_long = {"error": {"message": "the context length is exceeded", "code": "context_length_exceeded"}}
-
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [(400, "the context length is exceeded"), (422, "prompt is too long"), (413, "no reason")],
+)
+def test_a_question_beyond_the_context_is_counted(
+    invoke: Invoke, tmp_path: Path, serve: Serve, code: int, said: str
+) -> None:
     def script(function: str, request: Json) -> Response | Json:
         long = "What of long?" in request["messages"][0]["content"]
-        return JSONResponse(too_long, 400) if long else {"answer_status": "Solved"}
+        return JSONResponse({"error": {"message": said}}, code) if long else {"answer_status": "Solved"}
 
     run = run_file(tmp_path / "run.jsonl", trajectory("long"), trajectory("a"))
     result = invoke(*arguments(run, serve(ScriptedJudge(script).application()), "--json"))
