@@ -1,8 +1,8 @@
 """Measure whole trajectories: the instructions of a suite, put to a running orchestrator with tools of ours.
 
 The tools answer without the internet: what a suite computes with is served as it is (`COMPUTING`), everything else
-answers as it was recorded, but ToolBench's questions, which have a server of ToolBench's tools. Trajectories that
-cannot be replayed together go in groups, one after another.
+answers as it was recorded, but ToolBench's questions, which have a server of ToolBench's tools, and ToolAlpaca's, whose
+answers are made up. Trajectories that cannot be replayed together go in groups, one after another.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from alpha_umi.contract.trajectories import Strategy
 from evaluation.asked_models import AskedModels
 from evaluation.asking import Asking
 from evaluation.errors import EmptySuite, EvaluationError, ServiceAway
+from evaluation.replay.made_up import create_made_up_server
 from evaluation.replay.recordings import replay_of, together
 from evaluation.replay.servers import create_calculator_server, create_python_server, create_replay_server
 from evaluation.replay.serving import served
@@ -42,6 +43,7 @@ from evaluation.whole_run import (
 )
 
 RECORDED: Final = "evaluation-recorded"
+MADE_UP: Final = "evaluation-made-up"
 TOOLBENCH: Final = "evaluation-toolbench"
 
 
@@ -142,6 +144,8 @@ def require_tools(suite: Suite, virtual: VirtualTools | None = None) -> None:
 
 
 def _require_observations(suite: Suite) -> None:
+    if _has_procedures(suite.trajectories):
+        return
     recorded = any(True for trajectory in suite.trajectories for _ in recorded_calls(trajectory))
     if suite.definition.loader == "seal-tools" or not recorded:
         raise NoObservations(
@@ -203,9 +207,18 @@ async def _ask_group(
             await ask_all(client, file, group.trajectories, marked, concurrency=concurrency, on_asked=written)
 
 
+def _has_procedures(trajectories: Sequence[RecordedTrajectory]) -> bool:
+    return all(trajectory.procedure is not None for trajectory in trajectories)
+
+
 def _groups(computing: Computing | None, trajectories: Sequence[RecordedTrajectory]) -> list[Group]:
     if computing is not None:
         return [Group(computing.source, trajectories, computing.server)]
+    if _has_procedures(trajectories):
+        return [
+            Group(MADE_UP, group, lambda group=group: create_made_up_server(group))  # type: ignore[misc]
+            for group in together(trajectories)
+        ]
     return [
         Group(RECORDED, group, lambda group=group: create_replay_server(replay_of(group, calls_needed=False)))  # type: ignore[misc]
         for group in together(trajectories)

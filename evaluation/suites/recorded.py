@@ -11,6 +11,7 @@ from alpha_umi.roles.caller import Call, parse_call
 from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.planner import Decision, write_plan
 from alpha_umi.roles.turns import Tool, Turn
+from evaluation.suites.procedure import Procedure
 
 # Why a trajectory is left out, for all loaders.
 NOT_OFFERED: Final = "a call of a tool that is not on offer"
@@ -20,13 +21,15 @@ NOT_OFFERED: Final = "a call of a tool that is not on offer"
 class RecordedTrajectory:
     """A trajectory as somebody once went through it. The first of its turns is the instruction.
 
-    `id` is unique within a suite. `answer` is what the final answer has to be, where that can be compared exactly.
+    `id` is unique within a suite. `answer` is what the final answer has to be, where that can be compared exactly,
+    `procedure` which calls are wanted in all, where more of them are known than were recorded.
     """
 
     id: str
     tools: tuple[Tool, ...]
     turns: tuple[Turn, ...]
     answer: str | None = None
+    procedure: Procedure | None = None
 
     @property
     def instruction(self) -> str:

@@ -27,6 +27,7 @@ from evaluation.errors import NotTheFormat
 from evaluation.suites.cases import NO_HISTORY
 from evaluation.suites.described import tool
 from evaluation.suites.naming import ids_of
+from evaluation.suites.procedure import Procedure
 from evaluation.suites.reading import CUT_REMEDY, Entry, OnBroken, Text, each_whole, read_list, refuse
 from evaluation.suites.recorded import NOT_OFFERED, Loaded, RecordedTrajectory, plan_turn
 
@@ -34,6 +35,7 @@ ASK: Final = "getDetails"
 _COMPONENTS: Final = "components"
 # An output may end in a brace, too.
 _PARAMETERS = re.compile(r"\n?\s*Parameters: (?P<parameters>\{.*?\})(?:\n\s*Output:|\Z)", re.DOTALL)
+_STRUCTURE = re.compile(r" - Structure: (?P<form>.*)\Z")
 _KIND = re.compile(
     r"(?:(?P<required>Required|Optional)\. )?(?P<kind>\w+)(?:\[[^\]]*\])?\. *(?P<description>.*)", re.DOTALL
 )
@@ -58,18 +60,22 @@ class Api(Entry):
 def load(path: Path, on_broken: OnBroken = refuse) -> Loaded:
     """The instructions of a file as trajectories. Raises `EvaluationError`."""
     left_out: Counter[str] = Counter()
-    found: list[tuple[tuple[Tool, ...], tuple[Turn, ...]]] = []
+    found: list[tuple[tuple[Tool, ...], tuple[Turn, ...], Procedure]] = []
     apis = read_list(path, Api, on_broken)
-    for tools, asked in each_whole(apis, lambda api: _asked(api, path), on_broken):
+    for tools, asked, answers in each_whole(apis, lambda api: (*_asked(api, path), _answers(api)), on_broken):
         offered = {ASK, *(each.name for each in tools)}
         for instruction, calls in asked:
             if calls[0].action not in offered:
                 left_out[NOT_OFFERED] += 1
                 continue
             left_out[NO_HISTORY] += len(calls) - 1
-            found.append((tools, (Turn("user", instruction), *_step(calls[0]))))
-    names = ids_of(turns[0].content for _, turns in found)
-    trajectories = tuple(RecordedTrajectory(name, *each) for name, each in zip(names, found, strict=True))
+            procedure = Procedure(tuple((call.action, call.action_input) for call in calls), answers)
+            found.append((tools, (Turn("user", instruction), *_step(calls[0])), procedure))
+    names = ids_of(turns[0].content for _, turns, _ in found)
+    trajectories = tuple(
+        RecordedTrajectory(name, tools, turns, procedure=procedure)
+        for name, (tools, turns, procedure) in zip(names, found, strict=True)
+    )
     return Loaded(trajectories, dict(+left_out))
 
 
@@ -104,6 +110,13 @@ def _asked(api: Api, path: Path) -> tuple[tuple[Tool, ...], list[tuple[str, list
             remedy=CUT_REMEDY,
         )
     return tools, list(zip(api.instructions, api.answers, strict=True))
+
+
+def _answers(api: Api) -> dict[str, str]:
+    """The form of each function's answers, and behind it the forms that it may refer to."""
+    more = "\n" + api.functions.get(_COMPONENTS, "")
+    forms = {name: _STRUCTURE.search(text) for name, text in api.functions.items() if name != _COMPONENTS}
+    return {name: match["form"].strip() + more for name, match in forms.items() if match is not None}
 
 
 def _step(golden: GoldenCall) -> Iterator[Turn]:

@@ -150,6 +150,30 @@ def test_formulas_are_compared_as_such(invoke: Invoke, folder: Path, start: Star
     assert steps.exit_code == 2
 
 
+def test_golden_calls_are_made_with_answers_that_are_made_up(invoke: Invoke, folder: Path, start: Start) -> None:
+    api = {
+        "Name": "Shop",
+        "Function_Description": {
+            "price_of": 'The price.\nParameters: {"item": "Required. string. Which."}\n'
+            "Output: Ok.\n - Format: application/json\n - Structure: Object{item, price}"
+        },
+        "Instructions": ["What is a lamp?", "What is a moon?"],
+        "Golden_Answers": [
+            [{"Action": "price_of", "Action_Input": f'{{"item": "{item}"}}'}] for item in ("lamp", "moon")
+        ],
+    }
+    (folder / "golden.json").write_text(json.dumps([api]))
+    suite = folder / "golden.yaml"
+    suite.write_text(
+        "{name: g, title: t, loader: toolalpaca-golden, data: golden.json, licence: l, source: these tests}"
+    )
+    result = invoke(*arguments(suite, start(pricing("lamp")), "--json"))
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["figures"]["tool_errors"]["value"] == 0
+    seen = [record.trajectory.steps[0].observation for record in read_whole_run(folder / "whole.jsonl").asked]
+    assert [each.content for each in seen if each] == ['{"item":"lamp","price":"price-1"}'] * 2
+
+
 def test_a_recorded_call_is_answered_and_another_is_counted(invoke: Invoke, folder: Path, start: Start) -> None:
     suite, url = shop_file(folder, "lamp", "desk"), start(pricing("lamp", "moon", "lamp"))
     result = invoke(*arguments(suite, url, "--json"))

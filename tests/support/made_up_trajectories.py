@@ -38,7 +38,9 @@ def step(
 ) -> StepModel:
     """A step; by default a call that the tool answered."""
     called = next == "caller"
-    made = StepAction(call_id=f"call_{index}", name=tool, arguments=dict(arguments or {"item": index}))
+    made = StepAction(
+        call_id=f"call_{index}", name=tool, arguments=dict({"item": index} if arguments is None else arguments)
+    )
     seen = StepObservation(content=observation or "", is_error=is_error, truncated=False)
     return StepModel(
         index=index,
