@@ -44,7 +44,13 @@ def judge(
     output_file: Annotated[
         Path, typer.Option("--output", help="The file of verdicts; one that is there is taken up.", dir_okay=False)
     ],
-    procedure: Annotated[ProcedureChoice, typer.Option(help="How it is judged.")] = ProcedureChoice.SOLVES,
+    procedure: Annotated[
+        ProcedureChoice | None,
+        typer.Option(
+            help="How it is judged; by default toolbench-win with --against, else stabletoolbench-pass.",
+            show_default=False,
+        ),
+    ] = None,
     against: Annotated[
         Path | None, typer.Option(help="For toolbench-win: the file of the run that it has to beat.", dir_okay=False)
     ] = None,
@@ -71,7 +77,8 @@ def judge(
     Verdicts are kept with what the judge wrote; a file that is there is taken up. Exits with 1 when the judge went away
     (the file is kept), 2 when it does not take questions, or nothing can be judged as it was given.
     """
-    if (procedure is ProcedureChoice.WINS) != (against is not None):
+    chosen = procedure or (ProcedureChoice.SOLVES if against is None else ProcedureChoice.WINS)
+    if (chosen is ProcedureChoice.WINS) != (against is not None):
         raise UsageProblem("toolbench-win, and nothing else, compares two runs", remedy="name the other with --against")
     read = [run] if against is None else [run, against]
     require_apart(read, {"--output": output_file, "--report": report_file})
@@ -84,7 +91,7 @@ def judge(
         from evaluation.suites.data import data_folder
 
         address = JudgeAddress(checked_address(judge_url, "--judge-url"), judge_model, key, timeout)
-        task = plan_judging(Judged(run, procedure.value, against, suite), judge_model, repeat, data_folder(os.environ))
+        task = plan_judging(Judged(run, chosen.value, against, suite), judge_model, repeat, data_folder(os.environ))
         print_not_asked(messages(), task.not_asked)
         verdicts = run_until_signal(_judged(address, task, output_file, concurrency, patience))
         report = judge_report(verdicts, resamples=resamples, seed=seed)

@@ -366,8 +366,8 @@ def test_what_cannot_be_judged(invoke: Invoke, tmp_path: Path, serve: Serve) -> 
     shop = ("--suite", str(shop_file(tmp_path, "lamp")))
     cases: dict[tuple[str, ...], str] = {
         ("--procedure", "toolbench-win"): "name the other with --against",
-        ("--against", str(other)): "toolbench-win, and nothing else",
-        ("--procedure", "toolbench-win", "--against", str(other)): "and",
+        ("--procedure", "toolbench-pass", "--against", str(other)): "toolbench-win, and nothing else",
+        ("--against", str(other)): "of the suite 'shop', and",
         ("--procedure", "toolbench-pass"): "there is no suite 'shop'",
         ("--procedure", "toolbench-pass", *shop): "trajectories that the suite",
         ("--procedure", "toolalpaca", *shop): "has no golden calls",

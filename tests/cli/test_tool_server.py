@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import structlog
 from generated_suites import sums_file
+from judges import ScriptedJudge
 from orchestrator_process import orchestrator_process
 from scripted_roles import Reply, ScriptedRoles, call, decide, say
 from serving_on_loopback import Serve, served, until
@@ -89,6 +90,25 @@ def test_questions_are_answered_with_recorded_answers(invoke: Invoke, folder: Pa
     assert (asked.trajectory.status, asked.trajectory.answer) == ("completed", "Pinterest.")
     assert {info.category for info in server.calls} == {"Data"}
     assert KEY not in (folder / "whole.jsonl").read_text() + result.output + result.stderr
+
+
+def test_what_was_answered_is_judged(invoke: Invoke, folder: Path, serve: Serve, url: str) -> None:
+    suite, run = queries_file(folder), folder / "whole.jsonl"
+    assert invoke(*arguments(suite, url, serve(ToolBenchServer(KEY).application()))).exit_code == 0
+
+    def say_what_it_is(function: str, request: dict[str, Any]) -> dict[str, str]:
+        keywords = "birthday party" in request["messages"][0]["content"]
+        if function == "check_task_solvable":
+            return {"task_status": "Solvable"}
+        return {"answer_status": "Solved" if keywords else "Unsolved"}
+
+    judge = ScriptedJudge(say_what_it_is)
+    judged = invoke(
+        "evaluate", "judge", str(run), "--judge-url", f"{serve(judge.application())}/v1", "--judge-model", "m",
+        "--output", str(folder / "verdicts.jsonl"), "--procedure", "toolbench-pass", "--suite", str(suite), "--json",
+    )  # fmt: skip
+    figures = {name: figure["value"] for name, figure in json.loads(judged.stdout)["figures"].items()}
+    assert figures == {"pass_rate": 0.5, "solvable_pass_rate": 0.5}
 
 
 def test_answers_are_cut_and_stripped_as_told(invoke: Invoke, folder: Path, serve: Serve, url: str) -> None:
