@@ -56,6 +56,7 @@ class Asking:
     max_steps: int | None = None
     max_tokens: int | None = None
     patience: Patience = AT_ONCE
+    max_repeats: int | None = None
     marks: Mapping[str, str] = field(default_factory=dict)
     run: str = field(default_factory=lambda: uuid.uuid4().hex)
     tools: DistantTools | None = None
@@ -114,7 +115,7 @@ async def _accepted(client: httpx.AsyncClient, recorded: RecordedTrajectory, ask
         "background": True,
         "metadata": dict(asking.marks),
     }
-    wanted = {"max_steps": asking.max_steps, "max_tokens": asking.max_tokens}
+    wanted = {"max_steps": asking.max_steps, "max_tokens": asking.max_tokens, "max_repeats": asking.max_repeats}
     limits = {name: bound for name, bound in wanted.items() if bound is not None}
     key = hashlib.sha256(f"{asking.run} {attempt} {recorded.id}".encode("utf-8", "surrogatepass")).hexdigest()
     accepted = await read(

@@ -23,7 +23,7 @@ from evaluation.records import RunRecord
 from evaluation.whole_run import WholeRunRecord
 
 # How predictions were asked for, which is no property of the models.
-_SETTINGS: Final = ("suite", "constrained", "attempts", "strategy", "max_steps", "max_tokens")
+_SETTINGS: Final = ("suite", "constrained", "attempts", "strategy", "max_steps", "max_tokens", "max_repeats")
 SETTINGS_REMEDY = "measure the second again, as the first was"
 
 

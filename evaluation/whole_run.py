@@ -60,7 +60,9 @@ class ToolServerRecord(WireModel):
 class WholeRunRecord(WireModel):
     """What ran: the suite, how many of its trajectories, and the steps and tokens after which an answer was demanded.
 
-    `constrained`: the roles wrote inside grammars; null where the orchestrator did not say, as earlier files do not.
+    `max_repeats` is how often the same call might bring the same result before a trajectory was ended; null, like the
+    other limits, for the orchestrator's setting. `constrained`: the roles wrote inside grammars; null where the
+    orchestrator did not say, as earlier files do not.
     `compared` says how an answer is held against the expected one. `models` is empty where the orchestrator's role
     services could not be asked for them. `left_out` counts what of the whole suite cannot be a trajectory, by the
     reason; earlier files do not say. `tool_server` is there where one answered.
@@ -72,6 +74,7 @@ class WholeRunRecord(WireModel):
     trajectories: Count
     max_steps: int | None = None
     max_tokens: int | None = None
+    max_repeats: int | None = None
     strategy: Strategy = "chain"
     constrained: bool | None = None
     compared: Comparing = "text"
@@ -178,7 +181,17 @@ async def ask_all(
 
 
 def _same(path: Path, there: WholeRun, about: WholeRunRecord, recorded: Sequence[RecordedTrajectory]) -> WholeRun:
-    kept = ("suite", "trajectories", "max_steps", "max_tokens", "strategy", "constrained", "compared", "tool_server")
+    kept = (
+        "suite",
+        "trajectories",
+        "max_steps",
+        "max_tokens",
+        "max_repeats",
+        "strategy",
+        "constrained",
+        "compared",
+        "tool_server",
+    )
     for field in kept:
         old, wanted = getattr(there.about, field), getattr(about, field)
         # Earlier files do not say whether inside grammars.

@@ -105,7 +105,7 @@ class OrchestratorSettings(BaseSettings):
         """The limits of a trajectory: what the request chooses, and these settings for everything else."""
         return Limits(
             max_steps=asked.max_steps or (self.search_max_steps if asked.strategy == "dfsdt" else self.max_steps),
-            max_repeats=self.max_repeats,
+            max_repeats=asked.max_repeats or self.max_repeats,
             on_unreadable=self.on_unreadable,
             max_tokens=asked.max_tokens or self.max_tokens,
             max_depth=asked.max_depth or self.search_depth,

@@ -68,6 +68,11 @@ class CreateTrajectory(WireModel):
     max_depth: Annotated[int, Field(ge=1, le=MAX_STEPS), ANY_NOTATION] | None = Field(
         default=None, description="Steps of a branch after which a search goes back; only with `dfsdt`"
     )
+    max_repeats: Annotated[int, Field(ge=1, le=MAX_STEPS), ANY_NOTATION] | None = Field(
+        default=None,
+        description="How often the same call may bring the same result before the turn, or a branch of a search, is "
+        f"ended; {MAX_STEPS} ends none",
+    )
     stream: bool = False
     background: bool = False
     metadata: Annotated[dict[MetadataName, MetadataText], Field(max_length=16)] = Field(default_factory=dict)

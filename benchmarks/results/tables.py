@@ -73,6 +73,16 @@ def figure_cells(figure: FigureReport) -> tuple[str, str, str]:
     return (NO_FIGURE if figure.value is None else f"{100 * figure.value:.1f}", ends, f"{figure.n:,}")
 
 
+def difference_cell(
+    difference: float | None, ends: tuple[float, float] | None, word: str, *, scale: float = 100
+) -> str:
+    """A difference in percent (`scale` 1: as it is), the ends of its interval, and what is said of it."""
+    if difference is None:
+        return NO_FIGURE
+    spread = "" if ends is None else f" ({scale * ends[0]:+,.1f} to {scale * ends[1]:+,.1f})"
+    return f"{scale * difference:+,.1f}{spread} {word}"
+
+
 def _counts(cost: CostReport) -> tuple[int, ...]:
     return cost.texts, cost.prompt_tokens, cost.completion_tokens, cost.again, cost.failed
 

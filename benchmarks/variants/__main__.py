@@ -16,7 +16,7 @@ from rich.console import Console
 from benchmarks.processes import ProcessFailed
 from benchmarks.results.document import replace_section
 from benchmarks.variants.carrying_out import Work, alone
-from benchmarks.variants.runs import DONOR, Wanted, table_order
+from benchmarks.variants.runs import DONOR, VARIANTS, Wanted, table_order
 from benchmarks.variants.section import section
 from cli.errors import EXIT_INTERRUPTED
 from cli.interrupts import ending_signals_interrupt
@@ -27,11 +27,6 @@ from training.recipes.model import Variant
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "results.md"
-# As the paper's table has them.
-VARIANTS = (
-    "single-llm", "single-llm-multi-task", "multi-llm-one-stage", "alpha-umi-without-reuse", "alpha-umi",
-    "two-components",
-)  # fmt: skip
 CONSOLE = Console(stderr=True, highlight=False)
 
 

@@ -27,6 +27,10 @@ from training.stage_record import read_identity, read_run_record, read_stage
 
 # What the others are compared with, and whose first stage it is.
 SINGLE, FIRST_STAGE, DONOR = "single-llm", "global", "alpha-umi"
+# As the paper's table has them.
+VARIANTS = (
+    SINGLE, "single-llm-multi-task", "multi-llm-one-stage", "alpha-umi-without-reuse", DONOR, "two-components",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Final
 
 from alpha_umi.roles.planner import DECISIONS
-from benchmarks.results.tables import NO_FIGURE, figure_cells, table
+from benchmarks.results.tables import NO_FIGURE, difference_cell, figure_cells, table
 from benchmarks.variants.figures import Measured
 from benchmarks.variants.runs import SINGLE
 from evaluation.metrics import COLUMNS, METRICS, PUBLISHED, Metric
@@ -60,10 +60,8 @@ def _figure(figure: FigureReport) -> str:
 
 
 def _difference(item: DifferenceReport) -> str:
-    if item.difference is None:
-        return NO_FIGURE
-    ends = "" if item.low is None or item.high is None else f" ({100 * item.low:+.1f} to {100 * item.high:+.1f})"
-    return f"{100 * item.difference:+.1f}{ends} {PLACES[item.verdict]}"
+    ends = None if item.low is None or item.high is None else (item.low, item.high)
+    return difference_cell(item.difference, ends, PLACES[item.verdict])
 
 
 def _decided(each: Measured, right: str) -> str:

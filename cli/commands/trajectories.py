@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alpha_umi.contract.trajectories import MAX_TOKENS
+from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS
 from alpha_umi.roles.turns import RoleName
 from cli.client import is_loopback
 from cli.commands.questions import StrategyName
@@ -47,6 +47,15 @@ def trajectories(
         int | None,
         typer.Option(
             min=1, max=MAX_TOKENS, help="Tokens of all models after which an answer is demanded.", show_default=False
+        ),
+    ] = None,
+    max_repeats: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=MAX_STEPS,
+            help=f"Equal calls with equal results that end one; {MAX_STEPS}: none.",
+            show_default=False,
         ),
     ] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=512, help="Trajectories that are asked at a time.")] = 4,
@@ -100,6 +109,7 @@ def trajectories(
             limit,
             max_steps,
             max_tokens,
+            max_repeats,
             concurrency,
             strategy.value,
             patience,
@@ -119,6 +129,7 @@ class _Run:
     limit: int | None
     max_steps: int | None
     max_tokens: int | None
+    max_repeats: int | None
     concurrency: int
     strategy: Strategy
     patience_s: float
@@ -148,13 +159,16 @@ class _Run:
                 limit=self.limit,
                 max_steps=self.max_steps,
                 max_tokens=self.max_tokens,
+                max_repeats=self.max_repeats,
                 strategy=self.strategy,
                 models=await self._models(readiness),
                 constrained=readiness.constrained,
                 virtual=virtual,
             )
             patience = Patience(away_s=self.patience_s)
-            asking = Asking(self.strategy, self.max_steps, self.max_tokens, patience, tools=virtual)
+            asking = Asking(
+                self.strategy, self.max_steps, self.max_tokens, patience, max_repeats=self.max_repeats, tools=virtual
+            )
             with progress_bar(messages(), task.about.trajectories) as advance:
                 done = await measure_whole(
                     client, task, self.path, asking, concurrency=self.concurrency, on_asked=lambda _: advance()

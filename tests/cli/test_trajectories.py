@@ -197,7 +197,7 @@ def test_a_recorded_call_is_answered_and_another_is_counted(invoke: Invoke, fold
 def test_a_chain_beside_a_search_with_what_that_costs(invoke: Invoke, folder: Path, start: Start) -> None:
     suite, url = shop_file(folder, "lamp"), start(searching("moon", "lamp"))
     chain, search = str(folder / "chain.jsonl"), str(folder / "search.jsonl")
-    given = ("--url", url, "--max-tokens", "5000", "--json")
+    given = ("--url", url, "--max-tokens", "5000", "--max-repeats", "64", "--json")
     asked = [
         invoke("evaluate", "trajectories", "--suite", str(suite), "--output", output, "--strategy", strategy, *given)
         for output, strategy in ((chain, "chain"), (search, "dfsdt"))
@@ -211,7 +211,8 @@ def test_a_chain_beside_a_search_with_what_that_costs(invoke: Invoke, folder: Pa
     # Of four decisions, two calls and an answer at 15 tokens, the branch that was left has taken two and one.
     assert (values["branches"], values["abandoned_steps"], values["abandoned_tokens"]) == (2, 2, 45)
     assert values["prompt_tokens"] + values["completion_tokens"] == 105
-    assert (other["run"]["strategy"], other["run"]["max_tokens"]) == ("dfsdt", 5_000)
+    run = other["run"]
+    assert (run["strategy"], run["max_tokens"], run["max_repeats"], run["constrained"]) == ("dfsdt", 5_000, 64, True)
     shown = invoke("evaluate", "score", search, "--format", "trajectories")
     assert "abandoned tokens" in shown.stdout
     compared = invoke("evaluate", "compare", chain, search, "--format", "trajectories")

@@ -120,6 +120,14 @@ async def test_an_unreadable_call_is_an_observation(client: Any, world: Any, kin
     assert world.roles.asked_of("planner")[1]["history"][2] == {"role": "caller", "content": "Action: what"}
 
 
+async def test_a_request_chooses_how_often_a_call_may_be_repeated(client: Any, world: Any) -> None:
+    for wanted, ended, steps in ((2, "repeated_call", 2), (64, "max_steps", 6)):
+        world.roles.planner = in_turn(*[decide("look it up", "caller")] * 7)
+        world.roles.caller = in_turn(*[call("look_up", item="lamp")] * 7)
+        found = await client.run(max_steps=6, max_repeats=wanted)
+        assert (found["status"], found["error"]["code"], len(found["steps"])) == ("exhausted", ended, steps)
+
+
 async def test_what_each_role_wrote_stands_with_the_step(client: Any, world: Any) -> None:
     """How often it had to write, too: who operates the roles sees a repair in no other place."""
     world.roles.planner = in_turn(

@@ -1,0 +1,57 @@
+"""The files behind the rows, read once, and what differs between two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from benchmarks.ablations.rows import Row
+from benchmarks.variants.runs import read_whole
+from evaluation.compare import Comparison, compare
+from evaluation.compare_whole import compare_whole
+from evaluation.errors import CutShort
+from evaluation.pairs import Pair
+from evaluation.whole_run import WholeRun, read_whole_run
+
+
+@dataclass(frozen=True)
+class MeasuredRow:
+    """A row with its difference, and of steps the predictions themselves."""
+
+    row: Row
+    comparison: Comparison
+    first: Sequence[Pair] = ()
+    second: Sequence[Pair] = ()
+
+
+def steps_of(row: Row) -> MeasuredRow | None:
+    """A row of steps; None where a file lacks predictions. Raises `EvaluationError`, also for files of other steps."""
+    first, second = _pairs(row.first), _pairs(row.second)
+    if first is None or second is None:
+        return None
+    return MeasuredRow(row, compare(first, second), first, second)
+
+
+def whole_of(row: Row) -> MeasuredRow | None:
+    """A row of whole trajectories; None where a file lacks some. Raises `EvaluationError`."""
+    first, second = _trajectories(row.first), _trajectories(row.second)
+    return None if first is None or second is None else MeasuredRow(row, compare_whole(first, second))
+
+
+@cache
+def _pairs(path: Path) -> tuple[Pair, ...] | None:
+    run = read_whole(path)
+    return None if run is None else tuple(run.pairs())
+
+
+@cache
+def _trajectories(path: Path) -> WholeRun | None:
+    if not path.is_file():
+        return None
+    try:
+        run = read_whole_run(path)
+    except CutShort:  # whoever goes on with the file cuts the rest off
+        return None
+    return run if len(run.asked) == run.about.trajectories else None

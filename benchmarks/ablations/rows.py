@@ -1,0 +1,137 @@
+"""What is laid beside what: pairs of runs in folders of `benchmarks.variants`, and the commands that make them.
+
+Steps are the files of `benchmarks.variants` itself. Whole trajectories lie beside them, in
+
+FOLDER/VARIANT-SEED/SUITE-whole.jsonl            chain (the single model's: strategy single), inside grammars
+FOLDER/VARIANT-SEED/SUITE-whole-unguarded.jsonl  the same without the guard against loops
+FOLDER/VARIANT-SEED/SUITE-whole-dfsdt.jsonl      the same as a search
+FOLDER/VARIANT-SEED/SUITE-whole-free.jsonl       the same without grammars
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from benchmarks.results.runs import MODES
+from benchmarks.variants.runs import DONOR, SINGLE, VariantRun
+
+What = Literal["", "-unguarded", "-dfsdt", "-free"]
+# A trajectory has at most so many steps, so no call is repeated as often.
+NO_GUARD: Final = 64
+WITHOUT: Final[dict[What, tuple[str, str]]] = {
+    "-free": ("without grammars", ""),
+    "-unguarded": ("without the guard against loops", f"--max-repeats {NO_GUARD}"),
+    "-dfsdt": ("as a search", "--strategy dfsdt"),
+}
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A folder of variants of one backbone, by the name of its config."""
+
+    config: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Row:
+    """A difference: the `second` run less the `first`. `commands` make what is not there."""
+
+    backbone: str
+    suite: str
+    title: str
+    first: Path
+    second: Path
+    commands: tuple[str, ...]
+    splits: bool = False
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the table is to hold."""
+
+    backbones: tuple[Backbone, ...]
+    variants: tuple[str, ...]
+    seed: int
+    suites: tuple[str, ...]
+    whole_suites: tuple[str, ...]
+    steps: int
+    trajectories: int
+
+
+def step_rows(wanted: Wanted) -> Iterator[Row]:
+    """Of steps: every variant less Single-LLM, inside grammars and without; then each without its grammars."""
+    for backbone in wanted.backbones:
+        for suite in wanted.suites:
+            for variant in wanted.variants:
+                yield from _less_single(wanted, backbone, suite, variant)
+            for variant in (SINGLE, *wanted.variants):
+                yield _without_grammars(wanted, backbone, suite, variant)
+
+
+def whole_rows(wanted: Wanted) -> Iterator[Row]:
+    """Of whole trajectories: every variant less Single-LLM, and what the recommended one is without a part."""
+    for backbone in wanted.backbones:
+        for suite in wanted.whole_suites:
+            single = VariantRun(backbone.folder, SINGLE, wanted.seed)
+            for variant in wanted.variants:
+                run = VariantRun(backbone.folder, variant, wanted.seed)
+                commands = tuple(each for of in (single, run) for each in _whole_commands(wanted, of, suite, ""))
+                title = f"{variant} less {SINGLE}"
+                yield Row(backbone.config, suite, title, whole(single, suite), whole(run, suite), commands, splits=True)
+            run = VariantRun(backbone.folder, DONOR, wanted.seed)
+            for what, (title, _) in WITHOUT.items():
+                both = (*_whole_commands(wanted, run, suite, ""), *_whole_commands(wanted, run, suite, what))
+                files = whole(run, suite), whole(run, suite, what)
+                yield Row(backbone.config, suite, f"{DONOR} {title}", *files, tuple(dict.fromkeys(both)))
+
+
+def whole(run: VariantRun, suite: str, what: What = "") -> Path:
+    """The file of a run's whole trajectories."""
+    return run.home / f"{Path(suite).stem}-whole{what}.jsonl"
+
+
+def _less_single(wanted: Wanted, backbone: Backbone, suite: str, variant: str) -> Iterator[Row]:
+    single, run = (VariantRun(backbone.folder, each, wanted.seed) for each in (SINGLE, variant))
+    for mode in MODES:
+        yield Row(
+            backbone.config,
+            suite,
+            f"{variant} less {SINGLE}, {mode}",
+            single.predictions(suite, mode),
+            run.predictions(suite, mode),
+            (_steps_command(wanted, backbone, suite, variant),),
+            splits=True,
+        )
+
+
+def _without_grammars(wanted: Wanted, backbone: Backbone, suite: str, variant: str) -> Row:
+    run = VariantRun(backbone.folder, variant, wanted.seed)
+    with_them, without = (run.predictions(suite, mode) for mode in MODES)
+    command = _steps_command(wanted, backbone, suite, variant)
+    return Row(backbone.config, suite, f"{variant} without grammars", with_them, without, (command,))
+
+
+def _steps_command(wanted: Wanted, backbone: Backbone, suite: str, variant: str) -> str:
+    named = [name for each in dict.fromkeys((SINGLE, variant)) for name in ("--variant", each)]
+    return shlex.join([
+        "python", "-m", "benchmarks.variants", "--data", "PREPARED", "--config", backbone.config, *named,
+        "--seed", str(wanted.seed), "--steps", str(wanted.steps), "--suite", Path(suite).name,
+    ])  # fmt: skip
+
+
+def _whole_commands(wanted: Wanted, run: VariantRun, suite: str, what: What) -> tuple[str, str]:
+    """One that brings the run's models up, and one that asks."""
+    grammars = "ALPHA_UMI_CONSTRAINED=false " if what == "-free" else ""
+    strategy = ["--strategy", "single"] if run.variant == SINGLE else []
+    ask = shlex.join([
+        "alpha-umi", "evaluate", "trajectories", "--suite", Path(suite).name, "--limit", str(wanted.trajectories),
+        *strategy, *shlex.split(WITHOUT[what][1] if what else ""), "--output",
+        f"{run.home.name}/{whole(run, suite, what).name}",
+    ])  # fmt: skip
+    single = " --single" if run.variant == SINGLE else ""
+    return f"{grammars}alpha-umi up{single} --models {run.home.name}/models", ask
