@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from alpha_umi.roles.turns import Tool
 from evaluation.judge.asking import _chosen
 from evaluation.judge.prompts import load_prompts
 from evaluation.judge.solution import compared_solution, final_answer, has_finished, shown_tools, solution_of
-from evaluation.judge.toolalpaca import _read
+from evaluation.judge.toolalpaca import _read, golden_solutions
+from evaluation.suites.suite import load_suite
 
 # SHA-256 of the published texts.
 PUBLISHED = {
@@ -37,6 +39,13 @@ def test_values_stay_what_they_are() -> None:
     assert "Query:\n{answer} {0}\nAnswer:\n${x} {query}\n" in text
     values = dict.fromkeys(("documentation", "instruction", "standard", "solution"), "$x ${standard} {y}")
     assert load_prompts("toolalpaca").text("evaluate", values).count("$x ${standard} {y}") == 4
+
+
+def test_every_instruction_of_toolalpaca_has_golden_calls(data: Path) -> None:
+    known = golden_solutions(data / "eval" / "toolalpaca_eval_simulated.json")
+    suite = load_suite("toolalpaca-simulated", data)
+    assert {each.instruction for each in suite.trajectories} == set(known)
+    assert all(each.documentation and each.calls for each in known.values())
 
 
 def plain(node: dict[str, Any]) -> dict[str, Any]:
