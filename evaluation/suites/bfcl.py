@@ -86,9 +86,9 @@ def category_of(question: str) -> str:
 
 
 def files(path: Path, category: str) -> list[Path]:
-    """The files of a category."""
+    """The files of a category that are read: its questions, and the calls that they want."""
     name = f"{PREFIX}{category}.json"
-    return [path / name, path / "possible_answer" / name]
+    return [path / name, *([path / "possible_answer" / name] if category in CALLS else [])]
 
 
 def load(path: Path, categories: Sequence[str], on_broken: OnBroken = refuse) -> Loaded:
@@ -102,10 +102,10 @@ def load(path: Path, categories: Sequence[str], on_broken: OnBroken = refuse) ->
 
 
 def _category(path: Path, name: str, left_out: Counter[str], on_broken: OnBroken) -> Iterator[RecordedTrajectory]:
-    file, _ = files(path, name)
+    file, *answered = files(path, name)
     questions = read_lines(file, Question, on_broken)
     refuse_duplicates([each.id for each in questions], f"{file}: questions")
-    answers = _answers(path, name, on_broken) if name in CALLS else {}
+    answers = {each.id: each for at in answered for each in read_lines(at, Answer, on_broken)}
 
     def made(question: Question) -> RecordedTrajectory:
         reason = NOT_MEASURED.get(name) or _unfit(question)
@@ -115,11 +115,6 @@ def _category(path: Path, name: str, left_out: Counter[str], on_broken: OnBroken
         return RecordedTrajectory(question.id, tools, (Turn("user", _instruction(question)), *steps))
 
     yield from each_whole(questions, made, on_broken)
-
-
-def _answers(path: Path, name: str, on_broken: OnBroken) -> dict[str, Answer]:
-    _, file = files(path, name)
-    return {each.id: each for each in read_lines(file, Answer, on_broken)}
 
 
 def _unfit(question: Question) -> str | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from evaluation.suites import rotbench, toolbench_queries
+from evaluation.suites import bfcl, rotbench, toolbench_queries
 from evaluation.suites.definition import SuiteFile, digests_path, read_definition, read_digests, suite_names, suite_path
 
 
@@ -46,6 +46,8 @@ def _has_parts(definition: SuiteFile, at: Path) -> bool:
     match definition.loader:
         case "rotbench":
             return set(definition.parts) <= set(rotbench.tool_sets(at))
+        case "bfcl":
+            return all(file.is_file() for part in definition.parts for file in bfcl.files(at, part))
         case "toolbench-queries":
             return set(definition.parts) <= set(toolbench_queries.query_parts(at))
     return True

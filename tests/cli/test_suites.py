@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
+from evaluation.suites import bfcl
 from evaluation.suites.definition import SuiteFile, digests_path, read_definition, read_digests, suite_names, suite_path
 
 Invoke = Callable[..., Result]
@@ -63,15 +64,25 @@ def test_the_table_says_what_is_missing_and_where_it_belongs(invoke: Invoke, fol
     assert max(map(len, listed.stdout.split("\n\n")[0].splitlines())) <= 80
 
 
-def test_a_suite_of_parts_is_at_hand_when_all_of_them_are(invoke: Invoke, folder: Path) -> None:
-    suite = next(each for each in definitions() if each.parts)
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("rotbench-gpt4", lambda at, part: [at / f"{part}.jsonl.gz"]),
+        ("bfcl", bfcl.files),
+    ],
+)
+def test_a_suite_of_parts_is_at_hand_when_all_of_them_are(
+    invoke: Invoke, folder: Path, name: str, files: Callable[[Path, str], list[Path]]
+) -> None:
+    suite = next(each for each in definitions() if each.name == name)
 
     def at_hand() -> bool:
         listed = json.loads(invoke("evaluate", "suites", "--json").stdout)
         return next(bool(each["at_hand"]) for each in listed if each["name"] == suite.name)
 
-    for part in suite.parts[1:]:
-        put(folder, f"{suite.data}/{part}.jsonl.gz")
+    first, *others = [str(file) for part in suite.parts for file in files(Path(suite.data), part)]
+    for file in others:
+        put(folder, file)
     assert not at_hand()
-    put(folder, f"{suite.data}/{suite.parts[0]}.jsonl.gz")
+    put(folder, first)
     assert at_hand()

@@ -20,6 +20,7 @@ from evaluation.suites import bfcl
 from evaluation.suites.cases import NO_OTHER_TOOL, NO_SINGLE_CALL
 from evaluation.suites.errors import DataMissing, UnknownSuite
 from evaluation.suites.suite import Suite, load_suite, suite_digests
+from training.leaving_out import guard
 
 Json = dict[str, Any]
 TIDES = {
@@ -56,7 +57,7 @@ def answer(name: str, *calls: Json) -> Json:
 def written(folder: Path, category: str, questions: list[Any], answers: list[Any] | None = None) -> Path:
     """A category as the package lays it out."""
     (folder / "possible_answer").mkdir(exist_ok=True)
-    for file, lines in zip(bfcl.files(folder, category), (questions, answers or []), strict=True):
+    for file, lines in zip(bfcl.files(folder, category), (questions, answers or []), strict=False):
         file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return folder
 
@@ -221,6 +222,13 @@ def test_what_the_package_holds(real: Suite) -> None:
         bfcl.SEVERAL_TURNS: 9,
         NO_OTHER_TOOL: 4,
     }
+
+
+def test_training_leaves_its_questions_out(real: Suite, tmp_path: Path) -> None:
+    kept_away = guard((), tmp_path, None)
+    for name in ("simple_python_0", "parallel_0", "simple_java_0", "live_relevance_0-0-0"):
+        (found,) = (each for each in real.trajectories if each.id == name)
+        assert kept_away.reason(found) == "an instruction of the suite bfcl"
 
 
 def test_the_package_finds_the_references_right(real: Suite, python: Path) -> None:

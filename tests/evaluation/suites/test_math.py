@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from alpha_umi.roles.turns import Turn
 from evaluation.errors import CutShort, DuplicateId, EmptySuite, NotTheFormat
 from evaluation.suites import math
 from evaluation.suites.errors import DataMissing
 from evaluation.suites.math_answers import answer_of, boxed, is_right, is_same
-from evaluation.suites.suite import load_suite
+from evaluation.suites.recorded import RecordedTrajectory
+from evaluation.suites.suite import known_digests, load_suite
+from training.leaving_out import guard
 
 PROBLEM = {
     "problem": "What is the sum of the first $10$ odd numbers?",
@@ -188,3 +191,12 @@ def test_another_answer(one: str, other: str) -> None:
 def test_no_answer_is_wrong() -> None:
     assert not is_right(None, "1")
     assert not is_right("", "1")
+
+
+def test_training_leaves_its_problems_out_where_they_are_at_hand(tmp_path: Path) -> None:
+    """No digests of MATH are in the tree: they are taken from the data, and without it nobody measures on it."""
+    assert known_digests("math", tmp_path) == frozenset()
+    problem = RecordedTrajectory("x", (), (Turn("user", str(PROBLEM["problem"])),))
+    assert guard((), tmp_path, None).reason(problem) is None
+    folder_of(tmp_path / "eval" / "MATH", {"algebra/7": PROBLEM})
+    assert guard((), tmp_path, None).reason(problem) == "an instruction of the suite math"
