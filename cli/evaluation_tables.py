@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -25,12 +25,17 @@ def print_scores(console: Console, report: ScoreReport) -> None:
         print_left_out(console, report.run.left_out)
         print_trained_on(console, report.run.models)
     print_missing(console, report.missing)
-    table = figures_table("metric", "name", "figure", "95 %", "n")
-    for name, figure in report.figures.items():
-        table.add_row(figure.title, name, number(figure.value), ends(figure), f"{figure.n:,}")
-    console.print(table)
+    print_figures(console, report.figures)
     _print_decisions(console, report)
     _print_costs(console, report)
+
+
+def print_figures(console: Console, figures: Mapping[str, FigureReport]) -> None:
+    """Figures by their names, each with its interval and what it is an average of."""
+    table = figures_table("metric", "name", "figure", "95 %", "n")
+    for name, figure in figures.items():
+        table.add_row(figure.title, name, number(figure.value), ends(figure), f"{figure.n:,}")
+    console.print(table)
 
 
 def print_missing(console: Console, missing: Sequence[str], where: str = "") -> None:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from cli.evaluation_errors import reported
 from cli.options import AsJson, output
+from cli.plain_text import plain_line
 
 if TYPE_CHECKING:
-    from evaluation.bfcl.verdicts import BfclReport, CategoryReport
+    from evaluation.bfcl.verdicts import BfclReport
 
 
 def bfcl(
@@ -40,16 +41,15 @@ def bfcl(
 
 
 def _print(console: Console, report: BfclReport) -> None:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("category", no_wrap=True)
-    for name in ("right", "n", "95 % interval"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("errors")
-    for name, found in [*report.categories.items(), ("all", report.total)]:
-        table.add_row(name, f"{found.share:.4f}", str(found.n), f"{found.low:.4f} .. {found.high:.4f}", _errors(found))
+    from cli.evaluation_tables import ends, figures_table, number
+
+    table = figures_table("category", "right", "95 %", "n", right_from=1)
+    found = {**report.categories, "all": report.total}
+    for name, category in found.items():
+        table.add_row(name, number(category.value), ends(category), f"{category.n:,}")
     console.print(table)
-    console.print(f"judged by {report.package}", style="dim")
-
-
-def _errors(found: CategoryReport) -> str:
-    return ", ".join(f"{reason} {count}" for reason, count in found.errors.items())
+    for name, category in report.categories.items():
+        if category.errors:
+            listed = ", ".join(f"{reason} {count:,}" for reason, count in category.errors.items())
+            console.print(Text(plain_line(f"{name}: {listed}"), style="dim"), soft_wrap=True)
+    console.print(Text(plain_line(f"judged by {report.package}"), style="dim"), soft_wrap=True)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from cli.evaluation_errors import reported
 from cli.options import AsJson, output
+from cli.plain_text import plain_line
 
 if TYPE_CHECKING:
     from evaluation.procedures import ProceduresReport
@@ -41,18 +42,14 @@ def procedures(
 
 
 def _print(console: Console, report: ProceduresReport) -> None:
-    console.print(f"{report.suite}: {report.trajectories:,} trajectories checked against golden calls", style="dim")
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("figure", no_wrap=True)
-    for name in ("value", "n", "95 % interval"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for figure in report.figures.values():
-        table.add_row(figure.title, f"{figure.value:.4f}", str(figure.n), f"{figure.low:.4f} .. {figure.high:.4f}")
-    console.print(table)
-    for title, counts in (
-        ("outcomes", report.outcomes),
-        ("not measured", report.not_measured),
-        ("not asked", {"": report.not_asked} if report.not_asked else {}),
-    ):
+    from cli.evaluation_tables import print_figures
+
+    told = f"{report.suite}: {report.trajectories:,} trajectories beside golden calls; nobody judged them"
+    console.print(Text(plain_line(told)), soft_wrap=True)
+    if report.not_asked:
+        console.print(Text(f"not asked yet, counted as wrong: {report.not_asked:,}", style="yellow"), soft_wrap=True)
+    print_figures(console, report.figures)
+    for title, counts in (("outcomes", report.outcomes), ("not measured", report.not_measured)):
         if counts:
-            console.print(f"{title}: " + ", ".join(f"{reason} {count}".strip() for reason, count in counts.items()))
+            listed = ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
+            console.print(Text(f"{title}: {listed}"), soft_wrap=True)

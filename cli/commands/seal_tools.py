@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from cli.evaluation_errors import reported
 from cli.evaluation_options import Resamples, Seed
@@ -41,13 +41,7 @@ def seal_tools(
 
 
 def _print(console: Console, report: SealToolsReport) -> None:
-    console.print(f"{report.requests:,} requests, {report.steps:,} steps", style="dim")
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("figure", no_wrap=True)
-    for name in ("value", "n", "95 % interval"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for figure in report.figures.values():
-        value = "-" if figure.value is None else f"{figure.value:.4f}"
-        spread = "-" if figure.low is None or figure.high is None else f"{figure.low:.4f} .. {figure.high:.4f}"
-        table.add_row(figure.title, value, f"{figure.n:,}", spread)
-    console.print(table)
+    from cli.evaluation_tables import print_figures, size
+
+    console.print(Text(size(report.steps, report.requests)), soft_wrap=True)
+    print_figures(console, report.figures)

@@ -21,6 +21,7 @@ from evaluation.bfcl import checker_program
 from evaluation.errors import EmptySuite, EvaluationError, NotTheFormat
 from evaluation.intervals import share_interval
 from evaluation.pairs import Pair
+from evaluation.report import FigureReport
 from evaluation.suites.bfcl import CALLS, NO_CALLS, category_of
 
 VARIABLE: Final = "ALPHA_UMI_BFCL_PYTHON"
@@ -39,14 +40,10 @@ class CheckerFailed(EvaluationError):
     """BFCL's package did not give its verdicts."""
 
 
-class CategoryReport(WireModel):
-    """Of `n` questions `valid` are right; the share has a 95 % interval. `errors` counts the others by the reason."""
+class CategoryReport(FigureReport):
+    """The share of `n` questions that are right, with its interval. `errors` counts the others by the reason."""
 
-    n: int
     valid: int
-    share: float
-    low: float
-    high: float
     errors: dict[str, int]
 
 
@@ -87,8 +84,8 @@ def bfcl_report(pairs: Sequence[Pair], python: Path) -> BfclReport:
     version, said = _checked({pair.case.trajectory: _calls(pair) for pair in pairs if pair.prediction}, python)
     reasons = {name: said.get(name, MISSING) for name in names}
     found = {each: [reasons[name] for name in names if category_of(name) == each] for each in (*CALLS, *NO_CALLS)}
-    categories = {name: _report(errors) for name, errors in found.items() if errors}
-    return BfclReport(package=f"bfcl-eval {version}", total=_report(reasons.values()), categories=categories)
+    categories = {name: _report(name, errors) for name, errors in found.items() if errors}
+    return BfclReport(package=f"bfcl-eval {version}", total=_report("all", reasons.values()), categories=categories)
 
 
 def _calls(pair: Pair) -> list[dict[str, object]]:
@@ -127,10 +124,16 @@ def _read(text: str, asked: Iterable[str]) -> tuple[str, dict[str, str]]:
     return version, {each.id: "" if each.valid else each.reason or "unknown" for each in said}
 
 
-def _report(reasons: Iterable[str]) -> CategoryReport:
+def _report(title: str, reasons: Iterable[str]) -> CategoryReport:
     errors = Counter(reasons)
     n, valid = errors.total(), errors.pop("", 0)
     spread = share_interval(valid, n)
     return CategoryReport(
-        n=n, valid=valid, share=valid / n, low=spread.low, high=spread.high, errors=dict(errors.most_common())
+        title=title,
+        value=valid / n,
+        low=spread.low,
+        high=spread.high,
+        n=n,
+        valid=valid,
+        errors=dict(errors.most_common()),
     )
