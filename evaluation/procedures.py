@@ -187,5 +187,4 @@ def _answered(trajectory: Trajectory) -> bool:
 
 
 def _figure(title: str, hits: int, n: int) -> FigureReport:
-    spread = share_interval(hits, n)
-    return FigureReport(title=title, value=hits / n, low=spread.low, high=spread.high, n=n)
+    return FigureReport.of(title, hits / n, n, share_interval(hits, n))

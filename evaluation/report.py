@@ -33,6 +33,12 @@ class FigureReport(WireModel):
     high: float | None
     n: int
 
+    @classmethod
+    def of(cls, title: str, value: float | None, n: int, interval: Interval | None) -> FigureReport:
+        """The report of a figure."""
+        low, high = _ends(interval)
+        return FigureReport(title=title, value=value, low=low, high=high, n=n)
+
 
 class CostReport(WireModel):
     """What a role cost: sums, and milliseconds a text. `again` texts took more than one attempt, `failed` were none."""
@@ -224,8 +230,7 @@ def _name(model: Mapping[str, Any]) -> str:
 
 
 def _figure(figure: Figure) -> FigureReport:
-    low, high = _ends(figure.interval)
-    return FigureReport(title=figure.metric.title, value=figure.value, low=low, high=high, n=figure.n)
+    return FigureReport.of(figure.metric.title, figure.value, figure.n, figure.interval)
 
 
 def _difference(item: Difference) -> DifferenceReport:

@@ -77,17 +77,10 @@ def seal_tools_report(pairs: Sequence[Pair], *, resamples: int = RESAMPLES, seed
     values = [_share(*pair) for pair in ratios.sum(axis=0)]
     samples = resampled_means(sums, resamples=resamples, seed=seed)
     spreads = intervals(sums, samples, values, shares=[True] * len(values))
+    of = [int(total) for total in ratios[:, :, 1].sum(axis=0)]
     figures = {
-        name: FigureReport(
-            title=title,
-            value=value,
-            low=None if spread is None else spread.low,
-            high=None if spread is None else spread.high,
-            n=int(total),
-        )
-        for (name, title), value, spread, total in zip(
-            _TITLES.items(), values, spreads, ratios[:, :, 1].sum(axis=0), strict=True
-        )
+        name: FigureReport.of(title, value, n, spread)
+        for (name, title), value, n, spread in zip(_TITLES.items(), values, of, spreads, strict=True)
     }
     return SealToolsReport(requests=len(requests), steps=len(pairs), figures=figures, resamples=resamples, seed=seed)
 

@@ -84,5 +84,4 @@ def _counts(figure: WholeFigure, measured: list[Measured]) -> bool:
 
 
 def _figure(figure: WholeFigure) -> FigureReport:
-    low, high = (None, None) if figure.interval is None else (figure.interval.low, figure.interval.high)
-    return FigureReport(title=title_of(figure.name), value=figure.value, low=low, high=high, n=figure.n)
+    return FigureReport.of(title_of(figure.name), figure.value, figure.n, figure.interval)

@@ -88,13 +88,7 @@ def _figures(
     samples = resampled_means(sums, resamples=resamples, seed=seed)
     found = intervals(sums, samples, means, shares=[True] * len(columns))
     return {
-        name: FigureReport(
-            title=title,
-            value=value,
-            low=None if spread is None else spread.low,
-            high=None if spread is None else spread.high,
-            n=len(by_trajectory),
-        )
+        name: FigureReport.of(title, value, len(by_trajectory), spread)
         for (name, (title, _)), value, spread in zip(figures.items(), means, found, strict=True)
     }
 
