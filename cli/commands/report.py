@@ -29,6 +29,10 @@ def report(
         list[Path] | None,
         typer.Option("--training", help="A folder of `train run`, again for another.", show_default=False),
     ] = None,
+    verdicts: Annotated[
+        list[Path] | None,
+        typer.Option("--verdicts", help="A file of `evaluate judge`, again for another.", show_default=False),
+    ] = None,
     examples: Annotated[int, typer.Option(min=1, max=50, help="Examples behind each number.")] = 3,
     title: Annotated[str, typer.Option(help="Title of the report.")] = TITLE,
     resamples: Resamples = 2_000,
@@ -39,16 +43,18 @@ def report(
     Without --output and --markdown the Markdown is printed. Runs of other suites, or over other cases, get sections of
     their own. Exits with 2 when a file is no run, or cannot be read.
     """
-    require_apart(runs, {"--output": output_file, "--markdown": markdown_file})
+    require_apart([*runs, *(verdicts or [])], {"--output": output_file, "--markdown": markdown_file})
     with reported():
         from evaluation.page.markdown import render_markdown
         from evaluation.page.page import render_page
         from evaluation.reporting.document import Report, report_sections
-        from evaluation.reporting.given import Drawing, read_runs
+        from evaluation.reporting.drawing import Drawing
+        from evaluation.reporting.given import read_runs, with_verdicts
         from evaluation.reporting.trainings import read_trainings
 
         drawing = Drawing(resamples, seed)
-        given = Report(read_runs(runs, drawing), read_trainings(trainings or []), drawing, examples)
+        found = with_verdicts(read_runs(runs, drawing), verdicts or [], drawing)
+        given = Report(found, read_trainings(trainings or []), drawing, examples)
         sections = report_sections(given)
         if output_file is not None:
             write_whole(output_file, render_page(title, sections))

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from evaluation.page.blocks import Block, Paragraph, Row, Section, Table, Verbatim
+from evaluation.reporting.drawing import Drawing
 from evaluation.reporting.examples import EACH
-from evaluation.reporting.given import AnyRun, Drawing, StepsRun, TrajectoriesRun
+from evaluation.reporting.given import AnyRun, StepsRun, TrajectoriesRun
 from evaluation.reporting.paper_section import paper_section
 from evaluation.reporting.scaling_section import scaling_section
 from evaluation.reporting.steps_behind import StepsBehind, behind_section, steps_behind
 from evaluation.reporting.steps_section import steps_section
 from evaluation.reporting.training_section import training_section
 from evaluation.reporting.trainings import Training
+from evaluation.reporting.verdicts_section import verdicts_section
 from evaluation.reporting.whole_behind import WholeBehind, whole_behind, whole_behind_section
 from evaluation.reporting.whole_section import whole_section
 
@@ -37,9 +39,10 @@ def report_sections(report: Report) -> list[Section]:
     whole = [whole_behind(run, report.examples) for run in report.runs if isinstance(run, TrajectoriesRun)]
     return [
         _given(report.runs),
-        paper_section([each.run for each in steps]),
+        paper_section([each.run for each in steps], [each.run for each in whole]),
         *_steps(steps, report.drawing),
         *_whole(whole, report.drawing),
+        verdicts_section([each.run for each in whole]),
         scaling_section([each.run for each in steps], report.trainings),
         training_section(report.trainings),
         *map(behind_section, steps),

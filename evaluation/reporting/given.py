@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from string import ascii_uppercase
 
 from evaluation.costs import role_costs
-from evaluation.errors import DuplicateId, EmptySuite
+from evaluation.errors import DuplicateId, EmptySuite, NoReference
 from evaluation.files import read_text
-from evaluation.intervals import RESAMPLES, SEED
 from evaluation.pairs import Pair
 from evaluation.records import PredictionRecord
 from evaluation.report import ScoreReport, score_report
+from evaluation.reporting.drawing import Drawing
+from evaluation.reporting.judged import Judged, read_judged
 from evaluation.run_file import WHOLE_KINDS, Run, read_run
 from evaluation.score import score
 from evaluation.whole import Measured
@@ -25,16 +27,10 @@ from evaluation.whole_report import WholeReport, whole_report
 from evaluation.whole_run import WholeRun, read_whole_run
 
 SUFFIX = ".jsonl"
+# What does not stand in the name of a place in a page.
+_UNNAMED = re.compile(r"[^A-Za-z0-9_]+")
 _ONCE = "name each run once"
 _AGAIN = "give the command again that made it, or leave the file out"
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """How intervals are drawn: the resamples of the bootstrap, and its seed."""
-
-    resamples: int = RESAMPLES
-    seed: int = SEED
 
 
 @dataclass(frozen=True)
@@ -52,7 +48,7 @@ class Named:
 
     def anchor(self, *parts: object) -> str:
         """A name within the page that belongs to this run."""
-        return "-".join([self.key.lower(), *(str(part).replace(" ", "-").replace(".", "-") for part in parts)])
+        return "-".join([self.key.lower(), *(_UNNAMED.sub("-", str(part)) for part in parts)])
 
 
 @dataclass(frozen=True)
@@ -92,12 +88,14 @@ class StepsRun:
 
 @dataclass(frozen=True)
 class TrajectoriesRun:
-    """A run over whole trajectories with its figures."""
+    """A run over whole trajectories with its figures, the digest of its file, and verdicts of judges on it."""
 
     named: Named
     run: WholeRun
     measured: tuple[Measured, ...]
     report: WholeReport
+    sha256: str
+    verdicts: tuple[Judged, ...] = ()
 
     @cached_property
     def questions_digest(self) -> str:
@@ -131,9 +129,34 @@ def read_runs(paths: Sequence[Path], drawing: Drawing) -> list[AnyRun]:
     return [_read(named, text, drawing) for named, text in zip(_named(paths), texts, strict=True)]
 
 
+def with_verdicts(runs: Sequence[AnyRun], paths: Sequence[Path], drawing: Drawing) -> list[AnyRun]:
+    """The runs, each with the verdicts on its very file.
+
+    Raises `EvaluationError`: for a file without verdicts, for verdicts on no run that is there, for one given twice.
+    """
+    found = [read_judged(path, drawing) for path in paths]
+    for place, judged in enumerate(found):
+        if judged.found in [earlier.found for earlier in found[:place]]:
+            raise DuplicateId(f"the verdicts of {judged.path} are given twice", remedy=_ONCE)
+        _require_run(judged, runs)
+    return [_with(run, found) if isinstance(run, TrajectoriesRun) else run for run in runs]
+
+
+def _with(run: TrajectoriesRun, found: Sequence[Judged]) -> TrajectoriesRun:
+    return replace(run, verdicts=tuple(each for each in found if each.found.about.run_sha256 == run.sha256))
+
+
+def _require_run(judged: Judged, runs: Sequence[AnyRun]) -> None:
+    if judged.found.about.run_sha256 not in [run.sha256 for run in runs if isinstance(run, TrajectoriesRun)]:
+        raise NoReference(
+            f"{judged.path} has verdicts on a run of {judged.found.about.suite} that is not given",
+            remedy="give the file that was judged as well, as it was then",
+        )
+
+
 def _read(named: Named, text: str, drawing: Drawing) -> AnyRun:
     if any(text.lstrip().startswith(f'{{"kind":"{kind}"') for kind in WHOLE_KINDS):
-        return _read_trajectories(named, drawing)
+        return _read_trajectories(named, text, drawing)
     run = read_run(named.path)
     if not run.predictions:
         raise EmptySuite(f"{named.path} has no prediction yet", remedy=_AGAIN)
@@ -142,12 +165,12 @@ def _read(named: Named, text: str, drawing: Drawing) -> AnyRun:
     return StepsRun(named, run, pairs, score_report(scores, run.about, role_costs(run.predictions)))
 
 
-def _read_trajectories(named: Named, drawing: Drawing) -> TrajectoriesRun:
+def _read_trajectories(named: Named, text: str, drawing: Drawing) -> TrajectoriesRun:
     run = read_whole_run(named.path)
     if not run.asked:
         raise EmptySuite(f"{named.path} has no trajectory yet", remedy=_AGAIN)
     report = whole_report(run, resamples=drawing.resamples, seed=drawing.seed)
-    return TrajectoriesRun(named, run, tuple(run.measured()), report)
+    return TrajectoriesRun(named, run, tuple(run.measured()), report, hashlib.sha256(text.encode()).hexdigest())
 
 
 def _digest(lines: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ from importlib import resources
 from typing import Final
 
 import yaml
+from pydantic import Field
 
 from alpha_umi.contract.roles import WireModel
 
@@ -22,13 +23,15 @@ class PaperRow(WireModel):
 class PaperTable(WireModel):
     """A table: the columns of its figures, and with how many decimal places they were printed.
 
-    `suites` are those of ours that hold the same questions.
+    `suites` are those of ours that hold the same questions; `judged` names, for a judge's procedure, the figures that
+    belong under columns, in which PART stands for the part of the suite.
     """
 
     title: str
     places: int
     columns: list[str]
     suites: list[str]
+    judged: dict[str, dict[str, str]] = Field(default_factory=dict)
     rows: list[PaperRow]
 
 

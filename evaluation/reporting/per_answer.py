@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from evaluation.intervals import intervals, mean, resampled_means, sums_by_trajectory
-from evaluation.reporting.given import Drawing, TrajectoriesRun
+from evaluation.reporting.drawing import Drawing
+from evaluation.reporting.given import TrajectoriesRun
 from evaluation.whole_run import AskedRecord
 
 PER_ANSWER: Final = {

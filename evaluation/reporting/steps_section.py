@@ -11,8 +11,8 @@ from evaluation.notes import left_out_sentence, trained_on_sentences
 from evaluation.page.blocks import Block, Cell, Chart, Gallery, Paragraph, Row, Section, Table
 from evaluation.page.charts import Bar, bars
 from evaluation.report import ComparisonReport, CostReport, comparison_report
+from evaluation.reporting.drawing import Drawing
 from evaluation.reporting.error_classes import CLASSES
-from evaluation.reporting.given import Drawing
 from evaluation.reporting.steps_behind import (
     IN_ALL,
     StepsBehind,

@@ -25,6 +25,7 @@ def trajectory_fold(run: TrajectoriesRun, place: int) -> Fold:
         Paragraph(f"Tools on offer: {beginning(', '.join(told.tools), 2_000) or 'none'}."),
         *(_step(step) for step in told.steps),
         *_end(run, place, record),
+        *(block for judged in run.verdicts for block in judged.blocks(record.recorded)),
     ]
     return Fold(
         f"{run.named.key} · {record.recorded} · {end_of(record)}: {question}", blocks, trajectory_anchor(run, place)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from evaluation.compare_whole import WholeMeasure
+from evaluation.judge.verdicts import VerdictRecord
 from evaluation.page.blocks import Block, Cell, Listing, Paragraph, Section
 from evaluation.reporting.examples import EACH, Chosen, Group, choose
 from evaluation.reporting.given import TrajectoriesRun
@@ -24,7 +25,7 @@ class WholeBehind:
 
 def whole_behind(run: TrajectoriesRun, each: int = EACH) -> WholeBehind:
     """Choose `each` examples for every number of the run."""
-    groups = (*_end_groups(run), *_figure_groups(run))
+    groups = (*_end_groups(run), *_figure_groups(run), *_verdict_groups(run))
     return WholeBehind(run, groups, choose(groups, each))
 
 
@@ -55,6 +56,11 @@ def figure_anchor(run: TrajectoriesRun, name: str) -> str:
     return run.named.anchor("figure", name)
 
 
+def verdict_anchor(run: TrajectoriesRun, number: int, *said: str) -> str:
+    """Where trajectories are listed of which a judge (by its number) said something; without it all that it judged."""
+    return run.named.anchor("verdict", number, *said)
+
+
 def _lists(behind: WholeBehind) -> Iterator[Block]:
     for group in behind.groups:
         if places := behind.chosen.by_group[group.anchor]:
@@ -71,6 +77,21 @@ def _end_groups(run: TrajectoriesRun) -> Iterator[Group]:
     for end in run.report.ends:
         places = [place for place, record in enumerate(run.run.asked) if end_of(record) == end]
         yield Group(end_anchor(run, end), f"{run.named.key}, ended as {end}", places)
+
+
+def _verdict_groups(run: TrajectoriesRun) -> Iterator[Group]:
+    for number, judged in enumerate(run.verdicts, start=1):
+        told = [judged.on(record.recorded) for record in run.run.asked]
+        title = f"{run.named.key}, judged ({judged.title})"
+        yield Group(verdict_anchor(run, number), title, [place for place, found in enumerate(told) if found])
+        for label, counts in judged.report.labels.items():
+            for value in counts:
+                places = [place for place, found in enumerate(told) if _says(found, label, value)]
+                yield Group(verdict_anchor(run, number, label, value), f"{title}, {label}: {value}", places)
+
+
+def _says(found: Sequence[VerdictRecord], label: str, value: str) -> bool:
+    return any(verdict.labels.get(label) == value for verdict in found)
 
 
 def _figure_groups(run: TrajectoriesRun) -> Iterator[Group]:

@@ -10,7 +10,7 @@ from evaluation.notes import left_out_sentence, trained_on_sentences
 from evaluation.page.blocks import Block, Cell, Chart, Gallery, Paragraph, Row, Section, Table
 from evaluation.page.charts import Bar, bars
 from evaluation.report import DifferenceReport, comparison_report
-from evaluation.reporting.given import Drawing
+from evaluation.reporting.drawing import Drawing
 from evaluation.reporting.per_answer import PER_ANSWER, CostFigure, PerAnswer, per_answer
 from evaluation.reporting.whole_behind import WholeBehind, end_anchor, figure_anchor
 from evaluation.reporting.written import NO_FIGURE, difference_text, interval_text, number, shade

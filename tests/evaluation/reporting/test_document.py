@@ -14,7 +14,8 @@ from evaluation.page.markdown import render_markdown
 from evaluation.page.page import render_page
 from evaluation.pairs import pair
 from evaluation.reporting.document import Report, report_sections
-from evaluation.reporting.given import Drawing, read_runs
+from evaluation.reporting.drawing import Drawing
+from evaluation.reporting.given import read_runs
 from evaluation.reporting.shortened import CHARACTERS
 from evaluation.run_file import write_run
 from evaluation.whole_run import WholeRun
@@ -63,6 +64,7 @@ def test_only_runs_over_the_same_cases_stand_side_by_side(given: list[Path]) -> 
         "three, steps, cases 1 of 2",
         "three, steps, cases 2 of 2",
         "shop, whole trajectories",
+        "What a judge says",
         "More data: figures over the amount of training",
         "Training: cost, storage and losses",
         "Steps of A one",

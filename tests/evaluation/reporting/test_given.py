@@ -9,7 +9,8 @@ from made_up_trajectories import whole_run, written
 from measured_steps import pairs_of, run_of
 
 from evaluation.errors import DuplicateId, EmptySuite, EvaluationError, OtherVersion
-from evaluation.reporting.given import Drawing, StepsRun, TrajectoriesRun, read_runs
+from evaluation.reporting.drawing import Drawing
+from evaluation.reporting.given import StepsRun, TrajectoriesRun, read_runs
 from evaluation.run_file import Run, write_run
 
 QUICK = Drawing(100)

@@ -11,7 +11,8 @@ from measured_steps import pairs_of, run_of
 
 from evaluation.errors import DuplicateId, EvaluationError
 from evaluation.page.blocks import Gallery, Paragraph
-from evaluation.reporting.given import Drawing, StepsRun, read_runs
+from evaluation.reporting.drawing import Drawing
+from evaluation.reporting.given import StepsRun, read_runs
 from evaluation.reporting.scaling_section import scaling_section
 from evaluation.reporting.training_section import training_section
 from evaluation.reporting.trainings import read_trainings, training_of

@@ -1,0 +1,47 @@
+"""Verdicts of a judge, which stand beside the run that they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from evaluation.judge.judge_report import JudgeReport, judge_report
+from evaluation.judge.verdicts import VerdictRecord, Verdicts, read_verdicts
+from evaluation.page.blocks import Block, Paragraph
+from evaluation.reporting.drawing import Drawing
+from evaluation.reporting.shortened import verbatim
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A file of verdicts, and what they come to."""
+
+    path: Path
+    found: Verdicts
+    report: JudgeReport
+
+    @property
+    def title(self) -> str:
+        """By which procedure, and by whom."""
+        about = self.found.about
+        return f"{about.procedure}, {about.model}" + (f", {about.repeat} times each" if about.repeat > 1 else "")
+
+    def on(self, recorded: str) -> list[VerdictRecord]:
+        """The verdicts on a trajectory."""
+        return [verdict for verdict in self.found.verdicts if verdict.recorded == recorded]
+
+    def blocks(self, recorded: str) -> Iterator[Block]:
+        """What was said of a trajectory, with what the judge wrote."""
+        for verdict in self.on(recorded):
+            said = ", ".join(f"{label}: {value}" for label, value in verdict.labels.items())
+            told = said or "nothing that means anything"
+            yield Paragraph(f"Verdict {verdict.repeat + 1} ({self.title}; {verdict.basis}): {told}.")
+            for question in verdict.questions:
+                yield verbatim(f"The judge wrote to {question.name}", "\n".join(question.texts) or "(nothing)")
+
+
+def read_judged(path: Path, drawing: Drawing) -> Judged:
+    """Read a file of verdicts. Raises `EvaluationError`."""
+    found = read_verdicts(path)
+    return Judged(path, found, judge_report(found, resamples=drawing.resamples, seed=drawing.seed))
