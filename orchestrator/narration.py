@@ -31,7 +31,7 @@ from alpha_umi.trajectory import (
     State,
     StepTaken,
     advance,
-    branch,
+    behind,
     unpack,
 )
 from orchestrator.live import TextDelta
@@ -135,7 +135,7 @@ def _limits(event: QuestionAsked) -> dict[str, Any]:
 
 def _backtracked(before: State, event: Backtracked) -> dict[str, Any]:
     """`step` is the last one of the branch that was left, `abandoned` are those of it that the next one has not."""
-    left = [step.index for step in branch(before) if event.to is None or step.index > event.to]
+    left = [step.index for step in behind(before, event.to)]
     return {"step": left[-1], "to": event.to, "reason": event.reason, "abandoned": left}
 
 

@@ -58,7 +58,7 @@ from alpha_umi.trajectory.machine import TRANSITIONS, advance, effect_of, replay
 from alpha_umi.trajectory.moves import STRATEGIES
 from alpha_umi.trajectory.search import planner_history
 from alpha_umi.trajectory.state import Action, Failure, Latency, Message, Observation, Phase, State, Step
-from alpha_umi.trajectory.tree import branch, leaves
+from alpha_umi.trajectory.tree import behind, branch, leaves
 
 __all__ = [
     "FINAL",
@@ -107,6 +107,7 @@ __all__ = [
     "UnreadablePolicy",
     "Usage",
     "advance",
+    "behind",
     "branch",
     "effect_of",
     "leaves",

@@ -24,7 +24,7 @@ from alpha_umi.trajectory.ending import end, exhaust, spent
 from alpha_umi.trajectory.errors import IllegalEvent
 from alpha_umi.trajectory.events import Backtracked, DeadEndReason
 from alpha_umi.trajectory.state import DeadEnd, Failure, Phase, State, Step
-from alpha_umi.trajectory.tree import branch, leaves, tried
+from alpha_umi.trajectory.tree import behind, branch, leaves, tried
 
 # How many steps back the search looks first for a place to go on.
 BACK: Final[dict[DeadEndReason, int]] = {"gave_up": 2, "max_depth": 1, "repeated_call": 1}
@@ -76,8 +76,7 @@ def go_back(state: State, event: Backtracked) -> State:
     place, reason = place_of(state)
     if (event.to, event.reason) != (place, reason):
         raise IllegalEvent(f"the search goes back behind step {place} because of {reason}, and nowhere else")
-    steps = branch(state)
-    left = [step for step in steps if place is None or step.index > place]
+    left = behind(state, place)
     gone = {step.index for step in left}
     return replace(
         state,
