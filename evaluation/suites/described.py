@@ -25,6 +25,14 @@ _TYPES: Final[Mapping[str, str]] = {
     "time": "string",
 }
 _JSON_TYPES: Final = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
+_PYTHON_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
+    "array": (list,),
+    "boolean": (bool,),
+    "integer": (int,),
+    "number": (int, float),
+    "object": (dict,),
+    "string": (str,),
+}
 # What is taken over of a schema as it is.
 _KEPT: Final = ("description", "enum", "default", "required", "minItems", "maxItems", "minimum", "maximum")
 
@@ -46,7 +54,21 @@ def nested_schema(said: Mapping[str, Any]) -> dict[str, Any]:
         schema["properties"] = {key: nested_schema(each) for key, each in said["properties"].items()}
     if isinstance(said.get("items"), Mapping):
         schema["items"] = nested_schema(said["items"])
-    return schema
+    return _with_possible_values(schema)
+
+
+def _with_possible_values(schema: dict[str, Any]) -> dict[str, Any]:
+    """Values that a parameter's type does not allow are those of its items, or none: a grammar would allow nothing."""
+    kind, values = str(schema.get("type")), schema.get("enum")
+    if not isinstance(values, list) or kind not in _PYTHON_TYPES:
+        return schema
+    possible = [each for each in values if type(each) in _PYTHON_TYPES[kind]]
+    if possible == values:
+        return schema
+    kept = {name: value for name, value in schema.items() if name != "enum"} | ({"enum": possible} if possible else {})
+    if kind == "array" and not possible and isinstance(schema.get("items"), dict):
+        kept["items"] = _with_possible_values({**schema["items"], "enum": values})
+    return kept
 
 
 def _type(said: Mapping[str, Any]) -> str | None:

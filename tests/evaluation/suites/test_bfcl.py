@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
+from alpha_umi.serving.calls.offer import call_grammars, shown_tools
 from evaluation.bfcl.verdicts import CheckerFailed, CheckerMissing, bfcl_report, checker_python
 from evaluation.errors import CutShort, DuplicateId, EmptySuite, FileUnreadable, NotTheFormat
 from evaluation.outputs import Prediction
@@ -18,6 +19,7 @@ from evaluation.pairs import Pair, pair
 from evaluation.records import CaseRecord, OutputRecord, PredictionRecord, RunRecord
 from evaluation.suites import bfcl
 from evaluation.suites.cases import NO_OTHER_TOOL, NO_SINGLE_CALL
+from evaluation.suites.described import nested_schema
 from evaluation.suites.errors import DataMissing, UnknownSuite
 from evaluation.suites.suite import Suite, load_suite, suite_digests
 from training.leaving_out import guard
@@ -87,6 +89,31 @@ def test_types_become_those_of_json_schema(tmp_path: Path) -> None:
     assert properties["days"] == {"type": "array", "items": {"type": "number"}, "description": "Which."}
     assert properties["boat"]["properties"] == {"draught": {"type": "number"}, "flag": {"type": "string"}}
     assert properties["unit"] == {"type": "string", "enum": ["m", "ft"], "default": "m"}
+
+
+@pytest.mark.parametrize(
+    ("said", "schema"),
+    [
+        ({"type": "boolean", "enum": ["True", "False"]}, {"type": "boolean"}),
+        ({"type": "boolean", "enum": [True, "maybe"]}, {"type": "boolean", "enum": [True]}),
+        ({"type": "integer", "enum": [1, 2]}, {"type": "integer", "enum": [1, 2]}),
+        ({"type": "integer", "enum": [True]}, {"type": "integer"}),
+        ({"type": "float", "enum": [1, 0.5]}, {"type": "number", "enum": [1, 0.5]}),
+        (
+            {"type": "array", "items": {"type": "string"}, "enum": ["a", "b"]},
+            {"type": "array", "items": {"type": "string", "enum": ["a", "b"]}},
+        ),
+        ({"type": "array", "items": {"type": "float"}, "enum": ["a"]}, {"type": "array", "items": {"type": "number"}}),
+        ({"type": "", "enum": ["a"]}, {"enum": ["a"]}),
+    ],
+)
+def test_values_that_a_type_does_not_allow_are_none(said: Json, schema: Json) -> None:
+    assert nested_schema(said) == schema
+
+
+def test_the_caller_can_be_held_to_what_is_on_offer(real: Suite) -> None:
+    for case in real.cases[::60]:
+        assert len(call_grammars(shown_tools(case.tools), 512)) == 2
 
 
 def test_where_nothing_helps_the_reference_gives_up(tmp_path: Path) -> None:
