@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from evaluation.intervals import RESAMPLES, SEED
 from evaluation.predictions import read_predictions
 from evaluation.report import About, ComparisonReport, comparison_report
 from evaluation.whole_run import read_whole_run
+
+# What two runs must have in common.
+Check = Callable[[About, About], None]
 
 
 @dataclass(frozen=True)
@@ -39,25 +43,30 @@ def compare_files(
     first: Path, second: Path, form: Format, *, resamples: int = RESAMPLES, seed: int = SEED, look: Look | None = None
 ) -> ComparisonReport:
     """Everything about two files. Raises `EvaluationError`; `GateRefused` where there is a `look` and no ground."""
-    reads = _whole if form is Format.TRAJECTORIES else _steps
-    found = reads(first, second, form, resamples, seed)
+    compares = _whole if form is Format.TRAJECTORIES else _steps
+    found = compares(first, second, form, resamples, seed, _anyhow if look is None else require_same_settings)
     if look is None:
         return comparison_report(found.comparison, found.first, found.second)
-    require_same_settings(found.first, found.second)
     require_complete(*found.missing)
     gated = gate(found.comparison, look.metrics or found.gated, look.correction)
     return comparison_report(found.comparison, found.first, found.second, gated, notice=look.notice)
 
 
-def _steps(first: Path, second: Path, form: Format, resamples: int, seed: int) -> _Compared:
+def _anyhow(first: About, second: About) -> None:
+    """Runs that were asked in other ways may be compared, which says what the way brings."""
+
+
+def _steps(first: Path, second: Path, form: Format, resamples: int, seed: int, check: Check) -> _Compared:
     one, other = read_predictions(first, form), read_predictions(second, form)
+    check(one.about, other.about)
     comparison = compare(one.pairs, other.pairs, resamples=resamples, seed=seed)
     names = tuple(item.metric.name for item in comparison.differences)
     return _Compared(comparison, one.about, other.about, (one.unanswered, other.unanswered), names)
 
 
-def _whole(first: Path, second: Path, form: Format, resamples: int, seed: int) -> _Compared:
+def _whole(first: Path, second: Path, form: Format, resamples: int, seed: int, check: Check) -> _Compared:
     one, other = read_whole_run(first), read_whole_run(second)
+    check(one.about, other.about)
     comparison = compare_whole(one, other, resamples=resamples, seed=seed)
     names = tuple(item.metric.name for item in comparison.differences if item.metric.name in OUTCOMES)
     missing = comparison.first_missing, comparison.second_missing

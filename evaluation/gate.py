@@ -2,10 +2,10 @@
 
 Each figure is one look at the same sample, and of many looks one goes wrong by chance. So the chosen figures are held
 to Holm's procedure (A simple sequentially rejective multiple test procedure, 1979): all `m` at the confidence
-1 - 0.05/m, then those that are left at the confidence for their number, until none leaves 0 out any more. A release
-that is as good as the one before it is stopped in at most one of twenty comparisons, however many figures are looked
-at; without the correction each figure has this chance of its own. What cannot be told does not stop a release, but how
-large a fall would have had to be is said (`smallest_fall`).
+1 - 0.05/m, then those that are left at the confidence for their number, until none leaves 0 out any more. As far as the
+intervals hold what they promise, a release that is as good as the one before it is stopped in at most one of twenty
+comparisons, however many figures are looked at (docs/evaluation.md says how often it was). What cannot be told does not
+stop a release, but how large a fall would have had to be is said (`smallest_fall`).
 """
 
 from __future__ import annotations

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -16,11 +15,10 @@ from alpha_umi.trajectory import Status
 from cli.client import OrchestratorClient
 from cli.errors import UsageProblem
 from cli.options import ApiKey, StateDir, Url, connect, messages
+from evaluation.lengths import length_of_time
 from evaluation.replacing import replaced
 
 STATUSES: tuple[str, ...] = get_args(Status)
-_AGO = re.compile(r"([1-9][0-9]{0,4})([mhdw])")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def export(
@@ -87,8 +85,8 @@ def _line(trajectory: Trajectory) -> str:
 def _moment(option: str, text: str | None, now: datetime) -> datetime | None:
     if text is None:
         return None
-    if ago := _AGO.fullmatch(text):
-        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    if (ago := length_of_time(text)) is not None:
+        return now - ago
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:

@@ -18,8 +18,8 @@ from evaluation.report import FigureReport
 EXAMPLES: Final = 3
 RULE: Final = (
     "A role goes wrong where one of its figures is worse than in the reference, and the interval of the difference "
-    "leaves 0 out. All figures of a window are looked at together (Holm's procedure), so a window that is like the "
-    "reference raises an alarm at most once in twenty times. Below 20 trajectories nothing is said."
+    "leaves 0 out. All figures of a window are looked at together (Holm's procedure), so that few windows that are "
+    "like the reference raise an alarm. Below 20 trajectories nothing is said."
 )
 
 

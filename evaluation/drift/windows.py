@@ -1,13 +1,11 @@
 """Windows of time, each held against a reference: a role goes wrong where a figure is worse beyond the interval.
 
 Windows begin at whole multiples of their length since 1970 in UTC, so that the same trajectory is always in the same
-one. All figures of a window are looked at together, and held to Holm's procedure (`evaluation.gate`): a window that is
-like the reference raises an alarm at most once in twenty times.
+one. All figures of a window are looked at together, and held to Holm's procedure (`evaluation.gate`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,11 +20,10 @@ from evaluation.drift.figures import DriftFigure, figures
 from evaluation.errors import EvaluationError
 from evaluation.gate import Gate, hold
 from evaluation.intervals import RESAMPLES, SEED, Floats, Interval, Sums, intervals, resampled_means
+from evaluation.lengths import length_of_time
 from evaluation.paired import Difference
 
 MOST_WINDOWS: Final = 366
-_LENGTH = re.compile(r"([1-9][0-9]{0,4})([mhdw])")
-_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -85,10 +82,10 @@ class Measured:
 
 def window_length(text: str) -> timedelta:
     """The length that is meant by a number and m, h, d or w. Raises `WindowUnusable`."""
-    found = _LENGTH.fullmatch(text)
-    if found is None:
+    length = length_of_time(text)
+    if length is None:
         raise WindowUnusable(f"{text!r} is no length of time", remedy="write a number and m, h, d or w, such as 12h")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    return length
 
 
 def drift(

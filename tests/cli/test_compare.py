@@ -107,12 +107,12 @@ def test_whole_trajectories_go_through_the_gate(invoke: Invoke, whole: Callable[
 
 
 def test_what_says_nothing_is_refused(invoke: Invoke, steps: Callable[..., str], whole: Callable[..., str]) -> None:
-    before, whole_before = steps("before", GOOD), whole("whole-before", GOOD)
+    before, whole_before = steps("before", GOOD), whole("whole-before", GOOD, constrained=True)
     form = ("--format", "trajectories")
     for second, more, said in (
         (steps("missing", [None, *GOOD[1:]]), (), "the second file lacks 1 predictions: '0/1'"),
         (steps("free", GOOD, constrained=False), (), "`constrained` is True and False"),
-        (steps("suite", GOOD, suite="four"), (), "`suite` is 'three' and 'four'"),
+        (steps("suite", GOOD[:30], suite="four"), (), "`suite` is 'three' and 'four'"),
         (steps("once", GOOD, attempts=1), (), "`attempts` is 2 and 1"),
         (steps("others", GOOD[:50]), (), "only the first file has the case '50/1'"),
         (steps("same", GOOD), ("--metric", "accuracy"), "no figure is called 'accuracy'"),
@@ -125,6 +125,7 @@ def test_what_says_nothing_is_refused(invoke: Invoke, steps: Callable[..., str],
         (whole("single", GOOD, strategy="single"), "`strategy` is 'chain' and 'single'"),
         (whole("steps", GOOD, max_steps=3), "`max_steps` is None and 3"),
         (whole("whole-suite", GOOD[:50]), "differ in `trajectories`"),
+        (whole("free-whole", GOOD, constrained=False), "`constrained` is True and False"),
         (before, "is a file of predictions for steps"),
     ):
         refused = invoke("evaluate", "compare", whole_before, second, *form, "--fail-below")
