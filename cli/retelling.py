@@ -40,7 +40,8 @@ from alpha_umi.trajectory import (
     Usage,
     advance,
 )
-from alpha_umi.trajectory.events import RoleKind, UnreadablePolicy
+from alpha_umi.trajectory.events import RoleKind
+from alpha_umi.trajectory.limits import UnreadablePolicy
 from cli.errors import NotUnderstood
 from cli.told_events import (
     Answered,

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from alpha_umi.contract.trajectories import StepModel, StepObservation, Trajectory
-from alpha_umi.trajectory.events import DeadEndReason
+from alpha_umi.trajectory.limits import DeadEndReason
 from cli.plain_text import as_text, bounded, plain, plain_line
 
 LABEL_WIDTH = 13

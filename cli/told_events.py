@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from alpha_umi.contract.trajectories import TokenUsage, Trajectory
 from alpha_umi.roles.planner import Decision
-from alpha_umi.trajectory.events import DeadEndReason
+from alpha_umi.trajectory.limits import DeadEndReason
 from cli.errors import NotUnderstood
 
 

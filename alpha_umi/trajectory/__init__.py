@@ -40,7 +40,6 @@ from alpha_umi.trajectory.events import (
     Finished,
     Intended,
     LimitReached,
-    Limits,
     MessageAdded,
     ObservationReceived,
     PlannerDecided,
@@ -49,11 +48,11 @@ from alpha_umi.trajectory.events import (
     RoleFailed,
     StepTaken,
     UnknownEvent,
-    UnreadablePolicy,
     Usage,
     pack,
     unpack,
 )
+from alpha_umi.trajectory.limits import Limits, UnreadablePolicy
 from alpha_umi.trajectory.machine import TRANSITIONS, advance, effect_of, replay
 from alpha_umi.trajectory.moves import STRATEGIES
 from alpha_umi.trajectory.search import planner_history

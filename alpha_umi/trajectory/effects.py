@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from alpha_umi.trajectory.events import DeadEndReason
+from alpha_umi.trajectory.limits import DeadEndReason
 
 Status = Literal["running", "requires_action", "completed", "gave_up", "failed", "cancelled", "exhausted"]
 FINAL: frozenset[Status] = frozenset({"completed", "gave_up", "failed", "cancelled", "exhausted"})

@@ -52,6 +52,7 @@ def _begin_turn(state: State, content: str) -> State:
         messages=(*state.messages, Message("user", content)),
         turn_start=len(state.steps),
         tip=None,
+        dead_end=None,
     )
 
 

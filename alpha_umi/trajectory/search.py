@@ -22,7 +22,8 @@ from alpha_umi.roles.candidates import Candidate, show_candidates
 from alpha_umi.roles.turns import Turn
 from alpha_umi.trajectory.ending import end, exhaust, spent
 from alpha_umi.trajectory.errors import IllegalEvent
-from alpha_umi.trajectory.events import Backtracked, DeadEndReason
+from alpha_umi.trajectory.events import Backtracked
+from alpha_umi.trajectory.limits import DeadEndReason
 from alpha_umi.trajectory.state import DeadEnd, Failure, Phase, State, Step
 from alpha_umi.trajectory.tree import behind, branch, leaves, tried
 

@@ -10,7 +10,8 @@ from typing import Any, Literal, Protocol
 from alpha_umi.roles.planner import Decision
 from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.trajectory.effects import Status
-from alpha_umi.trajectory.events import DeadEndReason, Limits, RoleKind, Usage
+from alpha_umi.trajectory.events import RoleKind, Usage
+from alpha_umi.trajectory.limits import DeadEndReason, Limits
 
 
 class Phase(StrEnum):
