@@ -67,10 +67,8 @@ def _given(runs: Sequence[AnyRun]) -> Section:
 def _about(run: AnyRun) -> Iterator[str]:
     about = run.run.about
     yield about.suite
-    if isinstance(run, StepsRun):
-        yield f"{run.report.steps:,} steps, {run.mode}"
-    else:
-        yield f"{run.report.trajectories:,} whole trajectories, {run.run.about.strategy}"
+    what = "steps" if isinstance(run, StepsRun) else "whole trajectories"
+    yield f"{run.report.steps if isinstance(run, StepsRun) else run.report.trajectories:,} {what}, {run.mode}"
     names = {role: str(model.get("id") or model.get("name") or "unnamed") for role, model in about.models.items()}
     yield "; ".join(f"{role}: {name}" for role, name in names.items()) or "not known"
 

@@ -27,6 +27,7 @@ from evaluation.whole_report import WholeReport, whole_report
 from evaluation.whole_run import WholeRun, read_whole_run
 
 SUFFIX = ".jsonl"
+_GRAMMARS = {True: "inside grammars", False: "free"}
 # What does not stand in the name of a place in a page.
 _UNNAMED = re.compile(r"[^A-Za-z0-9_]+")
 _ONCE = "name each run once"
@@ -72,8 +73,8 @@ class StepsRun:
 
     @property
     def mode(self) -> str:
-        """Inside grammars, or on its own."""
-        return "inside grammars" if self.run.about.constrained else "free"
+        """How it was asked."""
+        return _GRAMMARS[self.run.about.constrained]
 
     @property
     def commands(self) -> tuple[str, str]:
@@ -97,6 +98,12 @@ class TrajectoriesRun:
     sha256: str
     verdicts: tuple[Judged, ...] = ()
 
+    @property
+    def mode(self) -> str:
+        """How it was asked; files of earlier versions do not say whether inside grammars."""
+        about = self.run.about
+        return about.strategy if about.constrained is None else f"{about.strategy}, {_GRAMMARS[about.constrained]}"
+
     @cached_property
     def questions_digest(self) -> str:
         """Equal for runs that were asked the same questions, with the same tools, and judged alike."""
@@ -109,8 +116,9 @@ class TrajectoriesRun:
     def commands(self) -> tuple[str, str]:
         """What makes the file, and what prints its figures."""
         about, name = self.run.about, self.named.path.name
-        steps = ["--max-steps", str(about.max_steps)] if about.max_steps is not None else []
-        wanted = ["--suite", about.suite, "--limit", str(about.trajectories), "--strategy", about.strategy, *steps]
+        bounds = {"--max-steps": about.max_steps, "--max-tokens": about.max_tokens}
+        bound = [word for name, value in bounds.items() if value is not None for word in (name, str(value))]
+        wanted = ["--suite", about.suite, "--limit", str(about.trajectories), "--strategy", about.strategy, *bound]
         made = ["alpha-umi", "evaluate", "trajectories", *wanted, "--output", name]
         shown = ["alpha-umi", "evaluate", "score", name, "--format", "trajectories"]
         return shlex.join(made), shlex.join(shown)

@@ -12,7 +12,7 @@ from evaluation.reporting.steps_behind import metric_anchor
 from evaluation.reporting.whole_behind import verdict_anchor
 from evaluation.reporting.written import NO_FIGURE, percent
 
-OTHERS = "the paper's models"
+OTHERS = "the paper's"
 # The paper's names of the parts of ToolBench's questions, by ours.
 PARTS = {
     "G1_instruction": "I1-Inst.", "G1_tool": "I1-Tool", "G1_category": "I1-Cat.",
@@ -63,7 +63,7 @@ def _judged(table: PaperTable, run: TrajectoriesRun, place: int, judged: Judged)
         Cell(percent(figure.value), verdict_anchor(run, place)) if figure and figure.value is not None else NO_FIGURE
         for figure in figures.values()
     ]
-    return [run.named.title, f"ours, judged by {judged.found.about.model}, {run.run.about.strategy}", *cells]
+    return [run.named.title, f"ours, judged by {judged.found.about.model}, {run.mode}", *cells]
 
 
 def _elsewhere(runs: Sequence[StepsRun]) -> Iterator[Block]:

@@ -74,7 +74,7 @@ def _roles(run: StepsRun, pair: Pair, record: PredictionRecord | None) -> Iterat
 
 def _conversation(pair: Pair) -> Fold:
     turns = [_turn(turn) for turn in pair.case.history]
-    return Fold(f"The conversation before ({len(turns)} turns)", turns)
+    return Fold(f"The conversation before ({len(turns)} turn{'s' * (len(turns) != 1)})", turns)
 
 
 def _turn(turn: Turn) -> Verbatim:

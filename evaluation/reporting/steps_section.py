@@ -7,12 +7,12 @@ from typing import Final
 
 from evaluation.compare import compare
 from evaluation.metrics import COLUMNS, METRICS, Metric
-from evaluation.notes import left_out_sentence, trained_on_sentences
 from evaluation.page.blocks import Block, Cell, Chart, Gallery, Paragraph, Row, Section, Table
 from evaluation.page.charts import Bar, bars
-from evaluation.report import ComparisonReport, CostReport, comparison_report
+from evaluation.report import ComparisonReport, CostReport, FigureReport, comparison_report
 from evaluation.reporting.drawing import Drawing
 from evaluation.reporting.error_classes import CLASSES
+from evaluation.reporting.remarks import remarks
 from evaluation.reporting.steps_behind import (
     IN_ALL,
     StepsBehind,
@@ -21,7 +21,8 @@ from evaluation.reporting.steps_behind import (
     metric_anchor,
     role_anchor,
 )
-from evaluation.reporting.written import NO_FIGURE, difference_text, interval_text, number, shade
+from evaluation.reporting.written import NO_FIGURE, difference_text, figure_text, number, shade
+from evaluation.seal_tools import seal_tools_report
 
 _DRAWN: Final = frozenset(
     {"plan_em", "action_em", "hallu_rate", "f1", "rouge", "decision_accuracy", "call_match", "argument_validity"}
@@ -34,7 +35,7 @@ def steps_section(title: str, anchor: str, runs: Sequence[StepsBehind], drawing:
     blocks: list[Block] = [*_about(runs), _figures(title, runs), Gallery(pictures)]
     if len(runs) > 1:
         blocks.append(_differences(title, runs, drawing))
-    blocks += [_decisions(title, each) for each in runs]
+    blocks += [*_of_the_suite(title, runs, drawing), *(_decisions(title, each) for each in runs)]
     blocks += [_classes(title, runs), _costs(title, runs)]
     return Section(title, blocks, anchor)
 
@@ -45,13 +46,7 @@ def _about(runs: Sequence[StepsBehind]) -> Iterator[Block]:
         f"{report.steps:,} steps of {report.trajectories:,} trajectories, the same for every run here. Numbers lead to "
         "the steps behind them. Intervals are 95 %, drawn over trajectories; n is the number of steps that count."
     )
-    told = {sentence for each in runs if (sentence := left_out_sentence(each.run.run.about.left_out))}
-    yield from (Paragraph(f"{sentence[0].upper()}{sentence[1:]}.") for sentence in sorted(told))
-    for each in runs:
-        name, trained = each.run.named.title, trained_on_sentences(each.run.run.about.models)
-        yield from (Paragraph(f"{name}: {sentence}.", warning=True) for sentence in trained)
-        if missing := len(each.run.report.missing):
-            yield Paragraph(f"{name}: {missing:,} steps without a prediction, which count as wrong.", warning=True)
+    yield from remarks([each.run for each in runs])
 
 
 def _figures(title: str, runs: Sequence[StepsBehind]) -> Table:
@@ -68,7 +63,7 @@ def _figure(each: StepsBehind, metric: Metric) -> Cell:
     figure = each.run.report.figures[metric.name]
     if figure.value is None:
         return Cell(NO_FIGURE)
-    text = f"{number(figure.value)} {interval_text(figure)}, n {figure.n:,}"
+    text = figure_text(figure)
     return Cell(text, metric_anchor(each.run, metric.name))
 
 
@@ -96,6 +91,26 @@ def _differences(title: str, runs: Sequence[StepsBehind], drawing: Drawing) -> T
 def _difference(each: StepsBehind, metric: Metric, told: ComparisonReport) -> Cell:
     text = difference_text(told.differences[metric.name])
     return Cell(text, _figure(each, metric).anchor if text != NO_FIGURE else None)
+
+
+def _of_the_suite(title: str, runs: Sequence[StepsBehind], drawing: Drawing) -> Iterator[Table]:
+    """The figures that a suite is measured by itself."""
+    if runs[0].run.run.about.suite.partition(":")[0] != "seal-tools":
+        return
+    found = [seal_tools_report(each.run.pairs, resamples=drawing.resamples, seed=drawing.seed).figures for each in runs]
+    rows: list[Row] = [
+        [figure.title, *(_suite_figure(each, told[name]) for each, told in zip(runs, found, strict=True))]
+        for name, figure in found[0].items()
+    ]
+    header = ["figure", *(each.run.named.title for each in runs)]
+    yield Table(
+        f"{title}: as Seal-Tools itself measures, each with its 95 % interval over requests and n", header, rows
+    )
+
+
+def _suite_figure(each: StepsBehind, figure: FigureReport) -> Cell:
+    """It leads to the steps whose calls are not the reference's."""
+    return Cell(figure_text(figure), None if figure.value is None else metric_anchor(each.run, "call_match"))
 
 
 def _decisions(title: str, each: StepsBehind) -> Table:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from evaluation.page.blocks import Block, Cell, Paragraph, Row, Section, Table
-from evaluation.report import FigureReport
 from evaluation.reporting.given import TrajectoriesRun
 from evaluation.reporting.judged import Judged
 from evaluation.reporting.whole_behind import verdict_anchor
-from evaluation.reporting.written import NO_FIGURE, interval_text, number
+from evaluation.reporting.written import figure_text, number
 
 
 def verdicts_section(runs: Sequence[TrajectoriesRun]) -> Section:
@@ -42,12 +41,8 @@ def _rows(run: TrajectoriesRun, place: int, judged: Judged) -> Iterator[Row]:
     nothing = judged.report.verdicts["nonsense"] + judged.report.verdicts["too-long"]
     anchor = verdict_anchor(run, place) if judged.found.verdicts else None
     for figure in judged.report.figures.values():
-        value = Cell(_value(figure), anchor if figure.value is not None else None)
+        value = Cell(figure_text(figure), anchor if figure.value is not None else None)
         yield [run.named.title, judged.title, figure.title, value, f"{nothing:,}", f"{judged.report.missing:,}"]
-
-
-def _value(figure: FigureReport) -> str:
-    return NO_FIGURE if figure.value is None else f"{number(figure.value)} {interval_text(figure)}, n {figure.n:,}"
 
 
 def _said(run: TrajectoriesRun, place: int, judged: Judged) -> Iterator[Row]:

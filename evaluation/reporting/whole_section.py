@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from evaluation.compare_whole import OUTCOMES, WholeMeasure, compare_whole
-from evaluation.notes import left_out_sentence, trained_on_sentences
 from evaluation.page.blocks import Block, Cell, Chart, Gallery, Paragraph, Row, Section, Table
 from evaluation.page.charts import Bar, bars
 from evaluation.report import DifferenceReport, comparison_report
 from evaluation.reporting.drawing import Drawing
 from evaluation.reporting.per_answer import PER_ANSWER, CostFigure, PerAnswer, per_answer
+from evaluation.reporting.remarks import remarks
 from evaluation.reporting.whole_behind import WholeBehind, end_anchor, figure_anchor
-from evaluation.reporting.written import NO_FIGURE, difference_text, interval_text, number, shade
+from evaluation.reporting.written import NO_FIGURE, difference_text, figure_text, interval_text, number, shade
 
 _DRAWN: Final = ("completed", "success", "gave_up")
 
@@ -38,13 +38,7 @@ def _about(runs: Sequence[WholeBehind]) -> Iterator[Block]:
         f"{runs[0].run.report.trajectories:,} whole trajectories through the orchestrator, the same questions "
         "for every run. Shares are of all of them, everything else is an average for one. Numbers lead on."
     )
-    told = {sentence for each in runs if (sentence := left_out_sentence(each.run.run.about.left_out))}
-    yield from (Paragraph(f"{sentence[0].upper()}{sentence[1:]}.") for sentence in sorted(told))
-    for each in runs:
-        name, trained = each.run.named.title, trained_on_sentences(each.run.run.about.models)
-        yield from (Paragraph(f"{name}: {sentence}.", warning=True) for sentence in trained)
-        if missing := each.run.report.not_asked:
-            yield Paragraph(f"{name}: {missing:,} trajectories were not asked yet; they count as failed.", warning=True)
+    yield from remarks([each.run for each in runs])
 
 
 def _ends(title: str, runs: Sequence[WholeBehind]) -> Table:
@@ -69,7 +63,7 @@ def _figure(each: WholeBehind, name: str) -> Cell:
     figure = each.run.report.figures.get(name)
     if figure is None or figure.value is None:
         return Cell(NO_FIGURE)
-    return Cell(f"{number(figure.value)} {interval_text(figure)}, n {figure.n:,}", figure_anchor(each.run, name))
+    return Cell(figure_text(figure), figure_anchor(each.run, name))
 
 
 def _differences(title: str, runs: Sequence[WholeBehind], drawing: Drawing) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from evaluation.report import DifferenceReport
+from evaluation.report import DifferenceReport, FigureReport
 
 NO_FIGURE: Final = "–"
 
@@ -31,6 +31,13 @@ def interval_text(figure: Spread, *, signed: bool = False) -> str:
     if figure.low is None or figure.high is None:
         return "(no interval)"
     return f"({number(figure.low, signed=signed)} to {number(figure.high, signed=signed)})"
+
+
+def figure_text(figure: FigureReport) -> str:
+    """A figure with its interval and n."""
+    if figure.value is None:
+        return NO_FIGURE
+    return f"{number(figure.value)} {interval_text(figure)}, n {figure.n:,}"
 
 
 def difference_text(item: DifferenceReport) -> str:

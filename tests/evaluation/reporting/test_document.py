@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -164,5 +165,21 @@ def test_markdown_has_the_tables_and_the_commands_without_the_steps(given: list[
     text = render_markdown("A report", sections(*given))
     assert "| Plan ACC | 1.000 (0.439 to 1.000), n 3 |" in text
     assert "alpha-umi evaluate score one.jsonl" in text
-    assert "| α-UMi with reuse | the paper's models, 7B | 89.72 | 60.47 | 0.45 | 53.60 | 46.26 |" in text
+    assert "| α-UMi with reuse | the paper's, 7B | 89.72 | 60.47 | 0.45 | 53.60 | 46.26 |" in text
     assert "wrote (100" not in text
+
+
+def test_seal_tools_has_its_own_figures_as_well(tmp_path: Path) -> None:
+    run = run_of(pairs_of({"a/1": called("clock", "{}")}))
+    write_run(tmp_path / "one.jsonl", replace(run, about=run.about.model_copy(update={"suite": "seal-tools"})))
+    own = table(sections(tmp_path / "one.jsonl"), "as Seal-Tools itself measures")
+    assert own["tool R"] == ["0.000 (no interval), n 1"]
+    assert "format ACC" in own
+
+
+def test_runs_say_how_they_were_asked(tmp_path: Path) -> None:
+    (tmp_path / "one").write_text(written(whole_run([True, None], constrained=False, max_tokens=900)))
+    text = render_markdown("r", sections(tmp_path / "one"))
+    assert "| A one | shop | 1 whole trajectories, chain, free | not known |" in text
+    assert "--limit 2 --strategy chain --max-tokens 900 --output one" in text
+    assert "**A one: 1 trajectories that were not asked yet, which count as failed.**" in text

@@ -1,0 +1,25 @@
+"""What has to be read before the figures of runs: what a suite leaves out, and what makes them look better."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from evaluation.notes import left_out_sentence, trained_on_sentences
+from evaluation.page.blocks import Paragraph
+from evaluation.reporting.given import AnyRun, StepsRun
+
+
+def remarks(runs: Sequence[AnyRun]) -> Iterator[Paragraph]:
+    """Of runs that stand side by side; what their suite leaves out is said once."""
+    told = {sentence for run in runs if (sentence := left_out_sentence(run.run.about.left_out))}
+    yield from (Paragraph(f"{sentence[0].upper()}{sentence[1:]}.") for sentence in sorted(told))
+    for run in runs:
+        warned = [*trained_on_sentences(run.run.about.models), *_missing(run)]
+        yield from (Paragraph(f"{run.named.title}: {sentence}.", warning=True) for sentence in warned)
+
+
+def _missing(run: AnyRun) -> Iterator[str]:
+    if isinstance(run, StepsRun) and run.report.missing:
+        yield f"{len(run.report.missing):,} steps without a prediction, which count as wrong"
+    elif not isinstance(run, StepsRun) and run.report.not_asked:
+        yield f"{run.report.not_asked:,} trajectories that were not asked yet, which count as failed"
