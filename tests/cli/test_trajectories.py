@@ -118,6 +118,22 @@ def test_sums_are_computed_from_end_to_end(invoke: Invoke, folder: Path, start: 
     assert (other["seed"], other["resamples"], report["seed"], report["resamples"]) == (5, 101, 0, 2_000)
 
 
+def test_what_was_served_is_exported_and_read_as_traffic(invoke: Invoke, folder: Path, start: Start) -> None:
+    suite, url = sums_file(folder, 4), start(computing())
+    assert invoke(*arguments(suite, url)).exit_code == 0
+    served = folder / "served.jsonl"
+    exported = invoke("export", "--url", url, "--status", "completed", "--output", str(served))
+    assert (exported.exit_code, exported.stderr) == (0, "4 trajectories\n")
+    newest = json.loads(served.read_text().splitlines()[0])
+    assert newest == httpx.get(f"{url}/v1/trajectories/{newest['id']}").json()
+    (window,) = json.loads(invoke("evaluate", "drift", str(served), "--json").stdout)["windows"]
+    figures = {name: (figure["value"], figure["n"]) for name, figure in window["figures"].items()}
+    assert (window["trajectories"], figures["planner.gave_up"]) == (4, (0, 4))
+    assert (figures["planner.repaired"], figures["caller.repaired"], figures["summarizer.failed"]) == (
+        (0, 8), (0, 4), (0, 4),
+    )  # fmt: skip
+
+
 def test_sums_are_computed_with_python(invoke: Invoke, folder: Path, start: Start) -> None:
     programs = ("1 +", "open('/etc/passwd')", "a = 1\nprint(a + a)")
     suite, url = sums_file(folder, 1, "gsm8k-python"), start(programming(*programs, answer="It is 2."))
