@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from alpha_umi.contract.trajectories import CreateTrajectory
+from alpha_umi.trajectory import Limits
 from orchestrator.settings import OrchestratorSettings, explain
 
 
@@ -36,3 +38,27 @@ def test_several_addresses_a_role(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_addresses_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, value: str, told: str) -> None:
     assert refusal(monkeypatch, value).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SEARCH_DEPTH", "0"), ("SEARCH_WIDTH", "9"), ("SEARCH_MAX_STEPS", "65"), ("MAX_TOKENS", "0"),
+        ("MAX_TOKENS", "many"),
+    ],
+)  # fmt: skip
+def test_limits_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"ALPHA_UMI_{name}", value)
+    with pytest.raises(ValidationError) as caught:
+        OrchestratorSettings()
+    assert explain(caught.value).startswith(f"ALPHA_UMI_{name}: Input should be")
+
+
+def test_a_request_chooses_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALPHA_UMI_MAX_TOKENS", "")
+    monkeypatch.setenv("ALPHA_UMI_SEARCH_WIDTH", "3")
+    settings = OrchestratorSettings()
+    assert settings.limits(CreateTrajectory(instruction="q")) == Limits(max_width=3)
+    assert settings.limits(CreateTrajectory(instruction="q", strategy="dfsdt")) == Limits(max_steps=30, max_width=3)
+    chosen = CreateTrajectory(instruction="q", strategy="dfsdt", max_steps=5, max_tokens=900, max_depth=7)
+    assert settings.limits(chosen) == Limits(max_steps=5, max_tokens=900, max_depth=7, max_width=3)
