@@ -20,6 +20,7 @@ from benchmarks.results.runs import MODES, Wanted, What, ask, generate, system
 from benchmarks.results.section import introduction, steps_part, whole_part
 from evaluation.suites.data import data_folder
 from evaluation.suites.definition import WITHOUT_STEPS, read_definition, suite_names, suite_path
+from evaluation.suites.listing import listed_suites
 from evaluation.suites.suite import load_suite
 from evaluation.trajectories import NoObservations, require_tools
 
@@ -39,8 +40,9 @@ def main() -> None:
     suites: list[str] = options.suite or suite_names()
     if not options.tables_only:
         began = time.monotonic()
-        _run_steps(wanted, [suite for suite in suites if _has_steps(suite)])
-        _run_whole(wanted, [suite for suite in suites if _can_be_whole(suite)])
+        measured = options.suite or _at_hand()
+        _run_steps(wanted, [suite for suite in measured if _has_steps(suite)])
+        _run_whole(wanted, [suite for suite in measured if _can_be_whole(suite)])
         CONSOLE.print(f"all runs are there after {time.monotonic() - began:,.0f} s")
     parts = [
         introduction(options.title, _command(options), wanted),
@@ -74,6 +76,15 @@ def _with_runs(wanted: Wanted, what: What, suites: list[str]) -> list[str]:
     if without:
         CONSOLE.print(f"not in the section, because there are no runs ({what}) of them in {wanted.folder}: {without}")
     return there
+
+
+def _at_hand() -> list[str]:
+    """The suites whose data is there; the others are said."""
+    listed = listed_suites(data_folder(os.environ))
+    missing = ", ".join(suite.name for suite in listed if not suite.at_hand)
+    if missing:
+        CONSOLE.print(f"not measured, because their data is not at hand (`alpha-umi evaluate suites`): {missing}")
+    return [suite.name for suite in listed if suite.at_hand]
 
 
 def _has_steps(suite: str) -> bool:

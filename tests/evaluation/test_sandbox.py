@@ -127,7 +127,7 @@ def test_an_endless_run_ends(sandbox: PythonSandbox, code: str) -> None:
 def test_sleep_takes_no_time(sandbox: PythonSandbox) -> None:
     began = time.monotonic()
     assert not sandbox.run("import time\ntime.sleep(1_000)").failed
-    assert time.monotonic() - began < SECONDS
+    assert time.monotonic() - began < 100
 
 
 @pytest.mark.parametrize(
@@ -210,14 +210,14 @@ def wait_until_busy(worker: psutil.Process) -> None:
 
 
 def test_workers_run_side_by_side() -> None:
-    with PythonSandbox(LIMITS, workers=2) as sandbox:
+    with PythonSandbox(Limits(seconds=3), workers=2) as sandbox:
         threads = [threading.Thread(target=sandbox.run, args=("while True: pass",)) for _ in range(2)]
         began = time.monotonic()
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert time.monotonic() - began < 2 * SECONDS
+        assert time.monotonic() - began < 6
 
 
 def test_a_sandbox_that_was_not_started_says_so() -> None:
