@@ -16,6 +16,7 @@ from evaluation.page.svg import drawn
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Transform
 
 WIDTH = 4.5
 NAME_CHARACTERS = 24
@@ -87,7 +88,7 @@ def lines(title: str, series: Sequence[Line], *, x: str, y: str, of: str = "", p
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         for place, line in enumerate(series):
-            _draw_line(axes, place, line, points=points)
+            _draw_line(axes, place, line, aside=_aside(figure, place, series), points=points)
         axes.set(xlabel=x, ylabel=y, ylim=(0, None))
         axes.locator_params(axis="x", nbins=4)
         axes.xaxis.set_major_formatter(_number)
@@ -107,15 +108,28 @@ def _draw_bar(axes: Axes, place: int, bar: Bar) -> None:
     axes.annotate(bar.text, (1.04, place), xycoords=("axes fraction", "data"), va="center", annotation_clip=False)
 
 
-def _draw_line(axes: Axes, place: int, line: Line, *, points: bool) -> None:
+def _draw_line(axes: Axes, place: int, line: Line, *, aside: Transform | None, points: bool) -> None:
     ink, marker, dash = _INKS[place % len(_INKS)], _MARKERS[place % len(_MARKERS)], _DASHES[place % len(_DASHES)]
-    (drawn_line,) = axes.plot(line.xs, line.ys, color=ink, marker=marker, lw=1.3, ms=5)
+    shift = axes.transData if aside is None else axes.transData + aside
+    (drawn_line,) = axes.plot(line.xs, line.ys, color=ink, marker=marker, lw=1.3, ms=5, transform=shift)
     name, apart = both_ends(line.name, LEGEND_CHARACTERS), 1 if points else max(1, len(line.xs) // 6)
     drawn_line.set(label=name, linestyle=dash, markevery=apart)
-    if line.lows and line.highs:
-        axes.vlines(line.xs, line.lows, line.highs, color=ink, linewidth=1)
+    # What is drawn aside does not count for the axes by itself.
+    axes.update_datalim([*zip(line.xs, line.ys, strict=True), *zip(line.xs, line.highs, strict=False)])
+    axes.autoscale_view()
+    for x, low, high in zip(line.xs, line.lows, line.highs, strict=False):
+        axes.plot([x, x], [low, high], color=ink, lw=1, marker="_", ms=4, transform=shift)
     if line.rings:
         axes.plot(*zip(*line.rings, strict=True), ls="", marker=marker, ms=9, mfc="none", mec=ink, mew=1.4)
+
+
+def _aside(figure: Figure, place: int, series: Sequence[Line]) -> Transform | None:
+    """A little to the side, where intervals of several series would lie on each other."""
+    from matplotlib.transforms import ScaledTranslation
+
+    if not any(line.lows for line in series):
+        return None
+    return ScaledTranslation((place - (len(series) - 1) / 2) * 4 / 72, 0, figure.dpi_scale_trans)
 
 
 def _of(of: str) -> str:

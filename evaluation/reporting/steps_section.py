@@ -31,7 +31,8 @@ _DRAWN: Final = frozenset(
 
 def steps_section(title: str, anchor: str, runs: Sequence[StepsBehind], drawing: Drawing) -> Section:
     """Runs over the same cases, with the examples of each."""
-    pictures = [_bars(title, metric, runs) for metric in METRICS if metric.name in _DRAWN]
+    drawn = [metric for metric in METRICS if metric.name in _DRAWN and _has_figure(metric, runs)]
+    pictures = [_bars(title, metric, runs) for metric in drawn]
     blocks: list[Block] = [*_about(runs), _figures(title, runs), Gallery(pictures)]
     if len(runs) > 1:
         blocks.append(_differences(title, runs, drawing))
@@ -65,6 +66,10 @@ def _figure(each: StepsBehind, metric: Metric) -> Cell:
         return Cell(NO_FIGURE)
     text = figure_text(figure)
     return Cell(text, metric_anchor(each.run, metric.name))
+
+
+def _has_figure(metric: Metric, runs: Sequence[StepsBehind]) -> bool:
+    return any(each.run.report.figures[metric.name].value is not None for each in runs)
 
 
 def _bars(title: str, metric: Metric, runs: Sequence[StepsBehind]) -> Chart:

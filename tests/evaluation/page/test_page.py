@@ -101,6 +101,14 @@ def test_tables_and_charts_are_told_in_words(page: str) -> None:
     assert "<caption>" in page
 
 
+def test_the_axes_hold_the_data_and_its_intervals() -> None:
+    curve = Line("a", [1e5, 8e5], [0.2, 0.4], [0.1, 0.3], [0.35, 0.72])
+    for series in ([curve], [curve, Line("b", [2e5], [0.1], [0.05], [0.2])]):
+        ticks = re.findall(r">([^<>]+)</text>", lines("a", series, x="tokens", y="share").svg)
+        assert "800 k" in ticks
+        assert "0.7" in ticks
+
+
 def test_a_chart_of_nothing_can_be_drawn() -> None:
     assert "<svg" in bars("none", []).svg
     assert "<svg" in lines("none", [], x="x", y="y").svg
