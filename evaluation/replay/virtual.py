@@ -39,10 +39,17 @@ MAX_OBSERVATION_CHARACTERS: Final = 1024
 MAX_ANSWER_BYTES: Final = 4 * 2**20
 AWAY: Final = "tool-server-away"
 CONNECT_S: Final = 5.0
-# How the published client words what goes wrong on the way to a server; its other errors are the server's own words.
+# How the published client words what goes wrong on the way to a server.
 TIMED_OUT, NOT_SENT = "Timeout error...", "request invalid, data error"
+# The errors of a server that the published client tells apart. Others are in words of each call.
+KNOWN_ERRORS: Final = frozenset({
+    "API not working error...", "Unauthorized error...", "Unsubscribed error...", "Too many requests error...",
+    "Rate limit per minute error...", "Message error...",
+})  # fmt: skip
 ANSWERED: Final = "answered"
+ANOTHER_ERROR: Final = "another error"
 _LOST: Final = f'"{TYPE_PREFIX}{AWAY}"'
+_OTHER_KEY: Final = "the tool server wants another key"
 _KEY_STATUS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
@@ -134,10 +141,12 @@ class VirtualTools:
             raise CallRefused(
                 AWAY, "The tool server cannot be used", failure.message, status=HTTPStatus.SERVICE_UNAVAILABLE
             ) from failure
-        self.counts[error or ANSWERED] += 1
-        return ToolAnswer(observation(error, self._without_key(response), self.server.max_characters))
+        self.counts[_counted(error)] += 1
+        return ToolAnswer(observation(*self._without_key(error, response), self.server.max_characters))
 
     async def _post(self, http: httpx.AsyncClient, tool: ToolBenchApi, arguments: Arguments) -> tuple[str, Any] | Away:
+        if self.key_refused:
+            raise ServerRefused(_OTHER_KEY)
         try:
             async with http.stream(
                 "POST", self.server.address, json=_payload(self.server, tool, arguments)
@@ -146,23 +155,32 @@ class VirtualTools:
                     return Away(f"status {response.status_code}", retry_after_of(response))
                 if response.status_code in _KEY_STATUS:
                     self.key_refused = True
-                    raise ServerRefused("the tool server wants another key")
+                    raise ServerRefused(_OTHER_KEY)
                 return _read(response.status_code, await _body(response))
         except httpx.ReadTimeout:
             return TIMED_OUT, ""
         except httpx.HTTPError as error:
             return Away(type(error).__name__)
 
-    def _without_key(self, response: Any) -> Any:
+    def _without_key(self, error: str, response: Any) -> tuple[str, Any]:
         """A server may repeat what it was sent; the key is for no model and no file."""
-        key, told = self.server.key, json.dumps(response, ensure_ascii=False)
-        return json.loads(told.replace(key, "[key]")) if key and key in told else response
+        key, told = json.dumps(self.server.key)[1:-1], json.dumps([error, response])
+        if key and key in told:
+            error, response = json.loads(told.replace(key, "[key]"))
+        return error, response
 
     def _stayed_away(self, reason: str) -> ServiceAway:
         return ServiceAway(
             f"the tool server at {self.server.shown} is away: {reason}",
             remedy="start it, or name its address with --tool-server",
         )
+
+
+def _counted(error: str) -> str:
+    """What a call is counted as."""
+    if not error:
+        return ANSWERED
+    return error if error in KNOWN_ERRORS or error == TIMED_OUT or error.startswith(NOT_SENT) else ANOTHER_ERROR
 
 
 def observation(error: str, response: Any, max_characters: int) -> str:
