@@ -12,8 +12,10 @@ left_out() {
 command -v apt-get > /dev/null 2>&1 || left_out "there is no apt-get"
 echo "Installing Debian's chromium, for the tests that open pages: about a minute, once"
 export DEBIAN_FRONTEND=noninteractive
+# Without a font pages have no text.
 install() {
-    timeout 240 apt-get install -qq --yes --no-install-recommends -o Dpkg::Use-Pty=0 chromium > /dev/null 2>&1
+    timeout 240 apt-get install -qq --yes --no-install-recommends -o Dpkg::Use-Pty=0 chromium fonts-dejavu-core \
+        > /dev/null 2>&1
 }
 # Without lists of packages, or with old ones, the first attempt ends at once.
 install || { timeout 60 apt-get update -qq > /dev/null 2>&1; install; } || left_out "apt-get did not install it"
