@@ -19,9 +19,8 @@ from alpha_umi.contract.roles import WireModel
 from alpha_umi.contract.trajectories import Strategy, Trajectory
 from alpha_umi.roles.turns import RoleName
 from evaluation.asking import Asked, Asking, ask
-from evaluation.errors import EmptySuite, NotTheFormat, some
+from evaluation.errors import NotTheFormat, some
 from evaluation.files import (
-    FORMAT_REMEDY,
     json_lines,
     not_the_format,
     read_text,
@@ -29,6 +28,7 @@ from evaluation.files import (
     require_version,
 )
 from evaluation.growing_lines import ANOTHER_FILE, GrowingLines, OtherRun, growing_lines
+from evaluation.head_line import head_and_lines
 from evaluation.records import Count, Name
 from evaluation.suites import gsm8k, math_answers
 from evaluation.suites.recorded import RecordedTrajectory
@@ -210,14 +210,7 @@ def _same(path: Path, there: WholeRun, about: WholeRunRecord, recorded: Sequence
 
 def _parse(text: str, path: Path) -> WholeRun:
     records = list(_records(text, path))
-    if not records:
-        raise EmptySuite(f"{path} is empty", remedy="ask first")
-    about, *asked = records
-    if not isinstance(about, WholeRunRecord):
-        raise NotTheFormat(f"{path} does not begin with a `whole-run` line", remedy=FORMAT_REMEDY)
-    kept = tuple(record for record in asked if isinstance(record, AskedRecord))
-    if len(kept) < len(asked):
-        raise NotTheFormat(f"{path} has a second `whole-run` line", remedy="keep each run in a file of its own")
+    about, kept = head_and_lines(records, WholeRunRecord, AskedRecord, path, kind="whole-run", empty="ask first")
     refuse_duplicates([record.recorded for record in kept], f"{path}: trajectories")
     if len(kept) > about.trajectories:
         raise NotTheFormat(

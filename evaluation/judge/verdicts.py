@@ -15,9 +15,9 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from alpha_umi.contract.roles import WireModel
-from evaluation.errors import EmptySuite, NotTheFormat
-from evaluation.files import FORMAT_REMEDY, json_lines, not_the_format, read_text, refuse_duplicates, require_version
+from evaluation.files import json_lines, not_the_format, read_text, refuse_duplicates, require_version
 from evaluation.growing_lines import ANOTHER_FILE, GrowingLines, OtherRun, growing_lines
+from evaluation.head_line import head_and_lines
 from evaluation.records import Count, Name
 
 ProcedureName = Literal["toolbench-pass", "stabletoolbench-pass", "toolbench-win", "toolalpaca"]
@@ -133,14 +133,7 @@ def _same(path: Path, there: Verdicts, about: JudgeRunRecord) -> Verdicts:
 
 def _parse(text: str, path: Path) -> Verdicts:
     records = list(_records(text, path))
-    if not records:
-        raise EmptySuite(f"{path} is empty", remedy="judge first")
-    about, *verdicts = records
-    if not isinstance(about, JudgeRunRecord):
-        raise NotTheFormat(f"{path} does not begin with a `judge-run` line", remedy=FORMAT_REMEDY)
-    kept = tuple(record for record in verdicts if isinstance(record, VerdictRecord))
-    if len(kept) < len(verdicts):
-        raise NotTheFormat(f"{path} has a second `judge-run` line", remedy="keep each in a file of its own")
+    about, kept = head_and_lines(records, JudgeRunRecord, VerdictRecord, path, kind="judge-run", empty="judge first")
     refuse_duplicates([f"{each.recorded} ({each.repeat})" for each in kept], f"{path}: verdicts")
     return Verdicts(about, kept)
 
