@@ -48,7 +48,8 @@ def _wrong(report: DriftReport) -> Iterator[Block]:
 
 def _alarms(drift: Drift, report: DriftReport) -> Iterator[Block]:
     rows, folds = [], []
-    for place, (window, told) in enumerate(zip(drift.windows, report.windows, strict=True)):
+    newest_first = reversed(list(enumerate(zip(drift.windows, report.windows, strict=True))))
+    for place, (window, told) in newest_first:
         for alarm in told.alarms:
             anchor = f"alarm-{place}-{alarm.role}-{alarm.figure}"
             rows.append(_alarm_row(told, alarm, anchor))
