@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from alpha_umi.contract.problems import TYPE_PREFIX
-from alpha_umi.contract.trajectories import StepModel, Trajectory
+from alpha_umi.contract.trajectories import RoleUse, StepModel, TokenUsage, Trajectory
 from alpha_umi.roles.turns import RoleName
 from evaluation.errors import EmptySuite
 from evaluation.intervals import RESAMPLES, SEED, Interval, intervals, mean, resampled_means, sums_by_trajectory
@@ -199,11 +199,16 @@ def _search_costs(trajectory: Trajectory) -> dict[str, int]:
         return {}
     left = [step for step in trajectory.steps if step.abandoned]
     inner = {step.parent for step in trajectory.steps}
+    # Where a limit ended the search, the answer's tokens stand with the newest step, also one that was left.
     return {
         "branches": sum(step.index not in inner for step in trajectory.steps),
         "abandoned_steps": len(left),
-        "abandoned_tokens": sum(step.usage.prompt_tokens + step.usage.completion_tokens for step in left),
+        "abandoned_tokens": sum(_tokens(step.usage) - _tokens((step.roles or {}).get("summarizer")) for step in left),
     }
+
+
+def _tokens(use: TokenUsage | RoleUse | None) -> int:
+    return 0 if use is None else use.prompt_tokens + use.completion_tokens
 
 
 def _costs(trajectory: Trajectory, events: Sequence[ToldEvent]) -> dict[RoleName, RoleCost]:

@@ -17,6 +17,8 @@ from orchestrator.store import RequestKey
 MAX_CHARACTERS = 255
 # How an answer is delivered says nothing about what was asked: a client may come back another way.
 _DELIVERY = {"stream", "background"}
+# Fields that a first release had not: absent, they leave the digest of a request as it was stored before an upgrade.
+_ADDED = {"max_tokens", "max_depth", "max_repeats"}
 _FORM = f"{HEADER} has 1 to {MAX_CHARACTERS} visible ASCII characters"
 
 
@@ -57,5 +59,7 @@ def request_key(request: Request, key: str | None, body: BaseModel) -> RequestKe
 
 def _digest(body: BaseModel) -> str:
     """SHA-256 of the body as it was understood, however it was written."""
-    canonical = json.dumps(body.model_dump(mode="json", exclude=_DELIVERY), sort_keys=True, separators=(",", ":"))
+    understood = body.model_dump(mode="json", exclude=_DELIVERY)
+    told = {name: value for name, value in understood.items() if value is not None or name not in _ADDED}
+    canonical = json.dumps(told, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()

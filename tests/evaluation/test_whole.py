@@ -147,6 +147,13 @@ def test_what_a_search_left_has_cost_something() -> None:
     assert figures["steps"].n == 2
 
 
+def test_an_answer_after_the_last_branch_was_left_is_no_cost_of_that_branch() -> None:
+    answered = {"summarizer": {"attempts": 1, "prompt_tokens": 3, "completion_tokens": 1}}
+    left = step(0, "a", "x") | {"abandoned": True, "roles": answered}
+    found = measure(trajectory(left, status="exhausted").model_copy(update={"strategy": "dfsdt"}))
+    assert (found.abandoned_steps, found.abandoned_tokens) == (1, 15 - 4)
+
+
 def test_no_trajectory_is_an_error() -> None:
     nothing: list[Measured] = []
     with pytest.raises(EmptySuite, match="no trajectory"):

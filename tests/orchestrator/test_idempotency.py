@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
@@ -47,6 +49,25 @@ async def test_what_counts_is_what_was_asked_not_how_it_was_written(client: Any)
         again = await post(client, **body)
         assert again.json()["id"] == first.json()["id"], body
         assert again.status_code == (202 if body.get("background") else 200)
+
+
+@pytest.mark.parametrize(
+    ("body", "digest"),
+    [
+        (BODY, "be94555025c0ea10be5c428b34ff18de19e70f38e118847b98fd36fa6ab07557"),
+        (
+            BODY | {"tools": ["look_up"], "max_steps": 3},
+            "bf47643019cda583fc42b3b08c1cc67f8ec7839d63024712a9202dd398ab096f",
+        ),
+    ],
+)
+async def test_a_request_of_before_an_upgrade_is_the_same_after_it(
+    client: Any, world: Any, body: dict[str, Any], digest: str
+) -> None:
+    """The digests are those that the release without the later fields wrote."""
+    await post(client, **body)
+    with closing(sqlite3.connect(f"file:{world.folder}/log.db?mode=ro", uri=True)) as log:
+        assert log.execute("SELECT digest FROM idempotency_keys").fetchall() == [(digest,)]
 
 
 async def test_another_body_under_the_same_key(client: Any) -> None:
