@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from cli.errors import CommandError, UsageProblem
 from evaluation.errors import EvaluationError, ServiceAway
 
+ANOTHER = "name a file in a folder that is there, that you may write to, and that has room"
+
 
 @contextmanager
 def reported() -> Iterator[None]:
@@ -19,7 +21,7 @@ def reported() -> Iterator[None]:
     except EvaluationError as error:
         raise UsageProblem(error.message, remedy=error.remedy) from error
     except OSError as error:
-        raise UsageProblem(f"{error.filename} cannot be written: {error.strerror}") from error
+        raise UsageProblem(f"{error.filename} cannot be written: {error.strerror}", remedy=ANOTHER) from error
     except ModuleNotFoundError as error:
         raise UsageProblem(
             f"measuring needs the package {error.name}", remedy="pip install 'alpha-umi[evaluation]'"

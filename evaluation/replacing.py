@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -17,11 +17,34 @@ def write_whole(path: Path, text: str) -> None:
     What is no regular file (a pipe, a terminal) is written to as it is; so is a device's name for one, which somebody
     else has open (`/dev/stdout`). Raises `OSError` with the name of the file.
     """
+    write_all({path: text})
+
+
+def write_all(texts: Mapping[Path, str]) -> None:
+    """Write several files, or none of them: each is opened before any of them is written, as `write_whole` does.
+
+    Raises `OSError` with the name of the file that cannot be written.
+    """
+    names = set(map(str, texts))
+    with contextlib.ExitStack() as opened:
+        files = []
+        for path in texts:
+            opened.enter_context(_named(path, names))
+            files.append(opened.enter_context(replaced(path)))
+        for (path, text), file in zip(texts.items(), files, strict=True):
+            with _named(path, names):
+                file.write(text)
+                file.flush()
+
+
+@contextlib.contextmanager
+def _named(path: Path, names: Collection[str]) -> Iterator[None]:
+    """Name the file in an error that names none of them; that of a temporary file says nothing to anybody."""
     try:
-        with replaced(path) as file:
-            file.write(text)
+        yield
     except OSError as error:
-        # The name of the temporary file says nothing to anybody.
+        if error.filename in names:
+            raise
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 

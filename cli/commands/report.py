@@ -12,7 +12,7 @@ from cli.evaluation_options import Resamples, Seed
 from cli.options import messages
 from cli.plain_text import plain_line
 from cli.targets import require_apart
-from evaluation.replacing import write_whole
+from evaluation.replacing import write_all
 
 TITLE = "Runs of role models"
 
@@ -43,23 +43,22 @@ def report(
     Without --output and --markdown the Markdown is printed. Runs of other suites, or over other cases, get sections of
     their own. Exits with 2 when a file is no run, or cannot be read.
     """
-    require_apart([*runs, *(verdicts or [])], {"--output": output_file, "--markdown": markdown_file})
     with reported():
         from evaluation.page.markdown import render_markdown
         from evaluation.page.page import render_page
         from evaluation.reporting.document import Report, report_sections
         from evaluation.reporting.drawing import Drawing
         from evaluation.reporting.given import read_runs, with_verdicts
-        from evaluation.reporting.trainings import read_trainings
+        from evaluation.reporting.trainings import read_trainings, training_files
 
+        read = [*runs, *(verdicts or []), *training_files(trainings or [])]
+        require_apart(read, {"--output": output_file, "--markdown": markdown_file})
         drawing = Drawing(resamples, seed)
         found = with_verdicts(read_runs(runs, drawing), verdicts or [], drawing)
         given = Report(found, read_trainings(trainings or []), drawing, examples)
         sections = report_sections(given)
-        if output_file is not None:
-            write_whole(output_file, render_page(title, sections))
-        if markdown_file is not None:
-            write_whole(markdown_file, render_markdown(title, sections))
+        outputs = [(output_file, render_page), (markdown_file, render_markdown)]
+        write_all({path: render(title, sections) for path, render in outputs if path is not None})
     if output_file is None and markdown_file is None:
         typer.echo(render_markdown(title, sections), nl=False)
     for path in filter(None, (output_file, markdown_file)):

@@ -90,6 +90,11 @@ class Training:
         return frozenset((self.costs.variant, name, stage.tokens) for name, stage in self.costs.stages.items())
 
 
+def training_files(folders: Sequence[Path]) -> list[Path]:
+    """What is read of the folders, whether it is there or not."""
+    return [path for folder in folders for path in (folder / COSTS, *sorted(folder.glob(f"*/{LOSSES}")))]
+
+
 def read_trainings(folders: Sequence[Path]) -> list[Training]:
     """Read the folders. Raises `EvaluationError` for one that no training has written, or that is given twice."""
     resolved = [folder.resolve() for folder in folders]

@@ -57,7 +57,10 @@ def test_what_is_wrong_is_said_and_nothing_is_written(invoke: Invoke, given: lis
     (tmp_path / "words").write_text("words")
     (tmp_path / "older").write_text(Path(given[0]).read_text().replace('"version":1', '"version":0', 1))
     (tmp_path / "begun").write_text(Path(given[1]).read_text().splitlines()[0] + "\n")
-    before = Path(given[0]).read_bytes()
+    trained = training(tmp_path / "trained")
+    costs, losses = trained / "costs.json", trained / "global" / "losses.jsonl"
+    kept = [Path(given[0]), costs, losses]
+    before = [path.read_bytes() for path in kept]
     for arguments, said in (
         ((*given, str(tmp_path / "words")), "words, line 1 is not JSON"),
         ((*given, str(tmp_path / "older")), "version 0, and this program reads version 1"),
@@ -67,13 +70,16 @@ def test_what_is_wrong_is_said_and_nothing_is_written(invoke: Invoke, given: lis
         ((*given, "--training", str(tmp_path)), "is no folder of a training"),
         ((*given, "--markdown", given[0]), "--markdown: "),
         ((*given, "--markdown", str(page)), "is the file of --output as well"),
+        ((*given, "--training", str(trained), "--markdown", str(costs)), "costs.json is what the command reads"),
+        ((*given, "--training", str(trained), "--markdown", str(losses)), "losses.jsonl is what the command reads"),
+        ((*given, "--markdown", str(tmp_path / "no" / "report.md")), "report.md cannot be written: No such file"),
     ):
         done = invoke("evaluate", "report", *arguments, "--output", str(page), "--resamples", "100")
         assert done.exit_code == 2, said
         assert said in done.stderr.replace("\n", " ").replace("  ", " ")
         assert "→" in done.stderr
         assert not page.exists()
-    assert Path(given[0]).read_bytes() == before
+    assert [path.read_bytes() for path in kept] == before
     assert invoke("evaluate", "report").exit_code == 2
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.replacing import write_whole
+from evaluation.replacing import write_all, write_whole
 
 
 def test_a_file_is_replaced_and_keeps_its_mode(tmp_path: Path) -> None:
@@ -37,6 +37,18 @@ def test_what_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
         write_whole(path, "half of it, then \ud800")
     assert path.read_text() == "before"
     assert os.listdir(tmp_path) == ["report.json"]
+
+
+@pytest.mark.parametrize("second", ["no/folder", "half"])
+def test_of_several_files_all_are_written_or_none(tmp_path: Path, second: str) -> None:
+    first = tmp_path / "first"
+    first.write_text("before")
+    with pytest.raises((OSError, UnicodeEncodeError)) as caught:
+        write_all({first: "after", tmp_path / second: "\ud800"})
+    assert getattr(caught.value, "filename", None) in (str(tmp_path / second), None)
+    assert (first.read_text(), os.listdir(tmp_path)) == ("before", ["first"])
+    write_all({first: "after", tmp_path / "half": "whole"})
+    assert (first.read_text(), (tmp_path / "half").read_text()) == ("after", "whole")
 
 
 def test_what_is_no_file_is_written_to(tmp_path: Path) -> None:
