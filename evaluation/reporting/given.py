@@ -31,6 +31,9 @@ _GRAMMARS = {True: "inside grammars", False: "free"}
 # What does not stand in the name of a place in a page.
 _UNNAMED = re.compile(r"[^A-Za-z0-9_]+")
 _ONCE = "name each run once"
+# Files do not say where they were asked, nor with which key.
+_TOOL_SERVER = "http://HOST:8080"
+_FREE = "# the orchestrator was started with ALPHA_UMI_CONSTRAINED=false"
 _AGAIN = "give the command again that made it, or leave the file out"
 
 
@@ -113,15 +116,27 @@ class TrajectoriesRun:
         return _digest([json.dumps([about.compared, about.trajectories]), *map(json.dumps, told)])
 
     @property
-    def commands(self) -> tuple[str, str]:
-        """What makes the file, and what prints its figures."""
+    def commands(self) -> tuple[str, ...]:
+        """What makes the file, and what prints its figures; before them what the orchestrator was told, if anything."""
         about, name = self.run.about, self.named.path.name
-        bounds = {"--max-steps": about.max_steps, "--max-tokens": about.max_tokens}
-        bound = [word for name, value in bounds.items() if value is not None for word in (name, str(value))]
-        wanted = ["--suite", about.suite, "--limit", str(about.trajectories), "--strategy", about.strategy, *bound]
-        made = ["alpha-umi", "evaluate", "trajectories", *wanted, "--output", name]
+        wanted = ["--suite", about.suite, "--limit", str(about.trajectories), "--strategy", about.strategy]
+        made = ["alpha-umi", "evaluate", "trajectories", *wanted, *self._bounds(), "--output", name]
         shown = ["alpha-umi", "evaluate", "score", name, "--format", "trajectories"]
-        return shlex.join(made), shlex.join(shown)
+        told = (_FREE,) if about.constrained is False else ()
+        return *told, shlex.join(made), shlex.join(shown)
+
+    def _bounds(self) -> list[str]:
+        """Limits of the run and what its tools' server was asked for, as far as they were given."""
+        about, server = self.run.about, self.run.about.tool_server
+        given: dict[str, object] = {
+            "--max-steps": about.max_steps,
+            "--max-tokens": about.max_tokens,
+            "--max-repeats": about.max_repeats,
+        }
+        if server is not None:
+            given |= {"--tool-server": _TOOL_SERVER, "--strip": server.strip}
+            given["--max-observation"] = server.max_characters
+        return [word for option, value in given.items() if value is not None for word in (option, str(value))]
 
 
 AnyRun = StepsRun | TrajectoriesRun
@@ -163,7 +178,7 @@ def _require_run(judged: Judged, runs: Sequence[AnyRun]) -> None:
 
 
 def _read(named: Named, text: str, drawing: Drawing) -> AnyRun:
-    if any(text.lstrip().startswith(f'{{"kind":"{kind}"') for kind in WHOLE_KINDS):
+    if _kind(text) in WHOLE_KINDS:
         return _read_trajectories(named, text, drawing)
     run = read_run(named.path)
     if not run.predictions:
@@ -171,6 +186,16 @@ def _read(named: Named, text: str, drawing: Drawing) -> AnyRun:
     pairs = tuple(run.pairs())
     scores = score(pairs, resamples=drawing.resamples, seed=drawing.seed)
     return StepsRun(named, run, pairs, score_report(scores, run.about, role_costs(run.predictions)))
+
+
+def _kind(text: str) -> object:
+    """What the first line that holds something says it is, also one that was cut; None where it says nothing."""
+    first = next(filter(str.strip, text.split("\n")), "null")
+    try:
+        head = json.loads(first)
+    except (ValueError, RecursionError):
+        return next((kind for kind in WHOLE_KINDS if f'"{kind}"' in first), None)
+    return head.get("kind") if isinstance(head, dict) else None
 
 
 def _read_trajectories(named: Named, text: str, drawing: Drawing) -> TrajectoriesRun:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from evaluation.errors import DuplicateId, EmptySuite, EvaluationError, OtherVer
 from evaluation.reporting.drawing import Drawing
 from evaluation.reporting.given import StepsRun, TrajectoriesRun, read_runs
 from evaluation.run_file import Run, write_run
+from evaluation.whole_run import ToolServerRecord
 
 QUICK = Drawing(100)
 
@@ -40,7 +43,7 @@ def test_commands_can_be_given_again(tmp_path: Path) -> None:
     (tmp_path / "it's.jsonl").write_text(written(whole_run([True, False], max_steps=4)))
     one, whole = read_runs([steps(tmp_path / "one.jsonl"), tmp_path / "it's.jsonl"], QUICK)
     assert one.commands[0].endswith("generate --suite three --limit 3 --constrained --output one.jsonl")
-    made, shown = whole.commands
+    *_, made, shown = whole.commands
     assert "trajectories --suite shop --limit 2 --strategy chain --max-steps 4 --output 'it'" in made
     assert shown.endswith("--format trajectories")
 
@@ -60,6 +63,35 @@ def test_the_same_run_twice_is_refused(tmp_path: Path) -> None:
     copy.write_bytes(path.read_bytes())
     with pytest.raises(DuplicateId, match="is the same run as"):
         read_runs([path, copy], QUICK)
+
+
+def test_the_command_of_whole_trajectories_has_all_that_the_file_knows(tmp_path: Path) -> None:
+    server = ToolServerRecord(strip="filter", max_characters=300)
+    limits = {"max_steps": 4, "max_tokens": 900, "max_repeats": 2}
+    free = whole_run([True], constrained=False, strategy="dfsdt", tool_server=server, **limits)
+    (tmp_path / "free.jsonl").write_text(written(free))
+    (run,) = read_runs([tmp_path / "free.jsonl"], QUICK)
+    assert run.commands[:-1] == (
+        "# the orchestrator was started with ALPHA_UMI_CONSTRAINED=false",
+        "alpha-umi evaluate trajectories --suite shop --limit 1 --strategy dfsdt --max-steps 4 --max-tokens 900 "
+        "--max-repeats 2 --tool-server http://HOST:8080 --strip filter --max-observation 300 --output free.jsonl",
+    )
+
+
+@pytest.mark.parametrize(
+    "respell",
+    [
+        lambda line: json.dumps(json.loads(line)),
+        lambda line: json.dumps(dict(reversed(json.loads(line).items())), indent=None),
+        lambda line: "\n" + line,
+    ],
+    ids=["spaces", "another order", "an empty line"],
+)
+def test_a_file_is_known_by_its_kind_however_it_is_written(tmp_path: Path, respell: Callable[[str], str]) -> None:
+    head, *others = written(whole_run([True])).splitlines(keepends=True)
+    (tmp_path / "whole").write_text("".join([respell(head.strip()) + "\n", *others]))
+    (run,) = read_runs([tmp_path / "whole"], QUICK)
+    assert isinstance(run, TrajectoriesRun)
 
 
 @pytest.mark.parametrize("kind", ["run", "whole-run"])
