@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from evaluation.compare import Comparison, compare
 from evaluation.compare_whole import OUTCOMES, compare_whole
 from evaluation.formats import Correction, Format
-from evaluation.gate import gate, require_complete, require_same_settings
+from evaluation.gate import gate, require_complete, require_same_limits, require_same_settings
 from evaluation.intervals import RESAMPLES, SEED
 from evaluation.predictions import read_predictions
 from evaluation.report import About, ComparisonReport, comparison_report
 from evaluation.whole_run import read_whole_run
-
-# What two runs must have in common.
-Check = Callable[[About, About], None]
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ def compare_files(
 ) -> ComparisonReport:
     """Everything about two files. Raises `EvaluationError`; `GateRefused` where there is a `look` and no ground."""
     compares = _whole if form is Format.TRAJECTORIES else _steps
-    found = compares(first, second, form, resamples, seed, _anyhow if look is None else require_same_settings)
+    found = compares(first, second, form, resamples, seed, alike=look is not None)
     if look is None:
         return comparison_report(found.comparison, found.first, found.second)
     require_complete(*found.missing)
@@ -52,21 +48,21 @@ def compare_files(
     return comparison_report(found.comparison, found.first, found.second, gated, notice=look.notice)
 
 
-def _anyhow(first: About, second: About) -> None:
-    """Runs that were asked in other ways may be compared, which says what the way brings."""
-
-
-def _steps(first: Path, second: Path, form: Format, resamples: int, seed: int, check: Check) -> _Compared:
+def _steps(first: Path, second: Path, form: Format, resamples: int, seed: int, *, alike: bool) -> _Compared:
+    """Runs that were asked in other ways may be compared, which says what the way brings, unless they must be alike."""
     one, other = read_predictions(first, form), read_predictions(second, form)
-    check(one.about, other.about)
+    if alike:
+        require_same_settings(one.about, other.about)
     comparison = compare(one.pairs, other.pairs, resamples=resamples, seed=seed)
     names = tuple(item.metric.name for item in comparison.differences)
     return _Compared(comparison, one.about, other.about, (one.unanswered, other.unanswered), names)
 
 
-def _whole(first: Path, second: Path, form: Format, resamples: int, seed: int, check: Check) -> _Compared:
+def _whole(first: Path, second: Path, form: Format, resamples: int, seed: int, *, alike: bool) -> _Compared:
     one, other = read_whole_run(first), read_whole_run(second)
-    check(one.about, other.about)
+    if alike:
+        require_same_settings(one.about, other.about)
+        require_same_limits(one, other)
     comparison = compare_whole(one, other, resamples=resamples, seed=seed)
     names = tuple(item.metric.name for item in comparison.differences if item.metric.name in OUTCOMES)
     missing = comparison.first_missing, comparison.second_missing

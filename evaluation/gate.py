@@ -14,16 +14,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from pydantic import BaseModel
+
 from evaluation.compare import Comparison
 from evaluation.errors import GateRefused, some
 from evaluation.formats import Correction
 from evaluation.intervals import CONFIDENCE, Interval
 from evaluation.paired import Difference, Verdict
 from evaluation.records import RunRecord
-from evaluation.whole_run import WholeRunRecord
+from evaluation.whole_run import WholeRun, WholeRunRecord
 
 # How predictions were asked for, which is no property of the models.
-_SETTINGS: Final = ("suite", "constrained", "attempts", "strategy", "max_steps", "max_tokens", "max_repeats")
+_SETTINGS: Final = (
+    "suite", "constrained", "attempts", "strategy", "max_steps", "max_tokens", "max_repeats", "tool_server",
+)  # fmt: skip
+# Of an orchestrator, as each trajectory's first event tells them; a search's depth and width are in no request.
+_LIMITS: Final = ("max_steps", "max_tokens", "max_repeats", "max_depth", "max_width")
 SETTINGS_REMEDY = "measure the second again, as the first was"
 
 
@@ -99,8 +105,30 @@ def require_same_settings(first: RunRecord | WholeRunRecord | None, second: RunR
         one, other = getattr(first, name, None), getattr(second, name, None)
         if one != other and not _unknown(name, one, other):
             raise GateRefused(
-                f"the files were made with other settings: `{name}` is {one!r} and {other!r}", remedy=SETTINGS_REMEDY
+                f"the files were made with other settings: `{name}` is {_shown(one)} and {_shown(other)}",
+                remedy=SETTINGS_REMEDY,
             )
+
+
+def require_same_limits(first: WholeRun, second: WholeRun) -> None:
+    """Raises `GateRefused` for two runs whose trajectories had other limits, as far as both files tell them."""
+    for name in _LIMITS:
+        one, other = _told(first, name), _told(second, name)
+        if one and other and one != other:
+            raise GateRefused(
+                f"the orchestrator had other limits: `{name}` is {' and '.join(one)} in the first file, "
+                f"and {' and '.join(other)} in the second",
+                remedy="set the limits of the orchestrator as they were, and measure the second again",
+            )
+
+
+def _shown(value: object) -> str:
+    return repr(value.model_dump() if isinstance(value, BaseModel) else value)
+
+
+def _told(run: WholeRun, limit: str) -> list[str]:
+    events = (event for record in run.asked for event in record.events if event.name == "trajectory.created")
+    return sorted({repr(event.data[limit]) for event in events if limit in event.data})
 
 
 def _unknown(name: str, *values: object) -> bool:

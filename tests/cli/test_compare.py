@@ -14,6 +14,7 @@ from typer.testing import Result
 
 from evaluation.pairs import pair
 from evaluation.run_file import Run, write_run
+from evaluation.whole_run import EventRecord, WholeRun
 
 Invoke = Callable[..., Result]
 GOOD = [number < 80 for number in range(100)]
@@ -126,11 +127,43 @@ def test_what_says_nothing_is_refused(invoke: Invoke, steps: Callable[..., str],
         (whole("steps", GOOD, max_steps=3), "`max_steps` is None and 3"),
         (whole("whole-suite", GOOD[:50]), "differ in `trajectories`"),
         (whole("free-whole", GOOD, constrained=False), "`constrained` is True and False"),
+        (
+            whole("other-server", GOOD, tool_server={"strip": "filter", "max_characters": 9}),
+            "`tool_server` is None and",
+        ),
         (before, "is a file of predictions for steps"),
     ):
         refused = invoke("evaluate", "compare", whole_before, second, *form, "--fail-below")
         assert (refused.exit_code, refused.stdout) == (2, ""), said
         assert said in " ".join(refused.stderr.split())
+
+
+def limited(good: Sequence[bool | None], **limits: int) -> str:
+    """A file of trajectories whose first event tells these limits of their orchestrator."""
+    run = whole_run(good, strategy="dfsdt")
+    created = EventRecord(name="trajectory.created", data={"strategy": "dfsdt", "max_tokens": None, **limits})
+    asked = tuple(record.model_copy(update={"events": [created]}) for record in run.asked)
+    return written(WholeRun(run.about, asked))
+
+
+@pytest.mark.parametrize("name", ["max_depth", "max_width", "max_steps", "max_repeats"])
+def test_other_limits_of_the_orchestrator_are_refused_where_both_files_tell_them(
+    invoke: Invoke, tmp_path: Path, name: str
+) -> None:
+    texts = {"before": {name: 4}, "same": {name: 4}, "other": {name: 6}, "silent": {}}
+    for file, limits in texts.items():
+        (tmp_path / file).write_text(limited(GOOD, **limits))
+
+    def against(file: str, *options: str) -> Result:
+        files = (str(tmp_path / "before"), str(tmp_path / file))
+        return invoke("evaluate", "compare", *files, "--format", "trajectories", *options)
+
+    refused = against("other", "--fail-below")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert f"`{name}` is 4 in the first file, and 6 in the second" in " ".join(refused.stderr.split())
+    assert "→" in refused.stderr
+    assert [against(file, "--fail-below").exit_code for file in ("same", "silent")] == [0, 0]
+    assert against("other").exit_code == 0
 
 
 def test_a_prediction_that_a_role_refused_is_no_missing_one(invoke: Invoke, tmp_path: Path) -> None:
