@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +29,9 @@ from fastapi import FastAPI
 
 from alpha_umi.contract.problems import TYPE_PREFIX
 from alpha_umi.contract.trajectories import Trajectory
+from evaluation.bounded_body import bounded_body
 from evaluation.errors import EvaluationError, ServiceAway
+from evaluation.hidden_key import json_without_key
 from evaluation.patience import AWAY_STATUS, Away, Patience, patiently, retry_after_of
 from evaluation.replay.tool_server import Arguments, CallRefused, ToolAnswer, create_tool_server
 from evaluation.suites.toolbench_api import ToolBenchApi
@@ -48,6 +51,7 @@ KNOWN_ERRORS: Final = frozenset({
 })  # fmt: skip
 ANSWERED: Final = "answered"
 ANOTHER_ERROR: Final = "another error"
+_OURS: Final = re.compile(rf"{NOT_SENT}(\. status_code=\d{{3}})?")
 _LOST: Final = f'"{TYPE_PREFIX}{AWAY}"'
 _OTHER_KEY: Final = "the tool server wants another key"
 _KEY_STATUS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
@@ -156,17 +160,15 @@ class VirtualTools:
                 if response.status_code in _KEY_STATUS:
                     self.key_refused = True
                     raise ServerRefused(_OTHER_KEY)
-                return _read(response.status_code, await _body(response))
+                return _read(response.status_code, await bounded_body(response, MAX_ANSWER_BYTES))
         except httpx.ReadTimeout:
             return TIMED_OUT, ""
         except httpx.HTTPError as error:
             return Away(type(error).__name__)
 
     def _without_key(self, error: str, response: Any) -> tuple[str, Any]:
-        """A server may repeat what it was sent; the key is for no model and no file."""
-        key, told = json.dumps(self.server.key)[1:-1], json.dumps([error, response])
-        if key and key in told:
-            error, response = json.loads(told.replace(key, "[key]"))
+        """A server may repeat what it was sent."""
+        error, response = json.loads(json_without_key(json.dumps([error, response]), self.server.key))
         return error, response
 
     def _stayed_away(self, reason: str) -> ServiceAway:
@@ -180,7 +182,7 @@ def _counted(error: str) -> str:
     """What a call is counted as."""
     if not error:
         return ANSWERED
-    return error if error in KNOWN_ERRORS or error == TIMED_OUT or error.startswith(NOT_SENT) else ANOTHER_ERROR
+    return error if error in KNOWN_ERRORS or error == TIMED_OUT or _OURS.fullmatch(error) else ANOTHER_ERROR
 
 
 def observation(error: str, response: Any, max_characters: int) -> str:
@@ -216,16 +218,6 @@ async def _probe(http: httpx.AsyncClient, server: VirtualServer) -> httpx.Respon
         return Away(str(error) or type(error).__name__)
     away = response.status_code in AWAY_STATUS
     return Away(f"status {response.status_code}", retry_after_of(response)) if away else response
-
-
-async def _body(response: httpx.Response) -> bytes:
-    """The body, as far as it is read; what is cut is no JSON."""
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > MAX_ANSWER_BYTES:
-            return b""
-    return bytes(body)
 
 
 def _read(status: int, body: bytes) -> tuple[str, Any]:

@@ -76,6 +76,11 @@ def test_a_call_becomes_the_published_request(serve: Serve, call: Call) -> None:
         ),
         (JSONResponse({"error": "", "response": f"your key is {KEY}"}), '"your key is [key]"', "answered"),
         (JSONResponse({"error": f"No {KEY}", "response": ""}), '{"message": "No [key]"}', "another error"),
+        (
+            JSONResponse({"error": f"request invalid, data error {KEY}", "response": ""}),
+            '{"message": "request invalid, ...',
+            "another error",
+        ),
         (Response(b" " * (4 * 2**20 + 1)), '{"message": "request invalid, ...', "request invalid, data error"),
     ],
 )
@@ -86,6 +91,22 @@ def test_what_the_planner_sees(serve: Serve, call: Call, said: Response, seen: s
     answer = call(virtual, **IDEAS)
     assert (answer.status_code, answer.text) == (200, seen)
     assert virtual.counts == {counted or "Message error...": 1}
+
+
+@pytest.mark.parametrize(
+    ("key", "seen"),
+    [
+        ("12", '{"ne\\t": [12, null, "[key]"]}'),
+        ("e", '{"n[key]\\t": [12, null, "12"]}'),
+        ("null", '{"ne\\t": [12, null, "12"]}'),
+        ("t", '{"ne\\t": [12, null, "12"]}'),
+    ],
+)
+def test_a_short_key_breaks_no_answer(serve: Serve, call: Call, key: str, seen: str) -> None:
+    server = ToolBenchServer(said=[JSONResponse({"error": "", "response": {"ne\t": [12, None, "12"]}})])
+    virtual = VirtualTools(VirtualServer(serve(server.application()), key))
+    answer = call(virtual, **IDEAS)
+    assert (answer.status_code, answer.text) == (200, seen)
 
 
 def test_no_answer_in_time_is_the_published_error(serve: Serve, call: Call) -> None:
