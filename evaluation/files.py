@@ -67,7 +67,8 @@ def not_the_format(place: str, error: ValidationError, remedy: str = FORMAT_REME
     """What the first of pydantic's complaints says about a place."""
     first = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in first["loc"])
-    return NotTheFormat(f"{place}: {field}: {first['msg']}", remedy=remedy)
+    where = f"{place}: {field}" if field else place
+    return NotTheFormat(f"{where}: {first['msg']}", remedy=remedy)
 
 
 def json_lines(text: str, path: Path, kind: AskedKind) -> Iterator[tuple[str, str, Any]]:

@@ -44,7 +44,10 @@ _JUDGES: Final[Mapping[Comparing, Judge | None]] = {
 }
 # Lines of the other file that is kept in this way (`run_file`).
 STEP_KINDS = ("run", "case", "prediction")
-STEP_REMEDY = "score it without --format; whole trajectories need a file of their own"
+STEP_REMEDY = (
+    "give a file of `alpha-umi evaluate trajectories`, which needs one of its own; `alpha-umi evaluate score` without "
+    "--format reads steps"
+)
 
 
 VERSION: Final = 1
