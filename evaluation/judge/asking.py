@@ -49,7 +49,7 @@ class Asker:
             while record.answer is None and len(record.texts) < ATTEMPTS:
                 record = await self._again(name, prompt, record, read)
         except TooLong as error:
-            record = record.model_copy(update={"texts": [*record.texts, f"too long: {error}"]})
+            record = _with(record, texts=[*record.texts, f"too long: {error}"])
             raise
         finally:
             self.asked.append(record)
@@ -66,14 +66,18 @@ class Asker:
             max_tokens=prompts.max_tokens,
         )
         usage = said.usage
-        return record.model_copy(
-            update={
-                "texts": [*record.texts, said.text],
-                "answer": read(said.text),
-                "prompt_tokens": record.prompt_tokens + (usage.prompt_tokens if usage else 0),
-                "completion_tokens": record.completion_tokens + (usage.completion_tokens if usage else 0),
-            }
+        return _with(
+            record,
+            texts=[*record.texts, said.text],
+            answer=read(said.text),
+            prompt_tokens=record.prompt_tokens + (usage.prompt_tokens if usage else 0),
+            completion_tokens=record.completion_tokens + (usage.completion_tokens if usage else 0),
         )
+
+
+def _with(record: QuestionRecord, **values: Any) -> QuestionRecord:
+    """Validated, which `model_copy` is not."""
+    return QuestionRecord.model_validate(record.model_dump() | values)
 
 
 def _chosen(text: str, field: str, shape: dict[str, Any]) -> str | None:

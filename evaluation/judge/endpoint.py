@@ -13,13 +13,16 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import httpx
-from pydantic import BaseModel, Field, ValidationError
 
+from evaluation.bounded_body import bounded_body
 from evaluation.errors import EvaluationError, ServiceAway
+from evaluation.hidden_key import json_without_key, without_key
+from evaluation.judge.completion import NOTHING, Completion, read_completion
 from evaluation.orchestrator import AT_ONCE
 from evaluation.patience import AWAY_STATUS, Away, Patience, patiently, retry_after_of
 
 MAX_SHOWN: Final = 300
+MAX_ANSWER_BYTES: Final = 4 * 2**20
 _OVERLOADED: Final = (*AWAY_STATUS, HTTPStatus.INTERNAL_SERVER_ERROR)
 _KEY_STATUS: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
@@ -30,51 +33,6 @@ class JudgeRefused(EvaluationError):
 
 class TooLong(Exception):
     """A request is longer than the judge's context."""
-
-
-class Called(BaseModel):
-    """A function that the judge calls."""
-
-    arguments: str = ""
-
-
-class ToolCall(BaseModel):
-    """A call of a function."""
-
-    function: Called
-
-
-class Message(BaseModel):
-    """What the judge says: a call, or words."""
-
-    content: str | None = None
-    tool_calls: list[ToolCall] | None = None
-
-
-class Choice(BaseModel):
-    """One of its answers."""
-
-    message: Message
-
-
-class Usage(BaseModel):
-    """Tokens, where it tells them."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-class Completion(BaseModel):
-    """`POST /chat/completions`."""
-
-    choices: list[Choice] = Field(min_length=1)
-    usage: Usage | None = None
-
-    @property
-    def text(self) -> str:
-        """The arguments of its call, else its words."""
-        message = self.choices[0].message
-        return message.tool_calls[0].function.arguments if message.tool_calls else message.content or ""
 
 
 @dataclass(frozen=True)
@@ -91,13 +49,37 @@ class JudgeAddress:
         """The address without the password that it may hold."""
         return str(httpx.URL(self.url).copy_with(userinfo=b"", query=None))
 
+    def at(self, path: str) -> httpx.URL:
+        """The address of a path below it, with its query."""
+        url = httpx.URL(self.url)
+        folder, mark, query = url.raw_path.partition(b"?")
+        return url.copy_with(raw_path=folder.rstrip(b"/") + path.encode() + mark + query)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What came back. `body` is empty where it was too long."""
+
+    status: int
+    body: bytes
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the judge answered."""
+        return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
+
 
 class Judge:
-    """A judge. One for a run, closed at its end."""
+    """A judge. One for a run, closed at its end.
+
+    `known`: it has answered before. What it says later and cannot be read is an answer that means nothing; until then
+    it is no judge.
+    """
 
     def __init__(self, address: JudgeAddress, patience: Patience, *, trust_env: bool = False) -> None:
         self._address = address
         self._patience = patience
+        self.known = False
         headers = {"Authorization": f"Bearer {address.key}"} if address.key else {}
         self._http = httpx.AsyncClient(
             headers=headers, timeout=httpx.Timeout(address.timeout_s, connect=5.0, pool=None), trust_env=trust_env
@@ -113,7 +95,7 @@ class Judge:
         """Raises `ServiceAway` if it is not there now, `JudgeRefused` if it wants another key."""
         response = await self._send("GET", "/models", AT_ONCE)
         # Some have no list of models; what they do not take is seen at the first question.
-        if response.status_code in _KEY_STATUS:
+        if response.status in _KEY_STATUS:
             raise self._other_key()
 
     async def ask(
@@ -132,36 +114,36 @@ class Judge:
             request |= {"tools": [{"type": "function", "function": function}], "tool_choice": choice}
         return self._completion(await self._send("POST", "/chat/completions", self._patience, request))
 
-    def _completion(self, response: httpx.Response) -> Completion:
+    def _completion(self, response: Answered) -> Completion:
         if response.is_success:
-            try:
-                return Completion.model_validate_json(response.content)
-            except ValidationError as error:
-                raise self._refused("its answer is no chat completion") from error
-        if response.status_code in _KEY_STATUS:
+            return self._read(response.body)
+        if response.status in _KEY_STATUS:
             raise self._other_key()
-        said = _reason(response)
-        if _is_too_long(response.status_code, said):
-            raise TooLong(self._without_key(said))
-        raise self._refused(f"status {response.status_code}: {self._without_key(said)}")
+        said = _reason(response.body, self._address.key)
+        if _is_too_long(response.status, said):
+            raise TooLong(said[:MAX_SHOWN])
+        raise self._refused(f"status {response.status}: {said[:MAX_SHOWN]}")
 
-    async def _send(self, method: str, path: str, patience: Patience, body: Any = None) -> httpx.Response:
-        url = self._address.url.rstrip("/") + path
+    def _read(self, body: bytes) -> Completion:
+        completion = read_completion(body)
+        if completion is None and not self.known:
+            raise self._refused("its answer is no chat completion")
+        self.known = True
+        return completion or NOTHING
 
-        async def attempt(_: int) -> httpx.Response | Away:
+    async def _send(self, method: str, path: str, patience: Patience, body: Any = None) -> Answered:
+        url = self._address.at(path)
+
+        async def attempt(_: int) -> Answered | Away:
             try:
-                response = await self._http.request(method, url, json=body)
+                async with self._http.stream(method, url, json=body) as response:
+                    if response.status_code in _OVERLOADED:
+                        return Away(f"status {response.status_code}", retry_after_of(response))
+                    return Answered(response.status_code, await bounded_body(response, MAX_ANSWER_BYTES))
             except httpx.HTTPError as error:
                 return Away(str(error) or type(error).__name__)
-            if response.status_code in _OVERLOADED:
-                return Away(f"status {response.status_code}", retry_after_of(response))
-            return response
 
         return await patiently(attempt, patience, self._stayed_away)
-
-    def _without_key(self, text: str) -> str:
-        """Some repeat the key that they were sent."""
-        return text.replace(self._address.key, "[key]") if self._address.key else text
 
     def _refused(self, reason: str) -> JudgeRefused:
         return JudgeRefused(
@@ -177,7 +159,7 @@ class Judge:
 
     def _stayed_away(self, reason: str) -> ServiceAway:
         return ServiceAway(
-            f"the judge at {self._address.shown} is away: {self._without_key(reason)}",
+            f"the judge at {self._address.shown} is away: {without_key(reason, self._address.key)}",
             remedy="start it, or name its address with --judge-url",
         )
 
@@ -190,12 +172,14 @@ def _is_too_long(status: int, said: str) -> bool:
     return of_request and any(words in said.lower() for words in ("context", "too long"))
 
 
-def _reason(response: httpx.Response) -> str:
-    """What an error document says, in any of its usual forms."""
+def _reason(body: bytes, key: str) -> str:
+    """What an error document says, in any of its usual forms, without the key, which some repeat."""
     try:
-        value = json.loads(response.content)
+        value = json.loads(body)
     except (ValueError, RecursionError):
         return "no reason is given"
-    for key in ("error", "message", "detail"):
-        value = value.get(key, value) if isinstance(value, dict) else value
-    return (value if isinstance(value, str) else json.dumps(value))[:MAX_SHOWN]
+    for name in ("error", "message", "detail"):
+        value = value.get(name, value) if isinstance(value, dict) else value
+    said = without_key(value, key) if isinstance(value, str) else json_without_key(json.dumps(value), key)
+    # Half of a pair of surrogates can be in no file.
+    return said.encode(errors="replace").decode()

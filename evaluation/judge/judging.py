@@ -95,6 +95,7 @@ async def judge_all(
     """
     with growing_verdicts(path, task.about) as file:
         there = {(verdict.recorded, verdict.repeat) for verdict in file.verdicts}
+        judge.known = any(verdict.basis in ("judge", "nonsense") for verdict in file.verdicts)
         for verdict in file.verdicts:
             on_verdict(verdict)
         all_of_them = [(case, repeat) for repeat in range(task.about.repeat) for case in task.cases]

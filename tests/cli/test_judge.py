@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from judges import ScriptedJudge, completion, run_file, trajectory
+from measured_steps import pairs_of, run_of
 from serving_on_loopback import Serve, served, until
 from toolbench_server import queries_file
 from typer.testing import Result
 from whole_suites import shop_file
 
 from evaluation.judge.verdicts import read_verdicts
+from evaluation.run_file import write_run
 
 Invoke = Callable[..., Result]
 Json = dict[str, Any]
@@ -230,6 +232,39 @@ def test_nonsense_is_a_class_of_its_own(invoke: Invoke, tmp_path: Path, serve: S
     assert len(judge.asked) == 4
 
 
+def test_an_answer_that_cannot_be_read_is_nonsense(invoke: Invoke, tmp_path: Path, serve: Serve) -> None:
+    """Tokens that are told wrongly are counted as none; an answer that cannot be read is asked for again."""
+    wrong = completion({"answer_status": "Solved"}).body.replace(b'"prompt_tokens":100', b'"prompt_tokens":-5')
+    odd = [JSONResponse({"choices": []}), PlainTextResponse("hello"), Response(b'{"choices": "\\ud800"}')]
+    said = [Response(wrong), *odd, Response(wrong)]
+    judge = ScriptedJudge(lambda function, request: said.pop(0))
+    run = run_file(tmp_path / "run.jsonl", *map(trajectory, "abcd"))
+    more = ("--concurrency", "1", "--json")
+    address = serve(judge.application())
+    # The last answer never comes: what is there stays readable, and is gone on with.
+    judge.hang_after = 5
+    stopped = invoke(*arguments(run, address, *more, "--timeout", "1", "--patience", "0"))
+    assert stopped.exit_code == 1, stopped.stderr
+    found = read_verdicts(tmp_path / "verdicts.jsonl").verdicts
+    assert [(verdict.basis, verdict.questions[0].texts[1:]) for verdict in found] == [
+        ("judge", []), ("nonsense", ["", ""]), ("judge", []),
+    ]  # fmt: skip
+    assert [verdict.questions[0].prompt_tokens for verdict in found] == [0, 0, 0]
+    judge.hang_after, said[:] = None, [odd[0], completion({"answer_status": "Solved"})]
+    result = invoke(*arguments(run, address, *more))
+    assert figures(result) == {"solvable_pass_rate": 1.0}
+    assert json.loads(result.stdout)["verdicts"] == {"judge": 3, "rule": 0, "nonsense": 1, "too-long": 0}
+
+
+def test_a_reason_with_half_a_character_is_kept(invoke: Invoke, tmp_path: Path, serve: Serve) -> None:
+    said = Response(b'{"error": {"message": "the context ends at \\ud800"}}', 400)
+    judge = ScriptedJudge(lambda function, request: said)
+    result = invoke(*arguments(run_file(tmp_path / "run.jsonl", trajectory("a")), serve(judge.application())))
+    assert result.exit_code == 0, result.stderr
+    (verdict,) = read_verdicts(tmp_path / "verdicts.jsonl").verdicts
+    assert (verdict.basis, verdict.questions[0].texts) == ("too-long", ["too long: the context ends at ?"])
+
+
 def test_nothing_but_nonsense_has_no_figure(invoke: Invoke, tmp_path: Path, serve: Serve) -> None:
     judge = ScriptedJudge(lambda function, request: {"answer_status": "perfect"})
     result = invoke(*arguments(run_file(tmp_path / "run.jsonl", trajectory("a")), serve(judge.application()), "--json"))
@@ -378,6 +413,10 @@ def test_what_cannot_be_judged(invoke: Invoke, tmp_path: Path, serve: Serve) -> 
     for more, said in cases.items():
         result = invoke(*arguments(run, address, *more))
         assert (result.exit_code, said in told(result)) == (2, True), (more, result.stderr)
+    write_run(tmp_path / "steps.jsonl", run_of(pairs_of({})))
+    steps = invoke(*arguments(tmp_path / "steps.jsonl", address))
+    assert "is a file of predictions for steps" in told(steps)
+    assert "give a file of `alpha-umi evaluate trajectories`" in told(steps)
     empty = run_file(tmp_path / "run.jsonl")
     assert "has no trajectory to judge" in told(invoke(*arguments(empty, address)))
     assert not (tmp_path / "verdicts.jsonl").exists()
