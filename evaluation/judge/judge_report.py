@@ -15,7 +15,8 @@ from typing import Final
 from alpha_umi.contract.roles import WireModel
 from evaluation.intervals import RESAMPLES, SEED, intervals, mean, resampled_means, sums_by_trajectory
 from evaluation.judge.agreement import krippendorff_alpha, unanimous_share
-from evaluation.judge.verdicts import Basis, JudgeRunRecord, ProcedureName, VerdictRecord, Verdicts
+from evaluation.judge.labels import ProcedureName
+from evaluation.judge.verdicts import READABLE, Basis, JudgeRunRecord, VerdictRecord, Verdicts
 from evaluation.report import FigureReport
 
 # Labels of all readable verdicts on a trajectory, to a figure of it.
@@ -53,7 +54,7 @@ class JudgeReport(WireModel):
 def judge_report(found: Verdicts, *, resamples: int = RESAMPLES, seed: int = SEED) -> JudgeReport:
     """All of a file."""
     about = found.about
-    readable = [verdict for verdict in found.verdicts if verdict.basis in ("judge", "rule")]
+    readable = [verdict for verdict in found.verdicts if verdict.basis in READABLE]
     questions = [question for verdict in found.verdicts for question in verdict.questions]
     bases = Counter(verdict.basis for verdict in found.verdicts)
     return JudgeReport(

@@ -14,6 +14,7 @@ from evaluation.files import read_text
 from evaluation.judge.asking import Asker, Nonsense
 from evaluation.judge.case import Case, Labels, Procedure
 from evaluation.judge.endpoint import Judge, TooLong
+from evaluation.judge.labels import ProcedureName
 from evaluation.judge.prompts import Prompts, load_prompts, prompts_digest
 from evaluation.judge.solution import shown_tools
 from evaluation.judge.toolalpaca import golden_solutions, toolalpaca
@@ -21,7 +22,6 @@ from evaluation.judge.tooleval import stabletoolbench_pass, toolbench_pass, tool
 from evaluation.judge.verdicts import (
     Basis,
     JudgeRunRecord,
-    ProcedureName,
     PromptsRecord,
     VerdictRecord,
     Verdicts,

@@ -7,24 +7,30 @@ of it, so every figure can be computed again without a judge.
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from alpha_umi.contract.roles import WireModel
-from evaluation.files import json_lines, not_the_format, read_text, refuse_duplicates, require_version
+from evaluation.errors import NotTheFormat
+from evaluation.files import FORMAT_REMEDY, json_lines, not_the_format, read_text, refuse_duplicates, require_version
 from evaluation.growing_lines import ANOTHER_FILE, GrowingLines, OtherRun, growing_lines
 from evaluation.head_line import head_and_lines
+from evaluation.judge.labels import LABELS, ProcedureName
 from evaluation.records import Count, Name
 
-ProcedureName = Literal["toolbench-pass", "stabletoolbench-pass", "toolbench-win", "toolalpaca"]
 VERSION: Final = 1
+_KINDS: Final = ("judge-run", "verdict")
+_OTHER_KIND: Final = "give a file that `alpha-umi evaluate judge` wrote; a run is another file"
 # How a verdict came about: the judge's answers, a rule that asks no judge, or answers that mean nothing, or none at all
 # because the question is longer than the judge's context.
 Basis = Literal["judge", "rule", "nonsense", "too-long"]
+# Verdicts that say something.
+READABLE: Final[tuple[Basis, ...]] = ("judge", "rule")
 
 
 class PromptsRecord(WireModel):
@@ -90,13 +96,16 @@ class Verdicts:
 class GrowingVerdicts:
     """An open file. `verdicts` are those that it had when it was opened."""
 
-    def __init__(self, lines: GrowingLines[Verdicts]) -> None:
+    def __init__(self, lines: GrowingLines[Verdicts], about: JudgeRunRecord) -> None:
         self.verdicts = () if lines.found is None else lines.found.verdicts
         self._lines = lines
+        self._about = about
 
     def append(self, verdict: VerdictRecord) -> None:
-        """Write a line. Raises `FileUnwritable`."""
-        self._lines.append(_line(verdict))
+        """Write a line. Raises `FileUnwritable`, and `NotTheFormat` for one that could not be read again."""
+        line = _line(verdict)
+        _read(json.loads(line), f"a verdict for {self._lines.path}", self._about)
+        self._lines.append(line)
 
 
 _RECORD: TypeAdapter[JudgeRunRecord | VerdictRecord] = TypeAdapter(
@@ -117,7 +126,7 @@ def growing_verdicts(path: Path, about: JudgeRunRecord) -> Iterator[GrowingVerdi
     raise. Such a file stays as it was.
     """
     with growing_lines(path, _line(about), lambda text: _same(path, _parse(text, path), about)) as lines:
-        yield GrowingVerdicts(lines)
+        yield GrowingVerdicts(lines, about)
 
 
 def _same(path: Path, there: Verdicts, about: JudgeRunRecord) -> Verdicts:
@@ -139,12 +148,29 @@ def _parse(text: str, path: Path) -> Verdicts:
 
 
 def _records(text: str, path: Path) -> Iterator[JudgeRunRecord | VerdictRecord]:
+    about: JudgeRunRecord | None = None
     for place, _, value in json_lines(text, path, "verdict"):
+        if not isinstance(value, dict) or value.get("kind") not in _KINDS:
+            raise NotTheFormat(f"{place}: this is no file of verdicts", remedy=_OTHER_KIND)
         require_version(value, place, VERSION)
-        try:
-            yield _RECORD.validate_python(value)
-        except ValidationError as error:
-            raise not_the_format(place, error) from error
+        record = _read(value, place, about)
+        if about is None and isinstance(record, JudgeRunRecord):
+            about = record
+        yield record
+
+
+def _read(value: Any, place: str, about: JudgeRunRecord | None) -> JudgeRunRecord | VerdictRecord:
+    """A line; `about` is the first, which says what labels there are. Raises `NotTheFormat`."""
+    try:
+        record = _RECORD.validate_python(value)
+    except ValidationError as error:
+        raise not_the_format(place, error) from error
+    if about is not None and isinstance(record, VerdictRecord):
+        readable = record.basis in READABLE
+        complaint = LABELS[about.procedure].complaint(record.labels, whole=readable)
+        if complaint:
+            raise NotTheFormat(f"{place}: {complaint}", remedy=FORMAT_REMEDY)
+    return record
 
 
 def _line(record: JudgeRunRecord | VerdictRecord) -> str:

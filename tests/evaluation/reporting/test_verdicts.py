@@ -9,7 +9,8 @@ import pytest
 from made_up_trajectories import whole_run, written
 
 from evaluation.errors import DuplicateId, EvaluationError, NoReference
-from evaluation.judge.verdicts import JudgeRunRecord, ProcedureName, PromptsRecord, QuestionRecord, VerdictRecord
+from evaluation.judge.labels import ProcedureName
+from evaluation.judge.verdicts import JudgeRunRecord, PromptsRecord, QuestionRecord, VerdictRecord
 from evaluation.page.markdown import render_markdown
 from evaluation.page.page import render_page
 from evaluation.reporting.document import Report, report_sections
@@ -21,8 +22,8 @@ SUITE = "stabletoolbench-queries:G1_tool"
 SAID = {
     "toolalpaca": [{"process": "Yes", "response": "Yes"}, {"process": "Yes", "response": "No"}],
     "toolbench-pass": [
-        {"drawn": "Passed", "answer_status": "Solved"},
-        {"drawn": "Failed", "answer_status": "Unsolved"},
+        {"answer_status": "Solved", "task_status": "Solvable", "passes": "Passed", "drawn": "Passed"},
+        {"answer_status": "Unsolved", "task_status": "Solvable", "passes": "Failed", "drawn": "Failed"},
     ],
 }
 
