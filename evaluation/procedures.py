@@ -11,10 +11,11 @@ Arguments match when each wanted one is there with the same value, and there is 
 an empty one is as good as none. Values are the same as text without case and outer space, `5` as `"5"`. Where the data
 has a placeholder (`${animeId from searchAnime}`, `{start date}`) any value will do. A call could have changed something
 unless its tool's name begins with a verb of `READING`; so a wanted call that is made twice counts as harm unless it
-reads.
+reads. Of `checkoutCart` the verb is `checkout`, which is none of them.
 
 Instructions that want to ask the user first (`getDetails`) cannot be gone through without one, and those with a wanted
-call that is no JSON object even with its placeholders filled cannot be checked; both are counted.
+call that is no JSON object even with its placeholders filled cannot be checked; both are counted, whether they were
+asked yet or not, and stand in no figure.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from evaluation.errors import CasesDiffer, EmptySuite, NotTheFormat, some
 from evaluation.intervals import share_interval
 from evaluation.report import FigureReport
 from evaluation.suites.recorded import RecordedTrajectory
+from evaluation.suites.sample import sample_trajectories
 from evaluation.suites.suite import Suite
 from evaluation.suites.toolalpaca import ASK, json_object
 from evaluation.whole_run import WholeRun
@@ -45,6 +47,7 @@ READING: Final = (
 Outcome = Literal["made", "no call", "calls missing", "another order", "could have harmed"]
 ASKS: Final = "it wants to ask the user"
 NOT_CHECKED: Final = "a wanted call cannot be read"
+_WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _ANY: Final = "${}"
 _PLACEHOLDER: Final = re.compile(r'"?\$\{[^{}"]*\}?"?')
 _NAMED: Final = re.compile(r"\$?\{[^{}]*\}")
@@ -60,7 +63,10 @@ class WantedCall:
 
 
 class ProceduresReport(WireModel):
-    """`evaluate procedures`. `outcomes` counts trajectories, `not_measured` instructions by the reason."""
+    """`evaluate procedures`. `outcomes` counts trajectories, `not_measured` instructions by the reason.
+
+    `not_asked` are those that could be checked.
+    """
 
     suite: str
     trajectories: int
@@ -73,26 +79,19 @@ class ProceduresReport(WireModel):
 def procedures_report(run: WholeRun, suite: Suite) -> ProceduresReport:
     """What became of a run's instructions. Raises `EvaluationError`: another suite, or nothing to check.
 
-    Of trajectories that were not asked none is right.
+    Of trajectories that were not asked none is right, but for those that could not be checked anyway.
     """
-    known = {each.id: each for each in suite.trajectories}
-    unknown = [record.recorded for record in run.asked if record.recorded not in known]
-    if unknown:
-        raise CasesDiffer(
-            f"the run has trajectories that {suite.label!r} has not: {some(unknown)}", remedy="name its run"
-        )
-    not_measured: Counter[str] = Counter()
+    wanted = {each.id: wanted_calls(each) for each in _sample(run, suite)}
+    asked = {record.recorded: record.trajectory for record in run.asked}
     checked: list[tuple[Outcome, bool]] = []
-    for record in run.asked:
-        wanted = wanted_calls(known[record.recorded])
-        if isinstance(wanted, str):
-            not_measured[wanted] += 1
-        else:
-            found = outcome(record.trajectory, wanted)
-            checked.append((found, found == "made" and _answered(record.trajectory)))
+    for name, calls in wanted.items():
+        if name in asked and not isinstance(calls, str):
+            found = outcome(asked[name], calls)
+            checked.append((found, found == "made" and _answered(asked[name])))
     if not checked:
         raise EmptySuite("there is no trajectory to check", remedy="name a run with at least one")
-    not_asked = run.about.trajectories - len(run.asked)
+    not_measured = Counter(calls for calls in wanted.values() if isinstance(calls, str))
+    not_asked = len(wanted) - not_measured.total() - len(checked)
     n = len(checked) + not_asked
     return ProceduresReport(
         suite=suite.label,
@@ -105,6 +104,23 @@ def procedures_report(run: WholeRun, suite: Suite) -> ProceduresReport:
         outcomes=dict(Counter(found for found, _ in checked).most_common()),
         not_measured=dict(not_measured),
     )
+
+
+def _sample(run: WholeRun, suite: Suite) -> Sequence[RecordedTrajectory]:
+    """The instructions that the run is of, asked or not yet. Raises `CasesDiffer` where the suite has them not."""
+    sample = sample_trajectories(suite.trajectories, run.about.trajectories)
+    known = {each.id for each in sample}
+    unknown = [record.recorded for record in run.asked if record.recorded not in known]
+    if unknown:
+        raise CasesDiffer(
+            f"the run has trajectories that {suite.label!r} has not: {some(unknown)}", remedy="name its run"
+        )
+    if len(sample) < run.about.trajectories:
+        raise CasesDiffer(
+            f"the run is of {run.about.trajectories:,} trajectories, and {suite.label!r} has {len(sample):,}",
+            remedy="name the data that it was asked from with ALPHA_UMI_DATA",
+        )
+    return sample
 
 
 def wanted_calls(recorded: RecordedTrajectory) -> tuple[WantedCall, ...] | str:
@@ -179,7 +195,9 @@ def _empty(value: Any) -> bool:
 
 
 def _reads(name: str) -> bool:
-    return name.casefold().startswith(READING)
+    """Whether the first word, or the first two (`look_up`), are a verb that reads."""
+    words = [word.casefold() for word in _WORD.findall(name)[:2]]
+    return not {"".join(words), *words[:1]}.isdisjoint(READING)
 
 
 def _answered(trajectory: Trajectory) -> bool:

@@ -85,6 +85,9 @@ BERTH = ("bookBerth", {"harbourId": "7", "days": "2"})
         ((NES, ("bookBerth", BERTH[1] | {"days": 3})), "calls missing"),
         ((NES, BERTH, ("deleteBerth", {"id": "7"})), "could have harmed"),
         ((NES, BERTH, BERTH), "could have harmed"),
+        ((NES, BERTH, ("checkoutCart", {})), "could have harmed"),
+        ((NES, BERTH, ("listing_remove", {})), "could have harmed"),
+        ((NES, BERTH, ("check_berth", {}), ("lookUpHarbour", {}), ("GETBerth", {}), ("view", {})), "made"),
         ((), "no call"),
     ],
 )
@@ -130,14 +133,15 @@ def run_of(suite: Suite, *trajectories: Trajectory, more: int = 0) -> WholeRun:
 def test_a_report(tmp_path: Path) -> None:
     ask = ("getDetails", '{"Question": "Which harbour?"}')
     broken = ("bookBerth", '{"harbourId": ${harbourId from "searchHarbours"')
-    suite = data_of(tmp_path, [SEARCH], [SEARCH], [SEARCH, BOOK], [ask, SEARCH], [SEARCH, broken])
-    run = run_of(suite, went(NES), went(NES, answer=" "), went(NES), went(NES), went(NES), more=1)
+    suite = data_of(tmp_path, [SEARCH], [SEARCH], [SEARCH, BOOK], [ask, SEARCH], [SEARCH, broken], [SEARCH], [ask])
+    run = run_of(suite, went(NES), went(NES, answer=" "), went(NES), went(NES), went(NES), more=2)
     report = procedures_report(run, suite)
     figures = {name: (figure.value, figure.n) for name, figure in report.figures.items()}
     assert figures == {"golden_calls_made": (2 / 4, 4), "golden_calls_made_and_answered": (1 / 4, 4)}
     assert (report.outcomes, report.not_asked) == ({"made": 2, "calls missing": 1}, 1)
-    assert report.not_measured == {ASKS: 1, NOT_CHECKED: 1}
-    failed = procedures_report(run_of(suite, went(NES, status="exhausted")), suite)
+    assert report.not_measured == {ASKS: 2, NOT_CHECKED: 1}
+    one = data_of(tmp_path, [SEARCH])
+    failed = procedures_report(run_of(one, went(NES, status="exhausted")), one)
     assert [figure.value for figure in failed.figures.values()] == [1, 0]
 
 
@@ -148,6 +152,9 @@ def test_what_cannot_be_checked(tmp_path: Path) -> None:
     stranger = WholeRun(run_of(suite).about, (AskedRecord(recorded="stranger", trajectory=went(NES), events=[]),))
     with pytest.raises(CasesDiffer, match="stranger"):
         procedures_report(stranger, suite)
+    with pytest.raises(CasesDiffer, match="is of 2 trajectories, and 'golden' has 1") as refused:
+        procedures_report(run_of(suite, went(NES), more=1), suite)
+    assert "ALPHA_UMI_DATA" in str(refused.value.remedy)
     with pytest.raises(NotTheFormat, match="no golden calls"):
         wanted_calls(RecordedTrajectory("x", (), ()))
 
