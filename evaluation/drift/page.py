@@ -10,9 +10,10 @@ from alpha_umi.contract.trajectories import StepModel, Trajectory
 from evaluation.drift.report import AlarmReport, DriftReport, WindowReport
 from evaluation.drift.windows import Drift, Window, figure_of
 from evaluation.drift.wording import NO_FIGURE, interval, number, time_of
-from evaluation.page.blocks import Block, Cell, Chart, Fold, Gallery, Paragraph, Section, Table, Verbatim
+from evaluation.page.blocks import Block, Cell, Chart, Fold, Gallery, Paragraph, Section, Table
 from evaluation.page.charts import Line, lines
 from evaluation.page.page import render_page
+from evaluation.page.shortened import verbatim
 from evaluation.report import FigureReport
 
 EXAMPLES: Final = 3
@@ -74,13 +75,13 @@ def _examples(window: Window, alarm: AlarmReport) -> list[Block]:
 
 
 def _trajectory(trajectory: Trajectory) -> Iterator[Block]:
-    yield Verbatim("Instruction", trajectory.instruction)
+    yield verbatim("Instruction", trajectory.instruction)
     for step in trajectory.steps:
-        yield Verbatim(f"Step {step.index + 1}: {step.next}", _step(step))
+        yield verbatim(f"Step {step.index + 1}: {step.next}", _step(step))
     if trajectory.answer is not None:
-        yield Verbatim("Answer", trajectory.answer)
+        yield verbatim("Answer", trajectory.answer)
     if trajectory.error is not None:
-        yield Verbatim("Error", f"{trajectory.error.code}: {trajectory.error.detail}")
+        yield verbatim("Error", f"{trajectory.error.code}: {trajectory.error.detail}")
 
 
 def _step(step: StepModel) -> str:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from alpha_umi.contract.trajectories import Trajectory
+from alpha_umi.plain_text import plain_line
 from evaluation.errors import EmptySuite, NotTheFormat
+from evaluation.files import read_text
 from evaluation.suites.own import read_trajectories
-from evaluation.suites.reading import OnBroken, refuse
+from evaluation.suites.reading import OnBroken
 
 REMEDY: Final = "write the file anew with `alpha-umi export`, or leave such lines out with --skip-broken"
+EXPORT: Final = "name what `alpha-umi export --output served.jsonl` wrote, or `alpha-umi show ID --json`"
 UNFINISHED, TWICE, BROKEN = "not ended yet", "in the exports more than once", "broken lines"
 
 
@@ -33,7 +37,9 @@ def read_served(paths: Sequence[Path], *, skip_broken: bool = False) -> Served:
     def skip(_: NotTheFormat) -> None:
         left_out[BROKEN] += 1
 
-    on_broken: OnBroken = skip if skip_broken else refuse
+    for path in paths:
+        _require_export(path)
+    on_broken: OnBroken = skip if skip_broken else _refuse
     found = [each for path in paths for each in _checked(read_trajectories(path, on_broken), path, on_broken)]
     kept = _once(found, left_out)
     ended = [each for each in kept if each.status not in ("running", "requires_action")]
@@ -44,6 +50,23 @@ def read_served(paths: Sequence[Path], *, skip_broken: bool = False) -> Served:
             remedy="export a longer time: `alpha-umi export`",
         )
     return Served(tuple(sorted(ended, key=_began)), {reason: count for reason, count in left_out.items() if count})
+
+
+def _require_export(path: Path) -> None:
+    """Raises `NotTheFormat` for another file of lines, which says in its first line what it is."""
+    try:
+        head = json.loads(next(filter(str.strip, read_text(path).split("\n")), "null"))
+    except (ValueError, RecursionError):
+        return
+    if isinstance(head, dict) and isinstance(head.get("kind"), str):
+        raise NotTheFormat(
+            f"{path} is no export: its first line is a {plain_line('`' + head['kind'][:40])}` line", remedy=EXPORT
+        )
+
+
+def _refuse(error: NotTheFormat) -> NoReturn:
+    """Raises it, with what helps here."""
+    raise type(error)(error.message, remedy=REMEDY) from error
 
 
 def _checked(

@@ -106,6 +106,11 @@ def drift(
         raise WindowUnusable(
             f"these are {len(grouped):,} windows, more than {MOST_WINDOWS}", remedy="name a longer --window"
         )
+    if not reference and len(grouped) <= reference_windows:
+        raise WindowUnusable(
+            f"all {len(grouped):,} windows with trajectories are the reference, and none is left to be held to it",
+            remedy="name a shorter --window, fewer --reference-windows, a longer export, or a --reference",
+        )
     first = () if reference else [each for _, group in grouped[:reference_windows] for each in group]
     basis = _reference(tuple(reference or first), resamples, seed)
     own = 0 if reference else reference_windows

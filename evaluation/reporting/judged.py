@@ -9,8 +9,8 @@ from pathlib import Path
 from evaluation.judge.judge_report import JudgeReport, judge_report
 from evaluation.judge.verdicts import VerdictRecord, Verdicts, read_verdicts
 from evaluation.page.blocks import Block, Paragraph
+from evaluation.page.shortened import verbatim
 from evaluation.reporting.drawing import Drawing
-from evaluation.reporting.shortened import verbatim
 
 
 @dataclass(frozen=True)

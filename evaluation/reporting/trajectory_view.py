@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from alpha_umi.contract.trajectories import StepModel
 from alpha_umi.plain_text import beginning
-from evaluation.page.blocks import Block, Fold, Paragraph, Section, Verbatim
+from evaluation.page.blocks import Block, Fold, Paragraph, Section
+from evaluation.page.shortened import verbatim
 from evaluation.reporting.given import TrajectoriesRun
-from evaluation.reporting.shortened import verbatim
 from evaluation.whole_run import AskedRecord
 
 SUMMARY_CHARACTERS = 90
@@ -21,7 +21,7 @@ def trajectory_fold(run: TrajectoriesRun, place: int) -> Fold:
     told = record.trajectory
     question = beginning(told.instruction, SUMMARY_CHARACTERS)
     blocks: list[Block] = [
-        Verbatim("The question", told.instruction),
+        verbatim("The question", told.instruction),
         Paragraph(f"Tools on offer: {beginning(', '.join(told.tools), 2_000) or 'none'}."),
         *(_step(step) for step in told.steps),
         *_end(run, place, record),
@@ -44,7 +44,7 @@ def end_of(record: AskedRecord) -> str:
 
 
 def _step(step: StepModel) -> Section:
-    blocks: list[Block] = [Verbatim("thought", step.thought)]
+    blocks: list[Block] = [verbatim("thought", step.thought)]
     if step.action is not None:
         arguments = json.dumps(step.action.arguments, ensure_ascii=False)
         blocks.append(verbatim(f"call of {step.action.name}", arguments))

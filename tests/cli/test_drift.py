@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
-from made_up_trajectories import BEGAN, step, trajectory
+from made_up_trajectories import BEGAN, step, trajectory, whole_run, written
+from measured_steps import pairs_of, run_of
 from serving_on_loopback import Serve
 from typer.testing import Result
 
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.trajectories import Trajectory
 from alpha_umi.web.problems import install_problem_handlers
+from evaluation.run_file import write_run
 
 Invoke = Callable[..., Result]
 DAY = timedelta(days=1)
@@ -117,14 +119,17 @@ def test_a_role_that_goes_wrong_is_named(invoke: Invoke, serve: Serve, tmp_path:
     report = json.loads(invoke("evaluate", "drift", str(served), "--json").stdout)
     assert (report["wrong"], len(report["windows"]), report["window_s"]) == (["planner"], 3, 86_400)
     assert invoke("evaluate", "drift", str(served), "--fail-on-alarm").exit_code == 3
-    assert invoke("evaluate", "drift", str(served), "--fail-on-alarm", "--window", "1w").exit_code == 0
+    for all_of_it in (("--window", "1w"), ("--reference-windows", "50")):
+        refused = invoke("evaluate", "drift", str(served), "--fail-on-alarm", *all_of_it)
+        assert refused.exit_code == 2
+        assert "none is left to be held to it" in " ".join(refused.stderr.split())
 
 
 def test_a_reference_is_another_export(invoke: Invoke, tmp_path: Path) -> None:
-    for name, found in (("before", day(0)), ("now", day(9, gives_up=25))):
+    for name, found in (("before", day(0)), ("now", day(9, gives_up=25)), ("few", day(1, 19))):
         (tmp_path / name).write_text("".join(each.model_dump_json() + "\n" for each in found))
     now, before = str(tmp_path / "now"), str(tmp_path / "before")
-    alone = invoke("evaluate", "drift", now)
+    alone = invoke("evaluate", "drift", now, "--reference", str(tmp_path / "few"))
     assert "nothing can be said of the newest window" in alone.stdout
     assert "going wrong in the newest window: planner" in invoke("evaluate", "drift", now, "--reference", before).stdout
 
@@ -133,6 +138,8 @@ def test_what_cannot_be_read_is_refused(invoke: Invoke, tmp_path: Path) -> None:
     whole = trajectory().model_dump_json()
     for name, text in (("good", f"{whole}\n"), ("bad", f"{whole}\nwords\n"), ("empty", "")):
         (tmp_path / name).write_text(text)
+    write_run(tmp_path / "steps", run_of(pairs_of({})))
+    (tmp_path / "whole").write_text(written(whole_run([True])))
     good, bad = str(tmp_path / "good"), str(tmp_path / "bad")
     for arguments, said in (
         ((bad,), f"{bad}, line 2 is not JSON"),
@@ -140,9 +147,13 @@ def test_what_cannot_be_read_is_refused(invoke: Invoke, tmp_path: Path) -> None:
         ((good, "--reference", bad), f"{bad}, line 2 is not JSON"),
         ((good, "--window", "soon"), "'soon' is no length of time"),
         ((good, "--output", good), "is what the command reads"),
+        ((good,), "none is left to be held to it"),
+        ((good, "--reference", good, str(tmp_path / "steps")), "steps is no export: its first line is a `run` line"),
+        ((str(tmp_path / "whole"), "--skip-broken"), "whole is no export: its first line is a `whole-run` line"),
     ):
         refused = invoke("evaluate", "drift", *arguments)
         assert (refused.exit_code, refused.stdout) == (2, ""), arguments
         assert said in " ".join(refused.stderr.split()), arguments
-    skipped = invoke("evaluate", "drift", bad, "--skip-broken")
+        assert "suites.md" not in refused.stderr
+    skipped = invoke("evaluate", "drift", bad, "--skip-broken", "--reference", good)
     assert (skipped.exit_code, "left out: broken lines (1)" in skipped.stdout) == (0, True)

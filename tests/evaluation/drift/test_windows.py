@@ -89,6 +89,26 @@ def test_too_many_windows_are_refused() -> None:
         drift([each for number in range(10) for each in day(number)], window_length("1m"))
 
 
+@pytest.mark.parametrize(("days", "windows"), [(1, 1), (3, 3), (3, 50)])
+def test_a_reference_that_leaves_no_window_is_refused(days: int, windows: int) -> None:
+    served = [each for number in range(days) for each in day(number, count=1)]
+    with pytest.raises(WindowUnusable, match="none is left to be held to it") as refused:
+        drift(served, DAY, reference_windows=windows)
+    assert "--reference-windows" in str(refused.value.remedy)
+    assert drift(served, DAY, reference=served, reference_windows=windows).windows
+
+
+def test_a_long_observation_is_shown_with_both_ends() -> None:
+    long = [step(0, observation="begin" + "x" * 500_000 + "end"), step(1, "conclusion")]
+    worse = [each.model_copy(update={"steps": long}) for each in day(1, gives_up=30)]
+    found = drift([*day(0), *worse], DAY)
+    page = drift_page(found, reported(found))
+    assert len(page) < 1_000_000
+    assert "begin" in page
+    assert "xend" in page
+    assert "characters of the middle are left out" in page
+
+
 def test_the_page_shows_what_is_behind_an_alarm_as_text() -> None:
     found = drift([*day(0), *day(1, gives_up=30)], DAY)
     page = drift_page(found, reported(found))

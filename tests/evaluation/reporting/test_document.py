@@ -13,11 +13,11 @@ from measured_steps import called, case_of, pairs_of, run_of
 from evaluation.page.blocks import Block, Fold, Listing, Section, Table
 from evaluation.page.markdown import render_markdown
 from evaluation.page.page import render_page
+from evaluation.page.shortened import CHARACTERS
 from evaluation.pairs import pair
 from evaluation.reporting.document import Report, report_sections
 from evaluation.reporting.drawing import Drawing
 from evaluation.reporting.given import read_runs
-from evaluation.reporting.shortened import CHARACTERS
 from evaluation.run_file import write_run
 from evaluation.whole_run import WholeRun
 
