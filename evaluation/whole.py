@@ -213,20 +213,30 @@ def _tokens(use: TokenUsage | RoleUse | None) -> int:
 
 def _costs(trajectory: Trajectory, events: Sequence[ToldEvent]) -> dict[RoleName, RoleCost]:
     costs = {role: _cost(role, trajectory.steps, events) for role in ROLES}
-    unmade = sum(event.name == "tool.observed" and event.data.get("call_id") is None for event in events)
+    unmade = [event for event in events if event.name == "tool.observed" and event.data.get("call_id") is None]
     if unmade and trajectory.strategy != "single":
         costs["caller"] = _with_unmade(costs, unmade, trajectory)
     return {role: cost for role, cost in costs.items() if cost != RoleCost()}
 
 
-def _with_unmade(costs: Mapping[RoleName, RoleCost], unmade: int, trajectory: Trajectory) -> RoleCost:
-    """The caller's cost with calls that could not be made: their event tells no tokens, the trajectory's sum does."""
-    others = [cost for role, cost in costs.items() if role != "caller"]
+def _with_unmade(costs: Mapping[RoleName, RoleCost], unmade: Sequence[ToldEvent], trajectory: Trajectory) -> RoleCost:
+    """The caller's cost with calls that could not be made.
+
+    Their events tell the tokens. Those of earlier versions do not: there they are what is left of the trajectory's sum.
+    """
+    caller, others = costs["caller"], [cost for role, cost in costs.items() if role != "caller"]
+    usages = [event.data.get("usage") for event in unmade]
+
+    def tokens(name: str) -> int:
+        if all(usages):
+            return int(getattr(caller, name) + sum(usage.get(name, 0) for usage in usages if usage))
+        return int(getattr(trajectory.usage, name) - sum(getattr(cost, name) for cost in others))
+
     return replace(
-        costs["caller"],
-        calls=costs["caller"].calls + unmade,
-        prompt_tokens=trajectory.usage.prompt_tokens - sum(cost.prompt_tokens for cost in others),
-        completion_tokens=trajectory.usage.completion_tokens - sum(cost.completion_tokens for cost in others),
+        caller,
+        calls=caller.calls + len(unmade),
+        prompt_tokens=tokens("prompt_tokens"),
+        completion_tokens=tokens("completion_tokens"),
     )
 
 

@@ -160,7 +160,18 @@ def test_no_trajectory_is_an_error() -> None:
         summarize(nothing)
 
 
-def test_a_call_that_could_not_be_made_has_cost_the_caller() -> None:
+def test_a_call_that_could_not_be_made_costs_what_its_event_tells() -> None:
+    unmade = step(0, "a") | {"action": None}
+    usage = {"prompt_tokens": 5, "completion_tokens": 1}
+    events = [
+        ToldEvent("planner.decided", {"usage": {"prompt_tokens": 8, "completion_tokens": 2}}),
+        ToldEvent("tool.observed", {"call_id": None, "content": "No call was made: ...", "usage": usage}),
+    ]
+    cost = measure(trajectory(unmade, status="gave_up"), events).roles["caller"]
+    assert (cost.calls, cost.prompt_tokens, cost.completion_tokens) == (1, 5, 1)
+
+
+def test_of_earlier_versions_it_costs_what_is_left_of_the_sum() -> None:
     unmade = step(0, "a") | {"action": None}
     events = [
         ToldEvent("planner.decided", {"usage": {"prompt_tokens": 8, "completion_tokens": 2}}),
