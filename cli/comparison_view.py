@@ -9,6 +9,7 @@ from rich.text import Text
 
 from cli.evaluation_tables import NO_FIGURE, SHOWN_IDS, ends, figures_table, number, print_missing, size
 from cli.plain_text import plain_line
+from evaluation.counted import counted
 from evaluation.formats import Correction
 from evaluation.paired import FEWEST_TRAJECTORIES
 from evaluation.report import ComparedReport, ComparisonReport, GateReport
@@ -19,7 +20,7 @@ _VERDICT_STYLES = {"better": "green", "worse": "red", "open": "dim"}
 def print_comparison(console: Console, report: ComparisonReport) -> None:
     """What both are, the figures of both, and the differences."""
     whole = report.steps is None
-    told = f"{report.trajectories:,} whole trajectories" if whole else size(report.steps or 0, report.trajectories)
+    told = counted(report.trajectories, "whole trajectory") if whole else size(report.steps or 0, report.trajectories)
     console.print(Text(told))
     _print_compared(console, "first", report.first)
     _print_compared(console, "second", report.second)

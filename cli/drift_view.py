@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.evaluation_tables import NO_FIGURE, figures_table
+from evaluation.counted import counted
 from evaluation.drift.report import DriftReport
 from evaluation.drift.wording import interval, number, time_of
 from evaluation.paired import FEWEST_TRAJECTORIES
@@ -37,7 +38,7 @@ def _print_windows(console: Console, report: DriftReport) -> None:
         table.add_row(time_of(window.began), ended, f"{window.trajectories:,}", alarms)
     console.print(table)
     if hidden > 0:
-        console.print(Text(f"and {hidden:,} windows before them", style="dim"))
+        console.print(Text(f"and {counted(hidden, 'window')} before them", style="dim"))
     if report.left_out:
         reasons = ", ".join(f"{reason} ({count:,})" for reason, count in report.left_out.items())
         console.print(Text(f"left out: {reasons}", style="yellow"), soft_wrap=True)

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from cli.plain_text import plain_line
 from cli.run_notes import print_left_out, print_trained_on
+from evaluation.counted import counted
 from evaluation.metrics import COLUMNS, MISSING_IS_NOTHING
 from evaluation.report import DifferenceReport, FigureReport, GatedReport, ScoreReport
 
@@ -80,7 +81,7 @@ def figures_table(*columns: str, right_from: int = 2) -> Table:
 
 def size(steps: int, trajectories: int) -> str:
     """How much was measured."""
-    return f"{steps:,} steps of {trajectories:,} trajectories"
+    return f"{counted(steps, 'step')} of {counted(trajectories, 'trajectory')}"
 
 
 def number(value: float | None, *, signed: bool = False) -> str:

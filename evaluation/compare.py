@@ -18,6 +18,8 @@ from evaluation.pairs import Pair
 from evaluation.score import metric_values
 
 REMEDY = "compare two files that were generated from the same suite"
+# So begin the names of whole trajectories of which only their number tells.
+NAMELESS: Final = "one that neither file has"
 
 
 @dataclass(frozen=True)

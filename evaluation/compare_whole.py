@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from evaluation.compare import Comparison
+from evaluation.compare import NAMELESS, Comparison
 from evaluation.errors import CasesDiffer, EmptySuite, some
 from evaluation.intervals import RESAMPLES, SEED
 from evaluation.paired import paired
@@ -83,7 +83,7 @@ def _questions(first: WholeRun, second: WholeRun) -> list[str]:
     for name in firsts.keys() & seconds.keys():
         if (differs := _differs(firsts[name], seconds[name])) is not None:
             raise CasesDiffer(f"the files have another {differs} for the trajectory {name!r}", remedy=REMEDY)
-    return [*known, *(f"one that neither file has ({number})" for number in range(1, count - len(known) + 1))]
+    return [*known, *(f"{NAMELESS} ({number})" for number in range(1, count - len(known) + 1))]
 
 
 def _differs(one: AskedRecord, other: AskedRecord) -> str | None:

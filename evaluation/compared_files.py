@@ -32,6 +32,7 @@ class _Compared:
     first: About
     second: About
     missing: tuple[tuple[str, ...], tuple[str, ...]]
+    noun: str
     gated: tuple[str, ...]
 
 
@@ -43,7 +44,7 @@ def compare_files(
     found = compares(first, second, form, resamples, seed, alike=look is not None)
     if look is None:
         return comparison_report(found.comparison, found.first, found.second)
-    require_complete(*found.missing)
+    require_complete(*found.missing, found.noun)
     gated = gate(found.comparison, look.metrics or found.gated, look.correction)
     return comparison_report(found.comparison, found.first, found.second, gated, notice=look.notice)
 
@@ -55,7 +56,7 @@ def _steps(first: Path, second: Path, form: Format, resamples: int, seed: int, *
         require_same_settings(one.about, other.about)
     comparison = compare(one.pairs, other.pairs, resamples=resamples, seed=seed)
     names = tuple(item.metric.name for item in comparison.differences)
-    return _Compared(comparison, one.about, other.about, (one.unanswered, other.unanswered), names)
+    return _Compared(comparison, one.about, other.about, (one.unanswered, other.unanswered), "prediction", names)
 
 
 def _whole(first: Path, second: Path, form: Format, resamples: int, seed: int, *, alike: bool) -> _Compared:
@@ -66,4 +67,4 @@ def _whole(first: Path, second: Path, form: Format, resamples: int, seed: int, *
     comparison = compare_whole(one, other, resamples=resamples, seed=seed)
     names = tuple(item.metric.name for item in comparison.differences if item.metric.name in OUTCOMES)
     missing = comparison.first_missing, comparison.second_missing
-    return _Compared(comparison, one.about, other.about, missing, names)
+    return _Compared(comparison, one.about, other.about, missing, "trajectory", names)

@@ -16,7 +16,8 @@ from typing import Final
 
 from pydantic import BaseModel
 
-from evaluation.compare import Comparison
+from evaluation.compare import NAMELESS, Comparison
+from evaluation.counted import counted
 from evaluation.errors import GateRefused, some
 from evaluation.formats import Correction
 from evaluation.intervals import CONFIDENCE, Interval
@@ -89,14 +90,21 @@ def hold(items: Sequence[Difference], correction: Correction = Correction.HOLM) 
     return Gate(correction, tuple(figures))
 
 
-def require_complete(first: Sequence[str], second: Sequence[str]) -> None:
-    """Raises `GateRefused` where one of two files lacks predictions: these names."""
+def require_complete(first: Sequence[str], second: Sequence[str], noun: str = "prediction") -> None:
+    """Raises `GateRefused` where one of two files lacks predictions, or what `noun` names: these names."""
     for which, missing in (("first", first), ("second", second)):
         if missing:
             raise GateRefused(
-                f"the {which} file lacks {len(missing):,} predictions: {some(missing)}",
+                f"the {which} file lacks {counted(len(missing), noun)}: {_listed(missing)}",
                 remedy="give the command again that made it: it goes on from there",
             )
+
+
+def _listed(missing: Sequence[str]) -> str:
+    """Some of the names, and how many questions have none, since neither file came to them."""
+    named = [name for name in missing if not name.startswith(NAMELESS)]
+    nameless = f"{len(missing) - len(named):,} that neither file has" if len(named) < len(missing) else ""
+    return " and ".join(filter(None, (some(named), nameless)))
 
 
 def require_same_settings(first: RunRecord | WholeRunRecord | None, second: RunRecord | WholeRunRecord | None) -> None:

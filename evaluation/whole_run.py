@@ -19,6 +19,7 @@ from alpha_umi.contract.roles import WireModel
 from alpha_umi.contract.trajectories import Strategy, Trajectory
 from alpha_umi.roles.turns import RoleName
 from evaluation.asking import Asked, Asking, ask
+from evaluation.counted import counted
 from evaluation.errors import NotTheFormat, some
 from evaluation.files import (
     json_lines,
@@ -217,7 +218,7 @@ def _parse(text: str, path: Path) -> WholeRun:
     refuse_duplicates([record.recorded for record in kept], f"{path}: trajectories")
     if len(kept) > about.trajectories:
         raise NotTheFormat(
-            f"{path} has {len(kept):,} trajectories, its first line says {about.trajectories:,}",
+            f"{path} has {counted(len(kept), 'trajectory')}, its first line says {about.trajectories:,}",
             remedy="measure them anew",
         )
     return WholeRun(about, kept)

@@ -15,6 +15,7 @@ from alpha_umi.trajectory import Status
 from cli.client import OrchestratorClient
 from cli.errors import UsageProblem
 from cli.options import ApiKey, StateDir, Url, connect, messages
+from evaluation.counted import counted
 from evaluation.lengths import length_of_time
 from evaluation.replacing import replaced
 
@@ -51,7 +52,7 @@ def export(
     with connect(url, api_key, state_dir) as client:
         found = _between(client, status, first, last)
         if output_file is not None:
-            messages().print(f"{_write_to(output_file, found):,} trajectories")
+            messages().print(counted(_write_to(output_file, found), "trajectory"))
             return
         for trajectory in found:
             typer.echo(_line(trajectory))

@@ -13,6 +13,7 @@ from rich.text import Text
 from cli.evaluation_errors import reported
 from cli.options import AsJson, output
 from cli.plain_text import plain_line
+from evaluation.counted import counted
 
 if TYPE_CHECKING:
     from evaluation.procedures import ProceduresReport
@@ -44,7 +45,7 @@ def procedures(
 def _print(console: Console, report: ProceduresReport) -> None:
     from cli.evaluation_tables import print_figures
 
-    told = f"{report.suite}: {report.trajectories:,} trajectories beside golden calls; nobody judged them"
+    told = f"{report.suite}: {counted(report.trajectories, 'trajectory')} beside golden calls; nobody judged them"
     console.print(Text(plain_line(told)), soft_wrap=True)
     if report.not_asked:
         console.print(Text(f"not asked yet, counted as wrong: {report.not_asked:,}", style="yellow"), soft_wrap=True)

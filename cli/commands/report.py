@@ -12,6 +12,7 @@ from cli.evaluation_options import Resamples, Seed
 from cli.options import messages
 from cli.plain_text import plain_line
 from cli.targets import require_apart
+from evaluation.counted import counted
 from evaluation.replacing import write_all
 
 TITLE = "Runs of role models"
@@ -62,4 +63,4 @@ def report(
     if output_file is None and markdown_file is None:
         typer.echo(render_markdown(title, sections), nl=False)
     for path in filter(None, (output_file, markdown_file)):
-        messages().print(f"{plain_line(str(path))}: {len(runs):,} runs", markup=False)
+        messages().print(f"{plain_line(str(path))}: {counted(len(runs), 'run')}", markup=False)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from evaluation.counted import counted
 from evaluation.page.blocks import Block, Paragraph, Row, Section, Table, Verbatim
 from evaluation.reporting.drawing import Drawing
 from evaluation.reporting.examples import EACH
@@ -67,8 +68,8 @@ def _given(runs: Sequence[AnyRun]) -> Section:
 def _about(run: AnyRun) -> Iterator[str]:
     about = run.run.about
     yield about.suite
-    what = "steps" if isinstance(run, StepsRun) else "whole trajectories"
-    yield f"{run.report.steps if isinstance(run, StepsRun) else run.report.trajectories:,} {what}, {run.mode}"
+    what = (run.report.steps, "step") if isinstance(run, StepsRun) else (run.report.trajectories, "whole trajectory")
+    yield f"{counted(*what)}, {run.mode}"
     names = {role: str(model.get("id") or model.get("name") or "unnamed") for role, model in about.models.items()}
     yield "; ".join(f"{role}: {name}" for role, name in names.items()) or "not known"
 

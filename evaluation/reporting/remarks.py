@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from evaluation.counted import counted
 from evaluation.notes import left_out_sentence, trained_on_sentences
 from evaluation.page.blocks import Paragraph
 from evaluation.reporting.given import AnyRun, StepsRun
@@ -20,6 +21,6 @@ def remarks(runs: Sequence[AnyRun]) -> Iterator[Paragraph]:
 
 def _missing(run: AnyRun) -> Iterator[str]:
     if isinstance(run, StepsRun) and run.report.missing:
-        yield f"{len(run.report.missing):,} steps without a prediction, which count as wrong"
+        yield f"{counted(len(run.report.missing), 'step')} without a prediction, counted as wrong"
     elif not isinstance(run, StepsRun) and run.report.not_asked:
-        yield f"{run.report.not_asked:,} trajectories that were not asked yet, which count as failed"
+        yield f"not asked yet, and counted as failed: {counted(run.report.not_asked, 'trajectory')}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from evaluation.compare import compare
+from evaluation.counted import counted
 from evaluation.metrics import COLUMNS, METRICS, Metric
 from evaluation.page.blocks import Block, Cell, Chart, Gallery, Paragraph, Row, Section, Table
 from evaluation.page.charts import Bar, bars
@@ -44,7 +45,8 @@ def steps_section(title: str, anchor: str, runs: Sequence[StepsBehind], drawing:
 def _about(runs: Sequence[StepsBehind]) -> Iterator[Block]:
     report = runs[0].run.report
     yield Paragraph(
-        f"{report.steps:,} steps of {report.trajectories:,} trajectories, the same for every run here. Numbers lead to "
+        f"{counted(report.steps, 'step')} of {counted(report.trajectories, 'trajectory')}, the same for every run "
+        "here. Numbers lead to "
         "the steps behind them. Intervals are 95 %, drawn over trajectories; n is the number of steps that count."
     )
     yield from remarks([each.run for each in runs])

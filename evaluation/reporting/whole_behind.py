@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from evaluation.compare_whole import WholeMeasure
+from evaluation.counted import counted
 from evaluation.judge.verdicts import VerdictRecord
 from evaluation.page.blocks import Block, Cell, Listing, Paragraph, Section
 from evaluation.reporting.examples import EACH, Chosen, Group, choose
@@ -32,12 +33,12 @@ def whole_behind(run: TrajectoriesRun, each: int = EACH) -> WholeBehind:
 def whole_behind_section(behind: WholeBehind) -> Section:
     """The lists that numbers lead to, and the trajectories that the lists lead to."""
     run = behind.run
-    shown = f"{len(behind.chosen.places):,} of {len(run.run.asked):,} trajectories"
+    shown = f"{len(behind.chosen.places):,} of {counted(len(run.run.asked), 'trajectory')}"
     opened = [trajectory_fold(run, place) for place in behind.chosen.places]
     return Section(
         f"Trajectories of {run.named.title}",
         [
-            Paragraph(f"{shown} are shown; {run.named.path.name} has the others."),
+            Paragraph(f"Shown here: {shown}; {run.named.path.name} has the others."),
             *_lists(behind),
             Section(f"The trajectories of {run.named.key}, opened one by one", opened),
         ],

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from evaluation.compare_whole import OUTCOMES, WholeMeasure, compare_whole
+from evaluation.counted import counted
 from evaluation.page.blocks import Block, Cell, Chart, Gallery, Paragraph, Row, Section, Table
 from evaluation.page.charts import Bar, bars
 from evaluation.report import DifferenceReport, comparison_report
@@ -35,8 +36,8 @@ def whole_section(title: str, anchor: str, runs: Sequence[WholeBehind], drawing:
 
 def _about(runs: Sequence[WholeBehind]) -> Iterator[Block]:
     yield Paragraph(
-        f"{runs[0].run.report.trajectories:,} whole trajectories through the orchestrator, the same questions "
-        "for every run. Shares are of all of them, everything else is an average for one. Numbers lead on."
+        f"{counted(runs[0].run.report.trajectories, 'whole trajectory')} through the orchestrator, the same "
+        "questions for every run. Shares are of all of them, everything else is an average for one. Numbers lead on."
     )
     yield from remarks([each.run for each in runs])
 

@@ -111,7 +111,7 @@ def test_what_says_nothing_is_refused(invoke: Invoke, steps: Callable[..., str],
     before, whole_before = steps("before", GOOD), whole("whole-before", GOOD, constrained=True)
     form = ("--format", "trajectories")
     for second, more, said in (
-        (steps("missing", [None, *GOOD[1:]]), (), "the second file lacks 1 predictions: '0/1'"),
+        (steps("missing", [None, *GOOD[1:]]), (), "the second file lacks 1 prediction: '0/1'"),
         (steps("free", GOOD, constrained=False), (), "`constrained` is True and False"),
         (steps("suite", GOOD[:30], suite="four"), (), "`suite` is 'three' and 'four'"),
         (steps("once", GOOD, attempts=1), (), "`attempts` is 2 and 1"),
@@ -122,7 +122,7 @@ def test_what_says_nothing_is_refused(invoke: Invoke, steps: Callable[..., str],
         assert (refused.exit_code, refused.stdout) == (2, ""), said
         assert said in " ".join(refused.stderr.split())
     for second, said in (
-        (whole("whole-missing", [None, *GOOD[1:]]), "the second file lacks 1 predictions: 'q0'"),
+        (whole("whole-missing", [None, *GOOD[1:]]), "the second file lacks 1 trajectory: 'q0'"),
         (whole("single", GOOD, strategy="single"), "`strategy` is 'chain' and 'single'"),
         (whole("steps", GOOD, max_steps=3), "`max_steps` is None and 3"),
         (whole("whole-suite", GOOD[:50]), "differ in `trajectories`"),
@@ -136,6 +136,16 @@ def test_what_says_nothing_is_refused(invoke: Invoke, steps: Callable[..., str],
         refused = invoke("evaluate", "compare", whole_before, second, *form, "--fail-below")
         assert (refused.exit_code, refused.stdout) == (2, ""), said
         assert said in " ".join(refused.stderr.split())
+
+
+def test_questions_that_neither_file_came_to_are_counted(invoke: Invoke, whole: Callable[..., str]) -> None:
+    rest = [None] * 19
+    files = (whole("first", [True, True, *rest]), whole("second", [True, None, *rest]))
+    refused = invoke("evaluate", "compare", *files, "--format", "trajectories", "--fail-below")
+    assert refused.exit_code == 2
+    assert "the first file lacks 19 trajectories: 19 that neither file has" in " ".join(refused.stderr.split())
+    refused = invoke("evaluate", "compare", *files[::-1], "--format", "trajectories", "--fail-below")
+    assert "lacks 20 trajectories: 'q1' and 19 that neither file has" in " ".join(refused.stderr.split())
 
 
 def limited(good: Sequence[bool | None], **limits: int) -> str:

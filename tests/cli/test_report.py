@@ -52,6 +52,12 @@ def test_without_a_file_the_markdown_is_printed(invoke: Invoke, given: list[str]
     assert done.stdout.startswith("# Runs of role models\n")
 
 
+def test_one_run_is_called_one(invoke: Invoke, given: list[str], tmp_path: Path) -> None:
+    text = tmp_path / "report.md"
+    done = invoke("evaluate", "report", given[0], "--markdown", str(text), "--resamples", "100")
+    assert done.stderr.replace("\n", "").endswith("report.md: 1 run")
+
+
 def test_what_is_wrong_is_said_and_nothing_is_written(invoke: Invoke, given: list[str], tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     (tmp_path / "words").write_text("words")

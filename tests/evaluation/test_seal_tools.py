@@ -160,7 +160,7 @@ def test_the_command(tmp_path: Path) -> None:
     told = CliRunner().invoke(app, ["evaluate", "seal-tools", str(file), "--json"])
     assert (told.exit_code, json.loads(told.stdout)["figures"]["parameter_f1"]["value"]) == (0, 1)
     shown = CliRunner().invoke(app, ["evaluate", "seal-tools", str(file)])
-    assert "1 steps of 1 trajectories" in shown.stdout
+    assert "1 step of 1 trajectory" in shown.stdout
     (line,) = (line for line in shown.stdout.splitlines() if line.startswith("tool F1"))
     assert line.split()[:4] == ["tool", "F1", "tool_f1", "1.0000"]
     broken = CliRunner().invoke(app, ["evaluate", "seal-tools", str(tmp_path / "none.jsonl")])

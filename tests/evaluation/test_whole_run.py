@@ -137,5 +137,5 @@ async def test_a_trajectory_twice_is_refused(
     with pytest.raises(DuplicateId, match="trajectories share the id"):
         read_whole_run(path)
     path.write_text("\n".join([lines[0].replace('"trajectories":4', '"trajectories":0'), lines[1]]))
-    with pytest.raises(NotTheFormat, match="has 1 trajectories, its first line says 0"):
+    with pytest.raises(NotTheFormat, match="has 1 trajectory, its first line says 0"):
         read_whole_run(path)

@@ -180,6 +180,6 @@ def test_seal_tools_has_its_own_figures_as_well(tmp_path: Path) -> None:
 def test_runs_say_how_they_were_asked(tmp_path: Path) -> None:
     (tmp_path / "one").write_text(written(whole_run([True, None], constrained=False, max_tokens=900)))
     text = render_markdown("r", sections(tmp_path / "one"))
-    assert "| A one | shop | 1 whole trajectories, chain, free | not known |" in text
+    assert "| A one | shop | 1 whole trajectory, chain, free | not known |" in text
     assert "--limit 2 --strategy chain --max-tokens 900 --output one" in text
-    assert "**A one: 1 trajectories that were not asked yet, which count as failed.**" in text
+    assert "**A one: not asked yet, and counted as failed: 1 trajectory.**" in text
