@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from alpha_umi.contract.trajectories import StepModel
+from alpha_umi.contract.trajectories import StepModel, Trajectory
 from alpha_umi.plain_text import beginning
 from evaluation.page.blocks import Block, Fold, Paragraph, Section
 from evaluation.page.shortened import verbatim
@@ -23,7 +23,7 @@ def trajectory_fold(run: TrajectoriesRun, place: int) -> Fold:
     blocks: list[Block] = [
         verbatim("The question", told.instruction),
         Paragraph(f"Tools on offer: {beginning(', '.join(told.tools), 2_000) or 'none'}."),
-        *(_step(step) for step in told.steps),
+        *(_step(step, told) for step in told.steps),
         *_end(run, place, record),
         *(block for judged in run.verdicts for block in judged.blocks(record.recorded)),
     ]
@@ -43,8 +43,8 @@ def end_of(record: AskedRecord) -> str:
     return record.trajectory.status + (f": {error.code}" if error else "")
 
 
-def _step(step: StepModel) -> Section:
-    blocks: list[Block] = [verbatim("thought", step.thought)]
+def _step(step: StepModel, told: Trajectory) -> Section:
+    blocks: list[Block] = [Paragraph(_shown(step, told)), verbatim("thought", step.thought)]
     if step.action is not None:
         arguments = json.dumps(step.action.arguments, ensure_ascii=False)
         blocks.append(verbatim(f"call of {step.action.name}", arguments))
@@ -52,6 +52,33 @@ def _step(step: StepModel) -> Section:
         kind = "observation, an error" if step.observation.is_error else "observation"
         blocks.append(verbatim(kind + (", cut" if step.observation.truncated else ""), step.observation.content))
     return Section(f"Step {step.index + 1}: {step.next}{_branch(step)}; {_cost(step)}", blocks)
+
+
+def _shown(step: StepModel, told: Trajectory) -> str:
+    """The history that was given for this step, by the steps above whose texts it is; files have no prompts of it."""
+    before = _before(step, told)
+    parts = ["the question", *_named("what is in", before)]
+    if told.strategy == "dfsdt":
+        tried = [each.index for each in told.steps[: step.index] if each.parent == step.parent]
+        parts += _named("for the planner, as tried here before,", tried)
+    cut = "; for one role at least it was shortened to fit" if step.truncated else ""
+    return f"Shown before it: {', and '.join(parts)}{cut}."
+
+
+def _before(step: StepModel, told: Trajectory) -> list[int]:
+    """The steps that this one follows: those of its branch in a search, else all before it."""
+    if told.strategy != "dfsdt":
+        return list(range(step.index))
+    found, at = [], step.parent
+    while at is not None and at < len(told.steps) and at not in found:
+        found.append(at)
+        at = told.steps[at].parent
+    return found[::-1]
+
+
+def _named(words: str, steps: Sequence[int]) -> list[str]:
+    numbers = ", ".join(str(index + 1) for index in steps)
+    return [f"{words} step{'s' * (len(steps) > 1)} {numbers}"] if steps else []
 
 
 def _branch(step: StepModel) -> str:

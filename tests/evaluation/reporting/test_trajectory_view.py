@@ -1,0 +1,46 @@
+"""A trajectory as it is opened: each step says what its models were shown before it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from made_up_trajectories import step, trajectory, whole_run, written
+
+from alpha_umi.contract.trajectories import Trajectory
+from evaluation.page.blocks import Paragraph, Section
+from evaluation.reporting.drawing import Drawing
+from evaluation.reporting.given import TrajectoriesRun, read_runs
+from evaluation.reporting.trajectory_view import trajectory_fold
+
+
+def shown(folder: Path, told: Trajectory) -> list[str]:
+    """What the steps of this trajectory say of their histories."""
+    run = whole_run([True])
+    one = replace(run, asked=(run.asked[0].model_copy(update={"trajectory": told}),))
+    (folder / "whole").write_text(written(one))
+    (read,) = read_runs([folder / "whole"], Drawing(100))
+    assert isinstance(read, TrajectoriesRun)
+    steps = [block for block in trajectory_fold(read, 0).blocks if isinstance(block, Section)]
+    return [block.text for each in steps for block in each.blocks if isinstance(block, Paragraph)]
+
+
+def test_a_chain_is_shown_all_steps_before(tmp_path: Path) -> None:
+    steps = [step(0), step(1), step(2, "conclusion").model_copy(update={"truncated": True})]
+    assert shown(tmp_path, trajectory(steps=steps)) == [
+        "Shown before it: the question.",
+        "Shown before it: the question, and what is in step 1.",
+        "Shown before it: the question, and what is in steps 1, 2; for one role at least it was shortened to fit.",
+    ]
+
+
+def test_a_search_is_shown_its_branch_and_what_was_tried(tmp_path: Path) -> None:
+    parents = [None, 0, 0, 2]
+    steps = [step(at).model_copy(update={"parent": parent}) for at, parent in enumerate(parents)]
+    told = trajectory(steps=steps).model_copy(update={"strategy": "dfsdt"})
+    assert shown(tmp_path, told) == [
+        "Shown before it: the question.",
+        "Shown before it: the question, and what is in step 1.",
+        "Shown before it: the question, and what is in step 1, and for the planner, as tried here before, step 2.",
+        "Shown before it: the question, and what is in steps 1, 3.",
+    ]
