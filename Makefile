@@ -18,7 +18,7 @@ run: $(VENV)/.ready
 down:
 	@$(BIN)/alpha-umi down
 
-test: $(VENV)/.ready lint
+test: $(VENV)/.ready lint $(VENV)-bfcl/.ready
 	@deploy/browser.sh
 	$(BIN)/python -m pytest
 
@@ -57,11 +57,14 @@ benchmarks-setup:
 		--no-deps --require-hashes -r $(LOCKS)/benchmarks.txt
 
 # What judges calls for BFCL's questions (`alpha-umi evaluate bfcl`), with BFCL's data, in an environment of its own.
-bfcl-setup:
+bfcl-setup: $(VENV)-bfcl/.ready
+	@echo "data: $$($(VENV)-bfcl/bin/python -c 'import bfcl_eval; print(bfcl_eval.__path__[0])')/data"
+
+$(VENV)-bfcl/.ready: $(LOCKS)/bfcl.txt
 	@test -x $(VENV)-bfcl/bin/python || $(PYTHON) -m venv $(VENV)-bfcl
 	@$(VENV)-bfcl/bin/python -m pip --disable-pip-version-check --quiet --quiet install \
 		--no-deps --require-hashes -r $(LOCKS)/bfcl.txt
-	@echo "data: $$($(VENV)-bfcl/bin/python -c 'import bfcl_eval; print(bfcl_eval.__path__[0])')/data"
+	@touch $@
 
 # Resolve the dependencies anew; see the script for what it needs.
 lock:
