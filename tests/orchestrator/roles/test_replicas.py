@@ -12,7 +12,7 @@ from serving_on_loopback import until
 from orchestrator.roles.calls import RoleCalls
 from orchestrator.roles.errors import CircuitOpen, RoleTooSlow, RoleUnavailable
 
-TRAJECTORIES = [f"traj_{number}" for number in range(30)]
+TRAJECTORIES = [f"traj_{number}" for number in range(90)]
 
 
 async def ask_for_all(calls: RoleCalls) -> None:
