@@ -21,19 +21,31 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def run_until_signal(main: Coroutine[Any, Any, T]) -> T:
     """`asyncio.run`, with SIGTERM and a lost terminal ending the main task as Ctrl-C does: cleanly, and with
-    `KeyboardInterrupt`."""
+    `KeyboardInterrupt`.
+
+    That of `asyncio.run` itself for Ctrl-C is there only while nobody else handles it. `ending_signals_interrupt` would
+    raise an exception wherever the program is, also in the midst of a library's clean-up.
+    """
 
     async def cancelled_by_signals() -> T:
         task = asyncio.ensure_future(main)
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        handled = [signal.SIGTERM, signal.SIGHUP]
+        if signal.getsignal(signal.SIGINT) is _interrupt:
+            handled.append(signal.SIGINT)
+        for number in handled:
             if signal.getsignal(number) != signal.SIG_IGN:
                 asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         return await task
 
+    before = {number: signal.getsignal(number) for number in _ENDING}
     try:
         return asyncio.run(cancelled_by_signals())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
+    finally:
+        # A loop that ends leaves the system's own handlers behind.
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,43 @@
+"""Signals that end a command, sent to this very process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from cli.interrupts import ending_signals_interrupt, run_until_signal
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_lets_what_runs_come_to_a_clean_end(number: signal.Signals) -> None:
+    """Where it is raised in the midst of a clean-up, that is cut off."""
+    done: list[str] = []
+
+    async def work() -> None:
+        try:
+            os.kill(os.getpid(), number)
+            done.append("the line after the signal")
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0)
+            done.append("the clean-up")
+
+    with pytest.raises(KeyboardInterrupt), ending_signals_interrupt():
+        run_until_signal(work())
+    assert done == ["the line after the signal", "the clean-up"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_afterwards_signals_do_what_they_did(number: signal.Signals) -> None:
+    async def work() -> int:
+        return 1
+
+    before = signal.getsignal(number)
+    with ending_signals_interrupt():
+        assert run_until_signal(work()) == 1
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+    assert signal.getsignal(number) == before
