@@ -5,10 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from cli.interrupts import ending_signals_interrupt, run_until_signal
+
+
+@pytest.fixture(autouse=True)
+def heeded() -> Iterator[None]:
+    """A command that nohup started ignores the end of its terminal, and so would these tests."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
