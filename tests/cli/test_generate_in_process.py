@@ -304,7 +304,8 @@ def predictions_in(folder: Path) -> int:
 @pytest.mark.timeout(400)
 def test_two_steps_of_the_embedded_model(embedded_model: Path, tmp_path: Path) -> None:
     with started(tmp_path, "--limit", "2", "--model", str(embedded_model)) as process:
-        asyncio.run(until(lambda: bool(engines_of(process.pid)), seconds=200))
+        # By then nothing large is there any more that only led to the engine.
+        asyncio.run(until(lambda: predictions_in(tmp_path) > 0, seconds=200))
         engines = engines_of(process.pid)
         shown, said = process.communicate(timeout=200)
     assert (process.returncode, shown) == (0, f"{tmp_path}/run.jsonl: 2 predictions\n"), said
