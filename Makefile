@@ -22,9 +22,9 @@ test: $(VENV)/.ready lint $(VENV)-bfcl/.ready
 	@deploy/browser.sh
 	$(BIN)/python -m pytest
 
-# About 40 minutes: the random tests far deeper than in every run, then the parsers with coverage in view.
+# About 40 minutes: the random tests far deeper than in every run, benchmarks with real engines, then the parsers with coverage in view.
 fuzz: $(VENV)/.ready $(VENV)/.fuzz
-	ALPHA_UMI_FUZZ=deep $(BIN)/python -m pytest tests/fuzz
+	ALPHA_UMI_FUZZ=deep $(BIN)/python -m pytest tests/fuzz tests/benchmarks
 	$(BIN)/python tests/fuzz/fuzz_parsers.py --seconds $(FUZZ_SECONDS)
 
 $(VENV)/.fuzz: $(VENV)/.ready $(LOCKS)/fuzz.txt

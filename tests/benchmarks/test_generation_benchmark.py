@@ -6,11 +6,12 @@ import random
 from pathlib import Path
 
 import pytest
+from fuzz_depth import LONG
 
 from benchmarks.evaluate import made_up_cases
 from benchmarks.generation import measure_generation
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(400), LONG]
 
 
 def test_services_over_http_beside_their_engine(embedded_model: Path) -> None:

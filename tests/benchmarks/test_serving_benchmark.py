@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fuzz_depth import LONG
 
 from alpha_umi.serving.vllm_engine import VllmOptions
 from benchmarks.random_model import write_configuration
 from benchmarks.serving import measure
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, LONG]
 
 
 async def test_one_engine_with_three_adapters_beside_itself(embedded_model: Path, tmp_path: Path) -> None:
