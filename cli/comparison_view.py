@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from cli.evaluation_tables import NO_FIGURE, SHOWN_IDS, ends, figures_table, number, print_missing, size
+from cli.evaluation_tables import SHOWN_IDS, print_missing
+from cli.figures_view import NO_FIGURE, ends, figures_table, number, size
 from cli.plain_text import plain_line
 from evaluation.counted import counted
 from evaluation.formats import Correction

@@ -1,21 +1,19 @@
-"""How scores look on a terminal, and the parts that tables of figures share."""
+"""How scores look on a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from cli.figures_view import figures_table, print_figures, size
 from cli.plain_text import plain_line
 from cli.run_notes import print_left_out, print_trained_on
-from evaluation.counted import counted
 from evaluation.metrics import COLUMNS, MISSING_IS_NOTHING
-from evaluation.report import DifferenceReport, FigureReport, GatedReport, ScoreReport
+from evaluation.report import ScoreReport
 
 SHOWN_IDS = 5
-NO_FIGURE = "–"
 
 
 def print_scores(console: Console, report: ScoreReport) -> None:
@@ -29,14 +27,6 @@ def print_scores(console: Console, report: ScoreReport) -> None:
     print_figures(console, report.figures)
     _print_decisions(console, report)
     _print_costs(console, report)
-
-
-def print_figures(console: Console, figures: Mapping[str, FigureReport]) -> None:
-    """Figures by their names, each with its interval and what it is an average of."""
-    table = figures_table("metric", "name", "figure", "95 %", "n")
-    for name, figure in figures.items():
-        table.add_row(figure.title, name, number(figure.value), ends(figure), f"{figure.n:,}")
-    console.print(table)
 
 
 def print_missing(console: Console, missing: Sequence[str], where: str = "") -> None:
@@ -69,28 +59,3 @@ def _print_costs(console: Console, report: ScoreReport) -> None:
         counts = (*tokens, cost.truncated, cost.again, cost.failed)
         table.add_row(role, *(f"{count:,}" for count in (*counts, round(cost.median_ms), round(cost.p95_ms))))
     console.print(table)
-
-
-def figures_table(*columns: str, right_from: int = 2) -> Table:
-    """A table whose first columns are words, and the others numbers."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for place, column in enumerate(columns):
-        table.add_column(column, justify="right" if place >= right_from else "left", no_wrap=True)
-    return table
-
-
-def size(steps: int, trajectories: int) -> str:
-    """How much was measured."""
-    return f"{counted(steps, 'step')} of {counted(trajectories, 'trajectory')}"
-
-
-def number(value: float | None, *, signed: bool = False) -> str:
-    """A figure with four digits, or the mark of none."""
-    return NO_FIGURE if value is None else f"{value:{'+' if signed else ''}.4f}"
-
-
-def ends(figure: FigureReport | DifferenceReport | GatedReport, *, signed: bool = False) -> str:
-    """The ends of its interval."""
-    if figure.low is None or figure.high is None:
-        return NO_FIGURE
-    return f"{number(figure.low, signed=signed)} to {number(figure.high, signed=signed)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from cli.evaluation_tables import NO_FIGURE, figures_table
+from cli.figures_view import NO_FIGURE, figures_table
 from cli.plain_text import plain_line
 from evaluation.counted import counted
 from evaluation.judge.judge_report import JudgeReport

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 from rich.text import Text
 
-from cli.evaluation_tables import NO_FIGURE, figures_table
+from cli.figures_view import NO_FIGURE, figures_table
 from cli.options import output
 from cli.plain_text import plain_line
 from cli.run_notes import print_left_out, print_trained_on

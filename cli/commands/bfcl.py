@@ -41,7 +41,7 @@ def bfcl(
 
 
 def _print(console: Console, report: BfclReport) -> None:
-    from cli.evaluation_tables import ends, figures_table, number
+    from cli.figures_view import ends, figures_table, number
 
     table = figures_table("category", "right", "95 %", "n", right_from=1)
     found = {**report.categories, "all": report.total}

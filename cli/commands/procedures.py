@@ -43,7 +43,7 @@ def procedures(
 
 
 def _print(console: Console, report: ProceduresReport) -> None:
-    from cli.evaluation_tables import print_figures
+    from cli.figures_view import print_figures
 
     told = f"{report.suite}: {counted(report.trajectories, 'trajectory')} beside golden calls; nobody judged them"
     console.print(Text(plain_line(told)), soft_wrap=True)

@@ -41,7 +41,7 @@ def seal_tools(
 
 
 def _print(console: Console, report: SealToolsReport) -> None:
-    from cli.evaluation_tables import print_figures, size
+    from cli.figures_view import print_figures, size
 
     console.print(Text(size(report.steps, report.requests)), soft_wrap=True)
     print_figures(console, report.figures)

@@ -1,0 +1,15 @@
+"""What every command waits for, `alpha-umi --help` too."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+# Packages of extras that an installation may lack, and that take long to load.
+OF_EXTRAS = ("fastapi", "jinja2", "jsonschema_rs", "matplotlib", "numpy", "peft", "pydantic_monty", "torch", "vllm")
+
+
+def test_the_command_starts_without_the_packages_of_extras() -> None:
+    code = f"import sys; import cli.main; print(*[name for name in {OF_EXTRAS} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
