@@ -5,33 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from alpha_umi.roles.planner import Decision, write_plan
+from alpha_umi.roles.planner import write_plan
 from alpha_umi.trajectory import ending, moves
 from alpha_umi.trajectory.events import AnswerWritten, CallMade, CallUnreadable, PlannerDecided, PlannerUnreadable
-from alpha_umi.trajectory.state import Action, Latency, Phase, RoleUse, State, Step
+from alpha_umi.trajectory.state import Action, Phase, State, Step
 
 
 def decide(state: State, event: PlannerDecided) -> State:
     """The planner's decision says who is asked next."""
-    step = _new_step(state, event.thought, event.next, event)
-    return _route(moves.planned(state, replace(step, truncated=event.truncated), event.text))
+    step = Step(len(state.steps), event.thought, event.next).written("planner", event, truncated=event.truncated)
+    return _route(moves.planned(state, step, event.text))
 
 
 def decide_by_policy(state: State, event: PlannerUnreadable) -> State:
     """The policy decides where the planner did not."""
     decision, thought = state.limits.on_unreadable, event.text.strip()
-    return _route(moves.planned(state, _new_step(state, thought, decision, event), write_plan(thought, decision)))
-
-
-def _new_step(state: State, thought: str, decision: Decision, event: PlannerDecided | PlannerUnreadable) -> Step:
-    return Step(
-        len(state.steps),
-        thought,
-        decision,
-        latency_ms=Latency(planner=event.latency_ms),
-        usage=event.usage,
-        roles={"planner": RoleUse().and_then(event, unreadable=isinstance(event, PlannerUnreadable))},
-    )
+    step = Step(len(state.steps), thought, decision).written("planner", event, unreadable=True)
+    return _route(moves.planned(state, step, write_plan(thought, decision)))
 
 
 def _route(planned: State) -> State:
@@ -48,33 +38,16 @@ def _route(planned: State) -> State:
 
 def call(state: State, event: CallMade) -> State:
     """The caller's call, to be made next."""
-    noted = state.with_last_step(
-        latency_ms=replace(state.steps[-1].latency_ms, caller=event.latency_ms),
-        usage=state.steps[-1].usage + event.usage,
-        truncated=state.steps[-1].truncated or event.truncated,
-        roles=moves.wrote(state.steps[-1], "caller", event),
-    )
-    return moves.called(noted, Action(event.call_id, event.name, event.arguments), event.text)
+    told = moves.written(state, "caller", event, truncated=event.truncated)
+    return moves.called(told, Action(event.call_id, event.name, event.arguments), event.text)
 
 
 def note_bad_call(state: State, event: CallUnreadable) -> State:
     """There is no call, for a reason that the planner reads."""
-    noted = state.with_last_step(
-        latency_ms=replace(state.steps[-1].latency_ms, caller=event.latency_ms),
-        usage=state.steps[-1].usage + event.usage,
-        roles=moves.wrote(state.steps[-1], "caller", event, unreadable=True),
-    )
-    return moves.not_called(noted, event.reason, event.text)
+    return moves.not_called(moves.written(state, "caller", event, unreadable=True), event.reason, event.text)
 
 
 def answer(state: State, event: AnswerWritten) -> State:
     """The summarizer's answer ends the turn. Its cost is told on the newest step."""
-    answered = moves.answered(state, event.answer)
-    if answered.steps:
-        answered = answered.with_last_step(
-            latency_ms=replace(answered.steps[-1].latency_ms, summarizer=event.latency_ms),
-            usage=answered.steps[-1].usage + event.usage,
-            truncated=answered.steps[-1].truncated or event.truncated,
-            roles=moves.wrote(answered.steps[-1], "summarizer", event),
-        )
-    return ending.end(answered, ending.outcome_of(state), state.error)
+    told = moves.written(moves.answered(state, event.answer), "summarizer", event, truncated=event.truncated)
+    return ending.end(told, ending.outcome_of(state), state.error)

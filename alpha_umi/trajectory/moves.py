@@ -14,7 +14,7 @@ from alpha_umi.trajectory import search
 from alpha_umi.trajectory.ending import REPEATED_CALL, end, exhaust, spent
 from alpha_umi.trajectory.errors import IllegalEvent
 from alpha_umi.trajectory.events import ActionRequired, MessageAdded, ObservationReceived, QuestionAsked, RoleKind
-from alpha_umi.trajectory.state import Action, Failure, Message, Observation, Phase, RoleUse, Spent, State, Step
+from alpha_umi.trajectory.state import Action, Failure, Message, Observation, Phase, Spent, State, Step
 from alpha_umi.trajectory.tree import branch
 
 STRATEGIES = ("chain", "single", "dfsdt")
@@ -79,9 +79,12 @@ def give_up(state: State) -> State:
     return end(state, "gave_up", Failure("gave_up", "the planner gave up"))
 
 
-def wrote(step: Step, role: RoleKind, event: Spent, *, unreadable: bool = False) -> dict[RoleKind, RoleUse]:
-    """What the roles wrote for a step, with what one of them wrote now."""
-    return {**step.roles, role: step.roles.get(role, RoleUse()).and_then(event, unreadable=unreadable)}
+def written(state: State, role: RoleKind, event: Spent, *, truncated: bool = False, unreadable: bool = False) -> State:
+    """The state with what a role has written told on the newest step; unchanged where there is none."""
+    if not state.steps:
+        return state
+    step = state.steps[-1].written(role, event, truncated=truncated, unreadable=unreadable)
+    return replace(state, steps=(*state.steps[:-1], step))
 
 
 def called(state: State, action: Action, text: str) -> State:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from alpha_umi.roles.planner import Decision, write_plan
+from alpha_umi.roles.planner import write_plan
 from alpha_umi.trajectory import ending, moves
 from alpha_umi.trajectory.errors import IllegalEvent
 from alpha_umi.trajectory.events import BackboneUnreadable, StepTaken
-from alpha_umi.trajectory.state import Action, Latency, RoleUse, State, Step
+from alpha_umi.trajectory.state import Action, State, Step
 
 
 def take_step(state: State, event: StepTaken) -> State:
     """The single model's step: decision, and call or answer, at once."""
-    step = _backbone_step(state, event.thought, event.next, event)
-    planned = moves.planned(state, replace(step, truncated=event.truncated), write_plan(event.thought, event.next))
+    step = Step(len(state.steps), event.thought, event.next).written("backbone", event, truncated=event.truncated)
+    planned = moves.planned(state, step, write_plan(event.thought, event.next))
     match event:
         case StepTaken(next="caller", call_id=str(call_id), name=str(name), arguments=arguments) if (
             arguments is not None
@@ -33,7 +31,8 @@ def take_step(state: State, event: StepTaken) -> State:
 def take_step_by_policy(state: State, event: BackboneUnreadable) -> State:
     """The unreadable text itself is the answer where the policy is to conclude."""
     decision, text = state.limits.on_unreadable, event.text.strip()
-    planned = moves.planned(state, _backbone_step(state, text, decision, event), write_plan(text, decision))
+    step = Step(len(state.steps), text, decision).written("backbone", event, unreadable=True)
+    planned = moves.planned(state, step, write_plan(text, decision))
     if decision == "caller":
         return moves.not_called(planned, event.reason, "")
     if decision == "conclusion" and text:
@@ -41,28 +40,11 @@ def take_step_by_policy(state: State, event: BackboneUnreadable) -> State:
     return moves.give_up(planned)
 
 
-def _backbone_step(state: State, thought: str, decision: Decision, event: StepTaken | BackboneUnreadable) -> Step:
-    return Step(
-        len(state.steps),
-        thought,
-        decision,
-        latency_ms=Latency(backbone=event.latency_ms),
-        usage=event.usage,
-        roles={"backbone": RoleUse().and_then(event, unreadable=isinstance(event, BackboneUnreadable))},
-    )
-
-
 def conclude(state: State, event: StepTaken | BackboneUnreadable) -> State:
     """What the single model says after a limit counts only if it is an answer."""
-    told, truncated = state, False
     if isinstance(event, StepTaken):
-        told, truncated = state if event.answer is None else moves.answered(state, event.answer), event.truncated
-    if told.steps:
-        last = told.steps[-1]
-        told = told.with_last_step(
-            latency_ms=replace(last.latency_ms, backbone=last.latency_ms.backbone + event.latency_ms),
-            usage=last.usage + event.usage,
-            truncated=last.truncated or truncated,
-            roles=moves.wrote(last, "backbone", event, unreadable=isinstance(event, BackboneUnreadable)),
-        )
+        told = moves.written(state, "backbone", event, truncated=event.truncated)
+        told = told if event.answer is None else moves.answered(told, event.answer)
+    else:
+        told = moves.written(state, "backbone", event, unreadable=True)
     return ending.end(told, ending.outcome_of(state), state.error)

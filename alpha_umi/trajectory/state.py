@@ -70,6 +70,9 @@ class Spent(Protocol):
     @property
     def attempts(self) -> int: ...
 
+    @property
+    def latency_ms(self) -> int: ...
+
 
 @dataclass(frozen=True)
 class RoleUse:
@@ -107,6 +110,18 @@ class Step:
     def turns(self) -> int:
         """How many turns of the history the step has written, once it is over."""
         return 1 if self.observation is None else 3
+
+    def written(self, role: RoleKind, event: Spent, *, truncated: bool = False, unreadable: bool = False) -> Step:
+        """The step with what a role has written for it now: time and tokens are added to those that it has."""
+        latency = replace(self.latency_ms, **{role: getattr(self.latency_ms, role) + event.latency_ms})
+        use = self.roles.get(role, RoleUse()).and_then(event, unreadable=unreadable)
+        return replace(
+            self,
+            latency_ms=latency,
+            usage=self.usage + event.usage,
+            truncated=self.truncated or truncated,
+            roles={**self.roles, role: use},
+        )
 
 
 @dataclass(frozen=True)
