@@ -26,9 +26,9 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 SILENCE_S = 60.0
 TIMEOUT = httpx.Timeout(30.0, connect=5.0, read=SILENCE_S)
 RESUME_ATTEMPTS = 5
+RESUME_PAUSE_S = 1.0
 # Trajectories that are asked for at a time.
 PAGE = 100
-RESUME_PAUSE_S = 1.0
 
 Model = TypeVar("Model", bound=BaseModel)
 

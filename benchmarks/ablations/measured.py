@@ -8,10 +8,9 @@ from functools import cache
 from pathlib import Path
 
 from benchmarks.ablations.rows import Row
-from benchmarks.variants.runs import read_whole
+from benchmarks.variants.runs import read_ended, read_whole
 from evaluation.compare import Comparison, compare
 from evaluation.compare_whole import compare_whole
-from evaluation.errors import CutShort
 from evaluation.pairs import Pair
 from evaluation.whole_run import WholeRun, read_whole_run
 
@@ -48,10 +47,5 @@ def _pairs(path: Path) -> tuple[Pair, ...] | None:
 
 @cache
 def _trajectories(path: Path) -> WholeRun | None:
-    if not path.is_file():
-        return None
-    try:
-        run = read_whole_run(path)
-    except CutShort:  # whoever goes on with the file cuts the rest off
-        return None
-    return run if len(run.asked) == run.about.trajectories else None
+    run = read_ended(path, read_whole_run)
+    return None if run is None or len(run.asked) < run.about.trajectories else run

@@ -12,10 +12,10 @@ What is whole there is left as it is, so the folder can be taken to another mach
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.results.runs import Mode
 from evaluation.errors import CutShort
@@ -24,6 +24,8 @@ from training.costs import COSTS
 from training.recipes.model import Variant
 from training.run_folder import RUN_FILE, STAGE_FILE, stage_folder
 from training.stage_record import read_identity, read_run_record, read_stage
+
+Held = TypeVar("Held")
 
 # What the others are compared with, and whose first stage it is.
 SINGLE, FIRST_STAGE, DONOR = "single-llm", "global", "alpha-umi"
@@ -114,14 +116,19 @@ class Wanted:
 
 def read_whole(path: Path) -> Run | None:
     """The predictions of a file; None as long as some are missing. Raises `EvaluationError` for a broken file."""
-    if not path.is_file():
-        return None
-    try:
-        run = read_run(path)
-    except CutShort:  # whoever goes on with the file cuts the rest off
+    run = read_ended(path, read_run)
+    if run is None:
         return None
     final = [each for each in run.predictions if each.error is None or not each.error.may_pass]
     return run if len(final) == run.about.cases else None
+
+
+def read_ended(path: Path, read: Callable[[Path], Held]) -> Held | None:
+    """What a file holds; None where there is none, or its last line is not ended: who goes on with it cuts that off."""
+    try:
+        return read(path) if path.is_file() else None
+    except CutShort:
+        return None
 
 
 def table_order(folder: Path, variants: Sequence[str], seeds: Sequence[int]) -> list[VariantRun]:

@@ -10,12 +10,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 from example_roles import ExampleRoles
-from orchestrator_process import orchestrator_process
+from orchestrator_process import orchestrator_process, settings_for
 from scripted_roles import ScriptedRoles
 from serving_on_loopback import Serve, until
 
@@ -40,9 +39,7 @@ def start(serve: Serve, tmp_path: Path) -> Iterator[Start]:
 
         def started(roles: ScriptedRoles) -> str:
             address, tools = serve(roles.application()), serve(create_app())
-            settings: dict[str, Any] = {f"{role}_url": address for role in ("planner", "caller", "summarizer")}
-            settings |= {"database_url": f"sqlite:///{tmp_path}/log.db", "allow_loopback_tools": "true"}
-            url = stack.enter_context(orchestrator_process(settings)).address
+            url = stack.enter_context(orchestrator_process(settings_for(address, tmp_path))).address
             source = {"name": "demo", "kind": "openapi", "url": f"{tools}/openapi.json", "effect": "read"}
             httpx.post(f"{url}/v1/tool-sources", json=source).raise_for_status()
             return url
@@ -139,9 +136,8 @@ def test_an_interrupted_run_ends_with_130(start: Start, tmp_path: Path) -> None:
 
 async def test_a_system_without_the_tools_is_not_asked(serve: Serve, tmp_path: Path) -> None:
     address = serve(ExampleRoles().roles().application())
-    settings = {f"{role}_url": address for role in ("planner", "caller", "summarizer")}
     missing = pytest.raises(ToolsMissing, match="does not offer the example tools public_holidays, ")
-    with orchestrator_process({**settings, "database_url": f"sqlite:///{tmp_path}/log.db"}) as started, missing:
+    with orchestrator_process(settings_for(address, tmp_path)) as started, missing:
         await ask_questions(Target(started.address), QUESTIONS, tmp_path / "file.jsonl", max_steps=6)
     assert not (tmp_path / "file.jsonl").exists()
 

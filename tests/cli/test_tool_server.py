@@ -15,7 +15,7 @@ import pytest
 import structlog
 from generated_suites import sums_file
 from judges import ScriptedJudge
-from orchestrator_process import orchestrator_process
+from orchestrator_process import orchestrator_process, settings_for
 from scripted_roles import Reply, ScriptedRoles, call, decide, say
 from serving_on_loopback import Serve, served, until
 from toolbench_server import ToolBenchServer, queries_file
@@ -45,9 +45,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def url(serve: Serve, tmp_path: Path) -> Iterator[str]:
     """An orchestrator whose roles look for sites and for keywords, and then answer."""
     address = serve(ScriptedRoles(planner=plan, caller=look_up, summarizer=lambda _: say("Pinterest.")).application())
-    settings = {f"{role}_url": address for role in ("planner", "caller", "summarizer")}
-    more = {"database_url": f"sqlite:///{tmp_path}/log.db", "allow_loopback_tools": "true"}
-    with orchestrator_process(settings | more) as running:
+    with orchestrator_process(settings_for(address, tmp_path)) as running:
         yield running.address
 
 

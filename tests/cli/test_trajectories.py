@@ -16,7 +16,7 @@ import httpx
 import pytest
 import structlog
 from generated_suites import calculating_roles, sums_file
-from orchestrator_process import orchestrator_process
+from orchestrator_process import orchestrator_process, settings_for
 from role_apps import application, scripted
 from scripted_roles import ScriptedRoles, hang, in_turn
 from serving_on_loopback import Serve, until
@@ -67,15 +67,9 @@ def start(serve: Serve, tmp_path: Path) -> Iterator[Start]:
 
 def settings_of(serve: Serve, roles: Roles | ScriptedRoles, folder: Path) -> dict[str, Any]:
     if isinstance(roles, ScriptedRoles):
-        address = serve(roles.application())
-        roles = Roles(address, address, address, {})
-    return {
-        "database_url": f"sqlite:///{folder}/log.db",
-        "planner_url": roles.planner,
-        "caller_url": roles.caller,
-        "summarizer_url": roles.summarizer,
-        "allow_loopback_tools": "true",
-    }
+        return settings_for(serve(roles.application()), folder)
+    addresses = {f"{role}_url": getattr(roles, role) for role in ("planner", "caller", "summarizer")}
+    return settings_for("", folder) | addresses
 
 
 def arguments(suite: Path, url: str, *more: str) -> list[str]:

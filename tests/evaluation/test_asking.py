@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from generated_suites import sums
-from orchestrator_process import OrchestratorProcess, free_port, orchestrator_process
+from orchestrator_process import OrchestratorProcess, free_port, orchestrator_process, settings_for
 from restarted_orchestrator import RestartedOrchestrator
 from scripted_roles import ScriptedRoles, in_turn, problem
 from serving_on_loopback import Serve, until
@@ -30,15 +30,7 @@ ASKING = Asking(max_steps=4, patience=LONG)
 
 
 def settings_of(serve: Serve, roles: ScriptedRoles, folder: Path) -> dict[str, Any]:
-    address = serve(roles.application())
-    return {
-        "port": free_port(),
-        "database_url": f"sqlite:///{folder}/log.db",
-        "planner_url": address,
-        "caller_url": address,
-        "summarizer_url": address,
-        "allow_loopback_tools": "true",
-    }
+    return {"port": free_port(), **settings_for(serve(roles.application()), folder)}
 
 
 @pytest.fixture

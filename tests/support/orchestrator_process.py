@@ -51,6 +51,12 @@ def variables(settings: Mapping[str, Any]) -> dict[str, str]:
     return {f"ALPHA_UMI_{name.upper()}": str(value) for name, value in settings.items()}
 
 
+def settings_for(roles: str, folder: Path) -> dict[str, Any]:
+    """Settings of an orchestrator whose roles are all at one address, and which may call tools of this machine."""
+    addresses = {f"{role}_url": roles for role in ("planner", "caller", "summarizer")}
+    return {**addresses, "database_url": f"sqlite:///{folder}/log.db", "allow_loopback_tools": "true"}
+
+
 @contextlib.contextmanager
 def orchestrator_process(settings: Mapping[str, Any]) -> Iterator[OrchestratorProcess]:
     """An orchestrator that answers; killed at the end of the block."""
