@@ -34,7 +34,7 @@ def report(
         list[Path] | None,
         typer.Option("--verdicts", help="A file of `evaluate judge`, again for another.", show_default=False),
     ] = None,
-    examples: Annotated[int, typer.Option(min=1, max=50, help="Examples behind each number.")] = 3,
+    examples: Annotated[int, typer.Option(min=0, max=50, help="Examples behind each number; 0 for figures alone.")] = 3,
     title: Annotated[str, typer.Option(help="Title of the report.")] = TITLE,
     resamples: Resamples = 2_000,
     seed: Seed = 0,

@@ -6,7 +6,7 @@ Everything in here is plain text, which the renderers escape. Only the drawing o
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 
@@ -45,6 +45,10 @@ class Table:
     def cells(self) -> list[list[Cell]]:
         """The rows, every place a cell."""
         return [[place if isinstance(place, Cell) else Cell(place) for place in row] for row in self.rows]
+
+    def unlinked(self) -> Table:
+        """The same table, none of whose cells leads anywhere."""
+        return replace(self, rows=[[replace(cell, anchor=None) for cell in row] for row in self.cells])
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,11 @@ class Section:
     anchor: str | None = None
     detail: bool = False
     kind: ClassVar[str] = "section"
+
+    def unlinked(self) -> Section:
+        """The same section, none of whose tables leads anywhere."""
+        linked = (Table, Section)
+        return replace(self, blocks=[block.unlinked() if isinstance(block, linked) else block for block in self.blocks])
 
 
 Block = Paragraph | Table | Chart | Gallery | Listing | Verbatim | Fold | Section

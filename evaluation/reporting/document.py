@@ -26,7 +26,10 @@ Of = TypeVar("Of")
 
 @dataclass(frozen=True)
 class Report:
-    """What is told: runs, trainings, how intervals are drawn, and how many examples stand behind each number."""
+    """What is told: runs, trainings, how intervals are drawn, and how many examples stand behind each number.
+
+    With no example (0) nothing of what suites hold or models wrote is told, only figures.
+    """
 
     runs: Sequence[AnyRun]
     trainings: Sequence[Training]
@@ -38,7 +41,7 @@ def report_sections(report: Report) -> list[Section]:
     """All of it. Raises `EvaluationError`."""
     steps = [steps_behind(run, report.examples) for run in report.runs if isinstance(run, StepsRun)]
     whole = [whole_behind(run, report.examples) for run in report.runs if isinstance(run, TrajectoriesRun)]
-    return [
+    figures = [
         _given(report.runs),
         paper_section([each.run for each in steps], [each.run for each in whole]),
         *_steps(steps, report.drawing),
@@ -46,9 +49,10 @@ def report_sections(report: Report) -> list[Section]:
         verdicts_section([each.run for each in whole]),
         scaling_section([each.run for each in steps], report.trainings),
         training_section(report.trainings),
-        *map(behind_section, steps),
-        *map(whole_behind_section, whole),
     ]
+    if not report.examples:
+        return [section.unlinked() for section in figures]
+    return [*figures, *map(behind_section, steps), *map(whole_behind_section, whole)]
 
 
 def _given(runs: Sequence[AnyRun]) -> Section:

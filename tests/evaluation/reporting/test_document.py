@@ -107,6 +107,18 @@ def test_a_number_that_is_no_zero_leads_somewhere(given: list[Path]) -> None:
                     assert (cell.anchor is None) == (cell.text in ("0", "–")), (each.caption, row)
 
 
+def test_without_examples_there_are_figures_alone(given: list[Path]) -> None:
+    found, told = sections(*given, examples=0), sections(*given)
+    assert [section.title for section in found] == [section.title for section in told if not section.detail]
+    texts = [[cell.text for row in each.cells for cell in row] for each in tables(found)]
+    assert texts == [[cell.text for row in each.cells for cell in row] for each in tables(told)][: len(texts)]
+    page = render_page("figures", found)
+    contents = page[page.index("<nav") : page.index("</nav>")]
+    assert page.count('<a href="#') == contents.count('<a href="#') > 0
+    assert "Question 3?" in render_page("all", told)
+    assert "Question 3?" not in page
+
+
 def test_the_numbers_are_those_of_the_runs(given: list[Path]) -> None:
     found = sections(*given)
     assert table(found, "figures, each")["Plan ACC"] == ["1.000 (0.439 to 1.000), n 3", "0.667 (0.000 to 1.000), n 3"]
