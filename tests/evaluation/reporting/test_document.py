@@ -115,8 +115,8 @@ def test_without_examples_there_are_figures_alone(given: list[Path]) -> None:
     page = render_page("figures", found)
     contents = page[page.index("<nav") : page.index("</nav>")]
     assert page.count('<a href="#') == contents.count('<a href="#') > 0
-    assert "Question 3?" in render_page("all", told)
-    assert "Question 3?" not in page
+    assert "Question 0?" in render_page("all", told)
+    assert "Question 0?" not in page
 
 
 def test_the_numbers_are_those_of_the_runs(given: list[Path]) -> None:
