@@ -193,10 +193,13 @@ def _observation(state: State, event: ObservationReceived | CallUnreadable) -> d
     step = state.steps[-1]
     if step.observation is None:
         raise AssertionError("the step was just observed")
+    unreadable = event if isinstance(event, CallUnreadable) else None
     return {
         "step": step.index,
         "call_id": event.call_id if isinstance(event, ObservationReceived) else None,
         **asdict(step.observation),
-        "usage": asdict(event.usage) if isinstance(event, CallUnreadable) else None,
+        "text": unreadable and unreadable.text,
+        "usage": unreadable and asdict(unreadable.usage),
+        "attempts": unreadable and unreadable.attempts,
         "latency_ms": event.latency_ms,
     }

@@ -125,6 +125,7 @@ async def test_unreadable_output_is_shown_under_the_usual_names(client: Any, wor
     ]  # fmt: skip
     assert rows[2].json()["is_error"]
     assert rows[2].json()["call_id"] is None
+    assert (rows[2].json()["text"], rows[2].json()["attempts"]) == ("Action: what", 1)
     assert (rows[3].json()["unreadable"], rows[3].json()["next"], rows[3].json()["reason"]) == (
         True, "conclusion", "no decision",
     )  # fmt: skip
