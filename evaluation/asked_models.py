@@ -46,5 +46,8 @@ def _kept(model: ModelInfo, finding: Finding) -> dict[str, Any]:
     """
     described = model.model_dump(mode="json", exclude={"created", "object", "owned_by", "manifest"})
     manifest = {name: value for name, value in _manifest(model).items() if name != TRAINED_ON}
+    if described["planner_label"] == "assistant":
+        # Earlier versions do not tell it, and their files go on.
+        del described["planner_label"]
     found = {"verdict": finding.verdict, "instructions": finding.instructions, "total": finding.total}
     return described | {"manifest": manifest or None, FOUND: found}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic
 
 from alpha_umi.contract.roles import (
-    MAX_TURN_CHARACTERS,
     ActionModel,
     CallAnswer,
     CallRequest,
@@ -19,8 +18,8 @@ from alpha_umi.contract.roles import (
     SummarizeRequest,
     ToolModel,
     TurnModel,
+    as_turns,
 )
-from alpha_umi.roles.turns import Turn
 from alpha_umi.trajectory import (
     AnswerWritten,
     AskBackbone,
@@ -55,11 +54,11 @@ class Setting:
 
     def turns(self) -> list[TurnModel]:
         """The history as the roles take it."""
-        return _as_turns(self.state.history)
+        return as_turns(self.state.history)
 
     def turns_for_the_planner(self) -> list[TurnModel]:
         """The same, with what a search has tried before at this place."""
-        return _as_turns(planner_history(self.state))
+        return as_turns(planner_history(self.state))
 
 
 @dataclass(frozen=True)
@@ -164,10 +163,6 @@ def backbone_part(setting: Setting, effect: AskBackbone) -> Part[StepAnswer]:
         answered,
         lambda error, latency_ms: BackboneUnreadable(error.text, error.reason, error.usage, latency_ms, error.attempts),
     )
-
-
-def _as_turns(history: Iterable[Turn]) -> list[TurnModel]:
-    return [TurnModel(role=turn.role, content=turn.content[:MAX_TURN_CHARACTERS]) for turn in history]
 
 
 def _not_offered(action: ActionModel, tools: list[ToolModel]) -> str | None:

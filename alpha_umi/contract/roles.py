@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from alpha_umi.roles.planner import Decision
+from alpha_umi.roles.template import PlannerLabel
 from alpha_umi.roles.turns import Tool, Turn, TurnRole
 
 MAX_TOOLS = 100
@@ -265,7 +266,10 @@ class Delta(WireModel):
 
 
 class ModelInfo(WireModel):
-    """One entry of `GET /v1/models`. `manifest` is the `alpha_umi.json` of the model's folder; a script has none."""
+    """One entry of `GET /v1/models`. `manifest` is the `alpha_umi.json` of the model's folder; a script has none.
+
+    `planner_label` is how the histories of caller and summarizer name the planner's newest turn.
+    """
 
     id: str
     object: Literal["model"] = "model"
@@ -275,6 +279,7 @@ class ModelInfo(WireModel):
     answer_tokens: int | None = Field(default=None, description="Bound of an answer, where a request sets none")
     role: str
     template: str
+    planner_label: PlannerLabel = "assistant"
     manifest: dict[str, Any] | None = None
 
 
@@ -293,6 +298,11 @@ def as_tools(tools: Sequence[ToolModel]) -> tuple[Tool, ...]:
 def as_history(turns: Sequence[TurnModel]) -> tuple[Turn, ...]:
     """The history as the roles know it."""
     return tuple(Turn(turn.role, turn.content) for turn in turns)
+
+
+def as_turns(history: Iterable[Turn]) -> list[TurnModel]:
+    """The history as it is sent: nothing is longer than the services take."""
+    return [TurnModel(role=turn.role, content=turn.content[:MAX_TURN_CHARACTERS]) for turn in history]
 
 
 def call_history(request: CallRequest) -> tuple[Turn, ...]:

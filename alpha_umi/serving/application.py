@@ -92,5 +92,6 @@ def _info(context: RoleContext, created: int) -> ModelInfo:
         answer_tokens=context.answer_tokens,
         role=host.model.role,
         template=host.model.template.name,
+        planner_label=host.model.planner_label,
         manifest=None if host.model.manifest is None else host.model.manifest.model_dump(mode="json"),
     )

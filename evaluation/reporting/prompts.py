@@ -19,9 +19,12 @@ def exact_prompt(pair: Pair, output: OutputRecord, models: Mapping[RoleName, Map
     if output.role in ("caller", "summarizer") and pair.prediction is not None:
         history = (*history, Turn("planner", planner_turn(pair.prediction)))
     thought = history[-1].content if output.role == "caller" and history else ""
+    model = models.get(output.role, {})
     try:
-        template = load_template(str(models.get(output.role, {}).get("template")))
+        template = load_template(str(model.get("template")))
     except UnknownTemplate:
         return None
-    text = render(output.role, template, history=history, tools=pair.case.tools, thought=thought).text
+    label = model.get("planner_label", "assistant")
+    tools = pair.case.tools
+    text = render(output.role, template, history=history, tools=tools, thought=thought, planner_label=label).text
     return text if hashlib.sha256(text.encode(errors="replace")).hexdigest() == output.prompt_sha256 else None

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import httpx
 from fastapi import FastAPI
 
-from alpha_umi.roles.template import load_template
+from alpha_umi.roles.template import PlannerLabel, load_template
 from alpha_umi.roles.turns import RoleName
 from alpha_umi.serving.application import create_role_application
 from alpha_umi.serving.context import MakeRouter, RoleContext
@@ -34,9 +34,11 @@ def role_host(
     canary: tuple[str, str] = (CANARY_PROMPT, CANARY),
     on_lost: Callable[[], None] = lambda: None,
     manifest: ModelManifest | None = None,
+    planner_label: PlannerLabel = "assistant",
 ) -> RoleHost:
     """A host around an engine, with the published template."""
-    model = ServedModel(role, "scripted", load_template("toolbench"), Canary(*canary), manifest=manifest)
+    template = load_template("toolbench")
+    model = ServedModel(role, "scripted", template, Canary(*canary), planner_label, manifest)
     return RoleHost(engine, model, on_lost=on_lost)
 
 
@@ -49,9 +51,11 @@ def application(
     keys: Sequence[str] = (),
     on_lost: Callable[[], None] = lambda: None,
     manifest: ModelManifest | None = None,
+    planner_label: PlannerLabel = "assistant",
 ) -> FastAPI:
     """A role service around an engine."""
-    context = RoleContext(role_host(role, engine, on_lost=on_lost, manifest=manifest), RoleMetrics(role), answer_tokens)
+    host = role_host(role, engine, on_lost=on_lost, manifest=manifest, planner_label=planner_label)
+    context = RoleContext(host, RoleMetrics(role), answer_tokens)
     return create_role_application(context, make_router, keys=keys)
 
 

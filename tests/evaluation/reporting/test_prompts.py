@@ -31,6 +31,12 @@ def test_the_prompts_of_both_roles_are_made_again() -> None:
     called_with = render("caller", template, history=history, tools=CASE.tools, thought=planner.text).text
     assert exact_prompt(item, output(caller, called_with), MODELS) == called_with
     assert planner.text in called_with
+    # The label with which the published inference script names the newest turn.
+    labelled = render(
+        "caller", template, history=history, tools=CASE.tools, thought=planner.text, planner_label="planner"
+    ).text
+    models = MODELS | {"caller": {"template": "toolbench", "planner_label": "planner"}}
+    assert exact_prompt(item, output(caller, labelled), models) == labelled != called_with
 
 
 def test_any_other_prompt_is_not_shown() -> None:
