@@ -27,7 +27,7 @@ from evaluation.pairs import Pair, pair
 from evaluation.records import VERSION, CaseRecord, PredictionRecord, Record, RunRecord
 
 # Lines of the other file that is kept in this way (`whole_run`).
-WHOLE_KINDS = ("whole-run", "asked")
+WHOLE_KINDS = ("whole-run", "tool", "asked")
 WHOLE_REMEDY = "score it with --format trajectories; predictions need a file of their own"
 _RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
 

@@ -1,23 +1,24 @@
 """The file of whole trajectories: what ran, then a line for each trajectory that an orchestrator ended.
 
 JSON lines, taken up as the file of predictions is: trajectories that have a line are not asked again. The line holds
-the orchestrator's own answer and the events of its stream, so everything can be measured again without it.
+the orchestrator's own answer and the events of its stream, so everything can be measured again without it. Tools have
+lines of their own, each before the first trajectory that was offered it.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import httpx
 from pydantic import Field, TypeAdapter, ValidationError
 
-from alpha_umi.contract.roles import WireModel
+from alpha_umi.contract.roles import ToolModel, WireModel
 from alpha_umi.contract.trajectories import Strategy, Trajectory
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import RoleName, Tool
 from evaluation.asking import Asked, Asking, ask
 from evaluation.counted import counted
 from evaluation.errors import NotTheFormat, some
@@ -30,6 +31,7 @@ from evaluation.files import (
 )
 from evaluation.growing_lines import ANOTHER_FILE, GrowingLines, OtherRun, growing_lines
 from evaluation.head_line import head_and_lines
+from evaluation.offered_tools import ToolLines, ToolRecord, registered_tools, require_lines
 from evaluation.records import Count, Name
 from evaluation.suites import gsm8k, math_answers
 from evaluation.suites.recorded import RecordedTrajectory
@@ -95,11 +97,15 @@ class EventRecord(WireModel):
 
 
 class AskedRecord(WireModel):
-    """What became of a recorded instruction; `expected` is its answer where that can be compared."""
+    """What became of a recorded instruction; `expected` is its answer where that can be compared.
+
+    `offered` are the numbers of the tools that the models were shown, in order; earlier files do not tell them.
+    """
 
     kind: Literal["asked"] = "asked"
     recorded: Name
     expected: str | None = None
+    offered: list[Count] | None = None
     trajectory: Trajectory
     events: list[EventRecord]
 
@@ -116,6 +122,11 @@ class WholeRun:
 
     about: WholeRunRecord
     asked: tuple[AskedRecord, ...]
+    tools: Mapping[int, ToolRecord] = field(default_factory=dict)
+
+    def offered(self, record: AskedRecord) -> tuple[Tool, ...] | None:
+        """The tools of a trajectory as its models were shown them; None where the file does not tell them."""
+        return None if record.offered is None else tuple(self.tools[number].as_tool() for number in record.offered)
 
     def measured(self) -> list[Measured]:
         """Every trajectory, measured."""
@@ -129,17 +140,27 @@ class GrowingWholeRun:
         self.path = lines.path
         self.asked = () if lines.found is None else lines.found.asked
         self._lines = lines
+        self._tools = ToolLines({} if lines.found is None else lines.found.tools)
 
-    def append(self, record: AskedRecord) -> None:
-        """Write a line. Raises `FileUnwritable`."""
+    def append(self, record: AskedRecord, tools: Mapping[str, ToolModel]) -> AskedRecord:
+        """Write a line, after those of its tools that have none yet; the record as it was written.
+
+        `tools` are what the orchestrator has, by name. Raises `FileUnwritable`.
+        """
+        names = record.trajectory.tools
+        if all(name in tools for name in names):
+            numbers, new = self._tools.take_in([tools[name] for name in names])
+            for tool in new:
+                self._lines.append(_line(tool))
+            record = record.model_copy(update={"offered": numbers})
         self._lines.append(_line(record))
+        return record
 
 
 # Called with each line that is written.
 OnAsked = Callable[[AskedRecord], None]
-_RECORD: TypeAdapter[WholeRunRecord | AskedRecord] = TypeAdapter(
-    Annotated[WholeRunRecord | AskedRecord, Field(discriminator="kind")]
-)
+WholeLine = WholeRunRecord | ToolRecord | AskedRecord
+_RECORD: TypeAdapter[WholeLine] = TypeAdapter(Annotated[WholeLine, Field(discriminator="kind")])
 
 
 def read_whole_run(path: Path) -> WholeRun:
@@ -174,12 +195,14 @@ async def ask_all(
     Raises `OrchestratorRefused`, `ServiceAway` and `FileUnwritable`; the file can be taken up after any of them.
     """
     there = {record.recorded for record in file.asked}
-    todo = (trajectory for trajectory in recorded if trajectory.id not in there)
+    todo = [trajectory for trajectory in recorded if trajectory.id not in there]
+    if not todo:
+        return
+    tools = await registered_tools(client, asking.patience)
 
     async def work(trajectory: RecordedTrajectory) -> None:
         record = AskedRecord.of(await ask(client, trajectory, asking), trajectory.answer)
-        file.append(record)
-        on_asked(record)
+        on_asked(file.append(record, tools))
 
     await work_through(todo, work, concurrency)
 
@@ -196,12 +219,12 @@ def _same(path: Path, there: WholeRun, about: WholeRunRecord, recorded: Sequence
         "compared",
         "tool_server",
     )
-    for field in kept:
-        old, wanted = getattr(there.about, field), getattr(about, field)
+    for name in kept:
+        old, wanted = getattr(there.about, name), getattr(about, name)
         # Earlier files do not say whether inside grammars.
-        if old != wanted and not (field == "constrained" and None in (old, wanted)):
+        if old != wanted and not (name == "constrained" and None in (old, wanted)):
             raise OtherRun(
-                f"{path} is another run: its `{field}` is {old!r}, and now it would be {wanted!r}", remedy=ANOTHER_FILE
+                f"{path} is another run: its `{name}` is {old!r}, and now it would be {wanted!r}", remedy=ANOTHER_FILE
             )
     if there.about.models != about.models:
         raise OtherRun(f"{path} is another run: it has other `models` than there are now", remedy=ANOTHER_FILE)
@@ -214,17 +237,20 @@ def _same(path: Path, there: WholeRun, about: WholeRunRecord, recorded: Sequence
 
 def _parse(text: str, path: Path) -> WholeRun:
     records = list(_records(text, path))
-    about, kept = head_and_lines(records, WholeRunRecord, AskedRecord, path, kind="whole-run", empty="ask first")
+    tools = [record for record in records if isinstance(record, ToolRecord)]
+    lines = [record for record in records if not isinstance(record, ToolRecord)]
+    about, kept = head_and_lines(lines, WholeRunRecord, AskedRecord, path, kind="whole-run", empty="ask first")
     refuse_duplicates([record.recorded for record in kept], f"{path}: trajectories")
+    require_lines(tools, {record.recorded: record.offered or () for record in kept}, path)
     if len(kept) > about.trajectories:
         raise NotTheFormat(
             f"{path} has {counted(len(kept), 'trajectory')}, its first line says {about.trajectories:,}",
             remedy="measure them anew",
         )
-    return WholeRun(about, kept)
+    return WholeRun(about, kept, {tool.id: tool for tool in tools})
 
 
-def _records(text: str, path: Path) -> Iterator[WholeRunRecord | AskedRecord]:
+def _records(text: str, path: Path) -> Iterator[WholeLine]:
     for place, line, value in json_lines(text, path, "asked"):
         if isinstance(value, dict) and value.get("kind") in STEP_KINDS:
             raise NotTheFormat(f"{path} is a file of predictions for steps", remedy=STEP_REMEDY)
@@ -236,7 +262,7 @@ def _records(text: str, path: Path) -> Iterator[WholeRunRecord | AskedRecord]:
             raise not_the_format(place, error) from error
 
 
-def _line(record: WholeRunRecord | AskedRecord) -> str:
+def _line(record: WholeLine) -> str:
     return record.model_dump_json() + "\n"
 
 

@@ -1,4 +1,4 @@
-"""One whole trajectory as its reader opens it: every step with its thought, call and observation."""
+"""One whole trajectory as its reader opens it: every step with its prompts, thought, call and observation."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from alpha_umi.plain_text import beginning
 from evaluation.page.blocks import Block, Fold, Paragraph, Section
 from evaluation.page.shortened import verbatim
 from evaluation.reporting.given import TrajectoriesRun
+from evaluation.reporting.prompt_folds import prompt_folds
 from evaluation.whole_run import AskedRecord
 
 SUMMARY_CHARACTERS = 90
@@ -20,10 +21,13 @@ def trajectory_fold(run: TrajectoriesRun, place: int) -> Fold:
     record = run.run.asked[place]
     told = record.trajectory
     question = beginning(told.instruction, SUMMARY_CHARACTERS)
+    prompts = prompt_folds(run.run, record)
     blocks: list[Block] = [
         verbatim("The question", told.instruction),
         Paragraph(f"Tools on offer: {beginning(', '.join(told.tools), 2_000) or 'none'}."),
-        *(_step(step, told) for step in told.steps),
+        *prompts.notes,
+        *(_step(step, told, prompts.of_step(step.index)) for step in told.steps),
+        *prompts.after(len(told.steps)),
         *_end(run, place, record),
         *(block for judged in run.verdicts for block in judged.blocks(record.recorded)),
     ]
@@ -43,8 +47,8 @@ def end_of(record: AskedRecord) -> str:
     return record.trajectory.status + (f": {error.code}" if error else "")
 
 
-def _step(step: StepModel, told: Trajectory) -> Section:
-    blocks: list[Block] = [Paragraph(_shown(step, told)), verbatim("thought", step.thought)]
+def _step(step: StepModel, told: Trajectory, prompts: Sequence[Block]) -> Section:
+    blocks: list[Block] = [Paragraph(_shown(step, told)), *prompts, verbatim("thought", step.thought)]
     if step.action is not None:
         arguments = json.dumps(step.action.arguments, ensure_ascii=False)
         blocks.append(verbatim(f"call of {step.action.name}", arguments))
@@ -55,7 +59,7 @@ def _step(step: StepModel, told: Trajectory) -> Section:
 
 
 def _shown(step: StepModel, told: Trajectory) -> str:
-    """The history that was given for this step, by the steps above whose texts it is; files have no prompts of it."""
+    """The history that was given for this step, by the steps above whose texts it is."""
     before = _before(step, told)
     parts = ["the question", *_named("what is in", before)]
     if told.strategy == "dfsdt":

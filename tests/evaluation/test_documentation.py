@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from evaluation.metrics import METRICS, Metric
+from evaluation.offered_tools import ToolRecord
 from evaluation.records import (
     CaseRecord,
     ErrorRecord,
@@ -22,7 +23,7 @@ from evaluation.whole_run import AskedRecord, EventRecord, WholeRunRecord
 PAGE = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
 RECORDS = (
     RunRecord, CaseRecord, ReferenceRecord, PredictionRecord, OutputRecord, ErrorRecord, ParsedRecord,
-    WholeRunRecord, AskedRecord, EventRecord,
+    WholeRunRecord, ToolRecord, AskedRecord, EventRecord,
 )  # fmt: skip
 ROLES_LIKE_PLANNER = ("caller", "summarizer", "backbone")
 

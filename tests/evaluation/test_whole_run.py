@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from serving_on_loopback import Serve
 from system import Roles, orchestrated
 from whole_suites import computing
 
+from alpha_umi.contract.roles import ToolModel
+from alpha_umi.roles.turns import Tool
 from evaluation.asking import Asking
 from evaluation.errors import CutShort, DuplicateId, EmptySuite, EvaluationError, NotTheFormat, ServiceAway
 from evaluation.growing_lines import OtherRun
@@ -56,8 +59,8 @@ async def test_whole_trajectories_are_asked_kept_and_measured(
     assert (figures["right"].value, figures["right"].n, figures["steps"].value) == (0.75, 4, 2)
     assert figures["planner.calls"].value == 2
     # Two were cut off, one of them in the middle of its line. Those of one run are the same when they are asked again.
-    lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join(lines[:3]) + lines[3][:50])
+    head, tool, *lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(head + tool + b"".join(lines[:2]) + lines[2][:50])
     again = await asked(client, recorded, path)
     assert again.asked[:2] == run.asked[:2]
     assert {record.trajectory.id for record in again.asked} == {record.trajectory.id for record in run.asked}
@@ -68,6 +71,47 @@ async def test_whole_trajectories_are_asked_kept_and_measured(
     with pytest.raises(OtherRun, match="has trajectories that the suite has not"):
         await asked(client, recorded[:1], path)
     assert read_whole_run(path) == again
+
+
+async def test_tools_are_kept_once_as_they_were_offered(
+    client: httpx.AsyncClient, recorded: tuple[RecordedTrajectory, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / "whole.jsonl"
+    run = await asked(client, recorded[:2], path)
+    (registered,) = (await client.get("/v1/tools")).json()["data"]
+    shown = {name: registered[name] for name in ("name", "description", "parameters")}
+    assert [run.offered(record) for record in run.asked] == [(Tool(**shown),)] * 2
+    head, tool, *lines = path.read_text().splitlines()
+    assert json.loads(tool) == {"kind": "tool", "id": 1, "tool": shown}
+    # An earlier version wrote two trajectories without their tools; those that are asked now have them.
+    before = [{**json.loads(line), "offered": None} for line in lines]
+    del before[0]["offered"]
+    path.write_text("".join(f"{line}\n" for line in (head, *map(json.dumps, before))))
+    older = await asked(client, recorded, path)
+    assert [older.offered(record) is None for record in older.asked] == [True, True, False, False]
+    assert path.read_text().count('"kind":"tool"') == 1
+    # Tools of one name are told apart.
+    with growing_whole_run(path, ABOUT, recorded) as file:
+        other = ToolModel(name=registered["name"], description="Another.", parameters={})
+        written = file.append(older.asked[0].model_copy(update={"recorded": recorded[0].id}), {other.name: other})
+    assert written.offered == [2]
+
+
+async def test_a_tool_without_a_line_is_refused(
+    client: httpx.AsyncClient, recorded: tuple[RecordedTrajectory, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / "whole.jsonl"
+    await asked(client, recorded[:1], path)
+    head, tool, line = path.read_text().splitlines(keepends=True)
+    path.write_text(head + line)
+    with pytest.raises(NotTheFormat, match="offered tools that have no line: '1'"):
+        read_whole_run(path)
+    path.write_text(head + tool + tool + line)
+    with pytest.raises(DuplicateId, match="tools share the id"):
+        read_whole_run(path)
+    path.write_text(tool + line)
+    with pytest.raises(NotTheFormat, match="does not begin with a `whole-run` line"):
+        read_whole_run(path)
 
 
 async def test_an_orchestrator_that_is_not_there_leaves_a_file_that_can_go_on(
@@ -133,9 +177,9 @@ async def test_a_trajectory_twice_is_refused(
     path = tmp_path / "whole.jsonl"
     await asked(client, recorded[:1], path)
     lines = path.read_text().splitlines()
-    path.write_text("\n".join([*lines, lines[1]]))
+    path.write_text("\n".join([*lines, lines[2]]))
     with pytest.raises(DuplicateId, match="trajectories share the id"):
         read_whole_run(path)
-    path.write_text("\n".join([lines[0].replace('"trajectories":4', '"trajectories":0'), lines[1]]))
+    path.write_text("\n".join([lines[0].replace('"trajectories":4', '"trajectories":0'), *lines[1:]]))
     with pytest.raises(NotTheFormat, match="has 1 trajectory, its first line says 0"):
         read_whole_run(path)

@@ -107,4 +107,4 @@ def whole_run(right: Sequence[bool | None], **about: Any) -> WholeRun:
 
 def written(run: WholeRun) -> str:
     """The text of its file."""
-    return "".join(record.model_dump_json() + "\n" for record in (run.about, *run.asked))
+    return "".join(record.model_dump_json() + "\n" for record in (run.about, *run.tools.values(), *run.asked))

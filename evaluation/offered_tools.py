@@ -1,0 +1,85 @@
+"""Tools of whole trajectories as the models were shown them: each definition is one line of a file.
+
+A trajectory names its tools by the numbers of their lines, because most questions of a suite have the same ones. Tools
+of one name may differ between questions, and so have lines of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import httpx
+from pydantic import ValidationError
+
+from alpha_umi.contract.roles import ToolModel, WireModel
+from alpha_umi.contract.trajectories import ToolInfo, ToolList
+from alpha_umi.roles.turns import Tool
+from evaluation.errors import NotTheFormat, some
+from evaluation.files import refuse_duplicates
+from evaluation.orchestrator import read
+from evaluation.patience import Patience
+from evaluation.records import Count
+
+
+class ToolRecord(WireModel):
+    """A tool as the role services were sent it, under the name by which it was registered."""
+
+    kind: Literal["tool"] = "tool"
+    id: Count
+    tool: ToolModel
+
+    def as_tool(self) -> Tool:
+        """The tool as the roles know it."""
+        return Tool(self.tool.name, self.tool.description, self.tool.parameters)
+
+
+async def registered_tools(client: httpx.AsyncClient, patience: Patience) -> dict[str, ToolModel]:
+    """What an orchestrator offers, by name. Raises `OrchestratorRefused`, `ServiceAway`."""
+    found = await read(ToolList, client, "GET", "/v1/tools", patience=patience)
+    return dict(_usable(found.data))
+
+
+def _usable(tools: Iterable[ToolInfo]) -> Iterator[tuple[str, ToolModel]]:
+    for tool in tools:
+        try:
+            yield tool.name, ToolModel(name=tool.name, description=tool.description, parameters=tool.parameters)
+        except ValidationError:
+            # No model can be shown it, so no trajectory here has it.
+            continue
+
+
+class ToolLines:
+    """The numbers of a file's tools; those that it has not yet get the next ones."""
+
+    def __init__(self, there: Mapping[int, ToolRecord]) -> None:
+        self._numbers = {_content(record.tool): number for number, record in there.items()}
+        self._next = max(there, default=0) + 1
+
+    def take_in(self, tools: Sequence[ToolModel]) -> tuple[list[int], list[ToolRecord]]:
+        """The numbers of these tools, and the lines that have to be written for them."""
+        new = []
+        for tool in tools:
+            if _content(tool) not in self._numbers:
+                self._numbers[_content(tool)] = self._next
+                new.append(ToolRecord(id=self._next, tool=tool))
+                self._next += 1
+        return [self._numbers[_content(tool)] for tool in tools], new
+
+
+def require_lines(tools: Sequence[ToolRecord], offered: Mapping[str, Sequence[int]], path: Path) -> None:
+    """Raises `DuplicateId` for two tools of one number, `NotTheFormat` where a trajectory's tool has no line."""
+    refuse_duplicates([str(tool.id) for tool in tools], f"{path}: tools")
+    known = {tool.id for tool in tools}
+    for trajectory, numbers in offered.items():
+        if missing := [str(number) for number in numbers if number not in known]:
+            raise NotTheFormat(
+                f"{path}: trajectory {trajectory!r} was offered tools that have no line: {some(missing)}",
+                remedy="take the line of this trajectory out, and give the command again that made the file",
+            )
+
+
+def _content(tool: ToolModel) -> str:
+    # In the order in which it is written, because that is how a prompt shows it.
+    return tool.model_dump_json()

@@ -1,0 +1,155 @@
+"""The prompts of a whole trajectory, made again from its events by the machine that asked for them.
+
+The machine says who was asked when, and with which history; the tools are those that the file keeps, the template is
+the one that the role's model names. Only what was shortened to fit, which takes the model's tokenizer, is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from alpha_umi.contract.roles import as_history, as_turns
+from alpha_umi.roles.backbone import ANSWER
+from alpha_umi.roles.fitting import fit
+from alpha_umi.roles.template import Template, UnknownTemplate, load_template
+from alpha_umi.roles.turns import RoleName, Tool, Turn
+from alpha_umi.trajectory import (
+    AnswerWritten,
+    AskBackbone,
+    AskCaller,
+    AskPlanner,
+    AskSummarizer,
+    BackboneUnreadable,
+    CallMade,
+    CallUnreadable,
+    Event,
+    PlannerDecided,
+    PlannerUnreadable,
+    State,
+    StepTaken,
+    effect_of,
+    planner_history,
+)
+from evaluation.reporting.told_events import NotRetold, Retold, retold
+from evaluation.whole_run import AskedRecord, WholeRun
+
+Model = Mapping[str, Any]
+RoleEffect = AskPlanner | AskCaller | AskSummarizer | AskBackbone
+_ROLES: Mapping[type[Any], RoleName] = {
+    AskPlanner: "planner",
+    AskCaller: "caller",
+    AskSummarizer: "summarizer",
+    AskBackbone: "backbone",
+}
+_WROTE = (PlannerDecided, PlannerUnreadable, CallMade, CallUnreadable, AnswerWritten, StepTaken, BackboneUnreadable)
+
+
+class NoPrompts(ValueError):
+    """None of a trajectory's prompts can be made again; the text says why."""
+
+
+class _NoPrompt(ValueError):
+    """A prompt cannot be made again."""
+
+
+@dataclass(frozen=True)
+class RolePrompt:
+    """What a role was asked at a step (None: for the closing answer).
+
+    `text` is the exact prompt, or None where it cannot be made again: `why` says the reason then. `remarks` say what
+    else is to be known of it.
+    """
+
+    role: RoleName
+    step: int | None
+    text: str | None
+    why: str = ""
+    remarks: tuple[str, ...] = ()
+
+
+def whole_prompts(run: WholeRun, record: AskedRecord) -> list[RolePrompt]:
+    """Every prompt of a trajectory in order. Raises `NoPrompts`."""
+    tools = run.offered(record)
+    if tools is None:
+        raise NoPrompts("the file does not tell the tools as they were offered, because an earlier version wrote it")
+    if not run.about.models:
+        raise NoPrompts("the file does not name the models, and so not their templates: their services were not asked")
+    try:
+        told = retold(record.trajectory, record.events)
+    except NotRetold as error:
+        raise NoPrompts(str(error)) from error
+    return [_prompt(*asked, tools, run.about.models) for asked in _asked(told, record)]
+
+
+def _asked(told: Retold, record: AskedRecord) -> Iterator[tuple[RoleEffect, State, Event | None]]:
+    """Whoever was asked, in which state, and what came of it; None for a role that failed, which ends a trajectory."""
+    for moment in told.moments:
+        effect = effect_of(moment.before)
+        if isinstance(effect, RoleEffect) and isinstance(moment.event, _WROTE):
+            yield effect, moment.before, moment.event
+    last, error = effect_of(told.end), record.trajectory.error
+    if isinstance(last, RoleEffect) and error is not None and error.code == f"{_ROLES[type(last)]}_failed":
+        yield last, told.end, None
+
+
+def _prompt(
+    effect: RoleEffect,
+    state: State,
+    event: Event | None,
+    tools: Sequence[Tool],
+    models: Mapping[RoleName, Model],
+) -> RolePrompt:
+    role, closes = _ROLES[type(effect)], state.is_closing
+    step = None if closes else effect.step
+    try:
+        if _shortened(event):
+            raise _NoPrompt("its history was shortened to fit the model's context")
+        text = _rendered(role, models.get(role, {}), _history(effect, state), tools)
+    except _NoPrompt as error:
+        return RolePrompt(role, step, None, str(error))
+    if isinstance(effect, AskBackbone) and effect.conclude:
+        # The answer is begun for the model.
+        text += ANSWER
+    return RolePrompt(role, step, text, remarks=tuple(_remarks(event)))
+
+
+def _history(effect: RoleEffect, state: State) -> tuple[Turn, ...]:
+    return as_history(as_turns(planner_history(state) if isinstance(effect, AskPlanner) else state.history))
+
+
+def _rendered(role: RoleName, model: Model, history: Sequence[Turn], tools: Sequence[Tool]) -> str:
+    label, template = model.get("planner_label", "assistant"), _template(model)
+    # Nothing is counted, so nothing is shortened.
+    fitted = fit(role, template, history=history, tools=tools, budget=0, count=lambda _: 0, planner_label=label)
+    return fitted.prompt.text
+
+
+def _template(model: Model) -> Template:
+    """Raises `_NoPrompt` for one that this version has not, or has otherwise."""
+    name = model.get("template")
+    try:
+        template = load_template(str(name))
+    except UnknownTemplate as error:
+        raise _NoPrompt(
+            f"this version has no template {name!r}" if name else "the file does not name its template"
+        ) from error
+    manifest = model.get("manifest")
+    digest = manifest.get("template_digest") if isinstance(manifest, dict) else None
+    if digest is not None and digest != template.digest:
+        raise _NoPrompt(f"this version has another template {name!r}")
+    return template
+
+
+def _shortened(event: Event | None) -> bool:
+    return isinstance(event, PlannerDecided | CallMade | AnswerWritten | StepTaken) and event.truncated
+
+
+def _remarks(event: Event | None) -> Iterator[str]:
+    if event is None:
+        yield "no answer came"
+    elif isinstance(event, _WROTE) and event.attempts > 1:
+        yield f"the role wrote {event.attempts} times, and this was shown the first time"
+    if event is None or isinstance(event, PlannerUnreadable | CallUnreadable | BackboneUnreadable):
+        yield "whether the history was shortened is told only of what could be read"

@@ -1,0 +1,195 @@
+"""Every prompt that a report makes again is held, to the letter, to what the engine of that role was shown."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from seen_prompts import Watched, priced
+from system import call
+
+from alpha_umi.roles.turns import RoleName
+from evaluation.reporting.whole_prompts import NoPrompts, RolePrompt, whole_prompts
+from evaluation.whole_run import WholeRun, read_whole_run
+
+LAMP, MOON = (call("price_of", {"item": item}) for item in ("lamp", "moon"))
+CHAIN = Watched(
+    {
+        "planner": ["I ask. Next: caller.", "Again. Next: caller.", "Once more. Next: caller.", "Hm", " conclusion."],
+        # Two that cannot be used for the first step, one that is repaired for the second, one that nobody recorded.
+        "caller": [call("nothing", {}), call("price_of", {}), "Action: what", LAMP, MOON],
+        "summarizer": ["It costs 40."],
+    }
+)
+
+
+def made_again(run: WholeRun) -> list[RolePrompt]:
+    (record,) = run.asked
+    return whole_prompts(run, record)
+
+
+def texts(prompts: list[RolePrompt], role: RoleName) -> list[str | None]:
+    return [prompt.text for prompt in prompts if prompt.role == role]
+
+
+def places(prompts: list[RolePrompt]) -> list[tuple[RoleName, int | None]]:
+    return [(prompt.role, prompt.step) for prompt in prompts]
+
+
+async def test_a_chain_with_calls_that_fail_in_every_way(tmp_path: Path) -> None:
+    run = await priced(tmp_path, CHAIN)
+    prompts = made_again(run)
+    assert places(prompts) == [
+        ("planner", 0), ("caller", 0), ("planner", 1), ("caller", 1), ("planner", 2), ("caller", 2), ("planner", 3),
+        ("summarizer", None),
+    ]  # fmt: skip
+    planner, caller = CHAIN.seen("planner"), CHAIN.seen("caller")
+    # The last one goes on from the text before it; the second and the fourth call are repairs.
+    assert texts(prompts, "planner") == planner[:4]
+    assert planner[4].startswith(planner[3])
+    assert texts(prompts, "caller") == [caller[0], caller[2], caller[4]]
+    assert texts(prompts, "summarizer") == CHAIN.seen("summarizer")
+    assert "No call was made: " in planner[1]
+    assert "Action: what" in caller[3]
+    assert "call-not-recorded" in planner[3]
+    assert [prompt.remarks for prompt in prompts if prompt.role == "caller"] == [
+        (
+            "the role wrote 2 times, and this was shown the first time",
+            "whether the history was shortened is told only of what could be read",
+        ),
+        ("the role wrote 2 times, and this was shown the first time",),
+        (),
+    ]
+
+
+async def test_the_closing_answer_at_a_limit_with_the_published_label(tmp_path: Path) -> None:
+    watched = replace(CHAIN, texts=CHAIN.texts | {"caller": [LAMP]}, planner_label="planner")
+    run = await priced(tmp_path, watched, max_steps=1)
+    prompts = made_again(run)
+    assert run.asked[0].trajectory.status == "exhausted"
+    assert places(prompts) == [("planner", 0), ("caller", 0), ("summarizer", None)]
+    for role in ("planner", "caller", "summarizer"):
+        assert texts(prompts, role) == watched.seen(role)
+    assert "planner: I ask." in watched.seen("summarizer")[0]
+
+
+async def test_a_search_that_goes_back_shows_what_was_tried(tmp_path: Path) -> None:
+    decisions = [
+        "I ask. Next: caller.",
+        "Nobody knows it. Next: give up.",
+        "Otherwise. Next: caller.",
+        "Known. Next: conclusion.",
+    ]
+    watched = Watched({"planner": decisions, "caller": [MOON, LAMP], "summarizer": ["It costs 40."]})
+    run = await priced(tmp_path, watched, strategy="dfsdt")
+    prompts = made_again(run)
+    assert "search.backtracked" in [event.name for event in run.asked[0].events]
+    assert places(prompts) == [
+        ("planner", 0), ("caller", 0), ("planner", 1), ("planner", 2), ("caller", 2), ("planner", 3),
+        ("summarizer", None),
+    ]  # fmt: skip
+    for role in ("planner", "caller", "summarizer"):
+        assert texts(prompts, role) == watched.seen(role)
+    candidates = '"name": "price_of"'
+    assert [candidates in text for text in watched.seen("planner")] == [False, False, True, False]
+    assert candidates not in watched.seen("caller")[1]
+
+
+async def test_the_single_model(tmp_path: Path) -> None:
+    watched = Watched(
+        {"backbone": ["I ask.\nAction:", LAMP, "Known.\nAction:", "Action: no", call("x", {}), "It is 40."]}
+    )
+    run = await priced(tmp_path, watched, strategy="single", max_steps=2)
+    prompts, seen = made_again(run), watched.seen("backbone")
+    assert places(prompts) == [("backbone", 0), ("backbone", 1), ("backbone", None)]
+    # Between them stand those that begin a call, and its repair.
+    assert texts(prompts, "backbone") == [seen[0], seen[2], seen[-1]]
+    assert seen[-1].endswith("conclusion:")
+    assert "No call was made: " in seen[-1]
+
+
+async def test_a_shortened_history_is_said_to_be_lost(tmp_path: Path) -> None:
+    watched = replace(
+        CHAIN, texts=CHAIN.texts | {"caller": [MOON], "planner": ["I ask. Next: caller.", "Known. Next: conclusion."]}
+    )
+    # The planner's second prompt has 102 words, and leaves 72 for what is written.
+    watched.context = 170
+    run = await priced(tmp_path, watched)
+    prompts = made_again(run)
+    assert [(prompt.role, prompt.text is None) for prompt in prompts] == [
+        ("planner", False), ("caller", False), ("planner", True), ("summarizer", False),
+    ]  # fmt: skip
+    assert "assistant: I ask." not in watched.seen("planner")[1]
+    assert prompts[2].why == "its history was shortened to fit the model's context"
+    assert texts(prompts, "planner")[0] == watched.seen("planner")[0]
+
+
+async def test_a_role_that_fails_was_asked_all_the_same(tmp_path: Path) -> None:
+    watched = replace(CHAIN, texts=CHAIN.texts | {"caller": [LAMP], "summarizer": [""]})
+    watched.texts = watched.texts | {"planner": ["I ask. Next: caller.", "Known. Next: conclusion."]}
+    run = await priced(tmp_path, watched)
+    *_, last = made_again(run)
+    assert run.asked[0].trajectory.status == "failed"
+    assert (last.role, last.step, last.text) == ("summarizer", None, watched.seen("summarizer")[0])
+    assert last.remarks[0] == "no answer came"
+
+
+@pytest.fixture
+async def run(tmp_path: Path) -> WholeRun:
+    return await priced(tmp_path, replace(CHAIN, texts=dict(CHAIN.texts)))
+
+
+def changed(run: WholeRun, **fields: Any) -> WholeRun:
+    return replace(run, asked=(run.asked[0].model_copy(update=fields),))
+
+
+async def test_what_an_older_file_lacks_is_said(run: WholeRun, tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in (tmp_path / "whole.jsonl").read_text().splitlines()]
+    assert [line["kind"] for line in lines] == ["whole-run", "tool", "asked"]
+    del lines[2]["offered"]
+    (tmp_path / "older.jsonl").write_text("".join(json.dumps(line) + "\n" for line in (lines[0], lines[2])))
+    with pytest.raises(NoPrompts, match="does not tell the tools as they were offered"):
+        made_again(read_whole_run(tmp_path / "older.jsonl"))
+
+
+async def test_what_no_file_of_ours_says_is_refused(run: WholeRun) -> None:
+    events, told = run.asked[0].events, run.asked[0].trajectory
+    with pytest.raises(NoPrompts, match="cannot happen while new"):
+        made_again(changed(run, events=events[1:]))
+    with pytest.raises(NoPrompts, match="do not lead to its steps"):
+        made_again(changed(run, trajectory=told.model_copy(update={"steps": told.steps[:-1]})))
+    # A version that did not tell what a caller wrote that was no call.
+    silent = [event.model_copy(update={"data": {**event.data, "text": None}}) for event in events]
+    with pytest.raises(NoPrompts, match="is incomplete or wrong: text: None instead of text"):
+        made_again(
+            changed(
+                run,
+                events=[
+                    one if one.name == "tool.observed" else other for one, other in zip(silent, events, strict=True)
+                ],
+            )
+        )
+    with pytest.raises(NoPrompts, match="gone through again: nothing is known of"):
+        made_again(changed(run, events=[*events, events[0].model_copy(update={"name": "planner.dreamt"})]))
+
+
+UNKNOWN_TEMPLATES: dict[str, dict[str, Any]] = {
+    "this version has no template 'of nobody'": {"template": "of nobody"},
+    "the file does not name its template": {},
+    "this version has another template 'toolbench'": {
+        "template": "toolbench", "manifest": {"template_digest": "0" * 64},
+    },
+}  # fmt: skip
+
+
+async def test_a_template_that_is_not_here_is_named(run: WholeRun) -> None:
+    for why, model in UNKNOWN_TEMPLATES.items():
+        about = run.about.model_copy(update={"models": run.about.models | {"caller": model}})
+        prompts = made_again(replace(run, about=about))
+        assert {prompt.why for prompt in prompts if prompt.role == "caller"} == {why}
+        assert all(prompt.text for prompt in prompts if prompt.role != "caller")
+    with pytest.raises(NoPrompts, match="does not name the models"):
+        made_again(replace(run, about=run.about.model_copy(update={"models": {}})))

@@ -1,0 +1,87 @@
+"""Whole trajectories through real services, whose scripted engines note the exact prompts that they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from loopback_in_loop import serving
+from role_apps import CANARY_PROMPT, application, scripted
+from whole_suites import shop_file
+
+from alpha_umi.contract.trajectories import Strategy
+from alpha_umi.roles.template import PlannerLabel
+from alpha_umi.roles.turns import RoleName
+from alpha_umi.serving.context import MakeRouter
+from alpha_umi.serving.scripted import Rule, ScriptedEngine
+from evaluation.asking import Asking
+from evaluation.orchestrator import client_of, ready
+from evaluation.reached_models import reached_models
+from evaluation.suites.suite import Suite, load_suite
+from evaluation.trajectories import measure_whole, plan_whole
+from evaluation.whole_run import WholeRun
+from orchestrator.app import create_app
+from orchestrator.assembly import assembled
+from orchestrator.settings import OrchestratorSettings
+from services.backbone.api import create_router as backbone_router
+from services.caller.api import create_router as caller_router
+from services.planner.api import create_router as planner_router
+from services.summarizer.api import create_router as summarizer_router
+
+ROUTERS: Mapping[RoleName, MakeRouter] = {
+    "planner": planner_router,
+    "caller": caller_router,
+    "summarizer": summarizer_router,
+    "backbone": backbone_router,
+}
+
+
+@dataclass
+class Watched:
+    """Role services whose engines write these texts, one a request, and their prompts. `context` counts words."""
+
+    texts: Mapping[RoleName, Sequence[str]]
+    context: int = 4_096
+    planner_label: PlannerLabel = "assistant"
+    engines: dict[RoleName, ScriptedEngine] = field(default_factory=dict)
+
+    async def serve(self, stack: AsyncExitStack) -> dict[str, str]:
+        """Settings of an orchestrator that asks them; they are served as long as the stack is open."""
+        self.engines = {role: scripted(Rule(texts), context=self.context) for role, texts in self.texts.items()}
+        served = [(role, serving(self._application(role))) for role in self.texts]
+        return {f"{role}_url": await stack.enter_async_context(address) for role, address in served}
+
+    def seen(self, role: RoleName) -> list[str]:
+        """What a role's engine was shown, text that it had to go on from included."""
+        return [prompt for prompt in self.engines[role].prompts if CANARY_PROMPT not in prompt]
+
+    def _application(self, role: RoleName) -> Any:
+        return application(role, ROUTERS[role], self.engines[role], planner_label=self.planner_label)
+
+
+async def priced(folder: Path, watched: Watched, *, strategy: Strategy = "chain", **limits: Any) -> WholeRun:
+    """What became of the question for a lamp's price, whose tool knows no other, in the file `whole.jsonl`."""
+    suite = load_suite(str(shop_file(folder, "lamp")), folder)
+    async with AsyncExitStack() as stack:
+        urls = _urls(await watched.serve(stack))
+        log = f"sqlite:///{folder}/log.db"
+        settings = OrchestratorSettings(database_url=log, allow_loopback_tools=True, **urls)
+        orchestrator = await stack.enter_async_context(assembled(settings))
+        address = await stack.enter_async_context(serving(create_app(orchestrator)))
+        return await _asked(address, suite, folder / "whole.jsonl", strategy, limits)
+
+
+async def _asked(address: str, suite: Suite, path: Path, strategy: Strategy, limits: Mapping[str, Any]) -> WholeRun:
+    async with client_of(address) as client:
+        models = await reached_models(await ready(client), strategy, suite.digests, lambda role, url: None)
+        task = plan_whole(suite, strategy=strategy, models=models, **limits)
+        return await measure_whole(client, task, path, Asking(strategy, **limits))
+
+
+def _urls(served: Mapping[str, str]) -> dict[str, Any]:
+    """Of roles that nobody asks the address of one that is there."""
+    anyone = next(iter(served.values()))
+    return {"planner_url": anyone, "caller_url": anyone, "summarizer_url": anyone} | dict(served)
