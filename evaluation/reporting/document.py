@@ -42,7 +42,7 @@ def report_sections(report: Report) -> list[Section]:
     steps = [steps_behind(run, report.examples) for run in report.runs if isinstance(run, StepsRun)]
     whole = [whole_behind(run, report.examples) for run in report.runs if isinstance(run, TrajectoriesRun)]
     figures = [
-        _given(report.runs),
+        _given(report),
         paper_section([each.run for each in steps], [each.run for each in whole]),
         *_steps(steps, report.drawing),
         *_whole(whole, report.drawing),
@@ -55,13 +55,14 @@ def report_sections(report: Report) -> list[Section]:
     return [*figures, *map(behind_section, steps), *map(whole_behind_section, whole)]
 
 
-def _given(runs: Sequence[AnyRun]) -> Section:
-    rows: list[Row] = [[run.named.title, *_about(run)] for run in runs]
-    commands = "\n".join(line for run in runs for line in (f"# {run.named.title}", *run.commands))
+def _given(report: Report) -> Section:
+    rows: list[Row] = [[run.named.title, *_about(run)] for run in report.runs]
+    commands = "\n".join(line for run in report.runs for line in (f"# {run.named.title}", *run.commands))
+    behind = "Numbers lead to the steps behind them" if report.examples else "What suites hold is left out"
     blocks: list[Block] = [
         Paragraph(
             "Everything here is computed from files of runs, without asking a model. Runs over other cases stand in "
-            "sections of their own, and are never compared."
+            f"sections of their own, and are never compared. {behind}."
         ),
         Table("The runs", ["run", "suite", "what", "models"], rows, (0, 1, 2, 3)),
         Verbatim("What makes each file, with its models being served, and what prints its figures", commands),

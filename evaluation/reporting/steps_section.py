@@ -46,8 +46,7 @@ def _about(runs: Sequence[StepsBehind]) -> Iterator[Block]:
     report = runs[0].run.report
     yield Paragraph(
         f"{counted(report.steps, 'step')} of {counted(report.trajectories, 'trajectory')}, the same for every run "
-        "here. Numbers lead to "
-        "the steps behind them. Intervals are 95 %, drawn over trajectories; n is the number of steps that count."
+        "here. Intervals are 95 %, drawn over trajectories; n is the number of steps that count."
     )
     yield from remarks([each.run for each in runs])
 

@@ -37,7 +37,7 @@ def whole_section(title: str, anchor: str, runs: Sequence[WholeBehind], drawing:
 def _about(runs: Sequence[WholeBehind]) -> Iterator[Block]:
     yield Paragraph(
         f"{counted(runs[0].run.report.trajectories, 'whole trajectory')} through the orchestrator, the same "
-        "questions for every run. Shares are of all of them, everything else is an average for one. Numbers lead on."
+        "questions for every run. Shares are of all of them, everything else is an average for one."
     )
     yield from remarks([each.run for each in runs])
 

@@ -117,6 +117,7 @@ def test_without_examples_there_are_figures_alone(given: list[Path]) -> None:
     assert page.count('<a href="#') == contents.count('<a href="#') > 0
     assert "Question 0?" in render_page("all", told)
     assert "Question 0?" not in page
+    assert "Numbers lead to" not in page
 
 
 def test_the_numbers_are_those_of_the_runs(given: list[Path]) -> None:
