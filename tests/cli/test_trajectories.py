@@ -382,14 +382,15 @@ def test_a_tool_of_the_same_name_is_in_the_way(invoke: Invoke, folder: Path, ser
 def test_files_that_cannot_be_taken_up_stay_as_they_are(invoke: Invoke, folder: Path, start: Start) -> None:
     suite, url, output = sums_file(folder, 2), start(computing()), folder / "whole.jsonl"
     assert invoke(*arguments(suite, url)).exit_code == 0
-    head, first, second = output.read_text().splitlines(keepends=True)
+    head, tool, first, second = output.read_text().splitlines(keepends=True)
     refused = {
         "words\n": "line 1 is not JSON",
-        head + first[:100] + "\n" + second: "line 2 ends in the middle",
-        head + first + first: "trajectories share the id",
+        head + tool + first[:100] + "\n" + second: "line 3 ends in the middle",
+        head + tool + first + first: "trajectories share the id",
         head + head: "second `whole-run` line",
-        head.replace("sums", "other") + first: "its `suite` is 'other', and now it would be 'sums'",
-        head + first.replace('"recorded":"', '"recorded":"x'): "has trajectories that the suite has not: 'x",
+        head + first: "was offered tools that have no line: '1'",
+        head.replace("sums", "other") + tool + first: "its `suite` is 'other', and now it would be 'sums'",
+        head + tool + first.replace('"recorded":"', '"recorded":"x'): "has trajectories that the suite has not: 'x",
     }
     for text, said in refused.items():
         output.write_text(text)
