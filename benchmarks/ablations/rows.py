@@ -80,12 +80,12 @@ def whole_rows(wanted: Wanted) -> Iterator[Row]:
             single = VariantRun(backbone.folder, SINGLE, wanted.seed)
             for variant in wanted.variants:
                 run = VariantRun(backbone.folder, variant, wanted.seed)
-                commands = tuple(each for of in (single, run) for each in _whole_commands(wanted, of, suite, ""))
+                commands = tuple(each for of in (single, run) for each in _whole_commands(wanted, of, ""))
                 title = f"{variant} less {SINGLE}"
                 yield Row(backbone.config, suite, title, whole(single, suite), whole(run, suite), commands, splits=True)
             run = VariantRun(backbone.folder, DONOR, wanted.seed)
             for what, (title, _) in WITHOUT.items():
-                both = (*_whole_commands(wanted, run, suite, ""), *_whole_commands(wanted, run, suite, what))
+                both = (*_whole_commands(wanted, run, ""), *_whole_commands(wanted, run, what))
                 files = whole(run, suite), whole(run, suite, what)
                 yield Row(backbone.config, suite, f"{DONOR} {title}", *files, tuple(dict.fromkeys(both)))
 
@@ -104,7 +104,7 @@ def _less_single(wanted: Wanted, backbone: Backbone, suite: str, variant: str) -
             f"{variant} less {SINGLE}, {mode}",
             single.predictions(suite, mode),
             run.predictions(suite, mode),
-            (_steps_command(wanted, backbone, suite, variant),),
+            (_steps_command(wanted, backbone),),
             splits=True,
         )
 
@@ -112,26 +112,28 @@ def _less_single(wanted: Wanted, backbone: Backbone, suite: str, variant: str) -
 def _without_grammars(wanted: Wanted, backbone: Backbone, suite: str, variant: str) -> Row:
     run = VariantRun(backbone.folder, variant, wanted.seed)
     with_them, without = (run.predictions(suite, mode) for mode in MODES)
-    command = _steps_command(wanted, backbone, suite, variant)
-    return Row(backbone.config, suite, f"{variant} without grammars", with_them, without, (command,))
+    commands = (_steps_command(wanted, backbone),)
+    return Row(backbone.config, suite, f"{variant} without grammars", with_them, without, commands)
 
 
-def _steps_command(wanted: Wanted, backbone: Backbone, suite: str, variant: str) -> str:
-    named = [name for each in dict.fromkeys((SINGLE, variant)) for name in ("--variant", each)]
+def _steps_command(wanted: Wanted, backbone: Backbone) -> str:
+    """One for all: what is there is left as it is."""
+    variants = [name for each in dict.fromkeys((SINGLE, *wanted.variants)) for name in ("--variant", each)]
+    suites = [name for each in wanted.suites for name in ("--suite", Path(each).name)]
     return shlex.join([
-        "python", "-m", "benchmarks.variants", "--data", "PREPARED", "--config", backbone.config, *named,
-        "--seed", str(wanted.seed), "--steps", str(wanted.steps), "--suite", Path(suite).name,
+        "python", "-m", "benchmarks.variants", "--data", "PREPARED", "--config", backbone.config, *variants,
+        "--seed", str(wanted.seed), "--steps", str(wanted.steps), *suites,
     ])  # fmt: skip
 
 
-def _whole_commands(wanted: Wanted, run: VariantRun, suite: str, what: What) -> tuple[str, str]:
-    """One that brings the run's models up, and one that asks."""
+def _whole_commands(wanted: Wanted, run: VariantRun, what: What) -> tuple[str, str]:
+    """One that brings the run's models up, and one that asks; SUITE stands for each suite."""
     grammars = "ALPHA_UMI_CONSTRAINED=false " if what == "-free" else ""
     strategy = ["--strategy", "single"] if run.variant == SINGLE else []
     ask = shlex.join([
-        "alpha-umi", "evaluate", "trajectories", "--suite", Path(suite).name, "--limit", str(wanted.trajectories),
+        "alpha-umi", "evaluate", "trajectories", "--suite", "SUITE", "--limit", str(wanted.trajectories),
         *strategy, *shlex.split(WITHOUT[what][1] if what else ""), "--output",
-        f"{run.home.name}/{whole(run, suite, what).name}",
+        f"{run.home.name}/{whole(run, 'SUITE', what).name}",
     ])  # fmt: skip
     single = " --single" if run.variant == SINGLE else ""
     return f"{grammars}alpha-umi up{single} --models {run.home.name}/models", ask

@@ -121,8 +121,9 @@ def _missing(rows: Sequence[Row]) -> Iterator[str]:
 
 def _missing_line(commands: Sequence[str], rows: Sequence[Row]) -> str:
     titles = "; ".join(dict.fromkeys(row.title for row in rows))
+    suites = ", ".join(dict.fromkeys(f"`{row.suite}`" for row in rows))
     given = ", then ".join(f"`{command}`" for command in commands)
-    return f"- {rows[0].backbone}, `{rows[0].suite}`: {titles}: {given}"
+    return f"- {rows[0].backbone}, {suites}: {titles}: {given}"
 
 
 _HOW = (

@@ -125,7 +125,7 @@ def test_what_has_no_run_is_named_with_its_commands(write: Write, folder: Path) 
     assert "--variant two-components --seed 0 --steps 80 --suite three`" in missing
     assert "two-components less single-llm, constrained" in missing
     assert "alpha-umi as a search" in missing
-    assert "--strategy dfsdt --output alpha-umi-0/sums-whole-dfsdt.jsonl`" in missing
+    assert "--strategy dfsdt --output alpha-umi-0/SUITE-whole-dfsdt.jsonl`" in missing
     assert "`ALPHA_UMI_CONSTRAINED=false alpha-umi up --models alpha-umi-0/models`" in missing
     assert "no second one has runs" in missing
     assert "alpha-umi less single-llm, constrained" not in missing
