@@ -85,6 +85,9 @@ def _verdict_groups(run: TrajectoriesRun) -> Iterator[Group]:
         told = [judged.on(record.recorded) for record in run.run.asked]
         title = f"{run.named.key}, judged ({judged.title})"
         yield Group(verdict_anchor(run, number), title, [place for place, found in enumerate(told) if found])
+        for basis in judged.report.verdicts:
+            places = [place for place, found in enumerate(told) if any(each.basis == basis for each in found)]
+            yield Group(verdict_anchor(run, number, "basis", basis), f"{title}, how it came about: {basis}", places)
         for label, counts in judged.report.labels.items():
             for value in counts:
                 places = [place for place, found in enumerate(told) if _says(found, label, value)]

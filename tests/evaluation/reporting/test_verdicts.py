@@ -35,19 +35,21 @@ def run_file(folder: Path) -> Path:
     return path
 
 
-def verdicts_of(path: Path, procedure: ProcedureName) -> Path:
-    """A verdict on each trajectory, and one that means nothing."""
+def verdicts_of(path: Path, procedure: ProcedureName, *, readable: bool = True) -> Path:
+    """A verdict on each trajectory, and one that means nothing; or that one alone."""
     prompts = PromptsRecord(name="tooleval", version=1, sha256="0" * 64)
     about = JudgeRunRecord(
         procedure=procedure, prompts=prompts, model="judge-7b", suite=SUITE, trajectories=2, repeat=2,
         run_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
     )  # fmt: skip
     asked = QuestionRecord(name="evaluate", prompt_sha256="0" * 64, texts=["<b>hm</b>", "because"], answer="Yes")
+    hm = asked.model_copy(update={"texts": ["It is <i>fine</i>"], "answer": None})
     records = [
         VerdictRecord(recorded=f"q{place}", repeat=0, basis="judge", labels=labels, questions=[asked])
         for place, labels in enumerate(SAID[procedure])
+        if readable
     ]
-    nonsense = VerdictRecord(recorded="q0", repeat=1, basis="nonsense", labels={}, questions=[])
+    nonsense = VerdictRecord(recorded="q0", repeat=1, basis="nonsense", labels={}, questions=[hm])
     target = path.parent / "verdicts.jsonl"
     target.write_text("".join(record.model_dump_json() + "\n" for record in (about, *records, nonsense)))
     return target
@@ -63,14 +65,27 @@ def test_figures_counts_and_the_judges_own_words(tmp_path: Path) -> None:
     path = run_file(tmp_path)
     text, page = texts(path, verdicts_of(path, "toolalpaca"))
     run = "| A whole | toolalpaca, judge-7b, 2 times each |"
-    assert f"{run} Proc. | 1.000 (0.342 to 1.000), n 2 | 1 | 1 |" in text
-    assert f"{run} Ans. | 0.500 (0.000 to 1.000), n 2 | 1 | 1 |" in text
+    assert f"{run} 2 | 0 | 1 | 0 | 1 |" in text
+    assert f"{run} Proc. | 1.000 (0.342 to 1.000), n 2 |" in text
+    assert f"{run} Ans. | 0.500 (0.000 to 1.000), n 2 |" in text
     assert f"{run} response | No | 1 |" in text
     assert "| A whole | ours, judged by judge-7b, chain | 100.00 | 50.00 |" in text
     assert "&lt;b&gt;hm&lt;/b&gt;\nbecause" in page
     assert "Verdict 2 (toolalpaca, judge-7b, 2 times each; nonsense): nothing that means anything." in page
     assert 'href="#a-verdict-1-response-No"' in page
     assert 'id="a-verdict-1-response-No"' in page
+
+
+def test_a_judge_that_wrote_only_nonsense_is_told_and_shown(tmp_path: Path) -> None:
+    path = run_file(tmp_path)
+    text, page = texts(path, verdicts_of(path, "toolalpaca", readable=False))
+    assert "| A whole | toolalpaca, judge-7b, 2 times each | 0 | 0 | 1 | 0 | 3 |" in text
+    assert "Verdicts: figures" not in text
+    assert "Verdicts: what was said" not in text
+    start = page.index('id="a-verdict-1-basis-nonsense"')
+    assert '<a href="#a-verdict-1-basis-nonsense">1</a>' in page[:start]
+    assert 'href="#a-trajectory-1"' in page[start : start + 400]
+    assert "It is &lt;i&gt;fine&lt;/i&gt;" in page[start:]
 
 
 def test_a_part_of_toolbench_stands_under_its_column(tmp_path: Path) -> None:
