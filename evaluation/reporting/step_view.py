@@ -13,7 +13,7 @@ from evaluation.pairs import Pair
 from evaluation.records import OutputRecord, PredictionRecord
 from evaluation.reporting.error_classes import ErrorClass
 from evaluation.reporting.given import StepsRun
-from evaluation.reporting.prompts import exact_prompt
+from evaluation.reporting.prompts import NoPrompt, exact_prompt
 
 SUMMARY_CHARACTERS = 90
 NOTHING = "–"
@@ -60,16 +60,20 @@ def _roles(run: StepsRun, pair: Pair, record: PredictionRecord | None) -> Iterat
         return
     for output in record.outputs:
         yield verbatim(f"The {output.role} wrote ({_cost(output)})", output.text)
-        prompt = exact_prompt(pair, output, run.run.about.models)
-        if prompt is None:
-            yield Paragraph(f"The {output.role}'s prompt cannot be made again: {_why(output)}.")
-        else:
-            label = f"prompt of {len(prompt):,} characters, whose digest is the one in the file"
-            yield Fold(f"The {output.role}'s exact prompt", [verbatim(label, prompt)])
+        yield _prompt(run, pair, output)
     if record.error is not None:
         status = f", status {record.error.status}" if record.error.status else ""
         told = f"The {record.error.role} answered with an error ({record.error.problem}{status}): {record.error.detail}"
         yield Paragraph(beginning(told, 2_000), warning=True)
+
+
+def _prompt(run: StepsRun, pair: Pair, output: OutputRecord) -> Block:
+    try:
+        prompt = exact_prompt(pair, output, run.run.about.models)
+    except NoPrompt as error:
+        return Paragraph(f"The {output.role}'s prompt cannot be made again: {error}.")
+    label = f"prompt of {len(prompt):,} characters, whose digest is the one in the file"
+    return Fold(f"The {output.role}'s exact prompt", [verbatim(label, prompt)])
 
 
 def _conversation(pair: Pair) -> Fold:
@@ -95,10 +99,6 @@ def _tool(tool: Tool) -> str:
 def _cost(output: OutputRecord) -> str:
     again = f", attempt {output.attempts}" if output.attempts > 1 else ""
     return f"{output.prompt_tokens:,} + {output.completion_tokens:,} tokens, {output.total_ms:,.0f} ms{again}"
-
-
-def _why(output: OutputRecord) -> str:
-    return "its history was shortened" if output.truncated else "the run does not name the template that wrote it"
 
 
 def _cut(text: str | None) -> str:

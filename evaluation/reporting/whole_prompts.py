@@ -13,7 +13,6 @@ from typing import Any
 from alpha_umi.contract.roles import as_history, as_turns
 from alpha_umi.roles.backbone import ANSWER
 from alpha_umi.roles.fitting import fit
-from alpha_umi.roles.template import Template, UnknownTemplate, load_template
 from alpha_umi.roles.turns import RoleName, Tool, Turn
 from alpha_umi.trajectory import (
     AnswerWritten,
@@ -32,10 +31,10 @@ from alpha_umi.trajectory import (
     effect_of,
     planner_history,
 )
+from evaluation.reporting.prompts import SHORTENED, Model, NoPrompt, named_template, require_same_template
 from evaluation.reporting.told_events import NotRetold, Retold, retold
 from evaluation.whole_run import AskedRecord, WholeRun
 
-Model = Mapping[str, Any]
 RoleEffect = AskPlanner | AskCaller | AskSummarizer | AskBackbone
 _ROLES: Mapping[type[Any], RoleName] = {
     AskPlanner: "planner",
@@ -48,10 +47,6 @@ _WROTE = (PlannerDecided, PlannerUnreadable, CallMade, CallUnreadable, AnswerWri
 
 class NoPrompts(ValueError):
     """None of a trajectory's prompts can be made again; the text says why."""
-
-
-class _NoPrompt(ValueError):
-    """A prompt cannot be made again."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +100,9 @@ def _prompt(
     step = None if closes else effect.step
     try:
         if _shortened(event):
-            raise _NoPrompt("its history was shortened to fit the model's context")
+            raise NoPrompt(SHORTENED)
         text = _rendered(role, models.get(role, {}), _history(effect, state), tools)
-    except _NoPrompt as error:
+    except NoPrompt as error:
         return RolePrompt(role, step, None, str(error))
     if isinstance(effect, AskBackbone) and effect.conclude:
         # The answer is begun for the model.
@@ -120,26 +115,12 @@ def _history(effect: RoleEffect, state: State) -> tuple[Turn, ...]:
 
 
 def _rendered(role: RoleName, model: Model, history: Sequence[Turn], tools: Sequence[Tool]) -> str:
-    label, template = model.get("planner_label", "assistant"), _template(model)
+    """Raises `NoPrompt`. No digest of the prompt is there to tell, so the template has to be the very one."""
+    label, template = model.get("planner_label", "assistant"), named_template(model)
+    require_same_template(model, template)
     # Nothing is counted, so nothing is shortened.
     fitted = fit(role, template, history=history, tools=tools, budget=0, count=lambda _: 0, planner_label=label)
     return fitted.prompt.text
-
-
-def _template(model: Model) -> Template:
-    """Raises `_NoPrompt` for one that this version has not, or has otherwise."""
-    name = model.get("template")
-    try:
-        template = load_template(str(name))
-    except UnknownTemplate as error:
-        raise _NoPrompt(
-            f"this version has no template {name!r}" if name else "the file does not name its template"
-        ) from error
-    manifest = model.get("manifest")
-    digest = manifest.get("template_digest") if isinstance(manifest, dict) else None
-    if digest is not None and digest != template.digest:
-        raise _NoPrompt(f"this version has another template {name!r}")
-    return template
 
 
 def _shortened(event: Event | None) -> bool:

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-from measured_steps import called, case_of, output_of
+import pytest
+from measured_steps import called, case_of, output_of, run_of
 
 from alpha_umi.roles.template import load_template, render
 from alpha_umi.roles.turns import RoleName, Turn
 from evaluation.outputs import RoleText
+from evaluation.page.blocks import Paragraph
 from evaluation.pairs import pair
-from evaluation.records import OutputRecord
-from evaluation.reporting.prompts import exact_prompt
+from evaluation.records import OutputRecord, PredictionRecord
+from evaluation.reporting.drawing import Drawing
+from evaluation.reporting.given import StepsRun, read_runs
+from evaluation.reporting.prompts import NoPrompt, exact_prompt
+from evaluation.reporting.step_view import step_fold
+from evaluation.run_file import write_run
 
 CASE = case_of()
 PREDICTION = called("weather", '{"city": "Oslo"}')
-MODELS: dict[RoleName, dict[str, str]] = {"planner": {"template": "toolbench"}, "caller": {"template": "toolbench"}}
+MODELS: dict[RoleName, dict[str, Any]] = {"planner": {"template": "toolbench"}, "caller": {"template": "toolbench"}}
 
 
 def output(text: RoleText, prompt: str) -> OutputRecord:
@@ -39,9 +48,46 @@ def test_the_prompts_of_both_roles_are_made_again() -> None:
     assert exact_prompt(item, output(caller, labelled), models) == labelled != called_with
 
 
-def test_any_other_prompt_is_not_shown() -> None:
-    planner = PREDICTION.texts[0]
-    item = pair(CASE, PREDICTION)
-    assert exact_prompt(item, output(planner, "shortened"), MODELS) is None
-    assert exact_prompt(item, output_of(planner), {"planner": {"template": "of nobody"}}) is None
-    assert exact_prompt(item, output_of(planner), {}) is None
+def manifest(digest: str) -> dict[RoleName, dict[str, Any]]:
+    return {"planner": {"template": "toolbench", "manifest": {"template_digest": digest}}}
+
+
+ANOTHER = "with the template 'toolbench' of this version it has another digest than in the file"
+WHY: dict[str, tuple[dict[RoleName, dict[str, Any]], str]] = {
+    "no name": ({"planner": {}}, "the file does not name its template"),
+    "no model": ({}, "the file does not name its template"),
+    "unknown": ({"planner": {"template": "of nobody"}}, "this version has no template 'of nobody'"),
+    "another text by its digest": (manifest("0" * 64), "this version has another template 'toolbench'"),
+    "another text, no digest": (MODELS, ANOTHER),
+    "the same template, another text": (manifest(load_template("toolbench").digest), ANOTHER),
+}
+
+
+@pytest.mark.parametrize(("models", "why"), WHY.values(), ids=WHY)
+def test_any_other_prompt_is_not_shown_and_the_reason_is_said(
+    models: dict[RoleName, dict[str, Any]], why: str, tmp_path: Path
+) -> None:
+    told = output(PREDICTION.texts[0], "as it was before the template was changed")
+    with pytest.raises(NoPrompt) as refused:
+        exact_prompt(pair(CASE, PREDICTION), told, models)
+    assert str(refused.value) == why
+    run = run_of([pair(CASE, PREDICTION)])
+    predictions = (PredictionRecord.of(CASE.id, [told]),)
+    write_run(
+        tmp_path / "run", replace(run, about=run.about.model_copy(update={"models": models}), predictions=predictions)
+    )
+    (read,) = read_runs([tmp_path / "run"], Drawing(100))
+    assert isinstance(read, StepsRun)
+    assert Paragraph(f"The planner's prompt cannot be made again: {why}.") in step_fold(read, 0, "right").blocks
+
+
+def test_a_shortened_history_is_the_reason_where_the_template_is_there() -> None:
+    told = output(PREDICTION.texts[0], "shortened").model_copy(update={"truncated": True})
+    with pytest.raises(NoPrompt, match="its history was shortened to fit the model's context"):
+        exact_prompt(pair(CASE, PREDICTION), told, manifest("0" * 64))
+
+
+def test_a_prompt_of_the_very_digest_is_shown_though_the_template_changed_elsewhere() -> None:
+    asked = render("planner", load_template("toolbench"), history=CASE.history, tools=CASE.tools).text
+    told = output(PREDICTION.texts[0], asked)
+    assert exact_prompt(pair(CASE, PREDICTION), told, manifest("0" * 64)) == asked
