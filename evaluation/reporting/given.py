@@ -20,6 +20,7 @@ from evaluation.records import PredictionRecord
 from evaluation.report import ScoreReport, score_report
 from evaluation.reporting.drawing import Drawing
 from evaluation.reporting.judged import Judged, read_judged
+from evaluation.reporting.own_command import OF_STEPS, OF_TRAJECTORIES, own_lines
 from evaluation.run_file import WHOLE_KINDS, Run, read_run
 from evaluation.score import score
 from evaluation.whole import Measured
@@ -80,14 +81,14 @@ class StepsRun:
         return _GRAMMARS[self.run.about.constrained]
 
     @property
-    def commands(self) -> tuple[str, str]:
+    def commands(self) -> tuple[str, ...]:
         """What makes the file, and what prints its figures."""
-        about = self.run.about
+        about, name = self.run.about, self.named.path.name
         single = ["--strategy", "single"] if "backbone" in about.models else []
         mode = "--constrained" if about.constrained else "--free"
         wanted = ["--suite", about.suite, "--limit", str(about.cases), mode, *single]
-        made = ["alpha-umi", "evaluate", "generate", *wanted, "--output", self.named.path.name]
-        return shlex.join(made), shlex.join(["alpha-umi", "evaluate", "score", self.named.path.name])
+        made = shlex.join(["alpha-umi", "evaluate", "generate", *wanted, "--output", name])
+        return made, shlex.join(["alpha-umi", "evaluate", "score", name]), *own_lines(about.suite, name, OF_STEPS)
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class TrajectoriesRun:
         made = ["alpha-umi", "evaluate", "trajectories", *wanted, *self._bounds(), "--output", name]
         shown = ["alpha-umi", "evaluate", "score", name, "--format", "trajectories"]
         told = (_FREE,) if about.constrained is False else ()
-        return *told, shlex.join(made), shlex.join(shown)
+        return *told, shlex.join(made), shlex.join(shown), *own_lines(about.suite, name, OF_TRAJECTORIES)
 
     def _bounds(self) -> list[str]:
         """Limits of the run and what its tools' server was asked for, as far as they were given."""

@@ -13,6 +13,7 @@ from evaluation.page.charts import Bar, bars
 from evaluation.report import ComparisonReport, CostReport, FigureReport, comparison_report
 from evaluation.reporting.drawing import Drawing
 from evaluation.reporting.error_classes import CLASSES
+from evaluation.reporting.own_command import OF_STEPS, own_remark
 from evaluation.reporting.remarks import remarks
 from evaluation.reporting.steps_behind import (
     IN_ALL,
@@ -48,6 +49,7 @@ def _about(runs: Sequence[StepsBehind]) -> Iterator[Block]:
         f"{counted(report.steps, 'step')} of {counted(report.trajectories, 'trajectory')}, the same for every run "
         "here. Intervals are 95 %, drawn over trajectories; n is the number of steps that count."
     )
+    yield from own_remark(runs[0].run.run.about.suite, OF_STEPS)
     yield from remarks([each.run for each in runs])
 
 

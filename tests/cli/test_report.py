@@ -12,7 +12,9 @@ from made_up_trajectories import step, trajectory, whole_run, written
 from measured_steps import called, pairs_of, run_of
 from typer.testing import Result
 
+from evaluation.reporting.own_command import OF_STEPS, OF_TRAJECTORIES, OwnCommand
 from evaluation.run_file import write_run
+from evaluation.suites.definition import read_definition, suite_path
 from evaluation.whole_run import WholeRun
 
 if TYPE_CHECKING:
@@ -87,6 +89,12 @@ def test_what_is_wrong_is_said_and_nothing_is_written(invoke: Invoke, given: lis
         assert not page.exists()
     assert [path.read_bytes() for path in kept] == before
     assert invoke("evaluate", "report").exit_code == 2
+
+
+@pytest.mark.parametrize(("suite", "own"), {**OF_STEPS, **OF_TRAJECTORIES}.items())
+def test_the_commands_of_suites_are_there(invoke: Invoke, suite: str, own: OwnCommand) -> None:
+    assert read_definition(suite_path(suite)).name == suite
+    assert invoke("evaluate", own.name, "--help").exit_code == 0
 
 
 @pytest.mark.browser

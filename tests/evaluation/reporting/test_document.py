@@ -10,7 +10,7 @@ import pytest
 from made_up_trajectories import step, trajectory, whole_run, written
 from measured_steps import called, case_of, pairs_of, run_of
 
-from evaluation.page.blocks import Block, Fold, Listing, Section, Table
+from evaluation.page.blocks import Block, Fold, Listing, Paragraph, Section, Table
 from evaluation.page.markdown import render_markdown
 from evaluation.page.page import render_page
 from evaluation.page.shortened import CHARACTERS
@@ -188,6 +188,40 @@ def test_seal_tools_has_its_own_figures_as_well(tmp_path: Path) -> None:
     own = table(sections(tmp_path / "one.jsonl"), "as Seal-Tools itself measures")
     assert own["tool R"] == ["0.000 (no interval), n 1"]
     assert "format ACC" in own
+
+
+@pytest.mark.parametrize(
+    ("suite", "command", "tells"),
+    [
+        ("bfcl", "bfcl", "It takes every right value of a parameter"),
+        ("bfcl:multiple", "bfcl", "It takes every right value of a parameter"),
+        ("seal-tools", "seal-tools", "as in its table here"),
+    ],
+)
+def test_steps_of_a_suite_with_figures_of_its_own_name_the_command(
+    tmp_path: Path, suite: str, command: str, tells: str
+) -> None:
+    for name, others in (("one", {}), ("two", {"b/1": None})):
+        run = run_of(pairs_of(others))
+        write_run(tmp_path / f"{name}.jsonl", replace(run, about=run.about.model_copy(update={"suite": suite})))
+    found = sections(tmp_path / "one.jsonl", tmp_path / "two.jsonl")
+    assert f"\nalpha-umi evaluate {command} one.jsonl\n" in render_markdown("r", found[:1])
+    assert f"\nalpha-umi evaluate {command} two.jsonl\n" in render_markdown("r", found[:1])
+    (told,) = [block.text for block in every(found) if isinstance(block, Paragraph) and tells in block.text]
+    assert told.startswith(f"`alpha-umi evaluate {command} RUN` ")
+
+
+def test_whole_trajectories_with_golden_calls_name_the_command(tmp_path: Path) -> None:
+    run = whole_run([True])
+    about = run.about.model_copy(update={"suite": "toolalpaca-simulated"})
+    (tmp_path / "one.jsonl").write_text(written(replace(run, about=about)))
+    steps = run_of(pairs_of({}))
+    about_steps = steps.about.model_copy(update={"suite": "toolalpaca-simulated"})
+    write_run(tmp_path / "steps.jsonl", replace(steps, about=about_steps))
+    text = render_markdown("r", sections(tmp_path / "one.jsonl", tmp_path / "steps.jsonl"))
+    assert "\nalpha-umi evaluate procedures one.jsonl\n" in text
+    assert "evaluate procedures steps" not in text
+    assert text.count("checks without a judge whether the golden calls were made") == 1
 
 
 def test_runs_say_how_they_were_asked(tmp_path: Path) -> None:
