@@ -1,4 +1,4 @@
-"""How drift looks on a terminal: the windows, what is worse, and every figure of the newest window."""
+"""How drift looks on a terminal: the windows, what is worse, and every figure of the window that counts."""
 
 from __future__ import annotations
 
@@ -8,25 +8,19 @@ from rich.text import Text
 from cli.figures_view import NO_FIGURE, figures_table
 from evaluation.counted import counted
 from evaluation.drift.report import DriftReport
-from evaluation.drift.wording import interval, number, time_of
-from evaluation.paired import FEWEST_TRAJECTORIES
+from evaluation.drift.wording import interval, number, said, time_of
 
 SHOWN_WINDOWS = 14
+STYLES = {"wrong": "red", "well": "green", "unsure": "yellow", "note": "dim"}
 
 
 def print_drift(console: Console, report: DriftReport) -> None:
     """All of it but the figures of older windows, which the page and the JSON have."""
     _print_windows(console, report)
     _print_alarms(console, report)
-    _print_newest(console, report)
-    newest = report.windows[-1]
-    if report.wrong:
-        console.print(Text(f"going wrong in the newest window: {', '.join(report.wrong)}", style="red"))
-    elif not newest.told:
-        told = f"nothing can be said of the newest window: it needs {FEWEST_TRAJECTORIES} trajectories, and a reference"
-        console.print(Text(f"{told} of as many before it", style="yellow"), soft_wrap=True)
-    else:
-        console.print(Text("nothing is worse in the newest window than in the reference", style="green"))
+    _print_figures(console, report)
+    for each in said(report):
+        console.print(Text(each.text, style=STYLES[each.kind]), soft_wrap=True)
 
 
 def _print_windows(console: Console, report: DriftReport) -> None:
@@ -57,11 +51,13 @@ def _print_alarms(console: Console, report: DriftReport) -> None:
     console.print(table)
 
 
-def _print_newest(console: Console, report: DriftReport) -> None:
-    newest, reference = report.windows[-1], report.reference
+def _print_figures(console: Console, report: DriftReport) -> None:
+    """Of the newest window that goes wrong, else of the newest full one."""
+    judged, reference = report.judged_windows or report.windows[-1:], report.reference
+    shown_window = next((window for window in reversed(judged) if window.alarms), judged[0])
     console.print()
-    table = figures_table("role", "figure", "reference", "newest window", "95 %", "n", right_from=2)
-    for name, figure in newest.figures.items():
+    table = figures_table("role", "figure", "reference", time_of(shown_window.began), "95 %", "n", right_from=2)
+    for name, figure in shown_window.figures.items():
         role, _, key = name.partition(".")
         before = reference.figures.get(name)
         shown = NO_FIGURE if before is None else number(before.value, name)

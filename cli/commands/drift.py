@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,7 +32,11 @@ def drift(
     ] = None,
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out lines that are no trajectory.")] = False,
     fail_on_alarm: Annotated[
-        bool, typer.Option("--fail-on-alarm", help="Exit with 3 where a role goes wrong in the newest window.")
+        bool,
+        typer.Option(
+            "--fail-on-alarm",
+            help="Exit with 3 where a role goes wrong in the newest window that is over, or in the running one.",
+        ),
     ] = False,
     resamples: Resamples = 2_000,
     seed: Seed = 0,
@@ -61,7 +66,7 @@ def drift(
             resamples=resamples,
             seed=seed,
         )
-        report = drift_report(found, served.left_out, resamples=resamples, seed=seed)
+        report = drift_report(found, served.left_out, now=datetime.now(UTC), resamples=resamples, seed=seed)
         if page_file is not None:
             write_whole(page_file, drift_page(found, report))
     _print(report, as_json=as_json)

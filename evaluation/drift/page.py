@@ -9,7 +9,7 @@ from typing import Final
 from alpha_umi.contract.trajectories import StepModel, Trajectory
 from evaluation.drift.report import AlarmReport, DriftReport, WindowReport
 from evaluation.drift.windows import Drift, Window, figure_of
-from evaluation.drift.wording import NO_FIGURE, interval, number, time_of
+from evaluation.drift.wording import NO_FIGURE, interval, number, said, time_of
 from evaluation.page.blocks import Block, Cell, Chart, Fold, Gallery, Paragraph, Section, Table
 from evaluation.page.charts import Line, lines
 from evaluation.page.page import render_page
@@ -20,7 +20,8 @@ EXAMPLES: Final = 3
 RULE: Final = (
     "A role goes wrong where one of its figures is worse than in the reference, and the interval of the difference "
     "leaves 0 out. All figures of a window are looked at together (Holm's procedure), so that few windows that are "
-    "like the reference raise an alarm. Below 20 trajectories nothing is said."
+    "like the reference raise an alarm. Below 20 trajectories nothing is said. What counts is the newest full window: "
+    "its time is over, and it has 20 trajectories. One that still runs can add an alarm to it, and take none back."
 )
 
 
@@ -39,12 +40,8 @@ def _sections(drift: Drift, report: DriftReport) -> Iterator[Section]:
 
 
 def _wrong(report: DriftReport) -> Iterator[Block]:
-    if report.wrong:
-        yield Paragraph(f"In the newest window: {', '.join(report.wrong)}.", warning=True)
-    elif not report.windows[-1].told:
-        yield Paragraph("Nothing can be said of the newest window.", warning=True)
-    else:
-        yield Paragraph("Nothing is worse in the newest window than in the reference.")
+    for each in said(report):
+        yield Paragraph(f"{each.text[0].upper()}{each.text[1:]}.", warning=each.kind in ("wrong", "unsure"))
 
 
 def _alarms(drift: Drift, report: DriftReport) -> Iterator[Block]:
@@ -170,6 +167,7 @@ def _statuses(window: WindowReport) -> str:
 def _verdict(window: WindowReport) -> str:
     if window.is_reference:
         return "the reference"
+    so_far = "" if window.over else "so far "
     if not window.told:
-        return "too few to say"
-    return ", ".join(f"{alarm.role}: {alarm.title}" for alarm in window.alarms) or "as the reference"
+        return f"{so_far}too few to say"
+    return so_far + (", ".join(f"{alarm.role}: {alarm.title}" for alarm in window.alarms) or "as the reference")

@@ -116,7 +116,7 @@ def test_a_role_that_goes_wrong_is_named(invoke: Invoke, serve: Serve, tmp_path:
     assert invoke("export", "--url", url, "--output", str(served)).exit_code == 0
     told = invoke("evaluate", "drift", str(served), "--output", str(page))
     assert told.exit_code == 0, told.stderr
-    assert "going wrong in the newest window: planner\n" in told.stdout
+    assert "going wrong in the newest full window, 2026-03-04: planner\n" in told.stdout
     assert "…" not in told.stdout
     row = next(line.split() for line in told.stdout.splitlines() if line.startswith("2026-03-04") and "planner" in line)
     assert row[1:7] == ["planner", "gave_up", "0.0", "%", "62.5", "%"]
@@ -135,8 +135,21 @@ def test_a_reference_is_another_export(invoke: Invoke, tmp_path: Path) -> None:
         (tmp_path / name).write_text("".join(each.model_dump_json() + "\n" for each in found))
     now, before = str(tmp_path / "now"), str(tmp_path / "before")
     alone = invoke("evaluate", "drift", now, "--reference", str(tmp_path / "few"))
-    assert "nothing can be said of the newest window" in alone.stdout
-    assert "going wrong in the newest window: planner" in invoke("evaluate", "drift", now, "--reference", before).stdout
+    assert "nothing can be said of any window" in alone.stdout
+    held = invoke("evaluate", "drift", now, "--reference", before)
+    assert "going wrong in the newest full window, 2026-03-11: planner" in held.stdout
+
+
+@pytest.mark.parametrize("count", [3, 40])
+def test_a_day_that_runs_leaves_the_alarm_of_the_day_before(invoke: Invoke, tmp_path: Path, count: int) -> None:
+    served, not_over = tmp_path / "served.jsonl", (datetime.now(UTC) - BEGAN).days + 2
+    found = [*day(0), *day(1), *day(2, gives_up=16), *day(not_over, count)]
+    served.write_text("".join(each.model_dump_json() + "\n" for each in found))
+    told = invoke("evaluate", "drift", str(served), "--fail-on-alarm")
+    assert told.exit_code == 3
+    assert "going wrong in the newest full window, 2026-03-04: planner\n" in told.stdout
+    assert ("too few trajectories for a verdict: 1 newer window\n" in told.stdout) == (count == 3)
+    assert "2026-03-04" in next(line for line in told.stdout.splitlines() if "95 %" in line)
 
 
 def test_what_cannot_be_read_is_refused(invoke: Invoke, tmp_path: Path) -> None:

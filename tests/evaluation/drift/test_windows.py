@@ -5,15 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from made_up_trajectories import step, trajectory
+from made_up_trajectories import BEGAN, step, trajectory
 
 from alpha_umi.contract.trajectories import Trajectory
 from evaluation.drift.page import drift_page
 from evaluation.drift.report import DriftReport, drift_report
 from evaluation.drift.windows import Drift, WindowUnusable, drift, window_length
+from evaluation.drift.wording import said
 
 DAY = timedelta(days=1)
 HOSTILE = "<script>alert(1)</script>"
+MIDNIGHT = BEGAN.replace(hour=0)
+LATER = BEGAN + 365 * DAY
 
 
 def day(number: int, count: int = 60, *, gives_up: int = 0, repairs: int = 0) -> list[Trajectory]:
@@ -30,8 +33,8 @@ def day(number: int, count: int = 60, *, gives_up: int = 0, repairs: int = 0) ->
     ]
 
 
-def reported(found: Drift) -> DriftReport:
-    return drift_report(found, {"not ended yet": 2}, resamples=2_000, seed=0)
+def reported(found: Drift, now: datetime = LATER) -> DriftReport:
+    return drift_report(found, {"not ended yet": 2}, now=now, resamples=2_000, seed=0)
 
 
 def test_a_role_that_goes_wrong_is_told_from_the_others() -> None:
@@ -63,6 +66,42 @@ def test_few_trajectories_raise_no_alarm() -> None:
     assert (report.windows[1].told, report.windows[1].alarms) == (False, [])
     few = reported(drift([*day(0, count=19), *day(1, gives_up=60)], DAY))
     assert (few.windows[1].told, few.wrong) == (False, [])
+
+
+WRONG = "going wrong in the newest full window, 2026-03-03: planner"
+WRONG_SO_FAR = "going wrong in the running window, 2026-03-04: planner"
+WELL = "nothing is worse in the newest full window, 2026-03-03, than in the reference"
+WELL_AGAIN = "nothing is worse in the newest full window, 2026-03-04, than in the reference"
+FEW = "too few trajectories for a verdict: 1 newer window"
+
+
+@pytest.mark.parametrize(
+    ("before", "newest", "now", "sentences"),
+    [
+        ({"gives_up": 24}, {"count": 3}, 2, [WRONG, FEW]),
+        ({"gives_up": 24}, {"count": 3}, 9, [WRONG, FEW]),
+        ({"gives_up": 24}, {}, 2, [WRONG]),
+        ({"gives_up": 24}, {}, 3, [WELL_AGAIN]),
+        ({"gives_up": 24}, {"gives_up": 24}, 2, [WRONG, WRONG_SO_FAR]),
+        ({}, {"count": 3, "gives_up": 3}, 2, [WELL, FEW]),
+        ({}, {"gives_up": 24}, 2, [WRONG_SO_FAR]),
+        ({"count": 19, "gives_up": 19}, {"gives_up": 24}, 2, [WRONG_SO_FAR]),
+    ],
+)
+def test_a_window_that_runs_can_add_an_alarm_but_silences_none(
+    before: dict[str, int], newest: dict[str, int], now: int, sentences: list[str]
+) -> None:
+    found = drift([*day(0), *day(1, **before), *day(2, **newest)], DAY)
+    report = reported(found, now=MIDNIGHT + now * DAY + timedelta(minutes=10))
+    assert [each.text for each in said(report)] == sentences
+    assert report.wrong == (["planner"] if "wrong" in sentences[0] else [])
+    page = drift_page(found, report)
+    assert all(f"{text[0].upper()}{text[1:]}." in page for text in sentences)
+
+
+def test_without_a_full_window_nothing_is_said() -> None:
+    report = reported(drift([*day(0), *day(1, count=19), *day(2, count=3)], DAY))
+    assert ([each.kind for each in said(report)], report.judged) == (["unsure"], [])
 
 
 def test_a_reference_of_its_own_holds_every_window() -> None:
@@ -112,7 +151,7 @@ def test_a_long_observation_is_shown_with_both_ends() -> None:
 def test_the_page_shows_what_is_behind_an_alarm_as_text() -> None:
     found = drift([*day(0), *day(1, gives_up=30)], DAY)
     page = drift_page(found, reported(found))
-    assert "In the newest window: planner." in page
+    assert "Going wrong in the newest full window, 2026-03-03: planner." in page
     assert 'href="#alarm-1-planner-gave_up"' in page
     assert 'id="alarm-1-planner-gave_up"' in page
     assert HOSTILE not in page
