@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,7 +28,16 @@ def script_one_call(world: Any) -> None:
 
 async def test_a_stream_shows_the_rows_and_the_text_between_them(client: Any, world: Any) -> None:
     script_one_call(world)
-    events = await client.stream("POST", "/v1/trajectories", json={"instruction": "What?", "stream": True})
+    # Text that is written before somebody listens is shown to nobody.
+    begun, plan = asyncio.Event(), world.roles.planner
+    world.roles.planner = lambda request: replace(plan(request), until=begun)
+    events = []
+    async with aconnect_sse(
+        client.http, "POST", "/v1/trajectories", json={"instruction": "What?", "stream": True}
+    ) as it:
+        async for event in it.aiter_sse():
+            events.append(event)
+            begun.set()
     rows = rows_of(events)
     assert [event.event for event in rows] == [
         *SHOWN, "planner.decided", "summarizer.answered", "trajectory.finished",
