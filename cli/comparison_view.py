@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.evaluation_tables import SHOWN_IDS, print_missing
-from cli.figures_view import NO_FIGURE, ends, figures_table, number, size
+from cli.figures_view import NO_FIGURE, ends, figures_table, number, print_table, size
 from cli.plain_text import plain_line
 from evaluation.counted import counted
 from evaluation.formats import Correction
@@ -33,7 +33,7 @@ def print_comparison(console: Console, report: ComparisonReport) -> None:
         figures = (name, number(item.first), number(item.second))
         verdict = Text(item.verdict, style=_VERDICT_STYLES[item.verdict])
         table.add_row(*figures, number(item.difference, signed=True), ends(item, signed=True), verdict)
-    console.print(table)
+    print_table(console, table)
     _print_few(console, report)
 
 
@@ -52,7 +52,7 @@ def print_gate(console: Console, compared: ComparisonReport, report: GateReport)
         held, smallest = f"{100 * figure.confidence:.1f} %", number(figure.smallest_fall)
         verdict = Text(figure.verdict, style=_VERDICT_STYLES[figure.verdict])
         table.add_row(name, verdict, ends(figure, signed=True), held, smallest)
-    console.print(table)
+    print_table(console, table)
     if report.unnoticed:
         which = "any figure" if len(report.unnoticed) == len(report.figures) else ", ".join(report.unnoticed)
         told = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from cli.figures_view import NO_FIGURE, figures_table
+from cli.figures_view import NO_FIGURE, figures_table, print_table
 from evaluation.counted import counted
 from evaluation.drift.report import DriftReport
 from evaluation.drift.wording import interval, number, said, time_of
@@ -30,7 +30,7 @@ def _print_windows(console: Console, report: DriftReport) -> None:
         ended = ", ".join(f"{status} {count:,}" for status, count in window.statuses.items())
         alarms = "reference" if window.is_reference else f"{len(window.alarms)}" if window.told else NO_FIGURE
         table.add_row(time_of(window.began), ended, f"{window.trajectories:,}", alarms)
-    console.print(table)
+    print_table(console, table)
     if hidden > 0:
         console.print(Text(f"and {counted(hidden, 'window')} before them", style="dim"))
     if report.left_out:
@@ -48,7 +48,7 @@ def _print_alarms(console: Console, report: DriftReport) -> None:
         name = f"{alarm.role}.{alarm.figure}"
         figures = (number(alarm.reference, name), number(alarm.value, name), interval(alarm, name))
         table.add_row(time_of(window.began), alarm.role, alarm.figure, *figures)
-    console.print(table)
+    print_table(console, table)
 
 
 def _print_figures(console: Console, report: DriftReport) -> None:
@@ -62,4 +62,4 @@ def _print_figures(console: Console, report: DriftReport) -> None:
         before = reference.figures.get(name)
         shown = NO_FIGURE if before is None else number(before.value, name)
         table.add_row(role, key, shown, number(figure.value, name), interval(figure, name), f"{figure.n:,}")
-    console.print(table)
+    print_table(console, table)

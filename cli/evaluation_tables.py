@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from cli.figures_view import figures_table, print_figures, size
+from cli.figures_view import figures_table, print_figures, print_table, size
 from cli.plain_text import plain_line
 from cli.run_notes import print_left_out, print_trained_on
 from evaluation.metrics import COLUMNS, MISSING_IS_NOTHING
@@ -45,7 +45,7 @@ def _print_decisions(console: Console, report: ScoreReport) -> None:
     table = figures_table("", *COLUMNS, right_from=1)
     for row, counts in report.decisions.items():
         table.add_row(row, *(f"{counts[column]:,}" for column in COLUMNS))
-    console.print(table)
+    print_table(console, table)
 
 
 def _print_costs(console: Console, report: ScoreReport) -> None:
@@ -58,4 +58,4 @@ def _print_costs(console: Console, report: ScoreReport) -> None:
         tokens = (cost.texts, cost.prompt_tokens, cost.completion_tokens)
         counts = (*tokens, cost.truncated, cost.again, cost.failed)
         table.add_row(role, *(f"{count:,}" for count in (*counts, round(cost.median_ms), round(cost.p95_ms))))
-    console.print(table)
+    print_table(console, table)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from evaluation.counted import counted
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from evaluation.report import DifferenceReport, FigureReport, GatedReport
 
 NO_FIGURE = "–"
+WIDEST = 1_000
 
 
 def print_figures(console: Console, figures: Mapping[str, FigureReport]) -> None:
@@ -21,7 +23,13 @@ def print_figures(console: Console, figures: Mapping[str, FigureReport]) -> None
     table = figures_table("metric", "name", "figure", "95 %", "n")
     for name, figure in figures.items():
         table.add_row(figure.title, name, number(figure.value), ends(figure), f"{figure.n:,}")
-    console.print(table)
+    print_table(console, table)
+
+
+def print_table(console: Console, table: Table) -> None:
+    """Print a table with every figure in full: what is wider than the output is left to whoever reads it to wrap."""
+    table.width = Measurement.get(console, console.options.update(width=WIDEST), table).maximum
+    console.print(table, soft_wrap=True)
 
 
 def figures_table(*columns: str, right_from: int = 2) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from cli.figures_view import NO_FIGURE, figures_table
+from cli.figures_view import NO_FIGURE, figures_table, print_table
 from cli.plain_text import plain_line
 from evaluation.counted import counted
 from evaluation.judge.judge_report import JudgeReport
@@ -27,7 +27,7 @@ def print_verdicts(console: Console, report: JudgeReport) -> None:
         interval = NO_FIGURE if figure.low is None else f"{figure.low:.4f} to {figure.high:.4f}"
         value = NO_FIGURE if figure.value is None else f"{figure.value:.4f}"
         table.add_row(figure.title, name, value, interval, f"{figure.n:,}")
-    console.print(table)
+    print_table(console, table)
     for label, counts in report.labels.items():
         said = ", ".join(f"{plain_line(value)} {count:,}" for value, count in counts.items())
         console.print(Text(f"{plain_line(label)}: {said}"), soft_wrap=True)
@@ -61,4 +61,4 @@ def _print_agreement(console: Console, report: JudgeReport) -> None:
         unanimous = NO_FIGURE if found.unanimous is None else f"{found.unanimous:.4f}"
         alpha = NO_FIGURE if found.alpha is None else f"{found.alpha:.4f}"
         table.add_row(plain_line(label), unanimous, alpha, f"{found.trajectories:,}")
-    console.print(table)
+    print_table(console, table)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 from rich.text import Text
 
-from cli.figures_view import NO_FIGURE, figures_table
+from cli.figures_view import NO_FIGURE, figures_table, print_table
 from cli.options import output
 from cli.plain_text import plain_line
 from cli.run_notes import print_left_out, print_trained_on
@@ -51,9 +51,9 @@ def print_whole(console: Console, report: WholeReport) -> None:
         words = (role, figure.title) if dot else (figure.title, name)
         numbers = (_number(name, figure.value), _interval(name, figure), f"{figure.n:,}")
         (roles if dot else whole).add_row(*words, *numbers)
-    console.print(whole)
+    print_table(console, whole)
     console.print()
-    console.print(roles)
+    print_table(console, roles)
 
 
 def print_calls(console: Console, counts: Mapping[str, int]) -> None:

@@ -41,13 +41,13 @@ def bfcl(
 
 
 def _print(console: Console, report: BfclReport) -> None:
-    from cli.figures_view import ends, figures_table, number
+    from cli.figures_view import ends, figures_table, number, print_table
 
     table = figures_table("category", "right", "95 %", "n", right_from=1)
     found = {**report.categories, "all": report.total}
     for name, category in found.items():
         table.add_row(name, number(category.value), ends(category), f"{category.n:,}")
-    console.print(table)
+    print_table(console, table)
     for name, category in report.categories.items():
         if category.errors:
             listed = ", ".join(f"{reason} {count:,}" for reason, count in category.errors.items())
