@@ -26,7 +26,7 @@ def main() -> None:
         variants=tuple(options.variant or [name for name in VARIANTS if name != SINGLE]),
         seed=options.seed,
         suites=tuple(options.suite or ["rotbench-gpt4"]),
-        whole_suites=tuple(options.whole_suite or ["gsm8k"]),
+        whole_suites=tuple(options.whole_suite or ["gsm8k", "rotbench-gpt4"]),
         steps=options.steps,
         trajectories=options.trajectories,
     )
@@ -70,7 +70,10 @@ def _parser() -> argparse.ArgumentParser:
         "--variant", action="append", help=f"a variant that is held against {SINGLE}, again for another; all by default"
     )
     add("--suite", action="append", help="a suite of steps, again for another; rotbench-gpt4 by default")
-    add("--whole-suite", action="append", help="a suite of whole trajectories, again for another; gsm8k by default")
+    add(
+        "--whole-suite", action="append",
+        help="a suite of whole trajectories, again for another; gsm8k and rotbench-gpt4 by default",
+    )  # fmt: skip
     add("--seed", type=int, default=0, help="the seed of the variants")
     add("--steps", type=int, default=200, help="steps, in the commands for what is not measured")
     add("--trajectories", type=int, default=50, help="whole trajectories, in the same")

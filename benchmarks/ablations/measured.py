@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from benchmarks.ablations.rows import Row
+from benchmarks.ablations.rows import Row, asked_as
 from benchmarks.variants.runs import read_ended, read_whole
 from evaluation.compare import Comparison, compare
 from evaluation.compare_whole import compare_whole
+from evaluation.errors import CasesDiffer
 from evaluation.pairs import Pair
 from evaluation.whole_run import WholeRun, read_whole_run
 
@@ -36,7 +37,11 @@ def steps_of(row: Row) -> MeasuredRow | None:
 def whole_of(row: Row) -> MeasuredRow | None:
     """A row of whole trajectories; None where a file lacks some. Raises `EvaluationError`."""
     first, second = _trajectories(row.first), _trajectories(row.second)
-    return None if first is None or second is None else MeasuredRow(row, compare_whole(first, second))
+    if first is None or second is None:
+        return None
+    if row.first.parent == row.second.parent and _models(first) != _models(second):
+        raise CasesDiffer(f"{row.first} and {row.second} are of other models", remedy="make one of them again")
+    return MeasuredRow(row, compare_whole(first, second))
 
 
 @cache
@@ -48,4 +53,21 @@ def _pairs(path: Path) -> tuple[Pair, ...] | None:
 @cache
 def _trajectories(path: Path) -> WholeRun | None:
     run = read_ended(path, read_whole_run)
-    return None if run is None or len(run.asked) < run.about.trajectories else run
+    if run is None or len(run.asked) < run.about.trajectories:
+        return None
+    _require_as_named(path, run)
+    return run
+
+
+def _require_as_named(path: Path, run: WholeRun) -> None:
+    """Raises `CasesDiffer` for a file that was asked in another way than its row says."""
+    told = run.about.model_dump(include=set(wanted := asked_as(path)))
+    # Earlier files do not say whether there were grammars.
+    others = [name for name in wanted if told[name] != wanted[name] and (name, told[name]) != ("constrained", None)]
+    if others:
+        said = ", ".join(f"{name} {told[name]} and not {wanted[name]}" for name in others)
+        raise CasesDiffer(f"{path} was asked with {said}", remedy="move it away, and ask again")
+
+
+def _models(run: WholeRun) -> dict[str, object]:
+    return {role: model.get("id") for role, model in run.about.models.items()}

@@ -80,14 +80,29 @@ def whole_rows(wanted: Wanted) -> Iterator[Row]:
             single = VariantRun(backbone.folder, SINGLE, wanted.seed)
             for variant in wanted.variants:
                 run = VariantRun(backbone.folder, variant, wanted.seed)
-                commands = tuple(each for of in (single, run) for each in _whole_commands(wanted, of, ""))
+                commands = (
+                    shlex.join(["alpha-umi", "train", "export", _told(single.trained), "--output", _told(run.models)]),
+                    *_up(run, single=True), _ask(wanted, single, ""), _ask(wanted, run, ""),
+                )  # fmt: skip
                 title = f"{variant} less {SINGLE}"
                 yield Row(backbone.config, suite, title, whole(single, suite), whole(run, suite), commands, splits=True)
             run = VariantRun(backbone.folder, DONOR, wanted.seed)
             for what, (title, _) in WITHOUT.items():
-                both = (*_whole_commands(wanted, run, ""), *_whole_commands(wanted, run, what))
+                anew = _up(run, free=True) if what == "-free" else ()
+                commands = (*_up(run), _ask(wanted, run, ""), *anew, _ask(wanted, run, what))
                 files = whole(run, suite), whole(run, suite, what)
-                yield Row(backbone.config, suite, f"{DONOR} {title}", *files, tuple(dict.fromkeys(both)))
+                yield Row(backbone.config, suite, f"{DONOR} {title}", *files, commands)
+
+
+def asked_as(path: Path) -> dict[str, str | bool | int | None]:
+    """How a file of whole trajectories has to have been asked, by its name."""
+    single = path.parent.name.rpartition("-")[0] == SINGLE
+    searched = path.stem.endswith("-whole-dfsdt")
+    return {
+        "strategy": "single" if single else "dfsdt" if searched else "chain",
+        "constrained": not path.stem.endswith("-whole-free"),
+        "max_repeats": NO_GUARD if path.stem.endswith("-whole-unguarded") else None,
+    }
 
 
 def whole(run: VariantRun, suite: str, what: What = "") -> Path:
@@ -121,19 +136,27 @@ def _steps_command(wanted: Wanted, backbone: Backbone) -> str:
     variants = [name for each in dict.fromkeys((SINGLE, *wanted.variants)) for name in ("--variant", each)]
     suites = [name for each in wanted.suites for name in ("--suite", Path(each).name)]
     return shlex.join([
-        "python", "-m", "benchmarks.variants", "--data", "PREPARED", "--config", backbone.config, *variants,
-        "--seed", str(wanted.seed), "--steps", str(wanted.steps), *suites,
+        "python", "-m", "benchmarks.variants", "--data", "PREPARED", "--config", backbone.config,
+        "--folder", backbone.folder.name, *variants, "--seed", str(wanted.seed), "--steps", str(wanted.steps), *suites,
     ])  # fmt: skip
 
 
-def _whole_commands(wanted: Wanted, run: VariantRun, what: What) -> tuple[str, str]:
-    """One that brings the run's models up, and one that asks; SUITE stands for each suite."""
-    grammars = "ALPHA_UMI_CONSTRAINED=false " if what == "-free" else ""
+def _up(run: VariantRun, *, single: bool = False, free: bool = False) -> tuple[str, str]:
+    """Bring the run's models up, in the place of what may be up; `single` wants Single-LLM's beside them."""
+    up = ["alpha-umi", "up", *(["--single"] if single else []), "--models", _told(run.models)]
+    return "alpha-umi down", ("ALPHA_UMI_CONSTRAINED=false " if free else "") + shlex.join(up)
+
+
+def _ask(wanted: Wanted, run: VariantRun, what: What) -> str:
+    """Ask what is up; SUITE stands for each suite."""
     strategy = ["--strategy", "single"] if run.variant == SINGLE else []
-    ask = shlex.join([
+    return shlex.join([
         "alpha-umi", "evaluate", "trajectories", "--suite", "SUITE", "--limit", str(wanted.trajectories),
         *strategy, *shlex.split(WITHOUT[what][1] if what else ""), "--output",
-        f"{run.home.name}/{whole(run, 'SUITE', what).name}",
+        _told(whole(run, "SUITE", what)),
     ])  # fmt: skip
-    single = " --single" if run.variant == SINGLE else ""
-    return f"{grammars}alpha-umi up{single} --models {run.home.name}/models", ask
+
+
+def _told(path: Path) -> str:
+    """A path of a variant, from where the folder of all variants is."""
+    return str(path.relative_to(path.parents[2]))

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from made_up_trajectories import whole_run, written
@@ -47,10 +48,12 @@ def put(folder: Path, variant: str, mode: str, pairs: list[Pair], *, of: int | N
     write_run(home / f"{SUITE}-{mode}.jsonl", Run(about, made.cases, made.predictions[:of]))
 
 
-def put_whole(folder: Path, variant: str, what: str, good: Sequence[bool | None]) -> None:
+def put_whole(folder: Path, variant: str, what: str, good: Sequence[bool | None], **changes: Any) -> None:
     home = folder / f"{variant}-0"
     home.mkdir(parents=True, exist_ok=True)
-    (home / f"sums-whole{what}.jsonl").write_text(written(whole_run(good)), encoding="utf-8")
+    about: dict[str, Any] = {"strategy": "single" if variant == "single-llm" else "chain"}
+    about |= {"max_repeats": 64} if what == "-unguarded" else {}
+    (home / f"sums-whole{what}.jsonl").write_text(written(whole_run(good, **about | changes)), encoding="utf-8")
 
 
 @pytest.fixture
@@ -121,12 +124,21 @@ def test_what_has_no_run_is_named_with_its_commands(write: Write, folder: Path) 
     put(folder, "two-components", "constrained", steps([]), of=3)
     text = write(["--variant", "two-components", "--steps", "80"])
     missing = text.partition("### Not measured\n")[2]
-    assert "`python -m benchmarks.variants --data PREPARED --config small --variant single-llm " in missing
+    assert "`python -m benchmarks.variants --data PREPARED --config small --folder variants --variant si" in missing
     assert "--variant two-components --seed 0 --steps 80 --suite three`" in missing
     assert "two-components less single-llm, constrained" in missing
     assert "alpha-umi as a search" in missing
-    assert "--strategy dfsdt --output alpha-umi-0/SUITE-whole-dfsdt.jsonl`" in missing
-    assert "`ALPHA_UMI_CONSTRAINED=false alpha-umi up --models alpha-umi-0/models`" in missing
+    assert "--strategy dfsdt --output variants/alpha-umi-0/SUITE-whole-dfsdt.jsonl`" in missing
+    assert "`alpha-umi down`, then `ALPHA_UMI_CONSTRAINED=false alpha-umi up --models variants/alpha-umi-0/m" in missing
+    assert (
+        "two-components less single-llm: "
+        "`alpha-umi train export variants/single-llm-0/run --output variants/two-components-0/models`, then "
+        "`alpha-umi down`, then `alpha-umi up --single --models variants/two-components-0/models`, then "
+        "`alpha-umi evaluate trajectories --suite SUITE --limit 50 --strategy single "
+        "--output variants/single-llm-0/SUITE-whole.jsonl`, then "
+        "`alpha-umi evaluate trajectories --suite SUITE --limit 50 "
+        "--output variants/two-components-0/SUITE-whole.jsonl`"
+    ) in missing
     assert "no second one has runs" in missing
     assert "alpha-umi less single-llm, constrained" not in missing
 
@@ -153,6 +165,24 @@ def test_the_section_takes_the_place_of_its_own_alone(write: Write) -> None:
 def test_runs_of_other_steps_are_refused(write: Write, folder: Path) -> None:
     put(folder, "alpha-umi", "constrained", steps([], trajectories=30))
     with pytest.raises(SystemExit, match="only the first file has the case"):
+        write()
+
+
+@pytest.mark.parametrize(
+    ("variant", "what", "changes", "said"),
+    [
+        ("single-llm", "", {"strategy": "chain"}, "strategy chain and not single"),
+        ("alpha-umi", "-unguarded", {"max_repeats": None}, "max_repeats None and not 64"),
+        ("alpha-umi", "-free", {"constrained": True}, "constrained True and not False"),
+        ("alpha-umi", "-dfsdt", {}, "strategy chain and not dfsdt"),
+        ("alpha-umi", "-unguarded", {"models": {"planner": {"id": "another"}}}, "are of other models"),
+    ],
+)
+def test_trajectories_that_were_asked_otherwise_are_refused(
+    write: Write, folder: Path, variant: str, what: str, changes: dict[str, Any], said: str
+) -> None:
+    put_whole(folder, variant, what, [True] * 40, **changes)
+    with pytest.raises(SystemExit, match=said):
         write()
 
 
