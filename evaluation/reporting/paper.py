@@ -24,7 +24,7 @@ class PaperTable(WireModel):
     """A table: the columns of its figures, and with how many decimal places they were printed.
 
     `suites` are those of ours that hold the same questions; `judged` names, for a judge's procedure, the figures that
-    belong under columns, in which PART stands for the part of the suite.
+    belong under columns, in which PART stands for each part of ToolBench's questions, and for the average of all.
     """
 
     title: str
@@ -46,6 +46,20 @@ class Paper(WireModel):
 
 # The metrics of ours that stand under the columns of Table 1.
 STATIC_METRICS: Final = ("plan_em", "action_em", "hallu_rate", "f1", "rouge")
+
+# The paper's names of the parts of ToolBench's questions, by ours, with which the ids of questions begin.
+PARTS: Final = {
+    "G1_instruction": "I1-Inst.", "G1_tool": "I1-Tool", "G1_category": "I1-Cat.",
+    "G2_instruction": "I2-Inst.", "G2_category": "I2-Cat.", "G3_instruction": "I3-Inst.",
+}  # fmt: skip
+PART: Final = "PART"
+AVERAGE: Final = "average"
+
+
+def part_of(question: str) -> str | None:
+    """The part of ToolBench's questions that one is of, by its id (`G1_tool/7`); None for any other."""
+    part, found, _ = question.partition("/")
+    return part if found and part in PARTS else None
 
 
 @cache

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from statistics import fmean
 
 from evaluation.page.blocks import Block, Cell, Paragraph, Row, Section, Table
 from evaluation.reporting.given import StepsRun, TrajectoriesRun
 from evaluation.reporting.judged import Judged
-from evaluation.reporting.paper import STATIC_METRICS, PaperTable, paper
+from evaluation.reporting.paper import AVERAGE, PART, PARTS, STATIC_METRICS, PaperTable, paper
 from evaluation.reporting.steps_behind import metric_anchor
 from evaluation.reporting.whole_behind import verdict_anchor
 from evaluation.reporting.written import NO_FIGURE, percent
 
 OTHERS = "the paper's"
-# The paper's names of the parts of ToolBench's questions, by ours.
-PARTS = {
-    "G1_instruction": "I1-Inst.", "G1_tool": "I1-Tool", "G1_category": "I1-Cat.",
-    "G2_instruction": "I2-Inst.", "G2_category": "I2-Cat.", "G3_instruction": "I3-Inst.",
-}  # fmt: skip
 
 
 def paper_section(runs: Sequence[StepsRun], whole: Sequence[TrajectoriesRun]) -> Section:
@@ -53,17 +49,36 @@ def _of_table(table: PaperTable, runs: Sequence[StepsRun], whole: Sequence[Traje
 
 def _judged(table: PaperTable, run: TrajectoriesRun, place: int, judged: Judged) -> Row | None:
     """What a judge said of a run, under the columns that it is about; None where it is about none of them."""
-    part = run.run.about.suite.partition(":")[2]
-    known = table.judged.get(judged.found.about.procedure, {})
-    columns = {column.replace("PART", PARTS.get(part, part)): name for column, name in known.items()}
-    figures = {column: judged.report.figures.get(columns.get(column, "")) for column in table.columns}
-    if not any(figures.values()):
+    found: dict[str, Cell] = {}
+    for column, name in table.judged.get(judged.found.about.procedure, {}).items():
+        of = _of_parts if PART in column else _of_all
+        found |= of(run, place, judged, column, name)
+    if not found:
         return None
-    cells = [
-        Cell(percent(figure.value), verdict_anchor(run, place)) if figure and figure.value is not None else NO_FIGURE
-        for figure in figures.values()
-    ]
-    return [run.named.title, f"ours, judged by {judged.found.about.model}, {run.mode}", *cells]
+    n = max(figure.n for figure in judged.report.figures.values())
+    cells = [found.get(column, NO_FIGURE) for column in table.columns]
+    return [run.named.title, f"ours, judged by {judged.found.about.model}, {run.mode}, n {n:,}", *cells]
+
+
+def _of_all(run: TrajectoriesRun, place: int, judged: Judged, column: str, name: str) -> dict[str, Cell]:
+    """A figure of all that was judged."""
+    figure = judged.report.figures.get(name)
+    if figure is None or figure.value is None:
+        return {}
+    return {column: Cell(percent(figure.value), verdict_anchor(run, place))}
+
+
+def _of_parts(run: TrajectoriesRun, place: int, judged: Judged, column: str, name: str) -> dict[str, Cell]:
+    """A figure of each part of ToolBench's questions that was judged; where all six were, their mean as well."""
+    told = {part: figures[name].value for part, figures in judged.figures_by_part.items() if name in figures}
+    values = {part: value for part, value in told.items() if value is not None}
+    cells = {
+        column.replace(PART, PARTS[part]): Cell(percent(value), verdict_anchor(run, place, PART, part))
+        for part, value in values.items()
+    }
+    if values.keys() == PARTS.keys():
+        cells[column.replace(PART, AVERAGE)] = Cell(percent(fmean(values.values())), verdict_anchor(run, place))
+    return cells
 
 
 def _elsewhere(runs: Sequence[StepsRun]) -> Iterator[Block]:

@@ -11,6 +11,7 @@ from evaluation.judge.verdicts import VerdictRecord
 from evaluation.page.blocks import Block, Cell, Listing, Paragraph, Section
 from evaluation.reporting.examples import EACH, Chosen, Group, choose
 from evaluation.reporting.given import TrajectoriesRun
+from evaluation.reporting.paper import PART, part_of
 from evaluation.reporting.trajectory_view import end_of, trajectory_anchor, trajectory_fold
 from evaluation.whole import columns
 
@@ -85,6 +86,9 @@ def _verdict_groups(run: TrajectoriesRun) -> Iterator[Group]:
         told = [judged.on(record.recorded) for record in run.run.asked]
         title = f"{run.named.key}, judged ({judged.title})"
         yield Group(verdict_anchor(run, number), title, [place for place, found in enumerate(told) if found])
+        for part in judged.figures_by_part:
+            places = [place for place, one in enumerate(run.run.asked) if told[place] and part_of(one.recorded) == part]
+            yield Group(verdict_anchor(run, number, PART, part), f"{title}, {part}", places)
         for basis in judged.report.verdicts:
             places = [place for place, found in enumerate(told) if any(each.basis == basis for each in found)]
             yield Group(verdict_anchor(run, number, "basis", basis), f"{title}, how it came about: {basis}", places)

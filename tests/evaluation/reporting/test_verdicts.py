@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -16,9 +18,11 @@ from evaluation.page.page import render_page
 from evaluation.reporting.document import Report, report_sections
 from evaluation.reporting.drawing import Drawing
 from evaluation.reporting.given import read_runs, with_verdicts
+from evaluation.reporting.paper import PARTS
 
 QUICK = Drawing(100)
 SUITE = "stabletoolbench-queries:G1_tool"
+IDS = ("G1_tool/7", "G1_tool/8")
 SAID = {
     "toolalpaca": [{"process": "Yes", "response": "Yes"}, {"process": "Yes", "response": "No"}],
     "toolbench-pass": [
@@ -28,28 +32,29 @@ SAID = {
 }
 
 
-def run_file(folder: Path) -> Path:
-    run = whole_run([True, False])
+def run_file(folder: Path, ids: Sequence[str] = IDS, suite: str = SUITE) -> Path:
+    run = whole_run([True] * len(ids))
+    asked = tuple(each.model_copy(update={"recorded": name}) for each, name in zip(run.asked, ids, strict=True))
     path = folder / "whole.jsonl"
-    path.write_text(written(type(run)(run.about.model_copy(update={"suite": SUITE}), run.asked)))
+    path.write_text(written(type(run)(run.about.model_copy(update={"suite": suite}), asked)))
     return path
 
 
-def verdicts_of(path: Path, procedure: ProcedureName, *, readable: bool = True) -> Path:
-    """A verdict on each trajectory, and one that means nothing; or that one alone."""
+def verdicts_of(path: Path, procedure: ProcedureName, ids: Sequence[str] = IDS, *, readable: bool = True) -> Path:
+    """Verdicts on the trajectories, the procedure's in turn, and one that means nothing; or that one alone."""
     prompts = PromptsRecord(name="tooleval", version=1, sha256="0" * 64)
     about = JudgeRunRecord(
-        procedure=procedure, prompts=prompts, model="judge-7b", suite=SUITE, trajectories=2, repeat=2,
+        procedure=procedure, prompts=prompts, model="judge-7b", suite=SUITE, trajectories=len(ids), repeat=2,
         run_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
     )  # fmt: skip
     asked = QuestionRecord(name="evaluate", prompt_sha256="0" * 64, texts=["<b>hm</b>", "because"], answer="Yes")
     hm = asked.model_copy(update={"texts": ["It is <i>fine</i>"], "answer": None})
     records = [
-        VerdictRecord(recorded=f"q{place}", repeat=0, basis="judge", labels=labels, questions=[asked])
-        for place, labels in enumerate(SAID[procedure])
+        VerdictRecord(recorded=name, repeat=0, basis="judge", labels=labels, questions=[asked])
+        for name, labels in zip(ids, cycle(SAID[procedure]), strict=False)
         if readable
     ]
-    nonsense = VerdictRecord(recorded="q0", repeat=1, basis="nonsense", labels={}, questions=[hm])
+    nonsense = VerdictRecord(recorded=ids[0], repeat=1, basis="nonsense", labels={}, questions=[hm])
     target = path.parent / "verdicts.jsonl"
     target.write_text("".join(record.model_dump_json() + "\n" for record in (about, *records, nonsense)))
     return target
@@ -69,7 +74,7 @@ def test_figures_counts_and_the_judges_own_words(tmp_path: Path) -> None:
     assert f"{run} Proc. | 1.000 (0.342 to 1.000), n 2 |" in text
     assert f"{run} Ans. | 0.500 (0.000 to 1.000), n 2 |" in text
     assert f"{run} response | No | 1 |" in text
-    assert "| A whole | ours, judged by judge-7b, chain | 100.00 | 50.00 |" in text
+    assert "| A whole | ours, judged by judge-7b, chain, n 2 | 100.00 | 50.00 |" in text
     assert "&lt;b&gt;hm&lt;/b&gt;\nbecause" in page
     assert "Verdict 2 (toolalpaca, judge-7b, 2 times each; nonsense): nothing that means anything." in page
     assert 'href="#a-verdict-1-response-No"' in page
@@ -90,8 +95,37 @@ def test_a_judge_that_wrote_only_nonsense_is_told_and_shown(tmp_path: Path) -> N
 
 def test_a_part_of_toolbench_stands_under_its_column(tmp_path: Path) -> None:
     path = run_file(tmp_path)
-    text, _ = texts(path, verdicts_of(path, "toolbench-pass"))
-    assert "| A whole | ours, judged by judge-7b, chain | – | – | 50.00 | – |" in text
+    text, page = texts(path, verdicts_of(path, "toolbench-pass"))
+    assert f"| A whole | ours, judged by judge-7b, chain, n 2 | – | – | 50.00 |{' – |' * 11}\n" in text
+    assert 'href="#a-verdict-1-PART-G1_tool"' in page
+    assert 'id="a-verdict-1-PART-G1_tool"' in page
+
+
+def test_each_part_of_the_whole_suite_stands_under_its_column_and_all_six_have_an_average(tmp_path: Path) -> None:
+    ids = [*(f"{part}/1" for part in PARTS), "G1_tool/2"]
+    path = run_file(tmp_path, ids, "stabletoolbench-queries")
+    text, page = texts(path, verdicts_of(path, "toolbench-pass", ids))
+    # Passed and failed in turn, so of the second part one of two. Of all questions 57.14 are passed.
+    shares = " | – | ".join(["100.00", "50.00", "100.00", "0.00", "100.00", "0.00", "58.33"])
+    assert f"| A whole | ours, judged by judge-7b, chain, n 7 | {shares} | – |" in text
+    for part in PARTS:
+        start = page.index(f'id="a-verdict-1-PART-{part}"')
+        assert f">{part}/1 (completed)<" in page[start : start + 400]
+
+
+def test_an_average_takes_all_six_parts(tmp_path: Path) -> None:
+    ids = [f"{part}/1" for part in list(PARTS)[:5]]
+    path = run_file(tmp_path, ids, "stabletoolbench-queries")
+    text, _ = texts(path, verdicts_of(path, "toolbench-pass", ids))
+    assert f"chain, n 5 | 100.00 | – | 0.00 | – | 100.00 | – | 0.00 | – | 100.00 |{' – |' * 5}\n" in text
+
+
+def test_other_questions_stand_in_no_column_of_toolbench(tmp_path: Path) -> None:
+    ids = ["G4_tool/1", "G1_tool", "q2"]
+    path = run_file(tmp_path, ids, "mine")
+    text, _ = texts(path, verdicts_of(path, "toolbench-pass", ids))
+    assert "ours, judged by" not in text
+    assert "| A whole | toolbench-pass, judge-7b, 2 times each | pass rate |" in text
 
 
 def test_without_verdicts_the_section_says_how(tmp_path: Path) -> None:
