@@ -23,6 +23,7 @@ from evaluation.formats import Correction
 from evaluation.intervals import CONFIDENCE, Interval
 from evaluation.paired import Difference, Verdict
 from evaluation.records import RunRecord
+from evaluation.told_limits import told_limits
 from evaluation.whole_run import WholeRun, WholeRunRecord
 
 # How predictions were asked for, which is no property of the models.
@@ -121,7 +122,7 @@ def require_same_settings(first: RunRecord | WholeRunRecord | None, second: RunR
 def require_same_limits(first: WholeRun, second: WholeRun) -> None:
     """Raises `GateRefused` for two runs whose trajectories had other limits, as far as both files tell them."""
     for name in _LIMITS:
-        one, other = _told(first, name), _told(second, name)
+        one, other = told_limits(first, name), told_limits(second, name)
         if one and other and one != other:
             raise GateRefused(
                 f"the orchestrator had other limits: `{name}` is {' and '.join(one)} in the first file, "
@@ -132,11 +133,6 @@ def require_same_limits(first: WholeRun, second: WholeRun) -> None:
 
 def _shown(value: object) -> str:
     return repr(value.model_dump() if isinstance(value, BaseModel) else value)
-
-
-def _told(run: WholeRun, limit: str) -> list[str]:
-    events = (event for record in run.asked for event in record.events if event.name == "trajectory.created")
-    return sorted({repr(event.data[limit]) for event in events if limit in event.data})
 
 
 def _unknown(name: str, *values: object) -> bool:

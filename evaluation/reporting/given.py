@@ -20,6 +20,7 @@ from evaluation.records import PredictionRecord
 from evaluation.report import ScoreReport, score_report
 from evaluation.reporting.drawing import Drawing
 from evaluation.reporting.judged import Judged, read_judged
+from evaluation.reporting.orchestrator_settings import settings_remark
 from evaluation.reporting.own_command import OF_STEPS, OF_TRAJECTORIES, own_lines
 from evaluation.run_file import WHOLE_KINDS, Run, read_run
 from evaluation.score import score
@@ -34,7 +35,6 @@ _UNNAMED = re.compile(r"[^A-Za-z0-9_]+")
 _ONCE = "name each run once"
 # Files do not say where they were asked, nor with which key.
 _TOOL_SERVER = "http://HOST:8080"
-_FREE = "# the orchestrator was started with ALPHA_UMI_CONSTRAINED=false"
 _AGAIN = "give the command again that made it, or leave the file out"
 
 
@@ -123,8 +123,8 @@ class TrajectoriesRun:
         wanted = ["--suite", about.suite, "--limit", str(about.trajectories), "--strategy", about.strategy]
         made = ["alpha-umi", "evaluate", "trajectories", *wanted, *self._bounds(), "--output", name]
         shown = ["alpha-umi", "evaluate", "score", name, "--format", "trajectories"]
-        told = (_FREE,) if about.constrained is False else ()
-        return *told, shlex.join(made), shlex.join(shown), *own_lines(about.suite, name, OF_TRAJECTORIES)
+        own = own_lines(about.suite, name, OF_TRAJECTORIES)
+        return *settings_remark(self.run), shlex.join(made), shlex.join(shown), *own
 
     def _bounds(self) -> list[str]:
         """Limits of the run and what its tools' server was asked for, as far as they were given."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from made_up_trajectories import whole_run, written
 from measured_steps import pairs_of, run_of
 
+from alpha_umi.contract.trajectories import CreateTrajectory
 from evaluation.errors import DuplicateId, EmptySuite, EvaluationError, OtherVersion
 from evaluation.reporting.drawing import Drawing
 from evaluation.reporting.given import StepsRun, TrajectoriesRun, read_runs
 from evaluation.run_file import Run, write_run
-from evaluation.whole_run import ToolServerRecord
+from evaluation.whole_run import EventRecord, ToolServerRecord, WholeRun
+from orchestrator.settings import OrchestratorSettings
 
 QUICK = Drawing(100)
 
@@ -76,6 +79,58 @@ def test_the_command_of_whole_trajectories_has_all_that_the_file_knows(tmp_path:
         "alpha-umi evaluate trajectories --suite shop --limit 1 --strategy dfsdt --max-steps 4 --max-tokens 900 "
         "--max-repeats 2 --tool-server http://HOST:8080 --strip filter --max-observation 300 --output free.jsonl",
     )
+
+
+def told(run: WholeRun, *limits: Mapping[str, int | None]) -> WholeRun:
+    """The run with the limits that the first event of each trajectory tells."""
+    asked = [
+        each.model_copy(update={"events": [EventRecord(name="trajectory.created", data=dict(data))]})
+        for each, data in zip(run.asked, limits, strict=True)
+    ]
+    return WholeRun(run.about, tuple(asked))
+
+
+SEARCH = {"max_steps": 30, "max_tokens": None, "max_repeats": 3, "max_depth": 4, "max_width": 2}
+CHAIN = {"max_steps": 8, "max_tokens": None, "max_repeats": 3}
+SETTINGS: dict[str, tuple[WholeRun, list[str]]] = {
+    "a search as it comes": (told(whole_run([True], strategy="dfsdt"), SEARCH), []),
+    "a chain as it comes": (told(whole_run([True]), CHAIN), []),
+    "no event": (whole_run([True], strategy="dfsdt"), []),
+    "depth and width": (
+        told(whole_run([True], strategy="dfsdt", constrained=False), {**SEARCH, "max_depth": 6, "max_width": 3}),
+        ["ALPHA_UMI_CONSTRAINED=false", "ALPHA_UMI_SEARCH_DEPTH=6", "ALPHA_UMI_SEARCH_WIDTH=3"],
+    ),
+    "started again with another depth": (
+        told(whole_run([True, True], strategy="dfsdt"), SEARCH, {**SEARCH, "max_depth": 6}),
+        ["ALPHA_UMI_SEARCH_DEPTH=4 or 6"],
+    ),
+    "steps of a search": (
+        told(whole_run([True], strategy="dfsdt"), {**SEARCH, "max_steps": 12}),
+        ["ALPHA_UMI_SEARCH_MAX_STEPS=12"],
+    ),
+    "a chain": (
+        told(whole_run([True]), {"max_steps": 5, "max_tokens": 900, "max_repeats": 2}),
+        ["ALPHA_UMI_MAX_STEPS=5", "ALPHA_UMI_MAX_TOKENS=900", "ALPHA_UMI_MAX_REPEATS=2"],
+    ),
+    "what options say": (told(whole_run([True], max_steps=5), {**CHAIN, "max_steps": 5}), []),
+}
+
+
+@pytest.mark.parametrize(("run", "settings"), SETTINGS.values(), ids=SETTINGS)
+def test_the_settings_of_the_orchestrator_stand_before_the_command(
+    run: WholeRun, settings: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "one.jsonl").write_text(written(run))
+    (read,) = read_runs([tmp_path / "one.jsonl"], QUICK)
+    *before, _, _ = read.commands
+    assert before == ([f"# the orchestrator was started with {' '.join(settings)}"] if settings else [])
+
+
+def test_what_is_usual_is_what_an_orchestrator_does() -> None:
+    settings = OrchestratorSettings()
+    for strategy, limits in (("dfsdt", SEARCH), ("chain", CHAIN)):
+        usual = asdict(settings.limits(CreateTrajectory(instruction="q", strategy=strategy)))
+        assert {name: usual[name] for name in limits} == limits
 
 
 @pytest.mark.parametrize(
