@@ -179,6 +179,7 @@ def test_markdown_has_the_tables_and_the_commands_without_the_steps(given: list[
     assert "| Plan ACC | 1.000 (0.439 to 1.000), n 3 |" in text
     assert "alpha-umi evaluate score one.jsonl" in text
     assert "| α-UMi with reuse | the paper's, 7B | 89.72 | 60.47 | 0.45 | 53.60 | 46.26 |" in text
+    assert "the paper's table on mathematics (MATH and GSM8K) is left out" in text
     assert "wrote (100" not in text
 
 
