@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # Of a GPU's memory, for all engines together.
 GPU_SHARE = 0.9
 # Names the place in messages; nothing listens there.
-ADDRESS = "http://in-process"
+ADDRESS = "http://localhost"
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,9 @@ def routes(app: FastAPI) -> Iterator[tuple[str, str]]:
 
 
 def client_of(app: FastAPI) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://service")
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://localhost"
+    )
 
 
 def assert_refused(response: httpx.Response) -> None:

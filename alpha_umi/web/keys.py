@@ -94,7 +94,7 @@ class _WatchedFile:
 
 def check_bind(host: str, keys: Sequence[str] | Keyring, *, variable: str) -> None:
     """Refuse an address beyond loopback while no key is set. `variable` is the setting that would allow it."""
-    if as_keyring(keys).required or _is_loopback(host):
+    if as_keyring(keys).required or is_loopback(host):
         return
     raise OpenBindRefused(f"listening on {host} would let everybody in: set {variable}, or listen on 127.0.0.1")
 
@@ -124,7 +124,8 @@ def _version(path: Path) -> tuple[int, int, int, int] | None:
     return found.st_mtime_ns, found.st_ino, found.st_size, found.st_mode
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address is this machine's own, which no resolver can make another's."""
     if host == "localhost":
         return True
     try:

@@ -26,7 +26,10 @@ async def test_not_ready_until_the_canary_is_right() -> None:
     engine = ScriptedEngine([Rule(["The capital of France is London."])])
     app = application("planner", planner_router, engine)
     transport = httpx.ASGITransport(app)
-    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://r") as client:
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
+    ):
         await until(lambda: bool(engine.prompts))
         await asyncio.sleep(0.05)
         ready, plan = await client.get("/readyz"), await client.post("/v1/plan", json=PLAN)

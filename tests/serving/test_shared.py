@@ -67,7 +67,7 @@ def shared_application(engine: ScriptedEngine) -> FastAPI:
 
 
 def client_of(app: FastAPI) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://roles")
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
 
 
 async def test_it_is_started_once_and_stopped_after_the_last_view() -> None:

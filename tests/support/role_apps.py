@@ -65,7 +65,7 @@ async def client_of(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://role") as client,
+        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
     ):
         while (await client.get("/readyz")).status_code != 200:
             await asyncio.sleep(0)  # an application in process answers without ever giving way

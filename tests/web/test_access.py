@@ -42,7 +42,7 @@ async def after(*requests: tuple[str, str], **options: Any) -> tuple[list[dict[s
     """Access lines and metrics after requests of (method, path)."""
     registry = CollectorRegistry()
     transport = httpx.ASGITransport(application(registry, **options), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         with capture_logs() as logs:
             for method, path in requests:
                 await client.request(method, path)
@@ -83,7 +83,7 @@ async def test_failures_are_counted_by_route(
 
 async def test_a_defect_is_logged_and_answered_under_the_id_of_its_request() -> None:
     transport = httpx.ASGITransport(application(CollectorRegistry()), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logs:
             response = await client.get("/things/broken", headers={"X-Request-Id": "mine"})
     assert (response.status_code, response.headers["X-Request-Id"], response.json()["request_id"]) == (
@@ -122,7 +122,7 @@ async def test_readiness_is_told_when_it_changes() -> None:
         return found
 
     transport = httpx.ASGITransport(application(CollectorRegistry(), readiness=readiness))
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         with capture_logs() as logs:
             while answers:
                 await client.get("/readyz")

@@ -64,7 +64,7 @@ def application(**options: Any) -> FastAPI:
 
 def client(**options: Any) -> httpx.AsyncClient:
     transport = httpx.ASGITransport(application(**options), raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="http://service")
+    return httpx.AsyncClient(transport=transport, base_url="http://localhost")
 
 
 @pytest.mark.parametrize("kind", PROBLEMS)
@@ -162,7 +162,7 @@ async def test_a_strange_request_id_is_replaced(shown: str) -> None:
 
 async def test_every_route_but_health_asks_for_a_key() -> None:
     app = application(keys=["another", KEY])
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as asking:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as asking:
         for path in ("/v1/echo", "/metrics", "/openapi.json", "/docs"):
             method = "POST" if path == "/v1/echo" else "GET"
             for headers in (

@@ -46,7 +46,7 @@ def application(keys: Keyring) -> FastAPI:
 
 
 def client_of(app: FastAPI) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service")
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
 
 
 def bearer(key: str) -> dict[str, str]:
@@ -111,3 +111,32 @@ def test_a_web_socket_needs_a_key_too() -> None:
         pass
     with client.websocket_connect("/v1/socket", headers=bearer("key")) as open_socket:
         assert open_socket.receive()["type"] == "websocket.close"
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("LOCALHOST:8000", 200),
+        ("127.0.0.1:8000", 200),
+        ("127.8.0.1", 200),
+        ("[::1]:8000", 200),
+        ("rebound.example", 421),
+        ("rebound.example:8000", 421),
+        ("127.0.0.1.rebound.example", 421),
+        ("localhost@rebound.example", 421),
+        ("192.168.0.7", 421),
+        ("[::1", 421),
+        ("", 421),
+    ],
+)
+async def test_without_keys_only_this_machines_names_are_answered(host: str, status: int) -> None:
+    headers = {"Host": host}
+    async with client_of(application(Keyring())) as client:
+        answer = await client.get("/v1/whose", headers=headers)
+        assert answer.status_code == status
+        if status == 421:
+            assert answer.json()["errors"][0]["field"] == "Host"
+        assert (await client.get("/readyz", headers=headers)).status_code == 200
+    async with client_of(application(Keyring(["key"]))) as client:
+        assert (await client.get("/v1/whose", headers=headers | bearer("key"))).status_code == 200
