@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 # Of a GPU's memory, for all engines together.
 GPU_SHARE = 0.9
-# Names the place in messages; nothing listens there.
+# What the applications are asked by, and named by in messages; nothing listens there.
 ADDRESS = "http://localhost"
 
 
