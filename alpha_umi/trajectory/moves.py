@@ -20,6 +20,8 @@ from alpha_umi.trajectory.tree import branch
 STRATEGIES = ("chain", "single", "dfsdt")
 # How the published preprocessing writes an answer that was not given.
 NO_ANSWER = "none"
+# How the planner is told that there was no call; the reason follows.
+NO_CALL = "No call was made: "
 
 
 def ask(state: State, event: QuestionAsked) -> State:
@@ -100,7 +102,7 @@ def called(state: State, action: Action, text: str) -> State:
 
 def not_called(state: State, reason: str, text: str) -> State:
     """The planner reads why there was no call, and may think again."""
-    noted = state.with_last_step(observation=Observation(f"No call was made: {reason}", is_error=True))
+    noted = state.with_last_step(observation=Observation(NO_CALL + reason, is_error=True))
     return _after_observation(replace(noted, history=(*state.history, Turn("caller", text))))
 
 

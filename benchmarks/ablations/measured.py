@@ -61,12 +61,12 @@ def _trajectories(path: Path) -> WholeRun | None:
 
 def _require_as_named(path: Path, run: WholeRun) -> None:
     """Raises `CasesDiffer` for a file that was asked in another way than its row says."""
-    told = run.about.model_dump(include=set(wanted := asked_as(path)))
-    # Earlier files do not say whether there were grammars.
-    others = [name for name in wanted if told[name] != wanted[name] and (name, told[name]) != ("constrained", None)]
-    if others:
-        said = ", ".join(f"{name} {told[name]} and not {wanted[name]}" for name in others)
-        raise CasesDiffer(f"{path} was asked with {said}", remedy="move it away, and ask again")
+    for name, wanted in asked_as(path).items():
+        told = getattr(run.about, name)
+        # Earlier files do not say whether there were grammars.
+        if told != wanted and (name, told) != ("constrained", None):
+            message = f"{path} was asked with {name} {told} and not {wanted}"
+            raise CasesDiffer(message, remedy="move it away, and ask again")
 
 
 def _models(run: WholeRun) -> dict[str, object]:

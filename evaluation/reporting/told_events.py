@@ -32,10 +32,10 @@ from alpha_umi.trajectory import (
     unpack,
 )
 from alpha_umi.trajectory.events import LOG_NAMES
+from alpha_umi.trajectory.moves import NO_CALL
 from evaluation.whole_run import EventRecord
 
 Data = Mapping[str, Any]
-_NO_CALL: Final = "No call was made: "
 
 
 class NotRetold(ValueError):
@@ -101,7 +101,7 @@ def _event_of(record: EventRecord, events: Sequence[EventRecord]) -> Event:
 
 def _made(kind: type[Any], data: Data) -> Event:
     """What was told has more fields than the event has; why a call could not be made is in the observation."""
-    told = {"reason": str(data["content"]).removeprefix(_NO_CALL), **data} if "content" in data else data
+    told = {"reason": str(data["content"]).removeprefix(NO_CALL), **data} if "content" in data else data
     names = [field.name for field in fields(kind)]
     return unpack(LOG_NAMES[kind], {name: told[name] for name in names if name in told})
 
