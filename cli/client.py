@@ -16,10 +16,10 @@ from pydantic import BaseModel, ValidationError
 
 from alpha_umi.contract.client_turns import AddMessage
 from alpha_umi.contract.problems import Problem
+from alpha_umi.contract.told_events import Ended, Interrupted, Told, explain, read_event
 from alpha_umi.contract.trajectories import CreateTrajectory, ToolList, Trajectory, TrajectoryList
 from alpha_umi.trajectory import Status
-from cli.errors import CommandError, NotUnderstood, Refused, Unreachable
-from cli.told_events import SAME_VERSION, Ended, Interrupted, Told, explain, read_event
+from cli.errors import SAME_VERSION, CommandError, NotUnderstood, Refused, Unreachable, understood
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 # An orchestrator sends a comment every 15 s, so a stream that is silent for this long is broken.
@@ -191,7 +191,8 @@ class OrchestratorClient:
                 position.trajectory_id = position.trajectory_id or _created(response.headers)
                 for event in EventSource(response).iter_sse():
                     position.last_event_id = event.id or position.last_event_id
-                    told = read_event(event.event, event.data)
+                    with understood():
+                        told = read_event(event.event, event.data)
                     if told is not None:
                         yield told
         except SSEError as error:

@@ -13,7 +13,11 @@ CommandError
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from alpha_umi.contract.problems import Problem
+from alpha_umi.contract.told_events import EventNotUnderstood
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -60,6 +64,9 @@ class Refused(CommandError):
         self.exit_code = EXIT_FAILED if problem.status >= 500 else EXIT_USAGE
 
 
+SAME_VERSION = "use the same version of alpha-umi here and on the server"
+
+
 class NotUnderstood(CommandError):
     """An answer, an event or a log row is not what it should be."""
 
@@ -78,3 +85,12 @@ class EngineFailed(CommandError):
     def __init__(self, message: str, *, log: str = "", remedy: str | None = None) -> None:
         super().__init__(message, remedy=remedy)
         self.log = log
+
+
+@contextmanager
+def understood() -> Iterator[None]:
+    """Within the block an event that cannot be understood is the command's error."""
+    try:
+        yield
+    except EventNotUnderstood as error:
+        raise NotUnderstood(str(error), remedy=SAME_VERSION) from error

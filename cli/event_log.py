@@ -11,9 +11,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from alpha_umi.contract.told_events import explain
 from alpha_umi.trajectory import Event, UnknownEvent, unpack
 from cli.errors import CommandError, UsageProblem
-from cli.told_events import explain
 
 
 class LogRow(BaseModel):

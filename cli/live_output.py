@@ -9,10 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import assert_never
 
-from alpha_umi.contract.trajectories import StepObservation, Trajectory
-from cli.errors import NotUnderstood
-from cli.steps_view import StepsView
-from cli.told_events import (
+from alpha_umi.contract.told_events import (
     Answered,
     Called,
     Continued,
@@ -27,6 +24,9 @@ from cli.told_events import (
     WentBack,
     Written,
 )
+from alpha_umi.contract.trajectories import StepObservation, Trajectory
+from cli.errors import NotUnderstood
+from cli.steps_view import StepsView
 
 
 class LiveOutput:

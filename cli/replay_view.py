@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from alpha_umi.contract.retelling import Move
 from alpha_umi.trajectory import State, branch, effect_of, pack
 from cli.plain_text import as_text, plain_line
-from cli.retelling import Move
 
 
 def print_moves(console: Console, made: Sequence[Move]) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from alpha_umi.contract.told_events import Told
 from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS, CreateTrajectory, Trajectory
 from cli.client import OrchestratorClient
 from cli.errors import EXIT_FAILED, UsageProblem
@@ -20,7 +21,6 @@ from cli.live_output import LiveOutput, ended
 from cli.options import ApiKey, AsJson, StateDir, Url, connect, messages, output
 from cli.request import message_request, trajectory_request
 from cli.steps_view import StepsView
-from cli.told_events import Told
 
 
 class StrategyName(StrEnum):

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from alpha_umi.contract.retelling import differences, moves, moves_of_stream
+from alpha_umi.contract.told_events import Ended
+from alpha_umi.trajectory import Event
 from cli.client import OrchestratorClient
 from cli.commands.questions import print_json
-from cli.errors import NotUnderstood, UsageProblem
+from cli.errors import SAME_VERSION, NotUnderstood, UsageProblem, understood
 from cli.event_log import read_database, read_export
 from cli.options import ApiKey, AsJson, StateDir, Url, connect, output
 from cli.replay_view import print_moves
-from cli.retelling import differences, moves, moves_of_stream
 from cli.steps_view import StepsView
-from cli.told_events import SAME_VERSION, Ended
 
 
 def show(
@@ -56,9 +58,9 @@ def replay(
     Exits with 1 when the log does not lead to the trajectory that the orchestrator shows.
     """
     if file is not None and trajectory_id is None and database is None:
-        print_moves(output(), moves(read_export(file)))
+        _print_moves(read_export(file))
     elif database is not None and trajectory_id is not None and file is None:
-        print_moves(output(), moves(read_database(database, trajectory_id)))
+        _print_moves(read_database(database, trajectory_id))
     elif trajectory_id is not None and file is None:
         with connect(url, api_key, state_dir) as client:
             _replay_told(client, trajectory_id, output())
@@ -66,11 +68,18 @@ def replay(
         raise UsageProblem("give the id of a trajectory (and --database, to read a file of logs), or --file alone")
 
 
+def _print_moves(events: Sequence[Event]) -> None:
+    with understood():
+        made = moves(events)
+    print_moves(output(), made)
+
+
 def _replay_told(client: OrchestratorClient, trajectory_id: str, console: Console) -> None:
     if client.trajectory(trajectory_id).status in ("running", "requires_action"):
         raise UsageProblem(f"{trajectory_id} has not ended", remedy=f"alpha-umi tail {trajectory_id}")
     told = list(client.follow(trajectory_id))
-    made = moves_of_stream(told)
+    with understood():
+        made = moves_of_stream(told)
     print_moves(console, made)
     trajectory = next(item.trajectory for item in told if isinstance(item, Ended))
     different = differences(made[-1].state, trajectory)

@@ -1,41 +1,17 @@
-"""The events of a trajectory's stream as the machine's own, so that the machine goes through the trajectory once more.
-
-A stream tells what the log holds under the names of its readers, and leaves out what only the orchestrator needs. What
-of that matters here follows from what comes next: a limit that the orchestrator saw is followed by a closing answer.
-"""
+"""A whole trajectory once more through the machine, from the events that a file keeps of its stream."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Final
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+from alpha_umi.contract.retelling import moves_of_stream
+from alpha_umi.contract.told_events import EventNotUnderstood, Observed, Told, read_event
 from alpha_umi.contract.trajectories import StepModel, Trajectory, as_trajectory
-from alpha_umi.trajectory import (
-    AnswerWritten,
-    BackboneUnreadable,
-    Backtracked,
-    CallMade,
-    CallUnreadable,
-    Event,
-    IllegalEvent,
-    LimitReached,
-    Limits,
-    ObservationReceived,
-    PlannerDecided,
-    PlannerUnreadable,
-    QuestionAsked,
-    State,
-    StepTaken,
-    UnknownEvent,
-    advance,
-    unpack,
-)
-from alpha_umi.trajectory.events import LOG_NAMES
-from alpha_umi.trajectory.moves import NO_CALL
+from alpha_umi.trajectory import Event, State
 from evaluation.whole_run import EventRecord
-
-Data = Mapping[str, Any]
 
 
 class NotRetold(ValueError):
@@ -60,23 +36,25 @@ class Retold:
 
 def retold(told: Trajectory, events: Sequence[EventRecord]) -> Retold:
     """The trajectory as the machine goes through it. Raises `NotRetold`."""
-    state, moments = State(), []
     try:
-        for record in events:
-            event = _event_of(record, events)
-            if _closes(record) and not state.is_closing:
-                state = advance(state, LimitReached("deadline"))
-            moments.append(Moment(state, event))
-            state = advance(state, event)
-    except (UnknownEvent, IllegalEvent) as error:
+        moves = moves_of_stream(list(_read(events)))
+    except EventNotUnderstood as error:
         raise NotRetold(f"its events cannot be gone through again: {error}") from error
-    if _steps_of(state, told) != [_shown(step) for step in told.steps]:
+    states = [State(), *(move.state for move in moves)]
+    if _steps_of(states[-1], told) != [_shown(step) for step in told.steps]:
         raise NotRetold("its events do not lead to its steps")
-    return Retold(tuple(moments), state)
+    return Retold(tuple(Moment(before, move.event) for before, move in zip(states, moves, strict=False)), states[-1])
 
 
-def _closes(record: EventRecord) -> bool:
-    return record.name == "summarizer.answered" or bool(record.data.get("concludes"))
+def _read(events: Sequence[EventRecord]) -> Iterator[Told]:
+    """Raises `EventNotUnderstood`, also for a kind that this version does not know: it may have changed the steps."""
+    for record in events:
+        event = read_event(record.name, json.dumps(record.data))
+        if event is None:
+            raise EventNotUnderstood(f"nothing is known of {record.name!r}")
+        if isinstance(event, Observed) and event.call_id is None and event.text is None:
+            raise EventNotUnderstood("what the caller wrote that was no call is not told, as by an earlier version")
+        yield event
 
 
 def _steps_of(state: State, told: Trajectory) -> list[tuple[Any, ...]]:
@@ -87,47 +65,3 @@ def _steps_of(state: State, told: Trajectory) -> list[tuple[Any, ...]]:
 def _shown(step: StepModel) -> tuple[Any, ...]:
     """What of a step decides what models are shown later."""
     return step.thought, step.next, step.action, step.observation, step.parent, step.abandoned
-
-
-def _event_of(record: EventRecord, events: Sequence[EventRecord]) -> Event:
-    """Raises `UnknownEvent`."""
-    if record.name == "trajectory.created":
-        return _question(record.data, _on_unreadable(events))
-    found = _KINDS.get(record.name)
-    if found is None:
-        raise UnknownEvent(f"nothing is known of {record.name!r}")
-    return _made(found(record.data), record.data)
-
-
-def _made(kind: type[Any], data: Data) -> Event:
-    """What was told has more fields than the event has; why a call could not be made is in the observation."""
-    told = {"reason": str(data["content"]).removeprefix(NO_CALL), **data} if "content" in data else data
-    names = [field.name for field in fields(kind)]
-    return unpack(LOG_NAMES[kind], {name: told[name] for name in names if name in told})
-
-
-def _question(data: Data, on_unreadable: object) -> Event:
-    names = [field.name for field in fields(Limits) if data.get(field.name) is not None]
-    limits = {name: data[name] for name in names} | {"on_unreadable": on_unreadable}
-    known = {name: data[name] for name in ("instruction", "tools", "strategy") if name in data}
-    return unpack(LOG_NAMES[QuestionAsked], known | {"limits": limits})
-
-
-def _on_unreadable(events: Sequence[EventRecord]) -> object:
-    """The decision that stood in for those that could not be read."""
-    stood_in = (event.data.get("next") for event in events if event.data.get("unreadable"))
-    return next(stood_in, Limits().on_unreadable)
-
-
-def _observed(data: Data) -> type[Any]:
-    return ObservationReceived if data.get("call_id") else CallUnreadable
-
-
-_KINDS: Final[Mapping[str, Callable[[Data], type[Any]]]] = {
-    "planner.decided": lambda data: PlannerUnreadable if data.get("unreadable") else PlannerDecided,
-    "caller.called": lambda _: CallMade,
-    "tool.observed": _observed,
-    "search.backtracked": lambda _: Backtracked,
-    "summarizer.answered": lambda _: AnswerWritten,
-    "backbone.stepped": lambda data: BackboneUnreadable if data.get("unreadable") else StepTaken,
-}

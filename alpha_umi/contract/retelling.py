@@ -1,8 +1,9 @@
 """From the events that an orchestrator tells back to the events of the trajectory machine.
 
 A stream does not tell everything that is in the log. What it leaves out and the machine needs (a limit that was
-reached, a role that failed, a cancellation) follows from what comes next. Lost are the texts of unreadable calls, the
-intents, and why a turn before the newest one ended without an answer, on which the outcome does not depend.
+reached, a role that failed, a cancellation) follows from what comes next. Lost are the intents, why a turn before the
+newest one ended without an answer, on which the outcome does not depend, and of streams of earlier versions the texts
+of unreadable calls and how often a role wrote.
 """
 
 from __future__ import annotations
@@ -12,6 +13,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
+from alpha_umi.contract.told_events import (
+    Answered,
+    Called,
+    Continued,
+    Created,
+    Decided,
+    Ended,
+    EventNotUnderstood,
+    Interrupted,
+    Observed,
+    Required,
+    Stepped,
+    Told,
+    WentBack,
+    Written,
+)
 from alpha_umi.contract.trajectories import StepModel, TokenUsage, Trajectory
 from alpha_umi.roles.turns import Tool
 from alpha_umi.trajectory import (
@@ -42,24 +59,8 @@ from alpha_umi.trajectory import (
 )
 from alpha_umi.trajectory.events import RoleKind
 from alpha_umi.trajectory.limits import UnreadablePolicy
-from cli.errors import NotUnderstood
-from cli.told_events import (
-    Answered,
-    Called,
-    Continued,
-    Created,
-    Decided,
-    Ended,
-    Interrupted,
-    Observed,
-    Required,
-    Stepped,
-    Told,
-    WentBack,
-    Written,
-)
+from alpha_umi.trajectory.moves import NO_CALL
 
-_NO_CALL = "No call was made: "
 _FAILED: dict[str, RoleKind] = {
     "planner_failed": "planner",
     "caller_failed": "caller",
@@ -77,7 +78,7 @@ class Move:
 
 
 def moves(events: Sequence[Event]) -> list[Move]:
-    """Every state of the machine that the events lead to. Raises `NotUnderstood` for an illegal one."""
+    """Every state of the machine that the events lead to. Raises `EventNotUnderstood` for an illegal one."""
     made: list[Move] = []
     for event in events:
         made.append(_move(made[-1].state if made else State(), event, len(made) + 1))
@@ -85,7 +86,7 @@ def moves(events: Sequence[Event]) -> list[Move]:
 
 
 def moves_of_stream(told: Sequence[Told]) -> list[Move]:
-    """The same from a whole stream. Raises `NotUnderstood`."""
+    """The same from a whole stream. Raises `EventNotUnderstood`."""
     made: list[Move] = []
     limits = _limits(told)
     for item in told:
@@ -117,14 +118,14 @@ def _move(state: State, event: Event, number: int) -> Move:
     try:
         return Move(event, advance(state, event))
     except (IllegalEvent, TypeError, AttributeError) as error:  # a log may hold values of a wrong type
-        raise NotUnderstood(f"event {number} does not follow from those before it: {error}") from error
+        raise EventNotUnderstood(f"event {number} does not follow from those before it: {error}") from error
 
 
 def _limits(told: Sequence[Told]) -> Limits:
     """The limits that the trajectory had. Of the policy the stream tells no more than what it led to."""
     created = next((item for item in told if isinstance(item, Created)), None)
     if created is None:
-        raise NotUnderstood("the stream does not begin with the trajectory's creation")
+        raise EventNotUnderstood("the stream does not begin with the trajectory's creation")
     decided = (item.next for item in told if isinstance(item, Decided | Stepped) and item.unreadable)
     policy: UnreadablePolicy = next(decided, Limits().on_unreadable)
     usual = Limits()
@@ -162,13 +163,15 @@ def _events(told: Told, state: State, limits: Limits) -> Iterator[Event]:
             yield _decision(told)
         case Called():
             yield CallMade(
-                told.call_id, told.name, told.arguments, told.text, _usage(told.usage), told.latency_ms, told.truncated
-            )
+                told.call_id, told.name, told.arguments, told.text, _usage(told.usage), told.latency_ms, told.truncated,
+                told.attempts,
+            )  # fmt: skip
         case Required():
             yield ActionRequired(told.call_id, told.expires_at)
         case Observed(call_id=None):
             usage = Usage() if told.usage is None else _usage(told.usage)
-            yield CallUnreadable("", told.content.removeprefix(_NO_CALL), usage, told.latency_ms)
+            reason, attempts = told.content.removeprefix(NO_CALL), told.attempts or 0
+            yield CallUnreadable(told.text or "", reason, usage, told.latency_ms, attempts)
         case Observed():
             yield ObservationReceived(told.call_id or "", told.content, told.is_error, told.truncated, told.latency_ms)
         case WentBack():
@@ -176,7 +179,7 @@ def _events(told: Told, state: State, limits: Limits) -> Iterator[Event]:
         case Answered():
             if not state.is_closing:
                 yield LimitReached("deadline")
-            yield AnswerWritten(told.answer, _usage(told.usage), told.latency_ms, told.truncated)
+            yield AnswerWritten(told.answer, _usage(told.usage), told.latency_ms, told.truncated, told.attempts)
         case Stepped():
             if told.concludes and not state.is_closing:
                 yield LimitReached("deadline")
@@ -198,14 +201,15 @@ def _earlier_end(state: State) -> Iterator[Event]:
 
 def _decision(told: Decided) -> Event:
     if told.unreadable:
-        return PlannerUnreadable(told.text, told.reason or "", _usage(told.usage), told.latency_ms)
-    return PlannerDecided(told.thought, told.next, told.text, _usage(told.usage), told.latency_ms, told.truncated)
+        return PlannerUnreadable(told.text, told.reason or "", _usage(told.usage), told.latency_ms, told.attempts)
+    usage = _usage(told.usage)
+    return PlannerDecided(told.thought, told.next, told.text, usage, told.latency_ms, told.truncated, told.attempts)
 
 
 def _step(told: Stepped) -> Event:
     usage = _usage(told.usage)
     if told.unreadable:
-        return BackboneUnreadable(told.text, told.reason or "", usage, told.latency_ms)
+        return BackboneUnreadable(told.text, told.reason or "", usage, told.latency_ms, told.attempts)
     return StepTaken(
         told.thought,
         told.next,
@@ -218,6 +222,7 @@ def _step(told: Stepped) -> Event:
         usage,
         told.latency_ms,
         told.truncated,
+        told.attempts,
     )
 
 

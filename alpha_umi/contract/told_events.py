@@ -12,7 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from alpha_umi.contract.trajectories import TokenUsage, Trajectory
 from alpha_umi.roles.planner import Decision
 from alpha_umi.trajectory.limits import DeadEndReason
-from cli.errors import NotUnderstood
+
+
+class EventNotUnderstood(ValueError):
+    """An event is not what it should be, or does not follow from those before it."""
 
 
 class _Told(BaseModel):
@@ -62,6 +65,7 @@ class Decided(_Told):
     usage: TokenUsage
     latency_ms: int
     truncated: bool = False
+    attempts: int = 0
 
 
 class Called(_Told):
@@ -75,6 +79,7 @@ class Called(_Told):
     usage: TokenUsage
     latency_ms: int
     truncated: bool = False
+    attempts: int = 0
 
 
 class Observed(_Told):
@@ -86,7 +91,9 @@ class Observed(_Told):
     is_error: bool
     truncated: bool
     latency_ms: int
+    text: str | None = None
     usage: TokenUsage | None = None
+    attempts: int | None = None
 
 
 class WentBack(_Told):
@@ -104,6 +111,7 @@ class Answered(_Told):
     usage: TokenUsage
     latency_ms: int
     truncated: bool = False
+    attempts: int = 0
 
 
 class Stepped(_Told):
@@ -126,6 +134,7 @@ class Stepped(_Told):
     usage: TokenUsage
     latency_ms: int
     truncated: bool = False
+    attempts: int = 0
 
 
 class Ended(_Told):
@@ -183,7 +192,7 @@ class _Delta(_Told):
 
 
 def read_event(name: str, data: str) -> Told | None:
-    """The event of a name and its data; None for a kind that is not known. Raises `NotUnderstood`."""
+    """The event of a name and its data; None for a kind that is not known. Raises `EventNotUnderstood`."""
     try:
         if name == "trajectory.finished":
             return Ended(trajectory=Trajectory.model_validate_json(data))
@@ -193,10 +202,7 @@ def read_event(name: str, data: str) -> Told | None:
         model = _MODELS.get(name)
         return None if model is None else model.model_validate_json(data)
     except ValidationError as error:
-        raise NotUnderstood(f"the event {name!r} cannot be read: {explain(error)}", remedy=SAME_VERSION) from error
-
-
-SAME_VERSION = "use the same version of alpha-umi here and on the server"
+        raise EventNotUnderstood(f"the event {name!r} cannot be read: {explain(error)}") from error
 
 
 def explain(error: ValidationError) -> str:
