@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import structlog
-from browser import chromium, chromium_path
-from serving_on_loopback import Serve, served
+from support.browser import chromium, chromium_path
+from support.serving_on_loopback import Serve, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

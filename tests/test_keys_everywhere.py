@@ -15,11 +15,11 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from orchestrator_process import free_port
-from processes import service_process, wait_ready
-from role_apps import application, scripted
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
+from support.orchestrator_process import free_port
+from support.processes import service_process, wait_ready
+from support.role_apps import application, scripted
 
 import services
 from alpha_umi.contract.problems import TYPE_PREFIX

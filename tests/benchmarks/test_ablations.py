@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_up_trajectories import whole_run, written
-from measured_steps import GAVE_UP, answered, call_of, case_of, right, run_of
+from support.made_up_trajectories import whole_run, written
+from support.measured_steps import GAVE_UP, answered, call_of, case_of, right, run_of
 
 from benchmarks.ablations import __main__ as command
 from benchmarks.ablations.groups import grouped, held

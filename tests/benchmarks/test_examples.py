@@ -13,10 +13,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from example_roles import ExampleRoles
-from orchestrator_process import orchestrator_process, settings_for
-from scripted_roles import ScriptedRoles
-from serving_on_loopback import Serve, until
+from support.example_roles import ExampleRoles
+from support.orchestrator_process import orchestrator_process, settings_for
+from support.scripted_roles import ScriptedRoles
+from support.serving_on_loopback import Serve, until
 
 from benchmarks.brought_up import brought_up
 from benchmarks.examples.asking import Target, ToolsMissing, ask_questions, example_tool_names

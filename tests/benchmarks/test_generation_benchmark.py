@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
-from fuzz_depth import LONG
+from support.fuzz_depth import LONG
 
 from benchmarks.evaluate import made_up_cases
 from benchmarks.generation import measure_generation

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fuzz_depth import LONG
+from support.fuzz_depth import LONG
 
 from alpha_umi.serving.vllm_engine import VllmOptions
 from benchmarks.random_model import write_configuration

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 import torch
-from generated_suites import sums_file
-from system import call
-from tiny_training import World, make_world
+from support.generated_suites import sums_file
+from support.system import call
+from support.tiny_training import World, make_world
 from typer.testing import CliRunner
 
 from benchmarks.processes import ProcessFailed, long_command

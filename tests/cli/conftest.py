@@ -16,8 +16,8 @@ import psutil
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
-from serving_on_loopback import Serve
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from support.serving_on_loopback import Serve
 from typer.testing import CliRunner, Result
 
 from alpha_umi.contract.client_turns import AddMessage

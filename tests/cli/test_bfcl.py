@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import structlog
-from serving_on_loopback import Serve
-from system import Roles, call, serve_roles
+from support.serving_on_loopback import Serve
+from support.system import Roles, call, serve_roles
 from typer.testing import Result
 
 from alpha_umi.serving.scripted import Rule

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_up_trajectories import whole_run, written
-from measured_steps import GAVE_UP, case_of, right, run_of
+from support.made_up_trajectories import whole_run, written
+from support.measured_steps import GAVE_UP, case_of, right, run_of
 from typer.testing import Result
 
 from evaluation.pairs import pair

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import structlog
-from role_apps import application, scripted
-from serving_on_loopback import Serve
+from support.role_apps import application, scripted
+from support.serving_on_loopback import Serve
 
 from alpha_umi.roles.turns import RoleName
 from alpha_umi.serving.manifest import CanaryText, ModelManifest

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from measured_steps import GAVE_UP, called, pairs_of, run_of
+from support.measured_steps import GAVE_UP, called, pairs_of, run_of
 from typer.testing import Result
 
 from cli.commands import evaluate

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 import structlog
-from generated_suites import calculating_roles, sums_file
 from rich.console import Console
-from role_apps import application, scripted
-from serving_on_loopback import Serve, until
-from system import Roles
+from support.generated_suites import calculating_roles, sums_file
+from support.role_apps import application, scripted
+from support.serving_on_loopback import Serve, until
+from support.system import Roles
 from typer.testing import Result
 
 from alpha_umi.serving.manifest import CanaryText, ModelManifest

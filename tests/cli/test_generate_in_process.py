@@ -17,12 +17,12 @@ from typing import Any
 import psutil
 import pytest
 import structlog
-from generated_suites import sums_file
 from rich.console import Console
-from role_apps import CANARY_PROMPT, scripted
-from serving_on_loopback import until
-from system import call
-from tiny_models import ROLES, manifest
+from support.generated_suites import sums_file
+from support.role_apps import CANARY_PROMPT, scripted
+from support.serving_on_loopback import until
+from support.system import call
+from support.tiny_models import ROLES, manifest
 from typer.testing import Result
 
 from alpha_umi.roles.template import load_template

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
-from judges import ScriptedJudge, completion, run_file, trajectory
-from measured_steps import pairs_of, run_of
-from serving_on_loopback import Serve, served, until
-from toolbench_server import queries_file
+from support.judges import ScriptedJudge, completion, run_file, trajectory
+from support.measured_steps import pairs_of, run_of
+from support.serving_on_loopback import Serve, served, until
+from support.toolbench_server import queries_file
+from support.whole_suites import shop_file
 from typer.testing import Result
-from whole_suites import shop_file
 
 from evaluation.judge.verdicts import read_verdicts
 from evaluation.run_file import write_run

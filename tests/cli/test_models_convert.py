@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_llama import PROMPT, SENTENCE, make_checkpoint
+from support.tiny_llama import PROMPT, SENTENCE, make_checkpoint
 
 from alpha_umi.serving.manifest import verify
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 import structlog
-from generated_suites import sums_file
-from judges import ScriptedJudge
-from orchestrator_process import orchestrator_process, settings_for
-from scripted_roles import Reply, ScriptedRoles, call, decide, say
-from serving_on_loopback import Serve, served, until
-from toolbench_server import ToolBenchServer, queries_file
+from support.generated_suites import sums_file
+from support.judges import ScriptedJudge
+from support.orchestrator_process import orchestrator_process, settings_for
+from support.scripted_roles import Reply, ScriptedRoles, call, decide, say
+from support.serving_on_loopback import Serve, served, until
+from support.toolbench_server import ToolBenchServer, queries_file
 from typer.testing import Result
 
 from evaluation.whole_run import read_whole_run

@@ -15,14 +15,14 @@ from typing import Any
 import httpx
 import pytest
 import structlog
-from generated_suites import calculating_roles, sums_file
-from orchestrator_process import orchestrator_process, settings_for
-from role_apps import application, scripted
-from scripted_roles import ScriptedRoles, hang, in_turn
-from serving_on_loopback import Serve, until
-from system import Roles
+from support.generated_suites import calculating_roles, sums_file
+from support.orchestrator_process import orchestrator_process, settings_for
+from support.role_apps import application, scripted
+from support.scripted_roles import ScriptedRoles, hang, in_turn
+from support.serving_on_loopback import Serve, until
+from support.system import Roles
+from support.whole_suites import computing, pricing, programming, searching, shop_file
 from typer.testing import Result
-from whole_suites import computing, pricing, programming, searching, shop_file
 
 from alpha_umi.serving.manifest import CanaryText, ModelManifest
 from alpha_umi.serving.scripted import Rule

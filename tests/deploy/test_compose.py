@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from deployment_files import (
+from support.deployment_files import (
     COMPOSE_FILE,
     SECRETS,
     VariableMissing,

@@ -14,10 +14,10 @@ from typing import Any
 
 import httpx
 import pytest
-from compose_processes import Deployment, deployed
-from deployment_files import ROOT, services
 from dotenv import dotenv_values
-from system import call
+from support.compose_processes import Deployment, deployed
+from support.deployment_files import ROOT, services
+from support.system import call
 
 from alpha_umi.web.key_file import create_key
 

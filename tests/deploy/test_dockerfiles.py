@@ -7,7 +7,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
-from deployment_files import DOCKERFILES, ROOT, Instruction, read_compose, read_dockerfile, stages
+from support.deployment_files import DOCKERFILES, ROOT, Instruction, read_compose, read_dockerfile, stages
 
 from alpha_umi.serving.settings import PORTS
 

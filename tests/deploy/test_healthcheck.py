@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from deployment_files import ROOT
+from support.deployment_files import ROOT
 
 SCRIPT = ROOT / "deploy" / "healthcheck.py"
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from deployment_files import ROOT, services
+from support.deployment_files import ROOT, services
 
 from deploy.images import __main__ as command
 from deploy.images import buildah, commands

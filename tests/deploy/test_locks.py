@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deployment_files import LOCKS, ROOT, locked
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+from support.deployment_files import LOCKS, ROOT, locked
 
 FOLDER = ROOT / "deploy" / "requirements"
 # Which extras each lock is for; torch-cpu.txt goes with the two that hold the CPU engine.

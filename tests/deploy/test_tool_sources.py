@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from deployment_files import ROOT, documented_variables, services
+from support.deployment_files import ROOT, documented_variables, services
 
 from orchestrator.tools.source import load_sources_file
 

@@ -8,7 +8,7 @@ from typing import get_args
 
 import httpx
 import pytest
-from fuzzed_applications import APPLICATIONS, application_running
+from support.fuzzed_applications import APPLICATIONS, application_running
 
 from alpha_umi.contract.problems import PROBLEMS
 from alpha_umi.contract.roles import MAX_TURNS

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
-from exposition import Exposition, scrape
-from orchestrator_world import surroundings
-from role_apps import application, client_of, scripted
-from scripted_roles import call, decide, in_turn, problem, say
+from support.exposition import Exposition, scrape
+from support.orchestrator_world import surroundings
+from support.role_apps import application, client_of, scripted
+from support.scripted_roles import call, decide, in_turn, problem, say
 
 from alpha_umi.serving.scripted import Rule
 from alpha_umi.serving.settings import RoleSettings

@@ -11,12 +11,12 @@ from typing import Any
 
 import httpx
 import pytest
-from generated_suites import sums
-from orchestrator_process import OrchestratorProcess, free_port, orchestrator_process, settings_for
-from restarted_orchestrator import RestartedOrchestrator
-from scripted_roles import ScriptedRoles, in_turn, problem
-from serving_on_loopback import Serve, until
-from whole_suites import computing
+from support.generated_suites import sums
+from support.orchestrator_process import OrchestratorProcess, free_port, orchestrator_process, settings_for
+from support.restarted_orchestrator import RestartedOrchestrator
+from support.scripted_roles import ScriptedRoles, in_turn, problem
+from support.serving_on_loopback import Serve, until
+from support.whole_suites import computing
 
 from evaluation.asking import Asked, Asking, ask
 from evaluation.errors import ServiceAway

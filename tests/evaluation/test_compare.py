@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from measured_steps import CLOCK, GAVE_UP, called, case_of, pairs_of, right
+from support.measured_steps import CLOCK, GAVE_UP, called, case_of, pairs_of, right
 
 from evaluation.compare import Comparison, compare
 from evaluation.errors import CasesDiffer, EmptySuite

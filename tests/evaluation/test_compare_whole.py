@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from made_up_trajectories import step, trajectory, whole_run
+from support.made_up_trajectories import step, trajectory, whole_run
 
 from evaluation.compare import Comparison
 from evaluation.compare_whole import compare_whole

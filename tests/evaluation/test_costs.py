@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from measured_steps import pairs_of, run_of
+from support.measured_steps import pairs_of, run_of
 
 from evaluation.costs import RoleCost, role_costs
 from evaluation.records import ErrorRecord, PredictionRecord

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from measured_steps import GAVE_UP, called, case_of, right, run_of
+from support.measured_steps import GAVE_UP, called, case_of, right, run_of
 
 from evaluation.compare import Comparison, compare
 from evaluation.errors import GateRefused

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, Response
-from generated_suites import calculating_roles, sums
-from generating import asking, generated
-from role_apps import application, scripted
-from serving_on_loopback import Serve
-from system import Roles, call, serve_roles
+from support.generated_suites import calculating_roles, sums
+from support.generating import asking, generated
+from support.role_apps import application, scripted
+from support.serving_on_loopback import Serve
+from support.system import Roles, call, serve_roles
 
 from alpha_umi.serving.engine import Chunk, Generation
 from alpha_umi.serving.scripted import Rule

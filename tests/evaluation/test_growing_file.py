@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from measured_steps import pairs_of, run_of
+from support.measured_steps import pairs_of, run_of
 
 from evaluation.errors import CutShort, EvaluationError, FileUnreadable, NotTheFormat
 from evaluation.growing_file import growing_run

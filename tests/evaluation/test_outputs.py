@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from measured_steps import called, wrote
+from support.measured_steps import called, wrote
 
 from evaluation.outputs import Prediction, RoleText, read_prediction
 

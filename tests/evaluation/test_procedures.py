@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 import pytest
-from made_up_trajectories import step, trajectory
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from support.made_up_trajectories import step, trajectory
 from typer.testing import CliRunner
 
 from alpha_umi.contract.trajectories import Trajectory

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from measured_steps import CLOCK, called, case_of, pairs_of, wrote
+from support.measured_steps import CLOCK, called, case_of, pairs_of, wrote
 
 from alpha_umi.roles.turns import tool_line
 from evaluation.errors import CutShort, DuplicateId, EvaluationError, FileUnreadable, NoReference, NotTheFormat

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
-from generated_suites import calculating_roles, sums
-from generating import LONG, addresses_of, asking, generated
-from role_apps import application, scripted
-from serving_on_loopback import Serve
-from system import Roles
+from support.generated_suites import calculating_roles, sums
+from support.generating import LONG, addresses_of, asking, generated
+from support.role_apps import application, scripted
+from support.serving_on_loopback import Serve
+from support.system import Roles
 
 from alpha_umi.serving.manifest import CanaryText, ModelManifest
 from alpha_umi.serving.scripted import Rule

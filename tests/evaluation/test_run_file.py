@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from measured_steps import DIGEST, GAVE_UP, called, case_of, pairs_of, run_of
+from support.measured_steps import DIGEST, GAVE_UP, called, case_of, pairs_of, run_of
 
 from evaluation.errors import CutShort, DuplicateId, EmptySuite, EvaluationError, NoReference, NotTheFormat
 from evaluation.instructions import instruction_digest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from measured_steps import GAVE_UP, case_of, pairs_of, right
+from support.measured_steps import GAVE_UP, case_of, pairs_of, right
 
 from evaluation.errors import EmptySuite
 from evaluation.metrics import METRICS

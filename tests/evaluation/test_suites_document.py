@@ -8,9 +8,9 @@ import re
 import sys
 from pathlib import Path
 
-from scripted_roles import ScriptedRoles, decide, in_turn, say
-from serving_on_loopback import Serve
-from system import Roles, orchestrated
+from support.scripted_roles import ScriptedRoles, decide, in_turn, say
+from support.serving_on_loopback import Serve
+from support.system import Roles, orchestrated
 
 from evaluation.replay.servers import create_calculator_server
 from evaluation.suites.definition import suite_names

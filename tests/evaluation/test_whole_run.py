@@ -8,10 +8,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from generated_suites import NAME, sums
-from serving_on_loopback import Serve
-from system import Roles, orchestrated
-from whole_suites import computing
+from support.generated_suites import NAME, sums
+from support.serving_on_loopback import Serve
+from support.system import Roles, orchestrated
+from support.whole_suites import computing
 
 from alpha_umi.contract.roles import ToolModel
 from alpha_umi.roles.turns import Tool

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from serving_on_loopback import Serve
-from stub_tools import StubTools
-from system import Roles, orchestrated, serve_roles
+from support.serving_on_loopback import Serve
+from support.stub_tools import StubTools
+from support.system import Roles, orchestrated, serve_roles
 
 from alpha_umi.serving.scripted import Rule
 from examples.client_tool import execute

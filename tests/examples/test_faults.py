@@ -7,7 +7,7 @@ import sys
 
 import httpx
 import pytest
-from serving_on_loopback import Serve
+from support.serving_on_loopback import Serve
 
 from examples.tool_api.app import create_app
 from examples.tool_api.faults import Fault

@@ -19,7 +19,7 @@ KEPT = ROOT / ".fuzz"
 INSTRUMENTED = ["alpha_umi", "orchestrator", "services", "httpx_sse", "yaml"]
 LONGEST_INPUT = 4_096
 
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
     if options.replay:
         _replay(options.targets[0], options.replay)
         return
-    from parser_targets import TARGETS
+    from support.parser_targets import TARGETS
 
     broken = [name for name in options.targets or TARGETS if not _survives(name, options.seconds)]
     if broken:
@@ -65,9 +65,9 @@ def _fuzz(name: str, seconds: int) -> None:
     import atheris
 
     with atheris.instrument_imports(include=INSTRUMENTED):
-        import parser_targets
-    from json_mutation import spoilt_json
-    from parser_seeds import SEEDS
+        from support import parser_targets
+    from support.json_mutation import spoilt_json
+    from support.parser_seeds import SEEDS
 
     def mutated(data: bytes, longest: int, seed: int) -> bytes:
         """Spoil JSON in its structure half of the time; letters alone would hardly ever leave it JSON."""
@@ -92,7 +92,7 @@ def _fuzz(name: str, seconds: int) -> None:
 
 
 def _replay(name: str, path: Path) -> None:
-    from parser_targets import check
+    from support.parser_targets import check
 
     check(name, path.read_bytes())
 

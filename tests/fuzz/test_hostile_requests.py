@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fuzzed_applications import APPLICATIONS, application_running
+from support.fuzzed_applications import APPLICATIONS, application_running
 
 JSON = {"Content-Type": "application/json"}
 DEEP = 100_000

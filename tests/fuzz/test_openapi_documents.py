@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from fuzz_depth import DEEP
-from fuzzed_applications import APPLICATIONS, application_running
+from support.fuzz_depth import DEEP
+from support.fuzzed_applications import APPLICATIONS, application_running
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 CHECKS = Path(__file__).with_name("schemathesis_checks.py")

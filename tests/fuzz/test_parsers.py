@@ -7,9 +7,9 @@ import random
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from json_mutation import spoilt_json
-from parser_seeds import SEEDS
-from parser_targets import TARGETS, check
+from support.json_mutation import spoilt_json
+from support.parser_seeds import SEEDS
+from support.parser_targets import TARGETS, check
 
 SPOILT = 200
 

@@ -20,7 +20,6 @@ from typing import Any
 import httpx
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from fuzz_depth import DEEP
 from httpx_sse import connect_sse
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -32,10 +31,11 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from orchestrator_world import World, surroundings
 from pysqlite3 import dbapi2 as sqlite3
-from restarted_orchestrator import RestartedOrchestrator, Row, follow, row_of
-from scripted_courses import COURSES, Courses, course_of, item_of
+from support.fuzz_depth import DEEP
+from support.orchestrator_world import World, surroundings
+from support.restarted_orchestrator import RestartedOrchestrator, Row, follow, row_of
+from support.scripted_courses import COURSES, Courses, course_of, item_of
 
 Json = dict[str, Any]
 SETTINGS = settings(

@@ -23,10 +23,10 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
-from orchestrator_process import free_port
-from processes import service_process, wait_ready
-from serving_on_loopback import Serve
-from system import call
+from support.orchestrator_process import free_port
+from support.processes import service_process, wait_ready
+from support.serving_on_loopback import Serve
+from support.system import call
 
 from alpha_umi.web.key_file import create_key
 

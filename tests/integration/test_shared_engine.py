@@ -11,13 +11,13 @@ from typing import Any
 
 import httpx
 import pytest
-from orchestrator_process import free_port
-from processes import service_process, wait_ready
-from serving_on_loopback import Serve
-from stub_tools import StubTools
-from system import Roles, orchestrated
-from tiny_models import QUESTION, ROLES, SENTENCES, TOOL, TinyModels, make_tiny_models
-from vllm_server import KEY, vllm_server
+from support.orchestrator_process import free_port
+from support.processes import service_process, wait_ready
+from support.serving_on_loopback import Serve
+from support.stub_tools import StubTools
+from support.system import Roles, orchestrated
+from support.tiny_models import QUESTION, ROLES, SENTENCES, TOOL, TinyModels, make_tiny_models
+from support.vllm_server import KEY, vllm_server
 
 from alpha_umi.roles.turns import RoleName
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import httpx
 from httpx_sse import aconnect_sse
-from orchestrator_process import free_port
-from processes import service_process, wait_ready
-from role_apps import application, scripted
-from serving_on_loopback import Serve
-from stub_tools import StubTools
-from system import call, orchestrated, serve_roles
+from support.orchestrator_process import free_port
+from support.processes import service_process, wait_ready
+from support.role_apps import application, scripted
+from support.serving_on_loopback import Serve
+from support.stub_tools import StubTools
+from support.system import call, orchestrated, serve_roles
 
 from alpha_umi.serving.scripted import Rule
 from services.backbone.api import create_router as backbone_router

@@ -11,10 +11,10 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from httpx_sse import aconnect_sse
-from role_apps import application, scripted
-from serving_on_loopback import Serve
-from stub_tools import StubTools
-from system import call, orchestrated, serve_roles
+from support.role_apps import application, scripted
+from support.serving_on_loopback import Serve
+from support.stub_tools import StubTools
+from support.system import call, orchestrated, serve_roles
 
 from alpha_umi.contract.roles import SummarizeAnswer, SummarizeRequest, Timings, UsageModel
 from alpha_umi.serving.scripted import Rule

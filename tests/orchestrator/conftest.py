@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from orchestrator_world import Client, World, surroundings
+from support.orchestrator_world import Client, World, surroundings
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from scripted_roles import call, decide, hang, in_turn
-from serving_on_loopback import until
+from support.scripted_roles import call, decide, hang, in_turn
+from support.serving_on_loopback import until
 
 PROBLEM = "urn:alpha-umi:problem:"
 

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 from httpx_sse import aconnect_sse
-from scripted_roles import call, decide, hang, in_turn, say
-from serving_on_loopback import until
+from support.scripted_roles import call, decide, hang, in_turn, say
+from support.serving_on_loopback import until
 
 PROBLEM = "urn:alpha-umi:problem:"
 PARAMETERS = {"type": "object", "properties": {"room": {"type": "string"}}, "required": ["room"]}

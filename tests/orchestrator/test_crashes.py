@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 import pytest
 from httpx_sse import aconnect_sse
-from orchestrator_process import orchestrator_process
-from scripted_roles import Reply, call, decide, say
+from support.orchestrator_process import orchestrator_process
+from support.scripted_roles import Reply, call, decide, say
 
 # A trajectory that reads, reserves, orders and concludes: this many passes of each point.
 PASSES = {"create": 1, "intent": 11, "outcome": 11, "role": 8, "tool": 3}

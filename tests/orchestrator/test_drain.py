@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import pytest
 from httpx_sse import ServerSentEvent, aconnect_sse
-from orchestrator_process import OrchestratorProcess, orchestrator_process
-from scripted_roles import Reply, call, decide, hang, say
-from serving_on_loopback import until
+from support.orchestrator_process import OrchestratorProcess, orchestrator_process
+from support.scripted_roles import Reply, call, decide, hang, say
+from support.serving_on_loopback import until
 
 EACH = 20
 KINDS = ("generation", "tool", "client")

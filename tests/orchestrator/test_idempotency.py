@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from scripted_roles import call, decide, hang, in_turn
+from support.scripted_roles import call, decide, hang, in_turn
 
 from orchestrator.journal import utc_now
 from orchestrator.store import StoreUnavailable

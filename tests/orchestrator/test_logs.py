@@ -9,8 +9,8 @@ import signal
 from typing import Any
 
 import httpx
-from orchestrator_process import OrchestratorProcess, orchestrator_process
-from scripted_roles import Reply, call, decide, in_turn, problem, say
+from support.orchestrator_process import OrchestratorProcess, orchestrator_process
+from support.scripted_roles import Reply, call, decide, in_turn, problem, say
 
 HOSTILE = 'lamp\n{"event": "forged"}\x1b[2J\u202e'
 

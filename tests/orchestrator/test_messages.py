@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from httpx_sse import aconnect_sse
-from scripted_roles import call, decide, hang, in_turn, problem, say
+from support.scripted_roles import call, decide, hang, in_turn, problem, say
 
 PROBLEM = "urn:alpha-umi:problem:"
 THERMOMETER = {"name": "read_thermometer", "description": "Temperature of a room", "parameters": {}}

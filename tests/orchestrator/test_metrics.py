@@ -6,9 +6,9 @@ import asyncio
 from typing import Any
 
 import httpx
-from exposition import scrape
 from httpx_sse import aconnect_sse
-from scripted_roles import call, decide, hang, in_turn, problem, say
+from support.exposition import scrape
+from support.scripted_roles import call, decide, hang, in_turn, problem, say
 
 CHOSEN = "chosen-by-a-user"
 

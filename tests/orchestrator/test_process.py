@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 import pytest
 from httpx_sse import aconnect_sse
-from orchestrator_process import OrchestratorProcess, orchestrator_process, refusal, variables
-from scripted_roles import call, decide, hang, in_turn
+from support.orchestrator_process import OrchestratorProcess, orchestrator_process, refusal, variables
+from support.scripted_roles import call, decide, hang, in_turn
 
 from alpha_umi.web.key_file import create_key
 

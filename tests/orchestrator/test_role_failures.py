@@ -6,7 +6,7 @@ import socket
 from collections import Counter
 from typing import Any
 
-from scripted_roles import Reply, decide, hang, in_turn, problem, say
+from support.scripted_roles import Reply, decide, hang, in_turn, problem, say
 
 
 def closed_address() -> str:

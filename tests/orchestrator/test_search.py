@@ -6,10 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from exposition import scrape
-from killed_orchestrator import rows_after_a_kill
-from scripted_roles import Reply, call, decide, hang, in_turn, problem, say
-from serving_on_loopback import until
+from support.exposition import scrape
+from support.killed_orchestrator import rows_after_a_kill
+from support.scripted_roles import Reply, call, decide, hang, in_turn, problem, say
+from support.serving_on_loopback import until
 
 QUESTION = {"instruction": "Reserve a lamp!", "strategy": "dfsdt"}
 TRIED = "This is not the first time you try this task"

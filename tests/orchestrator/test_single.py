@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from killed_orchestrator import rows_after_a_kill
-from scripted_roles import (
+from support.killed_orchestrator import rows_after_a_kill
+from support.scripted_roles import (
     Reply,
     hang,
     in_turn,
@@ -17,7 +17,7 @@ from scripted_roles import (
     step_to_give_up,
     step_to_no_call,
 )
-from serving_on_loopback import until
+from support.serving_on_loopback import until
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3}
 QUESTION = {"instruction": "What does the lamp cost?", "strategy": "single"}

@@ -8,8 +8,8 @@ from contextlib import closing
 from typing import Any
 
 from pysqlite3 import dbapi2 as sqlite3
-from scripted_roles import Reply, call, decide, hang, in_turn
-from serving_on_loopback import until
+from support.scripted_roles import Reply, call, decide, hang, in_turn
+from support.serving_on_loopback import until
 
 PROBLEM = "urn:alpha-umi:problem:"
 LARGE = "x" * 30_000

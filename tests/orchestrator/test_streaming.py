@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from httpx_sse import aconnect_sse
-from scripted_roles import Reply, Script, call, decide, hang, in_turn, problem, say
-from serving_on_loopback import until
+from support.scripted_roles import Reply, Script, call, decide, hang, in_turn, problem, say
+from support.serving_on_loopback import until
 
 SHOWN = ["trajectory.created", "planner.decided", "caller.called", "tool.observed"]
 

@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from scripted_roles import call, decide, hang, in_turn, problem, say
-from serving_on_loopback import until
+from support.scripted_roles import call, decide, hang, in_turn, problem, say
+from support.serving_on_loopback import until
 
 
 async def test_completed(client: Any, world: Any) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 from httpx_sse import aconnect_sse
-from orchestrator_process import orchestrator_process
-from scripted_roles import Reply, call, decide, say
+from support.orchestrator_process import orchestrator_process
+from support.scripted_roles import Reply, call, decide, say
 
 CREATE = "/v1/trajectories"
 QUESTION = {"instruction": "How warm?", "tools": [{"name": "read_thermometer"}]}

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from role_apps import application, client_of, scripted
+from support.role_apps import application, client_of, scripted
 
 from alpha_umi.roles.template import Prompt, load_template, render
 from alpha_umi.roles.turns import RoleName, Tool, Turn, TurnRole, tool_document

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from role_apps import application, client_of, scripted
+from support.role_apps import application, client_of, scripted
 
 from alpha_umi.roles.turns import RoleName
 from services.backbone.api import create_router as backbone_router

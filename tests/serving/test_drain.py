@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from httpx_sse import ServerSentEvent, aconnect_sse
-from processes import service_process, wait_ready
+from support.processes import service_process, wait_ready
 
 SHUTTING_DOWN = "urn:alpha-umi:problem:shutting-down"
 STREAMS = 20

@@ -17,7 +17,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
-from vllm_server import KEY, vllm_server
+from support.vllm_server import KEY, vllm_server
 
 from alpha_umi.roles.template import load_template, render
 from alpha_umi.roles.turns import Turn

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 import structlog
-from role_apps import application, client_of, role_host, scripted
-from serving_on_loopback import Serve, until
 from structlog.testing import capture_logs
+from support.role_apps import application, client_of, role_host, scripted
+from support.serving_on_loopback import Serve, until
 
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.serving.scripted import Rule, ScriptedEngine

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from tiny_models import ROLES, manifest
+from support.tiny_models import ROLES, manifest
 
 from alpha_umi.serving import loading
 from alpha_umi.serving.loading import load_folders, load_role, load_shared

@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
-from exposition import Exposition, scrape
-from role_apps import application, client_of, role_host, scripted
-from serving_on_loopback import Serve, until
+from support.exposition import Exposition, scrape
+from support.role_apps import application, client_of, role_host, scripted
+from support.serving_on_loopback import Serve, until
 
 from alpha_umi.serving.context import MakeRouter
 from alpha_umi.serving.engine import EngineStats

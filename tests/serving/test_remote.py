@@ -16,10 +16,10 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from pydantic import SecretStr, ValidationError
-from role_apps import application, client_of, role_host
-from serving_on_loopback import Serve, until
 from structlog.testing import capture_logs
-from tiny_models import manifest
+from support.role_apps import application, client_of, role_host
+from support.serving_on_loopback import Serve, until
+from support.tiny_models import manifest
 
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.serving.engine import Chunk, EngineAway, EngineError, EngineRefused, Generation

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 from fastapi import FastAPI
-from role_apps import role_host
-from serving_on_loopback import until
+from support.role_apps import role_host
+from support.serving_on_loopback import until
 
 from alpha_umi.roles.turns import RoleName
 from alpha_umi.serving.application import create_shared_application

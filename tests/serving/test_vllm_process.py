@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from processes import service_process, wait_ready
-from role_apps import role_host
 from safetensors.torch import load_file, save_file
+from support.processes import service_process, wait_ready
+from support.role_apps import role_host
 
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.serving.manifest import load_manifest, write_manifest

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deployment_files import ROOT, Image, read_image
+from support.deployment_files import ROOT, Image, read_image
 
 Entry = dict[str, Any]
 

@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from compose_containers import Container, Entry, containers
-from deployment_files import ROOT
+from support.compose_containers import Container, Entry, containers
+from support.deployment_files import ROOT
 
 PATIENCE_S = 120
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scripted_courses import observed
-from scripted_roles import Reply, ScriptedRoles, call, decide, problem, say
+from support.scripted_courses import observed
+from support.scripted_roles import Reply, ScriptedRoles, call, decide, problem, say
 
 INSTRUCTIONS = Path(__file__).parents[2] / "examples" / "instructions.jsonl"
 Json = dict[str, Any]

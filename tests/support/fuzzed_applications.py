@@ -16,11 +16,6 @@ from typing import Any
 import httpx
 from anyio.from_thread import start_blocking_portal
 from fastapi import FastAPI
-from loopback_in_loop import serving
-from orchestrator_world import surroundings
-from role_apps import application, role_host
-from scripted_roles import Reply, call, decide, problem, say
-from willing_engine import WillingEngine
 
 from alpha_umi.roles.turns import RoleName
 from alpha_umi.serving.application import create_shared_application
@@ -30,6 +25,11 @@ from services.backbone.api import create_router as backbone_router
 from services.caller.api import create_router as caller_router
 from services.planner.api import create_router as planner_router
 from services.summarizer.api import create_router as summarizer_router
+from support.loopback_in_loop import serving
+from support.orchestrator_world import surroundings
+from support.role_apps import application, role_host
+from support.scripted_roles import Reply, call, decide, problem, say
+from support.willing_engine import WillingEngine
 
 ROUTERS: dict[RoleName, MakeRouter] = {
     "planner": planner_router,

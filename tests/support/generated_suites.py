@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from serving_on_loopback import Serve
-from system import Roles, call, serve_roles
-
 from alpha_umi.serving.scripted import Rule
 from evaluation.suites.suite import Suite, load_suite
+from support.serving_on_loopback import Serve
+from support.system import Roles, call, serve_roles
 
 NAME = "sums"
 DEFINITION = f"""\

@@ -7,14 +7,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from generated_suites import sums
-from system import Roles
-
 from alpha_umi.roles.turns import RoleName
 from evaluation.generate import Generated, generate, plan_task
 from evaluation.patience import Patience
 from evaluation.role_services import RoleServices, role_services
 from evaluation.run_file import Run, read_run
+from support.generated_suites import sums
+from support.system import Roles
 
 BRIEF = Patience(away_s=0.3, first_pause_s=0.01)
 LONG = Patience(away_s=20, first_pause_s=0.01, longest_pause_s=0.05)

@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 from httpx_sse import ServerSentEvent, aconnect_sse
-from orchestrator_process import orchestrator_process
+
+from support.orchestrator_process import orchestrator_process
 
 
 async def rows_after_a_kill(

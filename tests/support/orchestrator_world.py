@@ -11,13 +11,13 @@ from typing import Any
 
 import httpx
 from httpx_sse import ServerSentEvent, aconnect_sse
-from loopback_in_loop import serving
-from scripted_roles import ScriptedRoles
-from shop_api import Shop
 
 from orchestrator.app import create_app
 from orchestrator.assembly import Orchestrator, assembled
 from orchestrator.settings import OrchestratorSettings
+from support.loopback_in_loop import serving
+from support.scripted_roles import ScriptedRoles
+from support.shop_api import Shop
 
 
 @dataclass

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import httpx
 from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
-from orchestrator_process import OrchestratorProcess, orchestrator_process
+
+from support.orchestrator_process import OrchestratorProcess, orchestrator_process
 
 STOP_S = 20
 # Clients are made often, and reading certificates for each takes longer than anything else here.

@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import httpx
-from loopback_in_loop import serving
-from scripted_roles import ScriptedRoles
 
 from alpha_umi.contract.roles import PlanAnswer, PlanRequest, ToolModel, TurnModel
 from orchestrator.failpoints import Failpoints
@@ -18,6 +16,8 @@ from orchestrator.roles.breaker import DEFAULT_POLICY, BreakerPolicy
 from orchestrator.roles.budget import RetryBudget
 from orchestrator.roles.calls import Retries, RoleCalls
 from orchestrator.roles.question import Question
+from support.loopback_in_loop import serving
+from support.scripted_roles import ScriptedRoles
 
 NEVER_OPENS = BreakerPolicy(failures_in_a_row=10**9, failed_share=2)
 AT_ONCE = Retries(first_pause_s=0)

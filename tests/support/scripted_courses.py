@@ -7,10 +7,9 @@ import itertools
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from scripted_roles import Reply, ScriptedRoles, call, decide, problem, say
-from shop_api import Shop
-
 from alpha_umi.roles.planner import Decision
+from support.scripted_roles import Reply, ScriptedRoles, call, decide, problem, say
+from support.shop_api import Shop
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from loopback_in_loop import serving
-from role_apps import CANARY_PROMPT, application, scripted
-from whole_suites import shop_file
-
 from alpha_umi.contract.trajectories import Strategy
 from alpha_umi.roles.template import PlannerLabel
 from alpha_umi.roles.turns import RoleName
@@ -30,6 +26,9 @@ from services.backbone.api import create_router as backbone_router
 from services.caller.api import create_router as caller_router
 from services.planner.api import create_router as planner_router
 from services.summarizer.api import create_router as summarizer_router
+from support.loopback_in_loop import serving
+from support.role_apps import CANARY_PROMPT, application, scripted
+from support.whole_suites import shop_file
 
 ROUTERS: Mapping[RoleName, MakeRouter] = {
     "planner": planner_router,

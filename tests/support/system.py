@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from processes import service_process, wait_ready
-from role_apps import application, scripted
-from serving_on_loopback import Serve
 from starlette.types import ASGIApp
 
 from alpha_umi.serving.scripted import Rule, ScriptedEngine
 from services.caller.api import create_router as caller_router
 from services.planner.api import create_router as planner_router
 from services.summarizer.api import create_router as summarizer_router
+from support.processes import service_process, wait_ready
+from support.role_apps import application, scripted
+from support.serving_on_loopback import Serve
 
 Json = dict[str, Any]
 

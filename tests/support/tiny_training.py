@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from tiny_models import CONTEXT, QUESTION, TEMPLATE, TOOL, write_backbone
 
 from alpha_umi.roles.template import load_template, render
 from alpha_umi.roles.turns import RoleName, Turn
 from alpha_umi.serving.manifest import load_manifest, write_manifest
+from support.tiny_models import CONTEXT, QUESTION, TEMPLATE, TOOL, write_backbone
 from training.examples import (
     ROLES,
     SPLITS,

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from scripted_roles import Reply, ScriptedRoles, call, decide, say
+from support.scripted_roles import Reply, ScriptedRoles, call, decide, say
 
 SHOP = """\
 name: shop

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from llguidance import LLMatcher, LLTokenizer
-from mask_walk import allowed_tokens, at_random
-from role_apps import CANARY_PROMPT
 
 from alpha_umi.roles.planner import DECISIONS
 from alpha_umi.roles.template import Prompt
 from alpha_umi.serving.engine import Choices, Chunk, EngineStats, Generation, Grammar
 from alpha_umi.serving.scripted import CANARY
+from support.mask_walk import allowed_tokens, at_random
+from support.role_apps import CANARY_PROMPT
 
 # A token is a byte, so that a walk through a grammar reaches every text that the grammar allows.
 _TOKENIZER = LLTokenizer("byte")

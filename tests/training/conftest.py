@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_training import World, make_world, write_config
+from support.tiny_training import World, make_world, write_config
 
 
 @pytest.fixture(autouse=True, scope="session")

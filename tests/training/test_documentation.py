@@ -8,7 +8,7 @@ from itertools import takewhile
 from pathlib import Path
 
 import pytest
-from made_up_data import own_folder, own_trajectory
+from support.made_up_data import own_folder, own_trajectory
 from typer.testing import CliRunner
 
 import training

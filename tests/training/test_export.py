@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors import safe_open
-from tiny_training import World, convert_elsewhere, digests, write_config
+from support.tiny_training import World, convert_elsewhere, digests, write_config
 from typer.testing import CliRunner
 
 from alpha_umi.roles.template import load_template

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_up_data import GLAIVE, mixture, own_folder, own_trajectory, says, tree, write_json, write_tool_set
+from support.made_up_data import GLAIVE, mixture, own_folder, own_trajectory, says, tree, write_json, write_tool_set
 
 from evaluation.errors import EvaluationError, FileUnreadable, NotTheFormat
 from evaluation.instructions import instruction_digest

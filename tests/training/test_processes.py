@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
-from tiny_training import World, write_config
+from support.tiny_training import World, write_config
 
 from training.errors import DeviceMissing
 from training.loop.losses import read_losses

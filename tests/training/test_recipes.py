@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tiny_training import write_config
+from support.tiny_training import write_config
 
 from training.errors import RecipeUnusable
 from training.loop import model

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_up_data import FIREACT, mixture, rotbench_rows, tree, write_json, write_lines, write_tool_set
-from tiny_training import World, write_config, write_data
+from support.made_up_data import FIREACT, mixture, rotbench_rows, tree, write_json, write_lines, write_tool_set
+from support.tiny_training import World, write_config, write_data
 from typer.testing import CliRunner, Result
 
 from cli.main import app

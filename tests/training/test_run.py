@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_training import World, convert_elsewhere, digests, write_config, write_data
+from support.tiny_training import World, convert_elsewhere, digests, write_config, write_data
 
 from alpha_umi.serving.manifest import MANIFEST_FILE, load_manifest, write_manifest
 from evaluation.suites.suite import suite_digests

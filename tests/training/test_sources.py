@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_up_data import (
+from support.made_up_data import (
     ANSWERED_TREE,
     API_BANK_ANSWERS,
     API_BANK_CALLS,

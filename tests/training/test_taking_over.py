@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_training import World, write_config, write_data
+from support.tiny_training import World, write_config, write_data
 from typer.testing import CliRunner
 
 from cli.main import app

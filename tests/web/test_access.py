@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 import structlog
-from exposition import Exposition
 from fastapi import APIRouter, FastAPI, Request
 from prometheus_client import CollectorRegistry, generate_latest
 from structlog.testing import capture_logs
+from support.exposition import Exposition
 
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.web.application import create_application

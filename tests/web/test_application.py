@@ -15,7 +15,7 @@ from fastapi import APIRouter, FastAPI, Query
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
-from serving_on_loopback import Serve
+from support.serving_on_loopback import Serve
 
 from alpha_umi import telemetry
 from alpha_umi.contract.problems import PROBLEMS, TYPE_PREFIX, ServiceError

@@ -8,9 +8,9 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
-from judges import Json, ScriptedJudge, completion
 from pydantic import TypeAdapter
-from serving_on_loopback import Serve
+from support.judges import Json, ScriptedJudge, completion
+from support.serving_on_loopback import Serve
 
 from evaluation.judge.completion import Completion
 from evaluation.judge.endpoint import Judge, JudgeAddress, JudgeRefused, TooLong

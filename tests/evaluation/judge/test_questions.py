@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judges import trajectory
-from toolbench_server import RECORDED
+from support.judges import trajectory
+from support.toolbench_server import RECORDED
 
 from alpha_umi.roles.turns import Tool
 from evaluation.judge.asking import _chosen

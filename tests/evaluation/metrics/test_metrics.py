@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from measured_steps import GAVE_UP, answered, call_of, called, case_of, right, three_cases, wrote
+from support.measured_steps import GAVE_UP, answered, call_of, called, case_of, right, three_cases, wrote
 
 from alpha_umi.roles.turns import Tool
 from evaluation.errors import NotTheFormat

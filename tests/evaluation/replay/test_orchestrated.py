@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
-from scripted_roles import ScriptedRoles, call, decide, in_turn, say
-from serving_on_loopback import Serve
-from system import Roles, orchestrated
+from support.scripted_roles import ScriptedRoles, call, decide, in_turn, say
+from support.serving_on_loopback import Serve
+from support.system import Roles, orchestrated
 
 from alpha_umi.roles.caller import write_call
 from alpha_umi.roles.turns import Tool, Turn

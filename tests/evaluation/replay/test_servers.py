@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from serving_on_loopback import Serve
+from support.serving_on_loopback import Serve
 
 from alpha_umi.roles.caller import write_call
 from alpha_umi.roles.turns import Tool, Turn

@@ -11,8 +11,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
-from serving_on_loopback import Serve, until
-from toolbench_server import ToolBenchServer, queries_file
+from support.serving_on_loopback import Serve, until
+from support.toolbench_server import ToolBenchServer, queries_file
 
 from evaluation.errors import ServiceAway
 from evaluation.orchestrator import AT_ONCE

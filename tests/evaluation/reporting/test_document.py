@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from made_up_trajectories import step, trajectory, whole_run, written
-from measured_steps import called, case_of, pairs_of, run_of
+from support.made_up_trajectories import step, trajectory, whole_run, written
+from support.measured_steps import called, case_of, pairs_of, run_of
 
 from evaluation.page.blocks import Block, Fold, Listing, Paragraph, Section, Table
 from evaluation.page.markdown import render_markdown

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from measured_steps import GAVE_UP, answered, call_of, called, case_of, output_of, wrote
+from support.measured_steps import GAVE_UP, answered, call_of, called, case_of, output_of, wrote
 
 from evaluation.outputs import Prediction
 from evaluation.pairs import pair

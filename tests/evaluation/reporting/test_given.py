@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from made_up_trajectories import whole_run, written
-from measured_steps import pairs_of, run_of
+from support.made_up_trajectories import whole_run, written
+from support.measured_steps import pairs_of, run_of
 
 from alpha_umi.contract.trajectories import CreateTrajectory
 from evaluation.errors import DuplicateId, EmptySuite, EvaluationError, OtherVersion

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from made_up_trajectories import whole_run, written
-from seen_prompts import Watched, priced
-from system import call
+from support.made_up_trajectories import whole_run, written
+from support.seen_prompts import Watched, priced
+from support.system import call
 
 from evaluation.page.blocks import Block, Fold, Paragraph, Section, Verbatim
 from evaluation.page.page import render_page

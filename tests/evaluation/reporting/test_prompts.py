@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from measured_steps import called, case_of, output_of, run_of
+from support.measured_steps import called, case_of, output_of, run_of
 
 from alpha_umi.roles.template import load_template, render
 from alpha_umi.roles.turns import RoleName, Turn

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from made_up_trainings import trained, training
-from measured_steps import pairs_of, run_of
+from support.made_up_trainings import trained, training
+from support.measured_steps import pairs_of, run_of
 
 from evaluation.errors import DuplicateId, EvaluationError
 from evaluation.page.blocks import Gallery, Paragraph

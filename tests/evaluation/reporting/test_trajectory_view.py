@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from made_up_trajectories import step, trajectory, whole_run, written
+from support.made_up_trajectories import step, trajectory, whole_run, written
 
 from alpha_umi.contract.trajectories import Trajectory
 from evaluation.page.blocks import Paragraph, Section

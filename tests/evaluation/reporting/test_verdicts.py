@@ -8,7 +8,7 @@ from itertools import cycle
 from pathlib import Path
 
 import pytest
-from made_up_trajectories import whole_run, written
+from support.made_up_trajectories import whole_run, written
 
 from evaluation.errors import DuplicateId, EvaluationError, NoReference
 from evaluation.judge.labels import ProcedureName

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from seen_prompts import Watched, priced
-from system import call
+from support.seen_prompts import Watched, priced
+from support.system import call
 
 from alpha_umi.roles.turns import RoleName
 from evaluation.reporting.whole_prompts import NoPrompts, RolePrompt, whole_prompts

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_up_data import own_folder, own_trajectory
+from support.made_up_data import own_folder, own_trajectory
 
 from alpha_umi.roles.caller import parse_call
 from evaluation.errors import CutShort, DuplicateId, FileUnreadable, NotTheFormat

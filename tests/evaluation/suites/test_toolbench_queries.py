@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from toolbench_server import RECORDED, queries_file
+from support.toolbench_server import RECORDED, queries_file
 
 from alpha_umi.roles.turns import Turn
 from evaluation.errors import CutShort, EmptySuite, NotTheFormat

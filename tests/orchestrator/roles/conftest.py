@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from role_replicas import Fleet, fleet_of
+from support.role_replicas import Fleet, fleet_of
 
 
 @pytest.fixture

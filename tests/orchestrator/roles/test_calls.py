@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from role_replicas import AT_ONCE, NEVER_OPENS, Fleet, planning
-from scripted_roles import Reply, decide, in_turn
+from support.role_replicas import AT_ONCE, NEVER_OPENS, Fleet, planning
+from support.scripted_roles import Reply, decide, in_turn
 
 from orchestrator.roles.calls import Retries
 from orchestrator.roles.errors import RetriesSpent, RoleUnavailable

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from role_replicas import Fleet, planning
-from scripted_roles import Reply, hang, in_turn, problem
-from serving_on_loopback import until
+from support.role_replicas import Fleet, planning
+from support.scripted_roles import Reply, hang, in_turn, problem
+from support.serving_on_loopback import until
 
 from orchestrator.roles.calls import RoleCalls
 from orchestrator.roles.errors import CircuitOpen, RoleTooSlow, RoleUnavailable

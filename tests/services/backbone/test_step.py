@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from httpx_sse import aconnect_sse
-from role_apps import application, client_of, scripted
+from support.role_apps import application, client_of, scripted
 
 from alpha_umi.serving.scripted import Rule
 from services.backbone.api import create_router

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from role_apps import application, client_of, scripted
+from support.role_apps import application, client_of, scripted
 
 from alpha_umi.serving.scripted import Rule
 from services.caller.api import create_router

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from llguidance import LLMatcher, LLTokenizer
-from mask_walk import at_random, never_ending, tokenizer_of, walk
+from support.mask_walk import at_random, never_ending, tokenizer_of, walk
 
 from alpha_umi.contract.tool_schema import ToolSchemaError
 from alpha_umi.roles.caller import parse_call

@@ -16,7 +16,7 @@ import pytest
 import sentencepiece
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_llama import CONTEXT, PROMPT, SENTENCE, make_checkpoint, save_shards
+from support.tiny_llama import CONTEXT, PROMPT, SENTENCE, make_checkpoint, save_shards
 from transformers import AutoTokenizer, LlamaForCausalLM
 
 from alpha_umi.roles.template import UnknownTemplate, load_template, render

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from processes import service_process, wait_ready
-from tiny_llama import PROMPT, make_checkpoint
+from support.processes import service_process, wait_ready
+from support.tiny_llama import PROMPT, make_checkpoint
 
 from alpha_umi.serving.weights.published import Wanted, convert_checkpoint
 
