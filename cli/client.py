@@ -16,9 +16,9 @@ from pydantic import BaseModel, ValidationError
 
 from alpha_umi.contract.client_turns import AddMessage
 from alpha_umi.contract.problems import Problem
-from alpha_umi.contract.told_events import Ended, Interrupted, Told, explain, read_event
+from alpha_umi.contract.stream_events import Reconnect, StreamEvent, explain, read_stream_event
 from alpha_umi.contract.trajectories import CreateTrajectory, ToolList, Trajectory, TrajectoryList
-from alpha_umi.trajectory import Status
+from alpha_umi.trajectory import Status, TrajectoryFinished
 from cli.errors import SAME_VERSION, CommandError, NotUnderstood, Refused, Unreachable, understood
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -89,17 +89,17 @@ class OrchestratorClient:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def ask(self, request: CreateTrajectory) -> Iterator[Told]:
+    def ask(self, request: CreateTrajectory) -> Iterator[StreamEvent]:
         """Create a trajectory and follow it to its end. It does not outlive the stream."""
         body = request.model_copy(update={"stream": True}).model_dump(mode="json", exclude_none=True)
         return self._resumed("POST", "/v1/trajectories", _Position(), json=body)
 
-    def go_on(self, trajectory_id: str, message: AddMessage) -> Iterator[Told]:
+    def go_on(self, trajectory_id: str, message: AddMessage) -> Iterator[StreamEvent]:
         """Add a further turn to a trajectory and follow it to its end. It does not outlive the stream."""
         body = message.model_copy(update={"stream": True}).model_dump(mode="json")
         return self._resumed("POST", f"{_path(trajectory_id)}/messages", _Position(), json=body)
 
-    def follow(self, trajectory_id: str) -> Iterator[Told]:
+    def follow(self, trajectory_id: str) -> Iterator[StreamEvent]:
         """All events of a trajectory, up to its end."""
         return self._resumed("GET", _events(trajectory_id), _Position(trajectory_id))
 
@@ -157,26 +157,27 @@ class OrchestratorClient:
         require_success(response)
         return response
 
-    def _resumed(self, method: str, path: str, position: _Position, **request: Any) -> Iterator[Told]:
+    def _resumed(self, method: str, path: str, position: _Position, **request: Any) -> Iterator[StreamEvent]:
         """The events of a stream; after a lost connection it is taken up behind the last event of the log."""
         attempts = 0
         while True:
-            told = None
-            for told in self._stream(method, path, position, **request):
-                if not isinstance(told, Interrupted):
+            last = None
+            for item in self._stream(method, path, position, **request):
+                last = item.event
+                if not isinstance(last, Reconnect):
                     attempts = 0
-                yield told
-                if isinstance(told, Ended):
+                yield item
+                if isinstance(last, TrajectoryFinished):
                     return
             attempts += 1
             if position.trajectory_id is None or attempts > RESUME_ATTEMPTS:
-                reason = told.reason if isinstance(told, Interrupted) else "the connection was lost"
+                reason = last.reason if isinstance(last, Reconnect) else "the connection was lost"
                 raise StreamBroken(reason, remedy=_remedy(position))
             time.sleep(self._resume_pause_s)
             position.resuming = True
             method, path, request = "GET", _events(position.trajectory_id), {}
 
-    def _stream(self, method: str, path: str, position: _Position, **request: Any) -> Iterator[Told]:
+    def _stream(self, method: str, path: str, position: _Position, **request: Any) -> Iterator[StreamEvent]:
         """One connection's events. A connection that breaks after it was made just ends."""
         headers = {"Accept": "text/event-stream"}
         if position.last_event_id:
@@ -192,9 +193,8 @@ class OrchestratorClient:
                 for event in EventSource(response).iter_sse():
                     position.last_event_id = event.id or position.last_event_id
                     with understood():
-                        told = read_event(event.event, event.data)
-                    if told is not None:
-                        yield told
+                        item = read_stream_event(event.event, event.data, event.id)
+                    yield item
         except SSEError as error:
             raise NotUnderstood(f"{self._shown_url} does not answer with events", remedy="check the address") from error
         except httpx.HTTPError as error:

@@ -16,14 +16,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import httpx
-from pydantic import ValidationError
 
+from alpha_umi.contract.stream_events import EventNotUnderstood, machine_events
 from alpha_umi.contract.trajectories import Strategy, Trajectory
+from alpha_umi.trajectory import Event
 from evaluation.errors import EvaluationError, ServiceAway
 from evaluation.orchestrator import AT_ONCE, OrchestratorRefused, follow, read, ready, send
 from evaluation.patience import Patience
 from evaluation.suites.recorded import RecordedTrajectory
-from evaluation.whole import ToldEvent
 
 LEAVING_S = 5
 ATTEMPTS = 3
@@ -35,7 +35,7 @@ class Asked:
 
     recorded: str
     trajectory: Trajectory
-    events: tuple[ToldEvent, ...]
+    events: tuple[Event, ...]
 
 
 class DistantTools(Protocol):
@@ -99,11 +99,16 @@ async def _ask(client: httpx.AsyncClient, recorded: RecordedTrajectory, asking: 
             kind=error.kind,
         ) from error
     try:
-        told = await follow(client, trajectory_id, patience=asking.patience)
+        followed = await follow(client, trajectory_id, patience=asking.patience)
     except asyncio.CancelledError:
         await _cancel(client, trajectory_id)
         raise
-    return Asked(recorded.id, _trajectory(recorded, told.last), tuple(told.events))
+    try:
+        return Asked(recorded.id, followed.trajectory, tuple(machine_events(followed.events)))
+    except EventNotUnderstood as error:
+        raise OrchestratorRefused(
+            f"trajectory {recorded.id!r}: {error}", remedy="use an orchestrator of the same version"
+        ) from error
 
 
 async def _accepted(client: httpx.AsyncClient, recorded: RecordedTrajectory, asking: Asking, attempt: int) -> str:
@@ -142,13 +147,3 @@ async def _cancel(client: httpx.AsyncClient, trajectory_id: str) -> None:
     with contextlib.suppress(EvaluationError, TimeoutError):
         async with asyncio.timeout(LEAVING_S):
             await send(client, "POST", f"/v1/trajectories/{trajectory_id}/cancel")
-
-
-def _trajectory(recorded: RecordedTrajectory, data: str) -> Trajectory:
-    try:
-        return Trajectory.model_validate_json(data)
-    except ValidationError as error:
-        raise OrchestratorRefused(
-            f"trajectory {recorded.id!r}: what the orchestrator says of its end cannot be read",
-            remedy="use an orchestrator of the same version",
-        ) from error

@@ -23,7 +23,6 @@ from evaluation.formats import Correction
 from evaluation.intervals import CONFIDENCE, Interval
 from evaluation.paired import Difference, Verdict
 from evaluation.records import RunRecord
-from evaluation.told_limits import told_limits
 from evaluation.whole_run import WholeRun, WholeRunRecord
 
 # How predictions were asked for, which is no property of the models.
@@ -120,9 +119,9 @@ def require_same_settings(first: RunRecord | WholeRunRecord | None, second: RunR
 
 
 def require_same_limits(first: WholeRun, second: WholeRun) -> None:
-    """Raises `GateRefused` for two runs whose trajectories had other limits, as far as both files tell them."""
+    """Raises `GateRefused` for two runs whose trajectories had different limits."""
     for name in _LIMITS:
-        one, other = told_limits(first, name), told_limits(second, name)
+        one, other = first.limit_values(name), second.limit_values(name)
         if one and other and one != other:
             raise GateRefused(
                 f"the orchestrator had other limits: `{name}` is {' and '.join(one)} in the first file, "

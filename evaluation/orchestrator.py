@@ -6,30 +6,26 @@ OrchestratorRefused    it does not take this request; asking again is no use
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, Final, TypeVar
 
 import httpx
 from httpx_sse import EventSource, ServerSentEvent, SSEError
 from pydantic import BaseModel, Field, ValidationError
 
-from alpha_umi.contract.trajectories import LogEventName
+from alpha_umi.contract.stream_events import EventNotUnderstood, Reconnect, StreamEvent, TextDelta, read_stream_event
+from alpha_umi.contract.trajectories import Trajectory
 from evaluation.errors import EvaluationError, ServiceAway
 from evaluation.patience import AWAY_STATUS, Away, Patience, patiently, retry_after_of
 from evaluation.role_responses import problem_kind, reason_of
-from evaluation.whole import ToldEvent
 
-LAST = "trajectory.finished"
 # An orchestrator sends a comment every 15 s, so a stream that is silent for this long is broken.
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0, pool=None)
 # One stream for each trajectory that is followed; an idle connection is given up before the other side does.
 _LIMITS = httpx.Limits(max_connections=None, keepalive_expiry=2.0)
 AT_ONCE: Final = Patience(away_s=0)
-_RECONNECT = "reconnect"
-_TOLD = frozenset(get_args(LogEventName))
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -97,27 +93,31 @@ async def follow(client: httpx.AsyncClient, trajectory_id: str, *, patience: Pat
 
 @dataclass
 class Followed:
-    """A trajectory's stream as far as it was told. `last` is the data of its end."""
+    """The events of a trajectory's stream so far, without live text."""
 
     trajectory_id: str
-    events: list[ToldEvent] = field(default_factory=list)
-    last: str = ""
+    events: list[StreamEvent] = field(default_factory=list)
     last_event_id: str = ""
 
     @property
     def ended(self) -> bool:
-        """Whether the end was told."""
-        return bool(self.last)
+        """Whether the end has come."""
+        return bool(self.events) and self.events[-1].context.trajectory is not None
 
-    def take(self, event: ServerSentEvent) -> None:
-        """Note an event of the log; others are previews."""
-        if event.event not in _TOLD:
-            return
-        self.last_event_id = event.id
-        if event.event == LAST:
-            self.last = event.data
-        else:
-            self.events.append(ToldEvent(event.event, _object(event.data)))
+    @property
+    def trajectory(self) -> Trajectory:
+        """The trajectory, which comes with the end."""
+        if not self.events or (trajectory := self.events[-1].context.trajectory) is None:
+            raise AssertionError("the stream has not ended")
+        return trajectory
+
+    def take(self, sent: ServerSentEvent) -> StreamEvent:
+        """Add an event of the log. Raises `EventNotUnderstood`."""
+        item = read_stream_event(sent.event, sent.data, sent.id)
+        if not isinstance(item.event, TextDelta | Reconnect):
+            self.last_event_id = sent.id
+            self.events.append(item)
+        return item
 
 
 async def _listen(client: httpx.AsyncClient, told: Followed) -> bool | Away:
@@ -132,12 +132,14 @@ async def _listen(client: httpx.AsyncClient, told: Followed) -> bool | Away:
             if isinstance(accepted, Away):
                 return accepted
             async for event in EventSource(response).aiter_sse():
-                told.take(event)
+                item = told.take(event)
                 if told.ended:
                     return True
-                if event.event == _RECONNECT:
+                if isinstance(item.event, Reconnect):
                     away = Away("it is being restarted")
                     break
+    except EventNotUnderstood as error:
+        raise _no_orchestrator(client, str(error)) from error
     except (SSEError, ValueError) as error:
         raise _no_orchestrator(client, "it does not answer with events") from error
     except httpx.HTTPError as error:
@@ -191,10 +193,3 @@ def _remedy(response: httpx.Response) -> str | None:
     errors = response.json().get("errors") or [{}]
     remedy = errors[0].get("remedy")
     return remedy if isinstance(remedy, str) else None
-
-
-def _object(data: str) -> Mapping[str, Any]:
-    value = json.loads(data)
-    if not isinstance(value, dict):
-        raise ValueError("the data of an event is no object")
-    return value

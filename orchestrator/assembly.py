@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 from alpha_umi.trajectory.events import RoleKind
 from orchestrator.conversation import Conversation
-from orchestrator.driver import Workshop
+from orchestrator.driver import DriverDependencies
 from orchestrator.failpoints import Failpoints
 from orchestrator.journal import Journal
 from orchestrator.metrics import OrchestratorMetrics
-from orchestrator.performer import Performer
+from orchestrator.performer import EffectExecutor
 from orchestrator.readiness import Readiness
 from orchestrator.request_keys import RequestKeys
 from orchestrator.roles.assembly import role_replicas
 from orchestrator.roles.calls import RoleCalls
 from orchestrator.roles.replicas import ReplicaSet
-from orchestrator.runs import Runs
+from orchestrator.runs import RunManager
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.state_metrics import StateCollector
 from orchestrator.store import EventStore
@@ -36,7 +36,7 @@ class Orchestrator:
     store: EventStore
     registry: ToolRegistry
     sources: ToolSources
-    runs: Runs
+    runs: RunManager
     conversation: Conversation
     request_keys: RequestKeys
     metrics: OrchestratorMetrics
@@ -60,8 +60,8 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
         roles = await stack.enter_async_context(role_replicas(settings.role_addresses(), settings.role_bearer, metrics))
         store.observe_commits(metrics.count_commit)
         journal = Journal(store, metrics)
-        shared = _workshop(settings, roles, registry, journal, metrics)
-        runs = Runs(store, shared, tools_ready=sources.wait_for)
+        dependencies = _driver_dependencies(settings, roles, registry, journal, metrics)
+        runs = RunManager(store, dependencies, tools_ready=sources.wait_for)
         stack.push_async_callback(runs.drain)
         metrics.registry.register(StateCollector(runs, journal, sources))
         await sources.start()
@@ -83,15 +83,15 @@ def _egress(settings: OrchestratorSettings) -> Egress:
     return Egress(allow_loopback=settings.allow_loopback_tools, private_hosts=settings.allowed_tool_hosts)
 
 
-def _workshop(
+def _driver_dependencies(
     settings: OrchestratorSettings,
     roles: dict[RoleKind, ReplicaSet],
     registry: ToolRegistry,
     journal: Journal,
     metrics: OrchestratorMetrics,
-) -> Workshop:
+) -> DriverDependencies:
     failpoints = Failpoints(settings.failpoint)
-    performer = Performer(
+    executor = EffectExecutor(
         calls=RoleCalls(roles, settings.role_timeout_s, metrics, failpoints),
         registry=registry,
         metrics=metrics,
@@ -99,4 +99,6 @@ def _workshop(
         tool_timeout_s=settings.tool_timeout_s,
         constrained=settings.constrained,
     )
-    return Workshop(journal, performer, failpoints, settings.trajectory_timeout_s, settings.client_tool_timeout_s)
+    return DriverDependencies(
+        journal, executor, failpoints, settings.trajectory_timeout_s, settings.client_tool_timeout_s
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from alpha_umi.contract.problems import Kind
-from alpha_umi.trajectory import AwaitOutput, Effect, ObservationReceived
+from alpha_umi.trajectory import AwaitOutput, Effect, ToolObserved
 from orchestrator.store import RequestKey
 
 
@@ -30,7 +30,7 @@ class OutputRefused(Exception):
         self.kind: Kind = kind
 
 
-class OutputDesk:
+class ToolOutputInbox:
     """Where one trajectory takes in outputs: one for each call, and none after its time."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class OutputDesk:
         """
         awaited = _awaited(output, effect)
         if self._output is not None:
-            raise given_already(output.call_id)
+            raise already_submitted(output.call_id)
         if self._closed or seconds_left(awaited, now) == 0:
             raise too_late(output.call_id)
         self._output = output
@@ -55,7 +55,7 @@ class OutputDesk:
         # Shielded, because the output stays accepted when the client does not wait for the confirmation.
         return await asyncio.shield(self._stored)
 
-    async def arrival(self) -> None:
+    async def wait(self) -> None:
         """Return once there is an output."""
         await self._came.wait()
 
@@ -64,7 +64,7 @@ class OutputDesk:
         self._closed = True
         return self._output
 
-    def reopen(self, seq: int) -> None:
+    def reset(self, seq: int) -> None:
         """Confirm that what came is in the log as row `seq`, and be ready for the next call."""
         if self._stored is not None and not self._stored.done():
             self._stored.set_result(seq)
@@ -78,15 +78,15 @@ def seconds_left(effect: AwaitOutput, now: datetime) -> float:
     return max(0.0, (datetime.fromisoformat(effect.expires_at) - now).total_seconds())
 
 
-def observation_of(output: ClientOutput | None, effect: AwaitOutput, *, latency_ms: int) -> ObservationReceived:
+def observation_of(output: ClientOutput | None, effect: AwaitOutput, *, latency_ms: int) -> ToolObserved:
     """The observation of an output, or of none within the time."""
     if output is None:
         reason = f"The application gave no output until {effect.expires_at}."
-        return ObservationReceived(effect.call_id, reason, is_error=True, latency_ms=latency_ms, expired=True)
-    return ObservationReceived(effect.call_id, output.content, output.is_error, output.truncated, latency_ms=latency_ms)
+        return ToolObserved(effect.call_id, reason, is_error=True, latency_ms=latency_ms, expired=True)
+    return ToolObserved(effect.call_id, output.content, output.is_error, output.truncated, latency_ms=latency_ms)
 
 
-def given_already(call_id: str) -> OutputRefused:
+def already_submitted(call_id: str) -> OutputRefused:
     """A second output for the same call."""
     return OutputRefused("output-given-already", f"call {call_id} has its output; a second one changes nothing")
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.roles import MAX_TURNS
-from alpha_umi.trajectory import MessageAdded, ObservationReceived, Phase, State, unpack
-from orchestrator.client_outputs import ClientOutput, OutputRefused, given_already, too_late
+from alpha_umi.trajectory import MessageAdded, Phase, State, ToolObserved
+from orchestrator.client_outputs import ClientOutput, OutputRefused, already_submitted, too_late
+from orchestrator.log import read_event
 from orchestrator.racing import race
 from orchestrator.request_keys import Accepted
 from orchestrator.run import Run
-from orchestrator.runs import Runs
+from orchestrator.runs import RunManager
 from orchestrator.store import EventStore, RequestKey, SequenceConflict
 
 # A step writes three turns of history; a turn begins with the user's and ends with the answer.
@@ -22,7 +23,7 @@ TURNS_A_STEP = 3
 class Conversation:
     """Takes outputs and messages of all trajectories."""
 
-    def __init__(self, store: EventStore, runs: Runs) -> None:
+    def __init__(self, store: EventStore, runs: RunManager) -> None:
         self._store = store
         self._runs = runs
 
@@ -74,9 +75,9 @@ class Conversation:
     async def _closed(self, trajectory_id: str, call_id: str) -> OutputRefused | None:
         """Whether the call had its observation before, or its time is over."""
         for row in await self._store.events(trajectory_id):
-            event = unpack(row.type, row.payload)
-            if isinstance(event, ObservationReceived) and event.call_id == call_id:
-                return too_late(call_id) if event.expired else given_already(call_id)
+            event = read_event(row)
+            if isinstance(event, ToolObserved) and event.call_id == call_id:
+                return too_late(call_id) if event.expired else already_submitted(call_id)
         return None
 
 

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from functools import partial
 
 from alpha_umi import telemetry
-from alpha_umi.trajectory import FINAL, Event, Status, pack
+from alpha_umi.trajectory import FINAL, Event, Status
+from orchestrator.log import new_event
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.store import (
     EventStore,
@@ -50,7 +51,7 @@ class Journal:
         self, store: EventStore, metrics: OrchestratorMetrics, *, now: Callable[[], datetime] = utc_now
     ) -> None:
         self.now = now
-        self.blocked = 0
+        self.pending_appends = 0
         self._store = store
         self._metrics = metrics
 
@@ -68,7 +69,7 @@ class Journal:
         `request` is the key of the request that brought the events. Raises `SequenceConflict`, `RequestKept`,
         `TrajectoryNotFound` or `NotStorable`. Waits while the store fails in any other way.
         """
-        packed = [NewEvent(*pack(event)) for event in events]
+        packed = [new_event(event) for event in events]
         at = self.now()
         write = partial(
             self._store.append,
@@ -86,15 +87,15 @@ class Journal:
             raise
         except StoreError as error:
             _log.error("log.append_failed", failures=1, reason=str(error))
-            rows = await self._insist(write, trajectory_id, after, packed)
+            rows = await self._retry_until_written(write, trajectory_id, after, packed)
         self._metrics.commits.labels(outcome="ok").inc()
         return rows
 
-    async def _insist(
+    async def _retry_until_written(
         self, write: Write, trajectory_id: str, after: int, packed: Sequence[NewEvent]
     ) -> list[StoredEvent]:
         """Repeat a write that failed once."""
-        self.blocked += 1
+        self.pending_appends += 1
         try:
             for failures in itertools.count(1):
                 self._metrics.commits.labels(outcome="failed").inc()
@@ -111,7 +112,7 @@ class Journal:
                 except StoreError as error:
                     _log.error("log.append_failed", failures=failures + 1, reason=str(error))
         finally:
-            self.blocked -= 1
+            self.pending_appends -= 1
         raise AssertionError("counting ended")
 
     async def _already_there(

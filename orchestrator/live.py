@@ -1,7 +1,7 @@
-"""In-process news of running trajectories: rows as they are appended, and the text of the roles as it is written.
+"""In-process broadcast of a running trajectory: events as they are appended, and the roles' text as it is written.
 
-The log is the truth and this only saves looking into it again and again: a listener that is too slow loses news, is
-told so, and reads the log instead. Text between rows is a preview that nobody keeps.
+The log is authoritative; this only saves polling it. A listener that is too slow loses items, receives `Overflow`
+instead, and reads the log. Text between events is a preview that is not stored.
 """
 
 from __future__ import annotations
@@ -11,66 +11,61 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
 
-from orchestrator.store import StoredEvent
+from alpha_umi.contract.stream_events import TextDelta
+from orchestrator.log import LoggedEvent
 
-MAX_WAITING = 1_000
-
-# Roles whose text is shown while it is written; the caller's is of no use before it is whole.
-WritingRole = Literal["planner", "summarizer", "backbone"]
+MAX_QUEUED = 1_000
 
 
 @dataclass(frozen=True)
-class TextDelta:
-    """A piece of text that a role just wrote, between row `after` and the next one."""
+class TextPreview:
+    """Text that a role just wrote, between row `after` of the log and the next one."""
 
-    role: WritingRole
-    step: int
-    text: str
+    delta: TextDelta
     after: int
 
 
 @dataclass(frozen=True)
-class Lagged:
-    """News were lost; the log has the rows."""
+class Overflow:
+    """Items were dropped; the log has the events."""
 
 
 @dataclass(frozen=True)
 class Closed:
-    """Nothing will follow from this process. `stopping`: it is shutting down and the trajectory goes on later."""
+    """Nothing follows from this process. `stopping`: it is shutting down, and the trajectory continues later."""
 
     stopping: bool
 
 
-News = StoredEvent | TextDelta | Lagged | Closed
+FeedItem = LoggedEvent | TextPreview | Overflow | Closed
 
 
 class Listener:
-    """One follower's share of the news, bounded."""
+    """The bounded queue of one follower."""
 
     def __init__(self) -> None:
-        self._waiting: deque[News] = deque()
-        self._some = asyncio.Event()
+        self._queue: deque[FeedItem] = deque()
+        self._not_empty = asyncio.Event()
 
-    def put(self, news: News) -> None:
-        """Add news; when too many wait, they are dropped and `Lagged` stands for them."""
-        if len(self._waiting) >= MAX_WAITING:
-            self._waiting.clear()
-            self._waiting.append(Lagged())
-        self._waiting.append(news)
-        self._some.set()
+    def put(self, item: FeedItem) -> None:
+        """Add an item; a full queue is dropped and `Overflow` takes its place."""
+        if len(self._queue) >= MAX_QUEUED:
+            self._queue.clear()
+            self._queue.append(Overflow())
+        self._queue.append(item)
+        self._not_empty.set()
 
-    async def get(self) -> News:
-        """The next news, waiting for it."""
-        while not self._waiting:
-            self._some.clear()
-            await self._some.wait()
-        return self._waiting.popleft()
+    async def get(self) -> FeedItem:
+        """The next item, waiting for it."""
+        while not self._queue:
+            self._not_empty.clear()
+            await self._not_empty.wait()
+        return self._queue.popleft()
 
 
-class Feed:
-    """The news of one trajectory."""
+class Broadcast:
+    """The items of one trajectory, for any number of listeners."""
 
     def __init__(self) -> None:
         self._listeners: set[Listener] = set()
@@ -83,7 +78,7 @@ class Feed:
 
     @contextmanager
     def listen(self) -> Iterator[Listener]:
-        """A listener that hears everything from now on; after the end it hears that at once."""
+        """A listener that receives everything from now on; after the end it receives `Closed` at once."""
         listener = Listener()
         if self._closed is not None:
             listener.put(self._closed)
@@ -93,14 +88,14 @@ class Feed:
         finally:
             self._listeners.discard(listener)
 
-    def publish(self, news: Sequence[News]) -> None:
-        """Tell everybody."""
+    def publish(self, items: Sequence[FeedItem]) -> None:
+        """Send items to every listener."""
         for listener in self._listeners:
-            for item in news:
+            for item in items:
                 listener.put(item)
 
     def close(self, *, stopping: bool) -> None:
-        """Tell everybody that this was all. A second time it is ignored."""
+        """End the broadcast. A second call is ignored."""
         if self._closed is None:
             self._closed = Closed(stopping)
             self.publish([self._closed])

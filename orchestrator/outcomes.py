@@ -1,71 +1,51 @@
-"""Effects that leave the process, and the events of those that gave no ordinary answer."""
+"""Outcomes of effects that leave the process: failures, unknown outcomes, and the idempotency key of a call."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import assert_never
 
 from alpha_umi import telemetry
 from alpha_umi.trajectory import (
-    AskBackbone,
-    AskCaller,
-    AskPlanner,
-    AskSummarizer,
-    BackboneUnreadable,
-    CallUnreadable,
     Event,
-    ObservationReceived,
-    PlannerUnreadable,
+    PlannerDecided,
     RoleFailed,
     RunTool,
+    SendEffect,
+    StepTaken,
+    ToolObserved,
+    effect_key,
+    role_of,
 )
-from alpha_umi.trajectory.events import RoleKind
-
-RoleEffect = AskPlanner | AskCaller | AskSummarizer | AskBackbone
-SendEffect = RoleEffect | RunTool
 
 _log = telemetry.logger(__name__)
-
-
-def role_of(effect: RoleEffect) -> RoleKind:
-    """Who is asked."""
-    match effect:
-        case AskPlanner():
-            return "planner"
-        case AskCaller():
-            return "caller"
-        case AskSummarizer():
-            return "summarizer"
-        case AskBackbone():
-            return "backbone"
-        case _ as never:
-            assert_never(never)
 
 
 def failure_of(effect: SendEffect, reason: str, *, latency_ms: int = 0) -> Event:
     """The event of an effect that failed."""
     if isinstance(effect, RunTool):
-        return ObservationReceived(effect.call_id, f"The call failed: {reason}", is_error=True, latency_ms=latency_ms)
+        return ToolObserved(effect.call_id, f"The call failed: {reason}", is_error=True, latency_ms=latency_ms)
     return RoleFailed(role_of(effect), reason, latency_ms)
 
 
 def log_outcome(event: Event) -> None:
-    """Say what came of an effect where it was not the usual: the texts themselves are in the event log."""
+    """Log the outcome of an effect, without the texts: those are in the event log."""
     match event:
         case RoleFailed():
             _log.warning("role.failed", role=event.role, reason=event.reason, ms=event.latency_ms)
-        case PlannerUnreadable() | CallUnreadable() | BackboneUnreadable():
-            _log.warning("role.unreadable", kind=type(event).__name__, reason=event.reason, ms=event.latency_ms)
-        case ObservationReceived():
+        case PlannerDecided(unreadable=True) | StepTaken(unreadable=True):
+            _log.warning("role.unreadable", kind=event.type, reason=event.reason, ms=event.latency_ms)
+        case ToolObserved(call_id=None):
+            _log.warning("role.unreadable", kind=event.type, reason=event.content, ms=event.latency_ms)
+        case ToolObserved():
             _log.info("tool.called", call_id=event.call_id, is_error=event.is_error, ms=event.latency_ms)
         case _:
-            _log.debug("role.answered", kind=type(event).__name__)
+            _log.debug("role.answered", kind=event.type)
 
 
-def unknown_outcome(effect: RunTool, reason: str) -> ObservationReceived:
-    """The observation of a call that left, or may have left, and whose answer nobody saw."""
-    return ObservationReceived(
+def unknown_outcome(effect: RunTool, reason: str) -> ToolObserved:
+    """The observation of a call that was sent, or may have been, and whose response is lost."""
+    return ToolObserved(
         effect.call_id,
         f"UNKNOWN: {reason} It is not known whether the call was executed; it was not sent again.",
         is_error=True,
@@ -76,4 +56,4 @@ def idempotency_key(trajectory_id: str, effect: RunTool) -> str:
     """The same for every send of the same call, different for every other call. 64 hexadecimal digits."""
     call = json.dumps([effect.name, dict(effect.arguments)], sort_keys=True)
     digest = hashlib.sha256(call.encode()).hexdigest()
-    return hashlib.sha256(f"{trajectory_id}:{effect.key}:{digest}".encode()).hexdigest()
+    return hashlib.sha256(f"{trajectory_id}:{effect_key(effect)}:{digest}".encode()).hexdigest()

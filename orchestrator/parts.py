@@ -1,10 +1,10 @@
-"""What each role is asked for an effect, and what its answer means to the machine."""
+"""The role calls of the machine's effects: the request of each, and the event of its answer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic
+from typing import Any, Generic
 
 from alpha_umi.contract.roles import (
     ActionModel,
@@ -26,24 +26,23 @@ from alpha_umi.trajectory import (
     AskCaller,
     AskPlanner,
     AskSummarizer,
-    BackboneUnreadable,
     CallMade,
-    CallUnreadable,
     Event,
     PlannerDecided,
-    PlannerUnreadable,
     State,
     StepTaken,
+    ToolObserved,
     Usage,
     planner_history,
 )
+from alpha_umi.trajectory.moves import NO_CALL
 from orchestrator.roles.errors import RoleUnreadable
 from orchestrator.roles.question import Answer, Question
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What every role of a trajectory is asked with. `streams`: somebody listens to the text while it is written."""
+class RoleCallContext:
+    """What the requests of all roles are made from. `streams`: a listener reads the text while it is written."""
 
     trajectory_id: str
     state: State
@@ -56,117 +55,128 @@ class Setting:
         """The history as the roles take it."""
         return as_turns(self.state.history)
 
-    def turns_for_the_planner(self) -> list[TurnModel]:
-        """The same, with what a search has tried before at this place."""
+    def planner_turns(self) -> list[TurnModel]:
+        """The history for the planner, with what a search has tried before at this place."""
         return as_turns(planner_history(self.state))
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What an answer cost: tokens, and milliseconds, in so many attempts."""
+class CallStats:
+    """Token usage, latency and attempts of one role call."""
 
     usage: Usage
     latency_ms: int
     attempts: int
 
+    def output(self, *, truncated: bool = False) -> dict[str, Any]:
+        """As the fields of `RoleOutput`."""
+        return {**vars(self), "truncated": truncated}
+
 
 @dataclass(frozen=True)
-class Part(Generic[Answer]):
-    """A question, the event of its answer, and the event of a text that could not be read (None: it is a failure)."""
+class RoleCallSpec(Generic[Answer]):
+    """A request, the event of its answer, and the event of an output that cannot be read (None: it is a failure)."""
 
     question: Question[Answer]
-    answered: Callable[[Answer, Heard], Event]
-    unreadable: Callable[[RoleUnreadable, int], Event] | None = None
+    answered: Callable[[Answer, CallStats], Event]
+    unreadable: Callable[[RoleUnreadable, CallStats], Event] | None = None
 
 
-def planner_part(setting: Setting, effect: AskPlanner) -> Part[PlanAnswer]:
+def plan_call(context: RoleCallContext, effect: AskPlanner) -> RoleCallSpec[PlanAnswer]:
     """The planner decides what is to be done."""
     request = PlanRequest(
-        tools=setting.tools(),
-        history=setting.turns_for_the_planner(),
-        constrained=setting.constrained,
-        stream=setting.streams,
-    )
-    return Part(
-        Question("planner", "/v1/plan", request, PlanAnswer, setting.trajectory_id, effect.step),
-        lambda answer, heard: PlannerDecided(
-            answer.thought, answer.next, answer.text, heard.usage, heard.latency_ms, answer.truncated, heard.attempts
-        ),
-        lambda error, latency_ms: PlannerUnreadable(error.text, error.reason, error.usage, latency_ms, error.attempts),
+        tools=context.tools(),
+        history=context.planner_turns(),
+        constrained=context.constrained,
+        stream=context.streams,
     )
 
+    def answered(answer: PlanAnswer, stats: CallStats) -> Event:
+        return PlannerDecided(answer.thought, answer.next, answer.text, **stats.output(truncated=answer.truncated))
 
-def caller_part(setting: Setting, effect: AskCaller) -> Part[CallAnswer]:
-    """The caller makes a call."""
-    tools = setting.tools()
-    request = CallRequest(tools=tools, history=setting.turns(), constrained=setting.constrained)
-
-    def answered(answer: CallAnswer, heard: Heard) -> Event:
-        refused = _not_offered(answer.action, tools)
-        if refused is not None:
-            return CallUnreadable(answer.text, refused, heard.usage, heard.latency_ms, heard.attempts)
-        name, arguments = answer.action.name, answer.action.arguments
-        call_id = setting.call_id()
-        return CallMade(
-            call_id, name, arguments, answer.text, heard.usage, heard.latency_ms, answer.truncated, heard.attempts
+    def unreadable(error: RoleUnreadable, stats: CallStats) -> Event:
+        decision = context.state.limits.on_unreadable
+        return PlannerDecided(
+            error.text.strip(), decision, error.text, unreadable=True, reason=error.reason, **stats.output()
         )
 
-    return Part(
-        Question("caller", "/v1/call", request, CallAnswer, setting.trajectory_id, effect.step),
-        answered,
-        lambda error, latency_ms: CallUnreadable(error.text, error.reason, error.usage, latency_ms, error.attempts),
-    )
+    question = Question("planner", "/v1/plan", request, PlanAnswer, context.trajectory_id, effect.step)
+    return RoleCallSpec(question, answered, unreadable)
 
 
-def summarizer_part(setting: Setting, effect: AskSummarizer) -> Part[SummarizeAnswer]:
+def caller_call(context: RoleCallContext, effect: AskCaller) -> RoleCallSpec[CallAnswer]:
+    """The caller writes a call."""
+    tools = context.tools()
+    request = CallRequest(tools=tools, history=context.turns(), constrained=context.constrained)
+
+    def answered(answer: CallAnswer, stats: CallStats) -> Event:
+        refused = _not_offered(answer.action, tools)
+        if refused is not None:
+            return no_call(answer.text, refused, stats)
+        name, arguments = answer.action.name, answer.action.arguments
+        return CallMade(context.call_id(), name, arguments, answer.text, **stats.output(truncated=answer.truncated))
+
+    def no_call(text: str, reason: str, stats: CallStats) -> Event:
+        return ToolObserved(None, NO_CALL + reason, is_error=True, text=text, **vars(stats))
+
+    question = Question("caller", "/v1/call", request, CallAnswer, context.trajectory_id, effect.step)
+    return RoleCallSpec(question, answered, lambda error, stats: no_call(error.text, error.reason, stats))
+
+
+def summarize_call(context: RoleCallContext, effect: AskSummarizer) -> RoleCallSpec[SummarizeAnswer]:
     """The summarizer writes the answer."""
-    request = SummarizeRequest(history=setting.turns(), stream=setting.streams)
-    return Part(
-        Question("summarizer", "/v1/summarize", request, SummarizeAnswer, setting.trajectory_id, effect.step),
-        lambda answer, heard: AnswerWritten(
-            answer.answer, heard.usage, heard.latency_ms, answer.truncated, heard.attempts
-        ),
+    request = SummarizeRequest(history=context.turns(), stream=context.streams)
+    return RoleCallSpec(
+        Question("summarizer", "/v1/summarize", request, SummarizeAnswer, context.trajectory_id, effect.step),
+        lambda answer, stats: AnswerWritten(answer.answer, **stats.output(truncated=answer.truncated)),
     )
 
 
-def backbone_part(setting: Setting, effect: AskBackbone) -> Part[StepAnswer]:
-    """The single model takes a whole step, or closes with an answer."""
-    tools = setting.tools()
+def step_call(context: RoleCallContext, effect: AskBackbone) -> RoleCallSpec[StepAnswer]:
+    """The single model takes a complete step, or closes with an answer."""
+    tools = context.tools()
     request = StepRequest(
         tools=tools,
-        history=setting.turns(),
+        history=context.turns(),
         conclude=effect.conclude,
-        constrained=setting.constrained,
-        stream=setting.streams,
+        constrained=context.constrained,
+        stream=context.streams,
     )
 
-    def answered(answer: StepAnswer, heard: Heard) -> Event:
+    def answered(answer: StepAnswer, stats: CallStats) -> Event:
         refused = None if answer.action is None else _not_offered(answer.action, tools)
-        made = None if refused is not None else answer.action
+        action = None if refused is not None else answer.action
         return StepTaken(
             answer.thought,
             answer.next,
             answer.text,
-            call_id=None if made is None else setting.call_id(),
-            name=None if made is None else made.name,
-            arguments=None if made is None else made.arguments,
+            call_id=None if action is None else context.call_id(),
+            name=None if action is None else action.name,
+            arguments=None if action is None else action.arguments,
             reason=refused or answer.reason,
             answer=answer.answer,
-            usage=heard.usage,
-            latency_ms=heard.latency_ms,
-            truncated=answer.truncated,
-            attempts=heard.attempts,
+            **stats.output(truncated=answer.truncated),
         )
 
-    return Part(
-        Question("backbone", "/v1/step", request, StepAnswer, setting.trajectory_id, effect.step),
-        answered,
-        lambda error, latency_ms: BackboneUnreadable(error.text, error.reason, error.usage, latency_ms, error.attempts),
-    )
+    def unreadable(error: RoleUnreadable, stats: CallStats) -> Event:
+        decision, text = context.state.limits.on_unreadable, error.text.strip()
+        counts = decision == "conclusion" and text and not effect.conclude
+        return StepTaken(
+            text,
+            decision,
+            error.text,
+            reason=error.reason,
+            answer=text if counts else None,
+            unreadable=True,
+            **stats.output(),
+        )
+
+    question = Question("backbone", "/v1/step", request, StepAnswer, context.trajectory_id, effect.step)
+    return RoleCallSpec(question, answered, unreadable)
 
 
 def _not_offered(action: ActionModel, tools: list[ToolModel]) -> str | None:
-    """Why a call cannot be made, if so: the services check it, and so does whoever would send it."""
+    """Why a call cannot be made, if so. The services check this too; here it is checked before the call is sent."""
     known = [tool.name for tool in tools]
     if action.name in known:
         return None

@@ -1,6 +1,6 @@
-"""Performs one effect of the machine and says what came of it, as an event. Decides nothing.
+"""Executes one effect of the machine and returns its outcome as an event. Decides nothing.
 
-Every failure becomes an event, too: a role's is `RoleFailed`, a tool's an observation for the planner.
+Every failure is an event, too: a role's is `RoleFailed`, a tool's an observation for the planner.
 """
 
 from __future__ import annotations
@@ -19,20 +19,29 @@ from alpha_umi.trajectory import (
     AskCaller,
     AskPlanner,
     AskSummarizer,
-    BackboneUnreadable,
     Event,
-    ObservationReceived,
     PlannerDecided,
-    PlannerUnreadable,
+    RoleEffect,
     RunTool,
+    SendEffect,
     State,
     StepTaken,
+    ToolObserved,
     Usage,
+    effect_key,
 )
 from orchestrator.failpoints import Failpoints
 from orchestrator.metrics import OrchestratorMetrics
-from orchestrator.outcomes import RoleEffect, SendEffect, failure_of, idempotency_key
-from orchestrator.parts import Heard, Part, Setting, backbone_part, caller_part, planner_part, summarizer_part
+from orchestrator.outcomes import failure_of, idempotency_key
+from orchestrator.parts import (
+    CallStats,
+    RoleCallContext,
+    RoleCallSpec,
+    caller_call,
+    plan_call,
+    step_call,
+    summarize_call,
+)
 from orchestrator.roles.calls import RoleCalls
 from orchestrator.roles.errors import RoleError, RoleUnreadable
 from orchestrator.roles.preview import OnDelta
@@ -50,8 +59,8 @@ def new_call_id() -> str:
 
 
 @dataclass(frozen=True)
-class Performer:
-    """Asks the roles and runs the tools of all trajectories.
+class EffectExecutor:
+    """Calls the roles and runs the tools of all trajectories.
 
     `tool_timeout_s` bounds one tool call. `constrained: false` lets the roles write without grammars, as in the paper.
     """
@@ -65,22 +74,22 @@ class Performer:
     call_id: Callable[[], str] = new_call_id
 
     async def perform(self, trajectory_id: str, state: State, effect: SendEffect, on_delta: OnDelta | None) -> Event:
-        """What came of the effect. Raises nothing but cancellation."""
+        """The outcome of the effect. Raises nothing but cancellation."""
         started = time.monotonic()
         try:
             if isinstance(effect, RunTool):
                 return await self._run_tool(trajectory_id, effect)
             event = await self._ask_role(trajectory_id, state, effect, on_delta)
-            self._count_decision(state, event)
+            self._count_decision(event)
             return event
         except RoleError as error:
             return failure_of(effect, str(error), latency_ms=_since(started))
         except Exception as error:
-            _log.error("effect.failed", effect=effect.key, exc_info=error)
+            _log.error("effect.failed", effect=effect_key(effect), exc_info=error)
             return failure_of(effect, "the orchestrator failed; its log has the details", latency_ms=_since(started))
 
     async def _ask_role(self, trajectory_id: str, state: State, effect: RoleEffect, on_delta: OnDelta | None) -> Event:
-        setting = Setting(
+        context = RoleCallContext(
             trajectory_id,
             state,
             tools=lambda: self._offered(state),
@@ -90,38 +99,35 @@ class Performer:
         )
         match effect:
             case AskPlanner():
-                return await self._ask(planner_part(setting, effect), on_delta)
+                return await self._ask(plan_call(context, effect), on_delta)
             case AskCaller():
-                return await self._ask(caller_part(setting, effect))
+                return await self._ask(caller_call(context, effect))
             case AskSummarizer():
-                return await self._ask(summarizer_part(setting, effect), on_delta)
+                return await self._ask(summarize_call(context, effect), on_delta)
             case AskBackbone():
-                return await self._ask(backbone_part(setting, effect), on_delta)
+                return await self._ask(step_call(context, effect), on_delta)
             case _ as never:
                 assert_never(never)
 
-    async def _ask(self, part: Part[Answer], on_delta: OnDelta | None = None) -> Event:
-        role = part.question.role
+    async def _ask(self, spec: RoleCallSpec[Answer], on_delta: OnDelta | None = None) -> Event:
+        role = spec.question.role
         started = time.monotonic()
         try:
-            answer = await self.calls.ask(part.question, on_delta)
+            answer = await self.calls.ask(spec.question, on_delta)
         except RoleUnreadable as error:
             self.metrics.count_tokens(role, error.usage)
-            if part.unreadable is None:
+            if spec.unreadable is None:
                 raise
-            return part.unreadable(error, _since(started))
+            return spec.unreadable(error, CallStats(error.usage, _since(started), error.attempts))
         usage = Usage(answer.usage.prompt_tokens, answer.usage.completion_tokens)
         self.metrics.count_tokens(role, usage)
         if isinstance(answer, CallAnswer | StepAnswer):
             self.metrics.repairs.inc(answer.repaired)
-        return part.answered(answer, Heard(usage, _since(started), answer.timings.attempts))
+        return spec.answered(answer, CallStats(usage, _since(started), answer.timings.attempts))
 
-    def _count_decision(self, state: State, event: Event) -> None:
-        match event:
-            case PlannerDecided() | StepTaken():
-                self.metrics.decisions.labels(next=event.next, readable="yes").inc()
-            case PlannerUnreadable() | BackboneUnreadable():
-                self.metrics.decisions.labels(next=state.limits.on_unreadable, readable="no").inc()
+    def _count_decision(self, event: Event) -> None:
+        if isinstance(event, PlannerDecided | StepTaken):
+            self.metrics.decisions.labels(next=event.next, readable="no" if event.unreadable else "yes").inc()
 
     async def _run_tool(self, trajectory_id: str, effect: RunTool) -> Event:
         started = time.monotonic()
@@ -129,7 +135,7 @@ class Performer:
             (tool,) = self.registry.get([effect.name])
         except UnknownToolError as error:
             self.metrics.tool_calls.labels(outcome="error").inc()
-            return ObservationReceived(effect.call_id, f"The call was not made: {error}", is_error=True)
+            return ToolObserved(effect.call_id, f"The call was not made: {error}", is_error=True)
         self.failpoints.reach("tool.before_send")
         result = await self.registry.execute(
             tool,
@@ -140,11 +146,11 @@ class Performer:
         self.failpoints.reach("tool.after_send")
         self.metrics.tool_calls.labels(outcome="error" if result.is_error else "ok").inc()
         self.metrics.tool_seconds.observe(time.monotonic() - started)
-        return ObservationReceived(
+        return ToolObserved(
             effect.call_id, result.content, result.is_error, result.truncated, latency_ms=_since(started)
         )
 
-    def may_repeat(self, effect: RunTool) -> bool:
+    def is_retryable(self, effect: RunTool) -> bool:
         """Whether a call that may have been sent already can be sent again. A tool that is gone says nothing."""
         try:
             (tool,) = self.registry.get([effect.name])

@@ -10,7 +10,7 @@ from alpha_umi.contract.problems import ServiceError
 from alpha_umi.trajectory.events import RoleKind
 from orchestrator.journal import Journal
 from orchestrator.roles.replicas import READY, ReplicaSet, ReplicaState
-from orchestrator.runs import Runs
+from orchestrator.runs import RunManager
 from orchestrator.store import EventStore, StoreError
 
 # No source can have this name, so removing it changes nothing; but it takes the lock that a write needs.
@@ -25,7 +25,7 @@ class Readiness:
 
     def __init__(
         self,
-        runs: Runs,
+        runs: RunManager,
         store: EventStore,
         journal: Journal,
         roles: Mapping[RoleKind, ReplicaSet],
@@ -52,8 +52,8 @@ class Readiness:
         return {**details, "storage": READY, "constrained": self._constrained}
 
     async def _check_store(self) -> None:
-        if self._journal.blocked:
-            raise ServiceError("storage-unavailable", f"{self._journal.blocked} appends wait for the event log")
+        if self._journal.pending_appends:
+            raise ServiceError("storage-unavailable", f"{self._journal.pending_appends} appends wait for the event log")
         try:
             await self._store.delete_tool_source(_NO_SOURCE)
         except StoreError as error:

@@ -1,4 +1,4 @@
-"""Whole trajectories from the event log."""
+"""Trajectories as the API shows them, from the event log or from a run."""
 
 from __future__ import annotations
 
@@ -8,34 +8,35 @@ from typing import cast
 
 from alpha_umi import telemetry
 from alpha_umi.contract.trajectories import MessageModel, TokenUsage, Trajectory, TrajectoryError, as_trajectory
-from alpha_umi.trajectory import IllegalEvent, Phase, State, Status, UnknownEvent, replay, unpack
+from alpha_umi.trajectory import Phase, State, Status
+from orchestrator.log import read_log, state_of
 from orchestrator.run import Run
-from orchestrator.store import EventStore, StoredEvent, TrajectoryRow
+from orchestrator.store import EventStore, StoreDamaged, StoredEvent, TrajectoryRow
 
 _log = telemetry.logger(__name__)
 
 
 async def load_trajectory(store: EventStore, row: TrajectoryRow) -> Trajectory:
     """The trajectory of a row with everything in its log. Raises `StoreError`."""
-    return whole_trajectory(row, await store.events(row.id))
+    return trajectory_of(row, await store.events(row.id))
 
 
-def whole_trajectory(row: TrajectoryRow, log: Sequence[StoredEvent]) -> Trajectory:
-    """The trajectory that a log adds up to; where the log makes no sense, what the row alone says."""
+def trajectory_of(row: TrajectoryRow, log: Sequence[StoredEvent]) -> Trajectory:
+    """The trajectory that a log adds up to; what its row has where the log cannot be read."""
     try:
-        state = replay(unpack(event.type, event.payload) for event in log)
-    except (UnknownEvent, IllegalEvent) as error:
+        state = state_of(read_log(log))
+    except StoreDamaged as error:
         _log.error("log.unreadable", trajectory_id=row.id, reason=str(error))
         return _without_log(row, f"the log of this trajectory cannot be read: {error}")
-    return _shown(row, state, log[-1].at if state.phase is Phase.FINISHED else None)
+    return _rendered(row, state, log[-1].at if state.phase is Phase.FINISHED else None)
 
 
 def driven_trajectory(run: Run) -> Trajectory:
-    """A trajectory that this process drives, as its log has it, without reading that again."""
-    return _shown(run.row, run.driver.state, run.driver.ended_at)
+    """A trajectory that this process drives, without reading its log."""
+    return _rendered(run.row, run.driver.state, run.driver.ended_at)
 
 
-def _shown(row: TrajectoryRow, state: State, finished_at: datetime | None) -> Trajectory:
+def _rendered(row: TrajectoryRow, state: State, finished_at: datetime | None) -> Trajectory:
     return as_trajectory(row.id, state, created_at=row.created_at, finished_at=finished_at, metadata=row.metadata)
 
 

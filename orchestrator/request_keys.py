@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 from alpha_umi.contract.problems import ServiceError
 from orchestrator.run import Run
-from orchestrator.runs import Runs
+from orchestrator.runs import RunManager
 from orchestrator.store import EventStore, KeptRequest, RequestKept, RequestKey
 
 HEADER = "Idempotency-Key"
@@ -35,7 +35,7 @@ class RequestKeys:
     Only what was accepted is remembered; a request that was refused can be mended and sent again with its key.
     """
 
-    def __init__(self, store: EventStore, runs: Runs, *, now: Callable[[], datetime]) -> None:
+    def __init__(self, store: EventStore, runs: RunManager, *, now: Callable[[], datetime]) -> None:
         self._store = store
         self._runs = runs
         self._now = now

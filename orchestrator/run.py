@@ -8,10 +8,10 @@ from datetime import datetime
 
 from alpha_umi.trajectory import Phase
 from orchestrator.driver import Driver
-from orchestrator.live import Feed
+from orchestrator.live import Broadcast
 from orchestrator.store import TrajectoryRow
 
-LEFT = "the client left"
+CLIENT_LEFT = "the client left"
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Run:
 
     row: TrajectoryRow
     driver: Driver
-    feed: Feed
+    broadcast: Broadcast
     began: datetime
     kept: bool = False
     over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -50,10 +50,10 @@ class Run:
         """Return when the trajectory waits for the client, has ended, or is not driven any more."""
         await self.driver.settled.wait()
 
-    def own(self) -> Owner:
+    def own(self) -> RunLease:
         """A request that wants the run to go on while it is there."""
         self.owners += 1
-        return Owner(self)
+        return RunLease(self)
 
     def release(self) -> bool:
         """One owner less; whether nobody is left for whom to go on."""
@@ -62,7 +62,7 @@ class Run:
         return self.owners == 0 and not self.kept and not self.waits
 
 
-class Owner:
+class RunLease:
     """The hold of one request on a run. Ends once, whatever comes first."""
 
     def __init__(self, run: Run) -> None:
@@ -77,5 +77,5 @@ class Owner:
     def left(self) -> None:
         """The client is gone: unless somebody else wants it, the run ends."""
         if self._run is not None and self._run.release():
-            self._run.driver.cancel(LEFT)
+            self._run.driver.cancel(CLIENT_LEFT)
         self._run = None

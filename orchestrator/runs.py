@@ -11,22 +11,19 @@ from typing import Any, NamedTuple
 from alpha_umi import telemetry
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.trajectory import (
-    IllegalEvent,
     MessageAdded,
     Phase,
-    QuestionAsked,
     State,
-    UnknownEvent,
+    TrajectoryCreated,
     advance,
-    pack,
     replay,
-    unpack,
 )
-from orchestrator.driver import Driver, Workshop
-from orchestrator.live import Feed
+from orchestrator.driver import Driver, DriverDependencies
+from orchestrator.live import Broadcast
+from orchestrator.log import new_event, read_log, state_of
 from orchestrator.racing import race
 from orchestrator.run import Run
-from orchestrator.store import EventStore, NewEvent, RequestKey, StoreDamaged, StoreError, TrajectoryRow
+from orchestrator.store import EventStore, RequestKey, StoreError, TrajectoryRow
 
 STOP_GRACE_S = 5.0
 
@@ -38,7 +35,7 @@ def new_trajectory_id() -> str:
     return f"traj_{uuid.uuid4().hex}"
 
 
-class Loaded(NamedTuple):
+class RunSnapshot(NamedTuple):
     """A trajectory as its log has it up to row `seq`, and when its newest turn began."""
 
     row: TrajectoryRow
@@ -47,19 +44,19 @@ class Loaded(NamedTuple):
     began: datetime
 
 
-class Runs:
+class RunManager:
     """Starts, finds, cancels and stops runs."""
 
     def __init__(
         self,
         store: EventStore,
-        shared: Workshop,
+        dependencies: DriverDependencies,
         *,
         tools_ready: Callable[[Sequence[str]], Coroutine[Any, Any, None]],
         trajectory_id: Callable[[], str] = new_trajectory_id,
     ) -> None:
         self._store = store
-        self._shared = shared
+        self._dependencies = dependencies
         self._tools_ready = tools_ready
         self._trajectory_id = trajectory_id
         self._runs: dict[str, Run] = {}
@@ -67,7 +64,7 @@ class Runs:
         self.stopping = False
 
     @property
-    def under_way(self) -> int:
+    def active_count(self) -> int:
         """Trajectories that this process drives."""
         return len(self._runs)
 
@@ -82,7 +79,7 @@ class Runs:
 
     async def create(
         self,
-        question: QuestionAsked,
+        question: TrajectoryCreated,
         *,
         metadata: Mapping[str, str],
         background: bool,
@@ -91,11 +88,11 @@ class Runs:
         """Write a new trajectory and drive it. It is durable when this returns. Raises `StoreError`."""
         self.require_open()
         trajectory_id = self._trajectory_id()
-        self._shared.failpoints.reach("create.before_commit")
+        self._dependencies.failpoints.reach("create.before_commit")
         row = await self._store.create(
             trajectory_id,
-            [NewEvent(*pack(question))],
-            at=self._shared.journal.now(),
+            [new_event(question)],
+            at=self._dependencies.journal.now(),
             instruction=question.instruction,
             tools=question.tools,
             strategy=question.strategy,
@@ -103,47 +100,42 @@ class Runs:
             background=background,
             request=request,
         )
-        self._shared.failpoints.reach("create.after_commit")
-        self._shared.performer.metrics.started.labels(strategy=question.strategy).inc()
+        self._dependencies.failpoints.reach("create.after_commit")
+        self._dependencies.executor.metrics.started.labels(strategy=question.strategy).inc()
         _log.info("trajectory.created", trajectory_id=trajectory_id, background=background)
-        loaded = Loaded(row, replay([question]), row.last_seq, row.created_at)
+        loaded = RunSnapshot(row, replay([question]), row.last_seq, row.created_at)
         return self._start(loaded, kept=background or request is not None)
 
-    async def go_on(self, ended: Loaded, message: MessageAdded, *, background: bool, request: RequestKey | None) -> Run:
+    async def go_on(
+        self, ended: RunSnapshot, message: MessageAdded, *, background: bool, request: RequestKey | None
+    ) -> Run:
         """Write a further turn at the end of a trajectory, and drive it.
 
         Durable when this returns. Raises `StoreError`: `SequenceConflict` if somebody was faster.
         """
         self.require_open()
         continued = advance(ended.state, message)
-        now = self._shared.journal.now()
-        self._shared.failpoints.reach("message.before_commit")
+        now = self._dependencies.journal.now()
+        self._dependencies.failpoints.reach("message.before_commit")
         rows = await self._store.append(
             ended.row.id,
             after=ended.seq,
-            events=[NewEvent(*pack(message))],
+            events=[new_event(message)],
             at=now,
             status=continued.status,
             request=request,
         )
-        self._shared.failpoints.reach("message.after_commit")
+        self._dependencies.failpoints.reach("message.after_commit")
         _log.info("trajectory.continued", trajectory_id=ended.row.id, background=background)
-        loaded = Loaded(ended.row, continued, rows[-1].seq, now)
+        loaded = RunSnapshot(ended.row, continued, rows[-1].seq, now)
         return self._start(loaded, kept=background or request is not None)
 
-    async def load(self, trajectory_id: str) -> Loaded:
+    async def load(self, trajectory_id: str) -> RunSnapshot:
         """A trajectory as its log has it. Raises `TrajectoryNotFound`, `StoreDamaged` for one that makes no sense."""
         row = await self._store.get(trajectory_id)
-        log = await self._store.events(trajectory_id)
-        try:
-            events = [unpack(event.type, event.payload) for event in log]
-            state = replay(events)
-        except (UnknownEvent, IllegalEvent) as error:
-            raise StoreDamaged(f"the log of trajectory {trajectory_id} cannot be read: {error}") from error
-        turns = [
-            row.at for row, event in zip(log, events, strict=True) if isinstance(event, QuestionAsked | MessageAdded)
-        ]
-        return Loaded(row, state, len(log), turns[-1] if turns else row.created_at)
+        log = list(read_log(await self._store.events(trajectory_id)))
+        turns = [logged.at for logged in log if isinstance(logged.event, TrajectoryCreated | MessageAdded)]
+        return RunSnapshot(row, state_of(log), len(log), turns[-1] if turns else row.created_at)
 
     async def attach(self, trajectory_id: str) -> Run | None:
         """The run of a trajectory, started where nobody drives it; None when it has ended. Raises `StoreError`."""
@@ -155,11 +147,11 @@ class Runs:
         self.require_open()
         return self._start(loaded, kept=loaded.row.background, recovered=True)
 
-    def feed_of(self, run: Run | None) -> Feed | None:
+    def broadcast_of(self, run: Run | None) -> Broadcast | None:
         """Where news of a run come from. While the process stops, its absence says to come back later."""
         if run is not None:
-            return run.feed
-        return _closed_feed() if self.stopping else None
+            return run.broadcast
+        return _closed_broadcast() if self.stopping else None
 
     def require_open(self) -> None:
         """Raises `ServiceError` when the process is about to end."""
@@ -186,13 +178,13 @@ class Runs:
         """
         if not self.stopping:
             self.stopping = True
-            _log.info("drain.began", under_way=self.under_way, waiting=self.waiting)
+            _log.info("drain.began", under_way=self.active_count, waiting=self.waiting)
             for run in self._runs.values():
                 run.driver.stop()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=STOP_GRACE_S)
         if self._tasks:
-            _log.warning("drain.cut_off", under_way=self.under_way)
+            _log.warning("drain.cut_off", under_way=self.active_count)
         self.hurry()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
@@ -201,14 +193,20 @@ class Runs:
         for task in self._tasks:
             task.cancel()
 
-    def _start(self, loaded: Loaded, *, kept: bool, recovered: bool = False) -> Run:
+    def _start(self, loaded: RunSnapshot, *, kept: bool, recovered: bool = False) -> Run:
         row, state = loaded.row, loaded.state
         if (known := self._runs.get(row.id)) is not None:
             # Somebody else found the new rows in the log first.
             known.kept = known.kept or kept
             return known
-        feed = Feed()
-        run = Run(row, Driver(row.id, state, loaded.seq, shared=self._shared, feed=feed), feed, loaded.began, kept)
+        broadcast = Broadcast()
+        run = Run(
+            row,
+            Driver(row.id, state, loaded.seq, dependencies=self._dependencies, broadcast=broadcast),
+            broadcast,
+            loaded.began,
+            kept,
+        )
         self._runs[row.id] = run
         if self.stopping:
             # Written while the process began to stop: it goes on after the restart.
@@ -227,7 +225,7 @@ class Runs:
             _log.error("trajectory.abandoned", trajectory_id=run.id, exc_info=error)
         finally:
             del self._runs[run.id]
-            run.feed.close(stopping=not run.finished and self.stopping)
+            run.broadcast.close(stopping=not run.finished and self.stopping)
             run.over.set()
             run.driver.settled.set()
         if run.finished:
@@ -235,15 +233,15 @@ class Runs:
 
     def _note_end(self, run: Run) -> None:
         state = run.driver.state
-        seconds = (self._shared.journal.now() - run.began).total_seconds()
-        self._shared.performer.metrics.count_end(state, seconds=seconds)
+        seconds = (self._dependencies.journal.now() - run.began).total_seconds()
+        self._dependencies.executor.metrics.count_end(state, seconds=seconds)
         _log.info("trajectory.finished", trajectory_id=run.id, status=state.status, steps=len(state.turn_steps))
 
 
-def _closed_feed() -> Feed:
-    feed = Feed()
-    feed.close(stopping=True)
-    return feed
+def _closed_broadcast() -> Broadcast:
+    broadcast = Broadcast()
+    broadcast.close(stopping=True)
+    return broadcast
 
 
 def _registered(state: State) -> tuple[str, ...]:

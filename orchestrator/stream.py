@@ -1,88 +1,101 @@
-"""Follow one trajectory: first its log, then live, without a gap and without repeating anything."""
+"""Follow one trajectory: first its log, then live, without a gap or a repetition."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from typing import assert_never
 
 from sse_starlette import ServerSentEvent
 
 from alpha_umi import telemetry
-from alpha_umi.trajectory import IllegalEvent, UnknownEvent
-from orchestrator.live import Closed, Feed, Lagged, Listener, News, TextDelta
-from orchestrator.narration import Narrator, tell_delta, tell_reconnect
-from orchestrator.store import EventStore, StoreDamaged, StoredEvent, StoreUnavailable, TrajectoryRow
+from alpha_umi.contract.stream_events import Reconnect
+from alpha_umi.trajectory import Phase, State
+from orchestrator.live import Broadcast, Closed, FeedItem, Listener, Overflow, TextPreview
+from orchestrator.log import LoggedEvent, read_log
+from orchestrator.narration import serialize, serialize_delta, serialize_reconnect
+from orchestrator.store import EventStore, StoreDamaged, StoreUnavailable, TrajectoryRow
 
+_NO_PLACE = float("inf")
 _log = telemetry.logger(__name__)
 
 
 async def follow(
-    store: EventStore, trajectory: TrajectoryRow, feed: Feed | None, *, after: int = 0
+    store: EventStore, trajectory: TrajectoryRow, broadcast: Broadcast | None, *, after: int = 0
 ) -> AsyncGenerator[ServerSentEvent, None]:
-    """The events after row `after`, up to `trajectory.finished`, or as far as they go when there is no feed.
+    """The events after row `after`, up to `trajectory.finished`, or to the end of the log without a broadcast.
 
     A stream that ends before the trajectory does, because the process stops or the log cannot be read, ends with
     `reconnect`.
     """
-    # The listener comes before the first look into the log, so that nothing falls between the two.
-    with contextlib.nullcontext() if feed is None else feed.listen() as listener:
-        follower = _Follower(store, Narrator(trajectory), listener, trajectory.id)
+    # The listener comes before the first read of the log, so that no event falls between the two.
+    with contextlib.nullcontext() if broadcast is None else broadcast.listen() as listener:
+        follower = _Follower(store, trajectory, listener)
         try:
             async for seq, event in follower.events():
                 if seq > after:
                     yield event
         except StoreUnavailable as error:
             _log.error("stream.broken", trajectory_id=trajectory.id, reason=str(error))
-            yield tell_reconnect("the event log cannot be read now")
-        except (StoreDamaged, UnknownEvent, IllegalEvent) as error:
+            yield serialize_reconnect(Reconnect("the event log cannot be read now"))
+        except StoreDamaged as error:
             _log.error("log.unreadable", trajectory_id=trajectory.id, reason=str(error))
 
 
 class _Follower:
-    def __init__(self, store: EventStore, narrator: Narrator, listener: Listener | None, trajectory_id: str) -> None:
+    """One stream. `_state` is that after row `_seq`, the last one that was handled."""
+
+    def __init__(self, store: EventStore, trajectory: TrajectoryRow, listener: Listener | None) -> None:
         self._store = store
-        self._narrator = narrator
+        self._trajectory = trajectory
         self._listener = listener
-        self._id = trajectory_id
+        self._seq = 0
+        self._state = State()
 
     async def events(self) -> AsyncIterator[tuple[float, ServerSentEvent]]:
-        """Each event with its place in the log; what has no place comes after everything."""
+        """Each event with its row's number; one that is not in the log comes after all of them."""
         reason = "the trajectory is not being driven now"
-        for told in self._tell(await self._unread()):
-            yield told
-        while self._listener is not None and not self._narrator.ended:
-            news = await self._listener.get()
-            if isinstance(news, TextDelta):
-                if news.after == self._narrator.seq:
-                    yield float("inf"), tell_delta(news)
+        for event in self._serialized(*await self._catch_up()):
+            yield event
+        while self._listener is not None and not self._ended:
+            item = await self._listener.get()
+            if isinstance(item, TextPreview):
+                if item.after == self._seq:
+                    yield _NO_PLACE, serialize_delta(item.delta)
                 continue
-            for told in self._tell(await self._rows(news)):
-                yield told
-            if isinstance(news, Closed):
-                reason = "the orchestrator is shutting down" if news.stopping else reason
+            for event in self._serialized(*await self._next(item)):
+                yield event
+            if isinstance(item, Closed):
+                reason = "the orchestrator is shutting down" if item.stopping else reason
                 break
-        if not self._narrator.ended:
-            yield float("inf"), tell_reconnect(reason)
+        if not self._ended:
+            yield _NO_PLACE, serialize_reconnect(Reconnect(reason))
 
-    async def _rows(self, news: News) -> Sequence[StoredEvent]:
-        match news:
-            case StoredEvent():
-                if news.seq == self._narrator.seq + 1:
-                    return [news]
-                return [] if news.seq <= self._narrator.seq else await self._unread()
-            case Lagged() | Closed():
-                return await self._unread()
-            case TextDelta():
-                return []
+    @property
+    def _ended(self) -> bool:
+        return self._state.phase is Phase.FINISHED
+
+    async def _next(self, item: FeedItem) -> tuple[Iterable[LoggedEvent], int]:
+        """The events after row `_seq`, and the last row. A live event has its states, so that nothing is replayed."""
+        match item:
+            case LoggedEvent():
+                if item.seq == self._seq + 1:
+                    return [item], item.seq
+                return ([], 0) if item.seq <= self._seq else await self._catch_up()
+            case Overflow() | Closed():
+                return await self._catch_up()
+            case TextPreview():
+                return [], 0
             case _ as never:
                 assert_never(never)
 
-    async def _unread(self) -> Sequence[StoredEvent]:
-        return await self._store.events(self._id, after=self._narrator.seq)
+    async def _catch_up(self) -> tuple[Iterable[LoggedEvent], int]:
+        rows = await self._store.events(self._trajectory.id, after=self._seq)
+        return read_log(rows, self._state), rows[-1].seq if rows else 0
 
-    def _tell(self, rows: Sequence[StoredEvent]) -> Iterator[tuple[float, ServerSentEvent]]:
-        for row in rows:
-            event = self._narrator.tell(row, last=row is rows[-1])
+    def _serialized(self, log: Iterable[LoggedEvent], last: int) -> Iterator[tuple[float, ServerSentEvent]]:
+        for logged in log:
+            self._seq, self._state = logged.seq, logged.after
+            event = serialize(logged, self._trajectory, last=logged.seq == last)
             if event is not None:
-                yield row.seq, event
+                yield logged.seq, event

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from alpha_umi.trajectory.effects import Status
-from alpha_umi.trajectory.events import Cancelled, Finished, LimitReached, RoleFailed
+from alpha_umi.trajectory.events import Cancelled, LimitReached, RoleFailed, TrajectoryFinished
 from alpha_umi.trajectory.state import Failure, Phase, State, total
 
 REPEATED_CALL = Failure("repeated_call", "the same call brought the same result again and again")
@@ -50,7 +50,7 @@ def cancel(state: State, event: Cancelled) -> State:
     return end(state, "cancelled", Failure("cancelled", event.reason))
 
 
-def finish(state: State, event: Finished) -> State:
+def finish(state: State, event: TrajectoryFinished) -> State:
     """The end is recorded."""
     return replace(state, phase=Phase.FINISHED)
 

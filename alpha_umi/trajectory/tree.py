@@ -18,12 +18,12 @@ def branch(state: State) -> tuple[Step, ...]:
     return tuple(reversed(found))
 
 
-def behind(state: State, place: int | None) -> tuple[Step, ...]:
+def steps_after(state: State, place: int | None) -> tuple[Step, ...]:
     """The steps of the branch that come after one of them (None: the question of this turn)."""
     return tuple(step for step in branch(state) if place is None or step.index > place)
 
 
-def tried(state: State, place: int | None) -> tuple[Step, ...]:
+def children(state: State, place: int | None) -> tuple[Step, ...]:
     """The steps that followed a step (None: the question of this turn), in order."""
     return tuple(step for step in state.turn_steps if step.parent == place)
 

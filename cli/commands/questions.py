@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from alpha_umi.contract.told_events import Told
+from alpha_umi.contract.stream_events import StreamEvent
 from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS, CreateTrajectory, Trajectory
 from cli.client import OrchestratorClient
 from cli.errors import EXIT_FAILED, UsageProblem
@@ -42,7 +42,7 @@ class Wanted:
     strategy: StrategyName = StrategyName.CHAIN
 
 
-Ask = Callable[[OrchestratorClient], Iterator[Told]]
+Ask = Callable[[OrchestratorClient], Iterator[StreamEvent]]
 
 
 def ask(
@@ -84,7 +84,7 @@ def ask(
     asking = _question if go_on_with is None else partial(_further, go_on_with)
     ask_with = asking(instruction, Wanted(tools, max_steps, max_tokens, max_depth, strategy))
     with connect(url, api_key, state_dir) as client:
-        trajectory = told_live(client, ask_with(client), output=None if as_json else output())
+        trajectory = stream_to_console(client, ask_with(client), output=None if as_json else output())
     if as_json:
         print_json(trajectory)
     raise typer.Exit(exit_code(trajectory))
@@ -108,10 +108,10 @@ def tail(
 
 def ask_live(client: OrchestratorClient, request: CreateTrajectory, *, output: Console | None) -> Trajectory:
     """Ask, print what happens (unless there is no `output`), and return how it ended. Ctrl-C cancels."""
-    return told_live(client, client.ask(request), output=output)
+    return stream_to_console(client, client.ask(request), output=output)
 
 
-def told_live(client: OrchestratorClient, told: Iterator[Told], *, output: Console | None) -> Trajectory:
+def stream_to_console(client: OrchestratorClient, told: Iterator[StreamEvent], *, output: Console | None) -> Trajectory:
     """Print what is told (unless there is no `output`), and return how it ended. Ctrl-C cancels."""
     live = LiveOutput(StepsView(Console(quiet=True) if output is None else output))
     try:

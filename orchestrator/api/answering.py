@@ -16,7 +16,7 @@ from orchestrator.api.sse import TRAJECTORY_STREAM, event_stream
 from orchestrator.assembly import Orchestrator
 from orchestrator.records import driven_trajectory, load_trajectory
 from orchestrator.request_keys import Accepted
-from orchestrator.run import Owner, Run
+from orchestrator.run import Run, RunLease
 from orchestrator.stream import follow
 
 REPLAYED = "Idempotent-Replayed"
@@ -45,7 +45,7 @@ async def answer(
     return await _whole(orchestrator, accepted)
 
 
-async def _stream(orchestrator: Orchestrator, accepted: Accepted, owner: Owner | None) -> Response:
+async def _stream(orchestrator: Orchestrator, accepted: Accepted, owner: RunLease | None) -> Response:
     """The events from the request's first row on."""
     run, store = accepted.run, orchestrator.store
     row = await store.get(accepted.trajectory_id) if run is None else run.row
@@ -56,7 +56,7 @@ async def _stream(orchestrator: Orchestrator, accepted: Accepted, owner: Owner |
 
     async def events() -> AsyncGenerator[ServerSentEvent, None]:
         try:
-            async for event in follow(store, row, orchestrator.runs.feed_of(run), after=accepted.seq - 1):
+            async for event in follow(store, row, orchestrator.runs.broadcast_of(run), after=accepted.seq - 1):
                 yield event
         finally:
             leave()
@@ -64,7 +64,7 @@ async def _stream(orchestrator: Orchestrator, accepted: Accepted, owner: Owner |
     return event_stream(events(), open_streams=orchestrator.metrics.streams, headers=_headers(accepted), on_leave=leave)
 
 
-def _leave(orchestrator: Orchestrator, owner: Owner) -> None:
+def _leave(orchestrator: Orchestrator, owner: RunLease) -> None:
     """A connection that ends because the process stops is no client that left."""
     if orchestrator.runs.stopping:
         owner.answered()

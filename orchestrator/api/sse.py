@@ -10,7 +10,7 @@ from prometheus_client import Gauge
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.types import Message
 
-from alpha_umi.contract.trajectories import EVENT_NAMES
+from alpha_umi.contract.stream_events import EVENT_NAMES
 from alpha_umi.web.documentation import event_stream as documented
 
 TRAJECTORY_STREAM = documented(*EVENT_NAMES)

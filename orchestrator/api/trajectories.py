@@ -12,7 +12,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.trajectories import CreateTrajectory, Trajectory, TrajectoryList
-from alpha_umi.trajectory import QuestionAsked, Status
+from alpha_umi.trajectory import Status, TrajectoryCreated
 from orchestrator.api.answering import ANSWERS, answer
 from orchestrator.api.idempotency import IdempotencyKey, request_key
 from orchestrator.api.offer import offered
@@ -53,7 +53,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
             require_strategy(orchestrator.settings, body)
             offer = await offered(orchestrator.registry, body.tools)
             limits = orchestrator.settings.limits(body)
-            question = QuestionAsked(body.instruction, offer.names, limits, body.strategy, offer.client_tools)
+            question = TrajectoryCreated(body.instruction, offer.names, limits, body.strategy, offer.client_tools)
             run = await runs.create(question, metadata=body.metadata, background=body.background, request=known)
             return Accepted(run.id, 1, run)
 

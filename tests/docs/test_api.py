@@ -12,7 +12,7 @@ from support.fuzzed_applications import APPLICATIONS, application_running
 
 from alpha_umi.contract.problems import PROBLEMS
 from alpha_umi.contract.roles import MAX_TURNS
-from alpha_umi.contract.trajectories import EVENT_NAMES
+from alpha_umi.contract.stream_events import EVENT_NAMES
 from alpha_umi.trajectory import Status
 
 PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")

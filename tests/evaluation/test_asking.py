@@ -72,7 +72,7 @@ async def test_an_orchestrator_that_comes_back_is_asked_nothing_twice(
         orchestrator.close()
     assert [each.trajectory.answer for each in done] == ["It is 2.", "It is 4.", "It is 7.", "It is 8."]
     # Every event is there once, from before the restart and from after it.
-    names = [[event.name for event in each.events] for each in done]
+    names = [[event.type for event in each.events] for each in done]
     assert (
         names
         == [
@@ -83,6 +83,7 @@ async def test_an_orchestrator_that_comes_back_is_asked_nothing_twice(
                 "tool.observed",
                 "planner.decided",
                 "summarizer.answered",
+                "trajectory.finished",
             ]
         ]
         * 4

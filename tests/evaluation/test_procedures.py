@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from support.made_up_trajectories import step, trajectory
+from support.made_up_trajectories import record_of, step, trajectory
 from typer.testing import CliRunner
 
 from alpha_umi.contract.trajectories import Trajectory
@@ -22,7 +22,7 @@ from evaluation.procedures import ASKS, NOT_CHECKED, matches, outcome, procedure
 from evaluation.replay.made_up import create_made_up_server, made_up
 from evaluation.suites.recorded import RecordedTrajectory
 from evaluation.suites.suite import Suite, load_suite
-from evaluation.whole_run import AskedRecord, WholeRun, WholeRunRecord
+from evaluation.whole_run import WholeRun, WholeRunRecord
 
 Json = dict[str, Any]
 NAME = "toolalpaca-simulated"
@@ -124,8 +124,7 @@ def test_when_arguments_match(tmp_path: Path, wanted: Json, given: Json, same: b
 
 def run_of(suite: Suite, *trajectories: Trajectory, more: int = 0) -> WholeRun:
     asked = tuple(
-        AskedRecord(recorded=recorded.id, trajectory=each, events=[])
-        for recorded, each in zip(suite.trajectories, trajectories, strict=False)
+        record_of(each, recorded=recorded.id) for recorded, each in zip(suite.trajectories, trajectories, strict=False)
     )
     return WholeRun(WholeRunRecord(suite="golden", trajectories=len(asked) + more), asked)
 
@@ -149,7 +148,7 @@ def test_what_cannot_be_checked(tmp_path: Path) -> None:
     suite = data_of(tmp_path, [("getDetails", '{"Question": "Which?"}')])
     with pytest.raises(EmptySuite, match="no trajectory to check"):
         procedures_report(run_of(suite, went(NES)), suite)
-    stranger = WholeRun(run_of(suite).about, (AskedRecord(recorded="stranger", trajectory=went(NES), events=[]),))
+    stranger = WholeRun(run_of(suite).about, (record_of(went(NES), recorded="stranger"),))
     with pytest.raises(CasesDiffer, match="stranger"):
         procedures_report(stranger, suite)
     with pytest.raises(CasesDiffer, match="is of 2 trajectories, and 'golden' has 1") as refused:

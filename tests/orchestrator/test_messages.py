@@ -106,7 +106,7 @@ async def test_a_stream_of_a_further_turn_begins_with_it(client: Any) -> None:
     )
     shown = rows_of(events)
     assert [event.event for event in shown] == ["trajectory.continued", *TURN, "trajectory.finished"]
-    assert shown[0].json() == {"trajectory_id": first["id"], "content": "And now?"}
+    assert shown[0].json() == {"type": "trajectory.continued", "trajectory_id": first["id"], "content": "And now?"}
     assert len(shown[-1].json()["messages"]) == 4
 
 
@@ -143,11 +143,11 @@ async def test_following_a_further_turn_while_it_runs(client: Any, world: Any) -
     following = asyncio.create_task(client.events(trajectory_id, after=seen))
     run = client.orchestrator.runs.find(trajectory_id)
     async with asyncio.timeout(10):
-        while not run.feed.has_listeners:
+        while not run.broadcast.has_listeners:
             await asyncio.sleep(0)
     await client.http.post(f"/v1/trajectories/{trajectory_id}/cancel")
     shown = rows_of(await following)
-    assert [event.event for event in shown] == ["trajectory.continued", "trajectory.finished"]
+    assert [event.event for event in shown] == ["trajectory.continued", "trajectory.cancelled", "trajectory.finished"]
     assert shown[-1].json()["status"] == "cancelled"
 
 

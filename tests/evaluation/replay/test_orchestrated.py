@@ -75,7 +75,7 @@ async def test_a_recorded_trajectory_comes_out_as_it_was(serve: Serve, tmp_path:
     again = own.recorded(asked.trajectory, {tool.name: tool for tool in recorded.tools}, "here")
     assert again.turns == recorded.turns
     assert (replay.answered, dict(replay.not_recorded)) == ({"price_of": 2, "is_open": 1}, {})
-    measured = measure(asked.trajectory, asked.events, expected="40, go before noon.")
+    measured = measure(asked.trajectory, expected="40, go before noon.")
     assert (measured.success, measured.steps, measured.calls, measured.repeated_calls) == (True, 4, 3, 0)
     assert (measured.tool_errors, measured.not_recorded, measured.gave_up) == (1, 0, False)
     assert {role: cost.calls for role, cost in measured.roles.items()} == {"planner": 4, "caller": 3, "summarizer": 1}
@@ -109,7 +109,7 @@ async def test_unknown_and_repeated_calls_are_counted(serve: Serve, tmp_path: Pa
     roles = roles_of(serve, repeating(recorded, more=more))
     async with orchestrated(roles, serve(create_replay_server(replay)), tmp_path) as client:
         asked = await ask(client, recorded)
-    measured = measure(asked.trajectory, asked.events)
+    measured = measure(asked.trajectory)
     assert (measured.not_recorded, measured.repeated_calls, measured.tool_errors) == (2, 2, 3)
     assert replay.not_recorded == {"price_of": 2}
     assert measured.completed
