@@ -12,20 +12,18 @@ from orchestrator.driver import Workshop
 from orchestrator.failpoints import Failpoints
 from orchestrator.journal import Journal
 from orchestrator.metrics import OrchestratorMetrics
+from orchestrator.monitoring import Readiness, StateCollector
 from orchestrator.performer import Performer
-from orchestrator.readiness import Readiness
 from orchestrator.request_keys import RequestKeys
-from orchestrator.roles.assembly import role_replicas
 from orchestrator.roles.calls import RoleCalls
-from orchestrator.roles.replicas import ReplicaSet
+from orchestrator.roles.replicas import ReplicaSet, role_replicas
 from orchestrator.runs import Runs
 from orchestrator.settings import OrchestratorSettings
-from orchestrator.state_metrics import StateCollector
 from orchestrator.store import EventStore
-from orchestrator.tool_sources import ToolSources
 from orchestrator.tools.egress import Egress
 from orchestrator.tools.registry import ToolRegistry
 from orchestrator.tools.source import load_sources_file
+from orchestrator.tools.sources import ToolSources
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,7 @@ from orchestrator.outcomes import RoleEffect, SendEffect, failure_of, idempotenc
 from orchestrator.parts import Heard, Part, Setting, backbone_part, caller_part, planner_part, summarizer_part
 from orchestrator.roles.calls import RoleCalls
 from orchestrator.roles.errors import RoleError, RoleUnreadable
-from orchestrator.roles.preview import OnDelta
-from orchestrator.roles.question import Answer
+from orchestrator.roles.request import Answer, OnDelta
 from orchestrator.tools.errors import UnknownToolError
 from orchestrator.tools.model import EffectClass, Tool
 from orchestrator.tools.registry import ToolRegistry

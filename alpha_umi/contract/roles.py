@@ -15,6 +15,9 @@ from alpha_umi.roles.planner import Decision
 from alpha_umi.roles.template import PlannerLabel
 from alpha_umi.roles.turns import Tool, Turn, TurnRole
 
+# State of the circuit breaker of a role service's replica, as `/readyz` and the metrics show it.
+CircuitState = Literal["closed", "open", "half-open"]
+
 MAX_TOOLS = 100
 MAX_TURNS = 10_000
 MAX_TURN_CHARACTERS = 1_000_000

@@ -21,7 +21,6 @@ from sqlalchemy import Connection, Engine, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError, TimeoutError
 from sqlalchemy.sql import Executable
 
-from orchestrator.store.batches import LogWrite
 from orchestrator.store.errors import (
     NotStorable,
     StoreError,
@@ -44,9 +43,8 @@ from orchestrator.store.rows import (
     storable_text,
     trajectory_row,
 )
-from orchestrator.store.statements import UNFINISHED, events_of, newest, requests_kept
-from orchestrator.store.tables import TOOL_SOURCES, TRAJECTORIES
-from orchestrator.store.writing import REQUESTS_KEPT_FOR, SourceWrite, write_logs, write_sources
+from orchestrator.store.tables import TOOL_SOURCES, TRAJECTORIES, UNFINISHED, events_of, newest, requests_kept
+from orchestrator.store.writes import REQUESTS_KEPT_FOR, LogWrite, SourceWrite, write_logs, write_sources
 
 BUSY_TIMEOUT_S = 5.0
 READERS = 4

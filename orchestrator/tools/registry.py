@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from yarl import URL
 
-from orchestrator.tools.document import MAX_BYTES, SMALLER
 from orchestrator.tools.egress import Answer, Egress, OutboundRequest, same_origin
 from orchestrator.tools.errors import (
     ArgumentError,
@@ -27,10 +26,11 @@ from orchestrator.tools.errors import (
 )
 from orchestrator.tools.model import EffectClass, Tool, ToolResult
 from orchestrator.tools.observation import MAX_OBSERVATION_BYTES, failure, observe
-from orchestrator.tools.openapi import parse_document
-from orchestrator.tools.operation import Operation
-from orchestrator.tools.request import build_request, check_arguments, with_defaults
-from orchestrator.tools.security import Credentials, place_credentials
+from orchestrator.tools.openapi.document import MAX_BYTES, SMALLER
+from orchestrator.tools.openapi.operation import Operation
+from orchestrator.tools.openapi.parse import parse_document
+from orchestrator.tools.openapi.request import build_request, check_arguments, with_defaults
+from orchestrator.tools.openapi.security import Credentials, place_credentials
 from orchestrator.tools.source import ToolSource
 
 FETCH_TIMEOUT_S: Final = 15.0

@@ -31,7 +31,7 @@ from alpha_umi.contract.roles import (
 )
 from alpha_umi.roles.caller import write_call
 from alpha_umi.roles.planner import Decision, write_plan
-from orchestrator.racing import race
+from orchestrator.race import race
 
 Role = Literal["planner", "caller", "summarizer", "backbone"]
 USAGE = UsageModel(prompt_tokens=10, completion_tokens=5)
