@@ -19,7 +19,7 @@ from orchestrator.roles.calls import RoleCalls
 from orchestrator.roles.replicas import ReplicaSet, role_replicas
 from orchestrator.runs import Runs
 from orchestrator.settings import OrchestratorSettings
-from orchestrator.store import EventStore
+from orchestrator.store import EventStore, open_store
 from orchestrator.tools.egress import Egress
 from orchestrator.tools.registry import ToolRegistry
 from orchestrator.tools.source import load_sources_file
@@ -49,7 +49,7 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
     """
     from_file = [] if settings.tool_sources is None else load_sources_file(settings.tool_sources)
     async with contextlib.AsyncExitStack() as stack:
-        store = await stack.enter_async_context(EventStore.open(settings.database_url))
+        store = await stack.enter_async_context(open_store(settings.database_url))
         egress = await stack.enter_async_context(_egress(settings))
         registry = ToolRegistry(egress)
         sources = ToolSources(registry, store, from_file=from_file)
