@@ -22,8 +22,8 @@ from orchestrator.settings import OrchestratorSettings
 from orchestrator.store import EventStore, open_store
 from orchestrator.tools.egress import Egress
 from orchestrator.tools.registry import ToolRegistry
-from orchestrator.tools.source import load_sources_file
 from orchestrator.tools.sources import ToolSources
+from orchestrator.tools.sources_file import load_sources_file
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
         store = await stack.enter_async_context(open_store(settings.database_url))
         egress = await stack.enter_async_context(_egress(settings))
         registry = ToolRegistry(egress)
+        stack.push_async_callback(registry.aclose)
         sources = ToolSources(registry, store, from_file=from_file)
         stack.push_async_callback(sources.aclose)
         metrics = OrchestratorMetrics()

@@ -124,18 +124,17 @@ class Performer:
 
     async def _run_tool(self, trajectory_id: str, effect: RunTool) -> Event:
         started = time.monotonic()
+        self.failpoints.reach("tool.before_send")
         try:
-            (tool,) = self.registry.get([effect.name])
+            result = await self.registry.call(
+                effect.name,
+                effect.arguments,
+                idempotency_key=idempotency_key(trajectory_id, effect),
+                timeout_s=self.tool_timeout_s,
+            )
         except UnknownToolError as error:
             self.metrics.tool_calls.labels(outcome="error").inc()
             return ObservationReceived(effect.call_id, f"The call was not made: {error}", is_error=True)
-        self.failpoints.reach("tool.before_send")
-        result = await self.registry.execute(
-            tool,
-            effect.arguments,
-            idempotency_key=idempotency_key(trajectory_id, effect),
-            timeout_s=self.tool_timeout_s,
-        )
         self.failpoints.reach("tool.after_send")
         self.metrics.tool_calls.labels(outcome="error" if result.is_error else "ok").inc()
         self.metrics.tool_seconds.observe(time.monotonic() - started)

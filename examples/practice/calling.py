@@ -18,7 +18,7 @@ from orchestrator.tools.openapi.operation import Operation
 from orchestrator.tools.openapi.parse import parse_document
 from orchestrator.tools.openapi.request import build_request, check_arguments, with_defaults
 from orchestrator.tools.openapi.security import Credentials
-from orchestrator.tools.source import load_sources_file
+from orchestrator.tools.sources_file import load_sources_file
 
 _SOURCES = Path(__file__).parents[1] / "tool_sources.yaml"
 _NO_CREDENTIALS = Credentials()

@@ -17,8 +17,8 @@ from alpha_umi.contract.trajectories import MAX_TOOLS, ToolInfo, ToolList
 from alpha_umi.roles.turns import NAME_CHARACTERS, Tool
 from orchestrator.assembly import Orchestrator
 from orchestrator.tools.errors import SourceExistsError, ToolSourceError, UnknownSourceError, UnknownToolError
+from orchestrator.tools.kinds import AnySource
 from orchestrator.tools.registry import ToolRegistry
-from orchestrator.tools.source import ToolSource
 from orchestrator.tools.sources import KnownSource, Origin
 
 
@@ -70,7 +70,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     @router.post(
         "/v1/tool-sources", status_code=201, response_model=ToolSourceInfo, summary="Register a source; it is kept"
     )
-    async def add_source(body: ToolSource) -> Response:
+    async def add_source(body: AnySource) -> Response:
         try:
             known = await sources.add(body)
         except ToolSourceError as error:
@@ -91,17 +91,17 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
 
 def source_info(known: KnownSource) -> ToolSourceInfo:
     """The wire form of a source."""
-    source, registered = known.source, known.registered
+    source, provider = known.source, known.provider
     return ToolSourceInfo(
         name=source.name,
         kind=source.kind,
         origin=known.origin,
         url=source.url,
-        base_url=source.base_url if registered is None else registered.base_url,
+        base_url=source.base_url if provider is None else provider.base_url,
         effect=source.effect,
         status=known.status,
         error=known.error,
-        tools=[] if registered is None else list(registered.tools),
+        tools=[] if provider is None else list(provider.tools),
     )
 
 

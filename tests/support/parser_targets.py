@@ -49,7 +49,7 @@ from orchestrator.tools.openapi.operation import Operation
 from orchestrator.tools.openapi.parse import parse_document
 from orchestrator.tools.openapi.request import build_request
 from orchestrator.tools.openapi.security import Credentials
-from orchestrator.tools.source import load_sources_file
+from orchestrator.tools.sources_file import load_sources_file
 
 # Seconds of one processor that a target may take for a kilobyte.
 PACE_S = 0.1
