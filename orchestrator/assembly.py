@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from alpha_umi.trajectory.events import RoleKind
+from alpha_umi.roles.turns import Role
 from orchestrator.conversation import Conversation
 from orchestrator.driver import Workshop
 from orchestrator.failpoints import Failpoints
@@ -84,7 +84,7 @@ def _egress(settings: OrchestratorSettings) -> Egress:
 
 def _workshop(
     settings: OrchestratorSettings,
-    roles: dict[RoleKind, ReplicaSet],
+    roles: dict[Role, ReplicaSet],
     registry: ToolRegistry,
     journal: Journal,
     metrics: OrchestratorMetrics,

@@ -10,7 +10,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from alpha_umi.contract.problems import ServiceError
-from alpha_umi.trajectory.events import RoleKind
+from alpha_umi.roles.turns import Role
 from orchestrator.journal import Journal
 from orchestrator.roles.replicas import READY, ReplicaSet, ReplicaState
 from orchestrator.runs import Runs
@@ -32,7 +32,7 @@ class Readiness:
         runs: Runs,
         store: EventStore,
         journal: Journal,
-        roles: Mapping[RoleKind, ReplicaSet],
+        roles: Mapping[Role, ReplicaSet],
         *,
         constrained: bool,
     ) -> None:

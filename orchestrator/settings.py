@@ -9,9 +9,9 @@ from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS, CreateTrajectory
+from alpha_umi.roles.turns import Role
 from alpha_umi.telemetry import LogFormat
 from alpha_umi.trajectory import Limits, UnreadablePolicy
-from alpha_umi.trajectory.events import RoleKind
 from alpha_umi.web.keys import Keyring
 
 PREFIX = "ALPHA_UMI_"
@@ -116,9 +116,9 @@ class OrchestratorSettings(BaseSettings):
         """The API keys. Raises `KeyFileUnusable`."""
         return Keyring([key.get_secret_value() for key in self.api_keys], self.api_keys_file)
 
-    def role_addresses(self) -> dict[RoleKind, list[str]]:
+    def role_addresses(self) -> dict[Role, list[str]]:
         """The replicas' addresses, of every role that has any."""
-        addresses: dict[RoleKind, tuple[HttpUrl, ...]] = {
+        addresses: dict[Role, tuple[HttpUrl, ...]] = {
             "planner": self.planner_url,
             "caller": self.caller_url,
             "summarizer": self.summarizer_url,

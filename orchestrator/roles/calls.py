@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from alpha_umi import telemetry
-from alpha_umi.trajectory.events import RoleKind
+from alpha_umi.roles.turns import Role
 from orchestrator.failpoints import Failpoints
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.roles.errors import (
@@ -88,7 +88,7 @@ class RetryPolicy:
 class RoleCalls:
     """Calls role services. `timeout_s` bounds a call with all its retries."""
 
-    roles: Mapping[RoleKind, ReplicaSet]
+    roles: Mapping[Role, ReplicaSet]
     timeout_s: float
     metrics: OrchestratorMetrics
     failpoints: Failpoints
@@ -131,7 +131,7 @@ class RoleCalls:
                 await self._wait_before_retry(request, replica, error, attempt, deadline, pauses=not elsewhere)
                 attempt += 1
 
-    def _replicas(self, role: RoleKind) -> ReplicaSet:
+    def _replicas(self, role: Role) -> ReplicaSet:
         """Raises `RoleRefused` for a role without an address: its trajectories may be older than the settings."""
         if role not in self.roles:
             raise RoleRefused(f"no service plays the {role}: set ALPHA_UMI_{role.upper()}_URL")

@@ -20,8 +20,8 @@ from pydantic import ValidationError
 
 from alpha_umi.contract.problems import Problem
 from alpha_umi.contract.roles import Delta, Timings, UsageModel
+from alpha_umi.roles.turns import Role
 from alpha_umi.trajectory import Usage
-from alpha_umi.trajectory.events import RoleKind
 from orchestrator.roles.errors import (
     RoleBusy,
     RoleError,
@@ -45,7 +45,7 @@ _DOWN_STATUS = (502, 503, 504)
 class RoleClient:
     """One replica. `url` is its base address."""
 
-    role: RoleKind
+    role: Role
     url: str
     http: RoleHttp
 

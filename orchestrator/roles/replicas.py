@@ -19,7 +19,7 @@ import httpx
 
 from alpha_umi import telemetry
 from alpha_umi.contract.roles import CircuitState
-from alpha_umi.trajectory.events import RoleKind
+from alpha_umi.roles.turns import Role
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.roles.breaker import DEFAULT_POLICY, Breaker, BreakerPolicy
 from orchestrator.roles.client import RoleClient
@@ -125,7 +125,7 @@ class Replica:
 class ReplicaSet:
     """All replicas of one role."""
 
-    def __init__(self, role: RoleKind, replicas: Sequence[Replica]) -> None:
+    def __init__(self, role: Role, replicas: Sequence[Replica]) -> None:
         self.role = role
         self.replicas = tuple(replicas)
 
@@ -179,17 +179,17 @@ _log = telemetry.logger(__name__)
 
 @contextlib.asynccontextmanager
 async def role_replicas(
-    addresses: Mapping[RoleKind, Sequence[str]],
+    addresses: Mapping[Role, Sequence[str]],
     token: str | None,
     metrics: OrchestratorMetrics,
     *,
     policy: BreakerPolicy = DEFAULT_POLICY,
     clock: Callable[[], float] = time.monotonic,
-) -> AsyncIterator[dict[RoleKind, ReplicaSet]]:
+) -> AsyncIterator[dict[Role, ReplicaSet]]:
     """The replicas of each role. What is under way ends with the block."""
     async with contextlib.AsyncExitStack() as stack:
         http = await stack.enter_async_context(role_http(token))
-        roles: dict[RoleKind, ReplicaSet] = {}
+        roles: dict[Role, ReplicaSet] = {}
         for role, urls in addresses.items():
             roles[role] = ReplicaSet(role, [_replica(role, url, http, metrics, policy, clock) for url in urls])
             stack.push_async_callback(roles[role].aclose)
@@ -197,7 +197,7 @@ async def role_replicas(
 
 
 def _replica(
-    role: RoleKind,
+    role: Role,
     url: str,
     http: RoleHttp,
     metrics: OrchestratorMetrics,
@@ -211,7 +211,7 @@ def _replica(
 
 
 def _record_circuit_change(
-    metrics: OrchestratorMetrics, role: RoleKind, replica: str, state: CircuitState, reason: str
+    metrics: OrchestratorMetrics, role: Role, replica: str, state: CircuitState, reason: str
 ) -> None:
     metrics.set_circuit(role, replica, state)
     metrics.circuit_changes.labels(role=role, replica=replica, state=state).inc()

@@ -10,7 +10,7 @@ from typing import Generic, Self, TypeVar
 from pydantic import BaseModel
 
 from alpha_umi.contract.roles import RoleAnswer
-from alpha_umi.trajectory.events import RoleKind
+from alpha_umi.roles.turns import Role
 
 Answer = TypeVar("Answer", bound=RoleAnswer)
 OnDelta = Callable[[str], None]
@@ -20,7 +20,7 @@ OnDelta = Callable[[str], None]
 class RoleRequest(Generic[Answer]):
     """The role, the path and body of the request, the model of its answer, and the trajectory's step it belongs to."""
 
-    role: RoleKind
+    role: Role
     path: str
     body: BaseModel
     answer: type[Answer]
