@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from alpha_umi import telemetry
-from alpha_umi.contract.roles import CallAnswer, StepAnswer, ToolModel
+from alpha_umi.contract.roles import Answer, CallAnswer, StepAnswer, ToolModel
 from alpha_umi.roles.turns import Tool as RoleTool
 from alpha_umi.trajectory import (
     AskBackbone,
@@ -35,7 +35,7 @@ from orchestrator.outcomes import RoleEffect, SendEffect, failure_of, idempotenc
 from orchestrator.parts import Heard, Part, Setting, backbone_part, caller_part, planner_part, summarizer_part
 from orchestrator.roles.calls import RoleCalls
 from orchestrator.roles.errors import RoleError, RoleUnreadable
-from orchestrator.roles.request import Answer, OnDelta
+from orchestrator.roles.request import OnDelta
 from orchestrator.tools.errors import UnknownToolError
 from orchestrator.tools.model import EffectClass, Tool
 from orchestrator.tools.registry import ToolRegistry

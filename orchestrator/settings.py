@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from alpha_umi.contract.roles import ROLES
 from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS, CreateTrajectory
 from alpha_umi.roles.turns import Role
 from alpha_umi.telemetry import LogFormat
@@ -18,6 +19,7 @@ PREFIX = "ALPHA_UMI_"
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 # Base addresses of one role's replicas, comma separated.
+_ADDRESSES = tuple(f"{role}_url" for role in ROLES)
 Addresses = Annotated[tuple[HttpUrl, ...], NoDecode, Field(min_length=1)]
 
 
@@ -80,16 +82,14 @@ class OrchestratorSettings(BaseSettings):
     log_format: LogFormat = "json"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    @field_validator(
-        "api_keys", "allowed_tool_hosts", "planner_url", "caller_url", "summarizer_url", "backbone_url", mode="before"
-    )
+    @field_validator("api_keys", "allowed_tool_hosts", *_ADDRESSES, mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
         return tuple(part.strip() for part in value.split(",") if part.strip())
 
-    @field_validator("planner_url", "caller_url", "summarizer_url", "backbone_url")
+    @field_validator(*_ADDRESSES)
     @classmethod
     def _distinct(cls, urls: tuple[HttpUrl, ...]) -> tuple[HttpUrl, ...]:
         if len(set(urls)) != len(urls):
@@ -118,12 +118,7 @@ class OrchestratorSettings(BaseSettings):
 
     def role_addresses(self) -> dict[Role, list[str]]:
         """The replicas' addresses, of every role that has any."""
-        addresses: dict[Role, tuple[HttpUrl, ...]] = {
-            "planner": self.planner_url,
-            "caller": self.caller_url,
-            "summarizer": self.summarizer_url,
-            "backbone": self.backbone_url,
-        }
+        addresses: dict[Role, tuple[HttpUrl, ...]] = {role: getattr(self, f"{role}_url") for role in ROLES}
         return {role: [str(url) for url in urls] for role, urls in addresses.items() if urls}
 
     @property

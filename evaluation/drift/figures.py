@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from alpha_umi.contract.roles import ROLES
 from alpha_umi.contract.trajectories import RoleUse, StepModel, Trajectory
 from alpha_umi.roles.turns import Role
 from evaluation.replay.recordings import call_key
@@ -20,7 +21,6 @@ ALL: Final = "all"
 _NO_TOOL = "there is no tool "
 _DECIDING: Final[tuple[Role, ...]] = ("planner", "backbone")
 _CALLING: Final[tuple[Role, ...]] = ("caller", "backbone")
-ROLES: Final[tuple[Role, ...]] = ("planner", "caller", "summarizer", "backbone")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from alpha_umi import telemetry
+from alpha_umi.contract.roles import Answer
 from alpha_umi.roles.turns import Role
 from orchestrator.failpoints import Failpoints
 from orchestrator.metrics import OrchestratorMetrics
@@ -30,7 +31,7 @@ from orchestrator.roles.errors import (
     RoleUnreadable,
 )
 from orchestrator.roles.replicas import Replica, ReplicaSet
-from orchestrator.roles.request import Answer, Deadline, DeltaDeduplicator, OnDelta, RoleRequest
+from orchestrator.roles.request import Deadline, DeltaDeduplicator, OnDelta, RoleRequest
 
 ATTEMPTS = 3
 FIRST_PAUSE_S = 0.2

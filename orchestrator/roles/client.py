@@ -19,7 +19,7 @@ from httpx_sse import EventSource, ServerSentEvent, SSEError
 from pydantic import ValidationError
 
 from alpha_umi.contract.problems import Problem
-from alpha_umi.contract.roles import Delta, Timings, UsageModel
+from alpha_umi.contract.roles import Answer, Delta, Timings, UsageModel
 from alpha_umi.roles.turns import Role
 from alpha_umi.trajectory import Usage
 from orchestrator.roles.errors import (
@@ -32,7 +32,7 @@ from orchestrator.roles.errors import (
     RoleUnreadable,
 )
 from orchestrator.roles.http import RoleHttp
-from orchestrator.roles.request import Answer, OnDelta, RoleRequest
+from orchestrator.roles.request import OnDelta, RoleRequest
 
 MAX_ANSWER_BYTES = 8 * 2**20
 _UNREADABLE = ("output-unreadable", "call-invalid")
@@ -58,12 +58,12 @@ class RoleClient:
         body = request.body.model_dump_json().encode()
         try:
             async with self.http.exchange(
-                "POST", self._address(request.path), content=body, headers=request.headers
+                "POST", self._address(request.spec.path), content=body, headers=request.headers
             ) as response:
                 if response.status_code != httpx.codes.OK:
                     raise self._failure(response.status_code, await self._read(response), response.headers)
                 text = await (self._read(response) if on_delta is None else self._follow(response, on_delta))
-                return self._parse(request.answer, text)
+                return self._parse(request.spec.answer, text)
         except SSEError as error:
             raise RoleFaulty(f"{self.role} service: it did not answer with an event stream") from error
         except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:

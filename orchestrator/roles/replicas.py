@@ -18,7 +18,7 @@ from functools import partial
 import httpx
 
 from alpha_umi import telemetry
-from alpha_umi.contract.roles import CircuitState
+from alpha_umi.contract.roles import Answer, CircuitState
 from alpha_umi.roles.turns import Role
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.roles.breaker import DEFAULT_POLICY, Breaker, BreakerPolicy
@@ -32,7 +32,7 @@ from orchestrator.roles.errors import (
     RoleUnavailable,
 )
 from orchestrator.roles.http import RoleHttp, role_http
-from orchestrator.roles.request import Answer, Deadline, OnDelta, RoleRequest
+from orchestrator.roles.request import Deadline, OnDelta, RoleRequest
 
 PROBE_TIMEOUT_S = 1.0
 # Many may ask whether the roles are ready; the roles are asked once within this time.

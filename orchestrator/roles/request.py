@@ -5,27 +5,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self
 
 from pydantic import BaseModel
 
-from alpha_umi.contract.roles import RoleAnswer
+from alpha_umi.contract.roles import Answer, RoleSpec
 from alpha_umi.roles.turns import Role
 
-Answer = TypeVar("Answer", bound=RoleAnswer)
 OnDelta = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class RoleRequest(Generic[Answer]):
-    """The role, the path and body of the request, the model of its answer, and the trajectory's step it belongs to."""
+    """A request body for a role, and the step of the trajectory that it belongs to."""
 
-    role: Role
-    path: str
+    spec: RoleSpec[Any, Answer]
     body: BaseModel
-    answer: type[Answer]
     trajectory_id: str
     step: int
+
+    @property
+    def role(self) -> Role:
+        """The role that is called."""
+        return self.spec.role
 
     @property
     def headers(self) -> dict[str, str]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx
 
-from alpha_umi.contract.roles import PlanAnswer, PlanRequest, ToolModel, TurnModel
+from alpha_umi.contract.roles import PLAN, PlanAnswer, PlanRequest, ToolModel, TurnModel
 from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
 from alpha_umi.contract.trajectories import as_trajectory
 from alpha_umi.roles.backbone import parse_step
@@ -204,7 +204,7 @@ async def _ask(status: int, media_type: str, body: bytes, *, streamed: bool) -> 
     answer = httpx.Response(status, headers={"Content-Type": media_type, "Retry-After": "1"}, content=body)
     http = RoleHttp(httpx.MockTransport(lambda _: answer), token=None)
     client = RoleClient("planner", "http://planner.example", http)
-    question = RoleRequest("planner", "/v1/plan", request, PlanAnswer, "traj_1", 0)
+    question = RoleRequest(PLAN, request, "traj_1", 0)
     pieces: list[str] = []
     with contextlib.suppress(RoleError):
         found = await client.ask(question, pieces.append if streamed else None)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from alpha_umi.contract.roles import PlanAnswer, PlanRequest, ToolModel, TurnModel
+from alpha_umi.contract.roles import PLAN, PlanAnswer, PlanRequest, ToolModel, TurnModel
 from orchestrator.failpoints import Failpoints
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.roles.breaker import DEFAULT_POLICY, BreakerPolicy
@@ -27,7 +27,7 @@ def planning(trajectory_id: str, *, stream: bool = False) -> RoleRequest[PlanAns
     body = PlanRequest(
         tools=[ToolModel(name="look_up")], history=[TurnModel(role="user", content=trajectory_id)], stream=stream
     )
-    return RoleRequest("planner", "/v1/plan", body, PlanAnswer, trajectory_id, 0)
+    return RoleRequest(PLAN, body, trajectory_id, 0)
 
 
 @dataclass
