@@ -78,33 +78,6 @@ def run_loop(python: Path, module: str, url: str, *, concurrency: int, jobs: int
     return LoopCost(**told)
 
 
-def long_command(*arguments: str, log: Path, inherits: Sequence[int] = ()) -> None:
-    """`alpha-umi ARGUMENTS` to its end; what it prints goes to the end of a file. Raises `ProcessFailed`.
-
-    Interrupted, it is told to end and waited for, as it may have something to write. `inherits` are open files that it
-    keeps open as long as it lives.
-    """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603 - the command is our own
-            [sys.executable, "-m", "cli.main", *arguments],
-            cwd=ROOT,
-            stdout=output,
-            stderr=output,
-            pass_fds=inherits,
-            start_new_session=True,  # a Ctrl-C of the terminal does not reach it as well
-        )
-        try:
-            code = process.wait()
-        except BaseException:
-            process.terminate()  # heard also where Ctrl-C is ignored, as in the background of a shell
-            process.wait()
-            raise
-    if code != 0:
-        told = log.read_bytes()[-2_000:].decode(errors="replace")
-        raise ProcessFailed(f"alpha-umi {' '.join(arguments)} ended with {code}; {log} ends with:\n{told}")
-
-
 @contextlib.contextmanager
 def measured(process: psutil.Process) -> Iterator[list[LoopCost]]:
     """The cost of the block as another process bears it, in the list once the block has ended."""
