@@ -1,4 +1,4 @@
-"""Processes of a benchmark: started with an environment of their own, ready before the block, ended with it."""
+"""Child processes of a benchmark: ready when the block starts, terminated when it ends."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ POLL_S = 0.05
 
 
 class ProcessFailed(RuntimeError):
-    """A process ended before it was told to, or with an error. The message holds what it printed last."""
+    """A process exited early or with an error. The message contains the end of its output."""
 
 
 def free_port() -> int:
-    """A port that was free a moment ago."""
+    """A port that was free when checked."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -62,7 +62,7 @@ def running(
 
 
 def run_loop(python: Path, module: str, url: str, *, concurrency: int, jobs: int) -> LoopCost:
-    """The cost that a loop in a process of its own tells. Raises `ProcessFailed`."""
+    """The cost that a loop in a separate process reports. Raises `ProcessFailed`."""
     with tempfile.TemporaryDirectory() as folder:
         command = [str(python), "-m", module, url, f"--concurrency={concurrency}", f"--jobs={jobs}"]
         done = subprocess.run(  # noqa: S603 - the command is our own
@@ -74,13 +74,13 @@ def run_loop(python: Path, module: str, url: str, *, concurrency: int, jobs: int
         )
     if done.returncode != 0:
         raise ProcessFailed(f"{module} ended with {done.returncode}: {done.stderr[-2_000:]}")
-    told: dict[str, float] = json.loads(done.stdout)
-    return LoopCost(**told)
+    cost: dict[str, float] = json.loads(done.stdout)
+    return LoopCost(**cost)
 
 
 @contextlib.contextmanager
 def measured(process: psutil.Process) -> Iterator[list[LoopCost]]:
-    """The cost of the block as another process bears it, in the list once the block has ended."""
+    """The cost of the block for another process; the list has it after the block."""
     cost: list[LoopCost] = []
     started, cpu_before = time.monotonic(), cpu_s(process)
     yield cost
@@ -88,7 +88,7 @@ def measured(process: psutil.Process) -> Iterator[list[LoopCost]]:
 
 
 def cpu_s(process: psutil.Process) -> float:
-    """Processor time of a process so far."""
+    """CPU time of a process in seconds."""
     times = process.cpu_times()
     return float(times.user + times.system)
 
