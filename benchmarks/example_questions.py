@@ -25,7 +25,7 @@ from benchmarks.processes import ROOT
 from benchmarks.report import Row, show
 from cli.client import is_loopback
 from cli.errors import EXIT_INTERRUPTED, CommandError
-from cli.interrupts import ending_signals_interrupt, run_until_signal
+from cli.local.signals import ending_signals_interrupt, run_until_signal
 from cli.options import orchestrator_address, own_key, state_folder
 from evaluation.asked_models import AskedModels
 from evaluation.asking import Asking

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from alpha_umi.contract.trajectories import CreateTrajectory
-from cli.model_folders import RunningModel, running_models
+from cli.local.model_folders import RunningModel, running_models
+from cli.local.services import SINGLE
+from cli.local.state import RunRecord
 from cli.request import trajectory_request
-from cli.services import SINGLE
-from cli.state import RunRecord
 
 INSTRUCTION = "How many kilograms are 150 pounds, and how many centimetres are 30 inches?"
 # The untuned model loses its way among many tools, and repeats itself.

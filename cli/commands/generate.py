@@ -14,12 +14,12 @@ import typer
 from rich.console import Console
 
 from alpha_umi.roles.turns import RoleName
-from cli.engine_log import written_to
 from cli.errors import EXIT_FAILED, UsageProblem
 from cli.evaluation_errors import reported
 from cli.generation_view import loading, print_findings, print_generated, progress_bar
 from cli.in_process import LoadedRoles, ModelChoice, engine_failed, load_roles, services_in_process
-from cli.interrupts import run_until_signal
+from cli.local.engine_log import written_to
+from cli.local.signals import run_until_signal
 from cli.options import StateDir, messages, output
 from cli.role_access import RoleAccess, role_access
 from cli.run_notes import print_left_out

@@ -19,12 +19,12 @@ from cli.client import OrchestratorClient
 from cli.commands.questions import ask_live, exit_code
 from cli.demo_question import demo_question
 from cli.errors import EXIT_FAILED, CommandError, UsageProblem
-from cli.interrupts import ending_signals_interrupt, uninterrupted
-from cli.launch import Up, bring_up, take_down
+from cli.local.services import SINGLE, Ports
+from cli.local.signals import ending_signals_interrupt, uninterrupted
+from cli.local.state import ORCHESTRATOR, StateFolder
+from cli.local.supervisor import Up, bring_up, take_down
+from cli.local.system import Wishes, print_failed_sources, print_up, settled_sources, system_plan
 from cli.options import StateDir, messages, output, own_key, state_folder
-from cli.services import SINGLE, Ports
-from cli.state import ORCHESTRATOR, StateFolder
-from cli.system import Wishes, print_failed_sources, print_up, settled_sources, system_plan
 
 NAME = "alpha-umi"
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.errors import EXIT_INTERRUPTED
-from cli.interrupts import stop_wanted
+from cli.local.signals import stop_wanted
 from cli.options import messages, output
 from cli.training_errors import reported
 from cli.training_view import RunView, print_costs

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cli.launch import Plan, bring_up
-from cli.services import Service
-from cli.state import StateFolder
+from cli.local.services import Service
+from cli.local.state import StateFolder
+from cli.local.supervisor import Plan, bring_up
 
 if __name__ == "__main__":
     services = [Service(name, tuple(command), port) for name, port, command in json.loads(sys.argv[2])]

@@ -25,11 +25,11 @@ from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.trajectories import CreateTrajectory, as_trajectory
 from alpha_umi.trajectory import Cancelled, Event, Finished, MessageAdded, Phase, pack, replay
 from alpha_umi.web.problems import install_problem_handlers
-from cli.launch import Plan, take_down
+from cli.local.processes import _children, members
+from cli.local.services import PortClaim, Service
+from cli.local.state import RunRecord, StateFolder
+from cli.local.supervisor import Plan, take_down
 from cli.main import app as command
-from cli.processes import _children, members
-from cli.services import PortClaim, Service
-from cli.state import RunRecord, StateFolder
 from orchestrator.live import TextDelta
 from orchestrator.narration import Narrator, tell_delta, tell_reconnect
 from orchestrator.store import StoredEvent, TrajectoryRow

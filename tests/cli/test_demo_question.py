@@ -13,8 +13,8 @@ from support.serving_on_loopback import Serve
 from alpha_umi.roles.turns import RoleName
 from alpha_umi.serving.manifest import CanaryText, ModelManifest
 from cli.demo_question import INSTRUCTION, UNTUNED_INSTRUCTION, demo_question
-from cli.services import ROLES
-from cli.state import ProcessIdentity, RunRecord, ServiceRecord
+from cli.local.services import ROLES
+from cli.local.state import ProcessIdentity, RunRecord, ServiceRecord
 from services.caller.api import create_router as caller_router
 from services.planner.api import create_router as planner_router
 from services.summarizer.api import create_router as summarizer_router

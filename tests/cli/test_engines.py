@@ -11,9 +11,9 @@ from rich.console import Console
 from alpha_umi.roles.turns import RoleName
 from alpha_umi.serving.manifest import load_manifest, write_manifest
 from alpha_umi.serving.weights.adapters import FAMILY
-from cli import engines
-from cli.engines import ensure_models
-from cli.services import ROLES
+from cli.local import models as engines
+from cli.local.models import ensure_models
+from cli.local.services import ROLES
 
 
 @pytest.fixture

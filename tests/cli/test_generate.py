@@ -23,8 +23,8 @@ from typer.testing import Result
 from alpha_umi.serving.manifest import CanaryText, ModelManifest
 from alpha_umi.serving.scripted import Rule
 from cli.generation_view import progress_bar
+from cli.local.state import ProcessIdentity, RunRecord, ServiceRecord, StateFolder
 from cli.role_access import role_access
-from cli.state import ProcessIdentity, RunRecord, ServiceRecord, StateFolder
 from evaluation.instructions import instruction_digest
 from evaluation.run_file import read_run
 from services.planner.api import create_router as planner_router

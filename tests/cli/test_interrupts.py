@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cli.interrupts import ending_signals_interrupt, run_until_signal
+from cli.local.signals import ending_signals_interrupt, run_until_signal
 
 
 @pytest.fixture(autouse=True)

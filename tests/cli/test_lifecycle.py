@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from cli.demo_question import UNTUNED_INSTRUCTION
-from cli.services import ROLES, ModelFolders, Ports, Script, service_table
-from cli.state import RunRecord, StateFolder
+from cli.local.services import ROLES, ModelFolders, Ports, Script, service_table
+from cli.local.state import RunRecord, StateFolder
 
 Invoke = Callable[..., Any]
 Gone = Callable[[int], bool]

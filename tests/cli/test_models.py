@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from alpha_umi.serving.manifest import MANIFEST_FILE, CanaryText, ModelManifest, write_manifest
-from cli import model_folders
-from cli.engines import SHIPPED_MODELS
-from cli.services import ROLES
+from cli.local import model_folders
+from cli.local.models import SHIPPED_MODELS
+from cli.local.services import ROLES
 
 Invoke = Callable[..., Any]
 

@@ -19,10 +19,10 @@ import pytest
 from rich.console import Console
 
 from cli.errors import PortTaken, StartFailed, StateUnusable
-from cli.launch import Plan, bring_up, take_down
-from cli.processes import identify, lives, members, stop
-from cli.services import Service
-from cli.state import ProcessIdentity, RunRecord, ServiceRecord, StateFolder
+from cli.local.processes import identify, lives, members, stop
+from cli.local.services import Service
+from cli.local.state import ProcessIdentity, RunRecord, ServiceRecord, StateFolder
+from cli.local.supervisor import Plan, bring_up, take_down
 
 PROGRAM = Path(__file__).parent / "bring_up_program.py"
 

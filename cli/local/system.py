@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.client import OrchestratorClient, ToolSourceInfo
-from cli.engines import ensure_models, role_folders
-from cli.launch import Plan
+from cli.local.models import ensure_models, role_folders
+from cli.local.services import Ports, Script, Service, service_table
+from cli.local.state import ORCHESTRATOR, RunRecord, StateFolder
+from cli.local.supervisor import Plan
 from cli.plain_text import plain_line
-from cli.services import Ports, Script, Service, service_table
-from cli.state import ORCHESTRATOR, RunRecord, StateFolder
 
 TOKEN_BYTES = 32
 SOURCES_PATIENCE_S = 15.0
@@ -46,7 +46,7 @@ class Wishes:
 def system_plan(wishes: Wishes, state: StateFolder, console: Console) -> Plan:
     """How to bring the system up. Raises `UsageProblem` for tool sources and models that cannot be used."""
     # It needs what the orchestrator needs, and most commands do without.
-    from cli.sources_file import check_sources, write_sources
+    from cli.local.sources_file import check_sources, write_sources
 
     check_sources(wishes.tool_sources, wishes.ports)
     if wishes.models is not None:

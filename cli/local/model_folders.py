@@ -12,10 +12,10 @@ from alpha_umi.contract.roles import ModelInfo, ModelList
 from alpha_umi.serving.manifest import MANIFEST_FILE, ManifestError, ModelManifest, load_manifest, verify
 from alpha_umi.serving.weights.cache import cache_folder
 from cli.client import parsed, require_success
-from cli.engines import SHIPPED_MODELS
 from cli.errors import CommandError, Unreachable, UsageProblem
-from cli.services import ROLES, SINGLE
-from cli.state import RunRecord, ServiceRecord
+from cli.local.models import SHIPPED_MODELS
+from cli.local.services import ROLES, SINGLE
+from cli.local.state import RunRecord, ServiceRecord
 
 TIMEOUT_S = 5.0
 

@@ -10,8 +10,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from cli.local.readiness import OnReady, Progress
 from cli.plain_text import plain_line
-from cli.readiness import OnReady, Progress
 
 
 @contextlib.contextmanager

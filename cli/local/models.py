@@ -17,8 +17,8 @@ from rich.text import Text
 from alpha_umi import telemetry
 from alpha_umi.roles.turns import RoleName
 from cli.errors import CommandError, UsageProblem
+from cli.local.services import ROOT, ModelFolders
 from cli.plain_text import plain_line
-from cli.services import ROOT, ModelFolders
 
 if TYPE_CHECKING:
     from alpha_umi.serving.weights import Progress

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Sequence
 
 from cli.errors import PortTaken
-from cli.services import HOST, PortClaim
+from cli.local.services import HOST, PortClaim
 
 
 def require_free(claims: Sequence[PortClaim]) -> None:

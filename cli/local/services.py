@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from alpha_umi.roles.turns import RoleName
-from cli.state import ORCHESTRATOR, StateFolder
+from cli.local.state import ORCHESTRATOR, StateFolder
 
 HOST = "127.0.0.1"
 TOOLS = "tools"
@@ -20,7 +20,7 @@ ROLES: tuple[RoleName, ...] = ("planner", "caller", "summarizer")
 # The role of the strategy `single`, which is started only where it is asked for.
 SINGLE: RoleName = "backbone"
 # The packages lie here; services are started here, so that they find them however they were installed.
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 # Enough for the small embedded model on a laptop; in its untuned form it does not know when to end.
 ANSWER_TOKENS: dict[RoleName, int] = {"planner": 96, "caller": 256, "summarizer": 128, "backbone": 256}

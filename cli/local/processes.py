@@ -16,8 +16,8 @@ from pathlib import Path
 
 import psutil
 
-from cli.services import ROOT, Service
-from cli.state import OWNER_FILE, ProcessIdentity, ServiceRecord
+from cli.local.services import ROOT, Service
+from cli.local.state import OWNER_FILE, ProcessIdentity, ServiceRecord
 
 GRACE_S = 15.0
 KILL_PATIENCE_S = 5.0

@@ -11,8 +11,8 @@ import httpx
 from pydantic import ValidationError
 
 from alpha_umi.contract.problems import Problem
-from cli.processes import lives
-from cli.state import ServiceRecord
+from cli.local.processes import lives
+from cli.local.state import ServiceRecord
 
 # Three vLLM engines that start together on two cores take about 90 s.
 READY_TIMEOUT_S = 600.0

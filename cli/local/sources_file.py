@@ -8,8 +8,8 @@ from pathlib import Path
 import yaml
 
 from cli.errors import UsageProblem
-from cli.services import HOST, Ports
-from cli.state import StateFolder
+from cli.local.services import HOST, Ports
+from cli.local.state import StateFolder
 from orchestrator.tools.errors import ToolSourceError
 from orchestrator.tools.source import load_sources_file
 
