@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alpha_umi.contract.trajectories import CreateTrajectory
-from cli.local.model_folders import RunningModel, running_models
+from cli.local.models import RunningModel, running_models
 from cli.local.services import SINGLE
 from cli.local.state import RunRecord
 from cli.request import trajectory_request

@@ -15,7 +15,7 @@ from rich.text import Text
 from alpha_umi.roles.template import UnknownTemplate
 from alpha_umi.serving.manifest import ManifestError
 from cli.errors import CommandError, UsageProblem
-from cli.local.model_folders import ModelFolder, RunningModel, find_models, running_models, verify_models
+from cli.local.models import ModelFolder, RunningModel, find_models, running_models, verify_models
 from cli.options import StateDir, messages, output, state_folder
 from cli.plain_text import plain_line
 from cli.reporting import ReportingGroup

@@ -5,13 +5,16 @@ Everything listens on loopback. The role services and the orchestrator share a t
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from alpha_umi.roles.turns import RoleName
+from cli.errors import PortTaken
 from cli.local.state import ORCHESTRATOR, StateFolder
 
 HOST = "127.0.0.1"
@@ -155,3 +158,32 @@ def _orchestrator(ports: Ports, state: StateFolder, token: str, tool_sources: Pa
 
 def _module(name: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", name, *arguments)
+
+
+def require_free(claims: Sequence[PortClaim]) -> None:
+    """Raises `PortTaken`, which names every port at fault with its service and the option that changes it."""
+    faults = [fault for position, claim in enumerate(claims) if (fault := _fault(claim, claims[:position]))]
+    if faults:
+        raise PortTaken("\n".join(faults), remedy="choose other ports with these options; nothing was started")
+
+
+def _fault(claim: PortClaim, before: Sequence[PortClaim]) -> str | None:
+    for other in before:
+        if other.port == claim.port:
+            both = f"{other.service} ({other.option}) and {claim.service} ({claim.option})"
+            return f"port {claim.port} is given to {both}"
+    reason = _obstacle(claim.port)
+    return reason and f"port {claim.port} for the {claim.service} {reason} ({claim.option})"
+
+
+def _obstacle(port: int) -> str | None:
+    with socket.socket() as probe:
+        # As the services do: a port whose last connections are still closing is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return "is taken by another program"
+            return f"cannot be used: {error.strerror}"
+    return None

@@ -12,12 +12,10 @@ from pathlib import Path
 from rich.console import Console
 
 from cli.errors import CommandError, StartFailed, StateUnusable
-from cli.local.ports import require_free
 from cli.local.processes import GRACE_S, exit_code, lives, members, start, stop, with_members
-from cli.local.readiness import READY_TIMEOUT_S, NotReadyInTime, Progress, ServiceDied, wait_until_ready
-from cli.local.services import PortClaim, Service
+from cli.local.readiness import READY_TIMEOUT_S, NotReadyInTime, Progress, ServiceDied, startup_view, wait_until_ready
+from cli.local.services import PortClaim, Service, require_free
 from cli.local.signals import ending_signals_interrupt, interrupted_afterwards, uninterrupted
-from cli.local.startup_view import startup_view
 from cli.local.state import RunRecord, ServiceRecord, StateFolder
 
 LOG_LINES = 20

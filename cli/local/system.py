@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from collections.abc import Sequence
@@ -13,8 +14,9 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.client import OrchestratorClient, ToolSourceInfo
+from cli.errors import UsageProblem
 from cli.local.models import ensure_models, role_folders
-from cli.local.services import Ports, Script, Service, service_table
+from cli.local.services import HOST, Ports, Script, Service, service_table
 from cli.local.state import ORCHESTRATOR, RunRecord, StateFolder
 from cli.local.supervisor import Plan
 from cli.plain_text import plain_line
@@ -45,9 +47,6 @@ class Wishes:
 
 def system_plan(wishes: Wishes, state: StateFolder, console: Console) -> Plan:
     """How to bring the system up. Raises `UsageProblem` for tool sources and models that cannot be used."""
-    # It needs what the orchestrator needs, and most commands do without.
-    from cli.local.sources_file import check_sources, write_sources
-
     check_sources(wishes.tool_sources, wishes.ports)
     if wishes.models is not None:
         role_folders(wishes.models, wishes.ports.of_roles())
@@ -89,3 +88,43 @@ def print_failed_sources(console: Console, sources: Sequence[ToolSourceInfo]) ->
             console.print(
                 Text(f"warning: no tools of {plain_line(source.name)}: {why}", style="yellow"), soft_wrap=True
             )
+
+
+EXAMPLES = "demo"
+
+
+def check_sources(own: Path | None, ports: Ports) -> None:
+    """Raises `UsageProblem` for an operator's file that cannot be used."""
+    if own is None:
+        return
+    # The orchestrator's dependencies, which most commands do not need.
+    from orchestrator.tools.errors import ToolSourceError
+    from orchestrator.tools.source import load_sources_file
+
+    try:
+        names = [source.name for source in load_sources_file(own)]
+    except ToolSourceError as error:
+        raise UsageProblem(f"{own}: {error.field}: {error.message}", remedy=error.remedy) from error
+    if ports.tools is not None and EXAMPLES in names:
+        raise UsageProblem(
+            f"{own}: a source is called {EXAMPLES!r}, as the example tools are",
+            remedy="rename it, or add --no-example-tools",
+        )
+
+
+def write_sources(state: StateFolder, own: Path | None, ports: Ports) -> Path | None:
+    """The file to start the orchestrator with; None when there are no sources. Raises `StateUnusable`."""
+    import yaml
+
+    if ports.tools is None:
+        return None if own is None else own.absolute()
+    examples = {
+        "name": EXAMPLES,
+        "kind": "openapi",
+        "url": f"http://{HOST}:{ports.tools}/openapi.json",
+        "effect": "read",
+    }
+    others = [] if own is None else yaml.safe_load(own.read_bytes())["sources"]
+    # JSON is YAML. Variables in the operator's file are left for the orchestrator to expand.
+    state.write_private(state.tool_sources, json.dumps({"sources": [examples, *others]}, indent=2, default=str))
+    return state.tool_sources

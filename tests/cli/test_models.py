@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from alpha_umi.serving.manifest import MANIFEST_FILE, CanaryText, ModelManifest, write_manifest
-from cli.local import model_folders
+from cli.local import models
 from cli.local.models import SHIPPED_MODELS
 from cli.local.services import ROLES
 
@@ -40,7 +40,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def nothing_ships(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Leaves the checkout's own role models out."""
-    monkeypatch.setattr(model_folders, "SHIPPED_MODELS", tmp_path / "shipped")
+    monkeypatch.setattr(models, "SHIPPED_MODELS", tmp_path / "shipped")
 
 
 def test_models_are_listed(model: Path, invoke: Invoke) -> None:
