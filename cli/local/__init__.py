@@ -1,1 +1,1 @@
-"""TODO: say what this package is for."""
+"""The process supervisor behind `up`, `down` and `demo`: services on this machine, their state folder and models."""

@@ -1,4 +1,4 @@
-"""What engines of this process write goes to a file: they and their child processes know only the standard streams."""
+"""Redirect the output of in-process engines to a file; they and their child processes write to the standard streams."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _STREAMS = (1, 2)
 
 
 @contextlib.contextmanager
-def written_to(log: Path) -> Iterator[Console]:
+def redirect_output(log: Path) -> Iterator[Console]:
     """Within the block everything that is written to standard output and error is appended to the file.
 
-    Yields the console of messages, which still goes where standard error went. Raises `OSError`.
+    Yields a console that still writes to the original standard error. Raises `OSError`.
     """
     with log.open("a", encoding="utf-8", errors="replace", buffering=1) as file, contextlib.ExitStack() as stack:
         terminal = stack.enter_context(_terminal())
@@ -35,10 +35,10 @@ def written_to(log: Path) -> Iterator[Console]:
 
 @contextlib.contextmanager
 def _terminal() -> Iterator[TextIO]:
-    """Standard error, out of reach for what is done to its descriptor."""
+    """A copy of standard error that redirection of its descriptor does not affect."""
     try:
         descriptor = sys.stderr.fileno()
-    except io.UnsupportedOperation:  # it is no file
+    except io.UnsupportedOperation:  # not a file
         yield sys.stderr
         return
     with open(os.dup(descriptor), "w", encoding=sys.stderr.encoding, errors="replace", buffering=1) as copy:
@@ -64,7 +64,7 @@ def _descriptors(file: int) -> Iterator[None]:
 def _log_lines() -> Iterator[None]:
     root = logging.getLogger()
     before, level = root.handlers, root.level
-    # A line for each request would be more than the engines write.
+    # No log line for each request.
     telemetry.configure_logs(service="alpha-umi", form="console", level="WARNING")
     try:
         yield

@@ -1,7 +1,7 @@
-"""The role models for a start: prepared in the user's cache where they are missing, with a progress bar.
+"""The models of this machine: those that `up` serves, the folders in the cache, and what running services report.
 
-A folder that the user names with the roles' models is used instead, else one named in `ALPHA_UMI_ROLE_MODEL` for every
-role. The user is told of roles that the untuned backbone plays, as in an installation without the shipped models.
+`up` serves the folder of `--models`, else the model of `ALPHA_UMI_ROLE_MODEL` in every role, else the shipped role
+models, which are converted and merged in the user's cache. A warning names roles that the untuned backbone plays.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def ensure_models(
     named: Path | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> ModelFolders:
-    """The folder of each role's model. Converts and merges what is missing.
+    """The folder of each role's model; missing ones are converted and merged.
 
-    `named` is a folder with one for each role, a model or an adapter. Raises `CommandError`.
+    `named` is a folder with a model or adapter for each role. Raises `CommandError`.
     """
     folders = {} if named is None else role_folders(named, roles)
     if not folders and (own := environment.get("ALPHA_UMI_ROLE_MODEL")):
@@ -54,7 +54,7 @@ def ensure_models(
         raise CommandError(
             f"the package {error.name} is missing", remedy="install alpha-umi[serving,embedded,engine-cpu]"
         ) from error
-    # Warnings of the library would otherwise come out as they please.
+    # The library's warnings follow this format, too.
     telemetry.configure_logs(service="alpha-umi", form="console", level="WARNING")
     try:
         with progress_bar(console) as progress:
@@ -62,12 +62,12 @@ def ensure_models(
     except ManifestError as error:
         raise CommandError(f"the models cannot be prepared: {error}") from error
     if untuned:
-        _tell_untuned(console, untuned)
+        _warn_untuned(console, untuned)
     return ModelFolders(prepared)
 
 
 def role_folders(named: Path, roles: Collection[RoleName]) -> dict[RoleName, Path]:
-    """The folders in one that are called after the roles. Raises `UsageProblem` where one is missing."""
+    """The folders named after the roles. Raises `UsageProblem` if one is missing."""
     folders = {role: named.absolute() / role for role in roles}
     missing = [role for role, folder in folders.items() if not folder.is_dir()]
     if missing:
@@ -79,7 +79,7 @@ def role_folders(named: Path, roles: Collection[RoleName]) -> dict[RoleName, Pat
     return {role: folder.resolve() for role, folder in folders.items()}
 
 
-def _tell_untuned(console: Console, roles: Sequence[RoleName]) -> None:
+def _warn_untuned(console: Console, roles: Sequence[RoleName]) -> None:
     from alpha_umi.serving.weights.adapters import FAMILY
 
     whose = f"no role model of {', '.join(roles)} in {plain_line(str(SHIPPED_MODELS / FAMILY))}"
@@ -92,7 +92,7 @@ def _tell_untuned(console: Console, roles: Sequence[RoleName]) -> None:
 def _prepared(
     roles: Collection[RoleName], named: Mapping[RoleName, Path], cache: Path, progress: Progress
 ) -> tuple[dict[RoleName, Path], list[RoleName]]:
-    """The folder of each role's model, and those of the roles that have none but the backbone."""
+    """The folder of each role's model, and the roles that only have the backbone."""
     from alpha_umi.serving.weights import ensure_backbone, ensure_named_model, ensure_role_model
 
     if named:
@@ -107,7 +107,7 @@ TIMEOUT_S = 5.0
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A folder with a model. `problem` says what is wrong with it."""
+    """A model folder. `problem` is the reason that it cannot be served."""
 
     path: Path
     manifest: ModelManifest | None
@@ -115,13 +115,13 @@ class ModelFolder:
 
     @property
     def size(self) -> int:
-        """Bytes of its files."""
+        """Size of its files in bytes."""
         return sum(file.stat().st_size for file in self.path.iterdir() if file.is_file())
 
 
 @dataclass(frozen=True)
 class RunningModel:
-    """What a role service says about its model, or why it says nothing."""
+    """The model that a role service reports, or why it reports none."""
 
     service: ServiceRecord
     model: ModelInfo | None
@@ -129,20 +129,21 @@ class RunningModel:
 
 
 def find_models(home: Path | None = None) -> list[ModelFolder]:
-    """Every model folder below `home`, by default of this machine, its manifest read; also weights without one.
+    """Every model folder below `home` (by default the cache and the shipped models) with its manifest.
 
-    Raises `CommandError` for a folder that is not there or has no model, and for a user without a cache folder.
+    Folders with weights but no manifest are included. Raises `CommandError` for a folder that does not exist or has no
+    model, and for a user without a cache folder.
     """
     return [_read(path) for path in _folders(home)]
 
 
 def verify_models(home: Path | None = None) -> list[ModelFolder]:
-    """The same, each file compared with the digest in its manifest. Raises `CommandError`."""
+    """The same, with each file compared with the digest in its manifest. Raises `CommandError`."""
     return [_verified(path) for path in _folders(home)]
 
 
 def running_models(run: RunRecord) -> list[RunningModel]:
-    """The models of the role services that are up."""
+    """The models of the running role services."""
     with httpx.Client(
         timeout=TIMEOUT_S, trust_env=False, headers={"Authorization": f"Bearer {run.role_token}"}
     ) as http:
@@ -152,13 +153,13 @@ def running_models(run: RunRecord) -> list[RunningModel]:
 def _folders(only: Path | None) -> Iterator[Path]:
     if only is not None:
         if not only.is_dir():
-            raise UsageProblem(f"{only}: there is no such folder", remedy="name a folder with models")
-        found = _models_below(only)
-        if not found:
+            raise UsageProblem(f"{only}: the folder does not exist", remedy="name a folder with models")
+        models = _models_below(only)
+        if not models:
             raise UsageProblem(
                 f"{only}: there is no model in it", remedy=f"name a folder with models; each has an {MANIFEST_FILE}"
             )
-        yield from found
+        yield from models
         return
     try:
         cached = cache_folder() / "models"
@@ -170,10 +171,10 @@ def _folders(only: Path | None) -> Iterator[Path]:
 
 
 def _models_below(home: Path) -> list[Path]:
-    """Folders with a manifest, and those with weights that lack one: a service would refuse them."""
+    """Folders with a manifest, and folders with weights but no manifest, which a service would refuse."""
     described = {path.parent for path in home.rglob(MANIFEST_FILE)}
     weights = {path.parent for path in home.rglob("*.safetensors")}
-    # Whether weights further down belong to a model is for its manifest to say.
+    # Weights in a subfolder of a model are checked against its manifest.
     bare = {path for path in weights if described.isdisjoint((path, *path.parents))}
     return sorted(path for path in described | bare if not _is_being_built(path.relative_to(home)))
 
@@ -198,12 +199,12 @@ def _verified(path: Path) -> ModelFolder:
 
 def _running(service: ServiceRecord, http: httpx.Client) -> RunningModel:
     try:
-        return RunningModel(service, _ask(service, http))
+        return RunningModel(service, _fetch_model(service, http))
     except CommandError as error:
         return RunningModel(service, None, error.message)
 
 
-def _ask(service: ServiceRecord, http: httpx.Client) -> ModelInfo | None:
+def _fetch_model(service: ServiceRecord, http: httpx.Client) -> ModelInfo | None:
     try:
         response = http.get(f"{service.url}/v1/models")
     except httpx.HTTPError as error:

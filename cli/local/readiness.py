@@ -1,4 +1,4 @@
-"""Wait until every service can answer, and notice at once when one dies instead."""
+"""Wait until all services are ready, showing progress; fail as soon as one exits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from alpha_umi.contract.problems import Problem
-from cli.local.processes import lives
+from cli.local.processes import is_running
 from cli.local.state import ServiceRecord
 from cli.plain_text import plain_line
 
@@ -27,7 +27,7 @@ POLL_S = 0.2
 
 
 class ServiceDied(Exception):
-    """A service ended before it was ready."""
+    """A service exited before it was ready."""
 
     def __init__(self, record: ServiceRecord) -> None:
         super().__init__(record.name)
@@ -35,7 +35,7 @@ class ServiceDied(Exception):
 
 
 class NotReadyInTime(Exception):
-    """Services that were not ready in time; `states` says what each was doing."""
+    """Services that were not ready in time; `states` has the last state of each."""
 
     def __init__(self, states: dict[str, str]) -> None:
         super().__init__("; ".join(f"{name}: {state}" for name, state in states.items()))
@@ -44,29 +44,29 @@ class NotReadyInTime(Exception):
 
 @dataclass
 class Progress:
-    """How far one service is. `seconds` counts from the start of waiting until it was ready."""
+    """Progress of one service. `seconds` counts from the start of waiting until it was ready."""
 
     record: ServiceRecord
-    began: float = field(default_factory=time.monotonic)
+    started_at: float = field(default_factory=time.monotonic)
     state: str = "starting"
     ready_after: float | None = None
 
     @property
     def seconds(self) -> float:
         """Until now, or until it was ready."""
-        return time.monotonic() - self.began if self.ready_after is None else self.ready_after
+        return time.monotonic() - self.started_at if self.ready_after is None else self.ready_after
 
 
 OnReady = Callable[[Progress], None]
 
 
 def wait_until_ready(waiting: Sequence[Progress], *, on_ready: OnReady, timeout_s: float = READY_TIMEOUT_S) -> None:
-    """Return when all are ready; `waiting` is kept up to date meanwhile. Raises `ServiceDied`, `NotReadyInTime`."""
+    """Return when all are ready, updating `waiting`. Raises `ServiceDied`, `NotReadyInTime`."""
     asyncio.run(_wait(waiting, on_ready, timeout_s))
 
 
 async def _wait(waiting: Sequence[Progress], on_ready: OnReady, timeout_s: float) -> None:
-    # Loopback: a proxy of the environment must not be asked.
+    # Loopback: ignore proxy variables.
     async with httpx.AsyncClient(timeout=PROBE_TIMEOUT_S, trust_env=False) as http:
         try:
             async with asyncio.timeout(timeout_s), asyncio.TaskGroup() as watches:
@@ -82,7 +82,7 @@ async def _wait(waiting: Sequence[Progress], on_ready: OnReady, timeout_s: float
 async def _watch(progress: Progress, http: httpx.AsyncClient, on_ready: OnReady) -> None:
     while (state := await _state(progress.record, http)) is not None:
         progress.state = state
-        if not lives(progress.record.process):
+        if not is_running(progress.record.process):
             progress.state = "ended"
             raise ServiceDied(progress.record)
         await asyncio.sleep(POLL_S)
@@ -92,7 +92,7 @@ async def _watch(progress: Progress, http: httpx.AsyncClient, on_ready: OnReady)
 
 
 async def _state(record: ServiceRecord, http: httpx.AsyncClient) -> str | None:
-    """What keeps a service from being ready; None when nothing does."""
+    """Why a service is not ready; None if it is."""
     try:
         response = await http.get(record.ready_url)
     except httpx.HTTPError:
@@ -107,7 +107,10 @@ async def _state(record: ServiceRecord, http: httpx.AsyncClient) -> str | None:
 
 @contextlib.contextmanager
 def startup_view(console: Console, waiting: Sequence[Progress]) -> Iterator[OnReady]:
-    """Show `waiting` as it changes until the end of the block; call what is given for each that became ready."""
+    """Show `waiting` until the block ends: a live table on a terminal, else a line for each ready service.
+
+    Yields the callback for services that became ready.
+    """
     if not console.is_terminal:
         yield lambda progress: _print_line(console, progress)
         return
@@ -116,20 +119,20 @@ def startup_view(console: Console, waiting: Sequence[Progress]) -> Iterator[OnRe
 
 
 def table(waiting: Sequence[Progress]) -> Table:
-    """Service, process, state and seconds of each."""
-    shown = Table(box=None, pad_edge=False, header_style="dim")
+    """Service, PID, state and seconds of each."""
+    view = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("service", "pid", "state"):
-        shown.add_column(heading, overflow="ellipsis", no_wrap=True)
-    shown.add_column("seconds", justify="right")
+        view.add_column(heading, overflow="ellipsis", no_wrap=True)
+    view.add_column("seconds", justify="right")
     for progress in waiting:
         style = {"ready": "green", "ended": "red"}.get(progress.state, "yellow")
-        shown.add_row(
+        view.add_row(
             Text(progress.record.name),
             Text(str(progress.record.process.pid)),
             Text(plain_line(progress.state), style=style),
             Text(f"{progress.seconds:.1f}"),
         )
-    return shown
+    return view
 
 
 def _print_line(console: Console, progress: Progress) -> None:

@@ -1,6 +1,6 @@
-"""Which processes make up the system on one machine, and what each is told by its environment.
+"""The processes of the system on one machine: their commands, environment variables and ports.
 
-Everything listens on loopback. The role services and the orchestrator share a token that is made for each run.
+Everything listens on loopback. The role services and the orchestrator share a token that is generated for each run.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from cli.local.state import ORCHESTRATOR, StateFolder
 HOST = "127.0.0.1"
 TOOLS = "tools"
 ROLES: tuple[RoleName, ...] = ("planner", "caller", "summarizer")
-# The role of the strategy `single`, which is started only where it is asked for.
+# The role of the strategy `single`, started only on request.
 SINGLE: RoleName = "backbone"
-# The packages lie here; services are started here, so that they find them however they were installed.
+# Working directory of the services, so that they import these packages however they were installed.
 ROOT = Path(__file__).parents[2]
 
-# Enough for the small embedded model on a laptop; in its untuned form it does not know when to end.
+# Enough for the small embedded model on a laptop; the untuned one does not know when to stop.
 ANSWER_TOKENS: dict[RoleName, int] = {"planner": 96, "caller": 256, "summarizer": 128, "backbone": 256}
 CONTEXT = 4_096
 KV_CACHE_GIB = 0.5
 
 
 @dataclass(frozen=True)
-class PortClaim:
-    """A port that a service will listen on, and the option that changes it."""
+class PortSpec:
+    """A port that a service listens on, and the option that sets it."""
 
     service: str
     port: int
@@ -44,7 +44,7 @@ class PortClaim:
 class Service:
     """A process to start. It is ready when `ready_path` answers with 200.
 
-    `environment` is what it has to be told, `defaults` what the user's environment may say otherwise.
+    `environment` overrides the user's environment variables, `defaults` are overridden by them.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Ports:
-    """The port of each service; `tools` and `backbone` are None where they are not wanted."""
+    """The port of each service; `tools` and `backbone` are None if they are not started."""
 
     orchestrator: int = 8000
     planner: int = 8001
@@ -72,7 +72,7 @@ class Ports:
     backbone: int | None = None
 
     def of_roles(self) -> dict[RoleName, int]:
-        """The ports of the role services that are wanted."""
+        """The ports of the role services."""
         ports: dict[RoleName, int] = {
             "planner": self.planner,
             "caller": self.caller,
@@ -80,11 +80,11 @@ class Ports:
         }
         return ports if self.backbone is None else {**ports, SINGLE: self.backbone}
 
-    def claims(self) -> list[PortClaim]:
-        """All ports that are needed."""
-        roles = [PortClaim(role, port, f"--{role}-port") for role, port in self.of_roles().items()]
-        tools = [] if self.tools is None else [PortClaim(TOOLS, self.tools, "--tools-port")]
-        return [*tools, *roles, PortClaim(ORCHESTRATOR, self.orchestrator, "--port")]
+    def specs(self) -> list[PortSpec]:
+        """All ports with their services and options."""
+        roles = [PortSpec(role, port, f"--{role}-port") for role, port in self.of_roles().items()]
+        tools = [] if self.tools is None else [PortSpec(TOOLS, self.tools, "--tools-port")]
+        return [*tools, *roles, PortSpec(ORCHESTRATOR, self.orchestrator, "--port")]
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class ModelFolders:
 
 @dataclass(frozen=True)
 class Script:
-    """Role services that write what a file says, for tests; None lets them write nothing."""
+    """Scripted role services, for tests; without a file they generate empty texts."""
 
     file: Path | None = None
 
@@ -104,7 +104,7 @@ class Script:
 def service_table(
     ports: Ports, engines: ModelFolders | Script, *, state: StateFolder, token: str, tool_sources: Path | None
 ) -> list[Service]:
-    """The services in the order in which they are started."""
+    """The services in start order."""
     tools = [] if ports.tools is None else [_example_tools(ports.tools)]
     roles = [_role_service(role, port, engines, token) for role, port in ports.of_roles().items()]
     return [*tools, *roles, _orchestrator(ports, state, token, tool_sources)]
@@ -160,25 +160,25 @@ def _module(name: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", name, *arguments)
 
 
-def require_free(claims: Sequence[PortClaim]) -> None:
-    """Raises `PortTaken`, which names every port at fault with its service and the option that changes it."""
-    faults = [fault for position, claim in enumerate(claims) if (fault := _fault(claim, claims[:position]))]
+def check_ports_free(specs: Sequence[PortSpec]) -> None:
+    """Raises `PortTaken` with every unavailable port, its service and the option that sets it."""
+    faults = [fault for position, spec in enumerate(specs) if (fault := _fault(spec, specs[:position]))]
     if faults:
         raise PortTaken("\n".join(faults), remedy="choose other ports with these options; nothing was started")
 
 
-def _fault(claim: PortClaim, before: Sequence[PortClaim]) -> str | None:
+def _fault(spec: PortSpec, before: Sequence[PortSpec]) -> str | None:
     for other in before:
-        if other.port == claim.port:
-            both = f"{other.service} ({other.option}) and {claim.service} ({claim.option})"
-            return f"port {claim.port} is given to {both}"
-    reason = _obstacle(claim.port)
-    return reason and f"port {claim.port} for the {claim.service} {reason} ({claim.option})"
+        if other.port == spec.port:
+            both = f"{other.service} ({other.option}) and {spec.service} ({spec.option})"
+            return f"port {spec.port} is given to {both}"
+    reason = _obstacle(spec.port)
+    return reason and f"port {spec.port} for the {spec.service} {reason} ({spec.option})"
 
 
 def _obstacle(port: int) -> str | None:
     with socket.socket() as probe:
-        # As the services do: a port whose last connections are still closing is free.
+        # As the services do: a port with closing connections is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))

@@ -1,4 +1,4 @@
-"""Signals that end a command: all of them work like Ctrl-C, and none of them leaves things half done."""
+"""Handling of SIGINT, SIGTERM and SIGHUP: all work like Ctrl-C and let the command clean up."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def run_until_signal(main: Coroutine[Any, Any, T]) -> T:
-    """`asyncio.run`, with SIGTERM and a lost terminal ending the main task as Ctrl-C does: cleanly, and with
-    `KeyboardInterrupt`.
+    """`asyncio.run`, where SIGTERM and SIGHUP cancel the main task as Ctrl-C does. Raises `KeyboardInterrupt`.
 
-    That of `asyncio.run` itself for Ctrl-C is there only while nobody else handles it. `ending_signals_interrupt` would
-    raise an exception wherever the program is, also in the midst of a library's clean-up.
+    `asyncio.run` handles Ctrl-C itself only if no other handler is installed. `ending_signals_interrupt` would raise an
+    exception at any point of the program, also within a library's cleanup.
     """
 
-    async def cancelled_by_signals() -> T:
+    async def run_cancellable() -> T:
         task = asyncio.ensure_future(main)
         handled = [signal.SIGTERM, signal.SIGHUP]
         if signal.getsignal(signal.SIGINT) is _interrupt:
@@ -39,31 +38,31 @@ def run_until_signal(main: Coroutine[Any, Any, T]) -> T:
 
     before = {number: signal.getsignal(number) for number in _ENDING}
     try:
-        return asyncio.run(cancelled_by_signals())
+        return asyncio.run(run_cancellable())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
     finally:
-        # A loop that ends leaves the system's own handlers behind.
+        # The loop resets handlers to the system's defaults.
         for number, old in before.items():
             signal.signal(number, old)
 
 
 @contextlib.contextmanager
 def ending_signals_interrupt() -> Iterator[None]:
-    """Within the block SIGTERM and a lost terminal raise `KeyboardInterrupt`, too."""
+    """Within the block SIGTERM and SIGHUP raise `KeyboardInterrupt`, too."""
     with _handled(_interrupt):
         yield
 
 
 @contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Within the block these signals are ignored. It has to be short."""
+def ignored_signals() -> Iterator[None]:
+    """Within the block these signals are ignored. It must be short."""
     with _handled(signal.SIG_IGN):
         yield
 
 
 @contextlib.contextmanager
-def interrupted_afterwards() -> Iterator[None]:
+def deferred_signals() -> Iterator[None]:
     """A signal that arrives within the block raises `KeyboardInterrupt` at its end."""
     arrived = threading.Event()
     with _handled(lambda number, frame: arrived.set()):
@@ -73,8 +72,8 @@ def interrupted_afterwards() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def stop_wanted() -> Iterator[Callable[[], bool]]:
-    """Yields what tells whether a signal arrived within the block; a second one raises `KeyboardInterrupt` at once."""
+def stop_requested() -> Iterator[Callable[[], bool]]:
+    """Yields a function that returns whether a signal arrived; a second one raises `KeyboardInterrupt` immediately."""
     arrived = threading.Event()
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -91,7 +90,7 @@ def _handled(handler: Callable[[int, FrameType | None], Any] | signal.Handlers) 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    # What is ignored already (nohup) stays so.
+    # Signals that are already ignored (nohup) stay ignored.
     before = {number: old for number in _ENDING if (old := signal.getsignal(number)) != signal.SIG_IGN}
     for number in before:
         signal.signal(number, handler)

@@ -1,7 +1,7 @@
-"""The state folder: what `up` started, its logs, and the event log of the orchestrator it runs.
+"""The state folder: run file, logs, and the orchestrator's database.
 
-`ALPHA_UMI_STATE`, else `alpha-umi` in the folder of the XDG Base Directory Specification. Only its owner can look
-into it, because the run file holds the token that the services show each other.
+`ALPHA_UMI_STATE`, else `alpha-umi` in the state folder of the XDG Base Directory Specification. Only its owner can read
+it, because the run file contains the token of the role services.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ OWNER_FILE = 0o600
 
 
 class ProcessIdentity(BaseModel):
-    """A process, and not a later one of the same number: `started` is in seconds after the machine was booted."""
+    """A process, distinct from a later one with the same PID: `started` is in seconds since boot."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -32,7 +32,7 @@ class ProcessIdentity(BaseModel):
 
 
 class ServiceRecord(BaseModel):
-    """A service that was started. `members` are the other processes that it had when it was ready."""
+    """A started service. `members` are the other processes that it had when it was ready."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,7 +45,7 @@ class ServiceRecord(BaseModel):
 
 
 class RunRecord(BaseModel):
-    """What one `up` started, in the order in which it did. `complete`: all of it, and all of it was ready."""
+    """The services that one `up` started, in order. `complete`: all were started and ready."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -60,10 +60,10 @@ class RunRecord(BaseModel):
 
 
 def state_path(option: Path | None, environment: Mapping[str, str] = os.environ) -> Path:
-    """Where the state folder lies. Raises `StateUnusable` for a user without a home."""
+    """Path of the state folder. Raises `StateUnusable` for a user without a home."""
     if option is not None:
         return option.absolute()
-    # The specification has relative paths ignored.
+    # By the specification relative paths are ignored.
     if (shared := environment.get("XDG_STATE_HOME", "")) and Path(shared).is_absolute():
         return Path(shared) / "alpha-umi"
     if home := environment.get("HOME"):
@@ -82,7 +82,7 @@ class StateFolder:
         self._run_file = path / "run.json"
 
     def create(self) -> None:
-        """Make the folders, readable by their owner alone. Raises `StateUnusable`."""
+        """Create the folders, accessible to their owner only. Raises `StateUnusable`."""
         try:
             for folder in (self.path, self.logs):
                 folder.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
@@ -91,8 +91,8 @@ class StateFolder:
             raise self._unusable(error) from error
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep other commands out while services are started or ended. Raises `StateUnusable` if one is at work."""
+    def locked(self) -> Iterator[None]:
+        """Hold the folder's lock while services start or stop. Raises `StateUnusable` if another command has it."""
         self.create()
         try:
             lock = (self.path / "lock").open("a")
@@ -103,13 +103,13 @@ class StateFolder:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise StateUnusable(
-                    f"another alpha-umi command is starting or ending services in {self.path}",
-                    remedy="wait for it, or end it with Ctrl-C",
+                    f"another alpha-umi command is starting or stopping services in {self.path}",
+                    remedy="wait for it, or stop it with Ctrl-C",
                 ) from None
             yield
 
     def read_run(self) -> RunRecord | None:
-        """What was started and not ended; None when nothing was. Raises `StateUnusable`."""
+        """The current run; None if nothing was started. Raises `StateUnusable`."""
         try:
             return RunRecord.model_validate_json(self._run_file.read_bytes())
         except FileNotFoundError:
@@ -119,19 +119,19 @@ class StateFolder:
         except ValidationError as error:
             raise StateUnusable(
                 f"{self._run_file} cannot be read: {error.errors(include_input=False)[0]['msg']}",
-                remedy="end the services by hand, then remove the file",
+                remedy="stop the services by hand, then remove the file",
             ) from error
 
     def write_run(self, run: RunRecord) -> None:
-        """Record what was started. Raises `StateUnusable`."""
+        """Write the run file. Raises `StateUnusable`."""
         self.write_private(self._run_file, run.model_dump_json(indent=2) + "\n")
 
-    def forget_run(self) -> None:
-        """Nothing runs any more."""
+    def delete_run(self) -> None:
+        """Remove the run file."""
         self._run_file.unlink(missing_ok=True)
 
     def write_private(self, path: Path, text: str) -> None:
-        """Write a file of this folder, as a whole and for its owner alone. Raises `StateUnusable`."""
+        """Write a file of this folder atomically, readable by its owner only. Raises `StateUnusable`."""
         partial = path.with_suffix(".partial")
         try:
             partial.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""Bring the system up as a whole or not at all, and take it down.
+"""Start all services of the system or none, and stop them.
 
-Left out: what the services are (`services`), and how a process is started and ended (`processes`).
+Which services there are is in `services`; starting and stopping a process is in `processes`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from pathlib import Path
 from rich.console import Console
 
 from cli.errors import CommandError, StartFailed, StateUnusable
-from cli.local.processes import GRACE_S, exit_code, lives, members, start, stop, with_members
+from cli.local.processes import GRACE_S, exit_code, is_running, processes_of, refresh_processes, start, stop
 from cli.local.readiness import READY_TIMEOUT_S, NotReadyInTime, Progress, ServiceDied, startup_view, wait_until_ready
-from cli.local.services import PortClaim, Service, require_free
-from cli.local.signals import ending_signals_interrupt, interrupted_afterwards, uninterrupted
+from cli.local.services import PortSpec, Service, check_ports_free
+from cli.local.signals import deferred_signals, ending_signals_interrupt, ignored_signals
 from cli.local.state import RunRecord, ServiceRecord, StateFolder
 
 LOG_LINES = 20
@@ -23,12 +23,12 @@ LOG_LINES = 20
 
 @dataclass(frozen=True)
 class Plan:
-    """What to bring up. `prepare` makes ready what the services need, and says what to start; it is called last.
+    """What to start. `prepare` prepares models and files and returns the services; it is called after the port check.
 
-    `ready_timeout_s` bounds the start, `grace_s` the ending of what was started when that fails, both in seconds.
+    `ready_timeout_s` limits the start, `grace_s` the shutdown after a failed start, both in seconds.
     """
 
-    claims: Sequence[PortClaim]
+    specs: Sequence[PortSpec]
     prepare: Callable[[], Sequence[Service]]
     role_token: str
     ready_timeout_s: float = READY_TIMEOUT_S
@@ -36,61 +36,61 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Up:
-    """The system is up. `started_now`: this command started it."""
+class StartResult:
+    """The running system. `started_now`: this command started it."""
 
     run: RunRecord
     started_now: bool
 
 
-def bring_up(state: StateFolder, plan: Plan, console: Console) -> Up:
-    """Start what is planned and wait until it is ready, unless it is up already; the console shows the progress.
+def start_system(state: StateFolder, plan: Plan, console: Console) -> StartResult:
+    """Start the services and wait until they are ready, unless they already run; the console shows progress.
 
-    Raises `PortTaken`, `StateUnusable`, `StartFailed`, `KeyboardInterrupt`, and what `plan.prepare` raises. After
-    any of them nothing that was started here is left.
+    Raises `PortTaken`, `StateUnusable`, `StartFailed`, `KeyboardInterrupt`, and what `plan.prepare` raises. Before any
+    of them everything that was started here is stopped.
     """
-    with state.alone(), ending_signals_interrupt():
+    with state.locked(), ending_signals_interrupt():
         running = _running(state)
         if running is not None:
-            return Up(running, started_now=False)
-        require_free(plan.claims)
+            return StartResult(running, started_now=False)
+        check_ports_free(plan.specs)
         services = plan.prepare()
-        return Up(_start_all(state, plan, services, console), started_now=True)
+        return StartResult(_start_all(state, plan, services, console), started_now=True)
 
 
-def take_down(state: StateFolder, *, grace_s: float = GRACE_S) -> list[str]:
-    """End everything that `bring_up` started; the names of the services that were running.
+def stop_system(state: StateFolder, *, grace_s: float = GRACE_S) -> list[str]:
+    """Stop everything that `start_system` started; returns the names of the services that were running.
 
-    Raises `StateUnusable`, and `CommandError` when a process cannot be ended.
+    Raises `StateUnusable`, and `CommandError` if a process cannot be stopped.
     """
     if not state.path.is_dir():
         return []
-    with state.alone():
+    with state.locked():
         run = state.read_run()
         if run is None:
             return []
-        running = [service.name for service in run.services if members(service)]
-        _end(run.services, grace_s)
-        state.forget_run()
+        running = [service.name for service in run.services if processes_of(service)]
+        _stop(run.services, grace_s)
+        state.delete_run()
         return running
 
 
-_AGAIN = "end it with `alpha-umi down`, then start it again"
+_RESTART = "stop it with `alpha-umi down`, then start it again"
 
 
 def _running(state: StateFolder) -> RunRecord | None:
-    """What an earlier command brought up, if all of it lives. Raises `StateUnusable` if only a part of it does."""
+    """The run of an earlier command, if all of its services run. Raises `StateUnusable` if only some do."""
     run = state.read_run()
     if run is None:
         return None
-    ended = [service.name for service in run.services if not lives(service.process)]
+    ended = [service.name for service in run.services if not is_running(service.process)]
     if run.complete and not ended:
         return run
-    left = [service.name for service in run.services if members(service)]
-    if left:
+    remaining = [service.name for service in run.services if processes_of(service)]
+    if remaining:
         what = f"{', '.join(ended)} ended and " if ended else "an earlier start was interrupted, and "
-        raise StateUnusable(f"{what}{', '.join(left)} still runs", remedy=_AGAIN)
-    state.forget_run()
+        raise StateUnusable(f"{what}{', '.join(remaining)} still runs", remedy=_RESTART)
+    state.delete_run()
     return None
 
 
@@ -98,18 +98,18 @@ def _start_all(state: StateFolder, plan: Plan, services: Sequence[Service], cons
     started: list[ServiceRecord] = []
     try:
         for service in services:
-            # Recorded one by one, so that `down` finds them also after this command was killed.
-            with interrupted_afterwards():
+            # Recorded one by one, so that `down` stops them also if this command is killed.
+            with deferred_signals():
                 started.append(_start(service, state))
                 state.write_run(RunRecord(role_token=plan.role_token, services=tuple(started)))
         _wait(started, plan, console)
-        ready = tuple(map(with_members, started))
+        ready = tuple(map(refresh_processes, started))
         run = RunRecord(role_token=plan.role_token, complete=True, services=ready)
         state.write_run(run)
     except BaseException as error:
-        with uninterrupted():
-            _end(started, plan.grace_s)
-            state.forget_run()
+        with ignored_signals():
+            _stop(started, plan.grace_s)
+            state.delete_run()
         if isinstance(error, ServiceDied):
             raise _died(error.record) from error
         raise
@@ -119,7 +119,7 @@ def _start_all(state: StateFolder, plan: Plan, services: Sequence[Service], cons
 def _start(service: Service, state: StateFolder) -> ServiceRecord:
     log = state.logs / f"{service.name}.log"
     try:
-        # The log of an earlier run would hide why this one failed.
+        # The log of an earlier run could be mistaken for this one's.
         log.unlink(missing_ok=True)
         return start(service, log)
     except OSError as error:
@@ -142,12 +142,12 @@ def _died(record: ServiceRecord) -> StartFailed:
     return StartFailed(
         f"the {record.name} ended{how} before it was ready",
         log=last_lines(record.log),
-        remedy=f"the whole log is {record.log}",
+        remedy=f"the full log is {record.log}",
     )
 
 
 def last_lines(log: Path, lines: int = LOG_LINES) -> str:
-    """The end of a log; empty when it cannot be read."""
+    """The last lines of a log; empty if it cannot be read."""
     try:
         text = log.read_bytes()[-64_000:].decode("utf-8", "replace")
     except OSError:
@@ -155,7 +155,7 @@ def last_lines(log: Path, lines: int = LOG_LINES) -> str:
     return "\n".join(text.splitlines()[-lines:])
 
 
-def _end(records: Sequence[ServiceRecord], grace_s: float) -> None:
-    left = stop(records, grace_s=grace_s)
-    if left:
-        raise CommandError(f"these processes could not be ended: {', '.join(map(str, left))}")
+def _stop(records: Sequence[ServiceRecord], grace_s: float) -> None:
+    remaining = stop(records, grace_s=grace_s)
+    if remaining:
+        raise CommandError(f"these processes could not be stopped: {', '.join(map(str, remaining))}")

@@ -1,4 +1,4 @@
-"""The real system as a plan to bring up, and what to say once it is."""
+"""The plan that starts the real system, its tool sources file, and what `up` prints."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from cli.local.supervisor import Plan
 from cli.plain_text import plain_line
 
 TOKEN_BYTES = 32
-SOURCES_PATIENCE_S = 15.0
+SOURCES_TIMEOUT_S = 15.0
 POLL_S = 0.2
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What the user wants to run; `models` is a folder with one for each role.
+class UpOptions:
+    """Options of `up`; `models` is a folder with a model or adapter for each role.
 
-    `engine` and `script` are for tests: the main job runs real models.
+    `engine` and `script` are for tests.
     """
 
     ports: Ports
@@ -41,28 +41,28 @@ class Wishes:
 
     @property
     def script_engine(self) -> Script | None:
-        """What stands in for the language models, if anything does. A script alone asks for it as well."""
+        """The scripted engine, if it replaces the language models; a script implies it."""
         return Script(self.script) if self.engine == "scripted" or self.script is not None else None
 
 
-def system_plan(wishes: Wishes, state: StateFolder, console: Console) -> Plan:
-    """How to bring the system up. Raises `UsageProblem` for tool sources and models that cannot be used."""
-    check_sources(wishes.tool_sources, wishes.ports)
-    if wishes.models is not None:
-        role_folders(wishes.models, wishes.ports.of_roles())
+def system_plan(options: UpOptions, state: StateFolder, console: Console) -> Plan:
+    """How to start the system. Raises `UsageProblem` for unusable tool sources and models."""
+    check_sources(options.tool_sources, options.ports)
+    if options.models is not None:
+        role_folders(options.models, options.ports.of_roles())
     token = secrets.token_urlsafe(TOKEN_BYTES)
 
     def prepare() -> Sequence[Service]:
-        engines = wishes.script_engine or ensure_models(console, wishes.ports.of_roles(), wishes.models)
-        sources = write_sources(state, wishes.tool_sources, wishes.ports)
-        return service_table(wishes.ports, engines, state=state, token=token, tool_sources=sources)
+        engines = options.script_engine or ensure_models(console, options.ports.of_roles(), options.models)
+        sources = write_sources(state, options.tool_sources, options.ports)
+        return service_table(options.ports, engines, state=state, token=token, tool_sources=sources)
 
-    return Plan(wishes.ports.claims(), prepare, role_token=token)
+    return Plan(options.ports.specs(), prepare, role_token=token)
 
 
-def settled_sources(client: OrchestratorClient, *, patience_s: float = SOURCES_PATIENCE_S) -> list[ToolSourceInfo]:
-    """The tool sources, as soon as all of them are ready or the patience (in seconds) is over."""
-    end = time.monotonic() + patience_s
+def wait_for_sources(client: OrchestratorClient, *, timeout_s: float = SOURCES_TIMEOUT_S) -> list[ToolSourceInfo]:
+    """The tool sources, as soon as all are ready or `timeout_s` seconds have passed."""
+    end = time.monotonic() + timeout_s
     while True:
         sources = client.tool_sources()
         if all(source.status == "ready" for source in sources) or time.monotonic() >= end:
@@ -70,8 +70,8 @@ def settled_sources(client: OrchestratorClient, *, patience_s: float = SOURCES_P
         time.sleep(POLL_S)
 
 
-def print_up(console: Console, run: RunRecord, *, started_now: bool) -> None:
-    """Where everything is."""
+def print_started(console: Console, run: RunRecord, *, started_now: bool) -> None:
+    """Print the address of each service and the log folder."""
     console.print(Text("alpha-umi is up" if started_now else "alpha-umi is up already", style="bold green"))
     width = max(len(service.name) for service in run.services)
     for service in run.services:
@@ -80,8 +80,8 @@ def print_up(console: Console, run: RunRecord, *, started_now: bool) -> None:
     console.print(Text(f"  {'logs'.ljust(width)}  {run.services[0].log.parent}", style="dim"), soft_wrap=True)
 
 
-def print_failed_sources(console: Console, sources: Sequence[ToolSourceInfo]) -> None:
-    """Warn of sources that offer no tools yet; the orchestrator goes on trying."""
+def warn_failed_sources(console: Console, sources: Sequence[ToolSourceInfo]) -> None:
+    """Warn about sources without tools; the orchestrator keeps trying to load them."""
     for source in sources:
         if source.status != "ready":
             why = plain_line(source.error or "it did not answer in time")
@@ -94,7 +94,7 @@ EXAMPLES = "demo"
 
 
 def check_sources(own: Path | None, ports: Ports) -> None:
-    """Raises `UsageProblem` for an operator's file that cannot be used."""
+    """Raises `UsageProblem` for an unusable tool sources file."""
     if own is None:
         return
     # The orchestrator's dependencies, which most commands do not need.
@@ -107,13 +107,13 @@ def check_sources(own: Path | None, ports: Ports) -> None:
         raise UsageProblem(f"{own}: {error.field}: {error.message}", remedy=error.remedy) from error
     if ports.tools is not None and EXAMPLES in names:
         raise UsageProblem(
-            f"{own}: a source is called {EXAMPLES!r}, as the example tools are",
+            f"{own}: a source has the name {EXAMPLES!r} of the example tools",
             remedy="rename it, or add --no-example-tools",
         )
 
 
 def write_sources(state: StateFolder, own: Path | None, ports: Ports) -> Path | None:
-    """The file to start the orchestrator with; None when there are no sources. Raises `StateUnusable`."""
+    """Write the orchestrator's tool sources file; None if there are no sources. Raises `StateUnusable`."""
     import yaml
 
     if ports.tools is None:
@@ -125,6 +125,6 @@ def write_sources(state: StateFolder, own: Path | None, ports: Ports) -> Path | 
         "effect": "read",
     }
     others = [] if own is None else yaml.safe_load(own.read_bytes())["sources"]
-    # JSON is YAML. Variables in the operator's file are left for the orchestrator to expand.
+    # JSON is YAML. The orchestrator expands the variables of the operator's file.
     state.write_private(state.tool_sources, json.dumps({"sources": [examples, *others]}, indent=2, default=str))
     return state.tool_sources

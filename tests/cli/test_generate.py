@@ -208,7 +208,7 @@ def test_what_is_up_is_asked_with_its_token(state: StateFolder) -> None:
         named = role_access({"planner": None, "caller": "http://elsewhere, http://else"}, None, state.path)
         told_one = role_access({"planner": None}, "mine", state.path)
     finally:
-        state.forget_run()
+        state.delete_run()
     assert access.addresses == {"planner": ("http://127.0.0.1:9",), "caller": ("http://127.0.0.1:8002",)}
     assert (access.token, told_one.token) == ("of-this-run", "mine")
     assert "of-this-run" not in repr(access)

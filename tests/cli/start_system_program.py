@@ -1,6 +1,6 @@
-"""Bring stand-ins up in a process of its own, so that it can be interrupted: `python bring_up_program.py STATE PLAN`.
+"""Start stand-ins in a separate process that can be interrupted: `python start_system_program.py STATE SERVICES`.
 
-PLAN is a JSON list of [name, port, command].
+SERVICES is a JSON list of [name, port, command].
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from rich.console import Console
 
 from cli.local.services import Service
 from cli.local.state import StateFolder
-from cli.local.supervisor import Plan, bring_up
+from cli.local.supervisor import Plan, start_system
 
 if __name__ == "__main__":
     services = [Service(name, tuple(command), port) for name, port, command in json.loads(sys.argv[2])]
+    plan = Plan([], lambda: services, "token", grace_s=1)
     try:
-        bring_up(StateFolder(Path(sys.argv[1])), Plan([], lambda: services, "token", grace_s=1), Console(stderr=True))
+        start_system(StateFolder(Path(sys.argv[1])), plan, Console(stderr=True))
     except KeyboardInterrupt:
         sys.exit(130)
