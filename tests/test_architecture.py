@@ -43,6 +43,15 @@ ALLOWED = {
         "evaluation", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.trajectory", "alpha_umi.serving.engine",
         "alpha_umi.plain_text",
     ),
+    # The process supervisor; tool source files are checked by the orchestrator's parser.
+    "cli.local": (
+        "cli.local", "cli.client", "cli.errors", "cli.plain_text", "orchestrator.tools.errors",
+        "orchestrator.tools.source", "alpha_umi",
+    ),
+    "benchmarks": (
+        "benchmarks", "cli.client", "cli.errors", "cli.in_process", "cli.local", "cli.options", "evaluation", "examples",
+        "services", "alpha_umi",
+    ),
 }  # fmt: skip
 STANDARD_LIBRARY_ONLY = ("alpha_umi.roles", "alpha_umi.trajectory")
 ONLY_VLLM = "alpha_umi/serving/vllm_engine.py"
