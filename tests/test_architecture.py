@@ -49,8 +49,8 @@ ALLOWED = {
         "orchestrator.tools.source", "alpha_umi",
     ),
     "benchmarks": (
-        "benchmarks", "cli.client", "cli.errors", "cli.in_process", "cli.local", "cli.options", "evaluation", "examples",
-        "services", "alpha_umi",
+        "benchmarks", "cli.client", "cli.errors", "cli.in_process", "cli.local", "cli.options", "evaluation",
+        "examples", "services", "alpha_umi",
     ),
 }  # fmt: skip
 STANDARD_LIBRARY_ONLY = ("alpha_umi.roles", "alpha_umi.trajectory")
