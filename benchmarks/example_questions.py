@@ -2,8 +2,8 @@
 
 The questions of `examples/instructions.jsonl` are sent to the orchestrator that `alpha-umi up` started, each with all
 example tools. An answer is correct if it contains every fact of its question. The trajectories are written to a
-trajectory run file: an interrupted command continues it, and `alpha-umi evaluate report FILE` shows their steps.
-`runs/examples.sh` starts the system, runs this module and prints both.
+trajectory run file: an interrupted command continues it, and `alpha-umi evaluate report FILE --output PAGE` shows their
+steps. `runs/examples.sh` starts the system, runs this module and prints both.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 #   runs/examples.sh                                                      # the shipped models
 #   MODELS=build/models OUT=build/examples-mine runs/examples.sh          # a folder with a model for each role
 #
-# After an interruption run the same command again. The trajectories with their steps are in $OUT/report.md.
+# After an interruption run the same command again. $OUT/report.html shows the steps of every trajectory.
 set -euo pipefail
 
 OUT=${OUT:-build/examples}
@@ -15,4 +15,4 @@ trap down EXIT
 down
 alpha-umi up ${MODELS:+--models "$MODELS"} --state-dir "$OUT/state"
 python -m benchmarks.example_questions --state-dir "$OUT/state" --output "$OUT/examples.jsonl"
-alpha-umi evaluate report "$OUT/examples.jsonl" --examples 20 --markdown "$OUT/report.md"
+alpha-umi evaluate report "$OUT/examples.jsonl" --examples 20 --output "$OUT/report.html"

@@ -9,11 +9,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from support.generated_suites import sums_file
 from support.system import call
 
+from cli.main import app
 from evaluation.run_file import read_run
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +39,16 @@ esac
 Commands = Callable[..., tuple[list[str], int]]
 
 
+def check_options(line: str) -> None:
+    """A command of the stub has the options of the real one."""
+    command: Any = typer.main.get_command(app)
+    words = line.split()
+    while hasattr(command, "commands"):
+        command = command.commands[words.pop(0)]
+    known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    assert {word for word in words if word.startswith("--")} <= known, line
+
+
 @pytest.fixture
 def commands(tmp_path: Path) -> Commands:
     program = tmp_path / "bin" / "alpha-umi"
@@ -49,7 +62,10 @@ def commands(tmp_path: Path) -> Commands:
         path = f"{program.parent}:{os.environ['PATH']}"
         given = {**os.environ, "PATH": path, "LOG": str(log), "OUT": str(tmp_path / "out"), **environment}
         done = subprocess.run(["bash", f"runs/{script}"], cwd=ROOT, env=given, capture_output=True, text=True)
-        return log.read_text().replace(str(tmp_path / "out"), "$OUT").splitlines(), done.returncode
+        lines = log.read_text().replace(str(tmp_path / "out"), "$OUT").splitlines()
+        for line in lines:
+            check_options(line)
+        return lines, done.returncode
 
     return run
 
@@ -170,6 +186,22 @@ def test_one_command_works_in_a_folder(commands: Commands, tmp_path: Path) -> No
             assert commands("variants.sh", DATA="prepared") == ([], 1)
         finally:
             holder.terminate()
+
+
+def test_examples_commands(commands: Commands, tmp_path: Path) -> None:
+    python = tmp_path / "bin" / "python"
+    python.write_text('#!/bin/bash\necho "$*" >>"$PYTHON_LOG"\n')
+    python.chmod(0o755)
+    given, code = commands("examples.sh", MODELS="models", PYTHON_LOG=str(tmp_path / "python.log"))
+    assert code == 0
+    assert given == [
+        "down --state-dir $OUT/state",
+        "up --models models --state-dir $OUT/state",
+        "evaluate report $OUT/examples.jsonl --examples 20 --output $OUT/report.html",
+        "down --state-dir $OUT/state",
+    ]
+    module = (tmp_path / "python.log").read_text().replace(str(tmp_path / "out"), "$OUT")
+    assert module == "-m benchmarks.example_questions --state-dir $OUT/state --output $OUT/examples.jsonl\n"
 
 
 def test_ablations_commands(commands: Commands, tmp_path: Path) -> None:
