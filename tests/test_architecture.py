@@ -89,7 +89,7 @@ def test_arrows_point_down(path: Path) -> None:
 
 def test_the_rules_bite(tmp_path: Path) -> None:
     offender = tmp_path / "offender.py"
-    offender.write_text("from services.caller import calling\nimport vllm.config\n")
+    offender.write_text("from services.caller import call\nimport vllm.config\n")
     assert list(imported(offender)) == ["services.caller", "vllm.config"]
     assert not within("services.caller", ALLOWED["services.planner"])
 

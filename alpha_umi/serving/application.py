@@ -7,16 +7,16 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import httpx
 from fastapi import APIRouter, FastAPI
 
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.roles import ModelInfo, ModelList
-from alpha_umi.serving.context import MakeRouter, RoleContext
+from alpha_umi.roles.turns import RoleName
+from alpha_umi.serving.assembly import MakeRouter, RoleContext, RolePart
 from alpha_umi.serving.host import RoleHost
 from alpha_umi.web.application import create_application
 from alpha_umi.web.request_id import ids_of_headers
-
-RolePart = tuple[RoleContext, MakeRouter]
 
 
 def create_role_application(context: RoleContext, make_router: MakeRouter, *, keys: Sequence[str] = ()) -> FastAPI:
@@ -95,3 +95,28 @@ def _info(context: RoleContext, created: int) -> ModelInfo:
         planner_label=host.model.planner_label,
         manifest=None if host.model.manifest is None else host.model.manifest.model_dump(mode="json"),
     )
+
+
+class RoleUnusable(Exception):
+    """A role's engine did not start, or its canary went wrong."""
+
+    def __init__(self, role: RoleName, reason: str) -> None:
+        super().__init__(reason)
+        self.role = role
+
+
+@contextlib.asynccontextmanager
+async def reachable_in_process(parts: Sequence[RolePart]) -> AsyncIterator[httpx.ASGITransport]:
+    """The way to the roles as soon as all of them are ready; their engines end with the block.
+
+    Raises `RoleUnusable` when one will not be.
+    """
+    application = create_shared_application(parts)
+    async with application.router.lifespan_context(application):
+        for context, _ in parts:
+            try:
+                await context.host.wait_ready()
+            except ServiceError as error:
+                raise RoleUnusable(context.host.model.role, error.detail) from error
+        # What goes wrong in there is answered, as it is by a server.
+        yield httpx.ASGITransport(application, raise_app_exceptions=False)

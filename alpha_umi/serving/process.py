@@ -12,12 +12,11 @@ from pydantic import ValidationError
 from alpha_umi import telemetry
 from alpha_umi.roles.turns import RoleName
 from alpha_umi.serving.application import create_role_application, create_shared_application
-from alpha_umi.serving.context import MakeRouter
+from alpha_umi.serving.assembly import MakeRouter, role_context, role_parts
 from alpha_umi.serving.drain import HostDrain
 from alpha_umi.serving.loading import load_role, load_shared
 from alpha_umi.serving.manifest import ManifestError
 from alpha_umi.serving.metrics import RoleMetrics
-from alpha_umi.serving.parts import role_context, role_parts
 from alpha_umi.serving.settings import PORTS, RoleSettings, UnusableSettings, faults
 from alpha_umi.web.keys import OpenBindRefused, check_bind
 from alpha_umi.web.server import PortTaken, create_server, open_socket

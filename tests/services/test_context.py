@@ -16,9 +16,9 @@ from alpha_umi.roles.template import Prompt, load_template, render
 from alpha_umi.roles.turns import RoleName, Tool, Turn, TurnRole, tool_document
 from alpha_umi.serving.scripted import ScriptedEngine
 from alpha_umi.serving.tokens import PromptTokenizer
-from services.caller.api import create_router as caller_router
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
+from services.caller import create_router as caller_router
+from services.planner import create_router as planner_router
+from services.summarizer import create_router as summarizer_router
 
 Json = dict[str, Any]
 

@@ -15,8 +15,8 @@ from support.serving_on_loopback import Serve, until
 
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.serving.scripted import Rule, ScriptedEngine
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
+from services.planner import create_router as planner_router
+from services.summarizer import create_router as summarizer_router
 
 HISTORY = [{"role": "user", "content": "question"}]
 PLAN = {"tools": [{"name": "t"}], "history": HISTORY}

@@ -12,13 +12,13 @@ from support.exposition import Exposition, scrape
 from support.role_apps import application, client_of, role_host, scripted
 from support.serving_on_loopback import Serve, until
 
-from alpha_umi.serving.context import MakeRouter
+from alpha_umi.serving.assembly import MakeRouter
 from alpha_umi.serving.engine import EngineStats
 from alpha_umi.serving.metrics import RoleMetrics
 from alpha_umi.serving.scripted import Rule, ScriptedEngine
-from services.caller.api import create_router as caller_router
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
+from services.caller import create_router as caller_router
+from services.planner import create_router as planner_router
+from services.summarizer import create_router as summarizer_router
 
 HISTORY = [{"role": "user", "content": "question"}]
 PLAN = {"tools": [{"name": "t"}], "history": HISTORY}

@@ -29,7 +29,7 @@ from alpha_umi.serving.manifest import write_manifest
 from alpha_umi.serving.remote import RemoteEngine, RemoteOptions
 from alpha_umi.serving.scripted import CANARY as SCRIPTED_CANARY
 from alpha_umi.serving.settings import RoleSettings, UnusableSettings
-from services.planner.api import create_router as planner_router
+from services.planner import create_router as planner_router
 
 KEY = "sk-secret-of-the-server"
 CANARY = ("capital of France?", "Paris")

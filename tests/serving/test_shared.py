@@ -13,14 +13,14 @@ from support.serving_on_loopback import until
 
 from alpha_umi.roles.turns import RoleName
 from alpha_umi.serving.application import create_shared_application
-from alpha_umi.serving.context import MakeRouter, RoleContext
+from alpha_umi.serving.assembly import MakeRouter, RoleContext
 from alpha_umi.serving.engine import EngineRefused, Generation
 from alpha_umi.serving.metrics import RoleMetrics
 from alpha_umi.serving.scripted import CANARY, Rule, ScriptedEngine
 from alpha_umi.serving.shared import SharedEngine
-from services.caller.api import create_router as caller_router
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
+from services.caller import create_router as caller_router
+from services.planner import create_router as planner_router
+from services.summarizer import create_router as summarizer_router
 
 ROUTERS: dict[RoleName, MakeRouter] = {
     "planner": planner_router,

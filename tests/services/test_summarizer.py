@@ -10,7 +10,7 @@ from httpx_sse import aconnect_sse
 from support.role_apps import application, client_of, scripted
 
 from alpha_umi.serving.scripted import Rule
-from services.summarizer.api import create_router
+from services.summarizer import create_router
 
 Json = dict[str, Any]
 

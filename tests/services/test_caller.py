@@ -9,7 +9,7 @@ import pytest
 from support.role_apps import application, client_of, scripted
 
 from alpha_umi.serving.scripted import Rule
-from services.caller.api import create_router
+from services.caller import create_router
 
 Json = dict[str, Any]
 
