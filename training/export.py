@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from safetensors import SafetensorError
 
+from alpha_umi.atomic import remove_folder
 from alpha_umi.roles.template import load_template
 from alpha_umi.roles.turns import RoleName
 from alpha_umi.serving.manifest import (
@@ -31,8 +32,8 @@ from alpha_umi.serving.manifest import (
 from alpha_umi.serving.weights.adapters import write_merged
 from alpha_umi.serving.weights.canary import PROMPT, write_canary
 from alpha_umi.serving.weights.errors import CanaryUnsure, TargetUnusable
+from alpha_umi.serving.weights.model_folder import build_folder, lock_target, require_room
 from alpha_umi.serving.weights.published import role_prompt
-from alpha_umi.serving.weights.whole_folder import alone, build_whole, remove, require_room
 from training.errors import CannotWrite, ExportRefused, RecordUnusable
 from training.loop.model import ADAPTER, backbone_of, identity_of
 from training.recipes.model import Config
@@ -88,8 +89,8 @@ def _beside(target: Path) -> Iterator[Path]:
     target.mkdir(parents=True, exist_ok=True)
     beside = target / ".export.partial"
     try:
-        with alone(target / ".export.lock"):
-            remove(beside)
+        with lock_target(target / ".export.lock"):
+            remove_folder(beside)
             beside.mkdir()
             try:
                 yield beside
@@ -104,7 +105,7 @@ def _beside(target: Path) -> Iterator[Path]:
 def _write(folder: Path, source: _Source, role: RoleName, merged: bool) -> None:
     require_room(folder.parent, _room(source))
     try:
-        build_whole(folder, folder.with_name(f".{role}.partial"), lambda made: _build(made, source, role, merged))
+        build_folder(folder, folder.with_name(f".{role}.partial"), lambda made: _build(made, source, role, merged))
     except ManifestError as error:
         raise ExportRefused(f"{role}: {error}", remedy="see what the message names, and export again") from error
 

@@ -5,8 +5,8 @@ Every folder is complete and checked, or not there at all. Loading torch is put 
 
 from alpha_umi.serving.weights.adapters import embedded_role_model, ensure_named_model, ensure_role_model
 from alpha_umi.serving.weights.backbone import backbone_folder, ensure_backbone
-from alpha_umi.serving.weights.cache import cache_folder
 from alpha_umi.serving.weights.errors import WeightsError
+from alpha_umi.serving.weights.model_folder import cache_folder
 from alpha_umi.serving.weights.progress import Progress, progress_bar, silent
 
 __all__ = [

@@ -15,7 +15,7 @@ from rich.console import Console
 from alpha_umi import telemetry
 from alpha_umi.serving.manifest import ManifestError
 from alpha_umi.serving.weights.backbone import ensure_backbone
-from alpha_umi.serving.weights.cache import cache_folder
+from alpha_umi.serving.weights.model_folder import cache_folder
 from alpha_umi.serving.weights.progress import progress_bar
 
 

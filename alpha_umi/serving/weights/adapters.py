@@ -7,6 +7,7 @@ Until a role has one, the backbone plays it.
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -15,11 +16,10 @@ from typing import Any
 from alpha_umi import telemetry
 from alpha_umi.roles.turns import RoleName
 from alpha_umi.serving.manifest import MANIFEST_FILE, ModelManifest, load_manifest, verify, write_manifest
-from alpha_umi.serving.weights.adapter_shapes import require_fitting_tensors
 from alpha_umi.serving.weights.backbone import ensure_backbone
-from alpha_umi.serving.weights.cache import build_once, cache_folder
 from alpha_umi.serving.weights.canary import quiet_transformers, write_canary
 from alpha_umi.serving.weights.errors import AdapterUnusable
+from alpha_umi.serving.weights.model_folder import build_once, cache_folder
 from alpha_umi.serving.weights.progress import Progress, part, silent
 
 FAMILY = "smollm2-135m"
@@ -32,6 +32,10 @@ _MODEL = "model.safetensors"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json")
 # Counted up when merging changes its result.
 _RECIPE = 2
+
+Shape = tuple[int, ...]
+# peft's names: the adapted module, and which of the two factors.
+_FACTOR = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<factor>[AB])\.weight")
 
 _log = telemetry.logger(__name__)
 
@@ -190,3 +194,42 @@ def _adapted(base: Any, adapter: Path) -> Any:
             f"{adapter}: by its {_SETTINGS} {loaded} tensors are adapted, and {_ADAPTER} has {written}"
         )
     return adapted
+
+
+def require_fitting_tensors(adapter: Path, backbone: Path) -> None:
+    """Compare an adapter's file with the weights in a backbone's folder; a folder without weights is not looked into.
+
+    Raises `AdapterUnusable` for a module that the backbone does not have, or has in another size.
+    """
+    weights = {name: shape for path in sorted(backbone.glob("*.safetensors")) for name, shape in _shapes(path).items()}
+    if not weights:
+        return
+    modules = {name.rpartition(".")[0] for name in weights}
+    for name, shape in _shapes(adapter).items():
+        # Outside of the layers names may stand for one another (an output layer that is the embedding).
+        if (found := _FACTOR.fullmatch(name)) is None or ".layers." not in found["module"]:
+            continue
+        module, inner = found["module"], found["factor"] == "A"
+        if module not in modules:
+            raise AdapterUnusable(f"{adapter}: adapts {module}, which the backbone in {backbone} does not have")
+        # Packed weights have other names, and shapes that say nothing about the module's.
+        whole = weights.get(f"{module}.weight")
+        if whole is not None and shape[1 if inner else 0] != whole[1 if inner else 0]:
+            raise AdapterUnusable(
+                f"{adapter}: {name} is {_times(shape)}, but {module} of the backbone in {backbone} is {_times(whole)}; "
+                "the adapter was trained on another backbone"
+            )
+
+
+def _shapes(path: Path) -> dict[str, Shape]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as opened:
+            return {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise AdapterUnusable(f"{path}: cannot be read as safetensors: {error}") from error
+
+
+def _times(shape: Shape) -> str:
+    return " x ".join(map(str, shape))

@@ -10,10 +10,10 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from alpha_umi.serving.manifest import ModelManifest, sha256, write_manifest
-from alpha_umi.serving.weights.cache import build_once
 from alpha_umi.serving.weights.canary import write_canary
 from alpha_umi.serving.weights.conversion import convert
 from alpha_umi.serving.weights.errors import CanaryFailed, SourceMissing
+from alpha_umi.serving.weights.model_folder import build_once
 from alpha_umi.serving.weights.progress import Progress, part, silent
 
 NAME = "smollm2-135m-instruct"

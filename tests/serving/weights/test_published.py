@@ -23,11 +23,10 @@ from alpha_umi.roles.template import UnknownTemplate, load_template, render
 from alpha_umi.roles.turns import Turn
 from alpha_umi.serving.manifest import UnsafeWeights, load_manifest, sha256, verify
 from alpha_umi.serving.tokens import PromptTokenizer
-from alpha_umi.serving.weights import safetensors_shards, whole_folder
+from alpha_umi.serving.weights import model_folder, safetensors_shards
 from alpha_umi.serving.weights.canary import ask_canary
 from alpha_umi.serving.weights.errors import CanaryUnsure, CheckpointUnusable, TargetUnusable
-from alpha_umi.serving.weights.published import Wanted, convert_checkpoint
-from alpha_umi.serving.weights.published_tokenizer import keep_meaning
+from alpha_umi.serving.weights.published import Wanted, convert_checkpoint, keep_meaning
 
 WANTED = Wanted("tiny-planner", "planner", "toolbench", "made by a test", canary_prompt=PROMPT)
 Json = dict[str, Any]
@@ -345,7 +344,7 @@ def test_a_target_that_appears_meanwhile_is_left_alone(
     published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "target"
-    monkeypatch.setattr(whole_folder, "require_room", lambda *_: target.mkdir())
+    monkeypatch.setattr(model_folder, "require_room", lambda *_: target.mkdir())
     with pytest.raises(TargetUnusable, match="target exists; name a folder that does not"):
         convert_checkpoint(published, target, QUICK)
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
@@ -354,7 +353,7 @@ def test_a_target_that_appears_meanwhile_is_left_alone(
 
 def test_a_full_disk_is_seen_before_the_work(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(whole_folder.shutil, "disk_usage", lambda _: usage._replace(free=1 << 20))
+    monkeypatch.setattr(model_folder.shutil, "disk_usage", lambda _: usage._replace(free=1 << 20))
     with pytest.raises(TargetUnusable, match="has 1 MiB left and 64 MiB are needed; make room"):
         convert_checkpoint(published, tmp_path / "target", QUICK)
     assert list(tmp_path.iterdir()) == []

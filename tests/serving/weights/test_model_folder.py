@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from alpha_umi.serving.manifest import CanaryText, ModelManifest, load_manifest, verify, write_manifest
-from alpha_umi.serving.weights.cache import build_once, cache_folder
 from alpha_umi.serving.weights.errors import CacheUnusable
+from alpha_umi.serving.weights.model_folder import build_once, cache_folder
 
 MANIFEST = ModelManifest(
     name="tiny",
@@ -29,7 +29,7 @@ SLOW_BUILD = """
 import sys
 from pathlib import Path
 from alpha_umi.serving.manifest import ModelManifest, write_manifest
-from alpha_umi.serving.weights.cache import build_once
+from alpha_umi.serving.weights.model_folder import build_once
 
 def build(folder):
     (folder / "model.safetensors").write_bytes(b"half of the")
