@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,11 @@ class FittedPrompt:
     tokens: int
     template: Template
     truncated: bool
+
+    @property
+    def sha256(self) -> str:
+        """The digest of the prompt's text."""
+        return hashlib.sha256(self.prompt.text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def as_answer(self) -> RenderAnswer:
         """The answer of the render endpoints."""
@@ -93,8 +99,9 @@ def _template(name: str) -> Template:
 
 @dataclass
 class Tally:
-    """Tokens and times of one request, over all its generations."""
+    """Tokens and times of one request, over all its generations. `prompt` is that of the first one."""
 
+    prompt: FittedPrompt
     started: float = field(default_factory=time.perf_counter)
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -122,7 +129,13 @@ class Tally:
 
     def spent_on(self, text: str) -> dict[str, Any]:
         """What the problem document of an output that cannot be used says beside the reason."""
-        return {"text": text, "usage": self.usage().model_dump(), "timings": self.timings().model_dump()}
+        return {
+            "text": text,
+            "usage": self.usage().model_dump(),
+            "timings": self.timings().model_dump(),
+            "truncated": self.prompt.truncated,
+            "prompt_sha256": self.prompt.sha256,
+        }
 
     def add(self, newest: Chunk, previous: Chunk | None) -> None:
         """Count one chunk; `previous` is the one before it in the same generation."""

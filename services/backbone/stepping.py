@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from alpha_umi.contract.problems import ServiceError
@@ -42,7 +42,7 @@ class _Step:
     answer_tokens: int
     grammars: tuple[Grammar, Grammar] | None
     fitted: FittedPrompt
-    tally: Tally = field(default_factory=Tally)
+    tally: Tally
     text: str = ""
 
     def generation(self, **changes: Any) -> Generation:
@@ -96,7 +96,7 @@ async def _begun(context: RoleContext, request: StepRequest, request_id: str) ->
     grammars = await asyncio.to_thread(call_grammars, tools, answer_tokens) if request.constrained else None
     history = as_history(request.history)
     fitted = await fit_prompt(context.host, history=history, tools=tools, answer_tokens=room(answer_tokens))
-    return _Step(context, request, request_id, tools, answer_tokens, grammars, fitted)
+    return _Step(context, request, request_id, tools, answer_tokens, grammars, fitted, Tally(fitted))
 
 
 async def _write(work: _Step) -> AsyncIterator[str]:
@@ -211,4 +211,10 @@ async def _repaired(work: _Step, thought: str, rejected: Rejected) -> Call | Rej
 
 
 def _whole(work: _Step, **fields: Any) -> StepAnswer:
-    return StepAnswer(usage=work.tally.usage(), timings=work.tally.timings(), truncated=work.fitted.truncated, **fields)
+    return StepAnswer(
+        usage=work.tally.usage(),
+        timings=work.tally.timings(),
+        truncated=work.fitted.truncated,
+        prompt_sha256=work.tally.prompt.sha256,
+        **fields,
+    )

@@ -41,7 +41,7 @@ async def call(context: RoleContext, request: CallRequest, *, request_id: str) -
         seed=request.seed,
         constraint=grammars[0],
     )
-    tally = Tally()
+    tally = Tally(fitted)
     outcome = read_call(await write_all(context, generation, tally, request_id=request_id), tools)
     if isinstance(outcome, Rejected) and request.attempts > 1:
         tally.attempts += 1
@@ -77,4 +77,5 @@ def _answer(outcome: Call | Rejected, fitted: FittedPrompt, tally: Tally) -> Cal
         usage=tally.usage(),
         timings=tally.timings(),
         truncated=fitted.truncated,
+        prompt_sha256=tally.prompt.sha256,
     )

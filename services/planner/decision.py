@@ -43,7 +43,7 @@ async def plan(
         seed=request.seed,
         stop=STOP_STRINGS,
     )
-    tally = Tally()
+    tally = Tally(fitted)
     pieces = []
     async for piece in write(context, generation, tally, request_id=request_id):
         pieces.append(piece)
@@ -118,4 +118,5 @@ def _answer(decided: Plan, fitted: FittedPrompt, tally: Tally) -> PlanAnswer:
         usage=tally.usage(),
         timings=tally.timings(),
         truncated=fitted.truncated,
+        prompt_sha256=tally.prompt.sha256,
     )

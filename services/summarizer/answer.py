@@ -33,7 +33,7 @@ async def summarize(
         seed=request.seed,
     )
     warmer = replace(generation, temperature=max(generation.temperature, RETRY_TEMPERATURE), seed=request.seed or 1)
-    tally = Tally()
+    tally = Tally(fitted)
     pieces: list[str] = []
     for number, attempt in enumerate((generation, warmer)[: request.attempts], start=1):
         tally.attempts = number
@@ -49,6 +49,7 @@ async def summarize(
         usage=tally.usage(),
         timings=tally.timings(),
         truncated=fitted.truncated,
+        prompt_sha256=tally.prompt.sha256,
     )
 
 
