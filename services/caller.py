@@ -67,7 +67,7 @@ def _with_rejection(history: Sequence[Turn], rejected: Rejected) -> list[Turn]:
 
 def _answer(session: GenerationSession, outcome: Call | Rejected) -> CallAnswer:
     if isinstance(outcome, Rejected):
-        raise ServiceError("call-invalid", outcome.reason, extra=session.stats.as_extra(outcome.text))
+        raise ServiceError("call-invalid", outcome.reason, extra=session.as_extra(outcome.text))
     return CallAnswer(
         action=ActionModel(name=outcome.name, arguments=dict(outcome.arguments)),
         text=outcome.text,

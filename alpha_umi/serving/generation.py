@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from alpha_umi.contract.problems import ServiceError
-from alpha_umi.contract.roles import RenderAnswer, Sampling, Timings, UsageModel
+from alpha_umi.contract.roles import RenderAnswer, RoleAnswer, Sampling, Timings, UsageModel
 from alpha_umi.roles.errors import ContextExceeded, UnreadableOutput
 from alpha_umi.roles.fitting import fit
 from alpha_umi.roles.template import Prompt, Template, UnknownTemplate, load_template
@@ -31,6 +32,11 @@ class FittedPrompt:
     tokens: int
     template: Template
     truncated: bool
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the prompt's text, in hexadecimal."""
+        return hashlib.sha256(self.prompt.text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def as_answer(self) -> RenderAnswer:
         """The response of the render endpoints."""
@@ -124,10 +130,6 @@ class GenerationStats:
             attempts=self.attempts,
         )
 
-    def as_extra(self, text: str) -> dict[str, Any]:
-        """Extra fields of the problem document for an unusable output: its text, usage and timings."""
-        return {"text": text, "usage": self.usage().model_dump(), "timings": self.timings().model_dump()}
-
     def add(self, newest: Chunk, previous: Chunk | None) -> None:
         """Count one chunk; `previous` is the one before it in the same generation."""
         self.first_token = self.first_token or time.perf_counter()
@@ -141,12 +143,16 @@ class GenerationStats:
 
 @dataclass
 class GenerationSession:
-    """The generations of one request: the prompt, the sampling options, and the statistics of all of them."""
+    """The generations of one request: the prompt, the sampling options, and the statistics of all of them.
+
+    A repair replaces `fitted`; `prompt_sha256` is the digest of the first prompt.
+    """
 
     context: RoleContext
     request: Sampling
     request_id: str
     fitted: FittedPrompt
+    prompt_sha256: str
     stats: GenerationStats = field(default_factory=GenerationStats)
 
     @classmethod
@@ -166,7 +172,7 @@ class GenerationSession:
         """
         reserved = answer_tokens or token_bound(context, request)
         fitted = await fit_prompt(context.host, history=history, tools=tools, answer_tokens=reserved)
-        return cls(context, request, request_id, fitted)
+        return cls(context, request, request_id, fitted, fitted.sha256)
 
     def generation(self, **changes: Any) -> Generation:
         """A generation with the request's sampling options, except for `changes` (fields of `Generation`)."""
@@ -219,11 +225,20 @@ class GenerationSession:
 
     def unreadable(self, error: UnreadableOutput, text: str) -> ServiceError:
         """The problem `output-unreadable`, with the text, its usage and timings."""
-        return ServiceError("output-unreadable", error.reason, extra=self.stats.as_extra(text))
+        return ServiceError("output-unreadable", error.reason, extra=self.as_extra(text))
+
+    def as_extra(self, text: str) -> dict[str, Any]:
+        """Extra fields of the problem document for an unusable output: its text, and the fields of an answer."""
+        return {"text": text, **RoleAnswer(**self.answer_fields()).model_dump()}
 
     def answer_fields(self) -> dict[str, Any]:
         """The fields of every `RoleAnswer`."""
-        return {"usage": self.stats.usage(), "timings": self.stats.timings(), "truncated": self.fitted.truncated}
+        return {
+            "usage": self.stats.usage(),
+            "timings": self.stats.timings(),
+            "truncated": self.fitted.truncated,
+            "prompt_sha256": self.prompt_sha256,
+        }
 
 
 def token_bound(context: RoleContext, request: Sampling) -> int:
