@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_KEPT = frozenset("\n\t\u200c\u200d")  # line break, tab, and the two joiners that scripts and emoji need
+_ALLOWED = frozenset("\n\t\u200c\u200d")  # line break, tab, and the two joiners that scripts and emoji need
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _CONTROL_PICTURES = 0x2400
 
@@ -40,13 +40,13 @@ def both_ends(text: str, characters: int) -> str:
 
 def bounded(text: str, *, lines: int, columns: int) -> tuple[str, int]:
     """The first `lines` lines, none longer than `columns` characters, and how many characters were left out."""
-    kept = [line[:columns] for line in text.split("\n")[:lines]]
-    shown = "\n".join(kept)
+    shortened = [line[:columns] for line in text.split("\n")[:lines]]
+    shown = "\n".join(shortened)
     return shown, len(text) - len(shown)
 
 
 def _shown(character: str) -> str:
-    if character in _KEPT or unicodedata.category(character) not in _UNSAFE:
+    if character in _ALLOWED or unicodedata.category(character) not in _UNSAFE:
         return character
     code = ord(character)
     if code < 0x20:

@@ -95,7 +95,7 @@ def _engines(layout: Layout, model: VllmOptions, folder: Path) -> dict[RoleName,
     adapters = write_adapters(folder / "adapters", model.model, [*ROUTERS])
     engine = VllmEngine(replace(model, gpu_memory_utilization=GPU_SHARE, adapters=adapters))
     shared = SharedEngine(engine)
-    return {role: RecordingEngine(role, shared.bound_to(role), engine) for role in ROUTERS}
+    return {role: RecordingEngine(role, shared.bind_adapter(role), engine) for role in ROUTERS}
 
 
 async def _orchestrator(

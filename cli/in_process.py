@@ -135,7 +135,7 @@ async def services_in_process(
 
     Raises `EngineFailed` when they are not ready in time, or never will be.
     """
-    from alpha_umi.serving.application import RoleUnusable, reachable_in_process
+    from alpha_umi.serving.application import RoleUnusable, in_process_transport
     from alpha_umi.serving.assembly import role_parts
     from evaluation.patience import Patience
     from evaluation.role_services import role_services
@@ -144,7 +144,7 @@ async def services_in_process(
     async with contextlib.AsyncExitStack() as stack:
         try:
             async with asyncio.timeout(ready_timeout_s):
-                transport = await stack.enter_async_context(reachable_in_process(parts))
+                transport = await stack.enter_async_context(in_process_transport(parts))
         except RoleUnusable as error:
             raise engine_failed(f"the {error.role} cannot be used: {error}", log) from error
         except TimeoutError as error:

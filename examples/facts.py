@@ -35,7 +35,7 @@ _HALF: Final = r"(?P<half> ?(?:[ap]m\b|[ap]\.m\.)| in the (?:morning|afternoon|e
 _TIME: Final = re.compile(
     # Also behind a date, where a T stands between them.
     rf"(?:(?<=\dt)|(?<![\w:+−.]))(?:(?P<hour>\d{{1,2}}):(?P<minute>\d\d)(?::\d\d(?:\.\d+)?)?(?![\d:]){_HALF}?"
-    rf"|(?P<whole>\d{{1,2}}){_HALF.replace('half', 'its_half')})"
+    rf"|(?P<hour_to>\d{{1,2}}){_HALF.replace('half', 'its_half')})"
 )
 _LENGTH: Final = re.compile(r"(?<![\w.])(\d+) ?h(?:ours?|rs?)?,?(?: and)? ?(\d+) ?m(?:in(?:ute)?s?)?\b")
 _OFFSET: Final = re.compile(r"(?<!\d)([+−-])(\d{1,2}):?(\d\d)\b")
@@ -117,7 +117,7 @@ def _date(match: re.Match[str]) -> date | None:
 def _time(match: re.Match[str]) -> tuple[int, int]:
     """Hour and minute of the day."""
     half = (match["half"] or match["its_half"] or "").strip()
-    hour, minute = int(match["hour"] or match["whole"]), int(match["minute"] or 0)
+    hour, minute = int(match["hour"] or match["hour_to"]), int(match["minute"] or 0)
     if half.startswith(("p", "in the a", "in the e")):
         return hour % 12 + 12, minute
     return (hour % 12 if half else hour), minute

@@ -23,7 +23,7 @@ from alpha_umi.roles.caller import Call
 from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.assembly import RoleContext
-from alpha_umi.serving.calls.offer import Rejected, call_grammars, read_call, rejection_turns, shown_tools
+from alpha_umi.serving.calls.offer import Rejected, call_grammars, prompt_tools, read_call, rejection_turns
 from alpha_umi.serving.engine import Choices, Grammar
 from alpha_umi.serving.generation import GenerationSession, fit_prompt, token_bound
 from alpha_umi.serving.process import main
@@ -88,7 +88,7 @@ def reserved_tokens(answer_tokens: int) -> int:
 
 async def _prepare(context: RoleContext, request: StepRequest, request_id: str) -> _Step:
     # In threads, because large schemas take a while and other requests must not wait for them.
-    tools = await asyncio.to_thread(shown_tools, as_tools(request.tools))
+    tools = await asyncio.to_thread(prompt_tools, as_tools(request.tools))
     bound = token_bound(context, request)
     grammars = await asyncio.to_thread(call_grammars, tools, bound) if request.constrained else None
     history = as_history(request.history)

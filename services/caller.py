@@ -18,7 +18,7 @@ from alpha_umi.contract.roles import ActionModel, CallAnswer, CallRequest, Rende
 from alpha_umi.roles.caller import Call
 from alpha_umi.roles.turns import Turn
 from alpha_umi.serving.assembly import RoleContext
-from alpha_umi.serving.calls.offer import Rejected, call_grammars, read_call, rejection_turns, shown_tools
+from alpha_umi.serving.calls.offer import Rejected, call_grammars, prompt_tools, read_call, rejection_turns
 from alpha_umi.serving.generation import GenerationSession, fit_prompt, token_bound
 from alpha_umi.serving.process import main
 from alpha_umi.serving.responses import role_router
@@ -43,7 +43,7 @@ async def call(
 ) -> AsyncGenerator[str | CallAnswer, None]:
     """One call. Raises `ServiceError`: `tool-schema-invalid`, or `call-invalid` after the repair."""
     # In threads, because large schemas take a while and other requests must not wait for them.
-    tools = await asyncio.to_thread(shown_tools, as_tools(request.tools))
+    tools = await asyncio.to_thread(prompt_tools, as_tools(request.tools))
     answer_tokens = token_bound(context, request)
     history = call_history(request)
     # Grammars first: an unusable schema is refused before the model generates.

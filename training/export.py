@@ -32,7 +32,7 @@ from alpha_umi.serving.manifest import (
 from alpha_umi.serving.weights.adapters import write_merged
 from alpha_umi.serving.weights.canary import PROMPT, write_canary
 from alpha_umi.serving.weights.errors import CanaryUnsure, TargetUnusable
-from alpha_umi.serving.weights.model_folder import build_folder, lock_target, require_room
+from alpha_umi.serving.weights.model_folder import build_folder, check_disk_space, lock_target
 from alpha_umi.serving.weights.published import role_prompt
 from training.errors import CannotWrite, ExportRefused, RecordUnusable
 from training.loop.model import ADAPTER, backbone_of, identity_of
@@ -103,7 +103,7 @@ def _beside(target: Path) -> Iterator[Path]:
 
 
 def _write(folder: Path, source: _Source, role: RoleName, merged: bool) -> None:
-    require_room(folder.parent, _room(source))
+    check_disk_space(folder.parent, _room(source))
     try:
         build_folder(folder, folder.with_name(f".{role}.partial"), lambda made: _build(made, source, role, merged))
     except ManifestError as error:
@@ -179,7 +179,7 @@ def _copy(stage: Path, folder: Path) -> None:
 def _canary(whole: Path, role: RoleName, template: str) -> CanaryText:
     """What the model writes where it is sure: most likely after a prompt of its role, else after the usual one."""
     try:
-        return write_canary(whole, role_prompt(role, load_template(template)), at_its_word=False)
+        return write_canary(whole, role_prompt(role, load_template(template)), accept_unsure=False)
     except CanaryUnsure:
         return write_canary(whole, PROMPT)
 

@@ -91,7 +91,7 @@ class Sampling(WireModel):
 def _distinct_names(tools: list[ToolModel]) -> list[ToolModel]:
     seen: set[str] = set()
     for tool in tools:
-        shown = Tool(tool.name).shown_name
+        shown = Tool(tool.name).prompt_name
         if shown in seen:
             raise ValueError(f"two tools are called {shown!r}; names (their last 64 characters) must be unique")
         seen.add(shown)

@@ -217,12 +217,12 @@ def _implied_type(schema: Mapping[str, Any]) -> str | None:
 
 
 def _lengths(schema: Mapping[str, Any], least: str, most: str, pointer: str) -> Schema:
-    kept = {name: int(schema[name]) for name in (least, most) if name in schema}
-    if kept.get(least, 0) > kept.get(most, math.inf):
+    lengths = {name: int(schema[name]) for name in (least, most) if name in schema}
+    if lengths.get(least, 0) > lengths.get(most, math.inf):
         raise ToolSchemaError(
-            f"{least} {kept[least]} is above {most} {kept[most]}", pointer=pointer, remedy="mend the bounds"
+            f"{least} {lengths[least]} is above {most} {lengths[most]}", pointer=pointer, remedy="mend the bounds"
         )
-    return kept
+    return lengths
 
 
 def _integer(schema: Mapping[str, Any], pointer: str) -> Schema:

@@ -66,5 +66,5 @@ def call_start(text: str) -> int | None:
 def _line_start(text: str, word: str) -> int | None:
     if text.startswith(word):
         return 0
-    found = text.find(f"\n{word}")
-    return None if found < 0 else found + 1
+    start = text.find(f"\n{word}")
+    return None if start < 0 else start + 1

@@ -20,8 +20,8 @@ from alpha_umi.roles.turns import Turn
 
 MARK = " [... {left_out} characters left out ...]"
 # What stays at least of an old observation, and of the newest one while there are old turns to drop instead.
-KEPT_CHARACTERS = 80
-KEPT_NEWEST_CHARACTERS = 1_000
+MIN_OBSERVATION_CHARACTERS = 80
+MIN_NEWEST_CHARACTERS = 1_000
 
 CountTokens = Callable[[Sequence[Turn]], int]
 _Turns = tuple[Turn, ...]
@@ -48,8 +48,8 @@ def shorten_history(history: Sequence[Turn], *, budget: int, count: CountTokens)
     turns = tuple(history)
     if fits(turns):
         return Shortened(turns, truncated=False)
-    cut_newest = partial(_cut_newest, whole=turns[-1], kept=KEPT_NEWEST_CHARACTERS)
-    cut_it_further = partial(_cut_newest, whole=turns[-1], kept=KEPT_CHARACTERS)
+    cut_newest = partial(_cut_newest, newest=turns[-1], characters=MIN_NEWEST_CHARACTERS)
+    cut_it_further = partial(_cut_newest, newest=turns[-1], characters=MIN_OBSERVATION_CHARACTERS)
     for shorten in (_cut_old_observations, cut_newest, _drop_old_turns, cut_it_further, _drop_instruction):
         turns = shorten(turns, fits)
         if fits(turns):
@@ -63,7 +63,9 @@ def _cut_old_observations(turns: _Turns, fits: _Fits) -> _Turns:
 
     def with_cut(number: int) -> _Turns:
         chosen = set(old[:number])
-        return tuple(_cut(turn, KEPT_CHARACTERS) if place in chosen else turn for place, turn in enumerate(turns))
+        return tuple(
+            _cut(turn, MIN_OBSERVATION_CHARACTERS) if place in chosen else turn for place, turn in enumerate(turns)
+        )
 
     number = _fewest(len(old), lambda number: fits(with_cut(number)))
     if number is None:
@@ -72,11 +74,11 @@ def _cut_old_observations(turns: _Turns, fits: _Fits) -> _Turns:
     return _with_longest(with_cut(number), position, turns[position], fits)
 
 
-def _cut_newest(turns: _Turns, fits: _Fits, *, whole: Turn, kept: int) -> _Turns:
-    if whole.role != "observation":
+def _cut_newest(turns: _Turns, fits: _Fits, *, newest: Turn, characters: int) -> _Turns:
+    if newest.role != "observation":
         return turns
-    shortest = (*turns[:-1], _cut(whole, kept))
-    return _with_longest(shortest, len(turns) - 1, whole, fits, kept=kept) if fits(shortest) else shortest
+    shortest = (*turns[:-1], _cut(newest, characters))
+    return _with_longest(shortest, len(turns) - 1, newest, fits, characters=characters) if fits(shortest) else shortest
 
 
 def _drop_old_turns(turns: _Turns, fits: _Fits) -> _Turns:
@@ -107,12 +109,14 @@ def _fewest(available: int, enough: Callable[[int], bool]) -> int | None:
     return high
 
 
-def _with_longest(turns: _Turns, position: int, whole: Turn, fits: _Fits, *, kept: int = KEPT_CHARACTERS) -> _Turns:
+def _with_longest(
+    turns: _Turns, position: int, newest: Turn, fits: _Fits, *, characters: int = MIN_OBSERVATION_CHARACTERS
+) -> _Turns:
     """The turns with the longest beginning of `whole` at a position with which they fit; they fit as they are."""
-    best, low, high = turns, kept, len(whole.content)
+    best, low, high = turns, characters, len(newest.content)
     while low < high:
         middle = (low + high + 1) // 2
-        attempt = (*turns[:position], _cut(whole, middle), *turns[position + 1 :])
+        attempt = (*turns[:position], _cut(newest, middle), *turns[position + 1 :])
         if fits(attempt):
             best, low = attempt, middle
         else:

@@ -103,7 +103,7 @@ def render(
             case "history":
                 _write_history(writer, _history_of(role, history), label)
             case "tool_names":
-                writer.write(", ".join(tool.shown_name for tool in tools))
+                writer.write(", ".join(tool.prompt_name for tool in tools))
             case _:
                 writer.write(thought)
     writer.write(text[position:])

@@ -33,7 +33,7 @@ class Tool:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def shown_name(self) -> str:
+    def prompt_name(self) -> str:
         """The name as the role models see it: its last 64 characters."""
         return self.name[-NAME_CHARACTERS:]
 
@@ -42,7 +42,7 @@ def tool_line(tool: Tool) -> str:
     """The JSON line that shows a tool to a role model, without the line end."""
     properties: Mapping[str, Any] = tool.parameters.get("properties", {})
     shown = {
-        "Name": tool.shown_name,
+        "Name": tool.prompt_name,
         "function": tool.description[:DESCRIPTION_CHARACTERS],
         "input": {name: _shown_parameter(schema) for name, schema in properties.items()},
     }

@@ -16,7 +16,7 @@ from alpha_umi.roles.turns import RoleName
 from alpha_umi.serving.assembly import MakeRouter, RoleContext, RolePart
 from alpha_umi.serving.host import RoleHost
 from alpha_umi.web.application import create_application
-from alpha_umi.web.request_id import ids_of_headers
+from alpha_umi.web.request_id import log_ids_from_headers
 
 
 def create_role_application(context: RoleContext, make_router: MakeRouter, *, keys: Sequence[str] = ()) -> FastAPI:
@@ -30,7 +30,7 @@ def create_role_application(context: RoleContext, make_router: MakeRouter, *, ke
         registry=context.metrics.registry,
         keys=keys,
         lifespan=host.running,
-        log_ids=ids_of_headers,
+        log_ids=log_ids_from_headers,
     )
 
 
@@ -57,7 +57,7 @@ def create_shared_application(parts: Sequence[RolePart], *, keys: Sequence[str] 
         registry=registry,
         keys=keys,
         lifespan=running,
-        log_ids=ids_of_headers,
+        log_ids=log_ids_from_headers,
     )
 
 
@@ -106,7 +106,7 @@ class RoleUnusable(Exception):
 
 
 @contextlib.asynccontextmanager
-async def reachable_in_process(parts: Sequence[RolePart]) -> AsyncIterator[httpx.ASGITransport]:
+async def in_process_transport(parts: Sequence[RolePart]) -> AsyncIterator[httpx.ASGITransport]:
     """The way to the roles as soon as all of them are ready; their engines end with the block.
 
     Raises `RoleUnusable` when one will not be.

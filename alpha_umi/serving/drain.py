@@ -31,10 +31,10 @@ class HostDrain:
         await self._ended(self._grace_s)
         if cut := self._in_flight:
             _log.warning("drain.cut_off", in_flight=cut)
-            self.hurry()
+            self.cancel_all()
         await self._ended(LAST_WORDS_S)
 
-    def hurry(self) -> None:
+    def cancel_all(self) -> None:
         """Cut off what is in flight."""
         for host in self._hosts:
             host.in_flight.cut_off()

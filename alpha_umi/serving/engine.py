@@ -28,7 +28,7 @@ class EngineDead(EngineError):
     """The engine has died and does not recover by itself."""
 
 
-class EngineAway(EngineError):
+class EngineUnavailable(EngineError):
     """The engine cannot be reached or cannot answer now."""
 
 

@@ -16,7 +16,7 @@ from alpha_umi.roles.fitting import fit
 from alpha_umi.roles.template import Prompt, Template, UnknownTemplate, load_template
 from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.assembly import RoleContext
-from alpha_umi.serving.engine import Chunk, EngineAway, EngineDead, EngineRefused, FinishReason, Generation
+from alpha_umi.serving.engine import Chunk, EngineDead, EngineRefused, EngineUnavailable, FinishReason, Generation
 from alpha_umi.serving.host import RoleHost
 from alpha_umi.serving.metrics import ExtraGeneration
 
@@ -210,7 +210,7 @@ class GenerationSession:
                     yield chunk.text
         except EngineDead as error:
             raise self.context.host.declare_dead(error) from error
-        except EngineAway as error:
+        except EngineUnavailable as error:
             raise ServiceError("engine-not-ready", str(error)) from error
         except EngineRefused as error:
             raise ServiceError("internal", f"the engine refused the request: {error}") from error

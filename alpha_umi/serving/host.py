@@ -17,12 +17,12 @@ from alpha_umi import telemetry
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.roles.template import PlannerLabel, Template
 from alpha_umi.roles.turns import RoleName
-from alpha_umi.serving.engine import Engine, EngineAway, EngineDead, Generation
+from alpha_umi.serving.engine import Engine, EngineDead, EngineUnavailable, Generation
 from alpha_umi.serving.manifest import ModelManifest
 
 CANARY_TOKENS = 8
 WATCH_INTERVAL_S = 0.25
-AWAY_INTERVAL_S = 1.0
+RETRY_INTERVAL_S = 1.0
 
 _log = telemetry.logger(__name__)
 
@@ -59,7 +59,7 @@ class RoleHost:
         self.in_flight = InFlight()
         self._on_lost = on_lost
         self._stopping = False
-        self._judged = asyncio.Event()
+        self._canary_done = asyncio.Event()
         self._obstacle: ServiceError | None = ServiceError("engine-not-ready", "the model is being loaded")
 
     @contextlib.asynccontextmanager
@@ -82,7 +82,7 @@ class RoleHost:
 
     async def wait_ready(self) -> None:
         """Wait for the canary. Raises `ServiceError` when it went wrong, and when the engine cannot be used."""
-        await self._judged.wait()
+        await self._canary_done.wait()
         self.require_ready()
 
     def require_ready(self) -> None:
@@ -104,7 +104,7 @@ class RoleHost:
         dead = ServiceError("engine-dead", f"{error}; the service is being replaced")
         if self._obstacle is None or self._obstacle.kind != "engine-dead":
             self._obstacle = dead
-            self._judged.set()
+            self._canary_done.set()
             _log.error("engine.dead", detail=str(error))
             self._on_lost()
         return dead
@@ -114,9 +114,9 @@ class RoleHost:
             while True:
                 try:
                     await self._serve()
-                except EngineAway as error:
-                    self._wait_for_return(error)
-                    await asyncio.sleep(AWAY_INTERVAL_S)
+                except EngineUnavailable as error:
+                    self._note_unavailable(error)
+                    await asyncio.sleep(RETRY_INTERVAL_S)
         except EngineDead as error:
             self.declare_dead(error)
         except Exception as error:
@@ -124,24 +124,24 @@ class RoleHost:
                 return
             _log.error("engine.unusable", exc_info=error)
             self._obstacle = ServiceError("engine-dead", "the model cannot be used; the service's log says why")
-            self._judged.set()
+            self._canary_done.set()
             self._on_lost()
 
     async def _serve(self) -> None:
         """Load, sing and watch. What comes back after an absence may be another model, so it sings again."""
         await self.engine.start()
-        self._obstacle = await self._sing()
-        self._judged.set()
+        self._obstacle = await self._run_canary()
+        self._canary_done.set()
         while True:
             await self.engine.check()
             await asyncio.sleep(WATCH_INTERVAL_S)
 
-    def _wait_for_return(self, error: EngineAway) -> None:
+    def _note_unavailable(self, error: EngineUnavailable) -> None:
         if self._obstacle is None or self._obstacle.detail != str(error):
-            _log.warning("engine.away", detail=str(error))
+            _log.warning("engine.unavailable", detail=str(error))
         self._obstacle = ServiceError("engine-not-ready", str(error))
 
-    async def _sing(self) -> ServiceError | None:
+    async def _run_canary(self) -> ServiceError | None:
         """Generate the canary; what it says against serving, if anything."""
         canary = self.model.canary
         generation = Generation(canary.prompt, max_tokens=CANARY_TOKENS)

@@ -37,7 +37,7 @@ def load_role(role: RoleName, settings: RoleSettings) -> RoleEngine:
         return RoleEngine(_scripted(settings), _scripted_model(role, settings))
     folder = settings.model or _embedded(role, settings)
     manifest = verify(folder)
-    if not _plays(manifest, role):
+    if not _serves_role(manifest, role):
         raise UnusableSettings(
             f"ALPHA_UMI_ROLE_MODEL: {folder} holds a {manifest.role}, not a {role}; name the model of this role"
         )
@@ -51,13 +51,13 @@ def load_folders(folders: Mapping[RoleName, Path], settings: RoleSettings) -> di
     """
     manifests = {folder: verify(folder) for folder in dict.fromkeys(folders.values())}
     for role, folder in folders.items():
-        if not _plays(manifests[folder], role):
+        if not _serves_role(manifests[folder], role):
             raise UnusableSettings(f"{folder} holds a {manifests[folder].role}, not a {role}")
     engines = {
         folder: SharedEngine(_engine(settings, folder, manifest.context)) for folder, manifest in manifests.items()
     }
     return {
-        role: RoleEngine(engines[folder].seen_by(role), _served(role, manifests[folder], settings))
+        role: RoleEngine(engines[folder].view(role), _served(role, manifests[folder], settings))
         for role, folder in folders.items()
     }
 
@@ -65,7 +65,7 @@ def load_folders(folders: Mapping[RoleName, Path], settings: RoleSettings) -> di
 def load_scripted(roles: Sequence[RoleName], settings: RoleSettings) -> dict[RoleName, RoleEngine]:
     """One scripted engine in the eyes of each role."""
     scripted = SharedEngine(_scripted(settings))
-    return {role: RoleEngine(scripted.seen_by(role), _scripted_model(role, settings)) for role in roles}
+    return {role: RoleEngine(scripted.view(role), _scripted_model(role, settings)) for role in roles}
 
 
 def load_shared(roles: Sequence[RoleName], settings: RoleSettings) -> dict[RoleName, RoleEngine]:
@@ -76,17 +76,17 @@ def load_shared(roles: Sequence[RoleName], settings: RoleSettings) -> dict[RoleN
     """
     if settings.engine == "scripted":
         scripted = SharedEngine(_scripted(settings, adapters=roles))
-        return {role: RoleEngine(scripted.bound_to(role), _scripted_model(role, settings)) for role in roles}
+        return {role: RoleEngine(scripted.bind_adapter(role), _scripted_model(role, settings)) for role in roles}
     folder = settings.model or _embedded_backbone(settings)
     backbone = verify(folder)
     adapters = {role: _adapter_folder(role, settings) for role in roles}
-    manifests = {role: _fitting(path, role, folder) for role, path in adapters.items()}
+    manifests = {role: _check_adapter(path, role, folder) for role, path in adapters.items()}
     context = min(manifest.context for manifest in (backbone, *manifests.values()))
     shared = SharedEngine(_engine(settings, folder, context, adapters))
-    return {role: RoleEngine(shared.bound_to(role), _served(role, manifests[role], settings)) for role in roles}
+    return {role: RoleEngine(shared.bind_adapter(role), _served(role, manifests[role], settings)) for role in roles}
 
 
-def _plays(manifest: ModelManifest, role: RoleName) -> bool:
+def _serves_role(manifest: ModelManifest, role: RoleName) -> bool:
     """Whether it is this role's model, or one that was made for no role alone."""
     return manifest.role in (role, "backbone")
 
@@ -161,10 +161,10 @@ def _adapter_folder(role: RoleName, settings: RoleSettings) -> Path:
     return settings.adapters / role
 
 
-def _fitting(folder: Path, role: RoleName, backbone: Path) -> ModelManifest:
-    from alpha_umi.serving.weights.adapters import fitting_adapter
+def _check_adapter(folder: Path, role: RoleName, backbone: Path) -> ModelManifest:
+    from alpha_umi.serving.weights.adapters import check_adapter
 
-    return fitting_adapter(folder, role, backbone)
+    return check_adapter(folder, role, backbone)
 
 
 def _embedded(role: RoleName, settings: RoleSettings) -> Path:

@@ -149,13 +149,13 @@ def verify(folder: Path) -> ModelManifest:
 
 
 def _require_template(path: Path, manifest: ModelManifest) -> None:
-    wanted, known = manifest.template_digest, template_names()
+    digest, known = manifest.template_digest, template_names()
     if manifest.template not in known:
         raise TemplateDiffers(
             f"{path}: template: this version has no {manifest.template}, only {', '.join(known)}; serve the model with "
             "the version that it was trained with"
         )
-    if wanted is not None and load_template(manifest.template).digest != wanted:
+    if digest is not None and load_template(manifest.template).digest != digest:
         raise TemplateDiffers(
             f"{path}: template_digest: the model was trained in another {manifest.template} than this version has; "
             "train it again, or serve it with the version that it was trained with"
@@ -170,11 +170,11 @@ def _refuse_pickles(folder: Path) -> None:
 
 def _check(path: Path, recorded: str) -> None:
     try:
-        found = sha256(path)
+        actual = sha256(path)
     except OSError as error:
         raise DigestMismatch(path, f"cannot be read ({error.strerror})") from error
-    if found != recorded:
-        raise DigestMismatch(path, f"SHA-256 is {found} instead of {recorded}")
+    if actual != recorded:
+        raise DigestMismatch(path, f"SHA-256 is {actual} instead of {recorded}")
 
 
 def _faults(error: ValidationError) -> str:

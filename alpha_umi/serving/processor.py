@@ -10,14 +10,14 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 _BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 
 
-def choose_dtype(wanted: Dtype, *, gpu: bool, cpu_flags: frozenset[str]) -> Dtype:
+def choose_dtype(requested: Dtype, *, gpu: bool, cpu_flags: frozenset[str]) -> Dtype:
     """The dtype to load a model in: the wanted one, or what follows from the processor.
 
     vLLM's CPU kernels write fluent nonsense in bfloat16 on processors without bfloat16 instructions, so these get
     float32. A GPU keeps the checkpoint's own dtype.
     """
-    if wanted != "auto":
-        return wanted
+    if requested != "auto":
+        return requested
     if gpu:
         return "auto"
     return "bfloat16" if cpu_flags & _BFLOAT16_FLAGS else "float32"

@@ -25,15 +25,15 @@ from alpha_umi.serving.engine import (
     Choices,
     Chunk,
     Constraint,
-    EngineAway,
     EngineRefused,
     EngineStats,
+    EngineUnavailable,
     Generation,
     Grammar,
     require_adapter,
 )
 from alpha_umi.serving.remote_errors import Server, ServerFailed
-from alpha_umi.serving.remote_wire import ServedModels, chunks_of, completion_request, kept_stops
+from alpha_umi.serving.remote_wire import ServedModels, apply_stop_strings, chunks_of, completion_request
 from alpha_umi.serving.tokens import PromptTokenizer
 
 LOOK_INTERVAL_S = 5.0
@@ -131,7 +131,7 @@ class RemoteEngine:
                 await self._server.require_success(source.response)
                 chunks = chunks_of(source, self._server, prompt_tokens=len(ids))
                 if not self._options.extensions:
-                    chunks = kept_stops(chunks, generation.stop)
+                    chunks = apply_stop_strings(chunks, generation.stop)
                 async with contextlib.aclosing(chunks):
                     async for chunk in chunks:
                         if chunk.finish_reason is not None:
@@ -140,7 +140,7 @@ class RemoteEngine:
 
     def _connected(self) -> httpx.AsyncClient:
         if self._client is None:
-            raise EngineAway(f"the connection to {self._server.address} is not open")
+            raise EngineUnavailable(f"the connection to {self._server.address} is not open")
         return self._client
 
     def _count(self, **more: int) -> None:
@@ -160,7 +160,7 @@ class RemoteEngine:
         """After an absence the next check asks the server at once."""
         try:
             yield
-        except EngineAway:
+        except EngineUnavailable:
             self._look_again = 0.0
             raise
 

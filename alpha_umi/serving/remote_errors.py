@@ -14,14 +14,14 @@ import httpx
 from httpx_sse import SSEError
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from alpha_umi.serving.engine import EngineAway, EngineError, EngineRefused
+from alpha_umi.serving.engine import EngineError, EngineRefused, EngineUnavailable
 
 _KEY_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 _SHOWN_CHARACTERS = 300
 
 
-class ServerFailed(EngineAway):
+class ServerFailed(EngineUnavailable):
     """The server answers 500: it may be broken for now, or this request may be more than it can do."""
 
 
@@ -63,7 +63,7 @@ class Server:
             raise self.nonsense(_first_line(error)) from error
         except httpx.TransportError as error:
             reason = str(error) or type(error).__name__
-            raise EngineAway(f"the server at {self.address} cannot be reached: {self._shown(reason)}") from error
+            raise EngineUnavailable(f"the server at {self.address} cannot be reached: {self._shown(reason)}") from error
 
     async def require_success(self, response: httpx.Response) -> None:
         """Raises the engine error of a response that is none of success."""
@@ -83,7 +83,7 @@ class Server:
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             return ServerFailed(f"the server at {self.address} fails (500): {shown}")
         if status in _PASSING or status > HTTPStatus.INTERNAL_SERVER_ERROR:
-            return EngineAway(f"the server at {self.address} cannot answer now ({status}): {shown}")
+            return EngineUnavailable(f"the server at {self.address} cannot answer now ({status}): {shown}")
         return EngineRefused(f"the server at {self.address} refuses the request ({status}): {shown}")
 
     def nonsense(self, what: str) -> EngineRefused:

@@ -14,7 +14,7 @@ from typing import Any, assert_never
 from httpx_sse import EventSource
 from pydantic import BaseModel
 
-from alpha_umi.serving.engine import Choices, Chunk, Constraint, EngineAway, FinishReason, Generation, Grammar
+from alpha_umi.serving.engine import Choices, Chunk, Constraint, EngineUnavailable, FinishReason, Generation, Grammar
 from alpha_umi.serving.remote_errors import ErrorDetail, Server
 
 _DONE = "[DONE]"
@@ -119,7 +119,7 @@ async def chunks_of(source: EventSource, server: Server, *, prompt_tokens: int) 
         elif received.choices and latest.text:
             yield latest
     if last is None:
-        raise EngineAway(f"the server at {server.address} broke off its answer")
+        raise EngineUnavailable(f"the server at {server.address} broke off its answer")
     yield last
 
 
@@ -135,7 +135,7 @@ def _reason(reason: str | None, server: Server) -> FinishReason | None:
     if reason is None:
         return None
     if reason not in _REASONS:
-        raise EngineAway(f"the server at {server.address} ended its answer with {reason!r}")
+        raise EngineUnavailable(f"the server at {server.address} ended its answer with {reason!r}")
     return _REASONS[reason]
 
 
@@ -144,7 +144,7 @@ def _failed(error: ErrorDetail, server: Server) -> Exception:
     return server.failure(status, error.message)
 
 
-async def kept_stops(chunks: AsyncGenerator[Chunk, None], stop: Sequence[str]) -> AsyncGenerator[Chunk, None]:
+async def apply_stop_strings(chunks: AsyncGenerator[Chunk, None], stop: Sequence[str]) -> AsyncGenerator[Chunk, None]:
     """End at the first stop string, which stays in the text: what a server without that extension cannot do."""
     written = ""
     longest = max(map(len, stop), default=0)

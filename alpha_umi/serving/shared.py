@@ -22,12 +22,12 @@ class SharedEngine:
         self._views = 0
         self._start: asyncio.Task[None] | None = None
 
-    def bound_to(self, adapter: str) -> EngineView:
+    def bind_adapter(self, adapter: str) -> EngineView:
         """The engine as a role with this adapter sees it."""
         self._views += 1
         return EngineView(self, adapter, adapter)
 
-    def seen_by(self, role: str) -> EngineView:
+    def view(self, role: str) -> EngineView:
         """The engine as a role sees it whose model it runs, without an adapter."""
         self._views += 1
         return EngineView(self, role, None)

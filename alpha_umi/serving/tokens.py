@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from alpha_umi.roles.template import Prompt
 
-REMEMBERED = 16
+CACHED_PROMPTS = 16
 
 
 class PromptTokenizer:
@@ -31,14 +31,14 @@ class PromptTokenizer:
         )
 
         # A prompt is counted while it is fitted, and sent right after.
-        self._remembered = lru_cache(maxsize=REMEMBERED)(self._encode_prompt)
+        self._cached = lru_cache(maxsize=CACHED_PROMPTS)(self._encode_prompt)
         # Recognising special tokens is a setting of the tokenizer, so threads take turns.
         self._lock = threading.Lock()
 
     def encode(self, prompt: Prompt | str, continuation: str = "") -> list[int]:
         """Token ids of a prompt, followed by text that the model has written itself. May be called in any thread."""
         with self._lock:
-            ids = self._remembered(prompt)
+            ids = self._cached(prompt)
             return [*ids, *(self._encode_plain(continuation) if continuation else ())]
 
     def count(self, text: str) -> int:

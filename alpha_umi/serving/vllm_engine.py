@@ -34,7 +34,7 @@ from alpha_umi.serving.tokens import PromptTokenizer
 
 GIB = 2**30
 # For the engine process to end by itself; vLLM's own five seconds and those for requests would be more than ten.
-END_S = 3.0
+SHUTDOWN_S = 3.0
 # The ranks that vLLM makes room for.
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
@@ -86,9 +86,9 @@ class VllmEngine:
             try:
                 llm = _create(self._options, self._note)
             except BaseException as error:
-                _tell(loop, _fail, loaded, error)
+                _call_in_loop(loop, _fail, loaded, error)
             else:
-                _tell(loop, _resolve, loaded, llm)
+                _call_in_loop(loop, _resolve, loaded, llm)
                 # Something in vLLM keeps this frame for ever, and would keep the engine with it.
                 del llm, loaded
                 self._released.wait()
@@ -106,7 +106,7 @@ class VllmEngine:
         llm, self._llm = self._llm, None
         if llm is not None:
             # On this thread, so that no output is awaited between the engine's end and that of its reader.
-            llm.shutdown(timeout=END_S)
+            llm.shutdown(timeout=SHUTDOWN_S)
         self._released.set()
         # A model that is still loading is not waited for: its engine dies with this process.
         if llm is not None and self._owner is not None:
@@ -210,7 +210,7 @@ def _create(options: VllmOptions, note: Callable[[Any], None]) -> Any:
         # Its bars are not log lines.
         use_tqdm_on_load=False,
         **memory,
-        **_room_for_adapters(options.adapters),
+        **_adapter_arguments(options.adapters),
     )
     with _logging_config() as logging_config:
         arguments.logging_config = logging_config
@@ -222,12 +222,12 @@ def _logging_config() -> Iterator[Any]:
     """Lets vLLM and its processes write the lines that this service writes. They read a file while they start."""
     from vllm.config.logging import LoggingConfig
 
-    wanted = telemetry.configuration_of_children()
-    if wanted is None:
+    logging_config = telemetry.child_logging_config()
+    if logging_config is None:
         yield LoggingConfig()
         return
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        json.dump(wanted, file)
+        json.dump(logging_config, file)
         file.flush()
         yield LoggingConfig(pylogging_config_file=file.name)
 
@@ -260,7 +260,7 @@ def _stat_logger(note: Callable[[Any], None]) -> Any:
     return StatLogger
 
 
-def _room_for_adapters(adapters: Mapping[str, Path]) -> dict[str, Any]:
+def _adapter_arguments(adapters: Mapping[str, Path]) -> dict[str, Any]:
     """Arguments that keep every adapter loaded. Raises `ValueError` for a rank that vLLM has no room for."""
     if not adapters:
         return {}
@@ -310,7 +310,7 @@ def _finish_reason(reason: str | None) -> Any:
     return "stop" if reason in ("stop", "repetition") else reason
 
 
-def _tell(loop: asyncio.AbstractEventLoop, what: Callable[..., None], *arguments: Any) -> None:
+def _call_in_loop(loop: asyncio.AbstractEventLoop, what: Callable[..., None], *arguments: Any) -> None:
     # A loop that is closed has nobody who waits: the process was told to end while the model was loading.
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(what, *arguments)

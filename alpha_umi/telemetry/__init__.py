@@ -5,6 +5,6 @@ pretend to be a line of its own. DEBUG is for this project's own lines: librarie
 rows there, and secrets are among them.
 """
 
-from alpha_umi.telemetry.setup import LogFormat, bind, configuration_of_children, configure_logs, log_uncaught, logger
+from alpha_umi.telemetry.setup import LogFormat, bind, child_logging_config, configure_logs, log_uncaught, logger
 
-__all__ = ["LogFormat", "bind", "configuration_of_children", "configure_logs", "log_uncaught", "logger"]
+__all__ = ["LogFormat", "bind", "child_logging_config", "configure_logs", "log_uncaught", "logger"]

@@ -35,16 +35,16 @@ def without_secrets(_: Any, __: str, event: Event) -> Event:
 def bounded(_: Any, __: str, event: Event) -> Event:
     """The line with its main fields first, every value bounded. Never raises."""
     names = [name for name in _FIRST if name in event] + [name for name in event if name not in _FIRST]
-    kept = {name: event[name] for name in names[:MAX_ITEMS]}
-    return {_short(str(name)): _field(name, value) for name, value in kept.items()}
+    retained = {name: event[name] for name in names[:MAX_ITEMS]}
+    return {_short(str(name)): _field(name, value) for name, value in retained.items()}
 
 
 def printable(_: Any, __: str, event: Event) -> Event:
     """For terminals: control and direction characters as escapes. Tracebacks keep their line ends."""
     for name, value in event.items():
         if isinstance(value, str):
-            kept = "\n" if name == TRACEBACK else ""
-            event[name] = "".join(char if char.isprintable() or char in kept else _escaped(char) for char in value)
+            retained = "\n" if name == TRACEBACK else ""
+            event[name] = "".join(char if char.isprintable() or char in retained else _escaped(char) for char in value)
     return event
 
 

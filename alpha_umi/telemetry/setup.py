@@ -43,7 +43,7 @@ def configure_logs(*, service: str, form: LogFormat = "json", level: str = "INFO
     structlog.contextvars.clear_contextvars()
 
 
-def configuration_of_children() -> dict[str, Any] | None:
+def child_logging_config() -> dict[str, Any] | None:
     """What other processes of this service give to `logging.config` to write the same lines; None without a service."""
     own = [handler for handler in logging.getLogger().handlers if isinstance(handler, _LineHandler)]
     if not own:

@@ -81,10 +81,10 @@ class AccessLog:
         self._metrics.requests.labels(method, route, status).inc()
         self._metrics.seconds.labels(method, route).observe(seconds)
         write = _log.debug if route in _QUIET_ROUTES else _log.info
-        write("request", method=method, route=route, status=status, ms=round(seconds * 1_000, 1), **_told(scope))
+        write("request", method=method, route=route, status=status, ms=round(seconds * 1_000, 1), **_log_fields(scope))
 
 
-def _told(scope: Scope) -> dict[str, Any]:
+def _log_fields(scope: Scope) -> dict[str, Any]:
     """What the rest of the application left in the request's state for the log."""
     state = scope.get("state", {})
     return {name: state[name] for name in ("problem", "trajectory_id") if name in state}

@@ -19,7 +19,7 @@ from alpha_umi.web.documentation import PLAIN_TEXT, openapi_document
 from alpha_umi.web.guard import KeyGuard
 from alpha_umi.web.keys import Keyring, as_keyring
 from alpha_umi.web.problems import PROBLEM_RESPONSES, install_problem_handlers
-from alpha_umi.web.request_id import LogIds, RequestContext, no_ids
+from alpha_umi.web.request_id import LogIds, RequestContext, no_log_ids
 
 # A second series for each counter, with the time at which this process first counted: nobody asks for it.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -42,7 +42,7 @@ def create_application(
     keys: Sequence[str] | Keyring = (),
     lifespan: Lifespan | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
-    log_ids: LogIds = no_ids,
+    log_ids: LogIds = no_log_ids,
 ) -> FastAPI:
     """An application whose every route but the health routes asks for a key (when there are keys).
 
@@ -69,7 +69,7 @@ def create_application(
     return app
 
 
-class _ToldReadiness:
+class _LoggedReadiness:
     """Asks whether the service can answer, and logs the answer when it is another one than before."""
 
     def __init__(self, readiness: Readiness) -> None:
@@ -78,12 +78,12 @@ class _ToldReadiness:
 
     async def __call__(self) -> dict[str, Any]:
         try:
-            found = await self._readiness()
+            readiness = await self._readiness()
         except ServiceError as error:
             self._note(str(error))
             raise
         self._note(None)
-        return found
+        return readiness
 
     def _note(self, obstacle: str | None) -> None:
         if obstacle != self._obstacle:
@@ -98,7 +98,7 @@ def _operations(app: FastAPI, readiness: Readiness, registry: CollectorRegistry)
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    ask = _ToldReadiness(readiness)
+    ask = _LoggedReadiness(readiness)
 
     @router.get("/readyz", summary="The service can answer now")
     async def readyz() -> dict[str, Any]:

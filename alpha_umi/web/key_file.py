@@ -71,8 +71,8 @@ def new_key(name: str = "", *, taken: Sequence[str] = ()) -> NewKey:
 def read_key_file(path: Path) -> list[KeyEntry]:
     """The keys of a file; there may be none. Raises `KeyFileUnusable`, which names the file and the line."""
     try:
-        with open(path, "rb", opener=_at_once) as file:
-            _require_private(path, os.fstat(file.fileno()))
+        with open(path, "rb", opener=_open_nonblocking) as file:
+            _check_private(path, os.fstat(file.fileno()))
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise KeyFileUnusable(f"{path}: {error.strerror}; `alpha-umi keys create` makes a file of keys") from error
@@ -88,7 +88,7 @@ def create_key(path: Path, name: str = "") -> NewKey:
         with os.fdopen(descriptor, "r+b") as file:
             # Two commands at once must not choose the same id, nor write into one another's lines.
             fcntl.flock(file, fcntl.LOCK_EX)
-            _require_private(path, os.fstat(file.fileno()))
+            _check_private(path, os.fstat(file.fileno()))
             content = file.read().decode("utf-8", "replace")
             made = new_key(name, taken=[entry.id for entry in _entries(path, content)])
             ended = "\n" if content and not content.endswith("\n") else ""
@@ -98,20 +98,20 @@ def create_key(path: Path, name: str = "") -> NewKey:
     return made
 
 
-def _at_once(path: str, flags: int) -> int:
+def _open_nonblocking(path: str, flags: int) -> int:
     """Open without waiting: a pipe that nobody writes to would hold up the start, or all requests."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _require_private(path: Path, found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
+def _check_private(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
         raise KeyFileUnusable(f"{path}: not a file")
-    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise KeyFileUnusable(f"{path}: others can write to it, and so let anybody in; chmod go-w {path}")
 
 
 def _entries(path: Path, text: str) -> list[KeyEntry]:
-    found: dict[str, KeyEntry] = {}
+    entries: dict[str, KeyEntry] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         written = line.partition("#")[0].strip()
         if not written:
@@ -120,7 +120,7 @@ def _entries(path: Path, text: str) -> list[KeyEntry]:
         if match is None:
             # The line is not repeated: it may be a key in clear.
             raise KeyFileUnusable(f"{path}: line {number} is not `{_FORM}`; `alpha-umi keys create` writes such lines")
-        if match["id"] in found:
+        if match["id"] in entries:
             raise KeyFileUnusable(f"{path}: line {number} has the id {match['id']} of an earlier line; remove one")
-        found[match["id"]] = KeyEntry(match["id"], bytes.fromhex(match["digest"]), match["name"] or "")
-    return list(found.values())
+        entries[match["id"]] = KeyEntry(match["id"], bytes.fromhex(match["digest"]), match["name"] or "")
+    return list(entries.values())

@@ -118,10 +118,10 @@ def _id_of(key: str) -> str:
 
 def _version(path: Path) -> tuple[int, int, int, int] | None:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_ino, found.st_size, found.st_mode
+    return status.st_mtime_ns, status.st_ino, status.st_size, status.st_mode
 
 
 def is_loopback(host: str) -> bool:

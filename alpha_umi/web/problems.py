@@ -38,18 +38,18 @@ def install_problem_handlers(app: FastAPI) -> None:
         return problem_response(request, error) if isinstance(error, ServiceError) else await defect(request, error)
 
     async def validation_error(request: Request, error: Exception) -> JSONResponse:
-        found = list(_field_problems(error.errors())) if isinstance(error, RequestValidationError) else []
-        first = found[0].message if found else "the request is not valid"
-        detail = f"{found[0].field}: {first}" if found else first
-        return problem_response(request, ServiceError("invalid-request", detail, errors=found))
+        problems = list(_field_problems(error.errors())) if isinstance(error, RequestValidationError) else []
+        first = problems[0].message if problems else "the request is not valid"
+        detail = f"{problems[0].field}: {first}" if problems else first
+        return problem_response(request, ServiceError("invalid-request", detail, errors=problems))
 
     async def http_error(request: Request, error: Exception) -> JSONResponse:
         status = error.status_code if isinstance(error, HTTPException) else 500
         if status == 400:
             return problem_response(request, _unreadable_body())
         kind = _BY_STATUS.get(status, "invalid-request" if status < 500 else "internal")
-        said = f": {error.detail}" if status == 413 and isinstance(error, HTTPException) else ""
-        response = problem_response(request, ServiceError(kind, f"{request.method} {request.url.path}{said}"))
+        reason = f": {error.detail}" if status == 413 and isinstance(error, HTTPException) else ""
+        response = problem_response(request, ServiceError(kind, f"{request.method} {request.url.path}{reason}"))
         if status == 405:
             response.headers["Allow"] = ", ".join(sorted(_allowed_methods(request)))
         return response
@@ -95,13 +95,13 @@ def _unreadable_body() -> ServiceError:
 
 
 def _field_problems(errors: Iterable[Any]) -> Iterable[FieldProblem]:
-    told: set[str] = set()
+    reported: set[str] = set()
     for error in list(errors)[:MAX_FIELD_PROBLEMS]:
         field = _field(error)
         # Of a parameter that may have several forms there is one problem for each of them.
-        if error["loc"][0] in _PARAMETERS and field in told:
+        if error["loc"][0] in _PARAMETERS and field in reported:
             continue
-        told.add(field)
+        reported.add(field)
         # The input itself is not repeated.
         message = str(error["msg"]).removeprefix("Value error, ")
         if error["type"] == "json_invalid":

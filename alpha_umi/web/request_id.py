@@ -24,12 +24,12 @@ _STEP = re.compile(r"[0-9]{1,6}")
 LogIds = Callable[[Scope], Mapping[str, object]]
 
 
-def no_ids(_: Scope) -> Mapping[str, object]:
+def no_log_ids(_: Scope) -> Mapping[str, object]:
     """A request that belongs to nothing."""
     return {}
 
 
-def ids_of_headers(scope: Scope) -> Mapping[str, object]:
+def log_ids_from_headers(scope: Scope) -> Mapping[str, object]:
     """Trajectory and step as headers name them: for services that only the orchestrator asks."""
     headers = Headers(scope=scope)
     trajectory_id, step = headers.get(TRAJECTORY_HEADER, ""), headers.get(STEP_HEADER, "")
@@ -44,7 +44,7 @@ def ids_of_headers(scope: Scope) -> Mapping[str, object]:
 class RequestContext:
     """ASGI middleware: takes the client's `X-Request-Id` or makes one, binds ids, and counts the body's bytes."""
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int, log_ids: LogIds = no_ids) -> None:
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int, log_ids: LogIds = no_log_ids) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
         self._log_ids = log_ids

@@ -36,7 +36,7 @@ class Work(Protocol):
     async def drain(self) -> None:
         """Refuse new work at once. Return when what is under way is done, or its time is over."""
 
-    def hurry(self) -> None:
+    def cancel_all(self) -> None:
         """Leave what is under way as it is: `drain` returns in a moment."""
 
 
@@ -56,7 +56,7 @@ class Server(uvicorn.Server):
             return
         _log.warning("server.ending_now")
         self.config.timeout_graceful_shutdown = 0
-        self._work.hurry()
+        self._work.cancel_all()
         if self.should_exit:
             for task in self.server_state.tasks:
                 task.cancel()

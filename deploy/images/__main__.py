@@ -67,8 +67,8 @@ def _check(built: set[str]) -> None:
     for number, (subject, check) in enumerate(checks(built)):
         with tempfile.TemporaryDirectory() as folder:
             began = time.monotonic()
-            found = check(Path(folder, str(number)))
-            print(f"ok, {subject} ({time.monotonic() - began:.0f} s): {found}", flush=True)
+            result = check(Path(folder, str(number)))
+            print(f"ok, {subject} ({time.monotonic() - began:.0f} s): {result}", flush=True)
 
 
 def _obstacle() -> str:

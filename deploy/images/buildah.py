@@ -42,12 +42,12 @@ def build(dockerfile: str, tag: str, arguments: Sequence[tuple[str, str]], flags
     given = [word for name, value in arguments for word in ("--build-arg", f"{name}={value}")]
     # Docker's own format: the other one has no place for a health check.
     options = ["--isolation", "chroot", "--network", "host", "--format", "docker", "--no-cache", "--force-rm"]
-    found = _unnamed()
+    before = _unnamed()
     try:
         run("buildah", "bud", *options, *given, *flags, "--file", f"deploy/{dockerfile}", "--tag", tag, ".", echo=True)
     finally:
         # Those of the stages. One that somebody uses stays.
-        for image in _unnamed() - found:
+        for image in _unnamed() - before:
             succeeds("buildah", "rmi", image)
 
 
@@ -78,19 +78,19 @@ def mount(container: str) -> Path:
 
 def size_mb(image: str) -> int:
     """The size of an image, all layers, in MB."""
-    [found, *_] = json.loads(run("buildah", "images", "--json", image))
-    return round(_bytes(found["size"]) / 1e6)
+    [listed, *_] = json.loads(run("buildah", "images", "--json", image))
+    return round(_bytes(listed["size"]) / 1e6)
 
 
 def config(image: str) -> ImageConfig:
     """What the image says about its containers."""
-    found: dict[str, Any] = json.loads(run("buildah", "inspect", "--type", "image", image))["Docker"]["config"]
-    health = found.get("Healthcheck", {}).get("Test", [])
+    config: dict[str, Any] = json.loads(run("buildah", "inspect", "--type", "image", image))["Docker"]["config"]
+    health = config.get("Healthcheck", {}).get("Test", [])
     return ImageConfig(
-        command=found["Cmd"],
-        environment=dict(entry.split("=", 1) for entry in found["Env"]),
-        directory=found["WorkingDir"] or "/",
-        user=found["User"],
+        command=config["Cmd"],
+        environment=dict(entry.split("=", 1) for entry in config["Env"]),
+        directory=config["WorkingDir"] or "/",
+        user=config["User"],
         health=["sh", "-c", health[1]] if health[:1] == ["CMD-SHELL"] else health[1:],
     )
 

@@ -73,8 +73,8 @@ def _role_without_token(folder: Path) -> str:
 def _refused(container: Container, variable: str) -> str:
     with container:
         code = container.wait(seconds=START_S)
-        _require(code == 2 and variable in container.said, f"exit code {code}: {container.said}")
-        return container.said.strip().splitlines()[-1]
+        _require(code == 2 and variable in container.output, f"exit code {code}: {container.output}")
+        return container.output.strip().splitlines()[-1]
 
 
 def _trajectory(folder: Path) -> str:
@@ -137,7 +137,7 @@ def _real_engine(folder: Path) -> str:
         status, answer = _ask(planner, 8001, "/v1/plan", TOKEN, PLAN)
         _require(status == 200 and answer["usage"]["completion_tokens"] > 0, f"{status}: {answer}")
         code = planner.stop()
-        _require(code == 0, f"exit code {code} after SIGTERM\n{planner.said[-2000:]}")
+        _require(code == 0, f"exit code {code} after SIGTERM\n{planner.output[-2000:]}")
     with _planner(folder / "second", environment, mounts) as planner:
         second = planner.wait_until_healthy(seconds=LOAD_S)
     return f"ready in {first:.0f} s, with the converted model in the cache in {second:.0f} s"

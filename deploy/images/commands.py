@@ -33,14 +33,14 @@ def run(*command: str, echo: bool = False) -> str:
         start_new_session=True,
     )
     try:
-        said, complaint = process.communicate()
+        output, complaint = process.communicate()
     except BaseException:
         end(process, seconds=GRACE_S)
         raise
     if process.returncode:
         reason = "its output above says why" if echo else complaint.strip()[-500:]
         raise CommandFailed(f"{' '.join(command[:3])}: exit code {process.returncode}: {reason}")
-    return (said or "").strip()
+    return (output or "").strip()
 
 
 def end(process: subprocess.Popen[str] | subprocess.Popen[bytes], *, seconds: float) -> None:

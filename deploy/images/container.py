@@ -78,7 +78,7 @@ class Container:
         while (check := self.execute(*self._config.health)).returncode != 0:
             if self.process.poll() is not None or time.monotonic() - began > seconds:
                 code = self.process.returncode
-                raise Unhealthy(f"{self.image}, exit code {code}: {check.stderr.strip()}\n{self.said[-3000:]}")
+                raise Unhealthy(f"{self.image}, exit code {code}: {check.stderr.strip()}\n{self.output[-3000:]}")
             time.sleep(0.5)
         return time.monotonic() - began
 
@@ -97,10 +97,10 @@ class Container:
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise Unhealthy(f"{self.image} has not ended within {seconds:.0f} s\n{self.said[-3000:]}") from None
+            raise Unhealthy(f"{self.image} has not ended within {seconds:.0f} s\n{self.output[-3000:]}") from None
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         """What it has written."""
         return self._log.read_text(encoding="utf-8", errors="replace")
 

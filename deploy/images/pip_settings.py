@@ -35,8 +35,10 @@ def read_settings(listed: str) -> dict[str, str]:
     entries = (line.partition("=") for line in listed.splitlines())
     named = {name: ast.literal_eval(value) for name, _, value in entries}
     sections = ("global", "install", ":env:")
-    found = {option: [named.get(f"{section}.{option}") for section in sections] for option in OPTIONS}
-    return {option: values[-1] for option, given in found.items() if (values := [value for value in given if value])}
+    configured = {option: [named.get(f"{section}.{option}") for section in sections] for option in OPTIONS}
+    return {
+        option: values[-1] for option, given in configured.items() if (values := [value for value in given if value])
+    }
 
 
 def paths(settings: Mapping[str, str]) -> list[str]:

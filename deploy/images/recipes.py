@@ -32,11 +32,11 @@ class Recipe:
 
 
 def _recipes() -> dict[str, Recipe]:
-    found = [Recipe("orchestrator", "orchestrator.Dockerfile"), Recipe("tool-api", "tool_api.Dockerfile")]
+    recipes = [Recipe("orchestrator", "orchestrator.Dockerfile"), Recipe("tool-api", "tool_api.Dockerfile")]
     for name, role in ROLES.items():
         for engine in ENGINES:
-            found.append(Recipe(f"{name}-{engine}", "role.Dockerfile", (("ROLE", role), ("ENGINE", engine))))
-    return {recipe.name: recipe for recipe in found}
+            recipes.append(Recipe(f"{name}-{engine}", "role.Dockerfile", (("ROLE", role), ("ENGINE", engine))))
+    return {recipe.name: recipe for recipe in recipes}
 
 
 RECIPES: Final = _recipes()

@@ -44,19 +44,19 @@ def main() -> None:
 def practice(api: ToolApi, questions: int, seed: int, most_tools: int) -> Iterator[Json]:
     """So many trajectories, no question twice and none with a call that the example instructions need."""
     draw = random.Random(seed)  # noqa: S311 - nothing here is a secret
-    asked, tested = set[str](), _tested_calls()
-    while len(asked) < questions:
+    instructions, tested = set[str](), _tested_calls()
+    while len(instructions) < questions:
         course = Course(api, draw)
         kind = draw.choices(list(KINDS), list(KINDS.values()))[0]
-        question = _asked(kind, course)
-        if question is None or question.instruction in asked or tested & _calls(course):
+        question = _draw_question(kind, course)
+        if question is None or question.instruction in instructions or tested & _calls(course):
             continue
-        asked.add(question.instruction)
+        instructions.add(question.instruction)
         tools = offered(draw, api.names, [call.tool for call in course.calls], most_tools)
-        yield trajectory(len(asked), question, course, tools)
+        yield trajectory(len(instructions), question, course, tools)
 
 
-def _asked(kind: Kind, course: Course) -> Question | None:
+def _draw_question(kind: Kind, course: Course) -> Question | None:
     try:
         return kind(course)
     except LookupError:

@@ -57,8 +57,8 @@ class Course:
         answer = self.api.call(tool, arguments)
         if answer.is_error:
             raise LookupError(answer.content)
-        found: Json = json.loads(answer.content)
-        return found
+        result: Json = json.loads(answer.content)
+        return result
 
 
 # Asks one question of its kind. It may raise `LookupError`, for values that the tools do not know.

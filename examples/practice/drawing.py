@@ -57,7 +57,7 @@ def a_date(draw: random.Random, first: int = 2024, last: int = 2030) -> dt.date:
     return start + dt.timedelta(days=draw.randrange((end - start).days + 1))
 
 
-def said(draw: random.Random, date: dt.date) -> str:
+def spoken_date(draw: random.Random, date: dt.date) -> str:
     """A date as people write it."""
     day_first = f"{date.day} {date:%B %Y}"
     return draw.choice((day_first, day_first, f"{date:%B} {date.day}, {date.year}", date.isoformat()))

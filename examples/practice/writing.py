@@ -18,9 +18,9 @@ _NO_USAGE: Final = {"prompt_tokens": 0, "completion_tokens": 0}
 def trajectory(number: int, question: Question, course: Course, tools: Sequence[str]) -> Json:
     """A finished course as a trajectory. Nobody generated its texts, so its tokens and milliseconds are 0."""
     decisions = [*_steps(course.calls), _last_step(len(course.calls), question)]
-    said = [{"role": "user", "content": question.instruction}]
+    messages = [{"role": "user", "content": question.instruction}]
     if question.answer is not None:
-        said.append({"role": "assistant", "content": question.answer})
+        messages.append({"role": "assistant", "content": question.answer})
     return {
         "id": f"practice_{number:05}",
         "object": "trajectory",
@@ -29,7 +29,7 @@ def trajectory(number: int, question: Question, course: Course, tools: Sequence[
         "tools": list(tools),
         "strategy": "chain",
         "steps": decisions,
-        "messages": said,
+        "messages": messages,
         "answer": question.answer,
         "error": None,
         "usage": _NO_USAGE,

@@ -52,16 +52,16 @@ class Problem(BaseModel):
     detail: Annotated[str, Field(description="What is wrong and what may help")]
 
 
-def not_known(kind: str, asked: str, known: Iterable[str]) -> NotKnown:
+def not_known(kind: str, name: str, known: Iterable[str]) -> NotKnown:
     """An error that names what was asked and what may have been meant."""
-    close = suggestions(asked, known)
-    return NotKnown(f"no {kind} is called {asked!r}" + (f"; did you mean {' or '.join(close)}?" if close else ""))
+    close = suggestions(name, known)
+    return NotKnown(f"no {kind} is called {name!r}" + (f"; did you mean {' or '.join(close)}?" if close else ""))
 
 
-def suggestions(asked: str, known: Iterable[str]) -> list[str]:
+def suggestions(name: str, known: Iterable[str]) -> list[str]:
     """Known names that hold the word that was asked for, shortest first, then those that are spelled like it."""
     spelled = {name.casefold(): name for name in known}
-    wanted = asked.strip().casefold()
+    wanted = name.strip().casefold()
     holding = sorted((name for name in spelled if wanted in name.replace("/", " ").split()), key=len)
     alike = difflib.get_close_matches(wanted, spelled, n=_MOST_SUGGESTIONS)
     return [spelled[name] for name in dict.fromkeys([*holding, *alike])][:_MOST_SUGGESTIONS]

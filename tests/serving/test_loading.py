@@ -25,7 +25,7 @@ from alpha_umi.serving.manifest import (
 )
 from alpha_umi.serving.scripted import ScriptedEngine
 from alpha_umi.serving.settings import RoleSettings, UnusableSettings
-from alpha_umi.serving.weights.adapters import fitting_adapter
+from alpha_umi.serving.weights.adapters import check_adapter
 from alpha_umi.serving.weights.errors import AdapterUnusable
 
 
@@ -128,7 +128,7 @@ def test_an_adapter_that_must_not_be_served_is_refused(
 
 
 def test_an_adapter_that_fits_is_taken(models: Path) -> None:
-    assert fitting_adapter(models / "adapters" / "caller", "caller", models / "backbone").name == "tiny-caller"
+    assert check_adapter(models / "adapters" / "caller", "caller", models / "backbone").name == "tiny-caller"
 
 
 def test_a_model_is_served_with_its_manifest(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +140,7 @@ def test_a_model_is_served_with_its_manifest(models: Path, monkeypatch: pytest.M
 def test_a_backbone_whose_weights_are_elsewhere_is_not_compared(models: Path) -> None:
     of_a_deeper_backbone(models / "adapters" / "caller")
     (models / "backbone" / "model.safetensors").unlink()
-    assert fitting_adapter(models / "adapters" / "caller", "caller", models / "backbone").name == "tiny-caller"
+    assert check_adapter(models / "adapters" / "caller", "caller", models / "backbone").name == "tiny-caller"
 
 
 def test_a_shared_engine_needs_adapters(models: Path) -> None:

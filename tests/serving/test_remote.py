@@ -22,7 +22,7 @@ from support.serving_on_loopback import Serve, until
 from support.tiny_models import manifest
 
 from alpha_umi.contract.problems import ServiceError
-from alpha_umi.serving.engine import Chunk, EngineAway, EngineError, EngineRefused, Generation
+from alpha_umi.serving.engine import Chunk, EngineError, EngineRefused, EngineUnavailable, Generation
 from alpha_umi.serving.host import RoleHost
 from alpha_umi.serving.loading import load_role
 from alpha_umi.serving.manifest import write_manifest
@@ -165,20 +165,20 @@ ECHOED = {"error": {"message": f"Incorrect API key provided: {KEY}\nFind yours."
         (lambda: JSONResponse(ECHOED, 400), EngineRefused, r"\(400\): Incorrect API key provided: \*\*\* Find yours"),
         (lambda: JSONResponse({"detail": "no"}, 404), EngineRefused, r"refuses the request \(404\)"),
         (lambda: RedirectResponse("http://elsewhere.invalid/"), EngineRefused, r"refuses the request \(307\)"),
-        (lambda: JSONResponse({}, 429), EngineAway, "cannot answer now"),
-        (lambda: Response("Bad Gateway", 502), EngineAway, r"cannot answer now \(502\): Bad Gateway"),
+        (lambda: JSONResponse({}, 429), EngineUnavailable, "cannot answer now"),
+        (lambda: Response("Bad Gateway", 502), EngineUnavailable, r"cannot answer now \(502\): Bad Gateway"),
         (lambda: Response("<html>hello</html>"), EngineRefused, "no completions in OpenAI's format"),
         (lambda: JSONResponse({"choices": []}), EngineRefused, "'text/event-stream'"),
         (lambda: stream("data: {broken\n\n"), EngineRefused, "Invalid JSON"),
         (lambda: stream(data({"choices": "all"})), EngineRefused, "choices: Input should be a valid array"),
         (lambda: stream(data({"choices": [{"text": 7}]})), EngineRefused, "choices.0.text"),
         (lambda: stream(b"data: \xff\xfe\n\n"), EngineRefused, "format"),
-        (lambda: Response("oops", 500), EngineAway, r"fails \(500\): oops"),
-        (lambda: stream(data({"error": {"message": "boom", "code": 500}})), EngineAway, "boom"),
+        (lambda: Response("oops", 500), EngineUnavailable, r"fails \(500\): oops"),
+        (lambda: stream(data({"error": {"message": "boom", "code": 500}})), EngineUnavailable, "boom"),
         (lambda: stream(data({"error": {"message": "too long", "code": 400}})), EngineRefused, "too long"),
-        (lambda: stream(piece("half")), EngineAway, "broke off"),
-        (lambda: stream(piece("half"), data("[DONE]")), EngineAway, "broke off"),
-        (lambda: stream(piece("x", "content_filter")), EngineAway, "ended its answer with 'content_filter'"),
+        (lambda: stream(piece("half")), EngineUnavailable, "broke off"),
+        (lambda: stream(piece("half"), data("[DONE]")), EngineUnavailable, "broke off"),
+        (lambda: stream(piece("x", "content_filter")), EngineUnavailable, "ended its answer with 'content_filter'"),
     ],
 )  # fmt: skip
 async def test_errors_are_typed_and_never_hold_the_key(
@@ -211,7 +211,7 @@ async def test_a_server_without_a_list_of_models_will_do(serve: Serve, tokenizer
 
 
 async def test_nobody_there(tokenizer: Path, free_port: int) -> None:
-    with pytest.raises(EngineAway, match=f"http://127.0.0.1:{free_port}/v1 cannot be reached"):
+    with pytest.raises(EngineUnavailable, match=f"http://127.0.0.1:{free_port}/v1 cannot be reached"):
         await write(engine_on(f"http://127.0.0.1:{free_port}", tokenizer))
 
 
@@ -242,7 +242,7 @@ async def test_a_server_that_comes_late_and_goes_for_a_while(
                 await until(lambda: obstacle_of(host) is None if peer.there else "answer now" in str(obstacle_of(host)))
     assert lost == []
     assert len(peer.bodies) == 2, "one canary each time it came"
-    assert [log["event"] for log in logs] == ["engine.away", "engine.ready", "engine.away", "engine.ready"]
+    assert [log["event"] for log in logs] == ["engine.unavailable", "engine.ready", "engine.unavailable", "engine.ready"]
 
 
 def obstacle_of(host: RoleHost) -> str | None:

@@ -60,7 +60,7 @@ def shared_application(engine: ScriptedEngine) -> FastAPI:
     shared, metrics = SharedEngine(engine), RoleMetrics("shared")
     return create_shared_application(
         [
-            (RoleContext(role_host(role, shared.bound_to(role)), metrics.of_role(role), 64), make_router)
+            (RoleContext(role_host(role, shared.bind_adapter(role)), metrics.of_role(role), 64), make_router)
             for role, make_router in ROUTERS.items()
         ]
     )
@@ -74,7 +74,7 @@ async def test_it_is_started_once_and_stopped_after_the_last_view() -> None:
     engine = watched()
     engine.loaded.clear()
     shared = SharedEngine(engine)
-    first, second = shared.bound_to("planner"), shared.bound_to("caller")
+    first, second = shared.bind_adapter("planner"), shared.bind_adapter("caller")
     starting = [asyncio.create_task(view.start()) for view in (first, second)]
     await until(lambda: engine.starts > 0)
     starting[0].cancel()
@@ -89,7 +89,7 @@ async def test_it_is_started_once_and_stopped_after_the_last_view() -> None:
 async def test_a_start_that_failed_is_tried_again() -> None:
     engine = watched()
     engine.faults.append(RuntimeError("no weights yet"))
-    view = SharedEngine(engine).bound_to("planner")
+    view = SharedEngine(engine).bind_adapter("planner")
     with pytest.raises(RuntimeError, match="no weights yet"):
         await view.start()
     await view.start()
@@ -99,7 +99,7 @@ async def test_a_start_that_failed_is_tried_again() -> None:
 async def test_stopping_while_it_loads_ends_the_loading() -> None:
     engine = watched()
     engine.loaded.clear()
-    view = SharedEngine(engine).bound_to("planner")
+    view = SharedEngine(engine).bind_adapter("planner")
     starting = asyncio.create_task(view.start())
     await until(lambda: engine.starts > 0)
     await view.stop()
@@ -112,7 +112,7 @@ async def test_each_view_writes_with_its_adapter() -> None:
     engine = watched(Rule(["one"], adapter="planner"), Rule(["two"], adapter="caller"))
     shared = SharedEngine(engine)
     for adapter, text in (("planner", "one"), ("caller", "two")):
-        chunks = shared.bound_to(adapter).generate(Generation("x", 4), request_id="r")
+        chunks = shared.bind_adapter(adapter).generate(Generation("x", 4), request_id="r")
         assert [chunk.text async for chunk in chunks] == [text]
 
 
@@ -159,7 +159,7 @@ async def test_an_engine_with_adapters_refuses_a_generation_without_or_with_anot
 async def test_views_without_adapters_write_with_the_model_itself() -> None:
     engine = ScriptedEngine([Rule(["one"], adapter=None)])
     shared = SharedEngine(engine)
-    views = [shared.seen_by("planner"), shared.seen_by("caller")]
+    views = [shared.view("planner"), shared.view("caller")]
     for view in views:
         assert [chunk.text async for chunk in view.generate(Generation("x", 4), request_id="r")] == ["one"]
     assert [view.adapter for view in views] == [None, None]

@@ -191,7 +191,7 @@ def test_warnings_and_what_nobody_caught_are_lines(lines: Lines) -> None:
 
 def test_children_write_the_same_lines(lines: Lines, stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", stream)
-    configuration = telemetry.configuration_of_children()
+    configuration = telemetry.child_logging_config()
     assert configuration is not None
     logging.config.dictConfig(json.loads(json.dumps(configuration)))
     logging.getLogger("some.library").info("loaded")
@@ -201,7 +201,7 @@ def test_children_write_the_same_lines(lines: Lines, stream: io.StringIO, monkey
 
 def test_without_a_service_children_are_left_alone(stream: io.StringIO) -> None:
     logging.getLogger().handlers = []
-    assert telemetry.configuration_of_children() is None
+    assert telemetry.child_logging_config() is None
 
 
 def test_text_for_people_obeys_no_control_characters(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from support.exposition import Exposition
 
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.web.application import create_application
-from alpha_umi.web.request_id import ids_of_headers
+from alpha_umi.web.request_id import log_ids_from_headers
 
 SECRET = "hunter2"
 
@@ -141,4 +141,4 @@ async def test_readiness_is_told_when_it_changes() -> None:
 )
 def test_ids_of_headers(headers: dict[str, str], ids: dict[str, object]) -> None:
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    assert ids_of_headers({"type": "http", "headers": raw}) == ids
+    assert log_ids_from_headers({"type": "http", "headers": raw}) == ids

@@ -69,7 +69,7 @@ def call_grammar(tools: Sequence[Offered], *, token_bound: int, strict: bool = F
     return made
 
 
-def forget_grammars() -> None:
+def clear_grammar_cache() -> None:
     """Start from an empty cache."""
     with _cache:
         _made.clear()

@@ -39,14 +39,14 @@ def _fractions(low: Fraction, high: Fraction, digits: int) -> Iterator[str]:
     first, last = math.ceil(low), math.floor(high) - 1
     if first <= last:
         yield f"{_either(_natural(first, last))}\\.[0-9]{{1,{digits}}}"
-    for whole in sorted({math.floor(low), math.floor(high)} - {high}):
-        if first <= whole <= last:
+    for integer in sorted({math.floor(low), math.floor(high)} - {high}):
+        if first <= integer <= last:
             continue
-        least, most = max(low - whole, Fraction(0)), min(high - whole, Fraction(1))
+        least, most = max(low - integer, Fraction(0)), min(high - integer, Fraction(1))
         for width in range(1, digits + 1):
             bottom, top = math.ceil(least * 10**width), min(math.floor(most * 10**width), 10**width - 1)
             if bottom <= top:
-                yield f"{whole}\\.{_same_width(str(bottom).zfill(width), str(top).zfill(width))}"
+                yield f"{integer}\\.{_same_width(str(bottom).zfill(width), str(top).zfill(width))}"
 
 
 def _natural(low: int, high: int) -> list[str]:

@@ -23,14 +23,14 @@ class Rejected:
     reason: str
 
 
-def shown_tools(tools: Sequence[Tool]) -> tuple[Tool, ...]:
+def prompt_tools(tools: Sequence[Tool]) -> tuple[Tool, ...]:
     """The tools under the names that the prompt shows. Raises `ServiceError` for an invalid schema."""
     for position, tool in enumerate(tools):
         try:
             check_schema(tool.parameters)
         except ToolSchemaError as error:
             raise _schema_problem(position, tool, error) from error
-    return tuple(replace(tool, name=tool.shown_name) for tool in tools)
+    return tuple(replace(tool, name=tool.prompt_name) for tool in tools)
 
 
 def call_grammars(tools: Sequence[Tool], answer_tokens: int) -> tuple[Grammar, Grammar]:

@@ -14,7 +14,7 @@ MAX_NAMES = 20
 MAX_PLACE = 100
 MAX_MESSAGE = 300
 MAX_DEPTH = 32
-MAX_WHOLE_NUMBER = 10**30
+MAX_INTEGER = 10**30
 
 
 class CallInvalid(ValueError):
@@ -48,7 +48,7 @@ def _unsendable(value: Any, levels: int) -> str:
         case float():
             return "" if math.isfinite(value) else "a number too large"
         case int():
-            return "" if abs(value) <= MAX_WHOLE_NUMBER else "a number too large"
+            return "" if abs(value) <= MAX_INTEGER else "a number too large"
         case list():
             return next(filter(None, (_unsendable(item, levels - 1) for item in value)), "")
         case dict():

@@ -87,7 +87,7 @@ def _ensure_merged(adapter: Path, role: RoleName, cache: Path, backbone: Path, p
     return build_once(folder, build, family=role, needs=ROOM, progress=progress)
 
 
-def fitting_adapter(folder: Path, role: RoleName, backbone: Path) -> ModelManifest:
+def check_adapter(folder: Path, role: RoleName, backbone: Path) -> ModelManifest:
     """The manifest of a folder that holds a role's LoRA adapter for the backbone in another folder.
 
     Raises `AdapterUnusable` for one that is missing or does not fit, other `ManifestError`s for a damaged one.
@@ -119,9 +119,9 @@ def _fitting(trained: Path, role: RoleName, backbone: Path) -> ModelManifest:
 
 def _require_same_weights(path: Path, adapter: ModelManifest, backbone: Path) -> None:
     """Compare the weights that an adapter was trained on with a backbone's, where both are known."""
-    wanted, found = adapter.base_weights, load_manifest(backbone).weights
-    if wanted and found and wanted != found:
-        differ = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
+    expected, actual = adapter.base_weights, load_manifest(backbone).weights
+    if expected and actual and expected != actual:
+        differ = sorted(name for name in {*expected, *actual} if expected.get(name) != actual.get(name))
         raise AdapterUnusable(
             f"{path}: base_weights: the adapter was trained on other weights than those in {backbone} "
             f"({', '.join(differ)}), which are called {adapter.base} as well; serve it on its own backbone"
@@ -207,16 +207,16 @@ def require_fitting_tensors(adapter: Path, backbone: Path) -> None:
     modules = {name.rpartition(".")[0] for name in weights}
     for name, shape in _shapes(adapter).items():
         # Outside of the layers names may stand for one another (an output layer that is the embedding).
-        if (found := _FACTOR.fullmatch(name)) is None or ".layers." not in found["module"]:
+        if (factor := _FACTOR.fullmatch(name)) is None or ".layers." not in factor["module"]:
             continue
-        module, inner = found["module"], found["factor"] == "A"
+        module, inner = factor["module"], factor["factor"] == "A"
         if module not in modules:
             raise AdapterUnusable(f"{adapter}: adapts {module}, which the backbone in {backbone} does not have")
         # Packed weights have other names, and shapes that say nothing about the module's.
-        whole = weights.get(f"{module}.weight")
-        if whole is not None and shape[1 if inner else 0] != whole[1 if inner else 0]:
+        base = weights.get(f"{module}.weight")
+        if base is not None and shape[1 if inner else 0] != base[1 if inner else 0]:
             raise AdapterUnusable(
-                f"{adapter}: {name} is {_times(shape)}, but {module} of the backbone in {backbone} is {_times(whole)}; "
+                f"{adapter}: {name} is {_times(shape)}, but {module} of the backbone in {backbone} is {_times(base)}; "
                 "the adapter was trained on another backbone"
             )
 

@@ -54,13 +54,13 @@ def find_gguf() -> Path:
     remedy = f"install the extra `embedded` (it brings {_PACKAGE}=={_VERSION})"
     try:
         path = Path(str(distribution(_PACKAGE).locate_file(_GGUF)))
-        found = sha256(path)
+        actual = sha256(path)
     except PackageNotFoundError as error:
         raise SourceMissing(f"the package {_PACKAGE} is not installed; {remedy}") from error
     except OSError as error:
         raise SourceMissing(f"{path}: {error.strerror}; {remedy}") from error
-    if found != _GGUF_SHA256:
-        raise SourceMissing(f"{path}: SHA-256 is {found} instead of {_GGUF_SHA256}; {remedy}")
+    if actual != _GGUF_SHA256:
+        raise SourceMissing(f"{path}: SHA-256 is {actual} instead of {_GGUF_SHA256}; {remedy}")
     return path
 
 

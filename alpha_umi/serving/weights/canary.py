@@ -34,7 +34,7 @@ SURE = 1.0
 MEMORY_SHARE = 0.5
 
 
-def write_canary(folder: Path, prompt: str = PROMPT, *, at_its_word: bool = True) -> CanaryText:
+def write_canary(folder: Path, prompt: str = PROMPT, *, accept_unsure: bool = True) -> CanaryText:
     """Ask the model in a folder, greedily, how it goes on after a prompt, as far as it is sure of each token.
 
     A model that is not even sure of the first one is taken `at_its_word`. Raises `CanaryUnsure` for a model that writes
@@ -46,9 +46,9 @@ def write_canary(folder: Path, prompt: str = PROMPT, *, at_its_word: bool = True
     tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     with quiet_transformers():
         model: Any = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-    sure, whole = _answer(tokenizer, model, prompt)
-    if not (expected := sure or (whole if at_its_word else "")).strip():
-        what = "is sure of nothing" if whole.strip() else "writes nothing"
+    sure, complete = _answer(tokenizer, model, prompt)
+    if not (expected := sure or (complete if accept_unsure else "")).strip():
+        what = "is sure of nothing" if complete.strip() else "writes nothing"
         raise CanaryUnsure(f"the model in {folder} {what} after {prompt[-60:]!r}")
     return CanaryText(prompt=prompt, expected=expected)
 
@@ -76,12 +76,12 @@ def ask_canary(folder: Path, prompt: str, *, memory: int | None = None) -> Canar
 def _answer(tokenizer: Any, model: Any, prompt: str) -> tuple[str, str]:
     """What a model writes greedily after `prompt`: as far as it is sure of it (may be nothing), and all of it."""
     inputs = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)
-    found = model.generate(
+    output = model.generate(
         **inputs, max_new_tokens=TOKENS, do_sample=False, output_logits=True, return_dict_in_generate=True
     )
-    written = found.sequences[0, inputs["input_ids"].shape[1] :]
+    written = output.sequences[0, inputs["input_ids"].shape[1] :]
     # The last token may be a part of a character.
-    sure = cast(str, tokenizer.decode(written[: _sure(found.logits)], skip_special_tokens=True)).rstrip("\ufffd")
+    sure = cast(str, tokenizer.decode(written[: _sure(output.logits)], skip_special_tokens=True)).rstrip("\ufffd")
     return sure if sure.strip() else "", cast(str, tokenizer.decode(written, skip_special_tokens=True))
 
 

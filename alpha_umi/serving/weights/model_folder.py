@@ -56,7 +56,7 @@ def build_once(folder: Path, build: Build, *, family: str, needs: int = 0, progr
             on_wait=lambda: progress("Waiting for another process that prepares the model", 0.0),
         ):
             if not _is_intact(folder):
-                require_room(folder.parent, needs)
+                check_disk_space(folder.parent, needs)
                 build_folder(folder, folder.parent / f".{family}.partial", build)
     except TargetUnusable as error:
         raise CacheUnusable(f"{error}, or name another folder in ALPHA_UMI_CACHE") from error
@@ -85,7 +85,7 @@ def create_folder(folder: Path, build: Build, *, needs: int) -> None:
     _check_absent(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        require_room(folder.parent, needs)
+        check_disk_space(folder.parent, needs)
         with lock_target(folder.parent / f".{folder.name}.lock"):
             # Another command may have finished in between.
             _check_absent(folder)
@@ -113,7 +113,7 @@ def build_folder(folder: Path, partial: Path, build: Build) -> None:
     write_folder(folder, fill, partial=partial)
 
 
-def require_room(folder: Path, needs: int) -> None:
+def check_disk_space(folder: Path, needs: int) -> None:
     """Raises `TargetUnusable` when a folder's disk has less than `needs` bytes left."""
     free = shutil.disk_usage(folder).free
     if free < needs:

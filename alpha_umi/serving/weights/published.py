@@ -35,7 +35,7 @@ _TOOL = Tool(
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ConversionOptions:
     """What the manifest is to say. `context` in tokens is the model's own unless it is given.
 
     With `canary_expected` the canary is taken as it is given; else the model is asked, `canary_prompt` if there is one.
@@ -52,34 +52,39 @@ class Wanted:
 
 
 def convert_checkpoint(
-    source: Path, target: Path, wanted: Wanted, *, shard_bytes: int = SHARD_BYTES, progress: Progress = silent
+    source: Path,
+    target: Path,
+    options: ConversionOptions,
+    *,
+    shard_bytes: int = SHARD_BYTES,
+    progress: Progress = silent,
 ) -> ModelManifest:
     """Convert the checkpoint in `source` into the new folder `target`; its manifest. `target` is whole or not there.
 
     Raises `CheckpointUnusable`, `UnsafeWeights`, `TargetUnusable`, `CanaryUnsure`, `UnknownTemplate`.
     """
-    template = load_template(wanted.template)
+    template = load_template(options.template)
     checkpoint = read_checkpoint(source)
-    context = _context(checkpoint, wanted)
+    context = _context(checkpoint, options)
     made: list[ModelManifest] = []
 
     def build(folder: Path) -> None:
         for path in checkpoint.companions():
             shutil.copyfile(path, folder / path.name)
-        keep_meaning(folder)
+        preserve_tokenization(folder)
         check_tokenizer(checkpoint, folder, template)
         digests = _write_weights(checkpoint, folder, shard_bytes, progress)
         progress("Asking the model", 0.8)
-        canary = _canary(folder, template, wanted)
+        canary = _canary(folder, template, options)
         progress("Writing the manifest", 0.9)
         manifest = ModelManifest(
-            name=wanted.name,
-            role=wanted.role,
+            name=options.name,
+            role=options.role,
             template=template.name,
             context=context,
-            base=wanted.base or wanted.name,
+            base=options.base or options.name,
             canary=canary,
-            source=wanted.source,
+            source=options.source,
             converted_from=digests,
         )
         made.append(write_manifest(folder, manifest))
@@ -90,15 +95,15 @@ def convert_checkpoint(
     return made[0]
 
 
-def _context(checkpoint: Checkpoint, wanted: Wanted) -> int:
+def _context(checkpoint: Checkpoint, options: ConversionOptions) -> int:
     own = checkpoint.context
-    if wanted.context is None and own is None:
+    if options.context is None and own is None:
         raise CheckpointUnusable(f"{checkpoint.folder}: config.json names no max_position_embeddings; say --context")
-    if wanted.context is not None and own is not None and wanted.context > own:
+    if options.context is not None and own is not None and options.context > own:
         raise CheckpointUnusable(
-            f"--context {wanted.context} is more than the {own} tokens that the model was built for"
+            f"--context {options.context} is more than the {own} tokens that the model was built for"
         )
-    return wanted.context or own or 0
+    return options.context or own or 0
 
 
 def _write_weights(checkpoint: Checkpoint, folder: Path, shard_bytes: int, progress: Progress) -> dict[str, str]:
@@ -144,20 +149,20 @@ def _copy(checkpoint: Checkpoint, folder: Path, progress: Progress) -> None:
         progress(f"Copying {path.name}", number / len(checkpoint.weights))
         try:
             with safe_open(path, framework="pt") as opened:
-                found = set(opened.keys())
+                present = set(opened.keys())
         except SafetensorError as error:
             raise CheckpointUnusable(f"{path}: cannot be read as safetensors: {error}") from error
-        if missing := set(checkpoint.names_in(path) or ()) - found:
+        if missing := set(checkpoint.names_in(path) or ()) - present:
             raise CheckpointUnusable(f"{path}: {min(missing)} is missing, and the index says that it lies here")
         shutil.copyfile(path, folder / path.name)
     if checkpoint.index is not None:
         shutil.copyfile(checkpoint.index_file(), folder / checkpoint.index_file().name)
 
 
-def _canary(folder: Path, template: Template, wanted: Wanted) -> CanaryText:
-    prompt = wanted.canary_prompt or role_prompt(wanted.role, template)
-    if wanted.canary_expected:
-        return CanaryText(prompt=prompt, expected=wanted.canary_expected)
+def _canary(folder: Path, template: Template, options: ConversionOptions) -> CanaryText:
+    prompt = options.canary_prompt or role_prompt(options.role, template)
+    if options.canary_expected:
+        return CanaryText(prompt=prompt, expected=options.canary_expected)
     return ask_canary(folder, prompt)
 
 
@@ -182,8 +187,8 @@ def check_tokenizer(checkpoint: Checkpoint, folder: Path, template: Template) ->
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # whatever a library for many formats raises for a bad file
-        said = next(iter(str(error).splitlines()), type(error).__name__)
-        raise CheckpointUnusable(f"its tokenizer cannot be loaded: {said}") from error
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise CheckpointUnusable(f"its tokenizer cannot be loaded: {reason}") from error
     room = checkpoint.config.get("vocab_size")
     # Tokens that were added later, for padding, need no place in the weights.
     if isinstance(room, int) and tokenizer.vocab_size > room:
@@ -195,7 +200,7 @@ def check_tokenizer(checkpoint: Checkpoint, folder: Path, template: Template) ->
         )
 
 
-def keep_meaning(folder: Path) -> None:
+def preserve_tokenization(folder: Path) -> None:
     """Say `legacy` in the settings of a Llama tokenizer that do not say whether it is.
 
     Until version 4 of the transformers library that meant yes, and the word after each `</s>` began with the mark of a

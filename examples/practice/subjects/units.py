@@ -44,8 +44,8 @@ def two_quantities(course: Course) -> Question:
     ))  # fmt: skip
     first = _convert(course, one, "")
     second = _convert(course, other, f"{one[0]} {one[1][0]} are {first} {one[2][0]}. ")
-    told = f"{one[0]} {one[1][0]} are {first} {one[2][0]}, and {other[0]} {other[1][0]} are {second} {other[2][0]}."
-    return Question(instruction, f"{told} I can answer now.", told)
+    answer = f"{one[0]} {one[1][0]} are {first} {one[2][0]}, and {other[0]} {other[1][0]} are {second} {other[2][0]}."
+    return Question(instruction, f"{answer} I can answer now.", answer)
 
 
 def _drawn(course: Course) -> _Wanted:
@@ -59,9 +59,9 @@ def _drawn(course: Course) -> _Wanted:
 def _convert(course: Course, what: _Wanted, before: str) -> str:
     value, (_, given), (_, wanted) = what
     exact = float(value) if "." in value else int(value)
-    found = course.call(
+    result = course.call(
         f"{before}I convert {value} {given} to {wanted} with convert_unit.",
         "convert_unit",
         {"value": exact, "from_unit": given, "to_unit": wanted},
     )
-    return json.dumps(found["value"])
+    return json.dumps(result["value"])

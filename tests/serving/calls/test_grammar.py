@@ -17,7 +17,7 @@ from support.mask_walk import at_random, never_ending, tokenizer_of, walk
 from alpha_umi.contract.tool_schema import ToolSchemaError
 from alpha_umi.roles.caller import parse_call
 from alpha_umi.roles.turns import Tool
-from alpha_umi.serving.calls.grammar import call_grammar, forget_grammars
+from alpha_umi.serving.calls.grammar import call_grammar, clear_grammar_cache
 
 BOUND = 256
 Json = dict[str, Any]
@@ -299,7 +299,7 @@ def test_a_wide_tool_is_fitted_without_trying_everything() -> None:
 
 
 def test_a_grammar_is_made_once() -> None:
-    forget_grammars()
+    clear_grammar_cache()
     tools = [tool({f"p{i}": {"type": "string"}}, name=f"t{i}") for i in range(100)]
     started = time.perf_counter()
     first = call_grammar(tools, token_bound=BOUND)

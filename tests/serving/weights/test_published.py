@@ -26,9 +26,9 @@ from alpha_umi.serving.tokens import PromptTokenizer
 from alpha_umi.serving.weights import model_folder, safetensors_shards
 from alpha_umi.serving.weights.canary import ask_canary
 from alpha_umi.serving.weights.errors import CanaryUnsure, CheckpointUnusable, TargetUnusable
-from alpha_umi.serving.weights.published import Wanted, convert_checkpoint, keep_meaning
+from alpha_umi.serving.weights.published import ConversionOptions, convert_checkpoint, preserve_tokenization
 
-WANTED = Wanted("tiny-planner", "planner", "toolbench", "made by a test", canary_prompt=PROMPT)
+WANTED = ConversionOptions("tiny-planner", "planner", "toolbench", "made by a test", canary_prompt=PROMPT)
 Json = dict[str, Any]
 QUICK = replace(WANTED, canary_expected=SENTENCE)
 SHARDS = ("pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin")
@@ -124,7 +124,7 @@ def test_a_tokenizer_that_says_what_it_is_stays_as_it_is(tmp_path: Path, setting
     path = tmp_path / "tokenizer_config.json"
     path.write_text(json.dumps({"tokenizer_class": "LlamaTokenizer"} | settings))
     before = path.read_bytes()
-    keep_meaning(tmp_path)
+    preserve_tokenization(tmp_path)
     assert path.read_bytes() == before
 
 
