@@ -1,8 +1,8 @@
-"""Text from models, tools and servers as text, and nothing else, on a terminal or in a page.
+"""Untrusted text from models, tools and servers, made safe for terminals and pages.
 
-What a model or a tool wrote may hold escape sequences that recolour, move or rewrite what a terminal shows, markup of
-the library that prints it, or marks that reverse the reading direction. Every such character is replaced by a visible
-one; a sequence is then harmless, also when it was streamed in pieces.
+Such text can contain escape sequences that recolour or rewrite a terminal, markup of the printing library, or marks
+that reverse the reading direction. Every such character is replaced by a visible one; a sequence is then harmless, even
+if it was streamed in pieces.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ def plain_line(text: str) -> str:
 
 
 def beginning(text: str, characters: int) -> str:
-    """The beginning of a text on one line, with an ellipsis where something is left out."""
+    """The beginning of a text on one line, with an ellipsis if it is truncated."""
     line = plain_line(text)
     return line if len(line) <= characters else line[: characters - 1].rstrip() + "…"
 
 
 def both_ends(text: str, characters: int) -> str:
-    """Both ends of a text on one line, with an ellipsis where something between them is left out."""
+    """Both ends of a text on one line, with an ellipsis between them if it is truncated."""
     line = plain_line(text)
     half = (characters - 1) // 2
     return line if len(line) <= characters else f"{line[: characters - 1 - half]}…{line[len(line) - half :]}"
 
 
 def bounded(text: str, *, lines: int, columns: int) -> tuple[str, int]:
-    """The first `lines` lines, none longer than `columns` characters, and how many characters were left out."""
+    """The first `lines` lines, truncated to `columns` characters, and the number of characters dropped."""
     shortened = [line[:columns] for line in text.split("\n")[:lines]]
     shown = "\n".join(shortened)
     return shown, len(text) - len(shown)

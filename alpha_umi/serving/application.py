@@ -1,4 +1,4 @@
-"""The application of a role service: the shared frame, the list of models, the routes of its role or roles."""
+"""The HTTP application of a role service: one role, several roles on one engine, or roles in this process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from alpha_umi.web.request_id import log_ids_from_headers
 
 
 def create_role_application(context: RoleContext, make_router: MakeRouter, *, keys: Sequence[str] = ()) -> FastAPI:
-    """The application around one host; loading begins with its lifespan."""
+    """The application of one role; its lifespan loads the model."""
     host = context.host
     context.metrics.watch(host)
     return create_application(
@@ -35,7 +35,7 @@ def create_role_application(context: RoleContext, make_router: MakeRouter, *, ke
 
 
 def create_shared_application(parts: Sequence[RolePart], *, keys: Sequence[str] = ()) -> FastAPI:
-    """The application around several hosts, whose metrics share a registry. It is ready when all of them are."""
+    """The application of several roles, whose metrics share a registry. It is ready when all of them are."""
     hosts = [context.host for context, _ in parts]
     registry, *others = {context.metrics.registry for context, _ in parts}
     if others:
@@ -98,7 +98,7 @@ def _info(context: RoleContext, created: int) -> ModelInfo:
 
 
 class RoleUnusable(Exception):
-    """A role's engine did not start, or its canary went wrong."""
+    """A role's engine did not start, or its canary failed."""
 
     def __init__(self, role: RoleName, reason: str) -> None:
         super().__init__(reason)
@@ -107,9 +107,10 @@ class RoleUnusable(Exception):
 
 @contextlib.asynccontextmanager
 async def in_process_transport(parts: Sequence[RolePart]) -> AsyncIterator[httpx.ASGITransport]:
-    """The way to the roles as soon as all of them are ready; their engines end with the block.
+    """A transport to the roles in this process, without a server. It is yielded when all of them are ready.
 
-    Raises `RoleUnusable` when one will not be.
+    Everything else is as in a service: the same application, the canary, the watch over the engines, which stop with
+    the block. Raises `RoleUnusable`.
     """
     application = create_shared_application(parts)
     async with application.router.lifespan_context(application):
@@ -118,5 +119,5 @@ async def in_process_transport(parts: Sequence[RolePart]) -> AsyncIterator[httpx
                 await context.host.wait_ready()
             except ServiceError as error:
                 raise RoleUnusable(context.host.model.role, error.detail) from error
-        # What goes wrong in there is answered, as it is by a server.
+        # An exception in a route becomes a response, as with a server.
         yield httpx.ASGITransport(application, raise_app_exceptions=False)

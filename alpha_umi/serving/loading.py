@@ -1,4 +1,4 @@
-"""From settings to engines: which model a role is served from, and what has to be right before anything is loaded."""
+"""From settings to engines: choose and verify each role's model. No engine is started here."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _SCRIPTED_CANARY = Canary("What is the capital of France?", CANARY)
 
 
 class RoleEngine(NamedTuple):
-    """What a role writes with, and what its service knows about it."""
+    """A role's engine, and the description of its model."""
 
     engine: Engine
     model: ServedModel
 
 
 def load_role(role: RoleName, settings: RoleSettings) -> RoleEngine:
-    """The engine of a service with one role; it is not started yet.
+    """The engine of a service with one role, not started.
 
     Raises `ManifestError` for a model folder that must not be served, `UnusableSettings`.
     """
@@ -45,9 +45,9 @@ def load_role(role: RoleName, settings: RoleSettings) -> RoleEngine:
 
 
 def load_folders(folders: Mapping[RoleName, Path], settings: RoleSettings) -> dict[RoleName, RoleEngine]:
-    """The engines of roles whose models lie in these folders: one for each folder, also where several roles share it.
+    """The engines of roles whose models are in these folders, not started. Roles with the same folder share an engine.
 
-    None is started yet. Raises `ManifestError` for a folder that must not be served, `UnusableSettings`.
+    Raises `ManifestError` for a folder that must not be served, `UnusableSettings`.
     """
     manifests = {folder: verify(folder) for folder in dict.fromkeys(folders.values())}
     for role, folder in folders.items():
@@ -63,13 +63,13 @@ def load_folders(folders: Mapping[RoleName, Path], settings: RoleSettings) -> di
 
 
 def load_scripted(roles: Sequence[RoleName], settings: RoleSettings) -> dict[RoleName, RoleEngine]:
-    """One scripted engine in the eyes of each role."""
+    """One scripted engine, as a view for each role."""
     scripted = SharedEngine(_scripted(settings))
     return {role: RoleEngine(scripted.view(role), _scripted_model(role, settings)) for role in roles}
 
 
 def load_shared(roles: Sequence[RoleName], settings: RoleSettings) -> dict[RoleName, RoleEngine]:
-    """One engine with an adapter a role, in the eyes of each role; it is not started yet.
+    """One engine with an adapter for each role, as a view for each role; it is not started.
 
     Raises `ManifestError` for a backbone or an adapter that must not be served or do not belong together,
     `UnusableSettings`.
@@ -87,7 +87,7 @@ def load_shared(roles: Sequence[RoleName], settings: RoleSettings) -> dict[RoleN
 
 
 def _serves_role(manifest: ModelManifest, role: RoleName) -> bool:
-    """Whether it is this role's model, or one that was made for no role alone."""
+    """Whether it is this role's model, or a backbone, which serves every role."""
     return manifest.role in (role, "backbone")
 
 
@@ -168,7 +168,7 @@ def _check_adapter(folder: Path, role: RoleName, backbone: Path) -> ModelManifes
 
 
 def _embedded(role: RoleName, settings: RoleSettings) -> Path:
-    """The small model that comes with the project, converted into the cache when it is not there yet."""
+    """The small model that comes with the project; converted into the cache unless it is there."""
     from alpha_umi.serving.weights import embedded_role_model
 
     return embedded_role_model(role, cache=settings.cache, models_dir=settings.models_dir)

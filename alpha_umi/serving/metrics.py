@@ -1,4 +1,4 @@
-"""What a role service counts for Prometheus. Roles that share a process share one registry, told apart by a label."""
+"""Prometheus metrics of a role service. The roles of one process share a registry and differ in the label `role`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from alpha_umi.contract.problems import ServiceError
 from alpha_umi.serving.engine import Chunk, EngineStats
 from alpha_umi.serving.host import RoleHost
 
-# A GPU writes a decision within tenths of a second, a CPU within minutes.
+# A GPU generates a decision within tenths of a second, a CPU within minutes.
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 CLIENT_LEFT = "client-left"
@@ -25,12 +25,12 @@ _PREFIX = "alpha_umi_role"
 
 Family = GaugeMetricFamily | CounterMetricFamily
 
-# Why a request made the model write more than once.
+# The cause of a request's second generation.
 ExtraGeneration = Literal["constrained", "retry", "repair"]
 
 
 class RoleMetrics:
-    """Counters, gauges and histograms of one process, and the role that is counted through this view of them."""
+    """Counters, gauges and histograms of one process, and the role whose label this view sets."""
 
     def __init__(self, role: str) -> None:
         self.role = role
@@ -54,12 +54,12 @@ class RoleMetrics:
         return other
 
     def watch(self, host: RoleHost) -> None:
-        """Show the state of a host, and of its engine unless another host of the process shares it."""
+        """Export the state of a host, and of the engine that the hosts of the process share."""
         self._hosts.append(host)
 
     @contextlib.contextmanager
     def request(self) -> Iterator[None]:
-        """Count what happens inside as one request, by the error that it ends with."""
+        """Count the block as one request; its outcome is the error that ends it, or `ok`."""
         started = time.perf_counter()
         outcome = "ok"
         with self._in_flight.labels(self.role).track_inprogress():
@@ -79,25 +79,25 @@ class RoleMetrics:
                 self._seconds.labels(self.role).observe(time.perf_counter() - started)
 
     def count_first_token(self, seconds: float) -> None:
-        """A request's first token came after so long."""
+        """Record the time to a request's first token."""
         self._ttft.labels(self.role).observe(seconds)
 
     def count_generation(self, last: Chunk) -> None:
-        """Add the tokens of one generation, as its last piece tells them."""
+        """Add the tokens of one generation, from its last chunk."""
         self._tokens.labels(self.role, "prompt").inc(last.prompt_tokens)
         self._tokens.labels(self.role, "cached").inc(last.cached_tokens)
         self._tokens.labels(self.role, "completion").inc(last.completion_tokens)
 
     def count_extra(self, kind: ExtraGeneration) -> None:
-        """A request makes its model write once more."""
+        """Count a further generation of a request."""
         self._extra.labels(self.role, kind).inc()
 
     def count_decision(self, decision: str, way: str) -> None:
-        """A decision was read from what the model wrote."""
+        """Count a decision, and how it was obtained: `free`, `constrained` or `retry`."""
         self._decisions.labels(self.role, decision, way).inc()
 
     def count_shortened(self) -> None:
-        """An answer rests on a shortened history."""
+        """Count an answer to a shortened history."""
         self._shortened.labels(self.role).inc()
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
@@ -114,7 +114,7 @@ class HostCollector(Collector):
         self._hosts = hosts
 
     def collect(self) -> Iterable[Family]:
-        """What is so now. An engine that does not know its numbers has none."""
+        """The state at scrape time. An engine without statistics exports none."""
         ready = GaugeMetricFamily("alpha_umi_role_ready", "1 while the model can answer", labels=["role"])
         for host in self._hosts:
             ready.add_metric([host.model.role], float(_is_ready(host)))

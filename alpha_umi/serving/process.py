@@ -1,4 +1,4 @@
-"""The process of a role service: settings to engine to application, and an exit code that says how it ended."""
+"""The process of a role service: settings, engine, application, and the exit code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from alpha_umi.web.server import PortTaken, create_server, open_socket
 EXIT_USAGE = 2
 EXIT_ENGINE_LOST = 70
 
-# Settings, keys and what is told when the engine is lost become an application, and how it comes to rest.
+# (settings, keys, on_lost) -> (application, drain)
 _MakeApplication = Callable[[RoleSettings, list[str], Callable[[], None]], tuple[FastAPI, HostDrain]]
 
 
@@ -74,7 +74,7 @@ def _serve(service: str, create: _MakeApplication, settings: RoleSettings) -> in
 
 
 class _Ending:
-    """Remembers why the process ends."""
+    """The server, and the exit code of the process."""
 
     def __init__(self) -> None:
         self.server: uvicorn.Server | None = None

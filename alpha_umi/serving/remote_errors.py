@@ -1,7 +1,7 @@
-"""What goes wrong between here and a completions server, as engine errors; its key never stands in one.
+"""Failures of a completions server as engine errors, without its key.
 
-A server that cannot be reached, is overloaded or fails may come back: `EngineAway`. One that refuses a request, or
-answers something else than the interface says, will do so again: `EngineRefused`.
+A server that cannot be reached, is overloaded or fails may recover: `EngineUnavailable`. One that refuses a request, or
+does not follow the API, will do so again: `EngineRefused`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _SHOWN_CHARACTERS = 300
 
 
 class ServerFailed(EngineUnavailable):
-    """The server answers 500: it may be broken for now, or this request may be more than it can do."""
+    """The server answers 500: a temporary failure, or a request that it cannot process."""
 
 
 class ErrorDetail(BaseModel):
-    """What an OpenAI-compatible server says of an error."""
+    """The error object of an OpenAI-compatible server."""
 
     message: str = ""
     code: int | str | None = None
@@ -45,7 +45,7 @@ class Server:
         self.address = str(base.copy_with(query=None)).rstrip("/")
 
     def client(self, timeout: httpx.Timeout) -> httpx.AsyncClient:
-        """A client of its interface. Redirects are not followed: they would carry the key elsewhere."""
+        """An HTTP client of the server. Redirects are not followed: they would send the key elsewhere."""
         return httpx.AsyncClient(
             base_url=self._base,
             headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
@@ -56,26 +56,26 @@ class Server:
 
     @contextlib.contextmanager
     def translated(self) -> Iterator[None]:
-        """Turn what httpx and the wire models raise into engine errors."""
+        """Translate the errors of httpx and of the wire models into engine errors."""
         try:
             yield
         except (SSEError, ValidationError, UnicodeDecodeError, httpx.DecodingError) as error:
-            raise self.nonsense(_first_line(error)) from error
+            raise self.malformed(_first_line(error)) from error
         except httpx.TransportError as error:
             reason = str(error) or type(error).__name__
             raise EngineUnavailable(f"the server at {self.address} cannot be reached: {self._shown(reason)}") from error
 
     async def require_success(self, response: httpx.Response) -> None:
-        """Raises the engine error of a response that is none of success."""
+        """Raises the engine error of an unsuccessful response."""
         if response.is_success:
             return
         await response.aread()
         raise self.failure(response.status_code, _message(response))
 
     def failure(self, status: int, message: str) -> EngineError:
-        """The engine error of a status and what the server said to it."""
+        """The engine error of a status and the server's message."""
         if status in _KEY_REFUSED:
-            # What it said is left out: servers quote the key.
+            # Without the message: servers quote the key.
             return EngineRefused(
                 f"the server at {self.address} refuses the key ({status}); check ALPHA_UMI_ROLE_REMOTE_KEY"
             )
@@ -86,8 +86,8 @@ class Server:
             return EngineUnavailable(f"the server at {self.address} cannot answer now ({status}): {shown}")
         return EngineRefused(f"the server at {self.address} refuses the request ({status}): {shown}")
 
-    def nonsense(self, what: str) -> EngineRefused:
-        """The engine error of an answer that does not follow the interface."""
+    def malformed(self, what: str) -> EngineRefused:
+        """The engine error of an answer that does not follow the API."""
         return EngineRefused(
             f"the server at {self.address} answers no completions in OpenAI's format: {self._shown(what)}; "
             "check ALPHA_UMI_ROLE_REMOTE_URL"

@@ -21,14 +21,14 @@ from alpha_umi.web.keys import Keyring, as_keyring
 from alpha_umi.web.problems import PROBLEM_RESPONSES, install_problem_handlers
 from alpha_umi.web.request_id import LogIds, RequestContext, no_log_ids
 
-# A second series for each counter, with the time at which this process first counted: nobody asks for it.
+# The `_created` series of each counter are not used.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 MAX_BODY_BYTES = 8 * 2**20
 
 _log = telemetry.logger(__name__)
 
-# Raises `ServiceError` while the service cannot answer; the answer is shown by `/readyz`.
+# Returns the document of `/readyz`. Raises `ServiceError` while the service cannot answer.
 Readiness = Callable[[], Awaitable[dict[str, Any]]]
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -44,21 +44,21 @@ def create_application(
     max_body_bytes: int = MAX_BODY_BYTES,
     log_ids: LogIds = no_log_ids,
 ) -> FastAPI:
-    """An application whose every route but the health routes asks for a key (when there are keys).
+    """An application in which every route except the health routes needs a key (if there are keys).
 
-    Its requests are counted in `registry`; `log_ids` are the ids that stand on each log line of a request.
+    Requests are counted in `registry`; `log_ids` returns the ids of each log line of a request.
     """
     app = FastAPI(
         title=title,
         version=version("alpha-umi"),
         responses=PROBLEM_RESPONSES,
         lifespan=lifespan,
-        # Ours replace them: they are listed among the operations, and load nothing that a key does not cover.
+        # Replaced by routes of our own, which need a key.
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
     )
-    # The last one added is the first to see a request.
+    # The last one added handles a request first.
     app.add_middleware(KeyGuard, keys=as_keyring(keys))
     app.add_middleware(AccessLog, metrics=HttpMetrics(registry))
     app.add_middleware(RequestContext, max_body_bytes=max_body_bytes, log_ids=log_ids)
@@ -70,7 +70,7 @@ def create_application(
 
 
 class _LoggedReadiness:
-    """Asks whether the service can answer, and logs the answer when it is another one than before."""
+    """Calls the readiness check, and logs its result when it changes."""
 
     def __init__(self, readiness: Readiness) -> None:
         self._readiness = readiness

@@ -44,7 +44,7 @@ def test_a_browser_that_is_there_is_enough(commands: Path, tmp_path: Path) -> No
     assert ran(commands) == ""
 
 
-def test_who_may_not_install_is_told(commands: Path) -> None:
+def test_a_user_without_permission_gets_a_remedy(commands: Path) -> None:
     assert ran(commands) == f"No Chromium: there is no apt-get, {LEFT_OUT}"
     command(commands, "apt-get", "exit 0")
     command(commands, "id", "echo 1000")
@@ -62,6 +62,6 @@ def test_it_is_installed_with_lists_that_are_fetched_where_they_lack(commands: P
     assert [line.split()[0] for line in log.read_text().splitlines()] == ["install"]
 
 
-def test_what_cannot_be_installed_is_told(commands: Path) -> None:
+def test_a_failed_installation_is_reported(commands: Path) -> None:
     command(commands, "apt-get", "echo broken >&2; exit 100")
     assert ran(commands).splitlines()[-1] == f"No Chromium: apt-get did not install it, {LEFT_OUT}".rstrip()

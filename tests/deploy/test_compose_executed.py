@@ -64,15 +64,15 @@ def environment_file(folder: Path, **values: str) -> dict[str, str]:
 
 def overrides(names: Iterable[str], folder: Path) -> dict[str, dict[str, str]]:
     """Scripted engines; and tools on loopback, where the containers' own networks would be private ones."""
-    found: dict[str, dict[str, str]] = {}
+    result: dict[str, dict[str, str]] = {}
     for name in names:
         if name.startswith("orchestrator"):
-            found[name] = {"ALPHA_UMI_ALLOW_LOOPBACK_TOOLS": "true"}
+            result[name] = {"ALPHA_UMI_ALLOW_LOOPBACK_TOOLS": "true"}
         elif name != "tool-api":
             script = folder / f"{name}.json"
             script.write_text(json.dumps(script_of(name.removesuffix("-cpu"))))
-            found[name] = {"ALPHA_UMI_ROLE_ENGINE": "scripted", "ALPHA_UMI_ROLE_SCRIPT": str(script)}
-    return found
+            result[name] = {"ALPHA_UMI_ROLE_ENGINE": "scripted", "ALPHA_UMI_ROLE_SCRIPT": str(script)}
+    return result
 
 
 def script_of(service: str) -> list[dict[str, Any]]:
@@ -143,9 +143,9 @@ def test_the_orchestrator_alone_is_healthy_and_not_ready(tmp_path: Path) -> None
     key = create_key(tmp_path / "keys" / "api_keys").text
     values = {"ALPHA_UMI_API_KEYS": "", "ALPHA_UMI_API_KEYS_FOLDER": f"{tmp_path}/keys"}
     with alone("orchestrator-shared", tmp_path, {}, **values) as running, orchestrator(running) as client:
-        found = client.get("/readyz")
-        assert found.status_code == 503
-        assert found.json()["type"].endswith("role-unavailable")
+        result = client.get("/readyz")
+        assert result.status_code == 503
+        assert result.json()["type"].endswith("role-unavailable")
         assert client.get("/v1/tools").status_code == 401
         assert client.get("/v1/tools", headers={"authorization": f"Bearer {key}"}).status_code == 200
         assert running.stop() == {"orchestrator-shared": 0}

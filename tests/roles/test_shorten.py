@@ -60,7 +60,7 @@ def test_the_oldest_observation_goes_first_and_is_marked() -> None:
     assert count(shortened.history) > 800 - 50
 
 
-def test_whole_old_turns_go_next_and_the_instruction_stays() -> None:
+def test_complete_old_turns_go_next_and_the_instruction_stays() -> None:
     history = [
         Turn("user", "earlier question"),
         Turn("conclusion", "y" * 100),
@@ -94,8 +94,8 @@ def test_old_turns_stay_while_a_long_newest_observation_can_be_cut() -> None:
 def test_the_mark_says_how_much_of_the_original_is_missing() -> None:
     history = [Turn("user", "question"), *[Turn("planner", "x" * 100)] * 3, Turn("observation", "z" * 9_000)]
     newest = shorten_history(history, budget=300, count=count).history[-1].content
-    kept = len(newest) - len(newest.lstrip("z"))
-    assert newest == "z" * kept + MARK.format(left_out=9_000 - kept)
+    remaining = len(newest) - len(newest.lstrip("z"))
+    assert newest == "z" * remaining + MARK.format(left_out=9_000 - remaining)
 
 
 @given(st.lists(TURNS, min_size=1, max_size=12), st.integers(BASE, 2_000))
@@ -132,10 +132,10 @@ def test_the_next_step_begins_as_this_one_up_to_the_last_cut(sizes: list[int], b
         return [Turn("user", "question"), *(turn for step in steps[:number] for turn in step), steps[number][0]]
 
     def cut_at(number: int) -> tuple[tuple[Turn, ...], list[int]]:
-        whole = seen_by_caller(number)
-        shown = shorten_history(whole, budget=budget, count=count).history
-        assume(len(shown) == len(whole))
-        return shown, [place for place, turn in enumerate(shown) if turn != whole[place]]
+        complete = seen_by_caller(number)
+        shown = shorten_history(complete, budget=budget, count=count).history
+        assume(len(shown) == len(complete))
+        return shown, [place for place, turn in enumerate(shown) if turn != complete[place]]
 
     for number in range(1, len(sizes) - 1):
         now, cut_now = cut_at(number)

@@ -107,14 +107,14 @@ async def test_a_single_attempt_is_final(request_body: Json) -> None:
     assert "moon_times" in answer["reason"]
 
 
-async def test_the_repair_is_told_what_was_wrong(request_body: Json) -> None:
+async def test_the_repair_prompt_holds_the_error(request_body: Json) -> None:
     bad = 'Action: sun_times\nAction Input: {"city": 7}'
     engine = scripted(Rule([CALL], when=REPAIR), Rule([bad], when="t\n"), Rule(["t\nAction:"]))
     async with client_of(application("backbone", create_router, engine)) as client:
         answer = (await client.post("/v1/step", json=request_body)).json()
     assert (answer["text"], answer["repaired"]) == (CALL, True)
-    told = f'\nassistant: t\n{bad}</s>observation: {REPAIR}sun_times: city: 7 is not of type "string"'
-    assert told.lstrip() in engine.prompts[-1]
+    shown = f'\nassistant: t\n{bad}</s>observation: {REPAIR}sun_times: city: 7 is not of type "string"'
+    assert shown.lstrip() in engine.prompts[-1]
     assert engine.prompts[-1].endswith(" assistant: t\n")
 
 
@@ -139,7 +139,7 @@ async def test_the_render_is_what_is_sent(request_body: Json) -> None:
     assert engine.prompts[-1] == rendered["prompt"]
 
 
-async def test_a_free_model_is_asked_twice_and_then_it_is_unreadable(request_body: Json) -> None:
+async def test_an_unconstrained_model_has_two_attempts(request_body: Json) -> None:
     free = {**request_body, "constrained": False}
     status, answer = await step(Rule(["mumble", "Now.\nconclusion: At 03:53."]), request=free)
     assert (status, answer["answer"], answer["timings"]["attempts"]) == (200, "At 03:53.", 2)
@@ -148,7 +148,7 @@ async def test_a_free_model_is_asked_twice_and_then_it_is_unreadable(request_bod
     assert problem["text"] == "mumble"
 
 
-async def test_the_stream_holds_the_whole_text(request_body: Json) -> None:
+async def test_the_stream_holds_the_full_text(request_body: Json) -> None:
     rules = [Rule([CALL], when="I ask.\n"), Rule(["I ask.\nAction:"])]
     async with client_of(application("backbone", create_router, scripted(*rules))) as client:
         body = {**request_body, "stream": True}

@@ -52,8 +52,8 @@ def tokenizer(embedded_model: Path) -> PromptTokenizer:
 async def client(role: RoleName, tokenizer: PromptTokenizer) -> AsyncIterator[httpx.AsyncClient]:
     engine = CountingEngine(scripted().rules, context=CONTEXT)
     engine.tokenizer = tokenizer
-    async with client_of(application(role, ROUTERS[role], engine, answer_tokens=ANSWER_TOKENS)) as found:
-        yield found
+    async with client_of(application(role, ROUTERS[role], engine, answer_tokens=ANSWER_TOKENS)) as result:
+        yield result
 
 
 def history_of(tokenizer: PromptTokenizer, contexts: float) -> list[Turn]:
@@ -137,10 +137,10 @@ def test_the_backbone_is_shortened_like_the_roles(tokenizer: PromptTokenizer) ->
     def count(turns: Any) -> int:
         return len(tokenizer.encode(render("backbone", template, history=turns, tools=[TOOL])))
 
-    whole = count(history)
+    tokens = count(history)
     started = time.perf_counter()
     shortened = shorten_history(history, budget=CONTEXT, count=count)
-    print(f"{whole} tokens shortened to {count(shortened.history)} in {time.perf_counter() - started:.2f} s")
+    print(f"{tokens} tokens shortened to {count(shortened.history)} in {time.perf_counter() - started:.2f} s")
     assert shortened.truncated
     assert CONTEXT - 500 < count(shortened.history) <= CONTEXT
     assert shortened.history[-1] == history[-1]

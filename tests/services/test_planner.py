@@ -91,7 +91,7 @@ async def test_unconstrained_output_that_stays_unreadable_is_a_typed_failure(bod
     assert len(engine.prompts) == 3
 
 
-async def test_the_rationale_is_streamed_then_the_whole(body: Json) -> None:
+async def test_the_rationale_is_streamed_then_the_answer(body: Json) -> None:
     engine = scripted(Rule(["I ask the tool. Next: caller."]))
     async with (
         client_of(application("planner", create_router, engine)) as client,

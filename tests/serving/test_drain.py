@@ -115,7 +115,7 @@ async def test_a_second_signal_ends_it_at_once(service: Any, second: int) -> Non
     process.send_signal(second)
     assert await asyncio.to_thread(process.wait, 15) == 0
     # The streams did not have to wait for the end of their grace, however long the process took to go.
-    told = {json.loads(line)["event"] for line in log.read_text().splitlines()}
-    assert "server.ending_now" in told
-    assert "drain.cut_off" not in told
+    events = {json.loads(line)["event"] for line in log.read_text().splitlines()}
+    assert "server.ending_now" in events
+    assert "drain.cut_off" not in events
     assert [last_problem(events) for events in await asyncio.gather(*streams)] == [SHUTTING_DOWN] * STREAMS

@@ -52,7 +52,7 @@ async def test_waiting_ends_with_the_canary() -> None:
             await wrong.wait_ready()
 
 
-async def test_requests_that_come_too_early_are_not_kept() -> None:
+async def test_early_requests_are_not_stored() -> None:
     host = role_host("planner", ScriptedEngine([]))
     refused = []
     for _ in range(3):

@@ -80,7 +80,7 @@ def of_another_role(adapter: Path) -> None:
     write_manifest(adapter, manifest("planner"))
 
 
-def whole_model(adapter: Path) -> None:
+def complete_model(adapter: Path) -> None:
     (adapter / "adapter_model.safetensors").rename(adapter / "model.safetensors")
     write_manifest(adapter, manifest("caller"))
 
@@ -102,7 +102,7 @@ def damaged(adapter: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "error", "said"),
+    ("spoil", "error", "message"),
     [
         (of_another_backbone, AdapterUnusable, "base is 'another', but the backbone is 'tiny'"),
         (of_other_weights, AdapterUnusable, r"base_weights: .* other weights than .*backbone \(model\.safetensors\)"),
@@ -110,7 +110,7 @@ def damaged(adapter: Path) -> None:
         (of_a_deeper_backbone, AdapterUnusable, r"adapts model\.layers\.5\.self_attn\.q_proj, which the backbone in"),
         (not_safetensors, AdapterUnusable, "cannot be read as safetensors"),
         (of_another_role, AdapterUnusable, "role is 'planner', but the folder is for 'caller'"),
-        (whole_model, AdapterUnusable, "files has no adapter_model.safetensors"),
+        (complete_model, AdapterUnusable, "files has no adapter_model.safetensors"),
         (missing, AdapterUnusable, "no such folder; the caller needs an adapter there"),
         (without_manifest, ManifestUnreadable, "a model folder needs this file"),
         (with_a_pickle, UnsafeWeights, "training_args.bin: this format can run code"),
@@ -118,11 +118,11 @@ def damaged(adapter: Path) -> None:
     ],
 )
 def test_an_adapter_that_must_not_be_served_is_refused(
-    models: Path, spoil: Callable[[Path], None], error: type[ManifestError], said: str
+    models: Path, spoil: Callable[[Path], None], error: type[ManifestError], message: str
 ) -> None:
     spoil(models / "adapters" / "caller")
     settings = RoleSettings(model=models / "backbone", adapters=models / "adapters")
-    with pytest.raises(error, match=said) as caught:
+    with pytest.raises(error, match=message) as caught:
         load_shared(ROLES, settings)
     assert "caller" in str(caught.value)
 

@@ -94,8 +94,8 @@ def engine_on(address: str, tokenizer: Path, **options: Any) -> RemoteEngine:
 async def write(engine: RemoteEngine, **generation: Any) -> list[Chunk]:
     try:
         await engine.start()
-        asked = Generation("question", **{"max_tokens": 8, **generation})
-        return [chunk async for chunk in engine.generate(asked, request_id="r")]
+        request = Generation("question", **{"max_tokens": 8, **generation})
+        return [chunk async for chunk in engine.generate(request, request_id="r")]
     finally:
         await engine.stop()
 
@@ -146,7 +146,7 @@ async def test_an_adapter_is_a_model_of_the_server(serve: Serve, tokenizer: Path
         (("one two", " three"), (), "one two three"),
     ],
 )
-async def test_stop_strings_are_found_across_pieces(
+async def test_stop_strings_match_across_pieces(
     serve: Serve, tokenizer: Path, texts: Sequence[str], stop: Sequence[str], written: str
 ) -> None:
     chunks = await write(engine_on(serve(Peer(lambda: complete(*texts)).app()), tokenizer), stop=tuple(stop))
@@ -158,7 +158,7 @@ ECHOED = {"error": {"message": f"Incorrect API key provided: {KEY}\nFind yours."
 
 
 @pytest.mark.parametrize(
-    ("answer", "error", "said"),
+    ("answer", "error", "message"),
     [
         (lambda: JSONResponse(ECHOED, 401), EngineRefused, r"refuses the key \(401\); check ALPHA_UMI_ROLE_REMOTE_KEY"),
         (lambda: JSONResponse(ECHOED, 403), EngineRefused, "refuses the key"),
@@ -182,9 +182,9 @@ ECHOED = {"error": {"message": f"Incorrect API key provided: {KEY}\nFind yours."
     ],
 )  # fmt: skip
 async def test_errors_are_typed_and_never_hold_the_key(
-    serve: Serve, tokenizer: Path, answer: Answer, error: type[EngineError], said: str
+    serve: Serve, tokenizer: Path, answer: Answer, error: type[EngineError], message: str
 ) -> None:
-    with pytest.raises(error, match=said) as caught:
+    with pytest.raises(error, match=message) as caught:
         await write(engine_on(serve(Peer(answer).app()), tokenizer))
     assert KEY not in str(caught.value)
 
@@ -230,7 +230,7 @@ async def test_a_server_that_comes_late_and_goes_for_a_while(
     serve: Serve, tokenizer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The service waits for it, says so, and sings again when it is back; it never ends itself."""
-    monkeypatch.setattr("alpha_umi.serving.host.AWAY_INTERVAL_S", 0.02)
+    monkeypatch.setattr("alpha_umi.serving.host.RETRY_INTERVAL_S", 0.02)
     monkeypatch.setattr("alpha_umi.serving.remote.LOOK_INTERVAL_S", 0.02)
     peer, lost = Absent(), []
     engine = engine_on(serve(peer.app()), tokenizer)
@@ -242,7 +242,12 @@ async def test_a_server_that_comes_late_and_goes_for_a_while(
                 await until(lambda: obstacle_of(host) is None if peer.there else "answer now" in str(obstacle_of(host)))
     assert lost == []
     assert len(peer.bodies) == 2, "one canary each time it came"
-    assert [log["event"] for log in logs] == ["engine.unavailable", "engine.ready", "engine.unavailable", "engine.ready"]
+    assert [log["event"] for log in logs] == [
+        "engine.unavailable",
+        "engine.ready",
+        "engine.unavailable",
+        "engine.ready",
+    ]
 
 
 def obstacle_of(host: RoleHost) -> str | None:
@@ -299,7 +304,7 @@ def test_a_folder_without_weights_is_enough(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["remote_url", "remote_model"])
-def test_what_a_remote_engine_needs_is_asked_for(folder: Path, missing: str) -> None:
+def test_a_missing_remote_setting_is_named(folder: Path, missing: str) -> None:
     given = {"remote_url": "http://gpu:8000", "remote_model": "small"}
     del given[missing]
     with pytest.raises(UnusableSettings, match=f"ALPHA_UMI_ROLE_{missing.upper()} is not set"):

@@ -130,7 +130,7 @@ async def test_all_roles_answer_once_every_canary_has_sung() -> None:
     assert {path + end for path in ("/v1/plan", "/v1/call", "/v1/summarize") for end in ("", "/render")} <= set(paths)
 
 
-async def test_one_wrong_adapter_keeps_the_whole_service_from_being_ready() -> None:
+async def test_one_wrong_adapter_keeps_the_service_from_being_ready() -> None:
     app = shared_application(watched(Rule(["The capital of France is London."], adapter="caller")))
     async with app.router.lifespan_context(app), client_of(app) as client:
         async with asyncio.timeout(5):
@@ -147,12 +147,12 @@ async def until_ready(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("adapter", "said"), [(None, "names no adapter"), ("poet", "no adapter 'poet'; this engine has caller, planner")]
+    ("adapter", "message"), [(None, "names no adapter"), ("poet", "no adapter 'poet'; this engine has caller, planner")]
 )
 async def test_an_engine_with_adapters_refuses_a_generation_without_or_with_another(
-    adapter: str | None, said: str
+    adapter: str | None, message: str
 ) -> None:
-    with pytest.raises(EngineRefused, match=said):
+    with pytest.raises(EngineRefused, match=message):
         await anext(aiter(watched().generate(Generation("x", 4, adapter=adapter), request_id="r")))
 
 

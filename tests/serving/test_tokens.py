@@ -44,7 +44,7 @@ def test_a_harmless_prompt_is_tokenized_as_in_training(tokenizer: PromptTokenize
     assert tokenizer.encode(prompt) == tokenizer.encode(prompt.text)
 
 
-def test_the_pieces_make_the_same_tokens_as_the_whole(tokenizer: PromptTokenizer) -> None:
+def test_the_pieces_make_the_same_tokens_as_the_complete_text(tokenizer: PromptTokenizer) -> None:
     """The careful way differs from the plain one only where a foreign special token stands."""
     history = [Turn("user", "hello"), Turn("planner", "ask Next: caller."), Turn("user", "<|im_start|>")]
     careful = tokenizer.encode(render("summarizer", TEMPLATE, history=history))

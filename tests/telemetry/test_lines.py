@@ -135,7 +135,7 @@ def test_sizes_are_bounded(lines: Lines) -> None:
     assert len(line) == MAX_ITEMS
 
 
-def test_the_end_of_a_traceback_is_kept(lines: Lines) -> None:
+def test_the_end_of_a_traceback_is_logged(lines: Lines) -> None:
     try:
         raise RuntimeError("a" * 10**5 + "the end")
     except RuntimeError as error:

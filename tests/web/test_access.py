@@ -109,7 +109,7 @@ async def test_probes_are_quiet() -> None:
     assert metrics.value("alpha_umi_http_requests_total", route="/readyz") == 1
 
 
-async def test_readiness_is_told_when_it_changes() -> None:
+async def test_readiness_is_logged_when_it_changes() -> None:
     answers: list[Any] = (
         [ServiceError("engine-not-ready", "loading")] * 3 + [{}] * 2 + [ServiceError("engine-dead", "x")]
     )
@@ -118,16 +118,16 @@ async def test_readiness_is_told_when_it_changes() -> None:
         answer = answers.pop(0)
         if isinstance(answer, ServiceError):
             raise answer
-        found: dict[str, Any] = answer
-        return found
+        result: dict[str, Any] = answer
+        return result
 
     transport = httpx.ASGITransport(application(CollectorRegistry(), readiness=readiness))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         with capture_logs() as logs:
             while answers:
                 await client.get("/readyz")
-    told = [(line["ready"], line["detail"]) for line in logs if line["event"] == "readiness.changed"]
-    assert told == [(False, "loading"), (True, None), (False, "x")]
+    changes = [(line["ready"], line["detail"]) for line in logs if line["event"] == "readiness.changed"]
+    assert changes == [(False, "loading"), (True, None), (False, "x")]
 
 
 @pytest.mark.parametrize(

@@ -105,13 +105,13 @@ async def test_a_bad_body_names_the_field(content: bytes, field: str, remedy: st
     assert remedy is None or remedy in error["remedy"]
 
 
-async def test_broken_json_is_told_with_its_place() -> None:
+async def test_broken_json_is_reported_with_its_position() -> None:
     response = await client().post("/v1/echo", content=b'{"number"', headers={"Content-Type": "application/json"})
     assert response.json()["detail"] == "body: JSON decode error at character 9: Expecting ':' delimiter"
 
 
 @pytest.mark.parametrize("query", ["size=blue", "size=-1", "size=null"])
-async def test_a_bad_parameter_is_told_once_by_its_name(query: str) -> None:
+async def test_a_bad_parameter_is_reported_once_by_its_name(query: str) -> None:
     (error,) = (await client().get(f"/v1/sizes?{query}")).json()["errors"]
     assert error["field"] == "query.size"
     assert "None" not in error["message"]

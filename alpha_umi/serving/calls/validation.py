@@ -1,4 +1,4 @@
-"""The check of every call, whatever it was written with: an offered tool, and arguments that its full schema allows."""
+"""Validation of every call, constrained or not: an offered tool, and arguments that its full schema allows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class CallInvalid(ValueError):
 
 
 def validate_call(name: str, arguments: Mapping[str, Any], tools: Sequence[Tool]) -> None:
-    """Raises `CallInvalid` saying what is wrong and what would be right. The tools' schemas have been checked."""
+    """Raises `CallInvalid`, with the error and the remedy. The tools' schemas must be valid."""
     tool = next((tool for tool in tools if tool.name == name), None)
     if tool is None:
         raise CallInvalid(_unknown(name, [tool.name for tool in tools]))
@@ -39,7 +39,7 @@ def validate_call(name: str, arguments: Mapping[str, Any], tools: Sequence[Tool]
 
 
 def _unsendable(value: Any, levels: int) -> str:
-    """What a value holds that Python reads as JSON but no tool could be sent, or nothing."""
+    """The part of a value that Python reads from JSON but that cannot be sent to a tool; "" if there is none."""
     if levels < 0:
         return f"more than {MAX_DEPTH} levels"
     match value:

@@ -1,6 +1,6 @@
 """Prepare the embedded model now, with a progress bar: `python -m alpha_umi.serving.weights`.
 
-Prints the model's folder to standard output; exits with 1 when it cannot be prepared.
+Prints the model's folder to standard output; exits with 1 if it cannot be prepared.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Trained role models: LoRA adapters, merged once into the backbone because adapters are slow on a CPU.
 
-Looked for in `<models>/smollm2-135m/<role>/`: a LoRA adapter in peft's format or a whole model, with its manifest.
-Until a role has one, the backbone plays it.
+`<models>/smollm2-135m/<role>/` holds a LoRA adapter in peft's format or a complete model, with its manifest. A role
+without one is served by the backbone.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ADAPTER = "adapter_model.safetensors"
 _SETTINGS = "adapter_config.json"
 _MODEL = "model.safetensors"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json")
-# Counted up when merging changes its result.
+# Incremented when merging changes its result.
 _RECIPE = 2
 
 Shape = tuple[int, ...]
@@ -43,7 +43,7 @@ _log = telemetry.logger(__name__)
 def embedded_role_model(
     role: RoleName, *, cache: Path | None = None, models_dir: Path = SHIPPED, progress: Progress = silent
 ) -> Path:
-    """The folder of the small model that plays a role by default, prepared if need be. Raises `ManifestError`."""
+    """The folder of a role's default model, prepared if necessary. Raises `ManifestError`."""
     home = cache or cache_folder()
     backbone = ensure_backbone(home, part(progress, 0.0, 0.5))
     return ensure_role_model(role, home, models_dir, backbone, part(progress, 0.5, 1.0))
@@ -52,7 +52,7 @@ def embedded_role_model(
 def ensure_role_model(
     role: RoleName, cache: Path, models_dir: Path, backbone: Path, progress: Progress = silent
 ) -> Path:
-    """The folder of a trained role model, merged when the cache does not hold it intact; without one, `backbone`.
+    """The folder of a trained role model, merged unless the cache holds it intact; without one, `backbone`.
 
     Raises `AdapterUnusable` for a model that does not fit, other `ManifestError`s for a damaged one, `CacheUnusable`.
     """
@@ -66,10 +66,10 @@ def ensure_role_model(
 
 
 def ensure_named_model(role: RoleName, folder: Path, cache: Path, progress: Progress = silent) -> Path:
-    """The folder of a model that somebody named for a role: as it is, and an adapter merged into the embedded backbone.
+    """The folder of a model that the user names for a role; an adapter is merged into the embedded backbone.
 
     Raises `ManifestError`: as `ensure_backbone` and `ensure_role_model` do for an adapter, and for a folder without a
-    manifest. Whether a whole model can play the role is for its service to say.
+    manifest. The role's service checks whether a complete model serves the role.
     """
     if _ADAPTER not in load_manifest(folder).files:
         return folder
@@ -88,9 +88,9 @@ def _ensure_merged(adapter: Path, role: RoleName, cache: Path, backbone: Path, p
 
 
 def check_adapter(folder: Path, role: RoleName, backbone: Path) -> ModelManifest:
-    """The manifest of a folder that holds a role's LoRA adapter for the backbone in another folder.
+    """Check that a folder holds a role's LoRA adapter for a backbone; its manifest.
 
-    Raises `AdapterUnusable` for one that is missing or does not fit, other `ManifestError`s for a damaged one.
+    Raises `AdapterUnusable` for an adapter that is missing or does not fit, other `ManifestError`s for a damaged one.
     """
     if not folder.is_dir():
         raise AdapterUnusable(f"{folder}: there is no such folder; the {role} needs an adapter there")
@@ -118,7 +118,7 @@ def _fitting(trained: Path, role: RoleName, backbone: Path) -> ModelManifest:
 
 
 def _require_same_weights(path: Path, adapter: ModelManifest, backbone: Path) -> None:
-    """Compare the weights that an adapter was trained on with a backbone's, where both are known."""
+    """Compare the weights that an adapter was trained on with a backbone's, if both are known."""
     expected, actual = adapter.base_weights, load_manifest(backbone).weights
     if expected and actual and expected != actual:
         differ = sorted(name for name in {*expected, *actual} if expected.get(name) != actual.get(name))
@@ -142,7 +142,7 @@ def _merge(adapter: Path, backbone: Path, folder: Path, progress: Progress) -> N
     progress(f"Asking the {manifest.role}", 0.5)
     canary = write_canary(folder, manifest.canary.prompt)
     if canary != manifest.canary:
-        # A few tokens may differ between machines; a wrong merge shows here as well.
+        # A few tokens can differ between machines; a wrong merge shows here too.
         _log.warning("weights.canary_differs", recorded=manifest.canary.expected, merged=canary.expected)
     write_manifest(folder, manifest.model_copy(update={"canary": canary}))
     progress(f"The {manifest.role} is ready", 1.0)
@@ -159,7 +159,7 @@ def write_merged(adapter: Path, backbone: Path, folder: Path) -> None:
 
 
 def _dtype(backbone: Path) -> Any:
-    """The number format of a backbone's weights, which the merged ones keep."""
+    """The dtype of a backbone's weights, which the merged weights retain."""
     from transformers import AutoConfig
 
     return AutoConfig.from_pretrained(backbone, local_files_only=True).dtype
@@ -175,13 +175,13 @@ def _merged(adapter: Path, backbone: Path) -> Any:
 
 
 def _adapted(base: Any, adapter: Path) -> Any:
-    """A model below an adapter. Raises `AdapterUnusable` unless every tensor of the adapter has found its place."""
+    """A model with an adapter. Raises `AdapterUnusable` unless every tensor of the adapter is loaded."""
     from peft import PeftModel
     from safetensors import safe_open
 
     try:
         with warnings.catch_warnings():
-            # It would leave such a module as it is in the backbone.
+            # peft would leave such a module unadapted.
             warnings.filterwarnings("error", message=".*missing adapter keys")
             adapted = PeftModel.from_pretrained(base, str(adapter))
     except (LookupError, RuntimeError, TypeError, UserWarning, ValueError) as error:
@@ -197,7 +197,9 @@ def _adapted(base: Any, adapter: Path) -> Any:
 
 
 def require_fitting_tensors(adapter: Path, backbone: Path) -> None:
-    """Compare an adapter's file with the weights in a backbone's folder; a folder without weights is not looked into.
+    """Compare the tensor shapes in an adapter's file header with the weights in a backbone's folder, if it has any.
+
+    An engine may copy the adapter of a smaller backbone into a corner of its own buffers without an error.
 
     Raises `AdapterUnusable` for a module that the backbone does not have, or has in another size.
     """
@@ -206,13 +208,13 @@ def require_fitting_tensors(adapter: Path, backbone: Path) -> None:
         return
     modules = {name.rpartition(".")[0] for name in weights}
     for name, shape in _shapes(adapter).items():
-        # Outside of the layers names may stand for one another (an output layer that is the embedding).
+        # Outside of the layers, modules can be aliases (an output layer tied to the embedding).
         if (factor := _FACTOR.fullmatch(name)) is None or ".layers." not in factor["module"]:
             continue
         module, inner = factor["module"], factor["factor"] == "A"
         if module not in modules:
             raise AdapterUnusable(f"{adapter}: adapts {module}, which the backbone in {backbone} does not have")
-        # Packed weights have other names, and shapes that say nothing about the module's.
+        # Packed weights have other names, and shapes unrelated to the module's.
         base = weights.get(f"{module}.weight")
         if base is not None and shape[1 if inner else 0] != base[1 if inner else 0]:
             raise AdapterUnusable(

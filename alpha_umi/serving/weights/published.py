@@ -1,7 +1,7 @@
-"""A published checkpoint becomes a model folder: safetensors, configuration, tokenizer and a manifest.
+"""Convert a published checkpoint into a model folder: safetensors, configuration, tokenizer and a manifest.
 
-Nothing is downloaded and nothing of the checkpoint is run. One file is read at a time and a bounded part of it is held
-in memory, so a machine can convert a model that is larger than its memory.
+Nothing is downloaded, and no code of the checkpoint is run. One file is read at a time, in bounded parts, so a machine
+can convert a model that is larger than its memory.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from alpha_umi.serving.weights.pytorch_file import read_tensors
 from alpha_umi.serving.weights.safetensors_shards import SHARD_BYTES, Shard, plan_shards, write_shards
 
 _SENTENCEPIECE, _FAST = "tokenizer.model", "tokenizer.json"
-# Room for configuration, tokenizer and manifest.
+# Disk space for configuration, tokenizer and manifest.
 ROOM = 64 << 20
 
 _THOUGHTS = {"caller": "I look the capital up. Next: caller.", "summarizer": "It is Paris. Next: conclusion."}
@@ -36,9 +36,9 @@ _TOOL = Tool(
 
 @dataclass(frozen=True)
 class ConversionOptions:
-    """What the manifest is to say. `context` in tokens is the model's own unless it is given.
+    """Fields of the manifest. `context` in tokens defaults to the model's own.
 
-    With `canary_expected` the canary is taken as it is given; else the model is asked, `canary_prompt` if there is one.
+    Without `canary_expected` the model generates the canary's answer, to `canary_prompt` if it is given.
     """
 
     name: str
@@ -59,7 +59,7 @@ def convert_checkpoint(
     shard_bytes: int = SHARD_BYTES,
     progress: Progress = silent,
 ) -> ModelManifest:
-    """Convert the checkpoint in `source` into the new folder `target`; its manifest. `target` is whole or not there.
+    """Convert the checkpoint in `source` into the new folder `target`; its manifest.
 
     Raises `CheckpointUnusable`, `UnsafeWeights`, `TargetUnusable`, `CanaryUnsure`, `UnknownTemplate`.
     """
@@ -107,7 +107,7 @@ def _context(checkpoint: Checkpoint, options: ConversionOptions) -> int:
 
 
 def _write_weights(checkpoint: Checkpoint, folder: Path, shard_bytes: int, progress: Progress) -> dict[str, str]:
-    """Write the weights; the digests of the files that they came from."""
+    """Write the weights; returns the digests of the source files."""
     digests = dict(_digests(checkpoint, part(progress, 0.0, 0.25)))
     if checkpoint.layout == "safetensors":
         _copy(checkpoint, folder, part(progress, 0.25, 0.8))
@@ -167,14 +167,14 @@ def _canary(folder: Path, template: Template, options: ConversionOptions) -> Can
 
 
 def role_prompt(role: RoleName, template: Template) -> str:
-    """A first prompt of the role: a model is surest where it was trained."""
+    """A first prompt of the role, as in training, where the model is surest."""
     thought = _THOUGHTS.get(role, "")
     history = [Turn("user", QUESTION), *([Turn("planner", thought)] if thought else [])]
     return render(role, template, history=history, tools=[_TOOL], thought=thought).text
 
 
 def check_tokenizer(checkpoint: Checkpoint, folder: Path, template: Template) -> None:
-    """The tokenizer must fit the weights, and the template's end of turn must be one token of it.
+    """Check that the tokenizer fits the weights, and has the template's end of turn as one token.
 
     Raises `CheckpointUnusable`.
     """
@@ -186,11 +186,11 @@ def check_tokenizer(checkpoint: Checkpoint, folder: Path, template: Template) ->
         )
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # whatever a library for many formats raises for a bad file
+    except Exception as error:  # transformers raises many types for a bad file
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise CheckpointUnusable(f"its tokenizer cannot be loaded: {reason}") from error
     room = checkpoint.config.get("vocab_size")
-    # Tokens that were added later, for padding, need no place in the weights.
+    # Tokens added later, for padding, have no row in the weights.
     if isinstance(room, int) and tokenizer.vocab_size > room:
         raise CheckpointUnusable(f"its tokenizer knows more tokens than the {room} of the model; fetch both again")
     if len(tokenizer(template.end_of_turn, add_special_tokens=False)["input_ids"]) != 1:
@@ -201,10 +201,10 @@ def check_tokenizer(checkpoint: Checkpoint, folder: Path, template: Template) ->
 
 
 def preserve_tokenization(folder: Path) -> None:
-    """Say `legacy` in the settings of a Llama tokenizer that do not say whether it is.
+    """Set `legacy` in the settings of a Llama tokenizer that leave it unset, so that text is split as in training.
 
-    Until version 4 of the transformers library that meant yes, and the word after each `</s>` began with the mark of a
-    blank; from version 5 on it means no, and each such word would be cut otherwise than the model has learned it.
+    Until version 4 of transformers the default was true: the word after each `</s>` began with the mark of a blank.
+    From version 5 on it is false, and each such word would be split differently.
     """
     path = folder / TOKENIZER_CONFIG
     if not path.is_file() or not (folder / _SENTENCEPIECE).is_file() or (folder / _FAST).is_file():

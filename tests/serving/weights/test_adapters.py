@@ -148,7 +148,7 @@ def test_a_model_that_writes_nothing_has_no_canary(backbone: Path, tmp_path: Pat
         write_canary(folder)
 
 
-def test_a_whole_model_is_taken_as_it_is(backbone: Path, tmp_path: Path) -> None:
+def test_a_complete_model_is_served_unchanged(backbone: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(backbone, tmp_path / "models" / "smollm2-135m" / "planner"))
     write_manifest(folder, PLANNER)
     assert ensure_role_model("planner", tmp_path / "cache", tmp_path / "models", backbone) == folder

@@ -180,6 +180,6 @@ def test_the_cache_folder_follows_the_environment(environment: Mapping[str, str]
     assert cache_folder(environment) == Path(expected)
 
 
-def test_a_user_without_a_home_is_told_what_to_set() -> None:
+def test_a_user_without_a_home_gets_a_remedy() -> None:
     with pytest.raises(CacheUnusable, match="ALPHA_UMI_CACHE"):
         cache_folder({})
