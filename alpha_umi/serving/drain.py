@@ -1,4 +1,4 @@
-"""Graceful shutdown of a role service: refuse new requests, wait some seconds for those in flight, then cut them off."""
+"""Graceful shutdown of a role service: refuse new requests, wait some seconds for those in flight, then cut them."""
 
 from __future__ import annotations
 

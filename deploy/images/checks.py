@@ -1,4 +1,4 @@
-"""What the images have to do once they are built; each check raises with what a container wrote."""
+"""Checks of the built images; a failed check raises with the container's output."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PLAN = {
     "tools": [{"name": "now", "description": "The time", "parameters": {"type": "object", "properties": {}}}],
     "history": [{"role": "user", "content": "What time is it?"}],
 }
-# A healthy service's patience with a model that is converted and loaded at the first start, in seconds.
+# Timeout in seconds of the first start, which converts and loads a model.
 START_S = 60
 LOAD_S = 900
 
@@ -46,11 +46,11 @@ print(answer.status, answer.read().decode())
 
 
 class CheckFailed(Exception):
-    """An image does not do what it should."""
+    """A check of an image failed."""
 
 
 def checks(built: set[str]) -> Iterator[tuple[str, Callable[[Path], str]]]:
-    """The checks that these images allow: what each is about, and how to do it in a new folder. It returns figures."""
+    """The checks for these images: the subject, and a function that runs the check in a new folder; its result line."""
     if "orchestrator" in built:
         yield "the orchestrator refuses to start without keys", _orchestrator_without_keys
     if "planner-cpu" in built:
@@ -99,7 +99,7 @@ def _trajectory(folder: Path) -> str:
 
 
 def _scripted(role: str, folder: Path, first: Container) -> Container:
-    """A role service with a script for a model. The image is the planner's: all roles' services are in it."""
+    """A role service with a scripted engine. The planner's image contains the services of all roles."""
     models = _written(folder / f"{role}-models" / "script.json", SCRIPTS[role])
     port = {"planner": "8001", "caller": "8002", "summarizer": "8003"}[role]
     environment = {
@@ -113,7 +113,7 @@ def _scripted(role: str, folder: Path, first: Container) -> Container:
 
 
 def _orchestrator(folder: Path, first: Container) -> Container:
-    """As in the compose file, but that all services are neighbours on one loopback."""
+    """The services of the compose file, on one loopback network."""
     settings = _written(folder / "settings" / "tool_sources.yaml", SOURCES)
     environment = {
         "ALPHA_UMI_API_KEYS": KEY,

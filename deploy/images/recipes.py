@@ -1,4 +1,4 @@
-"""The images by name, as the compose file builds them."""
+"""The images of the compose file, by name."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ ROLES: Final = {
     "backbone": "backbone",
 }
 ENGINES: Final = ("cpu", "gpu")
-# What the checks need; the recipe of all role images is one.
+# The images that the checks need; all role images share a Dockerfile.
 DEFAULT: Final = ("orchestrator", "tool-api", "planner-cpu")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A Dockerfile below `deploy/` and the arguments that it is built with."""
+    """A Dockerfile below `deploy/`, and its build arguments."""
 
     name: str
     dockerfile: str

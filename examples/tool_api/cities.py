@@ -1,7 +1,7 @@
-"""Where cities are, from two lists that travel with libraries.
+"""Coordinates of cities, from two lists in libraries.
 
-The cities that name a time zone come from the time zone data base (`zone.tab` of tzdata), all others from astral. The
-first list goes before the second, which is compiled by hand and has some cities in the wrong hemisphere.
+The cities that name a time zone come from the time zone database (`zone.tab` of tzdata), all others from astral. The
+first list takes precedence: astral's is compiled by hand and has some cities in the wrong hemisphere.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The builder of images: it builds what the compose file does, and says what it needs. `make images` runs it."""
+"""The builder of images: it builds the images of the compose file, and names missing commands (`make images`)."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def test_by_default_every_check_is_made() -> None:
     assert not list(checks({"roles-gpu"})), "what cannot run here is only built"
 
 
-# Root, as far as the program can tell.
+# A stub `id` reports root.
 AS_ROOT = "import os, sys; os.geteuid = lambda: 0; from deploy.images.__main__ import main; sys.exit(main())"
-# Says yes to everything but a build, and writes down what it was asked.
+# Succeeds except for a build, and records its arguments.
 BUILDAH = """#!/bin/sh
 echo "$@" >> "$REQUESTS"
 case "$1" in
@@ -60,7 +60,7 @@ def finished(command: list[str], **environment: str) -> subprocess.CompletedProc
 
 @pytest.fixture
 def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A PATH of tools that do nothing; the file that says what buildah was asked for."""
+    """A PATH of stub commands; the file with the recorded arguments of buildah."""
     for name in ("debootstrap", "ip", "nsenter", "buildah"):
         tool = tmp_path / name
         tool.write_text(BUILDAH)
@@ -124,7 +124,7 @@ def test_ctrl_c_ends_a_command_with_its_children(tmp_path: Path) -> None:
         with alive.open() as message:
             assert message.readline() == "started\n"
             process.send_signal(signal.SIGINT)
-            assert message.read() == "", "everybody who could write to it is gone"
+            assert message.read() == "", "every process that could write to it has ended"
         assert process.wait(60) in {-signal.SIGINT, 130}
 
 

@@ -1,4 +1,4 @@
-"""The application that executes a tool itself, as a process against the real services on the script of the manual."""
+"""The example application that executes a tool itself, as a process against real services with scripted models."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCRIPT = ROOT / "examples" / "scripted_answers.json"
 
 @pytest.fixture
 def roles(serve: Serve) -> Roles:
-    """Each role has the whole script, as with `alpha-umi up`."""
+    """Each role has the complete script, as with `alpha-umi up`."""
 
     def rules() -> list[Rule]:
         return [Rule(**rule) for rule in json.loads(SCRIPT.read_text(encoding="utf-8"))]

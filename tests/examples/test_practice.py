@@ -1,4 +1,4 @@
-"""Practice questions: trajectories that a training takes, made of real calls, and none of them a test question."""
+"""Practice questions: trajectories for training, made of real calls, without test questions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The example tool API: its document, its answers where libraries go wrong, and what it says when it has none."""
+"""The example tool API: its document, its answers where libraries err, and its errors."""
 
 from __future__ import annotations
 
@@ -76,7 +76,9 @@ def test_the_document_says_what_a_refusal_looks_like() -> None:
         ("/nowhere", 404, "Not Found"),
     ],
 )
-async def test_what_it_cannot_answer_it_says(client: httpx.AsyncClient, path: str, status: int, message: str) -> None:
+async def test_a_question_without_an_answer_is_an_error(
+    client: httpx.AsyncClient, path: str, status: int, message: str
+) -> None:
     response = await client.get(path)
     assert (response.status_code, message in response.text) == (status, True), response.text
     if status != 200:

@@ -1,4 +1,4 @@
-"""The caller service: one call, its check, its one repair, and the requests that are refused."""
+"""The caller service: one call, its validation, its repair, and refused requests."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ async def test_an_unusable_schema_is_refused_before_generation(
     assert field in problem["errors"][0]["field"]
     assert message in problem["detail"]
     assert problem["errors"][0]["remedy"]
-    assert len(engine.prompts) == 1  # the canary alone
+    assert len(engine.prompts) == 1  # only the canary
 
 
 async def test_a_long_name_is_known_by_its_end(body: Json) -> None:

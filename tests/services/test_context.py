@@ -1,4 +1,4 @@
-"""Histories of one, two and twenty contexts with the real tokenizer: what does not fit is shortened and said so."""
+"""Histories of one, two and twenty contexts with the real tokenizer: long ones are shortened and marked `truncated`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ROLES = sorted(PATHS)
 
 
 class CountingEngine(ScriptedEngine):
-    """A scripted engine that counts as the real model does."""
+    """A scripted engine with the real model's token counts."""
 
     tokenizer: PromptTokenizer
 
@@ -88,7 +88,7 @@ async def test_a_long_history(
     assert response.status_code == 200, response.text
     rendered = response.json()
     assert rendered["truncated"] is not fits
-    # The planner and the caller keep room for their own endings as well.
+    # The planner and the caller reserve tokens for their endings.
     assert rendered["prompt_tokens"] <= CONTEXT - ANSWER_TOKENS
     assert INSTRUCTION in rendered["prompt"]
     assert NEWEST in rendered["prompt"]
@@ -96,7 +96,7 @@ async def test_a_long_history(
     if role != "summarizer":
         assert tool_document([TOOL]) in rendered["prompt"]
     if not fits:
-        # Nothing more is given up than what has to be: a further observation as a whole would not have fitted.
+        # No more is cut than necessary: a further complete observation would not fit.
         assert rendered["prompt_tokens"] > CONTEXT - ANSWER_TOKENS - 500
 
 

@@ -1,4 +1,4 @@
-"""The planner service: how a decision comes about, and what happens when none does."""
+"""The planner service: decisions, and outputs without one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A role service that is told to end: what is short is finished, what is long is cut off, and the exit is clean."""
+"""Graceful shutdown of a role service: short requests finish, long ones are cut off, and the exit code is 0."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Model folders that a shared engine must not be started with, and the process that says so in one line."""
+"""Model folders that a shared engine must not load, and the one-line error of the process."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def test_a_model_of_another_role_is_refused(models: Path) -> None:
 
 
 def counted_engines(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The folders that engines are made for from now on."""
+    """Records the folders of new engines."""
     made: list[Path] = []
 
     def engine(_: RoleSettings, folder: Path, __: int) -> ScriptedEngine:

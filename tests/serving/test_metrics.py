@@ -1,4 +1,4 @@
-"""What a role service counts, read back from its exposition."""
+"""Metrics of a role service, read back from its exposition."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ROUTERS: dict[str, tuple[MakeRouter, str, dict[str, Any]]] = {
 async def metrics_after(
     role: Any, engine: ScriptedEngine, *bodies: dict[str, Any], answer_tokens: int = 64
 ) -> Exposition:
-    """The metrics of a role's service after it was asked these things."""
+    """The metrics of a role's service after these requests."""
     router, path, usual = ROUTERS[role]
     async with client_of(application(role, router, engine, answer_tokens=answer_tokens)) as client:
         for body in bodies:
@@ -124,14 +124,14 @@ async def test_a_dead_engine_is_an_outcome_and_not_ready() -> None:
 
 
 class Busy(ScriptedEngine):
-    """Knows numbers that a script does not have."""
+    """An engine with statistics."""
 
     def stats(self) -> EngineStats:
         return EngineStats(running=3, waiting=2, kv_cache_usage=0.25, queried_tokens=100, hit_tokens=90)
 
 
 class Silent(ScriptedEngine):
-    """Does not know its numbers."""
+    """An engine without statistics."""
 
     def stats(self) -> None:  # type: ignore[override]
         return None

@@ -1,6 +1,6 @@
-"""A completions server that is away, overloaded, misconfigured or no completions server at all.
+"""A completions server that is unavailable, overloaded, misconfigured, or not a completions server.
 
-What a right one does is in the engine contract, against a real server; here a few lines of HTTP misbehave.
+The engine contract tests a correct server; here a few lines of HTTP misbehave.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def complete(*texts: str) -> Response:
 
 
 class Peer:
-    """A server whose answers a test chooses; it keeps the bodies and headers that came."""
+    """A server whose answers a test chooses; it records the bodies and headers of requests."""
 
     def __init__(self, answer: Answer = lambda: complete("Par", "is"), *, models: Answer | None = None) -> None:
         self.answer = answer
@@ -210,13 +210,13 @@ async def test_a_server_without_a_list_of_models_will_do(serve: Serve, tokenizer
     assert (await write(engine_on(serve(peer.app()), tokenizer)))[-1].text == "is"
 
 
-async def test_nobody_there(tokenizer: Path, free_port: int) -> None:
+async def test_an_unreachable_server(tokenizer: Path, free_port: int) -> None:
     with pytest.raises(EngineUnavailable, match=f"http://127.0.0.1:{free_port}/v1 cannot be reached"):
         await write(engine_on(f"http://127.0.0.1:{free_port}", tokenizer))
 
 
 class Absent(Peer):
-    """Away until `there` is set."""
+    """Unavailable until `there` is set."""
 
     def __init__(self) -> None:
         super().__init__(lambda: complete("Paris"), models=self._models)
@@ -229,9 +229,9 @@ class Absent(Peer):
 async def test_a_server_that_comes_late_and_goes_for_a_while(
     serve: Serve, tokenizer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The service waits for it, says so, and sings again when it is back; it never ends itself."""
+    """The service waits and logs it, runs the canary again afterwards, and never exits."""
     monkeypatch.setattr("alpha_umi.serving.host.RETRY_INTERVAL_S", 0.02)
-    monkeypatch.setattr("alpha_umi.serving.remote.LOOK_INTERVAL_S", 0.02)
+    monkeypatch.setattr("alpha_umi.serving.remote.POLL_INTERVAL_S", 0.02)
     peer, lost = Absent(), []
     engine = engine_on(serve(peer.app()), tokenizer)
     host = role_host("planner", engine, canary=CANARY, on_lost=lambda: lost.append("lost"))
@@ -258,7 +258,7 @@ def obstacle_of(host: RoleHost) -> str | None:
     return None
 
 
-async def test_a_request_that_finds_it_away_may_be_sent_again(serve: Serve, tokenizer: Path) -> None:
+async def test_a_request_to_an_unavailable_server_can_be_retried(serve: Serve, tokenizer: Path) -> None:
     peer = Peer(lambda: complete(SCRIPTED_CANARY))
     app = application("planner", planner_router, engine_on(serve(peer.app()), tokenizer))
     async with client_of(app) as client:

@@ -1,4 +1,4 @@
-"""Several roles on one engine: its life, which adapter writes, readiness of all, one set of metrics."""
+"""Several roles on one engine: start and stop, adapters, readiness of all roles, one set of metrics."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PLAN = {"tools": [{"name": "t"}], "history": HISTORY}
 
 @dataclass
 class Watched(ScriptedEngine):
-    """Counts its starts and stops. Loading takes until `loaded` is set; `faults` are what first starts fail with."""
+    """Counts its starts and stops. Loading takes until `loaded` is set; `faults` are the errors of the first starts."""
 
     starts: int = 0
     stops: int = 0
@@ -116,7 +116,7 @@ async def test_each_view_writes_with_its_adapter() -> None:
         assert [chunk.text async for chunk in chunks] == [text]
 
 
-async def test_all_roles_answer_once_every_canary_has_sung() -> None:
+async def test_all_roles_answer_once_every_canary_has_passed() -> None:
     app = shared_application(watched(Rule(["Known. Next: conclusion."], when="question", adapter="planner")))
     async with app.router.lifespan_context(app), client_of(app) as client:
         await until_ready(client)

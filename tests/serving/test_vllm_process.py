@@ -1,4 +1,4 @@
-"""A role service with a real vLLM engine as a real process: answers, deaths, wrong number formats."""
+"""A role service with a real vLLM engine as a process: answers, deaths, wrong dtypes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One line and one count for every request, by route; what clients chose appears in neither."""
+"""One log line and one count for every request, by route; text from clients appears in neither."""
 
 from __future__ import annotations
 

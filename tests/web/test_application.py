@@ -117,14 +117,14 @@ async def test_a_bad_parameter_is_reported_once_by_its_name(query: str) -> None:
     assert "None" not in error["message"]
 
 
-async def test_a_defect_tells_nobody_its_details() -> None:
+async def test_a_defect_discloses_no_details() -> None:
     response = await client().get("/v1/defect")
     assert (response.status_code, response.json()["type"]) == (500, TYPE_PREFIX + "internal")
     assert "detail that nobody" not in response.text
 
 
 @pytest.mark.parametrize(("path", "method", "status"), [("/nowhere", "GET", 404), ("/v1/echo", "DELETE", 405)])
-async def test_what_is_not_there(path: str, method: str, status: int) -> None:
+async def test_unknown_paths(path: str, method: str, status: int) -> None:
     response = await client().request(method, path)
     assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
 

@@ -1,4 +1,4 @@
-"""The guard before every service: whose request it is, and nothing behind it without a key."""
+"""The guard of every service: the id of the key, and no access without a key."""
 
 from __future__ import annotations
 

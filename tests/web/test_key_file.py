@@ -1,4 +1,4 @@
-"""The file of hashed keys: what it may hold, how keys are made, and what is refused with the line."""
+"""The file of hashed keys: its format, the creation of keys, and refusals that name the line."""
 
 from __future__ import annotations
 

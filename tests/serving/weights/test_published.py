@@ -1,4 +1,4 @@
-"""Published checkpoints: what is converted is the same model, and what could run code is not opened."""
+"""Published checkpoints: the converted model is the same, and files that could run code are not opened."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def source(published: Path, tmp_path: Path) -> Path:
-    """A copy to spoil."""
+    """A copy to damage."""
     return Path(shutil.copytree(published, tmp_path / "source"))
 
 
@@ -189,7 +189,7 @@ def test_safetensors_are_taken_as_they_are_and_preferred(source: Path, tmp_path:
 
 
 class Touch:
-    """A pickle that makes a file when it is loaded by whoever loads anything."""
+    """A pickle that creates a file when it is loaded without protection."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

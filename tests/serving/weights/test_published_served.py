@@ -1,4 +1,4 @@
-"""A converted checkpoint, served: the planner service is ready, so its engine wrote the canary, and it decides."""
+"""A converted checkpoint, served: the planner service becomes ready, so the canary passed, and decides."""
 
 from __future__ import annotations
 
