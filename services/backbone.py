@@ -17,7 +17,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from alpha_umi.contract.roles import ActionModel, RenderStepRequest, StepAnswer, StepRequest, as_history, as_tools
+from alpha_umi.contract.roles import STEP, ActionModel, RenderStepRequest, StepAnswer, StepRequest, as_history, as_tools
 from alpha_umi.roles.backbone import ANSWER, CALL, BackboneStep, call_start, is_opened, parse_step
 from alpha_umi.roles.caller import Call
 from alpha_umi.roles.errors import UnreadableOutput
@@ -37,12 +37,10 @@ def create_router(context: RoleContext) -> APIRouter:
     """Routes of one single-model agent."""
     return role_router(
         context,
-        "/v1/step",
+        STEP,
         step,
         summary="Think, then call a tool or answer",
-        request_model=StepRequest,
         render_model=RenderStepRequest,
-        answer_model=StepAnswer,
         reserved_tokens=reserved_tokens,
     )
 

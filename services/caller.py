@@ -14,7 +14,15 @@ from collections.abc import AsyncGenerator, Sequence
 from fastapi import APIRouter
 
 from alpha_umi.contract.problems import ServiceError
-from alpha_umi.contract.roles import ActionModel, CallAnswer, CallRequest, RenderCallRequest, as_tools, call_history
+from alpha_umi.contract.roles import (
+    CALL,
+    ActionModel,
+    CallAnswer,
+    CallRequest,
+    RenderCallRequest,
+    as_tools,
+    call_history,
+)
 from alpha_umi.roles.caller import Call
 from alpha_umi.roles.turns import Turn
 from alpha_umi.serving.assembly import RoleContext
@@ -28,12 +36,10 @@ def create_router(context: RoleContext) -> APIRouter:
     """Routes of one caller."""
     return role_router(
         context,
-        "/v1/call",
+        CALL,
         call,
         summary="Turn a rationale into one call",
-        request_model=CallRequest,
         render_model=RenderCallRequest,
-        answer_model=CallAnswer,
         history=call_history,
     )
 

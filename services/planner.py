@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from fastapi import APIRouter
 
-from alpha_umi.contract.roles import PlanAnswer, PlanRequest, RenderPlanRequest, as_history, as_tools
+from alpha_umi.contract.roles import PLAN, PlanAnswer, PlanRequest, RenderPlanRequest, as_history, as_tools
 from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.planner import DECISIONS, STOP_STRINGS, Plan, parse_plan
 from alpha_umi.serving.assembly import RoleContext
@@ -30,12 +30,10 @@ def create_router(context: RoleContext) -> APIRouter:
     """Routes of one planner."""
     return role_router(
         context,
-        "/v1/plan",
+        PLAN,
         plan,
         summary="Decide what to do next",
-        request_model=PlanRequest,
         render_model=RenderPlanRequest,
-        answer_model=PlanAnswer,
         reserved_tokens=reserved_tokens,
     )
 

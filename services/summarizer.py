@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 
 from fastapi import APIRouter
 
-from alpha_umi.contract.roles import RenderSummarizeRequest, SummarizeAnswer, SummarizeRequest, as_history
+from alpha_umi.contract.roles import SUMMARIZE, RenderSummarizeRequest, SummarizeAnswer, SummarizeRequest, as_history
 from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.summarizer import parse_answer
 from alpha_umi.serving.assembly import RoleContext
@@ -19,12 +19,10 @@ def create_router(context: RoleContext) -> APIRouter:
     """Routes of one summarizer."""
     return role_router(
         context,
-        "/v1/summarize",
+        SUMMARIZE,
         summarize,
         summary="Write the answer for the user",
-        request_model=SummarizeRequest,
         render_model=RenderSummarizeRequest,
-        answer_model=SummarizeAnswer,
     )
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 TurnRole = Literal["user", "planner", "caller", "observation", "conclusion"]
-RoleName = Literal["backbone", "planner", "caller", "summarizer"]
+# `backbone` is the single model of the strategy `single`; the others divide a step between them.
+Role = Literal["planner", "caller", "summarizer", "backbone"]
 
 # Truncation of the published preprocessing: the end of a name (with the tool's own name), the beginning of a function's
 # description, the end of a parameter's description.

@@ -12,7 +12,7 @@ from fastapi import APIRouter, FastAPI
 
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.roles import ModelInfo, ModelList
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.assembly import MakeRouter, RoleContext, RolePart
 from alpha_umi.serving.host import RoleHost
 from alpha_umi.web.application import create_application
@@ -100,7 +100,7 @@ def _info(context: RoleContext, created: int) -> ModelInfo:
 class RoleUnusable(Exception):
     """A role's engine did not start, or its canary failed."""
 
-    def __init__(self, role: RoleName, reason: str) -> None:
+    def __init__(self, role: Role, reason: str) -> None:
         super().__init__(reason)
         self.role = role
 

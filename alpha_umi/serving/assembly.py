@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.host import RoleHost
 from alpha_umi.serving.loading import RoleEngine
 from alpha_umi.serving.metrics import RoleMetrics
@@ -34,9 +34,9 @@ def role_context(role: RoleEngine, metrics: RoleMetrics, answer_tokens: int, on_
 
 
 def role_parts(
-    engines: Mapping[RoleName, RoleEngine],
-    routers: Mapping[RoleName, MakeRouter],
-    answer_tokens: Mapping[RoleName, int],
+    engines: Mapping[Role, RoleEngine],
+    routers: Mapping[Role, MakeRouter],
+    answer_tokens: Mapping[Role, int],
     on_lost: OnLost = lambda: None,
 ) -> list[RolePart]:
     """The parts of an application with several roles, whose metrics share a registry."""

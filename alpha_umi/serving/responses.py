@@ -16,7 +16,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from alpha_umi import telemetry
 from alpha_umi.contract.problems import ServiceError
-from alpha_umi.contract.roles import Delta, RenderAnswer, RoleAnswer, Sampling, as_history, as_tools
+from alpha_umi.contract.roles import Delta, RenderAnswer, RoleAnswer, RoleSpec, Sampling, as_history, as_tools
 from alpha_umi.roles.turns import Turn
 from alpha_umi.serving.assembly import RoleContext
 from alpha_umi.serving.generation import fit_prompt, token_bound
@@ -42,24 +42,22 @@ def request_history(request: Any) -> tuple[Turn, ...]:
 
 def role_router(
     context: RoleContext,
-    path: str,
+    spec: RoleSpec[RequestT, Answer],
     work: Callable[..., Work[Answer]],
     *,
     summary: str,
-    request_model: type[RequestT],
     render_model: type[RequestT],
-    answer_model: type[Answer],
     history: Callable[[Any], tuple[Turn, ...]] = request_history,
     reserved_tokens: Callable[[int], int] = int,
 ) -> APIRouter:
-    """The two routes of a role: `path` runs `work`, `path`/render returns the prompt of the same request.
+    """The two routes of a role: its path runs `work`, path/render returns the prompt of the same request.
 
     `work` takes the context, the request and the keyword `request_id`; it raises `ServiceError`.
     `render_model` is the request with a `template`. `reserved_tokens` maps the bound of a generation to the tokens that
-    the prompt leaves free. The route can stream if the request has the field `stream`.
+    the prompt leaves free.
     """
-    router = APIRouter(tags=[context.host.model.role])
-    name = path.rpartition("/")[2]
+    router = APIRouter(tags=[spec.role])
+    name = spec.path.rpartition("/")[2]
 
     async def post(body: RequestT, request: Request) -> Response:
         running = work(context, body, request_id=request.state.request_id)
@@ -75,19 +73,19 @@ def role_router(
         )
         return fitted.as_answer()
 
-    post.__annotations__["body"] = request_model
+    post.__annotations__["body"] = spec.request
     render.__annotations__["body"] = render_model
     router.add_api_route(
-        path,
+        spec.path,
         post,
         name=f"post_{name}",
         methods=["POST"],
-        response_model=answer_model,
+        response_model=spec.answer,
         summary=summary,
-        responses=ANSWER_STREAM if "stream" in request_model.model_fields else None,
+        responses=ANSWER_STREAM if spec.streams else None,
     )
     router.add_api_route(
-        f"{path}/render",
+        f"{spec.path}/render",
         render,
         name=f"render_{name}",
         methods=["POST"],

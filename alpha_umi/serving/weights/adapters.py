@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from alpha_umi import telemetry
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.manifest import MANIFEST_FILE, ModelManifest, load_manifest, verify, write_manifest
 from alpha_umi.serving.weights.backbone import ensure_backbone
 from alpha_umi.serving.weights.canary import quiet_transformers, write_canary
@@ -41,7 +41,7 @@ _log = telemetry.logger(__name__)
 
 
 def embedded_role_model(
-    role: RoleName, *, cache: Path | None = None, models_dir: Path = SHIPPED, progress: Progress = silent
+    role: Role, *, cache: Path | None = None, models_dir: Path = SHIPPED, progress: Progress = silent
 ) -> Path:
     """The folder of a role's default model, prepared if necessary. Raises `ManifestError`."""
     home = cache or cache_folder()
@@ -49,9 +49,7 @@ def embedded_role_model(
     return ensure_role_model(role, home, models_dir, backbone, part(progress, 0.5, 1.0))
 
 
-def ensure_role_model(
-    role: RoleName, cache: Path, models_dir: Path, backbone: Path, progress: Progress = silent
-) -> Path:
+def ensure_role_model(role: Role, cache: Path, models_dir: Path, backbone: Path, progress: Progress = silent) -> Path:
     """The folder of a trained role model, merged unless the cache holds it intact; without one, `backbone`.
 
     Raises `AdapterUnusable` for a model that does not fit, other `ManifestError`s for a damaged one, `CacheUnusable`.
@@ -65,7 +63,7 @@ def ensure_role_model(
     return _ensure_merged(trained, role, cache, backbone, progress)
 
 
-def ensure_named_model(role: RoleName, folder: Path, cache: Path, progress: Progress = silent) -> Path:
+def ensure_named_model(role: Role, folder: Path, cache: Path, progress: Progress = silent) -> Path:
     """The folder of a model that the user names for a role; an adapter is merged into the embedded backbone.
 
     Raises `ManifestError`: as `ensure_backbone` and `ensure_role_model` do for an adapter, and for a folder without a
@@ -78,7 +76,7 @@ def ensure_named_model(role: RoleName, folder: Path, cache: Path, progress: Prog
     return _ensure_merged(folder, role, cache, backbone, part(progress, 0.5, 1.0))
 
 
-def _ensure_merged(adapter: Path, role: RoleName, cache: Path, backbone: Path, progress: Progress) -> Path:
+def _ensure_merged(adapter: Path, role: Role, cache: Path, backbone: Path, progress: Progress) -> Path:
     folder = cache / "models" / f"{role}-{_digest(adapter, backbone)[:12]}"
 
     def build(target: Path) -> None:
@@ -87,7 +85,7 @@ def _ensure_merged(adapter: Path, role: RoleName, cache: Path, backbone: Path, p
     return build_once(folder, build, family=role, needs=ROOM, progress=progress)
 
 
-def check_adapter(folder: Path, role: RoleName, backbone: Path) -> ModelManifest:
+def check_adapter(folder: Path, role: Role, backbone: Path) -> ModelManifest:
     """Check that a folder holds a role's LoRA adapter for a backbone; its manifest.
 
     Raises `AdapterUnusable` for an adapter that is missing or does not fit, other `ManifestError`s for a damaged one.
@@ -100,7 +98,7 @@ def check_adapter(folder: Path, role: RoleName, backbone: Path) -> ModelManifest
     return manifest
 
 
-def _fitting(trained: Path, role: RoleName, backbone: Path) -> ModelManifest:
+def _fitting(trained: Path, role: Role, backbone: Path) -> ModelManifest:
     manifest = verify(trained)
     path = trained / MANIFEST_FILE
     if manifest.role != role:

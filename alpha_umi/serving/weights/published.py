@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from alpha_umi.roles.template import Template, load_template, render
-from alpha_umi.roles.turns import RoleName, Tool, Turn
+from alpha_umi.roles.turns import Role, Tool, Turn
 from alpha_umi.serving.manifest import CanaryText, ModelManifest, sha256, write_manifest
 from alpha_umi.serving.weights.canary import QUESTION, ask_canary
 from alpha_umi.serving.weights.checkpoint import TOKENIZER_CONFIG, VOCABULARIES, Checkpoint, read_checkpoint
@@ -42,7 +42,7 @@ class ConversionOptions:
     """
 
     name: str
-    role: RoleName
+    role: Role
     template: str
     source: str
     base: str | None = None
@@ -166,7 +166,7 @@ def _canary(folder: Path, template: Template, options: ConversionOptions) -> Can
     return ask_canary(folder, prompt)
 
 
-def role_prompt(role: RoleName, template: Template) -> str:
+def role_prompt(role: Role, template: Template) -> str:
     """A first prompt of the role, as in training, where the model is surest."""
     thought = _THOUGHTS.get(role, "")
     history = [Turn("user", QUESTION), *([Turn("planner", thought)] if thought else [])]
