@@ -15,7 +15,7 @@ import sys
 _PR_SET_PDEATHSIG = 1
 
 
-def arm() -> None:
+def die_with_parent() -> None:
     """Ask the kernel to kill this process when its parent dies, if it is a process that vLLM started."""
     parent = multiprocessing.parent_process()
     if parent is None or sys.platform != "linux":
