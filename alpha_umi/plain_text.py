@@ -41,8 +41,8 @@ def both_ends(text: str, characters: int) -> str:
 def bounded(text: str, *, lines: int, columns: int) -> tuple[str, int]:
     """The first `lines` lines, truncated to `columns` characters, and the number of characters dropped."""
     shortened = [line[:columns] for line in text.split("\n")[:lines]]
-    shown = "\n".join(shortened)
-    return shown, len(text) - len(shown)
+    excerpt = "\n".join(shortened)
+    return excerpt, len(text) - len(excerpt)
 
 
 def _shown(character: str) -> str:

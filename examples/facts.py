@@ -61,11 +61,11 @@ def states(answer: str, fact: Fact) -> bool:
     text = _plain(answer)
     if not isinstance(fact, str):
         return any(rounds_to(number, fact) for number in _numbers(text))
-    wanted = _plain(fact)
+    expected = _plain(fact)
     for form, meaning in _FORMS:
-        if one := form.fullmatch(wanted):
+        if one := form.fullmatch(expected):
             return any(meaning(match) == meaning(one) for match in form.finditer(text))
-    return has_words(text, wanted)
+    return has_words(text, expected)
 
 
 def rounds_to(number: float, fact: float) -> bool:

@@ -30,14 +30,14 @@ class Candidate:
 def show_candidates(candidates: Sequence[Candidate], observation: str) -> str:
     """The user turn with the candidates; `observation` is the newest one of the branch, or empty."""
     template = _template()
-    shown = json.dumps([_shown(candidate) for candidate in candidates], indent=2) + "\n"
+    text = json.dumps([_document(candidate) for candidate in candidates], indent=2) + "\n"
     if observation:
         former = template["former_observation"]
-        shown += former.replace("{observation}", observation[:OBSERVATION_CHARACTERS])
-    return template["previous_candidates"].replace("{previous_candidate}", shown)
+        text += former.replace("{observation}", observation[:OBSERVATION_CHARACTERS])
+    return template["previous_candidates"].replace("{previous_candidate}", text)
 
 
-def _shown(candidate: Candidate) -> dict[str, object]:
+def _document(candidate: Candidate) -> dict[str, object]:
     """The published keys; the value is always 0.0 in that search."""
     return {
         "name": candidate.name,

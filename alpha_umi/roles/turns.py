@@ -42,12 +42,12 @@ class Tool:
 def tool_line(tool: Tool) -> str:
     """The JSON line of a tool in a prompt, without the line end."""
     properties: Mapping[str, Any] = tool.parameters.get("properties", {})
-    shown = {
+    line = {
         "Name": tool.prompt_name,
         "function": tool.description[:DESCRIPTION_CHARACTERS],
         "input": {name: _parameter_text(schema) for name, schema in properties.items()},
     }
-    return json.dumps(shown)
+    return json.dumps(line)
 
 
 def tool_document(tools: Sequence[Tool]) -> str:
@@ -59,7 +59,7 @@ def _parameter_text(schema: Any) -> str:
     if not isinstance(schema, Mapping):
         return "any"
     kind = schema.get("type", "any")
-    shown = kind if isinstance(kind, str) else " or ".join(kind)
+    text = kind if isinstance(kind, str) else " or ".join(kind)
     if "description" in schema:
-        shown += f", {schema['description'][-DESCRIPTION_CHARACTERS:]}"
-    return shown
+        text += f", {schema['description'][-DESCRIPTION_CHARACTERS:]}"
+    return text

@@ -18,7 +18,7 @@ from alpha_umi.serving.engine import EngineError, EngineRefused, EngineUnavailab
 
 _KEY_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
-_SHOWN_CHARACTERS = 300
+_MESSAGE_CHARACTERS = 300
 
 
 class ServerFailed(EngineUnavailable):
@@ -63,7 +63,9 @@ class Server:
             raise self.malformed(_first_line(error)) from error
         except httpx.TransportError as error:
             reason = str(error) or type(error).__name__
-            raise EngineUnavailable(f"the server at {self.address} cannot be reached: {self._shown(reason)}") from error
+            raise EngineUnavailable(
+                f"the server at {self.address} cannot be reached: {self._redacted(reason)}"
+            ) from error
 
     async def require_success(self, response: httpx.Response) -> None:
         """Raises the engine error of an unsuccessful response."""
@@ -79,23 +81,23 @@ class Server:
             return EngineRefused(
                 f"the server at {self.address} refuses the key ({status}); check ALPHA_UMI_ROLE_REMOTE_KEY"
             )
-        shown = self._shown(message)
+        reason = self._redacted(message)
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-            return ServerFailed(f"the server at {self.address} fails (500): {shown}")
+            return ServerFailed(f"the server at {self.address} fails (500): {reason}")
         if status in _PASSING or status > HTTPStatus.INTERNAL_SERVER_ERROR:
-            return EngineUnavailable(f"the server at {self.address} cannot answer now ({status}): {shown}")
-        return EngineRefused(f"the server at {self.address} refuses the request ({status}): {shown}")
+            return EngineUnavailable(f"the server at {self.address} cannot answer now ({status}): {reason}")
+        return EngineRefused(f"the server at {self.address} refuses the request ({status}): {reason}")
 
     def malformed(self, what: str) -> EngineRefused:
         """The engine error of an answer that does not follow the API."""
         return EngineRefused(
-            f"the server at {self.address} answers no completions in OpenAI's format: {self._shown(what)}; "
+            f"the server at {self.address} answers no completions in OpenAI's format: {self._redacted(what)}; "
             "check ALPHA_UMI_ROLE_REMOTE_URL"
         )
 
-    def _shown(self, text: str) -> str:
+    def _redacted(self, text: str) -> str:
         without_key = text.replace(self._key, "***") if self._key else text
-        return " ".join(without_key.split())[:_SHOWN_CHARACTERS]
+        return " ".join(without_key.split())[:_MESSAGE_CHARACTERS]
 
 
 def _message(response: httpx.Response) -> str:

@@ -54,8 +54,8 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        shown = Headers(scope=scope).get(HEADER, "")
-        request_id = shown if _ACCEPTABLE.fullmatch(shown) else uuid.uuid4().hex
+        sent = Headers(scope=scope).get(HEADER, "")
+        request_id = sent if _ACCEPTABLE.fullmatch(sent) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_with_id(message: Message) -> None:

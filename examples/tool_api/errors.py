@@ -58,12 +58,12 @@ def not_known(kind: str, name: str, known: Iterable[str]) -> NotKnown:
     return NotKnown(f"no {kind} is called {name!r}" + (f"; did you mean {' or '.join(close)}?" if close else ""))
 
 
-def suggestions(name: str, known: Iterable[str]) -> list[str]:
-    """Known names that contain the name, shortest first, then names with a similar spelling."""
+def suggestions(query: str, known: Iterable[str]) -> list[str]:
+    """Known names that contain the query, shortest first, then names with a similar spelling."""
     spelled = {name.casefold(): name for name in known}
-    wanted = name.strip().casefold()
-    holding = sorted((name for name in spelled if wanted in name.replace("/", " ").split()), key=len)
-    alike = difflib.get_close_matches(wanted, spelled, n=_MOST_SUGGESTIONS)
+    folded = query.strip().casefold()
+    holding = sorted((name for name in spelled if folded in name.replace("/", " ").split()), key=len)
+    alike = difflib.get_close_matches(folded, spelled, n=_MOST_SUGGESTIONS)
     return [spelled[name] for name in dict.fromkeys([*holding, *alike])][:_MOST_SUGGESTIONS]
 
 

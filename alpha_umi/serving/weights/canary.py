@@ -127,10 +127,10 @@ def quiet_transformers() -> Iterator[None]:
     """Disable the progress bars of transformers, beside our own."""
     from transformers.utils import logging as their_logging
 
-    shown = their_logging.is_progress_bar_enabled()
+    enabled = their_logging.is_progress_bar_enabled()
     their_logging.disable_progress_bar()
     try:
         yield
     finally:
-        if shown:
+        if enabled:
             their_logging.enable_progress_bar()

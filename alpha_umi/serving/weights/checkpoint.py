@@ -81,8 +81,8 @@ def read_checkpoint(folder: Path) -> Checkpoint:
             return _sharded(folder, layout, config)
         if (folder / single).is_file():
             return Checkpoint(folder, layout, (folder / single,), None, config)
-    wanted = ", ".join(name for names in _FILES.values() for name in names)
-    raise CheckpointUnusable(f"{folder} holds no weights; one of these is needed: {wanted}")
+    expected = ", ".join(name for names in _FILES.values() for name in names)
+    raise CheckpointUnusable(f"{folder} holds no weights; one of these is needed: {expected}")
 
 
 def _sharded(folder: Path, layout: Layout, config: Mapping[str, Any]) -> Checkpoint:
