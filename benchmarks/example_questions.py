@@ -20,7 +20,7 @@ import httpx
 from rich.console import Console
 
 from alpha_umi.contract.trajectories import ToolList
-from alpha_umi.roles.turns import RoleName, Tool, Turn
+from alpha_umi.roles.turns import Role, Tool, Turn
 from benchmarks.processes import ROOT
 from benchmarks.report import Row, show
 from cli.client import is_loopback
@@ -165,7 +165,7 @@ async def _example_tools(client: httpx.AsyncClient) -> tuple[Tool, ...]:
 async def _models(client: httpx.AsyncClient, token: str | None, questions: Sequence[Question]) -> AskedModels | None:
     digests = frozenset(instruction_digest(question.instruction) for question in questions)
 
-    def token_of(role: RoleName, url: str) -> str | None:
+    def token_of(role: Role, url: str) -> str | None:
         return token
 
     try:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
 from alpha_umi.roles.template import Prompt
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.engine import Choices, Chunk, Engine, EngineStats, Generation
 from alpha_umi.serving.vllm_engine import VllmEngine
 
@@ -17,7 +17,7 @@ class Recorded:
     """One generation. `ttft_s` and `total_s` are seconds from the request to the first and last chunk; `started_at` is
     the time of the request (`time.perf_counter`)."""
 
-    role: RoleName
+    role: Role
     request_id: str
     generation: Generation
     ttft_s: float = 0.0
@@ -36,7 +36,7 @@ class RecordingEngine:
     weights.
     """
 
-    role: RoleName
+    role: Role
     inner: Engine
     process: VllmEngine
     recorded: list[Recorded] = field(default_factory=list)

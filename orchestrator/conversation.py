@@ -9,7 +9,7 @@ from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.roles import MAX_TURNS
 from alpha_umi.trajectory import MessageAdded, ObservationReceived, Phase, State, unpack
 from orchestrator.client_outputs import ClientOutput, OutputRefused, given_already, too_late
-from orchestrator.racing import race
+from orchestrator.race import race
 from orchestrator.request_keys import Accepted
 from orchestrator.run import Run
 from orchestrator.runs import Runs

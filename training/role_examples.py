@@ -20,7 +20,7 @@ from typing import Final
 from alpha_umi.roles.errors import ContextExceeded
 from alpha_umi.roles.fitting import Fitted, fit
 from alpha_umi.roles.template import Template, backbone_history, render
-from alpha_umi.roles.turns import RoleName, Tool, Turn
+from alpha_umi.roles.turns import Role, Tool, Turn
 from alpha_umi.serving.tokens import PromptTokenizer
 from evaluation.instructions import instruction_digest
 from evaluation.steps import StepCase
@@ -37,7 +37,7 @@ MISSING_ANSWER: Final = Turn("conclusion", "none")
 class RoleStep:
     """What one role is shown at a step, before it is fitted, and what it should write."""
 
-    role: RoleName
+    role: Role
     history: tuple[Turn, ...]
     target: str
 
@@ -57,7 +57,7 @@ def learnable(trajectory: RecordedTrajectory, dropped: Counter[str]) -> Iterator
     """The steps that can be learned from; the others are counted."""
     for case in step_cases(trajectory):
         call = case.reference.call
-        offered = call is None or any(call.name in (tool.name, tool.shown_name) for tool in case.tools)
+        offered = call is None or any(call.name in (tool.name, tool.prompt_name) for tool in case.tools)
         if offered:
             yield case
         else:

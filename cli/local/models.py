@@ -18,9 +18,9 @@ from rich.text import Text
 
 from alpha_umi import telemetry
 from alpha_umi.contract.roles import ModelInfo, ModelList
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.manifest import MANIFEST_FILE, ManifestError, ModelManifest, load_manifest, verify
-from alpha_umi.serving.weights.cache import cache_folder
+from alpha_umi.serving.weights.model_folder import cache_folder
 from cli.client import parsed, require_success
 from cli.errors import CommandError, Unreachable, UsageProblem
 from cli.local.services import ROLES, ROOT, SINGLE, ModelFolders
@@ -36,7 +36,7 @@ SHIPPED_MODELS = ROOT / "models"
 
 def ensure_models(
     console: Console,
-    roles: Collection[RoleName],
+    roles: Collection[Role],
     named: Path | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> ModelFolders:
@@ -66,7 +66,7 @@ def ensure_models(
     return ModelFolders(prepared)
 
 
-def role_folders(named: Path, roles: Collection[RoleName]) -> dict[RoleName, Path]:
+def role_folders(named: Path, roles: Collection[Role]) -> dict[Role, Path]:
     """The folders named after the roles. Raises `UsageProblem` if one is missing."""
     folders = {role: named.absolute() / role for role in roles}
     missing = [role for role, folder in folders.items() if not folder.is_dir()]
@@ -79,7 +79,7 @@ def role_folders(named: Path, roles: Collection[RoleName]) -> dict[RoleName, Pat
     return {role: folder.resolve() for role, folder in folders.items()}
 
 
-def _warn_untuned(console: Console, roles: Sequence[RoleName]) -> None:
+def _warn_untuned(console: Console, roles: Sequence[Role]) -> None:
     from alpha_umi.serving.weights.adapters import FAMILY
 
     whose = f"no role model of {', '.join(roles)} in {plain_line(str(SHIPPED_MODELS / FAMILY))}"
@@ -90,8 +90,8 @@ def _warn_untuned(console: Console, roles: Sequence[RoleName]) -> None:
 
 
 def _prepared(
-    roles: Collection[RoleName], named: Mapping[RoleName, Path], cache: Path, progress: Progress
-) -> tuple[dict[RoleName, Path], list[RoleName]]:
+    roles: Collection[Role], named: Mapping[Role, Path], cache: Path, progress: Progress
+) -> tuple[dict[Role, Path], list[Role]]:
     """The folder of each role's model, and the roles that only have the backbone."""
     from alpha_umi.serving.weights import ensure_backbone, ensure_named_model, ensure_role_model
 

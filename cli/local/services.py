@@ -13,20 +13,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from cli.errors import PortTaken
 from cli.local.state import ORCHESTRATOR, StateFolder
 
 HOST = "127.0.0.1"
 TOOLS = "tools"
-ROLES: tuple[RoleName, ...] = ("planner", "caller", "summarizer")
+ROLES: tuple[Role, ...] = ("planner", "caller", "summarizer")
 # The role of the strategy `single`, started only on request.
-SINGLE: RoleName = "backbone"
+SINGLE: Role = "backbone"
 # Working directory of the services, so that they import these packages however they were installed.
 ROOT = Path(__file__).parents[2]
 
 # Enough for the small embedded model on a laptop; the untuned one does not know when to stop.
-ANSWER_TOKENS: dict[RoleName, int] = {"planner": 96, "caller": 256, "summarizer": 128, "backbone": 256}
+ANSWER_TOKENS: dict[Role, int] = {"planner": 96, "caller": 256, "summarizer": 128, "backbone": 256}
 CONTEXT = 4_096
 KV_CACHE_GIB = 0.5
 
@@ -71,9 +71,9 @@ class Ports:
     tools: int | None = 8010
     backbone: int | None = None
 
-    def of_roles(self) -> dict[RoleName, int]:
+    def of_roles(self) -> dict[Role, int]:
         """The ports of the role services."""
-        ports: dict[RoleName, int] = {
+        ports: dict[Role, int] = {
             "planner": self.planner,
             "caller": self.caller,
             "summarizer": self.summarizer,
@@ -91,7 +91,7 @@ class Ports:
 class ModelFolders:
     """The folder of each role's model."""
 
-    of_role: Mapping[RoleName, Path]
+    of_role: Mapping[Role, Path]
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _example_tools(port: int) -> Service:
     return Service(TOOLS, command, port, ready_path="/openapi.json")
 
 
-def _role_service(role: RoleName, port: int, engines: ModelFolders | Script, token: str) -> Service:
+def _role_service(role: Role, port: int, engines: ModelFolders | Script, token: str) -> Service:
     environment = {
         "ALPHA_UMI_ROLE_HOST": HOST,
         "ALPHA_UMI_ROLE_PORT": str(port),
@@ -125,7 +125,7 @@ def _role_service(role: RoleName, port: int, engines: ModelFolders | Script, tok
     return Service(role, _module(f"services.{role}"), port, environment, _bounds(role))
 
 
-def _bounds(role: RoleName) -> dict[str, str]:
+def _bounds(role: Role) -> dict[str, str]:
     return {
         "ALPHA_UMI_ROLE_MAX_TOKENS": str(ANSWER_TOKENS[role]),
         "ALPHA_UMI_ROLE_MAX_MODEL_LEN": str(CONTEXT),
@@ -134,7 +134,7 @@ def _bounds(role: RoleName) -> dict[str, str]:
     }
 
 
-def _engine(role: RoleName, engines: ModelFolders | Script) -> dict[str, str]:
+def _engine(role: Role, engines: ModelFolders | Script) -> dict[str, str]:
     if isinstance(engines, ModelFolders):
         return {"ALPHA_UMI_ROLE_ENGINE": "vllm", "ALPHA_UMI_ROLE_MODEL": str(engines.of_role[role])}
     scripted = {"ALPHA_UMI_ROLE_ENGINE": "scripted"}

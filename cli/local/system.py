@@ -99,7 +99,7 @@ def check_sources(own: Path | None, ports: Ports) -> None:
         return
     # The orchestrator's dependencies, which most commands do not need.
     from orchestrator.tools.errors import ToolSourceError
-    from orchestrator.tools.source import load_sources_file
+    from orchestrator.tools.sources_file import load_sources_file
 
     try:
         names = [source.name for source in load_sources_file(own)]

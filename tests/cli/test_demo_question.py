@@ -10,7 +10,7 @@ import structlog
 from support.role_apps import application, scripted
 from support.serving_on_loopback import Serve
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.manifest import CanaryText, ModelManifest
 from cli.demo_question import INSTRUCTION, UNTUNED_INSTRUCTION, demo_question
 from cli.local.services import ROLES
@@ -20,8 +20,8 @@ from services.planner.api import create_router as planner_router
 from services.summarizer.api import create_router as summarizer_router
 
 ROUTERS = {"planner": planner_router, "caller": caller_router, "summarizer": summarizer_router}
-TRAINED: dict[RoleName, RoleName] = {role: role for role in ROLES}
-Serving = Callable[[Mapping[RoleName, RoleName]], RunRecord]
+TRAINED: dict[Role, Role] = {role: role for role in ROLES}
+Serving = Callable[[Mapping[Role, Role]], RunRecord]
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def quiet() -> Iterator[None]:
 def up(serve: Serve) -> Serving:
     """Serve roles with models of these manifest roles; returns the run record of a start."""
 
-    def record(role: RoleName, made_for: RoleName) -> ServiceRecord:
+    def record(role: Role, made_for: Role) -> ServiceRecord:
         manifest = ModelManifest(
             name="m", role=made_for, template="toolbench", context=4_096, base="b", source="s",
             canary=CanaryText(prompt="?", expected="!"),
@@ -55,7 +55,7 @@ def test_trained_roles_get_all_tools(up: Serving) -> None:
 
 
 @pytest.mark.parametrize("untuned", [ROLES, ("caller",)])
-def test_an_untuned_role_gets_one_tool(up: Serving, untuned: tuple[RoleName, ...]) -> None:
+def test_an_untuned_role_gets_one_tool(up: Serving, untuned: tuple[Role, ...]) -> None:
     request = demo_question(up({**TRAINED, **dict.fromkeys(untuned, "backbone")}))
     assert (request.instruction, request.tools, request.max_steps) == (UNTUNED_INSTRUCTION, ["text_metrics"], 2)
 
