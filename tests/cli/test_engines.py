@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.manifest import load_manifest, write_manifest
 from alpha_umi.serving.weights.adapters import FAMILY
 from cli.local import models

@@ -136,7 +136,7 @@ async def test_the_budget_of_tokens_is_for_chains_too(world: Any, client: Any) -
 @pytest.mark.parametrize("policy", ["conclusion", "give up"])
 async def test_an_unreadable_decision_is_decided_by_policy(world: Any, policy: str) -> None:
     world.roles.planner = in_turn(problem("output-unreadable", "no decision", text="hm"))
-    async with world.orchestrator(on_unreadable=policy) as client:
+    async with world.orchestrator(on_parse_failure=policy) as client:
         found = await client.run(**QUESTION)
     assert found["status"] == ("completed" if policy == "conclusion" else "gave_up")
 

@@ -114,7 +114,7 @@ async def test_the_deadline(world: Any) -> None:
 )
 async def test_an_unreadable_step_is_decided_by_policy(world: Any, policy: str, status: str, answer: Any) -> None:
     world.roles.backbone = in_turn(problem("output-unreadable", "neither", text="hm, well", usage=USAGE))
-    async with world.orchestrator(backbone_url=world.roles_url, on_unreadable=policy) as client:
+    async with world.orchestrator(backbone_url=world.roles_url, on_parse_failure=policy) as client:
         found = await client.run(**QUESTION)
         events = await client.events(found["id"])
     assert (found["status"], found["answer"], found["usage"]) == (status, answer, USAGE)
