@@ -9,9 +9,9 @@ from typing import Any
 from alpha_umi.contract.roles import ModelInfo
 from alpha_umi.contract.trajectories import Strategy
 from alpha_umi.roles.turns import RoleName
-from evaluation.contamination import FOUND, TRAINED_ON, Finding, check_manifest
 from evaluation.predicting import ROLES_OF
 from evaluation.role_services import RoleServices
+from recordings.contamination import FOUND, TRAINED_ON, Finding, check_manifest
 
 
 @dataclass(frozen=True)

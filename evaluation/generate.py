@@ -12,16 +12,17 @@ from pathlib import Path
 
 from alpha_umi.roles.turns import RoleName
 from evaluation.asked_models import models_of
-from evaluation.contamination import Finding
-from evaluation.errors import EmptySuite, ServiceAway
+from evaluation.errors import ServiceAway
 from evaluation.growing_file import GrowingRun, growing_run
 from evaluation.predicting import Predictor, StepStrategy, attempts_of
 from evaluation.records import CaseRecord, PredictionRecord, RunRecord
 from evaluation.role_services import RoleServices
-from evaluation.suites.definition import WITHOUT_STEPS
-from evaluation.suites.sample import sample_steps
-from evaluation.suites.suite import Suite
 from evaluation.workers import work_through
+from recordings.contamination import Finding
+from recordings.errors import EmptySuite
+from recordings.suites.definition import WITHOUT_STEPS
+from recordings.suites.sample import sample_steps
+from recordings.suites.suite import Suite
 
 
 @dataclass(frozen=True)

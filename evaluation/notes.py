@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from alpha_umi.roles.turns import RoleName
-from evaluation.contamination import FOUND
+from recordings.contamination import FOUND
 
 
 def left_out_sentence(left_out: Mapping[str, int]) -> str | None:

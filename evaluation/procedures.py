@@ -30,14 +30,15 @@ from typing import Any, Final, Literal
 from alpha_umi.contract.roles import WireModel
 from alpha_umi.contract.trajectories import Trajectory
 from alpha_umi.roles.turns import Tool
-from evaluation.errors import CasesDiffer, EmptySuite, NotTheFormat, some
+from evaluation.errors import CasesDiffer
 from evaluation.intervals import share_interval
 from evaluation.report import FigureReport
-from evaluation.suites.recorded import RecordedTrajectory
-from evaluation.suites.sample import sample_trajectories
-from evaluation.suites.suite import Suite
-from evaluation.suites.toolalpaca import ASK, json_object
 from evaluation.whole_run import WholeRun
+from recordings.errors import EmptySuite, NotTheFormat, some
+from recordings.formats.toolalpaca_golden import ASK, json_object
+from recordings.suites.sample import sample_trajectories
+from recordings.suites.suite import Suite
+from recordings.trajectory import RecordedTrajectory
 
 READING: Final = (
     "check", "convert", "count", "fetch", "find", "get", "list", "lookup", "query", "read", "search", "show",

@@ -21,28 +21,23 @@ from alpha_umi.contract.trajectories import Strategy, Trajectory
 from alpha_umi.roles.turns import RoleName, Tool
 from evaluation.asking import Asked, Asking, ask
 from evaluation.counted import counted
-from evaluation.errors import NotTheFormat, some
-from evaluation.files import (
-    json_lines,
-    not_the_format,
-    read_text,
-    refuse_duplicates,
-    require_version,
-)
+from evaluation.files import json_lines, require_version
 from evaluation.growing_lines import ANOTHER_FILE, GrowingLines, OtherRun, growing_lines
 from evaluation.head_line import head_and_lines
 from evaluation.offered_tools import ToolLines, ToolRecord, registered_tools, require_lines
 from evaluation.records import Count, Name
-from evaluation.suites import gsm8k, math_answers
-from evaluation.suites.recorded import RecordedTrajectory
 from evaluation.whole import Judge, Measured, ToldEvent, measure
 from evaluation.workers import work_through
+from recordings.errors import NotTheFormat, some
+from recordings.formats import gsm8k, math
+from recordings.reading import not_the_format, read_text, refuse_duplicates
+from recordings.trajectory import RecordedTrajectory
 
 # How an answer is held against the expected one: by its last number, as a formula, or as the same text.
 Comparing = Literal["last-number", "formula", "text"]
 _JUDGES: Final[Mapping[Comparing, Judge | None]] = {
     "last-number": gsm8k.is_right,
-    "formula": math_answers.is_right,
+    "formula": math.is_right,
     "text": None,
 }
 # Lines of the other file that is kept in this way (`run_file`).

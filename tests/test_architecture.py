@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("alpha_umi", "services", "orchestrator", "cli", "examples", "training", "evaluation", "benchmarks")
+PACKAGES = (
+    "alpha_umi", "services", "orchestrator", "cli", "examples", "recordings", "training", "evaluation", "benchmarks",
+)  # fmt: skip
 
 # What each part may import of this project, itself included.
 ALLOWED = {
@@ -34,14 +36,16 @@ ALLOWED = {
     # Calls are made and told as the orchestrator does.
     "examples.practice": ("examples", "orchestrator.tools"),
     "training": (
-        "training", "evaluation", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.serving.tokens",
+        "training", "recordings", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.serving.tokens",
         "alpha_umi.serving.manifest", "alpha_umi.serving.processor", "alpha_umi.serving.weights",
     ),
     # These are servers, with the problem documents of all others.
-    "evaluation.replay": ("evaluation", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.web"),
+    "evaluation.replay": ("evaluation", "recordings", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.web"),
+    # Recorded trajectories: training data and evaluation suites.
+    "recordings": ("recordings", "alpha_umi.roles", "alpha_umi.contract"),
     "evaluation": (
-        "evaluation", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.trajectory", "alpha_umi.serving.engine",
-        "alpha_umi.plain_text",
+        "evaluation", "recordings", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.trajectory",
+        "alpha_umi.serving.engine", "alpha_umi.plain_text",
     ),
 }  # fmt: skip
 STANDARD_LIBRARY_ONLY = ("alpha_umi.roles", "alpha_umi.trajectory")

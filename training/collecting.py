@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from typing import Final, Literal
 
 from alpha_umi.roles.turns import RoleName
-from evaluation.steps import StepCase
-from evaluation.suites.cases import steps_without_reference
-from evaluation.suites.recorded import RecordedTrajectory
+from recordings.cases import StepCase, steps_without_reference
+from recordings.trajectory import RecordedTrajectory
 from training.examples import ROLES, SPLITS, Example, Split, TokenRecord
 from training.role_examples import TOO_LONG, Fitting, Measured, learnable, role_steps
 

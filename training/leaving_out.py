@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from evaluation.contamination import overlapping
-from evaluation.errors import FileUnreadable, NotTheFormat
-from evaluation.files import read_text
-from evaluation.instructions import instruction_digest
-from evaluation.suites.definition import read_definition, read_digests, suite_names, suite_path
-from evaluation.suites.recorded import RecordedTrajectory
-from evaluation.suites.suite import known_digests, suite_digests
+from recordings.contamination import instruction_digest, overlapping
+from recordings.errors import FileUnreadable, NotTheFormat
+from recordings.reading import read_text
+from recordings.suites.definition import read_definition, read_digests, suite_names, suite_path
+from recordings.suites.suite import known_digests, suite_digests
+from recordings.trajectory import RecordedTrajectory
 
 OTHERS: Final = Path(__file__).parent / "mixtures" / "other-evaluations.digests"
 REPEATED: Final = "the user said the same before, with the same tools"
@@ -71,7 +70,7 @@ class Seen:
 def guard(own_suites: Iterable[str], data: Path, overlaps: Path | None) -> Guard:
     """The guard of all suites of the project, the user's own, other evaluations, and a table of the user's.
 
-    Raises `EvaluationError`.
+    Raises `DataError`.
     """
     names = [*suite_names(), *own_suites]
     digests = {f"the suite {name}": known_digests(name, data) for name in suite_names()}
@@ -87,7 +86,7 @@ def guard(own_suites: Iterable[str], data: Path, overlaps: Path | None) -> Guard
 def read_overlaps(path: Path) -> frozenset[str]:
     """The digests of the instructions in a table with tabs, one of whose columns is `instruction`.
 
-    Raises `EvaluationError`.
+    Raises `DataError`.
     """
     if not path.is_file():
         raise FileUnreadable(f"{path} is not there", remedy="put the table there, or leave `overlaps` out")

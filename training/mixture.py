@@ -12,9 +12,9 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from alpha_umi.roles.template import template_names
+from recordings.formats.source import Format
 from training.errors import MixtureUnusable
 from training.rationale import Rationale
-from training.sources.reading import Format
 
 CATALOGUE = Path(__file__).parent / "mixtures"
 REMEDY = "training/README.md describes the file"

@@ -12,7 +12,7 @@ from typing import Final
 from alpha_umi.roles.template import load_template
 from alpha_umi.serving.manifest import sha256
 from alpha_umi.serving.tokens import PromptTokenizer
-from evaluation.instructions import instruction_digest
+from recordings.contamination import instruction_digest
 from training.collecting import Collection, Dropped
 from training.errors import CannotWrite, NothingLeft, TokenizerMissing
 from training.examples import (
@@ -49,7 +49,7 @@ def prepare(
 ) -> DatasetRecord:
     """Write the role examples of a mixture into a new folder; what it says about itself is returned.
 
-    Raises `TrainingError`, and `EvaluationError` for data that cannot be read; then nothing is left behind.
+    Raises `TrainingError`, and `DataError` for data that cannot be read; then nothing is left behind.
     """
     _require_writable(output)
     tokenizer = _tokenizer(tokenizer_folder)

@@ -16,7 +16,8 @@ from typing import Final, Literal
 from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.planner import Decision, parse_plan
 from alpha_umi.roles.turns import Tool, Turn
-from evaluation.suites.recorded import RecordedTrajectory, plan_turn, read_call
+from recordings.trajectory import RecordedTrajectory
+from recordings.turns import plan_turn, read_call
 
 Rationale = Literal["kept", "filled", "short"]
 ANSWER: Final = "What is known now is enough to answer."

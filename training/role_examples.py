@@ -22,10 +22,9 @@ from alpha_umi.roles.fitting import Fitted, fit
 from alpha_umi.roles.template import Template, backbone_history, render
 from alpha_umi.roles.turns import RoleName, Tool, Turn
 from alpha_umi.serving.tokens import PromptTokenizer
-from evaluation.instructions import instruction_digest
-from evaluation.steps import StepCase
-from evaluation.suites.cases import step_cases
-from evaluation.suites.recorded import NOT_OFFERED, RecordedTrajectory
+from recordings.cases import StepCase, step_cases
+from recordings.contamination import instruction_digest
+from recordings.trajectory import NOT_OFFERED, RecordedTrajectory
 from training.counting import PromptCounter
 from training.examples import Example, ExamplePrompt
 

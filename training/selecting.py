@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from evaluation.errors import NotTheFormat
-from evaluation.instructions import instruction_digest
-from evaluation.suites.data import VARIABLE
-from evaluation.suites.recorded import Loaded, RecordedTrajectory
+from recordings.contamination import instruction_digest
+from recordings.errors import NotTheFormat
+from recordings.formats.source import read_source
+from recordings.suites.definition import VARIABLE
+from recordings.trajectory import Loaded, RecordedTrajectory
 from training.errors import BrokenEntries, MixtureUnusable, SourceMissing
 from training.examples import Split
 from training.leaving_out import NO_UNICODE, Guard, Seen, counted, guard, is_unicode, tool_set
 from training.mixture import Mixture, Source
 from training.rationale import with_rationales
-from training.sources.reading import read_source
 
 BROKEN: Final = "broken"
 TOO_MANY: Final = "more than `at_most`"
@@ -49,7 +49,7 @@ class _Found:
 def select(mixture: Mixture, data: Path, *, skip_broken: bool = False) -> list[Selected]:
     """The trajectories of a mixture, for each source and split.
 
-    Raises `SourceMissing`, `BrokenEntries` unless they are to be skipped, `MixtureUnusable`, and `EvaluationError` for
+    Raises `SourceMissing`, `BrokenEntries` unless they are to be skipped, `MixtureUnusable`, and `DataError` for
     files that cannot be read at all.
     """
     paths = [_path(source, data) for source in mixture.sources]

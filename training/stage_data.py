@@ -9,8 +9,9 @@ from pathlib import Path
 from alpha_umi.roles.template import load_template
 from alpha_umi.roles.turns import RoleName
 from alpha_umi.serving.tokens import PromptTokenizer
-from evaluation.contamination import Contaminated, check_training
-from evaluation.suites.definition import digests_path, read_digests, suite_names, suite_path
+from recordings.contamination import check_training
+from recordings.errors import Contaminated
+from recordings.suites.definition import digests_path, read_digests, suite_names, suite_path
 from training.errors import NothingLeft, PreparedUnusable, RecipeUnusable, TrainsOnSuite
 from training.examples import (
     DatasetRecord,

@@ -76,7 +76,7 @@ class ModelManifest(BaseModel):
     the backbone (its own for a backbone), `source` says where the weights came from and under which licence,
     `converted_from` are the SHA-256 digests of the weight files that they were converted from, and `files` those of the
     folder's own files, which `write_manifest` fills in. `trained_on` are the digests of the instructions that the model
-    was trained on (`evaluation.instructions`), so that nobody measures it on them unawares; without it that is unknown.
+    was trained on (`recordings.contamination`); without it, contamination of a suite is unknown.
     `template_digest` is that of the template as it was in training; a template that has changed since is refused.
     `base_weights` are the digests of the weight files of the backbone that the model was trained from: an adapter
     fits no others; without it that is not checked.

@@ -10,7 +10,7 @@ from benchmarks.ablations.rows import Backbone, Wanted
 from benchmarks.ablations.section import section
 from benchmarks.results.document import replace_section
 from benchmarks.variants.runs import SINGLE, VARIANTS
-from evaluation.errors import EvaluationError
+from recordings.errors import DataError
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "results.md"
@@ -32,7 +32,7 @@ def main() -> None:
     )
     try:
         replace_section(options.page, options.name, section(options.title, _command(options), wanted))
-    except EvaluationError as error:
+    except DataError as error:
         raise SystemExit(f"error: {error.message}" + (f"\n  → {error.remedy}" if error.remedy else "")) from error
 
 

@@ -10,7 +10,7 @@ from evaluation.compare import compare
 from evaluation.gate import Gate, hold
 from evaluation.paired import Difference
 from evaluation.pairs import Pair
-from evaluation.steps import StepCase
+from recordings.cases import StepCase
 
 SHOWN: Final = ("decision_accuracy", "action_em", "call_match", "rouge")
 # From so many tools on, up to the next.

@@ -27,8 +27,8 @@ from cli.errors import EXIT_INTERRUPTED
 from cli.interrupts import ending_signals_interrupt, run_until_signal
 from cli.options import own_key, state_folder
 from cli.state import ORCHESTRATOR
-from evaluation.errors import EvaluationError
 from evaluation.whole_run import AskedRecord, read_whole_run
+from recordings.errors import DataError
 
 PAGE = ROOT / "docs" / "results.md"
 CONSOLE = Console(stderr=True, highlight=False)
@@ -44,8 +44,8 @@ def main() -> None:
             _ask(options, path)
         run = read_whole_run(path)
         all_judged = judged(read_questions(), run)
-    except (EvaluationError, ProcessFailed) as error:
-        sys.exit(f"{error}\n  → {error.remedy}" if isinstance(error, EvaluationError) and error.remedy else str(error))
+    except (DataError, ProcessFailed) as error:
+        sys.exit(f"{error}\n  → {error.remedy}" if isinstance(error, DataError) and error.remedy else str(error))
     except KeyboardInterrupt:
         CONSOLE.print("interrupted; the same command goes on")
         raise SystemExit(EXIT_INTERRUPTED) from None

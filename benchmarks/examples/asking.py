@@ -19,14 +19,14 @@ from cli.client import is_loopback
 from evaluation.asked_models import AskedModels
 from evaluation.asking import Asking
 from evaluation.errors import EvaluationError
-from evaluation.instructions import instruction_digest
 from evaluation.orchestrator import client_of, read, ready
 from evaluation.patience import Patience
 from evaluation.reached_models import ModelsUnknown, reached_models
-from evaluation.suites.recorded import RecordedTrajectory
 from evaluation.tool_source import MARK, cancel_marked
 from evaluation.whole_run import OnAsked, WholeRunRecord, ask_all, growing_whole_run
 from examples.tool_api.app import create_app
+from recordings.contamination import instruction_digest
+from recordings.trajectory import RecordedTrajectory
 
 SUITE: Final = "examples"
 PATIENCE: Final = Patience(away_s=120)

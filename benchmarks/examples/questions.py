@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.processes import ROOT
-from evaluation.errors import NotTheFormat
 from evaluation.whole_run import AskedRecord, WholeRun
 from examples.facts import Fact, missing_facts
+from recordings.errors import NotTheFormat
 
 INSTRUCTIONS = ROOT / "examples" / "instructions.jsonl"
 

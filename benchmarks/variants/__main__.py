@@ -20,7 +20,7 @@ from benchmarks.variants.runs import DONOR, VARIANTS, Wanted, table_order
 from benchmarks.variants.section import section
 from cli.errors import EXIT_INTERRUPTED
 from cli.interrupts import ending_signals_interrupt
-from evaluation.errors import EvaluationError
+from recordings.errors import DataError
 from training.errors import TrainingError
 from training.recipes.loading import load_variant
 from training.recipes.model import Variant
@@ -45,7 +45,7 @@ def main() -> None:
     except KeyboardInterrupt:
         CONSOLE.print("interrupted; the same command goes on")
         raise SystemExit(EXIT_INTERRUPTED) from None
-    except (ProcessFailed, TrainingError, EvaluationError) as error:
+    except (ProcessFailed, TrainingError, DataError) as error:
         remedy = getattr(error, "remedy", None)
         raise SystemExit(f"error: {error}" + (f"\n  → {remedy}" if remedy else "")) from error
 

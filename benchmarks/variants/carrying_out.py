@@ -14,9 +14,9 @@ from pathlib import Path
 from benchmarks.processes import ProcessFailed, long_command
 from benchmarks.results.runs import MODES, Mode
 from benchmarks.variants.runs import DONOR, FIRST_STAGE, SINGLE, VariantRun, Wanted, read_whole
-from evaluation.suites.data import data_folder
-from evaluation.suites.sample import sample_steps
-from evaluation.suites.suite import load_suite
+from recordings.suites.definition import data_folder
+from recordings.suites.sample import sample_steps
+from recordings.suites.suite import load_suite
 from training.examples import read_record
 from training.loop.checkpoint import require_same
 from training.recipes.loading import load_config

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmarks.results.runs import Mode
-from evaluation.errors import CutShort
 from evaluation.run_file import Run, read_run
+from recordings.errors import CutShort
 from training.costs import COSTS
 from training.recipes.model import Variant
 from training.run_folder import RUN_FILE, STAGE_FILE, stage_folder

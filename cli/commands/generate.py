@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from evaluation.generate import Generated
     from evaluation.predicting import StepStrategy
     from evaluation.role_services import RoleServices
-    from evaluation.suites.suite import Suite
+    from recordings.suites.suite import Suite
 
 # Steps that are asked at a time: enough for services that others ask as well, and to keep an engine's batch full.
 OF_SERVICES = 8
@@ -118,8 +118,8 @@ def generate(
     _require_one_way(named, choice, in_process=in_process)
     access = None if in_process else role_access(named, role_token, state_dir)
     with reported():
-        from evaluation.suites.data import data_folder
-        from evaluation.suites.suite import load_suite
+        from recordings.suites.definition import data_folder
+        from recordings.suites.suite import load_suite
 
         loaded = load_suite(suite, data_folder(os.environ))
         at_once = concurrency or (IN_PROCESS if in_process else OF_SERVICES)

@@ -30,9 +30,9 @@ def procedures(
     """
     with reported():
         from evaluation.procedures import procedures_report
-        from evaluation.suites.data import data_folder
-        from evaluation.suites.suite import load_suite
         from evaluation.whole_run import read_whole_run
+        from recordings.suites.definition import data_folder
+        from recordings.suites.suite import load_suite
 
         run = read_whole_run(file)
         report = procedures_report(run, load_suite(run.about.suite, data_folder(os.environ)))

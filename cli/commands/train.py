@@ -74,7 +74,7 @@ def prepare(
     """
     with reported():
         from cli.training_tables import print_dataset
-        from evaluation.suites.data import data_folder
+        from recordings.suites.definition import data_folder
         from training.mixture import load_mixture
         from training.prepare import prepare as prepare_examples
 

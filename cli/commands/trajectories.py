@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from evaluation.asked_models import AskedModels
     from evaluation.orchestrator import Readiness
     from evaluation.replay.virtual import VirtualServer
-    from evaluation.suites.suite import Suite
     from evaluation.whole_report import WholeReport
+    from recordings.suites.suite import Suite
 
 
 def trajectories(
@@ -96,8 +96,8 @@ def trajectories(
     address = orchestrator_address(url, state_dir)
     named = virtual_server(tool_server, tool_key_file, tool_timeout, strip, max_observation)
     with reported():
-        from evaluation.suites.data import data_folder
-        from evaluation.suites.suite import load_suite, suite_files
+        from recordings.suites.definition import data_folder
+        from recordings.suites.suite import load_suite, suite_files
 
         data = data_folder(os.environ)
         require_apart(suite_files(suite, data), {"--output": output_file, "--report": report_file})

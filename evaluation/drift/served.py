@@ -12,10 +12,9 @@ from typing import Final, NoReturn
 
 from alpha_umi.contract.trajectories import Trajectory
 from alpha_umi.plain_text import plain_line
-from evaluation.errors import EmptySuite, NotTheFormat
-from evaluation.files import read_text
-from evaluation.suites.own import read_trajectories
-from evaluation.suites.reading import OnBroken
+from recordings.errors import EmptySuite, NotTheFormat
+from recordings.formats.trajectories import read_trajectories
+from recordings.reading import OnBroken, read_text
 
 REMEDY: Final = "write the file anew with `alpha-umi export`, or leave such lines out with --skip-broken"
 EXPORT: Final = "name what `alpha-umi export --output served.jsonl` wrote, or `alpha-umi show ID --json`"

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from evaluation.errors import DuplicateId, FileUnreadable
-from evaluation.files import not_the_format, parse_json, read_text
 from evaluation.reporting.given import StepsRun
+from recordings.errors import DuplicateId, FileUnreadable
+from recordings.reading import not_the_format, parse_json, read_text
 
 COSTS: Final = "costs.json"
 LOSSES: Final = "losses.jsonl"

@@ -16,7 +16,7 @@ from benchmarks.ablations import __main__ as command
 from benchmarks.ablations.groups import grouped, held
 from evaluation.pairs import Pair, pair
 from evaluation.run_file import Run, write_run
-from evaluation.steps import StepCase
+from recordings.cases import StepCase
 
 SUITE = "three"
 Write = Callable[[Sequence[str]], str]

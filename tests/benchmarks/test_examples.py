@@ -23,9 +23,9 @@ from benchmarks.examples.asking import Target, ToolsMissing, ask_questions, exam
 from benchmarks.examples.questions import judged, read_questions
 from benchmarks.examples.section import code, section, text
 from cli.state import ORCHESTRATOR
-from evaluation.errors import NotTheFormat
 from evaluation.whole_run import WholeRun, WholeRunRecord, read_whole_run
 from examples.tool_api.app import create_app
+from recordings.errors import NotTheFormat
 
 Start = Callable[[ScriptedRoles], str]
 QUESTIONS = read_questions()

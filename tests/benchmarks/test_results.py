@@ -15,7 +15,7 @@ from benchmarks.results.runs import MODES, Wanted
 from benchmarks.results.section import introduction, steps_part
 from evaluation.run_file import read_run, write_run
 from evaluation.score import score
-from evaluation.suites.definition import suite_names
+from recordings.suites.definition import suite_names
 
 SUITE = "gsm8k"
 

@@ -14,8 +14,8 @@ from typer.testing import Result
 
 from evaluation.reporting.own_command import OF_STEPS, OF_TRAJECTORIES, OwnCommand
 from evaluation.run_file import write_run
-from evaluation.suites.definition import read_definition, suite_path
 from evaluation.whole_run import WholeRun
+from recordings.suites.definition import read_definition, suite_path
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

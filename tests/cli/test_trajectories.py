@@ -26,9 +26,9 @@ from typer.testing import Result
 
 from alpha_umi.serving.manifest import CanaryText, ModelManifest
 from alpha_umi.serving.scripted import Rule
-from evaluation.instructions import instruction_digest
 from evaluation.replay.servers import create_calculator_server
 from evaluation.whole_run import read_whole_run
+from recordings.contamination import instruction_digest
 from services.caller.api import create_router as caller_router
 from services.planner.api import create_router as planner_router
 from services.summarizer.api import create_router as summarizer_router

@@ -22,8 +22,8 @@ from evaluation.asking import Asked, Asking, ask
 from evaluation.errors import ServiceAway
 from evaluation.patience import Patience
 from evaluation.replay.servers import create_calculator_server
-from evaluation.suites.recorded import RecordedTrajectory
 from evaluation.tool_source import registered
+from recordings.trajectory import RecordedTrajectory
 
 LONG = Patience(away_s=30, first_pause_s=0.01, longest_pause_s=0.05)
 ASKING = Asking(max_steps=4, patience=LONG)

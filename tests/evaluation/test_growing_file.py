@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.measured_steps import pairs_of, run_of
 
-from evaluation.errors import CutShort, EvaluationError, FileUnreadable, NotTheFormat
+from evaluation.errors import EvaluationError
 from evaluation.growing_file import growing_run
 from evaluation.growing_lines import FileInUse, FileUnwritable, OtherRun
 from evaluation.records import CaseRecord, PredictionRecord, RunRecord
 from evaluation.run_file import Run, read_run, record_line
+from recordings.errors import CutShort, FileUnreadable, NotTheFormat
 
 RUN: Run = run_of(pairs_of({}))
 

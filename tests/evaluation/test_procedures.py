@@ -17,12 +17,13 @@ from typer.testing import CliRunner
 from alpha_umi.contract.trajectories import Trajectory
 from alpha_umi.roles.turns import Tool
 from cli.main import app
-from evaluation.errors import CasesDiffer, EmptySuite, NotTheFormat
+from evaluation.errors import CasesDiffer
 from evaluation.procedures import ASKS, NOT_CHECKED, matches, outcome, procedures_report, wanted_calls
 from evaluation.replay.made_up import create_made_up_server, made_up
-from evaluation.suites.recorded import RecordedTrajectory
-from evaluation.suites.suite import Suite, load_suite
 from evaluation.whole_run import AskedRecord, WholeRun, WholeRunRecord
+from recordings.errors import EmptySuite, NotTheFormat
+from recordings.suites.suite import Suite, load_suite
+from recordings.trajectory import RecordedTrajectory
 
 Json = dict[str, Any]
 NAME = "toolalpaca-simulated"
@@ -249,6 +250,6 @@ def test_names_are_those_that_models_see() -> None:
 def replaced(recorded: RecordedTrajectory, *calls: tuple[str, str]) -> RecordedTrajectory:
     from dataclasses import replace
 
-    from evaluation.suites.procedure import Procedure
+    from recordings.trajectory import Procedure
 
     return replace(recorded, procedure=Procedure(calls, {}))

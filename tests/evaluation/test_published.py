@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from support.measured_steps import CLOCK, called, case_of, pairs_of, wrote
 
 from alpha_umi.roles.turns import tool_line
-from evaluation.errors import CutShort, DuplicateId, EvaluationError, FileUnreadable, NoReference, NotTheFormat
+from evaluation.errors import EvaluationError, NoReference
 from evaluation.metrics import PUBLISHED
 from evaluation.outputs import RoleText, read_prediction
 from evaluation.pairs import pair
 from evaluation.published import read_published_file, write_published_file
 from evaluation.published_text import PublishedStep, prediction_text, read_published, reference_text, split_turns
 from evaluation.score import score
+from recordings.errors import CutShort, DuplicateId, FileUnreadable, NotTheFormat
 
 CALL = "assistant: go. Next: caller.</s>caller: Action: clock\nAction Input: {}</s>"
 

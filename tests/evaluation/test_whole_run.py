@@ -16,12 +16,13 @@ from support.whole_suites import computing
 from alpha_umi.contract.roles import ToolModel
 from alpha_umi.roles.turns import Tool
 from evaluation.asking import Asking
-from evaluation.errors import CutShort, DuplicateId, EmptySuite, EvaluationError, NotTheFormat, ServiceAway
+from evaluation.errors import EvaluationError, ServiceAway
 from evaluation.growing_lines import OtherRun
 from evaluation.replay.servers import create_calculator_server
-from evaluation.suites.recorded import RecordedTrajectory
 from evaluation.whole import summarize
 from evaluation.whole_run import WholeRun, WholeRunRecord, ask_all, growing_whole_run, read_whole_run
+from recordings.errors import CutShort, DuplicateId, EmptySuite, NotTheFormat
+from recordings.trajectory import RecordedTrajectory
 
 ABOUT = WholeRunRecord(suite=NAME, trajectories=4, max_steps=4, compared="last-number")
 ASKING = Asking(max_steps=4)

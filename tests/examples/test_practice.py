@@ -12,13 +12,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from evaluation.suites.own import load
-from evaluation.suites.recorded import recorded_calls
 from examples.practice.__main__ import KINDS, TESTED, practice
 from examples.practice.calling import ToolApi
 from examples.practice.course import Course, Kind
 from examples.practice.subjects import clocks
 from examples.practice.writing import WRITTEN
+from recordings.formats.trajectories import load
+from recordings.trajectory import recorded_calls
 
 QUESTIONS = 120
 

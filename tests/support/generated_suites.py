@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from alpha_umi.serving.scripted import Rule
-from evaluation.suites.suite import Suite, load_suite
+from recordings.suites.suite import Suite, load_suite
 from support.serving_on_loopback import Serve
 from support.system import Roles, call, serve_roles
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluation.suites import own
+from recordings.formats.trajectories import TOOLS, TRAJECTORIES
 
 SYSTEM = (
     "You are to use the following tools:"
@@ -245,6 +245,6 @@ def own_folder(folder: Path, *trajectories: dict[str, Any], indent: int | None =
     """Trajectories of one's own and their tool."""
     folder.mkdir(parents=True, exist_ok=True)
     shown = "\n".join(json.dumps(each, indent=indent) for each in trajectories)
-    (folder / own.TRAJECTORIES).write_text(shown, encoding="utf-8")
-    write_json(folder / own.TOOLS, [{"name": "look", "description": "Looks.", "parameters": {"type": "object"}}])
+    (folder / TRAJECTORIES).write_text(shown, encoding="utf-8")
+    write_json(folder / TOOLS, [{"name": "look", "description": "Looks.", "parameters": {"type": "object"}}])
     return folder

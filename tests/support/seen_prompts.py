@@ -16,12 +16,12 @@ from alpha_umi.serving.scripted import Rule, ScriptedEngine
 from evaluation.asking import Asking
 from evaluation.orchestrator import client_of, ready
 from evaluation.reached_models import reached_models
-from evaluation.suites.suite import Suite, load_suite
 from evaluation.trajectories import measure_whole, plan_whole
 from evaluation.whole_run import WholeRun
 from orchestrator.app import create_app
 from orchestrator.assembly import assembled
 from orchestrator.settings import OrchestratorSettings
+from recordings.suites.suite import Suite, load_suite
 from services.backbone.api import create_router as backbone_router
 from services.caller.api import create_router as caller_router
 from services.planner.api import create_router as planner_router

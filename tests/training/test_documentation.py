@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 import training
 from cli.main import app
+from recordings.formats.source import FORMATS
 from training.mixture import load_mixture
 from training.prepare import prepare
 from training.recipes.loading import load_config
-from training.sources.reading import FORMATS
 
 DOCUMENT = (Path(training.__file__).parent / "README.md").read_text(encoding="utf-8")
 

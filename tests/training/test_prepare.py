@@ -14,10 +14,9 @@ from typing import Any
 import pytest
 from support.made_up_data import GLAIVE, mixture, own_folder, own_trajectory, says, tree, write_json, write_tool_set
 
-from evaluation.errors import EvaluationError, FileUnreadable, NotTheFormat
-from evaluation.instructions import instruction_digest
-from evaluation.suites.data import data_folder
-from evaluation.suites.definition import read_definition, read_digests, suite_path
+from recordings.contamination import instruction_digest
+from recordings.errors import DataError, FileUnreadable, NotTheFormat
+from recordings.suites.definition import data_folder, read_definition, read_digests, suite_path
 from training.errors import (
     BrokenEntries,
     CannotWrite,
@@ -285,7 +284,7 @@ def test_what_a_suite_measures_on_is_known_without_its_data(data: Path, embedded
     ],
 )
 def test_a_wrong_table_of_overlaps(
-    data: Path, embedded_model: Path, output: Path, table: str | None, error: type[EvaluationError], told: str
+    data: Path, embedded_model: Path, output: Path, table: str | None, error: type[DataError], told: str
 ) -> None:
     if table is not None:
         (data / "overlap.tsv").write_text(table)

@@ -14,8 +14,8 @@ from alpha_umi.roles.planner import parse_plan, write_plan
 from alpha_umi.roles.template import load_template, render
 from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.tokens import PromptTokenizer
-from evaluation.published import PublishedTool, PublishedTurn, history_of, tool_of
-from evaluation.suites.recorded import NOT_OFFERED, RecordedTrajectory
+from recordings.formats.toolbench import PublishedTool, PublishedTurn, history_of, tool_of
+from recordings.trajectory import NOT_OFFERED, RecordedTrajectory
 from training.counting import TRIED, PromptCounter
 from training.role_examples import Fitting, Measured, learnable, role_steps
 
@@ -72,7 +72,7 @@ def golden_example(line: dict[str, Any], tokenizer: PromptTokenizer) -> Measured
 
 
 def _all_cases(found: RecordedTrajectory) -> Any:
-    from evaluation.suites.cases import step_cases
+    from recordings.cases import step_cases
 
     return step_cases(found)
 

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from support.tiny_training import World, convert_elsewhere, digests, write_config, write_data
 
 from alpha_umi.serving.manifest import MANIFEST_FILE, load_manifest, write_manifest
-from evaluation.suites.suite import suite_digests
+from recordings.suites.suite import suite_digests
 from training.errors import CannotWrite, DeviceMissing, LossNotFinite, NothingLeft, RunDiffers, Stopped, TrainingError
 from training.loop import checkpoint
 from training.loop.losses import read_losses

@@ -13,7 +13,8 @@ from support.made_up_trajectories import trajectory
 
 from alpha_umi.contract.trajectories import Trajectory
 from evaluation.drift.served import BROKEN, TWICE, UNFINISHED, read_served
-from evaluation.errors import EmptySuite, EvaluationError, NotTheFormat
+from evaluation.errors import EvaluationError
+from recordings.errors import EmptySuite, NotTheFormat
 
 
 def line(**changes: Any) -> str:

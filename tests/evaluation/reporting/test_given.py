@@ -12,12 +12,13 @@ from support.made_up_trajectories import whole_run, written
 from support.measured_steps import pairs_of, run_of
 
 from alpha_umi.contract.trajectories import CreateTrajectory
-from evaluation.errors import DuplicateId, EmptySuite, EvaluationError, OtherVersion
+from evaluation.errors import EvaluationError, OtherVersion
 from evaluation.reporting.drawing import Drawing
 from evaluation.reporting.given import StepsRun, TrajectoriesRun, read_runs
 from evaluation.run_file import Run, write_run
 from evaluation.whole_run import EventRecord, ToolServerRecord, WholeRun
 from orchestrator.settings import OrchestratorSettings
+from recordings.errors import DuplicateId, EmptySuite
 
 QUICK = Drawing(100)
 

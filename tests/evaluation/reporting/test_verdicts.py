@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.made_up_trajectories import whole_run, written
 
-from evaluation.errors import DuplicateId, EvaluationError, NoReference
+from evaluation.errors import EvaluationError, NoReference
 from evaluation.judge.labels import ProcedureName
 from evaluation.judge.verdicts import JudgeRunRecord, PromptsRecord, QuestionRecord, VerdictRecord
 from evaluation.page.markdown import render_markdown
@@ -19,6 +19,7 @@ from evaluation.reporting.document import Report, report_sections
 from evaluation.reporting.drawing import Drawing
 from evaluation.reporting.given import read_runs, with_verdicts
 from evaluation.reporting.paper import PARTS
+from recordings.errors import DuplicateId
 
 QUICK = Drawing(100)
 SUITE = "stabletoolbench-queries:G1_tool"

@@ -1,0 +1,91 @@
+"""All formats, and the order of turns that every trajectory has to have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+from alpha_umi.roles.turns import TurnRole
+from recordings.errors import NotTheFormat
+from recordings.formats import (
+    answer_trees,
+    api_bank,
+    fireact,
+    gsm8k,
+    llama_factory,
+    rotbench,
+    seal_tools,
+    toolalpaca,
+    toolbench,
+    toolrl,
+    trajectories,
+)
+from recordings.reading import OnBroken
+from recordings.trajectory import Loaded, RecordedTrajectory
+
+Format = Literal[
+    "rotbench",
+    "toolbench",
+    "toolbench-trees",
+    "toolalpaca",
+    "fireact",
+    "gsm8k",
+    "seal-tools",
+    "api-bank",
+    "toolrl",
+    "llama-factory",
+    "trajectories",
+]
+FORMATS: Final[tuple[Format, ...]] = get_args(Format)
+
+_READERS: Final[Mapping[Format, Callable[[Path, OnBroken], Loaded]]] = {
+    "toolbench": toolbench.load,
+    "toolbench-trees": answer_trees.load,
+    "toolalpaca": toolalpaca.load,
+    "fireact": fireact.load,
+    "gsm8k": gsm8k.load,
+    "seal-tools": seal_tools.load,
+    "api-bank": api_bank.load,
+    "toolrl": toolrl.load,
+    "llama-factory": llama_factory.load,
+    "trajectories": trajectories.load,
+}
+# What each role's turn may follow. The published data has rationales that nothing follows, and observations after an
+# answer; a call or an answer without a decision before it means that turns are missing.
+_AFTER: Final[Mapping[TurnRole, frozenset[TurnRole]]] = {
+    "user": frozenset({"user", "planner", "caller", "observation", "conclusion"}),
+    "planner": frozenset({"user", "planner", "caller", "observation", "conclusion"}),
+    "caller": frozenset({"planner"}),
+    "observation": frozenset({"planner", "caller", "observation", "conclusion"}),
+    "conclusion": frozenset({"planner"}),
+}
+
+
+def read_source(form: Format, path: Path, on_broken: OnBroken, parts: Sequence[str] = ()) -> Loaded:
+    """The trajectories of a source; `parts` are tool sets, of `rotbench` alone.
+
+    What is broken, a trajectory with turns in an impossible order too, is told to `on_broken` and left out. Raises
+    `DataError` for a file that cannot be read at all.
+    """
+    loaded = rotbench.load(path, parts, on_broken) if form == "rotbench" else _READERS[form](path, on_broken)
+    kept = []
+    for trajectory in loaded.trajectories:
+        fault = order_fault(trajectory)
+        if fault is None:
+            kept.append(trajectory)
+        else:
+            on_broken(NotTheFormat(f"{path}, trajectory {trajectory.id!r}: {fault}", remedy="mend its turns"))
+    return Loaded(tuple(kept), loaded.left_out)
+
+
+def order_fault(trajectory: RecordedTrajectory) -> str | None:
+    """What is wrong with the order of turns; None where nothing is."""
+    turns = trajectory.turns
+    if turns[0].role != "user":
+        return f"it begins with a turn of the {turns[0].role}, not of the user"
+    for number in range(1, len(turns)):
+        role, before = turns[number].role, turns[number - 1].role
+        if before not in _AFTER[role]:
+            return f"turn {number + 1} is the {role}'s and follows one of the {before}"
+    return None

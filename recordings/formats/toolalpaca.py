@@ -1,0 +1,108 @@
+"""ToolAlpaca instances: a JSON list of APIs, each with simulated dialogues about it.
+
+    {"Name", "Function_Description": {name: "… Parameters: {json} Output: …"},
+     "Instances": [{"input", "output", "Final Thought",
+                    "intermediate_steps": [[[action, action input, "thought Action: … Action Input: …"], reply]]}]}
+
+`getDetails` asks the user, whose reply comes back: here that is a conclusion and a further turn of the user. An
+instance whose recording failed (a text, or `{"error"}`), whose action input is no JSON object, or that has no output,
+is left out. What functions there are is read as the suite with golden calls reads it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import Field
+
+from alpha_umi.roles.turns import Turn
+from recordings.formats.toolalpaca_golden import ASK, json_object, question_of, tools_of
+from recordings.reading import Entry, OnBroken, Text, each_whole, read_entry, read_list
+from recordings.trajectory import Loaded, RecordedTrajectory, ids_of
+from recordings.turns import NO_TOOLS, SaidCall, answered, calls_in_turn
+
+NO_OBJECT: Final = "an action input that is no JSON object"
+NO_OUTPUT: Final = "no output"
+FAILED: Final = "an instance whose recording failed"
+_ACTION = re.compile(r"\n\s*(?:ASSISTANT )?Action:")
+_HINT: Final = "\nHint: "
+
+
+class Instance(Entry):
+    """A dialogue."""
+
+    input: Text
+    output: str = ""
+    final_thought: Annotated[str, Field(alias="Final Thought")] = ""
+    intermediate_steps: list[Annotated[list[Any], Field(min_length=2, max_length=2)]]
+
+
+class Api(Entry):
+    """An API and the dialogues about it."""
+
+    name: Annotated[Text, Field(alias="Name")]
+    functions: Annotated[dict[str, str] | None, Field(alias="Function_Description")]
+    instances: Annotated[list[dict[str, Any] | str], Field(alias="Instances")]
+
+
+def load(path: Path, on_broken: OnBroken) -> Loaded:
+    """The instances of a file as trajectories. Raises `DataError`."""
+    left_out: Counter[str] = Counter()
+    found = []
+    for api in read_list(path, Api, on_broken):
+        tools = tools_of(api.functions or {})
+        for turns in each_whole(enumerate(api.instances, start=1), partial(_read, api, path), on_broken):
+            if isinstance(turns, str):
+                left_out[turns] += 1
+            elif not tools:
+                left_out[NO_TOOLS] += 1
+            else:
+                found.append((api.name, tools, turns))
+    names = ids_of(turns[0].content for _, _, turns in found)
+    trajectories = (
+        RecordedTrajectory(f"{api}/{name}", tools, turns)
+        for name, (api, tools, turns) in zip(names, found, strict=True)
+    )
+    return Loaded(tuple(trajectories), dict(left_out))
+
+
+def _read(api: Api, path: Path, numbered: tuple[int, dict[str, Any] | str]) -> tuple[Turn, ...] | str:
+    """The turns of an instance, or why there are none. Raises `NotTheFormat`."""
+    number, said = numbered
+    if isinstance(said, str) or "error" in said:
+        return FAILED
+    return _turns(read_entry(said, Instance, f"{path}, {api.name!r}, instance {number}"))
+
+
+def _turns(instance: Instance) -> tuple[Turn, ...] | str:
+    """The turns, or why there are none."""
+    if not instance.output.strip():
+        return NO_OUTPUT
+    turns = [Turn("user", instance.input.rpartition(_HINT)[0] or instance.input)]
+    for action, observation in instance.intermediate_steps:
+        if not (isinstance(action, list) and len(action) == 3 and all(isinstance(each, str) for each in action)):
+            return NO_OBJECT
+        arguments = json_object(action[1])
+        if arguments is None:
+            return NO_OBJECT
+        turns.extend(_step(action[0], arguments, _thought(action[2]), str(observation)))
+    turns.extend(answered(instance.final_thought.strip(), instance.output.strip()))
+    return tuple(turns)
+
+
+def _step(name: str, arguments: Mapping[str, Any], thought: str, observation: str) -> Iterator[Turn]:
+    if name != ASK:
+        yield from calls_in_turn(thought, [SaidCall(name, arguments, observation)])
+        return
+    yield from answered(thought, question_of(arguments))
+    yield Turn("user", observation)
+
+
+def _thought(text: str) -> str:
+    written = _ACTION.split(text)[0].strip()
+    return written.removeprefix("ASSISTANT Thought:").removeprefix("Thought:").strip()

@@ -1,0 +1,86 @@
+"""ToolBench in the published test format: one JSON list of trajectories with their tools.
+
+    {"tools": [{"Name", "function", "input"}], "instruction", "conversations": [{"from", "value"}]}
+
+The turns are kept as they are. A tool's `input` says of each parameter "type, description", which becomes a JSON Schema
+without required names; the tool is shown to a model as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from alpha_umi.roles.turns import Tool, Turn, TurnRole
+from recordings.reading import Entry, OnBroken, Text, read_list, refuse
+from recordings.trajectory import Loaded, RecordedTrajectory, ids_of
+
+OTHER_ORDER = "a conversation that does not begin with the user"
+JSON_TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
+Speaker = Literal["user", "assistant", "caller", "observation", "conclusion"]
+_ROLES: dict[Speaker, TurnRole] = {
+    "user": "user",
+    "assistant": "planner",
+    "caller": "caller",
+    "observation": "observation",
+    "conclusion": "conclusion",
+}
+SPEAKERS: dict[TurnRole, Speaker] = {role: speaker for speaker, role in _ROLES.items()}
+
+
+class PublishedTool(Entry):
+    """A tool as the published data shows it."""
+
+    name: Annotated[str, Field(alias="Name", min_length=1)]
+    function: str = ""
+    input: dict[str, str] = Field(default_factory=dict)
+
+
+class PublishedTurn(Entry):
+    """A turn as the published data has it."""
+
+    speaker: Annotated[Speaker, Field(alias="from")]
+    value: str
+
+
+class Conversation(Entry):
+    """A trajectory."""
+
+    tools: list[PublishedTool]
+    instruction: Text
+    conversations: Annotated[list[PublishedTurn], Field(min_length=1)]
+
+
+def load(path: Path, on_broken: OnBroken = refuse) -> Loaded:
+    """The trajectories of a file. Raises `DataError`."""
+    found = read_list(path, Conversation, on_broken)
+    started = [each for each in found if each.conversations[0].speaker == "user"]
+    left_out = {OTHER_ORDER: len(found) - len(started)} if len(started) < len(found) else {}
+    return Loaded(tuple(_trajectories(started)), left_out)
+
+
+def tool_of(shown: PublishedTool) -> Tool:
+    """A published tool with a JSON Schema for what its `input` says."""
+    properties = {name: _property(text) for name, text in shown.input.items()}
+    return Tool(shown.name, shown.function, {"type": "object", "properties": properties})
+
+
+def history_of(turns: Sequence[PublishedTurn]) -> tuple[Turn, ...]:
+    """Published turns as the roles know them."""
+    return tuple(Turn(_ROLES[turn.speaker], turn.value) for turn in turns)
+
+
+def _trajectories(conversations: list[Conversation]) -> Iterator[RecordedTrajectory]:
+    names = ids_of(each.instruction for each in conversations)
+    for name, each in zip(names, conversations, strict=True):
+        tools = tuple(map(tool_of, each.tools))
+        yield RecordedTrajectory(name, tools, history_of(each.conversations))
+
+
+def _property(text: str) -> dict[str, str]:
+    kind, _, description = text.partition(", ")
+    described = {"description": description} if description or text.endswith(", ") else {}
+    return {"type": kind, **described} if kind in JSON_TYPES else described

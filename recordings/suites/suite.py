@@ -1,0 +1,210 @@
+"""A suite with its data: the trajectories, the steps in them, and the digests of their instructions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from recordings.cases import OF_STEPS, StepCase, step_cases, steps_without_reference
+from recordings.contamination import instruction_digest
+from recordings.errors import REMEDY, DataDiffers, DataMissing, EmptySuite, NotTheFormat
+from recordings.formats import (
+    bfcl,
+    gsm8k,
+    math,
+    rotbench,
+    seal_tools,
+    toolalpaca_golden,
+    toolbench,
+    toolbench_queries,
+    trajectories,
+)
+from recordings.reading import refuse_duplicates
+from recordings.suites.definition import (
+    IN_PARTS,
+    WITHOUT_STEPS,
+    SuiteFile,
+    data_path,
+    digests_path,
+    read_definition,
+    read_digests,
+    suite_names,
+    suite_path,
+)
+from recordings.trajectory import Loaded, RecordedTrajectory
+
+PART = ":"
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite as it was loaded. `left_out` counts trajectories and steps that cannot be measured, by the reason."""
+
+    definition: SuiteFile
+    parts: tuple[str, ...]
+    trajectories: tuple[RecordedTrajectory, ...]
+    left_out: dict[str, int]
+
+    @property
+    def label(self) -> str:
+        """The suite as it is named, with its parts where they were chosen."""
+        chosen = self.parts != self.definition.parts
+        return self.definition.name + (PART + ",".join(self.parts) if chosen else "")
+
+    @property
+    def trajectories_left_out(self) -> dict[str, int]:
+        """The trajectories among what is left out: as a whole, one with a step without a reference can be asked."""
+        return {reason: count for reason, count in self.left_out.items() if reason not in OF_STEPS}
+
+    @property
+    def cases(self) -> tuple[StepCase, ...]:
+        """The steps that have a reference, in order."""
+        return tuple(case for trajectory in self.trajectories for case in step_cases(trajectory))
+
+    @property
+    def digests(self) -> frozenset[str]:
+        """The digests of the instructions."""
+        return frozenset(instruction_digest(trajectory.instruction) for trajectory in self.trajectories)
+
+
+def load_suite(name: str, data: Path, *, as_recorded: bool = True) -> Suite:
+    """Load a suite from a folder of data: `NAME`, a suite's file, or some parts of one, `NAME:PART,PART`.
+
+    Unless `as_recorded` is false, its instructions must be those whose digests were recorded. Raises `DataError`:
+    what is missing, what the data is not, or that nothing is in it.
+    """
+    suite, _, wanted = name.partition(PART)
+    path = suite_path(suite)
+    definition = read_definition(path)
+    parts = tuple(filter(None, wanted.split(","))) or definition.parts
+    at = data_path(data, definition.data, suite=definition.name, source=definition.source)
+    loaded = _load(definition, at, parts)
+    refuse_duplicates([trajectory.id for trajectory in loaded.trajectories], f"{at}: trajectories")
+    left_out = Counter(loaded.left_out) + steps_without_reference(loaded.trajectories)
+    found = Suite(definition, parts, loaded.trajectories, dict(left_out))
+    if not (found.trajectories if definition.loader in WITHOUT_STEPS else found.cases):
+        what = "nothing to ask" if definition.loader in WITHOUT_STEPS else "no step to measure"
+        raise EmptySuite(f"the suite {definition.name!r} has {what}: {at}", remedy=REMEDY)
+    if as_recorded and parts == definition.parts:
+        _refuse_other_data(found, digests_path(path), at)
+    return found
+
+
+def suite_digests(name: str, data: Path) -> frozenset[str]:
+    """The digests of a suite's instructions: those that were recorded, else those of its data.
+
+    Raises `DataError`.
+    """
+    suite, _, wanted = name.partition(PART)
+    recorded = None if wanted else read_digests(digests_path(suite_path(suite)))
+    return recorded if recorded is not None else load_suite(name, data).digests
+
+
+def known_digests(name: str, data: Path) -> frozenset[str]:
+    """The digests of a suite's instructions; none where they were not recorded and its data is not at hand either.
+
+    Who has not got a suite's data does not measure on it. Raises `DataError`.
+    """
+    try:
+        return suite_digests(name, data)
+    except DataMissing:
+        return frozenset()
+
+
+def suite_files(name: str, data: Path) -> list[Path]:
+    """The files that a suite is read from, whether they are there or not. Raises `DataError`."""
+    path = suite_path(name.partition(PART)[0])
+    definition = read_definition(path)
+    at = data / definition.data
+    inside = {
+        "rotbench": [at / f"{part}{rotbench.SUFFIX}" for part in rotbench.tool_sets(at)],
+        "toolbench-queries": [at / f"{part}{toolbench_queries.SUFFIX}" for part in toolbench_queries.query_parts(at)],
+        "trajectories": trajectories.files(at),
+        "bfcl": [file for part in bfcl.CATEGORIES for file in bfcl.files(at, part)],
+    }
+    return [path, digests_path(path), *inside.get(definition.loader, [at])]
+
+
+def _load(definition: SuiteFile, path: Path, parts: tuple[str, ...]) -> Loaded:
+    if parts and definition.loader not in IN_PARTS:
+        raise NotTheFormat(
+            f"the suite {definition.name!r} has no parts",
+            remedy=f"leave the parts away; only {' and '.join(sorted(IN_PARTS))} have some",
+        )
+    match definition.loader:
+        case "rotbench":
+            return rotbench.load(path, parts)
+        case "toolbench-queries":
+            return toolbench_queries.load(path, parts)
+        case "toolbench":
+            return toolbench.load(path)
+        case "bfcl":
+            return bfcl.load(path, parts)
+        case "gsm8k":
+            return gsm8k.load(path)
+        case "gsm8k-python":
+            return gsm8k.load_python(path)
+        case "math":
+            return math.load(path)
+        case "seal-tools":
+            return seal_tools.load(path)
+        case "toolalpaca-golden":
+            return toolalpaca_golden.load(path)
+        case "trajectories":
+            return trajectories.load(path)
+
+
+def _refuse_other_data(suite: Suite, recorded_at: Path, data: Path) -> None:
+    recorded = read_digests(recorded_at)
+    if recorded is not None and recorded != suite.digests:
+        raise DataDiffers(
+            f"{data} has other instructions than {recorded_at}: {len(suite.digests - recorded)} are new and "
+            f"{len(recorded - suite.digests)} are missing",
+            remedy=f"put the data of {suite.definition.source} there, or make a suite of your own for this data",
+        )
+
+
+class ListedSuite(BaseModel):
+    """A suite of the project. `data` is where its data is looked for; of `instructions` the digests are recorded."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    title: str
+    licence: str
+    source: str
+    instructions: int
+    data: Path
+    at_hand: bool
+
+
+def listed_suites(data: Path) -> list[ListedSuite]:
+    """Every suite of the project, with a folder of data. Raises `DataError` for a broken catalogue."""
+    return [_listed(read_definition(suite_path(name)), data) for name in suite_names()]
+
+
+def _listed(definition: SuiteFile, data: Path) -> ListedSuite:
+    at = data / definition.data
+    return ListedSuite(
+        name=definition.name,
+        title=definition.title,
+        licence=definition.licence,
+        source=definition.source,
+        instructions=len(read_digests(digests_path(suite_path(definition.name))) or ()),
+        data=at,
+        at_hand=at.exists() and _has_parts(definition, at),
+    )
+
+
+def _has_parts(definition: SuiteFile, at: Path) -> bool:
+    match definition.loader:
+        case "rotbench":
+            return set(definition.parts) <= set(rotbench.tool_sets(at))
+        case "bfcl":
+            return all(file.is_file() for part in definition.parts for file in bfcl.files(at, part))
+        case "toolbench-queries":
+            return set(definition.parts) <= set(toolbench_queries.query_parts(at))
+    return True
