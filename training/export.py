@@ -36,8 +36,15 @@ from alpha_umi.serving.weights.whole_folder import alone, build_whole, remove, r
 from training.errors import CannotWrite, ExportRefused, RecordUnusable
 from training.loop.model import ADAPTER, backbone_of, identity_of
 from training.recipes.model import Config
-from training.run_folder import RUN_FILE, STAGE_FILE, stage_folder
-from training.stage_record import StageRecord, read_identity, read_stage, recorded_variant
+from training.records import (
+    RUN_FILE,
+    STAGE_FILE,
+    StageRecord,
+    read_identity,
+    read_stage,
+    recorded_variant,
+    stage_folder,
+)
 
 Record = TypeVar("Record")
 _ADAPTER_CONFIG = "adapter_config.json"

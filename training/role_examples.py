@@ -15,17 +15,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from alpha_umi.roles.errors import ContextExceeded
 from alpha_umi.roles.fitting import Fitted, fit
-from alpha_umi.roles.template import Template, backbone_history, render
+from alpha_umi.roles.template import Prompt, Template, backbone_history, render
 from alpha_umi.roles.turns import RoleName, Tool, Turn
-from alpha_umi.serving.tokens import PromptTokenizer
+from alpha_umi.serving.tokens import PromptTokenizer, between_markers
 from recordings.cases import StepCase, step_cases
 from recordings.contamination import instruction_digest
 from recordings.trajectory import NOT_OFFERED, RecordedTrajectory
-from training.counting import PromptCounter
 from training.examples import Example, ExamplePrompt
 
 TOO_LONG: Final = "tools, newest turn and target do not fit the context"
@@ -123,3 +123,31 @@ class Fitting:
         thought = step.history[-1].content if step.role == "caller" else ""
         whole = render(step.role, self._template, history=step.history, tools=tools, thought=thought)
         return self._count(whole)
+
+
+TRIED: Final = 16
+REMEMBERED: Final = 4_096
+
+
+class PromptCounter:
+    """Counts as serving does. `by_pieces` is what was seen so far."""
+
+    def __init__(self, tokenizer: PromptTokenizer) -> None:
+        self.by_pieces = True
+        self._tokenizer = tokenizer
+        self._piece = lru_cache(maxsize=REMEMBERED)(tokenizer.count)
+        # What the tokenizer puts before every text, if anything.
+        self._before = len(tokenizer.encode(""))
+        self._to_try = TRIED
+
+    def __call__(self, prompt: Prompt) -> int:
+        """The tokens of a prompt."""
+        if not self.by_pieces:
+            return len(self._tokenizer.encode(prompt))
+        pieces = self._before + len(prompt.markers) + sum(map(self._piece, between_markers(prompt)))
+        if self._to_try == 0:
+            return pieces
+        self._to_try -= 1
+        whole = len(self._tokenizer.encode(prompt))
+        self.by_pieces = whole == pieces
+        return whole

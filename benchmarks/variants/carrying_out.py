@@ -21,8 +21,8 @@ from training.examples import read_record
 from training.loop.checkpoint import require_same
 from training.recipes.loading import load_config
 from training.recipes.model import Variant
+from training.records import RUN_FILE
 from training.run import asked
-from training.run_folder import RUN_FILE
 
 _FIRST = (DONOR, SINGLE)
 

@@ -20,10 +20,8 @@ from typing import Any, TypeVar
 from benchmarks.results.runs import Mode
 from evaluation.run_file import Run, read_run
 from recordings.errors import CutShort
-from training.costs import COSTS
 from training.recipes.model import Variant
-from training.run_folder import RUN_FILE, STAGE_FILE, stage_folder
-from training.stage_record import read_identity, read_run_record, read_stage
+from training.records import COSTS, RUN_FILE, STAGE_FILE, read_identity, read_run_record, read_stage, stage_folder
 
 Held = TypeVar("Held")
 

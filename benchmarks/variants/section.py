@@ -15,7 +15,7 @@ from benchmarks.variants.tables import decisions_table, seeds_table, variants_ta
 from evaluation.metrics import COLUMNS
 from training.errors import NothingLeft
 from training.loop.checkpoint import require_same
-from training.run_folder import CURVES, RUN_FILE
+from training.records import CURVES, RUN_FILE
 
 # What has to be the same for figures to stand side by side. Number formats of machines differ.
 _SHARED = ("config", "data_digest", "template_digest", "backbone")

@@ -21,7 +21,7 @@ from recordings.errors import CutShort, DataMissing, DuplicateId, EmptySuite, Fi
 from recordings.formats import bfcl
 from recordings.schemas import nested_schema
 from recordings.suites.suite import Suite, load_suite, suite_digests
-from training.leaving_out import guard
+from training.filters import guard
 
 Json = dict[str, Any]
 TIDES = {

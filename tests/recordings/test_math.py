@@ -14,7 +14,7 @@ from recordings.formats import math
 from recordings.formats.math import answer_of, boxed, is_right, is_same
 from recordings.suites.suite import known_digests, load_suite
 from recordings.trajectory import RecordedTrajectory
-from training.leaving_out import guard
+from training.filters import guard
 
 PROBLEM = {
     "problem": "What is the sum of the first $10$ odd numbers?",

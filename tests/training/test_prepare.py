@@ -27,10 +27,10 @@ from training.errors import (
     TokenizerMissing,
 )
 from training.examples import ROLES, SPLITS, DatasetRecord, Split, read_examples, read_record
-from training.leaving_out import OF_DEV, OTHERS, REPEATED, read_overlaps
+from training.filters import OF_DEV, OTHERS, REPEATED, read_overlaps
 from training.mixture import Mixture, load_mixture, mixture_names
 from training.prepare import prepare
-from training.selecting import TOO_MANY
+from training.select import TOO_MANY
 
 QUESTIONS = [f"When is high tide on day {day}?" for day in range(8)]
 

@@ -17,8 +17,8 @@ from training.errors import DeviceMissing
 from training.loop.losses import read_losses
 from training.loop.model import ADAPTER
 from training.recipes.loading import load_config, load_variant
+from training.records import stage_folder
 from training.run import RunRequest, train
-from training.run_folder import stage_folder
 
 LAUNCH = Path(__file__).parents[2] / "training" / "launch"
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.0}

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from cli.main import app
 from training.errors import CannotWrite
 from training.loop.losses import draw
-from training.run_folder import stage_folder
+from training.records import stage_folder
 
 QUESTIONS = ["When is high tide?", "When is low tide?"]
 

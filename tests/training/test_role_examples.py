@@ -16,8 +16,7 @@ from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.tokens import PromptTokenizer
 from recordings.formats.toolbench import PublishedTool, PublishedTurn, history_of, tool_of
 from recordings.trajectory import NOT_OFFERED, RecordedTrajectory
-from training.counting import TRIED, PromptCounter
-from training.role_examples import Fitting, Measured, learnable, role_steps
+from training.role_examples import TRIED, Fitting, Measured, PromptCounter, learnable, role_steps
 
 TIDE = Tool("tide", "Tides", {"type": "object", "properties": {"harbour": {"type": "string"}}})
 CALL = Turn("caller", 'Action: tide\nAction Input: {\n  "harbour": "Nes"\n}')

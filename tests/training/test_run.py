@@ -25,10 +25,10 @@ from training.errors import CannotWrite, DeviceMissing, LossNotFinite, NothingLe
 from training.loop import checkpoint
 from training.loop.losses import read_losses
 from training.loop.model import ADAPTER
-from training.loop.observing import Nobody, StepRecord
+from training.loop.observer import Nobody, StepRecord
 from training.recipes.loading import load_config, load_variant
+from training.records import stage_folder
 from training.run import RunRequest, train
-from training.run_folder import stage_folder
 
 
 def request(world: World, output: Path, variant: str = "single-llm", **changed: Any) -> RunRequest:

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from training.recipes.model import StageSettings
+
 Batch = tuple[int, ...]
 # Among how many batches lengths are sorted: more pads less, and mixes less.
 GROUP = 32
@@ -87,3 +89,18 @@ def _cut(examples: Sequence[int], lengths: Sequence[int], micro_tokens: int) -> 
         else:
             micros.append([example])
     return [tuple(micro) for micro in micros]
+
+
+def learning_rate(step: int, steps: int, settings: StageSettings) -> float:
+    """Rises in a line over the share `warmup` of the steps, then falls as the schedule says. `step` counts from 1."""
+    warm = round(settings.warmup * steps)
+    if step <= warm:
+        return settings.learning_rate * step / warm
+    done = (step - warm - 1) / max(steps - warm, 1)
+    match settings.schedule:
+        case "cosine":
+            return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+        case "linear":
+            return settings.learning_rate * (1 - done)
+        case "constant":
+            return settings.learning_rate

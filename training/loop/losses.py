@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from training.errors import CannotWrite
-from training.loop.observing import StepRecord
+from training.loop.observer import StepRecord
 from training.loop.whole import write_file
 
 

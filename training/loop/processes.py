@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 
-from training.loop import own_memory
 from training.loop.objective import TargetLoss
 from training.recipes.model import Config
 
@@ -107,16 +108,37 @@ class Processes:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         else:
-            own_memory.count_anew()
+            reset_peak_rss()
 
     def peak_memory(self) -> int:
         """The most memory that this process has taken since `count_memory`, in bytes: a GPU's, else its own."""
         if self.device.type == "cuda":
             return int(torch.cuda.max_memory_allocated(self.device))
-        return own_memory.peak()
+        return peak_rss()
 
 
 def _layers(module: TargetLoss) -> list[Any]:
     model = module.model
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
     return list(causal.get_decoder().layers)
+
+
+_PEAK = "VmHWM:"
+
+
+def reset_peak_rss(process: Path = Path("/proc/self")) -> None:
+    """Let the peak begin with what is taken now. Where the system does not allow it, the peak stays the old one."""
+    try:
+        # See proc_pid_clear_refs(5): 5 sets the peak to what is resident.
+        (process / "clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return
+
+
+def peak_rss(process: Path = Path("/proc/self")) -> int:
+    """The most bytes that were resident since `reset_peak_rss`; elsewhere than on Linux since the process began."""
+    try:
+        lines = (process / "status").read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(_PEAK))
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -21,13 +21,12 @@ from training.errors import LossNotFinite, Stopped
 from training.examples import Tokenized
 from training.loop import checkpoint as checkpoints
 from training.loop import state
-from training.loop.batches import StepPlan, rounds
+from training.loop.batches import StepPlan, learning_rate, rounds
 from training.loop.checkpoint import Checkpoint, Progress
 from training.loop.losses import LossFile
 from training.loop.objective import TargetLoss, collate, targets
-from training.loop.observing import Observer, StepRecord
+from training.loop.observer import Observer, StepRecord
 from training.loop.processes import Processes
-from training.loop.schedule import learning_rate
 from training.loop.updating import make_updater
 from training.recipes.model import MICRO_TOKENS, Config, StageSettings
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.loop.batches import StepPlan, rounds
+from training.loop.batches import StepPlan, learning_rate, rounds
+from training.recipes.model import StageSettings
 
 LENGTHS = st.lists(st.integers(2, 300), min_size=1, max_size=200).map(tuple)
 
@@ -53,3 +57,22 @@ def test_a_round_gives_everybody_something_or_nothing(lengths: tuple[int, ...], 
     assert sorted(example for micro in micros for example in micro) == list(range(len(lengths)))
     for micro in micros:
         assert len(micro) <= 1 or len(micro) * max(lengths[example] for example in micro) <= limit
+
+
+def rates(**changed: Any) -> list[float]:
+    whole = {"learning_rate": 0.1, "epochs": 1, "batch": 1, "warmup": 0.4, **changed}
+    settings = StageSettings.model_validate(whole)
+    return [learning_rate(step, 10, settings) for step in range(1, 11)]
+
+
+def test_warm_up_then_cosine() -> None:
+    found = rates()
+    assert found[:5] == pytest.approx([0.025, 0.05, 0.075, 0.1, 0.1])
+    assert found[7] == pytest.approx(0.05)
+    assert found[4:] == sorted(found[4:], reverse=True)
+    assert 0 < found[-1] < 0.01
+
+
+def test_linear_and_constant() -> None:
+    assert rates(schedule="linear", warmup=0)[:3] == pytest.approx([0.1, 0.09, 0.08])
+    assert rates(schedule="constant", warmup=0) == [0.1] * 10

@@ -6,7 +6,7 @@ import mmap
 import resource
 from pathlib import Path
 
-from training.loop import own_memory
+from training.loop.processes import peak_rss, reset_peak_rss
 
 TAKEN, ROOM = 256 << 20, 64 << 20
 
@@ -14,16 +14,16 @@ TAKEN, ROOM = 256 << 20, 64 << 20
 def test_the_peak_begins_anew() -> None:
     with mmap.mmap(-1, TAKEN) as pages:
         pages[:] = b"x" * TAKEN
-        high = own_memory.peak()
-    own_memory.count_anew()
-    low = own_memory.peak()
+        high = peak_rss()
+    reset_peak_rss()
+    low = peak_rss()
     assert low < high - TAKEN + ROOM
     with mmap.mmap(-1, TAKEN) as pages:
         for start in range(0, TAKEN, mmap.PAGESIZE):
             pages[start] = 1
-    assert own_memory.peak() > low + TAKEN - ROOM
+    assert peak_rss() > low + TAKEN - ROOM
 
 
 def test_where_the_system_does_not_tell(tmp_path: Path) -> None:
-    own_memory.count_anew(tmp_path / "none")
-    assert own_memory.peak(tmp_path / "none") == resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    reset_peak_rss(tmp_path / "none")
+    assert peak_rss(tmp_path / "none") == resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

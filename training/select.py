@@ -15,7 +15,7 @@ from recordings.suites.definition import VARIABLE
 from recordings.trajectory import Loaded, RecordedTrajectory
 from training.errors import BrokenEntries, MixtureUnusable, SourceMissing
 from training.examples import Split
-from training.leaving_out import NO_UNICODE, Guard, Seen, counted, guard, is_unicode, tool_set
+from training.filters import NO_UNICODE, Guard, Seen, counted, guard, is_unicode, tool_set
 from training.mixture import Mixture, Source
 from training.rationale import with_rationales
 

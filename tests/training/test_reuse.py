@@ -17,8 +17,8 @@ from training.errors import CannotWrite, RecordUnusable
 from training.export import export_run
 from training.loop.model import ADAPTER
 from training.recipes.loading import load_config, load_variant
+from training.records import stage_folder
 from training.run import RunRequest, train
-from training.run_folder import stage_folder
 
 
 def trained(world: World, output: Path, variant: str = "single-llm", **changed: Any) -> Path:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from training.errors import RecordUnusable
+from training.loop.whole import write_file
 from training.recipes.model import Variant
-from training.run_folder import RUN_FILE, STAGE_FILE
 
 
 class _Recorded(BaseModel):
@@ -117,3 +118,49 @@ def _read(kind: type[Record], path: Path, remedy: str) -> Record:
         raise RecordUnusable(f"{path} cannot be read: {place}: {first['msg']}", remedy=remedy) from error
     except OSError as error:
         raise RecordUnusable(f"{path} cannot be read: {error.strerror}", remedy=remedy) from error
+
+
+RUN_FILE, STAGE_FILE, LOSSES, CURVES = "run.json", "stage.json", "losses.jsonl", "losses.png"
+
+
+def stage_folder(output: Path, stage: str) -> Path:
+    """Where a complete stage's model lies in the folder of a run."""
+    return output / stage / "model"
+
+
+COSTS = "costs.json"
+_COPIED = {
+    "steps", "examples", "tokens", "seconds", "tokens_per_second", "peak_memory_bytes", "processes", "device", "bytes",
+    "taken_over",  # only of a stage that another run has trained
+}  # fmt: skip
+
+
+def write_costs(output: Path, stages: Sequence[str], backbone: Path) -> None:
+    """Sum up the complete stages of a run. Raises `CannotWrite`, `RecordUnusable`.
+
+    `storage_ratio` is what serving takes on the disk - the backbone once and the stages that serve a role - against the
+    backbone alone: adapters lie on it, whole models take its place. `peak_memory_bytes` is that of the first process.
+    """
+    folders = {name: folder for name in stages if ((folder := stage_folder(output, name)) / STAGE_FILE).is_file()}
+    found = {name: read_stage(folder) for name, folder in folders.items()}
+    if not found:
+        return
+    one = sum(path.stat().st_size for path in backbone.glob("*.safetensors"))
+    first = next(iter(found.values())).identity
+    serving = {stage["name"] for stage in first["variant"]["stages"] if stage["serves"]}
+    served = sum(record.bytes for name, record in found.items() if name in serving)
+    whole = served + (one if first["config"]["lora"] else 0)
+    document = {
+        "variant": first["variant"]["name"],
+        "stages": {
+            name: record.model_dump(mode="json", include=_COPIED, exclude_none=True) for name, record in found.items()
+        },
+        "complete": len(found) == len(stages),
+        "tokens": sum(record.tokens for record in found.values()),
+        "seconds": round(sum(record.seconds for record in found.values()), 1),
+        "peak_memory_bytes": max(record.peak_memory_bytes for record in found.values()),
+        "backbone_bytes": one,
+        "served_bytes": whole,
+        "storage_ratio": round(whole / one, 3) if one else None,
+    }
+    write_file(output / COSTS, json.dumps(document, indent=2) + "\n")
