@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from alpha_umi.roles.turns import RoleName
-from recordings.contamination import FOUND
+from recordings.contamination import TRAINED_ON_SUITE
 
 
 def left_out_sentence(left_out: Mapping[str, int]) -> str | None:
@@ -20,7 +20,7 @@ def left_out_sentence(left_out: Mapping[str, int]) -> str | None:
 def trained_on_sentences(models: Mapping[RoleName, Mapping[str, Any]]) -> list[str]:
     """For each role whose model was trained on instructions of the suite, on how many."""
     # The manifests in a run line may say anything.
-    found = {role: model.get(FOUND) for role, model in models.items()}
+    found = {role: model.get(TRAINED_ON_SUITE) for role, model in models.items()}
     return [
         f"the {role}'s model was trained on {told.get('instructions')} of the suite's {told.get('total')} instructions"
         for role, told in found.items()

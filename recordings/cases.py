@@ -1,8 +1,8 @@
-"""The steps of a recorded trajectory, each with the history that was recorded before it (teacher forcing).
+"""Step cases: the steps of a recorded trajectory, each with its recorded history (teacher forcing).
 
-Each planner turn with a decision is a step, and what follows it belongs to it: the call or the answer. The published
-evaluation takes its steps in this way (`build_infer_samples` of `GLPFT/inference_utils/toolbench/infer_pipeline.py` in
-X-PLUG/Multi-LLM-Agent). Turns without a decision stay in the history and count as steps, but nothing is asked there.
+Each planner turn with a decision is a step, together with the call or answer that follows. The published evaluation
+builds its steps in the same way (`build_infer_samples` of `GLPFT/inference_utils/toolbench/infer_pipeline.py` in
+X-PLUG/Multi-LLM-Agent). Turns without a decision stay in the history and count as steps, but have no case.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from recordings.turns import read_call
 NO_DECISION = "a planner turn without a decision"
 NO_CALL = "a call that cannot be read"
 NO_ANSWER = "a conclusion without an answer"
-# A loader counts it: there is no turn of such a call.
+# Counted by loaders, because there is no turn of such a call.
 NO_HISTORY = "a call whose history is not recorded"
-# Nor are there turns where one call cannot be what is wanted.
+# Nor is there a turn where a single call cannot be the reference.
 NO_SINGLE_CALL = "a question that wants several calls at once"
 NO_OTHER_TOOL = "a question without a tool on offer"
 OF_STEPS = (NO_DECISION, NO_CALL, NO_ANSWER, NO_HISTORY, NO_SINGLE_CALL, NO_OTHER_TOOL)
@@ -45,9 +45,9 @@ def step_cases(trajectory: RecordedTrajectory) -> Iterator[StepCase]:
 
 
 def steps_without_reference(trajectories: Iterable[RecordedTrajectory]) -> Counter[str]:
-    """How many steps have none, by the reason."""
-    found = (_reference(each.turns, place) for each in trajectories for place in _planner_places(each))
-    return Counter(reason for reason in found if isinstance(reason, str))
+    """The number of steps without a reference, by reason."""
+    results = (_reference(each.turns, place) for each in trajectories for place in _planner_places(each))
+    return Counter(reason for reason in results if isinstance(reason, str))
 
 
 def _planner_places(trajectory: RecordedTrajectory) -> Iterator[int]:
@@ -55,7 +55,7 @@ def _planner_places(trajectory: RecordedTrajectory) -> Iterator[int]:
 
 
 def _reference(turns: tuple[Turn, ...], place: int) -> Reference | str:
-    """What is right at a step, or why that is not known."""
+    """The reference of a step, or the reason why there is none."""
     try:
         plan = parse_plan(turns[place].content)
     except UnreadableOutput:
@@ -75,7 +75,7 @@ def _with_result(plan: Plan, following: Turn | None) -> Reference | str:
 
 @dataclass(frozen=True)
 class Reference:
-    """What is right at a step. `call` belongs to the decision `caller`, `answer` to `conclusion`."""
+    """The reference of a step. `call` belongs to the decision `caller`, `answer` to `conclusion`."""
 
     decision: Decision
     rationale: str
@@ -85,10 +85,10 @@ class Reference:
 
 @dataclass(frozen=True)
 class StepCase:
-    """A step with its history as the reference has it.
+    """A step with its recorded history.
 
-    `id` is unique within a suite; `trajectory` names the trajectory that the step is taken from, and `step` counts its
-    steps from 1. The first turn of `history` is the instruction.
+    `id` is unique within a suite; `trajectory` is the id of the step's trajectory, and `step` counts from 1. The first
+    turn of `history` is the instruction.
     """
 
     id: str
@@ -100,5 +100,5 @@ class StepCase:
 
     @property
     def instruction(self) -> str:
-        """What the user asked first; empty where the history has no user."""
+        """The first turn of the user; empty if the history has none."""
         return next((turn.content for turn in self.history if turn.role == "user"), "")

@@ -1,6 +1,6 @@
-"""Entries of data files, checked by their models: what is wrong is said with file, line and field.
+"""Read text, JSON and entries of data files. Errors name file, line and field, and have a remedy.
 
-A broken entry ends the reading, unless whoever reads has another use for it (`OnBroken`).
+An invalid entry raises its error, unless the caller passes another handler (`OnInvalid`).
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from recordings.errors import FORMAT_REMEDY, REMEDY, CutShort, DuplicateId, FileUnreadable, NotTheFormat, some
 
-CUT_REMEDY = "put the whole file there"
-# Data is unpacked into memory.
+CUT_REMEDY = "restore the complete file"
+# Compressed data is decompressed in memory.
 MAX_UNPACKED = 512 * 2**20
 
 
 class Entry(BaseModel):
-    """An entry of a data file. Fields that nobody needs are passed over."""
+    """An entry of a data file. Unknown fields are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
@@ -32,9 +32,9 @@ class Entry(BaseModel):
 Text = Annotated[str, Field(min_length=1)]
 Model = TypeVar("Model", bound=BaseModel)
 Value = TypeVar("Value")
-Made = TypeVar("Made")
-# Takes what is wrong with an entry, which then is left out, or raises it.
-OnBroken = Callable[[NotTheFormat], None]
+Parsed = TypeVar("Parsed")
+# Receives the error of an invalid entry. The entry is skipped, unless the handler raises the error.
+OnInvalid = Callable[[NotTheFormat], None]
 # How the rest of a text begins when it was cut inside a word, a number, or an escape.
 _WORDS = ("true", "false", "null", "-")
 _CUT_NUMBER = re.compile(r"\.|[eE][+-]?")
@@ -54,7 +54,7 @@ def read_text(path: Path) -> str:
 
 
 def parse_json(text: str, place: str, *, cut_remedy: str, remedy: str = FORMAT_REMEDY) -> Any:
-    """The JSON value of a text. Raises `CutShort` when it ends too early, `NotTheFormat` when it is no JSON."""
+    """The JSON value of a text. Raises `CutShort` if the text ends too early, `NotTheFormat` if it is not JSON."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -69,7 +69,7 @@ def parse_json(text: str, place: str, *, cut_remedy: str, remedy: str = FORMAT_R
 
 
 def not_the_format(place: str, error: ValidationError, remedy: str = FORMAT_REMEDY) -> NotTheFormat:
-    """What the first of pydantic's complaints says about a place."""
+    """The first of pydantic's errors, as an error about `place`."""
     first = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in first["loc"])
     where = f"{place}: {field}" if field else place
@@ -77,41 +77,41 @@ def not_the_format(place: str, error: ValidationError, remedy: str = FORMAT_REME
 
 
 def refuse_duplicates(ids: Sequence[str], what: str) -> None:
-    """Raises `DuplicateId` unless every id stands once."""
-    twice = [name for name, count in Counter(ids).items() if count > 1]
-    if twice:
-        raise DuplicateId(f"{what} share the id {some(twice)}", remedy="leave one of each, or name them apart")
+    """Raise `DuplicateId` unless all ids are different."""
+    repeated = [name for name, count in Counter(ids).items() if count > 1]
+    if repeated:
+        raise DuplicateId(f"{what} share the id {some(repeated)}", remedy="leave one of each, or name them apart")
 
 
-def refuse(error: NotTheFormat) -> NoReturn:
-    """Raises it: data with a broken entry is not used."""
+def reject(error: NotTheFormat) -> NoReturn:
+    """Raise the error of an invalid entry."""
     raise error
 
 
-def each_whole(values: Iterable[Value], make: Callable[[Value], Made], on_broken: OnBroken) -> Iterator[Made]:
-    """What is made of each value, but for the broken ones, which `on_broken` is told."""
+def parse_each(values: Iterable[Value], parse: Callable[[Value], Parsed], on_invalid: OnInvalid) -> Iterator[Parsed]:
+    """Parse each value; invalid ones are passed to `on_invalid` and skipped."""
     for value in values:
         try:
-            made = make(value)
+            parsed = parse(value)
         except NotTheFormat as error:
-            on_broken(error)
+            on_invalid(error)
         else:
-            yield made
+            yield parsed
 
 
-def read_lines(path: Path, model: type[Model], on_broken: OnBroken = refuse) -> list[Model]:
-    """The entries of a file of JSON lines, packed with gzip if its name says so. Raises `DataError`."""
-    # Not `splitlines`: a JSON text may hold other ends of lines as they are.
+def read_lines(path: Path, model: type[Model], on_invalid: OnInvalid = reject) -> list[Model]:
+    """The entries of a file of JSON lines, compressed with gzip if its name ends in `.gz`. Raises `DataError`."""
+    # Not `splitlines`: JSON text may contain other line separators.
     lines = [(number, line) for number, line in enumerate(_text(path).split("\n"), start=1) if line.strip()]
 
     def read(numbered: tuple[int, str]) -> Model:
         number, line = numbered
         return _entry(_json(line, path, number), model, f"{path}, line {number}")
 
-    return list(each_whole(lines, read, on_broken))
+    return list(parse_each(lines, read, on_invalid))
 
 
-def read_list(path: Path, model: type[Model], on_broken: OnBroken = refuse) -> list[Model]:
+def read_list(path: Path, model: type[Model], on_invalid: OnInvalid = reject) -> list[Model]:
     """The entries of a file that holds one JSON list. Raises `DataError`."""
     value = parse_json(_text(path), str(path), cut_remedy=CUT_REMEDY, remedy=REMEDY)
     if not isinstance(value, list):
@@ -121,7 +121,7 @@ def read_list(path: Path, model: type[Model], on_broken: OnBroken = refuse) -> l
         number, entry = numbered
         return _entry(entry, model, f"{path}, entry {number}")
 
-    return list(each_whole(enumerate(value, start=1), read, on_broken))
+    return list(parse_each(enumerate(value, start=1), read, on_invalid))
 
 
 def read_entry(value: Any, model: type[Model], place: str) -> Model:
@@ -130,7 +130,7 @@ def read_entry(value: Any, model: type[Model], place: str) -> Model:
 
 
 def read_json_entry(text: str, model: type[Model], place: str) -> Model:
-    """JSON as an entry, times of day and all. Raises `NotTheFormat`."""
+    """JSON text as an entry, with pydantic's conversions of JSON such as times. Raises `NotTheFormat`."""
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
@@ -159,9 +159,9 @@ def _unpacked(path: Path) -> str:
     except EOFError as error:
         raise CutShort(f"{path} ends in the middle", remedy=CUT_REMEDY) from error
     except (OSError, zlib.error) as error:
-        raise FileUnreadable(f"{path} cannot be unpacked: {error}", remedy=CUT_REMEDY) from error
+        raise FileUnreadable(f"{path} cannot be decompressed: {error}", remedy=CUT_REMEDY) from error
     if len(raw) > MAX_UNPACKED:
-        raise FileUnreadable(f"{path} is larger than {MAX_UNPACKED:,} bytes", remedy="take a part of it")
+        raise FileUnreadable(f"{path} is larger than {MAX_UNPACKED:,} bytes", remedy="use a part of it")
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
@@ -169,7 +169,7 @@ def _unpacked(path: Path) -> str:
 
 
 def _ends_early(error: json.JSONDecodeError) -> bool:
-    """Whether only the rest is missing: the text breaks off between two values or inside one."""
+    """Whether the text is a prefix of JSON, cut between two values or inside one."""
     read, left = error.doc[: error.pos], error.doc[error.pos :].rstrip()
     return (
         not left

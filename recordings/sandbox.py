@@ -1,12 +1,12 @@
-"""Python that a model writes, run in an embedded interpreter (Monty, MIT) that has nothing but a processor.
+"""Runs Python code of models in an embedded interpreter (Monty, MIT) without access to the machine.
 
-There is no file system, environment, network or other process in it, and of the standard library only what computes
-(`math`, `re`, `datetime`, `json`, `itertools`, ...). Each run begins anew in a worker process, with limits on time,
-memory, recursion and output; a worker that dies takes nothing with it. Clocks can be read, sleep takes no time, and
-`random` begins with the same seed, so that a run can be repeated.
+The code has no file system, environment, network or other processes, and only computing modules of the standard library
+(`math`, `re`, `datetime`, `json`, `itertools`, ...). Each run starts in a clean state in a worker process, with limits
+on time, memory, recursion and output; a crashed worker affects no other run. Clocks can be read, sleep takes no time,
+and `random` has a fixed seed, so that runs are reproducible.
 
-Not kept from: that a run uses a processor for as long as it may. Threads of the server that asks for runs are not
-limited here; the pool has so many workers, and further runs wait.
+Not limited: use of the processor within the time limit. Threads of the caller are not limited either; the pool has
+`workers` processes, and further runs wait.
 
     with PythonSandbox() as sandbox:
         sandbox.run("x = 6\\nx * 7")      # Ran(text="42", failed=False)
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pydantic_monty import Monty, MontyError
 from alpha_umi.roles.turns import Tool
 
-# Room beyond the time of a run in which the interpreter ends it by itself; then its process is ended.
+# Seconds after the time limit in which the interpreter stops by itself; then its process is killed.
 GRACE_S: Final = 1.0
 CUT: Final = "... (cut: the output has more than {limit:,} characters)"
 CRASHED: Final = "SandboxError: the interpreter ended, and nothing of this run is left"
@@ -31,7 +31,7 @@ CRASHED: Final = "SandboxError: the interpreter ended, and nothing of this run i
 
 @dataclass(frozen=True)
 class Limits:
-    """What a run may use: seconds of computing, bytes, calls inside calls, characters of code and of output."""
+    """Limits of a run: seconds, bytes, depth of recursion, characters of code and of output."""
 
     seconds: float = 5.0
     memory: int = 128 * 2**20
@@ -42,14 +42,14 @@ class Limits:
 
 @dataclass(frozen=True)
 class Ran:
-    """What came of a run: what it printed and the value of its last line, or, in the last line, why it failed."""
+    """The result of a run: its output and the value of its last line; if it failed, the last line is the error."""
 
     text: str
     failed: bool
 
 
 class PythonSandbox:
-    """A pool of workers, from `with` until its end. `run` may be called by several threads."""
+    """A pool of workers, as a context manager. `run` is thread-safe."""
 
     def __init__(self, limits: Limits | None = None, *, workers: int = 2) -> None:
         self.limits = limits or Limits()
@@ -57,7 +57,7 @@ class PythonSandbox:
         self._pool: Monty | None = None
 
     def __enter__(self) -> Self:
-        # Only who runs code needs the interpreter.
+        # Imported here, because only runs need the interpreter.
         from pydantic_monty import Monty
 
         pool = Monty(
@@ -74,7 +74,7 @@ class PythonSandbox:
             self._pool = None
 
     def run(self, code: str) -> Ran:
-        """Run code. Whatever it does is told in the answer; nothing is raised."""
+        """Run code. Errors of the code are in the result, and are not raised."""
         from pydantic_monty import MontyError
 
         if self._pool is None:
@@ -102,9 +102,9 @@ class PythonSandbox:
 
 
 def showing_the_last_value(code: str) -> str:
-    """Code that prints the value of its last line, if it is an expression with one, inside the sandbox.
+    """Code that prints the value of its last line, if that is an expression.
 
-    The value itself must not leave it: lists that hold each other twice grow without bound where they are written out.
+    The value must be formatted inside the sandbox: nested lists that share elements can be exponentially long.
     """
     code = code.replace("\r\n", "\n").replace("\r", "\n")
     try:
@@ -121,35 +121,35 @@ def showing_the_last_value(code: str) -> str:
 
 
 class _Output:
-    """What is printed, up to a number of characters."""
+    """The output, up to a number of characters."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._kept = ""
+        self._text = ""
         self._cut = False
 
     def take(self, _stream: str, text: str) -> None:
-        room = self._limit - len(self._kept)
-        self._kept += text[:room]
+        room = self._limit - len(self._text)
+        self._text += text[:room]
         self._cut = self._cut or len(text) > room
 
     @property
     def text(self) -> str:
-        return f"{self._kept}\n{CUT.format(limit=self._limit)}" if self._cut else self._kept.rstrip("\n")
+        return f"{self._text}\n{CUT.format(limit=self._limit)}" if self._cut else self._text.rstrip("\n")
 
     def followed_by(self, reason: str) -> str:
-        return f"{self.text}\n{reason}" if self._kept else reason
+        return f"{self.text}\n{reason}" if self._text else reason
 
 
 def _reason(error: MontyError, lines: int) -> str:
-    """An exception as the last line of a traceback says it, and the line of the code that it came from."""
+    """An exception as in the last line of a traceback, with its line in the code."""
     from pydantic_monty import MontyRuntimeError, MontySyntaxError
 
     if not isinstance(error, MontyRuntimeError | MontySyntaxError):
         return CRASHED
-    said = " ".join(error.display("type-msg").split())
+    message = " ".join(error.display("type-msg").split())
     places = [frame.line for frame in error.traceback()]
-    return f"{said} (line {min(places[-1], lines)})" if places else said
+    return f"{message} (line {min(places[-1], lines)})" if places else message
 
 
 CODE: Final = "code"

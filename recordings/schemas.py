@@ -1,4 +1,4 @@
-"""Tools with a JSON Schema of what a data set says of their parameters, in whatever words."""
+"""JSON Schemas from the descriptions of parameters in data sets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from alpha_umi.roles.turns import Tool
 
-# Names that data sets have for the types of JSON Schema.
+# Type names of data sets, as types of JSON Schema.
 _TYPES: Final[Mapping[str, str]] = {
     "str": "string",
     "text": "string",
@@ -33,55 +33,59 @@ _PYTHON_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "object": (dict,),
     "string": (str,),
 }
-# What is taken over of a schema as it is.
-_KEPT: Final = ("description", "enum", "default", "required", "minItems", "maxItems", "minimum", "maximum")
+# Keywords that are copied.
+_COPIED: Final = ("description", "enum", "default", "required", "minItems", "maxItems", "minimum", "maximum")
 
 
 def tool(name: str, description: str, properties: Mapping[str, Any], required: Iterable[str] = ()) -> Tool:
-    """A tool with a JSON Schema of what a data set says of its parameters."""
-    shown = {key: _property(said) for key, said in properties.items()}
-    needed = [key for key in required if key in shown]
-    return Tool(name, description, {"type": "object", "properties": shown} | ({"required": needed} if needed else {}))
+    """A tool with a JSON Schema of its parameters, from a data set's description of each."""
+    schemas = {key: _property(each) for key, each in properties.items()}
+    present = [key for key in required if key in schemas]
+    schema = {"type": "object", "properties": schemas} | ({"required": present} if present else {})
+    return Tool(name, description, schema)
 
 
-def nested_schema(said: Mapping[str, Any]) -> dict[str, Any]:
-    """A JSON Schema of one that has other names for the types, and remarks that no schema knows, at any depth."""
-    schema = {name: said[name] for name in _KEPT if name in said}
-    name = _type(said)
+def nested_schema(description: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON Schema from one with other type names and unknown keywords, recursively."""
+    schema = {name: description[name] for name in _COPIED if name in description}
+    name = _type(description)
     if name is not None:
         schema["type"] = name
-    if isinstance(said.get("properties"), Mapping):
-        schema["properties"] = {key: nested_schema(each) for key, each in said["properties"].items()}
-    if isinstance(said.get("items"), Mapping):
-        schema["items"] = nested_schema(said["items"])
+    if isinstance(description.get("properties"), Mapping):
+        schema["properties"] = {key: nested_schema(each) for key, each in description["properties"].items()}
+    if isinstance(description.get("items"), Mapping):
+        schema["items"] = nested_schema(description["items"])
     return _with_possible_values(schema)
 
 
 def _with_possible_values(schema: dict[str, Any]) -> dict[str, Any]:
-    """Values that a parameter's type does not allow are those of its items, or none: a grammar would allow nothing."""
+    """Remove enum values that the type excludes, or move them to the items: a grammar would accept nothing."""
     kind, values = str(schema.get("type")), schema.get("enum")
     if not isinstance(values, list) or kind not in _PYTHON_TYPES:
         return schema
     possible = [each for each in values if type(each) in _PYTHON_TYPES[kind]]
     if possible == values:
         return schema
-    kept = {name: value for name, value in schema.items() if name != "enum"} | ({"enum": possible} if possible else {})
+    narrowed = {name: value for name, value in schema.items() if name != "enum"}
+    if possible:
+        narrowed["enum"] = possible
     if kind == "array" and not possible and isinstance(schema.get("items"), dict):
-        kept["items"] = _with_possible_values({**schema["items"], "enum": values})
-    return kept
+        narrowed["items"] = _with_possible_values({**schema["items"], "enum": values})
+    return narrowed
 
 
-def _type(said: Mapping[str, Any]) -> str | None:
-    kind = str(said.get("type", "")).strip()
+def _type(description: Mapping[str, Any]) -> str | None:
+    kind = str(description.get("type", "")).strip()
     name = _TYPES.get(kind.partition("[")[0].lower(), kind)
     return name if name in _JSON_TYPES else None
 
 
-def _property(said: Any) -> dict[str, Any]:
-    if not isinstance(said, Mapping):
-        return {"description": str(said)}
-    name = _type(said)
+def _property(description: Any) -> dict[str, Any]:
+    if not isinstance(description, Mapping):
+        return {"description": str(description)}
+    name = _type(description)
     schema: dict[str, Any] = {} if name is None else {"type": name}
-    if "description" in said:
-        schema["description"] = str(said["description"])
-    return schema | ({"enum": list(said["enum"])} if isinstance(said.get("enum"), list) and said["enum"] else {})
+    if "description" in description:
+        schema["description"] = str(description["description"])
+    values = description.get("enum")
+    return schema | ({"enum": list(values)} if isinstance(values, list) and values else {})

@@ -1,4 +1,4 @@
-"""A recorded trajectory, whichever data it came from, and the calls in it with what they brought."""
+"""Recorded trajectories: instruction, tools and turns, with the calls in them and their observations."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from alpha_umi.roles.turns import Tool, Turn
 from recordings.contamination import instruction_digest
 from recordings.turns import read_call
 
-# Why a trajectory is left out, for all loaders.
+# Reason to exclude a trajectory, for all loaders.
 NOT_OFFERED: Final = "a call of a tool that is not on offer"
 
 
 @dataclass(frozen=True)
 class RecordedTrajectory:
-    """A trajectory as somebody once went through it. The first of its turns is the instruction.
+    """A recorded trajectory. Its first turn is the instruction.
 
-    `id` is unique within a suite. `answer` is what the final answer has to be, where that can be compared exactly,
-    `procedure` which calls are wanted in all, where more of them are known than were recorded.
+    `id` is unique within a suite. `answer` is the expected final answer, where answers can be compared exactly.
+    `procedure` are all expected calls, where the data has more of them than recorded steps.
     """
 
     id: str
@@ -33,7 +33,7 @@ class RecordedTrajectory:
 
     @property
     def instruction(self) -> str:
-        """What the user wants."""
+        """The first turn of the user."""
         return self.turns[0].content
 
 
@@ -47,36 +47,36 @@ class RecordedCall:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a loader found. `left_out` counts what could not be a trajectory, by the reason."""
+    """The result of a loader. `left_out` counts excluded entries by reason."""
 
     trajectories: tuple[RecordedTrajectory, ...]
     left_out: dict[str, int] = field(default_factory=dict)
 
 
 def recorded_calls(trajectory: RecordedTrajectory) -> Iterator[RecordedCall]:
-    """The calls that were answered, in order. Text that is no call is nothing that could be made again."""
+    """The calls that have an observation, in order. Unparsable calls are skipped."""
     for turn, following in pairwise(trajectory.turns):
         call = read_call(turn) if turn.role == "caller" and following.role == "observation" else None
         if call is not None:
             yield RecordedCall(call, following.content)
 
 
-SHOWN_DIGITS = 16
+ID_DIGITS = 16
 
 
-def ids_of(instructions: Iterable[str]) -> Iterator[str]:
-    """An id for each; a repeated instruction is numbered."""
+def content_ids(instructions: Iterable[str]) -> Iterator[str]:
+    """An id for each instruction, from its digest; repetitions are numbered. Ids do not depend on the order of rows."""
     seen: Counter[str] = Counter()
     for instruction in instructions:
-        name = instruction_digest(instruction)[:SHOWN_DIGITS]
+        name = instruction_digest(instruction)[:ID_DIGITS]
         seen[name] += 1
         yield name if seen[name] == 1 else f"{name}-{seen[name]}"
 
 
 @dataclass(frozen=True)
 class Procedure:
-    """The wanted calls in order, each a tool's name and its arguments as they are written there, and of each tool the
-    form of its answers in words."""
+    """The expected calls in order, each a tool's name and the text of its arguments; and for each tool a description
+    of its answers."""
 
     calls: tuple[tuple[str, str], ...]
     answers: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""Turns as readers make them of what a data set says, whatever its format."""
+"""Turns of recorded trajectories, built from the calls and answers of a data set."""
 
 from __future__ import annotations
 
@@ -11,25 +11,22 @@ from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.planner import Decision, write_plan
 from alpha_umi.roles.turns import Turn
 
-# Why a trajectory is left out, for all readers.
+# Reasons to exclude a trajectory, for all readers.
 NO_TOOLS: Final = "no tool is on offer"
 NO_START: Final = "it does not begin with the user"
 
 
 @dataclass(frozen=True)
-class SaidCall:
-    """A call, and what came back where that is known."""
+class SourceCall:
+    """A call of a data set, with its observation if it has one."""
 
     name: str
     arguments: Mapping[str, Any]
     observation: str | None = None
 
 
-def calls_in_turn(thought: str, calls: Sequence[SaidCall]) -> Iterator[Turn]:
-    """Calls that were made at once, one step after the other, the thought before the first.
-
-    They end after the first call of which it is not known what came back.
-    """
+def call_turns(thought: str, calls: Sequence[SourceCall]) -> Iterator[Turn]:
+    """Parallel calls as successive steps, the rationale before the first, up to a call without an observation."""
     for number, call in enumerate(calls):
         yield plan_turn(thought if number == 0 else "", "caller")
         yield Turn("caller", write_call(call.name, call.arguments))
@@ -39,22 +36,22 @@ def calls_in_turn(thought: str, calls: Sequence[SaidCall]) -> Iterator[Turn]:
 
 
 def answered(thought: str, answer: str) -> Iterator[Turn]:
-    """A conclusion and its answer."""
+    """The turns of a conclusion and its answer."""
     yield from (plan_turn(thought, "conclusion"), Turn("conclusion", answer))
 
 
 def gave_up(thought: str) -> Iterator[Turn]:
-    """Giving up."""
+    """The turn of giving up."""
     yield plan_turn(thought, "give up")
 
 
 def plan_turn(thought: str, decision: Decision) -> Turn:
-    """The planner's turn. A decision that the thought itself names would be read in the place of the real one."""
+    """The planner's turn. `Next:` inside the rationale is replaced, or it would be parsed as the decision."""
     return Turn("planner", write_plan(thought.replace("Next:", "Next -"), decision).lstrip())
 
 
 def read_call(turn: Turn) -> Call | None:
-    """The call of a caller's turn; None where it cannot be read."""
+    """The call of a caller's turn; None if it cannot be parsed."""
     try:
         return parse_call(turn.content)
     except UnreadableOutput:

@@ -220,7 +220,7 @@ class Collection:
 
 
 def _tokens(made: list[Measured]) -> TokenRecord:
-    prompts = sorted(each.whole_prompt for each in made)
+    prompts = sorted(each.full_prompt for each in made)
     return TokenRecord(
         total=sum(each.prompt + each.target for each in made),
         targets=sum(each.target for each in made),

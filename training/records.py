@@ -45,7 +45,7 @@ def recorded_variant(variant: dict[str, Any]) -> Variant:
 Identity = Annotated[dict[str, Any], AfterValidator(_checked)]
 
 
-class TakenOver(_Recorded):
+class ReusedFrom(_Recorded):
     """The stage of another variant that was trained in the place of this one."""
 
     variant: str
@@ -73,7 +73,7 @@ class StageRecord(_Recorded):
     dev_loss: float | None = None
     versions: dict[str, str]
     trained_on: tuple[str, ...]
-    taken_over: TakenOver | None = None
+    reused_from: ReusedFrom | None = None
 
 
 class RunRecord(_Recorded):
@@ -93,7 +93,7 @@ def read_stage(folder: Path) -> StageRecord:
 
 def write_stage(folder: Path, record: StageRecord) -> None:
     """Write it into a model folder. Raises `OSError`."""
-    left_out = {"taken_over"} if record.taken_over is None else set()
+    left_out = {"taken_over"} if record.reused_from is None else set()
     document = json.dumps(record.model_dump(mode="json", exclude=left_out), indent=2)
     (folder / STAGE_FILE).write_text(document + "\n", encoding="utf-8")
 

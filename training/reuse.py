@@ -18,7 +18,7 @@ from training.errors import RecordUnusable
 from training.loop.stage import StageTask
 from training.loop.whole import write_file, write_folder
 from training.recipes.model import BACKBONE
-from training.records import LOSSES, STAGE_FILE, StageRecord, TakenOver, read_stage, stage_folder, write_stage
+from training.records import LOSSES, STAGE_FILE, ReusedFrom, StageRecord, read_stage, stage_folder, write_stage
 
 # What of a stage says how it is called, and not what comes of it.
 _NAMED = ("name", "serves")
@@ -60,7 +60,7 @@ def _fill(partial: Path, found: Path, task: StageTask) -> None:
     for path in found.iterdir():
         shutil.copyfile(path, partial / path.name)
     record = read_stage(found)
-    source = TakenOver(variant=record.identity["variant"]["name"], stage=record.identity["stage"])
+    source = ReusedFrom(variant=record.identity["variant"]["name"], stage=record.identity["stage"])
     write_stage(partial, record.model_copy(update={"identity": task.identity, "taken_over": source}))
 
 

@@ -46,7 +46,7 @@ class Measured:
     """An example; the tokens of its whole prompt, before it was shortened; those of what is learned from."""
 
     example: Example
-    whole_prompt: int
+    full_prompt: int
     prompt: int
     target: int
     shortened: bool

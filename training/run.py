@@ -24,7 +24,7 @@ from training.loop.batches import StepPlan
 from training.loop.checkpoint import Progress, require_same
 from training.loop.losses import draw, read_losses
 from training.loop.model import backbone_of, device_of, identity_of, load_model, save_model, uses_bf16
-from training.loop.observer import Nobody, Observer
+from training.loop.observer import NullObserver, Observer
 from training.loop.processes import Processes
 from training.loop.stage import StageLoop, StageTask
 from training.loop.whole import write_file, write_folder
@@ -74,7 +74,7 @@ class RunRequest:
     max_tokens: int | None = None
     stages: tuple[str, ...] = ()
     take_over: Path | None = None
-    observer: Observer = field(default_factory=Nobody)
+    observer: Observer = field(default_factory=NullObserver)
     stop: Callable[[], bool] = lambda: False
 
 

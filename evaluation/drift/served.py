@@ -14,7 +14,7 @@ from alpha_umi.contract.trajectories import Trajectory
 from alpha_umi.plain_text import plain_line
 from recordings.errors import EmptySuite, NotTheFormat
 from recordings.formats.trajectories import read_trajectories
-from recordings.reading import OnBroken, read_text
+from recordings.reading import OnInvalid, read_text
 
 REMEDY: Final = "write the file anew with `alpha-umi export`, or leave such lines out with --skip-broken"
 EXPORT: Final = "name what `alpha-umi export --output served.jsonl` wrote, or `alpha-umi show ID --json`"
@@ -38,8 +38,8 @@ def read_served(paths: Sequence[Path], *, skip_broken: bool = False) -> Served:
 
     for path in paths:
         _require_export(path)
-    on_broken: OnBroken = skip if skip_broken else _refuse
-    found = [each for path in paths for each in _checked(read_trajectories(path, on_broken), path, on_broken)]
+    on_invalid: OnInvalid = skip if skip_broken else _refuse
+    found = [each for path in paths for each in _checked(read_trajectories(path, on_invalid), path, on_invalid)]
     kept = _once(found, left_out)
     ended = [each for each in kept if each.status not in ("running", "requires_action")]
     left_out[UNFINISHED] += len(kept) - len(ended)
@@ -69,7 +69,7 @@ def _refuse(error: NotTheFormat) -> NoReturn:
 
 
 def _checked(
-    found: Iterable[tuple[int, Trajectory]], path: Path, on_broken: Callable[[NotTheFormat], None]
+    found: Iterable[tuple[int, Trajectory]], path: Path, on_invalid: Callable[[NotTheFormat], None]
 ) -> Iterable[Trajectory]:
     """Those whose times make sense; they could not be put into windows otherwise."""
     for line, trajectory in found:
@@ -77,7 +77,7 @@ def _checked(
         if wrong is None:
             yield trajectory
         else:
-            on_broken(NotTheFormat(f"{path}, line {line}: {wrong}", remedy=REMEDY))
+            on_invalid(NotTheFormat(f"{path}, line {line}: {wrong}", remedy=REMEDY))
 
 
 def _wrong_times(trajectory: Trajectory) -> str | None:

@@ -32,7 +32,7 @@ class _Told(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class TakenOver(_Told):
+class ReusedFrom(_Told):
     """The stage of another run in the place of one."""
 
     variant: str
@@ -50,7 +50,7 @@ class StageCosts(_Told):
     processes: int
     device: str
     bytes: int
-    taken_over: TakenOver | None = None
+    reused_from: ReusedFrom | None = None
 
 
 class Costs(_Told):

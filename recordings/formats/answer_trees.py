@@ -4,9 +4,9 @@
                            "train_messages": [[{"role": system | user | assistant | function, "content",
                                                 "function_call": {"name", "arguments"}}], …]}}
 
-The last chain of a tree is its trajectory, as the published preprocessing takes it (`prepro_raw_stage_1.py` and
-`prepro_raw_stage_2.py` of X-PLUG/Multi-LLM-Agent): `Finish` is a conclusion with its answer or giving up, an
-observation is what stands under `response`. A tree without a chain is left out.
+The last chain of a tree is its trajectory, as in the published preprocessing (`prepro_raw_stage_1.py` and
+`prepro_raw_stage_2.py` of X-PLUG/Multi-LLM-Agent): `Finish` is a conclusion with its answer or giving up, and the
+observation is the value of `response`. A tree without a chain is excluded.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from pydantic import Field
 
 from alpha_umi.roles.turns import Turn
 from recordings.errors import NotTheFormat
-from recordings.reading import CUT_REMEDY, Entry, OnBroken, Text, each_whole, parse_json, read_entry, read_text
+from recordings.reading import CUT_REMEDY, Entry, OnInvalid, Text, parse_each, parse_json, read_entry, read_text
 from recordings.schemas import tool
-from recordings.trajectory import Loaded, RecordedTrajectory, ids_of
+from recordings.trajectory import Loaded, RecordedTrajectory, content_ids
 from recordings.turns import answered, gave_up, plan_turn
 
 FINISH: Final = "Finish"
@@ -32,18 +32,18 @@ NO_ANSWER: Final = "none"
 
 
 class WrittenCall(Entry):
-    """A call; its arguments are JSON, or were meant to be, in some trees an object."""
+    """A call. Its arguments are JSON text, which may be invalid, or in some trees an object."""
 
     name: Text
     arguments: str | dict[str, Any]
 
     @property
     def text(self) -> str:
-        """The arguments as they are shown."""
+        """The arguments as text."""
         return self.arguments if isinstance(self.arguments, str) else json.dumps(self.arguments, indent=2)
 
 
-class Said(Entry):
+class Message(Entry):
     """A message of a chain."""
 
     role: Literal["system", "user", "assistant", "function"]
@@ -64,25 +64,25 @@ class Answer(Entry):
 
     query: Text
     function: list[Function]
-    train_messages: list[Annotated[list[Said], Field(min_length=1)]] = Field(default_factory=list)
+    train_messages: list[Annotated[list[Message], Field(min_length=1)]] = Field(default_factory=list)
 
 
 class Tree(Entry):
-    """What a file holds that is needed."""
+    """A file: only the fields that are read."""
 
     answer_generation: Answer
 
 
-def load(folder: Path, on_broken: OnBroken) -> Loaded:
+def load(folder: Path, on_invalid: OnInvalid) -> Loaded:
     """The trees of a folder, all folders in it too. Raises `DataError`."""
     files = sorted(path for path in folder.rglob("*.json") if not path.name.startswith("."))
     if not files:
         raise NotTheFormat(f"{folder} holds no file *.json", remedy=CUT_REMEDY)
-    trees = list(each_whole(files, _tree, on_broken))
+    trees = list(parse_each(files, _tree, on_invalid))
     chained = [tree.answer_generation for tree in trees if tree.answer_generation.train_messages]
-    names = ids_of(each.query for each in chained)
-    found = tuple(_trajectory(name, each) for name, each in zip(names, chained, strict=True))
-    return Loaded(found, {NO_CHAIN: len(trees) - len(chained)} if len(chained) < len(trees) else {})
+    names = content_ids(each.query for each in chained)
+    trajectories = tuple(_trajectory(name, each) for name, each in zip(names, chained, strict=True))
+    return Loaded(trajectories, {NO_CHAIN: len(trees) - len(chained)} if len(chained) < len(trees) else {})
 
 
 def _tree(path: Path) -> Tree:
@@ -100,17 +100,17 @@ def _trajectory(name: str, answer: Answer) -> RecordedTrajectory:
     return RecordedTrajectory(name, tools, turns)
 
 
-def _turns(chain: Sequence[Said]) -> Iterator[Turn]:
-    for said in chain:
-        match said.role:
-            case "assistant" if said.function_call is not None:
-                yield from _step((said.content or "").strip(), said.function_call)
+def _turns(chain: Sequence[Message]) -> Iterator[Turn]:
+    for message in chain:
+        match message.role:
+            case "assistant" if message.function_call is not None:
+                yield from _step((message.content or "").strip(), message.function_call)
             case "assistant":
-                yield Turn("planner", said.content or "")
+                yield Turn("planner", message.content or "")
             case "user":
-                yield Turn("user", said.content or "")
+                yield Turn("user", message.content or "")
             case "function":
-                yield Turn("observation", _response(said.content or ""))
+                yield Turn("observation", _response(message.content or ""))
 
 
 def _step(thought: str, call: WrittenCall) -> Iterator[Turn]:
@@ -125,21 +125,21 @@ def _step(thought: str, call: WrittenCall) -> Iterator[Turn]:
 
 def _final(arguments: str) -> str:
     try:
-        said = json.loads(arguments)
+        parsed = json.loads(arguments)
     except (ValueError, RecursionError):
         # Broken JSON: what follows the name of the field, as the published preprocessing reads it.
         _, named, after = arguments.partition('"final_answer": ')
         return after.strip().strip("}").strip('"') if named else NO_ANSWER
-    return str(said.get("final_answer") or NO_ANSWER) if isinstance(said, dict) else NO_ANSWER
+    return str(parsed.get("final_answer") or NO_ANSWER) if isinstance(parsed, dict) else NO_ANSWER
 
 
 def _response(text: str) -> str:
     try:
-        said = json.loads(text)
+        parsed = json.loads(text)
     except (ValueError, RecursionError):
-        said = None
-    if isinstance(said, dict) and "response" in said:
-        response = said["response"]
+        parsed = None
+    if isinstance(parsed, dict) and "response" in parsed:
+        response = parsed["response"]
         return response if isinstance(response, str) else json.dumps(response)
     _, named, after = text.partition('"response":')
     return named + after

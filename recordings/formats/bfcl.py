@@ -3,13 +3,13 @@
     BFCL_v4_CATEGORY.json                     lines of {"id", "question": [[{"role", "content"}]], "function": [...]}
     possible_answer/BFCL_v4_CATEGORY.json     lines of {"id", "ground_truth": [{NAME: {PARAMETER: [VALUE, ...]}}]}
 
-A question is one step: the call that it wants, with the first of each parameter's acceptable values (a parameter that
-may be left away is), or, where no function on offer can help (the categories of irrelevance), to give up. That is only
-one of the right calls; whether a call is right is said by the package's own checker (`evaluation.bfcl`).
+A question is one step: the expected call with the first acceptable value of each parameter (optional parameters are
+omitted), or giving up where no offered function can help (the irrelevance categories). This is only one of the correct
+calls: the package's own checker decides whether a call is correct (`alpha-umi evaluate bfcl`).
 
-What one call at a step cannot show is left out and counted: questions that want several calls at once, values in the
-notation of Java and JavaScript, questions of which no right call is named, and conversations. Their instructions are
-kept all the same, so that nobody learns from them.
+Questions that a single call cannot answer are excluded and counted: parallel calls, values in the notation of Java and
+JavaScript, questions without a reference call, and conversations. Their instructions stay in the suite's digests, so
+that training excludes them.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from alpha_umi.roles.caller import write_call
 from alpha_umi.roles.turns import Tool, Turn
 from recordings.cases import NO_OTHER_TOOL, NO_SINGLE_CALL
 from recordings.errors import NotTheFormat, UnknownSuite
-from recordings.reading import CUT_REMEDY, Entry, OnBroken, Text, each_whole, read_lines, refuse, refuse_duplicates
+from recordings.reading import CUT_REMEDY, Entry, OnInvalid, Text, parse_each, read_lines, refuse_duplicates, reject
 from recordings.schemas import nested_schema
 from recordings.trajectory import Loaded, RecordedTrajectory
 from recordings.turns import plan_turn
 
 PREFIX: Final = "BFCL_v4_"
-# What each category wants, and why some cannot be measured: a step has one call.
+# The kinds of categories, and why some are not evaluated: a step has one call.
 CALLS: Final = ("simple_python", "multiple", "live_simple", "live_multiple")
 NO_CALLS: Final = ("irrelevance", "live_irrelevance")
 NOT_MEASURED: Final[Mapping[str, str]] = {
@@ -45,7 +45,7 @@ NOT_MEASURED: Final[Mapping[str, str]] = {
 }
 CATEGORIES: Final = (*CALLS, *NO_CALLS, *NOT_MEASURED)
 SEVERAL_TURNS: Final = "a conversation of several turns"
-# Stands among the values of a parameter that may be left away.
+# An acceptable value that marks an optional parameter.
 _OPTIONAL: Final = ""
 
 
@@ -65,7 +65,7 @@ class Function(Entry):
 
 
 class Question(Entry):
-    """A question, and what is on offer for it."""
+    """A question with its offered functions."""
 
     id: Text
     question: Annotated[list[Annotated[list[Message], Field(min_length=1)]], Field(min_length=1, max_length=1)]
@@ -73,7 +73,7 @@ class Question(Entry):
 
 
 class Answer(Entry):
-    """The calls that a question wants: of each parameter the values that are right."""
+    """The expected calls of a question: for each parameter its acceptable values."""
 
     id: Text
     ground_truth: Annotated[list[Annotated[dict[str, dict[str, list[Any]]], Field(min_length=1, max_length=1)]], ...]
@@ -85,35 +85,35 @@ def category_of(question: str) -> str:
 
 
 def files(path: Path, category: str) -> list[Path]:
-    """The files of a category that are read: its questions, and the calls that they want."""
+    """The files of a category: its questions and, where there are some, its expected calls."""
     name = f"{PREFIX}{category}.json"
     return [path / name, *([path / "possible_answer" / name] if category in CALLS else [])]
 
 
-def load(path: Path, categories: Sequence[str], on_broken: OnBroken = refuse) -> Loaded:
+def load(path: Path, categories: Sequence[str], on_invalid: OnInvalid = reject) -> Loaded:
     """The questions of some categories as trajectories. Raises `DataError`."""
     unknown = [each for each in categories if each not in CATEGORIES]
     if unknown:
         raise UnknownSuite(f"there is no category {unknown[0]!r}", remedy=f"there are {', '.join(CATEGORIES)}")
     left_out: Counter[str] = Counter()
-    found = [each for name in categories for each in _category(path, name, left_out, on_broken)]
-    return Loaded(tuple(found), dict(left_out))
+    trajectories = [each for name in categories for each in _category(path, name, left_out, on_invalid)]
+    return Loaded(tuple(trajectories), dict(left_out))
 
 
-def _category(path: Path, name: str, left_out: Counter[str], on_broken: OnBroken) -> Iterator[RecordedTrajectory]:
+def _category(path: Path, name: str, left_out: Counter[str], on_invalid: OnInvalid) -> Iterator[RecordedTrajectory]:
     file, *answered = files(path, name)
-    questions = read_lines(file, Question, on_broken)
+    questions = read_lines(file, Question, on_invalid)
     refuse_duplicates([each.id for each in questions], f"{file}: questions")
-    answers = {each.id: each for at in answered for each in read_lines(at, Answer, on_broken)}
+    answers = {each.id: each for at in answered for each in read_lines(at, Answer, on_invalid)}
 
-    def made(question: Question) -> RecordedTrajectory:
+    def to_trajectory(question: Question) -> RecordedTrajectory:
         reason = NOT_MEASURED.get(name) or _unfit(question)
         left_out.update([reason] if reason else [])
         steps = () if reason else _steps(question, answers, name, f"{file}, {question.id!r}")
         tools = tuple(_tool(each) for each in question.function)
         return RecordedTrajectory(question.id, tools, (Turn("user", _instruction(question)), *steps))
 
-    yield from each_whole(questions, made, on_broken)
+    yield from parse_each(questions, to_trajectory, on_invalid)
 
 
 def _unfit(question: Question) -> str | None:
@@ -123,7 +123,7 @@ def _unfit(question: Question) -> str | None:
 
 
 def _instruction(question: Question) -> str:
-    """What is said before the question (a system's message) stands before it."""
+    """The question, preceded by the system message if there is one."""
     return "\n\n".join(message.content for message in question.question[0] if message.content)
 
 
@@ -132,11 +132,11 @@ def _steps(question: Question, answers: Mapping[str, Answer], name: str, place: 
         return (plan_turn("", "give up"),)
     answer = answers.get(question.id)
     if answer is None or len(answer.ground_truth) != 1:
-        raise NotTheFormat(f"{place}: possible_answer does not name the one call that it wants", remedy=CUT_REMEDY)
+        raise NotTheFormat(f"{place}: possible_answer does not name exactly one expected call", remedy=CUT_REMEDY)
     ((called, values),) = answer.ground_truth[0].items()
     function = next((each for each in question.function if each.name == called), None)
     if function is None:
-        raise NotTheFormat(f"{place}: the call is of {called!r}, which is not on offer", remedy=CUT_REMEDY)
+        raise NotTheFormat(f"{place}: the call is of {called!r}, which is not an offered function", remedy=CUT_REMEDY)
     return plan_turn("", "caller"), Turn("caller", write_call(called, _arguments(values, function.parameters)))
 
 
@@ -145,7 +145,7 @@ def _tool(function: Function) -> Tool:
 
 
 def _arguments(values: Mapping[str, Sequence[Any]], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The first acceptable value of each parameter that may not be left away."""
+    """The first acceptable value of each required parameter."""
     properties, required = schema.get("properties") or {}, schema.get("required") or ()
     return {
         name: _value(_first(options), properties.get(name) or {})

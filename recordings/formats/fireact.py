@@ -1,7 +1,7 @@
 """FireAct: questions that GPT-4 answered with a search engine, a JSON list of `{"instruction", "output"}`.
 
-The output is `Thought: … Action: search[…] Observation: …` again and again, and ends with `Action: finish[answer]`.
-What stands before the first thought, such as the options of a question with a choice, belongs to the question.
+The output repeats `Thought: … Action: search[…] Observation: …` and ends with `Action: finish[answer]`. Text before the
+first thought, such as the options of a multiple-choice question, belongs to the question.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from alpha_umi.roles.turns import Tool, Turn
-from recordings.reading import Entry, OnBroken, Text, read_list
+from recordings.reading import Entry, OnInvalid, Text, read_list
 from recordings.schemas import tool
-from recordings.trajectory import Loaded, RecordedTrajectory, ids_of
-from recordings.turns import SaidCall, answered, calls_in_turn
+from recordings.trajectory import Loaded, RecordedTrajectory, content_ids
+from recordings.turns import SourceCall, answered, call_turns
 
 SEARCH: Tool = tool(
     "search",
@@ -33,28 +33,28 @@ _STEP = re.compile(
 
 
 class Answered(Entry):
-    """A question and how it was answered."""
+    """A question with its recorded output."""
 
     instruction: Text
     output: Text
 
 
-def load(path: Path, on_broken: OnBroken) -> Loaded:
+def load(path: Path, on_invalid: OnInvalid) -> Loaded:
     """The questions of a file as trajectories. Raises `DataError`."""
-    entries = read_list(path, Answered, on_broken)
+    entries = read_list(path, Answered, on_invalid)
     left_out: Counter[str] = Counter()
-    found = []
-    for name, entry in zip(ids_of(each.instruction for each in entries), entries, strict=True):
+    trajectories = []
+    for name, entry in zip(content_ids(each.instruction for each in entries), entries, strict=True):
         turns = _turns(entry)
         if isinstance(turns, str):
             left_out[turns] += 1
         else:
-            found.append(RecordedTrajectory(name, (SEARCH,), turns))
-    return Loaded(tuple(found), dict(left_out))
+            trajectories.append(RecordedTrajectory(name, (SEARCH,), turns))
+    return Loaded(tuple(trajectories), dict(left_out))
 
 
 def _turns(entry: Answered) -> tuple[Turn, ...] | str:
-    """The turns, or why there are none."""
+    """The turns, or the reason to exclude the entry."""
     before, thought, steps = entry.output.partition("Thought: ")
     text = (thought + steps).strip()
     matches = list(_STEP.finditer(text))
@@ -70,4 +70,4 @@ def _step(match: re.Match[str]) -> Iterator[Turn]:
     thought = match["thought"].strip()
     if match["name"] == "finish":
         return answered(thought, match["argument"])
-    return calls_in_turn(thought, [SaidCall("search", {"query": match["argument"]}, match["observation"])])
+    return call_turns(thought, [SourceCall("search", {"query": match["argument"]}, match["observation"])])

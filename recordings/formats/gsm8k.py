@@ -1,9 +1,17 @@
-"""GSM8K: school mathematics with one tool that computes, the calculator unless another is named.
+"""GSM8K: school mathematics with one tool that computes: an exact calculator, or Python (`load_python`).
 
-A line of `{"question", "answer"}` each. The reference solution is prose with calculations, `<<48/2=24>>`, and ends in
-`#### 24`. Here each calculation is a step: the prose before it is the rationale, the calculator is called with the
-expression, and what it really computes is the observation. The prose after the last one is the rationale of the
-conclusion. Whole trajectories are right when the last number of the answer is the reference's, exactly.
+Each line is `{"question", "answer"}`. The reference solution is prose with calculations, `<<48/2=24>>`, and ends in
+`#### 24`. Each calculation is a step: the prose before it is the rationale, the tool is called with the expression, and
+its actual result is the observation. The prose after the last calculation is the rationale of the conclusion. An answer
+is correct if its last number equals the reference exactly.
+
+The calculator evaluates `+ - * / // % **`, parentheses and decimal numbers as exact fractions, so that 0.1 + 0.2 is
+0.3; an exponent is an integer. Expressions that could take long are refused before they are computed:
+
+    ArithmeticRefused
+    ├── NotArithmetic       the text is something else
+    ├── TooLarge            the expression, an exponent or an intermediate number is out of bounds
+    └── Undefined           a division by zero
 """
 
 from __future__ import annotations
@@ -21,9 +29,9 @@ from typing import Final
 from alpha_umi.roles.caller import write_call
 from alpha_umi.roles.planner import write_plan
 from alpha_umi.roles.turns import Tool, Turn
-from recordings.reading import Entry, OnBroken, Text, read_lines, refuse
+from recordings.reading import Entry, OnInvalid, Text, read_lines, reject
 from recordings.sandbox import CODE, PYTHON, PythonSandbox
-from recordings.trajectory import Loaded, RecordedTrajectory, ids_of
+from recordings.trajectory import Loaded, RecordedTrajectory, content_ids
 
 CALCULATOR = Tool(
     "calculator",
@@ -53,10 +61,10 @@ class Problem(Entry):
 
 
 @dataclass(frozen=True)
-class Computing:
-    """The tool that computes: `compute` makes its answer of an expression, which it takes as `argument`.
+class ComputeTool:
+    """The tool of the calls. `argument` is its parameter for the expression.
 
-    `compute` raises `ArithmeticRefused`.
+    `compute` returns the observation for an expression, and raises `ArithmeticRefused`.
     """
 
     tool: Tool
@@ -64,56 +72,56 @@ class Computing:
     compute: Callable[[str], str]
 
 
-def load(path: Path, on_broken: OnBroken = refuse, computing: Computing | None = None) -> Loaded:
+def load(path: Path, on_invalid: OnInvalid = reject, compute_tool: ComputeTool | None = None) -> Loaded:
     """The problems of a file as trajectories. Raises `DataError`."""
-    computing = computing or Computing(CALCULATOR, "expression", compute)
-    problems = read_lines(path, Problem, on_broken)
+    compute_tool = compute_tool or ComputeTool(CALCULATOR, "expression", compute)
+    problems = read_lines(path, Problem, on_invalid)
     left_out: Counter[str] = Counter()
     trajectories = []
-    for name, problem in zip(ids_of(problem.question for problem in problems), problems, strict=True):
-        found = _trajectory(name, problem, computing)
-        if isinstance(found, str):
-            left_out[found] += 1
+    for name, problem in zip(content_ids(problem.question for problem in problems), problems, strict=True):
+        result = _trajectory(name, problem, compute_tool)
+        if isinstance(result, str):
+            left_out[result] += 1
         else:
-            trajectories.append(found)
+            trajectories.append(result)
     return Loaded(tuple(trajectories), dict(left_out))
 
 
 def compute(expression: str) -> str:
-    """What the calculator answers, as JSON text. Raises `ArithmeticRefused`."""
-    return json.dumps({"result": written(evaluate(expression))}, separators=(",", ":"))
+    """The calculator's answer, as JSON text. Raises `ArithmeticRefused`."""
+    return json.dumps({"result": format_decimal(evaluate(expression))}, separators=(",", ":"))
 
 
 def final_number(answer: str) -> Fraction | None:
-    """The last number of an answer, exactly; None where there is none."""
-    found = _NUMBER.findall(answer)
-    return Fraction(found[-1].replace(",", "")) if found else None
+    """The last number of an answer, exactly; None if there is none."""
+    numbers = _NUMBER.findall(answer)
+    return Fraction(numbers[-1].replace(",", "")) if numbers else None
 
 
 def is_right(answer: str | None, expected: str) -> bool:
-    """Whether an answer's last number is the expected one. No answer is wrong."""
-    found = None if answer is None else final_number(answer)
-    return found is not None and found == final_number(expected)
+    """Whether the last number of an answer is the expected one; False without an answer."""
+    number = None if answer is None else final_number(answer)
+    return number is not None and number == final_number(expected)
 
 
-def _trajectory(name: str, problem: Problem, computing: Computing) -> RecordedTrajectory | str:
+def _trajectory(name: str, problem: Problem, compute_tool: ComputeTool) -> RecordedTrajectory | str:
     final = _FINAL.search(problem.answer)
     if final is None or final_number(final["answer"]) is None:
         return WITHOUT_ANSWER
     try:
-        steps = tuple(_steps(problem.answer[: final.start()], computing))
+        steps = tuple(_steps(problem.answer[: final.start()], compute_tool))
     except ArithmeticRefused:
         return NOT_COMPUTED
     turns = (Turn("user", problem.question), *steps, Turn("conclusion", final["answer"]))
-    return RecordedTrajectory(name, (computing.tool,), turns, answer=final["answer"])
+    return RecordedTrajectory(name, (compute_tool.tool,), turns, answer=final["answer"])
 
 
-def _steps(solution: str, computing: Computing) -> Iterator[Turn]:
+def _steps(solution: str, compute_tool: ComputeTool) -> Iterator[Turn]:
     end = 0
     for calculation in _CALCULATION.finditer(solution):
         yield Turn("planner", _plan(solution[end : calculation.start()], "caller"))
-        yield Turn("caller", write_call(computing.tool.name, {computing.argument: calculation["expression"]}))
-        yield Turn("observation", computing.compute(calculation["expression"]))
+        yield Turn("caller", write_call(compute_tool.tool.name, {compute_tool.argument: calculation["expression"]}))
+        yield Turn("observation", compute_tool.compute(calculation["expression"]))
         end = calculation.end()
     yield Turn("planner", _plan(solution[end:], "conclusion"))
 
@@ -122,8 +130,8 @@ def _plan(prose: str, decision: str) -> str:
     return write_plan(" ".join(prose.split()), "caller" if decision == "caller" else "conclusion").lstrip()
 
 
-def load_python(path: Path, on_broken: OnBroken = refuse) -> Loaded:
-    """The problems of a file as trajectories. Raises `DataError`."""
+def load_python(path: Path, on_invalid: OnInvalid = reject) -> Loaded:
+    """As `load`, with calls of Python: each expression is the code, and its output the observation (`24.0` for 24)."""
     with PythonSandbox() as sandbox:
 
         def compute(expression: str) -> str:
@@ -132,18 +140,18 @@ def load_python(path: Path, on_broken: OnBroken = refuse) -> Loaded:
                 raise NotArithmetic(ran.text)
             return ran.text
 
-        return load(path, on_broken, Computing(PYTHON, CODE, compute))
+        return load(path, on_invalid, ComputeTool(PYTHON, CODE, compute))
 
 
 MAX_CHARACTERS: Final = 500
 MAX_EXPONENT: Final = 64
-# Of numerator and denominator each, on the way and at the end: about 300 decimal digits.
+# Of the numerator and the denominator of each number, intermediate ones too: about 300 decimal digits.
 MAX_BITS: Final = 1_024
 SHOWN_DECIMALS: Final = 10
 
 
 class ArithmeticRefused(ValueError):
-    """Base of what is not computed."""
+    """Base of the reasons not to compute an expression."""
 
 
 class NotArithmetic(ArithmeticRefused):
@@ -168,24 +176,24 @@ def evaluate(expression: str) -> Fraction:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         if isinstance(error, ArithmeticRefused):
             raise
-        raise NotArithmetic("the expression is not arithmetic that can be read") from error
+        raise NotArithmetic("the expression is not arithmetic that can be parsed") from error
     except ZeroDivisionError as error:
         raise Undefined("the expression divides by zero") from error
 
 
-def written(value: Fraction) -> str:
-    """A number in plain decimals: exact where ten decimals are enough, otherwise rounded to them."""
+def format_decimal(value: Fraction) -> str:
+    """A number in decimal notation, rounded to ten decimals."""
     if value.denominator == 1:
         return str(value.numerator)
     scaled = round(abs(value) * 10**SHOWN_DECIMALS)
-    whole, decimals = divmod(scaled, 10**SHOWN_DECIMALS)
-    text = f"{whole}.{decimals:0{SHOWN_DECIMALS}}".rstrip("0").rstrip(".")
+    integer, decimals = divmod(scaled, 10**SHOWN_DECIMALS)
+    text = f"{integer}.{decimals:0{SHOWN_DECIMALS}}".rstrip("0").rstrip(".")
     return f"-{text}" if value < 0 and text != "0" else text
 
 
 def _power(base: Fraction, exponent: Fraction) -> Fraction:
     if exponent.denominator != 1:
-        raise NotArithmetic("an exponent must be a whole number")
+        raise NotArithmetic("an exponent must be an integer")
     if abs(exponent.numerator) > MAX_EXPONENT:
         raise TooLarge(f"an exponent is larger than {MAX_EXPONENT}")
     bits = max(base.numerator.bit_length(), base.denominator.bit_length())
@@ -221,7 +229,7 @@ def _value(node: ast.expr, source: str) -> Fraction:
 
 
 def _number(text: str) -> Fraction:
-    """A number as it was written: a float would have rounded it already."""
+    """A number, parsed exactly from its digits: a float would be rounded."""
     if not text.isascii() or set(text) - set("0123456789."):
         raise NotArithmetic("a number must be written in plain decimals")
     return Fraction(text if text.strip(".") == text else f"0{text}0")
@@ -229,5 +237,5 @@ def _number(text: str) -> Fraction:
 
 def _bounded(value: Fraction) -> Fraction:
     if max(value.numerator.bit_length(), value.denominator.bit_length()) > MAX_BITS:
-        raise TooLarge("a number on the way is out of bounds")
+        raise TooLarge("an intermediate number is out of bounds")
     return value

@@ -1,11 +1,11 @@
 """Samples of LLaMA-Factory: dialogues in which an assistant calls functions, in two forms.
 
 - a JSON list of `{"conversations": [{"from": human | gpt | function_call | observation, "value"}], "tools"}`, without
-  thoughts;
+  rationales;
 - JSON lines of `{"messages": [{"role": system | user | assistant | tool, "content": [{"type", "value"}]}], "tools"}`,
   where an assistant's parts are `reasoning`, `text` and `tool_call`.
 
-`tools` is a text that holds a JSON list. Answers of an assistant to a greeting are conclusions as any other.
+`tools` is a string that holds a JSON list. An assistant's reply to a greeting is a conclusion like any other.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from recordings.errors import NotTheFormat
 from recordings.reading import (
     CUT_REMEDY,
     Entry,
-    OnBroken,
+    OnInvalid,
     Text,
-    each_whole,
+    parse_each,
     parse_json,
     read_entry,
     read_lines,
     read_list,
 )
 from recordings.schemas import tool
-from recordings.trajectory import Loaded, RecordedTrajectory, ids_of
-from recordings.turns import NO_START, NO_TOOLS, SaidCall, answered, calls_in_turn
+from recordings.trajectory import Loaded, RecordedTrajectory, content_ids
+from recordings.turns import NO_START, NO_TOOLS, SourceCall, answered, call_turns
 
 Kind = Literal["user", "thought", "call", "observation", "answer", "system"]
 _Part = tuple[Kind, str]
@@ -103,20 +103,20 @@ _REASONED: dict[tuple[str, str], Kind] = {
 }
 
 
-def load(path: Path, on_broken: OnBroken) -> Loaded:
+def load(path: Path, on_invalid: OnInvalid) -> Loaded:
     """The dialogues of a file as trajectories. Raises `DataError`."""
     listed = path.suffix == ".json"
     dialogues: Sequence[Shared | Reasoned] = (
-        read_list(path, Shared, on_broken) if listed else read_lines(path, Reasoned, on_broken)
+        read_list(path, Shared, on_invalid) if listed else read_lines(path, Reasoned, on_invalid)
     )
     places = enumerate(dialogues, start=1)
-    made = list(each_whole(places, lambda found: _read(found[1], f"{path}, dialogue {found[0]}"), on_broken))
-    started = [(tools, turns) for tools, turns in made if turns and turns[0].role == "user"]
+    parsed = list(parse_each(places, lambda entry: _read(entry[1], f"{path}, dialogue {entry[0]}"), on_invalid))
+    started = [(tools, turns) for tools, turns in parsed if turns and turns[0].role == "user"]
     offered = [(tools, turns) for tools, turns in started if tools]
-    names = ids_of(turns[0].content for _, turns in offered)
-    found = (RecordedTrajectory(name, tools, turns) for name, (tools, turns) in zip(names, offered, strict=True))
-    counts = {NO_START: len(made) - len(started), NO_TOOLS: len(started) - len(offered)}
-    return Loaded(tuple(found), {reason: count for reason, count in counts.items() if count})
+    names = content_ids(turns[0].content for _, turns in offered)
+    trajectories = (RecordedTrajectory(name, tools, turns) for name, (tools, turns) in zip(names, offered, strict=True))
+    counts = {NO_START: len(parsed) - len(started), NO_TOOLS: len(started) - len(offered)}
+    return Loaded(tuple(trajectories), {reason: count for reason, count in counts.items() if count})
 
 
 def _read(dialogue: Shared | Reasoned, place: str) -> tuple[tuple[Tool, ...], tuple[Turn, ...]]:
@@ -136,7 +136,7 @@ def _parts(dialogue: Shared | Reasoned, place: str) -> Iterator[_Part]:
 
 
 def _turns(parts: Sequence[_Part], place: str) -> Iterator[Turn]:
-    """The turns; several calls at once become steps, each with its own observation, as far as these are known."""
+    """The turns. Parallel calls become successive steps, up to the first without an observation."""
     thought, at = "", 0
     while at < len(parts):
         kind, text = parts[at]
@@ -151,24 +151,24 @@ def _turns(parts: Sequence[_Part], place: str) -> Iterator[Turn]:
                 thought = ""
             case "call":
                 at, calls = _calls(parts, at - 1, place)
-                yield from calls_in_turn(thought, calls)
+                yield from call_turns(thought, calls)
                 thought = ""
                 if any(call.observation is None for call in calls):
                     return
 
 
-def _calls(parts: Sequence[_Part], at: int, place: str) -> tuple[int, list[SaidCall]]:
-    """The calls from a place on with what they brought, and where the parts after them begin."""
+def _calls(parts: Sequence[_Part], at: int, place: str) -> tuple[int, list[SourceCall]]:
+    """The calls that begin at `at`, each with its observation, and the index of the part after them."""
     end = _while(parts, at, "call")
     after = _while(parts, end, "observation")
-    said = [read_entry(_json(text, place), Call, f"{place}, call") for _, text in parts[at:end]]
-    brought = [text for _, text in parts[end:after]]
-    if len(brought) == 1:
-        # One text for all calls cannot be told apart.
-        brought = brought * len(said)
-    observed: list[str | None] = [*brought, *([None] * len(said))]
+    calls = [read_entry(_json(text, place), Call, f"{place}, call") for _, text in parts[at:end]]
+    observations = [text for _, text in parts[end:after]]
+    if len(observations) == 1:
+        # One observation for all calls cannot be divided.
+        observations = observations * len(calls)
+    observed: list[str | None] = [*observations, *([None] * len(calls))]
     return after, [
-        SaidCall(call.name, call.arguments, text) for call, text in zip(said, observed[: len(said)], strict=True)
+        SourceCall(call.name, call.arguments, text) for call, text in zip(calls, observed[: len(calls)], strict=True)
     ]
 
 
@@ -184,11 +184,11 @@ def _tools(text: str, place: str) -> tuple[Tool, ...]:
     return tuple({each.name: _tool(each) for each in offer}.values())
 
 
-def _tool(said: Function) -> Tool:
-    properties, required = said.parameters.get("properties"), said.parameters.get("required", said.required)
+def _tool(function: Function) -> Tool:
+    properties, required = function.parameters.get("properties"), function.parameters.get("required", function.required)
     return tool(
-        said.name,
-        said.description,
+        function.name,
+        function.description,
         properties if isinstance(properties, dict) else {},
         required if isinstance(required, list) else (),
     )

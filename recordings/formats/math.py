@@ -1,13 +1,23 @@
-r"""MATH: competition problems with Python as the only tool, told right from wrong by their final answer.
+r"""MATH: competition problems with Python as the only tool, evaluated by their final answer.
 
 Two layouts, both as published:
 
     a folder     SUBJECT/NUMBER.json, each {"problem", "level", "type", "solution"}          (hendrycks/math)
     a file       JSON lines {"problem", "solution", "answer", "subject", "level", "unique_id"}   (openai/prm800k)
 
-The solutions are prose without calculations that could be carried out, so there is no step to compare with: a
-trajectory is its problem and its answer, which is in the last `\boxed{...}` of the solution. What a model may do on the
-way is its own affair.
+The solutions are prose without executable calculations, so there are no steps: a trajectory is its problem and its
+answer, which is in the last `\boxed{...}` of the solution.
+
+Comparison of answers (`is_right`): `last_boxed_only_string` of modeling/dataset/util.py and `is_equiv` of
+modeling/math_equivalence.py in hendrycks/math. Two answers are equal if their texts are after the rules of `normal`.
+There is no algebra: `x+1` and `1+x` differ, so do `0.25` and `1/4`. As published:
+
+- a text to which a rule cannot be applied (two units, a `\frac` or `\sqrt` at its end) is compared verbatim;
+- of decimals only `0.5` is a fraction, and only integers are recognised in `a/b`;
+- one or two characters before a single `=` are dropped, whatever they are.
+
+The published programs ask for a `\boxed{...}` and count every other answer as wrong. A model that was not instructed to
+box its answer writes a formula between dollar signs, or plain text: `answer_of` reads these as well.
 """
 
 from __future__ import annotations
@@ -24,15 +34,15 @@ from recordings.errors import REMEDY, NotTheFormat
 from recordings.reading import (
     CUT_REMEDY,
     Entry,
-    OnBroken,
+    OnInvalid,
     Text,
-    each_whole,
+    parse_each,
     parse_json,
     read_entry,
     read_lines,
     read_text,
-    refuse,
     refuse_duplicates,
+    reject,
 )
 from recordings.sandbox import PYTHON
 from recordings.trajectory import Loaded, RecordedTrajectory
@@ -41,7 +51,7 @@ WITHOUT_ANSWER = "a solution without a boxed answer"
 
 
 class Problem(Entry):
-    """A problem. Only a line of a file names its answer and itself."""
+    """A problem. `answer` and `unique_id` are only in the layout of one file."""
 
     problem: Text
     solution: Text
@@ -49,26 +59,27 @@ class Problem(Entry):
     unique_id: Annotated[str, Field(min_length=1)] | None = None
 
 
-def load(path: Path, on_broken: OnBroken = refuse) -> Loaded:
+def load(path: Path, on_invalid: OnInvalid = reject) -> Loaded:
     """The problems of a folder or a file as trajectories. Raises `DataError`."""
-    problems = _of_folder(path, on_broken) if path.is_dir() else _of_file(path, on_broken)
-    found = [_trajectory(name, problem) for name, problem in problems]
-    whole = tuple(each for each in found if each is not None)
-    return Loaded(whole, {WITHOUT_ANSWER: len(found) - len(whole)} if len(whole) < len(found) else {})
+    problems = _of_folder(path, on_invalid) if path.is_dir() else _of_file(path, on_invalid)
+    parsed = [_trajectory(name, problem) for name, problem in problems]
+    trajectories = tuple(each for each in parsed if each is not None)
+    without = len(parsed) - len(trajectories)
+    return Loaded(trajectories, {WITHOUT_ANSWER: without} if without else {})
 
 
-def _of_file(path: Path, on_broken: OnBroken) -> Iterable[tuple[str, Problem]]:
-    problems = read_lines(path, Problem, on_broken)
+def _of_file(path: Path, on_invalid: OnInvalid) -> Iterable[tuple[str, Problem]]:
+    problems = read_lines(path, Problem, on_invalid)
     names = [each.unique_id or f"line-{number}" for number, each in enumerate(problems, start=1)]
     refuse_duplicates(names, f"{path}: problems")
     return zip(names, problems, strict=True)
 
 
-def _of_folder(path: Path, on_broken: OnBroken) -> Iterable[tuple[str, Problem]]:
+def _of_folder(path: Path, on_invalid: OnInvalid) -> Iterable[tuple[str, Problem]]:
     files = sorted(path.glob("*/*.json"))
     if not files:
         raise NotTheFormat(f"{path} has no SUBJECT/NUMBER.json", remedy="put the folder of the subjects there")
-    problems = each_whole(files, lambda file: (_name(file), _problem(file)), on_broken)
+    problems = parse_each(files, lambda file: (_name(file), _problem(file)), on_invalid)
     return list(problems)
 
 
@@ -100,7 +111,7 @@ class _NotNormal(ValueError):
 
 
 def boxed(text: str) -> str | None:
-    r"""What the last `\boxed{...}` holds, or, without any, the last `\fbox{...}`; None where there is none."""
+    r"""The content of the last `\boxed{...}`, else of the last `\fbox{...}`; None if there is none."""
     for box in _BOXES:
         start = text.rfind(box)
         if start >= 0:
@@ -109,21 +120,21 @@ def boxed(text: str) -> str | None:
 
 
 def answer_of(text: str) -> str:
-    """The answer in a text: in its last box, else in its last formula, else the text itself without its full stop."""
-    found = boxed(text)
-    if found is not None:
-        return found
+    """The answer in a text: its last box, else its last formula, else the text without its full stop."""
+    answer = boxed(text)
+    if answer is not None:
+        return answer
     formulas = [match["formula"] for match in _FORMULA.finditer(text)]
     return formulas[-1] if formulas else text.strip().removesuffix(".")
 
 
 def is_right(answer: str | None, expected: str) -> bool:
-    """Whether the answer in a text is the expected one. No answer is wrong."""
+    """Whether the answer in a text is the expected one; False without an answer."""
     return answer is not None and is_same(answer_of(answer), expected)
 
 
 def is_same(one: str, other: str) -> bool:
-    """Whether two answers are the same after the published rules."""
+    """Whether two answers are equal after the published rules."""
     try:
         return normal(one) == normal(other)
     except _NotNormal:
@@ -131,7 +142,7 @@ def is_same(one: str, other: str) -> bool:
 
 
 def normal(text: str) -> str:
-    """An answer as it is compared. Raises `ValueError` where a rule cannot be applied."""
+    """The normal form of an answer. Raises `ValueError` if a rule cannot be applied."""
     text = text.replace("\n", "").replace(r"\!", "").replace(r"\\", "\\")
     text = text.replace("tfrac", "frac").replace("dfrac", "frac")
     for what in _DROPPED:
@@ -146,7 +157,7 @@ def normal(text: str) -> str:
 
 
 def _braced(text: str) -> str | None:
-    """What stands in the braces that a text begins with; None without them, or where they are not closed."""
+    """The content of the braces at the start of a text; None if there are none, or if they are not closed."""
     if not text.startswith("{"):
         return None
     depth = 0
@@ -181,7 +192,7 @@ def _braced_roots(text: str) -> str:
 def _braced_fractions(text: str) -> str:
     r"""`\frac12` and `\frac1{72}` with all their braces."""
     first, *fractions = text.split(r"\frac")
-    found = first
+    normalized = first
     for each in fractions:
         if not each:
             raise _NotNormal("a fraction has nothing in it")
@@ -189,8 +200,8 @@ def _braced_fractions(text: str) -> str:
             if len(each) < 2:
                 return text
             each = f"{{{each[0]}}}" + (each[1:] if each[1] == "{" else f"{{{each[1]}}}{each[2:]}")
-        found += r"\frac" + each
-    return found
+        normalized += r"\frac" + each
+    return normalized
 
 
 def _ratio(text: str) -> str:

@@ -2,14 +2,15 @@
 
     {"id", "conversations": [{"from": system | user | assistant | function, "value"}]}
 
-The system text lists the tools. A row is a trajectory up to its `Turn n`, so that the highest n of a question is the
-whole. An assistant writes `Thought: … Action: … Action Input: {json}`; what they mean here:
+The system text lists the tools. A row is a trajectory up to its `Turn n`: the row with the highest n of a question is
+the complete trajectory. An assistant writes `Thought: … Action: … Action Input: {json}`:
 
-- `finish` is a conclusion with its answer, or, where the answer is that the task cannot be handled, giving up;
-- `ask_to_user` is a conclusion, too: the question is what the user gets to read, and the user's reply follows;
-- every other action is a call. One whose input is no JSON object stays in the history as it was written.
+- `finish` is a conclusion with its answer, or giving up where the answer is that the task cannot be handled;
+- `ask_to_user` is a conclusion too: the question is the answer, and the user's reply follows as a turn;
+- every other action is a call. A call whose input is not a JSON object stays in the history verbatim.
 
-Both are taken from the tools on offer, where a repeated name counts once. A part of such a suite is a tool set.
+`finish` and `ask_to_user` are removed from the offered tools; of tools with the same name the first is used. A part of
+such a suite is a tool set.
 """
 
 from __future__ import annotations
@@ -26,8 +27,18 @@ from alpha_umi.roles.caller import parse_call, write_call
 from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.turns import Tool, Turn
 from recordings.errors import CutShort, NotTheFormat, UnknownSuite, some
-from recordings.reading import CUT_REMEDY, Entry, OnBroken, Text, each_whole, parse_json, read_entry, read_lines, refuse
-from recordings.trajectory import Loaded, RecordedTrajectory, ids_of
+from recordings.reading import (
+    CUT_REMEDY,
+    Entry,
+    OnInvalid,
+    Text,
+    parse_each,
+    parse_json,
+    read_entry,
+    read_lines,
+    reject,
+)
+from recordings.trajectory import Loaded, RecordedTrajectory, content_ids
 from recordings.turns import plan_turn
 
 SUFFIX = ".jsonl.gz"
@@ -80,34 +91,34 @@ def tool_sets(folder: Path) -> list[str]:
     return sorted(path.name.removesuffix(SUFFIX) for path in folder.glob(f"*{SUFFIX}"))
 
 
-def load(folder: Path, parts: Sequence[str], on_broken: OnBroken = refuse) -> Loaded:
-    """The trajectories of some tool sets, of all where none is named. Raises `DataError`."""
+def load(folder: Path, parts: Sequence[str], on_invalid: OnInvalid = reject) -> Loaded:
+    """The trajectories of some tool sets, of all if none is named. Raises `DataError`."""
     known = tool_sets(folder)
     unknown = [name for name in parts if name not in known]
     if unknown:
         raise UnknownSuite(f"{folder} has no tool set {some(unknown)}", remedy=f"there are {', '.join(known)}")
     left_out: Counter[str] = Counter()
     trajectories = [
-        each for name in parts or known for each in _tool_set(folder / f"{name}{SUFFIX}", name, left_out, on_broken)
+        each for name in parts or known for each in _tool_set(folder / f"{name}{SUFFIX}", name, left_out, on_invalid)
     ]
     return Loaded(tuple(trajectories), dict(left_out))
 
 
-def _tool_set(path: Path, name: str, left_out: Counter[str], on_broken: OnBroken) -> Iterator[RecordedTrajectory]:
-    rows = [row for row in _whole(read_lines(path, Row, on_broken)) if _is_started(row, left_out)]
+def _tool_set(path: Path, name: str, left_out: Counter[str], on_invalid: OnInvalid) -> Iterator[RecordedTrajectory]:
+    rows = [row for row in _last_rows(read_lines(path, Row, on_invalid)) if _is_started(row, left_out)]
     turns = [tuple(_turns(row.conversations[1:])) for row in rows]
-    ids = ids_of(each[0].content for each in turns)
+    ids = content_ids(each[0].content for each in turns)
 
-    def trajectory(found: tuple[str, Row, tuple[Turn, ...]]) -> RecordedTrajectory:
-        number, row, said = found
+    def to_trajectory(entry: tuple[str, Row, tuple[Turn, ...]]) -> RecordedTrajectory:
+        digest, row, row_turns = entry
         tools = _tools(row.conversations[0].value, f"{path}, {row.id!r}")
-        return RecordedTrajectory(f"{name}/{number}", tools, said)
+        return RecordedTrajectory(f"{name}/{digest}", tools, row_turns)
 
-    return each_whole(zip(ids, rows, turns, strict=True), trajectory, on_broken)
+    return parse_each(zip(ids, rows, turns, strict=True), to_trajectory, on_invalid)
 
 
-def _whole(rows: list[Row]) -> list[Row]:
-    """The last row of each question; a question that was asked anew counts once."""
+def _last_rows(rows: list[Row]) -> list[Row]:
+    """The last row of each question; a repeated question counts once."""
     last: dict[str, tuple[int, Row]] = {}
     for row in rows:
         number, question = _numbered(row.id)
@@ -135,8 +146,8 @@ def _tools(text: str, place: str) -> tuple[Tool, ...]:
         value = parse_json(listed, f"{place}, tools", cut_remedy=CUT_REMEDY)
     except CutShort as error:
         raise NotTheFormat(f"{place}: the list of tools ends in the middle", remedy=CUT_REMEDY) from error
-    found = read_entry({"tools": value}, Listed, place).tools
-    named = {tool.name: tool for tool in reversed(found) if tool.name not in (FINISH, ASK)}
+    listed_tools = read_entry({"tools": value}, Listed, place).tools
+    named = {tool.name: tool for tool in reversed(listed_tools) if tool.name not in (FINISH, ASK)}
     return tuple(_tool(tool) for tool in reversed(named.values()))
 
 
@@ -151,8 +162,8 @@ def _property(schema: dict[str, Any]) -> dict[str, Any]:
     return {"description" if key == "desciption" else key: value for key, value in schema.items()}
 
 
-def _turns(said: Sequence[RowTurn]) -> Iterator[Turn]:
-    for turn in said:
+def _turns(row_turns: Sequence[RowTurn]) -> Iterator[Turn]:
+    for turn in row_turns:
         if turn.speaker == "assistant":
             yield from _step(turn.value)
         else:
@@ -160,7 +171,7 @@ def _turns(said: Sequence[RowTurn]) -> Iterator[Turn]:
 
 
 def _step(text: str) -> Iterator[Turn]:
-    """The turns of the roles that an assistant's text amounts to."""
+    """The role turns of an assistant's text."""
     match = _STEP.match(text)
     if match is None:
         yield Turn("planner", text)

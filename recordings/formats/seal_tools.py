@@ -1,11 +1,11 @@
-"""Seal-Tools in the form for fine-tuning: a request with the tools that were retrieved for it, and the calls it needs.
+"""Seal-Tools in the form for fine-tuning: a request with the retrieved tools and the calls it needs.
 
     {"id", "conversations": [{"from": "human", "value": "… api_list = [...] task_instruction = \"…\" …"},
                              {"from": "gpt", "value": "[{'api', 'parameters', 'responses'}, …]"}]}
 
-Lists are written as Python values, and nothing but literals is read of them. There are no thoughts, observations and
-answers. A call's results have names (`API_call_0`) that later calls may use as arguments, so the observation of a call
-says which result has which name, and each call is a step. What follows the last call is not known and not measured.
+Lists are written as Python values; only literals are parsed. There are no rationales, observations or answers. The
+results of a call have names (`API_call_0`) that later calls may use as arguments. So the observation of a call maps its
+results to their names, and each call is a step. The decision after the last call is unknown and is not evaluated.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from recordings.errors import NotTheFormat
 from recordings.reading import (
     CUT_REMEDY,
     Entry,
-    OnBroken,
+    OnInvalid,
     Text,
-    each_whole,
+    parse_each,
     read_entry,
     read_list,
-    refuse,
     refuse_duplicates,
+    reject,
 )
 from recordings.trajectory import NOT_OFFERED, Loaded, RecordedTrajectory
 
 _REQUEST = re.compile(
     r'\napi_list = (?P<tools>\[.*\])\ntask_instruction = "(?P<instruction>.*)"\s*\nOutput:', re.DOTALL
 )
-Found = TypeVar("Found", bound=BaseModel)
+EntryModel = TypeVar("EntryModel", bound=BaseModel)
 _TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "list": "array", "dict": "object"}
 
 
@@ -83,13 +83,14 @@ class _Calls(Entry):
     calls: Annotated[list[NeededCall], Field(min_length=1)]
 
 
-def load(path: Path, on_broken: OnBroken = refuse) -> Loaded:
+def load(path: Path, on_invalid: OnInvalid = reject) -> Loaded:
     """The requests of a file as trajectories. Raises `DataError`."""
-    instances = read_list(path, Instance, on_broken)
+    instances = read_list(path, Instance, on_invalid)
     refuse_duplicates([instance.id for instance in instances], f"{path}: instances")
-    made = list(each_whole(instances, lambda each: _trajectory(each, f"{path}, {each.id!r}"), on_broken))
-    found = tuple(each for each in made if each is not None)
-    return Loaded(found, {NOT_OFFERED: len(made) - len(found)} if len(found) < len(made) else {})
+    parsed = list(parse_each(instances, lambda each: _trajectory(each, f"{path}, {each.id!r}"), on_invalid))
+    trajectories = tuple(each for each in parsed if each is not None)
+    not_offered = len(parsed) - len(trajectories)
+    return Loaded(trajectories, {NOT_OFFERED: not_offered} if not_offered else {})
 
 
 def _trajectory(instance: Instance, place: str) -> RecordedTrajectory | None:
@@ -122,7 +123,7 @@ def _property(schema: dict[str, Any]) -> dict[str, Any]:
     return ({"type": kind} if kind else {}) | {"description": str(schema.get("description", ""))}
 
 
-def _literal(text: str, field: str, model: type[Found], place: str) -> Found:
+def _literal(text: str, field: str, model: type[EntryModel], place: str) -> EntryModel:
     try:
         return read_entry({field: ast.literal_eval(text)}, model, place)
     except (ValueError, SyntaxError, RecursionError, MemoryError) as error:

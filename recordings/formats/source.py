@@ -1,4 +1,4 @@
-"""All formats, and the order of turns that every trajectory has to have."""
+"""All formats that training reads, and the check of the order of turns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from recordings.formats import (
     toolrl,
     trajectories,
 )
-from recordings.reading import OnBroken
+from recordings.reading import OnInvalid
 from recordings.trajectory import Loaded, RecordedTrajectory
 
 Format = Literal[
@@ -39,7 +39,7 @@ Format = Literal[
 ]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 
-_READERS: Final[Mapping[Format, Callable[[Path, OnBroken], Loaded]]] = {
+_READERS: Final[Mapping[Format, Callable[[Path, OnInvalid], Loaded]]] = {
     "toolbench": toolbench.load,
     "toolbench-trees": answer_trees.load,
     "toolalpaca": toolalpaca.load,
@@ -51,8 +51,8 @@ _READERS: Final[Mapping[Format, Callable[[Path, OnBroken], Loaded]]] = {
     "llama-factory": llama_factory.load,
     "trajectories": trajectories.load,
 }
-# What each role's turn may follow. The published data has rationales that nothing follows, and observations after an
-# answer; a call or an answer without a decision before it means that turns are missing.
+# The roles that each role's turn may follow. Published data has rationales without a following turn, and observations
+# after an answer; a call or an answer without a decision before it means that turns are missing.
 _AFTER: Final[Mapping[TurnRole, frozenset[TurnRole]]] = {
     "user": frozenset({"user", "planner", "caller", "observation", "conclusion"}),
     "planner": frozenset({"user", "planner", "caller", "observation", "conclusion"}),
@@ -62,25 +62,25 @@ _AFTER: Final[Mapping[TurnRole, frozenset[TurnRole]]] = {
 }
 
 
-def read_source(form: Format, path: Path, on_broken: OnBroken, parts: Sequence[str] = ()) -> Loaded:
+def read_source(form: Format, path: Path, on_invalid: OnInvalid, parts: Sequence[str] = ()) -> Loaded:
     """The trajectories of a source; `parts` are tool sets, of `rotbench` alone.
 
-    What is broken, a trajectory with turns in an impossible order too, is told to `on_broken` and left out. Raises
-    `DataError` for a file that cannot be read at all.
+    Invalid entries, and trajectories with an invalid order of turns, are passed to `on_invalid` and skipped. Raises
+    `DataError` for an unreadable file.
     """
-    loaded = rotbench.load(path, parts, on_broken) if form == "rotbench" else _READERS[form](path, on_broken)
-    kept = []
+    loaded = rotbench.load(path, parts, on_invalid) if form == "rotbench" else _READERS[form](path, on_invalid)
+    valid = []
     for trajectory in loaded.trajectories:
         fault = order_fault(trajectory)
         if fault is None:
-            kept.append(trajectory)
+            valid.append(trajectory)
         else:
-            on_broken(NotTheFormat(f"{path}, trajectory {trajectory.id!r}: {fault}", remedy="mend its turns"))
-    return Loaded(tuple(kept), loaded.left_out)
+            on_invalid(NotTheFormat(f"{path}, trajectory {trajectory.id!r}: {fault}", remedy="correct its turns"))
+    return Loaded(tuple(valid), loaded.left_out)
 
 
 def order_fault(trajectory: RecordedTrajectory) -> str | None:
-    """What is wrong with the order of turns; None where nothing is."""
+    """The first error in the order of turns; None if it is valid."""
     turns = trajectory.turns
     if turns[0].role != "user":
         return f"it begins with a turn of the {turns[0].role}, not of the user"

@@ -4,9 +4,9 @@
      "Instances": [{"input", "output", "Final Thought",
                     "intermediate_steps": [[[action, action input, "thought Action: … Action Input: …"], reply]]}]}
 
-`getDetails` asks the user, whose reply comes back: here that is a conclusion and a further turn of the user. An
-instance whose recording failed (a text, or `{"error"}`), whose action input is no JSON object, or that has no output,
-is left out. What functions there are is read as the suite with golden calls reads it.
+`getDetails` asks the user, who replies: here that is a conclusion and a further turn of the user. An instance is
+excluded if its recording failed (a text, or `{"error"}`), if an action input is not a JSON object, or if it has no
+output. The functions are read as in the suite with golden calls (`toolalpaca_golden`).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from pydantic import Field
 
 from alpha_umi.roles.turns import Turn
 from recordings.formats.toolalpaca_golden import ASK, json_object, question_of, tools_of
-from recordings.reading import Entry, OnBroken, Text, each_whole, read_entry, read_list
-from recordings.trajectory import Loaded, RecordedTrajectory, ids_of
-from recordings.turns import NO_TOOLS, SaidCall, answered, calls_in_turn
+from recordings.reading import Entry, OnInvalid, Text, parse_each, read_entry, read_list
+from recordings.trajectory import Loaded, RecordedTrajectory, content_ids
+from recordings.turns import NO_TOOLS, SourceCall, answered, call_turns
 
 NO_OBJECT: Final = "an action input that is no JSON object"
 NO_OUTPUT: Final = "no output"
@@ -50,37 +50,37 @@ class Api(Entry):
     instances: Annotated[list[dict[str, Any] | str], Field(alias="Instances")]
 
 
-def load(path: Path, on_broken: OnBroken) -> Loaded:
+def load(path: Path, on_invalid: OnInvalid) -> Loaded:
     """The instances of a file as trajectories. Raises `DataError`."""
     left_out: Counter[str] = Counter()
-    found = []
-    for api in read_list(path, Api, on_broken):
+    parsed = []
+    for api in read_list(path, Api, on_invalid):
         tools = tools_of(api.functions or {})
-        for turns in each_whole(enumerate(api.instances, start=1), partial(_read, api, path), on_broken):
+        for turns in parse_each(enumerate(api.instances, start=1), partial(_read, api, path), on_invalid):
             if isinstance(turns, str):
                 left_out[turns] += 1
             elif not tools:
                 left_out[NO_TOOLS] += 1
             else:
-                found.append((api.name, tools, turns))
-    names = ids_of(turns[0].content for _, _, turns in found)
+                parsed.append((api.name, tools, turns))
+    names = content_ids(turns[0].content for _, _, turns in parsed)
     trajectories = (
         RecordedTrajectory(f"{api}/{name}", tools, turns)
-        for name, (api, tools, turns) in zip(names, found, strict=True)
+        for name, (api, tools, turns) in zip(names, parsed, strict=True)
     )
     return Loaded(tuple(trajectories), dict(left_out))
 
 
 def _read(api: Api, path: Path, numbered: tuple[int, dict[str, Any] | str]) -> tuple[Turn, ...] | str:
-    """The turns of an instance, or why there are none. Raises `NotTheFormat`."""
-    number, said = numbered
-    if isinstance(said, str) or "error" in said:
+    """The turns of an instance, or the reason to exclude it. Raises `NotTheFormat`."""
+    number, instance = numbered
+    if isinstance(instance, str) or "error" in instance:
         return FAILED
-    return _turns(read_entry(said, Instance, f"{path}, {api.name!r}, instance {number}"))
+    return _turns(read_entry(instance, Instance, f"{path}, {api.name!r}, instance {number}"))
 
 
 def _turns(instance: Instance) -> tuple[Turn, ...] | str:
-    """The turns, or why there are none."""
+    """The turns, or the reason to exclude the instance."""
     if not instance.output.strip():
         return NO_OUTPUT
     turns = [Turn("user", instance.input.rpartition(_HINT)[0] or instance.input)]
@@ -97,7 +97,7 @@ def _turns(instance: Instance) -> tuple[Turn, ...] | str:
 
 def _step(name: str, arguments: Mapping[str, Any], thought: str, observation: str) -> Iterator[Turn]:
     if name != ASK:
-        yield from calls_in_turn(thought, [SaidCall(name, arguments, observation)])
+        yield from call_turns(thought, [SourceCall(name, arguments, observation)])
         return
     yield from answered(thought, question_of(arguments))
     yield Turn("user", observation)

@@ -3,10 +3,10 @@
     {"Name", "Function_Description": {name: "… Parameters: {json} Output: …"},
      "Instructions": [text], "Golden_Answers": [[{"Action", "Action_Input": "{json}"}]]}
 
-There are no thoughts, observations and answers. So the first call of an instruction is its step: of any further one the
-history is not known, and it is counted as left out. `getDetails` is not among the functions of an API. It asks the
-user, which is a conclusion here, as where ToolAlpaca is learned from. An input that is no JSON object stays in the
-history as it was written. Descriptions of an API's objects ("components") are no tools.
+There are no rationales, observations or answers. So only the first call of an instruction is a step: the history of
+any further call is unknown, and the call is counted as excluded. `getDetails` is not among the functions of an API. It
+asks the user, which is a conclusion here, as in the training format. An input that is not a JSON object stays in the
+history verbatim. Descriptions of an API's objects ("components") are not tools.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.turns import Tool, Turn
 from recordings.cases import NO_HISTORY
 from recordings.errors import NotTheFormat
-from recordings.reading import CUT_REMEDY, Entry, OnBroken, Text, each_whole, read_list, refuse
+from recordings.reading import CUT_REMEDY, Entry, OnInvalid, Text, parse_each, read_list, reject
 from recordings.schemas import tool
-from recordings.trajectory import NOT_OFFERED, Loaded, Procedure, RecordedTrajectory, ids_of
+from recordings.trajectory import NOT_OFFERED, Loaded, Procedure, RecordedTrajectory, content_ids
 from recordings.turns import plan_turn
 
 ASK: Final = "getDetails"
@@ -41,14 +41,14 @@ _KIND = re.compile(
 
 
 class GoldenCall(Entry):
-    """A call that meets an instruction, or a part of it."""
+    """An expected call."""
 
     action: Annotated[Text, Field(alias="Action")]
     action_input: Annotated[str, Field(alias="Action_Input")]
 
 
 class Api(Entry):
-    """An API, what is asked of it, and the calls of each instruction."""
+    """An API with its instructions and the expected calls of each."""
 
     name: Annotated[Text, Field(alias="Name")]
     functions: Annotated[dict[str, str], Field(alias="Function_Description")]
@@ -56,40 +56,42 @@ class Api(Entry):
     answers: Annotated[list[Annotated[list[GoldenCall], Field(min_length=1)]], Field(alias="Golden_Answers")]
 
 
-def load(path: Path, on_broken: OnBroken = refuse) -> Loaded:
+def load(path: Path, on_invalid: OnInvalid = reject) -> Loaded:
     """The instructions of a file as trajectories. Raises `DataError`."""
     left_out: Counter[str] = Counter()
-    found: list[tuple[tuple[Tool, ...], tuple[Turn, ...], Procedure]] = []
-    apis = read_list(path, Api, on_broken)
-    for tools, asked, answers in each_whole(apis, lambda api: (*_asked(api, path), _answers(api)), on_broken):
+    entries: list[tuple[tuple[Tool, ...], tuple[Turn, ...], Procedure]] = []
+    apis = read_list(path, Api, on_invalid)
+    for tools, instructions, answers in parse_each(
+        apis, lambda api: (*_instructions(api, path), _answers(api)), on_invalid
+    ):
         offered = {ASK, *(each.name for each in tools)}
-        for instruction, calls in asked:
+        for instruction, calls in instructions:
             if calls[0].action not in offered:
                 left_out[NOT_OFFERED] += 1
                 continue
             left_out[NO_HISTORY] += len(calls) - 1
             procedure = Procedure(tuple((call.action, call.action_input) for call in calls), answers)
-            found.append((tools, (Turn("user", instruction), *_step(calls[0])), procedure))
-    names = ids_of(turns[0].content for _, turns, _ in found)
+            entries.append((tools, (Turn("user", instruction), *_step(calls[0])), procedure))
+    names = content_ids(turns[0].content for _, turns, _ in entries)
     trajectories = tuple(
         RecordedTrajectory(name, tools, turns, procedure=procedure)
-        for name, (tools, turns, procedure) in zip(names, found, strict=True)
+        for name, (tools, turns, procedure) in zip(names, entries, strict=True)
     )
     return Loaded(trajectories, dict(+left_out))
 
 
 def tools_of(functions: Mapping[str, str]) -> tuple[Tool, ...]:
-    """The tools that the functions of an API are, as ToolAlpaca describes them."""
+    """The functions of an API as tools."""
     return tuple(_tool(name, text) for name, text in functions.items() if name != _COMPONENTS)
 
 
 def question_of(arguments: Mapping[str, Any]) -> str:
-    """What `getDetails` asks the user."""
+    """The question of a `getDetails` call."""
     return str(next(iter(arguments.values()), ""))
 
 
 def json_object(text: str) -> dict[str, Any] | None:
-    """The JSON object that a text is; None where it is none."""
+    """The JSON object in a text; None if the text is something else."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -97,7 +99,7 @@ def json_object(text: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _asked(api: Api, path: Path) -> tuple[tuple[Tool, ...], list[tuple[str, list[GoldenCall]]]]:
+def _instructions(api: Api, path: Path) -> tuple[tuple[Tool, ...], list[tuple[str, list[GoldenCall]]]]:
     """The tools of an API, and its instructions with their calls. Raises `NotTheFormat`."""
     place = f"{path}, {api.name!r}"
     tools = tools_of(api.functions)
@@ -112,7 +114,7 @@ def _asked(api: Api, path: Path) -> tuple[tuple[Tool, ...], list[tuple[str, list
 
 
 def _answers(api: Api) -> dict[str, str]:
-    """The form of each function's answers, and behind it the forms that it may refer to."""
+    """The documented form of each function's answers, followed by the components that it may refer to."""
     more = "\n" + api.functions.get(_COMPONENTS, "")
     forms = {name: _STRUCTURE.search(text) for name, text in api.functions.items() if name != _COMPONENTS}
     return {name: match["form"].strip() + more for name, match in forms.items() if match is not None}
@@ -133,10 +135,10 @@ def _step(golden: GoldenCall) -> Iterator[Turn]:
 
 def _tool(name: str, text: str) -> Tool:
     match = _PARAMETERS.search(text)
-    said = (json_object(match["parameters"]) if match else None) or {}
+    parameters = (json_object(match["parameters"]) if match else None) or {}
     described = text[: match.start()] if match else text.partition("\nOutput:")[0]
-    properties = {key: _property(str(value)) for key, value in said.items()}
-    required = [key for key, value in said.items() if str(value).startswith("Required.")]
+    properties = {key: _property(str(value)) for key, value in parameters.items()}
+    required = [key for key, value in parameters.items() if str(value).startswith("Required.")]
     return tool(name, described.strip(), properties, required)
 
 

@@ -2,8 +2,8 @@
 
     {"tools": [{"Name", "function", "input"}], "instruction", "conversations": [{"from", "value"}]}
 
-The turns are kept as they are. A tool's `input` says of each parameter "type, description", which becomes a JSON Schema
-without required names; the tool is shown to a model as it was.
+Turns are read verbatim. A tool's `input` describes each parameter as "type, description", which becomes a JSON Schema
+without required names; the tool is rendered into prompts as in the data.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from alpha_umi.roles.turns import Tool, Turn, TurnRole
-from recordings.reading import Entry, OnBroken, Text, read_list, refuse
-from recordings.trajectory import Loaded, RecordedTrajectory, ids_of
+from recordings.reading import Entry, OnInvalid, Text, read_list, reject
+from recordings.trajectory import Loaded, RecordedTrajectory, content_ids
 
 OTHER_ORDER = "a conversation that does not begin with the user"
 JSON_TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
@@ -32,7 +32,7 @@ SPEAKERS: dict[TurnRole, Speaker] = {role: speaker for speaker, role in _ROLES.i
 
 
 class PublishedTool(Entry):
-    """A tool as the published data shows it."""
+    """A tool of the published data."""
 
     name: Annotated[str, Field(alias="Name", min_length=1)]
     function: str = ""
@@ -40,7 +40,7 @@ class PublishedTool(Entry):
 
 
 class PublishedTurn(Entry):
-    """A turn as the published data has it."""
+    """A turn of the published data."""
 
     speaker: Annotated[Speaker, Field(alias="from")]
     value: str
@@ -54,27 +54,27 @@ class Conversation(Entry):
     conversations: Annotated[list[PublishedTurn], Field(min_length=1)]
 
 
-def load(path: Path, on_broken: OnBroken = refuse) -> Loaded:
+def load(path: Path, on_invalid: OnInvalid = reject) -> Loaded:
     """The trajectories of a file. Raises `DataError`."""
-    found = read_list(path, Conversation, on_broken)
-    started = [each for each in found if each.conversations[0].speaker == "user"]
-    left_out = {OTHER_ORDER: len(found) - len(started)} if len(started) < len(found) else {}
+    conversations = read_list(path, Conversation, on_invalid)
+    started = [each for each in conversations if each.conversations[0].speaker == "user"]
+    left_out = {OTHER_ORDER: len(conversations) - len(started)} if len(started) < len(conversations) else {}
     return Loaded(tuple(_trajectories(started)), left_out)
 
 
-def tool_of(shown: PublishedTool) -> Tool:
-    """A published tool with a JSON Schema for what its `input` says."""
-    properties = {name: _property(text) for name, text in shown.input.items()}
-    return Tool(shown.name, shown.function, {"type": "object", "properties": properties})
+def tool_of(published: PublishedTool) -> Tool:
+    """A published tool, its `input` as a JSON Schema."""
+    properties = {name: _property(text) for name, text in published.input.items()}
+    return Tool(published.name, published.function, {"type": "object", "properties": properties})
 
 
 def history_of(turns: Sequence[PublishedTurn]) -> tuple[Turn, ...]:
-    """Published turns as the roles know them."""
+    """Published turns as turns of the roles."""
     return tuple(Turn(_ROLES[turn.speaker], turn.value) for turn in turns)
 
 
 def _trajectories(conversations: list[Conversation]) -> Iterator[RecordedTrajectory]:
-    names = ids_of(each.instruction for each in conversations)
+    names = content_ids(each.instruction for each in conversations)
     for name, each in zip(names, conversations, strict=True):
         tools = tuple(map(tool_of, each.tools))
         yield RecordedTrajectory(name, tools, history_of(each.conversations))

@@ -1,9 +1,16 @@
-"""An API of ToolBench as a tool: its name, its parameters, and what a tool server has to be told of it.
+"""Questions of ToolBench with their offered APIs: a folder with a JSON list for each part.
 
-Names, types and cuts are those of `api_json_to_openai_json` in `toolbench/inference/Downstream_tasks/rapidapi.py` and
-of `toolbench/utils.py` in OpenBMB/ToolBench. An API without a required parameter is shown without any there, and so it
-is here. Two things an orchestrator cannot offer: a name that the cut lets begin with `_` loses that, and of two APIs of
-one question that come to the same name there is the first; the published client calls that one for either.
+    [{"query", "query_id", "api_list": [{"category_name", "tool_name", "api_name", "api_description",
+      "required_parameters": [{"name", "type", "description", "default"}], "optional_parameters": [...]}]}]
+
+There are no recorded answers, so there are no steps: questions are run as complete trajectories, with a server of
+ToolBench's tools (`evaluation.replay.virtual`).
+
+An API becomes a tool (`api_tool`) with the names, types and limits of `api_json_to_openai_json` in
+`toolbench/inference/Downstream_tasks/rapidapi.py` and of `toolbench/utils.py` in OpenBMB/ToolBench. An API without a
+required parameter has no parameters there, and so here. Two differences, because an orchestrator refuses such tools: a
+truncated name loses a leading `_`, and of two APIs of one question with the same name only the first is offered, which
+the published client calls for both.
 """
 
 from __future__ import annotations
@@ -18,12 +25,12 @@ from pydantic import Field
 
 from alpha_umi.roles.turns import NAME_CHARACTERS, Tool, Turn
 from recordings.errors import UnknownSuite, some
-from recordings.reading import Entry, OnBroken, Text, read_list, refuse
+from recordings.reading import Entry, OnInvalid, Text, read_list, reject
 from recordings.trajectory import Loaded, RecordedTrajectory
 
 DESCRIPTION_CHARACTERS: Final = 256
-# Words that Python, or what is generated from the names, has another use for.
-_TAKEN: Final = frozenset({"from", "class", "return", "false", "true", "id", "and"})
+# Reserved words of Python and of the generated code.
+_RESERVED: Final = frozenset({"from", "class", "return", "false", "true", "id", "and"})
 _TYPES: Final[Mapping[str, str]] = {"NUMBER": "integer", "STRING": "string", "BOOLEAN": "boolean"}
 _OTHER = re.compile(r"[^\u4e00-\u9fa5^a-zA-Z0-9_]")
 
@@ -38,7 +45,7 @@ class QueryParameter(Entry):
 
 
 class QueryApi(Entry):
-    """An API that is on offer for a question."""
+    """An offered API."""
 
     category_name: Text
     tool_name: Text
@@ -50,7 +57,7 @@ class QueryApi(Entry):
 
 @dataclass(frozen=True)
 class ToolBenchApi(Tool):
-    """A tool of ToolBench. `function` is its published description; a server is told the three names."""
+    """A tool of ToolBench. `function` is its published description; requests to a server have the three names."""
 
     category: str = ""
     tool_name: str = ""
@@ -65,13 +72,13 @@ def standardize(text: str) -> str:
 
 
 def python_name(text: str) -> str:
-    """The standard name, or `is_NAME` where that is taken."""
+    """The standard name, or `is_NAME` if that is reserved."""
     name = standardize(text)
-    return f"is_{name}" if name in _TAKEN else name
+    return f"is_{name}" if name in _RESERVED else name
 
 
 def api_tool(api: QueryApi) -> ToolBenchApi:
-    """The tool that an API is."""
+    """An API as a tool."""
     tool_name, api_name = standardize(api.tool_name), python_name(api.api_name)
     name = f"{api_name}_for_{tool_name}"[-NAME_CHARACTERS:]
     function: dict[str, Any] = {
@@ -91,7 +98,7 @@ def api_tool(api: QueryApi) -> ToolBenchApi:
 
 
 def api_tools(apis: Sequence[QueryApi]) -> tuple[ToolBenchApi, ...]:
-    """The tools of a question, each name once."""
+    """The tools of a question, without repeated names."""
     named: dict[str, ToolBenchApi] = {}
     for tool in map(api_tool, apis):
         named.setdefault(tool.name, tool)
@@ -99,9 +106,9 @@ def api_tools(apis: Sequence[QueryApi]) -> tuple[ToolBenchApi, ...]:
 
 
 def _description(api: QueryApi, tool_name: str, name: str) -> str:
-    begun = f'This is the subfunction for tool "{tool_name}", you can use this tool.'
-    said = api.api_description.strip().replace(api.api_name, name)[:DESCRIPTION_CHARACTERS]
-    return f'{begun}The description of this function is: "{said}"' if said else begun
+    start = f'This is the subfunction for tool "{tool_name}", you can use this tool.'
+    description = api.api_description.strip().replace(api.api_name, name)[:DESCRIPTION_CHARACTERS]
+    return f'{start}The description of this function is: "{description}"' if description else start
 
 
 def _parameters(api: QueryApi) -> dict[str, Any]:
@@ -116,18 +123,18 @@ def _parameters(api: QueryApi) -> dict[str, Any]:
 
 
 def _property(parameter: QueryParameter) -> dict[str, Any]:
-    shown = {
+    schema = {
         "type": _TYPES.get(parameter.kind, "string"),
         "description": parameter.description[:DESCRIPTION_CHARACTERS],
     }
-    return shown if str(parameter.default) == "" else shown | {"example_value": parameter.default}
+    return schema if str(parameter.default) == "" else schema | {"example_value": parameter.default}
 
 
 def _schema(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """As JSON Schema: without examples and the names of what may be left out."""
+    """As JSON Schema: without example values and names of optional parameters."""
     properties = {
-        name: {key: value for key, value in shown.items() if key != "example_value"}
-        for name, shown in parameters["properties"].items()
+        name: {key: value for key, value in schema.items() if key != "example_value"}
+        for name, schema in parameters["properties"].items()
     }
     schema = {"type": "object", "properties": properties}
     required = list(dict.fromkeys(parameters["required"]))
@@ -150,15 +157,15 @@ def query_parts(folder: Path) -> list[str]:
     return sorted(path.stem for path in folder.glob(f"*{SUFFIX}"))
 
 
-def load(folder: Path, parts: Sequence[str], on_broken: OnBroken = refuse) -> Loaded:
-    """The questions of some parts, of all where none is named. Raises `DataError`."""
+def load(folder: Path, parts: Sequence[str], on_invalid: OnInvalid = reject) -> Loaded:
+    """The questions of some parts, of all if none is named. Raises `DataError`."""
     known = query_parts(folder)
     unknown = [name for name in parts if name not in known]
     if unknown:
         raise UnknownSuite(f"{folder} has no part {some(unknown)}", remedy=f"there are {', '.join(known)}")
-    return Loaded(tuple(each for name in parts or known for each in _part(folder, name, on_broken)))
+    return Loaded(tuple(each for name in parts or known for each in _part(folder, name, on_invalid)))
 
 
-def _part(folder: Path, name: str, on_broken: OnBroken) -> Iterator[RecordedTrajectory]:
-    for each in read_list(folder / f"{name}{SUFFIX}", Query, on_broken):
+def _part(folder: Path, name: str, on_invalid: OnInvalid) -> Iterator[RecordedTrajectory]:
+    for each in read_list(folder / f"{name}{SUFFIX}", Query, on_invalid):
         yield RecordedTrajectory(f"{name}/{each.query_id}", api_tools(each.api_list), (Turn("user", each.query),))

@@ -4,8 +4,8 @@ The instruction lists the tools, the input is the dialogue so far, the output th
 
     <think> … </think> <tool_call> a call a line </tool_call> <response> … </response>
 
-What came back stands in the dialogue as `<obs> [{"name", "results"}] </obs>`. Of calls that were made at once in the
-last step only the first can be learned: what it brings is not known.
+Observations stand in the dialogue as `<obs> [{"name", "results"}] </obs>`. Of parallel calls in the last step only the
+first is read, because its observation is unknown.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from pydantic import Field
 
 from alpha_umi.roles.turns import Tool, Turn
 from recordings.errors import NotTheFormat
-from recordings.reading import CUT_REMEDY, Entry, OnBroken, Text, each_whole, parse_json, read_entry, read_list
+from recordings.reading import CUT_REMEDY, Entry, OnInvalid, Text, parse_each, parse_json, read_entry, read_list
 from recordings.schemas import tool
-from recordings.trajectory import Loaded, RecordedTrajectory, ids_of
-from recordings.turns import NO_START, NO_TOOLS, SaidCall, answered, calls_in_turn
+from recordings.trajectory import Loaded, RecordedTrajectory, content_ids
+from recordings.turns import NO_START, NO_TOOLS, SourceCall, answered, call_turns
 
 _HEAD: Final = "**Dialogue Records History**"
 _TOOL = re.compile(
@@ -34,7 +34,7 @@ _PART = re.compile(r"<(?P<kind>user|think|tool_call|obs|response)>(?P<text>.*?)<
 
 
 class Step(Entry):
-    """A step and what was before it."""
+    """A step with its history."""
 
     instruction: Text
     input: Text
@@ -48,16 +48,16 @@ class WrittenCall(Entry):
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
-def load(path: Path, on_broken: OnBroken) -> Loaded:
+def load(path: Path, on_invalid: OnInvalid) -> Loaded:
     """The steps of a file, each the end of a trajectory of its own. Raises `DataError`."""
-    places = enumerate(read_list(path, Step, on_broken), start=1)
-    made = list(each_whole(places, lambda found: _read(found[1], f"{path}, step {found[0]}"), on_broken))
-    started = [(tools, turns) for tools, turns in made if turns and turns[0].role == "user"]
+    places = enumerate(read_list(path, Step, on_invalid), start=1)
+    steps = list(parse_each(places, lambda entry: _read(entry[1], f"{path}, step {entry[0]}"), on_invalid))
+    started = [(tools, turns) for tools, turns in steps if turns and turns[0].role == "user"]
     offered = [(tools, turns) for tools, turns in started if tools]
-    names = ids_of(turns[0].content for _, turns in offered)
-    found = (RecordedTrajectory(name, tools, turns) for name, (tools, turns) in zip(names, offered, strict=True))
-    counts = {NO_START: len(made) - len(started), NO_TOOLS: len(started) - len(offered)}
-    return Loaded(tuple(found), {reason: count for reason, count in counts.items() if count})
+    names = content_ids(turns[0].content for _, turns in offered)
+    trajectories = (RecordedTrajectory(name, tools, turns) for name, (tools, turns) in zip(names, offered, strict=True))
+    counts = {NO_START: len(steps) - len(started), NO_TOOLS: len(started) - len(offered)}
+    return Loaded(tuple(trajectories), {reason: count for reason, count in counts.items() if count})
 
 
 def _read(step: Step, place: str) -> tuple[tuple[Tool, ...], tuple[Turn, ...]]:
@@ -69,8 +69,8 @@ def _read(step: Step, place: str) -> tuple[tuple[Tool, ...], tuple[Turn, ...]]:
 def _tools(text: str, place: str) -> tuple[Tool, ...]:
     listed = []
     for match in _TOOL.finditer(text):
-        said = parse_json(match["parameters"], f"{place}, parameters", cut_remedy=CUT_REMEDY)
-        listed.append(tool(match["name"].strip(), match["description"].strip(), said))
+        parameters = parse_json(match["parameters"], f"{place}, parameters", cut_remedy=CUT_REMEDY)
+        listed.append(tool(match["name"].strip(), match["description"].strip(), parameters))
     return tuple({each.name: each for each in listed}.values())
 
 
@@ -85,35 +85,35 @@ def _turns(parts: Sequence[tuple[str, str]], place: str) -> Iterator[Turn]:
                 thought = text
             case "tool_call":
                 calls = _calls(text, following[1] if following[0] == "obs" else None, place)
-                yield from calls_in_turn(thought, calls)
+                yield from call_turns(thought, calls)
                 thought = ""
                 if calls and calls[0].observation is None:
-                    # An answer may follow a call whose result nobody saw.
+                    # An answer may follow a call without an observation.
                     return
             case "response":
                 yield from answered(thought, text)
                 thought = ""
 
 
-def _calls(text: str, observed: str | None, place: str) -> list[SaidCall]:
+def _calls(text: str, observed: str | None, place: str) -> list[SourceCall]:
     lines = [line for line in text.split("\n") if line.strip()]
     calls = [read_entry(_json(line, place), WrittenCall, f"{place}, call") for line in lines]
     if observed is None:
-        return [SaidCall(call.name, call.parameters) for call in calls]
+        return [SourceCall(call.name, call.parameters) for call in calls]
     results = _results(observed, len(calls))
-    return [SaidCall(call.name, call.parameters, result) for call, result in zip(calls, results, strict=True)]
+    return [SourceCall(call.name, call.parameters, result) for call, result in zip(calls, results, strict=True)]
 
 
-def _results(text: str, wanted: int) -> list[str]:
-    """What each call brought; all of it for each where it cannot be told apart."""
+def _results(text: str, count: int) -> list[str]:
+    """The observation of each call; the full text for each of them where it cannot be divided."""
     try:
         listed = json.loads(text)
     except ValueError:
         listed = None
-    if isinstance(listed, list) and len(listed) == wanted:
-        shown = [each.get("results", each) if isinstance(each, dict) else each for each in listed]
-        return [each if isinstance(each, str) else json.dumps(each) for each in shown]
-    return [text] * wanted
+    if isinstance(listed, list) and len(listed) == count:
+        results = [each.get("results", each) if isinstance(each, dict) else each for each in listed]
+        return [each if isinstance(each, str) else json.dumps(each) for each in results]
+    return [text] * count
 
 
 def _json(line: str, place: str) -> Any:

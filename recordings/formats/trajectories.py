@@ -1,13 +1,13 @@
-"""Trajectories of the user's own, as the orchestrator shows them: a folder with two files.
+"""Trajectories of an orchestrator: a folder with two files.
 
-- `trajectories.jsonl`: a trajectory a line, as `GET /v1/trajectories/{id}` answers and `alpha-umi show ID --json`
-  prints (there over several lines, which may stay, one trajectory after the other);
-- `tools.json`: the tools that were on offer, as `GET /v1/tools` answers and `alpha-umi tools --json` prints. A
-  tool that the application executed itself is added by hand, with `name`, `description` and `parameters`.
+- `trajectories.jsonl`: one trajectory a line, as `GET /v1/trajectories/{id}` returns and `alpha-umi show ID --json`
+  prints. A trajectory may also span several lines;
+- `tools.json`: the offered tools, as `GET /v1/tools` returns and `alpha-umi tools --json` prints. A client tool is
+  added by hand, with `name`, `description` and `parameters`.
 
-A trajectory is a reference when it completed or gave up; the others are left out and counted. So are trajectories with
-further messages of the user, whose places between the steps are not shown. What is broken is named by its line; after
-text that is no JSON the next trajectory is looked for at the start of a line.
+A trajectory is a reference if it completed or gave up; others are excluded and counted. Trajectories with further
+messages of the user are excluded too, because their position among the steps is unknown. Errors name the line.
+After text that is not JSON, parsing continues at the next line that starts with `{`.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from alpha_umi.roles.planner import write_plan
 from alpha_umi.roles.turns import Tool, Turn
 from recordings.errors import REMEDY, CutShort, DataMissing, NotTheFormat
 from recordings.reading import (
-    OnBroken,
+    OnInvalid,
     Text,
-    each_whole,
+    parse_each,
     parse_json,
     read_entry,
     read_json_entry,
     read_text,
-    refuse,
     refuse_duplicates,
+    reject,
 )
 from recordings.trajectory import Loaded, RecordedTrajectory
 
@@ -50,7 +50,7 @@ _DECODER = json.JSONDecoder()
 
 
 class OfferedTool(BaseModel):
-    """A tool; who executes it does not matter here."""
+    """A tool, executed by the orchestrator or by the client."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -74,27 +74,27 @@ def files(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class _Piece:
-    """The text of a JSON value, or what stands where one should be, and the line it begins on."""
+    """The text of a JSON value, or of invalid JSON, with the number of its first line."""
 
     line: int
     text: str
     is_json: bool
 
 
-def load(folder: Path, on_broken: OnBroken = refuse) -> Loaded:
+def load(folder: Path, on_invalid: OnInvalid = reject) -> Loaded:
     """The trajectories of a folder. Raises `DataError`."""
     for path in files(folder):
         if not path.is_file():
             raise DataMissing(f"there is no file {path}", remedy=REMEDY)
     path, tools = folder / TRAJECTORIES, read_tools(folder / TOOLS)
-    found = list(read_trajectories(path, on_broken))
-    reasons = [_left_out(trajectory) for _, trajectory in found]
-    kept = [each for each, reason in zip(found, reasons, strict=True) if reason is None]
+    placed = list(read_trajectories(path, on_invalid))
+    reasons = [_exclusion(trajectory) for _, trajectory in placed]
+    references = [each for each, reason in zip(placed, reasons, strict=True) if reason is None]
 
-    def made(placed: tuple[int, Trajectory]) -> RecordedTrajectory:
+    def to_recorded(placed: tuple[int, Trajectory]) -> RecordedTrajectory:
         return recorded(placed[1], tools, _place(path, placed[0]))
 
-    return Loaded(tuple(each_whole(kept, made, on_broken)), dict(Counter(filter(None, reasons))))
+    return Loaded(tuple(parse_each(references, to_recorded, on_invalid)), dict(Counter(filter(None, reasons))))
 
 
 def read_tools(path: Path) -> dict[str, Tool]:
@@ -105,27 +105,27 @@ def read_tools(path: Path) -> dict[str, Tool]:
     return {tool.name: Tool(tool.name, tool.description, tool.parameters) for tool in listed}
 
 
-def read_trajectories(path: Path, on_broken: OnBroken = refuse) -> Iterator[tuple[int, Trajectory]]:
-    """The trajectories of a file with the line each begins on, JSON values one after the other.
+def read_trajectories(path: Path, on_invalid: OnInvalid = reject) -> Iterator[tuple[int, Trajectory]]:
+    """The trajectories of a file, each with the number of its first line.
 
     Raises `DataError`.
     """
     lines: dict[str, int] = {}
 
-    def made(piece: _Piece) -> tuple[int, Trajectory]:
+    def to_recorded(piece: _Piece) -> tuple[int, Trajectory]:
         place = _place(path, piece.line)
         trajectory = read_json_entry(_json(piece, place), Trajectory, place)
         if trajectory.id in lines:
             before = lines[trajectory.id]
-            raise NotTheFormat(f"{place}: the trajectory {trajectory.id!r} is on line {before}, too", remedy=TWICE)
+            raise NotTheFormat(f"{place}: the trajectory {trajectory.id!r} is also on line {before}", remedy=TWICE)
         lines[trajectory.id] = piece.line
         return piece.line, trajectory
 
-    return each_whole(_pieces(read_text(path)), made, on_broken)
+    return parse_each(_pieces(read_text(path)), to_recorded, on_invalid)
 
 
 def recorded(trajectory: Trajectory, tools: Mapping[str, Tool], place: str) -> RecordedTrajectory:
-    """A trajectory of the orchestrator with the tools it had on offer. Raises `NotTheFormat` if one is not known."""
+    """A trajectory of the orchestrator with its offered tools. Raises `NotTheFormat` if `tools` lacks one."""
     unknown = [name for name in trajectory.tools if name not in tools]
     if unknown:
         raise NotTheFormat(f"{place}: {TOOLS} has no tool {unknown[0]!r}", remedy=f"add it; {REMEDY}")
@@ -133,7 +133,7 @@ def recorded(trajectory: Trajectory, tools: Mapping[str, Tool], place: str) -> R
     return RecordedTrajectory(trajectory.id, offered, tuple(_turns(trajectory)))
 
 
-def _left_out(trajectory: Trajectory) -> str | None:
+def _exclusion(trajectory: Trajectory) -> str | None:
     if trajectory.status not in ("completed", "gave_up"):
         return NO_REFERENCE
     return SEVERAL_MESSAGES if sum(message.role == "user" for message in trajectory.messages) > 1 else None
@@ -141,7 +141,7 @@ def _left_out(trajectory: Trajectory) -> str | None:
 
 def _turns(trajectory: Trajectory) -> Iterator[Turn]:
     yield Turn("user", trajectory.instruction)
-    # Of a search the branch of the answer: what was said on the others is not in its history.
+    # Of a search only the branch of the answer: other branches are not in its history.
     yield from _step_turns([step for step in trajectory.steps if not step.abandoned])
     if trajectory.answer is not None:
         yield Turn("conclusion", trajectory.answer)
@@ -157,10 +157,10 @@ def _step_turns(steps: Sequence[StepModel]) -> Iterator[Turn]:
 
 
 def _pieces(text: str) -> Iterator[_Piece]:
-    """JSON values with white space between them, and what is none: all up to a line that begins a value."""
+    """JSON values separated by white space. Invalid text extends up to the next line that begins a value."""
     end, line = 0, 1
-    while (found := _NO_SPACE.search(text, end)) is not None:
-        start = found.start()
+    while (match := _NO_SPACE.search(text, end)) is not None:
+        start = match.start()
         line += text.count("\n", end, start)
         try:
             _, end = _DECODER.raw_decode(text, start)
@@ -173,7 +173,7 @@ def _pieces(text: str) -> Iterator[_Piece]:
 
 
 def _json(piece: _Piece, place: str) -> str:
-    """The text of a piece. Raises `NotTheFormat` if it is no JSON."""
+    """The text of a piece. Raises `NotTheFormat` if it is not JSON."""
     if piece.is_json:
         return piece.text
     try:

@@ -1,4 +1,4 @@
-"""What models are measured on: suites, each a small file that says how its data is read, where it lies and whose it is.
+"""Evaluation suites. A suite is a file with its loader, the path of its data, its licence and its source.
 
-Data that is not in the tree is read from a folder of the user's (`data`). `suite.load_suite` is the way in.
+The data is read from a folder of the user's (`definition.data_folder`). `suite.load_suite` loads a suite.
 """

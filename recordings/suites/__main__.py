@@ -1,4 +1,4 @@
-"""`python -m recordings.suites NAME …` records the digests of suites beside their files, from the data at hand."""
+"""`python -m recordings.suites NAME …` writes the digests of suites beside their files, from their data."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from recordings.suites.suite import load_suite
 
 
 def record(name: str, data: Path) -> int:
-    """Write the digests of a suite; how many there are. Raises `DataError`."""
-    # What was recorded before has no say in what is recorded now.
+    """Write the digests of a suite and return their number. Raises `DataError`."""
     digests = sorted(load_suite(name, data, as_recorded=False).digests)
     digests_path(suite_path(name)).write_text("".join(f"{digest}\n" for digest in digests), encoding="ascii")
     return len(digests)
 
 
 def main(names: Sequence[str]) -> int:
-    """Record the digests of the named suites; the exit status."""
+    """Record the digests of the named suites; returns the exit status."""
     if not names:
         print(__doc__, file=sys.stderr)
         return 2

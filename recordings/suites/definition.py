@@ -1,7 +1,8 @@
-"""The file of a suite: how its data is read, where it lies, whose it is, and which instructions are in it.
+"""The file of a suite and its data: loader, path, licence, source, and the digests of its instructions.
 
-Suites of the project lie in `catalogue/`, each `NAME.yaml` with `NAME.digests`, a digest of an instruction a line.
-The digests are there without the data, so that training can leave the instructions out wherever it runs.
+Suites of the project are in `catalogue/`, each as `NAME.yaml` with `NAME.digests`, one digest of an instruction a line.
+The digests are stored without the data, so that training can exclude the instructions on every machine. Data is read
+from the folder in `ALPHA_UMI_DATA`, by default `shared/data` beside the checkout.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ Loader = Literal[
     "toolbench-queries",
     "trajectories",
 ]
-# What is read in parts, and what is asked for as a whole only, because no step of it is recorded.
+# Loaders of suites with parts, and of suites of complete trajectories, which have no recorded steps.
 IN_PARTS: Final[frozenset[Loader]] = frozenset({"rotbench", "bfcl", "toolbench-queries"})
 WITHOUT_STEPS: Final[frozenset[Loader]] = frozenset({"math", "toolbench-queries"})
 Words = Annotated[str, Field(min_length=1)]
 
 
 class SuiteFile(BaseModel):
-    """A suite. `data` is a path inside the folder of data; `parts` are those that are taken unless others are named."""
+    """A suite. `data` is a path inside the folder of data; `parts` are the default parts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,17 +57,17 @@ class SuiteFile(BaseModel):
     def _inside(cls, data: str) -> str:
         path = PurePosixPath(data)
         if path.is_absolute() or ".." in path.parts:
-            raise ValueError("it must lie inside the folder of data, so begin with a name and leave out `..`")
+            raise ValueError("the path must be inside the folder of data: relative and without `..`")
         return data
 
 
 def suite_names() -> list[str]:
-    """The suites of the project."""
+    """The names of the project's suites."""
     return sorted(path.stem for path in CATALOGUE.glob("*.yaml"))
 
 
 def suite_path(name: str) -> Path:
-    """The file of a suite of the project, or of one of the user's own. Raises `UnknownSuite`."""
+    """The file of a suite of the project, or a suite's file by its path. Raises `UnknownSuite`."""
     own = Path(name)
     if own.suffix in (".yaml", ".yml", ".json"):
         return own
@@ -88,18 +89,18 @@ def read_definition(path: Path) -> SuiteFile:
 
 
 def digests_path(suite: Path) -> Path:
-    """Where the digests of a suite's instructions lie: beside its file."""
+    """The file of a suite's digests, beside the suite's file."""
     return suite.with_suffix(".digests")
 
 
 def read_digests(path: Path) -> frozenset[str] | None:
-    """The digests that were recorded; None where none were. Raises `DataError`."""
+    """The recorded digests; None if there is no file of them. Raises `DataError`."""
     if not path.exists():
         return None
     lines = read_text(path).split()
     for place, line in enumerate(lines, start=1):
         if not _DIGEST.fullmatch(line):
-            raise NotTheFormat(f"{path}, line {place} is no SHA-256 digest", remedy=REMEDY)
+            raise NotTheFormat(f"{path}, line {place} is not a SHA-256 digest", remedy=REMEDY)
     return frozenset(lines)
 
 
@@ -108,12 +109,12 @@ BESIDE_THE_CHECKOUT = Path(__file__).parents[3] / "shared" / "data"
 
 
 def data_folder(environ: Mapping[str, str]) -> Path:
-    """The folder of the data, whether it is there or not."""
+    """The folder of the data; it may not exist."""
     return Path(environ.get(VARIABLE) or BESIDE_THE_CHECKOUT)
 
 
 def data_path(folder: Path, inside: str, *, suite: str, source: str) -> Path:
-    """A file or folder of the data. Raises `DataMissing`, which says what to put where."""
+    """A file or folder of the data. Raises `DataMissing`; its remedy says what to put where."""
     path = folder / inside
     if path.exists():
         return path

@@ -1,7 +1,7 @@
-"""A part of a suite that stands for the whole: always the same one, and not the beginning of a file that is in order.
+"""Deterministic samples of a suite.
 
-Trajectories are taken in the order of the SHA-256 digests of their ids, so a larger sample holds the smaller ones. What
-was taken keeps the order of the suite.
+Trajectories are drawn in the order of the SHA-256 digests of their ids, so that a larger sample contains the smaller
+ones. A sample has the order of the suite.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from recordings.trajectory import RecordedTrajectory
 def sample_trajectories(
     trajectories: Sequence[RecordedTrajectory], limit: int | None
 ) -> tuple[RecordedTrajectory, ...]:
-    """At most `limit` of the trajectories; all of them where there is no limit."""
+    """At most `limit` of the trajectories; all of them without a limit."""
     if limit is None:
         return tuple(trajectories)
-    taken = {trajectory.id for trajectory in _drawn(trajectories)[:limit]}
-    return tuple(trajectory for trajectory in trajectories if trajectory.id in taken)
+    sampled = {trajectory.id for trajectory in _drawn(trajectories)[:limit]}
+    return tuple(trajectory for trajectory in trajectories if trajectory.id in sampled)
 
 
 def sample_steps(trajectories: Sequence[RecordedTrajectory], limit: int | None) -> tuple[StepCase, ...]:
-    """At most `limit` steps: whole trajectories, of the last one maybe the beginning."""
+    """At most `limit` steps. All steps of each sampled trajectory, except possibly the last one, are included."""
     steps = {trajectory.id: tuple(step_cases(trajectory)) for trajectory in trajectories}
     if limit is not None:
         steps = _first_steps([(each.id, steps[each.id]) for each in _drawn(trajectories)], limit)
@@ -32,11 +32,11 @@ def sample_steps(trajectories: Sequence[RecordedTrajectory], limit: int | None) 
 
 
 def _first_steps(drawn: Sequence[tuple[str, tuple[StepCase, ...]]], limit: int) -> dict[str, tuple[StepCase, ...]]:
-    taken: dict[str, tuple[StepCase, ...]] = {}
+    sampled: dict[str, tuple[StepCase, ...]] = {}
     for name, steps in drawn:
-        taken[name] = steps[:limit]
-        limit -= len(taken[name])
-    return taken
+        sampled[name] = steps[:limit]
+        limit -= len(sampled[name])
+    return sampled
 
 
 def _drawn(trajectories: Sequence[RecordedTrajectory]) -> list[RecordedTrajectory]:

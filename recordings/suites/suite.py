@@ -41,7 +41,7 @@ PART = ":"
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite as it was loaded. `left_out` counts trajectories and steps that cannot be measured, by the reason."""
+    """A loaded suite. `left_out` counts excluded trajectories and steps by reason."""
 
     definition: SuiteFile
     parts: tuple[str, ...]
@@ -50,13 +50,13 @@ class Suite:
 
     @property
     def label(self) -> str:
-        """The suite as it is named, with its parts where they were chosen."""
+        """The suite's name, with its parts unless they are the default."""
         chosen = self.parts != self.definition.parts
         return self.definition.name + (PART + ",".join(self.parts) if chosen else "")
 
     @property
     def trajectories_left_out(self) -> dict[str, int]:
-        """The trajectories among what is left out: as a whole, one with a step without a reference can be asked."""
+        """The excluded trajectories. A trajectory with a step without a reference can still be run."""
         return {reason: count for reason, count in self.left_out.items() if reason not in OF_STEPS}
 
     @property
@@ -71,43 +71,40 @@ class Suite:
 
 
 def load_suite(name: str, data: Path, *, as_recorded: bool = True) -> Suite:
-    """Load a suite from a folder of data: `NAME`, a suite's file, or some parts of one, `NAME:PART,PART`.
+    """Load a suite from a folder of data.
 
-    Unless `as_recorded` is false, its instructions must be those whose digests were recorded. Raises `DataError`:
-    what is missing, what the data is not, or that nothing is in it.
+    `name` is a suite of the project, a suite's file, or parts of one (`NAME:PART,PART`). With `as_recorded`, the
+    digests of its instructions must equal the recorded ones. Raises `DataError`.
     """
-    suite, _, wanted = name.partition(PART)
-    path = suite_path(suite)
+    base, _, chosen = name.partition(PART)
+    path = suite_path(base)
     definition = read_definition(path)
-    parts = tuple(filter(None, wanted.split(","))) or definition.parts
+    parts = tuple(filter(None, chosen.split(","))) or definition.parts
     at = data_path(data, definition.data, suite=definition.name, source=definition.source)
     loaded = _load(definition, at, parts)
     refuse_duplicates([trajectory.id for trajectory in loaded.trajectories], f"{at}: trajectories")
     left_out = Counter(loaded.left_out) + steps_without_reference(loaded.trajectories)
-    found = Suite(definition, parts, loaded.trajectories, dict(left_out))
-    if not (found.trajectories if definition.loader in WITHOUT_STEPS else found.cases):
-        what = "nothing to ask" if definition.loader in WITHOUT_STEPS else "no step to measure"
+    suite = Suite(definition, parts, loaded.trajectories, dict(left_out))
+    if not (suite.trajectories if definition.loader in WITHOUT_STEPS else suite.cases):
+        what = "no trajectory" if definition.loader in WITHOUT_STEPS else "no step with a reference"
         raise EmptySuite(f"the suite {definition.name!r} has {what}: {at}", remedy=REMEDY)
     if as_recorded and parts == definition.parts:
-        _refuse_other_data(found, digests_path(path), at)
-    return found
+        _refuse_other_data(suite, digests_path(path), at)
+    return suite
 
 
 def suite_digests(name: str, data: Path) -> frozenset[str]:
-    """The digests of a suite's instructions: those that were recorded, else those of its data.
+    """The recorded digests of a suite's instructions; without recorded ones, those of its data.
 
     Raises `DataError`.
     """
-    suite, _, wanted = name.partition(PART)
-    recorded = None if wanted else read_digests(digests_path(suite_path(suite)))
+    base, _, chosen = name.partition(PART)
+    recorded = None if chosen else read_digests(digests_path(suite_path(base)))
     return recorded if recorded is not None else load_suite(name, data).digests
 
 
 def known_digests(name: str, data: Path) -> frozenset[str]:
-    """The digests of a suite's instructions; none where they were not recorded and its data is not at hand either.
-
-    Who has not got a suite's data does not measure on it. Raises `DataError`.
-    """
+    """As `suite_digests`, but empty if there are neither recorded digests nor data. Raises `DataError`."""
     try:
         return suite_digests(name, data)
     except DataMissing:
@@ -115,7 +112,7 @@ def known_digests(name: str, data: Path) -> frozenset[str]:
 
 
 def suite_files(name: str, data: Path) -> list[Path]:
-    """The files that a suite is read from, whether they are there or not. Raises `DataError`."""
+    """The files that a suite is read from; they may not exist. Raises `DataError`."""
     path = suite_path(name.partition(PART)[0])
     definition = read_definition(path)
     at = data / definition.data
@@ -132,7 +129,7 @@ def _load(definition: SuiteFile, path: Path, parts: tuple[str, ...]) -> Loaded:
     if parts and definition.loader not in IN_PARTS:
         raise NotTheFormat(
             f"the suite {definition.name!r} has no parts",
-            remedy=f"leave the parts away; only {' and '.join(sorted(IN_PARTS))} have some",
+            remedy=f"omit the parts; only {' and '.join(sorted(IN_PARTS))} have parts",
         )
     match definition.loader:
         case "rotbench":
@@ -168,7 +165,7 @@ def _refuse_other_data(suite: Suite, recorded_at: Path, data: Path) -> None:
 
 
 class ListedSuite(BaseModel):
-    """A suite of the project. `data` is where its data is looked for; of `instructions` the digests are recorded."""
+    """A suite of the project. `data` is the path of its data; `instructions` counts the recorded digests."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -182,7 +179,7 @@ class ListedSuite(BaseModel):
 
 
 def listed_suites(data: Path) -> list[ListedSuite]:
-    """Every suite of the project, with a folder of data. Raises `DataError` for a broken catalogue."""
+    """All suites of the project, without reading their data. Raises `DataError` for a broken catalogue."""
     return [_listed(read_definition(suite_path(name)), data) for name in suite_names()]
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recordings.formats.gsm8k import ArithmeticRefused, NotArithmetic, TooLarge, Undefined, evaluate, written
+from recordings.formats.gsm8k import ArithmeticRefused, NotArithmetic, TooLarge, Undefined, evaluate, format_decimal
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_computed_exactly(expression: str, result: str | None) -> None:
         with pytest.raises(NotArithmetic):
             evaluate(expression)
     else:
-        assert written(evaluate(expression)) == result
+        assert format_decimal(evaluate(expression)) == result
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from recordings.errors import CutShort, DataMissing, DuplicateId, EmptySuite, Fi
 from recordings.formats import bfcl
 from recordings.schemas import nested_schema
 from recordings.suites.suite import Suite, load_suite, suite_digests
-from training.filters import guard
+from training.filters import contamination_filter
 
 Json = dict[str, Any]
 TIDES = {
@@ -147,9 +147,9 @@ def test_what_a_step_cannot_show_is_counted_and_kept_from_training(tmp_path: Pat
         ({"id": "multiple_0"}, [], "line 1: question"),
         (question("multiple_0", "tool: x"), [], r"line 1: question\.0\.0\.role"),
         (question("multiple_0") | {"function": [{"name": "f"}]}, [], r"line 1: function\.0\."),
-        (question("multiple_0"), [], "'multiple_0': possible_answer does not name the one call"),
-        (question("multiple_0"), [answer("multiple_0", {"f": {}}, {"f": {}})], "does not name the one call"),
-        (question("multiple_0"), [answer("multiple_0", {"f": {}})], "the call is of 'f', which is not on offer"),
+        (question("multiple_0"), [], "'multiple_0': possible_answer does not name exactly one expected call"),
+        (question("multiple_0"), [answer("multiple_0", {"f": {}}, {"f": {}})], "does not name exactly one"),
+        (question("multiple_0"), [answer("multiple_0", {"f": {}})], "the call is of 'f', which is not an offered"),
         (question("multiple_0"), [{"id": "multiple_0", "ground_truth": [{"f": 5}]}], "line 1: ground_truth"),
         ([1], [], "line 1"),
     ],
@@ -251,10 +251,10 @@ def test_what_the_package_holds(real: Suite) -> None:
 
 
 def test_training_leaves_its_questions_out(real: Suite, tmp_path: Path) -> None:
-    kept_away = guard((), tmp_path, None)
+    contamination = contamination_filter((), tmp_path, None)
     for name in ("simple_python_0", "parallel_0", "simple_java_0", "live_relevance_0-0-0"):
         (found,) = (each for each in real.trajectories if each.id == name)
-        assert kept_away.reason(found) == "an instruction of the suite bfcl"
+        assert contamination.reason(found) == "an instruction of the suite bfcl"
 
 
 def test_the_package_finds_the_references_right(real: Suite, python: Path) -> None:

@@ -223,7 +223,7 @@ def test_a_packed_file_that_is_cut_or_none(tmp_path: Path) -> None:
     with pytest.raises(CutShort, match="ends in the middle"):
         rotbench.load(tmp_path, ())
     path.write_bytes(b"plain")
-    with pytest.raises(FileUnreadable, match="cannot be unpacked"):
+    with pytest.raises(FileUnreadable, match="cannot be decompressed"):
         rotbench.load(tmp_path, ())
 
 
@@ -315,7 +315,7 @@ def test_ones_own_without_files_or_tools(tmp_path: Path) -> None:
         ),
         (json.dumps(own_trajectory()) + "\noops", NotTheFormat, "line 2 is not JSON"),
         (json.dumps({"id": "t1"}), NotTheFormat, "line 1: status"),
-        (f"{json.dumps(own_trajectory())}\n" * 2, NotTheFormat, "line 2: the trajectory 't1' is on line 1, too"),
+        (f"{json.dumps(own_trajectory())}\n" * 2, NotTheFormat, "line 2: the trajectory 't1' is also on line 1"),
     ],
 )
 def test_broken_trajectories_of_ones_own(tmp_path: Path, text: str, error: type[Exception], reason: str) -> None:
@@ -352,6 +352,6 @@ def test_what_is_broken_of_ones_own_is_named_by_its_line(tmp_path: Path, indent:
         f"{starts[1]} ends in the middle of its JSON",
         f"{starts[3]} is not JSON",
         f"{starts[5]}: status: Field required",
-        f"{starts[7]}: the trajectory 't0' is on line 1, too",
+        f"{starts[7]}: the trajectory 't0' is also on line 1",
         f"{starts[6]}: tools.json has no tool 'gone'",
     ]

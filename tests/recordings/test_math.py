@@ -14,7 +14,7 @@ from recordings.formats import math
 from recordings.formats.math import answer_of, boxed, is_right, is_same
 from recordings.suites.suite import known_digests, load_suite
 from recordings.trajectory import RecordedTrajectory
-from training.filters import guard
+from training.filters import contamination_filter
 
 PROBLEM = {
     "problem": "What is the sum of the first $10$ odd numbers?",
@@ -103,7 +103,7 @@ def test_a_suite_of_whole_trajectories_has_no_steps(tmp_path: Path) -> None:
     assert (len(suite.trajectories), suite.cases) == (1, ())
     (tmp_path / "eval" / "math_splits").mkdir()
     lines_of(tmp_path / "eval" / "math_splits", LINE | {"answer": " "})
-    with pytest.raises(EmptySuite, match="'math-500' has nothing to ask"):
+    with pytest.raises(EmptySuite, match="'math-500' has no trajectory"):
         load_suite("math-500", tmp_path)
 
 
@@ -196,6 +196,6 @@ def test_training_leaves_its_problems_out_where_they_are_at_hand(tmp_path: Path)
     """No digests of MATH are in the tree: they are taken from the data, and without it nobody measures on it."""
     assert known_digests("math", tmp_path) == frozenset()
     problem = RecordedTrajectory("x", (), (Turn("user", str(PROBLEM["problem"])),))
-    assert guard((), tmp_path, None).reason(problem) is None
+    assert contamination_filter((), tmp_path, None).reason(problem) is None
     folder_of(tmp_path / "eval" / "MATH", {"algebra/7": PROBLEM})
-    assert guard((), tmp_path, None).reason(problem) == "an instruction of the suite math"
+    assert contamination_filter((), tmp_path, None).reason(problem) == "an instruction of the suite math"

@@ -28,7 +28,7 @@ from alpha_umi.roles.caller import parse_call
 from recordings.errors import DataError, NotTheFormat
 from recordings.formats import fireact, toolalpaca
 from recordings.formats.source import Format, read_source
-from recordings.reading import refuse
+from recordings.reading import reject
 from recordings.trajectory import Loaded, RecordedTrajectory
 
 NO_SEARCH = 'Action: tide\nAction Input: {\n  "harbour": "Nes"\n}'
@@ -40,7 +40,7 @@ def said(trajectory: RecordedTrajectory) -> list[tuple[str, str]]:
 
 
 def one(form: Format, path: Path) -> tuple[RecordedTrajectory, Loaded]:
-    loaded = read_source(form, path, refuse)
+    loaded = read_source(form, path, reject)
     return loaded.trajectories[0], loaded
 
 
@@ -222,7 +222,7 @@ def test_a_broken_entry_is_named_and_the_others_are_read(
     assert str(path) in complaints[0].message
     assert told in complaints[0].message
     with pytest.raises(DataError):
-        read_source(form, path, refuse)
+        read_source(form, path, reject)
 
 
 def test_broken_json_is_named_by_its_line(tmp_path: Path) -> None:
@@ -243,4 +243,4 @@ def test_a_list_that_is_no_json_cannot_be_read_at_all(tmp_path: Path) -> None:
 
 def test_a_folder_without_trees_is_no_source(tmp_path: Path) -> None:
     with pytest.raises(NotTheFormat, match=r"holds no file \*\.json"):
-        read_source("toolbench-trees", tmp_path, refuse)
+        read_source("toolbench-trees", tmp_path, reject)

@@ -157,15 +157,15 @@ def test_other_data_than_recorded_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataDiffers, match="1 are new and 1 are missing"):
         load_suite(str(path), tmp_path)
     digests_path(path).write_text("zero\n", encoding="ascii")
-    with pytest.raises(NotTheFormat, match="line 1 is no SHA-256 digest"):
+    with pytest.raises(NotTheFormat, match="line 1 is not a SHA-256 digest"):
         load_suite(str(path), tmp_path)
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"data": "../data.jsonl"}, "data: Value error, it must lie inside"),
-        ({"data": "/data.jsonl"}, "data: Value error, it must lie inside"),
+        ({"data": "../data.jsonl"}, "data: Value error, the path must be inside"),
+        ({"data": "/data.jsonl"}, "data: Value error, the path must be inside"),
         ({"loader": "csv"}, "loader: "),
         ({"licence": ""}, "licence: "),
         ({"more": 1}, "more: "),

@@ -108,7 +108,7 @@ def test_tools_of_one_name_and_another_category_are_not_on_offer_together() -> N
 @pytest.mark.parametrize(
     ("text", "error", "reason"),
     [
-        ("[]", EmptySuite, "nothing to ask"),
+        ("[]", EmptySuite, "no trajectory"),
         ('[{"query": "', CutShort, "ends in the middle"),
         ('[{"query": "What?", "query_id": 1, "api_list": []}]', NotTheFormat, "entry 1: api_list"),
         ('[{"query": "", "query_id": 1, "api_list": [{}]}]', NotTheFormat, "entry 1: query"),

@@ -27,7 +27,7 @@ from training.errors import (
     TokenizerMissing,
 )
 from training.examples import ROLES, SPLITS, DatasetRecord, Split, read_examples, read_record
-from training.filters import OF_DEV, OTHERS, REPEATED, read_overlaps
+from training.filters import DUPLICATE, IN_DEV, OTHERS, read_overlaps
 from training.mixture import Mixture, load_mixture, mixture_names
 from training.prepare import prepare
 from training.select import TOO_MANY
@@ -69,7 +69,7 @@ def test_a_folder_holds_what_it_says(data: Path, embedded_model: Path, output: P
     tides = record.sources["tides"]
     assert (tides.read, tides.trajectories) == (8, {"train": 3, "dev": 4})
     assert tides.examples["train"] == roles_of(output, "train")
-    assert tides.dropped == {"trajectories": {OF_DEV: 1}}
+    assert tides.dropped == {"trajectories": {IN_DEV: 1}}
     assert record.trained_on == tuple(sorted(map(instruction_digest, QUESTIONS[1:4])))
     assert record.dev_tool_sets == ("Sea__lake",)
     tokens = record.tokens["train"]["caller"]
@@ -95,7 +95,7 @@ def test_the_same_seed_makes_the_same_digest(data: Path, embedded_model: Path, o
     )
     assert first == again
     assert first.digest != other.digest
-    assert first.sources["tides"].dropped["trajectories"] == {TOO_MANY: 3, REPEATED: 1}
+    assert first.sources["tides"].dropped["trajectories"] == {TOO_MANY: 3, DUPLICATE: 1}
 
 
 def test_what_suites_measure_on_is_left_out(data: Path, embedded_model: Path, output: Path) -> None:
@@ -111,7 +111,7 @@ def test_what_suites_measure_on_is_left_out(data: Path, embedded_model: Path, ou
         "a tool set of the suite rotbench-gpt4": 1,
         "an instruction of overlap.tsv": 1,
         f"an instruction of the suite {suite}": 1,
-        REPEATED: 1,
+        DUPLICATE: 1,
     }
     assert not set(record.trained_on) & {instruction_digest(each) for each in (*QUESTIONS[1:3], "Is it windy?")}
 
@@ -155,7 +155,7 @@ def test_broken_trajectories_of_ones_own_are_all_named_or_skipped(
         made(data, embedded_model, output, sources=sources)
     told = [
         f"{path}, line 2 is not JSON",
-        f"{path}, line 4: the trajectory 't1' is on line 1, too",
+        f"{path}, line 4: the trajectory 't1' is also on line 1",
         f"{path}, line 3: tools.json has no tool 'gone'",
     ]
     assert list(refused.value.places) == told

@@ -137,7 +137,7 @@ def test_a_long_history_is_shortened_as_in_serving(tokenizer: PromptTokenizer) -
     ]
     for each in shortened:
         assert "characters left out ...]" in each.example.prompt.text
-        assert each.whole_prompt > 1_500
+        assert each.full_prompt > 1_500
         assert each.prompt == len(tokenizer.encode(each.example.prompt.as_prompt()))
         assert each.prompt + each.target <= 400
 

@@ -25,7 +25,7 @@ from training.errors import CannotWrite, DeviceMissing, LossNotFinite, NothingLe
 from training.loop import checkpoint
 from training.loop.losses import read_losses
 from training.loop.model import ADAPTER
-from training.loop.observer import Nobody, StepRecord
+from training.loop.observer import NullObserver, StepRecord
 from training.recipes.loading import load_config, load_variant
 from training.records import stage_folder
 from training.run import RunRequest, train
@@ -40,7 +40,7 @@ def losses(output: Path, stage: str = "global") -> list[float]:
     return [line["loss"] for line in read_losses(output / stage / "losses.jsonl")]
 
 
-class StopAfter(Nobody):
+class StopAfter(NullObserver):
     """Asks a run to stop, or does something else, after a step."""
 
     def __init__(self, step: int, then: Callable[[], object] = lambda: None) -> None:

@@ -36,7 +36,7 @@ class Observer(Protocol):
         """A stage is complete, or was."""
 
 
-class Nobody:
+class NullObserver:
     """An observer that looks away."""
 
     def on_stage(self, name: str, *, first_step: int, steps: int) -> None:
