@@ -1,4 +1,4 @@
-"""The tokenized examples of a stage: which roles and which instructions it sees, and within how many tokens."""
+"""The tokenized examples of a stage: of its roles and its part of the instructions, within the context."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from training.recipes.model import Config, Instructions, Stage
 
 @dataclass(frozen=True)
 class StageData:
-    """Examples as tokens, and the digests of the instructions that they come from."""
+    """Tokenized examples, and the digests of their instructions."""
 
     train: tuple[Tokenized, ...]
     dev: tuple[Tokenized, ...]
@@ -43,7 +43,7 @@ class StageData:
 
 @dataclass
 class PreparedData:
-    """A folder of prepared data, as tokens of one backbone. Each role's examples are tokenized once."""
+    """A folder of prepared data, tokenized for one backbone. Each role's examples are tokenized once."""
 
     folder: Path
     record: DatasetRecord
@@ -52,7 +52,7 @@ class PreparedData:
     _known: dict[tuple[Split, RoleName], list[tuple[Example, Tokenized]]] = field(default_factory=dict)
 
     def stage(self, stage: Stage, *, seed: int) -> StageData:
-        """What a stage sees. Raises `NothingLeft`, `PreparedUnusable`."""
+        """The data of a stage. Raises `NothingLeft`, `PreparedUnusable`."""
         train = [
             pair
             for role in stage.data
@@ -63,10 +63,10 @@ class PreparedData:
             raise NothingLeft(
                 f"stage {stage.name}: {self.folder} has no training example for {', '.join(stage.data)} "
                 f"({stage.instructions} of the instructions)",
-                remedy="prepare data that has some; dataset.json counts them",
+                remedy="prepare data with such examples; dataset.json counts them",
             )
         dev = [tokens for role in stage.data for _, tokens in self._examples("dev", role)]
-        # The same ones each time; nobody could gain by guessing them.
+        # A deterministic sample; no secure random numbers are needed.
         chosen = random.Random(seed).sample(dev, min(len(dev), self.config.dev_examples))  # noqa: S311
         instructions = frozenset(example.instruction_sha256 for example, _ in train)
         return StageData(tuple(tokens for _, tokens in train), tuple(chosen), instructions)
@@ -91,7 +91,7 @@ class PreparedData:
 
 
 def open_data(folder: Path, config: Config, backbone: Path) -> PreparedData:
-    """Prepared data for a backbone, its digest checked, and without the instructions of the project's suites.
+    """Prepared data for a backbone, with its digest and contamination checked.
 
     Raises `PreparedUnusable`, `TrainsOnSuite`, `RecipeUnusable` for data in another template, `NoEndOfTurn`,
     `BackboneUnusable`.
@@ -115,16 +115,16 @@ def open_data(folder: Path, config: Config, backbone: Path) -> PreparedData:
 
 
 def _refuse_suites(folder: Path, record: DatasetRecord) -> None:
-    """`prepare` leaves them out; data can also come from elsewhere."""
+    """Refuse instructions of suites. `prepare` excludes them, but data may have another origin."""
     recorded = {name: read_digests(digests_path(suite_path(name))) for name in suite_names()}
     try:
         check_training(record.trained_on, {name: digests for name, digests in recorded.items() if digests is not None})
     except Contaminated as error:
-        remedy = "prepare the data with `alpha-umi train prepare`, which leaves them out"
+        remedy = "prepare the data with `alpha-umi train prepare`, which excludes them"
         raise TrainsOnSuite(f"{folder}: {error.message}", remedy=remedy) from error
 
 
 def in_part(digest: str, part: Instructions) -> bool:
-    """Whether an instruction is in a part: its digest decides, so every stage and run divides alike."""
+    """Whether an instruction is in a part. Its digest decides, so that all stages and runs have the same parts."""
     first = int(digest[:8], 16) % 2 == 0
     return part == "all" or first == (part == "first-half")

@@ -1,4 +1,4 @@
-"""Prepare a mixture: from data to a folder of role examples, whole or not there at all, the same for the same seed."""
+"""Prepare a mixture: from data to a folder of role examples. It is written atomically, and follows from the seed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from training.select import Selected, select
 TOKENIZER_FILE: Final = "tokenizer.json"
 ELSEWHERE: Final = "make room, or name a folder elsewhere"
 PACKAGES: Final = ("alpha-umi", "tokenizers", "transformers")
-# Told how many trajectories are done, of how many.
+# Called with the number of processed trajectories and their total.
 Progress = Callable[[int, int], None]
 
 
@@ -54,9 +54,9 @@ def prepare(
     skip_broken: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> DatasetRecord:
-    """Write the role examples of a mixture into a new folder; what it says about itself is returned.
+    """Write the role examples of a mixture into a new folder, and return its record.
 
-    Raises `TrainingError`, and `DataError` for data that cannot be read; then nothing is left behind.
+    Raises `TrainingError`, and `DataError` for data that cannot be read; no partial folder remains.
     """
     _require_writable(output)
     tokenizer = _tokenizer(tokenizer_folder)
@@ -86,9 +86,9 @@ def prepare(
 
 
 def _require_writable(output: Path) -> None:
-    """Before the work, which takes minutes."""
+    """Check before the work, which takes minutes."""
     if output.exists():
-        raise CannotWrite(f"{output} is there already", remedy="name a folder that is not, or remove this one")
+        raise CannotWrite(f"{output} exists already", remedy="name a folder that does not exist, or remove this one")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=output.parent):
@@ -122,21 +122,21 @@ def _refuse_nothing(mixture: Mixture, selected: Sequence[Selected], collection: 
         for counts in (each.dropped, *collection.dropped(each.source.name).values()):
             for reason, number in counts.items():
                 reasons[reason] = reasons.get(reason, 0) + number
-    told = "; ".join(f"{number} × {reason}" for reason, number in reasons.items()) or "the sources are empty"
+    summary = "; ".join(f"{number} × {reason}" for reason, number in reasons.items()) or "the sources are empty"
     raise NothingLeft(
-        f"nothing is left to train on of the mixture {mixture.name!r}: {told}",
-        remedy="name other sources, or take away what leaves these out",
+        f"nothing is left to train on of the mixture {mixture.name!r}: {summary}",
+        remedy="name other sources, or remove what excludes these",
     )
 
 
 def _source_record(selected: Selected, collection: Collection) -> SourceRecord:
-    whole: Dropped = {"trajectories": selected.dropped} if selected.dropped else {}
+    dropped: Dropped = {"trajectories": selected.dropped} if selected.dropped else {}
     return SourceRecord(
         licence=selected.source.licence,
         read=selected.read,
         trajectories={split: len(selected.trajectories[split]) for split in SPLITS},
         examples=collection.counts(selected.source.name),
-        dropped=whole | collection.dropped(selected.source.name),
+        dropped=dropped | collection.dropped(selected.source.name),
         broken=selected.broken,
     )
 
@@ -160,12 +160,12 @@ def _write(output: Path, collection: Collection, record: Callable[[str], Dataset
     return written[0]
 
 
-THE_SAME: Final = "the same prompt and target as before"
+SAME_EXAMPLE: Final = "the same prompt and target as before"
 Dropped = dict[Literal["trajectories", "steps", RoleName], dict[str, int]]
 
 
 class Collection:
-    """Examples as they are made."""
+    """Collects role examples by split and role, with counts of excluded ones."""
 
     def __init__(self, fitting: Fitting) -> None:
         self._fitting = fitting
@@ -177,7 +177,7 @@ class Collection:
         self._examples: defaultdict[tuple[str, RoleName], Counter[str]] = defaultdict(Counter)
 
     def add(self, source: str, split: Split, trajectory: RecordedTrajectory) -> None:
-        """Make the examples of a trajectory."""
+        """Add the examples of a trajectory."""
         self._steps[source] += steps_without_reference([trajectory])
         for case in learnable(trajectory, self._steps[source]):
             self._add_step(source, split, trajectory, case)
@@ -190,7 +190,7 @@ class Collection:
                 continue
             key = (split, step.role, made.example.prompt.text, step.target)
             if key in self._seen:
-                self._examples[source, step.role][THE_SAME] += 1
+                self._examples[source, step.role][SAME_EXAMPLE] += 1
             else:
                 self._seen.add(key)
                 self._made[split, step.role].append(made)
@@ -200,19 +200,19 @@ class Collection:
         return (made.example for made in self._made[split, role])
 
     def counts(self, source: str) -> dict[Split, dict[RoleName, int]]:
-        """How many examples a source has."""
+        """The number of examples of a source, by split and role."""
         return {
             split: {role: sum(each.source == source for each in self.examples(split, role)) for role in ROLES}
             for split in SPLITS
         }
 
     def dropped(self, source: str) -> Dropped:
-        """How many steps and examples of a source were left out, by the reason."""
+        """The number of excluded steps and examples of a source, by reason."""
         steps: Dropped = {"steps": dict(self._steps[source])} if self._steps[source] else {}
         return steps | {role: dict(self._examples[source, role]) for role in ROLES if self._examples[source, role]}
 
     def tokens(self) -> dict[Split, dict[RoleName, TokenRecord]]:
-        """How long the examples are, of the roles that have some."""
+        """The token counts of the examples, by split and role."""
         return {
             split: {role: _tokens(self._made[split, role]) for role in ROLES if self._made[split, role]}
             for split in SPLITS

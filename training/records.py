@@ -1,4 +1,4 @@
-"""What a run says about itself: `run.json` of all of it, and `stage.json` of each complete stage."""
+"""The records in the folder of a run: `run.json`, a `stage.json` of each complete stage, and `costs.json`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from training.errors import RecordUnusable
 from training.loop.whole import write_file
 from training.recipes.model import Variant
 
+RUN_FILE, STAGE_FILE, LOSSES, CURVES, COSTS = "run.json", "stage.json", "losses.jsonl", "losses.png", "costs.json"
+# Fields of a stage's record that are copied into the costs of the run.
+_COST_FIELDS = {
+    "steps", "examples", "tokens", "seconds", "tokens_per_second", "peak_memory_bytes", "processes", "device", "bytes",
+    "reused_from",  # only of a stage that another run has trained
+}  # fmt: skip
+
 
 class _Recorded(BaseModel):
-    # Another version may have written more.
+    # Other versions may have written further fields.
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
@@ -31,14 +38,13 @@ class _Identity(_Recorded):
 
 
 def _checked(identity: dict[str, Any]) -> dict[str, Any]:
-    """As it was written, since identities are compared; what reads it finds what it needs."""
-    found = _Identity.model_validate(identity)
-    recorded_variant(found.variant)
+    """Check the fields, and return the identity unchanged: identities are compared."""
+    recorded_variant(_Identity.model_validate(identity).variant)
     return identity
 
 
 def recorded_variant(variant: dict[str, Any]) -> Variant:
-    """The variant of an identity, in which what it is about does not count. Raises `ValidationError`."""
+    """The variant of an identity, which has no `about`. Raises `ValidationError`."""
     return Variant.model_validate({**variant, "about": ""})
 
 
@@ -46,16 +52,16 @@ Identity = Annotated[dict[str, Any], AfterValidator(_checked)]
 
 
 class ReusedFrom(_Recorded):
-    """The stage of another variant that was trained in the place of this one."""
+    """The stage of another run that was copied instead of training this one."""
 
     variant: str
     stage: str
 
 
 class StageRecord(_Recorded):
-    """What a complete stage was made of, and what it has cost: seconds, bytes, and losses in nats.
+    """A complete stage: its identity, and its costs in seconds and bytes. Losses are in nats.
 
-    `bytes` is what its model takes where it is served; `trained_on` are digests of instructions.
+    `bytes` is the size of its model when served; `trained_on` are digests of instructions.
     """
 
     identity: Identity
@@ -73,11 +79,12 @@ class StageRecord(_Recorded):
     dev_loss: float | None = None
     versions: dict[str, str]
     trained_on: tuple[str, ...]
-    reused_from: ReusedFrom | None = None
+    # Versions up to 0.1 wrote `taken_over`.
+    reused_from: Annotated[ReusedFrom | None, Field(validation_alias=AliasChoices("reused_from", "taken_over"))] = None
 
 
 class RunRecord(_Recorded):
-    """What a run is made of. Runs of older versions do not name the mixture of their data."""
+    """The identity of a run. Runs of older versions do not name the mixture of their data."""
 
     identity: Identity
     mixture: str | None = None
@@ -87,25 +94,25 @@ Record = TypeVar("Record", bound=BaseModel)
 
 
 def read_stage(folder: Path) -> StageRecord:
-    """What a stage's model folder says. Raises `RecordUnusable`, also where the stage is not complete."""
+    """The record in a stage's model folder. Raises `RecordUnusable`, also if the stage is not complete."""
     return _read(StageRecord, folder / STAGE_FILE, f"remove {folder}, and train the stage again")
 
 
 def write_stage(folder: Path, record: StageRecord) -> None:
-    """Write it into a model folder. Raises `OSError`."""
-    left_out = {"taken_over"} if record.reused_from is None else set()
-    document = json.dumps(record.model_dump(mode="json", exclude=left_out), indent=2)
+    """Write the record into a model folder. Raises `OSError`."""
+    excluded = {"reused_from"} if record.reused_from is None else set()
+    document = json.dumps(record.model_dump(mode="json", exclude=excluded), indent=2)
     (folder / STAGE_FILE).write_text(document + "\n", encoding="utf-8")
 
 
 def read_run_record(run: Path) -> RunRecord:
-    """What a run says. Raises `RecordUnusable`, also where none was begun."""
-    remedy = "name the folder of another run; what was trained in this one cannot be told any more"
+    """The record of a run. Raises `RecordUnusable`, also if there is none."""
+    remedy = "name the folder of another run; the record of this one cannot be restored"
     return _read(RunRecord, run / RUN_FILE, remedy)
 
 
 def read_identity(run: Path) -> dict[str, Any]:
-    """What a run is made of. Raises `RecordUnusable`, also where none was begun."""
+    """The identity of a run. Raises `RecordUnusable`, also if there is none."""
     return read_run_record(run).identity
 
 
@@ -120,47 +127,39 @@ def _read(kind: type[Record], path: Path, remedy: str) -> Record:
         raise RecordUnusable(f"{path} cannot be read: {error.strerror}", remedy=remedy) from error
 
 
-RUN_FILE, STAGE_FILE, LOSSES, CURVES = "run.json", "stage.json", "losses.jsonl", "losses.png"
-
-
 def stage_folder(output: Path, stage: str) -> Path:
-    """Where a complete stage's model lies in the folder of a run."""
+    """The folder of a complete stage's model."""
     return output / stage / "model"
 
 
-COSTS = "costs.json"
-_COPIED = {
-    "steps", "examples", "tokens", "seconds", "tokens_per_second", "peak_memory_bytes", "processes", "device", "bytes",
-    "taken_over",  # only of a stage that another run has trained
-}  # fmt: skip
-
-
 def write_costs(output: Path, stages: Sequence[str], backbone: Path) -> None:
-    """Sum up the complete stages of a run. Raises `CannotWrite`, `RecordUnusable`.
+    """Write `costs.json`: time, tokens, memory and storage of each complete stage and of the run.
 
-    `storage_ratio` is what serving takes on the disk - the backbone once and the stages that serve a role - against the
-    backbone alone: adapters lie on it, whole models take its place. `peak_memory_bytes` is that of the first process.
+    `storage_ratio` is the disk space that serving needs, divided by that of the backbone: adapters need the backbone
+    once, full models replace it. `peak_memory_bytes` is that of the first process. Raises `CannotWrite`,
+    `RecordUnusable`.
     """
     folders = {name: folder for name in stages if ((folder := stage_folder(output, name)) / STAGE_FILE).is_file()}
-    found = {name: read_stage(folder) for name, folder in folders.items()}
-    if not found:
+    records = {name: read_stage(folder) for name, folder in folders.items()}
+    if not records:
         return
-    one = sum(path.stat().st_size for path in backbone.glob("*.safetensors"))
-    first = next(iter(found.values())).identity
+    backbone_bytes = sum(path.stat().st_size for path in backbone.glob("*.safetensors"))
+    first = next(iter(records.values())).identity
     serving = {stage["name"] for stage in first["variant"]["stages"] if stage["serves"]}
-    served = sum(record.bytes for name, record in found.items() if name in serving)
-    whole = served + (one if first["config"]["lora"] else 0)
+    stage_bytes = sum(record.bytes for name, record in records.items() if name in serving)
+    served_bytes = stage_bytes + (backbone_bytes if first["config"]["lora"] else 0)
     document = {
         "variant": first["variant"]["name"],
         "stages": {
-            name: record.model_dump(mode="json", include=_COPIED, exclude_none=True) for name, record in found.items()
+            name: record.model_dump(mode="json", include=_COST_FIELDS, exclude_none=True)
+            for name, record in records.items()
         },
-        "complete": len(found) == len(stages),
-        "tokens": sum(record.tokens for record in found.values()),
-        "seconds": round(sum(record.seconds for record in found.values()), 1),
-        "peak_memory_bytes": max(record.peak_memory_bytes for record in found.values()),
-        "backbone_bytes": one,
-        "served_bytes": whole,
-        "storage_ratio": round(whole / one, 3) if one else None,
+        "complete": len(records) == len(stages),
+        "tokens": sum(record.tokens for record in records.values()),
+        "seconds": round(sum(record.seconds for record in records.values()), 1),
+        "peak_memory_bytes": max(record.peak_memory_bytes for record in records.values()),
+        "backbone_bytes": backbone_bytes,
+        "served_bytes": served_bytes,
+        "storage_ratio": round(served_bytes / backbone_bytes, 3) if backbone_bytes else None,
     }
     write_file(output / COSTS, json.dumps(document, indent=2) + "\n")

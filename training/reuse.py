@@ -1,9 +1,8 @@
-"""A stage that another run has finished in the place of one that would come out the same.
+"""Reuse a stage that another run has trained in the same way.
 
-The first stage of variants that begin alike (`global` of `single-llm`, `alpha-umi` and `two-components`) depends on
-nothing that is different between them. It is the same where both start from the backbone, with the same data, examples,
-numbers, seed and backbone, and where the other run took as many steps and tokens as this one would: with a bound on the
-tokens variants give a stage different shares.
+The first stage of some variants is the same (`global` of `single-llm`, `alpha-umi` and `two-components`). A stage is
+reused if both start from the backbone with the same data, examples, numbers and seed, and if the other run took as many
+steps and tokens as this one would: with a bound on tokens, variants give a stage different shares.
 """
 
 from __future__ import annotations
@@ -20,48 +19,49 @@ from training.loop.whole import write_file, write_folder
 from training.recipes.model import BACKBONE
 from training.records import LOSSES, STAGE_FILE, ReusedFrom, StageRecord, read_stage, stage_folder, write_stage
 
-# What of a stage says how it is called, and not what comes of it.
-_NAMED = ("name", "serves")
-# What of a run's identity is about its other stages; the share of a bound shows in the steps and tokens.
-_OF_OTHERS = ("variant", "stage", "max_tokens")
+# Fields of a stage that do not change its weights.
+_NAMES = ("name", "serves")
+# Fields of a run's identity that concern other stages; the share of a token bound shows in the steps and tokens.
+_OTHER_STAGES = ("variant", "stage", "max_tokens")
 
 
-def take_over(run: Path, task: StageTask) -> bool:
-    """Put the same stage of another run into the task's folder, with the time and the tokens that it took there.
+def reuse_stage(run: Path, task: StageTask) -> bool:
+    """Copy the same stage of another run, with its losses and costs, into the folder of a task.
 
-    False where that run has none that is the same, or has not finished it. Raises `CannotWrite`, and `RecordUnusable`
-    where what it has is damaged.
+    Returns whether the other run has such a complete stage. Raises `CannotWrite`, and `RecordUnusable` for a damaged
+    record.
     """
-    found = next((home for home in sorted(run.glob("*/model")) if _same(home, task)), None)
-    if found is None:
+    source = next((folder for folder in sorted(run.glob("*/model")) if _same(folder, task)), None)
+    if source is None:
         return False
-    write_file(task.folder / LOSSES, _losses(found.parent / LOSSES))
-    write_folder(stage_folder(task.folder.parent, task.name), lambda partial: _fill(partial, found, task))
+    write_file(task.folder / LOSSES, _losses(source.parent / LOSSES))
+    write_folder(stage_folder(task.folder.parent, task.name), lambda partial: _copy(source, partial, task))
     return True
 
 
-def _same(home: Path, task: StageTask) -> bool:
-    if not (home / STAGE_FILE).is_file():
+def _same(folder: Path, task: StageTask) -> bool:
+    if not (folder / STAGE_FILE).is_file():
         return False
-    record = read_stage(home)
-    wanted: dict[str, Any] = json.loads(json.dumps(task.identity))
-    stage, other = _stage(wanted), _stage(record.identity)
-    alike = stage["from"] == BACKBONE and _without(stage, _NAMED) == _without(other, _NAMED)
-    return alike and _without(wanted, _OF_OTHERS) == _without(record.identity, _OF_OTHERS) and _as_long(record, task)
+    record = read_stage(folder)
+    identity: dict[str, Any] = json.loads(json.dumps(task.identity))
+    stage, other = _stage(identity), _stage(record.identity)
+    same_stage = stage["from"] == BACKBONE and _without(stage, _NAMES) == _without(other, _NAMES)
+    same_run = _without(identity, _OTHER_STAGES) == _without(record.identity, _OTHER_STAGES)
+    return same_stage and same_run and _same_length(record, task)
 
 
-def _as_long(record: StageRecord, task: StageTask) -> bool:
+def _same_length(record: StageRecord, task: StageTask) -> bool:
     steps = task.plan.steps()
     tokens = sum(task.plan.tokens(step) for step in range(1, steps + 1))
     return (record.steps, record.tokens) == (steps, tokens)
 
 
-def _fill(partial: Path, found: Path, task: StageTask) -> None:
-    for path in found.iterdir():
+def _copy(source: Path, partial: Path, task: StageTask) -> None:
+    for path in source.iterdir():
         shutil.copyfile(path, partial / path.name)
-    record = read_stage(found)
-    source = ReusedFrom(variant=record.identity["variant"]["name"], stage=record.identity["stage"])
-    write_stage(partial, record.model_copy(update={"identity": task.identity, "taken_over": source}))
+    record = read_stage(source)
+    reused_from = ReusedFrom(variant=record.identity["variant"]["name"], stage=record.identity["stage"])
+    write_stage(partial, record.model_copy(update={"identity": task.identity, "reused_from": reused_from}))
 
 
 def _losses(path: Path) -> bytes:
@@ -69,7 +69,7 @@ def _losses(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise RecordUnusable(
-            f"{path} cannot be read: {error.strerror}", remedy="leave out --take-over; the stage is trained then"
+            f"{path} cannot be read: {error.strerror}", remedy="omit --reuse; the stage is trained then"
         ) from error
 
 

@@ -22,7 +22,7 @@ from training.loop.checkpoint import require_same
 from training.recipes.loading import load_config
 from training.recipes.model import Variant
 from training.records import RUN_FILE
-from training.run import asked
+from training.run import requested_identity
 
 _FIRST = (DONOR, SINGLE)
 
@@ -93,7 +93,7 @@ class Work:
             run, "train", "run", self._file(variant, run), "--config", self.wanted.config,
             "--data", str(self.wanted.data), "--output", str(run.trained), "--seed", str(run.seed),
             *(("--max-tokens", str(bound)) if bound is not None else ()),
-            *(("--take-over", str(donor.trained)) if begun else ()),
+            *(("--reuse", str(donor.trained)) if begun else ()),
         )  # fmt: skip
 
     def _file(self, variant: Variant, run: VariantRun) -> str:
@@ -113,7 +113,7 @@ class Work:
     def _require_as_wanted(self, variant: Variant, run: VariantRun, bound: int | None) -> None:
         """What is there may come from a machine with other number formats, but has to be what is asked for."""
         wanted = {
-            **asked(variant, load_config(self.wanted.config), run.seed, bound),
+            **requested_identity(variant, load_config(self.wanted.config), run.seed, bound),
             "data_digest": read_record(self.wanted.data).digest,
         }
         if bound is None and self.wanted.max_tokens is not None:

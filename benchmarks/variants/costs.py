@@ -61,6 +61,6 @@ def _machine(costs: Costs) -> str:
 
 
 def _stage(name: str, stage: Mapping[str, Any]) -> str:
-    taken = stage.get("taken_over")
+    taken = stage.get("reused_from")
     source = f", trained once, as {taken['stage']} of {taken['variant']}" if taken else ""
     return f"{name} {stage['tokens']:,} tokens (steps: {stage['steps']:,}){source}"

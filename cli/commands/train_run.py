@@ -1,4 +1,4 @@
-"""`train VARIANT`: carry a variant's stages out, or go on with them."""
+"""`train VARIANT`: train the stages of a variant, or resume the training."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def run(
         typer.Option(min=1, help="Bound the tokens of all stages together.", show_default=False),
     ] = None,
     stages: Annotated[str | None, typer.Option(help="Only these stages, comma separated.", show_default=False)] = None,
-    take_over: Annotated[
+    reuse: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of another run: what it has trained in the same way is not trained again.",
+            help="Folder of another run: stages that it has trained in the same way are copied.",
             show_default=False,
             file_okay=False,
             exists=True,
@@ -64,7 +64,7 @@ def run(
                 seed=seed,
                 max_tokens=max_tokens,
                 stages=only,
-                take_over=take_over,
+                reuse=reuse,
                 observer=view,
                 stop=stop,
             )

@@ -13,7 +13,7 @@ def training(folder: Path, *, variant: str = "alpha-umi", tokens: int = 1000, co
         "steps": 3, "examples": 9, "tokens": tokens // 2, "seconds": 4.5, "tokens_per_second": 100.0,
         "peak_memory_bytes": 5_000_000, "processes": 1, "device": "cpu", "bytes": 1_000_000,
     }  # fmt: skip
-    stages = {"global": stage, "planner": stage | {"taken_over": {"variant": "other", "stage": "global"}}}
+    stages = {"global": stage, "planner": stage | {"reused_from": {"variant": "other", "stage": "global"}}}
     costs = {
         "variant": variant, "stages": stages, "complete": complete, "tokens": tokens, "seconds": 9.0,
         "peak_memory_bytes": 5_000_000, "backbone_bytes": 10_000_000, "served_bytes": 11_000_000, "storage_ratio": 1.1,

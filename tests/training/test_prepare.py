@@ -219,7 +219,7 @@ def test_a_full_disk_leaves_nothing_behind(data: Path, embedded_model: Path, out
 
 def test_a_folder_that_is_there_stays_as_it_is(data: Path, embedded_model: Path, output: Path) -> None:
     output.mkdir(parents=True)
-    with pytest.raises(CannotWrite, match="is there already"):
+    with pytest.raises(CannotWrite, match="exists already"):
         made(data, embedded_model, output)
     assert list(output.iterdir()) == []
 
@@ -308,10 +308,10 @@ def test_a_backbone_without_the_end_of_turn_or_a_tokenizer_is_refused(
         ({"template": "mine"}, "template: Value error, there is no such template"),
         ({"sources": []}, "sources: Tuple should have at least 1"),
         ({"sources": source(format="csv")}, "sources.0.format: Input should be 'rotbench'"),
-        ({"sources": source(data="/etc")}, "sources.0.data: Value error, it must lie inside"),
+        ({"sources": source(data="/etc")}, "sources.0.data: Value error, the path must be inside"),
         ({"sources": source() * 2}, "two sources have the same name"),
         ({"sources": source(format="gsm8k", dev_tool_sets=["x"])}, "belong to the format `rotbench` alone"),
-        ({"sources": source(dev_tool_sets=["x"], dev_share=0.1)}, "cannot both say"),
+        ({"sources": source(dev_tool_sets=["x"], dev_share=0.1)}, "exclude each other"),
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
     ],
 )

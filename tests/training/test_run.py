@@ -291,7 +291,7 @@ def test_a_loss_that_is_no_number_ends_the_run(world: World, tmp_path: Path, mon
     made: list[StageLoop] = []
     begin = StageLoop.run
     monkeypatch.setattr(StageLoop, "run", lambda self, seed: (made.append(self), begin(self, seed))[1])
-    with pytest.raises(LossNotFinite, match=r"stage global, step 4: the loss is nan.*checkpoint of step 2 is kept"):
+    with pytest.raises(LossNotFinite, match=r"stage global, step 4: the loss is nan.*checkpoint of step 2 remains"):
         train(request(world, tmp_path, observer=StopAfter(3, spoil)))
     assert (tmp_path / "global" / "checkpoints" / "step-00000002").is_dir()
     assert len(losses(tmp_path)) == 3
@@ -390,7 +390,7 @@ def _unknown_layers(world: World) -> None:
         (_a_suite_in_the_data, "2 training instructions are in the suite 'gsm8k'"),
         (_no_manifest, "alpha_umi.json: No such file"),
         (_context_too_short, "example .* has .* tokens, and the context of the config tiny is 64"),
-        (_context_too_long, "context is 9,000, and the backbone knows 4,096 tokens"),
+        (_context_too_long, "context is 9,000, and the backbone has 4,096"),
         (_unknown_layers, "lora.layers: .*no_such_layer"),
     ],
 )

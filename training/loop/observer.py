@@ -1,4 +1,4 @@
-"""What a run tells whoever watches it."""
+"""Progress reports of a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One step: the mean loss of its target tokens (nats), and what the stage has spent so far.
+    """One step: the mean loss of its target tokens (nats), and the totals of the stage so far.
 
     `tokens` counts prompts and targets without padding; `tokens_per_second` is that of the step, over all processes.
     """
@@ -24,26 +24,26 @@ class StepRecord:
 
 
 class Observer(Protocol):
-    """Told about the course of a run, in the first process only."""
+    """Receives the progress of a run, in the first process only."""
 
     def on_stage(self, name: str, *, first_step: int, steps: int) -> None:
-        """A stage begins, or goes on with `first_step`."""
+        """A stage starts, or resumes with `first_step`."""
 
     def on_step(self, record: StepRecord) -> None:
-        """A step is done."""
+        """A step is complete."""
 
     def on_done(self, name: str) -> None:
-        """A stage is complete, or was."""
+        """A stage is complete, possibly since an earlier run."""
 
 
 class NullObserver:
-    """An observer that looks away."""
+    """Ignores all reports."""
 
     def on_stage(self, name: str, *, first_step: int, steps: int) -> None:
-        """Looks away."""
+        """Ignore the report."""
 
     def on_step(self, record: StepRecord) -> None:
-        """Looks away."""
+        """Ignore the report."""
 
     def on_done(self, name: str) -> None:
-        """Looks away."""
+        """Ignore the report."""

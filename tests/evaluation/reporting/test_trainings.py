@@ -69,7 +69,7 @@ def test_more_data_is_a_curve_and_without_it_the_section_says_how(tmp_path: Path
 def test_the_section_tells_costs_and_draws_losses(tmp_path: Path) -> None:
     section = training_section(read_trainings([training(tmp_path / "one", complete=False)]))
     told = repr(section.blocks)
-    assert "taken over from global of other" in told
+    assert "reused from global of other" in told
     assert "not yet" in told
     assert "Losses of one" in told
     assert "--training" in repr(training_section([]))
