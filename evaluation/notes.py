@@ -9,11 +9,11 @@ from alpha_umi.roles.turns import RoleName
 from recordings.contamination import TRAINED_ON_SUITE
 
 
-def left_out_sentence(left_out: Mapping[str, int]) -> str | None:
+def excluded_sentence(excluded: Mapping[str, int]) -> str | None:
     """What of a suite cannot be measured, by the reason; None where all of it can."""
-    if not left_out:
+    if not excluded:
         return None
-    reasons = ", ".join(f"{reason} ({count:,})" for reason, count in sorted(left_out.items()))
+    reasons = ", ".join(f"{reason} ({count:,})" for reason, count in sorted(excluded.items()))
     return f"left out of the suite, because it cannot be measured: {reasons}"
 
 

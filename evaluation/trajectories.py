@@ -123,7 +123,7 @@ def plan_whole(
         constrained=constrained,
         compared="text" if computing is None else computing.compared,
         models={} if models is None else models.kept(),
-        left_out=suite.trajectories_left_out,
+        excluded=suite.excluded_trajectories,
         tool_server=None if virtual is None else _as_record(virtual.server),
     )
     groups = _groups(computing, trajectories) if virtual is None else _virtual(trajectories, virtual)

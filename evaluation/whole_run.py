@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import httpx
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 
 from alpha_umi.contract.roles import ToolModel, WireModel
 from alpha_umi.contract.trajectories import Strategy, Trajectory
@@ -65,7 +65,7 @@ class WholeRunRecord(WireModel):
     other limits, for the orchestrator's setting. `constrained`: the roles wrote inside grammars; null where the
     orchestrator did not say, as earlier files do not.
     `compared` says how an answer is held against the expected one. `models` is empty where the orchestrator's role
-    services could not be asked for them. `left_out` counts what of the whole suite cannot be a trajectory, by the
+    services could not be asked for them. `excluded` counts what of the whole suite cannot be a trajectory, by the
     reason; earlier files do not say. `tool_server` is there where one answered.
     """
 
@@ -80,7 +80,8 @@ class WholeRunRecord(WireModel):
     constrained: bool | None = None
     compared: Comparing = "text"
     models: dict[RoleName, dict[str, Any]] = Field(default_factory=dict)
-    left_out: dict[str, Count] = Field(default_factory=dict)
+    # Files of earlier versions have `left_out`.
+    excluded: dict[str, Count] = Field(default_factory=dict, validation_alias=AliasChoices("excluded", "left_out"))
     tool_server: ToolServerRecord | None = None
 
 

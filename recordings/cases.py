@@ -26,7 +26,7 @@ NO_HISTORY = "a call whose history is not recorded"
 # Nor is there a turn where a single call cannot be the reference.
 NO_SINGLE_CALL = "a question that wants several calls at once"
 NO_OTHER_TOOL = "a question without a tool on offer"
-OF_STEPS = (NO_DECISION, NO_CALL, NO_ANSWER, NO_HISTORY, NO_SINGLE_CALL, NO_OTHER_TOOL)
+STEP_REASONS = (NO_DECISION, NO_CALL, NO_ANSWER, NO_HISTORY, NO_SINGLE_CALL, NO_OTHER_TOOL)
 
 
 def step_cases(trajectory: RecordedTrajectory) -> Iterator[StepCase]:

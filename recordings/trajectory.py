@@ -47,10 +47,10 @@ class RecordedCall:
 
 @dataclass(frozen=True)
 class Loaded:
-    """The result of a loader. `left_out` counts excluded entries by reason."""
+    """The result of a loader. `excluded` counts excluded entries by reason."""
 
     trajectories: tuple[RecordedTrajectory, ...]
-    left_out: dict[str, int] = field(default_factory=dict)
+    excluded: dict[str, int] = field(default_factory=dict)
 
 
 def recorded_calls(trajectory: RecordedTrajectory) -> Iterator[RecordedCall]:

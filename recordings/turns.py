@@ -35,12 +35,12 @@ def call_turns(thought: str, calls: Sequence[SourceCall]) -> Iterator[Turn]:
         yield Turn("observation", call.observation)
 
 
-def answered(thought: str, answer: str) -> Iterator[Turn]:
+def conclusion_turns(thought: str, answer: str) -> Iterator[Turn]:
     """The turns of a conclusion and its answer."""
     yield from (plan_turn(thought, "conclusion"), Turn("conclusion", answer))
 
 
-def gave_up(thought: str) -> Iterator[Turn]:
+def give_up_turns(thought: str) -> Iterator[Turn]:
     """The turn of giving up."""
     yield plan_turn(thought, "give up")
 

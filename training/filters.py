@@ -19,7 +19,7 @@ from recordings.suites.definition import read_definition, read_digests, suite_na
 from recordings.suites.suite import known_digests, suite_digests
 from recordings.trajectory import RecordedTrajectory
 
-OTHERS: Final = Path(__file__).parent / "mixtures" / "other-evaluations.digests"
+OTHER_EVALUATIONS: Final = Path(__file__).parent / "mixtures" / "other-evaluations.digests"
 DUPLICATE: Final = "a duplicate: the same messages of the user and the same tools"
 IN_DEV: Final = "an instruction of the dev split"
 NO_UNICODE: Final = "text that is not Unicode"
@@ -92,7 +92,7 @@ def contamination_filter(suites: Sequence[str], data: Path, overlaps: Path | Non
     """
     digests = {f"the suite {name}": known_digests(name, data) for name in suite_names()}
     digests |= {f"the suite {name}": suite_digests(name, data) for name in suites}
-    digests["another evaluation"] = read_digests(OTHERS) or frozenset()
+    digests["another evaluation"] = read_digests(OTHER_EVALUATIONS) or frozenset()
     definitions = [read_definition(suite_path(name.partition(":")[0])) for name in (*suite_names(), *suites)]
     tool_sets = {part: each.name for each in definitions if each.loader == "rotbench" for part in each.parts}
     if overlaps is not None:

@@ -33,8 +33,8 @@ def _known(template: str) -> str:
     return template
 
 
-Words = Annotated[str, Field(min_length=1)]
-Inside = Annotated[Words, AfterValidator(_inside)]
+NonEmpty = Annotated[str, Field(min_length=1)]
+Inside = Annotated[NonEmpty, AfterValidator(_inside)]
 
 
 class _File(BaseModel):
@@ -51,10 +51,10 @@ class Source(_File):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     format: Format
     data: Inside
-    licence: Words
+    licence: NonEmpty
     rationale: Rationale = "original"
     at_most: Annotated[int, Field(ge=1)] | None = None
-    dev_tool_sets: tuple[Words, ...] = ()
+    dev_tool_sets: tuple[NonEmpty, ...] = ()
     dev_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
 
     @model_validator(mode="after")
@@ -75,7 +75,7 @@ class Mixture(_File):
     context: Annotated[int, Field(ge=64)]
     seed: Annotated[int, Field(ge=0)] = 0
     overlaps: Inside | None = None
-    suites: tuple[Words, ...] = ()
+    suites: tuple[NonEmpty, ...] = ()
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ from typing import Final
 from recordings.contamination import instruction_digest
 from recordings.errors import NotTheFormat
 from recordings.formats.source import read_source
-from recordings.suites.definition import VARIABLE
+from recordings.suites.definition import DATA_VARIABLE
 from recordings.trajectory import Loaded, RecordedTrajectory
 from training.errors import BrokenEntries, MixtureUnusable, SourceMissing
 from training.examples import Split
@@ -77,7 +77,7 @@ def _path(source: Source, data: Path) -> Path:
     raise SourceMissing(
         what,
         remedy=f"training/README.md says where to get it; put it at {source.data} in a folder of data, and name that "
-        f"folder with {VARIABLE}",
+        f"folder with {DATA_VARIABLE}",
     )
 
 
@@ -126,10 +126,10 @@ def _sample(trajectories: Sequence[RecordedTrajectory], number: int, seed: str) 
 
 def _selected(data: _SourceData, dev: _SplitSelection, train: _SplitSelection) -> Selected:
     loaded, broken = data.loaded, len(data.broken)
-    dropped = Counter(loaded.left_out) + Counter({BROKEN: broken}) + Counter([*dev.reasons, *train.reasons])
+    dropped = Counter(loaded.excluded) + Counter({BROKEN: broken}) + Counter([*dev.reasons, *train.reasons])
     return Selected(
         source=data.source,
-        read=len(loaded.trajectories) + sum(loaded.left_out.values()) + broken,
+        read=len(loaded.trajectories) + sum(loaded.excluded.values()) + broken,
         trajectories={"train": train.trajectories, "dev": dev.trajectories},
         dropped=dict(dropped),
         broken=tuple(data.broken),

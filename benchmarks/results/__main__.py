@@ -19,7 +19,7 @@ from benchmarks.results.document import replace_section
 from benchmarks.results.runs import MODES, Wanted, What, ask, generate, system
 from benchmarks.results.section import introduction, steps_part, whole_part
 from evaluation.trajectories import NoObservations, require_tools
-from recordings.suites.definition import WITHOUT_STEPS, data_folder, read_definition, suite_names, suite_path
+from recordings.suites.definition import LOADERS_WITHOUT_STEPS, data_folder, read_definition, suite_names, suite_path
 from recordings.suites.suite import listed_suites, load_suite
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +86,7 @@ def _at_hand() -> list[str]:
 
 
 def _has_steps(suite: str) -> bool:
-    return read_definition(suite_path(suite)).loader not in WITHOUT_STEPS
+    return read_definition(suite_path(suite)).loader not in LOADERS_WITHOUT_STEPS
 
 
 def _can_be_whole(suite: str) -> bool:

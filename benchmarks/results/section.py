@@ -13,7 +13,7 @@ from benchmarks.results.runs import MODES, Mode, Wanted
 from benchmarks.results.tables import costs_table, decisions_table, ends_line, figures_table, whole_table
 from evaluation.compare import compare
 from evaluation.formats import Format
-from evaluation.notes import left_out_sentence, trained_on_sentences
+from evaluation.notes import excluded_sentence, trained_on_sentences
 from evaluation.predictions import read_predictions
 from evaluation.records import RunRecord
 from evaluation.report import ScoreReport, comparison_report, score_report
@@ -68,9 +68,9 @@ def whole_part(wanted: Wanted, suite: str) -> str:
 def notes(*runs: RunRecord | WholeRunRecord | None) -> list[str]:
     """What no figure tells, each once: both modes are of one suite, and of the same models."""
     known = [run for run in runs if run is not None]
-    left_out = [sentence for run in known if (sentence := left_out_sentence(run.left_out))]
+    excluded = [sentence for run in known if (sentence := excluded_sentence(run.excluded))]
     trained_on = [f"**Warning: {sentence}.**" for run in known for sentence in trained_on_sentences(run.models)]
-    return list(dict.fromkeys([*(f"{sentence[0].upper()}{sentence[1:]}." for sentence in left_out), *trained_on]))
+    return list(dict.fromkeys([*(f"{sentence[0].upper()}{sentence[1:]}." for sentence in excluded), *trained_on]))
 
 
 def models_sentence(models: Mapping[RoleName, Mapping[str, Any]]) -> str:

@@ -22,7 +22,7 @@ from cli.in_process import LoadedRoles, ModelChoice, engine_failed, load_roles, 
 from cli.interrupts import run_until_signal
 from cli.options import StateDir, messages, output
 from cli.role_access import RoleAccess, role_access
-from cli.run_notes import print_left_out
+from cli.run_notes import print_excluded
 
 if TYPE_CHECKING:
     from evaluation.generate import Generated
@@ -195,7 +195,7 @@ class _Run:
         task = await plan_task(
             services, self.suite, limit=self.limit, strategy=self.strategy, constrained=self.constrained
         )
-        print_left_out(console, task.about.left_out)
+        print_excluded(console, task.about.excluded)
         print_findings(console, {role: model["id"] for role, model in task.about.models.items()}, task.findings)
         with progress_bar(console, task.about.cases) as advance:
             return await generate_into(

@@ -25,7 +25,7 @@ def suites(as_json: AsJson = False) -> None:
     Data is looked for in the folder that ALPHA_UMI_DATA names. No data is read.
     """
     with reported():
-        from recordings.suites.definition import VARIABLE, data_folder
+        from recordings.suites.definition import DATA_VARIABLE, data_folder
         from recordings.suites.suite import listed_suites
 
         folder = data_folder(os.environ)
@@ -35,7 +35,7 @@ def suites(as_json: AsJson = False) -> None:
         return
     _print(output(), listed)
     if not all(suite.at_hand for suite in listed):
-        told = f"put what is missing where it is looked for, or name another folder than {folder} with {VARIABLE}"
+        told = f"put what is missing where it is looked for, or name another folder than {folder} with {DATA_VARIABLE}"
         messages().print(Text(plain_line(told), style="yellow"), soft_wrap=True)
 
 

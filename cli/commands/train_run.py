@@ -17,7 +17,7 @@ Variant = Annotated[str, typer.Argument(help="Name of a variant, such as alpha-u
 ConfigName = Annotated[str, typer.Option("--config", help="Name of a config, or its YAML file.")]
 Prepared = Annotated[Path, typer.Option("--data", help="Folder of prepared data (`alpha-umi train prepare`).")]
 Output = Annotated[
-    Path, typer.Option("--output", help="Folder of the run; one that is there is gone on with.", file_okay=False)
+    Path, typer.Option("--output", help="Folder of the run; an existing run is resumed.", file_okay=False)
 ]
 
 
@@ -42,10 +42,10 @@ def run(
         ),
     ] = None,
 ) -> None:
-    """Train the stages of a variant one after another; run again, it goes on from the last checkpoint.
+    """Train the stages of a variant in order. The same command resumes from the last checkpoint.
 
-    Ctrl-C ends it after the step at hand, with a checkpoint. Exits with 1 when the loss is no number any more or the
-    disk is full, 2 when the run cannot be as it was given, 130 when it was interrupted.
+    Ctrl-C stops after the current step, with a checkpoint. Exits with 1 if the loss is not finite or the disk is full,
+    2 if the arguments cannot be used, 130 if it was interrupted.
     """
     with reported():
         from training.errors import Stopped

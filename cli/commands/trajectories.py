@@ -17,7 +17,7 @@ from cli.evaluation_errors import reported
 from cli.generation_view import print_findings, print_unknown_models, progress_bar
 from cli.interrupts import run_until_signal
 from cli.options import ApiKey, AsJson, StateDir, Url, messages, orchestrator_address, state_folder
-from cli.run_notes import print_left_out
+from cli.run_notes import print_excluded
 from cli.state import RunRecord
 from cli.targets import require_apart
 from cli.tool_server import MaxObservation, Strip, StripName, ToolKeyFile, ToolServer, ToolTimeout, virtual_server
@@ -152,7 +152,7 @@ class _Run:
             await virtual.ready(AT_ONCE)
         # A proxy of the environment is for other machines.
         async with client_of(address, api_key=api_key, trust_env=not is_loopback(address)) as client:
-            print_left_out(messages(), self.suite.trajectories_left_out)
+            print_excluded(messages(), self.suite.excluded_trajectories)
             readiness = await ready(client)
             task = plan_whole(
                 self.suite,

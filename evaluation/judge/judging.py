@@ -32,7 +32,7 @@ from evaluation.workers import work_through
 from recordings.errors import EmptySuite, NotTheFormat, some
 from recordings.reading import read_text
 from recordings.suites.definition import data_path, read_definition, suite_path
-from recordings.suites.suite import PART, load_suite
+from recordings.suites.suite import PART_SEPARATOR, load_suite
 
 PROCEDURES: Final[Mapping[ProcedureName, tuple[Procedure, str]]] = {
     "toolbench-pass": (toolbench_pass, "tooleval"),
@@ -173,7 +173,7 @@ def _with_tools(judged: Judged, asked: Mapping[str, Trajectory], suite: str, dat
 
 
 def _with_golden(judged: Judged, asked: Mapping[str, Trajectory], suite: str, data: Path) -> list[Case]:
-    definition = read_definition(suite_path(suite.partition(PART)[0]))
+    definition = read_definition(suite_path(suite.partition(PART_SEPARATOR)[0]))
     if definition.loader != "toolalpaca-golden":
         raise NotTheFormat(
             f"the suite {definition.name!r} has no golden calls",

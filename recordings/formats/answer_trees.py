@@ -23,7 +23,7 @@ from recordings.errors import NotTheFormat
 from recordings.reading import CUT_REMEDY, Entry, OnInvalid, Text, parse_each, parse_json, read_entry, read_text
 from recordings.schemas import tool
 from recordings.trajectory import Loaded, RecordedTrajectory, content_ids
-from recordings.turns import answered, gave_up, plan_turn
+from recordings.turns import conclusion_turns, give_up_turns, plan_turn
 
 FINISH: Final = "Finish"
 GIVE_UP: Final = "give_up_and_restart"
@@ -118,9 +118,9 @@ def _step(thought: str, call: WrittenCall) -> Iterator[Turn]:
         yield plan_turn(thought, "caller")
         yield Turn("caller", f"Action: {call.name}\nAction Input: {call.text}")
     elif GIVE_UP in call.text:
-        yield from gave_up(thought)
+        yield from give_up_turns(thought)
     else:
-        yield from answered(thought, _final(call.text))
+        yield from conclusion_turns(thought, _final(call.text))
 
 
 def _final(arguments: str) -> str:

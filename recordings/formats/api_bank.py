@@ -21,7 +21,7 @@ from recordings.errors import NotTheFormat
 from recordings.reading import CUT_REMEDY, Entry, OnInvalid, Text, parse_each, parse_json, read_list
 from recordings.schemas import tool
 from recordings.trajectory import Loaded, RecordedTrajectory, content_ids
-from recordings.turns import SourceCall, answered, call_turns
+from recordings.turns import SourceCall, call_turns, conclusion_turns
 
 FILES: Final = ("lv3-api-train.json", "lv3-response-train.json")
 NO_CALL: Final = "a call that cannot be read"
@@ -47,31 +47,31 @@ def load(folder: Path, on_invalid: OnInvalid) -> Loaded:
             request = _request(row.input)
             if request not in longest or len(row.input) >= len(longest[request][1].input):
                 longest[request] = (f"{folder / name}, entry {number}", row)
-    left_out: Counter[str] = Counter()
+    excluded: Counter[str] = Counter()
 
     def to_trajectory(entry: tuple[str, tuple[str, Prefix]]) -> RecordedTrajectory | None:
         name, (place, row) = entry
-        return _trajectory(name, place, row, left_out)
+        return _trajectory(name, place, row, excluded)
 
     trajectories = parse_each(zip(content_ids(longest), longest.values(), strict=True), to_trajectory, on_invalid)
-    return Loaded(tuple(filter(None, trajectories)), dict(left_out))
+    return Loaded(tuple(filter(None, trajectories)), dict(excluded))
 
 
 def _request(text: str) -> str:
     return text.partition("\nUser: ")[2].partition("\n")[0]
 
 
-def _trajectory(name: str, place: str, row: Prefix, left_out: Counter[str]) -> RecordedTrajectory | None:
+def _trajectory(name: str, place: str, row: Prefix, excluded: Counter[str]) -> RecordedTrajectory | None:
     tool_lines, _, dialogue = row.input.partition("\nUser: ")
     user, *steps = _STEP.split(_CUE.sub("", dialogue))
     calls = [_call(step) for step in (*steps, *([row.output] if row.output.startswith("API-Request: ") else ()))]
     if not user or any(call is None for call in calls):
-        left_out[NO_CALL] += 1
+        excluded[NO_CALL] += 1
         return None
     known = [call for call in calls if call is not None]
     turns = [turn for call in known for turn in call_turns("", [call])]
     if row.output.startswith("AI: "):
-        turns.extend(answered("", row.output.removeprefix("AI: ").strip()))
+        turns.extend(conclusion_turns("", row.output.removeprefix("AI: ").strip()))
     tools = {each.name: each for each in (*_described(tool_lines, place), *_retrieved(known))}
     instruction = _TIME.sub("\nTIME: ", user.strip())
     return RecordedTrajectory(name, tuple(tools.values()), (Turn("user", instruction), *turns))

@@ -95,12 +95,12 @@ def load(path: Path, categories: Sequence[str], on_invalid: OnInvalid = reject) 
     unknown = [each for each in categories if each not in CATEGORIES]
     if unknown:
         raise UnknownSuite(f"there is no category {unknown[0]!r}", remedy=f"there are {', '.join(CATEGORIES)}")
-    left_out: Counter[str] = Counter()
-    trajectories = [each for name in categories for each in _category(path, name, left_out, on_invalid)]
-    return Loaded(tuple(trajectories), dict(left_out))
+    excluded: Counter[str] = Counter()
+    trajectories = [each for name in categories for each in _category(path, name, excluded, on_invalid)]
+    return Loaded(tuple(trajectories), dict(excluded))
 
 
-def _category(path: Path, name: str, left_out: Counter[str], on_invalid: OnInvalid) -> Iterator[RecordedTrajectory]:
+def _category(path: Path, name: str, excluded: Counter[str], on_invalid: OnInvalid) -> Iterator[RecordedTrajectory]:
     file, *answered = files(path, name)
     questions = read_lines(file, Question, on_invalid)
     refuse_duplicates([each.id for each in questions], f"{file}: questions")
@@ -108,7 +108,7 @@ def _category(path: Path, name: str, left_out: Counter[str], on_invalid: OnInval
 
     def to_trajectory(question: Question) -> RecordedTrajectory:
         reason = NOT_MEASURED.get(name) or _unfit(question)
-        left_out.update([reason] if reason else [])
+        excluded.update([reason] if reason else [])
         steps = () if reason else _steps(question, answers, name, f"{file}, {question.id!r}")
         tools = tuple(_tool(each) for each in question.function)
         return RecordedTrajectory(question.id, tools, (Turn("user", _instruction(question)), *steps))

@@ -15,7 +15,7 @@ from alpha_umi.roles.turns import Tool, Turn
 from recordings.reading import Entry, OnInvalid, Text, read_list
 from recordings.schemas import tool
 from recordings.trajectory import Loaded, RecordedTrajectory, content_ids
-from recordings.turns import SourceCall, answered, call_turns
+from recordings.turns import SourceCall, call_turns, conclusion_turns
 
 SEARCH: Tool = tool(
     "search",
@@ -42,15 +42,15 @@ class Answered(Entry):
 def load(path: Path, on_invalid: OnInvalid) -> Loaded:
     """The questions of a file as trajectories. Raises `DataError`."""
     entries = read_list(path, Answered, on_invalid)
-    left_out: Counter[str] = Counter()
+    excluded: Counter[str] = Counter()
     trajectories = []
     for name, entry in zip(content_ids(each.instruction for each in entries), entries, strict=True):
         turns = _turns(entry)
         if isinstance(turns, str):
-            left_out[turns] += 1
+            excluded[turns] += 1
         else:
             trajectories.append(RecordedTrajectory(name, (SEARCH,), turns))
-    return Loaded(tuple(trajectories), dict(left_out))
+    return Loaded(tuple(trajectories), dict(excluded))
 
 
 def _turns(entry: Answered) -> tuple[Turn, ...] | str:
@@ -69,5 +69,5 @@ def _turns(entry: Answered) -> tuple[Turn, ...] | str:
 def _step(match: re.Match[str]) -> Iterator[Turn]:
     thought = match["thought"].strip()
     if match["name"] == "finish":
-        return answered(thought, match["argument"])
+        return conclusion_turns(thought, match["argument"])
     return call_turns(thought, [SourceCall("search", {"query": match["argument"]}, match["observation"])])

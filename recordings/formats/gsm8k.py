@@ -76,15 +76,15 @@ def load(path: Path, on_invalid: OnInvalid = reject, compute_tool: ComputeTool |
     """The problems of a file as trajectories. Raises `DataError`."""
     compute_tool = compute_tool or ComputeTool(CALCULATOR, "expression", compute)
     problems = read_lines(path, Problem, on_invalid)
-    left_out: Counter[str] = Counter()
+    excluded: Counter[str] = Counter()
     trajectories = []
     for name, problem in zip(content_ids(problem.question for problem in problems), problems, strict=True):
         result = _trajectory(name, problem, compute_tool)
         if isinstance(result, str):
-            left_out[result] += 1
+            excluded[result] += 1
         else:
             trajectories.append(result)
-    return Loaded(tuple(trajectories), dict(left_out))
+    return Loaded(tuple(trajectories), dict(excluded))
 
 
 def compute(expression: str) -> str:

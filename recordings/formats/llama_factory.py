@@ -31,7 +31,7 @@ from recordings.reading import (
 )
 from recordings.schemas import tool
 from recordings.trajectory import Loaded, RecordedTrajectory, content_ids
-from recordings.turns import NO_START, NO_TOOLS, SourceCall, answered, call_turns
+from recordings.turns import NO_START, NO_TOOLS, SourceCall, call_turns, conclusion_turns
 
 Kind = Literal["user", "thought", "call", "observation", "answer", "system"]
 _Part = tuple[Kind, str]
@@ -147,7 +147,7 @@ def _turns(parts: Sequence[_Part], place: str) -> Iterator[Turn]:
             case "thought":
                 thought = text
             case "answer":
-                yield from answered(thought, text)
+                yield from conclusion_turns(thought, text)
                 thought = ""
             case "call":
                 at, calls = _calls(parts, at - 1, place)

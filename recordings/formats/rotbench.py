@@ -97,15 +97,15 @@ def load(folder: Path, parts: Sequence[str], on_invalid: OnInvalid = reject) -> 
     unknown = [name for name in parts if name not in known]
     if unknown:
         raise UnknownSuite(f"{folder} has no tool set {some(unknown)}", remedy=f"there are {', '.join(known)}")
-    left_out: Counter[str] = Counter()
+    excluded: Counter[str] = Counter()
     trajectories = [
-        each for name in parts or known for each in _tool_set(folder / f"{name}{SUFFIX}", name, left_out, on_invalid)
+        each for name in parts or known for each in _tool_set(folder / f"{name}{SUFFIX}", name, excluded, on_invalid)
     ]
-    return Loaded(tuple(trajectories), dict(left_out))
+    return Loaded(tuple(trajectories), dict(excluded))
 
 
-def _tool_set(path: Path, name: str, left_out: Counter[str], on_invalid: OnInvalid) -> Iterator[RecordedTrajectory]:
-    rows = [row for row in _last_rows(read_lines(path, Row, on_invalid)) if _is_started(row, left_out)]
+def _tool_set(path: Path, name: str, excluded: Counter[str], on_invalid: OnInvalid) -> Iterator[RecordedTrajectory]:
+    rows = [row for row in _last_rows(read_lines(path, Row, on_invalid)) if _is_started(row, excluded)]
     turns = [tuple(_turns(row.conversations[1:])) for row in rows]
     ids = content_ids(each[0].content for each in turns)
 
@@ -132,9 +132,9 @@ def _numbered(row_id: str) -> tuple[int, str]:
     return (int(match["number"]), match["question"]) if match else (0, row_id)
 
 
-def _is_started(row: Row, left_out: Counter[str]) -> bool:
+def _is_started(row: Row, excluded: Counter[str]) -> bool:
     started = [turn.speaker for turn in row.conversations[:2]] == ["system", "user"]
-    left_out += Counter() if started else Counter({NOT_STARTED: 1})
+    excluded += Counter() if started else Counter({NOT_STARTED: 1})
     return started
 
 

@@ -76,7 +76,7 @@ def read_source(form: Format, path: Path, on_invalid: OnInvalid, parts: Sequence
             valid.append(trajectory)
         else:
             on_invalid(NotTheFormat(f"{path}, trajectory {trajectory.id!r}: {fault}", remedy="correct its turns"))
-    return Loaded(tuple(valid), loaded.left_out)
+    return Loaded(tuple(valid), loaded.excluded)
 
 
 def order_fault(trajectory: RecordedTrajectory) -> str | None:

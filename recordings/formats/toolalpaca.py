@@ -24,7 +24,7 @@ from alpha_umi.roles.turns import Turn
 from recordings.formats.toolalpaca_golden import ASK, json_object, question_of, tools_of
 from recordings.reading import Entry, OnInvalid, Text, parse_each, read_entry, read_list
 from recordings.trajectory import Loaded, RecordedTrajectory, content_ids
-from recordings.turns import NO_TOOLS, SourceCall, answered, call_turns
+from recordings.turns import NO_TOOLS, SourceCall, call_turns, conclusion_turns
 
 NO_OBJECT: Final = "an action input that is no JSON object"
 NO_OUTPUT: Final = "no output"
@@ -52,15 +52,15 @@ class Api(Entry):
 
 def load(path: Path, on_invalid: OnInvalid) -> Loaded:
     """The instances of a file as trajectories. Raises `DataError`."""
-    left_out: Counter[str] = Counter()
+    excluded: Counter[str] = Counter()
     parsed = []
     for api in read_list(path, Api, on_invalid):
         tools = tools_of(api.functions or {})
         for turns in parse_each(enumerate(api.instances, start=1), partial(_read, api, path), on_invalid):
             if isinstance(turns, str):
-                left_out[turns] += 1
+                excluded[turns] += 1
             elif not tools:
-                left_out[NO_TOOLS] += 1
+                excluded[NO_TOOLS] += 1
             else:
                 parsed.append((api.name, tools, turns))
     names = content_ids(turns[0].content for _, _, turns in parsed)
@@ -68,7 +68,7 @@ def load(path: Path, on_invalid: OnInvalid) -> Loaded:
         RecordedTrajectory(f"{api}/{name}", tools, turns)
         for name, (api, tools, turns) in zip(names, parsed, strict=True)
     )
-    return Loaded(tuple(trajectories), dict(left_out))
+    return Loaded(tuple(trajectories), dict(excluded))
 
 
 def _read(api: Api, path: Path, numbered: tuple[int, dict[str, Any] | str]) -> tuple[Turn, ...] | str:
@@ -91,7 +91,7 @@ def _turns(instance: Instance) -> tuple[Turn, ...] | str:
         if arguments is None:
             return NO_OBJECT
         turns.extend(_step(action[0], arguments, _thought(action[2]), str(observation)))
-    turns.extend(answered(instance.final_thought.strip(), instance.output.strip()))
+    turns.extend(conclusion_turns(instance.final_thought.strip(), instance.output.strip()))
     return tuple(turns)
 
 
@@ -99,7 +99,7 @@ def _step(name: str, arguments: Mapping[str, Any], thought: str, observation: st
     if name != ASK:
         yield from call_turns(thought, [SourceCall(name, arguments, observation)])
         return
-    yield from answered(thought, question_of(arguments))
+    yield from conclusion_turns(thought, question_of(arguments))
     yield Turn("user", observation)
 
 

@@ -58,7 +58,7 @@ class Api(Entry):
 
 def load(path: Path, on_invalid: OnInvalid = reject) -> Loaded:
     """The instructions of a file as trajectories. Raises `DataError`."""
-    left_out: Counter[str] = Counter()
+    excluded: Counter[str] = Counter()
     entries: list[tuple[tuple[Tool, ...], tuple[Turn, ...], Procedure]] = []
     apis = read_list(path, Api, on_invalid)
     for tools, instructions, answers in parse_each(
@@ -67,9 +67,9 @@ def load(path: Path, on_invalid: OnInvalid = reject) -> Loaded:
         offered = {ASK, *(each.name for each in tools)}
         for instruction, calls in instructions:
             if calls[0].action not in offered:
-                left_out[NOT_OFFERED] += 1
+                excluded[NOT_OFFERED] += 1
                 continue
-            left_out[NO_HISTORY] += len(calls) - 1
+            excluded[NO_HISTORY] += len(calls) - 1
             procedure = Procedure(tuple((call.action, call.action_input) for call in calls), answers)
             entries.append((tools, (Turn("user", instruction), *_step(calls[0])), procedure))
     names = content_ids(turns[0].content for _, turns, _ in entries)
@@ -77,7 +77,7 @@ def load(path: Path, on_invalid: OnInvalid = reject) -> Loaded:
         RecordedTrajectory(name, tools, turns, procedure=procedure)
         for name, (tools, turns, procedure) in zip(names, entries, strict=True)
     )
-    return Loaded(trajectories, dict(+left_out))
+    return Loaded(trajectories, dict(+excluded))
 
 
 def tools_of(functions: Mapping[str, str]) -> tuple[Tool, ...]:

@@ -58,8 +58,8 @@ def load(path: Path, on_invalid: OnInvalid = reject) -> Loaded:
     """The trajectories of a file. Raises `DataError`."""
     conversations = read_list(path, Conversation, on_invalid)
     started = [each for each in conversations if each.conversations[0].speaker == "user"]
-    left_out = {OTHER_ORDER: len(conversations) - len(started)} if len(started) < len(conversations) else {}
-    return Loaded(tuple(_trajectories(started)), left_out)
+    excluded = {OTHER_ORDER: len(conversations) - len(started)} if len(started) < len(conversations) else {}
+    return Loaded(tuple(_trajectories(started)), excluded)
 
 
 def tool_of(published: PublishedTool) -> Tool:

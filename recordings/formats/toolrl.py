@@ -23,7 +23,7 @@ from recordings.errors import NotTheFormat
 from recordings.reading import CUT_REMEDY, Entry, OnInvalid, Text, parse_each, parse_json, read_entry, read_list
 from recordings.schemas import tool
 from recordings.trajectory import Loaded, RecordedTrajectory, content_ids
-from recordings.turns import NO_START, NO_TOOLS, SourceCall, answered, call_turns
+from recordings.turns import NO_START, NO_TOOLS, SourceCall, call_turns, conclusion_turns
 
 _HEAD: Final = "**Dialogue Records History**"
 _TOOL = re.compile(
@@ -91,7 +91,7 @@ def _turns(parts: Sequence[tuple[str, str]], place: str) -> Iterator[Turn]:
                     # An answer may follow a call without an observation.
                     return
             case "response":
-                yield from answered(thought, text)
+                yield from conclusion_turns(thought, text)
                 thought = ""
 
 

@@ -42,7 +42,7 @@ from recordings.trajectory import Loaded, RecordedTrajectory
 
 TRAJECTORIES, TOOLS = "trajectories.jsonl", "tools.json"
 NO_REFERENCE = "a trajectory that neither completed nor gave up"
-TWICE = "leave one of them"
+REMOVE_ONE = "leave one of them"
 SEVERAL_MESSAGES = "a trajectory with further messages of the user"
 _NO_SPACE = re.compile(r"\S")
 _NEXT = re.compile(r"^\{", re.MULTILINE)
@@ -117,7 +117,7 @@ def read_trajectories(path: Path, on_invalid: OnInvalid = reject) -> Iterator[tu
         trajectory = read_json_entry(_json(piece, place), Trajectory, place)
         if trajectory.id in lines:
             before = lines[trajectory.id]
-            raise NotTheFormat(f"{place}: the trajectory {trajectory.id!r} is also on line {before}", remedy=TWICE)
+            raise NotTheFormat(f"{place}: the trajectory {trajectory.id!r} is also on line {before}", remedy=REMOVE_ONE)
         lines[trajectory.id] = piece.line
         return piece.line, trajectory
 

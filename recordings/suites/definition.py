@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from recordings.errors import REMEDY, DataMissing, NotTheFormat, UnknownSuite
 from recordings.reading import not_the_format, read_text
 
+DATA_VARIABLE = "ALPHA_UMI_DATA"
+DEFAULT_DATA_FOLDER = Path(__file__).parents[3] / "shared" / "data"
 CATALOGUE = Path(__file__).parent / "catalogue"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -34,9 +36,9 @@ Loader = Literal[
     "trajectories",
 ]
 # Loaders of suites with parts, and of suites of complete trajectories, which have no recorded steps.
-IN_PARTS: Final[frozenset[Loader]] = frozenset({"rotbench", "bfcl", "toolbench-queries"})
-WITHOUT_STEPS: Final[frozenset[Loader]] = frozenset({"math", "toolbench-queries"})
-Words = Annotated[str, Field(min_length=1)]
+LOADERS_WITH_PARTS: Final[frozenset[Loader]] = frozenset({"rotbench", "bfcl", "toolbench-queries"})
+LOADERS_WITHOUT_STEPS: Final[frozenset[Loader]] = frozenset({"math", "toolbench-queries"})
+NonEmpty = Annotated[str, Field(min_length=1)]
 
 
 class SuiteFile(BaseModel):
@@ -45,12 +47,12 @@ class SuiteFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-    title: Words
+    title: NonEmpty
     loader: Loader
-    data: Words
-    parts: tuple[Words, ...] = ()
-    licence: Words
-    source: Words
+    data: NonEmpty
+    parts: tuple[NonEmpty, ...] = ()
+    licence: NonEmpty
+    source: NonEmpty
 
     @field_validator("data")
     @classmethod
@@ -104,13 +106,9 @@ def read_digests(path: Path) -> frozenset[str] | None:
     return frozenset(lines)
 
 
-VARIABLE = "ALPHA_UMI_DATA"
-BESIDE_THE_CHECKOUT = Path(__file__).parents[3] / "shared" / "data"
-
-
 def data_folder(environ: Mapping[str, str]) -> Path:
     """The folder of the data; it may not exist."""
-    return Path(environ.get(VARIABLE) or BESIDE_THE_CHECKOUT)
+    return Path(environ.get(DATA_VARIABLE) or DEFAULT_DATA_FOLDER)
 
 
 def data_path(folder: Path, inside: str, *, suite: str, source: str) -> Path:
@@ -120,5 +118,5 @@ def data_path(folder: Path, inside: str, *, suite: str, source: str) -> Path:
         return path
     whose = f"the data of the suite {suite!r} is not at {path}" if folder.is_dir() else f"there is no folder {folder}"
     raise DataMissing(
-        whose, remedy=f"put {source} at {inside} in a folder of data, and name that folder with {VARIABLE}"
+        whose, remedy=f"put {source} at {inside} in a folder of data, and name that folder with {DATA_VARIABLE}"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from recordings.cases import OF_STEPS, StepCase, step_cases, steps_without_reference
+from recordings.cases import STEP_REASONS, StepCase, step_cases, steps_without_reference
 from recordings.contamination import instruction_digest
 from recordings.errors import REMEDY, DataDiffers, DataMissing, EmptySuite, NotTheFormat
 from recordings.formats import (
@@ -24,8 +24,8 @@ from recordings.formats import (
 )
 from recordings.reading import refuse_duplicates
 from recordings.suites.definition import (
-    IN_PARTS,
-    WITHOUT_STEPS,
+    LOADERS_WITH_PARTS,
+    LOADERS_WITHOUT_STEPS,
     SuiteFile,
     data_path,
     digests_path,
@@ -36,28 +36,28 @@ from recordings.suites.definition import (
 )
 from recordings.trajectory import Loaded, RecordedTrajectory
 
-PART = ":"
+PART_SEPARATOR = ":"
 
 
 @dataclass(frozen=True)
 class Suite:
-    """A loaded suite. `left_out` counts excluded trajectories and steps by reason."""
+    """A loaded suite. `excluded` counts excluded trajectories and steps by reason."""
 
     definition: SuiteFile
     parts: tuple[str, ...]
     trajectories: tuple[RecordedTrajectory, ...]
-    left_out: dict[str, int]
+    excluded: dict[str, int]
 
     @property
     def label(self) -> str:
         """The suite's name, with its parts unless they are the default."""
         chosen = self.parts != self.definition.parts
-        return self.definition.name + (PART + ",".join(self.parts) if chosen else "")
+        return self.definition.name + (PART_SEPARATOR + ",".join(self.parts) if chosen else "")
 
     @property
-    def trajectories_left_out(self) -> dict[str, int]:
+    def excluded_trajectories(self) -> dict[str, int]:
         """The excluded trajectories. A trajectory with a step without a reference can still be run."""
-        return {reason: count for reason, count in self.left_out.items() if reason not in OF_STEPS}
+        return {reason: count for reason, count in self.excluded.items() if reason not in STEP_REASONS}
 
     @property
     def cases(self) -> tuple[StepCase, ...]:
@@ -76,17 +76,17 @@ def load_suite(name: str, data: Path, *, as_recorded: bool = True) -> Suite:
     `name` is a suite of the project, a suite's file, or parts of one (`NAME:PART,PART`). With `as_recorded`, the
     digests of its instructions must equal the recorded ones. Raises `DataError`.
     """
-    base, _, chosen = name.partition(PART)
+    base, _, chosen = name.partition(PART_SEPARATOR)
     path = suite_path(base)
     definition = read_definition(path)
     parts = tuple(filter(None, chosen.split(","))) or definition.parts
     at = data_path(data, definition.data, suite=definition.name, source=definition.source)
     loaded = _load(definition, at, parts)
     refuse_duplicates([trajectory.id for trajectory in loaded.trajectories], f"{at}: trajectories")
-    left_out = Counter(loaded.left_out) + steps_without_reference(loaded.trajectories)
-    suite = Suite(definition, parts, loaded.trajectories, dict(left_out))
-    if not (suite.trajectories if definition.loader in WITHOUT_STEPS else suite.cases):
-        what = "no trajectory" if definition.loader in WITHOUT_STEPS else "no step with a reference"
+    excluded = Counter(loaded.excluded) + steps_without_reference(loaded.trajectories)
+    suite = Suite(definition, parts, loaded.trajectories, dict(excluded))
+    if not (suite.trajectories if definition.loader in LOADERS_WITHOUT_STEPS else suite.cases):
+        what = "no trajectory" if definition.loader in LOADERS_WITHOUT_STEPS else "no step with a reference"
         raise EmptySuite(f"the suite {definition.name!r} has {what}: {at}", remedy=REMEDY)
     if as_recorded and parts == definition.parts:
         _refuse_other_data(suite, digests_path(path), at)
@@ -98,7 +98,7 @@ def suite_digests(name: str, data: Path) -> frozenset[str]:
 
     Raises `DataError`.
     """
-    base, _, chosen = name.partition(PART)
+    base, _, chosen = name.partition(PART_SEPARATOR)
     recorded = None if chosen else read_digests(digests_path(suite_path(base)))
     return recorded if recorded is not None else load_suite(name, data).digests
 
@@ -113,7 +113,7 @@ def known_digests(name: str, data: Path) -> frozenset[str]:
 
 def suite_files(name: str, data: Path) -> list[Path]:
     """The files that a suite is read from; they may not exist. Raises `DataError`."""
-    path = suite_path(name.partition(PART)[0])
+    path = suite_path(name.partition(PART_SEPARATOR)[0])
     definition = read_definition(path)
     at = data / definition.data
     inside = {
@@ -126,10 +126,10 @@ def suite_files(name: str, data: Path) -> list[Path]:
 
 
 def _load(definition: SuiteFile, path: Path, parts: tuple[str, ...]) -> Loaded:
-    if parts and definition.loader not in IN_PARTS:
+    if parts and definition.loader not in LOADERS_WITH_PARTS:
         raise NotTheFormat(
             f"the suite {definition.name!r} has no parts",
-            remedy=f"omit the parts; only {' and '.join(sorted(IN_PARTS))} have parts",
+            remedy=f"omit the parts; only {' and '.join(sorted(LOADERS_WITH_PARTS))} have parts",
         )
     match definition.loader:
         case "rotbench":

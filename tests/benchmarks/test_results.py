@@ -74,7 +74,7 @@ def test_what_no_figure_tells_stands_under_the_title(wanted: Wanted) -> None:
     found = {"verdict": "listed", "instructions": 3, "total": 20}
     for mode in MODES:
         run = read_run(wanted.file("steps", SUITE, mode))
-        changed = {"models": {"planner": {"id": "p", "trained_on_suite": found}}, "left_out": {"a broken call": 7}}
+        changed = {"models": {"planner": {"id": "p", "trained_on_suite": found}}, "excluded": {"a broken call": 7}}
         write_run(wanted.file("steps", SUITE, mode), replace(run, about=run.about.model_copy(update=changed)))
     told = steps_part(wanted, SUITE).split("\n\n")
     assert told[1] == "Left out of the suite, because it cannot be measured: a broken call (7)."

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.made_up_data import mixture, write_json, write_tool_set
+from support.synthetic_data import mixture, write_json, write_tool_set
 from typer.testing import Result
 
 from training.examples import read_record

@@ -16,7 +16,7 @@ from support.orchestrator_process import OrchestratorProcess, free_port, orchest
 from support.restarted_orchestrator import RestartedOrchestrator
 from support.scripted_roles import ScriptedRoles, in_turn, problem
 from support.serving_on_loopback import Serve, until
-from support.whole_suites import computing
+from support.trajectory_suites import computing
 
 from evaluation.asking import Asked, Asking, ask
 from evaluation.errors import ServiceAway

@@ -15,7 +15,7 @@ from support.measured_steps import DIGEST, GAVE_UP, called, case_of, pairs_of, r
 from evaluation.errors import EvaluationError, NoReference
 from evaluation.outputs import RoleText, read_prediction
 from evaluation.pairs import pair
-from evaluation.records import CaseRecord, ErrorRecord, PredictionRecord
+from evaluation.records import CaseRecord, ErrorRecord, PredictionRecord, RunRecord
 from evaluation.run_file import read_run, record_line, write_run
 from recordings.contamination import instruction_digest
 from recordings.errors import CutShort, DuplicateId, EmptySuite, NotTheFormat
@@ -199,3 +199,19 @@ def test_whole_trajectories_are_known_as_such(tmp_path: Path, kind: str) -> None
     with pytest.raises(NotTheFormat, match="is a file of whole trajectories") as refused:
         read_run(file)
     assert "--format trajectories" in (refused.value.remedy or "")
+
+
+def test_a_header_of_an_earlier_version_is_read() -> None:
+    about = RunRecord.model_validate(
+        {
+            "kind": "run",
+            "suite": "s",
+            "cases": 0,
+            "constrained": True,
+            "template": "t",
+            "models": {},
+            "left_out": {"no reference": 2},
+        }
+    )
+    assert about.excluded == {"no reference": 2}
+    assert '"excluded":{"no reference":2}' in about.model_dump_json()

@@ -11,7 +11,7 @@ import pytest
 from support.generated_suites import NAME, sums
 from support.serving_on_loopback import Serve
 from support.system import Roles, orchestrated
-from support.whole_suites import computing
+from support.trajectory_suites import computing
 
 from alpha_umi.contract.roles import ToolModel
 from alpha_umi.roles.turns import Tool

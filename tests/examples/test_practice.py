@@ -54,7 +54,7 @@ def test_the_command_writes_what_training_reads(tmp_path: Path) -> None:
         assert (tmp_path / "own" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
     loaded = load(tmp_path / "own")
     assert len(loaded.trajectories) == 30
-    assert not loaded.left_out
+    assert not loaded.excluded
     for trajectory in loaded.trajectories:
         names = {tool.name for tool in trajectory.tools}
         assert {found.call.name for found in recorded_calls(trajectory)} <= names

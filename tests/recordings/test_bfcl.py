@@ -1,4 +1,4 @@
-"""BFCL's questions in its package's layout, with questions of our own making; and the package itself, where it is."""
+"""BFCL in the layout of its package: with synthetic questions, and with the real package if it is installed."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ VALUES = {
 
 
 def question(name: str, *messages: str, functions: tuple[Json, ...] = (TIDES,)) -> Json:
-    said = [dict(zip(("role", "content"), each.split(": ", 1), strict=True)) for each in messages or ("user: Tides?",)]
-    return {"id": name, "question": [said], "function": list(functions)}
+    turns = [dict(zip(("role", "content"), each.split(": ", 1), strict=True)) for each in messages or ("user: Tides?",)]
+    return {"id": name, "question": [turns], "function": list(functions)}
 
 
 def answer(name: str, *calls: Json) -> Json:
@@ -56,7 +56,7 @@ def answer(name: str, *calls: Json) -> Json:
 
 
 def written(folder: Path, category: str, questions: list[Any], answers: list[Any] | None = None) -> Path:
-    """A category as the package lays it out."""
+    """A category in the layout of the package."""
     (folder / "possible_answer").mkdir(exist_ok=True)
     for file, lines in zip(bfcl.files(folder, category), (questions, answers or []), strict=False):
         file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
@@ -65,10 +65,13 @@ def written(folder: Path, category: str, questions: list[Any], answers: list[Any
 
 def test_a_call_is_the_first_that_is_right(tmp_path: Path) -> None:
     folder = written(tmp_path, "simple_python", [question("simple_python_0")], [answer("simple_python_0")])
-    (found,) = bfcl.load(folder, ["simple_python"]).trajectories
-    assert [turn.role for turn in found.turns] == ["user", "planner", "caller"]
-    assert json.loads(found.turns[-1].content.partition("Action Input: ")[2]) == {"harbour": "Nes", "days": [1.0, 2.0]}
-    assert found.tools[0].name == "harbour.tides"
+    (trajectory,) = bfcl.load(folder, ["simple_python"]).trajectories
+    assert [turn.role for turn in trajectory.turns] == ["user", "planner", "caller"]
+    assert json.loads(trajectory.turns[-1].content.partition("Action Input: ")[2]) == {
+        "harbour": "Nes",
+        "days": [1.0, 2.0],
+    }
+    assert trajectory.tools[0].name == "harbour.tides"
 
 
 def test_parts_of_an_object_have_values_of_their_own(tmp_path: Path) -> None:
@@ -91,7 +94,7 @@ def test_types_become_those_of_json_schema(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "schema"),
+    ("parameters", "schema"),
     [
         ({"type": "boolean", "enum": ["True", "False"]}, {"type": "boolean"}),
         ({"type": "boolean", "enum": [True, "maybe"]}, {"type": "boolean", "enum": [True]}),
@@ -106,8 +109,8 @@ def test_types_become_those_of_json_schema(tmp_path: Path) -> None:
         ({"type": "", "enum": ["a"]}, {"enum": ["a"]}),
     ],
 )
-def test_values_that_a_type_does_not_allow_are_none(said: Json, schema: Json) -> None:
-    assert nested_schema(said) == schema
+def test_values_that_a_type_does_not_allow_are_none(parameters: Json, schema: Json) -> None:
+    assert nested_schema(parameters) == schema
 
 
 def test_the_caller_can_be_held_to_what_is_on_offer(real: Suite) -> None:
@@ -119,29 +122,29 @@ def test_where_nothing_helps_the_reference_gives_up(tmp_path: Path) -> None:
     folder = written(
         tmp_path, "live_irrelevance", [question("live_irrelevance_0-0-0", "system: Be brief.", "user: Hm?")]
     )
-    (found,) = bfcl.load(folder, ["live_irrelevance"]).trajectories
-    assert [turn.content for turn in found.turns] == ["Be brief.\n\nHm?", "Next: give up."]
+    (trajectory,) = bfcl.load(folder, ["live_irrelevance"]).trajectories
+    assert [turn.content for turn in trajectory.turns] == ["Be brief.\n\nHm?", "Next: give up."]
 
 
-def test_what_a_step_cannot_show_is_counted_and_kept_from_training(tmp_path: Path) -> None:
+def test_unsupported_questions_are_counted_and_excluded_from_training(tmp_path: Path) -> None:
     written(tmp_path, "parallel", [question("parallel_0")])
     written(tmp_path, "simple_java", [question("simple_java_0")])
     written(tmp_path, "live_relevance", [question("live_relevance_0-0-0")])
     several = question("irrelevance_0", "user: A?", "assistant: B.", "user: C?")
     written(tmp_path, "irrelevance", [several, question("irrelevance_1", functions=())])
-    found = bfcl.load(tmp_path, ["parallel", "simple_java", "live_relevance", "irrelevance"])
-    assert found.left_out == {
+    loaded = bfcl.load(tmp_path, ["parallel", "simple_java", "live_relevance", "irrelevance"])
+    assert loaded.excluded == {
         NO_SINGLE_CALL: 1,
         bfcl.NOT_MEASURED["simple_java"]: 1,
         bfcl.NOT_MEASURED["live_relevance"]: 1,
         bfcl.SEVERAL_TURNS: 1,
         NO_OTHER_TOOL: 1,
     }
-    assert [len(each.turns) for each in found.trajectories] == [1] * 5
+    assert [len(each.turns) for each in loaded.trajectories] == [1] * 5
 
 
 @pytest.mark.parametrize(
-    ("asked", "answers", "reason"),
+    ("question", "answers", "reason"),
     [
         (question("multiple_0") | {"id": ""}, [], "line 1: id"),
         ({"id": "multiple_0"}, [], "line 1: question"),
@@ -154,8 +157,8 @@ def test_what_a_step_cannot_show_is_counted_and_kept_from_training(tmp_path: Pat
         ([1], [], "line 1"),
     ],
 )
-def test_broken_lines_are_named(tmp_path: Path, asked: Any, answers: list[Json], reason: str) -> None:
-    folder = written(tmp_path, "multiple", [asked], answers)
+def test_broken_lines_are_named(tmp_path: Path, question: Any, answers: list[Json], reason: str) -> None:
+    folder = written(tmp_path, "multiple", [question], answers)
     with pytest.raises(NotTheFormat, match=reason) as refused:
         bfcl.load(folder, ["multiple"])
     assert refused.value.remedy
@@ -209,7 +212,7 @@ def test_what_is_no_question_of_bfcl_is_refused(tmp_path: Path) -> None:
 
 
 def predicted(suite: Suite) -> list[Pair]:
-    """Each step with its own reference as the prediction."""
+    """A run whose predictions are the references."""
     return [pair(case, Prediction((), case.reference.decision, call=case.reference.call)) for case in suite.cases]
 
 
@@ -221,7 +224,7 @@ def made_up(tmp_path: Path) -> list[Pair]:
 
 @pytest.fixture(scope="module")
 def python() -> Path:
-    """The Python that has the real package."""
+    """The Python interpreter with the real package."""
     try:
         return checker_python(os.environ)
     except CheckerMissing as missing:
@@ -230,7 +233,7 @@ def python() -> Path:
 
 @pytest.fixture(scope="module")
 def real(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Suite:
-    """The whole suite, from the package's own data."""
+    """The full suite, from the package's data."""
     (package,) = python.parents[1].glob("lib/python*/site-packages/bfcl_eval/data")
     folder = tmp_path_factory.mktemp("data")
     (folder / "eval").mkdir()
@@ -241,7 +244,7 @@ def real(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Suite:
 def test_what_the_package_holds(real: Suite) -> None:
     assert (len(real.trajectories), len(real.cases)) == (3_641, 3_022)
     assert Counter(case.reference.decision for case in real.cases) == {"caller": 1_911, "give up": 1_111}
-    assert real.left_out == {
+    assert real.excluded == {
         NO_SINGLE_CALL: 440,
         bfcl.NOT_MEASURED["simple_java"]: 150,
         bfcl.NOT_MEASURED["live_relevance"]: 16,
@@ -253,8 +256,8 @@ def test_what_the_package_holds(real: Suite) -> None:
 def test_training_leaves_its_questions_out(real: Suite, tmp_path: Path) -> None:
     contamination = contamination_filter((), tmp_path, None)
     for name in ("simple_python_0", "parallel_0", "simple_java_0", "live_relevance_0-0-0"):
-        (found,) = (each for each in real.trajectories if each.id == name)
-        assert contamination.reason(found) == "an instruction of the suite bfcl"
+        (trajectory,) = (each for each in real.trajectories if each.id == name)
+        assert contamination.reason(trajectory) == "an instruction of the suite bfcl"
 
 
 def test_the_package_finds_the_references_right(real: Suite, python: Path) -> None:
@@ -264,7 +267,7 @@ def test_the_package_finds_the_references_right(real: Suite, python: Path) -> No
         "simple_function_checker:missing_required": 3,
         "simple_function_checker:unexpected_param": 1,
     }
-    assert {name: found.n for name, found in report.categories.items()} == {
+    assert {name: score.n for name, score in report.categories.items()} == {
         "simple_python": 400, "multiple": 200, "live_simple": 258, "live_multiple": 1_053, "irrelevance": 240,
         "live_irrelevance": 871,
     }  # fmt: skip
@@ -307,8 +310,8 @@ def test_the_command_judges_a_run(real: Suite, python: Path, tmp_path: Path, mon
     records = [about, *cases, *(PredictionRecord.of(name, wrote) for name, wrote in outputs.items())]
     (tmp_path / "run.jsonl").write_text("".join(each.model_dump_json() + "\n" for each in records), encoding="utf-8")
     monkeypatch.setenv("ALPHA_UMI_BFCL_PYTHON", str(python))
-    told: Result = CliRunner().invoke(app, ["evaluate", "bfcl", str(tmp_path / "run.jsonl"), "--json"])
-    assert (told.exit_code, json.loads(told.stdout)["total"]["valid"]) == (0, 2)
+    result: Result = CliRunner().invoke(app, ["evaluate", "bfcl", str(tmp_path / "run.jsonl"), "--json"])
+    assert (result.exit_code, json.loads(result.stdout)["total"]["valid"]) == (0, 2)
     shown: Result = CliRunner().invoke(app, ["evaluate", "bfcl", str(tmp_path / "run.jsonl")])
     rows = [line.split() for line in shown.stdout.splitlines()[1:4]]
     assert [(row[0], row[1], row[-1]) for row in rows] == [

@@ -27,7 +27,7 @@ def test_training_refuses_a_suite_and_names_the_instructions() -> None:
     assert overlapping(["HOW warm is it?"] * 2, digests) == ("HOW warm is it?",)
 
 
-def test_a_manifest_that_lists_a_suite_is_said() -> None:
+def test_contamination_by_a_manifest_is_reported() -> None:
     known, other = instruction_digest("a"), instruction_digest("b")
     digests = frozenset({known, instruction_digest("c")})
     assert (
@@ -45,6 +45,6 @@ def test_a_broken_list_is_not_taken_for_a_clean_one(trained_on: object) -> None:
 
 
 def test_a_suite_meets_itself(tmp_path: Path) -> None:
-    """Without any data at hand: the recorded digests are enough."""
+    """Without data: the recorded digests are enough."""
     digests = suite_digests("gsm8k", tmp_path)
     assert check_manifest({"trained_on": sorted(digests)[:3]}, digests).instructions == 3

@@ -1,4 +1,4 @@
-"""The loaders over small files, sound and broken."""
+"""The loaders on small files, valid and invalid."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.made_up_data import own_folder, own_trajectory
+from support.synthetic_data import own_folder, own_trajectory
 
 from alpha_umi.roles.caller import parse_call
 from recordings.cases import NO_ANSWER, NO_CALL, NO_DECISION, step_cases, steps_without_reference
@@ -70,7 +70,7 @@ def test_steps_that_cannot_be_right_or_wrong_are_counted(tmp_path: Path) -> None
     begun = conversation(("assistant", "a Next: give up."))
     loaded = toolbench.load(written(tmp_path / "d.json", [broken, begun]))
     assert steps_without_reference(loaded.trajectories) == {NO_CALL: 1, NO_ANSWER: 1}
-    assert loaded.left_out == {toolbench.OTHER_ORDER: 1}
+    assert loaded.excluded == {toolbench.OTHER_ORDER: 1}
 
 
 def test_repeated_instructions_have_ids_of_their_own(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_calculations_are_steps(tmp_path: Path) -> None:
 
 def test_a_calculation_that_is_none_is_left_out(tmp_path: Path) -> None:
     entry = {"question": "How many?", "answer": "<<x*2=4>>\n#### 4"}
-    assert gsm8k.load(written(tmp_path / "d.jsonl", json.dumps(entry))).left_out == {gsm8k.NOT_COMPUTED: 1}
+    assert gsm8k.load(written(tmp_path / "d.jsonl", json.dumps(entry))).excluded == {gsm8k.NOT_COMPUTED: 1}
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ SYSTEM = "Intro, following tools:\n" + json.dumps(
 )
 
 
-def said(thought: str, action: str, arguments: str) -> str:
+def assistant_text(thought: str, action: str, arguments: str) -> str:
     return f"Thought: {thought}\nAction: {action}\nAction Input: {arguments}"
 
 
@@ -176,15 +176,15 @@ def packed(folder: Path, *rows: Json, name: str = "Set__one") -> Path:
     return folder
 
 
-def test_rotbench_takes_the_whole_of_each_trajectory(tmp_path: Path) -> None:
+def test_rotbench_reads_complete_trajectories(tmp_path: Path) -> None:
     turns = [
-        ("assistant", said("I ask. Next: caller.", "ask_to_user", '{"question": "Which?"}')),
+        ("assistant", assistant_text("I ask. Next: caller.", "ask_to_user", '{"question": "Which?"}')),
         ("user", "This one"),
-        ("assistant", said("", "search", '{"q": "it"}')),
+        ("assistant", assistant_text("", "search", '{"q": "it"}')),
         ("function", "[]"),
-        ("assistant", said("Odd", "search", "{broken")),
+        ("assistant", assistant_text("Odd", "search", "{broken")),
         ("function", "error"),
-        ("assistant", said("Over", "finish", '{"answer": "Sorry, I cannot handle the task."}')),
+        ("assistant", assistant_text("Over", "finish", '{"answer": "Sorry, I cannot handle the task."}')),
     ]
     loaded = rotbench.load(packed(tmp_path, row(1, turns[0]), row(4, *turns)), ())
     (trajectory,) = loaded.trajectories
@@ -207,19 +207,19 @@ def test_rotbench_takes_the_whole_of_each_trajectory(tmp_path: Path) -> None:
 
 
 def test_rotbench_without_a_question_or_tools(tmp_path: Path) -> None:
-    started = row(1, ("assistant", said("a", "finish", '{"answer": "b"}')))
+    started = row(1, ("assistant", assistant_text("a", "finish", '{"answer": "b"}')))
     headless = {"id": "x", "conversations": [{"from": "user", "value": "no"}]}
-    assert rotbench.load(packed(tmp_path, started, headless), ()).left_out == {rotbench.NOT_STARTED: 1}
+    assert rotbench.load(packed(tmp_path, started, headless), ()).excluded == {rotbench.NOT_STARTED: 1}
     started["conversations"][0]["value"] = "no tools"
     with pytest.raises(NotTheFormat, match="lists no tools"):
         rotbench.load(packed(tmp_path, started), ())
 
 
 def test_a_packed_file_that_is_cut_or_none(tmp_path: Path) -> None:
-    packed(tmp_path, row(1, ("assistant", said("a", "finish", '{"answer": "b"}'))))
+    packed(tmp_path, row(1, ("assistant", assistant_text("a", "finish", '{"answer": "b"}'))))
     path = tmp_path / "Set__one.jsonl.gz"
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
     with pytest.raises(CutShort, match="ends in the middle"):
         rotbench.load(tmp_path, ())
     path.write_bytes(b"plain")
@@ -266,7 +266,7 @@ def test_seal_tools_names_results_in_the_observations(tmp_path: Path) -> None:
 def test_seal_tools_that_is_broken(tmp_path: Path) -> None:
     other = "[{'api': 'other', 'parameters': {}}]"
     loaded = seal_tools.load(written(tmp_path / "d.json", [instance(other)]))
-    assert loaded.left_out == {NOT_OFFERED: 1}
+    assert loaded.excluded == {NOT_OFFERED: 1}
     with pytest.raises(DuplicateId):
         seal_tools.load(written(tmp_path / "d.json", [instance(CALLS), instance(CALLS)]))
     with pytest.raises(NotTheFormat, match="calls: this is not a list of plain values"):
@@ -280,7 +280,7 @@ def test_trajectories_of_ones_own(tmp_path: Path, indent: int | None) -> None:
     failed = own_trajectory("t2", status="failed")
     longer = own_trajectory("t3", messages=[{"role": "user", "content": "a"}] * 2)
     loaded = trajectories.load(own_folder(tmp_path, own_trajectory(), failed, longer, indent=indent))
-    assert loaded.left_out == {trajectories.NO_REFERENCE: 1, trajectories.SEVERAL_MESSAGES: 1}
+    assert loaded.excluded == {trajectories.NO_REFERENCE: 1, trajectories.SEVERAL_MESSAGES: 1}
     (trajectory,) = loaded.trajectories
     assert trajectory.tools[0].description == "Looks."
     assert [case.id for case in step_cases(trajectory)] == ["t1/1", "t1/2"]
@@ -288,10 +288,10 @@ def test_trajectories_of_ones_own(tmp_path: Path, indent: int | None) -> None:
 
 
 def test_a_search_of_ones_own_is_the_branch_of_its_answer(tmp_path: Path) -> None:
-    found = own_trajectory(strategy="dfsdt")
-    left = [step | {"abandoned": True, "thought": "I look elsewhere."} for step in found["steps"]]
+    exported = own_trajectory(strategy="dfsdt")
+    left = [step | {"abandoned": True, "thought": "I look elsewhere."} for step in exported["steps"]]
     (searched,) = trajectories.load(
-        own_folder(tmp_path / "search", found | {"steps": [*left, *found["steps"]]})
+        own_folder(tmp_path / "search", exported | {"steps": [*left, *exported["steps"]]})
     ).trajectories
     (chain,) = trajectories.load(own_folder(tmp_path / "chain", own_trajectory())).trajectories
     assert searched.turns == chain.turns
@@ -323,7 +323,7 @@ def test_broken_trajectories_of_ones_own(tmp_path: Path, text: str, error: type[
     written(tmp_path / trajectories.TRAJECTORIES, text)
     with pytest.raises(error, match=reason) as refused:
         trajectories.load(tmp_path)
-    assert refused.value.remedy in (REMEDY, trajectories.TWICE)
+    assert refused.value.remedy in (REMEDY, trajectories.REMOVE_ONE)
 
 
 @pytest.mark.parametrize("indent", [None, 2])
@@ -347,8 +347,8 @@ def test_what_is_broken_of_ones_own_is_named_by_its_line(tmp_path: Path, indent:
     complaints: list[NotTheFormat] = []
     loaded = trajectories.load(folder, complaints.append)
     assert [each.id for each in loaded.trajectories] == ["t0", "t2", "t3", "t4"]
-    told = [each.message.removeprefix(f"{folder / trajectories.TRAJECTORIES}, line ") for each in complaints]
-    assert told == [
+    messages = [each.message.removeprefix(f"{folder / trajectories.TRAJECTORIES}, line ") for each in complaints]
+    assert messages == [
         f"{starts[1]} ends in the middle of its JSON",
         f"{starts[3]} is not JSON",
         f"{starts[5]}: status: Field required",

@@ -1,4 +1,4 @@
-r"""MATH in both of its layouts, with problems of our own making, and when two of its answers are the same."""
+r"""MATH in both layouts, with synthetic problems, and the equality of answers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LINE = {
 
 
 def folder_of(path: Path, problems: dict[str, Any]) -> Path:
-    """A folder as it is published: SUBJECT/NUMBER.json."""
+    """A folder in the published layout: SUBJECT/NUMBER.json."""
     for name, problem in problems.items():
         file = path / "test" / f"{name}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -48,24 +48,24 @@ def lines_of(path: Path, *lines: Any) -> Path:
 
 def test_a_folder_of_subjects(tmp_path: Path) -> None:
     other = PROBLEM | {"solution": "Seen at once. \\boxed{x^{2}+\\sqrt{3}}"}
-    found = math.load(folder_of(tmp_path, {"algebra/7": PROBLEM, "geometry/7": other}))
-    assert [(each.id, each.answer) for each in found.trajectories] == [
+    loaded = math.load(folder_of(tmp_path, {"algebra/7": PROBLEM, "geometry/7": other}))
+    assert [(each.id, each.answer) for each in loaded.trajectories] == [
         ("algebra/7", "100"),
         ("geometry/7", "x^{2}+\\sqrt{3}"),
     ]
-    assert found.trajectories[0].instruction == PROBLEM["problem"]
-    assert [tool.name for tool in found.trajectories[0].tools] == ["python"]
+    assert loaded.trajectories[0].instruction == PROBLEM["problem"]
+    assert [tool.name for tool in loaded.trajectories[0].tools] == ["python"]
 
 
 def test_lines(tmp_path: Path) -> None:
-    (found,) = math.load(lines_of(tmp_path, LINE)).trajectories
-    assert (found.id, found.answer) == ("test/algebra/1.json", "\\frac{1}{2}")
+    (trajectory,) = math.load(lines_of(tmp_path, LINE)).trajectories
+    assert (trajectory.id, trajectory.answer) == ("test/algebra/1.json", "\\frac{1}{2}")
 
 
 def test_a_solution_without_an_answer_is_counted(tmp_path: Path) -> None:
     without = PROBLEM | {"solution": "Who knows? \\boxed{"}
-    found = math.load(folder_of(tmp_path, {"algebra/1": without, "algebra/2": PROBLEM}))
-    assert (len(found.trajectories), found.left_out) == (1, {"a solution without a boxed answer": 1})
+    loaded = math.load(folder_of(tmp_path, {"algebra/1": without, "algebra/2": PROBLEM}))
+    assert (len(loaded.trajectories), loaded.excluded) == (1, {"a solution without a boxed answer": 1})
 
 
 def test_broken_problems_are_named(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_missing_data_says_what_to_put_where(tmp_path: Path, name: str) -> None:
     assert "ALPHA_UMI_DATA" in (refused.value.remedy or "")
 
 
-def test_a_suite_of_whole_trajectories_has_no_steps(tmp_path: Path) -> None:
+def test_a_suite_of_complete_trajectories_has_no_steps(tmp_path: Path) -> None:
     folder_of(tmp_path / "eval" / "MATH", {"algebra/7": PROBLEM})
     suite = load_suite("math", tmp_path)
     assert (len(suite.trajectories), suite.cases) == (1, ())
@@ -108,7 +108,7 @@ def test_a_suite_of_whole_trajectories_has_no_steps(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "answer"),
     [
         ("so \\boxed{1} or \\boxed{2}", "2"),
         ("\\boxed{\\frac{1}{2}} at last", "\\frac{1}{2}"),
@@ -120,8 +120,8 @@ def test_a_suite_of_whole_trajectories_has_no_steps(tmp_path: Path) -> None:
         ("\\boxed{}", ""),
     ],
 )
-def test_the_last_box(text: str, found: str | None) -> None:
-    assert boxed(text) == found
+def test_the_last_box(text: str, answer: str | None) -> None:
+    assert boxed(text) == answer
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_no_answer_is_wrong() -> None:
 
 
 def test_training_leaves_its_problems_out_where_they_are_at_hand(tmp_path: Path) -> None:
-    """No digests of MATH are in the tree: they are taken from the data, and without it nobody measures on it."""
+    """There are no recorded digests of MATH: they are computed from its data, and empty without it."""
     assert known_digests("math", tmp_path) == frozenset()
     problem = RecordedTrajectory("x", (), (Turn("user", str(PROBLEM["problem"])),))
     assert contamination_filter((), tmp_path, None).reason(problem) is None

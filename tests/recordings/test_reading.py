@@ -1,4 +1,4 @@
-"""Text that was cut is told apart from text that is no JSON."""
+"""Truncated JSON is distinguished from text that is not JSON."""
 
 from __future__ import annotations
 

@@ -49,6 +49,6 @@ def test_a_sample_of_steps_takes_trajectories_from_their_beginning(limit: int) -
     taken = sample_steps(ALL, limit)
     assert len(taken) == min(limit, 300)
     steps = {name: [case.step for case in taken if case.trajectory == name] for name in {c.trajectory for c in taken}}
-    assert all(found == list(range(1, len(found) + 1)) for found in steps.values())
-    assert sum(len(found) < STEPS for found in steps.values()) <= 1
+    assert all(numbers == list(range(1, len(numbers) + 1)) for numbers in steps.values())
+    assert sum(len(numbers) < STEPS for numbers in steps.values()) <= 1
     assert {case.id for case in taken} <= {case.id for case in sample_steps(ALL, limit + 1)}

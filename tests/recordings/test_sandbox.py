@@ -1,4 +1,4 @@
-"""What a model's code can do, and what it cannot: every limit is met, and every way out that we know is tried."""
+"""The sandbox: what code can do, every limit, and known ways to escape."""
 
 from __future__ import annotations
 
@@ -107,11 +107,11 @@ def test_there_is_no_way_out(sandbox: PythonSandbox, code: str) -> None:
 
 
 def test_the_environment_is_not_there(sandbox: PythonSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("A_SECRET", "told")
+    monkeypatch.setenv("A_SECRET", "hidden")
     with PythonSandbox(LIMITS) as started_with_it:
         for code in ("import os\nstr(vars(os))", "import os\nos.environ.get('A_SECRET')", "import os\nos.getcwd()"):
             ran = started_with_it.run(code)
-            assert "told" not in ran.text
+            assert "hidden" not in ran.text
             assert os.getcwd() not in ran.text
 
 

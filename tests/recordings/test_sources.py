@@ -1,4 +1,4 @@
-"""Each public format becomes the library's turns; what is broken in it is named."""
+"""Each training format is read into turns; invalid entries are named."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.made_up_data import (
+from support.synthetic_data import (
     ANSWERED_TREE,
     API_BANK_ANSWERS,
     API_BANK_CALLS,
@@ -34,8 +34,8 @@ from recordings.trajectory import Loaded, RecordedTrajectory
 NO_SEARCH = 'Action: tide\nAction Input: {\n  "harbour": "Nes"\n}'
 
 
-def said(trajectory: RecordedTrajectory) -> list[tuple[str, str]]:
-    """The turns, calls as one line."""
+def turns_of(trajectory: RecordedTrajectory) -> list[tuple[str, str]]:
+    """The turns, with calls on one line."""
     return [(turn.role, " ".join(turn.content.split())) for turn in trajectory.turns]
 
 
@@ -46,7 +46,7 @@ def one(form: Format, path: Path) -> tuple[RecordedTrajectory, Loaded]:
 
 def test_fireact(tmp_path: Path) -> None:
     trajectory, loaded = one("fireact", write_json(tmp_path / "f.json", FIREACT))
-    assert said(trajectory) == [
+    assert turns_of(trajectory) == [
         ("user", "Which river is longest? A. Ob B. Nile"),
         ("planner", "I search. Next: caller."),
         ("caller", 'Action: search Action Input: { "query": "longest river" }'),
@@ -54,10 +54,10 @@ def test_fireact(tmp_path: Path) -> None:
         ("planner", "It is B. Next: conclusion."),
         ("conclusion", "B"),
     ]
-    assert loaded.left_out == {fireact.OTHER_STEPS: 1}
+    assert loaded.excluded == {fireact.OTHER_STEPS: 1}
 
 
-def test_api_bank_takes_the_longest_input_and_offers_what_was_found(tmp_path: Path) -> None:
+def test_api_bank_reads_the_longest_input_and_offers_retrieved_tools(tmp_path: Path) -> None:
     write_json(tmp_path / "lv3-api-train.json", API_BANK_CALLS)
     write_json(tmp_path / "lv3-response-train.json", API_BANK_ANSWERS)
     trajectory, loaded = one("api-bank", tmp_path)
@@ -69,7 +69,7 @@ def test_api_bank_takes_the_longest_input_and_offers_what_was_found(tmp_path: Pa
         ("ToolSearcher", {"keywords": "ferry"}),
         ("Ferry", {"harbour": "Nes", "day": 3}),
     ]
-    assert said(trajectory)[-3:] == [
+    assert turns_of(trajectory)[-3:] == [
         ("observation", "{'at': 7}"),
         ("planner", "Next: conclusion."),
         ("conclusion", "At seven."),
@@ -80,7 +80,7 @@ def test_toolrl_makes_steps_of_calls_at_once(tmp_path: Path) -> None:
     trajectory, _ = one("toolrl", write_json(tmp_path / "t.json", TOOLRL))
     assert [tool.name for tool in trajectory.tools] == ["Ferry Times"]
     assert trajectory.tools[0].parameters["properties"] == {"harbour": {"type": "string", "description": "Name"}}
-    assert said(trajectory) == [
+    assert turns_of(trajectory) == [
         ("user", "Nes and Ho?"),
         ("planner", "Both. Next: caller."),
         ("caller", 'Action: Ferry Times Action Input: { "harbour": "Nes" }'),
@@ -95,7 +95,7 @@ def test_toolrl_makes_steps_of_calls_at_once(tmp_path: Path) -> None:
 
 def test_llama_factory_without_thoughts(tmp_path: Path) -> None:
     trajectory, loaded = one("llama-factory", write_json(tmp_path / "g.json", GLAIVE))
-    assert said(trajectory) == [
+    assert turns_of(trajectory) == [
         ("user", "Convert 3 miles."),
         ("planner", "Next: caller."),
         ("caller", 'Action: convert Action Input: { "miles": 3 }'),
@@ -103,12 +103,12 @@ def test_llama_factory_without_thoughts(tmp_path: Path) -> None:
         ("planner", "Next: conclusion."),
         ("conclusion", "4.8 km."),
     ]
-    assert loaded.left_out == {"no tool is on offer": 1}
+    assert loaded.excluded == {"no tool is on offer": 1}
 
 
 def test_llama_factory_ends_where_it_is_not_known_what_came_back(tmp_path: Path) -> None:
     trajectory, _ = one("llama-factory", write_lines(tmp_path / "r.jsonl", REASONED))
-    assert said(trajectory) == [
+    assert turns_of(trajectory) == [
         ("user", "Two films?"),
         ("planner", "I call twice. Next: caller."),
         ("caller", 'Action: film Action Input: { "title": "A" }'),
@@ -117,7 +117,7 @@ def test_llama_factory_ends_where_it_is_not_known_what_came_back(tmp_path: Path)
 
 def test_toolalpaca_asks_the_user_by_a_conclusion(tmp_path: Path) -> None:
     trajectory, loaded = one("toolalpaca", write_json(tmp_path / "a.json", TOOLALPACA))
-    assert said(trajectory) == [
+    assert turns_of(trajectory) == [
         ("user", "When is high tide?"),
         ("planner", "Where is it? Next: conclusion."),
         ("conclusion", "Where?"),
@@ -128,7 +128,7 @@ def test_toolalpaca_asks_the_user_by_a_conclusion(tmp_path: Path) -> None:
         ("planner", "I can answer. Next: conclusion."),
         ("conclusion", "At nine."),
     ]
-    assert loaded.left_out == {
+    assert loaded.excluded == {
         toolalpaca.NO_OBJECT: 1,
         toolalpaca.NO_OUTPUT: 1,
         toolalpaca.FAILED: 2,
@@ -152,7 +152,7 @@ def test_answer_trees_are_read_as_the_published_preprocessing_does(tmp_path: Pat
     write_json(tmp_path / "G2" / "3.json", tree("Nothing?"))
     trajectory, loaded = one("toolbench-trees", tmp_path)
     assert [tool.name for tool in trajectory.tools] == ["tide_for_harbours"]
-    assert said(trajectory) == [
+    assert turns_of(trajectory) == [
         ("user", "When is high tide?"),
         ("planner", "I look. Next: caller."),
         ("caller", 'Action: tide_for_harbours Action Input: { "harbour": "Nes" }'),
@@ -160,8 +160,8 @@ def test_answer_trees_are_read_as_the_published_preprocessing_does(tmp_path: Pat
         ("planner", "Next: conclusion."),
         ("conclusion", "At nine."),
     ]
-    assert said(loaded.trajectories[1])[1:] == [("planner", "No way. Next: give up.")]
-    assert loaded.left_out == {"a tree without a chain": 1}
+    assert turns_of(loaded.trajectories[1])[1:] == [("planner", "No way. Next: give up.")]
+    assert loaded.excluded == {"a tree without a chain": 1}
 
 
 def test_formats_of_suites_are_read_by_the_suites(tmp_path: Path) -> None:
@@ -180,13 +180,13 @@ def test_formats_of_suites_are_read_by_the_suites(tmp_path: Path) -> None:
 
 
 def changed(entries: list[dict[str, Any]], **fields: Any) -> list[dict[str, Any]]:
-    """The first entry with other fields, None for one that is missing."""
+    """The first entry with other fields; None removes a field."""
     first = {key: value for key, value in (entries[0] | fields).items() if value is not None}
     return [first, *entries[1:]]
 
 
 @pytest.mark.parametrize(
-    ("form", "entries", "told"),
+    ("form", "entries", "message"),
     [
         ("fireact", changed(FIREACT, output=None), "entry 1: output: Field required"),
         ("fireact", changed(FIREACT, instruction=3), "entry 1: instruction: Input should be a valid string"),
@@ -213,14 +213,14 @@ def changed(entries: list[dict[str, Any]], **fields: Any) -> list[dict[str, Any]
     ],
 )
 def test_a_broken_entry_is_named_and_the_others_are_read(
-    tmp_path: Path, form: Format, entries: list[dict[str, Any]], told: str
+    tmp_path: Path, form: Format, entries: list[dict[str, Any]], message: str
 ) -> None:
     path = write_json(tmp_path / "broken.json", entries)
     complaints: list[NotTheFormat] = []
     read_source(form, path, complaints.append)
     assert len(complaints) == 1
     assert str(path) in complaints[0].message
-    assert told in complaints[0].message
+    assert message in complaints[0].message
     with pytest.raises(DataError):
         read_source(form, path, reject)
 

@@ -1,4 +1,4 @@
-"""The suites over their real data, which skips where that is not at hand."""
+"""The suites with their real data; skipped without it."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_a_suite_of_ones_own_is_a_file(tmp_path: Path) -> None:
     write_problems(tmp_path, "1+1 is <<1+1=2>>2.\n#### 2", "no end")
     suite = load_suite(str(suite_file(tmp_path)), tmp_path)
     assert [case.reference.decision for case in suite.cases] == ["caller", "conclusion"]
-    assert suite.left_out == {"a solution without a final number": 1}
+    assert suite.excluded == {"a solution without a final number": 1}
 
 
 def test_a_suite_without_steps_is_an_error(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""ToolAlpaca with golden calls: the first call of an instruction is measured, and the others are counted."""
+"""ToolAlpaca with golden calls: the first call of an instruction is a step, further calls are counted."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ TIDE = {"Action": "tide", "Action_Input": '{"harbour": "Nes", "days": [1]}'}
 
 def asking(*answers: list[Json], **changes: Any) -> Json:
     """An API with an instruction for each of the answers."""
-    asked = [f"Question {number}?" for number in range(len(answers))]
+    instructions = [f"Question {number}?" for number in range(len(answers))]
     return {
         "Name": "Harbours",
         "Function_Description": FUNCTIONS,
-        "Instructions": asked,
+        "Instructions": instructions,
         "Golden_Answers": list(answers),
     } | changes
 
@@ -47,15 +47,15 @@ def loaded(folder: Path, *apis: Any) -> Loaded:
 
 
 def test_the_first_call_is_the_step_and_the_others_are_counted(tmp_path: Path) -> None:
-    found = loaded(tmp_path, asking([TIDE, TIDE, TIDE], [{"Action": "harbours", "Action_Input": "{}"}]))
-    first, second = (case for trajectory in found.trajectories for case in step_cases(trajectory))
+    suite = loaded(tmp_path, asking([TIDE, TIDE, TIDE], [{"Action": "harbours", "Action_Input": "{}"}]))
+    first, second = (case for trajectory in suite.trajectories for case in step_cases(trajectory))
     assert [(turn.role, turn.content) for turn in first.history] == [("user", "Question 0?")]
     assert (first.reference.decision, first.reference.rationale) == ("caller", "")
     assert first.reference.call is not None
     assert second.reference.call is not None
     assert (first.reference.call.name, first.reference.call.arguments) == ("tide", {"harbour": "Nes", "days": [1]})
     assert (second.reference.call.name, second.reference.call.arguments) == ("harbours", {})
-    assert found.left_out == {NO_HISTORY: 2}
+    assert suite.excluded == {NO_HISTORY: 2}
 
 
 def test_the_functions_of_the_api_are_on_offer(tmp_path: Path) -> None:
@@ -72,29 +72,29 @@ def test_the_functions_of_the_api_are_on_offer(tmp_path: Path) -> None:
 
 def test_asking_the_user_is_a_conclusion(tmp_path: Path) -> None:
     ask = {"Action": "getDetails", "Action_Input": '{"Question": "Which harbour?"}'}
-    found = loaded(tmp_path, asking([ask, TIDE]))
-    (case,) = step_cases(found.trajectories[0])
+    suite = loaded(tmp_path, asking([ask, TIDE]))
+    (case,) = step_cases(suite.trajectories[0])
     assert (case.reference.decision, case.reference.answer) == ("conclusion", "Which harbour?")
-    assert found.left_out == {NO_HISTORY: 1}
+    assert suite.excluded == {NO_HISTORY: 1}
 
 
 @pytest.mark.parametrize(
     "golden", ["the tide in Nes", '{"harbour": ${a harbour}}', '["Nes"]', '"Nes"', '{"harbour', ""]
 )
 def test_a_golden_input_that_is_no_object_is_counted(tmp_path: Path, golden: str) -> None:
-    found = loaded(tmp_path, asking([{"Action": "tide", "Action_Input": golden}, TIDE], [TIDE]))
-    assert steps_without_reference(found.trajectories) == {NO_CALL: 1}
-    assert found.left_out == {NO_HISTORY: 1}
-    broken, whole = found.trajectories
+    suite = loaded(tmp_path, asking([{"Action": "tide", "Action_Input": golden}, TIDE], [TIDE]))
+    assert steps_without_reference(suite.trajectories) == {NO_CALL: 1}
+    assert suite.excluded == {NO_HISTORY: 1}
+    broken, complete = suite.trajectories
     assert broken.turns[-1].content == f"Action: tide\nAction Input: {golden}"
-    assert (list(step_cases(broken)), len(list(step_cases(whole)))) == ([], 1)
+    assert (list(step_cases(broken)), len(list(step_cases(complete)))) == ([], 1)
 
 
 def test_a_golden_call_of_no_function_of_the_api_is_counted(tmp_path: Path) -> None:
     unknown = [{"Action": "[Optional]tide", "Action_Input": "{}"}, TIDE]
-    found = loaded(tmp_path, asking(unknown, [TIDE], [{"Action": "components", "Action_Input": "{}"}]))
-    assert found.left_out == {NOT_OFFERED: 2}
-    assert [trajectory.instruction for trajectory in found.trajectories] == ["Question 1?"]
+    suite = loaded(tmp_path, asking(unknown, [TIDE], [{"Action": "components", "Action_Input": "{}"}]))
+    assert suite.excluded == {NOT_OFFERED: 2}
+    assert [trajectory.instruction for trajectory in suite.trajectories] == ["Question 1?"]
 
 
 def test_an_instruction_of_two_apis_has_two_ids(tmp_path: Path) -> None:
@@ -158,13 +158,13 @@ def real(data: Path) -> Suite:
     return load_suite(NAME, data)
 
 
-def test_what_the_whole_set_leaves_out(real: Suite) -> None:
-    assert real.left_out == {NO_HISTORY: 54, NO_CALL: 7}
+def test_exclusions_of_the_full_set(real: Suite) -> None:
+    assert real.excluded == {NO_HISTORY: 54, NO_CALL: 7}
     # An instruction that cannot be measured is not to be learned from either.
     assert len(real.digests) == len(real.trajectories) == 100
 
 
-def test_the_tools_of_the_whole_set(real: Suite) -> None:
+def test_tools_of_the_full_set(real: Suite) -> None:
     by_number = Counter(len(tools) for tools in {tuple(tool.name for tool in each.tools) for each in real.trajectories})
     assert by_number == {5: 3, 6: 2, 9: 2, 2: 1, 3: 1, 4: 1}
     tools = {tool.name: tool for trajectory in real.trajectories for tool in trajectory.tools}

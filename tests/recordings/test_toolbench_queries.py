@@ -1,4 +1,4 @@
-"""ToolBench's questions: the published names, and what an orchestrator is offered."""
+"""ToolBench's questions: tools have the published names and schemas."""
 
 from __future__ import annotations
 

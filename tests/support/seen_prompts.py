@@ -28,7 +28,7 @@ from services.planner.api import create_router as planner_router
 from services.summarizer.api import create_router as summarizer_router
 from support.loopback_in_loop import serving
 from support.role_apps import CANARY_PROMPT, application, scripted
-from support.whole_suites import shop_file
+from support.trajectory_suites import shop_file
 
 ROUTERS: Mapping[RoleName, MakeRouter] = {
     "planner": planner_router,

@@ -1,4 +1,4 @@
-"""A mixture becomes a folder that says what is in it, twice the same, or there is no folder at all."""
+"""Preparing a mixture: deterministic, recorded, and atomic."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.made_up_data import GLAIVE, mixture, own_folder, own_trajectory, says, tree, write_json, write_tool_set
+from support.synthetic_data import GLAIVE, mixture, own_folder, own_trajectory, says, tree, write_json, write_tool_set
 
 from recordings.contamination import instruction_digest
 from recordings.errors import DataError, FileUnreadable, NotTheFormat
@@ -27,7 +27,7 @@ from training.errors import (
     TokenizerMissing,
 )
 from training.examples import ROLES, SPLITS, DatasetRecord, Split, read_examples, read_record
-from training.filters import DUPLICATE, IN_DEV, OTHERS, read_overlaps
+from training.filters import DUPLICATE, IN_DEV, OTHER_EVALUATIONS, read_overlaps
 from training.mixture import Mixture, load_mixture, mixture_names
 from training.prepare import prepare
 from training.select import TOO_MANY
@@ -153,20 +153,20 @@ def test_broken_trajectories_of_ones_own_are_all_named_or_skipped(
     sources = source(format="trajectories", data="ours")
     with pytest.raises(BrokenEntries) as refused:
         made(data, embedded_model, output, sources=sources)
-    told = [
+    message = [
         f"{path}, line 2 is not JSON",
         f"{path}, line 4: the trajectory 't1' is also on line 1",
         f"{path}, line 3: tools.json has no tool 'gone'",
     ]
-    assert list(refused.value.places) == told
+    assert list(refused.value.places) == message
     record = made(data, embedded_model, output, sources=sources, skip_broken=True)
     tides = record.sources["tides"]
-    assert (tides.dropped["trajectories"]["broken"], list(tides.broken)) == (3, told)
+    assert (tides.dropped["trajectories"]["broken"], list(tides.broken)) == (3, message)
     assert roles_of(output, "train")["caller"] == 1
 
 
 def break_lines(data: Path) -> None:
-    """A line that is no JSON, one without a column, one with an unknown role, in a file that is not packed well."""
+    """Invalid JSON, a missing field, an unknown role, and a damaged gzip file."""
     import gzip
 
     path = data / "tides" / "Sea__tides.jsonl.gz"
@@ -200,7 +200,7 @@ def test_broken_entries_can_be_skipped_and_are_counted(data: Path, embedded_mode
 
 @contextlib.contextmanager
 def full_disk(size: int) -> Iterator[None]:
-    """No file grows beyond a size: a disk that is full, as far as a program can tell."""
+    """Limit the size of files, which behaves like a full disk."""
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
@@ -257,7 +257,7 @@ def test_what_other_evaluations_have_is_known_without_the_table() -> None:
     table = data_folder(os.environ) / "overlap.tsv"
     if not table.is_file():
         pytest.skip(f"the table of overlaps is not at {table}")
-    assert read_digests(OTHERS) == read_overlaps(table)
+    assert read_digests(OTHER_EVALUATIONS) == read_overlaps(table)
 
 
 def test_what_other_evaluations_have_is_left_out(data: Path, embedded_model: Path, output: Path) -> None:
@@ -276,7 +276,7 @@ def test_what_a_suite_measures_on_is_known_without_its_data(data: Path, embedded
 
 
 @pytest.mark.parametrize(
-    ("table", "error", "told"),
+    ("table", "error", "message"),
     [
         (None, FileUnreadable, "is not there"),
         ("a\tb\n", NotTheFormat, "no column 'instruction'"),
@@ -284,11 +284,11 @@ def test_what_a_suite_measures_on_is_known_without_its_data(data: Path, embedded
     ],
 )
 def test_a_wrong_table_of_overlaps(
-    data: Path, embedded_model: Path, output: Path, table: str | None, error: type[DataError], told: str
+    data: Path, embedded_model: Path, output: Path, table: str | None, error: type[DataError], message: str
 ) -> None:
     if table is not None:
         (data / "overlap.tsv").write_text(table)
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         made(data, embedded_model, output, overlaps="overlap.tsv")
 
 
@@ -302,7 +302,7 @@ def test_a_backbone_without_the_end_of_turn_or_a_tokenizer_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"context": "much"}, "context: Input should be a valid integer"),
         ({"template": "mine"}, "template: Value error, there is no such template"),
@@ -315,12 +315,12 @@ def test_a_backbone_without_the_end_of_turn_or_a_tokenizer_is_refused(
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
     ],
 )
-def test_a_wrong_mixture_names_the_field(tmp_path: Path, fields: dict[str, Any], told: str) -> None:
+def test_a_wrong_mixture_names_the_field(tmp_path: Path, fields: dict[str, Any], message: str) -> None:
     path = write_json(tmp_path / "own.yaml", mixture(**fields))
     with pytest.raises(MixtureUnusable) as refused:
         load_mixture(str(path))
     assert str(path) in refused.value.message
-    assert told in refused.value.message
+    assert message in refused.value.message
 
 
 def test_mixtures_that_are_not_there_or_no_yaml(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from training.run import RunRequest, train
 
 
 def trained(world: World, output: Path, variant: str = "single-llm", **changed: Any) -> Path:
-    whole = RunRequest(load_variant(variant), load_config(str(world.config)), world.data, output)
-    train(replace(whole, **changed))
+    request = RunRequest(load_variant(variant), load_config(str(world.config)), world.data, output)
+    train(replace(request, **changed))
     return output
 
 
@@ -34,8 +34,8 @@ def other(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def record(run: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((stage_folder(run, "global") / "stage.json").read_bytes())
-    return found
+    document: dict[str, Any] = json.loads((stage_folder(run, "global") / "stage.json").read_bytes())
+    return document
 
 
 def test_what_is_reused_is_what_would_have_been_trained(other: Path, world: World, tmp_path: Path) -> None:

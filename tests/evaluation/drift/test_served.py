@@ -38,7 +38,7 @@ def test_they_stand_in_the_order_of_time_whatever_the_order_of_the_file(tmp_path
 
 def test_what_has_not_ended_is_left_out_and_counted(tmp_path: Path) -> None:
     found = read_served([written(tmp_path / "a", trajectory("a"), trajectory("b", status="running", took=None))])
-    assert (ids(found.trajectories), found.left_out) == (["a"], {UNFINISHED: 1})
+    assert (ids(found.trajectories), found.excluded) == (["a"], {UNFINISHED: 1})
 
 
 def test_of_exports_that_overlap_the_end_counts(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_of_exports_that_overlap_the_end_counts(tmp_path: Path) -> None:
     later = written(tmp_path / "later", trajectory("b"), trajectory("a"))
     for order in ([earlier, later], [later, earlier]):
         found = read_served(order)
-        assert (sorted(ids(found.trajectories)), found.left_out) == (["a", "b"], {TWICE: 2})
+        assert (sorted(ids(found.trajectories)), found.excluded) == (["a", "b"], {TWICE: 2})
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_broken_line_is_named_or_left_out(tmp_path: Path, text: str, said: str
         read_served([path])
     assert f"{path}, {said}" in str(refused.value)
     found = read_served([path], skip_broken=True)
-    assert (ids(found.trajectories), found.left_out) == (["traj_1"], {BROKEN: 1})
+    assert (ids(found.trajectories), found.excluded) == (["traj_1"], {BROKEN: 1})
 
 
 @pytest.mark.parametrize("texts", [(), (trajectory(status="running", took=None),)], ids=["empty", "running"])

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from support.made_up_trainings import trained, training
 from support.measured_steps import pairs_of, run_of
+from support.synthetic_trainings import trained, training
 
 from evaluation.errors import EvaluationError
 from evaluation.page.blocks import Gallery, Paragraph

@@ -1,4 +1,4 @@
-"""The peak of a stage's memory is that of the stage, and not of what the process did before."""
+"""The memory peak of a stage does not include earlier work of the process."""
 
 from __future__ import annotations
 

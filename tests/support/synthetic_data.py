@@ -1,4 +1,4 @@
-"""A folder of made-up data in every format that training reads, with what has to come out of it."""
+"""Synthetic data in every format that training reads, with the expected turns."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ FINISH = 'Thought: It is known.\nAction: finish\nAction Input: {"answer": "It is
 
 def rotbench_rows(question: str, answer: str = "nine") -> list[dict[str, Any]]:
     """The rows of a trajectory: a call, then the answer."""
-    said = [("system", SYSTEM), ("user", f"{question}\nBegin!"), ("assistant", CALL)]
-    whole = [*said, ("function", json.dumps({"high": answer})), ("assistant", FINISH % answer)]
+    prefix = [("system", SYSTEM), ("user", f"{question}\nBegin!"), ("assistant", CALL)]
+    turns = [*prefix, ("function", json.dumps({"high": answer})), ("assistant", FINISH % answer)]
     return [
         {"id": f"Turn {turn}: {question}", "conversations": [{"from": who, "value": text} for who, text in turns]}
-        for turn, turns in ((1, said), (2, whole))
+        for turn, turns in ((1, prefix), (2, turns))
     ]
 
 
@@ -55,7 +55,7 @@ def write_lines(path: Path, values: Sequence[Any]) -> Path:
 
 
 def mixture(**fields: Any) -> dict[str, Any]:
-    """A mixture of the tides alone, or with other fields."""
+    """A mixture of one source, with other fields if given."""
     tides = {"name": "tides", "format": "rotbench", "data": "tides", "licence": "none"}
     return {
         "name": "made-up",
@@ -75,15 +75,15 @@ FIREACT = [
     {"instruction": "Who?", "input": "", "output": "Thought: I look.\nAction: dance[now]\nObservation: no\n"},
 ]
 _SEARCHER = {"apiCode": "ToolSearcher", "description": "Finds tools.", "parameters": {"keywords": {"type": "str"}}}
-_FOUND = "{'name': 'Ferry', 'description': 'Ferry times.', 'input_parameters': {'harbour': {'type': 'str'}}}"
-_ASKED = f"{json.dumps(_SEARCHER)}\nUser: When does the ferry leave?TIME: 2034-01-01"
+_RESULT = "{'name': 'Ferry', 'description': 'Ferry times.', 'input_parameters': {'harbour': {'type': 'str'}}}"
+_REQUEST = f"{json.dumps(_SEARCHER)}\nUser: When does the ferry leave?TIME: 2034-01-01"
 _STEPS = (
-    f"\nAPI-Request: [ToolSearcher(keywords='ferry')]->{_FOUND}\nAPI-Request: [Ferry(harbour=Nes, day=3)]->{{'at': 7}}"
+    f"\nAPI-Request: [ToolSearcher(keywords='ferry')]->{_RESULT}\nAPI-Request: [Ferry(harbour=Nes, day=3)]->{{'at': 7}}"
 )
 API_BANK_CALLS = [
-    {"input": f"{_ASKED}\nGenerate API Request: ", "output": "API-Request: [ToolSearcher(keywords='ferry')]"}
+    {"input": f"{_REQUEST}\nGenerate API Request: ", "output": "API-Request: [ToolSearcher(keywords='ferry')]"}
 ]
-API_BANK_ANSWERS = [{"input": f"{_ASKED}{_STEPS}\nGenerate AI Response: ", "output": "AI: At seven.\n"}]
+API_BANK_ANSWERS = [{"input": f"{_REQUEST}{_STEPS}\nGenerate AI Response: ", "output": "AI: At seven.\n"}]
 TOOLRL = [
     {
         "instruction": "**Available Tools**\n1. Name: Ferry Times\nDescription: When ferries leave\n"
@@ -174,7 +174,7 @@ TOOLALPACA = [
 
 
 def tree(query: str, *chain: Mapping[str, Any]) -> dict[str, Any]:
-    """A raw ToolBench answer with one chain; none without messages."""
+    """A raw ToolBench answer with one chain, or with none if there are no messages."""
     function = {
         "name": "tide_for_harbours",
         "description": "Tides",
@@ -214,7 +214,7 @@ PUBLISHED = [
 
 
 def own_trajectory(name: str = "t1", **changes: Any) -> dict[str, Any]:
-    """A trajectory as the orchestrator shows it: a call, then the answer."""
+    """A trajectory in the orchestrator's format: a call, then the answer."""
     latency = {"planner": 5, "caller": 4, "tool": 3, "summarizer": 0}
     usage = {"prompt_tokens": 10, "completion_tokens": 5}
     call = {"call_id": "c", "name": "look", "arguments": {"at": "it"}}
@@ -242,7 +242,7 @@ def own_trajectory(name: str = "t1", **changes: Any) -> dict[str, Any]:
 
 
 def own_folder(folder: Path, *trajectories: dict[str, Any], indent: int | None = None) -> Path:
-    """Trajectories of one's own and their tool."""
+    """A folder of the format `trajectories`, with its tool."""
     folder.mkdir(parents=True, exist_ok=True)
     shown = "\n".join(json.dumps(each, indent=indent) for each in trajectories)
     (folder / TRAJECTORIES).write_text(shown, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Whole trajectories: scripts of roles that go through sums, and a suite of recorded questions in a shop."""
+"""Suites for complete trajectories: scripted roles that solve sums, and recorded questions about a shop."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PRICE = {
 
 
 def computing() -> ScriptedRoles:
-    """Roles that compute `What is N plus N?` with the calculator, and then answer rightly, but for N = 3."""
+    """Roles that compute `What is N plus N?` with the calculator, and then answer correctly, except for N = 3."""
     return ScriptedRoles(planner=_plan, caller=_compute, summarizer=_answer)
 
 
@@ -53,7 +53,7 @@ def pricing(*items: str) -> ScriptedRoles:
 
 
 def searching(wrong: str, right: str) -> ScriptedRoles:
-    """Roles that ask for a wrong item first and give up; where that was tried before they ask for the right one."""
+    """Roles that ask for a wrong item first and give up; if that is in the history, they ask for the right one."""
 
     def plan(request: dict[str, Any]) -> Reply:
         newest = request["history"][-1]
@@ -68,10 +68,10 @@ def searching(wrong: str, right: str) -> ScriptedRoles:
 
 
 def shop_file(folder: Path, *items: str) -> Path:
-    """The file of a suite in which the price of each item was asked for once, with its data beside it."""
+    """The file of a suite with a recorded question for the price of each item, and its data."""
     (folder / "shop").mkdir()
     (folder / "shop" / "tools.json").write_text(json.dumps([PRICE]))
-    lines = (json.dumps(_asked_for(item)) + "\n" for item in items)
+    lines = (json.dumps(_requested_item(item)) + "\n" for item in items)
     (folder / "shop" / "trajectories.jsonl").write_text("".join(lines))
     (folder / "shop.yaml").write_text(SHOP)
     return folder / "shop.yaml"
@@ -99,13 +99,13 @@ def _number(request: dict[str, Any]) -> int:
     return int(request["history"][0]["content"].split()[2])
 
 
-def _asked_for(item: str) -> dict[str, Any]:
+def _requested_item(item: str) -> dict[str, Any]:
     usage, latency = (
         {"prompt_tokens": 1, "completion_tokens": 1},
         {"planner": 1, "caller": 1, "tool": 1, "summarizer": 1},
     )
     more = {"latency_ms": latency, "usage": usage, "truncated": False}
-    asked = {
+    step = {
         "index": 0,
         "thought": "I ask.",
         "next": "caller",
@@ -115,7 +115,7 @@ def _asked_for(item: str) -> dict[str, Any]:
     known = {"index": 1, "thought": "It is known.", "next": "conclusion", "action": None, "observation": None}
     return {
         "id": f"asked-{item}", "status": "completed", "instruction": f"What is the price of {item}?",
-        "tools": ["price_of"], "strategy": "chain", "steps": [asked | more, known | more], "messages": [],
+        "tools": ["price_of"], "strategy": "chain", "steps": [step | more, known | more], "messages": [],
         "answer": "40.", "error": None, "usage": usage, "metadata": {}, "created_at": "2026-11-21T00:00:00Z",
         "finished_at": None,
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Folders as `alpha-umi train run` leaves them, for tests that train nothing, and manifests of what came of them."""
+"""Folders in the layout of `alpha-umi train`, and manifests of their models, for tests that do not train."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def training(folder: Path, *, variant: str = "alpha-umi", tokens: int = 1000, complete: bool = True) -> Path:
-    """A training of two stages that share the tokens; the losses of the second end in half a line."""
+    """A training of two stages with equal tokens. The last line of the second stage's losses is incomplete."""
     stage = {
         "steps": 3, "examples": 9, "tokens": tokens // 2, "seconds": 4.5, "tokens_per_second": 100.0,
         "peak_memory_bytes": 5_000_000, "processes": 1, "device": "cpu", "bytes": 1_000_000,
@@ -30,7 +30,7 @@ def training(folder: Path, *, variant: str = "alpha-umi", tokens: int = 1000, co
 
 
 def trained(*, variant: str = "alpha-umi", stage: str = "planner", tokens: int) -> dict[str, Any]:
-    """What a service tells of a model that a stage of such a training made."""
+    """The manifest of a model that a stage of such a training produced."""
     source = (
         f"trained by alpha-umi train {variant} (stage {stage}, seed 0, {tokens:,} tokens of the data 0123abcd) from: x"
     )
