@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.measured_steps import DIGEST, GAVE_UP, called, case_of, pairs_of, run_of
 
-from evaluation.errors import EvaluationError, NoReference
+from evaluation.errors import NoReference
 from evaluation.outputs import RoleText, read_prediction
 from evaluation.pairs import pair
 from evaluation.records import CaseRecord, ErrorRecord, PredictionRecord, RunRecord
 from evaluation.run_file import read_run, record_line, write_run
 from recordings.contamination import instruction_digest
-from recordings.errors import CutShort, DuplicateId, EmptySuite, NotTheFormat
+from recordings.errors import CutShort, DataError, DuplicateId, EmptySuite, NotTheFormat
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def spoilt(lines: list[dict[str, Any]], how: str) -> str:
     ],
 )
 def test_what_is_no_run_is_refused(
-    lines: list[dict[str, Any]], tmp_path: Path, how: str, kind: type[EvaluationError], said: str
+    lines: list[dict[str, Any]], tmp_path: Path, how: str, kind: type[DataError], said: str
 ) -> None:
     file = tmp_path / "spoilt.jsonl"
     file.write_text(spoilt(lines, how))

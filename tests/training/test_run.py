@@ -383,7 +383,7 @@ def _unknown_layers(world: World) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (_without_end_of_turn, r"'<\|im_end\|>'.* is no special token"),
+        (_without_end_of_turn, r"'<\|im_end\|>'.* is not a special token"),
         (_template_changed, "the template toolbench-im-end has changed since"),
         (_data_in_another_template, "template is toolbench-im-end, and .* was prepared in toolbench"),
         (_data_damaged, "the examples are not those"),
