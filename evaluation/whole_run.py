@@ -18,7 +18,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from alpha_umi.contract.roles import ToolModel, WireModel
 from alpha_umi.contract.trajectories import Strategy, Trajectory
-from alpha_umi.roles.turns import RoleName, Tool
+from alpha_umi.roles.turns import Role, Tool
 from evaluation.asking import Asked, Asking, ask
 from evaluation.counted import counted
 from evaluation.errors import NotTheFormat, some
@@ -84,7 +84,7 @@ class WholeRunRecord(WireModel):
     strategy: Strategy = "chain"
     constrained: bool | None = None
     compared: Comparing = "text"
-    models: dict[RoleName, dict[str, Any]] = Field(default_factory=dict)
+    models: dict[Role, dict[str, Any]] = Field(default_factory=dict)
     left_out: dict[str, Count] = Field(default_factory=dict)
     tool_server: ToolServerRecord | None = None
 

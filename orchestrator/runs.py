@@ -24,7 +24,7 @@ from alpha_umi.trajectory import (
 )
 from orchestrator.driver import Driver, Workshop
 from orchestrator.live import Feed
-from orchestrator.racing import race
+from orchestrator.race import race
 from orchestrator.run import Run
 from orchestrator.store import EventStore, NewEvent, RequestKey, StoreDamaged, StoreError, TrajectoryRow
 

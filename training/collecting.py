@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Final, Literal
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from evaluation.steps import StepCase
 from evaluation.suites.cases import steps_without_reference
 from evaluation.suites.recorded import RecordedTrajectory
@@ -15,7 +15,7 @@ from training.examples import ROLES, SPLITS, Example, Split, TokenRecord
 from training.role_examples import TOO_LONG, Fitting, Measured, learnable, role_steps
 
 THE_SAME: Final = "the same prompt and target as before"
-Dropped = dict[Literal["trajectories", "steps", RoleName], dict[str, int]]
+Dropped = dict[Literal["trajectories", "steps", Role], dict[str, int]]
 
 
 class Collection:
@@ -23,12 +23,10 @@ class Collection:
 
     def __init__(self, fitting: Fitting) -> None:
         self._fitting = fitting
-        self._made: dict[tuple[Split, RoleName], list[Measured]] = {
-            (split, role): [] for split in SPLITS for role in ROLES
-        }
-        self._seen: set[tuple[Split, RoleName, str, str]] = set()
+        self._made: dict[tuple[Split, Role], list[Measured]] = {(split, role): [] for split in SPLITS for role in ROLES}
+        self._seen: set[tuple[Split, Role, str, str]] = set()
         self._steps: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        self._examples: defaultdict[tuple[str, RoleName], Counter[str]] = defaultdict(Counter)
+        self._examples: defaultdict[tuple[str, Role], Counter[str]] = defaultdict(Counter)
 
     def add(self, source: str, split: Split, trajectory: RecordedTrajectory) -> None:
         """Make the examples of a trajectory."""
@@ -49,11 +47,11 @@ class Collection:
                 self._seen.add(key)
                 self._made[split, step.role].append(made)
 
-    def examples(self, split: Split, role: RoleName) -> Iterator[Example]:
+    def examples(self, split: Split, role: Role) -> Iterator[Example]:
         """The examples of a role, in order."""
         return (made.example for made in self._made[split, role])
 
-    def counts(self, source: str) -> dict[Split, dict[RoleName, int]]:
+    def counts(self, source: str) -> dict[Split, dict[Role, int]]:
         """How many examples a source has."""
         return {
             split: {role: sum(each.source == source for each in self.examples(split, role)) for role in ROLES}
@@ -65,7 +63,7 @@ class Collection:
         steps: Dropped = {"steps": dict(self._steps[source])} if self._steps[source] else {}
         return steps | {role: dict(self._examples[source, role]) for role in ROLES if self._examples[source, role]}
 
-    def tokens(self) -> dict[Split, dict[RoleName, TokenRecord]]:
+    def tokens(self) -> dict[Split, dict[Role, TokenRecord]]:
         """How long the examples are, of the roles that have some."""
         return {
             split: {role: _tokens(self._made[split, role]) for role in ROLES if self._made[split, role]}

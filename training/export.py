@@ -20,7 +20,7 @@ from typing import TypeVar
 from safetensors import SafetensorError
 
 from alpha_umi.roles.template import load_template
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.manifest import (
     CanaryText,
     ManifestError,
@@ -101,7 +101,7 @@ def _beside(target: Path) -> Iterator[Path]:
             target.rmdir()
 
 
-def _write(folder: Path, source: _Source, role: RoleName, merged: bool) -> None:
+def _write(folder: Path, source: _Source, role: Role, merged: bool) -> None:
     require_room(folder.parent, _room(source))
     try:
         build_whole(folder, folder.with_name(f".{role}.partial"), lambda made: _build(made, source, role, merged))
@@ -109,7 +109,7 @@ def _write(folder: Path, source: _Source, role: RoleName, merged: bool) -> None:
         raise ExportRefused(f"{role}: {error}", remedy="see what the message names, and export again") from error
 
 
-def _sources(run: Path) -> list[tuple[RoleName, _Source]]:
+def _sources(run: Path) -> list[tuple[Role, _Source]]:
     identity = _readable(lambda: read_identity(run))
     variant = recorded_variant(identity["variant"])
     config = Config.model_validate({**identity["config"], "about": ""})
@@ -132,7 +132,7 @@ def _sources(run: Path) -> list[tuple[RoleName, _Source]]:
     ]
 
 
-def _build(home: Path, source: _Source, role: RoleName, merged: bool) -> None:
+def _build(home: Path, source: _Source, role: Role, merged: bool) -> None:
     template = source.config.template
     if source.config.lora is None:
         _copy(source.folder, home)
@@ -175,7 +175,7 @@ def _copy(stage: Path, folder: Path) -> None:
             shutil.copyfile(path, folder / path.name)
 
 
-def _canary(whole: Path, role: RoleName, template: str) -> CanaryText:
+def _canary(whole: Path, role: Role, template: str) -> CanaryText:
     """What the model writes where it is sure: most likely after a prompt of its role, else after the usual one."""
     try:
         return write_canary(whole, role_prompt(role, load_template(template)), at_its_word=False)
@@ -183,7 +183,7 @@ def _canary(whole: Path, role: RoleName, template: str) -> CanaryText:
         return write_canary(whole, PROMPT)
 
 
-def _manifest(source: _Source, role: RoleName, canary: CanaryText) -> ModelManifest:
+def _manifest(source: _Source, role: Role, canary: CanaryText) -> ModelManifest:
     identity = source.record.identity
     variant, stage, seed = identity["variant"]["name"], identity["stage"], identity["seed"]
     return ModelManifest(

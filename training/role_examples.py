@@ -20,7 +20,7 @@ from typing import Final
 from alpha_umi.roles.errors import ContextExceeded
 from alpha_umi.roles.fitting import Fitted, fit
 from alpha_umi.roles.template import Template, backbone_history, render
-from alpha_umi.roles.turns import RoleName, Tool, Turn
+from alpha_umi.roles.turns import Role, Tool, Turn
 from alpha_umi.serving.tokens import PromptTokenizer
 from evaluation.instructions import instruction_digest
 from evaluation.steps import StepCase
@@ -37,7 +37,7 @@ MISSING_ANSWER: Final = Turn("conclusion", "none")
 class RoleStep:
     """What one role is shown at a step, before it is fitted, and what it should write."""
 
-    role: RoleName
+    role: Role
     history: tuple[Turn, ...]
     target: str
 

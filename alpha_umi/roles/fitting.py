@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from alpha_umi.roles.shorten import shorten_history
 from alpha_umi.roles.template import PlannerLabel, Prompt, Template, render
-from alpha_umi.roles.turns import RoleName, Tool, Turn
+from alpha_umi.roles.turns import Role, Tool, Turn
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Fitted:
 
 
 def fit(
-    role: RoleName,
+    role: Role,
     template: Template,
     *,
     history: Sequence[Turn],

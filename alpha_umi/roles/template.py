@@ -16,7 +16,7 @@ from functools import cache
 from importlib import resources
 from typing import Literal
 
-from alpha_umi.roles.turns import RoleName, Tool, Turn, TurnRole, tool_document
+from alpha_umi.roles.turns import Role, Tool, Turn, TurnRole, tool_document
 
 # The label of the planner's newest turn in the caller's and the summarizer's history: `assistant` as in the published
 # training data (default), `planner` as in the published inference script. Its older turns are `assistant` in both, and
@@ -77,7 +77,7 @@ def load_template(name: str) -> Template:
 
 
 def render(
-    role: RoleName,
+    role: Role,
     template: Template,
     *,
     history: Sequence[Turn],
@@ -110,7 +110,7 @@ def render(
     return writer.prompt()
 
 
-def _history_of(role: RoleName, history: Sequence[Turn]) -> Sequence[Turn]:
+def _history_of(role: Role, history: Sequence[Turn]) -> Sequence[Turn]:
     if role == "backbone":
         return backbone_history(history)
     if role == "summarizer":

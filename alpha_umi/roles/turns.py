@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 TurnRole = Literal["user", "planner", "caller", "observation", "conclusion"]
-RoleName = Literal["backbone", "planner", "caller", "summarizer"]
+# `backbone` is the single model of the strategy `single`; the others divide a step between them.
+Role = Literal["planner", "caller", "summarizer", "backbone"]
 
 # Cuts of the published preprocessing: a name keeps its end (the tool's own name stands there),
 # a function's description its beginning, a parameter's description its end.

@@ -16,7 +16,7 @@ from typing import Any
 from alpha_umi import telemetry
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.roles.template import PlannerLabel, Template
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.engine import Engine, EngineAway, EngineDead, Generation
 from alpha_umi.serving.in_flight import InFlight
 from alpha_umi.serving.manifest import ModelManifest
@@ -43,7 +43,7 @@ class ServedModel:
     `manifest` is that of the model's folder; a scripted model has none.
     """
 
-    role: RoleName
+    role: Role
     name: str
     template: Template
     canary: Canary

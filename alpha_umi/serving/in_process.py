@@ -11,14 +11,14 @@ from collections.abc import AsyncIterator, Sequence
 import httpx
 
 from alpha_umi.contract.problems import ServiceError
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.application import RolePart, create_shared_application
 
 
 class RoleUnusable(Exception):
     """A role's engine did not start, or its canary went wrong."""
 
-    def __init__(self, role: RoleName, reason: str) -> None:
+    def __init__(self, role: Role, reason: str) -> None:
         super().__init__(reason)
         self.role = role
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from alpha_umi.roles.template import load_template
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.engine import Engine
 from alpha_umi.serving.host import Canary, ServedModel
 from alpha_umi.serving.manifest import ModelManifest, verify
@@ -16,7 +16,7 @@ from alpha_umi.serving.scripted import CANARY, Rule, ScriptedEngine
 from alpha_umi.serving.settings import RoleSettings, UnusableSettings
 from alpha_umi.serving.shared import SharedEngine
 
-Adapters = Mapping[RoleName, Path]
+Adapters = Mapping[Role, Path]
 
 _SCRIPTED_CANARY = Canary("What is the capital of France?", CANARY)
 
@@ -28,7 +28,7 @@ class RoleEngine(NamedTuple):
     model: ServedModel
 
 
-def load_role(role: RoleName, settings: RoleSettings) -> RoleEngine:
+def load_role(role: Role, settings: RoleSettings) -> RoleEngine:
     """The engine of a service with one role; it is not started yet.
 
     Raises `ManifestError` for a model folder that must not be served, `UnusableSettings`.
@@ -44,7 +44,7 @@ def load_role(role: RoleName, settings: RoleSettings) -> RoleEngine:
     return RoleEngine(_engine(settings, folder, manifest.context), _served(role, manifest, settings))
 
 
-def load_folders(folders: Mapping[RoleName, Path], settings: RoleSettings) -> dict[RoleName, RoleEngine]:
+def load_folders(folders: Mapping[Role, Path], settings: RoleSettings) -> dict[Role, RoleEngine]:
     """The engines of roles whose models lie in these folders: one for each folder, also where several roles share it.
 
     None is started yet. Raises `ManifestError` for a folder that must not be served, `UnusableSettings`.
@@ -62,13 +62,13 @@ def load_folders(folders: Mapping[RoleName, Path], settings: RoleSettings) -> di
     }
 
 
-def load_scripted(roles: Sequence[RoleName], settings: RoleSettings) -> dict[RoleName, RoleEngine]:
+def load_scripted(roles: Sequence[Role], settings: RoleSettings) -> dict[Role, RoleEngine]:
     """One scripted engine in the eyes of each role."""
     scripted = SharedEngine(_scripted(settings))
     return {role: RoleEngine(scripted.seen_by(role), _scripted_model(role, settings)) for role in roles}
 
 
-def load_shared(roles: Sequence[RoleName], settings: RoleSettings) -> dict[RoleName, RoleEngine]:
+def load_shared(roles: Sequence[Role], settings: RoleSettings) -> dict[Role, RoleEngine]:
     """One engine with an adapter a role, in the eyes of each role; it is not started yet.
 
     Raises `ManifestError` for a backbone or an adapter that must not be served or do not belong together,
@@ -86,19 +86,19 @@ def load_shared(roles: Sequence[RoleName], settings: RoleSettings) -> dict[RoleN
     return {role: RoleEngine(shared.bound_to(role), _served(role, manifests[role], settings)) for role in roles}
 
 
-def _plays(manifest: ModelManifest, role: RoleName) -> bool:
+def _plays(manifest: ModelManifest, role: Role) -> bool:
     """Whether it is this role's model, or one that was made for no role alone."""
     return manifest.role in (role, "backbone")
 
 
-def _scripted(settings: RoleSettings, *, adapters: Sequence[RoleName] = ()) -> ScriptedEngine:
+def _scripted(settings: RoleSettings, *, adapters: Sequence[Role] = ()) -> ScriptedEngine:
     engine = ScriptedEngine([]) if settings.script is None else ScriptedEngine.from_file(settings.script)
     engine.rules = [Rule([CANARY], when=_SCRIPTED_CANARY.prompt), *engine.rules]
     engine.adapters = adapters
     return engine
 
 
-def _scripted_model(role: RoleName, settings: RoleSettings) -> ServedModel:
+def _scripted_model(role: Role, settings: RoleSettings) -> ServedModel:
     template = load_template(settings.template or "toolbench")
     return ServedModel(role, "scripted", template, _SCRIPTED_CANARY, settings.planner_label)
 
@@ -142,7 +142,7 @@ def _vllm(settings: RoleSettings, folder: Path, context: int, adapters: Mapping[
     return VllmEngine(options)
 
 
-def _served(role: RoleName, manifest: ModelManifest, settings: RoleSettings) -> ServedModel:
+def _served(role: Role, manifest: ModelManifest, settings: RoleSettings) -> ServedModel:
     return ServedModel(
         role,
         manifest.name,
@@ -153,7 +153,7 @@ def _served(role: RoleName, manifest: ModelManifest, settings: RoleSettings) -> 
     )
 
 
-def _adapter_folder(role: RoleName, settings: RoleSettings) -> Path:
+def _adapter_folder(role: Role, settings: RoleSettings) -> Path:
     if settings.adapters is None:
         raise UnusableSettings(
             "ALPHA_UMI_ROLE_ADAPTERS is not set; name the folder that holds an adapter for each role"
@@ -161,13 +161,13 @@ def _adapter_folder(role: RoleName, settings: RoleSettings) -> Path:
     return settings.adapters / role
 
 
-def _fitting(folder: Path, role: RoleName, backbone: Path) -> ModelManifest:
+def _fitting(folder: Path, role: Role, backbone: Path) -> ModelManifest:
     from alpha_umi.serving.weights.adapters import fitting_adapter
 
     return fitting_adapter(folder, role, backbone)
 
 
-def _embedded(role: RoleName, settings: RoleSettings) -> Path:
+def _embedded(role: Role, settings: RoleSettings) -> Path:
     """The small model that comes with the project, converted into the cache when it is not there yet."""
     from alpha_umi.serving.weights import embedded_role_model
 

@@ -20,7 +20,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from alpha_umi.roles.template import load_template, template_names
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 
 MANIFEST_FILE = "alpha_umi.json"
 PICKLE_SUFFIXES = frozenset({".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"})
@@ -85,7 +85,7 @@ class ModelManifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Text
-    role: RoleName
+    role: Role
     template: Text
     context: Annotated[int, Field(ge=1)]
     base: Text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.application import RolePart
 from alpha_umi.serving.context import MakeRouter, RoleContext
 from alpha_umi.serving.host import RoleHost
@@ -20,9 +20,9 @@ def role_context(role: RoleEngine, metrics: RoleMetrics, answer_tokens: int, on_
 
 
 def role_parts(
-    engines: Mapping[RoleName, RoleEngine],
-    routers: Mapping[RoleName, MakeRouter],
-    answer_tokens: Mapping[RoleName, int],
+    engines: Mapping[Role, RoleEngine],
+    routers: Mapping[Role, MakeRouter],
+    answer_tokens: Mapping[Role, int],
     on_lost: OnLost = lambda: None,
 ) -> list[RolePart]:
     """The parts of an application with several roles, whose metrics share a registry."""

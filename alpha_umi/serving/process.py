@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 
 from alpha_umi import telemetry
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.application import create_role_application, create_shared_application
 from alpha_umi.serving.context import MakeRouter
 from alpha_umi.serving.drain import HostDrain
@@ -29,7 +29,7 @@ EXIT_ENGINE_LOST = 70
 _MakeApplication = Callable[[RoleSettings, list[str], Callable[[], None]], tuple[FastAPI, HostDrain]]
 
 
-def main(role: RoleName, make_router: MakeRouter) -> None:
+def main(role: Role, make_router: MakeRouter) -> None:
     """Run the service of one role until a signal.
 
     Exits with 0 after a signal, 2 for bad settings, 70 when the engine was lost.
@@ -43,7 +43,7 @@ def main(role: RoleName, make_router: MakeRouter) -> None:
     _run(role, create)
 
 
-def main_shared(routers: Mapping[RoleName, MakeRouter]) -> None:
+def main_shared(routers: Mapping[Role, MakeRouter]) -> None:
     """Run several roles on one engine until a signal, with the exit codes of `main`."""
 
     def create(settings: RoleSettings, keys: list[str], on_lost: Callable[[], None]) -> tuple[FastAPI, HostDrain]:

@@ -9,7 +9,7 @@ from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_valida
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from alpha_umi.roles.template import PlannerLabel
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.processor import Dtype
 from alpha_umi.telemetry import LogFormat
 
@@ -51,7 +51,7 @@ class RoleSettings(BaseSettings):
     log_format: LogFormat = "json"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    def answer_tokens(self, role: RoleName) -> int:
+    def answer_tokens(self, role: Role) -> int:
         """The bound of a generation, unless a request says otherwise."""
         return self.max_tokens or MAX_TOKENS[role]
 

@@ -14,11 +14,11 @@ from examples.tool_api.app import create_app
 from orchestrator.tools.egress import Answer
 from orchestrator.tools.model import ToolResult
 from orchestrator.tools.observation import observe
-from orchestrator.tools.openapi import parse_document
-from orchestrator.tools.operation import Operation
-from orchestrator.tools.request import build_request, check_arguments, with_defaults
-from orchestrator.tools.security import Credentials
-from orchestrator.tools.source import load_sources_file
+from orchestrator.tools.openapi.operation import Operation
+from orchestrator.tools.openapi.parse import parse_document
+from orchestrator.tools.openapi.request import build_request, check_arguments, with_defaults
+from orchestrator.tools.openapi.security import Credentials
+from orchestrator.tools.sources_file import load_sources_file
 
 _SOURCES = Path(__file__).parents[1] / "tool_sources.yaml"
 _NO_CREDENTIALS = Credentials()

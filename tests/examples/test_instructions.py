@@ -13,9 +13,9 @@ import pytest
 from examples.facts import has_words, rounds_to
 from examples.tool_api.app import create_app
 from orchestrator.tools.model import EffectClass
-from orchestrator.tools.openapi import parse_document
-from orchestrator.tools.operation import Operation
-from orchestrator.tools.source import load_sources_file
+from orchestrator.tools.openapi.operation import Operation
+from orchestrator.tools.openapi.parse import parse_document
+from orchestrator.tools.sources_file import load_sources_file
 
 Json = dict[str, Any]
 

@@ -13,7 +13,7 @@ import pytest
 from support.role_apps import application, client_of, scripted
 
 from alpha_umi.roles.template import Prompt, load_template, render
-from alpha_umi.roles.turns import RoleName, Tool, Turn, TurnRole, tool_document
+from alpha_umi.roles.turns import Role, Tool, Turn, TurnRole, tool_document
 from alpha_umi.serving.scripted import ScriptedEngine
 from alpha_umi.serving.tokens import PromptTokenizer
 from services.caller.api import create_router as caller_router
@@ -49,7 +49,7 @@ def tokenizer(embedded_model: Path) -> PromptTokenizer:
 
 
 @pytest.fixture
-async def client(role: RoleName, tokenizer: PromptTokenizer) -> AsyncIterator[httpx.AsyncClient]:
+async def client(role: Role, tokenizer: PromptTokenizer) -> AsyncIterator[httpx.AsyncClient]:
     engine = CountingEngine(scripted().rules, context=CONTEXT)
     engine.tokenizer = tokenizer
     async with client_of(application(role, ROUTERS[role], engine, answer_tokens=ANSWER_TOKENS)) as found:

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from support.role_apps import role_host
 from support.serving_on_loopback import until
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.application import create_shared_application
 from alpha_umi.serving.context import MakeRouter, RoleContext
 from alpha_umi.serving.engine import EngineRefused, Generation
@@ -22,7 +22,7 @@ from services.caller.api import create_router as caller_router
 from services.planner.api import create_router as planner_router
 from services.summarizer.api import create_router as summarizer_router
 
-ROUTERS: dict[RoleName, MakeRouter] = {
+ROUTERS: dict[Role, MakeRouter] = {
     "planner": planner_router,
     "caller": caller_router,
     "summarizer": summarizer_router,

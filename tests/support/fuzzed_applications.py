@@ -17,7 +17,7 @@ import httpx
 from anyio.from_thread import start_blocking_portal
 from fastapi import FastAPI
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.application import create_shared_application
 from alpha_umi.serving.context import MakeRouter, RoleContext
 from alpha_umi.serving.metrics import RoleMetrics
@@ -31,19 +31,19 @@ from support.role_apps import application, role_host
 from support.scripted_roles import Reply, call, decide, problem, say
 from support.willing_engine import WillingEngine
 
-ROUTERS: dict[RoleName, MakeRouter] = {
+ROUTERS: dict[Role, MakeRouter] = {
     "planner": planner_router,
     "caller": caller_router,
     "summarizer": summarizer_router,
     "backbone": backbone_router,
 }
-SHARED: tuple[RoleName, ...] = ("planner", "caller", "summarizer")
+SHARED: tuple[Role, ...] = ("planner", "caller", "summarizer")
 # Serves one application until the block ends; a folder for its data comes in, its address goes out.
 Serving = Callable[[Path], AbstractAsyncContextManager[str]]
 
 
 @contextlib.asynccontextmanager
-async def _role_service(role: RoleName, _: Path) -> AsyncIterator[str]:
+async def _role_service(role: Role, _: Path) -> AsyncIterator[str]:
     async with _ready(application(role, ROUTERS[role], WillingEngine())) as address:
         yield address
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from alpha_umi import telemetry
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.manifest import MANIFEST_FILE, ModelManifest, load_manifest, verify, write_manifest
 from alpha_umi.serving.weights.adapter_shapes import require_fitting_tensors
 from alpha_umi.serving.weights.backbone import ensure_backbone
@@ -37,7 +37,7 @@ _log = telemetry.logger(__name__)
 
 
 def embedded_role_model(
-    role: RoleName, *, cache: Path | None = None, models_dir: Path = SHIPPED, progress: Progress = silent
+    role: Role, *, cache: Path | None = None, models_dir: Path = SHIPPED, progress: Progress = silent
 ) -> Path:
     """The folder of the small model that plays a role by default, prepared if need be. Raises `ManifestError`."""
     home = cache or cache_folder()
@@ -45,9 +45,7 @@ def embedded_role_model(
     return ensure_role_model(role, home, models_dir, backbone, part(progress, 0.5, 1.0))
 
 
-def ensure_role_model(
-    role: RoleName, cache: Path, models_dir: Path, backbone: Path, progress: Progress = silent
-) -> Path:
+def ensure_role_model(role: Role, cache: Path, models_dir: Path, backbone: Path, progress: Progress = silent) -> Path:
     """The folder of a trained role model, merged when the cache does not hold it intact; without one, `backbone`.
 
     Raises `AdapterUnusable` for a model that does not fit, other `ManifestError`s for a damaged one, `CacheUnusable`.
@@ -61,7 +59,7 @@ def ensure_role_model(
     return _ensure_merged(trained, role, cache, backbone, progress)
 
 
-def ensure_named_model(role: RoleName, folder: Path, cache: Path, progress: Progress = silent) -> Path:
+def ensure_named_model(role: Role, folder: Path, cache: Path, progress: Progress = silent) -> Path:
     """The folder of a model that somebody named for a role: as it is, and an adapter merged into the embedded backbone.
 
     Raises `ManifestError`: as `ensure_backbone` and `ensure_role_model` do for an adapter, and for a folder without a
@@ -74,7 +72,7 @@ def ensure_named_model(role: RoleName, folder: Path, cache: Path, progress: Prog
     return _ensure_merged(folder, role, cache, backbone, part(progress, 0.5, 1.0))
 
 
-def _ensure_merged(adapter: Path, role: RoleName, cache: Path, backbone: Path, progress: Progress) -> Path:
+def _ensure_merged(adapter: Path, role: Role, cache: Path, backbone: Path, progress: Progress) -> Path:
     folder = cache / "models" / f"{role}-{_digest(adapter, backbone)[:12]}"
 
     def build(target: Path) -> None:
@@ -83,7 +81,7 @@ def _ensure_merged(adapter: Path, role: RoleName, cache: Path, backbone: Path, p
     return build_once(folder, build, family=role, needs=ROOM, progress=progress)
 
 
-def fitting_adapter(folder: Path, role: RoleName, backbone: Path) -> ModelManifest:
+def fitting_adapter(folder: Path, role: Role, backbone: Path) -> ModelManifest:
     """The manifest of a folder that holds a role's LoRA adapter for the backbone in another folder.
 
     Raises `AdapterUnusable` for one that is missing or does not fit, other `ManifestError`s for a damaged one.
@@ -96,7 +94,7 @@ def fitting_adapter(folder: Path, role: RoleName, backbone: Path) -> ModelManife
     return manifest
 
 
-def _fitting(trained: Path, role: RoleName, backbone: Path) -> ModelManifest:
+def _fitting(trained: Path, role: Role, backbone: Path) -> ModelManifest:
     manifest = verify(trained)
     path = trained / MANIFEST_FILE
     if manifest.role != role:

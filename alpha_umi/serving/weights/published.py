@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alpha_umi.roles.template import Template, load_template, render
-from alpha_umi.roles.turns import RoleName, Tool, Turn
+from alpha_umi.roles.turns import Role, Tool, Turn
 from alpha_umi.serving.manifest import CanaryText, ModelManifest, sha256, write_manifest
 from alpha_umi.serving.weights.canary import QUESTION, ask_canary
 from alpha_umi.serving.weights.checkpoint import Checkpoint, read_checkpoint
@@ -40,7 +40,7 @@ class Wanted:
     """
 
     name: str
-    role: RoleName
+    role: Role
     template: str
     source: str
     base: str | None = None
@@ -159,7 +159,7 @@ def _canary(folder: Path, template: Template, wanted: Wanted) -> CanaryText:
     return ask_canary(folder, prompt)
 
 
-def role_prompt(role: RoleName, template: Template) -> str:
+def role_prompt(role: Role, template: Template) -> str:
     """A first prompt of the role: a model is surest where it was trained."""
     thought = _THOUGHTS.get(role, "")
     history = [Turn("user", QUESTION), *([Turn("planner", thought)] if thought else [])]

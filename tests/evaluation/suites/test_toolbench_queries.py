@@ -18,7 +18,7 @@ from evaluation.suites.recorded import RecordedTrajectory
 from evaluation.suites.suite import load_suite, suite_files
 from evaluation.suites.toolbench_api import QueryApi, api_tool, api_tools, python_name, standardize
 from orchestrator.tools.model import EffectClass
-from orchestrator.tools.openapi import parse_document
+from orchestrator.tools.openapi.parse import parse_document
 
 
 def api(**fields: object) -> QueryApi:

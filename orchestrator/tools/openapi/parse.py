@@ -17,15 +17,21 @@ from typing import Any, Final, Literal
 from openapi_spec_validator.schemas import openapi_v30_schema_validator, openapi_v31_schema_validator
 
 from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
-from orchestrator.tools.document import SMALLER, child, openapi_version, read_document
 from orchestrator.tools.errors import DocumentError
 from orchestrator.tools.model import EffectClass, Tool
-from orchestrator.tools.operation import Operation
-from orchestrator.tools.references import refuse_remote_references, resolve
-from orchestrator.tools.schema import SchemaReader, compile_schema
-from orchestrator.tools.security import security_of
-from orchestrator.tools.servers import choose_base_url, has_dot_segment
-from orchestrator.tools.signature import UNSUPPORTED, Signature, is_json
+from orchestrator.tools.openapi.document import (
+    SMALLER,
+    child,
+    openapi_version,
+    read_document,
+    refuse_remote_references,
+    resolve,
+)
+from orchestrator.tools.openapi.operation import Operation
+from orchestrator.tools.openapi.schema import SchemaReader, compile_schema
+from orchestrator.tools.openapi.security import security_of
+from orchestrator.tools.openapi.servers import choose_base_url, has_dot_segment
+from orchestrator.tools.openapi.signature import UNSUPPORTED, Signature, is_json
 
 MAX_OPERATIONS: Final = 500
 MAX_NAME_CHARACTERS: Final = 64

@@ -14,10 +14,9 @@ from urllib.parse import quote
 
 from pydantic import SecretStr
 
-from orchestrator.tools.document import child
 from orchestrator.tools.errors import DocumentError, ToolSourceError
-from orchestrator.tools.operation import Operation, Scheme
-from orchestrator.tools.references import resolve
+from orchestrator.tools.openapi.document import child, resolve
+from orchestrator.tools.openapi.operation import Operation, Scheme
 
 REDACTED: Final = "[redacted]"
 # Anything shorter would also hit words that are no secret.

@@ -14,9 +14,9 @@ from urllib.parse import quote, urlencode
 from orchestrator.tools.egress import OutboundRequest
 from orchestrator.tools.errors import ArgumentError
 from orchestrator.tools.model import EffectClass
-from orchestrator.tools.operation import Operation, Parameter
-from orchestrator.tools.security import Credentials
-from orchestrator.tools.servers import has_dot_segment
+from orchestrator.tools.openapi.operation import Operation, Parameter
+from orchestrator.tools.openapi.security import Credentials
+from orchestrator.tools.openapi.servers import has_dot_segment
 
 
 def with_defaults(operation: Operation, arguments: Mapping[str, Any]) -> dict[str, Any]:

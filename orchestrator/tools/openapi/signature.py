@@ -12,11 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
-from orchestrator.tools.document import child
 from orchestrator.tools.errors import DocumentError
-from orchestrator.tools.operation import Body, Location, Parameter
-from orchestrator.tools.references import resolve
-from orchestrator.tools.schema import MAX_DESCRIPTION_CHARACTERS, Schema, SchemaReader, check_default, without_null
+from orchestrator.tools.openapi.document import child, resolve
+from orchestrator.tools.openapi.operation import Body, Location, Parameter
+from orchestrator.tools.openapi.schema import (
+    MAX_DESCRIPTION_CHARACTERS,
+    Schema,
+    SchemaReader,
+    check_default,
+    without_null,
+)
 
 MAX_ARGUMENTS: Final = 128
 UNSUPPORTED: Final = "describe it otherwise, or leave the operation out with `operations`"

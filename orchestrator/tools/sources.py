@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from alpha_umi import telemetry
 from orchestrator.store import EventStore, StoreError
 from orchestrator.tools.errors import SourceExistsError, ToolSourceError, UnknownSourceError
-from orchestrator.tools.registry import RegisteredSource, ToolRegistry
-from orchestrator.tools.source import ToolSource
+from orchestrator.tools.kinds import parse_source
+from orchestrator.tools.registry import ToolRegistry
+from orchestrator.tools.source import ToolProvider, ToolSource
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
@@ -34,13 +35,13 @@ class KnownSource:
 
     source: ToolSource
     origin: Origin
-    registered: RegisteredSource | None = None
+    provider: ToolProvider | None = None
     error: str | None = None
 
     @property
     def status(self) -> Literal["ready", "failed", "pending"]:
         """Whether its tools are on offer; one that failed is tried again, one that is pending was not tried yet."""
-        if self.registered is not None:
+        if self.provider is not None:
             return "ready"
         return "pending" if self.error is None else "failed"
 
@@ -59,7 +60,7 @@ class ToolSources:
         """Begin to register everything that is known; returns when that was tried once, or after two seconds."""
         for row in await self._store.list_tool_sources():
             try:
-                source = ToolSource.model_validate(row.document)
+                source = parse_source(row.document)
             except ValidationError:
                 _log.error("tool_source.unreadable", source=row.name)
                 continue
@@ -90,13 +91,13 @@ class ToolSources:
                 field="name",
                 remedy="remove it first, or choose another name",
             )
-        registered = await self._registry.add_source(source)
+        provider = await self._registry.add_source(source)
         try:
-            await self._store.put_tool_source(source.name, registered.source.record())
+            await self._store.put_tool_source(source.name, provider.source.record())
         except StoreError:
-            self._registry.remove_source(source.name)
+            await self._registry.remove_source(source.name)
             raise
-        known = KnownSource(source, "api", registered)
+        known = KnownSource(source, "api", provider)
         await self._set(known)
         return known
 
@@ -105,8 +106,8 @@ class ToolSources:
         if name not in self._known:
             raise UnknownSourceError(name, self._known)
         await self._store.delete_tool_source(name)
-        if self._known.pop(name).registered is not None:
-            self._registry.remove_source(name)
+        if self._known.pop(name).provider is not None:
+            await self._registry.remove_source(name)
 
     async def wait_for(self, tools: Sequence[str]) -> None:
         """Return when all these tools are registered, when no source is outstanding, or after 30 seconds."""
@@ -120,7 +121,7 @@ class ToolSources:
         return set(tools) <= {tool.name for tool in self._registry.list_tools()}
 
     def _pending(self) -> list[KnownSource]:
-        return [known for known in self._known.values() if known.registered is None]
+        return [known for known in self._known.values() if known.provider is None]
 
     async def _register_all(self, tried: asyncio.Event) -> None:
         pause_s = FIRST_PAUSE_S
@@ -135,18 +136,18 @@ class ToolSources:
     async def _register(self, known: KnownSource) -> None:
         name = known.source.name
         try:
-            registered = await self._registry.add_source(known.source)
+            provider = await self._registry.add_source(known.source)
         except ToolSourceError as error:
             _log.warning("tool_source.failed", source=name, reason=str(error))
             outcome = KnownSource(known.source, known.origin, error=str(error))
         else:
-            _log.info("tool_source.registered", source=name, tools=len(registered.tools))
-            outcome = KnownSource(known.source, known.origin, registered)
+            _log.info("tool_source.registered", source=name, tools=len(provider.tools))
+            outcome = KnownSource(known.source, known.origin, provider)
         if name in self._known:
             await self._set(outcome)
-        elif outcome.registered is not None:
+        elif outcome.provider is not None:
             # It was removed while its document was being read.
-            self._registry.remove_source(name)
+            await self._registry.remove_source(name)
 
     async def _set(self, known: KnownSource) -> None:
         async with self._changed:

@@ -12,9 +12,8 @@ from typing import Any, Final, Literal, TypeVar
 
 import jsonschema_rs
 
-from orchestrator.tools.document import child
 from orchestrator.tools.errors import DocumentError
-from orchestrator.tools.references import lookup
+from orchestrator.tools.openapi.document import child, lookup
 
 MAX_SCHEMA_NODES: Final = 2_000
 MAX_SCHEMA_DEPTH: Final = 24
