@@ -123,7 +123,7 @@ class RoleHost:
             if self._stopping:
                 return
             _log.error("engine.unusable", exc_info=error)
-            self._obstacle = ServiceError("engine-dead", "the model cannot be used; the service's log says why")
+            self._obstacle = ServiceError("engine-dead", "the model cannot be used; see the service's log")
             self._canary_done.set()
             self._on_lost()
 

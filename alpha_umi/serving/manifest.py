@@ -142,7 +142,7 @@ def verify(folder: Path) -> ModelManifest:
     # Engines load every such file of the folder.
     for path in folder.rglob("*.safetensors"):
         if str(path.relative_to(folder)) not in manifest.files:
-            raise UnsafeWeights(path, f"{MANIFEST_FILE} does not know these weights; remove them")
+            raise UnsafeWeights(path, f"{MANIFEST_FILE} does not list these weights; remove them")
     _require_template(folder / MANIFEST_FILE, manifest)
     return manifest
 

@@ -119,7 +119,7 @@ async def chunks_of(source: EventSource, server: Server, *, prompt_tokens: int) 
         elif received.choices and latest.text:
             yield latest
     if last is None:
-        raise EngineUnavailable(f"the server at {server.address} broke off its answer")
+        raise EngineUnavailable(f"the server at {server.address} ended its answer early")
     yield last
 
 

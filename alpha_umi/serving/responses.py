@@ -139,7 +139,7 @@ async def _events(first: str | Answer, work: Work[Answer]) -> AsyncIterator[Serv
             yield ServerSentEvent(error.document().model_dump_json(exclude_none=True), event="error")
         except Exception as error:
             _log.error("stream.failed", exc_info=error)
-            problem = ServiceError("internal", "the service failed while it wrote; its log says why")
+            problem = ServiceError("internal", "the service failed while it generated; see its log")
             yield ServerSentEvent(problem.document().model_dump_json(exclude_none=True), event="error")
 
 

@@ -109,7 +109,7 @@ def _fitting(trained: Path, role: Role, backbone: Path) -> ModelManifest:
         raise AdapterUnusable(f"{path}: files has neither {_ADAPTER} nor {_MODEL}")
     if _ADAPTER in manifest.files:
         if _SETTINGS not in manifest.files:
-            raise AdapterUnusable(f"{path}: files has no {_SETTINGS}; an adapter is nothing without it")
+            raise AdapterUnusable(f"{path}: files has no {_SETTINGS}; an adapter needs it")
         require_fitting_tensors(trained / _ADAPTER, backbone)
         _require_same_weights(path, manifest, backbone)
     return manifest

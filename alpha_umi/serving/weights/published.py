@@ -98,7 +98,7 @@ def convert_checkpoint(
 def _context(checkpoint: Checkpoint, options: ConversionOptions) -> int:
     own = checkpoint.context
     if options.context is None and own is None:
-        raise CheckpointUnusable(f"{checkpoint.folder}: config.json names no max_position_embeddings; say --context")
+        raise CheckpointUnusable(f"{checkpoint.folder}: config.json names no max_position_embeddings; give --context")
     if options.context is not None and own is not None and options.context > own:
         raise CheckpointUnusable(
             f"--context {options.context} is more than the {own} tokens that the model was built for"
