@@ -26,9 +26,9 @@ from rich.console import Console
 from alpha_umi import telemetry
 from alpha_umi.roles.turns import Role
 from alpha_umi.serving.application import create_shared_application
+from alpha_umi.serving.assembly import role_parts
 from alpha_umi.serving.engine import Chunk
 from alpha_umi.serving.loading import RoleEngine
-from alpha_umi.serving.parts import role_parts
 from alpha_umi.serving.shared import EngineView
 from alpha_umi.serving.vllm_engine import VllmEngine
 from benchmarks.processes import free_port

@@ -22,7 +22,7 @@ import uvicorn
 from alpha_umi.roles.template import load_template
 from alpha_umi.roles.turns import Role
 from alpha_umi.serving.application import create_role_application
-from alpha_umi.serving.context import MakeRouter, RoleContext
+from alpha_umi.serving.assembly import MakeRouter, RoleContext
 from alpha_umi.serving.host import Canary, RoleHost, ServedModel
 from alpha_umi.serving.manifest import load_manifest
 from alpha_umi.serving.metrics import RoleMetrics
@@ -31,9 +31,9 @@ from alpha_umi.serving.vllm_engine import VllmEngine, VllmOptions
 from benchmarks.processes import free_port, running
 from benchmarks.random_model import write_adapters
 from benchmarks.recording import Recorded, RecordingEngine
-from services.caller.api import create_router as caller_router
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
+from services.caller import create_router as caller_router
+from services.planner import create_router as planner_router
+from services.summarizer import create_router as summarizer_router
 
 Layout = Literal["three", "shared"]
 LAYOUTS: tuple[Layout, ...] = ("three", "shared")
@@ -95,7 +95,7 @@ def _engines(layout: Layout, model: VllmOptions, folder: Path) -> dict[Role, Rec
     adapters = write_adapters(folder / "adapters", model.model, [*ROUTERS])
     engine = VllmEngine(replace(model, gpu_memory_utilization=GPU_SHARE, adapters=adapters))
     shared = SharedEngine(engine)
-    return {role: RecordingEngine(role, shared.bound_to(role), engine) for role in ROUTERS}
+    return {role: RecordingEngine(role, shared.bind_adapter(role), engine) for role in ROUTERS}
 
 
 async def _orchestrator(

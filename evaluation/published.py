@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from alpha_umi.atomic import write_file
 from alpha_umi.roles.planner import Decision
 from alpha_umi.roles.turns import Tool, Turn, TurnRole, tool_line
 from evaluation.errors import NoReference, NotTheFormat, some
@@ -27,7 +28,6 @@ from evaluation.instructions import instruction_digest
 from evaluation.outputs import read_prediction
 from evaluation.pairs import Pair
 from evaluation.published_text import read_published, split_turns
-from evaluation.replacing import write_whole
 from evaluation.steps import Reference, StepCase
 
 CUT_REMEDY = "write the file again, whole"
@@ -92,7 +92,7 @@ def read_published_file(path: Path) -> list[Pair]:
 def write_published_file(path: Path, pairs: Iterable[Pair]) -> None:
     """Write cases and predictions in the published format."""
     entries = [_entry(pair) for pair in pairs]
-    write_whole(path, json.dumps(entries, indent=1) + "\n")
+    write_file(path, json.dumps(entries, indent=1) + "\n")
 
 
 def tool_of(shown: PublishedTool) -> Tool:

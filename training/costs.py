@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.loop.whole import write_file
 from training.run_folder import STAGE_FILE, stage_folder
 from training.stage_record import read_stage
+from training.writing import write_file
 
 COSTS = "costs.json"
 _COPIED = {

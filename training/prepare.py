@@ -26,10 +26,10 @@ from training.examples import (
     write_examples,
     write_record,
 )
-from training.loop.whole import write_folder
 from training.mixture import Mixture
 from training.role_examples import Fitting
 from training.selecting import Selected, select
+from training.writing import write_folder
 
 TOKENIZER_FILE: Final = "tokenizer.json"
 ELSEWHERE: Final = "make room, or name a folder elsewhere"

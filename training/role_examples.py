@@ -57,7 +57,7 @@ def learnable(trajectory: RecordedTrajectory, dropped: Counter[str]) -> Iterator
     """The steps that can be learned from; the others are counted."""
     for case in step_cases(trajectory):
         call = case.reference.call
-        offered = call is None or any(call.name in (tool.name, tool.shown_name) for tool in case.tools)
+        offered = call is None or any(call.name in (tool.name, tool.prompt_name) for tool in case.tools)
         if offered:
             yield case
         else:

@@ -27,13 +27,13 @@ from training.loop.model import backbone_of, device_of, identity_of, load_model,
 from training.loop.observing import Nobody, Observer
 from training.loop.processes import Processes
 from training.loop.stage import StageLoop, StageTask
-from training.loop.whole import write_file, write_folder
 from training.recipes.loading import require_settings
 from training.recipes.model import BACKBONE, Config, Stage, Variant, numbers
 from training.run_folder import CURVES, LOSSES, RUN_FILE, STAGE_FILE, stage_folder
 from training.stage_data import PreparedData, open_data
 from training.stage_record import StageRecord, read_identity, read_stage, write_stage
 from training.taking_over import take_over
+from training.writing import write_file, write_folder
 
 PACKAGES = ("alpha-umi", "torch", "transformers", "accelerate", "peft", "safetensors")
 # Numbers of a config that change what a run needs, and not what it makes.

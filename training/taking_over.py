@@ -16,10 +16,10 @@ from typing import Any
 
 from training.errors import RecordUnusable
 from training.loop.stage import StageTask
-from training.loop.whole import write_file, write_folder
 from training.recipes.model import BACKBONE
 from training.run_folder import LOSSES, STAGE_FILE, stage_folder
 from training.stage_record import StageRecord, TakenOver, read_stage, write_stage
+from training.writing import write_file, write_folder
 
 # What of a stage says how it is called, and not what comes of it.
 _NAMED = ("name", "serves")

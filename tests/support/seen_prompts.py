@@ -11,7 +11,7 @@ from typing import Any
 from alpha_umi.contract.trajectories import Strategy
 from alpha_umi.roles.template import PlannerLabel
 from alpha_umi.roles.turns import Role
-from alpha_umi.serving.context import MakeRouter
+from alpha_umi.serving.assembly import MakeRouter
 from alpha_umi.serving.scripted import Rule, ScriptedEngine
 from evaluation.asking import Asking
 from evaluation.orchestrator import client_of, ready
@@ -22,10 +22,10 @@ from evaluation.whole_run import WholeRun
 from orchestrator.app import create_app
 from orchestrator.assembly import assembled
 from orchestrator.settings import OrchestratorSettings
-from services.backbone.api import create_router as backbone_router
-from services.caller.api import create_router as caller_router
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
+from services.backbone import create_router as backbone_router
+from services.caller import create_router as caller_router
+from services.planner import create_router as planner_router
+from services.summarizer import create_router as summarizer_router
 from support.loopback_in_loop import serving
 from support.role_apps import CANARY_PROMPT, application, scripted
 from support.whole_suites import shop_file

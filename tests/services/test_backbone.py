@@ -1,4 +1,4 @@
-"""The single model's step: free text, then a call inside the grammar or an answer, and what is said of a bad one."""
+"""The single model's step: free text, then a call inside the grammar or an answer; invalid calls and errors."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from httpx_sse import aconnect_sse
 from support.role_apps import application, client_of, scripted
 
 from alpha_umi.serving.scripted import Rule
-from services.backbone.api import create_router
+from services.backbone import create_router
 
 Json = dict[str, Any]
 CALL = 'Action: sun_times\nAction Input: {"city": "Oslo"}'
 
 
 async def step(*rules: Rule, request: Json) -> tuple[int, Json]:
-    """Status and body of one request to a backbone that follows the rules."""
+    """Status and body of one request to a backbone with a script."""
     async with client_of(application("backbone", create_router, scripted(*rules))) as client:
         response = await client.post("/v1/step", json=request)
         return response.status_code, response.json()
@@ -107,18 +107,18 @@ async def test_a_single_attempt_is_final(request_body: Json) -> None:
     assert "moon_times" in answer["reason"]
 
 
-async def test_the_repair_is_told_what_was_wrong(request_body: Json) -> None:
+async def test_the_repair_prompt_holds_the_error(request_body: Json) -> None:
     bad = 'Action: sun_times\nAction Input: {"city": 7}'
     engine = scripted(Rule([CALL], when=REPAIR), Rule([bad], when="t\n"), Rule(["t\nAction:"]))
     async with client_of(application("backbone", create_router, engine)) as client:
         answer = (await client.post("/v1/step", json=request_body)).json()
     assert (answer["text"], answer["repaired"]) == (CALL, True)
-    told = f'\nassistant: t\n{bad}</s>observation: {REPAIR}sun_times: city: 7 is not of type "string"'
-    assert told.lstrip() in engine.prompts[-1]
+    repair_prompt = f'\nassistant: t\n{bad}</s>observation: {REPAIR}sun_times: city: 7 is not of type "string"'
+    assert repair_prompt.lstrip() in engine.prompts[-1]
     assert engine.prompts[-1].endswith(" assistant: t\n")
 
 
-async def test_an_empty_answer_is_written_once_more(request_body: Json) -> None:
+async def test_an_empty_answer_is_generated_again(request_body: Json) -> None:
     rules = [Rule([" At 03:53."], when="I know it.\nconclusion:"), Rule(["I know it.\nconclusion:"])]
     status, answer = await step(*rules, request=request_body)
     assert (status, answer["answer"], answer["timings"]["attempts"]) == (200, "At 03:53.", 2)
@@ -128,7 +128,7 @@ async def test_an_empty_answer_is_written_once_more(request_body: Json) -> None:
 
 
 async def test_the_render_is_what_is_sent(request_body: Json) -> None:
-    """Also where the history has to be shortened."""
+    """With a shortened history too."""
     engine = scripted(Rule(["I know it.\nconclusion: At 03:53."]), context=700)
     history = request_body["history"] + [{"role": "observation", "content": f"{n} " * 40} for n in range(10)]
     body = request_body | {"history": history, "max_tokens": 100}
@@ -139,7 +139,7 @@ async def test_the_render_is_what_is_sent(request_body: Json) -> None:
     assert engine.prompts[-1] == rendered["prompt"]
 
 
-async def test_a_free_model_is_asked_twice_and_then_it_is_unreadable(request_body: Json) -> None:
+async def test_an_unconstrained_model_has_two_attempts(request_body: Json) -> None:
     free = {**request_body, "constrained": False}
     status, answer = await step(Rule(["mumble", "Now.\nconclusion: At 03:53."]), request=free)
     assert (status, answer["answer"], answer["timings"]["attempts"]) == (200, "At 03:53.", 2)
@@ -148,7 +148,7 @@ async def test_a_free_model_is_asked_twice_and_then_it_is_unreadable(request_bod
     assert problem["text"] == "mumble"
 
 
-async def test_the_stream_holds_the_whole_text(request_body: Json) -> None:
+async def test_the_stream_holds_the_full_text(request_body: Json) -> None:
     rules = [Rule([CALL], when="I ask.\n"), Rule(["I ask.\nAction:"])]
     async with client_of(application("backbone", create_router, scripted(*rules))) as client:
         body = {**request_body, "stream": True}

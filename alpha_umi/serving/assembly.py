@@ -1,12 +1,13 @@
-"""What the applications of roles are put together from: an engine, its host, the metrics and routes of each role."""
+"""The parts of a role application: engine, host, metrics and router of each role."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from fastapi import APIRouter
 
 from alpha_umi.roles.turns import Role
-from alpha_umi.serving.application import RolePart
-from alpha_umi.serving.context import MakeRouter, RoleContext
 from alpha_umi.serving.host import RoleHost
 from alpha_umi.serving.loading import RoleEngine
 from alpha_umi.serving.metrics import RoleMetrics
@@ -14,8 +15,21 @@ from alpha_umi.serving.metrics import RoleMetrics
 OnLost = Callable[[], None]
 
 
+@dataclass(frozen=True)
+class RoleContext:
+    """One role's model, its metrics, and the default bound of a generation in tokens."""
+
+    host: RoleHost
+    metrics: RoleMetrics
+    answer_tokens: int
+
+
+MakeRouter = Callable[[RoleContext], APIRouter]
+RolePart = tuple[RoleContext, MakeRouter]
+
+
 def role_context(role: RoleEngine, metrics: RoleMetrics, answer_tokens: int, on_lost: OnLost) -> RoleContext:
-    """What the router of one role works with."""
+    """The context of one role; `on_lost` is called once when its engine cannot be used any more."""
     return RoleContext(RoleHost(role.engine, role.model, on_lost=on_lost), metrics, answer_tokens)
 
 

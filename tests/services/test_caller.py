@@ -1,4 +1,4 @@
-"""The caller service: one call, its check, its one repair, and the requests that are refused."""
+"""The caller service: one call, its validation, its repair, and refused requests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from support.role_apps import application, client_of, scripted
 
 from alpha_umi.serving.scripted import Rule
-from services.caller.api import create_router
+from services.caller import create_router
 
 Json = dict[str, Any]
 
@@ -86,22 +86,22 @@ async def test_the_thought_may_come_beside_the_history(body: Json, history: list
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"thought": "Another. Next: caller."}, "differs from the planner turn"),
         ({"history": [{"role": "user", "content": "x"}]}, "`thought` is needed"),
     ],
 )
-async def test_two_thoughts_or_none_are_refused(body: Json, change: Json, said: str) -> None:
+async def test_two_thoughts_or_none_are_refused(body: Json, change: Json, message: str) -> None:
     status, problem, _ = await ask([], {**body, **change})
-    assert (status, said in json.dumps(problem)) == (422, True)
+    assert (status, message in json.dumps(problem)) == (422, True)
 
 
 TREE = {"type": "object", "properties": {"left": {"$ref": "#/$defs/tree"}}}
 
 
 @pytest.mark.parametrize(
-    ("schema", "field", "said"),
+    ("schema", "field", "message"),
     [
         ({"type": "objec"}, "tools.1.parameters", "objec"),
         (
@@ -128,16 +128,16 @@ TREE = {"type": "object", "properties": {"left": {"$ref": "#/$defs/tree"}}}
         ),
     ],
 )
-async def test_a_schema_that_cannot_be_used_is_refused_before_the_model_is_asked(
-    body: Json, schema: Json, field: str, said: str
+async def test_an_unusable_schema_is_refused_before_generation(
+    body: Json, schema: Json, field: str, message: str
 ) -> None:
     tools = [body["tools"][0], {"name": "other", "parameters": schema}]
     status, problem, engine = await ask([Rule([GOOD])], {**body, "tools": tools})
     assert (status, problem["type"]) == (422, "urn:alpha-umi:problem:tool-schema-invalid")
     assert field in problem["errors"][0]["field"]
-    assert said in problem["detail"]
+    assert message in problem["detail"]
     assert problem["errors"][0]["remedy"]
-    assert len(engine.prompts) == 1  # the canary alone
+    assert len(engine.prompts) == 1  # only the canary
 
 
 async def test_a_long_name_is_known_by_its_end(body: Json) -> None:

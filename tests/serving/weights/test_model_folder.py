@@ -1,4 +1,4 @@
-"""The cache: folders that are whole or not there, also after a kill, and with two processes at once."""
+"""Model folders in the cache: complete or absent, also after a kill, and with concurrent processes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from alpha_umi.serving.manifest import CanaryText, ModelManifest, load_manifest, verify, write_manifest
-from alpha_umi.serving.weights.cache import build_once, cache_folder
 from alpha_umi.serving.weights.errors import CacheUnusable
+from alpha_umi.serving.weights.model_folder import build_once, cache_folder
 
 MANIFEST = ModelManifest(
     name="tiny",
@@ -24,12 +24,12 @@ MANIFEST = ModelManifest(
     canary=CanaryText(prompt="1 + 1 =", expected=" 2"),
     source="written by a test",
 )
-# Another process: writes half a model, says so, and finishes when it is told to.
+# Another process: writes half a model, reports it, and finishes on input.
 SLOW_BUILD = """
 import sys
 from pathlib import Path
 from alpha_umi.serving.manifest import ModelManifest, write_manifest
-from alpha_umi.serving.weights.cache import build_once
+from alpha_umi.serving.weights.model_folder import build_once
 
 def build(folder):
     (folder / "model.safetensors").write_bytes(b"half of the")
@@ -43,7 +43,7 @@ print(build_once(Path(sys.argv[1]), build, family="tiny"))
 
 
 class Build:
-    """Fills a folder, and counts how often."""
+    """Fills a folder, and counts the builds."""
 
     def __init__(self) -> None:
         self.times = 0
@@ -146,7 +146,7 @@ def test_a_build_that_fails_leaves_nothing(folder: Path) -> None:
 
 
 def test_an_intact_folder_needs_no_writing(folder: Path) -> None:
-    """A cache on a read-only file system serves what it holds."""
+    """A cache on a read-only file system is usable."""
     build_once(folder, Build(), family="tiny")
     (folder.parent / ".tiny.lock").unlink()
     build_once(folder, Build(), family="tiny")
@@ -180,6 +180,6 @@ def test_the_cache_folder_follows_the_environment(environment: Mapping[str, str]
     assert cache_folder(environment) == Path(expected)
 
 
-def test_a_user_without_a_home_is_told_what_to_set() -> None:
+def test_a_user_without_a_home_gets_a_remedy() -> None:
     with pytest.raises(CacheUnusable, match="ALPHA_UMI_CACHE"):
         cache_folder({})

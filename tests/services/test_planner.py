@@ -1,4 +1,4 @@
-"""The planner service: how a decision comes about, and what happens when none does."""
+"""The planner service: decisions, and outputs without one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from httpx_sse import aconnect_sse
 from support.role_apps import application, client_of, scripted
 
 from alpha_umi.serving.scripted import Rule
-from services.planner.api import create_router
+from services.planner import create_router
 
 Json = dict[str, Any]
 
@@ -91,7 +91,7 @@ async def test_unconstrained_output_that_stays_unreadable_is_a_typed_failure(bod
     assert len(engine.prompts) == 3
 
 
-async def test_the_rationale_is_streamed_then_the_whole(body: Json) -> None:
+async def test_the_rationale_is_streamed_then_the_answer(body: Json) -> None:
     engine = scripted(Rule(["I ask the tool. Next: caller."]))
     async with (
         client_of(application("planner", create_router, engine)) as client,

@@ -10,7 +10,7 @@ from httpx_sse import aconnect_sse
 from support.role_apps import application, client_of, scripted
 
 from alpha_umi.serving.scripted import Rule
-from services.summarizer.api import create_router
+from services.summarizer import create_router
 
 Json = dict[str, Any]
 
@@ -79,18 +79,18 @@ async def test_a_long_history_is_condensed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("newest", "max_tokens", "field", "said"),
+    ("newest", "max_tokens", "field", "message"),
     [
         ("word " * 900, 32, "history", "the newest turn needs"),
         ("x", 600, "max_tokens", "600 tokens for the answer leave nothing of the context's 600"),
     ],
 )
-async def test_what_cannot_fit_is_named(newest: str, max_tokens: int, field: str, said: str) -> None:
+async def test_what_cannot_fit_is_named(newest: str, max_tokens: int, field: str, message: str) -> None:
     body = {"history": [{"role": "planner", "content": newest}], "max_tokens": max_tokens}
     status, problem, _ = await ask([], body)
     assert (status, problem["type"]) == (422, "urn:alpha-umi:problem:context-exceeded")
     assert problem["errors"][0]["field"] == field
-    assert said in problem["detail"]
+    assert message in problem["detail"]
     assert "longer context" in problem["errors"][0]["remedy"]
 
 
