@@ -24,11 +24,11 @@ import uvicorn
 from rich.console import Console
 
 from alpha_umi import telemetry
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.application import create_shared_application
+from alpha_umi.serving.assembly import role_parts
 from alpha_umi.serving.engine import Chunk
 from alpha_umi.serving.loading import RoleEngine
-from alpha_umi.serving.parts import role_parts
 from alpha_umi.serving.shared import EngineView
 from alpha_umi.serving.vllm_engine import VllmEngine
 from benchmarks.processes import free_port
@@ -68,7 +68,7 @@ async def _measure(model: Path | None, cases: Sequence[StepCase], levels: Sequen
         return [{"asked": way, **await _compared(services, engines, cases, at_once)} for at_once in levels]
 
 
-def _recording(role: RoleName, engine: RoleEngine) -> RecordingEngine:
+def _recording(role: Role, engine: RoleEngine) -> RecordingEngine:
     view = engine.engine
     if not isinstance(view, EngineView) or not isinstance(view.shared.engine, VllmEngine):
         raise TypeError("only vLLM's engines are measured")
@@ -81,7 +81,7 @@ def _worded_anew(case: StepCase) -> StepCase:
 
 
 async def _compared(
-    services: RoleServices, engines: Mapping[RoleName, RecordingEngine], cases: Sequence[StepCase], at_once: int
+    services: RoleServices, engines: Mapping[Role, RecordingEngine], cases: Sequence[StepCase], at_once: int
 ) -> Row:
     await _forget(engines)
     generated_s = await _generated(services, cases, at_once)
@@ -104,7 +104,7 @@ async def _compared(
 
 
 async def _alone(
-    engines: Mapping[RoleName, RecordingEngine], recorded: Sequence[Recorded], limit: int
+    engines: Mapping[Role, RecordingEngine], recorded: Sequence[Recorded], limit: int
 ) -> tuple[int, float]:
     """Tokens and seconds of the same generations in the order in which they were asked, so many at a time."""
     await _forget(engines)
@@ -124,7 +124,7 @@ def _tokens(generations: Iterable[Recorded | Chunk]) -> int:
     return sum(generation.prompt_tokens + generation.completion_tokens for generation in generations)
 
 
-async def _forget(engines: Mapping[RoleName, RecordingEngine]) -> None:
+async def _forget(engines: Mapping[Role, RecordingEngine]) -> None:
     for engine in engines.values():
         await engine.forget()
         engine.recorded.clear()

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
 from alpha_umi.roles.template import Prompt
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.engine import Choices, Chunk, Engine, EngineStats, Generation
 from alpha_umi.serving.vllm_engine import VllmEngine
 
@@ -17,7 +17,7 @@ class Recorded:
     """One generation. Times are seconds from the request on, to the first piece and to the last; `began` is the
     clock's time of the request."""
 
-    role: RoleName
+    role: Role
     request_id: str
     generation: Generation
     ttft_s: float = 0.0
@@ -36,7 +36,7 @@ class RecordingEngine:
     unless it is not `directed`.
     """
 
-    role: RoleName
+    role: Role
     inner: Engine
     process: VllmEngine
     recorded: list[Recorded] = field(default_factory=list)

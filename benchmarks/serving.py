@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from alpha_umi import telemetry
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.manifest import load_manifest
 from alpha_umi.serving.vllm_engine import VllmOptions
 from alpha_umi.serving.weights import cache_folder, ensure_backbone
@@ -163,7 +163,7 @@ async def _timed(work: Iterable[Any]) -> float:
     return time.perf_counter() - started
 
 
-def _by_step(recorded: Sequence[Recorded], engines: Mapping[RoleName, RecordingEngine]) -> list[Row]:
+def _by_step(recorded: Sequence[Recorded], engines: Mapping[Role, RecordingEngine]) -> list[Row]:
     """Hit rates and medians of the time to the first token, by role and step.
 
     `of the prompt` is the share of tokens that came from the cache, `of what was seen` their share of the longest
@@ -192,7 +192,7 @@ def _share(records: Sequence[Recorded], tokens: Sequence[int]) -> float | None:
     return sum(record.cached_tokens for record in records) / sum(tokens) if sum(tokens) else None
 
 
-def _seen_tokens(recorded: Sequence[Recorded], engines: Mapping[RoleName, RecordingEngine]) -> dict[int, int]:
+def _seen_tokens(recorded: Sequence[Recorded], engines: Mapping[Role, RecordingEngine]) -> dict[int, int]:
     """Tokens of the longest beginning that each prompt shares with an earlier one of the same role and trajectory."""
     seen: dict[int, int] = {}
     for records in _by_trajectory(recorded).values():

@@ -20,9 +20,9 @@ import httpx
 import uvicorn
 
 from alpha_umi.roles.template import load_template
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.application import create_role_application
-from alpha_umi.serving.context import MakeRouter, RoleContext
+from alpha_umi.serving.assembly import MakeRouter, RoleContext
 from alpha_umi.serving.host import Canary, RoleHost, ServedModel
 from alpha_umi.serving.manifest import load_manifest
 from alpha_umi.serving.metrics import RoleMetrics
@@ -31,13 +31,13 @@ from alpha_umi.serving.vllm_engine import VllmEngine, VllmOptions
 from benchmarks.processes import free_port, running
 from benchmarks.random_model import write_adapters
 from benchmarks.recording import Recorded, RecordingEngine
-from services.caller.api import create_router as caller_router
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
+from services.caller import create_router as caller_router
+from services.planner import create_router as planner_router
+from services.summarizer import create_router as summarizer_router
 
 Layout = Literal["three", "shared"]
 LAYOUTS: tuple[Layout, ...] = ("three", "shared")
-ROUTERS: dict[RoleName, MakeRouter] = {
+ROUTERS: dict[Role, MakeRouter] = {
     "planner": planner_router,
     "caller": caller_router,
     "summarizer": summarizer_router,
@@ -55,7 +55,7 @@ class System:
     """The running system: a client of its orchestrator, and its engines by role."""
 
     client: httpx.AsyncClient
-    engines: dict[RoleName, RecordingEngine]
+    engines: dict[Role, RecordingEngine]
     started_s: float
 
     async def forget(self) -> None:
@@ -87,7 +87,7 @@ async def system(layout: Layout, model: VllmOptions) -> AsyncIterator[System]:
         yield System(client, engines, started_s)
 
 
-def _engines(layout: Layout, model: VllmOptions, folder: Path) -> dict[RoleName, RecordingEngine]:
+def _engines(layout: Layout, model: VllmOptions, folder: Path) -> dict[Role, RecordingEngine]:
     if layout == "three":
         share = GPU_SHARE / len(ROUTERS)
         own = [VllmEngine(replace(model, gpu_memory_utilization=share)) for _ in ROUTERS]
@@ -95,11 +95,11 @@ def _engines(layout: Layout, model: VllmOptions, folder: Path) -> dict[RoleName,
     adapters = write_adapters(folder / "adapters", model.model, [*ROUTERS])
     engine = VllmEngine(replace(model, gpu_memory_utilization=GPU_SHARE, adapters=adapters))
     shared = SharedEngine(engine)
-    return {role: RecordingEngine(role, shared.bound_to(role), engine) for role in ROUTERS}
+    return {role: RecordingEngine(role, shared.bind_adapter(role), engine) for role in ROUTERS}
 
 
 async def _orchestrator(
-    stack: contextlib.AsyncExitStack, folder: Path, addresses: dict[RoleName, str]
+    stack: contextlib.AsyncExitStack, folder: Path, addresses: dict[Role, str]
 ) -> httpx.AsyncClient:
     """A client of an orchestrator over these role services and the example tools."""
     tools = await _process(stack, ["examples.tool_api", "--port={port}"], "/openapi.json", {})
@@ -138,7 +138,7 @@ async def _process(
 
 
 @contextlib.asynccontextmanager
-async def _role_service(role: RoleName, model: Path, engine: RecordingEngine) -> AsyncIterator[str]:
+async def _role_service(role: Role, model: Path, engine: RecordingEngine) -> AsyncIterator[str]:
     manifest = load_manifest(model)
     # Any text will do: the weights may be random.
     served = ServedModel(role, manifest.name, load_template(manifest.template), Canary(manifest.canary.prompt, ""))

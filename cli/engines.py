@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from alpha_umi import telemetry
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from cli.errors import CommandError, UsageProblem
 from cli.plain_text import plain_line
 from cli.services import ROOT, ModelFolders
@@ -29,7 +29,7 @@ SHIPPED_MODELS = ROOT / "models"
 
 def ensure_models(
     console: Console,
-    roles: Collection[RoleName],
+    roles: Collection[Role],
     named: Path | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> ModelFolders:
@@ -60,7 +60,7 @@ def ensure_models(
     return ModelFolders(prepared)
 
 
-def role_folders(named: Path, roles: Collection[RoleName]) -> dict[RoleName, Path]:
+def role_folders(named: Path, roles: Collection[Role]) -> dict[Role, Path]:
     """The folders in one that are called after the roles. Raises `UsageProblem` where one is missing."""
     folders = {role: named.absolute() / role for role in roles}
     missing = [role for role, folder in folders.items() if not folder.is_dir()]
@@ -73,7 +73,7 @@ def role_folders(named: Path, roles: Collection[RoleName]) -> dict[RoleName, Pat
     return {role: folder.resolve() for role, folder in folders.items()}
 
 
-def _tell_untuned(console: Console, roles: Sequence[RoleName]) -> None:
+def _tell_untuned(console: Console, roles: Sequence[Role]) -> None:
     from alpha_umi.serving.weights.adapters import FAMILY
 
     whose = f"no role model of {', '.join(roles)} in {plain_line(str(SHIPPED_MODELS / FAMILY))}"
@@ -84,8 +84,8 @@ def _tell_untuned(console: Console, roles: Sequence[RoleName]) -> None:
 
 
 def _prepared(
-    roles: Collection[RoleName], named: Mapping[RoleName, Path], cache: Path, progress: Progress
-) -> tuple[dict[RoleName, Path], list[RoleName]]:
+    roles: Collection[Role], named: Mapping[Role, Path], cache: Path, progress: Progress
+) -> tuple[dict[Role, Path], list[Role]]:
     """The folder of each role's model, and those of the roles that have none but the backbone."""
     from alpha_umi.serving.weights import ensure_backbone, ensure_named_model, ensure_role_model
 

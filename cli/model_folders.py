@@ -10,7 +10,7 @@ import httpx
 
 from alpha_umi.contract.roles import ModelInfo, ModelList
 from alpha_umi.serving.manifest import MANIFEST_FILE, ManifestError, ModelManifest, load_manifest, verify
-from alpha_umi.serving.weights.cache import cache_folder
+from alpha_umi.serving.weights.model_folder import cache_folder
 from cli.client import parsed, require_success
 from cli.engines import SHIPPED_MODELS
 from cli.errors import CommandError, Unreachable, UsageProblem

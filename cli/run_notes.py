@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from cli.plain_text import plain_line
 from evaluation.notes import excluded_sentence, trained_on_sentences
 
@@ -20,7 +20,7 @@ def print_excluded(console: Console, excluded: Mapping[str, int]) -> None:
         console.print(Text(plain_line(told), style="yellow"), soft_wrap=True)
 
 
-def print_trained_on(console: Console, models: Mapping[RoleName, Mapping[str, Any]]) -> None:
+def print_trained_on(console: Console, models: Mapping[Role, Mapping[str, Any]]) -> None:
     """Each model that was trained on what it is measured on."""
     print_warnings(console, trained_on_sentences(models))
 

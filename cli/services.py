@@ -11,19 +11,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from cli.state import ORCHESTRATOR, StateFolder
 
 HOST = "127.0.0.1"
 TOOLS = "tools"
-ROLES: tuple[RoleName, ...] = ("planner", "caller", "summarizer")
+ROLES: tuple[Role, ...] = ("planner", "caller", "summarizer")
 # The role of the strategy `single`, which is started only where it is asked for.
-SINGLE: RoleName = "backbone"
+SINGLE: Role = "backbone"
 # The packages lie here; services are started here, so that they find them however they were installed.
 ROOT = Path(__file__).parent.parent
 
 # Enough for the small embedded model on a laptop; in its untuned form it does not know when to end.
-ANSWER_TOKENS: dict[RoleName, int] = {"planner": 96, "caller": 256, "summarizer": 128, "backbone": 256}
+ANSWER_TOKENS: dict[Role, int] = {"planner": 96, "caller": 256, "summarizer": 128, "backbone": 256}
 CONTEXT = 4_096
 KV_CACHE_GIB = 0.5
 
@@ -68,9 +68,9 @@ class Ports:
     tools: int | None = 8010
     backbone: int | None = None
 
-    def of_roles(self) -> dict[RoleName, int]:
+    def of_roles(self) -> dict[Role, int]:
         """The ports of the role services that are wanted."""
-        ports: dict[RoleName, int] = {
+        ports: dict[Role, int] = {
             "planner": self.planner,
             "caller": self.caller,
             "summarizer": self.summarizer,
@@ -88,7 +88,7 @@ class Ports:
 class ModelFolders:
     """The folder of each role's model."""
 
-    of_role: Mapping[RoleName, Path]
+    of_role: Mapping[Role, Path]
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _example_tools(port: int) -> Service:
     return Service(TOOLS, command, port, ready_path="/openapi.json")
 
 
-def _role_service(role: RoleName, port: int, engines: ModelFolders | Script, token: str) -> Service:
+def _role_service(role: Role, port: int, engines: ModelFolders | Script, token: str) -> Service:
     environment = {
         "ALPHA_UMI_ROLE_HOST": HOST,
         "ALPHA_UMI_ROLE_PORT": str(port),
@@ -122,7 +122,7 @@ def _role_service(role: RoleName, port: int, engines: ModelFolders | Script, tok
     return Service(role, _module(f"services.{role}"), port, environment, _bounds(role))
 
 
-def _bounds(role: RoleName) -> dict[str, str]:
+def _bounds(role: Role) -> dict[str, str]:
     return {
         "ALPHA_UMI_ROLE_MAX_TOKENS": str(ANSWER_TOKENS[role]),
         "ALPHA_UMI_ROLE_MAX_MODEL_LEN": str(CONTEXT),
@@ -131,7 +131,7 @@ def _bounds(role: RoleName) -> dict[str, str]:
     }
 
 
-def _engine(role: RoleName, engines: ModelFolders | Script) -> dict[str, str]:
+def _engine(role: Role, engines: ModelFolders | Script) -> dict[str, str]:
     if isinstance(engines, ModelFolders):
         return {"ALPHA_UMI_ROLE_ENGINE": "vllm", "ALPHA_UMI_ROLE_MODEL": str(engines.of_role[role])}
     scripted = {"ALPHA_UMI_ROLE_ENGINE": "scripted"}

@@ -11,7 +11,7 @@ from cli.errors import UsageProblem
 from cli.services import HOST, Ports
 from cli.state import StateFolder
 from orchestrator.tools.errors import ToolSourceError
-from orchestrator.tools.source import load_sources_file
+from orchestrator.tools.sources_file import load_sources_file
 
 EXAMPLES = "demo"
 

@@ -110,7 +110,7 @@ async def _accepted(client: httpx.AsyncClient, recorded: RecordedTrajectory, ask
     """The id of the trajectory; it is followed apart, so that it is known from the beginning."""
     question = {
         "instruction": recorded.instruction,
-        "tools": [tool.shown_name for tool in recorded.tools],
+        "tools": [tool.prompt_name for tool in recorded.tools],
         "strategy": asking.strategy,
         "background": True,
         "metadata": dict(asking.marks),

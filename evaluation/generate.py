@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from evaluation.asked_models import models_of
 from evaluation.errors import ServiceAway
 from evaluation.growing_file import GrowingRun, growing_run
@@ -31,7 +31,7 @@ class Task:
 
     about: RunRecord
     cases: tuple[CaseRecord, ...]
-    findings: Mapping[RoleName, Finding]
+    findings: Mapping[Role, Finding]
     strategy: StepStrategy
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from recordings.contamination import TRAINED_ON_SUITE
 
 
@@ -17,7 +17,7 @@ def excluded_sentence(excluded: Mapping[str, int]) -> str | None:
     return f"left out of the suite, because it cannot be measured: {reasons}"
 
 
-def trained_on_sentences(models: Mapping[RoleName, Mapping[str, Any]]) -> list[str]:
+def trained_on_sentences(models: Mapping[Role, Mapping[str, Any]]) -> list[str]:
     """For each role whose model was trained on instructions of the suite, on how many."""
     # The manifests in a run line may say anything.
     found = {role: model.get(TRAINED_ON_SUITE) for role, model in models.items()}

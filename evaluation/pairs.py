@@ -36,7 +36,7 @@ class Pair:
     @cached_property
     def offered(self) -> dict[str, Tool]:
         """The offered tools by the names that the role models see."""
-        return {tool.shown_name: tool for tool in self.case.tools}
+        return {tool.prompt_name: tool for tool in self.case.tools}
 
 
 def pair(case: StepCase, prediction: Prediction | None) -> Pair:

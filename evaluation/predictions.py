@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from evaluation.costs import RoleCost, role_costs
 from evaluation.formats import Format
 from evaluation.pairs import Pair
@@ -25,7 +25,7 @@ class Predictions:
 
     pairs: tuple[Pair, ...]
     about: RunRecord | None
-    costs: dict[RoleName, RoleCost]
+    costs: dict[Role, RoleCost]
     unanswered: tuple[str, ...]
 
 

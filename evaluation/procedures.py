@@ -137,7 +137,7 @@ def wanted_calls(recorded: RecordedTrajectory) -> tuple[WantedCall, ...] | str:
         if arguments is None or name not in tools:
             return NOT_CHECKED
         required = tools[name].parameters.get("required", ())
-        found.append(WantedCall(Tool(name).shown_name, arguments, frozenset(arguments) - set(required)))
+        found.append(WantedCall(Tool(name).prompt_name, arguments, frozenset(arguments) - set(required)))
     return tuple(found)
 
 
@@ -162,7 +162,7 @@ def outcome(trajectory: Trajectory, wanted: Sequence[WantedCall]) -> Outcome:
 
 def matches(wanted: WantedCall, name: str, arguments: Mapping[str, Any]) -> bool:
     """Whether a call is the wanted one."""
-    if Tool(name).shown_name != wanted.name:
+    if Tool(name).prompt_name != wanted.name:
         return False
     needed = {key for key, value in wanted.arguments.items() if not (key in wanted.optional and _empty(value))}
     given = {key: value for key, value in arguments.items() if key in needed or not _empty(value)}

@@ -19,13 +19,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from alpha_umi.atomic import write_file
 from alpha_umi.roles.planner import Decision
 from alpha_umi.roles.turns import tool_line
 from evaluation.errors import NoReference
 from evaluation.outputs import read_prediction
 from evaluation.pairs import Pair
 from evaluation.published_text import read_published, split_turns
-from evaluation.replacing import write_whole
 from recordings.cases import Reference, StepCase
 from recordings.contamination import instruction_digest
 from recordings.errors import FORMAT_REMEDY, NotTheFormat, some
@@ -69,7 +69,7 @@ def read_published_file(path: Path) -> list[Pair]:
 def write_published_file(path: Path, pairs: Iterable[Pair]) -> None:
     """Write cases and predictions in the published format."""
     entries = [_entry(pair) for pair in pairs]
-    write_whole(path, json.dumps(entries, indent=1) + "\n")
+    write_file(path, json.dumps(entries, indent=1) + "\n")
 
 
 def reference_of(text: str) -> Reference:

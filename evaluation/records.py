@@ -15,7 +15,7 @@ from alpha_umi.contract.roles import ToolModel, TurnModel, WireModel, as_history
 from alpha_umi.roles.caller import Call, parse_call
 from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.planner import Decision
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from evaluation.outputs import Prediction, RoleText, read_prediction
 from recordings.cases import Reference, StepCase
 from recordings.contamination import instruction_digest
@@ -104,7 +104,7 @@ class CaseRecord(WireModel):
 class OutputRecord(WireModel):
     """What one role wrote: its raw text, the digest of the exact prompt, tokens and milliseconds."""
 
-    role: RoleName
+    role: Role
     prompt_sha256: Digest
     text: str
     prompt_tokens: Count
@@ -129,7 +129,7 @@ class ParsedRecord(WireModel):
 class ErrorRecord(WireModel):
     """Why a role wrote nothing: the last part of the problem's type, the HTTP status if there was one, and words."""
 
-    role: RoleName
+    role: Role
     problem: Name
     status: Annotated[int, Field(ge=100, le=599)] | None = None
     detail: str
@@ -200,8 +200,8 @@ class RunRecord(WireModel):
     constrained: bool
     attempts: Annotated[int, Field(ge=1)] = 2
     template: Name
-    models: dict[RoleName, dict[str, Any]]
-    # Files of earlier versions have `left_out`.
+    models: dict[Role, dict[str, Any]]
+    # Files of earlier versions have `excluded`.
     excluded: dict[str, Count] = Field(default_factory=dict, validation_alias=AliasChoices("excluded", "left_out"))
 
 

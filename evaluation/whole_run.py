@@ -18,7 +18,7 @@ from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 
 from alpha_umi.contract.roles import ToolModel, WireModel
 from alpha_umi.contract.trajectories import Strategy, Trajectory
-from alpha_umi.roles.turns import RoleName, Tool
+from alpha_umi.roles.turns import Role, Tool
 from evaluation.asking import Asked, Asking, ask
 from evaluation.counted import counted
 from evaluation.files import json_lines, require_version
@@ -29,7 +29,8 @@ from evaluation.records import Count, Name
 from evaluation.whole import Judge, Measured, ToldEvent, measure
 from evaluation.workers import work_through
 from recordings.errors import NotTheFormat, some
-from recordings.formats import gsm8k, math
+from recordings.formats import gsm8k
+from recordings.formats import math as math_answers
 from recordings.reading import not_the_format, read_text, refuse_duplicates
 from recordings.trajectory import RecordedTrajectory
 
@@ -37,7 +38,7 @@ from recordings.trajectory import RecordedTrajectory
 Comparing = Literal["last-number", "formula", "text"]
 _JUDGES: Final[Mapping[Comparing, Judge | None]] = {
     "last-number": gsm8k.is_right,
-    "formula": math.is_right,
+    "formula": math_answers.is_right,
     "text": None,
 }
 # Lines of the other file that is kept in this way (`run_file`).
@@ -79,8 +80,8 @@ class WholeRunRecord(WireModel):
     strategy: Strategy = "chain"
     constrained: bool | None = None
     compared: Comparing = "text"
-    models: dict[RoleName, dict[str, Any]] = Field(default_factory=dict)
-    # Files of earlier versions have `left_out`.
+    models: dict[Role, dict[str, Any]] = Field(default_factory=dict)
+    # Files of earlier versions have `excluded`.
     excluded: dict[str, Count] = Field(default_factory=dict, validation_alias=AliasChoices("excluded", "left_out"))
     tool_server: ToolServerRecord | None = None
 

@@ -8,16 +8,18 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from alpha_umi.contract.roles import ROLES
 from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS, CreateTrajectory
+from alpha_umi.roles.turns import Role
 from alpha_umi.telemetry import LogFormat
 from alpha_umi.trajectory import Limits, UnreadablePolicy
-from alpha_umi.trajectory.events import RoleKind
 from alpha_umi.web.keys import Keyring
 
 PREFIX = "ALPHA_UMI_"
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 # Base addresses of one role's replicas, comma separated.
+_ADDRESSES = tuple(f"{role}_url" for role in ROLES)
 Addresses = Annotated[tuple[HttpUrl, ...], NoDecode, Field(min_length=1)]
 
 
@@ -80,16 +82,14 @@ class OrchestratorSettings(BaseSettings):
     log_format: LogFormat = "json"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    @field_validator(
-        "api_keys", "allowed_tool_hosts", "planner_url", "caller_url", "summarizer_url", "backbone_url", mode="before"
-    )
+    @field_validator("api_keys", "allowed_tool_hosts", *_ADDRESSES, mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
         return tuple(part.strip() for part in value.split(",") if part.strip())
 
-    @field_validator("planner_url", "caller_url", "summarizer_url", "backbone_url")
+    @field_validator(*_ADDRESSES)
     @classmethod
     def _distinct(cls, urls: tuple[HttpUrl, ...]) -> tuple[HttpUrl, ...]:
         if len(set(urls)) != len(urls):
@@ -116,14 +116,9 @@ class OrchestratorSettings(BaseSettings):
         """The API keys. Raises `KeyFileUnusable`."""
         return Keyring([key.get_secret_value() for key in self.api_keys], self.api_keys_file)
 
-    def role_addresses(self) -> dict[RoleKind, list[str]]:
+    def role_addresses(self) -> dict[Role, list[str]]:
         """The replicas' addresses, of every role that has any."""
-        addresses: dict[RoleKind, tuple[HttpUrl, ...]] = {
-            "planner": self.planner_url,
-            "caller": self.caller_url,
-            "summarizer": self.summarizer_url,
-            "backbone": self.backbone_url,
-        }
+        addresses: dict[Role, tuple[HttpUrl, ...]] = {role: getattr(self, f"{role}_url") for role in ROLES}
         return {role: [str(url) for url in urls] for role, urls in addresses.items() if urls}
 
     @property

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from alpha_umi.roles.template import load_template
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.tokens import PromptTokenizer
 from recordings.contamination import check_training
 from recordings.errors import Contaminated
@@ -49,7 +49,7 @@ class PreparedData:
     record: DatasetRecord
     tokenizer: PromptTokenizer
     config: Config
-    _known: dict[tuple[Split, RoleName], list[tuple[Example, Tokenized]]] = field(default_factory=dict)
+    _known: dict[tuple[Split, Role], list[tuple[Example, Tokenized]]] = field(default_factory=dict)
 
     def stage(self, stage: Stage, *, seed: int) -> StageData:
         """The data of a stage. Raises `NothingLeft`, `PreparedUnusable`."""
@@ -71,7 +71,7 @@ class PreparedData:
         instructions = frozenset(example.instruction_sha256 for example, _ in train)
         return StageData(tuple(tokens for _, tokens in train), tuple(chosen), instructions)
 
-    def _examples(self, split: Split, role: RoleName) -> list[tuple[Example, Tokenized]]:
+    def _examples(self, split: Split, role: Role) -> list[tuple[Example, Tokenized]]:
         if (split, role) not in self._known:
             pairs = [
                 (example, tokenize(example, self.tokenizer)) for example in read_examples(self.folder, split, role)

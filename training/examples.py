@@ -19,13 +19,13 @@ from typing import Annotated, Final, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from alpha_umi.roles.template import Prompt
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.tokens import PromptTokenizer
 from training.errors import BackboneUnusable, NoEndOfTurn, PreparedUnusable
 
 Split = Literal["train", "dev"]
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
-ROLES: Final[tuple[RoleName, ...]] = get_args(RoleName)
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
 RECORD_FILE: Final = "dataset.json"
 # The label of a token without loss, as in torch's cross entropy.
 IGNORED: Final = -100
@@ -57,7 +57,7 @@ class Example(_Strict):
     source: str
     trajectory: str
     step: Annotated[int, Field(ge=1)]
-    role: RoleName
+    role: Role
     instruction_sha256: Sha256
     prompt: ExamplePrompt
     target: Annotated[str, Field(min_length=1)]
@@ -87,8 +87,8 @@ class SourceRecord(_Strict):
     licence: str
     read: int
     trajectories: dict[Split, int]
-    examples: dict[Split, dict[RoleName, int]]
-    dropped: dict[Literal["trajectories", "steps", RoleName], dict[str, int]]
+    examples: dict[Split, dict[Role, int]]
+    dropped: dict[Literal["trajectories", "steps", Role], dict[str, int]]
     broken: tuple[str, ...] = ()
 
 
@@ -108,7 +108,7 @@ class DatasetRecord(_Strict):
     context: int
     digest: Sha256
     sources: dict[str, SourceRecord]
-    tokens: dict[Split, dict[RoleName, TokenRecord]]
+    tokens: dict[Split, dict[Role, TokenRecord]]
     dev_tool_sets: tuple[str, ...]
     trained_on: tuple[Sha256, ...]
     versions: dict[str, str]
@@ -155,7 +155,7 @@ def end_of_turn(text: str, tokenizer: PromptTokenizer) -> int:
     return token
 
 
-def examples_path(folder: Path, split: Split, role: RoleName) -> Path:
+def examples_path(folder: Path, split: Split, role: Role) -> Path:
     """The file of a role's examples."""
     return folder / split / f"{role}.jsonl"
 
@@ -175,7 +175,7 @@ def examples_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def write_examples(folder: Path, split: Split, role: RoleName, examples: Iterable[Example]) -> None:
+def write_examples(folder: Path, split: Split, role: Role, examples: Iterable[Example]) -> None:
     """Write the examples of a role; the file may be empty. Raises `OSError`."""
     path = examples_path(folder, split, role)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -184,7 +184,7 @@ def write_examples(folder: Path, split: Split, role: RoleName, examples: Iterabl
             file.write(json.dumps(example.model_dump()) + "\n")
 
 
-def read_examples(folder: Path, split: Split, role: RoleName) -> list[Example]:
+def read_examples(folder: Path, split: Split, role: Role) -> list[Example]:
     """The examples of a role. Raises `PreparedUnusable`, which names file and line."""
     path = examples_path(folder, split, role)
     examples = []

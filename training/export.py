@@ -19,8 +19,9 @@ from typing import TypeVar
 
 from safetensors import SafetensorError
 
+from alpha_umi.atomic import remove_folder
 from alpha_umi.roles.template import load_template
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.manifest import (
     CanaryText,
     ManifestError,
@@ -31,8 +32,8 @@ from alpha_umi.serving.manifest import (
 from alpha_umi.serving.weights.adapters import write_merged
 from alpha_umi.serving.weights.canary import PROMPT, write_canary
 from alpha_umi.serving.weights.errors import CanaryUnsure, TargetUnusable
+from alpha_umi.serving.weights.model_folder import build_folder, check_disk_space, lock_target
 from alpha_umi.serving.weights.published import role_prompt
-from alpha_umi.serving.weights.whole_folder import alone, build_whole, remove, require_room
 from training.errors import CannotWrite, ExportRefused, RecordUnusable
 from training.loop.model import ADAPTER, backbone_of, identity_of
 from training.recipes.model import Config
@@ -97,8 +98,8 @@ def _beside(target: Path) -> Iterator[Path]:
     target.mkdir(parents=True, exist_ok=True)
     beside = target / ".export.partial"
     try:
-        with alone(target / ".export.lock"):
-            remove(beside)
+        with lock_target(target / ".export.lock"):
+            remove_folder(beside)
             beside.mkdir()
             try:
                 yield beside
@@ -110,15 +111,15 @@ def _beside(target: Path) -> Iterator[Path]:
             target.rmdir()
 
 
-def _write(folder: Path, source: _Source, role: RoleName, merged: bool) -> None:
-    require_room(folder.parent, _room(source))
+def _write(folder: Path, source: _Source, role: Role, merged: bool) -> None:
+    check_disk_space(folder.parent, _room(source))
     try:
-        build_whole(folder, folder.with_name(f".{role}.partial"), lambda made: _build(made, source, role, merged))
+        build_folder(folder, folder.with_name(f".{role}.partial"), lambda made: _build(made, source, role, merged))
     except ManifestError as error:
         raise ExportRefused(f"{role}: {error}", remedy="see what the message names, and export again") from error
 
 
-def _sources(run: Path) -> list[tuple[RoleName, _Source]]:
+def _sources(run: Path) -> list[tuple[Role, _Source]]:
     identity = _readable(lambda: read_identity(run))
     variant = recorded_variant(identity["variant"])
     config = Config.model_validate({**identity["config"], "about": ""})
@@ -141,7 +142,7 @@ def _sources(run: Path) -> list[tuple[RoleName, _Source]]:
     ]
 
 
-def _build(home: Path, source: _Source, role: RoleName, merged: bool) -> None:
+def _build(home: Path, source: _Source, role: Role, merged: bool) -> None:
     template = source.config.template
     if source.config.lora is None:
         _copy(source.folder, home)
@@ -184,15 +185,15 @@ def _copy(stage: Path, folder: Path) -> None:
             shutil.copyfile(path, folder / path.name)
 
 
-def _canary(model: Path, role: RoleName, template: str) -> CanaryText:
+def _canary(model: Path, role: Role, template: str) -> CanaryText:
     """The model's canary: its confident output for a prompt of its role, else for the default prompt."""
     try:
-        return write_canary(model, role_prompt(role, load_template(template)), at_its_word=False)
+        return write_canary(model, role_prompt(role, load_template(template)), accept_unsure=False)
     except CanaryUnsure:
         return write_canary(model, PROMPT)
 
 
-def _manifest(source: _Source, role: RoleName, canary: CanaryText) -> ModelManifest:
+def _manifest(source: _Source, role: Role, canary: CanaryText) -> ModelManifest:
     identity = source.record.identity
     variant, stage, seed = identity["variant"]["name"], identity["stage"], identity["seed"]
     return ModelManifest(

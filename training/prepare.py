@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from alpha_umi.roles.template import load_template
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.manifest import sha256
 from alpha_umi.serving.tokens import PromptTokenizer
 from recordings.cases import StepCase, steps_without_reference
@@ -33,10 +33,10 @@ from training.examples import (
     write_examples,
     write_record,
 )
-from training.loop.whole import write_folder
 from training.mixture import Mixture
 from training.role_examples import TOO_LONG, Fitting, Measured, learnable, role_steps
 from training.select import Selected, select
+from training.writing import write_folder
 
 TOKENIZER_FILE: Final = "tokenizer.json"
 ELSEWHERE: Final = "make room, or name a folder elsewhere"
@@ -161,7 +161,7 @@ def _write(output: Path, collection: Collection, record: Callable[[str], Dataset
 
 
 SAME_EXAMPLE: Final = "the same prompt and target as before"
-Dropped = dict[Literal["trajectories", "steps", RoleName], dict[str, int]]
+Dropped = dict[Literal["trajectories", "steps", Role], dict[str, int]]
 
 
 class Collection:
@@ -169,12 +169,10 @@ class Collection:
 
     def __init__(self, fitting: Fitting) -> None:
         self._fitting = fitting
-        self._made: dict[tuple[Split, RoleName], list[Measured]] = {
-            (split, role): [] for split in SPLITS for role in ROLES
-        }
-        self._seen: set[tuple[Split, RoleName, str, str]] = set()
+        self._made: dict[tuple[Split, Role], list[Measured]] = {(split, role): [] for split in SPLITS for role in ROLES}
+        self._seen: set[tuple[Split, Role, str, str]] = set()
         self._steps: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        self._examples: defaultdict[tuple[str, RoleName], Counter[str]] = defaultdict(Counter)
+        self._examples: defaultdict[tuple[str, Role], Counter[str]] = defaultdict(Counter)
 
     def add(self, source: str, split: Split, trajectory: RecordedTrajectory) -> None:
         """Add the examples of a trajectory."""
@@ -195,11 +193,11 @@ class Collection:
                 self._seen.add(key)
                 self._made[split, step.role].append(made)
 
-    def examples(self, split: Split, role: RoleName) -> Iterator[Example]:
+    def examples(self, split: Split, role: Role) -> Iterator[Example]:
         """The examples of a role, in order."""
         return (made.example for made in self._made[split, role])
 
-    def counts(self, source: str) -> dict[Split, dict[RoleName, int]]:
+    def counts(self, source: str) -> dict[Split, dict[Role, int]]:
         """The number of examples of a source, by split and role."""
         return {
             split: {role: sum(each.source == source for each in self.examples(split, role)) for role in ROLES}
@@ -211,7 +209,7 @@ class Collection:
         steps: Dropped = {"steps": dict(self._steps[source])} if self._steps[source] else {}
         return steps | {role: dict(self._examples[source, role]) for role in ROLES if self._examples[source, role]}
 
-    def tokens(self) -> dict[Split, dict[RoleName, TokenRecord]]:
+    def tokens(self) -> dict[Split, dict[Role, TokenRecord]]:
         """The token counts of the examples, by split and role."""
         return {
             split: {role: _tokens(self._made[split, role]) for role in ROLES if self._made[split, role]}

@@ -10,8 +10,8 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from training.errors import RecordUnusable
-from training.loop.whole import write_file
 from training.recipes.model import Variant
+from training.writing import write_file
 
 RUN_FILE, STAGE_FILE, LOSSES, CURVES, COSTS = "run.json", "stage.json", "losses.jsonl", "losses.png", "costs.json"
 # Fields of a stage's record that are copied into the costs of the run.

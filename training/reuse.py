@@ -15,9 +15,9 @@ from typing import Any
 
 from training.errors import RecordUnusable
 from training.loop.stage import StageTask
-from training.loop.whole import write_file, write_folder
 from training.recipes.model import BACKBONE
 from training.records import LOSSES, STAGE_FILE, ReusedFrom, StageRecord, read_stage, stage_folder, write_stage
+from training.writing import write_file, write_folder
 
 # Fields of a stage that do not change its weights.
 _NAMES = ("name", "serves")

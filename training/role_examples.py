@@ -25,7 +25,7 @@ from typing import Final
 from alpha_umi.roles.errors import ContextExceeded
 from alpha_umi.roles.fitting import Fitted, fit
 from alpha_umi.roles.template import Prompt, Template, backbone_history, render
-from alpha_umi.roles.turns import RoleName, Tool, Turn
+from alpha_umi.roles.turns import Role, Tool, Turn
 from alpha_umi.serving.tokens import PromptTokenizer, between_markers
 from recordings.cases import StepCase, step_cases
 from recordings.contamination import instruction_digest
@@ -40,7 +40,7 @@ MISSING_ANSWER: Final = Turn("conclusion", "none")
 class RoleStep:
     """The history and the target of one role at a step, before fitting to the context."""
 
-    role: RoleName
+    role: Role
     history: tuple[Turn, ...]
     target: str
 
@@ -60,7 +60,7 @@ def learnable(trajectory: RecordedTrajectory, dropped: Counter[str]) -> Iterator
     """The steps with an offered tool or without a call; the others are counted in `dropped`."""
     for case in step_cases(trajectory):
         call = case.reference.call
-        offered = call is None or any(call.name in (tool.name, tool.shown_name) for tool in case.tools)
+        offered = call is None or any(call.name in (tool.name, tool.prompt_name) for tool in case.tools)
         if offered:
             yield case
         else:

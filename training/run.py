@@ -27,7 +27,6 @@ from training.loop.model import backbone_of, device_of, identity_of, load_model,
 from training.loop.observer import NullObserver, Observer
 from training.loop.processes import Processes
 from training.loop.stage import StageLoop, StageTask
-from training.loop.whole import write_file, write_folder
 from training.recipes.loading import require_settings
 from training.recipes.model import BACKBONE, Config, Stage, Variant, numbers
 from training.records import (
@@ -43,6 +42,7 @@ from training.records import (
     write_stage,
 )
 from training.reuse import reuse_stage
+from training.writing import write_file, write_folder
 
 PACKAGES = ("alpha-umi", "torch", "transformers", "accelerate", "peft", "safetensors")
 # Fields of a config that change what a run needs, but not its result.

@@ -13,7 +13,7 @@ from typing import Final
 import httpx
 
 from alpha_umi.contract.trajectories import ToolList
-from alpha_umi.roles.turns import RoleName, Tool, Turn
+from alpha_umi.roles.turns import Role, Tool, Turn
 from benchmarks.examples.questions import Question, require_same
 from cli.client import is_loopback
 from evaluation.asked_models import AskedModels
@@ -102,7 +102,7 @@ async def _example_tools(client: httpx.AsyncClient) -> tuple[Tool, ...]:
 async def _models(client: httpx.AsyncClient, token: str | None, questions: Sequence[Question]) -> AskedModels | None:
     digests = frozenset(instruction_digest(question.instruction) for question in questions)
 
-    def token_of(role: RoleName, url: str) -> str | None:
+    def token_of(role: Role, url: str) -> str | None:
         return token
 
     try:

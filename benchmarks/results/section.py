@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from benchmarks.results.runs import MODES, Mode, Wanted
 from benchmarks.results.tables import costs_table, decisions_table, ends_line, figures_table, whole_table
 from evaluation.compare import compare
@@ -73,7 +73,7 @@ def notes(*runs: RunRecord | WholeRunRecord | None) -> list[str]:
     return list(dict.fromkeys([*(f"{sentence[0].upper()}{sentence[1:]}." for sentence in excluded), *trained_on]))
 
 
-def models_sentence(models: Mapping[RoleName, Mapping[str, Any]]) -> str:
+def models_sentence(models: Mapping[Role, Mapping[str, Any]]) -> str:
     """The model of each role, as its service tells it; nothing where none is known."""
     named = ", ".join(f"{role} {_described(model)}" for role, model in models.items())
     return f"Models: {named}." if named else ""

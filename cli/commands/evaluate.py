@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from alpha_umi.atomic import write_file
 from cli.commands.bfcl import bfcl
 from cli.commands.compare import compare
 from cli.commands.drift import drift
@@ -29,7 +30,6 @@ from cli.reporting import ReportingGroup
 from cli.targets import require_apart
 from cli.whole_view import print_report
 from evaluation.formats import Format
-from evaluation.replacing import write_whole
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -90,7 +90,7 @@ def score(
         if published_file is not None:
             write_published_file(published_file, read.pairs)
         if report_file is not None:
-            write_whole(report_file, _json(report) + "\n")
+            write_file(report_file, _json(report) + "\n")
     if not as_json:
         print_scores(output(), report)
     elif form is Format.RECORDS:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from cli.engine_log import written_to
 from cli.errors import EXIT_FAILED, UsageProblem
 from cli.evaluation_errors import reported
@@ -35,7 +35,7 @@ OF_SERVICES = 8
 IN_PROCESS = 64
 
 
-def _address_of(role: RoleName) -> typer.models.OptionInfo:
+def _address_of(role: Role) -> typer.models.OptionInfo:
     info: typer.models.OptionInfo = typer.Option(
         f"--{role}-url",
         envvar=f"ALPHA_UMI_{role.upper()}_URL",
@@ -110,7 +110,7 @@ def generate(
     away, or an engine died on the way (the file is kept), 2 when the run cannot be as it was given.
     """
     choice = ModelChoice(model, models, adapters)
-    named: dict[RoleName, str | None] = (
+    named: dict[Role, str | None] = (
         {"backbone": backbone_url}
         if strategy is StepStrategyName.SINGLE
         else {"planner": planner_url, "caller": caller_url, "summarizer": summarizer_url}
@@ -130,7 +130,7 @@ def generate(
         raise typer.Exit(EXIT_FAILED)
 
 
-def _require_one_way(named: Mapping[RoleName, str | None], choice: ModelChoice, *, in_process: bool) -> None:
+def _require_one_way(named: Mapping[Role, str | None], choice: ModelChoice, *, in_process: bool) -> None:
     """Raises `UsageProblem` for services beside models in this process, and for models that nobody would run."""
     if in_process:
         for role, url in named.items():

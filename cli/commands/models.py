@@ -95,11 +95,11 @@ def convert(
     """
     from alpha_umi.serving.weights.errors import TargetUnusable
     from alpha_umi.serving.weights.progress import progress_bar
-    from alpha_umi.serving.weights.published import Wanted, convert_checkpoint
+    from alpha_umi.serving.weights.published import ConversionOptions, convert_checkpoint
 
     if canary_expected is not None and canary_prompt is None:
         raise UsageProblem("--canary-expected needs --canary-prompt", remedy="say after which prompt it goes on so")
-    wanted = Wanted(
+    wanted = ConversionOptions(
         name=name or source.resolve().name,
         role=role.value,
         template=template,

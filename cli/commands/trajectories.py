@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from cli.client import is_loopback
 from cli.commands.questions import StrategyName
 from cli.evaluation_errors import reported
@@ -188,7 +188,7 @@ class _Run:
         print_findings(messages(), {role: info.id for role, info in models.infos.items()}, models.findings)
         return models
 
-    def _token(self, role: RoleName, url: str) -> str | None:
+    def _token(self, role: Role, url: str) -> str | None:
         """What is up has its own token, which is shown to nobody else; all others are shown the one that was named."""
         own = self.up is not None and self.up.url_of(role) == url
         return self.up.role_token if self.up is not None and own else self.role_token

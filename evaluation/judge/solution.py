@@ -64,7 +64,7 @@ def shown_tools(tools: Sequence[Tool], finish: dict[str, Any]) -> list[dict[str,
 def _function(tool: Tool) -> dict[str, Any]:
     if isinstance(tool, ToolBenchApi):
         return dict(tool.function)
-    return {"name": tool.shown_name, "description": tool.description, "parameters": dict(tool.parameters)}
+    return {"name": tool.prompt_name, "description": tool.description, "parameters": dict(tool.parameters)}
 
 
 def _nodes(trajectory: Trajectory) -> Iterator[Node]:

@@ -33,9 +33,9 @@ def create_made_up_server(trajectories: Sequence[RecordedTrajectory]) -> FastAPI
     tools: dict[str, Tool] = {}
     forms: dict[str, str] = {}
     for trajectory in trajectories:
-        tools |= {tool.shown_name: tool for tool in trajectory.tools}
+        tools |= {tool.prompt_name: tool for tool in trajectory.tools}
         if trajectory.procedure is not None:
-            forms |= {Tool(name).shown_name: form for name, form in trajectory.procedure.answers.items()}
+            forms |= {Tool(name).prompt_name: form for name, form in trajectory.procedure.answers.items()}
 
     def answer(name: str, arguments: Arguments) -> ToolAnswer:
         _refuse_missing(tools[name], arguments)

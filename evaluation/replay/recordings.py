@@ -96,11 +96,11 @@ def together(trajectories: Iterable[RecordedTrajectory]) -> list[tuple[RecordedT
 
 def call_key(name: str, arguments: Mapping[str, Any]) -> CallKey:
     """What makes two calls the same."""
-    return Tool(name).shown_name, json.dumps(_plain(arguments), sort_keys=True)
+    return Tool(name).prompt_name, json.dumps(_plain(arguments), sort_keys=True)
 
 
 def _tools(trajectory: RecordedTrajectory) -> dict[str, Tool]:
-    return {tool.shown_name: tool for tool in trajectory.tools}
+    return {tool.prompt_name: tool for tool in trajectory.tools}
 
 
 def _answers(trajectory: RecordedTrajectory) -> dict[CallKey, tuple[str, ...]]:

@@ -98,7 +98,7 @@ class VirtualTools:
 
     def application(self, tools: Sequence[ToolBenchApi]) -> FastAPI:
         """A tool server for the orchestrator. Raises `CannotBeOffered`."""
-        named = {tool.shown_name: tool for tool in tools}
+        named = {tool.prompt_name: tool for tool in tools}
         http = _client(self.server)
 
         @contextlib.asynccontextmanager

@@ -10,28 +10,36 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, make_url, select
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError, TimeoutError
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError, TimeoutError
 from sqlalchemy.sql import Executable
 
-from orchestrator.store.batches import LogWrite
 from orchestrator.store.errors import (
     NotStorable,
     StoreError,
-    StoreMisconfigured,
     StoreUnavailable,
     TrajectoryNotFound,
 )
 from orchestrator.store.group_commit import CLOSED, GroupCommit
 from orchestrator.store.migrations import check_tables, migrate
-from orchestrator.store.model import Ids, KeptRequest, Log, NewEvent, Page, RequestKey, ToolSources, TrajectoryRow
+from orchestrator.store.model import (
+    READERS,
+    Ids,
+    KeptRequest,
+    Log,
+    NewEvent,
+    Page,
+    RequestKey,
+    ToolSources,
+    TrajectoryRow,
+)
 from orchestrator.store.rows import (
     Row,
     encode_json,
@@ -44,12 +52,8 @@ from orchestrator.store.rows import (
     storable_text,
     trajectory_row,
 )
-from orchestrator.store.statements import UNFINISHED, events_of, newest, requests_kept
-from orchestrator.store.tables import TOOL_SOURCES, TRAJECTORIES
-from orchestrator.store.writing import REQUESTS_KEPT_FOR, SourceWrite, write_logs, write_sources
-
-BUSY_TIMEOUT_S = 5.0
-READERS = 4
+from orchestrator.store.tables import TOOL_SOURCES, TRAJECTORIES, UNFINISHED, events_of, newest, requests_kept
+from orchestrator.store.writes import REQUESTS_KEPT_FOR, LogWrite, SourceWrite, write_logs, write_sources
 
 Result = TypeVar("Result")
 
@@ -71,21 +75,6 @@ class EventStore(ABC):
         self._source_writes = GroupCommit(self._commit_source_writes)
         self._commits = 0
         self._closed = False
-
-    @staticmethod
-    @asynccontextmanager
-    async def open(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> AsyncIterator[EventStore]:
-        """The store that the database URL names, with its tables up to date; closed at the end of the block.
-
-        A lock of another program is waited for `busy_timeout_s` seconds. Raises `StoreMisconfigured`, `StoreInUse`,
-        `SchemaUnsupported`, `StoreDamaged` or `StoreUnavailable`, each with the remedy.
-        """
-        store = _store_of(url, busy_timeout_s)
-        try:
-            await store._start()
-            yield store
-        finally:
-            await store._close()
 
     def observe_commits(self, observe: Callable[[int, float], None]) -> None:
         """Be told of every commit to the logs: how many writes it held, and the seconds that it took."""
@@ -208,14 +197,17 @@ class EventStore(ABC):
     def _classify(self, error: DBAPIError) -> StoreError:
         """What an error of this database means to a caller."""
 
-    async def _start(self) -> None:
+    async def start(self) -> None:
+        """Bring the tables up to date. Raises `SchemaUnsupported`, `StoreDamaged` or `StoreUnavailable`."""
+
         def bring_up_to_date(connection: Connection) -> None:
             migrate(connection)
             check_tables(connection)
 
         await self._transact(bring_up_to_date)
 
-    async def _close(self) -> None:
+    async def close(self) -> None:
+        """Wait for the submitted writes and close every connection."""
         self._closed = True
         await self._log_writes.close()
         await self._source_writes.close()
@@ -264,18 +256,3 @@ class EventStore(ABC):
             raise StoreError(f"the event log failed in an unexpected way: {error}") from error
         except UnicodeEncodeError as error:
             raise NotStorable("an id or name is not valid Unicode: send whole characters") from error
-
-
-def _store_of(url: str, busy_timeout_s: float) -> EventStore:
-    # Imported here, because a subclass knows this module and not the other way round.
-    from orchestrator.store.sqlite import SqliteEventStore
-
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise StoreMisconfigured("the database URL cannot be read: write sqlite:///path/of/the.db") from error
-    if parsed.drivername not in ("sqlite", "sqlite+aiosqlite"):
-        raise StoreMisconfigured(
-            f"no event log on {parsed.drivername}: write sqlite:///path/of/the.db as the database URL"
-        )
-    return SqliteEventStore(parsed, busy_timeout_s=busy_timeout_s)

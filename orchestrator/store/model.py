@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
+# Connections that read the event log at a time.
+READERS = 4
+
 
 @dataclass(frozen=True)
 class NewEvent:

@@ -24,8 +24,9 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 
 from alpha_umi.telemetry import logger
-from orchestrator.store.base import READERS, EventStore
+from orchestrator.store.base import EventStore
 from orchestrator.store.errors import StoreDamaged, StoreError, StoreMisconfigured, StoreUnavailable
+from orchestrator.store.model import READERS
 from orchestrator.store.sqlite_file import HeldFile
 
 Journal = Literal["delete", "wal"]
@@ -68,8 +69,9 @@ class SqliteEventStore(EventStore):
         """The journal mode, "delete" (a rollback journal) or "wal"."""
         return self._journal
 
-    async def _start(self) -> None:
-        await super()._start()
+    async def start(self) -> None:
+        """Bring the tables up to date and set the journal mode."""
+        await super().start()
         # Only now: a database that is refused stays as it was.
         mode = await asyncio.get_running_loop().run_in_executor(self._write_thread, self._choose_journal)
         if mode != self._journal:
@@ -78,9 +80,10 @@ class SqliteEventStore(EventStore):
             )
         _log.info("event_log_opened", path=str(self._file.path), journal=mode, sqlite=sqlite3.sqlite_version)
 
-    async def _close(self) -> None:
+    async def close(self) -> None:
+        """Close every connection and release the file."""
         try:
-            await super()._close()
+            await super().close()
         finally:
             self._file.release()
 

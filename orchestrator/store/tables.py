@@ -6,7 +6,33 @@ statements and the same checks on reading serve every database.
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, MetaData, Table, Text
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Delete,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    Update,
+    bindparam,
+    case,
+    delete,
+    func,
+    select,
+    tuple_,
+    update,
+)
+
+from orchestrator.store.model import RequestKey, TrajectoryRow
+from orchestrator.store.rows import encode_time
 
 METADATA = MetaData()
 
@@ -62,3 +88,70 @@ SCHEMA_VERSION = Table(
     METADATA,
     Column("version", Integer, primary_key=True, autoincrement=False),
 )
+
+
+# A new status brings the time of the end with it, or None for a trajectory that goes on; without one both stay.
+_new_status = bindparam("new_status", type_=Text)
+# One row of `batches.Plan.ends` each.
+MOVE_END: Update = (
+    update(TRAJECTORIES)
+    .where(TRAJECTORIES.c.id == bindparam("of"))
+    .values(
+        last_seq=bindparam("end"),
+        status=func.coalesce(_new_status, TRAJECTORIES.c.status),
+        finished_at=case(
+            (_new_status.is_(None), TRAJECTORIES.c.finished_at), else_=bindparam("new_finished_at", type_=Text)
+        ),
+    )
+)
+
+UNFINISHED: Select[Any] = (
+    select(TRAJECTORIES.c.id)
+    .where(TRAJECTORIES.c.finished_at.is_(None))
+    .order_by(TRAJECTORIES.c.created_at, TRAJECTORIES.c.id)
+)
+
+
+# Where the logs of `ids` end, held against other writers until the commit; always in one order, against deadlocks.
+# Made once: to put it together takes longer than to execute it.
+ENDS_OF: Select[Any] = (
+    select(TRAJECTORIES.c.id, TRAJECTORIES.c.last_seq)
+    .where(TRAJECTORIES.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(TRAJECTORIES.c.id)
+    .with_for_update()
+)
+
+
+def events_of(trajectory_id: str, *, after: int, limit: int | None) -> Select[Any]:
+    """Part of one log, in order."""
+    return (
+        select(EVENTS)
+        .where(EVENTS.c.trajectory_id == trajectory_id, EVENTS.c.seq > after)
+        .order_by(EVENTS.c.seq)
+        .limit(limit)
+    )
+
+
+def newest(*, status: str | None, older_than: TrajectoryRow | None, limit: int) -> Select[Any]:
+    """A page of trajectories; the id decides between those of one instant."""
+    place = tuple_(TRAJECTORIES.c.created_at, TRAJECTORIES.c.id)
+    statement = select(TRAJECTORIES).order_by(TRAJECTORIES.c.created_at.desc(), TRAJECTORIES.c.id.desc()).limit(limit)
+    if status is not None:
+        statement = statement.where(TRAJECTORIES.c.status == status)
+    if older_than is not None:
+        statement = statement.where(place < tuple_(encode_time(older_than.created_at), older_than.id))
+    return statement
+
+
+def requests_kept(keys: Collection[RequestKey], *, since: datetime) -> Select[Any]:
+    """What is known of requests with these keys, where they are not too old to count."""
+    columns = IDEMPOTENCY_KEYS.c
+    wanted = sorted((key.key_id, key.route, key.key) for key in keys)
+    return select(IDEMPOTENCY_KEYS).where(
+        tuple_(columns.key_id, columns.route, columns.key).in_(wanted), columns.at >= encode_time(since)
+    )
+
+
+def requests_before(time: datetime) -> Delete:
+    """Forget requests that are too old to count."""
+    return delete(IDEMPOTENCY_KEYS).where(IDEMPOTENCY_KEYS.c.at < encode_time(time))

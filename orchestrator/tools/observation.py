@@ -12,8 +12,8 @@ from typing import Final, NoReturn
 
 from orchestrator.tools.egress import Answer
 from orchestrator.tools.model import ToolResult
-from orchestrator.tools.operation import Operation
-from orchestrator.tools.security import Credentials
+from orchestrator.tools.openapi.operation import Operation
+from orchestrator.tools.openapi.security import Credentials
 
 MAX_OBSERVATION_BYTES: Final = 16 * 1024
 MAX_ERROR_BODY_BYTES: Final = 2 * 1024

@@ -10,18 +10,18 @@ import structlog
 from support.role_apps import application, scripted
 from support.serving_on_loopback import Serve
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.manifest import CanaryText, ModelManifest
 from cli.demo_question import INSTRUCTION, UNTUNED_INSTRUCTION, demo_question
 from cli.services import ROLES
 from cli.state import ProcessIdentity, RunRecord, ServiceRecord
-from services.caller.api import create_router as caller_router
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
+from services.caller import create_router as caller_router
+from services.planner import create_router as planner_router
+from services.summarizer import create_router as summarizer_router
 
 ROUTERS = {"planner": planner_router, "caller": caller_router, "summarizer": summarizer_router}
-TRAINED: dict[RoleName, RoleName] = {role: role for role in ROLES}
-Up = Callable[[Mapping[RoleName, RoleName]], RunRecord]
+TRAINED: dict[Role, Role] = {role: role for role in ROLES}
+Up = Callable[[Mapping[Role, Role]], RunRecord]
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def quiet() -> Iterator[None]:
 def up(serve: Serve) -> Up:
     """Serve roles with models of these manifest roles; what a start would have written down."""
 
-    def record(role: RoleName, made_for: RoleName) -> ServiceRecord:
+    def record(role: Role, made_for: Role) -> ServiceRecord:
         manifest = ModelManifest(
             name="m", role=made_for, template="toolbench", context=4_096, base="b", source="s",
             canary=CanaryText(prompt="?", expected="!"),
@@ -55,7 +55,7 @@ def test_trained_roles_are_asked_with_all_tools(up: Up) -> None:
 
 
 @pytest.mark.parametrize("untuned", [ROLES, ("caller",)])
-def test_an_untuned_role_is_asked_with_one_tool(up: Up, untuned: tuple[RoleName, ...]) -> None:
+def test_an_untuned_role_is_asked_with_one_tool(up: Up, untuned: tuple[Role, ...]) -> None:
     asked = demo_question(up({**TRAINED, **dict.fromkeys(untuned, "backbone")}))
     assert (asked.instruction, asked.tools, asked.max_steps) == (UNTUNED_INSTRUCTION, ["text_metrics"], 2)
 

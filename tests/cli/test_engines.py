@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.manifest import load_manifest, write_manifest
 from alpha_umi.serving.weights.adapters import FAMILY
 from cli import engines
@@ -23,7 +23,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / FAMILY
 
 
-def ship(shipped: Path, role: RoleName, embedded_model: Path) -> Path:
+def ship(shipped: Path, role: Role, embedded_model: Path) -> Path:
     """Put a whole model there that is trained for a role; nothing loads it here."""
     folder = shipped / role
     folder.mkdir(parents=True)
@@ -32,7 +32,7 @@ def ship(shipped: Path, role: RoleName, embedded_model: Path) -> Path:
     return folder
 
 
-def prepared(roles: tuple[RoleName, ...] = ROLES) -> tuple[dict[RoleName, Path], str]:
+def prepared(roles: tuple[Role, ...] = ROLES) -> tuple[dict[Role, Path], str]:
     """The folder of each role, and what the user read."""
     written = StringIO()
     found = ensure_models(Console(file=written, width=40), roles, environment={})

@@ -27,7 +27,7 @@ from cli.role_access import role_access
 from cli.state import ProcessIdentity, RunRecord, ServiceRecord, StateFolder
 from evaluation.run_file import read_run
 from recordings.contamination import instruction_digest
-from services.planner.api import create_router as planner_router
+from services.planner import create_router as planner_router
 
 Invoke = Callable[..., Result]
 

@@ -29,9 +29,9 @@ from alpha_umi.serving.scripted import Rule
 from evaluation.replay.servers import create_calculator_server
 from evaluation.whole_run import read_whole_run
 from recordings.contamination import instruction_digest
-from services.caller.api import create_router as caller_router
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
+from services.caller import create_router as caller_router
+from services.planner import create_router as planner_router
+from services.summarizer import create_router as summarizer_router
 
 UNKNOWN = "the models are not known, so whether they were trained on this is not checked: "
 Invoke = Callable[..., Result]

@@ -16,7 +16,7 @@ from support.scripted_roles import call, decide, in_turn, problem, say
 from alpha_umi.serving.scripted import Rule
 from alpha_umi.serving.settings import RoleSettings
 from orchestrator.settings import PREFIX, OrchestratorSettings
-from services.planner.api import create_router
+from services.planner import create_router
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
 PLAN = {"tools": [{"name": "t"}], "history": [{"role": "user", "content": "question"}]}

@@ -26,7 +26,7 @@ from evaluation.role_services import role_services
 from evaluation.run_file import read_run
 from evaluation.score import score
 from recordings.errors import EmptySuite
-from services.backbone.api import create_router as backbone_router
+from services.backbone import create_router as backbone_router
 
 
 async def one(roles: Roles, folder: Path) -> PredictionRecord:

@@ -195,7 +195,7 @@ async def test_an_output_for_a_trajectory_that_waits_for_none(client: Any, world
     world.roles.planner = in_turn(hang())
     trajectory_id = await client.start(tools=[THERMOMETER])
     refused = await give(client, trajectory_id, "call_1")
-    assert (refused.status_code, refused.json()["type"]) == (409, f"{PROBLEM}no-output-awaited")
+    assert (refused.status_code, refused.json()["type"]) == (409, f"{PROBLEM}no-output-expected")
     assert refused.json()["errors"][0]["field"] == "outputs.0.call_id"
 
 
@@ -203,7 +203,7 @@ async def test_an_output_for_another_call(client: Any, world: Any) -> None:
     script(world)
     trajectory_id, action = await paused(client)
     refused = await give(client, trajectory_id, "call_of_nobody")
-    assert (refused.status_code, refused.json()["type"]) == (409, f"{PROBLEM}output-for-another-call")
+    assert (refused.status_code, refused.json()["type"]) == (409, f"{PROBLEM}call-id-mismatch")
     assert action["call_id"] in refused.json()["detail"]
     assert (await give(client, trajectory_id, action["call_id"])).json()["status"] == "completed"
 
@@ -214,7 +214,7 @@ async def test_a_second_output_changes_nothing(client: Any, world: Any) -> None:
     assert (await give(client, trajectory_id, action["call_id"], "first")).status_code == 200
     for _ in range(2):
         refused = await give(client, trajectory_id, action["call_id"], "second")
-        assert (refused.status_code, refused.json()["type"]) == (409, f"{PROBLEM}output-given-already")
+        assert (refused.status_code, refused.json()["type"]) == (409, f"{PROBLEM}output-already-submitted")
         found = (await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()
         assert found["steps"][0]["observation"]["content"] == "first"
         if found["status"] == "requires_action":
@@ -232,7 +232,7 @@ async def test_of_many_outputs_at_once_one_is_taken(client: Any, world: Any) -> 
     assert len(taken) == 1
     assert {response.status_code for response in responses} == {200, 409}
     assert {response.json()["type"] for response in responses if response.status_code == 409} == {
-        f"{PROBLEM}output-given-already"
+        f"{PROBLEM}output-already-submitted"
     }
     told = taken[0].json()["steps"][0]["observation"]["content"]
     kept = (await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()

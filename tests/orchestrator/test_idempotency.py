@@ -237,7 +237,7 @@ async def test_an_output_with_a_key_is_given_once(client: Any, world: Any) -> No
     refused = await post(client, path, outputs=[output | {"content": "22 °C"}])
     assert (refused.status_code, refused.json()["type"]) == (422, f"{PROBLEM}idempotency-key-reused")
     new_key = await post(client, path, key="k-2", outputs=[output])
-    assert (new_key.status_code, new_key.json()["type"]) == (409, f"{PROBLEM}output-given-already")
+    assert (new_key.status_code, new_key.json()["type"]) == (409, f"{PROBLEM}output-already-submitted")
 
 
 async def test_a_repetition_after_a_restart(world: Any) -> None:

@@ -174,8 +174,10 @@ async def test_a_slow_tool_is_an_observation(world: Any) -> None:
 
 
 async def test_a_tool_that_was_removed_meanwhile_is_an_observation(client: Any, world: Any) -> None:
+    removals = []
+
     def call_after_removal(_: Any) -> Any:
-        client.orchestrator.registry.remove_source("shop")
+        removals.append(asyncio.create_task(client.orchestrator.registry.remove_source("shop")))
         return call("look_up", item="lamp")
 
     world.roles.planner = in_turn(decide("look it up", "caller"))

@@ -13,7 +13,7 @@ from evaluation.generate import plan_task
 from evaluation.replay.recordings import together
 from evaluation.replay.tool_server import tools_document
 from orchestrator.tools.model import EffectClass
-from orchestrator.tools.openapi import parse_document
+from orchestrator.tools.openapi.parse import parse_document
 from recordings.errors import CutShort, EmptySuite, NotTheFormat, UnknownSuite
 from recordings.formats.toolbench_queries import QueryApi, api_tool, api_tools, python_name, standardize
 from recordings.suites.suite import load_suite, suite_files

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from evaluation.generate import Generated, generate, plan_task
 from evaluation.patience import Patience
 from evaluation.role_services import RoleServices, role_services
@@ -19,7 +19,7 @@ BRIEF = Patience(away_s=0.3, first_pause_s=0.01)
 LONG = Patience(away_s=20, first_pause_s=0.01, longest_pause_s=0.05)
 
 
-def addresses_of(roles: Roles) -> dict[RoleName, list[str]]:
+def addresses_of(roles: Roles) -> dict[Role, list[str]]:
     return {"planner": [roles.planner], "caller": [roles.caller], "summarizer": [roles.summarizer]}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from alpha_umi.roles.template import load_template, render
-from alpha_umi.roles.turns import RoleName, Turn
+from alpha_umi.roles.turns import Role, Turn
 from alpha_umi.serving.manifest import load_manifest, write_manifest
 from support.tiny_models import CONTEXT, QUESTION, TEMPLATE, TOOL, write_backbone
 from training.examples import (
@@ -26,7 +26,7 @@ from training.examples import (
 )
 
 TRAINED, DEV = 12, 4
-_TARGETS: dict[RoleName, str] = {
+_TARGETS: dict[Role, str] = {
     "planner": "I look it up. Next: caller.",
     "caller": 'Action: current_temperature\nAction Input: {"city": "Oslo"}',
     "summarizer": "It is warm there.",
@@ -132,7 +132,7 @@ def digests(trained: int = TRAINED) -> list[str]:
     return [_digest(f"train {number}") for number in range(trained)]
 
 
-def _example(role: RoleName, name: str) -> Example:
+def _example(role: Role, name: str) -> Example:
     # Prompts of different lengths.
     place = " ".join(["Oslo"] * (1 + int(name.split()[1]) % 5))
     history: Sequence[Turn] = [Turn("user", f"{QUESTION.content} {place}")]

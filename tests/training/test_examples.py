@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from alpha_umi.roles.template import load_template, render
-from alpha_umi.roles.turns import RoleName, Turn
+from alpha_umi.roles.turns import Role, Turn
 from alpha_umi.serving.tokens import PromptTokenizer
 from training.errors import NoEndOfTurn, PreparedUnusable
 from training.examples import (
@@ -135,7 +135,7 @@ def test_changed_examples_are_noticed(prepared: Path) -> None:
         ("caller", example().model_dump_json().replace('"role":"summarizer"', '"role":"oracle"'), "role: Input should"),
     ],
 )
-def test_a_broken_line_is_named(prepared: Path, role: RoleName, line: str, message: str) -> None:
+def test_a_broken_line_is_named(prepared: Path, role: Role, line: str, message: str) -> None:
     path = examples_path(prepared, "train", role)
     path.write_text(example().model_dump_json() + "\n" + line + "\n", encoding="utf-8")
     with pytest.raises(PreparedUnusable, match=message) as refused:

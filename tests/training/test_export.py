@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from alpha_umi.roles.template import load_template
 from alpha_umi.serving.manifest import TemplateDiffers, load_manifest, sha256, verify
-from alpha_umi.serving.weights.adapters import FAMILY, ensure_role_model, fitting_adapter
+from alpha_umi.serving.weights.adapters import FAMILY, check_adapter, ensure_role_model
 from alpha_umi.serving.weights.backbone import CONTEXT
 from cli.engines import role_folders
 from cli.main import app
@@ -52,7 +52,7 @@ def models(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_services_take_the_adapters(models: Path, world: World, tmp_path: Path) -> None:
     for role in ("planner", "caller", "summarizer"):
-        manifest = fitting_adapter(models / FAMILY / role, role, world.backbone)
+        manifest = check_adapter(models / FAMILY / role, role, world.backbone)
         assert manifest.trained_on == tuple(sorted(digests()))
         assert (manifest.template, manifest.context, manifest.base) == ("toolbench-im-end", 4_096, "tiny")
         assert manifest.template_digest == load_template("toolbench-im-end").digest
@@ -140,7 +140,7 @@ def test_the_services_refuse_a_template_that_changed_after_the_export(
 
     monkeypatch.setattr(Template, "digest", property(lambda self: "0" * 64))
     with pytest.raises(TemplateDiffers, match="template_digest: the model was trained in another toolbench-im-end"):
-        fitting_adapter(models / FAMILY / "caller", "caller", world.backbone)
+        check_adapter(models / FAMILY / "caller", "caller", world.backbone)
 
 
 def test_a_run_that_is_not_complete(world: World, tmp_path: Path) -> None:

@@ -20,8 +20,9 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from alpha_umi.atomic import PARTIAL
 from training.errors import RunDiffers
-from training.loop.whole import PARTIAL, write_folder
+from training.writing import write_folder
 
 _RECORD, _WEIGHTS, _OPTIMIZER, _RANDOM = (
     "checkpoint.json", "weights.safetensors", "optimizer.safetensors", "random.safetensors",

@@ -12,7 +12,7 @@ from typing import Any
 
 from training.errors import CannotWrite
 from training.loop.observer import StepRecord
-from training.loop.whole import write_file
+from training.writing import write_file
 
 
 class LossFile:

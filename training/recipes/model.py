@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from alpha_umi.roles.template import load_template
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 # The instructions of a stage. The halves are disjoint, and the same for every stage and run.
@@ -50,15 +50,15 @@ class Stage(_Strict):
 
     name: Name
     start: Annotated[Name, Field(alias="from")] = BACKBONE
-    data: Annotated[tuple[RoleName, ...], Field(min_length=1)]
+    data: Annotated[tuple[Role, ...], Field(min_length=1)]
     settings: Name
     instructions: Instructions = "all"
-    serves: tuple[RoleName, ...] = ()
+    serves: tuple[Role, ...] = ()
     override: Override = Override()
 
     @field_validator("data", "serves")
     @classmethod
-    def _once_each(cls, roles: tuple[RoleName, ...]) -> tuple[RoleName, ...]:
+    def _once_each(cls, roles: tuple[Role, ...]) -> tuple[Role, ...]:
         if len(set(roles)) != len(roles):
             raise ValueError("repeats a role")
         return roles
