@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from alpha_umi.serving.calls.offer import call_grammars, shown_tools
+from alpha_umi.serving.calls.offer import call_grammars, prompt_tools
 from evaluation.bfcl.verdicts import CheckerFailed, CheckerMissing, bfcl_report, checker_python
 from evaluation.outputs import Prediction
 from evaluation.pairs import Pair, pair
@@ -115,7 +115,7 @@ def test_values_that_a_type_does_not_allow_are_none(parameters: Json, schema: Js
 
 def test_the_caller_can_be_held_to_what_is_on_offer(real: Suite) -> None:
     for case in real.cases[::60]:
-        assert len(call_grammars(shown_tools(case.tools), 512)) == 2
+        assert len(call_grammars(prompt_tools(case.tools), 512)) == 2
 
 
 def test_where_nothing_helps_the_reference_gives_up(tmp_path: Path) -> None:
