@@ -34,9 +34,9 @@ from evaluation.published import read_published_file, write_published_file
 from evaluation.records import CaseRecord, OutputRecord, PredictionRecord, RunRecord
 from evaluation.run_file import Run, read_run, write_run
 from evaluation.score import score
-from evaluation.steps import Reference, StepCase
-from evaluation.suites.data import data_folder
-from evaluation.suites.suite import load_suite
+from recordings.cases import Reference, StepCase
+from recordings.suites.definition import data_folder
+from recordings.suites.suite import load_suite
 
 TITLE = "Measuring predictions"
 STEPS = 10_000

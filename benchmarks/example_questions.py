@@ -29,17 +29,18 @@ from cli.local.signals import ending_signals_interrupt, run_until_signal
 from cli.options import orchestrator_address, own_key, state_folder
 from evaluation.asked_models import AskedModels
 from evaluation.asking import Asking
-from evaluation.errors import EvaluationError, NotTheFormat
-from evaluation.instructions import instruction_digest
+from evaluation.errors import EvaluationError
 from evaluation.intervals import share_interval
 from evaluation.orchestrator import client_of, read, ready
 from evaluation.patience import Patience
 from evaluation.reached_models import ModelsUnknown, reached_models
-from evaluation.suites.recorded import RecordedTrajectory
 from evaluation.tool_source import MARK, cancel_marked
 from evaluation.whole_run import AskedRecord, WholeRun, WholeRunRecord, ask_all, growing_whole_run, read_whole_run
 from examples.facts import Fact, missing_facts
 from examples.tool_api.app import create_app
+from recordings.contamination import instruction_digest
+from recordings.errors import NotTheFormat
+from recordings.trajectory import RecordedTrajectory
 
 SUITE: Final = "examples"
 INSTRUCTIONS: Final = ROOT / "examples" / "instructions.jsonl"

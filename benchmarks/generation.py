@@ -38,7 +38,7 @@ from cli.in_process import LoadedRoles, ModelChoice, load_roles, services_in_pro
 from evaluation.generate import Task, generate
 from evaluation.records import CaseRecord, RunRecord
 from evaluation.role_services import RoleServices, role_services
-from evaluation.steps import StepCase
+from recordings.cases import StepCase
 
 TITLE = "Generating predictions beside the same generations sent directly to the engine"
 GENERATED = 64

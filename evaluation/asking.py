@@ -22,8 +22,8 @@ from alpha_umi.contract.trajectories import Strategy, Trajectory
 from evaluation.errors import EvaluationError, ServiceAway
 from evaluation.orchestrator import AT_ONCE, OrchestratorRefused, follow, read, ready, send
 from evaluation.patience import Patience
-from evaluation.suites.recorded import RecordedTrajectory
 from evaluation.whole import ToldEvent
+from recordings.trajectory import RecordedTrajectory
 
 LEAVING_S = 5
 ATTEMPTS = 3

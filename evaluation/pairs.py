@@ -8,7 +8,7 @@ from functools import cached_property
 from alpha_umi.roles.turns import Tool
 from evaluation.outputs import Prediction
 from evaluation.published_text import PublishedStep, prediction_text, read_published, reference_text
-from evaluation.steps import StepCase
+from recordings.cases import StepCase
 
 
 @dataclass(frozen=True)

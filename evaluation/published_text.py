@@ -25,7 +25,7 @@ from alpha_umi.roles.caller import Call
 from alpha_umi.roles.planner import write_plan
 from alpha_umi.roles.turns import Role, Tool
 from evaluation.outputs import Prediction, RoleText, planner_turn
-from evaluation.steps import Reference
+from recordings.cases import Reference
 
 END = "</s>"
 NOTHING = "none"

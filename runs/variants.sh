@@ -34,7 +34,7 @@ for seed in $SEEDS; do
         # 1. Train, and export what is served.
         options=(--config "$CONFIG" --data "$DATA" --seed "$seed")
         [[ -z ${MAX_TOKENS:-} ]] || options+=(--max-tokens "$MAX_TOKENS")
-        [[ $variant == alpha-umi || ! -f $donor/global/model/stage.json ]] || options+=(--take-over "$donor")
+        [[ $variant == alpha-umi || ! -f $donor/global/model/stage.json ]] || options+=(--reuse "$donor")
         alpha-umi train run "$variant" "${options[@]}" --output "$home/run"
         [[ -d $home/models ]] || alpha-umi train export "$home/run" --output "$home/models"
         trainings+=(--training "$home/run")

@@ -16,6 +16,7 @@ PACKAGES = (
     "orchestrator",
     "cli",
     "examples",
+    "recordings",
     "training",
     "evaluation",
     "benchmarks",
@@ -47,15 +48,17 @@ ALLOWED = {
     # Calls are made and told as the orchestrator does.
     "examples.practice": ("examples", "orchestrator.tools"),
     "training": (
-        "training", "evaluation", "alpha_umi.atomic", "alpha_umi.roles", "alpha_umi.contract",
+        "training", "recordings", "alpha_umi.atomic", "alpha_umi.roles", "alpha_umi.contract",
         "alpha_umi.serving.tokens", "alpha_umi.serving.manifest", "alpha_umi.serving.processor",
         "alpha_umi.serving.weights",
     ),
     # These are servers, with the problem documents of all others.
-    "evaluation.replay": ("evaluation", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.web"),
+    # Recorded trajectories: training data and evaluation suites.
+    "recordings": ("recordings", "alpha_umi.roles", "alpha_umi.contract"),
+    "evaluation.replay": ("evaluation", "recordings", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.web"),
     "evaluation": (
-        "evaluation", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.trajectory", "alpha_umi.serving.engine",
-        "alpha_umi.plain_text", "alpha_umi.atomic",
+        "evaluation", "recordings", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.trajectory",
+        "alpha_umi.serving.engine", "alpha_umi.plain_text", "alpha_umi.atomic",
     ),
     # The process supervisor; tool source files are checked by the orchestrator's parser.
     "cli.local": (

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from alpha_umi import atomic
 from training.errors import CannotWrite
 
-RESUME = "make room, and run the same command again: it goes on from the last checkpoint"
+RESUME = "make room, and run the same command again: it resumes from the last checkpoint"
 
 
 def write_folder(folder: Path, fill: Callable[[Path], None], *, remedy: str = RESUME) -> None:
@@ -32,4 +32,4 @@ def write_file(path: Path, content: str | bytes) -> None:
 
 def _cannot_write(path: Path, error: Exception, remedy: str) -> CannotWrite:
     reason = error.strerror if isinstance(error, OSError) else str(error)
-    return CannotWrite(f"{path} cannot be written: {reason}; what was written before is kept", remedy=remedy)
+    return CannotWrite(f"{path} cannot be written: {reason}; earlier files remain", remedy=remedy)

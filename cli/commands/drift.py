@@ -66,7 +66,7 @@ def drift(
             resamples=resamples,
             seed=seed,
         )
-        report = drift_report(found, served.left_out, now=datetime.now(UTC), resamples=resamples, seed=seed)
+        report = drift_report(found, served.excluded, now=datetime.now(UTC), resamples=resamples, seed=seed)
         if page_file is not None:
             write_file(page_file, drift_page(found, report))
     _print(report, as_json=as_json)

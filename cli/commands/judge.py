@@ -88,7 +88,7 @@ def judge(
         from evaluation.judge.endpoint import JudgeAddress
         from evaluation.judge.judge_report import judge_report
         from evaluation.judge.judging import Judged, plan_judging
-        from evaluation.suites.data import data_folder
+        from recordings.suites.definition import data_folder
 
         address = JudgeAddress(checked_address(judge_url, "--judge-url"), judge_model, key, timeout)
         task = plan_judging(Judged(run, chosen.value, against, suite), judge_model, repeat, data_folder(os.environ))

@@ -15,7 +15,7 @@ from typing import Any
 
 from alpha_umi.contract.trajectories import StepModel, Trajectory
 from alpha_umi.roles.turns import Tool
-from evaluation.suites.toolbench_api import ToolBenchApi
+from recordings.formats.toolbench_queries import ToolBenchApi
 
 FINISH = "Finish"
 GAVE_UP = '{"response":"chose to give up and restart"}'

@@ -10,8 +10,8 @@ import jsonschema_rs
 
 from alpha_umi.contract.tool_schema import full_validator
 from alpha_umi.roles.turns import Tool
-from evaluation.errors import NotTheFormat
 from evaluation.pairs import Pair
+from recordings.errors import NotTheFormat
 
 
 def argument_validity(pair: Pair) -> float | None:

@@ -18,7 +18,7 @@ from fastapi import FastAPI
 
 from alpha_umi.roles.turns import Tool
 from evaluation.replay.tool_server import Arguments, CallRefused, ToolAnswer, create_tool_server
-from evaluation.suites.recorded import RecordedTrajectory
+from recordings.trajectory import RecordedTrajectory
 
 NOT_TAKEN: Final = "arguments-missing"
 MAX_DEPTH: Final = 6

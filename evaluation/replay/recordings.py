@@ -21,7 +21,7 @@ from typing import Any
 from alpha_umi.roles.turns import Tool
 from evaluation.errors import EvaluationError
 from evaluation.replay.tool_server import Arguments, CallRefused, ToolAnswer
-from evaluation.suites.recorded import RecordedTrajectory, recorded_calls
+from recordings.trajectory import RecordedTrajectory, recorded_calls
 
 # What an orchestrator reads of one OpenAPI document.
 MAX_TOOLS = 500

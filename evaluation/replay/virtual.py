@@ -34,7 +34,7 @@ from evaluation.errors import EvaluationError, ServiceAway
 from evaluation.hidden_key import json_without_key
 from evaluation.patience import AWAY_STATUS, Away, Patience, patiently, retry_after_of
 from evaluation.replay.tool_server import Arguments, CallRefused, ToolAnswer, create_tool_server
-from evaluation.suites.toolbench_api import ToolBenchApi
+from recordings.formats.toolbench_queries import ToolBenchApi
 
 Strip = Literal["truncate", "filter", "random"]
 PATH: Final = "/virtual"

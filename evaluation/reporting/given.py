@@ -13,8 +13,7 @@ from pathlib import Path
 from string import ascii_uppercase
 
 from evaluation.costs import role_costs
-from evaluation.errors import DuplicateId, EmptySuite, NoReference
-from evaluation.files import read_text
+from evaluation.errors import NoReference
 from evaluation.pairs import Pair
 from evaluation.records import PredictionRecord
 from evaluation.report import ScoreReport, score_report
@@ -27,6 +26,8 @@ from evaluation.score import score
 from evaluation.whole import Measured
 from evaluation.whole_report import WholeReport, whole_report
 from evaluation.whole_run import WholeRun, read_whole_run
+from recordings.errors import DuplicateId, EmptySuite
+from recordings.reading import read_text
 
 SUFFIX = ".jsonl"
 _GRAMMARS = {True: "inside grammars", False: "free"}

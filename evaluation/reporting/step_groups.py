@@ -17,7 +17,7 @@ from evaluation.paired import Difference, Verdict
 from evaluation.pairs import Pair
 from evaluation.reporting.drawing import Drawing
 from evaluation.reporting.written import NO_FIGURE, interval_text, number
-from evaluation.steps import StepCase
+from recordings.cases import StepCase
 
 GROUPED: Final = ("decision_accuracy", "action_em", "call_match", "rouge")
 _TITLES: Final = {metric.name: metric.title for metric in METRICS}

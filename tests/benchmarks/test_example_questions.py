@@ -26,9 +26,9 @@ from benchmarks.example_questions import (
     run_questions,
     score,
 )
-from evaluation.errors import NotTheFormat
 from evaluation.whole_run import WholeRun, WholeRunRecord, read_whole_run
 from examples.tool_api.app import create_app
+from recordings.errors import NotTheFormat
 
 Start = Callable[[ScriptedRoles], str]
 QUESTIONS = read_questions()

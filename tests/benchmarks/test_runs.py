@@ -165,7 +165,7 @@ def test_variants_commands(commands: Commands) -> None:
         # It continues, or has nothing to do.
         train.format("alpha-umi", ""),
         generate.format("alpha-umi", "free", "chain"),
-        train.format("single-llm", " --take-over $OUT/alpha-umi-0/run"),
+        train.format("single-llm", " --reuse $OUT/alpha-umi-0/run"),
         export.format("single-llm"),
         merge.format("single-llm"),
         generate.format("single-llm", "constrained", "single"),

@@ -12,13 +12,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from evaluation.suites.own import load
-from evaluation.suites.recorded import recorded_calls
 from examples.practice.__main__ import KINDS, TESTED, practice
 from examples.practice.calling import ToolApi
 from examples.practice.course import Course, Kind
 from examples.practice.subjects import clocks
 from examples.practice.writing import WRITTEN
+from recordings.formats.trajectories import load
+from recordings.trajectory import recorded_calls
 
 QUESTIONS = 120
 
@@ -54,7 +54,7 @@ def test_the_command_writes_what_training_reads(tmp_path: Path) -> None:
         assert (tmp_path / "own" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
     loaded = load(tmp_path / "own")
     assert len(loaded.trajectories) == 30
-    assert not loaded.left_out
+    assert not loaded.excluded
     for trajectory in loaded.trajectories:
         names = {tool.name for tool in trajectory.tools}
         assert {result.call.name for result in recorded_calls(trajectory)} <= names

@@ -1,4 +1,4 @@
-"""A trained run as model folders, loaded with the checks of the services."""
+"""Exported model folders pass the checks of the services."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def run(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def models(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What it is exported to: the folder in which the services look for a family of models."""
+    """The exported family of models."""
     home = tmp_path_factory.mktemp("models")
     export_run(run, home / FAMILY)
     return home
@@ -87,7 +87,7 @@ def test_a_merged_export_is_the_adapter_on_the_backbone(run: Path, models: Path,
     assert (own / "model.safetensors").read_bytes() == (given / "model.safetensors").read_bytes()
 
 
-def test_full_fine_tuning_is_exported_as_whole_models(world: World, tmp_path: Path) -> None:
+def test_full_fine_tuning_is_exported_as_full_models(world: World, tmp_path: Path) -> None:
     config = write_config(tmp_path / "full.yaml", world.backbone, lora=None)
     [made] = export_run(trained(world, tmp_path / "run", "single-llm", config), tmp_path / "models")
     assert made.folder == tmp_path / "models" / "backbone"
@@ -120,15 +120,15 @@ def test_a_run_is_exported_where_its_backbone_was_converted_again(run: Path, wor
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [(_another_template, "template toolbench-im-end has changed"), (_another_backbone, "not the one that the run was")],
 )
 def test_what_does_not_go_with_the_services_is_refused(
-    run: Path, tmp_path: Path, change: Callable[[dict[str, Any]], object], told: str
+    run: Path, tmp_path: Path, change: Callable[[dict[str, Any]], object], message: str
 ) -> None:
     (tmp_path / "run.json").write_bytes((run / "run.json").read_bytes())
     _spoil(tmp_path, change)
-    with pytest.raises(ExportRefused, match=told):
+    with pytest.raises(ExportRefused, match=message):
         export_run(tmp_path, tmp_path / "models")
     assert not (tmp_path / "models").exists()
 
@@ -156,12 +156,12 @@ def test_a_command_that_failed_at_a_later_role_can_be_given_again(run: Path, tmp
     own, target = shutil.copytree(run, tmp_path / "run"), tmp_path / "models"
     *_, last = load_variant("two-components").stages
     adapter = own / last.name / "model" / ADAPTER
-    whole = adapter.read_bytes()
-    adapter.write_bytes(whole[: len(whole) // 2])
+    content = adapter.read_bytes()
+    adapter.write_bytes(content[: len(content) // 2])
     with pytest.raises(ExportRefused, match=r"adapter_model\.safetensors cannot be read"):
         export_run(own, target)
     assert not target.exists()
-    adapter.write_bytes(whole)
+    adapter.write_bytes(content)
     # What a killed command leaves.
     (target / ".export.partial" / "planner").mkdir(parents=True)
     assert len(export_run(own, target)) == 3

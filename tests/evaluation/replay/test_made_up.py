@@ -11,7 +11,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from evaluation.replay.made_up import create_made_up_server, made_up
-from evaluation.suites.suite import Suite, load_suite
+from recordings.suites.suite import Suite, load_suite
 
 Json = dict[str, Any]
 NAME = "toolalpaca-simulated"

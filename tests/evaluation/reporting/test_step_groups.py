@@ -16,7 +16,7 @@ from evaluation.reporting.drawing import Drawing
 from evaluation.reporting.given import read_runs
 from evaluation.reporting.step_groups import by_group, groups_table, holm
 from evaluation.run_file import write_run
-from evaluation.steps import StepCase
+from recordings.cases import StepCase
 
 DEFAULT = Drawing()
 
