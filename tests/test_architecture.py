@@ -67,9 +67,9 @@ ALLOWED = {
     ),
     "benchmarks": (
         "benchmarks", "cli.client", "cli.errors", "cli.in_process", "cli.local", "cli.options", "evaluation",
-        "examples", "services", "alpha_umi",
+        "examples", "recordings", "services", "alpha_umi",
     ),
-    "cli": ("cli", "alpha_umi", "evaluation", "training", "services"),
+    "cli": ("cli", "alpha_umi", "evaluation", "recordings", "training", "services"),
     # Reads the orchestrator's database where no orchestrator runs.
     "cli.event_log": ("cli", "alpha_umi", "orchestrator.store.tables"),
     "deploy": ("deploy",),
