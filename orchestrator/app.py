@@ -43,8 +43,8 @@ def create_app(orchestrator: Orchestrator) -> FastAPI:
 
 
 def _log_ids(scope: Scope) -> Mapping[str, object]:
-    found = _TRAJECTORY_PATH.match(scope["path"])
-    return {} if found is None else {"trajectory_id": found[1]}
+    match = _TRAJECTORY_PATH.match(scope["path"])
+    return {} if match is None else {"trajectory_id": match[1]}
 
 
 async def _store_error(request: Request, error: Exception) -> JSONResponse:

@@ -109,14 +109,14 @@ class OrchestratorSettings(BaseSettings):
     def _empty_is_none(cls, value: Any) -> Any:
         return None if value == "" else value
 
-    def limits(self, asked: CreateTrajectory) -> Limits:
+    def limits(self, request: CreateTrajectory) -> Limits:
         """The limits of a trajectory: what the request chooses, and these settings for everything else."""
         return Limits(
-            max_steps=asked.max_steps or (self.search_max_steps if asked.strategy == "dfsdt" else self.max_steps),
-            max_repeats=asked.max_repeats or self.max_repeats,
+            max_steps=request.max_steps or (self.search_max_steps if request.strategy == "dfsdt" else self.max_steps),
+            max_repeats=request.max_repeats or self.max_repeats,
             on_unreadable=self.on_parse_failure,
-            max_tokens=asked.max_tokens or self.max_tokens,
-            max_depth=asked.max_depth or self.search_depth,
+            max_tokens=request.max_tokens or self.max_tokens,
+            max_depth=request.max_depth or self.search_depth,
             max_width=self.search_width,
         )
 

@@ -58,8 +58,8 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
             raise ServiceError(
                 "event-not-found", detail, field="Last-Event-ID", remedy="read the stream from its start"
             )
-        told = follow(orchestrator.store, row, orchestrator.runs.feed_of(run), after=after)
-        return event_stream(told, open_streams=orchestrator.metrics.streams)
+        stream = follow(orchestrator.store, row, orchestrator.runs.feed_of(run), after=after)
+        return event_stream(stream, open_streams=orchestrator.metrics.streams)
 
     return router
 

@@ -41,14 +41,14 @@ async def answer(
     if stream:
         return await _stream(orchestrator, accepted, owner)
     if background:
-        return await _whole(orchestrator, accepted, status_code=202)
+        return await _trajectory_response(orchestrator, accepted, status_code=202)
     if accepted.run is not None and owner is not None:
-        if not await client_stays(request, accepted.run.settled()):
+        if not await completes_before_disconnect(request, accepted.run.settled()):
             _leave(orchestrator, owner)
-            return Response(status_code=CLIENT_LEFT)
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
         owner.answered()
         _require_settled(orchestrator, accepted.run)
-    return await _whole(orchestrator, accepted)
+    return await _trajectory_response(orchestrator, accepted)
 
 
 async def _stream(orchestrator: Orchestrator, accepted: Accepted, owner: Owner | None) -> Response:
@@ -88,7 +88,7 @@ def _require_settled(orchestrator: Orchestrator, run: Run) -> None:
     raise ServiceError("internal", f"trajectory {run.id} was abandoned; the log has the details", extra=where)
 
 
-async def _whole(orchestrator: Orchestrator, accepted: Accepted, *, status_code: int = 200) -> Response:
+async def _trajectory_response(orchestrator: Orchestrator, accepted: Accepted, *, status_code: int = 200) -> Response:
     if accepted.run is not None:
         trajectory = driven_trajectory(accepted.run)
     else:
@@ -102,15 +102,15 @@ def _headers(accepted: Accepted) -> dict[str, str]:
     return {"Location": f"/v1/trajectories/{accepted.trajectory_id}", **replayed}
 
 
-CLIENT_LEFT = 499
+CLIENT_CLOSED_REQUEST = 499
 
 
-async def client_stays(request: Request, until: Coroutine[Any, Any, Any]) -> bool:
+async def completes_before_disconnect(request: Request, until: Coroutine[Any, Any, Any]) -> bool:
     """Wait for `until`; False if the client left before. Only for requests whose body was read."""
-    return not (await race(until, _leaves(request))).cancelled()
+    return not (await race(until, _wait_for_disconnect(request))).cancelled()
 
 
-async def _leaves(request: Request) -> None:
+async def _wait_for_disconnect(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
@@ -161,6 +161,6 @@ def request_key(request: Request, key: str | None, body: BaseModel) -> RequestKe
 def _digest(body: BaseModel) -> str:
     """SHA-256 of the body as it was understood, however it was written."""
     understood = body.model_dump(mode="json", exclude=_DELIVERY)
-    told = {name: value for name, value in understood.items() if value is not None or name not in _ADDED}
-    canonical = json.dumps(told, sort_keys=True, separators=(",", ":"))
+    fields = {name: value for name, value in understood.items() if value is not None or name not in _ADDED}
+    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()

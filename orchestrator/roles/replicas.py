@@ -36,7 +36,7 @@ from orchestrator.roles.request import Deadline, OnDelta, RoleRequest
 
 PROBE_TIMEOUT_S = 1.0
 # Many may ask whether the roles are ready; the roles are asked once within this time.
-STATE_KEPT_S = 1.0
+STATE_CACHED_S = 1.0
 READY = "ready"
 
 
@@ -96,7 +96,7 @@ class Replica:
     async def check(self) -> ReplicaState:
         """Whether it is ready, as it said itself within the last second."""
         async with self._checking:
-            if self._checked is None or self._clock() - self._checked[0] >= STATE_KEPT_S:
+            if self._checked is None or self._clock() - self._checked[0] >= STATE_CACHED_S:
                 state = await self._readiness()
                 self._checked = (self._clock(), state)
             return ReplicaState(self.name, self._checked[1], self.breaker.state)

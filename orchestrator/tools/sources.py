@@ -21,8 +21,8 @@ from orchestrator.tools.source import ToolProvider, ToolSource
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
-START_PATIENCE_S = 2.0
-RECOVERY_PATIENCE_S = 30.0
+START_TIMEOUT_S = 2.0
+RECOVERY_TIMEOUT_S = 30.0
 
 Origin = Literal["file", "api"]
 
@@ -68,7 +68,7 @@ class ToolSources:
         tried = asyncio.Event()
         self._task = asyncio.create_task(self._register_all(tried), name="tool sources")
         try:
-            async with asyncio.timeout(START_PATIENCE_S):
+            async with asyncio.timeout(START_TIMEOUT_S):
                 await tried.wait()
         except TimeoutError:
             _log.warning("tool_source.slow", sources=[known.source.name for known in self._pending()])
@@ -112,7 +112,7 @@ class ToolSources:
     async def wait_for(self, tools: Sequence[str]) -> None:
         """Return when all these tools are registered, when no source is outstanding, or after 30 seconds."""
         try:
-            async with asyncio.timeout(RECOVERY_PATIENCE_S), self._changed:
+            async with asyncio.timeout(RECOVERY_TIMEOUT_S), self._changed:
                 await self._changed.wait_for(lambda: not self._pending() or self._offers(tools))
         except TimeoutError:
             _log.warning("tool_source.missing", sources=[known.source.name for known in self._pending()])

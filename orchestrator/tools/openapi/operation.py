@@ -28,7 +28,7 @@ class Body:
     """The JSON body: one argument is the whole of it, or each of its properties is an argument of its own."""
 
     media_type: str
-    whole: str | None
+    argument: str | None
     properties: tuple[str, ...] = ()
 
 

@@ -99,10 +99,10 @@ def _headers(operation: Operation, arguments: Mapping[str, Any]) -> dict[str, st
 
 def _content(operation: Operation, arguments: Mapping[str, Any]) -> bytes | None:
     body = operation.body
-    if body is None or (body.whole is not None and body.whole not in arguments):
+    if body is None or (body.argument is not None and body.argument not in arguments):
         return None
-    if body.whole is not None:
-        value = arguments[body.whole]
+    if body.argument is not None:
+        value = arguments[body.argument]
     else:
         value = {name: arguments[name] for name in body.properties if name in arguments}
     return json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")

@@ -57,11 +57,11 @@ def place_credentials(
     for alternative in operation.security:
         if all(_given(scheme, own, credentials) for scheme in alternative):
             return _placed(alternative, own, credentials)
-    wanted = " or ".join(
+    needed = " or ".join(
         " with ".join(f"{scheme.name!r}" for scheme in alternative) for alternative in operation.security
     )
     raise ToolSourceError(
-        f"the operation {operation.tool.name!r} needs credentials for {wanted}",
+        f"the operation {operation.tool.name!r} needs credentials for {needed}",
         field="credentials",
         remedy="give them under that name, or the header under `headers`",
     )

@@ -48,7 +48,7 @@ def _servers(root: Mapping[str, Any], document_url: str | None) -> Iterator[str]
 
 def _expanded(server: Mapping[str, Any]) -> str:
     variables = server.get("variables", {})
-    return re.sub(r"\{([^{}]*)\}", lambda found: str(variables.get(found[1], {}).get("default", "")), server["url"])
+    return re.sub(r"\{([^{}]*)\}", lambda match: str(variables.get(match[1], {}).get("default", "")), server["url"])
 
 
 def _base(text: str, field: str, *, remedy: str) -> str:

@@ -42,7 +42,7 @@ _LIFTABLE = frozenset({"type", "properties", "required", "additionalProperties",
 
 
 @dataclass
-class Signature:
+class ArgumentSchema:
     """The arguments of one operation while they are collected.
 
     `withheld` are the parameters (place, name) that carry credentials: those are not for models to write.
@@ -81,12 +81,12 @@ class Signature:
             raise DocumentError(f"{method.upper()} takes no body", field=pointer, remedy="remove it")
         media_type, schema, at = self._json_content(body, pointer)
         if _is_plain_object(schema) and not set(schema["properties"]) & set(self.properties):
-            self.body = Body(media_type, whole=None, properties=tuple(schema["properties"]))
+            self.body = Body(media_type, argument=None, properties=tuple(schema["properties"]))
             for name, part in schema["properties"].items():
                 self._add(name, part, child(child(at, "properties"), name), name in schema.get("required", ()))
         else:
             name = self._free_name("body", "request")
-            self.body = Body(media_type, whole=name)
+            self.body = Body(media_type, argument=name)
             self._add(name, _described(schema, body), at, body.get("required", False))
 
     def _add_parameter(self, node: Mapping[str, Any], pointer: str) -> None:
