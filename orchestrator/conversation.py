@@ -62,7 +62,7 @@ class Conversation:
 
     async def _refusal(self, trajectory_id: str, call_id: str, error: OutputRefused | None = None) -> ServiceError:
         """Why an output is not taken, as the log has it."""
-        if error is None or error.kind in ("no-output-awaited", "output-for-another-call"):
+        if error is None or error.kind in ("no-output-expected", "call-id-mismatch"):
             error = await self._closed(trajectory_id, call_id) or error
         if error is None:
             row = await self._store.get(trajectory_id)

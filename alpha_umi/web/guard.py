@@ -68,7 +68,7 @@ def _check_host(connection: HTTPConnection) -> None:
     host = connection.headers.get("host")
     if host is not None and not is_loopback(_name_of(host)):
         raise ServiceError(
-            "name-not-known",
+            "misdirected-request",
             "a service without keys answers to localhost and 127.0.0.1 alone",
             field="Host",
             remedy="ask it by one of these names, or set a key",
