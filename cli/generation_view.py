@@ -24,9 +24,9 @@ from alpha_umi.roles.turns import Role
 from cli.plain_text import plain_line
 
 if TYPE_CHECKING:
-    from evaluation.contamination import Finding
     from evaluation.generate import Generated
     from evaluation.reached_models import ModelsUnknown
+    from recordings.contamination import Finding
 
 _VERDICT_STYLES = {"listed": "yellow", "unknown": "dim"}
 

@@ -18,14 +18,14 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from alpha_umi.roles.turns import Role
-from cli.engines import ensure_models, role_folders
 from cli.errors import EngineFailed, UsageProblem
-from cli.launch import last_lines
-from cli.readiness import READY_TIMEOUT_S
-from cli.services import ANSWER_TOKENS, CONTEXT, KV_CACHE_GIB, ROLES
+from cli.local.models import ensure_models, role_folders
+from cli.local.readiness import READY_TIMEOUT_S
+from cli.local.services import ANSWER_TOKENS, CONTEXT, KV_CACHE_GIB, ROLES
+from cli.local.supervisor import last_lines
 
 if TYPE_CHECKING:
-    from alpha_umi.serving.context import MakeRouter
+    from alpha_umi.serving.assembly import MakeRouter
     from alpha_umi.serving.loading import RoleEngine
     from alpha_umi.serving.settings import RoleSettings
     from evaluation.role_services import RoleServices
@@ -135,8 +135,8 @@ async def services_in_process(
 
     Raises `EngineFailed` when they are not ready in time, or never will be.
     """
-    from alpha_umi.serving.in_process import RoleUnusable, reachable_in_process
-    from alpha_umi.serving.parts import role_parts
+    from alpha_umi.serving.application import RoleUnusable, in_process_transport
+    from alpha_umi.serving.assembly import role_parts
     from evaluation.patience import Patience
     from evaluation.role_services import role_services
 
@@ -144,7 +144,7 @@ async def services_in_process(
     async with contextlib.AsyncExitStack() as stack:
         try:
             async with asyncio.timeout(ready_timeout_s):
-                transport = await stack.enter_async_context(reachable_in_process(parts))
+                transport = await stack.enter_async_context(in_process_transport(parts))
         except RoleUnusable as error:
             raise engine_failed(f"the {error.role} cannot be used: {error}", log) from error
         except TimeoutError as error:
@@ -160,10 +160,10 @@ def engine_failed(message: str, log: Path, again: str = "") -> EngineFailed:
 
 
 def _routers() -> Mapping[Role, MakeRouter]:
-    from services.backbone.api import create_router as backbone_router
-    from services.caller.api import create_router as caller_router
-    from services.planner.api import create_router as planner_router
-    from services.summarizer.api import create_router as summarizer_router
+    from services.backbone import create_router as backbone_router
+    from services.caller import create_router as caller_router
+    from services.planner import create_router as planner_router
+    from services.summarizer import create_router as summarizer_router
 
     return {
         "planner": planner_router,

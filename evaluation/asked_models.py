@@ -9,9 +9,9 @@ from typing import Any
 from alpha_umi.contract.roles import ModelInfo
 from alpha_umi.contract.trajectories import Strategy
 from alpha_umi.roles.turns import Role
-from evaluation.contamination import FOUND, TRAINED_ON, Finding, check_manifest
 from evaluation.predicting import ROLES_OF
 from evaluation.role_services import RoleServices
+from recordings.contamination import TRAINED_ON, TRAINED_ON_SUITE, Finding, check_manifest
 
 
 @dataclass(frozen=True)
@@ -50,4 +50,4 @@ def _kept(model: ModelInfo, finding: Finding) -> dict[str, Any]:
         # Earlier versions do not tell it, and their files go on.
         del described["planner_label"]
     found = {"verdict": finding.verdict, "instructions": finding.instructions, "total": finding.total}
-    return described | {"manifest": manifest or None, FOUND: found}
+    return described | {"manifest": manifest or None, TRAINED_ON_SUITE: found}

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from alpha_umi.roles.turns import Role
 from evaluation.costs import RoleCost, role_costs
-from evaluation.errors import EmptySuite, NotTheFormat
 from evaluation.formats import Format
 from evaluation.pairs import Pair
 from evaluation.published import read_published_file
 from evaluation.records import RunRecord
 from evaluation.run_file import read_run
+from recordings.errors import EmptySuite, NotTheFormat
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from alpha_umi.contract.problems import TYPE_PREFIX
 from alpha_umi.contract.roles import ROLES
 from alpha_umi.contract.trajectories import RoleUse, StepModel, TokenUsage, Trajectory
 from alpha_umi.roles.turns import Role
-from evaluation.errors import EmptySuite
 from evaluation.intervals import RESAMPLES, SEED, Interval, intervals, mean, resampled_means, sums_by_trajectory
 from evaluation.replay.recordings import NOT_RECORDED, call_key
+from recordings.errors import EmptySuite
 
 _ROLE_OF_EVENT: Final[dict[str, Role]] = {
     "planner.decided": "planner",

@@ -16,6 +16,7 @@ PACKAGES = (
     "orchestrator",
     "cli",
     "examples",
+    "recordings",
     "training",
     "evaluation",
     "benchmarks",
@@ -24,6 +25,7 @@ PACKAGES = (
 
 # What each part may import of this project, itself included.
 ALLOWED = {
+    "alpha_umi.atomic": ("alpha_umi.atomic",),
     "alpha_umi.roles": ("alpha_umi.roles",),
     "alpha_umi.trajectory": ("alpha_umi.trajectory", "alpha_umi.roles"),
     "alpha_umi.telemetry": ("alpha_umi.telemetry",),
@@ -31,6 +33,7 @@ ALLOWED = {
     "alpha_umi.web": ("alpha_umi.web", "alpha_umi.contract", "alpha_umi.telemetry"),
     "alpha_umi.serving": (
         "alpha_umi.serving", "alpha_umi.web", "alpha_umi.contract", "alpha_umi.roles", "alpha_umi.telemetry",
+        "alpha_umi.atomic",
     ),
     "services.planner": ("services.planner", "alpha_umi"),
     "services.caller": ("services.caller", "alpha_umi"),
@@ -45,25 +48,34 @@ ALLOWED = {
     # Calls are made and told as the orchestrator does.
     "examples.practice": ("examples", "orchestrator.tools"),
     "training": (
-        "training", "evaluation", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.serving.tokens",
-        "alpha_umi.serving.manifest", "alpha_umi.serving.processor", "alpha_umi.serving.weights",
+        "training", "recordings", "alpha_umi.atomic", "alpha_umi.roles", "alpha_umi.contract",
+        "alpha_umi.serving.tokens", "alpha_umi.serving.manifest", "alpha_umi.serving.processor",
+        "alpha_umi.serving.weights",
     ),
     # These are servers, with the problem documents of all others.
-    "evaluation.replay": ("evaluation", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.web"),
+    # Recorded trajectories: training data and evaluation suites.
+    "recordings": ("recordings", "alpha_umi.roles", "alpha_umi.contract"),
+    "evaluation.replay": ("evaluation", "recordings", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.web"),
     "evaluation": (
-        "evaluation", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.trajectory", "alpha_umi.serving.engine",
-        "alpha_umi.plain_text",
+        "evaluation", "recordings", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.trajectory",
+        "alpha_umi.serving.engine", "alpha_umi.plain_text", "alpha_umi.atomic",
     ),
-    "cli": ("cli", "alpha_umi", "evaluation", "training", "services"),
+    # The process supervisor; tool source files are checked by the orchestrator's parser.
+    "cli.local": (
+        "cli.local", "cli.client", "cli.errors", "cli.plain_text", "orchestrator.tools.errors",
+        "orchestrator.tools.sources_file", "alpha_umi",
+    ),
+    "benchmarks": (
+        "benchmarks", "cli.client", "cli.errors", "cli.in_process", "cli.local", "cli.options", "evaluation",
+        "examples", "recordings", "services", "alpha_umi",
+    ),
+    "cli": ("cli", "alpha_umi", "evaluation", "recordings", "training", "services"),
     # Reads the orchestrator's database where no orchestrator runs.
     "cli.event_log": ("cli", "alpha_umi", "orchestrator.store.tables"),
-    # The operator's file is checked by the parser of the orchestrator that will read it.
-    "cli.sources_file": ("cli", "orchestrator.tools.errors", "orchestrator.tools.sources_file"),
-    "benchmarks": ("benchmarks", "cli", "alpha_umi", "evaluation", "training", "services", "examples"),
     "deploy": ("deploy",),
     "alpha_umi.plain_text": (),
 }  # fmt: skip
-STANDARD_LIBRARY_ONLY = ("alpha_umi.roles", "alpha_umi.trajectory")
+STANDARD_LIBRARY_ONLY = ("alpha_umi.atomic", "alpha_umi.roles", "alpha_umi.trajectory")
 ONLY_VLLM = "alpha_umi.serving.vllm_engine"
 
 
@@ -154,7 +166,7 @@ def _modules_imported(path: Path, modules: dict[str, Path]) -> Iterator[str]:
 
 def test_the_rules_bite(tmp_path: Path) -> None:
     offender = tmp_path / "offender.py"
-    offender.write_text("from services.caller import calling\nimport vllm.config\n")
+    offender.write_text("from services.caller import call\nimport vllm.config\n")
     assert list(imported(offender)) == ["services.caller", "vllm.config"]
     assert list(offences("services.planner.offender", imported(offender))) == [
         "services.planner.offender must not import services.caller",

@@ -95,7 +95,7 @@ class Sampling(WireModel):
 def _distinct_names(tools: list[ToolModel]) -> list[ToolModel]:
     seen: set[str] = set()
     for tool in tools:
-        shown = Tool(tool.name).shown_name
+        shown = Tool(tool.name).prompt_name
         if shown in seen:
             raise ValueError(f"two tools are called {shown!r}; names (their last 64 characters) must be unique")
         seen.add(shown)
@@ -194,11 +194,18 @@ class Timings(WireModel):
 
 
 class RoleAnswer(WireModel):
-    """What every role's answer carries. `truncated` says that the model saw a shortened history."""
+    """What every role's answer carries. `truncated`: the model saw a shortened history.
+
+    `prompt_sha256` is the digest of the first prompt of the request, which `.../render` shows; services of
+    earlier versions do not send it. The problem document of an unusable output has both fields as well.
+    """
 
     usage: UsageModel
     timings: Timings
     truncated: bool = False
+    prompt_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        default=None, description="SHA-256 of the prompt's text in UTF-8, in hexadecimal"
+    )
 
 
 class PlanAnswer(RoleAnswer):

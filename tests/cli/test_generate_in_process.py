@@ -108,7 +108,7 @@ def roles_of(engine: ScriptedEngine, canary: str = CANARY, roles: Sequence[Role]
     """One engine for all roles, as it is loaded for one model folder."""
     shared, template = SharedEngine(engine), load_template("toolbench")
     engines = {
-        role: RoleEngine(shared.seen_by(role), ServedModel(role, "m", template, Canary(CANARY_PROMPT, canary)))
+        role: RoleEngine(shared.view(role), ServedModel(role, "m", template, Canary(CANARY_PROMPT, canary)))
         for role in roles
     }
     return LoadedRoles(engines, dict.fromkeys(roles, 64))

@@ -16,14 +16,14 @@ from support.orchestrator_process import OrchestratorProcess, free_port, orchest
 from support.restarted_orchestrator import RestartedOrchestrator
 from support.scripted_roles import ScriptedRoles, in_turn, problem
 from support.serving_on_loopback import Serve, until
-from support.whole_suites import computing
+from support.trajectory_suites import computing
 
 from evaluation.asking import Asked, Asking, ask
 from evaluation.errors import ServiceAway
 from evaluation.patience import Patience
 from evaluation.replay.servers import create_calculator_server
-from evaluation.suites.recorded import RecordedTrajectory
 from evaluation.tool_source import registered
+from recordings.trajectory import RecordedTrajectory
 
 LONG = Patience(away_s=30, first_pause_s=0.01, longest_pause_s=0.05)
 ASKING = Asking(max_steps=4, patience=LONG)

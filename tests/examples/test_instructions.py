@@ -60,7 +60,7 @@ def leaves(value: Any) -> Iterator[str | float]:
 
 
 def holds(leaf: str | float, fact: str | float) -> bool:
-    """A number holds a fact that it rounds to; a text holds it as whole words."""
+    """A number matches a fact that it rounds to; a text contains it as complete words."""
     if isinstance(leaf, str) or isinstance(fact, str):
         return isinstance(leaf, str) and isinstance(fact, str) and has_words(leaf, fact)
     return rounds_to(leaf, fact)

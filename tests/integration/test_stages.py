@@ -18,7 +18,7 @@ from support.system import call, orchestrated, serve_roles
 
 from alpha_umi.contract.roles import SummarizeAnswer, SummarizeRequest, Timings, UsageModel
 from alpha_umi.serving.scripted import Rule
-from services.planner.api import create_router as planner_router
+from services.planner import create_router as planner_router
 
 Json = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""Rendering: the rules of the published preprocessing, shown on texts of our own."""
+"""Rendering: the rules of the published preprocessing, on texts of our own."""
 
 from __future__ import annotations
 

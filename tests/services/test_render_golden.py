@@ -10,10 +10,10 @@ import pytest
 from support.role_apps import application, client_of, scripted
 
 from alpha_umi.roles.turns import Role
-from services.backbone.api import create_router as backbone_router
-from services.caller.api import create_router as caller_router
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
+from services.backbone import create_router as backbone_router
+from services.caller import create_router as caller_router
+from services.planner import create_router as planner_router
+from services.summarizer import create_router as summarizer_router
 
 Json = dict[str, Any]
 

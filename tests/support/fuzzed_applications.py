@@ -19,12 +19,12 @@ from fastapi import FastAPI
 
 from alpha_umi.roles.turns import Role
 from alpha_umi.serving.application import create_shared_application
-from alpha_umi.serving.context import MakeRouter, RoleContext
+from alpha_umi.serving.assembly import MakeRouter, RoleContext
 from alpha_umi.serving.metrics import RoleMetrics
-from services.backbone.api import create_router as backbone_router
-from services.caller.api import create_router as caller_router
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
+from services.backbone import create_router as backbone_router
+from services.caller import create_router as caller_router
+from services.planner import create_router as planner_router
+from services.summarizer import create_router as summarizer_router
 from support.loopback_in_loop import serving
 from support.orchestrator_world import surroundings
 from support.role_apps import application, role_host

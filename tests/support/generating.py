@@ -1,4 +1,4 @@
-"""A few steps generated into a file, by role services that are asked over HTTP."""
+"""Generate a few steps into a file, with role services over HTTP."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def asking(roles: Roles, patience: Patience = BRIEF, token: str | None = N
 async def generated(
     roles: Roles, folder: Path, *, count: int = 3, patience: Patience = BRIEF, **options: Any
 ) -> tuple[Generated, Run]:
-    """All steps of some sums, in a file that may be there."""
+    """Generate all steps of some sums; the file may exist."""
     async with asking(roles, patience) as services:
         task = await plan_task(services, sums(folder, count), constrained=options.pop("constrained", True))
         done = await generate(services, task, folder / "run.jsonl", **options)

@@ -28,7 +28,7 @@ from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.planner import parse_plan
 from alpha_umi.roles.template import UnknownTemplate, load_template, render
 from alpha_umi.roles.turns import Tool, Turn
-from alpha_umi.serving.calls.grammar import call_grammar, forget_grammars
+from alpha_umi.serving.calls.grammar import call_grammar, clear_grammar_cache
 from alpha_umi.serving.manifest import MANIFEST_FILE, ManifestUnreadable, load_manifest
 from alpha_umi.trajectory import (
     IllegalEvent,
@@ -124,7 +124,7 @@ def schema(data: bytes) -> None:
     if isinstance(parameters, dict):
         with contextlib.suppress(ToolSchemaError):
             check_schema(parameters)
-            forget_grammars()
+            clear_grammar_cache()
             call_grammar([Tool("tool", "", parameters)], token_bound=512)
 
 

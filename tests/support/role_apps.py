@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from alpha_umi.roles.template import PlannerLabel, load_template
 from alpha_umi.roles.turns import Role
 from alpha_umi.serving.application import create_role_application
-from alpha_umi.serving.context import MakeRouter, RoleContext
+from alpha_umi.serving.assembly import MakeRouter, RoleContext
 from alpha_umi.serving.engine import Engine
 from alpha_umi.serving.host import Canary, RoleHost, ServedModel
 from alpha_umi.serving.manifest import ModelManifest

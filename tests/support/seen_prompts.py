@@ -11,24 +11,24 @@ from typing import Any
 from alpha_umi.contract.trajectories import Strategy
 from alpha_umi.roles.template import PlannerLabel
 from alpha_umi.roles.turns import Role
-from alpha_umi.serving.context import MakeRouter
+from alpha_umi.serving.assembly import MakeRouter
 from alpha_umi.serving.scripted import Rule, ScriptedEngine
 from evaluation.asking import Asking
 from evaluation.orchestrator import client_of, ready
 from evaluation.reached_models import reached_models
-from evaluation.suites.suite import Suite, load_suite
 from evaluation.trajectories import measure_whole, plan_whole
 from evaluation.whole_run import WholeRun
 from orchestrator.app import create_app
 from orchestrator.assembly import assembled
 from orchestrator.settings import OrchestratorSettings
-from services.backbone.api import create_router as backbone_router
-from services.caller.api import create_router as caller_router
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
+from recordings.suites.suite import Suite, load_suite
+from services.backbone import create_router as backbone_router
+from services.caller import create_router as caller_router
+from services.planner import create_router as planner_router
+from services.summarizer import create_router as summarizer_router
 from support.loopback_in_loop import serving
 from support.role_apps import CANARY_PROMPT, application, scripted
-from support.whole_suites import shop_file
+from support.trajectory_suites import shop_file
 
 ROUTERS: Mapping[Role, MakeRouter] = {
     "planner": planner_router,
