@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from alpha_umi.contract.problems import TYPE_PREFIX
+from alpha_umi.contract.roles import ROLES
 from alpha_umi.contract.trajectories import RoleUsage, StepModel, TokenUsage, Trajectory
-from alpha_umi.roles.turns import RoleName
-from evaluation.errors import EmptySuite
+from alpha_umi.roles.turns import Role
 from evaluation.intervals import RESAMPLES, SEED, Interval, intervals, mean, resampled_means, sums_by_trajectory
 from evaluation.replay.recordings import NOT_RECORDED, call_key
+from recordings.errors import EmptySuite
 
-ROLES: Final[tuple[RoleName, ...]] = ("planner", "caller", "summarizer", "backbone")
 # Parts of all trajectories, from 0 to 1; everything else is an average for one.
 SHARES: Final = frozenset({"completed", "success", "right", "gave_up"})
 # What only a search has.
@@ -62,7 +62,7 @@ class Measured:
     branches: int | None = None
     abandoned_steps: int | None = None
     abandoned_tokens: int | None = None
-    roles: Mapping[RoleName, RoleCost] = field(default_factory=dict)
+    roles: Mapping[Role, RoleCost] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _share(happened: bool | None) -> float | None:
     return None if happened is None else float(happened)
 
 
-def _cost_of(role: RoleName, name: str) -> Callable[[Measured], float | None]:
+def _cost_of(role: Role, name: str) -> Callable[[Measured], float | None]:
     """A cost over the trajectories in which the role took part."""
     return lambda each: float(getattr(each.roles[role], name)) if role in each.roles else None
 
@@ -192,11 +192,11 @@ def _tokens(use: TokenUsage | RoleUsage | None) -> int:
     return 0 if use is None else use.prompt_tokens + use.completion_tokens
 
 
-def _costs(steps: Sequence[StepModel]) -> dict[RoleName, RoleCost]:
+def _costs(steps: Sequence[StepModel]) -> dict[Role, RoleCost]:
     return {role: _cost(role, steps) for role in ROLES if any(role in (step.roles or {}) for step in steps)}
 
 
-def _cost(role: RoleName, steps: Sequence[StepModel]) -> RoleCost:
+def _cost(role: Role, steps: Sequence[StepModel]) -> RoleCost:
     usages = [step.roles[role] for step in steps if step.roles and role in step.roles]
     return RoleCost(
         calls=len(usages),

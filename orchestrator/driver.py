@@ -46,7 +46,7 @@ from orchestrator.live import Broadcast, TextPreview
 from orchestrator.log import LoggedEvent
 from orchestrator.outcomes import failure_of, log_outcome, unknown_outcome
 from orchestrator.performer import EffectExecutor
-from orchestrator.racing import race
+from orchestrator.race import race
 from orchestrator.store import NotStorable, RequestKey
 
 _log = telemetry.logger(__name__)

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Generic
 
 from alpha_umi.contract.roles import (
+    CALL,
+    PLAN,
+    STEP,
+    SUMMARIZE,
     ActionModel,
+    Answer,
     CallAnswer,
     CallRequest,
     PlanAnswer,
@@ -37,7 +42,7 @@ from alpha_umi.trajectory import (
 )
 from alpha_umi.trajectory.moves import NO_CALL
 from orchestrator.roles.errors import RoleUnreadable
-from orchestrator.roles.question import Answer, Question
+from orchestrator.roles.request import RoleRequest
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ class CallStats:
 class RoleCallSpec(Generic[Answer]):
     """A request, the event of its answer, and the event of an output that cannot be read (None: it is a failure)."""
 
-    question: Question[Answer]
+    question: RoleRequest[Answer]
     answered: Callable[[Answer, CallStats], Event]
     unreadable: Callable[[RoleUnreadable, CallStats], Event] | None = None
 
@@ -100,7 +105,7 @@ def plan_call(context: RoleCallContext, effect: AskPlanner) -> RoleCallSpec[Plan
             error.text.strip(), decision, error.text, unreadable=True, reason=error.reason, **stats.output()
         )
 
-    question = Question("planner", "/v1/plan", request, PlanAnswer, context.trajectory_id, effect.step)
+    question = RoleRequest(PLAN, request, context.trajectory_id, effect.step)
     return RoleCallSpec(question, answered, unreadable)
 
 
@@ -119,7 +124,7 @@ def caller_call(context: RoleCallContext, effect: AskCaller) -> RoleCallSpec[Cal
     def no_call(text: str, reason: str, stats: CallStats) -> Event:
         return ToolObserved(None, NO_CALL + reason, is_error=True, text=text, **vars(stats))
 
-    question = Question("caller", "/v1/call", request, CallAnswer, context.trajectory_id, effect.step)
+    question = RoleRequest(CALL, request, context.trajectory_id, effect.step)
     return RoleCallSpec(question, answered, lambda error, stats: no_call(error.text, error.reason, stats))
 
 
@@ -127,7 +132,7 @@ def summarize_call(context: RoleCallContext, effect: AskSummarizer) -> RoleCallS
     """The summarizer writes the answer."""
     request = SummarizeRequest(history=context.turns(), stream=context.streams)
     return RoleCallSpec(
-        Question("summarizer", "/v1/summarize", request, SummarizeAnswer, context.trajectory_id, effect.step),
+        RoleRequest(SUMMARIZE, request, context.trajectory_id, effect.step),
         lambda answer, stats: AnswerWritten(answer.answer, **stats.output(truncated=answer.truncated)),
     )
 
@@ -171,7 +176,7 @@ def step_call(context: RoleCallContext, effect: AskBackbone) -> RoleCallSpec[Ste
             **stats.output(),
         )
 
-    question = Question("backbone", "/v1/step", request, StepAnswer, context.trajectory_id, effect.step)
+    question = RoleRequest(STEP, request, context.trajectory_id, effect.step)
     return RoleCallSpec(question, answered, unreadable)
 
 

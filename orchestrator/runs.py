@@ -21,7 +21,7 @@ from alpha_umi.trajectory import (
 from orchestrator.driver import Driver, DriverDependencies
 from orchestrator.live import Broadcast
 from orchestrator.log import new_event, read_log, state_of
-from orchestrator.racing import race
+from orchestrator.race import race
 from orchestrator.run import Run
 from orchestrator.store import EventStore, RequestKey, StoreError, TrajectoryRow
 
@@ -185,10 +185,10 @@ class RunManager:
             await asyncio.wait(self._tasks, timeout=STOP_GRACE_S)
         if self._tasks:
             _log.warning("drain.cut_off", under_way=self.active_count)
-        self.hurry()
+        self.cancel_all()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def hurry(self) -> None:
+    def cancel_all(self) -> None:
         """Leave every run as its log has it now."""
         for task in self._tasks:
             task.cancel()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from alpha_umi.trajectory.events import RoleKind
+from alpha_umi.roles.turns import Role
 from alpha_umi.trajectory.limits import DeadEndReason
 
 Status = Literal["running", "requires_action", "completed", "gave_up", "failed", "cancelled", "exhausted"]
@@ -91,7 +91,7 @@ RoleEffect = AskPlanner | AskCaller | AskSummarizer | AskBackbone
 SendEffect = RoleEffect | RunTool
 Effect = SendEffect | RequireAction | AwaitOutput | Backtrack | Finish
 
-_ROLES: Final[dict[type[Any], RoleKind]] = {
+_ROLES: Final[dict[type[Any], Role]] = {
     AskPlanner: "planner",
     AskCaller: "caller",
     AskSummarizer: "summarizer",
@@ -106,7 +106,7 @@ _KEYS: Final[dict[type[Any], str]] = {
 }
 
 
-def role_of(effect: RoleEffect) -> RoleKind:
+def role_of(effect: RoleEffect) -> Role:
     """The role that the effect calls."""
     return _ROLES[type(effect)]
 

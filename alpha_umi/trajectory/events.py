@@ -17,10 +17,8 @@ from typing import Annotated, Any, Final, Literal, get_args
 from pydantic import Field, TypeAdapter, ValidationError
 
 from alpha_umi.roles.planner import Decision
-from alpha_umi.roles.turns import Tool
+from alpha_umi.roles.turns import Role, Tool
 from alpha_umi.trajectory.limits import DeadEndReason, LimitKind, Limits
-
-RoleKind = Literal["planner", "caller", "summarizer", "backbone"]
 
 
 @dataclass(frozen=True)
@@ -190,7 +188,7 @@ class RoleFailed:
     """A role service gave no answer: it is down, too slow, or its response is invalid."""
 
     type: Literal["role.failed"] = field(default="role.failed", kw_only=True)
-    role: RoleKind
+    role: Role
     reason: str
     latency_ms: int = 0
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from alpha_umi.roles.turns import Turn
+from alpha_umi.roles.turns import Role, Turn
 from alpha_umi.trajectory import search
 from alpha_umi.trajectory.ending import REPEATED_CALL, end, exhaust, spent
 from alpha_umi.trajectory.errors import IllegalEvent
@@ -17,7 +17,6 @@ from alpha_umi.trajectory.events import (
     ActionRequired,
     MessageAdded,
     PlannerDecided,
-    RoleKind,
     RoleOutput,
     StepTaken,
     ToolObserved,
@@ -96,7 +95,7 @@ def check_policy(state: State, event: PlannerDecided | StepTaken) -> None:
         raise IllegalEvent(f"an unreadable decision counts as {state.limits.on_unreadable!r}, not as {event.next!r}")
 
 
-def add_usage(state: State, role: RoleKind, output: RoleOutput, *, unreadable: bool = False) -> State:
+def add_usage(state: State, role: Role, output: RoleOutput, *, unreadable: bool = False) -> State:
     """The state with the cost of a role call added to the newest step; unchanged where there is no step."""
     if not state.steps:
         return state

@@ -8,9 +8,9 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from alpha_umi.roles.planner import Decision
-from alpha_umi.roles.turns import Tool, Turn
+from alpha_umi.roles.turns import Role, Tool, Turn
 from alpha_umi.trajectory.effects import Status
-from alpha_umi.trajectory.events import RoleKind, RoleOutput, Usage
+from alpha_umi.trajectory.events import RoleOutput, Usage
 from alpha_umi.trajectory.limits import DeadEndReason, Limits
 
 
@@ -89,7 +89,7 @@ class Step:
     latency_ms: Latency = field(default_factory=Latency)
     usage: Usage = field(default_factory=Usage)
     truncated: bool = False
-    roles: Mapping[RoleKind, RoleUsage] = field(default_factory=dict)
+    roles: Mapping[Role, RoleUsage] = field(default_factory=dict)
     parent: int | None = None
     abandoned: bool = False
 
@@ -98,7 +98,7 @@ class Step:
         """How many turns of the history the step has written, once it is over."""
         return 1 if self.observation is None else 3
 
-    def with_usage(self, role: RoleKind, output: RoleOutput, *, unreadable: bool = False) -> Step:
+    def with_usage(self, role: Role, output: RoleOutput, *, unreadable: bool = False) -> Step:
         """The step with the cost of a further role call: time and tokens are added."""
         latency = replace(self.latency_ms, **{role: getattr(self.latency_ms, role) + output.latency_ms})
         usage = self.roles.get(role, RoleUsage()).add(output, unreadable=unreadable)

@@ -16,7 +16,7 @@ from alpha_umi.contract.stream_events import machine_events, read_stream_event
 from alpha_umi.contract.trajectories import differing_fields
 from alpha_umi.trajectory import State, replay
 from orchestrator.log import read_log, state_of
-from orchestrator.store import EventStore
+from orchestrator.store import open_store
 from orchestrator.stream import follow
 
 GOLDEN = Path(__file__).parent / "golden_streams"
@@ -40,7 +40,7 @@ def without_additions(events: list[ServerSentEvent], trajectory_id: str, name: s
 
 
 async def state_in_the_log(folder: Path, trajectory_id: str) -> State:
-    async with EventStore.open(f"sqlite:///{folder}/log.db") as store:
+    async with open_store(f"sqlite:///{folder}/log.db") as store:
         return state_of(read_log(await store.events(trajectory_id)))
 
 
@@ -60,7 +60,7 @@ async def test_a_stream_is_as_it_was_and_reads_back(name: str, world: Any) -> No
 async def test_a_database_of_the_released_schema_has_the_same_streams(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / "log.db")) as database:
         database.executescript((GOLDEN / "log_of_schema_2.sql").read_text(encoding="utf-8"))
-    async with EventStore.open(f"sqlite:///{tmp_path}/log.db") as store:
+    async with open_store(f"sqlite:///{tmp_path}/log.db") as store:
         for name in COURSES:
             row = await store.get(name)
             sent = [event async for event in follow(store, row, None)]
@@ -74,6 +74,6 @@ async def test_a_damaged_row_of_the_released_schema_stays_as_it_was(tmp_path: Pa
         database.executescript((GOLDEN / "log_of_schema_2.sql").read_text(encoding="utf-8"))
         database.execute("UPDATE events SET payload = '{' WHERE trajectory_id = 'chain answers' AND seq = 1")
         database.commit()
-    async with EventStore.open(f"sqlite:///{tmp_path}/log.db") as store:
+    async with open_store(f"sqlite:///{tmp_path}/log.db") as store:
         assert [event.event async for event in follow(store, await store.get("chain answers"), None)] == []
         assert state_of(read_log(await store.events("chain gives up"))).status == "gave_up"

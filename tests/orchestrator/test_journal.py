@@ -13,7 +13,7 @@ from alpha_umi.trajectory import EffectIntended, TrajectoryCreated, TrajectoryFi
 from orchestrator.journal import Journal
 from orchestrator.log import new_event
 from orchestrator.metrics import OrchestratorMetrics
-from orchestrator.store import EventStore, NewEvent, NotStorable, SequenceConflict, StoreUnavailable
+from orchestrator.store import EventStore, NewEvent, NotStorable, SequenceConflict, StoreUnavailable, open_store
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 INTENT = EffectIntended("planner:0")
@@ -41,7 +41,7 @@ class LossyStore:
 
 @pytest.fixture
 async def lossy(tmp_path: Path) -> AsyncIterator[LossyStore]:
-    async with EventStore.open(f"sqlite:///{tmp_path}/log.db") as store:
+    async with open_store(f"sqlite:///{tmp_path}/log.db") as store:
         question = TrajectoryCreated("What?", ("look_up",))
         await store.create("t", [new_event(question)], at=NOW, instruction="What?", tools=["look_up"])
         yield LossyStore(store)

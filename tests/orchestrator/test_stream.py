@@ -22,7 +22,7 @@ from alpha_umi.trajectory import (
 )
 from orchestrator.live import MAX_QUEUED, Broadcast, TextPreview
 from orchestrator.log import LoggedEvent, new_event, read_log
-from orchestrator.store import EventStore
+from orchestrator.store import EventStore, open_store
 from orchestrator.stream import follow
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -72,7 +72,7 @@ WHOLE = [
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[EventStore]:
     """A log of one question."""
-    async with EventStore.open(f"sqlite:///{tmp_path}/log.db") as store:
+    async with open_store(f"sqlite:///{tmp_path}/log.db") as store:
         question = TrajectoryCreated("What?", ("look_up",))
         await store.create("t", [new_event(question)], at=NOW, instruction="What?", tools=["look_up"])
         yield store

@@ -36,9 +36,9 @@ SEARCH = {"strategy": "dfsdt"}
 Course = Callable[[Client, World], Awaitable[str]]
 # Settings of the orchestrator for a course, where they are not the usual ones.
 SETTINGS: dict[str, dict[str, Any]] = {
-    "chain unreadable to caller": {"on_unreadable": "caller"},
-    "single unreadable to caller": {"on_unreadable": "caller", "max_steps": 2},
-    "single unreadable to give up": {"on_unreadable": "give up"},
+    "chain unreadable to caller": {"on_parse_failure": "caller"},
+    "single unreadable to caller": {"on_parse_failure": "caller", "max_steps": 2},
+    "single unreadable to give up": {"on_parse_failure": "give up"},
     "chain deadline": {"trajectory_timeout_s": 1},
     "single deadline": {"trajectory_timeout_s": 1},
     "client tool expired": {"client_tool_timeout_s": 1},
@@ -69,9 +69,9 @@ def roles(*, body: dict[str, Any] | None = None, **scripts: Any) -> Course:
 async def cancelled(client: Client, world: World) -> str:
     """The client cancels while the planner writes."""
     world.roles.planner = in_turn(hang())
-    world.roles.asked.clear()
+    world.roles.requested.clear()
     trajectory_id = await client.start()
-    await asyncio.wait_for(world.roles.asked.wait(), 10)
+    await asyncio.wait_for(world.roles.requested.wait(), 10)
     response = await client.http.post(f"/v1/trajectories/{trajectory_id}/cancel")
     assert response.status_code == 200, response.text
     return trajectory_id
