@@ -7,17 +7,17 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from alpha_umi.roles.turns import Role
-from orchestrator.conversation import Conversation
-from orchestrator.driver import DriverDependencies
 from orchestrator.failpoints import Failpoints
-from orchestrator.journal import Journal
+from orchestrator.log import LogWriter
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.monitoring import Readiness, StateCollector
-from orchestrator.performer import EffectExecutor
-from orchestrator.request_keys import RequestKeys
 from orchestrator.roles.calls import RoleCalls
 from orchestrator.roles.replicas import ReplicaSet, role_replicas
-from orchestrator.runs import RunManager
+from orchestrator.runs.driver import DriverDependencies
+from orchestrator.runs.executor import EffectExecutor
+from orchestrator.runs.idempotency import IdempotencyStore
+from orchestrator.runs.manager import RunManager
+from orchestrator.runs.messages import Conversation
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.store import EventStore, open_store
 from orchestrator.tools.egress import Egress
@@ -36,7 +36,7 @@ class Orchestrator:
     sources: ToolSources
     runs: RunManager
     conversation: Conversation
-    request_keys: RequestKeys
+    request_keys: IdempotencyStore
     metrics: OrchestratorMetrics
     readiness: Readiness
 
@@ -58,7 +58,7 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
         metrics = OrchestratorMetrics()
         roles = await stack.enter_async_context(role_replicas(settings.role_addresses(), settings.role_bearer, metrics))
         store.observe_commits(metrics.count_commit)
-        journal = Journal(store, metrics)
+        journal = LogWriter(store, metrics)
         dependencies = _driver_dependencies(settings, roles, registry, journal, metrics)
         runs = RunManager(store, dependencies, tools_ready=sources.wait_for)
         stack.push_async_callback(runs.drain)
@@ -72,7 +72,7 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             sources=sources,
             runs=runs,
             conversation=Conversation(store, runs),
-            request_keys=RequestKeys(store, runs, now=journal.now),
+            request_keys=IdempotencyStore(store, runs, now=journal.now),
             metrics=metrics,
             readiness=Readiness(runs, store, journal, roles, constrained=settings.constrained),
         )
@@ -86,7 +86,7 @@ def _driver_dependencies(
     settings: OrchestratorSettings,
     roles: dict[Role, ReplicaSet],
     registry: ToolRegistry,
-    journal: Journal,
+    journal: LogWriter,
     metrics: OrchestratorMetrics,
 ) -> DriverDependencies:
     failpoints = Failpoints(settings.failpoint)

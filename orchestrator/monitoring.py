@@ -11,9 +11,9 @@ from prometheus_client.registry import Collector
 
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.roles.turns import Role
-from orchestrator.journal import Journal
+from orchestrator.log import LogWriter
 from orchestrator.roles.replicas import READY, ReplicaSet, ReplicaState
-from orchestrator.runs import RunManager
+from orchestrator.runs.manager import RunManager
 from orchestrator.store import EventStore, StoreError
 from orchestrator.tools.sources import ToolSources
 
@@ -31,7 +31,7 @@ class Readiness:
         self,
         runs: RunManager,
         store: EventStore,
-        journal: Journal,
+        journal: LogWriter,
         roles: Mapping[Role, ReplicaSet],
         *,
         constrained: bool,
@@ -79,7 +79,7 @@ def _details(states: Sequence[ReplicaState]) -> dict[str, Any]:
 class StateCollector(Collector):
     """Running trajectories, blocked appends, and tool sources by status."""
 
-    def __init__(self, runs: RunManager, journal: Journal, sources: ToolSources) -> None:
+    def __init__(self, runs: RunManager, journal: LogWriter, sources: ToolSources) -> None:
         self._runs = runs
         self._journal = journal
         self._sources = sources

@@ -57,7 +57,7 @@ class CreateTrajectory(WireModel):
     background: bool = False
     metadata: Annotated[dict[MetadataName, MetadataText], Field(max_length=16)] = Field(default_factory=dict)
 
-    _said = field_validator("instruction")(not_blank)
+    _check_text = field_validator("instruction")(not_blank)
 
     @field_validator("tools")
     @classmethod

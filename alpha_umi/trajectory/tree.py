@@ -10,12 +10,12 @@ from alpha_umi.trajectory.state import State, Step
 
 def branch(state: State) -> tuple[Step, ...]:
     """The steps of this turn from its beginning to where the trajectory stands."""
-    found: list[Step] = []
+    steps: list[Step] = []
     place = state.tip
     while place is not None:
-        found.append(state.steps[place])
-        place = found[-1].parent
-    return tuple(reversed(found))
+        steps.append(state.steps[place])
+        place = steps[-1].parent
+    return tuple(reversed(steps))
 
 
 def steps_after(state: State, place: int | None) -> tuple[Step, ...]:

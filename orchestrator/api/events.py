@@ -19,7 +19,7 @@ from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.stream_events import EVENT_NAMES
 from alpha_umi.web.documentation import event_stream as documented
 from orchestrator.assembly import Orchestrator
-from orchestrator.stream import follow
+from orchestrator.stream.follow import follow
 
 EventId = Annotated[int, Field(ge=0)]
 

@@ -19,11 +19,11 @@ from alpha_umi.web.documentation import Responses
 from orchestrator.api.events import TRAJECTORY_STREAM, event_stream
 from orchestrator.assembly import Orchestrator
 from orchestrator.race import race
-from orchestrator.records import driven_trajectory, load_trajectory
-from orchestrator.request_keys import HEADER, Accepted
-from orchestrator.run import Run, RunLease
+from orchestrator.runs.idempotency import HEADER, Accepted
+from orchestrator.runs.manager import Run, RunLease
+from orchestrator.runs.views import driven_trajectory, load_trajectory
 from orchestrator.store import RequestKey
-from orchestrator.stream import follow
+from orchestrator.stream.follow import follow
 
 CLIENT_CLOSED_REQUEST = 499
 MAX_CHARACTERS = 255
@@ -46,7 +46,7 @@ async def answer(
     disconnects.
     """
     request.state.trajectory_id = accepted.trajectory_id
-    owner = None if background or accepted.run is None else accepted.run.own()
+    owner = None if background or accepted.run is None else accepted.run.acquire()
     if stream:
         return await _stream(orchestrator, accepted, owner)
     if background:
@@ -88,7 +88,7 @@ def _leave(orchestrator: Orchestrator, owner: RunLease) -> None:
 
 
 def _require_settled(orchestrator: Orchestrator, run: Run) -> None:
-    if run.finished or run.waits:
+    if run.finished or run.awaiting_client:
         return
     where = {"trajectory_id": run.id}
     if orchestrator.runs.stopping:

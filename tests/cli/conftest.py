@@ -32,8 +32,8 @@ from cli.local.state import RunRecord, StateFolder
 from cli.local.supervisor import Plan, stop_system
 from cli.main import app as command
 from orchestrator.log import LoggedEvent
-from orchestrator.narration import serialize, serialize_delta, serialize_reconnect
 from orchestrator.store import TrajectoryRow
+from orchestrator.stream.serialization import serialize, serialize_delta, serialize_reconnect
 
 STAND_IN = Path(__file__).parent / "stand_in.py"
 START = datetime(2026, 11, 21, tzinfo=UTC)

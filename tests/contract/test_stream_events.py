@@ -65,8 +65,8 @@ from alpha_umi.trajectory import (
     transitions,
 )
 from orchestrator.log import LoggedEvent
-from orchestrator.narration import serialize
 from orchestrator.store import TrajectoryRow
+from orchestrator.stream.serialization import serialize
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ROW = TrajectoryRow("t", NOW, None, "running", "", "chain", ())

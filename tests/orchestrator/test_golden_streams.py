@@ -17,7 +17,7 @@ from alpha_umi.contract.trajectories import differing_fields
 from alpha_umi.trajectory import State, replay
 from orchestrator.log import read_log, state_of
 from orchestrator.store import open_store
-from orchestrator.stream import follow
+from orchestrator.stream.follow import follow
 
 GOLDEN = Path(__file__).parent / "golden_streams"
 ADDED_KINDS = {"limit.reached", "role.failed", "trajectory.cancelled"}

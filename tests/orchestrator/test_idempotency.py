@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support.scripted_roles import call, decide, hang, in_turn
 
-from orchestrator.journal import utc_now
+from orchestrator.log import utc_now
 from orchestrator.store import StoreUnavailable
 
 PROBLEM = "urn:alpha-umi:problem:"

@@ -214,7 +214,7 @@ async def test_messages_that_are_none(client: Any, body: dict[str, Any], field: 
 
 async def test_a_conversation_has_an_end(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     trajectory_id = (await client.run())["id"]
-    monkeypatch.setattr("orchestrator.conversation.MAX_TURNS", 20)
+    monkeypatch.setattr("orchestrator.runs.messages.MAX_TURNS", 20)
     refused = await add(client, trajectory_id)
     assert (refused.status_code, refused.json()["type"]) == (409, f"{PROBLEM}trajectory-full")
     assert "start a new trajectory" in refused.json()["detail"]

@@ -20,10 +20,10 @@ from alpha_umi.trajectory import (
     TrajectoryCreated,
     TrajectoryFinished,
 )
-from orchestrator.live import MAX_QUEUED, Broadcast, TextPreview
 from orchestrator.log import LoggedEvent, new_event, read_log
 from orchestrator.store import EventStore, open_store
-from orchestrator.stream import follow
+from orchestrator.stream.broadcast import MAX_QUEUED, Broadcast, TextPreview
+from orchestrator.stream.follow import follow
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 REST: Sequence[Event] = (

@@ -39,15 +39,13 @@ from alpha_umi.trajectory import (
     role_of,
     transitions,
 )
-from orchestrator.client_outputs import ClientOutput, ToolOutputInbox, observation_of, seconds_left
 from orchestrator.failpoints import Failpoints
-from orchestrator.journal import Journal
-from orchestrator.live import Broadcast, TextPreview
-from orchestrator.log import LoggedEvent
-from orchestrator.outcomes import failure_of, log_outcome, unknown_outcome
-from orchestrator.performer import EffectExecutor
+from orchestrator.log import LoggedEvent, LogWriter
 from orchestrator.race import race
+from orchestrator.runs.client_tools import ClientOutput, ToolOutputInbox, observation_of, seconds_left
+from orchestrator.runs.executor import EffectExecutor, failure_of, log_outcome, unknown_outcome
 from orchestrator.store import NotStorable, RequestKey
+from orchestrator.stream.broadcast import Broadcast, TextPreview
 
 _log = telemetry.logger(__name__)
 
@@ -60,7 +58,7 @@ class DriverDependencies:
     `client_tool_timeout_s` bounds each of those waits.
     """
 
-    journal: Journal
+    journal: LogWriter
     executor: EffectExecutor
     failpoints: Failpoints
     timeout_s: float

@@ -9,8 +9,7 @@ from datetime import datetime
 from weakref import WeakValueDictionary
 
 from alpha_umi.contract.problems import ServiceError
-from orchestrator.run import Run
-from orchestrator.runs import RunManager
+from orchestrator.runs.manager import Run, RunManager
 from orchestrator.store import EventStore, IdempotencyKeyExists, IdempotencyRecord, RequestKey
 
 HEADER = "Idempotency-Key"
@@ -29,7 +28,7 @@ class Accepted:
 Accept = Callable[[], Awaitable[Accepted]]
 
 
-class RequestKeys:
+class IdempotencyStore:
     """Lets of all requests with one key the first be accepted and the others have what it did.
 
     Only what was accepted is remembered; a request that was refused can be mended and sent again with its key.
@@ -41,33 +40,33 @@ class RequestKeys:
         self._now = now
         self._locks: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = WeakValueDictionary()
 
-    async def once(self, request: RequestKey | None, accept: Accept) -> Accepted:
+    async def run_once(self, request: RequestKey | None, accept: Accept) -> Accepted:
         """Accept a request, or find what it did before. Raises what `accept` raises, and `ServiceError`."""
         if request is None:
             return await accept()
         # Of two that come at once, the second waits until it is known what became of the first.
         place = (request.key_id, request.route, request.key)
         async with self._locks.setdefault(place, asyncio.Lock()):
-            kept = await self._store.find_idempotency_record(request, now=self._now())
-            if kept is None:
+            detached = await self._store.find_idempotency_record(request, now=self._now())
+            if detached is None:
                 try:
                     return await accept()
                 except IdempotencyKeyExists:
-                    kept = await self._store.find_idempotency_record(request, now=self._now())
-                    if kept is None:
+                    detached = await self._store.find_idempotency_record(request, now=self._now())
+                    if detached is None:
                         raise
-            return await self._replay(request, kept)
+            return await self._replay(request, detached)
 
-    async def _replay(self, request: RequestKey, kept: IdempotencyRecord) -> Accepted:
-        if kept.digest != request.digest:
+    async def _replay(self, request: RequestKey, detached: IdempotencyRecord) -> Accepted:
+        if detached.digest != request.digest:
             raise ServiceError(
                 "idempotency-key-reused",
                 f"an earlier request with this {HEADER} asked for something else",
                 field=HEADER,
                 remedy="send the same body again, or take a new key for a new request",
-                extra={"trajectory_id": kept.trajectory_id},
+                extra={"trajectory_id": detached.trajectory_id},
             )
-        run = await self._runs.attach(kept.trajectory_id)
+        run = await self._runs.attach(detached.trajectory_id)
         if run is not None:
-            run.kept = True
-        return Accepted(kept.trajectory_id, kept.seq, run, replayed=True)
+            run.detached = True
+        return Accepted(detached.trajectory_id, detached.seq, run, replayed=True)

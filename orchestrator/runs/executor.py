@@ -5,6 +5,8 @@ Every failure is an event, too: a role's is `RoleFailed`, a tool's an observatio
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 import uuid
 from collections.abc import Callable
@@ -22,6 +24,7 @@ from alpha_umi.trajectory import (
     Event,
     PlannerDecided,
     RoleEffect,
+    RoleFailed,
     RunTool,
     SendEffect,
     State,
@@ -29,11 +32,14 @@ from alpha_umi.trajectory import (
     ToolObserved,
     Usage,
     effect_key,
+    role_of,
 )
 from orchestrator.failpoints import Failpoints
 from orchestrator.metrics import OrchestratorMetrics
-from orchestrator.outcomes import failure_of, idempotency_key
-from orchestrator.parts import (
+from orchestrator.roles.calls import RoleCalls
+from orchestrator.roles.errors import RoleError, RoleUnreadable
+from orchestrator.roles.request import OnDelta
+from orchestrator.runs.role_calls import (
     CallStats,
     RoleCallContext,
     RoleCallSpec,
@@ -42,9 +48,6 @@ from orchestrator.parts import (
     step_call,
     summarize_call,
 )
-from orchestrator.roles.calls import RoleCalls
-from orchestrator.roles.errors import RoleError, RoleUnreadable
-from orchestrator.roles.request import OnDelta
 from orchestrator.tools.errors import UnknownToolError
 from orchestrator.tools.model import EffectClass, Tool
 from orchestrator.tools.registry import ToolRegistry
@@ -179,3 +182,41 @@ def client_tool_model(tool: RoleTool) -> ToolModel:
 def _since(started: float) -> int:
     """Whole milliseconds."""
     return round((time.monotonic() - started) * 1_000)
+
+
+def failure_of(effect: SendEffect, reason: str, *, latency_ms: int = 0) -> Event:
+    """The event of an effect that failed."""
+    if isinstance(effect, RunTool):
+        return ToolObserved(effect.call_id, f"The call failed: {reason}", is_error=True, latency_ms=latency_ms)
+    return RoleFailed(role_of(effect), reason, latency_ms)
+
+
+def log_outcome(event: Event) -> None:
+    """Log the outcome of an effect, without the texts: those are in the event log."""
+    match event:
+        case RoleFailed():
+            _log.warning("role.failed", role=event.role, reason=event.reason, ms=event.latency_ms)
+        case PlannerDecided(unreadable=True) | StepTaken(unreadable=True):
+            _log.warning("role.unreadable", kind=event.type, reason=event.reason, ms=event.latency_ms)
+        case ToolObserved(call_id=None):
+            _log.warning("role.unreadable", kind=event.type, reason=event.content, ms=event.latency_ms)
+        case ToolObserved():
+            _log.info("tool.called", call_id=event.call_id, is_error=event.is_error, ms=event.latency_ms)
+        case _:
+            _log.debug("role.answered", kind=event.type)
+
+
+def unknown_outcome(effect: RunTool, reason: str) -> ToolObserved:
+    """The observation of a call that was sent, or may have been, and whose response is lost."""
+    return ToolObserved(
+        effect.call_id,
+        f"UNKNOWN: {reason} It is not known whether the call was executed; it was not sent again.",
+        is_error=True,
+    )
+
+
+def idempotency_key(trajectory_id: str, effect: RunTool) -> str:
+    """The same for every send of the same call, different for every other call. 64 hexadecimal digits."""
+    call = json.dumps([effect.name, dict(effect.arguments)], sort_keys=True)
+    digest = hashlib.sha256(call.encode()).hexdigest()
+    return hashlib.sha256(f"{trajectory_id}:{effect_key(effect)}:{digest}".encode()).hexdigest()

@@ -11,10 +11,10 @@ from sse_starlette import ServerSentEvent
 from alpha_umi import telemetry
 from alpha_umi.contract.stream_events import Reconnect
 from alpha_umi.trajectory import Phase, State
-from orchestrator.live import Broadcast, Closed, FeedItem, Listener, Overflow, TextPreview
 from orchestrator.log import LoggedEvent, read_log
-from orchestrator.narration import serialize, serialize_delta, serialize_reconnect
 from orchestrator.store import EventStore, StoreDamaged, StoreUnavailable, TrajectoryRow
+from orchestrator.stream.broadcast import Broadcast, Closed, FeedItem, Listener, Overflow, TextPreview
+from orchestrator.stream.serialization import serialize, serialize_delta, serialize_reconnect
 
 _NO_PLACE = float("inf")
 _log = telemetry.logger(__name__)

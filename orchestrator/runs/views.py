@@ -10,7 +10,7 @@ from alpha_umi import telemetry
 from alpha_umi.contract.trajectories import MessageModel, TokenUsage, Trajectory, TrajectoryError, as_trajectory
 from alpha_umi.trajectory import Phase, State, Status
 from orchestrator.log import read_log, state_of
-from orchestrator.run import Run
+from orchestrator.runs.manager import Run
 from orchestrator.store import EventStore, StoreDamaged, StoredEvent, TrajectoryRow
 
 _log = telemetry.logger(__name__)

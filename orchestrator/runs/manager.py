@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -18,12 +19,11 @@ from alpha_umi.trajectory import (
     advance,
     replay,
 )
-from orchestrator.driver import Driver, DriverDependencies
-from orchestrator.live import Broadcast
 from orchestrator.log import new_event, read_log, state_of
 from orchestrator.race import race
-from orchestrator.run import Run
+from orchestrator.runs.driver import Driver, DriverDependencies
 from orchestrator.store import EventStore, RequestKey, StoreError, TrajectoryRow
+from orchestrator.stream.broadcast import Broadcast
 
 STOP_GRACE_S = 5.0
 
@@ -41,7 +41,7 @@ class RunSnapshot(NamedTuple):
     row: TrajectoryRow
     state: State
     seq: int
-    began: datetime
+    started_at: datetime
 
 
 class RunManager:
@@ -104,9 +104,9 @@ class RunManager:
         self._dependencies.executor.metrics.started.labels(strategy=question.strategy).inc()
         _log.info("trajectory.created", trajectory_id=trajectory_id, background=background)
         loaded = RunSnapshot(row, replay([question]), row.last_seq, row.created_at)
-        return self._start(loaded, kept=background or request is not None)
+        return self._start(loaded, detached=background or request is not None)
 
-    async def go_on(
+    async def continue_(
         self, ended: RunSnapshot, message: MessageAdded, *, background: bool, request: RequestKey | None
     ) -> Run:
         """Write a further turn at the end of a trajectory, and drive it.
@@ -128,7 +128,7 @@ class RunManager:
         self._dependencies.failpoints.reach("message.after_commit")
         _log.info("trajectory.continued", trajectory_id=ended.row.id, background=background)
         loaded = RunSnapshot(ended.row, continued, rows[-1].seq, now)
-        return self._start(loaded, kept=background or request is not None)
+        return self._start(loaded, detached=background or request is not None)
 
     async def load(self, trajectory_id: str) -> RunSnapshot:
         """A trajectory as its log has it. Raises `TrajectoryNotFound`, `StoreDamaged` for one that makes no sense."""
@@ -145,7 +145,7 @@ class RunManager:
         if loaded.state.phase is Phase.FINISHED:
             return None
         self.require_open()
-        return self._start(loaded, kept=loaded.row.background, recovered=True)
+        return self._start(loaded, detached=loaded.row.background, recovered=True)
 
     def broadcast_of(self, run: Run | None) -> Broadcast | None:
         """Where news of a run come from. While the process stops, its absence says to come back later."""
@@ -168,7 +168,7 @@ class RunManager:
                 _log.error("trajectory.not_recovered", trajectory_id=trajectory_id, reason=str(error))
                 continue
             _log.info("trajectory.recovered", trajectory_id=trajectory_id, seq=loaded.seq, phase=loaded.state.phase)
-            self._start(loaded, kept=loaded.row.background, recovered=True)
+            self._start(loaded, detached=loaded.row.background, recovered=True)
         return len(unfinished)
 
     async def drain(self) -> None:
@@ -193,19 +193,19 @@ class RunManager:
         for task in self._tasks:
             task.cancel()
 
-    def _start(self, loaded: RunSnapshot, *, kept: bool, recovered: bool = False) -> Run:
+    def _start(self, loaded: RunSnapshot, *, detached: bool, recovered: bool = False) -> Run:
         row, state = loaded.row, loaded.state
         if (known := self._runs.get(row.id)) is not None:
             # Somebody else found the new rows in the log first.
-            known.kept = known.kept or kept
+            known.detached = known.detached or detached
             return known
         broadcast = Broadcast()
         run = Run(
             row,
             Driver(row.id, state, loaded.seq, dependencies=self._dependencies, broadcast=broadcast),
             broadcast,
-            loaded.began,
-            kept,
+            loaded.started_at,
+            detached,
         )
         self._runs[row.id] = run
         if self.stopping:
@@ -226,14 +226,14 @@ class RunManager:
         finally:
             del self._runs[run.id]
             run.broadcast.close(stopping=not run.finished and self.stopping)
-            run.over.set()
+            run.done.set()
             run.driver.settled.set()
         if run.finished:
             self._note_end(run)
 
     def _note_end(self, run: Run) -> None:
         state = run.driver.state
-        seconds = (self._dependencies.journal.now() - run.began).total_seconds()
+        seconds = (self._dependencies.journal.now() - run.started_at).total_seconds()
         self._dependencies.executor.metrics.count_end(state, seconds=seconds)
         _log.info("trajectory.finished", trajectory_id=run.id, status=state.status, steps=len(state.turn_steps))
 
@@ -246,5 +246,75 @@ def _closed_broadcast() -> Broadcast:
 
 def _registered(state: State) -> tuple[str, ...]:
     """The trajectory's tools that a source has to offer."""
-    own = {tool.name for tool in state.client_tools}
-    return tuple(name for name in state.tools if name not in own)
+    acquire = {tool.name for tool in state.client_tools}
+    return tuple(name for name in state.tools if name not in acquire)
+
+
+CLIENT_LEFT = "the client left"
+
+
+@dataclass
+class Run:
+    """A trajectory on its way to the end of its newest turn.
+
+    A run without an owner goes on by itself when it is `kept`: it was asked for in the background, or with an
+    idempotency key, whose client is expected to ask again. `owners` are the requests that wait for it.
+    `began` is when the turn did.
+    """
+
+    row: TrajectoryRow
+    driver: Driver
+    broadcast: Broadcast
+    started_at: datetime
+    detached: bool = False
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    owners: int = 0
+
+    @property
+    def id(self) -> str:
+        """The trajectory's id."""
+        return self.row.id
+
+    @property
+    def finished(self) -> bool:
+        """Whether the end is in the log."""
+        return self.driver.state.phase is Phase.FINISHED
+
+    @property
+    def awaiting_client(self) -> bool:
+        """Whether the client has to act."""
+        return self.driver.state.phase is Phase.WAITING
+
+    async def settled(self) -> None:
+        """Return when the trajectory waits for the client, has ended, or is not driven any more."""
+        await self.driver.settled.wait()
+
+    def acquire(self) -> RunLease:
+        """A request that wants the run to go on while it is there."""
+        self.owners += 1
+        return RunLease(self)
+
+    def release(self) -> bool:
+        """One owner less; whether nobody is left for whom to go on."""
+        self.owners -= 1
+        # A client that has to act comes back with another request, so its silence says nothing.
+        return self.owners == 0 and not self.detached and not self.awaiting_client
+
+
+class RunLease:
+    """The hold of one request on a run. Ends once, whatever comes first."""
+
+    def __init__(self, run: Run) -> None:
+        self._run: Run | None = run
+
+    def answered(self) -> None:
+        """The request has its answer."""
+        if self._run is not None:
+            self._run.release()
+        self._run = None
+
+    def left(self) -> None:
+        """The client is gone: unless somebody else wants it, the run ends."""
+        if self._run is not None and self._run.release():
+            self._run.driver.cancel(CLIENT_LEFT)
+        self._run = None

@@ -8,12 +8,11 @@ from __future__ import annotations
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.roles import MAX_TURNS
 from alpha_umi.trajectory import MessageAdded, Phase, State, ToolObserved
-from orchestrator.client_outputs import ClientOutput, OutputRefused, already_submitted, too_late
 from orchestrator.log import read_event
 from orchestrator.race import race
-from orchestrator.request_keys import Accepted
-from orchestrator.run import Run
-from orchestrator.runs import RunManager
+from orchestrator.runs.client_tools import ClientOutput, OutputRefused, already_submitted, too_late
+from orchestrator.runs.idempotency import Accepted
+from orchestrator.runs.manager import Run, RunManager
 from orchestrator.store import EventStore, RequestKey, SequenceConflict
 
 # A step writes three turns of history; a turn begins with the user's and ends with the answer.
@@ -27,7 +26,7 @@ class Conversation:
         self._store = store
         self._runs = runs
 
-    async def give(self, trajectory_id: str, output: ClientOutput, *, background: bool) -> Accepted:
+    async def submit_tool_output(self, trajectory_id: str, output: ClientOutput, *, background: bool) -> Accepted:
         """Hand in the output of the pending call; durable when this returns.
 
         Raises `ServiceError` and `TrajectoryNotFound`.
@@ -36,17 +35,19 @@ class Conversation:
         if run is None:
             raise await self._refusal(trajectory_id, output.call_id)
         try:
-            handing = await race(run.driver.submit(output), run.over.wait())
+            handing = await race(run.driver.submit(output), run.done.wait())
             seq = await handing if not handing.cancelled() else None
         except OutputRefused as error:
             raise await self._refusal(trajectory_id, output.call_id, error) from error
         if seq is None:
             self._runs.require_open()
             raise await self._refusal(trajectory_id, output.call_id)
-        run.kept = run.kept or background or output.request is not None
+        run.detached = run.detached or background or output.request is not None
         return Accepted(trajectory_id, seq, run)
 
-    async def say(self, trajectory_id: str, content: str, *, background: bool, request: RequestKey | None) -> Accepted:
+    async def add_message(
+        self, trajectory_id: str, content: str, *, background: bool, request: RequestKey | None
+    ) -> Accepted:
         """Go on with a trajectory that has ended; durable when this returns.
 
         Raises `ServiceError` and `TrajectoryNotFound`.
@@ -56,7 +57,7 @@ class Conversation:
         _require_ended(trajectory_id, ended.state)
         _require_room(trajectory_id, ended.state)
         try:
-            run = await self._runs.go_on(ended, MessageAdded(content), background=background, request=request)
+            run = await self._runs.continue_(ended, MessageAdded(content), background=background, request=request)
         except SequenceConflict as error:
             raise _busy(trajectory_id, "it goes on with another message") from error
         return Accepted(trajectory_id, ended.seq + 1, run)
@@ -84,7 +85,7 @@ class Conversation:
 async def _gone(run: Run | None) -> None:
     """A run that has recorded its end is over in a moment."""
     if run is not None and run.finished:
-        await run.over.wait()
+        await run.done.wait()
 
 
 def _require_ended(trajectory_id: str, state: State) -> None:
