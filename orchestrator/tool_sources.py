@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from alpha_umi import telemetry
+from alpha_umi.contract.tool_sources import Origin
 from orchestrator.store import EventStore, StoreError
 from orchestrator.tools.errors import SourceExistsError, ToolSourceError, UnknownSourceError
 from orchestrator.tools.registry import RegisteredSource, ToolRegistry
@@ -22,8 +23,6 @@ FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
 START_PATIENCE_S = 2.0
 RECOVERY_PATIENCE_S = 30.0
-
-Origin = Literal["file", "api"]
 
 _log = telemetry.logger(__name__)
 

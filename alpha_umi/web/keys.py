@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from alpha_umi import telemetry
+from alpha_umi.contract.http import is_loopback
 from alpha_umi.web.key_file import KEY, KeyEntry, KeyFileUnusable, digest_of, read_key_file
 
 # How long a key may still work after its line was removed, in seconds.
@@ -122,13 +122,3 @@ def _version(path: Path) -> tuple[int, int, int, int] | None:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_ino, found.st_size, found.st_mode
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a name or an address is this machine's own, which no resolver can make another's."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

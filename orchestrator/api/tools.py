@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
 from alpha_umi.contract.problems import Kind, ServiceError
-from alpha_umi.contract.roles import WireModel
+from alpha_umi.contract.tool_sources import ToolSourceInfo, ToolSourceList
 from alpha_umi.contract.trajectories import ToolInfo, ToolList
 from orchestrator.assembly import Orchestrator
-from orchestrator.tool_sources import KnownSource, Origin
+from orchestrator.tool_sources import KnownSource
 from orchestrator.tools.errors import SourceExistsError, ToolSourceError, UnknownSourceError
 from orchestrator.tools.source import ToolSource
-
-
-class ToolSourceInfo(WireModel):
-    """A source without its secrets. `failed` ones are tried again; `error` says what is wrong with them."""
-
-    name: str
-    kind: str
-    origin: Origin
-    url: str | None
-    base_url: str | None
-    effect: str
-    status: Literal["ready", "failed", "pending"]
-    error: str | None
-    tools: list[str]
-
-
-class ToolSourceList(WireModel):
-    """`GET /v1/tool-sources`."""
-
-    object: Literal["list"] = "list"
-    data: list[ToolSourceInfo]
 
 
 def create_router(orchestrator: Orchestrator) -> APIRouter:
