@@ -25,6 +25,7 @@ from alpha_umi.roles.caller import Call, parse_call, write_call
 from alpha_umi.roles.turns import Tool, Turn
 from benchmarks.generation import GENERATED, GENERATING, WAYS, measure_generation
 from benchmarks.report import Row, show, write_json
+from evaluation.cases import Reference, StepCase
 from evaluation.compare import compare
 from evaluation.intervals import RESAMPLES
 from evaluation.outputs import Prediction, RoleText, read_prediction
@@ -33,7 +34,6 @@ from evaluation.published import read_published_file, write_published_file
 from evaluation.records import CaseRecord, OutputRecord, PredictionRecord, RunRecord
 from evaluation.run_file import Run, read_run, write_run
 from evaluation.score import score
-from evaluation.steps import Reference, StepCase
 from evaluation.suites.data import data_folder
 from evaluation.suites.suite import load_suite
 

@@ -25,8 +25,8 @@ from cli.plain_text import plain_line
 
 if TYPE_CHECKING:
     from evaluation.contamination import Finding
-    from evaluation.generate import Generated
-    from evaluation.reached_models import ModelsUnknown
+    from evaluation.run.models import ModelsUnknown
+    from evaluation.run.steps import Generated
 
 _VERDICT_STYLES = {"listed": "yellow", "unknown": "dim"}
 

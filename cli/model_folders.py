@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from pydantic import ValidationError
 
+from alpha_umi.client.http import explain, reason_of
 from alpha_umi.contract.roles import ModelInfo, ModelList
 from alpha_umi.serving.manifest import MANIFEST_FILE, ManifestError, ModelManifest, load_manifest, verify
 from alpha_umi.serving.weights.cache import cache_folder
-from cli.client import parsed, require_success
 from cli.engines import SHIPPED_MODELS
-from cli.errors import CommandError, Unreachable, UsageProblem
+from cli.errors import CommandError, UsageProblem
 from cli.services import ROLES, SINGLE
 from cli.state import RunRecord, ServiceRecord
 
@@ -113,15 +114,12 @@ def _verified(path: Path) -> ModelFolder:
 
 def _running(service: ServiceRecord, http: httpx.Client) -> RunningModel:
     try:
-        return RunningModel(service, _ask(service, http))
-    except CommandError as error:
-        return RunningModel(service, None, error.message)
-
-
-def _ask(service: ServiceRecord, http: httpx.Client) -> ModelInfo | None:
-    try:
         response = http.get(f"{service.url}/v1/models")
+        if not response.is_success:
+            return RunningModel(service, None, reason_of(response))
+        models = ModelList.model_validate_json(response.content).data
     except httpx.HTTPError as error:
-        raise Unreachable(str(error)) from error
-    require_success(response)
-    return next(iter(parsed(ModelList, response).data), None)
+        return RunningModel(service, None, str(error))
+    except ValidationError as error:
+        return RunningModel(service, None, f"its answer cannot be read: {explain(error)}")
+    return RunningModel(service, next(iter(models), None))

@@ -12,7 +12,8 @@ from typing import Literal
 from rich.console import Console
 from rich.text import Text
 
-from cli.client import OrchestratorClient, ToolSourceInfo
+from alpha_umi.client.sync import SyncOrchestratorClient
+from alpha_umi.contract.tool_sources import ToolSourceInfo
 from cli.engines import ensure_models, role_folders
 from cli.launch import Plan
 from cli.plain_text import plain_line
@@ -61,7 +62,7 @@ def system_plan(wishes: Wishes, state: StateFolder, console: Console) -> Plan:
     return Plan(wishes.ports.claims(), prepare, role_token=token)
 
 
-def settled_sources(client: OrchestratorClient, *, patience_s: float = SOURCES_PATIENCE_S) -> list[ToolSourceInfo]:
+def settled_sources(client: SyncOrchestratorClient, *, patience_s: float = SOURCES_PATIENCE_S) -> list[ToolSourceInfo]:
     """The tool sources, as soon as all of them are ready or the patience (in seconds) is over."""
     end = time.monotonic() + patience_s
     while True:

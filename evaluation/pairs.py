@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from alpha_umi.roles.turns import Tool
+from evaluation.cases import StepCase
 from evaluation.outputs import Prediction
 from evaluation.published_text import PublishedStep, prediction_text, read_published, reference_text
-from evaluation.steps import StepCase
 
 
 @dataclass(frozen=True)

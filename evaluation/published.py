@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from alpha_umi.roles.planner import Decision
 from alpha_umi.roles.turns import Tool, Turn, TurnRole, tool_line
+from evaluation.cases import Reference, StepCase
 from evaluation.errors import NoReference, NotTheFormat, some
 from evaluation.files import FORMAT_REMEDY, not_the_format, parse_json, read_text, refuse_duplicates
 from evaluation.instructions import instruction_digest
@@ -28,7 +29,6 @@ from evaluation.outputs import read_prediction
 from evaluation.pairs import Pair
 from evaluation.published_text import read_published, split_turns
 from evaluation.replacing import write_whole
-from evaluation.steps import Reference, StepCase
 
 CUT_REMEDY = "write the file again, whole"
 JSON_TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})

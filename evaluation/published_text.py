@@ -24,8 +24,8 @@ from alpha_umi.roles.backbone import call_start
 from alpha_umi.roles.caller import Call
 from alpha_umi.roles.planner import write_plan
 from alpha_umi.roles.turns import RoleName, Tool
+from evaluation.cases import Reference
 from evaluation.outputs import Prediction, RoleText, planner_turn
-from evaluation.steps import Reference
 
 END = "</s>"
 NOTHING = "none"

@@ -16,9 +16,9 @@ from alpha_umi.roles.caller import Call, parse_call
 from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.planner import Decision
 from alpha_umi.roles.turns import RoleName
+from evaluation.cases import Reference, StepCase
 from evaluation.instructions import instruction_digest
 from evaluation.outputs import Prediction, RoleText, read_prediction
-from evaluation.steps import Reference, StepCase
 
 # The problem of an answer that is none of a role service.
 NOT_UNDERSTOOD: Final = "answer-not-understood"

@@ -17,6 +17,7 @@ ALLOWED = {
     "alpha_umi.trajectory": ("alpha_umi.trajectory", "alpha_umi.roles"),
     "alpha_umi.telemetry": ("alpha_umi.telemetry",),
     "alpha_umi.contract": ("alpha_umi.contract", "alpha_umi.roles", "alpha_umi.trajectory"),
+    "alpha_umi.client": ("alpha_umi.client", "alpha_umi.contract", "alpha_umi.roles", "alpha_umi.trajectory"),
     "alpha_umi.web": ("alpha_umi.web", "alpha_umi.contract", "alpha_umi.telemetry"),
     "alpha_umi.serving": (
         "alpha_umi.serving", "alpha_umi.web", "alpha_umi.contract", "alpha_umi.roles", "alpha_umi.telemetry",
@@ -38,10 +39,10 @@ ALLOWED = {
         "alpha_umi.serving.manifest", "alpha_umi.serving.processor", "alpha_umi.serving.weights",
     ),
     # These are servers, with the problem documents of all others.
-    "evaluation.replay": ("evaluation", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.web"),
+    "evaluation.replay": ("evaluation", "alpha_umi.client", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.web"),
     "evaluation": (
-        "evaluation", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.trajectory", "alpha_umi.serving.engine",
-        "alpha_umi.plain_text",
+        "evaluation", "alpha_umi.client", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.trajectory",
+        "alpha_umi.serving.engine", "alpha_umi.plain_text",
     ),
 }  # fmt: skip
 STANDARD_LIBRARY_ONLY = ("alpha_umi.roles", "alpha_umi.trajectory")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final, Literal
 
 from alpha_umi.roles.turns import RoleName
-from evaluation.steps import StepCase
+from evaluation.cases import StepCase
 from evaluation.suites.cases import steps_without_reference
 from evaluation.suites.recorded import RecordedTrajectory
 from training.examples import ROLES, SPLITS, Example, Split, TokenRecord

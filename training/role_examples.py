@@ -22,8 +22,8 @@ from alpha_umi.roles.fitting import Fitted, fit
 from alpha_umi.roles.template import Template, backbone_history, render
 from alpha_umi.roles.turns import RoleName, Tool, Turn
 from alpha_umi.serving.tokens import PromptTokenizer
+from evaluation.cases import StepCase
 from evaluation.instructions import instruction_digest
-from evaluation.steps import StepCase
 from evaluation.suites.cases import step_cases
 from evaluation.suites.recorded import NOT_OFFERED, RecordedTrajectory
 from training.counting import PromptCounter

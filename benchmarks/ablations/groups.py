@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from evaluation.cases import StepCase
 from evaluation.compare import compare
 from evaluation.gate import Gate, hold
 from evaluation.paired import Difference
 from evaluation.pairs import Pair
-from evaluation.steps import StepCase
 
 SHOWN: Final = ("decision_accuracy", "action_em", "call_match", "rouge")
 # From so many tools on, up to the next.

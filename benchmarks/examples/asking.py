@@ -10,26 +10,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import httpx
-
-from alpha_umi.contract.trajectories import ToolList
+from alpha_umi.client.orchestrator import OrchestratorClient
+from alpha_umi.client.retry import RetryPolicy
 from alpha_umi.roles.turns import RoleName, Tool, Turn
 from benchmarks.examples.questions import Question, require_same
-from cli.client import is_loopback
-from evaluation.asked_models import AskedModels
-from evaluation.asking import Asking
 from evaluation.errors import EvaluationError
 from evaluation.instructions import instruction_digest
-from evaluation.orchestrator import client_of, read, ready
-from evaluation.patience import Patience
-from evaluation.reached_models import ModelsUnknown, reached_models
+from evaluation.run.ask import RunOptions, run_all
+from evaluation.run.models import ModelsUnknown, RoleModels, discover_models
+from evaluation.run.tool_source import METADATA_KEY, cancel_stale
 from evaluation.suites.recorded import RecordedTrajectory
-from evaluation.tool_source import MARK, cancel_marked
-from evaluation.whole_run import OnAsked, WholeRunRecord, ask_all, growing_whole_run
+from evaluation.whole_run import OnAsked, WholeRunRecord, growing_whole_run
 from examples.tool_api.app import create_app
 
 SUITE: Final = "examples"
-PATIENCE: Final = Patience(away_s=120)
+POLICY: Final = RetryPolicy(wait_s=120)
 
 
 class ToolsMissing(EvaluationError):
@@ -59,8 +54,7 @@ async def ask_questions(
     Raises `ToolsMissing`, `NotTheFormat` for a file of other questions, and what `growing_whole_run` and `ask_all`
     raise. What a killed run left is cancelled.
     """
-    # A proxy of the environment is for other machines.
-    async with client_of(target.url, api_key=target.key, trust_env=not is_loopback(target.url)) as client:
+    async with OrchestratorClient(target.url, api_key=target.key, retry=POLICY, resume=POLICY) as client:
         tools = await _example_tools(client)
         models = await _models(client, target.role_token, questions)
         recorded = [
@@ -70,15 +64,15 @@ async def ask_questions(
             suite=SUITE,
             trajectories=len(recorded),
             max_steps=max_steps,
-            models={} if models is None else models.kept(),
+            models={} if models is None else models.to_record(),
         )
         with growing_whole_run(path, about, recorded) as file:
             require_same(questions, {record.recorded: record for record in file.asked})
             for record in file.asked:
                 on_asked(record)
-            await cancel_marked(client, SUITE, PATIENCE)
-            asking = Asking(max_steps=max_steps, patience=PATIENCE, marks={MARK: SUITE})
-            await ask_all(client, file, recorded, asking, concurrency=concurrency, on_asked=on_asked)
+            await cancel_stale(client, SUITE)
+            options = RunOptions(max_steps=max_steps, metadata={METADATA_KEY: SUITE})
+            await run_all(client, file, recorded, options, concurrency=concurrency, on_result=on_asked)
 
 
 def example_tool_names() -> list[str]:
@@ -87,8 +81,8 @@ def example_tool_names() -> list[str]:
     return [operation["operationId"] for methods in paths for operation in methods.values()]
 
 
-async def _example_tools(client: httpx.AsyncClient) -> tuple[Tool, ...]:
-    offered = await read(ToolList, client, "GET", "/v1/tools", patience=PATIENCE)
+async def _example_tools(client: OrchestratorClient) -> tuple[Tool, ...]:
+    offered = await client.tools()
     tools = {tool.name: Tool(tool.name, tool.description, tool.parameters) for tool in offered.data}
     names = example_tool_names()
     if missing := [name for name in names if name not in tools]:
@@ -99,13 +93,13 @@ async def _example_tools(client: httpx.AsyncClient) -> tuple[Tool, ...]:
     return tuple(tools[name] for name in names)
 
 
-async def _models(client: httpx.AsyncClient, token: str | None, questions: Sequence[Question]) -> AskedModels | None:
+async def _models(client: OrchestratorClient, token: str | None, questions: Sequence[Question]) -> RoleModels | None:
     digests = frozenset(instruction_digest(question.instruction) for question in questions)
 
     def token_of(role: RoleName, url: str) -> str | None:
         return token
 
     try:
-        return await reached_models(await ready(client, patience=PATIENCE), "chain", digests, token_of)
+        return await discover_models(await client.ready(), "chain", digests, token_of)
     except ModelsUnknown:
         return None

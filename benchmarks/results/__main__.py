@@ -18,11 +18,11 @@ from alpha_umi.serving.weights import cache_folder, ensure_backbone
 from benchmarks.results.document import replace_section
 from benchmarks.results.runs import MODES, Wanted, What, ask, generate, system
 from benchmarks.results.section import introduction, steps_part, whole_part
+from evaluation.run.trajectories import NoObservations, require_tools
 from evaluation.suites.data import data_folder
 from evaluation.suites.definition import WITHOUT_STEPS, read_definition, suite_names, suite_path
 from evaluation.suites.listing import listed_suites
 from evaluation.suites.suite import load_suite
-from evaluation.trajectories import NoObservations, require_tools
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "results.md"

@@ -15,13 +15,12 @@ from rich.panel import Panel
 from rich.text import Text
 
 from alpha_umi.contract.trajectories import Trajectory
-from cli.client import OrchestratorClient
 from cli.commands.questions import ask_live, exit_code
 from cli.demo_question import demo_question
 from cli.errors import EXIT_FAILED, CommandError, UsageProblem
 from cli.interrupts import ending_signals_interrupt, uninterrupted
 from cli.launch import Up, bring_up, take_down
-from cli.options import StateDir, messages, output, own_key, state_folder
+from cli.options import StateDir, connect, messages, output, own_key, state_folder
 from cli.services import SINGLE, Ports
 from cli.state import ORCHESTRATOR, StateFolder
 from cli.system import Wishes, print_failed_sources, print_up, settled_sources, system_plan
@@ -137,7 +136,7 @@ def demo(
 def _bring_up(state: StateFolder, wishes: Wishes) -> Up:
     console = messages()
     running = bring_up(state, system_plan(wishes, state, console), console)
-    with OrchestratorClient(_url(running), api_key=own_key()) as client:
+    with connect(_url(running), own_key(), None) as client:
         sources = settled_sources(client)
     print_up(output(), running.run, started_now=running.started_now)
     print_failed_sources(console, sources)
@@ -149,7 +148,7 @@ def _ask_or_end(state: StateFolder, running: Up) -> Trajectory:
     console = output()
     console.print()
     try:
-        with OrchestratorClient(_url(running), api_key=own_key()) as client:
+        with connect(_url(running), own_key(), None) as client:
             trajectory = ask_live(client, demo_question(running.run), output=console)
         if trajectory.status == "cancelled":
             raise KeyboardInterrupt

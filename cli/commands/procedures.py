@@ -10,10 +10,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from cli.evaluation_errors import reported
+from cli.errors import translate_evaluation_errors
 from cli.options import AsJson, output
 from cli.plain_text import plain_line
-from evaluation.counted import counted
+from evaluation.quantities import pluralize
 
 if TYPE_CHECKING:
     from evaluation.procedures import ProceduresReport
@@ -28,7 +28,7 @@ def procedures(
     This is no judgement of ToolAlpaca's Proc. and Ans.; `evaluate judge` asks for those. Exits with 2 when the file
     cannot be checked.
     """
-    with reported():
+    with translate_evaluation_errors():
         from evaluation.procedures import procedures_report
         from evaluation.suites.data import data_folder
         from evaluation.suites.suite import load_suite
@@ -45,7 +45,7 @@ def procedures(
 def _print(console: Console, report: ProceduresReport) -> None:
     from cli.figures_view import print_figures
 
-    told = f"{report.suite}: {counted(report.trajectories, 'trajectory')} beside golden calls; nobody judged them"
+    told = f"{report.suite}: {pluralize(report.trajectories, 'trajectory')} beside golden calls; nobody judged them"
     console.print(Text(plain_line(told)), soft_wrap=True)
     if report.not_asked:
         console.print(Text(f"not asked yet, counted as wrong: {report.not_asked:,}", style="yellow"), soft_wrap=True)

@@ -13,9 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cli.commands.train_export import export
 from cli.commands.train_run import run
+from cli.errors import translate_training_errors
 from cli.options import AsJson, messages, output
 from cli.reporting import ReportingGroup
-from cli.training_errors import reported
 
 if TYPE_CHECKING:
     from training.mixture import Mixture
@@ -72,7 +72,7 @@ def prepare(
     What suites measure on is left out. Exits with 2 when the mixture or the data cannot be used, 1 when the folder
     cannot be written; nothing half written stays.
     """
-    with reported():
+    with translate_training_errors():
         from cli.training_tables import print_dataset
         from evaluation.suites.data import data_folder
         from training.mixture import load_mixture

@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from cli.errors import EXIT_INTERRUPTED
+from cli.errors import EXIT_INTERRUPTED, translate_training_errors
 from cli.interrupts import stop_wanted
 from cli.options import messages, output
-from cli.training_errors import reported
 from cli.training_view import RunView, print_costs
 
 Variant = Annotated[str, typer.Argument(help="Name of a variant, such as alpha-umi, or its YAML file.")]
@@ -47,7 +46,7 @@ def run(
     Ctrl-C ends it after the step at hand, with a checkpoint. Exits with 1 when the loss is no number any more or the
     disk is full, 2 when the run cannot be as it was given, 130 when it was interrupted.
     """
-    with reported():
+    with translate_training_errors():
         from training.errors import Stopped
         from training.loop.processes import is_first
         from training.recipes.loading import load_config, load_variant

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from alpha_umi.client.errors import Unavailable
 from alpha_umi.contract.trajectories import Trajectory
-from evaluation.errors import CasesDiffer, EmptySuite, NotTheFormat, ServiceAway, some
+from evaluation.concurrency import run_concurrently
+from evaluation.errors import CasesDiffer, EmptySuite, NotTheFormat, RunInterrupted, some
 from evaluation.files import read_text
 from evaluation.judge.asking import Asker, Nonsense
 from evaluation.judge.case import Case, Labels, Procedure
@@ -32,7 +34,6 @@ from evaluation.suites.data import data_path
 from evaluation.suites.definition import read_definition, suite_path
 from evaluation.suites.suite import PART, load_suite
 from evaluation.whole_run import WholeRun, read_whole_run
-from evaluation.workers import work_through
 
 PROCEDURES: Final[Mapping[ProcedureName, tuple[Procedure, str]]] = {
     "toolbench-pass": (toolbench_pass, "tooleval"),
@@ -112,12 +113,10 @@ async def judge_all(
         try:
             if todo:
                 await judge.ready()
-            await work_through(todo, work, concurrency)
-        except ServiceAway as error:
-            raise ServiceAway(
-                f"{error.message}; {path} has {written} of {len(all_of_them)} verdicts",
-                remedy="run the same command again when it is back: it goes on from there",
-            ) from error
+            await run_concurrently(todo, work, concurrency)
+        except Unavailable as error:
+            progress = f"{path} has {written} of {len(all_of_them)} verdicts"
+            raise RunInterrupted(error.message, progress=progress) from error
     return read_verdicts(path)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.planner import Plan, parse_plan
 from alpha_umi.roles.turns import Turn
-from evaluation.steps import Reference, StepCase
+from evaluation.cases import Reference, StepCase
 from evaluation.suites.recorded import RecordedTrajectory, read_call
 
 NO_DECISION = "a planner turn without a decision"

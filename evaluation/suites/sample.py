@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from evaluation.steps import StepCase
+from evaluation.cases import StepCase
 from evaluation.suites.cases import step_cases
 from evaluation.suites.recorded import RecordedTrajectory
 

@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from evaluation.cases import StepCase
 from evaluation.errors import EmptySuite, NotTheFormat
 from evaluation.files import refuse_duplicates
 from evaluation.instructions import instruction_digest
-from evaluation.steps import StepCase
 from evaluation.suites import (
     bfcl,
     gsm8k,

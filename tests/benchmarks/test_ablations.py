@@ -14,9 +14,9 @@ from support.measured_steps import GAVE_UP, answered, call_of, case_of, right, r
 
 from benchmarks.ablations import __main__ as command
 from benchmarks.ablations.groups import grouped, held
+from evaluation.cases import StepCase
 from evaluation.pairs import Pair, pair
 from evaluation.run_file import Run, write_run
-from evaluation.steps import StepCase
 
 SUITE = "three"
 Write = Callable[[Sequence[str]], str]

@@ -10,9 +10,9 @@ from support.toolbench_server import RECORDED, queries_file
 
 from alpha_umi.roles.turns import Turn
 from evaluation.errors import CutShort, EmptySuite, NotTheFormat
-from evaluation.generate import plan_task
 from evaluation.replay.recordings import together
 from evaluation.replay.tool_server import tools_document
+from evaluation.run.steps import plan_task
 from evaluation.suites.errors import UnknownSuite
 from evaluation.suites.recorded import RecordedTrajectory
 from evaluation.suites.suite import load_suite, suite_files

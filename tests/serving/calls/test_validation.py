@@ -47,7 +47,7 @@ def test_right_calls(name: str, arguments: dict[str, Any]) -> None:
         ("currency_info", {"a": 1}, "takes no arguments"),
     ],
 )
-def test_what_is_wrong_is_said(name: str, arguments: dict[str, Any], said: str) -> None:
+def test_invalid_key_files_are_refused(name: str, arguments: dict[str, Any], said: str) -> None:
     with pytest.raises(CallInvalid, match=said):
         validate_call(name, arguments, TOOLS)
 

@@ -1,4 +1,4 @@
-"""One step of a trajectory as a case: what a model is shown, and what the reference does there."""
+"""A case: one step of a recorded trajectory, with its history and the reference output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from alpha_umi.roles.turns import Tool, Turn
 
 @dataclass(frozen=True)
 class Reference:
-    """What is right at a step. `call` belongs to the decision `caller`, `answer` to `conclusion`."""
+    """The reference output of a step. The decision `caller` has a `call`, `conclusion` an `answer`."""
 
     decision: Decision
     rationale: str
@@ -36,5 +36,5 @@ class StepCase:
 
     @property
     def instruction(self) -> str:
-        """What the user asked first; empty where the history has no user."""
+        """The first user turn; empty if the history has none."""
         return next((turn.content for turn in self.history if turn.role == "user"), "")
