@@ -12,8 +12,13 @@ ClientError
 
 from __future__ import annotations
 
+from typing import Final
+
 from alpha_umi.contract.problems import Problem
 from alpha_umi.roles.turns import RoleName
+
+# The `problem` of a role's answer that cannot be read.
+INVALID_RESPONSE: Final = "answer-not-understood"
 
 
 class ClientError(Exception):

@@ -15,7 +15,7 @@ from zlib import crc32
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from alpha_umi.client.errors import RoleRequestFailed, ServiceMismatch, TokenRefused, Unavailable
+from alpha_umi.client.errors import INVALID_RESPONSE, RoleRequestFailed, ServiceMismatch, TokenRefused, Unavailable
 from alpha_umi.client.http import explain, problem_of, public_url, reason_of
 from alpha_umi.client.retry import NO_RETRY, RETRYABLE_STATUS, Failure, RetryPolicy, retry
 from alpha_umi.contract.roles import ModelInfo, ModelList, RoleAnswer, Timings, UsageModel
@@ -23,8 +23,6 @@ from alpha_umi.roles.turns import RoleName
 
 # Problem kinds of a text that the model wrote and its service could not use.
 UNUSABLE: Final = ("output-unreadable", "call-invalid")
-# The problem of a response that cannot be read.
-INVALID_RESPONSE: Final = "answer-not-understood"
 ANSWER_TIMEOUT_S: Final = 600.0
 CONNECT_TIMEOUT_S: Final = 5.0
 _PATHS: Final[Mapping[RoleName, str]] = {
