@@ -101,13 +101,14 @@ def understood() -> Iterator[None]:
 @contextmanager
 def translate_evaluation_errors() -> Iterator[None]:
     """Raises `CommandError` for what the block raises: 1 where a server is at fault, 2 where the command is."""
-    from evaluation.errors import EvaluationError, RunInterrupted
+    from evaluation.errors import RunInterrupted
+    from recordings.errors import DataError
 
     try:
         yield
     except (RunInterrupted, Unavailable) as error:
         raise CommandError(error.message, remedy=error.remedy) from error
-    except (EvaluationError, ClientError) as error:
+    except (DataError, ClientError) as error:
         raise UsageProblem(error.message, remedy=error.remedy) from error
     except OSError as error:
         raise UsageProblem(
@@ -125,14 +126,14 @@ def translate_training_errors() -> Iterator[None]:
     """Raises `CommandError` for what the block raises: 1 where the machine is at fault, 2 where the command is."""
     from alpha_umi.serving.manifest import ManifestError
     from alpha_umi.serving.weights.errors import CacheUnusable
-    from evaluation.errors import EvaluationError
+    from recordings.errors import DataError
     from training.errors import CannotWrite, LossNotFinite, TrainingError
 
     try:
         yield
     except (CannotWrite, LossNotFinite) as error:
         raise CommandError(error.message, remedy=error.remedy) from error
-    except (TrainingError, EvaluationError) as error:
+    except (TrainingError, DataError) as error:
         raise UsageProblem(error.message, remedy=error.remedy) from error
     except CacheUnusable as error:
         raise CommandError(str(error)) from error

@@ -16,7 +16,7 @@ from alpha_umi.client.orchestrator import DEFAULT_URL, OrchestratorClient
 from alpha_umi.client.sync import SyncOrchestratorClient
 from alpha_umi.contract.http import is_loopback
 from cli.errors import UsageProblem
-from cli.state import ORCHESTRATOR, StateFolder, state_path
+from cli.local.state import ORCHESTRATOR, StateFolder, state_path
 from evaluation.formats import Format
 
 if TYPE_CHECKING:

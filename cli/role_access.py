@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from cli.errors import UsageProblem
+from cli.local.services import HOST, Ports
+from cli.local.state import RunRecord
 from cli.options import checked_address, state_folder
-from cli.services import HOST, Ports
-from cli.state import RunRecord
 
 DEFAULT_PORTS = Ports(backbone=8004).of_roles()
 
@@ -19,11 +19,11 @@ DEFAULT_PORTS = Ports(backbone=8004).of_roles()
 class RoleAccess:
     """Base addresses of each role's replicas, and the token for all of them."""
 
-    addresses: Mapping[RoleName, tuple[str, ...]]
+    addresses: Mapping[Role, tuple[str, ...]]
     token: str | None = field(repr=False)
 
 
-def role_access(urls: Mapping[RoleName, str | None], token: str | None, state_dir: Path | None) -> RoleAccess:
+def role_access(urls: Mapping[Role, str | None], token: str | None, state_dir: Path | None) -> RoleAccess:
     """The services at `urls` (comma-separated), else those that are up here, else those at the default ports.
 
     The token of the services that are up is sent only to these. Raises `UsageProblem`, `StateUnusable`.
@@ -33,7 +33,7 @@ def role_access(urls: Mapping[RoleName, str | None], token: str | None, state_di
     return RoleAccess(addresses, token or _token(urls, run))
 
 
-def _addresses(role: RoleName, text: str | None, run: RunRecord | None) -> tuple[str, ...]:
+def _addresses(role: Role, text: str | None, run: RunRecord | None) -> tuple[str, ...]:
     if not text:
         up = None if run is None else run.url_of(role)
         return (up or f"http://{HOST}:{DEFAULT_PORTS[role]}",)
@@ -43,5 +43,5 @@ def _addresses(role: RoleName, text: str | None, run: RunRecord | None) -> tuple
     return tuple(checked_address(url, f"--{role}-url") for url in addresses)
 
 
-def _token(urls: Mapping[RoleName, str | None], run: RunRecord | None) -> str | None:
+def _token(urls: Mapping[Role, str | None], run: RunRecord | None) -> str | None:
     return None if run is None or any(urls.values()) else run.role_token

@@ -12,9 +12,9 @@ from typing import Literal
 
 from alpha_umi.contract.roles import ToolModel, WireModel
 from alpha_umi.roles.turns import Tool
-from evaluation.errors import NotTheFormat, some
-from evaluation.files import refuse_duplicates
 from evaluation.records import Count
+from recordings.errors import NotTheFormat, some
+from recordings.reading import refuse_duplicates
 
 
 class ToolRecord(WireModel):

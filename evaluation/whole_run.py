@@ -11,32 +11,25 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 
 from alpha_umi.contract.roles import ToolModel, WireModel
 from alpha_umi.contract.trajectories import Strategy, Trajectory
-from alpha_umi.roles.turns import RoleName, Tool
-from evaluation.errors import NotTheFormat, some
-from evaluation.files import (
-    json_lines,
-    not_the_format,
-    read_text,
-    refuse_duplicates,
-    require_version,
-)
+from alpha_umi.roles.turns import Role, Tool
+from evaluation.files import json_lines, require_version
 from evaluation.growing_lines import ANOTHER_FILE, GrowingLines, OtherRun, growing_lines
 from evaluation.head_line import head_and_lines
 from evaluation.offered_tools import ToolLines, ToolRecord, require_lines
 from evaluation.quantities import pluralize
 from evaluation.records import Count, Name
-from evaluation.suites import gsm8k, math_answers
-from evaluation.suites.recorded import RecordedTrajectory
 from evaluation.whole import Judge, Measured, ToldEvent, measure
-
-if TYPE_CHECKING:
-    from evaluation.run.ask import RunResult
+from recordings.errors import NotTheFormat, some
+from recordings.formats import gsm8k
+from recordings.formats import math as math_answers
+from recordings.reading import not_the_format, read_text, refuse_duplicates
+from recordings.trajectory import RecordedTrajectory
 
 # How an answer is held against the expected one: by its last number, as a formula, or as the same text.
 Comparing = Literal["last-number", "formula", "text"]
@@ -70,7 +63,7 @@ class WholeRunRecord(WireModel):
     other limits, for the orchestrator's setting. `constrained`: the roles wrote inside grammars; null where the
     orchestrator did not say, as earlier files do not.
     `compared` says how an answer is held against the expected one. `models` is empty where the orchestrator's role
-    services could not be asked for them. `left_out` counts what of the whole suite cannot be a trajectory, by the
+    services could not be asked for them. `excluded` counts what of the whole suite cannot be a trajectory, by the
     reason; earlier files do not say. `tool_server` is there where one answered.
     """
 
@@ -84,8 +77,9 @@ class WholeRunRecord(WireModel):
     strategy: Strategy = "chain"
     constrained: bool | None = None
     compared: Comparing = "text"
-    models: dict[RoleName, dict[str, Any]] = Field(default_factory=dict)
-    left_out: dict[str, Count] = Field(default_factory=dict)
+    models: dict[Role, dict[str, Any]] = Field(default_factory=dict)
+    # Files of earlier versions have `excluded`.
+    excluded: dict[str, Count] = Field(default_factory=dict, validation_alias=AliasChoices("excluded", "left_out"))
     tool_server: ToolServerRecord | None = None
 
 
@@ -108,12 +102,6 @@ class AskedRecord(WireModel):
     offered: list[Count] | None = None
     trajectory: Trajectory
     events: list[EventRecord]
-
-    @classmethod
-    def of(cls, asked: RunResult, expected: str | None) -> AskedRecord:
-        """The record of an answer."""
-        events = [EventRecord(name=event.name, data=dict(event.data)) for event in asked.events]
-        return cls(recorded=asked.recorded, expected=expected, trajectory=asked.trajectory, events=events)
 
 
 @dataclass(frozen=True)

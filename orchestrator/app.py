@@ -13,7 +13,7 @@ from alpha_umi import telemetry
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.web.application import create_application
 from alpha_umi.web.problems import problem_response
-from orchestrator.api import events, tools, trajectories, turns
+from orchestrator.api import events, tools, trajectories
 from orchestrator.assembly import Orchestrator
 from orchestrator.store import NotStorable, StoreError, StoreUnavailable, TrajectoryNotFound
 
@@ -29,7 +29,7 @@ def create_app(orchestrator: Orchestrator) -> FastAPI:
         title="α-UMi orchestrator",
         routers=[
             trajectories.create_router(orchestrator),
-            turns.create_router(orchestrator),
+            trajectories.create_turn_router(orchestrator),
             events.create_router(orchestrator),
             tools.create_router(orchestrator),
         ],
@@ -43,8 +43,8 @@ def create_app(orchestrator: Orchestrator) -> FastAPI:
 
 
 def _log_ids(scope: Scope) -> Mapping[str, object]:
-    found = _TRAJECTORY_PATH.match(scope["path"])
-    return {} if found is None else {"trajectory_id": found[1]}
+    match = _TRAJECTORY_PATH.match(scope["path"])
+    return {} if match is None else {"trajectory_id": match[1]}
 
 
 async def _store_error(request: Request, error: Exception) -> JSONResponse:

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
+from alpha_umi.contract.roles import CircuitState
 from alpha_umi.trajectory import Backtracked, Event, State, Usage
-from orchestrator.roles.breaker import CircuitState
 
 # Role calls take from tenths of a second on a GPU to minutes on a CPU, tool calls mostly less.
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -64,7 +64,7 @@ class OrchestratorMetrics:
         self.tokens.labels(role=role, kind="prompt").inc(usage.prompt_tokens)
         self.tokens.labels(role=role, kind="completion").inc(usage.completion_tokens)
 
-    def show_circuit(self, role: str, replica: str, state: CircuitState) -> None:
+    def set_circuit(self, role: str, replica: str, state: CircuitState) -> None:
         """A replica's circuit has this state now."""
         self.circuit.labels(role=role, replica=replica).set(_CIRCUIT_VALUES[state])
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Final
 
 from alpha_umi.contract.problems import Problem
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 
 # The `problem` of a role's answer that cannot be read.
 INVALID_RESPONSE: Final = "answer-not-understood"
@@ -70,9 +70,9 @@ class InvalidResponse(ClientError):
 class RoleRequestFailed(ClientError):
     """A role service has no output for a request. `problem` is the kind of its problem document, `status` is HTTP's."""
 
-    def __init__(self, role: RoleName, problem: str, detail: str, *, status: int | None = None) -> None:
+    def __init__(self, role: Role, problem: str, detail: str, *, status: int | None = None) -> None:
         super().__init__(detail)
-        self.role: RoleName = role
+        self.role: Role = role
         self.problem = problem
         self.detail = detail
         self.status = status

@@ -19,13 +19,13 @@ from alpha_umi.client.errors import INVALID_RESPONSE, RoleRequestFailed, Service
 from alpha_umi.client.http import explain, problem_of, public_url, reason_of
 from alpha_umi.client.retry import NO_RETRY, RETRYABLE_STATUS, Failure, RetryPolicy, retry
 from alpha_umi.contract.roles import ModelInfo, ModelList, RoleAnswer, Timings, UsageModel
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 
 # Problem kinds of a text that the model wrote and its service could not use.
 UNUSABLE: Final = ("output-unreadable", "call-invalid")
 ANSWER_TIMEOUT_S: Final = 600.0
 CONNECT_TIMEOUT_S: Final = 5.0
-_PATHS: Final[Mapping[RoleName, str]] = {
+_PATHS: Final[Mapping[Role, str]] = {
     "planner": "/v1/plan",
     "caller": "/v1/call",
     "summarizer": "/v1/summarize",
@@ -70,7 +70,7 @@ class RoleServices:
 
     def __init__(
         self,
-        addresses: Mapping[RoleName, Sequence[str]],
+        addresses: Mapping[Role, Sequence[str]],
         *,
         token: str | None = None,
         retry: RetryPolicy | None = None,
@@ -96,7 +96,7 @@ class RoleServices:
     async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
-    async def model(self, role: RoleName) -> ModelInfo:
+    async def model(self, role: Role) -> ModelInfo:
         """The model that plays a role. Unavailable services are not waited for.
 
         Raises `ServiceMismatch` also if replicas run different models.
@@ -109,7 +109,7 @@ class RoleServices:
         return models[0]
 
     async def request(
-        self, role: RoleName, request: BaseModel, answer: type[Answer], *, affinity: str = ""
+        self, role: Role, request: BaseModel, answer: type[Answer], *, affinity: str = ""
     ) -> RoleResponse[Answer]:
         """The response of a role to one request.
 
@@ -119,7 +119,7 @@ class RoleServices:
         url, response = await self._send(role, urls, _PATHS[role], request.model_dump_json().encode())
         return parse_response(role, url, response, answer)
 
-    async def _model(self, role: RoleName, url: str) -> ModelInfo:
+    async def _model(self, role: Role, url: str) -> ModelInfo:
         _, response = await self._send(role, [url], "/v1/models", policy=NO_RETRY)
         try:
             models = ModelList.model_validate_json(response.content).data if response.is_success else []
@@ -134,7 +134,7 @@ class RoleServices:
 
     async def _send(
         self,
-        role: RoleName,
+        role: Role,
         urls: Sequence[str],
         path: str,
         content: bytes | None = None,
@@ -158,7 +158,7 @@ class RoleServices:
         response = await retry(attempt, policy or self._retry, unavailable)
         return url, response
 
-    async def _attempt(self, role: RoleName, url: str, path: str, content: bytes | None) -> httpx.Response | Failure:
+    async def _attempt(self, role: Role, url: str, path: str, content: bytes | None) -> httpx.Response | Failure:
         method = "GET" if content is None else "POST"
         try:
             response = await self._http.request(method, url.rstrip("/") + path, content=content)
@@ -178,7 +178,7 @@ class RoleServices:
         return response
 
 
-def parse_response(role: RoleName, url: str, response: httpx.Response, answer: type[Answer]) -> RoleResponse[Answer]:
+def parse_response(role: Role, url: str, response: httpx.Response, answer: type[Answer]) -> RoleResponse[Answer]:
     """The response of a role at an address. Raises `RoleRequestFailed`, `ServiceMismatch`."""
     if _kind(response) in UNUSABLE:
         unusable = _parsed(role, response, _UnusableOutput)
@@ -192,7 +192,7 @@ def parse_response(role: RoleName, url: str, response: httpx.Response, answer: t
     return RoleResponse(read, "", read.usage, read.timings, read.truncated, digest)
 
 
-def _digest(role: RoleName, url: str, digest: str | None) -> str:
+def _digest(role: Role, url: str, digest: str | None) -> str:
     if digest is None:
         reason = "its answers have no `prompt_sha256`"
         raise ServiceMismatch(
@@ -201,7 +201,7 @@ def _digest(role: RoleName, url: str, digest: str | None) -> str:
     return digest
 
 
-def _parsed(role: RoleName, response: httpx.Response, model: type[Body]) -> Body:
+def _parsed(role: Role, response: httpx.Response, model: type[Body]) -> Body:
     try:
         return model.model_validate_json(response.content)
     except ValidationError as error:
@@ -214,7 +214,7 @@ def _kind(response: httpx.Response) -> str:
     return "" if problem is None else problem.kind
 
 
-def _mismatch(role: RoleName, url: str, reason: str) -> ServiceMismatch:
+def _mismatch(role: Role, url: str, reason: str) -> ServiceMismatch:
     return ServiceMismatch(f"{public_url(url)} is no {role} service: {reason}", remedy=f"name the {role}'s address")
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from alpha_umi.atomic import write_file
 from cli.errors import EXIT_WORSE, translate_evaluation_errors
 from cli.options import AsJson, Resamples, Seed, check_distinct_files, output
-from evaluation.replacing import write_whole
 
 if TYPE_CHECKING:
     from evaluation.drift.report import DriftReport
@@ -63,9 +63,9 @@ def drift(
             resamples=resamples,
             seed=seed,
         )
-        report = drift_report(found, served.left_out, now=datetime.now(UTC), resamples=resamples, seed=seed)
+        report = drift_report(found, served.excluded, now=datetime.now(UTC), resamples=resamples, seed=seed)
         if page_file is not None:
-            write_whole(page_file, drift_page(found, report))
+            write_file(page_file, drift_page(found, report))
     _print(report, as_json=as_json)
     if fail_on_alarm and report.wrong:
         raise typer.Exit(EXIT_WORSE)

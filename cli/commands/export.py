@@ -10,13 +10,13 @@ from typing import Annotated, get_args
 
 import typer
 
+from alpha_umi.atomic import open_atomic
 from alpha_umi.client.sync import SyncOrchestratorClient
 from alpha_umi.contract.trajectories import Trajectory
 from alpha_umi.trajectory import Status
 from cli.errors import UsageProblem
 from cli.options import ApiKey, StateDir, Url, connect, messages
 from evaluation.quantities import parse_duration, pluralize
-from evaluation.replacing import replaced
 
 STATUSES: tuple[str, ...] = get_args(Status)
 
@@ -69,7 +69,7 @@ def _between(
 
 def _write_to(path: Path, trajectories: Iterable[Trajectory]) -> int:
     try:
-        with replaced(path) as file:
+        with open_atomic(path) as file:
             return sum(bool(file.write(_line(trajectory) + "\n")) for trajectory in trajectories)
     except OSError as error:
         raise UsageProblem(

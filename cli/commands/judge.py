@@ -13,7 +13,7 @@ import typer
 from alpha_umi.contract.http import is_loopback
 from cli.errors import UsageProblem, translate_evaluation_errors
 from cli.generation_view import progress_bar
-from cli.interrupts import run_until_signal
+from cli.local.signals import run_until_signal
 from cli.options import AsJson, Resamples, Seed, check_distinct_files, checked_address, messages, output, read_key
 from cli.written_report import written_report
 
@@ -85,7 +85,7 @@ def judge(
         from evaluation.judge.endpoint import JudgeAddress
         from evaluation.judge.judge_report import judge_report
         from evaluation.judge.judging import Judged, plan_judging
-        from evaluation.suites.data import data_folder
+        from recordings.suites.definition import data_folder
 
         address = JudgeAddress(checked_address(judge_url, "--judge-url"), judge_model, key, timeout)
         task = plan_judging(Judged(run, chosen.value, against, suite), judge_model, repeat, data_folder(os.environ))

@@ -17,8 +17,8 @@ from alpha_umi.client.sync import SyncOrchestratorClient
 from alpha_umi.contract.told_events import Told, read_event
 from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS, CreateTrajectory, Trajectory
 from cli.errors import EXIT_FAILED, UsageProblem, understood
-from cli.interrupts import uninterrupted
 from cli.live_output import LiveOutput, ended
+from cli.local.signals import ignored_signals
 from cli.options import ApiKey, AsJson, StateDir, Url, connect, messages, output
 from cli.request import message_request, trajectory_request
 from cli.steps_view import StepsView
@@ -122,7 +122,7 @@ def stream_to_console(
     except KeyboardInterrupt:
         if live.trajectory_id is None:
             raise
-        with uninterrupted():
+        with ignored_signals():
             cancelled = client.cancel(live.trajectory_id)
         (StepsView(messages()) if output is None else StepsView(output)).closing(cancelled)
         return cancelled

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from cli.commands.questions import StrategyName
 from cli.errors import translate_evaluation_errors
 from cli.generation_view import print_findings, print_unknown_models, progress_bar
-from cli.interrupts import run_until_signal
+from cli.local.signals import run_until_signal
+from cli.local.state import RunRecord
 from cli.options import (
     ApiKey,
     AsJson,
@@ -32,8 +33,7 @@ from cli.options import (
     state_folder,
     virtual_server,
 )
-from cli.run_notes import print_left_out
-from cli.state import RunRecord
+from cli.run_notes import print_excluded
 from cli.whole_view import print_calls, print_report
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from alpha_umi.contract.trajectories import Strategy
     from evaluation.replay.virtual import VirtualServer
     from evaluation.run.models import RoleModels
-    from evaluation.suites.suite import Suite
     from evaluation.whole_report import WholeReport
+    from recordings.suites.suite import Suite
 
 
 def trajectories(
@@ -109,8 +109,8 @@ def trajectories(
     address = orchestrator_address(url, state_dir)
     named = virtual_server(tool_server, tool_key_file, tool_timeout, strip, max_observation)
     with translate_evaluation_errors():
-        from evaluation.suites.data import data_folder
-        from evaluation.suites.suite import load_suite, suite_files
+        from recordings.suites.definition import data_folder
+        from recordings.suites.suite import load_suite, suite_files
 
         data = data_folder(os.environ)
         check_distinct_files(suite_files(suite, data), {"--output": output_file, "--report": report_file})
@@ -165,7 +165,7 @@ class _Run:
             await virtual.ready(NO_RETRY)
         policy = RetryPolicy(wait_s=self.wait_s)
         async with OrchestratorClient(address, api_key=api_key, retry=policy, resume=policy) as client:
-            print_left_out(messages(), self.suite.trajectories_left_out)
+            print_excluded(messages(), self.suite.excluded_trajectories)
             readiness = await client.without_retry().ready()
             task = plan_trajectories(
                 self.suite,
@@ -198,7 +198,7 @@ class _Run:
         print_findings(messages(), {role: info.id for role, info in models.infos.items()}, models.findings)
         return models
 
-    def _token(self, role: RoleName, url: str) -> str | None:
+    def _token(self, role: Role, url: str) -> str | None:
         """The token of the services that are up here is sent only to these; all others get the one of --role-token."""
         own = self.up is not None and self.up.url_of(role) == url
         return self.up.role_token if self.up is not None and own else self.role_token

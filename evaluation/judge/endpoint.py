@@ -92,7 +92,7 @@ class Judge:
         await self._http.aclose()
 
     async def ready(self) -> None:
-        """Raises `ServiceAway` if it is not there now, `JudgeRefused` if it wants another key."""
+        """Raises `Unavailable` if it cannot be reached, `JudgeRefused` if it wants another key."""
         response = await self._send("GET", "/models", NO_RETRY)
         # Some have no list of models; what they do not take is seen at the first question.
         if response.status in _KEY_STATUS:
@@ -101,7 +101,7 @@ class Judge:
     async def ask(
         self, prompt: str, function: dict[str, Any] | None, *, temperature: float, max_tokens: int | None
     ) -> Completion:
-        """What it says. Raises `ServiceAway`, `JudgeRefused`, `TooLong`."""
+        """What it says. Raises `Unavailable`, `JudgeRefused`, `TooLong`."""
         request: dict[str, Any] = {
             "model": self._address.model,
             "messages": [{"role": "user", "content": prompt}],

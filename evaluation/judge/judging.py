@@ -11,8 +11,7 @@ from typing import Final
 from alpha_umi.client.errors import Unavailable
 from alpha_umi.contract.trajectories import Trajectory
 from evaluation.concurrency import run_concurrently
-from evaluation.errors import CasesDiffer, EmptySuite, NotTheFormat, RunInterrupted, some
-from evaluation.files import read_text
+from evaluation.errors import CasesDiffer, RunInterrupted
 from evaluation.judge.asking import Asker, Nonsense
 from evaluation.judge.case import Case, Labels, Procedure
 from evaluation.judge.endpoint import Judge, TooLong
@@ -30,10 +29,11 @@ from evaluation.judge.verdicts import (
     growing_verdicts,
     read_verdicts,
 )
-from evaluation.suites.data import data_path
-from evaluation.suites.definition import read_definition, suite_path
-from evaluation.suites.suite import PART, load_suite
 from evaluation.whole_run import WholeRun, read_whole_run
+from recordings.errors import EmptySuite, NotTheFormat, some
+from recordings.reading import read_text
+from recordings.suites.definition import data_path, read_definition, suite_path
+from recordings.suites.suite import PART_SEPARATOR, load_suite
 
 PROCEDURES: Final[Mapping[ProcedureName, tuple[Procedure, str]]] = {
     "toolbench-pass": (toolbench_pass, "tooleval"),
@@ -172,7 +172,7 @@ def _with_tools(judged: Judged, asked: Mapping[str, Trajectory], suite: str, dat
 
 
 def _with_golden(judged: Judged, asked: Mapping[str, Trajectory], suite: str, data: Path) -> list[Case]:
-    definition = read_definition(suite_path(suite.partition(PART)[0]))
+    definition = read_definition(suite_path(suite.partition(PART_SEPARATOR)[0]))
     if definition.loader != "toolalpaca-golden":
         raise NotTheFormat(
             f"the suite {definition.name!r} has no golden calls",

@@ -35,7 +35,7 @@ from alpha_umi.contract.problems import TYPE_PREFIX
 from alpha_umi.contract.trajectories import Trajectory
 from evaluation.errors import EvaluationError
 from evaluation.replay.tool_server import Arguments, CallRefused, ToolAnswer, create_tool_server
-from evaluation.suites.toolbench_api import ToolBenchApi
+from recordings.formats.toolbench_queries import ToolBenchApi
 
 Strip = Literal["truncate", "filter", "random"]
 PATH: Final = "/virtual"
@@ -99,7 +99,7 @@ class VirtualTools:
 
     def application(self, tools: Sequence[ToolBenchApi]) -> FastAPI:
         """A tool server for the orchestrator. Raises `CannotBeOffered`."""
-        named = {tool.shown_name: tool for tool in tools}
+        named = {tool.prompt_name: tool for tool in tools}
         http = _client(self.server)
 
         @contextlib.asynccontextmanager
@@ -119,7 +119,7 @@ class VirtualTools:
         return any(each.is_error and _LOST in each.content for each in seen)
 
     async def ready(self, policy: RetryPolicy) -> None:
-        """Raises `ServiceAway` for a server that stays away, `ServerRefused` for what is none, or takes no such key."""
+        """Raises `Unavailable`, and `ServerRefused` for another kind of server, or one that does not accept the key."""
         async with _client(self.server) as http:
             response = await retry(lambda _: _probe(http, self.server), policy, self._unavailable)
         if self.key_refused or response.status_code in _KEY_STATUS:

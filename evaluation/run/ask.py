@@ -27,9 +27,9 @@ from alpha_umi.contract.roles import ToolModel
 from alpha_umi.contract.trajectories import CreateTrajectory, LogEventName, Strategy, ToolInfo, Trajectory
 from evaluation.concurrency import run_concurrently
 from evaluation.errors import EvaluationError
-from evaluation.suites.recorded import RecordedTrajectory
 from evaluation.whole import ToldEvent
-from evaluation.whole_run import AskedRecord, GrowingWholeRun, OnAsked
+from evaluation.whole_run import AskedRecord, EventRecord, GrowingWholeRun, OnAsked
+from recordings.trajectory import RecordedTrajectory
 
 CANCEL_TIMEOUT_S: Final = 5
 ATTEMPTS: Final = 3
@@ -95,8 +95,8 @@ async def run_all(
     tools = dict(_usable((await client.tools()).data))
 
     async def run(trajectory: RecordedTrajectory) -> None:
-        record = AskedRecord.of(await run_trajectory(client, trajectory, options), trajectory.answer)
-        on_result(file.append(record, tools))
+        result = await run_trajectory(client, trajectory, options)
+        on_result(file.append(_record(result, trajectory.answer), tools))
 
     await run_concurrently(remaining, run, concurrency)
 
@@ -154,7 +154,7 @@ def _request(recorded: RecordedTrajectory, options: RunOptions) -> CreateTraject
     try:
         return CreateTrajectory(
             instruction=recorded.instruction,
-            tools=[tool.shown_name for tool in recorded.tools],
+            tools=[tool.prompt_name for tool in recorded.tools],
             strategy=options.strategy,
             max_steps=options.max_steps,
             max_tokens=options.max_tokens,
@@ -191,6 +191,11 @@ def _read_event(event: ServerSentEvent) -> ToldEvent:
     if not isinstance(data, dict):
         raise ValueError("the data of an event is no object")
     return ToldEvent(event.event, data)
+
+
+def _record(result: RunResult, expected: str | None) -> AskedRecord:
+    events = [EventRecord(name=event.name, data=dict(event.data)) for event in result.events]
+    return AskedRecord(recorded=result.recorded, expected=expected, trajectory=result.trajectory, events=events)
 
 
 def _usable(tools: Iterable[ToolInfo]) -> Iterator[tuple[str, ToolModel]]:

@@ -17,18 +17,18 @@ from alpha_umi.client.retry import NO_RETRY
 from alpha_umi.client.roles import RoleServices
 from alpha_umi.contract.roles import ModelInfo
 from alpha_umi.contract.trajectories import Strategy
-from alpha_umi.roles.turns import RoleName
-from evaluation.contamination import FOUND, TRAINED_ON, Finding, check_manifest
+from alpha_umi.roles.turns import Role
 from evaluation.errors import EvaluationError
+from recordings.contamination import TRAINED_ON, TRAINED_ON_SUITE, Finding, check_manifest
 
-ROLES_OF: Final[Mapping[Strategy, tuple[RoleName, ...]]] = {
+ROLES_OF: Final[Mapping[Strategy, tuple[Role, ...]]] = {
     "chain": ("planner", "caller", "summarizer"),
     "dfsdt": ("planner", "caller", "summarizer"),
     "single": ("backbone",),
 }
 _ANSWER_TIMEOUT_S: Final = 10.0
 # The token for a role service, if there is one that may be sent to it.
-TokenOf = Callable[[RoleName, str], str | None]
+TokenOf = Callable[[Role, str], str | None]
 
 
 class ModelsUnknown(EvaluationError):
@@ -39,10 +39,10 @@ class ModelsUnknown(EvaluationError):
 class RoleModels:
     """The model of each role, and what its manifest says of a suite's instructions."""
 
-    infos: Mapping[RoleName, ModelInfo]
-    findings: Mapping[RoleName, Finding]
+    infos: Mapping[Role, ModelInfo]
+    findings: Mapping[Role, Finding]
 
-    def to_record(self) -> dict[RoleName, dict[str, Any]]:
+    def to_record(self) -> dict[Role, dict[str, Any]]:
         """What the header record of a run has of them."""
         return {role: _record(model, self.findings[role]) for role, model in self.infos.items()}
 
@@ -86,7 +86,7 @@ async def discover_models(
         raise ModelsUnknown(error.message) from error
 
 
-def _addresses(readiness: Readiness, strategy: Strategy) -> Mapping[RoleName, tuple[str, ...]]:
+def _addresses(readiness: Readiness, strategy: Strategy) -> Mapping[Role, tuple[str, ...]]:
     addresses = {
         role: tuple(f"http://{name}" for name in readiness.replicas.get(role, {})) for role in ROLES_OF[strategy]
     }
@@ -108,4 +108,4 @@ def _record(model: ModelInfo, finding: Finding) -> dict[str, Any]:
         del record["planner_label"]
     manifest = {name: value for name, value in _manifest(model).items() if name != TRAINED_ON}
     suite = {"verdict": finding.verdict, "instructions": finding.instructions, "total": finding.total}
-    return record | {"manifest": manifest or None, FOUND: suite}
+    return record | {"manifest": manifest or None, TRAINED_ON_SUITE: suite}

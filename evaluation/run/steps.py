@@ -30,16 +30,17 @@ from alpha_umi.contract.roles import (
     TurnModel,
 )
 from alpha_umi.roles.backbone import BackboneStep
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from evaluation.concurrency import run_concurrently
-from evaluation.contamination import Finding
-from evaluation.errors import EmptySuite, RunInterrupted
+from evaluation.errors import RunInterrupted
 from evaluation.growing_file import GrowingRun, growing_run
 from evaluation.records import CaseRecord, ErrorRecord, OutputRecord, PredictionRecord, RunRecord
 from evaluation.run.models import fetch_models
-from evaluation.suites.definition import WITHOUT_STEPS
-from evaluation.suites.sample import sample_steps
-from evaluation.suites.suite import Suite
+from recordings.contamination import Finding
+from recordings.errors import EmptySuite
+from recordings.suites.definition import LOADERS_WITHOUT_STEPS
+from recordings.suites.sample import sample_steps
+from recordings.suites.suite import Suite
 
 StepStrategy = Literal["chain", "single"]
 Request = TypeVar("Request", bound=BaseModel)
@@ -51,7 +52,7 @@ class Task:
 
     about: RunRecord
     cases: tuple[CaseRecord, ...]
-    findings: Mapping[RoleName, Finding]
+    findings: Mapping[Role, Finding]
     strategy: StepStrategy
 
 
@@ -84,7 +85,7 @@ async def plan_task(
 
     Raises `EmptySuite`, and what `fetch_models` raises.
     """
-    if suite.definition.loader in WITHOUT_STEPS:
+    if suite.definition.loader in LOADERS_WITHOUT_STEPS:
         raise EmptySuite(
             f"the suite {suite.label!r} has no recorded step", remedy="run it with `alpha-umi evaluate trajectories`"
         )
@@ -99,7 +100,7 @@ async def plan_task(
         attempts=attempts_of(constrained=constrained),
         template=", ".join(sorted({model.template for model in models.infos.values()})),
         models=models.to_record(),
-        left_out=suite.left_out,
+        excluded=suite.excluded,
     )
     return Task(about, cases, models.findings, strategy)
 
@@ -223,13 +224,13 @@ class Predictor:
         return {"tools": case.tools, "history": case.history, **decoding}
 
     async def _request(
-        self, case: CaseRecord, role: RoleName, request: BaseModel, answer: type[Answer]
+        self, case: CaseRecord, role: Role, request: BaseModel, answer: type[Answer]
     ) -> RoleResponse[Answer]:
         # Prompts of one trajectory have a common prefix, which a replica caches.
         return await self.services.request(role, request, answer, affinity=case.trajectory)
 
 
-def _validated(role: RoleName, model: type[Request], fields: dict[str, object]) -> Request:
+def _validated(role: Role, model: type[Request], fields: dict[str, object]) -> Request:
     """Raises `RoleRequestFailed` for a case that no service would accept."""
     try:
         return model.model_validate(fields)
@@ -237,7 +238,7 @@ def _validated(role: RoleName, model: type[Request], fields: dict[str, object]) 
         raise RoleRequestFailed(role, "invalid-request", explain(error)) from error
 
 
-def _output(role: RoleName, response: RoleResponse[Answer], text: str) -> OutputRecord:
+def _output(role: Role, response: RoleResponse[Answer], text: str) -> OutputRecord:
     return OutputRecord(
         role=role,
         prompt_sha256=response.prompt_sha256,

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from alpha_umi.client.errors import Unavailable
 from alpha_umi.client.orchestrator import OrchestratorClient
 from alpha_umi.contract.trajectories import Strategy
-from evaluation.errors import EmptySuite, EvaluationError, RunInterrupted
+from evaluation.errors import EvaluationError, RunInterrupted
 from evaluation.replay.made_up import create_made_up_server
 from evaluation.replay.recordings import replay_of, together
 from evaluation.replay.servers import create_calculator_server, create_python_server, create_replay_server
@@ -26,10 +26,6 @@ from evaluation.replay.virtual import VirtualServer, VirtualTools
 from evaluation.run.ask import RunOptions, run_all
 from evaluation.run.models import RoleModels
 from evaluation.run.tool_source import METADATA_KEY, registered_source
-from evaluation.suites.recorded import RecordedTrajectory, recorded_calls
-from evaluation.suites.sample import sample_trajectories
-from evaluation.suites.suite import Suite
-from evaluation.suites.toolbench_api import ToolBenchApi
 from evaluation.whole_run import (
     AskedRecord,
     Comparing,
@@ -41,6 +37,11 @@ from evaluation.whole_run import (
     growing_whole_run,
     read_whole_run,
 )
+from recordings.errors import EmptySuite
+from recordings.formats.toolbench_queries import ToolBenchApi
+from recordings.suites.sample import sample_trajectories
+from recordings.suites.suite import Suite
+from recordings.trajectory import RecordedTrajectory, recorded_calls
 
 RECORDED: Final = "evaluation-recorded"
 SYNTHETIC: Final = "evaluation-made-up"
@@ -122,7 +123,7 @@ def plan_trajectories(
         constrained=constrained,
         compared="text" if compute_tool is None else compute_tool.compared,
         models={} if models is None else models.to_record(),
-        left_out=suite.trajectories_left_out,
+        excluded=suite.excluded_trajectories,
         tool_server=None if virtual is None else _as_record(virtual.server),
     )
     groups = _groups(compute_tool, trajectories) if virtual is None else _virtual(trajectories, virtual)

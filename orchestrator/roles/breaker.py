@@ -15,9 +15,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
-CircuitState = Literal["closed", "open", "half-open"]
+from alpha_umi.contract.roles import CircuitState
+
 OnChange = Callable[[CircuitState, str], None]
 
 

@@ -17,9 +17,9 @@ from pydantic import ValidationError
 
 from alpha_umi.contract.http import parse_retry_after
 from alpha_umi.contract.problems import Problem
-from alpha_umi.contract.roles import Delta, Timings, UsageModel
+from alpha_umi.contract.roles import Answer, Delta, Timings, UsageModel
+from alpha_umi.roles.turns import Role
 from alpha_umi.trajectory import Usage
-from alpha_umi.trajectory.events import RoleKind
 from orchestrator.roles.errors import (
     RoleBusy,
     RoleError,
@@ -30,8 +30,7 @@ from orchestrator.roles.errors import (
     RoleUnreadable,
 )
 from orchestrator.roles.http import RoleHttp
-from orchestrator.roles.preview import OnDelta
-from orchestrator.roles.question import Answer, Question
+from orchestrator.roles.request import OnDelta, RoleRequest
 
 MAX_ANSWER_BYTES = 8 * 2**20
 _UNREADABLE = ("output-unreadable", "call-invalid")
@@ -44,25 +43,25 @@ _DOWN_STATUS = (502, 503, 504)
 class RoleClient:
     """One replica. `url` is its base address."""
 
-    role: RoleKind
+    role: Role
     url: str
     http: RoleHttp
 
-    async def ask(self, question: Question[Answer], on_delta: OnDelta | None = None) -> Answer:
+    async def ask(self, request: RoleRequest[Answer], on_delta: OnDelta | None = None) -> Answer:
         """The answer to one request; with `on_delta` it is streamed and each piece of text handed over.
 
         Raises `RoleUnavailable`, `RoleFaulty`, `RoleRefused` or `RoleUnreadable`. A stream counts only if it ends with
         the whole answer: a part of one is never accepted.
         """
-        body = question.body.model_dump_json().encode()
+        body = request.body.model_dump_json().encode()
         try:
             async with self.http.exchange(
-                "POST", self._address(question.path), content=body, headers=question.headers
+                "POST", self._address(request.spec.path), content=body, headers=request.headers
             ) as response:
                 if response.status_code != httpx.codes.OK:
                     raise self._failure(response.status_code, await self._read(response), response.headers)
                 text = await (self._read(response) if on_delta is None else self._follow(response, on_delta))
-                return self._parse(question.answer, text)
+                return self._parse(request.spec.answer, text)
         except SSEError as error:
             raise RoleFaulty(f"{self.role} service: it did not answer with an event stream") from error
         except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:

@@ -8,17 +8,21 @@ trajectories of the other replicas are not moved.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import httpx
 
-from alpha_umi.trajectory.events import RoleKind
-from orchestrator.roles.breaker import Breaker, CircuitState
+from alpha_umi import telemetry
+from alpha_umi.contract.roles import Answer, CircuitState
+from alpha_umi.roles.turns import Role
+from orchestrator.metrics import OrchestratorMetrics
+from orchestrator.roles.breaker import DEFAULT_POLICY, Breaker, BreakerPolicy
 from orchestrator.roles.client import RoleClient
-from orchestrator.roles.deadline import Deadline
 from orchestrator.roles.errors import (
     CircuitOpen,
     RoleBusy,
@@ -27,12 +31,12 @@ from orchestrator.roles.errors import (
     RoleTooSlow,
     RoleUnavailable,
 )
-from orchestrator.roles.preview import OnDelta
-from orchestrator.roles.question import Answer, Question
+from orchestrator.roles.http import RoleHttp, role_http
+from orchestrator.roles.request import Deadline, OnDelta, RoleRequest
 
 PROBE_TIMEOUT_S = 1.0
 # Many may ask whether the roles are ready; the roles are asked once within this time.
-STATE_KEPT_S = 1.0
+STATE_CACHED_S = 1.0
 READY = "ready"
 
 
@@ -62,12 +66,12 @@ class Replica:
         self._checking = asyncio.Lock()
         self._checked: tuple[float, str] | None = None
 
-    async def ask(self, question: Question[Answer], deadline: Deadline, on_delta: OnDelta | None) -> Answer:
+    async def ask(self, request: RoleRequest[Answer], deadline: Deadline, on_delta: OnDelta | None) -> Answer:
         """The answer; the breaker learns how it went. Raises `RoleError`."""
         era = self.breaker.era
         try:
             async with asyncio.timeout_at(deadline.at):
-                answer = await self._client.ask(question, on_delta)
+                answer = await self._client.ask(request, on_delta)
         except RoleBusy:
             raise
         except (RoleUnavailable, RoleFaulty) as error:
@@ -77,7 +81,7 @@ class Replica:
             self.breaker.succeeded(era)
             raise
         except TimeoutError as error:
-            slow = RoleTooSlow(f"{question.role} service: no answer within {deadline.seconds:g} s")
+            slow = RoleTooSlow(f"{request.role} service: no answer within {deadline.seconds:g} s")
             self.breaker.failed(era, str(slow))
             raise slow from error
         self.breaker.succeeded(era)
@@ -92,7 +96,7 @@ class Replica:
     async def check(self) -> ReplicaState:
         """Whether it is ready, as it said itself within the last second."""
         async with self._checking:
-            if self._checked is None or self._clock() - self._checked[0] >= STATE_KEPT_S:
+            if self._checked is None or self._clock() - self._checked[0] >= STATE_CACHED_S:
                 state = await self._readiness()
                 self._checked = (self._clock(), state)
             return ReplicaState(self.name, self._checked[1], self.breaker.state)
@@ -121,7 +125,7 @@ class Replica:
 class ReplicaSet:
     """All replicas of one role."""
 
-    def __init__(self, role: RoleKind, replicas: Sequence[Replica]) -> None:
+    def __init__(self, role: Role, replicas: Sequence[Replica]) -> None:
         self.role = role
         self.replicas = tuple(replicas)
 
@@ -168,3 +172,48 @@ def preference(trajectory_id: str, replicas: Sequence[Replica]) -> list[Replica]
         return hashlib.blake2b(f"{replica.name} {trajectory_id}".encode(), digest_size=8).digest()
 
     return sorted(replicas, key=weight, reverse=True) if len(replicas) > 1 else list(replicas)
+
+
+_log = telemetry.logger(__name__)
+
+
+@contextlib.asynccontextmanager
+async def role_replicas(
+    addresses: Mapping[Role, Sequence[str]],
+    token: str | None,
+    metrics: OrchestratorMetrics,
+    *,
+    policy: BreakerPolicy = DEFAULT_POLICY,
+    clock: Callable[[], float] = time.monotonic,
+) -> AsyncIterator[dict[Role, ReplicaSet]]:
+    """The replicas of each role. What is under way ends with the block."""
+    async with contextlib.AsyncExitStack() as stack:
+        http = await stack.enter_async_context(role_http(token))
+        roles: dict[Role, ReplicaSet] = {}
+        for role, urls in addresses.items():
+            roles[role] = ReplicaSet(role, [_replica(role, url, http, metrics, policy, clock) for url in urls])
+            stack.push_async_callback(roles[role].aclose)
+        yield roles
+
+
+def _replica(
+    role: Role,
+    url: str,
+    http: RoleHttp,
+    metrics: OrchestratorMetrics,
+    policy: BreakerPolicy,
+    clock: Callable[[], float],
+) -> Replica:
+    name = replica_name(url)
+    metrics.set_circuit(role, name, "closed")
+    breaker = Breaker(policy, clock=clock, on_change=partial(_record_circuit_change, metrics, role, name))
+    return Replica(RoleClient(role, url, http), breaker, clock=clock)
+
+
+def _record_circuit_change(
+    metrics: OrchestratorMetrics, role: Role, replica: str, state: CircuitState, reason: str
+) -> None:
+    metrics.set_circuit(role, replica, state)
+    metrics.circuit_changes.labels(role=role, replica=replica, state=state).inc()
+    level = _log.warning if state == "open" else _log.info
+    level("circuit.changed", role=role, replica=replica, state=state, reason=reason)

@@ -42,7 +42,7 @@ MAX_HEADERS: Final = 100
 MAX_CONNECTIONS: Final = 256
 
 # The host of the request that a socket is opened for; aiohttp tells the socket's maker the address alone.
-_asked_host: ContextVar[str] = ContextVar("asked_host", default="")
+_requested_host: ContextVar[str] = ContextVar("requested_host", default="")
 CONNECT_TIMEOUT_S: Final = 10.0
 USER_AGENT: Final = "alpha-umi"
 
@@ -100,7 +100,7 @@ class Egress:
         the address's path and query nor headers.
         """
         outbound = check_request(request, timeout_s)
-        _asked_host.set(outbound.url.host.lower())
+        _requested_host.set(outbound.url.host.lower())
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._exchange(outbound, max_body_bytes)
@@ -144,7 +144,7 @@ class Egress:
         # hosts written as numbers, which never reach the resolver.
         family, kind, protocol, _, address = info
         scope = address[3] if len(address) > 3 else 0
-        if scope or not self._may_connect(_asked_host.get(), str(address[0])):
+        if scope or not self._may_connect(_requested_host.get(), str(address[0])):
             raise _AddressForbidden
         return socket.socket(family=family, type=kind, proto=protocol)
 

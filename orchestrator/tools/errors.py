@@ -100,8 +100,8 @@ class DeadlineExceeded(ExchangeFailed):
 
 def _similar(names: Iterable[str], known: Iterable[str]) -> list[str]:
     candidates = list(known)
-    found = [match for name in names for match in difflib.get_close_matches(name, candidates, n=3)]
-    return list(dict.fromkeys(found))
+    similar = [match for name in names for match in difflib.get_close_matches(name, candidates, n=3)]
+    return list(dict.fromkeys(similar))
 
 
 def _did_you_mean(names: Iterable[str], known: Iterable[str], *, what: str) -> str:

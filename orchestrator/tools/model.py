@@ -1,14 +1,13 @@
-"""What the rest of the orchestrator knows of tools: their description, their result, and who executes them.
+"""Tools as the rest of the orchestrator knows them: description, effect class, and result of a call.
 
-Leaves out where tools come from and how they are reached; see `registry` and `openapi`.
+Leaves out where tools come from and how they are called; see `registry` and `source`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 
 class EffectClass(StrEnum):
@@ -41,13 +40,3 @@ class ToolResult:
     content: str
     is_error: bool
     truncated: bool
-
-
-class Executor(Protocol):
-    """Executes calls."""
-
-    async def execute(
-        self, tool: Tool, arguments: Mapping[str, Any], *, idempotency_key: str, timeout_s: float
-    ) -> ToolResult:
-        """Call the tool within `timeout_s` seconds. Never raises for a failing tool: that is a result, too."""
-        ...

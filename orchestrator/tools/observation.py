@@ -12,8 +12,8 @@ from typing import Final, NoReturn
 
 from orchestrator.tools.egress import Answer
 from orchestrator.tools.model import ToolResult
-from orchestrator.tools.operation import Operation
-from orchestrator.tools.security import Credentials
+from orchestrator.tools.openapi.operation import Operation
+from orchestrator.tools.openapi.security import Credentials
 
 MAX_OBSERVATION_BYTES: Final = 16 * 1024
 MAX_ERROR_BODY_BYTES: Final = 2 * 1024
@@ -26,12 +26,12 @@ def observe(
     """What the planner is told of an answer; `content` has at most `max_bytes` bytes of UTF-8."""
     text = credentials.redact(_text(answer))
     compact = None if answer.truncated else _compact_json(text)
-    shown = text.strip() if compact is None else compact
-    problem = _problem(answer, operation, is_json=compact is not None or not shown)
+    answer_text = text.strip() if compact is None else compact
+    problem = _problem(answer, operation, is_json=compact is not None or not answer_text)
     if problem is None:
-        content, cut = bounded(shown or f"(HTTP {answer.status}, no content)", max_bytes)
+        content, cut = bounded(answer_text or f"(HTTP {answer.status}, no content)", max_bytes)
         return ToolResult(content, is_error=False, truncated=cut)
-    piece, cut = bounded(shown, min(MAX_ERROR_BODY_BYTES, max_bytes))
+    piece, cut = bounded(answer_text, min(MAX_ERROR_BODY_BYTES, max_bytes))
     content, cut_again = bounded(f"{problem}: {piece}" if piece else f"{problem}.", max_bytes)
     return ToolResult(content, is_error=True, truncated=answer.truncated or cut or cut_again)
 
@@ -49,8 +49,8 @@ def bounded(text: str, max_bytes: int) -> tuple[str, bool]:
     if len(raw) <= max_bytes:
         return raw.decode(), False
     mark = f" [cut: {len(raw)} bytes in all]"
-    kept = raw[: max(0, max_bytes - len(mark))].decode("utf-8", "ignore")
-    return (kept + mark)[:max_bytes], True
+    start = raw[: max(0, max_bytes - len(mark))].decode("utf-8", "ignore")
+    return (start + mark)[:max_bytes], True
 
 
 def _problem(answer: Answer, operation: Operation, *, is_json: bool) -> str | None:

@@ -46,7 +46,7 @@ def test_without_a_file_the_line_is_printed(invoke: Invoke, tmp_path: Path, monk
         ("", 0o600, ("--name", "two words"), "--name: "),
     ],
 )
-def test_invalid_key_files_are_refused(
+def test_the_error_names_the_problem(
     invoke: Invoke, tmp_path: Path, content: str, mode: int, options: tuple[str, ...], message: str
 ) -> None:
     file = tmp_path / "keys"

@@ -19,7 +19,7 @@ from support.system import Roles, orchestrated
 from support.tiny_models import QUESTION, ROLES, SENTENCES, TOOL, TinyModels, make_tiny_models
 from support.vllm_server import KEY, vllm_server
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
@@ -48,7 +48,7 @@ def shared(tiny: TinyModels) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def separate(tiny: TinyModels) -> Iterator[dict[RoleName, str]]:
+def separate(tiny: TinyModels) -> Iterator[dict[Role, str]]:
     """The address of each role's own service, its model merged."""
     ports = {role: free_port() for role in ROLES}
     with contextlib.ExitStack() as stack:
@@ -75,7 +75,7 @@ def elsewhere(tiny: TinyModels, tmp_path_factory: pytest.TempPathFactory) -> Ite
             yield f"http://127.0.0.1:{port}"
 
 
-def request_for(role: RoleName) -> Json:
+def request_for(role: Role) -> Json:
     body: Json = {"history": [{"role": QUESTION.role, "content": QUESTION.content}]}
     if role != "summarizer":
         body["tools"] = [{"name": TOOL.name, "description": TOOL.description, "parameters": TOOL.parameters}]
@@ -84,7 +84,7 @@ def request_for(role: RoleName) -> Json:
     return body
 
 
-def answer_of(address: str, role: RoleName) -> Json:
+def answer_of(address: str, role: Role) -> Json:
     answer: Json = httpx.post(f"{address}{PATHS[role]}", json=request_for(role), timeout=60).raise_for_status().json()
     del answer["timings"], answer["usage"]["cached_tokens"]
     return answer
@@ -95,7 +95,7 @@ def written(answer: Json) -> str:
     return str(answer["text"].removesuffix(".") if "text" in answer else answer["answer"])
 
 
-def test_the_shared_engine_and_three_merged_ones_write_the_same(shared: str, separate: dict[RoleName, str]) -> None:
+def test_the_shared_engine_and_three_merged_ones_write_the_same(shared: str, separate: dict[Role, str]) -> None:
     together = {role: answer_of(shared, role) for role in ROLES}
     assert together == {role: answer_of(separate[role], role) for role in ROLES}
     assert {role: written(answer) for role, answer in together.items()} == {role: SENTENCES[role][0] for role in ROLES}

@@ -1,4 +1,4 @@
-"""A role service with a real vLLM engine as a real process: answers, deaths, wrong number formats."""
+"""A role service with a real vLLM engine as a process: answers, deaths, wrong dtypes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_service_whose_engine_is_killed_says_so_and_ends(embedded_model: Path,
         assert process.wait(15) == EXIT_ENGINE_LOST
 
 
-def test_a_service_that_is_told_to_end_cuts_off_what_it_writes_and_takes_its_engine_along(
+def test_a_stopped_service_cuts_off_requests_and_ends_its_engine(
     embedded_model: Path, free_port: int, address: str, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"

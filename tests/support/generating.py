@@ -1,4 +1,4 @@
-"""A few steps generated into a file, by role services that are asked over HTTP."""
+"""Generate a few steps into a file, with role services over HTTP."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from alpha_umi.client.retry import RetryPolicy
 from alpha_umi.client.roles import RoleServices
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from evaluation.run.steps import Generated, generate, plan_task
 from evaluation.run_file import Run, read_run
 from support.generated_suites import sums
@@ -19,7 +19,7 @@ BRIEF = RetryPolicy(wait_s=0.3, first_pause_s=0.01)
 LONG = RetryPolicy(wait_s=20, first_pause_s=0.01, longest_pause_s=0.05)
 
 
-def addresses_of(roles: Roles) -> dict[RoleName, list[str]]:
+def addresses_of(roles: Roles) -> dict[Role, list[str]]:
     return {"planner": [roles.planner], "caller": [roles.caller], "summarizer": [roles.summarizer]}
 
 
@@ -38,7 +38,7 @@ async def generated(
     answer_timeout_s: float = 600,
     **options: Any,
 ) -> tuple[Generated, Run]:
-    """All steps of some sums, in a file that may be there."""
+    """Generate all steps of some sums; the file may exist."""
     async with services_of(roles, retry, answer_timeout_s=answer_timeout_s) as services:
         task = await plan_task(services, sums(folder, count), constrained=options.pop("constrained", True))
         done = await generate(services, task, folder / "run.jsonl", **options)

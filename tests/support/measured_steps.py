@@ -9,11 +9,11 @@ from typing import Any
 from alpha_umi.roles.caller import Call
 from alpha_umi.roles.planner import Decision
 from alpha_umi.roles.turns import Tool, Turn
-from evaluation.cases import Reference, StepCase
 from evaluation.outputs import Prediction, RoleText, read_prediction
 from evaluation.pairs import Pair, pair
 from evaluation.records import CaseRecord, OutputRecord, PredictionRecord, RunRecord
 from evaluation.run_file import Run
+from recordings.cases import Reference, StepCase
 
 WEATHER = Tool(
     "weather",

@@ -17,8 +17,8 @@ from support.toolbench_server import ToolBenchServer, queries_file
 from alpha_umi.client.errors import Unavailable
 from alpha_umi.client.retry import NO_RETRY, RetryPolicy
 from evaluation.replay.virtual import ServerRefused, VirtualServer, VirtualTools
-from evaluation.suites.suite import load_suite
-from evaluation.suites.toolbench_api import ToolBenchApi
+from recordings.formats.toolbench_queries import ToolBenchApi
+from recordings.suites.suite import load_suite
 
 SITES = "popularsitesforquery_for_keyword_analysis"
 KEY = "a-key-of-ours"

@@ -16,7 +16,7 @@ from support.orchestrator_process import OrchestratorProcess, free_port, orchest
 from support.restarted_orchestrator import RestartedOrchestrator
 from support.scripted_roles import ScriptedRoles, in_turn, problem
 from support.serving_on_loopback import Serve, until
-from support.whole_suites import computing
+from support.trajectory_suites import computing
 
 from alpha_umi.client.errors import Unavailable
 from alpha_umi.client.orchestrator import OrchestratorClient
@@ -24,7 +24,7 @@ from alpha_umi.client.retry import RetryPolicy
 from evaluation.replay.servers import create_calculator_server
 from evaluation.run.ask import RunOptions, RunResult, run_trajectory
 from evaluation.run.tool_source import registered_source
-from evaluation.suites.recorded import RecordedTrajectory
+from recordings.trajectory import RecordedTrajectory
 
 LONG = RetryPolicy(wait_s=30, first_pause_s=0.01, longest_pause_s=0.05)
 OPTIONS = RunOptions(max_steps=4)
@@ -63,7 +63,7 @@ async def test_a_restarted_orchestrator_gets_no_request_twice(
             async with registered_source(client, "sums", tools):
                 with held(roles):
                     pending = [asyncio.create_task(run_trajectory(client, each, OPTIONS)) for each in recorded]
-                    await until(lambda: len(roles.asked_of("summarizer")) == 4)
+                    await until(lambda: len(roles.bodies_of("summarizer")) == 4)
                     await asyncio.to_thread(getattr(orchestrator, ending))
                 roles.summarizer = computing().summarizer
                 await asyncio.to_thread(orchestrator.start)
@@ -110,7 +110,7 @@ async def test_an_orchestrator_that_stays_unavailable(
     async with calculating(serve, roles, tmp_path, brief) as (client, running):
         with held(roles):
             pending = asyncio.create_task(run_trajectory(client, recorded[0], OPTIONS))
-            await until(lambda: bool(roles.asked_of("summarizer")))
+            await until(lambda: bool(roles.bodies_of("summarizer")))
             running.process.kill()
             with pytest.raises(Unavailable, match="is unavailable: "):
                 await pending
@@ -123,7 +123,7 @@ async def test_a_cancelled_run_cancels_its_trajectory(
     async with calculating(serve, roles, tmp_path) as (client, running):
         with held(roles):
             pending = asyncio.create_task(run_trajectory(client, recorded[0], OPTIONS))
-            await until(lambda: bool(roles.asked_of("summarizer")))
+            await until(lambda: bool(roles.bodies_of("summarizer")))
             pending.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await pending

@@ -22,8 +22,8 @@ from alpha_umi.serving.manifest import CanaryText, ModelManifest
 from alpha_umi.serving.scripted import Rule
 from evaluation.errors import RunInterrupted
 from evaluation.run.steps import Task, generate, plan_task
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
+from services.planner import create_router as planner_router
+from services.summarizer import create_router as summarizer_router
 
 
 def manifest(**changes: Any) -> ModelManifest:

@@ -21,13 +21,13 @@ from alpha_umi.client.errors import ServiceMismatch
 from alpha_umi.client.roles import RoleServices
 from alpha_umi.serving.engine import Chunk, Generation
 from alpha_umi.serving.scripted import Rule
-from evaluation.errors import EmptySuite
 from evaluation.growing_lines import OtherRun
 from evaluation.records import PredictionRecord
 from evaluation.run.steps import Generated, StepStrategy, generate, plan_task
 from evaluation.run_file import read_run
 from evaluation.score import score
-from services.backbone.api import create_router as backbone_router
+from recordings.errors import EmptySuite
+from services.backbone import create_router as backbone_router
 
 
 async def one(roles: Roles, folder: Path) -> PredictionRecord:

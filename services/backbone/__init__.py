@@ -1,1 +1,0 @@
-"""The single model that plans, calls and answers: the paper's baseline."""

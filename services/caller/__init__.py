@@ -1,1 +1,0 @@
-"""The caller service: one call of an offered tool, with arguments that its schema allows."""

@@ -1,1 +1,0 @@
-"""The planner service: a rationale in free words, then one of three decisions."""

@@ -1,1 +1,0 @@
-"""Planner, caller and summarizer in one process, on one engine with an adapter for each."""

@@ -1,1 +1,0 @@
-"""The summarizer service: the answer for the user."""
