@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final, Generic, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 from zlib import crc32
 
 import httpx
@@ -18,23 +18,18 @@ from pydantic import BaseModel, ValidationError
 from alpha_umi.client.errors import INVALID_RESPONSE, RoleRequestFailed, ServiceMismatch, TokenRefused, Unavailable
 from alpha_umi.client.http import explain, problem_of, public_url, reason_of
 from alpha_umi.client.retry import NO_RETRY, RETRYABLE_STATUS, Failure, RetryPolicy, retry
-from alpha_umi.contract.roles import ModelInfo, ModelList, RoleAnswer, Timings, UsageModel
+from alpha_umi.contract.roles import ModelInfo, ModelList, RoleAnswer, RoleSpec, Sampling, Timings, UsageModel
 from alpha_umi.roles.turns import Role
 
 # Problem kinds of a text that the model wrote and its service could not use.
 UNUSABLE: Final = ("output-unreadable", "call-invalid")
 ANSWER_TIMEOUT_S: Final = 600.0
 CONNECT_TIMEOUT_S: Final = 5.0
-_PATHS: Final[Mapping[Role, str]] = {
-    "planner": "/v1/plan",
-    "caller": "/v1/call",
-    "summarizer": "/v1/summarize",
-    "backbone": "/v1/step",
-}
 _KEEP_ALIVE_S: Final = 2.0
 
 Answer = TypeVar("Answer", bound=RoleAnswer)
 Body = TypeVar("Body", bound=BaseModel)
+Request = TypeVar("Request", bound=Sampling)
 
 
 @dataclass(frozen=True)
@@ -109,15 +104,15 @@ class RoleServices:
         return models[0]
 
     async def request(
-        self, role: Role, request: BaseModel, answer: type[Answer], *, affinity: str = ""
+        self, spec: RoleSpec[Request, Answer], request: Request, *, affinity: str = ""
     ) -> RoleResponse[Answer]:
         """The response of a role to one request.
 
         Requests with the same `affinity` go to the same replica while it is available. Raises `RoleRequestFailed`.
         """
-        urls = _rotated(self._addresses[role], affinity)
-        url, response = await self._send(role, urls, _PATHS[role], request.model_dump_json().encode())
-        return parse_response(role, url, response, answer)
+        urls = _rotated(self._addresses[spec.role], affinity)
+        url, response = await self._send(spec.role, urls, spec.path, request.model_dump_json().encode())
+        return parse_response(spec, url, response)
 
     async def _model(self, role: Role, url: str) -> ModelInfo:
         _, response = await self._send(role, [url], "/v1/models", policy=NO_RETRY)
@@ -178,18 +173,18 @@ class RoleServices:
         return response
 
 
-def parse_response(role: Role, url: str, response: httpx.Response, answer: type[Answer]) -> RoleResponse[Answer]:
+def parse_response(spec: RoleSpec[Any, Answer], url: str, response: httpx.Response) -> RoleResponse[Answer]:
     """The response of a role at an address. Raises `RoleRequestFailed`, `ServiceMismatch`."""
     if _kind(response) in UNUSABLE:
-        unusable = _parsed(role, response, _UnusableOutput)
-        digest = _digest(role, url, unusable.prompt_sha256)
+        unusable = _parsed(spec.role, response, _UnusableOutput)
+        digest = _digest(spec.role, url, unusable.prompt_sha256)
         return RoleResponse(None, unusable.text, unusable.usage, unusable.timings, unusable.truncated, digest)
     if not response.is_success:
         kind = _kind(response) or "no-problem-document"
-        raise RoleRequestFailed(role, kind, reason_of(response), status=response.status_code)
-    read = _parsed(role, response, answer)
-    digest = _digest(role, url, read.prompt_sha256)
-    return RoleResponse(read, "", read.usage, read.timings, read.truncated, digest)
+        raise RoleRequestFailed(spec.role, kind, reason_of(response), status=response.status_code)
+    answer = _parsed(spec.role, response, spec.answer)
+    digest = _digest(spec.role, url, answer.prompt_sha256)
+    return RoleResponse(answer, "", answer.usage, answer.timings, answer.truncated, digest)
 
 
 def _digest(role: Role, url: str, digest: str | None) -> str:

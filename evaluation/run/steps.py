@@ -11,24 +11,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from alpha_umi.client.errors import RoleRequestFailed, Unavailable
 from alpha_umi.client.http import explain
-from alpha_umi.client.roles import Answer, RoleResponse, RoleServices
-from alpha_umi.contract.roles import (
-    CallAnswer,
-    CallRequest,
-    PlanAnswer,
-    PlanRequest,
-    StepAnswer,
-    StepRequest,
-    SummarizeAnswer,
-    SummarizeRequest,
-    TurnModel,
-)
+from alpha_umi.client.roles import Answer, Request, RoleResponse, RoleServices
+from alpha_umi.contract.roles import CALL, PLAN, STEP, SUMMARIZE, RoleSpec, StepAnswer, TurnModel
 from alpha_umi.roles.backbone import BackboneStep
 from alpha_umi.roles.turns import Role
 from evaluation.concurrency import run_concurrently
@@ -43,7 +33,6 @@ from recordings.suites.sample import sample_steps
 from recordings.suites.suite import Suite
 
 StepStrategy = Literal["chain", "single"]
-Request = TypeVar("Request", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -199,24 +188,20 @@ class Predictor:
 
     async def _chain(self, case: CaseRecord) -> AsyncIterator[OutputRecord]:
         fields = self._fields(case)
-        plan = await self._request(case, "planner", _validated("planner", PlanRequest, fields), PlanAnswer)
+        plan = await self._request(case, PLAN, fields)
         yield _output("planner", plan, plan.answer.text if plan.answer else plan.text)
         if plan.answer is None:
             return
         history = [*case.history, TurnModel(role="planner", content=plan.answer.text)]
         if plan.answer.next == "caller":
-            call_request = _validated("caller", CallRequest, {**fields, "history": history})
-            call = await self._request(case, "caller", call_request, CallAnswer)
+            call = await self._request(case, CALL, {**fields, "history": history})
             yield _output("caller", call, call.answer.text if call.answer else call.text)
         elif plan.answer.next == "conclusion":
-            summary_fields = {"history": history, "attempts": fields["attempts"]}
-            summary_request = _validated("summarizer", SummarizeRequest, summary_fields)
-            summary = await self._request(case, "summarizer", summary_request, SummarizeAnswer)
+            summary = await self._request(case, SUMMARIZE, {"history": history, "attempts": fields["attempts"]})
             yield _output("summarizer", summary, summary.answer.answer if summary.answer else summary.text)
 
     async def _single(self, case: CaseRecord) -> AsyncIterator[OutputRecord]:
-        request = _validated("backbone", StepRequest, self._fields(case))
-        step = await self._request(case, "backbone", request, StepAnswer)
+        step = await self._request(case, STEP, self._fields(case))
         yield _output("backbone", step, _text_of_step(step.answer) if step.answer else step.text)
 
     def _fields(self, case: CaseRecord) -> dict[str, object]:
@@ -224,18 +209,15 @@ class Predictor:
         return {"tools": case.tools, "history": case.history, **decoding}
 
     async def _request(
-        self, case: CaseRecord, role: Role, request: BaseModel, answer: type[Answer]
+        self, case: CaseRecord, spec: RoleSpec[Request, Answer], fields: dict[str, object]
     ) -> RoleResponse[Answer]:
+        """Raises `RoleRequestFailed` also for a case that no service would accept."""
+        try:
+            request = spec.request.model_validate(fields)
+        except ValidationError as error:
+            raise RoleRequestFailed(spec.role, "invalid-request", explain(error)) from error
         # Prompts of one trajectory have a common prefix, which a replica caches.
-        return await self.services.request(role, request, answer, affinity=case.trajectory)
-
-
-def _validated(role: Role, model: type[Request], fields: dict[str, object]) -> Request:
-    """Raises `RoleRequestFailed` for a case that no service would accept."""
-    try:
-        return model.model_validate(fields)
-    except ValidationError as error:
-        raise RoleRequestFailed(role, "invalid-request", explain(error)) from error
+        return await self.services.request(spec, request, affinity=case.trajectory)
 
 
 def _output(role: Role, response: RoleResponse[Answer], text: str) -> OutputRecord:
