@@ -32,11 +32,11 @@ class RenamedSetting(Exception):
 
 
 class OrchestratorSettings(BaseSettings):
-    """Where to listen, which role services to ask, what bounds a trajectory. Durations are in seconds.
+    """Address, role services and limits of trajectories. Durations are in seconds.
 
     `role_timeout_s` bounds a role call with its retries, `tool_timeout_s` one tool call, `trajectory_timeout_s` a
-    turn of a trajectory from its start, or from its recovery after a restart. The time in which it waits for the client
-    does not count: each of those waits has `client_tool_timeout_s`.
+    turn of a trajectory from its start, or from its recovery after a restart. The time in which it waits for a client's
+    tool output does not count: each of those waits is bounded by `client_tool_timeout_s`.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
@@ -110,7 +110,7 @@ class OrchestratorSettings(BaseSettings):
         return None if value == "" else value
 
     def limits(self, request: CreateTrajectory) -> Limits:
-        """The limits of a trajectory: what the request chooses, and these settings for everything else."""
+        """The limits of a trajectory: those of the request, and these settings for the others."""
         return Limits(
             max_steps=request.max_steps or (self.search_max_steps if request.strategy == "dfsdt" else self.max_steps),
             max_repeats=request.max_repeats or self.max_repeats,

@@ -22,7 +22,7 @@ TrainingError
 
 from __future__ import annotations
 
-SHOWN_PLACES = 5
+MAX_SHOWN_PLACES = 5
 
 
 class TrainingError(Exception):
@@ -46,8 +46,8 @@ class BrokenEntries(TrainingError):
     """Entries of the data are broken. `places` has the error of each."""
 
     def __init__(self, places: tuple[str, ...], *, remedy: str) -> None:
-        shown = "\n  ".join(places[:SHOWN_PLACES])
-        more = f"\n  and {len(places) - SHOWN_PLACES} more" if len(places) > SHOWN_PLACES else ""
+        shown = "\n  ".join(places[:MAX_SHOWN_PLACES])
+        more = f"\n  and {len(places) - MAX_SHOWN_PLACES} more" if len(places) > MAX_SHOWN_PLACES else ""
         super().__init__(f"{len(places)} broken entries:\n  {shown}{more}", remedy=remedy)
         self.places = places
 

@@ -25,7 +25,8 @@ from training.errors import BackboneUnusable, NoEndOfTurn, PreparedUnusable
 
 Split = Literal["train", "dev"]
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
-ROLES: Final[tuple[Role, ...]] = get_args(Role)
+# The order is part of the digest of prepared data.
+ROLES: Final[tuple[Role, ...]] = ("backbone", "planner", "caller", "summarizer")
 RECORD_FILE: Final = "dataset.json"
 # The label of a token without loss, as in torch's cross entropy.
 IGNORED: Final = -100

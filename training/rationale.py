@@ -22,7 +22,7 @@ from recordings.turns import plan_turn, read_call
 Rationale = Literal["original", "filled", "short"]
 ANSWER: Final = "What is known now is enough to answer."
 GIVE_UP: Final = "None of the tools can do what is asked."
-SHOWN_CHARACTERS: Final = 120
+MAX_CHARACTERS: Final = 120
 
 
 def with_rationales(trajectory: RecordedTrajectory, rationale: Rationale) -> RecordedTrajectory:
@@ -56,5 +56,5 @@ def _written(decision: Decision, following: Turn | None, tools: Mapping[str, Too
     tool = tools.get(call.name) if call else None
     if tool is None:
         return ""
-    purpose = " ".join(tool.description.split()).partition(". ")[0].rstrip(".")[:SHOWN_CHARACTERS].strip()
+    purpose = " ".join(tool.description.split()).partition(". ")[0].rstrip(".")[:MAX_CHARACTERS].strip()
     return f"I call {tool.name} next" + (f": {purpose}." if purpose else ".")

@@ -1,4 +1,4 @@
-"""Tools on offer, and the sources that they come from."""
+"""Routes of tools and tool sources, and the selection of a new trajectory's tools."""
 
 from __future__ import annotations
 
@@ -95,14 +95,14 @@ def source_problem(error: ToolSourceError) -> ServiceError:
 
 
 class ToolSelection(NamedTuple):
-    """All names in order, and the definitions of those tools that the client executes."""
+    """All names in order, and the definitions of the tools that the client executes."""
 
     names: tuple[str, ...]
     client_tools: tuple[Tool, ...]
 
 
 async def select_tools(registry: ToolRegistry, tools: Sequence[str | ClientToolModel] | None) -> ToolSelection:
-    """What a request offers. Raises `ServiceError` naming each tool at fault."""
+    """The tools that a request selects. Raises `ServiceError` naming each tool at fault."""
     chosen = _registered(registry) if tools is None else tools
     if not chosen:
         raise ServiceError("no-tools", "no tool is registered", field="tools", remedy="register a tool source first")
@@ -110,7 +110,7 @@ async def select_tools(registry: ToolRegistry, tools: Sequence[str | ClientToolM
     _require_distinct(chosen)
     own = [tool for tool in chosen if isinstance(tool, ClientToolModel)]
     if own:
-        # Schemas may be large, and their check must not hold up everybody else.
+        # Checking large schemas must not block other requests.
         await asyncio.to_thread(_check_schemas, chosen)
     return ToolSelection(
         tuple(_name(tool) for tool in chosen),

@@ -1,8 +1,7 @@
-"""An answer, or the lack of one, becomes the text that the planner reads.
+"""Converts the outcome of a call into the observation that the planner reads.
 
-Success is JSON, written compactly; text counts as success only where the document announces text. Everything else
-is an error that names the status and shows a bounded piece of the body. Answers are data: nothing here, and nothing
-that follows, may act on what they say.
+A success is JSON, written compactly; text is a success only where the document declares text. Everything else is an
+error with the status and a bounded piece of the body. Answers are untrusted data: no code may act on their content.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _TEXT_CHARSETS = frozenset({"utf-8", "us-ascii", "iso-8859-1", "windows-1252", "
 def observe(
     answer: Answer, operation: Operation, credentials: Credentials, *, max_bytes: int = MAX_OBSERVATION_BYTES
 ) -> ToolResult:
-    """What the planner is told of an answer; `content` has at most `max_bytes` bytes of UTF-8."""
+    """The observation of an answer; `content` has at most `max_bytes` bytes of UTF-8."""
     text = credentials.redact(_text(answer))
     compact = None if answer.truncated else _compact_json(text)
     answer_text = text.strip() if compact is None else compact
@@ -37,14 +36,14 @@ def observe(
 
 
 def failure(reason: str, *, max_bytes: int = MAX_OBSERVATION_BYTES) -> ToolResult:
-    """What the planner is told of a call that got no answer."""
+    """The observation of a call without an answer."""
     content, cut = bounded(reason, max_bytes)
     return ToolResult(content, is_error=True, truncated=cut)
 
 
 def bounded(text: str, max_bytes: int) -> tuple[str, bool]:
-    """The text within so many bytes of UTF-8, whether it was cut; a cut falls between characters and is marked."""
-    # Lone surrogates and NUL come out of valid JSON, and neither can be stored.
+    """The text in at most `max_bytes` bytes of UTF-8, and whether it was cut; a cut falls between characters."""
+    # Valid JSON can contain lone surrogates and NUL; neither can be stored.
     raw = text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace")
     if len(raw) <= max_bytes:
         return raw.decode(), False
@@ -54,7 +53,7 @@ def bounded(text: str, max_bytes: int) -> tuple[str, bool]:
 
 
 def _problem(answer: Answer, operation: Operation, *, is_json: bool) -> str | None:
-    """What is wrong with the answer, or None."""
+    """The reason why the answer is an error, or None."""
     if 300 <= answer.status < 400:
         return f"HTTP {answer.status}: the tool answered with a redirect, which is not followed"
     if not 200 <= answer.status < 300:
@@ -75,7 +74,7 @@ def _text(answer: Answer) -> str:
 
 
 def _compact_json(text: str) -> str | None:
-    """JSON without white space between its parts; None for anything else, infinities included."""
+    """The text as compact JSON; None if it is not JSON, infinities included."""
     try:
         value = json.loads(text, parse_constant=_no_constant)
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -15,9 +15,9 @@ from alpha_umi.serving.manifest import CanaryText, ModelManifest
 from cli.demo_question import INSTRUCTION, UNTUNED_INSTRUCTION, demo_question
 from cli.local.services import ROLES
 from cli.local.state import ProcessIdentity, RunRecord, ServiceRecord
-from services.caller.api import create_router as caller_router
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
+from services.caller import create_router as caller_router
+from services.planner import create_router as planner_router
+from services.summarizer import create_router as summarizer_router
 
 ROUTERS = {"planner": planner_router, "caller": caller_router, "summarizer": summarizer_router}
 TRAINED: dict[Role, Role] = {role: role for role in ROLES}

@@ -88,7 +88,7 @@ def name_another_template(model: Path) -> None:
 PROBLEMS = {
     change_weights: "model.safetensors: SHA-256 is",
     remove_weights: "model.safetensors: cannot be read (No such file or directory)",
-    add_weights: "more.safetensors: alpha_umi.json does not know these weights",
+    add_weights: "more.safetensors: alpha_umi.json does not list these weights",
     add_pickle: "pytorch_model.bin: this format can run code",
     remove_manifest: "alpha_umi.json: No such file or directory; a model folder needs this file",
     break_manifest: "alpha_umi.json: document: Invalid JSON",

@@ -32,11 +32,11 @@ def test_all_without_a_limit() -> None:
 
 @pytest.mark.parametrize("limit", [0, 1, 10, 99, 100, 1_000])
 def test_a_sample_of_trajectories_keeps_the_order_and_does_not_change(limit: int) -> None:
-    taken = sample_trajectories(ALL, limit)
-    assert len(taken) == min(limit, 100)
-    assert list(taken) == [each for each in ALL if each in taken]
-    assert set(sample_trajectories(tuple(reversed(ALL)), limit)) == set(taken)
-    assert set(taken) <= set(sample_trajectories(ALL, limit + 1))
+    sampled = sample_trajectories(ALL, limit)
+    assert len(sampled) == min(limit, 100)
+    assert list(sampled) == [each for each in ALL if each in sampled]
+    assert set(sample_trajectories(tuple(reversed(ALL)), limit)) == set(sampled)
+    assert set(sampled) <= set(sample_trajectories(ALL, limit + 1))
 
 
 def test_a_sample_is_spread_over_the_suite() -> None:
@@ -46,9 +46,11 @@ def test_a_sample_is_spread_over_the_suite() -> None:
 
 @pytest.mark.parametrize("limit", [1, 3, 10, 299, 300, 301])
 def test_a_sample_of_steps_takes_trajectories_from_their_beginning(limit: int) -> None:
-    taken = sample_steps(ALL, limit)
-    assert len(taken) == min(limit, 300)
-    steps = {name: [case.step for case in taken if case.trajectory == name] for name in {c.trajectory for c in taken}}
+    sampled = sample_steps(ALL, limit)
+    assert len(sampled) == min(limit, 300)
+    steps = {
+        name: [case.step for case in sampled if case.trajectory == name] for name in {c.trajectory for c in sampled}
+    }
     assert all(numbers == list(range(1, len(numbers) + 1)) for numbers in steps.values())
     assert sum(len(numbers) < STEPS for numbers in steps.values()) <= 1
-    assert {case.id for case in taken} <= {case.id for case in sample_steps(ALL, limit + 1)}
+    assert {case.id for case in sampled} <= {case.id for case in sample_steps(ALL, limit + 1)}

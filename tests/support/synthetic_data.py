@@ -244,7 +244,7 @@ def own_trajectory(name: str = "t1", **changes: Any) -> dict[str, Any]:
 def own_folder(folder: Path, *trajectories: dict[str, Any], indent: int | None = None) -> Path:
     """A folder of the format `trajectories`, with its tool."""
     folder.mkdir(parents=True, exist_ok=True)
-    shown = "\n".join(json.dumps(each, indent=indent) for each in trajectories)
-    (folder / TRAJECTORIES).write_text(shown, encoding="utf-8")
+    lines = "\n".join(json.dumps(each, indent=indent) for each in trajectories)
+    (folder / TRAJECTORIES).write_text(lines, encoding="utf-8")
     write_json(folder / TOOLS, [{"name": "look", "description": "Looks.", "parameters": {"type": "object"}}])
     return folder

@@ -57,8 +57,8 @@ def test_the_session_names_files_and_options_that_are_there() -> None:
         path = list(takewhile(lambda word: not word.startswith("-"), words))
         path = path[:2] if path[0] == "train" else path[:1]
         path = ["train", "run"] if path == ["train", "alpha-umi"] else path
-        shown = help_of.invoke(app, [*path, "--help"], env={"COLUMNS": "200"}).output
-        assert all(word in shown for word in words if word.startswith("--"))
+        text = help_of.invoke(app, [*path, "--help"], env={"COLUMNS": "200"}).output
+        assert all(word in text for word in words if word.startswith("--"))
     assert load_config(re.findall(r"training/configs/(\S+)\.yaml >", session)[0]).settings["global"].epochs == 1
 
 

@@ -39,27 +39,27 @@ def record(run: Path) -> dict[str, Any]:
 
 
 def test_what_is_reused_is_what_would_have_been_trained(other: Path, world: World, tmp_path: Path) -> None:
-    own, taken = trained(world, tmp_path / "own"), trained(world, tmp_path / "taken", reuse=other)
-    weights = [(stage_folder(run, "global") / ADAPTER).read_bytes() for run in (own, taken)]
+    own, reused = trained(world, tmp_path / "own"), trained(world, tmp_path / "taken", reuse=other)
+    weights = [(stage_folder(run, "global") / ADAPTER).read_bytes() for run in (own, reused)]
     assert weights[0] == weights[1]
-    assert record(taken)["reused_from"] == {"variant": "alpha-umi", "stage": "global"}
-    assert record(taken)["identity"] == record(own)["identity"]
+    assert record(reused)["reused_from"] == {"variant": "alpha-umi", "stage": "global"}
+    assert record(reused)["identity"] == record(own)["identity"]
     assert "reused_from" not in record(own)
     # The time that it took there counts in full.
-    assert record(taken)["seconds"] == record(other)["seconds"] > 0
-    assert (taken / "global" / "losses.jsonl").read_bytes() == (other / "global" / "losses.jsonl").read_bytes()
-    costs = json.loads((taken / "costs.json").read_bytes())
+    assert record(reused)["seconds"] == record(other)["seconds"] > 0
+    assert (reused / "global" / "losses.jsonl").read_bytes() == (other / "global" / "losses.jsonl").read_bytes()
+    costs = json.loads((reused / "costs.json").read_bytes())
     assert (costs["complete"], costs["stages"]["global"]["reused_from"]["variant"]) == (True, "alpha-umi")
-    [made] = export_run(taken, tmp_path / "models")
+    [made] = export_run(reused, tmp_path / "models")
     assert (made.manifest.role, "single-llm" in made.manifest.source) == ("backbone", True)
 
 
 def test_a_bounded_stage_is_reused_by_a_run_that_is_bounded_to_its_tokens(world: World, tmp_path: Path) -> None:
     other = trained(world, tmp_path / "other", "alpha-umi", stages=("global",), max_tokens=4_000)
     bound = record(other)["tokens"]
-    taken = trained(world, tmp_path / "taken", reuse=other, max_tokens=bound)
-    assert (record(taken)["tokens"], "reused_from" in record(taken)) == (bound, True)
-    assert record(taken)["identity"]["max_tokens"] == bound
+    reused = trained(world, tmp_path / "taken", reuse=other, max_tokens=bound)
+    assert (record(reused)["tokens"], "reused_from" in record(reused)) == (bound, True)
+    assert record(reused)["identity"]["max_tokens"] == bound
     more = trained(world, tmp_path / "more", reuse=other, max_tokens=4_000)
     assert record(more)["tokens"] > bound
     assert "reused_from" not in record(more)
@@ -121,8 +121,8 @@ def test_a_stage_that_cannot_be_put_there(other: Path, world: World, tmp_path: P
 
 def test_the_command(other: Path, world: World, tmp_path: Path) -> None:
     command = ["train", "single-llm", "--config", str(world.config), "--data", str(world.data)]
-    taken = CliRunner().invoke(app, [*command, "--output", str(tmp_path / "run"), "--reuse", str(other)])
-    assert taken.exit_code == 0, taken.output
+    reused = CliRunner().invoke(app, [*command, "--output", str(tmp_path / "run"), "--reuse", str(other)])
+    assert reused.exit_code == 0, reused.output
     assert "reused_from" in record(tmp_path / "run")
     refused = CliRunner().invoke(app, [*command, "--output", str(tmp_path / "2"), "--reuse", str(tmp_path / "no")])
     assert refused.exit_code == 2

@@ -1,10 +1,10 @@
-"""OpenAPI 3.0 and 3.1 documents become operations, each with the tool that offers it to the models.
+"""Parses OpenAPI 3.0 and 3.1 documents into operations, each with its tool.
 
-The document is checked for bounds and for references that lead out of it before anything else looks at it, then for
-its structure with the published schemas of the specification. Those come from openapi-spec-validator; its full
-validation is left out, as it applies the document's own patterns with a backtracking engine. An operation that cannot
-be offered refuses the whole document with the reason; `operations` selects those that are wanted, and then the others
-are not looked at. TRACE, webhooks and callbacks are nothing that a model could call, and do not become tools.
+First the document is checked for bounds and for references that lead out of it, then for its structure against the
+published schemas of the specification. Those come from openapi-spec-validator; its full validation is not used, because
+it applies the document's own patterns with a backtracking engine. An operation that cannot become a tool makes the
+document unusable; `operations` selects some of them, and the others are then ignored. TRACE, webhooks and callbacks do
+not become tools.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def parse_document(
 ) -> list[Operation]:
     """The operations of a document, in its order.
 
-    `base_url` is where the operator wants them called, `document_url` where the document came from. Methods that may
-    change something have `default_effect`; an operation's `x-effect` may make it more careful, and, if
-    `trust_effects`, also less. `operations` selects by tool name. Raises `DocumentError`.
+    `base_url` is the operator's address for the calls, `document_url` the document's own address. Methods that may
+    change something have `default_effect`; an operation's `x-effect` may state a more careful class, and, if
+    `trust_effects`, also a less careful one. `operations` selects by tool name. Raises `DocumentError`.
     """
     root = read_document(raw)
     version = openapi_version(root)
@@ -82,7 +82,7 @@ def parse_document(
 
 @dataclass(frozen=True)
 class _OperationRef:
-    """An Operation Object and what it is filed under."""
+    """An Operation Object, and its place in the document."""
 
     path: str
     method: str
@@ -94,7 +94,7 @@ class _OperationRef:
 
 @dataclass(frozen=True)
 class _Parser:
-    """What the operations of one document have in common."""
+    """Parses the operations of one document."""
 
     root: Mapping[str, Any]
     version: Literal["3.0", "3.1"]
@@ -230,7 +230,7 @@ def tool_name(operation_id: Any, method: str, path: str) -> str:
 
 
 def _refuse_uncallable(name: str, schema: Mapping[str, Any], pointer: str) -> None:
-    """Refuse now what the caller service would refuse at every call: too deep, too large, contradictory."""
+    """Raises `DocumentError` for schemas that the caller service refuses: too deep, too large, contradictory."""
     try:
         check_schema(schema)
     except ToolSchemaError as error:
@@ -249,7 +249,7 @@ def _description(ref: _OperationRef) -> str:
 
 
 def _check_path(ref: _OperationRef, signature: ArgumentSchema) -> None:
-    """Every placeholder needs its parameter, and the other way round; the fixed part stays where it is."""
+    """Raises `DocumentError` unless placeholders and path parameters match, and the fixed part needs no encoding."""
     placeholders = set(re.findall(r"\{([^{}]*)\}", ref.path))
     declared = {parameter.wire_name for parameter in signature.parameters if parameter.location == "path"}
     for name in sorted(placeholders ^ declared):

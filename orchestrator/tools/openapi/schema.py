@@ -1,7 +1,7 @@
-"""Schema Objects of OpenAPI 3.0 and 3.1 become self-contained JSON Schemas (2020-12) within bounds.
+"""Converts Schema Objects of OpenAPI 3.0 and 3.1 to self-contained JSON Schemas (2020-12) within bounds.
 
-References are written out, so a schema that refers to itself cannot be used. Read-only properties are left out: a
-request does not send them. Annotations other than `description` and `default` are dropped; keywords that would need
+References are inlined, so a recursive schema cannot be used. Read-only properties are left out: requests do not send
+them. Annotations other than `description` and `default` are dropped; keywords that would need
 resolution at validation time are refused.
 """
 
@@ -43,7 +43,7 @@ _Kind = TypeVar("_Kind", list[Any], dict[str, Any])
 
 
 class SchemaReader:
-    """Reads the schemas of one operation; the bounds hold for all of them together."""
+    """Converts the schemas of one operation; the bounds apply to all of them together."""
 
     def __init__(self, root: Mapping[str, Any], version: Literal["3.0", "3.1"]) -> None:
         self._root = root
@@ -59,7 +59,7 @@ class SchemaReader:
         self._nodes += 1
         if self._nodes > MAX_SCHEMA_NODES or depth > MAX_SCHEMA_DEPTH:
             raise DocumentError(
-                f"the operation's schemas, references written out, exceed {MAX_SCHEMA_NODES} parts "
+                f"the operation's schemas, references inlined, exceed {MAX_SCHEMA_NODES} parts "
                 f"or {MAX_SCHEMA_DEPTH} levels",
                 field=pointer,
                 remedy="simplify them, or leave the operation out with `operations`",

@@ -19,7 +19,6 @@ from alpha_umi.roles.planner import DECISIONS, STOP_STRINGS, Plan, parse_plan
 from alpha_umi.serving.assembly import RoleContext
 from alpha_umi.serving.engine import Choices
 from alpha_umi.serving.generation import GenerationSession, token_bound
-from alpha_umi.serving.process import main
 from alpha_umi.serving.responses import role_router
 
 DECISION_TOKENS = 8
@@ -105,7 +104,3 @@ def _parsed(session: GenerationSession, text: str) -> Plan:
         return parse_plan(text)
     except UnreadableOutput as error:
         raise session.unreadable(error, text) from error
-
-
-if __name__ == "__main__":  # vLLM starts its engine in processes that import this module again
-    main("planner", create_router)

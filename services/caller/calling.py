@@ -28,7 +28,6 @@ from alpha_umi.roles.turns import Turn
 from alpha_umi.serving.assembly import RoleContext
 from alpha_umi.serving.calls.offer import Rejected, call_grammars, prompt_tools, read_call, rejection_turns
 from alpha_umi.serving.generation import GenerationSession, fit_prompt, token_bound
-from alpha_umi.serving.process import main
 from alpha_umi.serving.responses import role_router
 
 
@@ -80,7 +79,3 @@ def _answer(session: GenerationSession, outcome: Call | Rejected) -> CallAnswer:
         repaired=session.stats.attempts > 1,
         **session.answer_fields(),
     )
-
-
-if __name__ == "__main__":  # vLLM starts its engine in processes that import this module again
-    main("caller", create_router)

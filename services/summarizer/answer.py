@@ -11,7 +11,6 @@ from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.summarizer import parse_answer
 from alpha_umi.serving.assembly import RoleContext
 from alpha_umi.serving.generation import GenerationSession
-from alpha_umi.serving.process import main
 from alpha_umi.serving.responses import role_router
 
 
@@ -51,7 +50,3 @@ def _read(session: GenerationSession, text: str) -> str:
         return parse_answer(text)
     except UnreadableOutput as error:
         raise session.unreadable(error, text) from error
-
-
-if __name__ == "__main__":  # vLLM starts its engine in processes that import this module again
-    main("summarizer", create_router)

@@ -26,7 +26,6 @@ from alpha_umi.serving.assembly import RoleContext
 from alpha_umi.serving.calls.offer import Rejected, call_grammars, prompt_tools, read_call, rejection_turns
 from alpha_umi.serving.engine import Choices, Grammar
 from alpha_umi.serving.generation import GenerationSession, fit_prompt, token_bound
-from alpha_umi.serving.process import main
 from alpha_umi.serving.responses import role_router
 
 CHOICE_TOKENS = 8
@@ -199,7 +198,3 @@ async def _repaired(work: _Step, thought: str, rejected: Rejected) -> Call | Rej
         return read_call(await work.write_all(constraint=work.grammars[1]), work.tools)
     work.text += CALL
     return read_call(CALL + await work.write_all(**session.retry_sampling()), work.tools)
-
-
-if __name__ == "__main__":  # vLLM starts its engine in processes that import this module again
-    main("backbone", create_router)
