@@ -19,8 +19,8 @@ from support.serving_on_loopback import Serve, served
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-# One thread of computation for a process: tests run on all processors at once, and OpenMP's threads wait by spinning, so
-# that two processes with two threads each take many times as long. Read by torch when it is imported.
+# One thread of computation for a process: tests run on all processors at once, and OpenMP's threads wait by spinning.
+# Two processes with two threads each take many times as long. Torch reads the variable when it is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and with them every process that they start.
