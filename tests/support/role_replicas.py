@@ -16,8 +16,8 @@ from orchestrator.roles.breaker import DEFAULT_POLICY, BreakerPolicy
 from orchestrator.roles.budget import RetryBudget
 from orchestrator.roles.calls import Retries, RoleCalls
 from orchestrator.roles.question import Question
-from support.loopback_in_loop import serving
 from support.scripted_roles import ScriptedRoles
+from support.serving_on_loopback import serving
 
 NEVER_OPENS = BreakerPolicy(failures_in_a_row=10**9, failed_share=2)
 AT_ONCE = Retries(first_pause_s=0)
