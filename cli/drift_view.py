@@ -33,8 +33,8 @@ def _print_windows(console: Console, report: DriftReport) -> None:
     print_table(console, table)
     if hidden > 0:
         console.print(Text(f"and {counted(hidden, 'window')} before them", style="dim"))
-    if report.left_out:
-        reasons = ", ".join(f"{reason} ({count:,})" for reason, count in report.left_out.items())
+    if report.excluded:
+        reasons = ", ".join(f"{reason} ({count:,})" for reason, count in report.excluded.items())
         console.print(Text(f"left out: {reasons}", style="yellow"), soft_wrap=True)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cli.errors import CommandError, UsageProblem
-from evaluation.errors import EvaluationError, ServiceAway
+from evaluation.errors import ServiceAway
+from recordings.errors import DataError
 
 ANOTHER = "name a file in a folder that is there, that you may write to, and that has room"
 
@@ -18,7 +19,7 @@ def reported() -> Iterator[None]:
         yield
     except ServiceAway as error:
         raise CommandError(error.message, remedy=error.remedy) from error
-    except EvaluationError as error:
+    except DataError as error:
         raise UsageProblem(error.message, remedy=error.remedy) from error
     except OSError as error:
         raise UsageProblem(f"{error.filename} cannot be written: {error.strerror}", remedy=ANOTHER) from error

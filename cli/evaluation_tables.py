@@ -9,7 +9,7 @@ from rich.text import Text
 
 from cli.figures_view import figures_table, print_figures, print_table, size
 from cli.plain_text import plain_line
-from cli.run_notes import print_left_out, print_trained_on
+from cli.run_notes import print_excluded, print_trained_on
 from evaluation.metrics import COLUMNS, MISSING_IS_NOTHING
 from evaluation.report import ScoreReport
 
@@ -21,7 +21,7 @@ def print_scores(console: Console, report: ScoreReport) -> None:
     about = f"{plain_line(report.run.suite)}: " if report.run else ""
     console.print(Text(f"{about}{size(report.steps, report.trajectories)}"), soft_wrap=True)
     if report.run:
-        print_left_out(console, report.run.left_out)
+        print_excluded(console, report.run.excluded)
         print_trained_on(console, report.run.models)
     print_missing(console, report.missing)
     print_figures(console, report.figures)

@@ -20,13 +20,13 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from cli.plain_text import plain_line
 
 if TYPE_CHECKING:
-    from evaluation.contamination import Finding
     from evaluation.generate import Generated
     from evaluation.reached_models import ModelsUnknown
+    from recordings.contamination import Finding
 
 _VERDICT_STYLES = {"listed": "yellow", "unknown": "dim"}
 
@@ -65,7 +65,7 @@ def loading(console: Console, log: Path) -> Iterator[None]:
         yield
 
 
-def print_findings(console: Console, models: Mapping[RoleName, str], findings: Mapping[RoleName, Finding]) -> None:
+def print_findings(console: Console, models: Mapping[Role, str], findings: Mapping[Role, Finding]) -> None:
     """Which models are asked, and whether they were trained on what they are asked."""
     for role, finding in findings.items():
         told = f"{role}: {plain_line(models[role])}; {finding.sentence}"

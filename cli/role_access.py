@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from cli.errors import UsageProblem
+from cli.local.services import HOST, Ports
+from cli.local.state import RunRecord
 from cli.options import checked_address, state_folder
-from cli.services import HOST, Ports
-from cli.state import RunRecord
 
 USUAL = Ports(backbone=8004).of_roles()
 
@@ -19,11 +19,11 @@ USUAL = Ports(backbone=8004).of_roles()
 class RoleAccess:
     """Base addresses of each role's replicas, and the token for all of them."""
 
-    addresses: Mapping[RoleName, tuple[str, ...]]
+    addresses: Mapping[Role, tuple[str, ...]]
     token: str | None = field(repr=False)
 
 
-def role_access(named: Mapping[RoleName, str | None], token: str | None, state_dir: Path | None) -> RoleAccess:
+def role_access(named: Mapping[Role, str | None], token: str | None, state_dir: Path | None) -> RoleAccess:
     """The services that are named (comma separated), else those that are up, else those at the usual ports.
 
     The token of what is up is shown to nobody but what is up. Raises `UsageProblem`, `StateUnusable`.
@@ -33,7 +33,7 @@ def role_access(named: Mapping[RoleName, str | None], token: str | None, state_d
     return RoleAccess(addresses, token or _token(named, run))
 
 
-def _addresses(role: RoleName, urls: str | None, run: RunRecord | None) -> tuple[str, ...]:
+def _addresses(role: Role, urls: str | None, run: RunRecord | None) -> tuple[str, ...]:
     if not urls:
         up = None if run is None else run.url_of(role)
         return (up or f"http://{HOST}:{USUAL[role]}",)
@@ -43,5 +43,5 @@ def _addresses(role: RoleName, urls: str | None, run: RunRecord | None) -> tuple
     return tuple(checked_address(url, f"--{role}-url") for url in given)
 
 
-def _token(named: Mapping[RoleName, str | None], run: RunRecord | None) -> str | None:
+def _token(named: Mapping[Role, str | None], run: RunRecord | None) -> str | None:
     return None if run is None or any(named.values()) else run.role_token

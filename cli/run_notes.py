@@ -8,19 +8,19 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from cli.plain_text import plain_line
-from evaluation.notes import left_out_sentence, trained_on_sentences
+from evaluation.notes import excluded_sentence, trained_on_sentences
 
 
-def print_left_out(console: Console, left_out: Mapping[str, int]) -> None:
+def print_excluded(console: Console, excluded: Mapping[str, int]) -> None:
     """What of a suite is not measured, if anything."""
-    told = left_out_sentence(left_out)
+    told = excluded_sentence(excluded)
     if told is not None:
         console.print(Text(plain_line(told), style="yellow"), soft_wrap=True)
 
 
-def print_trained_on(console: Console, models: Mapping[RoleName, Mapping[str, Any]]) -> None:
+def print_trained_on(console: Console, models: Mapping[Role, Mapping[str, Any]]) -> None:
     """Each model that was trained on what it is measured on."""
     print_warnings(console, trained_on_sentences(models))
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from alpha_umi.serving.manifest import ManifestError
 from cli.errors import CommandError, UsageProblem
-from evaluation.errors import EvaluationError
+from recordings.errors import DataError
 from training.errors import CannotWrite, LossNotFinite, TrainingError
 
 
@@ -18,7 +18,7 @@ def reported() -> Iterator[None]:
         yield
     except (CannotWrite, LossNotFinite) as error:
         raise CommandError(error.message, remedy=error.remedy) from error
-    except (TrainingError, EvaluationError) as error:
+    except (TrainingError, DataError) as error:
         raise UsageProblem(error.message, remedy=error.remedy) from error
     except ManifestError as error:
         raise _of_models(error) from error

@@ -23,7 +23,7 @@ from rich.text import Text
 from cli.plain_text import plain_line
 
 if TYPE_CHECKING:
-    from training.loop.observing import StepRecord
+    from training.loop.observer import StepRecord
 
 # Seconds between two lines where no terminal is.
 EVERY_S = 30.0

@@ -12,7 +12,7 @@ from rich.text import Text
 from cli.figures_view import NO_FIGURE, figures_table, print_table
 from cli.options import output
 from cli.plain_text import plain_line
-from cli.run_notes import print_left_out, print_trained_on
+from cli.run_notes import print_excluded, print_trained_on
 from cli.written_report import written_report
 from evaluation.counted import counted
 
@@ -35,7 +35,7 @@ def print_whole(console: Console, report: WholeReport) -> None:
     how_many = counted(report.trajectories, "trajectory")
     about = f"{plain_line(report.run.suite)}: {how_many}, strategy {report.run.strategy}"
     console.print(Text(about), soft_wrap=True)
-    print_left_out(console, report.run.left_out)
+    print_excluded(console, report.run.excluded)
     print_trained_on(console, report.run.models)
     if report.not_asked:
         told = f"not asked yet, counted as neither completed nor right: {report.not_asked:,}"

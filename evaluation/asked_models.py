@@ -8,20 +8,20 @@ from typing import Any
 
 from alpha_umi.contract.roles import ModelInfo
 from alpha_umi.contract.trajectories import Strategy
-from alpha_umi.roles.turns import RoleName
-from evaluation.contamination import FOUND, TRAINED_ON, Finding, check_manifest
+from alpha_umi.roles.turns import Role
 from evaluation.predicting import ROLES_OF
 from evaluation.role_services import RoleServices
+from recordings.contamination import TRAINED_ON, TRAINED_ON_SUITE, Finding, check_manifest
 
 
 @dataclass(frozen=True)
 class AskedModels:
     """The model of each role, and what its manifest tells of a suite."""
 
-    infos: Mapping[RoleName, ModelInfo]
-    findings: Mapping[RoleName, Finding]
+    infos: Mapping[Role, ModelInfo]
+    findings: Mapping[Role, Finding]
 
-    def kept(self) -> dict[RoleName, dict[str, Any]]:
+    def kept(self) -> dict[Role, dict[str, Any]]:
         """What a run keeps of them."""
         return {role: _kept(model, self.findings[role]) for role, model in self.infos.items()}
 
@@ -50,4 +50,4 @@ def _kept(model: ModelInfo, finding: Finding) -> dict[str, Any]:
         # Earlier versions do not tell it, and their files go on.
         del described["planner_label"]
     found = {"verdict": finding.verdict, "instructions": finding.instructions, "total": finding.total}
-    return described | {"manifest": manifest or None, FOUND: found}
+    return described | {"manifest": manifest or None, TRAINED_ON_SUITE: found}

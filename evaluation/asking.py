@@ -22,8 +22,8 @@ from alpha_umi.contract.trajectories import Strategy, Trajectory
 from evaluation.errors import EvaluationError, ServiceAway
 from evaluation.orchestrator import AT_ONCE, OrchestratorRefused, follow, read, ready, send
 from evaluation.patience import Patience
-from evaluation.suites.recorded import RecordedTrajectory
 from evaluation.whole import ToldEvent
+from recordings.trajectory import RecordedTrajectory
 
 LEAVING_S = 5
 ATTEMPTS = 3
@@ -110,7 +110,7 @@ async def _accepted(client: httpx.AsyncClient, recorded: RecordedTrajectory, ask
     """The id of the trajectory; it is followed apart, so that it is known from the beginning."""
     question = {
         "instruction": recorded.instruction,
-        "tools": [tool.shown_name for tool in recorded.tools],
+        "tools": [tool.prompt_name for tool in recorded.tools],
         "strategy": asking.strategy,
         "background": True,
         "metadata": dict(asking.marks),

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from evaluation.errors import CasesDiffer, some
+from evaluation.errors import CasesDiffer
 from evaluation.intervals import RESAMPLES, SEED
 from evaluation.metrics import METRICS
 from evaluation.paired import Difference, paired
 from evaluation.pairs import Pair
 from evaluation.score import metric_values
+from recordings.errors import some
 
 REMEDY = "compare two files that were generated from the same suite"
 # So begin the names of whole trajectories of which only their number tells.

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from evaluation.compare import NAMELESS, Comparison
-from evaluation.errors import CasesDiffer, EmptySuite, some
+from evaluation.errors import CasesDiffer
 from evaluation.intervals import RESAMPLES, SEED
 from evaluation.paired import paired
 from evaluation.whole import SHARES, WANTED, Measured, columns, figure_names
 from evaluation.whole_report import title_of
 from evaluation.whole_run import AskedRecord, WholeRun
+from recordings.errors import EmptySuite, some
 
 REMEDY = "compare two files that were asked from the same suite, with the same --limit"
 # What tells whether a release got worse. The others are what it costs, which may be wanted.

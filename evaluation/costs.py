@@ -9,7 +9,7 @@ from typing import get_args
 
 import numpy as np
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from evaluation.records import OutputRecord, PredictionRecord
 
 
@@ -30,11 +30,11 @@ class RoleCost:
     p95_ms: float
 
 
-def role_costs(predictions: Sequence[PredictionRecord]) -> dict[RoleName, RoleCost]:
+def role_costs(predictions: Sequence[PredictionRecord]) -> dict[Role, RoleCost]:
     """The cost of each role that was asked."""
     outputs = [output for prediction in predictions for output in prediction.outputs]
     failed = Counter(prediction.error.role for prediction in predictions if prediction.error)
-    roles: tuple[RoleName, ...] = get_args(RoleName)
+    roles: tuple[Role, ...] = get_args(Role)
     by_role = {role: [output for output in outputs if output.role == role] for role in roles}
     return {role: _cost(wrote, failed[role]) for role, wrote in by_role.items() if wrote or failed[role]}
 

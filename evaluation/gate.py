@@ -18,13 +18,14 @@ from pydantic import BaseModel
 
 from evaluation.compare import NAMELESS, Comparison
 from evaluation.counted import counted
-from evaluation.errors import GateRefused, some
+from evaluation.errors import GateRefused
 from evaluation.formats import Correction
 from evaluation.intervals import CONFIDENCE, Interval
 from evaluation.paired import Difference, Verdict
 from evaluation.records import RunRecord
 from evaluation.told_limits import told_limits
 from evaluation.whole_run import WholeRun, WholeRunRecord
+from recordings.errors import some
 
 # How predictions were asked for, which is no property of the models.
 _SETTINGS: Final = (

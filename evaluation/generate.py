@@ -10,18 +10,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from evaluation.asked_models import models_of
-from evaluation.contamination import Finding
-from evaluation.errors import EmptySuite, ServiceAway
+from evaluation.errors import ServiceAway
 from evaluation.growing_file import GrowingRun, growing_run
 from evaluation.predicting import Predictor, StepStrategy, attempts_of
 from evaluation.records import CaseRecord, PredictionRecord, RunRecord
 from evaluation.role_services import RoleServices
-from evaluation.suites.definition import WITHOUT_STEPS
-from evaluation.suites.sample import sample_steps
-from evaluation.suites.suite import Suite
 from evaluation.workers import work_through
+from recordings.contamination import Finding
+from recordings.errors import EmptySuite
+from recordings.suites.definition import LOADERS_WITHOUT_STEPS
+from recordings.suites.sample import sample_steps
+from recordings.suites.suite import Suite
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Task:
 
     about: RunRecord
     cases: tuple[CaseRecord, ...]
-    findings: Mapping[RoleName, Finding]
+    findings: Mapping[Role, Finding]
     strategy: StepStrategy
 
 
@@ -63,7 +64,7 @@ async def plan_task(
 
     Raises `EvaluationError`: a service that is not there or runs another role, a broken manifest, no step.
     """
-    if suite.definition.loader in WITHOUT_STEPS:
+    if suite.definition.loader in LOADERS_WITHOUT_STEPS:
         raise EmptySuite(
             f"the suite {suite.label!r} has no recorded step", remedy="ask it with `alpha-umi evaluate trajectories`"
         )
@@ -78,7 +79,7 @@ async def plan_task(
         attempts=attempts_of(constrained=constrained),
         template=", ".join(sorted({model.template for model in models.infos.values()})),
         models=models.kept(),
-        left_out=suite.left_out,
+        excluded=suite.excluded,
     )
     return Task(about, cases, models.findings, strategy)
 

@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar
 
-from evaluation.errors import EvaluationError, FileUnreadable
+from evaluation.errors import EvaluationError
+from recordings.errors import FileUnreadable
 
 ANOTHER_FILE = "name another file with --output"
 Found = TypeVar("Found")

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from evaluation.errors import EmptySuite, NotTheFormat
-from evaluation.files import FORMAT_REMEDY
+from recordings.errors import FORMAT_REMEDY, EmptySuite, NotTheFormat
 
 Head = TypeVar("Head")
 Line = TypeVar("Line")

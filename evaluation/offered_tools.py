@@ -16,11 +16,11 @@ from pydantic import ValidationError
 from alpha_umi.contract.roles import ToolModel, WireModel
 from alpha_umi.contract.trajectories import ToolInfo, ToolList
 from alpha_umi.roles.turns import Tool
-from evaluation.errors import NotTheFormat, some
-from evaluation.files import refuse_duplicates
 from evaluation.orchestrator import read
 from evaluation.patience import Patience
 from evaluation.records import Count
+from recordings.errors import NotTheFormat, some
+from recordings.reading import refuse_duplicates
 
 
 class ToolRecord(WireModel):

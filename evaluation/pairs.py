@@ -8,7 +8,7 @@ from functools import cached_property
 from alpha_umi.roles.turns import Tool
 from evaluation.outputs import Prediction
 from evaluation.published_text import PublishedStep, prediction_text, read_published, reference_text
-from evaluation.steps import StepCase
+from recordings.cases import StepCase
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Pair:
     @cached_property
     def offered(self) -> dict[str, Tool]:
         """The offered tools by the names that the role models see."""
-        return {tool.shown_name: tool for tool in self.case.tools}
+        return {tool.prompt_name: tool for tool in self.case.tools}
 
 
 def pair(case: StepCase, prediction: Prediction | None) -> Pair:

@@ -25,7 +25,7 @@ from alpha_umi.contract.roles import (
 )
 from alpha_umi.contract.trajectories import Strategy
 from alpha_umi.roles.backbone import BackboneStep
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from evaluation.records import CaseRecord, ErrorRecord, OutputRecord, PredictionRecord
 from evaluation.role_responses import Answer, RoleFailed, Told
 from evaluation.role_services import RoleServices
@@ -33,7 +33,7 @@ from evaluation.role_services import RoleServices
 StepStrategy = Literal["chain", "single"]
 Request = TypeVar("Request", bound=BaseModel)
 
-ROLES_OF: dict[Strategy, tuple[RoleName, ...]] = {
+ROLES_OF: dict[Strategy, tuple[Role, ...]] = {
     "chain": ("planner", "caller", "summarizer"),
     "dfsdt": ("planner", "caller", "summarizer"),
     "single": ("backbone",),
@@ -91,12 +91,12 @@ class Predictor:
         way = {"constrained": self.constrained, "attempts": attempts_of(constrained=self.constrained)}
         return {"tools": case.tools, "history": case.history, **way}
 
-    async def _ask(self, case: CaseRecord, role: RoleName, request: BaseModel, answer: type[Answer]) -> Told[Answer]:
+    async def _ask(self, case: CaseRecord, role: Role, request: BaseModel, answer: type[Answer]) -> Told[Answer]:
         # The steps of a trajectory begin alike, and a replica remembers what it has read.
         return await self.services.ask(role, request, answer, near=case.trajectory)
 
 
-def _request(role: RoleName, form: type[Request], fields: dict[str, object]) -> Request:
+def _request(role: Role, form: type[Request], fields: dict[str, object]) -> Request:
     """Raises `RoleFailed` for a case that no service would take."""
     try:
         return form.model_validate(fields)
@@ -106,7 +106,7 @@ def _request(role: RoleName, form: type[Request], fields: dict[str, object]) -> 
         raise RoleFailed(ErrorRecord(role=role, problem="invalid-request", detail=detail)) from error
 
 
-def _output(role: RoleName, told: Told[Answer], text: str) -> OutputRecord:
+def _output(role: Role, told: Told[Answer], text: str) -> OutputRecord:
     return OutputRecord(
         role=role,
         prompt_sha256=told.prompt_sha256,

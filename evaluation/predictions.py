@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from evaluation.costs import RoleCost, role_costs
-from evaluation.errors import EmptySuite, NotTheFormat
 from evaluation.formats import Format
 from evaluation.pairs import Pair
 from evaluation.published import read_published_file
 from evaluation.records import RunRecord
 from evaluation.run_file import read_run
+from recordings.errors import EmptySuite, NotTheFormat
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Predictions:
 
     pairs: tuple[Pair, ...]
     about: RunRecord | None
-    costs: dict[RoleName, RoleCost]
+    costs: dict[Role, RoleCost]
     unanswered: tuple[str, ...]
 
 

@@ -13,54 +13,31 @@ A tool's `input` says of each parameter "type, description", which is read as a 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from alpha_umi.atomic import write_file
 from alpha_umi.roles.planner import Decision
-from alpha_umi.roles.turns import Tool, Turn, TurnRole, tool_line
-from evaluation.errors import NoReference, NotTheFormat, some
-from evaluation.files import FORMAT_REMEDY, not_the_format, parse_json, read_text, refuse_duplicates
-from evaluation.instructions import instruction_digest
+from alpha_umi.roles.turns import tool_line
+from evaluation.errors import NoReference
 from evaluation.outputs import read_prediction
 from evaluation.pairs import Pair
 from evaluation.published_text import read_published, split_turns
-from evaluation.replacing import write_whole
-from evaluation.steps import Reference, StepCase
+from recordings.cases import Reference, StepCase
+from recordings.contamination import instruction_digest
+from recordings.errors import FORMAT_REMEDY, NotTheFormat, some
+from recordings.formats.toolbench import SPEAKERS, PublishedTool, PublishedTurn, history_of, tool_of
+from recordings.reading import not_the_format, parse_json, read_text, refuse_duplicates
 
 CUT_REMEDY = "write the file again, whole"
-JSON_TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
-Speaker = Literal["user", "assistant", "caller", "observation", "conclusion"]
-_ROLES: dict[Speaker, TurnRole] = {
-    "user": "user",
-    "assistant": "planner",
-    "caller": "caller",
-    "observation": "observation",
-    "conclusion": "conclusion",
-}
-_SPEAKERS: dict[TurnRole, Speaker] = {role: speaker for speaker, role in _ROLES.items()}
 _DECISIONS: dict[str, Decision] = {"give up": "give up", "finish": "conclusion", "call": "caller"}
 
 
 class _Wire(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
-
-
-class PublishedTool(_Wire):
-    """A tool as the published data shows it."""
-
-    name: Annotated[str, Field(alias="Name", min_length=1)]
-    function: str = ""
-    input: dict[str, str] = Field(default_factory=dict)
-
-
-class PublishedTurn(_Wire):
-    """A turn as the published data has it."""
-
-    speaker: Annotated[Speaker, Field(alias="from")]
-    value: str
 
 
 class PublishedEntry(_Wire):
@@ -92,18 +69,7 @@ def read_published_file(path: Path) -> list[Pair]:
 def write_published_file(path: Path, pairs: Iterable[Pair]) -> None:
     """Write cases and predictions in the published format."""
     entries = [_entry(pair) for pair in pairs]
-    write_whole(path, json.dumps(entries, indent=1) + "\n")
-
-
-def tool_of(shown: PublishedTool) -> Tool:
-    """A published tool with a JSON Schema for what its `input` says."""
-    properties = {name: _property(text) for name, text in shown.input.items()}
-    return Tool(shown.name, shown.function, {"type": "object", "properties": properties})
-
-
-def history_of(turns: Sequence[PublishedTurn]) -> tuple[Turn, ...]:
-    """Published turns as the roles know them."""
-    return tuple(Turn(_ROLES[turn.speaker], turn.value) for turn in turns)
+    write_file(path, json.dumps(entries, indent=1) + "\n")
 
 
 def reference_of(text: str) -> Reference:
@@ -150,13 +116,7 @@ def _entry(pair: Pair) -> dict[str, Any]:
         "step": case.step,
         "tools": [json.loads(tool_line(tool)) for tool in case.tools],
         "instruction": case.instruction,
-        "history": [{"from": _SPEAKERS[turn.role], "value": turn.content} for turn in case.history],
+        "history": [{"from": SPEAKERS[turn.role], "value": turn.content} for turn in case.history],
         "reference": pair.reference_text,
     }
     return entry if pair.prediction_text is None else entry | {"predictions": pair.prediction_text}
-
-
-def _property(text: str) -> dict[str, str]:
-    kind, _, description = text.partition(", ")
-    described = {"description": description} if description or text.endswith(", ") else {}
-    return {"type": kind, **described} if kind in JSON_TYPES else described

@@ -23,9 +23,9 @@ from typing import Literal
 from alpha_umi.roles.backbone import call_start
 from alpha_umi.roles.caller import Call
 from alpha_umi.roles.planner import write_plan
-from alpha_umi.roles.turns import RoleName, Tool
+from alpha_umi.roles.turns import Role, Tool
 from evaluation.outputs import Prediction, RoleText, planner_turn
-from evaluation.steps import Reference
+from recordings.cases import Reference
 
 END = "</s>"
 NOTHING = "none"
@@ -34,7 +34,7 @@ NO_ARGUMENTS = "{}"
 PLANNER_LABELS = ("assistant: ", "asssitant: ")
 CALLER_LABEL = "caller: "
 ANSWER_LABEL = "conclusion: "
-_RESULT_LABELS: dict[RoleName, str] = {"caller": CALLER_LABEL, "summarizer": ANSWER_LABEL}
+_RESULT_LABELS: dict[Role, str] = {"caller": CALLER_LABEL, "summarizer": ANSWER_LABEL}
 _NAME = "Action:"
 _ARGUMENTS = "Action Input:"
 
@@ -94,7 +94,7 @@ def _after_last(text: str, word: str, otherwise: str) -> str:
 
 def _shown(call: Call) -> str:
     """The call with its name as the role models see it."""
-    return Call(Tool(call.name).shown_name, call.arguments, call.arguments_text).text
+    return Call(Tool(call.name).prompt_name, call.arguments, call.arguments_text).text
 
 
 def _results(prediction: Prediction) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from alpha_umi.contract.trajectories import Strategy
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from evaluation.asked_models import AskedModels, models_of
 from evaluation.errors import EvaluationError, ServiceAway
 from evaluation.orchestrator import Readiness
@@ -19,7 +19,7 @@ from evaluation.role_services import ServiceRefuses, WantsToken, role_services
 
 _BRIEFLY = Patience(away_s=0, answer_s=10.0)
 # The token for a role service, where it is ours to give.
-TokenOf = Callable[[RoleName, str], str | None]
+TokenOf = Callable[[Role, str], str | None]
 
 
 class ModelsUnknown(EvaluationError):
@@ -53,6 +53,6 @@ async def reached_models(
         raise ModelsUnknown(error.message) from error
 
 
-def _addresses(readiness: Readiness, strategy: Strategy) -> Mapping[RoleName, tuple[str, ...]]:
+def _addresses(readiness: Readiness, strategy: Strategy) -> Mapping[Role, tuple[str, ...]]:
     told = {role: tuple(f"http://{name}" for name in readiness.replicas.get(role, {})) for role in ROLES_OF[strategy]}
     return told if all(told.values()) else {}

@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AliasChoices, Field, ValidationInfo, field_validator
 
 from alpha_umi.contract.roles import ToolModel, TurnModel, WireModel, as_history, as_tools
 from alpha_umi.roles.caller import Call, parse_call
 from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.planner import Decision
-from alpha_umi.roles.turns import RoleName
-from evaluation.instructions import instruction_digest
+from alpha_umi.roles.turns import Role
 from evaluation.outputs import Prediction, RoleText, read_prediction
-from evaluation.steps import Reference, StepCase
+from recordings.cases import Reference, StepCase
+from recordings.contamination import instruction_digest
 
 # The problem of an answer that is none of a role service.
 NOT_UNDERSTOOD: Final = "answer-not-understood"
@@ -104,7 +104,7 @@ class CaseRecord(WireModel):
 class OutputRecord(WireModel):
     """What one role wrote: its raw text, the digest of the exact prompt, tokens and milliseconds."""
 
-    role: RoleName
+    role: Role
     prompt_sha256: Digest
     text: str
     prompt_tokens: Count
@@ -129,7 +129,7 @@ class ParsedRecord(WireModel):
 class ErrorRecord(WireModel):
     """Why a role wrote nothing: the last part of the problem's type, the HTTP status if there was one, and words."""
 
-    role: RoleName
+    role: Role
     problem: Name
     status: Annotated[int, Field(ge=100, le=599)] | None = None
     detail: str
@@ -189,7 +189,7 @@ VERSION: Final = 1
 class RunRecord(WireModel):
     """What ran: the suite with its number of cases, how it was asked, and the manifest of each role's model.
 
-    `attempts` is how often a model might write until its output could be used. `left_out` counts what of the whole
+    `attempts` is how often a model might write until its output could be used. `excluded` counts what of the whole
     suite cannot be measured, by the reason; earlier files do not say.
     """
 
@@ -200,8 +200,9 @@ class RunRecord(WireModel):
     constrained: bool
     attempts: Annotated[int, Field(ge=1)] = 2
     template: Name
-    models: dict[RoleName, dict[str, Any]]
-    left_out: dict[str, Count] = Field(default_factory=dict)
+    models: dict[Role, dict[str, Any]]
+    # Files of earlier versions have `excluded`.
+    excluded: dict[str, Count] = Field(default_factory=dict, validation_alias=AliasChoices("excluded", "left_out"))
 
 
 Record = RunRecord | CaseRecord | PredictionRecord

@@ -7,7 +7,7 @@ from typing import Any
 
 from alpha_umi.contract.roles import WireModel
 from alpha_umi.contract.trajectories import Strategy
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from evaluation.compare import Comparison
 from evaluation.costs import RoleCost
 from evaluation.formats import Correction
@@ -62,7 +62,7 @@ class ScoreReport(WireModel):
     missing: list[str]
     figures: dict[str, FigureReport]
     decisions: dict[str, dict[str, int]]
-    costs: dict[RoleName, CostReport]
+    costs: dict[Role, CostReport]
     resamples: int
     seed: int
 
@@ -74,7 +74,7 @@ class ComparedReport(WireModel):
     """
 
     suite: str
-    models: dict[RoleName, str]
+    models: dict[Role, str]
     constrained: bool | None
     strategy: Strategy | None
     trained_on: list[str]
@@ -143,7 +143,7 @@ class ComparisonReport(WireModel):
     gate: GateReport | None = None
 
 
-def score_report(scores: Scores, about: RunRecord | None, costs: dict[RoleName, RoleCost]) -> ScoreReport:
+def score_report(scores: Scores, about: RunRecord | None, costs: dict[Role, RoleCost]) -> ScoreReport:
     """All of a score."""
     return ScoreReport(
         run=about,

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from alpha_umi.contract.problems import Problem
 from alpha_umi.contract.roles import RenderAnswer, RoleAnswer, Timings, UsageModel
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from evaluation.records import NOT_UNDERSTOOD, ErrorRecord
 
 Answer = TypeVar("Answer", bound=RoleAnswer)
@@ -48,7 +48,7 @@ class _UnusableOutput(BaseModel):
     timings: Timings = Timings()
 
 
-def read_told(role: RoleName, wrote: httpx.Response, rendered: httpx.Response, answer: type[Answer]) -> Told[Answer]:
+def read_told(role: Role, wrote: httpx.Response, rendered: httpx.Response, answer: type[Answer]) -> Told[Answer]:
     """What a role told, and the digest of the prompt that was rendered for it. Raises `RoleFailed`."""
     shown = _read(role, rendered, RenderAnswer)
     digest = hashlib.sha256(shown.prompt.encode("utf-8", "surrogatepass")).hexdigest()
@@ -71,7 +71,7 @@ def reason_of(response: httpx.Response) -> str:
     return f"status {response.status_code}" if problem is None else problem.detail
 
 
-def _read(role: RoleName, response: httpx.Response, form: type[Body]) -> Body:
+def _read(role: Role, response: httpx.Response, form: type[Body]) -> Body:
     """The answer. Raises `RoleFailed` for anything else."""
     if not response.is_success:
         kind = problem_kind(response) or "no-problem-document"
@@ -79,7 +79,7 @@ def _read(role: RoleName, response: httpx.Response, form: type[Body]) -> Body:
     return _parsed(role, response, form)
 
 
-def _parsed(role: RoleName, response: httpx.Response, form: type[Body]) -> Body:
+def _parsed(role: Role, response: httpx.Response, form: type[Body]) -> Body:
     try:
         return form.model_validate_json(response.content)
     except ValidationError as error:
@@ -89,7 +89,7 @@ def _parsed(role: RoleName, response: httpx.Response, form: type[Body]) -> Body:
         raise _failed(role, NOT_UNDERSTOOD, response.status_code, detail) from error
 
 
-def _failed(role: RoleName, problem: str, status: int, detail: str) -> RoleFailed:
+def _failed(role: Role, problem: str, status: int, detail: str) -> RoleFailed:
     return RoleFailed(ErrorRecord(role=role, problem=problem, status=status, detail=detail))
 
 

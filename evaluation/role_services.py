@@ -23,12 +23,12 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from alpha_umi.contract.roles import ModelInfo, ModelList
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from evaluation.errors import EvaluationError, ServiceAway
 from evaluation.patience import AWAY_STATUS, Away, Patience, patiently, retry_after_of
 from evaluation.role_responses import UNUSABLE, Answer, Told, problem_kind, read_told, reason_of
 
-_PATHS: Final[Mapping[RoleName, str]] = {
+_PATHS: Final[Mapping[Role, str]] = {
     "planner": "/v1/plan",
     "caller": "/v1/call",
     "summarizer": "/v1/summarize",
@@ -49,14 +49,12 @@ class WantsToken(ServiceRefuses):
 class RoleServices:
     """The services of the roles: for each one or several base addresses, which share the trajectories."""
 
-    def __init__(
-        self, addresses: Mapping[RoleName, Sequence[str]], http: httpx.AsyncClient, patience: Patience
-    ) -> None:
+    def __init__(self, addresses: Mapping[Role, Sequence[str]], http: httpx.AsyncClient, patience: Patience) -> None:
         self._addresses = addresses
         self._http = http
         self._patience = patience
 
-    async def model(self, role: RoleName) -> ModelInfo:
+    async def model(self, role: Role) -> ModelInfo:
         """The model that plays a role, without waiting for a service that is away.
 
         Raises `ServiceAway`, and `ServiceRefuses` also where replicas have different models.
@@ -68,7 +66,7 @@ class RoleServices:
             )
         return found[0]
 
-    async def ask(self, role: RoleName, request: BaseModel, answer: type[Answer], *, near: str = "") -> Told[Answer]:
+    async def ask(self, role: Role, request: BaseModel, answer: type[Answer], *, near: str = "") -> Told[Answer]:
         """What a role writes, with the digest of the prompt that it is shown at first.
 
         Requests with the same `near` go to the same replica as long as it is there. Raises `RoleFailed`,
@@ -83,7 +81,7 @@ class RoleServices:
         )
         return read_told(role, wrote, rendered, answer)
 
-    async def _model(self, role: RoleName, url: str) -> ModelInfo:
+    async def _model(self, role: Role, url: str) -> ModelInfo:
         response = await self._send(role, [url], "/v1/models", away_s=0)
         try:
             models = ModelList.model_validate_json(response.content).data if response.is_success else []
@@ -99,7 +97,7 @@ class RoleServices:
 
     async def _send(
         self,
-        role: RoleName,
+        role: Role,
         urls: Sequence[str],
         path: str,
         content: bytes | None = None,
@@ -123,7 +121,7 @@ class RoleServices:
 
         return await patiently(attempt, waits, stayed_away)
 
-    async def _try(self, role: RoleName, url: str, path: str, content: bytes | None) -> httpx.Response | Away:
+    async def _try(self, role: Role, url: str, path: str, content: bytes | None) -> httpx.Response | Away:
         method = "GET" if content is None else "POST"
         try:
             response = await self._http.request(method, url.rstrip("/") + path, content=content)
@@ -141,7 +139,7 @@ class RoleServices:
 
 @contextlib.asynccontextmanager
 async def role_services(
-    addresses: Mapping[RoleName, Sequence[str]],
+    addresses: Mapping[Role, Sequence[str]],
     *,
     token: str | None = None,
     patience: Patience | None = None,
@@ -164,7 +162,7 @@ async def role_services(
         yield RoleServices(addresses, http, waits)
 
 
-def _refusal(role: RoleName, url: str, response: httpx.Response) -> ServiceRefuses:
+def _refusal(role: Role, url: str, response: httpx.Response) -> ServiceRefuses:
     if response.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return WantsToken(f"the {role} at {_shown(url)} wants another token", remedy="set ALPHA_UMI_ROLE_TOKEN")
     return ServiceRefuses(

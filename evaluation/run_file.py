@@ -14,17 +14,12 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from evaluation.errors import CutShort, EmptySuite, NoReference, NotTheFormat, some
-from evaluation.files import (
-    FORMAT_REMEDY,
-    json_lines,
-    not_the_format,
-    read_text,
-    refuse_duplicates,
-    require_version,
-)
+from evaluation.errors import NoReference
+from evaluation.files import json_lines, require_version
 from evaluation.pairs import Pair, pair
 from evaluation.records import VERSION, CaseRecord, PredictionRecord, Record, RunRecord
+from recordings.errors import FORMAT_REMEDY, CutShort, EmptySuite, NotTheFormat, some
+from recordings.reading import not_the_format, read_text, refuse_duplicates
 
 # Lines of the other file that is kept in this way (`whole_run`).
 WHOLE_KINDS = ("whole-run", "tool", "asked")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evaluation.errors import EmptySuite
 from evaluation.intervals import RESAMPLES, SEED, Interval, Values, intervals, mean, resampled_means, sums_by_trajectory
 from evaluation.metrics import METRICS, Confusion, Metric, decision_confusion
 from evaluation.pairs import Pair
+from recordings.errors import EmptySuite
 
 
 @dataclass(frozen=True)

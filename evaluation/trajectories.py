@@ -18,16 +18,12 @@ from fastapi import FastAPI
 from alpha_umi.contract.trajectories import Strategy
 from evaluation.asked_models import AskedModels
 from evaluation.asking import Asking
-from evaluation.errors import EmptySuite, EvaluationError, ServiceAway
+from evaluation.errors import EvaluationError, ServiceAway
 from evaluation.replay.made_up import create_made_up_server
 from evaluation.replay.recordings import replay_of, together
 from evaluation.replay.servers import create_calculator_server, create_python_server, create_replay_server
 from evaluation.replay.serving import served
 from evaluation.replay.virtual import VirtualServer, VirtualTools
-from evaluation.suites.recorded import RecordedTrajectory, recorded_calls
-from evaluation.suites.sample import sample_trajectories
-from evaluation.suites.suite import Suite
-from evaluation.suites.toolbench_api import ToolBenchApi
 from evaluation.tool_source import MARK, registered
 from evaluation.whole_run import (
     AskedRecord,
@@ -41,6 +37,11 @@ from evaluation.whole_run import (
     growing_whole_run,
     read_whole_run,
 )
+from recordings.errors import EmptySuite
+from recordings.formats.toolbench_queries import ToolBenchApi
+from recordings.suites.sample import sample_trajectories
+from recordings.suites.suite import Suite
+from recordings.trajectory import RecordedTrajectory, recorded_calls
 
 RECORDED: Final = "evaluation-recorded"
 MADE_UP: Final = "evaluation-made-up"
@@ -122,7 +123,7 @@ def plan_whole(
         constrained=constrained,
         compared="text" if computing is None else computing.compared,
         models={} if models is None else models.kept(),
-        left_out=suite.trajectories_left_out,
+        excluded=suite.excluded_trajectories,
         tool_server=None if virtual is None else _as_record(virtual.server),
     )
     groups = _groups(computing, trajectories) if virtual is None else _virtual(trajectories, virtual)

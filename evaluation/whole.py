@@ -12,14 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from alpha_umi.contract.problems import TYPE_PREFIX
+from alpha_umi.contract.roles import ROLES
 from alpha_umi.contract.trajectories import RoleUse, StepModel, TokenUsage, Trajectory
-from alpha_umi.roles.turns import RoleName
-from evaluation.errors import EmptySuite
+from alpha_umi.roles.turns import Role
 from evaluation.intervals import RESAMPLES, SEED, Interval, intervals, mean, resampled_means, sums_by_trajectory
 from evaluation.replay.recordings import NOT_RECORDED, call_key
+from recordings.errors import EmptySuite
 
-ROLES: Final[tuple[RoleName, ...]] = ("planner", "caller", "summarizer", "backbone")
-_ROLE_OF_EVENT: Final[dict[str, RoleName]] = {
+_ROLE_OF_EVENT: Final[dict[str, Role]] = {
     "planner.decided": "planner",
     "caller.called": "caller",
     "summarizer.answered": "summarizer",
@@ -80,7 +80,7 @@ class Measured:
     branches: int | None = None
     abandoned_steps: int | None = None
     abandoned_tokens: int | None = None
-    roles: Mapping[RoleName, RoleCost] = field(default_factory=dict)
+    roles: Mapping[Role, RoleCost] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def _share(happened: bool | None) -> float | None:
     return None if happened is None else float(happened)
 
 
-def _cost_of(role: RoleName, name: str) -> Callable[[Measured], float | None]:
+def _cost_of(role: Role, name: str) -> Callable[[Measured], float | None]:
     """A cost over the trajectories in which the role took part."""
     return lambda each: float(getattr(each.roles[role], name)) if role in each.roles else None
 
@@ -211,7 +211,7 @@ def _tokens(use: TokenUsage | RoleUse | None) -> int:
     return 0 if use is None else use.prompt_tokens + use.completion_tokens
 
 
-def _costs(trajectory: Trajectory, events: Sequence[ToldEvent]) -> dict[RoleName, RoleCost]:
+def _costs(trajectory: Trajectory, events: Sequence[ToldEvent]) -> dict[Role, RoleCost]:
     costs = {role: _cost(role, trajectory.steps, events) for role in ROLES}
     unmade = [event for event in events if event.name == "tool.observed" and event.data.get("call_id") is None]
     if unmade and trajectory.strategy != "single":
@@ -219,7 +219,7 @@ def _costs(trajectory: Trajectory, events: Sequence[ToldEvent]) -> dict[RoleName
     return {role: cost for role, cost in costs.items() if cost != RoleCost()}
 
 
-def _with_unmade(costs: Mapping[RoleName, RoleCost], unmade: Sequence[ToldEvent], trajectory: Trajectory) -> RoleCost:
+def _with_unmade(costs: Mapping[Role, RoleCost], unmade: Sequence[ToldEvent], trajectory: Trajectory) -> RoleCost:
     """The caller's cost with calls that could not be made.
 
     Their events tell the tokens. Those of earlier versions do not: there they are what is left of the trajectory's sum.
@@ -240,7 +240,7 @@ def _with_unmade(costs: Mapping[RoleName, RoleCost], unmade: Sequence[ToldEvent]
     )
 
 
-def _cost(role: RoleName, steps: Sequence[StepModel], events: Sequence[ToldEvent]) -> RoleCost:
+def _cost(role: Role, steps: Sequence[StepModel], events: Sequence[ToldEvent]) -> RoleCost:
     usages = [event.data.get("usage") or {} for event in events if _ROLE_OF_EVENT.get(event.name) == role]
     return RoleCost(
         calls=len(usages),

@@ -14,29 +14,25 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import httpx
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 
 from alpha_umi.contract.roles import ToolModel, WireModel
 from alpha_umi.contract.trajectories import Strategy, Trajectory
-from alpha_umi.roles.turns import RoleName, Tool
+from alpha_umi.roles.turns import Role, Tool
 from evaluation.asking import Asked, Asking, ask
 from evaluation.counted import counted
-from evaluation.errors import NotTheFormat, some
-from evaluation.files import (
-    json_lines,
-    not_the_format,
-    read_text,
-    refuse_duplicates,
-    require_version,
-)
+from evaluation.files import json_lines, require_version
 from evaluation.growing_lines import ANOTHER_FILE, GrowingLines, OtherRun, growing_lines
 from evaluation.head_line import head_and_lines
 from evaluation.offered_tools import ToolLines, ToolRecord, registered_tools, require_lines
 from evaluation.records import Count, Name
-from evaluation.suites import gsm8k, math_answers
-from evaluation.suites.recorded import RecordedTrajectory
 from evaluation.whole import Judge, Measured, ToldEvent, measure
 from evaluation.workers import work_through
+from recordings.errors import NotTheFormat, some
+from recordings.formats import gsm8k
+from recordings.formats import math as math_answers
+from recordings.reading import not_the_format, read_text, refuse_duplicates
+from recordings.trajectory import RecordedTrajectory
 
 # How an answer is held against the expected one: by its last number, as a formula, or as the same text.
 Comparing = Literal["last-number", "formula", "text"]
@@ -70,7 +66,7 @@ class WholeRunRecord(WireModel):
     other limits, for the orchestrator's setting. `constrained`: the roles wrote inside grammars; null where the
     orchestrator did not say, as earlier files do not.
     `compared` says how an answer is held against the expected one. `models` is empty where the orchestrator's role
-    services could not be asked for them. `left_out` counts what of the whole suite cannot be a trajectory, by the
+    services could not be asked for them. `excluded` counts what of the whole suite cannot be a trajectory, by the
     reason; earlier files do not say. `tool_server` is there where one answered.
     """
 
@@ -84,8 +80,9 @@ class WholeRunRecord(WireModel):
     strategy: Strategy = "chain"
     constrained: bool | None = None
     compared: Comparing = "text"
-    models: dict[RoleName, dict[str, Any]] = Field(default_factory=dict)
-    left_out: dict[str, Count] = Field(default_factory=dict)
+    models: dict[Role, dict[str, Any]] = Field(default_factory=dict)
+    # Files of earlier versions have `excluded`.
+    excluded: dict[str, Count] = Field(default_factory=dict, validation_alias=AliasChoices("excluded", "left_out"))
     tool_server: ToolServerRecord | None = None
 
 

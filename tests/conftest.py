@@ -40,6 +40,17 @@ def golden() -> Path:
 
 
 @pytest.fixture(scope="session")
+def data() -> Path:
+    """Public data, which the tree does not hold."""
+    from recordings.suites.definition import data_folder
+
+    folder = data_folder(os.environ)
+    if not folder.is_dir():
+        pytest.skip(f"data is not at {folder}; ALPHA_UMI_DATA names its folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def embedded_model() -> Path:
     """The backbone that the project runs by default, converted into the user's cache folder once."""
     from alpha_umi.serving.weights import cache_folder, ensure_backbone

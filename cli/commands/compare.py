@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from alpha_umi.atomic import write_file
 from cli.errors import EXIT_WORSE, UsageProblem
 from cli.evaluation_errors import reported
 from cli.evaluation_options import FileFormat, Report, Resamples, Seed, predictions
@@ -14,7 +15,6 @@ from cli.options import AsJson, messages, output
 from cli.run_notes import print_warnings
 from cli.targets import require_apart
 from evaluation.formats import Correction, Format
-from evaluation.replacing import write_whole
 
 if TYPE_CHECKING:
     from evaluation.compared_files import Look
@@ -65,7 +65,7 @@ def compare(
         look = _look(metric, correction, notice) if _is_gate(fail_below, metric, correction, notice) else None
         report = compare_files(first, second, form, resamples=resamples, seed=seed, look=look)
         if report_file is not None:
-            write_whole(report_file, report.model_dump_json(indent=2) + "\n")
+            write_file(report_file, report.model_dump_json(indent=2) + "\n")
     _print(report, as_json=as_json)
     if report.gate is not None and not report.gate.passed:
         raise typer.Exit(EXIT_WORSE)

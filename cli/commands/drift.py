@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from alpha_umi.atomic import write_file
 from cli.errors import EXIT_WORSE
 from cli.evaluation_errors import reported
 from cli.evaluation_options import Resamples, Seed
 from cli.options import AsJson, output
 from cli.targets import require_apart
-from evaluation.replacing import write_whole
 
 if TYPE_CHECKING:
     from evaluation.drift.report import DriftReport
@@ -66,9 +66,9 @@ def drift(
             resamples=resamples,
             seed=seed,
         )
-        report = drift_report(found, served.left_out, now=datetime.now(UTC), resamples=resamples, seed=seed)
+        report = drift_report(found, served.excluded, now=datetime.now(UTC), resamples=resamples, seed=seed)
         if page_file is not None:
-            write_whole(page_file, drift_page(found, report))
+            write_file(page_file, drift_page(found, report))
     _print(report, as_json=as_json)
     if fail_on_alarm and report.wrong:
         raise typer.Exit(EXIT_WORSE)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from alpha_umi.atomic import write_file
 from cli.commands.bfcl import bfcl
 from cli.commands.compare import compare
 from cli.commands.drift import drift
 from cli.commands.generate import generate
 from cli.commands.judge import judge
-from cli.commands.procedures import procedures
 from cli.commands.report import report
 from cli.commands.seal_tools import seal_tools
 from cli.commands.suites import suites
@@ -29,7 +29,6 @@ from cli.reporting import ReportingGroup
 from cli.targets import require_apart
 from cli.whole_view import print_report
 from evaluation.formats import Format
-from evaluation.replacing import write_whole
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -44,7 +43,6 @@ app.command()(trajectories)
 app.command()(bfcl)
 app.command()(judge)
 app.command("seal-tools")(seal_tools)
-app.command()(procedures)
 app.command()(suites)
 app.command()(compare)
 app.command()(drift)
@@ -90,7 +88,7 @@ def score(
         if published_file is not None:
             write_published_file(published_file, read.pairs)
         if report_file is not None:
-            write_whole(report_file, _json(report) + "\n")
+            write_file(report_file, _json(report) + "\n")
     if not as_json:
         print_scores(output(), report)
     elif form is Format.RECORDS:

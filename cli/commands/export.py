@@ -10,6 +10,7 @@ from typing import Annotated, get_args
 
 import typer
 
+from alpha_umi.atomic import open_atomic
 from alpha_umi.contract.trajectories import Trajectory
 from alpha_umi.trajectory import Status
 from cli.client import OrchestratorClient
@@ -17,7 +18,6 @@ from cli.errors import UsageProblem
 from cli.options import ApiKey, StateDir, Url, connect, messages
 from evaluation.counted import counted
 from evaluation.lengths import length_of_time
-from evaluation.replacing import replaced
 
 STATUSES: tuple[str, ...] = get_args(Status)
 
@@ -70,7 +70,7 @@ def _between(
 
 def _write_to(path: Path, found: Iterable[Trajectory]) -> int:
     try:
-        with replaced(path) as file:
+        with open_atomic(path) as file:
             return sum(bool(file.write(_line(trajectory) + "\n")) for trajectory in found)
     except OSError as error:
         raise UsageProblem(

@@ -13,29 +13,29 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from alpha_umi.roles.turns import RoleName
-from cli.engine_log import written_to
+from alpha_umi.roles.turns import Role
 from cli.errors import EXIT_FAILED, UsageProblem
 from cli.evaluation_errors import reported
 from cli.generation_view import loading, print_findings, print_generated, progress_bar
 from cli.in_process import LoadedRoles, ModelChoice, engine_failed, load_roles, services_in_process
-from cli.interrupts import run_until_signal
+from cli.local.engine_log import redirect_output
+from cli.local.signals import run_until_signal
 from cli.options import StateDir, messages, output
 from cli.role_access import RoleAccess, role_access
-from cli.run_notes import print_left_out
+from cli.run_notes import print_excluded
 
 if TYPE_CHECKING:
     from evaluation.generate import Generated
     from evaluation.predicting import StepStrategy
     from evaluation.role_services import RoleServices
-    from evaluation.suites.suite import Suite
+    from recordings.suites.suite import Suite
 
 # Steps that are asked at a time: enough for services that others ask as well, and to keep an engine's batch full.
 OF_SERVICES = 8
 IN_PROCESS = 64
 
 
-def _address_of(role: RoleName) -> typer.models.OptionInfo:
+def _address_of(role: Role) -> typer.models.OptionInfo:
     info: typer.models.OptionInfo = typer.Option(
         f"--{role}-url",
         envvar=f"ALPHA_UMI_{role.upper()}_URL",
@@ -110,7 +110,7 @@ def generate(
     away, or an engine died on the way (the file is kept), 2 when the run cannot be as it was given.
     """
     choice = ModelChoice(model, models, adapters)
-    named: dict[RoleName, str | None] = (
+    named: dict[Role, str | None] = (
         {"backbone": backbone_url}
         if strategy is StepStrategyName.SINGLE
         else {"planner": planner_url, "caller": caller_url, "summarizer": summarizer_url}
@@ -118,8 +118,8 @@ def generate(
     _require_one_way(named, choice, in_process=in_process)
     access = None if in_process else role_access(named, role_token, state_dir)
     with reported():
-        from evaluation.suites.data import data_folder
-        from evaluation.suites.suite import load_suite
+        from recordings.suites.definition import data_folder
+        from recordings.suites.suite import load_suite
 
         loaded = load_suite(suite, data_folder(os.environ))
         at_once = concurrency or (IN_PROCESS if in_process else OF_SERVICES)
@@ -130,7 +130,7 @@ def generate(
         raise typer.Exit(EXIT_FAILED)
 
 
-def _require_one_way(named: Mapping[RoleName, str | None], choice: ModelChoice, *, in_process: bool) -> None:
+def _require_one_way(named: Mapping[Role, str | None], choice: ModelChoice, *, in_process: bool) -> None:
     """Raises `UsageProblem` for services beside models in this process, and for models that nobody would run."""
     if in_process:
         for role, url in named.items():
@@ -170,7 +170,7 @@ class _Run:
 
         roles = load_roles(choice, ROLES_OF[self.strategy], messages())
         log = self.path.with_name(f"{self.path.name}.log")
-        with written_to(log) as console:
+        with redirect_output(log) as console:
             return run_until_signal(self._with_engines(roles, log, console))
 
     async def _with_engines(self, roles: LoadedRoles, log: Path, console: Console) -> Generated:
@@ -195,7 +195,7 @@ class _Run:
         task = await plan_task(
             services, self.suite, limit=self.limit, strategy=self.strategy, constrained=self.constrained
         )
-        print_left_out(console, task.about.left_out)
+        print_excluded(console, task.about.excluded)
         print_findings(console, {role: model["id"] for role, model in task.about.models.items()}, task.findings)
         with progress_bar(console, task.about.cases) as advance:
             return await generate_into(

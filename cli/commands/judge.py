@@ -14,7 +14,7 @@ from cli.errors import UsageProblem
 from cli.evaluation_errors import reported
 from cli.evaluation_options import Resamples, Seed
 from cli.generation_view import progress_bar
-from cli.interrupts import run_until_signal
+from cli.local.signals import run_until_signal
 from cli.options import AsJson, checked_address, messages, output
 from cli.secrets import secret
 from cli.targets import require_apart
@@ -88,7 +88,7 @@ def judge(
         from evaluation.judge.endpoint import JudgeAddress
         from evaluation.judge.judge_report import judge_report
         from evaluation.judge.judging import Judged, plan_judging
-        from evaluation.suites.data import data_folder
+        from recordings.suites.definition import data_folder
 
         address = JudgeAddress(checked_address(judge_url, "--judge-url"), judge_model, key, timeout)
         task = plan_judging(Judged(run, chosen.value, against, suite), judge_model, repeat, data_folder(os.environ))

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
+from alpha_umi.atomic import write_files
 from cli.evaluation_errors import reported
 from cli.evaluation_options import Resamples, Seed
 from cli.options import messages
 from cli.plain_text import plain_line
 from cli.targets import require_apart
 from evaluation.counted import counted
-from evaluation.replacing import write_all
 
 TITLE = "Runs of role models"
 
@@ -59,7 +59,7 @@ def report(
         given = Report(found, read_trainings(trainings or []), drawing, examples)
         sections = report_sections(given)
         outputs = [(output_file, render_page), (markdown_file, render_markdown)]
-        write_all({path: render(title, sections) for path, render in outputs if path is not None})
+        write_files({path: render(title, sections) for path, render in outputs if path is not None})
     if output_file is None and markdown_file is None:
         typer.echo(render_markdown(title, sections), nl=False)
     for path in filter(None, (output_file, markdown_file)):

@@ -16,7 +16,7 @@ from cli.options import AsJson, messages, output
 from cli.plain_text import plain_line
 
 if TYPE_CHECKING:
-    from evaluation.suites.listing import ListedSuite
+    from recordings.suites.suite import ListedSuite
 
 
 def suites(as_json: AsJson = False) -> None:
@@ -25,8 +25,8 @@ def suites(as_json: AsJson = False) -> None:
     Data is looked for in the folder that ALPHA_UMI_DATA names. No data is read.
     """
     with reported():
-        from evaluation.suites.data import VARIABLE, data_folder
-        from evaluation.suites.listing import listed_suites
+        from recordings.suites.definition import DATA_VARIABLE, data_folder
+        from recordings.suites.suite import listed_suites
 
         folder = data_folder(os.environ)
         listed = listed_suites(folder)
@@ -35,7 +35,7 @@ def suites(as_json: AsJson = False) -> None:
         return
     _print(output(), listed)
     if not all(suite.at_hand for suite in listed):
-        told = f"put what is missing where it is looked for, or name another folder than {folder} with {VARIABLE}"
+        told = f"put what is missing where it is looked for, or name another folder than {folder} with {DATA_VARIABLE}"
         messages().print(Text(plain_line(told), style="yellow"), soft_wrap=True)
 
 

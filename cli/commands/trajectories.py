@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from cli.client import is_loopback
 from cli.commands.questions import StrategyName
 from cli.evaluation_errors import reported
 from cli.generation_view import print_findings, print_unknown_models, progress_bar
-from cli.interrupts import run_until_signal
+from cli.local.signals import run_until_signal
+from cli.local.state import RunRecord
 from cli.options import ApiKey, AsJson, StateDir, Url, messages, orchestrator_address, state_folder
-from cli.run_notes import print_left_out
-from cli.state import RunRecord
+from cli.run_notes import print_excluded
 from cli.targets import require_apart
 from cli.tool_server import MaxObservation, Strip, StripName, ToolKeyFile, ToolServer, ToolTimeout, virtual_server
 from cli.whole_view import print_calls, print_report
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from evaluation.asked_models import AskedModels
     from evaluation.orchestrator import Readiness
     from evaluation.replay.virtual import VirtualServer
-    from evaluation.suites.suite import Suite
     from evaluation.whole_report import WholeReport
+    from recordings.suites.suite import Suite
 
 
 def trajectories(
@@ -96,8 +96,8 @@ def trajectories(
     address = orchestrator_address(url, state_dir)
     named = virtual_server(tool_server, tool_key_file, tool_timeout, strip, max_observation)
     with reported():
-        from evaluation.suites.data import data_folder
-        from evaluation.suites.suite import load_suite, suite_files
+        from recordings.suites.definition import data_folder
+        from recordings.suites.suite import load_suite, suite_files
 
         data = data_folder(os.environ)
         require_apart(suite_files(suite, data), {"--output": output_file, "--report": report_file})
@@ -152,7 +152,7 @@ class _Run:
             await virtual.ready(AT_ONCE)
         # A proxy of the environment is for other machines.
         async with client_of(address, api_key=api_key, trust_env=not is_loopback(address)) as client:
-            print_left_out(messages(), self.suite.trajectories_left_out)
+            print_excluded(messages(), self.suite.excluded_trajectories)
             readiness = await ready(client)
             task = plan_whole(
                 self.suite,
@@ -188,7 +188,7 @@ class _Run:
         print_findings(messages(), {role: info.id for role, info in models.infos.items()}, models.findings)
         return models
 
-    def _token(self, role: RoleName, url: str) -> str | None:
+    def _token(self, role: Role, url: str) -> str | None:
         """What is up has its own token, which is shown to nobody else; all others are shown the one that was named."""
         own = self.up is not None and self.up.url_of(role) == url
         return self.up.role_token if self.up is not None and own else self.role_token

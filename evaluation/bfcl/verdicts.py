@@ -18,11 +18,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from alpha_umi.contract.roles import WireModel
 from evaluation.bfcl import checker_program
-from evaluation.errors import EmptySuite, EvaluationError, NotTheFormat
+from evaluation.errors import EvaluationError
 from evaluation.intervals import share_interval
 from evaluation.pairs import Pair
 from evaluation.report import FigureReport
-from evaluation.suites.bfcl import CALLS, NO_CALLS, category_of
+from recordings.errors import EmptySuite, NotTheFormat
+from recordings.formats.bfcl import CALLS, NO_CALLS, category_of
 
 VARIABLE: Final = "ALPHA_UMI_BFCL_PYTHON"
 # What `make bfcl-setup` makes.

@@ -60,7 +60,7 @@ class DriftReport(WireModel):
     windows: list[WindowReport]
     judged: list[datetime]
     wrong: list[str]
-    left_out: dict[str, int]
+    excluded: dict[str, int]
     resamples: int
     seed: int
 
@@ -70,7 +70,7 @@ class DriftReport(WireModel):
         return [window for window in self.windows if window.began in self.judged]
 
 
-def drift_report(drift: Drift, left_out: Mapping[str, int], *, now: datetime, resamples: int, seed: int) -> DriftReport:
+def drift_report(drift: Drift, excluded: Mapping[str, int], *, now: datetime, resamples: int, seed: int) -> DriftReport:
     """All of it. A window is over if it ends at `now` or before."""
     enough = len(drift.reference.trajectories) >= FEWEST_TRAJECTORIES
     windows = [_window(window, now, enough=enough) for window in drift.windows]
@@ -81,7 +81,7 @@ def drift_report(drift: Drift, left_out: Mapping[str, int], *, now: datetime, re
         windows=windows,
         judged=[window.began for window in judged],
         wrong=list(dict.fromkeys(alarm.role for window in judged for alarm in window.alarms)),
-        left_out=dict(left_out),
+        excluded=dict(excluded),
         resamples=resamples,
         seed=seed,
     )

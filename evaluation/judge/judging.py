@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from alpha_umi.contract.trajectories import Trajectory
-from evaluation.errors import CasesDiffer, EmptySuite, NotTheFormat, ServiceAway, some
-from evaluation.files import read_text
+from evaluation.errors import CasesDiffer, ServiceAway
 from evaluation.judge.asking import Asker, Nonsense
 from evaluation.judge.case import Case, Labels, Procedure
 from evaluation.judge.endpoint import Judge, TooLong
@@ -28,11 +27,12 @@ from evaluation.judge.verdicts import (
     growing_verdicts,
     read_verdicts,
 )
-from evaluation.suites.data import data_path
-from evaluation.suites.definition import read_definition, suite_path
-from evaluation.suites.suite import PART, load_suite
 from evaluation.whole_run import WholeRun, read_whole_run
 from evaluation.workers import work_through
+from recordings.errors import EmptySuite, NotTheFormat, some
+from recordings.reading import read_text
+from recordings.suites.definition import data_path, read_definition, suite_path
+from recordings.suites.suite import PART_SEPARATOR, load_suite
 
 PROCEDURES: Final[Mapping[ProcedureName, tuple[Procedure, str]]] = {
     "toolbench-pass": (toolbench_pass, "tooleval"),
@@ -173,7 +173,7 @@ def _with_tools(judged: Judged, asked: Mapping[str, Trajectory], suite: str, dat
 
 
 def _with_golden(judged: Judged, asked: Mapping[str, Trajectory], suite: str, data: Path) -> list[Case]:
-    definition = read_definition(suite_path(suite.partition(PART)[0]))
+    definition = read_definition(suite_path(suite.partition(PART_SEPARATOR)[0]))
     if definition.loader != "toolalpaca-golden":
         raise NotTheFormat(
             f"the suite {definition.name!r} has no golden calls",

@@ -16,12 +16,13 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from alpha_umi.contract.roles import WireModel
-from evaluation.errors import NotTheFormat
-from evaluation.files import FORMAT_REMEDY, json_lines, not_the_format, read_text, refuse_duplicates, require_version
+from evaluation.files import json_lines, require_version
 from evaluation.growing_lines import ANOTHER_FILE, GrowingLines, OtherRun, growing_lines
 from evaluation.head_line import head_and_lines
 from evaluation.judge.labels import LABELS, ProcedureName
 from evaluation.records import Count, Name
+from recordings.errors import FORMAT_REMEDY, NotTheFormat
+from recordings.reading import not_the_format, read_text, refuse_duplicates
 
 VERSION: Final = 1
 _KINDS: Final = ("judge-run", "verdict")

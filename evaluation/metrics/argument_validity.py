@@ -10,8 +10,8 @@ import jsonschema_rs
 
 from alpha_umi.contract.tool_schema import full_validator
 from alpha_umi.roles.turns import Tool
-from evaluation.errors import NotTheFormat
 from evaluation.pairs import Pair
+from recordings.errors import NotTheFormat
 
 
 def argument_validity(pair: Pair) -> float | None:
@@ -19,7 +19,7 @@ def argument_validity(pair: Pair) -> float | None:
     if pair.prediction is None or pair.prediction.decision != "caller":
         return None
     call = pair.prediction.call
-    tool = pair.offered.get(Tool(call.name).shown_name) if call is not None else None
+    tool = pair.offered.get(Tool(call.name).prompt_name) if call is not None else None
     if call is None or tool is None:
         return 0.0
     try:

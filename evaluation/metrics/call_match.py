@@ -20,7 +20,7 @@ def call_match(pair: Pair) -> float | None:
     call = pair.prediction.call if pair.prediction is not None else None
     if call is None or reference.call is None:
         return 0.0
-    same_tool = Tool(call.name).shown_name == Tool(reference.call.name).shown_name
+    same_tool = Tool(call.name).prompt_name == Tool(reference.call.name).prompt_name
     return float(same_tool and _same(call.arguments, reference.call.arguments))
 
 

@@ -13,4 +13,4 @@ def invented_tools(pair: Pair) -> float | None:
     """1 or 0; None where no call was made that can be read."""
     if pair.prediction is None or pair.prediction.call is None:
         return None
-    return float(Tool(pair.prediction.call.name).shown_name not in pair.offered)
+    return float(Tool(pair.prediction.call.name).prompt_name not in pair.offered)

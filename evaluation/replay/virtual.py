@@ -34,7 +34,7 @@ from evaluation.errors import EvaluationError, ServiceAway
 from evaluation.hidden_key import json_without_key
 from evaluation.patience import AWAY_STATUS, Away, Patience, patiently, retry_after_of
 from evaluation.replay.tool_server import Arguments, CallRefused, ToolAnswer, create_tool_server
-from evaluation.suites.toolbench_api import ToolBenchApi
+from recordings.formats.toolbench_queries import ToolBenchApi
 
 Strip = Literal["truncate", "filter", "random"]
 PATH: Final = "/virtual"
@@ -98,7 +98,7 @@ class VirtualTools:
 
     def application(self, tools: Sequence[ToolBenchApi]) -> FastAPI:
         """A tool server for the orchestrator. Raises `CannotBeOffered`."""
-        named = {tool.shown_name: tool for tool in tools}
+        named = {tool.prompt_name: tool for tool in tools}
         http = _client(self.server)
 
         @contextlib.asynccontextmanager

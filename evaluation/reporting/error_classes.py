@@ -55,7 +55,12 @@ def _of_call(pair: Pair) -> ErrorClass:
     predicted, wanted = pair.prediction, pair.case.reference.call
     if invented_tools(pair):
         return "invented tool"
-    if predicted and predicted.call and wanted and Tool(predicted.call.name).shown_name != Tool(wanted.name).shown_name:
+    if (
+        predicted
+        and predicted.call
+        and wanted
+        and Tool(predicted.call.name).prompt_name != Tool(wanted.name).prompt_name
+    ):
         return "wrong tool"
     if call_match(pair):
         return "right"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from evaluation.counted import counted
-from evaluation.notes import left_out_sentence, trained_on_sentences
+from evaluation.notes import excluded_sentence, trained_on_sentences
 from evaluation.page.blocks import Paragraph
 from evaluation.reporting.given import AnyRun, StepsRun
 
 
 def remarks(runs: Sequence[AnyRun]) -> Iterator[Paragraph]:
     """Of runs that stand side by side; what their suite leaves out is said once."""
-    told = {sentence for run in runs if (sentence := left_out_sentence(run.run.about.left_out))}
+    told = {sentence for run in runs if (sentence := excluded_sentence(run.run.about.excluded))}
     yield from (Paragraph(f"{sentence[0].upper()}{sentence[1:]}.") for sentence in sorted(told))
     for run in runs:
         warned = [*trained_on_sentences(run.run.about.models), *_missing(run)]

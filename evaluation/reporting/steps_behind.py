@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from evaluation.metrics import METRICS, Metric
 from evaluation.metrics.decision_confusion import predicted_column
 from evaluation.page.blocks import Block, Cell, Listing, Paragraph, Section
@@ -127,7 +127,7 @@ def _worst_first(run: StepsRun, metric: Metric) -> list[int]:
     return sorted(values, key=lambda place: values[place], reverse=metric.better == "lower")
 
 
-def _spent(record: PredictionRecord | None, role: RoleName) -> float | None:
+def _spent(record: PredictionRecord | None, role: Role) -> float | None:
     """Milliseconds of a role; without end where it failed, None where it was not asked."""
     if record is None:
         return None

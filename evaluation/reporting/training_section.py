@@ -63,7 +63,7 @@ def _stage(stage: StageCosts) -> Iterator[str]:
     yield f"{stage.tokens_per_second:,.0f}"
     yield f"{stage.peak_memory_bytes / _MEGABYTE:,.0f}"
     yield f"{stage.bytes / _MEGABYTE:,.1f}"
-    taken = f"; taken over from {stage.taken_over.stage} of {stage.taken_over.variant}" if stage.taken_over else ""
+    taken = f"; reused from {stage.reused_from.stage} of {stage.reused_from.variant}" if stage.reused_from else ""
     yield (f"{stage.processes} x {stage.device}" if stage.processes > 1 else stage.device) + taken
 
 

@@ -10,13 +10,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from evaluation.errors import DuplicateId, FileUnreadable
-from evaluation.files import not_the_format, parse_json, read_text
 from evaluation.reporting.given import StepsRun
+from recordings.errors import DuplicateId, FileUnreadable
+from recordings.reading import not_the_format, parse_json, read_text
 
 COSTS: Final = "costs.json"
 LOSSES: Final = "losses.jsonl"
@@ -32,8 +32,8 @@ class _Told(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class TakenOver(_Told):
-    """The stage of another run in the place of one."""
+class ReusedFrom(_Told):
+    """The stage of another run that was copied instead of training this one."""
 
     variant: str
     stage: str
@@ -50,7 +50,8 @@ class StageCosts(_Told):
     processes: int
     device: str
     bytes: int
-    taken_over: TakenOver | None = None
+    # Older versions of training wrote `taken_over`.
+    reused_from: Annotated[ReusedFrom | None, Field(validation_alias=AliasChoices("reused_from", "taken_over"))] = None
 
 
 class Costs(_Told):

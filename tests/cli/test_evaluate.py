@@ -120,7 +120,7 @@ def test_published_files_are_compared(invoke: Invoke, tmp_path: Path) -> None:
     assert (report["first"], report["second"]) == (None, None)
 
 
-def test_what_is_wrong_is_said(invoke: Invoke, run: Write, tmp_path: Path) -> None:
+def test_the_error_names_the_problem(invoke: Invoke, run: Write, tmp_path: Path) -> None:
     whole = run()
     (tmp_path / "cut").write_text(Path(whole).read_text()[:-9])
     (tmp_path / "empty").write_text("")

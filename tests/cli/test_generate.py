@@ -23,11 +23,11 @@ from typer.testing import Result
 from alpha_umi.serving.manifest import CanaryText, ModelManifest
 from alpha_umi.serving.scripted import Rule
 from cli.generation_view import progress_bar
+from cli.local.state import ProcessIdentity, RunRecord, ServiceRecord, StateFolder
 from cli.role_access import role_access
-from cli.state import ProcessIdentity, RunRecord, ServiceRecord, StateFolder
-from evaluation.instructions import instruction_digest
 from evaluation.run_file import read_run
-from services.planner.api import create_router as planner_router
+from recordings.contamination import instruction_digest
+from services.planner import create_router as planner_router
 
 Invoke = Callable[..., Result]
 
@@ -156,16 +156,16 @@ def test_what_a_suite_leaves_out_is_said_and_kept(invoke: Invoke, suite: Path, s
     with (suite.parent / "sums.jsonl").open("a") as data:
         data.write(json.dumps({"question": "What is it?", "answer": "Nobody knows."}) + "\n")
     result = invoke(*arguments(suite, calculating_roles(serve), "--limit", "2"))
-    left_out = "left out of the suite, because it cannot be measured: a solution without a final number (1)"
-    assert (result.exit_code, left_out in told(result)) == (0, True)
-    assert read_run(suite.parent / "run.jsonl").about.left_out == {"a solution without a final number": 1}
-    assert left_out in invoke("evaluate", "score", str(suite.parent / "run.jsonl")).stdout
+    excluded = "left out of the suite, because it cannot be measured: a solution without a final number (1)"
+    assert (result.exit_code, excluded in told(result)) == (0, True)
+    assert read_run(suite.parent / "run.jsonl").about.excluded == {"a solution without a final number": 1}
+    assert excluded in invoke("evaluate", "score", str(suite.parent / "run.jsonl")).stdout
 
 
 def test_a_file_that_does_not_say_what_is_left_out_goes_on(invoke: Invoke, suite: Path, serve: Serve) -> None:
     roles, file = calculating_roles(serve), suite.parent / "run.jsonl"
     invoke(*arguments(suite, roles, "--limit", "2"))
-    earlier = file.read_text().replace(',"left_out":{}', "", 1)
+    earlier = file.read_text().replace(',"excluded":{}', "", 1)
     assert earlier != file.read_text()
     file.write_text(earlier)
     again = invoke(*arguments(suite, roles, "--limit", "2"))
@@ -208,7 +208,7 @@ def test_what_is_up_is_asked_with_its_token(state: StateFolder) -> None:
         named = role_access({"planner": None, "caller": "http://elsewhere, http://else"}, None, state.path)
         told_one = role_access({"planner": None}, "mine", state.path)
     finally:
-        state.forget_run()
+        state.delete_run()
     assert access.addresses == {"planner": ("http://127.0.0.1:9",), "caller": ("http://127.0.0.1:8002",)}
     assert (access.token, told_one.token) == ("of-this-run", "mine")
     assert "of-this-run" not in repr(access)

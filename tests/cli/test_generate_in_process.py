@@ -26,7 +26,7 @@ from support.tiny_models import ROLES, manifest, write_backbone
 from typer.testing import Result
 
 from alpha_umi.roles.template import load_template
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving import loading
 from alpha_umi.serving.host import Canary, ServedModel
 from alpha_umi.serving.loading import RoleEngine
@@ -105,11 +105,11 @@ def test_a_single_model_is_asked_alone(invoke: Invoke, tmp_path: Path) -> None:
     assert {output.role for prediction in run.predictions for output in prediction.outputs} == {"backbone"}
 
 
-def roles_of(engine: ScriptedEngine, canary: str = CANARY, roles: Sequence[RoleName] = ROLES) -> LoadedRoles:
+def roles_of(engine: ScriptedEngine, canary: str = CANARY, roles: Sequence[Role] = ROLES) -> LoadedRoles:
     """One engine for all roles, as it is loaded for one model folder."""
     shared, template = SharedEngine(engine), load_template("toolbench")
     engines = {
-        role: RoleEngine(shared.seen_by(role), ServedModel(role, "m", template, Canary(CANARY_PROMPT, canary)))
+        role: RoleEngine(shared.view(role), ServedModel(role, "m", template, Canary(CANARY_PROMPT, canary)))
         for role in roles
     }
     return LoadedRoles(engines, dict.fromkeys(roles, 64))
@@ -191,7 +191,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> MadeEngines:
     return engines
 
 
-def write_model(folder: Path, role: RoleName) -> Path:
+def write_model(folder: Path, role: Role) -> Path:
     """A folder that holds a role's model as far as its manifest says."""
     folder.mkdir(parents=True)
     canary = CanaryText(prompt=CANARY_PROMPT, expected=CANARY)

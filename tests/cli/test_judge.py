@@ -17,7 +17,7 @@ from support.judges import ScriptedJudge, completion, run_file, trajectory
 from support.measured_steps import pairs_of, run_of
 from support.serving_on_loopback import Serve, served, until
 from support.toolbench_server import queries_file
-from support.whole_suites import shop_file
+from support.trajectory_suites import shop_file
 from typer.testing import Result
 
 from evaluation.judge.verdicts import read_verdicts

@@ -46,7 +46,7 @@ def test_without_a_file_the_line_is_printed(invoke: Invoke, tmp_path: Path, monk
         ("", 0o600, ("--name", "two words"), "--name: "),
     ],
 )
-def test_what_is_wrong_is_said(
+def test_the_error_names_the_problem(
     invoke: Invoke, tmp_path: Path, content: str, mode: int, options: tuple[str, ...], said: str
 ) -> None:
     file = tmp_path / "keys"

@@ -21,17 +21,17 @@ from support.role_apps import application, scripted
 from support.scripted_roles import ScriptedRoles, hang, in_turn
 from support.serving_on_loopback import Serve, until
 from support.system import Roles
-from support.whole_suites import computing, pricing, programming, searching, shop_file
+from support.trajectory_suites import computing, pricing, programming, searching, shop_file
 from typer.testing import Result
 
 from alpha_umi.serving.manifest import CanaryText, ModelManifest
 from alpha_umi.serving.scripted import Rule
-from evaluation.instructions import instruction_digest
 from evaluation.replay.servers import create_calculator_server
 from evaluation.whole_run import read_whole_run
-from services.caller.api import create_router as caller_router
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
+from recordings.contamination import instruction_digest
+from services.caller import create_router as caller_router
+from services.planner import create_router as planner_router
+from services.summarizer import create_router as summarizer_router
 
 UNKNOWN = "the models are not known, so whether they were trained on this is not checked: "
 Invoke = Callable[..., Result]
@@ -278,11 +278,11 @@ def test_what_a_suite_leaves_out_is_said_and_kept(invoke: Invoke, folder: Path, 
     with (folder / "sums.jsonl").open("a") as data:
         data.write(json.dumps({"question": "What is it?", "answer": "Nobody knows."}) + "\n")
     result = invoke(*arguments(suite, url))
-    left_out = "left out of the suite, because it cannot be measured: a solution without a final number (1)"
-    assert left_out in told(result)
-    assert left_out in result.stdout
+    excluded = "left out of the suite, because it cannot be measured: a solution without a final number (1)"
+    assert excluded in told(result)
+    assert excluded in result.stdout
     about = read_whole_run(folder / "whole.jsonl").about
-    assert about.left_out == {"a solution without a final number": 1}
+    assert about.excluded == {"a solution without a final number": 1}
 
 
 def test_a_killed_run_goes_on(folder: Path, start: Start) -> None:
@@ -325,7 +325,7 @@ def test_what_a_killed_run_left_is_cancelled(folder: Path, start: Start) -> None
     suite, url = sums_file(folder, 3), start(roles)
     command = [sys.executable, "-m", "cli.main", *arguments(suite, url)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as killed:
-        asyncio.run(until(lambda: len(roles.asked_of("summarizer")) == 3, seconds=60))
+        asyncio.run(until(lambda: len(roles.bodies_of("summarizer")) == 3, seconds=60))
         killed.kill()
     roles.summarizer = summarizer
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)

@@ -9,9 +9,10 @@ from support.made_up_trajectories import step, trajectory, whole_run
 
 from evaluation.compare import Comparison
 from evaluation.compare_whole import compare_whole
-from evaluation.errors import CasesDiffer, EmptySuite
+from evaluation.errors import CasesDiffer
 from evaluation.paired import Difference
 from evaluation.whole_run import WholeRun
+from recordings.errors import EmptySuite
 
 HALF = [number < 50 for number in range(100)]
 

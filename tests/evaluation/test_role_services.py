@@ -22,8 +22,8 @@ from evaluation.errors import ServiceAway
 from evaluation.generate import Task, generate, plan_task
 from evaluation.patience import Patience
 from evaluation.role_services import ServiceRefuses, role_services
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
+from services.planner import create_router as planner_router
+from services.summarizer import create_router as summarizer_router
 
 
 def manifest(**changes: Any) -> ModelManifest:

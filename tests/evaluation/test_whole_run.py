@@ -11,17 +11,18 @@ import pytest
 from support.generated_suites import NAME, sums
 from support.serving_on_loopback import Serve
 from support.system import Roles, orchestrated
-from support.whole_suites import computing
+from support.trajectory_suites import computing
 
 from alpha_umi.contract.roles import ToolModel
 from alpha_umi.roles.turns import Tool
 from evaluation.asking import Asking
-from evaluation.errors import CutShort, DuplicateId, EmptySuite, EvaluationError, NotTheFormat, ServiceAway
+from evaluation.errors import ServiceAway
 from evaluation.growing_lines import OtherRun
 from evaluation.replay.servers import create_calculator_server
-from evaluation.suites.recorded import RecordedTrajectory
 from evaluation.whole import summarize
 from evaluation.whole_run import WholeRun, WholeRunRecord, ask_all, growing_whole_run, read_whole_run
+from recordings.errors import CutShort, DataError, DuplicateId, EmptySuite, NotTheFormat
+from recordings.trajectory import RecordedTrajectory
 
 ABOUT = WholeRunRecord(suite=NAME, trajectories=4, max_steps=4, compared="last-number")
 ASKING = Asking(max_steps=4)
@@ -137,7 +138,7 @@ HEAD = ABOUT.model_dump_json()
         (HEAD + '\n{"kind":"asked"}', NotTheFormat, "line 2: asked.recorded: Field required"),
     ],
 )
-def test_what_is_no_run_is_refused(tmp_path: Path, text: str, error: type[EvaluationError], said: str) -> None:
+def test_what_is_no_run_is_refused(tmp_path: Path, text: str, error: type[DataError], said: str) -> None:
     path = tmp_path / "whole.jsonl"
     path.write_text(text)
     with pytest.raises(error, match=said):

@@ -28,7 +28,7 @@ from support.system import Roles, orchestrated
 from support.tiny_models import QUESTION, ROLES, SENTENCES, TOOL, TinyModels, make_tiny_models
 from support.vllm_server import KEY, vllm_server
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.process import EXIT_ENGINE_LOST
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
@@ -69,11 +69,11 @@ def shared(tiny: TinyModels) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def separate(tiny: TinyModels, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[RoleName, RoleService]]:
+def separate(tiny: TinyModels, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Role, RoleService]]:
     """Each role's own service, its model merged."""
     folder = tmp_path_factory.mktemp("separate")
     with contextlib.ExitStack() as stack:
-        services: dict[RoleName, RoleService] = {}
+        services: dict[Role, RoleService] = {}
         for role in ROLES:
             port, log = free_port(), folder / role
             settings = environment(tiny.merged[role], port)
@@ -99,7 +99,7 @@ def elsewhere(tiny: TinyModels, tmp_path_factory: pytest.TempPathFactory) -> Ite
             yield f"http://127.0.0.1:{port}"
 
 
-def request_for(role: RoleName) -> Json:
+def request_for(role: Role) -> Json:
     body: Json = {"history": [{"role": QUESTION.role, "content": QUESTION.content}]}
     if role != "summarizer":
         body["tools"] = [{"name": TOOL.name, "description": TOOL.description, "parameters": TOOL.parameters}]
@@ -108,7 +108,7 @@ def request_for(role: RoleName) -> Json:
     return body
 
 
-def answer_of(address: str, role: RoleName) -> Json:
+def answer_of(address: str, role: Role) -> Json:
     answer: Json = httpx.post(f"{address}{PATHS[role]}", json=request_for(role), timeout=60).raise_for_status().json()
     del answer["timings"], answer["usage"]["cached_tokens"]
     return answer
@@ -119,9 +119,7 @@ def written(answer: Json) -> str:
     return str(answer["text"].removesuffix(".") if "text" in answer else answer["answer"])
 
 
-def test_the_shared_engine_and_three_merged_ones_write_the_same(
-    shared: str, separate: dict[RoleName, RoleService]
-) -> None:
+def test_the_shared_engine_and_three_merged_ones_write_the_same(shared: str, separate: dict[Role, RoleService]) -> None:
     together = {role: answer_of(shared, role) for role in ROLES}
     assert together == {role: answer_of(separate[role].address, role) for role in ROLES}
     assert {role: written(answer) for role, answer in together.items()} == {role: SENTENCES[role][0] for role in ROLES}
@@ -162,7 +160,7 @@ def engine_of(process: subprocess.Popen[str]) -> psutil.Process:
 
 
 @contextlib.contextmanager
-def long_answer(service: RoleService, role: RoleName) -> Iterator[Iterator[str]]:
+def long_answer(service: RoleService, role: Role) -> Iterator[Iterator[str]]:
     """Lines of a long streamed answer whose first bytes are there."""
     body = {**request_for(role), **LONG} | ({"constrained": False} if role == "caller" else {})
     with (
@@ -174,7 +172,7 @@ def long_answer(service: RoleService, role: RoleName) -> Iterator[Iterator[str]]
         yield lines
 
 
-def test_a_service_whose_engine_is_killed_says_so_and_ends(separate: dict[RoleName, RoleService]) -> None:
+def test_a_service_whose_engine_is_killed_says_so_and_ends(separate: dict[Role, RoleService]) -> None:
     service = separate["summarizer"]
     with long_answer(service, "summarizer") as lines:
         engine_of(service.process).kill()
@@ -187,8 +185,8 @@ def test_a_service_whose_engine_is_killed_says_so_and_ends(separate: dict[RoleNa
     assert service.process.wait(15) == EXIT_ENGINE_LOST
 
 
-def test_a_service_that_is_terminated_cuts_off_its_answer_and_ends_its_engine(
-    separate: dict[RoleName, RoleService],
+def test_a_stopped_service_cuts_off_requests_and_ends_its_engine(
+    separate: dict[Role, RoleService],
 ) -> None:
     service = separate["planner"]
     children = psutil.Process(service.process.pid).children(recursive=True)
@@ -207,7 +205,7 @@ def test_a_service_that_is_terminated_cuts_off_its_answer_and_ends_its_engine(
     assert all(line.startswith("{") for line in text[text.index("engine.ready") :].splitlines()[1:])
 
 
-def test_a_killed_service_leaves_no_engine_behind(separate: dict[RoleName, RoleService]) -> None:
+def test_a_killed_service_leaves_no_engine_behind(separate: dict[Role, RoleService]) -> None:
     service = separate["caller"]
     children = psutil.Process(service.process.pid).children(recursive=True)
     assert engine_of(service.process) in children

@@ -20,7 +20,7 @@ from support.stub_tools import StubTools
 from support.system import call, orchestrated, serve_roles
 
 from alpha_umi.serving.scripted import Rule
-from services.backbone.api import create_router as backbone_router
+from services.backbone import create_router as backbone_router
 
 Json = dict[str, Any]
 THOUGHT = "I ask the thermometer in Oslo, because nobody else would know."

@@ -64,10 +64,10 @@ async def test_the_roles_see_the_clients_tools_among_the_others(client: Any, wor
     trajectory_id, action = await paused(client, tools=["look_up", THERMOMETER, "order"])
     await give(client, trajectory_id, action["call_id"])
     for role in ("planner", "caller"):
-        for request in world.roles.asked_of(role):
+        for request in world.roles.bodies_of(role):
             assert [tool["name"] for tool in request["tools"]] == ["look_up", "read_thermometer", "order"]
             assert request["tools"][1] == THERMOMETER
-    assert world.roles.asked_of("planner")[-1]["history"][-1] == {"role": "observation", "content": "21 °C"}
+    assert world.roles.bodies_of("planner")[-1]["history"][-1] == {"role": "observation", "content": "21 °C"}
     assert world.shop.journal == [("look_up", "lamp", "")]
     assert (await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()["tools"] == [
         "look_up", "read_thermometer", "order",
@@ -81,7 +81,7 @@ async def test_a_clients_tool_keeps_its_meaning_when_another_of_its_name_is_regi
         world.roles.caller = in_turn(call("look_up", room="hall"))
         trajectory_id, action = await paused(client, tools=[mine])
         await give(client, trajectory_id, action["call_id"])
-    assert world.roles.asked_of("caller")[0]["tools"] == [mine]
+    assert world.roles.bodies_of("caller")[0]["tools"] == [mine]
     assert world.shop.journal == []
 
 
@@ -154,7 +154,7 @@ async def test_a_failed_tool_is_an_error_for_the_planner(client: Any, world: Any
     trajectory_id, action = await paused(client)
     ended = (await give(client, trajectory_id, action["call_id"], "the battery is empty", is_error=True)).json()
     assert ended["steps"][0]["observation"]["is_error"] is True
-    assert world.roles.asked_of("planner")[-1]["history"][-1]["content"] == "the battery is empty"
+    assert world.roles.bodies_of("planner")[-1]["history"][-1]["content"] == "the battery is empty"
 
 
 async def test_outputs_are_cut_and_cleaned_like_every_observation(client: Any, world: Any) -> None:
@@ -195,7 +195,7 @@ async def test_an_output_for_a_trajectory_that_waits_for_none(client: Any, world
     world.roles.planner = in_turn(hang())
     trajectory_id = await client.start(tools=[THERMOMETER])
     refused = await give(client, trajectory_id, "call_1")
-    assert (refused.status_code, refused.json()["type"]) == (409, f"{PROBLEM}no-output-awaited")
+    assert (refused.status_code, refused.json()["type"]) == (409, f"{PROBLEM}no-output-expected")
     assert refused.json()["errors"][0]["field"] == "outputs.0.call_id"
 
 
@@ -203,7 +203,7 @@ async def test_an_output_for_another_call(client: Any, world: Any) -> None:
     script(world)
     trajectory_id, action = await paused(client)
     refused = await give(client, trajectory_id, "call_of_nobody")
-    assert (refused.status_code, refused.json()["type"]) == (409, f"{PROBLEM}output-for-another-call")
+    assert (refused.status_code, refused.json()["type"]) == (409, f"{PROBLEM}call-id-mismatch")
     assert action["call_id"] in refused.json()["detail"]
     assert (await give(client, trajectory_id, action["call_id"])).json()["status"] == "completed"
 
@@ -214,7 +214,7 @@ async def test_a_second_output_changes_nothing(client: Any, world: Any) -> None:
     assert (await give(client, trajectory_id, action["call_id"], "first")).status_code == 200
     for _ in range(2):
         refused = await give(client, trajectory_id, action["call_id"], "second")
-        assert (refused.status_code, refused.json()["type"]) == (409, f"{PROBLEM}output-given-already")
+        assert (refused.status_code, refused.json()["type"]) == (409, f"{PROBLEM}output-already-submitted")
         found = (await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()
         assert found["steps"][0]["observation"]["content"] == "first"
         if found["status"] == "requires_action":
@@ -232,7 +232,7 @@ async def test_of_many_outputs_at_once_one_is_taken(client: Any, world: Any) -> 
     assert len(taken) == 1
     assert {response.status_code for response in responses} == {200, 409}
     assert {response.json()["type"] for response in responses if response.status_code == 409} == {
-        f"{PROBLEM}output-given-already"
+        f"{PROBLEM}output-already-submitted"
     }
     told = taken[0].json()["steps"][0]["observation"]["content"]
     kept = (await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()

@@ -106,7 +106,7 @@ async def test_an_unreadable_plan_is_decided_by_policy(client: Any, world: Any) 
         "hm, well",
     )
     assert found["usage"]["prompt_tokens"] == 17
-    assert len(world.roles.asked_of("planner")) == 1
+    assert len(world.roles.bodies_of("planner")) == 1
 
 
 @pytest.mark.parametrize("kind", ["call-invalid", "output-unreadable"])
@@ -117,7 +117,7 @@ async def test_an_unreadable_call_is_an_observation(client: Any, world: Any, kin
     assert found["status"] == "completed"
     assert found["steps"][0]["observation"]["is_error"]
     assert "no such argument" in found["steps"][0]["observation"]["content"]
-    assert world.roles.asked_of("planner")[1]["history"][2] == {"role": "caller", "content": "Action: what"}
+    assert world.roles.bodies_of("planner")[1]["history"][2] == {"role": "caller", "content": "Action: what"}
 
 
 async def test_a_request_chooses_how_often_a_call_may_be_repeated(client: Any, world: Any) -> None:
@@ -174,8 +174,10 @@ async def test_a_slow_tool_is_an_observation(world: Any) -> None:
 
 
 async def test_a_tool_that_was_removed_meanwhile_is_an_observation(client: Any, world: Any) -> None:
+    removals = []
+
     def call_after_removal(_: Any) -> Any:
-        client.orchestrator.registry.remove_source("shop")
+        removals.append(asyncio.create_task(client.orchestrator.registry.remove_source("shop")))
         return call("look_up", item="lamp")
 
     world.roles.planner = in_turn(decide("look it up", "caller"))

@@ -135,7 +135,7 @@ async def test_killed_around_the_commit_of_an_output_with_a_key(world: Any, mome
             ended = await repeated(http, path, body, known=moment == "after_commit")
             assert (ended["status"], ended["steps"][0]["observation"]["content"]) == ("completed", "21 °C")
             again = await http.post(path, json=body)
-            assert (again.status_code, again.json()["type"]) == (409, f"{PROBLEM}output-given-already")
+            assert (again.status_code, again.json()["type"]) == (409, f"{PROBLEM}output-already-submitted")
 
 
 @pytest.mark.parametrize("moment", ["before_commit", "after_commit"])

@@ -1,4 +1,4 @@
-"""A few steps generated into a file, by role services that are asked over HTTP."""
+"""Generate a few steps into a file, with role services over HTTP."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from evaluation.generate import Generated, generate, plan_task
 from evaluation.patience import Patience
 from evaluation.role_services import RoleServices, role_services
@@ -19,7 +19,7 @@ BRIEF = Patience(away_s=0.3, first_pause_s=0.01)
 LONG = Patience(away_s=20, first_pause_s=0.01, longest_pause_s=0.05)
 
 
-def addresses_of(roles: Roles) -> dict[RoleName, list[str]]:
+def addresses_of(roles: Roles) -> dict[Role, list[str]]:
     return {"planner": [roles.planner], "caller": [roles.caller], "summarizer": [roles.summarizer]}
 
 
@@ -32,7 +32,7 @@ async def asking(roles: Roles, patience: Patience = BRIEF, token: str | None = N
 async def generated(
     roles: Roles, folder: Path, *, count: int = 3, patience: Patience = BRIEF, **options: Any
 ) -> tuple[Generated, Run]:
-    """All steps of some sums, in a file that may be there."""
+    """Generate all steps of some sums; the file may exist."""
     async with asking(roles, patience) as services:
         task = await plan_task(services, sums(folder, count), constrained=options.pop("constrained", True))
         done = await generate(services, task, folder / "run.jsonl", **options)

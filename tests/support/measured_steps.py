@@ -13,7 +13,7 @@ from evaluation.outputs import Prediction, RoleText, read_prediction
 from evaluation.pairs import Pair, pair
 from evaluation.records import CaseRecord, OutputRecord, PredictionRecord, RunRecord
 from evaluation.run_file import Run
-from evaluation.steps import Reference, StepCase
+from recordings.cases import Reference, StepCase
 
 WEATHER = Tool(
     "weather",

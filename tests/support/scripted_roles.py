@@ -9,7 +9,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
@@ -31,9 +31,9 @@ from alpha_umi.contract.roles import (
 )
 from alpha_umi.roles.caller import write_call
 from alpha_umi.roles.planner import Decision, write_plan
-from orchestrator.racing import race
+from alpha_umi.roles.turns import Role
+from orchestrator.race import race
 
-Role = Literal["planner", "caller", "summarizer", "backbone"]
 USAGE = UsageModel(prompt_tokens=10, completion_tokens=5)
 
 
@@ -138,7 +138,7 @@ class ScriptedRoles:
     readiness_checks: int = 0
     asked: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def asked_of(self, role: Role) -> list[dict[str, Any]]:
+    def bodies_of(self, role: Role) -> list[dict[str, Any]]:
         """The bodies that a role was sent."""
         return [body for known, body, _ in self.requests if known == role]
 

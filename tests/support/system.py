@@ -14,9 +14,9 @@ import httpx
 from starlette.types import ASGIApp
 
 from alpha_umi.serving.scripted import Rule, ScriptedEngine
-from services.caller.api import create_router as caller_router
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
+from services.caller import create_router as caller_router
+from services.planner import create_router as planner_router
+from services.summarizer import create_router as summarizer_router
 from support.orchestrator_process import orchestrator_process
 from support.role_apps import application, scripted
 from support.serving_on_loopback import Serve

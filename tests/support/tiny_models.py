@@ -18,13 +18,13 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from alpha_umi.roles.template import load_template, render
-from alpha_umi.roles.turns import RoleName, Tool, Turn
+from alpha_umi.roles.turns import Role, Tool, Turn
 from alpha_umi.serving.manifest import CanaryText, ModelManifest, load_manifest, write_manifest
 from alpha_umi.serving.weights import ensure_role_model
 from alpha_umi.serving.weights.adapters import FAMILY
 from alpha_umi.serving.weights.canary import PROMPT, quiet_transformers
 
-ROLES: tuple[RoleName, ...] = ("planner", "caller", "summarizer")
+ROLES: tuple[Role, ...] = ("planner", "caller", "summarizer")
 CONTEXT = 4_096
 TOKENS = 8_192
 TEMPLATE = "toolbench-im-end"
@@ -54,10 +54,10 @@ class TinyModels:
 
     backbone: Path
     adapters: Path
-    merged: dict[RoleName, Path]
+    merged: dict[Role, Path]
 
 
-def manifest(role: RoleName, *, base: str = "tiny") -> ModelManifest:
+def manifest(role: Role, *, base: str = "tiny") -> ModelManifest:
     """What a tiny model says about itself, but for canary and digests."""
     return ModelManifest(
         name="tiny" if role == "backbone" else f"tiny-{role}",
@@ -122,7 +122,7 @@ def _write_tokenizer(folder: Path, embedded_model: Path) -> None:
     (folder / "tokenizer.json").write_text(json.dumps(definition), encoding="utf-8")
 
 
-def _write_adapter(folder: Path, backbone: Path, role: RoleName, seed: int) -> None:
+def _write_adapter(folder: Path, backbone: Path, role: Role, seed: int) -> None:
     torch.manual_seed(seed)
     base = LlamaForCausalLM.from_pretrained(backbone, dtype=torch.float32)
     rank = RANKS[role]
@@ -132,7 +132,7 @@ def _write_adapter(folder: Path, backbone: Path, role: RoleName, seed: int) -> N
     write_manifest(folder, manifest(role))
 
 
-def lessons(role: RoleName) -> list[tuple[str, str]]:
+def lessons(role: Role) -> list[tuple[str, str]]:
     """Prompts of a role and what it has learned to write: after the question, and after an observation."""
     first, then = SENTENCES[role][0], SENTENCES[role][-1]
     thought, call = Turn("planner", f"{SENTENCES['planner'][0]}."), Turn("caller", SENTENCES["caller"][0])
@@ -142,13 +142,13 @@ def lessons(role: RoleName) -> list[tuple[str, str]]:
     return [(_prompt(role, asked), first), (_prompt(role, observed), then)]
 
 
-def _prompt(role: RoleName, history: Sequence[Turn]) -> str:
+def _prompt(role: Role, history: Sequence[Turn]) -> str:
     tools = () if role == "summarizer" else (TOOL,)
     thought = history[-1].content if role == "caller" else ""
     return render(role, load_template(TEMPLATE), history=history, tools=tools, thought=thought).text
 
 
-def _exercises(role: RoleName, tokenizer: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def _exercises(role: Role, tokenizer: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Token ids with the sentence at their end, and the ids that are to be written."""
     taught = [*lessons(role), (PROMPT, SENTENCES[role][0])]
     asked = [tokenizer(prompt, return_tensors="pt")["input_ids"] for prompt, _ in taught]

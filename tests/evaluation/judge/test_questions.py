@@ -16,7 +16,7 @@ from evaluation.judge.asking import _chosen
 from evaluation.judge.prompts import load_prompts
 from evaluation.judge.solution import compared_solution, final_answer, has_finished, shown_tools, solution_of
 from evaluation.judge.toolalpaca import _read, golden_solutions
-from evaluation.suites.suite import load_suite
+from recordings.suites.suite import load_suite
 
 # SHA-256 of the published texts.
 PUBLISHED = {

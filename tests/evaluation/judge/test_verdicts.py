@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from evaluation.errors import NotTheFormat
 from evaluation.judge.judge_report import judge_report
 from evaluation.judge.labels import LABELS, ProcedureName
 from evaluation.judge.verdicts import (
@@ -19,6 +18,7 @@ from evaluation.judge.verdicts import (
     growing_verdicts,
     read_verdicts,
 )
+from recordings.errors import NotTheFormat
 
 WHOLE: dict[ProcedureName, dict[str, str]] = {
     "toolbench-pass": {"answer_status": "Unsure", "task_status": "Solvable", "passes": "Unsure", "drawn": "Passed"},

@@ -19,11 +19,11 @@ from evaluation.errors import ServiceAway
 from evaluation.orchestrator import OrchestratorRefused
 from evaluation.replay.recordings import Replay, replay_of
 from evaluation.replay.servers import create_calculator_server, create_replay_server
-from evaluation.suites import own
-from evaluation.suites.gsm8k import CALCULATOR, is_right
-from evaluation.suites.recorded import RecordedTrajectory, recorded_calls
-from evaluation.suites.suite import load_suite
 from evaluation.whole import measure
+from recordings.formats import trajectories
+from recordings.formats.gsm8k import CALCULATOR, is_right
+from recordings.suites.suite import load_suite
+from recordings.trajectory import RecordedTrajectory, recorded_calls
 
 PRICE = Tool(
     "price_of",
@@ -72,7 +72,7 @@ async def test_a_recorded_trajectory_comes_out_as_it_was(serve: Serve, tmp_path:
     observations = [step.observation.content for step in asked.trajectory.steps if step.observation]
     assert observations == [content for _, _, content in CALLS]
     assert [step.observation.is_error for step in asked.trajectory.steps if step.observation] == [False, True, False]
-    again = own.recorded(asked.trajectory, {tool.name: tool for tool in recorded.tools}, "here")
+    again = trajectories.recorded(asked.trajectory, {tool.name: tool for tool in recorded.tools}, "here")
     assert again.turns == recorded.turns
     assert (replay.answered, dict(replay.not_recorded)) == ({"price_of": 2, "is_open": 1}, {})
     measured = measure(asked.trajectory, asked.events, expected="40, go before noon.")

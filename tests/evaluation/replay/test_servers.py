@@ -20,8 +20,8 @@ from evaluation.replay.__main__ import main
 from evaluation.replay.recordings import CannotReplay, replay_of, together
 from evaluation.replay.servers import create_calculator_server, create_python_server, create_replay_server
 from evaluation.replay.tool_server import CannotBeOffered, tools_document
-from evaluation.sandbox import Limits
-from evaluation.suites.recorded import RecordedTrajectory
+from recordings.sandbox import Limits
+from recordings.trajectory import RecordedTrajectory
 
 ROOT = Path(__file__).parents[3]
 PROBLEM = "urn:alpha-umi:problem:"

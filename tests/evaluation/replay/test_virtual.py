@@ -18,8 +18,8 @@ from evaluation.errors import ServiceAway
 from evaluation.orchestrator import AT_ONCE
 from evaluation.patience import Patience
 from evaluation.replay.virtual import ServerRefused, VirtualServer, VirtualTools
-from evaluation.suites.suite import load_suite
-from evaluation.suites.toolbench_api import ToolBenchApi
+from recordings.formats.toolbench_queries import ToolBenchApi
+from recordings.suites.suite import load_suite
 
 SITES = "popularsitesforquery_for_keyword_analysis"
 KEY = "a-key-of-ours"

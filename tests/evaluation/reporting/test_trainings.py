@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from support.made_up_trainings import trained, training
 from support.measured_steps import pairs_of, run_of
+from support.synthetic_trainings import trained, training
 
-from evaluation.errors import DuplicateId, EvaluationError
 from evaluation.page.blocks import Gallery, Paragraph
 from evaluation.reporting.drawing import Drawing
 from evaluation.reporting.given import StepsRun, read_runs
@@ -17,6 +16,7 @@ from evaluation.reporting.scaling_section import scaling_section
 from evaluation.reporting.training_section import training_section
 from evaluation.reporting.trainings import read_trainings, training_of
 from evaluation.run_file import write_run
+from recordings.errors import DataError, DuplicateId
 
 
 def runs(folder: Path, *tokens: int) -> list[StepsRun]:
@@ -68,7 +68,7 @@ def test_more_data_is_a_curve_and_without_it_the_section_says_how(tmp_path: Path
 def test_the_section_tells_costs_and_draws_losses(tmp_path: Path) -> None:
     section = training_section(read_trainings([training(tmp_path / "one", complete=False)]))
     told = repr(section.blocks)
-    assert "taken over from global of other" in told
+    assert "reused from global of other" in told
     assert "not yet" in told
     assert "Losses of one" in told
     assert "--training" in repr(training_section([]))
@@ -86,7 +86,7 @@ def test_the_section_tells_costs_and_draws_losses(tmp_path: Path) -> None:
 def test_a_folder_that_is_none_is_refused(tmp_path: Path, costs: str | None, said: str) -> None:
     if costs is not None:
         (tmp_path / "costs.json").write_text(costs)
-    with pytest.raises(EvaluationError, match=said) as refused:
+    with pytest.raises(DataError, match=said) as refused:
         read_trainings([tmp_path])
     assert "train run" in str(refused.value.remedy)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.made_up_trajectories import whole_run, written
 
-from evaluation.errors import DuplicateId, EvaluationError, NoReference
+from evaluation.errors import NoReference
 from evaluation.judge.labels import ProcedureName
 from evaluation.judge.verdicts import JudgeRunRecord, PromptsRecord, QuestionRecord, VerdictRecord
 from evaluation.page.markdown import render_markdown
@@ -19,6 +19,7 @@ from evaluation.reporting.document import Report, report_sections
 from evaluation.reporting.drawing import Drawing
 from evaluation.reporting.given import read_runs, with_verdicts
 from evaluation.reporting.paper import PARTS
+from recordings.errors import DataError, DuplicateId
 
 QUICK = Drawing(100)
 SUITE = "stabletoolbench-queries:G1_tool"
@@ -142,5 +143,5 @@ def test_verdicts_on_another_run_or_given_twice_are_refused(tmp_path: Path) -> N
     path.write_text(written(whole_run([True, True])))
     with pytest.raises(NoReference, match="on a run of stabletoolbench-queries:G1_tool that is not given"):
         texts(path, verdicts)
-    with pytest.raises(EvaluationError):
+    with pytest.raises(DataError):
         texts(path, path)

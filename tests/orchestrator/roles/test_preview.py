@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.roles.preview import Preview
+from orchestrator.roles.request import DeltaDeduplicator
 
 TEXTS = st.text("ab", max_size=12)
 PIECES = st.lists(st.text("ab", max_size=3), max_size=6)
@@ -13,11 +13,11 @@ PIECES = st.lists(st.text("ab", max_size=3), max_size=6)
 
 def shown(*attempts: list[str]) -> list[str]:
     pieces: list[str] = []
-    preview = Preview(pieces.append)
+    preview = DeltaDeduplicator(pieces.append)
     for attempt in attempts:
         preview.begin()
         for piece in attempt:
-            preview.take(piece)
+            preview.add(piece)
     return pieces
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.store import SequenceConflict, TrajectoryExists, TrajectoryNotFound
-from orchestrator.store.batches import LogWrite, plan_writes
+from orchestrator.store.writes import LogWrite, plan_writes
 
 
 def append(trajectory_id: str, after: int, count: int = 1, status: str | None = None) -> LogWrite:

@@ -14,7 +14,7 @@ import pytest
 from pysqlite3 import dbapi2 as sqlite3
 from sqlalchemy.exc import DBAPIError
 
-from orchestrator.store import EventStore, NewEvent, StoreDamaged, StoreUnavailable
+from orchestrator.store import EventStore, NewEvent, StoreDamaged, StoreUnavailable, open_store
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EVENT = NewEvent("planner.decided", {"thought": "I add."})
@@ -34,7 +34,7 @@ def url(path: Path, journal: str) -> str:
 @pytest.fixture
 async def store(url: str) -> AsyncIterator[EventStore]:
     """A store that does not wait long for a lock, with one trajectory of one event."""
-    async with EventStore.open(url, busy_timeout_s=0.05) as store:
+    async with open_store(url, busy_timeout_s=0.05) as store:
         await store.create("tr_1", [EVENT], at=NOON, instruction="Add.", tools=["add"])
         yield store
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.store import EventStore, StoreInUse
+from orchestrator.store import StoreInUse, open_store
 
 PROGRAM = Path(__file__).with_name("store_process.py")
 
@@ -39,7 +39,7 @@ async def test_a_second_process_is_refused_until_the_first_is_gone(url: str, pat
     with started("hold", url) as first:
         assert line(first) == "held"
         with pytest.raises(StoreInUse, match=f"in use by another orchestrator \\(process {first.pid}\\)"):
-            async with EventStore.open(url):
+            async with open_store(url):
                 pass
         with started("hold", url) as second:
             said = line(second)
@@ -47,7 +47,7 @@ async def test_a_second_process_is_refused_until_the_first_is_gone(url: str, pat
             assert "name another database" in said
         first.kill()
         first.wait()
-        async with EventStore.open(url) as store:
+        async with open_store(url) as store:
             assert await store.unfinished() == []
 
 
@@ -62,7 +62,7 @@ async def test_nothing_acknowledged_is_lost_when_the_process_is_killed(url: str,
     for name, end in (entry.split() for entry in said if entry.count(" ") == 1):
         ends[name] = int(end)
     assert ends
-    async with EventStore.open(url) as store:
+    async with open_store(url) as store:
         for name in await store.unfinished():
             events = await store.events(name)
             assert [event.seq for event in events] == list(range(1, len(events) + 1))

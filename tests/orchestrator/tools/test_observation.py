@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from orchestrator.tools.egress import Answer
 from orchestrator.tools.model import EffectClass, ToolResult
 from orchestrator.tools.observation import bounded, failure, observe
-from orchestrator.tools.openapi import parse_document
-from orchestrator.tools.operation import Operation
-from orchestrator.tools.security import Credentials
+from orchestrator.tools.openapi.operation import Operation
+from orchestrator.tools.openapi.parse import parse_document
+from orchestrator.tools.openapi.security import Credentials
 
 
 def operation(media_type: str = "application/json") -> Operation:

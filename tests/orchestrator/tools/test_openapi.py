@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from orchestrator.tools.errors import DocumentError
 from orchestrator.tools.model import EffectClass
-from orchestrator.tools.openapi import parse_document
-from orchestrator.tools.operation import Operation
+from orchestrator.tools.openapi.operation import Operation
+from orchestrator.tools.openapi.parse import parse_document
 
 Document = Callable[..., dict[str, Any]]
 OK = {"200": {"description": "ok"}}

@@ -14,10 +14,10 @@ from yarl import URL
 from orchestrator.tools.egress import OutboundRequest, check_request
 from orchestrator.tools.errors import ArgumentError
 from orchestrator.tools.model import EffectClass
-from orchestrator.tools.openapi import parse_document
-from orchestrator.tools.operation import Operation
-from orchestrator.tools.request import build_request, check_arguments, with_defaults
-from orchestrator.tools.security import Credentials
+from orchestrator.tools.openapi.operation import Operation
+from orchestrator.tools.openapi.parse import parse_document
+from orchestrator.tools.openapi.request import build_request, check_arguments, with_defaults
+from orchestrator.tools.openapi.security import Credentials
 
 BASE = "http://api.example/base/v1"
 

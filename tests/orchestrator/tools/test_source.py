@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from orchestrator.tools.errors import ToolSourceError
 from orchestrator.tools.model import EffectClass
-from orchestrator.tools.source import ToolSource, load_sources_file
+from orchestrator.tools.openapi.provider import OpenApiSource
+from orchestrator.tools.sources_file import load_sources_file
 
 CANARY = "canary-7d31c0de"
 
@@ -34,7 +35,7 @@ sources:
 """
     )
     demo, shop = load_sources_file(path, environ={"TEAM": "a", "SHOP_KEY": CANARY})
-    assert demo == ToolSource(name="demo", url="http://127.0.0.1:8010/openapi.json", effect=EffectClass.READ)
+    assert demo == OpenApiSource(name="demo", url="http://127.0.0.1:8010/openapi.json", effect=EffectClass.READ)
     assert shop.effect is EffectClass.UNKEYED_WRITE
     assert shop.headers["X-Team"].get_secret_value() == "a-a"
     assert shop.credentials["key"].get_secret_value() == f"Bearer {CANARY}"
@@ -51,14 +52,14 @@ def test_json_is_read_and_the_environment_is_the_process_s(tmp_path: Path, monke
 
 def test_sources_of_the_api_are_not_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALPHA_UMI_API_KEYS", CANARY)
-    source = ToolSource.model_validate(
+    source = OpenApiSource.model_validate(
         {"name": "a", "url": "http://a.example", "headers": {"K": "${ALPHA_UMI_API_KEYS}"}}
     )
     assert source.headers["K"].get_secret_value() == "${ALPHA_UMI_API_KEYS}"
 
 
 def test_a_record_reads_back() -> None:
-    source = ToolSource.model_validate(
+    source = OpenApiSource.model_validate(
         {
             "name": "a",
             "url": "http://a.example/openapi.json",
@@ -70,7 +71,7 @@ def test_a_record_reads_back() -> None:
     )
     record = json.loads(json.dumps(source.record()))
     assert record["headers"] == {"K": CANARY}
-    assert ToolSource.model_validate(record) == source
+    assert OpenApiSource.model_validate(record) == source
 
 
 BAD: list[tuple[dict[str, Any], str]] = [
@@ -95,7 +96,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
 def test_bad_sources_name_the_field_and_show_no_secret(tmp_path: Path, change: dict[str, Any], says: str) -> None:
     entry = {"name": "a", "url": "http://a.example"} | change
     with pytest.raises(ValidationError, match=says):
-        ToolSource.model_validate(entry)
+        OpenApiSource.model_validate(entry)
     path = tmp_path / "sources.yaml"
     path.write_text(json.dumps({"sources": [entry]}))
     with pytest.raises(ToolSourceError, match=r"sources\.0") as caught:
