@@ -144,7 +144,7 @@ def test_it_says_what_it_runs(shared: str, tiny: TinyModels) -> None:
     assert [model["role"] for model in ready] == list(ROLES)
 
 
-async def test_a_whole_trajectory_on_one_engine(shared: str, serve: Serve, tmp_path: Path) -> None:
+async def test_a_trajectory_on_one_engine(shared: str, serve: Serve, tmp_path: Path) -> None:
     stub = StubTools()
     async with orchestrated(Roles(shared, shared, shared, {}), serve(stub.app()), tmp_path) as client:
         body = {"instruction": QUESTION.content, "tools": [TOOL.name]}

@@ -136,7 +136,7 @@ async def test_bad_queries(client: Any) -> None:
 async def test_cancelling_aborts_the_role_request(client: Any, world: Any) -> None:
     world.roles.planner = in_turn(hang())
     trajectory_id = await client.start()
-    await world.roles.asked.wait()
+    await world.roles.requested.wait()
     response = await client.http.post(f"/v1/trajectories/{trajectory_id}/cancel")
     assert response.status_code == 200
     assert response.json()["status"] == "cancelled"

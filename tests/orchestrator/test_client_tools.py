@@ -325,9 +325,9 @@ async def test_a_client_that_leaves_after_its_output_ends_the_trajectory(client:
     world.roles.planner = in_turn(decide("measure", "caller"), hang())
     world.roles.caller = in_turn(call("read_thermometer", room="hall"))
     trajectory_id, action = await paused(client)
-    world.roles.asked.clear()
+    world.roles.requested.clear()
     request = asyncio.create_task(give(client, trajectory_id, action["call_id"]))
-    await world.roles.asked.wait()
+    await world.roles.requested.wait()
     request.cancel()
     assert (await client.finished(trajectory_id))["status"] == "cancelled"
 

@@ -122,7 +122,7 @@ async def test_a_repetition_joins_a_trajectory_that_still_runs(client: Any, worl
     proceed = asyncio.Event()
     world.roles.planner = in_turn(hang())
     first = asyncio.create_task(post(client))
-    await world.roles.asked.wait()
+    await world.roles.requested.wait()
     at_once = await post(client, **BODY | {"background": True})
     assert (at_once.status_code, at_once.json()["status"], at_once.headers[REPLAYED]) == (202, "running", "true")
     waiting = asyncio.create_task(post(client))
@@ -147,9 +147,9 @@ async def test_a_repetition_joins_a_trajectory_that_still_runs(client: Any, worl
 async def test_a_client_that_leaves_is_expected_back(client: Any, world: Any) -> None:
     for way in ("wait", "stream"):
         world.roles.planner = in_turn(hang())
-        world.roles.asked.clear()
+        world.roles.requested.clear()
         request = asyncio.create_task(post(client, key=way, **BODY | {"stream": way == "stream"}))
-        await world.roles.asked.wait()
+        await world.roles.requested.wait()
         (trajectory_id, *_) = await ids(client)
         run = client.orchestrator.runs.find(trajectory_id)
         async with asyncio.timeout(10):
@@ -244,7 +244,7 @@ async def test_a_repetition_after_a_restart(world: Any) -> None:
     world.roles.planner = in_turn(hang())
     async with world.orchestrator() as client:
         first = await post(client, **BODY | {"background": True})
-        await world.roles.asked.wait()
+        await world.roles.requested.wait()
     world.roles.planner = in_turn(decide("I know it", "conclusion"))
     async with world.orchestrator() as client:
         again = await post(client)

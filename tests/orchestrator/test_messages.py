@@ -75,7 +75,7 @@ async def test_a_turn_without_an_answer_can_be_followed_by_another(client: Any, 
     world.roles.planner = in_turn(replies[end])
     trajectory_id = await client.start()
     if end == "cancelled":
-        await world.roles.asked.wait()
+        await world.roles.requested.wait()
         await client.http.post(f"/v1/trajectories/{trajectory_id}/cancel")
     first = await client.finished(trajectory_id)
     assert (first["status"], first["answer"]) == (end, None)
@@ -137,9 +137,9 @@ async def test_following_a_further_turn_while_it_runs(client: Any, world: Any) -
     trajectory_id = (await client.run())["id"]
     seen = int((await client.events(trajectory_id))[-1].id)
     world.roles.planner = in_turn(hang())
-    world.roles.asked.clear()
+    world.roles.requested.clear()
     assert (await add(client, trajectory_id, background=True)).status_code == 202
-    await world.roles.asked.wait()
+    await world.roles.requested.wait()
     following = asyncio.create_task(client.events(trajectory_id, after=seen))
     run = client.orchestrator.runs.find(trajectory_id)
     async with asyncio.timeout(10):
@@ -223,9 +223,9 @@ async def test_a_conversation_has_an_end(client: Any, monkeypatch: pytest.Monkey
 async def test_a_client_that_leaves_ends_the_further_turn(client: Any, world: Any) -> None:
     trajectory_id = (await client.run())["id"]
     world.roles.planner = in_turn(hang())
-    world.roles.asked.clear()
+    world.roles.requested.clear()
     request = asyncio.create_task(add(client, trajectory_id))
-    await world.roles.asked.wait()
+    await world.roles.requested.wait()
     request.cancel()
     assert (await client.finished(trajectory_id))["status"] == "cancelled"
 
@@ -243,9 +243,9 @@ async def test_a_further_turn_goes_on_after_a_restart(world: Any) -> None:
     async with world.orchestrator() as client:
         trajectory_id = (await client.run())["id"]
         world.roles.planner = in_turn(hang())
-        world.roles.asked.clear()
+        world.roles.requested.clear()
         await add(client, trajectory_id, background=True)
-        await world.roles.asked.wait()
+        await world.roles.requested.wait()
     world.roles.planner = in_turn(decide("I know it", "conclusion"))
     async with world.orchestrator() as client:
         found = await client.finished(trajectory_id)

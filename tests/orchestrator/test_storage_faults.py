@@ -90,7 +90,7 @@ async def test_a_log_of_a_newer_version_is_listed_and_not_driven(world: Any) -> 
     world.roles.planner = in_turn(hang())
     async with world.orchestrator() as client:
         trajectory_id = await client.start()
-        await world.roles.asked.wait()
+        await world.roles.requested.wait()
     append_row(world.folder, trajectory_id, "planner.dreamed", {})
     world.roles.planner = in_turn(decide("nothing to do", "conclusion"))
     async with world.orchestrator() as client:

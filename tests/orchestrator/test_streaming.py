@@ -156,7 +156,7 @@ async def test_a_client_that_leaves_its_stream_ends_the_trajectory(client: Any, 
 async def test_a_client_that_leaves_a_waiting_request_ends_the_trajectory(client: Any, world: Any) -> None:
     world.roles.planner = in_turn(hang())
     waiting = asyncio.create_task(client.create())
-    await world.roles.asked.wait()
+    await world.roles.requested.wait()
     waiting.cancel()
     await until(lambda: world.roles.left == ["planner"])
     (found,) = (await client.http.get("/v1/trajectories")).json()["data"]
@@ -170,7 +170,7 @@ async def test_a_background_trajectory_outlives_its_client(client: Any, world: A
     async with client.http.stream("POST", "/v1/trajectories", json=body) as response:
         assert response.status_code == (200 if stream else 202)
         trajectory_id = response.headers["location"].rpartition("/")[2]
-        await world.roles.asked.wait()
+        await world.roles.requested.wait()
     for _ in range(3):
         await client.http.get("/healthz")
     found = (await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()

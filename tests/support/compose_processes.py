@@ -50,7 +50,7 @@ class Deployment:
             process.kill()
             process.wait()
 
-    def said(self, name: str) -> str:
+    def log(self, name: str) -> str:
         """What a service has written."""
         return (self._folder / f"{name}.log").read_text(encoding="utf-8")
 
@@ -82,7 +82,7 @@ class Deployment:
         while reason := _illness(container) if _listens(container) else "nothing listens":
             code = self.processes[container.name].poll()
             if code is not None or time.monotonic() > end:
-                raise RuntimeError(f"{container.name}, exit code {code}: {reason}\n{self.said(container.name)}")
+                raise RuntimeError(f"{container.name}, exit code {code}: {reason}\n{self.log(container.name)}")
             time.sleep(0.1)
 
 
@@ -113,7 +113,7 @@ def _listens(container: Container) -> bool:
 
 def _illness(container: Container) -> str:
     """What the service's own health check complains about."""
-    found = subprocess.run(
+    result = subprocess.run(
         container.health, env=container.environment, capture_output=True, text=True, timeout=60, check=False
     )
-    return "" if found.returncode == 0 else found.stderr or f"exit code {found.returncode}"
+    return "" if result.returncode == 0 else result.stderr or f"exit code {result.returncode}"

@@ -70,10 +70,10 @@ async def priced(folder: Path, watched: Watched, *, strategy: Strategy = "chain"
         settings = OrchestratorSettings(database_url=log, allow_loopback_tools=True, **urls)
         orchestrator = await stack.enter_async_context(assembled(settings))
         address = await stack.enter_async_context(serving(create_app(orchestrator)))
-        return await _asked(address, suite, folder / "whole.jsonl", strategy, limits)
+        return await _run(address, suite, folder / "whole.jsonl", strategy, limits)
 
 
-async def _asked(address: str, suite: Suite, path: Path, strategy: Strategy, limits: Mapping[str, Any]) -> WholeRun:
+async def _run(address: str, suite: Suite, path: Path, strategy: Strategy, limits: Mapping[str, Any]) -> WholeRun:
     async with client_of(address) as client:
         models = await reached_models(await ready(client), strategy, suite.digests, lambda role, url: None)
         task = plan_whole(suite, strategy=strategy, models=models, **limits)

@@ -136,10 +136,10 @@ def lessons(role: Role) -> list[tuple[str, str]]:
     """Prompts of a role and what it has learned to write: after the question, and after an observation."""
     first, then = SENTENCES[role][0], SENTENCES[role][-1]
     thought, call = Turn("planner", f"{SENTENCES['planner'][0]}."), Turn("caller", SENTENCES["caller"][0])
-    asked, observed = [QUESTION], [QUESTION, thought, call, Turn("observation", OBSERVATION)]
+    prompted, observed = [QUESTION], [QUESTION, thought, call, Turn("observation", OBSERVATION)]
     if role == "caller":
-        asked, observed = [*asked, thought], [*observed, thought]
-    return [(_prompt(role, asked), first), (_prompt(role, observed), then)]
+        prompted, observed = [*prompted, thought], [*observed, thought]
+    return [(_prompt(role, prompted), first), (_prompt(role, observed), then)]
 
 
 def _prompt(role: Role, history: Sequence[Turn]) -> str:
@@ -151,9 +151,9 @@ def _prompt(role: Role, history: Sequence[Turn]) -> str:
 def _exercises(role: Role, tokenizer: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Token ids with the sentence at their end, and the ids that are to be written."""
     taught = [*lessons(role), (PROMPT, SENTENCES[role][0])]
-    asked = [tokenizer(prompt, return_tensors="pt")["input_ids"] for prompt, _ in taught]
+    prompted = [tokenizer(prompt, return_tensors="pt")["input_ids"] for prompt, _ in taught]
     written = [tokenizer(f"{text}<|im_end|>", return_tensors="pt")["input_ids"] for _, text in taught]
-    return [(torch.cat(pair, dim=1), pair[1]) for pair in zip(asked, written, strict=True)]
+    return [(torch.cat(pair, dim=1), pair[1]) for pair in zip(prompted, written, strict=True)]
 
 
 def _teach(model: Any, exercises: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
