@@ -50,7 +50,7 @@ ROLES = [name for name in SERVICES if name in ("planner", "caller", "summarizer"
 @asynccontextmanager
 async def applications(folder: Path) -> AsyncIterator[dict[str, FastAPI]]:
     roles = {
-        name: application(name, importlib.import_module(f"services.{name}.api").create_router, scripted(), keys=[KEY])  # type: ignore[arg-type]
+        name: application(name, importlib.import_module(f"services.{name}").create_router, scripted(), keys=[KEY])  # type: ignore[arg-type]
         for name in ROLES
     }
     settings = OrchestratorSettings(database_url=f"sqlite:///{folder}/log.db", api_keys=(KEY,))  # type: ignore[arg-type]

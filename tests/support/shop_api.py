@@ -52,8 +52,8 @@ class Shop:
 
         @app.get("/{name}.json", include_in_schema=False)
         async def document(name: str) -> Response:
-            document = self.documents.get(f"{name}.json")
-            return JSONResponse(document, 404 if document is None else 200)
+            result = self.documents.get(f"{name}.json")
+            return JSONResponse(result, 404 if result is None else 200)
 
         return app
 
