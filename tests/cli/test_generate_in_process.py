@@ -22,7 +22,7 @@ from support.generated_suites import sums_file
 from support.role_apps import CANARY_PROMPT, scripted
 from support.serving_on_loopback import until
 from support.system import call
-from support.tiny_models import ROLES, manifest
+from support.tiny_models import ROLES, manifest, write_backbone
 from typer.testing import Result
 
 from alpha_umi.roles.template import load_template
@@ -34,6 +34,7 @@ from alpha_umi.serving.manifest import CanaryText, load_manifest, write_manifest
 from alpha_umi.serving.scripted import CANARY, Rule, ScriptedEngine
 from alpha_umi.serving.settings import RoleSettings
 from alpha_umi.serving.shared import SharedEngine
+from alpha_umi.serving.weights.canary import write_canary
 from cli.commands import generate
 from cli.generation_view import loading as loading_view
 from cli.generation_view import progress_bar
@@ -300,17 +301,26 @@ def predictions_in(folder: Path) -> int:
     return output.read_bytes().count(b'{"kind":"prediction"') if output.exists() else 0
 
 
+@pytest.fixture(scope="module")
+def tiny_model(embedded_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A backbone that writes nonsense quickly."""
+    folder = tmp_path_factory.mktemp("tiny") / "model"
+    write_backbone(folder, embedded_model)
+    write_manifest(folder, load_manifest(folder).model_copy(update={"canary": write_canary(folder)}))
+    return folder
+
+
 @pytest.mark.engine
 @pytest.mark.timeout(400)
-def test_two_steps_of_the_embedded_model(embedded_model: Path, tmp_path: Path) -> None:
-    with started(tmp_path, "--limit", "2", "--model", str(embedded_model)) as process:
+def test_two_steps_of_a_real_engine(tiny_model: Path, tmp_path: Path) -> None:
+    with started(tmp_path, "--limit", "2", "--model", str(tiny_model)) as process:
         # By then nothing large is there any more that only led to the engine.
         asyncio.run(until(lambda: predictions_in(tmp_path) > 0, seconds=200))
         engines = engines_of(process.pid)
         shown, message = process.communicate(timeout=200)
     assert (process.returncode, shown) == (0, f"{tmp_path}/run.jsonl: 2 predictions\n"), message
     assert len(engines) == 1, "the roles share it"
-    assert f"planner: {load_manifest(embedded_model).name}; " in message
+    assert f"planner: {load_manifest(tiny_model).name}; " in message
     assert "vllm" not in message
     assert not psutil.wait_procs(engines, timeout=5)[1]
     run = read_run(tmp_path / "run.jsonl")
@@ -319,8 +329,8 @@ def test_two_steps_of_the_embedded_model(embedded_model: Path, tmp_path: Path) -
 
 @pytest.mark.engine
 @pytest.mark.timeout(400)
-def test_a_killed_command_leaves_no_engine_behind(embedded_model: Path, tmp_path: Path) -> None:
-    with started(tmp_path, "--model", str(embedded_model)) as process:
+def test_a_killed_command_leaves_no_engine_behind(tiny_model: Path, tmp_path: Path) -> None:
+    with started(tmp_path, "--model", str(tiny_model)) as process:
         asyncio.run(until(lambda: predictions_in(tmp_path) > 0, seconds=200))
         engines = engines_of(process.pid)
         process.kill()

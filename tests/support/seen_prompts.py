@@ -26,8 +26,8 @@ from services.backbone import create_router as backbone_router
 from services.caller import create_router as caller_router
 from services.planner import create_router as planner_router
 from services.summarizer import create_router as summarizer_router
-from support.loopback_in_loop import serving
 from support.role_apps import CANARY_PROMPT, application, scripted
+from support.serving_on_loopback import serving
 from support.trajectory_suites import shop_file
 
 ROUTERS: Mapping[Role, MakeRouter] = {
