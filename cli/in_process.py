@@ -18,11 +18,11 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from alpha_umi.roles.turns import Role
-from cli.engines import ensure_models, role_folders
 from cli.errors import EngineFailed, UsageProblem
-from cli.launch import last_lines
-from cli.readiness import READY_TIMEOUT_S
-from cli.services import ANSWER_TOKENS, CONTEXT, KV_CACHE_GIB, ROLES
+from cli.local.models import ensure_models, role_folders
+from cli.local.readiness import READY_TIMEOUT_S
+from cli.local.services import ANSWER_TOKENS, CONTEXT, KV_CACHE_GIB, ROLES
+from cli.local.supervisor import last_lines
 
 if TYPE_CHECKING:
     from alpha_umi.serving.assembly import MakeRouter

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from cli.client import DEFAULT_URL, OrchestratorClient
 from cli.errors import UsageProblem
-from cli.state import ORCHESTRATOR, StateFolder, state_path
+from cli.local.state import ORCHESTRATOR, StateFolder, state_path
 
 StateDir = Annotated[
     Path | None,

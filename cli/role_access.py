@@ -8,9 +8,9 @@ from pathlib import Path
 
 from alpha_umi.roles.turns import Role
 from cli.errors import UsageProblem
+from cli.local.services import HOST, Ports
+from cli.local.state import RunRecord
 from cli.options import checked_address, state_folder
-from cli.services import HOST, Ports
-from cli.state import RunRecord
 
 USUAL = Ports(backbone=8004).of_roles()
 

@@ -1,4 +1,4 @@
-"""Put an orchestrator together from its settings, and take it apart in the right order."""
+"""Builds an orchestrator from its settings, and closes its parts in the right order."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from orchestrator.tools.sources_file import load_sources_file
 
 @dataclass(frozen=True)
 class Orchestrator:
-    """The parts that the HTTP interface works with."""
+    """The parts that the HTTP routes use."""
 
     settings: OrchestratorSettings
     store: EventStore
@@ -43,7 +43,7 @@ class Orchestrator:
 
 @contextlib.asynccontextmanager
 async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrator]:
-    """A running orchestrator: unfinished trajectories go on from here.
+    """A running orchestrator; it resumes unfinished trajectories.
 
     Raises `StoreError` or `ToolSourceError` when the database or the file of tool sources cannot be used.
     """

@@ -1,7 +1,7 @@
-"""What the orchestrator counts for Prometheus, in a registry of its own.
+"""Prometheus metrics of the orchestrator, in their own registry.
 
-Labels have few values by design: roles, replicas, outcomes, routes. Ids, and the names of tools and sources, which
-users choose, never are among them.
+Labels have few values by design: roles, replicas, outcomes, routes. Ids and names of tools and sources, which users
+choose, are never labels.
 """
 
 from __future__ import annotations
@@ -65,23 +65,23 @@ class OrchestratorMetrics:
         self.tokens.labels(role=role, kind="completion").inc(usage.completion_tokens)
 
     def set_circuit(self, role: str, replica: str, state: CircuitState) -> None:
-        """A replica's circuit has this state now."""
+        """Set the state of a replica's circuit."""
         self.circuit.labels(role=role, replica=replica).set(_CIRCUIT_VALUES[state])
 
     def count_end(self, state: State, *, seconds: float) -> None:
-        """A turn of a trajectory has ended, so long after its start."""
+        """Count the end of a trajectory's turn, `seconds` after its start."""
         self._ended.labels(status=state.status, strategy=state.strategy).inc()
         self._steps.labels(strategy=state.strategy).observe(len(state.turn_steps))
         self._lasted.labels(strategy=state.strategy).observe(max(0.0, seconds))
 
     def count_dead_ends(self, events: Iterable[Event]) -> None:
-        """Those of these events that say that a search went back."""
+        """Count the events at which a search backtracked."""
         for event in events:
             if isinstance(event, Backtracked):
                 self._dead_ends.labels(reason=event.reason).inc()
 
     def count_commit(self, writes: int, seconds: float) -> None:
-        """So many writes became durable together, within so long."""
+        """Count a durable commit of `writes` writes that took `seconds`."""
         self._commit_writes.observe(writes)
         self._commit_seconds.observe(seconds)
 

@@ -1,4 +1,4 @@
-"""Two things under way of which the first to be done ends the other."""
+"""Run two coroutines; the first to finish cancels the other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 async def race(
     work: Coroutine[Any, Any, Result], against: Coroutine[Any, Any, Any], *, timeout_s: float | None = None
 ) -> asyncio.Task[Result]:
-    """The task of `work`, done or cancelled: `cancelled()` says that the other one or the time (seconds) won.
+    """The task of `work`, finished or cancelled: `cancelled()` if `against` finished first or `timeout_s` passed.
 
     Nothing is left running, also when the caller is cancelled.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,13 +23,20 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 _ADDRESSES = tuple(f"{role}_url" for role in ROLES)
 Addresses = Annotated[tuple[HttpUrl, ...], NoDecode, Field(min_length=1)]
 
+# Old names of variables, without the prefix, and what replaces them.
+_RENAMED = {"ON_UNREADABLE": "ON_PARSE_FAILURE"}
+
+
+class RenamedSetting(Exception):
+    """A variable is set by a name that it no longer has. The message gives both names."""
+
 
 class OrchestratorSettings(BaseSettings):
-    """Where to listen, which role services to ask, what bounds a trajectory. Durations are in seconds.
+    """Address, role services and limits of trajectories. Durations are in seconds.
 
     `role_timeout_s` bounds a role call with its retries, `tool_timeout_s` one tool call, `trajectory_timeout_s` a
-    turn of a trajectory from its start, or from its recovery after a restart. The time in which it waits for the client
-    does not count: each of those waits has `client_tool_timeout_s`.
+    turn of a trajectory from its start, or from its recovery after a restart. The time in which it waits for a client's
+    tool output does not count: each of those waits is bounded by `client_tool_timeout_s`.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
@@ -66,8 +74,8 @@ class OrchestratorSettings(BaseSettings):
     max_repeats: Annotated[int, Field(ge=1, le=MAX_STEPS)] = Field(
         default=3, description="How often the same call may bring the same result before a run is ended"
     )
-    on_unreadable: UnreadablePolicy = Field(
-        default="conclusion", description="The decision that stands in for one that could not be read"
+    on_parse_failure: UnreadablePolicy = Field(
+        default="conclusion", description="The decision to assume when the planner's output cannot be parsed"
     )
     constrained: bool = Field(default=True, description="Whether the roles write inside grammars")
     role_timeout_s: Seconds = 120
@@ -101,14 +109,14 @@ class OrchestratorSettings(BaseSettings):
     def _empty_is_none(cls, value: Any) -> Any:
         return None if value == "" else value
 
-    def limits(self, asked: CreateTrajectory) -> Limits:
-        """The limits of a trajectory: what the request chooses, and these settings for everything else."""
+    def limits(self, request: CreateTrajectory) -> Limits:
+        """The limits of a trajectory: those of the request, and these settings for the others."""
         return Limits(
-            max_steps=asked.max_steps or (self.search_max_steps if asked.strategy == "dfsdt" else self.max_steps),
-            max_repeats=asked.max_repeats or self.max_repeats,
-            on_unreadable=self.on_unreadable,
-            max_tokens=asked.max_tokens or self.max_tokens,
-            max_depth=asked.max_depth or self.search_depth,
+            max_steps=request.max_steps or (self.search_max_steps if request.strategy == "dfsdt" else self.max_steps),
+            max_repeats=request.max_repeats or self.max_repeats,
+            on_unreadable=self.on_parse_failure,
+            max_tokens=request.max_tokens or self.max_tokens,
+            max_depth=request.max_depth or self.search_depth,
             max_width=self.search_width,
         )
 
@@ -125,6 +133,13 @@ class OrchestratorSettings(BaseSettings):
     def role_bearer(self) -> str | None:
         """The role services' token itself."""
         return None if self.role_token is None else self.role_token.get_secret_value()
+
+
+def require_current_names(environ: Mapping[str, str]) -> None:
+    """Raises `RenamedSetting` while the old name of a renamed variable is set: ignoring it would lose the setting."""
+    for old, new in _RENAMED.items():
+        if environ.get(PREFIX + old):
+            raise RenamedSetting(f"{PREFIX}{old} was renamed: set {PREFIX}{new} instead")
 
 
 def explain(error: ValidationError) -> str:

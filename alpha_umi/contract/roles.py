@@ -253,7 +253,7 @@ class StepAnswer(RoleAnswer):
     repaired: bool = False
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _complete(self) -> Self:
         if self.next == "caller" and (self.action is None) == (self.reason is None):
             raise ValueError("a step for the caller has an `action` or a `reason`, and not both")
         if self.next == "conclusion" and self.answer is None:

@@ -16,7 +16,7 @@ from alpha_umi.roles.fitting import fit
 from alpha_umi.roles.template import Prompt, Template, UnknownTemplate, load_template
 from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.assembly import RoleContext
-from alpha_umi.serving.engine import Chunk, EngineDead, EngineRefused, EngineUnavailable, FinishReason, Generation
+from alpha_umi.serving.engine import Chunk, EngineDead, EngineRefused, EngineUnavailable, Generation
 from alpha_umi.serving.host import RoleHost
 from alpha_umi.serving.metrics import ExtraGeneration
 
@@ -111,7 +111,6 @@ class GenerationStats:
     cached_tokens: int = 0
     attempts: int = 1
     first_token: float | None = None
-    finish_reason: FinishReason | None = None
 
     def usage(self) -> UsageModel:
         """Token counts for the answer."""
@@ -133,7 +132,6 @@ class GenerationStats:
     def add(self, newest: Chunk, previous: Chunk | None) -> None:
         """Count one chunk; `previous` is the one before it in the same generation."""
         self.first_token = self.first_token or time.perf_counter()
-        self.finish_reason = newest.finish_reason
         if previous is None:
             self.prompt_tokens += newest.prompt_tokens
         # A remote engine reports cached tokens with its last chunk only.

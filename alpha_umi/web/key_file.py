@@ -107,9 +107,7 @@ def _check_private(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise KeyFileUnusable(f"{path}: not a file")
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise KeyFileUnusable(
-            f"{path}: other users can write to it, which grants access to the service; chmod go-w {path}"
-        )
+        raise KeyFileUnusable(f"{path}: others can write to it, which grants access to the service; chmod go-w {path}")
 
 
 def _entries(path: Path, text: str) -> list[KeyEntry]:

@@ -95,9 +95,7 @@ def check_bind(host: str, keys: Sequence[str] | Keyring, *, variable: str) -> No
     """Raises `OpenBindRefused` for an address beyond loopback without keys. `variable` is the setting of the key."""
     if as_keyring(keys).required or is_loopback(host):
         return
-    raise OpenBindRefused(
-        f"listening on {host} would admit everyone without a key: set {variable}, or listen on 127.0.0.1"
-    )
+    raise OpenBindRefused(f"listening on {host} without a key would admit everyone: set {variable}, or use 127.0.0.1")
 
 
 def as_keyring(keys: Sequence[str] | Keyring) -> Keyring:

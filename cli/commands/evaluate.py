@@ -17,7 +17,6 @@ from cli.commands.compare import compare
 from cli.commands.drift import drift
 from cli.commands.generate import generate
 from cli.commands.judge import judge
-from cli.commands.procedures import procedures
 from cli.commands.report import report
 from cli.commands.seal_tools import seal_tools
 from cli.commands.suites import suites
@@ -44,7 +43,6 @@ app.command()(trajectories)
 app.command()(bfcl)
 app.command()(judge)
 app.command("seal-tools")(seal_tools)
-app.command()(procedures)
 app.command()(suites)
 app.command()(compare)
 app.command()(drift)

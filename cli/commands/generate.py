@@ -14,12 +14,12 @@ import typer
 from rich.console import Console
 
 from alpha_umi.roles.turns import Role
-from cli.engine_log import written_to
 from cli.errors import EXIT_FAILED, UsageProblem
 from cli.evaluation_errors import reported
 from cli.generation_view import loading, print_findings, print_generated, progress_bar
 from cli.in_process import LoadedRoles, ModelChoice, engine_failed, load_roles, services_in_process
-from cli.interrupts import run_until_signal
+from cli.local.engine_log import redirect_output
+from cli.local.signals import run_until_signal
 from cli.options import StateDir, messages, output
 from cli.role_access import RoleAccess, role_access
 from cli.run_notes import print_excluded
@@ -170,7 +170,7 @@ class _Run:
 
         roles = load_roles(choice, ROLES_OF[self.strategy], messages())
         log = self.path.with_name(f"{self.path.name}.log")
-        with written_to(log) as console:
+        with redirect_output(log) as console:
             return run_until_signal(self._with_engines(roles, log, console))
 
     async def _with_engines(self, roles: LoadedRoles, log: Path, console: Console) -> Generated:

@@ -14,7 +14,7 @@ from cli.errors import UsageProblem
 from cli.evaluation_errors import reported
 from cli.evaluation_options import Resamples, Seed
 from cli.generation_view import progress_bar
-from cli.interrupts import run_until_signal
+from cli.local.signals import run_until_signal
 from cli.options import AsJson, checked_address, messages, output
 from cli.secrets import secret
 from cli.targets import require_apart

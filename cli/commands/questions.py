@@ -16,8 +16,8 @@ from alpha_umi.contract.told_events import Told
 from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS, CreateTrajectory, Trajectory
 from cli.client import OrchestratorClient
 from cli.errors import EXIT_FAILED, UsageProblem
-from cli.interrupts import uninterrupted
 from cli.live_output import LiveOutput, ended
+from cli.local.signals import ignored_signals
 from cli.options import ApiKey, AsJson, StateDir, Url, connect, messages, output
 from cli.request import message_request, trajectory_request
 from cli.steps_view import StepsView
@@ -119,7 +119,7 @@ def told_live(client: OrchestratorClient, told: Iterator[Told], *, output: Conso
     except KeyboardInterrupt:
         if live.trajectory_id is None:
             raise
-        with uninterrupted():
+        with ignored_signals():
             cancelled = client.cancel(live.trajectory_id)
         (StepsView(messages()) if output is None else StepsView(output)).closing(cancelled)
         return cancelled

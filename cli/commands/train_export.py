@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.commands.models import print_folders
-from cli.model_folders import ModelFolder
+from cli.local.models import ModelFolder
 from cli.options import output
 from cli.training_errors import reported
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.errors import EXIT_INTERRUPTED
-from cli.interrupts import stop_wanted
+from cli.local.signals import stop_requested
 from cli.options import messages, output
 from cli.training_errors import reported
 from cli.training_view import RunView, print_costs
@@ -55,7 +55,7 @@ def run(
 
         chosen, numbers = load_variant(variant), load_config(config)
         only = tuple(name.strip() for name in stages.split(",") if name.strip()) if stages else ()
-        with RunView(messages()) as view, stop_wanted() as stop:
+        with RunView(messages()) as view, stop_requested() as stop:
             request = RunRequest(
                 variant=chosen,
                 config=numbers,

@@ -15,10 +15,10 @@ from cli.client import is_loopback
 from cli.commands.questions import StrategyName
 from cli.evaluation_errors import reported
 from cli.generation_view import print_findings, print_unknown_models, progress_bar
-from cli.interrupts import run_until_signal
+from cli.local.signals import run_until_signal
+from cli.local.state import RunRecord
 from cli.options import ApiKey, AsJson, StateDir, Url, messages, orchestrator_address, state_folder
 from cli.run_notes import print_excluded
-from cli.state import RunRecord
 from cli.targets import require_apart
 from cli.tool_server import MaxObservation, Strip, StripName, ToolKeyFile, ToolServer, ToolTimeout, virtual_server
 from cli.whole_view import print_calls, print_report

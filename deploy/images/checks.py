@@ -12,7 +12,6 @@ from deploy.images.container import Container, volume
 from deploy.images.recipes import RECIPES
 
 KEY, TOKEN = "a-key-of-the-check", "a-token-of-the-check"
-CAPITAL = "The capital of France is Paris."
 QUESTION = {"instruction": "How many metres are 3 miles?"}
 CALL = 'Action: convert_unit\nAction Input: {"value": 3, "from_unit": "mile", "to_unit": "metre"}'
 SCRIPTS = {

@@ -20,7 +20,7 @@ from evaluation.report import ScoreReport, score_report
 from evaluation.reporting.drawing import Drawing
 from evaluation.reporting.judged import Judged, read_judged
 from evaluation.reporting.orchestrator_settings import settings_remark
-from evaluation.reporting.own_command import OF_STEPS, OF_TRAJECTORIES, own_lines
+from evaluation.reporting.own_command import OF_STEPS, own_lines
 from evaluation.run_file import WHOLE_KINDS, Run, read_run
 from evaluation.score import score
 from evaluation.whole import Measured
@@ -124,8 +124,7 @@ class TrajectoriesRun:
         wanted = ["--suite", about.suite, "--limit", str(about.trajectories), "--strategy", about.strategy]
         made = ["alpha-umi", "evaluate", "trajectories", *wanted, *self._bounds(), "--output", name]
         shown = ["alpha-umi", "evaluate", "score", name, "--format", "trajectories"]
-        own = own_lines(about.suite, name, OF_TRAJECTORIES)
-        return *settings_remark(self.run), shlex.join(made), shlex.join(shown), *own
+        return *settings_remark(self.run), shlex.join(made), shlex.join(shown)
 
     def _bounds(self) -> list[str]:
         """Limits of the run and what its tools' server was asked for, as far as they were given."""

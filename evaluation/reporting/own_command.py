@@ -30,13 +30,6 @@ OF_STEPS: Final[Mapping[str, OwnCommand]] = {
     ),
     "seal-tools": OwnCommand("seal-tools", "prints the figures that Seal-Tools itself measures, as in its table here"),
 }
-OF_TRAJECTORIES: Final[Mapping[str, OwnCommand]] = {
-    "toolalpaca-simulated": OwnCommand(
-        "procedures",
-        "checks without a judge whether the golden calls were made, in their order, and no other call that could have "
-        "done harm. It reads the golden calls in the data of the suite, which no run has, so its figures are not here",
-    ),
-}
 
 
 def own_command(suite: str, commands: Mapping[str, OwnCommand]) -> OwnCommand | None:

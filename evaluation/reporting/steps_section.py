@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from evaluation.compare import compare
@@ -15,6 +16,7 @@ from evaluation.reporting.drawing import Drawing
 from evaluation.reporting.error_classes import CLASSES
 from evaluation.reporting.own_command import OF_STEPS, own_remark
 from evaluation.reporting.remarks import remarks
+from evaluation.reporting.step_groups import groups_table
 from evaluation.reporting.steps_behind import (
     IN_ALL,
     StepsBehind,
@@ -37,7 +39,7 @@ def steps_section(title: str, anchor: str, runs: Sequence[StepsBehind], drawing:
     pictures = [_bars(title, metric, runs) for metric in drawn]
     blocks: list[Block] = [*_about(runs), _figures(title, runs), Gallery(pictures)]
     if len(runs) > 1:
-        blocks.append(_differences(title, runs, drawing))
+        blocks += [_differences(title, runs, drawing), *_groups(title, runs, drawing)]
     blocks += [*_of_the_suite(title, runs, drawing), *(_decisions(title, each) for each in runs)]
     blocks += [_classes(title, runs), _costs(title, runs)]
     return Section(title, blocks, anchor)
@@ -94,6 +96,18 @@ def _differences(title: str, runs: Sequence[StepsBehind], drawing: Drawing) -> T
     ]
     header = ["metric", *(each.run.named.title for each in others)]
     return Table(f"{title}: what others differ by from {first.run.named.title}, paired by trajectory", header, rows)
+
+
+def _groups(title: str, runs: Sequence[StepsBehind], drawing: Drawing) -> Iterator[Table]:
+    """Where each of the others differs from the first run."""
+    first, *others = runs
+    for each in others:
+        caption = (
+            f"{title}: {each.run.named.title} less {first.run.named.title}, by groups of steps; verdicts after Holm's "
+            "correction over the table"
+        )
+        anchor = partial(metric_anchor, each.run)
+        yield groups_table(caption, first.run.pairs, each.run.pairs, drawing, anchor)
 
 
 def _difference(each: StepsBehind, metric: Metric, told: ComparisonReport) -> Cell:

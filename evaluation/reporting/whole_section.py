@@ -11,7 +11,6 @@ from evaluation.page.blocks import Block, Cell, Chart, Gallery, Paragraph, Row, 
 from evaluation.page.charts import Bar, bars
 from evaluation.report import DifferenceReport, comparison_report
 from evaluation.reporting.drawing import Drawing
-from evaluation.reporting.own_command import OF_TRAJECTORIES, own_remark
 from evaluation.reporting.per_answer import PER_ANSWER, CostFigure, PerAnswer, per_answer
 from evaluation.reporting.remarks import remarks
 from evaluation.reporting.whole_behind import WholeBehind, end_anchor, figure_anchor
@@ -40,7 +39,6 @@ def _about(runs: Sequence[WholeBehind]) -> Iterator[Block]:
         f"{counted(runs[0].run.report.trajectories, 'whole trajectory')} through the orchestrator, the same "
         "questions for every run. Shares are of all of them, everything else is an average for one."
     )
-    yield from own_remark(runs[0].run.run.about.suite, OF_TRAJECTORIES)
     yield from remarks([each.run for each in runs])
 
 

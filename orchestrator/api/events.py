@@ -1,4 +1,4 @@
-"""Follow a trajectory's events, from the start or from where an earlier stream ended."""
+"""The stream of a trajectory's events, from the start or resumed after an event."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         query: Annotated[EventsQuery, Query()],
         last_event_id: Annotated[EventId | SkipJsonSchema[None], Header()] = None,
     ) -> Response:
-        # The feed is looked up before the row is read: a run that ends in between has told its feed, and the log. A run
-        # that begins in between, with a further turn, is found afterwards.
+        # The run is looked up before the row is read: a run that ends in between has published its events and written
+        # the log. A run that begins in between, with a further turn, is found by the second look-up.
         run = orchestrator.runs.find(trajectory_id)
         row = await orchestrator.store.get(trajectory_id)
         run = orchestrator.runs.find(trajectory_id) or run
@@ -58,8 +58,8 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
             raise ServiceError(
                 "event-not-found", detail, field="Last-Event-ID", remedy="read the stream from its start"
             )
-        told = follow(orchestrator.store, row, orchestrator.runs.feed_of(run), after=after)
-        return event_stream(told, open_streams=orchestrator.metrics.streams)
+        stream = follow(orchestrator.store, row, orchestrator.runs.feed_of(run), after=after)
+        return event_stream(stream, open_streams=orchestrator.metrics.streams)
 
     return router
 
@@ -67,7 +67,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
 TRAJECTORY_STREAM = documented(*EVENT_NAMES)
 KEEP_ALIVE_S = 15
 SLOW_READER_S = 30
-# A stream ends by itself when the process stops; this is for one that does not.
+# Streams end themselves when the process stops; this bounds one that does not.
 STOP_GRACE_S = 3
 
 
@@ -78,10 +78,10 @@ def event_stream(
     headers: Mapping[str, str] | None = None,
     on_leave: Callable[[], None] | None = None,
 ) -> EventSourceResponse:
-    """A response that is kept alive by comments and given up when the client does not read for 30 seconds.
+    """A response with keep-alive comments, which ends when the client does not read for 30 seconds.
 
-    It counts in `open_streams` while it lasts. `on_leave` is called when the client goes, also when it does so before
-    the first event.
+    It counts in `open_streams` while it lasts. `on_leave` is called when the client disconnects, also before the first
+    event.
     """
 
     async def counted() -> AsyncIterator[ServerSentEvent]:

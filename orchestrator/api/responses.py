@@ -1,4 +1,4 @@
-"""How a request that was accepted is answered: at the next pause, as a stream, or at once."""
+"""Responses to accepted requests (blocking, streamed or in the background), and the `Idempotency-Key` header."""
 
 from __future__ import annotations
 
@@ -25,7 +25,15 @@ from orchestrator.run import Owner, Run
 from orchestrator.store import RequestKey
 from orchestrator.stream import follow
 
+CLIENT_CLOSED_REQUEST = 499
+MAX_CHARACTERS = 255
 REPLAYED = "Idempotent-Replayed"
+# Not part of a request's identity: a client may repeat it with another kind of delivery.
+_DELIVERY = {"stream", "background"}
+# Fields that were added after the first release. Without them the digest of a request is the one stored before an
+# upgrade.
+_ADDED = {"max_tokens", "max_depth", "max_repeats"}
+_FORM = f"{HEADER} has 1 to {MAX_CHARACTERS} visible ASCII characters"
 ANSWERS: Responses = {**TRAJECTORY_STREAM, 202: {"model": Trajectory}}
 
 
@@ -34,21 +42,22 @@ async def answer(
 ) -> Response:
     """The response to an accepted request.
 
-    One that is neither in the background nor has an idempotency key ends its trajectory when its client leaves.
+    A request that is neither in the background nor has an idempotency key cancels its trajectory when its client
+    disconnects.
     """
     request.state.trajectory_id = accepted.trajectory_id
     owner = None if background or accepted.run is None else accepted.run.own()
     if stream:
         return await _stream(orchestrator, accepted, owner)
     if background:
-        return await _whole(orchestrator, accepted, status_code=202)
+        return await _trajectory_response(orchestrator, accepted, status_code=202)
     if accepted.run is not None and owner is not None:
-        if not await client_stays(request, accepted.run.settled()):
+        if not await completes_before_disconnect(request, accepted.run.settled()):
             _leave(orchestrator, owner)
-            return Response(status_code=CLIENT_LEFT)
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
         owner.answered()
         _require_settled(orchestrator, accepted.run)
-    return await _whole(orchestrator, accepted)
+    return await _trajectory_response(orchestrator, accepted)
 
 
 async def _stream(orchestrator: Orchestrator, accepted: Accepted, owner: Owner | None) -> Response:
@@ -71,7 +80,7 @@ async def _stream(orchestrator: Orchestrator, accepted: Accepted, owner: Owner |
 
 
 def _leave(orchestrator: Orchestrator, owner: Owner) -> None:
-    """A connection that ends because the process stops is no client that left."""
+    """A connection that ends because the process stops is not a client that disconnected."""
     if orchestrator.runs.stopping:
         owner.answered()
     else:
@@ -88,7 +97,7 @@ def _require_settled(orchestrator: Orchestrator, run: Run) -> None:
     raise ServiceError("internal", f"trajectory {run.id} was abandoned; the log has the details", extra=where)
 
 
-async def _whole(orchestrator: Orchestrator, accepted: Accepted, *, status_code: int = 200) -> Response:
+async def _trajectory_response(orchestrator: Orchestrator, accepted: Accepted, *, status_code: int = 200) -> Response:
     if accepted.run is not None:
         trajectory = driven_trajectory(accepted.run)
     else:
@@ -102,25 +111,14 @@ def _headers(accepted: Accepted) -> dict[str, str]:
     return {"Location": f"/v1/trajectories/{accepted.trajectory_id}", **replayed}
 
 
-CLIENT_LEFT = 499
+async def completes_before_disconnect(request: Request, until: Coroutine[Any, Any, Any]) -> bool:
+    """Wait for `until`; False if the client disconnected first. Only for requests whose body was read."""
+    return not (await race(until, _wait_for_disconnect(request))).cancelled()
 
 
-async def client_stays(request: Request, until: Coroutine[Any, Any, Any]) -> bool:
-    """Wait for `until`; False if the client left before. Only for requests whose body was read."""
-    return not (await race(until, _leaves(request))).cancelled()
-
-
-async def _leaves(request: Request) -> None:
+async def _wait_for_disconnect(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-MAX_CHARACTERS = 255
-# How an answer is delivered says nothing about what was asked: a client may come back another way.
-_DELIVERY = {"stream", "background"}
-# Fields that a first release had not: absent, they leave the digest of a request as it was stored before an upgrade.
-_ADDED = {"max_tokens", "max_depth", "max_repeats"}
-_FORM = f"{HEADER} has 1 to {MAX_CHARACTERS} visible ASCII characters"
 
 
 def _well_formed(key: str | None) -> str | None:
@@ -152,15 +150,15 @@ IdempotencyKey = Annotated[str | None, Depends(_one_key)]
 
 
 def request_key(request: Request, key: str | None, body: BaseModel) -> RequestKey | None:
-    """What identifies the request, if it has a key."""
+    """The identity of the request, if it has an idempotency key."""
     if key is None:
         return None
     return RequestKey(request.state.key_id, request.url.path, key, _digest(body))
 
 
 def _digest(body: BaseModel) -> str:
-    """SHA-256 of the body as it was understood, however it was written."""
-    understood = body.model_dump(mode="json", exclude=_DELIVERY)
-    told = {name: value for name, value in understood.items() if value is not None or name not in _ADDED}
-    canonical = json.dumps(told, sort_keys=True, separators=(",", ":"))
+    """SHA-256 of the parsed body, so that notation does not matter."""
+    parsed = body.model_dump(mode="json", exclude=_DELIVERY)
+    fields = {name: value for name, value in parsed.items() if value is not None or name not in _ADDED}
+    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()

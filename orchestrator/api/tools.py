@@ -1,4 +1,4 @@
-"""Tools on offer, and the sources that they come from."""
+"""Routes of tools and tool sources, and the selection of a new trajectory's tools."""
 
 from __future__ import annotations
 
@@ -115,15 +115,15 @@ def source_problem(error: ToolSourceError) -> ServiceError:
     return ServiceError(kind, error.message, field=error.field, remedy=error.remedy)
 
 
-class Offer(NamedTuple):
-    """All names in order, and the definitions of those tools that the client executes."""
+class ToolSelection(NamedTuple):
+    """All names in order, and the definitions of the tools that the client executes."""
 
     names: tuple[str, ...]
     client_tools: tuple[Tool, ...]
 
 
-async def offered(registry: ToolRegistry, tools: Sequence[str | ClientToolModel] | None) -> Offer:
-    """What a request offers. Raises `ServiceError` naming each tool at fault."""
+async def select_tools(registry: ToolRegistry, tools: Sequence[str | ClientToolModel] | None) -> ToolSelection:
+    """The tools that a request selects. Raises `ServiceError` naming each tool at fault."""
     chosen = _registered(registry) if tools is None else tools
     if not chosen:
         raise ServiceError("no-tools", "no tool is registered", field="tools", remedy="register a tool source first")
@@ -131,9 +131,9 @@ async def offered(registry: ToolRegistry, tools: Sequence[str | ClientToolModel]
     _require_distinct(chosen)
     own = [tool for tool in chosen if isinstance(tool, ClientToolModel)]
     if own:
-        # Schemas may be large, and their check must not hold up everybody else.
+        # Checking large schemas must not block other requests.
         await asyncio.to_thread(_check_schemas, chosen)
-    return Offer(
+    return ToolSelection(
         tuple(_name(tool) for tool in chosen),
         tuple(Tool(tool.name, tool.description, tool.parameters) for tool in own),
     )
@@ -166,12 +166,12 @@ def _require_distinct(tools: Sequence[str | ClientToolModel]) -> None:
     """The role models see the last 64 characters of a name."""
     first: dict[str, int] = {}
     for position, tool in enumerate(tools):
-        shown = _name(tool)[-NAME_CHARACTERS:]
-        if shown in first:
+        short_name = _name(tool)[-NAME_CHARACTERS:]
+        if short_name in first:
             field = f"tools.{position}" if isinstance(tool, str) else f"tools.{position}.name"
-            detail = f"{shown!r} is offered twice: tools.{first[shown]} has the name, too"
+            detail = f"{short_name!r} is offered twice: tools.{first[short_name]} has the name, too"
             raise ServiceError("invalid-request", detail, field=field, remedy="give every tool a name of its own")
-        first[shown] = position
+        first[short_name] = position
 
 
 def _check_schemas(tools: Sequence[str | ClientToolModel]) -> None:

@@ -15,7 +15,7 @@ from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.trajectories import CreateTrajectory, Trajectory, TrajectoryList
 from alpha_umi.trajectory import QuestionAsked, Status
 from orchestrator.api.responses import ANSWERS, IdempotencyKey, answer, request_key
-from orchestrator.api.tools import offered
+from orchestrator.api.tools import select_tools
 from orchestrator.assembly import Orchestrator
 from orchestrator.client_outputs import ClientOutput
 from orchestrator.records import load_trajectory
@@ -24,7 +24,7 @@ from orchestrator.run import Run
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.tools.observation import MAX_OBSERVATION_BYTES, bounded
 
-CANCEL_PATIENCE_S = 10
+CANCEL_TIMEOUT_S = 10
 
 
 class ListQuery(BaseModel):
@@ -53,9 +53,9 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
 
         async def accept() -> Accepted:
             _require_strategy(orchestrator.settings, body)
-            offer = await offered(orchestrator.registry, body.tools)
+            selection = await select_tools(orchestrator.registry, body.tools)
             limits = orchestrator.settings.limits(body)
-            question = QuestionAsked(body.instruction, offer.names, limits, body.strategy, offer.client_tools)
+            question = QuestionAsked(body.instruction, selection.names, limits, body.strategy, selection.client_tools)
             run = await runs.create(question, metadata=body.metadata, background=body.background, request=known)
             return Accepted(run.id, 1, run)
 
@@ -65,8 +65,8 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     @router.get("/v1/trajectories", summary="Trajectories, newest first")
     async def list_all(query: Annotated[ListQuery, Query()]) -> TrajectoryList:
         page = await store.list(status=query.status, limit=query.limit, after=query.after)
-        found = await asyncio.gather(*(load_trajectory(store, row) for row in page.rows))
-        return TrajectoryList(data=list(found), has_more=page.has_more)
+        trajectories = await asyncio.gather(*(load_trajectory(store, row) for row in page.rows))
+        return TrajectoryList(data=list(trajectories), has_more=page.has_more)
 
     @router.get("/v1/trajectories/{trajectory_id}", summary="One trajectory")
     async def read(trajectory_id: str) -> Trajectory:
@@ -132,7 +132,7 @@ def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
 
 async def _settled(run: Run) -> None:
     try:
-        async with asyncio.timeout(CANCEL_PATIENCE_S):
+        async with asyncio.timeout(CANCEL_TIMEOUT_S):
             await run.over.wait()
     except TimeoutError as error:
         raise ServiceError(

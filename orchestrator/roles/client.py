@@ -1,6 +1,6 @@
-"""One replica of a role service over HTTP: one request a question, and the ways in which it can fail.
+"""One replica of a role service over HTTP: sends one request, and translates its failures.
 
-Left out: retries and deadlines (see `calls`), and what an answer means.
+Leaves out retries and deadlines (see `calls`), and the meaning of an answer.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ from orchestrator.roles.request import OnDelta, RoleRequest
 
 MAX_ANSWER_BYTES = 8 * 2**20
 _UNREADABLE = ("output-unreadable", "call-invalid")
-# Nothing was accepted: too slow a request, too early, too many; and what gateways and services that start or end say.
+# The request was not accepted: timeout, too early, too many; and statuses of gateways and of starting services.
 _BUSY_STATUS = (408, 425, 429)
 _DOWN_STATUS = (502, 503, 504)
 
 
 @dataclass(frozen=True)
 class RoleClient:
-    """One replica. `url` is its base address."""
+    """One replica. `url` is its base URL."""
 
     role: Role
     url: str
     http: RoleHttp
 
     async def ask(self, request: RoleRequest[Answer], on_delta: OnDelta | None = None) -> Answer:
-        """The answer to one request; with `on_delta` it is streamed and each piece of text handed over.
+        """The answer to one request; with `on_delta` it is streamed, and each piece of text is passed on.
 
         Raises `RoleUnavailable`, `RoleFaulty`, `RoleRefused` or `RoleUnreadable`. A stream counts only if it ends with
-        the whole answer: a part of one is never accepted.
+        the complete answer.
         """
         body = request.body.model_dump_json().encode()
         try:
@@ -70,7 +70,7 @@ class RoleClient:
             raise self._unavailable(error) from error
 
     async def check_ready(self, *, timeout_s: float) -> None:
-        """Ask whether the service can answer now. Raises `RoleUnavailable` with what it says."""
+        """Check whether the service is ready. Raises `RoleUnavailable` with its reason."""
         try:
             async with self.http.exchange("GET", self._address("/readyz"), timeout_s=timeout_s) as response:
                 body = await self._read(response)
@@ -93,7 +93,7 @@ class RoleClient:
             raise RoleFaulty(f"{self.role} service: its answer cannot be read: {place}: {wrong['msg']}") from error
 
     async def _follow(self, response: httpx.Response, on_delta: OnDelta) -> str:
-        """The data of the closing event."""
+        """The data of the final event."""
         received = 0
         async with contextlib.aclosing(EventSource(response).aiter_sse()) as events:
             async for event in events:
@@ -116,7 +116,7 @@ class RoleClient:
             raise self._failure(problem.status if problem else 500, event.data)
 
     def _failure(self, status: int, body: bytes | str, headers: Mapping[str, str] | None = None) -> RoleError:
-        """The error for an answer that is no answer, from its problem document if it has one."""
+        """The error for an error response, from its problem document if it has one."""
         problem = _problem(body)
         detail = f"status {status}" if problem is None else problem.detail
         extra = {} if problem is None else problem.model_extra or {}
@@ -149,7 +149,7 @@ class RoleClient:
         return RoleFaulty(f"{self.role} service: its answer is larger than {MAX_ANSWER_BYTES} bytes")
 
     def _unavailable(self, error: Exception) -> RoleUnavailable:
-        # The transport calls a refused connection a timeout; aiohttp's own error knows better.
+        # The transport reports a refused connection as a timeout; the aiohttp error behind it is exact.
         match error.__cause__ or error:
             case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError() | httpx.ConnectError():
                 return RoleUnreachable(f"{self.role} service: it cannot be reached")
@@ -159,7 +159,7 @@ class RoleClient:
 
 @lru_cache
 def _address(base: str, path: str) -> httpx.URL:
-    # httpx takes as long to read an address as to send a short request.
+    # Parsing a URL takes httpx as long as sending a short request.
     return httpx.URL(base.rstrip("/") + path)
 
 
@@ -186,7 +186,7 @@ def _attempts(value: object) -> int:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds; the header holds them, or the date of that moment."""
+    """Seconds of Retry-After, which is a number of seconds or an HTTP date."""
     value = headers.get("retry-after", "")
     try:
         seconds = float(value) if not value.endswith("GMT") else _seconds_until(parsedate_to_datetime(value))

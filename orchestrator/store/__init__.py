@@ -14,8 +14,8 @@ from sqlalchemy.exc import ArgumentError
 
 from orchestrator.store.base import EventStore
 from orchestrator.store.errors import (
+    IdempotencyKeyExists,
     NotStorable,
-    RequestKept,
     SchemaUnsupported,
     SequenceConflict,
     StoreDamaged,
@@ -26,16 +26,24 @@ from orchestrator.store.errors import (
     TrajectoryExists,
     TrajectoryNotFound,
 )
-from orchestrator.store.model import KeptRequest, NewEvent, Page, RequestKey, StoredEvent, ToolSourceRow, TrajectoryRow
+from orchestrator.store.model import (
+    IdempotencyRecord,
+    NewEvent,
+    Page,
+    RequestKey,
+    StoredEvent,
+    ToolSourceRow,
+    TrajectoryRow,
+)
 from orchestrator.store.sqlite import SqliteEventStore
 
 __all__ = [
     "EventStore",
-    "KeptRequest",
+    "IdempotencyKeyExists",
+    "IdempotencyRecord",
     "NewEvent",
     "NotStorable",
     "Page",
-    "RequestKept",
     "RequestKey",
     "SchemaUnsupported",
     "SequenceConflict",

@@ -1,9 +1,9 @@
 """The event log itself: one set of statements for every database. A subclass adds only what differs.
 
-Writes go through one connection and are grouped into durable commits; reads have connections of their own. Nothing
-returns before its commit. A transaction is one function that runs on a thread of the store from begin to commit: going
-to and fro between threads for every statement costs several times what the statements do. Leases and fencing for
-several orchestrators on one database are not here.
+Writes go through one connection and are grouped into durable commits; reads have their own connections. No method
+returns before its commit. A transaction is one function that runs on a thread of the store from begin to commit:
+switching threads for every statement would cost several times as much as the statements. Leases and fencing for several
+orchestrators on one database are not implemented.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from orchestrator.store.group_commit import CLOSED, GroupCommit
 from orchestrator.store.migrations import check_tables, migrate
 from orchestrator.store.model import (
     READERS,
+    IdempotencyRecord,
     Ids,
-    KeptRequest,
     Log,
     NewEvent,
     Page,
@@ -52,8 +52,8 @@ from orchestrator.store.rows import (
     storable_text,
     trajectory_row,
 )
-from orchestrator.store.tables import TOOL_SOURCES, TRAJECTORIES, UNFINISHED, events_of, newest, requests_kept
-from orchestrator.store.writes import REQUESTS_KEPT_FOR, LogWrite, SourceWrite, write_logs, write_sources
+from orchestrator.store.tables import TOOL_SOURCES, TRAJECTORIES, UNFINISHED, events_of, idempotency_records, newest
+from orchestrator.store.writes import IDEMPOTENCY_RETENTION, LogWrite, SourceWrite, write_logs, write_sources
 
 Result = TypeVar("Result")
 
@@ -77,7 +77,7 @@ class EventStore(ABC):
         self._closed = False
 
     def observe_commits(self, observe: Callable[[int, float], None]) -> None:
-        """Be told of every commit to the logs: how many writes it held, and the seconds that it took."""
+        """Call `observe` after every commit to the logs, with its number of writes and its seconds."""
         self._log_writes.observe = observe
 
     @property
@@ -106,7 +106,7 @@ class EventStore(ABC):
     ) -> TrajectoryRow:
         """Write a trajectory, its first events, and the key of the request for it, in one commit.
 
-        Raises `TrajectoryExists`, `RequestKept`, `NotStorable`.
+        Raises `TrajectoryExists`, `IdempotencyKeyExists`, `NotStorable`.
         """
         trajectory = TrajectoryRow(
             id=trajectory_id,
@@ -139,7 +139,7 @@ class EventStore(ABC):
         """Write events `after` + 1 and on, the new status of the row, and the key of the request for it, in one commit.
 
         A status without `finished_at` reopens the trajectory. Returns what `events` reads. Raises `SequenceConflict` if
-        the log does not end at `after`, `RequestKept`, `TrajectoryNotFound`, `NotStorable`.
+        the log does not end at `after`, `IdempotencyKeyExists`, `TrajectoryNotFound`, `NotStorable`.
         """
         rows = event_rows(trajectory_id, events, after=after, at=at)
         finished = None if finished_at is None else encode_time(finished_at)
@@ -164,7 +164,7 @@ class EventStore(ABC):
         """At most `limit` trajectories, newest first, those older than the trajectory `after`.
 
         Pages neither repeat nor skip a row when new trajectories arrive between them. Raises `TrajectoryNotFound` if
-        nobody has the id `after`.
+        `after` does not exist.
         """
         older_than = None if after is None else await self.get(after)
         statement = newest(status=status, older_than=older_than, limit=limit + 1)
@@ -172,21 +172,21 @@ class EventStore(ABC):
         return Page(rows[:limit], len(rows) > limit)
 
     async def unfinished(self) -> Ids:
-        """Ids of the trajectories without an end, oldest first: what a restarted orchestrator goes on with."""
+        """Ids of unfinished trajectories, oldest first: a restarted orchestrator continues them."""
         return [row["id"] for row in await self._read(UNFINISHED)]
 
-    async def kept_request(self, request: RequestKey, *, now: datetime) -> KeptRequest | None:
-        """What the request with this key did, if there was one in the 72 hours before `now`; its body may differ."""
-        rows = await self._read(requests_kept([request], since=now - REQUESTS_KEPT_FOR))
+    async def find_idempotency_record(self, request: RequestKey, *, now: datetime) -> IdempotencyRecord | None:
+        """The record of the request with this key in the 72 hours before `now`; its body may differ."""
+        rows = await self._read(idempotency_records([request], since=now - IDEMPOTENCY_RETENTION))
         return read_request(rows[0]) if rows else None
 
     async def put_tool_source(self, name: str, document: Mapping[str, Any]) -> None:
-        """Keep a registration, in place of an earlier one of this name. Raises `NotStorable`."""
+        """Store a registration; it replaces one of the same name. Raises `NotStorable`."""
         text = encode_json(dict(document), name=f"tool source {name}")
         await self._source_writes.submit(SourceWrite(storable_text(name, name="the name of the tool source"), text))
 
     async def delete_tool_source(self, name: str) -> bool:
-        """Forget a registration; False if there was none."""
+        """Delete a registration; False if there was none."""
         return await self._source_writes.submit(SourceWrite(storable_text(name, name="name"), None))
 
     async def list_tool_sources(self) -> ToolSources:
@@ -195,7 +195,7 @@ class EventStore(ABC):
 
     @abstractmethod
     def _classify(self, error: DBAPIError) -> StoreError:
-        """What an error of this database means to a caller."""
+        """The store's error for an error of this database."""
 
     async def start(self) -> None:
         """Bring the tables up to date. Raises `SchemaUnsupported`, `StoreDamaged` or `StoreUnavailable`."""
@@ -211,7 +211,7 @@ class EventStore(ABC):
         self._closed = True
         await self._log_writes.close()
         await self._source_writes.close()
-        # A read goes on when its caller has left.
+        # A read continues after its caller was cancelled.
         await asyncio.to_thread(self._read_threads.shutdown)
         self._write_thread.shutdown()
         self._reader.dispose()

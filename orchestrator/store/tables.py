@@ -1,7 +1,9 @@
-"""The tables as this version reads and writes them. `migrations` brings a database there.
+"""The tables of this version, and the statements on them in SQL that every database understands.
 
-Documents and times are text: JSON objects, and ISO 8601 in UTC with microseconds, which sorts as it reads. So the same
-statements and the same checks on reading serve every database.
+`migrations` brings a database to these tables.
+
+Documents and times are text: JSON objects, and ISO 8601 in UTC with microseconds, which sorts by time. So the same
+statements and checks serve every database.
 """
 
 from __future__ import annotations
@@ -90,9 +92,9 @@ SCHEMA_VERSION = Table(
 )
 
 
-# A new status brings the time of the end with it, or None for a trajectory that goes on; without one both stay.
+# A new status comes with the time of the end, None for a trajectory that continues; without a status both stay.
 _new_status = bindparam("new_status", type_=Text)
-# One row of `batches.Plan.ends` each.
+# One execution per row of `writes.Plan.ends`.
 MOVE_END: Update = (
     update(TRAJECTORIES)
     .where(TRAJECTORIES.c.id == bindparam("of"))
@@ -112,8 +114,8 @@ UNFINISHED: Select[Any] = (
 )
 
 
-# Where the logs of `ids` end, held against other writers until the commit; always in one order, against deadlocks.
-# Made once: to put it together takes longer than to execute it.
+# Last sequence numbers of the logs `ids`, locked until the commit; always in one order, which avoids deadlocks.
+# Built once: building the statement takes longer than executing it.
 ENDS_OF: Select[Any] = (
     select(TRAJECTORIES.c.id, TRAJECTORIES.c.last_seq)
     .where(TRAJECTORIES.c.id.in_(bindparam("ids", expanding=True)))
@@ -143,15 +145,15 @@ def newest(*, status: str | None, older_than: TrajectoryRow | None, limit: int) 
     return statement
 
 
-def requests_kept(keys: Collection[RequestKey], *, since: datetime) -> Select[Any]:
-    """What is known of requests with these keys, where they are not too old to count."""
+def idempotency_records(keys: Collection[RequestKey], *, since: datetime) -> Select[Any]:
+    """The records with these keys that are not older than `since`."""
     columns = IDEMPOTENCY_KEYS.c
-    wanted = sorted((key.key_id, key.route, key.key) for key in keys)
+    values = sorted((key.key_id, key.route, key.key) for key in keys)
     return select(IDEMPOTENCY_KEYS).where(
-        tuple_(columns.key_id, columns.route, columns.key).in_(wanted), columns.at >= encode_time(since)
+        tuple_(columns.key_id, columns.route, columns.key).in_(values), columns.at >= encode_time(since)
     )
 
 
-def requests_before(time: datetime) -> Delete:
-    """Forget requests that are too old to count."""
+def expired_idempotency_records(time: datetime) -> Delete:
+    """Delete the records that are older than `time`."""
     return delete(IDEMPOTENCY_KEYS).where(IDEMPOTENCY_KEYS.c.at < encode_time(time))

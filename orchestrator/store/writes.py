@@ -1,7 +1,8 @@
-"""What a batch of writes becomes: rows for three statements, and an outcome for every write. No I/O.
+"""A batch of writes: it is planned without I/O, then executed in a transaction that the caller opened and commits.
 
-Conflicts are found here, before anything is inserted, so that one writer's conflict costs the others nothing. The ends
-of the logs must have been read in the transaction that inserts the rows.
+The plan has the rows to insert and an outcome for every write. Conflicts are detected in it, before anything is
+inserted, so that one writer's conflict does not fail the others. The ends of the logs must have been read in the
+transaction that inserts the rows.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from sqlalchemy import Connection, delete, insert
 from sqlalchemy.sql import Executable
 
 from orchestrator.store.errors import (
-    RequestKept,
+    IdempotencyKeyExists,
     SequenceConflict,
     StoreError,
     TrajectoryExists,
@@ -29,19 +30,19 @@ from orchestrator.store.tables import (
     MOVE_END,
     TOOL_SOURCES,
     TRAJECTORIES,
-    requests_before,
-    requests_kept,
+    expired_idempotency_records,
+    idempotency_records,
 )
 
-Place = tuple[str, str, str]
+IdempotencyKey = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
 class LogWrite:
-    """Events for the end of one log. The first write of a log brings the row of its trajectory.
+    """Events to append to one log. The first write of a log has the `trajectory` row to insert.
 
-    A `status` is a new one for that row and brings `finished_at` with it, None for a trajectory that goes on. `request`
-    is the key of the request that caused the write `at` this time.
+    `status` updates that row together with `finished_at`, which is None for a trajectory that continues. `request` is
+    the key of the request that caused the write, `at` its time.
     """
 
     trajectory_id: str
@@ -70,30 +71,30 @@ class Plan:
     outcomes: list[StoreError | None] = field(default_factory=list)
 
 
-def plan_writes(ends: Mapping[str, int], writes: Sequence[LogWrite], kept: Collection[Place] = ()) -> Plan:
+def plan_writes(ends: Mapping[str, int], writes: Sequence[LogWrite], recorded: Collection[IdempotencyKey] = ()) -> Plan:
     """Accept or refuse each write in turn.
 
     `ends` has the last sequence number of every log that exists, `kept` the places of requests that are known.
     """
     plan = Plan()
-    reached, known = dict(ends), set(kept)
+    reached, known = dict(ends), set(recorded)
     for write in writes:
         refusal = _refusal(write, reached.get(write.trajectory_id), known)
         plan.outcomes.append(refusal)
         if refusal is None:
             reached[write.trajectory_id] = write.end
             if write.request is not None:
-                known.add(place_of(write.request))
+                known.add(key_of(write.request))
             _accept(plan, write)
     return plan
 
 
-def place_of(request: RequestKey) -> Place:
+def key_of(request: RequestKey) -> IdempotencyKey:
     """Where a request is kept, whatever its body was."""
     return request.key_id, request.route, request.key
 
 
-def _refusal(write: LogWrite, end: int | None, kept: Collection[Place]) -> StoreError | None:
+def _refusal(write: LogWrite, end: int | None, recorded: Collection[IdempotencyKey]) -> StoreError | None:
     if write.trajectory is not None:
         if end is not None:
             return TrajectoryExists(f"trajectory {write.trajectory_id} exists already")
@@ -104,8 +105,8 @@ def _refusal(write: LogWrite, end: int | None, kept: Collection[Place]) -> Store
             f"the log of trajectory {write.trajectory_id} ends at {end}, not at {write.after}: "
             "read what was appended, then decide again"
         )
-    if write.request is not None and place_of(write.request) in kept:
-        return RequestKept("an earlier request had this idempotency key")
+    if write.request is not None and key_of(write.request) in recorded:
+        return IdempotencyKeyExists("an earlier request had this idempotency key")
     return None
 
 
@@ -126,8 +127,8 @@ def _accept(plan: Plan, write: LogWrite) -> None:
         plan.requests.append(request_row(write.request, write.trajectory_id, seq=write.after + 1, at=write.at))
 
 
-# How long a request is known by its idempotency key.
-REQUESTS_KEPT_FOR = timedelta(hours=72)
+# How long the record of a request is kept under its idempotency key.
+IDEMPOTENCY_RETENTION = timedelta(hours=72)
 
 
 @dataclass(frozen=True)
@@ -139,9 +140,9 @@ class SourceWrite:
 
 
 def write_logs(connection: Connection, writes: Sequence[LogWrite]) -> Sequence[StoreError | None]:
-    """Write what can be written; None or an error for each."""
+    """Execute the writes that have no conflict; None or an error for each."""
     ends = connection.execute(ENDS_OF, {"ids": sorted({write.trajectory_id for write in writes})})
-    plan = plan_writes({row.id: row.last_seq for row in ends}, writes, _kept(connection, writes))
+    plan = plan_writes({row.id: row.last_seq for row in ends}, writes, _recorded_keys(connection, writes))
     _execute_many(connection, insert(TRAJECTORIES), plan.trajectories)
     _execute_many(connection, insert(EVENTS), plan.events)
     _execute_many(connection, MOVE_END, plan.ends)
@@ -161,15 +162,15 @@ def write_sources(connection: Connection, writes: Sequence[SourceWrite]) -> Sequ
     return existed
 
 
-def _kept(connection: Connection, writes: Sequence[LogWrite]) -> set[Place]:
-    """The places of these writes' keys that are taken. Requests that are too old are forgotten on the way."""
+def _recorded_keys(connection: Connection, writes: Sequence[LogWrite]) -> set[IdempotencyKey]:
+    """Those of the writes' idempotency keys that are recorded. Deletes expired records first."""
     times = [write.at for write in writes if write.at is not None]
     requests = [write.request for write in writes if write.request is not None]
     if not requests or not times:
         return set()
-    horizon = max(times) - REQUESTS_KEPT_FOR
-    connection.execute(requests_before(horizon))
-    rows = connection.execute(requests_kept(requests, since=horizon))
+    horizon = max(times) - IDEMPOTENCY_RETENTION
+    connection.execute(expired_idempotency_records(horizon))
+    rows = connection.execute(idempotency_records(requests, since=horizon))
     return {(row.key_id, row.route, row.key) for row in rows}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 
 class EffectClass(StrEnum):
-    """What repeating a call may do; it decides what happens to a call that a crash interrupted.
+    """Whether a call may be repeated; decides what happens to a call that a crash interrupted.
 
     `READ` changes nothing and may be repeated. `KEYED_WRITE` may be repeated with the same idempotency key.
     `UNKEYED_WRITE` is never sent a second time.
@@ -24,7 +24,7 @@ class EffectClass(StrEnum):
 
 @dataclass(frozen=True)
 class Tool:
-    """A tool on offer. `parameters` is a JSON Schema of type object, `source` the tool source's name."""
+    """A registered tool. `parameters` is a JSON Schema of type object, `source` the tool source's name."""
 
     name: str
     description: str
@@ -35,7 +35,7 @@ class Tool:
 
 @dataclass(frozen=True)
 class ToolResult:
-    """What a call gave, as text for the planner. `truncated`: the tool answered more than `content` holds."""
+    """The result of a call, as text for the planner. `truncated`: the answer was longer than `content`."""
 
     content: str
     is_error: bool

@@ -1,6 +1,6 @@
-"""The tool sources of this orchestrator: the operator's file, and those registered over the API, which are kept.
+"""The tool sources of an orchestrator: those of the operator's file, and those of the API, which are stored.
 
-A source that cannot be read is no reason not to start: it is listed with its error and tried again.
+A source that cannot be loaded does not prevent the start: it is listed with its error and retried.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from orchestrator.tools.source import ToolProvider, ToolSource
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
-START_PATIENCE_S = 2.0
-RECOVERY_PATIENCE_S = 30.0
+START_TIMEOUT_S = 2.0
+RECOVERY_TIMEOUT_S = 30.0
 
 Origin = Literal["file", "api"]
 
@@ -31,7 +31,7 @@ _log = telemetry.logger(__name__)
 
 @dataclass(frozen=True)
 class KnownSource:
-    """A source, where it came from, and either its tools or why there are none yet."""
+    """A source, its origin, and its provider or the error of the last attempt to load it."""
 
     source: ToolSource
     origin: Origin
@@ -40,14 +40,14 @@ class KnownSource:
 
     @property
     def status(self) -> Literal["ready", "failed", "pending"]:
-        """Whether its tools are on offer; one that failed is tried again, one that is pending was not tried yet."""
+        """`ready`, `failed` (it is retried), or `pending` (not tried yet)."""
         if self.provider is not None:
             return "ready"
         return "pending" if self.error is None else "failed"
 
 
 class ToolSources:
-    """Registers sources with the registry, keeps those of the API in the store, retries those that failed."""
+    """Registers sources, stores those of the API, and retries those that failed."""
 
     def __init__(self, registry: ToolRegistry, store: EventStore, *, from_file: Sequence[ToolSource] = ()) -> None:
         self._registry = registry
@@ -57,7 +57,7 @@ class ToolSources:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to register everything that is known; returns when that was tried once, or after two seconds."""
+        """Start loading all sources; returns when each was tried once, or after two seconds."""
         for row in await self._store.list_tool_sources():
             try:
                 source = parse_source(row.document)
@@ -68,7 +68,7 @@ class ToolSources:
         tried = asyncio.Event()
         self._task = asyncio.create_task(self._register_all(tried), name="tool sources")
         try:
-            async with asyncio.timeout(START_PATIENCE_S):
+            async with asyncio.timeout(START_TIMEOUT_S):
                 await tried.wait()
         except TimeoutError:
             _log.warning("tool_source.slow", sources=[known.source.name for known in self._pending()])
@@ -80,11 +80,11 @@ class ToolSources:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def list_sources(self) -> list[KnownSource]:
-        """Every source, those that failed included."""
+        """All sources, failed ones included."""
         return list(self._known.values())
 
     async def add(self, source: ToolSource) -> KnownSource:
-        """Register a source and keep it. Raises `ToolSourceError`, `StoreError`; then nothing has changed."""
+        """Register and store a source. Raises `ToolSourceError`, `StoreError`; then nothing has changed."""
         if source.name in self._known:
             raise SourceExistsError(
                 f"a source {source.name!r} is registered",
@@ -102,7 +102,7 @@ class ToolSources:
         return known
 
     async def remove(self, name: str) -> None:
-        """Withdraw a source; one of the operator's file comes back with the next start. Raises `UnknownSourceError`."""
+        """Remove a source; one of the operator's file returns at the next start. Raises `UnknownSourceError`."""
         if name not in self._known:
             raise UnknownSourceError(name, self._known)
         await self._store.delete_tool_source(name)
@@ -110,9 +110,9 @@ class ToolSources:
             await self._registry.remove_source(name)
 
     async def wait_for(self, tools: Sequence[str]) -> None:
-        """Return when all these tools are registered, when no source is outstanding, or after 30 seconds."""
+        """Return when all these tools are registered, when no source is left to load, or after 30 seconds."""
         try:
-            async with asyncio.timeout(RECOVERY_PATIENCE_S), self._changed:
+            async with asyncio.timeout(RECOVERY_TIMEOUT_S), self._changed:
                 await self._changed.wait_for(lambda: not self._pending() or self._offers(tools))
         except TimeoutError:
             _log.warning("tool_source.missing", sources=[known.source.name for known in self._pending()])
@@ -146,7 +146,7 @@ class ToolSources:
         if name in self._known:
             await self._set(outcome)
         elif outcome.provider is not None:
-            # It was removed while its document was being read.
+            # It was removed while it was being loaded.
             await self._registry.remove_source(name)
 
     async def _set(self, known: KnownSource) -> None:

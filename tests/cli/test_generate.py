@@ -23,8 +23,8 @@ from typer.testing import Result
 from alpha_umi.serving.manifest import CanaryText, ModelManifest
 from alpha_umi.serving.scripted import Rule
 from cli.generation_view import progress_bar
+from cli.local.state import ProcessIdentity, RunRecord, ServiceRecord, StateFolder
 from cli.role_access import role_access
-from cli.state import ProcessIdentity, RunRecord, ServiceRecord, StateFolder
 from evaluation.run_file import read_run
 from recordings.contamination import instruction_digest
 from services.planner import create_router as planner_router
@@ -208,7 +208,7 @@ def test_what_is_up_is_asked_with_its_token(state: StateFolder) -> None:
         named = role_access({"planner": None, "caller": "http://elsewhere, http://else"}, None, state.path)
         told_one = role_access({"planner": None}, "mine", state.path)
     finally:
-        state.forget_run()
+        state.delete_run()
     assert access.addresses == {"planner": ("http://127.0.0.1:9",), "caller": ("http://127.0.0.1:8002",)}
     assert (access.token, told_one.token) == ("of-this-run", "mine")
     assert "of-this-run" not in repr(access)

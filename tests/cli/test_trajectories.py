@@ -325,7 +325,7 @@ def test_what_a_killed_run_left_is_cancelled(folder: Path, start: Start) -> None
     suite, url = sums_file(folder, 3), start(roles)
     command = [sys.executable, "-m", "cli.main", *arguments(suite, url)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as killed:
-        asyncio.run(until(lambda: len(roles.asked_of("summarizer")) == 3, seconds=60))
+        asyncio.run(until(lambda: len(roles.bodies_of("summarizer")) == 3, seconds=60))
         killed.kill()
     roles.summarizer = summarizer
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)

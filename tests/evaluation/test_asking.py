@@ -62,7 +62,7 @@ async def test_an_orchestrator_that_comes_back_is_asked_nothing_twice(
             async with registered(client, "sums", tools, patience=LONG):
                 with held(roles):
                     asked = [asyncio.create_task(ask(client, each, ASKING)) for each in recorded]
-                    await until(lambda: len(roles.asked_of("summarizer")) == 4)
+                    await until(lambda: len(roles.bodies_of("summarizer")) == 4)
                     await asyncio.to_thread(getattr(orchestrator, ending))
                 roles.summarizer = computing().summarizer
                 await asyncio.to_thread(orchestrator.start)
@@ -109,7 +109,7 @@ async def test_one_that_does_not_come_back(
     async with calculating(serve, roles, tmp_path) as (client, running):
         with held(roles):
             asked = asyncio.create_task(ask(client, recorded[0], brief))
-            await until(lambda: bool(roles.asked_of("summarizer")))
+            await until(lambda: bool(roles.bodies_of("summarizer")))
             running.process.kill()
             with pytest.raises(ServiceAway, match="is away: "):
                 await asked
@@ -122,7 +122,7 @@ async def test_a_question_that_nobody_waits_for_is_cancelled(
     async with calculating(serve, roles, tmp_path) as (client, running):
         with held(roles):
             asked = asyncio.create_task(ask(client, recorded[0], ASKING))
-            await until(lambda: bool(roles.asked_of("summarizer")))
+            await until(lambda: bool(roles.bodies_of("summarizer")))
             asked.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asked

@@ -164,7 +164,7 @@ async def test_a_planner_that_mumbles_is_decided_for(
     serve: Serve, tmp_path: Path, policy: str, status: str, decided: str
 ) -> None:
     roles = serve_roles(serve, planner=[Rule(["mumble"])], summarizer=SUMMARIZER)
-    settings = {"on_unreadable": policy, "constrained": "false"}
+    settings = {"on_parse_failure": policy, "constrained": "false"}
     async with orchestrated(roles, serve(StubTools().app()), tmp_path, **settings) as client:
         trajectory = (await client.post("/v1/trajectories", json=QUESTION)).json()
     assert (trajectory["status"], trajectory["steps"][0]["next"]) == (status, decided)

@@ -64,10 +64,10 @@ async def test_the_roles_see_the_clients_tools_among_the_others(client: Any, wor
     trajectory_id, action = await paused(client, tools=["look_up", THERMOMETER, "order"])
     await give(client, trajectory_id, action["call_id"])
     for role in ("planner", "caller"):
-        for request in world.roles.asked_of(role):
+        for request in world.roles.bodies_of(role):
             assert [tool["name"] for tool in request["tools"]] == ["look_up", "read_thermometer", "order"]
             assert request["tools"][1] == THERMOMETER
-    assert world.roles.asked_of("planner")[-1]["history"][-1] == {"role": "observation", "content": "21 °C"}
+    assert world.roles.bodies_of("planner")[-1]["history"][-1] == {"role": "observation", "content": "21 °C"}
     assert world.shop.journal == [("look_up", "lamp", "")]
     assert (await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()["tools"] == [
         "look_up", "read_thermometer", "order",
@@ -81,7 +81,7 @@ async def test_a_clients_tool_keeps_its_meaning_when_another_of_its_name_is_regi
         world.roles.caller = in_turn(call("look_up", room="hall"))
         trajectory_id, action = await paused(client, tools=[mine])
         await give(client, trajectory_id, action["call_id"])
-    assert world.roles.asked_of("caller")[0]["tools"] == [mine]
+    assert world.roles.bodies_of("caller")[0]["tools"] == [mine]
     assert world.shop.journal == []
 
 
@@ -154,7 +154,7 @@ async def test_a_failed_tool_is_an_error_for_the_planner(client: Any, world: Any
     trajectory_id, action = await paused(client)
     ended = (await give(client, trajectory_id, action["call_id"], "the battery is empty", is_error=True)).json()
     assert ended["steps"][0]["observation"]["is_error"] is True
-    assert world.roles.asked_of("planner")[-1]["history"][-1]["content"] == "the battery is empty"
+    assert world.roles.bodies_of("planner")[-1]["history"][-1]["content"] == "the battery is empty"
 
 
 async def test_outputs_are_cut_and_cleaned_like_every_observation(client: Any, world: Any) -> None:

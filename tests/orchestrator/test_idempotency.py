@@ -36,7 +36,7 @@ async def test_the_same_request_is_carried_out_once(client: Any, world: Any) -> 
     assert (REPLAYED in first.headers, second.headers[REPLAYED]) == (False, "true")
     assert second.headers["location"] == first.headers["location"]
     assert len(await ids(client)) == 1
-    assert len(world.roles.asked_of("planner")) == 1
+    assert len(world.roles.bodies_of("planner")) == 1
 
 
 async def test_what_counts_is_what_was_asked_not_how_it_was_written(client: Any) -> None:
@@ -114,7 +114,7 @@ async def test_many_at_once_make_one_trajectory(client: Any, world: Any) -> None
     assert len({response.json()["id"] for response in responses}) == 1
     assert sorted(REPLAYED in response.headers for response in responses) == [False] + [True] * 19
     assert len(await ids(client)) == 1
-    assert len(world.roles.asked_of("planner")) == 1
+    assert len(world.roles.bodies_of("planner")) == 1
 
 
 async def test_a_repetition_joins_a_trajectory_that_still_runs(client: Any, world: Any) -> None:

@@ -45,7 +45,7 @@ async def test_a_further_turn_goes_on_with_what_was_said(client: Any, world: Any
     assert (second["instruction"], second["created_at"]) == (first["instruction"], first["created_at"])
     assert second["finished_at"] > first["finished_at"]
     assert [step["index"] for step in second["steps"]] == [0, 1, 2]
-    asked = world.roles.asked_of("planner")[-1]
+    asked = world.roles.bodies_of("planner")[-1]
     assert [turn["role"] for turn in asked["history"]] == [
         "user", "planner", "caller", "observation", "planner", "conclusion", "user",
     ]  # fmt: skip
@@ -83,7 +83,7 @@ async def test_a_turn_without_an_answer_can_be_followed_by_another(client: Any, 
     second = (await add(client, trajectory_id)).json()
     assert (second["status"], second["answer"], second["error"]) == ("completed", "done", None)
     assert [message["role"] for message in second["messages"]] == ["user", "user", "assistant"]
-    history = world.roles.asked_of("planner")[-1]["history"]
+    history = world.roles.bodies_of("planner")[-1]["history"]
     assert history[-2:] == [{"role": "conclusion", "content": "none"}, {"role": "user", "content": "And now?"}]
 
 

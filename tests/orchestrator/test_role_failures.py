@@ -39,7 +39,7 @@ async def test_a_failure_that_passes_is_not_noticed(client: Any, world: Any) -> 
     world.roles.planner = in_turn(Reply(b"oops", 503, "text/plain"), decide("nothing to do", "conclusion"))
     found = await client.run()
     assert found["status"] == "completed"
-    assert len(world.roles.asked_of("planner")) == 2
+    assert len(world.roles.bodies_of("planner")) == 2
     assert 'alpha_umi_role_retries_total{role="planner"} 1.0' in (await client.http.get("/metrics")).text
 
 
@@ -64,7 +64,7 @@ async def test_nonsense(client: Any, world: Any) -> None:
     world.roles.planner = reply
     # One after the other: failures of several at once would open the circuit.
     found = [await client.run(instruction=name) for name in NONSENSE]
-    asked = Counter(body["history"][0]["content"] for body in world.roles.asked_of("planner"))
+    asked = Counter(body["history"][0]["content"] for body in world.roles.bodies_of("planner"))
     for trajectory, (name, (_, times, detail)) in zip(found, NONSENSE.items(), strict=True):
         assert (trajectory["status"], trajectory["error"]["code"]) == ("failed", "planner_failed"), name
         assert detail in trajectory["error"]["detail"], name

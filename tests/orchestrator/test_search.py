@@ -68,12 +68,12 @@ async def test_every_branch_is_in_the_answer_and_counts(searching: Any, client: 
 
 async def test_each_role_is_shown_its_own_branch_only(searching: Any, client: Any) -> None:
     await client.run(**QUESTION)
-    first, second, third, fourth = searching.roles.asked_of("planner")
+    first, second, third, fourth = searching.roles.bodies_of("planner")
     assert [tried_before(body) for body in (first, second, third, fourth)] == [False, False, True, False]
     assert [turn["role"] for turn in third["history"]] == ["user", "user"]
     assert '"name": "order"' in third["history"][-1]["content"]
     assert [turn["role"] for turn in fourth["history"]] == ["user", "planner", "caller", "observation"]
-    for body in (searching.roles.asked_of("caller")[1], searching.roles.asked_of("summarizer")[0]):
+    for body in (searching.roles.bodies_of("caller")[1], searching.roles.bodies_of("summarizer")[0]):
         assert not any(turn["content"].startswith(TRIED) or "order it" in turn["content"] for turn in body["history"])
 
 
@@ -98,7 +98,7 @@ async def test_a_search_without_an_answer_has_given_up(world: Any, client: Any) 
     world.roles.planner = in_turn(decide("no tool helps", "give up"))
     found = await client.run(**QUESTION)
     assert (found["status"], found["answer"], found["error"]["code"]) == ("gave_up", None, "gave_up")
-    assert world.roles.asked_of("summarizer") == []
+    assert world.roles.bodies_of("summarizer") == []
 
 
 async def test_a_tree_that_is_too_shallow_ends_with_what_is_known(world: Any, client: Any) -> None:
@@ -120,7 +120,7 @@ async def test_a_search_that_never_ends_is_ended_by_its_budget(
     found = await client.run(**QUESTION, max_depth=64, **limit)
     assert (found["status"], found["error"]["code"]) == ("exhausted", code)
     assert found["answer"] == "as far as I know, 40"
-    assert len(world.roles.asked_of("summarizer")) == 1
+    assert len(world.roles.bodies_of("summarizer")) == 1
     # Two role calls of 15 tokens a step: the fourth one passes 100.
     assert len(found["steps"]) == (5 if code == "max_steps" else 4)
 
@@ -136,7 +136,7 @@ async def test_the_budget_of_tokens_is_for_chains_too(world: Any, client: Any) -
 @pytest.mark.parametrize("policy", ["conclusion", "give up"])
 async def test_an_unreadable_decision_is_decided_by_policy(world: Any, policy: str) -> None:
     world.roles.planner = in_turn(problem("output-unreadable", "no decision", text="hm"))
-    async with world.orchestrator(on_unreadable=policy) as client:
+    async with world.orchestrator(on_parse_failure=policy) as client:
         found = await client.run(**QUESTION)
     assert found["status"] == ("completed" if policy == "conclusion" else "gave_up")
 
@@ -186,7 +186,7 @@ async def test_a_further_turn_goes_on_from_the_branch_that_won(searching: Any, c
     searching.roles.planner = in_turn(decide("as before", "conclusion"))
     response = await client.http.post(f"/v1/trajectories/{found['id']}/messages", json={"content": "And now?"})
     assert (response.json()["status"], len(response.json()["steps"])) == ("completed", 5)
-    history = searching.roles.asked_of("planner")[-1]["history"]
+    history = searching.roles.bodies_of("planner")[-1]["history"]
     assert [turn["role"] for turn in history] == [
         "user", "planner", "caller", "observation", "planner", "conclusion", "user",
     ]  # fmt: skip
@@ -195,7 +195,7 @@ async def test_a_further_turn_goes_on_from_the_branch_that_won(searching: Any, c
 async def test_cancelled_on_its_second_branch(searching: Any, client: Any) -> None:
     searching.roles.planner = lambda body: hang() if tried_before(body) else planner(body)
     trajectory_id = await client.start(**QUESTION)
-    await until(lambda: len(searching.roles.asked_of("planner")) == 3)
+    await until(lambda: len(searching.roles.bodies_of("planner")) == 3)
     found = (await client.http.post(f"/v1/trajectories/{trajectory_id}/cancel")).json()
     assert (found["status"], [step["abandoned"] for step in found["steps"]]) == ("cancelled", [True, True])
 

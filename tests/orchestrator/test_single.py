@@ -49,7 +49,7 @@ async def test_completed(single: Any, world: Any) -> None:
     assert first["latency_ms"]["planner"] == first["latency_ms"]["caller"] == 0
     assert found["usage"] == {"prompt_tokens": 20, "completion_tokens": 10}
     assert {role for role, _, _ in world.roles.requests} == {"backbone"}
-    second_request = world.roles.asked_of("backbone")[1]
+    second_request = world.roles.bodies_of("backbone")[1]
     assert [turn["role"] for turn in second_request["history"]] == ["user", "planner", "caller", "observation"]
     assert not second_request["conclude"]
     metrics = (await single.http.get("/metrics")).text
@@ -90,7 +90,7 @@ async def test_a_limit_asks_for_nothing_but_an_answer(single: Any, world: Any) -
     found = await single.run(**QUESTION, max_steps=2)
     assert (found["status"], found["error"]["code"]) == ("exhausted", "max_steps")
     assert (found["answer"], len(found["steps"])) == ("As far as I know, 40.", 2)
-    assert [body["conclude"] for body in world.roles.asked_of("backbone")] == [False, False, True]
+    assert [body["conclude"] for body in world.roles.bodies_of("backbone")] == [False, False, True]
 
 
 async def test_the_loop_guard(single: Any, world: Any) -> None:
@@ -114,7 +114,7 @@ async def test_the_deadline(world: Any) -> None:
 )
 async def test_an_unreadable_step_is_decided_by_policy(world: Any, policy: str, status: str, answer: Any) -> None:
     world.roles.backbone = in_turn(problem("output-unreadable", "neither", text="hm, well", usage=USAGE))
-    async with world.orchestrator(backbone_url=world.roles_url, on_unreadable=policy) as client:
+    async with world.orchestrator(backbone_url=world.roles_url, on_parse_failure=policy) as client:
         found = await client.run(**QUESTION)
         events = await client.events(found["id"])
     assert (found["status"], found["answer"], found["usage"]) == (status, answer, USAGE)
@@ -186,7 +186,7 @@ async def test_a_further_turn(single: Any, world: Any) -> None:
     world.roles.backbone = in_turn(step_to_answer("as before", "Still 40."))
     response = await single.http.post(f"/v1/trajectories/{found['id']}/messages", json={"content": "And now?"})
     assert (response.json()["status"], response.json()["answer"]) == ("completed", "Still 40.")
-    history = world.roles.asked_of("backbone")[-1]["history"]
+    history = world.roles.bodies_of("backbone")[-1]["history"]
     assert [turn["role"] for turn in history] == ["user", "planner", "conclusion", "user"]
 
 

@@ -83,7 +83,7 @@ async def test_a_trajectory_that_somebody_else_wrote_to_is_left_alone(client: An
     trajectory_id = response.json()["trajectory_id"]
     cancelled = await client.http.post(f"/v1/trajectories/{trajectory_id}/cancel")
     assert (cancelled.status_code, "not being driven" in cancelled.json()["detail"]) == (500, True)
-    assert world.roles.asked_of("summarizer") == []
+    assert world.roles.bodies_of("summarizer") == []
 
 
 async def test_a_log_of_a_newer_version_is_listed_and_not_driven(world: Any) -> None:

@@ -106,7 +106,7 @@ async def test_an_unreadable_plan_is_decided_by_policy(client: Any, world: Any) 
         "hm, well",
     )
     assert found["usage"]["prompt_tokens"] == 17
-    assert len(world.roles.asked_of("planner")) == 1
+    assert len(world.roles.bodies_of("planner")) == 1
 
 
 @pytest.mark.parametrize("kind", ["call-invalid", "output-unreadable"])
@@ -117,7 +117,7 @@ async def test_an_unreadable_call_is_an_observation(client: Any, world: Any, kin
     assert found["status"] == "completed"
     assert found["steps"][0]["observation"]["is_error"]
     assert "no such argument" in found["steps"][0]["observation"]["content"]
-    assert world.roles.asked_of("planner")[1]["history"][2] == {"role": "caller", "content": "Action: what"}
+    assert world.roles.bodies_of("planner")[1]["history"][2] == {"role": "caller", "content": "Action: what"}
 
 
 async def test_a_request_chooses_how_often_a_call_may_be_repeated(client: Any, world: Any) -> None:

@@ -176,8 +176,8 @@ ECHOED = {"error": {"message": f"Incorrect API key provided: {KEY}\nFind yours."
         (lambda: Response("oops", 500), EngineUnavailable, r"fails \(500\): oops"),
         (lambda: stream(data({"error": {"message": "boom", "code": 500}})), EngineUnavailable, "boom"),
         (lambda: stream(data({"error": {"message": "too long", "code": 400}})), EngineRefused, "too long"),
-        (lambda: stream(piece("half")), EngineUnavailable, "broke off"),
-        (lambda: stream(piece("half"), data("[DONE]")), EngineUnavailable, "broke off"),
+        (lambda: stream(piece("half")), EngineUnavailable, "ended its answer early"),
+        (lambda: stream(piece("half"), data("[DONE]")), EngineUnavailable, "ended its answer early"),
         (lambda: stream(piece("x", "content_filter")), EngineUnavailable, "ended its answer with 'content_filter'"),
     ],
 )  # fmt: skip

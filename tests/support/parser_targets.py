@@ -230,16 +230,16 @@ def _json(data: bytes) -> Any:
 @cache
 def _folder() -> Path:
     """A folder that goes away with the process."""
-    return Path(_kept.enter_context(tempfile.TemporaryDirectory()))
+    return Path(_resources.enter_context(tempfile.TemporaryDirectory()))
 
 
 @cache
 def _loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
-    _kept.callback(loop.close)
-    _kept.callback(lambda: loop.run_until_complete(loop.shutdown_asyncgens()))
+    _resources.callback(loop.close)
+    _resources.callback(lambda: loop.run_until_complete(loop.shutdown_asyncgens()))
     return loop
 
 
-_kept = contextlib.ExitStack()
-atexit.register(_kept.close)
+_resources = contextlib.ExitStack()
+atexit.register(_resources.close)

@@ -47,7 +47,7 @@ class Planner:
         """Stop listening and cut every connection."""
         await self._life.aclose()
 
-    def asked_by(self) -> list[str]:
+    def trajectories_served(self) -> list[str]:
         """The trajectories that asked, in order."""
         return [headers["x-trajectory-id"] for _, _, headers in self.roles.requests]
 
@@ -78,7 +78,7 @@ class Fleet:
         """By trajectory: which replica answered it last. What was asked is forgotten."""
         found: dict[str, int] = {}
         for number, planner in enumerate(self.planners):
-            found |= dict.fromkeys(planner.asked_by(), number)
+            found |= dict.fromkeys(planner.trajectories_served(), number)
             planner.roles.requests.clear()
         return found
 

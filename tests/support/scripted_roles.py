@@ -138,7 +138,7 @@ class ScriptedRoles:
     readiness_checks: int = 0
     asked: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def asked_of(self, role: Role) -> list[dict[str, Any]]:
+    def bodies_of(self, role: Role) -> list[dict[str, Any]]:
         """The bodies that a role was sent."""
         return [body for known, body, _ in self.requests if known == role]
 

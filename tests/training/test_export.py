@@ -18,10 +18,10 @@ from alpha_umi.roles.template import load_template
 from alpha_umi.serving.manifest import TemplateDiffers, load_manifest, sha256, verify
 from alpha_umi.serving.weights.adapters import FAMILY, check_adapter, ensure_role_model
 from alpha_umi.serving.weights.backbone import CONTEXT
-from cli.engines import role_folders
+from cli.local.models import role_folders
+from cli.local.services import ROLES as SERVED
+from cli.local.services import SINGLE
 from cli.main import app
-from cli.services import ROLES as SERVED
-from cli.services import SINGLE
 from training.errors import ExportRefused
 from training.export import export_run
 from training.loop.model import ADAPTER, load_model

@@ -78,9 +78,7 @@ def test_a_file_that_others_can_write_to_is_refused(tmp_path: Path, mode: int) -
     made = create_key(tmp_path / "keys")
     (tmp_path / "keys").chmod(mode)
     for use in (read_key_file, create_key):
-        with pytest.raises(
-            KeyFileUnusable, match="other users can write to it, which grants access to the service; chmod go-w"
-        ):
+        with pytest.raises(KeyFileUnusable, match=r"others can write to it, .*; chmod go-w"):
             use(tmp_path / "keys")
     (tmp_path / "keys").chmod(0o644)
     assert read_key_file(tmp_path / "keys") == [made.entry]

@@ -1,7 +1,7 @@
-"""Bytes of an OpenAPI document, JSON or YAML, become plain JSON values within bounds.
+"""Reads an OpenAPI document, JSON or YAML, into plain JSON values within bounds, and resolves its references.
 
-YAML is read with JSON's types only: no aliases, tags, dates, or words like `yes` that turn into booleans. Leaves out
-what the values mean; see `openapi`.
+YAML is read with JSON's types only: no aliases, tags, dates, or words like `yes` that become booleans. Leaves out the
+meaning of the values; see `parse`.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _yaml(text: str) -> Any:
 
 
 def _scan(text: str) -> None:
-    """Refuse aliases and bombs while they are still events and cost nothing."""
+    """Raises `DocumentError` for aliases and for too large a document, from the events of the parser alone."""
     depth = nodes = 0
     for event in yaml.parse(text, Loader=_JsonTypesLoader):
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
@@ -165,7 +165,7 @@ class _Bounded:
         raise DocumentError(f"the key {str(key)[:40]!r} is not text", field=pointer, remedy="put it in quotes")
 
     def _storable(self, text: str, pointer: str) -> str:
-        """JSON can escape what is no character; nothing that follows could encode it."""
+        """The text. Raises `DocumentError` for escapes that are no characters: they cannot be encoded."""
         if _NOT_STORABLE.search(text):
             raise DocumentError("the text holds NUL or half a surrogate pair", field=pointer, remedy="remove it")
         return text

@@ -1,4 +1,4 @@
-"""What an operation of an OpenAPI document is to us: a tool, and how its arguments become an HTTP request."""
+"""An operation of an OpenAPI document: its tool, and how its arguments become an HTTP request."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Body:
-    """The JSON body: one argument is the whole of it, or each of its properties is an argument of its own."""
+    """The JSON body: it is the value of `argument`, or, if that is None, an object of the arguments `properties`."""
 
     media_type: str
-    whole: str | None
+    argument: str | None
     properties: tuple[str, ...] = ()
 
 

@@ -1,10 +1,10 @@
-"""OpenAPI 3.0 and 3.1 documents become operations, each with the tool that offers it to the models.
+"""Parses OpenAPI 3.0 and 3.1 documents into operations, each with its tool.
 
-The document is checked for bounds and for references that lead out of it before anything else looks at it, then for
-its structure with the published schemas of the specification. Those come from openapi-spec-validator; its full
-validation is left out, as it applies the document's own patterns with a backtracking engine. An operation that cannot
-be offered refuses the whole document with the reason; `operations` selects those that are wanted, and then the others
-are not looked at. TRACE, webhooks and callbacks are nothing that a model could call, and do not become tools.
+First the document is checked for bounds and for references that lead out of it, then for its structure against the
+published schemas of the specification. Those come from openapi-spec-validator; its full validation is not used, because
+it applies the document's own patterns with a backtracking engine. An operation that cannot become a tool makes the
+document unusable; `operations` selects some of them, and the others are then ignored. TRACE, webhooks and callbacks do
+not become tools.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from orchestrator.tools.openapi.operation import Operation
 from orchestrator.tools.openapi.schema import SchemaReader, compile_schema
 from orchestrator.tools.openapi.security import security_of
 from orchestrator.tools.openapi.servers import choose_base_url, has_dot_segment
-from orchestrator.tools.openapi.signature import UNSUPPORTED, Signature, is_json
+from orchestrator.tools.openapi.signature import UNSUPPORTED, ArgumentSchema, is_json
 
 MAX_OPERATIONS: Final = 500
 MAX_NAME_CHARACTERS: Final = 64
@@ -53,22 +53,22 @@ def parse_document(
 ) -> list[Operation]:
     """The operations of a document, in its order.
 
-    `base_url` is where the operator wants them called, `document_url` where the document came from. Methods that may
-    change something have `default_effect`; an operation's `x-effect` may make it more careful, and, if
-    `trust_effects`, also less. `operations` selects by tool name. Raises `DocumentError`.
+    `base_url` is the operator's address for the calls, `document_url` the document's own address. Methods that may
+    change something have `default_effect`; an operation's `x-effect` may state a more careful class, and, if
+    `trust_effects`, also a less careful one. `operations` selects by tool name. Raises `DocumentError`.
     """
     root = read_document(raw)
     version = openapi_version(root)
     refuse_remote_references(root)
-    found = list(_operations(root))
-    if len(found) > MAX_OPERATIONS:
+    refs = list(_operations(root))
+    if len(refs) > MAX_OPERATIONS:
         raise DocumentError(
-            f"the document has {len(found)} operations; at most {MAX_OPERATIONS} are read",
+            f"the document has {len(refs)} operations; at most {MAX_OPERATIONS} are read",
             field="#/paths",
             remedy=SMALLER,
         )
     _check_structure(root, version)
-    reading = _Reading(
+    parser = _Parser(
         root,
         version,
         source_name,
@@ -77,12 +77,12 @@ def parse_document(
         default_effect=default_effect,
         trust_effects=trust_effects,
     )
-    return [reading.operation(name, where) for name, where in _selected(_named(found), operations).items()]
+    return [parser.operation(name, ref) for name, ref in _selected(_named(refs), operations).items()]
 
 
 @dataclass(frozen=True)
-class _Where:
-    """An Operation Object and what it is filed under."""
+class _OperationRef:
+    """An Operation Object, and its place in the document."""
 
     path: str
     method: str
@@ -93,8 +93,8 @@ class _Where:
 
 
 @dataclass(frozen=True)
-class _Reading:
-    """What the operations of one document have in common."""
+class _Parser:
+    """Parses the operations of one document."""
 
     root: Mapping[str, Any]
     version: Literal["3.0", "3.1"]
@@ -104,70 +104,70 @@ class _Reading:
     default_effect: EffectClass
     trust_effects: bool
 
-    def operation(self, name: str, where: _Where) -> Operation:
-        if not self.operator_chose_base and ("servers" in where.node or "servers" in where.path_item):
+    def operation(self, name: str, ref: _OperationRef) -> Operation:
+        if not self.operator_chose_base and ("servers" in ref.node or "servers" in ref.path_item):
             raise DocumentError(
                 "servers of a single operation are not supported",
-                field=where.pointer,
+                field=ref.pointer,
                 remedy="give `base_url`",
             )
-        security = security_of(self.root, where.node, where.pointer)
+        security = security_of(self.root, ref.node, ref.pointer)
         carriers = frozenset((scheme.kind, scheme.wire_name) for schemes in security for scheme in schemes)
-        signature = self._signature(where, carriers)
+        signature = self._signature(ref, carriers)
         schema = signature.schema
-        validator = compile_schema(schema, where.pointer)
-        _refuse_uncallable(name, schema, where.pointer)
+        validator = compile_schema(schema, ref.pointer)
+        _refuse_uncallable(name, schema, ref.pointer)
         return Operation(
-            tool=Tool(name, _description(where), schema, self.source_name, self._effect(where)),
-            method=where.method.upper(),
+            tool=Tool(name, _description(ref), schema, self.source_name, self._effect(ref)),
+            method=ref.method.upper(),
             base_url=self.base_url,
-            path=where.path,
+            path=ref.path,
             parameters=tuple(signature.parameters),
             body=signature.body,
             defaults=signature.defaults,
             security=security,
-            text_answers=self._answers_text(where),
+            text_answers=self._answers_text(ref),
             validator=validator,
         )
 
-    def _signature(self, where: _Where, withheld: frozenset[tuple[str, str]]) -> Signature:
-        signature = Signature(self.root, SchemaReader(self.root, self.version), withheld)
+    def _signature(self, ref: _OperationRef, withheld: frozenset[tuple[str, str]]) -> ArgumentSchema:
+        signature = ArgumentSchema(self.root, SchemaReader(self.root, self.version), withheld)
         signature.add_parameters(
             {
                 child(child(pointer, "parameters"), index): parameter
-                for node, pointer in ((where.path_item, where.path_pointer), (where.node, where.pointer))
+                for node, pointer in ((ref.path_item, ref.path_pointer), (ref.node, ref.pointer))
                 for index, parameter in enumerate(node.get("parameters", ()))
             }
         )
-        _check_path(where, signature)
-        if "requestBody" in where.node:
-            signature.add_body(where.node["requestBody"], child(where.pointer, "requestBody"), method=where.method)
+        _check_path(ref, signature)
+        if "requestBody" in ref.node:
+            signature.add_body(ref.node["requestBody"], child(ref.pointer, "requestBody"), method=ref.method)
         return signature
 
-    def _effect(self, where: _Where) -> EffectClass:
-        usual = EffectClass.READ if where.method in _READING else self.default_effect
-        if "x-effect" not in where.node:
+    def _effect(self, ref: _OperationRef) -> EffectClass:
+        usual = EffectClass.READ if ref.method in _READING else self.default_effect
+        if "x-effect" not in ref.node:
             return usual
         try:
-            stated = EffectClass(where.node["x-effect"])
+            stated = EffectClass(ref.node["x-effect"])
         except ValueError:
             raise DocumentError(
                 "this is not an effect",
-                field=child(where.pointer, "x-effect"),
+                field=child(ref.pointer, "x-effect"),
                 remedy=f"write {', '.join(_BY_CARE)}",
             ) from None
         return stated if self.trust_effects else max(usual, stated, key=_BY_CARE.index)
 
-    def _answers_text(self, where: _Where) -> bool:
+    def _answers_text(self, ref: _OperationRef) -> bool:
         media_types: list[str] = []
-        for status, node in where.node.get("responses", {}).items():
-            response, _ = resolve(self.root, node, child(child(where.pointer, "responses"), status))
+        for status, node in ref.node.get("responses", {}).items():
+            response, _ = resolve(self.root, node, child(child(ref.pointer, "responses"), status))
             if status.startswith("2") and isinstance(response, Mapping):
                 media_types += response.get("content", {})
         return any(name.startswith("text/") for name in media_types) and not any(map(is_json, media_types))
 
 
-def _operations(root: Mapping[str, Any]) -> Iterator[_Where]:
+def _operations(root: Mapping[str, Any]) -> Iterator[_OperationRef]:
     paths = root.get("paths")
     if not isinstance(paths, Mapping) or not paths:
         raise DocumentError("the document has no paths", field="#/paths", remedy="describe at least one operation")
@@ -176,7 +176,7 @@ def _operations(root: Mapping[str, Any]) -> Iterator[_Where]:
         if path.startswith("/") and isinstance(item, Mapping):
             for method in _METHODS:
                 if isinstance(operation := item.get(method), Mapping):
-                    yield _Where(path, method, operation, child(pointer, method), item, pointer)
+                    yield _OperationRef(path, method, operation, child(pointer, method), item, pointer)
 
 
 def _check_structure(root: dict[str, Any], version: Literal["3.0", "3.1"]) -> None:
@@ -192,23 +192,23 @@ def _check_structure(root: dict[str, Any], version: Literal["3.0", "3.1"]) -> No
         )
 
 
-def _named(found: list[_Where]) -> dict[str, _Where]:
-    named: dict[str, _Where] = {}
-    for where in found:
-        name = tool_name(where.node.get("operationId"), where.method, where.path)
+def _named(refs: list[_OperationRef]) -> dict[str, _OperationRef]:
+    named: dict[str, _OperationRef] = {}
+    for ref in refs:
+        name = tool_name(ref.node.get("operationId"), ref.method, ref.path)
         if name in named:
             raise DocumentError(
                 f"{named[name].pointer} has the same tool name, {name!r}",
-                field=where.pointer,
+                field=ref.pointer,
                 remedy=f"give both an `operationId` that differs within {MAX_NAME_CHARACTERS} characters",
             )
-        named[name] = where
+        named[name] = ref
     if not named:
         raise DocumentError("the document has no operations", field="#/paths", remedy="describe at least one")
     return named
 
 
-def _selected(named: dict[str, _Where], operations: Collection[str] | None) -> dict[str, _Where]:
+def _selected(named: dict[str, _OperationRef], operations: Collection[str] | None) -> dict[str, _OperationRef]:
     if operations is None:
         return named
     for name in operations:
@@ -218,7 +218,7 @@ def _selected(named: dict[str, _Where], operations: Collection[str] | None) -> d
                 field="operations",
                 remedy=f"there are {', '.join(named)[:1_000]}",
             )
-    return {name: where for name, where in named.items() if name in operations}
+    return {name: ref for name, ref in named.items() if name in operations}
 
 
 def tool_name(operation_id: Any, method: str, path: str) -> str:
@@ -230,7 +230,7 @@ def tool_name(operation_id: Any, method: str, path: str) -> str:
 
 
 def _refuse_uncallable(name: str, schema: Mapping[str, Any], pointer: str) -> None:
-    """Refuse now what the caller service would refuse at every call: too deep, too large, contradictory."""
+    """Raises `DocumentError` for schemas that the caller service refuses: too deep, too large, contradictory."""
     try:
         check_schema(schema)
     except ToolSchemaError as error:
@@ -241,24 +241,24 @@ def _refuse_uncallable(name: str, schema: Mapping[str, Any], pointer: str) -> No
         ) from error
 
 
-def _description(where: _Where) -> str:
-    texts = [where.node.get(key) or where.path_item.get(key) for key in ("summary", "description")]
+def _description(ref: _OperationRef) -> str:
+    texts = [ref.node.get(key) or ref.path_item.get(key) for key in ("summary", "description")]
     words = [text.strip() for text in texts if isinstance(text, str) and text.strip()]
-    joined = "\n".join(dict.fromkeys(words)) or f"{where.method.upper()} {where.path}"
+    joined = "\n".join(dict.fromkeys(words)) or f"{ref.method.upper()} {ref.path}"
     return joined[:MAX_DESCRIPTION_CHARACTERS]
 
 
-def _check_path(where: _Where, signature: Signature) -> None:
-    """Every placeholder needs its parameter, and the other way round; the fixed part stays where it is."""
-    placeholders = set(re.findall(r"\{([^{}]*)\}", where.path))
+def _check_path(ref: _OperationRef, signature: ArgumentSchema) -> None:
+    """Raises `DocumentError` unless placeholders and path parameters match, and the fixed part needs no encoding."""
+    placeholders = set(re.findall(r"\{([^{}]*)\}", ref.path))
     declared = {parameter.wire_name for parameter in signature.parameters if parameter.location == "path"}
     for name in sorted(placeholders ^ declared):
         side = "is not declared" if name in placeholders else "does not stand in the path"
-        raise DocumentError(f"the path parameter {name!r} {side}", field=where.pointer, remedy="correct the path")
-    fixed = re.sub(r"\{[^{}]*\}", "x", where.path)
+        raise DocumentError(f"the path parameter {name!r} {side}", field=ref.pointer, remedy="correct the path")
+    fixed = re.sub(r"\{[^{}]*\}", "x", ref.path)
     if has_dot_segment(fixed) or not re.fullmatch(r"[\w\-.~!$&'()*+,;=:@/%]*", fixed, re.ASCII):
         raise DocumentError(
             "the path has characters that need encoding, or dot segments",
-            field=where.pointer,
+            field=ref.pointer,
             remedy=UNSUPPORTED,
         )

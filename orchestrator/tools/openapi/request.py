@@ -1,7 +1,7 @@
-"""Arguments of a call become an HTTP request of its operation.
+"""Builds the HTTP request of an operation from the arguments of a call.
 
-Everything a model writes is percent-encoded, and path values that could move the address (empty, `.`, `..`) are
-refused; the way out checks the outcome once more.
+Every value that a model writes is percent-encoded. Path values that could change the path (empty, `.`, `..`) are
+refused; `egress` checks the resulting URL again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from orchestrator.tools.openapi.servers import has_dot_segment
 
 
 def with_defaults(operation: Operation, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments, and the declared defaults of those that the model left out."""
+    """The arguments, with the declared defaults of those that are missing."""
     return {**operation.defaults, **arguments}
 
 
@@ -99,17 +99,17 @@ def _headers(operation: Operation, arguments: Mapping[str, Any]) -> dict[str, st
 
 def _content(operation: Operation, arguments: Mapping[str, Any]) -> bytes | None:
     body = operation.body
-    if body is None or (body.whole is not None and body.whole not in arguments):
+    if body is None or (body.argument is not None and body.argument not in arguments):
         return None
-    if body.whole is not None:
-        value = arguments[body.whole]
+    if body.argument is not None:
+        value = arguments[body.argument]
     else:
         value = {name: arguments[name] for name in body.properties if name in arguments}
     return json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
 
 
 def _text(value: Any, parameter: Parameter) -> str:
-    """A single value outside a body. Whole numbers are written without a fraction, as validators take 5.0 for 5."""
+    """A single value outside a body. Integral floats are written without a fraction, as validators accept 5.0 for 5."""
     match value:
         case bool():
             return "true" if value else "false"

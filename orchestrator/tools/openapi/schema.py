@@ -1,7 +1,7 @@
-"""Schema Objects of OpenAPI 3.0 and 3.1 become self-contained JSON Schemas (2020-12) within bounds.
+"""Converts Schema Objects of OpenAPI 3.0 and 3.1 to self-contained JSON Schemas (2020-12) within bounds.
 
-References are written out, so a schema that refers to itself cannot be used. Read-only properties are left out: a
-request does not send them. Annotations other than `description` and `default` are dropped; keywords that would need
+References are inlined, so a recursive schema cannot be used. Read-only properties are left out: requests do not send
+them. Annotations other than `description` and `default` are dropped; keywords that would need
 resolution at validation time are refused.
 """
 
@@ -43,7 +43,7 @@ _Kind = TypeVar("_Kind", list[Any], dict[str, Any])
 
 
 class SchemaReader:
-    """Reads the schemas of one operation; the bounds hold for all of them together."""
+    """Converts the schemas of one operation; the bounds apply to all of them together."""
 
     def __init__(self, root: Mapping[str, Any], version: Literal["3.0", "3.1"]) -> None:
         self._root = root
@@ -59,7 +59,7 @@ class SchemaReader:
         self._nodes += 1
         if self._nodes > MAX_SCHEMA_NODES or depth > MAX_SCHEMA_DEPTH:
             raise DocumentError(
-                f"the operation's schemas, references written out, exceed {MAX_SCHEMA_NODES} parts "
+                f"the operation's schemas, references inlined, exceed {MAX_SCHEMA_NODES} parts "
                 f"or {MAX_SCHEMA_DEPTH} levels",
                 field=pointer,
                 remedy="simplify them, or leave the operation out with `operations`",
@@ -69,10 +69,10 @@ class SchemaReader:
         if not isinstance(node, Mapping):
             raise DocumentError("this is not a schema", field=pointer, remedy="write an object")
         if isinstance(target := node.get("$ref"), str):
-            return self._referred(node, target, pointer, active=active, depth=depth)
-        return self._written(node, pointer, active=active, depth=depth)
+            return self._resolve_ref(node, target, pointer, active=active, depth=depth)
+        return self._inline(node, pointer, active=active, depth=depth)
 
-    def _referred(
+    def _resolve_ref(
         self, node: Mapping[str, Any], target: str, pointer: str, *, active: tuple[str, ...], depth: int
     ) -> Schema | bool:
         if target in active:
@@ -81,15 +81,15 @@ class SchemaReader:
                 field=pointer,
                 remedy="bound its depth by hand, or leave the operation out with `operations`",
             )
-        found = lookup(self._root, target, pointer)
-        resolved = self._read(found, target, active=(*active, target), depth=depth + 1)
+        resolved_node = lookup(self._root, target, pointer)
+        resolved = self._read(resolved_node, target, active=(*active, target), depth=depth + 1)
         # Version 3.0 ignores whatever stands beside a reference.
         if self._version == "3.0" or len(node) == 1:
             return resolved
         beside = {key: value for key, value in node.items() if key != "$ref"}
-        return _combine(resolved, self._written(beside, pointer, active=active, depth=depth))
+        return _combine(resolved, self._inline(beside, pointer, active=active, depth=depth))
 
-    def _written(self, node: Mapping[str, Any], pointer: str, *, active: tuple[str, ...], depth: int) -> Schema:
+    def _inline(self, node: Mapping[str, Any], pointer: str, *, active: tuple[str, ...], depth: int) -> Schema:
         def below(value: Any, *keys: str | int) -> Schema | bool:
             at = pointer
             for key in keys:
@@ -216,6 +216,6 @@ def _with_null(schema: Schema) -> Schema:
         if "enum" in schema and None not in schema["enum"]:
             widened["enum"] = [*schema["enum"], None]
         return widened
-    kept = {key: value for key, value in schema.items() if key in _ANNOTATIONS}
+    annotations = {key: value for key, value in schema.items() if key in _ANNOTATIONS}
     rest = {key: value for key, value in schema.items() if key not in _ANNOTATIONS}
-    return {**kept, "anyOf": [rest, {"type": "null"}]}
+    return {**annotations, "anyOf": [rest, {"type": "null"}]}

@@ -1,7 +1,7 @@
 """Security schemes of an OpenAPI document, and where an operator's credentials go in a request.
 
-Credentials are placed by the way out alone: they are no arguments, so models neither see nor choose them. Tokens of
-OAuth 2 and OpenID Connect are sent as given; obtaining and refreshing them is left out.
+Credentials are added when the request is built. They are not arguments, so models neither see nor choose them. Tokens
+of OAuth 2 and OpenID Connect are sent as given; obtaining and refreshing them is left out.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from orchestrator.tools.openapi.document import child, resolve
 from orchestrator.tools.openapi.operation import Operation, Scheme
 
 REDACTED: Final = "[redacted]"
-# Anything shorter would also hit words that are no secret.
+# A shorter text would also match words that are no secret.
 SHORTEST_REDACTED: Final = 8
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """What a source's calls carry besides their arguments. `secrets` are the texts to keep out of answers."""
+    """Headers and query parameters of a source's calls. `secrets` are the texts to redact in answers."""
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -47,9 +47,9 @@ def security_of(root: Mapping[str, Any], operation: Mapping[str, Any], pointer: 
 def place_credentials(
     operation: Operation, *, headers: Mapping[str, SecretStr], credentials: Mapping[str, SecretStr]
 ) -> Credentials:
-    """What the operation's calls carry: the source's headers, and the first alternative that is wholly given.
+    """The operation's credentials: the source's headers, and the first alternative whose credentials are all given.
 
-    Raises `ToolSourceError` if the operation needs something that the source does not give.
+    Raises `ToolSourceError` if the source has none of the alternatives.
     """
     own = {name.lower(): value.get_secret_value() for name, value in headers.items()}
     if not operation.security:
@@ -57,11 +57,11 @@ def place_credentials(
     for alternative in operation.security:
         if all(_given(scheme, own, credentials) for scheme in alternative):
             return _placed(alternative, own, credentials)
-    wanted = " or ".join(
+    needed = " or ".join(
         " with ".join(f"{scheme.name!r}" for scheme in alternative) for alternative in operation.security
     )
     raise ToolSourceError(
-        f"the operation {operation.tool.name!r} needs credentials for {wanted}",
+        f"the operation {operation.tool.name!r} needs credentials for {needed}",
         field="credentials",
         remedy="give them under that name, or the header under `headers`",
     )
@@ -119,7 +119,7 @@ def _placed(schemes: Sequence[Scheme], own: Mapping[str, str], credentials: Mapp
 
 
 def _carrying(headers: Mapping[str, str], query: Mapping[str, str], secrets: Iterable[str]) -> Credentials:
-    # "Bearer x" is given away by x, and "user:password" by the password.
+    # "Bearer x" must also be redacted as x, and "user:password" as the password.
     parts = {part for secret in secrets for part in (secret, secret.rpartition(" ")[2], secret.partition(":")[2])}
     forms = {form for part in parts for form in (part, quote(part, safe=""), _base64(part))}
     long_enough = [form for form in forms if len(form) >= SHORTEST_REDACTED]

@@ -1,7 +1,7 @@
-"""Which address a document's operations are called at.
+"""Chooses the base URL of a document's operations.
 
-The operator's own base address wins. Otherwise a server of the document counts only if it lies at the origin that
-the document itself came from, so that a fetched document cannot send calls, or credentials, elsewhere.
+The operator's `base_url` takes precedence. Otherwise a server of the document is used only if it has the document's own
+origin, so that a fetched document cannot direct calls or credentials to another host.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _servers(root: Mapping[str, Any], document_url: str | None) -> Iterator[str]
 
 def _expanded(server: Mapping[str, Any]) -> str:
     variables = server.get("variables", {})
-    return re.sub(r"\{([^{}]*)\}", lambda found: str(variables.get(found[1], {}).get("default", "")), server["url"])
+    return re.sub(r"\{([^{}]*)\}", lambda match: str(variables.get(match[1], {}).get("default", "")), server["url"])
 
 
 def _base(text: str, field: str, *, remedy: str) -> str:
@@ -58,7 +58,7 @@ def _base(text: str, field: str, *, remedy: str) -> str:
         raise DocumentError(str(error), field=field, remedy=remedy) from None
     if url.raw_query_string:
         raise DocumentError("the address holds a query", field=field, remedy=remedy)
-    # Compared with what was written, because the parser has already taken such segments away.
+    # Checked on the original text, because the parser has already removed such segments.
     if has_dot_segment(text.partition("://")[2]):
         raise DocumentError("the address holds `.` or `..` segments", field=field, remedy=remedy)
     return str(url).rstrip("/")

@@ -1,8 +1,8 @@
-"""The parameters and the JSON body of an operation become one flat schema of arguments.
+"""Combines the parameters and the JSON body of an operation into one flat schema of arguments.
 
-Properties of a body are arguments of their own where the body is a plain object and no name is taken twice;
-otherwise the body is one argument. A parameter whose name is taken gets its place as a suffix (`id_query`). Optional
-cookie parameters, and headers that HTTP or the orchestrator sets, are not offered to models. Only the default
+The properties of a body become arguments if the body is a plain object and no name collides; otherwise the body is one
+argument. A parameter whose name collides gets its location as a suffix (`id_query`). Optional
+cookie parameters, and headers that HTTP or the orchestrator sets, are left out. Only the default
 serialisation styles are supported.
 """
 
@@ -25,9 +25,9 @@ from orchestrator.tools.openapi.schema import (
 
 MAX_ARGUMENTS: Final = 128
 UNSUPPORTED: Final = "describe it otherwise, or leave the operation out with `operations`"
-# OpenAPI ignores the first three as parameters; the idempotency key is ours to choose.
+# OpenAPI ignores the first three as parameters; the orchestrator sets the idempotency key.
 _SET_BY_US = frozenset({"accept", "content-type", "authorization", "idempotency-key"})
-# A model must not steer the connection itself.
+# A model must not control the connection.
 _FORBIDDEN_HEADERS = frozenset({
     "host", "connection", "content-length", "content-encoding", "transfer-encoding", "te", "trailer",
     "upgrade", "keep-alive", "expect", "accept-encoding", "cookie", "proxy-authorization",
@@ -42,10 +42,10 @@ _LIFTABLE = frozenset({"type", "properties", "required", "additionalProperties",
 
 
 @dataclass
-class Signature:
+class ArgumentSchema:
     """The arguments of one operation while they are collected.
 
-    `withheld` are the parameters (place, name) that carry credentials: those are not for models to write.
+    `withheld` are the parameters (location, name) that carry credentials; they do not become arguments.
     """
 
     root: Mapping[str, Any]
@@ -81,12 +81,12 @@ class Signature:
             raise DocumentError(f"{method.upper()} takes no body", field=pointer, remedy="remove it")
         media_type, schema, at = self._json_content(body, pointer)
         if _is_plain_object(schema) and not set(schema["properties"]) & set(self.properties):
-            self.body = Body(media_type, whole=None, properties=tuple(schema["properties"]))
+            self.body = Body(media_type, argument=None, properties=tuple(schema["properties"]))
             for name, part in schema["properties"].items():
                 self._add(name, part, child(child(at, "properties"), name), name in schema.get("required", ()))
         else:
             name = self._free_name("body", "request")
-            self.body = Body(media_type, whole=name)
+            self.body = Body(media_type, argument=name)
             self._add(name, _described(schema, body), at, body.get("required", False))
 
     def _add_parameter(self, node: Mapping[str, Any], pointer: str) -> None:
@@ -98,7 +98,7 @@ class Signature:
                 raise DocumentError(f"the cookie {name!r} is required", field=pointer, remedy=UNSUPPORTED)
             return
         if place == "header" and name.lower() in _FORBIDDEN_HEADERS:
-            raise DocumentError(f"the header {name!r} is not for callers to set", field=pointer, remedy="remove it")
+            raise DocumentError(f"the header {name!r} cannot be set by a call", field=pointer, remedy="remove it")
         if "schema" not in node:
             raise DocumentError("a parameter with `content` is not supported", field=pointer, remedy=UNSUPPORTED)
         location = cast(Location, place)
@@ -154,7 +154,7 @@ def _is_parameter(node: Any) -> bool:
 
 
 def _is_plain_object(schema: Schema) -> bool:
-    # Null or a map of free names cannot be said with a flat list of arguments.
+    # A flat list of arguments cannot express null or a map of free names.
     return (
         schema.get("type") == "object"
         and bool(schema.get("properties"))
@@ -172,7 +172,7 @@ def _described(schema: Schema, node: Mapping[str, Any]) -> Schema:
 
 def _check_style(node: Mapping[str, Any], location: Location, schema: Schema, pointer: str) -> None:
     style, explode = _DEFAULT_STYLE[location]
-    # What is no type at all is for the check of the whole schema to name.
+    # An invalid type is reported by the check of the complete schema.
     kinds = schema.get("type")
     kinds = kinds if isinstance(kinds, list) else [kinds]
     if "object" in kinds or "properties" in schema:

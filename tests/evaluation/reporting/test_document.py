@@ -212,19 +212,6 @@ def test_steps_of_a_suite_with_figures_of_its_own_name_the_command(
     assert told.startswith(f"`alpha-umi evaluate {command} RUN` ")
 
 
-def test_whole_trajectories_with_golden_calls_name_the_command(tmp_path: Path) -> None:
-    run = whole_run([True])
-    about = run.about.model_copy(update={"suite": "toolalpaca-simulated"})
-    (tmp_path / "one.jsonl").write_text(written(replace(run, about=about)))
-    steps = run_of(pairs_of({}))
-    about_steps = steps.about.model_copy(update={"suite": "toolalpaca-simulated"})
-    write_run(tmp_path / "steps.jsonl", replace(steps, about=about_steps))
-    text = render_markdown("r", sections(tmp_path / "one.jsonl", tmp_path / "steps.jsonl"))
-    assert "\nalpha-umi evaluate procedures one.jsonl\n" in text
-    assert "evaluate procedures steps" not in text
-    assert text.count("checks without a judge whether the golden calls were made") == 1
-
-
 def test_runs_say_how_they_were_asked(tmp_path: Path) -> None:
     (tmp_path / "one").write_text(written(whole_run([True, None], constrained=False, max_tokens=900)))
     text = render_markdown("r", sections(tmp_path / "one"))

@@ -1,0 +1,106 @@
+"""The planner service: `python -m services.planner`.
+
+The rationale is free text with a token bound; it ends at the first decision. If there is none, a second, short
+generation continues the same text and is constrained to the three decisions (its prompt is cached by then). With
+`constrained: false` nothing is constrained, as in the paper: an unreadable output is generated once more with a higher
+temperature (unless `attempts` is 1). After that it is an error, and the client applies its policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+
+from fastapi import APIRouter
+
+from alpha_umi.contract.roles import PLAN, PlanAnswer, PlanRequest, RenderPlanRequest, as_history, as_tools
+from alpha_umi.roles.errors import UnreadableOutput
+from alpha_umi.roles.planner import DECISIONS, STOP_STRINGS, Plan, parse_plan
+from alpha_umi.serving.assembly import RoleContext
+from alpha_umi.serving.engine import Choices
+from alpha_umi.serving.generation import GenerationSession, token_bound
+from alpha_umi.serving.responses import role_router
+
+DECISION_TOKENS = 8
+_CUE = "Next:"
+
+
+def create_router(context: RoleContext) -> APIRouter:
+    """Routes of one planner."""
+    return role_router(
+        context,
+        PLAN,
+        plan,
+        summary="Decide what to do next",
+        render_model=RenderPlanRequest,
+        reserved_tokens=reserved_tokens,
+    )
+
+
+async def plan(
+    context: RoleContext, request: PlanRequest, *, request_id: str
+) -> AsyncGenerator[str | PlanAnswer, None]:
+    """Yield the rationale in pieces, then the answer. Raises `ServiceError`, `output-unreadable` among others."""
+    session = await GenerationSession.open(
+        context,
+        request,
+        request_id,
+        history=as_history(request.history),
+        tools=as_tools(request.tools),
+        answer_tokens=reserved_tokens(token_bound(context, request)),
+    )
+    text = ""
+    async for piece in session.stream(session.generation(stop=STOP_STRINGS)):
+        text += piece
+        yield piece
+    decided, way = _read(text), "free"
+    if decided is None and request.constrained:
+        decided, way = await _constrain(session, text), "constrained"
+    elif decided is None and request.attempts > 1:
+        decided, way = await _retry(session), "retry"
+    elif decided is None:
+        decided = _parsed(session, text)
+    context.metrics.count_decision(decided.next, way)
+    yield PlanAnswer(thought=decided.thought, next=decided.next, text=decided.text, **session.answer_fields())
+
+
+def reserved_tokens(answer_tokens: int) -> int:
+    """Tokens that the prompt leaves free: the rationale's bound, and the decision after it."""
+    return answer_tokens + DECISION_TOKENS
+
+
+def _read(text: str) -> Plan | None:
+    try:
+        parsed = parse_plan(text)
+    except UnreadableOutput:
+        return None
+    # The stop string ends before the period that closes a decision in the training data.
+    return replace(parsed, ending=f"Next: {parsed.next}.")
+
+
+async def _constrain(session: GenerationSession, text: str) -> Plan:
+    """Continue the rationale with a decision, and nothing else."""
+    lead = text.rpartition(_CUE)[0] if _CUE in text else f"{text.rstrip()} "
+    generation = session.generation(
+        continuation=lead + _CUE,
+        constraint=Choices(tuple(f" {decision}." for decision in DECISIONS)),
+        max_tokens=DECISION_TOKENS,
+    )
+    session.count_extra("constrained")
+    ending = await session.text(generation)
+    return _parsed(session, f"{lead}{_CUE}{ending}")
+
+
+async def _retry(session: GenerationSession) -> Plan:
+    """A second attempt without constraints."""
+    session.count_extra("retry")
+    text = await session.text(session.generation(stop=STOP_STRINGS, **session.retry_sampling()))
+    return _read(text) or _parsed(session, text)
+
+
+def _parsed(session: GenerationSession, text: str) -> Plan:
+    """Raises `ServiceError` for a text without a decision; an engine without constraints may write one."""
+    try:
+        return parse_plan(text)
+    except UnreadableOutput as error:
+        raise session.unreadable(error, text) from error
