@@ -211,7 +211,7 @@ async def _ask_group(
 
 
 def _has_procedures(trajectories: Sequence[RecordedTrajectory]) -> bool:
-    return all(trajectory.procedure is not None for trajectory in trajectories)
+    return all(trajectory.answer_forms is not None for trajectory in trajectories)
 
 
 def _groups(computing: Computing | None, trajectories: Sequence[RecordedTrajectory]) -> list[Group]:
