@@ -147,7 +147,7 @@ def require_tools(suite: Suite, virtual: VirtualTools | None = None) -> None:
 
 
 def _require_observations(suite: Suite) -> None:
-    if _has_procedures(suite.trajectories):
+    if _has_answer_forms(suite.trajectories):
         return
     recorded = any(True for trajectory in suite.trajectories for _ in recorded_calls(trajectory))
     if suite.definition.loader == "seal-tools" or not recorded:
@@ -207,14 +207,14 @@ async def _run_group(
             await run_all(client, file, group.trajectories, marked, concurrency=concurrency, on_result=on_result)
 
 
-def _has_procedures(trajectories: Sequence[RecordedTrajectory]) -> bool:
-    return all(trajectory.procedure is not None for trajectory in trajectories)
+def _has_answer_forms(trajectories: Sequence[RecordedTrajectory]) -> bool:
+    return all(trajectory.answer_forms is not None for trajectory in trajectories)
 
 
 def _groups(compute_tool: ComputeTool | None, trajectories: Sequence[RecordedTrajectory]) -> list[ReplayGroup]:
     if compute_tool is not None:
         return [ReplayGroup(compute_tool.source, trajectories, compute_tool.server)]
-    if _has_procedures(trajectories):
+    if _has_answer_forms(trajectories):
         return [
             ReplayGroup(SYNTHETIC, group, lambda group=group: create_made_up_server(group))  # type: ignore[misc]
             for group in together(trajectories)
