@@ -1,4 +1,4 @@
-"""Look at what happened: `show` and `replay`."""
+"""`show` and `replay`: one trajectory, and the states that its log leads to."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from alpha_umi.client.sync import SyncOrchestratorClient
 from alpha_umi.contract.stream_events import EventNotUnderstood, machine_events
 from alpha_umi.contract.trajectories import differing_fields
 from alpha_umi.trajectory import Event, IllegalEvent, Transition, transitions
-from cli.client import OrchestratorClient
-from cli.commands.questions import print_json
+from cli.commands.questions import print_json, read_events
 from cli.errors import SAME_VERSION, NotUnderstood, UsageProblem, understood
 from cli.event_log import read_database, read_export
 from cli.live_output import ended
@@ -54,9 +54,9 @@ def replay(
     api_key: ApiKey = None,
     state_dir: StateDir = None,
 ) -> None:
-    """Lead the trajectory machine through a log again, and print every state it goes through.
+    """Replay the log of a trajectory through the state machine, and print every state.
 
-    Exits with 1 when the log does not lead to the trajectory that the orchestrator shows.
+    Exits with 1 if the log does not lead to the trajectory that the orchestrator has.
     """
     if file is not None and trajectory_id is None and database is None:
         _print_log(read_export(file))
@@ -73,13 +73,13 @@ def _print_log(events: Sequence[Event]) -> None:
     print_transitions(output(), _transitions(events))
 
 
-def _replay_stream(client: OrchestratorClient, trajectory_id: str, console: Console) -> None:
+def _replay_stream(client: SyncOrchestratorClient, trajectory_id: str, console: Console) -> None:
     if client.trajectory(trajectory_id).status in ("running", "requires_action"):
         raise UsageProblem(f"{trajectory_id} has not ended", remedy=f"alpha-umi tail {trajectory_id}")
-    stream = list(client.follow(trajectory_id))
-    made = _transitions(machine_events(stream))
+    events = list(read_events(client.follow(trajectory_id)))
+    made = _transitions(machine_events(events))
     print_transitions(console, made)
-    different = differing_fields(ended(stream), made[-1].after)
+    different = differing_fields(ended(events), made[-1].after)
     if different:
         what = f"the replay does not lead to what the orchestrator shows: {', '.join(different)}"
         raise NotUnderstood(what, remedy=SAME_VERSION)
