@@ -1,6 +1,6 @@
 """The trajectory machine: events in, a new state and one explicit effect out. No I/O.
 
-    NEW ── question asked ──> PLANNING ── caller ──> CALLING ── call made ──> RUNNING_TOOL ─┐
+    NEW ── created ─────────> PLANNING ── caller ──> CALLING ── call made ──> RUNNING_TOOL ─┐
                                ^  │                     │ unreadable                        │ observation
                                └──┼─────────────────────┴───────────<──────────────────────┘
                                   ├── conclusion, or a limit ──> SUMMARIZING ── answer ──> ENDING ──> FINISHED
@@ -10,7 +10,7 @@ A call of a tool that the client executes goes through REQUIRING and WAITING ins
 `single` has STEPPING for planning and calling, and CONCLUDING for the answer after a limit. A further user turn leads
 from FINISHED back to the next step. With the strategy `dfsdt` a dead end (give up, too deep, a repeated call) leads
 through BACKTRACKING to an earlier place and PLANNING there. A cancellation is legal in every open phase; a limit and a
-role's failure while somebody is asked. `machine.TRANSITIONS` is the whole table.
+role's failure while an effect is being performed. `machine.TRANSITIONS` is the whole table.
 """
 
 from alpha_umi.trajectory.effects import (

@@ -58,7 +58,7 @@ class AwaitOutput:
 
 @dataclass(frozen=True)
 class Backtrack:
-    """Record that a search leaves its branch after `step`, and goes on behind step `to` (None: at the question)."""
+    """Record that a search leaves its branch after `step`, and continues after step `to` (None: at the question)."""
 
     step: int
     to: int | None
@@ -67,7 +67,7 @@ class Backtrack:
 
 @dataclass(frozen=True)
 class AskBackbone:
-    """Ask the single model for its next step. `conclude`: a limit ended the run, only an answer is wanted."""
+    """Ask the single model for its next step. `conclude`: a limit ended the run, only an answer is expected."""
 
     step: int
     conclude: bool = False

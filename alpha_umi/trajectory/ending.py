@@ -33,7 +33,7 @@ def end(state: State, outcome: Status, error: Failure | None) -> State:
 
 
 def limit(state: State, event: LimitReached) -> State:
-    """The time is over: on to the answer, or to the end where that was being written."""
+    """The deadline has passed: the answer follows, or the end if the answer was being written."""
     why = Failure(event.limit, "the time limit of the trajectory was reached")
     if state.is_closing:
         return end(state, "exhausted", state.error or why)
@@ -41,12 +41,12 @@ def limit(state: State, event: LimitReached) -> State:
 
 
 def fail(state: State, event: RoleFailed) -> State:
-    """A role gave no answer at all."""
+    """A role failed."""
     return end(state, "failed", Failure(f"{event.role}_failed", event.reason))
 
 
 def cancel(state: State, event: Cancelled) -> State:
-    """Somebody stopped it."""
+    """The trajectory was stopped from outside."""
     return end(state, "cancelled", Failure("cancelled", event.reason))
 
 

@@ -1,7 +1,7 @@
 """The trajectory machine: a protocol without I/O.
 
 An event and a state give the next state (`advance`); a state wants exactly one effect (`effect_of`). All legal moves
-stand in `TRANSITIONS`; an event that is not listed for a phase raises `IllegalEvent` and changes nothing. Routing
+are in `TRANSITIONS`; an event that is not listed for a phase raises `IllegalEvent` and changes nothing. Routing
 depends on the planner's own decision alone, never on text in the history.
 
 Strategies are variants of the table, not loops of their own: `chain` asks planner, caller and summarizer in turn,
@@ -131,7 +131,7 @@ def _intend(state: State, event: EffectIntended) -> State:
 
 Move = Callable[[State, Any], State]
 
-# Phases in which somebody is asked, so that an effect can be intended, take too long or fail.
+# Phases with an effect that leaves the process: it can be intended, take too long or fail.
 _ASKING = (
     Phase.PLANNING,
     Phase.CALLING,

@@ -44,22 +44,22 @@ from cli.steps_view import StepsView
 Fake = Any
 Invoke = Callable[..., Any]
 
-ASKED = TrajectoryCreated("How warm is it in Oslo?", ("temperature",))
+CREATED = TrajectoryCreated("How warm is it in Oslo?", ("temperature",))
 STEP = (
     PlannerDecided("I ask the thermometer.", "caller", "I ask the thermometer. Next: caller.", usage=Usage(10, 5)),
     CallMade("call_1", "temperature", {"city": "Oslo"}, "Action: temperature", usage=Usage(20, 6)),
     ToolObserved("call_1", '{"celsius": 19.5}', latency_ms=3),
 )
 CONCLUDED = PlannerDecided("It is known.", "conclusion", "It is known. Next: conclusion.", usage=Usage(30, 7))
-COMPLETED = (ASKED, *STEP, CONCLUDED, AnswerWritten("It is 19.5 degrees.", usage=Usage(40, 8)), TrajectoryFinished())
+COMPLETED = (CREATED, *STEP, CONCLUDED, AnswerWritten("It is 19.5 degrees.", usage=Usage(40, 8)), TrajectoryFinished())
 EXHAUSTED = (
     TrajectoryCreated("How warm is it?", ("temperature",), Limits(max_steps=1)),
     *STEP,
     AnswerWritten("19.5 degrees, as far as is known."),
     TrajectoryFinished(),
 )
-FAILED = (ASKED, *STEP, RoleFailed("planner", "it is down"), TrajectoryFinished())
-GAVE_UP = (ASKED, PlannerDecided("I cannot.", "give up", "I cannot. Next: give up."), TrajectoryFinished())
+FAILED = (CREATED, *STEP, RoleFailed("planner", "it is down"), TrajectoryFinished())
+GAVE_UP = (CREATED, PlannerDecided("I cannot.", "give up", "I cannot. Next: give up."), TrajectoryFinished())
 
 
 def client_of(url: str) -> SyncOrchestratorClient:
@@ -96,7 +96,7 @@ def test_everything_that_happens_is_printed(fake: Fake, url: str, invoke: Invoke
 def test_text_is_printed_once_also_when_it_was_streamed(fake: Fake, url: str, invoke: Invoke) -> None:
     first = with_deltas("planner", ["I ask ", "the thermometer", ". Next: caller."], STEP[0])
     answer = with_deltas("summarizer", ["It is ", "19.5 degrees."], COMPLETED[-2])
-    fake.add([ASKED, *first, *STEP[1:], CONCLUDED, *answer, TrajectoryFinished()])
+    fake.add([CREATED, *first, *STEP[1:], CONCLUDED, *answer, TrajectoryFinished()])
     output = invoke("ask", "How warm?", "--url", url).stdout
     assert output.count("I ask the thermometer") == 1
     assert output.count("It is 19.5 degrees.") == 1
@@ -105,14 +105,14 @@ def test_text_is_printed_once_also_when_it_was_streamed(fake: Fake, url: str, in
 
 def test_a_preview_that_does_not_count_is_followed_by_what_does(fake: Fake, url: str, invoke: Invoke) -> None:
     first = with_deltas("planner", ["Something half done"], STEP[0])
-    fake.add([ASKED, *first, *COMPLETED[2:]])
+    fake.add([CREATED, *first, *COMPLETED[2:]])
     output = invoke("ask", "How warm?", "--url", url).stdout
     assert output.index("Something half done") < output.index("asked again") < output.index("I ask the thermometer.")
 
 
 def test_an_unreadable_decision_is_said(fake: Fake, url: str, invoke: Invoke) -> None:
     fake.add(
-        [ASKED, unreadable_plan("Er.", "there is no decision"), AnswerWritten("I do not know."), TrajectoryFinished()]
+        [CREATED, unreadable_plan("Er.", "there is no decision"), AnswerWritten("I do not know."), TrajectoryFinished()]
     )
     result = invoke("ask", "How warm?", "--url", url)
     assert "no decision could be read (there is no decision)" in result.stdout
@@ -293,7 +293,7 @@ def test_joiners_and_line_breaks_stay() -> None:
 
 def test_a_long_observation_is_cut(fake: Fake, url: str, invoke: Invoke) -> None:
     content = "\n".join(f"line {number}" for number in range(1_000))
-    fake.add([ASKED, *STEP[:2], ToolObserved("call_1", content), *COMPLETED[4:]])
+    fake.add([CREATED, *STEP[:2], ToolObserved("call_1", content), *COMPLETED[4:]])
     output = invoke("ask", "How warm?", "--url", url).stdout
     assert "line 11\n" in output
     assert "line 12\n" not in output
@@ -379,7 +379,7 @@ def test_tail_follows_the_newest_that_runs(fake: Fake, url: str, invoke: Invoke)
     fake.add(COMPLETED, "traj_1")
     result = invoke("tail", "--url", url)
     assert (result.exit_code, "traj_1" in result.stdout) == (0, True)
-    fake.add([ASKED, *STEP], "traj_2")
+    fake.add([CREATED, *STEP], "traj_2")
     fake.add(GAVE_UP, "traj_3")
     with client_of(url) as client:
         running = client.newest(status="running")
@@ -389,7 +389,7 @@ def test_tail_follows_the_newest_that_runs(fake: Fake, url: str, invoke: Invoke)
 
 def test_tail_of_one_that_ended_by_its_deadline(fake: Fake, url: str, invoke: Invoke) -> None:
     fake.add(
-        [ASKED, *STEP, LimitReached("deadline"), AnswerWritten("As far as is known."), TrajectoryFinished()], "traj_1"
+        [CREATED, *STEP, LimitReached("deadline"), AnswerWritten("As far as is known."), TrajectoryFinished()], "traj_1"
     )
     result = invoke("tail", "traj_1", "--url", url)
     assert result.exit_code == 0

@@ -34,14 +34,14 @@ from alpha_umi.trajectory import (
 Fake = Any
 Invoke = Callable[..., Any]
 
-ASKED = TrajectoryCreated("How warm is it in Oslo?", ("temperature",), Limits(max_steps=2))
+CREATED = TrajectoryCreated("How warm is it in Oslo?", ("temperature",), Limits(max_steps=2))
 DECIDED = PlannerDecided("I ask.", "caller", "I ask. Next: caller.")
 CALLED = CallMade("call_1", "temperature", {"city": "Oslo"}, "Action: temperature")
 OBSERVED = ToolObserved("call_1", "19.5")
 STEP = (DECIDED, CALLED, OBSERVED)
 CONCLUDED = PlannerDecided("Known.", "conclusion", "Known. Next: conclusion.")
 ANSWERED = AnswerWritten("19.5 degrees.")
-COMPLETED = (ASKED, *STEP, CONCLUDED, ANSWERED, TrajectoryFinished())
+COMPLETED = (CREATED, *STEP, CONCLUDED, ANSWERED, TrajectoryFinished())
 ALONE = TrajectoryCreated("How warm is it in Oslo?", ("temperature",), Limits(max_steps=2), strategy="single")
 STEPPED = StepTaken("I ask.", "caller", "Action: temperature", "call_1", "temperature", {"city": "Oslo"})
 STEPPED_TO_ANSWER = StepTaken("Known.", "conclusion", "19.5 degrees.", answer="19.5 degrees.")
@@ -54,18 +54,18 @@ STUBBORN = Limits(max_repeats=9)
 
 RUNS: dict[str, Sequence[Any]] = {
     "completed": COMPLETED,
-    "with intents": (ASKED, EffectIntended("planner:0"), DECIDED, EffectIntended("caller:0"), *COMPLETED[2:]),
-    "gave up": (ASKED, PlannerDecided("No.", "give up", "No. Next: give up."), TrajectoryFinished()),
-    "steps exhausted": (ASKED, *STEP, *STEP, ANSWERED, TrajectoryFinished()),
+    "with intents": (CREATED, EffectIntended("planner:0"), DECIDED, EffectIntended("caller:0"), *COMPLETED[2:]),
+    "gave up": (CREATED, PlannerDecided("No.", "give up", "No. Next: give up."), TrajectoryFinished()),
+    "steps exhausted": (CREATED, *STEP, *STEP, ANSWERED, TrajectoryFinished()),
     "call unreadable": (
-        ASKED,
+        CREATED,
         DECIDED,
         unreadable_call("?", "there is no call"),
         CONCLUDED,
         ANSWERED,
         TrajectoryFinished(),
     ),
-    "planner unreadable": (ASKED, unreadable_plan("er", "no decision"), ANSWERED, TrajectoryFinished()),
+    "planner unreadable": (CREATED, unreadable_plan("er", "no decision"), ANSWERED, TrajectoryFinished()),
     "another policy": (
         TrajectoryCreated("q", ("temperature",), PATIENT),
         unreadable_plan("er", "no decision", "give up"),
@@ -79,10 +79,10 @@ RUNS: dict[str, Sequence[Any]] = {
         ANSWERED,
         TrajectoryFinished(),
     ),
-    "role failed": (ASKED, *STEP, RoleFailed("planner", "it is down"), TrajectoryFinished()),
-    "summarizer failed": (ASKED, CONCLUDED, RoleFailed("summarizer", "it is down"), TrajectoryFinished()),
-    "cancelled": (ASKED, DECIDED, Cancelled("the client left"), TrajectoryFinished()),
-    "deadline": (ASKED, DECIDED, LimitReached("deadline"), ANSWERED, TrajectoryFinished()),
+    "role failed": (CREATED, *STEP, RoleFailed("planner", "it is down"), TrajectoryFinished()),
+    "summarizer failed": (CREATED, CONCLUDED, RoleFailed("summarizer", "it is down"), TrajectoryFinished()),
+    "cancelled": (CREATED, DECIDED, Cancelled("the client left"), TrajectoryFinished()),
+    "deadline": (CREATED, DECIDED, LimitReached("deadline"), ANSWERED, TrajectoryFinished()),
     "search": (
         SEARCH,
         *STEP,
@@ -157,7 +157,7 @@ RUNS: dict[str, Sequence[Any]] = {
     ),
     "further turn": (*COMPLETED, MessageAdded("m"), CONCLUDED, ANSWERED, TrajectoryFinished()),
     "further turn after none": (
-        ASKED,
+        CREATED,
         Cancelled(),
         TrajectoryFinished(),
         MessageAdded("m"),
@@ -166,8 +166,8 @@ RUNS: dict[str, Sequence[Any]] = {
         TrajectoryFinished(),
     ),
     "further turn without answer": (*COMPLETED, MessageAdded("m"), RoleFailed("planner", "down"), TrajectoryFinished()),
-    "deadline twice": (ASKED, DECIDED, LimitReached("deadline"), LimitReached("deadline"), TrajectoryFinished()),
-    "deadline while summarizing": (ASKED, *STEP, CONCLUDED, LimitReached("deadline"), TrajectoryFinished()),
+    "deadline twice": (CREATED, DECIDED, LimitReached("deadline"), LimitReached("deadline"), TrajectoryFinished()),
+    "deadline while summarizing": (CREATED, *STEP, CONCLUDED, LimitReached("deadline"), TrajectoryFinished()),
 }
 
 
@@ -223,7 +223,7 @@ def test_an_exported_log_is_replayed_without_an_orchestrator(tmp_path: Path, inv
         ('\n{"type": "nonsense", "payload": {}}', 2, "line 2: no event of this version is called 'nonsense'"),
         ('{"type": "trajectory.created", "payload": {"instruction": "q"}}', 2, "'trajectory.created' is incomplete"),
         (rows([DECIDED]), 1, "event 1 (planner.decided) does not follow from those before it"),
-        (rows([ASKED, AnswerWritten(5)]), 2, "wrong: answer: Input should be a valid string"),  # type: ignore[arg-type]
+        (rows([CREATED, AnswerWritten(5)]), 2, "wrong: answer: Input should be a valid string"),  # type: ignore[arg-type]
     ],
 )
 def test_a_log_that_is_none_is_refused(tmp_path: Path, invoke: Invoke, text: str, code: int, says: str) -> None:
@@ -285,7 +285,7 @@ def test_a_search_is_shown_with_its_branches(fake: Fake, url: str, invoke: Invok
     assert "4 steps (2 abandoned)" in shown.output
 
 
-def test_a_search_is_told_as_it_goes_back(fake: Fake, url: str, invoke: Invoke) -> None:
+def test_a_search_is_printed_as_it_goes_back(fake: Fake, url: str, invoke: Invoke) -> None:
     fake.add(RUNS["search"])
     told = invoke("tail", "traj_1", "--url", url)
     assert told.exit_code == 0, told.output

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,7 +36,7 @@ REST: Sequence[Event] = (
 )
 
 
-class Told:
+class Collected:
     """What a follower has told so far."""
 
     def __init__(self, events: AsyncIterator[ServerSentEvent]) -> None:
@@ -61,7 +62,7 @@ class Told:
         return self.events
 
 
-WHOLE = [
+COMPLETE = [
     ("1", "trajectory.created"),
     ("3", "planner.decided"),
     ("5", "summarizer.answered"),
@@ -91,55 +92,70 @@ def preview(role: WritingRole, step: int, text: str, *, after: int) -> TextPrevi
 
 async def test_news_with_gaps_and_repetitions(store: EventStore) -> None:
     broadcast = Broadcast()
-    told = Told(follow(store, await store.get("t"), broadcast))
-    await told.reached(1)
+    collected = Collected(follow(store, await store.get("t"), broadcast))
+    await collected.reached(1)
     rows = await append(store, *REST)
     broadcast.publish([rows[1]])
     broadcast.publish([rows[0], rows[1], rows[4], rows[3]])
-    assert await told.ended() == WHOLE
+    assert await collected.ended() == COMPLETE
 
 
 async def test_the_end_of_the_news_is_looked_up_in_the_log(store: EventStore) -> None:
     broadcast = Broadcast()
-    told = Told(follow(store, await store.get("t"), broadcast))
-    await told.reached(1)
+    collected = Collected(follow(store, await store.get("t"), broadcast))
+    await collected.reached(1)
     await append(store, *REST)
     broadcast.close(stopping=False)
-    assert await told.ended() == WHOLE
-    assert await Told(follow(store, await store.get("t"), broadcast)).ended() == WHOLE
-    assert await Told(follow(store, await store.get("t"), None)).ended() == WHOLE
+    assert await collected.ended() == COMPLETE
+    assert await Collected(follow(store, await store.get("t"), broadcast)).ended() == COMPLETE
+    assert await Collected(follow(store, await store.get("t"), None)).ended() == COMPLETE
 
 
 async def test_text_that_its_row_has_overtaken_is_dropped(store: EventStore) -> None:
     broadcast = Broadcast()
-    told = Told(follow(store, await store.get("t"), broadcast))
-    await told.reached(1)
+    collected = Collected(follow(store, await store.get("t"), broadcast))
+    await collected.reached(1)
     broadcast.publish(await append(store, REST[0]))
     broadcast.publish([preview("planner", 0, "I ", after=2)])
-    await told.reached(2)
+    await collected.reached(2)
     broadcast.publish(await append(store, *REST[1:3]))
     broadcast.publish([preview("planner", 0, "late", after=2), preview("summarizer", 1, "4", after=4)])
     broadcast.publish(await append(store, *REST[3:]))
     live = (None, "planner.delta"), (None, "summarizer.delta")
-    assert await told.ended() == [WHOLE[0], live[0], WHOLE[1], live[1], *WHOLE[2:]]
-    assert json.loads(told.data[1]) == {"step": 0, "text": "I "}
+    assert await collected.ended() == [COMPLETE[0], live[0], COMPLETE[1], live[1], *COMPLETE[2:]]
+    assert json.loads(collected.data[1]) == {"step": 0, "text": "I "}
 
 
 async def test_too_many_news_are_replaced_by_the_log(store: EventStore) -> None:
     broadcast = Broadcast()
-    told = Told(follow(store, await store.get("t"), broadcast))
-    await told.reached(1)
+    collected = Collected(follow(store, await store.get("t"), broadcast))
+    await collected.reached(1)
     broadcast.publish(await append(store, *REST[:3]))
     broadcast.publish([preview("summarizer", 1, "x", after=4)] * MAX_QUEUED)
-    await told.reached(3)
-    rows = [event for event in told.events if event[0] is not None]
-    assert rows == WHOLE[:2]
+    await collected.reached(3)
+    rows = [event for event in collected.events if event[0] is not None]
+    assert rows == COMPLETE[:2]
     broadcast.publish(await append(store, *REST[3:]))
-    assert [event for event in await told.ended() if event[0] is not None] == WHOLE
+    assert [event for event in await collected.ended() if event[0] is not None] == COMPLETE
 
 
 async def test_a_stop_ends_the_stream_with_the_wish_to_come_back(store: EventStore) -> None:
     broadcast = Broadcast()
-    told = Told(follow(store, await store.get("t"), broadcast, after=1))
+    collected = Collected(follow(store, await store.get("t"), broadcast, after=1))
     broadcast.close(stopping=True)
-    assert await told.ended() == [(None, "reconnect")]
+    assert await collected.ended() == [(None, "reconnect")]
+
+
+async def test_a_live_event_is_not_replayed_by_its_listeners(store: EventStore) -> None:
+    """The states of the driver are used as they are, which a marked one shows."""
+    broadcast = Broadcast()
+    listeners = [Collected(follow(store, await store.get("t"), broadcast)) for _ in range(3)]
+    for collected in listeners:
+        await collected.reached(1)
+    events = await append(store, *REST)
+    *_, last = events
+    marked = replace(last, after=replace(last.after, answer="computed by the driver"))
+    broadcast.publish([*events[:-1], marked])
+    for collected in listeners:
+        assert await collected.ended() == COMPLETE
+        assert json.loads(collected.data[-1])["answer"] == "computed by the driver"

@@ -171,12 +171,12 @@ def test_every_turn_ends_within_its_limits(
     """Whatever the roles and tools answer, effects are finitely many; and a further turn has limits of its own."""
     state, answers = advance(State(), question), 0
     for content in ("go on", None):
-        asked_before = answers
+        earlier_answers = answers
         while effect_of(state) is not None:
             state = advance(state, reaction(state, texts[answers], data))
             answers += 1
         assert state.status in FINAL
-        assert answers - asked_before <= 5 * state.limits.max_steps + 3
+        assert answers - earlier_answers <= 5 * state.limits.max_steps + 3
         if content is not None:
             state = advance(state, MessageAdded(content))
             assert (state.answer, state.error, state.status) == (None, None, "running")

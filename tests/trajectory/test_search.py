@@ -153,7 +153,7 @@ def test_a_repeated_call_is_a_dead_end_of_its_branch_only() -> None:
     assert len(search.back) == 1
 
 
-def test_the_whole_published_tree_has_thirty_steps() -> None:
+def test_the_complete_published_tree_has_thirty_steps() -> None:
     search = Searching()
     while isinstance(effect_of(search.state), AskPlanner):
         search.call()
