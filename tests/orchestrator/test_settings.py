@@ -31,7 +31,7 @@ def test_several_addresses_a_role(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "message"),
     [
         ("", "ALPHA_UMI_PLANNER_URL: Tuple should have at least 1 item"),
         ("http://one,two", "ALPHA_UMI_PLANNER_URL (entry 2): Input should be a valid URL"),
@@ -39,8 +39,8 @@ def test_several_addresses_a_role(monkeypatch: pytest.MonkeyPatch) -> None:
         ("http://one,http://one/", "ALPHA_UMI_PLANNER_URL: Value error, an address stands there twice"),
     ],
 )
-def test_addresses_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, value: str, told: str) -> None:
-    assert refusal(monkeypatch, value).startswith(told)
+def test_addresses_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, value: str, message: str) -> None:
+    assert refusal(monkeypatch, value).startswith(message)
 
 
 @pytest.mark.parametrize(

@@ -76,11 +76,11 @@ class Fleet:
 
     def served(self) -> dict[str, int]:
         """By trajectory: which replica answered it last. What was asked is forgotten."""
-        found: dict[str, int] = {}
+        result: dict[str, int] = {}
         for number, planner in enumerate(self.planners):
-            found |= dict.fromkeys(planner.trajectories_served(), number)
+            result |= dict.fromkeys(planner.trajectories_served(), number)
             planner.roles.requests.clear()
-        return found
+        return result
 
 
 @contextlib.asynccontextmanager

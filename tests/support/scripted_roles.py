@@ -61,18 +61,18 @@ def decide(thought: str, decision: Decision, *, attempts: int = 1) -> Reply:
     """The planner decides."""
     text, timings = write_plan(thought, decision), Timings(attempts=attempts)
     answer = PlanAnswer(thought=thought, next=decision, text=text, usage=USAGE, timings=timings)
-    return _whole(answer, [f"{word} " for word in thought.split()])
+    return _reply(answer, [f"{word} " for word in thought.split()])
 
 
 def call(name: str, **arguments: Any) -> Reply:
     """The caller calls."""
     action = ActionModel(name=name, arguments=arguments)
-    return _whole(CallAnswer(action=action, text=write_call(name, arguments), usage=USAGE, timings=Timings()))
+    return _reply(CallAnswer(action=action, text=write_call(name, arguments), usage=USAGE, timings=Timings()))
 
 
 def say(answer: str) -> Reply:
     """The summarizer answers."""
-    return _whole(
+    return _reply(
         SummarizeAnswer(answer=answer, usage=USAGE, timings=Timings()), [f"{word} " for word in answer.split()]
     )
 
@@ -100,7 +100,7 @@ def step_to_give_up(thought: str) -> Reply:
 
 def _step(thought: str, decision: Decision, text: str, **fields: Any) -> Reply:
     answer = StepAnswer(thought=thought, next=decision, text=text, usage=USAGE, timings=Timings(), **fields)
-    return _whole(answer, [f"{word} " for word in f"{thought} {text}".split()])
+    return _reply(answer, [f"{word} " for word in f"{thought} {text}".split()])
 
 
 def problem(kind: Kind, detail: str, **extra: Any) -> Reply:
@@ -120,7 +120,7 @@ def in_turn(*replies: Reply) -> Script:
     return lambda _: waiting.pop(0) if len(waiting) > 1 else waiting[0]
 
 
-def _whole(answer: BaseModel, deltas: Sequence[str] = ()) -> Reply:
+def _reply(answer: BaseModel, deltas: Sequence[str] = ()) -> Reply:
     return Reply(answer.model_dump_json().encode(), deltas=tuple(deltas))
 
 
@@ -136,7 +136,7 @@ class ScriptedRoles:
     left: list[Role] = field(default_factory=list)
     ready: bool = True
     readiness_checks: int = 0
-    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    requested: asyncio.Event = field(default_factory=asyncio.Event)
 
     def bodies_of(self, role: Role) -> list[dict[str, Any]]:
         """The bodies that a role was sent."""
@@ -174,7 +174,7 @@ class ScriptedRoles:
     async def _answer(self, role: Role, script: Script, body: BaseModel, request: Request) -> Response:
         plain = body.model_dump(mode="json")
         self.requests.append((role, plain, dict(request.headers)))
-        self.asked.set()
+        self.requested.set()
         reply = script(plain)
         stream = bool(plain.get("stream"))
         if reply.until is not None and (await race(reply.until.wait(), _leaves(request))).cancelled():

@@ -86,9 +86,9 @@ def test_pauses_grow_differ_and_honour_the_wish() -> None:
 
 
 async def test_a_stream_that_broke_off_goes_on_where_it_was(lone: Fleet) -> None:
-    whole = decide("look it up now", "caller")
-    broken = Reply(whole.body, deltas=("look it ", "u"), cut=True)
-    lone.planners[0].roles.planner = in_turn(broken, whole)
+    complete = decide("look it up now", "caller")
+    broken = Reply(complete.body, deltas=("look it ", "u"), cut=True)
+    lone.planners[0].roles.planner = in_turn(broken, complete)
     heard: list[str] = []
     async with lone.calls(retries=AT_ONCE) as calls:
         answer = await calls.ask(planning("traj_0", stream=True), heard.append)

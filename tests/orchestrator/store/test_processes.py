@@ -42,9 +42,9 @@ async def test_a_second_process_is_refused_until_the_first_is_gone(url: str, pat
             async with open_store(url):
                 pass
         with started("hold", url) as second:
-            said = line(second)
-            assert said.startswith(f"StoreInUse: {path} is in use")
-            assert "name another database" in said
+            output = line(second)
+            assert output.startswith(f"StoreInUse: {path} is in use")
+            assert "name another database" in output
         first.kill()
         first.wait()
         async with open_store(url) as store:
@@ -54,12 +54,12 @@ async def test_a_second_process_is_refused_until_the_first_is_gone(url: str, pat
 @pytest.mark.parametrize("acknowledged", [1, 150, 600])
 async def test_nothing_acknowledged_is_lost_when_the_process_is_killed(url: str, acknowledged: int) -> None:
     with started("write", url) as process:
-        said = [line(process) for _ in range(acknowledged)]
+        output = [line(process) for _ in range(acknowledged)]
         process.kill()
         assert process.stdout is not None
-        said += process.stdout.read().splitlines()
+        output += process.stdout.read().splitlines()
     ends: dict[str, int] = {}
-    for name, end in (entry.split() for entry in said if entry.count(" ") == 1):
+    for name, end in (entry.split() for entry in output if entry.count(" ") == 1):
         ends[name] = int(end)
     assert ends
     async with open_store(url) as store:

@@ -8,7 +8,7 @@ from pysqlite3 import dbapi2 as sqlite3
 from orchestrator.store import EventStore, NotStorable, StoreDamaged, open_store
 
 
-async def test_a_registration_is_kept_replaced_and_removed(store: EventStore) -> None:
+async def test_a_registration_is_stored_replaced_and_removed(store: EventStore) -> None:
     await store.put_tool_source("weather", {"kind": "openapi", "url": "http://127.0.0.1:9000/openapi.json"})
     await store.put_tool_source("calendar", {"kind": "openapi"})
     await store.put_tool_source("weather", {"kind": "openapi", "tags": ["now"]})

@@ -111,8 +111,8 @@ async def test_a_fetched_document_becomes_tools_that_work(registry: ToolRegistry
     assert set(registered.tools) == {"get_item", "place_order", "boom", "moved", "echo", "page"}
     assert [tool.effect for tool in registry.get(["get_item", "place_order"])] == ["read", "keyed_write"]
 
-    found = await call(registry, "get_item", {"name": "a/b ?#ü%2F"})
-    assert json.loads(found.content) == {"name": "a/b ?#ü%2F", "unit": "kg"}
+    actual = await call(registry, "get_item", {"name": "a/b ?#ü%2F"})
+    assert json.loads(actual.content) == {"name": "a/b ?#ü%2F", "unit": "kg"}
     assert await call(registry, "place_order", {"item": "tea"}) == ToolResult(
         '{"item":"tea","count":1}', is_error=False, truncated=False
     )
@@ -124,11 +124,11 @@ async def test_a_fetched_document_becomes_tools_that_work(registry: ToolRegistry
 async def test_failures_are_observations(registry: ToolRegistry, serve: Serve) -> None:
     app = shop()
     await registry.add_source(OpenApiSource(name="shop", url=f"{serve(app)}/openapi.json"))
-    asked = len(app.state.requests)
+    requests_before = len(app.state.requests)
     wrong = await call(registry, "place_order", {"item": "tea", "count": 0})
     assert wrong.is_error
     assert "'count'" in wrong.content
-    assert len(app.state.requests) == asked, "nothing is sent for arguments that do not fit"
+    assert len(app.state.requests) == requests_before, "nothing is sent for arguments that do not fit"
     assert await call(registry, "boom") == ToolResult(
         'HTTP 503 from the tool: {"detail":"out of order"}', is_error=True, truncated=False
     )
@@ -167,7 +167,7 @@ async def test_names_may_not_clash(registry: ToolRegistry, serve: Serve) -> None
     assert [registered.source.name for registered in registry.list_sources()] == ["one"]
 
 
-async def test_of_two_sources_added_at_once_with_one_name_one_is_kept(registry: ToolRegistry, serve: Serve) -> None:
+async def test_of_several_sources_added_at_once_with_one_name_one_remains(registry: ToolRegistry, serve: Serve) -> None:
     source = OpenApiSource(name="one", url=f"{serve(shop())}/openapi.json")
     outcomes = await asyncio.gather(*(registry.add_source(source) for _ in range(3)), return_exceptions=True)
     assert sum(isinstance(outcome, SourceExistsError) for outcome in outcomes) == 2
@@ -219,11 +219,11 @@ async def test_unknown_names_get_suggestions(registry: ToolRegistry, serve: Serv
 async def test_a_source_with_its_document_needs_no_fetch(registry: ToolRegistry, egress: Egress, serve: Serve) -> None:
     app = shop()
     registered = await registry.add_source(OpenApiSource(name="shop", url=f"{serve(app)}/openapi.json"))
-    asked = len(app.state.requests)
+    requests_before = len(app.state.requests)
     restored = ToolRegistry(egress)
     await restored.add_source(OpenApiSource.model_validate(json.loads(json.dumps(registered.source.record()))))
     assert restored.list_tools() == registry.list_tools()
-    assert len(app.state.requests) == asked
+    assert len(app.state.requests) == requests_before
 
 
 @pytest.mark.parametrize(

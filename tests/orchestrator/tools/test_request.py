@@ -156,7 +156,7 @@ def test_defaults_are_sent_unless_the_model_says_otherwise() -> None:
     assert (outbound.url, outbound.content) == (f"{BASE}/x?page=2", b'{"size": 3, "other": null}')
 
 
-def test_a_whole_body_is_sent_as_it_is() -> None:
+def test_a_body_of_one_argument_is_sent_as_it_is() -> None:
     lists = operation(method="post", body={"type": "array", "items": {"type": "string"}})
     assert request(lists, {"body": ["ü"]}).content == '["ü"]'.encode()
     assert request(lists, {"body": ["ü"]}).headers["content-type"] == "application/json"

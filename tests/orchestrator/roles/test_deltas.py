@@ -35,5 +35,5 @@ def test_a_third_attempt_may_go_on_again() -> None:
 
 @given(st.lists(PIECES, max_size=4))
 def test_what_is_shown_is_the_beginning_of_an_attempt(attempts: list[list[str]]) -> None:
-    told = "".join(shown(*attempts))
-    assert told == "" or any("".join(attempt).startswith(told) for attempt in attempts)
+    joined = "".join(shown(*attempts))
+    assert joined == "" or any("".join(attempt).startswith(joined) for attempt in attempts)
