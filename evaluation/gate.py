@@ -17,11 +17,11 @@ from typing import Final
 from pydantic import BaseModel
 
 from evaluation.compare import NAMELESS, Comparison
-from evaluation.counted import counted
 from evaluation.errors import GateRefused
 from evaluation.formats import Correction
 from evaluation.intervals import CONFIDENCE, Interval
 from evaluation.paired import Difference, Verdict
+from evaluation.quantities import pluralize
 from evaluation.records import RunRecord
 from evaluation.told_limits import told_limits
 from evaluation.whole_run import WholeRun, WholeRunRecord
@@ -97,7 +97,7 @@ def require_complete(first: Sequence[str], second: Sequence[str], noun: str = "p
     for which, missing in (("first", first), ("second", second)):
         if missing:
             raise GateRefused(
-                f"the {which} file lacks {counted(len(missing), noun)}: {_listed(missing)}",
+                f"the {which} file lacks {pluralize(len(missing), noun)}: {_listed(missing)}",
                 remedy="give the command again that made it: it goes on from there",
             )
 

@@ -8,26 +8,23 @@ lines of their own, each before the first trajectory that was offered it.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-import httpx
 from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 
 from alpha_umi.contract.roles import ToolModel, WireModel
 from alpha_umi.contract.trajectories import Strategy, Trajectory
 from alpha_umi.roles.turns import Role, Tool
-from evaluation.asking import Asked, Asking, ask
-from evaluation.counted import counted
 from evaluation.files import json_lines, require_version
 from evaluation.growing_lines import ANOTHER_FILE, GrowingLines, OtherRun, growing_lines
 from evaluation.head_line import head_and_lines
-from evaluation.offered_tools import ToolLines, ToolRecord, registered_tools, require_lines
+from evaluation.offered_tools import ToolLines, ToolRecord, require_lines
+from evaluation.quantities import pluralize
 from evaluation.records import Count, Name
 from evaluation.whole import Judge, Measured, ToldEvent, measure
-from evaluation.workers import work_through
 from recordings.errors import NotTheFormat, some
 from recordings.formats import gsm8k
 from recordings.formats import math as math_answers
@@ -106,12 +103,6 @@ class AskedRecord(WireModel):
     trajectory: Trajectory
     events: list[EventRecord]
 
-    @classmethod
-    def of(cls, asked: Asked, expected: str | None) -> AskedRecord:
-        """The record of an answer."""
-        events = [EventRecord(name=event.name, data=dict(event.data)) for event in asked.events]
-        return cls(recorded=asked.recorded, expected=expected, trajectory=asked.trajectory, events=events)
-
 
 @dataclass(frozen=True)
 class WholeRun:
@@ -178,32 +169,6 @@ def growing_whole_run(
         yield GrowingWholeRun(lines)
 
 
-async def ask_all(
-    client: httpx.AsyncClient,
-    file: GrowingWholeRun,
-    recorded: Iterable[RecordedTrajectory],
-    asking: Asking,
-    *,
-    concurrency: int = 4,
-    on_asked: OnAsked = lambda record: None,
-) -> None:
-    """Ask the orchestrator behind `client` for every trajectory that had no line, and write one for each.
-
-    Raises `OrchestratorRefused`, `ServiceAway` and `FileUnwritable`; the file can be taken up after any of them.
-    """
-    there = {record.recorded for record in file.asked}
-    todo = [trajectory for trajectory in recorded if trajectory.id not in there]
-    if not todo:
-        return
-    tools = await registered_tools(client, asking.patience)
-
-    async def work(trajectory: RecordedTrajectory) -> None:
-        record = AskedRecord.of(await ask(client, trajectory, asking), trajectory.answer)
-        on_asked(file.append(record, tools))
-
-    await work_through(todo, work, concurrency)
-
-
 def _same(path: Path, there: WholeRun, about: WholeRunRecord, recorded: Sequence[RecordedTrajectory]) -> WholeRun:
     kept = (
         "suite",
@@ -241,7 +206,7 @@ def _parse(text: str, path: Path) -> WholeRun:
     require_lines(tools, {record.recorded: record.offered or () for record in kept}, path)
     if len(kept) > about.trajectories:
         raise NotTheFormat(
-            f"{path} has {counted(len(kept), 'trajectory')}, its first line says {about.trajectories:,}",
+            f"{path} has {pluralize(len(kept), 'trajectory')}, its first line says {about.trajectories:,}",
             remedy="measure them anew",
         )
     return WholeRun(about, kept, {tool.id: tool for tool in tools})

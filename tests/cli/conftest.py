@@ -250,7 +250,10 @@ class FakeOrchestrator:
             self.requests.append(body)
             if body["url"].endswith("bad"):
                 raise ServiceError("tool-source-invalid", "this is no document", field="url", remedy="name another")
-            source = {"effect": "unkeyed_write", "status": "ready", "tools": ["a", "b"], "error": None} | body
+            source = {
+                "origin": "api", "base_url": None, "effect": "unkeyed_write", "status": "ready",
+                "tools": ["a", "b"], "error": None,
+            } | body  # fmt: skip
             self.sources.append(source)
             return source
 

@@ -134,4 +134,4 @@ def test_each_role_starts_its_own_service(role: str) -> None:
     [stage] = [stage for stage in stages(recipe) if stage[0].text.endswith(f" AS {role}")]
     assert Instruction("ENV", f"ALPHA_UMI_ROLE_PORT={PORTS[role]}") in stage
     assert Instruction("CMD", f'["python", "-m", "services.{role}"]') in stage
-    assert Path(ROOT, "services", f"{role}.py").exists()
+    assert Path(ROOT, "services", role, "__main__.py").exists()

@@ -25,10 +25,10 @@ from services.backbone import create_router as backbone_router
 from services.caller import create_router as caller_router
 from services.planner import create_router as planner_router
 from services.summarizer import create_router as summarizer_router
-from support.loopback_in_loop import serving
 from support.orchestrator_world import surroundings
 from support.role_apps import application, role_host
 from support.scripted_roles import Reply, call, decide, problem, say
+from support.serving_on_loopback import serving
 from support.willing_engine import WillingEngine
 
 ROUTERS: dict[Role, MakeRouter] = {

@@ -15,8 +15,8 @@ from httpx_sse import ServerSentEvent, aconnect_sse
 from orchestrator.app import create_app
 from orchestrator.assembly import Orchestrator, assembled
 from orchestrator.settings import OrchestratorSettings
-from support.loopback_in_loop import serving
 from support.scripted_roles import ScriptedRoles
+from support.serving_on_loopback import serving
 from support.shop_api import Shop
 
 

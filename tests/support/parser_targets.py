@@ -60,22 +60,22 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 def plan(data: bytes) -> None:
     """A planner's text."""
     with contextlib.suppress(UnreadableOutput):
-        found = parse_plan(_text(data))
-        assert parse_plan(found.text) == found
+        result = parse_plan(_text(data))
+        assert parse_plan(result.text) == result
 
 
 def call(data: bytes) -> None:
     """A caller's text."""
     with contextlib.suppress(UnreadableOutput):
-        found = parse_call(_text(data))
-        assert parse_call(found.text) == found
+        result = parse_call(_text(data))
+        assert parse_call(result.text) == result
 
 
 def step(data: bytes) -> None:
     """A single model's text."""
     with contextlib.suppress(UnreadableOutput):
-        found = parse_step(_text(data))
-        assert parse_step(found.text) == found
+        result = parse_step(_text(data))
+        assert parse_step(result.text) == result
 
 
 def template(data: bytes) -> None:
@@ -95,9 +95,9 @@ def manifest(data: bytes) -> None:
     path = _folder() / MANIFEST_FILE
     path.write_bytes(data)
     with contextlib.suppress(ManifestUnreadable):
-        found = load_manifest(path.parent)
-        path.write_text(found.model_dump_json(), encoding="utf-8")
-        assert load_manifest(path.parent) == found
+        result = load_manifest(path.parent)
+        path.write_text(result.model_dump_json(), encoding="utf-8")
+        assert load_manifest(path.parent) == result
 
 
 def openapi(data: bytes) -> None:
@@ -207,8 +207,8 @@ async def _ask(status: int, media_type: str, body: bytes, *, streamed: bool) -> 
     question = RoleRequest(PLAN, request, "traj_1", 0)
     pieces: list[str] = []
     with contextlib.suppress(RoleError):
-        found = await client.ask(question, pieces.append if streamed else None)
-        assert isinstance(found, PlanAnswer)
+        result = await client.ask(question, pieces.append if streamed else None)
+        assert isinstance(result, PlanAnswer)
 
 
 def _is_row(row: Any) -> bool:

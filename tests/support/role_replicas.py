@@ -15,8 +15,8 @@ from orchestrator.roles.breaker import DEFAULT_POLICY, BreakerPolicy
 from orchestrator.roles.calls import RetryBudget, RetryPolicy, RoleCalls
 from orchestrator.roles.replicas import role_replicas
 from orchestrator.roles.request import RoleRequest
-from support.loopback_in_loop import serving
 from support.scripted_roles import ScriptedRoles
+from support.serving_on_loopback import serving
 
 NEVER_OPENS = BreakerPolicy(failures_in_a_row=10**9, failed_share=2)
 AT_ONCE = RetryPolicy(first_pause_s=0)

@@ -18,15 +18,16 @@ from support.scripted_roles import ScriptedRoles, in_turn, problem
 from support.serving_on_loopback import Serve, until
 from support.trajectory_suites import computing
 
-from evaluation.asking import Asked, Asking, ask
-from evaluation.errors import ServiceAway
-from evaluation.patience import Patience
+from alpha_umi.client.errors import Unavailable
+from alpha_umi.client.orchestrator import OrchestratorClient
+from alpha_umi.client.retry import RetryPolicy
 from evaluation.replay.servers import create_calculator_server
-from evaluation.tool_source import registered
+from evaluation.run.ask import RunOptions, RunResult, run_trajectory
+from evaluation.run.tool_source import registered_source
 from recordings.trajectory import RecordedTrajectory
 
-LONG = Patience(away_s=30, first_pause_s=0.01, longest_pause_s=0.05)
-ASKING = Asking(max_steps=4, patience=LONG)
+LONG = RetryPolicy(wait_s=30, first_pause_s=0.01, longest_pause_s=0.05)
+OPTIONS = RunOptions(max_steps=4)
 
 
 def settings_of(serve: Serve, roles: ScriptedRoles, folder: Path) -> dict[str, Any]:
@@ -51,22 +52,22 @@ def listed(address: str, **query: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("ending", ["stop", "kill"])
-async def test_an_orchestrator_that_comes_back_is_asked_nothing_twice(
+async def test_a_restarted_orchestrator_gets_no_request_twice(
     serve: Serve, recorded: tuple[RecordedTrajectory, ...], tmp_path: Path, ending: str
 ) -> None:
     roles = computing()
     orchestrator = RestartedOrchestrator(settings_of(serve, roles, tmp_path))
     tools = serve(create_calculator_server())
     try:
-        async with httpx.AsyncClient(base_url=orchestrator.address, timeout=30) as client:
-            async with registered(client, "sums", tools, patience=LONG):
+        async with OrchestratorClient(orchestrator.address, retry=LONG, resume=LONG) as client:
+            async with registered_source(client, "sums", tools):
                 with held(roles):
-                    asked = [asyncio.create_task(ask(client, each, ASKING)) for each in recorded]
+                    pending = [asyncio.create_task(run_trajectory(client, each, OPTIONS)) for each in recorded]
                     await until(lambda: len(roles.bodies_of("summarizer")) == 4)
                     await asyncio.to_thread(getattr(orchestrator, ending))
                 roles.summarizer = computing().summarizer
                 await asyncio.to_thread(orchestrator.start)
-                done: list[Asked] = await asyncio.gather(*asked)
+                done: list[RunResult] = await asyncio.gather(*pending)
             assert len(listed(orchestrator.address)) == 4
     finally:
         orchestrator.close()
@@ -91,68 +92,68 @@ async def test_an_orchestrator_that_comes_back_is_asked_nothing_twice(
 
 @contextlib.asynccontextmanager
 async def calculating(
-    serve: Serve, roles: ScriptedRoles, folder: Path
-) -> AsyncIterator[tuple[httpx.AsyncClient, OrchestratorProcess]]:
+    serve: Serve, roles: ScriptedRoles, folder: Path, policy: RetryPolicy = LONG
+) -> AsyncIterator[tuple[OrchestratorClient, OrchestratorProcess]]:
     """An orchestrator that has a calculator, and a client of it."""
     tools = serve(create_calculator_server())
     with orchestrator_process(settings_of(serve, roles, folder)) as running:
-        async with httpx.AsyncClient(base_url=running.address, timeout=30) as client:
-            with contextlib.suppress(ServiceAway):
-                async with registered(client, "sums", tools):
+        async with OrchestratorClient(running.address, retry=policy, resume=policy) as client:
+            with contextlib.suppress(Unavailable):
+                async with registered_source(client, "sums", tools):
                     yield client, running
 
 
-async def test_one_that_does_not_come_back(
+async def test_an_orchestrator_that_stays_unavailable(
     serve: Serve, recorded: tuple[RecordedTrajectory, ...], tmp_path: Path
 ) -> None:
-    roles, brief = computing(), Asking(patience=Patience(away_s=0.3, first_pause_s=0.01))
-    async with calculating(serve, roles, tmp_path) as (client, running):
+    roles, brief = computing(), RetryPolicy(wait_s=0.3, first_pause_s=0.01)
+    async with calculating(serve, roles, tmp_path, brief) as (client, running):
         with held(roles):
-            asked = asyncio.create_task(ask(client, recorded[0], brief))
+            pending = asyncio.create_task(run_trajectory(client, recorded[0], OPTIONS))
             await until(lambda: bool(roles.bodies_of("summarizer")))
             running.process.kill()
-            with pytest.raises(ServiceAway, match="is away: "):
-                await asked
+            with pytest.raises(Unavailable, match="is unavailable: "):
+                await pending
 
 
-async def test_a_question_that_nobody_waits_for_is_cancelled(
+async def test_a_cancelled_run_cancels_its_trajectory(
     serve: Serve, recorded: tuple[RecordedTrajectory, ...], tmp_path: Path
 ) -> None:
     roles = computing()
     async with calculating(serve, roles, tmp_path) as (client, running):
         with held(roles):
-            asked = asyncio.create_task(ask(client, recorded[0], ASKING))
+            pending = asyncio.create_task(run_trajectory(client, recorded[0], OPTIONS))
             await until(lambda: bool(roles.bodies_of("summarizer")))
-            asked.cancel()
+            pending.cancel()
             with pytest.raises(asyncio.CancelledError):
-                await asked
+                await pending
         assert [each["status"] for each in listed(running.address)] == ["cancelled"]
 
 
-async def test_a_role_that_was_away_is_not_the_models_failure(
+async def test_a_trajectory_runs_again_after_a_role_was_unavailable(
     serve: Serve, recorded: tuple[RecordedTrajectory, ...], tmp_path: Path
 ) -> None:
     roles = computing()
     plan, roles.planner, roles.ready = roles.planner, in_turn(problem("engine-not-ready", "it loads")), False
     async with calculating(serve, roles, tmp_path) as (client, running):
-        asked = asyncio.create_task(ask(client, recorded[0], ASKING))
+        pending = asyncio.create_task(run_trajectory(client, recorded[0], OPTIONS))
         await until(lambda: any(each["status"] == "failed" for each in listed(running.address)), seconds=30)
         # It has been seen that the roles are not ready.
         checks = roles.readiness_checks
         await until(lambda: roles.readiness_checks > checks + 2, seconds=30)
         roles.planner, roles.ready = plan, True
-        done = await asked
+        done = await pending
         assert [each["status"] for each in listed(running.address)] == ["completed", "failed"]
     assert done.trajectory.answer == "It is 2."
 
 
-async def test_a_failure_of_a_model_is_kept(
+async def test_a_failure_of_a_model_is_final(
     serve: Serve, recorded: tuple[RecordedTrajectory, ...], tmp_path: Path
 ) -> None:
     roles = computing()
     roles.planner = in_turn(problem("context-exceeded", "the tools do not fit"))
     async with calculating(serve, roles, tmp_path) as (client, running):
-        done = await ask(client, recorded[0], ASKING)
+        done = await run_trajectory(client, recorded[0], OPTIONS)
         assert len(listed(running.address)) == 1
     assert done.trajectory.error is not None
     assert (done.trajectory.status, done.trajectory.error.code) == ("failed", "planner_failed")

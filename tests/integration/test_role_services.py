@@ -1,15 +1,24 @@
-"""One engine with three adapters, here and on a server elsewhere, against three engines with merged weights: real
-processes with real vLLM."""
+"""Role services as real processes with real vLLM: one engine with three adapters, the same on a remote server, three
+engines with merged weights, and how a service ends.
+
+An engine takes about half a minute to start, so each is started once, and the three with merged weights serve until one
+of the last tests ends them.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import subprocess
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from support.orchestrator_process import free_port
 from support.processes import service_process, wait_ready
@@ -20,11 +29,23 @@ from support.tiny_models import QUESTION, ROLES, SENTENCES, TOOL, TinyModels, ma
 from support.vllm_server import KEY, vllm_server
 
 from alpha_umi.roles.turns import Role
+from alpha_umi.serving.process import EXIT_ENGINE_LOST
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 Json = dict[str, Any]
 PATHS = {"planner": "/v1/plan", "caller": "/v1/call", "summarizer": "/v1/summarize"}
+# At this temperature the tiny models never write the end of a turn; 3,000 tokens take some ten seconds.
+LONG = {"temperature": 2, "seed": 0, "max_tokens": 3_000, "stream": True}
+
+
+@dataclass
+class RoleService:
+    """A running service, and where it logs."""
+
+    process: subprocess.Popen[str]
+    address: str
+    log: Path
 
 
 @pytest.fixture(scope="module")
@@ -48,17 +69,20 @@ def shared(tiny: TinyModels) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def separate(tiny: TinyModels) -> Iterator[dict[Role, str]]:
-    """The address of each role's own service, its model merged."""
-    ports = {role: free_port() for role in ROLES}
+def separate(tiny: TinyModels, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Role, RoleService]]:
+    """Each role's own service, its model merged."""
+    folder = tmp_path_factory.mktemp("separate")
     with contextlib.ExitStack() as stack:
-        processes = {
-            role: stack.enter_context(service_process(f"services.{role}", environment(tiny.merged[role], port)))
-            for role, port in ports.items()
-        }
-        for role, port in ports.items():
-            wait_ready(f"http://127.0.0.1:{port}", processes[role])
-        yield {role: f"http://127.0.0.1:{port}" for role, port in ports.items()}
+        services: dict[Role, RoleService] = {}
+        for role in ROLES:
+            port, log = free_port(), folder / role
+            settings = environment(tiny.merged[role], port)
+            file = stack.enter_context(log.open("w"))
+            process = stack.enter_context(service_process(f"services.{role}", settings, log=file))
+            services[role] = RoleService(process, f"http://127.0.0.1:{port}", log)
+        for service in services.values():
+            wait_ready(service.address, service.process)
+        yield services
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +119,9 @@ def written(answer: Json) -> str:
     return str(answer["text"].removesuffix(".") if "text" in answer else answer["answer"])
 
 
-def test_the_shared_engine_and_three_merged_ones_write_the_same(shared: str, separate: dict[Role, str]) -> None:
+def test_the_shared_engine_and_three_merged_ones_write_the_same(shared: str, separate: dict[Role, RoleService]) -> None:
     together = {role: answer_of(shared, role) for role in ROLES}
-    assert together == {role: answer_of(separate[role], role) for role in ROLES}
+    assert together == {role: answer_of(separate[role].address, role) for role in ROLES}
     assert {role: written(answer) for role, answer in together.items()} == {role: SENTENCES[role][0] for role in ROLES}
 
 
@@ -120,7 +144,7 @@ def test_it_says_what_it_runs(shared: str, tiny: TinyModels) -> None:
     assert [model["role"] for model in ready] == list(ROLES)
 
 
-async def test_a_whole_trajectory_on_one_engine(shared: str, serve: Serve, tmp_path: Path) -> None:
+async def test_a_trajectory_on_one_engine(shared: str, serve: Serve, tmp_path: Path) -> None:
     stub = StubTools()
     async with orchestrated(Roles(shared, shared, shared, {}), serve(stub.app()), tmp_path) as client:
         body = {"instruction": QUESTION.content, "tools": [TOOL.name]}
@@ -128,3 +152,66 @@ async def test_a_whole_trajectory_on_one_engine(shared: str, serve: Serve, tmp_p
     assert (trajectory["status"], trajectory["answer"]) == ("completed", SENTENCES["summarizer"][0])
     assert [step["next"] for step in trajectory["steps"]] == ["caller", "conclusion"]
     assert stub.calls == [("current_temperature", "Oslo")]
+
+
+def engine_of(process: subprocess.Popen[str]) -> psutil.Process:
+    children = psutil.Process(process.pid).children(recursive=True)
+    return next(child for child in children if child.memory_info().rss > 300 * 2**20)
+
+
+@contextlib.contextmanager
+def long_answer(service: RoleService, role: Role) -> Iterator[Iterator[str]]:
+    """Lines of a long streamed answer whose first bytes are there."""
+    body = {**request_for(role), **LONG} | ({"constrained": False} if role == "caller" else {})
+    with (
+        httpx.Client(base_url=service.address, timeout=30) as client,
+        client.stream("POST", PATHS[role], json=body) as response,
+    ):
+        lines = response.iter_lines()
+        next(lines)
+        yield lines
+
+
+def test_a_service_whose_engine_is_killed_says_so_and_ends(separate: dict[Role, RoleService]) -> None:
+    service = separate["summarizer"]
+    with long_answer(service, "summarizer") as lines:
+        engine_of(service.process).kill()
+        killed = time.monotonic()
+        assert "engine-dead" in "\n".join(lines), "the open stream ends with the problem"
+    assert time.monotonic() < killed + 10
+    with contextlib.suppress(httpx.TransportError):  # the process may be gone by now
+        answer = httpx.post(f"{service.address}/v1/summarize", json=request_for("summarizer"), timeout=30)
+        assert answer.status_code == 503
+    assert service.process.wait(15) == EXIT_ENGINE_LOST
+
+
+def test_a_stopped_service_cuts_off_requests_and_ends_its_engine(
+    separate: dict[Role, RoleService],
+) -> None:
+    service = separate["planner"]
+    children = psutil.Process(service.process.pid).children(recursive=True)
+    with long_answer(service, "planner") as answer:
+        service.process.terminate()
+        assert "shutting-down" in "\n".join(answer)
+    assert service.process.wait(30) == 0
+    assert not psutil.wait_procs(children, timeout=5)[1]
+    text = service.log.read_text()
+    # An engine process that only begins writes as it likes: its logs are not configured yet, and torch has its own.
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    assert {line["service"] for line in lines} == {"planner"}
+    assert {line.get("process") for line in lines} == {None, "EngineCore"}
+    assert not [line for line in lines if line["level"] == "error"]
+    assert "Completed" not in text, "a progress bar"
+    assert all(line.startswith("{") for line in text[text.index("engine.ready") :].splitlines()[1:])
+
+
+def test_a_killed_service_leaves_no_engine_behind(separate: dict[Role, RoleService]) -> None:
+    service = separate["caller"]
+    children = psutil.Process(service.process.pid).children(recursive=True)
+    assert engine_of(service.process) in children
+    with long_answer(service, "caller"):
+        service.process.kill()
+        service.process.wait(5)
+    gone, alive = psutil.wait_procs(children, timeout=5)
+    assert not [child for child in alive if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    assert gone

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from evaluation.hidden_key import json_without_key, without_key
+from alpha_umi.client.redact import redact, redact_json
 
 
 @pytest.mark.parametrize(
@@ -23,8 +23,8 @@ from evaluation.hidden_key import json_without_key, without_key
     ],
 )
 def test_in_values_and_names(key: str, value: object, left: object) -> None:
-    assert json.loads(json_without_key(json.dumps(value), key)) == left
+    assert json.loads(redact_json(json.dumps(value), key)) == left
 
 
 def test_in_words() -> None:
-    assert (without_key("a key", "key"), without_key("a key", "")) == ("a [key]", "a key")
+    assert (redact("a key", "key"), redact("a key", "")) == ("a [key]", "a key")

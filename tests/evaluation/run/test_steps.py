@@ -7,22 +7,23 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, Response
 from support.generated_suites import calculating_roles, sums
-from support.generating import asking, generated
+from support.generating import generated, services_of
 from support.role_apps import application, scripted
 from support.serving_on_loopback import Serve
 from support.system import Roles, call, serve_roles
 
+from alpha_umi.client.errors import ServiceMismatch
+from alpha_umi.client.roles import RoleServices
 from alpha_umi.serving.engine import Chunk, Generation
 from alpha_umi.serving.scripted import Rule
-from evaluation.generate import Generated, generate, plan_task
 from evaluation.growing_lines import OtherRun
-from evaluation.predicting import Strategy
 from evaluation.records import PredictionRecord
-from evaluation.role_services import role_services
+from evaluation.run.steps import Generated, StepStrategy, generate, plan_task
 from evaluation.run_file import read_run
 from evaluation.score import score
 from recordings.errors import EmptySuite
@@ -35,7 +36,7 @@ async def one(roles: Roles, folder: Path) -> PredictionRecord:
     return next(prediction for prediction in run.predictions if prediction.id.endswith("/1"))
 
 
-async def test_every_step_is_asked_with_the_history_that_was_recorded(serve: Serve, tmp_path: Path) -> None:
+async def test_every_step_is_predicted_with_its_recorded_history(serve: Serve, tmp_path: Path) -> None:
     roles = calculating_roles(serve)
     done, run = await generated(roles, tmp_path, concurrency=4)
     assert done == Generated(6, 0, {})
@@ -66,6 +67,31 @@ async def test_the_prompt_is_known_by_its_digest(serve: Serve, tmp_path: Path) -
     assert (output.prompt_tokens > 0, output.completion_tokens > 0, output.attempts) == (True, True, 1)
 
 
+async def test_a_step_takes_one_request_per_role(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests = []
+
+    async def send(client: httpx.AsyncClient, request: httpx.Request, **options: Any) -> httpx.Response:
+        requests.append(request.url.path)
+        return await sent(client, request, **options)
+
+    sent = httpx.AsyncClient.send
+    monkeypatch.setattr(httpx.AsyncClient, "send", send)
+    _, run = await generated(calculating_roles(serve), tmp_path, count=2)
+    outputs = [output for prediction in run.predictions for output in prediction.outputs]
+    assert len(outputs) == 8
+    assert sorted(path for path in requests if path != "/v1/models") == sorted(
+        {"planner": "/v1/plan", "caller": "/v1/call", "summarizer": "/v1/summarize"}[output.role] for output in outputs
+    )
+
+
+async def test_a_service_of_an_earlier_version_is_refused(serve: Serve, tmp_path: Path) -> None:
+    roles = calculating_roles(serve)
+    answer = {name: value for name, value in RIGHT_CALL.items() if name != "prompt_sha256"}
+    roles.caller = serve(faulty(200, answer))
+    with pytest.raises(ServiceMismatch, match="no `prompt_sha256`"):
+        await generated(roles, tmp_path)
+
+
 @pytest.mark.parametrize("constrained", [True, False])
 async def test_a_planner_without_a_decision(serve: Serve, tmp_path: Path, constrained: bool) -> None:
     decision = Rule([" give up."], when="Hm, I do not know. Next:")
@@ -83,16 +109,18 @@ async def test_a_planner_without_a_decision(serve: Serve, tmp_path: Path, constr
         assert wrote.outputs[0].completion_tokens == 5
 
 
-async def test_a_call_that_cannot_be_made_is_kept_as_it_was_written(serve: Serve, tmp_path: Path) -> None:
+async def test_an_unusable_call_is_recorded_as_it_was_written(serve: Serve, tmp_path: Path) -> None:
     bad = 'Action: abacus\nAction Input: {"beads": 3}'
     roles = serve_roles(serve, planner=[Rule(["I try. Next: caller."])], caller=[Rule([bad])])
     wrote = await one(roles, tmp_path)
     assert (wrote.error, wrote.outputs[1].text, wrote.outputs[1].attempts) == (None, bad, 2)
+    first_prompt = roles.engines["caller"].prompts[1]
+    assert wrote.outputs[1].prompt_sha256 == hashlib.sha256(first_prompt.encode()).hexdigest()
     assert wrote.parsed.call is not None
     assert wrote.parsed.call.name == "abacus"
 
 
-def faulty(status: int, body: object, *, render: bool = True) -> FastAPI:
+def faulty(status: int, body: object) -> FastAPI:
     """A caller that fails in one way."""
     app = FastAPI()
 
@@ -100,10 +128,6 @@ def faulty(status: int, body: object, *, render: bool = True) -> FastAPI:
     async def models() -> dict[str, Any]:
         entry = {"id": "x", "created": 1, "max_model_len": 9, "role": "caller", "template": "toolbench"}
         return {"object": "list", "data": [entry]}
-
-    @app.post("/v1/call/render")
-    async def rendered() -> dict[str, Any]:
-        return {"prompt": "p", "prompt_tokens": 1, "template": "toolbench"}
 
     @app.post("/v1/call")
     async def answer() -> Response:
@@ -119,7 +143,7 @@ TOO_LONG = {
 
 RIGHT_CALL = {
     "action": {"name": "calculator", "arguments": {"expression": "1+1"}}, "usage": {}, "timings": {},
-    "text": call("calculator", {"expression": "1+1"}),
+    "text": call("calculator", {"expression": "1+1"}), "prompt_sha256": "0" * 64,
 }  # fmt: skip
 
 
@@ -174,8 +198,8 @@ def stepping(*rules: Rule) -> FastAPI:
     ],
 )
 async def test_the_single_model(serve: Serve, tmp_path: Path, text: str, decision: str | None) -> None:
-    strategy: Strategy = "single"
-    async with role_services(
+    strategy: StepStrategy = "single"
+    async with RoleServices(
         {"backbone": [serve(stepping(Rule([text.removeprefix("Action:")], when=REPAIR), Rule([text])))]}
     ) as services:
         task = await plan_task(services, sums(tmp_path, 1), strategy=strategy, constrained=False)
@@ -187,7 +211,7 @@ async def test_the_single_model(serve: Serve, tmp_path: Path, text: str, decisio
     assert wrote.outputs[0].text.split() == text.split()
 
 
-async def test_what_is_there_is_not_asked_again(serve: Serve, tmp_path: Path) -> None:
+async def test_existing_predictions_are_not_repeated(serve: Serve, tmp_path: Path) -> None:
     roles = calculating_roles(serve)
     _, run = await generated(roles, tmp_path)
     lines = (tmp_path / "run.jsonl").read_bytes().splitlines(keepends=True)
@@ -213,12 +237,12 @@ async def test_another_run_is_refused(serve: Serve, tmp_path: Path) -> None:
 
 
 async def test_no_step_is_an_error(serve: Serve, tmp_path: Path) -> None:
-    async with asking(calculating_roles(serve)) as services:
+    async with services_of(calculating_roles(serve)) as services:
         with pytest.raises(EmptySuite):
             await plan_task(services, sums(tmp_path, 1), limit=0, constrained=True)
 
 
-async def test_only_so_many_are_asked_at_a_time(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_concurrency_is_bounded(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     roles = calculating_roles(serve, delay_s=0.02)
     planner = roles.engines["planner"]
     write, running = planner.generate, list[int]()
