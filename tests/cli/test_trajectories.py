@@ -407,7 +407,7 @@ def test_suites_that_cannot_be_gone_through(invoke: Invoke, folder: Path, free_p
     suite = sums_file(folder, 0)
     empty = invoke(*arguments(suite, f"http://127.0.0.1:{free_port}"))
     assert (empty.exit_code, empty.stdout) == (2, "")
-    assert "has no step to measure" in stderr_of(empty)
+    assert "has no step with a reference" in stderr_of(empty)
     suite.write_text(suite.read_text().replace("gsm8k", "seal-tools"))
     request = '\napi_list = [{"api_name": "look", "api_description": "", "parameters": {}}]\n'
     asked = {"from": "human", "value": f'{request}task_instruction = "Look."\nOutput:'}
