@@ -16,26 +16,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import httpx
 from rich.console import Console
 
-from alpha_umi.contract.trajectories import ToolList
+from alpha_umi.client.errors import ClientError
+from alpha_umi.client.orchestrator import OrchestratorClient
+from alpha_umi.client.retry import RetryPolicy
 from alpha_umi.roles.turns import Role, Tool, Turn
 from benchmarks.processes import ROOT
 from benchmarks.report import Row, show
-from cli.client import is_loopback
 from cli.errors import EXIT_INTERRUPTED, CommandError
 from cli.local.signals import ending_signals_interrupt, run_until_signal
 from cli.options import orchestrator_address, own_key, state_folder
-from evaluation.asked_models import AskedModels
-from evaluation.asking import Asking
 from evaluation.errors import EvaluationError
 from evaluation.intervals import share_interval
-from evaluation.orchestrator import client_of, read, ready
-from evaluation.patience import Patience
-from evaluation.reached_models import ModelsUnknown, reached_models
-from evaluation.tool_source import MARK, cancel_marked
-from evaluation.whole_run import AskedRecord, WholeRun, WholeRunRecord, ask_all, growing_whole_run, read_whole_run
+from evaluation.run.ask import RunOptions, run_all
+from evaluation.run.models import ModelsUnknown, RoleModels, discover_models
+from evaluation.run.tool_source import METADATA_KEY, cancel_stale
+from evaluation.whole_run import AskedRecord, WholeRun, WholeRunRecord, growing_whole_run, read_whole_run
 from examples.facts import Fact, missing_facts
 from examples.tool_api.app import create_app
 from recordings.contamination import instruction_digest
@@ -44,7 +41,7 @@ from recordings.trajectory import RecordedTrajectory
 
 SUITE: Final = "examples"
 INSTRUCTIONS: Final = ROOT / "examples" / "instructions.jsonl"
-RETRY: Final = Patience(away_s=120)
+RETRY: Final = RetryPolicy(wait_s=120)
 
 
 class ToolsMissing(EvaluationError):
@@ -81,10 +78,9 @@ async def run_questions(
     """Send the questions that have no record in the file at `path`.
 
     Trajectories that an interrupted run left unfinished are cancelled. Raises `ToolsMissing`, `NotTheFormat` for a file
-    of other questions, and what `growing_whole_run` and `ask_all` raise.
+    of other questions, and what `growing_whole_run` and `run_all` raise.
     """
-    # Proxy variables of the environment do not apply to this machine.
-    async with client_of(target.url, api_key=target.key, trust_env=not is_loopback(target.url)) as client:
+    async with OrchestratorClient(target.url, api_key=target.key, retry=RETRY, resume=RETRY) as client:
         tools = await _example_tools(client)
         models = await _models(client, target.role_token, questions)
         recorded = [RecordedTrajectory(each.id, tools, (Turn("user", each.instruction),)) for each in questions]
@@ -92,13 +88,13 @@ async def run_questions(
             suite=SUITE,
             trajectories=len(recorded),
             max_steps=max_steps,
-            models={} if models is None else models.kept(),
+            models={} if models is None else models.to_record(),
         )
         with growing_whole_run(path, about, recorded) as file:
             _check_same_questions(questions, file.asked)
-            await cancel_marked(client, SUITE, RETRY)
-            asking = Asking(max_steps=max_steps, patience=RETRY, marks={MARK: SUITE})
-            await ask_all(client, file, recorded, asking, concurrency=concurrency)
+            await cancel_stale(client, SUITE)
+            options = RunOptions(max_steps=max_steps, metadata={METADATA_KEY: SUITE})
+            await run_all(client, file, recorded, options, concurrency=concurrency)
 
 
 def score(questions: Sequence[Question], run: WholeRun) -> list[Row]:
@@ -128,7 +124,7 @@ def main() -> None:
                 )
             )  # fmt: skip
         rows = score(read_questions(), read_whole_run(options.output))
-    except (EvaluationError, CommandError) as error:
+    except (EvaluationError, CommandError, ClientError) as error:
         raise SystemExit(f"error: {error}" + (f"\n  → {error.remedy}" if error.remedy else "")) from error
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted; the same command continues the run")
@@ -151,8 +147,8 @@ def _target(options: argparse.Namespace) -> Target:
     return Target(url, options.key, os.environ.get("ALPHA_UMI_ROLE_TOKEN"))
 
 
-async def _example_tools(client: httpx.AsyncClient) -> tuple[Tool, ...]:
-    offered = await read(ToolList, client, "GET", "/v1/tools", patience=RETRY)
+async def _example_tools(client: OrchestratorClient) -> tuple[Tool, ...]:
+    offered = await client.tools()
     tools = {tool.name: Tool(tool.name, tool.description, tool.parameters) for tool in offered.data}
     names = example_tool_names()
     if missing := [name for name in names if name not in tools]:
@@ -163,14 +159,14 @@ async def _example_tools(client: httpx.AsyncClient) -> tuple[Tool, ...]:
     return tuple(tools[name] for name in names)
 
 
-async def _models(client: httpx.AsyncClient, token: str | None, questions: Sequence[Question]) -> AskedModels | None:
+async def _models(client: OrchestratorClient, token: str | None, questions: Sequence[Question]) -> RoleModels | None:
     digests = frozenset(instruction_digest(question.instruction) for question in questions)
 
     def token_of(role: Role, url: str) -> str | None:
         return token
 
     try:
-        return await reached_models(await ready(client, patience=RETRY), "chain", digests, token_of)
+        return await discover_models(await client.ready(), "chain", digests, token_of)
     except ModelsUnknown:
         return None
 

@@ -23,6 +23,7 @@ import uvicorn
 from rich.console import Console
 
 from alpha_umi import telemetry
+from alpha_umi.client.roles import RoleServices
 from alpha_umi.roles.turns import Role
 from alpha_umi.serving.application import create_shared_application
 from alpha_umi.serving.assembly import role_parts
@@ -35,9 +36,8 @@ from benchmarks.recording import Recorded, RecordingEngine
 from benchmarks.report import Row
 from benchmarks.serving_system import ROUTERS
 from cli.in_process import LoadedRoles, ModelChoice, load_roles, services_in_process
-from evaluation.generate import Task, generate
 from evaluation.records import CaseRecord, RunRecord
-from evaluation.role_services import RoleServices, role_services
+from evaluation.run.steps import Task, generate
 from recordings.cases import StepCase
 
 TITLE = "Generating predictions beside the same generations sent directly to the engine"
@@ -145,7 +145,7 @@ async def _generated(services: RoleServices, cases: Sequence[StepCase], at_once:
 @contextlib.asynccontextmanager
 async def _in_process(roles: LoadedRoles) -> AsyncIterator[RoleServices]:
     with tempfile.TemporaryDirectory() as folder:
-        async with services_in_process(roles, Path(folder) / "log", patience_s=0) as services:
+        async with services_in_process(roles, Path(folder) / "log", wait_s=0) as services:
             yield services
 
 
@@ -160,7 +160,7 @@ async def _over_http(roles: LoadedRoles) -> AsyncIterator[RoleServices]:
     try:
         for context, _ in parts:
             await context.host.wait_ready()
-        async with role_services({role: [f"http://127.0.0.1:{port}"] for role in roles.engines}) as services:
+        async with RoleServices({role: [f"http://127.0.0.1:{port}"] for role in roles.engines}) as services:
             yield services
     finally:
         server.should_exit = True

@@ -10,9 +10,9 @@ from rich.text import Text
 from cli.evaluation_tables import SHOWN_IDS, print_missing
 from cli.figures_view import NO_FIGURE, ends, figures_table, number, print_table, size
 from cli.plain_text import plain_line
-from evaluation.counted import counted
 from evaluation.formats import Correction
 from evaluation.paired import FEWEST_TRAJECTORIES
+from evaluation.quantities import pluralize
 from evaluation.report import ComparedReport, ComparisonReport, GateReport
 
 _VERDICT_STYLES = {"better": "green", "worse": "red", "open": "dim"}
@@ -21,7 +21,7 @@ _VERDICT_STYLES = {"better": "green", "worse": "red", "open": "dim"}
 def print_comparison(console: Console, report: ComparisonReport) -> None:
     """What both are, the figures of both, and the differences."""
     whole = report.steps is None
-    told = counted(report.trajectories, "whole trajectory") if whole else size(report.steps or 0, report.trajectories)
+    told = pluralize(report.trajectories, "whole trajectory") if whole else size(report.steps or 0, report.trajectories)
     console.print(Text(told))
     _print_compared(console, "first", report.first)
     _print_compared(console, "second", report.second)

@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.figures_view import NO_FIGURE, figures_table, print_table
-from evaluation.counted import counted
 from evaluation.drift.report import DriftReport
 from evaluation.drift.wording import interval, number, said, time_of
+from evaluation.quantities import pluralize
 
 SHOWN_WINDOWS = 14
 STYLES = {"wrong": "red", "well": "green", "unsure": "yellow", "note": "dim"}
@@ -32,7 +32,7 @@ def _print_windows(console: Console, report: DriftReport) -> None:
         table.add_row(time_of(window.began), ended, f"{window.trajectories:,}", alarms)
     print_table(console, table)
     if hidden > 0:
-        console.print(Text(f"and {counted(hidden, 'window')} before them", style="dim"))
+        console.print(Text(f"and {pluralize(hidden, 'window')} before them", style="dim"))
     if report.excluded:
         reasons = ", ".join(f"{reason} ({count:,})" for reason, count in report.excluded.items())
         console.print(Text(f"left out: {reasons}", style="yellow"), soft_wrap=True)

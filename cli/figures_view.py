@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from evaluation.counted import counted
+from evaluation.quantities import pluralize
 
 if TYPE_CHECKING:
     from evaluation.report import DifferenceReport, FigureReport, GatedReport
@@ -42,7 +42,7 @@ def figures_table(*columns: str, right_from: int = 2) -> Table:
 
 def size(steps: int, trajectories: int) -> str:
     """How much was measured."""
-    return f"{counted(steps, 'step')} of {counted(trajectories, 'trajectory')}"
+    return f"{pluralize(steps, 'step')} of {pluralize(trajectories, 'trajectory')}"
 
 
 def number(value: float | None, *, signed: bool = False) -> str:

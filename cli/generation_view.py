@@ -24,8 +24,8 @@ from alpha_umi.roles.turns import Role
 from cli.plain_text import plain_line
 
 if TYPE_CHECKING:
-    from evaluation.generate import Generated
-    from evaluation.reached_models import ModelsUnknown
+    from evaluation.run.models import ModelsUnknown
+    from evaluation.run.steps import Generated
     from recordings.contamination import Finding
 
 _VERDICT_STYLES = {"listed": "yellow", "unknown": "dim"}

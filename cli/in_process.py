@@ -1,7 +1,7 @@
 """Role models that a command runs in its own process, without services and ports.
 
-What is asked are the applications of the services themselves. Left out: what they are asked (`commands/generate`), and
-where their engines write (`engine_log`).
+The applications of the services are called through an ASGI transport. Not here: the requests (`commands/generate`),
+and the log of the engines (`engine_log`).
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from cli.local.services import ANSWER_TOKENS, CONTEXT, KV_CACHE_GIB, ROLES
 from cli.local.supervisor import last_lines
 
 if TYPE_CHECKING:
+    from alpha_umi.client.roles import RoleServices
     from alpha_umi.serving.assembly import MakeRouter
     from alpha_umi.serving.loading import RoleEngine
     from alpha_umi.serving.settings import RoleSettings
-    from evaluation.role_services import RoleServices
 
 # Of a GPU's memory, for all engines together.
 GPU_SHARE = 0.9
-# What the applications are asked by, and named by in messages; nothing listens there.
+# The base address of the applications, also in messages; nothing listens there.
 ADDRESS = "http://localhost"
 
 
@@ -50,7 +50,7 @@ class ModelChoice:
 class LoadedRoles:
     """Roles with their engines, which are not started yet, and the bound of each one's answers in tokens.
 
-    `remote`: the engines are those of a server, which may come back when it is away.
+    `remote`: the engines are those of a server, which may be unavailable for a while.
     """
 
     engines: Mapping[Role, RoleEngine]
@@ -129,16 +129,16 @@ def _settings(models: Collection[Path]) -> RoleSettings:
 
 @contextlib.asynccontextmanager
 async def services_in_process(
-    roles: LoadedRoles, log: Path, *, patience_s: float, ready_timeout_s: float = READY_TIMEOUT_S
+    roles: LoadedRoles, log: Path, *, wait_s: float, ready_timeout_s: float = READY_TIMEOUT_S
 ) -> AsyncIterator[RoleServices]:
     """The services of these roles as soon as they are ready; their engines end with the block.
 
     Raises `EngineFailed` when they are not ready in time, or never will be.
     """
+    from alpha_umi.client.retry import RetryPolicy
+    from alpha_umi.client.roles import RoleServices
     from alpha_umi.serving.application import RoleUnusable, in_process_transport
     from alpha_umi.serving.assembly import role_parts
-    from evaluation.patience import Patience
-    from evaluation.role_services import role_services
 
     parts = role_parts(roles.engines, _routers(), roles.answer_tokens)
     async with contextlib.AsyncExitStack() as stack:
@@ -150,7 +150,7 @@ async def services_in_process(
         except TimeoutError as error:
             raise engine_failed(f"the engine was not ready after {ready_timeout_s:.0f} s", log) from error
         addresses = {role: [ADDRESS] for role in roles.engines}
-        services = role_services(addresses, patience=Patience(away_s=patience_s), transport=transport)
+        services = RoleServices(addresses, retry=RetryPolicy(wait_s=wait_s), transport=transport)
         yield await stack.enter_async_context(services)
 
 

@@ -7,8 +7,8 @@ from rich.text import Text
 
 from cli.figures_view import NO_FIGURE, figures_table, print_table
 from cli.plain_text import plain_line
-from evaluation.counted import counted
 from evaluation.judge.judge_report import JudgeReport
+from evaluation.quantities import pluralize
 
 NOT_JUDGED = {
     "nonsense": "without a meaning, counted as neither",
@@ -19,8 +19,8 @@ NOT_JUDGED = {
 def print_verdicts(console: Console, report: JudgeReport) -> None:
     """The rates, what could not be judged, what was said, and how far repeats agree."""
     run = report.run
-    told = f"{plain_line(run.suite)}: {counted(run.trajectories, 'trajectory')}, {run.procedure}, judged by "
-    console.print(Text(f"{told}{plain_line(run.model)}, {counted(run.repeat, 'time')} each"), soft_wrap=True)
+    told = f"{plain_line(run.suite)}: {pluralize(run.trajectories, 'trajectory')}, {run.procedure}, judged by "
+    console.print(Text(f"{told}{plain_line(run.model)}, {pluralize(run.repeat, 'time')} each"), soft_wrap=True)
     _print_missing(console, report)
     table = figures_table("verdicts", "name", "figure", "95 %", "n")
     for name, figure in report.figures.items():
@@ -38,7 +38,7 @@ def print_verdicts(console: Console, report: JudgeReport) -> None:
 def print_not_asked(console: Console, count: int) -> None:
     """How much of the run cannot be judged yet."""
     if count:
-        told = f"not asked yet, and so in no figure: {counted(count, 'trajectory')} of the run"
+        told = f"not asked yet, and so in no figure: {pluralize(count, 'trajectory')} of the run"
         console.print(Text(told, style="yellow"), soft_wrap=True)
 
 

@@ -14,7 +14,7 @@ from cli.options import output
 from cli.plain_text import plain_line
 from cli.run_notes import print_excluded, print_trained_on
 from cli.written_report import written_report
-from evaluation.counted import counted
+from evaluation.quantities import pluralize
 
 if TYPE_CHECKING:
     from evaluation.report import FigureReport
@@ -32,7 +32,7 @@ def print_report(report: WholeReport, file: Path | None, *, as_json: bool) -> No
 
 def print_whole(console: Console, report: WholeReport) -> None:
     """How they ended, and the figures."""
-    how_many = counted(report.trajectories, "trajectory")
+    how_many = pluralize(report.trajectories, "trajectory")
     about = f"{plain_line(report.run.suite)}: {how_many}, strategy {report.run.strategy}"
     console.print(Text(about), soft_wrap=True)
     print_excluded(console, report.run.excluded)

@@ -7,7 +7,7 @@ DataError
     ├── NoReference      predictions that no case belongs to
     ├── CasesDiffer      two files do not measure the same cases
     ├── GateRefused      two files of which nothing can be said before a release
-    └── ServiceAway      a service stayed away for longer than it was waited for
+    └── RunInterrupted   a server stayed unavailable during a run; the file can be resumed
 """
 
 from __future__ import annotations
@@ -35,12 +35,15 @@ class GateRefused(EvaluationError):
     """Two files of which nothing can be said before a release: predictions are missing, or they were made otherwise."""
 
 
-class ServiceAway(EvaluationError):
-    """A service stayed away for longer than it was waited for; what was written so far is kept.
+class RunInterrupted(EvaluationError):
+    """A server stayed unavailable during a run. The file holds what was written, and can be resumed.
 
-    `progress` tells how far the file is, once there is one.
+    `progress` says how many records the file has.
     """
 
-    def __init__(self, message: str, *, remedy: str | None = None, progress: str = "") -> None:
-        super().__init__(message, remedy=remedy)
+    def __init__(self, message: str, *, progress: str) -> None:
+        super().__init__(
+            f"{message}; {progress}",
+            remedy="run the same command again when it is available: it goes on from there",
+        )
         self.progress = progress

@@ -17,13 +17,12 @@ from typing import Final
 from pydantic import BaseModel
 
 from evaluation.compare import NAMELESS, Comparison
-from evaluation.counted import counted
 from evaluation.errors import GateRefused
 from evaluation.formats import Correction
 from evaluation.intervals import CONFIDENCE, Interval
 from evaluation.paired import Difference, Verdict
+from evaluation.quantities import pluralize
 from evaluation.records import RunRecord
-from evaluation.told_limits import told_limits
 from evaluation.whole_run import WholeRun, WholeRunRecord
 from recordings.errors import some
 
@@ -97,7 +96,7 @@ def require_complete(first: Sequence[str], second: Sequence[str], noun: str = "p
     for which, missing in (("first", first), ("second", second)):
         if missing:
             raise GateRefused(
-                f"the {which} file lacks {counted(len(missing), noun)}: {_listed(missing)}",
+                f"the {which} file lacks {pluralize(len(missing), noun)}: {_listed(missing)}",
                 remedy="give the command again that made it: it goes on from there",
             )
 
@@ -121,9 +120,9 @@ def require_same_settings(first: RunRecord | WholeRunRecord | None, second: RunR
 
 
 def require_same_limits(first: WholeRun, second: WholeRun) -> None:
-    """Raises `GateRefused` for two runs whose trajectories had other limits, as far as both files tell them."""
+    """Raises `GateRefused` for two runs whose trajectories had different limits."""
     for name in _LIMITS:
-        one, other = told_limits(first, name), told_limits(second, name)
+        one, other = first.limit_values(name), second.limit_values(name)
         if one and other and one != other:
             raise GateRefused(
                 f"the orchestrator had other limits: `{name}` is {' and '.join(one)} in the first file, "

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AliasChoices, Field, ValidationInfo, field_validator
 
+from alpha_umi.client.errors import INVALID_RESPONSE
 from alpha_umi.contract.roles import ToolModel, TurnModel, WireModel, as_history, as_tools
 from alpha_umi.roles.caller import Call, parse_call
 from alpha_umi.roles.errors import UnreadableOutput
@@ -20,8 +21,6 @@ from evaluation.outputs import Prediction, RoleText, read_prediction
 from recordings.cases import Reference, StepCase
 from recordings.contamination import instruction_digest
 
-# The problem of an answer that is none of a role service.
-NOT_UNDERSTOOD: Final = "answer-not-understood"
 Name = Annotated[str, Field(min_length=1)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
@@ -137,7 +136,7 @@ class ErrorRecord(WireModel):
     @property
     def may_pass(self) -> bool:
         """Whether the service failed, not the request: then the same request may be answered another time."""
-        return self.status is not None and (self.status >= 500 or self.problem == NOT_UNDERSTOOD)
+        return self.status is not None and (self.status >= 500 or self.problem == INVALID_RESPONSE)
 
 
 class PredictionRecord(WireModel):

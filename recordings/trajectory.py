@@ -22,14 +22,14 @@ class RecordedTrajectory:
     """A recorded trajectory. Its first turn is the instruction.
 
     `id` is unique within a suite. `answer` is the expected final answer, where answers can be compared exactly.
-    `procedure` are all expected calls, where the data has more of them than recorded steps.
+    `answer_forms` describe the answers of each tool, where the data has such descriptions.
     """
 
     id: str
     tools: tuple[Tool, ...]
     turns: tuple[Turn, ...]
     answer: str | None = None
-    procedure: Procedure | None = None
+    answer_forms: Mapping[str, str] | None = None
 
     @property
     def instruction(self) -> str:
@@ -71,12 +71,3 @@ def content_ids(instructions: Iterable[str]) -> Iterator[str]:
         name = instruction_digest(instruction)[:ID_DIGITS]
         seen[name] += 1
         yield name if seen[name] == 1 else f"{name}-{seen[name]}"
-
-
-@dataclass(frozen=True)
-class Procedure:
-    """The expected calls in order, each a tool's name and the text of its arguments; and for each tool a description
-    of its answers."""
-
-    calls: tuple[tuple[str, str], ...]
-    answers: Mapping[str, str]

@@ -30,6 +30,7 @@ ALLOWED = {
     "alpha_umi.trajectory": ("alpha_umi.trajectory", "alpha_umi.roles"),
     "alpha_umi.telemetry": ("alpha_umi.telemetry",),
     "alpha_umi.contract": ("alpha_umi.contract", "alpha_umi.roles", "alpha_umi.trajectory"),
+    "alpha_umi.client": ("alpha_umi.client", "alpha_umi.contract", "alpha_umi.roles", "alpha_umi.trajectory"),
     "alpha_umi.web": ("alpha_umi.web", "alpha_umi.contract", "alpha_umi.telemetry"),
     "alpha_umi.serving": (
         "alpha_umi.serving", "alpha_umi.web", "alpha_umi.contract", "alpha_umi.roles", "alpha_umi.telemetry",
@@ -55,18 +56,20 @@ ALLOWED = {
     # These are servers, with the problem documents of all others.
     # Recorded trajectories: training data and evaluation suites.
     "recordings": ("recordings", "alpha_umi.roles", "alpha_umi.contract"),
-    "evaluation.replay": ("evaluation", "recordings", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.web"),
+    "evaluation.replay": (
+        "evaluation", "recordings", "alpha_umi.client", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.web",
+    ),
     "evaluation": (
-        "evaluation", "recordings", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.trajectory",
+        "evaluation", "recordings", "alpha_umi.client", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.trajectory",
         "alpha_umi.serving.engine", "alpha_umi.plain_text", "alpha_umi.atomic",
     ),
     # The process supervisor; tool source files are checked by the orchestrator's parser.
     "cli.local": (
-        "cli.local", "cli.client", "cli.errors", "cli.plain_text", "orchestrator.tools.errors",
+        "cli.local", "cli.errors", "cli.plain_text", "orchestrator.tools.errors",
         "orchestrator.tools.sources_file", "alpha_umi",
     ),
     "benchmarks": (
-        "benchmarks", "cli.client", "cli.errors", "cli.in_process", "cli.local", "cli.options", "evaluation",
+        "benchmarks", "cli.errors", "cli.in_process", "cli.local", "cli.options", "evaluation",
         "examples", "recordings", "services", "alpha_umi",
     ),
     "cli": ("cli", "alpha_umi", "evaluation", "recordings", "training", "services"),
@@ -75,7 +78,7 @@ ALLOWED = {
     "deploy": ("deploy",),
     "alpha_umi.plain_text": (),
 }  # fmt: skip
-STANDARD_LIBRARY_ONLY = ("alpha_umi.atomic", "alpha_umi.roles", "alpha_umi.trajectory")
+STANDARD_LIBRARY_ONLY = ("alpha_umi.atomic", "alpha_umi.roles")
 ONLY_VLLM = "alpha_umi.serving.vllm_engine"
 
 

@@ -16,9 +16,10 @@ from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from alpha_umi import telemetry
+from alpha_umi.contract.http import is_loopback
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.web.key_file import KEY
-from alpha_umi.web.keys import ANONYMOUS, Keyring, is_loopback
+from alpha_umi.web.keys import ANONYMOUS, Keyring
 from alpha_umi.web.problems import problem_response
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from alpha_umi import telemetry
+from alpha_umi.contract.http import is_loopback
 from alpha_umi.web.key_file import KEY, KeyEntry, KeyFileUnusable, digest_of, read_key_file
 
 # Maximum delay of a revocation, in seconds.
@@ -122,13 +122,3 @@ def _version(path: Path) -> tuple[int, int, int, int] | None:
     except OSError:
         return None
     return status.st_mtime_ns, status.st_ino, status.st_size, status.st_mode
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is localhost or a loopback address, which no resolver can redirect."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

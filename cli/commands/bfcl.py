@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from cli.evaluation_errors import reported
+from cli.errors import translate_evaluation_errors
 from cli.options import AsJson, output
 from cli.plain_text import plain_line
 
@@ -27,7 +27,7 @@ def bfcl(
     `make bfcl-setup` makes that environment, or ALPHA_UMI_BFCL_PYTHON names the Python of another. `evaluate score`
     has the project's own figures of the same file. Exits with 2 when the file cannot be judged.
     """
-    with reported():
+    with translate_evaluation_errors():
         from evaluation.bfcl.verdicts import bfcl_report, checker_python
         from evaluation.formats import Format
         from evaluation.predictions import read_predictions

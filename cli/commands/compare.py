@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from alpha_umi.atomic import write_file
-from cli.errors import EXIT_WORSE, UsageProblem
-from cli.evaluation_errors import reported
-from cli.evaluation_options import FileFormat, Report, Resamples, Seed, predictions
-from cli.options import AsJson, messages, output
+from cli.errors import EXIT_WORSE, UsageProblem, translate_evaluation_errors
+from cli.options import AsJson, FileFormat, Report, Resamples, Seed, check_distinct_files, messages, output, predictions
 from cli.run_notes import print_warnings
-from cli.targets import require_apart
 from evaluation.formats import Correction, Format
 
 if TYPE_CHECKING:
@@ -58,8 +55,8 @@ def compare(
     of `evaluate trajectories`, compared question by question. With --fail-below the command is a gate: it exits with 3
     when the second is worse. Exits with 2 when the files cannot be compared.
     """
-    require_apart([first, second], {"--output": report_file})
-    with reported():
+    check_distinct_files([first, second], {"--output": report_file})
+    with translate_evaluation_errors():
         from evaluation.compared_files import compare_files
 
         look = _look(metric, correction, notice) if _is_gate(fail_below, metric, correction, notice) else None

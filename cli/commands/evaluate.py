@@ -21,12 +21,9 @@ from cli.commands.report import report
 from cli.commands.seal_tools import seal_tools
 from cli.commands.suites import suites
 from cli.commands.trajectories import trajectories
-from cli.errors import UsageProblem
-from cli.evaluation_errors import reported
-from cli.evaluation_options import FileFormat, Report, Resamples, Seed, predictions
-from cli.options import AsJson, messages, output
+from cli.errors import UsageProblem, translate_evaluation_errors
+from cli.options import AsJson, FileFormat, Report, Resamples, Seed, check_distinct_files, messages, output, predictions
 from cli.reporting import ReportingGroup
-from cli.targets import require_apart
 from cli.whole_view import print_report
 from evaluation.formats import Format
 
@@ -72,11 +69,11 @@ def score(
     else. A case without a prediction is counted as wrong. With --format trajectories the file is one of `evaluate
     trajectories`. Exits with 2 when the file cannot be scored.
     """
-    require_apart([file], {"--output": report_file, "--write-published": published_file})
+    check_distinct_files([file], {"--output": report_file, "--write-published": published_file})
     if form is Format.TRAJECTORIES:
         _score_whole(file, report_file, published_file, resamples=resamples, seed=seed, as_json=as_json)
         return
-    with reported():
+    with translate_evaluation_errors():
         from cli.evaluation_tables import print_missing, print_scores
         from evaluation.published import write_published_file
         from evaluation.report import published_figures, score_report
@@ -103,7 +100,7 @@ def _score_whole(
 ) -> None:
     if published_file is not None:
         raise UsageProblem("--write-published: whole trajectories are no predictions", remedy="leave it away")
-    with reported():
+    with translate_evaluation_errors():
         from evaluation.whole_report import whole_report
         from evaluation.whole_run import read_whole_run
 

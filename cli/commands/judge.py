@@ -7,17 +7,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import httpx
 import typer
 
-from cli.client import is_loopback
-from cli.errors import UsageProblem
-from cli.evaluation_errors import reported
-from cli.evaluation_options import Resamples, Seed
+from alpha_umi.contract.http import is_loopback
+from cli.errors import UsageProblem, translate_evaluation_errors
 from cli.generation_view import progress_bar
 from cli.local.signals import run_until_signal
-from cli.options import AsJson, checked_address, messages, output
-from cli.secrets import secret
-from cli.targets import require_apart
+from cli.options import AsJson, Resamples, Seed, check_distinct_files, checked_address, messages, output, read_key
 from cli.written_report import written_report
 
 if TYPE_CHECKING:
@@ -63,7 +60,7 @@ def judge(
         str | None, typer.Option(help="Suite with the tools or golden calls; by default that of the run.")
     ] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=512, help="Verdicts that are asked at a time.")] = 4,
-    patience: Annotated[float, typer.Option(min=0, help="Seconds that the judge may be away.")] = 120.0,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a judge that is unavailable.")] = 120.0,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one of its answers.")] = 120.0,
     resamples: Resamples = 2_000,
     seed: Seed = 0,
@@ -81,9 +78,9 @@ def judge(
     if (chosen is ProcedureChoice.WINS) != (against is not None):
         raise UsageProblem("toolbench-win, and nothing else, compares two runs", remedy="name the other with --against")
     read = [run] if against is None else [run, against]
-    require_apart(read, {"--output": output_file, "--report": report_file})
-    key = secret(judge_key_file, "--judge-key-file", KEY_VARIABLE)
-    with reported():
+    check_distinct_files(read, {"--output": output_file, "--report": report_file})
+    key = read_key(judge_key_file, "--judge-key-file", KEY_VARIABLE)
+    with translate_evaluation_errors():
         from cli.judge_view import print_not_asked, print_verdicts
         from evaluation.judge.endpoint import JudgeAddress
         from evaluation.judge.judge_report import judge_report
@@ -93,19 +90,19 @@ def judge(
         address = JudgeAddress(checked_address(judge_url, "--judge-url"), judge_model, key, timeout)
         task = plan_judging(Judged(run, chosen.value, against, suite), judge_model, repeat, data_folder(os.environ))
         print_not_asked(messages(), task.not_asked)
-        verdicts = run_until_signal(_judged(address, task, output_file, concurrency, patience))
+        verdicts = run_until_signal(_judged(address, task, output_file, concurrency, wait))
         report = judge_report(verdicts, resamples=resamples, seed=seed)
         if not written_report(report, report_file, as_json=as_json):
             print_verdicts(output(), report)
 
 
-async def _judged(address: JudgeAddress, task: JudgeTask, path: Path, concurrency: int, patience_s: float) -> Verdicts:
+async def _judged(address: JudgeAddress, task: JudgeTask, path: Path, concurrency: int, wait_s: float) -> Verdicts:
+    from alpha_umi.client.retry import RetryPolicy
     from evaluation.judge.endpoint import Judge
     from evaluation.judge.judging import judge_all
-    from evaluation.patience import Patience
 
     # A proxy of the environment is for other machines.
-    outside = not is_loopback(address.url)
-    async with Judge(address, Patience(away_s=patience_s), trust_env=outside) as asked:
+    outside = not is_loopback(httpx.URL(address.url).host)
+    async with Judge(address, RetryPolicy(wait_s=wait_s), trust_env=outside) as asked:
         with progress_bar(messages(), task.about.trajectories * task.about.repeat) as advance:
             return await judge_all(asked, task, path, concurrency=concurrency, on_verdict=lambda _: advance())

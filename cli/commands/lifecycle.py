@@ -15,7 +15,6 @@ from rich.panel import Panel
 from rich.text import Text
 
 from alpha_umi.contract.trajectories import Trajectory
-from cli.client import OrchestratorClient
 from cli.commands.questions import ask_live, exit_code
 from cli.demo_question import demo_question
 from cli.errors import EXIT_FAILED, CommandError, UsageProblem
@@ -24,7 +23,7 @@ from cli.local.signals import ending_signals_interrupt, ignored_signals
 from cli.local.state import ORCHESTRATOR, StateFolder
 from cli.local.supervisor import StartResult, start_system, stop_system
 from cli.local.system import UpOptions, print_started, system_plan, wait_for_sources, warn_failed_sources
-from cli.options import StateDir, messages, output, own_key, state_folder
+from cli.options import StateDir, connect, messages, output, own_key, state_folder
 
 NAME = "alpha-umi"
 
@@ -136,7 +135,7 @@ def demo(
 def _start(state: StateFolder, options: UpOptions) -> StartResult:
     console = messages()
     running = start_system(state, system_plan(options, state, console), console)
-    with OrchestratorClient(_url(running), api_key=own_key()) as client:
+    with connect(_url(running), own_key(), None) as client:
         sources = wait_for_sources(client)
     print_started(output(), running.run, started_now=running.started_now)
     warn_failed_sources(console, sources)
@@ -148,7 +147,7 @@ def _run_or_stop(state: StateFolder, running: StartResult) -> Trajectory:
     console = output()
     console.print()
     try:
-        with OrchestratorClient(_url(running), api_key=own_key()) as client:
+        with connect(_url(running), own_key(), None) as client:
             trajectory = ask_live(client, demo_question(running.run), output=console)
         if trajectory.status == "cancelled":
             raise KeyboardInterrupt

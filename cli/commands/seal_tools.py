@@ -9,9 +9,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from cli.evaluation_errors import reported
-from cli.evaluation_options import Resamples, Seed
-from cli.options import AsJson, output
+from cli.errors import translate_evaluation_errors
+from cli.options import AsJson, Resamples, Seed, output
 
 if TYPE_CHECKING:
     from evaluation.seal_tools import SealToolsReport
@@ -28,7 +27,7 @@ def seal_tools(
     Each has what it is a share of, and a 95 % interval over requests. `evaluate score` has the project's own figures of
     the same file. Exits with 2 when the file cannot be scored.
     """
-    with reported():
+    with translate_evaluation_errors():
         from evaluation.formats import Format
         from evaluation.predictions import read_predictions
         from evaluation.seal_tools import seal_tools_report

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.evaluation_errors import reported
+from cli.errors import translate_evaluation_errors
 from cli.options import AsJson, messages, output
 from cli.plain_text import plain_line
 
@@ -24,7 +24,7 @@ def suites(as_json: AsJson = False) -> None:
 
     Data is looked for in the folder that ALPHA_UMI_DATA names. No data is read.
     """
-    with reported():
+    with translate_evaluation_errors():
         from recordings.suites.definition import DATA_VARIABLE, data_folder
         from recordings.suites.suite import listed_suites
 

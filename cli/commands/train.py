@@ -13,9 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cli.commands.train_export import export
 from cli.commands.train_run import run
+from cli.errors import translate_training_errors
 from cli.options import AsJson, messages, output
 from cli.reporting import ReportingGroup
-from cli.training_errors import reported
 
 if TYPE_CHECKING:
     from training.mixture import Mixture
@@ -72,7 +72,7 @@ def prepare(
     Instructions of suites are excluded. Exits with 2 if the mixture or the data cannot be used, 1 if the folder cannot
     be written; no partial folder remains.
     """
-    with reported():
+    with translate_training_errors():
         from cli.training_tables import print_dataset
         from recordings.suites.definition import data_folder
         from training.mixture import load_mixture

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from cli.commands.models import print_folders
+from cli.errors import translate_training_errors
 from cli.local.models import ModelFolder
 from cli.options import output
-from cli.training_errors import reported
 
 
 def export(
@@ -23,7 +23,7 @@ def export(
     Writes all of them or none. Exits with 2 if the run is not complete, or does not match this version's templates or
     its backbone, 1 if the folder cannot be written.
     """
-    with reported():
+    with translate_training_errors():
         from training.export import export_run
 
         made = export_run(run, target, merged=merged)

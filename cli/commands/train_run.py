@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from cli.errors import EXIT_INTERRUPTED
+from cli.errors import EXIT_INTERRUPTED, translate_training_errors
 from cli.local.signals import stop_requested
 from cli.options import messages, output
-from cli.training_errors import reported
 from cli.training_view import RunView, print_costs
 
 Variant = Annotated[str, typer.Argument(help="Name of a variant, such as alpha-umi, or its YAML file.")]
@@ -47,7 +46,7 @@ def run(
     Ctrl-C stops after the current step, with a checkpoint. Exits with 1 if the loss is not finite or the disk is full,
     2 if the arguments cannot be used, 130 if it was interrupted.
     """
-    with reported():
+    with translate_training_errors():
         from training.errors import Stopped
         from training.loop.processes import is_first
         from training.recipes.loading import load_config, load_variant

@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
 
 from alpha_umi import telemetry
+from alpha_umi.client.http import explain, reason_of
 from alpha_umi.contract.roles import ModelInfo, ModelList
 from alpha_umi.roles.turns import Role
 from alpha_umi.serving.manifest import MANIFEST_FILE, ManifestError, ModelManifest, load_manifest, verify
 from alpha_umi.serving.weights.model_folder import cache_folder
-from cli.client import parsed, require_success
-from cli.errors import CommandError, Unreachable, UsageProblem
+from cli.errors import CommandError, UsageProblem
 from cli.local.services import ROLES, ROOT, SINGLE, ModelFolders
 from cli.local.state import RunRecord, ServiceRecord
 from cli.plain_text import plain_line
@@ -199,15 +200,12 @@ def _verified(path: Path) -> ModelFolder:
 
 def _running(service: ServiceRecord, http: httpx.Client) -> RunningModel:
     try:
-        return RunningModel(service, _fetch_model(service, http))
-    except CommandError as error:
-        return RunningModel(service, None, error.message)
-
-
-def _fetch_model(service: ServiceRecord, http: httpx.Client) -> ModelInfo | None:
-    try:
         response = http.get(f"{service.url}/v1/models")
+        if not response.is_success:
+            return RunningModel(service, None, reason_of(response))
+        models = ModelList.model_validate_json(response.content).data
     except httpx.HTTPError as error:
-        raise Unreachable(str(error)) from error
-    require_success(response)
-    return next(iter(parsed(ModelList, response).data), None)
+        return RunningModel(service, None, str(error))
+    except ValidationError as error:
+        return RunningModel(service, None, f"its answer cannot be read: {explain(error)}")
+    return RunningModel(service, next(iter(models), None))

@@ -13,7 +13,8 @@ from typing import Literal
 from rich.console import Console
 from rich.text import Text
 
-from cli.client import OrchestratorClient, ToolSourceInfo
+from alpha_umi.client.sync import SyncOrchestratorClient
+from alpha_umi.contract.tool_sources import ToolSourceInfo
 from cli.errors import UsageProblem
 from cli.local.models import ensure_models, role_folders
 from cli.local.services import HOST, Ports, Script, Service, service_table
@@ -60,7 +61,7 @@ def system_plan(options: UpOptions, state: StateFolder, console: Console) -> Pla
     return Plan(options.ports.specs(), prepare, role_token=token)
 
 
-def wait_for_sources(client: OrchestratorClient, *, timeout_s: float = SOURCES_TIMEOUT_S) -> list[ToolSourceInfo]:
+def wait_for_sources(client: SyncOrchestratorClient, *, timeout_s: float = SOURCES_TIMEOUT_S) -> list[ToolSourceInfo]:
     """The tool sources, as soon as all are ready or `timeout_s` seconds have passed."""
     end = time.monotonic() + timeout_s
     while True:

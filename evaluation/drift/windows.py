@@ -20,8 +20,8 @@ from evaluation.drift.figures import DriftFigure, figures
 from evaluation.errors import EvaluationError
 from evaluation.gate import Gate, hold
 from evaluation.intervals import RESAMPLES, SEED, Floats, Interval, Sums, intervals, resampled_means
-from evaluation.lengths import length_of_time
 from evaluation.paired import Difference
+from evaluation.quantities import parse_duration
 
 MOST_WINDOWS: Final = 366
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -82,7 +82,7 @@ class Measured:
 
 def window_length(text: str) -> timedelta:
     """The length that is meant by a number and m, h, d or w. Raises `WindowUnusable`."""
-    length = length_of_time(text)
+    length = parse_duration(text)
     if length is None:
         raise WindowUnusable(f"{text!r} is no length of time", remedy="write a number and m, h, d or w, such as 12h")
     return length

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
-from evaluation.counted import counted
 from evaluation.drift.report import AlarmReport, DriftReport, WindowReport
 from evaluation.drift.windows import figure_of
 from evaluation.paired import FEWEST_TRAJECTORIES
+from evaluation.quantities import pluralize
 from evaluation.report import FigureReport
 
 NO_FIGURE: Final = "–"
@@ -38,7 +38,7 @@ def said(report: DriftReport) -> Iterator[Said]:
         yield Said(f"nothing is worse in {_named(judged[0])}, than in the reference", "well")
     newer = [window for window in report.windows if judged and window.began > judged[0].began and not window.told]
     if newer:
-        yield Said(f"too few trajectories for a verdict: {counted(len(newer), 'newer window')}", "note")
+        yield Said(f"too few trajectories for a verdict: {pluralize(len(newer), 'newer window')}", "note")
 
 
 def _named(window: WindowReport) -> str:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from alpha_umi.client.errors import Unavailable
 from alpha_umi.contract.trajectories import Trajectory
-from evaluation.errors import CasesDiffer, ServiceAway
+from evaluation.concurrency import run_concurrently
+from evaluation.errors import CasesDiffer, RunInterrupted
 from evaluation.judge.asking import Asker, Nonsense
 from evaluation.judge.case import Case, Labels, Procedure
 from evaluation.judge.endpoint import Judge, TooLong
@@ -28,7 +30,6 @@ from evaluation.judge.verdicts import (
     read_verdicts,
 )
 from evaluation.whole_run import WholeRun, read_whole_run
-from evaluation.workers import work_through
 from recordings.errors import EmptySuite, NotTheFormat, some
 from recordings.reading import read_text
 from recordings.suites.definition import data_path, read_definition, suite_path
@@ -112,12 +113,10 @@ async def judge_all(
         try:
             if todo:
                 await judge.ready()
-            await work_through(todo, work, concurrency)
-        except ServiceAway as error:
-            raise ServiceAway(
-                f"{error.message}; {path} has {written} of {len(all_of_them)} verdicts",
-                remedy="run the same command again when it is back: it goes on from there",
-            ) from error
+            await run_concurrently(todo, work, concurrency)
+        except Unavailable as error:
+            progress = f"{path} has {written} of {len(all_of_them)} verdicts"
+            raise RunInterrupted(error.message, progress=progress) from error
     return read_verdicts(path)
 
 

@@ -29,13 +29,13 @@ _DONE: Final[Mapping[str, Any]] = {"success": True, "status": "success", "messag
 
 
 def create_made_up_server(trajectories: Sequence[RecordedTrajectory]) -> FastAPI:
-    """The tools of trajectories that have a procedure each, and none of whose tools differ under the same name."""
+    """The tools of trajectories that have forms of answers each, and none of whose tools differ under the same name."""
     tools: dict[str, Tool] = {}
     forms: dict[str, str] = {}
     for trajectory in trajectories:
         tools |= {tool.prompt_name: tool for tool in trajectory.tools}
-        if trajectory.procedure is not None:
-            forms |= {Tool(name).prompt_name: form for name, form in trajectory.procedure.answers.items()}
+        if trajectory.answer_forms is not None:
+            forms |= {Tool(name).prompt_name: form for name, form in trajectory.answer_forms.items()}
 
     def answer(name: str, arguments: Arguments) -> ToolAnswer:
         _refuse_missing(tools[name], arguments)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from evaluation.counted import counted
 from evaluation.notes import excluded_sentence, trained_on_sentences
 from evaluation.page.blocks import Paragraph
+from evaluation.quantities import pluralize
 from evaluation.reporting.given import AnyRun, StepsRun
 
 
@@ -21,6 +21,6 @@ def remarks(runs: Sequence[AnyRun]) -> Iterator[Paragraph]:
 
 def _missing(run: AnyRun) -> Iterator[str]:
     if isinstance(run, StepsRun) and run.report.missing:
-        yield f"{counted(len(run.report.missing), 'step')} without a prediction, counted as wrong"
+        yield f"{pluralize(len(run.report.missing), 'step')} without a prediction, counted as wrong"
     elif not isinstance(run, StepsRun) and run.report.not_asked:
-        yield f"not asked yet, and counted as failed: {counted(run.report.not_asked, 'trajectory')}"
+        yield f"not asked yet, and counted as failed: {pluralize(run.report.not_asked, 'trajectory')}"

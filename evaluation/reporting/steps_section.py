@@ -7,10 +7,10 @@ from functools import partial
 from typing import Final
 
 from evaluation.compare import compare
-from evaluation.counted import counted
 from evaluation.metrics import COLUMNS, METRICS, Metric
 from evaluation.page.blocks import Block, Cell, Chart, Gallery, Paragraph, Row, Section, Table
 from evaluation.page.charts import Bar, bars
+from evaluation.quantities import pluralize
 from evaluation.report import ComparisonReport, CostReport, FigureReport, comparison_report
 from evaluation.reporting.drawing import Drawing
 from evaluation.reporting.error_classes import CLASSES
@@ -48,7 +48,7 @@ def steps_section(title: str, anchor: str, runs: Sequence[StepsBehind], drawing:
 def _about(runs: Sequence[StepsBehind]) -> Iterator[Block]:
     report = runs[0].run.report
     yield Paragraph(
-        f"{counted(report.steps, 'step')} of {counted(report.trajectories, 'trajectory')}, the same for every run "
+        f"{pluralize(report.steps, 'step')} of {pluralize(report.trajectories, 'trajectory')}, the same for every run "
         "here. Intervals are 95 %, drawn over trajectories; n is the number of steps that count."
     )
     yield from own_remark(runs[0].run.run.about.suite, OF_STEPS)

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from evaluation.compare_whole import WholeMeasure
-from evaluation.counted import counted
 from evaluation.judge.verdicts import VerdictRecord
 from evaluation.page.blocks import Block, Cell, Listing, Paragraph, Section
+from evaluation.quantities import pluralize
 from evaluation.reporting.examples import EACH, Chosen, Group, choose
 from evaluation.reporting.given import TrajectoriesRun
 from evaluation.reporting.paper import PART, part_of
@@ -34,7 +34,7 @@ def whole_behind(run: TrajectoriesRun, each: int = EACH) -> WholeBehind:
 def whole_behind_section(behind: WholeBehind) -> Section:
     """The lists that numbers lead to, and the trajectories that the lists lead to."""
     run = behind.run
-    shown = f"{len(behind.chosen.places):,} of {counted(len(run.run.asked), 'trajectory')}"
+    shown = f"{len(behind.chosen.places):,} of {pluralize(len(run.run.asked), 'trajectory')}"
     opened = [trajectory_fold(run, place) for place in behind.chosen.places]
     return Section(
         f"Trajectories of {run.named.title}",

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from evaluation.compare_whole import OUTCOMES, WholeMeasure, compare_whole
-from evaluation.counted import counted
 from evaluation.page.blocks import Block, Cell, Chart, Gallery, Paragraph, Row, Section, Table
 from evaluation.page.charts import Bar, bars
+from evaluation.quantities import pluralize
 from evaluation.report import DifferenceReport, comparison_report
 from evaluation.reporting.drawing import Drawing
 from evaluation.reporting.per_answer import PER_ANSWER, CostFigure, PerAnswer, per_answer
@@ -36,7 +36,7 @@ def whole_section(title: str, anchor: str, runs: Sequence[WholeBehind], drawing:
 
 def _about(runs: Sequence[WholeBehind]) -> Iterator[Block]:
     yield Paragraph(
-        f"{counted(runs[0].run.report.trajectories, 'whole trajectory')} through the orchestrator, the same "
+        f"{pluralize(runs[0].run.report.trajectories, 'whole trajectory')} through the orchestrator, the same "
         "questions for every run. Shares are of all of them, everything else is an average for one."
     )
     yield from remarks([each.run for each in runs])

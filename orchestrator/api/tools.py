@@ -4,43 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
 from alpha_umi.contract.client_turns import ClientToolModel
 from alpha_umi.contract.problems import FieldProblem, Kind, ServiceError
-from alpha_umi.contract.roles import WireModel
 from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
+from alpha_umi.contract.tool_sources import ToolSourceInfo, ToolSourceList
 from alpha_umi.contract.trajectories import MAX_TOOLS, ToolInfo, ToolList
 from alpha_umi.roles.turns import NAME_CHARACTERS, Tool
 from orchestrator.assembly import Orchestrator
 from orchestrator.tools.errors import SourceExistsError, ToolSourceError, UnknownSourceError, UnknownToolError
 from orchestrator.tools.kinds import AnySource
 from orchestrator.tools.registry import ToolRegistry
-from orchestrator.tools.sources import KnownSource, Origin
-
-
-class ToolSourceInfo(WireModel):
-    """A source without its secrets. `failed` ones are tried again; `error` says what is wrong with them."""
-
-    name: str
-    kind: str
-    origin: Origin
-    url: str | None
-    base_url: str | None
-    effect: str
-    status: Literal["ready", "failed", "pending"]
-    error: str | None
-    tools: list[str]
-
-
-class ToolSourceList(WireModel):
-    """`GET /v1/tool-sources`."""
-
-    object: Literal["list"] = "list"
-    data: list[ToolSourceInfo]
+from orchestrator.tools.sources import KnownSource
 
 
 def create_router(orchestrator: Orchestrator) -> APIRouter:
@@ -129,13 +108,13 @@ async def select_tools(registry: ToolRegistry, tools: Sequence[str | ClientToolM
         raise ServiceError("no-tools", "no tool is registered", field="tools", remedy="register a tool source first")
     _require_known(registry, chosen)
     _require_distinct(chosen)
-    own = [tool for tool in chosen if isinstance(tool, ClientToolModel)]
-    if own:
+    acquire = [tool for tool in chosen if isinstance(tool, ClientToolModel)]
+    if acquire:
         # Checking large schemas must not block other requests.
         await asyncio.to_thread(_check_schemas, chosen)
     return ToolSelection(
         tuple(_name(tool) for tool in chosen),
-        tuple(Tool(tool.name, tool.description, tool.parameters) for tool in own),
+        tuple(Tool(tool.name, tool.description, tool.parameters) for tool in acquire),
     )
 
 

@@ -6,11 +6,8 @@ Leaves out retries and deadlines (see `calls`), and the meaning of an answer.
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
 import aiohttp
@@ -18,6 +15,7 @@ import httpx
 from httpx_sse import EventSource, ServerSentEvent, SSEError
 from pydantic import ValidationError
 
+from alpha_umi.contract.http import parse_retry_after
 from alpha_umi.contract.problems import Problem
 from alpha_umi.contract.roles import Answer, Delta, Timings, UsageModel
 from alpha_umi.roles.turns import Role
@@ -129,10 +127,11 @@ class RoleClient:
             )
         if status == httpx.codes.UNAUTHORIZED:
             return RoleRefused(f"{self.role} service wants another token: set ALPHA_UMI_ROLE_TOKEN")
+        retry_after_s = parse_retry_after((headers or {}).get("retry-after", ""))
         if status in _BUSY_STATUS:
-            return RoleBusy(f"{self.role} service: {detail}", retry_after_s=_retry_after(headers or {}))
+            return RoleBusy(f"{self.role} service: {detail}", retry_after_s=retry_after_s)
         if status in _DOWN_STATUS:
-            return RoleUnavailable(f"{self.role} service: {detail}", retry_after_s=_retry_after(headers or {}))
+            return RoleUnavailable(f"{self.role} service: {detail}", retry_after_s=retry_after_s)
         if status < 500:
             return RoleRefused(f"{self.role} service refused the request: {detail}")
         return RoleFaulty(f"{self.role} service: {detail}")
@@ -183,17 +182,3 @@ def _attempts(value: object) -> int:
         return Timings.model_validate(value or {}).attempts
     except ValidationError:
         return 1
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds of Retry-After, which is a number of seconds or an HTTP date."""
-    value = headers.get("retry-after", "")
-    try:
-        seconds = float(value) if not value.endswith("GMT") else _seconds_until(parsedate_to_datetime(value))
-    except ValueError:
-        return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
-
-
-def _seconds_until(moment: datetime) -> float:
-    return (moment - datetime.now(UTC)).total_seconds()

@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from alpha_umi import telemetry
+from alpha_umi.contract.tool_sources import Origin
 from orchestrator.store import EventStore, StoreError
 from orchestrator.tools.errors import SourceExistsError, ToolSourceError, UnknownSourceError
 from orchestrator.tools.kinds import parse_source
@@ -23,8 +24,6 @@ FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
 START_TIMEOUT_S = 2.0
 RECOVERY_TIMEOUT_S = 30.0
-
-Origin = Literal["file", "api"]
 
 _log = telemetry.logger(__name__)
 

@@ -27,7 +27,7 @@ from recordings.cases import NO_HISTORY
 from recordings.errors import NotTheFormat
 from recordings.reading import CUT_REMEDY, Entry, OnInvalid, Text, parse_each, read_list, reject
 from recordings.schemas import tool
-from recordings.trajectory import NOT_OFFERED, Loaded, Procedure, RecordedTrajectory, content_ids
+from recordings.trajectory import NOT_OFFERED, Loaded, RecordedTrajectory, content_ids
 from recordings.turns import plan_turn
 
 ASK: Final = "getDetails"
@@ -59,7 +59,7 @@ class Api(Entry):
 def load(path: Path, on_invalid: OnInvalid = reject) -> Loaded:
     """The instructions of a file as trajectories. Raises `DataError`."""
     excluded: Counter[str] = Counter()
-    entries: list[tuple[tuple[Tool, ...], tuple[Turn, ...], Procedure]] = []
+    entries: list[tuple[tuple[Tool, ...], tuple[Turn, ...], dict[str, str]]] = []
     apis = read_list(path, Api, on_invalid)
     for tools, instructions, answers in parse_each(
         apis, lambda api: (*_instructions(api, path), _answers(api)), on_invalid
@@ -70,12 +70,11 @@ def load(path: Path, on_invalid: OnInvalid = reject) -> Loaded:
                 excluded[NOT_OFFERED] += 1
                 continue
             excluded[NO_HISTORY] += len(calls) - 1
-            procedure = Procedure(tuple((call.action, call.action_input) for call in calls), answers)
-            entries.append((tools, (Turn("user", instruction), *_step(calls[0])), procedure))
+            entries.append((tools, (Turn("user", instruction), *_step(calls[0])), answers))
     names = content_ids(turns[0].content for _, turns, _ in entries)
     trajectories = tuple(
-        RecordedTrajectory(name, tools, turns, procedure=procedure)
-        for name, (tools, turns, procedure) in zip(names, entries, strict=True)
+        RecordedTrajectory(name, tools, turns, answer_forms=forms)
+        for name, (tools, turns, forms) in zip(names, entries, strict=True)
     )
     return Loaded(trajectories, dict(+excluded))
 

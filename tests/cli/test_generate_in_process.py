@@ -59,9 +59,9 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
     for name in [name for name in os.environ if name.startswith("ALPHA_UMI_") and name != "ALPHA_UMI_CACHE"]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("ALPHA_UMI_DATA", str(tmp_path))
-    kept = structlog.get_config()
+    config = structlog.get_config()
     yield
-    structlog.configure(**kept)
+    structlog.configure(**config)
 
 
 @pytest.fixture
@@ -79,15 +79,15 @@ def arguments(folder: Path, *more: str, count: int = 20) -> list[str]:
     return ["evaluate", "generate", "--in-process", "--suite", suite, "--output", str(folder / "run.jsonl"), *more]
 
 
-def told(result: Result) -> str:
+def stderr_of(result: Result) -> str:
     return " ".join(result.stderr.split())
 
 
 @pytest.mark.usefixtures("scripted_engine")
-def test_all_roles_are_asked_without_a_service(invoke: Invoke, tmp_path: Path) -> None:
+def test_all_roles_predict_without_a_service(invoke: Invoke, tmp_path: Path) -> None:
     result = invoke(*arguments(tmp_path))
     assert (result.exit_code, result.stdout) == (0, f"{tmp_path}/run.jsonl: 40 predictions\n")
-    assert "planner: scripted; the manifest does not say" in told(result)
+    assert "planner: scripted; the manifest does not say" in stderr_of(result)
     run = read_run(tmp_path / "run.jsonl")
     assert list(run.about.models) == ["planner", "caller", "summarizer"]
     by_id = {prediction.id: prediction for prediction in run.predictions}
@@ -97,7 +97,7 @@ def test_all_roles_are_asked_without_a_service(invoke: Invoke, tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("scripted_engine")
-def test_a_single_model_is_asked_alone(invoke: Invoke, tmp_path: Path) -> None:
+def test_the_single_model_predicts_alone(invoke: Invoke, tmp_path: Path) -> None:
     result = invoke(*arguments(tmp_path, "--strategy", "single", "--limit", "2", "--free"))
     assert result.exit_code == 0
     run = read_run(tmp_path / "run.jsonl")
@@ -135,21 +135,21 @@ def test_an_engine_that_dies_leaves_a_file_that_can_go_on(
     assert (ended.exit_code, ended.stdout) == (1, "")
     written = len(read_run(tmp_path / "run.jsonl").predictions)
     assert 0 < written < 40
-    assert f"an engine was lost; {tmp_path}/run.jsonl has {written} of 40 predictions" in told(ended)
-    assert "run the same command again: it goes on from there; the whole log is" in told(ended)
+    assert f"an engine was lost; {tmp_path}/run.jsonl has {written} of 40 predictions" in stderr_of(ended)
+    assert "run the same command again: it goes on from there; the whole log is" in stderr_of(ended)
     assert "engine.dead" in (tmp_path / "run.jsonl.log").read_text()
     done = invoke(*arguments(tmp_path))
     assert done.stdout == f"{tmp_path}/run.jsonl: 40 predictions, {written} of them from before\n"
 
 
-def test_an_engine_that_computes_wrongly_is_not_asked(
+def test_an_engine_that_computes_wrongly_is_refused(
     invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generate, "load_roles", lambda *_: roles_of(scripted(), canary="London"))
     ended = invoke(*arguments(tmp_path))
     assert (ended.exit_code, ended.stdout) == (1, "")
-    assert "the planner cannot be used: the canary wrote" in told(ended)
-    assert f"the whole log is {tmp_path}/run.jsonl.log" in told(ended)
+    assert "the planner cannot be used: the canary wrote" in stderr_of(ended)
+    assert f"the whole log is {tmp_path}/run.jsonl.log" in stderr_of(ended)
     assert not (tmp_path / "run.jsonl").exists()
 
 
@@ -166,8 +166,8 @@ def test_an_engine_that_does_not_start_shows_its_log(
     monkeypatch.setattr(generate, "load_roles", lambda *_: roles_of(UnloadableEngine([])))
     ended = invoke(*arguments(tmp_path))
     assert ended.exit_code == 1
-    assert "the planner cannot be used" in told(ended)
-    assert "not enough memory for the weights" in told(ended)
+    assert "the planner cannot be used" in stderr_of(ended)
+    assert "not enough memory for the weights" in stderr_of(ended)
 
 
 @dataclass
@@ -236,7 +236,7 @@ def planner_model(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("--models", "{0}/trained"), "has no folder caller and no folder summarizer"),
         (("--model", "{0}/trained/planner"), "trained/planner holds a planner, not a caller"),
@@ -248,10 +248,10 @@ def planner_model(tmp_path: Path) -> Path:
     ],
 )
 @pytest.mark.usefixtures("planner_model")
-def test_what_cannot_be_is_said(invoke: Invoke, tmp_path: Path, options: tuple[str, ...], said: str) -> None:
+def test_errors_name_the_cause(invoke: Invoke, tmp_path: Path, options: tuple[str, ...], message: str) -> None:
     result = invoke(*arguments(tmp_path, *(option.format(tmp_path) for option in options)))
     assert (result.exit_code, result.stdout) == (2, "")
-    assert said in told(result)
+    assert message in stderr_of(result)
     assert "Traceback" not in result.stderr
 
 
@@ -259,14 +259,14 @@ def test_settings_that_cannot_be_are_named(invoke: Invoke, tmp_path: Path, monke
     monkeypatch.setenv("ALPHA_UMI_ROLE_THREADS", "none")
     result = invoke(*arguments(tmp_path))
     assert result.exit_code == 2
-    assert "ALPHA_UMI_ROLE_THREADS: Input should be a valid integer" in told(result)
+    assert "ALPHA_UMI_ROLE_THREADS: Input should be a valid integer" in stderr_of(result)
 
 
 def test_models_are_for_engines_in_process(invoke: Invoke, tmp_path: Path) -> None:
     command = [word for word in arguments(tmp_path, "--model", str(tmp_path)) if word != "--in-process"]
     result = invoke(*command)
     assert result.exit_code == 2
-    assert "are for models in this process → add --in-process" in told(result)
+    assert "are for models in this process → add --in-process" in stderr_of(result)
 
 
 def test_a_terminal_shows_nothing_that_engines_write() -> None:
@@ -286,8 +286,8 @@ def test_a_signal_ends_it(scripted_engine: Path, tmp_path: Path, number: signal.
     with started(tmp_path, "--concurrency", "2") as process:
         asyncio.run(until(lambda: predictions_in(tmp_path) > 0, seconds=60))
         process.send_signal(number)
-        _, said = process.communicate(timeout=10)
-    assert (process.returncode, said.splitlines()[-1]) == (130, "interrupted")
+        _, message = process.communicate(timeout=10)
+    assert (process.returncode, message.splitlines()[-1]) == (130, "interrupted")
     assert 0 < len(read_run(tmp_path / "run.jsonl").predictions) < 40
 
 
@@ -317,11 +317,11 @@ def test_two_steps_of_a_real_engine(tiny_model: Path, tmp_path: Path) -> None:
         # By then nothing large is there any more that only led to the engine.
         asyncio.run(until(lambda: predictions_in(tmp_path) > 0, seconds=200))
         engines = engines_of(process.pid)
-        shown, said = process.communicate(timeout=200)
-    assert (process.returncode, shown) == (0, f"{tmp_path}/run.jsonl: 2 predictions\n"), said
+        shown, message = process.communicate(timeout=200)
+    assert (process.returncode, shown) == (0, f"{tmp_path}/run.jsonl: 2 predictions\n"), message
     assert len(engines) == 1, "the roles share it"
-    assert f"planner: {load_manifest(tiny_model).name}; " in said
-    assert "vllm" not in said
+    assert f"planner: {load_manifest(tiny_model).name}; " in message
+    assert "vllm" not in message
     assert not psutil.wait_procs(engines, timeout=5)[1]
     run = read_run(tmp_path / "run.jsonl")
     assert all(prediction.outputs[0].completion_tokens > 0 for prediction in run.predictions)

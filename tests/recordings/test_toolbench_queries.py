@@ -9,9 +9,9 @@ import pytest
 from support.toolbench_server import RECORDED, queries_file
 
 from alpha_umi.roles.turns import Turn
-from evaluation.generate import plan_task
 from evaluation.replay.recordings import together
 from evaluation.replay.tool_server import tools_document
+from evaluation.run.steps import plan_task
 from orchestrator.tools.model import EffectClass
 from orchestrator.tools.openapi.parse import parse_document
 from recordings.errors import CutShort, EmptySuite, NotTheFormat, UnknownSuite

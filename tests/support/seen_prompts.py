@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from alpha_umi.client.orchestrator import OrchestratorClient
 from alpha_umi.contract.trajectories import Strategy
 from alpha_umi.roles.template import PlannerLabel
 from alpha_umi.roles.turns import Role
 from alpha_umi.serving.assembly import MakeRouter
 from alpha_umi.serving.scripted import Rule, ScriptedEngine
-from evaluation.asking import Asking
-from evaluation.orchestrator import client_of, ready
-from evaluation.reached_models import reached_models
-from evaluation.trajectories import measure_whole, plan_whole
+from evaluation.run.ask import RunOptions
+from evaluation.run.models import discover_models
+from evaluation.run.trajectories import measure_trajectories, plan_trajectories
 from evaluation.whole_run import WholeRun
 from orchestrator.app import create_app
 from orchestrator.assembly import assembled
@@ -74,10 +74,10 @@ async def priced(folder: Path, watched: Watched, *, strategy: Strategy = "chain"
 
 
 async def _run(address: str, suite: Suite, path: Path, strategy: Strategy, limits: Mapping[str, Any]) -> WholeRun:
-    async with client_of(address) as client:
-        models = await reached_models(await ready(client), strategy, suite.digests, lambda role, url: None)
-        task = plan_whole(suite, strategy=strategy, models=models, **limits)
-        return await measure_whole(client, task, path, Asking(strategy, **limits))
+    async with OrchestratorClient(address) as client:
+        models = await discover_models(await client.ready(), strategy, suite.digests, lambda role, url: None)
+        task = plan_trajectories(suite, strategy=strategy, models=models, **limits)
+        return await measure_trajectories(client, task, path, RunOptions(strategy, **limits))
 
 
 def _urls(served: Mapping[str, str]) -> dict[str, Any]:

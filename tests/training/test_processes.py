@@ -131,7 +131,7 @@ app(sys.argv[1:])
 
 
 @pytest.mark.parametrize("parallel", ["shard", pytest.param("deepspeed", marks=needs_deepspeed)])
-def test_what_two_processes_began_one_goes_on_with(world: World, tmp_path: Path, free_port: int, parallel: str) -> None:
+def test_one_process_resumes_a_run_of_two(world: World, tmp_path: Path, free_port: int, parallel: str) -> None:
     """A stop request to one process stops both; the checkpoint of sharded weights is complete."""
     config = write_config(tmp_path / "tiny.yaml", world.backbone, parallel=parallel, lora=None)
     program = tmp_path / "stopped.py"

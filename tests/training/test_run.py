@@ -140,7 +140,7 @@ app(sys.argv[1:])
 """
 
 
-def test_ctrl_c_keeps_a_checkpoint_and_ends_with_130(world: World, tmp_path: Path) -> None:
+def test_ctrl_c_leaves_a_checkpoint_and_exits_with_130(world: World, tmp_path: Path) -> None:
     command = train_command(world, tmp_path / "run", "single-llm")
     program = KILLED_AFTER_STEP_3.replace("SIGKILL", "SIGINT").replace("== 3", "== 1")
     ended = subprocess.run([sys.executable, "-c", program, *command[3:]], capture_output=True, text=True, timeout=120)

@@ -12,10 +12,10 @@ from pydantic import TypeAdapter
 from support.judges import Json, ScriptedJudge, completion
 from support.serving_on_loopback import Serve
 
+from alpha_umi.client.retry import RetryPolicy
 from evaluation.judge.completion import Completion
 from evaluation.judge.endpoint import Judge, JudgeAddress, JudgeRefused, TooLong
 from evaluation.judge.prompts import load_prompts
-from evaluation.patience import Patience
 
 QUESTIONS = [(file, name) for file in ("tooleval", "toolalpaca") for name in load_prompts(file).questions]
 
@@ -24,7 +24,7 @@ QUESTIONS = [(file, name) for file in ("tooleval", "toolalpaca") for name in loa
 async def test_a_request_is_one_of_the_protocol(serve: Serve, file: str, name: str) -> None:
     params = pytest.importorskip("openai.types.chat.completion_create_params")
     judge, prompts = ScriptedJudge(lambda function, request: "So."), load_prompts(file)
-    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1/", "m"), Patience(away_s=0)) as asked:
+    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1/", "m"), RetryPolicy(wait_s=0)) as asked:
         function = prompts.questions[name].function(name)
         said = await asked.ask("?", function, temperature=prompts.temperature, max_tokens=prompts.max_tokens)
     assert said.text == "So."
@@ -48,7 +48,7 @@ def test_nothing_shows_the_key() -> None:
 
 
 KEY = "a-key-of-ours"
-AT_ONCE = Patience(away_s=0)
+NO_RETRY = RetryPolicy(wait_s=0)
 
 
 async def ask(judge: Judge) -> Completion:
@@ -68,14 +68,14 @@ UNREADABLE = [
 async def test_what_cannot_be_read_is_an_empty_answer_of_a_known_judge(serve: Serve, odd: Response) -> None:
     said = [completion("So."), odd, completion("So.")]
     judge = ScriptedJudge(lambda function, request: said.pop(0))
-    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1", "m"), AT_ONCE) as asked:
+    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1", "m"), NO_RETRY) as asked:
         assert [(await ask(asked)).text for _ in range(3)] == ["So.", "", "So."]
 
 
 @pytest.mark.parametrize("odd", UNREADABLE)
 async def test_what_cannot_be_read_at_first_is_no_judge(serve: Serve, odd: Response) -> None:
     judge = ScriptedJudge(lambda function, request: odd)
-    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1", "m"), AT_ONCE) as asked:
+    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1", "m"), NO_RETRY) as asked:
         with pytest.raises(JudgeRefused, match="no chat completion"):
             await ask(asked)
 
@@ -87,7 +87,7 @@ async def test_no_part_of_the_key_is_told(serve: Serve, form: str, status: int, 
     words = "context " + "x" * 285 + KEY
     shown: dict[str, object] = {"words": words, "list": [words], "name": {words: 1}}
     judge = ScriptedJudge(lambda function, request: JSONResponse({"error": shown[form]}, status))
-    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1", "m", KEY), AT_ONCE) as asked:
+    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1", "m", KEY), NO_RETRY) as asked:
         with pytest.raises(error) as refused:
             await ask(asked)
     assert "xxx[" in str(refused.value)
@@ -106,7 +106,7 @@ async def test_the_query_of_an_address_stays_behind_the_path(serve: Serve) -> No
     async def decoded(request: Request) -> Response:
         return await complete(request)
 
-    async with Judge(JudgeAddress(f"{serve(application)}/a%2Fb/v1/?api-version=3&x=%20", "m"), AT_ONCE) as judge:
+    async with Judge(JudgeAddress(f"{serve(application)}/a%2Fb/v1/?api-version=3&x=%20", "m"), NO_RETRY) as judge:
         assert (await ask(judge)).text == "So."
     assert asked == [(b"/a%2Fb/v1/chat/completions", "api-version=3&x=%20")]
     assert httpx.URL("http://u:p@h/v1?q").copy_with(raw_path=b"/v1/models?q") == JudgeAddress(

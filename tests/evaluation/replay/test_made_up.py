@@ -79,7 +79,7 @@ async def test_the_server_of_made_up_answers(tmp_path: Path) -> None:
 
 def test_answers_of_the_whole_set_can_be_made_up(data: Path) -> None:
     for recorded in load_suite(NAME, data).trajectories:
-        assert recorded.procedure is not None
-        assert recorded.procedure.answers.keys() == {tool.name for tool in recorded.tools}
-        for form in recorded.procedure.answers.values():
+        assert recorded.answer_forms is not None
+        assert recorded.answer_forms.keys() == {tool.name for tool in recorded.tools}
+        for form in recorded.answer_forms.values():
             assert isinstance(made_up(form, {}), dict | list)
