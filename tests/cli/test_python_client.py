@@ -11,10 +11,10 @@ import pytest
 from alpha_umi.trajectory import (
     AnswerWritten,
     CallMade,
-    Finished,
-    ObservationReceived,
     PlannerDecided,
-    QuestionAsked,
+    ToolObserved,
+    TrajectoryCreated,
+    TrajectoryFinished,
 )
 
 PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
@@ -23,13 +23,13 @@ PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8
 def test_the_example_prints_calls_and_the_answer(fake: Any, url: str, capsys: pytest.CaptureFixture[str]) -> None:
     fake.add(
         [
-            QuestionAsked("How many kilograms are 150 pounds?", ("convert",)),
+            TrajectoryCreated("How many kilograms are 150 pounds?", ("convert",)),
             PlannerDecided("I convert.", "caller", "I convert. Next: caller."),
             CallMade("call_1", "convert", {"pounds": 150}, "Action: convert"),
-            ObservationReceived("call_1", "68.04"),
+            ToolObserved("call_1", "68.04"),
             PlannerDecided("Known.", "conclusion", "Known. Next: conclusion."),
             AnswerWritten("68.04 kg."),
-            Finished(),
+            TrajectoryFinished(),
         ]
     )
     (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
