@@ -229,6 +229,8 @@ class OrchestratorClient:
                 position.connected = True
                 position.trajectory_id = position.trajectory_id or _created(response)
                 async for event in EventSource(response).aiter_sse():
+                    if not event.data:  # a keep-alive comment, which is no event (httpx-sse yields one after an id)
+                        continue
                     position.last_event_id = event.id or position.last_event_id
                     if event.event == RECONNECT:
                         position.failure = Failure("it is restarting")
