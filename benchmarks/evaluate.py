@@ -26,12 +26,10 @@ from alpha_umi.roles.turns import Tool, Turn
 from benchmarks.generation import GENERATED, GENERATING, WAYS, measure_generation
 from benchmarks.report import Row, show, write_json
 from evaluation.compare import compare
+from evaluation.files.published import Pair, pair, read_published_file, write_published_file
+from evaluation.files.step_run import CaseRecord, OutputRecord, PredictionRecord, Run, RunRecord, read_run, write_run
 from evaluation.intervals import RESAMPLES
 from evaluation.outputs import Prediction, RoleText, read_prediction
-from evaluation.pairs import Pair, pair
-from evaluation.published import read_published_file, write_published_file
-from evaluation.records import CaseRecord, OutputRecord, PredictionRecord, RunRecord
-from evaluation.run_file import Run, read_run, write_run
 from evaluation.score import score
 from evaluation.steps import Reference, StepCase
 from evaluation.suites.data import data_folder

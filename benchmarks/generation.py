@@ -36,8 +36,8 @@ from benchmarks.recording import Recorded, RecordingEngine
 from benchmarks.report import Row
 from benchmarks.serving_system import ROUTERS
 from cli.in_process import LoadedRoles, ModelChoice, load_roles, services_in_process
+from evaluation.files.step_run import CaseRecord, RunRecord
 from evaluation.generate import Task, generate
-from evaluation.records import CaseRecord, RunRecord
 from evaluation.role_services import RoleServices, role_services
 from evaluation.steps import StepCase
 

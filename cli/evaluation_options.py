@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from evaluation.formats import Format
+from evaluation.files import Format
 
 FileFormat = Annotated[Format, typer.Option("--format", help="How the predictions are written down.")]
 Resamples = Annotated[int, typer.Option(min=100, max=100_000, help="Resamples of the bootstrap.")]

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from evaluation.errors import CasesDiffer, some
+from evaluation.files.published import Pair
 from evaluation.intervals import RESAMPLES, SEED
 from evaluation.metrics import METRICS
 from evaluation.paired import Difference, paired
-from evaluation.pairs import Pair
 from evaluation.score import metric_values
 
 REMEDY = "compare two files that were generated from the same suite"

@@ -10,7 +10,7 @@ from typing import get_args
 import numpy as np
 
 from alpha_umi.roles.turns import RoleName
-from evaluation.records import OutputRecord, PredictionRecord
+from evaluation.files.step_run import OutputRecord, PredictionRecord
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from pydantic import BaseModel
 from evaluation.compare import NAMELESS, Comparison
 from evaluation.counted import counted
 from evaluation.errors import GateRefused, some
-from evaluation.formats import Correction
+from evaluation.files.step_run import RunRecord
 from evaluation.intervals import CONFIDENCE, Interval
 from evaluation.paired import Difference, Verdict
-from evaluation.records import RunRecord
+from evaluation.statistics import Correction
 from evaluation.told_limits import told_limits
 from evaluation.whole_run import WholeRun, WholeRunRecord
 

@@ -14,9 +14,8 @@ from alpha_umi.roles.turns import RoleName
 from evaluation.asked_models import models_of
 from evaluation.contamination import Finding
 from evaluation.errors import EmptySuite, ServiceAway
-from evaluation.growing_file import GrowingRun, growing_run
+from evaluation.files.step_run import CaseRecord, GrowingRun, PredictionRecord, RunRecord, growing_run
 from evaluation.predicting import Predictor, StepStrategy, attempts_of
-from evaluation.records import CaseRecord, PredictionRecord, RunRecord
 from evaluation.role_services import RoleServices
 from evaluation.suites.definition import WITHOUT_STEPS
 from evaluation.suites.sample import sample_steps

@@ -17,10 +17,10 @@ from alpha_umi.contract.roles import ToolModel, WireModel
 from alpha_umi.contract.trajectories import ToolInfo, ToolList
 from alpha_umi.roles.turns import Tool
 from evaluation.errors import NotTheFormat, some
-from evaluation.files import refuse_duplicates
+from evaluation.files.jsonl import refuse_duplicates
+from evaluation.files.step_run import Count
 from evaluation.orchestrator import read
 from evaluation.patience import Patience
-from evaluation.records import Count
 
 
 class ToolRecord(WireModel):

@@ -26,7 +26,7 @@ from alpha_umi.contract.roles import (
 from alpha_umi.contract.trajectories import Strategy
 from alpha_umi.roles.backbone import BackboneStep
 from alpha_umi.roles.turns import RoleName
-from evaluation.records import CaseRecord, ErrorRecord, OutputRecord, PredictionRecord
+from evaluation.files.step_run import CaseRecord, ErrorRecord, OutputRecord, PredictionRecord
 from evaluation.role_responses import Answer, RoleFailed, Told
 from evaluation.role_services import RoleServices
 

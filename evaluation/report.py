@@ -10,14 +10,14 @@ from alpha_umi.contract.trajectories import Strategy
 from alpha_umi.roles.turns import RoleName
 from evaluation.compare import Comparison
 from evaluation.costs import RoleCost
-from evaluation.formats import Correction
+from evaluation.files.step_run import RunRecord
 from evaluation.gate import Gate, GatedFigure
 from evaluation.intervals import Interval
 from evaluation.metrics import PUBLISHED
 from evaluation.notes import trained_on_sentences
 from evaluation.paired import Difference, Verdict
-from evaluation.records import RunRecord
 from evaluation.score import Figure, Scores
+from evaluation.statistics import Correction
 from evaluation.whole_run import WholeRunRecord
 
 # What is known of how a file was made.

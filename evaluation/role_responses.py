@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from alpha_umi.contract.problems import Problem
 from alpha_umi.contract.roles import RenderAnswer, RoleAnswer, Timings, UsageModel
 from alpha_umi.roles.turns import RoleName
-from evaluation.records import NOT_UNDERSTOOD, ErrorRecord
+from evaluation.files.step_run import NOT_UNDERSTOOD, ErrorRecord
 
 Answer = TypeVar("Answer", bound=RoleAnswer)
 Body = TypeVar("Body", bound=BaseModel)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evaluation.errors import EmptySuite
+from evaluation.files.published import Pair
 from evaluation.intervals import RESAMPLES, SEED, Interval, Values, intervals, mean, resampled_means, sums_by_trajectory
 from evaluation.metrics import METRICS, Confusion, Metric, decision_confusion
-from evaluation.pairs import Pair
 
 
 @dataclass(frozen=True)

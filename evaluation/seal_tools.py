@@ -25,8 +25,8 @@ import numpy as np
 from alpha_umi.contract.roles import WireModel
 from alpha_umi.roles.caller import Call
 from evaluation.errors import EmptySuite
+from evaluation.files.published import Pair
 from evaluation.intervals import RESAMPLES, SEED, Sums, intervals, resampled_means
-from evaluation.pairs import Pair
 from evaluation.report import FigureReport
 
 

@@ -22,17 +22,20 @@ from alpha_umi.roles.turns import RoleName, Tool
 from evaluation.asking import Asked, Asking, ask
 from evaluation.counted import counted
 from evaluation.errors import NotTheFormat, some
-from evaluation.files import (
+from evaluation.files.jsonl import (
+    ANOTHER_FILE,
+    GrowingLines,
+    OtherRun,
+    growing_lines,
+    head_and_lines,
     json_lines,
     not_the_format,
     read_text,
     refuse_duplicates,
     require_version,
 )
-from evaluation.growing_lines import ANOTHER_FILE, GrowingLines, OtherRun, growing_lines
-from evaluation.head_line import head_and_lines
+from evaluation.files.step_run import Count, Name
 from evaluation.offered_tools import ToolLines, ToolRecord, registered_tools, require_lines
-from evaluation.records import Count, Name
 from evaluation.suites import gsm8k, math_answers
 from evaluation.suites.recorded import RecordedTrajectory
 from evaluation.whole import Judge, Measured, ToldEvent, measure

@@ -16,7 +16,7 @@ from typing import Final
 
 from evaluation.contamination import overlapping
 from evaluation.errors import FileUnreadable, NotTheFormat
-from evaluation.files import read_text
+from evaluation.files.jsonl import read_text
 from evaluation.instructions import instruction_digest
 from evaluation.suites.definition import read_definition, read_digests, suite_names, suite_path
 from evaluation.suites.recorded import RecordedTrajectory

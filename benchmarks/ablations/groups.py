@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from evaluation.compare import compare
+from evaluation.files.published import Pair
 from evaluation.gate import Gate, hold
 from evaluation.paired import Difference
-from evaluation.pairs import Pair
 from evaluation.steps import StepCase
 
 SHOWN: Final = ("decision_accuracy", "action_em", "call_match", "rouge")

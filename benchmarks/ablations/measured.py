@@ -12,7 +12,7 @@ from benchmarks.variants.runs import read_ended, read_whole
 from evaluation.compare import Comparison, compare
 from evaluation.compare_whole import compare_whole
 from evaluation.errors import CasesDiffer
-from evaluation.pairs import Pair
+from evaluation.files.published import Pair
 from evaluation.whole_run import WholeRun, read_whole_run
 
 

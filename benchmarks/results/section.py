@@ -12,10 +12,10 @@ from alpha_umi.roles.turns import RoleName
 from benchmarks.results.runs import MODES, Mode, Wanted
 from benchmarks.results.tables import costs_table, decisions_table, ends_line, figures_table, whole_table
 from evaluation.compare import compare
-from evaluation.formats import Format
+from evaluation.files import Format
+from evaluation.files.predictions import read_predictions
+from evaluation.files.step_run import RunRecord
 from evaluation.notes import left_out_sentence, trained_on_sentences
-from evaluation.predictions import read_predictions
-from evaluation.records import RunRecord
 from evaluation.report import ScoreReport, comparison_report, score_report
 from evaluation.score import score
 from evaluation.whole_report import whole_report

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from benchmarks.results.runs import MODES, Mode
 from benchmarks.variants.runs import SINGLE, VariantRun, read_whole
 from evaluation.compare import compare
-from evaluation.pairs import Pair
-from evaluation.records import RunRecord
+from evaluation.files.published import Pair
+from evaluation.files.step_run import RunRecord
 from evaluation.report import ComparisonReport, ScoreReport, comparison_report, score_report
 from evaluation.score import score
 

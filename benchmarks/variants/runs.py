@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from benchmarks.results.runs import Mode
 from evaluation.errors import CutShort
-from evaluation.run_file import Run, read_run
+from evaluation.files.step_run import Run, read_run
 from training.costs import COSTS
 from training.recipes.model import Variant
 from training.run_folder import RUN_FILE, STAGE_FILE, stage_folder

@@ -29,8 +29,8 @@ def bfcl(
     """
     with reported():
         from evaluation.bfcl.verdicts import bfcl_report, checker_python
-        from evaluation.formats import Format
-        from evaluation.predictions import read_predictions
+        from evaluation.files import Format
+        from evaluation.files.predictions import read_predictions
 
         python = checker_python(os.environ)
         report = bfcl_report(read_predictions(file, Format.RECORDS).pairs, python)

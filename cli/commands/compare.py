@@ -13,8 +13,9 @@ from cli.evaluation_options import FileFormat, Report, Resamples, Seed, predicti
 from cli.options import AsJson, messages, output
 from cli.run_notes import print_warnings
 from cli.targets import require_apart
-from evaluation.formats import Correction, Format
+from evaluation.files import Format
 from evaluation.replacing import write_whole
+from evaluation.statistics import Correction
 
 if TYPE_CHECKING:
     from evaluation.compared_files import Look

@@ -28,13 +28,13 @@ from cli.options import AsJson, messages, output
 from cli.reporting import ReportingGroup
 from cli.targets import require_apart
 from cli.whole_view import print_report
-from evaluation.formats import Format
+from evaluation.files import Format
 from evaluation.replacing import write_whole
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from evaluation.predictions import Predictions
+    from evaluation.files.predictions import Predictions
 
 app = typer.Typer(
     cls=ReportingGroup, no_args_is_help=True, help="Measure role models by steps, or by whole trajectories."
@@ -80,7 +80,7 @@ def score(
         return
     with reported():
         from cli.evaluation_tables import print_missing, print_scores
-        from evaluation.published import write_published_file
+        from evaluation.files.published import write_published_file
         from evaluation.report import published_figures, score_report
         from evaluation.score import score as score_pairs
 
@@ -114,7 +114,7 @@ def _score_whole(
 
 
 def _read(file: Path, form: Format) -> Predictions:
-    from evaluation.predictions import read_predictions
+    from evaluation.files.predictions import read_predictions
 
     return read_predictions(file, form)
 

@@ -29,8 +29,8 @@ def seal_tools(
     the same file. Exits with 2 when the file cannot be scored.
     """
     with reported():
-        from evaluation.formats import Format
-        from evaluation.predictions import read_predictions
+        from evaluation.files import Format
+        from evaluation.files.predictions import read_predictions
         from evaluation.seal_tools import seal_tools_report
 
         report = seal_tools_report(read_predictions(file, Format.RECORDS).pairs, resamples=resamples, seed=seed)

@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from alpha_umi.contract.roles import WireModel
 from evaluation.bfcl import checker_program
 from evaluation.errors import EmptySuite, EvaluationError, NotTheFormat
+from evaluation.files.published import Pair
 from evaluation.intervals import share_interval
-from evaluation.pairs import Pair
 from evaluation.report import FigureReport
 from evaluation.suites.bfcl import CALLS, NO_CALLS, category_of
 

@@ -13,7 +13,7 @@ from typing import Final, NoReturn
 from alpha_umi.contract.trajectories import Trajectory
 from alpha_umi.plain_text import plain_line
 from evaluation.errors import EmptySuite, NotTheFormat
-from evaluation.files import read_text
+from evaluation.files.jsonl import read_text
 from evaluation.suites.own import read_trajectories
 from evaluation.suites.reading import OnBroken
 

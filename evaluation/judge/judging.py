@@ -10,7 +10,7 @@ from typing import Final
 
 from alpha_umi.contract.trajectories import Trajectory
 from evaluation.errors import CasesDiffer, EmptySuite, NotTheFormat, ServiceAway, some
-from evaluation.files import read_text
+from evaluation.files.jsonl import read_text
 from evaluation.judge.asking import Asker, Nonsense
 from evaluation.judge.case import Case, Labels, Procedure
 from evaluation.judge.endpoint import Judge, TooLong

@@ -17,11 +17,21 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from alpha_umi.contract.roles import WireModel
 from evaluation.errors import NotTheFormat
-from evaluation.files import FORMAT_REMEDY, json_lines, not_the_format, read_text, refuse_duplicates, require_version
-from evaluation.growing_lines import ANOTHER_FILE, GrowingLines, OtherRun, growing_lines
-from evaluation.head_line import head_and_lines
+from evaluation.files.jsonl import (
+    ANOTHER_FILE,
+    FORMAT_REMEDY,
+    GrowingLines,
+    OtherRun,
+    growing_lines,
+    head_and_lines,
+    json_lines,
+    not_the_format,
+    read_text,
+    refuse_duplicates,
+    require_version,
+)
+from evaluation.files.step_run import Count, Name
 from evaluation.judge.labels import LABELS, ProcedureName
-from evaluation.records import Count, Name
 
 VERSION: Final = 1
 _KINDS: Final = ("judge-run", "verdict")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from evaluation.files.published import Pair
 from evaluation.metrics.action_match import action_match
 from evaluation.metrics.argument_f1 import argument_f1, easy_argument_f1, hard_argument_f1
 from evaluation.metrics.argument_validity import argument_validity
@@ -20,7 +21,6 @@ from evaluation.metrics.hallucination import hallucination
 from evaluation.metrics.invented_tools import invented_tools
 from evaluation.metrics.plan_accuracy import plan_accuracy
 from evaluation.metrics.rouge_l import rouge_l
-from evaluation.pairs import Pair
 
 __all__ = [
     "COLUMNS",

@@ -6,7 +6,7 @@ Arguments do not matter here: `call_match` wants the whole call.
 
 from __future__ import annotations
 
-from evaluation.pairs import Pair
+from evaluation.files.published import Pair
 
 
 def action_match(pair: Pair) -> float | None:

@@ -21,8 +21,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from evaluation.pairs import Pair
-from evaluation.published_text import PublishedStep
+from evaluation.files.published import Pair, PublishedStep
 
 HALF = 0.5
 

@@ -11,7 +11,7 @@ import jsonschema_rs
 from alpha_umi.contract.tool_schema import full_validator
 from alpha_umi.roles.turns import Tool
 from evaluation.errors import NotTheFormat
-from evaluation.pairs import Pair
+from evaluation.files.published import Pair
 
 
 def argument_validity(pair: Pair) -> float | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from alpha_umi.roles.turns import Tool
-from evaluation.pairs import Pair
+from evaluation.files.published import Pair
 
 
 def call_match(pair: Pair) -> float | None:

@@ -5,7 +5,7 @@ The plain definition beside `plan_accuracy`: a text without a decision is wrong 
 
 from __future__ import annotations
 
-from evaluation.pairs import Pair
+from evaluation.files.published import Pair
 
 
 def decision_accuracy(pair: Pair) -> float | None:

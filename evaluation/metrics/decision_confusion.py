@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from alpha_umi.roles.planner import DECISIONS
-from evaluation.pairs import Pair
+from evaluation.files.published import Pair
 
 UNREADABLE = "unreadable"
 MISSING = "missing"

@@ -7,8 +7,7 @@ definition.
 
 from __future__ import annotations
 
-from evaluation.pairs import Pair
-from evaluation.published_text import NOTHING
+from evaluation.files.published import NOTHING, Pair
 
 
 def hallucination(pair: Pair) -> float | None:

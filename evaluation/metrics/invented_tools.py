@@ -6,7 +6,7 @@ The plain definition beside `hallucination`: a share of calls, not of steps.
 from __future__ import annotations
 
 from alpha_umi.roles.turns import Tool
-from evaluation.pairs import Pair
+from evaluation.files.published import Pair
 
 
 def invented_tools(pair: Pair) -> float | None:

@@ -6,7 +6,7 @@ decision is read as a call, and so is right wherever a call is; `decision_accura
 
 from __future__ import annotations
 
-from evaluation.pairs import Pair
+from evaluation.files.published import Pair
 
 
 def plan_accuracy(pair: Pair) -> float | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from alpha_umi.roles.turns import Tool
+from evaluation.files.published import Pair
+from evaluation.files.step_run import PredictionRecord
 from evaluation.metrics.argument_validity import argument_validity
 from evaluation.metrics.call_match import call_match
 from evaluation.metrics.invented_tools import invented_tools
-from evaluation.pairs import Pair
-from evaluation.records import PredictionRecord
 
 ErrorClass = Literal[
     "missing",

@@ -14,15 +14,14 @@ from string import ascii_uppercase
 
 from evaluation.costs import role_costs
 from evaluation.errors import DuplicateId, EmptySuite, NoReference
-from evaluation.files import read_text
-from evaluation.pairs import Pair
-from evaluation.records import PredictionRecord
+from evaluation.files.jsonl import read_text
+from evaluation.files.published import Pair
+from evaluation.files.step_run import WHOLE_KINDS, PredictionRecord, Run, read_run
 from evaluation.report import ScoreReport, score_report
 from evaluation.reporting.drawing import Drawing
 from evaluation.reporting.judged import Judged, read_judged
 from evaluation.reporting.orchestrator_settings import settings_remark
 from evaluation.reporting.own_command import OF_STEPS, OF_TRAJECTORIES, own_lines
-from evaluation.run_file import WHOLE_KINDS, Run, read_run
 from evaluation.score import score
 from evaluation.whole import Measured
 from evaluation.whole_report import WholeReport, whole_report

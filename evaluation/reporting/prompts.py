@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from alpha_umi.roles.template import Template, UnknownTemplate, load_template, render
 from alpha_umi.roles.turns import RoleName, Turn
+from evaluation.files.published import Pair
+from evaluation.files.step_run import OutputRecord
 from evaluation.outputs import planner_turn
-from evaluation.pairs import Pair
-from evaluation.records import OutputRecord
 
 Model = Mapping[str, Any]
 SHORTENED: Final = "its history was shortened to fit the model's context"

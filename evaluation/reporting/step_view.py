@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from alpha_umi.plain_text import beginning
 from alpha_umi.roles.turns import Tool, Turn
+from evaluation.files.published import Pair
+from evaluation.files.step_run import OutputRecord, PredictionRecord
 from evaluation.page.blocks import Block, Fold, Paragraph, Table, Verbatim
 from evaluation.page.shortened import verbatim
-from evaluation.pairs import Pair
-from evaluation.records import OutputRecord, PredictionRecord
 from evaluation.reporting.error_classes import ErrorClass
 from evaluation.reporting.given import StepsRun
 from evaluation.reporting.prompts import NoPrompt, exact_prompt

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from alpha_umi.roles.turns import RoleName
+from evaluation.files.step_run import PredictionRecord
 from evaluation.metrics import METRICS, Metric
 from evaluation.metrics.decision_confusion import predicted_column
 from evaluation.page.blocks import Block, Cell, Listing, Paragraph, Section
-from evaluation.records import PredictionRecord
 from evaluation.reporting.error_classes import CLASSES, ErrorClass, error_class
 from evaluation.reporting.examples import EACH, Chosen, Group, choose
 from evaluation.reporting.given import StepsRun

@@ -15,7 +15,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from evaluation.errors import DuplicateId, FileUnreadable
-from evaluation.files import not_the_format, parse_json, read_text
+from evaluation.files.jsonl import not_the_format, parse_json, read_text
 from evaluation.reporting.given import StepsRun
 
 COSTS: Final = "costs.json"

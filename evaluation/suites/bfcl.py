@@ -24,7 +24,7 @@ from pydantic import Field
 from alpha_umi.roles.caller import write_call
 from alpha_umi.roles.turns import Tool, Turn
 from evaluation.errors import NotTheFormat
-from evaluation.files import refuse_duplicates
+from evaluation.files.jsonl import refuse_duplicates
 from evaluation.suites.cases import NO_OTHER_TOOL, NO_SINGLE_CALL
 from evaluation.suites.described import nested_schema
 from evaluation.suites.errors import UnknownSuite

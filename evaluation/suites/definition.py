@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from evaluation.errors import NotTheFormat
-from evaluation.files import not_the_format, read_text
+from evaluation.files.jsonl import not_the_format, read_text
 from evaluation.suites.errors import REMEDY, UnknownSuite
 
 CATALOGUE = Path(__file__).parent / "catalogue"

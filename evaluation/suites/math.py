@@ -20,7 +20,7 @@ from pydantic import Field
 
 from alpha_umi.roles.turns import Turn
 from evaluation.errors import NotTheFormat
-from evaluation.files import parse_json, read_text, refuse_duplicates
+from evaluation.files.jsonl import parse_json, read_text, refuse_duplicates
 from evaluation.suites.errors import REMEDY
 from evaluation.suites.math_answers import boxed
 from evaluation.suites.python_tool import PYTHON

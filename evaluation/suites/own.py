@@ -27,7 +27,7 @@ from alpha_umi.roles.caller import write_call
 from alpha_umi.roles.planner import write_plan
 from alpha_umi.roles.turns import Tool, Turn
 from evaluation.errors import CutShort, NotTheFormat
-from evaluation.files import parse_json, read_text, refuse_duplicates
+from evaluation.files.jsonl import parse_json, read_text, refuse_duplicates
 from evaluation.suites.errors import REMEDY, DataMissing
 from evaluation.suites.reading import OnBroken, Text, each_whole, read_entry, read_json_entry, refuse
 from evaluation.suites.recorded import Loaded, RecordedTrajectory

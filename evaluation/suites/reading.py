@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evaluation.errors import CutShort, FileUnreadable, NotTheFormat
-from evaluation.files import not_the_format, parse_json, read_text
+from evaluation.files.jsonl import not_the_format, parse_json, read_text
 from evaluation.suites.errors import REMEDY
 
 CUT_REMEDY = "put the whole file there"

@@ -26,7 +26,7 @@ from alpha_umi.roles.caller import parse_call, write_call
 from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.turns import Tool, Turn
 from evaluation.errors import CutShort, NotTheFormat, some
-from evaluation.files import parse_json
+from evaluation.files.jsonl import parse_json
 from evaluation.suites.errors import UnknownSuite
 from evaluation.suites.naming import ids_of
 from evaluation.suites.reading import CUT_REMEDY, Entry, OnBroken, Text, each_whole, read_entry, read_lines, refuse

@@ -23,7 +23,7 @@ from alpha_umi.roles.caller import write_call
 from alpha_umi.roles.planner import write_plan
 from alpha_umi.roles.turns import Tool, Turn
 from evaluation.errors import NotTheFormat
-from evaluation.files import refuse_duplicates
+from evaluation.files.jsonl import refuse_duplicates
 from evaluation.suites.reading import CUT_REMEDY, Entry, OnBroken, Text, each_whole, read_entry, read_list, refuse
 from evaluation.suites.recorded import NOT_OFFERED, Loaded, RecordedTrajectory
 

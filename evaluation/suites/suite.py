@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evaluation.errors import EmptySuite, NotTheFormat
-from evaluation.files import refuse_duplicates
+from evaluation.files.jsonl import refuse_duplicates
 from evaluation.instructions import instruction_digest
 from evaluation.steps import StepCase
 from evaluation.suites import (

@@ -14,7 +14,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from evaluation.published import PublishedTool, PublishedTurn, history_of, tool_of
+from evaluation.files.published import PublishedTool, PublishedTurn, history_of, tool_of
 from evaluation.suites.naming import ids_of
 from evaluation.suites.reading import Entry, OnBroken, Text, read_list, refuse
 from evaluation.suites.recorded import Loaded, RecordedTrajectory

@@ -14,8 +14,8 @@ from support.measured_steps import GAVE_UP, answered, call_of, case_of, right, r
 
 from benchmarks.ablations import __main__ as command
 from benchmarks.ablations.groups import grouped, held
-from evaluation.pairs import Pair, pair
-from evaluation.run_file import Run, write_run
+from evaluation.files.published import Pair, pair
+from evaluation.files.step_run import Run, write_run
 from evaluation.steps import StepCase
 
 SUITE = "three"

@@ -13,7 +13,7 @@ from benchmarks.results.__main__ import main
 from benchmarks.results.document import replace_section
 from benchmarks.results.runs import MODES, Wanted
 from benchmarks.results.section import introduction, steps_part
-from evaluation.run_file import read_run, write_run
+from evaluation.files.step_run import read_run, write_run
 from evaluation.score import score
 from evaluation.suites.definition import suite_names
 

@@ -28,8 +28,8 @@ from benchmarks.variants.carrying_out import alone
 from benchmarks.variants.runs import VariantRun
 from cli.main import app
 from evaluation.compare import compare
+from evaluation.files.step_run import read_run
 from evaluation.metrics import decision_confusion
-from evaluation.run_file import read_run
 from evaluation.score import score
 
 VARIANTS = ("single-llm", "alpha-umi")

@@ -12,8 +12,8 @@ from support.made_up_trajectories import whole_run, written
 from support.measured_steps import GAVE_UP, case_of, right, run_of
 from typer.testing import Result
 
-from evaluation.pairs import pair
-from evaluation.run_file import Run, write_run
+from evaluation.files.published import pair
+from evaluation.files.step_run import Run, write_run
 from evaluation.whole_run import EventRecord, WholeRun
 
 Invoke = Callable[..., Result]

@@ -19,7 +19,7 @@ from typer.testing import Result
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.trajectories import Trajectory
 from alpha_umi.web.problems import install_problem_handlers
-from evaluation.run_file import write_run
+from evaluation.files.step_run import write_run
 
 Invoke = Callable[..., Result]
 DAY = timedelta(days=1)

@@ -13,11 +13,11 @@ from support.measured_steps import GAVE_UP, called, pairs_of, run_of
 from typer.testing import Result
 
 from cli.commands import evaluate
+from evaluation.files.published import write_published_file
+from evaluation.files.step_run import write_run
 from evaluation.intervals import RESAMPLES, SEED
 from evaluation.metrics import METRICS
 from evaluation.outputs import Prediction
-from evaluation.published import write_published_file
-from evaluation.run_file import write_run
 
 Invoke = Callable[..., Result]
 Write = Callable[..., str]

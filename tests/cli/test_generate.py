@@ -25,8 +25,8 @@ from alpha_umi.serving.scripted import Rule
 from cli.generation_view import progress_bar
 from cli.role_access import role_access
 from cli.state import ProcessIdentity, RunRecord, ServiceRecord, StateFolder
+from evaluation.files.step_run import read_run
 from evaluation.instructions import instruction_digest
-from evaluation.run_file import read_run
 from services.planner.api import create_router as planner_router
 
 Invoke = Callable[..., Result]

@@ -38,7 +38,7 @@ from cli.commands import generate
 from cli.generation_view import loading as loading_view
 from cli.generation_view import progress_bar
 from cli.in_process import LoadedRoles
-from evaluation.run_file import read_run
+from evaluation.files.step_run import read_run
 
 Invoke = Callable[..., Result]
 

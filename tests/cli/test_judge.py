@@ -20,8 +20,8 @@ from support.toolbench_server import queries_file
 from support.whole_suites import shop_file
 from typer.testing import Result
 
+from evaluation.files.step_run import write_run
 from evaluation.judge.verdicts import read_verdicts
-from evaluation.run_file import write_run
 
 Invoke = Callable[..., Result]
 Json = dict[str, Any]

@@ -12,8 +12,8 @@ from support.made_up_trajectories import step, trajectory, whole_run, written
 from support.measured_steps import called, pairs_of, run_of
 from typer.testing import Result
 
+from evaluation.files.step_run import write_run
 from evaluation.reporting.own_command import OF_STEPS, OF_TRAJECTORIES, OwnCommand
-from evaluation.run_file import write_run
 from evaluation.suites.definition import read_definition, suite_path
 from evaluation.whole_run import WholeRun
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from support.measured_steps import pairs_of, run_of
 
 from evaluation.costs import RoleCost, role_costs
-from evaluation.records import ErrorRecord, PredictionRecord
+from evaluation.files.step_run import ErrorRecord, PredictionRecord
 
 
 def test_tokens_and_time_are_counted_by_role() -> None:

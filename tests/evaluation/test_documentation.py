@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.metrics import METRICS, Metric
-from evaluation.offered_tools import ToolRecord
-from evaluation.records import (
+from evaluation.files.step_run import (
     CaseRecord,
     ErrorRecord,
     OutputRecord,
@@ -17,6 +15,8 @@ from evaluation.records import (
     ReferenceRecord,
     RunRecord,
 )
+from evaluation.metrics import METRICS, Metric
+from evaluation.offered_tools import ToolRecord
 from evaluation.whole import figure_names
 from evaluation.whole_run import AskedRecord, EventRecord, WholeRunRecord
 

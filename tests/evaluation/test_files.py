@@ -7,7 +7,7 @@ import json
 import pytest
 
 from evaluation.errors import CutShort, NotTheFormat
-from evaluation.files import parse_json
+from evaluation.files.jsonl import parse_json
 
 VALUE = {"text": 'a "b" \\ é 😀\n', "numbers": [-1.5e-7, 20.5, -3, 1e30], "words": [True, False, None], "empty": [{}]}
 

@@ -19,12 +19,11 @@ from support.system import Roles, call, serve_roles
 from alpha_umi.serving.engine import Chunk, Generation
 from alpha_umi.serving.scripted import Rule
 from evaluation.errors import EmptySuite
+from evaluation.files.jsonl import OtherRun
+from evaluation.files.step_run import PredictionRecord, read_run
 from evaluation.generate import Generated, generate, plan_task
-from evaluation.growing_lines import OtherRun
 from evaluation.predicting import Strategy
-from evaluation.records import PredictionRecord
 from evaluation.role_services import role_services
-from evaluation.run_file import read_run
 from evaluation.score import score
 from services.backbone.api import create_router as backbone_router
 

@@ -14,10 +14,8 @@ from hypothesis import strategies as st
 from support.measured_steps import pairs_of, run_of
 
 from evaluation.errors import CutShort, EvaluationError, FileUnreadable, NotTheFormat
-from evaluation.growing_file import growing_run
-from evaluation.growing_lines import FileInUse, FileUnwritable, OtherRun
-from evaluation.records import CaseRecord, PredictionRecord, RunRecord
-from evaluation.run_file import Run, read_run, record_line
+from evaluation.files.jsonl import FileInUse, FileUnwritable, OtherRun
+from evaluation.files.step_run import CaseRecord, PredictionRecord, Run, RunRecord, growing_run, read_run, record_line
 
 RUN: Run = run_of(pairs_of({}))
 

@@ -14,11 +14,18 @@ from support.measured_steps import CLOCK, called, case_of, pairs_of, wrote
 
 from alpha_umi.roles.turns import tool_line
 from evaluation.errors import CutShort, DuplicateId, EvaluationError, FileUnreadable, NoReference, NotTheFormat
+from evaluation.files.published import (
+    PublishedStep,
+    pair,
+    prediction_text,
+    read_published,
+    read_published_file,
+    reference_text,
+    split_turns,
+    write_published_file,
+)
 from evaluation.metrics import PUBLISHED
 from evaluation.outputs import RoleText, read_prediction
-from evaluation.pairs import pair
-from evaluation.published import read_published_file, write_published_file
-from evaluation.published_text import PublishedStep, prediction_text, read_published, reference_text, split_turns
 from evaluation.score import score
 
 CALL = "assistant: go. Next: caller.</s>caller: Action: clock\nAction Input: {}</s>"

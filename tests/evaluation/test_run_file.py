@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 from support.measured_steps import DIGEST, GAVE_UP, called, case_of, pairs_of, run_of
 
 from evaluation.errors import CutShort, DuplicateId, EmptySuite, EvaluationError, NoReference, NotTheFormat
+from evaluation.files.published import pair
+from evaluation.files.step_run import CaseRecord, ErrorRecord, PredictionRecord, read_run, record_line, write_run
 from evaluation.instructions import instruction_digest
 from evaluation.outputs import RoleText, read_prediction
-from evaluation.pairs import pair
-from evaluation.records import CaseRecord, ErrorRecord, PredictionRecord
-from evaluation.run_file import read_run, record_line, write_run
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 from support.measured_steps import GAVE_UP, case_of, pairs_of, right
 
 from evaluation.errors import EmptySuite
+from evaluation.files.published import pair
 from evaluation.metrics import METRICS
-from evaluation.pairs import pair
 from evaluation.score import score
 
 

@@ -15,9 +15,9 @@ from alpha_umi.roles.caller import Call, parse_call, write_call
 from alpha_umi.roles.turns import Turn
 from cli.main import app
 from evaluation.errors import EmptySuite
+from evaluation.files.published import Pair, pair
+from evaluation.files.step_run import CaseRecord, OutputRecord, PredictionRecord, RunRecord
 from evaluation.outputs import Prediction
-from evaluation.pairs import Pair, pair
-from evaluation.records import CaseRecord, OutputRecord, PredictionRecord, RunRecord
 from evaluation.seal_tools import seal_tools_report
 from evaluation.steps import Reference, StepCase
 from evaluation.suites.suite import load_suite

@@ -17,7 +17,7 @@ from alpha_umi.contract.roles import ToolModel
 from alpha_umi.roles.turns import Tool
 from evaluation.asking import Asking
 from evaluation.errors import CutShort, DuplicateId, EmptySuite, EvaluationError, NotTheFormat, ServiceAway
-from evaluation.growing_lines import OtherRun
+from evaluation.files.jsonl import OtherRun
 from evaluation.replay.servers import create_calculator_server
 from evaluation.suites.recorded import RecordedTrajectory
 from evaluation.whole import summarize

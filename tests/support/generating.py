@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from alpha_umi.roles.turns import RoleName
+from evaluation.files.step_run import Run, read_run
 from evaluation.generate import Generated, generate, plan_task
 from evaluation.patience import Patience
 from evaluation.role_services import RoleServices, role_services
-from evaluation.run_file import Run, read_run
 from support.generated_suites import sums
 from support.system import Roles
 

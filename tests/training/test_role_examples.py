@@ -14,7 +14,7 @@ from alpha_umi.roles.planner import parse_plan, write_plan
 from alpha_umi.roles.template import load_template, render
 from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.tokens import PromptTokenizer
-from evaluation.published import PublishedTool, PublishedTurn, history_of, tool_of
+from evaluation.files.published import PublishedTool, PublishedTurn, history_of, tool_of
 from evaluation.suites.recorded import NOT_OFFERED, RecordedTrajectory
 from training.counting import TRIED, PromptCounter
 from training.role_examples import Fitting, Measured, learnable, role_steps

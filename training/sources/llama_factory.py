@@ -18,7 +18,7 @@ from pydantic import Field
 
 from alpha_umi.roles.turns import Tool, Turn
 from evaluation.errors import NotTheFormat
-from evaluation.files import parse_json
+from evaluation.files.jsonl import parse_json
 from evaluation.suites.described import tool
 from evaluation.suites.naming import ids_of
 from evaluation.suites.reading import CUT_REMEDY, Entry, OnBroken, Text, each_whole, read_entry, read_lines, read_list

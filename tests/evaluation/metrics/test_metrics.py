@@ -12,10 +12,10 @@ from support.measured_steps import GAVE_UP, answered, call_of, called, case_of, 
 
 from alpha_umi.roles.turns import Tool
 from evaluation.errors import NotTheFormat
+from evaluation.files.published import Pair, pair
 from evaluation.metrics import METRICS, decision_confusion
 from evaluation.metrics.argument_f1 import argument_f1, easy_argument_f1, hard_argument_f1
 from evaluation.outputs import Prediction
-from evaluation.pairs import Pair, pair
 from evaluation.steps import StepCase
 
 CALL, ANSWER, STUCK = three_cases()

@@ -10,15 +10,15 @@ import pytest
 from support.made_up_trajectories import step, trajectory, whole_run, written
 from support.measured_steps import called, case_of, pairs_of, run_of
 
+from evaluation.files.published import pair
+from evaluation.files.step_run import write_run
 from evaluation.page.blocks import Block, Fold, Listing, Paragraph, Section, Table
 from evaluation.page.markdown import render_markdown
 from evaluation.page.page import render_page
 from evaluation.page.shortened import CHARACTERS
-from evaluation.pairs import pair
 from evaluation.reporting.document import Report, report_sections
 from evaluation.reporting.drawing import Drawing
 from evaluation.reporting.given import read_runs
-from evaluation.run_file import write_run
 from evaluation.whole_run import WholeRun
 
 QUICK = Drawing(100)

@@ -12,15 +12,14 @@ from support.measured_steps import called, case_of, output_of, run_of
 
 from alpha_umi.roles.template import load_template, render
 from alpha_umi.roles.turns import RoleName, Turn
+from evaluation.files.published import pair
+from evaluation.files.step_run import OutputRecord, PredictionRecord, write_run
 from evaluation.outputs import RoleText
 from evaluation.page.blocks import Paragraph
-from evaluation.pairs import pair
-from evaluation.records import OutputRecord, PredictionRecord
 from evaluation.reporting.drawing import Drawing
 from evaluation.reporting.given import StepsRun, read_runs
 from evaluation.reporting.prompts import NoPrompt, exact_prompt
 from evaluation.reporting.step_view import step_fold
-from evaluation.run_file import write_run
 
 CASE = case_of()
 PREDICTION = called("weather", '{"city": "Oslo"}')

@@ -6,16 +6,33 @@ together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
 from alpha_umi.contract.roles import ToolModel, TurnModel, WireModel, as_history, as_tools
 from alpha_umi.roles.caller import Call, parse_call
 from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.planner import Decision
 from alpha_umi.roles.turns import RoleName
+from evaluation.errors import CutShort, EmptySuite, NoReference, NotTheFormat, some
+from evaluation.files.jsonl import (
+    ANOTHER_FILE,
+    FORMAT_REMEDY,
+    GrowingLines,
+    OtherRun,
+    growing_lines,
+    json_lines,
+    not_the_format,
+    read_text,
+    refuse_duplicates,
+    require_version,
+)
+from evaluation.files.published import Pair, pair
 from evaluation.instructions import instruction_digest
 from evaluation.outputs import Prediction, RoleText, read_prediction
 from evaluation.steps import Reference, StepCase
@@ -222,3 +239,143 @@ def _reference_record(reference: Reference) -> ReferenceRecord:
 
 def _call(name: str, arguments: str) -> Call:
     return parse_call(f"Action: {name}\nAction Input: {arguments}")
+
+
+# Lines of the other file that is kept in this way (`whole_run`).
+WHOLE_KINDS = ("whole-run", "tool", "asked")
+WHOLE_REMEDY = "score it with --format trajectories; predictions need a file of their own"
+_RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
+
+
+@dataclass(frozen=True)
+class Run:
+    """A whole file. Of a case that was asked again because a service had failed, the last prediction."""
+
+    about: RunRecord
+    cases: tuple[CaseRecord, ...]
+    predictions: tuple[PredictionRecord, ...]
+
+    def pairs(self) -> list[Pair]:
+        """Every case, in order, with its prediction."""
+        by_id = {prediction.id: prediction.as_prediction() for prediction in self.predictions}
+        return [pair(case.as_case(), by_id.get(case.id)) for case in self.cases]
+
+
+def read_run(path: Path) -> Run:
+    """Read the file of a run. Raises `EvaluationError` for a file that is not one, or not consistent."""
+    return parse_run(read_text(path), path)
+
+
+def parse_run(text: str, path: Path) -> Run:
+    """Read the text of a run, which came from `path`. Raises `EvaluationError` as `read_run` does."""
+    records = list(_records(text, path))
+    if not records:
+        raise EmptySuite(f"{path} is empty", remedy="generate it first")
+    if not isinstance(records[0], RunRecord):
+        raise NotTheFormat(f"{path} does not begin with a `run` line", remedy=FORMAT_REMEDY)
+    if sum(isinstance(record, RunRecord) for record in records) > 1:
+        raise NotTheFormat(f"{path} has a second `run` line", remedy="keep each run in a file of its own")
+    predictions = [record for record in records if isinstance(record, PredictionRecord)]
+    run = Run(
+        records[0],
+        tuple(record for record in records if isinstance(record, CaseRecord)),
+        tuple(_last_of_each(predictions, path)),
+    )
+    _check_ids(path, run)
+    return run
+
+
+def write_run(path: Path, run: Run) -> None:
+    """Write a whole file."""
+    records: tuple[Record, ...] = (run.about, *run.cases, *run.predictions)
+    path.write_text("".join(map(record_line, records)), encoding="utf-8")
+
+
+def record_line(record: Record) -> str:
+    """A record as its line, with the line end."""
+    return record.model_dump_json() + "\n"
+
+
+def _records(text: str, path: Path) -> Iterator[Record]:
+    if text.lstrip().startswith("["):
+        raise NotTheFormat(f"{path} is a list, not lines of records", remedy="is it --format published?")
+    for place, _, value in json_lines(text, path, "prediction"):
+        if isinstance(value, dict) and value.get("kind") in WHOLE_KINDS:
+            raise NotTheFormat(f"{path} is a file of whole trajectories", remedy=WHOLE_REMEDY)
+        require_version(value, place, VERSION)
+        try:
+            yield _RECORD.validate_python(value)
+        except ValidationError as error:
+            raise not_the_format(place, error) from error
+
+
+def _last_of_each(predictions: Sequence[PredictionRecord], path: Path) -> Iterable[PredictionRecord]:
+    """Another prediction may stand after one that a service's failure spoilt, and after no other."""
+    kept: dict[str, PredictionRecord] = {}
+    again = []
+    for prediction in predictions:
+        there = kept.pop(prediction.id, None)
+        if there is not None and not (there.error and there.error.may_pass):
+            again.append(prediction.id)
+        kept[prediction.id] = prediction
+    refuse_duplicates([*kept, *again], f"{path}: predictions")
+    return kept.values()
+
+
+def _check_ids(path: Path, run: Run) -> None:
+    cases = [case.id for case in run.cases]
+    predictions = [prediction.id for prediction in run.predictions]
+    refuse_duplicates(cases, f"{path}: cases")
+    if len(cases) != run.about.cases:
+        raise CutShort(
+            f"{path} has {len(cases):,} cases, its run line says {run.about.cases:,}", remedy="generate the file anew"
+        )
+    known = set(cases)
+    orphans = [name for name in predictions if name not in known]
+    if orphans:
+        raise NoReference(
+            f"{path}: no case for the prediction {some(orphans)}", remedy="add its case, with the reference, or drop it"
+        )
+
+
+class GrowingRun:
+    """An open file of a run. `predictions` are those that were there when it was opened."""
+
+    def __init__(self, lines: GrowingLines[Run]) -> None:
+        self.path = lines.path
+        self.predictions = () if lines.found is None else lines.found.predictions
+        self._lines = lines
+
+    def append(self, prediction: PredictionRecord) -> None:
+        """Write a line. Raises `FileUnwritable`."""
+        self._lines.append(record_line(prediction))
+
+
+@contextlib.contextmanager
+def growing_run(path: Path, about: RunRecord, cases: Sequence[CaseRecord]) -> Iterator[GrowingRun]:
+    """Begin the file of a run, or take up the one that is there; it is ours until the block ends.
+
+    Raises `OtherRun` for a file of another suite, model or setting, what `growing_lines` raises, and what
+    `run_file.read_run` raises for a file that is no run, or damaged in its middle. Such a file stays as it was.
+    """
+    head = "".join([record_line(about), *map(record_line, cases)])
+    with growing_lines(path, head, lambda text: _same(path, parse_run(text, path), about, tuple(cases))) as lines:
+        yield GrowingRun(lines)
+
+
+def _same(path: Path, there: Run, about: RunRecord, cases: tuple[CaseRecord, ...]) -> Run:
+    for field in ("suite", "cases", "constrained", "attempts", "template", "models"):
+        old, wanted = getattr(there.about, field), getattr(about, field)
+        if old != wanted:
+            raise OtherRun(f"{path} is another run: its `{field}` {_difference(old, wanted)}", remedy=ANOTHER_FILE)
+    if there.cases != cases:
+        raise OtherRun(f"{path} has other cases than the suite has now", remedy=ANOTHER_FILE)
+    return there
+
+
+def _difference(old: object, wanted: object) -> str:
+    """What differs, of models only what does."""
+    if not isinstance(old, dict) or not isinstance(wanted, dict):
+        return f"is {old!r}, and now it would be {wanted!r}"
+    differing = next(name for name in (*old, *wanted) if old.get(name) != wanted.get(name))
+    return f"has another {differing!r} than there is now"

@@ -13,20 +13,22 @@ A tool's `input` says of each parameter "type, description", which is read as a 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from alpha_umi.roles.planner import Decision
-from alpha_umi.roles.turns import Tool, Turn, TurnRole, tool_line
+from alpha_umi.roles.backbone import call_start
+from alpha_umi.roles.caller import Call
+from alpha_umi.roles.planner import Decision, write_plan
+from alpha_umi.roles.turns import RoleName, Tool, Turn, TurnRole, tool_line
 from evaluation.errors import NoReference, NotTheFormat, some
-from evaluation.files import FORMAT_REMEDY, not_the_format, parse_json, read_text, refuse_duplicates
+from evaluation.files.jsonl import FORMAT_REMEDY, not_the_format, parse_json, read_text, refuse_duplicates
 from evaluation.instructions import instruction_digest
-from evaluation.outputs import read_prediction
-from evaluation.pairs import Pair
-from evaluation.published_text import read_published, split_turns
+from evaluation.outputs import Prediction, RoleText, planner_turn, read_prediction
 from evaluation.replacing import write_whole
 from evaluation.steps import Reference, StepCase
 
@@ -160,3 +162,125 @@ def _property(text: str) -> dict[str, str]:
     kind, _, description = text.partition(", ")
     described = {"description": description} if description or text.endswith(", ") else {}
     return {"type": kind, **described} if kind in JSON_TYPES else described
+
+
+END = "</s>"
+NOTHING = "none"
+NO_ARGUMENTS = "{}"
+# The second spelling is that of the published inference script.
+PLANNER_LABELS = ("assistant: ", "asssitant: ")
+CALLER_LABEL = "caller: "
+ANSWER_LABEL = "conclusion: "
+_RESULT_LABELS: dict[RoleName, str] = {"caller": CALLER_LABEL, "summarizer": ANSWER_LABEL}
+_NAME = "Action:"
+_ARGUMENTS = "Action Input:"
+
+
+@dataclass(frozen=True)
+class PublishedStep:
+    """A step as the published evaluation reads it. `name` and `arguments` belong to a call, `answer` to `finish`."""
+
+    plan: Literal["give up", "finish", "call"]
+    name: str | None = None
+    arguments: str | None = None
+    answer: str | None = None
+
+
+def read_published(text: str) -> PublishedStep:
+    """Read a text as the published evaluation does."""
+    if "Next: give up" in text:
+        return PublishedStep("give up")
+    if "Next: conclusion" in text:
+        return PublishedStep("finish", answer=_after_last(text, ANSWER_LABEL, text).replace(END, ""))
+    call = text.split(END)[1] if END in text else ""
+    named = _after_last(call, _NAME, NOTHING).partition(_ARGUMENTS)[0]
+    return PublishedStep("call", named.strip(), _after_last(call, _ARGUMENTS, NO_ARGUMENTS).strip())
+
+
+def reference_text(reference: Reference) -> str:
+    """A reference in the published form."""
+    plan = write_plan(reference.rationale, reference.decision)
+    if reference.decision == "give up":
+        return plan
+    called = _shown(reference.call) if reference.call else ""
+    calls = reference.decision == "caller"
+    result = f"{CALLER_LABEL}{called}" if calls else f"{ANSWER_LABEL}{reference.answer or ''}"
+    return f"{PLANNER_LABELS[0]}{plan}{END}{result}{END}"
+
+
+def prediction_text(prediction: Prediction) -> str:
+    """A prediction in the published form, with the raw texts of the roles."""
+    turn = planner_turn(prediction)
+    if prediction.decision == "give up":
+        return turn
+    return "".join((PLANNER_LABELS[0], turn, END, *_results(prediction)))
+
+
+def split_turns(text: str) -> tuple[RoleText, ...]:
+    """The texts of the roles in a published text, by its ends of turns and labels."""
+    first, *others = text.split(END)
+    label = next((label for label in PLANNER_LABELS if first.startswith(label)), "")
+    results = (_labelled(other) for other in others)
+    return (RoleText("planner", first.removeprefix(label)), *filter(None, results))
+
+
+def _after_last(text: str, word: str, otherwise: str) -> str:
+    _, found, after = text.rpartition(word)
+    return after if found else otherwise
+
+
+def _shown(call: Call) -> str:
+    """The call with its name as the role models see it."""
+    return Call(Tool(call.name).shown_name, call.arguments, call.arguments_text).text
+
+
+def _results(prediction: Prediction) -> Iterator[str]:
+    backbone = prediction.text_of("backbone")
+    if backbone is not None and prediction.decision == "caller":
+        yield f"{CALLER_LABEL}{backbone[call_start(backbone) :]}{END}"
+    elif backbone is not None and prediction.decision == "conclusion":
+        yield f"{ANSWER_LABEL}{prediction.answer}{END}"
+    for text in prediction.texts:
+        if text.role in _RESULT_LABELS:
+            yield f"{_RESULT_LABELS[text.role]}{text.text}{END}"
+
+
+def _labelled(text: str) -> RoleText | None:
+    for role, label in _RESULT_LABELS.items():
+        if text.startswith(label):
+            return RoleText(role, text.removeprefix(label))
+    return None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A case and its prediction, and the texts of both in the published form.
+
+    `prediction` and `prediction_text` are None together: nothing was predicted (`Metric.missing` says how that counts).
+    """
+
+    case: StepCase
+    prediction: Prediction | None
+    reference_text: str
+    prediction_text: str | None
+
+    @cached_property
+    def published_reference(self) -> PublishedStep:
+        """The reference in the published reading."""
+        return read_published(self.reference_text)
+
+    @cached_property
+    def published_prediction(self) -> PublishedStep | None:
+        """The prediction in the published reading."""
+        return None if self.prediction_text is None else read_published(self.prediction_text)
+
+    @cached_property
+    def offered(self) -> dict[str, Tool]:
+        """The offered tools by the names that the role models see."""
+        return {tool.shown_name: tool for tool in self.case.tools}
+
+
+def pair(case: StepCase, prediction: Prediction | None) -> Pair:
+    """Put a case and its prediction together."""
+    wrote = None if prediction is None else prediction_text(prediction)
+    return Pair(case, prediction, reference_text(case.reference), wrote)

@@ -8,11 +8,9 @@ from pathlib import Path
 from alpha_umi.roles.turns import RoleName
 from evaluation.costs import RoleCost, role_costs
 from evaluation.errors import EmptySuite, NotTheFormat
-from evaluation.formats import Format
-from evaluation.pairs import Pair
-from evaluation.published import read_published_file
-from evaluation.records import RunRecord
-from evaluation.run_file import read_run
+from evaluation.files import Format
+from evaluation.files.published import Pair, read_published_file
+from evaluation.files.step_run import RunRecord, read_run
 
 
 @dataclass(frozen=True)
