@@ -28,9 +28,9 @@ from benchmarks.report import Row, show, write_json
 from evaluation.compare import compare
 from evaluation.files.published import Pair, pair, read_published_file, write_published_file
 from evaluation.files.step_run import CaseRecord, OutputRecord, PredictionRecord, Run, RunRecord, read_run, write_run
-from evaluation.intervals import RESAMPLES
 from evaluation.outputs import Prediction, RoleText, read_prediction
-from evaluation.score import score
+from evaluation.scoring import score
+from evaluation.statistics.bootstrap import RESAMPLES
 from evaluation.steps import Reference, StepCase
 from evaluation.suites.data import data_folder
 from evaluation.suites.suite import load_suite

@@ -11,9 +11,9 @@ from cli.evaluation_tables import SHOWN_IDS, print_missing
 from cli.figures_view import NO_FIGURE, ends, figures_table, number, print_table, size
 from cli.plain_text import plain_line
 from evaluation.counted import counted
-from evaluation.paired import FEWEST_TRAJECTORIES
 from evaluation.report import ComparedReport, ComparisonReport, GateReport
 from evaluation.statistics import Correction
+from evaluation.statistics.paired import FEWEST_TRAJECTORIES
 
 _VERDICT_STYLES = {"better": "green", "worse": "red", "open": "dim"}
 

@@ -8,7 +8,7 @@ from rich.text import Text
 from cli.figures_view import NO_FIGURE, figures_table, print_table
 from cli.plain_text import plain_line
 from evaluation.counted import counted
-from evaluation.judge.judge_report import JudgeReport
+from evaluation.judge.report import JudgeReport
 
 NOT_JUDGED = {
     "nonsense": "without a meaning, counted as neither",

@@ -12,10 +12,10 @@ from typing import Final
 
 from evaluation.errors import CasesDiffer, some
 from evaluation.files.published import Pair
-from evaluation.intervals import RESAMPLES, SEED
 from evaluation.metrics import METRICS
-from evaluation.paired import Difference, paired
-from evaluation.score import metric_values
+from evaluation.scoring import metric_values
+from evaluation.statistics.bootstrap import RESAMPLES, SEED
+from evaluation.statistics.paired import Difference, paired
 
 REMEDY = "compare two files that were generated from the same suite"
 # So begin the names of whole trajectories of which only their number tells.

@@ -12,8 +12,8 @@ from typing import Final, Literal
 
 from evaluation.compare import NAMELESS, Comparison
 from evaluation.errors import CasesDiffer, EmptySuite, some
-from evaluation.intervals import RESAMPLES, SEED
-from evaluation.paired import paired
+from evaluation.statistics.bootstrap import RESAMPLES, SEED
+from evaluation.statistics.paired import paired
 from evaluation.whole import SHARES, WANTED, Measured, columns, figure_names
 from evaluation.whole_report import title_of
 from evaluation.whole_run import AskedRecord, WholeRun

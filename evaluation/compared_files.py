@@ -9,10 +9,10 @@ from evaluation.compare import Comparison, compare
 from evaluation.compare_whole import OUTCOMES, compare_whole
 from evaluation.files import Format
 from evaluation.files.predictions import read_predictions
-from evaluation.gate import gate, require_complete, require_same_limits, require_same_settings
-from evaluation.intervals import RESAMPLES, SEED
 from evaluation.report import About, ComparisonReport, comparison_report
 from evaluation.statistics import Correction
+from evaluation.statistics.bootstrap import RESAMPLES, SEED
+from evaluation.statistics.gate import gate, require_complete, require_same_limits, require_same_settings
 from evaluation.whole_run import read_whole_run
 
 

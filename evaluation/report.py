@@ -11,13 +11,13 @@ from alpha_umi.roles.turns import RoleName
 from evaluation.compare import Comparison
 from evaluation.costs import RoleCost
 from evaluation.files.step_run import RunRecord
-from evaluation.gate import Gate, GatedFigure
-from evaluation.intervals import Interval
 from evaluation.metrics import PUBLISHED
 from evaluation.notes import trained_on_sentences
-from evaluation.paired import Difference, Verdict
-from evaluation.score import Figure, Scores
+from evaluation.scoring import Figure, Scores
 from evaluation.statistics import Correction
+from evaluation.statistics.bootstrap import Interval
+from evaluation.statistics.gate import Gate, GatedFigure
+from evaluation.statistics.paired import Difference, Verdict
 from evaluation.whole_run import WholeRunRecord
 
 # What is known of how a file was made.

@@ -19,10 +19,9 @@ from alpha_umi.contract.trajectories import Strategy
 from evaluation.asked_models import AskedModels
 from evaluation.asking import Asking
 from evaluation.errors import EmptySuite, EvaluationError, ServiceAway
-from evaluation.replay.made_up import create_made_up_server
 from evaluation.replay.recordings import replay_of, together
-from evaluation.replay.servers import create_calculator_server, create_python_server, create_replay_server
-from evaluation.replay.serving import served
+from evaluation.replay.servers import create_calculator_server, create_python_server, create_replay_server, served
+from evaluation.replay.synthetic import create_made_up_server
 from evaluation.replay.virtual import VirtualServer, VirtualTools
 from evaluation.suites.recorded import RecordedTrajectory, recorded_calls
 from evaluation.suites.sample import sample_trajectories

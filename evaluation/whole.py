@@ -15,8 +15,16 @@ from alpha_umi.contract.problems import TYPE_PREFIX
 from alpha_umi.contract.trajectories import RoleUse, StepModel, TokenUsage, Trajectory
 from alpha_umi.roles.turns import RoleName
 from evaluation.errors import EmptySuite
-from evaluation.intervals import RESAMPLES, SEED, Interval, intervals, mean, resampled_means, sums_by_trajectory
 from evaluation.replay.recordings import NOT_RECORDED, call_key
+from evaluation.statistics.bootstrap import (
+    RESAMPLES,
+    SEED,
+    Interval,
+    intervals,
+    mean,
+    resampled_means,
+    sums_by_trajectory,
+)
 
 ROLES: Final[tuple[RoleName, ...]] = ("planner", "caller", "summarizer", "backbone")
 _ROLE_OF_EVENT: Final[dict[str, RoleName]] = {

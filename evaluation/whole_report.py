@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from alpha_umi.contract.roles import WireModel
-from evaluation.intervals import RESAMPLES, SEED
 from evaluation.report import FigureReport
+from evaluation.statistics.bootstrap import RESAMPLES, SEED
 from evaluation.whole import SEARCHED, Measured, WholeFigure, summarize
 from evaluation.whole_run import WholeRun, WholeRunRecord
 

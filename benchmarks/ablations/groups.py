@@ -8,8 +8,8 @@ from typing import Final
 
 from evaluation.compare import compare
 from evaluation.files.published import Pair
-from evaluation.gate import Gate, hold
-from evaluation.paired import Difference
+from evaluation.statistics.gate import Gate, hold
+from evaluation.statistics.paired import Difference
 from evaluation.steps import StepCase
 
 SHOWN: Final = ("decision_accuracy", "action_em", "call_match", "rouge")

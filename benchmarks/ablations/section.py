@@ -11,7 +11,7 @@ from benchmarks.ablations.rows import Row, Wanted, step_rows, whole_rows
 from benchmarks.results.tables import NO_FIGURE, difference_cell, table
 from benchmarks.variants.runs import SINGLE
 from evaluation.metrics import METRICS
-from evaluation.paired import Difference, Verdict
+from evaluation.statistics.paired import Difference, Verdict
 from evaluation.whole import SHARES
 from evaluation.whole_report import title_of
 

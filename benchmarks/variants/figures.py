@@ -11,7 +11,7 @@ from evaluation.compare import compare
 from evaluation.files.published import Pair
 from evaluation.files.step_run import RunRecord
 from evaluation.report import ComparisonReport, ScoreReport, comparison_report, score_report
-from evaluation.score import score
+from evaluation.scoring import score
 
 
 @dataclass(frozen=True)

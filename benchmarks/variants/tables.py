@@ -12,8 +12,8 @@ from benchmarks.results.tables import NO_FIGURE, difference_cell, figure_cells, 
 from benchmarks.variants.figures import Measured
 from benchmarks.variants.runs import SINGLE
 from evaluation.metrics import COLUMNS, METRICS, PUBLISHED, Metric
-from evaluation.paired import Verdict
 from evaluation.report import DifferenceReport, FigureReport
+from evaluation.statistics.paired import Verdict
 
 # The paper's, and whether what was called can be executed; the parts of Arg. F1 stand in the whole reports.
 _SHOWN = ("plan_em", "action_em", "hallu_rate", "f1", "rouge", "argument_validity")

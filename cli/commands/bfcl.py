@@ -15,7 +15,7 @@ from cli.options import AsJson, output
 from cli.plain_text import plain_line
 
 if TYPE_CHECKING:
-    from evaluation.bfcl.verdicts import BfclReport
+    from evaluation.official.bfcl import BfclReport
 
 
 def bfcl(
@@ -28,9 +28,9 @@ def bfcl(
     has the project's own figures of the same file. Exits with 2 when the file cannot be judged.
     """
     with reported():
-        from evaluation.bfcl.verdicts import bfcl_report, checker_python
         from evaluation.files import Format
         from evaluation.files.predictions import read_predictions
+        from evaluation.official.bfcl import bfcl_report, checker_python
 
         python = checker_python(os.environ)
         report = bfcl_report(read_predictions(file, Format.RECORDS).pairs, python)

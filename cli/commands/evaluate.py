@@ -16,7 +16,6 @@ from cli.commands.compare import compare
 from cli.commands.drift import drift
 from cli.commands.generate import generate
 from cli.commands.judge import judge
-from cli.commands.procedures import procedures
 from cli.commands.report import report
 from cli.commands.seal_tools import seal_tools
 from cli.commands.suites import suites
@@ -44,7 +43,6 @@ app.command()(trajectories)
 app.command()(bfcl)
 app.command()(judge)
 app.command("seal-tools")(seal_tools)
-app.command()(procedures)
 app.command()(suites)
 app.command()(compare)
 app.command()(drift)
@@ -82,7 +80,7 @@ def score(
         from cli.evaluation_tables import print_missing, print_scores
         from evaluation.files.published import write_published_file
         from evaluation.report import published_figures, score_report
-        from evaluation.score import score as score_pairs
+        from evaluation.scoring import score as score_pairs
 
         read = _read(file, form)
         scores = score_pairs(read.pairs, resamples=resamples, seed=seed)

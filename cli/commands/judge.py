@@ -21,8 +21,8 @@ from cli.targets import require_apart
 from cli.written_report import written_report
 
 if TYPE_CHECKING:
-    from evaluation.judge.endpoint import JudgeAddress
-    from evaluation.judge.judging import JudgeTask
+    from evaluation.judge.chat_client import JudgeAddress
+    from evaluation.judge.judge import JudgeTask
     from evaluation.judge.verdicts import Verdicts
 
 KEY_VARIABLE = "ALPHA_UMI_JUDGE_KEY"
@@ -85,9 +85,9 @@ def judge(
     key = secret(judge_key_file, "--judge-key-file", KEY_VARIABLE)
     with reported():
         from cli.judge_view import print_not_asked, print_verdicts
-        from evaluation.judge.endpoint import JudgeAddress
-        from evaluation.judge.judge_report import judge_report
-        from evaluation.judge.judging import Judged, plan_judging
+        from evaluation.judge.chat_client import JudgeAddress
+        from evaluation.judge.judge import Judged, plan_judging
+        from evaluation.judge.report import judge_report
         from evaluation.suites.data import data_folder
 
         address = JudgeAddress(checked_address(judge_url, "--judge-url"), judge_model, key, timeout)
@@ -100,8 +100,8 @@ def judge(
 
 
 async def _judged(address: JudgeAddress, task: JudgeTask, path: Path, concurrency: int, patience_s: float) -> Verdicts:
-    from evaluation.judge.endpoint import Judge
-    from evaluation.judge.judging import judge_all
+    from evaluation.judge.chat_client import Judge
+    from evaluation.judge.judge import judge_all
     from evaluation.patience import Patience
 
     # A proxy of the environment is for other machines.

@@ -45,12 +45,11 @@ def report(
     their own. Exits with 2 when a file is no run, or cannot be read.
     """
     with reported():
+        from evaluation.page.html import render_page
         from evaluation.page.markdown import render_markdown
-        from evaluation.page.page import render_page
         from evaluation.reporting.document import Report, report_sections
-        from evaluation.reporting.drawing import Drawing
-        from evaluation.reporting.given import read_runs, with_verdicts
-        from evaluation.reporting.trainings import read_trainings, training_files
+        from evaluation.reporting.inputs import Drawing, read_runs, with_verdicts
+        from evaluation.reporting.training import read_trainings, training_files
 
         read = [*runs, *(verdicts or []), *training_files(trainings or [])]
         require_apart(read, {"--output": output_file, "--markdown": markdown_file})

@@ -14,7 +14,7 @@ from cli.evaluation_options import Resamples, Seed
 from cli.options import AsJson, output
 
 if TYPE_CHECKING:
-    from evaluation.seal_tools import SealToolsReport
+    from evaluation.official.seal_tools import SealToolsReport
 
 
 def seal_tools(
@@ -31,7 +31,7 @@ def seal_tools(
     with reported():
         from evaluation.files import Format
         from evaluation.files.predictions import read_predictions
-        from evaluation.seal_tools import seal_tools_report
+        from evaluation.official.seal_tools import seal_tools_report
 
         report = seal_tools_report(read_predictions(file, Format.RECORDS).pairs, resamples=resamples, seed=seed)
     if as_json:

@@ -7,13 +7,20 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from alpha_umi.contract.trajectories import StepModel, Trajectory
-from evaluation.drift.report import AlarmReport, DriftReport, WindowReport
+from evaluation.drift.report import (
+    NO_FIGURE,
+    AlarmReport,
+    DriftReport,
+    WindowReport,
+    format_figure,
+    format_interval,
+    format_time,
+    messages,
+)
 from evaluation.drift.windows import Drift, Window, figure_of
-from evaluation.drift.wording import NO_FIGURE, interval, number, said, time_of
-from evaluation.page.blocks import Block, Cell, Chart, Fold, Gallery, Paragraph, Section, Table
+from evaluation.page.blocks import Block, Cell, Chart, Fold, Gallery, Paragraph, Section, Table, verbatim
 from evaluation.page.charts import Line, lines
-from evaluation.page.page import render_page
-from evaluation.page.shortened import verbatim
+from evaluation.page.html import render_page
 from evaluation.report import FigureReport
 
 EXAMPLES: Final = 3
@@ -40,7 +47,7 @@ def _sections(drift: Drift, report: DriftReport) -> Iterator[Section]:
 
 
 def _wrong(report: DriftReport) -> Iterator[Block]:
-    for each in said(report):
+    for each in messages(report):
         yield Paragraph(f"{each.text[0].upper()}{each.text[1:]}.", warning=each.kind in ("wrong", "unsure"))
 
 
@@ -51,7 +58,9 @@ def _alarms(drift: Drift, report: DriftReport) -> Iterator[Block]:
         for alarm in told.alarms:
             anchor = f"alarm-{place}-{alarm.role}-{alarm.figure}"
             rows.append(_alarm_row(told, alarm, anchor))
-            folds.append(Fold(f"{time_of(told.began)}, {alarm.role}: {alarm.title}", _examples(window, alarm), anchor))
+            folds.append(
+                Fold(f"{format_time(told.began)}, {alarm.role}: {alarm.title}", _examples(window, alarm), anchor)
+            )
     if rows:
         yield Table("Alarms", ("window", "role", "figure", "reference", "now", "difference"), rows, texts=(0, 1, 2))
         yield from folds
@@ -59,8 +68,8 @@ def _alarms(drift: Drift, report: DriftReport) -> Iterator[Block]:
 
 def _alarm_row(window: WindowReport, alarm: AlarmReport, anchor: str) -> list[Cell | str]:
     name = f"{alarm.role}.{alarm.figure}"
-    numbers = [number(alarm.reference, name), number(alarm.value, name), interval(alarm, name)]
-    return [time_of(window.began), alarm.role, Cell(alarm.title, anchor), *numbers]
+    numbers = [format_figure(alarm.reference, name), format_figure(alarm.value, name), format_interval(alarm, name)]
+    return [format_time(window.began), alarm.role, Cell(alarm.title, anchor), *numbers]
 
 
 def _examples(window: Window, alarm: AlarmReport) -> list[Block]:
@@ -92,11 +101,11 @@ def _step(step: StepModel) -> str:
 
 def _windows_table(report: DriftReport) -> Table:
     rows = [
-        [time_of(window.began), f"{window.trajectories:,}", _statuses(window), _verdict(window)]
+        [format_time(window.began), f"{window.trajectories:,}", _statuses(window), _verdict(window)]
         for window in reversed(report.windows)
     ]
     reference = report.reference
-    told = f"{time_of(reference.began)} to {time_of(reference.ends)}"
+    told = f"{format_time(reference.began)} to {format_time(reference.ends)}"
     rows.insert(0, [f"reference: {told}", f"{reference.trajectories:,}", _statuses(reference), ""])
     return Table("Windows by the time at which trajectories began, UTC", ("began", "n", "ended", ""), rows, (0, 2, 3))
 
@@ -112,7 +121,7 @@ def _role(role: str, report: DriftReport) -> Iterator[Block]:
     charts = [chart for name in names if (chart := _chart(name, report)) is not None]
     if charts:
         yield Gallery(charts)
-    header = ("figure", "reference", *(time_of(window.began) for window in reversed(report.windows)))
+    header = ("figure", "reference", *(format_time(window.began) for window in reversed(report.windows)))
     yield Table(f"{role}: each figure with its 95 % interval and n", header, [_row(name, report) for name in names])
 
 
@@ -138,7 +147,7 @@ def _chart(name: str, report: DriftReport) -> Chart | None:
     if reference is not None and reference.value is not None:
         series.append(Line("reference", [days[0], days[-1]], [reference.value * scale] * 2))
     role = "trajectories" if figure.role == "all" else figure.role
-    return lines(f"{role}: {figure.title}", series, x=f"days since {time_of(first)}", y=unit)
+    return lines(f"{role}: {figure.title}", series, x=f"days since {format_time(first)}", y=unit)
 
 
 def _has_value(figure: FigureReport | None) -> bool:
@@ -156,8 +165,8 @@ def _columns(figures: Sequence[FigureReport], scale: float) -> tuple[list[float]
 def _cell(figure: FigureReport | None, name: str) -> str:
     if figure is None or figure.value is None:
         return NO_FIGURE
-    ends = "" if figure.low is None else f" ({interval(figure, name)})"
-    return f"{number(figure.value, name)}{ends}; {figure.n:,}"
+    ends = "" if figure.low is None else f" ({format_interval(figure, name)})"
+    return f"{format_figure(figure.value, name)}{ends}; {figure.n:,}"
 
 
 def _statuses(window: WindowReport) -> str:

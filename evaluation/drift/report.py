@@ -8,16 +8,19 @@ add an alarm, but silence none, since it has seen less.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Final, Literal
 
 from alpha_umi.contract.roles import WireModel
+from evaluation.counted import counted
 from evaluation.drift.figures import figures
-from evaluation.drift.windows import Drift, Window
-from evaluation.gate import GatedFigure
-from evaluation.intervals import Interval
-from evaluation.paired import FEWEST_TRAJECTORIES
+from evaluation.drift.windows import Drift, Window, figure_of
 from evaluation.report import FigureReport
+from evaluation.statistics.bootstrap import Interval
+from evaluation.statistics.gate import GatedFigure
+from evaluation.statistics.paired import FEWEST_TRAJECTORIES
 
 
 class AlarmReport(WireModel):
@@ -136,3 +139,56 @@ def _alarm(found: GatedFigure) -> AlarmReport:
 
 def _ends(interval: Interval | None) -> dict[str, float | None]:
     return {"low": None, "high": None} if interval is None else {"low": interval.low, "high": interval.high}
+
+
+NO_FIGURE: Final = "–"
+
+
+@dataclass(frozen=True)
+class Message:
+    """A sentence about the windows that count, without a full stop. `unsure`: no window counts."""
+
+    text: str
+    kind: Literal["wrong", "well", "unsure", "note"]
+
+
+def messages(report: DriftReport) -> Iterator[Message]:
+    """What comes out of it."""
+    judged = report.judged_windows
+    wrong = [window for window in judged if window.alarms]
+    for window in wrong:
+        roles = ", ".join(dict.fromkeys(alarm.role for alarm in window.alarms))
+        yield Message(f"going wrong in {_named(window)}: {roles}", "wrong")
+    if not judged:
+        needed = f"it needs {FEWEST_TRAJECTORIES} trajectories, and a reference of as many before it"
+        yield Message(f"nothing can be said of any window: {needed}", "unsure")
+    elif not wrong:
+        yield Message(f"nothing is worse in {_named(judged[0])}, than in the reference", "well")
+    newer = [window for window in report.windows if judged and window.began > judged[0].began and not window.told]
+    if newer:
+        yield Message(f"too few trajectories for a verdict: {counted(len(newer), 'newer window')}", "note")
+
+
+def _named(window: WindowReport) -> str:
+    return f"the {'newest full' if window.over else 'running'} window, {format_time(window.began)}"
+
+
+def format_figure(value: float | None, name: str) -> str:
+    """A value of the figure with this name: a share in percent, anything else as it is."""
+    if value is None:
+        return NO_FIGURE
+    if figure_of(name).is_share:
+        return f"{100 * value:.1f} %"
+    return f"{value:,.1f}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+def format_interval(figure: FigureReport | AlarmReport, name: str) -> str:
+    """The ends of its interval."""
+    if figure.low is None or figure.high is None:
+        return NO_FIGURE
+    return f"{format_figure(figure.low, name)} to {format_figure(figure.high, name)}"
+
+
+def format_time(moment: datetime) -> str:
+    """A moment, to the minute; the begin of a day as a day."""
+    return f"{moment:%Y-%m-%d}" if (moment.hour, moment.minute) == (0, 0) else f"{moment:%Y-%m-%d %H:%M}"

@@ -1,7 +1,7 @@
 """Windows of time, each held against a reference: a role goes wrong where a figure is worse beyond the interval.
 
 Windows begin at whole multiples of their length since 1970 in UTC, so that the same trajectory is always in the same
-one. All figures of a window are looked at together, and held to Holm's procedure (`evaluation.gate`).
+one. All figures of a window are looked at together, and held to Holm's procedure (`evaluation.statistics.gate`).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import numpy as np
 from alpha_umi.contract.trajectories import Trajectory
 from evaluation.drift.figures import DriftFigure, figures
 from evaluation.errors import EvaluationError
-from evaluation.gate import Gate, hold
-from evaluation.intervals import RESAMPLES, SEED, Floats, Interval, Sums, intervals, resampled_means
 from evaluation.lengths import length_of_time
-from evaluation.paired import Difference
+from evaluation.statistics.bootstrap import RESAMPLES, SEED, Floats, Interval, Sums, intervals, resampled_means
+from evaluation.statistics.gate import Gate, hold
+from evaluation.statistics.paired import Difference
 
 MOST_WINDOWS: Final = 366
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from alpha_umi.contract.trajectories import Trajectory
-from evaluation.judge.asking import Asker
+from evaluation.judge.questions import Asker
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from alpha_umi.contract.trajectories import Trajectory
-from evaluation.judge.asking import Asker
 from evaluation.judge.case import Case, GoldenSolution, Labels
+from evaluation.judge.questions import Asker
 from evaluation.suites.reading import read_list
 from evaluation.suites.toolalpaca import Api
 

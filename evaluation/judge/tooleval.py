@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from alpha_umi.contract.trajectories import Trajectory
-from evaluation.judge.asking import Asker
 from evaluation.judge.case import Case, Labels
+from evaluation.judge.questions import Asker
 from evaluation.judge.solution import compared_solution, has_finished, solution_of
 
 Side = Literal["candidate", "reference"]

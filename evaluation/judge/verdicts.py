@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -31,7 +31,6 @@ from evaluation.files.jsonl import (
     require_version,
 )
 from evaluation.files.step_run import Count, Name
-from evaluation.judge.labels import LABELS, ProcedureName
 
 VERSION: Final = 1
 _KINDS: Final = ("judge-run", "verdict")
@@ -185,3 +184,52 @@ def _read(value: Any, place: str, about: JudgeRunRecord | None) -> JudgeRunRecor
 
 def _line(record: JudgeRunRecord | VerdictRecord) -> str:
     return record.model_dump_json() + "\n"
+
+
+ProcedureName = Literal["toolbench-pass", "stabletoolbench-pass", "toolbench-win", "toolalpaca"]
+Values = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """Labels and their values: those that are always there, and those that may be."""
+
+    always: Values
+    sometimes: Values
+
+    def complaint(self, labels: Mapping[str, str], *, whole: bool) -> str:
+        """What is wrong with some labels, empty if nothing is; `whole` ones lack none."""
+        known = {**self.always, **self.sometimes}
+        for label, value in labels.items():
+            if label not in known:
+                return f"`labels` has {label!r}; there are {_named(known)}"
+            if value not in known[label]:
+                return f"`labels.{label}` is {value!r}, and not one of {_named(known[label])}"
+        missing = [label for label in self.always if whole and label not in labels]
+        return f"`labels` lacks {_named(missing)}" if missing else ""
+
+
+def _named(names: Mapping[str, object] | tuple[str, ...] | list[str]) -> str:
+    return ", ".join(map(repr, names))
+
+
+_ANSWER: Final = ("Solved", "Unsolved", "Unsure")
+_SIDE: Final = ("candidate", "reference")
+_WORD: Final = ("Yes", "No", "Uncertain", "No call")
+LABELS: Final[Mapping[ProcedureName, LabelSet]] = {
+    "toolbench-pass": LabelSet(
+        {
+            "answer_status": _ANSWER,
+            "task_status": ("Solvable", "Unsolvable", "Unsure"),
+            "passes": ("Passed", "Failed", "Unsure"),
+            "drawn": ("Passed", "Failed"),
+        },
+        {},
+    ),
+    "stabletoolbench-pass": LabelSet({"answer_status": _ANSWER}, {}),
+    "toolbench-win": LabelSet(
+        {"preferred": _SIDE},
+        {"answer_status.candidate": _ANSWER, "answer_status.reference": _ANSWER, "first": _SIDE},
+    ),
+    "toolalpaca": LabelSet({"process": _WORD, "response": _WORD}, {}),
+}

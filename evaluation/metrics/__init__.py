@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from evaluation.files.published import Pair
-from evaluation.metrics.action_match import action_match
-from evaluation.metrics.argument_f1 import argument_f1, easy_argument_f1, hard_argument_f1
-from evaluation.metrics.argument_validity import argument_validity
-from evaluation.metrics.call_match import call_match
-from evaluation.metrics.decision_accuracy import decision_accuracy
-from evaluation.metrics.decision_confusion import COLUMNS, Confusion, decision_confusion
-from evaluation.metrics.hallucination import hallucination
-from evaluation.metrics.invented_tools import invented_tools
-from evaluation.metrics.plan_accuracy import plan_accuracy
+from evaluation.metrics.calls import argument_validity, call_match, decision_accuracy, invented_tools
+from evaluation.metrics.confusion import COLUMNS, Confusion, decision_confusion
+from evaluation.metrics.published import (
+    action_match,
+    argument_f1,
+    easy_argument_f1,
+    hallucination,
+    hard_argument_f1,
+    plan_accuracy,
+)
 from evaluation.metrics.rouge_l import rouge_l
 
 __all__ = [

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 @dataclass(frozen=True)
@@ -113,3 +113,17 @@ class Section:
 
 
 Block = Paragraph | Table | Chart | Gallery | Listing | Verbatim | Fold | Section
+
+
+# A prompt of 8,000 characters is shown whole.
+CHARACTERS: Final = 12_000
+
+
+def verbatim(label: str, text: str) -> Verbatim:
+    """A text as it was written, or its two ends."""
+    if len(text) <= CHARACTERS:
+        return Verbatim(label, text)
+    half = CHARACTERS // 2
+    left_out = len(text) - 2 * half
+    told = f"{label} ({left_out:,} characters of the middle are left out; the file has them)"
+    return Verbatim(told, f"{text[:half]}\n[…]\n{text[-half:]}")

@@ -5,13 +5,16 @@ Bars lie, so that their names stand on lines of their own; whiskers are 95 % int
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import io
+import re
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alpha_umi.plain_text import both_ends
 from evaluation.page.blocks import Chart
-from evaluation.page.svg import drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -147,3 +150,46 @@ def _number(value: float, _: object) -> str:
 
 def _ends(bar: Bar) -> str:
     return "" if bar.low is None or bar.high is None else f" ({bar.low:.3g} to {bar.high:.3g})"
+
+
+_SETTINGS: dict[str, Any] = {
+    # Text stays text: a browser draws it sharply in any size, and its own sans serif is hardly wider than this one.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "page",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    # A dollar in a name is a dollar.
+    "text.parse_math": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "hatch.linewidth": 0.7,
+}
+_NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+_XMLNS = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+_NAME = re.compile(r'\bid="([^"]+)"')
+_USE = re.compile(r'(url\(|xlink:href=")#([^")]+)')
+_OPENING = re.compile(r'<svg [^>]*?(viewBox="[^"]+")[^>]*>')
+
+
+def drawn(size: tuple[float, float], draw: Callable[[Figure], None], *, name: str) -> str:
+    """The SVG of a figure of this size in inches. No other drawing of a page has its `name`."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    target = io.StringIO()
+    with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
+        # The browser has a glyph for what the font that measures has not.
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure)
+        figure.savefig(target, format="svg", transparent=True, metadata=_NO_METADATA)
+    return _inline(target.getvalue(), name)
+
+
+def _inline(svg: str, name: str) -> str:
+    """The element alone, in which every name begins with a digest of its own: a page has each name once."""
+    prefix = f"c{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:10]}-"
+    element = svg[svg.index("<svg") :].strip()
+    element = _NAME.sub(lambda found: f'id="{prefix}{found[1]}"', element)
+    element = _USE.sub(lambda found: f"{found[1]}#{prefix}{found[2]}", element)
+    return _OPENING.sub(lambda found: f'<svg {_XMLNS} {found[1]} aria-hidden="true">', element, count=1)

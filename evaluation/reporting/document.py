@@ -8,16 +8,13 @@ from typing import TypeVar
 
 from evaluation.counted import counted
 from evaluation.page.blocks import Block, Paragraph, Row, Section, Table, Verbatim
-from evaluation.reporting.drawing import Drawing
 from evaluation.reporting.examples import EACH
-from evaluation.reporting.given import AnyRun, StepsRun, TrajectoriesRun
-from evaluation.reporting.paper_section import paper_section
-from evaluation.reporting.scaling_section import scaling_section
-from evaluation.reporting.steps_behind import StepsBehind, behind_section, steps_behind
-from evaluation.reporting.steps_section import steps_section
-from evaluation.reporting.training_section import training_section
-from evaluation.reporting.trainings import Training
-from evaluation.reporting.verdicts_section import verdicts_section
+from evaluation.reporting.inputs import AnyRun, Drawing, StepsRun, TrajectoriesRun
+from evaluation.reporting.paper import paper_section
+from evaluation.reporting.step_examples import StepsBehind, behind_section, steps_behind
+from evaluation.reporting.steps import steps_section
+from evaluation.reporting.training import Training, scaling_section, training_section
+from evaluation.reporting.verdicts import verdicts_section
 from evaluation.reporting.whole_behind import WholeBehind, whole_behind, whole_behind_section
 from evaluation.reporting.whole_section import whole_section
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from alpha_umi.roles.turns import RoleName
-from evaluation.page.blocks import Block, Fold, Paragraph
-from evaluation.page.shortened import verbatim
+from evaluation.page.blocks import Block, Fold, Paragraph, verbatim
 from evaluation.reporting.whole_prompts import NoPrompts, RolePrompt, whole_prompts
 from evaluation.whole_run import AskedRecord, WholeRun
 

@@ -10,8 +10,7 @@ from evaluation.counted import counted
 from evaluation.judge.verdicts import VerdictRecord
 from evaluation.page.blocks import Block, Cell, Listing, Paragraph, Section
 from evaluation.reporting.examples import EACH, Chosen, Group, choose
-from evaluation.reporting.given import TrajectoriesRun
-from evaluation.reporting.paper import PART, part_of
+from evaluation.reporting.inputs import PART, TrajectoriesRun, part_of
 from evaluation.reporting.trajectory_view import end_of, trajectory_anchor, trajectory_fold
 from evaluation.whole import columns
 

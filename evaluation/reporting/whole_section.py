@@ -10,12 +10,17 @@ from evaluation.counted import counted
 from evaluation.page.blocks import Block, Cell, Chart, Gallery, Paragraph, Row, Section, Table
 from evaluation.page.charts import Bar, bars
 from evaluation.report import DifferenceReport, comparison_report
-from evaluation.reporting.drawing import Drawing
-from evaluation.reporting.own_command import OF_TRAJECTORIES, own_remark
-from evaluation.reporting.per_answer import PER_ANSWER, CostFigure, PerAnswer, per_answer
-from evaluation.reporting.remarks import remarks
+from evaluation.reporting.format import (
+    NO_FIGURE,
+    difference_text,
+    figure_text,
+    interval_text,
+    number,
+    shade,
+)
+from evaluation.reporting.inputs import Drawing, remarks
+from evaluation.reporting.steps import PER_ANSWER, CostFigure, PerAnswer, per_answer
 from evaluation.reporting.whole_behind import WholeBehind, end_anchor, figure_anchor
-from evaluation.reporting.written import NO_FIGURE, difference_text, figure_text, interval_text, number, shade
 
 _DRAWN: Final = ("completed", "success", "gave_up")
 
@@ -40,7 +45,6 @@ def _about(runs: Sequence[WholeBehind]) -> Iterator[Block]:
         f"{counted(runs[0].run.report.trajectories, 'whole trajectory')} through the orchestrator, the same "
         "questions for every run. Shares are of all of them, everything else is an average for one."
     )
-    yield from own_remark(runs[0].run.run.about.suite, OF_TRAJECTORIES)
     yield from remarks([each.run for each in runs])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evaluation.sandbox import PythonSandbox
+from evaluation.replay.sandbox import PythonSandbox
 from evaluation.suites import gsm8k
 from evaluation.suites.arithmetic import NotArithmetic
 from evaluation.suites.python_tool import CODE, PYTHON

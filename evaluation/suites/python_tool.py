@@ -1,4 +1,4 @@
-"""The Python tool, as models are offered it: code in, what it prints or why it failed out (`evaluation.sandbox`)."""
+"""The Python tool as models see it: code in; output, or the reason of a failure, out (`evaluation.replay.sandbox`)."""
 
 from __future__ import annotations
 

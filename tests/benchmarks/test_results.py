@@ -14,7 +14,7 @@ from benchmarks.results.document import replace_section
 from benchmarks.results.runs import MODES, Wanted
 from benchmarks.results.section import introduction, steps_part
 from evaluation.files.step_run import read_run, write_run
-from evaluation.score import score
+from evaluation.scoring import score
 from evaluation.suites.definition import suite_names
 
 SUITE = "gsm8k"

@@ -30,7 +30,7 @@ from cli.main import app
 from evaluation.compare import compare
 from evaluation.files.step_run import read_run
 from evaluation.metrics import decision_confusion
-from evaluation.score import score
+from evaluation.scoring import score
 
 VARIANTS = ("single-llm", "alpha-umi")
 BOUND = 4_000

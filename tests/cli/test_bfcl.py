@@ -14,7 +14,7 @@ from support.system import Roles, call, serve_roles
 from typer.testing import Result
 
 from alpha_umi.serving.scripted import Rule
-from evaluation.bfcl.verdicts import CheckerMissing, checker_python
+from evaluation.official.bfcl import CheckerMissing, checker_python
 from evaluation.suites import bfcl
 
 Invoke = Callable[..., Result]

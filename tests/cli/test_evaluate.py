@@ -15,9 +15,9 @@ from typer.testing import Result
 from cli.commands import evaluate
 from evaluation.files.published import write_published_file
 from evaluation.files.step_run import write_run
-from evaluation.intervals import RESAMPLES, SEED
 from evaluation.metrics import METRICS
 from evaluation.outputs import Prediction
+from evaluation.statistics.bootstrap import RESAMPLES, SEED
 
 Invoke = Callable[..., Result]
 Write = Callable[..., str]

@@ -13,7 +13,7 @@ from support.measured_steps import called, pairs_of, run_of
 from typer.testing import Result
 
 from evaluation.files.step_run import write_run
-from evaluation.reporting.own_command import OF_STEPS, OF_TRAJECTORIES, OwnCommand
+from evaluation.reporting.format import _COMMANDS, OwnCommand
 from evaluation.suites.definition import read_definition, suite_path
 from evaluation.whole_run import WholeRun
 
@@ -91,7 +91,7 @@ def test_what_is_wrong_is_said_and_nothing_is_written(invoke: Invoke, given: lis
     assert invoke("evaluate", "report").exit_code == 2
 
 
-@pytest.mark.parametrize(("suite", "own"), {**OF_STEPS, **OF_TRAJECTORIES}.items())
+@pytest.mark.parametrize(("suite", "own"), _COMMANDS.items())
 def test_the_commands_of_suites_are_there(invoke: Invoke, suite: str, own: OwnCommand) -> None:
     assert read_definition(suite_path(suite)).name == suite
     assert invoke("evaluate", own.name, "--help").exit_code == 0

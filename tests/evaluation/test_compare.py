@@ -12,7 +12,7 @@ from support.measured_steps import CLOCK, GAVE_UP, called, case_of, pairs_of, ri
 from evaluation.compare import Comparison, compare
 from evaluation.errors import CasesDiffer, EmptySuite
 from evaluation.files.published import Pair, pair
-from evaluation.paired import Difference
+from evaluation.statistics.paired import Difference
 
 
 def graded(grades: list[bool]) -> list[Pair]:

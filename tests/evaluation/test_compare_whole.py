@@ -10,7 +10,7 @@ from support.made_up_trajectories import step, trajectory, whole_run
 from evaluation.compare import Comparison
 from evaluation.compare_whole import compare_whole
 from evaluation.errors import CasesDiffer, EmptySuite
-from evaluation.paired import Difference
+from evaluation.statistics.paired import Difference
 from evaluation.whole_run import WholeRun
 
 HALF = [number < 50 for number in range(100)]

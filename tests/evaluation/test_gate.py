@@ -10,9 +10,9 @@ from support.measured_steps import GAVE_UP, called, case_of, right, run_of
 from evaluation.compare import Comparison, compare
 from evaluation.errors import GateRefused
 from evaluation.files.published import Pair, pair
-from evaluation.gate import gate, require_complete, require_same_settings
 from evaluation.metrics import METRICS
 from evaluation.statistics import Correction
+from evaluation.statistics.gate import gate, require_complete, require_same_settings
 
 EVERY = [metric.name for metric in METRICS]
 

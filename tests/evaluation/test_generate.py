@@ -24,7 +24,7 @@ from evaluation.files.step_run import PredictionRecord, read_run
 from evaluation.generate import Generated, generate, plan_task
 from evaluation.predicting import Strategy
 from evaluation.role_services import role_services
-from evaluation.score import score
+from evaluation.scoring import score
 from services.backbone.api import create_router as backbone_router
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.intervals import (
+from evaluation.statistics.bootstrap import (
     Interval,
     extreme_interval,
     interval,

@@ -26,7 +26,7 @@ from evaluation.files.published import (
 )
 from evaluation.metrics import PUBLISHED
 from evaluation.outputs import RoleText, read_prediction
-from evaluation.score import score
+from evaluation.scoring import score
 
 CALL = "assistant: go. Next: caller.</s>caller: Action: clock\nAction Input: {}</s>"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from evaluation.sandbox import Limits, PythonSandbox, Ran
+from evaluation.replay.sandbox import Limits, PythonSandbox, Ran
 
 SECONDS = 1.0
 LIMITS = Limits(seconds=SECONDS, memory=64 * 2**20, recursion=200, code=2_000, output=300)

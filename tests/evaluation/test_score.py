@@ -8,7 +8,7 @@ from support.measured_steps import GAVE_UP, case_of, pairs_of, right
 from evaluation.errors import EmptySuite
 from evaluation.files.published import pair
 from evaluation.metrics import METRICS
-from evaluation.score import score
+from evaluation.scoring import score
 
 
 def test_every_metric_has_a_figure_with_its_number() -> None:

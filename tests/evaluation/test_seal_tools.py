@@ -17,8 +17,8 @@ from cli.main import app
 from evaluation.errors import EmptySuite
 from evaluation.files.published import Pair, pair
 from evaluation.files.step_run import CaseRecord, OutputRecord, PredictionRecord, RunRecord
+from evaluation.official.seal_tools import seal_tools_report
 from evaluation.outputs import Prediction
-from evaluation.seal_tools import seal_tools_report
 from evaluation.steps import Reference, StepCase
 from evaluation.suites.suite import load_suite
 

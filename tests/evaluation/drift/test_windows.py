@@ -9,9 +9,8 @@ from support.made_up_trajectories import BEGAN, step, trajectory
 
 from alpha_umi.contract.trajectories import Trajectory
 from evaluation.drift.page import drift_page
-from evaluation.drift.report import DriftReport, drift_report
+from evaluation.drift.report import DriftReport, drift_report, messages
 from evaluation.drift.windows import Drift, WindowUnusable, drift, window_length
-from evaluation.drift.wording import said
 
 DAY = timedelta(days=1)
 HOSTILE = "<script>alert(1)</script>"
@@ -93,7 +92,7 @@ def test_a_window_that_runs_can_add_an_alarm_but_silences_none(
 ) -> None:
     found = drift([*day(0), *day(1, **before), *day(2, **newest)], DAY)
     report = reported(found, now=MIDNIGHT + now * DAY + timedelta(minutes=10))
-    assert [each.text for each in said(report)] == sentences
+    assert [each.text for each in messages(report)] == sentences
     assert report.wrong == (["planner"] if "wrong" in sentences[0] else [])
     page = drift_page(found, report)
     assert all(f"{text[0].upper()}{text[1:]}." in page for text in sentences)
@@ -101,7 +100,7 @@ def test_a_window_that_runs_can_add_an_alarm_but_silences_none(
 
 def test_without_a_full_window_nothing_is_said() -> None:
     report = reported(drift([*day(0), *day(1, count=19), *day(2, count=3)], DAY))
-    assert ([each.kind for each in said(report)], report.judged) == (["unsure"], [])
+    assert ([each.kind for each in messages(report)], report.judged) == (["unsure"], [])
 
 
 def test_a_reference_of_its_own_holds_every_window() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.judge.agreement import krippendorff_alpha, unanimous_share
+from evaluation.judge.report import krippendorff_alpha, unanimous_share
 
 # Krippendorff, Computing Krippendorff's Alpha-Reliability (2011), data B and D: by unit, what each observer said.
 BINARY = list(zip("0100000010", "1110010000", strict=True))

@@ -12,9 +12,8 @@ from pydantic import TypeAdapter
 from support.judges import Json, ScriptedJudge, completion
 from support.serving_on_loopback import Serve
 
-from evaluation.judge.completion import Completion
-from evaluation.judge.endpoint import Judge, JudgeAddress, JudgeRefused, TooLong
-from evaluation.judge.prompts import load_prompts
+from evaluation.judge.chat_client import Completion, Judge, JudgeAddress, JudgeRefused, TooLong
+from evaluation.judge.questions import load_prompts
 from evaluation.patience import Patience
 
 QUESTIONS = [(file, name) for file in ("tooleval", "toolalpaca") for name in load_prompts(file).questions]

@@ -12,8 +12,7 @@ from support.judges import trajectory
 from support.toolbench_server import RECORDED
 
 from alpha_umi.roles.turns import Tool
-from evaluation.judge.asking import _chosen
-from evaluation.judge.prompts import load_prompts
+from evaluation.judge.questions import _chosen, load_prompts
 from evaluation.judge.solution import compared_solution, final_answer, has_finished, shown_tools, solution_of
 from evaluation.judge.toolalpaca import _read, golden_solutions
 from evaluation.suites.suite import load_suite

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from evaluation.errors import NotTheFormat
-from evaluation.judge.judge_report import judge_report
-from evaluation.judge.labels import LABELS, ProcedureName
+from evaluation.judge.report import judge_report
 from evaluation.judge.verdicts import (
+    LABELS,
     Basis,
     JudgeRunRecord,
+    ProcedureName,
     PromptsRecord,
     VerdictRecord,
     growing_verdicts,

@@ -14,7 +14,7 @@ from alpha_umi.roles.turns import Tool
 from evaluation.errors import NotTheFormat
 from evaluation.files.published import Pair, pair
 from evaluation.metrics import METRICS, decision_confusion
-from evaluation.metrics.argument_f1 import argument_f1, easy_argument_f1, hard_argument_f1
+from evaluation.metrics.published import argument_f1, easy_argument_f1, hard_argument_f1
 from evaluation.outputs import Prediction
 from evaluation.steps import StepCase
 

@@ -12,13 +12,11 @@ from support.measured_steps import called, case_of, pairs_of, run_of
 
 from evaluation.files.published import pair
 from evaluation.files.step_run import write_run
-from evaluation.page.blocks import Block, Fold, Listing, Paragraph, Section, Table
+from evaluation.page.blocks import CHARACTERS, Block, Fold, Listing, Paragraph, Section, Table
+from evaluation.page.html import render_page
 from evaluation.page.markdown import render_markdown
-from evaluation.page.page import render_page
-from evaluation.page.shortened import CHARACTERS
 from evaluation.reporting.document import Report, report_sections
-from evaluation.reporting.drawing import Drawing
-from evaluation.reporting.given import read_runs
+from evaluation.reporting.inputs import Drawing, read_runs
 from evaluation.whole_run import WholeRun
 
 QUICK = Drawing(100)
@@ -210,19 +208,6 @@ def test_steps_of_a_suite_with_figures_of_its_own_name_the_command(
     assert f"\nalpha-umi evaluate {command} two.jsonl\n" in render_markdown("r", found[:1])
     (told,) = [block.text for block in every(found) if isinstance(block, Paragraph) and tells in block.text]
     assert told.startswith(f"`alpha-umi evaluate {command} RUN` ")
-
-
-def test_whole_trajectories_with_golden_calls_name_the_command(tmp_path: Path) -> None:
-    run = whole_run([True])
-    about = run.about.model_copy(update={"suite": "toolalpaca-simulated"})
-    (tmp_path / "one.jsonl").write_text(written(replace(run, about=about)))
-    steps = run_of(pairs_of({}))
-    about_steps = steps.about.model_copy(update={"suite": "toolalpaca-simulated"})
-    write_run(tmp_path / "steps.jsonl", replace(steps, about=about_steps))
-    text = render_markdown("r", sections(tmp_path / "one.jsonl", tmp_path / "steps.jsonl"))
-    assert "\nalpha-umi evaluate procedures one.jsonl\n" in text
-    assert "evaluate procedures steps" not in text
-    assert text.count("checks without a judge whether the golden calls were made") == 1
 
 
 def test_runs_say_how_they_were_asked(tmp_path: Path) -> None:

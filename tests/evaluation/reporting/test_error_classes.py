@@ -8,7 +8,7 @@ from support.measured_steps import GAVE_UP, answered, call_of, called, case_of, 
 from evaluation.files.published import pair
 from evaluation.files.step_run import ErrorRecord, PredictionRecord
 from evaluation.outputs import Prediction
-from evaluation.reporting.error_classes import CLASSES, error_class
+from evaluation.reporting.step_examples import CLASSES, error_class
 
 CASE = case_of()
 FAILED = ErrorRecord(role="caller", problem="internal", status=500, detail="it broke")

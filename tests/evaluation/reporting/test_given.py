@@ -14,8 +14,7 @@ from support.measured_steps import pairs_of, run_of
 from alpha_umi.contract.trajectories import CreateTrajectory
 from evaluation.errors import DuplicateId, EmptySuite, EvaluationError, OtherVersion
 from evaluation.files.step_run import Run, write_run
-from evaluation.reporting.drawing import Drawing
-from evaluation.reporting.given import StepsRun, TrajectoriesRun, read_runs
+from evaluation.reporting.inputs import Drawing, StepsRun, TrajectoriesRun, read_runs
 from evaluation.whole_run import EventRecord, ToolServerRecord, WholeRun
 from orchestrator.settings import OrchestratorSettings
 

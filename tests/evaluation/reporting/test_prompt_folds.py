@@ -12,10 +12,9 @@ from support.seen_prompts import Watched, priced
 from support.system import call
 
 from evaluation.page.blocks import Block, Fold, Paragraph, Section, Verbatim
-from evaluation.page.page import render_page
+from evaluation.page.html import render_page
 from evaluation.reporting import prompt_folds as folds
-from evaluation.reporting.drawing import Drawing
-from evaluation.reporting.given import TrajectoriesRun, read_runs
+from evaluation.reporting.inputs import Drawing, TrajectoriesRun, read_runs
 from evaluation.reporting.trajectory_view import trajectory_fold
 from evaluation.reporting.whole_prompts import whole_prompts
 from evaluation.whole_run import WholeRun

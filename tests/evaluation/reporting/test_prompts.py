@@ -16,10 +16,9 @@ from evaluation.files.published import pair
 from evaluation.files.step_run import OutputRecord, PredictionRecord, write_run
 from evaluation.outputs import RoleText
 from evaluation.page.blocks import Paragraph
-from evaluation.reporting.drawing import Drawing
-from evaluation.reporting.given import StepsRun, read_runs
+from evaluation.reporting.inputs import Drawing, StepsRun, read_runs
 from evaluation.reporting.prompts import NoPrompt, exact_prompt
-from evaluation.reporting.step_view import step_fold
+from evaluation.reporting.step_examples import step_fold
 
 CASE = case_of()
 PREDICTION = called("weather", '{"city": "Oslo"}')

@@ -12,11 +12,8 @@ from support.measured_steps import pairs_of, run_of
 from evaluation.errors import DuplicateId, EvaluationError
 from evaluation.files.step_run import write_run
 from evaluation.page.blocks import Gallery, Paragraph
-from evaluation.reporting.drawing import Drawing
-from evaluation.reporting.given import StepsRun, read_runs
-from evaluation.reporting.scaling_section import scaling_section
-from evaluation.reporting.training_section import training_section
-from evaluation.reporting.trainings import read_trainings, training_of
+from evaluation.reporting.inputs import Drawing, StepsRun, read_runs
+from evaluation.reporting.training import read_trainings, scaling_section, training_of, training_section
 
 
 def runs(folder: Path, *tokens: int) -> list[StepsRun]:

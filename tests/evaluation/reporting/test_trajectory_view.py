@@ -9,8 +9,7 @@ from support.made_up_trajectories import step, trajectory, whole_run, written
 
 from alpha_umi.contract.trajectories import Trajectory
 from evaluation.page.blocks import Paragraph, Section
-from evaluation.reporting.drawing import Drawing
-from evaluation.reporting.given import TrajectoriesRun, read_runs
+from evaluation.reporting.inputs import Drawing, TrajectoriesRun, read_runs
 from evaluation.reporting.trajectory_view import trajectory_fold
 
 

@@ -11,14 +11,11 @@ import pytest
 from support.made_up_trajectories import whole_run, written
 
 from evaluation.errors import DuplicateId, EvaluationError, NoReference
-from evaluation.judge.labels import ProcedureName
-from evaluation.judge.verdicts import JudgeRunRecord, PromptsRecord, QuestionRecord, VerdictRecord
+from evaluation.judge.verdicts import JudgeRunRecord, ProcedureName, PromptsRecord, QuestionRecord, VerdictRecord
+from evaluation.page.html import render_page
 from evaluation.page.markdown import render_markdown
-from evaluation.page.page import render_page
 from evaluation.reporting.document import Report, report_sections
-from evaluation.reporting.drawing import Drawing
-from evaluation.reporting.given import read_runs, with_verdicts
-from evaluation.reporting.paper import PARTS
+from evaluation.reporting.inputs import PARTS, Drawing, read_runs, with_verdicts
 
 QUICK = Drawing(100)
 SUITE = "stabletoolbench-queries:G1_tool"

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from evaluation.compare import compare
 from evaluation.counted import counted
 from evaluation.metrics import COLUMNS, METRICS, Metric
+from evaluation.official.seal_tools import seal_tools_report
 from evaluation.page.blocks import Block, Cell, Chart, Gallery, Paragraph, Row, Section, Table
 from evaluation.page.charts import Bar, bars
 from evaluation.report import ComparisonReport, CostReport, FigureReport, comparison_report
-from evaluation.reporting.drawing import Drawing
-from evaluation.reporting.error_classes import CLASSES
-from evaluation.reporting.own_command import OF_STEPS, own_remark
-from evaluation.reporting.remarks import remarks
-from evaluation.reporting.steps_behind import (
+from evaluation.reporting.format import (
+    NO_FIGURE,
+    difference_text,
+    figure_text,
+    number,
+    own_remark,
+    shade,
+)
+from evaluation.reporting.inputs import Drawing, TrajectoriesRun, remarks
+from evaluation.reporting.step_examples import (
+    CLASSES,
     IN_ALL,
     StepsBehind,
     class_anchor,
@@ -23,8 +31,8 @@ from evaluation.reporting.steps_behind import (
     metric_anchor,
     role_anchor,
 )
-from evaluation.reporting.written import NO_FIGURE, difference_text, figure_text, number, shade
-from evaluation.seal_tools import seal_tools_report
+from evaluation.statistics.bootstrap import intervals, mean, resampled_means, sums_by_trajectory
+from evaluation.whole_run import AskedRecord
 
 _DRAWN: Final = frozenset(
     {"plan_em", "action_em", "hallu_rate", "f1", "rouge", "decision_accuracy", "call_match", "argument_validity"}
@@ -49,7 +57,7 @@ def _about(runs: Sequence[StepsBehind]) -> Iterator[Block]:
         f"{counted(report.steps, 'step')} of {counted(report.trajectories, 'trajectory')}, the same for every run "
         "here. Intervals are 95 %, drawn over trajectories; n is the number of steps that count."
     )
-    yield from own_remark(runs[0].run.run.about.suite, OF_STEPS)
+    yield from own_remark(runs[0].run.run.about.suite)
     yield from remarks([each.run for each in runs])
 
 
@@ -160,3 +168,62 @@ def _counts(cost: CostReport, anchor: str) -> list[Cell]:
     tokens = (cost.texts, cost.prompt_tokens, cost.completion_tokens)
     counts = (*tokens, cost.truncated, cost.again, cost.failed, round(cost.median_ms), round(cost.p95_ms))
     return [Cell(f"{count:,}", anchor if count else None) for count in counts]
+
+
+PER_ANSWER: Final = {
+    "seconds": "seconds",
+    "prompt_tokens": "prompt tokens",
+    "completion_tokens": "written tokens",
+}
+
+
+@dataclass(frozen=True)
+class CostFigure:
+    """An average over the answered tasks; without any there is neither value nor interval."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class PerAnswer:
+    """What an answered task cost. `tokens_for_each`: those of all trajectories, for each answered one."""
+
+    asked: int
+    answered: int
+    figures: Mapping[str, CostFigure]
+    tokens_for_each: float | None
+
+
+def per_answer(run: TrajectoriesRun, drawing: Drawing) -> PerAnswer:
+    """The costs of a run. Seconds are those spent with the roles and the tools."""
+    answered = [record for record in run.run.asked if record.trajectory.status == "completed"]
+    spent = [sum(_tokens(record)) for record in run.run.asked]
+    return PerAnswer(
+        asked=len(run.run.asked),
+        answered=len(answered),
+        figures=_answer_figures(answered, drawing) if answered else dict.fromkeys(PER_ANSWER, CostFigure(None)),
+        tokens_for_each=sum(spent) / len(answered) if answered else None,
+    )
+
+
+def _answer_figures(answered: list[AskedRecord], drawing: Drawing) -> dict[str, CostFigure]:
+    tokens = [[float(_tokens(record)[side]) for record in answered] for side in (0, 1)]
+    columns = [list(map(_seconds, answered)), *tokens]
+    sums = sums_by_trajectory([record.recorded for record in answered], columns)
+    samples = resampled_means(sums, resamples=drawing.resamples, seed=drawing.seed)
+    means = list(map(mean, columns))
+    found = intervals(sums, samples, means, shares=[False] * len(columns))
+    return {
+        name: CostFigure(value, spread.low if spread else None, spread.high if spread else None)
+        for name, value, spread in zip(PER_ANSWER, means, found, strict=True)
+    }
+
+
+def _seconds(record: AskedRecord) -> float:
+    return sum(sum(step.latency_ms.model_dump().values()) for step in record.trajectory.steps) / 1000
+
+
+def _tokens(record: AskedRecord) -> tuple[int, int]:
+    return record.trajectory.usage.prompt_tokens, record.trajectory.usage.completion_tokens

@@ -26,8 +26,8 @@ from alpha_umi.contract.roles import WireModel
 from alpha_umi.roles.caller import Call
 from evaluation.errors import EmptySuite
 from evaluation.files.published import Pair
-from evaluation.intervals import RESAMPLES, SEED, Sums, intervals, resampled_means
 from evaluation.report import FigureReport
+from evaluation.statistics.bootstrap import RESAMPLES, SEED, Sums, intervals, resampled_means
 
 
 class SealToolsReport(WireModel):

@@ -17,11 +17,11 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from alpha_umi.contract.roles import WireModel
-from evaluation.bfcl import checker_program
 from evaluation.errors import EmptySuite, EvaluationError, NotTheFormat
 from evaluation.files.published import Pair
-from evaluation.intervals import share_interval
+from evaluation.official import bfcl_checker
 from evaluation.report import FigureReport
+from evaluation.statistics.bootstrap import share_interval
 from evaluation.suites.bfcl import CALLS, NO_CALLS, category_of
 
 VARIABLE: Final = "ALPHA_UMI_BFCL_PYTHON"
@@ -99,12 +99,12 @@ def _checked(asked: Mapping[str, list[dict[str, object]]], python: Path) -> tupl
     try:
         # Isolated: neither this project's modules nor the environment's settings are the package's.
         done = subprocess.run(  # noqa: S603 - a Python of the user's, and a program of ours
-            [python, "-I", checker_program.__file__],
+            [python, "-I", bfcl_checker.__file__],
             input=lines, capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired, UnicodeError) as error:
         raise CheckerFailed(f"{python} did not check the calls: {error}", remedy=SETUP) from error
-    if done.returncode == checker_program.NO_PACKAGE:
+    if done.returncode == bfcl_checker.NO_PACKAGE:
         raise CheckerMissing(f"{python} has no bfcl-eval", remedy=SETUP)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it does not say why"])[-1]

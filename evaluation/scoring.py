@@ -7,8 +7,17 @@ from dataclasses import dataclass
 
 from evaluation.errors import EmptySuite
 from evaluation.files.published import Pair
-from evaluation.intervals import RESAMPLES, SEED, Interval, Values, intervals, mean, resampled_means, sums_by_trajectory
 from evaluation.metrics import METRICS, Confusion, Metric, decision_confusion
+from evaluation.statistics.bootstrap import (
+    RESAMPLES,
+    SEED,
+    Interval,
+    Values,
+    intervals,
+    mean,
+    resampled_means,
+    sums_by_trajectory,
+)
 
 
 @dataclass(frozen=True)

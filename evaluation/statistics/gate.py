@@ -20,9 +20,9 @@ from evaluation.compare import NAMELESS, Comparison
 from evaluation.counted import counted
 from evaluation.errors import GateRefused, some
 from evaluation.files.step_run import RunRecord
-from evaluation.intervals import CONFIDENCE, Interval
-from evaluation.paired import Difference, Verdict
 from evaluation.statistics import Correction
+from evaluation.statistics.bootstrap import CONFIDENCE, Interval
+from evaluation.statistics.paired import Difference, Verdict
 from evaluation.told_limits import told_limits
 from evaluation.whole_run import WholeRun, WholeRunRecord
 

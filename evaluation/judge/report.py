@@ -13,11 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from alpha_umi.contract.roles import WireModel
-from evaluation.intervals import RESAMPLES, SEED, intervals, mean, resampled_means, sums_by_trajectory
-from evaluation.judge.agreement import krippendorff_alpha, unanimous_share
-from evaluation.judge.labels import ProcedureName
-from evaluation.judge.verdicts import READABLE, Basis, JudgeRunRecord, VerdictRecord, Verdicts
+from evaluation.judge.verdicts import READABLE, Basis, JudgeRunRecord, ProcedureName, VerdictRecord, Verdicts
 from evaluation.report import FigureReport
+from evaluation.statistics.bootstrap import RESAMPLES, SEED, intervals, mean, resampled_means, sums_by_trajectory
 
 # Labels of all readable verdicts on a trajectory, to a figure of it.
 OfTrajectory = Callable[[Sequence[Mapping[str, str]]], float]
@@ -160,3 +158,29 @@ def _agreement(readable: Sequence[VerdictRecord], label: str) -> AgreementReport
     return AgreementReport(
         trajectories=len(repeated), unanimous=unanimous_share(repeated), alpha=krippendorff_alpha(repeated)
     )
+
+
+Values = Sequence[str]
+
+
+def unanimous_share(units: Sequence[Values]) -> float | None:
+    """The share of units whose values, two at least, are all the same; None without such a unit."""
+    judged = [values for values in units if len(values) > 1]
+    return sum(len(set(values)) == 1 for values in judged) / len(judged) if judged else None
+
+
+def krippendorff_alpha(units: Sequence[Values]) -> float | None:
+    """1 where all agree, 0 where they do as by chance. None where fewer than two values meet, or all are the same."""
+    judged = [Counter(values) for values in units if len(values) > 1]
+    totals = sum(judged, Counter())
+    pairable = totals.total()
+    expected = pairable**2 - sum(count**2 for count in totals.values())
+    if not expected:
+        return None
+    observed = sum(_disagreeing(counts) / (counts.total() - 1) for counts in judged)
+    return 1 - (pairable - 1) * observed / expected
+
+
+def _disagreeing(counts: Counter[str]) -> int:
+    """Ordered pairs of unlike values."""
+    return counts.total() ** 2 - sum(count**2 for count in counts.values())

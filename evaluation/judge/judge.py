@@ -11,17 +11,16 @@ from typing import Final
 from alpha_umi.contract.trajectories import Trajectory
 from evaluation.errors import CasesDiffer, EmptySuite, NotTheFormat, ServiceAway, some
 from evaluation.files.jsonl import read_text
-from evaluation.judge.asking import Asker, Nonsense
 from evaluation.judge.case import Case, Labels, Procedure
-from evaluation.judge.endpoint import Judge, TooLong
-from evaluation.judge.labels import ProcedureName
-from evaluation.judge.prompts import Prompts, load_prompts, prompts_digest
+from evaluation.judge.chat_client import Judge, TooLong
+from evaluation.judge.questions import Asker, Nonsense, Prompts, load_prompts, prompts_digest
 from evaluation.judge.solution import shown_tools
 from evaluation.judge.toolalpaca import golden_solutions, toolalpaca
 from evaluation.judge.tooleval import stabletoolbench_pass, toolbench_pass, toolbench_win
 from evaluation.judge.verdicts import (
     Basis,
     JudgeRunRecord,
+    ProcedureName,
     PromptsRecord,
     VerdictRecord,
     Verdicts,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final, Protocol
 
+from evaluation.page.blocks import Paragraph
 from evaluation.report import DifferenceReport, FigureReport
 
 NO_FIGURE: Final = "–"
@@ -55,3 +59,42 @@ def percent(value: float | None) -> str:
 def shade(count: int, total: int, shades: int = 4) -> int:
     """How dark a cell is: 0 for nothing, the darkest for all."""
     return 0 if not count or not total else max(1, round(shades * count / total))
+
+
+@dataclass(frozen=True)
+class OwnCommand:
+    """`alpha-umi evaluate NAME RUN`, and a sentence on what it tells."""
+
+    name: str
+    tells: str
+
+    def line(self, run: str) -> str:
+        """How it is given for a file."""
+        return shlex.join(["alpha-umi", "evaluate", self.name, run])
+
+
+_COMMANDS: Final[Mapping[str, OwnCommand]] = {
+    "bfcl": OwnCommand(
+        "bfcl",
+        "has the leaderboard's own checker judge the calls, in an environment of its own, so its verdicts are not "
+        "here. It takes every right value of a parameter; call match takes only the first, and so is lower",
+    ),
+    "seal-tools": OwnCommand("seal-tools", "prints the figures that Seal-Tools itself measures, as in its table here"),
+}
+
+
+def own_command(suite: str) -> OwnCommand | None:
+    """That of a suite, also where only parts of it were asked; None for one that has only the figures of all suites."""
+    return _COMMANDS.get(suite.partition(":")[0])
+
+
+def own_lines(suite: str, run: str) -> tuple[str, ...]:
+    """The command for a file, if its suite has one."""
+    found = own_command(suite)
+    return () if found is None else (found.line(run),)
+
+
+def own_remark(suite: str) -> Iterator[Paragraph]:
+    """What the command of a suite tells, if it has one."""
+    if found := own_command(suite):
+        yield Paragraph(f"`{found.line('RUN')}` {found.tells}.")

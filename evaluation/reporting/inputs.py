@@ -6,23 +6,28 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from string import ascii_uppercase
+from typing import Final
 
 from evaluation.costs import role_costs
+from evaluation.counted import counted
 from evaluation.errors import DuplicateId, EmptySuite, NoReference
 from evaluation.files.jsonl import read_text
 from evaluation.files.published import Pair
 from evaluation.files.step_run import WHOLE_KINDS, PredictionRecord, Run, read_run
-from evaluation.report import ScoreReport, score_report
-from evaluation.reporting.drawing import Drawing
-from evaluation.reporting.judged import Judged, read_judged
+from evaluation.judge.report import JudgeReport, judge_report
+from evaluation.judge.verdicts import VerdictRecord, Verdicts, read_verdicts
+from evaluation.notes import left_out_sentence, trained_on_sentences
+from evaluation.page.blocks import Block, Paragraph, verbatim
+from evaluation.report import FigureReport, ScoreReport, score_report
+from evaluation.reporting.format import own_lines
 from evaluation.reporting.orchestrator_settings import settings_remark
-from evaluation.reporting.own_command import OF_STEPS, OF_TRAJECTORIES, own_lines
-from evaluation.score import score
+from evaluation.scoring import score
+from evaluation.statistics.bootstrap import RESAMPLES, SEED
 from evaluation.whole import Measured
 from evaluation.whole_report import WholeReport, whole_report
 from evaluation.whole_run import WholeRun, read_whole_run
@@ -35,6 +40,12 @@ _ONCE = "name each run once"
 # Files do not say where they were asked, nor with which key.
 _TOOL_SERVER = "http://HOST:8080"
 _AGAIN = "give the command again that made it, or leave the file out"
+# The paper's names of the parts of ToolBench's questions, by ours, with which the ids of questions begin.
+PARTS: Final = {
+    "G1_instruction": "I1-Inst.", "G1_tool": "I1-Tool", "G1_category": "I1-Cat.",
+    "G2_instruction": "I2-Inst.", "G2_category": "I2-Cat.", "G3_instruction": "I3-Inst.",
+}  # fmt: skip
+PART: Final = "PART"
 
 
 @dataclass(frozen=True)
@@ -87,7 +98,7 @@ class StepsRun:
         mode = "--constrained" if about.constrained else "--free"
         wanted = ["--suite", about.suite, "--limit", str(about.cases), mode, *single]
         made = shlex.join(["alpha-umi", "evaluate", "generate", *wanted, "--output", name])
-        return made, shlex.join(["alpha-umi", "evaluate", "score", name]), *own_lines(about.suite, name, OF_STEPS)
+        return made, shlex.join(["alpha-umi", "evaluate", "score", name]), *own_lines(about.suite, name)
 
 
 @dataclass(frozen=True)
@@ -122,8 +133,7 @@ class TrajectoriesRun:
         wanted = ["--suite", about.suite, "--limit", str(about.trajectories), "--strategy", about.strategy]
         made = ["alpha-umi", "evaluate", "trajectories", *wanted, *self._bounds(), "--output", name]
         shown = ["alpha-umi", "evaluate", "score", name, "--format", "trajectories"]
-        own = own_lines(about.suite, name, OF_TRAJECTORIES)
-        return *settings_remark(self.run), shlex.join(made), shlex.join(shown), *own
+        return *settings_remark(self.run), shlex.join(made), shlex.join(shown)
 
     def _bounds(self) -> list[str]:
         """Limits of the run and what its tools' server was asked for, as far as they were given."""
@@ -234,3 +244,80 @@ def _letters(place: int) -> str:
     """A to Z, then AA to ZZ and so on."""
     before, last = divmod(place, len(ascii_uppercase))
     return (_letters(before - 1) if before else "") + ascii_uppercase[last]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A file of verdicts, and what they come to."""
+
+    path: Path
+    found: Verdicts
+    report: JudgeReport
+
+    @property
+    def title(self) -> str:
+        """By which procedure, and by whom."""
+        about = self.found.about
+        return f"{about.procedure}, {about.model}" + (f", {about.repeat} times each" if about.repeat > 1 else "")
+
+    @cached_property
+    def figures_by_part(self) -> dict[str, dict[str, FigureReport]]:
+        """The figures of each part of ToolBench's questions that was judged; nothing of other questions."""
+        parts: dict[str, list[VerdictRecord]] = {}
+        for verdict in self.found.verdicts:
+            if part := part_of(verdict.recorded):
+                parts.setdefault(part, []).append(verdict)
+        return {part: self._figures(said) for part, said in parts.items()}
+
+    def _figures(self, said: Sequence[VerdictRecord]) -> dict[str, FigureReport]:
+        found = Verdicts(self.found.about, tuple(said))
+        return judge_report(found, resamples=self.report.resamples, seed=self.report.seed).figures
+
+    def on(self, recorded: str) -> list[VerdictRecord]:
+        """The verdicts on a trajectory."""
+        return [verdict for verdict in self.found.verdicts if verdict.recorded == recorded]
+
+    def blocks(self, recorded: str) -> Iterator[Block]:
+        """What was said of a trajectory, with what the judge wrote."""
+        for verdict in self.on(recorded):
+            said = ", ".join(f"{label}: {value}" for label, value in verdict.labels.items())
+            told = said or "nothing that means anything"
+            yield Paragraph(f"Verdict {verdict.repeat + 1} ({self.title}; {verdict.basis}): {told}.")
+            for question in verdict.questions:
+                yield verbatim(f"The judge wrote to {question.name}", "\n".join(question.texts) or "(nothing)")
+
+
+def read_judged(path: Path, drawing: Drawing) -> Judged:
+    """Read a file of verdicts. Raises `EvaluationError`."""
+    found = read_verdicts(path)
+    return Judged(path, found, judge_report(found, resamples=drawing.resamples, seed=drawing.seed))
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """The resamples of the bootstrap, and its seed."""
+
+    resamples: int = RESAMPLES
+    seed: int = SEED
+
+
+def remarks(runs: Sequence[AnyRun]) -> Iterator[Paragraph]:
+    """Of runs that stand side by side; what their suite leaves out is said once."""
+    told = {sentence for run in runs if (sentence := left_out_sentence(run.run.about.left_out))}
+    yield from (Paragraph(f"{sentence[0].upper()}{sentence[1:]}.") for sentence in sorted(told))
+    for run in runs:
+        warned = [*trained_on_sentences(run.run.about.models), *_incomplete(run)]
+        yield from (Paragraph(f"{run.named.title}: {sentence}.", warning=True) for sentence in warned)
+
+
+def _incomplete(run: AnyRun) -> Iterator[str]:
+    if isinstance(run, StepsRun) and run.report.missing:
+        yield f"{counted(len(run.report.missing), 'step')} without a prediction, counted as wrong"
+    elif not isinstance(run, StepsRun) and run.report.not_asked:
+        yield f"not asked yet, and counted as failed: {counted(run.report.not_asked, 'trajectory')}"
+
+
+def part_of(question: str) -> str | None:
+    """The part of ToolBench's questions that one is of, by its id (`G1_tool/7`); None for any other."""
+    part, found, _ = question.partition("/")
+    return part if found and part in PARTS else None

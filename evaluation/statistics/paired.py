@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, Protocol
 
-from evaluation.intervals import (
+from evaluation.statistics.bootstrap import (
     CONFIDENCE,
     Floats,
     Interval,

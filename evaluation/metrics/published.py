@@ -1,18 +1,7 @@
-"""Arg. F1: how much of the reference's arguments was written, in all and in an easy and a hard part.
+"""Plan ACC: whether the published reading of the decision is that of the reference.
 
-Source: `f1`, `easy_f1` and `hard_f1` of evaluate-multi_agent.py (X-PLUG/Multi-LLM-Agent). Steps whose reference is a
-call count. With the right tool, a parameter with the right value counts 1 and one with another value 1/2, both in
-recall (of the reference's parameters) and in precision (of the written ones). The easy part holds the references
-without arguments, where only no arguments are right; the hard part the others.
-
-Odd:
-
-- a wrong tool counts 0 in both parts, so the parts overlap and the whole is no average of them;
-- a reference whose arguments are not JSON is left out if the tool is right, and counts 0 if it is wrong;
-- values are compared as Python does: `true` is 1, and NaN is not itself;
-- the published program ends with an exception where a part holds no step; here that part has no figure.
-
-`call_match` and `argument_validity` are the plain definitions.
+Source: `plan_em` of evaluate-multi_agent.py (X-PLUG/Multi-LLM-Agent). Every step counts. Odd: a text without any
+decision is read as a call, and so is right wherever a call is; `decision_accuracy` is the plain definition.
 """
 
 from __future__ import annotations
@@ -21,7 +10,30 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from evaluation.files.published import Pair, PublishedStep
+from evaluation.files.published import NOTHING, Pair, PublishedStep
+
+
+def plan_accuracy(pair: Pair) -> float | None:
+    """1 or 0 for every step; 0 where nothing was predicted."""
+    predicted = pair.published_prediction
+    return float(predicted is not None and predicted.plan == pair.published_reference.plan)
+
+
+def action_match(pair: Pair) -> float | None:
+    """1 or 0; None where the reference calls no tool."""
+    reference, predicted = pair.published_reference, pair.published_prediction
+    if reference.plan != "call":
+        return None
+    return float(predicted is not None and predicted.name == reference.name)
+
+
+def hallucination(pair: Pair) -> float | None:
+    """1 or 0 for every step; 0 where nothing was predicted, as nothing was invented."""
+    predicted = pair.published_prediction
+    if predicted is None or predicted.name is None or predicted.name == NOTHING:
+        return 0.0
+    return float(predicted.name not in pair.offered)
+
 
 HALF = 0.5
 

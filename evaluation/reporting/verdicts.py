@@ -7,10 +7,9 @@ from typing import Final
 
 from evaluation.judge.verdicts import Basis
 from evaluation.page.blocks import Block, Cell, Paragraph, Row, Section, Table
-from evaluation.reporting.given import TrajectoriesRun
-from evaluation.reporting.judged import Judged
+from evaluation.reporting.format import figure_text, number
+from evaluation.reporting.inputs import Judged, TrajectoriesRun
 from evaluation.reporting.whole_behind import verdict_anchor
-from evaluation.reporting.written import figure_text, number
 
 
 def verdicts_section(runs: Sequence[TrajectoriesRun]) -> Section:
