@@ -65,6 +65,21 @@ def loading(console: Console, log: Path) -> Iterator[None]:
         yield
 
 
+def print_left_out(console: Console, left_out: Mapping[str, int]) -> None:
+    """What of a suite is excluded, if anything."""
+    from evaluation.results import left_out_sentence
+
+    excluded = left_out_sentence(left_out)
+    if excluded is not None:
+        console.print(Text(plain_line(excluded), style="yellow"), soft_wrap=True)
+
+
+def print_calls(console: Console, counts: Mapping[str, int]) -> None:
+    """How calls of a tool server ended."""
+    calls = ", ".join(f"{plain_line(outcome)} {count:,}" for outcome, count in sorted(counts.items()))
+    console.print(Text(f"calls of the tool server: {calls or 'none'}"), soft_wrap=True)
+
+
 def print_findings(console: Console, models: Mapping[RoleName, str], findings: Mapping[RoleName, Finding]) -> None:
     """Which models are asked, and whether they were trained on what they are asked."""
     for role, finding in findings.items():

@@ -24,7 +24,7 @@ from evaluation.statistics.bootstrap import (
 class Figure:
     """A metric's average over the `n` steps that count for it; without any there is neither value nor interval."""
 
-    metric: Metric
+    metric: Metric[Pair]
     value: float | None
     n: int
     interval: Interval | None
@@ -72,5 +72,5 @@ def metric_values(pairs: Sequence[Pair]) -> list[Values]:
     return [[metric.of(pair) for pair in pairs] for metric in METRICS]
 
 
-def _figure(metric: Metric, values: Values, found: Interval | None) -> Figure:
+def _figure(metric: Metric[Pair], values: Values, found: Interval | None) -> Figure:
     return Figure(metric, mean(values), sum(value is not None for value in values), found)

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from benchmarks.ablations.rows import Row, asked_as
 from benchmarks.variants.runs import read_ended, read_whole
-from evaluation.compare import Comparison, compare
-from evaluation.compare_whole import compare_whole
+from evaluation.compare import Comparison, compare, compare_whole
 from evaluation.errors import CasesDiffer
 from evaluation.files.published import Pair
 from evaluation.whole_run import WholeRun, read_whole_run

@@ -11,13 +11,12 @@ from benchmarks.ablations.rows import Row, Wanted, step_rows, whole_rows
 from benchmarks.results.tables import NO_FIGURE, difference_cell, table
 from benchmarks.variants.runs import SINGLE
 from evaluation.metrics import METRICS
+from evaluation.metrics.trajectory import trajectory_metric
 from evaluation.statistics.paired import Difference, Verdict
-from evaluation.whole import SHARES
-from evaluation.whole_report import title_of
 
 WHOLE_SHOWN: Final = ("completed", "success", "repeated_calls", "steps", "prompt_tokens", "completion_tokens")
 _OUTCOMES: Final = ("completed", "success")
-_WORDS: Final[Mapping[Verdict, str]] = {"better": "**better**", "worse": "**worse**", "open": "open"}
+_WORDS: Final[Mapping[Verdict, str]] = {"better": "**better**", "worse": "**worse**", "inconclusive": "open"}
 _TITLES: Final = {metric.name: metric.title for metric in METRICS}
 _FIRST: Final = ("backbone", "suite", "what differs")
 
@@ -69,7 +68,7 @@ def _steps_row(found: MeasuredRow) -> list[str]:
 
 
 def _whole_header() -> list[str]:
-    return [*_FIRST, "n", *(f"{title_of(name)} (95 %)" for name in WHOLE_SHOWN)]
+    return [*_FIRST, "n", *(f"{trajectory_metric(name).title} (95 %)" for name in WHOLE_SHOWN)]
 
 
 def _whole_row(found: MeasuredRow) -> list[str]:
@@ -90,7 +89,7 @@ def _cells(found: MeasuredRow, names: Sequence[str]) -> list[str]:
 
 def _cell(item: Difference, verdict: Verdict) -> str:
     ends = None if item.interval is None else (item.interval.low, item.interval.high)
-    share = item.metric.is_share or item.metric.name in SHARES
+    share = item.metric.is_share
     return difference_cell(item.difference, ends, _WORDS[verdict], scale=100 if share else 1)
 
 

@@ -13,7 +13,7 @@ from benchmarks.examples.asking import example_tool_names
 from benchmarks.examples.questions import Judged
 from benchmarks.results.section import machine, models_sentence
 from benchmarks.results.tables import NO_FIGURE, table
-from evaluation.notes import trained_on_sentences
+from evaluation.results import trained_on_sentences
 from evaluation.statistics.bootstrap import share_interval
 from evaluation.whole_run import WholeRunRecord
 

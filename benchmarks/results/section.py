@@ -15,10 +15,15 @@ from evaluation.compare import compare
 from evaluation.files import Format
 from evaluation.files.predictions import read_predictions
 from evaluation.files.step_run import RunRecord
-from evaluation.notes import left_out_sentence, trained_on_sentences
-from evaluation.report import ScoreReport, comparison_report, score_report
+from evaluation.results import (
+    ScoreReport,
+    comparison_report,
+    left_out_sentence,
+    score_report,
+    trained_on_sentences,
+    whole_report,
+)
 from evaluation.scoring import score
-from evaluation.whole_report import whole_report
 from evaluation.whole_run import WholeRunRecord, read_whole_run
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from benchmarks.results.runs import MODES, Mode
+from evaluation.files.predictions import CostReport
 from evaluation.metrics import COLUMNS
-from evaluation.report import ComparisonReport, CostReport, FigureReport, ScoreReport
-from evaluation.whole_report import WholeReport
+from evaluation.results import ComparisonReport, FigureReport, ScoreReport, WholeReport
 
 NO_FIGURE = "–"
 

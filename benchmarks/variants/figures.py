@@ -10,7 +10,7 @@ from benchmarks.variants.runs import SINGLE, VariantRun, read_whole
 from evaluation.compare import compare
 from evaluation.files.published import Pair
 from evaluation.files.step_run import RunRecord
-from evaluation.report import ComparisonReport, ScoreReport, comparison_report, score_report
+from evaluation.results import ComparisonReport, ScoreReport, comparison_report, score_report
 from evaluation.scoring import score
 
 

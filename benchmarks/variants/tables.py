@@ -11,15 +11,16 @@ from alpha_umi.roles.planner import DECISIONS
 from benchmarks.results.tables import NO_FIGURE, difference_cell, figure_cells, table
 from benchmarks.variants.figures import Measured
 from benchmarks.variants.runs import SINGLE
+from evaluation.files.published import Pair
 from evaluation.metrics import COLUMNS, METRICS, PUBLISHED, Metric
-from evaluation.report import DifferenceReport, FigureReport
+from evaluation.results import DifferenceReport, FigureReport
 from evaluation.statistics.paired import Verdict
 
 # The paper's, and whether what was called can be executed; the parts of Arg. F1 stand in the whole reports.
 _SHOWN = ("plan_em", "action_em", "hallu_rate", "f1", "rouge", "argument_validity")
-SHOWN: Final[tuple[Metric, ...]] = tuple(metric for metric in METRICS if metric.name in _SHOWN)
+SHOWN: Final[tuple[Metric[Pair], ...]] = tuple(metric for metric in METRICS if metric.name in _SHOWN)
 PAPER: Final[tuple[str, ...]] = tuple(metric.title for metric in SHOWN if metric in PUBLISHED)
-PLACES: Final[dict[Verdict, str]] = {"better": "**ahead**", "worse": "**behind**", "open": "open"}
+PLACES: Final[dict[Verdict, str]] = {"better": "**ahead**", "worse": "**behind**", "inconclusive": "open"}
 
 
 def variants_table(found: Sequence[Measured], *, seeds: bool) -> str:

@@ -75,9 +75,6 @@ def drift(
 
 
 def _print(report: DriftReport, *, as_json: bool) -> None:
-    from cli.drift_view import print_drift
+    from cli.evaluation_view import drift_blocks, print_report
 
-    if as_json:
-        typer.echo(report.model_dump_json(indent=2))
-    else:
-        print_drift(output(), report)
+    print_report(output(), drift_blocks(report), report, None, as_json)

@@ -26,13 +26,10 @@ from cli.evaluation_options import FileFormat, Report, Resamples, Seed, predicti
 from cli.options import AsJson, messages, output
 from cli.reporting import ReportingGroup
 from cli.targets import require_apart
-from cli.whole_view import print_report
 from evaluation.files import Format
 from evaluation.replacing import write_whole
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from evaluation.files.predictions import Predictions
 
 app = typer.Typer(
@@ -77,9 +74,10 @@ def score(
         _score_whole(file, report_file, published_file, resamples=resamples, seed=seed, as_json=as_json)
         return
     with reported():
-        from cli.evaluation_tables import print_missing, print_scores
+        from cli.evaluation_view import missing_blocks, print_report, score_blocks
         from evaluation.files.published import write_published_file
-        from evaluation.report import published_figures, score_report
+        from evaluation.page.terminal import print_blocks
+        from evaluation.results import published_figures, score_report
         from evaluation.scoring import score as score_pairs
 
         read = _read(file, form)
@@ -87,15 +85,14 @@ def score(
         report = score_report(scores, read.about, read.costs)
         if published_file is not None:
             write_published_file(published_file, read.pairs)
-        if report_file is not None:
-            write_whole(report_file, _json(report) + "\n")
-    if not as_json:
-        print_scores(output(), report)
-    elif form is Format.RECORDS:
-        typer.echo(_json(report))
-    else:
-        print_missing(messages(), report.missing)
-        typer.echo(json.dumps(published_figures(scores), indent=2))
+        published = as_json and form is Format.PUBLISHED
+        if published:
+            if report_file is not None:
+                write_whole(report_file, report.model_dump_json(indent=2) + "\n")
+            print_blocks(messages(), missing_blocks(report.missing))
+            typer.echo(json.dumps(published_figures(scores), indent=2))
+        else:
+            print_report(output(), score_blocks(report), report, report_file, as_json)
 
 
 def _score_whole(
@@ -104,18 +101,15 @@ def _score_whole(
     if published_file is not None:
         raise UsageProblem("--write-published: whole trajectories are no predictions", remedy="leave it away")
     with reported():
-        from evaluation.whole_report import whole_report
+        from cli.evaluation_view import print_report, trajectory_blocks
+        from evaluation.results import whole_report
         from evaluation.whole_run import read_whole_run
 
         report = whole_report(read_whole_run(file), resamples=resamples, seed=seed)
-        print_report(report, report_file, as_json=as_json)
+        print_report(output(), trajectory_blocks(report), report, report_file, as_json)
 
 
 def _read(file: Path, form: Format) -> Predictions:
     from evaluation.files.predictions import read_predictions
 
     return read_predictions(file, form)
-
-
-def _json(report: BaseModel) -> str:
-    return report.model_dump_json(indent=2)

@@ -17,12 +17,11 @@ from alpha_umi.roles.turns import RoleName
 from cli.engine_log import written_to
 from cli.errors import EXIT_FAILED, UsageProblem
 from cli.evaluation_errors import reported
-from cli.generation_view import loading, print_findings, print_generated, progress_bar
+from cli.generation_view import loading, print_findings, print_generated, print_left_out, progress_bar
 from cli.in_process import LoadedRoles, ModelChoice, engine_failed, load_roles, services_in_process
 from cli.interrupts import run_until_signal
 from cli.options import StateDir, messages, output
 from cli.role_access import RoleAccess, role_access
-from cli.run_notes import print_left_out
 
 if TYPE_CHECKING:
     from evaluation.generate import Generated

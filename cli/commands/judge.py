@@ -18,7 +18,7 @@ from cli.interrupts import run_until_signal
 from cli.options import AsJson, checked_address, messages, output
 from cli.secrets import secret
 from cli.targets import require_apart
-from cli.written_report import written_report
+from evaluation.counted import counted
 
 if TYPE_CHECKING:
     from evaluation.judge.chat_client import JudgeAddress
@@ -84,7 +84,7 @@ def judge(
     require_apart(read, {"--output": output_file, "--report": report_file})
     key = secret(judge_key_file, "--judge-key-file", KEY_VARIABLE)
     with reported():
-        from cli.judge_view import print_not_asked, print_verdicts
+        from cli.evaluation_view import print_report, verdict_blocks
         from evaluation.judge.chat_client import JudgeAddress
         from evaluation.judge.judge import Judged, plan_judging
         from evaluation.judge.report import judge_report
@@ -92,11 +92,12 @@ def judge(
 
         address = JudgeAddress(checked_address(judge_url, "--judge-url"), judge_model, key, timeout)
         task = plan_judging(Judged(run, chosen.value, against, suite), judge_model, repeat, data_folder(os.environ))
-        print_not_asked(messages(), task.not_asked)
+        if task.not_asked:
+            absent = f"not run yet, and so in no figure: {counted(task.not_asked, 'trajectory')} of the run"
+            messages().print(absent, style="yellow", soft_wrap=True)
         verdicts = run_until_signal(_judged(address, task, output_file, concurrency, patience))
         report = judge_report(verdicts, resamples=resamples, seed=seed)
-        if not written_report(report, report_file, as_json=as_json):
-            print_verdicts(output(), report)
+        print_report(output(), verdict_blocks(report), report, report_file, as_json)
 
 
 async def _judged(address: JudgeAddress, task: JudgeTask, path: Path, concurrency: int, patience_s: float) -> Verdicts:

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from cli.evaluation_errors import reported
 from cli.evaluation_options import Resamples, Seed
 from cli.options import AsJson, output
-
-if TYPE_CHECKING:
-    from evaluation.official.seal_tools import SealToolsReport
 
 
 def seal_tools(
@@ -29,19 +24,10 @@ def seal_tools(
     the same file. Exits with 2 when the file cannot be scored.
     """
     with reported():
+        from cli.evaluation_view import print_report, seal_tools_blocks
         from evaluation.files import Format
         from evaluation.files.predictions import read_predictions
         from evaluation.official.seal_tools import seal_tools_report
 
         report = seal_tools_report(read_predictions(file, Format.RECORDS).pairs, resamples=resamples, seed=seed)
-    if as_json:
-        typer.echo(report.model_dump_json(indent=2))
-    else:
-        _print(output(), report)
-
-
-def _print(console: Console, report: SealToolsReport) -> None:
-    from cli.figures_view import print_figures, size
-
-    console.print(Text(size(report.steps, report.requests)), soft_wrap=True)
-    print_figures(console, report.figures)
+    print_report(output(), seal_tools_blocks(report), report, None, as_json)

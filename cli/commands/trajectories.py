@@ -14,22 +14,20 @@ from alpha_umi.roles.turns import RoleName
 from cli.client import is_loopback
 from cli.commands.questions import StrategyName
 from cli.evaluation_errors import reported
-from cli.generation_view import print_findings, print_unknown_models, progress_bar
+from cli.generation_view import print_calls, print_findings, print_left_out, print_unknown_models, progress_bar
 from cli.interrupts import run_until_signal
-from cli.options import ApiKey, AsJson, StateDir, Url, messages, orchestrator_address, state_folder
-from cli.run_notes import print_left_out
+from cli.options import ApiKey, AsJson, StateDir, Url, messages, orchestrator_address, output, state_folder
 from cli.state import RunRecord
 from cli.targets import require_apart
 from cli.tool_server import MaxObservation, Strip, StripName, ToolKeyFile, ToolServer, ToolTimeout, virtual_server
-from cli.whole_view import print_calls, print_report
 
 if TYPE_CHECKING:
     from alpha_umi.contract.trajectories import Strategy
     from evaluation.asked_models import AskedModels
     from evaluation.orchestrator import Readiness
     from evaluation.replay.virtual import VirtualServer
+    from evaluation.results import WholeReport
     from evaluation.suites.suite import Suite
-    from evaluation.whole_report import WholeReport
 
 
 def trajectories(
@@ -96,6 +94,7 @@ def trajectories(
     address = orchestrator_address(url, state_dir)
     named = virtual_server(tool_server, tool_key_file, tool_timeout, strip, max_observation)
     with reported():
+        from cli.evaluation_view import print_report, trajectory_blocks
         from evaluation.suites.data import data_folder
         from evaluation.suites.suite import load_suite, suite_files
 
@@ -117,7 +116,8 @@ def trajectories(
             role_token,
             named,
         )
-        print_report(run_until_signal(run.at(address, api_key)), report_file, as_json=as_json)
+        report = run_until_signal(run.at(address, api_key))
+        print_report(output(), trajectory_blocks(report), report, report_file, as_json)
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,8 @@ class _Run:
         from evaluation.orchestrator import AT_ONCE, client_of, ready
         from evaluation.patience import Patience
         from evaluation.replay.virtual import VirtualTools
+        from evaluation.results import whole_report
         from evaluation.trajectories import measure_whole, plan_whole, require_tools
-        from evaluation.whole_report import whole_report
 
         virtual = None if self.tool_server is None else VirtualTools(self.tool_server)
         require_tools(self.suite, virtual)

@@ -21,7 +21,7 @@ from evaluation.drift.windows import Drift, Window, figure_of
 from evaluation.page.blocks import Block, Cell, Chart, Fold, Gallery, Paragraph, Section, Table, verbatim
 from evaluation.page.charts import Line, lines
 from evaluation.page.html import render_page
-from evaluation.report import FigureReport
+from evaluation.results import FigureReport
 
 EXAMPLES: Final = 3
 RULE: Final = (

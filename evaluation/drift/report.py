@@ -17,7 +17,7 @@ from alpha_umi.contract.roles import WireModel
 from evaluation.counted import counted
 from evaluation.drift.figures import figures
 from evaluation.drift.windows import Drift, Window, figure_of
-from evaluation.report import FigureReport
+from evaluation.results import FigureReport
 from evaluation.statistics.bootstrap import Interval
 from evaluation.statistics.gate import GatedFigure
 from evaluation.statistics.paired import FEWEST_TRAJECTORIES

@@ -152,7 +152,7 @@ def _measured(trajectories: Sequence[Trajectory], resamples: int, seed: int) -> 
 def _differences(reference: Measured, window: Measured) -> list[Difference]:
     """Of figures that both have. Nothing pairs the trajectories of two times, so both are drawn on their own."""
     return [
-        Difference(figure, first, second, fewer, hidden=False, resampled=resampled)
+        Difference(figure, first, second, fewer, incomparable=False, resampled=resampled)
         for figure, first, second, fewer, resampled in zip(
             figures(),
             reference.values,

@@ -14,7 +14,7 @@ from typing import Final
 
 from alpha_umi.contract.roles import WireModel
 from evaluation.judge.verdicts import READABLE, Basis, JudgeRunRecord, ProcedureName, VerdictRecord, Verdicts
-from evaluation.report import FigureReport
+from evaluation.results import FigureReport
 from evaluation.statistics.bootstrap import RESAMPLES, SEED, intervals, mean, resampled_means, sums_by_trajectory
 
 # Labels of all readable verdicts on a trajectory, to a figure of it.

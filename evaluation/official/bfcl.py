@@ -20,7 +20,7 @@ from alpha_umi.contract.roles import WireModel
 from evaluation.errors import EmptySuite, EvaluationError, NotTheFormat
 from evaluation.files.published import Pair
 from evaluation.official import bfcl_checker
-from evaluation.report import FigureReport
+from evaluation.results import FigureReport
 from evaluation.statistics.bootstrap import share_interval
 from evaluation.suites.bfcl import CALLS, NO_CALLS, category_of
 

@@ -26,7 +26,7 @@ from alpha_umi.contract.roles import WireModel
 from alpha_umi.roles.caller import Call
 from evaluation.errors import EmptySuite
 from evaluation.files.published import Pair
-from evaluation.report import FigureReport
+from evaluation.results import FigureReport
 from evaluation.statistics.bootstrap import RESAMPLES, SEED, Sums, intervals, resampled_means
 
 

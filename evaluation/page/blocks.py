@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal
+
+# How a text is coloured on a terminal.
+Tone = Literal["plain", "good", "bad", "warning", "note"]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A text that may lead to an `anchor` of the page. `shade`, from 0 to 4, is how dark the cell of a table is."""
+    """A text that may link to an `anchor` of the page. `shade`, from 0 to 4, is the background of a table cell."""
 
     text: str
     anchor: str | None = None
     shade: int = 0
+    tone: Tone = "plain"
 
 
 Row = Sequence[Cell | str]
@@ -28,6 +32,7 @@ class Paragraph:
 
     text: str
     warning: bool = False
+    tone: Tone = "plain"
     kind: ClassVar[str] = "paragraph"
 
 

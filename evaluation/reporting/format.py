@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from evaluation.page.blocks import Paragraph
-from evaluation.report import DifferenceReport, FigureReport
+from evaluation.results import DifferenceReport, FigureReport
 
 NO_FIGURE: Final = "–"
 

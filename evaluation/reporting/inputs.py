@@ -13,23 +13,29 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Final
 
-from evaluation.costs import role_costs
 from evaluation.counted import counted
 from evaluation.errors import DuplicateId, EmptySuite, NoReference
 from evaluation.files.jsonl import read_text
+from evaluation.files.predictions import role_costs
 from evaluation.files.published import Pair
 from evaluation.files.step_run import WHOLE_KINDS, PredictionRecord, Run, read_run
 from evaluation.judge.report import JudgeReport, judge_report
 from evaluation.judge.verdicts import VerdictRecord, Verdicts, read_verdicts
-from evaluation.notes import left_out_sentence, trained_on_sentences
 from evaluation.page.blocks import Block, Paragraph, verbatim
-from evaluation.report import FigureReport, ScoreReport, score_report
 from evaluation.reporting.format import own_lines
 from evaluation.reporting.orchestrator_settings import settings_remark
+from evaluation.results import (
+    FigureReport,
+    ScoreReport,
+    WholeReport,
+    left_out_sentence,
+    score_report,
+    trained_on_sentences,
+    whole_report,
+)
 from evaluation.scoring import score
 from evaluation.statistics.bootstrap import RESAMPLES, SEED
 from evaluation.whole import Measured
-from evaluation.whole_report import WholeReport, whole_report
 from evaluation.whole_run import WholeRun, read_whole_run
 
 SUFFIX = ".jsonl"

@@ -125,7 +125,7 @@ def _metric_groups(run: StepsRun) -> Iterator[Group]:
         yield Group(metric_anchor(run, metric.name), title, _worst_first(run, metric))
 
 
-def _worst_first(run: StepsRun, metric: Metric) -> list[int]:
+def _worst_first(run: StepsRun, metric: Metric[Pair]) -> list[int]:
     values = {place: value for place, pair in enumerate(run.pairs) if (value := metric.of(pair)) is not None}
     return sorted(values, key=lambda place: values[place], reverse=metric.better == "lower")
 

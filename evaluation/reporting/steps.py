@@ -8,11 +8,12 @@ from typing import Final
 
 from evaluation.compare import compare
 from evaluation.counted import counted
+from evaluation.files.predictions import CostReport
+from evaluation.files.published import Pair
 from evaluation.metrics import COLUMNS, METRICS, Metric
 from evaluation.official.seal_tools import seal_tools_report
 from evaluation.page.blocks import Block, Cell, Chart, Gallery, Paragraph, Row, Section, Table
 from evaluation.page.charts import Bar, bars
-from evaluation.report import ComparisonReport, CostReport, FigureReport, comparison_report
 from evaluation.reporting.format import (
     NO_FIGURE,
     difference_text,
@@ -31,6 +32,7 @@ from evaluation.reporting.step_examples import (
     metric_anchor,
     role_anchor,
 )
+from evaluation.results import ComparisonReport, FigureReport, comparison_report
 from evaluation.statistics.bootstrap import intervals, mean, resampled_means, sums_by_trajectory
 from evaluation.whole_run import AskedRecord
 
@@ -67,11 +69,11 @@ def _figures(title: str, runs: Sequence[StepsBehind]) -> Table:
     return Table(f"{title}: figures, each with its 95 % interval and n", header, rows)
 
 
-def _metric_title(metric: Metric) -> str:
+def _metric_title(metric: Metric[Pair]) -> str:
     return f"{metric.title} (lower is better)" if metric.better == "lower" else metric.title
 
 
-def _figure(each: StepsBehind, metric: Metric) -> Cell:
+def _figure(each: StepsBehind, metric: Metric[Pair]) -> Cell:
     figure = each.run.report.figures[metric.name]
     if figure.value is None:
         return Cell(NO_FIGURE)
@@ -79,11 +81,11 @@ def _figure(each: StepsBehind, metric: Metric) -> Cell:
     return Cell(text, metric_anchor(each.run, metric.name))
 
 
-def _has_figure(metric: Metric, runs: Sequence[StepsBehind]) -> bool:
+def _has_figure(metric: Metric[Pair], runs: Sequence[StepsBehind]) -> bool:
     return any(each.run.report.figures[metric.name].value is not None for each in runs)
 
 
-def _bars(title: str, metric: Metric, runs: Sequence[StepsBehind]) -> Chart:
+def _bars(title: str, metric: Metric[Pair], runs: Sequence[StepsBehind]) -> Chart:
     figures = [(each.run.named.title, each.run.report.figures[metric.name]) for each in runs]
     values = [Bar(name, each.value, each.low, each.high, number(each.value)) for name, each in figures]
     return bars(metric.title, values, of=title, maximum=1, axis=f"{metric.better} is better")
@@ -104,7 +106,7 @@ def _differences(title: str, runs: Sequence[StepsBehind], drawing: Drawing) -> T
     return Table(f"{title}: what others differ by from {first.run.named.title}, paired by trajectory", header, rows)
 
 
-def _difference(each: StepsBehind, metric: Metric, told: ComparisonReport) -> Cell:
+def _difference(each: StepsBehind, metric: Metric[Pair], told: ComparisonReport) -> Cell:
     text = difference_text(told.differences[metric.name])
     return Cell(text, _figure(each, metric).anchor if text != NO_FIGURE else None)
 

@@ -14,12 +14,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from evaluation.errors import DuplicateId, FileUnreadable
 from evaluation.files.jsonl import not_the_format, parse_json, read_text
+from evaluation.files.published import Pair
 from evaluation.metrics import METRICS, Metric
 from evaluation.page.blocks import Block, Chart, Gallery, Paragraph, Section, Table
 from evaluation.page.charts import Bar, Line, bars, lines
-from evaluation.report import FigureReport
 from evaluation.reporting.format import NO_FIGURE, number
 from evaluation.reporting.inputs import StepsRun
+from evaluation.results import FigureReport
 
 COSTS: Final = "costs.json"
 LOSSES: Final = "losses.jsonl"
@@ -250,7 +251,7 @@ def scaling_section(runs: Sequence[StepsRun], trainings: Sequence[Training]) -> 
     return Section("More data: figures over the amount of training", blocks, "scaling")
 
 
-def _scaling_curves(metric: Metric, made: Sequence[Made]) -> Iterator[Chart]:
+def _scaling_curves(metric: Metric[Pair], made: Sequence[Made]) -> Iterator[Chart]:
     """One for each suite: only runs over the same cases stand in one picture."""
     for (suite, cases), of_suite in groupby(sorted(made, key=_cases), _cases):
         if series := list(_series(metric, list(of_suite))):
@@ -258,7 +259,7 @@ def _scaling_curves(metric: Metric, made: Sequence[Made]) -> Iterator[Chart]:
             yield lines(f"{suite}: {metric.title}", series, of=of, x="tokens of training, all stages", y=metric.title)
 
 
-def _series(metric: Metric, made: Sequence[Made]) -> Iterator[Line]:
+def _series(metric: Metric[Pair], made: Sequence[Made]) -> Iterator[Line]:
     """A line for each variant and mode of which at least two amounts are there."""
     for name, group in groupby(sorted(made, key=lambda each: (_told(each), each[1].costs.tokens)), _told):
         points = [(training.costs.tokens, run.report.figures[metric.name]) for run, training in group]

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from evaluation.compare_whole import WholeMeasure
 from evaluation.counted import counted
 from evaluation.judge.verdicts import VerdictRecord
+from evaluation.metrics import Metric
+from evaluation.metrics.trajectory import trajectory_metric
 from evaluation.page.blocks import Block, Cell, Listing, Paragraph, Section
 from evaluation.reporting.examples import EACH, Chosen, Group, choose
 from evaluation.reporting.inputs import PART, TrajectoriesRun, part_of
 from evaluation.reporting.trajectory_view import end_of, trajectory_anchor, trajectory_fold
-from evaluation.whole import columns
+from evaluation.whole import Measured, columns
 
 
 @dataclass(frozen=True)
@@ -104,11 +105,11 @@ def _says(found: Sequence[VerdictRecord], label: str, value: str) -> bool:
 def _figure_groups(run: TrajectoriesRun) -> Iterator[Group]:
     values = columns(run.measured)
     for name in run.report.figures:
-        measure = WholeMeasure(name)
-        title = f"{run.named.key}, {measure.title}, the worst first"
-        yield Group(figure_anchor(run, name), title, _worst_first(values[name], measure))
+        metric = trajectory_metric(name)
+        title = f"{run.named.key}, {metric.title}, the worst first"
+        yield Group(figure_anchor(run, name), title, _worst_first(values[name], metric))
 
 
-def _worst_first(values: Sequence[float | None], measure: WholeMeasure) -> list[int]:
+def _worst_first(values: Sequence[float | None], metric: Metric[Measured]) -> list[int]:
     known = {place: value for place, value in enumerate(values) if value is not None}
-    return sorted(known, key=lambda place: known[place], reverse=measure.better == "lower")
+    return sorted(known, key=lambda place: known[place], reverse=metric.better == "lower")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from evaluation.compare_whole import OUTCOMES, WholeMeasure, compare_whole
+from evaluation.compare import compare_whole
 from evaluation.counted import counted
+from evaluation.metrics.trajectory import TRAJECTORY_METRICS, trajectory_metric
 from evaluation.page.blocks import Block, Cell, Chart, Gallery, Paragraph, Row, Section, Table
 from evaluation.page.charts import Bar, bars
-from evaluation.report import DifferenceReport, comparison_report
 from evaluation.reporting.format import (
     NO_FIGURE,
     difference_text,
@@ -21,6 +21,7 @@ from evaluation.reporting.format import (
 from evaluation.reporting.inputs import Drawing, remarks
 from evaluation.reporting.steps import PER_ANSWER, CostFigure, PerAnswer, per_answer
 from evaluation.reporting.whole_behind import WholeBehind, end_anchor, figure_anchor
+from evaluation.results import DifferenceReport, comparison_report
 
 _DRAWN: Final = ("completed", "success", "gave_up")
 
@@ -61,7 +62,7 @@ def _end(each: WholeBehind, end: str) -> Cell:
 
 def _figures(title: str, runs: Sequence[WholeBehind]) -> Table:
     names = dict.fromkeys(name for each in runs for name, figure in each.run.report.figures.items() if figure.n)
-    rows: list[Row] = [[WholeMeasure(name).title, *(_figure(each, name) for each in runs)] for name in names]
+    rows: list[Row] = [[trajectory_metric(name).title, *(_figure(each, name) for each in runs)] for name in names]
     header = ["a trajectory", *(each.run.named.title for each in runs)]
     return Table(f"{title}: figures, each with its 95 % interval and n", header, rows)
 
@@ -84,11 +85,11 @@ def _differences(title: str, runs: Sequence[WholeBehind], drawing: Drawing) -> T
     ]
     rows: list[Row] = [
         [
-            WholeMeasure(name).title,
-            *(_difference(each, name, found[name]) for each, found in zip(others, told, strict=True)),
+            metric.title,
+            *(_difference(each, metric.name, found[metric.name]) for each, found in zip(others, told, strict=True)),
         ]
-        for name in OUTCOMES
-        if all(name in found for found in told)
+        for metric in TRAJECTORY_METRICS
+        if metric.gated and all(metric.name in found for found in told)
     ]
     header = ["a trajectory", *(each.run.named.title for each in others)]
     return Table(f"{title}: what others differ by from {first.run.named.title}, paired by question", header, rows)

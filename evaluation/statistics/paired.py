@@ -24,7 +24,7 @@ from evaluation.statistics.bootstrap import (
     sums_by_trajectory,
 )
 
-Verdict = Literal["better", "worse", "open"]
+Verdict = Literal["better", "worse", "inconclusive"]
 # With fewer trajectories the percentiles of the bootstrap are too narrow: between two models that are equally good they
 # leave 0 out far more often than the 5 % that they promise, up to 23 % at two trajectories (docs/evaluation.md).
 FEWEST_TRAJECTORIES = 20
@@ -50,15 +50,15 @@ class Measure(Protocol):
 class Difference:
     """A figure in both files. `difference` is the second less the first, None where one of them has no figure.
 
-    `trajectories` count in the file in which fewer do. `hidden`: something is missing that the figure does not count.
-    `resampled` are the differences of the drawn trajectories.
+    `trajectories` is the smaller number of both files. `incomparable`: a file is incomplete, and the metric ignores
+    what is missing. `resampled` are the differences of the resamples.
     """
 
     metric: Measure
     first: float | None
     second: float | None
     trajectories: int
-    hidden: bool
+    incomparable: bool
     resampled: Floats = field(repr=False, compare=False)
 
     @property
@@ -73,7 +73,7 @@ class Difference:
 
     @property
     def verdict(self) -> Verdict:
-        """`better` or `worse` when the interval leaves 0 out, for the second; else, or if it cannot be told, `open`."""
+        """`better` or `worse` (the second file) if the 95 % interval excludes 0, else `inconclusive`."""
         return self.verdict_at(CONFIDENCE)
 
     def interval_at(self, confidence: float) -> Interval | None:
@@ -87,20 +87,20 @@ class Difference:
 
     def verdict_at(self, confidence: float) -> Verdict:
         """What can be said with this confidence."""
-        if self.trajectories < FEWEST_TRAJECTORIES or self.hidden:
-            return "open"
+        if self.trajectories < FEWEST_TRAJECTORIES or self.incomparable:
+            return "inconclusive"
         found = self.interval if confidence == CONFIDENCE else self.interval_at(confidence)
         if found is None or found.low <= 0 <= found.high:
-            return "open"
+            return "inconclusive"
         return "better" if (found.low > 0) == (self.metric.better == "higher") else "worse"
 
-    def smallest_fall(self, confidence: float) -> float | None:
+    def minimum_detectable_effect(self, confidence: float) -> float | None:
         """How much worse the second would have to measure, as widely scattered as it is here, to be called `worse`.
 
         Of a share at least what the score interval leaves to be found where none is: however little the two differ
         here, so many trajectories may go wrong before no resample is without one. None where nothing can be said.
         """
-        if self.difference is None or self.trajectories < FEWEST_TRAJECTORIES or self.hidden:
+        if self.difference is None or self.trajectories < FEWEST_TRAJECTORIES or self.incomparable:
             return None
         unseen = share_interval(0, self.trajectories, confidence).high if self.metric.is_share else None
         found = self.interval_at(confidence)
@@ -117,7 +117,7 @@ def paired(
     first: Sequence[Values],
     second: Sequence[Values],
     *,
-    hidden: Sequence[bool],
+    incomparable: Sequence[bool],
     resamples: int,
     seed: int,
 ) -> tuple[Difference, ...]:
@@ -128,7 +128,7 @@ def paired(
     fewer = list(map(min, sums.trajectories[:half], sums.trajectories[half:]))
     return tuple(
         Difference(
-            measure, mean(first[place]), mean(second[place]), fewer[place], hidden[place],
+            measure, mean(first[place]), mean(second[place]), fewer[place], incomparable[place],
             samples[:, half + place] - samples[:, place],
         )
         for place, measure in enumerate(measures)

@@ -82,12 +82,12 @@ def test_only_the_named_figures_stop_a_release(invoke: Invoke, steps: Callable[.
 def test_what_cannot_be_told_passes_with_the_smallest_fall(invoke: Invoke, steps: Callable[..., str]) -> None:
     files = steps("before", GOOD), steps("after", [False, *GOOD[1:]])
     gate = ("--fail-below", "--metric", "call_match")
-    passed = invoke("evaluate", "compare", *files, *gate, "--notice", "1")
+    passed = invoke("evaluate", "compare", *files, *gate, "--mde-target", "1")
     assert passed.exit_code == 0
     assert "too few trajectories to show a fall of 1 points in any figure" in passed.stdout
-    row = next(line for line in lines(passed.stdout) if line[:2] == ["call_match", "open"])
+    row = next(line for line in lines(passed.stdout) if line[:2] == ["call_match", "inconclusive"])
     assert 0.01 < float(row[-1]) < 0.05
-    assert "too few" not in invoke("evaluate", "compare", *files, *gate, "--notice", "10").stdout
+    assert "too few" not in invoke("evaluate", "compare", *files, *gate, "--mde-target", "10").stdout
     few = invoke("evaluate", "compare", steps("few", GOOD[:10]), steps("fewer", [False] * 10), *gate)
     assert few.exit_code == 0
     assert "fewer than 20 trajectories count" in few.stdout
@@ -207,7 +207,9 @@ def test_a_file_of_another_version_is_named(
 
 
 @pytest.mark.parametrize(
-    "option", [("--metric", "call_match"), ("--correction", "none"), ("--notice", "3")], ids=lambda option: option[0]
+    "option",
+    [("--metric", "call_match"), ("--correction", "none"), ("--mde-target", "3")],
+    ids=lambda option: option[0],
 )
 def test_what_belongs_to_the_gate_is_refused_without_it(
     invoke: Invoke, steps: Callable[..., str], option: tuple[str, str]

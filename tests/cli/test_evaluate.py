@@ -54,7 +54,7 @@ def test_a_score_is_a_table_with_numbers_and_intervals(invoke: Invoke, run: Writ
     assert printed.stdout.startswith("three: 3 steps of 3 trajectories\n")
     assert "without a prediction, counted as wrong: 1 (b/1)" in printed.stdout
     plan = next(line for line in printed.stdout.splitlines() if line.startswith("Plan ACC"))
-    assert "  hallu_rate, argument_validity, invented_tools do not count them\n" in printed.stdout
+    assert "  ignored by hallu_rate, argument_validity, invented_tools\n" in printed.stdout
     assert plan.split() == ["Plan", "ACC", "plan_em", "0.3333", "0.0000", "to", "1.0000", "3"]
     action = next(line for line in printed.stdout.splitlines() if line.startswith("Act. EM"))
     assert action.split() == ["Act.", "EM", "action_em", "0.0000", "–", "1"]
@@ -90,11 +90,11 @@ def test_two_files_are_compared(invoke: Invoke, run: Write, tmp_path: Path) -> N
     printed = invoke("evaluate", "compare", first, second)
     assert printed.exit_code == 0
     assert "without a prediction in the second, counted as wrong: 1 (b/1)" in printed.stdout
-    assert "  hallu_rate, argument_validity, invented_tools do not count them, and stay open\n" in printed.stdout
+    assert "  ignored by hallu_rate, argument_validity, invented_tools, so inconclusive\n" in printed.stdout
     assert "first: three, constrained; planner planner-of-tests\nsecond: three, constrained; " in printed.stdout
-    assert printed.stdout.endswith("open, as fewer than 20 trajectories count: all\n")
+    assert printed.stdout.endswith("inconclusive, as fewer than 20 trajectories count: all\n")
     action = next(line for line in printed.stdout.splitlines() if line.startswith("action_em"))
-    assert action.split() == ["action_em", "0.0000", "1.0000", "+1.0000", "–", "open"]
+    assert action.split() == ["action_em", "0.0000", "1.0000", "+1.0000", "–", "inconclusive"]
     assert max(map(len, printed.stdout.splitlines())) <= 80
     target = tmp_path / "report.json"
     report = figures(invoke("evaluate", "compare", first, second, "--json", "--output", str(target)))
@@ -105,7 +105,7 @@ def test_two_files_are_compared(invoke: Invoke, run: Write, tmp_path: Path) -> N
         "suite": "three", "models": {"planner": "planner-of-tests"}, "constrained": True, "strategy": None,
         "trained_on": [],
     }  # fmt: skip
-    assert (report["differences"]["plan_em"]["trajectories"], report["differences"]["hallu_rate"]["hidden"]) == (
+    assert (report["differences"]["plan_em"]["trajectories"], report["differences"]["hallu_rate"]["incomparable"]) == (
         3,
         True,
     )

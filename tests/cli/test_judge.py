@@ -224,7 +224,7 @@ def test_nonsense_is_a_class_of_its_own(invoke: Invoke, tmp_path: Path, serve: S
     run = run_file(tmp_path / "run.jsonl", trajectory("odd"), trajectory("a"), not_asked=3)
     result = invoke(*arguments(run, serve(judge.application())))
     assert result.exit_code == 0
-    assert told(result) == "not asked yet, and so in no figure: 3 trajectories of the run"
+    assert told(result) == "not run yet, and so in no figure: 3 trajectories of the run"
     assert "without a meaning, counted as neither: 1" in result.stdout
     assert "solvable_pass_rate  1.0000" in result.stdout
     odd = next(each for each in read_verdicts(tmp_path / "verdicts.jsonl").verdicts if each.recorded == "odd")

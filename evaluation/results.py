@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alpha_umi.contract.roles import WireModel
 from alpha_umi.contract.trajectories import Strategy
 from alpha_umi.roles.turns import RoleName
-from evaluation.compare import Comparison
-from evaluation.costs import RoleCost
+from evaluation.compare import About, Comparison
+from evaluation.contamination import FOUND
+from evaluation.files.predictions import CostReport
 from evaluation.files.step_run import RunRecord
 from evaluation.metrics import PUBLISHED
-from evaluation.notes import trained_on_sentences
+from evaluation.metrics.trajectory import trajectory_metric
 from evaluation.scoring import Figure, Scores
 from evaluation.statistics import Correction
-from evaluation.statistics.bootstrap import Interval
+from evaluation.statistics.bootstrap import RESAMPLES, SEED, Interval
 from evaluation.statistics.gate import Gate, GatedFigure
 from evaluation.statistics.paired import Difference, Verdict
-from evaluation.whole_run import WholeRunRecord
-
-# What is known of how a file was made.
-About = RunRecord | WholeRunRecord | None
+from evaluation.whole import WholeFigure, summarize
+from evaluation.whole_run import WholeRun, WholeRunRecord
 
 
 class FigureReport(WireModel):
@@ -38,19 +38,6 @@ class FigureReport(WireModel):
         """The report of a figure."""
         low, high = _ends(interval)
         return FigureReport(title=title, value=value, low=low, high=high, n=n)
-
-
-class CostReport(WireModel):
-    """What a role cost: sums, and milliseconds a text. `again` texts took more than one attempt, `failed` were none."""
-
-    texts: int
-    prompt_tokens: int
-    completion_tokens: int
-    truncated: int
-    again: int
-    failed: int
-    median_ms: float
-    p95_ms: float
 
 
 class ScoreReport(WireModel):
@@ -83,8 +70,8 @@ class ComparedReport(WireModel):
 class DifferenceReport(WireModel):
     """A metric in two files: second less first, with its 95 % interval.
 
-    The verdict is `open` whatever the interval where too few `trajectories` count in one of the files, and where
-    predictions are missing that the metric does not count (`hidden`).
+    The verdict is `inconclusive`, whatever the interval, where too few `trajectories` count in one of the files, and
+    where predictions are missing that the metric ignores (`incomparable`).
     """
 
     title: str
@@ -94,34 +81,34 @@ class DifferenceReport(WireModel):
     low: float | None
     high: float | None
     trajectories: int
-    hidden: bool
+    incomparable: bool
     verdict: Verdict
 
 
 class GatedReport(WireModel):
     """A figure that the gate looked at: the interval at the `confidence` that it was held to, and what follows.
 
-    `smallest_fall` is the smallest worsening that this sample could have shown; null where it can show none.
+    `minimum_detectable_effect` is the smallest worsening that this sample can show; null where it can show none.
     """
 
     verdict: Verdict
     confidence: float
     low: float | None
     high: float | None
-    smallest_fall: float | None
+    minimum_detectable_effect: float | None
 
 
 class GateReport(WireModel):
     """`evaluate compare --fail-below`. It is `passed` unless one of the `figures` is worse.
 
-    The sample is too small to show a fall of `notice` in those that are `unnoticed`.
+    The sample is too small to show a fall of `mde_target` in those that are `underpowered`.
     """
 
     passed: bool
     correction: Correction
     worse: list[str]
-    notice: float
-    unnoticed: list[str]
+    mde_target: float
+    underpowered: list[str]
     figures: dict[str, GatedReport]
 
 
@@ -143,7 +130,7 @@ class ComparisonReport(WireModel):
     gate: GateReport | None = None
 
 
-def score_report(scores: Scores, about: RunRecord | None, costs: dict[RoleName, RoleCost]) -> ScoreReport:
+def score_report(scores: Scores, about: RunRecord | None, costs: dict[RoleName, CostReport]) -> ScoreReport:
     """All of a score."""
     return ScoreReport(
         run=about,
@@ -152,7 +139,7 @@ def score_report(scores: Scores, about: RunRecord | None, costs: dict[RoleName, 
         missing=list(scores.missing),
         figures={figure.metric.name: _figure(figure) for figure in scores.figures},
         decisions={row: dict(columns) for row, columns in scores.decisions.items()},
-        costs={role: CostReport(**vars(cost)) for role, cost in costs.items()},
+        costs=costs,
         resamples=scores.resamples,
         seed=scores.seed,
     )
@@ -169,11 +156,11 @@ def comparison_report(
     second: About = None,
     gate: Gate | None = None,
     *,
-    notice: float = 0.05,
+    mde_target: float = 0.05,
 ) -> ComparisonReport:
     """All of a comparison, what is known of both files, and what the gate says, where one was asked.
 
-    The gate names shares of which it could not have shown a fall of `notice`.
+    The gate names shares of which it could not have shown a fall of `mde_target`.
     """
     return ComparisonReport(
         first=_compared(first),
@@ -185,17 +172,17 @@ def comparison_report(
         differences={item.metric.name: _difference(item) for item in comparison.differences},
         resamples=comparison.resamples,
         seed=comparison.seed,
-        gate=None if gate is None else _gate(gate, notice),
+        gate=None if gate is None else _gate(gate, mde_target),
     )
 
 
-def _gate(gate: Gate, notice: float) -> GateReport:
+def _gate(gate: Gate, mde_target: float) -> GateReport:
     return GateReport(
         passed=not gate.worse,
         correction=gate.correction,
         worse=[figure.item.metric.name for figure in gate.worse],
-        notice=notice,
-        unnoticed=[figure.item.metric.name for figure in gate.figures if figure.would_miss(notice)],
+        mde_target=mde_target,
+        underpowered=[figure.item.metric.name for figure in gate.figures if figure.is_underpowered(mde_target)],
         figures={figure.item.metric.name: _gated(figure) for figure in gate.figures},
     )
 
@@ -207,7 +194,7 @@ def _gated(figure: GatedFigure) -> GatedReport:
         confidence=figure.confidence,
         low=low,
         high=high,
-        smallest_fall=figure.smallest_fall,
+        minimum_detectable_effect=figure.minimum_detectable_effect,
     )
 
 
@@ -243,10 +230,79 @@ def _difference(item: Difference) -> DifferenceReport:
         low=low,
         high=high,
         trajectories=item.trajectories,
-        hidden=item.hidden,
+        incomparable=item.incomparable,
         verdict=item.verdict,
     )
 
 
 def _ends(interval: Interval | None) -> tuple[float, float] | tuple[None, None]:
     return (None, None) if interval is None else (interval.low, interval.high)
+
+
+class WholeReport(WireModel):
+    """`evaluate trajectories`. `ends` counts how trajectories ended, `not_asked` those without a line.
+
+    The latter are in the figures `completed`, `success` and `right`, as none of it.
+    """
+
+    run: WholeRunRecord
+    trajectories: int
+    not_asked: int
+    ends: dict[str, int]
+    figures: dict[str, FigureReport]
+    resamples: int
+    seed: int
+
+
+def whole_report(run: WholeRun, *, resamples: int = RESAMPLES, seed: int = SEED) -> WholeReport:
+    """All of a file. Raises `EmptySuite` when it has no trajectory."""
+    measured = run.measured()
+    not_asked = run.about.trajectories - len(measured)
+    figures = summarize(measured, not_asked, resamples=resamples, seed=seed)
+    return WholeReport(
+        run=run.about,
+        trajectories=len(measured),
+        not_asked=not_asked,
+        ends=_statuses(run),
+        figures=_trajectory_figures(figures),
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def _statuses(run: WholeRun) -> dict[str, int]:
+    """By status, with the reason where there is one."""
+    ends = Counter(
+        record.trajectory.status + (f": {record.trajectory.error.code}" if record.trajectory.error else "")
+        for record in run.asked
+    )
+    return dict(sorted(ends.items()))
+
+
+def _trajectory_figures(figures: Sequence[WholeFigure]) -> dict[str, FigureReport]:
+    """By name, without optional metrics of which nothing counts."""
+    metrics = {figure.name: trajectory_metric(figure.name) for figure in figures}
+    return {
+        figure.name: FigureReport.of(metrics[figure.name].title, figure.value, figure.n, figure.interval)
+        for figure in figures
+        if figure.n or not metrics[figure.name].optional
+    }
+
+
+def left_out_sentence(left_out: Mapping[str, int]) -> str | None:
+    """What of a suite cannot be measured, by the reason; None where all of it can."""
+    if not left_out:
+        return None
+    reasons = ", ".join(f"{reason} ({count:,})" for reason, count in sorted(left_out.items()))
+    return f"left out of the suite, because it cannot be measured: {reasons}"
+
+
+def trained_on_sentences(models: Mapping[RoleName, Mapping[str, Any]]) -> list[str]:
+    """For each role whose model was trained on instructions of the suite, on how many."""
+    # The manifests in a run line may say anything.
+    found = {role: model.get(FOUND) for role, model in models.items()}
+    return [
+        f"the {role}'s model was trained on {told.get('instructions')} of the suite's {told.get('total')} instructions"
+        for role, told in found.items()
+        if isinstance(told, dict) and told.get("verdict") == "listed"
+    ]
