@@ -27,12 +27,12 @@ from evaluation.results import (
     FigureReport,
     GateReport,
     ScoreReport,
-    WholeReport,
+    TrajectoryReport,
     left_out_sentence,
     trained_on_sentences,
 )
 from evaluation.statistics import Correction
-from evaluation.statistics.paired import FEWEST_TRAJECTORIES, Verdict
+from evaluation.statistics.paired import MIN_TRAJECTORIES, Verdict
 
 NO_FIGURE: Final = "–"
 MAX_IDS: Final = 5
@@ -125,10 +125,10 @@ def comparison_blocks(report: ComparisonReport) -> Iterator[Block]:
         for name, item in report.differences.items()
     ]
     yield Table("", ["name", "first", "second", "difference", "95 %", "second is"], rows)
-    few = [name for name, item in report.differences.items() if item.trajectories < FEWEST_TRAJECTORIES]
+    few = [name for name, item in report.differences.items() if item.trajectories < MIN_TRAJECTORIES]
     if few:
         which = "all" if len(few) == len(report.differences) else ", ".join(few)
-        yield _warning(f"inconclusive, as fewer than {FEWEST_TRAJECTORIES} trajectories count: {which}")
+        yield _warning(f"inconclusive, as fewer than {MIN_TRAJECTORIES} trajectories count: {which}")
 
 
 def gate_blocks(compared: ComparisonReport, report: GateReport) -> Iterator[Block]:
@@ -162,7 +162,7 @@ def gate_blocks(compared: ComparisonReport, report: GateReport) -> Iterator[Bloc
         )
 
 
-def trajectory_blocks(report: WholeReport) -> Iterator[Block]:
+def trajectory_blocks(report: TrajectoryReport) -> Iterator[Block]:
     """How trajectories ended, and the metrics."""
     about, trajectories = report.run, counted(report.trajectories, "trajectory")
     yield Paragraph(f"{about.suite}: {trajectories}, strategy {about.strategy}")
@@ -262,17 +262,17 @@ def drift_blocks(report: DriftReport) -> Iterator[Block]:
         yield Table("", ["worse in", "role", "figure", "reference", "then", "difference"], alarms, (0, 1, 2))
     yield _space()
     yield _window_figures(report)
-    tones: dict[str, Tone] = {"wrong": "bad", "well": "good", "unsure": "warning", "note": "note"}
+    tones: dict[str, Tone] = {"alarm": "bad", "ok": "good", "inconclusive": "warning", "note": "note"}
     yield from (Paragraph(each.text, tone=tones[each.kind]) for each in messages(report))
 
 
 def _window(window: WindowReport) -> list[str]:
-    alarms = "reference" if window.is_reference else f"{len(window.alarms)}" if window.told else NO_FIGURE
+    alarms = "reference" if window.is_reference else f"{len(window.alarms)}" if window.evaluated else NO_FIGURE
     return [format_time(window.began), _counts(window.statuses), f"{window.trajectories:,}", alarms]
 
 
 def _window_figures(report: DriftReport) -> Table:
-    evaluated = report.judged_windows or report.windows[-1:]
+    evaluated = report.current_windows or report.windows[-1:]
     window = next((each for each in reversed(evaluated) if each.alarms), evaluated[0])
     rows = []
     for name, figure in window.figures.items():

@@ -24,7 +24,7 @@ from evaluation.metrics.trajectory import TRAJECTORY_METRICS
 from evaluation.scoring import metric_values
 from evaluation.statistics import Correction
 from evaluation.statistics.bootstrap import RESAMPLES, SEED
-from evaluation.statistics.gate import Gate, hold
+from evaluation.statistics.gate import Gate, apply_gate
 from evaluation.statistics.paired import Difference, paired
 from evaluation.told_limits import told_limits
 from evaluation.whole import Measured, columns
@@ -129,7 +129,9 @@ def _missing_predictions(pairs: Sequence[Pair]) -> tuple[str, ...]:
 QUESTIONS_REMEDY = "compare two files that were asked from the same suite, with the same --limit"
 
 
-def compare_whole(first: WholeRun, second: WholeRun, *, resamples: int = RESAMPLES, seed: int = SEED) -> Comparison:
+def compare_trajectories(
+    first: WholeRun, second: WholeRun, *, resamples: int = RESAMPLES, seed: int = SEED
+) -> Comparison:
     """Compare trajectories of the same questions, in any order. Raises `CasesDiffer`, `EmptySuite`."""
     questions = _questions(first, second)
     one, other = _rows(first, questions), _rows(second, questions)
@@ -246,7 +248,7 @@ def _compare_trajectory_files(
     if gate is not None:
         require_same_settings(one.about, other.about)
         require_same_limits(one, other)
-    comparison = compare_whole(one, other, resamples=resamples, seed=seed)
+    comparison = compare_trajectories(one, other, resamples=resamples, seed=seed)
     if gate is not None:
         require_complete(comparison.first_missing, comparison.second_missing, "trajectory")
     return ComparedFiles(comparison, one.about, other.about, _apply(gate, comparison, TRAJECTORY_METRICS))
@@ -269,7 +271,7 @@ def gate_comparison(comparison: Comparison, metrics: Sequence[str], correction: 
     unknown = [name for name in metrics if name not in by_name]
     if unknown:
         raise GateRefused(f"no figure is called {some(unknown)}", remedy=f"take some of: {', '.join(by_name)}")
-    return hold([by_name[name] for name in dict.fromkeys(metrics)], correction)
+    return apply_gate([by_name[name] for name in dict.fromkeys(metrics)], correction)
 
 
 def require_complete(first: Sequence[str], second: Sequence[str], noun: str = "prediction") -> None:

@@ -14,7 +14,7 @@ from alpha_umi.roles.turns import RoleName
 from evaluation.asked_models import models_of
 from evaluation.contamination import Finding
 from evaluation.errors import EmptySuite, ServiceAway
-from evaluation.files.step_run import CaseRecord, GrowingRun, PredictionRecord, RunRecord, growing_run
+from evaluation.files.step_run import CaseRecord, PredictionRecord, ResumableStepRun, RunRecord, resume_step_run
 from evaluation.predicting import Predictor, StepStrategy, attempts_of
 from evaluation.role_services import RoleServices
 from evaluation.suites.definition import WITHOUT_STEPS
@@ -92,11 +92,11 @@ async def generate(
 ) -> Generated:
     """Ask for every case that has no line in the file at `path`, so many at a time, and again where a service failed.
 
-    Raises what `growing_file.growing_run` raises, `ServiceRefuses`, and `ServiceAway` when a service stayed away; the
+    Raises what `resume_step_run` raises, `ServiceRefuses`, and `ServiceAway` when a service stayed away; the
     file can be taken up after any of them.
     """
     predictor = Predictor(services, task.strategy, task.about.constrained)
-    with growing_run(path, task.about, task.cases) as file:
+    with resume_step_run(path, task.about, task.cases) as file:
         written = _Written(file, on_prediction)
         todo = written.take_up(task.cases)
         before = written.count
@@ -115,7 +115,7 @@ async def generate(
 class _Written:
     """Keeps the file, and the count of what is in it."""
 
-    def __init__(self, file: GrowingRun, on_prediction: OnPrediction) -> None:
+    def __init__(self, file: ResumableStepRun, on_prediction: OnPrediction) -> None:
         self.count = 0
         self.failed = 0
         self.errors: Counter[str] = Counter()

@@ -239,7 +239,7 @@ def _ends(interval: Interval | None) -> tuple[float, float] | tuple[None, None]:
     return (None, None) if interval is None else (interval.low, interval.high)
 
 
-class WholeReport(WireModel):
+class TrajectoryReport(WireModel):
     """`evaluate trajectories`. `ends` counts how trajectories ended, `not_asked` those without a line.
 
     The latter are in the figures `completed`, `success` and `right`, as none of it.
@@ -254,12 +254,12 @@ class WholeReport(WireModel):
     seed: int
 
 
-def whole_report(run: WholeRun, *, resamples: int = RESAMPLES, seed: int = SEED) -> WholeReport:
+def trajectory_report(run: WholeRun, *, resamples: int = RESAMPLES, seed: int = SEED) -> TrajectoryReport:
     """All of a file. Raises `EmptySuite` when it has no trajectory."""
     measured = run.measured()
     not_asked = run.about.trajectories - len(measured)
     figures = summarize(measured, not_asked, resamples=resamples, seed=seed)
-    return WholeReport(
+    return TrajectoryReport(
         run=run.about,
         trajectories=len(measured),
         not_asked=not_asked,

@@ -19,9 +19,9 @@ from alpha_umi.contract.trajectories import Strategy
 from evaluation.asked_models import AskedModels
 from evaluation.asking import Asking
 from evaluation.errors import EmptySuite, EvaluationError, ServiceAway
-from evaluation.replay.recordings import replay_of, together
+from evaluation.replay.recordings import build_replay, compatible_groups
 from evaluation.replay.servers import create_calculator_server, create_python_server, create_replay_server, served
-from evaluation.replay.synthetic import create_made_up_server
+from evaluation.replay.synthetic import create_synthetic_server
 from evaluation.replay.virtual import VirtualServer, VirtualTools
 from evaluation.suites.recorded import RecordedTrajectory, recorded_calls
 from evaluation.suites.sample import sample_trajectories
@@ -217,19 +217,19 @@ def _groups(computing: Computing | None, trajectories: Sequence[RecordedTrajecto
         return [Group(computing.source, trajectories, computing.server)]
     if _has_procedures(trajectories):
         return [
-            Group(MADE_UP, group, lambda group=group: create_made_up_server(group))  # type: ignore[misc]
-            for group in together(trajectories)
+            Group(MADE_UP, group, lambda group=group: create_synthetic_server(group))  # type: ignore[misc]
+            for group in compatible_groups(trajectories)
         ]
     return [
-        Group(RECORDED, group, lambda group=group: create_replay_server(replay_of(group, calls_needed=False)))  # type: ignore[misc]
-        for group in together(trajectories)
+        Group(RECORDED, group, lambda group=group: create_replay_server(build_replay(group, calls_needed=False)))  # type: ignore[misc]
+        for group in compatible_groups(trajectories)
     ]
 
 
 def _virtual(trajectories: Sequence[RecordedTrajectory], virtual: VirtualTools) -> list[Group]:
     return [
         Group(TOOLBENCH, group, lambda group=group: virtual.application(_apis(group)))  # type: ignore[misc]
-        for group in together(trajectories)
+        for group in compatible_groups(trajectories)
     ]
 
 

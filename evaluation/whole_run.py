@@ -24,15 +24,15 @@ from evaluation.counted import counted
 from evaluation.errors import NotTheFormat, some
 from evaluation.files.jsonl import (
     ANOTHER_FILE,
-    GrowingLines,
     OtherRun,
-    growing_lines,
-    head_and_lines,
+    ResumableJsonl,
     json_lines,
     not_the_format,
+    parse_header_and_records,
     read_text,
     refuse_duplicates,
     require_version,
+    resume_jsonl,
 )
 from evaluation.files.step_run import Count, Name
 from evaluation.offered_tools import ToolLines, ToolRecord, registered_tools, require_lines
@@ -139,7 +139,7 @@ class WholeRun:
 class GrowingWholeRun:
     """An open file. `asked` are the trajectories that it had when it was opened."""
 
-    def __init__(self, lines: GrowingLines[WholeRun]) -> None:
+    def __init__(self, lines: ResumableJsonl[WholeRun]) -> None:
         self.path = lines.path
         self.asked = () if lines.found is None else lines.found.asked
         self._lines = lines
@@ -177,10 +177,10 @@ def growing_whole_run(
 ) -> Iterator[GrowingWholeRun]:
     """Begin the file of a run, or take up the one that is there; it is ours until the block ends.
 
-    Raises `OtherRun` for a file of another run, what `growing_lines` raises, and what `read_whole_run` raises for a
+    Raises `OtherRun` for a file of another run, what `resume_jsonl` raises, and what `read_whole_run` raises for a
     file that is no run, or damaged in its middle. Such a file stays as it was.
     """
-    with growing_lines(path, _line(about), lambda text: _same(path, _parse(text, path), about, recorded)) as lines:
+    with resume_jsonl(path, _line(about), lambda text: _same(path, _parse(text, path), about, recorded)) as lines:
         yield GrowingWholeRun(lines)
 
 
@@ -242,7 +242,9 @@ def _parse(text: str, path: Path) -> WholeRun:
     records = list(_records(text, path))
     tools = [record for record in records if isinstance(record, ToolRecord)]
     lines = [record for record in records if not isinstance(record, ToolRecord)]
-    about, kept = head_and_lines(lines, WholeRunRecord, AskedRecord, path, kind="whole-run", empty="ask first")
+    about, kept = parse_header_and_records(
+        lines, WholeRunRecord, AskedRecord, path, kind="whole-run", empty="ask first"
+    )
     refuse_duplicates([record.recorded for record in kept], f"{path}: trajectories")
     require_lines(tools, {record.recorded: record.offered or () for record in kept}, path)
     if len(kept) > about.trajectories:

@@ -8,7 +8,7 @@ from typing import Final
 
 from evaluation.compare import compare
 from evaluation.files.published import Pair
-from evaluation.statistics.gate import Gate, hold
+from evaluation.statistics.gate import Gate, apply_gate
 from evaluation.statistics.paired import Difference
 from evaluation.steps import StepCase
 
@@ -41,7 +41,7 @@ def grouped(first: Sequence[Pair], second: Sequence[Pair]) -> list[Group]:
 
 def held(groups: Sequence[Group]) -> Gate:
     """All differences of all groups, as the one look at one sample that they are."""
-    return hold([item for group in groups for item in group.differences])
+    return apply_gate([item for group in groups for item in group.differences])
 
 
 def _group(title: str, first: Sequence[Pair], second: Sequence[Pair]) -> Group:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.ablations.rows import Row, asked_as
 from benchmarks.variants.runs import read_ended, read_whole
-from evaluation.compare import Comparison, compare, compare_whole
+from evaluation.compare import Comparison, compare, compare_trajectories
 from evaluation.errors import CasesDiffer
 from evaluation.files.published import Pair
 from evaluation.whole_run import WholeRun, read_whole_run
@@ -40,7 +40,7 @@ def whole_of(row: Row) -> MeasuredRow | None:
         return None
     if row.first.parent == row.second.parent and _models(first) != _models(second):
         raise CasesDiffer(f"{row.first} and {row.second} are of other models", remedy="make one of them again")
-    return MeasuredRow(row, compare_whole(first, second))
+    return MeasuredRow(row, compare_trajectories(first, second))
 
 
 @cache

@@ -14,7 +14,7 @@ from benchmarks.examples.questions import Judged
 from benchmarks.results.section import machine, models_sentence
 from benchmarks.results.tables import NO_FIGURE, table
 from evaluation.results import trained_on_sentences
-from evaluation.statistics.bootstrap import share_interval
+from evaluation.statistics.bootstrap import wilson_interval
 from evaluation.whole_run import WholeRunRecord
 
 HEADER = ("instruction", "facts", "ended", "steps", "tokens", "seconds", "answer")
@@ -44,7 +44,7 @@ def section(title: str, command: str, about: WholeRunRecord, all_judged: Sequenc
 
 def _summary(all_judged: Sequence[Judged]) -> str:
     right, n = sum(each.right for each in all_judged), len(all_judged)
-    spread = share_interval(right, n)
+    spread = wilson_interval(right, n)
     ends = Counter(_ended(each) for each in all_judged)
     return (
         f"**{right} of {n}** were answered with the expected facts (95 % interval {100 * spread.low:.0f} to "

@@ -21,7 +21,7 @@ from evaluation.results import (
     left_out_sentence,
     score_report,
     trained_on_sentences,
-    whole_report,
+    trajectory_report,
 )
 from evaluation.scoring import score
 from evaluation.whole_run import WholeRunRecord, read_whole_run
@@ -59,7 +59,7 @@ def steps_part(wanted: Wanted, suite: str) -> str:
 
 def whole_part(wanted: Wanted, suite: str) -> str:
     """The whole trajectories of a suite in both modes. Raises `EvaluationError`."""
-    reports = {mode: whole_report(read_whole_run(wanted.file("whole", suite, mode))) for mode in MODES}
+    reports = {mode: trajectory_report(read_whole_run(wanted.file("whole", suite, mode))) for mode in MODES}
     return "\n\n".join(
         [
             f"### `{suite}`: {reports[MODES[0]].trajectories:,} whole trajectories",

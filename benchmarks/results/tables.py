@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from benchmarks.results.runs import MODES, Mode
 from evaluation.files.predictions import CostReport
 from evaluation.metrics import COLUMNS
-from evaluation.results import ComparisonReport, FigureReport, ScoreReport, WholeReport
+from evaluation.results import ComparisonReport, FigureReport, ScoreReport, TrajectoryReport
 
 NO_FIGURE = "–"
 
@@ -47,7 +47,7 @@ def costs_table(scores: Mapping[Mode, ScoreReport]) -> str:
     return table(["role", "texts", "prompt tokens", "written tokens", "again", "failed"], rows)
 
 
-def whole_table(reports: Mapping[Mode, WholeReport]) -> str:
+def whole_table(reports: Mapping[Mode, TrajectoryReport]) -> str:
     """Whole trajectories in both modes: averages for one of them."""
     of_modes = [reports[mode].figures for mode in MODES]
     names = dict.fromkeys(name for figures in of_modes for name, figure in figures.items() if figure.n)
@@ -59,7 +59,7 @@ def whole_table(reports: Mapping[Mode, WholeReport]) -> str:
     return table(["a trajectory", *(head for mode in MODES for head in (mode, "95 %", "n"))], rows)
 
 
-def ends_line(reports: Mapping[Mode, WholeReport]) -> str:
+def ends_line(reports: Mapping[Mode, TrajectoryReport]) -> str:
     """How the trajectories ended."""
     ends = (", ".join(f"{end} {count}" for end, count in reports[mode].ends.items()) for mode in MODES)
     return "; ".join(f"{mode}: {end}" for mode, end in zip(MODES, ends, strict=True))

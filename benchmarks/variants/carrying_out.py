@@ -131,7 +131,8 @@ class Work:
     def _generate(self, variant: Variant, run: VariantRun, suite: str, mode: Mode) -> None:
         single = any("backbone" in stage.serves for stage in variant.stages)
         self._command(
-            run, "evaluate", "generate", "--in-process", "--models", str(self._whole_models(run)), f"--{mode}",
+            run, "evaluate", "generate", "--in-process", "--models", str(self._whole_models(run)),
+            "--constrained" if mode == "constrained" else "--unconstrained",
             "--strategy", "single" if single else "chain", "--suite", suite, "--limit", str(self.wanted.steps),
             "--output", str(run.predictions(suite, mode)),
         )  # fmt: skip

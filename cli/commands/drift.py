@@ -24,7 +24,7 @@ def drift(
     window: Annotated[str, typer.Option(help="Length of a window: a number and m, h, d or w.")] = "1d",
     reference: Annotated[
         Path | None,
-        typer.Option(help="An export to hold the windows against; the first windows unless told.", show_default=False),
+        typer.Option(help="An export to hold the windows against; the first windows by default.", show_default=False),
     ] = None,
     reference_windows: Annotated[int, typer.Option(min=1, help="So many first windows are the reference.")] = 1,
     page_file: Annotated[
@@ -70,7 +70,7 @@ def drift(
         if page_file is not None:
             write_whole(page_file, drift_page(found, report))
     _print(report, as_json=as_json)
-    if fail_on_alarm and report.wrong:
+    if fail_on_alarm and report.alarming_roles:
         raise typer.Exit(EXIT_WORSE)
 
 

@@ -102,10 +102,10 @@ def _score_whole(
         raise UsageProblem("--write-published: whole trajectories are no predictions", remedy="leave it away")
     with reported():
         from cli.evaluation_view import print_report, trajectory_blocks
-        from evaluation.results import whole_report
+        from evaluation.results import trajectory_report
         from evaluation.whole_run import read_whole_run
 
-        report = whole_report(read_whole_run(file), resamples=resamples, seed=seed)
+        report = trajectory_report(read_whole_run(file), resamples=resamples, seed=seed)
         print_report(output(), trajectory_blocks(report), report, report_file, as_json)
 
 

@@ -73,7 +73,7 @@ def generate(
         int | None, typer.Option(min=1, help="Ask for a sample of so many steps.", show_default=False)
     ] = None,
     constrained: Annotated[
-        bool, typer.Option("--constrained/--free", help="Whether the models write inside grammars.")
+        bool, typer.Option("--constrained/--unconstrained", help="Whether the models write inside grammars.")
     ] = True,
     strategy: Annotated[
         StepStrategyName, typer.Option(help="Three models in turn, or a single one.")

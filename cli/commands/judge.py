@@ -86,14 +86,16 @@ def judge(
     with reported():
         from cli.evaluation_view import print_report, verdict_blocks
         from evaluation.judge.chat_client import JudgeAddress
-        from evaluation.judge.judge import Judged, plan_judging
+        from evaluation.judge.judge import JudgeTarget, plan_judging
         from evaluation.judge.report import judge_report
         from evaluation.suites.data import data_folder
 
         address = JudgeAddress(checked_address(judge_url, "--judge-url"), judge_model, key, timeout)
-        task = plan_judging(Judged(run, chosen.value, against, suite), judge_model, repeat, data_folder(os.environ))
-        if task.not_asked:
-            absent = f"not run yet, and so in no figure: {counted(task.not_asked, 'trajectory')} of the run"
+        task = plan_judging(
+            JudgeTarget(run, chosen.value, against, suite), judge_model, repeat, data_folder(os.environ)
+        )
+        if task.not_run:
+            absent = f"not run yet, and so in no figure: {counted(task.not_run, 'trajectory')} of the run"
             messages().print(absent, style="yellow", soft_wrap=True)
         verdicts = run_until_signal(_judged(address, task, output_file, concurrency, patience))
         report = judge_report(verdicts, resamples=resamples, seed=seed)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from evaluation.asked_models import AskedModels
     from evaluation.orchestrator import Readiness
     from evaluation.replay.virtual import VirtualServer
-    from evaluation.results import WholeReport
+    from evaluation.results import TrajectoryReport
     from evaluation.suites.suite import Suite
 
 
@@ -137,13 +137,13 @@ class _Run:
     role_token: str | None = field(repr=False)
     tool_server: VirtualServer | None
 
-    async def at(self, address: str, api_key: str | None) -> WholeReport:
+    async def at(self, address: str, api_key: str | None) -> TrajectoryReport:
         """Carry it out."""
         from evaluation.asking import Asking
         from evaluation.orchestrator import AT_ONCE, client_of, ready
         from evaluation.patience import Patience
         from evaluation.replay.virtual import VirtualTools
-        from evaluation.results import whole_report
+        from evaluation.results import trajectory_report
         from evaluation.trajectories import measure_whole, plan_whole, require_tools
 
         virtual = None if self.tool_server is None else VirtualTools(self.tool_server)
@@ -175,7 +175,7 @@ class _Run:
                 )
         if virtual is not None:
             print_calls(messages(), virtual.counts)
-        return whole_report(done)
+        return trajectory_report(done)
 
     async def _models(self, readiness: Readiness) -> AskedModels | None:
         from evaluation.reached_models import ModelsUnknown, reached_models

@@ -38,7 +38,7 @@ def drift_page(drift: Drift, report: DriftReport) -> str:
 
 
 def _sections(drift: Drift, report: DriftReport) -> Iterator[Section]:
-    yield Section("What goes wrong", [Paragraph(RULE), *_wrong(report), *_alarms(drift, report)], anchor="alarms")
+    yield Section("What goes wrong", [Paragraph(RULE), *_messages(report), *_alarms(drift, report)], anchor="alarms")
     yield Section("Windows", [_windows_table(report), *_left_out(report)], anchor="windows")
     roles = dict.fromkeys(name.partition(".")[0] for window in report.windows for name in window.figures)
     for role in roles:
@@ -46,20 +46,20 @@ def _sections(drift: Drift, report: DriftReport) -> Iterator[Section]:
         yield Section(title, list(_role(role, report)), anchor=f"role-{role}")
 
 
-def _wrong(report: DriftReport) -> Iterator[Block]:
+def _messages(report: DriftReport) -> Iterator[Block]:
     for each in messages(report):
-        yield Paragraph(f"{each.text[0].upper()}{each.text[1:]}.", warning=each.kind in ("wrong", "unsure"))
+        yield Paragraph(f"{each.text[0].upper()}{each.text[1:]}.", warning=each.kind in ("alarm", "inconclusive"))
 
 
 def _alarms(drift: Drift, report: DriftReport) -> Iterator[Block]:
     rows, folds = [], []
     newest_first = reversed(list(enumerate(zip(drift.windows, report.windows, strict=True))))
-    for place, (window, told) in newest_first:
-        for alarm in told.alarms:
+    for place, (window, record) in newest_first:
+        for alarm in record.alarms:
             anchor = f"alarm-{place}-{alarm.role}-{alarm.figure}"
-            rows.append(_alarm_row(told, alarm, anchor))
+            rows.append(_alarm_row(record, alarm, anchor))
             folds.append(
-                Fold(f"{format_time(told.began)}, {alarm.role}: {alarm.title}", _examples(window, alarm), anchor)
+                Fold(f"{format_time(record.began)}, {alarm.role}: {alarm.title}", _examples(window, alarm), anchor)
             )
     if rows:
         yield Table("Alarms", ("window", "role", "figure", "reference", "now", "difference"), rows, texts=(0, 1, 2))
@@ -105,8 +105,8 @@ def _windows_table(report: DriftReport) -> Table:
         for window in reversed(report.windows)
     ]
     reference = report.reference
-    told = f"{format_time(reference.began)} to {format_time(reference.ends)}"
-    rows.insert(0, [f"reference: {told}", f"{reference.trajectories:,}", _statuses(reference), ""])
+    period = f"{format_time(reference.began)} to {format_time(reference.ends)}"
+    rows.insert(0, [f"reference: {period}", f"{reference.trajectories:,}", _statuses(reference), ""])
     return Table("Windows by the time at which trajectories began, UTC", ("began", "n", "ended", ""), rows, (0, 2, 3))
 
 
@@ -136,13 +136,15 @@ def _row(name: str, report: DriftReport) -> list[Cell | str]:
 def _chart(name: str, report: DriftReport) -> Chart | None:
     """A figure over time beside the reference; none where there is no time, or nothing to see."""
     figure = figure_of(name)
-    points = [(window.began, told) for window in report.windows if _has_value(told := window.figures.get(name))]
-    if len(points) < 2 or not any(told.value for _, told in points if told):
+    points = [
+        (window.began, figure_at) for window in report.windows if _has_value(figure_at := window.figures.get(name))
+    ]
+    if len(points) < 2 or not any(figure_at.value for _, figure_at in points if figure_at):
         return None
     scale, unit = (100.0, "%") if figure.is_share else (1.0, figure.title)
     first = report.windows[0].began
     days = [(began - first).total_seconds() / 86_400 for began, _ in points]
-    series = [Line("served", days, *_columns([told for _, told in points if told], scale))]
+    series = [Line("served", days, *_columns([figure_at for _, figure_at in points if figure_at], scale))]
     reference = report.reference.figures.get(name)
     if reference is not None and reference.value is not None:
         series.append(Line("reference", [days[0], days[-1]], [reference.value * scale] * 2))
@@ -177,6 +179,6 @@ def _verdict(window: WindowReport) -> str:
     if window.is_reference:
         return "the reference"
     so_far = "" if window.over else "so far "
-    if not window.told:
+    if not window.evaluated:
         return f"{so_far}too few to say"
     return so_far + (", ".join(f"{alarm.role}: {alarm.title}" for alarm in window.alarms) or "as the reference")

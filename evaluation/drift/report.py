@@ -20,7 +20,7 @@ from evaluation.drift.windows import Drift, Window, figure_of
 from evaluation.results import FigureReport
 from evaluation.statistics.bootstrap import Interval
 from evaluation.statistics.gate import GatedFigure
-from evaluation.statistics.paired import FEWEST_TRAJECTORIES
+from evaluation.statistics.paired import MIN_TRAJECTORIES
 
 
 class AlarmReport(WireModel):
@@ -40,8 +40,8 @@ class AlarmReport(WireModel):
 class WindowReport(WireModel):
     """A time: its trajectories, how they ended, every figure, and what is worse than in the reference.
 
-    `over`: its time is over, so that no trajectory can come to it. `told` is false where too few trajectories are in
-    it, or in the reference, for a verdict. `is_reference`: the reference was made of it.
+    `over`: its time has passed, so that no trajectory can join it. `evaluated` is false where it or the reference has
+    too few trajectories for a verdict. `is_reference`: it is part of the reference.
     """
 
     began: datetime
@@ -51,50 +51,50 @@ class WindowReport(WireModel):
     figures: dict[str, FigureReport]
     is_reference: bool
     over: bool
-    told: bool
+    evaluated: bool
     alarms: list[AlarmReport]
 
 
 class DriftReport(WireModel):
-    """`evaluate drift`. `judged` are the begins of the windows that count, `wrong` the roles with an alarm in these."""
+    """`evaluate drift`. `evaluated_windows`: start times of the windows that count; `alarming_roles`: alarms there."""
 
     window_s: int
     reference: WindowReport
     windows: list[WindowReport]
-    judged: list[datetime]
-    wrong: list[str]
+    evaluated_windows: list[datetime]
+    alarming_roles: list[str]
     left_out: dict[str, int]
     resamples: int
     seed: int
 
     @property
-    def judged_windows(self) -> list[WindowReport]:
+    def current_windows(self) -> list[WindowReport]:
         """The windows that count: the newest full one, and those after it with enough trajectories."""
-        return [window for window in self.windows if window.began in self.judged]
+        return [window for window in self.windows if window.began in self.evaluated_windows]
 
 
 def drift_report(drift: Drift, left_out: Mapping[str, int], *, now: datetime, resamples: int, seed: int) -> DriftReport:
     """All of it. A window is over if it ends at `now` or before."""
-    enough = len(drift.reference.trajectories) >= FEWEST_TRAJECTORIES
+    enough = len(drift.reference.trajectories) >= MIN_TRAJECTORIES
     windows = [_window(window, now, enough=enough) for window in drift.windows]
-    judged = _judged(windows)
+    evaluated_windows = _current(windows)
     return DriftReport(
         window_s=int(drift.length.total_seconds()),
         reference=_window(drift.reference, now, enough=enough),
         windows=windows,
-        judged=[window.began for window in judged],
-        wrong=list(dict.fromkeys(alarm.role for window in judged for alarm in window.alarms)),
+        evaluated_windows=[window.began for window in evaluated_windows],
+        alarming_roles=list(dict.fromkeys(alarm.role for window in evaluated_windows for alarm in window.alarms)),
         left_out=dict(left_out),
         resamples=resamples,
         seed=seed,
     )
 
 
-def _judged(windows: Sequence[WindowReport]) -> list[WindowReport]:
-    """The newest full window and what is after it; of windows too short ago for one, all that something is told of."""
-    told = [window for window in windows if window.told]
-    full = [place for place, window in enumerate(told) if window.over]
-    return told[full[-1] if full else 0 :]
+def _current(windows: Sequence[WindowReport]) -> list[WindowReport]:
+    """The newest full window and those after it; without a full one, all windows with enough trajectories."""
+    evaluated = [window for window in windows if window.evaluated]
+    full = [place for place, window in enumerate(evaluated) if window.over]
+    return evaluated[full[-1] if full else 0 :]
 
 
 def _window(window: Window, now: datetime, *, enough: bool) -> WindowReport:
@@ -107,7 +107,7 @@ def _window(window: Window, now: datetime, *, enough: bool) -> WindowReport:
         figures=_figures(window),
         is_reference=held is None,
         over=window.ends <= now,
-        told=held is not None and enough and len(window.trajectories) >= FEWEST_TRAJECTORIES,
+        evaluated=held is not None and enough and len(window.trajectories) >= MIN_TRAJECTORIES,
         alarms=[] if held is None else [_alarm(figure) for figure in held.worse],
     )
 
@@ -146,25 +146,29 @@ NO_FIGURE: Final = "–"
 
 @dataclass(frozen=True)
 class Message:
-    """A sentence about the windows that count, without a full stop. `unsure`: no window counts."""
+    """A sentence about the windows that count, without a full stop. `inconclusive`: no window counts."""
 
     text: str
-    kind: Literal["wrong", "well", "unsure", "note"]
+    kind: Literal["alarm", "ok", "inconclusive", "note"]
 
 
 def messages(report: DriftReport) -> Iterator[Message]:
     """What comes out of it."""
-    judged = report.judged_windows
-    wrong = [window for window in judged if window.alarms]
-    for window in wrong:
+    evaluated_windows = report.current_windows
+    alarming_roles = [window for window in evaluated_windows if window.alarms]
+    for window in alarming_roles:
         roles = ", ".join(dict.fromkeys(alarm.role for alarm in window.alarms))
-        yield Message(f"going wrong in {_named(window)}: {roles}", "wrong")
-    if not judged:
-        needed = f"it needs {FEWEST_TRAJECTORIES} trajectories, and a reference of as many before it"
-        yield Message(f"nothing can be said of any window: {needed}", "unsure")
-    elif not wrong:
-        yield Message(f"nothing is worse in {_named(judged[0])}, than in the reference", "well")
-    newer = [window for window in report.windows if judged and window.began > judged[0].began and not window.told]
+        yield Message(f"going wrong in {_named(window)}: {roles}", "alarm")
+    if not evaluated_windows:
+        needed = f"it needs {MIN_TRAJECTORIES} trajectories, and a reference of as many before it"
+        yield Message(f"nothing can be said of any window: {needed}", "inconclusive")
+    elif not alarming_roles:
+        yield Message(f"nothing is worse in {_named(evaluated_windows[0])}, than in the reference", "ok")
+    newer = [
+        window
+        for window in report.windows
+        if evaluated_windows and window.began > evaluated_windows[0].began and not window.evaluated
+    ]
     if newer:
         yield Message(f"too few trajectories for a verdict: {counted(len(newer), 'newer window')}", "note")
 

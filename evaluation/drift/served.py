@@ -74,14 +74,14 @@ def _checked(
 ) -> Iterable[Trajectory]:
     """Those whose times make sense; they could not be put into windows otherwise."""
     for line, trajectory in found:
-        wrong = _wrong_times(trajectory)
-        if wrong is None:
+        problem = _time_problem(trajectory)
+        if problem is None:
             yield trajectory
         else:
-            on_broken(NotTheFormat(f"{path}, line {line}: {wrong}", remedy=REMEDY))
+            on_broken(NotTheFormat(f"{path}, line {line}: {problem}", remedy=REMEDY))
 
 
-def _wrong_times(trajectory: Trajectory) -> str | None:
+def _time_problem(trajectory: Trajectory) -> str | None:
     for name in ("created_at", "finished_at"):
         moment: datetime | None = getattr(trajectory, name)
         if moment is not None and moment.tzinfo is None:

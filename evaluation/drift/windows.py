@@ -20,7 +20,7 @@ from evaluation.drift.figures import DriftFigure, figures
 from evaluation.errors import EvaluationError
 from evaluation.lengths import length_of_time
 from evaluation.statistics.bootstrap import RESAMPLES, SEED, Floats, Interval, Sums, intervals, resampled_means
-from evaluation.statistics.gate import Gate, hold
+from evaluation.statistics.gate import Gate, apply_gate
 from evaluation.statistics.paired import Difference
 
 MOST_WINDOWS: Final = 366
@@ -139,7 +139,7 @@ def _window(
     seed: int,
 ) -> Window:
     measured = _measured(trajectories, resamples, seed)
-    against = None if reference is None else hold(_differences(reference, measured))
+    against = None if reference is None else apply_gate(_differences(reference, measured))
     return Window(began, ends, trajectories, measured, against)
 
 

@@ -93,7 +93,7 @@ def json_lines(text: str, path: Path, kind: AskedKind) -> Iterator[tuple[str, st
     for number, line in enumerate(lines, start=1):
         if line.strip():
             place = f"{path}, line {number:,}"
-            # Behind the last line end is what `growing_lines` cuts off.
+            # Behind the last line end is what `resume_jsonl` cuts off.
             remedy = _cut_line_remedy(line, kind, last=number == len(lines))
             yield place, line, parse_json(line, place, cut_remedy=remedy)
 
@@ -131,7 +131,7 @@ Head = TypeVar("Head")
 Line = TypeVar("Line")
 
 
-def head_and_lines(
+def parse_header_and_records(
     records: Sequence[Head | Line], head: type[Head], line: type[Line], path: Path, *, kind: str, empty: str
 ) -> tuple[Head, tuple[Line, ...]]:
     """The first record, of the `kind` that is the head, and the others, of which none is one.
@@ -165,7 +165,7 @@ class FileUnwritable(EvaluationError):
     """The file cannot be written."""
 
 
-class GrowingLines(Generic[Found]):
+class ResumableJsonl(Generic[Found]):
     """An open file. `found` is what was read of the lines that were there; None in a new file."""
 
     def __init__(self, path: Path, file: BinaryIO, found: Found | None) -> None:
@@ -182,7 +182,7 @@ class GrowingLines(Generic[Found]):
 
 
 @contextlib.contextmanager
-def growing_lines(path: Path, head: str, read: Callable[[str], Found]) -> Iterator[GrowingLines[Found]]:
+def resume_jsonl(path: Path, head: str, read: Callable[[str], Found]) -> Iterator[ResumableJsonl[Found]]:
     """Begin the file at `path` with its head, or go on with it; it is ours until the block ends.
 
     `read` is given the whole lines of a file that has more than a part of this head, and raises if it must not go on:
@@ -193,7 +193,7 @@ def growing_lines(path: Path, head: str, read: Callable[[str], Found]) -> Iterat
             found = _begin(path, file, head.encode(), read)
         except OSError as error:
             raise _unwritable(path, error) from error
-        yield GrowingLines(path, file, found)
+        yield ResumableJsonl(path, file, found)
 
 
 @contextlib.contextmanager

@@ -23,14 +23,14 @@ from evaluation.errors import CutShort, EmptySuite, NoReference, NotTheFormat, s
 from evaluation.files.jsonl import (
     ANOTHER_FILE,
     FORMAT_REMEDY,
-    GrowingLines,
     OtherRun,
-    growing_lines,
+    ResumableJsonl,
     json_lines,
     not_the_format,
     read_text,
     refuse_duplicates,
     require_version,
+    resume_jsonl,
 )
 from evaluation.files.published import Pair, pair
 from evaluation.instructions import instruction_digest
@@ -338,10 +338,10 @@ def _check_ids(path: Path, run: Run) -> None:
         )
 
 
-class GrowingRun:
+class ResumableStepRun:
     """An open file of a run. `predictions` are those that were there when it was opened."""
 
-    def __init__(self, lines: GrowingLines[Run]) -> None:
+    def __init__(self, lines: ResumableJsonl[Run]) -> None:
         self.path = lines.path
         self.predictions = () if lines.found is None else lines.found.predictions
         self._lines = lines
@@ -352,15 +352,15 @@ class GrowingRun:
 
 
 @contextlib.contextmanager
-def growing_run(path: Path, about: RunRecord, cases: Sequence[CaseRecord]) -> Iterator[GrowingRun]:
+def resume_step_run(path: Path, about: RunRecord, cases: Sequence[CaseRecord]) -> Iterator[ResumableStepRun]:
     """Begin the file of a run, or take up the one that is there; it is ours until the block ends.
 
-    Raises `OtherRun` for a file of another suite, model or setting, what `growing_lines` raises, and what
+    Raises `OtherRun` for a file of another suite, model or setting, what `resume_jsonl` raises, and what
     `run_file.read_run` raises for a file that is no run, or damaged in its middle. Such a file stays as it was.
     """
     head = "".join([record_line(about), *map(record_line, cases)])
-    with growing_lines(path, head, lambda text: _same(path, parse_run(text, path), about, tuple(cases))) as lines:
-        yield GrowingRun(lines)
+    with resume_jsonl(path, head, lambda text: _same(path, parse_run(text, path), about, tuple(cases))) as lines:
+        yield ResumableStepRun(lines)
 
 
 def _same(path: Path, there: Run, about: RunRecord, cases: tuple[CaseRecord, ...]) -> Run:

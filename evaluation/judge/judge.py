@@ -13,7 +13,7 @@ from evaluation.errors import CasesDiffer, EmptySuite, NotTheFormat, ServiceAway
 from evaluation.files.jsonl import read_text
 from evaluation.judge.case import Case, Labels, Procedure
 from evaluation.judge.chat_client import Judge, TooLong
-from evaluation.judge.questions import Asker, Nonsense, Prompts, load_prompts, prompts_digest
+from evaluation.judge.questions import JudgeSession, Prompts, UnparseableJudgement, load_prompts, prompts_digest
 from evaluation.judge.solution import shown_tools
 from evaluation.judge.toolalpaca import golden_solutions, toolalpaca
 from evaluation.judge.tooleval import stabletoolbench_pass, toolbench_pass, toolbench_win
@@ -24,8 +24,8 @@ from evaluation.judge.verdicts import (
     PromptsRecord,
     VerdictRecord,
     Verdicts,
-    growing_verdicts,
     read_verdicts,
+    resume_verdicts,
 )
 from evaluation.suites.data import data_path
 from evaluation.suites.definition import read_definition, suite_path
@@ -50,11 +50,11 @@ class JudgeTask:
     cases: Sequence[Case]
     procedure: Procedure
     prompts: Prompts
-    not_asked: int
+    not_run: int
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgeTarget:
     """What is to be judged. `suite` is where its tools and golden calls are; that of the run unless told."""
 
     run: Path
@@ -63,22 +63,22 @@ class Judged:
     suite: str | None = None
 
 
-def plan_judging(judged: Judged, model: str, repeat: int, data: Path) -> JudgeTask:
+def plan_judging(target: JudgeTarget, model: str, repeat: int, data: Path) -> JudgeTask:
     """What there is to judge in a file of whole trajectories, `repeat` times each. Raises `EvaluationError`."""
-    run = read_whole_run(judged.run)
-    other = None if judged.against is None else _other(judged, run)
-    cases = _cases(judged, run, other, data)
+    run = read_whole_run(target.run)
+    other = None if target.against is None else _other(target, run)
+    cases = _cases(target, run, other, data)
     if not cases:
-        raise EmptySuite(f"{judged.run} has no trajectory to judge", remedy="ask first")
-    procedure, questions = PROCEDURES[judged.procedure]
+        raise EmptySuite(f"{target.run} has no trajectory to judge", remedy="ask first")
+    procedure, questions = PROCEDURES[target.procedure]
     prompts = load_prompts(questions)
     about = JudgeRunRecord(
-        procedure=judged.procedure,
+        procedure=target.procedure,
         prompts=PromptsRecord(name=prompts.name, version=prompts.version, sha256=prompts_digest(questions)),
         model=model,
         suite=run.about.suite,
-        run_sha256=_digest(judged.run),
-        against_sha256=None if judged.against is None else _digest(judged.against),
+        run_sha256=_digest(target.run),
+        against_sha256=None if target.against is None else _digest(target.against),
         trajectories=len(cases),
         repeat=repeat,
     )
@@ -90,9 +90,9 @@ async def judge_all(
 ) -> Verdicts:
     """Judge what has no verdict in the file at `path`; the whole file.
 
-    Raises what `growing_verdicts` and `Judge.ask` raise; the file can be taken up after any of them.
+    Raises what `resume_verdicts` and `Judge.ask` raise; the file can be taken up after any of them.
     """
-    with growing_verdicts(path, task.about) as file:
+    with resume_verdicts(path, task.about) as file:
         there = {(verdict.recorded, verdict.repeat) for verdict in file.verdicts}
         judge.known = any(verdict.basis in ("judge", "nonsense") for verdict in file.verdicts)
         for verdict in file.verdicts:
@@ -121,41 +121,41 @@ async def judge_all(
 
 
 async def _verdict(judge: Judge, task: JudgeTask, case: Case, repeat: int) -> VerdictRecord:
-    asker, labels = Asker(judge, task.prompts), Labels()
+    session, labels = JudgeSession(judge, task.prompts), Labels()
     basis: Basis = "judge"
     try:
-        await task.procedure(asker, case, repeat, labels)
-        basis = "judge" if asker.asked else "rule"
-    except Nonsense:
+        await task.procedure(session, case, repeat, labels)
+        basis = "judge" if session.questions else "rule"
+    except UnparseableJudgement:
         basis = "nonsense"
     except TooLong:
         basis = "too-long"
-    return VerdictRecord(recorded=case.recorded, repeat=repeat, basis=basis, labels=labels, questions=asker.asked)
+    return VerdictRecord(recorded=case.recorded, repeat=repeat, basis=basis, labels=labels, questions=session.questions)
 
 
-def _other(judged: Judged, run: WholeRun) -> WholeRun:
+def _other(target: JudgeTarget, run: WholeRun) -> WholeRun:
     """The run to compare with. Raises `EvaluationError`."""
-    if judged.against is None:
+    if target.against is None:
         raise ValueError("there is no other run")
-    other = read_whole_run(judged.against)
+    other = read_whole_run(target.against)
     if other.about.suite != run.about.suite:
         raise CasesDiffer(
-            f"{judged.run} is of the suite {run.about.suite!r}, and {judged.against} of {other.about.suite!r}",
+            f"{target.run} is of the suite {run.about.suite!r}, and {target.against} of {other.about.suite!r}",
             remedy="compare runs of one suite",
         )
     return other
 
 
-def _cases(judged: Judged, run: WholeRun, other: WholeRun | None, data: Path) -> list[Case]:
+def _cases(target: JudgeTarget, run: WholeRun, other: WholeRun | None, data: Path) -> list[Case]:
     asked = _asked(run)
-    match judged.procedure:
+    match target.procedure:
         case "toolbench-win":
             references = {} if other is None else _asked(other)
             return [Case(name, asked.get(name), references.get(name)) for name in dict.fromkeys([*asked, *references])]
         case "toolbench-pass":
-            return _with_tools(judged, asked, judged.suite or run.about.suite, data)
+            return _with_tools(target, asked, target.suite or run.about.suite, data)
         case "toolalpaca":
-            return _with_golden(judged, asked, judged.suite or run.about.suite, data)
+            return _with_golden(target, asked, target.suite or run.about.suite, data)
         case "stabletoolbench-pass":
             return [Case(name, trajectory) for name, trajectory in asked.items()]
 
@@ -164,14 +164,14 @@ def _asked(run: WholeRun) -> dict[str, Trajectory]:
     return {record.recorded: record.trajectory for record in run.asked}
 
 
-def _with_tools(judged: Judged, asked: Mapping[str, Trajectory], suite: str, data: Path) -> list[Case]:
+def _with_tools(target: JudgeTarget, asked: Mapping[str, Trajectory], suite: str, data: Path) -> list[Case]:
     offered = {each.id: each.tools for each in load_suite(suite, data).trajectories}
-    _require_known(asked, offered, judged.run, suite)
+    _require_known(asked, offered, target.run, suite)
     finish = load_prompts("tooleval").finish
     return [Case(name, found, tools=shown_tools(offered[name], finish)) for name, found in asked.items()]
 
 
-def _with_golden(judged: Judged, asked: Mapping[str, Trajectory], suite: str, data: Path) -> list[Case]:
+def _with_golden(target: JudgeTarget, asked: Mapping[str, Trajectory], suite: str, data: Path) -> list[Case]:
     definition = read_definition(suite_path(suite.partition(PART)[0]))
     if definition.loader != "toolalpaca-golden":
         raise NotTheFormat(
@@ -179,7 +179,7 @@ def _with_golden(judged: Judged, asked: Mapping[str, Trajectory], suite: str, da
             remedy="judge a run of ToolAlpaca, or name its --suite",
         )
     known = golden_solutions(data_path(data, definition.data, suite=definition.name, source=definition.source))
-    _require_known((each.instruction for each in asked.values()), known, judged.run, suite)
+    _require_known((each.instruction for each in asked.values()), known, target.run, suite)
     return [Case(name, found, golden=known[found.instruction]) for name, found in asked.items()]
 
 

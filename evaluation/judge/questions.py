@@ -92,24 +92,24 @@ Read = Callable[[str], str | None]
 _FENCED = re.compile(r"```(?:json)?\s*(\{.*\})\s*```", re.DOTALL)
 
 
-class Nonsense(Exception):
+class UnparseableJudgement(Exception):
     """The judge wrote nothing that means anything, as often as it was asked."""
 
 
-class Asker:
+class JudgeSession:
     """Questions for one verdict; `asked` has them in order."""
 
     def __init__(self, judge: Judge, prompts: Prompts) -> None:
-        self.asked: list[QuestionRecord] = []
+        self.questions: list[QuestionRecord] = []
         self._judge = judge
         self._prompts = prompts
 
     async def choose(self, name: str, **values: str) -> str:
         """The value that the function of a question is called with. Raises `Nonsense`, and as `Judge.ask` does."""
         question = self._prompts.questions[name]
-        return await self.put(name, lambda text: _chosen(text, question.field, question.shape), values)
+        return await self.ask(name, lambda text: _chosen(text, question.field, question.shape), values)
 
-    async def put(self, name: str, read: Read, values: dict[str, str]) -> str:
+    async def ask(self, name: str, read: Read, values: dict[str, str]) -> str:
         """What is read of the answer to a question. Raises `Nonsense`, and as `Judge.ask` does."""
         prompt = self._prompts.text(name, values)
         record = QuestionRecord(
@@ -125,9 +125,9 @@ class Asker:
             record = _with(record, texts=[*record.texts, f"too long: {error}"])
             raise
         finally:
-            self.asked.append(record)
+            self.questions.append(record)
         if record.answer is None:
-            raise Nonsense(name)
+            raise UnparseableJudgement(name)
         return record.answer
 
     async def _again(self, name: str, prompt: str, record: QuestionRecord, read: Read) -> QuestionRecord:

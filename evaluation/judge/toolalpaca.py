@@ -16,7 +16,7 @@ from pydantic import Field
 
 from alpha_umi.contract.trajectories import Trajectory
 from evaluation.judge.case import Case, GoldenSolution, Labels
-from evaluation.judge.questions import Asker
+from evaluation.judge.questions import JudgeSession
 from evaluation.suites.reading import read_list
 from evaluation.suites.toolalpaca import Api
 
@@ -31,7 +31,7 @@ class JudgedApi(Api):
     documentation: Annotated[str, Field(alias="NLDocumentation")]
 
 
-async def toolalpaca(asker: Asker, case: Case, repeat: int, labels: Labels) -> None:
+async def toolalpaca(session: JudgeSession, case: Case, repeat: int, labels: Labels) -> None:
     """Whether the process and the response are right: `process` and `response`, each Yes, No or Uncertain."""
     if case.candidate is None or case.golden is None:
         raise ValueError(f"{case.recorded} has no trajectory, or no golden calls")
@@ -44,7 +44,7 @@ async def toolalpaca(asker: Asker, case: Case, repeat: int, labels: Labels) -> N
         "standard": _standard(case.golden),
         "solution": _solution(case.candidate),
     }
-    labels |= json.loads(await asker.put("evaluate", _read, values))
+    labels |= json.loads(await session.ask("evaluate", _read, values))
 
 
 def golden_solutions(path: Path) -> dict[str, GoldenSolution]:

@@ -20,15 +20,15 @@ from evaluation.errors import NotTheFormat
 from evaluation.files.jsonl import (
     ANOTHER_FILE,
     FORMAT_REMEDY,
-    GrowingLines,
     OtherRun,
-    growing_lines,
-    head_and_lines,
+    ResumableJsonl,
     json_lines,
     not_the_format,
+    parse_header_and_records,
     read_text,
     refuse_duplicates,
     require_version,
+    resume_jsonl,
 )
 from evaluation.files.step_run import Count, Name
 
@@ -51,7 +51,7 @@ class PromptsRecord(WireModel):
 
 
 class JudgeRunRecord(WireModel):
-    """What was judged: a file of whole trajectories, where two are compared also `against`, and the judge.
+    """What was judged: a file of complete trajectories, where two are compared also `against`, and the judge.
 
     `run_sha256` and `against_sha256` are digests of those files, `trajectories` how many are judged, each `repeat`
     times.
@@ -96,16 +96,16 @@ class VerdictRecord(WireModel):
 
 @dataclass(frozen=True)
 class Verdicts:
-    """A whole file."""
+    """A complete file."""
 
     about: JudgeRunRecord
     verdicts: tuple[VerdictRecord, ...]
 
 
-class GrowingVerdicts:
+class ResumableVerdicts:
     """An open file. `verdicts` are those that it had when it was opened."""
 
-    def __init__(self, lines: GrowingLines[Verdicts], about: JudgeRunRecord) -> None:
+    def __init__(self, lines: ResumableJsonl[Verdicts], about: JudgeRunRecord) -> None:
         self.verdicts = () if lines.found is None else lines.found.verdicts
         self._lines = lines
         self._about = about
@@ -128,14 +128,14 @@ def read_verdicts(path: Path) -> Verdicts:
 
 
 @contextlib.contextmanager
-def growing_verdicts(path: Path, about: JudgeRunRecord) -> Iterator[GrowingVerdicts]:
+def resume_verdicts(path: Path, about: JudgeRunRecord) -> Iterator[ResumableVerdicts]:
     """Begin a file, or take up the one that is there; it is ours until the block ends.
 
-    Raises `OtherRun` for verdicts of another run, judge or procedure, and what `growing_lines` and `read_verdicts`
+    Raises `OtherRun` for verdicts of another run, judge or procedure, and what `resume_jsonl` and `read_verdicts`
     raise. Such a file stays as it was.
     """
-    with growing_lines(path, _line(about), lambda text: _same(path, _parse(text, path), about)) as lines:
-        yield GrowingVerdicts(lines, about)
+    with resume_jsonl(path, _line(about), lambda text: _same(path, _parse(text, path), about)) as lines:
+        yield ResumableVerdicts(lines, about)
 
 
 def _same(path: Path, there: Verdicts, about: JudgeRunRecord) -> Verdicts:
@@ -151,7 +151,9 @@ def _same(path: Path, there: Verdicts, about: JudgeRunRecord) -> Verdicts:
 
 def _parse(text: str, path: Path) -> Verdicts:
     records = list(_records(text, path))
-    about, kept = head_and_lines(records, JudgeRunRecord, VerdictRecord, path, kind="judge-run", empty="judge first")
+    about, kept = parse_header_and_records(
+        records, JudgeRunRecord, VerdictRecord, path, kind="judge-run", empty="judge first"
+    )
     refuse_duplicates([f"{each.recorded} ({each.repeat})" for each in kept], f"{path}: verdicts")
     return Verdicts(about, kept)
 
@@ -176,7 +178,7 @@ def _read(value: Any, place: str, about: JudgeRunRecord | None) -> JudgeRunRecor
         raise not_the_format(place, error) from error
     if about is not None and isinstance(record, VerdictRecord):
         readable = record.basis in READABLE
-        complaint = LABELS[about.procedure].complaint(record.labels, whole=readable)
+        complaint = LABELS[about.procedure].complaint(record.labels, complete=readable)
         if complaint:
             raise NotTheFormat(f"{place}: {complaint}", remedy=FORMAT_REMEDY)
     return record
@@ -197,15 +199,15 @@ class LabelSet:
     always: Values
     sometimes: Values
 
-    def complaint(self, labels: Mapping[str, str], *, whole: bool) -> str:
-        """What is wrong with some labels, empty if nothing is; `whole` ones lack none."""
+    def complaint(self, labels: Mapping[str, str], *, complete: bool) -> str:
+        """What is wrong with some labels, empty if nothing is; `complete` ones lack none."""
         known = {**self.always, **self.sometimes}
         for label, value in labels.items():
             if label not in known:
                 return f"`labels` has {label!r}; there are {_named(known)}"
             if value not in known[label]:
                 return f"`labels.{label}` is {value!r}, and not one of {_named(known[label])}"
-        missing = [label for label in self.always if whole and label not in labels]
+        missing = [label for label in self.always if complete and label not in labels]
         return f"`labels` lacks {_named(missing)}" if missing else ""
 
 

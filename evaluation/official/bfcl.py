@@ -21,7 +21,7 @@ from evaluation.errors import EmptySuite, EvaluationError, NotTheFormat
 from evaluation.files.published import Pair
 from evaluation.official import bfcl_checker
 from evaluation.results import FigureReport
-from evaluation.statistics.bootstrap import share_interval
+from evaluation.statistics.bootstrap import wilson_interval
 from evaluation.suites.bfcl import CALLS, NO_CALLS, category_of
 
 VARIABLE: Final = "ALPHA_UMI_BFCL_PYTHON"
@@ -127,7 +127,7 @@ def _read(text: str, asked: Iterable[str]) -> tuple[str, dict[str, str]]:
 def _report(title: str, reasons: Iterable[str]) -> CategoryReport:
     errors = Counter(reasons)
     n, valid = errors.total(), errors.pop("", 0)
-    spread = share_interval(valid, n)
+    spread = wilson_interval(valid, n)
     return CategoryReport(
         title=title,
         value=valid / n,

@@ -64,7 +64,7 @@ class Replay:
         return _as_answered(content)
 
 
-def replay_of(trajectories: Sequence[RecordedTrajectory], *, calls_needed: bool = True) -> Replay:
+def build_replay(trajectories: Sequence[RecordedTrajectory], *, calls_needed: bool = True) -> Replay:
     """The replay of trajectories that go together. Raises `CannotReplay`, if calls are needed also without any."""
     tools: dict[str, Tool] = {}
     answers: dict[CallKey, tuple[str, ...]] = {}
@@ -79,7 +79,7 @@ def replay_of(trajectories: Sequence[RecordedTrajectory], *, calls_needed: bool 
     return Replay(tuple(tools.values()), answers)
 
 
-def together(trajectories: Iterable[RecordedTrajectory]) -> list[tuple[RecordedTrajectory, ...]]:
+def compatible_groups(trajectories: Iterable[RecordedTrajectory]) -> list[tuple[RecordedTrajectory, ...]]:
     """The trajectories in groups that can be replayed together, as few as come of one pass."""
     groups: list[tuple[list[RecordedTrajectory], dict[str, Tool], dict[CallKey, tuple[str, ...]]]] = []
     for trajectory in trajectories:

@@ -28,7 +28,7 @@ _REFERENCE: Final = re.compile(r"^(?P<name>#\w+):(?P<form>.*)$", re.MULTILINE)
 _DONE: Final[Mapping[str, Any]] = {"success": True, "status": "success", "message": "done"}
 
 
-def create_made_up_server(trajectories: Sequence[RecordedTrajectory]) -> FastAPI:
+def create_synthetic_server(trajectories: Sequence[RecordedTrajectory]) -> FastAPI:
     """The tools of trajectories that have a procedure each, and none of whose tools differ under the same name."""
     tools: dict[str, Tool] = {}
     forms: dict[str, str] = {}
@@ -39,12 +39,12 @@ def create_made_up_server(trajectories: Sequence[RecordedTrajectory]) -> FastAPI
 
     def answer(name: str, arguments: Arguments) -> ToolAnswer:
         _refuse_missing(tools[name], arguments)
-        return ToolAnswer(json.dumps(made_up(forms.get(name, ""), arguments)))
+        return ToolAnswer(json.dumps(synthesize(forms.get(name, ""), arguments)))
 
     return create_tool_server("Made-up answers", tuple(tools.values()), answer)
 
 
-def made_up(form: str, arguments: Mapping[str, Any]) -> Any:
+def synthesize(form: str, arguments: Mapping[str, Any]) -> Any:
     """An answer of a form, whose first line it is; further lines describe what it refers to."""
     first, _, more = form.partition("\n")
     references = {match["name"]: match["form"] for match in _REFERENCE.finditer(more)}

@@ -62,7 +62,7 @@ def shade(count: int, total: int, shades: int = 4) -> int:
 
 
 @dataclass(frozen=True)
-class OwnCommand:
+class SuiteCommand:
     """`alpha-umi evaluate NAME RUN`, and a sentence on what it tells."""
 
     name: str
@@ -73,28 +73,30 @@ class OwnCommand:
         return shlex.join(["alpha-umi", "evaluate", self.name, run])
 
 
-_COMMANDS: Final[Mapping[str, OwnCommand]] = {
-    "bfcl": OwnCommand(
+_COMMANDS: Final[Mapping[str, SuiteCommand]] = {
+    "bfcl": SuiteCommand(
         "bfcl",
         "has the leaderboard's own checker judge the calls, in an environment of its own, so its verdicts are not "
         "here. It takes every right value of a parameter; call match takes only the first, and so is lower",
     ),
-    "seal-tools": OwnCommand("seal-tools", "prints the figures that Seal-Tools itself measures, as in its table here"),
+    "seal-tools": SuiteCommand(
+        "seal-tools", "prints the figures that Seal-Tools itself measures, as in its table here"
+    ),
 }
 
 
-def own_command(suite: str) -> OwnCommand | None:
+def suite_command(suite: str) -> SuiteCommand | None:
     """That of a suite, also where only parts of it were asked; None for one that has only the figures of all suites."""
     return _COMMANDS.get(suite.partition(":")[0])
 
 
-def own_lines(suite: str, run: str) -> tuple[str, ...]:
+def suite_command_lines(suite: str, run: str) -> tuple[str, ...]:
     """The command for a file, if its suite has one."""
-    found = own_command(suite)
+    found = suite_command(suite)
     return () if found is None else (found.line(run),)
 
 
-def own_remark(suite: str) -> Iterator[Paragraph]:
+def suite_command_note(suite: str) -> Iterator[Paragraph]:
     """What the command of a suite tells, if it has one."""
-    if found := own_command(suite):
+    if found := suite_command(suite):
         yield Paragraph(f"`{found.line('RUN')}` {found.tells}.")

@@ -22,16 +22,16 @@ from evaluation.files.step_run import WHOLE_KINDS, PredictionRecord, Run, read_r
 from evaluation.judge.report import JudgeReport, judge_report
 from evaluation.judge.verdicts import VerdictRecord, Verdicts, read_verdicts
 from evaluation.page.blocks import Block, Paragraph, verbatim
-from evaluation.reporting.format import own_lines
+from evaluation.reporting.format import suite_command_lines
 from evaluation.reporting.orchestrator_settings import settings_remark
 from evaluation.results import (
     FigureReport,
     ScoreReport,
-    WholeReport,
+    TrajectoryReport,
     left_out_sentence,
     score_report,
     trained_on_sentences,
-    whole_report,
+    trajectory_report,
 )
 from evaluation.scoring import score
 from evaluation.statistics.bootstrap import RESAMPLES, SEED
@@ -39,7 +39,7 @@ from evaluation.whole import Measured
 from evaluation.whole_run import WholeRun, read_whole_run
 
 SUFFIX = ".jsonl"
-_GRAMMARS = {True: "inside grammars", False: "free"}
+_GRAMMARS = {True: "constrained", False: "unconstrained"}
 # What does not stand in the name of a place in a page.
 _UNNAMED = re.compile(r"[^A-Za-z0-9_]+")
 _ONCE = "name each run once"
@@ -55,7 +55,7 @@ PART: Final = "PART"
 
 
 @dataclass(frozen=True)
-class Named:
+class RunLabel:
     """What a report calls a run: a letter, and the end of its path that no other has."""
 
     key: str
@@ -76,7 +76,7 @@ class Named:
 class StepsRun:
     """A run over steps with its scores."""
 
-    named: Named
+    named: RunLabel
     run: Run
     pairs: tuple[Pair, ...]
     report: ScoreReport
@@ -101,22 +101,22 @@ class StepsRun:
         """What makes the file, and what prints its figures."""
         about, name = self.run.about, self.named.path.name
         single = ["--strategy", "single"] if "backbone" in about.models else []
-        mode = "--constrained" if about.constrained else "--free"
+        mode = "--constrained" if about.constrained else "--unconstrained"
         wanted = ["--suite", about.suite, "--limit", str(about.cases), mode, *single]
         made = shlex.join(["alpha-umi", "evaluate", "generate", *wanted, "--output", name])
-        return made, shlex.join(["alpha-umi", "evaluate", "score", name]), *own_lines(about.suite, name)
+        return made, shlex.join(["alpha-umi", "evaluate", "score", name]), *suite_command_lines(about.suite, name)
 
 
 @dataclass(frozen=True)
 class TrajectoriesRun:
     """A run over whole trajectories with its figures, the digest of its file, and verdicts of judges on it."""
 
-    named: Named
+    named: RunLabel
     run: WholeRun
     measured: tuple[Measured, ...]
-    report: WholeReport
+    report: TrajectoryReport
     sha256: str
-    verdicts: tuple[Judged, ...] = ()
+    verdicts: tuple[RunVerdicts, ...] = ()
 
     @property
     def mode(self) -> str:
@@ -158,22 +158,22 @@ class TrajectoriesRun:
 AnyRun = StepsRun | TrajectoriesRun
 
 
-def read_runs(paths: Sequence[Path], drawing: Drawing) -> list[AnyRun]:
+def read_runs(paths: Sequence[Path], bootstrap: BootstrapOptions) -> list[AnyRun]:
     """Read the files, whichever kind each is of.
 
     Raises `EvaluationError`: for what is no run, for one without anything in it, and for one that is given twice.
     """
     texts = [read_text(path) for path in paths]
     _refuse_twice(paths, texts)
-    return [_read(named, text, drawing) for named, text in zip(_named(paths), texts, strict=True)]
+    return [_read(named, text, bootstrap) for named, text in zip(_named(paths), texts, strict=True)]
 
 
-def with_verdicts(runs: Sequence[AnyRun], paths: Sequence[Path], drawing: Drawing) -> list[AnyRun]:
+def with_verdicts(runs: Sequence[AnyRun], paths: Sequence[Path], bootstrap: BootstrapOptions) -> list[AnyRun]:
     """The runs, each with the verdicts on its very file.
 
     Raises `EvaluationError`: for a file without verdicts, for verdicts on no run that is there, for one given twice.
     """
-    found = [read_judged(path, drawing) for path in paths]
+    found = [read_run_verdicts(path, bootstrap) for path in paths]
     for place, judged in enumerate(found):
         if judged.found in [earlier.found for earlier in found[:place]]:
             raise DuplicateId(f"the verdicts of {judged.path} are given twice", remedy=_ONCE)
@@ -181,11 +181,11 @@ def with_verdicts(runs: Sequence[AnyRun], paths: Sequence[Path], drawing: Drawin
     return [_with(run, found) if isinstance(run, TrajectoriesRun) else run for run in runs]
 
 
-def _with(run: TrajectoriesRun, found: Sequence[Judged]) -> TrajectoriesRun:
+def _with(run: TrajectoriesRun, found: Sequence[RunVerdicts]) -> TrajectoriesRun:
     return replace(run, verdicts=tuple(each for each in found if each.found.about.run_sha256 == run.sha256))
 
 
-def _require_run(judged: Judged, runs: Sequence[AnyRun]) -> None:
+def _require_run(judged: RunVerdicts, runs: Sequence[AnyRun]) -> None:
     if judged.found.about.run_sha256 not in [run.sha256 for run in runs if isinstance(run, TrajectoriesRun)]:
         raise NoReference(
             f"{judged.path} has verdicts on a run of {judged.found.about.suite} that is not given",
@@ -193,14 +193,14 @@ def _require_run(judged: Judged, runs: Sequence[AnyRun]) -> None:
         )
 
 
-def _read(named: Named, text: str, drawing: Drawing) -> AnyRun:
+def _read(named: RunLabel, text: str, bootstrap: BootstrapOptions) -> AnyRun:
     if _kind(text) in WHOLE_KINDS:
-        return _read_trajectories(named, text, drawing)
+        return _read_trajectories(named, text, bootstrap)
     run = read_run(named.path)
     if not run.predictions:
         raise EmptySuite(f"{named.path} has no prediction yet", remedy=_AGAIN)
     pairs = tuple(run.pairs())
-    scores = score(pairs, resamples=drawing.resamples, seed=drawing.seed)
+    scores = score(pairs, resamples=bootstrap.resamples, seed=bootstrap.seed)
     return StepsRun(named, run, pairs, score_report(scores, run.about, role_costs(run.predictions)))
 
 
@@ -214,11 +214,11 @@ def _kind(text: str) -> object:
     return head.get("kind") if isinstance(head, dict) else None
 
 
-def _read_trajectories(named: Named, text: str, drawing: Drawing) -> TrajectoriesRun:
+def _read_trajectories(named: RunLabel, text: str, bootstrap: BootstrapOptions) -> TrajectoriesRun:
     run = read_whole_run(named.path)
     if not run.asked:
         raise EmptySuite(f"{named.path} has no trajectory yet", remedy=_AGAIN)
-    report = whole_report(run, resamples=drawing.resamples, seed=drawing.seed)
+    report = trajectory_report(run, resamples=bootstrap.resamples, seed=bootstrap.seed)
     return TrajectoriesRun(named, run, tuple(run.measured()), report, hashlib.sha256(text.encode()).hexdigest())
 
 
@@ -236,14 +236,14 @@ def _refuse_twice(paths: Sequence[Path], texts: Sequence[str]) -> None:
             raise DuplicateId(f"{path} is the same run as {there}", remedy=_ONCE)
 
 
-def _named(paths: Sequence[Path]) -> list[Named]:
+def _named(paths: Sequence[Path]) -> list[RunLabel]:
     """By as much of the ends of their paths as keeps them apart."""
     parts = [path.resolve().with_suffix("").parts if path.suffix == SUFFIX else path.resolve().parts for path in paths]
     for length in range(1, max(map(len, parts), default=1) + 1):
         names = ["/".join(each[-length:]) for each in parts]
         if len(set(names)) == len(names):
             break
-    return [Named(_letters(place), name, path) for place, (name, path) in enumerate(zip(names, paths, strict=True))]
+    return [RunLabel(_letters(place), name, path) for place, (name, path) in enumerate(zip(names, paths, strict=True))]
 
 
 def _letters(place: int) -> str:
@@ -253,7 +253,7 @@ def _letters(place: int) -> str:
 
 
 @dataclass(frozen=True)
-class Judged:
+class RunVerdicts:
     """A file of verdicts, and what they come to."""
 
     path: Path
@@ -293,14 +293,14 @@ class Judged:
                 yield verbatim(f"The judge wrote to {question.name}", "\n".join(question.texts) or "(nothing)")
 
 
-def read_judged(path: Path, drawing: Drawing) -> Judged:
+def read_run_verdicts(path: Path, bootstrap: BootstrapOptions) -> RunVerdicts:
     """Read a file of verdicts. Raises `EvaluationError`."""
     found = read_verdicts(path)
-    return Judged(path, found, judge_report(found, resamples=drawing.resamples, seed=drawing.seed))
+    return RunVerdicts(path, found, judge_report(found, resamples=bootstrap.resamples, seed=bootstrap.seed))
 
 
 @dataclass(frozen=True)
-class Drawing:
+class BootstrapOptions:
     """The resamples of the bootstrap, and its seed."""
 
     resamples: int = RESAMPLES

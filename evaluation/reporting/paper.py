@@ -14,7 +14,7 @@ from pydantic import Field
 from alpha_umi.contract.roles import WireModel
 from evaluation.page.blocks import Block, Cell, Paragraph, Row, Section, Table
 from evaluation.reporting.format import NO_FIGURE, percent
-from evaluation.reporting.inputs import PART, PARTS, Judged, StepsRun, TrajectoriesRun
+from evaluation.reporting.inputs import PART, PARTS, RunVerdicts, StepsRun, TrajectoriesRun
 from evaluation.reporting.step_examples import metric_anchor
 from evaluation.reporting.whole_behind import verdict_anchor
 
@@ -97,7 +97,7 @@ def _of_table(table: PaperTable, runs: Sequence[StepsRun], whole: Sequence[Traje
     return [*steps, *(row for row in judged if row is not None)]
 
 
-def _judged(table: PaperTable, run: TrajectoriesRun, place: int, judged: Judged) -> Row | None:
+def _judged(table: PaperTable, run: TrajectoriesRun, place: int, judged: RunVerdicts) -> Row | None:
     """What a judge said of a run, under the columns that it is about; None where it is about none of them."""
     found: dict[str, Cell] = {}
     for column, name in table.judged.get(judged.found.about.procedure, {}).items():
@@ -110,7 +110,7 @@ def _judged(table: PaperTable, run: TrajectoriesRun, place: int, judged: Judged)
     return [run.named.title, f"ours, judged by {judged.found.about.model}, {run.mode}, n {n:,}", *cells]
 
 
-def _of_all(run: TrajectoriesRun, place: int, judged: Judged, column: str, name: str) -> dict[str, Cell]:
+def _of_all(run: TrajectoriesRun, place: int, judged: RunVerdicts, column: str, name: str) -> dict[str, Cell]:
     """A figure of all that was judged."""
     figure = judged.report.figures.get(name)
     if figure is None or figure.value is None:
@@ -118,7 +118,7 @@ def _of_all(run: TrajectoriesRun, place: int, judged: Judged, column: str, name:
     return {column: Cell(percent(figure.value), verdict_anchor(run, place))}
 
 
-def _of_parts(run: TrajectoriesRun, place: int, judged: Judged, column: str, name: str) -> dict[str, Cell]:
+def _of_parts(run: TrajectoriesRun, place: int, judged: RunVerdicts, column: str, name: str) -> dict[str, Cell]:
     """A figure of each part of ToolBench's questions that was judged; where all six were, their mean as well."""
     told = {part: figures[name].value for part, figures in judged.figures_by_part.items() if name in figures}
     values = {part: value for part, value in told.items() if value is not None}

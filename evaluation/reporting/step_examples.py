@@ -16,7 +16,7 @@ from evaluation.metrics import METRICS, Metric
 from evaluation.metrics.calls import argument_validity, call_match, invented_tools
 from evaluation.metrics.confusion import predicted_column
 from evaluation.page.blocks import Block, Cell, Fold, Listing, Paragraph, Section, Table, Verbatim, verbatim
-from evaluation.reporting.examples import EACH, Chosen, Group, choose
+from evaluation.reporting.examples import EXAMPLES_PER_CELL, Chosen, Group, choose
 from evaluation.reporting.inputs import StepsRun
 from evaluation.reporting.prompts import NoPrompt, exact_prompt
 
@@ -25,7 +25,7 @@ IN_ALL: Final = "in all"
 
 
 @dataclass(frozen=True)
-class StepsBehind:
+class StepExamples:
     """A run, the class of each of its steps, and which of them are shown."""
 
     run: StepsRun
@@ -34,14 +34,14 @@ class StepsBehind:
     chosen: Chosen
 
 
-def steps_behind(run: StepsRun, each: int = EACH) -> StepsBehind:
+def step_examples(run: StepsRun, each: int = EXAMPLES_PER_CELL) -> StepExamples:
     """Choose `each` examples for every number of the run. Raises `NotTheFormat` for a tool whose schema is none."""
     classes = tuple(error_class(pair, run.predictions.get(pair.case.id)) for pair in run.pairs)
     groups = (*_class_groups(run, classes), *_decision_groups(run), *_metric_groups(run), *_role_groups(run))
-    return StepsBehind(run, classes, groups, choose(groups, each))
+    return StepExamples(run, classes, groups, choose(groups, each))
 
 
-def behind_section(behind: StepsBehind) -> Section:
+def step_examples_section(behind: StepExamples) -> Section:
     """The lists that numbers lead to, and the steps that the lists lead to."""
     run = behind.run
     shown = len(behind.chosen.places)
@@ -79,7 +79,7 @@ def role_anchor(run: StepsRun, role: str) -> str:
     return run.named.anchor("role", role)
 
 
-def _lists(behind: StepsBehind) -> Iterator[Block]:
+def _lists(behind: StepExamples) -> Iterator[Block]:
     for group in behind.groups:
         places = behind.chosen.by_group[group.anchor]
         if not places:
@@ -89,7 +89,7 @@ def _lists(behind: StepsBehind) -> Iterator[Block]:
         yield Section(title, [Listing(links)], group.anchor)
 
 
-def _link(behind: StepsBehind, place: int) -> Cell:
+def _link(behind: StepExamples, place: int) -> Cell:
     return Cell(step_link(behind.run, place, behind.classes[place]), step_anchor(behind.run, place))
 
 

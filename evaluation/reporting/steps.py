@@ -19,14 +19,14 @@ from evaluation.reporting.format import (
     difference_text,
     figure_text,
     number,
-    own_remark,
     shade,
+    suite_command_note,
 )
-from evaluation.reporting.inputs import Drawing, TrajectoriesRun, remarks
+from evaluation.reporting.inputs import BootstrapOptions, TrajectoriesRun, remarks
 from evaluation.reporting.step_examples import (
     CLASSES,
     IN_ALL,
-    StepsBehind,
+    StepExamples,
     class_anchor,
     decision_anchor,
     metric_anchor,
@@ -41,29 +41,29 @@ _DRAWN: Final = frozenset(
 )
 
 
-def steps_section(title: str, anchor: str, runs: Sequence[StepsBehind], drawing: Drawing) -> Section:
+def steps_section(title: str, anchor: str, runs: Sequence[StepExamples], bootstrap: BootstrapOptions) -> Section:
     """Runs over the same cases, with the examples of each."""
     drawn = [metric for metric in METRICS if metric.name in _DRAWN and _has_figure(metric, runs)]
     pictures = [_bars(title, metric, runs) for metric in drawn]
     blocks: list[Block] = [*_about(runs), _figures(title, runs), Gallery(pictures)]
     if len(runs) > 1:
-        blocks.append(_differences(title, runs, drawing))
-    blocks += [*_of_the_suite(title, runs, drawing), *(_decisions(title, each) for each in runs)]
+        blocks.append(_differences(title, runs, bootstrap))
+    blocks += [*_of_the_suite(title, runs, bootstrap), *(_decisions(title, each) for each in runs)]
     blocks += [_classes(title, runs), _costs(title, runs)]
     return Section(title, blocks, anchor)
 
 
-def _about(runs: Sequence[StepsBehind]) -> Iterator[Block]:
+def _about(runs: Sequence[StepExamples]) -> Iterator[Block]:
     report = runs[0].run.report
     yield Paragraph(
         f"{counted(report.steps, 'step')} of {counted(report.trajectories, 'trajectory')}, the same for every run "
         "here. Intervals are 95 %, drawn over trajectories; n is the number of steps that count."
     )
-    yield from own_remark(runs[0].run.run.about.suite)
+    yield from suite_command_note(runs[0].run.run.about.suite)
     yield from remarks([each.run for each in runs])
 
 
-def _figures(title: str, runs: Sequence[StepsBehind]) -> Table:
+def _figures(title: str, runs: Sequence[StepExamples]) -> Table:
     rows: list[Row] = [[_metric_title(metric), *(_figure(each, metric) for each in runs)] for metric in METRICS]
     header = ["metric", *(each.run.named.title for each in runs)]
     return Table(f"{title}: figures, each with its 95 % interval and n", header, rows)
@@ -73,7 +73,7 @@ def _metric_title(metric: Metric[Pair]) -> str:
     return f"{metric.title} (lower is better)" if metric.better == "lower" else metric.title
 
 
-def _figure(each: StepsBehind, metric: Metric[Pair]) -> Cell:
+def _figure(each: StepExamples, metric: Metric[Pair]) -> Cell:
     figure = each.run.report.figures[metric.name]
     if figure.value is None:
         return Cell(NO_FIGURE)
@@ -81,21 +81,21 @@ def _figure(each: StepsBehind, metric: Metric[Pair]) -> Cell:
     return Cell(text, metric_anchor(each.run, metric.name))
 
 
-def _has_figure(metric: Metric[Pair], runs: Sequence[StepsBehind]) -> bool:
+def _has_figure(metric: Metric[Pair], runs: Sequence[StepExamples]) -> bool:
     return any(each.run.report.figures[metric.name].value is not None for each in runs)
 
 
-def _bars(title: str, metric: Metric[Pair], runs: Sequence[StepsBehind]) -> Chart:
+def _bars(title: str, metric: Metric[Pair], runs: Sequence[StepExamples]) -> Chart:
     figures = [(each.run.named.title, each.run.report.figures[metric.name]) for each in runs]
     values = [Bar(name, each.value, each.low, each.high, number(each.value)) for name, each in figures]
     return bars(metric.title, values, of=title, maximum=1, axis=f"{metric.better} is better")
 
 
-def _differences(title: str, runs: Sequence[StepsBehind], drawing: Drawing) -> Table:
+def _differences(title: str, runs: Sequence[StepExamples], bootstrap: BootstrapOptions) -> Table:
     """The paired differences of the others to the first run."""
     first, *others = runs
     found = [
-        comparison_report(compare(first.run.pairs, each.run.pairs, resamples=drawing.resamples, seed=drawing.seed))
+        comparison_report(compare(first.run.pairs, each.run.pairs, resamples=bootstrap.resamples, seed=bootstrap.seed))
         for each in others
     ]
     rows: list[Row] = [
@@ -106,16 +106,18 @@ def _differences(title: str, runs: Sequence[StepsBehind], drawing: Drawing) -> T
     return Table(f"{title}: what others differ by from {first.run.named.title}, paired by trajectory", header, rows)
 
 
-def _difference(each: StepsBehind, metric: Metric[Pair], told: ComparisonReport) -> Cell:
+def _difference(each: StepExamples, metric: Metric[Pair], told: ComparisonReport) -> Cell:
     text = difference_text(told.differences[metric.name])
     return Cell(text, _figure(each, metric).anchor if text != NO_FIGURE else None)
 
 
-def _of_the_suite(title: str, runs: Sequence[StepsBehind], drawing: Drawing) -> Iterator[Table]:
+def _of_the_suite(title: str, runs: Sequence[StepExamples], bootstrap: BootstrapOptions) -> Iterator[Table]:
     """The figures that a suite is measured by itself."""
     if runs[0].run.run.about.suite.partition(":")[0] != "seal-tools":
         return
-    found = [seal_tools_report(each.run.pairs, resamples=drawing.resamples, seed=drawing.seed).figures for each in runs]
+    found = [
+        seal_tools_report(each.run.pairs, resamples=bootstrap.resamples, seed=bootstrap.seed).figures for each in runs
+    ]
     rows: list[Row] = [
         [figure.title, *(_suite_figure(each, told[name]) for each, told in zip(runs, found, strict=True))]
         for name, figure in found[0].items()
@@ -126,12 +128,12 @@ def _of_the_suite(title: str, runs: Sequence[StepsBehind], drawing: Drawing) -> 
     )
 
 
-def _suite_figure(each: StepsBehind, figure: FigureReport) -> Cell:
+def _suite_figure(each: StepExamples, figure: FigureReport) -> Cell:
     """It leads to the steps whose calls are not the reference's."""
     return Cell(figure_text(figure), None if figure.value is None else metric_anchor(each.run, "call_match"))
 
 
-def _decisions(title: str, each: StepsBehind) -> Table:
+def _decisions(title: str, each: StepExamples) -> Table:
     """The confusion matrix; the darker a cell, the larger its part of the row."""
     rows: list[Row] = []
     for row, counts in each.run.report.decisions.items():
@@ -146,7 +148,7 @@ def _count(count: int, anchor: str, total: int) -> Cell:
     return Cell(f"{count:,}", anchor if count else None, shade(count, total))
 
 
-def _classes(title: str, runs: Sequence[StepsBehind]) -> Table:
+def _classes(title: str, runs: Sequence[StepExamples]) -> Table:
     rows: list[Row] = []
     for name, meaning in CLASSES.items():
         counts = [(each, each.classes.count(name)) for each in runs]
@@ -156,7 +158,7 @@ def _classes(title: str, runs: Sequence[StepsBehind]) -> Table:
     return Table(f"{title}: what went wrong, every step in one class", header, rows, (0, 1))
 
 
-def _costs(title: str, runs: Sequence[StepsBehind]) -> Table:
+def _costs(title: str, runs: Sequence[StepExamples]) -> Table:
     rows: list[Row] = [
         [f"{each.run.named.title}, {role}", *_counts(cost, role_anchor(each.run, role))]
         for each in runs
@@ -198,23 +200,23 @@ class PerAnswer:
     tokens_for_each: float | None
 
 
-def per_answer(run: TrajectoriesRun, drawing: Drawing) -> PerAnswer:
+def per_answer(run: TrajectoriesRun, bootstrap: BootstrapOptions) -> PerAnswer:
     """The costs of a run. Seconds are those spent with the roles and the tools."""
     answered = [record for record in run.run.asked if record.trajectory.status == "completed"]
     spent = [sum(_tokens(record)) for record in run.run.asked]
     return PerAnswer(
         asked=len(run.run.asked),
         answered=len(answered),
-        figures=_answer_figures(answered, drawing) if answered else dict.fromkeys(PER_ANSWER, CostFigure(None)),
+        figures=_answer_figures(answered, bootstrap) if answered else dict.fromkeys(PER_ANSWER, CostFigure(None)),
         tokens_for_each=sum(spent) / len(answered) if answered else None,
     )
 
 
-def _answer_figures(answered: list[AskedRecord], drawing: Drawing) -> dict[str, CostFigure]:
+def _answer_figures(answered: list[AskedRecord], bootstrap: BootstrapOptions) -> dict[str, CostFigure]:
     tokens = [[float(_tokens(record)[side]) for record in answered] for side in (0, 1)]
     columns = [list(map(_seconds, answered)), *tokens]
     sums = sums_by_trajectory([record.recorded for record in answered], columns)
-    samples = resampled_means(sums, resamples=drawing.resamples, seed=drawing.seed)
+    samples = resampled_means(sums, resamples=bootstrap.resamples, seed=bootstrap.seed)
     means = list(map(mean, columns))
     found = intervals(sums, samples, means, shares=[False] * len(columns))
     return {

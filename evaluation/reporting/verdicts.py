@@ -8,7 +8,7 @@ from typing import Final
 from evaluation.judge.verdicts import Basis
 from evaluation.page.blocks import Block, Cell, Paragraph, Row, Section, Table
 from evaluation.reporting.format import figure_text, number
-from evaluation.reporting.inputs import Judged, TrajectoriesRun
+from evaluation.reporting.inputs import RunVerdicts, TrajectoriesRun
 from evaluation.reporting.whole_behind import verdict_anchor
 
 
@@ -47,8 +47,8 @@ _AGREEMENT = ("run", "judged by", "label", "trajectories", "unanimous", "alpha")
 def _table(
     caption: str,
     header: Sequence[str],
-    rows_of: Callable[[TrajectoriesRun, int, Judged], Iterator[Row]],
-    judged: Sequence[tuple[TrajectoriesRun, int, Judged]],
+    rows_of: Callable[[TrajectoriesRun, int, RunVerdicts], Iterator[Row]],
+    judged: Sequence[tuple[TrajectoriesRun, int, RunVerdicts]],
     texts: Collection[int],
 ) -> Iterator[Table]:
     """The rows of all judgements, if there are any."""
@@ -56,7 +56,7 @@ def _table(
         yield Table(caption, header, rows, texts)
 
 
-def _counts(run: TrajectoriesRun, place: int, judged: Judged) -> Row:
+def _counts(run: TrajectoriesRun, place: int, judged: RunVerdicts) -> Row:
     """Every judgement has them, also one of which nothing can be read."""
     counts = [
         Cell(f"{count:,}", verdict_anchor(run, place, "basis", basis) if count else None)
@@ -65,20 +65,20 @@ def _counts(run: TrajectoriesRun, place: int, judged: Judged) -> Row:
     return [run.named.title, judged.title, *counts, f"{judged.report.missing:,}"]
 
 
-def _figures(run: TrajectoriesRun, place: int, judged: Judged) -> Iterator[Row]:
+def _figures(run: TrajectoriesRun, place: int, judged: RunVerdicts) -> Iterator[Row]:
     for figure in judged.report.figures.values():
         value = Cell(figure_text(figure), verdict_anchor(run, place) if figure.value is not None else None)
         yield [run.named.title, judged.title, figure.title, value]
 
 
-def _said(run: TrajectoriesRun, place: int, judged: Judged) -> Iterator[Row]:
+def _said(run: TrajectoriesRun, place: int, judged: RunVerdicts) -> Iterator[Row]:
     for label, counts in judged.report.labels.items():
         for value, count in counts.items():
             times = Cell(f"{count:,}", verdict_anchor(run, place, label, value))
             yield [run.named.title, judged.title, label, value, times]
 
 
-def _agreement(run: TrajectoriesRun, place: int, judged: Judged) -> Iterator[Row]:
+def _agreement(run: TrajectoriesRun, place: int, judged: RunVerdicts) -> Iterator[Row]:
     for label, found in judged.report.agreement.items():
         shares = [number(found.unanimous), number(found.alpha)]
         yield [run.named.title, judged.title, label, f"{found.trajectories:,}", *shares]

@@ -10,14 +10,14 @@ from evaluation.judge.verdicts import VerdictRecord
 from evaluation.metrics import Metric
 from evaluation.metrics.trajectory import trajectory_metric
 from evaluation.page.blocks import Block, Cell, Listing, Paragraph, Section
-from evaluation.reporting.examples import EACH, Chosen, Group, choose
+from evaluation.reporting.examples import EXAMPLES_PER_CELL, Chosen, Group, choose
 from evaluation.reporting.inputs import PART, TrajectoriesRun, part_of
 from evaluation.reporting.trajectory_view import end_of, trajectory_anchor, trajectory_fold
 from evaluation.whole import Measured, columns
 
 
 @dataclass(frozen=True)
-class WholeBehind:
+class TrajectoryExamples:
     """A run, and which of its trajectories are shown."""
 
     run: TrajectoriesRun
@@ -25,13 +25,13 @@ class WholeBehind:
     chosen: Chosen
 
 
-def whole_behind(run: TrajectoriesRun, each: int = EACH) -> WholeBehind:
+def whole_behind(run: TrajectoriesRun, each: int = EXAMPLES_PER_CELL) -> TrajectoryExamples:
     """Choose `each` examples for every number of the run."""
     groups = (*_end_groups(run), *_figure_groups(run), *_verdict_groups(run))
-    return WholeBehind(run, groups, choose(groups, each))
+    return TrajectoryExamples(run, groups, choose(groups, each))
 
 
-def whole_behind_section(behind: WholeBehind) -> Section:
+def trajectory_examples_section(behind: TrajectoryExamples) -> Section:
     """The lists that numbers lead to, and the trajectories that the lists lead to."""
     run = behind.run
     shown = f"{len(behind.chosen.places):,} of {counted(len(run.run.asked), 'trajectory')}"
@@ -63,7 +63,7 @@ def verdict_anchor(run: TrajectoriesRun, number: int, *said: str) -> str:
     return run.named.anchor("verdict", number, *said)
 
 
-def _lists(behind: WholeBehind) -> Iterator[Block]:
+def _lists(behind: TrajectoryExamples) -> Iterator[Block]:
     for group in behind.groups:
         if places := behind.chosen.by_group[group.anchor]:
             links = [_link(behind.run, place) for place in places]

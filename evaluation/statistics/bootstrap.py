@@ -91,15 +91,15 @@ def interval(samples: Floats, confidence: float = CONFIDENCE) -> Interval | None
     return Interval(float(low), float(high))
 
 
-def extreme_interval(value: float | None, trajectories: int, confidence: float = CONFIDENCE) -> Interval | None:
+def boundary_interval(value: float | None, trajectories: int, confidence: float = CONFIDENCE) -> Interval | None:
     """The score interval of a share that is 0, or 1, in each of so many trajectories; None for any other value."""
     if value == 0:
-        return share_interval(0, trajectories, confidence)
+        return wilson_interval(0, trajectories, confidence)
     extreme = value is not None and value > 1 - _NEARLY
-    return share_interval(trajectories, trajectories, confidence) if extreme else None
+    return wilson_interval(trajectories, trajectories, confidence) if extreme else None
 
 
-def share_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> Interval:
+def wilson_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> Interval:
     """The score interval of a share, `hits` of `n` that have nothing to do with one another."""
     z = _normal(confidence)
     middle, spread = hits + z**2 / 2, z * math.sqrt(hits * (n - hits) / n + z**2 / 4)
@@ -108,12 +108,12 @@ def share_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> Interva
     return Interval(0.0 if hits == 0 else low, 1.0 if hits == n else high)
 
 
-def extreme_difference(
+def boundary_difference(
     first: float, second: float, trajectories: int, confidence: float = CONFIDENCE
 ) -> Interval | None:
     """The interval of the second less the first, where both are 0 or 1 in each of so many trajectories; else None."""
-    one = extreme_interval(first, trajectories, confidence)
-    other = extreme_interval(second, trajectories, confidence)
+    one = boundary_interval(first, trajectories, confidence)
+    other = boundary_interval(second, trajectories, confidence)
     if one is None or other is None:
         return None
     return difference_of_shares(first, one, second, other)
@@ -134,7 +134,7 @@ def intervals(sums: Sums, samples: Floats, values: Values, *, shares: Sequence[b
     found: list[Interval | None] = []
     for column, (value, share, trajectories) in enumerate(zip(values, shares, sums.trajectories, strict=True)):
         known = interval(samples[:, column]) if trajectories > 1 else None
-        extreme = extreme_interval(value, trajectories) if share and trajectories > 1 else None
+        extreme = boundary_interval(value, trajectories) if share and trajectories > 1 else None
         found.append(known or extreme)
     return found
 

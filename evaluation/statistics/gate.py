@@ -55,7 +55,7 @@ class Gate:
         return tuple(figure for figure in self.figures if figure.verdict == "worse")
 
 
-def hold(items: Sequence[Difference], correction: Correction = Correction.HOLM) -> Gate:
+def apply_gate(items: Sequence[Difference], correction: Correction = Correction.HOLM) -> Gate:
     """Hold differences to the gate, all of them."""
     levels = _holm(items) if correction is Correction.HOLM else [CONFIDENCE] * len(items)
     figures = [GatedFigure(item, level, item.verdict_at(level)) for item, level in zip(items, levels, strict=True)]

@@ -16,18 +16,18 @@ from evaluation.statistics.bootstrap import (
     Floats,
     Interval,
     Values,
-    extreme_difference,
+    boundary_difference,
     interval,
     mean,
     resampled_means,
-    share_interval,
     sums_by_trajectory,
+    wilson_interval,
 )
 
 Verdict = Literal["better", "worse", "inconclusive"]
 # With fewer trajectories the percentiles of the bootstrap are too narrow: between two models that are equally good they
 # leave 0 out far more often than the 5 % that they promise, up to 23 % at two trajectories (docs/evaluation.md).
-FEWEST_TRAJECTORIES = 20
+MIN_TRAJECTORIES = 20
 
 
 class Measure(Protocol):
@@ -82,12 +82,12 @@ class Difference:
             return None
         found = interval(self.resampled, confidence)
         if found is None and self.metric.is_share:
-            return extreme_difference(self.first, self.second, self.trajectories, confidence)
+            return boundary_difference(self.first, self.second, self.trajectories, confidence)
         return found
 
     def verdict_at(self, confidence: float) -> Verdict:
         """What can be said with this confidence."""
-        if self.trajectories < FEWEST_TRAJECTORIES or self.incomparable:
+        if self.trajectories < MIN_TRAJECTORIES or self.incomparable:
             return "inconclusive"
         found = self.interval if confidence == CONFIDENCE else self.interval_at(confidence)
         if found is None or found.low <= 0 <= found.high:
@@ -100,9 +100,9 @@ class Difference:
         Of a share at least what the score interval leaves to be found where none is: however little the two differ
         here, so many trajectories may go wrong before no resample is without one. None where nothing can be said.
         """
-        if self.difference is None or self.trajectories < FEWEST_TRAJECTORIES or self.incomparable:
+        if self.difference is None or self.trajectories < MIN_TRAJECTORIES or self.incomparable:
             return None
-        unseen = share_interval(0, self.trajectories, confidence).high if self.metric.is_share else None
+        unseen = wilson_interval(0, self.trajectories, confidence).high if self.metric.is_share else None
         found = self.interval_at(confidence)
         if found is None:
             return unseen if self.difference == 0 else None

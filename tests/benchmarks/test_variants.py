@@ -82,7 +82,7 @@ class Bench:
     def _command(self, *arguments: str, log: Path, inherits: list[int]) -> None:
         done = CliRunner().invoke(app, list(arguments))
         assert done.exit_code == 0, done.output
-        what = {"--constrained": "constrained", "--free": "free", "--merged": "merged"}
+        what = {"--constrained": "constrained", "--unconstrained": "free", "--merged": "merged"}
         told = [arguments[1], log.parent.name, *(what[each] for each in arguments if each in what)]
         self.run.append(" ".join(told))
 

@@ -71,7 +71,7 @@ def triangles(serve: Serve) -> Roles:
 def test_predictions_are_judged_by_the_package(invoke: Invoke, suite: Path, serve: Serve) -> None:
     roles, file = triangles(serve), suite.parent / "run.jsonl"
     addresses = ("--planner-url", roles.planner, "--caller-url", roles.caller, "--summarizer-url", roles.summarizer)
-    made = invoke("evaluate", "generate", "--suite", str(suite), "--output", str(file), "--free", *addresses)
+    made = invoke("evaluate", "generate", "--suite", str(suite), "--output", str(file), "--unconstrained", *addresses)
     assert made.exit_code == 0, made.stderr
     told = invoke("evaluate", "bfcl", str(file), "--json")
     assert told.exit_code == 0, told.stderr

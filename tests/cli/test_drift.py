@@ -114,15 +114,17 @@ def test_a_role_that_goes_wrong_is_named(invoke: Invoke, serve: Serve, tmp_path:
     served, page = tmp_path / "served.jsonl", tmp_path / "drift.html"
     url = serve(orchestrator([*day(0), *day(1), *day(2, gives_up=25)]))
     assert invoke("export", "--url", url, "--output", str(served)).exit_code == 0
-    told = invoke("evaluate", "drift", str(served), "--output", str(page))
-    assert told.exit_code == 0, told.stderr
-    assert "going wrong in the newest full window, 2026-03-04: planner\n" in told.stdout
-    assert "…" not in told.stdout
-    row = next(line.split() for line in told.stdout.splitlines() if line.startswith("2026-03-04") and "planner" in line)
+    printed = invoke("evaluate", "drift", str(served), "--output", str(page))
+    assert printed.exit_code == 0, printed.stderr
+    assert "going wrong in the newest full window, 2026-03-04: planner\n" in printed.stdout
+    assert "…" not in printed.stdout
+    row = next(
+        line.split() for line in printed.stdout.splitlines() if line.startswith("2026-03-04") and "planner" in line
+    )
     assert row[1:7] == ["planner", "gave_up", "0.0", "%", "62.5", "%"]
     assert page.read_text().lstrip().startswith("<!DOCTYPE html>")
     report = json.loads(invoke("evaluate", "drift", str(served), "--json").stdout)
-    assert (report["wrong"], len(report["windows"]), report["window_s"]) == (["planner"], 3, 86_400)
+    assert (report["alarming_roles"], len(report["windows"]), report["window_s"]) == (["planner"], 3, 86_400)
     assert invoke("evaluate", "drift", str(served), "--fail-on-alarm").exit_code == 3
     for all_of_it in (("--window", "1w"), ("--reference-windows", "50")):
         refused = invoke("evaluate", "drift", str(served), "--fail-on-alarm", *all_of_it)
@@ -145,11 +147,11 @@ def test_a_day_that_runs_leaves_the_alarm_of_the_day_before(invoke: Invoke, tmp_
     served, not_over = tmp_path / "served.jsonl", (datetime.now(UTC) - BEGAN).days + 2
     found = [*day(0), *day(1), *day(2, gives_up=16), *day(not_over, count)]
     served.write_text("".join(each.model_dump_json() + "\n" for each in found))
-    told = invoke("evaluate", "drift", str(served), "--fail-on-alarm")
-    assert told.exit_code == 3
-    assert "going wrong in the newest full window, 2026-03-04: planner\n" in told.stdout
-    assert ("too few trajectories for a verdict: 1 newer window\n" in told.stdout) == (count == 3)
-    assert "2026-03-04" in next(line for line in told.stdout.splitlines() if "95 %" in line)
+    printed = invoke("evaluate", "drift", str(served), "--fail-on-alarm")
+    assert printed.exit_code == 3
+    assert "going wrong in the newest full window, 2026-03-04: planner\n" in printed.stdout
+    assert ("too few trajectories for a verdict: 1 newer window\n" in printed.stdout) == (count == 3)
+    assert "2026-03-04" in next(line for line in printed.stdout.splitlines() if "95 %" in line)
 
 
 def test_what_cannot_be_read_is_refused(invoke: Invoke, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_all_roles_are_asked_without_a_service(invoke: Invoke, tmp_path: Path) -
 
 @pytest.mark.usefixtures("scripted_engine")
 def test_a_single_model_is_asked_alone(invoke: Invoke, tmp_path: Path) -> None:
-    result = invoke(*arguments(tmp_path, "--strategy", "single", "--limit", "2", "--free"))
+    result = invoke(*arguments(tmp_path, "--strategy", "single", "--limit", "2", "--unconstrained"))
     assert result.exit_code == 0
     run = read_run(tmp_path / "run.jsonl")
     assert list(run.about.models) == ["backbone"]

@@ -82,10 +82,10 @@ def test_solvable_pass_rate(invoke: Invoke, tmp_path: Path, serve: Serve) -> Non
     assert report["verdicts"] == {"judge": 6, "rule": 4, "nonsense": 0, "too-long": 0}
     assert report["labels"] == {"answer_status": {"Solved": 2, "Unsolved": 6, "Unsure": 2}}
     assert report["agreement"] == {"answer_status": {"trajectories": 3, "unanimous": 1.0, "alpha": 1.0}}
-    assert (report["prompt_tokens"], len(judge.asked)) == (800, 8)
-    (asked, *_) = judge.asked
-    assert (asked["model"], asked["temperature"], asked["max_tokens"]) == ("m", 0.2, 1000)
-    assert asked["tools"][0]["function"]["parameters"]["required"] == ["answer_status", "reason"]
+    assert (report["prompt_tokens"], len(judge.requests)) == (800, 8)
+    (requests, *_) = judge.requests
+    assert (requests["model"], requests["temperature"], requests["max_tokens"]) == ("m", 0.2, 1000)
+    assert requests["tools"][0]["function"]["parameters"]["required"] == ["answer_status", "reason"]
     unsure = next(each for each in read_verdicts(tmp_path / "verdicts.jsonl").verdicts if each.recorded == "b")
     assert [question.name for question in unsure.questions] == ["check_answer_status", "parse_answer_status"]
     assert json.loads(unsure.questions[0].texts[0]) == {"answer_status": "Unsure", "reason": "r"}
@@ -109,9 +109,11 @@ def test_pass_rate(invoke: Invoke, tmp_path: Path, serve: Serve, answer: str, ta
     assert drawn in ("Passed", "Failed") if passes == "Unsure" else drawn == passes
     assert figures(result)["pass_rate"] == (drawn == "Passed")
     if answer != "Solved":
-        (task_asked,) = [asked for asked in judge.asked if "check_task_solvable" in str(asked["tool_choice"])]
-        assert '"name": "price_of"' in task_asked["messages"][0]["content"]
-        assert '"name": "Finish"' in task_asked["messages"][0]["content"]
+        (task_request,) = [
+            requests for requests in judge.requests if "check_task_solvable" in str(requests["tool_choice"])
+        ]
+        assert '"name": "price_of"' in task_request["messages"][0]["content"]
+        assert '"name": "Finish"' in task_request["messages"][0]["content"]
 
 
 def test_unsure_is_drawn_the_same_each_time_and_ties_pass(invoke: Invoke, tmp_path: Path, serve: Serve) -> None:
@@ -136,7 +138,7 @@ def test_a_run_of_toolbench_questions_is_judged_with_their_tools(invoke: Invoke,
     run = run_file(tmp_path / "run.jsonl", trajectory("G1_instruction/1073"))
     more = ("--procedure", "toolbench-pass", "--suite", str(suite))
     assert invoke(*arguments(run, serve(judge.application()), *more)).exit_code == 0
-    assert '"example_value": "taylor swift"' in judge.asked[-1]["messages"][0]["content"]
+    assert '"example_value": "taylor swift"' in judge.requests[-1]["messages"][0]["content"]
 
 
 def better(index: int, statuses: dict[str, str]) -> Callable[[str, Json], Response | Json | str]:
@@ -149,12 +151,12 @@ def better(index: int, statuses: dict[str, str]) -> Callable[[str, Json], Respon
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "asked", "wins"),
+    ("first", "second", "requests", "wins"),
     [("Solved", "Unsolved", 2, 1.0), ("Unsolved", "Unsure", 3, 0.0), ("Solved", "Solved", 3, None),
      ("Unsure", "Unsure", 5, None), ("Unsolved", "Unsolved", 3, None)],
 )  # fmt: skip
 def test_win_rate(
-    invoke: Invoke, tmp_path: Path, serve: Serve, first: str, second: str, asked: int, wins: float | None
+    invoke: Invoke, tmp_path: Path, serve: Serve, first: str, second: str, requests: int, wins: float | None
 ) -> None:
     judge = ScriptedJudge(better(0, {"of ours": first, "of theirs": second}))
     ours = run_file(tmp_path / "run.jsonl", trajectory("a", answer="of ours", instruction="What?"))
@@ -162,7 +164,7 @@ def test_win_rate(
     more = ("--procedure", "toolbench-win", "--against", str(theirs), "--json")
     found = figures(invoke(*arguments(ours, serve(judge.application()), *more)))
     (verdict,) = read_verdicts(tmp_path / "verdicts.jsonl").verdicts
-    assert (len(judge.asked), found["tie_rate"]) == (asked, 0)
+    assert (len(judge.requests), found["tie_rate"]) == (requests, 0)
     # Which is shown first is left to chance, and known; the first is preferred.
     assert found["win_rate"] == (verdict.labels["first"] == "candidate" if wins is None else wins)
 
@@ -206,10 +208,10 @@ def test_toolalpaca(invoke: Invoke, tmp_path: Path, serve: Serve) -> None:
     result = invoke(*arguments(run, serve(judge.application()), *more))
     assert figures(result) == {"process": 0.5, "response": 0.0, "both": 0.0}
     assert json.loads(result.stdout)["labels"]["process"] == {"No call": 1, "Yes": 1}
-    (asked,) = judge.asked
-    assert "tools" not in asked
-    assert "max_tokens" not in asked
-    shown = asked["messages"][0]["content"]
+    (requests,) = judge.requests
+    assert "tools" not in requests
+    assert "max_tokens" not in requests
+    shown = requests["messages"][0]["content"]
     assert "## Documentation\nprice_of: The price.\n" in shown
     assert '## Standard Answer\n1. Function: price_of\nParameters: {"item": "it"}\n' in shown
     assert 'Solution\n1. Function: price_of\nParameters: {"item": "it"}\nRetruns: 40\n2. Final Response: 40.\n' in shown
@@ -221,7 +223,7 @@ def test_nonsense_is_a_class_of_its_own(invoke: Invoke, tmp_path: Path, serve: S
         return "I like <b>it</b>." if nonsense else {"answer_status": "Solved"}
 
     judge = ScriptedJudge(script)
-    run = run_file(tmp_path / "run.jsonl", trajectory("odd"), trajectory("a"), not_asked=3)
+    run = run_file(tmp_path / "run.jsonl", trajectory("odd"), trajectory("a"), not_run=3)
     result = invoke(*arguments(run, serve(judge.application())))
     assert result.exit_code == 0
     assert told(result) == "not run yet, and so in no figure: 3 trajectories of the run"
@@ -229,7 +231,7 @@ def test_nonsense_is_a_class_of_its_own(invoke: Invoke, tmp_path: Path, serve: S
     assert "solvable_pass_rate  1.0000" in result.stdout
     odd = next(each for each in read_verdicts(tmp_path / "verdicts.jsonl").verdicts if each.recorded == "odd")
     assert (odd.basis, odd.labels, odd.questions[0].texts) == ("nonsense", {}, ["I like <b>it</b>."] * 3)
-    assert len(judge.asked) == 4
+    assert len(judge.requests) == 4
 
 
 def test_an_answer_that_cannot_be_read_is_nonsense(invoke: Invoke, tmp_path: Path, serve: Serve) -> None:
@@ -317,7 +319,7 @@ def test_the_key_is_shown_to_the_judge_alone(invoke: Invoke, tmp_path: Path, ser
     wrong = invoke(*arguments(run, address, "--judge-key-file", str(tmp_path / "key")))
     assert wrong.exit_code == 2
     assert "wants another key" in told(wrong)
-    assert judge.asked == []
+    assert judge.requests == []
     (tmp_path / "key").write_text(f"{KEY}\n")
     right = invoke(*arguments(run, address, "--judge-key-file", str(tmp_path / "key")))
     assert right.exit_code == 0
@@ -353,7 +355,7 @@ def test_a_killed_judging_goes_on(tmp_path: Path) -> None:
     with served(judge.application()) as address:
         command = [sys.executable, "-m", "cli.main", *arguments(run, address, "--concurrency", "1", "--json")]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as killed:
-            asyncio.run(until(lambda: len(judge.asked) == 3, seconds=60))
+            asyncio.run(until(lambda: len(judge.requests) == 3, seconds=60))
             killed.send_signal(signal.SIGKILL)
             assert killed.wait(10) == -signal.SIGKILL
         there = output.read_bytes()

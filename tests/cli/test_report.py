@@ -13,7 +13,7 @@ from support.measured_steps import called, pairs_of, run_of
 from typer.testing import Result
 
 from evaluation.files.step_run import write_run
-from evaluation.reporting.format import _COMMANDS, OwnCommand
+from evaluation.reporting.format import _COMMANDS, SuiteCommand
 from evaluation.suites.definition import read_definition, suite_path
 from evaluation.whole_run import WholeRun
 
@@ -92,7 +92,7 @@ def test_what_is_wrong_is_said_and_nothing_is_written(invoke: Invoke, given: lis
 
 
 @pytest.mark.parametrize(("suite", "own"), _COMMANDS.items())
-def test_the_commands_of_suites_are_there(invoke: Invoke, suite: str, own: OwnCommand) -> None:
+def test_the_commands_of_suites_are_there(invoke: Invoke, suite: str, own: SuiteCommand) -> None:
     assert read_definition(suite_path(suite)).name == suite
     assert invoke("evaluate", own.name, "--help").exit_code == 0
 

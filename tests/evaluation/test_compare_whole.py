@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from support.made_up_trajectories import step, trajectory, whole_run
 
-from evaluation.compare import Comparison, compare_whole
+from evaluation.compare import Comparison, compare_trajectories
 from evaluation.errors import CasesDiffer, EmptySuite
 from evaluation.statistics.paired import Difference
 from evaluation.whole_run import WholeRun
@@ -20,7 +20,7 @@ def of(comparison: Comparison, name: str) -> Difference:
 
 
 def test_fewer_right_answers_are_worse() -> None:
-    found = compare_whole(whole_run(HALF), whole_run([*[False] * 20, *HALF[20:]]))
+    found = compare_trajectories(whole_run(HALF), whole_run([*[False] * 20, *HALF[20:]]))
     assert (found.steps, found.trajectories) == (None, 100)
     success = of(found, "success")
     assert (success.first, success.second, success.verdict) == (0.5, 0.3, "worse")
@@ -32,9 +32,9 @@ def test_fewer_right_answers_are_worse() -> None:
 def test_the_order_does_not_matter_and_pairing_does() -> None:
     first, second = whole_run(HALF), whole_run([*[False] * 5, *HALF[5:]])
     turned = replace(second, asked=second.asked[::-1])
-    assert compare_whole(first, turned).differences == compare_whole(first, second).differences
+    assert compare_trajectories(first, turned).differences == compare_trajectories(first, second).differences
     # Five of a hundred: two samples apart would say nothing of that.
-    assert of(compare_whole(first, second), "right").verdict == "worse"
+    assert of(compare_trajectories(first, second), "right").verdict == "worse"
 
 
 def test_more_repeated_calls_are_worse() -> None:
@@ -44,18 +44,18 @@ def test_more_repeated_calls_are_worse() -> None:
         record.model_copy(update={"trajectory": trajectory(instruction=record.trajectory.instruction, steps=again)})
         for record in first.asked[:60]
     )
-    found = of(compare_whole(first, replace(first, asked=(*asked, *first.asked[60:]))), "repeated_calls")
+    found = of(compare_trajectories(first, replace(first, asked=(*asked, *first.asked[60:]))), "repeated_calls")
     assert (found.second, found.verdict) == (0.6, "worse")
     assert not found.metric.is_share
 
 
 def test_a_question_that_was_not_asked_is_not_right_and_hides_the_rest() -> None:
-    found = compare_whole(whole_run(HALF), whole_run([None] * 30 + HALF[30:]))
+    found = compare_trajectories(whole_run(HALF), whole_run([None] * 30 + HALF[30:]))
     assert found.second_missing == tuple(f"q{number}" for number in range(30))
     assert of(found, "success").second == 0.2
     assert of(found, "success").verdict == "worse"
     assert of(found, "steps").incomparable
-    both = compare_whole(whole_run([None, True, True]), whole_run([None, True, True]))
+    both = compare_trajectories(whole_run([None, True, True]), whole_run([None, True, True]))
     assert (both.trajectories, len(both.first_missing)) == (3, 1)
     assert of(both, "right").first == pytest.approx(2 / 3)
 
@@ -85,16 +85,16 @@ def _other(what: str) -> WholeRun:
 )
 def test_files_of_other_questions_are_refused(second: WholeRun, said: str) -> None:
     with pytest.raises(CasesDiffer, match=said):
-        compare_whole(whole_run(HALF), second)
+        compare_trajectories(whole_run(HALF), second)
 
 
 def test_another_sample_is_refused() -> None:
     first = whole_run(HALF)
     second = replace(first, asked=(*first.asked[1:], first.asked[0].model_copy(update={"recorded": "q100"})))
     with pytest.raises(CasesDiffer, match="other samples of the suite: 'q0', 'q100'"):
-        compare_whole(first, second)
+        compare_trajectories(first, second)
 
 
 def test_a_file_without_a_trajectory_is_refused() -> None:
     with pytest.raises(EmptySuite):
-        compare_whole(whole_run(HALF), whole_run([None] * 100))
+        compare_trajectories(whole_run(HALF), whole_run([None] * 100))

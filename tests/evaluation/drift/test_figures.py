@@ -54,8 +54,8 @@ def test_a_call_of_an_unknown_tool_is_one_that_cannot_be_used() -> None:
     other = counted(without_call("No call was made: 'Action:' names no tool"))
     assert (other["caller.unknown_tools"], other["caller.unusable_calls"]) == ((0, 1), (1, 1))
     # What a tool says is not what the caller did.
-    told = counted(trajectory(steps=[step(0, observation="there is no tool 'x'")]))
-    assert told["caller.unknown_tools"] == (0, 1)
+    values = counted(trajectory(steps=[step(0, observation="there is no tool 'x'")]))
+    assert values["caller.unknown_tools"] == (0, 1)
 
 
 def test_repairs_and_unreadable_outputs() -> None:

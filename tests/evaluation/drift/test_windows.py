@@ -36,7 +36,7 @@ def reported(found: Drift, now: datetime = LATER) -> DriftReport:
     return drift_report(found, {"not ended yet": 2}, now=now, resamples=2_000, seed=0)
 
 
-def test_a_role_that_goes_wrong_is_told_from_the_others() -> None:
+def test_a_role_that_goes_wrong_differs_from_the_others() -> None:
     report = reported(drift([*day(0, gives_up=3), *day(1, gives_up=4), *day(2, gives_up=30)], DAY))
     assert [window.is_reference for window in report.windows] == [True, False, False]
     assert [len(window.alarms) for window in report.windows] == [0, 0, 1]
@@ -44,7 +44,7 @@ def test_a_role_that_goes_wrong_is_told_from_the_others() -> None:
     assert (alarm.role, alarm.figure, alarm.reference, alarm.value) == ("planner", "gave_up", 0.05, 0.5)
     assert alarm.low is not None
     assert 0 < alarm.low < 0.45
-    assert report.wrong == ["planner"]
+    assert report.alarming_roles == ["planner"]
 
 
 def test_repairs_are_noticed() -> None:
@@ -57,14 +57,14 @@ def test_repairs_are_noticed() -> None:
 def test_like_the_reference_there_is_no_alarm_and_better_is_none() -> None:
     report = reported(drift([*day(0, gives_up=30), *day(1, gives_up=31), *day(2)], DAY))
     assert [window.alarms for window in report.windows] == [[], [], []]
-    assert all(window.told for window in report.windows[1:])
+    assert all(window.evaluated for window in report.windows[1:])
 
 
 def test_few_trajectories_raise_no_alarm() -> None:
     report = reported(drift([*day(0), *day(1, count=19, gives_up=19)], DAY))
-    assert (report.windows[1].told, report.windows[1].alarms) == (False, [])
+    assert (report.windows[1].evaluated, report.windows[1].alarms) == (False, [])
     few = reported(drift([*day(0, count=19), *day(1, gives_up=60)], DAY))
-    assert (few.windows[1].told, few.wrong) == (False, [])
+    assert (few.windows[1].evaluated, few.alarming_roles) == (False, [])
 
 
 WRONG = "going wrong in the newest full window, 2026-03-03: planner"
@@ -93,14 +93,14 @@ def test_a_window_that_runs_can_add_an_alarm_but_silences_none(
     found = drift([*day(0), *day(1, **before), *day(2, **newest)], DAY)
     report = reported(found, now=MIDNIGHT + now * DAY + timedelta(minutes=10))
     assert [each.text for each in messages(report)] == sentences
-    assert report.wrong == (["planner"] if "wrong" in sentences[0] else [])
+    assert report.alarming_roles == (["planner"] if "wrong" in sentences[0] else [])
     page = drift_page(found, report)
     assert all(f"{text[0].upper()}{text[1:]}." in page for text in sentences)
 
 
 def test_without_a_full_window_nothing_is_said() -> None:
     report = reported(drift([*day(0), *day(1, count=19), *day(2, count=3)], DAY))
-    assert ([each.kind for each in messages(report)], report.judged) == (["unsure"], [])
+    assert ([each.kind for each in messages(report)], report.evaluated_windows) == (["inconclusive"], [])
 
 
 def test_a_reference_of_its_own_holds_every_window() -> None:

@@ -23,11 +23,11 @@ QUESTIONS = [(file, name) for file in ("tooleval", "toolalpaca") for name in loa
 async def test_a_request_is_one_of_the_protocol(serve: Serve, file: str, name: str) -> None:
     params = pytest.importorskip("openai.types.chat.completion_create_params")
     judge, prompts = ScriptedJudge(lambda function, request: "So."), load_prompts(file)
-    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1/", "m"), Patience(away_s=0)) as asked:
+    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1/", "m"), Patience(away_s=0)) as questions:
         function = prompts.questions[name].function(name)
-        said = await asked.ask("?", function, temperature=prompts.temperature, max_tokens=prompts.max_tokens)
+        said = await questions.ask("?", function, temperature=prompts.temperature, max_tokens=prompts.max_tokens)
     assert said.text == "So."
-    TypeAdapter(params.CompletionCreateParamsNonStreaming).validate_python(judge.asked[0])
+    TypeAdapter(params.CompletionCreateParamsNonStreaming).validate_python(judge.requests[0])
 
 
 def test_an_answer_of_the_protocol_is_read() -> None:
@@ -67,16 +67,16 @@ UNREADABLE = [
 async def test_what_cannot_be_read_is_an_empty_answer_of_a_known_judge(serve: Serve, odd: Response) -> None:
     said = [completion("So."), odd, completion("So.")]
     judge = ScriptedJudge(lambda function, request: said.pop(0))
-    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1", "m"), AT_ONCE) as asked:
-        assert [(await ask(asked)).text for _ in range(3)] == ["So.", "", "So."]
+    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1", "m"), AT_ONCE) as questions:
+        assert [(await ask(questions)).text for _ in range(3)] == ["So.", "", "So."]
 
 
 @pytest.mark.parametrize("odd", UNREADABLE)
 async def test_what_cannot_be_read_at_first_is_no_judge(serve: Serve, odd: Response) -> None:
     judge = ScriptedJudge(lambda function, request: odd)
-    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1", "m"), AT_ONCE) as asked:
+    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1", "m"), AT_ONCE) as questions:
         with pytest.raises(JudgeRefused, match="no chat completion"):
-            await ask(asked)
+            await ask(questions)
 
 
 @pytest.mark.parametrize("form", ["words", "list", "name"])
@@ -86,19 +86,19 @@ async def test_no_part_of_the_key_is_told(serve: Serve, form: str, status: int, 
     words = "context " + "x" * 285 + KEY
     shown: dict[str, object] = {"words": words, "list": [words], "name": {words: 1}}
     judge = ScriptedJudge(lambda function, request: JSONResponse({"error": shown[form]}, status))
-    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1", "m", KEY), AT_ONCE) as asked:
+    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1", "m", KEY), AT_ONCE) as questions:
         with pytest.raises(error) as refused:
-            await ask(asked)
+            await ask(questions)
     assert "xxx[" in str(refused.value)
     assert KEY[:3] not in str(refused.value)
 
 
 async def test_the_query_of_an_address_stays_behind_the_path(serve: Serve) -> None:
-    application, asked = FastAPI(), []
+    application, questions = FastAPI(), []
 
     @application.post("/a%2Fb/v1/chat/completions")
     async def complete(request: Request) -> Response:
-        asked.append((request.scope["raw_path"], request.url.query))
+        questions.append((request.scope["raw_path"], request.url.query))
         return completion("So.")
 
     @application.post("/a/b/v1/chat/completions")
@@ -107,7 +107,7 @@ async def test_the_query_of_an_address_stays_behind_the_path(serve: Serve) -> No
 
     async with Judge(JudgeAddress(f"{serve(application)}/a%2Fb/v1/?api-version=3&x=%20", "m"), AT_ONCE) as judge:
         assert (await ask(judge)).text == "So."
-    assert asked == [(b"/a%2Fb/v1/chat/completions", "api-version=3&x=%20")]
+    assert questions == [(b"/a%2Fb/v1/chat/completions", "api-version=3&x=%20")]
     assert httpx.URL("http://u:p@h/v1?q").copy_with(raw_path=b"/v1/models?q") == JudgeAddress(
         "http://u:p@h/v1?q", "m"
     ).at("/models")

@@ -17,8 +17,8 @@ from evaluation.judge.verdicts import (
     ProcedureName,
     PromptsRecord,
     VerdictRecord,
-    growing_verdicts,
     read_verdicts,
+    resume_verdicts,
 )
 
 WHOLE: dict[ProcedureName, dict[str, str]] = {
@@ -56,12 +56,12 @@ def test_labels_of_a_procedure_are_read(tmp_path: Path, procedure: ProcedureName
 @pytest.mark.parametrize("procedure", LABELS)
 @pytest.mark.parametrize("basis", ["judge", "rule", "nonsense"])
 def test_other_labels_are_refused_with_their_line(tmp_path: Path, procedure: ProcedureName, basis: Basis) -> None:
-    whole = WHOLE[procedure]
-    for label in whole:
+    complete = WHOLE[procedure]
+    for label in complete:
         for labels, said in (
-            (whole | {label: "Perhaps"}, f"`labels.{label}` is 'Perhaps', and not one of"),
-            (whole | {"more": "Yes"}, "`labels` has 'more'; there are"),
-            ({name: value for name, value in whole.items() if name != label}, f"`labels` lacks '{label}'"),
+            (complete | {label: "Perhaps"}, f"`labels.{label}` is 'Perhaps', and not one of"),
+            (complete | {"more": "Yes"}, "`labels` has 'more'; there are"),
+            ({name: value for name, value in complete.items() if name != label}, f"`labels` lacks '{label}'"),
         ):
             path = written(tmp_path / "v.jsonl", procedure, verdict(labels, basis))
             if basis == "nonsense" and "lacks" in said:
@@ -75,7 +75,7 @@ def test_other_labels_are_refused_with_their_line(tmp_path: Path, procedure: Pro
 
 def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
     path = tmp_path / "v.jsonl"
-    with growing_verdicts(path, about("stabletoolbench-pass")) as file:
+    with resume_verdicts(path, about("stabletoolbench-pass")) as file:
         file.append(verdict({"answer_status": "Solved"}))
         there = path.read_bytes()
         for unreadable in (verdict({"answer_status": "Solved"}, repeat=-1), verdict({"answer_status": "Good"})):
@@ -85,7 +85,9 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
     assert len(read_verdicts(path).verdicts) == 1
 
 
-@pytest.mark.parametrize("line", [{"kind": "run"}, {"kind": "whole-run", "version": 2}, {"kind": ["run"]}, {}, [], 1])
+@pytest.mark.parametrize(
+    "line", [{"kind": "run"}, {"kind": "complete-run", "version": 2}, {"kind": ["run"]}, {}, [], 1]
+)
 def test_another_file_is_known_as_such(tmp_path: Path, line: object) -> None:
     path = tmp_path / "run.jsonl"
     path.write_text(json.dumps(line) + "\n")

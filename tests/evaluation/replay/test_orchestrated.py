@@ -17,7 +17,7 @@ from alpha_umi.roles.turns import Tool, Turn
 from evaluation.asking import Asking, ask
 from evaluation.errors import ServiceAway
 from evaluation.orchestrator import OrchestratorRefused
-from evaluation.replay.recordings import Replay, replay_of
+from evaluation.replay.recordings import Replay, build_replay
 from evaluation.replay.servers import create_calculator_server, create_replay_server
 from evaluation.suites import own
 from evaluation.suites.gsm8k import CALCULATOR, is_right
@@ -65,7 +65,7 @@ def repeating(recorded: RecordedTrajectory, *, more: tuple[Any, ...] = ()) -> Sc
 
 async def test_a_recorded_trajectory_comes_out_as_it_was(serve: Serve, tmp_path: Path) -> None:
     recorded = trajectory()
-    replay = replay_of([recorded])
+    replay = build_replay([recorded])
     roles = roles_of(serve, repeating(recorded))
     async with orchestrated(roles, serve(create_replay_server(replay)), tmp_path) as client:
         asked = await ask(client, recorded)
@@ -87,7 +87,7 @@ async def test_real_tools_are_offered_and_answer_as_they_did(data: Path, serve: 
     suite = load_suite("rotbench-gpt4:NLP__NLP", data)
     recorded = next(each for each in suite.trajectories if len(list(recorded_calls(each))) == 2)
     roles = roles_of(serve, repeating(recorded))
-    async with orchestrated(roles, serve(create_replay_server(replay_of([recorded]))), tmp_path) as client:
+    async with orchestrated(roles, serve(create_replay_server(build_replay([recorded]))), tmp_path) as client:
         asked = await ask(client, recorded)
     seen = [step.observation.content for step in asked.trajectory.steps if step.observation]
     assert [_compact(text) for text in seen] == [_compact(each.observation) for each in recorded_calls(recorded)]
@@ -104,7 +104,7 @@ def _compact(text: str) -> str:
 
 async def test_unknown_and_repeated_calls_are_counted(serve: Serve, tmp_path: Path) -> None:
     recorded = trajectory()
-    replay: Replay = replay_of([recorded])
+    replay: Replay = build_replay([recorded])
     more = (call("price_of", item="sun"), call("price_of", item="lamp"), call("price_of", item="sun"))
     roles = roles_of(serve, repeating(recorded, more=more))
     async with orchestrated(roles, serve(create_replay_server(replay)), tmp_path) as client:

@@ -16,10 +16,10 @@ from evaluation.page.blocks import CHARACTERS, Block, Fold, Listing, Paragraph, 
 from evaluation.page.html import render_page
 from evaluation.page.markdown import render_markdown
 from evaluation.reporting.document import Report, report_sections
-from evaluation.reporting.inputs import Drawing, read_runs
+from evaluation.reporting.inputs import BootstrapOptions, read_runs
 from evaluation.whole_run import WholeRun
 
-QUICK = Drawing(100)
+QUICK = BootstrapOptions(100)
 
 
 def sections(*paths: Path, examples: int = 3) -> list[Section]:
@@ -213,6 +213,6 @@ def test_steps_of_a_suite_with_figures_of_its_own_name_the_command(
 def test_runs_say_how_they_were_asked(tmp_path: Path) -> None:
     (tmp_path / "one").write_text(written(whole_run([True, None], constrained=False, max_tokens=900)))
     text = render_markdown("r", sections(tmp_path / "one"))
-    assert "| A one | shop | 1 whole trajectory, chain, free | not known |" in text
+    assert "| A one | shop | 1 whole trajectory, chain, unconstrained | not known |" in text
     assert "--limit 2 --strategy chain --max-tokens 900 --output one" in text
     assert "**A one: not asked yet, and counted as failed: 1 trajectory.**" in text

@@ -14,11 +14,11 @@ from support.measured_steps import pairs_of, run_of
 from alpha_umi.contract.trajectories import CreateTrajectory
 from evaluation.errors import DuplicateId, EmptySuite, EvaluationError, OtherVersion
 from evaluation.files.step_run import Run, write_run
-from evaluation.reporting.inputs import Drawing, StepsRun, TrajectoriesRun, read_runs
+from evaluation.reporting.inputs import BootstrapOptions, StepsRun, TrajectoriesRun, read_runs
 from evaluation.whole_run import EventRecord, ToolServerRecord, WholeRun
 from orchestrator.settings import OrchestratorSettings
 
-QUICK = Drawing(100)
+QUICK = BootstrapOptions(100)
 
 
 def steps(path: Path, run: Run | None = None) -> Path:

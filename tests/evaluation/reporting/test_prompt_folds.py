@@ -14,7 +14,7 @@ from support.system import call
 from evaluation.page.blocks import Block, Fold, Paragraph, Section, Verbatim
 from evaluation.page.html import render_page
 from evaluation.reporting import prompt_folds as folds
-from evaluation.reporting.inputs import Drawing, TrajectoriesRun, read_runs
+from evaluation.reporting.inputs import BootstrapOptions, TrajectoriesRun, read_runs
 from evaluation.reporting.trajectory_view import trajectory_fold
 from evaluation.reporting.whole_prompts import whole_prompts
 from evaluation.whole_run import WholeRun
@@ -37,7 +37,7 @@ def described(run: WholeRun, description: str) -> WholeRun:
 
 def read_of(run: WholeRun, folder: Path) -> TrajectoriesRun:
     (folder / "read.jsonl").write_text(written(run))
-    (read,) = read_runs([folder / "read.jsonl"], Drawing(100))
+    (read,) = read_runs([folder / "read.jsonl"], BootstrapOptions(100))
     assert isinstance(read, TrajectoriesRun)
     return read
 

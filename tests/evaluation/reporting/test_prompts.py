@@ -16,7 +16,7 @@ from evaluation.files.published import pair
 from evaluation.files.step_run import OutputRecord, PredictionRecord, write_run
 from evaluation.outputs import RoleText
 from evaluation.page.blocks import Paragraph
-from evaluation.reporting.inputs import Drawing, StepsRun, read_runs
+from evaluation.reporting.inputs import BootstrapOptions, StepsRun, read_runs
 from evaluation.reporting.prompts import NoPrompt, exact_prompt
 from evaluation.reporting.step_examples import step_fold
 
@@ -74,7 +74,7 @@ def test_any_other_prompt_is_not_shown_and_the_reason_is_said(
     write_run(
         tmp_path / "run", replace(run, about=run.about.model_copy(update={"models": models}), predictions=predictions)
     )
-    (read,) = read_runs([tmp_path / "run"], Drawing(100))
+    (read,) = read_runs([tmp_path / "run"], BootstrapOptions(100))
     assert isinstance(read, StepsRun)
     assert Paragraph(f"The planner's prompt cannot be made again: {why}.") in step_fold(read, 0, "right").blocks
 

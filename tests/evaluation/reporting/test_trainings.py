@@ -12,7 +12,7 @@ from support.measured_steps import pairs_of, run_of
 from evaluation.errors import DuplicateId, EvaluationError
 from evaluation.files.step_run import write_run
 from evaluation.page.blocks import Gallery, Paragraph
-from evaluation.reporting.inputs import Drawing, StepsRun, read_runs
+from evaluation.reporting.inputs import BootstrapOptions, StepsRun, read_runs
 from evaluation.reporting.training import read_trainings, scaling_section, training_of, training_section
 
 
@@ -24,7 +24,7 @@ def runs(folder: Path, *tokens: int) -> list[StepsRun]:
         models = {"planner": trained(tokens=amount), "caller": trained(stage="global", tokens=amount)}
         paths.append(folder / f"{amount}.jsonl")
         write_run(paths[-1], type(run)(run.about.model_copy(update={"models": models}), run.cases, run.predictions))
-    return [run for run in read_runs(paths, Drawing(100)) if isinstance(run, StepsRun)]
+    return [run for run in read_runs(paths, BootstrapOptions(100)) if isinstance(run, StepsRun)]
 
 
 def test_a_training_is_read_up_to_a_line_that_was_cut(tmp_path: Path) -> None:

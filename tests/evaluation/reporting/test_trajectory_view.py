@@ -9,7 +9,7 @@ from support.made_up_trajectories import step, trajectory, whole_run, written
 
 from alpha_umi.contract.trajectories import Trajectory
 from evaluation.page.blocks import Paragraph, Section
-from evaluation.reporting.inputs import Drawing, TrajectoriesRun, read_runs
+from evaluation.reporting.inputs import BootstrapOptions, TrajectoriesRun, read_runs
 from evaluation.reporting.trajectory_view import trajectory_fold
 
 
@@ -18,7 +18,7 @@ def shown(folder: Path, told: Trajectory) -> list[str]:
     run = whole_run([True])
     one = replace(run, asked=(run.asked[0].model_copy(update={"trajectory": told}),))
     (folder / "whole").write_text(written(one))
-    (read,) = read_runs([folder / "whole"], Drawing(100))
+    (read,) = read_runs([folder / "whole"], BootstrapOptions(100))
     assert isinstance(read, TrajectoriesRun)
     steps = [block for block in trajectory_fold(read, 0).blocks if isinstance(block, Section)]
     return [block.text for each in steps for block in each.blocks if isinstance(block, Paragraph)]

@@ -15,9 +15,9 @@ from evaluation.judge.verdicts import JudgeRunRecord, ProcedureName, PromptsReco
 from evaluation.page.html import render_page
 from evaluation.page.markdown import render_markdown
 from evaluation.reporting.document import Report, report_sections
-from evaluation.reporting.inputs import PARTS, Drawing, read_runs, with_verdicts
+from evaluation.reporting.inputs import PARTS, BootstrapOptions, read_runs, with_verdicts
 
-QUICK = Drawing(100)
+QUICK = BootstrapOptions(100)
 SUITE = "stabletoolbench-queries:G1_tool"
 IDS = ("G1_tool/7", "G1_tool/8")
 SAID = {
