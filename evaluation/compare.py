@@ -1,7 +1,9 @@
-"""Compare two sets of predictions for the same cases: each difference with a 95 % interval.
+"""Compare two files: predictions of the same cases, or trajectories of the same questions.
 
-The bootstrap is paired (`paired`): both are scored on the same drawn trajectories. Where too few trajectories count,
-and where a metric does not notice that predictions are missing, there is no verdict.
+Every difference has a 95 % interval of a paired bootstrap (`statistics.paired`): both files are scored on the same
+resampled trajectories. The verdict is inconclusive where too few trajectories count, and where a metric ignores what is
+missing in an incomplete file. A question without a trajectory counts as neither completed nor right. A gate adds a
+multiple-testing correction (`statistics.gate`) and requires complete files with equal settings.
 """
 
 from __future__ import annotations

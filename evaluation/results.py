@@ -1,4 +1,7 @@
-"""Scores and comparisons as JSON."""
+"""Scores, trajectory metrics and comparisons as JSON, and the caveats to print next to them.
+
+Caveats (excluded cases, contamination of training data) come from the run's header record.
+"""
 
 from __future__ import annotations
 
@@ -300,9 +303,9 @@ def left_out_sentence(left_out: Mapping[str, int]) -> str | None:
 def trained_on_sentences(models: Mapping[RoleName, Mapping[str, Any]]) -> list[str]:
     """For each role whose model was trained on instructions of the suite, on how many."""
     # The manifests in a run line may say anything.
-    found = {role: model.get(FOUND) for role, model in models.items()}
+    matches = {role: model.get(FOUND) for role, model in models.items()}
     return [
-        f"the {role}'s model was trained on {told.get('instructions')} of the suite's {told.get('total')} instructions"
-        for role, told in found.items()
-        if isinstance(told, dict) and told.get("verdict") == "listed"
+        f"the {role}'s model was trained on {text.get('instructions')} of the suite's {text.get('total')} instructions"
+        for role, text in matches.items()
+        if isinstance(text, dict) and text.get("verdict") == "listed"
     ]

@@ -141,9 +141,9 @@ class GrowingWholeRun:
 
     def __init__(self, lines: ResumableJsonl[WholeRun]) -> None:
         self.path = lines.path
-        self.asked = () if lines.found is None else lines.found.asked
+        self.asked = () if lines.existing is None else lines.existing.asked
         self._lines = lines
-        self._tools = ToolLines({} if lines.found is None else lines.found.tools)
+        self._tools = ToolLines({} if lines.existing is None else lines.existing.tools)
 
     def append(self, record: AskedRecord, tools: Mapping[str, ToolModel]) -> AskedRecord:
         """Write a line, after those of its tools that have none yet; the record as it was written.

@@ -38,7 +38,8 @@ class Wanted:
 def generate(wanted: Wanted, suite: str, mode: Mode) -> None:
     """Have the steps of a suite predicted. Raises `ProcessFailed`."""
     alpha_umi(
-        "evaluate", "generate", "--in-process", "--model", str(wanted.model), "--constrained" if mode == "constrained" else "--unconstrained", "--suite", suite,
+        "evaluate", "generate", "--in-process", "--model", str(wanted.model),
+        "--constrained" if mode == "constrained" else "--unconstrained", "--suite", suite,
         "--limit", str(wanted.steps), "--output", str(wanted.file("steps", suite, mode)),
     )  # fmt: skip
 

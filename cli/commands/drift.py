@@ -58,7 +58,7 @@ def drift(
         length = window_length(window)
         served = read_served(exports, skip_broken=skip_broken)
         basis = () if reference is None else read_served([reference], skip_broken=skip_broken).trajectories
-        found = drift_of(
+        matches = drift_of(
             served.trajectories,
             length,
             reference=basis,
@@ -66,9 +66,9 @@ def drift(
             resamples=resamples,
             seed=seed,
         )
-        report = drift_report(found, served.left_out, now=datetime.now(UTC), resamples=resamples, seed=seed)
+        report = drift_report(matches, served.left_out, now=datetime.now(UTC), resamples=resamples, seed=seed)
         if page_file is not None:
-            write_whole(page_file, drift_page(found, report))
+            write_whole(page_file, drift_page(matches, report))
     _print(report, as_json=as_json)
     if fail_on_alarm and report.alarming_roles:
         raise typer.Exit(EXIT_WORSE)

@@ -71,7 +71,7 @@ def score(
     """
     require_apart([file], {"--output": report_file, "--write-published": published_file})
     if form is Format.TRAJECTORIES:
-        _score_whole(file, report_file, published_file, resamples=resamples, seed=seed, as_json=as_json)
+        _score_trajectories(file, report_file, published_file, resamples=resamples, seed=seed, as_json=as_json)
         return
     with reported():
         from cli.evaluation_view import missing_blocks, print_report, score_blocks
@@ -95,7 +95,7 @@ def score(
             print_report(output(), score_blocks(report), report, report_file, as_json)
 
 
-def _score_whole(
+def _score_trajectories(
     file: Path, report_file: Path | None, published_file: Path | None, *, resamples: int, seed: int, as_json: bool
 ) -> None:
     if published_file is not None:

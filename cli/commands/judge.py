@@ -109,6 +109,6 @@ async def _judged(address: JudgeAddress, task: JudgeTask, path: Path, concurrenc
 
     # A proxy of the environment is for other machines.
     outside = not is_loopback(address.url)
-    async with Judge(address, Patience(away_s=patience_s), trust_env=outside) as asked:
+    async with Judge(address, Patience(away_s=patience_s), trust_env=outside) as requests:
         with progress_bar(messages(), task.about.trajectories * task.about.repeat) as advance:
-            return await judge_all(asked, task, path, concurrency=concurrency, on_verdict=lambda _: advance())
+            return await judge_all(requests, task, path, concurrency=concurrency, on_verdict=lambda _: advance())

@@ -54,8 +54,8 @@ def report(
         read = [*runs, *(verdicts or []), *training_files(trainings or [])]
         require_apart(read, {"--output": output_file, "--markdown": markdown_file})
         bootstrap = BootstrapOptions(resamples, seed)
-        found = with_verdicts(read_runs(runs, bootstrap), verdicts or [], bootstrap)
-        given = Report(found, read_trainings(trainings or []), bootstrap, examples)
+        matches = with_verdicts(read_runs(runs, bootstrap), verdicts or [], bootstrap)
+        given = Report(matches, read_trainings(trainings or []), bootstrap, examples)
         sections = report_sections(given)
         outputs = [(output_file, render_page), (markdown_file, render_markdown)]
         write_all({path: render(title, sections) for path, render in outputs if path is not None})

@@ -117,14 +117,14 @@ def _tool_errors(trajectory: Trajectory) -> Ratio:
 
 def _uses(role: RoleName, trajectory: Trajectory, counts: Callable[[RoleUse], bool]) -> Ratio:
     """Over what the role wrote, where that was recorded."""
-    found = [use for step in trajectory.steps if (use := (step.roles or {}).get(role)) is not None and use.attempts]
-    return sum(map(counts, found)), len(found)
+    matches = [use for step in trajectory.steps if (use := (step.roles or {}).get(role)) is not None and use.attempts]
+    return sum(map(counts, matches)), len(matches)
 
 
 def _tokens(role: RoleName, name: str) -> Callable[[Trajectory], Ratio]:
     def of(trajectory: Trajectory) -> Ratio:
-        found = [use for step in trajectory.steps if (use := (step.roles or {}).get(role)) is not None]
-        return sum(getattr(use, name) for use in found), len(found)
+        matches = [use for step in trajectory.steps if (use := (step.roles or {}).get(role)) is not None]
+        return sum(getattr(use, name) for use in matches), len(matches)
 
     return of
 

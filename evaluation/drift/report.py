@@ -1,8 +1,8 @@
-"""Drift as JSON: the reference, every window, and which roles go wrong.
+"""Drift as JSON: the reference, every window, and the roles with an alarm; and the messages for people.
 
-A report made just after midnight holds a window that has just begun. If that one counted alone, a job that runs then
-would never hear of an alarm: so the newest window that is over and has enough trajectories counts, and a later one can
-add an alarm, but silence none, since it has seen less.
+The newest window that is over and has enough trajectories is evaluated, and later windows with enough trajectories. A
+later window can add an alarm and remove none, because it has seen less. Otherwise a job that runs just after midnight
+would evaluate only a window that has just begun.
 """
 
 from __future__ import annotations
@@ -123,17 +123,17 @@ def _figures(window: Window) -> dict[str, FigureReport]:
     }
 
 
-def _alarm(found: GatedFigure) -> AlarmReport:
-    role, _, key = found.item.metric.name.partition(".")
+def _alarm(matches: GatedFigure) -> AlarmReport:
+    role, _, key = matches.item.metric.name.partition(".")
     return AlarmReport(
         role=role,
         figure=key,
-        title=found.item.metric.title,
-        reference=found.item.first,
-        value=found.item.second,
-        difference=found.item.difference,
-        **_ends(found.interval),
-        confidence=found.confidence,
+        title=matches.item.metric.title,
+        reference=matches.item.first,
+        value=matches.item.second,
+        difference=matches.item.difference,
+        **_ends(matches.interval),
+        confidence=matches.confidence,
     )
 
 

@@ -1,4 +1,12 @@
-"""Read text files: what is wrong with one is said with its place and a remedy."""
+"""JSON Lines files that begin with a header record: read, checked, and written so that a run can resume.
+
+A line is one write. A process that is killed leaves complete lines and at most a part of one, which is cut off when the
+file is resumed. Two processes never write to the same file.
+
+    OtherRun          the file is of another run than the one to resume
+    FileInUse         another process writes to the file
+    FileUnwritable    the file cannot be written
+"""
 
 from __future__ import annotations
 
@@ -28,8 +36,8 @@ from evaluation.errors import (
 
 FORMAT_REMEDY = "docs/evaluation.md describes the format"
 # Lines that are made by asking, and the command that asks.
-AskedKind = Literal["prediction", "asked", "verdict"]
-_MADE_BY: Mapping[AskedKind, str] = {"prediction": "generate", "asked": "trajectories", "verdict": "judge"}
+RecordKind = Literal["prediction", "asked", "verdict"]
+_MADE_BY: Mapping[RecordKind, str] = {"prediction": "generate", "asked": "trajectories", "verdict": "judge"}
 # How the rest of a text begins when it was cut inside a word, a number, or an escape.
 _WORDS = ("true", "false", "null", "-")
 _CUT_NUMBER = re.compile(r"\.|[eE][+-]?")
@@ -63,7 +71,7 @@ def parse_json(text: str, place: str, *, cut_remedy: str, remedy: str = FORMAT_R
         ) from error
 
 
-def _cut_line_remedy(line: str, kind: AskedKind, *, last: bool) -> str:
+def _cut_line_remedy(line: str, kind: RecordKind, *, last: bool) -> str:
     """What to do about a line of a growing file that ends in its middle. Lines of its `kind` can be asked for again.
 
     What is cut at the end of the file (`last`) its command takes off by itself; anywhere else it refuses to go on.
@@ -84,7 +92,7 @@ def not_the_format(place: str, error: ValidationError, remedy: str = FORMAT_REME
     return NotTheFormat(f"{where}: {first['msg']}", remedy=remedy)
 
 
-def json_lines(text: str, path: Path, kind: AskedKind) -> Iterator[tuple[str, str, Any]]:
+def json_lines(text: str, path: Path, kind: RecordKind) -> Iterator[tuple[str, str, Any]]:
     """Every line that holds something, with its place and its JSON value; lines of this `kind` can be asked for again.
 
     Raises as `parse_json` does.
@@ -100,10 +108,10 @@ def json_lines(text: str, path: Path, kind: AskedKind) -> Iterator[tuple[str, st
 
 def require_version(value: Any, place: str, version: int) -> None:
     """Raises `OtherVersion` for the first line of a file that an earlier or a later program wrote."""
-    found = value.get("version", version) if isinstance(value, dict) else version
-    if isinstance(found, int) and found != version:
+    version_read = value.get("version", version) if isinstance(value, dict) else version
+    if isinstance(version_read, int) and version_read != version:
         raise OtherVersion(
-            f"{place}: the file is of version {found}, and this program reads version {version}",
+            f"{place}: the file is of version {version_read}, and this program reads version {version}",
             remedy="make it anew, or read it with the alpha-umi that wrote it",
         )
 
@@ -150,7 +158,7 @@ def parse_header_and_records(
 
 
 ANOTHER_FILE = "name another file with --output"
-Found = TypeVar("Found")
+Existing = TypeVar("Existing")
 
 
 class OtherRun(EvaluationError):
@@ -165,12 +173,12 @@ class FileUnwritable(EvaluationError):
     """The file cannot be written."""
 
 
-class ResumableJsonl(Generic[Found]):
-    """An open file. `found` is what was read of the lines that were there; None in a new file."""
+class ResumableJsonl(Generic[Existing]):
+    """An open file. `existing` is what `read` returned for the lines in the file; None for a new file."""
 
-    def __init__(self, path: Path, file: BinaryIO, found: Found | None) -> None:
+    def __init__(self, path: Path, file: BinaryIO, existing: Existing | None) -> None:
         self.path = path
-        self.found = found
+        self.existing = existing
         self._file = file
 
     def append(self, line: str) -> None:
@@ -182,7 +190,7 @@ class ResumableJsonl(Generic[Found]):
 
 
 @contextlib.contextmanager
-def resume_jsonl(path: Path, head: str, read: Callable[[str], Found]) -> Iterator[ResumableJsonl[Found]]:
+def resume_jsonl(path: Path, head: str, read: Callable[[str], Existing]) -> Iterator[ResumableJsonl[Existing]]:
     """Begin the file at `path` with its head, or go on with it; it is ours until the block ends.
 
     `read` is given the whole lines of a file that has more than a part of this head, and raises if it must not go on:
@@ -190,10 +198,10 @@ def resume_jsonl(path: Path, head: str, read: Callable[[str], Found]) -> Iterato
     """
     with _opened(path) as file:
         try:
-            found = _begin(path, file, head.encode(), read)
+            existing = _begin(path, file, head.encode(), read)
         except OSError as error:
             raise _unwritable(path, error) from error
-        yield ResumableJsonl(path, file, found)
+        yield ResumableJsonl(path, file, existing)
 
 
 @contextlib.contextmanager
@@ -213,7 +221,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def _begin(path: Path, file: BinaryIO, head: bytes, read: Callable[[str], Found]) -> Found | None:
+def _begin(path: Path, file: BinaryIO, head: bytes, read: Callable[[str], Existing]) -> Existing | None:
     file.seek(0)
     there = file.read()
     # Nothing comes before the head is whole, so a part of it is worth nothing.
@@ -221,10 +229,10 @@ def _begin(path: Path, file: BinaryIO, head: bytes, read: Callable[[str], Found]
         file.truncate(0)
         _write(file, head)
         return None
-    whole = there[: there.rfind(b"\n") + 1]
-    found = read(_text(path, whole))
-    file.truncate(len(whole))
-    return found
+    complete = there[: there.rfind(b"\n") + 1]
+    existing = read(_text(path, complete))
+    file.truncate(len(complete))
+    return existing
 
 
 def _text(path: Path, content: bytes) -> str:

@@ -1,13 +1,27 @@
-"""The published predictions format: one JSON list, an entry a step.
+"""The published prediction format: one JSON list with an entry per step, and the published reading of its texts.
 
     {"tools": [{"Name", "function", "input"}], "instruction", "history": [{"from", "value"}],
      "reference", "predictions"}
 
-The figures only need `tools`, `reference` and `predictions`. An entry without `predictions` is a step that nothing was
-predicted for. What is written here also has `id`, `trajectory` and `step`, which are read where they stand: by default
-an entry's id is its place in the list, and the steps of one instruction are one trajectory.
+Metrics need only `tools`, `reference` and `predictions`. An entry without `predictions` is a missing prediction. Files
+written here also have `id`, `trajectory` and `step`, which are optional on input: the default id is the position in the
+list, and the steps of one instruction are one trajectory. A tool's `input` maps a parameter to "type, description",
+which is read as a JSON Schema without required names.
 
-A tool's `input` says of each parameter "type, description", which is read as a JSON Schema without required names.
+A text of the format is
+
+    assistant: RATIONALE Next: caller.</s>caller: Action: NAME
+    Action Input: JSON</s>
+
+It is read as `GLPFT/inference_utils/toolbench/evaluate-multi_agent.py` (X-PLUG/Multi-LLM-Agent) does, so that the
+metrics agree with that program. The reading is lenient where `evaluation.outputs` is strict:
+
+- decisions are searched in the complete text, `give up` before `conclusion`; a text with neither is a call;
+- name and arguments follow the last `Action:` and `Action Input:` between the first and the second `</s>`;
+- an answer follows the last `conclusion: `; without one it is the complete text.
+
+Where that program raises there is nothing to agree with: a call without any `</s>` names nothing, and a `conclusion:`
+without a space after it is none.
 """
 
 from __future__ import annotations
@@ -225,8 +239,8 @@ def split_turns(text: str) -> tuple[RoleText, ...]:
 
 
 def _after_last(text: str, word: str, otherwise: str) -> str:
-    _, found, after = text.rpartition(word)
-    return after if found else otherwise
+    _, matches, after = text.rpartition(word)
+    return after if matches else otherwise
 
 
 def _shown(call: Call) -> str:

@@ -1,7 +1,7 @@
-"""The lines of a run's file: what ran, the cases, and the predictions with everything a score is made of.
+"""The file of a step run: JSON Lines with a header (`run`), every case (`case`), and each prediction (`prediction`).
 
-Scores are read from the raw texts; `parsed` shows how they were read when they were written. `run_file` puts the lines
-together.
+The header and the cases come first, so that a run that was killed has cases without predictions, which are counted as
+missing, and can resume. Scores are computed from the raw texts; `parsed` is what the parsers made of them at the time.
 """
 
 from __future__ import annotations
@@ -184,8 +184,8 @@ class PredictionRecord(WireModel):
     @classmethod
     def of(cls, case_id: str, outputs: Iterable[OutputRecord], error: ErrorRecord | None = None) -> Self:
         """The record of a case's outputs, with their reading."""
-        kept = list(outputs)
-        read = _read(kept)
+        retained = list(outputs)
+        read = _read(retained)
         parsed = ParsedRecord(
             decision=read.decision,
             rationale=read.rationale,
@@ -193,7 +193,7 @@ class PredictionRecord(WireModel):
             answer=read.answer,
             unreadable=read.unreadable,
         )
-        return cls(id=case_id, error=error, outputs=kept, parsed=parsed)
+        return cls(id=case_id, error=error, outputs=retained, parsed=parsed)
 
     def as_prediction(self) -> Prediction | None:
         """The prediction, read from the raw texts; None where nothing was written."""
@@ -242,8 +242,8 @@ def _call(name: str, arguments: str) -> Call:
 
 
 # Lines of the other file that is kept in this way (`whole_run`).
-WHOLE_KINDS = ("whole-run", "tool", "asked")
-WHOLE_REMEDY = "score it with --format trajectories; predictions need a file of their own"
+TRAJECTORY_KINDS = ("whole-run", "tool", "asked")
+TRAJECTORY_REMEDY = "score it with --format trajectories; predictions need a file of their own"
 _RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
 
 
@@ -300,8 +300,8 @@ def _records(text: str, path: Path) -> Iterator[Record]:
     if text.lstrip().startswith("["):
         raise NotTheFormat(f"{path} is a list, not lines of records", remedy="is it --format published?")
     for place, _, value in json_lines(text, path, "prediction"):
-        if isinstance(value, dict) and value.get("kind") in WHOLE_KINDS:
-            raise NotTheFormat(f"{path} is a file of whole trajectories", remedy=WHOLE_REMEDY)
+        if isinstance(value, dict) and value.get("kind") in TRAJECTORY_KINDS:
+            raise NotTheFormat(f"{path} is a file of whole trajectories", remedy=TRAJECTORY_REMEDY)
         require_version(value, place, VERSION)
         try:
             yield _RECORD.validate_python(value)
@@ -311,15 +311,15 @@ def _records(text: str, path: Path) -> Iterator[Record]:
 
 def _last_of_each(predictions: Sequence[PredictionRecord], path: Path) -> Iterable[PredictionRecord]:
     """Another prediction may stand after one that a service's failure spoilt, and after no other."""
-    kept: dict[str, PredictionRecord] = {}
+    retained: dict[str, PredictionRecord] = {}
     again = []
     for prediction in predictions:
-        there = kept.pop(prediction.id, None)
+        there = retained.pop(prediction.id, None)
         if there is not None and not (there.error and there.error.may_pass):
             again.append(prediction.id)
-        kept[prediction.id] = prediction
-    refuse_duplicates([*kept, *again], f"{path}: predictions")
-    return kept.values()
+        retained[prediction.id] = prediction
+    refuse_duplicates([*retained, *again], f"{path}: predictions")
+    return retained.values()
 
 
 def _check_ids(path: Path, run: Run) -> None:
@@ -343,7 +343,7 @@ class ResumableStepRun:
 
     def __init__(self, lines: ResumableJsonl[Run]) -> None:
         self.path = lines.path
-        self.predictions = () if lines.found is None else lines.found.predictions
+        self.predictions = () if lines.existing is None else lines.existing.predictions
         self._lines = lines
 
     def append(self, prediction: PredictionRecord) -> None:

@@ -1,4 +1,9 @@
-"""What a judge answers, in the form of OpenAI's chat completions, as far as it is read here."""
+"""An HTTP client for a judge that speaks OpenAI's chat completions protocol.
+
+ServiceAway     the judge stayed unavailable for longer than the client retries
+JudgeRefused    the judge rejects requests of this kind, or the key
+TooLong         one request exceeds the judge's context
+"""
 
 from __future__ import annotations
 
@@ -27,15 +32,15 @@ def _as_text(arguments: Any) -> str:
     return arguments if isinstance(arguments, str) else json.dumps(arguments)
 
 
-def _usable(told: Any, read: ValidatorFunctionWrapHandler) -> Any:
+def _usable(output: Any, read: ValidatorFunctionWrapHandler) -> Any:
     """Tokens are only counted: an answer is no worse for telling them wrongly."""
     try:
-        return read(told)
+        return read(output)
     except ValidationError:
         return None
 
 
-Tokens = Annotated[int, BeforeValidator(lambda told: 0 if told is None else told), Field(ge=0, le=MOST_TOKENS)]
+Tokens = Annotated[int, BeforeValidator(lambda output: 0 if output is None else output), Field(ge=0, le=MOST_TOKENS)]
 
 
 class Called(BaseModel):
@@ -193,10 +198,10 @@ class Judge:
             return self._read(response.body)
         if response.status in _KEY_STATUS:
             raise self._other_key()
-        said = _reason(response.body, self._address.key)
-        if _is_too_long(response.status, said):
-            raise TooLong(said[:MAX_SHOWN])
-        raise self._refused(f"status {response.status}: {said[:MAX_SHOWN]}")
+        reply = _reason(response.body, self._address.key)
+        if _is_too_long(response.status, reply):
+            raise TooLong(reply[:MAX_SHOWN])
+        raise self._refused(f"status {response.status}: {reply[:MAX_SHOWN]}")
 
     def _read(self, body: bytes) -> Completion:
         completion = read_completion(body)
@@ -238,12 +243,12 @@ class Judge:
         )
 
 
-def _is_too_long(status: int, said: str) -> bool:
+def _is_too_long(status: int, reply: str) -> bool:
     """There is no status, and no code, that all servers have for it."""
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return True
     of_request = status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
-    return of_request and any(words in said.lower() for words in ("context", "too long"))
+    return of_request and any(words in reply.lower() for words in ("context", "too long"))
 
 
 def _reason(body: bytes, key: str) -> str:
@@ -254,6 +259,6 @@ def _reason(body: bytes, key: str) -> str:
         return "no reason is given"
     for name in ("error", "message", "detail"):
         value = value.get(name, value) if isinstance(value, dict) else value
-    said = without_key(value, key) if isinstance(value, str) else json_without_key(json.dumps(value), key)
+    reply = without_key(value, key) if isinstance(value, str) else json_without_key(json.dumps(value), key)
     # Half of a pair of surrogates can be in no file.
-    return said.encode(errors="replace").decode()
+    return reply.encode(errors="replace").decode()

@@ -147,31 +147,33 @@ def _other(target: JudgeTarget, run: WholeRun) -> WholeRun:
 
 
 def _cases(target: JudgeTarget, run: WholeRun, other: WholeRun | None, data: Path) -> list[Case]:
-    asked = _asked(run)
+    requests = _asked(run)
     match target.procedure:
         case "toolbench-win":
             references = {} if other is None else _asked(other)
-            return [Case(name, asked.get(name), references.get(name)) for name in dict.fromkeys([*asked, *references])]
+            return [
+                Case(name, requests.get(name), references.get(name)) for name in dict.fromkeys([*requests, *references])
+            ]
         case "toolbench-pass":
-            return _with_tools(target, asked, target.suite or run.about.suite, data)
+            return _with_tools(target, requests, target.suite or run.about.suite, data)
         case "toolalpaca":
-            return _with_golden(target, asked, target.suite or run.about.suite, data)
+            return _with_golden(target, requests, target.suite or run.about.suite, data)
         case "stabletoolbench-pass":
-            return [Case(name, trajectory) for name, trajectory in asked.items()]
+            return [Case(name, trajectory) for name, trajectory in requests.items()]
 
 
 def _asked(run: WholeRun) -> dict[str, Trajectory]:
     return {record.recorded: record.trajectory for record in run.asked}
 
 
-def _with_tools(target: JudgeTarget, asked: Mapping[str, Trajectory], suite: str, data: Path) -> list[Case]:
+def _with_tools(target: JudgeTarget, requests: Mapping[str, Trajectory], suite: str, data: Path) -> list[Case]:
     offered = {each.id: each.tools for each in load_suite(suite, data).trajectories}
-    _require_known(asked, offered, target.run, suite)
+    _require_known(requests, offered, target.run, suite)
     finish = load_prompts("tooleval").finish
-    return [Case(name, found, tools=shown_tools(offered[name], finish)) for name, found in asked.items()]
+    return [Case(name, matches, tools=shown_tools(offered[name], finish)) for name, matches in requests.items()]
 
 
-def _with_golden(target: JudgeTarget, asked: Mapping[str, Trajectory], suite: str, data: Path) -> list[Case]:
+def _with_golden(target: JudgeTarget, requests: Mapping[str, Trajectory], suite: str, data: Path) -> list[Case]:
     definition = read_definition(suite_path(suite.partition(PART)[0]))
     if definition.loader != "toolalpaca-golden":
         raise NotTheFormat(
@@ -179,8 +181,8 @@ def _with_golden(target: JudgeTarget, asked: Mapping[str, Trajectory], suite: st
             remedy="judge a run of ToolAlpaca, or name its --suite",
         )
     known = golden_solutions(data_path(data, definition.data, suite=definition.name, source=definition.source))
-    _require_known((each.instruction for each in asked.values()), known, target.run, suite)
-    return [Case(name, found, golden=known[found.instruction]) for name, found in asked.items()]
+    _require_known((each.instruction for each in requests.values()), known, target.run, suite)
+    return [Case(name, matches, golden=known[matches.instruction]) for name, matches in requests.items()]
 
 
 def _require_known(names: Iterable[str], known: Mapping[str, object], run: Path, suite: str) -> None:

@@ -1,11 +1,11 @@
-"""What a judge is asked, as data: the published questions with their source, and how they are sent.
+"""The published questions of a judge as data (`prompts/*.yaml`), and a session that asks them for one verdict.
 
     name, version, source, licence, temperature, max_tokens
     placeholders: braces ({query}) or dollars (${query}), as they are published
     questions: {NAME: {text, about, field, shape}}
 
-A question with a `field` is put as the call of a function of its name, whose argument `field` has the `shape`; one
-without is answered in words.
+A question with a `field` is sent as a call of a function of its name, whose argument `field` has the `shape`; one
+without is answered in text. An answer that cannot be parsed is requested again, up to `ATTEMPTS` times.
 """
 
 from __future__ import annotations
@@ -132,17 +132,17 @@ class JudgeSession:
 
     async def _again(self, name: str, prompt: str, record: QuestionRecord, read: Read) -> QuestionRecord:
         prompts = self._prompts
-        said = await self._judge.ask(
+        message = await self._judge.ask(
             prompt,
             prompts.questions[name].function(name),
             temperature=prompts.temperature,
             max_tokens=prompts.max_tokens,
         )
-        usage = said.usage
+        usage = message.usage
         return _with(
             record,
-            texts=[*record.texts, said.text],
-            answer=read(said.text),
+            texts=[*record.texts, message.text],
+            answer=read(message.text),
             prompt_tokens=record.prompt_tokens + (usage.prompt_tokens if usage else 0),
             completion_tokens=record.completion_tokens + (usage.completion_tokens if usage else 0),
         )

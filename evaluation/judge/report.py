@@ -1,9 +1,12 @@
-"""What verdicts come to: the published rates with their intervals, what could not be judged, and how far repeats agree.
+"""The published rates of verdicts with their intervals, what could not be judged, and the agreement of repeats.
 
-`pass_rate` and `win_rate` go by the majority of a trajectory's verdicts, as in ToolBench's `eval_pass_rate.py` and
-`eval_preference.py`: as many passes as failures pass, as many wins as losses are a tie. `solvable_pass_rate` is the
-average of a trajectory's verdicts, as StableToolBench has it: solved 1, unsure 1/2. A verdict that means nothing is in
-no figure, and counted.
+`pass_rate` and `win_rate` use the majority of a trajectory's verdicts, as ToolBench's `eval_pass_rate.py` and
+`eval_preference.py` do: as many passes as failures pass, as many wins as losses are a tie. `solvable_pass_rate` is the
+mean of a trajectory's verdicts, as in StableToolBench: solved 1, unsure 1/2. A verdict that cannot be parsed is in no
+rate, and counted.
+
+Agreement is the share of trajectories with identical verdicts, and Krippendorff's alpha for nominal data (Krippendorff,
+Content Analysis, 2004, chapter 11), which corrects for chance and handles missing verdicts.
 """
 
 from __future__ import annotations
@@ -49,17 +52,17 @@ class JudgeReport(WireModel):
     seed: int
 
 
-def judge_report(found: Verdicts, *, resamples: int = RESAMPLES, seed: int = SEED) -> JudgeReport:
+def judge_report(matches: Verdicts, *, resamples: int = RESAMPLES, seed: int = SEED) -> JudgeReport:
     """All of a file."""
-    about = found.about
-    readable = [verdict for verdict in found.verdicts if verdict.basis in READABLE]
-    questions = [question for verdict in found.verdicts for question in verdict.questions]
-    bases = Counter(verdict.basis for verdict in found.verdicts)
+    about = matches.about
+    readable = [verdict for verdict in matches.verdicts if verdict.basis in READABLE]
+    questions = [question for verdict in matches.verdicts for question in verdict.questions]
+    bases = Counter(verdict.basis for verdict in matches.verdicts)
     return JudgeReport(
         run=about,
         figures=_figures(about.procedure, readable, resamples=resamples, seed=seed),
         verdicts={basis: bases[basis] for basis in BASES},
-        missing=about.trajectories * about.repeat - len(found.verdicts),
+        missing=about.trajectories * about.repeat - len(matches.verdicts),
         labels=_counted(readable),
         agreement={label: _agreement(readable, label) for label in _JUDGED[about.procedure]}
         if about.repeat > 1
@@ -85,10 +88,10 @@ def _figures(
     sums = sums_by_trajectory(list(by_trajectory), columns)
     means = [mean(column) for column in columns]
     samples = resampled_means(sums, resamples=resamples, seed=seed)
-    found = intervals(sums, samples, means, shares=[True] * len(columns))
+    matches = intervals(sums, samples, means, shares=[True] * len(columns))
     return {
         name: FigureReport.of(title, value, len(by_trajectory), spread)
-        for (name, (title, _)), value, spread in zip(figures.items(), means, found, strict=True)
+        for (name, (title, _)), value, spread in zip(figures.items(), means, matches, strict=True)
     }
 
 

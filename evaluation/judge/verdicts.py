@@ -1,7 +1,7 @@
-"""The file of verdicts: what was judged by whom, then a line for each verdict as soon as it is there.
+"""The file of verdicts: a header record with the judged run and the judge, then a line for each verdict.
 
-JSON lines, taken up as the files of runs are. A verdict keeps what the judge wrote, word for word, and what was read
-of it, so every figure can be computed again without a judge.
+JSON Lines, resumable like the files of runs. A verdict stores the judge's texts and what was parsed, so that every rate
+can be computed again without a judge. `LABELS` lists the labels of each procedure and their values.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class ResumableVerdicts:
     """An open file. `verdicts` are those that it had when it was opened."""
 
     def __init__(self, lines: ResumableJsonl[Verdicts], about: JudgeRunRecord) -> None:
-        self.verdicts = () if lines.found is None else lines.found.verdicts
+        self.verdicts = () if lines.existing is None else lines.existing.verdicts
         self._lines = lines
         self._about = about
 
@@ -151,11 +151,11 @@ def _same(path: Path, there: Verdicts, about: JudgeRunRecord) -> Verdicts:
 
 def _parse(text: str, path: Path) -> Verdicts:
     records = list(_records(text, path))
-    about, kept = parse_header_and_records(
+    about, retained = parse_header_and_records(
         records, JudgeRunRecord, VerdictRecord, path, kind="judge-run", empty="judge first"
     )
-    refuse_duplicates([f"{each.recorded} ({each.repeat})" for each in kept], f"{path}: verdicts")
-    return Verdicts(about, kept)
+    refuse_duplicates([f"{each.recorded} ({each.repeat})" for each in retained], f"{path}: verdicts")
+    return Verdicts(about, retained)
 
 
 def _records(text: str, path: Path) -> Iterator[JudgeRunRecord | VerdictRecord]:

@@ -1,6 +1,14 @@
-"""Decision accuracy: whether the planner's decision, strictly read, is the reference's.
+"""Plain metrics of decisions and calls, read with the parsers that serve. The published metrics lack these definitions.
 
-The plain definition beside `plan_accuracy`: a text without a decision is wrong everywhere.
+Decision accuracy: whether the planner's decision equals the reference's; a text without a decision is wrong.
+
+Exact call match: where the reference calls a tool, whether the same call was made, arguments included. Arguments are
+equal as JSON values: the order of names is irrelevant, 1 equals 1.0, and `true` is no number.
+
+Argument validity: of the decisions for a call, whether the arguments satisfy the named tool's schema. It needs no
+reference. An unreadable call, a missing one and one of a tool that was not offered have no valid arguments.
+
+Invented tools: of the calls that were made, whether the named tool was not offered. A share of calls, not of steps.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which decisions were taken where which were right: counts, so nothing about an average hides."""
+"""Confusion matrix of decisions: counts by the reference's decision and the predicted one."""
 
 from __future__ import annotations
 

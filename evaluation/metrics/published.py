@@ -1,7 +1,23 @@
-"""Plan ACC: whether the published reading of the decision is that of the reference.
+"""The paper's metrics of decisions and calls, as evaluate-multi_agent.py (X-PLUG/Multi-LLM-Agent) computes them.
 
-Source: `plan_em` of evaluate-multi_agent.py (X-PLUG/Multi-LLM-Agent). Every step counts. Odd: a text without any
-decision is read as a call, and so is right wherever a call is; `decision_accuracy` is the plain definition.
+Plan ACC (`plan_em`): whether the published reading of the decision equals the reference's. Every step counts. A text
+without a decision is read as a call, and so is right wherever a call is; `calls.decision_accuracy` is the plain metric.
+
+Act. EM (`action_em`): where the reference calls a tool, whether the same tool is named. Arguments are ignored;
+`calls.call_match` compares the complete call.
+
+Hallu. (`hallu_rate`): whether a tool is named that was not offered. Every step counts, also those without a call, so
+that a model that calls little looks better; `calls.invented_tools` is the plain metric.
+
+Arg. F1 (`f1`, `easy_f1`, `hard_f1`): where the reference calls a tool, with the right tool, a parameter with the right
+value counts 1 and one with another value 1/2, both in recall (of the reference's parameters) and in precision (of the
+written ones). The easy part holds references without arguments, where only no arguments are right; the hard part the
+others. Peculiarities that are reproduced:
+
+- a wrong tool counts 0 in both parts, so the parts overlap and the total is no average of them;
+- a reference whose arguments are not JSON is excluded if the tool is right, and counts 0 if it is wrong;
+- values are compared as Python does: `true` equals 1, and NaN is not itself;
+- the published program raises where a part holds no step; here that part has no value.
 """
 
 from __future__ import annotations

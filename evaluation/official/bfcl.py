@@ -55,7 +55,7 @@ class BfclReport(WireModel):
     categories: dict[str, CategoryReport]
 
 
-class _Said(BaseModel):
+class _CheckerLine(BaseModel):
     """A line of the program."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -81,10 +81,10 @@ def bfcl_report(pairs: Sequence[Pair], python: Path) -> BfclReport:
     strange = next((name for name in names if category_of(name) not in (*CALLS, *NO_CALLS)), None)
     if strange is not None:
         raise NotTheFormat(f"{strange!r} is no question of BFCL", remedy="name a run of the suite `bfcl`")
-    version, said = _checked({pair.case.trajectory: _calls(pair) for pair in pairs if pair.prediction}, python)
-    reasons = {name: said.get(name, MISSING) for name in names}
-    found = {each: [reasons[name] for name in names if category_of(name) == each] for each in (*CALLS, *NO_CALLS)}
-    categories = {name: _report(name, errors) for name, errors in found.items() if errors}
+    version, message = _checked({pair.case.trajectory: _calls(pair) for pair in pairs if pair.prediction}, python)
+    reasons = {name: message.get(name, MISSING) for name in names}
+    matches = {each: [reasons[name] for name in names if category_of(name) == each] for each in (*CALLS, *NO_CALLS)}
+    categories = {name: _report(name, errors) for name, errors in matches.items() if errors}
     return BfclReport(package=f"bfcl-eval {version}", total=_report("all", reasons.values()), categories=categories)
 
 
@@ -93,9 +93,9 @@ def _calls(pair: Pair) -> list[dict[str, object]]:
     return [] if called is None else [{called.name: called.arguments}]
 
 
-def _checked(asked: Mapping[str, list[dict[str, object]]], python: Path) -> tuple[str, dict[str, str]]:
+def _checked(requests: Mapping[str, list[dict[str, object]]], python: Path) -> tuple[str, dict[str, str]]:
     """The package's version, and of each question the reason why it is wrong, empty where it is right."""
-    lines = "".join(json.dumps({"id": name, "calls": calls}) + "\n" for name, calls in asked.items())
+    lines = "".join(json.dumps({"id": name, "calls": calls}) + "\n" for name, calls in requests.items())
     try:
         # Isolated: neither this project's modules nor the environment's settings are the package's.
         done = subprocess.run(  # noqa: S603 - a Python of the user's, and a program of ours
@@ -109,19 +109,19 @@ def _checked(asked: Mapping[str, list[dict[str, object]]], python: Path) -> tupl
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it does not say why"])[-1]
         raise CheckerFailed(f"BFCL's checker ended with {done.returncode}: {last}", remedy=SETUP)
-    return _read(done.stdout, asked)
+    return _read(done.stdout, requests)
 
 
-def _read(text: str, asked: Iterable[str]) -> tuple[str, dict[str, str]]:
+def _read(text: str, requests: Iterable[str]) -> tuple[str, dict[str, str]]:
     try:
         first, *lines = text.splitlines()
         version = str(json.loads(first)["version"])
-        said = [_Said.model_validate_json(line) for line in lines]
+        message = [_CheckerLine.model_validate_json(line) for line in lines]
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         raise CheckerFailed("what BFCL's checker says cannot be read", remedy=SETUP) from error
-    if [each.id for each in said] != list(asked):
+    if [each.id for each in message] != list(requests):
         raise CheckerFailed("BFCL's checker has not spoken of every question", remedy=SETUP)
-    return version, {each.id: "" if each.valid else each.reason or "unknown" for each in said}
+    return version, {each.id: "" if each.valid else each.reason or "unknown" for each in message}
 
 
 def _report(title: str, reasons: Iterable[str]) -> CategoryReport:

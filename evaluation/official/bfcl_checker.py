@@ -36,9 +36,9 @@ def main() -> int:
     data = Path(package.origin).parent / "data"
     print(json.dumps({"version": metadata.version("bfcl-eval")}))
     for line in sys.stdin:
-        asked = json.loads(line)
-        valid, reason = check(data, asked["id"], asked["calls"])
-        print(json.dumps({"id": asked["id"], "valid": valid, "reason": reason}), flush=True)
+        requests = json.loads(line)
+        valid, reason = check(data, requests["id"], requests["calls"])
+        print(json.dumps({"id": requests["id"], "valid": valid, "reason": reason}), flush=True)
     return 0
 
 
@@ -60,10 +60,10 @@ def checked(functions: Any, calls: Any, answers: Any, category: str) -> tuple[bo
     from bfcl_eval.eval_checker.ast_eval.ast_checker import ast_checker
 
     try:
-        said = ast_checker(functions, calls, answers, Language.PYTHON, category, MODEL)
+        message = ast_checker(functions, calls, answers, Language.PYTHON, category, MODEL)
     except Exception as error:
         return False, f"checker_failed:{type(error).__name__}"
-    return bool(said["valid"]), str(said.get("error_type", "")) if not said["valid"] else ""
+    return bool(message["valid"]), str(message.get("error_type", "")) if not message["valid"] else ""
 
 
 @cache

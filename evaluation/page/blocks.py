@@ -130,5 +130,5 @@ def verbatim(label: str, text: str) -> Verbatim:
         return Verbatim(label, text)
     half = CHARACTERS // 2
     left_out = len(text) - 2 * half
-    told = f"{label} ({left_out:,} characters of the middle are left out; the file has them)"
-    return Verbatim(told, f"{text[:half]}\n[…]\n{text[-half:]}")
+    message = f"{label} ({left_out:,} characters of the middle are left out; the file has them)"
+    return Verbatim(message, f"{text[:half]}\n[…]\n{text[-half:]}")

@@ -1,6 +1,7 @@
-"""Charts that can be read in black and white and on a narrow screen: hatching and markers beside colours, short lines.
+"""Charts as SVG, readable in black and white and on a narrow screen: hatching and markers beside colours, short lines.
 
-Bars lie, so that their names stand on lines of their own; whiskers are 95 % intervals.
+Bars are horizontal, so that their names stand on lines of their own; whiskers are 95 % intervals. An SVG has no
+metadata, and ids that are unique in its page.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def bars(title: str, values: Sequence[Bar], *, of: str = "", maximum: float | No
 
     No other chart of a page has the same title and is `of` the same.
     """
-    told = "; ".join(f"{bar.name}: {bar.text}{_ends(bar)}" for bar in values)
+    message = "; ".join(f"{bar.name}: {bar.text}{_ends(bar)}" for bar in values)
     top = maximum or max([bar.high or bar.value or 0 for bar in values], default=0) or 1
 
     def draw(axes: Axes) -> None:
@@ -79,7 +80,7 @@ def bars(title: str, values: Sequence[Bar], *, of: str = "", maximum: float | No
 
     height = 0.65 + 0.27 * len(values) + (0.15 if axis else 0)
     svg = drawn((WIDTH, height), lambda figure: draw(figure.subplots()), name=f"{of}/{title}")
-    return Chart(title, f"Bars with 95 % intervals{_of(of)}. {told}.", svg)
+    return Chart(title, f"Bars with 95 % intervals{_of(of)}. {message}.", svg)
 
 
 def lines(title: str, series: Sequence[Line], *, x: str, y: str, of: str = "", points: bool = True) -> Chart:
@@ -87,7 +88,7 @@ def lines(title: str, series: Sequence[Line], *, x: str, y: str, of: str = "", p
 
     No other chart of a page has the same title and is `of` the same.
     """
-    told = "; ".join(f"{line.name}: from {line.ys[0]:.3g} to {line.ys[-1]:.3g}" for line in series if line.ys)
+    message = "; ".join(f"{line.name}: from {line.ys[0]:.3g} to {line.ys[-1]:.3g}" for line in series if line.ys)
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -100,7 +101,7 @@ def lines(title: str, series: Sequence[Line], *, x: str, y: str, of: str = "", p
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", frameon=False)
 
     svg = drawn((WIDTH, 3 + 0.2 * len(series)), draw, name=f"{of}/{title}")
-    return Chart(title, f"Lines of {y} over {x}{_of(of)}. {told}.", svg)
+    return Chart(title, f"Lines of {y} over {x}{_of(of)}. {message}.", svg)
 
 
 def _draw_bar(axes: Axes, place: int, bar: Bar) -> None:
@@ -190,6 +191,6 @@ def _inline(svg: str, name: str) -> str:
     """The element alone, in which every name begins with a digest of its own: a page has each name once."""
     prefix = f"c{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:10]}-"
     element = svg[svg.index("<svg") :].strip()
-    element = _NAME.sub(lambda found: f'id="{prefix}{found[1]}"', element)
-    element = _USE.sub(lambda found: f"{found[1]}#{prefix}{found[2]}", element)
-    return _OPENING.sub(lambda found: f'<svg {_XMLNS} {found[1]} aria-hidden="true">', element, count=1)
+    element = _NAME.sub(lambda matches: f'id="{prefix}{matches[1]}"', element)
+    element = _USE.sub(lambda matches: f"{matches[1]}#{prefix}{matches[2]}", element)
+    return _OPENING.sub(lambda matches: f'<svg {_XMLNS} {matches[1]} aria-hidden="true">', element, count=1)

@@ -146,6 +146,6 @@ def _reason(error: MontyError, lines: int) -> str:
 
     if not isinstance(error, MontyRuntimeError | MontySyntaxError):
         return CRASHED
-    said = " ".join(error.display("type-msg").split())
+    message = " ".join(error.display("type-msg").split())
     places = [frame.line for frame in error.traceback()]
-    return f"{said} (line {min(places[-1], lines)})" if places else said
+    return f"{message} (line {min(places[-1], lines)})" if places else message

@@ -78,18 +78,18 @@ class _Reading:
 
     def _object(self, tokens: list[str], depth: int) -> dict[str, Any]:
         del tokens[0]
-        found: dict[str, Any] = {}
+        matches: dict[str, Any] = {}
         while tokens and tokens[0] != "}":
             name = tokens.pop(0)
             if name in ",:[]{":
                 continue
             if tokens[:1] == [":"]:
                 del tokens[0]
-                found[name] = self._value(tokens, name, depth)
+                matches[name] = self._value(tokens, name, depth)
             else:
-                found[name] = self._plain(name)
+                matches[name] = self._plain(name)
         del tokens[:1]
-        return found
+        return matches
 
     def _plain(self, name: str) -> Any:
         return self._arguments.get(name, _DONE.get(name, f"{name}-1"))

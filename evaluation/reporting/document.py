@@ -37,19 +37,19 @@ class Report:
 def report_sections(report: Report) -> list[Section]:
     """All of it. Raises `EvaluationError`."""
     steps = [step_examples(run, report.examples) for run in report.runs if isinstance(run, StepsRun)]
-    whole = [whole_behind(run, report.examples) for run in report.runs if isinstance(run, TrajectoriesRun)]
+    complete = [whole_behind(run, report.examples) for run in report.runs if isinstance(run, TrajectoriesRun)]
     figures = [
         _given(report),
-        paper_section([each.run for each in steps], [each.run for each in whole]),
+        paper_section([each.run for each in steps], [each.run for each in complete]),
         *_steps(steps, report.bootstrap),
-        *_whole(whole, report.bootstrap),
-        verdicts_section([each.run for each in whole]),
+        *_whole(complete, report.bootstrap),
+        verdicts_section([each.run for each in complete]),
         scaling_section([each.run for each in steps], report.trainings),
         training_section(report.trainings),
     ]
     if not report.examples:
         return [section.unlinked() for section in figures]
-    return [*figures, *map(step_examples_section, steps), *map(trajectory_examples_section, whole)]
+    return [*figures, *map(step_examples_section, steps), *map(trajectory_examples_section, complete)]
 
 
 def _given(report: Report) -> Section:

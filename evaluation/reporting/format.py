@@ -1,4 +1,4 @@
-"""How figures are written in a report."""
+"""How numbers are formatted in a report, and the official command of a suite."""
 
 from __future__ import annotations
 
@@ -92,11 +92,11 @@ def suite_command(suite: str) -> SuiteCommand | None:
 
 def suite_command_lines(suite: str, run: str) -> tuple[str, ...]:
     """The command for a file, if its suite has one."""
-    found = suite_command(suite)
-    return () if found is None else (found.line(run),)
+    matches = suite_command(suite)
+    return () if matches is None else (matches.line(run),)
 
 
 def suite_command_note(suite: str) -> Iterator[Paragraph]:
     """What the command of a suite tells, if it has one."""
-    if found := suite_command(suite):
-        yield Paragraph(f"`{found.line('RUN')}` {found.tells}.")
+    if matches := suite_command(suite):
+        yield Paragraph(f"`{matches.line('RUN')}` {matches.tells}.")

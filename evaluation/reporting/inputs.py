@@ -1,4 +1,4 @@
-"""The runs that a report is of: read from files of either kind, named apart, each of them once."""
+"""The runs of a report: read from files of either kind, labelled, each of them once, with verdicts and caveats."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from evaluation.errors import DuplicateId, EmptySuite, NoReference
 from evaluation.files.jsonl import read_text
 from evaluation.files.predictions import role_costs
 from evaluation.files.published import Pair
-from evaluation.files.step_run import WHOLE_KINDS, PredictionRecord, Run, read_run
+from evaluation.files.step_run import TRAJECTORY_KINDS, PredictionRecord, Run, read_run
 from evaluation.judge.report import JudgeReport, judge_report
 from evaluation.judge.verdicts import VerdictRecord, Verdicts, read_verdicts
 from evaluation.page.blocks import Block, Paragraph, verbatim
@@ -128,9 +128,9 @@ class TrajectoriesRun:
     def questions_digest(self) -> str:
         """Equal for runs that were asked the same questions, with the same tools, and judged alike."""
         about = self.run.about
-        asked = ((each, each.trajectory) for each in self.run.asked)
-        told = ([each.recorded, each.expected, one.instruction, sorted(one.tools)] for each, one in asked)
-        return _digest([json.dumps([about.compared, about.trajectories]), *map(json.dumps, told)])
+        requests = ((each, each.trajectory) for each in self.run.asked)
+        message = ([each.recorded, each.expected, one.instruction, sorted(one.tools)] for each, one in requests)
+        return _digest([json.dumps([about.compared, about.trajectories]), *map(json.dumps, message)])
 
     @property
     def commands(self) -> tuple[str, ...]:
@@ -175,26 +175,26 @@ def with_verdicts(runs: Sequence[AnyRun], paths: Sequence[Path], bootstrap: Boot
     """
     found = [read_run_verdicts(path, bootstrap) for path in paths]
     for place, judged in enumerate(found):
-        if judged.found in [earlier.found for earlier in found[:place]]:
+        if judged.file in [earlier.file for earlier in found[:place]]:
             raise DuplicateId(f"the verdicts of {judged.path} are given twice", remedy=_ONCE)
         _require_run(judged, runs)
     return [_with(run, found) if isinstance(run, TrajectoriesRun) else run for run in runs]
 
 
 def _with(run: TrajectoriesRun, found: Sequence[RunVerdicts]) -> TrajectoriesRun:
-    return replace(run, verdicts=tuple(each for each in found if each.found.about.run_sha256 == run.sha256))
+    return replace(run, verdicts=tuple(each for each in found if each.file.about.run_sha256 == run.sha256))
 
 
 def _require_run(judged: RunVerdicts, runs: Sequence[AnyRun]) -> None:
-    if judged.found.about.run_sha256 not in [run.sha256 for run in runs if isinstance(run, TrajectoriesRun)]:
+    if judged.file.about.run_sha256 not in [run.sha256 for run in runs if isinstance(run, TrajectoriesRun)]:
         raise NoReference(
-            f"{judged.path} has verdicts on a run of {judged.found.about.suite} that is not given",
+            f"{judged.path} has verdicts on a run of {judged.file.about.suite} that is not given",
             remedy="give the file that was judged as well, as it was then",
         )
 
 
 def _read(named: RunLabel, text: str, bootstrap: BootstrapOptions) -> AnyRun:
-    if _kind(text) in WHOLE_KINDS:
+    if _kind(text) in TRAJECTORY_KINDS:
         return _read_trajectories(named, text, bootstrap)
     run = read_run(named.path)
     if not run.predictions:
@@ -210,7 +210,7 @@ def _kind(text: str) -> object:
     try:
         head = json.loads(first)
     except (ValueError, RecursionError):
-        return next((kind for kind in WHOLE_KINDS if f'"{kind}"' in first), None)
+        return next((kind for kind in TRAJECTORY_KINDS if f'"{kind}"' in first), None)
     return head.get("kind") if isinstance(head, dict) else None
 
 
@@ -257,38 +257,38 @@ class RunVerdicts:
     """A file of verdicts, and what they come to."""
 
     path: Path
-    found: Verdicts
+    file: Verdicts
     report: JudgeReport
 
     @property
     def title(self) -> str:
         """By which procedure, and by whom."""
-        about = self.found.about
+        about = self.file.about
         return f"{about.procedure}, {about.model}" + (f", {about.repeat} times each" if about.repeat > 1 else "")
 
     @cached_property
     def figures_by_part(self) -> dict[str, dict[str, FigureReport]]:
         """The figures of each part of ToolBench's questions that was judged; nothing of other questions."""
         parts: dict[str, list[VerdictRecord]] = {}
-        for verdict in self.found.verdicts:
+        for verdict in self.file.verdicts:
             if part := part_of(verdict.recorded):
                 parts.setdefault(part, []).append(verdict)
-        return {part: self._figures(said) for part, said in parts.items()}
+        return {part: self._figures(reply) for part, reply in parts.items()}
 
-    def _figures(self, said: Sequence[VerdictRecord]) -> dict[str, FigureReport]:
-        found = Verdicts(self.found.about, tuple(said))
+    def _figures(self, reply: Sequence[VerdictRecord]) -> dict[str, FigureReport]:
+        found = Verdicts(self.file.about, tuple(reply))
         return judge_report(found, resamples=self.report.resamples, seed=self.report.seed).figures
 
     def on(self, recorded: str) -> list[VerdictRecord]:
         """The verdicts on a trajectory."""
-        return [verdict for verdict in self.found.verdicts if verdict.recorded == recorded]
+        return [verdict for verdict in self.file.verdicts if verdict.recorded == recorded]
 
     def blocks(self, recorded: str) -> Iterator[Block]:
         """What was said of a trajectory, with what the judge wrote."""
         for verdict in self.on(recorded):
-            said = ", ".join(f"{label}: {value}" for label, value in verdict.labels.items())
-            told = said or "nothing that means anything"
-            yield Paragraph(f"Verdict {verdict.repeat + 1} ({self.title}; {verdict.basis}): {told}.")
+            reply = ", ".join(f"{label}: {value}" for label, value in verdict.labels.items())
+            message = reply or "nothing that means anything"
+            yield Paragraph(f"Verdict {verdict.repeat + 1} ({self.title}; {verdict.basis}): {message}.")
             for question in verdict.questions:
                 yield verbatim(f"The judge wrote to {question.name}", "\n".join(question.texts) or "(nothing)")
 
@@ -309,8 +309,8 @@ class BootstrapOptions:
 
 def remarks(runs: Sequence[AnyRun]) -> Iterator[Paragraph]:
     """Of runs that stand side by side; what their suite leaves out is said once."""
-    told = {sentence for run in runs if (sentence := left_out_sentence(run.run.about.left_out))}
-    yield from (Paragraph(f"{sentence[0].upper()}{sentence[1:]}.") for sentence in sorted(told))
+    message = {sentence for run in runs if (sentence := left_out_sentence(run.run.about.left_out))}
+    yield from (Paragraph(f"{sentence[0].upper()}{sentence[1:]}.") for sentence in sorted(message))
     for run in runs:
         warned = [*trained_on_sentences(run.run.about.models), *_incomplete(run)]
         yield from (Paragraph(f"{run.named.title}: {sentence}.", warning=True) for sentence in warned)

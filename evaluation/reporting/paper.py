@@ -1,4 +1,4 @@
-"""Tables 1 and 2 of the paper as data (`paper.yaml`), laid beside figures of ours."""
+"""Tables 1 and 2 of the paper as data (`paper.yaml`), next to our results."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def paper() -> Paper:
 OTHERS = "the paper's"
 
 
-def paper_section(runs: Sequence[StepsRun], whole: Sequence[TrajectoriesRun]) -> Section:
+def paper_section(runs: Sequence[StepsRun], complete: Sequence[TrajectoriesRun]) -> Section:
     """Both tables. Runs of other suites stand in a table of their own."""
     published = paper()
     blocks: list[Block] = [
@@ -74,9 +74,9 @@ def paper_section(runs: Sequence[StepsRun], whole: Sequence[TrajectoriesRun]) ->
             f"Figures of other models, in percent, for orientation: {published.source}. They were made with backbones "
             "of 7 and 13 billion parameters or closed models, so nothing here is a comparison of like with like."
         ),
-        *(_table(f"Table 1: {table.title}", table, _of_table(table, runs, whole)) for table in published.table_1),
+        *(_table(f"Table 1: {table.title}", table, _of_table(table, runs, complete)) for table in published.table_1),
         *_elsewhere(runs),
-        _table(f"Table 2: {published.table_2.title}", published.table_2, _of_table(published.table_2, runs, whole)),
+        _table(f"Table 2: {published.table_2.title}", published.table_2, _of_table(published.table_2, runs, complete)),
         Paragraph(published.note),
     ]
     return Section("The paper's tables, and ours", blocks, "paper")
@@ -90,24 +90,24 @@ def _table(caption: str, table: PaperTable, ours: Sequence[Row]) -> Table:
     return Table(caption, ["model", "whose", *table.columns], [*rows, *ours], (0, 1))
 
 
-def _of_table(table: PaperTable, runs: Sequence[StepsRun], whole: Sequence[TrajectoriesRun]) -> list[Row]:
+def _of_table(table: PaperTable, runs: Sequence[StepsRun], complete: Sequence[TrajectoriesRun]) -> list[Row]:
     """Our rows: runs over steps of the same suite, and what judges said in the words of the table."""
     steps: list[Row] = [_ours(run) for run in runs if run.run.about.suite.partition(":")[0] in table.suites]
-    judged = [_judged(table, run, place, each) for run in whole for place, each in enumerate(run.verdicts, start=1)]
+    judged = [_judged(table, run, place, each) for run in complete for place, each in enumerate(run.verdicts, start=1)]
     return [*steps, *(row for row in judged if row is not None)]
 
 
 def _judged(table: PaperTable, run: TrajectoriesRun, place: int, judged: RunVerdicts) -> Row | None:
     """What a judge said of a run, under the columns that it is about; None where it is about none of them."""
-    found: dict[str, Cell] = {}
-    for column, name in table.judged.get(judged.found.about.procedure, {}).items():
+    matches: dict[str, Cell] = {}
+    for column, name in table.judged.get(judged.file.about.procedure, {}).items():
         of = _of_parts if PART in column else _of_all
-        found |= of(run, place, judged, column, name)
-    if not found:
+        matches |= of(run, place, judged, column, name)
+    if not matches:
         return None
     n = max(figure.n for figure in judged.report.figures.values())
-    cells = [found.get(column, NO_FIGURE) for column in table.columns]
-    return [run.named.title, f"ours, judged by {judged.found.about.model}, {run.mode}, n {n:,}", *cells]
+    cells = [matches.get(column, NO_FIGURE) for column in table.columns]
+    return [run.named.title, f"ours, judged by {judged.file.about.model}, {run.mode}, n {n:,}", *cells]
 
 
 def _of_all(run: TrajectoriesRun, place: int, judged: RunVerdicts, column: str, name: str) -> dict[str, Cell]:
@@ -120,8 +120,8 @@ def _of_all(run: TrajectoriesRun, place: int, judged: RunVerdicts, column: str, 
 
 def _of_parts(run: TrajectoriesRun, place: int, judged: RunVerdicts, column: str, name: str) -> dict[str, Cell]:
     """A figure of each part of ToolBench's questions that was judged; where all six were, their mean as well."""
-    told = {part: figures[name].value for part, figures in judged.figures_by_part.items() if name in figures}
-    values = {part: value for part, value in told.items() if value is not None}
+    message = {part: figures[name].value for part, figures in judged.figures_by_part.items() if name in figures}
+    values = {part: value for part, value in message.items() if value is not None}
     cells = {
         column.replace(PART, PARTS[part]): Cell(percent(value), verdict_anchor(run, place, PART, part))
         for part, value in values.items()

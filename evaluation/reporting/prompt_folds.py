@@ -12,7 +12,7 @@ from evaluation.reporting.whole_prompts import NoPrompts, RolePrompt, whole_prom
 from evaluation.whole_run import AskedRecord, WholeRun
 
 # A prompt up to this length is always shown whole.
-WHOLE_CHARACTERS: Final = 2_000
+MAX_CHARACTERS_IN_FULL: Final = 2_000
 _MADE_AGAIN: Final = "made again from the trajectory's events"
 
 
@@ -71,7 +71,7 @@ class _Bases:
         """
         base, place = self.whole.get(prompt.role, ("", ""))
         common = _common(base, text)
-        if len(text) <= WHOLE_CHARACTERS or 2 * common < len(text):
+        if len(text) <= MAX_CHARACTERS_IN_FULL or 2 * common < len(text):
             self.whole[prompt.role] = text, _place(prompt)
             return (), 0
         return (

@@ -45,8 +45,8 @@ def named_template(model: Model) -> Template:
     try:
         return load_template(str(name))
     except UnknownTemplate as error:
-        told = f"this version has no template {name!r}" if name else "the file does not name its template"
-        raise NoPrompt(told) from error
+        message = f"this version has no template {name!r}" if name else "the file does not name its template"
+        raise NoPrompt(message) from error
 
 
 def require_same_template(model: Model, template: Template) -> None:

@@ -1,4 +1,4 @@
-"""The steps behind the numbers of a run: for each number some, which open to all that a run keeps of them."""
+"""Examples of steps behind the numbers of a report, chosen by metric, decision, role and error class."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def step_examples_section(behind: StepExamples) -> Section:
     """The lists that numbers lead to, and the steps that the lists lead to."""
     run = behind.run
     shown = len(behind.chosen.places)
-    told = f"{shown:,} of {len(run.pairs):,} steps are shown; {run.named.path.name} has the others."
+    message = f"{shown:,} of {len(run.pairs):,} steps are shown; {run.named.path.name} has the others."
     steps = [step_fold(run, place, behind.classes[place]) for place in behind.chosen.places]
     return Section(
         f"Steps of {run.named.title}",
         [
-            Paragraph(told),
+            Paragraph(message),
             *_lists(behind),
             Section(f"The steps of {run.named.key}, opened one by one", steps),
         ],
@@ -95,7 +95,7 @@ def _link(behind: StepExamples, place: int) -> Cell:
 
 def _class_groups(run: StepsRun, classes: Sequence[ErrorClass]) -> Iterator[Group]:
     for name in CLASSES:
-        places = [place for place, found in enumerate(classes) if found == name]
+        places = [place for place, matches in enumerate(classes) if matches == name]
         yield Group(class_anchor(run, name), f"{run.named.key}, {name}", places)
 
 
@@ -113,8 +113,8 @@ def _decision_groups(run: StepsRun) -> Iterator[Group]:
 def _role_groups(run: StepsRun) -> Iterator[Group]:
     """Where a role failed, and where it took longest."""
     for role in run.report.costs:
-        told = [_spent(run.predictions.get(pair.case.id), role) for pair in run.pairs]
-        spent = {place: value for place, value in enumerate(told) if value is not None}
+        message = [_spent(run.predictions.get(pair.case.id), role) for pair in run.pairs]
+        spent = {place: value for place, value in enumerate(message) if value is not None}
         places = sorted(spent, key=lambda place: spent[place], reverse=True)
         yield Group(role_anchor(run, role), f"{run.named.key}, the {role}, failures and the slowest first", places)
 
@@ -143,14 +143,14 @@ SUMMARY_CHARACTERS = 90
 NOTHING = "–"
 
 
-def step_fold(run: StepsRun, place: int, found: ErrorClass) -> Fold:
+def step_fold(run: StepsRun, place: int, matches: ErrorClass) -> Fold:
     """The step at this place of the run, to be opened."""
     pair = run.pairs[place]
     record = run.predictions.get(pair.case.id)
     question = beginning(pair.case.instruction, SUMMARY_CHARACTERS)
     blocks = [_compared(pair), *_roles(run, pair, record), _conversation(pair), _tools(pair)]
-    told = f"{run.named.key} · {pair.case.id} · {found}: {question}"
-    return Fold(told, blocks, step_anchor(run, place))
+    message = f"{run.named.key} · {pair.case.id} · {matches}: {question}"
+    return Fold(message, blocks, step_anchor(run, place))
 
 
 def step_anchor(run: StepsRun, place: int) -> str:
@@ -158,9 +158,9 @@ def step_anchor(run: StepsRun, place: int) -> str:
     return run.named.anchor("step", place + 1)
 
 
-def step_link(run: StepsRun, place: int, found: ErrorClass) -> str:
+def step_link(run: StepsRun, place: int, matches: ErrorClass) -> str:
     """How a list names the step."""
-    return f"{run.pairs[place].case.id} ({found})"
+    return f"{run.pairs[place].case.id} ({matches})"
 
 
 def _compared(pair: Pair) -> Table:
@@ -187,8 +187,10 @@ def _roles(run: StepsRun, pair: Pair, record: PredictionRecord | None) -> Iterat
         yield _prompt(run, pair, output)
     if record.error is not None:
         status = f", status {record.error.status}" if record.error.status else ""
-        told = f"The {record.error.role} answered with an error ({record.error.problem}{status}): {record.error.detail}"
-        yield Paragraph(beginning(told, 2_000), warning=True)
+        message = (
+            f"The {record.error.role} answered with an error ({record.error.problem}{status}): {record.error.detail}"
+        )
+        yield Paragraph(beginning(message, 2_000), warning=True)
 
 
 def _prompt(run: StepsRun, pair: Pair, output: OutputRecord) -> Block:

@@ -1,4 +1,4 @@
-"""A suite of steps: the runs over the same cases side by side, with the numbers that lead to their steps."""
+"""A suite of step runs: the runs side by side, and the cost per answered task."""
 
 from __future__ import annotations
 
@@ -94,20 +94,20 @@ def _bars(title: str, metric: Metric[Pair], runs: Sequence[StepExamples]) -> Cha
 def _differences(title: str, runs: Sequence[StepExamples], bootstrap: BootstrapOptions) -> Table:
     """The paired differences of the others to the first run."""
     first, *others = runs
-    found = [
+    matches = [
         comparison_report(compare(first.run.pairs, each.run.pairs, resamples=bootstrap.resamples, seed=bootstrap.seed))
         for each in others
     ]
     rows: list[Row] = [
-        [metric.title, *(_difference(each, metric, told) for each, told in zip(others, found, strict=True))]
+        [metric.title, *(_difference(each, metric, message) for each, message in zip(others, matches, strict=True))]
         for metric in METRICS
     ]
     header = ["metric", *(each.run.named.title for each in others)]
     return Table(f"{title}: what others differ by from {first.run.named.title}, paired by trajectory", header, rows)
 
 
-def _difference(each: StepExamples, metric: Metric[Pair], told: ComparisonReport) -> Cell:
-    text = difference_text(told.differences[metric.name])
+def _difference(each: StepExamples, metric: Metric[Pair], message: ComparisonReport) -> Cell:
+    text = difference_text(message.differences[metric.name])
     return Cell(text, _figure(each, metric).anchor if text != NO_FIGURE else None)
 
 
@@ -115,12 +115,12 @@ def _of_the_suite(title: str, runs: Sequence[StepExamples], bootstrap: Bootstrap
     """The figures that a suite is measured by itself."""
     if runs[0].run.run.about.suite.partition(":")[0] != "seal-tools":
         return
-    found = [
+    matches = [
         seal_tools_report(each.run.pairs, resamples=bootstrap.resamples, seed=bootstrap.seed).figures for each in runs
     ]
     rows: list[Row] = [
-        [figure.title, *(_suite_figure(each, told[name]) for each, told in zip(runs, found, strict=True))]
-        for name, figure in found[0].items()
+        [figure.title, *(_suite_figure(each, message[name]) for each, message in zip(runs, matches, strict=True))]
+        for name, figure in matches[0].items()
     ]
     header = ["figure", *(each.run.named.title for each in runs)]
     yield Table(
@@ -218,10 +218,10 @@ def _answer_figures(answered: list[AskedRecord], bootstrap: BootstrapOptions) ->
     sums = sums_by_trajectory([record.recorded for record in answered], columns)
     samples = resampled_means(sums, resamples=bootstrap.resamples, seed=bootstrap.seed)
     means = list(map(mean, columns))
-    found = intervals(sums, samples, means, shares=[False] * len(columns))
+    matches = intervals(sums, samples, means, shares=[False] * len(columns))
     return {
         name: CostFigure(value, spread.low if spread else None, spread.high if spread else None)
-        for name, value, spread in zip(PER_ANSWER, means, found, strict=True)
+        for name, value, spread in zip(PER_ANSWER, means, matches, strict=True)
     }
 
 

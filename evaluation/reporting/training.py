@@ -1,4 +1,4 @@
-"""What trainings cost, what serving their models takes, and how their losses fell."""
+"""Training runs in a report: costs, loss curves, and metrics by the number of training tokens."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ _MADE: Final = re.compile(
 )
 
 
-class _Told(BaseModel):
+class _TrainingFile(BaseModel):
     # Other versions may have written more.
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class TakenOver(_Told):
+class TakenOver(_TrainingFile):
     """The stage of another run in the place of one."""
 
     variant: str
     stage: str
 
 
-class StageCosts(_Told):
+class StageCosts(_TrainingFile):
     """What a stage cost: seconds, tokens, bytes."""
 
     steps: int
@@ -57,7 +57,7 @@ class StageCosts(_Told):
     taken_over: TakenOver | None = None
 
 
-class Costs(_Told):
+class Costs(_TrainingFile):
     """What a training cost, stage by stage and in all; `served_bytes` is what serving its models takes on the disk."""
 
     variant: str
@@ -71,7 +71,7 @@ class Costs(_Told):
     storage_ratio: float | None
 
 
-class LossLine(_Told):
+class LossLine(_TrainingFile):
     """A step of a stage."""
 
     step: int
@@ -110,16 +110,16 @@ def read_trainings(folders: Sequence[Path]) -> list[Training]:
 
 def training_of(run: StepsRun, trainings: Sequence[Training]) -> Training | None:
     """The training that made every model of a run, as their manifests say; None where it is not among these."""
-    told = [_made(model) for model in run.run.about.models.values()]
-    found = [each for each in trainings if told and all(made in each.stages for made in told)]
-    return found[0] if len(found) == 1 else None
+    message = [_made(model) for model in run.run.about.models.values()]
+    matches = [each for each in trainings if message and all(made in each.stages for made in message)]
+    return matches[0] if len(matches) == 1 else None
 
 
 def _made(model: Mapping[str, Any]) -> tuple[str, str, int] | None:
     manifest = model.get("manifest")
     source = manifest.get("source") if isinstance(manifest, dict) else None
-    found = _MADE.match(source) if isinstance(source, str) else None
-    return None if found is None else (found[1], found[2], int(found[3].replace(",", "")))
+    matches = _MADE.match(source) if isinstance(source, str) else None
+    return None if matches is None else (matches[1], matches[2], int(matches[3].replace(",", "")))
 
 
 def _read(folder: Path, name: str) -> Training:
@@ -135,14 +135,14 @@ def _read(folder: Path, name: str) -> Training:
 
 def _losses(path: Path) -> list[LossLine]:
     """The whole lines of a file; none if it is not there, as of a stage that was taken over."""
-    found: list[LossLine] = []
+    matches: list[LossLine] = []
     for line in read_text(path).splitlines() if path.is_file() else ():
         try:
-            found.append(LossLine.model_validate(json.loads(line)))
+            matches.append(LossLine.model_validate(json.loads(line)))
         except (ValueError, ValidationError):
             # A run that was killed leaves a part of a line.
             break
-    return found
+    return matches
 
 
 def _name(folder: Path, others: Sequence[Path]) -> str:
@@ -168,8 +168,8 @@ _MEGABYTE: Final = 1e6
 def training_section(trainings: Sequence[Training]) -> Section:
     """Storage and cost, and the loss curves."""
     if not trainings:
-        told = "No training was given: add --training FOLDER, the folder of `alpha-umi train run`, once for each."
-        return Section("Training: cost, storage and losses", [Paragraph(told)], "training")
+        message = "No training was given: add --training FOLDER, the folder of `alpha-umi train run`, once for each."
+        return Section("Training: cost, storage and losses", [Paragraph(message)], "training")
     blocks: list[Block] = [
         Paragraph(
             "Storage is what is served: with LoRA the backbone once and an adapter for each model. Time and memory are "

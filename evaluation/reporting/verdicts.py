@@ -16,8 +16,8 @@ def verdicts_section(runs: Sequence[TrajectoriesRun]) -> Section:
     """How verdicts came about, the figures of every judgement, what was said how often, and how far repeats agree."""
     judged = [(run, place, each) for run in runs for place, each in enumerate(run.verdicts, start=1)]
     if not judged:
-        told = "No verdicts were given: `alpha-umi evaluate judge` writes them, and --verdicts FILE shows them."
-        return Section("What a judge says", [Paragraph(told)], "verdicts")
+        text = "No verdicts were given: `alpha-umi evaluate judge` writes them, and --verdicts FILE shows them."
+        return Section("What a judge says", [Paragraph(text)], "verdicts")
     blocks: list[Block] = [
         Paragraph(
             "A language model's verdicts on whole trajectories, with what it wrote to each. Those that mean nothing "
@@ -79,6 +79,6 @@ def _said(run: TrajectoriesRun, place: int, judged: RunVerdicts) -> Iterator[Row
 
 
 def _agreement(run: TrajectoriesRun, place: int, judged: RunVerdicts) -> Iterator[Row]:
-    for label, found in judged.report.agreement.items():
-        shares = [number(found.unanimous), number(found.alpha)]
-        yield [run.named.title, judged.title, label, f"{found.trajectories:,}", *shares]
+    for label, matches in judged.report.agreement.items():
+        shares = [number(matches.unanimous), number(matches.alpha)]
+        yield [run.named.title, judged.title, label, f"{matches.trajectories:,}", *shares]

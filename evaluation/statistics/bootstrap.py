@@ -1,15 +1,14 @@
-"""95 % intervals by the bootstrap, over trajectories.
+"""95 % bootstrap intervals over trajectories.
 
-The steps of one trajectory go right or wrong together, so whole trajectories are drawn, with replacement, and a figure
-is the sum of its values over the number of steps that count, anew in every resample (Davison and Hinkley, Bootstrap
-Methods and their Application, 1997: percentiles of a ratio under clustered sampling). The same seed draws the same.
+The steps of one trajectory are dependent. So trajectories are resampled with replacement, and a metric is the sum of
+its values over the number of steps that count, in every resample (Davison and Hinkley, Bootstrap Methods and their
+Application, 1997: percentiles of a ratio under clustered sampling). The same seed draws the same resamples.
 
-Where all trajectories that count have the same figure no resample differs from another, and the bootstrap has nothing
-to say. A share that is 0 or 1 everywhere has the score interval (Wilson, Probable inference, the law of succession, and
-statistical inference, 1927) over the trajectories instead: the mean of what lies between 0 and 1 is at most the chance
-that it is above 0, and at least the chance that it is 1. The difference of two such shares has the interval that
-follows from theirs (Newcombe, Interval estimation for the difference between independent proportions, 1998). Anything
-else that does not vary has no interval.
+Where all trajectories that count have the same value the bootstrap has no spread. A share of 0 or 1 then has the score
+interval (Wilson, Probable inference, the law of succession, and statistical inference, 1927) over the trajectories: the
+mean of values in [0, 1] is at most the probability that a value exceeds 0, and at least the probability that it is 1.
+The difference of two such shares has the interval of Newcombe (Interval estimation for the difference between
+independent proportions, 1998). Any other constant has no interval.
 """
 
 from __future__ import annotations
@@ -131,12 +130,12 @@ def intervals(sums: Sums, samples: Floats, values: Values, *, shares: Sequence[b
 
     None where fewer than two trajectories count, or nothing varies.
     """
-    found: list[Interval | None] = []
+    matches: list[Interval | None] = []
     for column, (value, share, trajectories) in enumerate(zip(values, shares, sums.trajectories, strict=True)):
         known = interval(samples[:, column]) if trajectories > 1 else None
         extreme = boundary_interval(value, trajectories) if share and trajectories > 1 else None
-        found.append(known or extreme)
-    return found
+        matches.append(known or extreme)
+    return matches
 
 
 @cache

@@ -1,11 +1,10 @@
-"""A gate before a release: is the second of two files worse than the first beyond what chance brings?
+"""A release gate: is the second of two files worse than the first beyond chance?
 
-Each figure is one look at the same sample, and of many looks one goes wrong by chance. So the chosen figures are held
-to Holm's procedure (A simple sequentially rejective multiple test procedure, 1979): all `m` at the confidence
-1 - 0.05/m, then those that are left at the confidence for their number, until none leaves 0 out any more. As far as the
-intervals hold what they promise, a release that is as good as the one before it is stopped in at most one of twenty
-comparisons, however many figures are looked at (docs/evaluation.md says how often it was). What cannot be told does not
-stop a release, but how large a fall would have had to be is said (`minimum_detectable_effect`).
+All metrics of a gate are tests on one sample, so they are corrected with Holm's procedure (A simple sequentially
+rejective multiple test procedure, 1979): all `m` at the confidence 1 - 0.05/m, then the remaining ones at the
+confidence for their number, until no interval excludes 0. As far as the intervals keep their coverage, an equal release
+is stopped in at most one of twenty comparisons, however many metrics are tested (docs/evaluation.md has the measured
+rate). An inconclusive metric does not stop a release; its minimum detectable effect is reported.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Paired differences: what two files say of the same trajectories, each figure with the interval of its difference.
+"""Paired differences of two files over the same trajectories, each with its interval.
 
-Both are averaged over the same drawn trajectories, so that what makes a trajectory hard for both does not hide a
-difference between them. What is measured does not matter here: steps and whole trajectories are compared alike.
+Both files are averaged over the same resampled trajectories, so that the difficulty of a trajectory, which both share,
+does not hide a difference. Steps and trajectories are compared alike.
 """
 
 from __future__ import annotations
@@ -80,19 +80,19 @@ class Difference:
         """The interval of the difference; None where fewer than two trajectories count, or nothing varies."""
         if self.first is None or self.second is None or self.trajectories < 2:
             return None
-        found = interval(self.resampled, confidence)
-        if found is None and self.metric.is_share:
+        matches = interval(self.resampled, confidence)
+        if matches is None and self.metric.is_share:
             return boundary_difference(self.first, self.second, self.trajectories, confidence)
-        return found
+        return matches
 
     def verdict_at(self, confidence: float) -> Verdict:
         """What can be said with this confidence."""
         if self.trajectories < MIN_TRAJECTORIES or self.incomparable:
             return "inconclusive"
-        found = self.interval if confidence == CONFIDENCE else self.interval_at(confidence)
-        if found is None or found.low <= 0 <= found.high:
+        matches = self.interval if confidence == CONFIDENCE else self.interval_at(confidence)
+        if matches is None or matches.low <= 0 <= matches.high:
             return "inconclusive"
-        return "better" if (found.low > 0) == (self.metric.better == "higher") else "worse"
+        return "better" if (matches.low > 0) == (self.metric.better == "higher") else "worse"
 
     def minimum_detectable_effect(self, confidence: float) -> float | None:
         """How much worse the second would have to measure, as widely scattered as it is here, to be called `worse`.
@@ -103,11 +103,11 @@ class Difference:
         if self.difference is None or self.trajectories < MIN_TRAJECTORIES or self.incomparable:
             return None
         unseen = wilson_interval(0, self.trajectories, confidence).high if self.metric.is_share else None
-        found = self.interval_at(confidence)
-        if found is None:
+        matches = self.interval_at(confidence)
+        if matches is None:
             return unseen if self.difference == 0 else None
         higher = self.metric.better == "higher"
-        spread = found.high - self.difference if higher else self.difference - found.low
+        spread = matches.high - self.difference if higher else self.difference - matches.low
         return spread if unseen is None else max(spread, unseen)
 
 

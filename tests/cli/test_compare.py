@@ -110,7 +110,7 @@ def test_whole_trajectories_go_through_the_gate(invoke: Invoke, whole: Callable[
 def test_what_says_nothing_is_refused(invoke: Invoke, steps: Callable[..., str], whole: Callable[..., str]) -> None:
     before, whole_before = steps("before", GOOD), whole("whole-before", GOOD, constrained=True)
     form = ("--format", "trajectories")
-    for second, more, said in (
+    for second, more, message in (
         (steps("missing", [None, *GOOD[1:]]), (), "the second file lacks 1 prediction: '0/1'"),
         (steps("free", GOOD, constrained=False), (), "`constrained` is True and False"),
         (steps("suite", GOOD[:30], suite="four"), (), "`suite` is 'three' and 'four'"),
@@ -119,9 +119,9 @@ def test_what_says_nothing_is_refused(invoke: Invoke, steps: Callable[..., str],
         (steps("same", GOOD), ("--metric", "accuracy"), "no figure is called 'accuracy'"),
     ):
         refused = invoke("evaluate", "compare", before, second, "--fail-below", *more)
-        assert (refused.exit_code, refused.stdout) == (2, ""), said
-        assert said in " ".join(refused.stderr.split())
-    for second, said in (
+        assert (refused.exit_code, refused.stdout) == (2, ""), message
+        assert message in " ".join(refused.stderr.split())
+    for second, message in (
         (whole("whole-missing", [None, *GOOD[1:]]), "the second file lacks 1 trajectory: 'q0'"),
         (whole("single", GOOD, strategy="single"), "`strategy` is 'chain' and 'single'"),
         (whole("steps", GOOD, max_steps=3), "`max_steps` is None and 3"),
@@ -134,8 +134,8 @@ def test_what_says_nothing_is_refused(invoke: Invoke, steps: Callable[..., str],
         (before, "is a file of predictions for steps"),
     ):
         refused = invoke("evaluate", "compare", whole_before, second, *form, "--fail-below")
-        assert (refused.exit_code, refused.stdout) == (2, ""), said
-        assert said in " ".join(refused.stderr.split())
+        assert (refused.exit_code, refused.stdout) == (2, ""), message
+        assert message in " ".join(refused.stderr.split())
 
 
 def test_questions_that_neither_file_came_to_are_counted(invoke: Invoke, whole: Callable[..., str]) -> None:
@@ -152,8 +152,8 @@ def limited(good: Sequence[bool | None], **limits: int) -> str:
     """A file of trajectories whose first event tells these limits of their orchestrator."""
     run = whole_run(good, strategy="dfsdt")
     created = EventRecord(name="trajectory.created", data={"strategy": "dfsdt", "max_tokens": None, **limits})
-    asked = tuple(record.model_copy(update={"events": [created]}) for record in run.asked)
-    return written(WholeRun(run.about, asked))
+    requests = tuple(record.model_copy(update={"events": [created]}) for record in run.asked)
+    return written(WholeRun(run.about, requests))
 
 
 @pytest.mark.parametrize("name", ["max_depth", "max_width", "max_steps", "max_repeats"])
@@ -182,8 +182,8 @@ def test_a_prediction_that_a_role_refused_is_no_missing_one(invoke: Invoke, tmp_
     for status, code in ((422, 0), (500, 2)):
         error = {"role": "planner", "problem": "invalid-request", "status": status, "detail": "too long"}
         first = made.predictions[0].model_dump() | {"error": error, "outputs": []}
-        kept = Run(made.about, made.cases, (type(made.predictions[0]).model_validate(first), *made.predictions[1:]))
-        write_run(tmp_path / "refused", kept)
+        retained = Run(made.about, made.cases, (type(made.predictions[0]).model_validate(first), *made.predictions[1:]))
+        write_run(tmp_path / "refused", retained)
         write_run(tmp_path / "whole", made)
         gate = ("--fail-below", "--metric", "call_match")
         ended = invoke("evaluate", "compare", str(tmp_path / "whole"), str(tmp_path / "refused"), *gate)
@@ -201,9 +201,9 @@ def test_a_file_of_another_version_is_named(
     form = ("--format", "trajectories") if kind == "whole-run" else ()
     refused = invoke("evaluate", "compare", str(file), str(other), *form, "--fail-below")
     assert (refused.exit_code, refused.stdout) == (2, "")
-    said = " ".join(refused.stderr.split())
-    assert f"line 1: the file is of version {version}, and this program reads version 1" in said
-    assert "make it anew" in said
+    message = " ".join(refused.stderr.split())
+    assert f"line 1: the file is of version {version}, and this program reads version 1" in message
+    assert "make it anew" in message
 
 
 @pytest.mark.parametrize(

@@ -37,17 +37,17 @@ def day(number: int, count: int = 40, *, gives_up: int = 0) -> list[Trajectory]:
     ]
 
 
-def orchestrator(found: Sequence[Trajectory], *, breaks_after: int | None = None) -> FastAPI:
+def orchestrator(matches: Sequence[Trajectory], *, breaks_after: int | None = None) -> FastAPI:
     """Answers with pages, newest first, and breaks down after some of them."""
-    application, asked = FastAPI(), []
+    application, requests = FastAPI(), []
     install_problem_handlers(application)
 
     @application.get("/v1/trajectories")
     async def listed(limit: int, status: str | None = None, after: str | None = None) -> JSONResponse:
-        asked.append(after)
-        if breaks_after is not None and len(asked) > breaks_after:
+        requests.append(after)
+        if breaks_after is not None and len(requests) > breaks_after:
             raise ServiceError("storage-unavailable", "the log cannot be read")
-        chosen = [each for each in reversed(found) if status in (None, each.status)]
+        chosen = [each for each in reversed(matches) if status in (None, each.status)]
         start = 0 if after is None else [each.id for each in chosen].index(after) + 1
         data: list[Any] = [each.model_dump(mode="json") for each in chosen[start : start + limit]]
         return JSONResponse({"object": "list", "data": data, "has_more": start + limit < len(chosen)})
@@ -60,14 +60,14 @@ def exported(path: Path) -> list[dict[str, Any]]:
 
 
 def test_all_pages_are_exported(invoke: Invoke, serve: Serve, tmp_path: Path) -> None:
-    found = day(0, 250, gives_up=30)
-    url, target = serve(orchestrator(found)), tmp_path / "served.jsonl"
+    matches = day(0, 250, gives_up=30)
+    url, target = serve(orchestrator(matches)), tmp_path / "served.jsonl"
     written = invoke("export", "--url", url, "--output", str(target))
     assert (written.exit_code, written.stdout, written.stderr) == (0, "", "250 trajectories\n")
-    assert [line["id"] for line in exported(target)] == [each.id for each in reversed(found)]
+    assert [line["id"] for line in exported(target)] == [each.id for each in reversed(matches)]
     printed = invoke("export", "--url", url, "--status", "gave_up")
     assert len(printed.stdout.splitlines()) == 30
-    assert Trajectory.model_validate_json(printed.stdout.splitlines()[0]) == found[29]
+    assert Trajectory.model_validate_json(printed.stdout.splitlines()[0]) == matches[29]
 
 
 def test_a_time_is_exported(invoke: Invoke, serve: Serve) -> None:
@@ -80,8 +80,8 @@ def test_a_time_is_exported(invoke: Invoke, serve: Serve) -> None:
 def test_a_length_of_time_is_counted_back_from_now(invoke: Invoke, serve: Serve) -> None:
     now = datetime.now(UTC) - BEGAN
     url = serve(orchestrator([trajectory(f"{ago} h", after=now - timedelta(hours=ago)) for ago in (72, 49, 47, 1)]))
-    found = invoke("export", "--url", url, "--since", "2d")
-    assert [json.loads(line)["id"] for line in found.stdout.splitlines()] == ["1 h", "47 h"]
+    matches = invoke("export", "--url", url, "--since", "2d")
+    assert [json.loads(line)["id"] for line in matches.stdout.splitlines()] == ["1 h", "47 h"]
 
 
 def test_an_export_that_breaks_leaves_the_file_as_it_was(invoke: Invoke, serve: Serve, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_an_export_that_breaks_leaves_the_file_as_it_was(invoke: Invoke, serve: 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--status", "done"), "--status: 'done' is none"),
         (("--since", "yesterday"), "--since: 'yesterday' is no time"),
@@ -103,11 +103,11 @@ def test_an_export_that_breaks_leaves_the_file_as_it_was(invoke: Invoke, serve: 
         (("--output", "/nowhere/served.jsonl"), "--output: /nowhere/served.jsonl cannot be written"),
     ],
 )
-def test_what_cannot_be_exported(invoke: Invoke, serve: Serve, arguments: tuple[str, ...], said: str) -> None:
+def test_what_cannot_be_exported(invoke: Invoke, serve: Serve, arguments: tuple[str, ...], message: str) -> None:
     url = () if "--url" in arguments else ("--url", serve(orchestrator(day(0, 1))))
     refused = invoke("export", *url, *arguments)
     assert (refused.exit_code, refused.stdout) == (2, "")
-    assert said in " ".join(refused.stderr.split())
+    assert message in " ".join(refused.stderr.split())
 
 
 def test_a_role_that_goes_wrong_is_named(invoke: Invoke, serve: Serve, tmp_path: Path) -> None:
@@ -133,8 +133,8 @@ def test_a_role_that_goes_wrong_is_named(invoke: Invoke, serve: Serve, tmp_path:
 
 
 def test_a_reference_is_another_export(invoke: Invoke, tmp_path: Path) -> None:
-    for name, found in (("before", day(0)), ("now", day(9, gives_up=25)), ("few", day(1, 19))):
-        (tmp_path / name).write_text("".join(each.model_dump_json() + "\n" for each in found))
+    for name, matches in (("before", day(0)), ("now", day(9, gives_up=25)), ("few", day(1, 19))):
+        (tmp_path / name).write_text("".join(each.model_dump_json() + "\n" for each in matches))
     now, before = str(tmp_path / "now"), str(tmp_path / "before")
     alone = invoke("evaluate", "drift", now, "--reference", str(tmp_path / "few"))
     assert "nothing can be said of any window" in alone.stdout
@@ -145,8 +145,8 @@ def test_a_reference_is_another_export(invoke: Invoke, tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [3, 40])
 def test_a_day_that_runs_leaves_the_alarm_of_the_day_before(invoke: Invoke, tmp_path: Path, count: int) -> None:
     served, not_over = tmp_path / "served.jsonl", (datetime.now(UTC) - BEGAN).days + 2
-    found = [*day(0), *day(1), *day(2, gives_up=16), *day(not_over, count)]
-    served.write_text("".join(each.model_dump_json() + "\n" for each in found))
+    matches = [*day(0), *day(1), *day(2, gives_up=16), *day(not_over, count)]
+    served.write_text("".join(each.model_dump_json() + "\n" for each in matches))
     printed = invoke("evaluate", "drift", str(served), "--fail-on-alarm")
     assert printed.exit_code == 3
     assert "going wrong in the newest full window, 2026-03-04: planner\n" in printed.stdout
@@ -155,13 +155,13 @@ def test_a_day_that_runs_leaves_the_alarm_of_the_day_before(invoke: Invoke, tmp_
 
 
 def test_what_cannot_be_read_is_refused(invoke: Invoke, tmp_path: Path) -> None:
-    whole = trajectory().model_dump_json()
-    for name, text in (("good", f"{whole}\n"), ("bad", f"{whole}\nwords\n"), ("empty", "")):
+    complete = trajectory().model_dump_json()
+    for name, text in (("good", f"{complete}\n"), ("bad", f"{complete}\nwords\n"), ("empty", "")):
         (tmp_path / name).write_text(text)
     write_run(tmp_path / "steps", run_of(pairs_of({})))
     (tmp_path / "whole").write_text(written(whole_run([True])))
     good, bad = str(tmp_path / "good"), str(tmp_path / "bad")
-    for arguments, said in (
+    for arguments, message in (
         ((bad,), f"{bad}, line 2 is not JSON"),
         ((str(tmp_path / "empty"),), "no trajectory has ended"),
         ((good, "--reference", bad), f"{bad}, line 2 is not JSON"),
@@ -173,7 +173,7 @@ def test_what_cannot_be_read_is_refused(invoke: Invoke, tmp_path: Path) -> None:
     ):
         refused = invoke("evaluate", "drift", *arguments)
         assert (refused.exit_code, refused.stdout) == (2, ""), arguments
-        assert said in " ".join(refused.stderr.split()), arguments
+        assert message in " ".join(refused.stderr.split()), arguments
         assert "suites.md" not in refused.stderr
     skipped = invoke("evaluate", "drift", bad, "--skip-broken", "--reference", good)
     assert (skipped.exit_code, "left out: broken lines (1)" in skipped.stdout) == (0, True)

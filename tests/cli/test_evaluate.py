@@ -121,15 +121,15 @@ def test_published_files_are_compared(invoke: Invoke, tmp_path: Path) -> None:
 
 
 def test_what_is_wrong_is_said(invoke: Invoke, run: Write, tmp_path: Path) -> None:
-    whole = run()
-    (tmp_path / "cut").write_text(Path(whole).read_text()[:-9])
+    complete = run()
+    (tmp_path / "cut").write_text(Path(complete).read_text()[:-9])
     (tmp_path / "empty").write_text("")
     (tmp_path / "words").write_text("words")
     (tmp_path / "no-entry").write_text("[]")
     (tmp_path / "orphan").write_text('[{"tools": [], "predictions": "a"}]')
     write_published_file(tmp_path / "published", pairs_of({}))
     published = ("--format", "published")
-    for arguments, said in (
+    for arguments, message in (
         (("score", "nothing-here"), "nothing-here cannot be read: No such file"),
         (("score", str(tmp_path / "cut")), "ends in the middle"),
         (("score", str(tmp_path / "empty")), "is empty"),
@@ -137,25 +137,25 @@ def test_what_is_wrong_is_said(invoke: Invoke, run: Write, tmp_path: Path) -> No
         (("score", str(tmp_path / "no-entry"), *published), "no step in"),
         (("score", str(tmp_path / "orphan"), *published), "without a `reference`: entry '1'"),
         (("score", str(tmp_path / "published")), "is it --format published?"),
-        (("score", whole, *published), "is not JSON"),
-        (("score", whole, "--output", str(tmp_path / "no" / "folder")), "cannot be written: No such file"),
-        (("compare", whole, str(tmp_path / "cut")), "ends in the middle"),
+        (("score", complete, *published), "is not JSON"),
+        (("score", complete, "--output", str(tmp_path / "no" / "folder")), "cannot be written: No such file"),
+        (("compare", complete, str(tmp_path / "cut")), "ends in the middle"),
         (("compare", str(tmp_path / "no-entry"), str(tmp_path / "no-entry"), *published), "no step in"),
     ):
         refused = invoke("evaluate", *arguments)
         assert (refused.exit_code, refused.stdout) == (2, ""), arguments
-        assert said in " ".join(refused.stderr.split()), arguments
+        assert message in " ".join(refused.stderr.split()), arguments
         assert "Traceback" not in refused.stderr
 
 
 def test_a_model_that_was_trained_on_the_suite_is_warned_of(invoke: Invoke, run: Write, tmp_path: Path) -> None:
     clean = run("clean.jsonl")
-    kept = run_of(pairs_of({}))
+    retained = run_of(pairs_of({}))
     for verdict, warned in (("listed", True), ("clean", False), ("unknown", False)):
         models = {"planner": {"id": "p", "trained_on_suite": {"verdict": verdict, "instructions": 2, "total": 3}}}
-        about = kept.about.model_copy(update={"models": models})
+        about = retained.about.model_copy(update={"models": models})
         file = str(tmp_path / "trained.jsonl")
-        write_run(Path(file), type(kept)(about, kept.cases, kept.predictions))
+        write_run(Path(file), type(retained)(about, retained.cases, retained.predictions))
         warning = "the planner's model was trained on 2 of the suite's 3 instructions"
         assert (f"warning: {warning}" in invoke("evaluate", "score", file).stdout) is warned
         compared = invoke("evaluate", "compare", clean, file)
@@ -172,7 +172,7 @@ def test_no_file_that_is_read_is_written_over(invoke: Invoke, run: Write, tmp_pa
     (tmp_path / "link").symlink_to("first.jsonl")
     (tmp_path / "hard").hardlink_to(first)
     new = str(tmp_path / "new.json")
-    for arguments, said in (
+    for arguments, message in (
         (("score", first, "--output", first), "--output: "),
         (("score", first, "--format", "trajectories", "--output", first), "is what the command reads"),
         (("score", first, "--output", str(tmp_path / "link")), "is what the command reads → name another file"),
@@ -183,7 +183,7 @@ def test_no_file_that_is_read_is_written_over(invoke: Invoke, run: Write, tmp_pa
     ):
         refused = invoke("evaluate", *arguments)
         assert (refused.exit_code, refused.stdout) == (2, ""), arguments
-        assert said in " ".join(refused.stderr.split()), arguments
+        assert message in " ".join(refused.stderr.split()), arguments
     assert Path(first).read_bytes() == before
     assert not Path(new).exists()
 

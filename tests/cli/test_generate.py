@@ -92,18 +92,18 @@ def test_a_killed_run_goes_on(suite: Path, serve: Serve, tmp_path: Path) -> None
     assert 5 <= len(there.predictions) < 40
     # As if the machine had taken a part of the last line only.
     output.write_bytes(left[:-100])
-    asked = len(roles.engines["planner"].prompts)
+    requests = len(roles.engines["planner"].prompts)
     for rule in roles.engines["planner"].rules:
         rule.delay_s = 0
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    kept = len(there.predictions) - 1
-    assert (done.returncode, done.stdout) == (0, f"{output}: 40 predictions, {kept} of them from before\n")
+    retained = len(there.predictions) - 1
+    assert (done.returncode, done.stdout) == (0, f"{output}: 40 predictions, {retained} of them from before\n")
     assert "━" not in done.stderr
     run = read_run(output)
     assert {prediction.id for prediction in run.predictions} == {case.id for case in run.cases}
-    assert run.predictions[:kept] == there.predictions[:kept]
+    assert run.predictions[:retained] == there.predictions[:retained]
     # What was under way when it was killed was asked for twice, nothing else.
-    assert len(roles.engines["planner"].prompts) - asked == 40 - kept
+    assert len(roles.engines["planner"].prompts) - requests == 40 - retained
 
 
 def test_an_interrupted_run_goes_on(suite: Path, serve: Serve, tmp_path: Path) -> None:
@@ -114,8 +114,8 @@ def test_an_interrupted_run_goes_on(suite: Path, serve: Serve, tmp_path: Path) -
         begun = b'{"kind":"prediction"'
         asyncio.run(until(lambda: output.exists() and begun in output.read_bytes(), seconds=60))
         interrupted.send_signal(signal.SIGINT)
-        _, said = interrupted.communicate(timeout=10)
-    assert (interrupted.returncode, said.splitlines()[-1]) == (130, "interrupted")
+        _, message = interrupted.communicate(timeout=10)
+    assert (interrupted.returncode, message.splitlines()[-1]) == (130, "interrupted")
     assert output.read_bytes().endswith(b"\n")
     assert 0 < len(read_run(output).predictions) < 40
 
@@ -182,7 +182,7 @@ def test_services_that_are_not_there(invoke: Invoke, suite: Path, free_port: int
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         (("--suite", "nothing-like-it"), "there is no suite 'nothing-like-it'"),
         (("--planner-url", "ftp://x"), "--planner-url: 'ftp://x' is not an address"),
@@ -191,10 +191,12 @@ def test_services_that_are_not_there(invoke: Invoke, suite: Path, free_port: int
         (("--output", "/no/folder/run.jsonl"), "cannot be written: No such file"),
     ],
 )
-def test_what_cannot_be_is_said(invoke: Invoke, suite: Path, serve: Serve, changed: tuple[str, str], said: str) -> None:
+def test_what_cannot_be_is_said(
+    invoke: Invoke, suite: Path, serve: Serve, changed: tuple[str, str], message: str
+) -> None:
     result = invoke(*arguments(suite, calculating_roles(serve), *changed))
     assert (result.exit_code, result.stdout) == (2, "")
-    assert said in told(result)
+    assert message in told(result)
     assert "Traceback" not in result.stderr
 
 

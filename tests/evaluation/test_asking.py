@@ -61,12 +61,12 @@ async def test_an_orchestrator_that_comes_back_is_asked_nothing_twice(
         async with httpx.AsyncClient(base_url=orchestrator.address, timeout=30) as client:
             async with registered(client, "sums", tools, patience=LONG):
                 with held(roles):
-                    asked = [asyncio.create_task(ask(client, each, ASKING)) for each in recorded]
+                    requests = [asyncio.create_task(ask(client, each, ASKING)) for each in recorded]
                     await until(lambda: len(roles.asked_of("summarizer")) == 4)
                     await asyncio.to_thread(getattr(orchestrator, ending))
                 roles.summarizer = computing().summarizer
                 await asyncio.to_thread(orchestrator.start)
-                done: list[Asked] = await asyncio.gather(*asked)
+                done: list[Asked] = await asyncio.gather(*requests)
             assert len(listed(orchestrator.address)) == 4
     finally:
         orchestrator.close()
@@ -108,11 +108,11 @@ async def test_one_that_does_not_come_back(
     roles, brief = computing(), Asking(patience=Patience(away_s=0.3, first_pause_s=0.01))
     async with calculating(serve, roles, tmp_path) as (client, running):
         with held(roles):
-            asked = asyncio.create_task(ask(client, recorded[0], brief))
+            requests = asyncio.create_task(ask(client, recorded[0], brief))
             await until(lambda: bool(roles.asked_of("summarizer")))
             running.process.kill()
             with pytest.raises(ServiceAway, match="is away: "):
-                await asked
+                await requests
 
 
 async def test_a_question_that_nobody_waits_for_is_cancelled(
@@ -121,11 +121,11 @@ async def test_a_question_that_nobody_waits_for_is_cancelled(
     roles = computing()
     async with calculating(serve, roles, tmp_path) as (client, running):
         with held(roles):
-            asked = asyncio.create_task(ask(client, recorded[0], ASKING))
+            requests = asyncio.create_task(ask(client, recorded[0], ASKING))
             await until(lambda: bool(roles.asked_of("summarizer")))
-            asked.cancel()
+            requests.cancel()
             with pytest.raises(asyncio.CancelledError):
-                await asked
+                await requests
         assert [each["status"] for each in listed(running.address)] == ["cancelled"]
 
 
@@ -135,13 +135,13 @@ async def test_a_role_that_was_away_is_not_the_models_failure(
     roles = computing()
     plan, roles.planner, roles.ready = roles.planner, in_turn(problem("engine-not-ready", "it loads")), False
     async with calculating(serve, roles, tmp_path) as (client, running):
-        asked = asyncio.create_task(ask(client, recorded[0], ASKING))
+        requests = asyncio.create_task(ask(client, recorded[0], ASKING))
         await until(lambda: any(each["status"] == "failed" for each in listed(running.address)), seconds=30)
         # It has been seen that the roles are not ready.
         checks = roles.readiness_checks
         await until(lambda: roles.readiness_checks > checks + 2, seconds=30)
         roles.planner, roles.ready = plan, True
-        done = await asked
+        done = await requests
         assert [each["status"] for each in listed(running.address)] == ["completed", "failed"]
     assert done.trajectory.answer == "It is 2."
 

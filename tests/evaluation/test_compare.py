@@ -132,7 +132,7 @@ def test_a_file_without_histories_can_be_compared() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "said"),
+    ("first", "second", "text"),
     [
         (graded([True, True]), graded([True]), "only the first file has the case '1/1'"),
         (
@@ -153,10 +153,10 @@ def test_a_file_without_histories_can_be_compared() -> None:
         ),
     ],
 )
-def test_other_cases_are_refused(first: list[Pair], second: list[Pair], said: str) -> None:
+def test_other_cases_are_refused(first: list[Pair], second: list[Pair], text: str) -> None:
     with pytest.raises(CasesDiffer) as refused:
         compare(first, second)
-    assert said in refused.value.message
+    assert text in refused.value.message
     assert refused.value.remedy
 
 

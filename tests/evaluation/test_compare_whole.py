@@ -20,13 +20,13 @@ def of(comparison: Comparison, name: str) -> Difference:
 
 
 def test_fewer_right_answers_are_worse() -> None:
-    found = compare_trajectories(whole_run(HALF), whole_run([*[False] * 20, *HALF[20:]]))
-    assert (found.steps, found.trajectories) == (None, 100)
-    success = of(found, "success")
+    matches = compare_trajectories(whole_run(HALF), whole_run([*[False] * 20, *HALF[20:]]))
+    assert (matches.steps, matches.trajectories) == (None, 100)
+    success = of(matches, "success")
     assert (success.first, success.second, success.verdict) == (0.5, 0.3, "worse")
     assert success.interval is not None
     assert success.interval.low < -0.2 < success.interval.high < 0
-    assert of(found, "completed").verdict == "inconclusive"
+    assert of(matches, "completed").verdict == "inconclusive"
 
 
 def test_the_order_does_not_matter_and_pairing_does() -> None:
@@ -44,17 +44,17 @@ def test_more_repeated_calls_are_worse() -> None:
         record.model_copy(update={"trajectory": trajectory(instruction=record.trajectory.instruction, steps=again)})
         for record in first.asked[:60]
     )
-    found = of(compare_trajectories(first, replace(first, asked=(*asked, *first.asked[60:]))), "repeated_calls")
-    assert (found.second, found.verdict) == (0.6, "worse")
-    assert not found.metric.is_share
+    matches = of(compare_trajectories(first, replace(first, asked=(*asked, *first.asked[60:]))), "repeated_calls")
+    assert (matches.second, matches.verdict) == (0.6, "worse")
+    assert not matches.metric.is_share
 
 
 def test_a_question_that_was_not_asked_is_not_right_and_hides_the_rest() -> None:
-    found = compare_trajectories(whole_run(HALF), whole_run([None] * 30 + HALF[30:]))
-    assert found.second_missing == tuple(f"q{number}" for number in range(30))
-    assert of(found, "success").second == 0.2
-    assert of(found, "success").verdict == "worse"
-    assert of(found, "steps").incomparable
+    matches = compare_trajectories(whole_run(HALF), whole_run([None] * 30 + HALF[30:]))
+    assert matches.second_missing == tuple(f"q{number}" for number in range(30))
+    assert of(matches, "success").second == 0.2
+    assert of(matches, "success").verdict == "worse"
+    assert of(matches, "steps").incomparable
     both = compare_trajectories(whole_run([None, True, True]), whole_run([None, True, True]))
     assert (both.trajectories, len(both.first_missing)) == (3, 1)
     assert of(both, "right").first == pytest.approx(2 / 3)
@@ -72,7 +72,7 @@ def _other(what: str) -> WholeRun:
 
 
 @pytest.mark.parametrize(
-    ("second", "said"),
+    ("second", "message"),
     [
         (replace(whole_run(HALF), about=whole_run(HALF).about.model_copy(update={"suite": "other"})), "`suite`"),
         (whole_run(HALF[:40]), "`trajectories`: 100 and 40"),
@@ -83,8 +83,8 @@ def _other(what: str) -> WholeRun:
     ],
     ids=["suite", "number", "compared", "instruction", "tools", "expected"],
 )
-def test_files_of_other_questions_are_refused(second: WholeRun, said: str) -> None:
-    with pytest.raises(CasesDiffer, match=said):
+def test_files_of_other_questions_are_refused(second: WholeRun, message: str) -> None:
+    with pytest.raises(CasesDiffer, match=message):
         compare_trajectories(whole_run(HALF), second)
 
 

@@ -8,7 +8,7 @@ from evaluation.counted import counted
 
 
 @pytest.mark.parametrize(
-    ("count", "noun", "told"),
+    ("count", "noun", "text"),
     [
         (0, "step", "0 steps"),
         (1, "step", "1 step"),
@@ -16,5 +16,5 @@ from evaluation.counted import counted
         (2_000, "whole trajectory", "2,000 whole trajectories"),
     ],
 )
-def test_numbers_of_things(count: int, noun: str, told: str) -> None:
-    assert counted(count, noun) == told
+def test_numbers_of_things(count: int, noun: str, text: str) -> None:
+    assert counted(count, noun) == text

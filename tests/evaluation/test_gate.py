@@ -33,8 +33,8 @@ def fallen(by: int, of: int = 100) -> Comparison:
 
 
 def test_a_clear_fall_is_worse_and_says_by_how_much() -> None:
-    found = gate_comparison(fallen(30), EVERY)
-    worse = {figure.item.metric.name: figure for figure in found.worse}
+    matches = gate_comparison(fallen(30), EVERY)
+    worse = {figure.item.metric.name: figure for figure in matches.worse}
     assert worse.keys() >= {"plan_em", "action_em", "call_match"}
     figure = worse["call_match"]
     assert (figure.item.first, figure.item.second) == (0.5, 0.2)
@@ -49,10 +49,10 @@ def test_what_is_better_or_open_passes() -> None:
 
 
 def test_more_inventions_are_worse() -> None:
-    found = gate_comparison(
+    matches = gate_comparison(
         compare(calls([True] * 60), calls([True] * 60, invents=30)), ["hallu_rate", "invented_tools"]
     )
-    assert [figure.item.metric.name for figure in found.worse] == ["hallu_rate", "invented_tools"]
+    assert [figure.item.metric.name for figure in matches.worse] == ["hallu_rate", "invented_tools"]
 
 
 def test_many_looks_are_corrected_and_one_is_not() -> None:
@@ -71,10 +71,10 @@ def test_many_looks_are_corrected_and_one_is_not() -> None:
 
 def test_holm_goes_on_with_those_that_are_left() -> None:
     """What is told apart at the highest confidence leaves the others a lower one."""
-    found = gate_comparison(fallen(30), EVERY)
-    levels = {figure.item.metric.name: figure.confidence for figure in found.figures}
+    matches = gate_comparison(fallen(30), EVERY)
+    levels = {figure.item.metric.name: figure.confidence for figure in matches.figures}
     assert levels["call_match"] == pytest.approx(1 - 0.05 / 11)
-    left = [figure for figure in found.figures if figure.verdict == "inconclusive"]
+    left = [figure for figure in matches.figures if figure.verdict == "inconclusive"]
     assert left
     assert {round(figure.confidence, 6) for figure in left} == {round(1 - 0.05 / len(left), 6)}
 

@@ -81,7 +81,7 @@ MODELS = {"planner": {"name": "another", "role": "planner"}}
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"suite": "four"}, "its `suite` is 'three', and now it would be 'four'"),
         ({"constrained": False}, "its `constrained` is True, and now it would be False"),
@@ -89,11 +89,11 @@ MODELS = {"planner": {"name": "another", "role": "planner"}}
         ({"models": MODELS}, "its `models` has another 'planner' than there is now"),
     ],
 )
-def test_another_run_is_refused_and_left_alone(tmp_path: Path, changed: dict[str, object], said: str) -> None:
+def test_another_run_is_refused_and_left_alone(tmp_path: Path, changed: dict[str, object], message: str) -> None:
     path = tmp_path / "run.jsonl"
     path.write_bytes(whole()[:-20])
     about: RunRecord = RUN.about.model_copy(update=changed)
-    with pytest.raises(OtherRun, match=said), resume_step_run(path, about, RUN.cases):
+    with pytest.raises(OtherRun, match=message), resume_step_run(path, about, RUN.cases):
         pass
     assert path.read_bytes() == whole()[:-20]
 

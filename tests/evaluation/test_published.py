@@ -167,7 +167,7 @@ def test_entries_without_predictions_are_counted_as_wrong(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "kind", "said"),
+    ("text", "kind", "reply"),
     [
         ("", CutShort, "ends in the middle"),
         (json.dumps([entry()])[:-40], CutShort, "ends in the middle"),
@@ -190,21 +190,21 @@ def test_entries_without_predictions_are_counted_as_wrong(tmp_path: Path) -> Non
     ],
 )
 def test_what_is_no_published_file_is_refused(
-    tmp_path: Path, text: str, kind: type[EvaluationError], said: str
+    tmp_path: Path, text: str, kind: type[EvaluationError], reply: str
 ) -> None:
     file = tmp_path / "file.json"
     file.write_text(text)
     with pytest.raises(kind) as refused:
         read_published_file(file)
     assert str(file) in refused.value.message
-    assert said in refused.value.message
+    assert reply in refused.value.message
     assert refused.value.remedy
 
 
 def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes(b"[\xe4]")
-    for name, said in (("latin", "byte 1"), ("nothing", "No such file"), (".", "directory")):
-        with pytest.raises(FileUnreadable, match=said):
+    for name, reply in (("latin", "byte 1"), ("nothing", "No such file"), (".", "directory")):
+        with pytest.raises(FileUnreadable, match=reply):
             read_published_file(tmp_path / name)
 
 

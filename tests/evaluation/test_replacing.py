@@ -53,9 +53,9 @@ def test_of_several_files_all_are_written_or_none(tmp_path: Path, second: str) -
 
 def test_what_is_no_file_is_written_to(tmp_path: Path) -> None:
     reading, writing = os.pipe()
-    with os.fdopen(reading) as told, os.fdopen(writing, "w"):
+    with os.fdopen(reading) as text, os.fdopen(writing, "w"):
         write_whole(Path(f"/dev/fd/{writing}"), "text")
-        assert told.read(4) == "text"
+        assert text.read(4) == "text"
 
 
 @pytest.mark.parametrize("name", ["no/folder", "."])

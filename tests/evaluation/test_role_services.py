@@ -43,9 +43,9 @@ async def test_a_manifest_says_what_was_trained_on(serve: Serve, tmp_path: Path,
     async with asking(roles) as services:
         task: Task = await plan_task(services, suite, constrained=True)
     assert (task.findings["planner"].verdict, task.findings["planner"].instructions) == (verdict, listed)
-    kept = task.about.models["planner"]
-    assert kept["trained_on_suite"] == {"verdict": verdict, "instructions": listed, "total": 3}
-    assert (kept["manifest"]["name"], "trained_on" in kept["manifest"]) == ("p", False)
+    retained = task.about.models["planner"]
+    assert retained["trained_on_suite"] == {"verdict": verdict, "instructions": listed, "total": 3}
+    assert (retained["manifest"]["name"], "trained_on" in retained["manifest"]) == ("p", False)
     assert task.findings["caller"].verdict == "unknown"
 
 
@@ -80,8 +80,8 @@ async def test_a_service_that_stays_away_ends_the_run_and_the_file_can_go_on(ser
     roles = calculating_roles(serve)
     good = roles.summarizer
     roles.summarizer = serve(Flaky(application("summarizer", summarizer_router, scripted()), 1_000_000, 503))
-    said = r"the summarizer at http\S+ is away: status 503; .* has 1 of 6 predictions"
-    with pytest.raises(ServiceAway, match=said) as ended:
+    text = r"the summarizer at http\S+ is away: status 503; .* has 1 of 6 predictions"
+    with pytest.raises(ServiceAway, match=text) as ended:
         await generated(roles, tmp_path, concurrency=1)
     assert "it goes on from there" in (ended.value.remedy or "")
     roles.summarizer = good
@@ -130,7 +130,7 @@ def something_else(roles: Roles, serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "text"),
     [
         (wrong_role, "is no caller service: it is a service of the planner"),
         (with_token, "wants another token"),
@@ -138,12 +138,12 @@ def something_else(roles: Roles, serve: Serve) -> None:
     ],
 )
 async def test_who_is_no_such_service_is_refused(
-    serve: Serve, tmp_path: Path, change: Callable[[Roles, Serve], None], said: str
+    serve: Serve, tmp_path: Path, change: Callable[[Roles, Serve], None], text: str
 ) -> None:
     roles = calculating_roles(serve)
     change(roles, serve)
     async with asking(roles) as services:
-        with pytest.raises(ServiceRefuses, match=said):
+        with pytest.raises(ServiceRefuses, match=text):
             await plan_task(services, sums(tmp_path, 1), constrained=True)
 
 

@@ -96,7 +96,7 @@ def spoilt(lines: list[dict[str, Any]], how: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("how", "kind", "said"),
+    ("how", "kind", "reply"),
     [
         ("empty", EmptySuite, "is empty"),
         ("cut", CutShort, "line 6 ends in the middle"),
@@ -120,14 +120,14 @@ def spoilt(lines: list[dict[str, Any]], how: str) -> str:
     ],
 )
 def test_what_is_no_run_is_refused(
-    lines: list[dict[str, Any]], tmp_path: Path, how: str, kind: type[EvaluationError], said: str
+    lines: list[dict[str, Any]], tmp_path: Path, how: str, kind: type[EvaluationError], reply: str
 ) -> None:
     file = tmp_path / "spoilt.jsonl"
     file.write_text(spoilt(lines, how))
     with pytest.raises(kind) as refused:
         read_run(file)
     assert str(file) in refused.value.message
-    assert said in refused.value.message
+    assert reply in refused.value.message
     assert refused.value.remedy
 
 

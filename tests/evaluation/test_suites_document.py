@@ -27,19 +27,19 @@ def at_hand(data: Path) -> list[str]:
 
 def test_the_table_has_the_real_sizes(data: Path) -> None:
     rows = re.findall(r"^\| `([a-z0-9-]+)` \|.*\| ([\d,]+) \| ([\d,]+) \|", DOCUMENT, re.MULTILINE)
-    told = {
+    text = {
         name: (int(trajectories.replace(",", "")), int(steps.replace(",", ""))) for name, trajectories, steps in rows
     }
     suites = {name: load_suite(name, data) for name in at_hand(data)}
-    assert told.keys() == set(suite_names())
-    assert {name: told[name] for name in suites} == {
+    assert text.keys() == set(suite_names())
+    assert {name: text[name] for name in suites} == {
         name: (len(suite.trajectories), len(suite.cases)) for name, suite in suites.items()
     }
 
 
 def test_what_is_left_out_is_told(data: Path) -> None:
-    (told,) = re.findall(r"Of the suites above it is (.*?)\.\n", DOCUMENT, re.DOTALL)
-    counts = {name: int(count) for count, name in re.findall(r"(\d+) [^`\d]*\(`([a-z0-9-]+)`\)", told)}
+    (text,) = re.findall(r"Of the suites above it is (.*?)\.\n", DOCUMENT, re.DOTALL)
+    counts = {name: int(count) for count, name in re.findall(r"(\d+) [^`\d]*\(`([a-z0-9-]+)`\)", text)}
     left_out = {name: sum(load_suite(name, data).left_out.values()) for name in at_hand(data)}
     assert {name: counts.get(name, 0) for name in left_out} == left_out
     assert counts.keys() <= set(suite_names())

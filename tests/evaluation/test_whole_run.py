@@ -128,7 +128,7 @@ HEAD = ABOUT.model_dump_json()
 
 
 @pytest.mark.parametrize(
-    ("text", "error", "said"),
+    ("text", "error", "message"),
     [
         ("", EmptySuite, "is empty"),
         (HEAD[:-5], CutShort, "line 1 ends in the middle"),
@@ -137,10 +137,10 @@ HEAD = ABOUT.model_dump_json()
         (HEAD + '\n{"kind":"asked"}', NotTheFormat, "line 2: asked.recorded: Field required"),
     ],
 )
-def test_what_is_no_run_is_refused(tmp_path: Path, text: str, error: type[EvaluationError], said: str) -> None:
+def test_what_is_no_run_is_refused(tmp_path: Path, text: str, error: type[EvaluationError], message: str) -> None:
     path = tmp_path / "whole.jsonl"
     path.write_text(text)
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         read_whole_run(path)
 
 

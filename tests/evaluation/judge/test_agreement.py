@@ -19,9 +19,9 @@ FOUR = [
 
 @pytest.mark.parametrize(("units", "alpha"), [(BINARY, 0.095), (FOUR, 0.743)])
 def test_published_examples(units: list[list[str]], alpha: float) -> None:
-    found = krippendorff_alpha(units)
-    assert found is not None
-    assert round(found, 3) == alpha
+    matches = krippendorff_alpha(units)
+    assert matches is not None
+    assert round(matches, 3) == alpha
 
 
 def test_extremes() -> None:

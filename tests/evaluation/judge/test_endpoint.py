@@ -25,8 +25,8 @@ async def test_a_request_is_one_of_the_protocol(serve: Serve, file: str, name: s
     judge, prompts = ScriptedJudge(lambda function, request: "So."), load_prompts(file)
     async with Judge(JudgeAddress(f"{serve(judge.application())}/v1/", "m"), Patience(away_s=0)) as questions:
         function = prompts.questions[name].function(name)
-        said = await questions.ask("?", function, temperature=prompts.temperature, max_tokens=prompts.max_tokens)
-    assert said.text == "So."
+        reply = await questions.ask("?", function, temperature=prompts.temperature, max_tokens=prompts.max_tokens)
+    assert reply.text == "So."
     TypeAdapter(params.CompletionCreateParamsNonStreaming).validate_python(judge.requests[0])
 
 
@@ -65,8 +65,8 @@ UNREADABLE = [
 
 @pytest.mark.parametrize("odd", UNREADABLE)
 async def test_what_cannot_be_read_is_an_empty_answer_of_a_known_judge(serve: Serve, odd: Response) -> None:
-    said = [completion("So."), odd, completion("So.")]
-    judge = ScriptedJudge(lambda function, request: said.pop(0))
+    reply = [completion("So."), odd, completion("So.")]
+    judge = ScriptedJudge(lambda function, request: reply.pop(0))
     async with Judge(JudgeAddress(f"{serve(judge.application())}/v1", "m"), AT_ONCE) as questions:
         assert [(await ask(questions)).text for _ in range(3)] == ["So.", "", "So."]
 
@@ -131,8 +131,8 @@ def answer(usage: object, arguments: object = "{}") -> bytes:
     ],
 )
 def test_tokens_that_are_told_wrongly_are_not_told(usage: object, tokens: tuple[int, int] | None) -> None:
-    told = Completion.model_validate_json(answer(usage)).usage
-    assert (told and (told.prompt_tokens, told.completion_tokens)) == tokens
+    output = Completion.model_validate_json(answer(usage)).usage
+    assert (output and (output.prompt_tokens, output.completion_tokens)) == tokens
 
 
 @pytest.mark.parametrize(

@@ -47,8 +47,8 @@ def written(path: Path, procedure: ProcedureName, *verdicts: VerdictRecord) -> P
 
 @pytest.mark.parametrize("procedure", LABELS)
 def test_labels_of_a_procedure_are_read(tmp_path: Path, procedure: ProcedureName) -> None:
-    found = read_verdicts(written(tmp_path / "v.jsonl", procedure, verdict(WHOLE[procedure])))
-    assert judge_report(found, resamples=10).verdicts["judge"] == 1
+    matches = read_verdicts(written(tmp_path / "v.jsonl", procedure, verdict(WHOLE[procedure])))
+    assert judge_report(matches, resamples=10).verdicts["judge"] == 1
     nothing = read_verdicts(written(tmp_path / "v.jsonl", procedure, verdict({}, "nonsense")))
     assert judge_report(nothing, resamples=10).figures == {}
 
@@ -58,19 +58,19 @@ def test_labels_of_a_procedure_are_read(tmp_path: Path, procedure: ProcedureName
 def test_other_labels_are_refused_with_their_line(tmp_path: Path, procedure: ProcedureName, basis: Basis) -> None:
     complete = WHOLE[procedure]
     for label in complete:
-        for labels, said in (
+        for labels, message in (
             (complete | {label: "Perhaps"}, f"`labels.{label}` is 'Perhaps', and not one of"),
             (complete | {"more": "Yes"}, "`labels` has 'more'; there are"),
             ({name: value for name, value in complete.items() if name != label}, f"`labels` lacks '{label}'"),
         ):
             path = written(tmp_path / "v.jsonl", procedure, verdict(labels, basis))
-            if basis == "nonsense" and "lacks" in said:
+            if basis == "nonsense" and "lacks" in message:
                 # What was said before the nonsense is kept.
                 assert read_verdicts(path).verdicts[0].labels == labels
                 continue
             with pytest.raises(NotTheFormat) as refused:
                 read_verdicts(path)
-            assert f"{path}, line 2: {said}" in str(refused.value)
+            assert f"{path}, line 2: {message}" in str(refused.value)
 
 
 def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:

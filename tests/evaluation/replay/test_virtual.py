@@ -49,8 +49,8 @@ def test_a_call_becomes_the_published_request(serve: Serve, call: Call) -> None:
     server = ToolBenchServer(KEY)
     virtual = VirtualTools(VirtualServer(serve(server.application()), KEY, strip="filter"))
     answer = call(virtual, **IDEAS)
-    (asked,) = server.calls
-    assert asked.model_dump() == {
+    (requests,) = server.calls
+    assert requests.model_dump() == {
         "category": "Data", "tool_name": "keyword_analysis", "api_name": "popularsitesforquery",
         "tool_input": '{"q": "birthday party ideas"}', "strip": "filter", "toolbench_key": KEY,
     }  # fmt: skip
@@ -161,12 +161,12 @@ async def waiting(virtual: VirtualTools) -> AsyncIterator[asyncio.Task[None]]:
 
 
 async def test_a_server_is_waited_for(serve: Serve) -> None:
-    application, asked = FastAPI(), []
+    application, requests = FastAPI(), []
 
     @application.get("/virtual")
     async def starting() -> Response:
-        asked.append(1)
-        return Response("", 503 if len(asked) < 3 else 405)
+        requests.append(1)
+        return Response("", 503 if len(requests) < 3 else 405)
 
     async with waiting(VirtualTools(VirtualServer(serve(application)))):
-        await until(lambda: len(asked) == 3)
+        await until(lambda: len(requests) == 3)

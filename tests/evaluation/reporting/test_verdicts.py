@@ -31,9 +31,9 @@ SAID = {
 
 def run_file(folder: Path, ids: Sequence[str] = IDS, suite: str = SUITE) -> Path:
     run = whole_run([True] * len(ids))
-    asked = tuple(each.model_copy(update={"recorded": name}) for each, name in zip(run.asked, ids, strict=True))
+    requests = tuple(each.model_copy(update={"recorded": name}) for each, name in zip(run.asked, ids, strict=True))
     path = folder / "whole.jsonl"
-    path.write_text(written(type(run)(run.about.model_copy(update={"suite": suite}), asked)))
+    path.write_text(written(type(run)(run.about.model_copy(update={"suite": suite}), requests)))
     return path
 
 
@@ -44,10 +44,10 @@ def verdicts_of(path: Path, procedure: ProcedureName, ids: Sequence[str] = IDS, 
         procedure=procedure, prompts=prompts, model="judge-7b", suite=SUITE, trajectories=len(ids), repeat=2,
         run_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
     )  # fmt: skip
-    asked = QuestionRecord(name="evaluate", prompt_sha256="0" * 64, texts=["<b>hm</b>", "because"], answer="Yes")
-    hm = asked.model_copy(update={"texts": ["It is <i>fine</i>"], "answer": None})
+    requests = QuestionRecord(name="evaluate", prompt_sha256="0" * 64, texts=["<b>hm</b>", "because"], answer="Yes")
+    hm = requests.model_copy(update={"texts": ["It is <i>fine</i>"], "answer": None})
     records = [
-        VerdictRecord(recorded=name, repeat=0, basis="judge", labels=labels, questions=[asked])
+        VerdictRecord(recorded=name, repeat=0, basis="judge", labels=labels, questions=[requests])
         for name, labels in zip(ids, cycle(SAID[procedure]), strict=False)
         if readable
     ]
@@ -59,8 +59,8 @@ def verdicts_of(path: Path, procedure: ProcedureName, ids: Sequence[str] = IDS, 
 
 def texts(path: Path, *verdicts: Path) -> tuple[str, str]:
     """The Markdown and the page."""
-    found = report_sections(Report(with_verdicts(read_runs([path], QUICK), verdicts, QUICK), [], QUICK))
-    return render_markdown("r", found), render_page("r", found)
+    matches = report_sections(Report(with_verdicts(read_runs([path], QUICK), verdicts, QUICK), [], QUICK))
+    return render_markdown("r", matches), render_page("r", matches)
 
 
 def test_figures_counts_and_the_judges_own_words(tmp_path: Path) -> None:

@@ -156,11 +156,11 @@ async def test_what_an_older_file_lacks_is_said(run: WholeRun, tmp_path: Path) -
 
 
 async def test_what_no_file_of_ours_says_is_refused(run: WholeRun) -> None:
-    events, told = run.asked[0].events, run.asked[0].trajectory
+    events, message = run.asked[0].events, run.asked[0].trajectory
     with pytest.raises(NoPrompts, match="does not begin with the trajectory's creation"):
         made_again(changed(run, events=events[1:]))
     with pytest.raises(NoPrompts, match="do not lead to its steps"):
-        made_again(changed(run, trajectory=told.model_copy(update={"steps": told.steps[:-1]})))
+        made_again(changed(run, trajectory=message.model_copy(update={"steps": message.steps[:-1]})))
     # A version that did not tell what a caller wrote that was no call.
     silent = [event.model_copy(update={"data": {**event.data, "text": None}}) for event in events]
     with pytest.raises(NoPrompts, match="what the caller wrote that was no call is not told"):
