@@ -170,24 +170,20 @@ def trajectory_blocks(report: TrajectoryReport) -> Iterator[Block]:
     if report.not_asked:
         yield _warning(f"not run yet, counted as neither completed nor right: {report.not_asked:,}")
     yield Paragraph(f"ended: {_counts(report.ends)}")
-    counting = {name: figure for name, figure in report.figures.items() if figure.n}
-    for title, names in (
-        ("trajectories", [name for name in counting if "." not in name]),
-        ("role: each trajectory", [name for name in counting if "." in name]),
-    ):
-        rows = [
-            [
-                report.figures[name].title,
-                name,
-                number(report.figures[name].value, digits=trajectory_metric(name).digits),
-                ends(report.figures[name], digits=trajectory_metric(name).digits),
-                f"{report.figures[name].n:,}",
-            ]
-            for name in names
-        ]
-        yield Table("", [title, "name", "figure", "95 %", "n"], rows, (0, 1))
-        if title == "trajectories":
-            yield _space()
+    totals: list[Row] = []
+    costs: list[Row] = []
+    for name, figure in report.figures.items():
+        if not figure.n:
+            continue
+        digits, role = trajectory_metric(name).digits, name.rpartition(".")[0]
+        values = [number(figure.value, digits=digits), ends(figure, digits=digits), f"{figure.n:,}"]
+        if role:
+            costs.append([role, figure.title.removeprefix(f"{role}: "), *values])
+        else:
+            totals.append([figure.title, name, *values])
+    yield Table("", ["trajectories", "name", "figure", "95 %", "n"], totals, (0, 1))
+    yield _space()
+    yield Table("", ["role", "each trajectory", "figure", "95 %", "n"], costs, (0, 1))
 
 
 def verdict_blocks(report: JudgeReport) -> Iterator[Block]:
