@@ -7,10 +7,12 @@ LOCKS := deploy/requirements
 # The CPU build of torch; asked only where the configured package index does not have it.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
+# The suite runs on all processors, a file of tests at a time, with the ten slowest tests at the end.
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 10
 # How long `make fuzz` stays with each parser.
 FUZZ_SECONDS ?= 60
 
-.PHONY: run test fuzz lint format down lock benchmarks-setup bfcl-setup images clean
+.PHONY: run test test-fast fuzz lint format down lock benchmarks-setup bfcl-setup images clean
 
 run: $(VENV)/.ready
 	@$(BIN)/alpha-umi demo
@@ -20,7 +22,11 @@ down:
 
 test: $(VENV)/.ready lint $(VENV)-bfcl/.ready
 	@deploy/browser.sh
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+# For daily work: without the tests that start a real engine or open a page.
+test-fast: $(VENV)/.ready
+	$(PYTEST) -m "not engine and not browser"
 
 # About 40 minutes: the random tests far deeper than in every run, benchmarks with real engines, then the parsers with coverage in view.
 fuzz: $(VENV)/.ready $(VENV)/.fuzz

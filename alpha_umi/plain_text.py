@@ -1,8 +1,8 @@
-"""Text from models, tools and servers as text, and nothing else, on a terminal or in a page.
+"""Untrusted text from models, tools and servers, made safe for terminals and pages.
 
-What a model or a tool wrote may hold escape sequences that recolour, move or rewrite what a terminal shows, markup of
-the library that prints it, or marks that reverse the reading direction. Every such character is replaced by a visible
-one; a sequence is then harmless, also when it was streamed in pieces.
+Such text can contain escape sequences that recolour or rewrite a terminal, markup of the printing library, or marks
+that reverse the reading direction. Every such character is replaced by a visible one; a sequence is then harmless, even
+if it was streamed in pieces.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_KEPT = frozenset("\n\t\u200c\u200d")  # line break, tab, and the two joiners that scripts and emoji need
+_ALLOWED = frozenset("\n\t\u200c\u200d")  # line break, tab, and the two joiners that scripts and emoji need
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _CONTROL_PICTURES = 0x2400
 
@@ -26,27 +26,27 @@ def plain_line(text: str) -> str:
 
 
 def beginning(text: str, characters: int) -> str:
-    """The beginning of a text on one line, with an ellipsis where something is left out."""
+    """The beginning of a text on one line, with an ellipsis if it is truncated."""
     line = plain_line(text)
     return line if len(line) <= characters else line[: characters - 1].rstrip() + "…"
 
 
 def both_ends(text: str, characters: int) -> str:
-    """Both ends of a text on one line, with an ellipsis where something between them is left out."""
+    """Both ends of a text on one line, with an ellipsis between them if it is truncated."""
     line = plain_line(text)
     half = (characters - 1) // 2
     return line if len(line) <= characters else f"{line[: characters - 1 - half]}…{line[len(line) - half :]}"
 
 
 def bounded(text: str, *, lines: int, columns: int) -> tuple[str, int]:
-    """The first `lines` lines, none longer than `columns` characters, and how many characters were left out."""
-    kept = [line[:columns] for line in text.split("\n")[:lines]]
-    shown = "\n".join(kept)
-    return shown, len(text) - len(shown)
+    """The first `lines` lines, truncated to `columns` characters, and the number of characters dropped."""
+    shortened = [line[:columns] for line in text.split("\n")[:lines]]
+    excerpt = "\n".join(shortened)
+    return excerpt, len(text) - len(excerpt)
 
 
 def _shown(character: str) -> str:
-    if character in _KEPT or unicodedata.category(character) not in _UNSAFE:
+    if character in _ALLOWED or unicodedata.category(character) not in _UNSAFE:
         return character
     code = ord(character)
     if code < 0x20:

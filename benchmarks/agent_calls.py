@@ -1,6 +1,6 @@
-"""The calls of an agent over plain HTTP: what the loops beside the orchestrator have in common.
+"""The HTTP calls that the loops beside the orchestrator share.
 
-The same interface, transport, paths and bodies that the orchestrator uses; no retries, checks or limits.
+Same transport, paths and bodies as the orchestrator's, without retries, checks or limits.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Turn = dict[str, str]
 
 @dataclass(frozen=True)
 class AgentCalls:
-    """Asks the roles and runs the tool."""
+    """Calls the roles and the tool."""
 
     http: httpx.AsyncClient
 
-    async def ask(self, path: str, history: Sequence[Turn]) -> Json:
+    async def call_role(self, path: str, history: Sequence[Turn]) -> Json:
         """One role's answer."""
         body: Json = {"history": list(history)}
         if path != "/v1/summarize":
@@ -51,7 +51,7 @@ async def agent_calls(url: str) -> AsyncIterator[AgentCalls]:
 
 
 def question(job: str) -> Turn:
-    """The history of a job that nobody has worked on."""
+    """The first turn of a job."""
     return turn("user", f"Where are the three parcels of my order, and when does the last one arrive? It is {job}")
 
 

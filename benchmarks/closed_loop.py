@@ -1,6 +1,6 @@
-"""Closed loops: so many jobs at once, each followed at once by the next.
+"""Closed loops: a fixed number of jobs in flight.
 
-Standard library only, because the loops beside the orchestrator run in environments of their own.
+Standard library only, because the loops beside the orchestrator run in separate environments.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ WARM_UP = 3
 
 @dataclass(frozen=True)
 class LoopCost:
-    """What a loop took: wall time and processor time of the measured jobs, and the process's peak memory in MB."""
+    """Wall time and CPU time of the measured jobs, and the process's peak memory in MB."""
 
     seconds: float
     cpu_s: float
@@ -38,7 +38,7 @@ async def run_closed(work: Work, *, concurrency: int, jobs: int) -> None:
 
 
 async def warm_up(work: Work) -> None:
-    """A few jobs that nobody measures."""
+    """Run a few jobs before the measurement."""
     for number in range(WARM_UP):
         await work(f"warm-{number}")
 
@@ -52,7 +52,7 @@ async def measure_own(work: Work, *, concurrency: int, jobs: int) -> LoopCost:
 
 
 def peak_memory_mb(pid: int | str = "self") -> float:
-    """The largest resident set that a process has had so far, in MB (10^6 bytes)."""
+    """Peak resident set size of a process, in MB (10^6 bytes)."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1_024 / 1e6
@@ -61,13 +61,13 @@ def peak_memory_mb(pid: int | str = "self") -> float:
 def parse_arguments(description: str | None) -> argparse.Namespace:
     """The command line that the loops beside the orchestrator share."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("url", help="where the scripted services are")
+    parser.add_argument("url", help="address of the scripted services")
     parser.add_argument("--concurrency", type=int, required=True)
     parser.add_argument("--jobs", type=int, required=True)
-    parser.add_argument("--folder", type=Path, required=True, help="where a database may be written")
+    parser.add_argument("--folder", type=Path, required=True, help="folder for a database")
     return parser.parse_args()
 
 
-def tell(cost: LoopCost) -> None:
-    """Print the cost for the program that started this one."""
+def print_cost(cost: LoopCost) -> None:
+    """Print the cost as JSON, for the parent process."""
     print(json.dumps(asdict(cost)))

@@ -1,11 +1,10 @@
-"""Generating predictions beside the engine alone, on the very same generations.
+"""Overhead of generating predictions over the engine alone, on the same generations.
 
-`evaluate generate` asks one engine for all roles, through the services' applications in the same process or over HTTP
-on loopback; the engine remembers what it was asked. Then the very same generations (prompts, bounds, grammars) are sent
-straight to the same engine: all at once, and in the same order with as many at a time as there were steps. The first
-computes anew what generations that begin alike share, the second has it from the prefix cache; the faster one counts.
-The cache is emptied before each. `ratio` is the tokens a second of generating by the engine's own, prompts and answers
-together.
+`evaluate generate` uses one engine for all roles, through the services' applications in the same process or over HTTP
+on loopback; the engine records its generations. Then the same generations (prompts, bounds, grammars) are sent directly
+to the same engine: all at once, and in order with the concurrency of the steps. The first computes shared prefixes
+several times, the second has them in the prefix cache; the faster one counts. The cache is emptied before each. `ratio`
+is the throughput in tokens/s, prompts and answers together, divided by the engine's own.
 """
 
 from __future__ import annotations
@@ -24,11 +23,12 @@ import uvicorn
 from rich.console import Console
 
 from alpha_umi import telemetry
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.client.roles import RoleServices
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.application import create_shared_application
+from alpha_umi.serving.assembly import role_parts
 from alpha_umi.serving.engine import Chunk
 from alpha_umi.serving.loading import RoleEngine
-from alpha_umi.serving.parts import role_parts
 from alpha_umi.serving.shared import EngineView
 from alpha_umi.serving.vllm_engine import VllmEngine
 from benchmarks.processes import free_port
@@ -37,11 +37,10 @@ from benchmarks.report import Row
 from benchmarks.serving_system import ROUTERS
 from cli.in_process import LoadedRoles, ModelChoice, load_roles, services_in_process
 from evaluation.files.step_run import CaseRecord, RunRecord
-from evaluation.generate import Task, generate
-from evaluation.role_services import RoleServices, role_services
-from evaluation.steps import StepCase
+from evaluation.run.steps import Task, generate
+from recordings.cases import StepCase
 
-GENERATING = "Generating predictions beside the same generations sent straight to the engine"
+TITLE = "Generating predictions beside the same generations sent directly to the engine"
 GENERATED = 64
 WARM_UP = 2
 Way = Literal["in process", "over HTTP"]
@@ -51,7 +50,7 @@ WAYS: tuple[Way, ...] = ("in process", "over HTTP")
 def measure_generation(
     model: Path | None, cases: Sequence[StepCase], levels: Sequence[int], ways: Sequence[Way] = WAYS
 ) -> list[Row]:
-    """A row for each way and each number of steps at a time; `model` None is the embedded one."""
+    """A row for each way and each concurrency; `model` None is the embedded one."""
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     return [row for way in ways for row in asyncio.run(_measure(model, cases, levels, way))]
 
@@ -63,27 +62,27 @@ async def _measure(model: Path | None, cases: Sequence[StepCase], levels: Sequen
     recording = {role: RoleEngine(engines[role], roles.engines[role].model) for role in engines}
     reached = _in_process if way == "in process" else _over_http
     async with reached(replace(roles, engines=recording)) as services:
-        # First uses of everything, on steps that are not those measured.
-        await _generated(services, [_worded_anew(case) for case in cases[:WARM_UP]], 1)
-        return [{"asked": way, **await _compared(services, engines, cases, at_once)} for at_once in levels]
+        # Warm-up on steps that are not measured.
+        await _generated(services, [_reworded(case) for case in cases[:WARM_UP]], 1)
+        return [{"engine reached": way, **await _compared(services, engines, cases, at_once)} for at_once in levels]
 
 
-def _recording(role: RoleName, engine: RoleEngine) -> RecordingEngine:
+def _recording(role: Role, engine: RoleEngine) -> RecordingEngine:
     view = engine.engine
     if not isinstance(view, EngineView) or not isinstance(view.shared.engine, VllmEngine):
         raise TypeError("only vLLM's engines are measured")
     return RecordingEngine(role, view, view.shared.engine, directed=False)
 
 
-def _worded_anew(case: StepCase) -> StepCase:
+def _reworded(case: StepCase) -> StepCase:
     first, *others = case.history
     return replace(case, history=(replace(first, content=f"Please: {first.content}"), *others))
 
 
 async def _compared(
-    services: RoleServices, engines: Mapping[RoleName, RecordingEngine], cases: Sequence[StepCase], at_once: int
+    services: RoleServices, engines: Mapping[Role, RecordingEngine], cases: Sequence[StepCase], at_once: int
 ) -> Row:
-    await _forget(engines)
+    await _reset(engines)
     generated_s = await _generated(services, cases, at_once)
     recorded = [record for engine in engines.values() for record in engine.recorded]
     alone = [await _alone(engines, recorded, limit) for limit in (len(recorded), at_once)]
@@ -104,49 +103,49 @@ async def _compared(
 
 
 async def _alone(
-    engines: Mapping[RoleName, RecordingEngine], recorded: Sequence[Recorded], limit: int
+    engines: Mapping[Role, RecordingEngine], recorded: Sequence[Recorded], limit: int
 ) -> tuple[int, float]:
-    """Tokens and seconds of the same generations in the order in which they were asked, so many at a time."""
-    await _forget(engines)
-    room = asyncio.Semaphore(limit)
+    """Tokens and seconds of the same generations in their original order, `limit` at a time."""
+    await _reset(engines)
+    slots = asyncio.Semaphore(limit)
 
     async def repeat(record: Recorded) -> Chunk | None:
-        async with room:
+        async with slots:
             return await engines[record.role].repeat(record)
 
-    began = time.perf_counter()
-    chunks = await asyncio.gather(*map(repeat, sorted(recorded, key=lambda record: record.began)))
-    return _tokens(filter(None, chunks)), time.perf_counter() - began
+    started = time.perf_counter()
+    chunks = await asyncio.gather(*map(repeat, sorted(recorded, key=lambda record: record.started_at)))
+    return _tokens(filter(None, chunks)), time.perf_counter() - started
 
 
 def _tokens(generations: Iterable[Recorded | Chunk]) -> int:
-    """Of prompts and answers."""
+    """Tokens of prompts and answers."""
     return sum(generation.prompt_tokens + generation.completion_tokens for generation in generations)
 
 
-async def _forget(engines: Mapping[RoleName, RecordingEngine]) -> None:
+async def _reset(engines: Mapping[Role, RecordingEngine]) -> None:
     for engine in engines.values():
-        await engine.forget()
+        await engine.reset()
         engine.recorded.clear()
 
 
 async def _generated(services: RoleServices, cases: Sequence[StepCase], at_once: int) -> float:
-    """Seconds for predictions of all steps."""
+    """Seconds for the predictions of all steps."""
     about = RunRecord(suite="measured", cases=len(cases), constrained=True, template="any", models={})
     task = Task(about, tuple(map(CaseRecord.of, cases)), {}, "chain")
     with tempfile.TemporaryDirectory() as folder:
-        began = time.perf_counter()
+        started = time.perf_counter()
         done = await generate(services, task, Path(folder) / "run.jsonl", concurrency=at_once)
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - started
     if done.errors:
-        raise RuntimeError(f"not all predictions are whole: {dict(done.errors)}")
+        raise RuntimeError(f"predictions are missing: {dict(done.errors)}")
     return seconds
 
 
 @contextlib.asynccontextmanager
 async def _in_process(roles: LoadedRoles) -> AsyncIterator[RoleServices]:
     with tempfile.TemporaryDirectory() as folder:
-        async with services_in_process(roles, Path(folder) / "log", patience_s=0) as services:
+        async with services_in_process(roles, Path(folder) / "log", wait_s=0) as services:
             yield services
 
 
@@ -161,7 +160,7 @@ async def _over_http(roles: LoadedRoles) -> AsyncIterator[RoleServices]:
     try:
         for context, _ in parts:
             await context.host.wait_ready()
-        async with role_services({role: [f"http://127.0.0.1:{port}"] for role in roles.engines}) as services:
+        async with RoleServices({role: [f"http://127.0.0.1:{port}"] for role in roles.engines}) as services:
             yield services
     finally:
         server.should_exit = True

@@ -1,6 +1,6 @@
-"""The same agent as a LangGraph graph whose every step is checkpointed in SQLite before the next one begins.
+"""The same agent as a LangGraph graph; every step is checkpointed in SQLite before the next one.
 
-Runs in the environment that `make benchmarks-setup` makes.
+Runs in the environment of `make benchmarks-setup`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import END, START, StateGraph
 
 from benchmarks.agent_calls import AgentCalls, Json, Turn, agent_calls, question, turn
-from benchmarks.closed_loop import measure_own, parse_arguments, tell
+from benchmarks.closed_loop import measure_own, parse_arguments, print_cost
 
 
 class AgentState(TypedDict, total=False):
-    """What a node reads and adds to."""
+    """State of the graph."""
 
     history: Annotated[list[Turn], operator.add]
     next: str
@@ -28,18 +28,18 @@ def build(calls: AgentCalls) -> Any:
     """The graph: one node a call."""
 
     async def plan(state: AgentState) -> AgentState:
-        decided = await calls.ask("/v1/plan", state["history"])
+        decided = await calls.call_role("/v1/plan", state["history"])
         return {"history": [turn("planner", decided["text"])], "next": decided["next"]}
 
     async def call(state: AgentState) -> AgentState:
-        called = await calls.ask("/v1/call", state["history"])
+        called = await calls.call_role("/v1/call", state["history"])
         return {"history": [turn("caller", called["text"])], "arguments": called["action"]["arguments"]}
 
     async def observe(state: AgentState) -> AgentState:
         return {"history": [turn("observation", await calls.run_tool(state["arguments"]))]}
 
     async def summarize(state: AgentState) -> AgentState:
-        answer = await calls.ask("/v1/summarize", state["history"])
+        answer = await calls.call_role("/v1/summarize", state["history"])
         return {"history": [turn("conclusion", answer["answer"])]}
 
     graph = StateGraph(AgentState)
@@ -54,7 +54,7 @@ def build(calls: AgentCalls) -> Any:
 
 
 async def main() -> None:
-    """Run the loop that the command line asks for."""
+    """Run the loop of the command line."""
     options = parse_arguments(__doc__)
     async with (
         agent_calls(options.url) as calls,
@@ -66,7 +66,7 @@ async def main() -> None:
             config = {"configurable": {"thread_id": job}, "recursion_limit": 50}
             await graph.ainvoke({"history": [question(job)]}, config, durability="sync")
 
-        tell(await measure_own(work, concurrency=options.concurrency, jobs=options.jobs))
+        print_cost(await measure_own(work, concurrency=options.concurrency, jobs=options.jobs))
 
 
 if __name__ == "__main__":

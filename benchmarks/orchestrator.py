@@ -1,8 +1,8 @@
-"""The orchestrator's own cost: time per step, throughput and memory, beside a bare loop and LangGraph.
+"""Overhead of the orchestrator: time per step, throughput and memory, beside a bare loop and LangGraph.
 
     python -m benchmarks.orchestrator [--quick] [--json FILE]
 
-Roles and tool answer at once from a script (`scripted`), so that everything measured is the orchestrator's: a real
+Roles and tool are scripted and answer immediately (`scripted`), so that only the orchestrator is measured: a real
 process with its event log on disk. One effect is one HTTP call to a role or a tool.
 """
 
@@ -38,7 +38,7 @@ STEPS_PER_SECOND = 100
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is run: seconds of the open loop, and jobs of the closed ones by concurrency."""
+    """Seconds of the open loop, and jobs of the closed loops by concurrency."""
 
     open_s: float
     jobs: dict[int, int]
@@ -84,7 +84,7 @@ async def _closed_loop(services_url: str, concurrency: int, jobs: int) -> LoopCo
     async with _orchestrator(services_url) as (process, client):
 
         async def work(job: str) -> None:
-            await _ask(client, job)
+            await _run_job(client, job)
 
         await warm_up(work)
         with measured(process) as cost:
@@ -93,21 +93,21 @@ async def _closed_loop(services_url: str, concurrency: int, jobs: int) -> LoopCo
 
 
 async def _open_loop(services_url: str, seconds: float) -> Row:
-    """Trajectories arrive at random at a fixed mean rate, whether or not earlier ones have ended."""
+    """Trajectories arrive at random with a fixed mean rate, whether or not earlier ones have finished."""
     arrivals = _arrivals(seconds)
     waits: dict[str, ClientWait] = {}
     async with _orchestrator(services_url) as (process, client), agent_calls(services_url) as services:
 
-        async def ask_at(number: int, due: float) -> None:
+        async def run_at(number: int, due: float) -> None:
             await asyncio.sleep(due - time.monotonic())
             started = time.monotonic()
-            await _ask(client, f"open-{number}")
+            await _run_job(client, f"open-{number}")
             waits[f"open-{number}"] = ClientWait(started, time.monotonic())
 
-        await warm_up(lambda job: _ask(client, job))
+        await warm_up(lambda job: _run_job(client, job))
         with measured(process) as cost:
             begin = time.monotonic()
-            await asyncio.gather(*(ask_at(number, begin + due) for number, due in enumerate(arrivals)))
+            await asyncio.gather(*(run_at(number, begin + due) for number, due in enumerate(arrivals)))
         calls = [ServiceCall(*call) for call in (await services.http.get("/times")).json()]
     own = own_times(calls, waits)
     return {
@@ -122,16 +122,16 @@ async def _open_loop(services_url: str, seconds: float) -> Row:
 
 
 def _arrivals(seconds: float) -> list[float]:
-    """Seconds from the start at which trajectories begin: a Poisson process, the same in every run."""
-    chance = random.Random(17)  # noqa: S311 - nothing to guess
+    """Arrival times in seconds from the start: a Poisson process, the same in every run."""
+    rng = random.Random(17)  # noqa: S311 - nothing to guess
     rate = STEPS_PER_SECOND / STEPS_PER_TRAJECTORY
     arrivals = [0.0]
     while arrivals[-1] < seconds:
-        arrivals.append(arrivals[-1] + chance.expovariate(rate))
+        arrivals.append(arrivals[-1] + rng.expovariate(rate))
     return arrivals
 
 
-async def _ask(client: httpx.AsyncClient, job: str) -> None:
+async def _run_job(client: httpx.AsyncClient, job: str) -> None:
     response = await client.post("/v1/trajectories", json={"instruction": instruction(job)})
     trajectory = response.raise_for_status().json()
     if trajectory["status"] != "completed":
@@ -183,7 +183,7 @@ def main() -> None:
     show(TITLE, rows)
     write_json(options.json, TITLE, rows)
     if not LANGGRAPH_PYTHON.exists():
-        print("LangGraph is left out; `make benchmarks-setup` installs it.", file=sys.stderr)
+        print("LangGraph is not measured; `make benchmarks-setup` installs it.", file=sys.stderr)
 
 
 if __name__ == "__main__":

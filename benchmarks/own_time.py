@@ -1,10 +1,10 @@
 """The orchestrator's own time, measured from the outside.
 
-The client's clock says when a trajectory was asked for and when its answer was there; the scripted services say when
-they had each of its calls (all on one machine, whose monotonic clock they share). What lies between belongs to the
-orchestrator: decisions, commits, encoding, and all of HTTP on its side, its waiting for a processor included. A step
-begins where the last one's observation leaves the tool, and with it the step's own time: the gaps before its calls. The
-first step also has the creation of the trajectory, the last one the way of the answer to the client.
+The client records when a trajectory was requested and when it was answered; the scripted services record when each of
+its calls arrived and left (on one machine, with one monotonic clock). The time in between is the orchestrator's:
+decisions, commits, encoding, and HTTP on its side, including time waiting for a CPU. A step starts when the previous
+observation leaves the tool; its own time is the sum of the gaps before its calls. The first step includes the creation
+of the trajectory, the last one the delivery of the answer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PLANNER_PATH = "/v1/plan"
 
 @dataclass(frozen=True)
 class ServiceCall:
-    """When a service had a call of a job, in seconds of the monotonic clock."""
+    """Arrival and departure of a call at a service, in seconds of the monotonic clock."""
 
     job: str
     path: str
@@ -28,14 +28,14 @@ class ServiceCall:
 
 @dataclass(frozen=True)
 class ClientWait:
-    """When a client asked for a trajectory and when it had the answer."""
+    """When a client requested a trajectory and when it had the answer."""
 
     started: float
     ended: float
 
 
 def own_times(calls: Iterable[ServiceCall], waits: Mapping[str, ClientWait]) -> list[float]:
-    """Seconds of own time of every step of the jobs in `waits`."""
+    """Own time in seconds of every step of the jobs in `waits`."""
     by_job: dict[str, list[ServiceCall]] = defaultdict(list)
     for call in calls:
         by_job[call.job].append(call)

@@ -1,4 +1,4 @@
-"""Processes of a benchmark: started with an environment of their own, ready before the block, ended with it."""
+"""Child processes of a benchmark: ready when the block starts, terminated when it ends."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ POLL_S = 0.05
 
 
 class ProcessFailed(RuntimeError):
-    """A process ended before it was told to, or with an error. The message holds what it printed last."""
+    """A process exited early or with an error. The message contains the end of its output."""
 
 
 def free_port() -> int:
-    """A port that was free a moment ago."""
+    """A port that was free when checked."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -62,7 +62,7 @@ def running(
 
 
 def run_loop(python: Path, module: str, url: str, *, concurrency: int, jobs: int) -> LoopCost:
-    """The cost that a loop in a process of its own tells. Raises `ProcessFailed`."""
+    """The cost that a loop in a separate process reports. Raises `ProcessFailed`."""
     with tempfile.TemporaryDirectory() as folder:
         command = [str(python), "-m", module, url, f"--concurrency={concurrency}", f"--jobs={jobs}"]
         done = subprocess.run(  # noqa: S603 - the command is our own
@@ -74,40 +74,13 @@ def run_loop(python: Path, module: str, url: str, *, concurrency: int, jobs: int
         )
     if done.returncode != 0:
         raise ProcessFailed(f"{module} ended with {done.returncode}: {done.stderr[-2_000:]}")
-    told: dict[str, float] = json.loads(done.stdout)
-    return LoopCost(**told)
-
-
-def long_command(*arguments: str, log: Path, inherits: Sequence[int] = ()) -> None:
-    """`alpha-umi ARGUMENTS` to its end; what it prints goes to the end of a file. Raises `ProcessFailed`.
-
-    Interrupted, it is told to end and waited for, as it may have something to write. `inherits` are open files that it
-    keeps open as long as it lives.
-    """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603 - the command is our own
-            [sys.executable, "-m", "cli.main", *arguments],
-            cwd=ROOT,
-            stdout=output,
-            stderr=output,
-            pass_fds=inherits,
-            start_new_session=True,  # a Ctrl-C of the terminal does not reach it as well
-        )
-        try:
-            code = process.wait()
-        except BaseException:
-            process.terminate()  # heard also where Ctrl-C is ignored, as in the background of a shell
-            process.wait()
-            raise
-    if code != 0:
-        told = log.read_bytes()[-2_000:].decode(errors="replace")
-        raise ProcessFailed(f"alpha-umi {' '.join(arguments)} ended with {code}; {log} ends with:\n{told}")
+    cost: dict[str, float] = json.loads(done.stdout)
+    return LoopCost(**cost)
 
 
 @contextlib.contextmanager
 def measured(process: psutil.Process) -> Iterator[list[LoopCost]]:
-    """The cost of the block as another process bears it, in the list once the block has ended."""
+    """The cost of the block for another process; the list has it after the block."""
     cost: list[LoopCost] = []
     started, cpu_before = time.monotonic(), cpu_s(process)
     yield cost
@@ -115,7 +88,7 @@ def measured(process: psutil.Process) -> Iterator[list[LoopCost]]:
 
 
 def cpu_s(process: psutil.Process) -> float:
-    """Processor time of a process so far."""
+    """CPU time of a process in seconds."""
     times = process.cpu_times()
     return float(times.user + times.system)
 

@@ -1,6 +1,6 @@
-"""Models of random weights in the shapes of real ones: speed depends on shapes, not on what a model knows.
+"""Models with random weights in the shapes of real ones: speed depends on shapes only.
 
-Only the configuration is written, and adapters; the engine makes up the weights (`VllmOptions.load_format`).
+Configuration and adapters are written; the engine creates the weights (`VllmOptions.load_format`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 RANK = 16
 CONTEXT = 4_096
-# Llama's, by the number of their parameters; the smallest is for trying the measurement itself out.
+# Llama's, by the number of parameters; the smallest is for testing the benchmark itself.
 SHAPES = {
     "1m": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2},
     "7b": {"hidden_size": 4_096, "intermediate_size": 11_008, "num_hidden_layers": 32, "num_attention_heads": 32},
@@ -32,8 +32,8 @@ def write_configuration(folder: Path, shape: str, tokenizer: Path) -> Path:
     for name in ("tokenizer.json", "tokenizer_config.json", "alpha_umi.json"):
         shutil.copyfile(tokenizer / name, folder / name)
     other = json.loads((tokenizer / "config.json").read_bytes())
-    kept = {name: other[name] for name in ("vocab_size", "bos_token_id", "eos_token_id")}
-    _write_json(folder / "config.json", {**_llama(shape), **kept})
+    copied = {name: other[name] for name in ("vocab_size", "bos_token_id", "eos_token_id")}
+    _write_json(folder / "config.json", {**_llama(shape), **copied})
     return folder
 
 

@@ -1,4 +1,4 @@
-"""An engine that remembers what it was asked and when it answered, so that the same can be asked of it directly."""
+"""An engine that records its generations with their times, so that they can be repeated on it directly."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
 from alpha_umi.roles.template import Prompt
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.engine import Choices, Chunk, Engine, EngineStats, Generation
 from alpha_umi.serving.vllm_engine import VllmEngine
 
 
 @dataclass
 class Recorded:
-    """One generation. Times are seconds from the request on, to the first piece and to the last; `began` is the
-    clock's time of the request."""
+    """One generation. `ttft_s` and `total_s` are seconds from the request to the first and last chunk; `started_at` is
+    the time of the request (`time.perf_counter`)."""
 
-    role: RoleName
+    role: Role
     request_id: str
     generation: Generation
     ttft_s: float = 0.0
@@ -25,18 +25,18 @@ class Recorded:
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
-    began: float = field(default_factory=time.perf_counter)
+    started_at: float = field(default_factory=time.perf_counter)
 
 
 @dataclass
 class RecordingEngine:
-    """A role's engine, `inner`, that runs on `process`. `recorded` grows by every generation but the canary.
+    """Wraps a role's engine, `inner`, of the engine `process`. `recorded` has all generations except the canary.
 
-    A planner that chooses is made to choose `caller`, so that trajectories go to their step limit with any weights,
-    unless it is not `directed`.
+    If `directed`, the planner is forced to choose `caller`, so that trajectories reach their step limit with any
+    weights.
     """
 
-    role: RoleName
+    role: Role
     inner: Engine
     process: VllmEngine
     recorded: list[Recorded] = field(default_factory=list)
@@ -49,7 +49,7 @@ class RecordingEngine:
         return self.inner.context
 
     async def start(self) -> None:
-        """Load the model, and remember how long that took."""
+        """Load the model, and record the time it took."""
         before = time.perf_counter()
         await self.inner.start()
         self.started_s = time.perf_counter() - before
@@ -71,7 +71,7 @@ class RecordingEngine:
         return self.inner.count_tokens(prompt)
 
     async def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
-        """Generate and remember."""
+        """Generate and record."""
         record = Recorded(self.role, request_id, _directed(generation) if self.directed else generation)
         if not request_id.startswith("canary"):
             self.recorded.append(record)
@@ -84,15 +84,15 @@ class RecordingEngine:
             yield chunk
 
     async def repeat(self, record: Recorded) -> Chunk | None:
-        """Ask the engine itself for a generation once more. The last chunk, which has all counts."""
+        """Repeat a generation on the engine. Returns the last chunk, which has all counts."""
         request_id = f"again-{time.perf_counter_ns()}-{record.request_id}"
         last = None
         async for chunk in self.inner.generate(record.generation, request_id=request_id):
             last = chunk
         return last
 
-    async def forget(self) -> None:
-        """Empty the prefix cache, so that what comes next finds the engine as what came before did."""
+    async def reset(self) -> None:
+        """Empty the prefix cache, so that every measurement starts with a cold one."""
         await self.process.reset_prefix_cache()
 
 

@@ -1,4 +1,4 @@
-"""What a benchmark prints: one table, and the same rows as JSON where a file is named."""
+"""Output of a benchmark: a table, and the same rows as JSON."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ Row = dict[str, Any]
 
 
 def show(title: str, rows: Sequence[Row]) -> None:
-    """Print rows as one table; a row without a column's value shows nothing there."""
+    """Print rows as one table; missing values are empty cells."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     table = Table(*columns, title=title, title_justify="left")
     for row in rows:
-        table.add_row(*(_shown(row.get(name)) for name in columns))
+        table.add_row(*(_text(row.get(name)) for name in columns))
     Console(width=160 if not Console().is_terminal else None).print(table)
 
 
 def write_json(path: Path | None, title: str, rows: Sequence[Row]) -> None:
-    """Write the rows to a file, if there is one."""
+    """Write the rows to `path`, unless it is None."""
     if path is not None:
         path.write_text(json.dumps({"title": title, "rows": list(rows)}, indent=2) + "\n", encoding="utf-8")
 
 
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     match value:
         case None:
             return ""

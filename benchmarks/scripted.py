@@ -1,8 +1,8 @@
-"""Three roles and a tool that answer at once from a script, behind one uvicorn process.
+"""Three scripted roles and a tool that answer immediately, in one uvicorn process.
 
-A trajectory asks the planner, the caller and the tool three times, then the planner and the summarizer: 11 calls. The
-instruction ends with a job's name, and so does every call of the job. `GET /times` tells when each call was worked on,
-by this machine's monotonic clock, and forgets it.
+A trajectory calls planner, caller and tool three times, then planner and summarizer: 11 calls. The instruction ends
+with the name of the job, and every call of the job contains it. `GET /times` returns arrival and departure of each call
+since the last such request, by this machine's monotonic clock.
 
     python -m benchmarks.scripted PORT
 """
@@ -41,7 +41,7 @@ Json = dict[str, Any]
 
 
 def instruction(job: str) -> str:
-    """What the user asks."""
+    """The instruction of a job."""
     return f"Where are the three parcels of my order, and when does the last one arrive? It is {job}"
 
 

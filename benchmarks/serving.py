@@ -1,12 +1,12 @@
-"""What the services cost over the bare engine: `python -m benchmarks.serving [--json FILE] [--quick]`.
+"""Overhead of the services over the bare engine: `python -m benchmarks.serving [--json FILE] [--quick]`.
 
-The whole system with real engines and an example tool API carries out instructions; the role services' engines remember
-what they were asked. Then the very same generations (prompts, bounds, grammars) are sent straight to the same engines,
-by turns, with the caches emptied before each turn. `ratio` is the system's time by the engines' own, tool calls
+The complete system with real engines and an example tool API runs instructions; the engines of the role services record
+their generations. Then the same generations (prompts, bounds, grammars) are sent directly to the same engines. Both
+alternate, with the caches emptied in between. `ratio` is the system's time divided by the engines' own, tool calls
 included.
 
-The model is the embedded one, or the one of `--model`. It need not be any good: only the lengths of its texts count. So
-on a GPU large models can be measured without their weights, in both layouts and at more concurrency:
+The model is the embedded one, or that of `--model`. Its quality does not matter, only the lengths of its texts. So on a
+GPU large models can be measured without their weights, in both layouts and with more concurrency:
 
     python -m benchmarks.serving --shape 7b --layout three shared --concurrency 1 16 128
 """
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from alpha_umi import telemetry
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.manifest import load_manifest
 from alpha_umi.serving.vllm_engine import VllmOptions
 from alpha_umi.serving.weights import cache_folder, ensure_backbone
@@ -37,7 +37,7 @@ from benchmarks.report import Row, show, write_json
 from benchmarks.serving_system import LAYOUTS, ROUTERS, STEPS, Layout, System, cpu_options, system
 
 CONTEXT = 4_096
-TITLE = "Whole trajectories beside the same generations sent straight to the engines"
+TITLE = "Trajectories beside the same generations sent directly to the engines"
 INSTRUCTIONS = Path(__file__).parent.parent / "examples" / "instructions.jsonl"
 
 
@@ -73,7 +73,7 @@ def _options(model: Path, shape: str | None, folder: Path) -> VllmOptions:
 
 @dataclass(frozen=True)
 class Tables:
-    """Rows: whole trajectories beside the engines alone, roles by step, and how long everything took to start."""
+    """Rows: trajectories beside the engines alone, roles by step, and start-up times."""
 
     times: list[Row] = field(default_factory=list)
     steps: list[Row] = field(default_factory=list)
@@ -85,7 +85,7 @@ async def measure(options: VllmOptions, layouts: Sequence[Layout], levels: Seque
     tables = Tables()
     for layout in layouts:
         async with system(layout, options) as running_system:
-            await _carry_out(running_system, _requests(1))  # first uses of grammars and caches
+            await _run(running_system, _requests(1))  # first uses of grammars and caches
             for at_once in levels:
                 row, recorded = await _compare(
                     running_system, at_once, rounds=max(1, rounds // at_once, min(rounds, 3))
@@ -104,16 +104,16 @@ def _starts(running_system: System) -> Row:
 
 
 async def _compare(running_system: System, at_once: int, *, rounds: int) -> tuple[Row, list[Recorded]]:
-    """Both ways by turns. `ratio` is the median of the rounds': whatever else the machine does spoils few of them."""
+    """Alternate between both. `ratio` is the median over the rounds, so that other load on the machine affects few."""
     services: list[float] = []
     engines: list[float] = []
     everything: list[Recorded] = []
     requests = _requests(rounds * at_once)
     for start in range(0, len(requests), at_once):
-        await running_system.forget()
-        services.append(await _carry_out(running_system, requests[start : start + at_once]))
+        await running_system.reset()
+        services.append(await _run(running_system, requests[start : start + at_once]))
         recorded = running_system.recorded()
-        await running_system.forget()
+        await running_system.reset()
         engines.append(await _repeat(running_system, recorded))
         everything += recorded
     row: Row = {
@@ -131,17 +131,17 @@ async def _compare(running_system: System, at_once: int, *, rounds: int) -> tupl
     return row, everything
 
 
-async def _carry_out(running_system: System, requests: Sequence[Row]) -> float:
-    """Seconds for all trajectories, side by side. Raises `httpx.HTTPStatusError`."""
+async def _run(running_system: System, requests: Sequence[Row]) -> float:
+    """Seconds for all trajectories, run concurrently. Raises `httpx.HTTPStatusError`."""
 
-    async def carry_out(request: Row) -> None:
+    async def run(request: Row) -> None:
         (await running_system.client.post("/v1/trajectories", json=request)).raise_for_status()
 
-    return await _timed(carry_out(request) for request in requests)
+    return await _timed(run(request) for request in requests)
 
 
 async def _repeat(running_system: System, recorded: Sequence[Recorded]) -> float:
-    """Seconds for the same generations: those of one trajectory one after the other, trajectories side by side."""
+    """Seconds for the same generations: sequential within a trajectory, trajectories concurrently."""
 
     async def repeat(records: Sequence[Recorded]) -> None:
         for record in records:
@@ -152,7 +152,7 @@ async def _repeat(running_system: System, recorded: Sequence[Recorded]) -> float
 
 def _by_trajectory(recorded: Sequence[Recorded]) -> dict[str, list[Recorded]]:
     trajectories: dict[str, list[Recorded]] = defaultdict(list)
-    for record in sorted(recorded, key=_place):
+    for record in sorted(recorded, key=_sort_key):
         trajectories[_trajectory(record)].append(record)
     return trajectories
 
@@ -163,25 +163,25 @@ async def _timed(work: Iterable[Any]) -> float:
     return time.perf_counter() - started
 
 
-def _by_step(recorded: Sequence[Recorded], engines: Mapping[RoleName, RecordingEngine]) -> list[Row]:
+def _by_step(recorded: Sequence[Recorded], engines: Mapping[Role, RecordingEngine]) -> list[Row]:
     """Hit rates and medians of the time to the first token, by role and step.
 
-    `of the prompt` is the share of tokens that came from the cache, `of what was seen` their share of the longest
-    beginning that the prompt has in common with one of the role's earlier prompts of the trajectory. What goes on from
-    a text that the role wrote just now, as the planner's choice of the next role, is left out.
+    `cached, of the prompt` is the share of prompt tokens from the cache, `cached, of the known prefix` their share of
+    the longest prefix that the prompt shares with an earlier prompt of the role in the trajectory. Generations that
+    continue a text of the role, such as the planner's choice of the next role, are excluded.
     """
     recorded = [record for record in recorded if not record.generation.continuation]
-    seen = _seen_tokens(recorded, engines)
+    known = _known_prefix_tokens(recorded, engines)
     groups: dict[tuple[str, int], list[Recorded]] = defaultdict(list)
     for record in recorded:
-        groups[record.role, _place(record)[1]].append(record)
+        groups[record.role, _sort_key(record)[1]].append(record)
     return [
         {
             "role": role,
             "step": step + 1,
             "prompt tokens": statistics.median(record.prompt_tokens for record in records),
-            "from the cache, of the prompt": _share(records, [record.prompt_tokens for record in records]),
-            "of what was seen": _share(records, [seen[id(record)] for record in records]),
+            "cached, of the prompt": _share(records, [record.prompt_tokens for record in records]),
+            "cached, of the known prefix": _share(records, [known[id(record)] for record in records]),
             "TTFT, s": statistics.median(record.ttft_s for record in records),
         }
         for (role, step), records in sorted(groups.items())
@@ -192,17 +192,17 @@ def _share(records: Sequence[Recorded], tokens: Sequence[int]) -> float | None:
     return sum(record.cached_tokens for record in records) / sum(tokens) if sum(tokens) else None
 
 
-def _seen_tokens(recorded: Sequence[Recorded], engines: Mapping[RoleName, RecordingEngine]) -> dict[int, int]:
-    """Tokens of the longest beginning that each prompt shares with an earlier one of the same role and trajectory."""
-    seen: dict[int, int] = {}
+def _known_prefix_tokens(recorded: Sequence[Recorded], engines: Mapping[Role, RecordingEngine]) -> dict[int, int]:
+    """Tokens of the longest prefix that each prompt shares with an earlier one of the same role and trajectory."""
+    known: dict[int, int] = {}
     for records in _by_trajectory(recorded).values():
         earlier: dict[str, list[str]] = defaultdict(list)
         for record in records:
             text = _text(record)
             common = max((_common(text, other) for other in earlier[record.role]), key=len, default="")
-            seen[id(record)] = engines[record.role].count_tokens(common) if common else 0
+            known[id(record)] = engines[record.role].count_tokens(common) if common else 0
             earlier[record.role].append(text)
-    return seen
+    return known
 
 
 def _common(one: str, other: str) -> str:
@@ -219,13 +219,13 @@ def _trajectory(record: Recorded) -> str:
     return record.request_id.split("-")[0]
 
 
-def _place(record: Recorded) -> tuple[str, int, int]:
-    """What a trajectory's generations are sorted by: the step, then the order of the roles."""
+def _sort_key(record: Recorded) -> tuple[str, int, int]:
+    """Sort key of generations: trajectory, step, order of the roles."""
     return _trajectory(record), int(record.request_id.split("-")[1]), [*ROUTERS].index(record.role)
 
 
 def _requests(number: int) -> list[Row]:
-    """Instructions of the examples with all their tools on offer; worded anew where one is used again."""
+    """Example instructions with all tools; a number makes repeated ones distinct."""
     lines = [json.loads(line) for line in INSTRUCTIONS.read_text(encoding="utf-8").splitlines()]
     lines = [line for line in lines if line["calls"]]
     chosen = [lines[place % len(lines)] for place in range(number)]

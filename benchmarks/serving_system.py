@@ -1,6 +1,6 @@
-"""The whole system around engines that remember what they were asked, in each layout of engines.
+"""The complete system around recording engines, in each engine layout.
 
-The role services run in this process, each engine in a process of its own; orchestrator and tools are processes.
+The role services run in this process; engines, orchestrator and tools are separate processes.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import httpx
 import uvicorn
 
 from alpha_umi.roles.template import load_template
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.application import create_role_application
-from alpha_umi.serving.context import MakeRouter, RoleContext
+from alpha_umi.serving.assembly import MakeRouter, RoleContext
 from alpha_umi.serving.host import Canary, RoleHost, ServedModel
 from alpha_umi.serving.manifest import load_manifest
 from alpha_umi.serving.metrics import RoleMetrics
@@ -31,13 +31,13 @@ from alpha_umi.serving.vllm_engine import VllmEngine, VllmOptions
 from benchmarks.processes import free_port, running
 from benchmarks.random_model import write_adapters
 from benchmarks.recording import Recorded, RecordingEngine
-from services.caller.api import create_router as caller_router
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
+from services.caller import create_router as caller_router
+from services.planner import create_router as planner_router
+from services.summarizer import create_router as summarizer_router
 
 Layout = Literal["three", "shared"]
 LAYOUTS: tuple[Layout, ...] = ("three", "shared")
-ROUTERS: dict[RoleName, MakeRouter] = {
+ROUTERS: dict[Role, MakeRouter] = {
     "planner": planner_router,
     "caller": caller_router,
     "summarizer": summarizer_router,
@@ -55,23 +55,23 @@ class System:
     """The running system: a client of its orchestrator, and its engines by role."""
 
     client: httpx.AsyncClient
-    engines: dict[RoleName, RecordingEngine]
+    engines: dict[Role, RecordingEngine]
     started_s: float
 
-    async def forget(self) -> None:
-        """Empty every engine's cache and memory."""
+    async def reset(self) -> None:
+        """Empty the caches and the records of all engines."""
         for engine in self.engines.values():
-            await engine.forget()
+            await engine.reset()
             engine.recorded.clear()
 
     def recorded(self) -> list[Recorded]:
-        """Everything that the engines were asked since."""
+        """All generations since the last reset."""
         return [record for engine in self.engines.values() for record in engine.recorded]
 
 
 @contextlib.asynccontextmanager
 async def system(layout: Layout, model: VllmOptions) -> AsyncIterator[System]:
-    """The whole system, `three` engines with the model or one that is `shared` with adapters; ended with the block."""
+    """Run the system with `three` engines, or one that is `shared` with adapters, until the block ends."""
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         started = time.perf_counter()
@@ -87,7 +87,7 @@ async def system(layout: Layout, model: VllmOptions) -> AsyncIterator[System]:
         yield System(client, engines, started_s)
 
 
-def _engines(layout: Layout, model: VllmOptions, folder: Path) -> dict[RoleName, RecordingEngine]:
+def _engines(layout: Layout, model: VllmOptions, folder: Path) -> dict[Role, RecordingEngine]:
     if layout == "three":
         share = GPU_SHARE / len(ROUTERS)
         own = [VllmEngine(replace(model, gpu_memory_utilization=share)) for _ in ROUTERS]
@@ -95,11 +95,11 @@ def _engines(layout: Layout, model: VllmOptions, folder: Path) -> dict[RoleName,
     adapters = write_adapters(folder / "adapters", model.model, [*ROUTERS])
     engine = VllmEngine(replace(model, gpu_memory_utilization=GPU_SHARE, adapters=adapters))
     shared = SharedEngine(engine)
-    return {role: RecordingEngine(role, shared.bound_to(role), engine) for role in ROUTERS}
+    return {role: RecordingEngine(role, shared.bind_adapter(role), engine) for role in ROUTERS}
 
 
 async def _orchestrator(
-    stack: contextlib.AsyncExitStack, folder: Path, addresses: dict[RoleName, str]
+    stack: contextlib.AsyncExitStack, folder: Path, addresses: dict[Role, str]
 ) -> httpx.AsyncClient:
     """A client of an orchestrator over these role services and the example tools."""
     tools = await _process(stack, ["examples.tool_api", "--port={port}"], "/openapi.json", {})
@@ -118,7 +118,7 @@ async def _orchestrator(
 
 
 def _write_sources(folder: Path, tools: str) -> str:
-    """The path of a file that names the example tools."""
+    """Path of a tool sources file with the example tools."""
     file = folder / "sources.json"
     source = {"name": "examples", "kind": "openapi", "url": f"{tools}/openapi.json", "effect": "read"}
     file.write_text(json.dumps({"sources": [source]}), encoding="utf-8")
@@ -132,15 +132,15 @@ async def _process(
     address = f"http://127.0.0.1:{port}"
     arguments = [part.format(port=port) for part in command]
     process = running(arguments, address + ready_path, environment={**settings, "ALPHA_UMI_PORT": str(port)})
-    # It waits without the event loop, which meanwhile has to answer the orchestrator's own question.
+    # The event loop stays free: the orchestrator sends requests to it during start-up.
     await asyncio.to_thread(stack.enter_context, process)
     return address
 
 
 @contextlib.asynccontextmanager
-async def _role_service(role: RoleName, model: Path, engine: RecordingEngine) -> AsyncIterator[str]:
+async def _role_service(role: Role, model: Path, engine: RecordingEngine) -> AsyncIterator[str]:
     manifest = load_manifest(model)
-    # Any text will do: the weights may be random.
+    # The weights may be random, so any canary text is accepted.
     served = ServedModel(role, manifest.name, load_template(manifest.template), Canary(manifest.canary.prompt, ""))
     context = RoleContext(RoleHost(engine, served), RoleMetrics(role), ANSWER_TOKENS[role])
     port = free_port()
@@ -165,5 +165,5 @@ async def _ready(probe: httpx.AsyncClient, address: str) -> None:
 
 
 def cpu_options(model: Path, *, context: int) -> VllmOptions:
-    """How the embedded model is served on a CPU."""
+    """Options for serving the embedded model on a CPU."""
     return VllmOptions(model, context=context, kv_cache_gib=0.5, threads=os.cpu_count())

@@ -1,14 +1,14 @@
-"""What can keep a command from doing its work. Each error carries the exit code that the shell gets.
+"""The errors of commands. Each has the exit code of the process.
 
 CommandError
 ├── UsageProblem         the command cannot be carried out as it was given (2)
 │   ├── PortTaken        a service's port is in use
-│   ├── StateUnusable    the state folder cannot be used, or another command is at work in it
-│   └── Unreachable      no orchestrator answers at the address
-├── Refused              the orchestrator answered with a problem document (2 for 4xx, 1 for 5xx)
+│   └── StateUnusable    the state folder cannot be used, or another command is at work in it
 ├── NotUnderstood        an answer or a log is not what it should be (1)
 ├── StartFailed          a service did not come up (1)
 └── EngineFailed         an engine of the command itself did not start, or died on the way (1)
+
+Errors of the client (`alpha_umi.client.errors`) are reported as they are; `exit_code_of` has their exit codes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from alpha_umi.contract.problems import Problem
+from alpha_umi.client.errors import ClientError, RequestRefused, StreamBroken, Unavailable
 from alpha_umi.contract.told_events import EventNotUnderstood
 
 EXIT_FAILED = 1
@@ -51,19 +51,6 @@ class StateUnusable(UsageProblem):
     """The state folder cannot be used."""
 
 
-class Unreachable(UsageProblem):
-    """No orchestrator answers at the address."""
-
-
-class Refused(CommandError):
-    """The orchestrator answered with a problem document."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(f"{problem.title}: {problem.detail}")
-        self.problem = problem
-        self.exit_code = EXIT_FAILED if problem.status >= 500 else EXIT_USAGE
-
-
 SAME_VERSION = "use the same version of alpha-umi here and on the server"
 
 
@@ -87,6 +74,21 @@ class EngineFailed(CommandError):
         self.log = log
 
 
+def exit_code_of(error: CommandError | ClientError) -> int:
+    """2 if the command cannot be carried out as it was given, 1 for everything else."""
+    match error:
+        case CommandError():
+            return error.exit_code
+        case RequestRefused(problem=problem) | Unavailable(problem=problem) if problem is not None:
+            return EXIT_FAILED if problem.status >= 500 else EXIT_USAGE
+        case StreamBroken():
+            return EXIT_FAILED
+        case Unavailable():
+            return EXIT_USAGE
+        case _:
+            return EXIT_FAILED
+
+
 @contextmanager
 def understood() -> Iterator[None]:
     """Within the block an event that cannot be understood is the command's error."""
@@ -94,3 +96,50 @@ def understood() -> Iterator[None]:
         yield
     except EventNotUnderstood as error:
         raise NotUnderstood(str(error), remedy=SAME_VERSION) from error
+
+
+@contextmanager
+def translate_evaluation_errors() -> Iterator[None]:
+    """Raises `CommandError` for what the block raises: 1 where a server is at fault, 2 where the command is."""
+    from evaluation.errors import RunInterrupted
+    from recordings.errors import DataError
+
+    try:
+        yield
+    except (RunInterrupted, Unavailable) as error:
+        raise CommandError(error.message, remedy=error.remedy) from error
+    except (DataError, ClientError) as error:
+        raise UsageProblem(error.message, remedy=error.remedy) from error
+    except OSError as error:
+        raise UsageProblem(
+            f"{error.filename} cannot be written: {error.strerror}",
+            remedy="name a file in a folder that is there, that you may write to, and that has room",
+        ) from error
+    except ModuleNotFoundError as error:
+        raise UsageProblem(
+            f"evaluation needs the package {error.name}", remedy="pip install 'alpha-umi[evaluation]'"
+        ) from error
+
+
+@contextmanager
+def translate_training_errors() -> Iterator[None]:
+    """Raises `CommandError` for what the block raises: 1 where the machine is at fault, 2 where the command is."""
+    from alpha_umi.serving.manifest import ManifestError
+    from alpha_umi.serving.weights.errors import CacheUnusable
+    from recordings.errors import DataError
+    from training.errors import CannotWrite, LossNotFinite, TrainingError
+
+    try:
+        yield
+    except (CannotWrite, LossNotFinite) as error:
+        raise CommandError(error.message, remedy=error.remedy) from error
+    except (TrainingError, DataError) as error:
+        raise UsageProblem(error.message, remedy=error.remedy) from error
+    except CacheUnusable as error:
+        raise CommandError(str(error)) from error
+    except ManifestError as error:
+        raise UsageProblem(str(error)) from error
+    except ModuleNotFoundError as error:
+        raise UsageProblem(
+            f"training needs the package {error.name}", remedy="pip install 'alpha-umi[serving,training]'"
+        ) from error

@@ -10,8 +10,8 @@ import typer
 from pydantic import BaseModel
 from rich.console import Console
 
-from alpha_umi.roles.turns import RoleName
-from evaluation.counted import counted
+from alpha_umi.atomic import write_file
+from alpha_umi.roles.turns import Role
 from evaluation.drift.report import DriftReport, WindowReport, format_figure, format_interval, format_time, messages
 from evaluation.judge.report import JudgeReport
 from evaluation.metrics import COLUMNS, MISSING_IS_IGNORED
@@ -20,7 +20,7 @@ from evaluation.official.bfcl import BfclReport
 from evaluation.official.seal_tools import SealToolsReport
 from evaluation.page.blocks import Block, Cell, Paragraph, Row, Table, Tone
 from evaluation.page.terminal import print_blocks
-from evaluation.replacing import write_whole
+from evaluation.quantities import pluralize
 from evaluation.results import (
     ComparedReport,
     ComparisonReport,
@@ -28,7 +28,7 @@ from evaluation.results import (
     GateReport,
     ScoreReport,
     TrajectoryReport,
-    left_out_sentence,
+    excluded_sentence,
     trained_on_sentences,
 )
 from evaluation.statistics import Correction
@@ -57,7 +57,7 @@ def print_report(
     """Write a report to a file, where one is named, and print it as JSON or as blocks. Raises `OSError`."""
     text = report.model_dump_json(indent=2)
     if file is not None:
-        write_whole(file, text + "\n")
+        write_file(file, text + "\n")
     if as_json:
         typer.echo(text)
     else:
@@ -69,7 +69,7 @@ def score_blocks(report: ScoreReport) -> Iterator[Block]:
     about = f"{report.run.suite}: " if report.run else ""
     yield Paragraph(f"{about}{_size(report.steps, report.trajectories)}")
     if report.run:
-        yield from run_notes(report.run.left_out, report.run.models)
+        yield from run_notes(report.run.excluded, report.run.models)
     yield from missing_blocks(report.missing)
     yield figures_table(report.figures)
     rows = [[row, *(f"{counts[column]:,}" for column in COLUMNS)] for row, counts in report.decisions.items()]
@@ -90,9 +90,9 @@ def missing_blocks(missing: Sequence[str], where: str = "") -> Iterator[Block]:
         yield _warning(f"  ignored by {', '.join(MISSING_IS_IGNORED)}{', so inconclusive' if where else ''}")
 
 
-def run_notes(left_out: Mapping[str, int], models: Mapping[RoleName, Mapping[str, Any]]) -> Iterator[Block]:
+def run_notes(left_out: Mapping[str, int], models: Mapping[Role, Mapping[str, Any]]) -> Iterator[Block]:
     """Caveats of a run: excluded cases, and models that were trained on the suite."""
-    excluded = left_out_sentence(left_out)
+    excluded = excluded_sentence(left_out)
     if excluded is not None:
         yield _warning(excluded)
     yield from warnings(trained_on_sentences(models))
@@ -107,7 +107,9 @@ def comparison_blocks(report: ComparisonReport) -> Iterator[Block]:
     """Both files, their metrics, and the differences."""
     of_steps = report.steps is not None
     yield Paragraph(
-        _size(report.steps or 0, report.trajectories) if of_steps else counted(report.trajectories, "whole trajectory")
+        _size(report.steps or 0, report.trajectories)
+        if of_steps
+        else pluralize(report.trajectories, "whole trajectory")
     )
     for which, compared in (("first", report.first), ("second", report.second)):
         yield from _compared(which, compared)
@@ -133,7 +135,7 @@ def comparison_blocks(report: ComparisonReport) -> Iterator[Block]:
 
 def gate_blocks(compared: ComparisonReport, report: GateReport) -> Iterator[Block]:
     """Whether the gate passed, what is worse, and what the sample is too small to detect."""
-    tests = counted(len(report.figures), "figure")
+    tests = pluralize(len(report.figures), "figure")
     how = " after Holm's correction" if report.correction is Correction.HOLM and len(report.figures) > 1 else ""
     if report.passed:
         yield Paragraph(f"gate passed: none of {tests} is worse beyond the interval{how}", tone="good")
@@ -164,9 +166,9 @@ def gate_blocks(compared: ComparisonReport, report: GateReport) -> Iterator[Bloc
 
 def trajectory_blocks(report: TrajectoryReport) -> Iterator[Block]:
     """How trajectories ended, and the metrics."""
-    about, trajectories = report.run, counted(report.trajectories, "trajectory")
+    about, trajectories = report.run, pluralize(report.trajectories, "trajectory")
     yield Paragraph(f"{about.suite}: {trajectories}, strategy {about.strategy}")
-    yield from run_notes(about.left_out, about.models)
+    yield from run_notes(about.excluded, about.models)
     if report.not_asked:
         yield _warning(f"not run yet, counted as neither completed nor right: {report.not_asked:,}")
     yield Paragraph(f"ended: {_counts(report.ends)}")
@@ -190,8 +192,8 @@ def verdict_blocks(report: JudgeReport) -> Iterator[Block]:
     """The rates, what could not be judged, the labels, and the agreement of repeats."""
     run = report.run
     yield Paragraph(
-        f"{run.suite}: {counted(run.trajectories, 'trajectory')}, {run.procedure}, judged by {run.model}, "
-        f"{counted(run.repeat, 'time')} each"
+        f"{run.suite}: {pluralize(run.trajectories, 'trajectory')}, {run.procedure}, judged by {run.model}, "
+        f"{pluralize(run.repeat, 'time')} each"
     )
     if rules := report.verdicts["rule"]:
         yield Paragraph(f"by a rule, without the judge: {rules:,}")
@@ -238,9 +240,9 @@ def drift_blocks(report: DriftReport) -> Iterator[Block]:
     windows = report.windows[-MAX_WINDOWS:]
     yield Table("", ["window, UTC", "ended", "n", "alarms"], [_window(each) for each in windows], (0, 1))
     if older := len(report.windows) - len(windows):
-        yield Paragraph(f"and {counted(older, 'window')} before them", tone="note")
-    if report.left_out:
-        yield _warning(f"left out: {', '.join(f'{reason} ({count:,})' for reason, count in report.left_out.items())}")
+        yield Paragraph(f"and {pluralize(older, 'window')} before them", tone="note")
+    if report.excluded:
+        yield _warning(f"left out: {', '.join(f'{reason} ({count:,})' for reason, count in report.excluded.items())}")
     alarms = [
         [
             format_time(window.began),
@@ -316,7 +318,7 @@ def _not_run(missing: Sequence[str], where: str) -> Iterator[Block]:
 
 
 def _size(steps: int, trajectories: int) -> str:
-    return f"{counted(steps, 'step')} of {counted(trajectories, 'trajectory')}"
+    return f"{pluralize(steps, 'step')} of {pluralize(trajectories, 'trajectory')}"
 
 
 def _ids(ids: Sequence[str]) -> str:

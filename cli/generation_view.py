@@ -20,13 +20,13 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from cli.plain_text import plain_line
 
 if TYPE_CHECKING:
-    from evaluation.contamination import Finding
-    from evaluation.generate import Generated
-    from evaluation.reached_models import ModelsUnknown
+    from evaluation.run.models import ModelsUnknown
+    from evaluation.run.steps import Generated
+    from recordings.contamination import Finding
 
 _VERDICT_STYLES = {"listed": "yellow", "unknown": "dim"}
 
@@ -65,11 +65,11 @@ def loading(console: Console, log: Path) -> Iterator[None]:
         yield
 
 
-def print_left_out(console: Console, left_out: Mapping[str, int]) -> None:
+def print_excluded(console: Console, counts: Mapping[str, int]) -> None:
     """What of a suite is excluded, if anything."""
-    from evaluation.results import left_out_sentence
+    from evaluation.results import excluded_sentence
 
-    excluded = left_out_sentence(left_out)
+    excluded = excluded_sentence(counts)
     if excluded is not None:
         console.print(Text(plain_line(excluded), style="yellow"), soft_wrap=True)
 
@@ -80,7 +80,7 @@ def print_calls(console: Console, counts: Mapping[str, int]) -> None:
     console.print(Text(f"calls of the tool server: {calls or 'none'}"), soft_wrap=True)
 
 
-def print_findings(console: Console, models: Mapping[RoleName, str], findings: Mapping[RoleName, Finding]) -> None:
+def print_findings(console: Console, models: Mapping[Role, str], findings: Mapping[Role, Finding]) -> None:
     """Which models are asked, and whether they were trained on what they are asked."""
     for role, finding in findings.items():
         reported = f"{role}: {plain_line(models[role])}; {finding.sentence}"

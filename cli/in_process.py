@@ -1,7 +1,7 @@
 """Role models that a command runs in its own process, without services and ports.
 
-What is asked are the applications of the services themselves. Left out: what they are asked (`commands/generate`), and
-where their engines write (`engine_log`).
+The applications of the services are called through an ASGI transport. Not here: the requests (`commands/generate`),
+and the log of the engines (`engine_log`).
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from rich.console import Console
 
-from alpha_umi.roles.turns import RoleName
-from cli.engines import ensure_models, role_folders
+from alpha_umi.roles.turns import Role
 from cli.errors import EngineFailed, UsageProblem
-from cli.launch import last_lines
-from cli.readiness import READY_TIMEOUT_S
-from cli.services import ANSWER_TOKENS, CONTEXT, KV_CACHE_GIB, ROLES
+from cli.local.models import ensure_models, role_folders
+from cli.local.readiness import READY_TIMEOUT_S
+from cli.local.services import ANSWER_TOKENS, CONTEXT, KV_CACHE_GIB, ROLES
+from cli.local.supervisor import last_lines
 
 if TYPE_CHECKING:
-    from alpha_umi.serving.context import MakeRouter
+    from alpha_umi.client.roles import RoleServices
+    from alpha_umi.serving.assembly import MakeRouter
     from alpha_umi.serving.loading import RoleEngine
     from alpha_umi.serving.settings import RoleSettings
-    from evaluation.role_services import RoleServices
 
 # Of a GPU's memory, for all engines together.
 GPU_SHARE = 0.9
-# What the applications are asked by, and named by in messages; nothing listens there.
+# The base address of the applications, also in messages; nothing listens there.
 ADDRESS = "http://localhost"
 
 
@@ -50,15 +50,15 @@ class ModelChoice:
 class LoadedRoles:
     """Roles with their engines, which are not started yet, and the bound of each one's answers in tokens.
 
-    `remote`: the engines are those of a server, which may come back when it is away.
+    `remote`: the engines are those of a server, which may be unavailable for a while.
     """
 
-    engines: Mapping[RoleName, RoleEngine]
-    answer_tokens: Mapping[RoleName, int]
+    engines: Mapping[Role, RoleEngine]
+    answer_tokens: Mapping[Role, int]
     remote: bool = False
 
 
-def load_roles(choice: ModelChoice, roles: Sequence[RoleName], console: Console) -> LoadedRoles:
+def load_roles(choice: ModelChoice, roles: Sequence[Role], console: Console) -> LoadedRoles:
     """What is chosen, checked. Raises `UsageProblem`, and `CommandError` where models cannot be prepared."""
     if choice.models is not None and (choice.model is not None or choice.adapters is not None):
         raise UsageProblem("--models excludes --model and --adapters", remedy="name either")
@@ -78,8 +78,8 @@ def load_roles(choice: ModelChoice, roles: Sequence[RoleName], console: Console)
 
 
 def _load(
-    choice: ModelChoice, roles: Sequence[RoleName], console: Console
-) -> tuple[RoleSettings, Mapping[RoleName, RoleEngine]]:
+    choice: ModelChoice, roles: Sequence[Role], console: Console
+) -> tuple[RoleSettings, Mapping[Role, RoleEngine]]:
     from alpha_umi.serving.loading import load_folders, load_scripted, load_shared
 
     settings = _settings([] if choice.model is None else [choice.model])
@@ -97,7 +97,7 @@ def _given(choice: ModelChoice) -> dict[str, Path]:
     return {name: path for name, path in given.items() if path is not None}
 
 
-def _folders(choice: ModelChoice, roles: Sequence[RoleName], console: Console) -> Mapping[RoleName, Path]:
+def _folders(choice: ModelChoice, roles: Sequence[Role], console: Console) -> Mapping[Role, Path]:
     if choice.model is not None:
         return dict.fromkeys(roles, choice.model.absolute())
     if choice.models is None:
@@ -129,28 +129,28 @@ def _settings(models: Collection[Path]) -> RoleSettings:
 
 @contextlib.asynccontextmanager
 async def services_in_process(
-    roles: LoadedRoles, log: Path, *, patience_s: float, ready_timeout_s: float = READY_TIMEOUT_S
+    roles: LoadedRoles, log: Path, *, wait_s: float, ready_timeout_s: float = READY_TIMEOUT_S
 ) -> AsyncIterator[RoleServices]:
     """The services of these roles as soon as they are ready; their engines end with the block.
 
     Raises `EngineFailed` when they are not ready in time, or never will be.
     """
-    from alpha_umi.serving.in_process import RoleUnusable, reachable_in_process
-    from alpha_umi.serving.parts import role_parts
-    from evaluation.patience import Patience
-    from evaluation.role_services import role_services
+    from alpha_umi.client.retry import RetryPolicy
+    from alpha_umi.client.roles import RoleServices
+    from alpha_umi.serving.application import RoleUnusable, in_process_transport
+    from alpha_umi.serving.assembly import role_parts
 
     parts = role_parts(roles.engines, _routers(), roles.answer_tokens)
     async with contextlib.AsyncExitStack() as stack:
         try:
             async with asyncio.timeout(ready_timeout_s):
-                transport = await stack.enter_async_context(reachable_in_process(parts))
+                transport = await stack.enter_async_context(in_process_transport(parts))
         except RoleUnusable as error:
             raise engine_failed(f"the {error.role} cannot be used: {error}", log) from error
         except TimeoutError as error:
             raise engine_failed(f"the engine was not ready after {ready_timeout_s:.0f} s", log) from error
         addresses = {role: [ADDRESS] for role in roles.engines}
-        services = role_services(addresses, patience=Patience(away_s=patience_s), transport=transport)
+        services = RoleServices(addresses, retry=RetryPolicy(wait_s=wait_s), transport=transport)
         yield await stack.enter_async_context(services)
 
 
@@ -159,11 +159,11 @@ def engine_failed(message: str, log: Path, again: str = "") -> EngineFailed:
     return EngineFailed(message, log=last_lines(log), remedy=f"{again}the whole log is {log}")
 
 
-def _routers() -> Mapping[RoleName, MakeRouter]:
-    from services.backbone.api import create_router as backbone_router
-    from services.caller.api import create_router as caller_router
-    from services.planner.api import create_router as planner_router
-    from services.summarizer.api import create_router as summarizer_router
+def _routers() -> Mapping[Role, MakeRouter]:
+    from services.backbone import create_router as backbone_router
+    from services.caller import create_router as caller_router
+    from services.planner import create_router as planner_router
+    from services.summarizer import create_router as summarizer_router
 
     return {
         "planner": planner_router,

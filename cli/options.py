@@ -1,18 +1,29 @@
-"""Options that several commands share, and what follows from them."""
+"""Options that several commands share: their types, checks, and the objects that they name."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import httpx
 import typer
 from rich.console import Console
 
-from cli.client import DEFAULT_URL, OrchestratorClient
+from alpha_umi.client.orchestrator import DEFAULT_URL, OrchestratorClient
+from alpha_umi.client.sync import SyncOrchestratorClient
+from alpha_umi.contract.http import is_loopback
 from cli.errors import UsageProblem
-from cli.state import ORCHESTRATOR, StateFolder, state_path
+from cli.local.state import ORCHESTRATOR, StateFolder, state_path
+from evaluation.files import Format
+
+if TYPE_CHECKING:
+    from evaluation.replay.virtual import VirtualServer
+
+KEY_MAX_CHARACTERS = 4096
+TOOLBENCH_KEY_VARIABLE = "ALPHA_UMI_TOOLBENCH_KEY"
 
 StateDir = Annotated[
     Path | None,
@@ -37,18 +48,58 @@ ApiKey = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
+# Evaluation
+FileFormat = Annotated[Format, typer.Option("--format", help="The format of the predictions' files.")]
+Resamples = Annotated[int, typer.Option(min=100, max=100_000, help="Resamples of the bootstrap.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")]
+Report = Annotated[
+    Path | None, typer.Option("--output", help="Write the complete report to this file, as JSON.", dir_okay=False)
+]
+
+
+class StripName(StrEnum):
+    """How a server of ToolBench's tools shortens their answers."""
+
+    TRUNCATE = "truncate"
+    FILTER = "filter"
+    RANDOM = "random"
+
+
+ToolServer = Annotated[
+    str | None,
+    typer.Option(
+        help="A server of ToolBench's tools: http://HOST:8080, or the full address if its path is not /virtual.",
+        show_default=False,
+    ),
+]
+ToolKeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        help=f"A file with its key; by default that of {TOOLBENCH_KEY_VARIABLE}.", dir_okay=False, show_default=False
+    ),
+]
+ToolTimeout = Annotated[float, typer.Option(min=0.1, max=600, help="Seconds for a call of the tool server.")]
+Strip = Annotated[StripName, typer.Option(help="How the tool server shortens answers.")]
+MaxObservation = Annotated[int, typer.Option(min=1, help="Characters of an answer that the planner sees.")]
+
+
+def predictions(what: str) -> typer.models.ArgumentInfo:
+    """An argument that names a file of predictions."""
+    info: typer.models.ArgumentInfo = typer.Argument(help=f"{what}: the file of a run, or in the published format.")
+    return info
+
 
 def state_folder(option: Path | None) -> StateFolder:
     """The state folder; it may not be there yet. Raises `StateUnusable`."""
     return StateFolder(state_path(option))
 
 
-def connect(url: str | None, api_key: str | None, state_dir: Path | None) -> OrchestratorClient:
+def connect(url: str | None, api_key: str | None, state_dir: Path | None) -> SyncOrchestratorClient:
     """A client of the orchestrator that is named, else of the one that is up, else of the usual address.
 
     Raises `UsageProblem` for something that is not an address.
     """
-    return OrchestratorClient(orchestrator_address(url, state_dir), api_key=api_key)
+    return SyncOrchestratorClient(OrchestratorClient(orchestrator_address(url, state_dir), api_key=api_key))
 
 
 def orchestrator_address(url: str | None, state_dir: Path | None) -> str:
@@ -86,3 +137,64 @@ def messages() -> Console:
 def _running(state_dir: Path | None) -> str | None:
     run = state_folder(state_dir).read_run()
     return None if run is None else run.url_of(ORCHESTRATOR)
+
+
+def virtual_server(
+    url: str | None, key_file: Path | None, timeout_s: float, strip: StripName, max_characters: int
+) -> VirtualServer | None:
+    """The server of ToolBench's tools, if one is named. Raises `UsageProblem`."""
+    if url is None:
+        return None
+    from evaluation.replay.virtual import VirtualServer
+
+    key = read_key(key_file, "--tool-key-file", TOOLBENCH_KEY_VARIABLE)
+    address = checked_address(url, "--tool-server")
+    # A proxy of the environment is for other machines.
+    trust_env = not is_loopback(httpx.URL(address).host)
+    return VirtualServer(address, key, strip.value, max_characters, timeout_s, trust_env=trust_env)
+
+
+def read_key(file: Path | None, option: str, variable: str) -> str:
+    """The key in a file, else that of the environment, else an empty one. Keys are no arguments: these are public.
+
+    Raises `UsageProblem` for a file that cannot be read, and for text that cannot be a key.
+    """
+    if file is None:
+        return _checked_key(os.environ.get(variable, "").strip(), variable)
+    remedy = "write the key, and nothing else, into it"
+    try:
+        key = file.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise UsageProblem(f"{option}: {file} cannot be read: {error.strerror}", remedy="name a file") from error
+    except UnicodeDecodeError as error:
+        raise UsageProblem(f"{option}: {file} holds no key", remedy=remedy) from error
+    if not key:
+        raise UsageProblem(f"{option}: {file} is empty", remedy=remedy)
+    return _checked_key(key, option)
+
+
+def check_distinct_files(inputs: Iterable[Path], outputs: Mapping[str, Path | None]) -> None:
+    """Raises `UsageProblem` for an option (its name and file) whose file is an input, or another option's."""
+    taken = {path: f"{path} is what the command reads" for path in inputs}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        for other, why in taken.items():
+            if _is_same_file(path, other):
+                raise UsageProblem(f"{option}: {why}", remedy="name another file")
+        taken[path] = f"{path} is the file of {option} as well"
+
+
+def _checked_key(key: str, where: str) -> str:
+    """A key that fits into a header. The error does not show it."""
+    if not key.isascii() or not key.isprintable() or " " in key or len(key) > KEY_MAX_CHARACTERS:
+        raise UsageProblem(f"{where}: this is no key", remedy="give one line of printable characters without spaces")
+    return key
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    """Whether both paths are one file, also through links, and also if it does not exist yet."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return os.path.realpath(one) == os.path.realpath(other)

@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.text import Text
 from typer.core import TyperGroup
 
+from alpha_umi.client.errors import ClientError, RequestRefused, Unavailable
 from alpha_umi.contract.problems import Problem
-from cli.errors import EXIT_INTERRUPTED, CommandError, EngineFailed, Refused, StartFailed
+from cli.errors import EXIT_INTERRUPTED, CommandError, EngineFailed, StartFailed, exit_code_of
 from cli.options import messages
 from cli.plain_text import as_text, plain, plain_line
 
@@ -22,30 +23,31 @@ class ReportingGroup(TyperGroup):
         """Run the command that was named."""
         try:
             return super().invoke(ctx)
-        except CommandError as error:
+        except (CommandError, ClientError) as error:
             report(error, messages())
-            raise typer.Exit(error.exit_code) from error
+            raise typer.Exit(exit_code_of(error)) from error
         except KeyboardInterrupt as error:
             messages().print(Text("interrupted", style="yellow"))
             raise typer.Exit(EXIT_INTERRUPTED) from error
 
 
-def report(error: CommandError, console: Console) -> None:
+def report(error: CommandError | ClientError, console: Console) -> None:
     """Print what went wrong, where, and what to do about it."""
-    if isinstance(error, Refused):
-        _report_problem(error.problem, console)
+    problem = error.problem if isinstance(error, RequestRefused | Unavailable) else None
+    if problem is not None:
+        _report_problem(problem, console)
     else:
         console.print(Text("error: ", style="bold red") + as_text(error.message), soft_wrap=True)
+    remedies = [] if problem is None else [item.remedy for item in problem.errors]
     if isinstance(error, (StartFailed, EngineFailed)) and error.log:
         console.print(as_text(error.log, "dim"), soft_wrap=True)
-    if error.remedy:
+    if error.remedy and error.remedy not in remedies:
         console.print(Text("  → ", style="bold") + as_text(error.remedy), soft_wrap=True)
 
 
 def _report_problem(problem: Problem, console: Console) -> None:
     console.print(Text("error: ", style="bold red") + as_text(problem.title), soft_wrap=True)
-    told = [item.message for item in problem.errors]
-    if problem.detail not in told:
+    if problem.detail not in [item.message for item in problem.errors]:
         console.print(as_text(f"  {problem.detail}"), soft_wrap=True)
     for item in problem.errors:
         console.print(Text(f"  {plain_line(item.field)}: ", style="bold") + Text(plain(item.message)), soft_wrap=True)

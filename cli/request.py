@@ -1,4 +1,4 @@
-"""What the user wrote as a request, checked before it is sent."""
+"""Requests from the options of a command, validated before they are sent."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def trajectory_request(
     max_depth: int | None = None,
     strategy: Strategy = "chain",
 ) -> CreateTrajectory:
-    """A request for a trajectory; `tools` are names with commas between. Raises `UsageProblem`."""
+    """A request for a trajectory; `tools` are comma-separated names. Raises `UsageProblem`."""
     names = None if tools is None else [name.strip() for name in tools.split(",") if name.strip()]
-    with _understood():
+    with _translate_errors():
         return CreateTrajectory(
             instruction=instruction,
             tools=None if names is None else [*names],
@@ -36,12 +36,13 @@ def trajectory_request(
 
 def message_request(content: str) -> AddMessage:
     """A request for a further turn. Raises `UsageProblem`."""
-    with _understood():
+    with _translate_errors():
         return AddMessage(content=content)
 
 
 @contextmanager
-def _understood() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
+    """Raises `UsageProblem` with the first invalid field."""
     try:
         yield
     except ValidationError as error:

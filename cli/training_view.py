@@ -20,16 +20,16 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from cli.plain_text import plain_line
 from evaluation.page.blocks import Block, Paragraph, Table
 from evaluation.page.terminal import print_blocks
 
 if TYPE_CHECKING:
     from training.examples import DatasetRecord
-    from training.loop.observing import StepRecord
+    from training.loop.observer import StepRecord
 
-_ROLES: Final[tuple[RoleName, ...]] = get_args(RoleName)
+_ROLES: Final[tuple[Role, ...]] = get_args(Role)
 MAX_BROKEN: Final = 5
 # Seconds between two lines where no terminal is.
 EVERY_S = 30.0

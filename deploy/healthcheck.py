@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""`healthcheck URL`: exit with 0 when a GET of the address answers with 200, else with 1 and the reason.
+"""`healthcheck URL`: exit with 0 if a GET of the URL answers 200, else with 1 and the reason.
 
-For the health checks of the images, which hold no other HTTP client. Standard library only, and no proxies.
+For the health checks of the images, which have no other HTTP client. Standard library only, without proxies.
 """
 
 import http.client
@@ -14,7 +14,7 @@ SHOWN_BYTES = 500
 
 
 def main(url: str) -> int:
-    """Ask once; the exit status."""
+    """Send one request; the exit status."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=TIMEOUT_S) as answer:

@@ -15,22 +15,23 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from evaluation.counted import counted
-from evaluation.errors import CasesDiffer, EmptySuite, GateRefused, some
+from evaluation.errors import CasesDiffer, GateRefused
 from evaluation.files import Format
 from evaluation.files.predictions import read_predictions
 from evaluation.files.published import Pair
 from evaluation.files.step_run import RunRecord
 from evaluation.metrics import METRICS, Metric
-from evaluation.metrics.trajectory import TRAJECTORY_METRICS
+from evaluation.metrics.trajectory import TRAJECTORY_METRICS, Measured
+from evaluation.quantities import pluralize
 from evaluation.scoring import metric_values
 from evaluation.statistics import Correction
 from evaluation.statistics.bootstrap import RESAMPLES, SEED
 from evaluation.statistics.gate import Gate, apply_gate
 from evaluation.statistics.paired import Difference, paired
 from evaluation.told_limits import told_limits
-from evaluation.whole import Measured, columns
+from evaluation.whole import columns
 from evaluation.whole_run import AskedRecord, WholeRun, WholeRunRecord, read_whole_run
+from recordings.errors import EmptySuite, some
 
 REMEDY = "compare two files that were generated from the same suite"
 # The header record of a file; the published format has none.
@@ -281,7 +282,7 @@ def require_complete(first: Sequence[str], second: Sequence[str], noun: str = "p
     for which, missing in (("first", first), ("second", second)):
         if missing:
             raise GateRefused(
-                f"the {which} file lacks {counted(len(missing), noun)}: {_listed(missing)}",
+                f"the {which} file lacks {pluralize(len(missing), noun)}: {_listed(missing)}",
                 remedy="give the command again that made it: it goes on from there",
             )
 

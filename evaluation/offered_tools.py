@@ -6,21 +6,15 @@ of one name may differ between questions, and so have lines of their own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-import httpx
-from pydantic import ValidationError
-
 from alpha_umi.contract.roles import ToolModel, WireModel
-from alpha_umi.contract.trajectories import ToolInfo, ToolList
 from alpha_umi.roles.turns import Tool
-from evaluation.errors import NotTheFormat, some
-from evaluation.files.jsonl import refuse_duplicates
 from evaluation.files.step_run import Count
-from evaluation.orchestrator import read
-from evaluation.patience import Patience
+from recordings.errors import NotTheFormat, some
+from recordings.reading import refuse_duplicates
 
 
 class ToolRecord(WireModel):
@@ -33,21 +27,6 @@ class ToolRecord(WireModel):
     def as_tool(self) -> Tool:
         """The tool as the roles know it."""
         return Tool(self.tool.name, self.tool.description, self.tool.parameters)
-
-
-async def registered_tools(client: httpx.AsyncClient, patience: Patience) -> dict[str, ToolModel]:
-    """What an orchestrator offers, by name. Raises `OrchestratorRefused`, `ServiceAway`."""
-    found = await read(ToolList, client, "GET", "/v1/tools", patience=patience)
-    return dict(_usable(found.data))
-
-
-def _usable(tools: Iterable[ToolInfo]) -> Iterator[tuple[str, ToolModel]]:
-    for tool in tools:
-        try:
-            yield tool.name, ToolModel(name=tool.name, description=tool.description, parameters=tool.parameters)
-        except ValidationError:
-            # No model can be shown it, so no trajectory here has it.
-            continue
 
 
 class ToolLines:

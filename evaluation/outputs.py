@@ -14,14 +14,14 @@ from alpha_umi.roles.caller import Call, parse_call
 from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.planner import Decision, parse_plan, write_plan
 from alpha_umi.roles.summarizer import parse_answer
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 
 
 @dataclass(frozen=True)
 class RoleText:
     """The raw text that one role model wrote at a step."""
 
-    role: RoleName
+    role: Role
     text: str
 
 
@@ -40,7 +40,7 @@ class Prediction:
     answer: str | None = None
     unreadable: str | None = None
 
-    def text_of(self, role: RoleName) -> str | None:
+    def text_of(self, role: Role) -> str | None:
         """The raw text of a role, if it was asked."""
         return next((text.text for text in self.texts if text.role == role), None)
 
@@ -86,7 +86,7 @@ def _with_result(decided: Prediction) -> Prediction:
             return decided
 
 
-def _wanted(decided: Prediction, role: RoleName) -> str:
+def _wanted(decided: Prediction, role: Role) -> str:
     text = decided.text_of(role)
     if text is None:
         raise UnreadableOutput(f"the planner decided for {decided.decision}, but the {role} wrote nothing", "")

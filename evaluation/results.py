@@ -11,9 +11,8 @@ from typing import Any
 
 from alpha_umi.contract.roles import WireModel
 from alpha_umi.contract.trajectories import Strategy
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from evaluation.compare import About, Comparison
-from evaluation.contamination import FOUND
 from evaluation.files.predictions import CostReport
 from evaluation.files.step_run import RunRecord
 from evaluation.metrics import PUBLISHED
@@ -25,6 +24,7 @@ from evaluation.statistics.gate import Gate, GatedFigure
 from evaluation.statistics.paired import Difference, Verdict
 from evaluation.whole import WholeFigure, summarize
 from evaluation.whole_run import WholeRun, WholeRunRecord
+from recordings.contamination import TRAINED_ON_SUITE
 
 
 class FigureReport(WireModel):
@@ -52,7 +52,7 @@ class ScoreReport(WireModel):
     missing: list[str]
     figures: dict[str, FigureReport]
     decisions: dict[str, dict[str, int]]
-    costs: dict[RoleName, CostReport]
+    costs: dict[Role, CostReport]
     resamples: int
     seed: int
 
@@ -64,7 +64,7 @@ class ComparedReport(WireModel):
     """
 
     suite: str
-    models: dict[RoleName, str]
+    models: dict[Role, str]
     constrained: bool | None
     strategy: Strategy | None
     trained_on: list[str]
@@ -133,7 +133,7 @@ class ComparisonReport(WireModel):
     gate: GateReport | None = None
 
 
-def score_report(scores: Scores, about: RunRecord | None, costs: dict[RoleName, CostReport]) -> ScoreReport:
+def score_report(scores: Scores, about: RunRecord | None, costs: dict[Role, CostReport]) -> ScoreReport:
     """All of a score."""
     return ScoreReport(
         run=about,
@@ -292,18 +292,18 @@ def _trajectory_figures(figures: Sequence[WholeFigure]) -> dict[str, FigureRepor
     }
 
 
-def left_out_sentence(left_out: Mapping[str, int]) -> str | None:
+def excluded_sentence(excluded: Mapping[str, int]) -> str | None:
     """What of a suite cannot be measured, by the reason; None where all of it can."""
-    if not left_out:
+    if not excluded:
         return None
-    reasons = ", ".join(f"{reason} ({count:,})" for reason, count in sorted(left_out.items()))
+    reasons = ", ".join(f"{reason} ({count:,})" for reason, count in sorted(excluded.items()))
     return f"left out of the suite, because it cannot be measured: {reasons}"
 
 
-def trained_on_sentences(models: Mapping[RoleName, Mapping[str, Any]]) -> list[str]:
+def trained_on_sentences(models: Mapping[Role, Mapping[str, Any]]) -> list[str]:
     """For each role whose model was trained on instructions of the suite, on how many."""
     # The manifests in a run line may say anything.
-    matches = {role: model.get(FOUND) for role, model in models.items()}
+    matches = {role: model.get(TRAINED_ON_SUITE) for role, model in models.items()}
     return [
         f"the {role}'s model was trained on {text.get('instructions')} of the suite's {text.get('total')} instructions"
         for role, text in matches.items()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evaluation.errors import EmptySuite
 from evaluation.files.published import Pair
 from evaluation.metrics import METRICS, Confusion, Metric, decision_confusion
 from evaluation.statistics.bootstrap import (
@@ -18,6 +17,7 @@ from evaluation.statistics.bootstrap import (
     resampled_means,
     sums_by_trajectory,
 )
+from recordings.errors import EmptySuite
 
 
 @dataclass(frozen=True)

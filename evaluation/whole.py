@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from alpha_umi.contract.problems import TYPE_PREFIX
 from alpha_umi.contract.trajectories import RoleUse, StepModel, TokenUsage, Trajectory
-from alpha_umi.roles.turns import RoleName
-from evaluation.errors import EmptySuite
+from alpha_umi.roles.turns import Role
 from evaluation.metrics import Metric
-from evaluation.metrics.trajectory import ROLES, TRAJECTORY_METRICS
+from evaluation.metrics.trajectory import ROLES, TRAJECTORY_METRICS, Measured, RoleCost
 from evaluation.replay.recordings import NOT_RECORDED, call_key
 from evaluation.statistics.bootstrap import (
     RESAMPLES,
@@ -27,8 +26,9 @@ from evaluation.statistics.bootstrap import (
     resampled_means,
     sums_by_trajectory,
 )
+from recordings.errors import EmptySuite
 
-_ROLE_OF_EVENT: Final[dict[str, RoleName]] = {
+_ROLE_OF_EVENT: Final[dict[str, Role]] = {
     "planner.decided": "planner",
     "caller.called": "caller",
     "summarizer.answered": "summarizer",
@@ -44,46 +44,6 @@ class ToldEvent:
 
     name: str
     data: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class RoleCost:
-    """What a role cost in one trajectory: calls and tokens as the events tell them, and milliseconds."""
-
-    calls: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    latency_ms: int = 0
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One trajectory, with all branches of a search.
-
-    `success`: it completed with the right answer; None, as `right`, where nobody knows which is.
-
-    `repeated_calls` were made before with the same arguments; `not_recorded` are calls that a replay had no answer to,
-    which are among `tool_errors`. `branches` were begun, and `abandoned_steps` with `abandoned_tokens` left; they
-    are None but for a search.
-    """
-
-    id: str
-    completed: bool
-    success: bool | None
-    right: bool | None
-    gave_up: bool
-    steps: int
-    calls: int
-    repeated_calls: int
-    tool_errors: int
-    not_recorded: int
-    prompt_tokens: int
-    completion_tokens: int
-    tool_latency_ms: int
-    branches: int | None = None
-    abandoned_steps: int | None = None
-    abandoned_tokens: int | None = None
-    roles: Mapping[RoleName, RoleCost] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -177,7 +137,7 @@ def _tokens(use: TokenUsage | RoleUse | None) -> int:
     return 0 if use is None else use.prompt_tokens + use.completion_tokens
 
 
-def _costs(trajectory: Trajectory, events: Sequence[ToldEvent]) -> dict[RoleName, RoleCost]:
+def _costs(trajectory: Trajectory, events: Sequence[ToldEvent]) -> dict[Role, RoleCost]:
     costs = {role: _cost(role, trajectory.steps, events) for role in ROLES}
     unmade = [event for event in events if event.name == "tool.observed" and event.data.get("call_id") is None]
     if unmade and trajectory.strategy != "single":
@@ -185,7 +145,7 @@ def _costs(trajectory: Trajectory, events: Sequence[ToldEvent]) -> dict[RoleName
     return {role: cost for role, cost in costs.items() if cost != RoleCost()}
 
 
-def _with_unmade(costs: Mapping[RoleName, RoleCost], unmade: Sequence[ToldEvent], trajectory: Trajectory) -> RoleCost:
+def _with_unmade(costs: Mapping[Role, RoleCost], unmade: Sequence[ToldEvent], trajectory: Trajectory) -> RoleCost:
     """The caller's cost with calls that could not be made.
 
     Their events tell the tokens. Those of earlier versions do not: there they are what is left of the trajectory's sum.
@@ -206,7 +166,7 @@ def _with_unmade(costs: Mapping[RoleName, RoleCost], unmade: Sequence[ToldEvent]
     )
 
 
-def _cost(role: RoleName, steps: Sequence[StepModel], events: Sequence[ToldEvent]) -> RoleCost:
+def _cost(role: Role, steps: Sequence[StepModel], events: Sequence[ToldEvent]) -> RoleCost:
     usages = [event.data.get("usage") or {} for event in events if _ROLE_OF_EVENT.get(event.name) == role]
     return RoleCost(
         calls=len(usages),

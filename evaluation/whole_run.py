@@ -8,38 +8,35 @@ lines of their own, each before the first trajectory that was offered it.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-import httpx
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 
 from alpha_umi.contract.roles import ToolModel, WireModel
 from alpha_umi.contract.trajectories import Strategy, Trajectory
-from alpha_umi.roles.turns import RoleName, Tool
-from evaluation.asking import Asked, Asking, ask
-from evaluation.counted import counted
-from evaluation.errors import NotTheFormat, some
+from alpha_umi.roles.turns import Role, Tool
 from evaluation.files.jsonl import (
     ANOTHER_FILE,
     OtherRun,
     ResumableJsonl,
     json_lines,
-    not_the_format,
     parse_header_and_records,
-    read_text,
-    refuse_duplicates,
     require_version,
     resume_jsonl,
 )
 from evaluation.files.step_run import Count, Name
-from evaluation.offered_tools import ToolLines, ToolRecord, registered_tools, require_lines
-from evaluation.suites import gsm8k, math_answers
-from evaluation.suites.recorded import RecordedTrajectory
-from evaluation.whole import Judge, Measured, ToldEvent, measure
-from evaluation.workers import work_through
+from evaluation.metrics.trajectory import Measured
+from evaluation.offered_tools import ToolLines, ToolRecord, require_lines
+from evaluation.quantities import pluralize
+from evaluation.whole import Judge, ToldEvent, measure
+from recordings.errors import NotTheFormat, some
+from recordings.formats import gsm8k
+from recordings.formats import math as math_answers
+from recordings.reading import not_the_format, read_text, refuse_duplicates
+from recordings.trajectory import RecordedTrajectory
 
 # How an answer is held against the expected one: by its last number, as a formula, or as the same text.
 Comparing = Literal["last-number", "formula", "text"]
@@ -73,7 +70,7 @@ class WholeRunRecord(WireModel):
     other limits, for the orchestrator's setting. `constrained`: the roles wrote inside grammars; null where the
     orchestrator did not say, as earlier files do not.
     `compared` says how an answer is held against the expected one. `models` is empty where the orchestrator's role
-    services could not be asked for them. `left_out` counts what of the whole suite cannot be a trajectory, by the
+    services could not be asked for them. `excluded` counts what of the whole suite cannot be a trajectory, by the
     reason; earlier files do not say. `tool_server` is there where one answered.
     """
 
@@ -87,8 +84,9 @@ class WholeRunRecord(WireModel):
     strategy: Strategy = "chain"
     constrained: bool | None = None
     compared: Comparing = "text"
-    models: dict[RoleName, dict[str, Any]] = Field(default_factory=dict)
-    left_out: dict[str, Count] = Field(default_factory=dict)
+    models: dict[Role, dict[str, Any]] = Field(default_factory=dict)
+    # Files of earlier versions have `excluded`.
+    excluded: dict[str, Count] = Field(default_factory=dict, validation_alias=AliasChoices("excluded", "left_out"))
     tool_server: ToolServerRecord | None = None
 
 
@@ -111,12 +109,6 @@ class AskedRecord(WireModel):
     offered: list[Count] | None = None
     trajectory: Trajectory
     events: list[EventRecord]
-
-    @classmethod
-    def of(cls, asked: Asked, expected: str | None) -> AskedRecord:
-        """The record of an answer."""
-        events = [EventRecord(name=event.name, data=dict(event.data)) for event in asked.events]
-        return cls(recorded=asked.recorded, expected=expected, trajectory=asked.trajectory, events=events)
 
 
 @dataclass(frozen=True)
@@ -177,37 +169,11 @@ def growing_whole_run(
 ) -> Iterator[GrowingWholeRun]:
     """Begin the file of a run, or take up the one that is there; it is ours until the block ends.
 
-    Raises `OtherRun` for a file of another run, what `resume_jsonl` raises, and what `read_whole_run` raises for a
+    Raises `OtherRun` for a file of another run, what `growing_lines` raises, and what `read_whole_run` raises for a
     file that is no run, or damaged in its middle. Such a file stays as it was.
     """
     with resume_jsonl(path, _line(about), lambda text: _same(path, _parse(text, path), about, recorded)) as lines:
         yield GrowingWholeRun(lines)
-
-
-async def ask_all(
-    client: httpx.AsyncClient,
-    file: GrowingWholeRun,
-    recorded: Iterable[RecordedTrajectory],
-    asking: Asking,
-    *,
-    concurrency: int = 4,
-    on_asked: OnAsked = lambda record: None,
-) -> None:
-    """Ask the orchestrator behind `client` for every trajectory that had no line, and write one for each.
-
-    Raises `OrchestratorRefused`, `ServiceAway` and `FileUnwritable`; the file can be taken up after any of them.
-    """
-    there = {record.recorded for record in file.asked}
-    todo = [trajectory for trajectory in recorded if trajectory.id not in there]
-    if not todo:
-        return
-    tools = await registered_tools(client, asking.patience)
-
-    async def work(trajectory: RecordedTrajectory) -> None:
-        record = AskedRecord.of(await ask(client, trajectory, asking), trajectory.answer)
-        on_asked(file.append(record, tools))
-
-    await work_through(todo, work, concurrency)
 
 
 def _same(path: Path, there: WholeRun, about: WholeRunRecord, recorded: Sequence[RecordedTrajectory]) -> WholeRun:
@@ -249,7 +215,7 @@ def _parse(text: str, path: Path) -> WholeRun:
     require_lines(tools, {record.recorded: record.offered or () for record in kept}, path)
     if len(kept) > about.trajectories:
         raise NotTheFormat(
-            f"{path} has {counted(len(kept), 'trajectory')}, its first line says {about.trajectories:,}",
+            f"{path} has {pluralize(len(kept), 'trajectory')}, its first line says {about.trajectories:,}",
             remedy="measure them anew",
         )
     return WholeRun(about, kept, {tool.id: tool for tool in tools})

@@ -1,1 +1,1 @@
-"""Examples: a tool API that answers truthfully offline, and questions for it."""
+"""Examples: a tool API that works offline, and questions for it."""

@@ -15,7 +15,7 @@ TOOL = {"name": "count_lines", "description": "Number of lines of a file of this
 
 
 def execute(arguments: dict[str, Any]) -> dict[str, Any]:
-    """What `tool_outputs` takes for one call. A model chose the arguments, so no other folder is looked into."""
+    """The entry of `tool_outputs` for one call. A model chose the arguments, so access is limited to this folder."""
     try:
         return {"content": f"{len(Path(Path(arguments['file']).name).read_bytes().splitlines())} lines"}
     except OSError as error:
@@ -23,7 +23,7 @@ def execute(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def ask(http: httpx.Client, instruction: str) -> dict[str, Any]:
-    """The finished trajectory; every call that it needed was executed here."""
+    """The finished trajectory; every required call is executed here."""
     answer = http.post("/v1/trajectories", json={"instruction": instruction, "tools": [TOOL]})
     while (trajectory := answer.raise_for_status().json())["status"] == "requires_action":
         call = trajectory["steps"][-1]["action"]
@@ -33,6 +33,6 @@ def ask(http: httpx.Client, instruction: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    # The answer comes with the next pause or the end, and models take their time.
+    # The response comes with the next required action or the end, which can take minutes.
     with httpx.Client(base_url=os.environ.get("ALPHA_UMI_URL", "http://127.0.0.1:8000"), timeout=900) as client:
         print(ask(client, sys.argv[1])["answer"])

@@ -1,8 +1,8 @@
-"""Whether an answer holds the facts that a right one holds.
+"""Check whether an answer contains the expected facts.
 
-A fact is a number or a text, and a text can be a date (2027-02-28), a time of day (03:54, 08:30 PM), a length of time
-(18 h 49 min) or an offset from UTC (+05:30): those count in whatever form they are usually written, everything else as
-whole words. What an answer says about a fact is not understood: one that denies it holds it as well.
+A fact is a number or a text. A text can be a date (2027-02-28), a time of day (03:54, 08:30 PM), a duration
+(18 h 49 min) or a UTC offset (+05:30), which match in any usual notation; other texts match as complete words. The
+meaning of the answer is not considered: an answer that denies a fact contains it too.
 """
 
 from __future__ import annotations
@@ -33,49 +33,49 @@ _DATE: Final = re.compile(
 )
 _HALF: Final = r"(?P<half> ?(?:[ap]m\b|[ap]\.m\.)| in the (?:morning|afternoon|evening))"
 _TIME: Final = re.compile(
-    # Also behind a date, where a T stands between them.
+    # Also after a date and a T.
     rf"(?:(?<=\dt)|(?<![\w:+−.]))(?:(?P<hour>\d{{1,2}}):(?P<minute>\d\d)(?::\d\d(?:\.\d+)?)?(?![\d:]){_HALF}?"
-    rf"|(?P<whole>\d{{1,2}}){_HALF.replace('half', 'its_half')})"
+    rf"|(?P<hour_to>\d{{1,2}}){_HALF.replace('half', 'its_half')})"
 )
 _LENGTH: Final = re.compile(r"(?<![\w.])(\d+) ?h(?:ours?|rs?)?,?(?: and)? ?(\d+) ?m(?:in(?:ute)?s?)?\b")
 _OFFSET: Final = re.compile(r"(?<!\d)([+−-])(\d{1,2}):?(\d\d)\b")
 _NUMBER: Final = re.compile(
-    # No part of a word or of another number, of a range or of a code, and no ordinal.
+    # Not a part of a word, another number, a range or a code, and not an ordinal.
     r"(?<![\w.])(?<!\w[-–/:])[+−-]?(?:\d{1,3}(?:[,'’]\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:e[+-]?\d+)?"
     r"(?!\d|\.\d|[-–/:]\d|[,'’]\d{3}(?!\d)|(?:st|nd|rd|th)\b)"
 )
 _WORD: Final = re.compile(
     rf"(?<![\w-])(?:{'|'.join(_SMALL)})(?![\w-]| (?:hundred|thousand|million|and a half|point)\b)"
 )
-# What a number that was computed may be off by and still be a whole one.
+# The maximum error of a computed number that counts as an integer.
 _NOISE: Final = 1e-6
 
 
 def missing_facts(answer: str | None, facts: Sequence[Fact]) -> list[Fact]:
-    """The facts that an answer does not hold; all of them where there is no answer."""
+    """The facts that an answer does not contain; all of them without an answer."""
     return [fact for fact in facts if answer is None or not states(answer, fact)]
 
 
 def states(answer: str, fact: Fact) -> bool:
-    """Whether a fact stands in an answer."""
+    """Whether an answer contains a fact."""
     text = _plain(answer)
     if not isinstance(fact, str):
         return any(rounds_to(number, fact) for number in _numbers(text))
-    wanted = _plain(fact)
+    expected = _plain(fact)
     for form, meaning in _FORMS:
-        if one := form.fullmatch(wanted):
+        if one := form.fullmatch(expected):
             return any(meaning(match) == meaning(one) for match in form.finditer(text))
-    return has_words(text, wanted)
+    return has_words(text, expected)
 
 
 def rounds_to(number: float, fact: float) -> bool:
-    """Whether a number is a fact when it is rounded to the digits that the fact shows; a whole one is exact."""
+    """Whether a number equals a fact when rounded to the fact's digits; integers must be exact."""
     digits = len(str(fact).partition(".")[2])
     return round(number, digits) == fact if digits else abs(number - fact) < _NOISE
 
 
 def has_words(text: str, words: str) -> bool:
-    """Whether a text holds others as whole words, and a number in them as a whole number."""
+    """Whether a text contains another as complete words and numbers."""
     pattern = rf"(?<!\w){re.escape(words)}(?!\w)"
     if words[:1].isdigit():
         pattern = rf"(?<!\d[.,]){pattern}"
@@ -83,13 +83,13 @@ def has_words(text: str, words: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    """In small letters, without emphasis, with single spaces; one that divides thousands is a comma."""
+    """The text in lower case, without emphasis, with single spaces; a space between thousands becomes a comma."""
     divided = re.sub(r"(?<=\d)[\u00a0\u202f](?=\d{3}(?!\d))", ",", text)
     return " ".join(re.sub(r"[*`]|\b_+|_+\b", "", divided).casefold().split())
 
 
 def _numbers(text: str) -> Iterator[float]:
-    """The numbers that are no part of a date or a time."""
+    """The numbers that are not part of a date or a time."""
     for form in (_DATE, _TIME, _LENGTH):
         text = form.sub(" ; ", text)
     for match in _NUMBER.finditer(text):
@@ -98,12 +98,12 @@ def _numbers(text: str) -> Iterator[float]:
 
 
 def _date(match: re.Match[str]) -> date | None:
-    """None without a year, where it is open which part is the day, and for a day that no month has."""
+    """A date; None without a year, if day and month are ambiguous, or for an invalid day."""
     text = match.group()
     try:
         if re.match(r"\d{4}", text):
             return date.fromisoformat(text)
-        # What is not said is taken from the default, so a date that lacks a part changes with it.
+        # Missing parts come from the default, so an incomplete date changes with it.
         known = {
             parse(text, dayfirst=dayfirst, default=datetime(year, 1, 1)).date()
             for dayfirst in (True, False)
@@ -117,7 +117,7 @@ def _date(match: re.Match[str]) -> date | None:
 def _time(match: re.Match[str]) -> tuple[int, int]:
     """Hour and minute of the day."""
     half = (match["half"] or match["its_half"] or "").strip()
-    hour, minute = int(match["hour"] or match["whole"]), int(match["minute"] or 0)
+    hour, minute = int(match["hour"] or match["hour_to"]), int(match["minute"] or 0)
     if half.startswith(("p", "in the a", "in the e")):
         return hour % 12 + 12, minute
     return (hour % 12 if half else hour), minute

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import socket
 import sys
 
@@ -15,7 +16,7 @@ from alpha_umi.web.keys import OpenBindRefused, check_bind
 from alpha_umi.web.server import PortTaken, create_server, open_socket
 from orchestrator.app import create_app
 from orchestrator.assembly import assembled
-from orchestrator.settings import OrchestratorSettings, explain
+from orchestrator.settings import OrchestratorSettings, RenamedSetting, explain, require_current_names
 from orchestrator.store import StoreError
 from orchestrator.tools.errors import ToolSourceError
 
@@ -29,6 +30,7 @@ _log = telemetry.logger(__name__)
 def main() -> int:
     """Run the orchestrator; the exit status."""
     try:
+        require_current_names(os.environ)
         settings = OrchestratorSettings()
         telemetry.configure_logs(service="orchestrator", form=settings.log_format, level=settings.log_level)
         telemetry.log_uncaught()
@@ -37,7 +39,7 @@ def main() -> int:
         uvloop.run(_serve(settings, open_socket(settings.host, settings.port)))
     except ValidationError as error:
         return _refuse(explain(error))
-    except (KeyFileUnusable, OpenBindRefused, PortTaken, StoreError, ToolSourceError) as error:
+    except (KeyFileUnusable, OpenBindRefused, PortTaken, RenamedSetting, StoreError, ToolSourceError) as error:
         return _refuse(str(error))
     except OSError as error:
         return _refuse(f"cannot listen on {settings.host} port {settings.port}: {error.strerror}")

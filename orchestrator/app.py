@@ -13,23 +13,23 @@ from alpha_umi import telemetry
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.web.application import create_application
 from alpha_umi.web.problems import problem_response
-from orchestrator.api import events, tools, trajectories, turns
+from orchestrator.api import events, tools, trajectories
 from orchestrator.assembly import Orchestrator
 from orchestrator.store import NotStorable, StoreError, StoreUnavailable, TrajectoryNotFound
 
-# As `runs` makes them; anything else in this place is a client's own text.
+# Ids as `runs` makes them; any other text at this place comes from a client.
 _TRAJECTORY_PATH = re.compile(r"/v1/trajectories/(traj_[0-9a-f]{32})(?:/|$)")
 
 _log = telemetry.logger(__name__)
 
 
 def create_app(orchestrator: Orchestrator) -> FastAPI:
-    """The application around an orchestrator that somebody else starts and stops. Raises `KeyFileUnusable`."""
+    """The application of an orchestrator; the caller starts and stops that. Raises `KeyFileUnusable`."""
     app = create_application(
         title="α-UMi orchestrator",
         routers=[
             trajectories.create_router(orchestrator),
-            turns.create_router(orchestrator),
+            trajectories.create_turn_router(orchestrator),
             events.create_router(orchestrator),
             tools.create_router(orchestrator),
         ],
@@ -43,8 +43,8 @@ def create_app(orchestrator: Orchestrator) -> FastAPI:
 
 
 def _log_ids(scope: Scope) -> Mapping[str, object]:
-    found = _TRAJECTORY_PATH.match(scope["path"])
-    return {} if found is None else {"trajectory_id": found[1]}
+    match = _TRAJECTORY_PATH.match(scope["path"])
+    return {} if match is None else {"trajectory_id": match[1]}
 
 
 async def _store_error(request: Request, error: Exception) -> JSONResponse:

@@ -1,4 +1,4 @@
-"""Put an orchestrator together from its settings, and take it apart in the right order."""
+"""Builds an orchestrator from its settings, and closes its parts in the right order."""
 
 from __future__ import annotations
 
@@ -6,31 +6,29 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from alpha_umi.trajectory.events import RoleKind
+from alpha_umi.roles.turns import Role
 from orchestrator.conversation import Conversation
 from orchestrator.driver import Workshop
 from orchestrator.failpoints import Failpoints
 from orchestrator.journal import Journal
 from orchestrator.metrics import OrchestratorMetrics
+from orchestrator.monitoring import Readiness, StateCollector
 from orchestrator.performer import Performer
-from orchestrator.readiness import Readiness
 from orchestrator.request_keys import RequestKeys
-from orchestrator.roles.assembly import role_replicas
 from orchestrator.roles.calls import RoleCalls
-from orchestrator.roles.replicas import ReplicaSet
+from orchestrator.roles.replicas import ReplicaSet, role_replicas
 from orchestrator.runs import Runs
 from orchestrator.settings import OrchestratorSettings
-from orchestrator.state_metrics import StateCollector
-from orchestrator.store import EventStore
-from orchestrator.tool_sources import ToolSources
+from orchestrator.store import EventStore, open_store
 from orchestrator.tools.egress import Egress
 from orchestrator.tools.registry import ToolRegistry
-from orchestrator.tools.source import load_sources_file
+from orchestrator.tools.sources import ToolSources
+from orchestrator.tools.sources_file import load_sources_file
 
 
 @dataclass(frozen=True)
 class Orchestrator:
-    """The parts that the HTTP interface works with."""
+    """The parts that the HTTP routes use."""
 
     settings: OrchestratorSettings
     store: EventStore
@@ -45,15 +43,16 @@ class Orchestrator:
 
 @contextlib.asynccontextmanager
 async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrator]:
-    """A running orchestrator: unfinished trajectories go on from here.
+    """A running orchestrator; it resumes unfinished trajectories.
 
     Raises `StoreError` or `ToolSourceError` when the database or the file of tool sources cannot be used.
     """
     from_file = [] if settings.tool_sources is None else load_sources_file(settings.tool_sources)
     async with contextlib.AsyncExitStack() as stack:
-        store = await stack.enter_async_context(EventStore.open(settings.database_url))
+        store = await stack.enter_async_context(open_store(settings.database_url))
         egress = await stack.enter_async_context(_egress(settings))
         registry = ToolRegistry(egress)
+        stack.push_async_callback(registry.aclose)
         sources = ToolSources(registry, store, from_file=from_file)
         stack.push_async_callback(sources.aclose)
         metrics = OrchestratorMetrics()
@@ -85,7 +84,7 @@ def _egress(settings: OrchestratorSettings) -> Egress:
 
 def _workshop(
     settings: OrchestratorSettings,
-    roles: dict[RoleKind, ReplicaSet],
+    roles: dict[Role, ReplicaSet],
     registry: ToolRegistry,
     journal: Journal,
     metrics: OrchestratorMetrics,

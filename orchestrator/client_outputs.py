@@ -88,7 +88,7 @@ def observation_of(output: ClientOutput | None, effect: AwaitOutput, *, latency_
 
 def given_already(call_id: str) -> OutputRefused:
     """A second output for the same call."""
-    return OutputRefused("output-given-already", f"call {call_id} has its output; a second one changes nothing")
+    return OutputRefused("output-already-submitted", f"call {call_id} has its output; a second one changes nothing")
 
 
 def too_late(call_id: str) -> OutputRefused:
@@ -100,7 +100,7 @@ def too_late(call_id: str) -> OutputRefused:
 
 def _awaited(output: ClientOutput, effect: Effect | None) -> AwaitOutput:
     if not isinstance(effect, AwaitOutput):
-        raise OutputRefused("no-output-awaited", "the trajectory waits for no output")
+        raise OutputRefused("no-output-expected", "the trajectory waits for no output")
     if effect.call_id != output.call_id:
-        raise OutputRefused("output-for-another-call", f"the trajectory waits for the output of call {effect.call_id}")
+        raise OutputRefused("call-id-mismatch", f"the trajectory waits for the output of call {effect.call_id}")
     return effect

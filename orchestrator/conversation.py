@@ -9,7 +9,7 @@ from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.roles import MAX_TURNS
 from alpha_umi.trajectory import MessageAdded, ObservationReceived, Phase, State, unpack
 from orchestrator.client_outputs import ClientOutput, OutputRefused, given_already, too_late
-from orchestrator.racing import race
+from orchestrator.race import race
 from orchestrator.request_keys import Accepted
 from orchestrator.run import Run
 from orchestrator.runs import Runs
@@ -62,7 +62,7 @@ class Conversation:
 
     async def _refusal(self, trajectory_id: str, call_id: str, error: OutputRefused | None = None) -> ServiceError:
         """Why an output is not taken, as the log has it."""
-        if error is None or error.kind in ("no-output-awaited", "output-for-another-call"):
+        if error is None or error.kind in ("no-output-expected", "call-id-mismatch"):
             error = await self._closed(trajectory_id, call_id) or error
         if error is None:
             row = await self._store.get(trajectory_id)

@@ -40,7 +40,7 @@ from orchestrator.journal import Journal
 from orchestrator.live import Feed, TextDelta
 from orchestrator.outcomes import SendEffect, failure_of, log_outcome, role_of, unknown_outcome
 from orchestrator.performer import Performer
-from orchestrator.racing import race
+from orchestrator.race import race
 from orchestrator.store import NotStorable, RequestKey
 
 _log = telemetry.logger(__name__)

@@ -1,6 +1,6 @@
-"""Named places where a test lets the process die as `kill -9` would, to show that nothing acknowledged is lost.
+"""Named points at which a test kills the process like `kill -9`, to prove that no acknowledged write is lost.
 
-Each commit and each send has a point before it and one after it. In production nothing is armed.
+There is a point before and after each commit and each send. In production none is armed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Failpoint = Literal[
 
 
 class Failpoints:
-    """Counts the passes of one point, and ends the process at the one that `spec` (NAME:N) names."""
+    """Kills the process when the point NAME of `spec` (NAME:N) is reached for the Nth time."""
 
     def __init__(self, spec: str | None = None) -> None:
         name, _, ordinal = (spec or "").partition(":")
@@ -36,7 +36,7 @@ class Failpoints:
         self._left = int(ordinal or 0)
 
     def reach(self, name: Failpoint) -> None:
-        """Pass a point, or die there."""
+        """Pass a failpoint, or kill the process there."""
         if name != self._name:
             return
         self._left -= 1

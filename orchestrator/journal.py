@@ -17,9 +17,9 @@ from alpha_umi.trajectory import FINAL, Event, Status, pack
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.store import (
     EventStore,
+    IdempotencyKeyExists,
     NewEvent,
     NotStorable,
-    RequestKept,
     RequestKey,
     SequenceConflict,
     StoredEvent,
@@ -33,7 +33,7 @@ LONGEST_PAUSE_S = 2.0
 Write = Callable[[], Awaitable[list[StoredEvent]]]
 
 # Repeating the append would not help.
-_FINAL = (SequenceConflict, RequestKept, TrajectoryNotFound, NotStorable)
+_FINAL = (SequenceConflict, IdempotencyKeyExists, TrajectoryNotFound, NotStorable)
 
 _log = telemetry.logger(__name__)
 
@@ -65,7 +65,7 @@ class Journal:
     ) -> list[StoredEvent]:
         """The rows, once they are durable. `status` is what the trajectory has from now on; a final one ends it.
 
-        `request` is the key of the request that brought the events. Raises `SequenceConflict`, `RequestKept`,
+        `request` is the key of the request that brought the events. Raises `SequenceConflict`, `IdempotencyKeyExists`,
         `TrajectoryNotFound` or `NotStorable`. Waits while the store fails in any other way.
         """
         packed = [NewEvent(*pack(event)) for event in events]

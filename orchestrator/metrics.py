@@ -1,7 +1,7 @@
-"""What the orchestrator counts for Prometheus, in a registry of its own.
+"""Prometheus metrics of the orchestrator, in their own registry.
 
-Labels have few values by design: roles, replicas, outcomes, routes. Ids, and the names of tools and sources, which
-users choose, never are among them.
+Labels have few values by design: roles, replicas, outcomes, routes. Ids and names of tools and sources, which users
+choose, are never labels.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
+from alpha_umi.contract.roles import CircuitState
 from alpha_umi.trajectory import Backtracked, Event, State, Usage
-from orchestrator.roles.breaker import CircuitState
 
 # Role calls take from tenths of a second on a GPU to minutes on a CPU, tool calls mostly less.
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -64,24 +64,24 @@ class OrchestratorMetrics:
         self.tokens.labels(role=role, kind="prompt").inc(usage.prompt_tokens)
         self.tokens.labels(role=role, kind="completion").inc(usage.completion_tokens)
 
-    def show_circuit(self, role: str, replica: str, state: CircuitState) -> None:
-        """A replica's circuit has this state now."""
+    def set_circuit(self, role: str, replica: str, state: CircuitState) -> None:
+        """Set the state of a replica's circuit."""
         self.circuit.labels(role=role, replica=replica).set(_CIRCUIT_VALUES[state])
 
     def count_end(self, state: State, *, seconds: float) -> None:
-        """A turn of a trajectory has ended, so long after its start."""
+        """Count the end of a trajectory's turn, `seconds` after its start."""
         self._ended.labels(status=state.status, strategy=state.strategy).inc()
         self._steps.labels(strategy=state.strategy).observe(len(state.turn_steps))
         self._lasted.labels(strategy=state.strategy).observe(max(0.0, seconds))
 
     def count_dead_ends(self, events: Iterable[Event]) -> None:
-        """Those of these events that say that a search went back."""
+        """Count the events at which a search backtracked."""
         for event in events:
             if isinstance(event, Backtracked):
                 self._dead_ends.labels(reason=event.reason).inc()
 
     def count_commit(self, writes: int, seconds: float) -> None:
-        """So many writes became durable together, within so long."""
+        """Count a durable commit of `writes` writes that took `seconds`."""
         self._commit_writes.observe(writes)
         self._commit_seconds.observe(seconds)
 

@@ -7,6 +7,7 @@ import json
 from typing import assert_never
 
 from alpha_umi import telemetry
+from alpha_umi.roles.turns import Role
 from alpha_umi.trajectory import (
     AskBackbone,
     AskCaller,
@@ -20,7 +21,6 @@ from alpha_umi.trajectory import (
     RoleFailed,
     RunTool,
 )
-from alpha_umi.trajectory.events import RoleKind
 
 RoleEffect = AskPlanner | AskCaller | AskSummarizer | AskBackbone
 SendEffect = RoleEffect | RunTool
@@ -28,7 +28,7 @@ SendEffect = RoleEffect | RunTool
 _log = telemetry.logger(__name__)
 
 
-def role_of(effect: RoleEffect) -> RoleKind:
+def role_of(effect: RoleEffect) -> Role:
     """Who is asked."""
     match effect:
         case AskPlanner():

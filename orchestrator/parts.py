@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from typing import Generic
 
 from alpha_umi.contract.roles import (
+    CALL,
+    PLAN,
+    STEP,
+    SUMMARIZE,
     ActionModel,
+    Answer,
     CallAnswer,
     CallRequest,
     PlanAnswer,
@@ -38,7 +43,7 @@ from alpha_umi.trajectory import (
     planner_history,
 )
 from orchestrator.roles.errors import RoleUnreadable
-from orchestrator.roles.question import Answer, Question
+from orchestrator.roles.request import RoleRequest
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ class Heard:
 class Part(Generic[Answer]):
     """A question, the event of its answer, and the event of a text that could not be read (None: it is a failure)."""
 
-    question: Question[Answer]
+    question: RoleRequest[Answer]
     answered: Callable[[Answer, Heard], Event]
     unreadable: Callable[[RoleUnreadable, int], Event] | None = None
 
@@ -88,7 +93,7 @@ def planner_part(setting: Setting, effect: AskPlanner) -> Part[PlanAnswer]:
         stream=setting.streams,
     )
     return Part(
-        Question("planner", "/v1/plan", request, PlanAnswer, setting.trajectory_id, effect.step),
+        RoleRequest(PLAN, request, setting.trajectory_id, effect.step),
         lambda answer, heard: PlannerDecided(
             answer.thought, answer.next, answer.text, heard.usage, heard.latency_ms, answer.truncated, heard.attempts
         ),
@@ -112,7 +117,7 @@ def caller_part(setting: Setting, effect: AskCaller) -> Part[CallAnswer]:
         )
 
     return Part(
-        Question("caller", "/v1/call", request, CallAnswer, setting.trajectory_id, effect.step),
+        RoleRequest(CALL, request, setting.trajectory_id, effect.step),
         answered,
         lambda error, latency_ms: CallUnreadable(error.text, error.reason, error.usage, latency_ms, error.attempts),
     )
@@ -122,7 +127,7 @@ def summarizer_part(setting: Setting, effect: AskSummarizer) -> Part[SummarizeAn
     """The summarizer writes the answer."""
     request = SummarizeRequest(history=setting.turns(), stream=setting.streams)
     return Part(
-        Question("summarizer", "/v1/summarize", request, SummarizeAnswer, setting.trajectory_id, effect.step),
+        RoleRequest(SUMMARIZE, request, setting.trajectory_id, effect.step),
         lambda answer, heard: AnswerWritten(
             answer.answer, heard.usage, heard.latency_ms, answer.truncated, heard.attempts
         ),
@@ -159,7 +164,7 @@ def backbone_part(setting: Setting, effect: AskBackbone) -> Part[StepAnswer]:
         )
 
     return Part(
-        Question("backbone", "/v1/step", request, StepAnswer, setting.trajectory_id, effect.step),
+        RoleRequest(STEP, request, setting.trajectory_id, effect.step),
         answered,
         lambda error, latency_ms: BackboneUnreadable(error.text, error.reason, error.usage, latency_ms, error.attempts),
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from alpha_umi import telemetry
-from alpha_umi.contract.roles import CallAnswer, StepAnswer, ToolModel
+from alpha_umi.contract.roles import Answer, CallAnswer, StepAnswer, ToolModel
 from alpha_umi.roles.turns import Tool as RoleTool
 from alpha_umi.trajectory import (
     AskBackbone,
@@ -35,8 +35,7 @@ from orchestrator.outcomes import RoleEffect, SendEffect, failure_of, idempotenc
 from orchestrator.parts import Heard, Part, Setting, backbone_part, caller_part, planner_part, summarizer_part
 from orchestrator.roles.calls import RoleCalls
 from orchestrator.roles.errors import RoleError, RoleUnreadable
-from orchestrator.roles.preview import OnDelta
-from orchestrator.roles.question import Answer
+from orchestrator.roles.request import OnDelta
 from orchestrator.tools.errors import UnknownToolError
 from orchestrator.tools.model import EffectClass, Tool
 from orchestrator.tools.registry import ToolRegistry
@@ -125,18 +124,17 @@ class Performer:
 
     async def _run_tool(self, trajectory_id: str, effect: RunTool) -> Event:
         started = time.monotonic()
+        self.failpoints.reach("tool.before_send")
         try:
-            (tool,) = self.registry.get([effect.name])
+            result = await self.registry.call(
+                effect.name,
+                effect.arguments,
+                idempotency_key=idempotency_key(trajectory_id, effect),
+                timeout_s=self.tool_timeout_s,
+            )
         except UnknownToolError as error:
             self.metrics.tool_calls.labels(outcome="error").inc()
             return ObservationReceived(effect.call_id, f"The call was not made: {error}", is_error=True)
-        self.failpoints.reach("tool.before_send")
-        result = await self.registry.execute(
-            tool,
-            effect.arguments,
-            idempotency_key=idempotency_key(trajectory_id, effect),
-            timeout_s=self.tool_timeout_s,
-        )
         self.failpoints.reach("tool.after_send")
         self.metrics.tool_calls.labels(outcome="error" if result.is_error else "ok").inc()
         self.metrics.tool_seconds.observe(time.monotonic() - started)

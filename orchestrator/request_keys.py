@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 from alpha_umi.contract.problems import ServiceError
 from orchestrator.run import Run
 from orchestrator.runs import Runs
-from orchestrator.store import EventStore, KeptRequest, RequestKept, RequestKey
+from orchestrator.store import EventStore, IdempotencyKeyExists, IdempotencyRecord, RequestKey
 
 HEADER = "Idempotency-Key"
 
@@ -48,17 +48,17 @@ class RequestKeys:
         # Of two that come at once, the second waits until it is known what became of the first.
         place = (request.key_id, request.route, request.key)
         async with self._locks.setdefault(place, asyncio.Lock()):
-            kept = await self._store.kept_request(request, now=self._now())
+            kept = await self._store.find_idempotency_record(request, now=self._now())
             if kept is None:
                 try:
                     return await accept()
-                except RequestKept:
-                    kept = await self._store.kept_request(request, now=self._now())
+                except IdempotencyKeyExists:
+                    kept = await self._store.find_idempotency_record(request, now=self._now())
                     if kept is None:
                         raise
             return await self._replay(request, kept)
 
-    async def _replay(self, request: RequestKey, kept: KeptRequest) -> Accepted:
+    async def _replay(self, request: RequestKey, kept: IdempotencyRecord) -> Accepted:
         if kept.digest != request.digest:
             raise ServiceError(
                 "idempotency-key-reused",

@@ -24,7 +24,7 @@ from alpha_umi.trajectory import (
 )
 from orchestrator.driver import Driver, Workshop
 from orchestrator.live import Feed
-from orchestrator.racing import race
+from orchestrator.race import race
 from orchestrator.run import Run
 from orchestrator.store import EventStore, NewEvent, RequestKey, StoreDamaged, StoreError, TrajectoryRow
 
@@ -193,10 +193,10 @@ class Runs:
             await asyncio.wait(self._tasks, timeout=STOP_GRACE_S)
         if self._tasks:
             _log.warning("drain.cut_off", under_way=self.under_way)
-        self.hurry()
+        self.cancel_all()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def hurry(self) -> None:
+    def cancel_all(self) -> None:
         """Leave every run as its log has it now."""
         for task in self._tasks:
             task.cancel()

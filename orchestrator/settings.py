@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from alpha_umi.contract.roles import ROLES
 from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS, CreateTrajectory
+from alpha_umi.roles.turns import Role
 from alpha_umi.telemetry import LogFormat
 from alpha_umi.trajectory import Limits, UnreadablePolicy
-from alpha_umi.trajectory.events import RoleKind
 from alpha_umi.web.keys import Keyring
 
 PREFIX = "ALPHA_UMI_"
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 # Base addresses of one role's replicas, comma separated.
+_ADDRESSES = tuple(f"{role}_url" for role in ROLES)
 Addresses = Annotated[tuple[HttpUrl, ...], NoDecode, Field(min_length=1)]
+
+# Old names of variables, without the prefix, and what replaces them.
+_RENAMED = {"ON_UNREADABLE": "ON_PARSE_FAILURE"}
+
+
+class RenamedSetting(Exception):
+    """A variable is set by a name that it no longer has. The message gives both names."""
 
 
 class OrchestratorSettings(BaseSettings):
-    """Where to listen, which role services to ask, what bounds a trajectory. Durations are in seconds.
+    """Address, role services and limits of trajectories. Durations are in seconds.
 
     `role_timeout_s` bounds a role call with its retries, `tool_timeout_s` one tool call, `trajectory_timeout_s` a
-    turn of a trajectory from its start, or from its recovery after a restart. The time in which it waits for the client
-    does not count: each of those waits has `client_tool_timeout_s`.
+    turn of a trajectory from its start, or from its recovery after a restart. The time in which it waits for a client's
+    tool output does not count: each of those waits is bounded by `client_tool_timeout_s`.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
@@ -64,8 +74,8 @@ class OrchestratorSettings(BaseSettings):
     max_repeats: Annotated[int, Field(ge=1, le=MAX_STEPS)] = Field(
         default=3, description="How often the same call may bring the same result before a run is ended"
     )
-    on_unreadable: UnreadablePolicy = Field(
-        default="conclusion", description="The decision that stands in for one that could not be read"
+    on_parse_failure: UnreadablePolicy = Field(
+        default="conclusion", description="The decision to assume when the planner's output cannot be parsed"
     )
     constrained: bool = Field(default=True, description="Whether the roles write inside grammars")
     role_timeout_s: Seconds = 120
@@ -80,16 +90,14 @@ class OrchestratorSettings(BaseSettings):
     log_format: LogFormat = "json"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    @field_validator(
-        "api_keys", "allowed_tool_hosts", "planner_url", "caller_url", "summarizer_url", "backbone_url", mode="before"
-    )
+    @field_validator("api_keys", "allowed_tool_hosts", *_ADDRESSES, mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
         return tuple(part.strip() for part in value.split(",") if part.strip())
 
-    @field_validator("planner_url", "caller_url", "summarizer_url", "backbone_url")
+    @field_validator(*_ADDRESSES)
     @classmethod
     def _distinct(cls, urls: tuple[HttpUrl, ...]) -> tuple[HttpUrl, ...]:
         if len(set(urls)) != len(urls):
@@ -101,14 +109,14 @@ class OrchestratorSettings(BaseSettings):
     def _empty_is_none(cls, value: Any) -> Any:
         return None if value == "" else value
 
-    def limits(self, asked: CreateTrajectory) -> Limits:
-        """The limits of a trajectory: what the request chooses, and these settings for everything else."""
+    def limits(self, request: CreateTrajectory) -> Limits:
+        """The limits of a trajectory: those of the request, and these settings for the others."""
         return Limits(
-            max_steps=asked.max_steps or (self.search_max_steps if asked.strategy == "dfsdt" else self.max_steps),
-            max_repeats=asked.max_repeats or self.max_repeats,
-            on_unreadable=self.on_unreadable,
-            max_tokens=asked.max_tokens or self.max_tokens,
-            max_depth=asked.max_depth or self.search_depth,
+            max_steps=request.max_steps or (self.search_max_steps if request.strategy == "dfsdt" else self.max_steps),
+            max_repeats=request.max_repeats or self.max_repeats,
+            on_unreadable=self.on_parse_failure,
+            max_tokens=request.max_tokens or self.max_tokens,
+            max_depth=request.max_depth or self.search_depth,
             max_width=self.search_width,
         )
 
@@ -116,20 +124,22 @@ class OrchestratorSettings(BaseSettings):
         """The API keys. Raises `KeyFileUnusable`."""
         return Keyring([key.get_secret_value() for key in self.api_keys], self.api_keys_file)
 
-    def role_addresses(self) -> dict[RoleKind, list[str]]:
+    def role_addresses(self) -> dict[Role, list[str]]:
         """The replicas' addresses, of every role that has any."""
-        addresses: dict[RoleKind, tuple[HttpUrl, ...]] = {
-            "planner": self.planner_url,
-            "caller": self.caller_url,
-            "summarizer": self.summarizer_url,
-            "backbone": self.backbone_url,
-        }
+        addresses: dict[Role, tuple[HttpUrl, ...]] = {role: getattr(self, f"{role}_url") for role in ROLES}
         return {role: [str(url) for url in urls] for role, urls in addresses.items() if urls}
 
     @property
     def role_bearer(self) -> str | None:
         """The role services' token itself."""
         return None if self.role_token is None else self.role_token.get_secret_value()
+
+
+def require_current_names(environ: Mapping[str, str]) -> None:
+    """Raises `RenamedSetting` while the old name of a renamed variable is set: ignoring it would lose the setting."""
+    for old, new in _RENAMED.items():
+        if environ.get(PREFIX + old):
+            raise RenamedSetting(f"{PREFIX}{old} was renamed: set {PREFIX}{new} instead")
 
 
 def explain(error: ValidationError) -> str:

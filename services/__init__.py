@@ -1,1 +1,4 @@
-"""The role services: each hosts one role model over HTTP. They import neither each other nor the orchestrator."""
+"""The role services: each serves one role model over HTTP; `shared` serves three on one engine.
+
+They do not import the orchestrator; only `shared` imports other services.
+"""

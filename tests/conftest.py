@@ -19,6 +19,10 @@ from support.serving_on_loopback import Serve, served
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+# One thread of computation for a process: tests run on all processors at once, and OpenMP's threads wait by spinning.
+# Two processes with two threads each take many times as long. Torch reads the variable when it is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # A shell that starts the tests in the background has them ignore Ctrl-C, and with them every process that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -33,6 +37,17 @@ def golden() -> Path:
     if not GOLDEN.is_dir():
         pytest.skip(f"golden texts are not at {GOLDEN}; ALPHA_UMI_GOLDEN names their folder")
     return GOLDEN
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Public data, which the tree does not hold."""
+    from recordings.suites.definition import data_folder
+
+    folder = data_folder(os.environ)
+    if not folder.is_dir():
+        pytest.skip(f"data is not at {folder}; ALPHA_UMI_DATA names its folder")
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -95,8 +110,11 @@ def _own_logging() -> Iterator[None]:
     root.setLevel(logging.WARNING)
 
 
+@pytest.hookimpl(trylast=True)  # after `-m` has chosen
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Warnings are errors, but not those of vLLM's and torch's own code."""
-    for item in items:
-        if item.get_closest_marker("engine"):
-            item.add_marker(pytest.mark.filterwarnings("default"))
+    """Files with a real engine run first, as they take longest: `--dist loadfile` hands files out in this order."""
+    engines = [item for item in items if item.get_closest_marker("engine")]
+    for item in engines:  # warnings are errors, but not those of vLLM's and torch's own code
+        item.add_marker(pytest.mark.filterwarnings("default"))
+    slow = {item.path for item in engines}
+    items.sort(key=lambda item: item.path not in slow)

@@ -1,25 +1,40 @@
-"""Imports point down only, and one module alone knows vLLM."""
+"""Imports point down only, without circles, and one module alone knows vLLM."""
 
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("alpha_umi", "services", "orchestrator", "cli", "examples", "training", "evaluation", "benchmarks")
+PACKAGES = (
+    "alpha_umi",
+    "services",
+    "orchestrator",
+    "cli",
+    "examples",
+    "recordings",
+    "training",
+    "evaluation",
+    "benchmarks",
+    "deploy",
+)
 
 # What each part may import of this project, itself included.
 ALLOWED = {
+    "alpha_umi.atomic": ("alpha_umi.atomic",),
     "alpha_umi.roles": ("alpha_umi.roles",),
     "alpha_umi.trajectory": ("alpha_umi.trajectory", "alpha_umi.roles"),
     "alpha_umi.telemetry": ("alpha_umi.telemetry",),
     "alpha_umi.contract": ("alpha_umi.contract", "alpha_umi.roles", "alpha_umi.trajectory"),
+    "alpha_umi.client": ("alpha_umi.client", "alpha_umi.contract", "alpha_umi.roles", "alpha_umi.trajectory"),
     "alpha_umi.web": ("alpha_umi.web", "alpha_umi.contract", "alpha_umi.telemetry"),
     "alpha_umi.serving": (
         "alpha_umi.serving", "alpha_umi.web", "alpha_umi.contract", "alpha_umi.roles", "alpha_umi.telemetry",
+        "alpha_umi.atomic",
     ),
     "services.planner": ("services.planner", "alpha_umi"),
     "services.caller": ("services.caller", "alpha_umi"),
@@ -34,26 +49,51 @@ ALLOWED = {
     # Calls are made and told as the orchestrator does.
     "examples.practice": ("examples", "orchestrator.tools"),
     "training": (
-        "training", "evaluation", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.serving.tokens",
-        "alpha_umi.serving.manifest", "alpha_umi.serving.processor", "alpha_umi.serving.weights",
+        "training", "recordings", "alpha_umi.atomic", "alpha_umi.roles", "alpha_umi.contract",
+        "alpha_umi.serving.tokens", "alpha_umi.serving.manifest", "alpha_umi.serving.processor",
+        "alpha_umi.serving.weights",
     ),
     # These are servers, with the problem documents of all others.
-    "evaluation.replay": ("evaluation", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.web"),
-    "evaluation": (
-        "evaluation", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.trajectory", "alpha_umi.serving.engine",
-        "alpha_umi.plain_text",
+    # Recorded trajectories: training data and evaluation suites.
+    "recordings": ("recordings", "alpha_umi.roles", "alpha_umi.contract"),
+    "evaluation.replay": (
+        "evaluation", "recordings", "alpha_umi.client", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.web",
     ),
+    "evaluation": (
+        "evaluation", "recordings", "alpha_umi.client", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.trajectory",
+        "alpha_umi.serving.engine", "alpha_umi.plain_text", "alpha_umi.atomic",
+    ),
+    # The process supervisor; tool source files are checked by the orchestrator's parser.
+    "cli.local": (
+        "cli.local", "cli.errors", "cli.plain_text", "orchestrator.tools.errors",
+        "orchestrator.tools.sources_file", "alpha_umi",
+    ),
+    "benchmarks": (
+        "benchmarks", "cli.errors", "cli.in_process", "cli.local", "cli.options", "evaluation",
+        "examples", "recordings", "services", "alpha_umi",
+    ),
+    "cli": ("cli", "alpha_umi", "evaluation", "recordings", "training", "services"),
+    # Reads the orchestrator's database where no orchestrator runs.
+    "cli.event_log": ("cli", "alpha_umi", "orchestrator.store.tables"),
+    "deploy": ("deploy",),
+    "alpha_umi.plain_text": (),
 }  # fmt: skip
-STANDARD_LIBRARY_ONLY = ("alpha_umi.roles", "alpha_umi.trajectory")
-ONLY_VLLM = "alpha_umi/serving/vllm_engine.py"
+STANDARD_LIBRARY_ONLY = ("alpha_umi.atomic", "alpha_umi.roles", "alpha_umi.trajectory")
+ONLY_VLLM = "alpha_umi.serving.vllm_engine"
 
 
 def sources() -> list[Path]:
     return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imported(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    """Every module or name that a file imports, those inside functions included."""
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -65,33 +105,79 @@ def imported(path: Path) -> Iterator[str]:
 
 
 def module_of(path: Path) -> str:
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
 def within(module: str, packages: tuple[str, ...]) -> bool:
     return any(module == package or module.startswith(f"{package}.") for package in packages)
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_arrows_point_down(path: Path) -> None:
-    module = module_of(path)
-    part = next((part for part in sorted(ALLOWED, key=len, reverse=True) if within(module, (part,))), None)
-    for name in imported(path):
-        if part is not None and within(name, PACKAGES) and name not in ("alpha_umi", "services"):
-            assert within(name, ALLOWED[part]), f"{module} must not import {name}"
-        if within(module, STANDARD_LIBRARY_ONLY) and not within(name, PACKAGES):
-            import sys
+def part_of(module: str) -> str | None:
+    return next((part for part in sorted(ALLOWED, key=len, reverse=True) if within(module, (part,))), None)
 
-            assert name.partition(".")[0] in sys.stdlib_module_names, f"{module} must not import {name}"
-        if within(name, ("vllm",)):
-            assert str(path.relative_to(ROOT)) == ONLY_VLLM, f"{module} must not import vllm"
+
+def offences(module: str, names: Iterator[str]) -> Iterator[str]:
+    """The imports that a module must not have."""
+    part = part_of(module)
+    for name in names:
+        ours = within(name, PACKAGES)
+        if part is not None and ours and name not in ("alpha_umi", "services") and not within(name, ALLOWED[part]):
+            yield f"{module} must not import {name}"
+        elif within(module, STANDARD_LIBRARY_ONLY) and not ours:
+            if name.partition(".")[0] not in sys.stdlib_module_names:
+                yield f"{module} must not import {name}"
+        elif within(name, ("vllm",)) and module != ONLY_VLLM:
+            yield f"{module} must not import vllm"
+
+
+def test_arrows_point_down() -> None:
+    assert [offence for path in sources() for offence in offences(module_of(path), imported(path))] == []
+
+
+def test_every_module_has_a_row() -> None:
+    """What lies in no part may import anything, so only the empty package files above the parts lie in none."""
+    files = [*ROOT.glob("*/__init__.py"), *ROOT.glob("[!.]*/*/__init__.py")]
+    folders = {path.relative_to(ROOT).parts[0] for path in files}
+    assert folders - {"tests"} <= set(PACKAGES)
+    assert [module for path in sources() if part_of(module := module_of(path)) is None] == ["alpha_umi", "services"]
+
+
+def test_no_import_circle() -> None:
+    """Explicit imports only: that `a.b` also runs the file of the package `a` is no arrow."""
+    modules = {module_of(path): path for path in sources()}
+    graph = {module: set(_modules_imported(path, modules)) - {module} for module, path in modules.items()}
+    assert circle_in(graph) == []
+
+
+def circle_in(graph: dict[str, set[str]]) -> list[str]:
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def _modules_imported(path: Path, modules: dict[str, Path]) -> Iterator[str]:
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in modules)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                yield from [name] if name in modules else [node.module] if node.module in modules else []
 
 
 def test_the_rules_bite(tmp_path: Path) -> None:
     offender = tmp_path / "offender.py"
-    offender.write_text("from services.caller import calling\nimport vllm.config\n")
+    offender.write_text("from services.caller import call\nimport vllm.config\n")
     assert list(imported(offender)) == ["services.caller", "vllm.config"]
-    assert not within("services.caller", ALLOWED["services.planner"])
+    assert list(offences("services.planner.offender", imported(offender))) == [
+        "services.planner.offender must not import services.caller",
+        "services.planner.offender must not import vllm",
+    ]
+    outside = "alpha_umi.roles.offender must not import numpy"
+    assert list(offences("alpha_umi.roles.offender", iter(["numpy"]))) == [outside]
+    assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": set()}) != []
 
 
 def test_nothing_can_carry_code() -> None:
@@ -99,6 +185,6 @@ def test_nothing_can_carry_code() -> None:
     for path in sources():
         names = set(imported(path))
         assert not names & {"pickle", "marshal", "shelve", "dill", "cloudpickle"}, path
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id not in ("eval", "exec"), path

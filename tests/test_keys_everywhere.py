@@ -49,13 +49,13 @@ ROLES = [name for name in SERVICES if name in ("planner", "caller", "summarizer"
 
 @asynccontextmanager
 async def applications(folder: Path) -> AsyncIterator[dict[str, FastAPI]]:
-    found = {
-        name: application(name, importlib.import_module(f"services.{name}.api").create_router, scripted(), keys=[KEY])  # type: ignore[arg-type]
+    roles = {
+        name: application(name, importlib.import_module(f"services.{name}").create_router, scripted(), keys=[KEY])  # type: ignore[arg-type]
         for name in ROLES
     }
     settings = OrchestratorSettings(database_url=f"sqlite:///{folder}/log.db", api_keys=(KEY,))  # type: ignore[arg-type]
     async with assembled(settings) as orchestrator:
-        yield {"orchestrator": create_app(orchestrator), **found}
+        yield {"orchestrator": create_app(orchestrator), **roles}
 
 
 def routes(app: FastAPI) -> Iterator[tuple[str, str]]:
@@ -162,14 +162,14 @@ async def test_every_process_refuses_tricks_with_host_and_path(service: str, tmp
     module = service if service == "orchestrator" else f"services.{service}"
     with service_process(module, environment) as process:
         await asyncio.to_thread(_wait, str(address), process)
-        found = {head: await status_of(address, head) for head in TRICKS}
+        statuses = {head: await status_of(address, head) for head in TRICKS}
         async with httpx.AsyncClient(base_url=address, headers={"Authorization": f"Bearer {KEY}"}) as client:
             document = (await client.get("/openapi.json")).json()
         async with httpx.AsyncClient(base_url=address) as stranger:
             for path in set(document["paths"]) - OPEN_PATHS:
                 for method in document["paths"][path]:
                     assert_refused(await stranger.request(method.upper(), path))
-    assert {head: status for head, status in found.items() if status != "401"} == {}
+    assert {head: status for head, status in statuses.items() if status != "401"} == {}
     assert len(document["paths"]) >= 5
 
 

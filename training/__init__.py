@@ -1,1 +1,1 @@
-"""GLPFT: from recorded trajectories to role examples, to two stages of fine-tuning, to role models."""
+"""GLPFT: recorded trajectories become role examples, which train role models in two stages."""

@@ -1,32 +1,32 @@
-"""What keeps data from being prepared or a model from being trained. Each error says what to do about it.
+"""Errors of preparing data and training models. Each error has a remedy.
 
 TrainingError
-├── MixtureUnusable      the mixture's file is not what it has to be
-├── SourceMissing        the data of a source is not at hand
+├── MixtureUnusable      the mixture's file is invalid
+├── SourceMissing        the data of a source is not on this machine
 ├── BrokenEntries        entries of the data are broken; the first ones are named
-├── NothingLeft          no example is left to learn from
-├── TrainsOnSuite        the data holds instructions that models are measured on
+├── NothingLeft          no training example is left
+├── TrainsOnSuite        the data contains instructions of a suite
 ├── PreparedUnusable     a folder of prepared data is missing, damaged, or not of this version
-├── CannotWrite          the folder cannot be written; nothing half written stays
+├── CannotWrite          the folder cannot be written; no partial file stays
 ├── TokenizerMissing     the folder of the backbone has no tokenizer
 ├── NoEndOfTurn          the tokenizer has no token that ends a turn
-├── RecipeUnusable       a variant or a config is unknown, or its file is not what it has to be
-├── BackboneUnusable     the backbone is missing, or does not go with the config or the data
-├── DeviceMissing        the config asks for a GPU or a number format that this machine does not have
-├── RunDiffers           the output holds a run, or a checkpoint, that was made from something else
-├── RecordUnusable       what a run says about itself is missing or damaged
-├── LossNotFinite        the loss or its gradient is no number any more
-├── ExportRefused        a run is not complete, or does not go with what the services have
-└── Stopped              somebody asked the run to stop; the same command goes on
+├── RecipeUnusable       a variant or a config is unknown, or its file is invalid
+├── BackboneUnusable     the backbone is missing, or does not match the config or the data
+├── DeviceMissing        the config requires a GPU or a number format that this machine lacks
+├── RunDiffers           the output has a run, or a checkpoint, with another identity
+├── RecordUnusable       a record of a run is missing or damaged
+├── LossNotFinite        the loss or its gradient is not finite
+├── ExportRefused        a run is not complete, or does not match its template or backbone
+└── Stopped              the run was interrupted; the same command resumes it
 """
 
 from __future__ import annotations
 
-SHOWN_PLACES = 5
+MAX_SHOWN_PLACES = 5
 
 
 class TrainingError(Exception):
-    """Base of what this package raises. `remedy` says what to do about it."""
+    """Base of the errors of this package. `remedy` says what the user can do."""
 
     def __init__(self, message: str, *, remedy: str | None = None) -> None:
         super().__init__(message)
@@ -35,29 +35,29 @@ class TrainingError(Exception):
 
 
 class MixtureUnusable(TrainingError):
-    """The mixture's file is not what it has to be."""
+    """The mixture's file is invalid."""
 
 
 class SourceMissing(TrainingError):
-    """The data of a source is not at hand."""
+    """The data of a source is not on this machine."""
 
 
 class BrokenEntries(TrainingError):
-    """Entries of the data are broken. `places` says of each what is wrong."""
+    """Entries of the data are broken. `places` has the error of each."""
 
     def __init__(self, places: tuple[str, ...], *, remedy: str) -> None:
-        shown = "\n  ".join(places[:SHOWN_PLACES])
-        more = f"\n  and {len(places) - SHOWN_PLACES} more" if len(places) > SHOWN_PLACES else ""
+        shown = "\n  ".join(places[:MAX_SHOWN_PLACES])
+        more = f"\n  and {len(places) - MAX_SHOWN_PLACES} more" if len(places) > MAX_SHOWN_PLACES else ""
         super().__init__(f"{len(places)} broken entries:\n  {shown}{more}", remedy=remedy)
         self.places = places
 
 
 class NothingLeft(TrainingError):
-    """No example is left to learn from."""
+    """No training example is left."""
 
 
 class TrainsOnSuite(TrainingError):
-    """The data holds instructions that models are measured on."""
+    """The data contains instructions of a suite."""
 
 
 class PreparedUnusable(TrainingError):
@@ -65,7 +65,7 @@ class PreparedUnusable(TrainingError):
 
 
 class CannotWrite(TrainingError):
-    """The folder cannot be written; nothing half written stays."""
+    """The folder cannot be written; no partial file stays."""
 
 
 class TokenizerMissing(TrainingError):
@@ -77,32 +77,32 @@ class NoEndOfTurn(TrainingError):
 
 
 class RecipeUnusable(TrainingError):
-    """A variant or a config is unknown, or its file is not what it has to be."""
+    """A variant or a config is unknown, or its file is invalid."""
 
 
 class BackboneUnusable(TrainingError):
-    """The backbone is missing, or does not go with the config or the data."""
+    """The backbone is missing, or does not match the config or the data."""
 
 
 class DeviceMissing(TrainingError):
-    """The config asks for a GPU or a number format that this machine does not have."""
+    """The config requires a GPU or a number format that this machine lacks."""
 
 
 class RunDiffers(TrainingError):
-    """The output holds a run, or a checkpoint, that was made from something else."""
+    """The output has a run, or a checkpoint, with another identity."""
 
 
 class RecordUnusable(TrainingError):
-    """What a run or a stage of it says about itself is missing or damaged."""
+    """A record of a run or of a stage is missing or damaged."""
 
 
 class LossNotFinite(TrainingError):
-    """The loss or its gradient is no number any more. The last checkpoint is kept."""
+    """The loss or its gradient is not finite. The last checkpoint remains."""
 
 
 class ExportRefused(TrainingError):
-    """A run is not complete, or its models do not go with what the services have."""
+    """A run is not complete, or does not match its template or backbone."""
 
 
 class Stopped(TrainingError):
-    """Somebody asked the run to stop; a checkpoint was written, and the same command goes on from it."""
+    """The run was interrupted after a checkpoint; the same command resumes from it."""

@@ -1,11 +1,10 @@
-"""Role examples, what training learns from, and the folder of prepared data that holds them.
+"""Role examples, and the folder of prepared data that contains them.
 
-    FOLDER/dataset.json                                                    what is in it, and how it was made
-    FOLDER/{train,dev}/{backbone,planner,caller,summarizer}.jsonl          an example a line
+    FOLDER/dataset.json                                                    contents, and how they were made
+    FOLDER/{train,dev}/{backbone,planner,caller,summarizer}.jsonl          one example a line
 
-A prompt keeps the places where the template itself ended a turn, so that `tokenize` makes the tokens that serving makes
-of it. A target is the role's text alone; the end of turn that a model learns after it is the template's, and is added
-as tokens.
+A prompt has the offsets at which the template ended a turn, so that `tokenize` produces the same tokens as serving. A
+target is the role's text; the template's end of turn after it is added as a token.
 """
 
 from __future__ import annotations
@@ -20,15 +19,16 @@ from typing import Annotated, Final, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from alpha_umi.roles.template import Prompt
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.tokens import PromptTokenizer
 from training.errors import BackboneUnusable, NoEndOfTurn, PreparedUnusable
 
 Split = Literal["train", "dev"]
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
-ROLES: Final[tuple[RoleName, ...]] = get_args(RoleName)
+# The order is part of the digest of prepared data.
+ROLES: Final[tuple[Role, ...]] = ("backbone", "planner", "caller", "summarizer")
 RECORD_FILE: Final = "dataset.json"
-# The label of a token that adds nothing to the loss, as torch's cross entropy has it.
+# The label of a token without loss, as in torch's cross entropy.
 IGNORED: Final = -100
 REMEDY: Final = "prepare the data again with `alpha-umi train prepare`"
 
@@ -47,28 +47,28 @@ class ExamplePrompt(_Strict):
     end_of_turn: str
 
     def as_prompt(self) -> Prompt:
-        """The prompt as serving knows it."""
+        """The prompt as a type of serving."""
         return Prompt(self.text, self.markers, self.end_of_turn)
 
 
 class Example(_Strict):
-    """What one role should write at one step. `step` counts from 1 within its trajectory."""
+    """The prompt and target of one role at one step. `step` counts from 1 within its trajectory."""
 
     id: str
     source: str
     trajectory: str
     step: Annotated[int, Field(ge=1)]
-    role: RoleName
+    role: Role
     instruction_sha256: Sha256
     prompt: ExamplePrompt
     target: Annotated[str, Field(min_length=1)]
 
 
 class TokenRecord(_Strict):
-    """How long the examples of a role are, in tokens.
+    """Token counts of a role's examples.
 
-    `total` counts all that is learned from, `targets` the part with loss. The other figures are of prompts before they
-    were shortened: median and 90th percentile, and how many examples were shortened.
+    `total` counts prompts and targets, `targets` the tokens with loss. `prompt_median` and `prompt_p90` are of prompts
+    before truncation; `shortened` counts truncated examples.
     """
 
     total: int
@@ -79,25 +79,25 @@ class TokenRecord(_Strict):
 
 
 class SourceRecord(_Strict):
-    """What became of one source.
+    """Counts of one source.
 
-    `read` trajectories were found. `dropped` counts by the reason: whole trajectories, whole steps, and examples of one
-    role, which are short of room. `trajectories` and `examples` are what was kept.
+    `read` counts the trajectories of the source, `trajectories` and `examples` those in the data. `dropped` counts
+    excluded trajectories, steps and role examples by reason.
     """
 
     licence: str
     read: int
     trajectories: dict[Split, int]
-    examples: dict[Split, dict[RoleName, int]]
-    dropped: dict[Literal["trajectories", "steps", RoleName], dict[str, int]]
+    examples: dict[Split, dict[Role, int]]
+    dropped: dict[Literal["trajectories", "steps", Role], dict[str, int]]
     broken: tuple[str, ...] = ()
 
 
 class DatasetRecord(_Strict):
-    """What a folder of prepared data says about itself.
+    """The record of a folder of prepared data.
 
     `digest` is SHA-256 over the files of examples in the order of `example_files`; `trained_on` are the sorted digests
-    of the instructions in `train`; `context` is the most tokens that prompt, target and end of turn have together.
+    of the instructions in `train`; `context` bounds the tokens of prompt, target and end of turn together.
     """
 
     format: Literal[1] = 1
@@ -109,7 +109,7 @@ class DatasetRecord(_Strict):
     context: int
     digest: Sha256
     sources: dict[str, SourceRecord]
-    tokens: dict[Split, dict[RoleName, TokenRecord]]
+    tokens: dict[Split, dict[Role, TokenRecord]]
     dev_tool_sets: tuple[str, ...]
     trained_on: tuple[Sha256, ...]
     versions: dict[str, str]
@@ -124,7 +124,7 @@ class Tokenized:
 
 
 def tokenize(example: Example, tokenizer: PromptTokenizer) -> Tokenized:
-    """The tokens of an example, the prompt's exactly as in serving, with loss on target and end of turn alone.
+    """The tokens of an example. The prompt is tokenized as in serving; only target and end of turn have loss.
 
     Raises `NoEndOfTurn`.
     """
@@ -141,7 +141,7 @@ def load_tokenizer(folder: Path) -> PromptTokenizer:
     # The library raises no class of its own for a file that it cannot parse.
     except Exception as error:
         raise BackboneUnusable(
-            f"{folder}: its tokenizer cannot be loaded: {error}", remedy="put the files of the backbone there again"
+            f"{folder}: its tokenizer cannot be loaded: {error}", remedy="restore the files of the backbone"
         ) from error
 
 
@@ -150,14 +150,14 @@ def end_of_turn(text: str, tokenizer: PromptTokenizer) -> int:
     token = tokenizer.special_token(text)
     if token is None:
         raise NoEndOfTurn(
-            f"{text!r}, with which the template ends a turn, is no special token of this tokenizer",
-            remedy="take a template whose end of turn the backbone knows, or a backbone that knows this one",
+            f"{text!r}, with which the template ends a turn, is not a special token of this tokenizer",
+            remedy="use a template whose end of turn the backbone has, or a backbone that has this one",
         )
     return token
 
 
-def examples_path(folder: Path, split: Split, role: RoleName) -> Path:
-    """Where the examples of a role lie."""
+def examples_path(folder: Path, split: Split, role: Role) -> Path:
+    """The file of a role's examples."""
     return folder / split / f"{role}.jsonl"
 
 
@@ -176,8 +176,8 @@ def examples_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def write_examples(folder: Path, split: Split, role: RoleName, examples: Iterable[Example]) -> None:
-    """Write the examples of a role, none too. Raises `OSError`."""
+def write_examples(folder: Path, split: Split, role: Role, examples: Iterable[Example]) -> None:
+    """Write the examples of a role; the file may be empty. Raises `OSError`."""
     path = examples_path(folder, split, role)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as file:
@@ -185,23 +185,23 @@ def write_examples(folder: Path, split: Split, role: RoleName, examples: Iterabl
             file.write(json.dumps(example.model_dump()) + "\n")
 
 
-def read_examples(folder: Path, split: Split, role: RoleName) -> list[Example]:
+def read_examples(folder: Path, split: Split, role: Role) -> list[Example]:
     """The examples of a role. Raises `PreparedUnusable`, which names file and line."""
     path = examples_path(folder, split, role)
-    found = []
+    examples = []
     for number, line in enumerate(_bytes(path).split(b"\n"), start=1):
         if line:
-            found.append(_example(line, f"{path}, line {number}"))
-    return found
+            examples.append(_example(line, f"{path}, line {number}"))
+    return examples
 
 
 def write_record(folder: Path, record: DatasetRecord) -> None:
-    """Write what the folder says about itself. Raises `OSError`."""
+    """Write the record of a folder. Raises `OSError`."""
     (folder / RECORD_FILE).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def read_record(folder: Path, *, check_digest: bool = True) -> DatasetRecord:
-    """What a folder says about itself. Raises `PreparedUnusable`, also where its files are not those of the record."""
+    """The record of a folder. Raises `PreparedUnusable`, also if its files have another digest."""
     path = folder / RECORD_FILE
     try:
         record = DatasetRecord.model_validate_json(_bytes(path))

@@ -1,9 +1,9 @@
-"""From a run's stages to model folders that the services load: a LoRA adapter or a whole model for each role.
+"""Export the stages of a run as model folders for the services: a LoRA adapter or a full model for each role.
 
     TARGET/planner/adapter_model.safetensors    in bfloat16, with adapter_config.json and alpha_umi.json
 
-The manifest says what the model is for and what it was trained on. A template other than that of training is refused,
-here and by the services.
+The manifest has the role and the training instructions of the model. A template that has changed since training is
+refused, here and by the services.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from typing import TypeVar
 
 from safetensors import SafetensorError
 
+from alpha_umi.atomic import remove_folder
 from alpha_umi.roles.template import load_template
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.manifest import (
     CanaryText,
     ManifestError,
@@ -31,13 +32,20 @@ from alpha_umi.serving.manifest import (
 from alpha_umi.serving.weights.adapters import write_merged
 from alpha_umi.serving.weights.canary import PROMPT, write_canary
 from alpha_umi.serving.weights.errors import CanaryUnsure, TargetUnusable
+from alpha_umi.serving.weights.model_folder import build_folder, check_disk_space, lock_target
 from alpha_umi.serving.weights.published import role_prompt
-from alpha_umi.serving.weights.whole_folder import alone, build_whole, remove, require_room
 from training.errors import CannotWrite, ExportRefused, RecordUnusable
 from training.loop.model import ADAPTER, backbone_of, identity_of
 from training.recipes.model import Config
-from training.run_folder import RUN_FILE, STAGE_FILE, stage_folder
-from training.stage_record import StageRecord, read_identity, read_stage, recorded_variant
+from training.records import (
+    RUN_FILE,
+    STAGE_FILE,
+    StageRecord,
+    read_identity,
+    read_stage,
+    recorded_variant,
+    stage_folder,
+)
 
 Record = TypeVar("Record")
 _ADAPTER_CONFIG = "adapter_config.json"
@@ -45,7 +53,7 @@ _ADAPTER_CONFIG = "adapter_config.json"
 
 @dataclass(frozen=True)
 class Exported:
-    """A model folder that was written."""
+    """An exported model folder."""
 
     folder: Path
     manifest: ModelManifest
@@ -53,7 +61,7 @@ class Exported:
 
 @dataclass(frozen=True)
 class _Source:
-    """A complete stage of a run, and the backbone that it was trained from."""
+    """A complete stage of a run with its backbone."""
 
     folder: Path
     record: StageRecord
@@ -63,14 +71,16 @@ class _Source:
 
 
 def export_run(run: Path, target: Path, *, merged: bool = False) -> list[Exported]:
-    """Write a model folder for every role that the run's variant serves; `merged` writes whole models.
+    """Write a model folder for each role that the run's variant serves; `merged` writes full models.
 
-    All of them or none. Raises `ExportRefused`, `BackboneUnusable` and `CannotWrite`.
+    Writes all of them or none. Raises `ExportRefused`, `BackboneUnusable` and `CannotWrite`.
     """
     sources = _sources(run)
     for role, _ in sources:
         if (target / role).exists() or (target / role).is_symlink():
-            raise ExportRefused(f"{target / role} exists", remedy="name a folder that does not, or remove this one")
+            raise ExportRefused(
+                f"{target / role} exists", remedy="name a folder that does not exist, or remove this one"
+            )
     try:
         with _beside(target) as beside:
             for role, source in sources:
@@ -84,32 +94,32 @@ def export_run(run: Path, target: Path, *, merged: bool = False) -> list[Exporte
 
 @contextlib.contextmanager
 def _beside(target: Path) -> Iterator[Path]:
-    """A folder on the disk of the target, without what a killed command left in it, and gone in the end."""
+    """A temporary folder on the target's disk. What a killed command left in it is removed."""
     target.mkdir(parents=True, exist_ok=True)
     beside = target / ".export.partial"
     try:
-        with alone(target / ".export.lock"):
-            remove(beside)
+        with lock_target(target / ".export.lock"):
+            remove_folder(beside)
             beside.mkdir()
             try:
                 yield beside
             finally:
                 shutil.rmtree(beside, ignore_errors=True)
     finally:
-        # One that was there before may hold other models.
+        # Fails if the folder has other models.
         with contextlib.suppress(OSError):
             target.rmdir()
 
 
-def _write(folder: Path, source: _Source, role: RoleName, merged: bool) -> None:
-    require_room(folder.parent, _room(source))
+def _write(folder: Path, source: _Source, role: Role, merged: bool) -> None:
+    check_disk_space(folder.parent, _room(source))
     try:
-        build_whole(folder, folder.with_name(f".{role}.partial"), lambda made: _build(made, source, role, merged))
+        build_folder(folder, folder.with_name(f".{role}.partial"), lambda made: _build(made, source, role, merged))
     except ManifestError as error:
         raise ExportRefused(f"{role}: {error}", remedy="see what the message names, and export again") from error
 
 
-def _sources(run: Path) -> list[tuple[RoleName, _Source]]:
+def _sources(run: Path) -> list[tuple[Role, _Source]]:
     identity = _readable(lambda: read_identity(run))
     variant = recorded_variant(identity["variant"])
     config = Config.model_validate({**identity["config"], "about": ""})
@@ -122,7 +132,7 @@ def _sources(run: Path) -> list[tuple[RoleName, _Source]]:
     if identity["backbone"] != identity_of(base):
         raise ExportRefused(
             f"{run / RUN_FILE}: backbone: {backbone} is not the one that the run was trained from",
-            remedy="put that one back, or train again",
+            remedy="restore that backbone, or train again",
         )
     return [
         (role, _Source(folder, _readable(partial(read_stage, folder)), config, backbone, base))
@@ -132,7 +142,7 @@ def _sources(run: Path) -> list[tuple[RoleName, _Source]]:
     ]
 
 
-def _build(home: Path, source: _Source, role: RoleName, merged: bool) -> None:
+def _build(home: Path, source: _Source, role: Role, merged: bool) -> None:
     template = source.config.template
     if source.config.lora is None:
         _copy(source.folder, home)
@@ -143,15 +153,15 @@ def _build(home: Path, source: _Source, role: RoleName, merged: bool) -> None:
         canary = _canary(home, role, template)
     else:
         _write_adapter(source.folder, home)
-        with tempfile.TemporaryDirectory(dir=home.parent, prefix=".merged-") as whole:
-            write_merged(home, source.backbone, Path(whole))
-            canary = _canary(Path(whole), role, template)
+        with tempfile.TemporaryDirectory(dir=home.parent, prefix=".merged-") as model:
+            write_merged(home, source.backbone, Path(model))
+            canary = _canary(Path(model), role, template)
     write_manifest(home, _manifest(source, role, canary))
 
 
 @contextlib.contextmanager
 def _bfloat16(stage: Path) -> Iterator[Path]:
-    """The adapter as it is served, so that a merged model is the same as an adapter on the backbone."""
+    """The adapter in the format in which it is served, so that a merged model equals the adapter on the backbone."""
     with tempfile.TemporaryDirectory(prefix="alpha-umi-adapter-") as folder:
         _write_adapter(stage, Path(folder))
         yield Path(folder)
@@ -175,15 +185,15 @@ def _copy(stage: Path, folder: Path) -> None:
             shutil.copyfile(path, folder / path.name)
 
 
-def _canary(whole: Path, role: RoleName, template: str) -> CanaryText:
-    """What the model writes where it is sure: most likely after a prompt of its role, else after the usual one."""
+def _canary(model: Path, role: Role, template: str) -> CanaryText:
+    """The model's canary: its confident output for a prompt of its role, else for the default prompt."""
     try:
-        return write_canary(whole, role_prompt(role, load_template(template)), at_its_word=False)
+        return write_canary(model, role_prompt(role, load_template(template)), accept_unsure=False)
     except CanaryUnsure:
-        return write_canary(whole, PROMPT)
+        return write_canary(model, PROMPT)
 
 
-def _manifest(source: _Source, role: RoleName, canary: CanaryText) -> ModelManifest:
+def _manifest(source: _Source, role: Role, canary: CanaryText) -> ModelManifest:
     identity = source.record.identity
     variant, stage, seed = identity["variant"]["name"], identity["stage"], identity["seed"]
     return ModelManifest(
@@ -204,7 +214,7 @@ def _manifest(source: _Source, role: RoleName, canary: CanaryText) -> ModelManif
 
 
 def _room(source: _Source) -> int:
-    """Bytes that writing takes for a while: at most twice a whole model, which is merged to ask it its canary."""
+    """Bytes that writing needs temporarily: at most two full models, because the canary needs a merged one."""
     weights = sum(path.stat().st_size for path in source.backbone.glob("*.safetensors"))
     return 2 * weights + (64 << 20)
 

@@ -1,6 +1,6 @@
-"""A mixture: which sources role models learn from, as a file that is read on one screen.
+"""A mixture: the sources of training data, as a file.
 
-Mixtures of the project lie in `mixtures/`, each `NAME.yaml`. Paths of data lie inside the folder of data.
+Mixtures of the project are in `mixtures/`, each `NAME.yaml`. Paths of data lie inside the folder of data.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from alpha_umi.roles.template import template_names
+from recordings.formats.source import Format
 from training.errors import MixtureUnusable
 from training.rationale import Rationale
-from training.sources.reading import Format
 
 CATALOGUE = Path(__file__).parent / "mixtures"
 REMEDY = "training/README.md describes the file"
@@ -23,7 +23,7 @@ REMEDY = "training/README.md describes the file"
 def _inside(data: str) -> str:
     path = PurePosixPath(data)
     if path.is_absolute() or ".." in path.parts:
-        raise ValueError("it must lie inside the folder of data, so begin with a name and leave out `..`")
+        raise ValueError("the path must be inside the folder of data: relative and without `..`")
     return data
 
 
@@ -33,8 +33,8 @@ def _known(template: str) -> str:
     return template
 
 
-Words = Annotated[str, Field(min_length=1)]
-Inside = Annotated[Words, AfterValidator(_inside)]
+NonEmpty = Annotated[str, Field(min_length=1)]
+Inside = Annotated[NonEmpty, AfterValidator(_inside)]
 
 
 class _File(BaseModel):
@@ -42,19 +42,19 @@ class _File(BaseModel):
 
 
 class Source(_File):
-    """A source. `at_most` trajectories of it are trained on.
+    """A source. At most `at_most` of its trajectories are in the train split.
 
-    For the dev split are kept either `dev_tool_sets`, whole, or a part of the instructions, `dev_share`, which their
-    digests choose, so that the same ones are kept whatever else is there.
+    The dev split is either the tool sets `dev_tool_sets`, or a share `dev_share` of the instructions. Their digests
+    decide, so that the selection does not depend on other data.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     format: Format
     data: Inside
-    licence: Words
-    rationale: Rationale = "kept"
+    licence: NonEmpty
+    rationale: Rationale = "original"
     at_most: Annotated[int, Field(ge=1)] | None = None
-    dev_tool_sets: tuple[Words, ...] = ()
+    dev_tool_sets: tuple[NonEmpty, ...] = ()
     dev_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
 
     @model_validator(mode="after")
@@ -62,20 +62,20 @@ class Source(_File):
         if self.dev_tool_sets and self.format != "rotbench":
             raise ValueError("`dev_tool_sets` belong to the format `rotbench` alone; others have `dev_share`")
         if self.dev_tool_sets and self.dev_share:
-            raise ValueError("`dev_tool_sets` and `dev_share` cannot both say what the dev split is")
+            raise ValueError("`dev_tool_sets` and `dev_share` exclude each other")
         return self
 
 
 class Mixture(_File):
-    """What is learned from. `context` is the most tokens of a prompt with its target; `suites` are suites of the
-    user's own, beside the project's, whose instructions are left out; `overlaps` is a table of such instructions."""
+    """The mixture's file. `context` bounds the tokens of a prompt with its target. The instructions of the project's
+    suites, of `suites` (files of further suites) and of the table `overlaps` are excluded."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     template: Annotated[str, AfterValidator(_known)]
     context: Annotated[int, Field(ge=64)]
     seed: Annotated[int, Field(ge=0)] = 0
     overlaps: Inside | None = None
-    suites: tuple[Words, ...] = ()
+    suites: tuple[NonEmpty, ...] = ()
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -87,12 +87,12 @@ class Mixture(_File):
 
 
 def mixture_names() -> list[str]:
-    """The mixtures of the project."""
+    """The names of the project's mixtures."""
     return sorted(path.stem for path in CATALOGUE.glob("*.yaml"))
 
 
 def load_mixture(name: str) -> Mixture:
-    """A mixture of the project by its name, or one of the user's own by its file. Raises `MixtureUnusable`."""
+    """A mixture of the project by its name, or a mixture's file by its path. Raises `MixtureUnusable`."""
     own = Path(name)
     if own.suffix in (".yaml", ".yml", ".json"):
         return _read(own)
@@ -116,5 +116,5 @@ def _read(path: Path) -> Mixture:
 
 
 def _faults(error: ValidationError) -> str:
-    found = error.errors(include_url=False)
-    return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'the file'}: {each['msg']}" for each in found)
+    errors = error.errors(include_url=False)
+    return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'the file'}: {each['msg']}" for each in errors)

@@ -1,10 +1,10 @@
-"""Rationales where a source has none, or other ones than a planner should learn to write.
+"""Rationales of the training data, where a source has none or unsuitable ones.
 
-- `kept`: as the source has them, none too;
-- `filled`: where there is none, a short one is written;
-- `short`: a short one in the place of every one.
+- `original`: the rationales of the source, unchanged;
+- `filled`: missing ones are replaced by a short one;
+- `short`: all are replaced by a short one.
 
-A short one names the tool and what it is for, but no arguments: finding these is the caller's part.
+A short rationale names the tool and its purpose, but no arguments: these are the caller's task.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ from typing import Final, Literal
 from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.planner import Decision, parse_plan
 from alpha_umi.roles.turns import Tool, Turn
-from evaluation.suites.recorded import RecordedTrajectory, plan_turn, read_call
+from recordings.trajectory import RecordedTrajectory
+from recordings.turns import plan_turn, read_call
 
-Rationale = Literal["kept", "filled", "short"]
+Rationale = Literal["original", "filled", "short"]
 ANSWER: Final = "What is known now is enough to answer."
 GIVE_UP: Final = "None of the tools can do what is asked."
-SHOWN_CHARACTERS: Final = 120
+MAX_CHARACTERS: Final = 120
 
 
 def with_rationales(trajectory: RecordedTrajectory, rationale: Rationale) -> RecordedTrajectory:
-    """The trajectory with the rationales that were asked for."""
-    if rationale == "kept":
+    """The trajectory with rationales as `rationale` says."""
+    if rationale == "original":
         return trajectory
     tools = {tool.name: tool for tool in trajectory.tools}
     following = (*trajectory.turns[1:], None)
@@ -55,5 +56,5 @@ def _written(decision: Decision, following: Turn | None, tools: Mapping[str, Too
     tool = tools.get(call.name) if call else None
     if tool is None:
         return ""
-    purpose = " ".join(tool.description.split()).partition(". ")[0].rstrip(".")[:SHOWN_CHARACTERS].strip()
+    purpose = " ".join(tool.description.split()).partition(". ")[0].rstrip(".")[:MAX_CHARACTERS].strip()
     return f"I call {tool.name} next" + (f": {purpose}." if purpose else ".")

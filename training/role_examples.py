@@ -1,13 +1,17 @@
-"""The examples of a trajectory: what each role is shown at each step, and what it should write.
+"""Role examples of a trajectory: the prompt and the target of each role at each step.
 
-As the published preprocessing makes them (`GLPFT/process_data/toolbench` of X-PLUG/Multi-LLM-Agent): the planner learns
-every decision, the caller every call, the summarizer every answer but a missing one ("none"), and the backbone all of
-them, rationale and call or answer in one text. What differs, each for its reason:
+As in the published preprocessing (`GLPFT/process_data/toolbench` of X-PLUG/Multi-LLM-Agent): the planner learns every
+decision, the caller every call, the summarizer every answer except a missing one ("none"), and the backbone all of
+them, rationale and call or answer in one text. Differences:
 
-- a call of a tool that is not on offer is left out as a step whatever its name, since what is learned from it is to
-  invent tools; it stays in the history;
-- a call that cannot be read is left out, too;
-- giving up has the backbone's own prompt, where the published script repeats the prompt of the step before.
+- a call of a tool that is not offered has no example, because it would teach to invent tools; it stays in the history;
+- a call that cannot be parsed has no example;
+- giving up has a backbone prompt of its own, where the published script repeats the prompt of the previous step.
+
+`PromptCounter` counts the tokens of many prompts with common parts. A tokenizer first splits a text at its special
+tokens, which end turns in a template. So the tokens of a prompt are those of its pieces, and the counts of pieces such
+as the tools are cached. This is verified on the first prompts; if it fails, as with tokenizers that prefix every piece,
+full prompts are counted.
 """
 
 from __future__ import annotations
@@ -15,18 +19,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from alpha_umi.roles.errors import ContextExceeded
 from alpha_umi.roles.fitting import Fitted, fit
-from alpha_umi.roles.template import Template, backbone_history, render
-from alpha_umi.roles.turns import RoleName, Tool, Turn
-from alpha_umi.serving.tokens import PromptTokenizer
-from evaluation.instructions import instruction_digest
-from evaluation.steps import StepCase
-from evaluation.suites.cases import step_cases
-from evaluation.suites.recorded import NOT_OFFERED, RecordedTrajectory
-from training.counting import PromptCounter
+from alpha_umi.roles.template import Prompt, Template, backbone_history, render
+from alpha_umi.roles.turns import Role, Tool, Turn
+from alpha_umi.serving.tokens import PromptTokenizer, between_markers
+from recordings.cases import StepCase, step_cases
+from recordings.contamination import instruction_digest
+from recordings.trajectory import NOT_OFFERED, RecordedTrajectory
 from training.examples import Example, ExamplePrompt
 
 TOO_LONG: Final = "tools, newest turn and target do not fit the context"
@@ -35,29 +38,29 @@ MISSING_ANSWER: Final = Turn("conclusion", "none")
 
 @dataclass(frozen=True)
 class RoleStep:
-    """What one role is shown at a step, before it is fitted, and what it should write."""
+    """The history and the target of one role at a step, before fitting to the context."""
 
-    role: RoleName
+    role: Role
     history: tuple[Turn, ...]
     target: str
 
 
 @dataclass(frozen=True)
 class Measured:
-    """An example; the tokens of its whole prompt, before it was shortened; those of what is learned from."""
+    """An example with its token counts: of the full prompt, of the fitted prompt, and of the target."""
 
     example: Example
-    whole_prompt: int
+    full_prompt: int
     prompt: int
     target: int
     shortened: bool
 
 
 def learnable(trajectory: RecordedTrajectory, dropped: Counter[str]) -> Iterator[StepCase]:
-    """The steps that can be learned from; the others are counted."""
+    """The steps with an offered tool or without a call; the others are counted in `dropped`."""
     for case in step_cases(trajectory):
         call = case.reference.call
-        offered = call is None or any(call.name in (tool.name, tool.shown_name) for tool in case.tools)
+        offered = call is None or any(call.name in (tool.name, tool.prompt_name) for tool in case.tools)
         if offered:
             yield case
         else:
@@ -65,7 +68,7 @@ def learnable(trajectory: RecordedTrajectory, dropped: Counter[str]) -> Iterator
 
 
 def role_steps(trajectory: RecordedTrajectory, case: StepCase) -> Iterator[RoleStep]:
-    """What each role learns from a step."""
+    """The role examples of a step, before fitting."""
     place = len(case.history)
     plan, following = trajectory.turns[place], trajectory.turns[place + 1 : place + 2]
     if case.reference.decision == "give up":
@@ -80,7 +83,7 @@ def role_steps(trajectory: RecordedTrajectory, case: StepCase) -> Iterator[RoleS
 
 
 class Fitting:
-    """Makes examples that fit a context, with the code and the tokenizer of serving."""
+    """Builds examples that fit a context, with the code and the tokenizer of serving."""
 
     def __init__(self, template: Template, tokenizer: PromptTokenizer, context: int) -> None:
         self._template = template
@@ -89,7 +92,7 @@ class Fitting:
         self._count = PromptCounter(tokenizer)
 
     def example(self, source: str, trajectory: RecordedTrajectory, case: StepCase, step: RoleStep) -> Measured | None:
-        """The example of a step; None where it cannot be made to fit."""
+        """The example of a step; None if it does not fit the context."""
         target = self._tokenizer.count(step.target) + 1
         try:
             fitted = self._fit(step, case.tools, self._context - target)
@@ -107,8 +110,8 @@ class Fitting:
             prompt=ExamplePrompt(text=prompt.text, markers=prompt.markers, end_of_turn=prompt.end_of_turn),
             target=step.target,
         )
-        whole = self._whole(step, case.tools) if fitted.truncated else fitted.tokens
-        return Measured(example, whole, fitted.tokens, target, fitted.truncated)
+        full_prompt = self._full_prompt(step, case.tools) if fitted.truncated else fitted.tokens
+        return Measured(example, full_prompt, fitted.tokens, target, fitted.truncated)
 
     def _fit(self, step: RoleStep, tools: tuple[Tool, ...], budget: int) -> Fitted:
         return fit(
@@ -120,7 +123,34 @@ class Fitting:
             count=self._count,
         )
 
-    def _whole(self, step: RoleStep, tools: tuple[Tool, ...]) -> int:
+    def _full_prompt(self, step: RoleStep, tools: tuple[Tool, ...]) -> int:
         thought = step.history[-1].content if step.role == "caller" else ""
-        whole = render(step.role, self._template, history=step.history, tools=tools, thought=thought)
-        return self._count(whole)
+        return self._count(render(step.role, self._template, history=step.history, tools=tools, thought=thought))
+
+
+TRIED: Final = 16
+REMEMBERED: Final = 4_096
+
+
+class PromptCounter:
+    """Counts tokens as serving does. `by_pieces` is whether counting by pieces has been correct so far."""
+
+    def __init__(self, tokenizer: PromptTokenizer) -> None:
+        self.by_pieces = True
+        self._tokenizer = tokenizer
+        self._piece = lru_cache(maxsize=REMEMBERED)(tokenizer.count)
+        # Tokens that the tokenizer adds before every text.
+        self._before = len(tokenizer.encode(""))
+        self._to_try = TRIED
+
+    def __call__(self, prompt: Prompt) -> int:
+        """The tokens of a prompt."""
+        if not self.by_pieces:
+            return len(self._tokenizer.encode(prompt))
+        pieces = self._before + len(prompt.markers) + sum(map(self._piece, between_markers(prompt)))
+        if self._to_try == 0:
+            return pieces
+        self._to_try -= 1
+        prompt_tokens = len(self._tokenizer.encode(prompt))
+        self.by_pieces = prompt_tokens == pieces
+        return prompt_tokens

@@ -1,10 +1,10 @@
-"""Train a variant: its stages one after another, in a folder that the same command goes on with.
+"""Train a variant: its stages in order, in a folder from which the same command resumes.
 
-OUTPUT/run.json                     what the run is made of; another run in this folder is refused
-OUTPUT/STAGE/losses.jsonl           a line a step
-OUTPUT/STAGE/checkpoints/           the last ones of a stage that is not complete
+OUTPUT/run.json                     the identity of the run; a run with another identity is refused
+OUTPUT/STAGE/losses.jsonl           one line a step
+OUTPUT/STAGE/checkpoints/           the last checkpoints of an incomplete stage
 OUTPUT/STAGE/model/                 a complete stage: weights and stage.json
-OUTPUT/losses.png, costs.json       curves, and what the stages have cost
+OUTPUT/losses.png, costs.json       loss curves, and the costs of the stages
 """
 
 from __future__ import annotations
@@ -18,26 +18,35 @@ from pathlib import Path
 from typing import Any
 
 from alpha_umi.serving.manifest import ModelManifest
-from training.costs import write_costs
+from training.data import PreparedData, open_data
 from training.errors import RecipeUnusable
 from training.loop.batches import StepPlan
 from training.loop.checkpoint import Progress, require_same
 from training.loop.losses import draw, read_losses
 from training.loop.model import backbone_of, device_of, identity_of, load_model, save_model, uses_bf16
-from training.loop.observing import Nobody, Observer
+from training.loop.observer import NullObserver, Observer
 from training.loop.processes import Processes
 from training.loop.stage import StageLoop, StageTask
-from training.loop.whole import write_file, write_folder
 from training.recipes.loading import require_settings
 from training.recipes.model import BACKBONE, Config, Stage, Variant, numbers
-from training.run_folder import CURVES, LOSSES, RUN_FILE, STAGE_FILE, stage_folder
-from training.stage_data import PreparedData, open_data
-from training.stage_record import StageRecord, read_identity, read_stage, write_stage
-from training.taking_over import take_over
+from training.records import (
+    CURVES,
+    LOSSES,
+    RUN_FILE,
+    STAGE_FILE,
+    StageRecord,
+    read_identity,
+    read_stage,
+    stage_folder,
+    write_costs,
+    write_stage,
+)
+from training.reuse import reuse_stage
+from training.writing import write_file, write_folder
 
 PACKAGES = ("alpha-umi", "torch", "transformers", "accelerate", "peft", "safetensors")
-# Numbers of a config that change what a run needs, and not what it makes.
-_FREE = {
+# Fields of a config that change what a run needs, but not its result.
+_NOT_IN_IDENTITY = {
     "about",
     "micro_tokens",
     "checkpoint_every",
@@ -52,9 +61,9 @@ _FREE = {
 
 @dataclass(frozen=True)
 class RunRequest:
-    """A run as it was asked for. `stages` limits it to some; `max_tokens` bounds the tokens of all stages together.
+    """The request of a run. `stages` selects some stages; `max_tokens` bounds the tokens of all stages together.
 
-    Stages that the run in the folder `take_over` has finished in the same way are not trained again.
+    Stages that the run in the folder `reuse` has trained in the same way are copied.
     """
 
     variant: Variant
@@ -64,13 +73,13 @@ class RunRequest:
     seed: int = 0
     max_tokens: int | None = None
     stages: tuple[str, ...] = ()
-    take_over: Path | None = None
-    observer: Observer = field(default_factory=Nobody)
+    reuse: Path | None = None
+    observer: Observer = field(default_factory=NullObserver)
     stop: Callable[[], bool] = lambda: False
 
 
 def train(request: RunRequest) -> None:
-    """Carry it out, or go on with it. Raises `TrainingError`."""
+    """Run the training, or resume it. Raises `TrainingError`."""
     chosen = _chosen(request.variant, request.stages)
     require_settings(request.variant, request.config)
     device = device_of(request.config)
@@ -94,7 +103,7 @@ class _Run:
     bf16: bool
 
     def prepare(self) -> None:
-        """Say what the folder is for, or check that it was for the same."""
+        """Write the identity of the run, or compare it with that of the folder."""
         path = self.request.output / RUN_FILE
         identity = self._identity()
         if path.is_file():
@@ -110,11 +119,11 @@ class _Run:
         self.processes.wait()
 
     def stage(self, stage: Stage) -> None:
-        """Train a stage to its end, unless that has happened."""
+        """Train a stage, unless it is complete."""
         home = self.request.output / stage.name
         folder = stage_folder(self.request.output, stage.name)
         if (folder / STAGE_FILE).is_file():
-            # A damaged one is told before the stages after it take their hours.
+            # A damaged record is reported before the next stages are trained.
             read_stage(folder)
         else:
             self._train(stage, home, folder)
@@ -124,11 +133,11 @@ class _Run:
         self.processes.wait()
 
     def finish(self) -> None:
-        """Curves and costs."""
+        """Write the loss curves and the costs."""
         if self.processes.is_main:
             names = [stage.name for stage in self.request.variant.stages]
             lines = {name: read_losses(self.request.output / name / LOSSES) for name in names}
-            draw(self.request.output / CURVES, {name: found for name, found in lines.items() if found})
+            draw(self.request.output / CURVES, {name: rows for name, rows in lines.items() if rows})
             write_costs(self.request.output, names, self.backbone)
         self.processes.wait()
         self.processes.leave()
@@ -136,7 +145,7 @@ class _Run:
     def _train(self, stage: Stage, home: Path, folder: Path) -> None:
         start = self._start(stage)
         task = self._task(stage, home, start)
-        if self._taken_over(task):
+        if self._reuse(task):
             return
         seed = self.request.seed
         module = load_model(self.request.config, self.backbone, start, seed=seed, bf16=self.bf16)
@@ -148,12 +157,12 @@ class _Run:
             write_folder(folder, lambda partial: self._save(loop, weights, task, progress, partial))
         self.processes.wait()
 
-    def _taken_over(self, task: StageTask) -> bool:
-        other = self.request.take_over
+    def _reuse(self, task: StageTask) -> bool:
+        other = self.request.reuse
         if other is None or (task.folder / "checkpoints").is_dir():
             return False
-        taken = take_over(other, task) if self.processes.is_main else False
-        return self.processes.sum(float(taken))[0] > 0
+        reused = reuse_stage(other, task) if self.processes.is_main else False
+        return self.processes.sum(float(reused))[0] > 0
 
     def _task(self, stage: Stage, home: Path, start: Path | None) -> StageTask:
         seen = self.data.stage(stage, seed=self.request.seed)
@@ -176,9 +185,9 @@ class _Run:
         self, loop: StageLoop, weights: dict[str, Any], task: StageTask, progress: Progress, partial: Path
     ) -> None:
         save_model(loop.module, weights, partial, self.backbone, lora=self.request.config.lora is not None)
-        # An adapter is served in bfloat16, a whole model as it lies here.
-        whole = sum(path.stat().st_size for path in partial.iterdir())
-        served = sum(2 * tensor.numel() for tensor in weights.values()) if self.request.config.lora else whole
+        # An adapter is served in bfloat16, a full model in the format of its files.
+        file_bytes = sum(path.stat().st_size for path in partial.iterdir())
+        served = sum(2 * tensor.numel() for tensor in weights.values()) if self.request.config.lora else file_bytes
         write_stage(partial, self._record(task, progress, served))
 
     def _record(self, task: StageTask, progress: Progress, served: int) -> StageRecord:
@@ -213,7 +222,7 @@ class _Run:
         return folder
 
     def _allowance(self, stage: Stage) -> int | None:
-        """The stage's share of `max_tokens`: as much as its share of what all stages together would take."""
+        """The stage's share of `max_tokens`, in proportion to its tokens in an unbounded run; None without a bound."""
         if self.request.max_tokens is None:
             return None
         planned = {item.name: self._planned(item) for item in self.request.variant.stages}
@@ -226,9 +235,9 @@ class _Run:
         return numbers(stage, self.request.config).epochs * sum(seen.lengths)
 
     def _identity(self) -> dict[str, Any]:
-        """What the run is made of, as JSON."""
+        """The identity of the run, as JSON."""
         return {
-            **asked(self.request.variant, self.request.config, self.request.seed, self.request.max_tokens),
+            **requested_identity(self.request.variant, self.request.config, self.request.seed, self.request.max_tokens),
             "data_digest": self.data.record.digest,
             "template": self.data.record.template,
             "template_digest": self.data.record.template_digest,
@@ -237,11 +246,11 @@ class _Run:
         }
 
 
-def asked(variant: Variant, config: Config, seed: int, max_tokens: int | None) -> dict[str, Any]:
-    """The part of a run's identity that was asked for: what neither its data nor its machine decides."""
+def requested_identity(variant: Variant, config: Config, seed: int, max_tokens: int | None) -> dict[str, Any]:
+    """The part of a run's identity that follows from the request alone, not from data or machine."""
     return {
         "variant": variant.model_dump(mode="json", by_alias=True, exclude={"about"}),
-        "config": config.model_dump(mode="json", exclude=_FREE),
+        "config": config.model_dump(mode="json", exclude=_NOT_IN_IDENTITY),
         "seed": seed,
         "max_tokens": max_tokens,
     }

@@ -30,7 +30,7 @@ from alpha_umi.contract.told_events import (
     Written,
 )
 from alpha_umi.contract.trajectories import StepModel, TokenUsage, Trajectory
-from alpha_umi.roles.turns import Tool
+from alpha_umi.roles.turns import Role, Tool
 from alpha_umi.trajectory import (
     ActionRequired,
     AnswerWritten,
@@ -57,11 +57,10 @@ from alpha_umi.trajectory import (
     Usage,
     advance,
 )
-from alpha_umi.trajectory.events import RoleKind
 from alpha_umi.trajectory.limits import UnreadablePolicy
 from alpha_umi.trajectory.moves import NO_CALL
 
-_FAILED: dict[str, RoleKind] = {
+_FAILED: dict[str, Role] = {
     "planner_failed": "planner",
     "caller_failed": "caller",
     "summarizer_failed": "summarizer",

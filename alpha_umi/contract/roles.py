@@ -1,4 +1,4 @@
-"""Wire models of the three role services. Unknown fields are refused.
+"""Wire models of the role services, and the table of roles (`ROLES`). Unknown fields are refused.
 
 `tools` and `history` keep the design's form; `Tool` and `Turn` of `alpha_umi.roles` are what the code works with, and
 `as_tools` and `as_history` are the one conversion.
@@ -7,13 +7,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Literal, Self
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from alpha_umi.roles.planner import Decision
 from alpha_umi.roles.template import PlannerLabel
-from alpha_umi.roles.turns import Tool, Turn, TurnRole
+from alpha_umi.roles.turns import Role, Tool, Turn, TurnRole
+
+# State of the circuit breaker of a role service's replica, as `/readyz` and the metrics show it.
+CircuitState = Literal["closed", "open", "half-open"]
 
 MAX_TOOLS = 100
 MAX_TURNS = 10_000
@@ -91,7 +95,7 @@ class Sampling(WireModel):
 def _distinct_names(tools: list[ToolModel]) -> list[ToolModel]:
     seen: set[str] = set()
     for tool in tools:
-        shown = Tool(tool.name).shown_name
+        shown = Tool(tool.name).prompt_name
         if shown in seen:
             raise ValueError(f"two tools are called {shown!r}; names (their last 64 characters) must be unique")
         seen.add(shown)
@@ -190,11 +194,18 @@ class Timings(WireModel):
 
 
 class RoleAnswer(WireModel):
-    """What every role's answer carries. `truncated` says that the model saw a shortened history."""
+    """What every role's answer carries. `truncated`: the model saw a shortened history.
+
+    `prompt_sha256` is the digest of the first prompt of the request, which `.../render` shows; services of
+    earlier versions do not send it. The problem document of an unusable output has both fields as well.
+    """
 
     usage: UsageModel
     timings: Timings
     truncated: bool = False
+    prompt_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        default=None, description="SHA-256 of the prompt's text in UTF-8, in hexadecimal"
+    )
 
 
 class PlanAnswer(RoleAnswer):
@@ -242,12 +253,37 @@ class StepAnswer(RoleAnswer):
     repaired: bool = False
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _complete(self) -> Self:
         if self.next == "caller" and (self.action is None) == (self.reason is None):
             raise ValueError("a step for the caller has an `action` or a `reason`, and not both")
         if self.next == "conclusion" and self.answer is None:
             raise ValueError("a conclusion has an `answer`")
         return self
+
+
+Request = TypeVar("Request", bound=Sampling)
+Answer = TypeVar("Answer", bound=RoleAnswer)
+
+
+@dataclass(frozen=True)
+class RoleSpec(Generic[Request, Answer]):
+    """How a role is called over HTTP: path, models of request and answer, and whether its text can be streamed."""
+
+    role: Role
+    path: str
+    request: type[Request]
+    answer: type[Answer]
+    streams: bool
+
+
+PLAN = RoleSpec("planner", "/v1/plan", PlanRequest, PlanAnswer, streams=True)
+# A call is of no use before it is complete.
+CALL = RoleSpec("caller", "/v1/call", CallRequest, CallAnswer, streams=False)
+SUMMARIZE = RoleSpec("summarizer", "/v1/summarize", SummarizeRequest, SummarizeAnswer, streams=True)
+STEP = RoleSpec("backbone", "/v1/step", StepRequest, StepAnswer, streams=True)
+ROLES: dict[Role, RoleSpec[Any, Any]] = {spec.role: spec for spec in (PLAN, CALL, SUMMARIZE, STEP)}
+if set(ROLES) != set(get_args(Role)):
+    raise AssertionError("every role has one row")
 
 
 class RenderAnswer(WireModel):

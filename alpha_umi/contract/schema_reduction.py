@@ -1,8 +1,8 @@
-"""The bounded subset of JSON Schema that grammars are made of.
+"""Reduce a JSON Schema to the bounded subset that grammars support.
 
-References are unfolded, `allOf` is joined, and everything is counted on the way. Keywords that a grammar cannot honour
-safely (`pattern`, `format`, conditionals, open maps) are dropped, because every call is checked against the full schema
-afterwards all the same. What is left is made of:
+References are inlined, `allOf` is merged, and nodes are counted. Keywords that a grammar cannot enforce (`pattern`,
+`format`, conditionals, open maps) are dropped, because every call is validated against the full schema afterwards. The
+subset:
 
     {"type": "object", "properties": {...}, "required": [...], "additionalProperties": false}
     {"type": "array", "items": ..., "minItems"?, "maxItems"?}    {"type": "array", "prefixItems": [...]}
@@ -29,7 +29,7 @@ MAX_ENUM = 1_000
 VALUES_A_NODE = 8
 MAX_DIGITS = 15
 MAX_NUMBER = 10**MAX_DIGITS - 1
-# Identifiers use all 64 bits, and one that is cut short names something else.
+# Identifiers use all 64 bits; a smaller bound would exclude some.
 MAX_INTEGER = 2**63 - 1
 
 Schema = dict[str, Any]
@@ -39,7 +39,7 @@ _SCALAR: tuple[Schema, ...] = (
     {"type": "number", "minimum": -MAX_NUMBER, "maximum": MAX_NUMBER},
     {"type": "boolean"},
 )
-# What decides alone whether a listed value is allowed as well.
+# Keywords by which a listed value can be validated alone.
 _VALUE_KEYWORDS = frozenset(("type", "enum", "const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")) | {
     "multipleOf",
     "minLength",
@@ -51,9 +51,9 @@ _EARLIEST = {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxPropert
 
 
 def reduce_schema(schema: Mapping[str, Any]) -> Schema:
-    """The subset of a schema that `check_schema` has let pass.
+    """The reduced form of a schema that `check_schema` accepts.
 
-    Raises `ToolSchemaError`: too deep, too large once its references are unfolded, contradictory, not of type object.
+    Raises `ToolSchemaError`: too deep, too large once its references are inlined, contradictory, not of type object.
     """
     if schema.get("type", "object") != "object":
         raise ToolSchemaError(
@@ -66,7 +66,7 @@ def reduce_schema(schema: Mapping[str, Any]) -> Schema:
 
 
 class _Reduction:
-    """One walk over a schema; counts what it unfolds."""
+    """One walk over a schema, which counts its nodes."""
 
     def __init__(self, root: Mapping[str, Any]) -> None:
         self._root = root
@@ -111,7 +111,7 @@ class _Reduction:
         return self._typed(kind, schema, pointer, depth)
 
     def _listed(self, schema: Schema, pointer: str) -> Schema:
-        """The listed values that the schema's other keywords allow."""
+        """The listed values that satisfy the schema's other keywords."""
         listed = schema["enum"] if "enum" in schema else [schema["const"]]
         if len(listed) > MAX_ENUM:
             raise ToolSchemaError(
@@ -178,7 +178,7 @@ class _Reduction:
 
 
 def _joined(parts: Sequence[Mapping[str, Any]]) -> Schema:
-    """Several schemas that all apply, as one: bounds at their tightest, of other keywords the last."""
+    """Merge schemas that all apply: the tightest bounds, and the last value of other keywords."""
     joined: Schema = {}
     for part in parts:
         for key, value in part.items():
@@ -187,7 +187,7 @@ def _joined(parts: Sequence[Mapping[str, Any]]) -> Schema:
 
 
 def _both(key: str, first: Any, second: Any) -> Any:
-    """One keyword's value that means both."""
+    """One keyword's value that satisfies both."""
     if key == "properties":
         shared = {name: {"allOf": [first[name], second[name]]} for name in first if name in second}
         return {**first, **second, **shared}
@@ -217,16 +217,16 @@ def _implied_type(schema: Mapping[str, Any]) -> str | None:
 
 
 def _lengths(schema: Mapping[str, Any], least: str, most: str, pointer: str) -> Schema:
-    kept = {name: int(schema[name]) for name in (least, most) if name in schema}
-    if kept.get(least, 0) > kept.get(most, math.inf):
+    lengths = {name: int(schema[name]) for name in (least, most) if name in schema}
+    if lengths.get(least, 0) > lengths.get(most, math.inf):
         raise ToolSchemaError(
-            f"{least} {kept[least]} is above {most} {kept[most]}", pointer=pointer, remedy="mend the bounds"
+            f"{least} {lengths[least]} is above {most} {lengths[most]}", pointer=pointer, remedy="mend the bounds"
         )
-    return kept
+    return lengths
 
 
 def _integer(schema: Mapping[str, Any], pointer: str) -> Schema:
-    """Closed bounds within 64 bits, or the multiples between them if they are few."""
+    """Inclusive bounds within 64 bits, or the list of multiples between them if they are few."""
     low = math.ceil(max(schema.get("minimum", -MAX_INTEGER), -MAX_INTEGER))
     high = math.floor(min(schema.get("maximum", MAX_INTEGER), MAX_INTEGER))
     if "exclusiveMinimum" in schema:
@@ -243,7 +243,7 @@ def _integer(schema: Mapping[str, Any], pointer: str) -> Schema:
 
 
 def _number(schema: Mapping[str, Any], pointer: str) -> Schema:
-    """A bound on either side, closed or not."""
+    """A lower and an upper bound, inclusive or exclusive."""
     low = ("minimum", max(schema.get("minimum", -MAX_NUMBER), -MAX_NUMBER))
     high = ("maximum", min(schema.get("maximum", MAX_NUMBER), MAX_NUMBER))
     if schema.get("exclusiveMinimum", -math.inf) >= low[1]:
@@ -262,7 +262,7 @@ def _number(schema: Mapping[str, Any], pointer: str) -> Schema:
 
 
 def fraction_digits(number: float) -> int:
-    """Digits after the point of a number written out in full."""
+    """Decimal digits of a number without exponent."""
     exponent = Decimal(str(number)).normalize().as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
 

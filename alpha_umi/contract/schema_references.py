@@ -1,4 +1,4 @@
-"""References inside a tool's schema: they stay in it, name something, and lead nowhere twice."""
+"""References in a tool's schema: local, resolvable, and without cycles."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 MAX_CHAIN = 32
 
-# Data, not schemas; and maps whose keys are names that people chose.
+# Keywords with data instead of schemas; and maps whose keys are free names.
 _DATA = frozenset({"const", "default", "enum", "example", "examples"})
 _DEFINITIONS = frozenset({"$defs", "definitions"})
 _NAMED = frozenset({"dependentSchemas", "patternProperties", "properties"}) | _DEFINITIONS
@@ -16,7 +16,7 @@ _REFERENCES = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
 
 
 class ToolSchemaError(ValueError):
-    """A schema cannot be used. `pointer` is the JSON pointer of the place in it, `tool` the name if known."""
+    """A schema is unusable. `pointer` is the JSON pointer of the place in it, `tool` the name if known."""
 
     def __init__(self, reason: str, *, pointer: str = "", remedy: str = "", tool: str = "") -> None:
         super().__init__(reason)
@@ -32,7 +32,7 @@ def step(pointer: str, part: object) -> str:
 
 
 def resolve(root: Mapping[str, Any], reference: str, pointer: str) -> Any:
-    """What a reference names. Raises `ToolSchemaError`; `pointer` is the place of the schema that refers."""
+    """The target of a reference. Raises `ToolSchemaError`; `pointer` is the place of the referring schema."""
     node: Any = root
     for part in reference.removeprefix("#").split("/")[1:]:
         name = unquote(part).replace("~1", "/").replace("~0", "~")
@@ -46,7 +46,7 @@ def resolve(root: Mapping[str, Any], reference: str, pointer: str) -> Any:
 
 
 def check_references(schema: Mapping[str, Any]) -> None:
-    """Raises `ToolSchemaError` for a reference out of the schema, to nothing, or to what it is part of."""
+    """Raises `ToolSchemaError` for a reference that is not local, has no target, or is part of a cycle."""
     for reference, pointer in _references(schema, "", definitions=True):
         if not pointer.endswith("/$ref") or not (reference == "#" or str(reference).startswith("#/")):
             raise ToolSchemaError(
@@ -74,7 +74,7 @@ def _check_cycles(root: Mapping[str, Any], node: Any, place: str, chain: tuple[s
 
 
 def _references(node: Any, pointer: str, *, definitions: bool) -> Iterator[tuple[Any, str]]:
-    """Every reference that a validator would follow, with its place; `definitions` includes those not in use."""
+    """Every reference that a validator follows, with its place; `definitions` includes unused ones."""
     if isinstance(node, list):
         for position, value in enumerate(node):
             yield from _references(value, step(pointer, position), definitions=definitions)

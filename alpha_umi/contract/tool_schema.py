@@ -1,7 +1,7 @@
-"""Tool schemas that come in: which of them can be used.
+"""Validation of tool schemas from requests.
 
-A schema from a request can be invalid, refer to the network, refer to itself, or unfold into millions of nodes. All of
-that is refused here with the place and the remedy. What a grammar is made of afterwards is `schema_reduction`'s.
+A schema can be invalid, refer to the network, refer to itself, or expand into millions of nodes. All of that is refused
+here with the place and the remedy. `schema_reduction` reduces a valid schema for grammars.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def check_schema(schema: Mapping[str, Any]) -> None:
 
 
 def full_validator(schema: Mapping[str, Any]) -> jsonschema_rs.Draft202012Validator:
-    """The validator of the whole schema; it never opens a connection. Raises `jsonschema_rs.ValidationError`."""
+    """The validator of the full schema; it never opens a connection. Raises `jsonschema_rs.ValidationError`."""
     written = {key: value for key, value in schema.items() if key != "$schema"}
     return jsonschema_rs.Draft202012Validator(written, validate_formats=False, offline=True)
 

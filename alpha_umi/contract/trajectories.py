@@ -10,8 +10,8 @@ from pydantic import Field, field_validator
 from alpha_umi.contract.client_turns import OfferedTool, not_blank
 from alpha_umi.contract.roles import ANY_NOTATION, WireModel
 from alpha_umi.roles.planner import Decision
+from alpha_umi.roles.turns import Role
 from alpha_umi.trajectory import State, Status
-from alpha_umi.trajectory.events import RoleKind
 from alpha_umi.trajectory.state import RoleUse as Use
 
 MAX_INSTRUCTION_CHARACTERS = 32_000
@@ -159,7 +159,7 @@ class StepModel(WireModel):
     truncated: bool
     parent: int | None = None
     abandoned: bool = False
-    roles: dict[RoleKind, RoleUse] | None = None
+    roles: dict[Role, RoleUse] | None = None
 
 
 class TrajectoryError(WireModel):

@@ -1,4 +1,4 @@
-"""The single model's text: a rationale, then a call, an answer or a give up in one turn."""
+"""The single model's text: a rationale, then a call, an answer or `give up`, in one turn."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class BackboneStep:
 
     @property
     def text(self) -> str:
-        """The turn as it joins the history."""
+        """The turn for the history."""
         if self.call is not None:
             return self.lead + self.call.text
         return f"{self.lead}{ANSWER} " + (self.answer if self.answer is not None else _GIVE_UP)
 
 
 def parse_step(text: str) -> BackboneStep:
-    """Read a single model's output; whichever of call and conclusion comes first counts.
+    """Parse a single model's output; the first of call and conclusion counts.
 
     Raises `UnreadableOutput` when there is neither.
     """
@@ -58,7 +58,7 @@ def is_opened(text: str) -> bool:
 
 
 def call_start(text: str) -> int | None:
-    """Where a call begins, read or not; None where there is none, or a conclusion comes first."""
+    """The offset at which a call begins, valid or not; None without a call, or if a conclusion precedes it."""
     call_at, answer_at = _line_start(text, CALL), _line_start(text, ANSWER)
     return None if call_at is None or (answer_at is not None and answer_at < call_at) else call_at
 
@@ -66,5 +66,5 @@ def call_start(text: str) -> int | None:
 def _line_start(text: str, word: str) -> int | None:
     if text.startswith(word):
         return 0
-    found = text.find(f"\n{word}")
-    return None if found < 0 else found + 1
+    start = text.find(f"\n{word}")
+    return None if start < 0 else start + 1

@@ -15,7 +15,7 @@ _CALL = re.compile(r"\s*Action:[ \t]*(?P<name>[^\n]*?)[ \t]*\n\s*Action Input:\s
 
 @dataclass(frozen=True)
 class Call:
-    """A caller's output. `arguments_text` is the JSON exactly as it was written."""
+    """A caller's output. `arguments_text` is the unmodified JSON text."""
 
     name: str
     arguments: Mapping[str, Any]
@@ -23,12 +23,12 @@ class Call:
 
     @property
     def text(self) -> str:
-        """The caller's turn as it joins the history."""
+        """The caller's turn for the history."""
         return f"Action: {self.name}\nAction Input: {self.arguments_text}"
 
 
 def parse_call(text: str) -> Call:
-    """Read a caller's output; text after the JSON object is dropped.
+    """Parse a caller's output; text after the JSON object is dropped.
 
     Raises `UnreadableOutput` naming what is missing or broken.
     """

@@ -1,4 +1,4 @@
-"""What the planner of a search is shown at a place that was tried before: the published turn, as versioned data."""
+"""The turn that shows a searching planner the calls already made at this node; its published text is versioned data."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from importlib import resources
 from typing import Final
 
 _FILE = resources.files("alpha_umi.roles") / "templates" / "search" / "dfsdt.toml"
-# The published inference cuts every observation there, and so it bounds this turn.
+# The published inference truncates every observation to this length, which bounds this turn.
 OBSERVATION_CHARACTERS: Final = 1_024
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A call that was made before at the same place, its arguments as JSON text, and what it brought.
+    """A call made earlier at the same node, its arguments as JSON text, and its output.
 
-    Where no call could be made, name and arguments are empty, and `output` says why.
+    If no call could be made, name and arguments are empty, and `output` is the reason.
     """
 
     name: str
@@ -28,17 +28,17 @@ class Candidate:
 
 
 def show_candidates(candidates: Sequence[Candidate], observation: str) -> str:
-    """The turn of the user that shows them; `observation` is the newest one of the branch, empty where it has none."""
+    """The user turn with the candidates; `observation` is the newest one of the branch, or empty."""
     template = _template()
-    shown = json.dumps([_shown(candidate) for candidate in candidates], indent=2) + "\n"
+    text = json.dumps([_document(candidate) for candidate in candidates], indent=2) + "\n"
     if observation:
         former = template["former_observation"]
-        shown += former.replace("{observation}", observation[:OBSERVATION_CHARACTERS])
-    return template["previous_candidates"].replace("{previous_candidate}", shown)
+        text += former.replace("{observation}", observation[:OBSERVATION_CHARACTERS])
+    return template["previous_candidates"].replace("{previous_candidate}", text)
 
 
-def _shown(candidate: Candidate) -> dict[str, object]:
-    """The published keys; the value of each is always 0.0 in that search."""
+def _document(candidate: Candidate) -> dict[str, object]:
+    """The published keys; the value is always 0.0 in that search."""
     return {
         "name": candidate.name,
         "arguments": candidate.arguments,

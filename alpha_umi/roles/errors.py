@@ -1,21 +1,21 @@
 """Errors of the roles.
 
 RoleError
-├── UnreadableOutput      a role model's text does not follow its format; the model may be asked again
-└── ContextExceeded       the tools and the newest turn alone do not fit the context; the request must change
+├── UnreadableOutput      a role model's text does not follow its format; a second generation may
+└── ContextExceeded       the tools and the newest turn alone exceed the context; the request must change
 """
 
 from __future__ import annotations
 
 
 class RoleError(ValueError):
-    """Base of what the roles raise."""
+    """Base of the errors of the roles."""
 
 
 class UnreadableOutput(RoleError):
-    """A role model wrote something that its format does not allow.
+    """A role model's text does not follow its format.
 
-    `text` is what it wrote, `reason` says what could not be read.
+    `text` is the output, `reason` the part that is missing or invalid.
     """
 
     def __init__(self, reason: str, text: str) -> None:
@@ -25,7 +25,7 @@ class UnreadableOutput(RoleError):
 
 
 class ContextExceeded(RoleError):
-    """The prompt cannot be made to fit. `needed` and `budget` are tokens."""
+    """The prompt exceeds the budget even when shortened. `needed` and `budget` are tokens."""
 
     def __init__(self, needed: int, budget: int) -> None:
         super().__init__(f"the tools and the newest turn need {needed} tokens, and the context leaves {budget}")

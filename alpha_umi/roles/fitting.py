@@ -1,6 +1,6 @@
-"""A role's prompt that fits a number of tokens: rendered, and its history shortened where that is needed.
+"""Fit a role's prompt into a token budget: render it, and shorten its history if necessary.
 
-Serving and training fit prompts with this one function, so that a model is asked what it was trained on.
+Serving and training use this one function, so that serving prompts are identical to training prompts.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from alpha_umi.roles.shorten import shorten_history
 from alpha_umi.roles.template import PlannerLabel, Prompt, Template, render
-from alpha_umi.roles.turns import RoleName, Tool, Turn
+from alpha_umi.roles.turns import Role, Tool, Turn
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A prompt and its tokens. `truncated`: the history was shortened for it."""
+    """A prompt and its number of tokens. `truncated`: the history was shortened to fit."""
 
     prompt: Prompt
     tokens: int
@@ -23,7 +23,7 @@ class Fitted:
 
 
 def fit(
-    role: RoleName,
+    role: Role,
     template: Template,
     *,
     history: Sequence[Turn],
@@ -34,8 +34,8 @@ def fit(
 ) -> Fitted:
     """The role's prompt with at most `budget` tokens, as `count` counts them.
 
-    The caller's history ends with the rationale. Raises `ContextExceeded` when the tools and the newest turn alone do
-    not fit.
+    The caller's history ends with the rationale. Raises `ContextExceeded` if the tools and the newest turn alone exceed
+    the budget.
     """
 
     def prompt_of(turns: Sequence[Turn]) -> Prompt:

@@ -1,4 +1,4 @@
-"""The planner's text: a rationale in free words, then one of three decisions after "Next:"."""
+"""The planner's text: a rationale, then one of three decisions after "Next:"."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from alpha_umi.roles.errors import UnreadableOutput
 
 Decision = Literal["caller", "conclusion", "give up"]
 DECISIONS: tuple[Decision, ...] = get_args(Decision)
-# What ends a generation: the decision stands, whatever else the model would have written.
+# A generation ends at its first decision.
 STOP_STRINGS = tuple(f"Next: {decision}" for decision in DECISIONS)
 
 _ENDING = re.compile(r"Next:[ \t]*(?P<decision>caller|conclusion|give up)\b\.?")
@@ -19,9 +19,9 @@ _BROKEN_ENDING = re.compile(r"Next:[^\n]{0,60}")
 
 @dataclass(frozen=True)
 class Plan:
-    """A planner's output, cut after its decision as the published pipeline does.
+    """A planner's output, truncated after its decision as in the published pipeline.
 
-    `lead` is the text before the decision, untouched; `ending` the decision as it was written.
+    `lead` is the unmodified text before the decision; `ending` the text of the decision.
     """
 
     lead: str
@@ -35,12 +35,12 @@ class Plan:
 
     @property
     def text(self) -> str:
-        """The planner's turn as it joins the history."""
+        """The planner's turn for the history."""
         return self.lead + self.ending
 
 
 def parse_plan(text: str) -> Plan:
-    """Read a planner's output; the first decision counts and text after it is dropped.
+    """Parse a planner's output; the first decision counts, and text after it is dropped.
 
     Raises `UnreadableOutput` when there is no decision, or "Next:" names something else.
     """

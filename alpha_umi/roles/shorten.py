@@ -1,12 +1,12 @@
 """Shorten a history to a token budget: one function for all roles, in serving and in training.
 
-What goes first is what is cheapest to lose: the text of the oldest observations, then the end of the newest turn where
-that is a long observation, then whole old turns, then more of the newest observation. The instruction, which is
-the newest user turn before the newest turn of all, outlives every other old turn.
+The least valuable text is cut first: the oldest observations, then the end of the newest turn if it is a long
+observation, then complete old turns, then more of the newest observation. The instruction, which is the newest user
+turn before the newest turn of all, is dropped after every other old turn.
 
-Every search halves its range, so that a history of twenty contexts is tokenized about as a whole three times, and not
-once for each turn. The beginning of a shortened prompt stays the same from step to step only as far as the same
-observations were cut: an engine's prefix cache holds the tools and the turns before the first cut one.
+Every search is a bisection, so that a history of twenty contexts is tokenized about three times in full, and not once
+for each turn. From step to step the beginning of a shortened prompt is the same only as far as the same observations
+are cut: an engine's prefix cache matches the tools and the turns before the first cut one.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from alpha_umi.roles.errors import ContextExceeded
 from alpha_umi.roles.turns import Turn
 
 MARK = " [... {left_out} characters left out ...]"
-# What stays at least of an old observation, and of the newest one while there are old turns to drop instead.
-KEPT_CHARACTERS = 80
-KEPT_NEWEST_CHARACTERS = 1_000
+# Minimum length of an old observation, and of the newest one while there are old turns to drop instead.
+MIN_OBSERVATION_CHARACTERS = 80
+MIN_NEWEST_CHARACTERS = 1_000
 
 CountTokens = Callable[[Sequence[Turn]], int]
 _Turns = tuple[Turn, ...]
@@ -30,16 +30,16 @@ _Fits = Callable[[Sequence[Turn]], bool]
 
 @dataclass(frozen=True)
 class Shortened:
-    """A history that fits, and whether anything was left out of it."""
+    """A history that fits. `truncated`: some of it was cut or dropped."""
 
     history: tuple[Turn, ...]
     truncated: bool
 
 
 def shorten_history(history: Sequence[Turn], *, budget: int, count: CountTokens) -> Shortened:
-    """Shorten until `count(history)`, the tokens of the whole rendered prompt, is at most `budget`.
+    """Shorten until `count(history)`, the tokens of the complete rendered prompt, is at most `budget`.
 
-    Raises `ContextExceeded` when the tools and the newest turn alone do not fit.
+    Raises `ContextExceeded` if the tools and the newest turn alone exceed the budget.
     """
 
     def fits(turns: Sequence[Turn]) -> bool:
@@ -48,8 +48,8 @@ def shorten_history(history: Sequence[Turn], *, budget: int, count: CountTokens)
     turns = tuple(history)
     if fits(turns):
         return Shortened(turns, truncated=False)
-    cut_newest = partial(_cut_newest, whole=turns[-1], kept=KEPT_NEWEST_CHARACTERS)
-    cut_it_further = partial(_cut_newest, whole=turns[-1], kept=KEPT_CHARACTERS)
+    cut_newest = partial(_cut_newest, newest=turns[-1], characters=MIN_NEWEST_CHARACTERS)
+    cut_it_further = partial(_cut_newest, newest=turns[-1], characters=MIN_OBSERVATION_CHARACTERS)
     for shorten in (_cut_old_observations, cut_newest, _drop_old_turns, cut_it_further, _drop_instruction):
         turns = shorten(turns, fits)
         if fits(turns):
@@ -58,12 +58,14 @@ def shorten_history(history: Sequence[Turn], *, budget: int, count: CountTokens)
 
 
 def _cut_old_observations(turns: _Turns, fits: _Fits) -> _Turns:
-    """As few of the oldest ones as it takes, the last of those only as far as it takes; all of them if need be."""
+    """Cut as few of the oldest ones as necessary, the last of them only as far as necessary."""
     old = [position for position, turn in enumerate(turns[:-1]) if turn.role == "observation"]
 
     def with_cut(number: int) -> _Turns:
         chosen = set(old[:number])
-        return tuple(_cut(turn, KEPT_CHARACTERS) if place in chosen else turn for place, turn in enumerate(turns))
+        return tuple(
+            _cut(turn, MIN_OBSERVATION_CHARACTERS) if place in chosen else turn for place, turn in enumerate(turns)
+        )
 
     number = _fewest(len(old), lambda number: fits(with_cut(number)))
     if number is None:
@@ -72,15 +74,15 @@ def _cut_old_observations(turns: _Turns, fits: _Fits) -> _Turns:
     return _with_longest(with_cut(number), position, turns[position], fits)
 
 
-def _cut_newest(turns: _Turns, fits: _Fits, *, whole: Turn, kept: int) -> _Turns:
-    if whole.role != "observation":
+def _cut_newest(turns: _Turns, fits: _Fits, *, newest: Turn, characters: int) -> _Turns:
+    if newest.role != "observation":
         return turns
-    shortest = (*turns[:-1], _cut(whole, kept))
-    return _with_longest(shortest, len(turns) - 1, whole, fits, kept=kept) if fits(shortest) else shortest
+    shortest = (*turns[:-1], _cut(newest, characters))
+    return _with_longest(shortest, len(turns) - 1, newest, fits, characters=characters) if fits(shortest) else shortest
 
 
 def _drop_old_turns(turns: _Turns, fits: _Fits) -> _Turns:
-    """Drop the oldest turns, as few as it takes, but neither the instruction nor the newest turn."""
+    """Drop as few of the oldest turns as necessary, but neither the instruction nor the newest turn."""
     instruction = next((place for place in reversed(range(len(turns) - 1)) if turns[place].role == "user"), None)
     old = [place for place in range(len(turns) - 1) if place != instruction]
 
@@ -97,7 +99,7 @@ def _drop_instruction(turns: _Turns, fits: _Fits) -> _Turns:
 
 
 def _fewest(available: int, enough: Callable[[int], bool]) -> int | None:
-    """The smallest number from 1 on that is enough; None if all that are available are not."""
+    """The smallest number from 1 to `available` that is enough; None if there is none."""
     if not available or not enough(available):
         return None
     low, high = 1, available
@@ -107,12 +109,14 @@ def _fewest(available: int, enough: Callable[[int], bool]) -> int | None:
     return high
 
 
-def _with_longest(turns: _Turns, position: int, whole: Turn, fits: _Fits, *, kept: int = KEPT_CHARACTERS) -> _Turns:
+def _with_longest(
+    turns: _Turns, position: int, newest: Turn, fits: _Fits, *, characters: int = MIN_OBSERVATION_CHARACTERS
+) -> _Turns:
     """The turns with the longest beginning of `whole` at a position with which they fit; they fit as they are."""
-    best, low, high = turns, kept, len(whole.content)
+    best, low, high = turns, characters, len(newest.content)
     while low < high:
         middle = (low + high + 1) // 2
-        attempt = (*turns[:position], _cut(whole, middle), *turns[position + 1 :])
+        attempt = (*turns[:position], _cut(newest, middle), *turns[position + 1 :])
         if fits(attempt):
             best, low = attempt, middle
         else:

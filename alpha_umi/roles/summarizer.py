@@ -1,4 +1,4 @@
-"""The summarizer's text: the answer for the user, in free words."""
+"""The summarizer's text: the answer for the user."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from alpha_umi.roles.errors import UnreadableOutput
 
 
 def parse_answer(text: str) -> str:
-    """The answer without surrounding white space. Raises `UnreadableOutput` when nothing is left."""
+    """The answer without surrounding white space. Raises `UnreadableOutput` if it is empty."""
     answer = text.strip()
     if not answer:
         raise UnreadableOutput("the answer is empty", text)

@@ -16,7 +16,7 @@ from functools import cache
 from importlib import resources
 from typing import Literal
 
-from alpha_umi.roles.turns import RoleName, Tool, Turn, TurnRole, tool_document
+from alpha_umi.roles.turns import Role, Tool, Turn, TurnRole, tool_document
 
 # The label of the planner's newest turn in the caller's and the summarizer's history: `assistant` as in the published
 # training data (default), `planner` as in the published inference script. Its older turns are `assistant` in both, and
@@ -43,7 +43,7 @@ class Template:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over everything a model learns from the template, in hexadecimal."""
+        """SHA-256 of everything that a model learns from the template, in hexadecimal."""
         content = json.dumps([self.end_of_turn, dict(sorted(self.prompts.items()))], ensure_ascii=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
@@ -68,7 +68,7 @@ def template_names() -> list[str]:
 
 @cache
 def load_template(name: str) -> Template:
-    """Load a template by name. Raises `UnknownTemplate`, which lists the names on offer."""
+    """Load a template by name. Raises `UnknownTemplate`, which lists the known names."""
     if name not in template_names():
         raise UnknownTemplate(f"no template {name!r}; known: {', '.join(template_names())}")
     data = tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
@@ -77,7 +77,7 @@ def load_template(name: str) -> Template:
 
 
 def render(
-    role: RoleName,
+    role: Role,
     template: Template,
     *,
     history: Sequence[Turn],
@@ -87,8 +87,8 @@ def render(
 ) -> Prompt:
     """Fill the template of one role.
 
-    `thought` is the current rationale, which only the caller's prompt shows. The history is written as the
-    published preprocessing does: every turn ended but the observation's.
+    `thought` is the current rationale, which only the caller's prompt contains. The history follows the published
+    preprocessing: every turn except an observation has an end-of-turn marker.
     """
     writer = _Writer(template.end_of_turn)
     label: PlannerLabel = planner_label if role in ("caller", "summarizer") else "assistant"
@@ -103,14 +103,14 @@ def render(
             case "history":
                 _write_history(writer, _history_of(role, history), label)
             case "tool_names":
-                writer.write(", ".join(tool.shown_name for tool in tools))
+                writer.write(", ".join(tool.prompt_name for tool in tools))
             case _:
                 writer.write(thought)
     writer.write(text[position:])
     return writer.prompt()
 
 
-def _history_of(role: RoleName, history: Sequence[Turn]) -> Sequence[Turn]:
+def _history_of(role: Role, history: Sequence[Turn]) -> Sequence[Turn]:
     if role == "backbone":
         return backbone_history(history)
     if role == "summarizer":
@@ -120,7 +120,7 @@ def _history_of(role: RoleName, history: Sequence[Turn]) -> Sequence[Turn]:
 
 
 def backbone_history(history: Sequence[Turn]) -> list[Turn]:
-    """The turns as the single-model backbone knows them: rationale and call (or answer) are one turn of its own."""
+    """The turns of the single-model backbone: rationale and call (or answer) are one turn."""
     merged: list[Turn] = []
     for turn in history:
         if turn.role == "planner":
@@ -150,7 +150,7 @@ def _write_history(writer: _Writer, history: Sequence[Turn], newest_label: Plann
 
 
 class _Writer:
-    """Joins text and remembers where it ended a turn itself."""
+    """Joins text and records the offsets of its own end-of-turn markers."""
 
     def __init__(self, end_of_turn: str) -> None:
         self._end_of_turn = end_of_turn

@@ -1,4 +1,4 @@
-"""The application of a role service: the shared frame, the list of models, the routes of its role or roles."""
+"""The HTTP application of a role service: one role, several roles on one engine, or roles in this process."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import httpx
 from fastapi import APIRouter, FastAPI
 
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.roles import ModelInfo, ModelList
-from alpha_umi.serving.context import MakeRouter, RoleContext
+from alpha_umi.roles.turns import Role
+from alpha_umi.serving.assembly import MakeRouter, RoleContext, RolePart
 from alpha_umi.serving.host import RoleHost
 from alpha_umi.web.application import create_application
-from alpha_umi.web.request_id import ids_of_headers
-
-RolePart = tuple[RoleContext, MakeRouter]
+from alpha_umi.web.request_id import log_ids_from_headers
 
 
 def create_role_application(context: RoleContext, make_router: MakeRouter, *, keys: Sequence[str] = ()) -> FastAPI:
-    """The application around one host; loading begins with its lifespan."""
+    """The application of one role; its lifespan loads the model."""
     host = context.host
     context.metrics.watch(host)
     return create_application(
@@ -30,12 +30,12 @@ def create_role_application(context: RoleContext, make_router: MakeRouter, *, ke
         registry=context.metrics.registry,
         keys=keys,
         lifespan=host.running,
-        log_ids=ids_of_headers,
+        log_ids=log_ids_from_headers,
     )
 
 
 def create_shared_application(parts: Sequence[RolePart], *, keys: Sequence[str] = ()) -> FastAPI:
-    """The application around several hosts, whose metrics share a registry. It is ready when all of them are."""
+    """The application of several roles, whose metrics share a registry. It is ready when all of them are."""
     hosts = [context.host for context, _ in parts]
     registry, *others = {context.metrics.registry for context, _ in parts}
     if others:
@@ -57,7 +57,7 @@ def create_shared_application(parts: Sequence[RolePart], *, keys: Sequence[str] 
         registry=registry,
         keys=keys,
         lifespan=running,
-        log_ids=ids_of_headers,
+        log_ids=log_ids_from_headers,
     )
 
 
@@ -95,3 +95,29 @@ def _info(context: RoleContext, created: int) -> ModelInfo:
         planner_label=host.model.planner_label,
         manifest=None if host.model.manifest is None else host.model.manifest.model_dump(mode="json"),
     )
+
+
+class RoleUnusable(Exception):
+    """A role's engine did not start, or its canary failed."""
+
+    def __init__(self, role: Role, reason: str) -> None:
+        super().__init__(reason)
+        self.role = role
+
+
+@contextlib.asynccontextmanager
+async def in_process_transport(parts: Sequence[RolePart]) -> AsyncIterator[httpx.ASGITransport]:
+    """A transport to the roles in this process, without a server. It is yielded when all of them are ready.
+
+    Everything else is as in a service: the same application, the canary, the watch over the engines, which stop with
+    the block. Raises `RoleUnusable`.
+    """
+    application = create_shared_application(parts)
+    async with application.router.lifespan_context(application):
+        for context, _ in parts:
+            try:
+                await context.host.wait_ready()
+            except ServiceError as error:
+                raise RoleUnusable(context.host.model.role, error.detail) from error
+        # An exception in a route becomes a response, as with a server.
+        yield httpx.ASGITransport(application, raise_app_exceptions=False)

@@ -1,4 +1,4 @@
-"""How a role service comes to rest: nothing new, some seconds for what is being written, then an end to the rest."""
+"""Graceful shutdown of a role service: refuse new requests, wait some seconds for those in flight, then cut them."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from collections.abc import Sequence
 from alpha_umi import telemetry
 from alpha_umi.serving.host import RoleHost
 
-# What is left of ten seconds belongs to the engine, whose process takes about three to end.
+# The rest of the usual ten seconds is for the engine, whose process takes about three to end.
 GRACE_S = 4.0
-# Requests that were cut off need a moment for their last words.
-LAST_WORDS_S = 0.5
+# A request that was cut off needs a moment to send its error.
+CUT_OFF_S = 0.5
 
 _log = telemetry.logger(__name__)
 
 
 class HostDrain:
-    """Brings the hosts of one process to rest."""
+    """Drains the hosts of one process."""
 
     def __init__(self, hosts: Sequence[RoleHost], *, grace_s: float = GRACE_S) -> None:
         self._hosts = hosts
         self._grace_s = grace_s
 
     async def drain(self) -> None:
-        """Refuse new requests at once; return when those in flight are answered, or were cut off."""
+        """Refuse new requests; return when those in flight are answered or cut off."""
         for host in self._hosts:
             host.begin_stop()
         _log.info("drain.began", in_flight=self._in_flight)
         await self._ended(self._grace_s)
         if cut := self._in_flight:
             _log.warning("drain.cut_off", in_flight=cut)
-            self.hurry()
-        await self._ended(LAST_WORDS_S)
+            self.cancel_all()
+        await self._ended(CUT_OFF_S)
 
-    def hurry(self) -> None:
-        """Cut off what is in flight."""
+    def cancel_all(self) -> None:
+        """Cut off the requests in flight."""
         for host in self._hosts:
             host.in_flight.cut_off()
 

@@ -1,12 +1,12 @@
-"""The engine port: what a role service asks of whatever generates text.
+"""The engine port: the interface between a role service and its text generator.
 
 Behind it: `vllm_engine` (vLLM in this process), `remote` (a completions server elsewhere) and `scripted` (for tests
 and documentation). Errors:
 
     EngineError
-    ├── EngineDead        the engine will not come back; the process has to be replaced
-    ├── EngineAway        the engine cannot be reached or cannot answer now; it may come back by itself
-    └── EngineRefused     this one request cannot be generated; others can
+    ├── EngineDead         the engine does not recover; the process has to be replaced
+    ├── EngineUnavailable  the engine cannot be reached or cannot answer now; retry later
+    └── EngineRefused      this request cannot be generated; others can
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ FinishReason = Literal["stop", "length"]
 
 
 class EngineError(Exception):
-    """Base of what an engine raises."""
+    """Base of the errors of engines."""
 
 
 class EngineDead(EngineError):
-    """The engine has died and does not recover by itself."""
+    """The engine has died and does not recover."""
 
 
-class EngineAway(EngineError):
+class EngineUnavailable(EngineError):
     """The engine cannot be reached or cannot answer now."""
 
 
@@ -57,10 +57,10 @@ Constraint = Choices | Grammar
 class Generation:
     """One request to an engine.
 
-    A `Prompt` came from users and tools: only the template's own markers become special tokens. A plain string is the
-    operator's own and is tokenized as it stands. `continuation` is text that the model has written already and goes on
-    from. `stop` strings end the generation and stand in its text. `adapter` names one of the engine's adapters: an
-    engine that has any refuses a generation without one.
+    A `Prompt` holds text of users and tools: only the template's own markers become special tokens. A plain string is
+    the operator's and is tokenized unchanged. `continuation` is generated text, which the model continues.
+    `stop` strings end the generation and are part of its text. `adapter` names one of the engine's LoRA adapters; an
+    engine with adapters refuses a generation without one.
     """
 
     prompt: Prompt | str
@@ -77,7 +77,7 @@ class Generation:
 def require_adapter(generation: Generation, adapters: Collection[str]) -> None:
     """Raises `EngineRefused` unless a generation names one of the engine's adapters, or neither has any.
 
-    vLLM on a CPU lets a request without an adapter have that of another request in the same batch, without a word.
+    vLLM on a CPU silently applies the adapter of another request in the same batch to a request without one.
     """
     known = ", ".join(sorted(adapters)) or "none"
     if generation.adapter is None and adapters:
@@ -88,7 +88,7 @@ def require_adapter(generation: Generation, adapters: Collection[str]) -> None:
 
 @dataclass(frozen=True)
 class Chunk:
-    """A piece of generated text. The counts are totals so far; `finish_reason` stands on the last chunk only."""
+    """A piece of generated text. The counts are totals so far; only the last chunk has a `finish_reason`."""
 
     text: str
     prompt_tokens: int
@@ -99,9 +99,9 @@ class Chunk:
 
 @dataclass(frozen=True)
 class EngineStats:
-    """How busy an engine is now, and what its prefix cache saved since it was started.
+    """The engine's load now, and its prefix cache's totals since the start.
 
-    `running` and `waiting` count generations, `kv_cache_usage` is a share from 0 to 1, the other two are tokens.
+    `running` and `waiting` count generations, `kv_cache_usage` is a share from 0 to 1; the other two count tokens.
     """
 
     running: int = 0
@@ -112,26 +112,26 @@ class EngineStats:
 
 
 class Engine(Protocol):
-    """What generates text. Closing the iterator of `generate` aborts the generation."""
+    """A text generator. Closing the iterator of `generate` aborts the generation."""
 
     @property
     def context(self) -> int:
         """Tokens of prompt and answer together."""
 
     async def start(self) -> None:
-        """Load the model. Raises whatever keeps it from loading; after `EngineAway` it can be called again."""
+        """Load the model. Raises the error that prevents it; after `EngineUnavailable` it can be called again."""
 
     async def stop(self) -> None:
-        """Release everything; generations in flight end."""
+        """Release all resources; generations in flight end."""
 
     async def check(self) -> None:
-        """Raises `EngineDead` when the engine has died, `EngineAway` when it cannot answer now."""
+        """Raises `EngineDead` when the engine has died, `EngineUnavailable` when it cannot answer now."""
 
     def stats(self) -> EngineStats | None:
-        """How busy the engine is; None where that is not known."""
+        """The engine's load; None if it is unknown."""
 
     def count_tokens(self, prompt: Prompt | str) -> int:
-        """Tokens of a prompt as `generate` would send it."""
+        """Number of tokens of a prompt, as `generate` sends it."""
 
     def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
-        """Generate. Raises `EngineDead`, `EngineAway` or `EngineRefused`."""
+        """Generate. Raises `EngineDead`, `EngineUnavailable` or `EngineRefused`."""

@@ -1,4 +1,4 @@
-"""From settings to engines: which model a role is served from, and what has to be right before anything is loaded."""
+"""From settings to engines: choose and verify each role's model. No engine is started here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from alpha_umi.roles.template import load_template
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.engine import Engine
 from alpha_umi.serving.host import Canary, ServedModel
 from alpha_umi.serving.manifest import ModelManifest, verify
@@ -16,20 +16,20 @@ from alpha_umi.serving.scripted import CANARY, Rule, ScriptedEngine
 from alpha_umi.serving.settings import RoleSettings, UnusableSettings
 from alpha_umi.serving.shared import SharedEngine
 
-Adapters = Mapping[RoleName, Path]
+Adapters = Mapping[Role, Path]
 
 _SCRIPTED_CANARY = Canary("What is the capital of France?", CANARY)
 
 
 class RoleEngine(NamedTuple):
-    """What a role writes with, and what its service knows about it."""
+    """A role's engine, and the description of its model."""
 
     engine: Engine
     model: ServedModel
 
 
-def load_role(role: RoleName, settings: RoleSettings) -> RoleEngine:
-    """The engine of a service with one role; it is not started yet.
+def load_role(role: Role, settings: RoleSettings) -> RoleEngine:
+    """The engine of a service with one role, not started.
 
     Raises `ManifestError` for a model folder that must not be served, `UnusableSettings`.
     """
@@ -37,68 +37,68 @@ def load_role(role: RoleName, settings: RoleSettings) -> RoleEngine:
         return RoleEngine(_scripted(settings), _scripted_model(role, settings))
     folder = settings.model or _embedded(role, settings)
     manifest = verify(folder)
-    if not _plays(manifest, role):
+    if not _serves_role(manifest, role):
         raise UnusableSettings(
             f"ALPHA_UMI_ROLE_MODEL: {folder} holds a {manifest.role}, not a {role}; name the model of this role"
         )
     return RoleEngine(_engine(settings, folder, manifest.context), _served(role, manifest, settings))
 
 
-def load_folders(folders: Mapping[RoleName, Path], settings: RoleSettings) -> dict[RoleName, RoleEngine]:
-    """The engines of roles whose models lie in these folders: one for each folder, also where several roles share it.
+def load_folders(folders: Mapping[Role, Path], settings: RoleSettings) -> dict[Role, RoleEngine]:
+    """The engines of roles whose models are in these folders, not started. Roles with the same folder share an engine.
 
-    None is started yet. Raises `ManifestError` for a folder that must not be served, `UnusableSettings`.
+    Raises `ManifestError` for a folder that must not be served, `UnusableSettings`.
     """
     manifests = {folder: verify(folder) for folder in dict.fromkeys(folders.values())}
     for role, folder in folders.items():
-        if not _plays(manifests[folder], role):
+        if not _serves_role(manifests[folder], role):
             raise UnusableSettings(f"{folder} holds a {manifests[folder].role}, not a {role}")
     engines = {
         folder: SharedEngine(_engine(settings, folder, manifest.context)) for folder, manifest in manifests.items()
     }
     return {
-        role: RoleEngine(engines[folder].seen_by(role), _served(role, manifests[folder], settings))
+        role: RoleEngine(engines[folder].view(role), _served(role, manifests[folder], settings))
         for role, folder in folders.items()
     }
 
 
-def load_scripted(roles: Sequence[RoleName], settings: RoleSettings) -> dict[RoleName, RoleEngine]:
-    """One scripted engine in the eyes of each role."""
+def load_scripted(roles: Sequence[Role], settings: RoleSettings) -> dict[Role, RoleEngine]:
+    """One scripted engine, as a view for each role."""
     scripted = SharedEngine(_scripted(settings))
-    return {role: RoleEngine(scripted.seen_by(role), _scripted_model(role, settings)) for role in roles}
+    return {role: RoleEngine(scripted.view(role), _scripted_model(role, settings)) for role in roles}
 
 
-def load_shared(roles: Sequence[RoleName], settings: RoleSettings) -> dict[RoleName, RoleEngine]:
-    """One engine with an adapter a role, in the eyes of each role; it is not started yet.
+def load_shared(roles: Sequence[Role], settings: RoleSettings) -> dict[Role, RoleEngine]:
+    """One engine with an adapter for each role, as a view for each role; it is not started.
 
     Raises `ManifestError` for a backbone or an adapter that must not be served or do not belong together,
     `UnusableSettings`.
     """
     if settings.engine == "scripted":
         scripted = SharedEngine(_scripted(settings, adapters=roles))
-        return {role: RoleEngine(scripted.bound_to(role), _scripted_model(role, settings)) for role in roles}
+        return {role: RoleEngine(scripted.bind_adapter(role), _scripted_model(role, settings)) for role in roles}
     folder = settings.model or _embedded_backbone(settings)
     backbone = verify(folder)
     adapters = {role: _adapter_folder(role, settings) for role in roles}
-    manifests = {role: _fitting(path, role, folder) for role, path in adapters.items()}
+    manifests = {role: _check_adapter(path, role, folder) for role, path in adapters.items()}
     context = min(manifest.context for manifest in (backbone, *manifests.values()))
     shared = SharedEngine(_engine(settings, folder, context, adapters))
-    return {role: RoleEngine(shared.bound_to(role), _served(role, manifests[role], settings)) for role in roles}
+    return {role: RoleEngine(shared.bind_adapter(role), _served(role, manifests[role], settings)) for role in roles}
 
 
-def _plays(manifest: ModelManifest, role: RoleName) -> bool:
-    """Whether it is this role's model, or one that was made for no role alone."""
+def _serves_role(manifest: ModelManifest, role: Role) -> bool:
+    """Whether it is this role's model, or a backbone, which serves every role."""
     return manifest.role in (role, "backbone")
 
 
-def _scripted(settings: RoleSettings, *, adapters: Sequence[RoleName] = ()) -> ScriptedEngine:
+def _scripted(settings: RoleSettings, *, adapters: Sequence[Role] = ()) -> ScriptedEngine:
     engine = ScriptedEngine([]) if settings.script is None else ScriptedEngine.from_file(settings.script)
     engine.rules = [Rule([CANARY], when=_SCRIPTED_CANARY.prompt), *engine.rules]
     engine.adapters = adapters
     return engine
 
 
-def _scripted_model(role: RoleName, settings: RoleSettings) -> ServedModel:
+def _scripted_model(role: Role, settings: RoleSettings) -> ServedModel:
     template = load_template(settings.template or "toolbench")
     return ServedModel(role, "scripted", template, _SCRIPTED_CANARY, settings.planner_label)
 
@@ -142,7 +142,7 @@ def _vllm(settings: RoleSettings, folder: Path, context: int, adapters: Mapping[
     return VllmEngine(options)
 
 
-def _served(role: RoleName, manifest: ModelManifest, settings: RoleSettings) -> ServedModel:
+def _served(role: Role, manifest: ModelManifest, settings: RoleSettings) -> ServedModel:
     return ServedModel(
         role,
         manifest.name,
@@ -153,7 +153,7 @@ def _served(role: RoleName, manifest: ModelManifest, settings: RoleSettings) -> 
     )
 
 
-def _adapter_folder(role: RoleName, settings: RoleSettings) -> Path:
+def _adapter_folder(role: Role, settings: RoleSettings) -> Path:
     if settings.adapters is None:
         raise UnusableSettings(
             "ALPHA_UMI_ROLE_ADAPTERS is not set; name the folder that holds an adapter for each role"
@@ -161,14 +161,14 @@ def _adapter_folder(role: RoleName, settings: RoleSettings) -> Path:
     return settings.adapters / role
 
 
-def _fitting(folder: Path, role: RoleName, backbone: Path) -> ModelManifest:
-    from alpha_umi.serving.weights.adapters import fitting_adapter
+def _check_adapter(folder: Path, role: Role, backbone: Path) -> ModelManifest:
+    from alpha_umi.serving.weights.adapters import check_adapter
 
-    return fitting_adapter(folder, role, backbone)
+    return check_adapter(folder, role, backbone)
 
 
-def _embedded(role: RoleName, settings: RoleSettings) -> Path:
-    """The small model that comes with the project, converted into the cache when it is not there yet."""
+def _embedded(role: Role, settings: RoleSettings) -> Path:
+    """The small model that comes with the project; converted into the cache unless it is there."""
     from alpha_umi.serving.weights import embedded_role_model
 
     return embedded_role_model(role, cache=settings.cache, models_dir=settings.models_dir)

@@ -1,14 +1,14 @@
-"""The manifest beside a model's weights: what the model is for, and the digests of its files.
+"""The manifest of a model folder: the model's role, and the digests of its files.
 
-A model folder says in `alpha_umi.json` which role it plays, in which template and context it was trained, and what a
-right engine writes for a fixed prompt. Weights are safetensors only: formats that can run code when they are loaded
-are refused. Nothing here loads a model.
+`alpha_umi.json` names the role, the template and the context that the model was trained with, and the answer of a
+correct engine to a fixed prompt. Weights are safetensors only: formats that can run code on loading are refused.
+Nothing here loads a model.
 
     ManifestError
     ├── ManifestUnreadable    there is no manifest, or it does not follow its schema
-    ├── DigestMismatch        a file is missing, or is not the one that was recorded
-    ├── UnsafeWeights         the folder holds a pickle format, or weights that nobody recorded
-    └── TemplateDiffers       the model was trained in a template that has changed since
+    ├── DigestMismatch        a file is missing, or differs from its recorded digest
+    ├── UnsafeWeights         the folder holds a pickle format, or weights that the manifest does not list
+    └── TemplateDiffers       the model was trained with a template that has changed since
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from alpha_umi.roles.template import load_template, template_names
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 
 MANIFEST_FILE = "alpha_umi.json"
 PICKLE_SUFFIXES = frozenset({".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"})
@@ -32,7 +32,7 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class ManifestError(Exception):
-    """Base of what is wrong with a model folder."""
+    """Base of the errors of model folders."""
 
 
 class ManifestUnreadable(ManifestError):
@@ -40,7 +40,7 @@ class ManifestUnreadable(ManifestError):
 
 
 class DigestMismatch(ManifestError):
-    """A file is missing, or is not the one that was recorded. `file` is its path."""
+    """A file is missing, or differs from its recorded digest. `file` is its path."""
 
     def __init__(self, file: Path, reason: str) -> None:
         super().__init__(f"{file}: {reason}; fetch or convert the model again")
@@ -48,7 +48,7 @@ class DigestMismatch(ManifestError):
 
 
 class UnsafeWeights(ManifestError):
-    """A file that must not be loaded lies in the folder. `file` is its path."""
+    """The folder holds a file that must not be loaded. `file` is its path."""
 
     def __init__(self, file: Path, reason: str) -> None:
         super().__init__(f"{file}: {reason}")
@@ -56,36 +56,35 @@ class UnsafeWeights(ManifestError):
 
 
 class TemplateDiffers(ManifestError):
-    """The model was trained in a template that this version does not have."""
+    """The model was trained with a template that this version does not have."""
 
 
 class CanaryText(BaseModel):
-    """A prompt, as the tokenizer gets it, and how the greedy answer to it begins."""
+    """A prompt, as the tokenizer gets it, and how its greedy answer begins."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     prompt: Text
-    # What is compared leaves out the space around it: blank, it would fit every answer.
+    # Answers are compared without surrounding white space; a blank one would match everything.
     expected: Annotated[str, StringConstraints(pattern=r"\S")]
 
 
 class ModelManifest(BaseModel):
-    """What a model folder says about itself.
+    """The content of `alpha_umi.json`.
 
-    `template` names the role template that the model was trained in, `context` counts tokens, `base` is the `name` of
-    the backbone (its own for a backbone), `source` says where the weights came from and under which licence,
-    `converted_from` are the SHA-256 digests of the weight files that they were converted from, and `files` those of the
-    folder's own files, which `write_manifest` fills in. `trained_on` are the digests of the instructions that the model
-    was trained on (`evaluation.instructions`), so that nobody measures it on them unawares; without it that is unknown.
-    `template_digest` is that of the template as it was in training; a template that has changed since is refused.
-    `base_weights` are the digests of the weight files of the backbone that the model was trained from: an adapter
-    fits no others; without it that is not checked.
+    `template` is the name of the role template of the training; `context` counts tokens; `base` is the `name` of the
+    backbone (its own for a backbone); `source` is the origin of the weights and their licence. `converted_from` are the
+    SHA-256 digests of the original weight files, `files` those of the folder's files, which `write_manifest` fills in.
+    `trained_on` are the digests of the training instructions, for the detection of contamination; None if unknown.
+    `template_digest` is that of the template during training; a template that has changed since is refused.
+    `base_weights` are the digests of the backbone's weight files during training: an adapter fits no others; None skips
+    the check.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Text
-    role: RoleName
+    role: Role
     template: Text
     context: Annotated[int, Field(ge=1)]
     base: Text
@@ -99,12 +98,12 @@ class ModelManifest(BaseModel):
 
     @property
     def weights(self) -> dict[str, str]:
-        """The digests of those files that hold tensors."""
+        """The digests of the files with tensors."""
         return {name: digest for name, digest in self.files.items() if name.endswith(".safetensors")}
 
 
 def load_manifest(folder: Path) -> ModelManifest:
-    """The manifest of a model folder; the files themselves are not looked at. Raises `ManifestUnreadable`."""
+    """The manifest of a model folder; its files are not verified. Raises `ManifestUnreadable`."""
     path = folder / MANIFEST_FILE
     try:
         return ModelManifest.model_validate_json(path.read_bytes())
@@ -115,14 +114,14 @@ def load_manifest(folder: Path) -> ModelManifest:
 
 
 def write_manifest(folder: Path, manifest: ModelManifest) -> ModelManifest:
-    """Record the digests of a folder's files, and write the manifest as its last file. Returns what was written.
+    """Add the digests of a folder's files, and write the manifest as its last file. Returns the complete manifest.
 
     Raises `UnsafeWeights` for a folder with a pickle format, and `OSError`.
     """
     _refuse_pickles(folder)
     files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != MANIFEST_FILE)
     complete = manifest.model_copy(update={"files": {path.name: sha256(path) for path in files}})
-    # Versions that do not know an optional field yet read the manifests that have no use for it.
+    # Unset fields are omitted, so that versions without an optional field can read the manifest.
     document = complete.model_dump_json(indent=2, exclude_none=True)
     (folder / MANIFEST_FILE).write_text(document + "\n", encoding="utf-8")
     return complete
@@ -135,27 +134,27 @@ def sha256(path: Path) -> str:
 
 
 def verify(folder: Path) -> ModelManifest:
-    """Check every file of a model folder against its manifest, which is returned. Raises `ManifestError`."""
+    """Verify every file of a model folder against its manifest, which is returned. Raises `ManifestError`."""
     manifest = load_manifest(folder)
     _refuse_pickles(folder)
     for name, recorded in manifest.files.items():
         _check(folder / name, recorded)
-    # Engines load every such file that lies in the folder.
+    # Engines load every such file of the folder.
     for path in folder.rglob("*.safetensors"):
         if str(path.relative_to(folder)) not in manifest.files:
-            raise UnsafeWeights(path, f"{MANIFEST_FILE} does not know these weights; remove them")
+            raise UnsafeWeights(path, f"{MANIFEST_FILE} does not list these weights; remove them")
     _require_template(folder / MANIFEST_FILE, manifest)
     return manifest
 
 
 def _require_template(path: Path, manifest: ModelManifest) -> None:
-    wanted, known = manifest.template_digest, template_names()
+    digest, known = manifest.template_digest, template_names()
     if manifest.template not in known:
         raise TemplateDiffers(
             f"{path}: template: this version has no {manifest.template}, only {', '.join(known)}; serve the model with "
             "the version that it was trained with"
         )
-    if wanted is not None and load_template(manifest.template).digest != wanted:
+    if digest is not None and load_template(manifest.template).digest != digest:
         raise TemplateDiffers(
             f"{path}: template_digest: the model was trained in another {manifest.template} than this version has; "
             "train it again, or serve it with the version that it was trained with"
@@ -170,11 +169,11 @@ def _refuse_pickles(folder: Path) -> None:
 
 def _check(path: Path, recorded: str) -> None:
     try:
-        found = sha256(path)
+        actual = sha256(path)
     except OSError as error:
         raise DigestMismatch(path, f"cannot be read ({error.strerror})") from error
-    if found != recorded:
-        raise DigestMismatch(path, f"SHA-256 is {found} instead of {recorded}")
+    if actual != recorded:
+        raise DigestMismatch(path, f"SHA-256 is {actual} instead of {recorded}")
 
 
 def _faults(error: ValidationError) -> str:

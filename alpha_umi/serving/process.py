@@ -1,4 +1,4 @@
-"""The process of a role service: settings to engine to application, and an exit code that says how it ended."""
+"""The process of a role service: settings, engine, application, and the exit code."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 
 from alpha_umi import telemetry
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.application import create_role_application, create_shared_application
-from alpha_umi.serving.context import MakeRouter
+from alpha_umi.serving.assembly import MakeRouter, role_context, role_parts
 from alpha_umi.serving.drain import HostDrain
 from alpha_umi.serving.loading import load_role, load_shared
 from alpha_umi.serving.manifest import ManifestError
 from alpha_umi.serving.metrics import RoleMetrics
-from alpha_umi.serving.parts import role_context, role_parts
 from alpha_umi.serving.settings import PORTS, RoleSettings, UnusableSettings, faults
 from alpha_umi.web.keys import OpenBindRefused, check_bind
 from alpha_umi.web.server import PortTaken, create_server, open_socket
@@ -25,11 +24,11 @@ from alpha_umi.web.server import PortTaken, create_server, open_socket
 EXIT_USAGE = 2
 EXIT_ENGINE_LOST = 70
 
-# Settings, keys and what is told when the engine is lost become an application, and how it comes to rest.
+# (settings, keys, on_lost) -> (application, drain)
 _MakeApplication = Callable[[RoleSettings, list[str], Callable[[], None]], tuple[FastAPI, HostDrain]]
 
 
-def main(role: RoleName, make_router: MakeRouter) -> None:
+def main(role: Role, make_router: MakeRouter) -> None:
     """Run the service of one role until a signal.
 
     Exits with 0 after a signal, 2 for bad settings, 70 when the engine was lost.
@@ -43,7 +42,7 @@ def main(role: RoleName, make_router: MakeRouter) -> None:
     _run(role, create)
 
 
-def main_shared(routers: Mapping[RoleName, MakeRouter]) -> None:
+def main_shared(routers: Mapping[Role, MakeRouter]) -> None:
     """Run several roles on one engine until a signal, with the exit codes of `main`."""
 
     def create(settings: RoleSettings, keys: list[str], on_lost: Callable[[], None]) -> tuple[FastAPI, HostDrain]:
@@ -75,7 +74,7 @@ def _serve(service: str, create: _MakeApplication, settings: RoleSettings) -> in
 
 
 class _Ending:
-    """Remembers why the process ends."""
+    """The server, and the exit code of the process."""
 
     def __init__(self) -> None:
         self.server: uvicorn.Server | None = None

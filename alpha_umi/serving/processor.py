@@ -1,4 +1,4 @@
-"""Which number format this processor computes correctly."""
+"""The number format (dtype) that this processor computes correctly."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 _BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 
 
-def choose_dtype(wanted: Dtype, *, gpu: bool, cpu_flags: frozenset[str]) -> Dtype:
-    """The dtype to load a model in: the wanted one, or what follows from the processor.
+def choose_dtype(requested: Dtype, *, gpu: bool, cpu_flags: frozenset[str]) -> Dtype:
+    """The dtype to load a model in: the requested one; for "auto" it depends on the processor.
 
-    vLLM's CPU kernels write fluent nonsense in bfloat16 on processors without bfloat16 instructions, so these get
-    float32. A GPU keeps the checkpoint's own dtype.
+    vLLM's CPU kernels compute nonsense in bfloat16 on processors without bfloat16 instructions, so these get float32. A
+    GPU uses the checkpoint's own dtype.
     """
-    if wanted != "auto":
-        return wanted
+    if requested != "auto":
+        return requested
     if gpu:
         return "auto"
     return "bfloat16" if cpu_flags & _BFLOAT16_FLAGS else "float32"
 
 
 def read_cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
-    """The instruction sets of the first core; empty where the system does not tell."""
+    """The instruction sets of the first core; empty if the file is unreadable."""
     try:
         lines = cpuinfo.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:

@@ -1,9 +1,9 @@
-"""An OpenAI-compatible completions server elsewhere as an engine.
+"""An engine behind an OpenAI-compatible completions server.
 
-Prompts are tokenized here, with special tokens only where the template wrote them, and sent as token ids. The folder of
-tokenizer and manifest has to be that of the served model; the canary finds out where it is not. Adapters are models of
-the server under the adapters' names. vLLM's extensions of the interface carry constraints and kept stop strings;
-without them (`extensions`) stop strings are found here, and constraints are left to the checks of the role services.
+Prompts are tokenized here, with special tokens only where the template wrote them, and sent as token ids. The local
+folder of tokenizer and manifest must be that of the served model; the canary detects a difference. An adapter is a
+model of the server with the adapter's name. vLLM's extensions of the API carry constraints, and stop strings that stay
+in the text; without them (`extensions`) stop strings are matched here, and the role services validate outputs.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from alpha_umi.serving.engine import (
     Choices,
     Chunk,
     Constraint,
-    EngineAway,
     EngineRefused,
     EngineStats,
+    EngineUnavailable,
     Generation,
     Grammar,
     require_adapter,
 )
 from alpha_umi.serving.remote_errors import Server, ServerFailed
-from alpha_umi.serving.remote_wire import ServedModels, chunks_of, completion_request, kept_stops
+from alpha_umi.serving.remote_wire import ServedModels, apply_stop_strings, chunks_of, completion_request
 from alpha_umi.serving.tokens import PromptTokenizer
 
-LOOK_INTERVAL_S = 5.0
-LOOK_TIMEOUT_S = 5.0
+POLL_INTERVAL_S = 5.0
+POLL_TIMEOUT_S = 5.0
 # A first token may wait in the server's queue; the orchestrator's own bound on a role's answer is shorter.
 TIMEOUT = httpx.Timeout(10.0, read=600.0, pool=None)
 
@@ -52,10 +52,10 @@ _WITHOUT = "or set ALPHA_UMI_ROLE_REMOTE_EXTENSIONS=false"
 
 @dataclass(frozen=True)
 class RemoteOptions:
-    """Where the server is, and what of it to use.
+    """The address of the server, and the model to use.
 
-    `url` is the interface's base; `/v1` is added to a bare host. `tokenizer` is the model's folder here. `context` is
-    the tokens of prompt and answer together; the server's own bound counts where it is lower. `model` is the name on
+    `url` is the API's base; `/v1` is appended to a bare host. `tokenizer` is the local folder of the model. `context`
+    is the tokens of prompt and answer together; the server's own limit applies if it is lower. `model` is the name on
     the server, for an engine without `adapters`.
     """
 
@@ -78,8 +78,8 @@ class RemoteEngine:
         self._names = options.adapters or ((options.model,) if options.model else ())
         self._context = options.context
         self._client: httpx.AsyncClient | None = None
-        self._looking = asyncio.Lock()
-        self._look_again = 0.0
+        self._polling = asyncio.Lock()
+        self._next_poll = 0.0
         self._stats = EngineStats()
 
     @property
@@ -88,14 +88,14 @@ class RemoteEngine:
         return self._context
 
     async def start(self) -> None:
-        """Look whether the server has the model and knows what is asked of it.
+        """Check that the server has the model and supports the extensions.
 
-        Raises `EngineAway` while it cannot be reached, and `EngineRefused` for a wrong key, an unknown model, or a
-        server that does not know the extensions.
+        Raises `EngineUnavailable` while the server cannot be reached, and `EngineRefused` for a wrong key, an unknown
+        model, or a server without the extensions.
         """
         if self._client is None:
             self._client = self._server.client(TIMEOUT)
-        await self._look()
+        await self._poll()
         if self._options.extensions:
             await self._try_extensions()
 
@@ -106,13 +106,13 @@ class RemoteEngine:
             await client.aclose()
 
     async def check(self) -> None:
-        """Raises `EngineAway` when the server cannot be reached; asked at most every `LOOK_INTERVAL_S` seconds."""
-        async with self._looking:
-            if time.monotonic() >= self._look_again:
-                await self._look()
+        """Raises `EngineUnavailable`. Polls the server at most every `POLL_INTERVAL_S` seconds."""
+        async with self._polling:
+            if time.monotonic() >= self._next_poll:
+                await self._poll()
 
     def stats(self) -> EngineStats:
-        """What this service asks of the server: others may ask it as well, and its queue is not known."""
+        """The load by this service. The server may have other clients, and its queue is unknown."""
         return self._stats
 
     def count_tokens(self, prompt: Prompt | str) -> int:
@@ -120,18 +120,18 @@ class RemoteEngine:
         return len(self._tokenizer.encode(prompt))
 
     async def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
-        """Generate; closing the iterator closes the connection, at which a server aborts."""
+        """Generate; closing the iterator closes the connection, and the server aborts."""
         require_adapter(generation, self._options.adapters)
         ids = self._tokenizer.encode(generation.prompt, generation.continuation)
         model = generation.adapter or self._options.model or ""
         body = completion_request(generation, ids, model=model, extensions=self._options.extensions)
         headers = {"X-Request-Id": f"{request_id}-{uuid.uuid4().hex[:8]}"}
-        with self._counted(), self._suspecting(), self._server.translated():
+        with self._counted(), self._recheck_on_failure(), self._server.translated():
             async with aconnect_sse(self._connected(), "POST", "completions", json=body, headers=headers) as source:
                 await self._server.require_success(source.response)
                 chunks = chunks_of(source, self._server, prompt_tokens=len(ids))
                 if not self._options.extensions:
-                    chunks = kept_stops(chunks, generation.stop)
+                    chunks = apply_stop_strings(chunks, generation.stop)
                 async with contextlib.aclosing(chunks):
                     async for chunk in chunks:
                         if chunk.finish_reason is not None:
@@ -140,7 +140,7 @@ class RemoteEngine:
 
     def _connected(self) -> httpx.AsyncClient:
         if self._client is None:
-            raise EngineAway(f"the connection to {self._server.address} is not open")
+            raise EngineUnavailable(f"the connection to {self._server.address} is not open")
         return self._client
 
     def _count(self, **more: int) -> None:
@@ -156,22 +156,22 @@ class RemoteEngine:
             self._count(running=-1)
 
     @contextlib.contextmanager
-    def _suspecting(self) -> Iterator[None]:
-        """After an absence the next check asks the server at once."""
+    def _recheck_on_failure(self) -> Iterator[None]:
+        """After a failure the next check polls the server immediately."""
         try:
             yield
-        except EngineAway:
-            self._look_again = 0.0
+        except EngineUnavailable:
+            self._next_poll = 0.0
             raise
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         with self._server.translated():
-            response = await self._connected().get("models", timeout=LOOK_TIMEOUT_S)
-            # Not every server lists its models; the canary shows the same, only later.
+            response = await self._connected().get("models", timeout=POLL_TIMEOUT_S)
+            # Not every server lists its models; the canary would detect a wrong one later.
             if response.status_code not in (404, 405, 501):
                 await self._server.require_success(response)
                 self._compare(ServedModels.model_validate_json(response.content))
-        self._look_again = time.monotonic() + LOOK_INTERVAL_S
+        self._next_poll = time.monotonic() + POLL_INTERVAL_S
 
     def _compare(self, served: ServedModels) -> None:
         bounds = {model.id: model.max_model_len for model in served.data}
@@ -182,7 +182,7 @@ class RemoteEngine:
             self._context = min(self._context, bounds[name] or self._context)
 
     async def _try_extensions(self) -> None:
-        """A server that knows no constraints would ignore them without a word."""
+        """Raises `EngineRefused` for a server that silently ignores constraints."""
         adapter = self._options.adapters[0] if self._options.adapters else None
         for constraint, expected in _TRIALS:
             trial = Generation("1 + 1 =", max_tokens=32, constraint=constraint, adapter=adapter)

@@ -1,7 +1,7 @@
-"""What goes wrong between here and a completions server, as engine errors; its key never stands in one.
+"""Failures of a completions server as engine errors, without its key.
 
-A server that cannot be reached, is overloaded or fails may come back: `EngineAway`. One that refuses a request, or
-answers something else than the interface says, will do so again: `EngineRefused`.
+A server that cannot be reached, is overloaded or fails may recover: `EngineUnavailable`. One that refuses a request, or
+does not follow the API, will do so again: `EngineRefused`.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import httpx
 from httpx_sse import SSEError
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from alpha_umi.serving.engine import EngineAway, EngineError, EngineRefused
+from alpha_umi.serving.engine import EngineError, EngineRefused, EngineUnavailable
 
 _KEY_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
-_SHOWN_CHARACTERS = 300
+_MESSAGE_CHARACTERS = 300
 
 
-class ServerFailed(EngineAway):
-    """The server answers 500: it may be broken for now, or this request may be more than it can do."""
+class ServerFailed(EngineUnavailable):
+    """The server answers 500: a temporary failure, or a request that it cannot process."""
 
 
 class ErrorDetail(BaseModel):
-    """What an OpenAI-compatible server says of an error."""
+    """The error object of an OpenAI-compatible server."""
 
     message: str = ""
     code: int | str | None = None
@@ -45,7 +45,7 @@ class Server:
         self.address = str(base.copy_with(query=None)).rstrip("/")
 
     def client(self, timeout: httpx.Timeout) -> httpx.AsyncClient:
-        """A client of its interface. Redirects are not followed: they would carry the key elsewhere."""
+        """An HTTP client of the server. Redirects are not followed: they would send the key elsewhere."""
         return httpx.AsyncClient(
             base_url=self._base,
             headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
@@ -56,46 +56,48 @@ class Server:
 
     @contextlib.contextmanager
     def translated(self) -> Iterator[None]:
-        """Turn what httpx and the wire models raise into engine errors."""
+        """Translate the errors of httpx and of the wire models into engine errors."""
         try:
             yield
         except (SSEError, ValidationError, UnicodeDecodeError, httpx.DecodingError) as error:
-            raise self.nonsense(_first_line(error)) from error
+            raise self.malformed(_first_line(error)) from error
         except httpx.TransportError as error:
             reason = str(error) or type(error).__name__
-            raise EngineAway(f"the server at {self.address} cannot be reached: {self._shown(reason)}") from error
+            raise EngineUnavailable(
+                f"the server at {self.address} cannot be reached: {self._redacted(reason)}"
+            ) from error
 
     async def require_success(self, response: httpx.Response) -> None:
-        """Raises the engine error of a response that is none of success."""
+        """Raises the engine error of an unsuccessful response."""
         if response.is_success:
             return
         await response.aread()
         raise self.failure(response.status_code, _message(response))
 
     def failure(self, status: int, message: str) -> EngineError:
-        """The engine error of a status and what the server said to it."""
+        """The engine error of a status and the server's message."""
         if status in _KEY_REFUSED:
-            # What it said is left out: servers quote the key.
+            # Without the message: servers quote the key.
             return EngineRefused(
                 f"the server at {self.address} refuses the key ({status}); check ALPHA_UMI_ROLE_REMOTE_KEY"
             )
-        shown = self._shown(message)
+        reason = self._redacted(message)
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-            return ServerFailed(f"the server at {self.address} fails (500): {shown}")
+            return ServerFailed(f"the server at {self.address} fails (500): {reason}")
         if status in _PASSING or status > HTTPStatus.INTERNAL_SERVER_ERROR:
-            return EngineAway(f"the server at {self.address} cannot answer now ({status}): {shown}")
-        return EngineRefused(f"the server at {self.address} refuses the request ({status}): {shown}")
+            return EngineUnavailable(f"the server at {self.address} cannot answer now ({status}): {reason}")
+        return EngineRefused(f"the server at {self.address} refuses the request ({status}): {reason}")
 
-    def nonsense(self, what: str) -> EngineRefused:
-        """The engine error of an answer that does not follow the interface."""
+    def malformed(self, what: str) -> EngineRefused:
+        """The engine error of an answer that does not follow the API."""
         return EngineRefused(
-            f"the server at {self.address} answers no completions in OpenAI's format: {self._shown(what)}; "
+            f"the server at {self.address} answers no completions in OpenAI's format: {self._redacted(what)}; "
             "check ALPHA_UMI_ROLE_REMOTE_URL"
         )
 
-    def _shown(self, text: str) -> str:
+    def _redacted(self, text: str) -> str:
         without_key = text.replace(self._key, "***") if self._key else text
-        return " ".join(without_key.split())[:_SHOWN_CHARACTERS]
+        return " ".join(without_key.split())[:_MESSAGE_CHARACTERS]
 
 
 def _message(response: httpx.Response) -> str:

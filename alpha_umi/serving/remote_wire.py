@@ -1,7 +1,7 @@
-"""The wire of a completions server: OpenAI's `POST /completions`, streamed, with vLLM's extensions.
+"""The wire format of a completions server: OpenAI's `POST /completions`, streamed, with vLLM's extensions.
 
-What stands here follows vLLM's `CompletionRequest` and its stream: pieces of text, then the end with its reason, then
-one chunk with the usage, then `[DONE]`.
+It follows vLLM's `CompletionRequest` and its stream: chunks of text, the last with its finish reason, then one chunk
+with the usage, then `[DONE]`.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Any, assert_never
 from httpx_sse import EventSource
 from pydantic import BaseModel
 
-from alpha_umi.serving.engine import Choices, Chunk, Constraint, EngineAway, FinishReason, Generation, Grammar
+from alpha_umi.serving.engine import Choices, Chunk, Constraint, EngineUnavailable, FinishReason, Generation, Grammar
 from alpha_umi.serving.remote_errors import ErrorDetail, Server
 
 _DONE = "[DONE]"
 _REASONS: dict[str, FinishReason] = {"stop": "stop", "repetition": "stop", "length": "length"}
-# A server's defaults for a model (vLLM reads its generation_config.json) would change what is written here.
+# Override the server's defaults for the model (vLLM reads them from its generation_config.json).
 _NO_DEFAULTS = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 
 
 class ServedModel(BaseModel):
-    """An entry of `GET /models`; vLLM adds its bound of tokens."""
+    """An entry of `GET /models`; `max_model_len` is vLLM's extension."""
 
     id: str
     max_model_len: int | None = None
@@ -94,10 +94,10 @@ def _structured(constraint: Constraint) -> dict[str, Any]:
 
 
 async def chunks_of(source: EventSource, server: Server, *, prompt_tokens: int) -> AsyncGenerator[Chunk, None]:
-    """The chunks of a streamed answer. Raises `EngineAway` when it breaks off, and what `server` makes of errors.
+    """The chunks of a streamed answer. Raises `EngineUnavailable` if it breaks off, and the engine errors of `server`.
 
-    The last one is held back until the usage has come, which is behind it. A server that does not count along is taken
-    to send a token with each piece until then.
+    The last one is held back until the usage, which follows it. If a server sends no usage with each chunk, every piece
+    counts as one token until then.
     """
     latest, last = Chunk("", prompt_tokens, 0), None
     async for event in source.aiter_sse():
@@ -119,7 +119,7 @@ async def chunks_of(source: EventSource, server: Server, *, prompt_tokens: int) 
         elif received.choices and latest.text:
             yield latest
     if last is None:
-        raise EngineAway(f"the server at {server.address} broke off its answer")
+        raise EngineUnavailable(f"the server at {server.address} ended its answer early")
     yield last
 
 
@@ -135,7 +135,7 @@ def _reason(reason: str | None, server: Server) -> FinishReason | None:
     if reason is None:
         return None
     if reason not in _REASONS:
-        raise EngineAway(f"the server at {server.address} ended its answer with {reason!r}")
+        raise EngineUnavailable(f"the server at {server.address} ended its answer with {reason!r}")
     return _REASONS[reason]
 
 
@@ -144,8 +144,8 @@ def _failed(error: ErrorDetail, server: Server) -> Exception:
     return server.failure(status, error.message)
 
 
-async def kept_stops(chunks: AsyncGenerator[Chunk, None], stop: Sequence[str]) -> AsyncGenerator[Chunk, None]:
-    """End at the first stop string, which stays in the text: what a server without that extension cannot do."""
+async def apply_stop_strings(chunks: AsyncGenerator[Chunk, None], stop: Sequence[str]) -> AsyncGenerator[Chunk, None]:
+    """End at the first stop string and include it in the text, as servers without the extension cannot."""
     written = ""
     longest = max(map(len, stop), default=0)
     async with contextlib.aclosing(chunks):

@@ -1,8 +1,8 @@
-"""An engine that writes what a script says: for tests and documentation, never for the main job.
+"""An engine that generates scripted texts, for tests and documentation.
 
-A script is a list of rules; the first whose `when` stands in the prompt (and whose turn it is) writes its texts, one a
-request and the last one for ever. It honours stop strings, token bounds and constraints as an engine would: a text
-that a constraint does not allow is an error of the script. Here a token is a word with the white space before it.
+A script is a list of rules. The first rule whose `when` is in the prompt generates its texts, one per request; the last
+text repeats. Stop strings, token bounds and constraints apply as in an engine: a text that violates a constraint is an
+error of the script. A token is a word with the white space before it.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ CANARY = "The capital of France is Paris."
 
 @dataclass
 class Rule:
-    """`texts` for prompts that hold `when` and generations with `adapter` (None: with any); `delay_s` passes before
-    each token."""
+    """`texts` for prompts that contain `when` and generations with `adapter` (None: any). `delay_s` precedes each
+    token."""
 
     texts: Sequence[str]
     when: str = ""
@@ -42,11 +42,11 @@ class Rule:
     used: int = 0
 
     def fits(self, prompt: str, adapter: str | None) -> bool:
-        """Whether it writes for this prompt and adapter."""
+        """Whether the rule applies to a prompt and adapter."""
         return self.when in prompt and self.adapter in (None, adapter)
 
     def next_text(self) -> str:
-        """The text whose turn it is."""
+        """The next text."""
         text = self.texts[min(self.used, len(self.texts) - 1)]
         self.used += 1
         return text
@@ -54,7 +54,7 @@ class Rule:
 
 @dataclass
 class ScriptedEngine:
-    """The engine port on a script. `aborted` counts generations that were closed before their end."""
+    """The engine port with a script. `aborted` counts generations that were closed before their end."""
 
     rules: Sequence[Rule]
     context: int = 8_192
@@ -76,12 +76,12 @@ class ScriptedEngine:
         """Nothing to release."""
 
     async def check(self) -> None:
-        """Raises `EngineDead` once `dead` was set."""
+        """Raises `EngineDead` if `dead` is set."""
         if self.dead:
-            raise EngineDead("the scripted engine was told to be dead")
+            raise EngineDead("the scripted engine is set to be dead")
 
     def stats(self) -> EngineStats:
-        """Nothing waits, and nothing is cached."""
+        """The running generations; none waits, and nothing is cached."""
         return EngineStats(running=self.running)
 
     def count_tokens(self, prompt: Prompt | str) -> int:
@@ -89,7 +89,7 @@ class ScriptedEngine:
         return len(_tokens(_text(prompt)))
 
     async def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
-        """Write the script's text word by word."""
+        """Generate the script's text word by word."""
         require_adapter(generation, self.adapters)
         await self.check()
         prompt_tokens = self.count_tokens(generation.prompt) + len(_tokens(generation.continuation))

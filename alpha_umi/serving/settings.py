@@ -9,21 +9,21 @@ from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_valida
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from alpha_umi.roles.template import PlannerLabel
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.processor import Dtype
 from alpha_umi.telemetry import LogFormat
 
 PORTS = {"planner": 8001, "caller": 8002, "summarizer": 8003, "backbone": 8004, "shared": 8001}
-# Enough for nearly all published turns of each role; a request may set its own bound.
+# Enough for nearly all published turns of each role; a request can set its own bound.
 MAX_TOKENS = {"planner": 256, "caller": 512, "summarizer": 512, "backbone": 512}
 
 
 class UnusableSettings(Exception):
-    """A setting is missing that others make necessary. The message names it."""
+    """A required setting is missing. The message names it."""
 
 
 class RoleSettings(BaseSettings):
-    """Where to listen, which model to load, and how."""
+    """Address, model and engine of a role service."""
 
     model_config = SettingsConfigDict(env_prefix="ALPHA_UMI_ROLE_", frozen=True)
 
@@ -51,14 +51,14 @@ class RoleSettings(BaseSettings):
     log_format: LogFormat = "json"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    def answer_tokens(self, role: RoleName) -> int:
-        """The bound of a generation, unless a request says otherwise."""
+    def answer_tokens(self, role: Role) -> int:
+        """The default bound of a generation, in tokens."""
         return self.max_tokens or MAX_TOKENS[role]
 
     @field_validator("remote_url")
     @classmethod
     def _without_credentials(cls, url: AnyHttpUrl | None) -> AnyHttpUrl | None:
-        # Addresses are shown in errors and logs.
+        # Errors and logs contain addresses.
         if url is not None and (url.username or url.password):
             raise ValueError("must not hold credentials; put the key into ALPHA_UMI_ROLE_REMOTE_KEY")
         return url
@@ -66,12 +66,12 @@ class RoleSettings(BaseSettings):
     @field_validator("token", mode="before")
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
-        """An empty token lets anybody in who shows an empty one."""
+        """An empty token would admit requests with an empty one."""
         return None if value == "" else value
 
 
 def faults(error: ValidationError) -> str:
-    """Which settings cannot be used, by the names of their variables, in one line."""
+    """The invalid settings, by the names of their variables, in one line."""
     return "; ".join(
         f"ALPHA_UMI_ROLE_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
         for item in error.errors()

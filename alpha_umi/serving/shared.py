@@ -1,7 +1,6 @@
-"""One engine for several roles: each role sees it bound to an adapter of its own, or all of them to the same model.
+"""One engine for several roles: each has a view of it, with an adapter of its own or with the same model.
 
-A role's host starts, watches and stops its engine, and three of them may do so with one engine: it is started once,
-for the first, and stopped once, after the last.
+Each role's host starts, watches and stops its view. The engine starts with the first view and stops after the last.
 """
 
 from __future__ import annotations
@@ -15,32 +14,32 @@ from alpha_umi.serving.engine import Chunk, Engine, EngineStats, Generation
 
 
 class SharedEngine:
-    """An engine, and how many views of it are still in use."""
+    """An engine, and the number of its views in use."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._views = 0
         self._start: asyncio.Task[None] | None = None
 
-    def bound_to(self, adapter: str) -> EngineView:
-        """The engine as a role with this adapter sees it."""
+    def bind_adapter(self, adapter: str) -> EngineView:
+        """A view that generates with an adapter."""
         self._views += 1
         return EngineView(self, adapter, adapter)
 
-    def seen_by(self, role: str) -> EngineView:
-        """The engine as a role sees it whose model it runs, without an adapter."""
+    def view(self, role: str) -> EngineView:
+        """A view without an adapter, for a role whose model the engine runs."""
         self._views += 1
         return EngineView(self, role, None)
 
     async def start(self) -> None:
-        """Load the model unless that has happened. Raises whatever keeps it from loading, in every view alike."""
+        """Load the model once. Raises the error that prevents it, in every view."""
         if self._start is None or _failed(self._start):
             self._start = asyncio.create_task(self.engine.start())
-        # One view that goes away does not stop the loading for the others.
+        # A cancelled view does not cancel the loading for the others.
         await asyncio.shield(self._start)
 
     async def release(self) -> None:
-        """One view is used no more; with the last one the engine is stopped."""
+        """Release a view; the last one stops the engine."""
         self._views -= 1
         if self._views > 0:
             return
@@ -51,7 +50,7 @@ class SharedEngine:
 
 
 class EngineView:
-    """The engine port on a shared engine, every generation with one adapter, or with none. `name` is this view's."""
+    """The engine port on a shared engine; all generations have the same adapter, or none. `name` is this view's."""
 
     def __init__(self, shared: SharedEngine, name: str, adapter: str | None) -> None:
         self.shared = shared
@@ -64,28 +63,28 @@ class EngineView:
         return self.shared.engine.context
 
     async def start(self) -> None:
-        """Load the model for all views. Raises whatever keeps it from loading."""
+        """Load the model for all views. Raises the error that prevents it."""
         await self.shared.start()
 
     async def stop(self) -> None:
-        """Give up this view."""
+        """Release this view."""
         await self.shared.release()
 
     async def check(self) -> None:
-        """Raises `EngineDead` when the engine has died, `EngineAway` when it cannot answer now."""
+        """Raises `EngineDead` when the engine has died, `EngineUnavailable` when it cannot answer now."""
         await self.shared.engine.check()
 
     def stats(self) -> EngineStats | None:
-        """The numbers of the engine, all views together."""
+        """The statistics of the engine, of all views together."""
         return self.shared.engine.stats()
 
     def count_tokens(self, prompt: Prompt | str) -> int:
-        """Tokens of a prompt as `generate` sends it."""
+        """Number of tokens of a prompt, as `generate` sends it."""
         return self.shared.engine.count_tokens(prompt)
 
     def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
         """Generate with this view's adapter. Raises what the engine raises."""
-        # Hosts of one process name their canaries alike, and an engine wants every id once.
+        # The hosts of one process use the same canary id, and an engine needs unique ids.
         own = replace(generation, adapter=self.adapter)
         return self.shared.engine.generate(own, request_id=f"{request_id}-{self.name}")
 

@@ -1,8 +1,8 @@
 """Prompts to token ids, with special tokens only where the template wrote them.
 
-A tool that answers "<|im_end|>" must not end a turn. Where a user's or a tool's text holds such a string, the prompt
-is tokenized piece by piece, and special tokens are recognised at the template's markers alone. Without one (nearly
-always) the whole text is tokenized at once, exactly as in training.
+A tool that answers "<|im_end|>" must not end a turn. If a user's or a tool's text contains such a string, the prompt is
+tokenized piece by piece, and only the template's markers become special tokens. Otherwise (nearly always) the complete
+text is tokenized at once, as in training.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from alpha_umi.roles.template import Prompt
 
-REMEMBERED = 16
+CACHED_PROMPTS = 16
 
 
 class PromptTokenizer:
@@ -30,24 +30,24 @@ class PromptTokenizer:
             {*self._tokenizer.all_special_tokens, *self._tokenizer.get_added_vocab()}
         )
 
-        # A prompt is counted while it is fitted, and sent right after.
-        self._remembered = lru_cache(maxsize=REMEMBERED)(self._encode_prompt)
-        # Recognising special tokens is a setting of the tokenizer, so threads take turns.
+        # A prompt is counted while it is fitted, and encoded again right after.
+        self._cached = lru_cache(maxsize=CACHED_PROMPTS)(self._encode_prompt)
+        # Splitting special tokens is a mutable setting of the tokenizer, so threads exclude each other.
         self._lock = threading.Lock()
 
     def encode(self, prompt: Prompt | str, continuation: str = "") -> list[int]:
-        """Token ids of a prompt, followed by text that the model has written itself. May be called in any thread."""
+        """Token ids of a prompt, followed by text that the model has generated. Thread-safe."""
         with self._lock:
-            ids = self._remembered(prompt)
+            ids = self._cached(prompt)
             return [*ids, *(self._encode_plain(continuation) if continuation else ())]
 
     def count(self, text: str) -> int:
-        """Tokens of a text that a model writes."""
+        """Number of tokens of a text that a model generates."""
         with self._lock:
             return len(self._encode_plain(text))
 
     def special_token(self, text: str) -> int | None:
-        """The id of a special token, such as the one that ends a turn; None if the text is none."""
+        """The id of a special token, such as the end of turn; None for other text."""
         with self._lock:
             ids = self._encode(text, bare=True)
         return ids[0] if text in self._specials and len(ids) == 1 else None
@@ -70,7 +70,7 @@ class PromptTokenizer:
         marker = self._encode(prompt.end_of_turn, bare=True)
         for number, piece in enumerate(between_markers(prompt)):
             if number == 0:
-                yield self._encode("")  # what the tokenizer puts before every text, if anything
+                yield self._encode("")  # the tokenizer's prefix of every text, if any
             else:
                 yield marker
             yield self._encode_plain(piece)

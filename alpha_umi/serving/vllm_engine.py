@@ -1,7 +1,7 @@
 """vLLM in this process: the only module that imports vllm.
 
-The engine itself is a child process that vLLM starts (`parent_death` ends it with this one). It is created in a thread
-of its own, so that the HTTP server answers while a model loads.
+The engine is a child process that vLLM starts (`parent_death` kills it when this process dies). It is created in a
+separate thread, so that the HTTP server answers while a model loads.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from alpha_umi.serving.processor import Dtype, choose_dtype, read_cpu_flags
 from alpha_umi.serving.tokens import PromptTokenizer
 
 GIB = 2**30
-# For the engine process to end by itself; vLLM's own five seconds and those for requests would be more than ten.
-END_S = 3.0
-# The ranks that vLLM makes room for.
+# For the engine process to exit; vLLM's default of five seconds and the drain would exceed ten.
+SHUTDOWN_S = 3.0
+# The LoRA ranks that vLLM supports.
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
 
@@ -43,10 +43,9 @@ LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 class VllmOptions:
     """How to load a model.
 
-    `context` is the tokens of prompt and answer together; `kv_cache_gib` the size of the KV cache on a CPU and
-    `gpu_memory_utilization` the share of a GPU's memory; `threads` the CPU threads of the computation. `adapters` are
-    folders of LoRA adapters in peft's format by the names that generations choose them by. `load_format` "dummy" makes
-    the weights up, for measurements.
+    `context` is the tokens of prompt and answer together; `kv_cache_gib` the size of the KV cache on a CPU;
+    `gpu_memory_utilization` the share of a GPU's memory; `threads` the number of CPU threads. `adapters` are folders of
+    LoRA adapters in peft's format, by adapter name. `load_format` "dummy" uses random weights, for benchmarks.
     """
 
     model: Path
@@ -82,14 +81,14 @@ class VllmEngine:
         made: asyncio.Future[Any] = loop.create_future()
 
         def own_engine(loaded: asyncio.Future[Any]) -> None:
-            # The engine process dies with the thread that started it, so the thread stays.
+            # The engine process dies with the thread that started it (PR_SET_PDEATHSIG), so the thread stays.
             try:
                 llm = _create(self._options, self._note)
             except BaseException as error:
-                _tell(loop, _fail, loaded, error)
+                _call_in_loop(loop, _fail, loaded, error)
             else:
-                _tell(loop, _resolve, loaded, llm)
-                # Something in vLLM keeps this frame for ever, and would keep the engine with it.
+                _call_in_loop(loop, _resolve, loaded, llm)
+                # vLLM references this frame for ever, and would keep the engine with it.
                 del llm, loaded
                 self._released.wait()
 
@@ -98,17 +97,17 @@ class VllmEngine:
         self._llm = await made
         self._adapters = _lora_requests(self._options.adapters)
         for adapter in self._adapters.values():
-            # Now rather than with the first request, so that one that does not fit shows at the start.
+            # At the start rather than with the first request, so that an adapter that does not fit is detected here.
             await self._llm.add_lora(adapter)
 
     async def stop(self) -> None:
         """End the engine process."""
         llm, self._llm = self._llm, None
         if llm is not None:
-            # On this thread, so that no output is awaited between the engine's end and that of its reader.
-            llm.shutdown(timeout=END_S)
+            # In this thread, so that no output is awaited between the end of the engine and that of its reader.
+            llm.shutdown(timeout=SHUTDOWN_S)
         self._released.set()
-        # A model that is still loading is not waited for: its engine dies with this process.
+        # A loading model is not awaited: its engine dies with this process.
         if llm is not None and self._owner is not None:
             self._owner.join()
 
@@ -118,11 +117,11 @@ class VllmEngine:
             raise EngineDead("the engine process is gone")
 
     def stats(self) -> EngineStats:
-        """How busy the engine was after its last step."""
+        """The engine's load after its last step."""
         return self._stats
 
     def _note(self, scheduler: Any) -> None:
-        """Take vLLM's `SchedulerStats` of one step, in which the prefix cache's numbers are this step's alone."""
+        """Add vLLM's `SchedulerStats` of one step, whose prefix cache numbers are those of the step."""
         self._stats = replace(
             self._stats,
             running=scheduler.num_running_reqs,
@@ -133,11 +132,11 @@ class VllmEngine:
         )
 
     def count_tokens(self, prompt: Prompt | str) -> int:
-        """Tokens of a prompt as `generate` sends it."""
+        """Number of tokens of a prompt, as `generate` sends it."""
         return len(self._tokenizer.encode(prompt))
 
     async def reset_prefix_cache(self) -> None:
-        """Forget the prompts seen so far. For measurements: nothing but speed depends on it."""
+        """Clear the prefix cache, for benchmarks: only speed depends on it."""
         await self._llm.reset_prefix_cache()
 
     async def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
@@ -176,7 +175,7 @@ class VllmEngine:
 
 
 def _create(options: VllmOptions, note: Callable[[Any], None]) -> Any:
-    # Read by vLLM when it is imported: no extra worker process on a CPU, no reports to anybody.
+    # vLLM reads these on import: no extra worker process on a CPU, no usage reports.
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -191,7 +190,7 @@ def _create(options: VllmOptions, note: Callable[[Any], None]) -> Any:
     memory = (
         {"gpu_memory_utilization": options.gpu_memory_utilization}
         if gpu
-        # Blocks are what the prefix cache keeps; vLLM's own 128 on a CPU would lose up to 127 tokens of a prefix.
+        # The prefix cache stores complete blocks; vLLM's default of 128 on a CPU would lose up to 127 tokens.
         else {"kv_cache_memory_bytes": int(options.kv_cache_gib * GIB), "block_size": 32}
     )
     arguments = AsyncEngineArgs(
@@ -201,16 +200,16 @@ def _create(options: VllmOptions, note: Callable[[Any], None]) -> Any:
         load_format=options.load_format,
         trust_remote_code=False,
         enforce_eager=not gpu,
-        # On a CPU a prompt is read as a whole: vLLM would rewind the generator of a seeded one that it read in part,
-        # which torch's on a CPU cannot do, and the engine would die with all of its requests.
+        # No chunked prefill on a CPU: vLLM would rewind the random generator of a seeded request after a partial
+        # prefill, which torch cannot do on a CPU, and the engine would die with all of its requests.
         enable_chunked_prefill=gpu,
         enable_prefix_caching=True,
         structured_outputs_config={"backend": "guidance"},
         disable_log_stats=True,
-        # Its bars are not log lines.
+        # Progress bars are not log lines.
         use_tqdm_on_load=False,
         **memory,
-        **_room_for_adapters(options.adapters),
+        **_adapter_arguments(options.adapters),
     )
     with _logging_config() as logging_config:
         arguments.logging_config = logging_config
@@ -219,24 +218,23 @@ def _create(options: VllmOptions, note: Callable[[Any], None]) -> Any:
 
 @contextlib.contextmanager
 def _logging_config() -> Iterator[Any]:
-    """Lets vLLM and its processes write the lines that this service writes. They read a file while they start."""
+    """vLLM's logging configuration, in this service's log format. Its processes read a file while they start."""
     from vllm.config.logging import LoggingConfig
 
-    wanted = telemetry.configuration_of_children()
-    if wanted is None:
+    logging_config = telemetry.child_logging_config()
+    if logging_config is None:
         yield LoggingConfig()
         return
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        json.dump(wanted, file)
+        json.dump(logging_config, file)
         file.flush()
         yield LoggingConfig(pylogging_config_file=file.name)
 
 
 def _stat_logger(note: Callable[[Any], None]) -> Any:
-    """A class of vLLM stat loggers that hands on each step's scheduler statistics and does nothing else.
+    """A class of vLLM stat loggers that passes each step's scheduler statistics to `note`.
 
-    It is one of vLLM's own Prometheus loggers by name only: where there is none vLLM adds one, which would count in
-    the process-wide registry.
+    It derives from vLLM's Prometheus logger because vLLM adds one, with the process-wide registry, if there is none.
     """
     from vllm.v1.metrics.loggers import PrometheusStatLogger
 
@@ -260,8 +258,8 @@ def _stat_logger(note: Callable[[Any], None]) -> Any:
     return StatLogger
 
 
-def _room_for_adapters(adapters: Mapping[str, Path]) -> dict[str, Any]:
-    """Arguments that keep every adapter loaded. Raises `ValueError` for a rank that vLLM has no room for."""
+def _adapter_arguments(adapters: Mapping[str, Path]) -> dict[str, Any]:
+    """Engine arguments that keep every adapter loaded. Raises `ValueError` for a rank that vLLM does not support."""
     if not adapters:
         return {}
     highest = max(map(_rank, adapters.values()))
@@ -310,8 +308,8 @@ def _finish_reason(reason: str | None) -> Any:
     return "stop" if reason in ("stop", "repetition") else reason
 
 
-def _tell(loop: asyncio.AbstractEventLoop, what: Callable[..., None], *arguments: Any) -> None:
-    # A loop that is closed has nobody who waits: the process was told to end while the model was loading.
+def _call_in_loop(loop: asyncio.AbstractEventLoop, what: Callable[..., None], *arguments: Any) -> None:
+    # The loop is closed if the process stopped while the model was loading.
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(what, *arguments)
 

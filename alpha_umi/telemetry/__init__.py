@@ -1,10 +1,9 @@
-"""Logs: one JSON object a line (or text for people), with the trajectory and step that they belong to.
+"""Structured logs: one JSON object per line (or console text), with the trajectory and step ids.
 
-`bind` puts ids on every line of the current task. Values of fields that hold secrets are replaced, and no value can
-pretend to be a line of its own. DEBUG is for this project's own lines: libraries write headers, addresses and database
-rows there, and secrets are among them.
+`bind` adds ids to every line of the current task. Secrets are redacted, and no value can forge a line. DEBUG applies to
+this project's loggers only: libraries log headers, addresses and database rows there, which include secrets.
 """
 
-from alpha_umi.telemetry.setup import LogFormat, bind, configuration_of_children, configure_logs, log_uncaught, logger
+from alpha_umi.telemetry.setup import LogFormat, bind, child_logging_config, configure_logs, log_uncaught, logger
 
-__all__ = ["LogFormat", "bind", "configuration_of_children", "configure_logs", "log_uncaught", "logger"]
+__all__ = ["LogFormat", "bind", "child_logging_config", "configure_logs", "log_uncaught", "logger"]

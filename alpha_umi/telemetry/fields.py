@@ -1,7 +1,7 @@
-"""Values of log lines: bounded in size, without secrets, and nothing in them that a terminal or a parser obeys.
+"""Values of log lines: bounded, without secrets, and without control characters for terminals.
 
-Whatever reaches a log may come from users, models and tools. JSON escapes line ends and control characters by itself;
-what is left to do for it is size, numbers that JSON does not know, and objects whose text cannot be made.
+Values come from users, models and tools. JSON escapes line ends and control characters; the rest is size, numbers that
+JSON does not have, and objects whose `repr` fails.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 MAX_CHARACTERS = 4_096
-# Of a traceback the end says most.
+# The end of a traceback is the most useful.
 MAX_TRACEBACK = 16_384
 MAX_ITEMS = 50
 MAX_DEPTH = 4
@@ -25,7 +25,7 @@ Event = MutableMapping[str, Any]
 
 
 def without_secrets(_: Any, __: str, event: Event) -> Event:
-    """Replace the values of fields that hold secrets by their names."""
+    """Redact fields with the names of secrets."""
     for name in event:
         if str(name).lower() in _SECRETS:
             event[name] = "[redacted]"
@@ -33,18 +33,18 @@ def without_secrets(_: Any, __: str, event: Event) -> Event:
 
 
 def bounded(_: Any, __: str, event: Event) -> Event:
-    """The line with its main fields first, every value bounded. Never raises."""
+    """The line with its main fields first, all values bounded. Never raises."""
     names = [name for name in _FIRST if name in event] + [name for name in event if name not in _FIRST]
-    kept = {name: event[name] for name in names[:MAX_ITEMS]}
-    return {_short(str(name)): _field(name, value) for name, value in kept.items()}
+    retained = {name: event[name] for name in names[:MAX_ITEMS]}
+    return {_short(str(name)): _field(name, value) for name, value in retained.items()}
 
 
 def printable(_: Any, __: str, event: Event) -> Event:
-    """For terminals: control and direction characters as escapes. Tracebacks keep their line ends."""
+    """For terminals: control and direction characters as escapes, except line ends in tracebacks."""
     for name, value in event.items():
         if isinstance(value, str):
-            kept = "\n" if name == TRACEBACK else ""
-            event[name] = "".join(char if char.isprintable() or char in kept else _escaped(char) for char in value)
+            retained = "\n" if name == TRACEBACK else ""
+            event[name] = "".join(char if char.isprintable() or char in retained else _escaped(char) for char in value)
     return event
 
 

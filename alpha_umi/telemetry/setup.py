@@ -1,4 +1,4 @@
-"""Where log lines go, and their two forms. The standard library's loggers and structlog's end up in one handler."""
+"""Log configuration: one handler for the standard library's loggers and structlog's, in JSON or console form."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from alpha_umi.telemetry.fields import Event, bounded, printable, without_secret
 LogFormat = Literal["json", "console"]
 
 _OWN = ("alpha_umi", "orchestrator", "services")
-# At INFO these write the address of each request, and addresses may hold a key.
+# At INFO these log the address of each request, which can contain a key.
 _ADDRESS_WRITERS = ("httpx", "httpcore")
 
 
@@ -43,8 +43,8 @@ def configure_logs(*, service: str, form: LogFormat = "json", level: str = "INFO
     structlog.contextvars.clear_contextvars()
 
 
-def configuration_of_children() -> dict[str, Any] | None:
-    """What other processes of this service give to `logging.config` to write the same lines; None without a service."""
+def child_logging_config() -> dict[str, Any] | None:
+    """The `logging.config` dictionary for child processes of this service; None if logs are not configured."""
     own = [handler for handler in logging.getLogger().handlers if isinstance(handler, _LineHandler)]
     if not own:
         return None
@@ -58,7 +58,7 @@ def configuration_of_children() -> dict[str, Any] | None:
 
 
 def line_handler(*, service: str, form: LogFormat = "json") -> logging.Handler:
-    """A handler that writes lines to standard error. Other processes of a service name it in their configuration."""
+    """A handler that writes lines to standard error. The configuration of child processes names it."""
     renderer: list[structlog.types.Processor] = (
         [structlog.processors.JSONRenderer()]
         if form == "json"
@@ -81,12 +81,12 @@ def logger(name: str) -> structlog.stdlib.BoundLogger:
 
 
 def bind(**ids: object) -> AbstractContextManager[None]:
-    """Put ids (trajectory, step, request) on every line logged inside the `with` block."""
+    """Add ids (trajectory, step, request) to every line logged in the `with` block."""
     return structlog.contextvars.bound_contextvars(**ids)
 
 
 def log_uncaught() -> None:
-    """Log exceptions that nobody caught, in any thread, instead of printing their tracebacks."""
+    """Log uncaught exceptions of all threads instead of printing their tracebacks."""
     log = logger(__name__)
 
     def of_process(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -120,7 +120,7 @@ def _common(service: str) -> list[Callable[[Any, str, Event], Event]]:
 
 
 def _origin(_: Any, __: str, event: Event) -> Event:
-    """Which library's logger wrote a line, and in which process where that is not the main one."""
+    """Add the logger of a library's line, and the process unless it is the main one."""
     record: logging.LogRecord = event["_record"]
     event["logger"] = record.name
     if record.processName not in (None, "MainProcess"):
@@ -129,7 +129,7 @@ def _origin(_: Any, __: str, event: Event) -> Event:
 
 
 class _LineHandler(logging.StreamHandler[Any]):
-    """Says in one line that a record could not be written, where the base class prints a traceback."""
+    """Logs one line for a record that could not be formatted, where the base class prints a traceback."""
 
     def __init__(self, service: str, form: LogFormat) -> None:
         super().__init__(sys.stderr)
@@ -137,8 +137,8 @@ class _LineHandler(logging.StreamHandler[Any]):
         self.form = form
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Called with the exception at hand."""
+        """Called while the exception is handled."""
         error = sys.exc_info()[1]
-        # Where nothing can be written that cannot be said either.
+        # After a write error this line could not be written either.
         if record.name != __name__ and not isinstance(error, OSError):
             logger(__name__).error("log.unwritable", logger=record.name, reason=type(error).__name__)

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from alpha_umi.roles.planner import Decision
-from alpha_umi.roles.turns import Tool
+from alpha_umi.roles.turns import Role, Tool
 from alpha_umi.trajectory.limits import DeadEndReason, LimitKind, Limits
 from alpha_umi.trajectory.reading import made_of
-
-RoleKind = Literal["planner", "caller", "summarizer", "backbone"]
 
 
 @dataclass(frozen=True)
@@ -193,7 +191,7 @@ class LimitReached:
 class RoleFailed:
     """A role service gave no answer at all: it is down, too slow, or spoke nonsense."""
 
-    role: RoleKind
+    role: Role
     reason: str
     latency_ms: int = 0
 

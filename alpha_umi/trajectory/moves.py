@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from alpha_umi.roles.turns import Turn
+from alpha_umi.roles.turns import Role, Turn
 from alpha_umi.trajectory import search
 from alpha_umi.trajectory.ending import REPEATED_CALL, end, exhaust, spent
 from alpha_umi.trajectory.errors import IllegalEvent
-from alpha_umi.trajectory.events import ActionRequired, MessageAdded, ObservationReceived, QuestionAsked, RoleKind
+from alpha_umi.trajectory.events import ActionRequired, MessageAdded, ObservationReceived, QuestionAsked
 from alpha_umi.trajectory.state import Action, Failure, Message, Observation, Phase, Spent, State, Step
 from alpha_umi.trajectory.tree import branch
 
@@ -81,7 +81,7 @@ def give_up(state: State) -> State:
     return end(state, "gave_up", Failure("gave_up", "the planner gave up"))
 
 
-def written(state: State, role: RoleKind, event: Spent, *, truncated: bool = False, unreadable: bool = False) -> State:
+def written(state: State, role: Role, event: Spent, *, truncated: bool = False, unreadable: bool = False) -> State:
     """The state with what a role has written told on the newest step; unchanged where there is none."""
     if not state.steps:
         return state

@@ -8,9 +8,9 @@ from enum import StrEnum
 from typing import Any, Literal, Protocol
 
 from alpha_umi.roles.planner import Decision
-from alpha_umi.roles.turns import Tool, Turn
+from alpha_umi.roles.turns import Role, Tool, Turn
 from alpha_umi.trajectory.effects import Status
-from alpha_umi.trajectory.events import RoleKind, Usage
+from alpha_umi.trajectory.events import Usage
 from alpha_umi.trajectory.limits import DeadEndReason, Limits
 
 
@@ -102,7 +102,7 @@ class Step:
     latency_ms: Latency = field(default_factory=Latency)
     usage: Usage = field(default_factory=Usage)
     truncated: bool = False
-    roles: Mapping[RoleKind, RoleUse] = field(default_factory=dict)
+    roles: Mapping[Role, RoleUse] = field(default_factory=dict)
     parent: int | None = None
     abandoned: bool = False
 
@@ -111,7 +111,7 @@ class Step:
         """How many turns of the history the step has written, once it is over."""
         return 1 if self.observation is None else 3
 
-    def written(self, role: RoleKind, event: Spent, *, truncated: bool = False, unreadable: bool = False) -> Step:
+    def written(self, role: Role, event: Spent, *, truncated: bool = False, unreadable: bool = False) -> Step:
         """The step with what a role has written for it now: time and tokens are added to those that it has."""
         latency = replace(self.latency_ms, **{role: getattr(self.latency_ms, role) + event.latency_ms})
         use = self.roles.get(role, RoleUse()).and_then(event, unreadable=unreadable)

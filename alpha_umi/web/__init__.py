@@ -1,1 +1,1 @@
-"""What every HTTP service of the system shares: problem documents, request ids, bearer keys, binding, metrics."""
+"""Shared by every HTTP service: problem documents, request ids, bearer keys, binding, metrics."""

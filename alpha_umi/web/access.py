@@ -1,6 +1,6 @@
-"""One log line and one count for every request, by its route: paths hold ids, and so appear in neither.
+"""One log line and one count for every request, by its route; paths contain ids and appear in neither.
 
-Written as plain ASGI, as the other middlewares are: streaming endpoints have to notice that their client leaves.
+Plain ASGI, as the other middlewares: streaming endpoints must detect a disconnected client.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from alpha_umi import telemetry
 
-# A health check takes a millisecond, a stream as long as its trajectory.
+# From a health check (a millisecond) to a stream (as long as its trajectory).
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
 CLIENT_LEFT = 499
 NO_ROUTE = "none"
-# Asked every few seconds by programs: a line for each would drown the others. Readiness is told when it changes.
+# Polled every few seconds; logged at DEBUG only. Changes of readiness have their own log line.
 _QUIET_ROUTES = frozenset({"/healthz", "/readyz", "/metrics"})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -46,7 +46,7 @@ class HttpMetrics:
 
 
 class AccessLog:
-    """ASGI middleware: notes how each request ended."""
+    """ASGI middleware: logs and counts each request with its status."""
 
     def __init__(self, app: ASGIApp, *, metrics: HttpMetrics) -> None:
         self._app = app
@@ -81,10 +81,10 @@ class AccessLog:
         self._metrics.requests.labels(method, route, status).inc()
         self._metrics.seconds.labels(method, route).observe(seconds)
         write = _log.debug if route in _QUIET_ROUTES else _log.info
-        write("request", method=method, route=route, status=status, ms=round(seconds * 1_000, 1), **_told(scope))
+        write("request", method=method, route=route, status=status, ms=round(seconds * 1_000, 1), **_log_fields(scope))
 
 
-def _told(scope: Scope) -> dict[str, Any]:
-    """What the rest of the application left in the request's state for the log."""
+def _log_fields(scope: Scope) -> dict[str, Any]:
+    """Fields that the application put into the request's state for the log."""
     state = scope.get("state", {})
     return {name: state[name] for name in ("problem", "trajectory_id") if name in state}

@@ -19,16 +19,16 @@ from alpha_umi.web.documentation import PLAIN_TEXT, openapi_document
 from alpha_umi.web.guard import KeyGuard
 from alpha_umi.web.keys import Keyring, as_keyring
 from alpha_umi.web.problems import PROBLEM_RESPONSES, install_problem_handlers
-from alpha_umi.web.request_id import LogIds, RequestContext, no_ids
+from alpha_umi.web.request_id import LogIds, RequestContext, no_log_ids
 
-# A second series for each counter, with the time at which this process first counted: nobody asks for it.
+# The `_created` series of each counter are not used.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 MAX_BODY_BYTES = 8 * 2**20
 
 _log = telemetry.logger(__name__)
 
-# Raises `ServiceError` while the service cannot answer; the answer is shown by `/readyz`.
+# Returns the document of `/readyz`. Raises `ServiceError` while the service cannot answer.
 Readiness = Callable[[], Awaitable[dict[str, Any]]]
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -42,23 +42,23 @@ def create_application(
     keys: Sequence[str] | Keyring = (),
     lifespan: Lifespan | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
-    log_ids: LogIds = no_ids,
+    log_ids: LogIds = no_log_ids,
 ) -> FastAPI:
-    """An application whose every route but the health routes asks for a key (when there are keys).
+    """An application in which every route except the health routes needs a key (if there are keys).
 
-    Its requests are counted in `registry`; `log_ids` are the ids that stand on each log line of a request.
+    Requests are counted in `registry`; `log_ids` returns the ids of each log line of a request.
     """
     app = FastAPI(
         title=title,
         version=version("alpha-umi"),
         responses=PROBLEM_RESPONSES,
         lifespan=lifespan,
-        # Ours replace them: they are listed among the operations, and load nothing that a key does not cover.
+        # Replaced by routes of our own, which need a key.
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
     )
-    # The last one added is the first to see a request.
+    # The last one added handles a request first.
     app.add_middleware(KeyGuard, keys=as_keyring(keys))
     app.add_middleware(AccessLog, metrics=HttpMetrics(registry))
     app.add_middleware(RequestContext, max_body_bytes=max_body_bytes, log_ids=log_ids)
@@ -69,8 +69,8 @@ def create_application(
     return app
 
 
-class _ToldReadiness:
-    """Asks whether the service can answer, and logs the answer when it is another one than before."""
+class _LoggedReadiness:
+    """Calls the readiness check, and logs its result when it changes."""
 
     def __init__(self, readiness: Readiness) -> None:
         self._readiness = readiness
@@ -78,12 +78,12 @@ class _ToldReadiness:
 
     async def __call__(self) -> dict[str, Any]:
         try:
-            found = await self._readiness()
+            readiness = await self._readiness()
         except ServiceError as error:
             self._note(str(error))
             raise
         self._note(None)
-        return found
+        return readiness
 
     def _note(self, obstacle: str | None) -> None:
         if obstacle != self._obstacle:
@@ -98,7 +98,7 @@ def _operations(app: FastAPI, readiness: Readiness, registry: CollectorRegistry)
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    ask = _ToldReadiness(readiness)
+    ask = _LoggedReadiness(readiness)
 
     @router.get("/readyz", summary="The service can answer now")
     async def readyz() -> dict[str, Any]:

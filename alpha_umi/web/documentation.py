@@ -1,4 +1,4 @@
-"""The OpenAPI document: what FastAPI makes of the routes, with the media types that it cannot be told of."""
+"""The OpenAPI document: FastAPI's, with the media types of problems and streams."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PLAIN_TEXT: Responses = {200: {"content": {"text/plain": {"schema": {"type": "st
 
 
 def event_stream(*names: str) -> Responses:
-    """`responses` of a route that can answer with server-sent events of these names; the schema describes one."""
+    """`responses` of a route that can stream server-sent events with these names; the schema is that of one event."""
     event = {
         "type": "object",
         "required": ["event", "data"],
@@ -28,7 +28,7 @@ def event_stream(*names: str) -> Responses:
 
 
 def openapi_document(app: FastAPI) -> dict[str, Any]:
-    """The application's document; problems stand in it under their own media type."""
+    """The application's document, with the media type of problem documents."""
     document = app.openapi()
     for path in document["paths"].values():
         for operation in path.values():

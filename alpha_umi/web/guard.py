@@ -1,11 +1,11 @@
-"""Default deny: a request passes with a key, or it is for one of the two health routes.
+"""Default deny: a request needs a key unless it is for one of the two health routes.
 
-A service without keys trusts whatever runs on this machine, and a browser does, with any page. A page reaches it by a
-name of its own that suddenly means 127.0.0.1 (DNS rebinding), so such a service answers to this machine's names alone.
+A service without keys trusts this machine's processes, which include a browser with any page. A page can reach the
+service by DNS rebinding (a foreign name that resolves to 127.0.0.1), so such a service answers only requests whose Host
+is localhost or a loopback address.
 
-The guard stands before the router, so whatever is added behind it (a route, a mounted application) is covered, paths
-that do not exist say nothing, and a body is not read before its sender is known. It reads the path of the ASGI scope,
-which tricks with the Host header do not change.
+The guard runs before the router. It covers every route and mounted application, does not disclose which paths exist,
+and refuses a request before its body is read. It uses the path of the ASGI scope, which the Host header cannot change.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from alpha_umi import telemetry
+from alpha_umi.contract.http import is_loopback
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.web.key_file import KEY
-from alpha_umi.web.keys import ANONYMOUS, Keyring, is_loopback
+from alpha_umi.web.keys import ANONYMOUS, Keyring
 from alpha_umi.web.problems import problem_response
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
@@ -28,7 +29,7 @@ _log = telemetry.logger(__name__)
 
 
 class KeyGuard:
-    """ASGI middleware: puts the id of the key into `request.state.key_id` and on the log lines, or answers 401."""
+    """ASGI middleware: adds the id of the key to `request.state.key_id` and to log lines, or answers 401."""
 
     def __init__(self, app: ASGIApp, *, keys: Keyring) -> None:
         self._app = app
@@ -53,22 +54,22 @@ class KeyGuard:
         if connection.scope["path"] in OPEN_PATHS:
             return ANONYMOUS
         if not self._keys.required:
-            _require_own_name(connection)
+            _check_host(connection)
             return ANONYMOUS
-        scheme, _, shown = connection.headers.get("authorization", "").partition(" ")
-        key_id = self._keys.owner(shown.strip()) if scheme.lower() == "bearer" else None
+        scheme, _, key = connection.headers.get("authorization", "").partition(" ")
+        key_id = self._keys.owner(key.strip()) if scheme.lower() == "bearer" else None
         if key_id is None:
-            _note_refusal(connection, shown)
+            _log_refusal(connection, key)
             raise ServiceError("unauthorized", "send `Authorization: Bearer KEY` with a key of this service")
         return key_id
 
 
-def _require_own_name(connection: HTTPConnection) -> None:
-    """What names no host is no browser. Raises `ServiceError`."""
+def _check_host(connection: HTTPConnection) -> None:
+    """Raises `ServiceError` for a Host that is not loopback. A client without the header is not a browser."""
     host = connection.headers.get("host")
     if host is not None and not is_loopback(_name_of(host)):
         raise ServiceError(
-            "name-not-known",
+            "misdirected-request",
             "a service without keys answers to localhost and 127.0.0.1 alone",
             field="Host",
             remedy="ask it by one of these names, or set a key",
@@ -82,9 +83,9 @@ def _name_of(host: str) -> str:
         return ""
 
 
-def _note_refusal(connection: HTTPConnection, shown: str) -> None:
-    # Only the id of what looks like one of our keys: anything else may be a secret that went astray.
-    ours = KEY.fullmatch(shown.strip())
+def _log_refusal(connection: HTTPConnection, key: str) -> None:
+    # Only the id of a well-formed key: other text can be a misplaced secret.
+    ours = KEY.fullmatch(key.strip())
     client = connection.client.host if connection.client else None
     _log.info("request.unauthorized", client=client, shown_id=ours["id"] if ours else None)
 

@@ -1,8 +1,8 @@
-"""The file of hashed API keys: how its lines look, and how a key is made.
+"""The file of hashed API keys: its format, and the creation of keys.
 
-One key a line, `ID sha256:DIGEST [NAME]`, with `#` comments. A key is `umi_ID_SECRET` with 192 random bits, so its
-plain SHA-256 gives nothing away and a slow hash would only slow requests down. Who can write to the file can let
-anybody in, so a file that others can write to is refused.
+One key per line, `ID sha256:DIGEST [NAME]`, with `#` comments. A key is `umi_ID_SECRET` with 192 random bits, so its
+plain SHA-256 discloses nothing, and a slow hash would only slow requests down. Write access to the file grants access
+to the service, so a file that others can write to is refused.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _FORM = "ID sha256:DIGEST [NAME]"
 
 
 class KeyFileUnusable(RuntimeError):
-    """The file of keys cannot be read or written, or a line of it cannot be understood."""
+    """The key file cannot be read or written, or has an invalid line."""
 
 
 @dataclass(frozen=True)
 class KeyEntry:
-    """A key as the file knows it. `digest` is the SHA-256 of the whole key, `name` what people call its owner."""
+    """A key in the file. `digest` is the SHA-256 of the complete key, `name` the display name of its owner."""
 
     id: str
     digest: bytes = field(repr=False)
@@ -41,25 +41,25 @@ class KeyEntry:
 
     @property
     def line(self) -> str:
-        """The entry as the file holds it, without the line end."""
+        """The entry as a line of the file, without the line end."""
         return f"{self.id} sha256:{self.digest.hex()} {self.name}".rstrip()
 
 
 @dataclass(frozen=True)
 class NewKey:
-    """A key that was just made: its text exists nowhere else."""
+    """A new key; its text is stored nowhere else."""
 
     text: str = field(repr=False)
     entry: KeyEntry
 
 
 def digest_of(key: str) -> bytes:
-    """What is kept of a key."""
+    """The stored digest of a key."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
 
 
 def new_key(name: str = "", *, taken: Sequence[str] = ()) -> NewKey:
-    """A random key; `taken` are ids that it may not have. Raises `ValueError` for a name that a line cannot hold."""
+    """A random key whose id is not in `taken`. Raises `ValueError` for an invalid name."""
     if name and not NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no name for a key: letters, digits and ._@- only, 64 at most")
     while (key_id := secrets.token_hex(4)) in taken:
@@ -69,10 +69,10 @@ def new_key(name: str = "", *, taken: Sequence[str] = ()) -> NewKey:
 
 
 def read_key_file(path: Path) -> list[KeyEntry]:
-    """The keys of a file; there may be none. Raises `KeyFileUnusable`, which names the file and the line."""
+    """The keys of a file, possibly none. Raises `KeyFileUnusable`, which names the file and the line."""
     try:
-        with open(path, "rb", opener=_at_once) as file:
-            _require_private(path, os.fstat(file.fileno()))
+        with open(path, "rb", opener=_open_nonblocking) as file:
+            _check_private(path, os.fstat(file.fileno()))
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise KeyFileUnusable(f"{path}: {error.strerror}; `alpha-umi keys create` makes a file of keys") from error
@@ -82,13 +82,13 @@ def read_key_file(path: Path) -> list[KeyEntry]:
 
 
 def create_key(path: Path, name: str = "") -> NewKey:
-    """Make a key and append it to a file, which is made if need be. Raises `KeyFileUnusable`, `ValueError`."""
+    """Create a key and append it to a file, which need not exist. Raises `KeyFileUnusable`, `ValueError`."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
         with os.fdopen(descriptor, "r+b") as file:
-            # Two commands at once must not choose the same id, nor write into one another's lines.
+            # Concurrent commands must not choose the same id or interleave their lines.
             fcntl.flock(file, fcntl.LOCK_EX)
-            _require_private(path, os.fstat(file.fileno()))
+            _check_private(path, os.fstat(file.fileno()))
             content = file.read().decode("utf-8", "replace")
             made = new_key(name, taken=[entry.id for entry in _entries(path, content)])
             ended = "\n" if content and not content.endswith("\n") else ""
@@ -98,20 +98,20 @@ def create_key(path: Path, name: str = "") -> NewKey:
     return made
 
 
-def _at_once(path: str, flags: int) -> int:
-    """Open without waiting: a pipe that nobody writes to would hold up the start, or all requests."""
+def _open_nonblocking(path: str, flags: int) -> int:
+    """Open without blocking: a pipe without a writer would block the start, or all requests."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _require_private(path: Path, found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
+def _check_private(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
         raise KeyFileUnusable(f"{path}: not a file")
-    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise KeyFileUnusable(f"{path}: others can write to it, and so let anybody in; chmod go-w {path}")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise KeyFileUnusable(f"{path}: others can write to it, which grants access to the service; chmod go-w {path}")
 
 
 def _entries(path: Path, text: str) -> list[KeyEntry]:
-    found: dict[str, KeyEntry] = {}
+    entries: dict[str, KeyEntry] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         written = line.partition("#")[0].strip()
         if not written:
@@ -120,7 +120,7 @@ def _entries(path: Path, text: str) -> list[KeyEntry]:
         if match is None:
             # The line is not repeated: it may be a key in clear.
             raise KeyFileUnusable(f"{path}: line {number} is not `{_FORM}`; `alpha-umi keys create` writes such lines")
-        if match["id"] in found:
+        if match["id"] in entries:
             raise KeyFileUnusable(f"{path}: line {number} has the id {match['id']} of an earlier line; remove one")
-        found[match["id"]] = KeyEntry(match["id"], bytes.fromhex(match["digest"]), match["name"] or "")
-    return list(found.values())
+        entries[match["id"]] = KeyEntry(match["id"], bytes.fromhex(match["digest"]), match["name"] or "")
+    return list(entries.values())

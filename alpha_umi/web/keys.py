@@ -1,15 +1,13 @@
-"""Which bearer keys a service knows, and no open bind without a key.
+"""The bearer keys of a service, and the refusal to listen beyond loopback without one.
 
-Keys come in clear from the environment or hashed from a file (`key_file`), which is read again when it changes: a line
-that was removed lets nobody in any more, without a restart. Once a file was named keys are always asked for, also when
-it holds none.
+Keys come in plain text from the environment or hashed from a file (`key_file`), which is read again when it changes, so
+that removing a line revokes a key without a restart. With a file, requests always need a key, even if it is empty.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -17,11 +15,12 @@ from functools import cache
 from pathlib import Path
 
 from alpha_umi import telemetry
+from alpha_umi.contract.http import is_loopback
 from alpha_umi.web.key_file import KEY, KeyEntry, KeyFileUnusable, digest_of, read_key_file
 
-# How long a key may still work after its line was removed, in seconds.
+# Maximum delay of a revocation, in seconds.
 RECHECK_S = 2.0
-# Whoever asks a service that has no keys.
+# The key id of requests to a service without keys.
 ANONYMOUS = "anonymous"
 
 _log = telemetry.logger(__name__)
@@ -47,13 +46,13 @@ class Keyring:
         return bool(self._plain) or self._file is not None
 
     def __len__(self) -> int:
-        """The number of keys that are known now."""
+        """The current number of keys."""
         return len(self._known())
 
-    def owner(self, shown: str) -> str | None:
-        """The id of a key, or None if it is not known."""
-        digest = digest_of(shown)
-        # Every key is compared, so that the time says nothing about which one came close.
+    def owner(self, key: str) -> str | None:
+        """The id of a key, or None if it is unknown."""
+        digest = digest_of(key)
+        # Every key is compared, so that the time discloses no near match.
         matches = [entry.id for entry in self._known() if hmac.compare_digest(digest, entry.digest)]
         return matches[0] if matches else None
 
@@ -62,7 +61,7 @@ class Keyring:
 
 
 class _WatchedFile:
-    """The entries of a file as it is now, looked at every `RECHECK_S` seconds at most."""
+    """The current entries of a file, checked at most every `RECHECK_S` seconds."""
 
     def __init__(self, path: Path, clock: Callable[[], float]) -> None:
         self._path = path
@@ -84,7 +83,7 @@ class _WatchedFile:
             return
         self._version = version
         try:
-            # A file that is gone names no keys; one that cannot be understood changes nothing until it is mended.
+            # A missing file has no keys; an invalid one changes nothing until it is repaired.
             self._entries = [] if version is None else read_key_file(self._path)
         except KeyFileUnusable as error:
             _log.error("keys.unusable", reason=str(error), in_force=len(self._entries))
@@ -93,22 +92,23 @@ class _WatchedFile:
 
 
 def check_bind(host: str, keys: Sequence[str] | Keyring, *, variable: str) -> None:
-    """Refuse an address beyond loopback while no key is set. `variable` is the setting that would allow it."""
+    """Raises `OpenBindRefused` for an address beyond loopback without keys. `variable` is the setting of the key."""
     if as_keyring(keys).required or is_loopback(host):
         return
-    raise OpenBindRefused(f"listening on {host} would let everybody in: set {variable}, or listen on 127.0.0.1")
+    raise OpenBindRefused(f"listening on {host} without a key would admit everyone: set {variable}, or use 127.0.0.1")
 
 
 def as_keyring(keys: Sequence[str] | Keyring) -> Keyring:
-    """Keys in clear as a keyring; a keyring as it is."""
+    """A keyring of plain-text keys; a keyring is returned unchanged."""
     return keys if isinstance(keys, Keyring) else Keyring(keys)
 
 
 @cache
 def _id_of(key: str) -> str:
-    """A name for a key that logs may hold.
+    """The id of a key in logs.
 
-    Ours carry one. Others may be words that people chose, whose plain hash could be guessed: theirs is a slow one.
+    Generated keys contain one. Others can be words that people chose, whose plain hash could be guessed, so their id is
+    a slow hash.
     """
     ours = KEY.fullmatch(key)
     if ours is not None:
@@ -118,17 +118,7 @@ def _id_of(key: str) -> str:
 
 def _version(path: Path) -> tuple[int, int, int, int] | None:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_ino, found.st_size, found.st_mode
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a name or an address is this machine's own, which no resolver can make another's."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return status.st_mtime_ns, status.st_ino, status.st_size, status.st_mode

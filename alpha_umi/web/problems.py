@@ -1,4 +1,4 @@
-"""Turn every failure into a problem document (RFC 9457)."""
+"""Translate every error into a problem document (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -27,35 +27,35 @@ _REMEDIES = {
     "missing": "add the field",
     "json_invalid": "send valid JSON",
 }
-# Where parameters stand: they are single values, so that what comes after their name says which form was tried.
+# Locations of parameters, which are single values: the parts after the name are variants of a union.
 _PARAMETERS = frozenset({"query", "header", "path", "cookie"})
 
 
 def install_problem_handlers(app: FastAPI) -> None:
-    """Answer every error of an application with a problem document."""
+    """Register handlers that answer every error of an application with a problem document."""
 
     async def service_error(request: Request, error: Exception) -> JSONResponse:
         return problem_response(request, error) if isinstance(error, ServiceError) else await defect(request, error)
 
     async def validation_error(request: Request, error: Exception) -> JSONResponse:
-        found = list(_field_problems(error.errors())) if isinstance(error, RequestValidationError) else []
-        first = found[0].message if found else "the request is not valid"
-        detail = f"{found[0].field}: {first}" if found else first
-        return problem_response(request, ServiceError("invalid-request", detail, errors=found))
+        problems = list(_field_problems(error.errors())) if isinstance(error, RequestValidationError) else []
+        first = problems[0].message if problems else "the request is not valid"
+        detail = f"{problems[0].field}: {first}" if problems else first
+        return problem_response(request, ServiceError("invalid-request", detail, errors=problems))
 
     async def http_error(request: Request, error: Exception) -> JSONResponse:
         status = error.status_code if isinstance(error, HTTPException) else 500
         if status == 400:
             return problem_response(request, _unreadable_body())
         kind = _BY_STATUS.get(status, "invalid-request" if status < 500 else "internal")
-        said = f": {error.detail}" if status == 413 and isinstance(error, HTTPException) else ""
-        response = problem_response(request, ServiceError(kind, f"{request.method} {request.url.path}{said}"))
+        reason = f": {error.detail}" if status == 413 and isinstance(error, HTTPException) else ""
+        response = problem_response(request, ServiceError(kind, f"{request.method} {request.url.path}{reason}"))
         if status == 405:
             response.headers["Allow"] = ", ".join(sorted(_allowed_methods(request)))
         return response
 
     async def defect(request: Request, error: Exception) -> JSONResponse:
-        # Outside of all middlewares, which bind the id of the request.
+        # This runs outside of the middlewares, which bind the request id.
         with telemetry.bind(request_id=request.scope.get("state", {}).get("request_id")):
             _log.error("request.failed", method=request.method, exc_info=error)
         return problem_response(request, ServiceError("internal", "the log has the details under this request id"))
@@ -67,7 +67,7 @@ def install_problem_handlers(app: FastAPI) -> None:
 
 
 def _allowed_methods(request: Request) -> set[str]:
-    """The methods of every route of the path; the framework names those of the first one only."""
+    """The methods of every route of the path; Starlette lists those of the first one only."""
     matching = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
     return {method for route in matching for method in getattr(route, "methods", None) or ()}
 
@@ -89,20 +89,20 @@ def problem_response(request: Request, error: ServiceError) -> JSONResponse:
 
 
 def _unreadable_body() -> ServiceError:
-    """FastAPI answers 400 for a body that it can make nothing of, and does not say why."""
+    """FastAPI answers 400 for an unreadable body, without a reason."""
     detail = "the body cannot be read: it is not UTF-8, is nested too deeply, or has a number of too many digits"
     return ServiceError("invalid-request", detail, field="body", remedy=_REMEDIES["json_invalid"])
 
 
 def _field_problems(errors: Iterable[Any]) -> Iterable[FieldProblem]:
-    told: set[str] = set()
+    reported: set[str] = set()
     for error in list(errors)[:MAX_FIELD_PROBLEMS]:
         field = _field(error)
-        # Of a parameter that may have several forms there is one problem for each of them.
-        if error["loc"][0] in _PARAMETERS and field in told:
+        # A parameter with a union type has one error per variant; report it once.
+        if error["loc"][0] in _PARAMETERS and field in reported:
             continue
-        told.add(field)
-        # The input itself is not repeated.
+        reported.add(field)
+        # Without the input itself.
         message = str(error["msg"]).removeprefix("Value error, ")
         if error["type"] == "json_invalid":
             message = f"{message} at character {error['loc'][-1]}: {error['ctx']['error']}"
@@ -110,13 +110,13 @@ def _field_problems(errors: Iterable[Any]) -> Iterable[FieldProblem]:
 
 
 def _field(error: Any) -> str:
-    """Where the value stands. `loc` begins with body, query, header or path; the body goes without saying."""
+    """The path of the value. `loc` begins with body, query, header or path; `body` is omitted."""
     place = error["loc"]
     if error["type"] == "json_invalid":
         return "body"
     if place[0] in _PARAMETERS:
         return ".".join(map(str, place[:2]))
-    # Which form of a value was meant stands in parentheses, and is no field.
+    # A part in parentheses is a variant of a union, not a field.
     parts = [str(part) for part in place if part != "body" and not _FORM.fullmatch(str(part))]
     return ".".join(parts) or "body"
 

@@ -1,6 +1,6 @@
-"""Ids on every log line of a request, a request id on its response, and a bound on its body.
+"""Ids on every log line of a request, a request id on its response, and a limit on its body.
 
-Written as plain ASGI: Starlette's BaseHTTPMiddleware would hide the client's leaving from streaming endpoints.
+Plain ASGI: Starlette's BaseHTTPMiddleware would hide a disconnect from streaming endpoints.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _STEP = re.compile(r"[0-9]{1,6}")
 LogIds = Callable[[Scope], Mapping[str, object]]
 
 
-def no_ids(_: Scope) -> Mapping[str, object]:
-    """A request that belongs to nothing."""
+def no_log_ids(_: Scope) -> Mapping[str, object]:
+    """No ids."""
     return {}
 
 
-def ids_of_headers(scope: Scope) -> Mapping[str, object]:
-    """Trajectory and step as headers name them: for services that only the orchestrator asks."""
+def log_ids_from_headers(scope: Scope) -> Mapping[str, object]:
+    """Trajectory and step from the headers of the request, for services that only the orchestrator calls."""
     headers = Headers(scope=scope)
     trajectory_id, step = headers.get(TRAJECTORY_HEADER, ""), headers.get(STEP_HEADER, "")
     ids: dict[str, object] = {}
@@ -42,9 +42,9 @@ def ids_of_headers(scope: Scope) -> Mapping[str, object]:
 
 
 class RequestContext:
-    """ASGI middleware: takes the client's `X-Request-Id` or makes one, binds ids, and counts the body's bytes."""
+    """ASGI middleware: uses the client's `X-Request-Id` or a new one, binds log ids, and limits the body."""
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int, log_ids: LogIds = no_ids) -> None:
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int, log_ids: LogIds = no_log_ids) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
         self._log_ids = log_ids
@@ -54,8 +54,8 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        shown = Headers(scope=scope).get(HEADER, "")
-        request_id = shown if _ACCEPTABLE.fullmatch(shown) else uuid.uuid4().hex
+        sent = Headers(scope=scope).get(HEADER, "")
+        request_id = sent if _ACCEPTABLE.fullmatch(sent) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_with_id(message: Message) -> None:
@@ -74,7 +74,7 @@ class RequestContext:
             message = await receive()
             received += len(message.get("body", b""))
             if received > self._max_body_bytes:
-                # FastAPI lets no other error out of the reading of a body.
+                # FastAPI propagates no other exception while it reads a body.
                 raise HTTPException(413, f"a body may have {self._max_body_bytes} bytes at most")
             return message
 

@@ -1,7 +1,7 @@
-"""Run an application with uvicorn: a clear error for a taken port, and a graceful end on SIGTERM or SIGINT.
+"""Run an application with uvicorn: a clear error for a taken port, and graceful shutdown on SIGTERM or SIGINT.
 
-On the first signal the work comes to rest while the server goes on answering, so that probes and clients hear a 503
-with a reason; then it stops listening. On the second the work is left as it is. Either way the exit is a clean one.
+On the first signal the work drains while the server keeps answering, so that probes and clients get a 503 with a
+reason; then the server stops listening. The second signal cancels the work. The exit code is 0 either way.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fastapi import FastAPI
 
 from alpha_umi import telemetry
 
-# For answers that are being sent when the work has come to rest.
+# For responses that are being sent after the drain.
 GRACE_S = 2
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -27,21 +27,21 @@ _log = telemetry.logger(__name__)
 
 
 class PortTaken(RuntimeError):
-    """Another program listens on the address already."""
+    """Another program listens on the address."""
 
 
 class Work(Protocol):
-    """What a server does, and how it comes to rest."""
+    """The work of a server, which it drains on shutdown."""
 
     async def drain(self) -> None:
-        """Refuse new work at once. Return when what is under way is done, or its time is over."""
+        """Refuse new work. Return when the current work is done, or its grace period is over."""
 
-    def hurry(self) -> None:
-        """Leave what is under way as it is: `drain` returns in a moment."""
+    def cancel_all(self) -> None:
+        """Cancel the current work, so that `drain` returns soon."""
 
 
 class Server(uvicorn.Server):
-    """A server that drains its work before it ends."""
+    """A server that drains its work before it stops."""
 
     def __init__(self, config: uvicorn.Config, work: Work) -> None:
         super().__init__(config)
@@ -49,21 +49,21 @@ class Server(uvicorn.Server):
         self._draining: asyncio.Task[None] | None = None
 
     def end(self) -> None:
-        """End gracefully; told a second time, end now."""
+        """Shut down gracefully; on the second call, immediately."""
         if self._draining is None:
             _log.info("server.ending")
             self._draining = asyncio.create_task(self._drain(), name="drain")
             return
         _log.warning("server.ending_now")
         self.config.timeout_graceful_shutdown = 0
-        self._work.hurry()
+        self._work.cancel_all()
         if self.should_exit:
             for task in self.server_state.tasks:
                 task.cancel()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """In place of uvicorn's own way, which raises the signal once more at the end: that is no clean exit."""
+        """Replaces uvicorn's handlers, which raise the signal again at the end, so that the exit code is not 0."""
         loop = asyncio.get_running_loop()
         for number in SIGNALS:
             loop.add_signal_handler(number, self.end)
@@ -72,7 +72,7 @@ class Server(uvicorn.Server):
         finally:
             for number in SIGNALS:
                 loop.remove_signal_handler(number)
-                # The process is about to end by itself.
+                # The process is about to exit.
                 signal.signal(number, signal.SIG_IGN)
 
     async def _drain(self) -> None:
@@ -85,7 +85,7 @@ class Server(uvicorn.Server):
 def open_socket(host: str, port: int) -> socket.socket:
     """A bound socket. Raises `PortTaken` with the remedy."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sends small answers at once (TCP_NODELAY) only on sockets that say TCP; others wait 40 ms for an ACK.
+    # asyncio sets TCP_NODELAY only on sockets with an explicit protocol TCP; others delay small responses by 40 ms.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -99,7 +99,7 @@ def open_socket(host: str, port: int) -> socket.socket:
 
 
 def create_server(app: FastAPI, work: Work, *, grace_s: int = GRACE_S) -> Server:
-    """A server that leaves logging to us. It closes what is open `grace_s` seconds after its work came to rest."""
+    """A server without uvicorn's logging. It closes open connections `grace_s` seconds after the drain."""
     config = uvicorn.Config(
         app, log_config=None, access_log=False, timeout_graceful_shutdown=grace_s, server_header=False, lifespan="on"
     )

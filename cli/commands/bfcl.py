@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.evaluation_errors import reported
+from cli.errors import translate_evaluation_errors
 from cli.options import AsJson, output
 
 
@@ -21,7 +21,7 @@ def bfcl(
     `make bfcl-setup` makes that environment, or ALPHA_UMI_BFCL_PYTHON names the Python of another. `evaluate score`
     has the project's own figures of the same file. Exits with 2 when the file cannot be judged.
     """
-    with reported():
+    with translate_evaluation_errors():
         from cli.evaluation_view import bfcl_blocks, print_report
         from evaluation.files import Format
         from evaluation.files.predictions import read_predictions

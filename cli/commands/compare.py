@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.errors import EXIT_WORSE, UsageProblem
-from cli.evaluation_errors import reported
-from cli.evaluation_options import FileFormat, Report, Resamples, Seed, predictions
-from cli.options import AsJson, messages, output
-from cli.targets import require_apart
+from alpha_umi.atomic import write_file
+from cli.errors import EXIT_WORSE, UsageProblem, translate_evaluation_errors
+from cli.options import AsJson, FileFormat, Report, Resamples, Seed, check_distinct_files, messages, output, predictions
 from evaluation.files import Format
-from evaluation.replacing import write_whole
 from evaluation.statistics import Correction
 
 if TYPE_CHECKING:
@@ -60,8 +57,8 @@ def compare(
     of `evaluate trajectories`, compared question by question. With --fail-below the command is a gate: it exits with 3
     when the second is worse. Exits with 2 when the files cannot be compared.
     """
-    require_apart([first, second], {"--output": report_file})
-    with reported():
+    check_distinct_files([first, second], {"--output": report_file})
+    with translate_evaluation_errors():
         from evaluation.compare import compare_files
         from evaluation.results import comparison_report
 
@@ -72,7 +69,7 @@ def compare(
             compared.comparison, compared.first, compared.second, compared.gate, mde_target=target
         )
         if report_file is not None:
-            write_whole(report_file, report.model_dump_json(indent=2) + "\n")
+            write_file(report_file, report.model_dump_json(indent=2) + "\n")
     _print(report, as_json=as_json)
     if report.gate is not None and not report.gate.passed:
         raise typer.Exit(EXIT_WORSE)

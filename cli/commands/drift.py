@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.errors import EXIT_WORSE
-from cli.evaluation_errors import reported
-from cli.evaluation_options import Resamples, Seed
-from cli.options import AsJson, output
-from cli.targets import require_apart
-from evaluation.replacing import write_whole
+from alpha_umi.atomic import write_file
+from cli.errors import EXIT_WORSE, translate_evaluation_errors
+from cli.options import AsJson, Resamples, Seed, check_distinct_files, output
 
 if TYPE_CHECKING:
     from evaluation.drift.report import DriftReport
@@ -47,8 +44,8 @@ def drift(
     Each role's figures (gave up, repairs, unreadable outputs, repeated calls, unknown tools, failures, milliseconds,
     tokens) are held against a reference. Exits with 2 when the exports cannot be used.
     """
-    require_apart([*exports, *([reference] if reference else [])], {"--output": page_file})
-    with reported():
+    check_distinct_files([*exports, *([reference] if reference else [])], {"--output": page_file})
+    with translate_evaluation_errors():
         from evaluation.drift.page import drift_page
         from evaluation.drift.report import drift_report
         from evaluation.drift.served import read_served
@@ -66,9 +63,9 @@ def drift(
             resamples=resamples,
             seed=seed,
         )
-        report = drift_report(matches, served.left_out, now=datetime.now(UTC), resamples=resamples, seed=seed)
+        report = drift_report(matches, served.excluded, now=datetime.now(UTC), resamples=resamples, seed=seed)
         if page_file is not None:
-            write_whole(page_file, drift_page(matches, report))
+            write_file(page_file, drift_page(matches, report))
     _print(report, as_json=as_json)
     if fail_on_alarm and report.alarming_roles:
         raise typer.Exit(EXIT_WORSE)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from alpha_umi.atomic import write_file
 from cli.commands.bfcl import bfcl
 from cli.commands.compare import compare
 from cli.commands.drift import drift
@@ -20,14 +21,10 @@ from cli.commands.report import report
 from cli.commands.seal_tools import seal_tools
 from cli.commands.suites import suites
 from cli.commands.trajectories import trajectories
-from cli.errors import UsageProblem
-from cli.evaluation_errors import reported
-from cli.evaluation_options import FileFormat, Report, Resamples, Seed, predictions
-from cli.options import AsJson, messages, output
+from cli.errors import UsageProblem, translate_evaluation_errors
+from cli.options import AsJson, FileFormat, Report, Resamples, Seed, check_distinct_files, messages, output, predictions
 from cli.reporting import ReportingGroup
-from cli.targets import require_apart
 from evaluation.files import Format
-from evaluation.replacing import write_whole
 
 if TYPE_CHECKING:
     from evaluation.files.predictions import Predictions
@@ -69,11 +66,11 @@ def score(
     else. A case without a prediction is counted as wrong. With --format trajectories the file is one of `evaluate
     trajectories`. Exits with 2 when the file cannot be scored.
     """
-    require_apart([file], {"--output": report_file, "--write-published": published_file})
+    check_distinct_files([file], {"--output": report_file, "--write-published": published_file})
     if form is Format.TRAJECTORIES:
         _score_trajectories(file, report_file, published_file, resamples=resamples, seed=seed, as_json=as_json)
         return
-    with reported():
+    with translate_evaluation_errors():
         from cli.evaluation_view import missing_blocks, print_report, score_blocks
         from evaluation.files.published import write_published_file
         from evaluation.page.terminal import print_blocks
@@ -88,7 +85,7 @@ def score(
         published = as_json and form is Format.PUBLISHED
         if published:
             if report_file is not None:
-                write_whole(report_file, report.model_dump_json(indent=2) + "\n")
+                write_file(report_file, report.model_dump_json(indent=2) + "\n")
             print_blocks(messages(), missing_blocks(report.missing))
             typer.echo(json.dumps(published_figures(scores), indent=2))
         else:
@@ -100,7 +97,7 @@ def _score_trajectories(
 ) -> None:
     if published_file is not None:
         raise UsageProblem("--write-published: whole trajectories are no predictions", remedy="leave it away")
-    with reported():
+    with translate_evaluation_errors():
         from cli.evaluation_view import print_report, trajectory_blocks
         from evaluation.results import trajectory_report
         from evaluation.whole_run import read_whole_run

@@ -10,14 +10,13 @@ from typing import Annotated, get_args
 
 import typer
 
+from alpha_umi.atomic import open_atomic
+from alpha_umi.client.sync import SyncOrchestratorClient
 from alpha_umi.contract.trajectories import Trajectory
 from alpha_umi.trajectory import Status
-from cli.client import OrchestratorClient
 from cli.errors import UsageProblem
 from cli.options import ApiKey, StateDir, Url, connect, messages
-from evaluation.counted import counted
-from evaluation.lengths import length_of_time
-from evaluation.replacing import replaced
+from evaluation.quantities import parse_duration, pluralize
 
 STATUSES: tuple[str, ...] = get_args(Status)
 
@@ -25,7 +24,7 @@ STATUSES: tuple[str, ...] = get_args(Status)
 def export(
     output_file: Annotated[
         Path | None,
-        typer.Option("--output", help="Write them to this file, whole or not at all.", dir_okay=False),
+        typer.Option("--output", help="Write them to this file, which is replaced at the end.", dir_okay=False),
     ] = None,
     status: Annotated[
         str | None,
@@ -41,7 +40,7 @@ def export(
 ) -> None:
     """Write the orchestrator's trajectories as JSON lines, newest first: for `evaluate drift`, or for training.
 
-    A line is what `show ID --json` prints. Exits with 2 when no orchestrator answers; then the file stays as it was.
+    A line is what `show ID --json` prints. Exits with 2 if no orchestrator answers; then the file is not changed.
     """
     if status is not None and status not in STATUSES:
         raise UsageProblem(f"--status: {status!r} is none", remedy=f"name one of {', '.join(STATUSES)}")
@@ -50,16 +49,16 @@ def export(
     if first is not None and last is not None and first >= last:
         raise UsageProblem("--since is not before --until", remedy="name an earlier time")
     with connect(url, api_key, state_dir) as client:
-        found = _between(client, status, first, last)
+        trajectories = _between(client, status, first, last)
         if output_file is not None:
-            messages().print(counted(_write_to(output_file, found), "trajectory"))
+            messages().print(pluralize(_write_to(output_file, trajectories), "trajectory"))
             return
-        for trajectory in found:
+        for trajectory in trajectories:
             typer.echo(_line(trajectory))
 
 
 def _between(
-    client: OrchestratorClient, status: str | None, first: datetime | None, last: datetime | None
+    client: SyncOrchestratorClient, status: str | None, first: datetime | None, last: datetime | None
 ) -> Iterator[Trajectory]:
     for trajectory in client.trajectories(status=status):
         if first is not None and trajectory.created_at < first:
@@ -68,10 +67,10 @@ def _between(
             yield trajectory
 
 
-def _write_to(path: Path, found: Iterable[Trajectory]) -> int:
+def _write_to(path: Path, trajectories: Iterable[Trajectory]) -> int:
     try:
-        with replaced(path) as file:
-            return sum(bool(file.write(_line(trajectory) + "\n")) for trajectory in found)
+        with open_atomic(path) as file:
+            return sum(bool(file.write(_line(trajectory) + "\n")) for trajectory in trajectories)
     except OSError as error:
         raise UsageProblem(
             f"--output: {path} cannot be written: {error.strerror}", remedy="name another file"
@@ -79,14 +78,14 @@ def _write_to(path: Path, found: Iterable[Trajectory]) -> int:
 
 
 def _line(trajectory: Trajectory) -> str:
-    """In ASCII, so that no terminal takes a part of it for a command."""
+    """One line in ASCII, so that it holds no control sequence of a terminal."""
     return json.dumps(trajectory.model_dump(mode="json"))
 
 
 def _moment(option: str, text: str | None, now: datetime) -> datetime | None:
     if text is None:
         return None
-    if (ago := length_of_time(text)) is not None:
+    if (ago := parse_duration(text)) is not None:
         return now - ago
     try:
         moment = datetime.fromisoformat(text)

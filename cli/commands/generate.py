@@ -13,28 +13,26 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from alpha_umi.roles.turns import RoleName
-from cli.engine_log import written_to
-from cli.errors import EXIT_FAILED, UsageProblem
-from cli.evaluation_errors import reported
-from cli.generation_view import loading, print_findings, print_generated, print_left_out, progress_bar
+from alpha_umi.roles.turns import Role
+from cli.errors import EXIT_FAILED, UsageProblem, translate_evaluation_errors
+from cli.generation_view import loading, print_excluded, print_findings, print_generated, progress_bar
 from cli.in_process import LoadedRoles, ModelChoice, engine_failed, load_roles, services_in_process
-from cli.interrupts import run_until_signal
+from cli.local.engine_log import redirect_output
+from cli.local.signals import run_until_signal
 from cli.options import StateDir, messages, output
 from cli.role_access import RoleAccess, role_access
 
 if TYPE_CHECKING:
-    from evaluation.generate import Generated
-    from evaluation.predicting import StepStrategy
-    from evaluation.role_services import RoleServices
-    from evaluation.suites.suite import Suite
+    from alpha_umi.client.roles import RoleServices
+    from evaluation.run.steps import Generated, StepStrategy
+    from recordings.suites.suite import Suite
 
 # Steps that are asked at a time: enough for services that others ask as well, and to keep an engine's batch full.
 OF_SERVICES = 8
 IN_PROCESS = 64
 
 
-def _address_of(role: RoleName) -> typer.models.OptionInfo:
+def _address_of(role: Role) -> typer.models.OptionInfo:
     info: typer.models.OptionInfo = typer.Option(
         f"--{role}-url",
         envvar=f"ALPHA_UMI_{role.upper()}_URL",
@@ -87,7 +85,7 @@ def generate(
             show_default=False,
         ),
     ] = None,
-    patience: Annotated[float, typer.Option(min=0, help="Seconds that a service may be away on the way.")] = 120.0,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a service that is unavailable.")] = 120.0,
     in_process: Annotated[
         bool, typer.Option("--in-process", help="Run the models in this command; no service is asked.")
     ] = False,
@@ -103,33 +101,33 @@ def generate(
     ] = None,
     state_dir: StateDir = None,
 ) -> None:
-    """Ask the role services for every step of a suite, and write what they write to a file, line by line.
+    """Predict every step of a suite with the role services, and write the predictions to a file, line by line.
 
-    A file that is there is taken up: steps that it has are not asked again. Exits with 1 when a service failed or went
-    away, or an engine died on the way (the file is kept), 2 when the run cannot be as it was given.
+    An existing file is resumed: its steps are not predicted again. Exits with 1 when a service failed or stayed
+    unavailable, or an engine died (the file stays), 2 when the command cannot be carried out as it was given.
     """
     choice = ModelChoice(model, models, adapters)
-    named: dict[RoleName, str | None] = (
+    named: dict[Role, str | None] = (
         {"backbone": backbone_url}
         if strategy is StepStrategyName.SINGLE
         else {"planner": planner_url, "caller": caller_url, "summarizer": summarizer_url}
     )
     _require_one_way(named, choice, in_process=in_process)
     access = None if in_process else role_access(named, role_token, state_dir)
-    with reported():
-        from evaluation.suites.data import data_folder
-        from evaluation.suites.suite import load_suite
+    with translate_evaluation_errors():
+        from recordings.suites.definition import data_folder
+        from recordings.suites.suite import load_suite
 
         loaded = load_suite(suite, data_folder(os.environ))
         at_once = concurrency or (IN_PROCESS if in_process else OF_SERVICES)
-        run = _Run(loaded, output_file, limit, strategy.value, constrained, at_once, patience)
+        run = _Run(loaded, output_file, limit, strategy.value, constrained, at_once, wait)
         generated = run.in_process(choice) if access is None else run_until_signal(run.of_services(access))
     print_generated(output(), output_file, generated)
     if generated.failed:
         raise typer.Exit(EXIT_FAILED)
 
 
-def _require_one_way(named: Mapping[RoleName, str | None], choice: ModelChoice, *, in_process: bool) -> None:
+def _require_one_way(named: Mapping[Role, str | None], choice: ModelChoice, *, in_process: bool) -> None:
     """Raises `UsageProblem` for services beside models in this process, and for models that nobody would run."""
     if in_process:
         for role, url in named.items():
@@ -152,49 +150,50 @@ class _Run:
     strategy: StepStrategy
     constrained: bool
     concurrency: int
-    patience_s: float
+    wait_s: float
 
     async def of_services(self, access: RoleAccess) -> Generated:
         """Carry it out with services that are there."""
-        from evaluation.patience import Patience
-        from evaluation.role_services import role_services
+        from alpha_umi.client.retry import RetryPolicy
+        from alpha_umi.client.roles import RoleServices
 
-        patience = Patience(away_s=self.patience_s)
-        async with role_services(access.addresses, token=access.token, patience=patience) as services:
+        policy = RetryPolicy(wait_s=self.wait_s)
+        async with RoleServices(access.addresses, token=access.token, retry=policy) as services:
             return await self._carried_out(services, messages())
 
     def in_process(self, choice: ModelChoice) -> Generated:
         """Carry it out with engines of its own, whose log is beside the file."""
-        from evaluation.predicting import ROLES_OF
+        from evaluation.run.models import ROLES_OF
 
         roles = load_roles(choice, ROLES_OF[self.strategy], messages())
         log = self.path.with_name(f"{self.path.name}.log")
-        with written_to(log) as console:
+        with redirect_output(log) as console:
             return run_until_signal(self._with_engines(roles, log, console))
 
     async def _with_engines(self, roles: LoadedRoles, log: Path, console: Console) -> Generated:
-        from evaluation.errors import ServiceAway
+        from alpha_umi.client.errors import Unavailable
+        from evaluation.errors import RunInterrupted
 
         async with contextlib.AsyncExitStack() as stack:
             with loading(console, log):
-                ready = services_in_process(roles, log, patience_s=self.patience_s if roles.remote else 0)
+                ready = services_in_process(roles, log, wait_s=self.wait_s if roles.remote else 0)
                 services = await stack.enter_async_context(ready)
             try:
                 return await self._carried_out(services, console)
-            except ServiceAway as error:
-                message = "an engine was lost" + (f"; {error.progress}" if error.progress else "")
+            except (RunInterrupted, Unavailable) as error:
+                message = "an engine was lost" + (f"; {error.progress}" if isinstance(error, RunInterrupted) else "")
                 raise engine_failed(
                     message, log, again="run the same command again: it goes on from there; "
                 ) from error
 
     async def _carried_out(self, services: RoleServices, console: Console) -> Generated:
-        from evaluation.generate import generate as generate_into
-        from evaluation.generate import plan_task
+        from evaluation.run.steps import generate as generate_into
+        from evaluation.run.steps import plan_task
 
         task = await plan_task(
             services, self.suite, limit=self.limit, strategy=self.strategy, constrained=self.constrained
         )
-        print_left_out(console, task.about.left_out)
+        print_excluded(console, task.about.excluded)
         print_findings(console, {role: model["id"] for role, model in task.about.models.items()}, task.findings)
         with progress_bar(console, task.about.cases) as advance:
             return await generate_into(

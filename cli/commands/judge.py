@@ -7,18 +7,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import httpx
 import typer
 
-from cli.client import is_loopback
-from cli.errors import UsageProblem
-from cli.evaluation_errors import reported
-from cli.evaluation_options import Resamples, Seed
+from alpha_umi.contract.http import is_loopback
+from cli.errors import UsageProblem, translate_evaluation_errors
 from cli.generation_view import progress_bar
-from cli.interrupts import run_until_signal
-from cli.options import AsJson, checked_address, messages, output
-from cli.secrets import secret
-from cli.targets import require_apart
-from evaluation.counted import counted
+from cli.local.signals import run_until_signal
+from cli.options import AsJson, Resamples, Seed, check_distinct_files, checked_address, messages, output, read_key
+from evaluation.quantities import pluralize
 
 if TYPE_CHECKING:
     from evaluation.judge.chat_client import JudgeAddress
@@ -63,7 +60,7 @@ def judge(
         str | None, typer.Option(help="Suite with the tools or golden calls; by default that of the run.")
     ] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=512, help="Verdicts that are asked at a time.")] = 4,
-    patience: Annotated[float, typer.Option(min=0, help="Seconds that the judge may be away.")] = 120.0,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a judge that is unavailable.")] = 120.0,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one of its answers.")] = 120.0,
     resamples: Resamples = 2_000,
     seed: Seed = 0,
@@ -81,34 +78,34 @@ def judge(
     if (chosen is ProcedureChoice.WINS) != (against is not None):
         raise UsageProblem("toolbench-win, and nothing else, compares two runs", remedy="name the other with --against")
     read = [run] if against is None else [run, against]
-    require_apart(read, {"--output": output_file, "--report": report_file})
-    key = secret(judge_key_file, "--judge-key-file", KEY_VARIABLE)
-    with reported():
+    check_distinct_files(read, {"--output": output_file, "--report": report_file})
+    key = read_key(judge_key_file, "--judge-key-file", KEY_VARIABLE)
+    with translate_evaluation_errors():
         from cli.evaluation_view import print_report, verdict_blocks
         from evaluation.judge.chat_client import JudgeAddress
         from evaluation.judge.judge import JudgeTarget, plan_judging
         from evaluation.judge.report import judge_report
-        from evaluation.suites.data import data_folder
+        from recordings.suites.definition import data_folder
 
         address = JudgeAddress(checked_address(judge_url, "--judge-url"), judge_model, key, timeout)
         task = plan_judging(
             JudgeTarget(run, chosen.value, against, suite), judge_model, repeat, data_folder(os.environ)
         )
         if task.not_run:
-            absent = f"not run yet, and so in no figure: {counted(task.not_run, 'trajectory')} of the run"
+            absent = f"not run yet, and so in no figure: {pluralize(task.not_run, 'trajectory')} of the run"
             messages().print(absent, style="yellow", soft_wrap=True)
-        verdicts = run_until_signal(_judged(address, task, output_file, concurrency, patience))
+        verdicts = run_until_signal(_judged(address, task, output_file, concurrency, wait))
         report = judge_report(verdicts, resamples=resamples, seed=seed)
         print_report(output(), verdict_blocks(report), report, report_file, as_json)
 
 
-async def _judged(address: JudgeAddress, task: JudgeTask, path: Path, concurrency: int, patience_s: float) -> Verdicts:
+async def _judged(address: JudgeAddress, task: JudgeTask, path: Path, concurrency: int, wait_s: float) -> Verdicts:
+    from alpha_umi.client.retry import RetryPolicy
     from evaluation.judge.chat_client import Judge
     from evaluation.judge.judge import judge_all
-    from evaluation.patience import Patience
 
     # A proxy of the environment is for other machines.
-    outside = not is_loopback(address.url)
-    async with Judge(address, Patience(away_s=patience_s), trust_env=outside) as requests:
+    outside = not is_loopback(httpx.URL(address.url).host)
+    async with Judge(address, RetryPolicy(wait_s=wait_s), trust_env=outside) as requests:
         with progress_bar(messages(), task.about.trajectories * task.about.repeat) as advance:
             return await judge_all(requests, task, path, concurrency=concurrency, on_verdict=lambda _: advance())

@@ -16,7 +16,7 @@ from cli.reporting import ReportingGroup
 
 VARIABLE = "ALPHA_UMI_API_KEYS_FILE"
 
-app = typer.Typer(cls=ReportingGroup, no_args_is_help=True, help="API keys, kept as hashes in a file.")
+app = typer.Typer(cls=ReportingGroup, no_args_is_help=True, help="API keys, stored as hashes in a file.")
 
 KeyFile = Annotated[
     Path | None,
@@ -28,10 +28,10 @@ KeyFile = Annotated[
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Option(help="Whose key it is; letters, digits and ._@- only.")] = "",
+    name: Annotated[str, typer.Option(help="Its owner: letters, digits and ._@- only.")] = "",
     file: KeyFile = None,
 ) -> None:
-    """Make a key and print it, once: only its hash is kept.
+    """Create a key and print it once: only its hash is stored.
 
     Standard output holds the key and nothing else. The hash is appended to the file, or printed for you to add.
     """
@@ -58,7 +58,7 @@ def list_keys(file: KeyFile = None) -> None:
     table.add_column("name", overflow="fold")
     for entry in entries:
         table.add_row(entry.id, Text(entry.name))
-    output().print(table if entries else "the file holds no key; `alpha-umi keys create` adds one")
+    output().print(table if entries else "the file has no key; `alpha-umi keys create` adds one")
 
 
 def _created(file: Path | None, name: str) -> NewKey:

@@ -1,4 +1,4 @@
-"""Start and end the system on this machine: `up`, `down`, and `demo`, the main job."""
+"""Start and stop the system on this machine: `up`, `down`, and `demo`, which also runs an example."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ from rich.panel import Panel
 from rich.text import Text
 
 from alpha_umi.contract.trajectories import Trajectory
-from cli.client import OrchestratorClient
 from cli.commands.questions import ask_live, exit_code
 from cli.demo_question import demo_question
 from cli.errors import EXIT_FAILED, CommandError, UsageProblem
-from cli.interrupts import ending_signals_interrupt, uninterrupted
-from cli.launch import Up, bring_up, take_down
-from cli.options import StateDir, messages, output, own_key, state_folder
-from cli.services import SINGLE, Ports
-from cli.state import ORCHESTRATOR, StateFolder
-from cli.system import Wishes, print_failed_sources, print_up, settled_sources, system_plan
+from cli.local.services import SINGLE, Ports
+from cli.local.signals import ending_signals_interrupt, ignored_signals
+from cli.local.state import ORCHESTRATOR, StateFolder
+from cli.local.supervisor import StartResult, start_system, stop_system
+from cli.local.system import UpOptions, print_started, system_plan, wait_for_sources, warn_failed_sources
+from cli.options import StateDir, connect, messages, output, own_key, state_folder
 
 NAME = "alpha-umi"
 
 
 class EngineKind(StrEnum):
-    """What writes the roles' texts."""
+    """Engine of the role services."""
 
     VLLM = "vllm"
     SCRIPTED = "scripted"
@@ -88,8 +87,7 @@ def up(
 ) -> None:
     """Start the role services, the orchestrator and the example tools, and leave them running.
 
-    Ctrl-C before all are ready ends what was started. Exits with 2 when a port is taken, 1 when a service does not
-    come up.
+    Ctrl-C before all are ready stops what was started. Exits with 2 if a port is in use, 1 if a service does not start.
     """
     ports = Ports(
         port,
@@ -99,16 +97,16 @@ def up(
         tools_port if example_tools else None,
         backbone_port if single else None,
     )
-    wishes = Wishes(ports, tool_sources, engine.value, script and script.absolute(), models)
-    running = _bring_up(state_folder(state_dir), wishes)
+    options = UpOptions(ports, tool_sources, engine.value, script and script.absolute(), models)
+    running = _start(state_folder(state_dir), options)
     if single and running.run.url_of(SINGLE) is None:
-        raise UsageProblem("it was brought up without the single model", remedy="alpha-umi down, then up --single")
+        raise UsageProblem("the system runs without the single model", remedy="alpha-umi down, then up --single")
 
 
 def down(state_dir: StateDir = None) -> None:
-    """End everything that `up` started."""
-    ended = take_down(state_folder(state_dir))
-    output().print(Text(f"ended: {', '.join(ended)}" if ended else "nothing was running"))
+    """Stop everything that `up` started."""
+    stopped = stop_system(state_folder(state_dir))
+    output().print(Text(f"ended: {', '.join(stopped)}" if stopped else "nothing was running"))
 
 
 def demo(
@@ -121,47 +119,47 @@ def demo(
     script: ScriptFile = None,
     state_dir: StateDir = None,
 ) -> None:
-    """Start everything, carry out an example instruction and print what happens; the services stay up.
+    """Start everything, run an example instruction and print its trajectory; the services keep running.
 
-    Ctrl-C before the answer ends everything that was started.
+    Ctrl-C before the answer stops everything that was started.
     """
     ports = Ports(port, planner_port, caller_port, summarizer_port, tools_port)
     state = state_folder(state_dir)
     with ending_signals_interrupt():
-        running = _bring_up(state, Wishes(ports, None, engine.value, script and script.absolute()))
-        trajectory = _ask_or_end(state, running)
+        running = _start(state, UpOptions(ports, None, engine.value, script and script.absolute()))
+        trajectory = _run_or_stop(state, running)
     _print_next(output(), _url(running), trajectory)
     raise typer.Exit(_demo_exit_code(trajectory))
 
 
-def _bring_up(state: StateFolder, wishes: Wishes) -> Up:
+def _start(state: StateFolder, options: UpOptions) -> StartResult:
     console = messages()
-    running = bring_up(state, system_plan(wishes, state, console), console)
-    with OrchestratorClient(_url(running), api_key=own_key()) as client:
-        sources = settled_sources(client)
-    print_up(output(), running.run, started_now=running.started_now)
-    print_failed_sources(console, sources)
+    running = start_system(state, system_plan(options, state, console), console)
+    with connect(_url(running), own_key(), None) as client:
+        sources = wait_for_sources(client)
+    print_started(output(), running.run, started_now=running.started_now)
+    warn_failed_sources(console, sources)
     return running
 
 
-def _ask_or_end(state: StateFolder, running: Up) -> Trajectory:
-    """Ask the example instruction; if that is interrupted or fails, what this command has started is ended."""
+def _run_or_stop(state: StateFolder, running: StartResult) -> Trajectory:
+    """Run the example instruction; if that fails or is interrupted, stop what this command started."""
     console = output()
     console.print()
     try:
-        with OrchestratorClient(_url(running), api_key=own_key()) as client:
+        with connect(_url(running), own_key(), None) as client:
             trajectory = ask_live(client, demo_question(running.run), output=console)
         if trajectory.status == "cancelled":
             raise KeyboardInterrupt
     except BaseException:
         if running.started_now:
-            with uninterrupted():
-                take_down(state)
+            with ignored_signals():
+                stop_system(state)
         raise
     return trajectory
 
 
-def _url(running: Up) -> str:
+def _url(running: StartResult) -> str:
     url = running.run.url_of(ORCHESTRATOR)
     if url is None:
         raise CommandError("the run file names no orchestrator", remedy="alpha-umi down, then up")
@@ -169,14 +167,14 @@ def _url(running: Up) -> str:
 
 
 def _demo_exit_code(trajectory: Trajectory) -> int:
-    observed = any(step.observation is not None for step in trajectory.steps)
-    return exit_code(trajectory) if observed else EXIT_FAILED
+    has_observation = any(step.observation is not None for step in trajectory.steps)
+    return exit_code(trajectory) if has_observation else EXIT_FAILED
 
 
 def _print_next(console: Console, url: str, trajectory: Trajectory) -> None:
     command = _command()
     lines = (
-        "The services go on running. Next:",
+        "The services keep running. Next:",
         "",
         f'{command} ask "How many kilometres are 26.2 miles?" --tools convert_unit',
         f"{command} show {trajectory.id}",
@@ -187,11 +185,11 @@ def _print_next(console: Console, url: str, trajectory: Trajectory) -> None:
         f"{command} down",
     )
     console.print()
-    # No sides, so that the lines can be copied.
+    # No side borders, so that the lines can be copied.
     console.print(Panel(Text("\n".join(lines)), box=HORIZONTALS, padding=0))
 
 
 def _command() -> str:
-    """How to call this command from here: its name, or its path as it was called where the shell does not find it."""
+    """How to call this command: its name, or the path that it was called with if it is not on the shell's path."""
     called = Path(sys.argv[0])
     return str(called) if called.name == NAME and shutil.which(NAME) is None else NAME

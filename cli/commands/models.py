@@ -15,7 +15,7 @@ from rich.text import Text
 from alpha_umi.roles.template import UnknownTemplate
 from alpha_umi.serving.manifest import ManifestError
 from cli.errors import CommandError, UsageProblem
-from cli.model_folders import ModelFolder, RunningModel, find_models, running_models, verify_models
+from cli.local.models import ModelFolder, RunningModel, find_models, running_models, verify_models
 from cli.options import StateDir, messages, output, state_folder
 from cli.plain_text import plain_line
 from cli.reporting import ReportingGroup
@@ -25,13 +25,13 @@ app = typer.Typer(cls=ReportingGroup, no_args_is_help=True, help="The role model
 
 Folder = Annotated[
     Path | None,
-    typer.Argument(help="Look into this folder, in the place of the cache and what ships.", show_default=False),
+    typer.Argument(help="Look into this folder instead of the cache and the shipped models.", show_default=False),
 ]
 
 
 @app.command("list")
 def list_models(folder: Folder = None, state_dir: StateDir = None) -> None:
-    """List the models in the cache and those that ship, and the ones that the role services run."""
+    """List the models in the cache, the shipped ones, and those that the role services run."""
     console = output()
     print_folders(console, find_models(folder))
     if folder is not None:
@@ -47,14 +47,14 @@ def list_models(folder: Folder = None, state_dir: StateDir = None) -> None:
 def verify(folder: Folder = None) -> None:
     """Compare every file of every model with the digest in its manifest.
 
-    Exits with 1 when one differs or a manifest is missing, 2 when the folder has no model.
+    Exits with 1 if one differs or a manifest is missing, 2 if the folder has no model.
     """
     console = output()
     folders = verify_models(folder)
     print_folders(console, folders)
-    wrong = sum(folder.problem is not None for folder in folders)
-    if wrong:
-        raise CommandError(f"{wrong} of {len(folders)} models cannot be served as they are")
+    invalid = sum(folder.problem is not None for folder in folders)
+    if invalid:
+        raise CommandError(f"{invalid} of {len(folders)} models cannot be served as they are")
     if folders:
         console.print("every file is the one that was recorded", style="dim")
 
@@ -70,36 +70,34 @@ class Role(StrEnum):
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(help="Folder of the checkpoint, as it was downloaded.")],
-    target: Annotated[Path, typer.Argument(help="The folder to write; it must not be there yet.")],
+    source: Annotated[Path, typer.Argument(help="Folder of the downloaded checkpoint.")],
+    target: Annotated[Path, typer.Argument(help="The folder to write; it must not exist.")],
     role: Annotated[Role, typer.Option(help="What the model was trained to do.")],
-    template: Annotated[str, typer.Option(help="The prompt template that it was trained in.")] = "toolbench",
-    name: Annotated[str | None, typer.Option(help="What to call it; by default as its folder.")] = None,
+    template: Annotated[str, typer.Option(help="The prompt template that it was trained with.")] = "toolbench",
+    name: Annotated[str | None, typer.Option(help="Its name; by default that of its folder.")] = None,
     base: Annotated[str | None, typer.Option(help="The backbone that it was trained from.")] = None,
     context: Annotated[
-        int | None, typer.Option(min=256, help="Tokens; by default what its configuration says.")
+        int | None, typer.Option(min=256, help="Context in tokens; by default that of its configuration.")
     ] = None,
-    origin: Annotated[
-        str | None, typer.Option(help="Where it came from and under which licence, for the manifest.")
-    ] = None,
+    origin: Annotated[str | None, typer.Option(help="Its origin and licence, for the manifest.")] = None,
     canary_prompt: Annotated[
-        str | None, typer.Option(help="A prompt that it is sure how to go on after; by default one of its role.")
+        str | None, typer.Option(help="A prompt with a certain continuation; by default one of its role.")
     ] = None,
     canary_expected: Annotated[
-        str | None, typer.Option(help="How it goes on; by default it is asked, from the disk if it has to be.")
+        str | None, typer.Option(help="The expected continuation; by default the model generates it.")
     ] = None,
 ) -> None:
     """Turn a published checkpoint (PyTorch or safetensors) into a model folder, offline and without running its code.
 
-    Exits with 2 when the folders or options do not fit, 1 when the checkpoint cannot be used.
+    Exits with 2 if the folders or options do not fit, 1 if the checkpoint cannot be used.
     """
     from alpha_umi.serving.weights.errors import TargetUnusable
     from alpha_umi.serving.weights.progress import progress_bar
-    from alpha_umi.serving.weights.published import Wanted, convert_checkpoint
+    from alpha_umi.serving.weights.published import ConversionOptions, convert_checkpoint
 
     if canary_expected is not None and canary_prompt is None:
-        raise UsageProblem("--canary-expected needs --canary-prompt", remedy="say after which prompt it goes on so")
-    wanted = Wanted(
+        raise UsageProblem("--canary-expected needs --canary-prompt", remedy="name the prompt of that continuation")
+    options = ConversionOptions(
         name=name or source.resolve().name,
         role=role.value,
         template=template,
@@ -111,17 +109,17 @@ def convert(
     )
     try:
         with progress_bar(messages()) as progress:
-            made = convert_checkpoint(source, target, wanted, progress=progress)
+            manifest = convert_checkpoint(source, target, options, progress=progress)
     except (UnknownTemplate, TargetUnusable) as error:
         raise UsageProblem(str(error)) from error
     except ManifestError as error:
         raise CommandError(str(error)) from error
-    print_folders(output(), [ModelFolder(target, made)])
-    output().print(Text(f"  its canary: {plain_line(repr(made.canary.expected))}"), soft_wrap=True)
+    print_folders(output(), [ModelFolder(target, manifest)])
+    output().print(Text(f"  its canary: {plain_line(repr(manifest.canary.expected))}"), soft_wrap=True)
 
 
 def print_folders(console: Console, folders: Sequence[ModelFolder]) -> None:
-    """A model folder each: path and size, what it says about itself, and what is wrong with it."""
+    """Print path, size, manifest and problem of each model folder."""
     if not folders:
         console.print("there is no model yet; `alpha-umi up` prepares the embedded one", style="dim")
     for folder in folders:
@@ -129,10 +127,10 @@ def print_folders(console: Console, folders: Sequence[ModelFolder]) -> None:
         line.append(f"  {folder.size / 2**20:.0f} MiB", style="dim")
         console.print(line, soft_wrap=True)
         if folder.manifest is not None:
-            made = folder.manifest
-            about = f"{made.name} · {made.role} · template {made.template} · context {made.context:,}"
-            if made.trained_on is not None:
-                about += f" · trained on {len(made.trained_on):,} instructions"
+            manifest = folder.manifest
+            about = f"{manifest.name} · {manifest.role} · template {manifest.template} · context {manifest.context:,}"
+            if manifest.trained_on is not None:
+                about += f" · trained on {len(manifest.trained_on):,} instructions"
             console.print(Text(f"  {plain_line(about)}"), soft_wrap=True)
         if folder.problem is not None:
             console.print(Text(f"  {plain_line(folder.problem)}", style="red"), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Ask, and watch: `ask` and `tail`."""
+"""`ask` and `tail`: create a trajectory or follow one, and print its events."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from functools import partial
 from typing import Annotated
 
 import typer
+from httpx_sse import ServerSentEvent
 from rich.console import Console
 
-from alpha_umi.contract.told_events import Told
+from alpha_umi.client.sync import SyncOrchestratorClient
+from alpha_umi.contract.told_events import Told, read_event
 from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS, CreateTrajectory, Trajectory
-from cli.client import OrchestratorClient
-from cli.errors import EXIT_FAILED, UsageProblem
-from cli.interrupts import uninterrupted
+from cli.errors import EXIT_FAILED, UsageProblem, understood
 from cli.live_output import LiveOutput, ended
+from cli.local.signals import ignored_signals
 from cli.options import ApiKey, AsJson, StateDir, Url, connect, messages, output
 from cli.request import message_request, trajectory_request
 from cli.steps_view import StepsView
 
 
 class StrategyName(StrEnum):
-    """Who carries out an instruction."""
+    """Which models carry out an instruction."""
 
     CHAIN = "chain"
     SINGLE = "single"
@@ -32,8 +33,8 @@ class StrategyName(StrEnum):
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What can be chosen for a new trajectory, and is kept by its further turns."""
+class TrajectoryOptions:
+    """The options of a new trajectory. Its further turns have the same."""
 
     tools: str | None = None
     max_steps: int | None = None
@@ -42,7 +43,7 @@ class Wanted:
     strategy: StrategyName = StrategyName.CHAIN
 
 
-Ask = Callable[[OrchestratorClient], Iterator[Told]]
+OpenStream = Callable[[SyncOrchestratorClient], Iterator[ServerSentEvent]]
 
 
 def ask(
@@ -67,9 +68,9 @@ def ask(
             "one (`up --single` starts it)."
         ),
     ] = StrategyName.CHAIN,
-    go_on_with: Annotated[
+    continue_id: Annotated[
         str | None,
-        typer.Option("--continue", metavar="TRAJECTORY_ID", help="Go on with a trajectory that has ended."),
+        typer.Option("--continue", metavar="TRAJECTORY_ID", help="Add a message to a trajectory that has ended."),
     ] = None,
     url: Url = None,
     api_key: ApiKey = None,
@@ -78,13 +79,13 @@ def ask(
 ) -> None:
     """Carry out an instruction and watch it happen.
 
-    Exits with 0 when there is an answer, 1 when it failed, was given up or cancelled, 2 when it could not be asked.
+    Exits with 0 if there is an answer, 1 if it failed, gave up or was cancelled, 2 if the request was refused.
     Ctrl-C cancels it.
     """
-    asking = _question if go_on_with is None else partial(_further, go_on_with)
-    ask_with = asking(instruction, Wanted(tools, max_steps, max_tokens, max_depth, strategy))
+    make = _new_trajectory if continue_id is None else partial(_further_turn, continue_id)
+    open_stream = make(instruction, TrajectoryOptions(tools, max_steps, max_tokens, max_depth, strategy))
     with connect(url, api_key, state_dir) as client:
-        trajectory = told_live(client, ask_with(client), output=None if as_json else output())
+        trajectory = stream_to_console(client, open_stream(client), output=None if as_json else output())
     if as_json:
         print_json(trajectory)
     raise typer.Exit(exit_code(trajectory))
@@ -102,27 +103,38 @@ def tail(
     """Follow a trajectory from its beginning until it ends. Exits as `ask` does; Ctrl-C leaves it running."""
     with connect(url, api_key, state_dir) as client:
         chosen = trajectory_id or _newest(client)
-        trajectory = ended(client.follow(chosen), LiveOutput(StepsView(output())))
+        trajectory = ended(read_events(client.follow(chosen)), LiveOutput(StepsView(output())))
     raise typer.Exit(exit_code(trajectory))
 
 
-def ask_live(client: OrchestratorClient, request: CreateTrajectory, *, output: Console | None) -> Trajectory:
-    """Ask, print what happens (unless there is no `output`), and return how it ended. Ctrl-C cancels."""
-    return told_live(client, client.ask(request), output=output)
+def ask_live(client: SyncOrchestratorClient, request: CreateTrajectory, *, output: Console | None) -> Trajectory:
+    """Create a trajectory, print its events (unless there is no `output`), and return its end. Ctrl-C cancels it."""
+    return stream_to_console(client, client.stream(request), output=output)
 
 
-def told_live(client: OrchestratorClient, told: Iterator[Told], *, output: Console | None) -> Trajectory:
-    """Print what is told (unless there is no `output`), and return how it ended. Ctrl-C cancels."""
+def stream_to_console(
+    client: SyncOrchestratorClient, events: Iterator[ServerSentEvent], *, output: Console | None
+) -> Trajectory:
+    """Print a stream (unless there is no `output`), and return the trajectory at its end. Ctrl-C cancels it."""
     live = LiveOutput(StepsView(Console(quiet=True) if output is None else output))
     try:
-        return ended(told, live)
+        return ended(read_events(events), live)
     except KeyboardInterrupt:
         if live.trajectory_id is None:
             raise
-        with uninterrupted():
+        with ignored_signals():
             cancelled = client.cancel(live.trajectory_id)
         (StepsView(messages()) if output is None else StepsView(output)).closing(cancelled)
         return cancelled
+
+
+def read_events(events: Iterator[ServerSentEvent]) -> Iterator[Told]:
+    """The events of a stream without those of kinds that this version does not know. Raises `NotUnderstood`."""
+    for event in events:
+        with understood():
+            read = read_event(event.event, event.data)
+        if read is not None:
+            yield read
 
 
 def exit_code(trajectory: Trajectory) -> int:
@@ -132,33 +144,33 @@ def exit_code(trajectory: Trajectory) -> int:
 
 
 def print_json(trajectory: Trajectory) -> None:
-    """Print a trajectory for a program. ASCII, so that no terminal takes a part of it for a command."""
+    """Print a trajectory as JSON, in ASCII so that it holds no control sequence of a terminal."""
     typer.echo(json.dumps(trajectory.model_dump(mode="json"), indent=2))
 
 
-def _question(instruction: str, wanted: Wanted) -> Ask:
+def _new_trajectory(instruction: str, options: TrajectoryOptions) -> OpenStream:
     request = trajectory_request(
         instruction,
-        tools=wanted.tools,
-        max_steps=wanted.max_steps,
-        max_tokens=wanted.max_tokens,
-        max_depth=wanted.max_depth,
-        strategy=wanted.strategy.value,
+        tools=options.tools,
+        max_steps=options.max_steps,
+        max_tokens=options.max_tokens,
+        max_depth=options.max_depth,
+        strategy=options.strategy.value,
     )
-    return lambda client: client.ask(request)
+    return lambda client: client.stream(request)
 
 
-def _further(trajectory_id: str, content: str, wanted: Wanted) -> Ask:
-    if wanted != Wanted():
+def _further_turn(trajectory_id: str, content: str, options: TrajectoryOptions) -> OpenStream:
+    if options != TrajectoryOptions():
         raise UsageProblem(
             "a trajectory keeps its tools, its limits and its strategy",
             remedy="leave out --tools, --max-steps, --max-tokens, --max-depth and --strategy",
         )
     request = message_request(content)
-    return lambda client: client.go_on(trajectory_id, request)
+    return lambda client: client.add_message(trajectory_id, request)
 
 
-def _newest(client: OrchestratorClient) -> str:
+def _newest(client: SyncOrchestratorClient) -> str:
     newest = client.newest(status="running") or client.newest(status="requires_action") or client.newest()
     if newest is None:
         raise UsageProblem("there is no trajectory yet", remedy='make one: alpha-umi ask "..."')

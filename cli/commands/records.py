@@ -1,4 +1,4 @@
-"""Look at what happened: `show` and `replay`."""
+"""`show` and `replay`: one trajectory, and the states that its log leads to."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from alpha_umi.client.sync import SyncOrchestratorClient
 from alpha_umi.contract.retelling import differences, moves, moves_of_stream
 from alpha_umi.contract.told_events import Ended
 from alpha_umi.trajectory import Event
-from cli.client import OrchestratorClient
-from cli.commands.questions import print_json
+from cli.commands.questions import print_json, read_events
 from cli.errors import SAME_VERSION, NotUnderstood, UsageProblem, understood
 from cli.event_log import read_database, read_export
 from cli.options import ApiKey, AsJson, StateDir, Url, connect, output
@@ -53,9 +53,9 @@ def replay(
     api_key: ApiKey = None,
     state_dir: StateDir = None,
 ) -> None:
-    """Lead the trajectory machine through a log again, and print every state it goes through.
+    """Replay the log of a trajectory through the state machine, and print every state.
 
-    Exits with 1 when the log does not lead to the trajectory that the orchestrator shows.
+    Exits with 1 if the log does not lead to the trajectory that the orchestrator has.
     """
     if file is not None and trajectory_id is None and database is None:
         _print_moves(read_export(file))
@@ -63,7 +63,7 @@ def replay(
         _print_moves(read_database(database, trajectory_id))
     elif trajectory_id is not None and file is None:
         with connect(url, api_key, state_dir) as client:
-            _replay_told(client, trajectory_id, output())
+            _replay_stream(client, trajectory_id, output())
     else:
         raise UsageProblem("give the id of a trajectory (and --database, to read a file of logs), or --file alone")
 
@@ -74,14 +74,14 @@ def _print_moves(events: Sequence[Event]) -> None:
     print_moves(output(), made)
 
 
-def _replay_told(client: OrchestratorClient, trajectory_id: str, console: Console) -> None:
+def _replay_stream(client: SyncOrchestratorClient, trajectory_id: str, console: Console) -> None:
     if client.trajectory(trajectory_id).status in ("running", "requires_action"):
         raise UsageProblem(f"{trajectory_id} has not ended", remedy=f"alpha-umi tail {trajectory_id}")
-    told = list(client.follow(trajectory_id))
+    events = list(read_events(client.follow(trajectory_id)))
     with understood():
-        made = moves_of_stream(told)
+        made = moves_of_stream(events)
     print_moves(console, made)
-    trajectory = next(item.trajectory for item in told if isinstance(item, Ended))
+    trajectory = next(item.trajectory for item in events if isinstance(item, Ended))
     different = differences(made[-1].state, trajectory)
     if different:
         what = f"the replay does not lead to what the orchestrator shows: {', '.join(different)}"

@@ -7,13 +7,11 @@ from typing import Annotated
 
 import typer
 
-from cli.evaluation_errors import reported
-from cli.evaluation_options import Resamples, Seed
-from cli.options import messages
+from alpha_umi.atomic import write_files
+from cli.errors import translate_evaluation_errors
+from cli.options import Resamples, Seed, check_distinct_files, messages
 from cli.plain_text import plain_line
-from cli.targets import require_apart
-from evaluation.counted import counted
-from evaluation.replacing import write_all
+from evaluation.quantities import pluralize
 
 TITLE = "Runs of role models"
 
@@ -44,7 +42,7 @@ def report(
     Without --output and --markdown the Markdown is printed. Runs of other suites, or over other cases, get sections of
     their own. Exits with 2 when a file is no run, or cannot be read.
     """
-    with reported():
+    with translate_evaluation_errors():
         from evaluation.page.html import render_page
         from evaluation.page.markdown import render_markdown
         from evaluation.reporting.document import Report, report_sections
@@ -52,14 +50,14 @@ def report(
         from evaluation.reporting.training import read_trainings, training_files
 
         read = [*runs, *(verdicts or []), *training_files(trainings or [])]
-        require_apart(read, {"--output": output_file, "--markdown": markdown_file})
+        check_distinct_files(read, {"--output": output_file, "--markdown": markdown_file})
         bootstrap = BootstrapOptions(resamples, seed)
         matches = with_verdicts(read_runs(runs, bootstrap), verdicts or [], bootstrap)
         given = Report(matches, read_trainings(trainings or []), bootstrap, examples)
         sections = report_sections(given)
         outputs = [(output_file, render_page), (markdown_file, render_markdown)]
-        write_all({path: render(title, sections) for path, render in outputs if path is not None})
+        write_files({path: render(title, sections) for path, render in outputs if path is not None})
     if output_file is None and markdown_file is None:
         typer.echo(render_markdown(title, sections), nl=False)
     for path in filter(None, (output_file, markdown_file)):
-        messages().print(f"{plain_line(str(path))}: {counted(len(runs), 'run')}", markup=False)
+        messages().print(f"{plain_line(str(path))}: {pluralize(len(runs), 'run')}", markup=False)

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from cli.evaluation_errors import reported
-from cli.evaluation_options import Resamples, Seed
-from cli.options import AsJson, output
+from cli.errors import translate_evaluation_errors
+from cli.options import AsJson, Resamples, Seed, output
 
 
 def seal_tools(
@@ -23,7 +22,7 @@ def seal_tools(
     Each has what it is a share of, and a 95 % interval over requests. `evaluate score` has the project's own figures of
     the same file. Exits with 2 when the file cannot be scored.
     """
-    with reported():
+    with translate_evaluation_errors():
         from cli.evaluation_view import print_report, seal_tools_blocks
         from evaluation.files import Format
         from evaluation.files.predictions import read_predictions

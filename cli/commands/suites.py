@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.evaluation_errors import reported
+from cli.errors import translate_evaluation_errors
 from cli.options import AsJson, messages, output
 from cli.plain_text import plain_line
 
 if TYPE_CHECKING:
-    from evaluation.suites.listing import ListedSuite
+    from recordings.suites.suite import ListedSuite
 
 
 def suites(as_json: AsJson = False) -> None:
@@ -24,9 +24,9 @@ def suites(as_json: AsJson = False) -> None:
 
     Data is looked for in the folder that ALPHA_UMI_DATA names. No data is read.
     """
-    with reported():
-        from evaluation.suites.data import VARIABLE, data_folder
-        from evaluation.suites.listing import listed_suites
+    with translate_evaluation_errors():
+        from recordings.suites.definition import DATA_VARIABLE, data_folder
+        from recordings.suites.suite import listed_suites
 
         folder = data_folder(os.environ)
         listed = listed_suites(folder)
@@ -35,7 +35,9 @@ def suites(as_json: AsJson = False) -> None:
         return
     _print(output(), listed)
     if not all(suite.at_hand for suite in listed):
-        message = f"put what is missing where it is looked for, or name another folder than {folder} with {VARIABLE}"
+        message = (
+            f"put what is missing where it is looked for, or name another folder than {folder} with {DATA_VARIABLE}"
+        )
         messages().print(Text(plain_line(message), style="yellow"), soft_wrap=True)
 
 

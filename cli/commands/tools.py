@@ -1,4 +1,4 @@
-"""The tools on offer and their sources: `tools`, `tools add`, `tools remove`, `tools sources`."""
+"""`tools`, `tools add`, `tools remove`, `tools sources`: registered tools and their sources."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from cli.client import OrchestratorClient
+from alpha_umi.client.sync import SyncOrchestratorClient
 from cli.options import ApiKey, AsJson, StateDir, Url, connect, output
 from cli.plain_text import plain_line
 from cli.reporting import ReportingGroup
 
-app = typer.Typer(cls=ReportingGroup, help="List tools, and register where they come from.")
+app = typer.Typer(cls=ReportingGroup, help="List tools, and register their sources.")
 
 
 class Effect(StrEnum):
-    """What repeating a call of a tool may do."""
+    """Whether a call may be repeated: it only reads, it takes an idempotency key, or it takes none."""
 
     READ = "read"
     KEYED_WRITE = "keyed_write"
@@ -75,7 +75,7 @@ def remove(
     api_key: ApiKey = None,
     state_dir: StateDir = None,
 ) -> None:
-    """Withdraw a source and its tools."""
+    """Remove a source and its tools."""
     with _connect(ctx, url, api_key, state_dir) as client:
         client.remove_tool_source(name)
     output().print(Text(f"{plain_line(name)} is removed"))
@@ -83,7 +83,7 @@ def remove(
 
 @app.command()
 def sources(ctx: typer.Context, url: Url = None, api_key: ApiKey = None, state_dir: StateDir = None) -> None:
-    """List the sources of tools, and what is wrong with those that failed."""
+    """List the sources of tools, with the errors of those that failed."""
     with _connect(ctx, url, api_key, state_dir) as client:
         known = client.tool_sources()
     table = _table("name", "kind", "status", "tools", "address", "error")
@@ -100,10 +100,12 @@ def sources(ctx: typer.Context, url: Url = None, api_key: ApiKey = None, state_d
     output().print(table)
 
 
-def _connect(ctx: typer.Context, url: str | None, api_key: str | None, state_dir: Path | None) -> OrchestratorClient:
-    """Options may stand before the name of the command as well as after it."""
-    before = {} if ctx.parent is None else ctx.parent.params
-    return connect(url or before.get("url"), api_key or before.get("api_key"), state_dir or before.get("state_dir"))
+def _connect(
+    ctx: typer.Context, url: str | None, api_key: str | None, state_dir: Path | None
+) -> SyncOrchestratorClient:
+    """Options of the group (`tools --url URL add`) count where the command itself has none."""
+    group = {} if ctx.parent is None else ctx.parent.params
+    return connect(url or group.get("url"), api_key or group.get("api_key"), state_dir or group.get("state_dir"))
 
 
 def _table(*headings: str) -> Table:

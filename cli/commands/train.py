@@ -1,4 +1,4 @@
-"""GLPFT: `train prepare` makes role examples of trajectories, `train VARIANT` trains on them."""
+"""Training: `train prepare` makes role examples of trajectories, `train VARIANT` trains on them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cli.commands.train_export import export
 from cli.commands.train_run import run
+from cli.errors import translate_training_errors
 from cli.options import AsJson, messages, output
 from cli.reporting import ReportingGroup
-from cli.training_errors import reported
 
 if TYPE_CHECKING:
     from training.mixture import Mixture
 
 
 class VariantGroup(ReportingGroup):
-    """A group in which whatever is no command is the name of a variant to train."""
+    """A group in which an argument that is not a command is the name of a variant to train."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that is named, or `run`."""
+        """The named command, or `run`."""
         named = bool(args) and not args[0].startswith("-")
         known = named and self.get_command(ctx, args[0]) is not None
         return super().resolve_command(ctx, args if known or not named else ["run", *args])
@@ -42,9 +42,9 @@ app.command()(export)
 
 @app.command()
 def prepare(
-    folder: Annotated[Path, typer.Option("--output", help="The folder to write; it must not be there yet.")],
+    folder: Annotated[Path, typer.Option("--output", help="The folder to write; it must not exist.")],
     config: Annotated[
-        str, typer.Option("--config", help="The mixture: a name of the project's, or a file NAME.yaml.")
+        str, typer.Option("--config", help="The mixture: a mixture of the project, or a file NAME.yaml.")
     ] = "rotbench",
     data: Annotated[
         Path | None,
@@ -57,25 +57,25 @@ def prepare(
     backbone: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the backbone that is to be trained, for its tokenizer; by default the embedded one.",
+            help="Folder of the backbone to train, for its tokenizer; by default the embedded one.",
             show_default=False,
         ),
     ] = None,
-    context: Annotated[int | None, typer.Option(min=64, help="Tokens, in the place of the mixture's.")] = None,
+    context: Annotated[int | None, typer.Option(min=64, help="Context in tokens; by default the mixture's.")] = None,
     skip_broken: Annotated[
-        bool, typer.Option("--skip-broken", help="Leave broken entries out, counted and named, instead of refusing.")
+        bool, typer.Option("--skip-broken", help="Exclude broken entries, counted and named, instead of refusing.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make role examples of trajectories: one data set for the backbone, one for each role.
 
-    What suites measure on is left out. Exits with 2 when the mixture or the data cannot be used, 1 when the folder
-    cannot be written; nothing half written stays.
+    Instructions of suites are excluded. Exits with 2 if the mixture or the data cannot be used, 1 if the folder cannot
+    be written; no partial folder remains.
     """
-    with reported():
+    with translate_training_errors():
         from cli.training_view import dataset_blocks
         from evaluation.page.terminal import print_blocks
-        from evaluation.suites.data import data_folder
+        from recordings.suites.definition import data_folder
         from training.mixture import load_mixture
         from training.prepare import prepare as prepare_examples
 

@@ -1,4 +1,4 @@
-"""`train export`: from a run to model folders that the services load."""
+"""`train export`: export a run as model folders for the services."""
 
 from __future__ import annotations
 
@@ -8,26 +8,22 @@ from typing import Annotated
 import typer
 
 from cli.commands.models import print_folders
-from cli.model_folders import ModelFolder
+from cli.errors import translate_training_errors
+from cli.local.models import ModelFolder
 from cli.options import output
-from cli.training_errors import reported
 
 
 def export(
     run: Annotated[Path, typer.Argument(help="The folder of a complete run.")],
-    target: Annotated[
-        Path, typer.Option("--output", help="Gets a folder for each role; none of them may be there yet.")
-    ],
-    merged: Annotated[
-        bool, typer.Option("--merged/--adapters", help="Whole models in the place of LoRA adapters.")
-    ] = False,
+    target: Annotated[Path, typer.Option("--output", help="Gets a folder for each role; none of them may exist.")],
+    merged: Annotated[bool, typer.Option("--merged/--adapters", help="Full models instead of LoRA adapters.")] = False,
 ) -> None:
     """Write a model folder for every role that a run has trained: weights as safetensors, and a manifest.
 
-    All of them or none. Exits with 2 when the run is not complete, or does not go with this version's templates or its
-    backbone, 1 when the folder cannot be written.
+    Writes all of them or none. Exits with 2 if the run is not complete, or does not match this version's templates or
+    its backbone, 1 if the folder cannot be written.
     """
-    with reported():
+    with translate_training_errors():
         from training.export import export_run
 
         made = export_run(run, target, merged=merged)

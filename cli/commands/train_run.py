@@ -1,4 +1,4 @@
-"""`train VARIANT`: carry a variant's stages out, or go on with them."""
+"""`train VARIANT`: train the stages of a variant, or resume the training."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from typing import Annotated
 
 import typer
 
-from cli.errors import EXIT_INTERRUPTED
-from cli.interrupts import stop_wanted
+from cli.errors import EXIT_INTERRUPTED, translate_training_errors
+from cli.local.signals import stop_requested
 from cli.options import messages, output
-from cli.training_errors import reported
 from cli.training_view import RunView, print_costs
 
 Variant = Annotated[str, typer.Argument(help="Name of a variant, such as alpha-umi, or its YAML file.")]
 ConfigName = Annotated[str, typer.Option("--config", help="Name of a config, or its YAML file.")]
 Prepared = Annotated[Path, typer.Option("--data", help="Folder of prepared data (`alpha-umi train prepare`).")]
 Output = Annotated[
-    Path, typer.Option("--output", help="Folder of the run; one that is there is gone on with.", file_okay=False)
+    Path, typer.Option("--output", help="Folder of the run; an existing run is resumed.", file_okay=False)
 ]
 
 
@@ -32,22 +31,22 @@ def run(
         typer.Option(min=1, help="Bound the tokens of all stages together.", show_default=False),
     ] = None,
     stages: Annotated[str | None, typer.Option(help="Only these stages, comma separated.", show_default=False)] = None,
-    take_over: Annotated[
+    reuse: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of another run: what it has trained in the same way is not trained again.",
+            help="Folder of another run: stages that it has trained in the same way are copied.",
             show_default=False,
             file_okay=False,
             exists=True,
         ),
     ] = None,
 ) -> None:
-    """Train the stages of a variant one after another; run again, it goes on from the last checkpoint.
+    """Train the stages of a variant in order. The same command resumes from the last checkpoint.
 
-    Ctrl-C ends it after the step at hand, with a checkpoint. Exits with 1 when the loss is no number any more or the
-    disk is full, 2 when the run cannot be as it was given, 130 when it was interrupted.
+    Ctrl-C stops after the current step, with a checkpoint. Exits with 1 if the loss is not finite or the disk is full,
+    2 if the arguments cannot be used, 130 if it was interrupted.
     """
-    with reported():
+    with translate_training_errors():
         from training.errors import Stopped
         from training.loop.processes import is_first
         from training.recipes.loading import load_config, load_variant
@@ -55,7 +54,7 @@ def run(
 
         chosen, numbers = load_variant(variant), load_config(config)
         only = tuple(name.strip() for name in stages.split(",") if name.strip()) if stages else ()
-        with RunView(messages()) as view, stop_wanted() as stop:
+        with RunView(messages()) as view, stop_requested() as stop:
             request = RunRequest(
                 variant=chosen,
                 config=numbers,
@@ -64,7 +63,7 @@ def run(
                 seed=seed,
                 max_tokens=max_tokens,
                 stages=only,
-                take_over=take_over,
+                reuse=reuse,
                 observer=view,
                 stop=stop,
             )

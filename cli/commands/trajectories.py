@@ -1,4 +1,4 @@
-"""`evaluate trajectories`: whole instructions of a suite for a running orchestrator, with tools of ours."""
+"""`evaluate trajectories`: run the instructions of a suite on an orchestrator, with tools that this command serves."""
 
 from __future__ import annotations
 
@@ -10,24 +10,38 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS
-from alpha_umi.roles.turns import RoleName
-from cli.client import is_loopback
+from alpha_umi.roles.turns import Role
 from cli.commands.questions import StrategyName
-from cli.evaluation_errors import reported
-from cli.generation_view import print_calls, print_findings, print_left_out, print_unknown_models, progress_bar
-from cli.interrupts import run_until_signal
-from cli.options import ApiKey, AsJson, StateDir, Url, messages, orchestrator_address, output, state_folder
-from cli.state import RunRecord
-from cli.targets import require_apart
-from cli.tool_server import MaxObservation, Strip, StripName, ToolKeyFile, ToolServer, ToolTimeout, virtual_server
+from cli.errors import translate_evaluation_errors
+from cli.generation_view import print_calls, print_excluded, print_findings, print_unknown_models, progress_bar
+from cli.local.signals import run_until_signal
+from cli.local.state import RunRecord
+from cli.options import (
+    ApiKey,
+    AsJson,
+    MaxObservation,
+    StateDir,
+    Strip,
+    StripName,
+    ToolKeyFile,
+    ToolServer,
+    ToolTimeout,
+    Url,
+    check_distinct_files,
+    messages,
+    orchestrator_address,
+    output,
+    state_folder,
+    virtual_server,
+)
 
 if TYPE_CHECKING:
+    from alpha_umi.client.orchestrator import Readiness
     from alpha_umi.contract.trajectories import Strategy
-    from evaluation.asked_models import AskedModels
-    from evaluation.orchestrator import Readiness
     from evaluation.replay.virtual import VirtualServer
     from evaluation.results import TrajectoryReport
-    from evaluation.suites.suite import Suite
+    from evaluation.run.models import RoleModels
+    from recordings.suites.suite import Suite
 
 
 def trajectories(
@@ -60,8 +74,8 @@ def trajectories(
     strategy: Annotated[
         StrategyName, typer.Option(help="Three models in turn, as a search, or a single one.")
     ] = StrategyName.CHAIN,
-    patience: Annotated[
-        float, typer.Option(min=0, help="Seconds that the orchestrator, or the tool server, may be away.")
+    wait: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait for an orchestrator or a tool server that is unavailable.")
     ] = 120.0,
     tool_server: ToolServer = None,
     tool_key_file: ToolKeyFile = None,
@@ -84,22 +98,22 @@ def trajectories(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a running orchestrator for whole trajectories of a suite, without the internet, and measure them.
+    """Run the trajectories of a suite on an orchestrator, without the internet, and measure them.
 
-    Tools that answer as they were recorded (a calculator for GSM8K) are served here and registered for the time of the
-    run. ToolBench's questions have a server of its tools, which is asked through this command. A file that is there is
-    taken up. Exits with 1 when the orchestrator or the tool server went away (the file is kept), 2 when the run cannot
-    be as it was given.
+    Tools that replay their recorded answers (a calculator for GSM8K) are served here and registered for the time of
+    the run. ToolBench's questions need a server of its tools, which is called through this command. An existing file
+    is resumed. Exits with 1 when the orchestrator or the tool server stayed unavailable (the file stays), 2 when the
+    command cannot be carried out as it was given.
     """
     address = orchestrator_address(url, state_dir)
     named = virtual_server(tool_server, tool_key_file, tool_timeout, strip, max_observation)
-    with reported():
+    with translate_evaluation_errors():
         from cli.evaluation_view import print_report, trajectory_blocks
-        from evaluation.suites.data import data_folder
-        from evaluation.suites.suite import load_suite, suite_files
+        from recordings.suites.definition import data_folder
+        from recordings.suites.suite import load_suite, suite_files
 
         data = data_folder(os.environ)
-        require_apart(suite_files(suite, data), {"--output": output_file, "--report": report_file})
+        check_distinct_files(suite_files(suite, data), {"--output": output_file, "--report": report_file})
         loaded = load_suite(suite, data)
         up = state_folder(state_dir).read_run()
         run = _Run(
@@ -111,7 +125,7 @@ def trajectories(
             max_repeats,
             concurrency,
             strategy.value,
-            patience,
+            wait,
             up,
             role_token,
             named,
@@ -122,7 +136,7 @@ def trajectories(
 
 @dataclass(frozen=True)
 class _Run:
-    """One run, as it was given. `up` is what was started on this machine, `role_token` what the user named."""
+    """The options of one run. `up`: the services that were started on this machine; `role_token`: the option's."""
 
     suite: Suite
     path: Path
@@ -132,29 +146,29 @@ class _Run:
     max_repeats: int | None
     concurrency: int
     strategy: Strategy
-    patience_s: float
+    wait_s: float
     up: RunRecord | None
     role_token: str | None = field(repr=False)
     tool_server: VirtualServer | None
 
     async def at(self, address: str, api_key: str | None) -> TrajectoryReport:
-        """Carry it out."""
-        from evaluation.asking import Asking
-        from evaluation.orchestrator import AT_ONCE, client_of, ready
-        from evaluation.patience import Patience
+        """Run it on the orchestrator at an address."""
+        from alpha_umi.client.orchestrator import OrchestratorClient
+        from alpha_umi.client.retry import NO_RETRY, RetryPolicy
         from evaluation.replay.virtual import VirtualTools
         from evaluation.results import trajectory_report
-        from evaluation.trajectories import measure_whole, plan_whole, require_tools
+        from evaluation.run.ask import RunOptions
+        from evaluation.run.trajectories import measure_trajectories, plan_trajectories, require_tools
 
         virtual = None if self.tool_server is None else VirtualTools(self.tool_server)
         require_tools(self.suite, virtual)
         if virtual is not None:
-            await virtual.ready(AT_ONCE)
-        # A proxy of the environment is for other machines.
-        async with client_of(address, api_key=api_key, trust_env=not is_loopback(address)) as client:
-            print_left_out(messages(), self.suite.trajectories_left_out)
-            readiness = await ready(client)
-            task = plan_whole(
+            await virtual.ready(NO_RETRY)
+        policy = RetryPolicy(wait_s=self.wait_s)
+        async with OrchestratorClient(address, api_key=api_key, retry=policy, resume=policy) as client:
+            print_excluded(messages(), self.suite.excluded_trajectories)
+            readiness = await client.without_retry().ready()
+            task = plan_trajectories(
                 self.suite,
                 limit=self.limit,
                 max_steps=self.max_steps,
@@ -165,30 +179,27 @@ class _Run:
                 constrained=readiness.constrained,
                 virtual=virtual,
             )
-            patience = Patience(away_s=self.patience_s)
-            asking = Asking(
-                self.strategy, self.max_steps, self.max_tokens, patience, max_repeats=self.max_repeats, tools=virtual
-            )
+            options = RunOptions(self.strategy, self.max_steps, self.max_tokens, self.max_repeats, tools=virtual)
             with progress_bar(messages(), task.about.trajectories) as advance:
-                done = await measure_whole(
-                    client, task, self.path, asking, concurrency=self.concurrency, on_asked=lambda _: advance()
+                done = await measure_trajectories(
+                    client, task, self.path, options, concurrency=self.concurrency, on_result=lambda _: advance()
                 )
         if virtual is not None:
             print_calls(messages(), virtual.counts)
         return trajectory_report(done)
 
-    async def _models(self, readiness: Readiness) -> AskedModels | None:
-        from evaluation.reached_models import ModelsUnknown, reached_models
+    async def _models(self, readiness: Readiness) -> RoleModels | None:
+        from evaluation.run.models import ModelsUnknown, discover_models
 
         try:
-            models = await reached_models(readiness, self.strategy, self.suite.digests, self._token)
+            models = await discover_models(readiness, self.strategy, self.suite.digests, self._token)
         except ModelsUnknown as unknown:
             print_unknown_models(messages(), unknown)
             return None
         print_findings(messages(), {role: info.id for role, info in models.infos.items()}, models.findings)
         return models
 
-    def _token(self, role: RoleName, url: str) -> str | None:
-        """What is up has its own token, which is shown to nobody else; all others are shown the one that was named."""
+    def _token(self, role: Role, url: str) -> str | None:
+        """The token of the services that are up here is sent only to these; all others get the one of --role-token."""
         own = self.up is not None and self.up.url_of(role) == url
         return self.up.role_token if self.up is not None and own else self.role_token

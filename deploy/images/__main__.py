@@ -1,10 +1,9 @@
 """`python -m deploy.images [NAME ...]`: build these images (by default those that the checks need), then run them.
 
-Exit codes: 0 all is well, 1 a build or a check failed, 2 something is missing on this machine, 130 interrupted. The
-images stay in buildah's storage; `buildah rmi` removes them, and everything else that was made is gone at the end.
-Packages come from where this machine's pip has them from. Variables: ALPHA_UMI_BASE_IMAGE names another base,
-DEBIAN_MIRROR where debootstrap makes a base from, TORCH_INDEX where the CPU build of torch is, and BUILD_FLAGS holds
-more flags for `buildah bud`.
+Exit codes: 0 success, 1 a build or a check failed, 2 a command is missing on this machine, 130 interrupted. The images
+stay in buildah's storage (`buildah rmi` removes them); everything else is removed at the end. Packages come from the
+index of this machine's pip. Variables: ALPHA_UMI_BASE_IMAGE, another base image; DEBIAN_MIRROR, the mirror for
+debootstrap; TORCH_INDEX, the index of the CPU build of torch; BUILD_FLAGS, additional flags for `buildah bud`.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ EXIT_INTERRUPTED = 130
 
 
 def main() -> int:
-    """Build and check; the exit status."""
+    """Build and check the images; the exit status."""
     arguments = _arguments()
     if reason := _obstacle():
         print(f"images: {reason}", file=sys.stderr)
@@ -67,12 +66,12 @@ def _check(built: set[str]) -> None:
     for number, (subject, check) in enumerate(checks(built)):
         with tempfile.TemporaryDirectory() as folder:
             began = time.monotonic()
-            found = check(Path(folder, str(number)))
-            print(f"ok, {subject} ({time.monotonic() - began:.0f} s): {found}", flush=True)
+            result = check(Path(folder, str(number)))
+            print(f"ok, {subject} ({time.monotonic() - began:.0f} s): {result}", flush=True)
 
 
 def _obstacle() -> str:
-    """What is missing here, with the remedy."""
+    """The missing commands, with the remedy."""
     if missing := missing_tools():
         remedy = f"apt-get install {' '.join(sorted({*missing}))}"
         return f"needs {', '.join(missing)}: {remedy} (with a Docker engine, `docker compose build` builds the images)"

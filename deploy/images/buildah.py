@@ -1,4 +1,4 @@
-"""The few commands of buildah that are needed here."""
+"""The buildah commands that `make images` needs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deploy.images.commands import run, succeeds
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """What an image says about the containers made from it."""
+    """The container configuration of an image."""
 
     command: list[str]
     environment: dict[str, str]
@@ -30,29 +30,29 @@ def exists(image: str) -> bool:
 
 
 def pull(image: str) -> bool:
-    """Fetch an image from its registry; whether that was possible."""
+    """Pull an image from its registry; whether that succeeded."""
     return succeeds("buildah", "pull", image)
 
 
 def build(dockerfile: str, tag: str, arguments: Sequence[tuple[str, str]], flags: Sequence[str]) -> None:
-    """Build a Dockerfile below `deploy/`; its steps are shown on standard error. Raises `CommandFailed`.
+    """Build a Dockerfile below `deploy/`, with its output on standard error. Raises `CommandFailed`.
 
-    Its containers and the images of its stages are gone afterwards, however it ends.
+    Its containers and the images of its stages are removed afterwards in any case.
     """
     given = [word for name, value in arguments for word in ("--build-arg", f"{name}={value}")]
-    # Docker's own format: the other one has no place for a health check.
+    # Docker's format: OCI's has no health check.
     options = ["--isolation", "chroot", "--network", "host", "--format", "docker", "--no-cache", "--force-rm"]
-    found = _unnamed()
+    before = _unnamed()
     try:
         run("buildah", "bud", *options, *given, *flags, "--file", f"deploy/{dockerfile}", "--tag", tag, ".", echo=True)
     finally:
-        # Those of the stages. One that somebody uses stays.
-        for image in _unnamed() - found:
+        # The images of the stages, except those in use.
+        for image in _unnamed() - before:
             succeeds("buildah", "rmi", image)
 
 
 def import_root(archive: Path, tag: str) -> None:
-    """Make an image of a root file system's archive. Raises `CommandFailed`."""
+    """Create an image from the archive of a root file system. Raises `CommandFailed`."""
     with container("scratch") as name:
         run("buildah", "add", "--quiet", name, str(archive), "/")
         run("buildah", "commit", "--quiet", "--format", "docker", name, tag)
@@ -60,8 +60,8 @@ def import_root(archive: Path, tag: str) -> None:
 
 @contextlib.contextmanager
 def container(image: str) -> Iterator[str]:
-    """The name of a new container of an image that is here, removed afterwards. Raises `CommandFailed`."""
-    # Named by us: it is known even when the command is interrupted that makes it.
+    """The name of a new container of a local image; it is removed afterwards. Raises `CommandFailed`."""
+    # A name of our own is known even if the command is interrupted.
     name = f"alpha-umi-{secrets.token_hex(4)}"
     try:
         run("buildah", "from", "--pull-never", "--name", name, image)
@@ -72,25 +72,25 @@ def container(image: str) -> Iterator[str]:
 
 
 def mount(container: str) -> Path:
-    """Where a container's root is, as long as it is there. Raises `CommandFailed`."""
+    """The mounted root of a container, within the block. Raises `CommandFailed`."""
     return Path(run("buildah", "mount", container))
 
 
 def size_mb(image: str) -> int:
     """The size of an image, all layers, in MB."""
-    [found, *_] = json.loads(run("buildah", "images", "--json", image))
-    return round(_bytes(found["size"]) / 1e6)
+    [listed, *_] = json.loads(run("buildah", "images", "--json", image))
+    return round(_bytes(listed["size"]) / 1e6)
 
 
 def config(image: str) -> ImageConfig:
-    """What the image says about its containers."""
-    found: dict[str, Any] = json.loads(run("buildah", "inspect", "--type", "image", image))["Docker"]["config"]
-    health = found.get("Healthcheck", {}).get("Test", [])
+    """The container configuration of an image."""
+    config: dict[str, Any] = json.loads(run("buildah", "inspect", "--type", "image", image))["Docker"]["config"]
+    health = config.get("Healthcheck", {}).get("Test", [])
     return ImageConfig(
-        command=found["Cmd"],
-        environment=dict(entry.split("=", 1) for entry in found["Env"]),
-        directory=found["WorkingDir"] or "/",
-        user=found["User"],
+        command=config["Cmd"],
+        environment=dict(entry.split("=", 1) for entry in config["Env"]),
+        directory=config["WorkingDir"] or "/",
+        user=config["User"],
         health=["sh", "-c", health[1]] if health[:1] == ["CMD-SHELL"] else health[1:],
     )
 

@@ -1,4 +1,4 @@
-"""What the images have to do once they are built; each check raises with what a container wrote."""
+"""Checks of the built images; a failed check raises with the container's output."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from deploy.images.container import Container, volume
 from deploy.images.recipes import RECIPES
 
 KEY, TOKEN = "a-key-of-the-check", "a-token-of-the-check"
-CAPITAL = "The capital of France is Paris."
 QUESTION = {"instruction": "How many metres are 3 miles?"}
 CALL = 'Action: convert_unit\nAction Input: {"value": 3, "from_unit": "mile", "to_unit": "metre"}'
 SCRIPTS = {
@@ -28,7 +27,7 @@ PLAN = {
     "tools": [{"name": "now", "description": "The time", "parameters": {"type": "object", "properties": {}}}],
     "history": [{"role": "user", "content": "What time is it?"}],
 }
-# A healthy service's patience with a model that is converted and loaded at the first start, in seconds.
+# Timeout in seconds of the first start, which converts and loads a model.
 START_S = 60
 LOAD_S = 900
 
@@ -46,11 +45,11 @@ print(answer.status, answer.read().decode())
 
 
 class CheckFailed(Exception):
-    """An image does not do what it should."""
+    """A check of an image failed."""
 
 
 def checks(built: set[str]) -> Iterator[tuple[str, Callable[[Path], str]]]:
-    """The checks that these images allow: what each is about, and how to do it in a new folder. It returns figures."""
+    """The checks for these images: the subject, and a function that runs the check in a new folder; its result line."""
     if "orchestrator" in built:
         yield "the orchestrator refuses to start without keys", _orchestrator_without_keys
     if "planner-cpu" in built:
@@ -73,8 +72,8 @@ def _role_without_token(folder: Path) -> str:
 def _refused(container: Container, variable: str) -> str:
     with container:
         code = container.wait(seconds=START_S)
-        _require(code == 2 and variable in container.said, f"exit code {code}: {container.said}")
-        return container.said.strip().splitlines()[-1]
+        _require(code == 2 and variable in container.output, f"exit code {code}: {container.output}")
+        return container.output.strip().splitlines()[-1]
 
 
 def _trajectory(folder: Path) -> str:
@@ -99,7 +98,7 @@ def _trajectory(folder: Path) -> str:
 
 
 def _scripted(role: str, folder: Path, first: Container) -> Container:
-    """A role service with a script for a model. The image is the planner's: all roles' services are in it."""
+    """A role service with a scripted engine. The planner's image contains the services of all roles."""
     models = _written(folder / f"{role}-models" / "script.json", SCRIPTS[role])
     port = {"planner": "8001", "caller": "8002", "summarizer": "8003"}[role]
     environment = {
@@ -113,7 +112,7 @@ def _scripted(role: str, folder: Path, first: Container) -> Container:
 
 
 def _orchestrator(folder: Path, first: Container) -> Container:
-    """As in the compose file, but that all services are neighbours on one loopback."""
+    """The services of the compose file, on one loopback network."""
     settings = _written(folder / "settings" / "tool_sources.yaml", SOURCES)
     environment = {
         "ALPHA_UMI_API_KEYS": KEY,
@@ -137,7 +136,7 @@ def _real_engine(folder: Path) -> str:
         status, answer = _ask(planner, 8001, "/v1/plan", TOKEN, PLAN)
         _require(status == 200 and answer["usage"]["completion_tokens"] > 0, f"{status}: {answer}")
         code = planner.stop()
-        _require(code == 0, f"exit code {code} after SIGTERM\n{planner.said[-2000:]}")
+        _require(code == 0, f"exit code {code} after SIGTERM\n{planner.output[-2000:]}")
     with _planner(folder / "second", environment, mounts) as planner:
         second = planner.wait_until_healthy(seconds=LOAD_S)
     return f"ready in {first:.0f} s, with the converted model in the cache in {second:.0f} s"

@@ -1,4 +1,4 @@
-"""Commands of this machine, ended in good order when somebody presses Ctrl-C."""
+"""Run commands, and stop them cleanly on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pathlib import Path
 from types import FrameType
 
 ROOT = Path(__file__).parents[2]
-# For a command to remove what it has made so far.
+# For a command to clean up.
 GRACE_S = 20
 
 
 class CommandFailed(Exception):
-    """A command ended with an error. The message ends with what it wrote last."""
+    """A command failed. The message ends with its last output."""
 
 
 def run(*command: str, echo: bool = False) -> str:
-    """What a command wrote to its output; with `echo` it is shown as it comes. Raises `CommandFailed`."""
+    """The standard output of a command; with `echo` it goes to the terminal. Raises `CommandFailed`."""
     output = sys.stderr if echo else subprocess.PIPE
     process = subprocess.Popen(
         command,
@@ -29,22 +29,22 @@ def run(*command: str, echo: bool = False) -> str:
         stdout=output,
         stderr=None if echo else subprocess.PIPE,
         text=True,
-        # Ctrl-C reaches this program alone, which then ends the command with all that it has started.
+        # Ctrl-C reaches only this program, which then ends the process group of the command.
         start_new_session=True,
     )
     try:
-        said, complaint = process.communicate()
+        output, complaint = process.communicate()
     except BaseException:
         end(process, seconds=GRACE_S)
         raise
     if process.returncode:
         reason = "its output above says why" if echo else complaint.strip()[-500:]
         raise CommandFailed(f"{' '.join(command[:3])}: exit code {process.returncode}: {reason}")
-    return (said or "").strip()
+    return (output or "").strip()
 
 
 def end(process: subprocess.Popen[str] | subprocess.Popen[bytes], *, seconds: float) -> None:
-    """End the leader of a session, politely at first, and then whatever is left of its process group."""
+    """Send SIGTERM to the leader of a session, then SIGKILL to the rest of its process group."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
@@ -53,7 +53,7 @@ def end(process: subprocess.Popen[str] | subprocess.Popen[bytes], *, seconds: fl
 
 
 def succeeds(*command: str) -> bool:
-    """Whether a command ends without an error."""
+    """Whether a command succeeds."""
     try:
         run(*command)
     except CommandFailed:
@@ -62,7 +62,7 @@ def succeeds(*command: str) -> bool:
 
 
 def interrupt_once() -> None:
-    """Take the first request to stop as `KeyboardInterrupt`, and no other: it would come amid the tidying."""
+    """Raise `KeyboardInterrupt` on the first stop signal only: a second would interrupt the cleanup."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
 
@@ -74,4 +74,4 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:
-    """Unlike SIG_IGN this is not handed down to the commands that tidy up."""
+    """Unlike SIG_IGN, a handler is not inherited by the cleanup commands."""

@@ -1,7 +1,7 @@
-"""Run an image's command as a container would run it, without an engine.
+"""Run an image's command as in a container, without an engine.
 
-A mount namespace with a read-only root, the image's user without capabilities, and a network namespace with nothing
-but a loopback. Needs root, util-linux and iproute2.
+It has a mount namespace with a read-only root, the image's user without capabilities, and a network namespace with a
+loopback only. Needs root, util-linux and iproute2.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from deploy.images import buildah
 from deploy.images.commands import end
 
 GRACE_S = 30  # stop_grace_period of the compose file
-END_S = 10  # for one that a failed check leaves running
+END_S = 10  # for a container that a failed check leaves running
 
-# Arguments: root, number of mounts, each as SOURCE TARGET, and the command. Each step is one that an engine takes.
+# Arguments: root, number of mounts, each as SOURCE TARGET, and the command. The steps are those of an engine.
 _START = """
 set -eu
 root=$1 count=$2; shift 2
@@ -38,14 +38,14 @@ exec chroot "$root" "$@"
 
 
 class Unhealthy(Exception):
-    """A container ended, or took too long to become healthy or to end. The message ends with what it wrote last."""
+    """A container exited, or did not become healthy or exit in time. The message ends with its last output."""
 
 
 @dataclass
 class Container:
-    """A container of an image, between entering and leaving its block.
+    """A container of an image, which runs within its block.
 
-    `mounts` leads from folders of the container to those of this machine; `beside` shares its network.
+    `mounts` maps folders of the container to those of this machine; the network of `beside` is shared.
     """
 
     image: str
@@ -73,35 +73,35 @@ class Container:
         self._stack.close()
 
     def wait_until_healthy(self, *, seconds: float) -> float:
-        """Ask the image's own health check; the seconds that it took. Raises `Unhealthy`."""
+        """Wait for the image's health check to pass; the seconds it took. Raises `Unhealthy`."""
         began = time.monotonic()
         while (check := self.execute(*self._config.health)).returncode != 0:
             if self.process.poll() is not None or time.monotonic() - began > seconds:
                 code = self.process.returncode
-                raise Unhealthy(f"{self.image}, exit code {code}: {check.stderr.strip()}\n{self.said[-3000:]}")
+                raise Unhealthy(f"{self.image}, exit code {code}: {check.stderr.strip()}\n{self.output[-3000:]}")
             time.sleep(0.5)
         return time.monotonic() - began
 
     def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command inside, as the same user."""
+        """Run a command in the container, as the same user."""
         entering = ["nsenter", f"--target={self.process.pid}", "--mount", "--net", "--root"]
         return subprocess.run([*entering, *self._as_user(command)], capture_output=True, text=True, check=False)
 
     def stop(self) -> int:
-        """SIGTERM; the exit code. Raises `Unhealthy` after the grace period."""
+        """Send SIGTERM; the exit code. Raises `Unhealthy` after the grace period."""
         self.process.terminate()
         return self.wait(seconds=GRACE_S)
 
     def wait(self, *, seconds: float) -> int:
-        """The exit code of a container that ends. Raises `Unhealthy` when it does not."""
+        """Wait for the exit code. Raises `Unhealthy` after a timeout."""
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise Unhealthy(f"{self.image} has not ended within {seconds:.0f} s\n{self.said[-3000:]}") from None
+            raise Unhealthy(f"{self.image} has not ended within {seconds:.0f} s\n{self.output[-3000:]}") from None
 
     @property
-    def said(self) -> str:
-        """What it has written."""
+    def output(self) -> str:
+        """The output so far."""
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     @property
@@ -120,7 +120,7 @@ class Container:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # So that processes which it leaves behind can be found.
+                # So that its remaining processes can be identified.
                 start_new_session=True,
             )
 
@@ -137,13 +137,13 @@ class Container:
 
 
 def volume(folder: Path, *, user: int = 10001) -> Path:
-    """A new folder that the containers' user owns, as a volume is."""
+    """A new folder that the containers' user owns, like a volume."""
     folder.mkdir(parents=True)
     os.chown(folder, user, user)
     return folder
 
 
 def missing_tools() -> list[str]:
-    """The Debian packages whose commands are needed and are not there."""
+    """The missing Debian packages, by their commands."""
     needed = {"buildah": "buildah", "debootstrap": "debootstrap", "ip": "iproute2", "nsenter": "util-linux"}
     return [package for command, package in needed.items() if shutil.which(command) is None]

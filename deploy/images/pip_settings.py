@@ -1,4 +1,4 @@
-"""Where this machine's pip has its packages from, for the pip inside a build: an index, its certificates, folders."""
+"""This machine's pip settings for the pip in a build: index, certificates, folders of packages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from deploy.images.commands import run
 
-# The others are about this machine's own environments, as `require-virtualenv` is.
+# Other options concern this machine's environments, such as `require-virtualenv`.
 OPTIONS = (
     *("index-url", "extra-index-url", "find-links", "no-index", "trusted-host"),
     *("cert", "client-cert", "proxy", "timeout", "default-timeout", "retries"),
@@ -21,7 +21,7 @@ OPTIONS = (
 
 @contextmanager
 def pip_volumes() -> Iterator[list[str]]:
-    """The flags of `buildah bud` that give a build these settings, and nothing of them to the image."""
+    """The flags of `buildah bud` that pass these settings to a build, without storing them in the image."""
     settings = read_settings(run(sys.executable, "-m", "pip", "config", "list"))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "pip.conf")
@@ -31,18 +31,20 @@ def pip_volumes() -> Iterator[list[str]]:
 
 
 def read_settings(listed: str) -> dict[str, str]:
-    """The settings that `pip config list` shows: those of its files, then those of its variables."""
+    """The settings in the output of `pip config list`; variables override files."""
     entries = (line.partition("=") for line in listed.splitlines())
     named = {name: ast.literal_eval(value) for name, _, value in entries}
     sections = ("global", "install", ":env:")
-    found = {option: [named.get(f"{section}.{option}") for section in sections] for option in OPTIONS}
-    return {option: values[-1] for option, given in found.items() if (values := [value for value in given if value])}
+    configured = {option: [named.get(f"{section}.{option}") for section in sections] for option in OPTIONS}
+    return {
+        option: values[-1] for option, given in configured.items() if (values := [value for value in given if value])
+    }
 
 
 def paths(settings: Mapping[str, str]) -> list[str]:
-    """The files and folders of this machine that settings name."""
+    """The local files and folders in the settings."""
     words = [word for value in settings.values() for word in value.split()]
-    # The pages of an index in a folder lead to packages beside it.
+    # The pages of a local index link to packages beside it.
     folders = [str(Path(word.removeprefix("file://")).parent) for word in words if word.startswith("file:///")]
     named = [word for word in words if word.startswith("/")]
     return [path for path in dict.fromkeys([*folders, *named]) if path != "/" and Path(path).exists()]

@@ -1,4 +1,4 @@
-"""The images by name, as the compose file builds them."""
+"""The images of the compose file, by name."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ ROLES: Final = {
     "backbone": "backbone",
 }
 ENGINES: Final = ("cpu", "gpu")
-# What the checks need; the recipe of all role images is one.
+# The images that the checks need; all role images share a Dockerfile.
 DEFAULT: Final = ("orchestrator", "tool-api", "planner-cpu")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A Dockerfile below `deploy/` and the arguments that it is built with."""
+    """A Dockerfile below `deploy/`, and its build arguments."""
 
     name: str
     dockerfile: str
@@ -32,11 +32,11 @@ class Recipe:
 
 
 def _recipes() -> dict[str, Recipe]:
-    found = [Recipe("orchestrator", "orchestrator.Dockerfile"), Recipe("tool-api", "tool_api.Dockerfile")]
+    recipes = [Recipe("orchestrator", "orchestrator.Dockerfile"), Recipe("tool-api", "tool_api.Dockerfile")]
     for name, role in ROLES.items():
         for engine in ENGINES:
-            found.append(Recipe(f"{name}-{engine}", "role.Dockerfile", (("ROLE", role), ("ENGINE", engine))))
-    return {recipe.name: recipe for recipe in found}
+            recipes.append(Recipe(f"{name}-{engine}", "role.Dockerfile", (("ROLE", role), ("ENGINE", engine))))
+    return {recipe.name: recipe for recipe in recipes}
 
 
 RECIPES: Final = _recipes()

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from alpha_umi.contract.trajectories import RoleUse, StepModel, Trajectory
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from evaluation.replay.recordings import call_key
 
 # How often there was something, out of how many.
 Ratio = tuple[float, float]
 ALL: Final = "all"
 _NO_TOOL = "there is no tool "
-_DECIDING: Final[tuple[RoleName, ...]] = ("planner", "backbone")
-_CALLING: Final[tuple[RoleName, ...]] = ("caller", "backbone")
-ROLES: Final[tuple[RoleName, ...]] = ("planner", "caller", "summarizer", "backbone")
+_DECIDING: Final[tuple[Role, ...]] = ("planner", "backbone")
+_CALLING: Final[tuple[Role, ...]] = ("caller", "backbone")
+ROLES: Final[tuple[Role, ...]] = ("planner", "caller", "summarizer", "backbone")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def figures() -> list[DriftFigure]:
     return [figure for role in ROLES for figure in _of_role(role)] + list(_of_all())
 
 
-def _of_role(role: RoleName) -> Iterator[DriftFigure]:
+def _of_role(role: Role) -> Iterator[DriftFigure]:
     def figure(key: str, title: str, of: Callable[[Trajectory], Ratio], *, is_share: bool = True) -> DriftFigure:
         return DriftFigure(role, key, title, is_share, lambda each: of(each) if _takes_part(role, each) else (0, 0))
 
@@ -73,7 +73,7 @@ def _of_all() -> Iterator[DriftFigure]:
         yield DriftFigure(ALL, tokens, f"{title} a trajectory", False, _total_tokens(tokens))
 
 
-def _takes_part(role: RoleName, trajectory: Trajectory) -> bool:
+def _takes_part(role: Role, trajectory: Trajectory) -> bool:
     return (role == "backbone") == (trajectory.strategy == "single")
 
 
@@ -81,7 +81,7 @@ def _ended(trajectory: Trajectory, in_this_way: bool) -> Ratio:
     return (0, 0) if trajectory.status == "cancelled" else (float(in_this_way), 1)
 
 
-def _failed(role: RoleName, trajectory: Trajectory) -> bool:
+def _failed(role: Role, trajectory: Trajectory) -> bool:
     return trajectory.error is not None and trajectory.error.code == f"{role}_failed"
 
 
@@ -115,13 +115,13 @@ def _tool_errors(trajectory: Trajectory) -> Ratio:
     return sum(observation.is_error for observation in seen), len(seen)
 
 
-def _uses(role: RoleName, trajectory: Trajectory, counts: Callable[[RoleUse], bool]) -> Ratio:
+def _uses(role: Role, trajectory: Trajectory, counts: Callable[[RoleUse], bool]) -> Ratio:
     """Over what the role wrote, where that was recorded."""
     matches = [use for step in trajectory.steps if (use := (step.roles or {}).get(role)) is not None and use.attempts]
     return sum(map(counts, matches)), len(matches)
 
 
-def _tokens(role: RoleName, name: str) -> Callable[[Trajectory], Ratio]:
+def _tokens(role: Role, name: str) -> Callable[[Trajectory], Ratio]:
     def of(trajectory: Trajectory) -> Ratio:
         matches = [use for step in trajectory.steps if (use := (step.roles or {}).get(role)) is not None]
         return sum(getattr(use, name) for use in matches), len(matches)
@@ -129,7 +129,7 @@ def _tokens(role: RoleName, name: str) -> Callable[[Trajectory], Ratio]:
     return of
 
 
-def _latency(role: RoleName, trajectory: Trajectory) -> Ratio:
+def _latency(role: Role, trajectory: Trajectory) -> Ratio:
     taken = [spent for step in trajectory.steps if (spent := getattr(step.latency_ms, role))]
     return sum(taken), len(taken)
 

@@ -39,7 +39,7 @@ def drift_page(drift: Drift, report: DriftReport) -> str:
 
 def _sections(drift: Drift, report: DriftReport) -> Iterator[Section]:
     yield Section("What goes wrong", [Paragraph(RULE), *_messages(report), *_alarms(drift, report)], anchor="alarms")
-    yield Section("Windows", [_windows_table(report), *_left_out(report)], anchor="windows")
+    yield Section("Windows", [_windows_table(report), *_excluded(report)], anchor="windows")
     roles = dict.fromkeys(name.partition(".")[0] for window in report.windows for name in window.figures)
     for role in roles:
         title = "Whole trajectories" if role == "all" else f"The {role}"
@@ -75,8 +75,8 @@ def _alarm_row(window: WindowReport, alarm: AlarmReport, anchor: str) -> list[Ce
 def _examples(window: Window, alarm: AlarmReport) -> list[Block]:
     """The trajectories that have most of it."""
     of = figure_of(f"{alarm.role}.{alarm.figure}").of
-    counted = sorted(((of(each)[0], each) for each in window.trajectories), key=lambda pair: -pair[0])
-    shown = [each for much, each in counted if much][:EXAMPLES]
+    pluralize = sorted(((of(each)[0], each) for each in window.trajectories), key=lambda pair: -pair[0])
+    shown = [each for much, each in pluralize if much][:EXAMPLES]
     return [Fold(f"{each.id}: {each.status}", list(_trajectory(each))) for each in shown]
 
 
@@ -110,9 +110,9 @@ def _windows_table(report: DriftReport) -> Table:
     return Table("Windows by the time at which trajectories began, UTC", ("began", "n", "ended", ""), rows, (0, 2, 3))
 
 
-def _left_out(report: DriftReport) -> Iterator[Block]:
-    if report.left_out:
-        reasons = ", ".join(f"{reason} ({count:,})" for reason, count in report.left_out.items())
+def _excluded(report: DriftReport) -> Iterator[Block]:
+    if report.excluded:
+        reasons = ", ".join(f"{reason} ({count:,})" for reason, count in report.excluded.items())
         yield Paragraph(f"Left out: {reasons}.")
 
 

@@ -14,9 +14,9 @@ from datetime import datetime
 from typing import Final, Literal
 
 from alpha_umi.contract.roles import WireModel
-from evaluation.counted import counted
 from evaluation.drift.figures import figures
 from evaluation.drift.windows import Drift, Window, figure_of
+from evaluation.quantities import pluralize
 from evaluation.results import FigureReport
 from evaluation.statistics.bootstrap import Interval
 from evaluation.statistics.gate import GatedFigure
@@ -63,7 +63,7 @@ class DriftReport(WireModel):
     windows: list[WindowReport]
     evaluated_windows: list[datetime]
     alarming_roles: list[str]
-    left_out: dict[str, int]
+    excluded: dict[str, int]
     resamples: int
     seed: int
 
@@ -73,7 +73,7 @@ class DriftReport(WireModel):
         return [window for window in self.windows if window.began in self.evaluated_windows]
 
 
-def drift_report(drift: Drift, left_out: Mapping[str, int], *, now: datetime, resamples: int, seed: int) -> DriftReport:
+def drift_report(drift: Drift, excluded: Mapping[str, int], *, now: datetime, resamples: int, seed: int) -> DriftReport:
     """All of it. A window is over if it ends at `now` or before."""
     enough = len(drift.reference.trajectories) >= MIN_TRAJECTORIES
     windows = [_window(window, now, enough=enough) for window in drift.windows]
@@ -84,7 +84,7 @@ def drift_report(drift: Drift, left_out: Mapping[str, int], *, now: datetime, re
         windows=windows,
         evaluated_windows=[window.began for window in evaluated_windows],
         alarming_roles=list(dict.fromkeys(alarm.role for window in evaluated_windows for alarm in window.alarms)),
-        left_out=dict(left_out),
+        excluded=dict(excluded),
         resamples=resamples,
         seed=seed,
     )
@@ -170,7 +170,7 @@ def messages(report: DriftReport) -> Iterator[Message]:
         if evaluated_windows and window.began > evaluated_windows[0].began and not window.evaluated
     ]
     if newer:
-        yield Message(f"too few trajectories for a verdict: {counted(len(newer), 'newer window')}", "note")
+        yield Message(f"too few trajectories for a verdict: {pluralize(len(newer), 'newer window')}", "note")
 
 
 def _named(window: WindowReport) -> str:

@@ -12,10 +12,9 @@ from typing import Final, NoReturn
 
 from alpha_umi.contract.trajectories import Trajectory
 from alpha_umi.plain_text import plain_line
-from evaluation.errors import EmptySuite, NotTheFormat
-from evaluation.files.jsonl import read_text
-from evaluation.suites.own import read_trajectories
-from evaluation.suites.reading import OnBroken
+from recordings.errors import EmptySuite, NotTheFormat
+from recordings.formats.trajectories import read_trajectories
+from recordings.reading import OnInvalid, read_text
 
 REMEDY: Final = "write the file anew with `alpha-umi export`, or leave such lines out with --skip-broken"
 EXPORT: Final = "name what `alpha-umi export --output served.jsonl` wrote, or `alpha-umi show ID --json`"
@@ -24,32 +23,32 @@ UNFINISHED, TWICE, BROKEN = "not ended yet", "in the exports more than once", "b
 
 @dataclass(frozen=True)
 class Served:
-    """What exports hold. `left_out` counts what is no ended trajectory, or stands there again, by the reason."""
+    """What exports hold. `excluded` counts what is no ended trajectory, or stands there again, by the reason."""
 
     trajectories: tuple[Trajectory, ...]
-    left_out: Mapping[str, int]
+    excluded: Mapping[str, int]
 
 
 def read_served(paths: Sequence[Path], *, skip_broken: bool = False) -> Served:
     """Read exports. Raises `EvaluationError`, and `EmptySuite` where no trajectory has ended."""
-    left_out: Counter[str] = Counter()
+    excluded: Counter[str] = Counter()
 
     def skip(_: NotTheFormat) -> None:
-        left_out[BROKEN] += 1
+        excluded[BROKEN] += 1
 
     for path in paths:
         _require_export(path)
-    on_broken: OnBroken = skip if skip_broken else _refuse
-    matches = [each for path in paths for each in _checked(read_trajectories(path, on_broken), path, on_broken)]
-    retained = _once(matches, left_out)
+    on_invalid: OnInvalid = skip if skip_broken else _refuse
+    matches = [each for path in paths for each in _checked(read_trajectories(path, on_invalid), path, on_invalid)]
+    retained = _once(matches, excluded)
     ended = [each for each in retained if each.status not in ("running", "requires_action")]
-    left_out[UNFINISHED] += len(retained) - len(ended)
+    excluded[UNFINISHED] += len(retained) - len(ended)
     if not ended:
         raise EmptySuite(
             f"no trajectory has ended in {', '.join(map(str, paths))}",
             remedy="export a longer time: `alpha-umi export`",
         )
-    return Served(tuple(sorted(ended, key=_began)), {reason: count for reason, count in left_out.items() if count})
+    return Served(tuple(sorted(ended, key=_began)), {reason: count for reason, count in excluded.items() if count})
 
 
 def _require_export(path: Path) -> None:
@@ -70,7 +69,7 @@ def _refuse(error: NotTheFormat) -> NoReturn:
 
 
 def _checked(
-    matches: Iterable[tuple[int, Trajectory]], path: Path, on_broken: Callable[[NotTheFormat], None]
+    matches: Iterable[tuple[int, Trajectory]], path: Path, on_invalid: Callable[[NotTheFormat], None]
 ) -> Iterable[Trajectory]:
     """Those whose times make sense; they could not be put into windows otherwise."""
     for line, trajectory in matches:
@@ -78,7 +77,7 @@ def _checked(
         if problem is None:
             yield trajectory
         else:
-            on_broken(NotTheFormat(f"{path}, line {line}: {problem}", remedy=REMEDY))
+            on_invalid(NotTheFormat(f"{path}, line {line}: {problem}", remedy=REMEDY))
 
 
 def _time_problem(trajectory: Trajectory) -> str | None:
@@ -91,12 +90,12 @@ def _time_problem(trajectory: Trajectory) -> str | None:
     return None
 
 
-def _once(matches: Sequence[Trajectory], left_out: Counter[str]) -> list[Trajectory]:
+def _once(matches: Sequence[Trajectory], excluded: Counter[str]) -> list[Trajectory]:
     """Each trajectory once: exports may overlap, and a later one may know the end of what an earlier saw running."""
     retained: dict[str, Trajectory] = {}
     for trajectory in matches:
         before = retained.get(trajectory.id)
-        left_out[TWICE] += before is not None
+        excluded[TWICE] += before is not None
         if (
             before is None
             or before.finished_at is None

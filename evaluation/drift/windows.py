@@ -18,7 +18,7 @@ import numpy as np
 from alpha_umi.contract.trajectories import Trajectory
 from evaluation.drift.figures import DriftFigure, figures
 from evaluation.errors import EvaluationError
-from evaluation.lengths import length_of_time
+from evaluation.quantities import parse_duration
 from evaluation.statistics.bootstrap import RESAMPLES, SEED, Floats, Interval, Sums, intervals, resampled_means
 from evaluation.statistics.gate import Gate, apply_gate
 from evaluation.statistics.paired import Difference
@@ -82,7 +82,7 @@ class Measured:
 
 def window_length(text: str) -> timedelta:
     """The length that is meant by a number and m, h, d or w. Raises `WindowUnusable`."""
-    length = length_of_time(text)
+    length = parse_duration(text)
     if length is None:
         raise WindowUnusable(f"{text!r} is no length of time", remedy="write a number and m, h, d or w, such as 12h")
     return length
@@ -144,8 +144,8 @@ def _window(
 
 
 def _measured(trajectories: Sequence[Trajectory], resamples: int, seed: int) -> Measured:
-    counted = np.array([[figure.of(each) for figure in figures()] for each in trajectories], dtype=float)
-    sums = Sums(counted[:, :, 0], counted[:, :, 1])
+    pluralize = np.array([[figure.of(each) for figure in figures()] for each in trajectories], dtype=float)
+    sums = Sums(pluralize[:, :, 0], pluralize[:, :, 1])
     return Measured(sums, resampled_means(sums, resamples=resamples, seed=seed))
 
 

@@ -12,63 +12,19 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
-import re
 import stat
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, Literal, TypeVar
 
-from pydantic import ValidationError
+from evaluation.errors import EvaluationError, OtherVersion
+from recordings.errors import FORMAT_REMEDY, EmptySuite, FileUnreadable, NotTheFormat
+from recordings.reading import parse_json
 
-from evaluation.errors import (
-    CutShort,
-    DuplicateId,
-    EmptySuite,
-    EvaluationError,
-    FileUnreadable,
-    NotTheFormat,
-    OtherVersion,
-    some,
-)
-
-FORMAT_REMEDY = "docs/evaluation.md describes the format"
 # Lines that are made by asking, and the command that asks.
 RecordKind = Literal["prediction", "asked", "verdict"]
 _MADE_BY: Mapping[RecordKind, str] = {"prediction": "generate", "asked": "trajectories", "verdict": "judge"}
-# How the rest of a text begins when it was cut inside a word, a number, or an escape.
-_WORDS = ("true", "false", "null", "-")
-_CUT_NUMBER = re.compile(r"\.|[eE][+-]?")
-_CUT_ESCAPE = re.compile(r"\\?u?[0-9a-fA-F]{0,4}")
-
-
-def read_text(path: Path) -> str:
-    """The file's text. Raises `FileUnreadable`."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise FileUnreadable(
-            f"{path} is not text in UTF-8: byte {error.start:,} is not", remedy="name a JSON file"
-        ) from error
-    except OSError as error:
-        raise FileUnreadable(f"{path} cannot be read: {error.strerror}", remedy="name a file that is there") from error
-
-
-def parse_json(text: str, place: str, *, cut_remedy: str, remedy: str = FORMAT_REMEDY) -> Any:
-    """The JSON value of a text. Raises `CutShort` when it ends too early, `NotTheFormat` when it is no JSON."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        if _ends_early(error):
-            raise CutShort(f"{place} ends in the middle of its JSON", remedy=cut_remedy) from error
-        where = f"line {error.lineno}, column {error.colno}" if "\n" in text.strip() else f"column {error.colno}"
-        raise NotTheFormat(f"{place} is not JSON: {error.msg} ({where})", remedy=remedy) from error
-    except (ValueError, RecursionError) as error:
-        raise NotTheFormat(
-            f"{place} is JSON that cannot be read: too deep, or a number too long", remedy=remedy
-        ) from error
 
 
 def _cut_line_remedy(line: str, kind: RecordKind, *, last: bool) -> str:
@@ -82,14 +38,6 @@ def _cut_line_remedy(line: str, kind: RecordKind, *, last: bool) -> str:
     if line.startswith(f'{{"kind":"{kind}"'):
         return f"take this line out, and give the {command} again that made the file: it asks anew for what is missing"
     return f"make the file anew with {command}, under another name: without this line nothing says what it holds"
-
-
-def not_the_format(place: str, error: ValidationError, remedy: str = FORMAT_REMEDY) -> NotTheFormat:
-    """What the first of pydantic's complaints says about a place."""
-    first = error.errors(include_url=False)[0]
-    field = ".".join(str(part) for part in first["loc"])
-    where = f"{place}: {field}" if field else place
-    return NotTheFormat(f"{where}: {first['msg']}", remedy=remedy)
 
 
 def json_lines(text: str, path: Path, kind: RecordKind) -> Iterator[tuple[str, str, Any]]:
@@ -114,25 +62,6 @@ def require_version(value: Any, place: str, version: int) -> None:
             f"{place}: the file is of version {version_read}, and this program reads version {version}",
             remedy="make it anew, or read it with the alpha-umi that wrote it",
         )
-
-
-def refuse_duplicates(ids: Sequence[str], what: str) -> None:
-    """Raises `DuplicateId` unless every id stands once."""
-    twice = [name for name, count in Counter(ids).items() if count > 1]
-    if twice:
-        raise DuplicateId(f"{what} share the id {some(twice)}", remedy="leave one of each, or name them apart")
-
-
-def _ends_early(error: json.JSONDecodeError) -> bool:
-    """Whether only the rest is missing: the text breaks off between two values or inside one."""
-    read, left = error.doc[: error.pos], error.doc[error.pos :].rstrip()
-    return (
-        not left
-        or error.msg.startswith("Unterminated string")
-        or (" escape" in error.msg and _CUT_ESCAPE.fullmatch(left) is not None)
-        or (read[-1:].isdigit() and _CUT_NUMBER.fullmatch(left) is not None)
-        or any(word.startswith(left) for word in _WORDS)
-    )
 
 
 Head = TypeVar("Head")

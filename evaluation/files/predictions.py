@@ -11,11 +11,11 @@ from typing import get_args
 import numpy as np
 
 from alpha_umi.contract.roles import WireModel
-from alpha_umi.roles.turns import RoleName
-from evaluation.errors import EmptySuite, NotTheFormat
+from alpha_umi.roles.turns import Role
 from evaluation.files import Format
 from evaluation.files.published import Pair, read_published_file
 from evaluation.files.step_run import OutputRecord, PredictionRecord, RunRecord, read_run
+from recordings.errors import EmptySuite, NotTheFormat
 
 
 class CostReport(WireModel):
@@ -44,7 +44,7 @@ class Predictions:
 
     pairs: tuple[Pair, ...]
     about: RunRecord | None
-    costs: dict[RoleName, CostReport]
+    costs: dict[Role, CostReport]
     unanswered: tuple[str, ...]
 
 
@@ -72,11 +72,11 @@ def _run(path: Path) -> Predictions:
     return Predictions(tuple(run.pairs()), run.about, role_costs(run.predictions), unanswered)
 
 
-def role_costs(predictions: Sequence[PredictionRecord]) -> dict[RoleName, CostReport]:
+def role_costs(predictions: Sequence[PredictionRecord]) -> dict[Role, CostReport]:
     """The cost of each role that was called."""
     outputs = [output for prediction in predictions for output in prediction.outputs]
     failed = Counter(prediction.error.role for prediction in predictions if prediction.error)
-    roles: tuple[RoleName, ...] = get_args(RoleName)
+    roles: tuple[Role, ...] = get_args(Role)
     by_role = {role: [output for output in outputs if output.role == role] for role in roles}
     return {role: _cost(wrote, failed[role]) for role, wrote in by_role.items() if wrote or failed[role]}
 

@@ -27,7 +27,7 @@ without a space after it is none.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,48 +35,25 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from alpha_umi.atomic import write_file
 from alpha_umi.roles.backbone import call_start
 from alpha_umi.roles.caller import Call
 from alpha_umi.roles.planner import Decision, write_plan
-from alpha_umi.roles.turns import RoleName, Tool, Turn, TurnRole, tool_line
-from evaluation.errors import NoReference, NotTheFormat, some
-from evaluation.files.jsonl import FORMAT_REMEDY, not_the_format, parse_json, read_text, refuse_duplicates
-from evaluation.instructions import instruction_digest
+from alpha_umi.roles.turns import Role, Tool, tool_line
+from evaluation.errors import NoReference
 from evaluation.outputs import Prediction, RoleText, planner_turn, read_prediction
-from evaluation.replacing import write_whole
-from evaluation.steps import Reference, StepCase
+from recordings.cases import Reference, StepCase
+from recordings.contamination import instruction_digest
+from recordings.errors import FORMAT_REMEDY, NotTheFormat, some
+from recordings.formats.toolbench import SPEAKERS, PublishedTool, PublishedTurn, history_of, tool_of
+from recordings.reading import not_the_format, parse_json, read_text, refuse_duplicates
 
 CUT_REMEDY = "write the file again, whole"
-JSON_TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
-Speaker = Literal["user", "assistant", "caller", "observation", "conclusion"]
-_ROLES: dict[Speaker, TurnRole] = {
-    "user": "user",
-    "assistant": "planner",
-    "caller": "caller",
-    "observation": "observation",
-    "conclusion": "conclusion",
-}
-_SPEAKERS: dict[TurnRole, Speaker] = {role: speaker for speaker, role in _ROLES.items()}
 _DECISIONS: dict[str, Decision] = {"give up": "give up", "finish": "conclusion", "call": "caller"}
 
 
 class _Wire(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
-
-
-class PublishedTool(_Wire):
-    """A tool as the published data shows it."""
-
-    name: Annotated[str, Field(alias="Name", min_length=1)]
-    function: str = ""
-    input: dict[str, str] = Field(default_factory=dict)
-
-
-class PublishedTurn(_Wire):
-    """A turn as the published data has it."""
-
-    speaker: Annotated[Speaker, Field(alias="from")]
-    value: str
 
 
 class PublishedEntry(_Wire):
@@ -108,18 +85,7 @@ def read_published_file(path: Path) -> list[Pair]:
 def write_published_file(path: Path, pairs: Iterable[Pair]) -> None:
     """Write cases and predictions in the published format."""
     entries = [_entry(pair) for pair in pairs]
-    write_whole(path, json.dumps(entries, indent=1) + "\n")
-
-
-def tool_of(shown: PublishedTool) -> Tool:
-    """A published tool with a JSON Schema for what its `input` says."""
-    properties = {name: _property(text) for name, text in shown.input.items()}
-    return Tool(shown.name, shown.function, {"type": "object", "properties": properties})
-
-
-def history_of(turns: Sequence[PublishedTurn]) -> tuple[Turn, ...]:
-    """Published turns as the roles know them."""
-    return tuple(Turn(_ROLES[turn.speaker], turn.value) for turn in turns)
+    write_file(path, json.dumps(entries, indent=1) + "\n")
 
 
 def reference_of(text: str) -> Reference:
@@ -166,16 +132,10 @@ def _entry(pair: Pair) -> dict[str, Any]:
         "step": case.step,
         "tools": [json.loads(tool_line(tool)) for tool in case.tools],
         "instruction": case.instruction,
-        "history": [{"from": _SPEAKERS[turn.role], "value": turn.content} for turn in case.history],
+        "history": [{"from": SPEAKERS[turn.role], "value": turn.content} for turn in case.history],
         "reference": pair.reference_text,
     }
     return entry if pair.prediction_text is None else entry | {"predictions": pair.prediction_text}
-
-
-def _property(text: str) -> dict[str, str]:
-    kind, _, description = text.partition(", ")
-    described = {"description": description} if description or text.endswith(", ") else {}
-    return {"type": kind, **described} if kind in JSON_TYPES else described
 
 
 END = "</s>"
@@ -185,7 +145,7 @@ NO_ARGUMENTS = "{}"
 PLANNER_LABELS = ("assistant: ", "asssitant: ")
 CALLER_LABEL = "caller: "
 ANSWER_LABEL = "conclusion: "
-_RESULT_LABELS: dict[RoleName, str] = {"caller": CALLER_LABEL, "summarizer": ANSWER_LABEL}
+_RESULT_LABELS: dict[Role, str] = {"caller": CALLER_LABEL, "summarizer": ANSWER_LABEL}
 _NAME = "Action:"
 _ARGUMENTS = "Action Input:"
 
@@ -245,7 +205,7 @@ def _after_last(text: str, word: str, otherwise: str) -> str:
 
 def _shown(call: Call) -> str:
     """The call with its name as the role models see it."""
-    return Call(Tool(call.name).shown_name, call.arguments, call.arguments_text).text
+    return Call(Tool(call.name).prompt_name, call.arguments, call.arguments_text).text
 
 
 def _results(prediction: Prediction) -> Iterator[str]:
@@ -291,7 +251,7 @@ class Pair:
     @cached_property
     def offered(self) -> dict[str, Tool]:
         """The offered tools by the names that the role models see."""
-        return {tool.shown_name: tool for tool in self.case.tools}
+        return {tool.prompt_name: tool for tool in self.case.tools}
 
 
 def pair(case: StepCase, prediction: Prediction | None) -> Pair:

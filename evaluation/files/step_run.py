@@ -12,33 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
+from pydantic import AliasChoices, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
+from alpha_umi.client.errors import INVALID_RESPONSE
 from alpha_umi.contract.roles import ToolModel, TurnModel, WireModel, as_history, as_tools
 from alpha_umi.roles.caller import Call, parse_call
 from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.planner import Decision
-from alpha_umi.roles.turns import RoleName
-from evaluation.errors import CutShort, EmptySuite, NoReference, NotTheFormat, some
-from evaluation.files.jsonl import (
-    ANOTHER_FILE,
-    FORMAT_REMEDY,
-    OtherRun,
-    ResumableJsonl,
-    json_lines,
-    not_the_format,
-    read_text,
-    refuse_duplicates,
-    require_version,
-    resume_jsonl,
-)
+from alpha_umi.roles.turns import Role
+from evaluation.errors import NoReference
+from evaluation.files.jsonl import ANOTHER_FILE, OtherRun, ResumableJsonl, json_lines, require_version, resume_jsonl
 from evaluation.files.published import Pair, pair
-from evaluation.instructions import instruction_digest
 from evaluation.outputs import Prediction, RoleText, read_prediction
-from evaluation.steps import Reference, StepCase
+from recordings.cases import Reference, StepCase
+from recordings.contamination import instruction_digest
+from recordings.errors import FORMAT_REMEDY, CutShort, EmptySuite, NotTheFormat, some
+from recordings.reading import not_the_format, read_text, refuse_duplicates
 
-# The problem of an answer that is none of a role service.
-NOT_UNDERSTOOD: Final = "answer-not-understood"
 Name = Annotated[str, Field(min_length=1)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
@@ -121,7 +111,7 @@ class CaseRecord(WireModel):
 class OutputRecord(WireModel):
     """What one role wrote: its raw text, the digest of the exact prompt, tokens and milliseconds."""
 
-    role: RoleName
+    role: Role
     prompt_sha256: Digest
     text: str
     prompt_tokens: Count
@@ -146,7 +136,7 @@ class ParsedRecord(WireModel):
 class ErrorRecord(WireModel):
     """Why a role wrote nothing: the last part of the problem's type, the HTTP status if there was one, and words."""
 
-    role: RoleName
+    role: Role
     problem: Name
     status: Annotated[int, Field(ge=100, le=599)] | None = None
     detail: str
@@ -154,7 +144,7 @@ class ErrorRecord(WireModel):
     @property
     def may_pass(self) -> bool:
         """Whether the service failed, not the request: then the same request may be answered another time."""
-        return self.status is not None and (self.status >= 500 or self.problem == NOT_UNDERSTOOD)
+        return self.status is not None and (self.status >= 500 or self.problem == INVALID_RESPONSE)
 
 
 class PredictionRecord(WireModel):
@@ -206,7 +196,7 @@ VERSION: Final = 1
 class RunRecord(WireModel):
     """What ran: the suite with its number of cases, how it was asked, and the manifest of each role's model.
 
-    `attempts` is how often a model might write until its output could be used. `left_out` counts what of the whole
+    `attempts` is how often a model might write until its output could be used. `excluded` counts what of the whole
     suite cannot be measured, by the reason; earlier files do not say.
     """
 
@@ -217,8 +207,9 @@ class RunRecord(WireModel):
     constrained: bool
     attempts: Annotated[int, Field(ge=1)] = 2
     template: Name
-    models: dict[RoleName, dict[str, Any]]
-    left_out: dict[str, Count] = Field(default_factory=dict)
+    models: dict[Role, dict[str, Any]]
+    # Files of earlier versions have `excluded`.
+    excluded: dict[str, Count] = Field(default_factory=dict, validation_alias=AliasChoices("excluded", "left_out"))
 
 
 Record = RunRecord | CaseRecord | PredictionRecord

@@ -1,9 +1,4 @@
-"""An HTTP client for a judge that speaks OpenAI's chat completions protocol.
-
-ServiceAway     the judge stayed unavailable for longer than the client retries
-JudgeRefused    the judge rejects requests of this kind, or the key
-TooLong         one request exceeds the judge's context
-"""
+"""What a judge answers, in the form of OpenAI's chat completions, as far as it is read here."""
 
 from __future__ import annotations
 
@@ -15,11 +10,11 @@ from typing import Annotated, Any, Final
 import httpx
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
-from evaluation.bounded_body import bounded_body
-from evaluation.errors import EvaluationError, ServiceAway
-from evaluation.hidden_key import json_without_key, without_key
-from evaluation.orchestrator import AT_ONCE
-from evaluation.patience import AWAY_STATUS, Away, Patience, patiently, retry_after_of
+from alpha_umi.client.errors import Unavailable
+from alpha_umi.client.http import read_bounded
+from alpha_umi.client.redact import redact, redact_json
+from alpha_umi.client.retry import NO_RETRY, RETRYABLE_STATUS, Failure, RetryPolicy, retry, retry_after_of
+from evaluation.errors import EvaluationError
 
 # More than any answer costs; a larger count is none.
 MOST_TOKENS: Final = 2**53
@@ -102,7 +97,7 @@ def read_completion(body: bytes) -> Completion | None:
 
 MAX_SHOWN: Final = 300
 MAX_ANSWER_BYTES: Final = 4 * 2**20
-_OVERLOADED: Final = (*AWAY_STATUS, HTTPStatus.INTERNAL_SERVER_ERROR)
+_OVERLOADED: Final = (*RETRYABLE_STATUS, HTTPStatus.INTERNAL_SERVER_ERROR)
 _KEY_STATUS: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
@@ -155,9 +150,9 @@ class Judge:
     it is no judge.
     """
 
-    def __init__(self, address: JudgeAddress, patience: Patience, *, trust_env: bool = False) -> None:
+    def __init__(self, address: JudgeAddress, policy: RetryPolicy, *, trust_env: bool = False) -> None:
         self._address = address
-        self._patience = patience
+        self._policy = policy
         self.known = False
         headers = {"Authorization": f"Bearer {address.key}"} if address.key else {}
         self._http = httpx.AsyncClient(
@@ -171,8 +166,8 @@ class Judge:
         await self._http.aclose()
 
     async def ready(self) -> None:
-        """Raises `ServiceAway` if it is not there now, `JudgeRefused` if it wants another key."""
-        response = await self._send("GET", "/models", AT_ONCE)
+        """Raises `Unavailable` if it cannot be reached, `JudgeRefused` if it wants another key."""
+        response = await self._send("GET", "/models", NO_RETRY)
         # Some have no list of models; what they do not take is seen at the first question.
         if response.status in _KEY_STATUS:
             raise self._other_key()
@@ -180,7 +175,7 @@ class Judge:
     async def ask(
         self, prompt: str, function: dict[str, Any] | None, *, temperature: float, max_tokens: int | None
     ) -> Completion:
-        """What it says. Raises `ServiceAway`, `JudgeRefused`, `TooLong`."""
+        """What it says. Raises `Unavailable`, `JudgeRefused`, `TooLong`."""
         request: dict[str, Any] = {
             "model": self._address.model,
             "messages": [{"role": "user", "content": prompt}],
@@ -191,7 +186,7 @@ class Judge:
         if function is not None:
             choice = {"type": "function", "function": {"name": function["name"]}}
             request |= {"tools": [{"type": "function", "function": function}], "tool_choice": choice}
-        return self._completion(await self._send("POST", "/chat/completions", self._patience, request))
+        return self._completion(await self._send("POST", "/chat/completions", self._policy, request))
 
     def _completion(self, response: Answered) -> Completion:
         if response.is_success:
@@ -210,19 +205,19 @@ class Judge:
         self.known = True
         return completion or NOTHING
 
-    async def _send(self, method: str, path: str, patience: Patience, body: Any = None) -> Answered:
+    async def _send(self, method: str, path: str, policy: RetryPolicy, body: Any = None) -> Answered:
         url = self._address.at(path)
 
-        async def attempt(_: int) -> Answered | Away:
+        async def attempt(_: int) -> Answered | Failure:
             try:
                 async with self._http.stream(method, url, json=body) as response:
                     if response.status_code in _OVERLOADED:
-                        return Away(f"status {response.status_code}", retry_after_of(response))
-                    return Answered(response.status_code, await bounded_body(response, MAX_ANSWER_BYTES))
+                        return Failure(f"status {response.status_code}", retry_after_of(response))
+                    return Answered(response.status_code, await read_bounded(response, MAX_ANSWER_BYTES))
             except httpx.HTTPError as error:
-                return Away(str(error) or type(error).__name__)
+                return Failure(str(error) or type(error).__name__)
 
-        return await patiently(attempt, patience, self._stayed_away)
+        return await retry(attempt, policy, self._unavailable)
 
     def _refused(self, reason: str) -> JudgeRefused:
         return JudgeRefused(
@@ -236,9 +231,9 @@ class Judge:
             remedy="name its key with ALPHA_UMI_JUDGE_KEY or --judge-key-file",
         )
 
-    def _stayed_away(self, reason: str) -> ServiceAway:
-        return ServiceAway(
-            f"the judge at {self._address.shown} is away: {without_key(reason, self._address.key)}",
+    def _unavailable(self, failure: Failure) -> Unavailable:
+        return Unavailable(
+            f"the judge at {self._address.shown} is unavailable: {redact(failure.reason, self._address.key)}",
             remedy="start it, or name its address with --judge-url",
         )
 
@@ -259,6 +254,6 @@ def _reason(body: bytes, key: str) -> str:
         return "no reason is given"
     for name in ("error", "message", "detail"):
         value = value.get(name, value) if isinstance(value, dict) else value
-    reply = without_key(value, key) if isinstance(value, str) else json_without_key(json.dumps(value), key)
+    reply = redact(value, key) if isinstance(value, str) else redact_json(json.dumps(value), key)
     # Half of a pair of surrogates can be in no file.
     return reply.encode(errors="replace").decode()

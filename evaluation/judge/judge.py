@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from alpha_umi.client.errors import Unavailable
 from alpha_umi.contract.trajectories import Trajectory
-from evaluation.errors import CasesDiffer, EmptySuite, NotTheFormat, ServiceAway, some
-from evaluation.files.jsonl import read_text
+from evaluation.concurrency import run_concurrently
+from evaluation.errors import CasesDiffer, RunInterrupted
 from evaluation.judge.case import Case, Labels, Procedure
 from evaluation.judge.chat_client import Judge, TooLong
 from evaluation.judge.questions import JudgeSession, Prompts, UnparseableJudgement, load_prompts, prompts_digest
@@ -27,11 +28,11 @@ from evaluation.judge.verdicts import (
     read_verdicts,
     resume_verdicts,
 )
-from evaluation.suites.data import data_path
-from evaluation.suites.definition import read_definition, suite_path
-from evaluation.suites.suite import PART, load_suite
 from evaluation.whole_run import WholeRun, read_whole_run
-from evaluation.workers import work_through
+from recordings.errors import EmptySuite, NotTheFormat, some
+from recordings.reading import read_text
+from recordings.suites.definition import data_path, read_definition, suite_path
+from recordings.suites.suite import PART_SEPARATOR, load_suite
 
 PROCEDURES: Final[Mapping[ProcedureName, tuple[Procedure, str]]] = {
     "toolbench-pass": (toolbench_pass, "tooleval"),
@@ -90,7 +91,7 @@ async def judge_all(
 ) -> Verdicts:
     """Judge what has no verdict in the file at `path`; the whole file.
 
-    Raises what `resume_verdicts` and `Judge.ask` raise; the file can be taken up after any of them.
+    Raises what `growing_verdicts` and `Judge.ask` raise; the file can be taken up after any of them.
     """
     with resume_verdicts(path, task.about) as file:
         there = {(verdict.recorded, verdict.repeat) for verdict in file.verdicts}
@@ -111,12 +112,10 @@ async def judge_all(
         try:
             if todo:
                 await judge.ready()
-            await work_through(todo, work, concurrency)
-        except ServiceAway as error:
-            raise ServiceAway(
-                f"{error.message}; {path} has {written} of {len(all_of_them)} verdicts",
-                remedy="run the same command again when it is back: it goes on from there",
-            ) from error
+            await run_concurrently(todo, work, concurrency)
+        except Unavailable as error:
+            progress = f"{path} has {written} of {len(all_of_them)} verdicts"
+            raise RunInterrupted(error.message, progress=progress) from error
     return read_verdicts(path)
 
 
@@ -174,7 +173,7 @@ def _with_tools(target: JudgeTarget, requests: Mapping[str, Trajectory], suite: 
 
 
 def _with_golden(target: JudgeTarget, requests: Mapping[str, Trajectory], suite: str, data: Path) -> list[Case]:
-    definition = read_definition(suite_path(suite.partition(PART)[0]))
+    definition = read_definition(suite_path(suite.partition(PART_SEPARATOR)[0]))
     if definition.loader != "toolalpaca-golden":
         raise NotTheFormat(
             f"the suite {definition.name!r} has no golden calls",

@@ -15,7 +15,7 @@ from typing import Any
 
 from alpha_umi.contract.trajectories import StepModel, Trajectory
 from alpha_umi.roles.turns import Tool
-from evaluation.suites.toolbench_api import ToolBenchApi
+from recordings.formats.toolbench_queries import ToolBenchApi
 
 FINISH = "Finish"
 GAVE_UP = '{"response":"chose to give up and restart"}'
@@ -64,7 +64,7 @@ def shown_tools(tools: Sequence[Tool], finish: dict[str, Any]) -> list[dict[str,
 def _function(tool: Tool) -> dict[str, Any]:
     if isinstance(tool, ToolBenchApi):
         return dict(tool.function)
-    return {"name": tool.shown_name, "description": tool.description, "parameters": dict(tool.parameters)}
+    return {"name": tool.prompt_name, "description": tool.description, "parameters": dict(tool.parameters)}
 
 
 def _nodes(trajectory: Trajectory) -> Iterator[Node]:

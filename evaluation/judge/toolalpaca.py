@@ -17,8 +17,8 @@ from pydantic import Field
 from alpha_umi.contract.trajectories import Trajectory
 from evaluation.judge.case import Case, GoldenSolution, Labels
 from evaluation.judge.questions import JudgeSession
-from evaluation.suites.reading import read_list
-from evaluation.suites.toolalpaca import Api
+from recordings.formats.toolalpaca_golden import Api
+from recordings.reading import read_list
 
 ANSWERS: Final = ("Yes", "No", "Uncertain")
 NO_CALL: Final = "No call"

@@ -16,21 +16,18 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from alpha_umi.contract.roles import WireModel
-from evaluation.errors import NotTheFormat
 from evaluation.files.jsonl import (
     ANOTHER_FILE,
-    FORMAT_REMEDY,
     OtherRun,
     ResumableJsonl,
     json_lines,
-    not_the_format,
     parse_header_and_records,
-    read_text,
-    refuse_duplicates,
     require_version,
     resume_jsonl,
 )
 from evaluation.files.step_run import Count, Name
+from recordings.errors import FORMAT_REMEDY, NotTheFormat
+from recordings.reading import not_the_format, read_text, refuse_duplicates
 
 VERSION: Final = 1
 _KINDS: Final = ("judge-run", "verdict")

@@ -19,8 +19,8 @@ import jsonschema_rs
 
 from alpha_umi.contract.tool_schema import full_validator
 from alpha_umi.roles.turns import Tool
-from evaluation.errors import NotTheFormat
 from evaluation.files.published import Pair
+from recordings.errors import NotTheFormat
 
 
 def decision_accuracy(pair: Pair) -> float | None:
@@ -36,7 +36,7 @@ def call_match(pair: Pair) -> float | None:
     call = pair.prediction.call if pair.prediction is not None else None
     if call is None or reference.call is None:
         return 0.0
-    same_tool = Tool(call.name).shown_name == Tool(reference.call.name).shown_name
+    same_tool = Tool(call.name).prompt_name == Tool(reference.call.name).prompt_name
     return float(same_tool and _same(call.arguments, reference.call.arguments))
 
 
@@ -55,7 +55,7 @@ def argument_validity(pair: Pair) -> float | None:
     if pair.prediction is None or pair.prediction.decision != "caller":
         return None
     call = pair.prediction.call
-    tool = pair.offered.get(Tool(call.name).shown_name) if call is not None else None
+    tool = pair.offered.get(Tool(call.name).prompt_name) if call is not None else None
     if call is None or tool is None:
         return 0.0
     try:
@@ -71,4 +71,4 @@ def invented_tools(pair: Pair) -> float | None:
     """1 or 0; None where no call was made that can be read."""
     if pair.prediction is None or pair.prediction.call is None:
         return None
-    return float(Tool(pair.prediction.call.name).shown_name not in pair.offered)
+    return float(Tool(pair.prediction.call.name).prompt_name not in pair.offered)

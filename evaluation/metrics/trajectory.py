@@ -6,16 +6,54 @@ over the trajectories in which it took part.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from evaluation.metrics import Metric
 
-if TYPE_CHECKING:
-    from evaluation.whole import Measured
+ROLES: Final[tuple[Role, ...]] = ("planner", "caller", "summarizer", "backbone")
 
-ROLES: Final[tuple[RoleName, ...]] = ("planner", "caller", "summarizer", "backbone")
+
+@dataclass(frozen=True)
+class RoleCost:
+    """What a role cost in one trajectory: calls and tokens as the events tell them, and milliseconds."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    latency_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One trajectory, with all branches of a search.
+
+    `success`: it completed with the right answer; None, as `right`, where nobody knows which is.
+
+    `repeated_calls` were made before with the same arguments; `not_recorded` are calls that a replay had no answer to,
+    which are among `tool_errors`. `branches` were begun, and `abandoned_steps` with `abandoned_tokens` left; they
+    are None but for a search.
+    """
+
+    id: str
+    completed: bool
+    success: bool | None
+    right: bool | None
+    gave_up: bool
+    steps: int
+    calls: int
+    repeated_calls: int
+    tool_errors: int
+    not_recorded: int
+    prompt_tokens: int
+    completion_tokens: int
+    tool_latency_ms: int
+    branches: int | None = None
+    abandoned_steps: int | None = None
+    abandoned_tokens: int | None = None
+    roles: Mapping[Role, RoleCost] = field(default_factory=dict)
 
 
 def _share(happened: bool | None) -> float | None:
@@ -35,7 +73,7 @@ def _amount(
     return Metric(name, title, of, "lower", "ignored", is_share=False, digits=digits, gated=gated, optional=optional)
 
 
-def _cost(role: RoleName, name: str, title: str, *, digits: int = 0) -> Metric[Measured]:
+def _cost(role: Role, name: str, title: str, *, digits: int = 0) -> Metric[Measured]:
     def of(each: Measured) -> float | None:
         return float(getattr(each.roles[role], name)) if role in each.roles else None
 

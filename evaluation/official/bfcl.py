@@ -17,12 +17,13 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from alpha_umi.contract.roles import WireModel
-from evaluation.errors import EmptySuite, EvaluationError, NotTheFormat
+from evaluation.errors import EvaluationError
 from evaluation.files.published import Pair
 from evaluation.official import bfcl_checker
 from evaluation.results import FigureReport
 from evaluation.statistics.bootstrap import wilson_interval
-from evaluation.suites.bfcl import CALLS, NO_CALLS, category_of
+from recordings.errors import EmptySuite, NotTheFormat
+from recordings.formats.bfcl import CALLS, NO_CALLS, category_of
 
 VARIABLE: Final = "ALPHA_UMI_BFCL_PYTHON"
 # What `make bfcl-setup` makes.

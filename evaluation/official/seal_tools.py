@@ -24,10 +24,10 @@ import numpy as np
 
 from alpha_umi.contract.roles import WireModel
 from alpha_umi.roles.caller import Call
-from evaluation.errors import EmptySuite
 from evaluation.files.published import Pair
 from evaluation.results import FigureReport
 from evaluation.statistics.bootstrap import RESAMPLES, SEED, Sums, intervals, resampled_means
+from recordings.errors import EmptySuite
 
 
 class SealToolsReport(WireModel):

@@ -129,6 +129,6 @@ def verbatim(label: str, text: str) -> Verbatim:
     if len(text) <= CHARACTERS:
         return Verbatim(label, text)
     half = CHARACTERS // 2
-    left_out = len(text) - 2 * half
-    message = f"{label} ({left_out:,} characters of the middle are left out; the file has them)"
+    excluded = len(text) - 2 * half
+    message = f"{label} ({excluded:,} characters of the middle are left out; the file has them)"
     return Verbatim(message, f"{text[:half]}\n[…]\n{text[-half:]}")

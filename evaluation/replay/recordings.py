@@ -21,7 +21,7 @@ from typing import Any
 from alpha_umi.roles.turns import Tool
 from evaluation.errors import EvaluationError
 from evaluation.replay.tool_server import Arguments, CallRefused, ToolAnswer
-from evaluation.suites.recorded import RecordedTrajectory, recorded_calls
+from recordings.trajectory import RecordedTrajectory, recorded_calls
 
 # What an orchestrator reads of one OpenAPI document.
 MAX_TOOLS = 500
@@ -96,11 +96,11 @@ def compatible_groups(trajectories: Iterable[RecordedTrajectory]) -> list[tuple[
 
 def call_key(name: str, arguments: Mapping[str, Any]) -> CallKey:
     """What makes two calls the same."""
-    return Tool(name).shown_name, json.dumps(_plain(arguments), sort_keys=True)
+    return Tool(name).prompt_name, json.dumps(_plain(arguments), sort_keys=True)
 
 
 def _tools(trajectory: RecordedTrajectory) -> dict[str, Tool]:
-    return {tool.shown_name: tool for tool in trajectory.tools}
+    return {tool.prompt_name: tool for tool in trajectory.tools}
 
 
 def _answers(trajectory: RecordedTrajectory) -> dict[CallKey, tuple[str, ...]]:

@@ -14,11 +14,9 @@ from fastapi import FastAPI
 
 from evaluation.errors import EvaluationError
 from evaluation.replay.recordings import Replay
-from evaluation.replay.sandbox import Limits, PythonSandbox
 from evaluation.replay.tool_server import Arguments, CallRefused, ToolAnswer, create_tool_server
-from evaluation.suites.arithmetic import ArithmeticRefused
-from evaluation.suites.gsm8k import CALCULATOR, compute
-from evaluation.suites.python_tool import CODE, PYTHON
+from recordings.formats.gsm8k import CALCULATOR, ArithmeticRefused, compute
+from recordings.sandbox import CODE, PYTHON, Limits, PythonSandbox
 
 NOT_COMPUTED = "not-computed"
 NOT_RUN = "code-not-run"

@@ -18,7 +18,7 @@ from fastapi import FastAPI
 
 from alpha_umi.roles.turns import Tool
 from evaluation.replay.tool_server import Arguments, CallRefused, ToolAnswer, create_tool_server
-from evaluation.suites.recorded import RecordedTrajectory
+from recordings.trajectory import RecordedTrajectory
 
 NOT_TAKEN: Final = "arguments-missing"
 MAX_DEPTH: Final = 6
@@ -33,9 +33,9 @@ def create_synthetic_server(trajectories: Sequence[RecordedTrajectory]) -> FastA
     tools: dict[str, Tool] = {}
     forms: dict[str, str] = {}
     for trajectory in trajectories:
-        tools |= {tool.shown_name: tool for tool in trajectory.tools}
-        if trajectory.procedure is not None:
-            forms |= {Tool(name).shown_name: form for name, form in trajectory.procedure.answers.items()}
+        tools |= {tool.prompt_name: tool for tool in trajectory.tools}
+        if trajectory.answer_forms is not None:
+            forms |= {Tool(name).prompt_name: form for name, form in trajectory.answer_forms.items()}
 
     def answer(name: str, arguments: Arguments) -> ToolAnswer:
         _refuse_missing(tools[name], arguments)

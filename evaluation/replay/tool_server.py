@@ -61,7 +61,7 @@ def create_tool_server(
     install_problem_handlers(app)
     app.add_exception_handler(CallRefused, _refused)
     document = tools_document(title, tools)
-    names = {tool.shown_name for tool in tools}
+    names = {tool.prompt_name for tool in tools}
 
     @app.get("/openapi.json")
     async def openapi() -> JSONResponse:
@@ -82,18 +82,18 @@ def tools_document(title: str, tools: Sequence[Tool]) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": "1"},
-        "paths": {f"/tools/{tool.shown_name}": {"post": _operation(tool)} for tool in tools},
+        "paths": {f"/tools/{tool.prompt_name}": {"post": _operation(tool)} for tool in tools},
     }
 
 
 def _operation(tool: Tool) -> dict[str, Any]:
-    if not _OFFERABLE.fullmatch(tool.shown_name):
+    if not _OFFERABLE.fullmatch(tool.prompt_name):
         raise CannotBeOffered(
-            f"the tool {tool.shown_name!r} cannot be offered under its name",
+            f"the tool {tool.prompt_name!r} cannot be offered under its name",
             remedy="use letters, digits, `-` and, inside, `_`",
         )
     operation: dict[str, Any] = {
-        "operationId": tool.shown_name,
+        "operationId": tool.prompt_name,
         "description": tool.description,
         "x-effect": "read",
         "responses": {"200": {"description": "The answer", "content": {"text/plain": {"schema": {"type": "string"}}}}},

@@ -27,14 +27,15 @@ from typing import Any, Final, Literal
 import httpx
 from fastapi import FastAPI
 
+from alpha_umi.client.errors import Unavailable
+from alpha_umi.client.http import read_bounded
+from alpha_umi.client.redact import redact_json
+from alpha_umi.client.retry import RETRYABLE_STATUS, Failure, RetryPolicy, retry, retry_after_of
 from alpha_umi.contract.problems import TYPE_PREFIX
 from alpha_umi.contract.trajectories import Trajectory
-from evaluation.bounded_body import bounded_body
-from evaluation.errors import EvaluationError, ServiceAway
-from evaluation.hidden_key import json_without_key
-from evaluation.patience import AWAY_STATUS, Away, Patience, patiently, retry_after_of
+from evaluation.errors import EvaluationError
 from evaluation.replay.tool_server import Arguments, CallRefused, ToolAnswer, create_tool_server
-from evaluation.suites.toolbench_api import ToolBenchApi
+from recordings.formats.toolbench_queries import ToolBenchApi
 
 Strip = Literal["truncate", "filter", "random"]
 PATH: Final = "/virtual"
@@ -98,7 +99,7 @@ class VirtualTools:
 
     def application(self, tools: Sequence[ToolBenchApi]) -> FastAPI:
         """A tool server for the orchestrator. Raises `CannotBeOffered`."""
-        named = {tool.shown_name: tool for tool in tools}
+        named = {tool.prompt_name: tool for tool in tools}
         http = _client(self.server)
 
         @contextlib.asynccontextmanager
@@ -117,10 +118,10 @@ class VirtualTools:
         seen = [step.observation for step in trajectory.steps if step.observation is not None]
         return any(each.is_error and _LOST in each.content for each in seen)
 
-    async def ready(self, patience: Patience) -> None:
-        """Raises `ServiceAway` for a server that stays away, `ServerRefused` for what is none, or takes no such key."""
+    async def ready(self, policy: RetryPolicy) -> None:
+        """Raises `Unavailable`, and `ServerRefused` for another kind of server, or one that does not accept the key."""
         async with _client(self.server) as http:
-            response = await patiently(lambda _: _probe(http, self.server), patience, self._stayed_away)
+            response = await retry(lambda _: _probe(http, self.server), policy, self._unavailable)
         if self.key_refused or response.status_code in _KEY_STATUS:
             raise ServerRefused(
                 f"the tool server at {self.server.shown} wants another key",
@@ -134,13 +135,13 @@ class VirtualTools:
 
     async def _answer(self, http: httpx.AsyncClient, tool: ToolBenchApi, arguments: Arguments) -> ToolAnswer:
         """What the planner sees of a call. Raises `CallRefused` while the server cannot be used."""
-        waits = Patience(away_s=self.server.timeout_s * 0.6, first_pause_s=0.1, longest_pause_s=2.0)
+        waits = RetryPolicy(wait_s=self.server.timeout_s * 0.6, first_pause_s=0.1, longest_pause_s=2.0)
         try:
             async with asyncio.timeout(self.server.timeout_s):
-                error, response = await patiently(lambda _: self._post(http, tool, arguments), waits, self._stayed_away)
+                error, response = await retry(lambda _: self._post(http, tool, arguments), waits, self._unavailable)
         except TimeoutError:
             error, response = TIMED_OUT, ""
-        except (ServiceAway, ServerRefused) as failure:
+        except (Unavailable, ServerRefused) as failure:
             self.counts[AWAY] += 1
             raise CallRefused(
                 AWAY, "The tool server cannot be used", failure.message, status=HTTPStatus.SERVICE_UNAVAILABLE
@@ -148,32 +149,34 @@ class VirtualTools:
         self.counts[_counted(error)] += 1
         return ToolAnswer(observation(*self._without_key(error, response), self.server.max_characters))
 
-    async def _post(self, http: httpx.AsyncClient, tool: ToolBenchApi, arguments: Arguments) -> tuple[str, Any] | Away:
+    async def _post(
+        self, http: httpx.AsyncClient, tool: ToolBenchApi, arguments: Arguments
+    ) -> tuple[str, Any] | Failure:
         if self.key_refused:
             raise ServerRefused(_OTHER_KEY)
         try:
             async with http.stream(
                 "POST", self.server.address, json=_payload(self.server, tool, arguments)
             ) as response:
-                if response.status_code in AWAY_STATUS:
-                    return Away(f"status {response.status_code}", retry_after_of(response))
+                if response.status_code in RETRYABLE_STATUS:
+                    return Failure(f"status {response.status_code}", retry_after_of(response))
                 if response.status_code in _KEY_STATUS:
                     self.key_refused = True
                     raise ServerRefused(_OTHER_KEY)
-                return _read(response.status_code, await bounded_body(response, MAX_ANSWER_BYTES))
+                return _read(response.status_code, await read_bounded(response, MAX_ANSWER_BYTES))
         except httpx.ReadTimeout:
             return TIMED_OUT, ""
         except httpx.HTTPError as error:
-            return Away(type(error).__name__)
+            return Failure(type(error).__name__)
 
     def _without_key(self, error: str, response: Any) -> tuple[str, Any]:
         """A server may repeat what it was sent."""
-        error, response = json.loads(json_without_key(json.dumps([error, response]), self.server.key))
+        error, response = json.loads(redact_json(json.dumps([error, response]), self.server.key))
         return error, response
 
-    def _stayed_away(self, reason: str) -> ServiceAway:
-        return ServiceAway(
-            f"the tool server at {self.server.shown} is away: {reason}",
+    def _unavailable(self, failure: Failure) -> Unavailable:
+        return Unavailable(
+            f"the tool server at {self.server.shown} is unavailable: {failure.reason}",
             remedy="start it, or name its address with --tool-server",
         )
 
@@ -210,14 +213,14 @@ def _payload(server: VirtualServer, tool: ToolBenchApi, arguments: Arguments) ->
     }
 
 
-async def _probe(http: httpx.AsyncClient, server: VirtualServer) -> httpx.Response | Away:
+async def _probe(http: httpx.AsyncClient, server: VirtualServer) -> httpx.Response | Failure:
     """What it says to a request that asks for no tool; that it wants another method is an answer."""
     try:
         response = await http.get(server.address)
     except httpx.HTTPError as error:
-        return Away(str(error) or type(error).__name__)
-    away = response.status_code in AWAY_STATUS
-    return Away(f"status {response.status_code}", retry_after_of(response)) if away else response
+        return Failure(str(error) or type(error).__name__)
+    away = response.status_code in RETRYABLE_STATUS
+    return Failure(f"status {response.status_code}", retry_after_of(response)) if away else response
 
 
 def _read(status: int, body: bytes) -> tuple[str, Any]:

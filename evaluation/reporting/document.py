@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from evaluation.counted import counted
 from evaluation.page.blocks import Block, Paragraph, Row, Section, Table, Verbatim
+from evaluation.quantities import pluralize
 from evaluation.reporting.examples import EXAMPLES_PER_CELL
 from evaluation.reporting.inputs import AnyRun, BootstrapOptions, StepsRun, TrajectoriesRun
 from evaluation.reporting.paper import paper_section
@@ -71,7 +71,7 @@ def _about(run: AnyRun) -> Iterator[str]:
     about = run.run.about
     yield about.suite
     what = (run.report.steps, "step") if isinstance(run, StepsRun) else (run.report.trajectories, "whole trajectory")
-    yield f"{counted(*what)}, {run.mode}"
+    yield f"{pluralize(*what)}, {run.mode}"
     names = {role: str(model.get("id") or model.get("name") or "unnamed") for role, model in about.models.items()}
     yield "; ".join(f"{role}: {name}" for role, name in names.items()) or "not known"
 

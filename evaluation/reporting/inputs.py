@@ -13,30 +13,31 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Final
 
-from evaluation.counted import counted
-from evaluation.errors import DuplicateId, EmptySuite, NoReference
-from evaluation.files.jsonl import read_text
+from evaluation.errors import NoReference
 from evaluation.files.predictions import role_costs
 from evaluation.files.published import Pair
 from evaluation.files.step_run import TRAJECTORY_KINDS, PredictionRecord, Run, read_run
 from evaluation.judge.report import JudgeReport, judge_report
 from evaluation.judge.verdicts import VerdictRecord, Verdicts, read_verdicts
+from evaluation.metrics.trajectory import Measured
 from evaluation.page.blocks import Block, Paragraph, verbatim
+from evaluation.quantities import pluralize
 from evaluation.reporting.format import suite_command_lines
 from evaluation.reporting.orchestrator_settings import settings_remark
 from evaluation.results import (
     FigureReport,
     ScoreReport,
     TrajectoryReport,
-    left_out_sentence,
+    excluded_sentence,
     score_report,
     trained_on_sentences,
     trajectory_report,
 )
 from evaluation.scoring import score
 from evaluation.statistics.bootstrap import RESAMPLES, SEED
-from evaluation.whole import Measured
 from evaluation.whole_run import WholeRun, read_whole_run
+from recordings.errors import DuplicateId, EmptySuite
+from recordings.reading import read_text
 
 SUFFIX = ".jsonl"
 _GRAMMARS = {True: "constrained", False: "unconstrained"}
@@ -309,7 +310,7 @@ class BootstrapOptions:
 
 def remarks(runs: Sequence[AnyRun]) -> Iterator[Paragraph]:
     """Of runs that stand side by side; what their suite leaves out is said once."""
-    message = {sentence for run in runs if (sentence := left_out_sentence(run.run.about.left_out))}
+    message = {sentence for run in runs if (sentence := excluded_sentence(run.run.about.excluded))}
     yield from (Paragraph(f"{sentence[0].upper()}{sentence[1:]}.") for sentence in sorted(message))
     for run in runs:
         warned = [*trained_on_sentences(run.run.about.models), *_incomplete(run)]
@@ -318,9 +319,9 @@ def remarks(runs: Sequence[AnyRun]) -> Iterator[Paragraph]:
 
 def _incomplete(run: AnyRun) -> Iterator[str]:
     if isinstance(run, StepsRun) and run.report.missing:
-        yield f"{counted(len(run.report.missing), 'step')} without a prediction, counted as wrong"
+        yield f"{pluralize(len(run.report.missing), 'step')} without a prediction, counted as wrong"
     elif not isinstance(run, StepsRun) and run.report.not_asked:
-        yield f"not asked yet, and counted as failed: {counted(run.report.not_asked, 'trajectory')}"
+        yield f"not asked yet, and counted as failed: {pluralize(run.report.not_asked, 'trajectory')}"
 
 
 def part_of(question: str) -> str | None:

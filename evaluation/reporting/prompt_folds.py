@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from evaluation.page.blocks import Block, Fold, Paragraph, verbatim
 from evaluation.reporting.whole_prompts import NoPrompts, RolePrompt, whole_prompts
 from evaluation.whole_run import AskedRecord, WholeRun
@@ -62,7 +62,7 @@ def _block(prompt: RolePrompt, bases: _Bases) -> Block:
 class _Bases:
     """The newest prompt of each role that is shown whole."""
 
-    whole: dict[RoleName, tuple[str, str]] = field(default_factory=dict)
+    whole: dict[Role, tuple[str, str]] = field(default_factory=dict)
 
     def of(self, prompt: RolePrompt, text: str) -> tuple[tuple[str, ...], int]:
         """How many characters of a text stand in an earlier one, and words for that.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from alpha_umi.roles.template import Template, UnknownTemplate, load_template, render
-from alpha_umi.roles.turns import RoleName, Turn
+from alpha_umi.roles.turns import Role, Turn
 from evaluation.files.published import Pair
 from evaluation.files.step_run import OutputRecord
 from evaluation.outputs import planner_turn
@@ -20,7 +20,7 @@ class NoPrompt(ValueError):
     """A prompt cannot be made again; the text says why."""
 
 
-def exact_prompt(pair: Pair, output: OutputRecord, models: Mapping[RoleName, Model]) -> str:
+def exact_prompt(pair: Pair, output: OutputRecord, models: Mapping[Role, Model]) -> str:
     """What the role was shown, to the letter: its digest is the one in the file. Raises `NoPrompt`."""
     history = pair.case.history
     if output.role in ("caller", "summarizer") and pair.prediction is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from alpha_umi.plain_text import beginning
-from alpha_umi.roles.turns import RoleName, Tool, Turn
+from alpha_umi.roles.turns import Role, Tool, Turn
 from evaluation.files.published import Pair
 from evaluation.files.step_run import OutputRecord, PredictionRecord
 from evaluation.metrics import METRICS, Metric
@@ -130,7 +130,7 @@ def _worst_first(run: StepsRun, metric: Metric[Pair]) -> list[int]:
     return sorted(values, key=lambda place: values[place], reverse=metric.better == "lower")
 
 
-def _spent(record: PredictionRecord | None, role: RoleName) -> float | None:
+def _spent(record: PredictionRecord | None, role: Role) -> float | None:
     """Milliseconds of a role; without end where it failed, None where it was not asked."""
     if record is None:
         return None
@@ -275,7 +275,12 @@ def _of_call(pair: Pair) -> ErrorClass:
     predicted, wanted = pair.prediction, pair.case.reference.call
     if invented_tools(pair):
         return "invented tool"
-    if predicted and predicted.call and wanted and Tool(predicted.call.name).shown_name != Tool(wanted.name).shown_name:
+    if (
+        predicted
+        and predicted.call
+        and wanted
+        and Tool(predicted.call.name).prompt_name != Tool(wanted.name).prompt_name
+    ):
         return "wrong tool"
     if call_match(pair):
         return "right"

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from evaluation.compare import compare
-from evaluation.counted import counted
 from evaluation.files.predictions import CostReport
 from evaluation.files.published import Pair
 from evaluation.metrics import COLUMNS, METRICS, Metric
 from evaluation.official.seal_tools import seal_tools_report
 from evaluation.page.blocks import Block, Cell, Chart, Gallery, Paragraph, Row, Section, Table
 from evaluation.page.charts import Bar, bars
+from evaluation.quantities import pluralize
 from evaluation.reporting.format import (
     NO_FIGURE,
     difference_text,
@@ -32,6 +33,7 @@ from evaluation.reporting.step_examples import (
     metric_anchor,
     role_anchor,
 )
+from evaluation.reporting.step_groups import groups_table
 from evaluation.results import ComparisonReport, FigureReport, comparison_report
 from evaluation.statistics.bootstrap import intervals, mean, resampled_means, sums_by_trajectory
 from evaluation.whole_run import AskedRecord
@@ -47,7 +49,7 @@ def steps_section(title: str, anchor: str, runs: Sequence[StepExamples], bootstr
     pictures = [_bars(title, metric, runs) for metric in drawn]
     blocks: list[Block] = [*_about(runs), _figures(title, runs), Gallery(pictures)]
     if len(runs) > 1:
-        blocks.append(_differences(title, runs, bootstrap))
+        blocks += [_differences(title, runs, bootstrap), *_groups(title, runs, bootstrap)]
     blocks += [*_of_the_suite(title, runs, bootstrap), *(_decisions(title, each) for each in runs)]
     blocks += [_classes(title, runs), _costs(title, runs)]
     return Section(title, blocks, anchor)
@@ -56,7 +58,7 @@ def steps_section(title: str, anchor: str, runs: Sequence[StepExamples], bootstr
 def _about(runs: Sequence[StepExamples]) -> Iterator[Block]:
     report = runs[0].run.report
     yield Paragraph(
-        f"{counted(report.steps, 'step')} of {counted(report.trajectories, 'trajectory')}, the same for every run "
+        f"{pluralize(report.steps, 'step')} of {pluralize(report.trajectories, 'trajectory')}, the same for every run "
         "here. Intervals are 95 %, drawn over trajectories; n is the number of steps that count."
     )
     yield from suite_command_note(runs[0].run.run.about.suite)
@@ -104,6 +106,18 @@ def _differences(title: str, runs: Sequence[StepExamples], bootstrap: BootstrapO
     ]
     header = ["metric", *(each.run.named.title for each in others)]
     return Table(f"{title}: what others differ by from {first.run.named.title}, paired by trajectory", header, rows)
+
+
+def _groups(title: str, runs: Sequence[StepExamples], bootstrap: BootstrapOptions) -> Iterator[Table]:
+    """Where each of the others differs from the first run."""
+    first, *others = runs
+    for each in others:
+        caption = (
+            f"{title}: {each.run.named.title} less {first.run.named.title}, by groups of steps; verdicts after Holm's "
+            "correction over the table"
+        )
+        anchor = partial(metric_anchor, each.run)
+        yield groups_table(caption, first.run.pairs, each.run.pairs, bootstrap, anchor)
 
 
 def _difference(each: StepExamples, metric: Metric[Pair], message: ComparisonReport) -> Cell:

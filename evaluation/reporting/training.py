@@ -8,12 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from evaluation.errors import DuplicateId, FileUnreadable
-from evaluation.files.jsonl import not_the_format, parse_json, read_text
 from evaluation.files.published import Pair
 from evaluation.metrics import METRICS, Metric
 from evaluation.page.blocks import Block, Chart, Gallery, Paragraph, Section, Table
@@ -21,6 +19,8 @@ from evaluation.page.charts import Bar, Line, bars, lines
 from evaluation.reporting.format import NO_FIGURE, number
 from evaluation.reporting.inputs import StepsRun
 from evaluation.results import FigureReport
+from recordings.errors import DuplicateId, FileUnreadable
+from recordings.reading import not_the_format, parse_json, read_text
 
 COSTS: Final = "costs.json"
 LOSSES: Final = "losses.jsonl"
@@ -36,7 +36,7 @@ class _TrainingFile(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class TakenOver(_TrainingFile):
+class ReusedFrom(_TrainingFile):
     """The stage of another run in the place of one."""
 
     variant: str
@@ -54,7 +54,8 @@ class StageCosts(_TrainingFile):
     processes: int
     device: str
     bytes: int
-    taken_over: TakenOver | None = None
+    # Older versions of training wrote `taken_over`.
+    reused_from: Annotated[ReusedFrom | None, Field(validation_alias=AliasChoices("reused_from", "taken_over"))] = None
 
 
 class Costs(_TrainingFile):
@@ -213,7 +214,7 @@ def _stage(stage: StageCosts) -> Iterator[str]:
     yield f"{stage.tokens_per_second:,.0f}"
     yield f"{stage.peak_memory_bytes / _MEGABYTE:,.0f}"
     yield f"{stage.bytes / _MEGABYTE:,.1f}"
-    taken = f"; taken over from {stage.taken_over.stage} of {stage.taken_over.variant}" if stage.taken_over else ""
+    taken = f"; reused from {stage.reused_from.stage} of {stage.reused_from.variant}" if stage.reused_from else ""
     yield (f"{stage.processes} x {stage.device}" if stage.processes > 1 else stage.device) + taken
 
 

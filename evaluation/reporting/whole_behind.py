@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from evaluation.counted import counted
 from evaluation.judge.verdicts import VerdictRecord
 from evaluation.metrics import Metric
-from evaluation.metrics.trajectory import trajectory_metric
+from evaluation.metrics.trajectory import Measured, trajectory_metric
 from evaluation.page.blocks import Block, Cell, Listing, Paragraph, Section
+from evaluation.quantities import pluralize
 from evaluation.reporting.examples import EXAMPLES_PER_CELL, Chosen, Group, choose
 from evaluation.reporting.inputs import PART, TrajectoriesRun, part_of
 from evaluation.reporting.trajectory_view import end_of, trajectory_anchor, trajectory_fold
-from evaluation.whole import Measured, columns
+from evaluation.whole import columns
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def whole_behind(run: TrajectoriesRun, each: int = EXAMPLES_PER_CELL) -> Traject
 def trajectory_examples_section(behind: TrajectoryExamples) -> Section:
     """The lists that numbers lead to, and the trajectories that the lists lead to."""
     run = behind.run
-    shown = f"{len(behind.chosen.places):,} of {counted(len(run.run.asked), 'trajectory')}"
+    shown = f"{len(behind.chosen.places):,} of {pluralize(len(run.run.asked), 'trajectory')}"
     opened = [trajectory_fold(run, place) for place in behind.chosen.places]
     return Section(
         f"Trajectories of {run.named.title}",

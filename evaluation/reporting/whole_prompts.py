@@ -13,7 +13,7 @@ from typing import Any
 from alpha_umi.contract.roles import as_history, as_turns
 from alpha_umi.roles.backbone import ANSWER
 from alpha_umi.roles.fitting import fit
-from alpha_umi.roles.turns import RoleName, Tool, Turn
+from alpha_umi.roles.turns import Role, Tool, Turn
 from alpha_umi.trajectory import (
     AnswerWritten,
     AskBackbone,
@@ -36,7 +36,7 @@ from evaluation.reporting.told_events import NotRetold, Retold, retold
 from evaluation.whole_run import AskedRecord, WholeRun
 
 RoleEffect = AskPlanner | AskCaller | AskSummarizer | AskBackbone
-_ROLES: Mapping[type[Any], RoleName] = {
+_ROLES: Mapping[type[Any], Role] = {
     AskPlanner: "planner",
     AskCaller: "caller",
     AskSummarizer: "summarizer",
@@ -57,7 +57,7 @@ class RolePrompt:
     else is to be known of it.
     """
 
-    role: RoleName
+    role: Role
     step: int | None
     text: str | None
     why: str = ""
@@ -94,7 +94,7 @@ def _prompt(
     state: State,
     event: Event | None,
     tools: Sequence[Tool],
-    models: Mapping[RoleName, Model],
+    models: Mapping[Role, Model],
 ) -> RolePrompt:
     role, closes = _ROLES[type(effect)], state.is_closing
     step = None if closes else effect.step
@@ -114,7 +114,7 @@ def _history(effect: RoleEffect, state: State) -> tuple[Turn, ...]:
     return as_history(as_turns(planner_history(state) if isinstance(effect, AskPlanner) else state.history))
 
 
-def _rendered(role: RoleName, model: Model, history: Sequence[Turn], tools: Sequence[Tool]) -> str:
+def _rendered(role: Role, model: Model, history: Sequence[Turn], tools: Sequence[Tool]) -> str:
     """Raises `NoPrompt`. No digest of the prompt is there to tell, so the template has to be the very one."""
     label, template = model.get("planner_label", "assistant"), named_template(model)
     require_same_template(model, template)

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from evaluation.compare import compare_trajectories
-from evaluation.counted import counted
 from evaluation.metrics.trajectory import TRAJECTORY_METRICS, trajectory_metric
 from evaluation.page.blocks import Block, Cell, Chart, Gallery, Paragraph, Row, Section, Table
 from evaluation.page.charts import Bar, bars
+from evaluation.quantities import pluralize
 from evaluation.reporting.format import (
     NO_FIGURE,
     difference_text,
@@ -43,7 +43,7 @@ def whole_section(title: str, anchor: str, runs: Sequence[TrajectoryExamples], b
 
 def _about(runs: Sequence[TrajectoryExamples]) -> Iterator[Block]:
     yield Paragraph(
-        f"{counted(runs[0].run.report.trajectories, 'whole trajectory')} through the orchestrator, the same "
+        f"{pluralize(runs[0].run.report.trajectories, 'whole trajectory')} through the orchestrator, the same "
         "questions for every run. Shares are of all of them, everything else is an average for one."
     )
     yield from remarks([each.run for each in runs])

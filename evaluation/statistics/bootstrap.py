@@ -59,8 +59,8 @@ class Sums:
 
 def mean(values: Values) -> float | None:
     """The average of the values that count; None where there is none."""
-    counted = [value for value in values if value is not None]
-    return sum(counted) / len(counted) if counted else None
+    pluralize = [value for value in values if value is not None]
+    return sum(pluralize) / len(pluralize) if pluralize else None
 
 
 def sums_by_trajectory(trajectories: Sequence[str], metrics: Sequence[Values]) -> Sums:

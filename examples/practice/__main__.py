@@ -1,7 +1,7 @@
 """The command: `python -m examples.practice --output FOLDER [--questions 400] [--seed 1] [--most-tools 12]`.
 
-It writes `trajectories.jsonl` and `tools.json`, the format of trajectories of one's own that role models are trained
-on. No call of `examples/instructions.jsonl` is among them, so those questions stay a test.
+It writes `trajectories.jsonl` and `tools.json`, the training format of recorded trajectories. No call of
+`examples/instructions.jsonl` is among them, so those questions remain a test set.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from examples.practice.subjects import calendar, clocks, numbers, places, refusa
 from examples.practice.writing import WRITTEN, offered, trajectory
 
 TESTED = Path(__file__).parents[1] / "instructions.jsonl"
-# How often a kind is asked, against the others.
+# The relative frequency of each kind of question.
 KINDS: dict[Kind, int] = {
     calendar.weekday: 2, calendar.later: 4, calendar.apart: 3, calendar.how_many_holidays: 2,
     calendar.when_is_holiday: 1, calendar.weekday_of_holiday: 3, sky.sunrise_or_sunset: 4, sky.day_length: 1,
@@ -29,7 +29,7 @@ KINDS: dict[Kind, int] = {
 
 
 def main() -> None:
-    """Write the two files into a folder, which is made."""
+    """Write the two files into a folder, which is created."""
     options = _options()
     api = ToolApi(WRITTEN)
     made = practice(api, options.questions, options.seed, options.most_tools)
@@ -42,21 +42,21 @@ def main() -> None:
 
 
 def practice(api: ToolApi, questions: int, seed: int, most_tools: int) -> Iterator[Json]:
-    """So many trajectories, no question twice and none with a call that the example instructions need."""
+    """`questions` trajectories, without repeated questions, and without calls of the example instructions."""
     draw = random.Random(seed)  # noqa: S311 - nothing here is a secret
-    asked, tested = set[str](), _tested_calls()
-    while len(asked) < questions:
+    instructions, tested = set[str](), _tested_calls()
+    while len(instructions) < questions:
         course = Course(api, draw)
         kind = draw.choices(list(KINDS), list(KINDS.values()))[0]
-        question = _asked(kind, course)
-        if question is None or question.instruction in asked or tested & _calls(course):
+        question = _draw_question(kind, course)
+        if question is None or question.instruction in instructions or tested & _calls(course):
             continue
-        asked.add(question.instruction)
+        instructions.add(question.instruction)
         tools = offered(draw, api.names, [call.tool for call in course.calls], most_tools)
-        yield trajectory(len(asked), question, course, tools)
+        yield trajectory(len(instructions), question, course, tools)
 
 
-def _asked(kind: Kind, course: Course) -> Question | None:
+def _draw_question(kind: Kind, course: Course) -> Question | None:
     try:
         return kind(course)
     except LookupError:

@@ -1,4 +1,4 @@
-"""Calls of the example tool API as the orchestrator makes them, without a socket in between."""
+"""Calls of the example tool API through the orchestrator's code, without a socket."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from examples.tool_api.app import create_app
 from orchestrator.tools.egress import Answer
 from orchestrator.tools.model import ToolResult
 from orchestrator.tools.observation import observe
-from orchestrator.tools.openapi import parse_document
-from orchestrator.tools.operation import Operation
-from orchestrator.tools.request import build_request, check_arguments, with_defaults
-from orchestrator.tools.security import Credentials
-from orchestrator.tools.source import load_sources_file
+from orchestrator.tools.openapi.operation import Operation
+from orchestrator.tools.openapi.parse import parse_document
+from orchestrator.tools.openapi.request import build_request, check_arguments, with_defaults
+from orchestrator.tools.openapi.security import Credentials
+from orchestrator.tools.sources_file import load_sources_file
 
 _SOURCES = Path(__file__).parents[1] / "tool_sources.yaml"
 _NO_CREDENTIALS = Credentials()
 
 
 class ToolApi:
-    """The example tool API with the tools that its OpenAPI document describes; for it, it is always `now`."""
+    """The example tool API and the tools of its OpenAPI document; its clock always shows `now`."""
 
     def __init__(self, now: dt.datetime) -> None:
         app = create_app(now=now)
@@ -51,7 +51,7 @@ class ToolApi:
         ]
 
     def call(self, tool: str, arguments: Mapping[str, Any]) -> ToolResult:
-        """What the planner is told. Raises `KeyError` for an unknown tool, `ArgumentError` for wrong arguments."""
+        """The observation for the planner. Raises `KeyError` (unknown tool) and `ArgumentError` (wrong arguments)."""
         operation = self._operations[tool]
         complete = with_defaults(operation, arguments)
         check_arguments(operation, complete)

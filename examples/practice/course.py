@@ -1,4 +1,4 @@
-"""What is done for one question: thoughts, calls that the tool API really answers, and the end."""
+"""The course of one question: thoughts, real calls of the tool API, and the ending."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Call:
-    """A thought, the call that followed, and what came back."""
+    """A thought, its call, and the observation."""
 
     thought: str
     tool: str
@@ -26,7 +26,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Question:
-    """An instruction and how its course ends. `answer` is None where the only right thing is to give up."""
+    """An instruction and its ending. `answer` is None if giving up is correct."""
 
     instruction: str
     thought: str
@@ -34,32 +34,32 @@ class Question:
 
     @property
     def status(self) -> Literal["completed", "gave_up"]:
-        """How the trajectory ended."""
+        """The status of the trajectory."""
         return "gave_up" if self.answer is None else "completed"
 
 
 @dataclass
 class Course:
-    """Collects the calls of a question. `draw` decides everything that may vary."""
+    """Collects the calls of a question. `draw` is the random generator of all choices."""
 
     api: ToolApi
     draw: random.Random
     calls: list[Call] = field(default_factory=list)
 
     def call(self, thought: str, tool: str, arguments: Mapping[str, Any]) -> Json:
-        """Make a call that belongs to the course; what the tool answered, which is empty for an error."""
+        """Make a call of the course; the tool's answer, which is empty for an error."""
         answer = self.api.call(tool, arguments)
         self.calls.append(Call(thought, tool, dict(arguments), answer.content, answer.is_error))
         return {} if answer.is_error else json.loads(answer.content)
 
     def look_up(self, tool: str, arguments: Mapping[str, Any]) -> Json:
-        """Ask what only the author of the question needs to know. Raises `LookupError` where there is no answer."""
+        """Make a call outside of the course, for the author of the question. Raises `LookupError` without an answer."""
         answer = self.api.call(tool, arguments)
         if answer.is_error:
             raise LookupError(answer.content)
-        found: Json = json.loads(answer.content)
-        return found
+        result: Json = json.loads(answer.content)
+        return result
 
 
-# Asks one question of its kind. It may raise `LookupError`, for values that the tools do not know.
+# Builds one question of its kind. Raises `LookupError` for values that the tools do not know.
 Kind = Callable[[Course], Question]

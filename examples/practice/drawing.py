@@ -1,4 +1,4 @@
-"""Values that questions are about, and the ways to say them."""
+"""Random values for questions, and their wordings."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ SENTENCES: Final = (
 
 
 def a_date(draw: random.Random, first: int = 2024, last: int = 2030) -> dt.date:
-    """Any day of these years."""
+    """A random day of these years."""
     start, end = dt.date(first, 1, 1), dt.date(last, 12, 31)
     return start + dt.timedelta(days=draw.randrange((end - start).days + 1))
 
 
-def said(draw: random.Random, date: dt.date) -> str:
+def spoken_date(draw: random.Random, date: dt.date) -> str:
     """A date as people write it."""
     day_first = f"{date.day} {date:%B %Y}"
     return draw.choice((day_first, day_first, f"{date:%B} {date.day}, {date.year}", date.isoformat()))

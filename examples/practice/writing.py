@@ -9,18 +9,18 @@ from typing import Any, Final
 
 from examples.practice.course import Call, Course, Json, Question
 
-# When the questions were asked. One moment, so that the same seed gives the same file.
+# The time of all questions: fixed, so that the same seed gives the same file.
 WRITTEN: Final = dt.datetime(2026, 11, 21, tzinfo=dt.UTC)
 _NO_LATENCY: Final = {"planner": 0, "caller": 0, "tool": 0, "summarizer": 0, "backbone": 0}
 _NO_USAGE: Final = {"prompt_tokens": 0, "completion_tokens": 0}
 
 
 def trajectory(number: int, question: Question, course: Course, tools: Sequence[str]) -> Json:
-    """A finished course as a trajectory. Nobody generated its texts, so its tokens and milliseconds are 0."""
+    """A finished course as a trajectory. No model generated its texts, so its tokens and milliseconds are 0."""
     decisions = [*_steps(course.calls), _last_step(len(course.calls), question)]
-    said = [{"role": "user", "content": question.instruction}]
+    messages = [{"role": "user", "content": question.instruction}]
     if question.answer is not None:
-        said.append({"role": "assistant", "content": question.answer})
+        messages.append({"role": "assistant", "content": question.answer})
     return {
         "id": f"practice_{number:05}",
         "object": "trajectory",
@@ -29,7 +29,7 @@ def trajectory(number: int, question: Question, course: Course, tools: Sequence[
         "tools": list(tools),
         "strategy": "chain",
         "steps": decisions,
-        "messages": said,
+        "messages": messages,
         "answer": question.answer,
         "error": None,
         "usage": _NO_USAGE,

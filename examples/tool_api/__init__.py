@@ -1,1 +1,1 @@
-"""A tool API server that answers truthfully offline, from well-kept libraries. Nothing of α-UMi is in it."""
+"""A tool API server that works offline, with data from maintained libraries. It is independent of α-UMi."""

@@ -93,9 +93,9 @@ class Days(BaseModel):
 def public_holidays(country: Country, year: Year) -> Holidays:
     """All national public holidays of a country in one year."""
     code = _holiday_code(country)
-    found = holidays.country_holidays(code, language="en_US")
-    if not found.start_year <= year <= found.end_year:
-        raise NotPossible(f"the holidays of {code} are known from {found.start_year} to {found.end_year}")
+    calendar = holidays.country_holidays(code, language="en_US")
+    if not calendar.start_year <= year <= calendar.end_year:
+        raise NotPossible(f"the holidays of {code} are known from {calendar.start_year} to {calendar.end_year}")
     days = holidays.country_holidays(code, years=year, language="en_US")
     listed = [Holiday(date=date, name=name) for date, name in sorted(days.items())]
     if not listed:
@@ -132,12 +132,12 @@ def days_between(span: Span) -> Days:
     return Days(days=days, weeks=round(days / 7, 2))
 
 
-def _holiday_code(asked: str) -> str:
+def _holiday_code(country: str) -> str:
     known = holidays.list_supported_countries(include_aliases=False)
     # Asked before the list of ISO 3166, which lacks Kosovo's XK.
-    code = asked.strip().upper()
+    code = country.strip().upper()
     if code not in known:
-        code = find_country(asked).alpha_2
+        code = find_country(country).alpha_2
     if code not in known:
-        raise not_known("country with known holidays", asked, known)
+        raise not_known("country with known holidays", country, known)
     return code

@@ -1,7 +1,7 @@
-"""Where cities are, from two lists that travel with libraries.
+"""Coordinates of cities, from two lists in libraries.
 
-The cities that name a time zone come from the time zone data base (`zone.tab` of tzdata), all others from astral. The
-first list goes before the second, which is compiled by hand and has some cities in the wrong hemisphere.
+The cities that name a time zone come from the time zone database (`zone.tab` of tzdata), all others from astral. The
+first list takes precedence: astral's is compiled by hand and has some cities in the wrong hemisphere.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ def find_city(name: str) -> LocationInfo:
 
     Raises `NotKnown`, and `NotPossible` for a name that several cities have.
     """
-    found = _by_key().get(_key(name))
-    if not found:
+    matches = _by_key().get(_key(name))
+    if not matches:
         raise not_known("city", name, {city.name for cities in _by_key().values() for city in cities})
-    if len(found) > 1:
-        choices = " or ".join(f"{city.name}, {city.region}" for city in found)
+    if len(matches) > 1:
+        choices = " or ".join(f"{city.name}, {city.region}" for city in matches)
         raise NotPossible(f"more than one city is called {name!r}; say {choices}")
-    return found[0]
+    return matches[0]
 
 
 @functools.cache
 def _by_key() -> dict[str, list[LocationInfo]]:
     naming_zones = {_key(city.name): [city] for city in _cities_of_zones()}
-    found: dict[str, list[LocationInfo]] = {}
+    cities: dict[str, list[LocationInfo]] = {}
     for city in _cities_of_astral():
         for key in (_key(city.name), _key(f"{city.name} {city.region}")):
-            same = found.setdefault(key, [])
+            same = cities.setdefault(key, [])
             if all(other.observer != city.observer for other in same):
                 same.append(city)
-    return found | naming_zones
+    return cities | naming_zones
 
 
 def _cities_of_zones() -> Iterator[LocationInfo]:

@@ -1,8 +1,8 @@
-"""What the tools cannot answer, and how they say so: small problem documents (RFC 9457).
+"""The errors of the tools, as small problem documents (RFC 9457).
 
 ToolError
-├── NotKnown      404: there is no such country, city, unit, ...; the detail suggests what may have been meant
-└── NotPossible   422: every word is known, and yet the question has no answer
+├── NotKnown      404: there is no such country, city, unit, ...; the detail suggests similar names
+└── NotPossible   422: every name is known, but the question has no answer
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MOST_REASONS = 3
 
 
 class ToolError(Exception):
-    """A question without an answer; the text is for whoever asked."""
+    """A question without an answer; the text is for the client."""
 
     status = HTTPStatus.BAD_REQUEST
     title = "No answer"
@@ -52,23 +52,23 @@ class Problem(BaseModel):
     detail: Annotated[str, Field(description="What is wrong and what may help")]
 
 
-def not_known(kind: str, asked: str, known: Iterable[str]) -> NotKnown:
-    """An error that names what was asked and what may have been meant."""
-    close = suggestions(asked, known)
-    return NotKnown(f"no {kind} is called {asked!r}" + (f"; did you mean {' or '.join(close)}?" if close else ""))
+def not_known(kind: str, name: str, known: Iterable[str]) -> NotKnown:
+    """An error with the unknown name and similar known names."""
+    close = suggestions(name, known)
+    return NotKnown(f"no {kind} is called {name!r}" + (f"; did you mean {' or '.join(close)}?" if close else ""))
 
 
-def suggestions(asked: str, known: Iterable[str]) -> list[str]:
-    """Known names that hold the word that was asked for, shortest first, then those that are spelled like it."""
+def suggestions(query: str, known: Iterable[str]) -> list[str]:
+    """Known names that contain the query, shortest first, then names with a similar spelling."""
     spelled = {name.casefold(): name for name in known}
-    wanted = asked.strip().casefold()
-    holding = sorted((name for name in spelled if wanted in name.replace("/", " ").split()), key=len)
-    alike = difflib.get_close_matches(wanted, spelled, n=_MOST_SUGGESTIONS)
+    folded = query.strip().casefold()
+    holding = sorted((name for name in spelled if folded in name.replace("/", " ").split()), key=len)
+    alike = difflib.get_close_matches(folded, spelled, n=_MOST_SUGGESTIONS)
     return [spelled[name] for name in dict.fromkeys([*holding, *alike])][:_MOST_SUGGESTIONS]
 
 
 def answer_errors_with_problems(app: FastAPI) -> None:
-    """Make every refusal of the application a problem document."""
+    """Answer every error of the application with a problem document."""
     app.add_exception_handler(ToolError, _no_answer)
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(HTTPException, _refused)

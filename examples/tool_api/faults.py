@@ -1,6 +1,6 @@
-"""Faults on request, to see what a client makes of them. Off unless the server was started with `--faults`.
+"""Fault injection, to test a client. Off unless the server is started with `--faults`.
 
-The switch answers loopback only: whoever can reach it decides what every other client gets.
+The switch is reachable from loopback only, because it affects every client.
 """
 
 from __future__ import annotations

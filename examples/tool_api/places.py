@@ -50,14 +50,14 @@ def country_info(
     country: Annotated[str, Path(description="Name or code of the country", max_length=60)],
 ) -> CountryInfo:
     """Official name and ISO 3166 codes."""
-    found = find_country(country)
+    match = find_country(country)
     return CountryInfo(
-        name=found.name,
-        official_name=getattr(found, "official_name", found.name),
-        alpha_2=found.alpha_2,
-        alpha_3=found.alpha_3,
-        numeric=found.numeric,
-        flag=found.flag,
+        name=match.name,
+        official_name=getattr(match, "official_name", match.name),
+        alpha_2=match.alpha_2,
+        alpha_3=match.alpha_3,
+        numeric=match.numeric,
+        flag=match.flag,
     )
 
 
@@ -66,8 +66,8 @@ def currency_info(
     currency: Annotated[str, Path(description="Code or name, e.g. JPY or Yen", max_length=60)],
 ) -> CurrencyInfo:
     """ISO 4217 name and number of a currency."""
-    found = _find(pycountry.currencies, "currency", currency)
-    return CurrencyInfo(code=found.alpha_3, name=found.name, numeric=found.numeric)
+    match = _find(pycountry.currencies, "currency", currency)
+    return CurrencyInfo(code=match.alpha_3, name=match.name, numeric=match.numeric)
 
 
 @router.get("/language/{language}", operation_id="language_info", summary="Name and codes of a language")
@@ -75,19 +75,19 @@ def language_info(
     language: Annotated[str, Path(description="Name or code, e.g. pt or Portuguese", max_length=60)],
 ) -> LanguageInfo:
     """ISO 639 name and codes of a language."""
-    found = _find(pycountry.languages, "language", language)
-    return LanguageInfo(code=getattr(found, "alpha_2", found.alpha_3), name=found.name, alpha_3=found.alpha_3)
+    match = _find(pycountry.languages, "language", language)
+    return LanguageInfo(code=getattr(match, "alpha_2", match.alpha_3), name=match.name, alpha_3=match.alpha_3)
 
 
-def find_country(asked: str) -> Any:
+def find_country(query: str) -> Any:
     """pycountry's entry for a name or code. Raises `NotKnown`."""
-    name = asked.strip()
+    name = query.strip()
     try:
         return _find(pycountry.countries, "country", _RESERVED.get(name.upper(), name))
     except NotKnown as error:
         # Names as people say them, such as Russia. A guess is good enough to suggest, not to answer with.
         guess = _fuzzy(name)
-        raise (NotKnown(f"no country is called {asked!r}; did you mean {guess}?") if guess else error) from None
+        raise (NotKnown(f"no country is called {query!r}; did you mean {guess}?") if guess else error) from None
 
 
 def _fuzzy(name: str) -> str | None:
@@ -99,8 +99,8 @@ def _fuzzy(name: str) -> str | None:
         return None
 
 
-def _find(data: Any, kind: str, asked: str) -> Any:
+def _find(data: Any, kind: str, query: str) -> Any:
     try:
-        return data.lookup(asked.strip())
+        return data.lookup(query.strip())
     except LookupError:
-        raise not_known(kind, asked, [entry.name for entry in data]) from None
+        raise not_known(kind, query, [entry.name for entry in data]) from None

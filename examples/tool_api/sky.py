@@ -102,21 +102,21 @@ def _crossings(place: LocationInfo, date: dt.date, direction: SunDirection) -> l
     passed over; the one passed over is then half way between its neighbours, to within seconds. That is also why
     `astral.sun.sunrise` is not used: on such a day it finds none.
     """
-    found: list[dt.datetime] = []
+    crossings: list[dt.datetime] = []
     for shift in range(-3, 4):
         day = date + dt.timedelta(days=shift)
         try:
             crossing = time_of_transit(place.observer, day, 90 + SUN_APPARENT_RADIUS, direction)
         except ValueError:  # on a polar day, or in a polar night
             continue
-        if not found or crossing - found[-1] > _DAY / 2:
-            found.append(crossing)
+        if not crossings or crossing - crossings[-1] > _DAY / 2:
+            crossings.append(crossing)
     passed_over = [
         before + (after - before) / 2
-        for before, after in itertools.pairwise(found)
+        for before, after in itertools.pairwise(crossings)
         if 1.5 * _DAY < after - before < 2.5 * _DAY
     ]
-    return sorted(found + passed_over)
+    return sorted(crossings + passed_over)
 
 
 def _written(moment: dt.datetime, date: dt.date, form: str) -> str:

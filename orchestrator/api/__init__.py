@@ -1,1 +1,1 @@
-"""The orchestrator's routes."""
+"""The orchestrator's HTTP routes."""

@@ -1,16 +1,23 @@
-"""Follow a trajectory's events, from the start or from where an earlier stream ended."""
+"""The stream of a trajectory's events, from the start or resumed after an event."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Annotated
 
+import anyio
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import Response
+from prometheus_client import Gauge
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.types import Message
 
 from alpha_umi.contract.problems import ServiceError
-from orchestrator.api.sse import TRAJECTORY_STREAM, event_stream
+from alpha_umi.contract.trajectories import EVENT_NAMES
+from alpha_umi.web.documentation import event_stream as documented
 from orchestrator.assembly import Orchestrator
 from orchestrator.stream import follow
 
@@ -40,8 +47,8 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         query: Annotated[EventsQuery, Query()],
         last_event_id: Annotated[EventId | SkipJsonSchema[None], Header()] = None,
     ) -> Response:
-        # The feed is looked up before the row is read: a run that ends in between has told its feed, and the log. A run
-        # that begins in between, with a further turn, is found afterwards.
+        # The run is looked up before the row is read: a run that ends in between has published its events and written
+        # the log. A run that begins in between, with a further turn, is found by the second look-up.
         run = orchestrator.runs.find(trajectory_id)
         row = await orchestrator.store.get(trajectory_id)
         run = orchestrator.runs.find(trajectory_id) or run
@@ -51,7 +58,50 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
             raise ServiceError(
                 "event-not-found", detail, field="Last-Event-ID", remedy="read the stream from its start"
             )
-        told = follow(orchestrator.store, row, orchestrator.runs.feed_of(run), after=after)
-        return event_stream(told, open_streams=orchestrator.metrics.streams)
+        stream = follow(orchestrator.store, row, orchestrator.runs.feed_of(run), after=after)
+        return event_stream(stream, open_streams=orchestrator.metrics.streams)
 
     return router
+
+
+TRAJECTORY_STREAM = documented(*EVENT_NAMES)
+KEEP_ALIVE_S = 15
+SLOW_READER_S = 30
+# Streams end themselves when the process stops; this bounds one that does not.
+STOP_GRACE_S = 3
+
+
+def event_stream(
+    events: AsyncGenerator[ServerSentEvent, None],
+    *,
+    open_streams: Gauge,
+    headers: Mapping[str, str] | None = None,
+    on_leave: Callable[[], None] | None = None,
+) -> EventSourceResponse:
+    """A response with keep-alive comments, which ends when the client does not read for 30 seconds.
+
+    It counts in `open_streams` while it lasts. `on_leave` is called when the client disconnects, also before the first
+    event.
+    """
+
+    async def counted() -> AsyncIterator[ServerSentEvent]:
+        async with contextlib.aclosing(events):
+            with open_streams.track_inprogress():
+                async for event in events:
+                    yield event
+
+    async def left(_: Message) -> None:
+        if on_leave is not None:
+            on_leave()
+
+    return EventSourceResponse(
+        counted(),
+        headers={"Cache-Control": "no-cache", **(headers or {})},
+        ping=KEEP_ALIVE_S,
+        ping_message_factory=lambda: ServerSentEvent(comment="keep-alive", sep="\n"),
+        sep="\n",
+        send_timeout=SLOW_READER_S,
+        client_close_handler_callable=left,
+        shutdown_event=anyio.Event(),
+        shutdown_grace_period=STOP_GRACE_S,
+    )

@@ -1,40 +1,25 @@
-"""Tools on offer, and the sources that they come from."""
+"""Routes of tools and tool sources, and the selection of a new trajectory's tools."""
 
 from __future__ import annotations
 
-from typing import Literal
+import asyncio
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
-from alpha_umi.contract.problems import Kind, ServiceError
-from alpha_umi.contract.roles import WireModel
-from alpha_umi.contract.trajectories import ToolInfo, ToolList
+from alpha_umi.contract.client_turns import ClientToolModel
+from alpha_umi.contract.problems import FieldProblem, Kind, ServiceError
+from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
+from alpha_umi.contract.tool_sources import ToolSourceInfo, ToolSourceList
+from alpha_umi.contract.trajectories import MAX_TOOLS, ToolInfo, ToolList
+from alpha_umi.roles.turns import NAME_CHARACTERS, Tool
 from orchestrator.assembly import Orchestrator
-from orchestrator.tool_sources import KnownSource, Origin
-from orchestrator.tools.errors import SourceExistsError, ToolSourceError, UnknownSourceError
-from orchestrator.tools.source import ToolSource
-
-
-class ToolSourceInfo(WireModel):
-    """A source without its secrets. `failed` ones are tried again; `error` says what is wrong with them."""
-
-    name: str
-    kind: str
-    origin: Origin
-    url: str | None
-    base_url: str | None
-    effect: str
-    status: Literal["ready", "failed", "pending"]
-    error: str | None
-    tools: list[str]
-
-
-class ToolSourceList(WireModel):
-    """`GET /v1/tool-sources`."""
-
-    object: Literal["list"] = "list"
-    data: list[ToolSourceInfo]
+from orchestrator.tools.errors import SourceExistsError, ToolSourceError, UnknownSourceError, UnknownToolError
+from orchestrator.tools.kinds import AnySource
+from orchestrator.tools.registry import ToolRegistry
+from orchestrator.tools.sources import KnownSource
 
 
 def create_router(orchestrator: Orchestrator) -> APIRouter:
@@ -64,7 +49,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     @router.post(
         "/v1/tool-sources", status_code=201, response_model=ToolSourceInfo, summary="Register a source; it is kept"
     )
-    async def add_source(body: ToolSource) -> Response:
+    async def add_source(body: AnySource) -> Response:
         try:
             known = await sources.add(body)
         except ToolSourceError as error:
@@ -85,17 +70,17 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
 
 def source_info(known: KnownSource) -> ToolSourceInfo:
     """The wire form of a source."""
-    source, registered = known.source, known.registered
+    source, provider = known.source, known.provider
     return ToolSourceInfo(
         name=source.name,
         kind=source.kind,
         origin=known.origin,
         url=source.url,
-        base_url=source.base_url if registered is None else registered.base_url,
+        base_url=source.base_url if provider is None else provider.base_url,
         effect=source.effect,
         status=known.status,
         error=known.error,
-        tools=[] if registered is None else list(registered.tools),
+        tools=[] if provider is None else list(provider.tools),
     )
 
 
@@ -107,3 +92,79 @@ def source_problem(error: ToolSourceError) -> ServiceError:
     elif isinstance(error, UnknownSourceError):
         kind = "tool-source-not-found"
     return ServiceError(kind, error.message, field=error.field, remedy=error.remedy)
+
+
+class ToolSelection(NamedTuple):
+    """All names in order, and the definitions of the tools that the client executes."""
+
+    names: tuple[str, ...]
+    client_tools: tuple[Tool, ...]
+
+
+async def select_tools(registry: ToolRegistry, tools: Sequence[str | ClientToolModel] | None) -> ToolSelection:
+    """The tools that a request selects. Raises `ServiceError` naming each tool at fault."""
+    chosen = _registered(registry) if tools is None else tools
+    if not chosen:
+        raise ServiceError("no-tools", "no tool is registered", field="tools", remedy="register a tool source first")
+    _require_known(registry, chosen)
+    _require_distinct(chosen)
+    own = [tool for tool in chosen if isinstance(tool, ClientToolModel)]
+    if own:
+        # Checking large schemas must not block other requests.
+        await asyncio.to_thread(_check_schemas, chosen)
+    return ToolSelection(
+        tuple(_name(tool) for tool in chosen),
+        tuple(Tool(tool.name, tool.description, tool.parameters) for tool in own),
+    )
+
+
+def _registered(registry: ToolRegistry) -> list[str]:
+    names = [tool.name for tool in registry.list_tools()]
+    if len(names) > MAX_TOOLS:
+        detail = f"{len(names)} tools are registered, and a trajectory can have {MAX_TOOLS}"
+        raise ServiceError("invalid-request", detail, field="tools", remedy="name the tools to use")
+    return names
+
+
+def _require_known(registry: ToolRegistry, tools: Sequence[str | ClientToolModel]) -> None:
+    try:
+        registry.get([tool for tool in tools if isinstance(tool, str)])
+    except UnknownToolError as error:
+        problems = [
+            FieldProblem(
+                field=f"tools.{list(tools).index(name)}",
+                message=f"no tool is registered as {name!r}",
+                remedy=error.remedy,
+            )
+            for name in error.names
+        ]
+        raise ServiceError("unknown-tool", str(error), errors=problems) from error
+
+
+def _require_distinct(tools: Sequence[str | ClientToolModel]) -> None:
+    """The role models see the last 64 characters of a name."""
+    first: dict[str, int] = {}
+    for position, tool in enumerate(tools):
+        short_name = _name(tool)[-NAME_CHARACTERS:]
+        if short_name in first:
+            field = f"tools.{position}" if isinstance(tool, str) else f"tools.{position}.name"
+            detail = f"{short_name!r} is offered twice: tools.{first[short_name]} has the name, too"
+            raise ServiceError("invalid-request", detail, field=field, remedy="give every tool a name of its own")
+        first[short_name] = position
+
+
+def _check_schemas(tools: Sequence[str | ClientToolModel]) -> None:
+    for position, tool in enumerate(tools):
+        if isinstance(tool, str):
+            continue
+        try:
+            check_schema(tool.parameters)
+        except ToolSchemaError as error:
+            place = f"tools.{position}.parameters{error.pointer.replace('/', '.')}"
+            raise ServiceError(
+                "tool-schema-invalid", f"tool {tool.name!r}: {error.reason}", field=place, remedy=error.remedy
+            ) from error
+
+
+def _name(tool: str | ClientToolModel) -> str:
+    return tool if isinstance(tool, str) else tool.name

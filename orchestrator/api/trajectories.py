@@ -1,4 +1,4 @@
-"""Create, read, list and cancel trajectories."""
+"""Routes of trajectories: create, read, list and cancel; tool outputs and further messages of the client."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
+from alpha_umi.contract.client_turns import AddMessage, GiveOutputs
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.trajectories import CreateTrajectory, Trajectory, TrajectoryList
 from alpha_umi.trajectory import QuestionAsked, Status
-from orchestrator.api.answering import ANSWERS, answer
-from orchestrator.api.idempotency import IdempotencyKey, request_key
-from orchestrator.api.offer import offered
-from orchestrator.api.strategy import require_strategy
+from orchestrator.api.responses import ANSWERS, IdempotencyKey, answer, request_key
+from orchestrator.api.tools import select_tools
 from orchestrator.assembly import Orchestrator
+from orchestrator.client_outputs import ClientOutput
 from orchestrator.records import load_trajectory
 from orchestrator.request_keys import Accepted
 from orchestrator.run import Run
+from orchestrator.settings import OrchestratorSettings
+from orchestrator.tools.observation import MAX_OBSERVATION_BYTES, bounded
 
-CANCEL_PATIENCE_S = 10
+CANCEL_TIMEOUT_S = 10
 
 
 class ListQuery(BaseModel):
@@ -50,10 +52,10 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         known = request_key(request, key, body)
 
         async def accept() -> Accepted:
-            require_strategy(orchestrator.settings, body)
-            offer = await offered(orchestrator.registry, body.tools)
+            _require_strategy(orchestrator.settings, body)
+            selection = await select_tools(orchestrator.registry, body.tools)
             limits = orchestrator.settings.limits(body)
-            question = QuestionAsked(body.instruction, offer.names, limits, body.strategy, offer.client_tools)
+            question = QuestionAsked(body.instruction, selection.names, limits, body.strategy, selection.client_tools)
             run = await runs.create(question, metadata=body.metadata, background=body.background, request=known)
             return Accepted(run.id, 1, run)
 
@@ -63,8 +65,8 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     @router.get("/v1/trajectories", summary="Trajectories, newest first")
     async def list_all(query: Annotated[ListQuery, Query()]) -> TrajectoryList:
         page = await store.list(status=query.status, limit=query.limit, after=query.after)
-        found = await asyncio.gather(*(load_trajectory(store, row) for row in page.rows))
-        return TrajectoryList(data=list(found), has_more=page.has_more)
+        trajectories = await asyncio.gather(*(load_trajectory(store, row) for row in page.rows))
+        return TrajectoryList(data=list(trajectories), has_more=page.has_more)
 
     @router.get("/v1/trajectories/{trajectory_id}", summary="One trajectory")
     async def read(trajectory_id: str) -> Trajectory:
@@ -87,11 +89,70 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     return router
 
 
+def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
+    """Routes that extend a trajectory: outputs of tools that the client executes, and further messages."""
+    router = APIRouter(tags=["trajectories"])
+    conversation, keys = orchestrator.conversation, orchestrator.request_keys
+
+    @router.post(
+        "/v1/trajectories/{trajectory_id}/tool_outputs",
+        response_model=Trajectory,
+        summary="Hand in the output of the call that the client executed",
+        responses=ANSWERS,
+    )
+    async def give_outputs(trajectory_id: str, body: GiveOutputs, request: Request, key: IdempotencyKey) -> Response:
+        (given,) = body.outputs
+        content, truncated = bounded(given.content, MAX_OBSERVATION_BYTES)
+        known = request_key(request, key, body)
+        output = ClientOutput(given.call_id, content, given.is_error, truncated, known)
+
+        async def accept() -> Accepted:
+            return await conversation.give(trajectory_id, output, background=body.background)
+
+        accepted = await keys.once(known, accept)
+        return await answer(orchestrator, request, accepted, stream=body.stream, background=body.background)
+
+    @router.post(
+        "/v1/trajectories/{trajectory_id}/messages",
+        response_model=Trajectory,
+        summary="Go on with a trajectory that has ended",
+        responses=ANSWERS,
+    )
+    async def add_message(trajectory_id: str, body: AddMessage, request: Request, key: IdempotencyKey) -> Response:
+        known = request_key(request, key, body)
+
+        async def accept() -> Accepted:
+            return await conversation.say(trajectory_id, body.content, background=body.background, request=known)
+
+        accepted = await keys.once(known, accept)
+        return await answer(orchestrator, request, accepted, stream=body.stream, background=body.background)
+
+    return router
+
+
 async def _settled(run: Run) -> None:
     try:
-        async with asyncio.timeout(CANCEL_PATIENCE_S):
+        async with asyncio.timeout(CANCEL_TIMEOUT_S):
             await run.over.wait()
     except TimeoutError as error:
         raise ServiceError(
             "storage-unavailable", "the trajectory is being stopped, but that is not recorded yet"
         ) from error
+
+
+def _require_strategy(settings: OrchestratorSettings, body: CreateTrajectory) -> None:
+    """Raises `ServiceError` for a strategy whose service is not known here, or a limit that it does not have."""
+    if body.strategy == "single" and not settings.backbone_url:
+        raise ServiceError(
+            "invalid-request",
+            "this orchestrator has no single model",
+            field="strategy",
+            remedy="use `chain`, or start services.backbone and name its address in ALPHA_UMI_BACKBONE_URL",
+        )
+    if body.strategy != "dfsdt" and body.max_depth is not None:
+        raise ServiceError(
+            "invalid-request",
+            f"the strategy `{body.strategy}` has one branch, which is as long as `max_steps` allows",
+            field="max_depth",
+            remedy="leave it out, or use `dfsdt`",
+        )

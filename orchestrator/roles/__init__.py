@@ -1,1 +1,1 @@
-"""The role services as the orchestrator uses them: replicas, circuit breakers, retries with one budget."""
+"""Clients of the role services: replicas, circuit breakers, and retries with one budget."""

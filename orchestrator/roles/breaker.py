@@ -1,12 +1,12 @@
-"""A circuit breaker: a service that fails again and again is left alone for a while, then asked once how it is.
+"""A circuit breaker: after repeated failures no requests are sent to a service for a while, then it is probed once.
 
     closed ── failures in a row, or too large a share of the newest ──> open ── a while ──> half-open
        ^                                                                 ^                      │
        └──────────────────────── the probe succeeds ─────────────────────┴─── the probe fails ──┘
 
-Written here because none of the libraries fits: purgatory, pybreaker and circuitbreaker count failures in a row alone
-and let a user's call (minutes of generation) find out whether the service is back. Here that is a question of its own,
-and the answer to a call that was sent before the breaker opened changes nothing. No I/O; the clock is given.
+Written here because no library fits: purgatory, pybreaker and circuitbreaker count only consecutive failures, and use a
+user's call (minutes of generation) as the probe. Here the probe is a request of its own, and the outcome of a call that
+was sent before the breaker opened is ignored. No I/O; the clock is a parameter.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
-CircuitState = Literal["closed", "open", "half-open"]
+from alpha_umi.contract.roles import CircuitState
+
 OnChange = Callable[[CircuitState, str], None]
 
 
 @dataclass(frozen=True)
 class BreakerPolicy:
-    """When a breaker opens: so many failures in a row, or this share of the newest `window` calls.
+    """A breaker opens after `failures_in_a_row`, or when `failed_share` of the newest `window` calls failed.
 
-    `open_s` are the seconds until the service is probed.
+    `open_s`: seconds until the service is probed.
     """
 
     failures_in_a_row: int = 5
@@ -38,7 +38,7 @@ DEFAULT_POLICY = BreakerPolicy()
 
 
 class Breaker:
-    """The breaker of one service. `reason` says why it opened last."""
+    """The breaker of one service. `reason` is why it last opened."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Breaker:
     ) -> None:
         self.state: CircuitState = "closed"
         self.reason = ""
-        # How often it has closed; a call remembers it, so that its outcome counts only where it belongs.
+        # Counts how often it closed; a call stores it, so that its outcome counts only in the same era.
         self.era = 0
         self._policy = policy
         self._clock = clock
@@ -59,13 +59,13 @@ class Breaker:
         self._newest: deque[bool] = deque(maxlen=policy.window)
 
     def succeeded(self, era: int) -> None:
-        """A call of that era was answered."""
+        """Count a successful call of that era."""
         if self._counts(era):
             self._in_a_row = 0
             self._newest.append(True)
 
     def failed(self, era: int, reason: str) -> None:
-        """A call of that era failed."""
+        """Count a failed call of that era."""
         if not self._counts(era):
             return
         self._in_a_row += 1
@@ -74,21 +74,21 @@ class Breaker:
             self._open(reason)
 
     def begin_probe(self) -> bool:
-        """Whether the service is to be probed now; True once, then the outcome is awaited."""
+        """True if the service should be probed now; True once, then the outcome of the probe is expected."""
         if self.state != "open" or self._clock() - self._opened_at < self._policy.open_s:
             return False
         self._change("half-open", self.reason)
         return True
 
     def probe_succeeded(self) -> None:
-        """The service is back."""
+        """Close: the service answered the probe."""
         self.era += 1
         self._in_a_row = 0
         self._newest.clear()
         self._change("closed", "the probe was answered")
 
     def probe_failed(self, reason: str) -> None:
-        """The service is not back yet."""
+        """Open again: the probe failed."""
         self._open(reason)
 
     def _counts(self, era: int) -> bool:

@@ -1,8 +1,10 @@
-"""A role call with its deadline and its retries. A role call changes nothing, so repeating it is harmless but for its
-cost: it is repeated only where no answer was accepted, and only while the one budget for retries lasts.
+"""Role calls with a deadline, retries with exponential backoff, and one retry budget for all roles.
 
-The loop is written here, because a library for retries would be left with the counting: whom to ask next, whether
-another replica makes the pause needless, and whether there is money for it are decided from attempt to attempt.
+A role call has no side effect, so a retry is safe and costs only time. A call is retried where no answer was accepted,
+and only while the retry budget lasts.
+
+The loop is written here because a retry library would only do the counting: which replica is next, whether another
+replica makes the pause unnecessary, and whether the budget allows a retry are decided at every attempt.
 """
 
 from __future__ import annotations
@@ -14,11 +16,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from alpha_umi import telemetry
-from alpha_umi.trajectory.events import RoleKind
+from alpha_umi.contract.roles import Answer
+from alpha_umi.roles.turns import Role
 from orchestrator.failpoints import Failpoints
 from orchestrator.metrics import OrchestratorMetrics
-from orchestrator.roles.budget import RetryBudget
-from orchestrator.roles.deadline import Deadline
 from orchestrator.roles.errors import (
     CircuitOpen,
     RetriesSpent,
@@ -29,27 +30,56 @@ from orchestrator.roles.errors import (
     RoleUnreachable,
     RoleUnreadable,
 )
-from orchestrator.roles.preview import OnDelta, Preview
-from orchestrator.roles.question import Answer, Question
 from orchestrator.roles.replicas import Replica, ReplicaSet
+from orchestrator.roles.request import Deadline, DeltaDeduplicator, OnDelta, RoleRequest
 
 ATTEMPTS = 3
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
+RETRIES_PER_CALL = 0.1
+INITIAL_RETRIES = 10
+# Bounds the burst of retries after a long time without failures.
+MOST_RETRIES = 100
 
 _log = telemetry.logger(__name__)
 
 
+class RetryBudget:
+    """A token bucket shared by the retries of all roles: each call adds `per_call` tokens, each retry takes one.
+
+    It starts with `initial` tokens and holds at most `most`. However long an outage lasts, about a tenth of the calls
+    is sent again, so that retries do not overload a service that is failing.
+    """
+
+    def __init__(
+        self, *, per_call: float = RETRIES_PER_CALL, initial: float = INITIAL_RETRIES, most: float = MOST_RETRIES
+    ) -> None:
+        self._left = initial
+        self._per_call = per_call
+        self._most = most
+
+    def count_call(self) -> None:
+        """Add the tokens of a new call."""
+        self._left = min(self._most, self._left + self._per_call)
+
+    def take(self) -> bool:
+        """Take the token of one retry; False if there is none."""
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
 @dataclass(frozen=True)
-class Retries:
-    """How often a question is sent in all, and how long the pauses between are before jitter."""
+class RetryPolicy:
+    """Attempts in all, and the first pause between two of them, in seconds before jitter."""
 
     attempts: int = ATTEMPTS
     first_pause_s: float = FIRST_PAUSE_S
 
     def pause_s(self, attempt: int, error: RoleUnavailable) -> float:
-        """Seconds to wait after a failed attempt: doubling, half of it at random, never less than the service wants."""
-        # At random, so that callers who failed together do not come back together.
+        """Seconds to wait after a failed attempt: exponential backoff with jitter, plus the service's Retry-After."""
+        # Jitter keeps callers that failed together from coming back together.
         spread = 0.5 + random.random() / 2  # noqa: S311
         pause = min(LONGEST_PAUSE_S, self.first_pause_s * 2.0 ** (attempt - 1)) * spread
         return pause if error.retry_after_s is None else error.retry_after_s + pause
@@ -57,70 +87,70 @@ class Retries:
 
 @dataclass(frozen=True)
 class RoleCalls:
-    """Asks role services. `timeout_s` bounds a call with all its retries."""
+    """Calls role services. `timeout_s` bounds a call with all its retries."""
 
-    roles: Mapping[RoleKind, ReplicaSet]
+    roles: Mapping[Role, ReplicaSet]
     timeout_s: float
     metrics: OrchestratorMetrics
     failpoints: Failpoints
     budget: RetryBudget = field(default_factory=RetryBudget)
-    retries: Retries = Retries()
+    retries: RetryPolicy = RetryPolicy()
 
-    async def ask(self, question: Question[Answer], on_delta: OnDelta | None = None) -> Answer:
-        """The answer; with `on_delta` its text is handed over while it is written. Raises `RoleError`."""
+    async def ask(self, request: RoleRequest[Answer], on_delta: OnDelta | None = None) -> Answer:
+        """The answer; `on_delta` receives its text while it is generated. Raises `RoleError`."""
         started = time.monotonic()
         outcome = "cancelled"
         self.budget.count_call()
         try:
-            found = await self._persist(question, on_delta)
+            answer = await self._call_with_retries(request, on_delta)
             outcome = "ok"
-            return found
+            return answer
         except RoleError as error:
             outcome = _outcome_of(error)
             raise
         finally:
             seconds = time.monotonic() - started
-            self.metrics.role_seconds.labels(role=question.role, outcome=outcome).observe(seconds)
+            self.metrics.role_seconds.labels(role=request.role, outcome=outcome).observe(seconds)
 
-    async def _persist(self, question: Question[Answer], on_delta: OnDelta | None) -> Answer:
+    async def _call_with_retries(self, request: RoleRequest[Answer], on_delta: OnDelta | None) -> Answer:
         deadline = Deadline.within(self.timeout_s)
-        preview = None if on_delta is None else Preview(on_delta)
-        replicas = self._replicas(question.role)
+        deltas = None if on_delta is None else DeltaDeduplicator(on_delta)
+        replicas = self._replicas(request.role)
         tried: list[Replica] = []
         attempt = 1
         while True:
-            replica = await replicas.choose(question.trajectory_id, deadline, tried=tried)
+            replica = await replicas.choose(request.trajectory_id, deadline, tried=tried)
             tried.append(replica)
             try:
-                return await self._send(replica, question, deadline, preview)
+                return await self._send(replica, request, deadline, deltas)
             except RoleUnavailable as error:
                 elsewhere = replicas.has_another(tried)
                 if elsewhere and isinstance(error, RoleUnreachable):
-                    # No service has seen the request, so that sending it to another one repeats nothing.
-                    self._note_failover(question, replica, error)
+                    # No service has seen the request, so sending it to another replica repeats nothing.
+                    self._note_failover(request, replica, error)
                     continue
-                await self._before_retry(question, replica, error, attempt, deadline, pauses=not elsewhere)
+                await self._wait_before_retry(request, replica, error, attempt, deadline, pauses=not elsewhere)
                 attempt += 1
 
-    def _replicas(self, role: RoleKind) -> ReplicaSet:
+    def _replicas(self, role: Role) -> ReplicaSet:
         """Raises `RoleRefused` for a role without an address: its trajectories may be older than the settings."""
         if role not in self.roles:
             raise RoleRefused(f"no service plays the {role}: set ALPHA_UMI_{role.upper()}_URL")
         return self.roles[role]
 
     async def _send(
-        self, replica: Replica, question: Question[Answer], deadline: Deadline, preview: Preview | None
+        self, replica: Replica, request: RoleRequest[Answer], deadline: Deadline, deltas: DeltaDeduplicator | None
     ) -> Answer:
-        if preview is not None:
-            preview.begin()
+        if deltas is not None:
+            deltas.begin()
         self.failpoints.reach("role.before_send")
-        found = await replica.ask(question, deadline, None if preview is None else preview.take)
+        answer = await replica.ask(request, deadline, None if deltas is None else deltas.add)
         self.failpoints.reach("role.after_send")
-        return found
+        return answer
 
-    async def _before_retry(
+    async def _wait_before_retry(
         self,
-        question: Question[Answer],
+        request: RoleRequest[Answer],
         replica: Replica,
         error: RoleUnavailable,
         attempt: int,
@@ -128,7 +158,7 @@ class RoleCalls:
         *,
         pauses: bool,
     ) -> None:
-        """Return when the question may be sent once more. Raises why it may not."""
+        """Return when the request may be sent again. Raises the reason why it may not."""
         pause_s = self.retries.pause_s(attempt, error) if pauses else 0.0
         if attempt >= self.retries.attempts or pause_s >= deadline.left():
             raise error
@@ -136,18 +166,18 @@ class RoleCalls:
             raise RetriesSpent(f"{error}; it was not asked again: the budget for retries is used up") from error
         _log.warning(
             "role.retry",
-            role=question.role,
+            role=request.role,
             replica=replica.name,
             attempt=attempt,
             reason=str(error),
             pause_s=round(pause_s, 3),
         )
-        self.metrics.retries.labels(role=question.role).inc()
+        self.metrics.retries.labels(role=request.role).inc()
         await asyncio.sleep(pause_s)
 
-    def _note_failover(self, question: Question[Answer], replica: Replica, error: RoleUnavailable) -> None:
-        _log.warning("role.failover", role=question.role, replica=replica.name, reason=str(error))
-        self.metrics.failovers.labels(role=question.role).inc()
+    def _note_failover(self, request: RoleRequest[Answer], replica: Replica, error: RoleUnavailable) -> None:
+        _log.warning("role.failover", role=request.role, replica=replica.name, reason=str(error))
+        self.metrics.failovers.labels(role=request.role).inc()
 
 
 def _outcome_of(error: RoleError) -> str:

@@ -1,16 +1,13 @@
-"""One replica of a role service over HTTP: one request a question, and the ways in which it can fail.
+"""One replica of a role service over HTTP: sends one request, and translates its failures.
 
-Left out: retries and deadlines (see `calls`), and what an answer means.
+Leaves out retries and deadlines (see `calls`), and the meaning of an answer.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
 import aiohttp
@@ -18,10 +15,11 @@ import httpx
 from httpx_sse import EventSource, ServerSentEvent, SSEError
 from pydantic import ValidationError
 
+from alpha_umi.contract.http import parse_retry_after
 from alpha_umi.contract.problems import Problem
-from alpha_umi.contract.roles import Delta, Timings, UsageModel
+from alpha_umi.contract.roles import Answer, Delta, Timings, UsageModel
+from alpha_umi.roles.turns import Role
 from alpha_umi.trajectory import Usage
-from alpha_umi.trajectory.events import RoleKind
 from orchestrator.roles.errors import (
     RoleBusy,
     RoleError,
@@ -32,46 +30,45 @@ from orchestrator.roles.errors import (
     RoleUnreadable,
 )
 from orchestrator.roles.http import RoleHttp
-from orchestrator.roles.preview import OnDelta
-from orchestrator.roles.question import Answer, Question
+from orchestrator.roles.request import OnDelta, RoleRequest
 
 MAX_ANSWER_BYTES = 8 * 2**20
 _UNREADABLE = ("output-unreadable", "call-invalid")
-# Nothing was accepted: too slow a request, too early, too many; and what gateways and services that start or end say.
+# The request was not accepted: timeout, too early, too many; and statuses of gateways and of starting services.
 _BUSY_STATUS = (408, 425, 429)
 _DOWN_STATUS = (502, 503, 504)
 
 
 @dataclass(frozen=True)
 class RoleClient:
-    """One replica. `url` is its base address."""
+    """One replica. `url` is its base URL."""
 
-    role: RoleKind
+    role: Role
     url: str
     http: RoleHttp
 
-    async def ask(self, question: Question[Answer], on_delta: OnDelta | None = None) -> Answer:
-        """The answer to one request; with `on_delta` it is streamed and each piece of text handed over.
+    async def ask(self, request: RoleRequest[Answer], on_delta: OnDelta | None = None) -> Answer:
+        """The answer to one request; with `on_delta` it is streamed, and each piece of text is passed on.
 
         Raises `RoleUnavailable`, `RoleFaulty`, `RoleRefused` or `RoleUnreadable`. A stream counts only if it ends with
-        the whole answer: a part of one is never accepted.
+        the complete answer.
         """
-        body = question.body.model_dump_json().encode()
+        body = request.body.model_dump_json().encode()
         try:
             async with self.http.exchange(
-                "POST", self._address(question.path), content=body, headers=question.headers
+                "POST", self._address(request.spec.path), content=body, headers=request.headers
             ) as response:
                 if response.status_code != httpx.codes.OK:
                     raise self._failure(response.status_code, await self._read(response), response.headers)
                 text = await (self._read(response) if on_delta is None else self._follow(response, on_delta))
-                return self._parse(question.answer, text)
+                return self._parse(request.spec.answer, text)
         except SSEError as error:
             raise RoleFaulty(f"{self.role} service: it did not answer with an event stream") from error
         except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
             raise self._unavailable(error) from error
 
     async def check_ready(self, *, timeout_s: float) -> None:
-        """Ask whether the service can answer now. Raises `RoleUnavailable` with what it says."""
+        """Check whether the service is ready. Raises `RoleUnavailable` with its reason."""
         try:
             async with self.http.exchange("GET", self._address("/readyz"), timeout_s=timeout_s) as response:
                 body = await self._read(response)
@@ -94,7 +91,7 @@ class RoleClient:
             raise RoleFaulty(f"{self.role} service: its answer cannot be read: {place}: {wrong['msg']}") from error
 
     async def _follow(self, response: httpx.Response, on_delta: OnDelta) -> str:
-        """The data of the closing event."""
+        """The data of the final event."""
         received = 0
         async with contextlib.aclosing(EventSource(response).aiter_sse()) as events:
             async for event in events:
@@ -117,7 +114,7 @@ class RoleClient:
             raise self._failure(problem.status if problem else 500, event.data)
 
     def _failure(self, status: int, body: bytes | str, headers: Mapping[str, str] | None = None) -> RoleError:
-        """The error for an answer that is no answer, from its problem document if it has one."""
+        """The error for an error response, from its problem document if it has one."""
         problem = _problem(body)
         detail = f"status {status}" if problem is None else problem.detail
         extra = {} if problem is None else problem.model_extra or {}
@@ -130,10 +127,11 @@ class RoleClient:
             )
         if status == httpx.codes.UNAUTHORIZED:
             return RoleRefused(f"{self.role} service wants another token: set ALPHA_UMI_ROLE_TOKEN")
+        retry_after_s = parse_retry_after((headers or {}).get("retry-after", ""))
         if status in _BUSY_STATUS:
-            return RoleBusy(f"{self.role} service: {detail}", retry_after_s=_retry_after(headers or {}))
+            return RoleBusy(f"{self.role} service: {detail}", retry_after_s=retry_after_s)
         if status in _DOWN_STATUS:
-            return RoleUnavailable(f"{self.role} service: {detail}", retry_after_s=_retry_after(headers or {}))
+            return RoleUnavailable(f"{self.role} service: {detail}", retry_after_s=retry_after_s)
         if status < 500:
             return RoleRefused(f"{self.role} service refused the request: {detail}")
         return RoleFaulty(f"{self.role} service: {detail}")
@@ -150,7 +148,7 @@ class RoleClient:
         return RoleFaulty(f"{self.role} service: its answer is larger than {MAX_ANSWER_BYTES} bytes")
 
     def _unavailable(self, error: Exception) -> RoleUnavailable:
-        # The transport calls a refused connection a timeout; aiohttp's own error knows better.
+        # The transport reports a refused connection as a timeout; the aiohttp error behind it is exact.
         match error.__cause__ or error:
             case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError() | httpx.ConnectError():
                 return RoleUnreachable(f"{self.role} service: it cannot be reached")
@@ -160,7 +158,7 @@ class RoleClient:
 
 @lru_cache
 def _address(base: str, path: str) -> httpx.URL:
-    # httpx takes as long to read an address as to send a short request.
+    # Parsing a URL takes httpx as long as sending a short request.
     return httpx.URL(base.rstrip("/") + path)
 
 
@@ -184,17 +182,3 @@ def _attempts(value: object) -> int:
         return Timings.model_validate(value or {}).attempts
     except ValidationError:
         return 1
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds; the header holds them, or the date of that moment."""
-    value = headers.get("retry-after", "")
-    try:
-        seconds = float(value) if not value.endswith("GMT") else _seconds_until(parsedate_to_datetime(value))
-    except ValueError:
-        return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
-
-
-def _seconds_until(moment: datetime) -> float:
-    return (moment - datetime.now(UTC)).total_seconds()

@@ -1,15 +1,15 @@
-"""What can go wrong with a role service, split by what the caller can do next.
+"""Errors of role services, split by what the caller can do next.
 
     RoleError
-    ├── RoleUnavailable      no answer came and none was accepted: it may be asked again, here or elsewhere
-    │   ├── RoleUnreachable  it cannot even have seen the request
-    │   ├── RoleBusy         it lives, and has no room for the request now
-    │   ├── CircuitOpen      it was not asked, because it has failed again and again
-    │   └── RetriesSpent     asking again would help, but too much of the load is repeated requests already
+    ├── RoleUnavailable      no answer was accepted: a retry may help, here or at another replica
+    │   ├── RoleUnreachable  it cannot have received the request
+    │   ├── RoleBusy         it is alive, and has no capacity for the request now
+    │   ├── CircuitOpen      nothing was sent, because it failed repeatedly
+    │   └── RetriesSpent     a retry could help, but the retry budget is used up
     ├── RoleTooSlow          no answer within the time of the call, retries included
-    ├── RoleFaulty           it answered with what is no answer; the same request would cost and bring the same again
+    ├── RoleFaulty           its answer is invalid; a retry would cost the same and give the same
     ├── RoleRefused          it does not accept the request
-    └── RoleUnreadable       its model wrote what cannot be used, retries of its own included; a policy decides
+    └── RoleUnreadable       its model's output cannot be parsed, after its own retries; a policy decides
 
 Errors of httpx, aiohttp and pydantic are kept as the cause and never reach a caller themselves.
 """
@@ -24,7 +24,7 @@ class RoleError(Exception):
 
 
 class RoleUnavailable(RoleError):
-    """No answer was accepted. `retry_after_s` is the service's own wish, if it named one."""
+    """No answer was accepted. `retry_after_s` is the service's Retry-After, if it sent one."""
 
     def __init__(self, reason: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(reason)
@@ -32,27 +32,27 @@ class RoleUnavailable(RoleError):
 
 
 class RoleUnreachable(RoleUnavailable):
-    """There is no connection to it."""
+    """No connection could be established."""
 
 
 class RoleBusy(RoleUnavailable):
-    """It asks to come back later."""
+    """It has no capacity for the request now."""
 
 
 class CircuitOpen(RoleUnavailable):
-    """None of the role's replicas is asked for the moment."""
+    """The circuits of all replicas are open."""
 
 
 class RetriesSpent(RoleUnavailable):
-    """The budget for repeated requests is used up."""
+    """The retry budget is used up."""
 
 
 class RoleTooSlow(RoleError):
-    """The time for the call is over."""
+    """The deadline of the call passed."""
 
 
 class RoleFaulty(RoleError):
-    """Its answer is an error of its own, or no answer at all."""
+    """Its answer is an internal error, or cannot be read."""
 
 
 class RoleRefused(RoleError):
@@ -60,7 +60,7 @@ class RoleRefused(RoleError):
 
 
 class RoleUnreadable(RoleError):
-    """The model's output cannot be used. `text` is what it wrote, `usage` what that cost, in so many `attempts`."""
+    """The model's output cannot be parsed. `text` is the output, `usage` its tokens over all `attempts`."""
 
     def __init__(self, reason: str, *, text: str, usage: Usage, attempts: int = 1) -> None:
         super().__init__(reason)

@@ -1,7 +1,7 @@
 """HTTP to the role services: httpx's types on aiohttp's transport.
 
-httpx's own connection pool slows down badly from about a hundred concurrent calls on. Its client is left out, too:
-cookies, redirects and merged headers, none of which role services have, take longer than the request itself.
+httpx's own connection pool becomes slow at about a hundred concurrent calls. Its client is not used either: cookies,
+redirects and merged headers, which role services do not need, take longer than the request itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NO_HEADERS: Mapping[str, str] = {}
 
 
 class RoleHttp:
-    """Sends requests to all role services. Answers are asked for as they are, not compressed."""
+    """Sends requests to all role services, without compression."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport, token: str | None) -> None:
         self._transport = transport
@@ -58,7 +58,7 @@ class RoleHttp:
 
 @contextlib.asynccontextmanager
 async def role_http(token: str | None) -> AsyncIterator[RoleHttp]:
-    """The way to all role services. Closed at the end of the block."""
+    """The HTTP transport to all role services, closed at the end of the block."""
     limits = httpx.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=KEEP_ALIVE_S)
     async with AiohttpTransport(limits=limits, trust_env=False) as transport:
         yield RoleHttp(transport, token)

@@ -1,24 +1,28 @@
-"""The replicas of a role: which one a trajectory is served by, and which of them can be asked now.
+"""The replicas of a role: which one serves a trajectory, and which ones are available.
 
-Each trajectory has an order of preference of its own (rendezvous hashing), so that it stays with one replica, whose
-prefix cache knows its beginning. While that one is left alone, the next one serves, and it goes back afterwards; the
-trajectories of the other replicas are not moved.
+Each trajectory has its own order of preference (rendezvous hashing), so that it stays with one replica, whose prefix
+cache has its history. While that replica's circuit is open, the next one serves the trajectory; the trajectories of
+other replicas are not moved.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import httpx
 
-from alpha_umi.trajectory.events import RoleKind
-from orchestrator.roles.breaker import Breaker, CircuitState
+from alpha_umi import telemetry
+from alpha_umi.contract.roles import Answer, CircuitState
+from alpha_umi.roles.turns import Role
+from orchestrator.metrics import OrchestratorMetrics
+from orchestrator.roles.breaker import DEFAULT_POLICY, Breaker, BreakerPolicy
 from orchestrator.roles.client import RoleClient
-from orchestrator.roles.deadline import Deadline
 from orchestrator.roles.errors import (
     CircuitOpen,
     RoleBusy,
@@ -27,18 +31,18 @@ from orchestrator.roles.errors import (
     RoleTooSlow,
     RoleUnavailable,
 )
-from orchestrator.roles.preview import OnDelta
-from orchestrator.roles.question import Answer, Question
+from orchestrator.roles.http import RoleHttp, role_http
+from orchestrator.roles.request import Deadline, OnDelta, RoleRequest
 
 PROBE_TIMEOUT_S = 1.0
-# Many may ask whether the roles are ready; the roles are asked once within this time.
-STATE_KEPT_S = 1.0
+# However many clients request readiness, a replica is checked once within this time.
+STATE_CACHED_S = 1.0
 READY = "ready"
 
 
 @dataclass(frozen=True)
 class ReplicaState:
-    """What `/readyz` shows of a replica: `ready` or what it says instead, and its circuit."""
+    """A replica in `/readyz`: `ready` or the reason why not, and its circuit."""
 
     name: str
     state: str
@@ -46,12 +50,12 @@ class ReplicaState:
 
     @property
     def is_ready(self) -> bool:
-        """Whether calls go there now."""
+        """Whether calls are sent there now."""
         return self.state == READY and self.circuit != "open"
 
 
 class Replica:
-    """One replica and its breaker. `name` is its address without scheme and password."""
+    """One replica and its breaker. `name` is its URL without scheme and password."""
 
     def __init__(self, client: RoleClient, breaker: Breaker, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.breaker = breaker
@@ -62,12 +66,12 @@ class Replica:
         self._checking = asyncio.Lock()
         self._checked: tuple[float, str] | None = None
 
-    async def ask(self, question: Question[Answer], deadline: Deadline, on_delta: OnDelta | None) -> Answer:
-        """The answer; the breaker learns how it went. Raises `RoleError`."""
+    async def ask(self, request: RoleRequest[Answer], deadline: Deadline, on_delta: OnDelta | None) -> Answer:
+        """The answer; its outcome is counted by the breaker. Raises `RoleError`."""
         era = self.breaker.era
         try:
             async with asyncio.timeout_at(deadline.at):
-                answer = await self._client.ask(question, on_delta)
+                answer = await self._client.ask(request, on_delta)
         except RoleBusy:
             raise
         except (RoleUnavailable, RoleFaulty) as error:
@@ -77,28 +81,28 @@ class Replica:
             self.breaker.succeeded(era)
             raise
         except TimeoutError as error:
-            slow = RoleTooSlow(f"{question.role} service: no answer within {deadline.seconds:g} s")
+            slow = RoleTooSlow(f"{request.role} service: no answer within {deadline.seconds:g} s")
             self.breaker.failed(era, str(slow))
             raise slow from error
         self.breaker.succeeded(era)
         return answer
 
     def probe_if_due(self) -> asyncio.Task[None] | None:
-        """The probe under way, begun now if it is time for one."""
+        """The running probe; started now if one is due."""
         if self.breaker.begin_probe():
-            self._probe = asyncio.create_task(self._find_out())
+            self._probe = asyncio.create_task(self._run_probe())
         return self._probe if self.breaker.state == "half-open" else None
 
     async def check(self) -> ReplicaState:
-        """Whether it is ready, as it said itself within the last second."""
+        """Its readiness, checked within the last second."""
         async with self._checking:
-            if self._checked is None or self._clock() - self._checked[0] >= STATE_KEPT_S:
+            if self._checked is None or self._clock() - self._checked[0] >= STATE_CACHED_S:
                 state = await self._readiness()
                 self._checked = (self._clock(), state)
             return ReplicaState(self.name, self._checked[1], self.breaker.state)
 
     async def aclose(self) -> None:
-        """End a probe that is under way."""
+        """Cancel a running probe."""
         if self._probe is not None:
             self._probe.cancel()
             await asyncio.gather(self._probe, return_exceptions=True)
@@ -110,7 +114,7 @@ class Replica:
             return str(error)
         return READY
 
-    async def _find_out(self) -> None:
+    async def _run_probe(self) -> None:
         state = await self._readiness()
         if state == READY:
             self.breaker.probe_succeeded()
@@ -121,14 +125,14 @@ class Replica:
 class ReplicaSet:
     """All replicas of one role."""
 
-    def __init__(self, role: RoleKind, replicas: Sequence[Replica]) -> None:
+    def __init__(self, role: Role, replicas: Sequence[Replica]) -> None:
         self.role = role
         self.replicas = tuple(replicas)
 
     async def choose(self, trajectory_id: str, deadline: Deadline, *, tried: Collection[Replica] = ()) -> Replica:
-        """Who is asked next for a trajectory; those that were `tried` come last. Raises `CircuitOpen`.
+        """The replica to call next for a trajectory; those that were `tried` come last. Raises `CircuitOpen`.
 
-        Replicas that are probed right now are waited for only where there is no other.
+        Waits for running probes only if no other replica is available.
         """
         order = preference(trajectory_id, self.replicas)
         probes = [probe for replica in order if (probe := replica.probe_if_due()) is not None]
@@ -140,15 +144,15 @@ class ReplicaSet:
         return next((replica for replica in closed if replica not in tried), closed[0])
 
     def has_another(self, tried: Collection[Replica]) -> bool:
-        """Whether a replica that was not tried can be asked."""
+        """Whether an untried replica is available."""
         return any(replica not in tried for replica in self._closed(self.replicas))
 
     async def check(self) -> list[ReplicaState]:
-        """How each replica is."""
+        """The state of each replica."""
         return await asyncio.gather(*(replica.check() for replica in self.replicas))
 
     async def aclose(self) -> None:
-        """End what is under way."""
+        """Cancel running probes."""
         await asyncio.gather(*(replica.aclose() for replica in self.replicas))
 
     def _closed(self, replicas: Sequence[Replica]) -> list[Replica]:
@@ -156,15 +160,60 @@ class ReplicaSet:
 
 
 def replica_name(url: str) -> str:
-    """An address without what may be a secret: host, port and path."""
+    """Host, port and path of a URL: the parts that hold no secret."""
     parsed = httpx.URL(url)
     return parsed.netloc.decode("ascii") + parsed.path.rstrip("/")
 
 
 def preference(trajectory_id: str, replicas: Sequence[Replica]) -> list[Replica]:
-    """The replicas, from the one that a trajectory likes best to the one that it likes least."""
+    """The replicas in the trajectory's order of preference."""
 
     def weight(replica: Replica) -> bytes:
         return hashlib.blake2b(f"{replica.name} {trajectory_id}".encode(), digest_size=8).digest()
 
     return sorted(replicas, key=weight, reverse=True) if len(replicas) > 1 else list(replicas)
+
+
+_log = telemetry.logger(__name__)
+
+
+@contextlib.asynccontextmanager
+async def role_replicas(
+    addresses: Mapping[Role, Sequence[str]],
+    token: str | None,
+    metrics: OrchestratorMetrics,
+    *,
+    policy: BreakerPolicy = DEFAULT_POLICY,
+    clock: Callable[[], float] = time.monotonic,
+) -> AsyncIterator[dict[Role, ReplicaSet]]:
+    """The replicas of each role. Running probes end with the block."""
+    async with contextlib.AsyncExitStack() as stack:
+        http = await stack.enter_async_context(role_http(token))
+        roles: dict[Role, ReplicaSet] = {}
+        for role, urls in addresses.items():
+            roles[role] = ReplicaSet(role, [_replica(role, url, http, metrics, policy, clock) for url in urls])
+            stack.push_async_callback(roles[role].aclose)
+        yield roles
+
+
+def _replica(
+    role: Role,
+    url: str,
+    http: RoleHttp,
+    metrics: OrchestratorMetrics,
+    policy: BreakerPolicy,
+    clock: Callable[[], float],
+) -> Replica:
+    name = replica_name(url)
+    metrics.set_circuit(role, name, "closed")
+    breaker = Breaker(policy, clock=clock, on_change=partial(_record_circuit_change, metrics, role, name))
+    return Replica(RoleClient(role, url, http), breaker, clock=clock)
+
+
+def _record_circuit_change(
+    metrics: OrchestratorMetrics, role: Role, replica: str, state: CircuitState, reason: str
+) -> None:
+    metrics.set_circuit(role, replica, state)
+    metrics.circuit_changes.labels(role=role, replica=replica, state=state).inc()
+    level = _log.warning if state == "open" else _log.info
+    level("circuit.changed", role=role, replica=replica, state=state, reason=reason)

@@ -1,37 +1,45 @@
 """The event log itself: one set of statements for every database. A subclass adds only what differs.
 
-Writes go through one connection and are grouped into durable commits; reads have connections of their own. Nothing
-returns before its commit. A transaction is one function that runs on a thread of the store from begin to commit: going
-to and fro between threads for every statement costs several times what the statements do. Leases and fencing for
-several orchestrators on one database are not here.
+Writes go through one connection and are grouped into durable commits; reads have their own connections. No method
+returns before its commit. A transaction is one function that runs on a thread of the store from begin to commit:
+switching threads for every statement would cost several times as much as the statements. Leases and fencing for several
+orchestrators on one database are not implemented.
 """
 
 from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, make_url, select
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError, TimeoutError
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError, TimeoutError
 from sqlalchemy.sql import Executable
 
-from orchestrator.store.batches import LogWrite
 from orchestrator.store.errors import (
     NotStorable,
     StoreError,
-    StoreMisconfigured,
     StoreUnavailable,
     TrajectoryNotFound,
 )
 from orchestrator.store.group_commit import CLOSED, GroupCommit
 from orchestrator.store.migrations import check_tables, migrate
-from orchestrator.store.model import Ids, KeptRequest, Log, NewEvent, Page, RequestKey, ToolSources, TrajectoryRow
+from orchestrator.store.model import (
+    READERS,
+    IdempotencyRecord,
+    Ids,
+    Log,
+    NewEvent,
+    Page,
+    RequestKey,
+    ToolSources,
+    TrajectoryRow,
+)
 from orchestrator.store.rows import (
     Row,
     encode_json,
@@ -44,12 +52,8 @@ from orchestrator.store.rows import (
     storable_text,
     trajectory_row,
 )
-from orchestrator.store.statements import UNFINISHED, events_of, newest, requests_kept
-from orchestrator.store.tables import TOOL_SOURCES, TRAJECTORIES
-from orchestrator.store.writing import REQUESTS_KEPT_FOR, SourceWrite, write_logs, write_sources
-
-BUSY_TIMEOUT_S = 5.0
-READERS = 4
+from orchestrator.store.tables import TOOL_SOURCES, TRAJECTORIES, UNFINISHED, events_of, idempotency_records, newest
+from orchestrator.store.writes import IDEMPOTENCY_RETENTION, LogWrite, SourceWrite, write_logs, write_sources
 
 Result = TypeVar("Result")
 
@@ -72,23 +76,8 @@ class EventStore(ABC):
         self._commits = 0
         self._closed = False
 
-    @staticmethod
-    @asynccontextmanager
-    async def open(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> AsyncIterator[EventStore]:
-        """The store that the database URL names, with its tables up to date; closed at the end of the block.
-
-        A lock of another program is waited for `busy_timeout_s` seconds. Raises `StoreMisconfigured`, `StoreInUse`,
-        `SchemaUnsupported`, `StoreDamaged` or `StoreUnavailable`, each with the remedy.
-        """
-        store = _store_of(url, busy_timeout_s)
-        try:
-            await store._start()
-            yield store
-        finally:
-            await store._close()
-
     def observe_commits(self, observe: Callable[[int, float], None]) -> None:
-        """Be told of every commit to the logs: how many writes it held, and the seconds that it took."""
+        """Call `observe` after every commit to the logs, with its number of writes and its seconds."""
         self._log_writes.observe = observe
 
     @property
@@ -117,7 +106,7 @@ class EventStore(ABC):
     ) -> TrajectoryRow:
         """Write a trajectory, its first events, and the key of the request for it, in one commit.
 
-        Raises `TrajectoryExists`, `RequestKept`, `NotStorable`.
+        Raises `TrajectoryExists`, `IdempotencyKeyExists`, `NotStorable`.
         """
         trajectory = TrajectoryRow(
             id=trajectory_id,
@@ -150,7 +139,7 @@ class EventStore(ABC):
         """Write events `after` + 1 and on, the new status of the row, and the key of the request for it, in one commit.
 
         A status without `finished_at` reopens the trajectory. Returns what `events` reads. Raises `SequenceConflict` if
-        the log does not end at `after`, `RequestKept`, `TrajectoryNotFound`, `NotStorable`.
+        the log does not end at `after`, `IdempotencyKeyExists`, `TrajectoryNotFound`, `NotStorable`.
         """
         rows = event_rows(trajectory_id, events, after=after, at=at)
         finished = None if finished_at is None else encode_time(finished_at)
@@ -175,7 +164,7 @@ class EventStore(ABC):
         """At most `limit` trajectories, newest first, those older than the trajectory `after`.
 
         Pages neither repeat nor skip a row when new trajectories arrive between them. Raises `TrajectoryNotFound` if
-        nobody has the id `after`.
+        `after` does not exist.
         """
         older_than = None if after is None else await self.get(after)
         statement = newest(status=status, older_than=older_than, limit=limit + 1)
@@ -183,21 +172,21 @@ class EventStore(ABC):
         return Page(rows[:limit], len(rows) > limit)
 
     async def unfinished(self) -> Ids:
-        """Ids of the trajectories without an end, oldest first: what a restarted orchestrator goes on with."""
+        """Ids of unfinished trajectories, oldest first: a restarted orchestrator continues them."""
         return [row["id"] for row in await self._read(UNFINISHED)]
 
-    async def kept_request(self, request: RequestKey, *, now: datetime) -> KeptRequest | None:
-        """What the request with this key did, if there was one in the 72 hours before `now`; its body may differ."""
-        rows = await self._read(requests_kept([request], since=now - REQUESTS_KEPT_FOR))
+    async def find_idempotency_record(self, request: RequestKey, *, now: datetime) -> IdempotencyRecord | None:
+        """The record of the request with this key in the 72 hours before `now`; its body may differ."""
+        rows = await self._read(idempotency_records([request], since=now - IDEMPOTENCY_RETENTION))
         return read_request(rows[0]) if rows else None
 
     async def put_tool_source(self, name: str, document: Mapping[str, Any]) -> None:
-        """Keep a registration, in place of an earlier one of this name. Raises `NotStorable`."""
+        """Store a registration; it replaces one of the same name. Raises `NotStorable`."""
         text = encode_json(dict(document), name=f"tool source {name}")
         await self._source_writes.submit(SourceWrite(storable_text(name, name="the name of the tool source"), text))
 
     async def delete_tool_source(self, name: str) -> bool:
-        """Forget a registration; False if there was none."""
+        """Delete a registration; False if there was none."""
         return await self._source_writes.submit(SourceWrite(storable_text(name, name="name"), None))
 
     async def list_tool_sources(self) -> ToolSources:
@@ -206,20 +195,23 @@ class EventStore(ABC):
 
     @abstractmethod
     def _classify(self, error: DBAPIError) -> StoreError:
-        """What an error of this database means to a caller."""
+        """The store's error for an error of this database."""
 
-    async def _start(self) -> None:
+    async def start(self) -> None:
+        """Bring the tables up to date. Raises `SchemaUnsupported`, `StoreDamaged` or `StoreUnavailable`."""
+
         def bring_up_to_date(connection: Connection) -> None:
             migrate(connection)
             check_tables(connection)
 
         await self._transact(bring_up_to_date)
 
-    async def _close(self) -> None:
+    async def close(self) -> None:
+        """Wait for the submitted writes and close every connection."""
         self._closed = True
         await self._log_writes.close()
         await self._source_writes.close()
-        # A read goes on when its caller has left.
+        # A read continues after its caller was cancelled.
         await asyncio.to_thread(self._read_threads.shutdown)
         self._write_thread.shutdown()
         self._reader.dispose()
@@ -264,18 +256,3 @@ class EventStore(ABC):
             raise StoreError(f"the event log failed in an unexpected way: {error}") from error
         except UnicodeEncodeError as error:
             raise NotStorable("an id or name is not valid Unicode: send whole characters") from error
-
-
-def _store_of(url: str, busy_timeout_s: float) -> EventStore:
-    # Imported here, because a subclass knows this module and not the other way round.
-    from orchestrator.store.sqlite import SqliteEventStore
-
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise StoreMisconfigured("the database URL cannot be read: write sqlite:///path/of/the.db") from error
-    if parsed.drivername not in ("sqlite", "sqlite+aiosqlite"):
-        raise StoreMisconfigured(
-            f"no event log on {parsed.drivername}: write sqlite:///path/of/the.db as the database URL"
-        )
-    return SqliteEventStore(parsed, busy_timeout_s=busy_timeout_s)

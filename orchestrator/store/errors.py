@@ -1,13 +1,13 @@
 """What can go wrong with the event log, split by what the caller can do next.
 
     StoreError
-    ├── StoreUnavailable      nothing was promised; retry later
+    ├── StoreUnavailable      nothing was written; retry later
     ├── SequenceConflict      read the end of the log and decide again
     │   └── TrajectoryExists  choose another id, or read the one that is there
-    ├── RequestKept           read what the earlier request with this key did
-    ├── TrajectoryNotFound    nobody has this id
-    ├── NotStorable           the value is no JSON; repair it
-    ├── StoreDamaged          the file holds what nobody wrote; restore a backup
+    ├── IdempotencyKeyExists  read what the earlier request with this key did
+    ├── TrajectoryNotFound    no trajectory has this id
+    ├── NotStorable           the value has no JSON form; repair it
+    ├── StoreDamaged          the file is corrupt; restore a backup
     └── at start-up only, each with its remedy:
         ├── StoreInUse          another orchestrator has the database
         ├── StoreMisconfigured  the database URL is wrong
@@ -32,14 +32,14 @@ class StoreUnavailable(StoreError):
 
 
 class SequenceConflict(StoreError):
-    """The log does not end where the caller thinks: somebody else appended."""
+    """The log ends elsewhere than at `after`: another writer appended."""
 
 
 class TrajectoryExists(SequenceConflict):
     """A trajectory of this id was created before."""
 
 
-class RequestKept(StoreError):
+class IdempotencyKeyExists(StoreError):
     """An earlier request had this idempotency key."""
 
 

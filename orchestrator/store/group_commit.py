@@ -1,10 +1,10 @@
-"""Many waiting writers, one commit: a batch is whatever gathered while the last one was being written.
+"""Group commit: the jobs that arrive while one batch is being written form the next batch.
 
 A durable commit costs the same for one row and for a hundred, so that under load the rate of writes is not bound by
-the rate of commits. Nobody waits for company: a job that comes alone is committed alone and at once.
+the rate of commits. No job waits for others: a job that arrives alone is committed alone and at once.
 
-Each submitter gets an outcome of its own. A submitter that is cancelled while it waits takes nothing from the others;
-its job is dropped if its batch has not begun, and otherwise goes in.
+Each submitter gets its own outcome. A submitter that is cancelled while it waits does not affect the others; its job is
+dropped if its batch has not begun, and is committed otherwise.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ CLOSED = "the event log is closed: the process is shutting down"
 class GroupCommit(Generic[Job, Outcome]):
     """Hands batches of jobs, one batch at a time, to `commit`.
 
-    `commit` returns one outcome or one error a job, in their order, after they are durable. When it raises, the error
-    is that of every job in the batch. `observe` is told of each commit: its jobs, and the seconds that it took.
+    `commit` returns one outcome or one error per job, in their order, after they are durable. When it raises, every job
+    of the batch fails with that error. `observe` is called after each commit with its number of jobs and its seconds.
     """
 
     def __init__(self, commit: Callable[[Sequence[Job]], Awaitable[Sequence[Outcome | StoreError]]]) -> None:
@@ -46,7 +46,7 @@ class GroupCommit(Generic[Job, Outcome]):
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting.append((job, future))
         if self._worker is None:
-            # In a context of its own: what it logs does not belong to whoever came first.
+            # In a new context: its log lines must not carry the ids of the first submitter.
             self._worker = asyncio.create_task(self._drain(), name="group commit", context=contextvars.Context())
         return await future
 
@@ -88,7 +88,7 @@ class GroupCommit(Generic[Job, Outcome]):
 
 
 def _own(error: Exception) -> StoreError:
-    """An error for one waiter: a raised exception collects the frames of whoever raises it, so none is shared."""
+    """A copy of the error for one waiter: a raised exception collects stack frames, so it must not be shared."""
     if isinstance(error, StoreError):
         mine = type(error)(str(error))
         mine.__cause__ = error.__cause__

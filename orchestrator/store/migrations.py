@@ -1,7 +1,7 @@
-"""The way from an empty database to the tables of this version: an ordered list of small functions.
+"""Schema migrations: an ordered list of small functions, from an empty database to the tables of this version.
 
-A released migration is never changed. It spells its statements out, because `tables` describes today's tables and
-moves on. All steps run in one transaction, so that a killed process leaves the old schema or the new one.
+A released migration is never changed. It spells its statements out, because `tables` describes the tables of this
+version only. All steps run in one transaction, so that a killed process leaves the old schema or the new one.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def create_log(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
-def keep_requests(connection: Connection) -> None:
-    """Idempotency keys, with what the requests that had them did."""
+def create_idempotency_keys(connection: Connection) -> None:
+    """Idempotency keys, with the records of their requests."""
     for statement in (
         "CREATE TABLE idempotency_keys (key_id TEXT NOT NULL, route TEXT NOT NULL, key TEXT NOT NULL,"
         " digest TEXT NOT NULL, trajectory_id TEXT NOT NULL REFERENCES trajectories (id), seq INTEGER NOT NULL,"
@@ -43,7 +43,7 @@ def keep_requests(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
-MIGRATIONS: tuple[Migration, ...] = (create_log, keep_requests)
+MIGRATIONS: tuple[Migration, ...] = (create_log, create_idempotency_keys)
 
 
 def migrate(connection: Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> int:
@@ -62,9 +62,13 @@ def migrate(connection: Connection, migrations: tuple[Migration, ...] = MIGRATIO
 
 def check_tables(connection: Connection) -> None:
     """See that every table has the columns that the statements name. Raises `StoreDamaged`."""
-    found = inspect(connection)
+    inspector = inspect(connection)
     for table in METADATA.sorted_tables:
-        columns = {column["name"] for column in found.get_columns(table.name)} if found.has_table(table.name) else set()
+        columns = (
+            {column["name"] for column in inspector.get_columns(table.name)}
+            if inspector.has_table(table.name)
+            else set()
+        )
         missing = {column.name for column in table.columns} - columns
         if missing:
             raise StoreDamaged(

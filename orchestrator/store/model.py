@@ -1,4 +1,4 @@
-"""What goes into the event log and what comes out of it."""
+"""The rows of the event log as values."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
+# Connections that read the event log at a time.
+READERS = 4
+
 
 @dataclass(frozen=True)
 class NewEvent:
-    """An event that has no place in a log yet. `payload` is a JSON object."""
+    """An event to append. `payload` is a JSON object."""
 
     type: str
     payload: dict[str, Any]
@@ -17,7 +20,7 @@ class NewEvent:
 
 @dataclass(frozen=True)
 class StoredEvent:
-    """A row of a log. `seq` counts from 1 without gaps; `at` is UTC and says nothing about the order."""
+    """A row of a log. `seq` counts from 1 without gaps; `at` is UTC and does not define the order."""
 
     trajectory_id: str
     seq: int
@@ -28,7 +31,7 @@ class StoredEvent:
 
 @dataclass(frozen=True)
 class TrajectoryRow:
-    """What is known of a trajectory without reading its log. Times are UTC; `last_seq` is the end of the log."""
+    """The row of a trajectory. Times are UTC; `last_seq` is the last sequence number of its log."""
 
     id: str
     created_at: datetime
@@ -44,9 +47,9 @@ class TrajectoryRow:
 
 @dataclass(frozen=True)
 class RequestKey:
-    """What identifies a request that a client may repeat: whose it is, where it went, and its idempotency key.
+    """Identifies a request that a client may repeat: the API key's id, the route, and the idempotency key.
 
-    `digest` is that of its body, 64 hexadecimal digits; it says whether a second request is the same one.
+    `digest` is the SHA-256 of its body, 64 hexadecimal digits: it tells a repetition from another request.
     """
 
     key_id: str
@@ -55,8 +58,8 @@ class RequestKey:
     digest: str
 
 
-class KeptRequest(NamedTuple):
-    """What became of an earlier request: its body's digest, its trajectory, and the first row that it wrote."""
+class IdempotencyRecord(NamedTuple):
+    """The record of an earlier request: digest of its body, its trajectory, and the first row that it wrote."""
 
     digest: str
     trajectory_id: str
@@ -64,7 +67,7 @@ class KeptRequest(NamedTuple):
 
 
 class ToolSourceRow(NamedTuple):
-    """A registration that outlives the process. `document` is a JSON object."""
+    """A stored registration of a tool source. `document` is a JSON object."""
 
     name: str
     document: dict[str, Any]

@@ -1,7 +1,7 @@
-"""Between the model and the rows of the tables: JSON text and times, checked in both directions.
+"""Conversion between the model and table rows: JSON text and times, checked in both directions.
 
-JSON only, strictly: no NaN, nothing that a parser elsewhere would refuse. A row that does not read back is
-`StoreDamaged` and names its place, so that one bad row cannot pass for data.
+JSON is strict: no NaN, nothing that another parser would refuse. A row that cannot be read raises `StoreDamaged` with
+its place, so that a corrupt row is never taken for data.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from orchestrator.store.errors import NotStorable, StoreDamaged
-from orchestrator.store.model import KeptRequest, NewEvent, RequestKey, StoredEvent, ToolSourceRow, TrajectoryRow
+from orchestrator.store.model import IdempotencyRecord, NewEvent, RequestKey, StoredEvent, ToolSourceRow, TrajectoryRow
 
 Row = dict[str, Any]
 
@@ -79,9 +79,9 @@ def request_row(request: RequestKey, trajectory_id: str, *, seq: int, at: dateti
     return {**vars(request), "trajectory_id": trajectory_id, "seq": seq, "at": encode_time(at)}
 
 
-def read_request(row: Mapping[str, Any]) -> KeptRequest:
-    """The request of a row."""
-    return KeptRequest(row["digest"], row["trajectory_id"], row["seq"])
+def read_request(row: Mapping[str, Any]) -> IdempotencyRecord:
+    """The record of a row."""
+    return IdempotencyRecord(row["digest"], row["trajectory_id"], row["seq"])
 
 
 def read_tool_source(row: Mapping[str, Any]) -> ToolSourceRow:
@@ -91,7 +91,7 @@ def read_tool_source(row: Mapping[str, Any]) -> ToolSourceRow:
 
 
 def encode_json(value: Any, *, name: str) -> str:
-    """Strict JSON text, ASCII only: halves of surrogate pairs, which models write, survive as escapes."""
+    """Strict JSON text, ASCII only: lone surrogates, which models generate, survive as escapes."""
     try:
         return json.dumps(value, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:

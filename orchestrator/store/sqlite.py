@@ -1,9 +1,9 @@
-"""The event log on SQLite: connection options, the journal, and what SQLite's result codes mean.
+"""The event log on SQLite: connection options, the journal, and the meaning of SQLite's result codes.
 
 Write-ahead logging is the default: a commit is one synced write to the end of a file, and readers and the writer leave
-each other alone. It wants SQLite 3.51.3 or newer: before that a write and a checkpoint that meet can corrupt the
+do not block each other. It needs SQLite 3.51.3 or newer: before that a write and a checkpoint that meet can corrupt the
 database (the "WAL-reset bug" of https://www.sqlite.org/wal.html). The standard library's SQLite is as old as its
-system, so the driver is `pysqlite3`, which brings its own. `?journal_mode=delete` in the database URL asks for the
+system, so the driver is `pysqlite3`, which bundles its own. `?journal_mode=delete` in the database URL asks for the
 rollback journal, for file systems of the network above all.
 
 `synchronous` is EXTRA. With write-ahead logging that is FULL, every commit synced; with the rollback journal it also
@@ -24,9 +24,10 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 
 from alpha_umi.telemetry import logger
-from orchestrator.store.base import READERS, EventStore
+from orchestrator.store.base import EventStore
 from orchestrator.store.errors import StoreDamaged, StoreError, StoreMisconfigured, StoreUnavailable
-from orchestrator.store.sqlite_file import HeldFile
+from orchestrator.store.model import READERS
+from orchestrator.store.sqlite_file import LockedFile
 
 Journal = Literal["delete", "wal"]
 
@@ -51,11 +52,11 @@ _log = logger(__name__)
 
 
 class SqliteEventStore(EventStore):
-    """An event log in one file. Its process holds the file; a second one is refused."""
+    """An event log in one file, which one process locks; a second process is refused."""
 
     def __init__(self, url: URL, *, busy_timeout_s: float) -> None:
         self._journal = _journal_of(url)
-        self._file = HeldFile(_path_of(url))
+        self._file = LockedFile(_path_of(url))
         self._busy_timeout_s = busy_timeout_s
         reading = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
         super().__init__(writer=self._engine(size=1), reader=self._engine(size=READERS, **reading))
@@ -68,9 +69,10 @@ class SqliteEventStore(EventStore):
         """The journal mode, "delete" (a rollback journal) or "wal"."""
         return self._journal
 
-    async def _start(self) -> None:
-        await super()._start()
-        # Only now: a database that is refused stays as it was.
+    async def start(self) -> None:
+        """Bring the tables up to date and set the journal mode."""
+        await super().start()
+        # Not before: a database that is refused must stay unchanged.
         mode = await asyncio.get_running_loop().run_in_executor(self._write_thread, self._choose_journal)
         if mode != self._journal:
             raise StoreUnavailable(
@@ -78,9 +80,10 @@ class SqliteEventStore(EventStore):
             )
         _log.info("event_log_opened", path=str(self._file.path), journal=mode, sqlite=sqlite3.sqlite_version)
 
-    async def _close(self) -> None:
+    async def close(self) -> None:
+        """Close every connection and release the file."""
         try:
-            await super()._close()
+            await super().close()
         finally:
             self._file.release()
 
@@ -93,7 +96,7 @@ class SqliteEventStore(EventStore):
             poolclass=QueuePool,
             pool_size=size,
             max_overflow=0,
-            hide_parameters=True,  # they hold what users and tools said
+            hide_parameters=True,  # they contain texts of users and tools
             connect_args={"timeout": self._busy_timeout_s},
             **options,
         )
@@ -108,7 +111,7 @@ class SqliteEventStore(EventStore):
             return mode
 
     def _begin(self, connection: Connection) -> None:
-        self._file.require_in_place()
+        self._file.check_not_replaced()
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     def _classify(self, error: DBAPIError) -> StoreError:

@@ -1,7 +1,7 @@
-"""The file of an SQLite event log: private to its user, and held by one process at a time.
+"""The file of an SQLite event log: private to its user, and locked by one process at a time.
 
-The hold is a lock of the kernel on a file beside the database, so that it ends with the process however that ends. The
-lock file stays; removing it could let two processes in.
+The lock is a kernel lock (`flock`) on a file next to the database, so that it ends with the process. The lock file
+stays: removing it could let two processes lock different files.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 from orchestrator.store.errors import StoreInUse, StoreUnavailable
 
 
-class HeldFile:
-    """A database file that this process holds until `release`."""
+class LockedFile:
+    """A database file that this process has locked until `release`."""
 
     def __init__(self, path: Path) -> None:
         """Create folder (0700) and file (0600) where they are missing; existing ones keep their mode.
@@ -24,7 +24,7 @@ class HeldFile:
         self.path = path.resolve()
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = self._hold()
+            self._lock = self._acquire()
             try:
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
                 self._identity = _identity(self.path)
@@ -36,23 +36,23 @@ class HeldFile:
                 f"{self.path} cannot be opened ({error.strerror}): make its folder writable, or name another database"
             ) from error
 
-    def require_in_place(self) -> None:
+    def check_not_replaced(self) -> None:
         """Raises `StoreUnavailable` when the path leads to another file, or to none.
 
-        Who has a file open can write to it after it was moved or removed, and would promise what nobody finds again.
+        A process can write to a file that it has open after the file was moved or removed; those writes would be lost.
         """
         try:
-            found = _identity(self.path)
+            identity = _identity(self.path)
         except OSError:
-            found = None
-        if found != self._identity:
+            identity = None
+        if identity != self._identity:
             raise StoreUnavailable(f"{self.path} was moved, removed or replaced: put it back, or start anew")
 
     def release(self) -> None:
-        """Let another process have the file."""
+        """Release the lock."""
         os.close(self._lock)
 
-    def _hold(self) -> int:
+    def _acquire(self) -> int:
         lock = os.open(self.path.with_name(f"{self.path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,12 +1,40 @@
-"""The tables as this version reads and writes them. `migrations` brings a database there.
+"""The tables of this version, and the statements on them in SQL that every database understands.
 
-Documents and times are text: JSON objects, and ISO 8601 in UTC with microseconds, which sorts as it reads. So the same
-statements and the same checks on reading serve every database.
+`migrations` brings a database to these tables.
+
+Documents and times are text: JSON objects, and ISO 8601 in UTC with microseconds, which sorts by time. So the same
+statements and checks serve every database.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, MetaData, Table, Text
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Delete,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    Update,
+    bindparam,
+    case,
+    delete,
+    func,
+    select,
+    tuple_,
+    update,
+)
+
+from orchestrator.store.model import RequestKey, TrajectoryRow
+from orchestrator.store.rows import encode_time
 
 METADATA = MetaData()
 
@@ -62,3 +90,70 @@ SCHEMA_VERSION = Table(
     METADATA,
     Column("version", Integer, primary_key=True, autoincrement=False),
 )
+
+
+# A new status comes with the time of the end, None for a trajectory that continues; without a status both stay.
+_new_status = bindparam("new_status", type_=Text)
+# One execution per row of `writes.Plan.ends`.
+MOVE_END: Update = (
+    update(TRAJECTORIES)
+    .where(TRAJECTORIES.c.id == bindparam("of"))
+    .values(
+        last_seq=bindparam("end"),
+        status=func.coalesce(_new_status, TRAJECTORIES.c.status),
+        finished_at=case(
+            (_new_status.is_(None), TRAJECTORIES.c.finished_at), else_=bindparam("new_finished_at", type_=Text)
+        ),
+    )
+)
+
+UNFINISHED: Select[Any] = (
+    select(TRAJECTORIES.c.id)
+    .where(TRAJECTORIES.c.finished_at.is_(None))
+    .order_by(TRAJECTORIES.c.created_at, TRAJECTORIES.c.id)
+)
+
+
+# Last sequence numbers of the logs `ids`, locked until the commit; always in one order, which avoids deadlocks.
+# Built once: building the statement takes longer than executing it.
+ENDS_OF: Select[Any] = (
+    select(TRAJECTORIES.c.id, TRAJECTORIES.c.last_seq)
+    .where(TRAJECTORIES.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(TRAJECTORIES.c.id)
+    .with_for_update()
+)
+
+
+def events_of(trajectory_id: str, *, after: int, limit: int | None) -> Select[Any]:
+    """Part of one log, in order."""
+    return (
+        select(EVENTS)
+        .where(EVENTS.c.trajectory_id == trajectory_id, EVENTS.c.seq > after)
+        .order_by(EVENTS.c.seq)
+        .limit(limit)
+    )
+
+
+def newest(*, status: str | None, older_than: TrajectoryRow | None, limit: int) -> Select[Any]:
+    """A page of trajectories; the id decides between those of one instant."""
+    place = tuple_(TRAJECTORIES.c.created_at, TRAJECTORIES.c.id)
+    statement = select(TRAJECTORIES).order_by(TRAJECTORIES.c.created_at.desc(), TRAJECTORIES.c.id.desc()).limit(limit)
+    if status is not None:
+        statement = statement.where(TRAJECTORIES.c.status == status)
+    if older_than is not None:
+        statement = statement.where(place < tuple_(encode_time(older_than.created_at), older_than.id))
+    return statement
+
+
+def idempotency_records(keys: Collection[RequestKey], *, since: datetime) -> Select[Any]:
+    """The records with these keys that are not older than `since`."""
+    columns = IDEMPOTENCY_KEYS.c
+    values = sorted((key.key_id, key.route, key.key) for key in keys)
+    return select(IDEMPOTENCY_KEYS).where(
+        tuple_(columns.key_id, columns.route, columns.key).in_(values), columns.at >= encode_time(since)
+    )
+
+
+def expired_idempotency_records(time: datetime) -> Delete:
+    """Delete the records that are older than `time`."""
+    return delete(IDEMPOTENCY_KEYS).where(IDEMPOTENCY_KEYS.c.at < encode_time(time))

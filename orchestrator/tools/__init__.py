@@ -1,1 +1,1 @@
-"""Tools: OpenAPI documents become tools, and every call leaves through one guarded way out."""
+"""Tools: sources are loaded by kind, tools are called by name, and every request goes through one guarded client."""

@@ -1,9 +1,9 @@
 """Which network addresses the orchestrator may connect to on behalf of tools.
 
-Only public unicast addresses, and loopback or a private network where the operator allows it. The rule is written as
-what is allowed (IPv6) and as the registry of special-purpose blocks (IPv4) rather than taken from
-`ipaddress.is_global`, whose meaning changed between patch releases of Python. Addresses that carry an IPv4 address
-inside (mapped, NAT64, 6to4, Teredo) are refused as a whole: what they lead to is decided elsewhere.
+Only public unicast addresses, and loopback or a private network where the operator allows it. The rule
+lists what is allowed (IPv6) and the registry of special-purpose blocks (IPv4). It does not use `ipaddress.is_global`,
+whose meaning changed between patch releases of Python. Addresses that embed an IPv4 address (mapped, NAT64, 6to4,
+Teredo) are refused, because a gateway decides where they lead.
 """
 
 from __future__ import annotations

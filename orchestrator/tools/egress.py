@@ -1,13 +1,13 @@
-"""The one guarded way out: every document fetch and every tool call goes through `Egress.send`.
+"""The guarded HTTP client: every document fetch and every tool call goes through `Egress.send`.
 
-What it guards: the address of each socket right before it connects (so neither spelling nor a name server that
-changes its mind matters); scheme, user info, origin and base path, as the transport will read them; no redirects,
-proxies or cookies; no compressed answers; bounded headers, body and time. What it leaves out: who may call which
-tool, and what an answer means.
+It checks the address of each socket right before it connects (so that neither spellings of an address nor DNS rebinding
+matter), and scheme, user info, origin and base path as the transport will read them. It allows no redirects, proxies,
+cookies or compressed answers, and bounds headers, body and time. It leaves out who may call which tool, and what an
+answer means.
 
-It speaks through httpx's types on aiohttp's transport, without httpx's client, which logs whole addresses (they may
-hold an API key) and keeps cookies. A call leaves at most once: aiohttp's own repetition of GET, PUT and DELETE is
-off, and connections are not kept, as one that turned out stale would fail calls for no reason of theirs.
+It uses httpx's types on aiohttp's transport, without httpx's client, which logs full URLs (they may hold an API key)
+and stores cookies. A request is sent at most once: aiohttp's retries of GET, PUT and DELETE are off, and connections
+are not reused, because a stale one would fail a call.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ MAX_HEADER_LINE_BYTES: Final = 8 * 1024
 MAX_HEADERS: Final = 100
 MAX_CONNECTIONS: Final = 256
 
-# The host of the request that a socket is opened for; aiohttp tells the socket's maker the address alone.
-_asked_host: ContextVar[str] = ContextVar("asked_host", default="")
+# The host of the request that a socket is opened for; aiohttp passes only the address to the socket factory.
+_requested_host: ContextVar[str] = ContextVar("requested_host", default="")
 CONNECT_TIMEOUT_S: Final = 10.0
 USER_AGENT: Final = "alpha-umi"
 
@@ -51,7 +51,7 @@ _AddressInfo = tuple[int, int, int, str, tuple[str | int, ...]]
 
 @dataclass(frozen=True)
 class OutboundRequest:
-    """A request, and the base address that it must stay under. `headers` may hold secrets, and so may `url`."""
+    """A request, and the base URL that it must stay under. `headers` and `url` may hold secrets."""
 
     method: str
     url: str = field(repr=False)
@@ -62,7 +62,7 @@ class OutboundRequest:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer. `media_type` is lower case without parameters; `truncated` says that the body went on."""
+    """An answer. `media_type` is lower case without parameters; `truncated`: the body was longer."""
 
     status: int
     media_type: str
@@ -72,11 +72,10 @@ class Answer:
 
 
 class Egress:
-    """The guarded way out. One for the life of the process; close it at the end.
+    """The guarded HTTP client, one per process; close it at the end.
 
-    `allow_loopback` lets calls reach this machine, `private_hosts` are names whose addresses may be private (a
-    neighbour on a container network). `resolver` and `tls` replace the system's name lookup and the usual certificate
-    authorities.
+    `allow_loopback` permits addresses of this machine, `private_hosts` are names whose addresses may be private (such
+    as those of a container network). `resolver` and `tls` replace the system's name lookup and certificate authorities.
     """
 
     def __init__(
@@ -96,11 +95,11 @@ class Egress:
     async def send(self, request: OutboundRequest, *, timeout_s: float, max_body_bytes: int = MAX_BODY_BYTES) -> Answer:
         """The answer to the request, whatever its status, within `timeout_s` seconds in all.
 
-        Raises `RequestRefused`, `ConnectionFailed`, `ExchangeFailed` or `DeadlineExceeded`; their texts hold neither
-        the address's path and query nor headers.
+        Raises `RequestRefused`, `ConnectionFailed`, `ExchangeFailed` or `DeadlineExceeded`; their messages contain
+        neither path and query of the URL nor headers.
         """
         outbound = check_request(request, timeout_s)
-        _asked_host.set(outbound.url.host.lower())
+        _requested_host.set(outbound.url.host.lower())
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._exchange(outbound, max_body_bytes)
@@ -110,7 +109,7 @@ class Egress:
             raise _translated(error) from None
 
     async def aclose(self) -> None:
-        """Close what is open."""
+        """Close all connections."""
         await self._transport.aclose()
 
     async def __aenter__(self) -> Self:
@@ -140,11 +139,11 @@ class Egress:
         )
 
     def _open_socket(self, info: _AddressInfo) -> socket.socket:
-        # The last word: aiohttp asks for a socket with the very address it connects to next, also for
-        # hosts written as numbers, which never reach the resolver.
+        # The final check: aiohttp requests a socket for the address that it connects to next, also for hosts written
+        # as numbers, which never reach the resolver.
         family, kind, protocol, _, address = info
         scope = address[3] if len(address) > 3 else 0
-        if scope or not self._may_connect(_asked_host.get(), str(address[0])):
+        if scope or not self._may_connect(_requested_host.get(), str(address[0])):
             raise _AddressForbidden
         return socket.socket(family=family, type=kind, proto=protocol)
 
@@ -157,7 +156,9 @@ class Egress:
         try:
             encoding = response.headers.get("content-encoding", "identity").strip().lower()
             if encoding not in ("", "identity"):
-                raise ExchangeFailed("the answer is compressed although that was not asked for; it is not read")
+                raise ExchangeFailed(
+                    "the answer is compressed although the request did not accept that; it is not read"
+                )
             body, truncated = await _read(response, max_body_bytes)
         finally:
             await response.aclose()
@@ -171,7 +172,7 @@ class Egress:
 
 
 async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Turns the errors after which aiohttp would send a request again into one after which it does not."""
+    """Translate the errors after which aiohttp would retry a request into one after which it does not."""
     try:
         return await handler(request)
     except aiohttp.ClientConnectorError:
@@ -181,11 +182,11 @@ async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerTy
 
 
 class _AddressForbidden(OSError):
-    """A socket was asked for an address that is not allowed."""
+    """A socket was requested for an address that is not allowed."""
 
 
 class _GuardedResolver(AbstractResolver):
-    """Refuses a name as soon as one of its addresses is not allowed, instead of taking one of the others."""
+    """Refuses a name if one of its addresses is not allowed, instead of using the others."""
 
     def __init__(self, inner: AbstractResolver, may_connect_to: Callable[[str, str], bool]) -> None:
         self._inner = inner
@@ -271,7 +272,7 @@ async def _read(response: httpx.Response, max_bytes: int) -> tuple[bytes, bool]:
 
 
 def _translated(error: Exception) -> EgressError:
-    """httpx's and aiohttp's errors in our terms, without their texts: those repeat addresses."""
+    """The `EgressError` for an error of httpx or aiohttp, without its message, which may repeat the URL."""
     cause = error.__cause__ if isinstance(error.__cause__, aiohttp.ClientError) else error
     match cause:
         case aiohttp.ClientConnectorError(os_error=_AddressForbidden()):
@@ -279,7 +280,7 @@ def _translated(error: Exception) -> EgressError:
         case aiohttp.ClientConnectorDNSError():
             return ConnectionFailed("the host's name cannot be resolved")
         case aiohttp.ClientSSLError() | aiohttp.ClientConnectorCertificateError():
-            return ConnectionFailed("no trustworthy TLS connection came about")
+            return ConnectionFailed("no trusted TLS connection could be established")
         case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
             return ConnectionFailed("the host refuses the connection")
         case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError():

@@ -1,17 +1,17 @@
 """Errors of the tools.
 
 ToolsError
-├── ToolSourceError             a tool source cannot be used; whoever registers it must change it
-│   ├── DocumentError           its document is not one that we can read; `field` is a JSON pointer into it
+├── ToolSourceError             a tool source cannot be used; its registration must be changed
+│   ├── DocumentError           its document cannot be read; `field` is a JSON pointer into it
 │   ├── SourceUnreachableError  its document could not be fetched; trying again later may help
 │   ├── SourceExistsError       another source has its name, or a tool of the same name
-│   └── UnknownSourceError      there is no source of this name
-├── UnknownToolError            there is no tool of this name; similar names are suggested
+│   └── UnknownSourceError      no source has this name
+├── UnknownToolError            no tool has this name; similar names are suggested
 ├── ArgumentError               an argument cannot be put into a request; the model can repair the call
 └── EgressError                 a request could not be made or answered
-    ├── RequestRefused          the guard did not let it out; nothing was sent
+    ├── RequestRefused          the egress guard refused it; nothing was sent
     ├── ConnectionFailed        no connection; nothing was sent
-    └── ExchangeFailed          it was sent, at least in part, and no usable answer came
+    └── ExchangeFailed          it was sent at least in part, and no usable answer came
         └── DeadlineExceeded    ... within the time
 """
 
@@ -36,7 +36,7 @@ class ToolSourceError(ToolsError):
 
 
 class DocumentError(ToolSourceError):
-    """The document cannot be used. `field` is a JSON pointer into it (`#` is the whole)."""
+    """The document cannot be used. `field` is a JSON pointer into it (`#` is the root)."""
 
 
 class SourceUnreachableError(ToolSourceError):
@@ -48,7 +48,7 @@ class SourceExistsError(ToolSourceError):
 
 
 class UnknownSourceError(ToolSourceError):
-    """There is no source of this name."""
+    """No source has this name."""
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         super().__init__(
@@ -59,7 +59,7 @@ class UnknownSourceError(ToolSourceError):
 
 
 class UnknownToolError(ToolsError):
-    """There are no tools of these names. `suggestions` are registered names that look similar, best first."""
+    """No tools have these names. `suggestions` are registered names that look similar, best first."""
 
     def __init__(self, names: list[str], known: Iterable[str]) -> None:
         known = list(known)
@@ -83,11 +83,11 @@ class EgressError(ToolsError):
 
 
 class RequestRefused(EgressError):
-    """The guard did not let the request out; nothing was sent."""
+    """The egress guard refused the request; nothing was sent."""
 
 
 class ConnectionFailed(EgressError):
-    """No connection came about; nothing was sent."""
+    """No connection was established; nothing was sent."""
 
 
 class ExchangeFailed(EgressError):
@@ -95,13 +95,13 @@ class ExchangeFailed(EgressError):
 
 
 class DeadlineExceeded(ExchangeFailed):
-    """The answer did not come, or not wholly, within the time."""
+    """No complete answer came within the time limit."""
 
 
 def _similar(names: Iterable[str], known: Iterable[str]) -> list[str]:
     candidates = list(known)
-    found = [match for name in names for match in difflib.get_close_matches(name, candidates, n=3)]
-    return list(dict.fromkeys(found))
+    similar = [match for name in names for match in difflib.get_close_matches(name, candidates, n=3)]
+    return list(dict.fromkeys(similar))
 
 
 def _did_you_mean(names: Iterable[str], known: Iterable[str], *, what: str) -> str:

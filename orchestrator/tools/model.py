@@ -1,18 +1,17 @@
-"""What the rest of the orchestrator knows of tools: their description, their result, and who executes them.
+"""Tools as the rest of the orchestrator knows them: description, effect class, and result of a call.
 
-Leaves out where tools come from and how they are reached; see `registry` and `openapi`.
+Leaves out where tools come from and how they are called; see `registry` and `source`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 
 class EffectClass(StrEnum):
-    """What repeating a call may do; it decides what happens to a call that a crash interrupted.
+    """Whether a call may be repeated; decides what happens to a call that a crash interrupted.
 
     `READ` changes nothing and may be repeated. `KEYED_WRITE` may be repeated with the same idempotency key.
     `UNKEYED_WRITE` is never sent a second time.
@@ -25,7 +24,7 @@ class EffectClass(StrEnum):
 
 @dataclass(frozen=True)
 class Tool:
-    """A tool on offer. `parameters` is a JSON Schema of type object, `source` the tool source's name."""
+    """A registered tool. `parameters` is a JSON Schema of type object, `source` the tool source's name."""
 
     name: str
     description: str
@@ -36,18 +35,8 @@ class Tool:
 
 @dataclass(frozen=True)
 class ToolResult:
-    """What a call gave, as text for the planner. `truncated`: the tool answered more than `content` holds."""
+    """The result of a call, as text for the planner. `truncated`: the answer was longer than `content`."""
 
     content: str
     is_error: bool
     truncated: bool
-
-
-class Executor(Protocol):
-    """Executes calls."""
-
-    async def execute(
-        self, tool: Tool, arguments: Mapping[str, Any], *, idempotency_key: str, timeout_s: float
-    ) -> ToolResult:
-        """Call the tool within `timeout_s` seconds. Never raises for a failing tool: that is a result, too."""
-        ...

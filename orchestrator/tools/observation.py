@@ -1,8 +1,7 @@
-"""An answer, or the lack of one, becomes the text that the planner reads.
+"""Converts the outcome of a call into the observation that the planner reads.
 
-Success is JSON, written compactly; text counts as success only where the document announces text. Everything else
-is an error that names the status and shows a bounded piece of the body. Answers are data: nothing here, and nothing
-that follows, may act on what they say.
+A success is JSON, written compactly; text is a success only where the document declares text. Everything else is an
+error with the status and a bounded piece of the body. Answers are untrusted data: no code may act on their content.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ from typing import Final, NoReturn
 
 from orchestrator.tools.egress import Answer
 from orchestrator.tools.model import ToolResult
-from orchestrator.tools.operation import Operation
-from orchestrator.tools.security import Credentials
+from orchestrator.tools.openapi.operation import Operation
+from orchestrator.tools.openapi.security import Credentials
 
 MAX_OBSERVATION_BYTES: Final = 16 * 1024
 MAX_ERROR_BODY_BYTES: Final = 2 * 1024
@@ -23,38 +22,38 @@ _TEXT_CHARSETS = frozenset({"utf-8", "us-ascii", "iso-8859-1", "windows-1252", "
 def observe(
     answer: Answer, operation: Operation, credentials: Credentials, *, max_bytes: int = MAX_OBSERVATION_BYTES
 ) -> ToolResult:
-    """What the planner is told of an answer; `content` has at most `max_bytes` bytes of UTF-8."""
+    """The observation of an answer; `content` has at most `max_bytes` bytes of UTF-8."""
     text = credentials.redact(_text(answer))
     compact = None if answer.truncated else _compact_json(text)
-    shown = text.strip() if compact is None else compact
-    problem = _problem(answer, operation, is_json=compact is not None or not shown)
+    answer_text = text.strip() if compact is None else compact
+    problem = _problem(answer, operation, is_json=compact is not None or not answer_text)
     if problem is None:
-        content, cut = bounded(shown or f"(HTTP {answer.status}, no content)", max_bytes)
+        content, cut = bounded(answer_text or f"(HTTP {answer.status}, no content)", max_bytes)
         return ToolResult(content, is_error=False, truncated=cut)
-    piece, cut = bounded(shown, min(MAX_ERROR_BODY_BYTES, max_bytes))
+    piece, cut = bounded(answer_text, min(MAX_ERROR_BODY_BYTES, max_bytes))
     content, cut_again = bounded(f"{problem}: {piece}" if piece else f"{problem}.", max_bytes)
     return ToolResult(content, is_error=True, truncated=answer.truncated or cut or cut_again)
 
 
 def failure(reason: str, *, max_bytes: int = MAX_OBSERVATION_BYTES) -> ToolResult:
-    """What the planner is told of a call that got no answer."""
+    """The observation of a call without an answer."""
     content, cut = bounded(reason, max_bytes)
     return ToolResult(content, is_error=True, truncated=cut)
 
 
 def bounded(text: str, max_bytes: int) -> tuple[str, bool]:
-    """The text within so many bytes of UTF-8, whether it was cut; a cut falls between characters and is marked."""
-    # Lone surrogates and NUL come out of valid JSON, and neither can be stored.
+    """The text in at most `max_bytes` bytes of UTF-8, and whether it was cut; a cut falls between characters."""
+    # Valid JSON can contain lone surrogates and NUL; neither can be stored.
     raw = text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace")
     if len(raw) <= max_bytes:
         return raw.decode(), False
     mark = f" [cut: {len(raw)} bytes in all]"
-    kept = raw[: max(0, max_bytes - len(mark))].decode("utf-8", "ignore")
-    return (kept + mark)[:max_bytes], True
+    start = raw[: max(0, max_bytes - len(mark))].decode("utf-8", "ignore")
+    return (start + mark)[:max_bytes], True
 
 
 def _problem(answer: Answer, operation: Operation, *, is_json: bool) -> str | None:
-    """What is wrong with the answer, or None."""
+    """The reason why the answer is an error, or None."""
     if 300 <= answer.status < 400:
         return f"HTTP {answer.status}: the tool answered with a redirect, which is not followed"
     if not 200 <= answer.status < 300:
@@ -75,7 +74,7 @@ def _text(answer: Answer) -> str:
 
 
 def _compact_json(text: str) -> str | None:
-    """JSON without white space between its parts; None for anything else, infinities included."""
+    """The text as compact JSON; None if it is not JSON, infinities included."""
     try:
         value = json.loads(text, parse_constant=_no_constant)
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

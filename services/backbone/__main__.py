@@ -1,7 +1,7 @@
-"""`python -m services.backbone`"""
+"""Start the backbone service."""
 
 from alpha_umi.serving.process import main
-from services.backbone.api import create_router
+from services.backbone import create_router
 
-if __name__ == "__main__":  # engines are started in processes that import this module again
+if __name__ == "__main__":  # vLLM starts its engine in processes that import this module again
     main("backbone", create_router)

@@ -1,1 +1,5 @@
-"""The planner service: a rationale in free words, then one of three decisions."""
+"""The planner service: a rationale as free text, then one of three decisions."""
+
+from services.planner.decision import create_router
+
+__all__ = ["create_router"]

@@ -1,1 +1,1 @@
-"""Planner, caller and summarizer in one process, on one engine with an adapter for each."""
+"""Planner, caller and summarizer in one process, on one engine with one adapter per role."""

@@ -1,9 +1,13 @@
-"""`python -m services.shared`"""
+"""Planner, caller and summarizer in one process, on one engine: `python -m services.shared`."""
 
 from alpha_umi.serving.process import main_shared
-from services.caller.api import create_router as caller_router
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
+from services import caller, planner, summarizer
 
-if __name__ == "__main__":  # engines are started in processes that import this module again
-    main_shared({"planner": planner_router, "caller": caller_router, "summarizer": summarizer_router})
+if __name__ == "__main__":  # vLLM starts its engine in processes that import this module again
+    main_shared(
+        {
+            "planner": planner.create_router,
+            "caller": caller.create_router,
+            "summarizer": summarizer.create_router,
+        }
+    )

@@ -1,1 +1,5 @@
-"""The summarizer service: the answer for the user."""
+"""The summarizer service: the user's answer."""
+
+from services.summarizer.answer import create_router
+
+__all__ = ["create_router"]

@@ -1,59 +1,52 @@
-"""How the summarizer writes: free text, streamed, bounded by tokens."""
+"""The summarizer service: `python -m services.summarizer`. Its answer is free text, streamed, with a token bound."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from dataclasses import replace
 
-from alpha_umi.contract.problems import ServiceError
-from alpha_umi.contract.roles import SummarizeAnswer, SummarizeRequest, as_history
+from fastapi import APIRouter
+
+from alpha_umi.contract.roles import SUMMARIZE, RenderSummarizeRequest, SummarizeAnswer, SummarizeRequest, as_history
 from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.summarizer import parse_answer
-from alpha_umi.serving.context import RoleContext
-from alpha_umi.serving.engine import Generation
-from alpha_umi.serving.writing import Tally, fit_prompt, write
+from alpha_umi.serving.assembly import RoleContext
+from alpha_umi.serving.generation import GenerationSession
+from alpha_umi.serving.responses import role_router
 
-RETRY_TEMPERATURE = 0.7
+
+def create_router(context: RoleContext) -> APIRouter:
+    """Routes of one summarizer."""
+    return role_router(
+        context,
+        SUMMARIZE,
+        summarize,
+        summary="Write the answer for the user",
+        render_model=RenderSummarizeRequest,
+    )
 
 
 async def summarize(
     context: RoleContext, request: SummarizeRequest, *, request_id: str
 ) -> AsyncGenerator[str | SummarizeAnswer, None]:
-    """The answer as it is written, then the whole.
+    """Yield the answer in pieces, then the complete answer.
 
-    An empty one is written once more, unless `attempts` is 1; then it is the error `output-unreadable`.
+    An empty one is generated once more, unless `attempts` is 1. After that it is the error `output-unreadable`.
     """
-    answer_tokens = request.max_tokens or context.answer_tokens
-    fitted = await fit_prompt(context.host, history=as_history(request.history), answer_tokens=answer_tokens)
-    generation = Generation(
-        fitted.prompt,
-        max_tokens=answer_tokens,
-        temperature=request.temperature,
-        top_p=request.top_p,
-        seed=request.seed,
-    )
-    warmer = replace(generation, temperature=max(generation.temperature, RETRY_TEMPERATURE), seed=request.seed or 1)
-    tally = Tally()
-    pieces: list[str] = []
-    for number, attempt in enumerate((generation, warmer)[: request.attempts], start=1):
-        tally.attempts = number
-        if number > 1:
-            context.metrics.count_extra("retry")
-        async for piece in write(context, attempt, tally, request_id=request_id):
-            pieces.append(piece)
+    session = await GenerationSession.open(context, request, request_id, history=as_history(request.history))
+    text = ""
+    for changes in ({}, session.retry_sampling())[: request.attempts]:
+        if changes:
+            session.count_extra("retry")
+        async for piece in session.stream(session.generation(**changes)):
+            text += piece
             yield piece
-        if "".join(pieces).strip():
+        if text.strip():
             break
-    yield SummarizeAnswer(
-        answer=_read("".join(pieces), tally),
-        usage=tally.usage(),
-        timings=tally.timings(),
-        truncated=fitted.truncated,
-    )
+    yield SummarizeAnswer(answer=_read(session, text), **session.answer_fields())
 
 
-def _read(text: str, tally: Tally) -> str:
+def _read(session: GenerationSession, text: str) -> str:
     try:
         return parse_answer(text)
     except UnreadableOutput as error:
-        raise ServiceError("output-unreadable", error.reason, extra=tally.spent_on(text)) from error
+        raise session.unreadable(error, text) from error

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 from support.fuzz_depth import LONG
 
-from benchmarks.evaluate import made_up_cases
+from benchmarks.evaluate import synthetic_cases
 from benchmarks.generation import measure_generation
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(400), LONG]
 
 
 def test_services_over_http_beside_their_engine(embedded_model: Path) -> None:
-    cases = list(made_up_cases(random.Random(0), 1))
+    cases = list(synthetic_cases(random.Random(0), 1))
     [row] = measure_generation(embedded_model, cases, [2], ["over HTTP"])
-    assert (row["asked"], row["steps"], row["at once"]) == ("over HTTP", 1, 2)
+    assert (row["engine reached"], row["steps"], row["at once"]) == ("over HTTP", 1, 2)
     # A planner, and whoever it decides for unless it gives up.
     assert row["generations"] >= 1
     assert row["tokens"] > 500

@@ -24,6 +24,6 @@ async def test_one_engine_with_three_adapters_beside_itself(embedded_model: Path
     assert times["generations"] >= 9
     assert times["ratio"] > 0
     planner = {row["step"]: row for row in tables.steps if row["role"] == "planner"}
-    assert planner[1]["from the cache, of the prompt"] == 0
-    assert all(planner[step]["of what was seen"] > 0.9 for step in (2, 3, 4))
+    assert planner[1]["cached, of the prompt"] == 0
+    assert all(planner[step]["cached, of the known prefix"] > 0.9 for step in (2, 3, 4))
     assert tables.starts[0]["all services"] >= tables.starts[0]["planner"] > 0

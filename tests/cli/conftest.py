@@ -25,11 +25,11 @@ from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.trajectories import CreateTrajectory, as_trajectory
 from alpha_umi.trajectory import Cancelled, Event, Finished, MessageAdded, Phase, pack, replay
 from alpha_umi.web.problems import install_problem_handlers
-from cli.launch import Plan, take_down
+from cli.local.processes import _children, processes_of
+from cli.local.services import PortSpec, Service
+from cli.local.state import RunRecord, StateFolder
+from cli.local.supervisor import Plan, stop_system
 from cli.main import app as command
-from cli.processes import _children, members
-from cli.services import PortClaim, Service
-from cli.state import RunRecord, StateFolder
 from orchestrator.live import TextDelta
 from orchestrator.narration import Narrator, tell_delta, tell_reconnect
 from orchestrator.store import StoredEvent, TrajectoryRow
@@ -80,8 +80,8 @@ def plan_of() -> Callable[..., Plan]:
     """A plan that starts services as they are."""
 
     def make(*services: Service, **options: Any) -> Plan:
-        claims = [PortClaim(service.name, service.port, f"--{service.name}-port") for service in services]
-        return Plan(claims, lambda: services, "token", **{"grace_s": 2.0, **options})
+        specs = [PortSpec(service.name, service.port, f"--{service.name}-port") for service in services]
+        return Plan(specs, lambda: services, "token", **{"grace_s": 2.0, **options})
 
     return make
 
@@ -91,7 +91,7 @@ def state(tmp_path: Path) -> Iterator[StateFolder]:
     """A state folder; whatever runs in the end is ended."""
     folder = StateFolder(tmp_path / "state")
     yield folder
-    take_down(folder, grace_s=0.1)
+    stop_system(folder, grace_s=0.1)
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def gone() -> Callable[[int], bool]:
 @pytest.fixture
 def pids_of() -> Callable[[RunRecord], list[int]]:
     """All processes of a run."""
-    return lambda run: [process.pid for service in run.services for process in members(service)]
+    return lambda run: [process.pid for service in run.services for process in processes_of(service)]
 
 
 @dataclass
@@ -250,7 +250,10 @@ class FakeOrchestrator:
             self.requests.append(body)
             if body["url"].endswith("bad"):
                 raise ServiceError("tool-source-invalid", "this is no document", field="url", remedy="name another")
-            source = {"effect": "unkeyed_write", "status": "ready", "tools": ["a", "b"], "error": None} | body
+            source = {
+                "origin": "api", "base_url": None, "effect": "unkeyed_write", "status": "ready",
+                "tools": ["a", "b"], "error": None,
+            } | body  # fmt: skip
             self.sources.append(source)
             return source
 

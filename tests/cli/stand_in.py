@@ -1,4 +1,4 @@
-"""A stand-in for a service, run as a program: answers `/readyz`, and misbehaves as it is told.
+"""A program that replaces a service: it answers `/readyz`, with faults by option.
 
 python stand_in.py PORT [--never-ready] [--ignore-term] [--child] [--exit CODE]
 """

@@ -15,7 +15,7 @@ from typer.testing import Result
 
 from alpha_umi.serving.scripted import Rule
 from evaluation.official.bfcl import CheckerMissing, checker_python
-from evaluation.suites import bfcl
+from recordings.formats import bfcl
 
 Invoke = Callable[..., Result]
 SUITE = """\

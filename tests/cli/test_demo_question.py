@@ -1,4 +1,4 @@
-"""What the main job asks: real role services say which models they have; only the engines are scripted."""
+"""The question of `demo`: real role services report their models; only the engines are scripted."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ import structlog
 from support.role_apps import application, scripted
 from support.serving_on_loopback import Serve
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.manifest import CanaryText, ModelManifest
 from cli.demo_question import INSTRUCTION, UNTUNED_INSTRUCTION, demo_question
-from cli.services import ROLES
-from cli.state import ProcessIdentity, RunRecord, ServiceRecord
-from services.caller.api import create_router as caller_router
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
+from cli.local.services import ROLES
+from cli.local.state import ProcessIdentity, RunRecord, ServiceRecord
+from services.caller import create_router as caller_router
+from services.planner import create_router as planner_router
+from services.summarizer import create_router as summarizer_router
 
 ROUTERS = {"planner": planner_router, "caller": caller_router, "summarizer": summarizer_router}
-TRAINED: dict[RoleName, RoleName] = {role: role for role in ROLES}
-Up = Callable[[Mapping[RoleName, RoleName]], RunRecord]
+TRAINED: dict[Role, Role] = {role: role for role in ROLES}
+Serving = Callable[[Mapping[Role, Role]], RunRecord]
 
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """What is served here does not log to our output."""
+    """Keep the log of the services out of the output."""
     with structlog.testing.capture_logs():
         yield
 
 
 @pytest.fixture
-def up(serve: Serve) -> Up:
-    """Serve roles with models of these manifest roles; what a start would have written down."""
+def up(serve: Serve) -> Serving:
+    """Serve roles with models of these manifest roles; returns the run record of a start."""
 
-    def record(role: RoleName, made_for: RoleName) -> ServiceRecord:
+    def record(role: Role, made_for: Role) -> ServiceRecord:
         manifest = ModelManifest(
             name="m", role=made_for, template="toolbench", context=4_096, base="b", source="s",
             canary=CanaryText(prompt="?", expected="!"),
@@ -49,17 +49,17 @@ def up(serve: Serve) -> Up:
     )
 
 
-def test_trained_roles_are_asked_with_all_tools(up: Up) -> None:
-    asked = demo_question(up(TRAINED))
-    assert (asked.instruction, asked.tools, asked.max_steps) == (INSTRUCTION, None, None)
+def test_trained_roles_get_all_tools(up: Serving) -> None:
+    request = demo_question(up(TRAINED))
+    assert (request.instruction, request.tools, request.max_steps) == (INSTRUCTION, None, None)
 
 
 @pytest.mark.parametrize("untuned", [ROLES, ("caller",)])
-def test_an_untuned_role_is_asked_with_one_tool(up: Up, untuned: tuple[RoleName, ...]) -> None:
-    asked = demo_question(up({**TRAINED, **dict.fromkeys(untuned, "backbone")}))
-    assert (asked.instruction, asked.tools, asked.max_steps) == (UNTUNED_INSTRUCTION, ["text_metrics"], 2)
+def test_an_untuned_role_gets_one_tool(up: Serving, untuned: tuple[Role, ...]) -> None:
+    request = demo_question(up({**TRAINED, **dict.fromkeys(untuned, "backbone")}))
+    assert (request.instruction, request.tools, request.max_steps) == (UNTUNED_INSTRUCTION, ["text_metrics"], 2)
 
 
-def test_a_service_that_does_not_say_is_taken_for_untuned(up: Up) -> None:
+def test_a_service_that_does_not_report_counts_as_untuned(up: Serving) -> None:
     run = up(TRAINED).model_copy(update={"role_token": "another"})
     assert demo_question(run).tools == ["text_metrics"]

@@ -99,7 +99,7 @@ def test_an_export_that_breaks_leaves_the_file_as_it_was(invoke: Invoke, serve: 
         (("--status", "done"), "--status: 'done' is none"),
         (("--since", "yesterday"), "--since: 'yesterday' is no time"),
         (("--since", "2026-03-03", "--until", "2026-03-02"), "--since is not before --until"),
-        (("--url", "http://127.0.0.1:1"), "no orchestrator answers"),
+        (("--url", "http://127.0.0.1:1"), "the orchestrator at http://127.0.0.1:1 is unavailable"),
         (("--output", "/nowhere/served.jsonl"), "--output: /nowhere/served.jsonl cannot be written"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Which models `up` and `demo` find, and what they say of roles that have none; the backbone is the real one."""
+"""The models that `up` and `demo` serve, and the warning about roles without one; the backbone is the real one."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.manifest import load_manifest, write_manifest
 from alpha_umi.serving.weights.adapters import FAMILY
-from cli import engines
-from cli.engines import ensure_models
-from cli.services import ROLES
+from cli.local import models
+from cli.local.models import ensure_models
+from cli.local.services import ROLES
 
 
 @pytest.fixture
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the models that ship, without any."""
-    monkeypatch.setattr(engines, "SHIPPED_MODELS", tmp_path)
+    """The folder of the shipped models, empty."""
+    monkeypatch.setattr(models, "SHIPPED_MODELS", tmp_path)
     return tmp_path / FAMILY
 
 
-def ship(shipped: Path, role: RoleName, embedded_model: Path) -> Path:
-    """Put a whole model there that is trained for a role; nothing loads it here."""
+def ship(shipped: Path, role: Role, embedded_model: Path) -> Path:
+    """Put a full model there that is trained for a role; it is never loaded."""
     folder = shipped / role
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(b"weights")
@@ -32,30 +32,30 @@ def ship(shipped: Path, role: RoleName, embedded_model: Path) -> Path:
     return folder
 
 
-def prepared(roles: tuple[RoleName, ...] = ROLES) -> tuple[dict[RoleName, Path], str]:
-    """The folder of each role, and what the user read."""
-    written = StringIO()
-    found = ensure_models(Console(file=written, width=40), roles, environment={})
-    # Where the bar would be on a terminal, an empty line is written.
-    return dict(found.of_role), written.getvalue().strip("\n")
+def prepared(roles: tuple[Role, ...] = ROLES) -> tuple[dict[Role, Path], str]:
+    """The folder of each role, and the output."""
+    output = StringIO()
+    folders = ensure_models(Console(file=output, width=40), roles, environment={})
+    # The progress bar leaves an empty line.
+    return dict(folders.of_role), output.getvalue().strip("\n")
 
 
-def test_the_user_is_told_that_the_untuned_backbone_plays_all_roles(shipped: Path, embedded_model: Path) -> None:
-    folders, told = prepared()
+def test_a_warning_names_all_roles_of_the_untuned_backbone(shipped: Path, embedded_model: Path) -> None:
+    folders, output = prepared()
     assert folders == dict.fromkeys(ROLES, embedded_model)
-    assert told == (
+    assert output == (
         f"warning: no role model of planner, caller, summarizer in {shipped}: the untuned backbone plays them"
     )
 
 
-def test_the_user_is_told_of_the_one_role_without_a_model(shipped: Path, embedded_model: Path) -> None:
+def test_a_warning_names_the_one_role_without_a_model(shipped: Path, embedded_model: Path) -> None:
     trained = {role: ship(shipped, role, embedded_model) for role in ("planner", "summarizer")}
-    folders, told = prepared()
+    folders, output = prepared()
     assert folders == {**trained, "caller": embedded_model}
-    assert told == f"warning: no role model of caller in {shipped}: the untuned backbone plays it"
+    assert output == f"warning: no role model of caller in {shipped}: the untuned backbone plays it"
 
 
-def test_nothing_is_told_where_each_role_has_its_model(shipped: Path, embedded_model: Path) -> None:
+def test_there_is_no_warning_if_each_role_has_its_model(shipped: Path, embedded_model: Path) -> None:
     for role in ROLES:
         ship(shipped, role, embedded_model)
     assert prepared()[1] == ""

@@ -23,11 +23,11 @@ from typer.testing import Result
 from alpha_umi.serving.manifest import CanaryText, ModelManifest
 from alpha_umi.serving.scripted import Rule
 from cli.generation_view import progress_bar
+from cli.local.state import ProcessIdentity, RunRecord, ServiceRecord, StateFolder
 from cli.role_access import role_access
-from cli.state import ProcessIdentity, RunRecord, ServiceRecord, StateFolder
 from evaluation.files.step_run import read_run
-from evaluation.instructions import instruction_digest
-from services.planner.api import create_router as planner_router
+from recordings.contamination import instruction_digest
+from services.planner import create_router as planner_router
 
 Invoke = Callable[..., Result]
 
@@ -55,7 +55,7 @@ def arguments(suite: Path, roles: Roles, *more: str) -> list[str]:
     return ["evaluate", "generate", "--suite", str(suite), "--output", output, *addresses, *more]
 
 
-def told(result: Result) -> str:
+def stderr_of(result: Result) -> str:
     return " ".join(result.stderr.split())
 
 
@@ -63,7 +63,7 @@ def test_predictions_are_generated_and_scored(invoke: Invoke, suite: Path, serve
     roles = calculating_roles(serve)
     result = invoke(*arguments(suite, roles, "--limit", "7", "--unconstrained", "--concurrency", "3"))
     assert (result.exit_code, result.stdout) == (0, f"{suite.parent}/run.jsonl: 7 predictions\n")
-    assert "planner: scripted; the manifest does not say" in told(result)
+    assert "planner: scripted; the manifest does not say" in stderr_of(result)
     run = read_run(suite.parent / "run.jsonl")
     assert (run.about.constrained, len(run.predictions)) == (False, 7)
     scored = invoke("evaluate", "score", str(suite.parent / "run.jsonl"))
@@ -72,10 +72,10 @@ def test_predictions_are_generated_and_scored(invoke: Invoke, suite: Path, serve
     assert again.stdout == f"{suite.parent}/run.jsonl: 7 predictions, 7 of them from before\n"
     other = invoke(*arguments(suite, roles, "--limit", "7"))
     assert (other.exit_code, other.stdout) == (2, "")
-    assert "its `constrained` is False, and now it would be True → name another file" in told(other)
+    assert "its `constrained` is False, and now it would be True → name another file" in stderr_of(other)
 
 
-def test_a_killed_run_goes_on(suite: Path, serve: Serve, tmp_path: Path) -> None:
+def test_a_killed_run_is_resumed(suite: Path, serve: Serve, tmp_path: Path) -> None:
     roles = calculating_roles(serve, delay_s=0.02)
     command = [sys.executable, "-m", "cli.main", *arguments(suite, roles, "--concurrency", "2")]
     output = tmp_path / "run.jsonl"
@@ -92,18 +92,18 @@ def test_a_killed_run_goes_on(suite: Path, serve: Serve, tmp_path: Path) -> None
     assert 5 <= len(there.predictions) < 40
     # As if the machine had taken a part of the last line only.
     output.write_bytes(left[:-100])
-    requests = len(roles.engines["planner"].prompts)
+    prompts = len(roles.engines["planner"].prompts)
     for rule in roles.engines["planner"].rules:
         rule.delay_s = 0
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    retained = len(there.predictions) - 1
-    assert (done.returncode, done.stdout) == (0, f"{output}: 40 predictions, {retained} of them from before\n")
+    complete = len(there.predictions) - 1
+    assert (done.returncode, done.stdout) == (0, f"{output}: 40 predictions, {complete} of them from before\n")
     assert "━" not in done.stderr
     run = read_run(output)
     assert {prediction.id for prediction in run.predictions} == {case.id for case in run.cases}
-    assert run.predictions[:retained] == there.predictions[:retained]
+    assert run.predictions[:complete] == there.predictions[:complete]
     # What was under way when it was killed was asked for twice, nothing else.
-    assert len(roles.engines["planner"].prompts) - requests == 40 - retained
+    assert len(roles.engines["planner"].prompts) - prompts == 40 - complete
 
 
 def test_an_interrupted_run_goes_on(suite: Path, serve: Serve, tmp_path: Path) -> None:
@@ -124,9 +124,9 @@ def test_a_service_that_goes_away_leaves_a_file_that_can_go_on(invoke: Invoke, s
     roles = calculating_roles(serve)
     # It dies with the first answer that is asked for.
     roles.engines["summarizer"].dead = True
-    ended = invoke(*arguments(suite, roles, "--patience", "0.2", "--concurrency", "1"))
+    ended = invoke(*arguments(suite, roles, "--wait", "0.2", "--concurrency", "1"))
     assert (ended.exit_code, ended.stdout) == (1, "")
-    assert "run.jsonl has 1 of 40 predictions → run the same command again" in told(ended)
+    assert "run.jsonl has 1 of 40 predictions → run the same command again" in stderr_of(ended)
     roles.summarizer = calculating_roles(serve).summarizer
     done = invoke(*arguments(suite, roles))
     assert (done.exit_code, done.stdout) == (0, f"{suite.parent}/run.jsonl: 40 predictions, 1 of them from before\n")
@@ -149,23 +149,23 @@ def test_a_model_that_was_trained_on_the_suite_is_named(invoke: Invoke, suite: P
     engine = scripted(Rule(["I stop. Next: give up."]))
     roles.planner = serve(application("planner", planner_router, engine, manifest=manifest))
     result = invoke(*arguments(suite, roles, "--limit", "2"))
-    assert "planner: scripted; trained on 1 of the suite's 20 instructions" in told(result)
+    assert "planner: scripted; trained on 1 of the suite's 20 instructions" in stderr_of(result)
 
 
-def test_what_a_suite_leaves_out_is_said_and_kept(invoke: Invoke, suite: Path, serve: Serve) -> None:
+def test_exclusions_are_printed_and_recorded(invoke: Invoke, suite: Path, serve: Serve) -> None:
     with (suite.parent / "sums.jsonl").open("a") as data:
         data.write(json.dumps({"question": "What is it?", "answer": "Nobody knows."}) + "\n")
     result = invoke(*arguments(suite, calculating_roles(serve), "--limit", "2"))
-    left_out = "left out of the suite, because it cannot be measured: a solution without a final number (1)"
-    assert (result.exit_code, left_out in told(result)) == (0, True)
-    assert read_run(suite.parent / "run.jsonl").about.left_out == {"a solution without a final number": 1}
-    assert left_out in invoke("evaluate", "score", str(suite.parent / "run.jsonl")).stdout
+    excluded = "left out of the suite, because it cannot be measured: a solution without a final number (1)"
+    assert (result.exit_code, excluded in stderr_of(result)) == (0, True)
+    assert read_run(suite.parent / "run.jsonl").about.excluded == {"a solution without a final number": 1}
+    assert excluded in invoke("evaluate", "score", str(suite.parent / "run.jsonl")).stdout
 
 
 def test_a_file_that_does_not_say_what_is_left_out_goes_on(invoke: Invoke, suite: Path, serve: Serve) -> None:
     roles, file = calculating_roles(serve), suite.parent / "run.jsonl"
     invoke(*arguments(suite, roles, "--limit", "2"))
-    earlier = file.read_text().replace(',"left_out":{}', "", 1)
+    earlier = file.read_text().replace(',"excluded":{}', "", 1)
     assert earlier != file.read_text()
     file.write_text(earlier)
     again = invoke(*arguments(suite, roles, "--limit", "2"))
@@ -177,7 +177,7 @@ def test_services_that_are_not_there(invoke: Invoke, suite: Path, free_port: int
     nowhere = f"http://127.0.0.1:{free_port}"
     result = invoke(*arguments(suite, Roles(nowhere, nowhere, nowhere, {})))
     assert (result.exit_code, result.stdout) == (1, "")
-    assert f"the planner at {nowhere} is away" in told(result)
+    assert f"the planner at {nowhere} is unavailable" in stderr_of(result)
     assert not (suite.parent / "run.jsonl").exists()
 
 
@@ -191,16 +191,16 @@ def test_services_that_are_not_there(invoke: Invoke, suite: Path, free_port: int
         (("--output", "/no/folder/run.jsonl"), "cannot be written: No such file"),
     ],
 )
-def test_what_cannot_be_is_said(
+def test_errors_name_the_cause(
     invoke: Invoke, suite: Path, serve: Serve, changed: tuple[str, str], message: str
 ) -> None:
     result = invoke(*arguments(suite, calculating_roles(serve), *changed))
     assert (result.exit_code, result.stdout) == (2, "")
-    assert message in told(result)
+    assert message in stderr_of(result)
     assert "Traceback" not in result.stderr
 
 
-def test_what_is_up_is_asked_with_its_token(state: StateFolder) -> None:
+def test_services_that_are_up_get_their_token(state: StateFolder) -> None:
     state.create()
     process = ProcessIdentity(pid=os.getpid(), started=0)
     record = ServiceRecord(name="planner", url="http://127.0.0.1:9", ready_url="x", log=Path("x"), process=process)
@@ -208,11 +208,11 @@ def test_what_is_up_is_asked_with_its_token(state: StateFolder) -> None:
     try:
         access = role_access({"planner": None, "caller": None}, None, state.path)
         named = role_access({"planner": None, "caller": "http://elsewhere, http://else"}, None, state.path)
-        told_one = role_access({"planner": None}, "mine", state.path)
+        with_token = role_access({"planner": None}, "mine", state.path)
     finally:
-        state.forget_run()
+        state.delete_run()
     assert access.addresses == {"planner": ("http://127.0.0.1:9",), "caller": ("http://127.0.0.1:8002",)}
-    assert (access.token, told_one.token) == ("of-this-run", "mine")
+    assert (access.token, with_token.token) == ("of-this-run", "mine")
     assert "of-this-run" not in repr(access)
     assert (named.addresses["caller"], named.token) == (("http://elsewhere", "http://else"), None)
 

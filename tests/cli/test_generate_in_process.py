@@ -22,11 +22,11 @@ from support.generated_suites import sums_file
 from support.role_apps import CANARY_PROMPT, scripted
 from support.serving_on_loopback import until
 from support.system import call
-from support.tiny_models import ROLES, manifest
+from support.tiny_models import ROLES, manifest, write_backbone
 from typer.testing import Result
 
 from alpha_umi.roles.template import load_template
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving import loading
 from alpha_umi.serving.host import Canary, ServedModel
 from alpha_umi.serving.loading import RoleEngine
@@ -34,6 +34,7 @@ from alpha_umi.serving.manifest import CanaryText, load_manifest, write_manifest
 from alpha_umi.serving.scripted import CANARY, Rule, ScriptedEngine
 from alpha_umi.serving.settings import RoleSettings
 from alpha_umi.serving.shared import SharedEngine
+from alpha_umi.serving.weights.canary import write_canary
 from cli.commands import generate
 from cli.generation_view import loading as loading_view
 from cli.generation_view import progress_bar
@@ -58,9 +59,9 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
     for name in [name for name in os.environ if name.startswith("ALPHA_UMI_") and name != "ALPHA_UMI_CACHE"]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("ALPHA_UMI_DATA", str(tmp_path))
-    kept = structlog.get_config()
+    config = structlog.get_config()
     yield
-    structlog.configure(**kept)
+    structlog.configure(**config)
 
 
 @pytest.fixture
@@ -78,15 +79,15 @@ def arguments(folder: Path, *more: str, count: int = 20) -> list[str]:
     return ["evaluate", "generate", "--in-process", "--suite", suite, "--output", str(folder / "run.jsonl"), *more]
 
 
-def told(result: Result) -> str:
+def stderr_of(result: Result) -> str:
     return " ".join(result.stderr.split())
 
 
 @pytest.mark.usefixtures("scripted_engine")
-def test_all_roles_are_asked_without_a_service(invoke: Invoke, tmp_path: Path) -> None:
+def test_all_roles_predict_without_a_service(invoke: Invoke, tmp_path: Path) -> None:
     result = invoke(*arguments(tmp_path))
     assert (result.exit_code, result.stdout) == (0, f"{tmp_path}/run.jsonl: 40 predictions\n")
-    assert "planner: scripted; the manifest does not say" in told(result)
+    assert "planner: scripted; the manifest does not say" in stderr_of(result)
     run = read_run(tmp_path / "run.jsonl")
     assert list(run.about.models) == ["planner", "caller", "summarizer"]
     by_id = {prediction.id: prediction for prediction in run.predictions}
@@ -96,7 +97,7 @@ def test_all_roles_are_asked_without_a_service(invoke: Invoke, tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("scripted_engine")
-def test_a_single_model_is_asked_alone(invoke: Invoke, tmp_path: Path) -> None:
+def test_the_single_model_predicts_alone(invoke: Invoke, tmp_path: Path) -> None:
     result = invoke(*arguments(tmp_path, "--strategy", "single", "--limit", "2", "--unconstrained"))
     assert result.exit_code == 0
     run = read_run(tmp_path / "run.jsonl")
@@ -104,11 +105,11 @@ def test_a_single_model_is_asked_alone(invoke: Invoke, tmp_path: Path) -> None:
     assert {output.role for prediction in run.predictions for output in prediction.outputs} == {"backbone"}
 
 
-def roles_of(engine: ScriptedEngine, canary: str = CANARY, roles: Sequence[RoleName] = ROLES) -> LoadedRoles:
+def roles_of(engine: ScriptedEngine, canary: str = CANARY, roles: Sequence[Role] = ROLES) -> LoadedRoles:
     """One engine for all roles, as it is loaded for one model folder."""
     shared, template = SharedEngine(engine), load_template("toolbench")
     engines = {
-        role: RoleEngine(shared.seen_by(role), ServedModel(role, "m", template, Canary(CANARY_PROMPT, canary)))
+        role: RoleEngine(shared.view(role), ServedModel(role, "m", template, Canary(CANARY_PROMPT, canary)))
         for role in roles
     }
     return LoadedRoles(engines, dict.fromkeys(roles, 64))
@@ -134,21 +135,21 @@ def test_an_engine_that_dies_leaves_a_file_that_can_go_on(
     assert (ended.exit_code, ended.stdout) == (1, "")
     written = len(read_run(tmp_path / "run.jsonl").predictions)
     assert 0 < written < 40
-    assert f"an engine was lost; {tmp_path}/run.jsonl has {written} of 40 predictions" in told(ended)
-    assert "run the same command again: it goes on from there; the whole log is" in told(ended)
+    assert f"an engine was lost; {tmp_path}/run.jsonl has {written} of 40 predictions" in stderr_of(ended)
+    assert "run the same command again: it goes on from there; the whole log is" in stderr_of(ended)
     assert "engine.dead" in (tmp_path / "run.jsonl.log").read_text()
     done = invoke(*arguments(tmp_path))
     assert done.stdout == f"{tmp_path}/run.jsonl: 40 predictions, {written} of them from before\n"
 
 
-def test_an_engine_that_computes_wrongly_is_not_asked(
+def test_an_engine_that_computes_wrongly_is_refused(
     invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generate, "load_roles", lambda *_: roles_of(scripted(), canary="London"))
     ended = invoke(*arguments(tmp_path))
     assert (ended.exit_code, ended.stdout) == (1, "")
-    assert "the planner cannot be used: the canary wrote" in told(ended)
-    assert f"the whole log is {tmp_path}/run.jsonl.log" in told(ended)
+    assert "the planner cannot be used: the canary wrote" in stderr_of(ended)
+    assert f"the whole log is {tmp_path}/run.jsonl.log" in stderr_of(ended)
     assert not (tmp_path / "run.jsonl").exists()
 
 
@@ -165,8 +166,8 @@ def test_an_engine_that_does_not_start_shows_its_log(
     monkeypatch.setattr(generate, "load_roles", lambda *_: roles_of(UnloadableEngine([])))
     ended = invoke(*arguments(tmp_path))
     assert ended.exit_code == 1
-    assert "the planner cannot be used" in told(ended)
-    assert "not enough memory for the weights" in told(ended)
+    assert "the planner cannot be used" in stderr_of(ended)
+    assert "not enough memory for the weights" in stderr_of(ended)
 
 
 @dataclass
@@ -190,7 +191,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> MadeEngines:
     return engines
 
 
-def write_model(folder: Path, role: RoleName) -> Path:
+def write_model(folder: Path, role: Role) -> Path:
     """A folder that holds a role's model as far as its manifest says."""
     folder.mkdir(parents=True)
     canary = CanaryText(prompt=CANARY_PROMPT, expected=CANARY)
@@ -235,7 +236,7 @@ def planner_model(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("--models", "{0}/trained"), "has no folder caller and no folder summarizer"),
         (("--model", "{0}/trained/planner"), "trained/planner holds a planner, not a caller"),
@@ -247,10 +248,10 @@ def planner_model(tmp_path: Path) -> Path:
     ],
 )
 @pytest.mark.usefixtures("planner_model")
-def test_what_cannot_be_is_said(invoke: Invoke, tmp_path: Path, options: tuple[str, ...], said: str) -> None:
+def test_errors_name_the_cause(invoke: Invoke, tmp_path: Path, options: tuple[str, ...], message: str) -> None:
     result = invoke(*arguments(tmp_path, *(option.format(tmp_path) for option in options)))
     assert (result.exit_code, result.stdout) == (2, "")
-    assert said in told(result)
+    assert message in stderr_of(result)
     assert "Traceback" not in result.stderr
 
 
@@ -258,14 +259,14 @@ def test_settings_that_cannot_be_are_named(invoke: Invoke, tmp_path: Path, monke
     monkeypatch.setenv("ALPHA_UMI_ROLE_THREADS", "none")
     result = invoke(*arguments(tmp_path))
     assert result.exit_code == 2
-    assert "ALPHA_UMI_ROLE_THREADS: Input should be a valid integer" in told(result)
+    assert "ALPHA_UMI_ROLE_THREADS: Input should be a valid integer" in stderr_of(result)
 
 
 def test_models_are_for_engines_in_process(invoke: Invoke, tmp_path: Path) -> None:
     command = [word for word in arguments(tmp_path, "--model", str(tmp_path)) if word != "--in-process"]
     result = invoke(*command)
     assert result.exit_code == 2
-    assert "are for models in this process → add --in-process" in told(result)
+    assert "are for models in this process → add --in-process" in stderr_of(result)
 
 
 def test_a_terminal_shows_nothing_that_engines_write() -> None:
@@ -285,8 +286,8 @@ def test_a_signal_ends_it(scripted_engine: Path, tmp_path: Path, number: signal.
     with started(tmp_path, "--concurrency", "2") as process:
         asyncio.run(until(lambda: predictions_in(tmp_path) > 0, seconds=60))
         process.send_signal(number)
-        _, said = process.communicate(timeout=10)
-    assert (process.returncode, said.splitlines()[-1]) == (130, "interrupted")
+        _, message = process.communicate(timeout=10)
+    assert (process.returncode, message.splitlines()[-1]) == (130, "interrupted")
     assert 0 < len(read_run(tmp_path / "run.jsonl").predictions) < 40
 
 
@@ -300,18 +301,27 @@ def predictions_in(folder: Path) -> int:
     return output.read_bytes().count(b'{"kind":"prediction"') if output.exists() else 0
 
 
+@pytest.fixture(scope="module")
+def tiny_model(embedded_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A backbone that writes nonsense quickly."""
+    folder = tmp_path_factory.mktemp("tiny") / "model"
+    write_backbone(folder, embedded_model)
+    write_manifest(folder, load_manifest(folder).model_copy(update={"canary": write_canary(folder)}))
+    return folder
+
+
 @pytest.mark.engine
 @pytest.mark.timeout(400)
-def test_two_steps_of_the_embedded_model(embedded_model: Path, tmp_path: Path) -> None:
-    with started(tmp_path, "--limit", "2", "--model", str(embedded_model)) as process:
+def test_two_steps_of_a_real_engine(tiny_model: Path, tmp_path: Path) -> None:
+    with started(tmp_path, "--limit", "2", "--model", str(tiny_model)) as process:
         # By then nothing large is there any more that only led to the engine.
         asyncio.run(until(lambda: predictions_in(tmp_path) > 0, seconds=200))
         engines = engines_of(process.pid)
-        shown, said = process.communicate(timeout=200)
-    assert (process.returncode, shown) == (0, f"{tmp_path}/run.jsonl: 2 predictions\n"), said
+        shown, message = process.communicate(timeout=200)
+    assert (process.returncode, shown) == (0, f"{tmp_path}/run.jsonl: 2 predictions\n"), message
     assert len(engines) == 1, "the roles share it"
-    assert f"planner: {load_manifest(embedded_model).name}; " in said
-    assert "vllm" not in said
+    assert f"planner: {load_manifest(tiny_model).name}; " in message
+    assert "vllm" not in message
     assert not psutil.wait_procs(engines, timeout=5)[1]
     run = read_run(tmp_path / "run.jsonl")
     assert all(prediction.outputs[0].completion_tokens > 0 for prediction in run.predictions)
@@ -319,8 +329,8 @@ def test_two_steps_of_the_embedded_model(embedded_model: Path, tmp_path: Path) -
 
 @pytest.mark.engine
 @pytest.mark.timeout(400)
-def test_a_killed_command_leaves_no_engine_behind(embedded_model: Path, tmp_path: Path) -> None:
-    with started(tmp_path, "--model", str(embedded_model)) as process:
+def test_a_killed_command_leaves_no_engine_behind(tiny_model: Path, tmp_path: Path) -> None:
+    with started(tmp_path, "--model", str(tiny_model)) as process:
         asyncio.run(until(lambda: predictions_in(tmp_path) > 0, seconds=200))
         engines = engines_of(process.pid)
         process.kill()

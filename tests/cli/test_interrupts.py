@@ -1,4 +1,4 @@
-"""Signals that end a command, sent to this very process."""
+"""Signals that stop a command, sent to this process."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from cli.interrupts import ending_signals_interrupt, run_until_signal
+from cli.local.signals import ending_signals_interrupt, run_until_signal
 
 
 @pytest.fixture(autouse=True)
-def heeded() -> Iterator[None]:
-    """A command that nohup started ignores the end of its terminal, and so would these tests."""
+def default_hangup() -> Iterator[None]:
+    """Under nohup SIGHUP is ignored, and these tests would fail."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_lets_what_runs_come_to_a_clean_end(number: signal.Signals) -> None:
-    """Where it is raised in the midst of a clean-up, that is cut off."""
+def test_a_signal_lets_the_main_task_clean_up(number: signal.Signals) -> None:
+    """An exception raised within a cleanup would cut it off."""
     done: list[str] = []
 
     async def work() -> None:
@@ -40,7 +40,7 @@ def test_a_signal_lets_what_runs_come_to_a_clean_end(number: signal.Signals) -> 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_afterwards_signals_do_what_they_did(number: signal.Signals) -> None:
+def test_handlers_are_restored(number: signal.Signals) -> None:
     async def work() -> int:
         return 1
 

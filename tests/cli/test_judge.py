@@ -17,7 +17,7 @@ from support.judges import ScriptedJudge, completion, run_file, trajectory
 from support.measured_steps import pairs_of, run_of
 from support.serving_on_loopback import Serve, served, until
 from support.toolbench_server import queries_file
-from support.whole_suites import shop_file
+from support.trajectory_suites import shop_file
 from typer.testing import Result
 
 from evaluation.files.step_run import write_run
@@ -245,7 +245,7 @@ def test_an_answer_that_cannot_be_read_is_nonsense(invoke: Invoke, tmp_path: Pat
     address = serve(judge.application())
     # The last answer never comes: what is there stays readable, and is gone on with.
     judge.hang_after = 5
-    stopped = invoke(*arguments(run, address, *more, "--timeout", "1", "--patience", "0"))
+    stopped = invoke(*arguments(run, address, *more, "--timeout", "1", "--wait", "0"))
     assert stopped.exit_code == 1, stopped.stderr
     matches = read_verdicts(tmp_path / "verdicts.jsonl").verdicts
     assert [(verdict.basis, verdict.questions[0].texts[1:]) for verdict in matches] == [
@@ -330,7 +330,7 @@ def test_a_judge_that_is_not_there(invoke: Invoke, tmp_path: Path, free_port: in
     run = run_file(tmp_path / "run.jsonl", trajectory("a"))
     result = invoke(*arguments(run, f"http://user:word@127.0.0.1:{free_port}"))
     assert result.exit_code == 1
-    assert f"the judge at http://127.0.0.1:{free_port}/v1 is away" in told(result)
+    assert f"the judge at http://127.0.0.1:{free_port}/v1 is unavailable" in told(result)
     assert "verdicts.jsonl has 0 of 1 verdicts" in told(result)
     assert "word" not in told(result).replace("words", "")
 
@@ -345,8 +345,8 @@ def test_a_judge_that_has_too_much_to_do_is_asked_again(invoke: Invoke, tmp_path
 def test_no_answer_in_time(invoke: Invoke, tmp_path: Path, serve: Serve) -> None:
     judge = ScriptedJudge(status("Solvable", {}), hang_after=0)
     run = run_file(tmp_path / "run.jsonl", trajectory("a"))
-    result = invoke(*arguments(run, serve(judge.application()), "--timeout", "0.3", "--patience", "0"))
-    assert (result.exit_code, "is away: ReadTimeout" in told(result)) == (1, True)
+    result = invoke(*arguments(run, serve(judge.application()), "--timeout", "0.3", "--wait", "0"))
+    assert (result.exit_code, "is unavailable: ReadTimeout" in told(result)) == (1, True)
 
 
 def test_a_killed_judging_goes_on(tmp_path: Path) -> None:

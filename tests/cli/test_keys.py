@@ -39,20 +39,20 @@ def test_without_a_file_the_line_is_printed(invoke: Invoke, tmp_path: Path, monk
 
 
 @pytest.mark.parametrize(
-    ("content", "mode", "options", "said"),
+    ("content", "mode", "options", "message"),
     [
         ("nonsense", 0o600, (), "line 1 is not"),
         ("", 0o666, (), "others can write"),
         ("", 0o600, ("--name", "two words"), "--name: "),
     ],
 )
-def test_what_is_wrong_is_said(
-    invoke: Invoke, tmp_path: Path, content: str, mode: int, options: tuple[str, ...], said: str
+def test_the_error_names_the_problem(
+    invoke: Invoke, tmp_path: Path, content: str, mode: int, options: tuple[str, ...], message: str
 ) -> None:
     file = tmp_path / "keys"
     file.write_text(content)
     file.chmod(mode)
     refused = invoke("keys", "create", "--file", str(file), *options)
     assert (refused.exit_code, refused.stdout) == (2, "")
-    assert said in " ".join(refused.stderr.split())
+    assert message in " ".join(refused.stderr.split())
     assert file.read_text() == content

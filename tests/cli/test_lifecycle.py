@@ -16,13 +16,13 @@ import psutil
 import pytest
 
 from cli.demo_question import UNTUNED_INSTRUCTION
-from cli.services import ROLES, ModelFolders, Ports, Script, service_table
-from cli.state import RunRecord, StateFolder
+from cli.local.services import ROLES, ModelFolders, Ports, Script, service_table
+from cli.local.state import RunRecord, StateFolder
 
 Invoke = Callable[..., Any]
 Gone = Callable[[int], bool]
 
-# Rules are tried in order; the first whose `when` stands in the prompt writes.
+# The first rule whose `when` is in the prompt is used.
 SCRIPT = [
     {"when": "Make a conclusion", "texts": ["It has three words."]},
     {
@@ -60,14 +60,14 @@ def test_the_main_job_from_start_to_end(
     assert "is up already" in again.stdout
     assert run.url_of("orchestrator") in again.stdout
 
-    # Nobody knows what a script can be asked.
-    shown = next(line for line in demo.stdout.splitlines() if " show " in line).split()[-1]
-    demanded = json.loads(invoke("show", shown, "--json").stdout)
-    assert (demanded["instruction"], demanded["tools"]) == (UNTUNED_INSTRUCTION, ["text_metrics"])
+    # A script has no manifest, so the easier question is used.
+    identifier = next(line for line in demo.stdout.splitlines() if " show " in line).split()[-1]
+    document = json.loads(invoke("show", identifier, "--json").stdout)
+    assert (document["instruction"], document["tools"]) == (UNTUNED_INSTRUCTION, ["text_metrics"])
 
-    asked = invoke("ask", "How many words?", "--tools", "text_metrics", "--json")
-    assert asked.exit_code == 0, asked.output
-    trajectory = json.loads(asked.stdout)
+    answered = invoke("ask", "How many words?", "--tools", "text_metrics", "--json")
+    assert answered.exit_code == 0, answered.output
+    trajectory = json.loads(answered.stdout)
     assert trajectory["answer"] == "It has three words."
     for way in ([], ["--database", str(state.database)]):
         assert invoke("replay", trajectory["id"], *way).exit_code == 0
@@ -129,24 +129,24 @@ def test_a_taken_port_names_service_and_option(
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         ("sources: [{name: shop}]", "sources.0: Value error, give `url` or `document`"),
         ("[", "is neither YAML nor JSON"),
-        ("sources: [{name: demo, url: 'http://127.0.0.1:1/'}]", "a source is called 'demo'"),
+        ("sources: [{name: demo, url: 'http://127.0.0.1:1/'}]", "a source has the name 'demo' of the example tools"),
     ],
 )
 def test_tool_sources_that_cannot_be_used(
-    invoke: Invoke, arguments: list[str], tmp_path: Path, content: str, says: str
+    invoke: Invoke, arguments: list[str], tmp_path: Path, content: str, message: str
 ) -> None:
     file = tmp_path / "sources.yaml"
     file.write_text(content)
     result = invoke("up", *arguments, "--tool-sources", str(file))
     assert result.exit_code == 2
-    assert says in " ".join(result.stderr.split())
+    assert message in " ".join(result.stderr.split())
 
 
-def test_models_that_are_named_are_there_for_all_roles(
+def test_a_models_folder_without_all_roles_is_refused(
     invoke: Invoke, arguments: list[str], state: StateFolder, tmp_path: Path
 ) -> None:
     (tmp_path / "trained" / "planner").mkdir(parents=True)
@@ -156,7 +156,7 @@ def test_models_that_are_named_are_there_for_all_roles(
     assert state.read_run() is None
 
 
-def test_services_are_told_what_they_need(state: StateFolder, tmp_path: Path) -> None:
+def test_services_have_the_settings_that_they_need(state: StateFolder, tmp_path: Path) -> None:
     folders = ModelFolders({role: tmp_path / role[0] for role in ROLES})
     table = service_table(Ports(tools=None), folders, state=state, token="secret", tool_sources=tmp_path / "sources")
     assert [service.name for service in table] == [*ROLES, "orchestrator"]
@@ -169,7 +169,7 @@ def test_services_are_told_what_they_need(state: StateFolder, tmp_path: Path) ->
     assert "secret" not in repr(table)
 
 
-def test_the_single_model_is_started_where_it_is_asked_for(state: StateFolder, tmp_path: Path) -> None:
+def test_the_single_model_is_started_on_request(state: StateFolder, tmp_path: Path) -> None:
     ports = Ports(tools=None, backbone=8004)
     folders = ModelFolders({role: tmp_path / role[0] for role in (*ROLES, "backbone")})
     table = service_table(ports, folders, state=state, token="secret", tool_sources=None)
@@ -177,12 +177,10 @@ def test_the_single_model_is_started_where_it_is_asked_for(state: StateFolder, t
     assert (single.name, single.port, single.command[1:]) == ("backbone", 8004, ("-m", "services.backbone"))
     assert single.environment["ALPHA_UMI_ROLE_MODEL"] == str(tmp_path / "b")
     assert orchestrator.environment["ALPHA_UMI_BACKBONE_URL"] == "http://127.0.0.1:8004"
-    assert ("backbone", 8004, "--backbone-port") in [
-        (claim.service, claim.port, claim.option) for claim in ports.claims()
-    ]
+    assert ("backbone", 8004, "--backbone-port") in [(spec.service, spec.port, spec.option) for spec in ports.specs()]
 
 
-def test_a_script_stands_in_for_models(state: StateFolder, tmp_path: Path) -> None:
+def test_a_script_replaces_models(state: StateFolder, tmp_path: Path) -> None:
     table = service_table(Ports(), Script(tmp_path / "x"), state=state, token="secret", tool_sources=None)
     assert table[0].name == "tools"
     assert table[1].environment["ALPHA_UMI_ROLE_SCRIPT"] == str(tmp_path / "x")

@@ -1,4 +1,4 @@
-"""`models`: what is in the cache, and whether its files are the recorded ones."""
+"""`models`: the models in the cache, and whether their files have the recorded digests."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from alpha_umi.serving.manifest import MANIFEST_FILE, CanaryText, ModelManifest, write_manifest
-from cli import model_folders
-from cli.engines import SHIPPED_MODELS
-from cli.services import ROLES
+from cli.local import models
+from cli.local.models import SHIPPED_MODELS
+from cli.local.services import ROLES
 
 Invoke = Callable[..., Any]
 
@@ -39,8 +39,8 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def nothing_ships(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Leaves the checkout's own role models out."""
-    monkeypatch.setattr(model_folders, "SHIPPED_MODELS", tmp_path / "shipped")
+    """Hide the shipped models of the checkout."""
+    monkeypatch.setattr(models, "SHIPPED_MODELS", tmp_path / "shipped")
 
 
 def test_models_are_listed(model: Path, invoke: Invoke) -> None:
@@ -50,7 +50,7 @@ def test_models_are_listed(model: Path, invoke: Invoke) -> None:
     assert "no role service was started" in output
 
 
-def test_whole_models_are_verified(model: Path, invoke: Invoke) -> None:
+def test_complete_models_are_verified(model: Path, invoke: Invoke) -> None:
     result = invoke("models", "verify")
     assert (result.exit_code, result.stderr) == (0, "")
     assert "every file is the one that was recorded" in result.stdout
@@ -85,10 +85,10 @@ def name_another_template(model: Path) -> None:
     path.write_text(path.read_text().replace('"toolbench"', '"chatty"'))
 
 
-WRONG = {
+PROBLEMS = {
     change_weights: "model.safetensors: SHA-256 is",
     remove_weights: "model.safetensors: cannot be read (No such file or directory)",
-    add_weights: "more.safetensors: alpha_umi.json does not know these weights",
+    add_weights: "more.safetensors: alpha_umi.json does not list these weights",
     add_pickle: "pytorch_model.bin: this format can run code",
     remove_manifest: "alpha_umi.json: No such file or directory; a model folder needs this file",
     break_manifest: "alpha_umi.json: document: Invalid JSON",
@@ -96,17 +96,15 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("spoil", WRONG)
-def test_what_keeps_a_model_from_being_served_is_found(
-    model: Path, invoke: Invoke, spoil: Callable[[Path], None]
-) -> None:
+@pytest.mark.parametrize("spoil", PROBLEMS)
+def test_unusable_models_are_reported(model: Path, invoke: Invoke, spoil: Callable[[Path], None]) -> None:
     other = model.with_name("sound")
     shutil.copytree(model, other)
     spoil(model)
     for home in ([], [str(model.parent)], [str(model.parent.parent)]):
         result = invoke("models", "verify", *home)
         assert result.exit_code == 1
-        assert WRONG[spoil] in result.stdout
+        assert PROBLEMS[spoil] in result.stdout
         assert "1 of 2 models cannot be served as they are" in result.stderr
     listed = invoke("models", "list", str(model.parent))
     assert (listed.exit_code, str(model) in listed.stdout, str(other) in listed.stdout) == (0, True, True)

@@ -1,4 +1,4 @@
-"""`models convert`: what it says of the model it made, and of what it could not convert."""
+"""`models convert`: its output for a converted model, and for what it refuses."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_checkpoint(tmp_path_factory.mktemp("published") / "alpha-umi-caller-tiny")
 
 
-def said(result: Any) -> str:
-    """Both outputs on one line, as the width of a terminal breaks them."""
+def output_of(result: Any) -> str:
+    """Both outputs on one line, without the line breaks of the terminal's width."""
     return " ".join((result.stdout + result.stderr).split())
 
 
@@ -31,7 +31,7 @@ def test_a_checkpoint_becomes_a_model(published: Path, tmp_path: Path, invoke: I
     target = tmp_path / "models" / "caller"
     options = ("--role", "caller", "--canary-prompt", PROMPT, "--base", "llama-2", "--origin", "a test, CC0")
     result = invoke("models", "convert", str(published), str(target), *options)
-    assert result.exit_code == 0, said(result)
+    assert result.exit_code == 0, output_of(result)
     assert "alpha-umi-caller-tiny · caller · template toolbench · context 512" in result.stdout
     manifest = verify(target)
     assert (manifest.role, manifest.base, manifest.source) == ("caller", "llama-2", "a test, CC0")
@@ -52,18 +52,18 @@ def test_options_that_do_not_fit(
     published: Path, tmp_path: Path, invoke: Invoke, options: tuple[str, ...], code: int, expected: str
 ) -> None:
     result = invoke("models", "convert", str(published), str(tmp_path / "target"), *options)
-    assert (result.exit_code, expected in said(result)) == (code, True), said(result)
+    assert (result.exit_code, expected in output_of(result)) == (code, True), output_of(result)
     assert not (tmp_path / "target").exists()
 
 
 def test_a_target_that_exists_and_a_checkpoint_with_code(published: Path, tmp_path: Path, invoke: Invoke) -> None:
     role = ("--role", "caller", "--canary-prompt", "x", "--canary-expected", "y")
     refused = invoke("models", "convert", str(published), str(tmp_path), *role)
-    assert (refused.exit_code, "exists; name a folder that does not" in said(refused)) == (2, True)
+    assert (refused.exit_code, "exists; name a folder that does not" in output_of(refused)) == (2, True)
     spoiled = Path(shutil.copytree(published, tmp_path / "spoiled"))
     shard = spoiled / "pytorch_model-00001-of-00002.bin"
     shard.write_bytes(b"cbuiltins\nprint\n(S'sprung'\ntR.")
     result = invoke("models", "convert", str(spoiled), str(tmp_path / "target"), *role)
     assert result.exit_code == 1
-    assert f"{shard}: holds more than weights" in said(result)
-    assert "sprung" not in said(result)
+    assert f"{shard}: holds more than weights" in output_of(result)
+    assert "sprung" not in output_of(result)

@@ -1,4 +1,4 @@
-"""Services are started detached, brought up as a whole or not at all, and ended with everything that they started."""
+"""Services start in their own sessions, all or none, and stop with all their descendants."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ import pytest
 from rich.console import Console
 
 from cli.errors import PortTaken, StartFailed, StateUnusable
-from cli.launch import Plan, bring_up, take_down
-from cli.processes import identify, lives, members, stop
-from cli.services import Service
-from cli.state import ProcessIdentity, RunRecord, ServiceRecord, StateFolder
+from cli.local.processes import is_running, process_identity, processes_of, stop
+from cli.local.services import Service
+from cli.local.state import ProcessIdentity, RunRecord, ServiceRecord, StateFolder
+from cli.local.supervisor import Plan, start_system, stop_system
 
-PROGRAM = Path(__file__).parent / "bring_up_program.py"
+PROGRAM = Path(__file__).parent / "start_system_program.py"
 
 StandIn = Callable[..., Service]
 PlanOf = Callable[..., Plan]
@@ -43,13 +43,13 @@ def written(console: Console) -> str:
 
 
 def running_with(port: int) -> list[int]:
-    """Stand-ins of a port, and their children, which have it as an argument, too."""
-    found = []
+    """PIDs of the stand-ins of a port and of their children, which have it as an argument, too."""
+    pids = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if process.status() != psutil.STATUS_ZOMBIE and str(port) in process.cmdline():
-                found.append(process.pid)
-    return found
+                pids.append(process.pid)
+    return pids
 
 
 def wait_for(condition: Callable[[], bool], *, seconds: float = 20) -> None:
@@ -60,61 +60,63 @@ def wait_for(condition: Callable[[], bool], *, seconds: float = 20) -> None:
 
 
 def test_up_and_down(state: StateFolder, console: Console, stand_in: StandIn, plan_of: PlanOf, gone: Gone) -> None:
-    up = bring_up(state, plan_of(stand_in("tools"), stand_in("orchestrator")), console)
+    up = start_system(state, plan_of(stand_in("tools"), stand_in("orchestrator")), console)
     assert up.started_now
     pids = [service.process.pid for service in up.run.services]
     assert not any(map(gone, pids))
     assert "tools is ready after" in written(console)
     assert "orchestrator is ready after" in written(console)
-    assert take_down(state) == ["tools", "orchestrator"]
+    assert stop_system(state) == ["tools", "orchestrator"]
     assert all(map(gone, pids))
     assert state.read_run() is None
-    assert take_down(state) == []
+    assert stop_system(state) == []
 
 
 def test_services_lead_sessions_of_their_own(
     state: StateFolder, console: Console, stand_in: StandIn, plan_of: PlanOf
 ) -> None:
-    run = bring_up(state, plan_of(stand_in("tools")), console).run
+    run = start_system(state, plan_of(stand_in("tools")), console).run
     pid = run.services[0].process.pid
     assert os.getsid(pid) == os.getpgid(pid) == pid
 
 
-def test_a_second_up_finds_it_up(state: StateFolder, console: Console, stand_in: StandIn, plan_of: PlanOf) -> None:
-    first = bring_up(state, plan_of(stand_in("tools")), console)
-    second = bring_up(state, plan_of(stand_in("tools")), console)
+def test_a_second_start_uses_the_running_system(
+    state: StateFolder, console: Console, stand_in: StandIn, plan_of: PlanOf
+) -> None:
+    first = start_system(state, plan_of(stand_in("tools")), console)
+    second = start_system(state, plan_of(stand_in("tools")), console)
     assert not second.started_now
     assert second.run == first.run
 
 
-def test_a_start_whose_services_have_ended_is_forgotten(
+def test_a_run_whose_services_have_exited_is_replaced(
     state: StateFolder, console: Console, stand_in: StandIn, plan_of: PlanOf, gone: Gone
 ) -> None:
-    first = bring_up(state, plan_of(stand_in("tools")), console)
+    first = start_system(state, plan_of(stand_in("tools")), console)
     psutil.Process(first.run.services[0].process.pid).kill()
     wait_for(lambda: gone(first.run.services[0].process.pid))
-    second = bring_up(state, plan_of(stand_in("tools")), console)
+    second = start_system(state, plan_of(stand_in("tools")), console)
     assert second.started_now
 
 
-def test_a_half_dead_system_is_not_taken_for_one_that_is_up(
+def test_a_partly_running_system_is_refused(
     state: StateFolder, console: Console, stand_in: StandIn, plan_of: PlanOf, gone: Gone
 ) -> None:
-    run = bring_up(state, plan_of(stand_in("tools"), stand_in("planner")), console).run
+    run = start_system(state, plan_of(stand_in("tools"), stand_in("planner")), console).run
     psutil.Process(run.services[0].process.pid).kill()
     wait_for(lambda: gone(run.services[0].process.pid))
     with pytest.raises(StateUnusable, match="tools ended and planner still runs") as caught:
-        bring_up(state, plan_of(stand_in("tools")), console)
+        start_system(state, plan_of(stand_in("tools")), console)
     assert "alpha-umi down" in str(caught.value.remedy)
 
 
 def test_a_taken_port_starts_nothing(state: StateFolder, console: Console, stand_in: StandIn, plan_of: PlanOf) -> None:
-    running = bring_up(state, plan_of(stand_in("tools")), console).run
+    running = start_system(state, plan_of(stand_in("tools")), console).run
     taken = stand_in("planner")
     taken = Service(taken.name, taken.command, int(running.services[0].url.rpartition(":")[2]))
     other = StateFolder(state.path.parent / "other")
     with pytest.raises(PortTaken, match=f"port {taken.port} for the planner is taken .* \\(--planner-port\\)"):
-        bring_up(other, plan_of(stand_in("caller"), taken), console)
+        start_system(other, plan_of(stand_in("caller"), taken), console)
     assert other.read_run() is None
     assert list(other.logs.iterdir()) == []
 
@@ -125,7 +127,7 @@ def test_one_port_for_two_services_is_refused(
     first = stand_in("planner")
     second = Service("caller", first.command, first.port)
     with pytest.raises(PortTaken, match="planner \\(--planner-port\\) and caller \\(--caller-port\\)"):
-        bring_up(state, plan_of(first, second), console)
+        start_system(state, plan_of(first, second), console)
 
 
 def test_a_service_that_dies_ends_the_others_and_shows_its_log(
@@ -133,40 +135,40 @@ def test_a_service_that_dies_ends_the_others_and_shows_its_log(
 ) -> None:
     tools, planner = stand_in("tools", "--child"), stand_in("planner", "--exit", "3")
     with pytest.raises(StartFailed, match="the planner ended with exit code 3 before it was ready") as caught:
-        bring_up(state, plan_of(tools, planner, grace_s=1.0), console)
+        start_system(state, plan_of(tools, planner, grace_s=1.0), console)
     assert "the weights are" in caught.value.log
     assert running_with(tools.port) == []
     assert state.read_run() is None
 
 
-def test_what_is_not_ready_in_time_is_ended(
+def test_services_that_are_not_ready_in_time_are_stopped(
     state: StateFolder, console: Console, stand_in: StandIn, plan_of: PlanOf
 ) -> None:
     plan = plan_of(stand_in("tools"), stand_in("planner", "--never-ready"), ready_timeout_s=1.5)
     with pytest.raises(StartFailed, match=r"not ready after 2 s: planner: not ready \(status 503\)"):
-        bring_up(state, plan, console)
+        start_system(state, plan, console)
     assert state.read_run() is None
 
 
 def test_down_leaves_nothing_behind(
     state: StateFolder, console: Console, stand_in: StandIn, plan_of: PlanOf, gone: Gone, pids_of: PidsOf
 ) -> None:
-    run = bring_up(state, plan_of(stand_in("tools", "--ignore-term"), stand_in("planner", "--child")), console).run
+    run = start_system(state, plan_of(stand_in("tools", "--ignore-term"), stand_in("planner", "--child")), console).run
     pids = pids_of(run)
     assert len(pids) == 3
-    take_down(state, grace_s=0.4)
+    stop_system(state, grace_s=0.4)
     assert all(map(gone, pids))
 
 
-def test_down_finds_the_child_of_a_service_that_was_killed(
+def test_down_stops_the_child_of_a_killed_service(
     state: StateFolder, console: Console, stand_in: StandIn, plan_of: PlanOf, gone: Gone, pids_of: PidsOf
 ) -> None:
-    run = bring_up(state, plan_of(stand_in("planner", "--child")), console).run
+    run = start_system(state, plan_of(stand_in("planner", "--child")), console).run
     leader, *rest = pids_of(run)
     psutil.Process(leader).kill()
     wait_for(lambda: gone(leader))
     assert not any(map(gone, rest))
-    take_down(state, grace_s=0.2)
+    stop_system(state, grace_s=0.2)
     assert all(map(gone, rest))
 
 
@@ -178,20 +180,18 @@ def stranger() -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
-def test_a_number_that_was_given_to_another_process_is_left_alone(
-    state: StateFolder, stranger: subprocess.Popen[bytes]
-) -> None:
-    real = identify(psutil.Process(stranger.pid))
-    assert lives(real)
+def test_a_reused_pid_is_not_signalled(state: StateFolder, stranger: subprocess.Popen[bytes]) -> None:
+    real = process_identity(psutil.Process(stranger.pid))
+    assert is_running(real)
     earlier = ProcessIdentity(pid=real.pid, started=real.started - 60)
     record = ServiceRecord(
         name="planner", url="http://x", ready_url="http://x/readyz", log=state.path / "x.log", process=earlier
     )
-    assert members(record) == []
+    assert processes_of(record) == []
     assert stop([record]) == []
     state.create()
     state.write_run(RunRecord(role_token="token", complete=True, services=(record,)))
-    assert take_down(state) == []
+    assert stop_system(state) == []
     assert stranger.poll() is None
 
 
@@ -218,24 +218,24 @@ def test_an_interrupted_start_leaves_nothing(
     assert state.read_run() is None
 
 
-def test_down_ends_what_a_killed_start_left(
+def test_down_stops_what_a_killed_start_left(
     state: StateFolder, stand_in: StandIn, console: Console, gone: Gone
 ) -> None:
     process, pids = started_by(state, stand_in("tools"), stand_in("planner", "--never-ready"))
     with pytest.raises(StateUnusable, match="another alpha-umi command"):
-        take_down(state)
+        stop_system(state)
     process.kill()
     process.wait()
     with pytest.raises(StateUnusable, match="an earlier start was interrupted"):
-        bring_up(state, Plan([], list, "token"), console)
-    assert take_down(state) == ["tools", "planner"]
+        start_system(state, Plan([], list, "token"), console)
+    assert stop_system(state) == ["tools", "planner"]
     assert all(map(gone, pids))
 
 
-def test_the_state_is_for_its_owner_alone(
+def test_the_state_is_readable_by_its_owner_only(
     state: StateFolder, console: Console, stand_in: StandIn, plan_of: PlanOf
 ) -> None:
-    bring_up(state, plan_of(stand_in("tools")), console)
+    start_system(state, plan_of(stand_in("tools")), console)
     assert stat.S_IMODE(state.path.stat().st_mode) == 0o700
     for path in (state.path / "run.json", state.logs / "tools.log"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600

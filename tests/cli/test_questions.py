@@ -14,6 +14,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from alpha_umi.client.errors import StreamBroken
+from alpha_umi.client.orchestrator import OrchestratorClient
+from alpha_umi.client.retry import RetryPolicy
+from alpha_umi.client.sync import SyncOrchestratorClient
 from alpha_umi.contract.trajectories import CreateTrajectory
 from alpha_umi.roles.turns import Tool
 from alpha_umi.trajectory import (
@@ -31,7 +35,7 @@ from alpha_umi.trajectory import (
     StepTaken,
     Usage,
 )
-from cli.client import OrchestratorClient, StreamBroken
+from cli.commands.questions import read_events
 from cli.live_output import LiveOutput, ended
 from cli.plain_text import plain
 from cli.steps_view import StepsView
@@ -56,6 +60,10 @@ EXHAUSTED = (
 )
 FAILED = (ASKED, *STEP, RoleFailed("planner", "it is down"), Finished())
 GAVE_UP = (ASKED, PlannerDecided("I cannot.", "give up", "I cannot. Next: give up."), Finished())
+
+
+def client_of(url: str) -> SyncOrchestratorClient:
+    return SyncOrchestratorClient(OrchestratorClient(url, resume=RetryPolicy(wait_s=0.5, first_pause_s=0.01)))
 
 
 def with_deltas(role: Any, pieces: Sequence[str], event: Any) -> list[Any]:
@@ -215,17 +223,18 @@ def test_bad_usage_is_refused_before_anything_is_sent(invoke: Invoke, arguments:
 def test_nobody_there(invoke: Invoke, ports: Callable[[], int]) -> None:
     result = invoke("ask", "How warm?", "--url", f"http://127.0.0.1:{ports()}")
     assert result.exit_code == 2
-    assert "no orchestrator answers" in result.stderr
+    assert "is unavailable: ConnectError" in result.stderr
     assert "alpha-umi up" in result.stderr
 
 
 def test_a_cut_stream_is_taken_up_without_gap_or_repetition(fake: Fake, url: str) -> None:
     fake.add(COMPLETED)
     fake.connections = [2, 4]
-    with OrchestratorClient(url, resume_pause_s=0) as client:
+    with client_of(url) as client:
         output = io.StringIO()
         trajectory = ended(
-            client.ask(CreateTrajectory(instruction="How warm?")), LiveOutput(StepsView(Console(file=output)))
+            read_events(client.stream(CreateTrajectory(instruction="How warm?"))),
+            LiveOutput(StepsView(Console(file=output))),
         )
     assert trajectory.status == "completed"
     assert fake.last_event_ids == ["2", "4"]
@@ -236,8 +245,8 @@ def test_a_cut_stream_is_taken_up_without_gap_or_repetition(fake: Fake, url: str
 def test_a_stream_that_always_breaks_is_given_up(fake: Fake, url: str) -> None:
     fake.add(COMPLETED)
     fake.connections = [0] * 20
-    with OrchestratorClient(url, resume_pause_s=0) as client, pytest.raises(StreamBroken) as caught:
-        ended(client.follow("traj_1"))
+    with client_of(url) as client, pytest.raises(StreamBroken) as caught:
+        ended(read_events(client.follow("traj_1")))
     assert "alpha-umi show traj_1" in str(caught.value.remedy)
 
 
@@ -370,7 +379,7 @@ def test_tail_follows_the_newest_that_runs(fake: Fake, url: str, invoke: Invoke)
     assert (result.exit_code, "traj_1" in result.stdout) == (0, True)
     fake.add([ASKED, *STEP], "traj_2")
     fake.add(GAVE_UP, "traj_3")
-    with OrchestratorClient(url) as client:
+    with client_of(url) as client:
         running = client.newest(status="running")
         newest = client.newest()
     assert (running and running.id, newest and newest.id) == ("traj_2", "traj_3")

@@ -189,10 +189,10 @@ async def test_the_orchestrators_own_file_is_replayed(tmp_path: Path) -> None:
     from datetime import UTC, datetime
 
     from cli.event_log import read_database
-    from orchestrator.store import EventStore, NewEvent
+    from orchestrator.store import NewEvent, open_store
 
     path = tmp_path / "log.db"
-    async with EventStore.open(f"sqlite:///{path}") as store:
+    async with open_store(f"sqlite:///{path}") as store:
         await store.create(
             "traj_1", [NewEvent(*pack(event)) for event in COMPLETED], at=datetime.now(UTC),
             instruction="q", tools=("temperature",), strategy="chain", metadata={}, background=False,

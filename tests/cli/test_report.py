@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.made_up_trainings import training
 from support.made_up_trajectories import step, trajectory, whole_run, written
 from support.measured_steps import called, pairs_of, run_of
+from support.synthetic_trainings import training
 from typer.testing import Result
 
 from evaluation.files.step_run import write_run
 from evaluation.reporting.format import _COMMANDS, SuiteCommand
-from evaluation.suites.definition import read_definition, suite_path
 from evaluation.whole_run import WholeRun
+from recordings.suites.definition import read_definition, suite_path
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -1,11 +1,11 @@
-"""What every command waits for, `alpha-umi --help` too."""
+"""Imports that every command waits for, `alpha-umi --help` too."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-# Packages of extras that an installation may lack, and that take long to load.
+# Packages of optional extras, which are slow to import.
 OF_EXTRAS = ("fastapi", "jinja2", "jsonschema_rs", "matplotlib", "numpy", "peft", "pydantic_monty", "torch", "vllm")
 
 

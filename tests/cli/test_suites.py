@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from evaluation.suites import bfcl
-from evaluation.suites.definition import SuiteFile, digests_path, read_definition, read_digests, suite_names, suite_path
+from recordings.formats import bfcl
+from recordings.suites.definition import SuiteFile, digests_path, read_definition, read_digests, suite_names, suite_path
 
 Invoke = Callable[..., Result]
 GSM8K = "eval/gsm8k_test_dev.jsonl"

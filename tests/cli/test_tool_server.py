@@ -50,15 +50,15 @@ def url(serve: Serve, tmp_path: Path) -> Iterator[str]:
 
 
 def plan(request: dict[str, Any]) -> Reply:
-    asked = sum(turn["role"] == "observation" for turn in request["history"])
-    return decide("I look it up.", "caller") if asked < 2 else decide("It is known.", "conclusion")
+    observations = sum(turn["role"] == "observation" for turn in request["history"])
+    return decide("I look it up.", "caller") if observations < 2 else decide("It is known.", "conclusion")
 
 
 def look_up(request: dict[str, Any]) -> Reply:
     names = [tool["name"] for tool in request["tools"]]
-    asked = sum(turn["role"] == "observation" for turn in request["history"])
+    observations = sum(turn["role"] == "observation" for turn in request["history"])
     if "querykeywords_for_keyword_analysis" in names:
-        name = ("popularsitesforquery_for_keyword_analysis", "querykeywords_for_keyword_analysis")[asked]
+        name = ("popularsitesforquery_for_keyword_analysis", "querykeywords_for_keyword_analysis")[observations]
         return call(name, q="birthday party ideas")
     return call("get_channel_details_for_kick_com_api_kick_api", channel_name="gmhikaru")
 
@@ -69,7 +69,7 @@ def arguments(suite: Path, url: str, server: str | None, *more: str) -> list[str
     return ["evaluate", "trajectories", "--suite", str(suite), "--output", output, "--url", url, *named, *more]
 
 
-def told(result: Result) -> str:
+def stderr_of(result: Result) -> str:
     return " ".join(result.stderr.split())
 
 
@@ -78,7 +78,7 @@ def test_questions_are_answered_with_recorded_answers(invoke: Invoke, folder: Pa
     suite = queries_file(folder)
     result = invoke(*arguments(suite, url, serve(server.application()), "--max-steps", "12"))
     assert result.exit_code == 0, result.stderr
-    assert "calls of the tool server: answered 4" in told(result)
+    assert "calls of the tool server: answered 4" in stderr_of(result)
     run = read_whole_run(folder / "whole.jsonl")
     assert run.about.tool_server is not None
     assert (run.about.tool_server.strip, run.about.tool_server.max_characters) == ("truncate", 1024)
@@ -109,7 +109,7 @@ def test_what_was_answered_is_judged(invoke: Invoke, folder: Path, serve: Serve,
     assert figures == {"pass_rate": 0.5, "solvable_pass_rate": 0.5}
 
 
-def test_answers_are_cut_and_stripped_as_told(invoke: Invoke, folder: Path, serve: Serve, url: str) -> None:
+def test_answers_are_cut_and_stripped_by_the_options(invoke: Invoke, folder: Path, serve: Serve, url: str) -> None:
     server, suite = ToolBenchServer(KEY), queries_file(folder)
     more = ("--max-observation", "40", "--strip", "random", "--limit", "1")
     assert invoke(*arguments(suite, url, serve(server.application()), *more)).exit_code == 0
@@ -118,7 +118,7 @@ def test_answers_are_cut_and_stripped_as_told(invoke: Invoke, folder: Path, serv
     assert {info.strip for info in server.calls} == {"random"}
     again = invoke(*arguments(suite, url, serve(server.application()), "--limit", "1"))
     assert again.exit_code == 2
-    assert "its `tool_server` is" in told(again)
+    assert "its `tool_server` is" in stderr_of(again)
 
 
 def test_the_key_can_be_in_a_file(invoke: Invoke, folder: Path, serve: Serve, url: str) -> None:
@@ -129,33 +129,35 @@ def test_the_key_can_be_in_a_file(invoke: Invoke, folder: Path, serve: Serve, ur
     assert {info.toolbench_key for info in server.calls} == {"of-the-file"}
 
 
-@pytest.mark.parametrize(("text", "said"), [("", "is empty"), ("a b", "this is no key"), ("ü", "holds no key")])
-def test_what_is_no_key(invoke: Invoke, folder: Path, text: str, said: str) -> None:
+@pytest.mark.parametrize(("text", "message"), [("", "is empty"), ("a b", "this is no key"), ("ü", "holds no key")])
+def test_what_is_no_key(invoke: Invoke, folder: Path, text: str, message: str) -> None:
     (folder / "key").write_text(text, encoding="utf-8")
     more = ("--tool-key-file", str(folder / "key"))
     result = invoke(*arguments(queries_file(folder), "http://127.0.0.1:9", "http://127.0.0.1:9", *more))
     assert result.exit_code == 2
-    assert said in told(result)
+    assert message in stderr_of(result)
 
 
-def test_before_anything_is_asked(invoke: Invoke, folder: Path, serve: Serve, url: str, free_port: int) -> None:
+def test_refusals_before_the_first_request(
+    invoke: Invoke, folder: Path, serve: Serve, url: str, free_port: int
+) -> None:
     suite = queries_file(folder)
     away = invoke(*arguments(suite, url, f"http://127.0.0.1:{free_port}"))
     assert away.exit_code == 1
-    assert f"error: the tool server at http://127.0.0.1:{free_port}/virtual is away" in told(away)
+    assert f"error: the tool server at http://127.0.0.1:{free_port}/virtual is unavailable" in stderr_of(away)
     none = invoke(*arguments(suite, url, None))
-    assert (none.exit_code, "needs a server of ToolBench's tools" in told(none)) == (2, True)
+    assert (none.exit_code, "needs a server of ToolBench's tools" in stderr_of(none)) == (2, True)
     other = invoke(*arguments(suite, url, f"{serve(ToolBenchServer().application())}/other"))
-    assert (other.exit_code, "there is no tool server at" in told(other)) == (2, True)
+    assert (other.exit_code, "there is no tool server at" in stderr_of(other)) == (2, True)
     sums = invoke(*arguments(sums_file(folder, 2), url, f"http://127.0.0.1:{free_port}"))
-    assert (sums.exit_code, "does not ask a tool server" in told(sums)) == (2, True)
+    assert (sums.exit_code, "needs no tool server" in stderr_of(sums)) == (2, True)
     assert not (folder / "whole.jsonl").exists()
 
 
 def test_a_wrong_key_ends_the_run(invoke: Invoke, folder: Path, serve: Serve, url: str) -> None:
     result = invoke(*arguments(queries_file(folder), url, serve(ToolBenchServer("right").application())))
     assert result.exit_code == 2
-    assert "wants another key" in told(result)
+    assert "wants another key" in stderr_of(result)
     assert KEY not in result.output + result.stderr
     assert read_whole_run(folder / "whole.jsonl").asked == ()
 
@@ -163,17 +165,17 @@ def test_a_wrong_key_ends_the_run(invoke: Invoke, folder: Path, serve: Serve, ur
 def test_a_server_that_goes_away_leaves_a_file_that_can_go_on(folder: Path, url: str) -> None:
     # The third call is the first of the second trajectory.
     suite, output, server = queries_file(folder), folder / "whole.jsonl", ToolBenchServer(KEY, hang_after=2)
-    more = ("--concurrency", "1", "--patience", "0.3")
+    more = ("--concurrency", "1", "--wait", "0.3")
     with contextlib.ExitStack() as there:
         address = there.enter_context(served(server.application()))
         command = [sys.executable, "-m", "cli.main", *arguments(suite, url, address, *more)]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
             asyncio.run(until(lambda: len(server.calls) >= 3, seconds=60))
             there.close()
-            _, said = process.communicate(timeout=60)
-    assert process.returncode == 1, said
-    assert "the tool server at" in said
-    assert "run the same command again when it is back" in said
+            _, message = process.communicate(timeout=60)
+    assert process.returncode == 1, message
+    assert "the tool server at" in message
+    assert "run the same command again when it is available" in message
     assert not any("tool-server-away" in line for line in output.read_text().splitlines())
     assert len(read_whole_run(output).asked) == 1
     server.hang_after = None
@@ -184,13 +186,15 @@ def test_a_server_that_goes_away_leaves_a_file_that_can_go_on(folder: Path, url:
     assert len(read_whole_run(output).asked) == 2
 
 
-def test_a_trajectory_that_met_it_away_is_asked_again(invoke: Invoke, folder: Path, serve: Serve, url: str) -> None:
+def test_a_trajectory_runs_again_after_the_tool_server_was_unavailable(
+    invoke: Invoke, folder: Path, serve: Serve, url: str
+) -> None:
     # The first probe is before anything is asked, the second after a call that was not answered.
     server = ToolBenchServer(KEY, away_probes=2)
     more = ("--limit", "1", "--tool-timeout", "2", "--json")
     result = invoke(*arguments(queries_file(folder), url, serve(server.application()), *more))
     assert result.exit_code == 0, result.stderr
-    assert "tool-server-away 2" in told(result)
+    assert "tool-server-away 2" in stderr_of(result)
     (record,) = read_whole_run(folder / "whole.jsonl").asked
     assert not any(step.observation.is_error for step in record.trajectory.steps if step.observation)
     assert json.loads(result.stdout)["figures"]["completed"]["value"] == 1

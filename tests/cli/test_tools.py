@@ -17,8 +17,8 @@ TOOL = {
     "effect": "read",
 }
 FAILED = {
-    "name": "broken", "kind": "openapi", "effect": "read", "status": "failed", "tools": [],
-    "url": "http://127.0.0.1:1/openapi.json", "error": "nobody answers",
+    "name": "broken", "kind": "openapi", "origin": "file", "base_url": None, "effect": "read", "status": "failed",
+    "tools": [], "url": "http://127.0.0.1:1/openapi.json", "error": "nobody answers",
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.made_up_data import mixture, write_json, write_tool_set
+from support.synthetic_data import mixture, write_json, write_tool_set
 from typer.testing import Result
 
 from training.examples import read_record
@@ -63,7 +63,7 @@ def test_a_folder_that_is_there_and_data_that_is_not(invoke: Invoke, config: str
     assert prepare(invoke, config, embedded_model, "--data", "/nowhere").exit_code == 2
     (Path(config).parent / "prepared").mkdir()
     result = prepare(invoke, config, embedded_model)
-    assert (result.exit_code, "is there already" in result.stderr) == (1, True)
+    assert (result.exit_code, "exists already" in result.stderr) == (1, True)
 
 
 def _glaive() -> dict[str, str]:

@@ -21,17 +21,17 @@ from support.role_apps import application, scripted
 from support.scripted_roles import ScriptedRoles, hang, in_turn
 from support.serving_on_loopback import Serve, until
 from support.system import Roles
-from support.whole_suites import computing, pricing, programming, searching, shop_file
+from support.trajectory_suites import computing, pricing, programming, searching, shop_file
 from typer.testing import Result
 
 from alpha_umi.serving.manifest import CanaryText, ModelManifest
 from alpha_umi.serving.scripted import Rule
-from evaluation.instructions import instruction_digest
 from evaluation.replay.servers import create_calculator_server
 from evaluation.whole_run import read_whole_run
-from services.caller.api import create_router as caller_router
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
+from recordings.contamination import instruction_digest
+from services.caller import create_router as caller_router
+from services.planner import create_router as planner_router
+from services.summarizer import create_router as summarizer_router
 
 UNKNOWN = "the models are not known, so whether they were trained on this is not checked: "
 Invoke = Callable[..., Result]
@@ -77,7 +77,7 @@ def arguments(suite: Path, url: str, *more: str) -> list[str]:
     return ["evaluate", "trajectories", "--suite", str(suite), "--output", output, "--url", url, *more]
 
 
-def told(result: Result) -> str:
+def stderr_of(result: Result) -> str:
     return " ".join(result.stderr.split())
 
 
@@ -89,7 +89,7 @@ def test_sums_are_computed_from_end_to_end(invoke: Invoke, folder: Path, start: 
     suite, url = sums_file(folder, 4), start(computing())
     result = invoke(*arguments(suite, url, "--max-steps", "3", "--report", str(folder / "report.json")))
     assert result.exit_code == 0
-    assert UNKNOWN in told(result)
+    assert UNKNOWN in stderr_of(result)
     lines = {line.split("  ")[0]: line.split() for line in result.stdout.splitlines()}
     assert "sums: 4 trajectories, strategy chain" in lines
     assert "ended: completed 4" in lines
@@ -134,7 +134,7 @@ def test_sums_are_computed_with_python(invoke: Invoke, folder: Path, start: Star
     programs = ("1 +", "open('/etc/passwd')", "a = 1\nprint(a + a)")
     suite, url = sums_file(folder, 1, "gsm8k-python"), start(programming(*programs, answer="It is 2."))
     result = invoke(*arguments(suite, url, "--json"))
-    assert result.exit_code == 0
+    assert result.exit_code == 0, result.stderr
     figures = {name: figure["value"] for name, figure in json.loads(result.stdout)["figures"].items()}
     assert (figures["success"], figures["calls"], figures["tool_errors"]) == (1, 3, 2)
     (record,) = read_whole_run(folder / "whole.jsonl").asked
@@ -190,7 +190,7 @@ def test_a_recorded_call_is_answered_and_another_is_counted(invoke: Invoke, fold
     suite, url = shop_file(folder, "lamp", "desk"), start(pricing("lamp", "moon", "lamp"))
     result = invoke(*arguments(suite, url, "--json"))
     assert result.exit_code == 0
-    assert UNKNOWN in told(result)
+    assert UNKNOWN in stderr_of(result)
     figures = {name: figure["value"] for name, figure in json.loads(result.stdout)["figures"].items()}
     assert {name: figures[name] for name in ("completed", "success", "calls", "repeated_calls", "tool_errors")} == {
         "completed": 1, "success": None, "calls": 3, "repeated_calls": 1, "tool_errors": 1,
@@ -210,12 +210,12 @@ def test_a_chain_beside_a_search_with_what_that_costs(invoke: Invoke, folder: Pa
     suite, url = shop_file(folder, "lamp"), start(searching("moon", "lamp"))
     chain, search = str(folder / "chain.jsonl"), str(folder / "search.jsonl")
     given = ("--url", url, "--max-tokens", "5000", "--max-repeats", "64", "--json")
-    asked = [
+    results = [
         invoke("evaluate", "trajectories", "--suite", str(suite), "--output", output, "--strategy", strategy, *given)
         for output, strategy in ((chain, "chain"), (search, "dfsdt"))
     ]
-    assert [result.exit_code for result in asked] == [0, 0], told(asked[1])
-    one, other = (json.loads(result.stdout) for result in asked)
+    assert [result.exit_code for result in results] == [0, 0], stderr_of(results[1])
+    one, other = (json.loads(result.stdout) for result in results)
     assert (one["ends"], other["ends"]) == ({"gave_up: gave_up": 1}, {"completed": 1})
     assert "branches" not in one["figures"]
     values = {name: figure["value"] for name, figure in other["figures"].items()}
@@ -232,21 +232,21 @@ def test_a_chain_beside_a_search_with_what_that_costs(invoke: Invoke, folder: Pa
     assert "prompt_tokens" in compared.stdout
     taken_up = invoke("evaluate", "trajectories", "--suite", str(suite), "--output", search, "--url", url)
     assert taken_up.exit_code == 2
-    assert "is another run: its `max_tokens` is 5000" in told(taken_up)
+    assert "is another run: its `max_tokens` is 5000" in stderr_of(taken_up)
 
 
 def test_models_are_named_where_the_role_services_answer(
     invoke: Invoke, folder: Path, serve: Serve, start: Start
 ) -> None:
     result = invoke(*arguments(sums_file(folder, 3), start(calculating_roles(serve)), "--limit", "2", "--json"))
-    assert "planner: scripted; the manifest does not say" in told(result)
+    assert "planner: scripted; the manifest does not say" in stderr_of(result)
     run = json.loads(result.stdout)["run"]
     assert (set(run["models"]), run["trajectories"]) == ({"planner", "caller", "summarizer"}, 2)
     assert run["models"]["caller"]["trained_on_suite"]["verdict"] == "unknown"
 
 
 @pytest.mark.parametrize(("token", "named"), [("right", True), ("wrong", False), (None, False)])
-def test_role_services_with_a_token_are_asked_with_the_one_that_is_named(
+def test_the_role_token_is_sent_to_the_role_services(
     invoke: Invoke, folder: Path, serve: Serve, start: Start, token: str | None, named: bool
 ) -> None:
     manifest = ModelManifest(
@@ -265,27 +265,29 @@ def test_role_services_with_a_token_are_asked_with_the_one_that_is_named(
     assert result.exit_code == 0
     warning = "warning: the planner's model was trained on 1 of the suite's 2 instructions"
     if named:
-        assert "planner: scripted; trained on 1 of the suite's 2 instructions" in told(result)
+        assert "planner: scripted; trained on 1 of the suite's 2 instructions" in stderr_of(result)
         assert warning in result.stdout
         assert warning in invoke("evaluate", "score", str(folder / "whole.jsonl"), "--format", "trajectories").stdout
     else:
-        assert f"{UNKNOWN}the planner at {address} wants another token (set ALPHA_UMI_ROLE_TOKEN)" in told(result)
+        assert f"{UNKNOWN}the planner at {address} does not accept the token (set ALPHA_UMI_ROLE_TOKEN)" in stderr_of(
+            result
+        )
         assert warning not in result.stdout
 
 
-def test_what_a_suite_leaves_out_is_said_and_kept(invoke: Invoke, folder: Path, start: Start) -> None:
+def test_exclusions_are_printed_and_recorded(invoke: Invoke, folder: Path, start: Start) -> None:
     suite, url = sums_file(folder, 2), start(computing())
     with (folder / "sums.jsonl").open("a") as data:
         data.write(json.dumps({"question": "What is it?", "answer": "Nobody knows."}) + "\n")
     result = invoke(*arguments(suite, url))
-    left_out = "left out of the suite, because it cannot be measured: a solution without a final number (1)"
-    assert left_out in told(result)
-    assert left_out in result.stdout
+    excluded = "left out of the suite, because it cannot be measured: a solution without a final number (1)"
+    assert excluded in stderr_of(result)
+    assert excluded in result.stdout
     about = read_whole_run(folder / "whole.jsonl").about
-    assert about.left_out == {"a solution without a final number": 1}
+    assert about.excluded == {"a solution without a final number": 1}
 
 
-def test_a_killed_run_goes_on(folder: Path, start: Start) -> None:
+def test_a_killed_run_is_resumed(folder: Path, start: Start) -> None:
     suite, url, output = sums_file(folder, 12), start(computing()), folder / "whole.jsonl"
     command = [sys.executable, "-m", "cli.main", *arguments(suite, url, "--concurrency", "1")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as killed:
@@ -312,8 +314,8 @@ def test_an_interrupted_run_takes_its_tools_away(folder: Path, start: Start, num
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as interrupted:
         asyncio.run(until(lambda: output.exists() and b'"kind":"asked"' in output.read_bytes(), seconds=60))
         interrupted.send_signal(number)
-        _, said = interrupted.communicate(timeout=20)
-    assert (interrupted.returncode, said.splitlines()[-1]) == (130, "interrupted")
+        _, message = interrupted.communicate(timeout=20)
+    assert (interrupted.returncode, message.splitlines()[-1]) == (130, "interrupted")
     assert 0 < len(read_whole_run(output).asked) < 60
     assert sources(url) == []
     assert httpx.get(f"{url}/v1/trajectories", params={"status": "running"}).json()["data"] == []
@@ -325,7 +327,7 @@ def test_what_a_killed_run_left_is_cancelled(folder: Path, start: Start) -> None
     suite, url = sums_file(folder, 3), start(roles)
     command = [sys.executable, "-m", "cli.main", *arguments(suite, url)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as killed:
-        asyncio.run(until(lambda: len(roles.asked_of("summarizer")) == 3, seconds=60))
+        asyncio.run(until(lambda: len(roles.bodies_of("summarizer")) == 3, seconds=60))
         killed.kill()
     roles.summarizer = summarizer
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -340,18 +342,18 @@ def test_an_orchestrator_that_stays_away_leaves_a_file_that_can_go_on(
 ) -> None:
     suite, output = sums_file(folder, 40), folder / "whole.jsonl"
     settings = settings_of(serve, computing(), folder) | {"port": free_port}
-    more = ("--patience", "0.5", "--concurrency", "2")
+    more = ("--wait", "0.5", "--concurrency", "2")
     command = [sys.executable, "-m", "cli.main", *arguments(suite, f"http://127.0.0.1:{free_port}", *more)]
     with orchestrator_process(settings) as gone, subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as ended:
         asyncio.run(until(lambda: output.exists() and output.read_bytes().count(b'"kind":"asked"') >= 3, seconds=60))
         gone.process.kill()
-        _, said = ended.communicate(timeout=30)
+        _, message = ended.communicate(timeout=30)
     assert ended.returncode == 1
     there = read_whole_run(output)
     scored = invoke("evaluate", "score", str(output), "--format", "trajectories").stdout
     assert f"sums: {len(there.asked)} trajectories" in scored
     assert f"not run yet, counted as neither completed nor right: {40 - len(there.asked)}\n" in scored
-    assert f"whole.jsonl has {len(there.asked)} of 40 trajectories\n  → run the same command again" in said
+    assert f"whole.jsonl has {len(there.asked)} of 40 trajectories\n  → run the same command again" in message
     with orchestrator_process(settings):
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert (done.returncode, sources(f"http://127.0.0.1:{free_port}")) == (0, [])
@@ -366,7 +368,7 @@ def test_a_run_that_is_under_way_is_left_alone(invoke: Invoke, folder: Path, ser
     httpx.post(f"{url}/v1/tool-sources", json=other).raise_for_status()
     result = invoke(*arguments(sums_file(folder, 2), url))
     assert result.exit_code == 2
-    assert "another run has the tool source 'evaluation-calculator' registered" in told(result)
+    assert "another run has the tool source 'evaluation-calculator' registered" in stderr_of(result)
     assert sources(url) == ["evaluation-calculator"]
 
 
@@ -376,7 +378,7 @@ def test_a_tool_of_the_same_name_is_in_the_way(invoke: Invoke, folder: Path, ser
     httpx.post(f"{url}/v1/tool-sources", json=other).raise_for_status()
     result = invoke(*arguments(sums_file(folder, 2), url))
     assert result.exit_code == 2
-    assert "both have a tool 'calculator' → `alpha-umi tools remove` the other source" in told(result)
+    assert "both have a tool 'calculator' → `alpha-umi tools remove` the other source" in stderr_of(result)
     assert sources(url) == ["mine"]
 
 
@@ -393,11 +395,11 @@ def test_files_that_cannot_be_taken_up_stay_as_they_are(invoke: Invoke, folder: 
         head.replace("sums", "other") + tool + first: "its `suite` is 'other', and now it would be 'sums'",
         head + tool + first.replace('"recorded":"', '"recorded":"x'): "has trajectories that the suite has not: 'x",
     }
-    for text, said in refused.items():
+    for text, message in refused.items():
         output.write_text(text)
         result = invoke(*arguments(suite, url))
         assert (result.exit_code, output.read_text()) == (2, text)
-        assert said in told(result)
+        assert message in stderr_of(result)
     assert sources(url) == []
 
 
@@ -405,7 +407,7 @@ def test_suites_that_cannot_be_gone_through(invoke: Invoke, folder: Path, free_p
     suite = sums_file(folder, 0)
     empty = invoke(*arguments(suite, f"http://127.0.0.1:{free_port}"))
     assert (empty.exit_code, empty.stdout) == (2, "")
-    assert "has no step to measure" in told(empty)
+    assert "has no step with a reference" in stderr_of(empty)
     suite.write_text(suite.read_text().replace("gsm8k", "seal-tools"))
     request = '\napi_list = [{"api_name": "look", "api_description": "", "parameters": {}}]\n'
     asked = {"from": "human", "value": f'{request}task_instruction = "Look."\nOutput:'}
@@ -413,27 +415,27 @@ def test_suites_that_cannot_be_gone_through(invoke: Invoke, folder: Path, free_p
     (folder / "sums.jsonl").write_text(json.dumps([{"id": "1", "conversations": [asked, made]}]))
     without = invoke(*arguments(suite, f"http://127.0.0.1:{free_port}"))
     assert (without.exit_code, without.stdout) == (2, "")
-    assert "its data says which calls are needed, and not what they brought → measure its steps with" in told(without)
+    assert "its data has the calls, and not their observations → measure its steps with" in stderr_of(without)
 
 
 @pytest.mark.parametrize(
-    ("settings", "more", "said"),
+    ("settings", "more", "message"),
     [
         ({"allow_loopback_tools": "false"}, (), "→ the tools are served on this machine's loopback"),
-        ({"api_keys": "right"}, ("--api-key", "wrong"), "wants another key → name its key with --api-key"),
-        ({}, ("--strategy", "single"), "was not answered: "),
+        ({"api_keys": "right"}, ("--api-key", "wrong"), "does not accept the API key → name its key with --api-key"),
+        ({}, ("--strategy", "single"), "was not created: "),
         ({}, ("--strategy", "bfs"), "'bfs' is not one of"),
         ({}, ("--suite", "nothing-like-it"), "there is no suite 'nothing-like-it'"),
         ({}, ("--output", "/no/folder/whole.jsonl"), "cannot be written: No such file"),
         ({}, ("--url", "ftp://x"), "'ftp://x' is not an address"),
     ],
 )
-def test_what_cannot_be_is_said(
-    invoke: Invoke, folder: Path, start: Start, settings: dict[str, str], more: tuple[str, ...], said: str
+def test_errors_name_the_cause(
+    invoke: Invoke, folder: Path, start: Start, settings: dict[str, str], more: tuple[str, ...], message: str
 ) -> None:
     result = invoke(*arguments(sums_file(folder, 2), start(computing(), **settings), *more))
     assert (result.exit_code, result.stdout) == (2, "")
-    assert said in told(result)
+    assert message in stderr_of(result)
     assert "Traceback" not in result.stderr
 
 
@@ -444,27 +446,27 @@ def test_no_report_is_written_over_what_is_needed(invoke: Invoke, folder: Path, 
     before = {path.name: path.read_bytes() for path in folder.glob("sums.*")}
     refused = invoke(*arguments(suite, f"http://127.0.0.1:{free_port}", "--report", str(folder / report)))
     assert (refused.exit_code, refused.stdout) == (2, "")
-    assert "--report: " in told(refused)
-    assert "→ name another file" in told(refused)
+    assert "--report: " in stderr_of(refused)
+    assert "→ name another file" in stderr_of(refused)
     assert {path.name: path.read_bytes() for path in folder.glob("sums.*")} == before
 
 
-def test_nobody_is_there(invoke: Invoke, folder: Path, free_port: int) -> None:
+def test_an_unavailable_orchestrator(invoke: Invoke, folder: Path, free_port: int) -> None:
     result = invoke(*arguments(sums_file(folder, 2), f"http://127.0.0.1:{free_port}"))
     assert (result.exit_code, result.stdout) == (1, "")
-    assert f"the orchestrator at http://127.0.0.1:{free_port} is away" in told(result)
-    assert "→ start it with `alpha-umi up`" in told(result)
+    assert f"the orchestrator at http://127.0.0.1:{free_port} is unavailable" in stderr_of(result)
+    assert "→ start it with `alpha-umi up`" in stderr_of(result)
     assert not (folder / "whole.jsonl").exists()
 
 
-def test_somebody_else_is_there(invoke: Invoke, folder: Path, serve: Serve) -> None:
+def test_an_address_of_another_service(invoke: Invoke, folder: Path, serve: Serve) -> None:
     result = invoke(*arguments(sums_file(folder, 2), serve(computing().application())))
     assert result.exit_code == 2
-    assert "is no orchestrator of this version" in told(result)
+    assert "is not an orchestrator of this version" in stderr_of(result)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "is empty"),
         ('{"kind":"whole-run"', "line 1 ends in the middle"),
@@ -472,16 +474,16 @@ def test_somebody_else_is_there(invoke: Invoke, folder: Path, serve: Serve) -> N
         ('{"kind":"whole-run","suite":"s","trajectories":1}', "there is no trajectory to measure"),
     ],
 )
-def test_what_cannot_be_scored(invoke: Invoke, tmp_path: Path, text: str, said: str) -> None:
+def test_what_cannot_be_scored(invoke: Invoke, tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "whole.jsonl"
     path.write_text(text)
     result = invoke("evaluate", "score", str(path), "--format", "trajectories")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert said in told(result)
+    assert message in stderr_of(result)
 
 
-def test_whole_trajectories_are_no_predictions(invoke: Invoke, tmp_path: Path) -> None:
+def test_trajectories_are_no_predictions(invoke: Invoke, tmp_path: Path) -> None:
     path = str(tmp_path / "whole.jsonl")
     published = invoke("evaluate", "score", path, "--format", "trajectories", "--write-published", f"{path}.json")
     assert published.exit_code == 2
-    assert "whole trajectories are no predictions" in told(published)
+    assert "whole trajectories are no predictions" in stderr_of(published)

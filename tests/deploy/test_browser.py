@@ -1,4 +1,4 @@
-"""`deploy/browser.sh`, with commands of ours in the place of the system's: it installs what lacks, and never fails."""
+"""`deploy/browser.sh` with stub commands instead of the system's: it installs a missing browser, and never fails."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LEFT_OUT = "so tests that open pages are left out. Install chromium, or name one
 
 @pytest.fixture
 def commands(tmp_path: Path) -> Path:
-    """The only folder of commands: a user who is root, and nothing else that the script could ask."""
+    """The only folder on PATH: `id` reports root, and there are no other commands."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for name in ("timeout", "cat"):
@@ -29,7 +29,7 @@ def command(folder: Path, name: str, body: str) -> None:
 
 
 def ran(folder: Path, **environment: str) -> str:
-    """What it prints. It has to end well whatever happens."""
+    """The output of the script, which always succeeds."""
     done = subprocess.run(
         ["/bin/sh", str(SCRIPT)], env={"PATH": str(folder), **environment}, capture_output=True, text=True, timeout=60
     )
@@ -37,14 +37,14 @@ def ran(folder: Path, **environment: str) -> str:
     return done.stdout
 
 
-def test_a_browser_that_is_there_is_enough(commands: Path, tmp_path: Path) -> None:
+def test_an_installed_browser_is_enough(commands: Path, tmp_path: Path) -> None:
     command(tmp_path, "named", "exit 0")
     assert ran(commands, CHROMIUM=str(tmp_path / "named")) == ""
     command(commands, "google-chrome", "exit 0")
     assert ran(commands) == ""
 
 
-def test_who_may_not_install_is_told(commands: Path) -> None:
+def test_a_user_without_permission_gets_a_remedy(commands: Path) -> None:
     assert ran(commands) == f"No Chromium: there is no apt-get, {LEFT_OUT}"
     command(commands, "apt-get", "exit 0")
     command(commands, "id", "echo 1000")
@@ -62,6 +62,6 @@ def test_it_is_installed_with_lists_that_are_fetched_where_they_lack(commands: P
     assert [line.split()[0] for line in log.read_text().splitlines()] == ["install"]
 
 
-def test_what_cannot_be_installed_is_told(commands: Path) -> None:
+def test_a_failed_installation_is_reported(commands: Path) -> None:
     command(commands, "apt-get", "echo broken >&2; exit 100")
     assert ran(commands).splitlines()[-1] == f"No Chromium: apt-get did not install it, {LEFT_OUT}".rstrip()

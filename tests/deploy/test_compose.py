@@ -1,4 +1,4 @@
-"""The compose file: valid, what starts when, and what every container is denied."""
+"""The compose file: valid, the start order of its services, and the restrictions of every container."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ SINGLE = {"backbone"}
 SERVICES = sorted(services())
 ORCHESTRATORS = ["orchestrator", "orchestrator-cpu", "orchestrator-shared"]
 ROLE_SERVICES = sorted((GPU | CPU | SHARED | SINGLE) - {*ORCHESTRATORS})
-# Which recipe of a role service each one is made from.
+# The recipe of each role service.
 PARTS = {name: {"roles": "shared"}.get(name, name.removesuffix("-cpu")) for name in ROLE_SERVICES}
 
 ORCHESTRATOR_VARIABLES = {f"{PREFIX}{name.upper()}" for name in OrchestratorSettings.model_fields}
 ROLE_PREFIX = RoleSettings.model_config["env_prefix"]
 ROLE_VARIABLES = {f"{ROLE_PREFIX}{name.upper()}" for name in RoleSettings.model_fields}
 
-# Settings that no service is given, and why.
+# Settings that no service gets, and the reason.
 LEFT_OUT = {
     "ALPHA_UMI_ALLOW_LOOPBACK_TOOLS": "a container has nothing on its loopback but the orchestrator itself",
     "ALPHA_UMI_FAILPOINT": "for crash tests",
@@ -64,7 +64,7 @@ def service(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def validate(path: str) -> subprocess.CompletedProcess[str]:
-    """Ask the Compose Specification's schema, in the copy that check-jsonschema brings."""
+    """Validate against the schema of the Compose Specification, in check-jsonschema's copy."""
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", path]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
@@ -101,7 +101,7 @@ def test_nothing_starts_with_the_environment_file_as_it_comes() -> None:
         interpolate(read_compose(), documented_variables())
 
 
-# What starts
+# Started services
 
 
 def test_the_environment_file_starts_the_gpu_services() -> None:
@@ -167,7 +167,7 @@ def test_the_shared_engine_can_be_given_the_adapters_that_ship() -> None:
 
 @pytest.mark.parametrize("name", ROLE_SERVICES)
 def test_the_health_of_a_role_is_readiness(name: str) -> None:
-    """The orchestrator is started when models can answer."""
+    """The orchestrator starts when the models can answer."""
     entry = services()[name]
     port = PORTS[PARTS[name]]
     assert entry["build"]["args"]["ROLE"] == PARTS[name]
@@ -177,7 +177,7 @@ def test_the_health_of_a_role_is_readiness(name: str) -> None:
 
 @pytest.mark.parametrize("name", ORCHESTRATORS)
 def test_the_health_of_the_orchestrator_is_its_own(name: str) -> None:
-    """Whoever restarts unhealthy containers must not restart it because a role is down."""
+    """An orchestrator must not be restarted as unhealthy because a role is down."""
     entry = services()[name]
     assert entry["healthcheck"]["test"] == ["CMD", "healthcheck", "http://127.0.0.1:8000/healthz"]
     assert entry["environment"]["ALPHA_UMI_PORT"] == "8000"
@@ -222,7 +222,7 @@ def test_only_gpu_roles_reserve_devices(name: str) -> None:
     assert "reservations" not in services()[name]["deploy"]["resources"]
 
 
-# What a container is denied
+# Restrictions of a container
 
 
 def test_a_container_is_not_root(service: dict[str, Any]) -> None:
@@ -267,7 +267,7 @@ def test_a_container_has_limits(service: dict[str, Any]) -> None:
 
 def test_a_container_stops_and_restarts(service: dict[str, Any]) -> None:
     assert service["restart"] == "unless-stopped"
-    drains = max(STOP_GRACE_S, drain.GRACE_S + drain.LAST_WORDS_S) + server.GRACE_S
+    drains = max(STOP_GRACE_S, drain.GRACE_S + drain.CUT_OFF_S) + server.GRACE_S
     assert float(service["stop_grace_period"].removesuffix("s")) >= 2 * drains, "an engine's process has to end as well"
     assert service["init"] is True
 
@@ -331,14 +331,14 @@ def test_the_environment_file_names_every_variable() -> None:
 
 
 def test_the_environment_file_shows_the_defaults() -> None:
-    """What a commented line shows is what holds without it."""
+    """A commented line shows the default."""
     shown = {name: value for name, value in documented_variables().items() if name not in SECRETS}
     assert services(**shown) == services()
 
 
 @pytest.mark.parametrize("name", ["planner", "planner-cpu", "orchestrator"])
 def test_the_environment_file_shows_the_settings_own_defaults(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What compose passes on only where it is set has its default in the settings."""
+    """A variable that compose passes only if it is set has its default in the settings."""
     make = OrchestratorSettings if name == "orchestrator" else RoleSettings
     without = make()
     passed_on = [variable for variable, value in services()[name]["environment"].items() if value is None]

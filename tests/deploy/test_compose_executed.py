@@ -1,6 +1,6 @@
-"""The compose file, executed: every service's command with its environment, as Compose would start and stop it.
+"""The compose file, executed: every service's command with its environment, started and stopped as by Compose.
 
-Only the language models are scripted, by variables on top of those of the compose file.
+Only the language models are scripted, by additional variables.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ QUESTION = "How many metres are 3 miles?"
 ANSWER = "3 miles are 4828.032 metres."
 
 CALL = call("convert_unit", {"value": 3, "from_unit": "mile", "to_unit": "metre"})
-# What each role writes; when all share an engine, each with its own adapter.
+# The script of each role; on a shared engine each role has its own adapter.
 SCRIPTS: dict[str, list[dict[str, Any]]] = {
     "planner": [
         {"texts": ["The length is known now. Next: conclusion."], "when": "4828"},
@@ -40,7 +40,7 @@ SCRIPTS: dict[str, list[dict[str, Any]]] = {
         {"texts": ["The miles have to be converted.\nAction:"]},
     ],
 }
-# What runs, and the strategies that its trajectories can follow.
+# The services of a deployment, and the strategies that its trajectories can use.
 DEPLOYMENTS = {
     ("gpu",): ["chain"],
     ("gpu", "single"): ["chain", "single"],
@@ -51,7 +51,7 @@ DEPLOYMENTS = {
 
 
 def environment_file(folder: Path, **values: str) -> dict[str, str]:
-    """The variables of `.env`, made as its example says: the secrets are set, and some `values` of those it names."""
+    """The variables of `.env` by its example: the secrets are set, and `values` override others."""
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
     (folder / "models").mkdir()
     chosen = {"ALPHA_UMI_API_KEYS": KEY, "ALPHA_UMI_ROLE_TOKEN": "a-token", "ALPHA_UMI_MODELS": f"{folder}/models"}
@@ -64,15 +64,15 @@ def environment_file(folder: Path, **values: str) -> dict[str, str]:
 
 def overrides(names: Iterable[str], folder: Path) -> dict[str, dict[str, str]]:
     """Scripted engines; and tools on loopback, where the containers' own networks would be private ones."""
-    found: dict[str, dict[str, str]] = {}
+    result: dict[str, dict[str, str]] = {}
     for name in names:
         if name.startswith("orchestrator"):
-            found[name] = {"ALPHA_UMI_ALLOW_LOOPBACK_TOOLS": "true"}
+            result[name] = {"ALPHA_UMI_ALLOW_LOOPBACK_TOOLS": "true"}
         elif name != "tool-api":
             script = folder / f"{name}.json"
             script.write_text(json.dumps(script_of(name.removesuffix("-cpu"))))
-            found[name] = {"ALPHA_UMI_ROLE_ENGINE": "scripted", "ALPHA_UMI_ROLE_SCRIPT": str(script)}
-    return found
+            result[name] = {"ALPHA_UMI_ROLE_ENGINE": "scripted", "ALPHA_UMI_ROLE_SCRIPT": str(script)}
+    return result
 
 
 def script_of(service: str) -> list[dict[str, Any]]:
@@ -93,7 +93,7 @@ def running(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deployme
 
 @contextlib.contextmanager
 def alone(name: str, folder: Path, overrides: Mapping[str, str], **values: str) -> Iterator[Deployment]:
-    """One service without those that it waits for."""
+    """One service without its dependencies."""
     variables = environment_file(folder, **values)
     with deployed({name: services(**variables)[name]}, folder, variables, {name: overrides}) as running:
         yield running
@@ -143,9 +143,9 @@ def test_the_orchestrator_alone_is_healthy_and_not_ready(tmp_path: Path) -> None
     key = create_key(tmp_path / "keys" / "api_keys").text
     values = {"ALPHA_UMI_API_KEYS": "", "ALPHA_UMI_API_KEYS_FOLDER": f"{tmp_path}/keys"}
     with alone("orchestrator-shared", tmp_path, {}, **values) as running, orchestrator(running) as client:
-        found = client.get("/readyz")
-        assert found.status_code == 503
-        assert found.json()["type"].endswith("role-unavailable")
+        result = client.get("/readyz")
+        assert result.status_code == 503
+        assert result.json()["type"].endswith("role-unavailable")
         assert client.get("/v1/tools").status_code == 401
         assert client.get("/v1/tools", headers={"authorization": f"Bearer {key}"}).status_code == 200
         assert running.stop() == {"orchestrator-shared": 0}
@@ -153,7 +153,7 @@ def test_the_orchestrator_alone_is_healthy_and_not_ready(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name", ["orchestrator", "planner", "roles"])
 def test_nothing_listens_for_others_without_a_secret(name: str, tmp_path: Path) -> None:
-    """What `0.0.0.0` means in a container; elsewhere in these tests it stands for an address on loopback."""
+    """`0.0.0.0` as in a container; other tests replace it by a loopback address."""
     secret = "ALPHA_UMI_API_KEYS" if name == "orchestrator" else "ALPHA_UMI_ROLE_TOKEN"
     host = {"ALPHA_UMI_HOST": "0.0.0.0", "ALPHA_UMI_ROLE_HOST": "0.0.0.0"}
     with pytest.raises(RuntimeError) as refusal, alone(name, tmp_path, host | {secret: ""}):

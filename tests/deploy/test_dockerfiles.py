@@ -18,16 +18,16 @@ def instructions(request: pytest.FixtureRequest) -> list[Instruction]:
 
 
 def inherited(instructions: list[Instruction], keyword: str) -> list[str]:
-    """The texts of an instruction in the last stage and the stages that it was made from, newest first."""
+    """The texts of an instruction in the last stage and its base stages, newest first."""
     by_name = {name: stage for stage in stages(instructions) if (name := stage[0].text.partition(" AS ")[2])}
-    found: list[str] = []
+    result: list[str] = []
     stage: list[Instruction] | None = stages(instructions)[-1]
     while stage is not None:
-        found += [instruction.text for instruction in reversed(stage) if instruction.keyword == keyword]
-        # Where the stage depends on an argument, all that it can mean end the same way.
+        result += [instruction.text for instruction in reversed(stage) if instruction.keyword == keyword]
+        # If the base stage depends on an argument, all its values end the same way.
         base = stage[0].text.partition(" AS ")[0].replace("${ROLE}", "planner").replace("${ENGINE}", "gpu")
         stage = by_name.get(base)
-    return found
+    return result
 
 
 def test_there_are_dockerfiles() -> None:

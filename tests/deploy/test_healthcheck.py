@@ -18,7 +18,7 @@ SCRIPT = ROOT / "deploy" / "healthcheck.py"
 
 @contextmanager
 def server(status: int, body: bytes) -> Iterator[str]:
-    """A server on a free port that answers every GET with the same; its address."""
+    """A server on a free port with a fixed answer to every GET; its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -41,7 +41,7 @@ def server(status: int, body: bytes) -> Iterator[str]:
 
 
 def check(*arguments: str) -> subprocess.CompletedProcess[str]:
-    # A proxy of the host's must not be asked about the container itself.
+    # The container's own address must not go through a proxy.
     environment = {"http_proxy": "http://127.0.0.1:9", "PATH": ""}
     return subprocess.run(
         [sys.executable, SCRIPT, *arguments], env=environment, capture_output=True, text=True, timeout=30, check=False
@@ -63,7 +63,7 @@ def test_anything_else_is_not(status: int) -> None:
     assert ("the model is loading" in result.stderr) == (status != 204)
 
 
-def test_nobody_there_is_not_healthy() -> None:
+def test_an_unreachable_server_is_not_healthy() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         result = check(f"http://127.0.0.1:{free.getsockname()[1]}/readyz")

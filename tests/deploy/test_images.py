@@ -1,4 +1,4 @@
-"""The builder of images: it builds what the compose file does, and says what it needs. `make images` runs it."""
+"""The builder of images: it builds the images of the compose file, and names missing commands (`make images`)."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def test_by_default_every_check_is_made() -> None:
     assert not list(checks({"roles-gpu"})), "what cannot run here is only built"
 
 
-# Root, as far as the program can tell.
+# A stub `id` reports root.
 AS_ROOT = "import os, sys; os.geteuid = lambda: 0; from deploy.images.__main__ import main; sys.exit(main())"
-# Says yes to everything but a build, and writes down what it was asked.
+# Succeeds except for a build, and records its arguments.
 BUILDAH = """#!/bin/sh
-echo "$@" >> "$ASKED"
+echo "$@" >> "$REQUESTS"
 case "$1" in
-    images) [ "$2" = --json ] && echo '[{"size": "1.5 GB"}]' || cat "$ASKED-unnamed" 2>/dev/null || : ;;
-    bud) echo a-stage > "$ASKED-unnamed"; echo "no space left" >&2; exit 125 ;;
+    images) [ "$2" = --json ] && echo '[{"size": "1.5 GB"}]' || cat "$REQUESTS-unnamed" 2>/dev/null || : ;;
+    bud) echo a-stage > "$REQUESTS-unnamed"; echo "no space left" >&2; exit 125 ;;
 esac
 """
 
@@ -60,15 +60,15 @@ def finished(command: list[str], **environment: str) -> subprocess.CompletedProc
 
 @pytest.fixture
 def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A PATH of tools that do nothing; the file that says what buildah was asked for."""
+    """A PATH of stub commands; the file with the recorded arguments of buildah."""
     for name in ("debootstrap", "ip", "nsenter", "buildah"):
         tool = tmp_path / name
         tool.write_text(BUILDAH)
         tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setenv("ASKED", str(tmp_path / "asked"))
+    monkeypatch.setenv("REQUESTS", str(tmp_path / "requests"))
     monkeypatch.delenv("BUILD_FLAGS", raising=False)
-    return tmp_path / "asked"
+    return tmp_path / "requests"
 
 
 def test_it_says_which_packages_are_missing() -> None:
@@ -121,10 +121,10 @@ def test_ctrl_c_ends_a_command_with_its_children(tmp_path: Path) -> None:
         "run('sh', '-c', 'exec >$0; sleep 600 & echo started; sleep 600', sys.argv[1])"
     )
     with subprocess.Popen([sys.executable, "-c", program, str(alive)], cwd=ROOT, stderr=subprocess.PIPE) as process:
-        with alive.open() as said:
-            assert said.readline() == "started\n"
+        with alive.open() as message:
+            assert message.readline() == "started\n"
             process.send_signal(signal.SIGINT)
-            assert said.read() == "", "everybody who could write to it is gone"
+            assert message.read() == "", "every process that could write to it has ended"
         assert process.wait(60) in {-signal.SIGINT, 130}
 
 
@@ -144,11 +144,11 @@ def test_builds_have_packages_from_where_pip_has_them(tmp_path: Path) -> None:
         f"global.find-links='{wheels} {tmp_path}/absent'\n"
         "global.require-virtualenv='true'\n"
     )
-    found = read_settings(listed)
-    assert found == {
+    result = read_settings(listed)
+    assert result == {
         "index-url": "https://mirror.example/simple",
         "extra-index-url": f"file://{index} https://more.example/simple",
         "find-links": f"{wheels} {tmp_path}/absent",
     }
-    assert paths(found) == [str(index.parent), str(wheels)]
+    assert paths(result) == [str(index.parent), str(wheels)]
     assert read_settings("") == {}

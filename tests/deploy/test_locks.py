@@ -15,7 +15,7 @@ from packaging.version import Version
 from support.deployment_files import LOCKS, ROOT, locked
 
 FOLDER = ROOT / "deploy" / "requirements"
-# Which extras each lock is for; torch-cpu.txt goes with the two that hold the CPU engine.
+# The extras of each lock; torch-cpu.txt belongs to the two with the CPU engine.
 EXTRAS = {
     "dev": ("serving", "engine-cpu", "orchestrator", "embedded", "examples", "training", "evaluation", "dev"),
     "orchestrator": ("orchestrator",),
@@ -25,7 +25,7 @@ EXTRAS = {
     "role-cpu": ("serving", "engine-cpu", "embedded"),
     "role-gpu": ("serving", "engine-gpu"),
 }
-# CUDA builds go with versions of their own.
+# CUDA builds have versions of their own.
 ACCELERATOR = {"apache-tvm-ffi", "setuptools", "torch", "triton"}
 
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from support.deployment_files import ROOT, documented_variables, services
 
-from orchestrator.tools.source import load_sources_file
+from orchestrator.tools.sources_file import load_sources_file
 
 
 def test_the_example_is_a_file_of_tool_sources() -> None:

@@ -27,12 +27,12 @@ def anchor(heading: str) -> str:
 
 def written_paths() -> set[str]:
     """The paths of the page; `{a,b}` in one stands for two of them, and other names in braces for a variable."""
-    found: set[str] = set()
+    paths: set[str] = set()
     for path in re.findall(r"(/(?:v1/[\w/{},-]+|healthz|readyz|metrics))", PAGE):
         forms = BRACES.search(path)
         for form in forms[1].split(",") if forms else [""]:
-            found.add(re.sub(r"\{\w+\}", "{}", BRACES.sub(form, path)))
-    return found
+            paths.add(re.sub(r"\{\w+\}", "{}", BRACES.sub(form, path)))
+    return paths
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)

@@ -16,7 +16,7 @@ from support.scripted_roles import call, decide, in_turn, problem, say
 from alpha_umi.serving.scripted import Rule
 from alpha_umi.serving.settings import RoleSettings
 from orchestrator.settings import PREFIX, OrchestratorSettings
-from services.planner.api import create_router
+from services.planner import create_router
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
 PLAN = {"tools": [{"name": "t"}], "history": [{"role": "user", "content": "question"}]}
@@ -41,16 +41,16 @@ def described(heading: str) -> dict[str, Described]:
     return {row[0].strip("`"): Described(row[1], frozenset(re.findall(r"`(\w+)`", row[2]))) for row in rows}
 
 
-def exposed(found: Exposition) -> dict[str, str]:
+def exposed(exposition: Exposition) -> dict[str, str]:
     """The types of all metrics by the names that queries use."""
-    return {f"{it.name}_total" if it.type == "counter" else it.name: it.type for it in found.families}
+    return {f"{it.name}_total" if it.type == "counter" else it.name: it.type for it in exposition.families}
 
 
-def labels_of(found: Exposition) -> dict[str, frozenset[str]]:
+def labels_of(exposition: Exposition) -> dict[str, frozenset[str]]:
     """The labels of each metric that has a series."""
     return {
         f"{it.name}_total" if it.type == "counter" else it.name: frozenset(it.samples[0].labels) - {"le"}
-        for it in found.families
+        for it in exposition.families
         if it.samples
     }
 
@@ -75,15 +75,15 @@ async def role_service() -> Exposition:
 
 
 async def of_service(service: str, folder: Path) -> tuple[Exposition, dict[str, Described]]:
-    found = await (orchestrator(folder) if service == "### Orchestrator" else role_service())
-    return found, described("### Every service") | described(service)
+    exposition = await (orchestrator(folder) if service == "### Orchestrator" else role_service())
+    return exposition, described("### Every service") | described(service)
 
 
 @pytest.mark.parametrize("service", ["### Orchestrator", "### Role services"])
 async def test_the_tables_hold_what_a_service_exposes_and_nothing_else(service: str, tmp_path: Path) -> None:
-    found, rows = await of_service(service, tmp_path)
-    assert {name: row.type for name, row in rows.items()} == exposed(found)
-    labels = labels_of(found)
+    exposition, rows = await of_service(service, tmp_path)
+    assert {name: row.type for name, row in rows.items()} == exposed(exposition)
+    labels = labels_of(exposition)
     assert len(labels) > 15
     assert {name: rows[name].labels for name in labels} == labels
 
@@ -106,13 +106,13 @@ def test_queries_ask_for_what_exists(expression: str) -> None:
     for name, row in rows.items():
         if row.type == "histogram":
             series |= {f"{name}_bucket": row.labels | {"le"}, f"{name}_sum": row.labels, f"{name}_count": row.labels}
-    asked = re.findall(r"\b((?:alpha_umi|process)_\w+)(?:\{(\w+))?", re.sub(r"#.*", "", expression))
-    assert asked
-    for name, label in asked:
+    used = re.findall(r"\b((?:alpha_umi|process)_\w+)(?:\{(\w+))?", re.sub(r"#.*", "", expression))
+    assert used
+    for name, label in used:
         assert name in series
         assert not label or label in series[name] | {"job", "instance"}
     for group in re.findall(r"\bby \(([^)]*)\)", expression):
-        assert set(re.split(r",\s*", group)) <= frozenset.union(*(series[name] for name, _ in asked)) | {"instance"}
+        assert set(re.split(r",\s*", group)) <= frozenset.union(*(series[name] for name, _ in used)) | {"instance"}
 
 
 def test_the_scrape_configuration_can_be_read() -> None:

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from support.measured_steps import CLOCK, GAVE_UP, called, case_of, pairs_of, right
 
 from evaluation.compare import Comparison, compare
-from evaluation.errors import CasesDiffer, EmptySuite
+from evaluation.errors import CasesDiffer
 from evaluation.files.published import Pair, pair
 from evaluation.statistics.paired import Difference
+from recordings.errors import EmptySuite
 
 
 def graded(grades: list[bool]) -> list[Pair]:

@@ -8,9 +8,10 @@ import pytest
 from support.made_up_trajectories import step, trajectory, whole_run
 
 from evaluation.compare import Comparison, compare_trajectories
-from evaluation.errors import CasesDiffer, EmptySuite
+from evaluation.errors import CasesDiffer
 from evaluation.statistics.paired import Difference
 from evaluation.whole_run import WholeRun
+from recordings.errors import EmptySuite
 
 HALF = [number < 50 for number in range(100)]
 

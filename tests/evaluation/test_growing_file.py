@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.measured_steps import pairs_of, run_of
 
-from evaluation.errors import CutShort, EvaluationError, FileUnreadable, NotTheFormat
 from evaluation.files.jsonl import FileInUse, FileUnwritable, OtherRun
 from evaluation.files.step_run import (
     CaseRecord,
@@ -24,6 +23,7 @@ from evaluation.files.step_run import (
     record_line,
     resume_step_run,
 )
+from recordings.errors import CutShort, DataError, FileUnreadable, NotTheFormat
 
 RUN: Run = run_of(pairs_of({}))
 
@@ -121,7 +121,7 @@ def test_other_cases_are_refused(tmp_path: Path) -> None:
         (b"\n".join(whole().splitlines()[:3]) + b"\n" + whole().splitlines()[-1] + b"\n", CutShort),
     ],
 )
-def test_what_is_no_run_is_refused_and_left_alone(tmp_path: Path, content: bytes, error: type[EvaluationError]) -> None:
+def test_what_is_no_run_is_refused_and_left_alone(tmp_path: Path, content: bytes, error: type[DataError]) -> None:
     path = tmp_path / "run.jsonl"
     path.write_bytes(content)
     with pytest.raises(error):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.measured_steps import CLOCK, called, case_of, pairs_of, wrote
 
 from alpha_umi.roles.turns import tool_line
-from evaluation.errors import CutShort, DuplicateId, EvaluationError, FileUnreadable, NoReference, NotTheFormat
+from evaluation.errors import NoReference
 from evaluation.files.published import (
     PublishedStep,
     pair,
@@ -27,6 +27,7 @@ from evaluation.files.published import (
 from evaluation.metrics import PUBLISHED
 from evaluation.outputs import RoleText, read_prediction
 from evaluation.scoring import score
+from recordings.errors import CutShort, DataError, DuplicateId, FileUnreadable, NotTheFormat
 
 CALL = "assistant: go. Next: caller.</s>caller: Action: clock\nAction Input: {}</s>"
 
@@ -189,9 +190,7 @@ def test_entries_without_predictions_are_counted_as_wrong(tmp_path: Path) -> Non
         (json.dumps([entry(), entry(reference=None)]), NoReference, "entry '2'"),
     ],
 )
-def test_what_is_no_published_file_is_refused(
-    tmp_path: Path, text: str, kind: type[EvaluationError], reply: str
-) -> None:
+def test_what_is_no_published_file_is_refused(tmp_path: Path, text: str, kind: type[DataError], reply: str) -> None:
     file = tmp_path / "file.json"
     file.write_text(text)
     with pytest.raises(kind) as refused:

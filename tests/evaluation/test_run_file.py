@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.measured_steps import DIGEST, GAVE_UP, called, case_of, pairs_of, run_of
 
-from evaluation.errors import CutShort, DuplicateId, EmptySuite, EvaluationError, NoReference, NotTheFormat
+from evaluation.errors import NoReference
 from evaluation.files.published import pair
 from evaluation.files.step_run import CaseRecord, ErrorRecord, PredictionRecord, read_run, record_line, write_run
-from evaluation.instructions import instruction_digest
 from evaluation.outputs import RoleText, read_prediction
+from recordings.contamination import instruction_digest
+from recordings.errors import CutShort, DataError, DuplicateId, EmptySuite, NotTheFormat
 
 
 @pytest.fixture
@@ -120,7 +121,7 @@ def spoilt(lines: list[dict[str, Any]], how: str) -> str:
     ],
 )
 def test_what_is_no_run_is_refused(
-    lines: list[dict[str, Any]], tmp_path: Path, how: str, kind: type[EvaluationError], reply: str
+    lines: list[dict[str, Any]], tmp_path: Path, how: str, kind: type[DataError], reply: str
 ) -> None:
     file = tmp_path / "spoilt.jsonl"
     file.write_text(spoilt(lines, how))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from support.measured_steps import GAVE_UP, case_of, pairs_of, right
 
-from evaluation.errors import EmptySuite
 from evaluation.files.published import pair
 from evaluation.metrics import METRICS
 from evaluation.scoring import score
+from recordings.errors import EmptySuite
 
 
 def test_every_metric_has_a_figure_with_its_number() -> None:

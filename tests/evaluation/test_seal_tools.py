@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 from alpha_umi.roles.caller import Call, parse_call, write_call
 from alpha_umi.roles.turns import Turn
 from cli.main import app
-from evaluation.errors import EmptySuite
 from evaluation.files.published import Pair, pair
 from evaluation.files.step_run import CaseRecord, OutputRecord, PredictionRecord, RunRecord
 from evaluation.official.seal_tools import seal_tools_report
 from evaluation.outputs import Prediction
-from evaluation.steps import Reference, StepCase
-from evaluation.suites.suite import load_suite
+from recordings.cases import Reference, StepCase
+from recordings.errors import EmptySuite
+from recordings.suites.suite import load_suite
 
 Made = tuple[str, dict[str, Any]]
 

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from alpha_umi.contract.trajectories import Trajectory
-from evaluation.errors import EmptySuite
-from evaluation.whole import Measured, ToldEvent, measure, summarize
+from evaluation.metrics.trajectory import Measured
+from evaluation.whole import ToldEvent, measure, summarize
+from recordings.errors import EmptySuite
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5}
 

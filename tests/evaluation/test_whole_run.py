@@ -11,20 +11,22 @@ import pytest
 from support.generated_suites import NAME, sums
 from support.serving_on_loopback import Serve
 from support.system import Roles, orchestrated
-from support.whole_suites import computing
+from support.trajectory_suites import computing
 
+from alpha_umi.client.errors import Unavailable
+from alpha_umi.client.orchestrator import OrchestratorClient
 from alpha_umi.contract.roles import ToolModel
 from alpha_umi.roles.turns import Tool
-from evaluation.asking import Asking
-from evaluation.errors import CutShort, DuplicateId, EmptySuite, EvaluationError, NotTheFormat, ServiceAway
 from evaluation.files.jsonl import OtherRun
 from evaluation.replay.servers import create_calculator_server
-from evaluation.suites.recorded import RecordedTrajectory
+from evaluation.run.ask import RunOptions, run_all
 from evaluation.whole import summarize
-from evaluation.whole_run import WholeRun, WholeRunRecord, ask_all, growing_whole_run, read_whole_run
+from evaluation.whole_run import WholeRun, WholeRunRecord, growing_whole_run, read_whole_run
+from recordings.errors import CutShort, DataError, DuplicateId, EmptySuite, NotTheFormat
+from recordings.trajectory import RecordedTrajectory
 
 ABOUT = WholeRunRecord(suite=NAME, trajectories=4, max_steps=4, compared="last-number")
-ASKING = Asking(max_steps=4)
+OPTIONS = RunOptions(max_steps=4)
 
 
 @pytest.fixture
@@ -45,7 +47,8 @@ async def asked(
     client: httpx.AsyncClient, recorded: tuple[RecordedTrajectory, ...], path: Path, about: WholeRunRecord = ABOUT
 ) -> WholeRun:
     with growing_whole_run(path, about, recorded) as file:
-        await ask_all(client, file, recorded, ASKING, concurrency=2)
+        async with OrchestratorClient(str(client.base_url)) as orchestrator:
+            await run_all(orchestrator, file, recorded, OPTIONS, concurrency=2)
     return read_whole_run(path)
 
 
@@ -119,7 +122,7 @@ async def test_an_orchestrator_that_is_not_there_leaves_a_file_that_can_go_on(
 ) -> None:
     path = tmp_path / "whole.jsonl"
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port}") as nobody:
-        with pytest.raises(ServiceAway, match=f"127.0.0.1:{free_port} is away: ConnectError"):
+        with pytest.raises(Unavailable, match=f"127.0.0.1:{free_port} is unavailable: ConnectError"):
             await asked(nobody, recorded, path)
     assert read_whole_run(path).asked == ()
 
@@ -128,7 +131,7 @@ HEAD = ABOUT.model_dump_json()
 
 
 @pytest.mark.parametrize(
-    ("text", "error", "message"),
+    ("text", "error", "said"),
     [
         ("", EmptySuite, "is empty"),
         (HEAD[:-5], CutShort, "line 1 ends in the middle"),
@@ -137,10 +140,10 @@ HEAD = ABOUT.model_dump_json()
         (HEAD + '\n{"kind":"asked"}', NotTheFormat, "line 2: asked.recorded: Field required"),
     ],
 )
-def test_what_is_no_run_is_refused(tmp_path: Path, text: str, error: type[EvaluationError], message: str) -> None:
+def test_what_is_no_run_is_refused(tmp_path: Path, text: str, error: type[DataError], said: str) -> None:
     path = tmp_path / "whole.jsonl"
     path.write_text(text)
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=said):
         read_whole_run(path)
 
 

@@ -1,4 +1,4 @@
-"""The application that executes a tool itself, as a process against the real services on the script of the manual."""
+"""The example application that executes a tool itself, as a process against real services with scripted models."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCRIPT = ROOT / "examples" / "scripted_answers.json"
 
 @pytest.fixture
 def roles(serve: Serve) -> Roles:
-    """Each role has the whole script, as with `alpha-umi up`."""
+    """Each role has the complete script, as with `alpha-umi up`."""
 
     def rules() -> list[Rule]:
         return [Rule(**rule) for rule in json.loads(SCRIPT.read_text(encoding="utf-8"))]
@@ -43,9 +43,9 @@ async def test_the_example_answers_with_what_is_in_the_clients_folder(
             env=os.environ | {"ALPHA_UMI_URL": str(http.base_url)},
         )  # fmt: skip
         assert (ran.returncode, ran.stdout) == (0, "LICENSE has 201 lines.\n"), ran.stderr
-        (found,) = (await http.get("/v1/trajectories")).json()["data"]
-    assert found["steps"][0]["action"]["arguments"] == {"file": "LICENSE"}
-    assert found["steps"][0]["observation"]["content"] == "201 lines"
+        (result,) = (await http.get("/v1/trajectories")).json()["data"]
+    assert result["steps"][0]["action"]["arguments"] == {"file": "LICENSE"}
+    assert result["steps"][0]["observation"]["content"] == "201 lines"
 
 
 async def test_the_conversation_of_the_manual(roles: Roles, serve: Serve, tmp_path: Path) -> None:

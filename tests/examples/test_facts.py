@@ -1,4 +1,4 @@
-"""What counts as an answer that holds a fact, and what does not."""
+"""Facts in answers: notations that match, and those that do not."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ INSTRUCTIONS = Path(__file__).parents[2] / "examples" / "instructions.jsonl"
         ("+05:30", "It is +5:30."),
     ],
 )
-def test_a_fact_stands_there(fact: Fact, answer: str) -> None:
+def test_an_answer_contains_a_fact(fact: Fact, answer: str) -> None:
     assert states(answer, fact)
 
 
@@ -94,11 +94,11 @@ def test_a_fact_stands_there(fact: Fact, answer: str) -> None:
         ("+05:30", "05:30 and -05:30"),
     ],
 )
-def test_a_fact_does_not_stand_there(fact: Fact, answer: str) -> None:
+def test_an_answer_lacks_a_fact(fact: Fact, answer: str) -> None:
     assert not states(answer, fact)
 
 
-def test_all_facts_have_to_be_there() -> None:
+def test_all_facts_are_required() -> None:
     assert missing_facts("The mean is 7.25.", [7.25, 6.5]) == [6.5]
     assert missing_facts("7.25 and 6.5", [7.25, 6.5]) == []
     assert missing_facts(None, [7.25, "Sunday"]) == [7.25, "Sunday"]

@@ -53,13 +53,13 @@ async def test_a_slow_answer_is_late_and_right(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "message"),
     [({"mode": "on fire"}, "mode"), ({"mode": "slow", "path": "weekday"}, "path"), ({"tymes": 1}, "tymes")],
 )
-async def test_a_fault_that_is_none_is_refused(fault: dict[str, object], said: str) -> None:
+async def test_an_unknown_fault_is_refused(fault: dict[str, object], message: str) -> None:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(create_app(faults=Fault())), base_url="http://t") as it:
         response = await it.post("/_faults", json=fault)
-    assert (response.status_code, said in response.json()["detail"]) == (422, True)
+    assert (response.status_code, message in response.json()["detail"]) == (422, True)
 
 
 async def test_faults_are_switched_from_loopback_only() -> None:

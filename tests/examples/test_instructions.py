@@ -13,9 +13,9 @@ import pytest
 from examples.facts import has_words, rounds_to
 from examples.tool_api.app import create_app
 from orchestrator.tools.model import EffectClass
-from orchestrator.tools.openapi import parse_document
-from orchestrator.tools.operation import Operation
-from orchestrator.tools.source import load_sources_file
+from orchestrator.tools.openapi.operation import Operation
+from orchestrator.tools.openapi.parse import parse_document
+from orchestrator.tools.sources_file import load_sources_file
 
 Json = dict[str, Any]
 
@@ -60,7 +60,7 @@ def leaves(value: Any) -> Iterator[str | float]:
 
 
 def holds(leaf: str | float, fact: str | float) -> bool:
-    """A number holds a fact that it rounds to; a text holds it as whole words."""
+    """A number matches a fact that it rounds to; a text contains it as complete words."""
     if isinstance(leaf, str) or isinstance(fact, str):
         return isinstance(leaf, str) and isinstance(fact, str) and has_words(leaf, fact)
     return rounds_to(leaf, fact)

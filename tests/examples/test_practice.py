@@ -1,4 +1,4 @@
-"""Practice questions: trajectories that a training takes, made of real calls, and none of them a test question."""
+"""Practice questions: trajectories for training, made of real calls, without test questions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from evaluation.suites.own import load
-from evaluation.suites.recorded import recorded_calls
 from examples.practice.__main__ import KINDS, TESTED, practice
 from examples.practice.calling import ToolApi
 from examples.practice.course import Course, Kind
 from examples.practice.subjects import clocks
 from examples.practice.writing import WRITTEN
+from recordings.formats.trajectories import load
+from recordings.trajectory import recorded_calls
 
 QUESTIONS = 120
 
@@ -34,7 +34,7 @@ def made(api: ToolApi) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.__module__.rpartition('.')[2]}.{kind.__name__}")
-def test_every_kind_asks_and_answers_out_of_what_the_tools_said(api: ToolApi, kind: Kind) -> None:
+def test_every_answer_comes_from_tool_output(api: ToolApi, kind: Kind) -> None:
     course = Course(api, random.Random(3))
     question = kind(course)
     assert question.instruction
@@ -42,8 +42,8 @@ def test_every_kind_asks_and_answers_out_of_what_the_tools_said(api: ToolApi, ki
         assert not course.calls
     else:
         assert not course.calls[-1].is_error
-        said = json.loads(course.calls[-1].observation)
-        assert any(str(value)[-5:] in question.answer for value in said.values())
+        observation = json.loads(course.calls[-1].observation)
+        assert any(str(value)[-5:] in question.answer for value in observation.values())
 
 
 def test_the_command_writes_what_training_reads(tmp_path: Path) -> None:
@@ -54,10 +54,10 @@ def test_the_command_writes_what_training_reads(tmp_path: Path) -> None:
         assert (tmp_path / "own" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
     loaded = load(tmp_path / "own")
     assert len(loaded.trajectories) == 30
-    assert not loaded.left_out
+    assert not loaded.excluded
     for trajectory in loaded.trajectories:
         names = {tool.name for tool in trajectory.tools}
-        assert {found.call.name for found in recorded_calls(trajectory)} <= names
+        assert {result.call.name for result in recorded_calls(trajectory)} <= names
 
 
 def test_a_seed_makes_the_same_trajectories_again(api: ToolApi, made: list[dict[str, Any]]) -> None:
@@ -69,12 +69,12 @@ def test_a_seed_makes_the_same_trajectories_again(api: ToolApi, made: list[dict[
     assert [each["instruction"] for each in other] != [each["instruction"] for each in made]
 
 
-def test_practice_is_asked_at_one_moment(api: ToolApi) -> None:
+def test_practice_has_one_fixed_time(api: ToolApi) -> None:
     course = Course(api, random.Random(3))
     clocks.offset(course)
-    told = json.loads(course.calls[0].observation)
-    assert told["time"][:10] in ("2026-11-20", "2026-11-21")
-    assert told["time"] == f"{WRITTEN.astimezone(ZoneInfo(told['time_zone'])):%Y-%m-%d %H:%M}"
+    observation = json.loads(course.calls[0].observation)
+    assert observation["time"][:10] in ("2026-11-20", "2026-11-21")
+    assert observation["time"] == f"{WRITTEN.astimezone(ZoneInfo(observation['time_zone'])):%Y-%m-%d %H:%M}"
 
 
 def test_no_call_of_the_example_instructions_is_practised(made: list[dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""The example tool API: its document, its answers where libraries go wrong, and what it says when it has none."""
+"""The example tool API: its document, its answers where libraries err, and its errors."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_document_says_what_a_refusal_looks_like() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "said"),
+    ("path", "status", "message"),
     [
         ("/country/portugl", 404, "did you mean Portugal?"),
         ("/country/Russia", 404, "did you mean Russian Federation?"),
@@ -76,16 +76,18 @@ def test_the_document_says_what_a_refusal_looks_like() -> None:
         ("/nowhere", 404, "Not Found"),
     ],
 )
-async def test_what_it_cannot_answer_it_says(client: httpx.AsyncClient, path: str, status: int, said: str) -> None:
+async def test_a_question_without_an_answer_is_an_error(
+    client: httpx.AsyncClient, path: str, status: int, message: str
+) -> None:
     response = await client.get(path)
-    assert (response.status_code, said in response.text) == (status, True), response.text
+    assert (response.status_code, message in response.text) == (status, True), response.text
     if status != 200:
         assert response.headers["content-type"] == "application/problem+json"
         assert response.json()["status"] == status
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "said"),
+    ("path", "body", "message"),
     [
         ("/days-between", {"start": day(2027, 2, 31), "end": day(2027, 3, 3)}, "start: day is out of range for month"),
         ("/days-between", {"start": day(2027, 2, 1)}, "end: Field required"),
@@ -95,10 +97,10 @@ async def test_what_it_cannot_answer_it_says(client: httpx.AsyncClient, path: st
         ("/text-metrics", {"text": "a" * 2001}, "text: String should have at most 2000"),
     ],
 )
-async def test_a_wrong_body_is_refused_by_field(client: httpx.AsyncClient, path: str, body: Json, said: str) -> None:
+async def test_a_wrong_body_is_refused_by_field(client: httpx.AsyncClient, path: str, body: Json, message: str) -> None:
     response = await client.post(path, json=body)
     assert response.status_code == 422
-    assert said in response.json()["detail"]
+    assert message in response.json()["detail"]
 
 
 @pytest.mark.parametrize("raw", [b"{values", b'{"values": [NaN]}'])

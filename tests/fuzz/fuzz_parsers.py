@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-KEPT = ROOT / ".fuzz"
+STATE = ROOT / ".fuzz"
 # Modules whose branches the fuzzer is shown; it is blind to all others.
 INSTRUMENTED = ["alpha_umi", "orchestrator", "services", "httpx_sse", "yaml"]
 LONGEST_INPUT = 4_096
@@ -34,7 +34,7 @@ def main() -> None:
 
     broken = [name for name in options.targets or TARGETS if not _survives(name, options.seconds)]
     if broken:
-        sys.exit(f"broken: {', '.join(broken)}; the inputs lie in {KEPT}")
+        sys.exit(f"broken: {', '.join(broken)}; the inputs lie in {STATE}")
 
 
 def _options() -> argparse.Namespace:
@@ -74,16 +74,16 @@ def _fuzz(name: str, seconds: int) -> None:
         spoilt = spoilt_json(data, random.Random(seed)) if seed % 2 else None
         return atheris.Mutate(data, longest) if spoilt is None or len(spoilt) > longest else spoilt
 
-    corpus = KEPT / name
+    corpus = STATE / name
     corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(SEEDS[name]):
         (corpus / f"seed-{number}").write_bytes(seed)
-    words = KEPT / f"{name}.dict"
+    words = STATE / f"{name}.dict"
     words.write_text("".join(f'"{word}"\n' for word in _words(SEEDS[name])), encoding="ascii")
     atheris.Setup(
         [
             *(sys.argv[0], str(corpus), f"-max_total_time={seconds}", f"-max_len={LONGEST_INPUT}", f"-dict={words}"),
-            *(f"-artifact_prefix={KEPT}/{name}-", "-print_final_stats=1", "-timeout=20", "-rss_limit_mb=4096"),
+            *(f"-artifact_prefix={STATE}/{name}-", "-print_final_stats=1", "-timeout=20", "-rss_limit_mb=4096"),
         ],
         lambda data: parser_targets.check(name, data),
         custom_mutator=mutated,

@@ -31,7 +31,7 @@ def no_server_error(
     unconstrained = isinstance(case.body, dict) and case.body.get("constrained") is False
     if response.status_code == 502 and unconstrained and response.json()["type"] in _THE_MODELS:
         return None
-    raise ServerFailed(operation=case.operation.label, title="Server error", message=_told(response))
+    raise ServerFailed(operation=case.operation.label, title="Server error", message=_message(response))
 
 
 @schemathesis.check
@@ -43,10 +43,10 @@ def document_is_exact(
         return None
     if any(error["message"].startswith(_OF_A_SCHEMA) for error in response.json()["errors"]):
         raise DocumentTooWide(
-            operation=case.operation.label, title="The document allows what is refused", message=_told(response)
+            operation=case.operation.label, title="The document allows what is refused", message=_message(response)
         )
     return None
 
 
-def _told(response: schemathesis.Response) -> str:
+def _message(response: schemathesis.Response) -> str:
     return f"status {response.status_code}: {response.text}"

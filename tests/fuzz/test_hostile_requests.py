@@ -135,10 +135,10 @@ def _about_addresses(client: httpx.Client, path: str, methods: Iterable[str]) ->
 
 def strange_bodies(path: str) -> Iterator[bytes]:
     """The request that is answered at this path, each of its values replaced by each strange one."""
-    whole = ANSWERED.get(path.removesuffix("/render"))
-    if whole is not None:
-        for mark in range(_places(whole)):
-            text = json.dumps(_marked(whole, iter(range(mark, -_places(whole), -1))))
+    document = ANSWERED.get(path.removesuffix("/render"))
+    if document is not None:
+        for mark in range(_places(document)):
+            text = json.dumps(_marked(document, iter(range(mark, -_places(document), -1))))
             for strange in STRANGE:
                 yield text.encode().replace(b'"HERE"', strange)
 

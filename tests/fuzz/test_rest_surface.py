@@ -136,8 +136,8 @@ class RestSurface(RuleBasedStateMachine):
         body = {"instruction": self.courses.instruction("waits for the planner"), "stream": True}
         with connect_sse(self.http, "POST", "/v1/trajectories", json=body) as source:
             first = next(source.iter_sse())
-        found = self.http.get(f"/v1/trajectories/{first.json()['trajectory_id']}").json()
-        self.acknowledged(found).may_be_cancelled = True
+        document = self.http.get(f"/v1/trajectories/{first.json()['trajectory_id']}").json()
+        self.acknowledged(document).may_be_cancelled = True
 
     @rule(
         change=st.sampled_from(
@@ -149,17 +149,17 @@ class RestSurface(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 5), status=st.sampled_from(["running", *sorted(ENDED)]))
     def list_by_status(self, limit: int, status: str) -> None:
-        assert {found["status"] for found in self.listed(limit=limit, status=status)} <= {status}
+        assert {document["status"] for document in self.listed(limit=limit, status=status)} <= {status}
 
     @precondition(lambda self: self.known)
     @rule(pick=any_number, after=any_number)
     def resume_a_stream(self, pick: int, after: int) -> None:
         known = self.picked(pick)
         if known.document["status"] in ENDED:
-            whole = self.stream(known)
-            last = whole[-1].id
+            rows = self.stream(known)
+            last = rows[-1].id
             if after <= last:
-                assert self.stream(known, after=after) == [row for row in whole if row.id > after]
+                assert self.stream(known, after=after) == [row for row in rows if row.id > after]
             else:
                 headers = {"Last-Event-ID": str(after)}
                 assert self.http.get(f"/v1/trajectories/{known.id}/events", headers=headers).status_code == 410
@@ -218,21 +218,21 @@ class RestSurface(RuleBasedStateMachine):
         self.orchestrator.start()
         acknowledged = {done.result().json()["id"] for done in waiting if done.exception() is None}
         known = {one.id for one in self.known}
-        new = [found for found in self.listed() if found["id"] not in known]
-        assert acknowledged <= {found["id"] for found in new}
-        assert {found["instruction"] for found in new} <= {body["instruction"] for body in bodies}
-        for found in reversed(new):
-            self.acknowledged(found)
+        new = [document for document in self.listed() if document["id"] not in known]
+        assert acknowledged <= {document["id"] for document in new}
+        assert {document["instruction"] for document in new} <= {body["instruction"] for body in bodies}
+        for document in reversed(new):
+            self.acknowledged(document)
 
     @invariant()
     def what_was_acknowledged_is_listed_newest_first(self) -> None:
         listed = self.listed(limit=4)
-        assert [found["id"] for found in listed] == [known.id for known in reversed(self.known)]
-        for known, found in zip(reversed(self.known), listed, strict=True):
-            known.take(found)
+        assert [document["id"] for document in listed] == [known.id for known in reversed(self.known)]
+        for known, document in zip(reversed(self.known), listed, strict=True):
+            known.take(document)
 
     @invariant()
-    def tool_sources_are_kept(self) -> None:
+    def tool_sources_persist(self) -> None:
         listed = self.http.get("/v1/tool-sources").json()["data"]
         assert {source["name"]: source["origin"] for source in listed} == self.sources
         tools = [tool["name"] for tool in self.http.get("/v1/tools").json()["data"]]
@@ -269,10 +269,10 @@ class RestSurface(RuleBasedStateMachine):
         assert len(set(reserved)) <= made.count("reserve")
         ordered = [name for name, _ in self.world.shop.executed("order") if name == item]
         assert len(ordered) <= made.count("order")
-        told = [
+        observations = [
             step["observation"] for step in known.document["steps"] if (step["action"] or {}).get("name") == "order"
         ]
-        assert len(ordered) >= sum(seen is not None and not seen["is_error"] for seen in told)
+        assert len(ordered) >= sum(seen is not None and not seen["is_error"] for seen in observations)
 
     def check_the_log(self) -> None:
         """Its rows are numbered without a gap."""
@@ -311,13 +311,13 @@ class RestSurface(RuleBasedStateMachine):
     def listed(self, *, limit: int = 100, status: str | None = None) -> list[Json]:
         """Every page of the list, one after the other."""
         query: Json = {"limit": limit} | ({} if status is None else {"status": status})
-        found: list[Json] = []
+        documents: list[Json] = []
         while True:
             page = self.http.get("/v1/trajectories", params=query).json()
-            found += page["data"]
+            documents += page["data"]
             if not page["has_more"]:
-                return found
-            query["after"] = found[-1]["id"]
+                return documents
+            query["after"] = documents[-1]["id"]
 
     def stream(self, known: Known, *, after: int | None = None) -> list[Row]:
         """The rows of a trajectory that has ended."""

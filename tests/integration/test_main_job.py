@@ -37,14 +37,14 @@ def alpha_umi(*arguments: str, state: Path) -> subprocess.CompletedProcess[str]:
 
 def processes_of(state: Path) -> list[psutil.Process]:
     """Everything whose environment or command line speaks of this state folder, and its children."""
-    found = []
+    processes = []
     for process in psutil.process_iter():
         try:
             if str(state) in json.dumps(process.environ()) + " ".join(process.cmdline()):
-                found += [process, *process.children(recursive=True)]
+                processes += [process, *process.children(recursive=True)]
         except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
             continue
-    return [process for process in found if process.pid != os.getpid()]
+    return [process for process in processes if process.pid != os.getpid()]
 
 
 def test_the_main_job(embedded_model: Path, tmp_path: Path) -> None:

@@ -319,11 +319,11 @@ async def test_no_secret_is_written_anywhere(tmp_path: Path, serve: Serve) -> No
     assert len(logs) == 4
     assert "tool_source.registered" in logs["orchestrator.log"]
     assert "[redacted]" in str(deployment.heard), "the tool did repeat what it was sent"
-    told = {**deployment.heard, **logs}
-    assert leaks(told, secrets) == []
+    texts = {**deployment.heard, **logs}
+    assert leaks(texts, secrets) == []
     database = {name: content for name, content in contents(tmp_path).items() if name.startswith("log.db")}
-    kept = {name: secret for name, secret in secrets.items() if name != "API source"}
-    assert leaks(database, kept) == []
+    others = {name: secret for name, secret in secrets.items() if name != "API source"}
+    assert leaks(database, others) == []
     assert (tmp_path / "log.db").stat().st_mode & 0o077 == 0
 
 
@@ -331,10 +331,10 @@ def contents(folder: Path) -> dict[str, str]:
     return {path.name: path.read_bytes().decode("latin-1") for path in folder.iterdir() if path.is_file()}
 
 
-def leaks(told: Mapping[str, str], secrets: Mapping[str, str]) -> list[str]:
+def leaks(texts: Mapping[str, str], secrets: Mapping[str, str]) -> list[str]:
     return [
         f"{name} in {where}: ...{text[max(0, text.index(form) - 150) : text.index(form) + 20]}"
-        for where, text in told.items()
+        for where, text in texts.items()
         for name, secret in secrets.items()
         for form in forms(secret)
         if form in text
@@ -342,5 +342,5 @@ def leaks(told: Mapping[str, str], secrets: Mapping[str, str]) -> list[str]:
 
 
 def test_the_search_finds_what_it_should() -> None:
-    told = {"a": f"x {CANARIES['role token']}", "b": base64.b64encode(BASIC.encode()).decode(), "c": "nothing"}
-    assert {line.partition(" in ")[2][0] for line in leaks(told, CANARIES)} == {"a", "b"}
+    texts = {"a": f"x {CANARIES['role token']}", "b": base64.b64encode(BASIC.encode()).decode(), "c": "nothing"}
+    assert {line.partition(" in ")[2][0] for line in leaks(texts, CANARIES)} == {"a", "b"}

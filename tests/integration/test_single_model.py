@@ -20,7 +20,7 @@ from support.stub_tools import StubTools
 from support.system import call, orchestrated, serve_roles
 
 from alpha_umi.serving.scripted import Rule
-from services.backbone.api import create_router as backbone_router
+from services.backbone import create_router as backbone_router
 
 Json = dict[str, Any]
 THOUGHT = "I ask the thermometer in Oslo, because nobody else would know."
@@ -39,9 +39,9 @@ async def test_it_plans_calls_and_answers(serve: Serve, tmp_path: Path) -> None:
     engine = scripted(*STEPS)
     single = serve(application("backbone", backbone_router, engine))
     async with orchestrated(serve_roles(serve, planner=[]), serve(stub.app()), tmp_path, backbone_url=single) as client:
-        found = (await client.post("/v1/trajectories", json=QUESTION)).json()
-    assert (found["status"], found["answer"]) == ("completed", "It is 19.5 degrees.")
-    first, second = found["steps"]
+        trajectory = (await client.post("/v1/trajectories", json=QUESTION)).json()
+    assert (trajectory["status"], trajectory["answer"]) == ("completed", "It is 19.5 degrees.")
+    first, second = trajectory["steps"]
     assert (first["thought"], first["action"]["arguments"]) == (THOUGHT, {"city": "Oslo"})
     assert (second["thought"], second["next"]) == ("I know it now.", "conclusion")
     assert stub.calls == [("current_temperature", "Oslo")]
@@ -96,10 +96,10 @@ async def test_a_replica_killed_while_it_writes_is_replaced_by_another(serve: Se
                         writing = one if one.is_writing() else other
                         writing.process.kill()
                         killed = True
-            found = event.json()
+            trajectory = event.json()
             ready = (await client.get("/readyz")).json()
     assert event.event == "trajectory.finished"
-    assert (found["status"], found["answer"]) == ("completed", "It is 19.5 degrees.")
+    assert (trajectory["status"], trajectory["answer"]) == ("completed", "It is 19.5 degrees.")
     first = "".join(piece["text"] for piece in shown if piece["step"] == 0)
     assert first == f"{THOUGHT}\n{call('current_temperature', {'city': 'Oslo'})}"
     assert ready["roles"]["backbone"] == "ready"

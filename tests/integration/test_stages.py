@@ -18,7 +18,7 @@ from support.system import call, orchestrated, serve_roles
 
 from alpha_umi.contract.roles import SummarizeAnswer, SummarizeRequest, Timings, UsageModel
 from alpha_umi.serving.scripted import Rule
-from services.planner.api import create_router as planner_router
+from services.planner import create_router as planner_router
 
 Json = dict[str, Any]
 
@@ -79,7 +79,7 @@ async def test_planner_and_caller_with_a_summarizer_that_echoes(serve: Serve, tm
     assert stub.calls == [("current_temperature", "Oslo")]
 
 
-async def test_all_three_answer_from_what_the_tool_said(serve: Serve, tmp_path: Path) -> None:
+async def test_all_three_answer_from_the_observation(serve: Serve, tmp_path: Path) -> None:
     stub = StubTools()
     roles = serve_roles(serve, planner=PLANNER, caller=CALLER, summarizer=SUMMARIZER)
     async with orchestrated(roles, serve(stub.app()), tmp_path) as client:
@@ -108,19 +108,19 @@ async def test_the_stream_tells_the_same_story(serve: Serve, tmp_path: Path) -> 
             "trajectory.finished",
         ]
         spoken = "".join(json.loads(event.data)["text"] for event in events if event.event == "summarizer.delta")
-        whole = json.loads(events[-1].data)
-        assert spoken == whole["answer"] == "It is 19.5 degrees in Oslo."
-        path = f"/v1/trajectories/{whole['id']}/events"
+        trajectory = json.loads(events[-1].data)
+        assert spoken == trajectory["answer"] == "It is 19.5 degrees in Oslo."
+        path = f"/v1/trajectories/{trajectory['id']}/events"
         for position, event in enumerate(logged[:-1]):
             headers = {"Last-Event-ID": event.id}
             async with aconnect_sse(client, "GET", path, headers=headers) as resumed:
                 rest = [(again.id, again.event) async for again in resumed.aiter_sse()]
             assert rest == [(later.id, later.event) for later in logged[position + 1 :]]
-        assert (await client.get(f"/v1/trajectories/{whole['id']}")).json() == whole
+        assert (await client.get(f"/v1/trajectories/{trajectory['id']}")).json() == trajectory
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ({"kind": "server_error"}, "500"),
         ({"kind": "client_error"}, "400"),
@@ -129,14 +129,14 @@ async def test_the_stream_tells_the_same_story(serve: Serve, tmp_path: Path) -> 
         ({"kind": "slow"}, "1 s"),
     ],
 )
-async def test_a_broken_tool_is_an_observation(serve: Serve, tmp_path: Path, arguments: Json, said: str) -> None:
+async def test_a_broken_tool_is_an_observation(serve: Serve, tmp_path: Path, arguments: Json, message: str) -> None:
     stub = StubTools()
     roles = serve_roles(serve, planner=PLANNER, caller=[Rule([call("faulty", arguments)])], summarizer=SUMMARIZER)
     async with orchestrated(roles, serve(stub.app()), tmp_path, tool_timeout_s="1") as client:
         trajectory = (await client.post("/v1/trajectories", json=QUESTION)).json()
     observation = trajectory["steps"][0]["observation"]
     assert observation["is_error"]
-    assert said in observation["content"]
+    assert message in observation["content"]
     assert len(observation["content"]) < 20_000
     assert (trajectory["status"], trajectory["answer"]) == ("completed", "I could not find out.")
 
@@ -164,7 +164,7 @@ async def test_a_planner_that_mumbles_is_decided_for(
     serve: Serve, tmp_path: Path, policy: str, status: str, decided: str
 ) -> None:
     roles = serve_roles(serve, planner=[Rule(["mumble"])], summarizer=SUMMARIZER)
-    settings = {"on_unreadable": policy, "constrained": "false"}
+    settings = {"on_parse_failure": policy, "constrained": "false"}
     async with orchestrated(roles, serve(StubTools().app()), tmp_path, **settings) as client:
         trajectory = (await client.post("/v1/trajectories", json=QUESTION)).json()
     assert (trajectory["status"], trajectory["steps"][0]["next"]) == (status, decided)

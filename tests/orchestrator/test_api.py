@@ -114,13 +114,13 @@ async def test_lists_are_newest_first_and_paged(client: Any, world: Any) -> None
     while True:
         query = {"limit": 4} | ({} if after is None else {"after": after})
         page = (await client.http.get("/v1/trajectories", params=query)).json()
-        pages.append([found["id"] for found in page["data"]])
+        pages.append([result["id"] for result in page["data"]])
         if not page["has_more"]:
             break
         after = pages[-1][-1]
     assert pages == [ids[:1:-1], ids[1::-1]]
     filtered = (await client.http.get("/v1/trajectories", params={"status": "gave_up"})).json()
-    assert [found["id"] for found in filtered["data"]] == [ids[-1]]
+    assert [result["id"] for result in filtered["data"]] == [ids[-1]]
     assert filtered["data"][0]["steps"][0]["next"] == "give up"
 
 
@@ -136,7 +136,7 @@ async def test_bad_queries(client: Any) -> None:
 async def test_cancelling_aborts_the_role_request(client: Any, world: Any) -> None:
     world.roles.planner = in_turn(hang())
     trajectory_id = await client.start()
-    await world.roles.asked.wait()
+    await world.roles.requested.wait()
     response = await client.http.post(f"/v1/trajectories/{trajectory_id}/cancel")
     assert response.status_code == 200
     assert response.json()["status"] == "cancelled"
@@ -151,15 +151,15 @@ async def test_cancelling_during_a_tool_call_says_that_its_outcome_is_unknown(cl
     world.shop.hang = True
     trajectory_id = await client.start()
     await world.shop.entered.wait()
-    found = (await client.http.post(f"/v1/trajectories/{trajectory_id}/cancel")).json()
-    assert found["status"] == "cancelled"
-    assert found["steps"][0]["observation"]["content"].startswith("UNKNOWN")
+    result = (await client.http.post(f"/v1/trajectories/{trajectory_id}/cancel")).json()
+    assert result["status"] == "cancelled"
+    assert result["steps"][0]["observation"]["content"].startswith("UNKNOWN")
     await until(lambda: world.shop.left == 1)
 
 
 async def test_cancelling_a_finished_trajectory(client: Any) -> None:
-    found = await client.run()
-    response = await client.http.post(f"/v1/trajectories/{found['id']}/cancel")
+    result = await client.run()
+    response = await client.http.post(f"/v1/trajectories/{result['id']}/cancel")
     assert response.status_code == 409
     assert "completed" in response.json()["detail"]
 
@@ -168,9 +168,9 @@ async def test_background_answers_before_the_end(client: Any, world: Any) -> Non
     world.roles.planner = in_turn(hang())
     response = await client.create(background=True)
     assert response.status_code == 202
-    found = response.json()
-    assert response.headers["location"] == f"/v1/trajectories/{found['id']}"
-    assert (found["object"], found["status"], found["finished_at"], found["steps"]) == (
+    result = response.json()
+    assert response.headers["location"] == f"/v1/trajectories/{result['id']}"
+    assert (result["object"], result["status"], result["finished_at"], result["steps"]) == (
         "trajectory",
         "running",
         None,
@@ -235,7 +235,7 @@ async def test_tools_on_offer(client: Any) -> None:
     assert tools[0]["parameters"]["required"] == ["item"]
 
 
-async def test_tool_sources_come_and_go_and_are_kept(world: Any) -> None:
+async def test_tool_sources_are_added_removed_and_stored(world: Any) -> None:
     source = world.shop.source(world.shop_url) | {"name": "second", "headers": {"X-Key": "very-secret"}}
     async with world.orchestrator(tool_sources=None) as client:
         added = await client.http.post("/v1/tool-sources", json=source)
@@ -248,8 +248,8 @@ async def test_tool_sources_come_and_go_and_are_kept(world: Any) -> None:
         other = await client.http.post("/v1/tool-sources", json=source | {"name": "third"})
         assert (other.status_code, other.json()["errors"][0]["field"]) == (409, "operations")
     async with world.orchestrator(tool_sources=None) as client:
-        (kept,) = (await client.http.get("/v1/tool-sources")).json()["data"]
-        assert (kept["name"], kept["origin"], kept["status"]) == ("second", "api", "ready")
+        (source,) = (await client.http.get("/v1/tool-sources")).json()["data"]
+        assert (source["name"], source["origin"], source["status"]) == ("second", "api", "ready")
         assert (await client.run(tools=["look_up"]))["status"] == "completed"
         assert (await client.http.delete("/v1/tool-sources/second")).status_code == 204
         gone = await client.http.delete("/v1/tool-sources/second")

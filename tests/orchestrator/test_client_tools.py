@@ -27,9 +27,9 @@ def script(world: Any, *, calls: int = 1) -> None:
 
 async def paused(client: Any, **body: Any) -> tuple[str, dict[str, Any]]:
     """A trajectory that waits; its id and the action."""
-    found = await client.run(**{"tools": [THERMOMETER]} | body)
-    assert found["status"] == "requires_action"
-    return found["id"], found["steps"][-1]["action"]
+    result = await client.run(**{"tools": [THERMOMETER]} | body)
+    assert result["status"] == "requires_action"
+    return result["id"], result["steps"][-1]["action"]
 
 
 async def give(client: Any, trajectory_id: str, call_id: str, content: str = "21 °C", **body: Any) -> httpx.Response:
@@ -42,14 +42,14 @@ async def give(client: Any, trajectory_id: str, call_id: str, content: str = "21
 
 async def test_a_foreground_request_is_answered_at_the_pause_and_at_the_end(client: Any, world: Any) -> None:
     script(world)
-    found = await client.run(tools=[THERMOMETER])
-    (step,) = found["steps"]
-    assert (found["status"], found["answer"], found["finished_at"]) == ("requires_action", None, None)
+    result = await client.run(tools=[THERMOMETER])
+    (step,) = result["steps"]
+    assert (result["status"], result["answer"], result["finished_at"]) == ("requires_action", None, None)
     assert (step["action"]["name"], step["action"]["arguments"]) == ("read_thermometer", {"room": "hall"})
     assert step["observation"] is None
     left = datetime.fromisoformat(step["action"]["expires_at"]) - datetime.now(UTC)
     assert 590 < left.total_seconds() <= 600
-    response = await give(client, found["id"], step["action"]["call_id"])
+    response = await give(client, result["id"], step["action"]["call_id"])
     ended = response.json()
     assert (response.status_code, ended["status"], ended["answer"]) == (200, "completed", "It is warm.")
     assert ended["steps"][0]["observation"] == {"content": "21 °C", "is_error": False, "truncated": False}
@@ -64,10 +64,10 @@ async def test_the_roles_see_the_clients_tools_among_the_others(client: Any, wor
     trajectory_id, action = await paused(client, tools=["look_up", THERMOMETER, "order"])
     await give(client, trajectory_id, action["call_id"])
     for role in ("planner", "caller"):
-        for request in world.roles.asked_of(role):
+        for request in world.roles.bodies_of(role):
             assert [tool["name"] for tool in request["tools"]] == ["look_up", "read_thermometer", "order"]
             assert request["tools"][1] == THERMOMETER
-    assert world.roles.asked_of("planner")[-1]["history"][-1] == {"role": "observation", "content": "21 °C"}
+    assert world.roles.bodies_of("planner")[-1]["history"][-1] == {"role": "observation", "content": "21 °C"}
     assert world.shop.journal == [("look_up", "lamp", "")]
     assert (await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()["tools"] == [
         "look_up", "read_thermometer", "order",
@@ -81,7 +81,7 @@ async def test_a_clients_tool_keeps_its_meaning_when_another_of_its_name_is_regi
         world.roles.caller = in_turn(call("look_up", room="hall"))
         trajectory_id, action = await paused(client, tools=[mine])
         await give(client, trajectory_id, action["call_id"])
-    assert world.roles.asked_of("caller")[0]["tools"] == [mine]
+    assert world.roles.bodies_of("caller")[0]["tools"] == [mine]
     assert world.shop.journal == []
 
 
@@ -125,9 +125,9 @@ async def test_several_calls_pause_one_after_the_other(client: Any, world: Any) 
     trajectory_id, action = await paused(client)
     seen = {action["call_id"]}
     for _ in range(2):
-        found = (await give(client, trajectory_id, action["call_id"], f"{len(seen)} °C")).json()
-        action = found["steps"][-1]["action"]
-        assert (found["status"], action["call_id"] in seen) == ("requires_action", False)
+        result = (await give(client, trajectory_id, action["call_id"], f"{len(seen)} °C")).json()
+        action = result["steps"][-1]["action"]
+        assert (result["status"], action["call_id"] in seen) == ("requires_action", False)
         seen.add(action["call_id"])
     assert (await give(client, trajectory_id, action["call_id"], "last")).json()["status"] == "completed"
 
@@ -138,8 +138,8 @@ async def test_a_waiting_trajectory_is_listed_and_can_be_cancelled(client: Any, 
     await client.start(tools=["look_up"])
 
     async def waiting() -> list[str]:
-        found = (await client.http.get("/v1/trajectories", params={"status": "requires_action"})).json()
-        return [item["id"] for item in found["data"]]
+        result = (await client.http.get("/v1/trajectories", params={"status": "requires_action"})).json()
+        return [item["id"] for item in result["data"]]
 
     assert await waiting() == [trajectory_id]
     cancelled = (await client.http.post(f"/v1/trajectories/{trajectory_id}/cancel")).json()
@@ -154,18 +154,18 @@ async def test_a_failed_tool_is_an_error_for_the_planner(client: Any, world: Any
     trajectory_id, action = await paused(client)
     ended = (await give(client, trajectory_id, action["call_id"], "the battery is empty", is_error=True)).json()
     assert ended["steps"][0]["observation"]["is_error"] is True
-    assert world.roles.asked_of("planner")[-1]["history"][-1]["content"] == "the battery is empty"
+    assert world.roles.bodies_of("planner")[-1]["history"][-1]["content"] == "the battery is empty"
 
 
 async def test_outputs_are_cut_and_cleaned_like_every_observation(client: Any, world: Any) -> None:
     script(world, calls=2)
     trajectory_id, action = await paused(client)
-    found = (await give(client, trajectory_id, action["call_id"], "é" * 100_000)).json()
-    observation = found["steps"][0]["observation"]
+    result = (await give(client, trajectory_id, action["call_id"], "é" * 100_000)).json()
+    observation = result["steps"][0]["observation"]
     assert observation["truncated"] is True
     assert len(observation["content"].encode()) <= 16 * 1024
     assert observation["content"].endswith("[cut: 200000 bytes in all]")
-    ended = (await give(client, trajectory_id, found["steps"][-1]["action"]["call_id"], "a\x00b")).json()
+    ended = (await give(client, trajectory_id, result["steps"][-1]["action"]["call_id"], "a\x00b")).json()
     assert ended["steps"][1]["observation"]["content"] == "a\N{REPLACEMENT CHARACTER}b"
 
 
@@ -195,7 +195,7 @@ async def test_an_output_for_a_trajectory_that_waits_for_none(client: Any, world
     world.roles.planner = in_turn(hang())
     trajectory_id = await client.start(tools=[THERMOMETER])
     refused = await give(client, trajectory_id, "call_1")
-    assert (refused.status_code, refused.json()["type"]) == (409, f"{PROBLEM}no-output-awaited")
+    assert (refused.status_code, refused.json()["type"]) == (409, f"{PROBLEM}no-output-expected")
     assert refused.json()["errors"][0]["field"] == "outputs.0.call_id"
 
 
@@ -203,7 +203,7 @@ async def test_an_output_for_another_call(client: Any, world: Any) -> None:
     script(world)
     trajectory_id, action = await paused(client)
     refused = await give(client, trajectory_id, "call_of_nobody")
-    assert (refused.status_code, refused.json()["type"]) == (409, f"{PROBLEM}output-for-another-call")
+    assert (refused.status_code, refused.json()["type"]) == (409, f"{PROBLEM}call-id-mismatch")
     assert action["call_id"] in refused.json()["detail"]
     assert (await give(client, trajectory_id, action["call_id"])).json()["status"] == "completed"
 
@@ -214,12 +214,12 @@ async def test_a_second_output_changes_nothing(client: Any, world: Any) -> None:
     assert (await give(client, trajectory_id, action["call_id"], "first")).status_code == 200
     for _ in range(2):
         refused = await give(client, trajectory_id, action["call_id"], "second")
-        assert (refused.status_code, refused.json()["type"]) == (409, f"{PROBLEM}output-given-already")
-        found = (await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()
-        assert found["steps"][0]["observation"]["content"] == "first"
-        if found["status"] == "requires_action":
-            await give(client, trajectory_id, found["steps"][-1]["action"]["call_id"])
-    assert found["status"] == "completed" or found["steps"][1]["observation"] is None
+        assert (refused.status_code, refused.json()["type"]) == (409, f"{PROBLEM}output-already-submitted")
+        result = (await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()
+        assert result["steps"][0]["observation"]["content"] == "first"
+        if result["status"] == "requires_action":
+            await give(client, trajectory_id, result["steps"][-1]["action"]["call_id"])
+    assert result["status"] == "completed" or result["steps"][1]["observation"] is None
 
 
 async def test_of_many_outputs_at_once_one_is_taken(client: Any, world: Any) -> None:
@@ -232,11 +232,11 @@ async def test_of_many_outputs_at_once_one_is_taken(client: Any, world: Any) -> 
     assert len(taken) == 1
     assert {response.status_code for response in responses} == {200, 409}
     assert {response.json()["type"] for response in responses if response.status_code == 409} == {
-        f"{PROBLEM}output-given-already"
+        f"{PROBLEM}output-already-submitted"
     }
-    told = taken[0].json()["steps"][0]["observation"]["content"]
-    kept = (await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()
-    assert kept["steps"][0]["observation"]["content"] == told
+    message = taken[0].json()["steps"][0]["observation"]["content"]
+    trajectory = (await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()
+    assert trajectory["steps"][0]["observation"]["content"] == message
 
 
 async def test_an_output_for_nobody(client: Any) -> None:
@@ -325,9 +325,9 @@ async def test_a_client_that_leaves_after_its_output_ends_the_trajectory(client:
     world.roles.planner = in_turn(decide("measure", "caller"), hang())
     world.roles.caller = in_turn(call("read_thermometer", room="hall"))
     trajectory_id, action = await paused(client)
-    world.roles.asked.clear()
+    world.roles.requested.clear()
     request = asyncio.create_task(give(client, trajectory_id, action["call_id"]))
-    await world.roles.asked.wait()
+    await world.roles.requested.wait()
     request.cancel()
     assert (await client.finished(trajectory_id))["status"] == "cancelled"
 
@@ -350,8 +350,8 @@ async def test_one_of_two_waiting_clients_may_leave(client: Any, world: Any) -> 
         await until(lambda: run.owners == 2)
         giving.cancel()
         await until(lambda: run.owners == 1)
-        found = (await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()
-        assert found["status"] == "running"
+        result = (await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()
+        assert result["status"] == "running"
     assert (await client.finished(trajectory_id))["status"] == "cancelled"
 
 
@@ -361,6 +361,6 @@ async def test_stopping_while_waiting_leaves_the_trajectory_waiting(world: Any) 
         trajectory_id, action = await paused(client)
         expires_at = action["expires_at"]
     async with world.orchestrator() as client:
-        found = (await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()
-        assert (found["status"], found["steps"][0]["action"]["expires_at"]) == ("requires_action", expires_at)
+        result = (await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()
+        assert (result["status"], result["steps"][0]["action"]["expires_at"]) == ("requires_action", expires_at)
         assert (await give(client, trajectory_id, action["call_id"])).json()["status"] == "completed"

@@ -75,7 +75,7 @@ async def test_kill_at(world: Any, failpoint: str) -> None:
     with orchestrator_process(settings) as second:
         async with httpx.AsyncClient(base_url=second.address) as http:
             listed = (await http.get("/v1/trajectories")).json()["data"]
-            ends = [await followed(http, found["id"]) for found in listed]
+            ends = [await followed(http, result["id"]) for result in listed]
     assert acknowledged is None or [end["id"] for end in ends] == [acknowledged]
     assert len(ends) == (0 if failpoint == "create.before_commit:1" else 1)
     for end in ends:
@@ -91,8 +91,8 @@ async def followed(http: httpx.AsyncClient, trajectory_id: str) -> dict[str, Any
     ids = [int(row.id) for row in rows]
     assert ids == sorted(set(ids))
     assert Counter(row.event for row in rows)["tool.observed"] == 3
-    found: dict[str, Any] = rows[-1].json()
-    return found
+    result: dict[str, Any] = rows[-1].json()
+    return result
 
 
 def check_effects(world: Any, end: dict[str, Any], failpoint: str) -> None:

@@ -104,10 +104,10 @@ async def at_rest_in(followers: list[Follower], world: Any) -> None:
 
     await until(lambda: all(map(there, followers)), seconds=60)
     await until(lambda: len(world.shop.executed("order")) == EACH, seconds=60)
-    await until(lambda: len(asked(world, "generation")) == EACH, seconds=60)
+    await until(lambda: len(bodies(world, "generation")) == EACH, seconds=60)
 
 
-def asked(world: Any, kind: str) -> list[dict[str, Any]]:
+def bodies(world: Any, kind: str) -> list[dict[str, Any]]:
     """Requests to role services for trajectories of a kind."""
     return [body for _, body, _ in world.roles.requests if body["history"][0]["content"] == kind]
 
@@ -124,11 +124,11 @@ async def resumed(world: Any, followers: list[Follower]) -> dict[str, list[dict[
                     await give_output(http, follower)
             await asyncio.gather(*streams)
             for follower in followers:
-                whole = Follower(follower.kind)
-                await whole._follow(http, "GET", f"/v1/trajectories/{follower.id}/events")
-                assert follower.ids == whole.ids, "no gap, and nothing twice"
-                assert whole.rows[-1].event == "trajectory.finished"
-    return {kind: [found.rows[-1].json() for found in followers if found.kind == kind] for kind in KINDS}
+                complete = Follower(follower.kind)
+                await complete._follow(http, "GET", f"/v1/trajectories/{follower.id}/events")
+                assert follower.ids == complete.ids, "no gap, and nothing twice"
+                assert complete.rows[-1].event == "trajectory.finished"
+    return {kind: [result.rows[-1].json() for result in followers if result.kind == kind] for kind in KINDS}
 
 
 async def give_output(http: httpx.AsyncClient, follower: Follower) -> None:
@@ -179,10 +179,10 @@ async def test_many_streams_come_to_rest_and_go_on(world: Any) -> None:
     for follower in followers:
         assert follower.events[-1].event == "reconnect"
         assert (follower.rows[-1].event == "tool.observed") == (follower.kind == "tool"), "its state was committed"
-    found = await resumed(world, followers)
-    assert {item["status"] for items in found.values() for item in items} == {"completed"}
+    result = await resumed(world, followers)
+    assert {item["status"] for items in result.values() for item in items} == {"completed"}
     assert len(world.shop.executed("order")) == EACH, "no order was sent twice"
-    for item in found["tool"]:
+    for item in result["tool"]:
         assert not item["steps"][0]["observation"]["is_error"]
 
 
@@ -197,8 +197,8 @@ async def test_a_second_signal_ends_at_once_and_loses_nothing(world: Any, second
 
     followers, seconds = await stopped(world, terminate_twice)
     assert seconds < 3
-    found = await resumed(world, followers)
-    assert {item["status"] for items in found.values() for item in items} == {"completed"}
+    result = await resumed(world, followers)
+    assert {item["status"] for items in result.values() for item in items} == {"completed"}
     assert len(world.shop.executed("order")) == EACH, "no order was sent twice"
-    for item in found["tool"]:
+    for item in result["tool"]:
         assert "UNKNOWN" in item["steps"][0]["observation"]["content"]

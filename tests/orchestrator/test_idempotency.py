@@ -25,7 +25,7 @@ async def post(client: Any, path: str = CREATE, key: str = "k-1", **body: Any) -
 
 
 async def ids(client: Any) -> list[str]:
-    return [found["id"] for found in (await client.http.get(CREATE)).json()["data"]]
+    return [result["id"] for result in (await client.http.get(CREATE)).json()["data"]]
 
 
 async def test_the_same_request_is_carried_out_once(client: Any, world: Any) -> None:
@@ -36,10 +36,10 @@ async def test_the_same_request_is_carried_out_once(client: Any, world: Any) -> 
     assert (REPLAYED in first.headers, second.headers[REPLAYED]) == (False, "true")
     assert second.headers["location"] == first.headers["location"]
     assert len(await ids(client)) == 1
-    assert len(world.roles.asked_of("planner")) == 1
+    assert len(world.roles.bodies_of("planner")) == 1
 
 
-async def test_what_counts_is_what_was_asked_not_how_it_was_written(client: Any) -> None:
+async def test_the_digest_is_of_the_parsed_request(client: Any) -> None:
     first = await post(client)
     for body in (
         {"metadata": {}, "tools": None, "instruction": "What is it?"},
@@ -114,7 +114,7 @@ async def test_many_at_once_make_one_trajectory(client: Any, world: Any) -> None
     assert len({response.json()["id"] for response in responses}) == 1
     assert sorted(REPLAYED in response.headers for response in responses) == [False] + [True] * 19
     assert len(await ids(client)) == 1
-    assert len(world.roles.asked_of("planner")) == 1
+    assert len(world.roles.bodies_of("planner")) == 1
 
 
 async def test_a_repetition_joins_a_trajectory_that_still_runs(client: Any, world: Any) -> None:
@@ -122,7 +122,7 @@ async def test_a_repetition_joins_a_trajectory_that_still_runs(client: Any, worl
     proceed = asyncio.Event()
     world.roles.planner = in_turn(hang())
     first = asyncio.create_task(post(client))
-    await world.roles.asked.wait()
+    await world.roles.requested.wait()
     at_once = await post(client, **BODY | {"background": True})
     assert (at_once.status_code, at_once.json()["status"], at_once.headers[REPLAYED]) == (202, "running", "true")
     waiting = asyncio.create_task(post(client))
@@ -147,9 +147,9 @@ async def test_a_repetition_joins_a_trajectory_that_still_runs(client: Any, worl
 async def test_a_client_that_leaves_is_expected_back(client: Any, world: Any) -> None:
     for way in ("wait", "stream"):
         world.roles.planner = in_turn(hang())
-        world.roles.asked.clear()
+        world.roles.requested.clear()
         request = asyncio.create_task(post(client, key=way, **BODY | {"stream": way == "stream"}))
-        await world.roles.asked.wait()
+        await world.roles.requested.wait()
         (trajectory_id, *_) = await ids(client)
         run = client.orchestrator.runs.find(trajectory_id)
         async with asyncio.timeout(10):
@@ -163,7 +163,7 @@ async def test_a_client_that_leaves_is_expected_back(client: Any, world: Any) ->
         await client.http.post(f"{CREATE}/{trajectory_id}/cancel")
 
 
-async def test_a_repetition_after_the_end_streams_the_whole(client: Any) -> None:
+async def test_a_repetition_after_the_end_streams_everything(client: Any) -> None:
     await post(client)
     events = await client.stream("POST", CREATE, json=BODY | {"stream": True}, headers={"Idempotency-Key": "k-1"})
     assert [event.event for event in events] == [
@@ -213,8 +213,8 @@ async def test_a_message_with_a_key_is_added_once(client: Any) -> None:
     responses = await asyncio.gather(*(post(client, path, content="And now?") for _ in range(8)))
     assert {response.status_code for response in responses} == {200}
     assert sorted(REPLAYED in response.headers for response in responses) == [False] + [True] * 7
-    found = (await client.http.get(f"{CREATE}/{trajectory_id}")).json()
-    assert len(found["messages"]) == 4
+    result = (await client.http.get(f"{CREATE}/{trajectory_id}")).json()
+    assert len(result["messages"]) == 4
     refused = await post(client, path, content="And then?")
     assert (refused.status_code, refused.json()["type"]) == (422, f"{PROBLEM}idempotency-key-reused")
     body = {"content": "And now?", "stream": True}
@@ -227,9 +227,9 @@ async def test_a_message_with_a_key_is_added_once(client: Any) -> None:
 async def test_an_output_with_a_key_is_given_once(client: Any, world: Any) -> None:
     world.roles.planner = in_turn(decide("measure", "caller"), decide("I know it", "conclusion"))
     world.roles.caller = in_turn(call("read_thermometer"))
-    found = (await post(client, **BODY | {"tools": [{"name": "read_thermometer"}]})).json()
-    path = f"{CREATE}/{found['id']}/tool_outputs"
-    output = {"call_id": found["steps"][0]["action"]["call_id"], "content": "21 °C"}
+    result = (await post(client, **BODY | {"tools": [{"name": "read_thermometer"}]})).json()
+    path = f"{CREATE}/{result['id']}/tool_outputs"
+    output = {"call_id": result["steps"][0]["action"]["call_id"], "content": "21 °C"}
     responses = await asyncio.gather(*(post(client, path, outputs=[output]) for _ in range(8)))
     assert {response.status_code for response in responses} == {200}
     assert {response.json()["status"] for response in responses} == {"completed"}
@@ -237,14 +237,14 @@ async def test_an_output_with_a_key_is_given_once(client: Any, world: Any) -> No
     refused = await post(client, path, outputs=[output | {"content": "22 °C"}])
     assert (refused.status_code, refused.json()["type"]) == (422, f"{PROBLEM}idempotency-key-reused")
     new_key = await post(client, path, key="k-2", outputs=[output])
-    assert (new_key.status_code, new_key.json()["type"]) == (409, f"{PROBLEM}output-given-already")
+    assert (new_key.status_code, new_key.json()["type"]) == (409, f"{PROBLEM}output-already-submitted")
 
 
 async def test_a_repetition_after_a_restart(world: Any) -> None:
     world.roles.planner = in_turn(hang())
     async with world.orchestrator() as client:
         first = await post(client, **BODY | {"background": True})
-        await world.roles.asked.wait()
+        await world.roles.requested.wait()
     world.roles.planner = in_turn(decide("I know it", "conclusion"))
     async with world.orchestrator() as client:
         again = await post(client)
@@ -252,7 +252,7 @@ async def test_a_repetition_after_a_restart(world: Any) -> None:
 
 
 @pytest.mark.parametrize("what", ["creation", "message"])
-async def test_a_request_whose_commit_only_seemed_to_fail_is_found_and_goes_on(
+async def test_a_request_whose_commit_only_seemed_to_fail_continues(
     client: Any, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """An I/O error can come after the rows went in: then nobody drives the trajectory until the client comes back."""
@@ -270,8 +270,8 @@ async def test_a_request_whose_commit_only_seemed_to_fail_is_found_and_goes_on(
     monkeypatch.setattr(client.orchestrator.store, method, lossy)
     failed = await post(client, path, **body)
     assert (failed.status_code, failed.json()["type"]) == (503, f"{PROBLEM}storage-unavailable")
-    found = await post(client, path, **body)
-    assert (found.status_code, found.headers[REPLAYED]) == (200, "true")
-    assert found.json()["status"] == "completed"
-    assert len(found.json()["messages"]) == (2 if what == "creation" else 4)
+    result = await post(client, path, **body)
+    assert (result.status_code, result.headers[REPLAYED]) == (200, "true")
+    assert result.json()["status"] == "completed"
+    assert len(result.json()["messages"]) == (2 if what == "creation" else 4)
     assert len(await ids(client)) == 1

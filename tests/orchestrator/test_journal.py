@@ -12,7 +12,7 @@ import pytest
 from alpha_umi.trajectory import Finished, Intended, QuestionAsked, pack
 from orchestrator.journal import Journal
 from orchestrator.metrics import OrchestratorMetrics
-from orchestrator.store import EventStore, NewEvent, NotStorable, SequenceConflict, StoreUnavailable
+from orchestrator.store import EventStore, NewEvent, NotStorable, SequenceConflict, StoreUnavailable, open_store
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 INTENT = Intended("planner:0")
@@ -40,7 +40,7 @@ class LossyStore:
 
 @pytest.fixture
 async def lossy(tmp_path: Path) -> AsyncIterator[LossyStore]:
-    async with EventStore.open(f"sqlite:///{tmp_path}/log.db") as store:
+    async with open_store(f"sqlite:///{tmp_path}/log.db") as store:
         question = QuestionAsked("What?", ("look_up",))
         await store.create("t", [NewEvent(*pack(question))], at=NOW, instruction="What?", tools=["look_up"])
         yield LossyStore(store)

@@ -47,14 +47,14 @@ async def test_lines_name_what_they_belong_to(world: Any) -> None:
     assert all({"timestamp", "level", "service", "event"} <= line.keys() for line in lines)
     assert {line["service"] for line in lines} == {"orchestrator"}
     assert "forged" not in {line["event"] for line in lines}
-    found = {line["event"]: line for line in lines}
-    assert (found["trajectory.created"]["trajectory_id"], found["trajectory.created"]["request_id"]) == (
+    result = {line["event"]: line for line in lines}
+    assert (result["trajectory.created"]["trajectory_id"], result["trajectory.created"]["request_id"]) == (
         trajectory_id, "r1",
     )  # fmt: skip
     for event, step in (("role.retry", 0), ("tool.called", 0)):
-        line = found[event]
+        line = result[event]
         assert (line["trajectory_id"], line["step"], line["request_id"]) == (trajectory_id, step, "r1")
-    assert (found["trajectory.finished"]["status"], found["trajectory.finished"]["steps"]) == ("completed", 2)
+    assert (result["trajectory.finished"]["status"], result["trajectory.finished"]["steps"]) == ("completed", 2)
     created, read, unknown = (line for line in lines if line["event"] == "request" and line["route"] != "/readyz")
     assert (created["method"], created["route"], created["status"]) == ("POST", "/v1/trajectories", 200)
     assert (created["trajectory_id"], created["request_id"]) == (trajectory_id, "r1")

@@ -22,7 +22,7 @@ async def add(client: Any, trajectory_id: str, content: str = "And now?", **body
     return await client.http.post(f"/v1/trajectories/{trajectory_id}/messages", json={"content": content} | body)
 
 
-async def test_a_further_turn_goes_on_with_what_was_said(client: Any, world: Any) -> None:
+async def test_a_further_turn_continues_the_conversation(client: Any, world: Any) -> None:
     world.roles.planner = in_turn(
         decide("look it up", "caller"), decide("I know it", "conclusion"), decide("I still know it", "conclusion")
     )
@@ -45,12 +45,12 @@ async def test_a_further_turn_goes_on_with_what_was_said(client: Any, world: Any
     assert (second["instruction"], second["created_at"]) == (first["instruction"], first["created_at"])
     assert second["finished_at"] > first["finished_at"]
     assert [step["index"] for step in second["steps"]] == [0, 1, 2]
-    asked = world.roles.asked_of("planner")[-1]
-    assert [turn["role"] for turn in asked["history"]] == [
+    body = world.roles.bodies_of("planner")[-1]
+    assert [turn["role"] for turn in body["history"]] == [
         "user", "planner", "caller", "observation", "planner", "conclusion", "user",
     ]  # fmt: skip
-    assert asked["history"][-2]["content"] == "It costs 40."
-    assert [tool["name"] for tool in asked["tools"]] == ["look_up"]
+    assert body["history"][-2]["content"] == "It costs 40."
+    assert [tool["name"] for tool in body["tools"]] == ["look_up"]
 
 
 async def test_every_turn_has_all_its_steps_and_its_own_end(client: Any, world: Any) -> None:
@@ -75,7 +75,7 @@ async def test_a_turn_without_an_answer_can_be_followed_by_another(client: Any, 
     world.roles.planner = in_turn(replies[end])
     trajectory_id = await client.start()
     if end == "cancelled":
-        await world.roles.asked.wait()
+        await world.roles.requested.wait()
         await client.http.post(f"/v1/trajectories/{trajectory_id}/cancel")
     first = await client.finished(trajectory_id)
     assert (first["status"], first["answer"]) == (end, None)
@@ -83,7 +83,7 @@ async def test_a_turn_without_an_answer_can_be_followed_by_another(client: Any, 
     second = (await add(client, trajectory_id)).json()
     assert (second["status"], second["answer"], second["error"]) == ("completed", "done", None)
     assert [message["role"] for message in second["messages"]] == ["user", "user", "assistant"]
-    history = world.roles.asked_of("planner")[-1]["history"]
+    history = world.roles.bodies_of("planner")[-1]["history"]
     assert history[-2:] == [{"role": "conclusion", "content": "none"}, {"role": "user", "content": "And now?"}]
 
 
@@ -124,11 +124,11 @@ async def test_resuming_at_every_cut_across_turns_neither_skips_nor_repeats(clie
     before = [(event.id, event.event) for event in await client.events(trajectory_id)]
     end_of_first = int(before[-1][0])
     await add(client, trajectory_id)
-    whole = [(event.id, event.event) for event in await client.events(trajectory_id)]
-    assert whole[: len(before) - 1] == before[:-1]
-    for cut in range(int(whole[-1][0]) + 1):
+    complete = [(event.id, event.event) for event in await client.events(trajectory_id)]
+    assert complete[: len(before) - 1] == before[:-1]
+    for cut in range(int(complete[-1][0]) + 1):
         resumed = [(event.id, event.event) for event in await client.events(trajectory_id, after=cut)]
-        assert resumed == [row for row in whole if int(row[0]) > cut]
+        assert resumed == [row for row in complete if int(row[0]) > cut]
     # Whoever saw the first turn end, and comes back with that id, goes on with the second.
     assert (await client.events(trajectory_id, after=end_of_first))[0].event == "trajectory.continued"
 
@@ -137,9 +137,9 @@ async def test_following_a_further_turn_while_it_runs(client: Any, world: Any) -
     trajectory_id = (await client.run())["id"]
     seen = int((await client.events(trajectory_id))[-1].id)
     world.roles.planner = in_turn(hang())
-    world.roles.asked.clear()
+    world.roles.requested.clear()
     assert (await add(client, trajectory_id, background=True)).status_code == 202
-    await world.roles.asked.wait()
+    await world.roles.requested.wait()
     following = asyncio.create_task(client.events(trajectory_id, after=seen))
     run = client.orchestrator.runs.find(trajectory_id)
     async with asyncio.timeout(10):
@@ -173,8 +173,8 @@ async def test_a_message_to_a_running_trajectory(client: Any, world: Any) -> Non
 async def test_a_message_to_a_waiting_trajectory(client: Any, world: Any) -> None:
     world.roles.planner = in_turn(decide("measure", "caller"))
     world.roles.caller = in_turn(call("read_thermometer"))
-    found = await client.run(tools=[THERMOMETER])
-    refused = await add(client, found["id"])
+    result = await client.run(tools=[THERMOMETER])
+    refused = await add(client, result["id"])
     assert (refused.status_code, refused.json()["type"]) == (409, f"{PROBLEM}trajectory-busy")
     assert "tool_outputs" in refused.json()["detail"]
 
@@ -185,9 +185,9 @@ async def test_of_many_messages_at_once_one_is_taken(client: Any) -> None:
     statuses = sorted(response.status_code for response in responses)
     taken = statuses.count(200)
     assert statuses == [200] * taken + [409] * (8 - taken)
-    found = (await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()
-    assert len(found["messages"]) == 2 + 2 * taken
-    assert found["status"] == "completed"
+    result = (await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()
+    assert len(result["messages"]) == 2 + 2 * taken
+    assert result["status"] == "completed"
 
 
 async def test_a_message_to_nobody(client: Any) -> None:
@@ -223,9 +223,9 @@ async def test_a_conversation_has_an_end(client: Any, monkeypatch: pytest.Monkey
 async def test_a_client_that_leaves_ends_the_further_turn(client: Any, world: Any) -> None:
     trajectory_id = (await client.run())["id"]
     world.roles.planner = in_turn(hang())
-    world.roles.asked.clear()
+    world.roles.requested.clear()
     request = asyncio.create_task(add(client, trajectory_id))
-    await world.roles.asked.wait()
+    await world.roles.requested.wait()
     request.cancel()
     assert (await client.finished(trajectory_id))["status"] == "cancelled"
 
@@ -235,18 +235,18 @@ async def test_lists_show_the_status_of_the_newest_turn(client: Any, world: Any)
     world.roles.planner = in_turn(hang())
     await add(client, trajectory_id, background=True)
     for status, expected in (("running", [trajectory_id]), ("completed", [])):
-        found = (await client.http.get("/v1/trajectories", params={"status": status})).json()["data"]
-        assert [item["id"] for item in found] == expected
+        result = (await client.http.get("/v1/trajectories", params={"status": status})).json()["data"]
+        assert [item["id"] for item in result] == expected
 
 
 async def test_a_further_turn_goes_on_after_a_restart(world: Any) -> None:
     async with world.orchestrator() as client:
         trajectory_id = (await client.run())["id"]
         world.roles.planner = in_turn(hang())
-        world.roles.asked.clear()
+        world.roles.requested.clear()
         await add(client, trajectory_id, background=True)
-        await world.roles.asked.wait()
+        await world.roles.requested.wait()
     world.roles.planner = in_turn(decide("I know it", "conclusion"))
     async with world.orchestrator() as client:
-        found = await client.finished(trajectory_id)
-        assert (found["status"], len(found["messages"])) == ("completed", 4)
+        result = await client.finished(trajectory_id)
+        assert (result["status"], len(result["messages"])) == ("completed", 4)

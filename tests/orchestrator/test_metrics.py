@@ -19,7 +19,7 @@ def one_call(world: Any, item: str) -> None:
     world.roles.summarizer = in_turn(say("It costs 40."))
 
 
-async def test_a_whole_trajectory(client: Any, world: Any) -> None:
+async def test_a_complete_trajectory(client: Any, world: Any) -> None:
     one_call(world, "lamp")
     await client.run()
     metrics = await scrape(client.http)
@@ -87,13 +87,13 @@ async def test_nothing_that_users_choose_becomes_a_label(client: Any, world: Any
     headers = {"X-Request-Id": f"{CHOSEN}-request", "X-Trajectory-Id": CHOSEN, "User-Agent": CHOSEN}
     body = {"instruction": CHOSEN, "metadata": {CHOSEN: CHOSEN}, "tools": [f"{CHOSEN}-look_up"]}
     response = await client.http.post("/v1/trajectories", json=body, headers=headers)
-    found = response.json()
-    assert (found["status"], len(world.shop.executed("look_up"))) == ("completed", 1)
-    await asyncio.gather(*(_ask(client.http, method, path) for method, path in _paths(found["id"])))
+    result = response.json()
+    assert (result["status"], len(world.shop.executed("look_up"))) == ("completed", 1)
+    await asyncio.gather(*(_ask(client.http, method, path) for method, path in _paths(result["id"])))
     metrics = await scrape(client.http)
     values = metrics.label_values()
     assert {"/v1/trajectories/{trajectory_id}", "/v1/trajectories/{trajectory_id}/events"} <= values
-    for chosen in (CHOSEN, found["id"], "traj_", "call_"):
+    for chosen in (CHOSEN, result["id"], "traj_", "call_"):
         assert not [value for value in values if chosen.lower() in value.lower()]
 
 

@@ -23,7 +23,7 @@ from alpha_umi.web.key_file import create_key
 
 def test_the_command_itself(tmp_path: Path) -> None:
     environment = {**os.environ, **variables({"max_steps": "0", "port": "none", "role_timeout_s": "-1"})}
-    found = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "orchestrator"],
         env=environment,
         cwd=tmp_path,
@@ -31,14 +31,14 @@ def test_the_command_itself(tmp_path: Path) -> None:
         text=True,
         timeout=60,
     )
-    assert found.returncode == 2
-    (line,) = found.stderr.splitlines()
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
     for variable in ("ALPHA_UMI_PORT:", "ALPHA_UMI_MAX_STEPS:", "ALPHA_UMI_ROLE_TIMEOUT_S:"):
         assert variable in line
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "output"),
     [
         ({"planner_url": "nowhere"}, "ALPHA_UMI_PLANNER_URL"),
         ({"host": "0.0.0.0"}, "ALPHA_UMI_API_KEYS"),
@@ -52,12 +52,12 @@ def test_the_command_itself(tmp_path: Path) -> None:
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_it_refuses_bad_settings(tmp_path: Path, settings: dict[str, Any], said: str) -> None:
+def test_it_refuses_bad_settings(tmp_path: Path, settings: dict[str, Any], output: str) -> None:
     code, errors = refusal({"database_url": f"sqlite:///{tmp_path}/log.db"} | settings)
     assert code == 2
     (line,) = errors.splitlines()
     assert line.startswith("orchestrator: ")
-    assert said in line
+    assert output in line
     assert "very-secret" not in line
 
 
@@ -70,7 +70,7 @@ def test_it_refuses_keys_that_others_can_write(tmp_path: Path) -> None:
 
 
 async def test_a_file_of_keys_opens_other_addresses_and_revokes(tmp_path: Path) -> None:
-    made, kept = create_key(tmp_path / "keys"), create_key(tmp_path / "keys")
+    made, other = create_key(tmp_path / "keys"), create_key(tmp_path / "keys")
     settings = {"host": "0.0.0.0", "api_keys_file": tmp_path / "keys"}
     with orchestrator_process(settings | {"database_url": f"sqlite:///{tmp_path}/log.db"}) as started:
         async with httpx.AsyncClient(base_url=started.address) as http, asyncio.timeout(20):
@@ -79,10 +79,10 @@ async def test_a_file_of_keys_opens_other_addresses_and_revokes(tmp_path: Path) 
                 await asyncio.sleep(0.01)
             assert (await http.get("/v1/tools")).status_code == 401
             assert (await http.get("/v1/tools", headers=headers)).status_code == 200
-            (tmp_path / "keys").write_text(kept.entry.line)
+            (tmp_path / "keys").write_text(other.entry.line)
             while (await http.get("/v1/tools", headers=headers)).status_code != 401:
                 await asyncio.sleep(0.05)
-            assert (await http.get("/v1/tools", headers={"Authorization": f"Bearer {kept.text}"})).status_code == 200
+            assert (await http.get("/v1/tools", headers={"Authorization": f"Bearer {other.text}"})).status_code == 200
 
 
 def test_it_refuses_a_taken_port(tmp_path: Path) -> None:
@@ -144,9 +144,9 @@ async def test_sigterm_ends_streams_and_leaves_trajectories_to_the_next_start(wo
     with orchestrator_process(settings) as second:
         async with httpx.AsyncClient(base_url=second.address, timeout=20) as http:
             listed = (await http.get("/v1/trajectories")).json()["data"]
-            assert response.json()["trajectory_id"] in [found["id"] for found in listed]
-            for found in listed:
-                async with aconnect_sse(http, "GET", f"/v1/trajectories/{found['id']}/events") as source:
+            assert response.json()["trajectory_id"] in [result["id"] for result in listed]
+            for result in listed:
+                async with aconnect_sse(http, "GET", f"/v1/trajectories/{result['id']}/events") as source:
                     rows = [event async for event in source.aiter_sse()]
                 assert rows[-1].json()["status"] == "completed"
     assert len(listed) == 2
@@ -170,8 +170,8 @@ async def test_sigterm_waits_for_a_tool_call(world: Any) -> None:
             path = f"/v1/trajectories/{created.json()['id']}/events"
             async with aconnect_sse(http, "GET", path) as source:
                 rows = [event async for event in source.aiter_sse()]
-    found = rows[-1].json()
-    assert (found["status"], found["steps"][0]["observation"]["is_error"]) == ("completed", False)
+    result = rows[-1].json()
+    assert (result["status"], result["steps"][0]["observation"]["is_error"]) == ("completed", False)
     assert len(world.shop.executed("order")) == 1
 
 

@@ -17,10 +17,10 @@ def closed_address() -> str:
 
 async def test_down(world: Any) -> None:
     async with world.orchestrator(planner_url=closed_address()) as client:
-        found = await client.run()
+        result = await client.run()
         ready = await client.http.get("/readyz")
-    assert (found["status"], found["error"]["code"]) == ("failed", "planner_failed")
-    assert found["error"]["detail"] == "planner service: it cannot be reached"
+    assert (result["status"], result["error"]["code"]) == ("failed", "planner_failed")
+    assert result["error"]["detail"] == "planner service: it cannot be reached"
     assert ready.status_code == 503
     assert ready.json()["type"] == "urn:alpha-umi:problem:role-unavailable"
     assert ready.json()["roles"]["caller"] == "ready"
@@ -29,17 +29,17 @@ async def test_down(world: Any) -> None:
 async def test_slow(world: Any) -> None:
     world.roles.summarizer = in_turn(hang())
     async with world.orchestrator(role_timeout_s=0.2) as client:
-        found = await client.run()
-    assert (found["status"], found["error"]["code"]) == ("failed", "summarizer_failed")
-    assert "no answer within 0.2 s" in found["error"]["detail"]
+        result = await client.run()
+    assert (result["status"], result["error"]["code"]) == ("failed", "summarizer_failed")
+    assert "no answer within 0.2 s" in result["error"]["detail"]
     assert world.roles.left == ["summarizer"]
 
 
 async def test_a_failure_that_passes_is_not_noticed(client: Any, world: Any) -> None:
     world.roles.planner = in_turn(Reply(b"oops", 503, "text/plain"), decide("nothing to do", "conclusion"))
-    found = await client.run()
-    assert found["status"] == "completed"
-    assert len(world.roles.asked_of("planner")) == 2
+    result = await client.run()
+    assert result["status"] == "completed"
+    assert len(world.roles.bodies_of("planner")) == 2
     assert 'alpha_umi_role_retries_total{role="planner"} 1.0' in (await client.http.get("/metrics")).text
 
 
@@ -63,12 +63,12 @@ async def test_nonsense(client: Any, world: Any) -> None:
 
     world.roles.planner = reply
     # One after the other: failures of several at once would open the circuit.
-    found = [await client.run(instruction=name) for name in NONSENSE]
-    asked = Counter(body["history"][0]["content"] for body in world.roles.asked_of("planner"))
-    for trajectory, (name, (_, times, detail)) in zip(found, NONSENSE.items(), strict=True):
+    result = [await client.run(instruction=name) for name in NONSENSE]
+    counts = Counter(body["history"][0]["content"] for body in world.roles.bodies_of("planner"))
+    for trajectory, (name, (_, times, detail)) in zip(result, NONSENSE.items(), strict=True):
         assert (trajectory["status"], trajectory["error"]["code"]) == ("failed", "planner_failed"), name
         assert detail in trajectory["error"]["detail"], name
-        assert asked[name] == times, name
+        assert counts[name] == times, name
 
 
 def streamed(*lines: str) -> Reply:
@@ -101,10 +101,10 @@ async def test_a_part_of_a_stream_is_never_an_answer(client: Any, world: Any) ->
         assert detail in end["error"]["detail"], name
 
 
-async def test_the_role_token_is_shown_and_kept_secret(world: Any) -> None:
+async def test_the_role_token_is_sent_and_stays_secret(world: Any) -> None:
     async with world.orchestrator(role_token="very-secret") as client:
-        found = await client.run()
-        events = await client.events(found["id"])
+        result = await client.run()
+        events = await client.events(result["id"])
         metrics = (await client.http.get("/metrics")).text
     assert {headers["authorization"] for _, _, headers in world.roles.requests} == {"Bearer very-secret"}
-    assert "very-secret" not in f"{found}{[event.data for event in events]}{metrics}"
+    assert "very-secret" not in f"{result}{[event.data for event in events]}{metrics}"

@@ -51,15 +51,15 @@ def searching(world: Any) -> Any:
 
 
 async def test_every_branch_is_in_the_answer_and_counts(searching: Any, client: Any) -> None:
-    found = await client.run(**QUESTION)
-    assert (found["status"], found["strategy"], found["answer"]) == ("completed", "dfsdt", "It costs 40.")
-    assert [(step["next"], step["parent"], step["abandoned"]) for step in found["steps"]] == [
+    result = await client.run(**QUESTION)
+    assert (result["status"], result["strategy"], result["answer"]) == ("completed", "dfsdt", "It costs 40.")
+    assert [(step["next"], step["parent"], step["abandoned"]) for step in result["steps"]] == [
         ("caller", None, True), ("give up", 0, True), ("caller", None, False), ("conclusion", 2, False),
     ]  # fmt: skip
     # Four decisions, two calls and an answer.
-    assert found["usage"] == {"prompt_tokens": 70, "completion_tokens": 35}
+    assert result["usage"] == {"prompt_tokens": 70, "completion_tokens": 35}
     # What was written on the branch that was left has really happened, and its observation stays.
-    assert "chair" in found["steps"][0]["observation"]["content"]
+    assert "chair" in result["steps"][0]["observation"]["content"]
     assert len(searching.shop.executed("order")) == 1
     metrics = await scrape(client.http)
     assert metrics.value("alpha_umi_search_dead_ends_total", reason="gave_up") == 1
@@ -68,12 +68,12 @@ async def test_every_branch_is_in_the_answer_and_counts(searching: Any, client: 
 
 async def test_each_role_is_shown_its_own_branch_only(searching: Any, client: Any) -> None:
     await client.run(**QUESTION)
-    first, second, third, fourth = searching.roles.asked_of("planner")
+    first, second, third, fourth = searching.roles.bodies_of("planner")
     assert [tried_before(body) for body in (first, second, third, fourth)] == [False, False, True, False]
     assert [turn["role"] for turn in third["history"]] == ["user", "user"]
     assert '"name": "order"' in third["history"][-1]["content"]
     assert [turn["role"] for turn in fourth["history"]] == ["user", "planner", "caller", "observation"]
-    for body in (searching.roles.asked_of("caller")[1], searching.roles.asked_of("summarizer")[0]):
+    for body in (searching.roles.bodies_of("caller")[1], searching.roles.bodies_of("summarizer")[0]):
         assert not any(turn["content"].startswith(TRIED) or "order it" in turn["content"] for turn in body["history"])
 
 
@@ -96,18 +96,18 @@ async def test_the_stream_tells_every_branch_and_resumes_anywhere(searching: Any
 
 async def test_a_search_without_an_answer_has_given_up(world: Any, client: Any) -> None:
     world.roles.planner = in_turn(decide("no tool helps", "give up"))
-    found = await client.run(**QUESTION)
-    assert (found["status"], found["answer"], found["error"]["code"]) == ("gave_up", None, "gave_up")
-    assert world.roles.asked_of("summarizer") == []
+    result = await client.run(**QUESTION)
+    assert (result["status"], result["answer"], result["error"]["code"]) == ("gave_up", None, "gave_up")
+    assert world.roles.bodies_of("summarizer") == []
 
 
 async def test_a_tree_that_is_too_shallow_ends_with_what_is_known(world: Any, client: Any) -> None:
     world.roles.planner = in_turn(decide("one more", "caller"))
     world.roles.caller = in_turn(call("look_up", item="lamp"))
     world.roles.summarizer = in_turn(say("It costs 40, perhaps."))
-    found = await client.run(**QUESTION, max_depth=1)
-    assert (found["status"], found["error"]["code"]) == ("exhausted", "search_exhausted")
-    assert (found["answer"], len(found["steps"])) == ("It costs 40, perhaps.", 2)
+    result = await client.run(**QUESTION, max_depth=1)
+    assert (result["status"], result["error"]["code"]) == ("exhausted", "search_exhausted")
+    assert (result["answer"], len(result["steps"])) == ("It costs 40, perhaps.", 2)
 
 
 @pytest.mark.parametrize(("limit", "code"), [({"max_steps": 5}, "max_steps"), ({"max_tokens": 100}, "max_tokens")])
@@ -117,28 +117,28 @@ async def test_a_search_that_never_ends_is_ended_by_its_budget(
     world.roles.planner = in_turn(decide("one more", "caller"))
     world.roles.caller = lambda body: call("look_up", item=f"lamp {len(world.roles.requests)}")
     world.roles.summarizer = in_turn(say("as far as I know, 40"))
-    found = await client.run(**QUESTION, max_depth=64, **limit)
-    assert (found["status"], found["error"]["code"]) == ("exhausted", code)
-    assert found["answer"] == "as far as I know, 40"
-    assert len(world.roles.asked_of("summarizer")) == 1
+    result = await client.run(**QUESTION, max_depth=64, **limit)
+    assert (result["status"], result["error"]["code"]) == ("exhausted", code)
+    assert result["answer"] == "as far as I know, 40"
+    assert len(world.roles.bodies_of("summarizer")) == 1
     # Two role calls of 15 tokens a step: the fourth one passes 100.
-    assert len(found["steps"]) == (5 if code == "max_steps" else 4)
+    assert len(result["steps"]) == (5 if code == "max_steps" else 4)
 
 
 async def test_the_budget_of_tokens_is_for_chains_too(world: Any, client: Any) -> None:
     world.roles.planner = in_turn(decide("one more", "caller"))
     world.roles.caller = lambda body: call("look_up", item=f"lamp {len(world.roles.requests)}")
-    found = await client.run(instruction="What does it cost?", max_tokens=40)
-    assert (found["status"], found["error"]["code"], len(found["steps"])) == ("exhausted", "max_tokens", 2)
-    assert [(step["parent"], step["abandoned"]) for step in found["steps"]] == [(None, False), (0, False)]
+    result = await client.run(instruction="What does it cost?", max_tokens=40)
+    assert (result["status"], result["error"]["code"], len(result["steps"])) == ("exhausted", "max_tokens", 2)
+    assert [(step["parent"], step["abandoned"]) for step in result["steps"]] == [(None, False), (0, False)]
 
 
 @pytest.mark.parametrize("policy", ["conclusion", "give up"])
 async def test_an_unreadable_decision_is_decided_by_policy(world: Any, policy: str) -> None:
     world.roles.planner = in_turn(problem("output-unreadable", "no decision", text="hm"))
-    async with world.orchestrator(on_unreadable=policy) as client:
-        found = await client.run(**QUESTION)
-    assert found["status"] == ("completed" if policy == "conclusion" else "gave_up")
+    async with world.orchestrator(on_parse_failure=policy) as client:
+        result = await client.run(**QUESTION)
+    assert result["status"] == ("completed" if policy == "conclusion" else "gave_up")
 
 
 @pytest.mark.parametrize(
@@ -182,11 +182,11 @@ async def test_a_tool_of_the_client_on_two_branches(world: Any, client: Any) -> 
 
 
 async def test_a_further_turn_goes_on_from_the_branch_that_won(searching: Any, client: Any) -> None:
-    found = await client.run(**QUESTION)
+    result = await client.run(**QUESTION)
     searching.roles.planner = in_turn(decide("as before", "conclusion"))
-    response = await client.http.post(f"/v1/trajectories/{found['id']}/messages", json={"content": "And now?"})
+    response = await client.http.post(f"/v1/trajectories/{result['id']}/messages", json={"content": "And now?"})
     assert (response.json()["status"], len(response.json()["steps"])) == ("completed", 5)
-    history = searching.roles.asked_of("planner")[-1]["history"]
+    history = searching.roles.bodies_of("planner")[-1]["history"]
     assert [turn["role"] for turn in history] == [
         "user", "planner", "caller", "observation", "planner", "conclusion", "user",
     ]  # fmt: skip
@@ -195,16 +195,16 @@ async def test_a_further_turn_goes_on_from_the_branch_that_won(searching: Any, c
 async def test_cancelled_on_its_second_branch(searching: Any, client: Any) -> None:
     searching.roles.planner = lambda body: hang() if tried_before(body) else planner(body)
     trajectory_id = await client.start(**QUESTION)
-    await until(lambda: len(searching.roles.asked_of("planner")) == 3)
-    found = (await client.http.post(f"/v1/trajectories/{trajectory_id}/cancel")).json()
-    assert (found["status"], [step["abandoned"] for step in found["steps"]]) == ("cancelled", [True, True])
+    await until(lambda: len(searching.roles.bodies_of("planner")) == 3)
+    result = (await client.http.post(f"/v1/trajectories/{trajectory_id}/cancel")).json()
+    assert (result["status"], [step["abandoned"] for step in result["steps"]]) == ("cancelled", [True, True])
 
 
 async def test_the_deadline_on_its_second_branch(searching: Any) -> None:
     searching.roles.planner = lambda body: hang() if tried_before(body) else planner(body)
     async with searching.orchestrator(trajectory_timeout_s=1) as client:
-        found = await client.run(**QUESTION)
-    assert (found["status"], found["error"]["code"], found["answer"]) == ("exhausted", "deadline", "It costs 40.")
+        result = await client.run(**QUESTION)
+    assert (result["status"], result["error"]["code"], result["answer"]) == ("exhausted", "deadline", "It costs 40.")
 
 
 @pytest.mark.parametrize("how", ["cancel", "deadline"])
@@ -217,9 +217,9 @@ async def test_stopped_in_a_call_that_is_a_dead_end(searching: Any, how: str) ->
         await until(lambda: bool(searching.shop.journal))
         if how == "cancel":
             await client.http.post(f"/v1/trajectories/{trajectory_id}/cancel")
-        found = await client.finished(trajectory_id)
-    assert found["status"] == ("cancelled" if how == "cancel" else "exhausted")
-    assert found["steps"][0]["observation"]["content"].startswith("UNKNOWN")
+        result = await client.finished(trajectory_id)
+    assert result["status"] == ("cancelled" if how == "cancel" else "exhausted")
+    assert result["steps"][0]["observation"]["content"].startswith("UNKNOWN")
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from pydantic import ValidationError
 
 from alpha_umi.contract.trajectories import CreateTrajectory
 from alpha_umi.trajectory import Limits
-from orchestrator.settings import OrchestratorSettings, explain
+from orchestrator.__main__ import main
+from orchestrator.settings import OrchestratorSettings, explain, require_current_names
 
 
 def refusal(monkeypatch: pytest.MonkeyPatch, value: str) -> str:
@@ -28,7 +31,7 @@ def test_several_addresses_a_role(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "message"),
     [
         ("", "ALPHA_UMI_PLANNER_URL: Tuple should have at least 1 item"),
         ("http://one,two", "ALPHA_UMI_PLANNER_URL (entry 2): Input should be a valid URL"),
@@ -36,8 +39,8 @@ def test_several_addresses_a_role(monkeypatch: pytest.MonkeyPatch) -> None:
         ("http://one,http://one/", "ALPHA_UMI_PLANNER_URL: Value error, an address stands there twice"),
     ],
 )
-def test_addresses_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, value: str, told: str) -> None:
-    assert refusal(monkeypatch, value).startswith(told)
+def test_addresses_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, value: str, message: str) -> None:
+    assert refusal(monkeypatch, value).startswith(message)
 
 
 @pytest.mark.parametrize(
@@ -62,3 +65,13 @@ def test_a_request_chooses_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.limits(CreateTrajectory(instruction="q", strategy="dfsdt")) == Limits(max_steps=30, max_width=3)
     chosen = CreateTrajectory(instruction="q", strategy="dfsdt", max_steps=5, max_tokens=900, max_depth=7)
     assert settings.limits(chosen) == Limits(max_steps=5, max_tokens=900, max_depth=7, max_width=3)
+
+
+def test_an_old_name_of_a_setting_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ALPHA_UMI_ON_UNREADABLE", "")
+    require_current_names(os.environ)
+    monkeypatch.setenv("ALPHA_UMI_ON_UNREADABLE", "caller")
+    assert main() == 2
+    assert "ALPHA_UMI_ON_UNREADABLE was renamed: set ALPHA_UMI_ON_PARSE_FAILURE instead" in capsys.readouterr().err

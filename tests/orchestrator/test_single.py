@@ -38,18 +38,18 @@ def script_one_call(world: Any) -> None:
 
 async def test_completed(single: Any, world: Any) -> None:
     script_one_call(world)
-    found = await single.run(**QUESTION)
-    assert (found["status"], found["strategy"], found["answer"]) == ("completed", "single", "It costs 40.")
-    first, second = found["steps"]
+    result = await single.run(**QUESTION)
+    assert (result["status"], result["strategy"], result["answer"]) == ("completed", "single", "It costs 40.")
+    first, second = result["steps"]
     assert (first["thought"], first["next"], first["action"]["name"]) == ("look up the price", "caller", "look_up")
     assert first["action"]["arguments"] == {"item": "lamp"}
     assert '"price":40' in first["observation"]["content"].replace(" ", "")
     assert (second["thought"], second["next"], second["action"]) == ("I know it", "conclusion", None)
     assert first["latency_ms"]["backbone"] > 0
     assert first["latency_ms"]["planner"] == first["latency_ms"]["caller"] == 0
-    assert found["usage"] == {"prompt_tokens": 20, "completion_tokens": 10}
+    assert result["usage"] == {"prompt_tokens": 20, "completion_tokens": 10}
     assert {role for role, _, _ in world.roles.requests} == {"backbone"}
-    second_request = world.roles.asked_of("backbone")[1]
+    second_request = world.roles.bodies_of("backbone")[1]
     assert [turn["role"] for turn in second_request["history"]] == ["user", "planner", "caller", "observation"]
     assert not second_request["conclude"]
     metrics = (await single.http.get("/metrics")).text
@@ -76,8 +76,8 @@ async def test_readiness_asks_it_too(single: Any) -> None:
 
 async def test_gave_up(single: Any, world: Any) -> None:
     world.roles.backbone = in_turn(step_to_give_up("no tool helps"))
-    found = await single.run(**QUESTION)
-    assert (found["status"], found["answer"], len(found["steps"])) == ("gave_up", None, 1)
+    result = await single.run(**QUESTION)
+    assert (result["status"], result["answer"], len(result["steps"])) == ("gave_up", None, 1)
 
 
 async def test_a_limit_asks_for_nothing_but_an_answer(single: Any, world: Any) -> None:
@@ -87,25 +87,25 @@ async def test_a_limit_asks_for_nothing_but_an_answer(single: Any, world: Any) -
         return step_to_call("look again", "look_up", item="x" * len(body["history"]))
 
     world.roles.backbone = reply
-    found = await single.run(**QUESTION, max_steps=2)
-    assert (found["status"], found["error"]["code"]) == ("exhausted", "max_steps")
-    assert (found["answer"], len(found["steps"])) == ("As far as I know, 40.", 2)
-    assert [body["conclude"] for body in world.roles.asked_of("backbone")] == [False, False, True]
+    result = await single.run(**QUESTION, max_steps=2)
+    assert (result["status"], result["error"]["code"]) == ("exhausted", "max_steps")
+    assert (result["answer"], len(result["steps"])) == ("As far as I know, 40.", 2)
+    assert [body["conclude"] for body in world.roles.bodies_of("backbone")] == [False, False, True]
 
 
 async def test_the_loop_guard(single: Any, world: Any) -> None:
     world.roles.backbone = lambda body: (
         step_to_answer("", "40?") if body["conclude"] else step_to_call("again", "look_up", item="lamp")
     )
-    found = await single.run(**QUESTION)
-    assert (found["status"], found["error"]["code"], found["answer"]) == ("exhausted", "repeated_call", "40?")
+    result = await single.run(**QUESTION)
+    assert (result["status"], result["error"]["code"], result["answer"]) == ("exhausted", "repeated_call", "40?")
 
 
 async def test_the_deadline(world: Any) -> None:
     world.roles.backbone = lambda body: step_to_answer("", "too late") if body["conclude"] else hang()
     async with world.orchestrator(backbone_url=world.roles_url, trajectory_timeout_s=0.3) as client:
-        found = await client.run(**QUESTION)
-    assert (found["status"], found["error"]["code"], found["answer"]) == ("exhausted", "deadline", "too late")
+        result = await client.run(**QUESTION)
+    assert (result["status"], result["error"]["code"], result["answer"]) == ("exhausted", "deadline", "too late")
     assert world.roles.left == ["backbone"]
 
 
@@ -114,12 +114,12 @@ async def test_the_deadline(world: Any) -> None:
 )
 async def test_an_unreadable_step_is_decided_by_policy(world: Any, policy: str, status: str, answer: Any) -> None:
     world.roles.backbone = in_turn(problem("output-unreadable", "neither", text="hm, well", usage=USAGE))
-    async with world.orchestrator(backbone_url=world.roles_url, on_unreadable=policy) as client:
-        found = await client.run(**QUESTION)
-        events = await client.events(found["id"])
-    assert (found["status"], found["answer"], found["usage"]) == (status, answer, USAGE)
-    told = next(event.json() for event in events if event.event == "backbone.stepped")
-    assert (told["unreadable"], told["reason"], told["next"]) == (True, "neither", policy)
+    async with world.orchestrator(backbone_url=world.roles_url, on_parse_failure=policy) as client:
+        result = await client.run(**QUESTION)
+        events = await client.events(result["id"])
+    assert (result["status"], result["answer"], result["usage"]) == (status, answer, USAGE)
+    message = next(event.json() for event in events if event.event == "backbone.stepped")
+    assert (message["unreadable"], message["reason"], message["next"]) == (True, "neither", policy)
 
 
 async def test_a_call_that_cannot_be_made_is_an_observation(single: Any, world: Any) -> None:
@@ -127,9 +127,9 @@ async def test_a_call_that_cannot_be_made_is_an_observation(single: Any, world: 
         step_to_no_call("look it up", "Action: lok_up", "there is no tool 'lok_up'"),
         step_to_answer("never mind", "no idea"),
     )
-    found = await single.run(**QUESTION)
-    assert found["status"] == "completed"
-    assert found["steps"][0]["observation"]["content"] == "No call was made: there is no tool 'lok_up'"
+    result = await single.run(**QUESTION)
+    assert result["status"] == "completed"
+    assert result["steps"][0]["observation"]["content"] == "No call was made: there is no tool 'lok_up'"
     assert world.shop.journal == []
 
 
@@ -137,17 +137,17 @@ async def test_a_call_of_a_tool_that_was_not_offered_is_an_observation(single: A
     world.roles.backbone = in_turn(
         step_to_call("order it", "order", item="lamp"), step_to_answer("never mind", "no idea")
     )
-    found = await single.run(**QUESTION, tools=["look_up"])
-    assert "there is no tool 'order'; offered are look_up" in found["steps"][0]["observation"]["content"]
+    result = await single.run(**QUESTION, tools=["look_up"])
+    assert "there is no tool 'order'; offered are look_up" in result["steps"][0]["observation"]["content"]
     assert world.shop.journal == []
 
 
 async def test_a_step_without_its_call_is_no_answer(single: Any, world: Any) -> None:
-    whole = step_to_answer("", "x").body.replace(b'"conclusion"', b'"caller"')
-    world.roles.backbone = in_turn(Reply(whole))
-    found = await single.run(**QUESTION)
-    assert (found["status"], found["error"]["code"]) == ("failed", "backbone_failed")
-    assert "an `action` or a `reason`" in found["error"]["detail"]
+    complete = step_to_answer("", "x").body.replace(b'"conclusion"', b'"caller"')
+    world.roles.backbone = in_turn(Reply(complete))
+    result = await single.run(**QUESTION)
+    assert (result["status"], result["error"]["code"]) == ("failed", "backbone_failed")
+    assert "an `action` or a `reason`" in result["error"]["detail"]
 
 
 async def test_the_stream_tells_each_step_in_one_event(single: Any, world: Any) -> None:
@@ -182,11 +182,11 @@ async def test_a_tool_of_the_client(single: Any, world: Any) -> None:
 
 
 async def test_a_further_turn(single: Any, world: Any) -> None:
-    found = await single.run(**QUESTION)
+    result = await single.run(**QUESTION)
     world.roles.backbone = in_turn(step_to_answer("as before", "Still 40."))
-    response = await single.http.post(f"/v1/trajectories/{found['id']}/messages", json={"content": "And now?"})
+    response = await single.http.post(f"/v1/trajectories/{result['id']}/messages", json={"content": "And now?"})
     assert (response.json()["status"], response.json()["answer"]) == ("completed", "Still 40.")
-    history = world.roles.asked_of("backbone")[-1]["history"]
+    history = world.roles.bodies_of("backbone")[-1]["history"]
     assert [turn["role"] for turn in history] == ["user", "planner", "conclusion", "user"]
 
 
@@ -194,8 +194,8 @@ async def test_cancelled(single: Any, world: Any) -> None:
     world.roles.backbone = in_turn(hang())
     trajectory_id = await single.start(**QUESTION)
     await until(lambda: bool(world.roles.requests))
-    found = (await single.http.post(f"/v1/trajectories/{trajectory_id}/cancel")).json()
-    assert found["status"] == "cancelled"
+    result = (await single.http.post(f"/v1/trajectories/{trajectory_id}/cancel")).json()
+    assert result["status"] == "cancelled"
     await until(lambda: world.roles.left == ["backbone"])
 
 
@@ -205,9 +205,9 @@ async def test_an_orchestrator_that_lost_the_single_model_says_so(world: Any) ->
         trajectory_id = await client.start(**QUESTION)
         await until(lambda: bool(world.roles.requests))
     async with world.orchestrator() as client:
-        found = await client.finished(trajectory_id)
-    assert (found["status"], found["error"]["code"]) == ("failed", "backbone_failed")
-    assert "set ALPHA_UMI_BACKBONE_URL" in found["error"]["detail"]
+        result = await client.finished(trajectory_id)
+    assert (result["status"], result["error"]["code"]) == ("failed", "backbone_failed")
+    assert "set ALPHA_UMI_BACKBONE_URL" in result["error"]["detail"]
 
 
 @pytest.mark.parametrize(

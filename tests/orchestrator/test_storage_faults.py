@@ -56,8 +56,8 @@ async def test_an_outcome_outlasts_a_full_disk(client: Any, world: Any) -> None:
     assert (ready.status_code, ready.json()["type"]) == (503, f"{PROBLEM}storage-unavailable")
     assert (await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()["status"] == "running"
     await free_disk(store)
-    found = await client.finished(trajectory_id)
-    assert (found["status"], found["steps"][0]["observation"]["is_error"]) == ("completed", False)
+    result = await client.finished(trajectory_id)
+    assert (result["status"], result["steps"][0]["observation"]["is_error"]) == ("completed", False)
     assert len(world.shop.executed("order")) == 1
     assert (await client.http.get("/readyz")).status_code == 200
 
@@ -83,20 +83,20 @@ async def test_a_trajectory_that_somebody_else_wrote_to_is_left_alone(client: An
     trajectory_id = response.json()["trajectory_id"]
     cancelled = await client.http.post(f"/v1/trajectories/{trajectory_id}/cancel")
     assert (cancelled.status_code, "not being driven" in cancelled.json()["detail"]) == (500, True)
-    assert world.roles.asked_of("summarizer") == []
+    assert world.roles.bodies_of("summarizer") == []
 
 
 async def test_a_log_of_a_newer_version_is_listed_and_not_driven(world: Any) -> None:
     world.roles.planner = in_turn(hang())
     async with world.orchestrator() as client:
         trajectory_id = await client.start()
-        await world.roles.asked.wait()
+        await world.roles.requested.wait()
     append_row(world.folder, trajectory_id, "planner.dreamed", {})
     world.roles.planner = in_turn(decide("nothing to do", "conclusion"))
     async with world.orchestrator() as client:
         fine = await client.run()
         listed = (await client.http.get("/v1/trajectories")).json()["data"]
-        assert [found["id"] for found in listed] == [fine["id"], trajectory_id]
+        assert [result["id"] for result in listed] == [fine["id"], trajectory_id]
         assert (listed[1]["status"], listed[1]["error"]["code"]) == ("running", "log_unreadable")
         async with asyncio.timeout(5):
             shown = await client.events(trajectory_id)

@@ -13,7 +13,7 @@ from sse_starlette import ServerSentEvent
 
 from alpha_umi.trajectory import AnswerWritten, Event, Finished, Intended, PlannerDecided, QuestionAsked, pack
 from orchestrator.live import MAX_WAITING, Feed, TextDelta
-from orchestrator.store import EventStore, NewEvent, StoredEvent
+from orchestrator.store import EventStore, NewEvent, StoredEvent, open_store
 from orchestrator.stream import follow
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -63,7 +63,7 @@ WHOLE = [
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[EventStore]:
     """A log of one question."""
-    async with EventStore.open(f"sqlite:///{tmp_path}/log.db") as store:
+    async with open_store(f"sqlite:///{tmp_path}/log.db") as store:
         question = QuestionAsked("What?", ("look_up",))
         await store.create("t", [NewEvent(*pack(question))], at=NOW, instruction="What?", tools=["look_up"])
         yield store

@@ -76,13 +76,13 @@ async def test_stream_headers_and_ids(client: Any) -> None:
 async def test_resuming_at_every_cut_neither_skips_nor_repeats(client: Any, world: Any) -> None:
     script_one_call(world)
     trajectory_id = await client.start()
-    whole = [(event.id, event.event) for event in rows_of(await client.events(trajectory_id))]
-    last = int(whole[-1][0])
+    complete = [(event.id, event.event) for event in rows_of(await client.events(trajectory_id))]
+    last = int(complete[-1][0])
     for cut in range(last + 1):
         resumed = [(event.id, event.event) for event in await client.events(trajectory_id, after=cut)]
-        assert resumed == [row for row in whole if int(row[0]) > cut]
+        assert resumed == [row for row in complete if int(row[0]) > cut]
     by_query = await client.stream("GET", f"/v1/trajectories/{trajectory_id}/events?after=3")
-    assert [event.id for event in by_query] == [seq for seq, _ in whole if int(seq) > 3]
+    assert [event.id for event in by_query] == [seq for seq, _ in complete if int(seq) > 3]
 
 
 async def test_following_from_any_moment_of_a_running_trajectory(client: Any, world: Any) -> None:
@@ -149,18 +149,18 @@ async def test_a_client_that_leaves_its_stream_ends_the_trajectory(client: Any, 
             if event.event == "planner.delta":
                 break
     await until(lambda: world.roles.left == ["planner"])
-    (found,) = (await client.http.get("/v1/trajectories")).json()["data"]
-    assert (await client.finished(found["id"]))["status"] == "cancelled"
+    (result,) = (await client.http.get("/v1/trajectories")).json()["data"]
+    assert (await client.finished(result["id"]))["status"] == "cancelled"
 
 
 async def test_a_client_that_leaves_a_waiting_request_ends_the_trajectory(client: Any, world: Any) -> None:
     world.roles.planner = in_turn(hang())
     waiting = asyncio.create_task(client.create())
-    await world.roles.asked.wait()
+    await world.roles.requested.wait()
     waiting.cancel()
     await until(lambda: world.roles.left == ["planner"])
-    (found,) = (await client.http.get("/v1/trajectories")).json()["data"]
-    assert (await client.finished(found["id"]))["error"]["detail"] == "the client left"
+    (result,) = (await client.http.get("/v1/trajectories")).json()["data"]
+    assert (await client.finished(result["id"]))["error"]["detail"] == "the client left"
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -170,11 +170,11 @@ async def test_a_background_trajectory_outlives_its_client(client: Any, world: A
     async with client.http.stream("POST", "/v1/trajectories", json=body) as response:
         assert response.status_code == (200 if stream else 202)
         trajectory_id = response.headers["location"].rpartition("/")[2]
-        await world.roles.asked.wait()
+        await world.roles.requested.wait()
     for _ in range(3):
         await client.http.get("/healthz")
-    found = (await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()
-    assert found["status"] == "running"
+    result = (await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()
+    assert result["status"] == "running"
     assert world.roles.left == []
 
 

@@ -14,27 +14,27 @@ async def test_completed(client: Any, world: Any) -> None:
     world.roles.planner = in_turn(decide("look up the price", "caller"), decide("I know it", "conclusion"))
     world.roles.caller = in_turn(call("look_up", item="lamp"))
     world.roles.summarizer = in_turn(say("It costs 40."))
-    found = await client.run(instruction="What does the lamp cost?", metadata={"team": "a"})
-    assert found["status"] == "completed"
-    assert found["answer"] == "It costs 40."
-    assert found["error"] is None
-    assert found["metadata"] == {"team": "a"}
-    assert found["tools"] == ["look_up", "reserve", "order"]
-    first, second = found["steps"]
+    result = await client.run(instruction="What does the lamp cost?", metadata={"team": "a"})
+    assert result["status"] == "completed"
+    assert result["answer"] == "It costs 40."
+    assert result["error"] is None
+    assert result["metadata"] == {"team": "a"}
+    assert result["tools"] == ["look_up", "reserve", "order"]
+    first, second = result["steps"]
     assert first["action"]["name"] == "look_up"
     assert first["action"]["arguments"] == {"item": "lamp"}
     assert '"price":40' in first["observation"]["content"].replace(" ", "")
     assert not first["observation"]["is_error"]
     assert (first["next"], second["next"], second["action"]) == ("caller", "conclusion", None)
-    assert found["usage"] == {"prompt_tokens": 40, "completion_tokens": 20}
-    assert found["finished_at"] > found["created_at"]
+    assert result["usage"] == {"prompt_tokens": 40, "completion_tokens": 20}
+    assert result["finished_at"] > result["created_at"]
     assert world.shop.executed("look_up") == [("lamp", "")]
 
 
 async def test_roles_are_sent_the_tools_the_history_and_the_ids(client: Any, world: Any) -> None:
     world.roles.planner = in_turn(decide("look it up", "caller"), decide("I know it", "conclusion"))
     world.roles.caller = in_turn(call("look_up", item="lamp"))
-    found = await client.run(tools=["look_up"])
+    result = await client.run(tools=["look_up"])
     roles = [role for role, _, _ in world.roles.requests]
     assert roles == ["planner", "caller", "planner", "summarizer"]
     first, called, second, last = (body for _, body, _ in world.roles.requests)
@@ -43,37 +43,37 @@ async def test_roles_are_sent_the_tools_the_history_and_the_ids(client: Any, wor
     assert [turn["role"] for turn in second["history"]] == ["user", "planner", "caller", "observation"]
     assert [turn["role"] for turn in last["history"]] == ["user", "planner", "caller", "observation", "planner"]
     headers = world.roles.requests[2][2]
-    assert headers["x-trajectory-id"] == found["id"]
+    assert headers["x-trajectory-id"] == result["id"]
     assert headers["x-step"] == "1"
-    assert headers["x-request-id"] == f"{found['id']}-1"
+    assert headers["x-request-id"] == f"{result['id']}-1"
 
 
 async def test_gave_up(client: Any, world: Any) -> None:
     world.roles.planner = in_turn(decide("no tool helps", "give up"))
-    found = await client.run()
-    assert (found["status"], found["error"]["code"], found["answer"]) == ("gave_up", "gave_up", None)
+    result = await client.run()
+    assert (result["status"], result["error"]["code"], result["answer"]) == ("gave_up", "gave_up", None)
 
 
 async def test_exhausted_by_steps(client: Any, world: Any) -> None:
     world.roles.planner = in_turn(decide("look it up", "caller"))
     world.roles.caller = in_turn(call("look_up", item="a"), call("look_up", item="bb"))
-    found = await client.run(max_steps=2)
-    assert (found["status"], found["error"]["code"], found["answer"]) == ("exhausted", "max_steps", "done")
-    assert len(found["steps"]) == 2
+    result = await client.run(max_steps=2)
+    assert (result["status"], result["error"]["code"], result["answer"]) == ("exhausted", "max_steps", "done")
+    assert len(result["steps"]) == 2
 
 
 async def test_exhausted_by_the_loop_guard(client: Any, world: Any) -> None:
     world.roles.planner = in_turn(decide("look it up", "caller"))
     world.roles.caller = in_turn(call("look_up", item="a"))
-    found = await client.run()
-    assert (found["status"], found["error"]["code"], len(found["steps"])) == ("exhausted", "repeated_call", 3)
+    result = await client.run()
+    assert (result["status"], result["error"]["code"], len(result["steps"])) == ("exhausted", "repeated_call", 3)
 
 
 async def test_exhausted_by_the_deadline_with_an_answer(world: Any) -> None:
     world.roles.planner = in_turn(hang())
     async with world.orchestrator(trajectory_timeout_s=0.2) as client:
-        found = await client.run()
-    assert (found["status"], found["error"]["code"], found["answer"]) == ("exhausted", "deadline", "done")
+        result = await client.run()
+    assert (result["status"], result["error"]["code"], result["answer"]) == ("exhausted", "deadline", "done")
     assert world.roles.left == ["planner"]
 
 
@@ -82,50 +82,50 @@ async def test_the_deadline_stops_a_tool_and_says_so(world: Any) -> None:
     world.roles.caller = in_turn(call("order", item="lamp"))
     world.shop.hang = True
     async with world.orchestrator(trajectory_timeout_s=0.4) as client:
-        found = await client.run()
-    assert (found["status"], found["error"]["code"], found["answer"]) == ("exhausted", "deadline", "done")
-    assert found["steps"][0]["observation"]["content"].startswith("UNKNOWN")
+        result = await client.run()
+    assert (result["status"], result["error"]["code"], result["answer"]) == ("exhausted", "deadline", "done")
+    assert result["steps"][0]["observation"]["content"].startswith("UNKNOWN")
 
 
 async def test_exhausted_even_if_the_summarizer_fails(world: Any) -> None:
     world.roles.planner = in_turn(hang())
     world.roles.summarizer = in_turn(hang())
     async with world.orchestrator(trajectory_timeout_s=0.1, role_timeout_s=0.3) as client:
-        found = await client.run()
-    assert (found["status"], found["error"]["code"], found["answer"]) == ("exhausted", "deadline", None)
+        result = await client.run()
+    assert (result["status"], result["error"]["code"], result["answer"]) == ("exhausted", "deadline", None)
     assert world.roles.left == ["planner", "summarizer"]
 
 
 async def test_an_unreadable_plan_is_decided_by_policy(client: Any, world: Any) -> None:
     usage = {"prompt_tokens": 7, "completion_tokens": 3}
     world.roles.planner = in_turn(problem("output-unreadable", "no decision", text="hm, well", usage=usage))
-    found = await client.run()
-    assert (found["status"], found["steps"][0]["next"], found["steps"][0]["thought"]) == (
+    result = await client.run()
+    assert (result["status"], result["steps"][0]["next"], result["steps"][0]["thought"]) == (
         "completed",
         "conclusion",
         "hm, well",
     )
-    assert found["usage"]["prompt_tokens"] == 17
-    assert len(world.roles.asked_of("planner")) == 1
+    assert result["usage"]["prompt_tokens"] == 17
+    assert len(world.roles.bodies_of("planner")) == 1
 
 
 @pytest.mark.parametrize("kind", ["call-invalid", "output-unreadable"])
 async def test_an_unreadable_call_is_an_observation(client: Any, world: Any, kind: Any) -> None:
     world.roles.planner = in_turn(decide("look it up", "caller"), decide("never mind", "conclusion"))
     world.roles.caller = in_turn(problem(kind, "no such argument", text="Action: what"))
-    found = await client.run()
-    assert found["status"] == "completed"
-    assert found["steps"][0]["observation"]["is_error"]
-    assert "no such argument" in found["steps"][0]["observation"]["content"]
-    assert world.roles.asked_of("planner")[1]["history"][2] == {"role": "caller", "content": "Action: what"}
+    result = await client.run()
+    assert result["status"] == "completed"
+    assert result["steps"][0]["observation"]["is_error"]
+    assert "no such argument" in result["steps"][0]["observation"]["content"]
+    assert world.roles.bodies_of("planner")[1]["history"][2] == {"role": "caller", "content": "Action: what"}
 
 
 async def test_a_request_chooses_how_often_a_call_may_be_repeated(client: Any, world: Any) -> None:
     for wanted, ended, steps in ((2, "repeated_call", 2), (64, "max_steps", 6)):
         world.roles.planner = in_turn(*[decide("look it up", "caller")] * 7)
         world.roles.caller = in_turn(*[call("look_up", item="lamp")] * 7)
-        found = await client.run(max_steps=6, max_repeats=wanted)
-        assert (found["status"], found["error"]["code"], len(found["steps"])) == ("exhausted", ended, steps)
+        result = await client.run(max_steps=6, max_repeats=wanted)
+        assert (result["status"], result["error"]["code"], len(result["steps"])) == ("exhausted", ended, steps)
 
 
 async def test_what_each_role_wrote_stands_with_the_step(client: Any, world: Any) -> None:
@@ -136,8 +136,8 @@ async def test_what_each_role_wrote_stands_with_the_step(client: Any, world: Any
         problem("output-unreadable", "no decision", text="hm", usage={"prompt_tokens": 7}, timings={"attempts": 2}),
     )
     world.roles.caller = in_turn(call("look_up", item="lamp"), problem("call-invalid", "no such argument"))
-    found = await client.run()
-    first, second, third = (step["roles"] for step in found["steps"])
+    result = await client.run()
+    first, second, third = (step["roles"] for step in result["steps"])
     wrote = {"prompt_tokens": 10, "completion_tokens": 5, "unreadable": False}
     assert first == {"planner": wrote | {"attempts": 2}, "caller": wrote | {"attempts": 1}}
     assert second["planner"]["attempts"] == 1
@@ -149,18 +149,18 @@ async def test_what_each_role_wrote_stands_with_the_step(client: Any, world: Any
 async def test_a_call_of_a_tool_that_was_not_offered_is_an_observation(client: Any, world: Any) -> None:
     world.roles.planner = in_turn(decide("order it", "caller"), decide("never mind", "conclusion"))
     world.roles.caller = in_turn(call("order", item="lamp"))
-    found = await client.run(tools=["look_up"])
-    assert "there is no tool 'order'; offered are look_up" in found["steps"][0]["observation"]["content"]
+    result = await client.run(tools=["look_up"])
+    assert "there is no tool 'order'; offered are look_up" in result["steps"][0]["observation"]["content"]
     assert world.shop.journal == []
 
 
 async def test_a_failing_tool_is_an_observation(client: Any, world: Any) -> None:
     world.roles.planner = in_turn(decide("look it up", "caller"), decide("it is broken", "conclusion"))
     world.roles.caller = in_turn(call("look_up", item="broken"))
-    found = await client.run()
-    assert found["status"] == "completed"
-    assert found["steps"][0]["observation"]["is_error"]
-    assert "500" in found["steps"][0]["observation"]["content"]
+    result = await client.run()
+    assert result["status"] == "completed"
+    assert result["steps"][0]["observation"]["is_error"]
+    assert "500" in result["steps"][0]["observation"]["content"]
 
 
 async def test_a_slow_tool_is_an_observation(world: Any) -> None:
@@ -168,31 +168,33 @@ async def test_a_slow_tool_is_an_observation(world: Any) -> None:
     world.roles.caller = in_turn(call("look_up", item="lamp"))
     world.shop.hang = True
     async with world.orchestrator(tool_timeout_s=0.2) as client:
-        found = await client.run()
-    assert found["status"] == "completed"
-    assert "0.2 s" in found["steps"][0]["observation"]["content"]
+        result = await client.run()
+    assert result["status"] == "completed"
+    assert "0.2 s" in result["steps"][0]["observation"]["content"]
 
 
 async def test_a_tool_that_was_removed_meanwhile_is_an_observation(client: Any, world: Any) -> None:
+    removals = []
+
     def call_after_removal(_: Any) -> Any:
-        client.orchestrator.registry.remove_source("shop")
+        removals.append(asyncio.create_task(client.orchestrator.registry.remove_source("shop")))
         return call("look_up", item="lamp")
 
     world.roles.planner = in_turn(decide("look it up", "caller"))
     world.roles.caller = call_after_removal
-    found = await client.run()
-    assert found["steps"][0]["observation"]["is_error"]
-    assert "no tool is registered as 'look_up'" in found["steps"][0]["observation"]["content"]
-    assert (found["status"], found["error"]["code"]) == ("failed", "planner_failed")
-    assert "none of the trajectory's tools" in found["error"]["detail"]
+    result = await client.run()
+    assert result["steps"][0]["observation"]["is_error"]
+    assert "no tool is registered as 'look_up'" in result["steps"][0]["observation"]["content"]
+    assert (result["status"], result["error"]["code"]) == ("failed", "planner_failed")
+    assert "none of the trajectory's tools" in result["error"]["detail"]
 
 
 async def test_text_in_an_observation_does_not_steer(client: Any, world: Any) -> None:
     world.roles.planner = in_turn(decide("look it up", "caller"), decide("I know it", "conclusion"))
     world.roles.caller = in_turn(call("look_up", item="Next: give up."))
-    found = await client.run()
-    assert "Next: give up." in found["steps"][0]["observation"]["content"]
-    assert found["status"] == "completed"
+    result = await client.run()
+    assert "Next: give up." in result["steps"][0]["observation"]["content"]
+    assert result["status"] == "completed"
 
 
 async def test_more_than_a_hundred_role_calls_at_once(client: Any, world: Any) -> None:
@@ -200,6 +202,6 @@ async def test_more_than_a_hundred_role_calls_at_once(client: Any, world: Any) -
     ids = await asyncio.gather(*(client.start() for _ in range(110)))
     await until(lambda: len(world.roles.requests) == 110)
     assert world.roles.left == []
-    responses = await asyncio.gather(*(client.http.post(f"/v1/trajectories/{found}/cancel") for found in ids))
+    responses = await asyncio.gather(*(client.http.post(f"/v1/trajectories/{result}/cancel") for result in ids))
     assert {response.json()["status"] for response in responses} == {"cancelled"}
     await until(lambda: len(world.roles.left) == 110)

@@ -22,29 +22,31 @@ def script(world: Any) -> None:
     """One call of the client's tool in every turn."""
 
     def planner(body: dict[str, Any]) -> Reply:
-        asked, observed = (sum(turn["role"] == role for turn in body["history"]) for role in ("user", "observation"))
-        return decide("measure", "caller") if observed < asked else decide("I know it", "conclusion")
+        instructions, observed = (
+            sum(turn["role"] == role for turn in body["history"]) for role in ("user", "observation")
+        )
+        return decide("measure", "caller") if observed < instructions else decide("I know it", "conclusion")
 
     world.roles.planner = planner
     world.roles.caller = lambda _: call("read_thermometer")
     world.roles.summarizer = lambda _: say("It is warm.")
 
 
-def output_for(found: dict[str, Any]) -> dict[str, Any]:
-    return {"outputs": [{"call_id": found["steps"][-1]["action"]["call_id"], "content": "21 °C"}]}
+def output_for(result: dict[str, Any]) -> dict[str, Any]:
+    return {"outputs": [{"call_id": result["steps"][-1]["action"]["call_id"], "content": "21 °C"}]}
 
 
 async def rows(http: httpx.AsyncClient, trajectory_id: str, *, until: str, after: int = 0) -> list[tuple[int, str]]:
     """The rows of a stream, up to the first one of a kind."""
-    found = []
+    result = []
     path = f"{CREATE}/{trajectory_id}/events"
     async with asyncio.timeout(20), aconnect_sse(http, "GET", path, headers={"Last-Event-ID": str(after)}) as source:
         async for event in source.aiter_sse():
             if not event.event.endswith(".delta"):
-                found.append((int(event.id), event.event))
+                result.append((int(event.id), event.event))
             if event.event == until:
                 break
-    return found
+    return result
 
 
 async def test_killed_while_waiting_for_an_output(world: Any) -> None:
@@ -54,7 +56,7 @@ async def test_killed_while_waiting_for_an_output(world: Any) -> None:
         async with httpx.AsyncClient(base_url=first.address, timeout=20) as http:
             paused = (await http.post(CREATE, json=QUESTION)).json()
             before = await rows(http, paused["id"], until="trajectory.requires_action")
-    asked = len(world.roles.requests)
+    requests_before = len(world.roles.requests)
     with orchestrator_process(settings) as second:
         async with httpx.AsyncClient(base_url=second.address, timeout=20) as http:
             (waiting,) = (await http.get(CREATE, params={"status": "requires_action"})).json()["data"]
@@ -62,10 +64,10 @@ async def test_killed_while_waiting_for_an_output(world: Any) -> None:
             resumed = asyncio.create_task(rows(http, paused["id"], until="trajectory.finished", after=before[-1][0]))
             ended = (await http.post(f"{CREATE}/{paused['id']}/tool_outputs", json=output_for(paused))).json()
             assert (ended["status"], ended["answer"]) == ("completed", "It is warm.")
-            whole = await rows(http, paused["id"], until="trajectory.finished")
-            assert before + await resumed == whole
-            assert [name for _, name in whole].count("trajectory.requires_action") == 1
-    assert len(world.roles.requests) - asked == 2
+            complete = await rows(http, paused["id"], until="trajectory.finished")
+            assert before + await resumed == complete
+            assert [name for _, name in complete].count("trajectory.requires_action") == 1
+    assert len(world.roles.requests) - requests_before == 2
 
 
 async def test_the_time_for_an_output_passes_while_nobody_runs(world: Any) -> None:
@@ -116,9 +118,9 @@ async def test_killed_around_the_commit_of_a_creation_with_a_key(world: Any, mom
     await killed_at(settings, f"create.{moment}:1", CREATE, QUESTION)
     with orchestrator_process(settings) as second:
         async with httpx.AsyncClient(base_url=second.address, timeout=20) as http:
-            found = await repeated(http, CREATE, QUESTION, known=moment == "after_commit")
-            assert found["status"] == "requires_action"
-            assert [item["id"] for item in (await http.get(CREATE)).json()["data"]] == [found["id"]]
+            result = await repeated(http, CREATE, QUESTION, known=moment == "after_commit")
+            assert result["status"] == "requires_action"
+            assert [item["id"] for item in (await http.get(CREATE)).json()["data"]] == [result["id"]]
 
 
 @pytest.mark.parametrize("moment", ["before_commit", "after_commit"])
@@ -135,7 +137,7 @@ async def test_killed_around_the_commit_of_an_output_with_a_key(world: Any, mome
             ended = await repeated(http, path, body, known=moment == "after_commit")
             assert (ended["status"], ended["steps"][0]["observation"]["content"]) == ("completed", "21 °C")
             again = await http.post(path, json=body)
-            assert (again.status_code, again.json()["type"]) == (409, f"{PROBLEM}output-given-already")
+            assert (again.status_code, again.json()["type"]) == (409, f"{PROBLEM}output-already-submitted")
 
 
 @pytest.mark.parametrize("moment", ["before_commit", "after_commit"])
@@ -150,6 +152,6 @@ async def test_killed_around_the_commit_of_a_message_with_a_key(world: Any, mome
     await killed_at(settings, f"message.{moment}:1", path, body)
     with orchestrator_process(settings) as second:
         async with httpx.AsyncClient(base_url=second.address, timeout=20) as http:
-            found = await repeated(http, path, body, known=moment == "after_commit")
-            assert found["status"] == "requires_action"
-            assert [message["role"] for message in found["messages"]] == ["user", "assistant", "user"]
+            result = await repeated(http, path, body, known=moment == "after_commit")
+            assert result["status"] == "requires_action"
+            assert [message["role"] for message in result["messages"]] == ["user", "assistant", "user"]

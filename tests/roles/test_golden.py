@@ -1,4 +1,4 @@
-"""Prompts and targets agree byte for byte with what the paper's own preprocessing made."""
+"""Prompts and targets agree byte for byte with the paper's preprocessing."""
 
 from __future__ import annotations
 

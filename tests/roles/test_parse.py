@@ -1,4 +1,4 @@
-"""Reading what role models write: what is accepted, and what is named as unreadable."""
+"""Parsing of role outputs: accepted forms, and named errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rendering: the rules of the published preprocessing, shown on texts of our own."""
+"""Rendering: the rules of the published preprocessing, on texts of our own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pytest
 
 from alpha_umi.roles.template import Template, UnknownTemplate, load_template, render, template_names
-from alpha_umi.roles.turns import RoleName, Tool, Turn, tool_line
+from alpha_umi.roles.turns import Role, Tool, Turn, tool_line
 
 HISTORY = [
     Turn("user", "How warm is it?"),
@@ -41,7 +41,7 @@ def test_the_other_template_differs_in_the_end_of_turn_alone() -> None:
 
 def test_the_label_of_the_planners_newest_turn_is_a_setting_for_the_other_two_roles() -> None:
     history = [*HISTORY, Turn("observation", "seen"), Turn("planner", "Enough.")]
-    roles: tuple[RoleName, ...] = ("caller", "summarizer", "planner")
+    roles: tuple[Role, ...] = ("caller", "summarizer", "planner")
     newest = {
         role: render(role, load_template("toolbench"), history=history, planner_label="planner").text for role in roles
     }

@@ -1,4 +1,4 @@
-"""Shortening: what fits stays as it was, what does not fits afterwards, and the newest turn survives."""
+"""Shortening: a history that fits is unchanged, others fit afterwards, and the newest turn survives."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from alpha_umi.roles.errors import ContextExceeded
 from alpha_umi.roles.shorten import MARK, shorten_history
 from alpha_umi.roles.turns import Turn
 
-BASE = 20  # what the tools and the frame of the prompt cost
+BASE = 20  # tokens of the tools and of the prompt's frame
 
 
 def count(turns: Sequence[Turn]) -> int:
-    """A token a character, and two a turn."""
+    """One token per character, and two per turn."""
     return BASE + sum(len(turn.content) + 2 for turn in turns)
 
 
@@ -56,11 +56,11 @@ def test_the_oldest_observation_goes_first_and_is_marked() -> None:
     assert shortened.history[2].content.startswith("a" * 80)
     assert shortened.history[2].content.endswith("characters left out ...]")
     assert shortened.history[4] == history[4]
-    # As much as fits is kept: within the width of the mark.
+    # As much as fits remains: within the width of the mark.
     assert count(shortened.history) > 800 - 50
 
 
-def test_whole_old_turns_go_next_and_the_instruction_stays() -> None:
+def test_complete_old_turns_go_next_and_the_instruction_stays() -> None:
     history = [
         Turn("user", "earlier question"),
         Turn("conclusion", "y" * 100),
@@ -72,7 +72,7 @@ def test_whole_old_turns_go_next_and_the_instruction_stays() -> None:
 
 
 def test_the_instruction_stays_before_a_newest_turn_of_the_user() -> None:
-    """The planner of a search is shown what was tried before as a turn of the user."""
+    """The planner of a search sees earlier candidates as a user turn."""
     history = [Turn("user", "question"), *[Turn("planner", "x" * 100)] * 5, Turn("user", "tried before")]
     shortened = shorten_history(history, budget=300, count=count)
     assert shortened.truncated
@@ -94,8 +94,8 @@ def test_old_turns_stay_while_a_long_newest_observation_can_be_cut() -> None:
 def test_the_mark_says_how_much_of_the_original_is_missing() -> None:
     history = [Turn("user", "question"), *[Turn("planner", "x" * 100)] * 3, Turn("observation", "z" * 9_000)]
     newest = shorten_history(history, budget=300, count=count).history[-1].content
-    kept = len(newest) - len(newest.lstrip("z"))
-    assert newest == "z" * kept + MARK.format(left_out=9_000 - kept)
+    remaining = len(newest) - len(newest.lstrip("z"))
+    assert newest == "z" * remaining + MARK.format(left_out=9_000 - remaining)
 
 
 @given(st.lists(TURNS, min_size=1, max_size=12), st.integers(BASE, 2_000))
@@ -124,7 +124,7 @@ def test_more_room_never_keeps_fewer_turns(history: list[Turn], budget: int, mor
 @given(st.lists(st.integers(0, 900), min_size=3, max_size=12), st.integers(900, 3_500))
 @settings(deadline=None)
 def test_the_next_step_begins_as_this_one_up_to_the_last_cut(sizes: list[int], budget: int) -> None:
-    """What an engine's prefix cache lives on, as long as cutting observations is enough."""
+    """An engine's prefix cache needs this, as long as cutting observations is enough."""
 
     steps = [(Turn("planner", f"step {place}"), Turn("observation", "o" * size)) for place, size in enumerate(sizes)]
 
@@ -132,10 +132,10 @@ def test_the_next_step_begins_as_this_one_up_to_the_last_cut(sizes: list[int], b
         return [Turn("user", "question"), *(turn for step in steps[:number] for turn in step), steps[number][0]]
 
     def cut_at(number: int) -> tuple[tuple[Turn, ...], list[int]]:
-        whole = seen_by_caller(number)
-        shown = shorten_history(whole, budget=budget, count=count).history
-        assume(len(shown) == len(whole))
-        return shown, [place for place, turn in enumerate(shown) if turn != whole[place]]
+        complete = seen_by_caller(number)
+        shown = shorten_history(complete, budget=budget, count=count).history
+        assume(len(shown) == len(complete))
+        return shown, [place for place, turn in enumerate(shown) if turn != complete[place]]
 
     for number in range(1, len(sizes) - 1):
         now, cut_now = cut_at(number)
@@ -146,7 +146,7 @@ def test_the_next_step_begins_as_this_one_up_to_the_last_cut(sizes: list[int], b
 
 @pytest.mark.parametrize("turns", [200, 2_000])
 def test_a_long_history_is_not_counted_once_a_turn(turns: int) -> None:
-    """Counting is tokenizing, so what counts is how many characters are counted in all."""
+    """Counting is tokenizing, so the total of counted characters is the cost."""
     history = [Turn("user", "question")]
     for _ in range(turns // 2):
         history += [Turn("planner", "p" * 40), Turn("observation", "o" * 400)]

@@ -1,4 +1,4 @@
-"""Histories of one, two and twenty contexts with the real tokenizer: what does not fit is shortened and said so."""
+"""Histories of one, two and twenty contexts with the real tokenizer: long ones are shortened and marked `truncated`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pytest
 from support.role_apps import application, client_of, scripted
 
 from alpha_umi.roles.template import Prompt, load_template, render
-from alpha_umi.roles.turns import RoleName, Tool, Turn, TurnRole, tool_document
+from alpha_umi.roles.turns import Role, Tool, Turn, TurnRole, tool_document
 from alpha_umi.serving.scripted import ScriptedEngine
 from alpha_umi.serving.tokens import PromptTokenizer
-from services.caller.api import create_router as caller_router
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
+from services.caller import create_router as caller_router
+from services.planner import create_router as planner_router
+from services.summarizer import create_router as summarizer_router
 
 Json = dict[str, Any]
 
@@ -35,7 +35,7 @@ ROLES = sorted(PATHS)
 
 
 class CountingEngine(ScriptedEngine):
-    """A scripted engine that counts as the real model does."""
+    """A scripted engine with the real model's token counts."""
 
     tokenizer: PromptTokenizer
 
@@ -49,11 +49,11 @@ def tokenizer(embedded_model: Path) -> PromptTokenizer:
 
 
 @pytest.fixture
-async def client(role: RoleName, tokenizer: PromptTokenizer) -> AsyncIterator[httpx.AsyncClient]:
+async def client(role: Role, tokenizer: PromptTokenizer) -> AsyncIterator[httpx.AsyncClient]:
     engine = CountingEngine(scripted().rules, context=CONTEXT)
     engine.tokenizer = tokenizer
-    async with client_of(application(role, ROUTERS[role], engine, answer_tokens=ANSWER_TOKENS)) as found:
-        yield found
+    async with client_of(application(role, ROUTERS[role], engine, answer_tokens=ANSWER_TOKENS)) as result:
+        yield result
 
 
 def history_of(tokenizer: PromptTokenizer, contexts: float) -> list[Turn]:
@@ -88,7 +88,7 @@ async def test_a_long_history(
     assert response.status_code == 200, response.text
     rendered = response.json()
     assert rendered["truncated"] is not fits
-    # The planner and the caller keep room for their own endings as well.
+    # The planner and the caller reserve tokens for their endings.
     assert rendered["prompt_tokens"] <= CONTEXT - ANSWER_TOKENS
     assert INSTRUCTION in rendered["prompt"]
     assert NEWEST in rendered["prompt"]
@@ -96,7 +96,7 @@ async def test_a_long_history(
     if role != "summarizer":
         assert tool_document([TOOL]) in rendered["prompt"]
     if not fits:
-        # Nothing more is given up than what has to be: a further observation as a whole would not have fitted.
+        # No more is cut than necessary: a further complete observation would not fit.
         assert rendered["prompt_tokens"] > CONTEXT - ANSWER_TOKENS - 500
 
 
@@ -137,10 +137,10 @@ def test_the_backbone_is_shortened_like_the_roles(tokenizer: PromptTokenizer) ->
     def count(turns: Any) -> int:
         return len(tokenizer.encode(render("backbone", template, history=turns, tools=[TOOL])))
 
-    whole = count(history)
+    tokens = count(history)
     started = time.perf_counter()
     shortened = shorten_history(history, budget=CONTEXT, count=count)
-    print(f"{whole} tokens shortened to {count(shortened.history)} in {time.perf_counter() - started:.2f} s")
+    print(f"{tokens} tokens shortened to {count(shortened.history)} in {time.perf_counter() - started:.2f} s")
     assert shortened.truncated
     assert CONTEXT - 500 < count(shortened.history) <= CONTEXT
     assert shortened.history[-1] == history[-1]

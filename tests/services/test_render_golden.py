@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from support.role_apps import application, client_of, scripted
 
-from alpha_umi.roles.turns import RoleName
-from services.backbone.api import create_router as backbone_router
-from services.caller.api import create_router as caller_router
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
+from alpha_umi.roles.turns import Role
+from services.backbone import create_router as backbone_router
+from services.caller import create_router as caller_router
+from services.planner import create_router as planner_router
+from services.summarizer import create_router as summarizer_router
 
 Json = dict[str, Any]
 
@@ -44,7 +44,7 @@ def as_tool(tool: Json) -> Json:
 
 
 @pytest.mark.parametrize("role", ["planner", "caller", "summarizer", "backbone"])
-async def test_rendered_over_http(golden: Path, role: RoleName) -> None:
+async def test_rendered_over_http(golden: Path, role: Role) -> None:
     lines = [json.loads(line) for line in (golden / "prompts.jsonl").read_text(encoding="utf-8").splitlines()]
     assert any(line["role"] == role for line in lines)
     router, path = SERVICES[role]

@@ -1,4 +1,4 @@
-"""A role service that is told to end: what is short is finished, what is long is cut off, and the exit is clean."""
+"""Graceful shutdown of a role service: short requests finish, long ones are cut off, and the exit code is 0."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ async def test_a_second_signal_ends_it_at_once(service: Any, second: int) -> Non
     process.send_signal(second)
     assert await asyncio.to_thread(process.wait, 15) == 0
     # The streams did not have to wait for the end of their grace, however long the process took to go.
-    told = {json.loads(line)["event"] for line in log.read_text().splitlines()}
-    assert "server.ending_now" in told
-    assert "drain.cut_off" not in told
+    events = {json.loads(line)["event"] for line in log.read_text().splitlines()}
+    assert "server.ending_now" in events
+    assert "drain.cut_off" not in events
     assert [last_problem(events) for events in await asyncio.gather(*streams)] == [SHUTTING_DOWN] * STREAMS

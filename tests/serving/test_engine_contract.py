@@ -161,7 +161,7 @@ async def test_long_prompts_are_sampled_side_by_side_with_seeds(engine: Engine) 
     prompts = [f"{number} " + "word " * (CONTEXT - 64) for number in range(8)]
     sampled = [Generation(prompt, max_tokens=3, temperature=1, seed=number) for number, prompt in enumerate(prompts)]
     chunks = await asyncio.gather(*(chunks_of(engine, generation) for generation in sampled))
-    assert all(found[-1].finish_reason is not None for found in chunks)
+    assert all(result[-1].finish_reason is not None for result in chunks)
 
 
 async def test_a_prompt_beyond_the_context_is_refused(engine: Engine, canary: str) -> None:
@@ -197,7 +197,7 @@ async def test_it_knows_how_busy_it_is(engine: Engine, canary: str) -> None:
 
 
 @pytest.mark.engine
-async def test_a_prompt_that_was_seen_before_is_found_in_the_prefix_cache(engine: Engine) -> None:
+async def test_a_repeated_prompt_hits_the_prefix_cache(engine: Engine) -> None:
     if isinstance(engine, ScriptedEngine):
         pytest.skip("a script caches nothing")
     generation = Generation("The quick brown fox jumps over the lazy dog. " * 20, max_tokens=2)
@@ -250,7 +250,9 @@ async def test_the_servers_prefix_cache_is_counted(remote: RemoteEngine) -> None
 
 
 @pytest.mark.engine
-async def test_without_extensions_stops_are_found_and_constraints_left_out(server: str, embedded_model: Path) -> None:
+async def test_without_extensions_stop_strings_are_matched_and_constraints_left_out(
+    server: str, embedded_model: Path
+) -> None:
     plain = RemoteEngine(remote_options(server, embedded_model, extensions=False))
     await plain.start()
     canary = load_manifest(embedded_model).canary.prompt
@@ -263,7 +265,7 @@ async def test_without_extensions_stops_are_found_and_constraints_left_out(serve
 
 @pytest.mark.engine
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"key": "wrong-key"}, "refuses the key (401); check ALPHA_UMI_ROLE_REMOTE_KEY"),
         ({"model": "large"}, "has no model 'large'; it has small"),
@@ -271,13 +273,13 @@ async def test_without_extensions_stops_are_found_and_constraints_left_out(serve
     ],
 )
 async def test_a_server_that_cannot_be_used_says_why(
-    server: str, embedded_model: Path, changes: dict[str, Any], said: str
+    server: str, embedded_model: Path, changes: dict[str, Any], message: str
 ) -> None:
     engine = RemoteEngine(remote_options(server, embedded_model, **changes))
     with pytest.raises(EngineRefused) as caught:
         await engine.start()
     await engine.stop()
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "wrong-key" not in f"{caught.value!r} {caught.value.__cause__!r}"
 
 

@@ -1,4 +1,4 @@
-"""Readiness, death and leaving clients, on a scripted engine served over real HTTP."""
+"""Readiness, engine death and disconnected clients, on a scripted engine over real HTTP."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from support.serving_on_loopback import Serve, until
 
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.serving.scripted import Rule, ScriptedEngine
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
+from services.planner import create_router as planner_router
+from services.summarizer import create_router as summarizer_router
 
 HISTORY = [{"role": "user", "content": "question"}]
 PLAN = {"tools": [{"name": "t"}], "history": HISTORY}
@@ -52,7 +52,7 @@ async def test_waiting_ends_with_the_canary() -> None:
             await wrong.wait_ready()
 
 
-async def test_requests_that_come_too_early_are_not_kept() -> None:
+async def test_early_requests_are_not_stored() -> None:
     host = role_host("planner", ScriptedEngine([]))
     refused = []
     for _ in range(3):
@@ -78,7 +78,7 @@ async def test_a_dead_engine_fails_requests_at_once_and_says_so_once() -> None:
 
 
 class Broken(ScriptedEngine):
-    """Cannot load."""
+    """An engine that cannot load."""
 
     async def start(self) -> None:
         raise RuntimeError("no weights")
@@ -93,7 +93,7 @@ async def test_an_engine_that_cannot_be_used_is_lost(engine: ScriptedEngine) -> 
 
 
 async def leave_early(client: httpx.AsyncClient, body: dict[str, Any]) -> None:
-    """Ask, and go away before the answer is there (or after its first bytes)."""
+    """Send a request, and disconnect before the answer (or after its first bytes)."""
     with contextlib.suppress(httpx.ReadTimeout):
         async with client.stream("POST", "/v1/summarize", json=body, timeout=httpx.Timeout(5, read=0.3)) as response:
             await anext(response.aiter_bytes())

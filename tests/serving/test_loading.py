@@ -1,4 +1,4 @@
-"""Model folders that a shared engine must not be started with, and the process that says so in one line."""
+"""Model folders that a shared engine must not load, and the one-line error of the process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from alpha_umi.serving.manifest import (
 )
 from alpha_umi.serving.scripted import ScriptedEngine
 from alpha_umi.serving.settings import RoleSettings, UnusableSettings
-from alpha_umi.serving.weights.adapters import fitting_adapter
+from alpha_umi.serving.weights.adapters import check_adapter
 from alpha_umi.serving.weights.errors import AdapterUnusable
 
 
@@ -80,7 +80,7 @@ def of_another_role(adapter: Path) -> None:
     write_manifest(adapter, manifest("planner"))
 
 
-def whole_model(adapter: Path) -> None:
+def complete_model(adapter: Path) -> None:
     (adapter / "adapter_model.safetensors").rename(adapter / "model.safetensors")
     write_manifest(adapter, manifest("caller"))
 
@@ -102,7 +102,7 @@ def damaged(adapter: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "error", "said"),
+    ("spoil", "error", "message"),
     [
         (of_another_backbone, AdapterUnusable, "base is 'another', but the backbone is 'tiny'"),
         (of_other_weights, AdapterUnusable, r"base_weights: .* other weights than .*backbone \(model\.safetensors\)"),
@@ -110,7 +110,7 @@ def damaged(adapter: Path) -> None:
         (of_a_deeper_backbone, AdapterUnusable, r"adapts model\.layers\.5\.self_attn\.q_proj, which the backbone in"),
         (not_safetensors, AdapterUnusable, "cannot be read as safetensors"),
         (of_another_role, AdapterUnusable, "role is 'planner', but the folder is for 'caller'"),
-        (whole_model, AdapterUnusable, "files has no adapter_model.safetensors"),
+        (complete_model, AdapterUnusable, "files has no adapter_model.safetensors"),
         (missing, AdapterUnusable, "no such folder; the caller needs an adapter there"),
         (without_manifest, ManifestUnreadable, "a model folder needs this file"),
         (with_a_pickle, UnsafeWeights, "training_args.bin: this format can run code"),
@@ -118,17 +118,17 @@ def damaged(adapter: Path) -> None:
     ],
 )
 def test_an_adapter_that_must_not_be_served_is_refused(
-    models: Path, spoil: Callable[[Path], None], error: type[ManifestError], said: str
+    models: Path, spoil: Callable[[Path], None], error: type[ManifestError], message: str
 ) -> None:
     spoil(models / "adapters" / "caller")
     settings = RoleSettings(model=models / "backbone", adapters=models / "adapters")
-    with pytest.raises(error, match=said) as caught:
+    with pytest.raises(error, match=message) as caught:
         load_shared(ROLES, settings)
     assert "caller" in str(caught.value)
 
 
 def test_an_adapter_that_fits_is_taken(models: Path) -> None:
-    assert fitting_adapter(models / "adapters" / "caller", "caller", models / "backbone").name == "tiny-caller"
+    assert check_adapter(models / "adapters" / "caller", "caller", models / "backbone").name == "tiny-caller"
 
 
 def test_a_model_is_served_with_its_manifest(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +140,7 @@ def test_a_model_is_served_with_its_manifest(models: Path, monkeypatch: pytest.M
 def test_a_backbone_whose_weights_are_elsewhere_is_not_compared(models: Path) -> None:
     of_a_deeper_backbone(models / "adapters" / "caller")
     (models / "backbone" / "model.safetensors").unlink()
-    assert fitting_adapter(models / "adapters" / "caller", "caller", models / "backbone").name == "tiny-caller"
+    assert check_adapter(models / "adapters" / "caller", "caller", models / "backbone").name == "tiny-caller"
 
 
 def test_a_shared_engine_needs_adapters(models: Path) -> None:
@@ -180,7 +180,7 @@ def test_a_model_of_another_role_is_refused(models: Path) -> None:
 
 
 def counted_engines(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The folders that engines are made for from now on."""
+    """Records the folders of new engines."""
     made: list[Path] = []
 
     def engine(_: RoleSettings, folder: Path, __: int) -> ScriptedEngine:

@@ -1,4 +1,4 @@
-"""Manifests: what they hold, and folders that must not be served."""
+"""Manifests: their content, and folders that must not be served."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_pickle_formats_are_refused(folder: Path, name: str) -> None:
         write_manifest(folder, MANIFEST)
 
 
-def test_weights_that_nobody_recorded_are_refused(folder: Path) -> None:
+def test_unrecorded_weights_are_refused(folder: Path) -> None:
     (folder / "model-00002.safetensors").write_bytes(b"more")
     with pytest.raises(UnsafeWeights, match="model-00002"):
         verify(folder)
@@ -113,7 +113,7 @@ def test_a_manifest_that_is_not_json_says_so(folder: Path) -> None:
         load_manifest(folder)
 
 
-def test_a_manifest_leaves_out_what_nobody_knows(folder: Path) -> None:
+def test_a_manifest_omits_unknown_fields(folder: Path) -> None:
     """An earlier version refuses fields that it does not know."""
     written = json.loads((folder / MANIFEST_FILE).read_bytes())
     assert written.keys() == {*ModelManifest.model_fields} - {"trained_on", "template_digest", "base_weights"}

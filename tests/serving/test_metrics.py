@@ -1,4 +1,4 @@
-"""What a role service counts, read back from its exposition."""
+"""Metrics of a role service, read back from its exposition."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from support.exposition import Exposition, scrape
 from support.role_apps import application, client_of, role_host, scripted
 from support.serving_on_loopback import Serve, until
 
-from alpha_umi.serving.context import MakeRouter
+from alpha_umi.serving.assembly import MakeRouter
 from alpha_umi.serving.engine import EngineStats
 from alpha_umi.serving.metrics import RoleMetrics
 from alpha_umi.serving.scripted import Rule, ScriptedEngine
-from services.caller.api import create_router as caller_router
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
+from services.caller import create_router as caller_router
+from services.planner import create_router as planner_router
+from services.summarizer import create_router as summarizer_router
 
 HISTORY = [{"role": "user", "content": "question"}]
 PLAN = {"tools": [{"name": "t"}], "history": HISTORY}
@@ -31,8 +31,10 @@ ROUTERS: dict[str, tuple[MakeRouter, str, dict[str, Any]]] = {
 }
 
 
-async def asked(role: Any, engine: ScriptedEngine, *bodies: dict[str, Any], answer_tokens: int = 64) -> Exposition:
-    """The metrics of a role's service after it was asked these things."""
+async def metrics_after(
+    role: Any, engine: ScriptedEngine, *bodies: dict[str, Any], answer_tokens: int = 64
+) -> Exposition:
+    """The metrics of a role's service after these requests."""
     router, path, usual = ROUTERS[role]
     async with client_of(application(role, router, engine, answer_tokens=answer_tokens)) as client:
         for body in bodies:
@@ -41,7 +43,7 @@ async def asked(role: Any, engine: ScriptedEngine, *bodies: dict[str, Any], answ
 
 
 async def test_an_answer_is_counted_once_with_its_tokens_and_times() -> None:
-    metrics = await asked("summarizer", scripted(Rule(["It is four."])), {}, {"stream": True})
+    metrics = await metrics_after("summarizer", scripted(Rule(["It is four."])), {}, {"stream": True})
     assert metrics.value("alpha_umi_role_requests_total", role="summarizer", outcome="ok") == 2
     assert metrics.value("alpha_umi_role_tokens_total", kind="completion") == 2 * 3
     assert metrics.value("alpha_umi_role_tokens_total", kind="prompt") > 0
@@ -62,7 +64,7 @@ async def test_an_answer_is_counted_once_with_its_tokens_and_times() -> None:
 async def test_decisions_by_the_way_they_came(
     rules: list[Rule], body: dict[str, Any], way: str, extra: str | None
 ) -> None:
-    metrics = await asked("planner", scripted(*rules), body)
+    metrics = await metrics_after("planner", scripted(*rules), body)
     assert metrics.value("alpha_umi_role_decisions_total", role="planner", next="caller", way=way) == 1
     assert metrics.value("alpha_umi_role_extra_generations_total") == (extra is not None)
     if extra is not None:
@@ -71,21 +73,21 @@ async def test_decisions_by_the_way_they_came(
 
 async def test_a_repair_and_a_call_that_stays_unusable() -> None:
     engine = scripted(Rule(["nonsense"]))
-    metrics = await asked("caller", engine, {"constrained": False})
+    metrics = await metrics_after("caller", engine, {"constrained": False})
     assert metrics.value("alpha_umi_role_extra_generations_total", role="caller", kind="repair") == 1
     assert metrics.value("alpha_umi_role_requests_total", role="caller", outcome="call-invalid") == 1
     assert metrics.value("alpha_umi_role_tokens_total", kind="completion") == 2
 
 
 async def test_an_empty_answer_is_written_again_and_then_an_error() -> None:
-    metrics = await asked("summarizer", scripted(Rule([""])), {})
+    metrics = await metrics_after("summarizer", scripted(Rule([""])), {})
     assert metrics.value("alpha_umi_role_extra_generations_total", role="summarizer", kind="retry") == 1
     assert metrics.value("alpha_umi_role_requests_total", outcome="output-unreadable") == 1
 
 
 async def test_a_shortened_history_is_counted() -> None:
     long = [{"role": "user", "content": "q"}, {"role": "observation", "content": "word " * 400}]
-    metrics = await asked("summarizer", scripted(Rule(["It is."]), context=300), {"history": [*long, *HISTORY]})
+    metrics = await metrics_after("summarizer", scripted(Rule(["It is."]), context=300), {"history": [*long, *HISTORY]})
     assert metrics.value("alpha_umi_role_shortened_histories_total", role="summarizer") == 1
 
 
@@ -122,14 +124,14 @@ async def test_a_dead_engine_is_an_outcome_and_not_ready() -> None:
 
 
 class Busy(ScriptedEngine):
-    """Knows numbers that a script does not have."""
+    """An engine with statistics."""
 
     def stats(self) -> EngineStats:
         return EngineStats(running=3, waiting=2, kv_cache_usage=0.25, queried_tokens=100, hit_tokens=90)
 
 
 class Silent(ScriptedEngine):
-    """Does not know its numbers."""
+    """An engine without statistics."""
 
     def stats(self) -> None:  # type: ignore[override]
         return None
@@ -141,15 +143,15 @@ def test_several_roles_share_a_registry_and_show_their_engine_once() -> None:
         own = metrics.of_role(role)
         own.watch(role_host(role, Busy([])))
         own.count_extra("retry")
-    found = Exposition(_text(metrics))
-    assert found.value("alpha_umi_role_extra_generations_total") == 3
-    assert found.value("alpha_umi_role_extra_generations_total", role="caller") == 1
-    assert found.value("alpha_umi_engine_requests_running") == 3
-    assert found.value("alpha_umi_engine_requests_waiting") == 2
-    assert found.value("alpha_umi_engine_kv_cache_usage_ratio") == 0.25
-    assert found.value("alpha_umi_engine_prefix_cache_queried_tokens_total") == 100
-    assert found.value("alpha_umi_engine_prefix_cache_hit_tokens_total") == 90
-    assert {"planner", "caller", "summarizer"} <= found.label_values()
+    result = Exposition(_text(metrics))
+    assert result.value("alpha_umi_role_extra_generations_total") == 3
+    assert result.value("alpha_umi_role_extra_generations_total", role="caller") == 1
+    assert result.value("alpha_umi_engine_requests_running") == 3
+    assert result.value("alpha_umi_engine_requests_waiting") == 2
+    assert result.value("alpha_umi_engine_kv_cache_usage_ratio") == 0.25
+    assert result.value("alpha_umi_engine_prefix_cache_queried_tokens_total") == 100
+    assert result.value("alpha_umi_engine_prefix_cache_hit_tokens_total") == 90
+    assert {"planner", "caller", "summarizer"} <= result.label_values()
 
 
 def test_an_engine_that_does_not_know_its_numbers_shows_none() -> None:

@@ -1,4 +1,4 @@
-"""The number format follows the processor."""
+"""The dtype depends on the processor."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A completions server that is away, overloaded, misconfigured or no completions server at all.
+"""A completions server that is unavailable, overloaded, misconfigured, or not a completions server.
 
-What a right one does is in the engine contract, against a real server; here a few lines of HTTP misbehave.
+The engine contract tests a correct server; here a few lines of HTTP misbehave.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from support.serving_on_loopback import Serve, until
 from support.tiny_models import manifest
 
 from alpha_umi.contract.problems import ServiceError
-from alpha_umi.serving.engine import Chunk, EngineAway, EngineError, EngineRefused, Generation
+from alpha_umi.serving.engine import Chunk, EngineError, EngineRefused, EngineUnavailable, Generation
 from alpha_umi.serving.host import RoleHost
 from alpha_umi.serving.loading import load_role
 from alpha_umi.serving.manifest import write_manifest
 from alpha_umi.serving.remote import RemoteEngine, RemoteOptions
 from alpha_umi.serving.scripted import CANARY as SCRIPTED_CANARY
 from alpha_umi.serving.settings import RoleSettings, UnusableSettings
-from services.planner.api import create_router as planner_router
+from services.planner import create_router as planner_router
 
 KEY = "sk-secret-of-the-server"
 CANARY = ("capital of France?", "Paris")
@@ -61,7 +61,7 @@ def complete(*texts: str) -> Response:
 
 
 class Peer:
-    """A server whose answers a test chooses; it keeps the bodies and headers that came."""
+    """A server whose answers a test chooses; it records the bodies and headers of requests."""
 
     def __init__(self, answer: Answer = lambda: complete("Par", "is"), *, models: Answer | None = None) -> None:
         self.answer = answer
@@ -94,8 +94,8 @@ def engine_on(address: str, tokenizer: Path, **options: Any) -> RemoteEngine:
 async def write(engine: RemoteEngine, **generation: Any) -> list[Chunk]:
     try:
         await engine.start()
-        asked = Generation("question", **{"max_tokens": 8, **generation})
-        return [chunk async for chunk in engine.generate(asked, request_id="r")]
+        request = Generation("question", **{"max_tokens": 8, **generation})
+        return [chunk async for chunk in engine.generate(request, request_id="r")]
     finally:
         await engine.stop()
 
@@ -146,7 +146,7 @@ async def test_an_adapter_is_a_model_of_the_server(serve: Serve, tokenizer: Path
         (("one two", " three"), (), "one two three"),
     ],
 )
-async def test_stop_strings_are_found_across_pieces(
+async def test_stop_strings_match_across_pieces(
     serve: Serve, tokenizer: Path, texts: Sequence[str], stop: Sequence[str], written: str
 ) -> None:
     chunks = await write(engine_on(serve(Peer(lambda: complete(*texts)).app()), tokenizer), stop=tuple(stop))
@@ -158,33 +158,33 @@ ECHOED = {"error": {"message": f"Incorrect API key provided: {KEY}\nFind yours."
 
 
 @pytest.mark.parametrize(
-    ("answer", "error", "said"),
+    ("answer", "error", "message"),
     [
         (lambda: JSONResponse(ECHOED, 401), EngineRefused, r"refuses the key \(401\); check ALPHA_UMI_ROLE_REMOTE_KEY"),
         (lambda: JSONResponse(ECHOED, 403), EngineRefused, "refuses the key"),
         (lambda: JSONResponse(ECHOED, 400), EngineRefused, r"\(400\): Incorrect API key provided: \*\*\* Find yours"),
         (lambda: JSONResponse({"detail": "no"}, 404), EngineRefused, r"refuses the request \(404\)"),
         (lambda: RedirectResponse("http://elsewhere.invalid/"), EngineRefused, r"refuses the request \(307\)"),
-        (lambda: JSONResponse({}, 429), EngineAway, "cannot answer now"),
-        (lambda: Response("Bad Gateway", 502), EngineAway, r"cannot answer now \(502\): Bad Gateway"),
+        (lambda: JSONResponse({}, 429), EngineUnavailable, "cannot answer now"),
+        (lambda: Response("Bad Gateway", 502), EngineUnavailable, r"cannot answer now \(502\): Bad Gateway"),
         (lambda: Response("<html>hello</html>"), EngineRefused, "no completions in OpenAI's format"),
         (lambda: JSONResponse({"choices": []}), EngineRefused, "'text/event-stream'"),
         (lambda: stream("data: {broken\n\n"), EngineRefused, "Invalid JSON"),
         (lambda: stream(data({"choices": "all"})), EngineRefused, "choices: Input should be a valid array"),
         (lambda: stream(data({"choices": [{"text": 7}]})), EngineRefused, "choices.0.text"),
         (lambda: stream(b"data: \xff\xfe\n\n"), EngineRefused, "format"),
-        (lambda: Response("oops", 500), EngineAway, r"fails \(500\): oops"),
-        (lambda: stream(data({"error": {"message": "boom", "code": 500}})), EngineAway, "boom"),
+        (lambda: Response("oops", 500), EngineUnavailable, r"fails \(500\): oops"),
+        (lambda: stream(data({"error": {"message": "boom", "code": 500}})), EngineUnavailable, "boom"),
         (lambda: stream(data({"error": {"message": "too long", "code": 400}})), EngineRefused, "too long"),
-        (lambda: stream(piece("half")), EngineAway, "broke off"),
-        (lambda: stream(piece("half"), data("[DONE]")), EngineAway, "broke off"),
-        (lambda: stream(piece("x", "content_filter")), EngineAway, "ended its answer with 'content_filter'"),
+        (lambda: stream(piece("half")), EngineUnavailable, "ended its answer early"),
+        (lambda: stream(piece("half"), data("[DONE]")), EngineUnavailable, "ended its answer early"),
+        (lambda: stream(piece("x", "content_filter")), EngineUnavailable, "ended its answer with 'content_filter'"),
     ],
 )  # fmt: skip
 async def test_errors_are_typed_and_never_hold_the_key(
-    serve: Serve, tokenizer: Path, answer: Answer, error: type[EngineError], said: str
+    serve: Serve, tokenizer: Path, answer: Answer, error: type[EngineError], message: str
 ) -> None:
-    with pytest.raises(error, match=said) as caught:
+    with pytest.raises(error, match=message) as caught:
         await write(engine_on(serve(Peer(answer).app()), tokenizer))
     assert KEY not in str(caught.value)
 
@@ -210,13 +210,13 @@ async def test_a_server_without_a_list_of_models_will_do(serve: Serve, tokenizer
     assert (await write(engine_on(serve(peer.app()), tokenizer)))[-1].text == "is"
 
 
-async def test_nobody_there(tokenizer: Path, free_port: int) -> None:
-    with pytest.raises(EngineAway, match=f"http://127.0.0.1:{free_port}/v1 cannot be reached"):
+async def test_an_unreachable_server(tokenizer: Path, free_port: int) -> None:
+    with pytest.raises(EngineUnavailable, match=f"http://127.0.0.1:{free_port}/v1 cannot be reached"):
         await write(engine_on(f"http://127.0.0.1:{free_port}", tokenizer))
 
 
 class Absent(Peer):
-    """Away until `there` is set."""
+    """Unavailable until `there` is set."""
 
     def __init__(self) -> None:
         super().__init__(lambda: complete("Paris"), models=self._models)
@@ -229,9 +229,9 @@ class Absent(Peer):
 async def test_a_server_that_comes_late_and_goes_for_a_while(
     serve: Serve, tokenizer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The service waits for it, says so, and sings again when it is back; it never ends itself."""
-    monkeypatch.setattr("alpha_umi.serving.host.AWAY_INTERVAL_S", 0.02)
-    monkeypatch.setattr("alpha_umi.serving.remote.LOOK_INTERVAL_S", 0.02)
+    """The service waits and logs it, runs the canary again afterwards, and never exits."""
+    monkeypatch.setattr("alpha_umi.serving.host.RETRY_INTERVAL_S", 0.02)
+    monkeypatch.setattr("alpha_umi.serving.remote.POLL_INTERVAL_S", 0.02)
     peer, lost = Absent(), []
     engine = engine_on(serve(peer.app()), tokenizer)
     host = role_host("planner", engine, canary=CANARY, on_lost=lambda: lost.append("lost"))
@@ -242,7 +242,12 @@ async def test_a_server_that_comes_late_and_goes_for_a_while(
                 await until(lambda: obstacle_of(host) is None if peer.there else "answer now" in str(obstacle_of(host)))
     assert lost == []
     assert len(peer.bodies) == 2, "one canary each time it came"
-    assert [log["event"] for log in logs] == ["engine.away", "engine.ready", "engine.away", "engine.ready"]
+    assert [log["event"] for log in logs] == [
+        "engine.unavailable",
+        "engine.ready",
+        "engine.unavailable",
+        "engine.ready",
+    ]
 
 
 def obstacle_of(host: RoleHost) -> str | None:
@@ -253,7 +258,7 @@ def obstacle_of(host: RoleHost) -> str | None:
     return None
 
 
-async def test_a_request_that_finds_it_away_may_be_sent_again(serve: Serve, tokenizer: Path) -> None:
+async def test_a_request_to_an_unavailable_server_can_be_retried(serve: Serve, tokenizer: Path) -> None:
     peer = Peer(lambda: complete(SCRIPTED_CANARY))
     app = application("planner", planner_router, engine_on(serve(peer.app()), tokenizer))
     async with client_of(app) as client:
@@ -299,7 +304,7 @@ def test_a_folder_without_weights_is_enough(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["remote_url", "remote_model"])
-def test_what_a_remote_engine_needs_is_asked_for(folder: Path, missing: str) -> None:
+def test_a_missing_remote_setting_is_named(folder: Path, missing: str) -> None:
     given = {"remote_url": "http://gpu:8000", "remote_model": "small"}
     del given[missing]
     with pytest.raises(UnusableSettings, match=f"ALPHA_UMI_ROLE_{missing.upper()} is not set"):

@@ -1,4 +1,4 @@
-"""Special tokens stand where the template wrote them, and nowhere else."""
+"""Special tokens are only where the template wrote them."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def test_a_harmless_prompt_is_tokenized_as_in_training(tokenizer: PromptTokenize
     assert tokenizer.encode(prompt) == tokenizer.encode(prompt.text)
 
 
-def test_the_pieces_make_the_same_tokens_as_the_whole(tokenizer: PromptTokenizer) -> None:
-    """The careful way differs from the plain one only where a foreign special token stands."""
+def test_the_pieces_make_the_same_tokens_as_the_complete_text(tokenizer: PromptTokenizer) -> None:
+    """Piecewise tokenization differs from the plain one only at a foreign special token."""
     history = [Turn("user", "hello"), Turn("planner", "ask Next: caller."), Turn("user", "<|im_start|>")]
     careful = tokenizer.encode(render("summarizer", TEMPLATE, history=history))
     plain = tokenizer.encode(render("summarizer", TEMPLATE, history=history[:2]))

@@ -1,4 +1,4 @@
-"""vLLM's engine without vLLM: what becomes of a model that is loading when nobody waits for it any more."""
+"""The vLLM engine without vLLM: a load that fails after the stop."""
 
 from __future__ import annotations
 

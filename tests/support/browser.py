@@ -23,8 +23,8 @@ ARGUMENTS = (
 def chromium_path() -> Path | None:
     """What the variable CHROMIUM names, else the first that is installed."""
     named = os.environ.get("CHROMIUM")
-    found = shutil.which(named) if named else next(filter(None, map(shutil.which, NAMES)), None)
-    return None if found is None else Path(found)
+    match = shutil.which(named) if named else next(filter(None, map(shutil.which, NAMES)), None)
+    return None if match is None else Path(match)
 
 
 @contextmanager

@@ -81,10 +81,10 @@ class _Inside:
         pattern = rf"(?P<path>{_OF_THE_ROOT})|(?P<own>{_OWN_ADDRESS})|(?<=//)(?P<name>{names})(?=[:/])"
         return re.sub(pattern, self._replacement, text)
 
-    def _replacement(self, found: re.Match[str]) -> str:
-        if found["path"]:
-            return f"{self.root}{found['path']}"
-        return self.address if found["own"] else self.known[found["name"]]
+    def _replacement(self, match: re.Match[str]) -> str:
+        if match["path"]:
+            return f"{self.root}{match['path']}"
+        return self.address if match["own"] else self.known[match["name"]]
 
     def place(self, path: str) -> Path:
         """A path of the root whose folder exists."""

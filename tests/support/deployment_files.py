@@ -49,7 +49,7 @@ def interpolate(value: Any, variables: Mapping[str, str]) -> Any:
         case str():
             if "$" in _REFERENCE.sub("", value):
                 raise ValueError(f"{value!r} refers to a variable in a form that is not known here")
-            return _REFERENCE.sub(lambda found: _replacement(found, variables), value)
+            return _REFERENCE.sub(lambda match: _replacement(match, variables), value)
         case _:
             return value
 
@@ -64,7 +64,7 @@ def references(value: Any) -> Iterator[str]:
             for item in value:
                 yield from references(item)
         case str():
-            yield from (found["name"] for found in _REFERENCE.finditer(value))
+            yield from (match["name"] for match in _REFERENCE.finditer(value))
 
 
 def documented_variables() -> dict[str, str]:
@@ -73,12 +73,12 @@ def documented_variables() -> dict[str, str]:
     return dict(re.findall(r"^#?([A-Z][A-Z0-9_]*)=(.*)$", text, re.MULTILINE))
 
 
-def _replacement(found: re.Match[str], variables: Mapping[str, str]) -> str:
-    value, form, text = variables.get(found["name"]), found["form"] or "", found["text"] or ""
+def _replacement(match: re.Match[str], variables: Mapping[str, str]) -> str:
+    value, form, text = variables.get(match["name"]), match["form"] or "", match["text"] or ""
     if value is not None and (value or not form.startswith(":")):
         return text if form.endswith("+") else value
     if form.endswith("?"):
-        raise VariableMissing(f"{found['name']}: {text}")
+        raise VariableMissing(f"{match['name']}: {text}")
     return "" if form.endswith("+") else text
 
 
@@ -132,22 +132,22 @@ def read_image(path: Path, arguments: Mapping[str, str]) -> Image:
 
 def _of_the_last_stage(instructions: list[Instruction], arguments: Mapping[str, str]) -> list[Instruction]:
     """The instructions of the last stage, after those of the stages that it was made from."""
-    found: list[Instruction] = []
+    result: list[Instruction] = []
     by_name = {name: stage for stage in stages(instructions) if (name := stage[0].text.partition(" AS ")[2])}
     stage: list[Instruction] | None = stages(instructions)[-1]
     while stage is not None:
-        found = [*stage[1:], *found]
+        result = [*stage[1:], *result]
         base = stage[0].text.partition(" AS ")[0]
         stage = by_name.get(re.sub(r"\$\{(\w+)\}", lambda name: arguments[name[1]], base))
-    return found
+    return result
 
 
 def locked(path: Path) -> dict[str, list[str]]:
     """The requirements of a lock, as `name==version`, with their hashes. Raises `ValueError` for anything else."""
     entries = re.sub(r"\\\n\s*", " ", path.read_text(encoding="utf-8")).splitlines()
-    found = {}
+    hashes_of = {}
     for requirement, *hashes in (entry.split() for entry in entries if entry.strip()):
         if not re.fullmatch(r"[a-z0-9._-]+==[A-Za-z0-9.+!]+", requirement):
             raise ValueError(f"{path.name}: {requirement!r} is not a pinned requirement")
-        found[requirement] = [text.removeprefix("--hash=sha256:") for text in hashes]
-    return found
+        hashes_of[requirement] = [text.removeprefix("--hash=sha256:") for text in hashes]
+    return hashes_of

@@ -46,5 +46,5 @@ class ExampleRoles:
         return say(self.answers.get(entry["id"]) or f"It is {' and '.join(map(str, entry['facts']))}.")
 
     def _entry(self, request: Json) -> Json:
-        asked = request["history"][0]["content"]
-        return next(entry for entry in self.entries if entry["instruction"] == asked)
+        instruction = request["history"][0]["content"]
+        return next(entry for entry in self.entries if entry["instruction"] == instruction)

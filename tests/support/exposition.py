@@ -18,8 +18,8 @@ class Exposition:
 
     def value(self, sample: str, **labels: str) -> float:
         """The sum of a sample over all label sets that hold these labels; 0 if there is none."""
-        found = [other for other in self._samples() if other.name == sample and labels.items() <= other.labels.items()]
-        return sum(other.value for other in found)
+        match = [other for other in self._samples() if other.name == sample and labels.items() <= other.labels.items()]
+        return sum(other.value for other in match)
 
     def label_values(self) -> set[str]:
         """Every value of every label."""

@@ -17,33 +17,33 @@ import httpx
 from anyio.from_thread import start_blocking_portal
 from fastapi import FastAPI
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.application import create_shared_application
-from alpha_umi.serving.context import MakeRouter, RoleContext
+from alpha_umi.serving.assembly import MakeRouter, RoleContext
 from alpha_umi.serving.metrics import RoleMetrics
-from services.backbone.api import create_router as backbone_router
-from services.caller.api import create_router as caller_router
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
-from support.loopback_in_loop import serving
+from services.backbone import create_router as backbone_router
+from services.caller import create_router as caller_router
+from services.planner import create_router as planner_router
+from services.summarizer import create_router as summarizer_router
 from support.orchestrator_world import surroundings
 from support.role_apps import application, role_host
 from support.scripted_roles import Reply, call, decide, problem, say
+from support.serving_on_loopback import serving
 from support.willing_engine import WillingEngine
 
-ROUTERS: dict[RoleName, MakeRouter] = {
+ROUTERS: dict[Role, MakeRouter] = {
     "planner": planner_router,
     "caller": caller_router,
     "summarizer": summarizer_router,
     "backbone": backbone_router,
 }
-SHARED: tuple[RoleName, ...] = ("planner", "caller", "summarizer")
+SHARED: tuple[Role, ...] = ("planner", "caller", "summarizer")
 # Serves one application until the block ends; a folder for its data comes in, its address goes out.
 Serving = Callable[[Path], AbstractAsyncContextManager[str]]
 
 
 @contextlib.asynccontextmanager
-async def _role_service(role: RoleName, _: Path) -> AsyncIterator[str]:
+async def _role_service(role: Role, _: Path) -> AsyncIterator[str]:
     async with _ready(application(role, ROUTERS[role], WillingEngine())) as address:
         yield address
 

@@ -1,4 +1,4 @@
-"""A suite of school sums in a folder of data, and role services that carry it out."""
+"""A suite of school sums in a folder of data, and role services that solve it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from alpha_umi.serving.scripted import Rule
-from evaluation.suites.suite import Suite, load_suite
+from recordings.suites.suite import Suite, load_suite
 from support.serving_on_loopback import Serve
 from support.system import Roles, call, serve_roles
 
@@ -22,7 +22,7 @@ source: these tests
 
 
 def sums_file(folder: Path, count: int, loader: str = "gsm8k") -> Path:
-    """The file of a suite of `count` sums, two steps each (a calculation, the answer), with its data beside it."""
+    """The file of a suite of `count` sums, two steps each (a calculation, the answer), and its data."""
     lines = [
         {"question": f"What is {n} plus {n}?", "answer": f"It is {n}+{n}=<<{n}+{n}={2 * n}>>{2 * n}.\n#### {2 * n}"}
         for n in range(1, count + 1)
@@ -33,7 +33,7 @@ def sums_file(folder: Path, count: int, loader: str = "gsm8k") -> Path:
 
 
 def sums(folder: Path, count: int) -> Suite:
-    """The suite itself."""
+    """The loaded suite."""
     return load_suite(str(sums_file(folder, count)), folder)
 
 

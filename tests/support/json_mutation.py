@@ -18,16 +18,16 @@ Place = tuple[Any, Any]
 def spoilt_json(data: bytes, source: random.Random, *, at_most: int = 4) -> bytes | None:
     """A document of which a few values were replaced, moved or lost; None where there is no JSON."""
     try:
-        whole = [json.loads(data)]
+        document = [json.loads(data)]
     except (ValueError, RecursionError):
         return None
     for _ in range(source.randint(1, at_most)):
-        places = list(_places(whole))
+        places = list(_places(document))
         inside, key = source.choice(places)
         _spoil(inside, key, source.choice(places), source)
-        if not whole:
+        if not document:
             break
-    return json.dumps(whole[0] if whole else None).encode()
+    return json.dumps(document[0] if document else None).encode()
 
 
 def _spoil(inside: Any, key: Any, other: Place, source: random.Random) -> None:

@@ -12,7 +12,7 @@ from alpha_umi.roles.turns import Tool, Turn
 from evaluation.files.published import Pair, pair
 from evaluation.files.step_run import CaseRecord, OutputRecord, PredictionRecord, Run, RunRecord
 from evaluation.outputs import Prediction, RoleText, read_prediction
-from evaluation.steps import Reference, StepCase
+from recordings.cases import Reference, StepCase
 
 WEATHER = Tool(
     "weather",

@@ -15,8 +15,8 @@ from httpx_sse import ServerSentEvent, aconnect_sse
 from orchestrator.app import create_app
 from orchestrator.assembly import Orchestrator, assembled
 from orchestrator.settings import OrchestratorSettings
-from support.loopback_in_loop import serving
 from support.scripted_roles import ScriptedRoles
+from support.serving_on_loopback import serving
 from support.shop_api import Shop
 
 
@@ -35,8 +35,8 @@ class Client:
         """Create, wait for the end, and read it."""
         response = await self.create(**body)
         assert response.status_code == 200, response.text
-        found: dict[str, Any] = response.json()
-        return found
+        result: dict[str, Any] = response.json()
+        return result
 
     async def start(self, **body: Any) -> str:
         """Create in the background; the id."""
@@ -48,8 +48,8 @@ class Client:
         """The trajectory, once its stream has ended."""
         events = await self.events(trajectory_id)
         assert events[-1].event == "trajectory.finished"
-        found: dict[str, Any] = events[-1].json()
-        return found
+        result: dict[str, Any] = events[-1].json()
+        return result
 
     async def events(self, trajectory_id: str, *, after: int | None = None) -> list[ServerSentEvent]:
         """Every event of a trajectory's stream, up to its end."""

@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx
 
-from alpha_umi.contract.roles import PlanAnswer, PlanRequest, ToolModel, TurnModel
+from alpha_umi.contract.roles import PLAN, PlanAnswer, PlanRequest, ToolModel, TurnModel
 from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
 from alpha_umi.contract.trajectories import as_trajectory
 from alpha_umi.roles.backbone import parse_step
@@ -28,7 +28,7 @@ from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.planner import parse_plan
 from alpha_umi.roles.template import UnknownTemplate, load_template, render
 from alpha_umi.roles.turns import Tool, Turn
-from alpha_umi.serving.calls.grammar import call_grammar, forget_grammars
+from alpha_umi.serving.calls.grammar import call_grammar, clear_grammar_cache
 from alpha_umi.serving.manifest import MANIFEST_FILE, ManifestUnreadable, load_manifest
 from alpha_umi.trajectory import (
     IllegalEvent,
@@ -42,14 +42,14 @@ from alpha_umi.web.key_file import KeyFileUnusable, read_key_file
 from orchestrator.roles.client import RoleClient
 from orchestrator.roles.errors import RoleError
 from orchestrator.roles.http import RoleHttp
-from orchestrator.roles.question import Question
+from orchestrator.roles.request import RoleRequest
 from orchestrator.tools.errors import ArgumentError, ToolSourceError
 from orchestrator.tools.model import EffectClass
-from orchestrator.tools.openapi import parse_document
-from orchestrator.tools.operation import Operation
-from orchestrator.tools.request import build_request
-from orchestrator.tools.security import Credentials
-from orchestrator.tools.source import load_sources_file
+from orchestrator.tools.openapi.operation import Operation
+from orchestrator.tools.openapi.parse import parse_document
+from orchestrator.tools.openapi.request import build_request
+from orchestrator.tools.openapi.security import Credentials
+from orchestrator.tools.sources_file import load_sources_file
 
 # Seconds of one processor that a target may take for a kilobyte.
 PACE_S = 0.1
@@ -60,22 +60,22 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 def plan(data: bytes) -> None:
     """A planner's text."""
     with contextlib.suppress(UnreadableOutput):
-        found = parse_plan(_text(data))
-        assert parse_plan(found.text) == found
+        result = parse_plan(_text(data))
+        assert parse_plan(result.text) == result
 
 
 def call(data: bytes) -> None:
     """A caller's text."""
     with contextlib.suppress(UnreadableOutput):
-        found = parse_call(_text(data))
-        assert parse_call(found.text) == found
+        result = parse_call(_text(data))
+        assert parse_call(result.text) == result
 
 
 def step(data: bytes) -> None:
     """A single model's text."""
     with contextlib.suppress(UnreadableOutput):
-        found = parse_step(_text(data))
-        assert parse_step(found.text) == found
+        result = parse_step(_text(data))
+        assert parse_step(result.text) == result
 
 
 def template(data: bytes) -> None:
@@ -95,9 +95,9 @@ def manifest(data: bytes) -> None:
     path = _folder() / MANIFEST_FILE
     path.write_bytes(data)
     with contextlib.suppress(ManifestUnreadable):
-        found = load_manifest(path.parent)
-        path.write_text(found.model_dump_json(), encoding="utf-8")
-        assert load_manifest(path.parent) == found
+        result = load_manifest(path.parent)
+        path.write_text(result.model_dump_json(), encoding="utf-8")
+        assert load_manifest(path.parent) == result
 
 
 def openapi(data: bytes) -> None:
@@ -124,7 +124,7 @@ def schema(data: bytes) -> None:
     if isinstance(parameters, dict):
         with contextlib.suppress(ToolSchemaError):
             check_schema(parameters)
-            forget_grammars()
+            clear_grammar_cache()
             call_grammar([Tool("tool", "", parameters)], token_bound=512)
 
 
@@ -204,11 +204,11 @@ async def _ask(status: int, media_type: str, body: bytes, *, streamed: bool) -> 
     answer = httpx.Response(status, headers={"Content-Type": media_type, "Retry-After": "1"}, content=body)
     http = RoleHttp(httpx.MockTransport(lambda _: answer), token=None)
     client = RoleClient("planner", "http://planner.example", http)
-    question = Question("planner", "/v1/plan", request, PlanAnswer, "traj_1", 0)
+    question = RoleRequest(PLAN, request, "traj_1", 0)
     pieces: list[str] = []
     with contextlib.suppress(RoleError):
-        found = await client.ask(question, pieces.append if streamed else None)
-        assert isinstance(found, PlanAnswer)
+        result = await client.ask(question, pieces.append if streamed else None)
+        assert isinstance(result, PlanAnswer)
 
 
 def _is_row(row: Any) -> bool:
@@ -230,16 +230,16 @@ def _json(data: bytes) -> Any:
 @cache
 def _folder() -> Path:
     """A folder that goes away with the process."""
-    return Path(_kept.enter_context(tempfile.TemporaryDirectory()))
+    return Path(_resources.enter_context(tempfile.TemporaryDirectory()))
 
 
 @cache
 def _loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
-    _kept.callback(loop.close)
-    _kept.callback(lambda: loop.run_until_complete(loop.shutdown_asyncgens()))
+    _resources.callback(loop.close)
+    _resources.callback(lambda: loop.run_until_complete(loop.shutdown_asyncgens()))
     return loop
 
 
-_kept = contextlib.ExitStack()
-atexit.register(_kept.close)
+_resources = contextlib.ExitStack()
+atexit.register(_resources.close)

@@ -41,7 +41,7 @@ def service_process(
             process.wait()
 
 
-def _said(process: subprocess.Popen[str]) -> str:
+def _stderr_of(process: subprocess.Popen[str]) -> str:
     if process.stderr is None:
         return ""
     process.stderr.seek(0)
@@ -53,7 +53,7 @@ def wait_ready(address: str, process: subprocess.Popen[str], *, seconds: float =
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if process.poll() is not None:
-            raise RuntimeError(f"exit code {process.returncode}: {_said(process)}")
+            raise RuntimeError(f"exit code {process.returncode}: {_stderr_of(process)}")
         with contextlib.suppress(httpx.HTTPError):
             if httpx.get(f"{address}/readyz", timeout=2).status_code == 200:
                 return

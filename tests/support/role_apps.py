@@ -10,9 +10,9 @@ import httpx
 from fastapi import FastAPI
 
 from alpha_umi.roles.template import PlannerLabel, load_template
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.application import create_role_application
-from alpha_umi.serving.context import MakeRouter, RoleContext
+from alpha_umi.serving.assembly import MakeRouter, RoleContext
 from alpha_umi.serving.engine import Engine
 from alpha_umi.serving.host import Canary, RoleHost, ServedModel
 from alpha_umi.serving.manifest import ModelManifest
@@ -28,7 +28,7 @@ def scripted(*rules: Rule, context: int = 4_096) -> ScriptedEngine:
 
 
 def role_host(
-    role: RoleName,
+    role: Role,
     engine: Engine,
     *,
     canary: tuple[str, str] = (CANARY_PROMPT, CANARY),
@@ -43,7 +43,7 @@ def role_host(
 
 
 def application(
-    role: RoleName,
+    role: Role,
     make_router: MakeRouter,
     engine: Engine,
     *,

@@ -8,27 +8,26 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from alpha_umi.contract.roles import PlanAnswer, PlanRequest, ToolModel, TurnModel
+from alpha_umi.contract.roles import PLAN, PlanAnswer, PlanRequest, ToolModel, TurnModel
 from orchestrator.failpoints import Failpoints
 from orchestrator.metrics import OrchestratorMetrics
-from orchestrator.roles.assembly import role_replicas
 from orchestrator.roles.breaker import DEFAULT_POLICY, BreakerPolicy
-from orchestrator.roles.budget import RetryBudget
-from orchestrator.roles.calls import Retries, RoleCalls
-from orchestrator.roles.question import Question
-from support.loopback_in_loop import serving
+from orchestrator.roles.calls import RetryBudget, RetryPolicy, RoleCalls
+from orchestrator.roles.replicas import role_replicas
+from orchestrator.roles.request import RoleRequest
 from support.scripted_roles import ScriptedRoles
+from support.serving_on_loopback import serving
 
 NEVER_OPENS = BreakerPolicy(failures_in_a_row=10**9, failed_share=2)
-AT_ONCE = Retries(first_pause_s=0)
+AT_ONCE = RetryPolicy(first_pause_s=0)
 
 
-def planning(trajectory_id: str, *, stream: bool = False) -> Question[PlanAnswer]:
+def planning(trajectory_id: str, *, stream: bool = False) -> RoleRequest[PlanAnswer]:
     """A question to the planner for one trajectory."""
     body = PlanRequest(
         tools=[ToolModel(name="look_up")], history=[TurnModel(role="user", content=trajectory_id)], stream=stream
     )
-    return Question("planner", "/v1/plan", body, PlanAnswer, trajectory_id, 0)
+    return RoleRequest(PLAN, body, trajectory_id, 0)
 
 
 @dataclass
@@ -48,7 +47,7 @@ class Planner:
         """Stop listening and cut every connection."""
         await self._life.aclose()
 
-    def asked_by(self) -> list[str]:
+    def trajectories_served(self) -> list[str]:
         """The trajectories that asked, in order."""
         return [headers["x-trajectory-id"] for _, _, headers in self.roles.requests]
 
@@ -67,7 +66,7 @@ class Fleet:
         policy: BreakerPolicy = DEFAULT_POLICY,
         timeout_s: float = 30,
         budget: RetryBudget | None = None,
-        retries: Retries = AT_ONCE,
+        retries: RetryPolicy = AT_ONCE,
     ) -> AsyncIterator[RoleCalls]:
         """What asks them."""
         metrics = OrchestratorMetrics()
@@ -77,11 +76,11 @@ class Fleet:
 
     def served(self) -> dict[str, int]:
         """By trajectory: which replica answered it last. What was asked is forgotten."""
-        found: dict[str, int] = {}
+        result: dict[str, int] = {}
         for number, planner in enumerate(self.planners):
-            found |= dict.fromkeys(planner.asked_by(), number)
+            result |= dict.fromkeys(planner.trajectories_served(), number)
             planner.roles.requests.clear()
-        return found
+        return result
 
 
 @contextlib.asynccontextmanager

@@ -9,7 +9,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
@@ -31,9 +31,9 @@ from alpha_umi.contract.roles import (
 )
 from alpha_umi.roles.caller import write_call
 from alpha_umi.roles.planner import Decision, write_plan
-from orchestrator.racing import race
+from alpha_umi.roles.turns import Role
+from orchestrator.race import race
 
-Role = Literal["planner", "caller", "summarizer", "backbone"]
 USAGE = UsageModel(prompt_tokens=10, completion_tokens=5)
 
 
@@ -61,18 +61,18 @@ def decide(thought: str, decision: Decision, *, attempts: int = 1) -> Reply:
     """The planner decides."""
     text, timings = write_plan(thought, decision), Timings(attempts=attempts)
     answer = PlanAnswer(thought=thought, next=decision, text=text, usage=USAGE, timings=timings)
-    return _whole(answer, [f"{word} " for word in thought.split()])
+    return _reply(answer, [f"{word} " for word in thought.split()])
 
 
 def call(name: str, **arguments: Any) -> Reply:
     """The caller calls."""
     action = ActionModel(name=name, arguments=arguments)
-    return _whole(CallAnswer(action=action, text=write_call(name, arguments), usage=USAGE, timings=Timings()))
+    return _reply(CallAnswer(action=action, text=write_call(name, arguments), usage=USAGE, timings=Timings()))
 
 
 def say(answer: str) -> Reply:
     """The summarizer answers."""
-    return _whole(
+    return _reply(
         SummarizeAnswer(answer=answer, usage=USAGE, timings=Timings()), [f"{word} " for word in answer.split()]
     )
 
@@ -100,7 +100,7 @@ def step_to_give_up(thought: str) -> Reply:
 
 def _step(thought: str, decision: Decision, text: str, **fields: Any) -> Reply:
     answer = StepAnswer(thought=thought, next=decision, text=text, usage=USAGE, timings=Timings(), **fields)
-    return _whole(answer, [f"{word} " for word in f"{thought} {text}".split()])
+    return _reply(answer, [f"{word} " for word in f"{thought} {text}".split()])
 
 
 def problem(kind: Kind, detail: str, **extra: Any) -> Reply:
@@ -120,7 +120,7 @@ def in_turn(*replies: Reply) -> Script:
     return lambda _: waiting.pop(0) if len(waiting) > 1 else waiting[0]
 
 
-def _whole(answer: BaseModel, deltas: Sequence[str] = ()) -> Reply:
+def _reply(answer: BaseModel, deltas: Sequence[str] = ()) -> Reply:
     return Reply(answer.model_dump_json().encode(), deltas=tuple(deltas))
 
 
@@ -136,9 +136,9 @@ class ScriptedRoles:
     left: list[Role] = field(default_factory=list)
     ready: bool = True
     readiness_checks: int = 0
-    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    requested: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def asked_of(self, role: Role) -> list[dict[str, Any]]:
+    def bodies_of(self, role: Role) -> list[dict[str, Any]]:
         """The bodies that a role was sent."""
         return [body for known, body, _ in self.requests if known == role]
 
@@ -174,7 +174,7 @@ class ScriptedRoles:
     async def _answer(self, role: Role, script: Script, body: BaseModel, request: Request) -> Response:
         plain = body.model_dump(mode="json")
         self.requests.append((role, plain, dict(request.headers)))
-        self.asked.set()
+        self.requested.set()
         reply = script(plain)
         stream = bool(plain.get("stream"))
         if reply.until is not None and (await race(reply.until.wait(), _leaves(request))).cancelled():

@@ -8,29 +8,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from alpha_umi.client.orchestrator import OrchestratorClient
 from alpha_umi.contract.trajectories import Strategy
 from alpha_umi.roles.template import PlannerLabel
-from alpha_umi.roles.turns import RoleName
-from alpha_umi.serving.context import MakeRouter
+from alpha_umi.roles.turns import Role
+from alpha_umi.serving.assembly import MakeRouter
 from alpha_umi.serving.scripted import Rule, ScriptedEngine
-from evaluation.asking import Asking
-from evaluation.orchestrator import client_of, ready
-from evaluation.reached_models import reached_models
-from evaluation.suites.suite import Suite, load_suite
-from evaluation.trajectories import measure_whole, plan_whole
+from evaluation.run.ask import RunOptions
+from evaluation.run.models import discover_models
+from evaluation.run.trajectories import measure_trajectories, plan_trajectories
 from evaluation.whole_run import WholeRun
 from orchestrator.app import create_app
 from orchestrator.assembly import assembled
 from orchestrator.settings import OrchestratorSettings
-from services.backbone.api import create_router as backbone_router
-from services.caller.api import create_router as caller_router
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
-from support.loopback_in_loop import serving
+from recordings.suites.suite import Suite, load_suite
+from services.backbone import create_router as backbone_router
+from services.caller import create_router as caller_router
+from services.planner import create_router as planner_router
+from services.summarizer import create_router as summarizer_router
 from support.role_apps import CANARY_PROMPT, application, scripted
-from support.whole_suites import shop_file
+from support.serving_on_loopback import serving
+from support.trajectory_suites import shop_file
 
-ROUTERS: Mapping[RoleName, MakeRouter] = {
+ROUTERS: Mapping[Role, MakeRouter] = {
     "planner": planner_router,
     "caller": caller_router,
     "summarizer": summarizer_router,
@@ -42,10 +42,10 @@ ROUTERS: Mapping[RoleName, MakeRouter] = {
 class Watched:
     """Role services whose engines write these texts, one a request, and their prompts. `context` counts words."""
 
-    texts: Mapping[RoleName, Sequence[str]]
+    texts: Mapping[Role, Sequence[str]]
     context: int = 4_096
     planner_label: PlannerLabel = "assistant"
-    engines: dict[RoleName, ScriptedEngine] = field(default_factory=dict)
+    engines: dict[Role, ScriptedEngine] = field(default_factory=dict)
 
     async def serve(self, stack: AsyncExitStack) -> dict[str, str]:
         """Settings of an orchestrator that asks them; they are served as long as the stack is open."""
@@ -53,11 +53,11 @@ class Watched:
         served = [(role, serving(self._application(role))) for role in self.texts]
         return {f"{role}_url": await stack.enter_async_context(address) for role, address in served}
 
-    def seen(self, role: RoleName) -> list[str]:
+    def seen(self, role: Role) -> list[str]:
         """What a role's engine was shown, text that it had to go on from included."""
         return [prompt for prompt in self.engines[role].prompts if CANARY_PROMPT not in prompt]
 
-    def _application(self, role: RoleName) -> Any:
+    def _application(self, role: Role) -> Any:
         return application(role, ROUTERS[role], self.engines[role], planner_label=self.planner_label)
 
 
@@ -70,14 +70,14 @@ async def priced(folder: Path, watched: Watched, *, strategy: Strategy = "chain"
         settings = OrchestratorSettings(database_url=log, allow_loopback_tools=True, **urls)
         orchestrator = await stack.enter_async_context(assembled(settings))
         address = await stack.enter_async_context(serving(create_app(orchestrator)))
-        return await _asked(address, suite, folder / "whole.jsonl", strategy, limits)
+        return await _run(address, suite, folder / "whole.jsonl", strategy, limits)
 
 
-async def _asked(address: str, suite: Suite, path: Path, strategy: Strategy, limits: Mapping[str, Any]) -> WholeRun:
-    async with client_of(address) as client:
-        models = await reached_models(await ready(client), strategy, suite.digests, lambda role, url: None)
-        task = plan_whole(suite, strategy=strategy, models=models, **limits)
-        return await measure_whole(client, task, path, Asking(strategy, **limits))
+async def _run(address: str, suite: Suite, path: Path, strategy: Strategy, limits: Mapping[str, Any]) -> WholeRun:
+    async with OrchestratorClient(address) as client:
+        models = await discover_models(await client.ready(), strategy, suite.digests, lambda role, url: None)
+        task = plan_trajectories(suite, strategy=strategy, models=models, **limits)
+        return await measure_trajectories(client, task, path, RunOptions(strategy, **limits))
 
 
 def _urls(served: Mapping[str, str]) -> dict[str, Any]:

@@ -1,39 +1,75 @@
-"""Serve applications for real on loopback, and wait for conditions instead of for time."""
+"""Serve applications for real on loopback, in a thread or in the event loop of a test."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import socket
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import uvicorn
+from anyio.from_thread import start_blocking_portal
 from starlette.types import ASGIApp
 
 Serve = Callable[[ASGIApp], str]
 
 
+class _Server(uvicorn.Server):
+    """Ends at once when it is stopped; uvicorn itself looks ten times a second. Signals belong to the test runner."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(
+            uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1, lifespan="on")
+        )
+        self._stopped = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        await self._stopped.wait()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Raise where uvicorn would end the process."""
+        try:
+            await super().startup(sockets)
+        except SystemExit as error:
+            raise RuntimeError("the application did not start") from error
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serving(app: ASGIApp, *, port: int = 0, abrupt: bool = False) -> AsyncIterator[str]:
+    """An application's address in this event loop, until the block ends; at a free port unless one is given.
+
+    An `abrupt` end cuts every connection, as the end of a process does.
+    """
+    with socket.socket(proto=socket.IPPROTO_TCP) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(("127.0.0.1", port))
+        server = _Server(app)
+        task = asyncio.create_task(server.serve(sockets=[listening]))
+        while not server.started:
+            if task.done():
+                await task
+            await asyncio.sleep(0.005)
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            for connection in list(server.server_state.connections) if abrupt else ():
+                connection.transport.abort()
+            server.stop()
+            await task
+
+
 @contextlib.contextmanager
 def served(app: ASGIApp) -> Iterator[str]:
-    """One application on a port of its own, until the block ends."""
-    listening = socket.socket(proto=socket.IPPROTO_TCP)
-    listening.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1, lifespan="on")
-    )
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])), daemon=True)
-    thread.start()
-    while not server.started:
-        if not thread.is_alive():
-            raise RuntimeError("the application did not start")
-        thread.join(0.01)
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listening.close()
+    """An application's address in an event loop of its own thread, until the block ends."""
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(serving(app)) as address:
+        yield address
 
 
 async def until(condition: Callable[[], bool], *, seconds: float = 10) -> None:

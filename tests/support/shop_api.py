@@ -52,8 +52,8 @@ class Shop:
 
         @app.get("/{name}.json", include_in_schema=False)
         async def document(name: str) -> Response:
-            found = self.documents.get(f"{name}.json")
-            return JSONResponse(found, 404 if found is None else 200)
+            result = self.documents.get(f"{name}.json")
+            return JSONResponse(result, 404 if result is None else 200)
 
         return app
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
-import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,10 @@ import httpx
 from starlette.types import ASGIApp
 
 from alpha_umi.serving.scripted import Rule, ScriptedEngine
-from services.caller.api import create_router as caller_router
-from services.planner.api import create_router as planner_router
-from services.summarizer.api import create_router as summarizer_router
-from support.processes import service_process, wait_ready
+from services.caller import create_router as caller_router
+from services.planner import create_router as planner_router
+from services.summarizer import create_router as summarizer_router
+from support.orchestrator_process import orchestrator_process
 from support.role_apps import application, scripted
 from support.serving_on_loopback import Serve
 
@@ -63,23 +63,20 @@ def serve_roles(
 
 @contextlib.asynccontextmanager
 async def orchestrated(roles: Roles, tools: str, folder: Path, **settings: str) -> AsyncIterator[httpx.AsyncClient]:
-    """`python -m orchestrator` as a process; a client of its REST interface, a tool source registered."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {
-        "ALPHA_UMI_PORT": str(port),
-        "ALPHA_UMI_DATABASE_URL": f"sqlite:///{folder}/log.db",
-        "ALPHA_UMI_PLANNER_URL": roles.planner,
-        "ALPHA_UMI_CALLER_URL": roles.caller,
-        "ALPHA_UMI_SUMMARIZER_URL": roles.summarizer,
-        "ALPHA_UMI_ALLOW_LOOPBACK_TOOLS": "true",
-        **{f"ALPHA_UMI_{name.upper()}": value for name, value in settings.items()},
+    """An orchestrator as a process of its own; a client of its REST interface, a tool source registered."""
+    values = {
+        "database_url": f"sqlite:///{folder}/log.db",
+        "planner_url": roles.planner,
+        "caller_url": roles.caller,
+        "summarizer_url": roles.summarizer,
+        "allow_loopback_tools": "true",
+        **settings,
     }
-    address = f"http://127.0.0.1:{port}"
-    with service_process("orchestrator", environment) as process:
-        wait_ready(address, process, seconds=30)
-        async with httpx.AsyncClient(base_url=address, timeout=30) as client:
+    with orchestrator_process(values) as running:
+        async with httpx.AsyncClient(base_url=running.address, timeout=30) as client:
+            async with asyncio.timeout(30):
+                while (await client.get("/readyz")).status_code != 200:
+                    await asyncio.sleep(0.02)
             source = {"name": "stub", "kind": "openapi", "url": f"{tools}/openapi.json", "effect": "read"}
             (await client.post("/v1/tool-sources", json=source)).raise_for_status()
             yield client

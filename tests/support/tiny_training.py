@@ -1,4 +1,4 @@
-"""Prepared data, a backbone and a config that a test trains with in seconds."""
+"""Prepared data, a backbone and a config for trainings of seconds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from alpha_umi.roles.template import load_template, render
-from alpha_umi.roles.turns import RoleName, Turn
+from alpha_umi.roles.turns import Role, Turn
 from alpha_umi.serving.manifest import load_manifest, write_manifest
 from support.tiny_models import CONTEXT, QUESTION, TEMPLATE, TOOL, write_backbone
 from training.examples import (
@@ -26,7 +26,7 @@ from training.examples import (
 )
 
 TRAINED, DEV = 12, 4
-_TARGETS: dict[RoleName, str] = {
+_TARGETS: dict[Role, str] = {
     "planner": "I look it up. Next: caller.",
     "caller": 'Action: current_temperature\nAction Input: {"city": "Oslo"}',
     "summarizer": "It is warm there.",
@@ -57,7 +57,7 @@ class World:
 
 
 def make_world(root: Path, embedded_model: Path) -> World:
-    """Write all of it into a folder."""
+    """Write all files into a folder."""
     world = World(root)
     write_backbone(world.backbone, embedded_model)
     write_data(world.data)
@@ -66,7 +66,7 @@ def make_world(root: Path, embedded_model: Path) -> World:
 
 
 def convert_elsewhere(backbone: Path) -> None:
-    """Make a backbone's folder what another machine would have written for the same weights and tokenizer.
+    """Rewrite a backbone's folder as another machine would, with the same weights and tokenizer.
 
     Another version of the libraries writes other settings, and another processor another canary.
     """
@@ -78,9 +78,9 @@ def convert_elsewhere(backbone: Path) -> None:
 
 
 def write_config(path: Path, backbone: Path, **changed: object) -> Path:
-    """A config that learns in a few steps; None takes a field out."""
+    """A config that learns in a few steps; None removes a field."""
     settings = {"learning_rate": 1e-2, "epochs": 1, "batch": 4, "warmup": 0.25}
-    whole: dict[str, object] = {
+    defaults: dict[str, object] = {
         "name": path.stem,
         "about": "a toy",
         "backbone": str(backbone),
@@ -95,13 +95,13 @@ def write_config(path: Path, backbone: Path, **changed: object) -> Path:
         "settings": dict.fromkeys(("planner", "caller", "summarizer"), settings)
         | {"global": {**settings, "epochs": 2}},
     }
-    kept = {name: value for name, value in {**whole, **changed}.items() if value is not None}
-    path.write_text(yaml.safe_dump(kept, sort_keys=False))
+    fields = {name: value for name, value in {**defaults, **changed}.items() if value is not None}
+    path.write_text(yaml.safe_dump(fields, sort_keys=False))
     return path
 
 
 def write_data(folder: Path, *, trained: int = TRAINED, dev: int = DEV, **changed: object) -> DatasetRecord:
-    """Prepared data with so many examples a role."""
+    """Prepared data with `trained` examples a role."""
     for split, count in zip(SPLITS, (trained, dev), strict=True):
         for role in ROLES:
             write_examples(folder, split, role, [_example(role, f"{split} {number}") for number in range(count)])
@@ -132,7 +132,7 @@ def digests(trained: int = TRAINED) -> list[str]:
     return [_digest(f"train {number}") for number in range(trained)]
 
 
-def _example(role: RoleName, name: str) -> Example:
+def _example(role: Role, name: str) -> Example:
     # Prompts of different lengths.
     place = " ".join(["Oslo"] * (1 + int(name.split()[1]) % 5))
     history: Sequence[Turn] = [Turn("user", f"{QUESTION.content} {place}")]

@@ -42,7 +42,7 @@ class ToolBenchServer:
     """
 
     key: str = ""
-    said: list[Response] = field(default_factory=list)
+    responses: list[Response] = field(default_factory=list)
     hang_after: int | None = None
     away_probes: int = 0
     calls: list[Info] = field(default_factory=list)
@@ -65,8 +65,8 @@ class ToolBenchServer:
                 await asyncio.Event().wait()
             if self.away_probes > 0:
                 return Response(status_code=503)
-            if self.said:
-                return self.said.pop(0)
+            if self.responses:
+                return self.responses.pop(0)
             if info.toolbench_key != self.key:
                 return PlainTextResponse("Unauthorized", 401)
             return JSONResponse(recorded(info))

@@ -53,8 +53,8 @@ def _command(model: Path, name: str, port: int, context: int) -> Sequence[str]:
     memory = ("--max-model-len", str(context), "--kv-cache-memory-bytes", str(2**28), "--dtype", "float32")
     constraints = ("--structured-outputs-config.backend", "guidance")
     # As in `alpha_umi.serving.vllm_engine`.
-    whole_prompts = "--no-enable-chunked-prefill"
-    return *server, *constraints, "--served-model-name", name, *listen, *memory, "--enforce-eager", whole_prompts
+    unchunked_prefill = "--no-enable-chunked-prefill"
+    return *server, *constraints, "--served-model-name", name, *listen, *memory, "--enforce-eager", unchunked_prefill
 
 
 def _die_with_parent() -> None:

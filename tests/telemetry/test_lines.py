@@ -1,4 +1,4 @@
-"""Whatever is logged, a line is one JSON object: nothing from users, models or tools can pretend to be another."""
+"""Every log line is one JSON object: no value from users, models or tools can forge another."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ fields = st.dictionaries(st.text(min_size=1).filter(lambda name: name not in OWN
 
 
 class Lines:
-    """What was logged, line by line."""
+    """The logged lines."""
 
     def __init__(self, stream: io.StringIO) -> None:
         self._stream = stream
@@ -75,7 +75,7 @@ def lines(stream: io.StringIO) -> Lines:
 
 
 def test_any_fields_make_one_line() -> None:
-    """One configuration for all examples: making it anew each time would take most of the time."""
+    """One configuration for all examples, because creating it is slow."""
     written = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stderr", written)
@@ -135,7 +135,7 @@ def test_sizes_are_bounded(lines: Lines) -> None:
     assert len(line) == MAX_ITEMS
 
 
-def test_the_end_of_a_traceback_is_kept(lines: Lines) -> None:
+def test_the_end_of_a_traceback_is_logged(lines: Lines) -> None:
     try:
         raise RuntimeError("a" * 10**5 + "the end")
     except RuntimeError as error:
@@ -151,7 +151,7 @@ class Unprintable:
 
 
 def without_pytest() -> None:
-    """Take away the handler with which pytest captures records: it cannot write these."""
+    """Remove pytest's capturing handler, which cannot format these records."""
     logging.getLogger().handlers = logging.getLogger().handlers[:1]
 
 
@@ -170,7 +170,7 @@ def test_a_record_that_cannot_be_made_is_one_line(lines: Lines) -> None:
     assert (line["event"], line["logger"], line["reason"]) == ("log.unwritable", "library", "TypeError")
 
 
-def test_warnings_and_what_nobody_caught_are_lines(lines: Lines) -> None:
+def test_warnings_and_uncaught_exceptions_are_lines(lines: Lines) -> None:
     telemetry.log_uncaught()
     with warnings.catch_warnings():
         warnings.simplefilter("always")
@@ -191,7 +191,7 @@ def test_warnings_and_what_nobody_caught_are_lines(lines: Lines) -> None:
 
 def test_children_write_the_same_lines(lines: Lines, stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", stream)
-    configuration = telemetry.configuration_of_children()
+    configuration = telemetry.child_logging_config()
     assert configuration is not None
     logging.config.dictConfig(json.loads(json.dumps(configuration)))
     logging.getLogger("some.library").info("loaded")
@@ -201,7 +201,7 @@ def test_children_write_the_same_lines(lines: Lines, stream: io.StringIO, monkey
 
 def test_without_a_service_children_are_left_alone(stream: io.StringIO) -> None:
     logging.getLogger().handlers = []
-    assert telemetry.configuration_of_children() is None
+    assert telemetry.child_logging_config() is None
 
 
 def test_text_for_people_obeys_no_control_characters(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:

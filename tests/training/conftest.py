@@ -1,4 +1,4 @@
-"""A tiny training, made once: its backbone, data and config are only read."""
+"""A tiny training for the session; its backbone, data and config must not be changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.tiny_training import World, make_world, write_config
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
-    """Threads cost more than they bring for tiny models, above all beside other work."""
+    """Tiny models train faster with one thread, especially on a busy machine."""
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
 
@@ -30,7 +30,7 @@ def world_backbone(world: World) -> Path:
 
 @pytest.fixture
 def prepared(world: World, tmp_path: Path) -> World:
-    """A world whose files a test may spoil."""
+    """A copy of the world that a test may change."""
     own = World(tmp_path / "world")
     shutil.copytree(world.root, own.root)
     write_config(own.config, own.backbone)

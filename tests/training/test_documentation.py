@@ -1,4 +1,4 @@
-"""What `training/README.md` says of the mixture's file is what the program reads."""
+"""The mixture file in `training/README.md` is valid."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from itertools import takewhile
 from pathlib import Path
 
 import pytest
-from support.made_up_data import own_folder, own_trajectory
+from support.synthetic_data import own_folder, own_trajectory
 from typer.testing import CliRunner
 
 import training
 from cli.main import app
+from recordings.formats.source import FORMATS
 from training.mixture import load_mixture
 from training.prepare import prepare
 from training.recipes.loading import load_config
-from training.sources.reading import FORMATS
 
 DOCUMENT = (Path(training.__file__).parent / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
 def example(tmp_path: Path) -> Path:
-    (found,) = re.findall(r"```yaml\n(name: ours\n.*?)```", DOCUMENT, re.DOTALL)
+    (example,) = re.findall(r"```yaml\n(name: ours\n.*?)```", DOCUMENT, re.DOTALL)
     path = tmp_path / "ours.yaml"
-    path.write_text(found, encoding="utf-8")
+    path.write_text(example, encoding="utf-8")
     return path
 
 
 def test_the_mixture_in_the_document_prepares_trajectories_of_ones_own(
     tmp_path: Path, example: Path, embedded_model: Path
 ) -> None:
-    said = [own_trajectory(f"t{number}", instruction=f"Look {number} times.") for number in range(50)]
-    own_folder(tmp_path / "data" / "ours", *said, indent=2)
+    exported = [own_trajectory(f"t{number}", instruction=f"Look {number} times.") for number in range(50)]
+    own_folder(tmp_path / "data" / "ours", *exported, indent=2)
     record = prepare(load_mixture(str(example)), tmp_path / "data", embedded_model, tmp_path / "prepared")
     trajectories = record.sources["ours"].trajectories
     assert sum(trajectories.values()) == 50
@@ -57,8 +57,8 @@ def test_the_session_names_files_and_options_that_are_there() -> None:
         path = list(takewhile(lambda word: not word.startswith("-"), words))
         path = path[:2] if path[0] == "train" else path[:1]
         path = ["train", "run"] if path == ["train", "alpha-umi"] else path
-        shown = help_of.invoke(app, [*path, "--help"], env={"COLUMNS": "200"}).output
-        assert all(word in shown for word in words if word.startswith("--"))
+        text = help_of.invoke(app, [*path, "--help"], env={"COLUMNS": "200"}).output
+        assert all(word in text for word in words if word.startswith("--"))
     assert load_config(re.findall(r"training/configs/(\S+)\.yaml >", session)[0]).settings["global"].epochs == 1
 
 

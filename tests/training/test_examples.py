@@ -1,4 +1,4 @@
-"""Examples become the tokens of serving, with loss on the target alone; a folder of them is whole or refused."""
+"""Examples have the tokens of serving, and loss on the target only; a damaged folder is refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from alpha_umi.roles.template import load_template, render
-from alpha_umi.roles.turns import RoleName, Turn
+from alpha_umi.roles.turns import Role, Turn
 from alpha_umi.serving.tokens import PromptTokenizer
 from training.errors import NoEndOfTurn, PreparedUnusable
 from training.examples import (
@@ -128,17 +128,17 @@ def test_changed_examples_are_noticed(prepared: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("role", "line", "told"),
+    ("role", "line", "message"),
     [
         ("planner", '{"id": "x"', "line 2"),
         ("caller", '{"id": "x"}', "source: Field required"),
         ("caller", example().model_dump_json().replace('"role":"summarizer"', '"role":"oracle"'), "role: Input should"),
     ],
 )
-def test_a_broken_line_is_named(prepared: Path, role: RoleName, line: str, told: str) -> None:
+def test_a_broken_line_is_named(prepared: Path, role: Role, line: str, message: str) -> None:
     path = examples_path(prepared, "train", role)
     path.write_text(example().model_dump_json() + "\n" + line + "\n", encoding="utf-8")
-    with pytest.raises(PreparedUnusable, match=told) as refused:
+    with pytest.raises(PreparedUnusable, match=message) as refused:
         read_examples(prepared, "train", role)
     assert f"{path}, line 2" in refused.value.message
     assert refused.value.remedy

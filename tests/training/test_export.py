@@ -1,4 +1,4 @@
-"""A trained run as model folders, loaded with the checks of the services."""
+"""Exported model folders pass the checks of the services."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from typer.testing import CliRunner
 
 from alpha_umi.roles.template import load_template
 from alpha_umi.serving.manifest import TemplateDiffers, load_manifest, sha256, verify
-from alpha_umi.serving.weights.adapters import FAMILY, ensure_role_model, fitting_adapter
+from alpha_umi.serving.weights.adapters import FAMILY, check_adapter, ensure_role_model
 from alpha_umi.serving.weights.backbone import CONTEXT
-from cli.engines import role_folders
+from cli.local.models import role_folders
+from cli.local.services import ROLES as SERVED
+from cli.local.services import SINGLE
 from cli.main import app
-from cli.services import ROLES as SERVED
-from cli.services import SINGLE
 from training.errors import ExportRefused
 from training.export import export_run
 from training.loop.model import ADAPTER, load_model
@@ -44,7 +44,7 @@ def run(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def models(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What it is exported to: the folder in which the services look for a family of models."""
+    """The exported family of models."""
     home = tmp_path_factory.mktemp("models")
     export_run(run, home / FAMILY)
     return home
@@ -52,7 +52,7 @@ def models(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_services_take_the_adapters(models: Path, world: World, tmp_path: Path) -> None:
     for role in ("planner", "caller", "summarizer"):
-        manifest = fitting_adapter(models / FAMILY / role, role, world.backbone)
+        manifest = check_adapter(models / FAMILY / role, role, world.backbone)
         assert manifest.trained_on == tuple(sorted(digests()))
         assert (manifest.template, manifest.context, manifest.base) == ("toolbench-im-end", 4_096, "tiny")
         assert manifest.template_digest == load_template("toolbench-im-end").digest
@@ -87,7 +87,7 @@ def test_a_merged_export_is_the_adapter_on_the_backbone(run: Path, models: Path,
     assert (own / "model.safetensors").read_bytes() == (given / "model.safetensors").read_bytes()
 
 
-def test_full_fine_tuning_is_exported_as_whole_models(world: World, tmp_path: Path) -> None:
+def test_full_fine_tuning_is_exported_as_full_models(world: World, tmp_path: Path) -> None:
     config = write_config(tmp_path / "full.yaml", world.backbone, lora=None)
     [made] = export_run(trained(world, tmp_path / "run", "single-llm", config), tmp_path / "models")
     assert made.folder == tmp_path / "models" / "backbone"
@@ -120,15 +120,15 @@ def test_a_run_is_exported_where_its_backbone_was_converted_again(run: Path, wor
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [(_another_template, "template toolbench-im-end has changed"), (_another_backbone, "not the one that the run was")],
 )
 def test_what_does_not_go_with_the_services_is_refused(
-    run: Path, tmp_path: Path, change: Callable[[dict[str, Any]], object], told: str
+    run: Path, tmp_path: Path, change: Callable[[dict[str, Any]], object], message: str
 ) -> None:
     (tmp_path / "run.json").write_bytes((run / "run.json").read_bytes())
     _spoil(tmp_path, change)
-    with pytest.raises(ExportRefused, match=told):
+    with pytest.raises(ExportRefused, match=message):
         export_run(tmp_path, tmp_path / "models")
     assert not (tmp_path / "models").exists()
 
@@ -140,7 +140,7 @@ def test_the_services_refuse_a_template_that_changed_after_the_export(
 
     monkeypatch.setattr(Template, "digest", property(lambda self: "0" * 64))
     with pytest.raises(TemplateDiffers, match="template_digest: the model was trained in another toolbench-im-end"):
-        fitting_adapter(models / FAMILY / "caller", "caller", world.backbone)
+        check_adapter(models / FAMILY / "caller", "caller", world.backbone)
 
 
 def test_a_run_that_is_not_complete(world: World, tmp_path: Path) -> None:
@@ -156,12 +156,12 @@ def test_a_command_that_failed_at_a_later_role_can_be_given_again(run: Path, tmp
     own, target = shutil.copytree(run, tmp_path / "run"), tmp_path / "models"
     *_, last = load_variant("two-components").stages
     adapter = own / last.name / "model" / ADAPTER
-    whole = adapter.read_bytes()
-    adapter.write_bytes(whole[: len(whole) // 2])
+    content = adapter.read_bytes()
+    adapter.write_bytes(content[: len(content) // 2])
     with pytest.raises(ExportRefused, match=r"adapter_model\.safetensors cannot be read"):
         export_run(own, target)
     assert not target.exists()
-    adapter.write_bytes(whole)
+    adapter.write_bytes(content)
     # What a killed command leaves.
     (target / ".export.partial" / "planner").mkdir(parents=True)
     assert len(export_run(own, target)) == 3

@@ -1,4 +1,4 @@
-"""A mixture becomes a folder that says what is in it, twice the same, or there is no folder at all."""
+"""Preparing a mixture: deterministic, recorded, and atomic."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.made_up_data import GLAIVE, mixture, own_folder, own_trajectory, says, tree, write_json, write_tool_set
+from support.synthetic_data import GLAIVE, mixture, own_folder, own_trajectory, says, tree, write_json, write_tool_set
 
-from evaluation.errors import EvaluationError, FileUnreadable, NotTheFormat
-from evaluation.instructions import instruction_digest
-from evaluation.suites.data import data_folder
-from evaluation.suites.definition import read_definition, read_digests, suite_path
+from recordings.contamination import instruction_digest
+from recordings.errors import DataError, FileUnreadable, NotTheFormat
+from recordings.suites.definition import data_folder, read_definition, read_digests, suite_path
 from training.errors import (
     BrokenEntries,
     CannotWrite,
@@ -28,10 +27,10 @@ from training.errors import (
     TokenizerMissing,
 )
 from training.examples import ROLES, SPLITS, DatasetRecord, Split, read_examples, read_record
-from training.leaving_out import OF_DEV, OTHERS, REPEATED, read_overlaps
+from training.filters import DUPLICATE, IN_DEV, OTHER_EVALUATIONS, read_overlaps
 from training.mixture import Mixture, load_mixture, mixture_names
 from training.prepare import prepare
-from training.selecting import TOO_MANY
+from training.select import TOO_MANY
 
 QUESTIONS = [f"When is high tide on day {day}?" for day in range(8)]
 
@@ -70,7 +69,7 @@ def test_a_folder_holds_what_it_says(data: Path, embedded_model: Path, output: P
     tides = record.sources["tides"]
     assert (tides.read, tides.trajectories) == (8, {"train": 3, "dev": 4})
     assert tides.examples["train"] == roles_of(output, "train")
-    assert tides.dropped == {"trajectories": {OF_DEV: 1}}
+    assert tides.dropped == {"trajectories": {IN_DEV: 1}}
     assert record.trained_on == tuple(sorted(map(instruction_digest, QUESTIONS[1:4])))
     assert record.dev_tool_sets == ("Sea__lake",)
     tokens = record.tokens["train"]["caller"]
@@ -96,7 +95,7 @@ def test_the_same_seed_makes_the_same_digest(data: Path, embedded_model: Path, o
     )
     assert first == again
     assert first.digest != other.digest
-    assert first.sources["tides"].dropped["trajectories"] == {TOO_MANY: 3, REPEATED: 1}
+    assert first.sources["tides"].dropped["trajectories"] == {TOO_MANY: 3, DUPLICATE: 1}
 
 
 def test_what_suites_measure_on_is_left_out(data: Path, embedded_model: Path, output: Path) -> None:
@@ -112,7 +111,7 @@ def test_what_suites_measure_on_is_left_out(data: Path, embedded_model: Path, ou
         "a tool set of the suite rotbench-gpt4": 1,
         "an instruction of overlap.tsv": 1,
         f"an instruction of the suite {suite}": 1,
-        REPEATED: 1,
+        DUPLICATE: 1,
     }
     assert not set(record.trained_on) & {instruction_digest(each) for each in (*QUESTIONS[1:3], "Is it windy?")}
 
@@ -154,20 +153,20 @@ def test_broken_trajectories_of_ones_own_are_all_named_or_skipped(
     sources = source(format="trajectories", data="ours")
     with pytest.raises(BrokenEntries) as refused:
         made(data, embedded_model, output, sources=sources)
-    told = [
+    message = [
         f"{path}, line 2 is not JSON",
-        f"{path}, line 4: the trajectory 't1' is on line 1, too",
+        f"{path}, line 4: the trajectory 't1' is also on line 1",
         f"{path}, line 3: tools.json has no tool 'gone'",
     ]
-    assert list(refused.value.places) == told
+    assert list(refused.value.places) == message
     record = made(data, embedded_model, output, sources=sources, skip_broken=True)
     tides = record.sources["tides"]
-    assert (tides.dropped["trajectories"]["broken"], list(tides.broken)) == (3, told)
+    assert (tides.dropped["trajectories"]["broken"], list(tides.broken)) == (3, message)
     assert roles_of(output, "train")["caller"] == 1
 
 
 def break_lines(data: Path) -> None:
-    """A line that is no JSON, one without a column, one with an unknown role, in a file that is not packed well."""
+    """Invalid JSON, a missing field, an unknown role, and a damaged gzip file."""
     import gzip
 
     path = data / "tides" / "Sea__tides.jsonl.gz"
@@ -201,7 +200,7 @@ def test_broken_entries_can_be_skipped_and_are_counted(data: Path, embedded_mode
 
 @contextlib.contextmanager
 def full_disk(size: int) -> Iterator[None]:
-    """No file grows beyond a size: a disk that is full, as far as a program can tell."""
+    """Limit the size of files, which behaves like a full disk."""
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
@@ -220,7 +219,7 @@ def test_a_full_disk_leaves_nothing_behind(data: Path, embedded_model: Path, out
 
 def test_a_folder_that_is_there_stays_as_it_is(data: Path, embedded_model: Path, output: Path) -> None:
     output.mkdir(parents=True)
-    with pytest.raises(CannotWrite, match="is there already"):
+    with pytest.raises(CannotWrite, match="exists already"):
         made(data, embedded_model, output)
     assert list(output.iterdir()) == []
 
@@ -258,7 +257,7 @@ def test_what_other_evaluations_have_is_known_without_the_table() -> None:
     table = data_folder(os.environ) / "overlap.tsv"
     if not table.is_file():
         pytest.skip(f"the table of overlaps is not at {table}")
-    assert read_digests(OTHERS) == read_overlaps(table)
+    assert read_digests(OTHER_EVALUATIONS) == read_overlaps(table)
 
 
 def test_what_other_evaluations_have_is_left_out(data: Path, embedded_model: Path, output: Path) -> None:
@@ -277,7 +276,7 @@ def test_what_a_suite_measures_on_is_known_without_its_data(data: Path, embedded
 
 
 @pytest.mark.parametrize(
-    ("table", "error", "told"),
+    ("table", "error", "message"),
     [
         (None, FileUnreadable, "is not there"),
         ("a\tb\n", NotTheFormat, "no column 'instruction'"),
@@ -285,11 +284,11 @@ def test_what_a_suite_measures_on_is_known_without_its_data(data: Path, embedded
     ],
 )
 def test_a_wrong_table_of_overlaps(
-    data: Path, embedded_model: Path, output: Path, table: str | None, error: type[EvaluationError], told: str
+    data: Path, embedded_model: Path, output: Path, table: str | None, error: type[DataError], message: str
 ) -> None:
     if table is not None:
         (data / "overlap.tsv").write_text(table)
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         made(data, embedded_model, output, overlaps="overlap.tsv")
 
 
@@ -303,25 +302,25 @@ def test_a_backbone_without_the_end_of_turn_or_a_tokenizer_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"context": "much"}, "context: Input should be a valid integer"),
         ({"template": "mine"}, "template: Value error, there is no such template"),
         ({"sources": []}, "sources: Tuple should have at least 1"),
         ({"sources": source(format="csv")}, "sources.0.format: Input should be 'rotbench'"),
-        ({"sources": source(data="/etc")}, "sources.0.data: Value error, it must lie inside"),
+        ({"sources": source(data="/etc")}, "sources.0.data: Value error, the path must be inside"),
         ({"sources": source() * 2}, "two sources have the same name"),
         ({"sources": source(format="gsm8k", dev_tool_sets=["x"])}, "belong to the format `rotbench` alone"),
-        ({"sources": source(dev_tool_sets=["x"], dev_share=0.1)}, "cannot both say"),
+        ({"sources": source(dev_tool_sets=["x"], dev_share=0.1)}, "exclude each other"),
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
     ],
 )
-def test_a_wrong_mixture_names_the_field(tmp_path: Path, fields: dict[str, Any], told: str) -> None:
+def test_a_wrong_mixture_names_the_field(tmp_path: Path, fields: dict[str, Any], message: str) -> None:
     path = write_json(tmp_path / "own.yaml", mixture(**fields))
     with pytest.raises(MixtureUnusable) as refused:
         load_mixture(str(path))
     assert str(path) in refused.value.message
-    assert told in refused.value.message
+    assert message in refused.value.message
 
 
 def test_mixtures_that_are_not_there_or_no_yaml(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from training.errors import DeviceMissing
 from training.loop.losses import read_losses
 from training.loop.model import ADAPTER
 from training.recipes.loading import load_config, load_variant
+from training.records import stage_folder
 from training.run import RunRequest, train
-from training.run_folder import stage_folder
 
 LAUNCH = Path(__file__).parents[2] / "training" / "launch"
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.0}
@@ -95,9 +95,9 @@ from training.recipes.loading import load_config
 config = load_config(sys.argv[1])
 processes = Processes(config, "cpu", bf16=False)
 module = load_model(config, Path(config.backbone), None, seed=0, bf16=False)
-whole = sum(parameter.numel() for parameter in module.parameters())
+total = sum(parameter.numel() for parameter in module.parameters())
 held = sum(parameter.to_local().numel() for parameter in processes.prepare(module).parameters())
-shares = processes.sum(held / whole, 1 if 0.4 < held / whole < 0.6 else 0)
+shares = processes.sum(held / total, 1 if 0.4 < held / total < 0.6 else 0)
 # A file for each: lines of two processes on one stream run into one another.
 Path(sys.argv[2], str(torch.distributed.get_rank())).write_text(f"{shares[0]} {shares[1]}")
 processes.leave()
@@ -116,10 +116,10 @@ STOPPED = """
 import sys
 from cli.training_view import RunView
 
-told = RunView.on_step
+report_step = RunView.on_step
 
 def stopped(self, record):
-    told(self, record)
+    report_step(self, record)
     if record.step == 3:
         import os, signal
         os.kill(os.getpid(), signal.SIGTERM)
@@ -131,8 +131,8 @@ app(sys.argv[1:])
 
 
 @pytest.mark.parametrize("parallel", ["shard", pytest.param("deepspeed", marks=needs_deepspeed)])
-def test_what_two_processes_began_one_goes_on_with(world: World, tmp_path: Path, free_port: int, parallel: str) -> None:
-    """Only one of them is asked to stop, and both do; the checkpoint of divided weights is whole."""
+def test_one_process_resumes_a_run_of_two(world: World, tmp_path: Path, free_port: int, parallel: str) -> None:
+    """A stop request to one process stops both; the checkpoint of sharded weights is complete."""
     config = write_config(tmp_path / "tiny.yaml", world.backbone, parallel=parallel, lora=None)
     program = tmp_path / "stopped.py"
     program.write_text(STOPPED)

@@ -1,4 +1,4 @@
-"""Variants and configs: those that ship, and what a wrong file is told."""
+"""Variants and configs of the project, and the errors of invalid files."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def test_reuse_is_what_the_halves_differ_in() -> None:
 @pytest.mark.parametrize("size", ["7b", "13b"])
 def test_the_numbers_of_the_paper(size: str) -> None:
     config = load_config(f"paper-{size}")
-    found = {
+    recipes = {
         stage.name: (made.learning_rate, made.epochs, made.batch, made.warmup, made.schedule)
         for stage in load_variant("alpha-umi").stages
         for made in [numbers(stage, config)]
     }
-    assert found == {
+    assert recipes == {
         "global": (5e-5, 2, 48, 0.4, "cosine"),
         "planner": (1e-5, 1, 48, 0.2, "cosine"),
         "caller": (1e-5, 1, 48, 0.2, "cosine"),
@@ -79,27 +79,27 @@ def test_an_unknown_name_is_guessed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "message"),
     [
         ({"stages": []}, "stages: "),
         ({"stages": [{"name": "x", "data": ["backbone"]}]}, "stages.0.settings: Field required"),
         ({"stages": [{**STAGE, "data": ["driver"]}]}, "stages.0.data.0: "),
         ({"stages": [{**STAGE, "epoch": 3}]}, "stages.0.epoch: Extra inputs"),
-        ({"stages": [{**STAGE, "data": ["planner", "planner"]}]}, "stages.0.data: names a role twice"),
+        ({"stages": [{**STAGE, "data": ["planner", "planner"]}]}, "stages.0.data: repeats a role"),
         ({"stages": [{**STAGE, "from": "local"}]}, "global is from 'local'; known before it: \\['backbone'\\]"),
-        ({"stages": [STAGE, STAGE]}, "'global' is there twice"),
+        ({"stages": [STAGE, STAGE]}, "'global' is repeated"),
         ({"stages": [{**STAGE, "serves": []}]}, "each role that is served"),
         ({"stages": [STAGE, {**STAGE, "name": "more"}]}, "exactly one stage that serves it"),
     ],
 )
-def test_a_wrong_variant_is_told_where(tmp_path: Path, changed: dict[str, object], told: str) -> None:
+def test_errors_in_a_variant_name_the_field(tmp_path: Path, changed: dict[str, object], message: str) -> None:
     path = _written(tmp_path, {**VARIANT, **changed})
-    with pytest.raises(RecipeUnusable, match=f"{path}: .*{told}"):
+    with pytest.raises(RecipeUnusable, match=f"{path}: .*{message}"):
         load_variant(str(path))
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "message"),
     [
         ({"template": "chatty"}, "template: no template 'chatty'"),
         ({"context": None}, "context: Field required"),
@@ -108,10 +108,10 @@ def test_a_wrong_variant_is_told_where(tmp_path: Path, changed: dict[str, object
         ({"precision": "int8"}, "precision: "),
     ],
 )
-def test_a_wrong_config_is_told_where(tmp_path: Path, changed: dict[str, object], told: str) -> None:
-    whole = yaml.safe_load((CONFIGS / "smollm2-135m.yaml").read_text()) | changed
-    path = _written(tmp_path, {name: value for name, value in whole.items() if value is not None})
-    with pytest.raises(RecipeUnusable, match=f"{path}: .*{told}"):
+def test_errors_in_a_config_name_the_field(tmp_path: Path, changed: dict[str, object], message: str) -> None:
+    fields = yaml.safe_load((CONFIGS / "smollm2-135m.yaml").read_text()) | changed
+    path = _written(tmp_path, {name: value for name, value in fields.items() if value is not None})
+    with pytest.raises(RecipeUnusable, match=f"{path}: .*{message}"):
         load_config(str(path))
 
 
@@ -121,12 +121,12 @@ def test_settings_that_the_config_lacks(tmp_path: Path) -> None:
         require_settings(variant, load_config("paper-7b"))
 
 
-@pytest.mark.parametrize(("text", "told"), [("a: [", "is not YAML"), (None, "cannot be read")])
-def test_a_file_that_is_no_yaml(tmp_path: Path, text: str | None, told: str) -> None:
+@pytest.mark.parametrize(("text", "message"), [("a: [", "is not YAML"), (None, "cannot be read")])
+def test_a_file_that_is_no_yaml(tmp_path: Path, text: str | None, message: str) -> None:
     path = tmp_path / "own.yaml"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(RecipeUnusable, match=f"{path} {told}"):
+    with pytest.raises(RecipeUnusable, match=f"{path} {message}"):
         load_variant(str(path))
 
 

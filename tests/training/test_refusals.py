@@ -1,4 +1,4 @@
-"""What a training or a preparation refuses, as a user meets it: message, exit code, and nothing half written."""
+"""Refusals of training and preparation on the command line: message, exit code, and no partial files."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.made_up_data import FIREACT, mixture, rotbench_rows, tree, write_json, write_lines, write_tool_set
+from support.synthetic_data import FIREACT, mixture, rotbench_rows, tree, write_json, write_lines, write_tool_set
 from support.tiny_training import World, write_config, write_data
 from typer.testing import CliRunner, Result
 
 from cli.main import app
 from training.errors import CannotWrite
 from training.loop.losses import draw
-from training.run_folder import stage_folder
+from training.records import stage_folder
 
 QUESTIONS = ["When is high tide?", "When is low tide?"]
 
@@ -59,7 +59,7 @@ def broken_record(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
         (no_examples, "has no training example for backbone"),
         (no_end_of_turn, "'<|im_end|>'"),
@@ -68,12 +68,14 @@ def broken_record(world: World) -> None:
         (broken_record, "dataset.json"),
     ],
 )
-def test_a_training_that_cannot_be(prepared: World, tmp_path: Path, spoil: Callable[[World], None], told: str) -> None:
+def test_a_training_that_cannot_be(
+    prepared: World, tmp_path: Path, spoil: Callable[[World], None], message: str
+) -> None:
     spoil(prepared)
     output = tmp_path / "run"
     result = training(prepared, output)
     assert result.exit_code == 2, result.output
-    assert told in result.stderr
+    assert message in result.stderr
     assert "→" in result.stderr
     # A stage may be refused when the run is known already; no weights are there, and nothing with a passing name.
     assert {path.name for path in output.rglob("*")} <= {"run.json"}
@@ -172,7 +174,7 @@ def nothing_left(data: Path) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
         (missing_column, "f.json, entry 2: output: Field required"),
         (wrong_column, "f.json, entry 1: output: Input should be a valid string"),
@@ -183,11 +185,11 @@ def nothing_left(data: Path) -> dict[str, object]:
     ],
 )
 def test_data_that_cannot_be_prepared(
-    data: Path, embedded_model: Path, spoil: Callable[[Path], dict[str, object]], told: str
+    data: Path, embedded_model: Path, spoil: Callable[[Path], dict[str, object]], message: str
 ) -> None:
     result = preparing(data, embedded_model, **spoil(data))
     assert result.exit_code == 2, result.output
-    assert told in result.stderr
+    assert message in result.stderr
     assert "→" in result.stderr
     assert not list((data.parent / "out").rglob("*"))
 

@@ -14,10 +14,9 @@ from alpha_umi.roles.planner import parse_plan, write_plan
 from alpha_umi.roles.template import load_template, render
 from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.tokens import PromptTokenizer
-from evaluation.files.published import PublishedTool, PublishedTurn, history_of, tool_of
-from evaluation.suites.recorded import NOT_OFFERED, RecordedTrajectory
-from training.counting import TRIED, PromptCounter
-from training.role_examples import Fitting, Measured, learnable, role_steps
+from recordings.formats.toolbench import PublishedTool, PublishedTurn, history_of, tool_of
+from recordings.trajectory import NOT_OFFERED, RecordedTrajectory
+from training.role_examples import TRIED, Fitting, Measured, PromptCounter, learnable, role_steps
 
 TIDE = Tool("tide", "Tides", {"type": "object", "properties": {"harbour": {"type": "string"}}})
 CALL = Turn("caller", 'Action: tide\nAction Input: {\n  "harbour": "Nes"\n}')
@@ -34,15 +33,15 @@ def trajectory(*turns: Turn, tools: tuple[Tool, ...] = (TIDE,)) -> RecordedTraje
 
 
 def made(
-    found: RecordedTrajectory, tokenizer: PromptTokenizer, *, context: int = ROOM, template: str = "toolbench-im-end"
+    recorded: RecordedTrajectory, tokenizer: PromptTokenizer, *, context: int = ROOM, template: str = "toolbench-im-end"
 ) -> list[Measured | None]:
     fitting = Fitting(load_template(template), tokenizer, context)
-    cases = learnable(found, Counter())
-    return [fitting.example("here", found, case, step) for case in cases for step in role_steps(found, case)]
+    cases = learnable(recorded, Counter())
+    return [fitting.example("here", recorded, case, step) for case in cases for step in role_steps(recorded, case)]
 
 
 def following(role: str, target: str) -> tuple[Turn, ...]:
-    """The turns that the published data has from a golden step on."""
+    """The turns of the published data from a golden step on."""
     if role == "backbone":
         step = parse_step(target)
         plan = Turn("planner", write_plan(step.lead.removesuffix("\n"), step.next))
@@ -59,22 +58,22 @@ def golden_example(line: dict[str, Any], tokenizer: PromptTokenizer) -> Measured
     history = history_of([PublishedTurn.model_validate(turn) for turn in line["history"]])
     # The tool that `following` calls is added behind the others, where the prompt shows it: so only for planners.
     tools = tuple(tool_of(PublishedTool.model_validate(tool)) for tool in line["tools"])
-    found = RecordedTrajectory("golden", tools, (*history, *following(line["role"], line["target"])))
+    recorded = RecordedTrajectory("golden", tools, (*history, *following(line["role"], line["target"])))
     fitting = Fitting(load_template("toolbench"), tokenizer, ROOM)
     steps = [
-        fitting.example("golden", found, case, step)
-        for case in _all_cases(found)
-        for step in role_steps(found, case)
+        fitting.example("golden", recorded, case, step)
+        for case in _all_cases(recorded)
+        for step in role_steps(recorded, case)
         if step.role == line["role"]
     ]
     assert steps[-1] is not None
     return steps[-1]
 
 
-def _all_cases(found: RecordedTrajectory) -> Any:
-    from evaluation.suites.cases import step_cases
+def _all_cases(recorded: RecordedTrajectory) -> Any:
+    from recordings.cases import step_cases
 
-    return step_cases(found)
+    return step_cases(recorded)
 
 
 def test_prompts_and_targets_are_the_published_ones(golden: Path, tokenizer: PromptTokenizer) -> None:
@@ -86,7 +85,7 @@ def test_prompts_and_targets_are_the_published_ones(golden: Path, tokenizer: Pro
 
 
 def test_what_each_role_learns_from_a_trajectory(tokenizer: PromptTokenizer) -> None:
-    found = trajectory(
+    recorded = trajectory(
         Turn("planner", "I look. Next: caller."),
         CALL,
         Turn("observation", "nine"),
@@ -95,7 +94,7 @@ def test_what_each_role_learns_from_a_trajectory(tokenizer: PromptTokenizer) -> 
         Turn("user", "And on the moon?"),
         Turn("planner", "No. Next: give up."),
     )
-    examples = [each.example for each in made(found, tokenizer) if each]
+    examples = [each.example for each in made(recorded, tokenizer) if each]
     assert [(each.step, each.role, each.target) for each in examples] == [
         (1, "backbone", f"I look.\n{CALL.content}"),
         (1, "planner", "I look. Next: caller."),
@@ -110,26 +109,26 @@ def test_what_each_role_learns_from_a_trajectory(tokenizer: PromptTokenizer) -> 
 
 
 def test_a_missing_answer_is_for_the_planner_alone(tokenizer: PromptTokenizer) -> None:
-    found = trajectory(Turn("planner", "Done. Next: conclusion."), Turn("conclusion", "none"))
-    assert [each.example.role for each in made(found, tokenizer) if each] == ["planner"]
+    recorded = trajectory(Turn("planner", "Done. Next: conclusion."), Turn("conclusion", "none"))
+    assert [each.example.role for each in made(recorded, tokenizer) if each] == ["planner"]
 
 
 def test_calls_of_tools_that_are_not_on_offer_are_not_learned() -> None:
     dropped: Counter[str] = Counter()
-    found = trajectory(Turn("planner", "I look. Next: caller."), CALL, tools=(Tool("weather"),))
-    assert list(learnable(found, dropped)) == []
+    recorded = trajectory(Turn("planner", "I look. Next: caller."), CALL, tools=(Tool("weather"),))
+    assert list(learnable(recorded, dropped)) == []
     assert dropped == {NOT_OFFERED: 1}
 
 
 def test_a_long_history_is_shortened_as_in_serving(tokenizer: PromptTokenizer) -> None:
-    found = trajectory(
+    recorded = trajectory(
         Turn("planner", "I look. Next: caller."),
         CALL,
         Turn("observation", "low and high " * 500),
         Turn("planner", "Known. Next: conclusion."),
         Turn("conclusion", "At nine."),
     )
-    measured = [each for each in made(found, tokenizer, context=400) if each]
+    measured = [each for each in made(recorded, tokenizer, context=400) if each]
     shortened = [each for each in measured if each.shortened]
     assert [(each.example.step, each.example.role) for each in shortened] == [
         (2, "backbone"),
@@ -138,17 +137,17 @@ def test_a_long_history_is_shortened_as_in_serving(tokenizer: PromptTokenizer) -
     ]
     for each in shortened:
         assert "characters left out ...]" in each.example.prompt.text
-        assert each.whole_prompt > 1_500
+        assert each.full_prompt > 1_500
         assert each.prompt == len(tokenizer.encode(each.example.prompt.as_prompt()))
         assert each.prompt + each.target <= 400
 
 
 def test_what_cannot_be_made_to_fit_is_no_example(tokenizer: PromptTokenizer) -> None:
-    found = trajectory(Turn("planner", "I think " * 300 + "Next: give up."))
-    assert made(found, tokenizer, context=256) == [None, None]
+    recorded = trajectory(Turn("planner", "I think " * 300 + "Next: give up."))
+    assert made(recorded, tokenizer, context=256) == [None, None]
 
 
-def test_pieces_are_counted_as_the_whole(tokenizer: PromptTokenizer) -> None:
+def test_counts_of_pieces_equal_those_of_full_prompts(tokenizer: PromptTokenizer) -> None:
     count = PromptCounter(tokenizer)
     texts = ["hello", "<|im_end|> there", "ä ö", "", "tide\n\n tide", "assistant: no"]
     for number in range(TRIED + 12):
@@ -158,9 +157,9 @@ def test_pieces_are_counted_as_the_whole(tokenizer: PromptTokenizer) -> None:
     assert count.by_pieces
 
 
-def test_a_tokenizer_whose_pieces_differ_counts_whole_prompts() -> None:
+def test_a_tokenizer_whose_pieces_differ_counts_full_prompts() -> None:
     class Prefixing:
-        """Puts one token before every text, as some tokenizers do."""
+        """Adds one token before every text, as some tokenizers do."""
 
         def encode(self, prompt: Any) -> list[int]:
             return [0] * (1 + len(getattr(prompt, "text", prompt)))

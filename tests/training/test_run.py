@@ -1,4 +1,4 @@
-"""A variant trained to its end, ended on the way, gone on with, and refused."""
+"""Training a variant: completed, interrupted, resumed, and refused."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from safetensors.torch import load_file
 from support.tiny_training import World, convert_elsewhere, digests, write_config, write_data
 
 from alpha_umi.serving.manifest import MANIFEST_FILE, load_manifest, write_manifest
-from evaluation.suites.suite import suite_digests
+from recordings.suites.suite import suite_digests
 from training.errors import CannotWrite, DeviceMissing, LossNotFinite, NothingLeft, RunDiffers, Stopped, TrainingError
 from training.loop import checkpoint
 from training.loop.losses import read_losses
 from training.loop.model import ADAPTER
-from training.loop.observing import Nobody, StepRecord
+from training.loop.observer import NullObserver, StepRecord
 from training.recipes.loading import load_config, load_variant
+from training.records import stage_folder
 from training.run import RunRequest, train
-from training.run_folder import stage_folder
 
 
 def request(world: World, output: Path, variant: str = "single-llm", **changed: Any) -> RunRequest:
-    whole = RunRequest(load_variant(variant), load_config(str(world.config)), world.data, output)
-    return replace(whole, **changed)
+    request = RunRequest(load_variant(variant), load_config(str(world.config)), world.data, output)
+    return replace(request, **changed)
 
 
 def losses(output: Path, stage: str = "global") -> list[float]:
     return [line["loss"] for line in read_losses(output / stage / "losses.jsonl")]
 
 
-class StopAfter(Nobody):
-    """Asks a run to stop, or does something else, after a step."""
+class StopAfter(NullObserver):
+    """Requests a stop, or does something else, after a step."""
 
     def __init__(self, step: int, then: Callable[[], object] = lambda: None) -> None:
         self.stop, self._step, self._then = False, step, then
@@ -53,77 +53,77 @@ class StopAfter(Nobody):
 
 
 @pytest.fixture(scope="session")
-def whole(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of the variant with all stages, never ended on the way."""
-    output = tmp_path_factory.mktemp("whole")
+def complete_run(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An uninterrupted run of the variant with all stages."""
+    output = tmp_path_factory.mktemp("complete")
     train(request(world, output, "alpha-umi"))
     return output
 
 
-def test_every_stage_leaves_a_model_and_its_costs(whole: Path, world: World) -> None:
+def test_every_stage_leaves_a_model_and_its_costs(complete_run: Path, world: World) -> None:
     for stage, steps in (("global", 6), ("planner", 3), ("caller", 3), ("summarizer", 3)):
-        record = json.loads((stage_folder(whole, stage) / "stage.json").read_bytes())
-        lines = read_losses(whole / stage / "losses.jsonl")
+        record = json.loads((stage_folder(complete_run, stage) / "stage.json").read_bytes())
+        lines = read_losses(complete_run / stage / "losses.jsonl")
         assert [line["step"] for line in lines] == list(range(1, steps + 1))
         assert record["steps"] == steps
         assert record["tokens"] == lines[-1]["tokens"]
         assert record["trained_on"] == sorted(digests())
         assert lines[-1]["dev_loss"] < 12
-        assert not (whole / stage / "checkpoints").exists()
-    assert losses(whole)[-1] < losses(whole)[0] / 2
-    assert (whole / "losses.png").read_bytes().startswith(b"\x89PNG")
-    costs = json.loads((whole / "costs.json").read_bytes())
+        assert not (complete_run / stage / "checkpoints").exists()
+    assert losses(complete_run)[-1] < losses(complete_run)[0] / 2
+    assert (complete_run / "losses.png").read_bytes().startswith(b"\x89PNG")
+    costs = json.loads((complete_run / "costs.json").read_bytes())
     assert costs["complete"] is True
     assert list(costs["stages"]) == ["global", "planner", "caller", "summarizer"]
     assert costs["tokens"] == sum(stage["tokens"] for stage in costs["stages"].values())
-    parameters = sum(tensor.numel() for tensor in load_file(stage_folder(whole, "planner") / ADAPTER).values())
+    parameters = sum(tensor.numel() for tensor in load_file(stage_folder(complete_run, "planner") / ADAPTER).values())
     size = (world.backbone / "model.safetensors").stat().st_size
     assert costs["storage_ratio"] == pytest.approx(1 + 3 * 2 * parameters / size, abs=1e-3)
 
 
-def test_a_local_stage_starts_where_the_global_one_ended(whole: Path, world: World, tmp_path: Path) -> None:
-    """Its first loss is that of the copy; from the backbone it would be much more."""
+def test_a_local_stage_starts_where_the_global_one_ended(complete_run: Path, world: World, tmp_path: Path) -> None:
+    """Its first loss is that of the trained model; from the backbone it would be much higher."""
     train(request(world, tmp_path / "alone", "multi-llm-one-stage", stages=("planner",)))
-    assert losses(whole, "planner")[0] < losses(tmp_path / "alone", "planner")[0] * 0.75
+    assert losses(complete_run, "planner")[0] < losses(tmp_path / "alone", "planner")[0] * 0.75
 
 
-def test_a_complete_run_is_left_alone(whole: Path, world: World) -> None:
-    before = {path: path.stat().st_mtime_ns for path in whole.rglob("*.safetensors")}
-    train(request(world, whole, "alpha-umi"))
-    assert {path: path.stat().st_mtime_ns for path in whole.rglob("*.safetensors")} == before
+def test_a_complete_run_is_left_alone(complete_run: Path, world: World) -> None:
+    before = {path: path.stat().st_mtime_ns for path in complete_run.rglob("*.safetensors")}
+    train(request(world, complete_run, "alpha-umi"))
+    assert {path: path.stat().st_mtime_ns for path in complete_run.rglob("*.safetensors")} == before
 
 
 @pytest.mark.parametrize("step", [1, 3])
 def test_a_run_that_was_stopped_goes_on_with_the_same_losses(
-    whole: Path, world: World, tmp_path: Path, step: int
+    complete_run: Path, world: World, tmp_path: Path, step: int
 ) -> None:
-    """Dropout is on, so the random numbers have to go on as well."""
+    """With dropout, so that random states must be restored too."""
     watch = StopAfter(step)
-    asked = request(world, tmp_path, "alpha-umi", stages=("global",))
+    run_request = request(world, tmp_path, "alpha-umi", stages=("global",))
     with pytest.raises(Stopped, match=f"stopped after step {step + 1} of 6"):
-        # What is asked after a step is seen in the next one.
-        train(replace(asked, observer=watch, stop=lambda: watch.stop))
-    train(asked)
-    assert losses(tmp_path) == losses(whole)
-    weights = (stage_folder(folder, "global") / ADAPTER for folder in (tmp_path, whole))
+        # A stop that is requested after a step takes effect in the next one.
+        train(replace(run_request, observer=watch, stop=lambda: watch.stop))
+    train(run_request)
+    assert losses(tmp_path) == losses(complete_run)
+    weights = (stage_folder(folder, "global") / ADAPTER for folder in (tmp_path, complete_run))
     first, second = map(load_file, weights)
     assert all(torch.equal(first[name], second[name]) for name in second)
 
 
-def test_kill_9_and_the_same_losses_follow(whole: Path, world: World, tmp_path: Path) -> None:
+def test_kill_9_and_the_same_losses_follow(complete_run: Path, world: World, tmp_path: Path) -> None:
     output = tmp_path / "run"
     command = train_command(world, output, "alpha-umi", "--stages", "global")
     child = subprocess.Popen(
         [sys.executable, "-c", KILLED_AFTER_STEP_3, *command[3:]], stderr=subprocess.PIPE, text=True
     )
-    _, told = child.communicate(timeout=120)
-    assert child.returncode == -signal.SIGKILL, told
+    _, errors = child.communicate(timeout=120)
+    assert child.returncode == -signal.SIGKILL, errors
     assert len(losses(output)) == 3
     assert [path.name for path in sorted((output / "global" / "checkpoints").iterdir())] == ["step-00000002"]
     again = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert again.returncode == 0, again.stderr
     assert "from step 3" in again.stderr
-    assert losses(output) == losses(whole)
+    assert losses(output) == losses(complete_run)
 
 
 KILLED_AFTER_STEP_3 = """
@@ -140,7 +140,7 @@ app(sys.argv[1:])
 """
 
 
-def test_ctrl_c_keeps_a_checkpoint_and_ends_with_130(world: World, tmp_path: Path) -> None:
+def test_ctrl_c_leaves_a_checkpoint_and_exits_with_130(world: World, tmp_path: Path) -> None:
     command = train_command(world, tmp_path / "run", "single-llm")
     program = KILLED_AFTER_STEP_3.replace("SIGKILL", "SIGINT").replace("== 3", "== 1")
     ended = subprocess.run([sys.executable, "-c", program, *command[3:]], capture_output=True, text=True, timeout=120)
@@ -156,14 +156,14 @@ def train_command(world: World, output: Path, variant: str, *more: str) -> list[
     ]  # fmt: skip
 
 
-def test_only_the_last_checkpoints_are_kept(world: World, tmp_path: Path) -> None:
+def test_only_the_last_checkpoints_remain(world: World, tmp_path: Path) -> None:
     config = write_config(tmp_path / "tiny.yaml", world.backbone, checkpoint_every=1, keep_checkpoints=2)
     watch = StopAfter(3)
-    asked = request(world, tmp_path / "run", config=load_config(str(config)))
+    run_request = request(world, tmp_path / "run", config=load_config(str(config)))
     with pytest.raises(Stopped):
-        train(replace(asked, observer=watch, stop=lambda: watch.stop))
-    kept = sorted(path.name for path in (tmp_path / "run" / "global" / "checkpoints").iterdir())
-    assert kept == ["step-00000003", "step-00000004"]
+        train(replace(run_request, observer=watch, stop=lambda: watch.stop))
+    checkpoints = sorted(path.name for path in (tmp_path / "run" / "global" / "checkpoints").iterdir())
+    assert checkpoints == ["step-00000003", "step-00000004"]
 
 
 @pytest.fixture
@@ -203,24 +203,24 @@ def test_another_config_seed_or_data_is_refused(stopped: Path, world: World, tmp
 
 
 def test_a_run_goes_on_with_its_backbone_converted_elsewhere(prepared: World, tmp_path: Path) -> None:
-    """But not with other weights under the same name."""
+    """Other weights under the same name are refused."""
     watch = StopAfter(1)
-    asked = request(prepared, tmp_path / "run")
+    run_request = request(prepared, tmp_path / "run")
     with pytest.raises(Stopped):
-        train(replace(asked, observer=watch, stop=lambda: watch.stop))
+        train(replace(run_request, observer=watch, stop=lambda: watch.stop))
     before = (prepared.backbone / MANIFEST_FILE).read_bytes()
     convert_elsewhere(prepared.backbone)
     assert (prepared.backbone / MANIFEST_FILE).read_bytes() != before
-    train(asked)
+    train(run_request)
     assert len(losses(tmp_path / "run")) == 6
     (prepared.backbone / "model.safetensors").write_bytes(b"other weights")
     write_manifest(prepared.backbone, load_manifest(prepared.backbone))
     with pytest.raises(RunDiffers, match=r"backbone\.files\.model\.safetensors was"):
-        train(asked)
+        train(run_request)
 
 
 def test_a_checkpoint_of_another_run_is_refused(stopped: Path, world: World) -> None:
-    """Also where nothing but the checkpoint itself says so."""
+    """Also if only the checkpoint has the identity."""
     path = stopped / "global" / "checkpoints" / "step-00000002" / "checkpoint.json"
     document = json.loads(path.read_bytes())
     document["identity"]["config"]["clip"] = 0.5
@@ -232,7 +232,7 @@ def test_a_checkpoint_of_another_run_is_refused(stopped: Path, world: World) -> 
         train(request(world, stopped))
 
 
-def test_what_only_costs_memory_may_change(stopped: Path, world: World, whole: Path, tmp_path: Path) -> None:
+def test_what_only_costs_memory_may_change(stopped: Path, world: World, complete_run: Path, tmp_path: Path) -> None:
     config = write_config(
         tmp_path / "tiny.yaml", world.backbone, micro_tokens=300, checkpoint_activations=True, lora=None
     )
@@ -241,8 +241,8 @@ def test_what_only_costs_memory_may_change(stopped: Path, world: World, whole: P
     assert len(losses(stopped)) == 6
 
 
-def test_a_full_disk_leaves_the_last_checkpoint_whole(world: World, tmp_path: Path) -> None:
-    """The kernel refuses to write more than so many bytes into one file."""
+def test_a_full_disk_leaves_the_last_checkpoint_intact(world: World, tmp_path: Path) -> None:
+    """The kernel limits the size of files."""
     output = tmp_path / "run"
     command = train_command(world, output, "single-llm")
     limited = [sys.executable, "-c", LIMITED_AFTER_STEP_3, *command[3:]]
@@ -281,7 +281,7 @@ def test_a_disk_that_fills_up_within_a_checkpoint(world: World, stopped: Path, m
 
 
 def test_a_loss_that_is_no_number_ends_the_run(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The gradient's norm overflows: the model's own numbers are made huge after step 2."""
+    """The gradient norm overflows, because weights are scaled up after step 2."""
     from training.loop.stage import StageLoop
 
     def spoil() -> None:
@@ -291,14 +291,14 @@ def test_a_loss_that_is_no_number_ends_the_run(world: World, tmp_path: Path, mon
     made: list[StageLoop] = []
     begin = StageLoop.run
     monkeypatch.setattr(StageLoop, "run", lambda self, seed: (made.append(self), begin(self, seed))[1])
-    with pytest.raises(LossNotFinite, match=r"stage global, step 4: the loss is nan.*checkpoint of step 2 is kept"):
+    with pytest.raises(LossNotFinite, match=r"stage global, step 4: the loss is nan.*checkpoint of step 2 remains"):
         train(request(world, tmp_path, observer=StopAfter(3, spoil)))
     assert (tmp_path / "global" / "checkpoints" / "step-00000002").is_dir()
     assert len(losses(tmp_path)) == 3
 
 
-def test_tokens_are_bounded_over_all_stages(world: World, whole: Path, tmp_path: Path) -> None:
-    most = json.loads((whole / "costs.json").read_bytes())["tokens"]
+def test_tokens_are_bounded_over_all_stages(world: World, complete_run: Path, tmp_path: Path) -> None:
+    most = json.loads((complete_run / "costs.json").read_bytes())["tokens"]
     train(request(world, tmp_path, "alpha-umi", max_tokens=most * 2 // 3))
     costs = json.loads((tmp_path / "costs.json").read_bytes())
     assert most / 3 < costs["tokens"] <= most * 2 // 3
@@ -315,7 +315,7 @@ def test_halves_of_the_instructions_do_not_meet(world: World, tmp_path: Path) ->
     assert seen["global"]["examples"] + seen["caller"]["examples"] == len(digests())
 
 
-def test_full_fine_tuning_changes_the_whole_model(world: World, tmp_path: Path) -> None:
+def test_full_fine_tuning_changes_all_weights(world: World, tmp_path: Path) -> None:
     config = load_config(str(write_config(tmp_path / "full.yaml", world.backbone, lora=None)))
     train(request(world, tmp_path / "run", "alpha-umi", config=config, stages=("global", "caller")))
     made = load_file(stage_folder(tmp_path / "run", "caller") / "model.safetensors")
@@ -381,24 +381,24 @@ def _unknown_layers(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
-        (_without_end_of_turn, r"'<\|im_end\|>'.* is no special token"),
+        (_without_end_of_turn, r"'<\|im_end\|>'.* is not a special token"),
         (_template_changed, "the template toolbench-im-end has changed since"),
         (_data_in_another_template, "template is toolbench-im-end, and .* was prepared in toolbench"),
         (_data_damaged, "the examples are not those"),
         (_a_suite_in_the_data, "2 training instructions are in the suite 'gsm8k'"),
         (_no_manifest, "alpha_umi.json: No such file"),
         (_context_too_short, "example .* has .* tokens, and the context of the config tiny is 64"),
-        (_context_too_long, "context is 9,000, and the backbone knows 4,096 tokens"),
+        (_context_too_long, "context is 9,000, and the backbone has 4,096"),
         (_unknown_layers, "lora.layers: .*no_such_layer"),
     ],
 )
 def test_what_does_not_go_together_is_refused(
-    prepared: World, tmp_path: Path, spoil: Callable[[World], None], told: str
+    prepared: World, tmp_path: Path, spoil: Callable[[World], None], message: str
 ) -> None:
     spoil(prepared)
-    with pytest.raises(TrainingError, match=told) as raised:
+    with pytest.raises(TrainingError, match=message) as raised:
         train(request(prepared, tmp_path / "run"))
     assert raised.value.remedy
 
@@ -411,14 +411,14 @@ def test_stages_that_cannot_be_trained(world: World, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["alpa-umi", "--data", "x", "--output", "y"], "did you mean alpha-umi?"),
         (["alpha-umi", "--config", "smollm", "--data", "x", "--output", "y"], "did you mean smollm2-135m?"),
         (["alpha-umi", "--data", "nowhere", "--output", "y"], "nowhere/dataset.json cannot be read"),
     ],
 )
-def test_the_command_tells_and_exits_with_2(arguments: Sequence[str], told: str, tmp_path: Path) -> None:
+def test_the_command_tells_and_exits_with_2(arguments: Sequence[str], message: str, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
     from cli.main import app
@@ -426,5 +426,5 @@ def test_the_command_tells_and_exits_with_2(arguments: Sequence[str], told: str,
     os.chdir(tmp_path)
     result = CliRunner().invoke(app, ["train", *arguments])
     assert result.exit_code == 2, result.output
-    assert told in result.output
+    assert message in result.output
     assert list(tmp_path.iterdir()) == []

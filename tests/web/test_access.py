@@ -1,4 +1,4 @@
-"""One line and one count for every request, by route; what clients chose appears in neither."""
+"""One log line and one count for every request, by route; text from clients appears in neither."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.exposition import Exposition
 
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.web.application import create_application
-from alpha_umi.web.request_id import ids_of_headers
+from alpha_umi.web.request_id import log_ids_from_headers
 
 SECRET = "hunter2"
 
@@ -109,7 +109,7 @@ async def test_probes_are_quiet() -> None:
     assert metrics.value("alpha_umi_http_requests_total", route="/readyz") == 1
 
 
-async def test_readiness_is_told_when_it_changes() -> None:
+async def test_readiness_is_logged_when_it_changes() -> None:
     answers: list[Any] = (
         [ServiceError("engine-not-ready", "loading")] * 3 + [{}] * 2 + [ServiceError("engine-dead", "x")]
     )
@@ -118,16 +118,16 @@ async def test_readiness_is_told_when_it_changes() -> None:
         answer = answers.pop(0)
         if isinstance(answer, ServiceError):
             raise answer
-        found: dict[str, Any] = answer
-        return found
+        result: dict[str, Any] = answer
+        return result
 
     transport = httpx.ASGITransport(application(CollectorRegistry(), readiness=readiness))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         with capture_logs() as logs:
             while answers:
                 await client.get("/readyz")
-    told = [(line["ready"], line["detail"]) for line in logs if line["event"] == "readiness.changed"]
-    assert told == [(False, "loading"), (True, None), (False, "x")]
+    changes = [(line["ready"], line["detail"]) for line in logs if line["event"] == "readiness.changed"]
+    assert changes == [(False, "loading"), (True, None), (False, "x")]
 
 
 @pytest.mark.parametrize(
@@ -141,4 +141,4 @@ async def test_readiness_is_told_when_it_changes() -> None:
 )
 def test_ids_of_headers(headers: dict[str, str], ids: dict[str, object]) -> None:
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    assert ids_of_headers({"type": "http", "headers": raw}) == ids
+    assert log_ids_from_headers({"type": "http", "headers": raw}) == ids

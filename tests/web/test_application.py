@@ -105,26 +105,26 @@ async def test_a_bad_body_names_the_field(content: bytes, field: str, remedy: st
     assert remedy is None or remedy in error["remedy"]
 
 
-async def test_broken_json_is_told_with_its_place() -> None:
+async def test_broken_json_is_reported_with_its_position() -> None:
     response = await client().post("/v1/echo", content=b'{"number"', headers={"Content-Type": "application/json"})
     assert response.json()["detail"] == "body: JSON decode error at character 9: Expecting ':' delimiter"
 
 
 @pytest.mark.parametrize("query", ["size=blue", "size=-1", "size=null"])
-async def test_a_bad_parameter_is_told_once_by_its_name(query: str) -> None:
+async def test_a_bad_parameter_is_reported_once_by_its_name(query: str) -> None:
     (error,) = (await client().get(f"/v1/sizes?{query}")).json()["errors"]
     assert error["field"] == "query.size"
     assert "None" not in error["message"]
 
 
-async def test_a_defect_tells_nobody_its_details() -> None:
+async def test_a_defect_discloses_no_details() -> None:
     response = await client().get("/v1/defect")
     assert (response.status_code, response.json()["type"]) == (500, TYPE_PREFIX + "internal")
     assert "detail that nobody" not in response.text
 
 
 @pytest.mark.parametrize(("path", "method", "status"), [("/nowhere", "GET", 404), ("/v1/echo", "DELETE", 405)])
-async def test_what_is_not_there(path: str, method: str, status: int) -> None:
+async def test_unknown_paths(path: str, method: str, status: int) -> None:
     response = await client().request(method, path)
     assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
 

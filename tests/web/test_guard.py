@@ -1,4 +1,4 @@
-"""The guard before every service: whose request it is, and nothing behind it without a key."""
+"""The guard of every service: the id of the key, and no access without a key."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def application(keys: Keyring) -> FastAPI:
 
     @router.get("/v1/whose")
     async def whose(request: Request) -> dict[str, str]:
-        _log.info("asked")
+        _log.info("handled")
         return {"key_id": request.state.key_id}
 
     @router.websocket("/v1/socket")
@@ -74,7 +74,7 @@ async def test_the_id_is_on_the_log_lines_of_the_request(tmp_path: Path, capsys:
         structlog.reset_defaults()
         logging.getLogger().handlers.clear()
     lines = {line["event"]: line for line in map(json.loads, written.splitlines())}
-    assert lines["asked"]["key_id"] == made.entry.id
+    assert lines["handled"]["key_id"] == made.entry.id
     assert "key_id" not in lines["after"]
     assert made.text not in written
 

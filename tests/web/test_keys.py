@@ -1,4 +1,4 @@
-"""Keyrings: whose key it is, keys that come and go while the service runs, and the bind that needs one."""
+"""Keyrings: the owner of a key, keys that change while the service runs, and the bind that needs one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def clock() -> Clock:
     return Clock()
 
 
-def test_whose_key_it_is(tmp_path: Path) -> None:
+def test_the_owner_of_a_key(tmp_path: Path) -> None:
     ours, filed = new_key(), create_key(tmp_path / "keys")
     keys = Keyring([ours.text, "a word", "another"], tmp_path / "keys")
     assert len(keys) == 4
@@ -36,7 +36,7 @@ def test_whose_key_it_is(tmp_path: Path) -> None:
         assert keys.owner(wrong) is None
 
 
-def test_a_removed_line_lets_nobody_in_any_more(tmp_path: Path, clock: Clock) -> None:
+def test_a_removed_line_revokes_its_key(tmp_path: Path, clock: Clock) -> None:
     file = tmp_path / "keys"
     first, second = create_key(file), create_key(file)
     keys = Keyring((), file, clock=clock)
@@ -57,7 +57,7 @@ def test_a_new_key_works_without_a_restart(tmp_path: Path, clock: Clock) -> None
 
 
 @pytest.mark.parametrize("how", ["emptied", "removed"])
-def test_without_a_line_nobody_gets_in(tmp_path: Path, clock: Clock, how: str) -> None:
+def test_an_empty_file_admits_no_request(tmp_path: Path, clock: Clock, how: str) -> None:
     file = tmp_path / "keys"
     made = create_key(file)
     keys = Keyring((), file, clock=clock)

@@ -1,1 +1,1 @@
-"""The training loop: one stage from a model and tokenized examples to a model, resumable at any step."""
+"""The training loop of one stage, resumable at any step."""

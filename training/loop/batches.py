@@ -1,7 +1,7 @@
-"""Which examples a step is made of, and how a step is divided among processes and rounds.
+"""The examples and the learning rate of a step, and the division of a step among processes and rounds.
 
-All of it follows from the seed, so that a run that goes on needs no state of a sampler, and one process and many see
-the same steps. Examples of like length lie in one batch, so that little of it is padding.
+All follow from the seed and the step, so that a resumed run needs no sampler state, and the steps do not depend on the
+number of processes. Examples of similar length are batched together, to reduce padding.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from training.recipes.model import StageSettings
+
 Batch = tuple[int, ...]
-# Among how many batches lengths are sorted: more pads less, and mixes less.
+# Batches within which lengths are sorted: a larger group has less padding, and less mixing.
 GROUP = 32
 
 
@@ -28,7 +30,7 @@ class StepPlan:
     max_tokens: int | None = None
 
     def steps(self) -> int:
-        """How many steps there are: whole epochs, or as many as `max_tokens` has room for, at least one."""
+        """The number of steps: complete epochs, or as many as fit `max_tokens`, at least one."""
         most = self.epochs * self._per_epoch()
         if self.max_tokens is None:
             return most
@@ -54,7 +56,7 @@ class StepPlan:
 
 @lru_cache(maxsize=4)
 def _epoch(lengths: tuple[int, ...], batch: int, seed: int, epoch: int) -> tuple[Batch, ...]:
-    # Shuffling decides nothing that anybody could gain by guessing.
+    # Shuffling needs no secure random numbers.
     rng = random.Random(f"{seed} {epoch}")  # noqa: S311
     order = list(range(len(lengths)))
     rng.shuffle(order)
@@ -67,10 +69,10 @@ def _epoch(lengths: tuple[int, ...], batch: int, seed: int, epoch: int) -> tuple
 
 
 def rounds(examples: Sequence[int], lengths: Sequence[int], *, processes: int, micro_tokens: int) -> list[list[Batch]]:
-    """The rounds of a step, in each of them what every process computes: at most `micro_tokens`, padding included.
+    """The rounds of a step: in each, one micro-batch for every process, of at most `micro_tokens` with padding.
 
-    A process whose share is used up gets nothing in the last rounds, as all take part in each of them. A single
-    example may be longer than `micro_tokens`.
+    Every process takes part in every round, so that its micro-batch may be empty in the last ones. A single example may
+    be longer than `micro_tokens`.
     """
     ordered = sorted(examples, key=lambda example: (-lengths[example], example))
     shares = [_cut(ordered[process::processes], lengths, micro_tokens) for process in range(processes)]
@@ -87,3 +89,18 @@ def _cut(examples: Sequence[int], lengths: Sequence[int], micro_tokens: int) -> 
         else:
             micros.append([example])
     return [tuple(micro) for micro in micros]
+
+
+def learning_rate(step: int, steps: int, settings: StageSettings) -> float:
+    """Linear warm-up over the share `warmup` of the steps, then decay by the schedule. `step` counts from 1."""
+    warm = round(settings.warmup * steps)
+    if step <= warm:
+        return settings.learning_rate * step / warm
+    done = (step - warm - 1) / max(steps - warm, 1)
+    match settings.schedule:
+        case "cosine":
+            return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+        case "linear":
+            return settings.learning_rate * (1 - done)
+        case "constant":
+            return settings.learning_rate

@@ -1,12 +1,12 @@
-"""Checkpoints of a stage: what a run needs to go on as if it had never stopped.
+"""Checkpoints of a stage: the state from which a run resumes without a difference.
 
-    step-00000100/checkpoint.json          what the run is made of, the step, what was spent so far, versions
-    step-00000100/weights.safetensors      what is trained, by the names of `TargetLoss`
+    step-00000100/checkpoint.json          identity of the run, progress, versions
+    step-00000100/weights.safetensors      trained weights, by the names of `TargetLoss`
     step-00000100/optimizer.safetensors    NAME|exp_avg, NAME|exp_avg_sq, NAME|step
-    step-00000100/random.safetensors       states of the random numbers of each process
+    step-00000100/random.safetensors       random number states of each process
 
-Nothing here is a pickle. A folder appears under its name when all of it is on the disk. Learning rate and order of
-examples follow from the step and need no state.
+There are no pickles. A folder gets its name when it is complete and synced to disk. The learning rate and the order of
+examples follow from the step, and need no state.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from alpha_umi.atomic import PARTIAL
 from training.errors import RunDiffers
-from training.loop.whole import PARTIAL, write_folder
+from training.writing import write_folder
 
 _RECORD, _WEIGHTS, _OPTIMIZER, _RANDOM = (
     "checkpoint.json", "weights.safetensors", "optimizer.safetensors", "random.safetensors",
@@ -31,7 +32,7 @@ Tensors = dict[str, Any]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a stage is: steps done, tokens and seconds spent, and the most memory that was taken, in bytes."""
+    """Progress of a stage: steps, tokens, seconds, and peak memory in bytes."""
 
     step: int = 0
     tokens: int = 0
@@ -41,8 +42,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One checkpoint. `identity` is what the run is made of, `trained_on` digests of instructions, and `random` has a
-    row for each process."""
+    """One checkpoint. `trained_on` are digests of instructions; `random` has a row for each process."""
 
     identity: Mapping[str, Any]
     progress: Progress
@@ -54,7 +54,7 @@ class Checkpoint:
 
 
 def save(home: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
-    """Write a checkpoint and remove all but the last `keep`. Raises `CannotWrite`; the others are kept then."""
+    """Write a checkpoint and remove all but the last `keep`. Raises `CannotWrite`, and then removes none."""
     folder = home / f"step-{checkpoint.progress.step:08}"
     write_folder(folder, lambda partial: _fill(partial, checkpoint))
     for old in _folders(home)[:-keep]:
@@ -63,26 +63,26 @@ def save(home: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
 
 
 def load_last(home: Path, identity: Mapping[str, Any]) -> Checkpoint | None:
-    """The newest checkpoint, if there is one. Raises `RunDiffers` for one of another run, or that cannot be read."""
+    """The last checkpoint; None if there is none. Raises `RunDiffers` if it is unreadable or of another run."""
     folders = _folders(home)
     return _load(folders[-1], identity) if folders else None
 
 
-def differences(found: Any, wanted: Any, place: str = "") -> list[str]:
-    """Where two JSON values differ, as sentences."""
-    if isinstance(found, Mapping) and isinstance(wanted, Mapping):
-        names = sorted({*found, *wanted})
-        parts = (differences(found.get(n), wanted.get(n), f"{place}.{n}" if place else n) for n in names)
+def differences(recorded: Any, requested: Any, place: str = "") -> list[str]:
+    """The differences of two JSON values, as phrases."""
+    if isinstance(recorded, Mapping) and isinstance(requested, Mapping):
+        names = sorted({*recorded, *requested})
+        parts = (differences(recorded.get(n), requested.get(n), f"{place}.{n}" if place else n) for n in names)
         return [sentence for part in parts for sentence in part]
-    return [] if found == wanted else [f"{place} was {_short(found)} and is {_short(wanted)}"]
+    return [] if recorded == requested else [f"{place} was {_short(recorded)} and is {_short(requested)}"]
 
 
-def require_same(path: Path, found: Any, wanted: Any) -> None:
-    """Raises `RunDiffers` where a run that is there was made from something else."""
-    if told := differences(found, json.loads(json.dumps(wanted))):
+def require_same(path: Path, recorded: Any, requested: Any) -> None:
+    """Raise `RunDiffers` if the recorded identity is not the requested one."""
+    if differing := differences(recorded, json.loads(json.dumps(requested))):
         raise RunDiffers(
-            f"{path} belongs to another run: {'; '.join(told[:5])}",
-            remedy="name another folder with --output, or give what the run was started with",
+            f"{path} belongs to another run: {'; '.join(differing[:5])}",
+            remedy="name another folder with --output, or use the arguments that the run was started with",
         )
 
 

@@ -1,4 +1,4 @@
-"""The losses of a stage, a JSON line a step, and their picture."""
+"""The losses of a stage as JSON Lines, one step a line, and their plot."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from pathlib import Path
 from typing import Any
 
 from training.errors import CannotWrite
-from training.loop.observing import StepRecord
-from training.loop.whole import write_file
+from training.loop.observer import StepRecord
+from training.writing import write_file
 
 
 class LossFile:
-    """A file that grows by a line a step. Only one of several processes `writes`."""
+    """The file of losses. Only one of several processes `writes`."""
 
     def __init__(self, path: Path, *, writes: bool = True) -> None:
         self._path, self._writes = path, writes
 
     def start(self, step: int) -> None:
-        """Drop the lines after a step, as the run goes on from there; a line that was cut short is dropped too.
+        """Drop the lines after a step, from which the run resumes, and an incomplete last line.
 
         Raises `CannotWrite`.
         """
         if self._writes:
-            kept = [line for line in read_losses(self._path) if line["step"] <= step]
-            write_file(self._path, "".join(json.dumps(line) + "\n" for line in kept))
+            retained = [line for line in read_losses(self._path) if line["step"] <= step]
+            write_file(self._path, "".join(json.dumps(line) + "\n" for line in retained))
 
     def append(self, record: StepRecord) -> None:
         """Add a line. Raises `CannotWrite`."""
@@ -41,25 +41,25 @@ class LossFile:
         except OSError as error:
             raise CannotWrite(
                 f"{self._path} cannot be written: {os.strerror(error.errno or 0)}",
-                remedy="make room, and run the same command again: it goes on from the last checkpoint",
+                remedy="make room, and run the same command again: it resumes from the last checkpoint",
             ) from error
 
 
 def read_losses(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a file of losses; none if it is not there."""
+    """The complete lines of a file of losses; empty if there is no file."""
     if not path.is_file():
         return []
-    found = []
+    records = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            found.append(json.loads(line))
+            records.append(json.loads(line))
         except ValueError:
             break
-    return found
+    return records
 
 
 def draw(path: Path, stages: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """The loss curves of a run's stages as PNG: training thin, dev as points. Raises `CannotWrite`."""
+    """The loss curves of a run's stages as PNG: train as lines, dev as points. Raises `CannotWrite`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")

@@ -1,4 +1,4 @@
-"""The model of a stage: the backbone, fully trainable or below a LoRA adapter, and the weights of the stage before."""
+"""The model of a stage: the backbone, fully trainable or with a LoRA adapter, and the weights of the previous stage."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from training.recipes.model import Config, Lora
 
 ADAPTER = "adapter_model.safetensors"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json")
-# Those that say which ids a text has.
+# The files that determine the tokens of a text.
 _VOCABULARY = ("tokenizer.json", "tokenizer.model")
-# What `TargetLoss` puts before the names of the model that it holds.
+# The prefix of parameter names in `TargetLoss`.
 _OUTER = "model."
 
 
 def backbone_of(config: Config) -> tuple[Path, ModelManifest]:
-    """The folder of the config's backbone and its manifest; the embedded one is converted if need be.
+    """The folder of the config's backbone and its manifest; the embedded one is converted if necessary.
 
-    Raises `BackboneUnusable`, and `CannotWrite` for a cache that cannot take it.
+    Raises `BackboneUnusable`, and `CannotWrite` if the cache is not writable.
     """
     try:
         folder = ensure_backbone(cache_folder()) if config.backbone == EMBEDDED else Path(config.backbone)
@@ -45,14 +45,14 @@ def backbone_of(config: Config) -> tuple[Path, ModelManifest]:
         ) from error
     if manifest.context < config.context:
         raise BackboneUnusable(
-            f"config {config.name}: context is {config.context:,}, and the backbone knows {manifest.context:,} tokens",
+            f"config {config.name}: context is {config.context:,}, and the backbone has {manifest.context:,}",
             remedy=f"set context to {manifest.context} or less",
         )
     return folder, manifest
 
 
 def identity_of(backbone: ModelManifest) -> dict[str, Any]:
-    """What a backbone is, as JSON: its name, and the digests of its weights and its tokenizer.
+    """The identity of a backbone, as JSON: its name, and the digests of its weights and its tokenizer.
 
     The other files and the rest of the manifest differ between machines and versions of the libraries that wrote them.
     """
@@ -61,34 +61,34 @@ def identity_of(backbone: ModelManifest) -> dict[str, Any]:
 
 
 def device_of(config: Config) -> str:
-    """`cuda` or `cpu`. Raises `DeviceMissing` where the config asks for what this machine does not have."""
-    there = torch.cuda.is_available()
-    if config.device == "cuda" and not there:
+    """`cuda` or `cpu`. Raises `DeviceMissing` if the config requires a GPU and there is none."""
+    available = torch.cuda.is_available()
+    if config.device == "cuda" and not available:
         raise DeviceMissing(
             f"config {config.name}: device is cuda, and this machine has no GPU that torch {torch.__version__} can use",
             remedy="set device to auto or cpu, or train on a machine with a GPU",
         )
-    return "cuda" if there and config.device != "cpu" else "cpu"
+    return "cuda" if available and config.device != "cpu" else "cpu"
 
 
 def uses_bf16(config: Config, device: str) -> bool:
-    """Whether matrices are multiplied in bfloat16; `auto`: where the device can. Raises `DeviceMissing`."""
+    """Whether matrix products use bfloat16; with `auto`, if the device supports it. Raises `DeviceMissing`."""
     if device == "cuda":
-        able = torch.cuda.is_bf16_supported(including_emulation=False)
+        supported = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         # torch emulates it on other processors, which is slower than float32.
-        able = choose_dtype("auto", gpu=False, cpu_flags=read_cpu_flags()) == "bfloat16"
-    if config.precision == "bf16" and device == "cuda" and not able:
+        supported = choose_dtype("auto", gpu=False, cpu_flags=read_cpu_flags()) == "bfloat16"
+    if config.precision == "bf16" and device == "cuda" and not supported:
         raise DeviceMissing(
             f"config {config.name}: precision is bf16, which this GPU does not compute", remedy="set it to float32"
         )
-    return config.precision == "bf16" or (config.precision == "auto" and able)
+    return config.precision == "bf16" or (config.precision == "auto" and supported)
 
 
 def load_model(config: Config, backbone: Path, start: Path | None, *, seed: int, bf16: bool) -> TargetLoss:
-    """The model of a stage, on the CPU. `start` is the model folder of the stage before; None starts at the backbone.
+    """The model of a stage, on the CPU. `start` is the model folder of the previous stage; None is the backbone.
 
-    What is trained is float32; a backbone below an adapter is bfloat16 where the machine computes in it.
+    Trained weights are float32; a frozen backbone is bfloat16 if the machine computes in it.
     """
     from transformers import AutoModelForCausalLM
 
@@ -111,11 +111,11 @@ def _with_adapter(model: Any, lora: Lora, start: Path | None, seed: int) -> Any:
 
     torch.manual_seed(seed)
     layers = lora.layers if isinstance(lora.layers, str) else list(lora.layers)
-    wanted = LoraConfig(
+    lora_config = LoraConfig(
         r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=layers, task_type="CAUSAL_LM"
     )
     try:
-        adapted: Any = get_peft_model(model, wanted)
+        adapted: Any = get_peft_model(model, lora_config)
     except ValueError as error:
         raise BackboneUnusable(f"lora.layers: {error}", remedy="name linear layers of the backbone") from error
     if start is not None:
@@ -124,7 +124,7 @@ def _with_adapter(model: Any, lora: Lora, start: Path | None, seed: int) -> Any:
 
 
 def save_model(module: TargetLoss, weights: dict[str, Any], folder: Path, backbone: Path, *, lora: bool) -> None:
-    """Write a stage's model: an adapter in peft's format and float32, or a whole model in the backbone's own format.
+    """Write a stage's model: an adapter in peft's format and float32, or a full model in the backbone's own format.
 
     `weights` are those of `module`, by its names. Raises `OSError`.
     """

@@ -1,7 +1,7 @@
-"""The loss of role examples: cross entropy over target tokens alone, with logits computed for nothing else.
+"""The loss of role examples: cross entropy over target tokens, with logits for these tokens only.
 
-A vocabulary is some hundred times as wide as a hidden state, so the logits of prompts would take most of the memory.
-Examples are padded on the right, where no token that counts can see the padding; so attention needs no mask.
+The vocabulary is about a hundred times as wide as a hidden state, so that logits of prompts would need most of the
+memory. Examples are padded on the right, where causal attention does not see the padding, so that no mask is needed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from training.examples import IGNORED, Tokenized
 
-# What a process computes in a round in which it has no example: two tokens, neither of them a target.
+# The input of a process without an example in a round: two tokens, no target.
 _NOTHING = Tokenized((0, 0), (IGNORED, IGNORED))
 
 
@@ -27,13 +27,13 @@ class TargetLoss(nn.Module):  # type: ignore[misc]  # torch has no types here
         self.model = model
 
     def forward(self, input_ids: Tensor, labels: Tensor) -> Tensor:
-        """Both are [examples, tokens]; a label is that of its own place, and is predicted from the one before."""
+        """Both have the shape [examples, tokens]. A label is the token at its own position."""
         causal = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
         hidden = causal.get_decoder()(input_ids=input_ids, use_cache=False).last_hidden_state
-        wanted = labels[:, 1:]
-        chosen = wanted != IGNORED
-        logits = causal.get_output_embeddings()(hidden[:, :-1][chosen])
-        return functional.cross_entropy(logits.float(), wanted[chosen], reduction="sum")
+        shifted = labels[:, 1:]
+        is_target = shifted != IGNORED
+        logits = causal.get_output_embeddings()(hidden[:, :-1][is_target])
+        return functional.cross_entropy(logits.float(), shifted[is_target], reduction="sum")
 
 
 def collate(examples: Sequence[Tokenized]) -> tuple[Tensor, Tensor]:
@@ -49,5 +49,5 @@ def collate(examples: Sequence[Tokenized]) -> tuple[Tensor, Tensor]:
 
 
 def targets(example: Tokenized) -> int:
-    """The number of tokens that count."""
+    """The number of target tokens."""
     return sum(label != IGNORED for label in example.labels[1:])

@@ -1,9 +1,9 @@
 """The loop of one stage.
 
-It is a loop of its own over accelerate, not transformers' Trainer: the loss is computed for target tokens alone and
-divided by those of the whole step, whatever the number of processes and rounds; a step's examples and learning rate
-follow from its number, so that a run that was killed goes on with exactly the losses that it would have had; and a
-checkpoint is written whole, without pickles.
+It uses accelerate instead of transformers' Trainer. The loss is computed for target tokens only and divided by the
+target tokens of the complete step, whatever the number of processes and rounds. A step's examples and learning rate
+follow from its number, so that a killed run resumes with exactly the same losses. A checkpoint is atomic and contains
+no pickles.
 """
 
 from __future__ import annotations
@@ -21,20 +21,19 @@ from training.errors import LossNotFinite, Stopped
 from training.examples import Tokenized
 from training.loop import checkpoint as checkpoints
 from training.loop import state
-from training.loop.batches import StepPlan, rounds
+from training.loop.batches import StepPlan, learning_rate, rounds
 from training.loop.checkpoint import Checkpoint, Progress
 from training.loop.losses import LossFile
 from training.loop.objective import TargetLoss, collate, targets
-from training.loop.observing import Observer, StepRecord
+from training.loop.observer import Observer, StepRecord
 from training.loop.processes import Processes
-from training.loop.schedule import learning_rate
 from training.loop.updating import make_updater
 from training.recipes.model import MICRO_TOKENS, Config, StageSettings
 
 
 @dataclass(frozen=True)
 class StageTask:
-    """What a stage trains on, and how. `folder` gets `losses.jsonl` and `checkpoints/`."""
+    """Data and settings of a stage. `folder` gets `losses.jsonl` and `checkpoints/`."""
 
     name: str
     folder: Path
@@ -49,7 +48,7 @@ class StageTask:
 
 
 class StageLoop:
-    """Trains a module. Made anew for each stage and each time that a run goes on."""
+    """Trains a module. Created for each stage and each time that a run is resumed."""
 
     def __init__(
         self,
@@ -63,7 +62,7 @@ class StageLoop:
     ) -> None:
         self._task, self._processes, self._observer, self._stop = task, processes, observer, stop
         self.module = module
-        processes.count_memory()
+        processes.reset_peak_memory()
         self._updater = make_updater(module, processes, task.config, bf16=bf16)
         self._model = self._updater.model
         self._losses = LossFile(task.folder / "losses.jsonl", writes=processes.is_main)
@@ -85,18 +84,18 @@ class StageLoop:
                 self._save(progress)
                 raise Stopped(
                     f"stopped after step {progress.step} of {self._steps} in the stage {self._task.name}",
-                    remedy="run the same command again: it goes on from there",
+                    remedy="run the same command again: it resumes from there",
                 )
             if progress.step % self._task.config.checkpoint_every == 0 and progress.step < self._steps:
                 self._save(progress)
         return progress
 
     def weights(self) -> dict[str, Any]:
-        """What was trained, whole and on the CPU. Every process has to ask."""
+        """The trained weights, gathered on the CPU. Collective: every process must call it."""
         return self._updater.weights()
 
     def _advance(self, before: Progress) -> tuple[Progress, bool]:
-        """One step, and whether anybody asked to stop."""
+        """Run one step. Returns the progress and whether a stop was requested."""
         began = time.monotonic()
         step = before.step + 1
         rate = learning_rate(step, self._steps, self._task.settings)
@@ -120,22 +119,22 @@ class StageLoop:
         return progress, stopped
 
     def _train(self, step: int, rate: float) -> tuple[float, float, bool]:
-        """Mean loss of the step's target tokens, norm of the gradient, and whether anybody asked to stop."""
+        """Returns the mean loss of the step's target tokens, the gradient norm, and whether a stop was requested."""
         chosen = self._task.plan.examples(step)
-        counted = sum(targets(self._task.train[example]) for example in chosen)
+        target_count = sum(targets(self._task.train[example]) for example in chosen)
         summed = 0.0
         parts = self._rounds(chosen, self._task.plan.lengths)
         for number, mine in enumerate(parts):
             last = number == len(parts) - 1
             with self._updater.computing(last=last):
                 loss = self._loss([self._task.train[example] for example in mine])
-                # Processes take the mean of their gradients, and their sum is meant.
-                self._updater.backward(loss * (self._processes.count / counted), last=last)
+                # Gradients are averaged over the processes, and the sum is needed.
+                self._updater.backward(loss * (self._processes.count / target_count), last=last)
             summed += loss.item()
         total, stops = self._processes.sum(summed, float(self._stop()))
         norm = self._updater.update(rate)
-        self._require_finite(step, total / counted, norm, rate)
-        return total / counted, norm, stops > 0
+        self._require_finite(step, total / target_count, norm, rate)
+        return total / target_count, norm, stops > 0
 
     def _loss(self, examples: Sequence[Tokenized]) -> Any:
         ids, labels = collate(examples)
@@ -143,14 +142,14 @@ class StageLoop:
         return self._model(ids.to(device), labels.to(device))
 
     def _dev_loss(self) -> float | None:
-        """Mean loss of the dev examples' target tokens; None without any, and when somebody asks to stop."""
+        """Mean loss of the dev examples' target tokens; None without examples, and if a stop is requested."""
         if not (dev := self._task.dev):
             return None
         self._model.eval()
         summed = 0.0
         with torch.no_grad(), self._processes.precision():
             for mine in self._rounds(range(len(dev)), [len(example.input_ids) for example in dev]):
-                # On a CPU the rest may take minutes. Several processes have to do the same, and go on.
+                # The rest may take minutes on a CPU. Several processes must stay in step, and continue.
                 if self._processes.count == 1 and self._stop():
                     self._model.train()
                     return None
@@ -159,42 +158,44 @@ class StageLoop:
         return self._processes.sum(summed)[0] / sum(map(targets, dev))
 
     def _rounds(self, examples: Sequence[int], lengths: Sequence[int]) -> list[tuple[int, ...]]:
-        """What this process computes in each round."""
-        wanted, count = self._task.config.micro_tokens, self._processes.count
-        micro_tokens = MICRO_TOKENS[self._processes.device.type] if wanted == "auto" else wanted
-        planned = rounds(examples, lengths, processes=count, micro_tokens=micro_tokens)
+        """The micro-batch of this process in each round."""
+        configured = self._task.config.micro_tokens
+        micro_tokens = MICRO_TOKENS[self._processes.device.type] if configured == "auto" else configured
+        planned = rounds(examples, lengths, processes=self._processes.count, micro_tokens=micro_tokens)
         return [shares[self._processes.number] for shares in planned]
 
     def _require_finite(self, step: int, loss: float, norm: float, rate: float) -> None:
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            kept = f"the checkpoint of step {self._saved} is kept" if self._saved else "there is no checkpoint yet"
+            checkpoint = (
+                f"the checkpoint of step {self._saved} remains" if self._saved else "there is no checkpoint yet"
+            )
             raise LossNotFinite(
                 f"stage {self._task.name}, step {step}: the loss is {loss} and the gradient's norm {norm} at a "
-                f"learning rate of {rate:.3g}; {kept}",
+                f"learning rate of {rate:.3g}; {checkpoint}",
                 remedy="lower the learning rate or raise the warm-up in the config, and start in a new folder",
             )
 
     def _resume(self, seed: int) -> Progress:
-        found = checkpoints.load_last(self._task.folder / "checkpoints", self._task.identity)
-        # The first draw of each process is its own; where dropout is off none is ever made.
+        last = checkpoints.load_last(self._task.folder / "checkpoints", self._task.identity)
+        # Each process has its own seed; random numbers are only drawn with dropout.
         torch.manual_seed(seed * 1000 + self._processes.number)
-        if found is None:
+        if last is None:
             self._losses.start(0)
             return Progress()
-        self._updater.restore(found.weights, found.optimizer)
-        rows = found.random["states"]
+        self._updater.restore(last.weights, last.optimizer)
+        rows = last.random["states"]
         if self._processes.number < len(rows):
             state.set_random_state(self._processes.device, rows[self._processes.number])
-        self._losses.start(found.progress.step)
-        self._saved = found.progress.step
-        return found.progress
+        self._losses.start(last.progress.step)
+        self._saved = last.progress.step
+        return last.progress
 
     def _save(self, progress: Progress) -> None:
         weights = self.weights()
         optimizer = self._updater.optimizer()
         rows = self._processes.rows(state.random_state(self._processes.device))
         if self._processes.is_main:
-            made = Checkpoint(
+            checkpoint = Checkpoint(
                 identity=self._task.identity,
                 progress=progress,
                 versions=self._task.versions,
@@ -204,6 +205,6 @@ class StageLoop:
                 random={"states": rows},
             )
             keep = self._task.config.keep_checkpoints
-            checkpoints.save(self._task.folder / "checkpoints", made, keep=keep)
+            checkpoints.save(self._task.folder / "checkpoints", checkpoint, keep=keep)
         self._saved = progress.step
         self._processes.wait()

@@ -1,4 +1,4 @@
-"""What changes weights: gradients, the optimizer, and its state. One way is torch's own, the other DeepSpeed's."""
+"""Gradients, the optimizer and its state, with torch (`TorchUpdater`) or DeepSpeed (`zero3`)."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from training.recipes.model import Config
 
 
 class Updater(Protocol):
-    """A module made ready for training, together with those of the other processes."""
+    """A module that is prepared for training in all processes."""
 
     model: Any
 
     def computing(self, *, last: bool) -> contextlib.AbstractContextManager[None]:
-        """Around a round's forward and backward pass. Gradients of a step are joined in its `last` round."""
+        """Around a round's forward and backward pass. Gradients are reduced in the `last` round of a step."""
 
     def backward(self, loss: Any, *, last: bool) -> None:
         """Add a round's gradients."""
 
     def update(self, rate: float) -> float:
-        """Bound the gradient and change the weights; returns what its norm was, before it was bounded.
+        """Clip the gradient and update the weights; returns the norm before clipping.
 
-        Where that is no number, the weights are not to be used any more.
+        If the norm is not finite, the weights must not be used any more.
         """
 
     def weights(self) -> dict[str, Any]:
-        """What is trained, whole and on the CPU. Every process has to ask, and the first is answered."""
+        """The trained weights, gathered on the CPU. Collective: every process must call it, and the first gets them."""
 
     def optimizer(self) -> dict[str, Any]:
-        """The optimizer's tensors as `NAME|KEY`, under the same conditions."""
+        """The optimizer's tensors as `NAME|KEY`. Collective like `weights`."""
 
     def restore(self, weights: dict[str, Any], optimizer: dict[str, Any]) -> None:
-        """Put both back."""
+        """Restore weights and optimizer."""
 
 
 def make_updater(module: TargetLoss, processes: Processes, config: Config, *, bf16: bool) -> Updater:
-    """The one that the config asks for. Raises `DeviceMissing` where DeepSpeed is not installed."""
+    """The updater of the config. Raises `DeviceMissing` if DeepSpeed is required and not installed."""
     if config.parallel == "deepspeed":
         from training.loop.zero3 import DeepSpeedUpdater
 
@@ -51,7 +51,7 @@ def make_updater(module: TargetLoss, processes: Processes, config: Config, *, bf
 
 
 class TorchUpdater:
-    """AdamW over a whole model, or over this process's share of a divided one."""
+    """AdamW over a replicated model, or over this process's shard."""
 
     def __init__(self, module: TargetLoss, processes: Processes, config: Config) -> None:
         self.model: Any = processes.prepare(module)
@@ -68,7 +68,7 @@ class TorchUpdater:
         loss.backward()
 
     def update(self, rate: float) -> float:
-        """Change the weights, but not by what is no number."""
+        """Update the weights, unless the norm is not finite."""
         norm = self._processes.clip(self._parameters, self._clip)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
@@ -78,7 +78,7 @@ class TorchUpdater:
         return norm
 
     def weights(self) -> dict[str, Any]:
-        """What is trained."""
+        """The trained weights."""
         return state.weights_of(self.model)
 
     def optimizer(self) -> dict[str, Any]:
@@ -86,6 +86,6 @@ class TorchUpdater:
         return state.optimizer_of(self.model, self._optimizer)
 
     def restore(self, weights: dict[str, Any], optimizer: dict[str, Any]) -> None:
-        """Put both back."""
+        """Restore weights and optimizer."""
         state.set_weights(self.model, weights)
         state.set_optimizer(self.model, self._optimizer, optimizer)

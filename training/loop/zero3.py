@@ -38,7 +38,7 @@ class DeepSpeedUpdater:
         settings = _settings(config, bf16=bf16)
         self.model, self._wrapped, *_ = deepspeed.initialize(model=module, optimizer=optimizer, config=settings)
         self._optimizer = optimizer
-        # Making room for the moments counts as a first step there.
+        # Allocating the moments counts as a first step in DeepSpeed.
         self._set_step(0.0)
 
     @contextlib.contextmanager
@@ -53,7 +53,7 @@ class DeepSpeedUpdater:
         self.model.backward(loss)
 
     def update(self, rate: float) -> float:
-        """Change the weights."""
+        """Update the weights."""
         for group in self._wrapped.param_groups:
             group["lr"] = rate
         with _quiet():
@@ -61,7 +61,7 @@ class DeepSpeedUpdater:
         return float(self.model.get_global_grad_norm())
 
     def weights(self) -> dict[str, Any]:
-        """What is trained."""
+        """The trained weights."""
         from deepspeed.utils import safe_get_full_fp32_param
 
         return {name: _on_cpu(safe_get_full_fp32_param(parameter)) for name, parameter in self._trained()}
@@ -70,16 +70,16 @@ class DeepSpeedUpdater:
         """The optimizer's tensors."""
         from deepspeed.utils import safe_get_full_optimizer_state
 
-        found: dict[str, Any] = {}
+        tensors: dict[str, Any] = {}
         step = torch.tensor(float(next(iter(self._optimizer.state.values()))["step"]))
         for name, parameter in self._trained():
             for key in _MOMENTS:
-                found[f"{name}|{key}"] = _on_cpu(safe_get_full_optimizer_state(parameter, key))
-            found[f"{name}|step"] = step.clone()
-        return found
+                tensors[f"{name}|{key}"] = _on_cpu(safe_get_full_optimizer_state(parameter, key))
+            tensors[f"{name}|step"] = step.clone()
+        return tensors
 
     def restore(self, weights: dict[str, Any], optimizer: dict[str, Any]) -> None:
-        """Put both back."""
+        """Restore weights and optimizer."""
         from deepspeed.utils import safe_set_full_fp32_param, safe_set_full_optimizer_state
 
         for name, parameter in self._trained():
@@ -98,7 +98,7 @@ class DeepSpeedUpdater:
 
 def _settings(config: Config, *, bf16: bool) -> dict[str, Any]:
     return {
-        # The loop divides steps into rounds by itself.
+        # The loop divides steps into rounds.
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
         "gradient_clipping": config.clip,
@@ -114,7 +114,7 @@ def _on_cpu(tensor: Any) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """It calls functions of torch by names that torch has given up."""
+    """Suppress warnings: DeepSpeed calls deprecated functions of torch."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         yield

@@ -1,4 +1,4 @@
-"""Recipes from YAML files: by the name of one that ships, or by path. Errors name the file and the field."""
+"""Recipes from YAML files: by name, or by path. Errors name the file and the field."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _Recipe = TypeVar("_Recipe", bound=BaseModel)
 
 
 def load_variant(name: str) -> Variant:
-    """A variant by name or path. Raises `RecipeUnusable`, which guesses what an unknown name was meant to be."""
+    """A variant by name or path. Raises `RecipeUnusable`, with a suggestion for an unknown name."""
     return _load(Variant, name, VARIANTS, "variant")
 
 

@@ -1,7 +1,7 @@
-"""What a recipe says. A variant is a list of stages; a config holds the numbers of one backbone.
+"""Recipes. A variant is a list of stages; a config has the hyper-parameters of one backbone.
 
-A stage names the settings that it takes from the config (`settings: global`), so that one variant goes with every
-backbone, and may override single numbers. Unknown fields are refused.
+A stage names its settings in the config (`settings: global`), so that a variant works with every backbone. It may
+override single numbers. Unknown fields are refused.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from alpha_umi.roles.template import load_template
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-# Which instructions a stage sees; the halves are disjoint, and the same for every stage and run.
+# The instructions of a stage. The halves are disjoint, and the same for every stage and run.
 Instructions = Literal["all", "first-half", "second-half"]
 BACKBONE = "backbone"
-# What a process computes at a time where the config leaves it open, in tokens: larger ones bring nothing on a CPU.
+# Default size of a micro-batch in tokens. Larger ones do not help on a CPU.
 MICRO_TOKENS = {"cpu": 2_048, "cuda": 16_384}
 
 
@@ -36,7 +36,7 @@ class StageSettings(_Strict):
 
 
 class Override(_Strict):
-    """Numbers of a stage that are not those of the config."""
+    """Settings of a stage that replace those of the config."""
 
     learning_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
     epochs: Annotated[int, Field(ge=1)] | None = None
@@ -46,21 +46,21 @@ class Override(_Strict):
 
 
 class Stage(_Strict):
-    """One fine-tuning: from which model, on which roles' examples, and which roles its model plays afterwards."""
+    """One fine-tuning: its initial model, the roles of its examples, and the roles that its model serves."""
 
     name: Name
     start: Annotated[Name, Field(alias="from")] = BACKBONE
-    data: Annotated[tuple[RoleName, ...], Field(min_length=1)]
+    data: Annotated[tuple[Role, ...], Field(min_length=1)]
     settings: Name
     instructions: Instructions = "all"
-    serves: tuple[RoleName, ...] = ()
+    serves: tuple[Role, ...] = ()
     override: Override = Override()
 
     @field_validator("data", "serves")
     @classmethod
-    def _once_each(cls, roles: tuple[RoleName, ...]) -> tuple[RoleName, ...]:
+    def _once_each(cls, roles: tuple[Role, ...]) -> tuple[Role, ...]:
         if len(set(roles)) != len(roles):
-            raise ValueError("names a role twice")
+            raise ValueError("repeats a role")
         return roles
 
 
@@ -72,11 +72,11 @@ class Variant(_Strict):
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _validate_stages(self) -> Self:
         known = {BACKBONE}
         for stage in self.stages:
             if stage.name in known:
-                raise ValueError(f"stages: {stage.name!r} is there twice, or is the name of the start")
+                raise ValueError(f"stages: {stage.name!r} is repeated, or is the name of the backbone")
             if stage.start not in known:
                 raise ValueError(f"stages: {stage.name} is from {stage.start!r}; known before it: {sorted(known)}")
             known.add(stage.name)
@@ -96,13 +96,13 @@ class Lora(_Strict):
 
 
 class Config(_Strict):
-    """What one backbone is trained with.
+    """The hyper-parameters of one backbone.
 
-    `backbone` is `smollm2-135m-instruct` (the embedded model) or a folder; `lora` is left out for full fine-tuning.
+    `backbone` is `smollm2-135m-instruct` (the embedded model) or a folder; without `lora`, fine-tuning is full.
     `context` counts the tokens of prompt and target; longer examples are refused. `micro_tokens` bounds what one
     process computes at a time, padding included, and changes memory, not results (`auto`: `MICRO_TOKENS`).
-    `parallel` is what several processes do: `replicate` the model, or `shard` weights, gradients and optimizer (ZeRO
-    stage 3), with torch's own means or with `deepspeed`'s.
+    `parallel` is how several processes train: `replicate` the model, or `shard` weights, gradients and optimizer (ZeRO
+    stage 3), with torch or with `deepspeed`.
     """
 
     name: Name
@@ -132,6 +132,6 @@ class Config(_Strict):
 
 
 def numbers(stage: Stage, config: Config) -> StageSettings:
-    """The numbers of a stage: those of the config, with what the stage overrides. Raises `KeyError` for no settings."""
-    wanted = config.settings[stage.settings]
-    return wanted.model_copy(update=stage.override.model_dump(exclude_none=True))
+    """The settings of a stage: those of the config with the stage's overrides. Raises `KeyError` if there are none."""
+    settings = config.settings[stage.settings]
+    return settings.model_copy(update=stage.override.model_dump(exclude_none=True))

@@ -1,12 +1,12 @@
-"""The grammar of a call: one of the offered tools, and arguments that its reduced schema allows.
+"""The grammar of a call: one of the offered tools, with arguments that its reduced schema allows.
 
     Action: NAME
     Action Input: {JSON}
 
-Written in llguidance's dialect of Lark. Everything is bounded, so that a call closes within its token bound: white
-space, strings, arrays and digits (`token_budget` says how far). Arguments come in any order, each at most once;
-optional ones may be left out, and where there is no room for all of them only some may stand at once. Of an object with
-more than 64 members the last optional ones cannot be written.
+It is written in llguidance's dialect of Lark. White space, strings, arrays and digits are bounded (`token_budget`), so
+that a call closes within its token bound. Arguments come in any order, each at most once. Optional ones can be omitted;
+if not all of them fit the bound, only some can be present at once. An object with more than 64 members cannot have its
+last optional ones.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ CACHED_GRAMMARS = 64
 
 
 class Offered(Protocol):
-    """What a grammar needs of a tool."""
+    """The part of a tool that a grammar needs."""
 
     @property
     def name(self) -> str:
-        """The name that the call will show."""
+        """The name in the call."""
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -44,7 +44,7 @@ class Offered(Protocol):
 
 @dataclass(frozen=True)
 class CallGrammar:
-    """A grammar, and the most tokens that a text of it can have by its accounting."""
+    """A grammar, and the maximum tokens of its texts by its accounting."""
 
     lark: str
     worst_tokens: int
@@ -69,13 +69,13 @@ def call_grammar(tools: Sequence[Offered], *, token_bound: int, strict: bool = F
     return made
 
 
-def forget_grammars() -> None:
-    """Start from an empty cache."""
+def clear_grammar_cache() -> None:
+    """Empty the cache of grammars."""
     with _cache:
         _made.clear()
 
 
-# By digest, the least recently used first; grammars are made in threads.
+# By digest, the least recently used first; threads share it.
 _made: OrderedDict[bytes, CallGrammar] = OrderedDict()
 _cache = Lock()
 
@@ -100,18 +100,18 @@ def _grammar(offered: Sequence[tuple[str, Mapping[str, Any]]], token_bound: int,
             raise
         worst = max(worst, cost + len(head.encode()))
     lark = "\n".join([f"start: {' | '.join(calls)}", *writer.lines, ""])
-    refusal = LLMatcher.validate_grammar(LLMatcher.grammar_from_lark(lark))
-    if refusal:
-        raise AssertionError(f"a grammar of ours is not one: {refusal}")
+    problem = LLMatcher.validate_grammar(LLMatcher.grammar_from_lark(lark))
+    if problem:
+        raise AssertionError(f"llguidance refuses a generated grammar: {problem}")
     return CallGrammar(lark, worst)
 
 
-# Stands for a rule's own name in its body; no literal holds it, because a tab is written as an escape there.
+# Placeholder of a rule's own name in its body; no literal contains it, because tabs are escaped there.
 _SELF = "\t"
 
 
 class _Writer:
-    """Collects rules; equal ones are written once. `characters` counts what they have so far."""
+    """Collects rules, equal ones once. `characters` is their total length."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -132,7 +132,7 @@ class _Writer:
 
     def _body(self, node: Node, bounds: Bounds) -> str:
         if "enum" in node:
-            # One terminal, which compiles many times faster than a rule of as many.
+            # One terminal, which compiles many times faster than a rule with as many alternatives.
             return self._named("T", " | ".join(_literal(json_text(value)) for value in node["enum"]))
         if "anyOf" in node:
             return " | ".join(self.rule(option, bounds) for option in node["anyOf"])
@@ -162,7 +162,7 @@ class _Writer:
         return self._terminal(bounds.white_space)
 
     def _object(self, node: Node, bounds: Bounds) -> str:
-        """Members in any order. The rule's parameter has a bit for each member that stands, required ones first."""
+        """Members in any order. The rule's parameter has a bit for each member present, required ones first."""
         space = self._space(bounds)
         required, optional = members(node, bounds)
         if len(required) > MAX_MEMBERS:

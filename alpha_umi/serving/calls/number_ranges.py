@@ -1,6 +1,6 @@
-"""Regular expressions for numbers within bounds, written as JSON writes them, without exponents.
+"""Regular expressions for numbers within bounds, in JSON's notation without exponents.
 
-One expression a number, because a lexer that may choose between two tokens takes the longer one and misses the other.
+Each number range is one expression, because a lexer with a choice of tokens takes the longer one and misses the other.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ FRACTION_DIGITS = 6
 
 
 def integers(low: int, high: int) -> str:
-    """Whole numbers from `low` to `high`, both included; `low` must not be above `high`."""
+    """Integers from `low` to `high`, both included; `low` must not exceed `high`."""
     options = []
     if low < 0:
         options.append(f"-{_either(_natural(max(1, -high), -low))}")
@@ -23,7 +23,7 @@ def integers(low: int, high: int) -> str:
 
 
 def decimals(low: Fraction, high: Fraction, *, digits: int = FRACTION_DIGITS) -> str:
-    """Numbers from `low` to `high`, both included, with at most so many digits after the point; "" if there is none."""
+    """Numbers from `low` to `high`, both included, with at most `digits` decimal digits; "" if there is none."""
     options = []
     if math.ceil(low) <= math.floor(high):
         options.append(integers(math.ceil(low), math.floor(high)))
@@ -35,18 +35,18 @@ def decimals(low: Fraction, high: Fraction, *, digits: int = FRACTION_DIGITS) ->
 
 
 def _fractions(low: Fraction, high: Fraction, digits: int) -> Iterator[str]:
-    """Numbers with a point, none negative. The whole parts at a bound that is not whole allow some fractions only."""
+    """Non-negative numbers with a decimal point. The integer part of a fractional bound allows some fractions only."""
     first, last = math.ceil(low), math.floor(high) - 1
     if first <= last:
         yield f"{_either(_natural(first, last))}\\.[0-9]{{1,{digits}}}"
-    for whole in sorted({math.floor(low), math.floor(high)} - {high}):
-        if first <= whole <= last:
+    for integer in sorted({math.floor(low), math.floor(high)} - {high}):
+        if first <= integer <= last:
             continue
-        least, most = max(low - whole, Fraction(0)), min(high - whole, Fraction(1))
+        least, most = max(low - integer, Fraction(0)), min(high - integer, Fraction(1))
         for width in range(1, digits + 1):
             bottom, top = math.ceil(least * 10**width), min(math.floor(most * 10**width), 10**width - 1)
             if bottom <= top:
-                yield f"{whole}\\.{_same_width(str(bottom).zfill(width), str(top).zfill(width))}"
+                yield f"{integer}\\.{_same_width(str(bottom).zfill(width), str(top).zfill(width))}"
 
 
 def _natural(low: int, high: int) -> list[str]:

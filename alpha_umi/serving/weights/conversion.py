@@ -1,8 +1,8 @@
-"""A quantized GGUF file of the Llama architecture becomes a folder with bfloat16 safetensors and a tokenizer.
+"""Convert a quantized GGUF file of the Llama architecture into a folder with bfloat16 safetensors and a tokenizer.
 
-The gguf library reads and dequantizes the tensors, transformers reads the configuration and writes the folder.
-transformers can load such a file by itself; going tensor by tensor gives the same numbers in a fraction of the time,
-with progress, and leaves no trace of the quantization in the configuration. Other architectures are left out.
+The gguf library reads and dequantizes the tensors; transformers reads the configuration and writes the folder.
+transformers can load such a file itself; converting tensor by tensor gives the same numbers in a fraction of the time,
+reports progress, and keeps the quantization out of the configuration. Other architectures are not supported.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def _read_tokenizer(gguf: Path, *, context: int) -> Any:
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     read: Any = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, local_files_only=True)
-    # The file names its pre-tokenizer "smollm": each digit by itself, then GPT-2's rule. transformers applies the
-    # latter only, which cuts the blanks before a number in a way that the model has never seen.
+    # The file's pre-tokenizer is "smollm": single digits, then GPT-2's rule. transformers applies the latter only,
+    # which splits the blanks before a number in a way that the model was not trained on.
     read.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
@@ -68,7 +68,7 @@ def _empty_model(config: Any) -> Any:
 
 
 def _fill(model: Any, gguf: Path) -> Iterator[float]:
-    """Set every parameter of the model; yields the share that is done."""
+    """Set every parameter of the model; yields the completed share."""
     import torch
     from gguf import MODEL_ARCH, GGUFReader, get_tensor_name_map
     from gguf.quants import dequantize
@@ -84,7 +84,7 @@ def _fill(model: Any, gguf: Path) -> Iterator[float]:
 
 
 def _unrotated(name: str, weights: Any, config: Any) -> Any:
-    """GGUF keeps the two halves of each rotary dimension interleaved; transformers keeps them one after the other."""
+    """GGUF interleaves the two halves of each rotary dimension; transformers concatenates them."""
     heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}.get(name.split(".")[-2])
     if heads is None:
         return weights

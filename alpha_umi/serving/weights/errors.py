@@ -1,13 +1,13 @@
-"""Errors of preparing weights. They are `ManifestError`s, so that one handler covers all trouble with a model folder.
+"""Errors of preparing weights. They are `ManifestError`s, so that one handler covers all errors of a model folder.
 
 WeightsError
-├── SourceMissing      the package that carries the weights is not installed, or is not the known one
-├── CacheUnusable      the cache folder cannot be written, or is too small
-├── CanaryFailed       the weights are there, but do not write what they should
-├── CanaryUnsure       a model is too undecided about its canary to tell a right engine from a wrong one by it
+├── SourceMissing      the package with the weights is not installed, or has another digest
+├── CacheUnusable      the cache folder cannot be written, or its disk is full
+├── CanaryFailed       converted weights do not generate the expected answer
+├── CanaryUnsure       a model is too undecided about its canary to detect a wrong engine with it
 ├── AdapterUnusable    a trained role model does not fit: wrong role, wrong backbone, no weights
-├── CheckpointUnusable a folder to convert lacks something, holds something else, or does not fit what was asked for
-└── TargetUnusable     the folder to write exists, is being written, or has no room
+├── CheckpointUnusable a checkpoint is incomplete, damaged, or does not fit the conversion options
+└── TargetUnusable     the target folder exists, is being written, or its disk is full
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from alpha_umi.serving.manifest import ManifestError
 
 
 class WeightsError(ManifestError):
-    """Base of what keeps a model from being prepared."""
+    """Base of the errors of preparing a model."""
 
 
 class SourceMissing(WeightsError):
-    """The package that carries the weights is not installed, or holds other bytes than the known ones."""
+    """The package with the weights is not installed, or its file has another digest."""
 
 
 class CacheUnusable(WeightsError):
-    """The cache folder cannot be written, or is too small."""
+    """The cache folder cannot be written, or its disk is full."""
 
 
 class CanaryFailed(WeightsError):
-    """Converted weights do not write what they should."""
+    """Converted weights do not generate the expected answer."""
 
 
 class AdapterUnusable(WeightsError):
@@ -36,12 +36,12 @@ class AdapterUnusable(WeightsError):
 
 
 class CanaryUnsure(WeightsError):
-    """A model is too undecided about the first word of its canary."""
+    """A model is too undecided about the first token of its canary."""
 
 
 class CheckpointUnusable(WeightsError):
-    """A folder to convert lacks something, holds something else, or does not fit what was asked for."""
+    """A checkpoint is incomplete, damaged, or does not fit the conversion options."""
 
 
 class TargetUnusable(WeightsError):
-    """The folder to write exists, is being written, or has no room."""
+    """The target folder exists, is being written, or its disk is full."""

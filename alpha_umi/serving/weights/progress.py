@@ -1,4 +1,4 @@
-"""Who wants to know how far the preparation of weights is, and a bar that shows it."""
+"""Progress callbacks of the preparation of weights, and a progress bar."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from rich.progress import Progress as Bar
 
 
 class Progress(Protocol):
-    """Told about each step; `done` is the share of the whole work that is behind, from 0 to 1."""
+    """Called with each step; `done` is the completed share of the work, from 0 to 1."""
 
     def __call__(self, step: str, done: float, /) -> None: ...
 
 
 def silent(step: str, done: float, /) -> None:
-    """Tell nobody."""
+    """Report nothing."""
 
 
 def part(progress: Progress, start: float, end: float) -> Progress:
-    """The progress of a part of the work, which lies between two shares of the whole."""
+    """The progress of a part of the work, which maps its 0 to 1 to `start` to `end`."""
 
-    def tell(step: str, done: float, /) -> None:
+    def report(step: str, done: float, /) -> None:
         progress(step, start + (end - start) * done)
 
-    return tell
+    return report
 
 
 @contextlib.contextmanager
 def progress_bar(console: Console) -> Iterator[Progress]:
-    """Show progress as a bar on a console; nothing is shown until the first step is told."""
+    """A progress bar on a console; it appears with the first step."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Bar(*columns, console=console) as bar:
         task = bar.add_task("", total=1.0, visible=False)
 
-        def tell(step: str, done: float, /) -> None:
+        def report(step: str, done: float, /) -> None:
             bar.update(task, description=step, completed=done, visible=True)
 
-        yield tell
+        yield report

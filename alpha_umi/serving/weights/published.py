@@ -1,29 +1,31 @@
-"""A published checkpoint becomes a model folder: safetensors, configuration, tokenizer and a manifest.
+"""Convert a published checkpoint into a model folder: safetensors, configuration, tokenizer and a manifest.
 
-Nothing is downloaded and nothing of the checkpoint is run. One file is read at a time and a bounded part of it is held
-in memory, so a machine can convert a model that is larger than its memory.
+Nothing is downloaded, and no code of the checkpoint is run. One file is read at a time, in bounded parts, so a machine
+can convert a model that is larger than its memory.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from alpha_umi.roles.template import Template, load_template, render
-from alpha_umi.roles.turns import RoleName, Tool, Turn
+from alpha_umi.roles.turns import Role, Tool, Turn
 from alpha_umi.serving.manifest import CanaryText, ModelManifest, sha256, write_manifest
 from alpha_umi.serving.weights.canary import QUESTION, ask_canary
-from alpha_umi.serving.weights.checkpoint import Checkpoint, read_checkpoint
+from alpha_umi.serving.weights.checkpoint import TOKENIZER_CONFIG, VOCABULARIES, Checkpoint, read_checkpoint
 from alpha_umi.serving.weights.errors import CheckpointUnusable
+from alpha_umi.serving.weights.model_folder import create_folder
 from alpha_umi.serving.weights.progress import Progress, part, silent
-from alpha_umi.serving.weights.published_tokenizer import check_tokenizer, keep_meaning
 from alpha_umi.serving.weights.pytorch_file import read_tensors
 from alpha_umi.serving.weights.safetensors_shards import SHARD_BYTES, Shard, plan_shards, write_shards
-from alpha_umi.serving.weights.whole_folder import build_new
 
-# Room for configuration, tokenizer and manifest.
+_SENTENCEPIECE, _FAST = "tokenizer.model", "tokenizer.json"
+# Disk space for configuration, tokenizer and manifest.
 ROOM = 64 << 20
 
 _THOUGHTS = {"caller": "I look the capital up. Next: caller.", "summarizer": "It is Paris. Next: conclusion."}
@@ -33,14 +35,14 @@ _TOOL = Tool(
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What the manifest is to say. `context` in tokens is the model's own unless it is given.
+class ConversionOptions:
+    """Fields of the manifest. `context` in tokens defaults to the model's own.
 
-    With `canary_expected` the canary is taken as it is given; else the model is asked, `canary_prompt` if there is one.
+    Without `canary_expected` the model generates the canary's answer, to `canary_prompt` if it is given.
     """
 
     name: str
-    role: RoleName
+    role: Role
     template: str
     source: str
     base: str | None = None
@@ -50,57 +52,62 @@ class Wanted:
 
 
 def convert_checkpoint(
-    source: Path, target: Path, wanted: Wanted, *, shard_bytes: int = SHARD_BYTES, progress: Progress = silent
+    source: Path,
+    target: Path,
+    options: ConversionOptions,
+    *,
+    shard_bytes: int = SHARD_BYTES,
+    progress: Progress = silent,
 ) -> ModelManifest:
-    """Convert the checkpoint in `source` into the new folder `target`; its manifest. `target` is whole or not there.
+    """Convert the checkpoint in `source` into the new folder `target`; its manifest.
 
     Raises `CheckpointUnusable`, `UnsafeWeights`, `TargetUnusable`, `CanaryUnsure`, `UnknownTemplate`.
     """
-    template = load_template(wanted.template)
+    template = load_template(options.template)
     checkpoint = read_checkpoint(source)
-    context = _context(checkpoint, wanted)
+    context = _context(checkpoint, options)
     made: list[ModelManifest] = []
 
     def build(folder: Path) -> None:
         for path in checkpoint.companions():
             shutil.copyfile(path, folder / path.name)
-        keep_meaning(folder)
+        preserve_tokenization(folder)
         check_tokenizer(checkpoint, folder, template)
         digests = _write_weights(checkpoint, folder, shard_bytes, progress)
         progress("Asking the model", 0.8)
-        canary = _canary(folder, template, wanted)
+        canary = _canary(folder, template, options)
         progress("Writing the manifest", 0.9)
         manifest = ModelManifest(
-            name=wanted.name,
-            role=wanted.role,
+            name=options.name,
+            role=options.role,
             template=template.name,
             context=context,
-            base=wanted.base or wanted.name,
+            base=options.base or options.name,
             canary=canary,
-            source=wanted.source,
+            source=options.source,
             converted_from=digests,
         )
         made.append(write_manifest(folder, manifest))
         progress("Checking the result", 0.95)
 
-    build_new(target, build, needs=checkpoint.size + ROOM)
+    create_folder(target, build, needs=checkpoint.size + ROOM)
     progress("Model ready", 1.0)
     return made[0]
 
 
-def _context(checkpoint: Checkpoint, wanted: Wanted) -> int:
+def _context(checkpoint: Checkpoint, options: ConversionOptions) -> int:
     own = checkpoint.context
-    if wanted.context is None and own is None:
-        raise CheckpointUnusable(f"{checkpoint.folder}: config.json names no max_position_embeddings; say --context")
-    if wanted.context is not None and own is not None and wanted.context > own:
+    if options.context is None and own is None:
+        raise CheckpointUnusable(f"{checkpoint.folder}: config.json names no max_position_embeddings; give --context")
+    if options.context is not None and own is not None and options.context > own:
         raise CheckpointUnusable(
-            f"--context {wanted.context} is more than the {own} tokens that the model was built for"
+            f"--context {options.context} is more than the {own} tokens that the model was built for"
         )
-    return wanted.context or own or 0
+    return options.context or own or 0
 
 
 def _write_weights(checkpoint: Checkpoint, folder: Path, shard_bytes: int, progress: Progress) -> dict[str, str]:
-    """Write the weights; the digests of the files that they came from."""
+    """Write the weights; returns the digests of the source files."""
     digests = dict(_digests(checkpoint, part(progress, 0.0, 0.25)))
     if checkpoint.layout == "safetensors":
         _copy(checkpoint, folder, part(progress, 0.25, 0.8))
@@ -142,25 +149,66 @@ def _copy(checkpoint: Checkpoint, folder: Path, progress: Progress) -> None:
         progress(f"Copying {path.name}", number / len(checkpoint.weights))
         try:
             with safe_open(path, framework="pt") as opened:
-                found = set(opened.keys())
+                present = set(opened.keys())
         except SafetensorError as error:
             raise CheckpointUnusable(f"{path}: cannot be read as safetensors: {error}") from error
-        if missing := set(checkpoint.names_in(path) or ()) - found:
+        if missing := set(checkpoint.names_in(path) or ()) - present:
             raise CheckpointUnusable(f"{path}: {min(missing)} is missing, and the index says that it lies here")
         shutil.copyfile(path, folder / path.name)
     if checkpoint.index is not None:
         shutil.copyfile(checkpoint.index_file(), folder / checkpoint.index_file().name)
 
 
-def _canary(folder: Path, template: Template, wanted: Wanted) -> CanaryText:
-    prompt = wanted.canary_prompt or role_prompt(wanted.role, template)
-    if wanted.canary_expected:
-        return CanaryText(prompt=prompt, expected=wanted.canary_expected)
+def _canary(folder: Path, template: Template, options: ConversionOptions) -> CanaryText:
+    prompt = options.canary_prompt or role_prompt(options.role, template)
+    if options.canary_expected:
+        return CanaryText(prompt=prompt, expected=options.canary_expected)
     return ask_canary(folder, prompt)
 
 
-def role_prompt(role: RoleName, template: Template) -> str:
-    """A first prompt of the role: a model is surest where it was trained."""
+def role_prompt(role: Role, template: Template) -> str:
+    """A first prompt of the role, as in training, where the model is surest."""
     thought = _THOUGHTS.get(role, "")
     history = [Turn("user", QUESTION), *([Turn("planner", thought)] if thought else [])]
     return render(role, template, history=history, tools=[_TOOL], thought=thought).text
+
+
+def check_tokenizer(checkpoint: Checkpoint, folder: Path, template: Template) -> None:
+    """Check that the tokenizer fits the weights, and has the template's end of turn as one token.
+
+    Raises `CheckpointUnusable`.
+    """
+    from transformers import AutoTokenizer
+
+    if not any((folder / name).is_file() for name in VOCABULARIES):
+        raise CheckpointUnusable(
+            f"{checkpoint.folder} holds no tokenizer; one of these is needed: {', '.join(VOCABULARIES)}"
+        )
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # transformers raises many types for a bad file
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise CheckpointUnusable(f"its tokenizer cannot be loaded: {reason}") from error
+    room = checkpoint.config.get("vocab_size")
+    # Tokens added later, for padding, have no row in the weights.
+    if isinstance(room, int) and tokenizer.vocab_size > room:
+        raise CheckpointUnusable(f"its tokenizer knows more tokens than the {room} of the model; fetch both again")
+    if len(tokenizer(template.end_of_turn, add_special_tokens=False)["input_ids"]) != 1:
+        raise CheckpointUnusable(
+            f"the template {template.name} ends turns with {template.end_of_turn!r}, which is no token of this model; "
+            "name the template that it was trained in with --template"
+        )
+
+
+def preserve_tokenization(folder: Path) -> None:
+    """Set `legacy` in the settings of a Llama tokenizer that leave it unset, so that text is split as in training.
+
+    Until version 4 of transformers the default was true: the word after each `</s>` began with the mark of a blank.
+    From version 5 on it is false, and each such word would be split differently.
+    """
+    path = folder / TOKENIZER_CONFIG
+    if not path.is_file() or not (folder / _SENTENCEPIECE).is_file() or (folder / _FAST).is_file():
+        return
+    settings = json.loads(path.read_bytes())
+    if settings.get("tokenizer_class") in ("LlamaTokenizer", "LlamaTokenizerFast") and settings.get("legacy") is None:
+        path.write_text(json.dumps({**settings, "legacy": True}, indent=2) + "\n", encoding="utf-8")

@@ -1,7 +1,7 @@
-"""Read one PyTorch file of weights without running what it may hold.
+"""Read one PyTorch file of weights without running its code.
 
-Such a file is a pickle, which can name any function to call. PyTorch's reader for weights alone knows tensors and
-plain containers and refuses everything else before it would be called.
+Such a file is a pickle, which can call any function. PyTorch's `weights_only` reader accepts tensors and plain
+containers and refuses everything else.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from alpha_umi.serving.weights.errors import CheckpointUnusable
 
 
 def read_tensors(path: Path) -> Mapping[str, Any]:
-    """The tensors of a file by name. They lie in the file until they are used, but for files of the oldest form.
+    """The tensors of a file by name. They are memory-mapped, except in files of the oldest format.
 
     Raises `UnsafeWeights` for a file with code, `CheckpointUnusable` for one that holds no tensors by name or cannot be
     read.
@@ -37,10 +37,10 @@ def read_tensors(path: Path) -> Mapping[str, Any]:
 def _load(path: Path) -> Any:
     import torch
 
-    # PyTorch's error for refused code; its own module must not be imported here.
+    # PyTorch's error for refused code; `pickle` itself must not be imported here.
     refused = torch.serialization.pickle.UnpicklingError
     try:
-        # Files of the oldest form are no archives, and cannot be mapped into memory.
+        # Files of the oldest format are no archives, and cannot be memory-mapped.
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except refused as error:
         raise UnsafeWeights(

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# What is held in memory at a time while writing, in bytes; a larger tensor has a file of its own.
+# Bytes in memory at a time while writing; a larger tensor has a file of its own.
 SHARD_BYTES = 1 << 30
 INDEX = "model.safetensors.index.json"
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Tensors of one source file that go into one file: their names, and their bytes together."""
+    """Tensors of one source file that are written into one file: their names and total bytes."""
 
     source: Path
     names: tuple[str, ...]
@@ -23,7 +23,7 @@ class Shard:
 
 
 def plan_shards(source: Path, sizes: Mapping[str, int], *, limit: int = SHARD_BYTES) -> list[Shard]:
-    """Divide the tensors of a source file, in their order; `sizes` are in bytes."""
+    """Divide the tensors of a source file, in their order. `sizes` and `limit` are in bytes."""
     shards: list[Shard] = []
     names: list[str] = []
     for name, size in sizes.items():
@@ -41,7 +41,7 @@ def write_shards(
     *,
     written: Callable[[int], None] = lambda size: None,
 ) -> None:
-    """Write all shards, and an index where there are several. `written` is told the bytes of each.
+    """Write all shards, and an index if there are several. `written` is called with the bytes of each.
 
     Raises `OSError`, `SafetensorError` and what `read` raises.
     """
@@ -50,7 +50,7 @@ def write_shards(
     opened: Path | None = None
     for number, shard in enumerate(shards, start=1):
         if shard.source != opened:
-            tensors = {}  # the former file is let go before the next is opened
+            tensors = {}  # release the previous file before the next is opened
             tensors, opened = read(shard.source), shard.source
         name = "model.safetensors" if len(shards) == 1 else f"model-{number:05}-of-{len(shards):05}.safetensors"
         _write(folder / name, {tensor: tensors[tensor] for tensor in shard.names})
@@ -68,7 +68,7 @@ def _write(path: Path, tensors: Mapping[str, Any]) -> None:
 
 
 def _separate(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """Tensors whose memory is their own and in order: the format knows neither shared tensors nor parts of others."""
+    """Contiguous tensors with separate memory: the format has neither shared tensors nor views."""
     import torch
 
     separate, seen = {}, set()

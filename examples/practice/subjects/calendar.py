@@ -6,19 +6,19 @@ import datetime as dt
 from typing import Any
 
 from examples.practice.course import Course, Question
-from examples.practice.drawing import COUNTRIES, a_date, said
+from examples.practice.drawing import COUNTRIES, a_date, spoken_date
 
 
 def weekday(course: Course) -> Question:
     """The weekday of a date."""
     date = a_date(course.draw)
-    written = said(course.draw, date)
+    written = spoken_date(course.draw, date)
     instruction = course.draw.choice((
         f"On which day of the week is {written}?", f"What day of the week is {written}?",
         f"Which weekday is {written}?",
     ))  # fmt: skip
-    found = course.call(f"I need the weekday of {date}. I call weekday_of_date.", "weekday_of_date", _date(date))
-    day = found["weekday"]
+    result = course.call(f"I need the weekday of {date}. I call weekday_of_date.", "weekday_of_date", _date(date))
+    day = result["weekday"]
     return Question(instruction, f"{date} is a {day}. I can answer now.", f"{written} is a {day}.")
 
 
@@ -26,16 +26,16 @@ def later(course: Course) -> Question:
     """The date that is so many days, weeks, months or years away."""
     date, unit = a_date(course.draw), course.draw.choice(("days", "days", "weeks", "months", "months", "years"))
     many = course.draw.randrange(1, {"days": 200, "weeks": 30, "months": 20, "years": 12}[unit])
-    written, span = said(course.draw, date), f"{many} {unit if many > 1 else unit[:-1]}"
+    written, span = spoken_date(course.draw, date), f"{many} {unit if many > 1 else unit[:-1]}"
     instruction, signed = course.draw.choice((
         (f"Which date is {span} after {written}?", many), (f"What date is {span} after {written}?", many),
         (f"What is the date {span} from {written}?", many), (f"Which date was {span} before {written}?", -many),
     ))  # fmt: skip
-    found = course.call(
+    result = course.call(
         f"I add {signed} {unit} to {date} with add_to_date.", "add_to_date", {"date": date.isoformat(), unit: signed}
     )
     relation = "after" if signed > 0 else "before"
-    there = found["date"]
+    there = result["date"]
     return Question(instruction, f"The date is {there}. I can answer now.", f"{span} {relation} {written} is {there}.")
 
 
@@ -43,17 +43,17 @@ def apart(course: Course) -> Question:
     """The days between two dates."""
     first = a_date(course.draw)
     last = first + dt.timedelta(days=course.draw.randrange(2, 500))
-    one, other = said(course.draw, first), said(course.draw, last)
+    one, other = spoken_date(course.draw, first), spoken_date(course.draw, last)
     instruction = course.draw.choice((
         f"How many days are there between {one} and {other}?", f"How many days are between {one} and {other}?",
         f"How many days is it from {one} to {other}?",
     ))  # fmt: skip
-    found = course.call(
+    result = course.call(
         f"I count the days from {first} to {last} with days_between.",
         "days_between",
         {"start": _parts(first), "end": _parts(last)},
     )
-    days = found["days"]
+    days = result["days"]
     return Question(
         instruction, f"There are {days} days. I can answer now.", f"There are {days} days between {one} and {other}."
     )
@@ -113,10 +113,10 @@ def _a_holiday(course: Course) -> tuple[str, int, dict[str, str]]:
 
 def _holidays(course: Course, country: str, year: int) -> dict[str, Any]:
     thought = f"I need the public holidays of {country} in {year}. I call public_holidays."
-    found = course.call(thought, "public_holidays", {"country": country, "year": year})
-    if not found:
+    result = course.call(thought, "public_holidays", {"country": country, "year": year})
+    if not result:
         raise LookupError(country)
-    return found
+    return result
 
 
 def _date(date: dt.date) -> dict[str, str]:

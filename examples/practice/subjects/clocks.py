@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from examples.practice.course import Course, Question
-from examples.practice.drawing import ZONES, a_date, said
+from examples.practice.drawing import ZONES, a_date, spoken_date
 
 
 def elsewhere(course: Course) -> Question:
@@ -11,7 +11,7 @@ def elsewhere(course: Course) -> Question:
     one, other = course.draw.sample(sorted(ZONES), 2)
     date, hour = a_date(course.draw), course.draw.randrange(24)
     minute = course.draw.choice((0, 0, 30, 15))
-    clock, written = f"{hour:02}:{minute:02}", said(course.draw, date)
+    clock, written = f"{hour:02}:{minute:02}", spoken_date(course.draw, date)
     instruction = course.draw.choice((
         f"It is {clock} in {one} on {written}. What time is it in {other}?",
         f"It is {_spoken(hour, minute)} in {one} on {written}. What time is it in {other}?",
@@ -19,14 +19,14 @@ def elsewhere(course: Course) -> Question:
         f"What time is it in {other} when it is {_spoken(hour, minute)} in {one} on {written}?",
     ))  # fmt: skip
     time = f"{date}T{clock}"
-    found = course.call(
+    result = course.call(
         f"I convert {time} from {ZONES[one]} to {ZONES[other]} with convert_time.",
         "convert_time",
         {"time": time, "from_zone": ZONES[one], "to_zone": ZONES[other]},
     )
-    if not found:
+    if not result:
         raise LookupError(time)
-    there = found["time"]
+    there = result["time"]
     return Question(
         instruction, f"In {other} it is {there}. I can answer now.", f"In {other} it is {there[-5:]} on {there[:10]}."
     )

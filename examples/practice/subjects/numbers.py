@@ -15,14 +15,14 @@ _LENGTHS = (("words", "words"), ("characters", "characters"), ("words of more th
 def statistics(course: Course) -> Question:
     """One or two measures of some numbers."""
     values = [course.draw.randrange(1, 100) for _ in range(course.draw.randrange(3, 8))]
-    asked = course.draw.sample(_MEASURES, course.draw.choice((1, 2)))
-    named, listed = words_of([f"the {what}" for what, _ in asked]), words_of([str(value) for value in values])
-    verb = "are" if len(asked) > 1 else "is"
+    measures = course.draw.sample(_MEASURES, course.draw.choice((1, 2)))
+    named, listed = words_of([f"the {what}" for what, _ in measures]), words_of([str(value) for value in values])
+    verb = "are" if len(measures) > 1 else "is"
     instruction = course.draw.choice((f"What {verb} {named} of {listed}?", f"Give me {named} of {listed}."))
-    found = course.call(f"I call statistics with the values {listed}.", "statistics", {"values": values})
-    told = words_of([f"the {what} is {found[field]}" for what, field in asked])
-    told = f"{told[0].upper()}{told[1:]}."
-    return Question(instruction, f"{told} I can answer now.", told)
+    result = course.call(f"I call statistics with the values {listed}.", "statistics", {"values": values})
+    answer = words_of([f"the {what} is {result[field]}" for what, field in measures])
+    answer = f"{answer[0].upper()}{answer[1:]}."
+    return Question(instruction, f"{answer} I can answer now.", answer)
 
 
 def text(course: Course) -> Question:
@@ -32,6 +32,6 @@ def text(course: Course) -> Question:
         f"How many {what} are in '{sentence}'?", f"How many {what} does '{sentence}' have?",
         f"Count the {what} of this text: '{sentence}'",
     ))  # fmt: skip
-    found = course.call("I measure the text with text_metrics.", "text_metrics", {"text": sentence})
-    told = f"The text has {found[field]} {what}."
-    return Question(instruction, f"{told} I can answer now.", told)
+    result = course.call("I measure the text with text_metrics.", "text_metrics", {"text": sentence})
+    answer = f"The text has {result[field]} {what}."
+    return Question(instruction, f"{answer} I can answer now.", answer)

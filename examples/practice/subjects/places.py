@@ -30,7 +30,7 @@ def everyday_name(course: Course) -> Question:
     known = _EVERYDAY_NAMES[name]
     thought = f"The tool does not know {name}. I call country_info again with the name {known}."
     value = course.call(thought, "country_info", {"country": known})[field]
-    return _told(f"What is the {what} of {name}?", what, name, value)
+    return _answer_of(f"What is the {what} of {name}?", what, name, value)
 
 
 def currency(course: Course) -> Question:
@@ -56,8 +56,8 @@ def country_and_currency(course: Course) -> Question:
     first = course.call(f"I look up {name} with country_info.", "country_info", {"country": name})[field]
     thought = f"The {what} of {name} is {first}. Now I look up {code} with currency_info."
     second = course.call(thought, "currency_info", {"currency": code})[its]
-    told = f"The {what} of {name} is {first}, and the {other} of {code} is {second}."
-    return Question(instruction, f"{told} I can answer now.", told)
+    answer = f"The {what} of {name} is {first}, and the {other} of {code} is {second}."
+    return Question(instruction, f"{answer} I can answer now.", answer)
 
 
 def _one_fact(
@@ -66,8 +66,8 @@ def _one_fact(
     name, (what, field) = course.draw.choice(names), course.draw.choice(facts)
     instruction = course.draw.choice(wordings).format(what=what, name=name)
     value = course.call(f"I look up {name} with {kind}_info.", f"{kind}_info", {kind: name})[field]
-    return _told(instruction, what, name, value)
+    return _answer_of(instruction, what, name, value)
 
 
-def _told(instruction: str, what: str, name: str, value: str) -> Question:
+def _answer_of(instruction: str, what: str, name: str, value: str) -> Question:
     return Question(instruction, f"The {what} is {value}. I can answer now.", f"The {what} of {name} is {value}.")

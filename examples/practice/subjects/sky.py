@@ -6,13 +6,13 @@ import datetime as dt
 from typing import Any
 
 from examples.practice.course import Course, Question
-from examples.practice.drawing import CITIES, a_date, said
+from examples.practice.drawing import CITIES, a_date, spoken_date
 
 
 def sunrise_or_sunset(course: Course) -> Question:
     """When the sun rises or sets."""
     city, date, what = course.draw.choice(CITIES), a_date(course.draw), course.draw.choice(("rise", "set"))
-    written = said(course.draw, date)
+    written = spoken_date(course.draw, date)
     twelve = course.draw.random() < 0.4
     instruction = course.draw.choice((
         f"When does the sun {what} in {city} on {written}?",
@@ -37,7 +37,7 @@ def sunrise_or_sunset(course: Course) -> Question:
 def day_length(course: Course) -> Question:
     """How long a day is."""
     city, date = course.draw.choice(CITIES), a_date(course.draw)
-    written = said(course.draw, date)
+    written = spoken_date(course.draw, date)
     instruction = course.draw.choice((
         f"How long is the day in {city} on {written}?", f"How many hours of daylight does {city} have on {written}?",
     ))  # fmt: skip
@@ -51,7 +51,7 @@ def two_days(course: Course) -> Question:
     """How long a day is in two cities."""
     one, other = course.draw.sample(CITIES, 2)
     date = a_date(course.draw)
-    written = said(course.draw, date)
+    written = spoken_date(course.draw, date)
     instruction = course.draw.choice((
         f"How long is the day in {one} and in {other} on {written}?",
         f"How long is the day on {written} in {one} and in {other}?",
@@ -70,7 +70,7 @@ def two_days(course: Course) -> Question:
 def moon(course: Course) -> Question:
     """The phase of the moon."""
     date = a_date(course.draw)
-    written = said(course.draw, date)
+    written = spoken_date(course.draw, date)
     instruction = course.draw.choice((
         f"What phase is the moon in on {written}?", f"What is the phase of the moon on {written}?",
         f"How does the moon look on {written}?",
@@ -82,11 +82,11 @@ def moon(course: Course) -> Question:
 
 def _sun(course: Course, city: str, date: dt.date, *, twelve: bool = False, thought: str = "") -> dict[str, Any]:
     clock = " with a 12h clock" if twelve else ""
-    found = course.call(
+    result = course.call(
         thought or f"I need the sun times of {city} on {date}{clock}. I call sun_times.",
         "sun_times",
         {"city": city, "date": date.isoformat()} | ({"X-Clock": "12h"} if twelve else {}),
     )
-    if not found:
+    if not result:
         raise LookupError(city)
-    return found
+    return result

@@ -22,16 +22,16 @@ _Wanted = tuple[str, tuple[str, str], tuple[str, str]]
 
 def one_quantity(course: Course) -> Question:
     """One quantity in another unit."""
-    value, given, wanted = _drawn(course)
+    value, given, target = _drawn(course)
     instruction = course.draw.choice((
-        f"How many {wanted[0]} are {value} {given[0]}?", f"Convert {value} {given[0]} to {wanted[0]}.",
-        f"What are {value} {given[0]} in {wanted[0]}?", f"{value} {given[0]} are how many {wanted[0]}?",
+        f"How many {target[0]} are {value} {given[0]}?", f"Convert {value} {given[0]} to {target[0]}.",
+        f"What are {value} {given[0]} in {target[0]}?", f"{value} {given[0]} are how many {target[0]}?",
     ))  # fmt: skip
-    result = _convert(course, (value, given, wanted), "")
+    result = _convert(course, (value, given, target), "")
     return Question(
         instruction,
-        f"{value} {given[0]} are {result} {wanted[0]}. I can answer now.",
-        f"{value} {given[0]} are {result} {wanted[0]}.",
+        f"{value} {given[0]} are {result} {target[0]}. I can answer now.",
+        f"{value} {given[0]} are {result} {target[0]}.",
     )
 
 
@@ -44,24 +44,24 @@ def two_quantities(course: Course) -> Question:
     ))  # fmt: skip
     first = _convert(course, one, "")
     second = _convert(course, other, f"{one[0]} {one[1][0]} are {first} {one[2][0]}. ")
-    told = f"{one[0]} {one[1][0]} are {first} {one[2][0]}, and {other[0]} {other[1][0]} are {second} {other[2][0]}."
-    return Question(instruction, f"{told} I can answer now.", told)
+    answer = f"{one[0]} {one[1][0]} are {first} {one[2][0]}, and {other[0]} {other[1][0]} are {second} {other[2][0]}."
+    return Question(instruction, f"{answer} I can answer now.", answer)
 
 
 def _drawn(course: Course) -> _Wanted:
-    given, wanted = course.draw.sample(course.draw.choice(_KINDS), 2)
+    given, target = course.draw.sample(course.draw.choice(_KINDS), 2)
     value = course.draw.choice((
         str(course.draw.randrange(1, 500)), str(course.draw.randrange(1, 50)), f"{course.draw.uniform(1, 120):.1f}",
     ))  # fmt: skip
-    return value, given, wanted
+    return value, given, target
 
 
 def _convert(course: Course, what: _Wanted, before: str) -> str:
-    value, (_, given), (_, wanted) = what
+    value, (_, given), (_, target) = what
     exact = float(value) if "." in value else int(value)
-    found = course.call(
-        f"{before}I convert {value} {given} to {wanted} with convert_unit.",
+    result = course.call(
+        f"{before}I convert {value} {given} to {target} with convert_unit.",
         "convert_unit",
-        {"value": exact, "from_unit": given, "to_unit": wanted},
+        {"value": exact, "from_unit": given, "to_unit": target},
     )
-    return json.dumps(found["value"])
+    return json.dumps(result["value"])

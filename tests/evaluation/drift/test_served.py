@@ -13,7 +13,7 @@ from support.made_up_trajectories import trajectory
 
 from alpha_umi.contract.trajectories import Trajectory
 from evaluation.drift.served import BROKEN, TWICE, UNFINISHED, read_served
-from evaluation.errors import EmptySuite, EvaluationError, NotTheFormat
+from recordings.errors import DataError, EmptySuite, NotTheFormat
 
 
 def line(**changes: Any) -> str:
@@ -37,7 +37,7 @@ def test_they_stand_in_the_order_of_time_whatever_the_order_of_the_file(tmp_path
 
 def test_what_has_not_ended_is_left_out_and_counted(tmp_path: Path) -> None:
     matches = read_served([written(tmp_path / "a", trajectory("a"), trajectory("b", status="running", took=None))])
-    assert (ids(matches.trajectories), matches.left_out) == (["a"], {UNFINISHED: 1})
+    assert (ids(matches.trajectories), matches.excluded) == (["a"], {UNFINISHED: 1})
 
 
 def test_of_exports_that_overlap_the_end_counts(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_of_exports_that_overlap_the_end_counts(tmp_path: Path) -> None:
     later = written(tmp_path / "later", trajectory("b"), trajectory("a"))
     for order in ([earlier, later], [later, earlier]):
         matches = read_served(order)
-        assert (sorted(ids(matches.trajectories)), matches.left_out) == (["a", "b"], {TWICE: 2})
+        assert (sorted(ids(matches.trajectories)), matches.excluded) == (["a", "b"], {TWICE: 2})
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_of_exports_that_overlap_the_end_counts(tmp_path: Path) -> None:
         (line(id="b", created_at="yesterday"), "line 2: created_at"),
         (line(id="b", created_at="2026-03-02T08:00:00"), "line 2: created_at: the time has no time zone"),
         (line(id="b", finished_at="2026-03-01T00:00:00Z"), "line 2: finished_at: it ended before it was created"),
-        (line(id="traj_1"), "line 2: the trajectory 'traj_1' is on line 1, too"),
+        (line(id="traj_1"), "line 2: the trajectory 'traj_1' is also on line 1"),
     ],
 )
 def test_a_broken_line_is_named_or_left_out(tmp_path: Path, text: str, message: str) -> None:
@@ -67,7 +67,7 @@ def test_a_broken_line_is_named_or_left_out(tmp_path: Path, text: str, message: 
         read_served([path])
     assert f"{path}, {message}" in str(refused.value)
     matches = read_served([path], skip_broken=True)
-    assert (ids(matches.trajectories), matches.left_out) == (["traj_1"], {BROKEN: 1})
+    assert (ids(matches.trajectories), matches.excluded) == (["traj_1"], {BROKEN: 1})
 
 
 @pytest.mark.parametrize("texts", [(), (trajectory(status="running", took=None),)], ids=["empty", "running"])
@@ -77,5 +77,5 @@ def test_an_export_without_an_end_is_refused(tmp_path: Path, texts: tuple[Trajec
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(EvaluationError, match="cannot be read"):
+    with pytest.raises(DataError, match="cannot be read"):
         read_served([tmp_path / "nothing"])

@@ -12,9 +12,9 @@ from pydantic import TypeAdapter
 from support.judges import Json, ScriptedJudge, completion
 from support.serving_on_loopback import Serve
 
+from alpha_umi.client.retry import RetryPolicy
 from evaluation.judge.chat_client import Completion, Judge, JudgeAddress, JudgeRefused, TooLong
 from evaluation.judge.questions import load_prompts
-from evaluation.patience import Patience
 
 QUESTIONS = [(file, name) for file in ("tooleval", "toolalpaca") for name in load_prompts(file).questions]
 
@@ -23,9 +23,9 @@ QUESTIONS = [(file, name) for file in ("tooleval", "toolalpaca") for name in loa
 async def test_a_request_is_one_of_the_protocol(serve: Serve, file: str, name: str) -> None:
     params = pytest.importorskip("openai.types.chat.completion_create_params")
     judge, prompts = ScriptedJudge(lambda function, request: "So."), load_prompts(file)
-    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1/", "m"), Patience(away_s=0)) as questions:
+    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1/", "m"), RetryPolicy(wait_s=0)) as requested:
         function = prompts.questions[name].function(name)
-        reply = await questions.ask("?", function, temperature=prompts.temperature, max_tokens=prompts.max_tokens)
+        reply = await requested.ask("?", function, temperature=prompts.temperature, max_tokens=prompts.max_tokens)
     assert reply.text == "So."
     TypeAdapter(params.CompletionCreateParamsNonStreaming).validate_python(judge.requests[0])
 
@@ -47,7 +47,7 @@ def test_nothing_shows_the_key() -> None:
 
 
 KEY = "a-key-of-ours"
-AT_ONCE = Patience(away_s=0)
+NO_RETRY = RetryPolicy(wait_s=0)
 
 
 async def ask(judge: Judge) -> Completion:
@@ -67,16 +67,16 @@ UNREADABLE = [
 async def test_what_cannot_be_read_is_an_empty_answer_of_a_known_judge(serve: Serve, odd: Response) -> None:
     reply = [completion("So."), odd, completion("So.")]
     judge = ScriptedJudge(lambda function, request: reply.pop(0))
-    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1", "m"), AT_ONCE) as questions:
-        assert [(await ask(questions)).text for _ in range(3)] == ["So.", "", "So."]
+    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1", "m"), NO_RETRY) as requested:
+        assert [(await ask(requested)).text for _ in range(3)] == ["So.", "", "So."]
 
 
 @pytest.mark.parametrize("odd", UNREADABLE)
 async def test_what_cannot_be_read_at_first_is_no_judge(serve: Serve, odd: Response) -> None:
     judge = ScriptedJudge(lambda function, request: odd)
-    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1", "m"), AT_ONCE) as questions:
+    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1", "m"), NO_RETRY) as requested:
         with pytest.raises(JudgeRefused, match="no chat completion"):
-            await ask(questions)
+            await ask(requested)
 
 
 @pytest.mark.parametrize("form", ["words", "list", "name"])
@@ -86,28 +86,28 @@ async def test_no_part_of_the_key_is_told(serve: Serve, form: str, status: int, 
     words = "context " + "x" * 285 + KEY
     shown: dict[str, object] = {"words": words, "list": [words], "name": {words: 1}}
     judge = ScriptedJudge(lambda function, request: JSONResponse({"error": shown[form]}, status))
-    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1", "m", KEY), AT_ONCE) as questions:
+    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1", "m", KEY), NO_RETRY) as requested:
         with pytest.raises(error) as refused:
-            await ask(questions)
+            await ask(requested)
     assert "xxx[" in str(refused.value)
     assert KEY[:3] not in str(refused.value)
 
 
 async def test_the_query_of_an_address_stays_behind_the_path(serve: Serve) -> None:
-    application, questions = FastAPI(), []
+    application, requested = FastAPI(), []
 
     @application.post("/a%2Fb/v1/chat/completions")
     async def complete(request: Request) -> Response:
-        questions.append((request.scope["raw_path"], request.url.query))
+        requested.append((request.scope["raw_path"], request.url.query))
         return completion("So.")
 
     @application.post("/a/b/v1/chat/completions")
     async def decoded(request: Request) -> Response:
         return await complete(request)
 
-    async with Judge(JudgeAddress(f"{serve(application)}/a%2Fb/v1/?api-version=3&x=%20", "m"), AT_ONCE) as judge:
+    async with Judge(JudgeAddress(f"{serve(application)}/a%2Fb/v1/?api-version=3&x=%20", "m"), NO_RETRY) as judge:
         assert (await ask(judge)).text == "So."
-    assert questions == [(b"/a%2Fb/v1/chat/completions", "api-version=3&x=%20")]
+    assert requested == [(b"/a%2Fb/v1/chat/completions", "api-version=3&x=%20")]
     assert httpx.URL("http://u:p@h/v1?q").copy_with(raw_path=b"/v1/models?q") == JudgeAddress(
         "http://u:p@h/v1?q", "m"
     ).at("/models")

@@ -15,7 +15,7 @@ from alpha_umi.roles.turns import Tool
 from evaluation.judge.questions import _chosen, load_prompts
 from evaluation.judge.solution import compared_solution, final_answer, has_finished, shown_tools, solution_of
 from evaluation.judge.toolalpaca import _read, golden_solutions
-from evaluation.suites.suite import load_suite
+from recordings.suites.suite import load_suite
 
 # SHA-256 of the published texts.
 PUBLISHED = {

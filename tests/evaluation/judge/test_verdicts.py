@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from evaluation.errors import NotTheFormat
 from evaluation.judge.report import judge_report
 from evaluation.judge.verdicts import (
     LABELS,
@@ -20,6 +19,7 @@ from evaluation.judge.verdicts import (
     read_verdicts,
     resume_verdicts,
 )
+from recordings.errors import NotTheFormat
 
 WHOLE: dict[ProcedureName, dict[str, str]] = {
     "toolbench-pass": {"answer_status": "Unsure", "task_status": "Solvable", "passes": "Unsure", "drawn": "Passed"},

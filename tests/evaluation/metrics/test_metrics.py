@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from support.measured_steps import GAVE_UP, answered, call_of, called, case_of, right, three_cases, wrote
 
 from alpha_umi.roles.turns import Tool
-from evaluation.errors import NotTheFormat
 from evaluation.files.published import Pair, pair
 from evaluation.metrics import METRICS, decision_confusion
 from evaluation.metrics.published import argument_f1, easy_argument_f1, hard_argument_f1
 from evaluation.outputs import Prediction
-from evaluation.steps import StepCase
+from recordings.cases import StepCase
+from recordings.errors import NotTheFormat
 
 CALL, ANSWER, STUCK = three_cases()
 OSLO = called("weather", '{"city": "Oslo"}')

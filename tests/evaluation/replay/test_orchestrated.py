@@ -6,24 +6,23 @@ import json
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from support.scripted_roles import ScriptedRoles, call, decide, in_turn, say
 from support.serving_on_loopback import Serve
 from support.system import Roles, orchestrated
 
+from alpha_umi.client.errors import RequestRefused, Unavailable
+from alpha_umi.client.orchestrator import OrchestratorClient
 from alpha_umi.roles.caller import write_call
 from alpha_umi.roles.turns import Tool, Turn
-from evaluation.asking import Asking, ask
-from evaluation.errors import ServiceAway
-from evaluation.orchestrator import OrchestratorRefused
 from evaluation.replay.recordings import Replay, build_replay
 from evaluation.replay.servers import create_calculator_server, create_replay_server
-from evaluation.suites import own
-from evaluation.suites.gsm8k import CALCULATOR, is_right
-from evaluation.suites.recorded import RecordedTrajectory, recorded_calls
-from evaluation.suites.suite import load_suite
+from evaluation.run.ask import RunOptions, RunResult, run_trajectory
 from evaluation.whole import measure
+from recordings.formats import trajectories
+from recordings.formats.gsm8k import CALCULATOR, is_right
+from recordings.suites.suite import load_suite
+from recordings.trajectory import RecordedTrajectory, recorded_calls
 
 PRICE = Tool(
     "price_of",
@@ -47,6 +46,11 @@ def trajectory() -> RecordedTrajectory:
     return RecordedTrajectory("shop", (PRICE, OPEN), tuple(turns))
 
 
+async def ask(url: str, recorded: RecordedTrajectory, options: RunOptions | None = None) -> RunResult:
+    async with OrchestratorClient(url) as client:
+        return await run_trajectory(client, recorded, options)
+
+
 def roles_of(serve: Serve, scripted: ScriptedRoles) -> Roles:
     address = serve(scripted.application())
     return Roles(address, address, address, {})
@@ -68,11 +72,11 @@ async def test_a_recorded_trajectory_comes_out_as_it_was(serve: Serve, tmp_path:
     replay = build_replay([recorded])
     roles = roles_of(serve, repeating(recorded))
     async with orchestrated(roles, serve(create_replay_server(replay)), tmp_path) as client:
-        requests = await ask(client, recorded)
+        requests = await ask(str(client.base_url), recorded)
     observations = [step.observation.content for step in requests.trajectory.steps if step.observation]
     assert observations == [content for _, _, content in CALLS]
     assert [step.observation.is_error for step in requests.trajectory.steps if step.observation] == [False, True, False]
-    again = own.recorded(requests.trajectory, {tool.name: tool for tool in recorded.tools}, "here")
+    again = trajectories.recorded(requests.trajectory, {tool.name: tool for tool in recorded.tools}, "here")
     assert again.turns == recorded.turns
     assert (replay.answered, dict(replay.not_recorded)) == ({"price_of": 2, "is_open": 1}, {})
     measured = measure(requests.trajectory, requests.events, expected="40, go before noon.")
@@ -88,7 +92,7 @@ async def test_real_tools_are_offered_and_answer_as_they_did(data: Path, serve: 
     recorded = next(each for each in suite.trajectories if len(list(recorded_calls(each))) == 2)
     roles = roles_of(serve, repeating(recorded))
     async with orchestrated(roles, serve(create_replay_server(build_replay([recorded]))), tmp_path) as client:
-        requests = await ask(client, recorded)
+        requests = await ask(str(client.base_url), recorded)
     seen = [step.observation.content for step in requests.trajectory.steps if step.observation]
     assert [_compact(text) for text in seen] == [_compact(each.observation) for each in recorded_calls(recorded)]
     assert measure(requests.trajectory).not_recorded == 0
@@ -108,7 +112,7 @@ async def test_unknown_and_repeated_calls_are_counted(serve: Serve, tmp_path: Pa
     more = (call("price_of", item="sun"), call("price_of", item="lamp"), call("price_of", item="sun"))
     roles = roles_of(serve, repeating(recorded, more=more))
     async with orchestrated(roles, serve(create_replay_server(replay)), tmp_path) as client:
-        requests = await ask(client, recorded)
+        requests = await ask(str(client.base_url), recorded)
     measured = measure(requests.trajectory, requests.events)
     assert (measured.not_recorded, measured.repeated_calls, measured.tool_errors) == (2, 2, 3)
     assert replay.not_recorded == {"price_of": 2}
@@ -123,7 +127,7 @@ async def test_the_calculator_as_a_tool(serve: Serve, tmp_path: Path) -> None:
         summarizer=lambda request: say(f"It is {request['history'][-2]['content'].split(chr(34))[3]}."),
     )
     async with orchestrated(roles_of(serve, scripted), serve(create_calculator_server()), tmp_path) as client:
-        requests = await ask(client, question, Asking(max_steps=4))
+        requests = await ask(str(client.base_url), question, RunOptions(max_steps=4))
     assert requests.trajectory.answer == "It is 25."
     assert measure(requests.trajectory, expected=question.answer, judge=is_right).right
     assert not measure(requests.trajectory, expected="24", judge=is_right).success
@@ -133,11 +137,10 @@ async def test_a_question_that_is_refused_says_why(serve: Serve, tmp_path: Path)
     unknown = RecordedTrajectory("x", (Tool("not_registered"),), (Turn("user", "Hm?"),))
     roles = roles_of(serve, ScriptedRoles())
     async with orchestrated(roles, serve(create_calculator_server()), tmp_path) as client:
-        with pytest.raises(OrchestratorRefused, match="not_registered"):
-            await ask(client, unknown)
+        with pytest.raises(RequestRefused, match="not_registered"):
+            await ask(str(client.base_url), unknown)
 
 
 async def test_an_orchestrator_that_is_not_there(free_port: int) -> None:
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port}") as client:
-        with pytest.raises(ServiceAway, match="ConnectError"):
-            await ask(client, trajectory())
+    with pytest.raises(Unavailable, match="ConnectError"):
+        await ask(f"http://127.0.0.1:{free_port}", trajectory())

@@ -18,10 +18,10 @@ from alpha_umi.roles.caller import write_call
 from alpha_umi.roles.turns import Tool, Turn
 from evaluation.replay.__main__ import main
 from evaluation.replay.recordings import CannotReplay, build_replay, compatible_groups
-from evaluation.replay.sandbox import Limits
 from evaluation.replay.servers import create_calculator_server, create_python_server, create_replay_server
 from evaluation.replay.tool_server import CannotBeOffered, tools_document
-from evaluation.suites.recorded import RecordedTrajectory
+from recordings.sandbox import Limits
+from recordings.trajectory import RecordedTrajectory
 
 ROOT = Path(__file__).parents[3]
 PROBLEM = "urn:alpha-umi:problem:"

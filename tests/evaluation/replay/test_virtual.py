@@ -14,12 +14,11 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from support.serving_on_loopback import Serve, until
 from support.toolbench_server import ToolBenchServer, queries_file
 
-from evaluation.errors import ServiceAway
-from evaluation.orchestrator import AT_ONCE
-from evaluation.patience import Patience
+from alpha_umi.client.errors import Unavailable
+from alpha_umi.client.retry import NO_RETRY, RetryPolicy
 from evaluation.replay.virtual import ServerRefused, VirtualServer, VirtualTools
-from evaluation.suites.suite import load_suite
-from evaluation.suites.toolbench_api import ToolBenchApi
+from recordings.formats.toolbench_queries import ToolBenchApi
+from recordings.suites.suite import load_suite
 
 SITES = "popularsitesforquery_for_keyword_analysis"
 KEY = "a-key-of-ours"
@@ -49,8 +48,8 @@ def test_a_call_becomes_the_published_request(serve: Serve, call: Call) -> None:
     server = ToolBenchServer(KEY)
     virtual = VirtualTools(VirtualServer(serve(server.application()), KEY, strip="filter"))
     answer = call(virtual, **IDEAS)
-    (requests,) = server.calls
-    assert requests.model_dump() == {
+    (asked,) = server.calls
+    assert asked.model_dump() == {
         "category": "Data", "tool_name": "keyword_analysis", "api_name": "popularsitesforquery",
         "tool_input": '{"q": "birthday party ideas"}', "strip": "filter", "toolbench_key": KEY,
     }  # fmt: skip
@@ -128,21 +127,21 @@ async def test_a_server_that_is_away_is_told_apart(call: Call, free_port: int) -
     answer = await asyncio.to_thread(call, virtual, **IDEAS)
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:alpha-umi:problem:tool-server-away")
     assert "pass" not in answer.text
-    with pytest.raises(ServiceAway, match=f"http://127.0.0.1:{free_port}/virtual is away") as away:
-        await virtual.ready(AT_ONCE)
+    with pytest.raises(Unavailable, match=f"http://127.0.0.1:{free_port}/virtual is unavailable") as away:
+        await virtual.ready(NO_RETRY)
     assert "pass" not in str(away.value)
 
 
 async def test_a_wrong_key_is_remembered(serve: Serve, call: Call) -> None:
     server = ToolBenchServer(KEY)
     virtual = VirtualTools(VirtualServer(serve(server.application()), "another"))
-    await virtual.ready(AT_ONCE)
+    await virtual.ready(NO_RETRY)
     for _ in range(2):
         answer = await asyncio.to_thread(call, virtual, **IDEAS)
         assert answer.status_code == 503
     assert len(server.calls) == 1
     with pytest.raises(ServerRefused, match="wants another key") as refused:
-        await virtual.ready(AT_ONCE)
+        await virtual.ready(NO_RETRY)
     assert "another" not in str(refused.value).replace("another key", "")
     assert "another'" not in repr(virtual.server)
 
@@ -150,23 +149,23 @@ async def test_a_wrong_key_is_remembered(serve: Serve, call: Call) -> None:
 async def test_another_server_is_none(serve: Serve) -> None:
     other = VirtualTools(VirtualServer(f"{serve(ToolBenchServer().application())}/rapidapi"))
     with pytest.raises(ServerRefused, match=r"no tool server at http://127\.0\.0\.1:\d+/rapidapi: status 404"):
-        await other.ready(AT_ONCE)
+        await other.ready(NO_RETRY)
 
 
 @asynccontextmanager
 async def waiting(virtual: VirtualTools) -> AsyncIterator[asyncio.Task[None]]:
-    task = asyncio.create_task(virtual.ready(Patience(away_s=30, first_pause_s=0.01)))
+    task = asyncio.create_task(virtual.ready(RetryPolicy(wait_s=30, first_pause_s=0.01)))
     yield task
     await task
 
 
 async def test_a_server_is_waited_for(serve: Serve) -> None:
-    application, requests = FastAPI(), []
+    application, asked = FastAPI(), []
 
     @application.get("/virtual")
     async def starting() -> Response:
-        requests.append(1)
-        return Response("", 503 if len(requests) < 3 else 405)
+        asked.append(1)
+        return Response("", 503 if len(asked) < 3 else 405)
 
     async with waiting(VirtualTools(VirtualServer(serve(application)))):
-        await until(lambda: len(requests) == 3)
+        await until(lambda: len(asked) == 3)

@@ -12,11 +12,12 @@ from support.made_up_trajectories import whole_run, written
 from support.measured_steps import pairs_of, run_of
 
 from alpha_umi.contract.trajectories import CreateTrajectory
-from evaluation.errors import DuplicateId, EmptySuite, EvaluationError, OtherVersion
+from evaluation.errors import OtherVersion
 from evaluation.files.step_run import Run, write_run
 from evaluation.reporting.inputs import BootstrapOptions, StepsRun, TrajectoriesRun, read_runs
 from evaluation.whole_run import EventRecord, ToolServerRecord, WholeRun
 from orchestrator.settings import OrchestratorSettings
+from recordings.errors import DataError, DuplicateId, EmptySuite
 
 QUICK = BootstrapOptions(100)
 
@@ -174,6 +175,6 @@ def test_a_file_of_another_version_is_refused_by_its_number(tmp_path: Path, text
 )
 def test_what_is_no_run_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "file").write_text(text)
-    with pytest.raises(EvaluationError) as refused:
+    with pytest.raises(DataError) as refused:
         read_runs([tmp_path / "file"], QUICK)
     assert refused.value.remedy

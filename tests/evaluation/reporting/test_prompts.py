@@ -11,7 +11,7 @@ import pytest
 from support.measured_steps import called, case_of, output_of, run_of
 
 from alpha_umi.roles.template import load_template, render
-from alpha_umi.roles.turns import RoleName, Turn
+from alpha_umi.roles.turns import Role, Turn
 from evaluation.files.published import pair
 from evaluation.files.step_run import OutputRecord, PredictionRecord, write_run
 from evaluation.outputs import RoleText
@@ -22,7 +22,7 @@ from evaluation.reporting.step_examples import step_fold
 
 CASE = case_of()
 PREDICTION = called("weather", '{"city": "Oslo"}')
-MODELS: dict[RoleName, dict[str, Any]] = {"planner": {"template": "toolbench"}, "caller": {"template": "toolbench"}}
+MODELS: dict[Role, dict[str, Any]] = {"planner": {"template": "toolbench"}, "caller": {"template": "toolbench"}}
 
 
 def output(text: RoleText, prompt: str) -> OutputRecord:
@@ -46,12 +46,12 @@ def test_the_prompts_of_both_roles_are_made_again() -> None:
     assert exact_prompt(item, output(caller, labelled), models) == labelled != called_with
 
 
-def manifest(digest: str) -> dict[RoleName, dict[str, Any]]:
+def manifest(digest: str) -> dict[Role, dict[str, Any]]:
     return {"planner": {"template": "toolbench", "manifest": {"template_digest": digest}}}
 
 
 ANOTHER = "with the template 'toolbench' of this version it has another digest than in the file"
-WHY: dict[str, tuple[dict[RoleName, dict[str, Any]], str]] = {
+WHY: dict[str, tuple[dict[Role, dict[str, Any]], str]] = {
     "no name": ({"planner": {}}, "the file does not name its template"),
     "no model": ({}, "the file does not name its template"),
     "unknown": ({"planner": {"template": "of nobody"}}, "this version has no template 'of nobody'"),
@@ -63,7 +63,7 @@ WHY: dict[str, tuple[dict[RoleName, dict[str, Any]], str]] = {
 
 @pytest.mark.parametrize(("models", "why"), WHY.values(), ids=WHY)
 def test_any_other_prompt_is_not_shown_and_the_reason_is_said(
-    models: dict[RoleName, dict[str, Any]], why: str, tmp_path: Path
+    models: dict[Role, dict[str, Any]], why: str, tmp_path: Path
 ) -> None:
     message = output(PREDICTION.texts[0], "as it was before the template was changed")
     with pytest.raises(NoPrompt) as refused:

@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-from support.made_up_trainings import trained, training
 from support.measured_steps import pairs_of, run_of
+from support.synthetic_trainings import trained, training
 
-from evaluation.errors import DuplicateId, EvaluationError
 from evaluation.files.step_run import write_run
 from evaluation.page.blocks import Gallery, Paragraph
 from evaluation.reporting.inputs import BootstrapOptions, StepsRun, read_runs
 from evaluation.reporting.training import read_trainings, scaling_section, training_of, training_section
+from recordings.errors import DataError, DuplicateId
 
 
 def runs(folder: Path, *tokens: int) -> list[StepsRun]:
@@ -65,7 +65,7 @@ def test_more_data_is_a_curve_and_without_it_the_section_says_how(tmp_path: Path
 def test_the_section_tells_costs_and_draws_losses(tmp_path: Path) -> None:
     section = training_section(read_trainings([training(tmp_path / "one", complete=False)]))
     message = repr(section.blocks)
-    assert "taken over from global of other" in message
+    assert "reused from global of other" in message
     assert "not yet" in message
     assert "Losses of one" in message
     assert "--training" in repr(training_section([]))
@@ -83,7 +83,7 @@ def test_the_section_tells_costs_and_draws_losses(tmp_path: Path) -> None:
 def test_a_folder_that_is_none_is_refused(tmp_path: Path, costs: str | None, reply: str) -> None:
     if costs is not None:
         (tmp_path / "costs.json").write_text(costs)
-    with pytest.raises(EvaluationError, match=reply) as refused:
+    with pytest.raises(DataError, match=reply) as refused:
         read_trainings([tmp_path])
     assert "train run" in str(refused.value.remedy)
 

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from support.made_up_trajectories import whole_run, written
 
-from evaluation.errors import DuplicateId, EvaluationError, NoReference
+from evaluation.errors import NoReference
 from evaluation.judge.verdicts import JudgeRunRecord, ProcedureName, PromptsRecord, QuestionRecord, VerdictRecord
 from evaluation.page.html import render_page
 from evaluation.page.markdown import render_markdown
 from evaluation.reporting.document import Report, report_sections
 from evaluation.reporting.inputs import PARTS, BootstrapOptions, read_runs, with_verdicts
+from recordings.errors import DataError, DuplicateId
 
 QUICK = BootstrapOptions(100)
 SUITE = "stabletoolbench-queries:G1_tool"
@@ -139,5 +140,5 @@ def test_verdicts_on_another_run_or_given_twice_are_refused(tmp_path: Path) -> N
     path.write_text(written(whole_run([True, True])))
     with pytest.raises(NoReference, match="on a run of stabletoolbench-queries:G1_tool that is not given"):
         texts(path, verdicts)
-    with pytest.raises(EvaluationError):
+    with pytest.raises(DataError):
         texts(path, path)

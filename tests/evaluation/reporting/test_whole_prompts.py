@@ -11,7 +11,7 @@ import pytest
 from support.seen_prompts import Watched, priced
 from support.system import call
 
-from alpha_umi.roles.turns import RoleName
+from alpha_umi.roles.turns import Role
 from evaluation.reporting.whole_prompts import NoPrompts, RolePrompt, whole_prompts
 from evaluation.whole_run import WholeRun, read_whole_run
 
@@ -31,11 +31,11 @@ def made_again(run: WholeRun) -> list[RolePrompt]:
     return whole_prompts(run, record)
 
 
-def texts(prompts: list[RolePrompt], role: RoleName) -> list[str | None]:
+def texts(prompts: list[RolePrompt], role: Role) -> list[str | None]:
     return [prompt.text for prompt in prompts if prompt.role == role]
 
 
-def places(prompts: list[RolePrompt]) -> list[tuple[RoleName, int | None]]:
+def places(prompts: list[RolePrompt]) -> list[tuple[Role, int | None]]:
     return [(prompt.role, prompt.step) for prompt in prompts]
 
 

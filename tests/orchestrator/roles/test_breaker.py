@@ -11,13 +11,13 @@ POLICY = BreakerPolicy(failures_in_a_row=3, window=10, failed_share=0.5, open_s=
 
 @dataclass
 class Watched:
-    """A breaker, its clock, and what it told."""
+    """A breaker, its clock, and the changes that it reported."""
 
     now: float = 0.0
-    told: list[tuple[CircuitState, str]] = field(default_factory=list)
+    changes: list[tuple[CircuitState, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.breaker = Breaker(POLICY, clock=lambda: self.now, on_change=lambda *told: self.told.append(told))
+        self.breaker = Breaker(POLICY, clock=lambda: self.now, on_change=lambda *changes: self.changes.append(changes))
 
     def outcomes(self, letters: str) -> None:
         """Calls that were begun now: `.` answered, `x` failed."""
@@ -33,7 +33,7 @@ def test_it_opens_with_the_last_of_some_failures_in_a_row() -> None:
     watched.outcomes("xx.xx")
     assert watched.breaker.state == "closed"
     watched.outcomes("x")
-    assert (watched.breaker.state, watched.told) == ("open", [("open", "down")])
+    assert (watched.breaker.state, watched.changes) == ("open", [("open", "down")])
 
 
 def test_it_opens_when_half_of_the_newest_calls_failed() -> None:
@@ -65,7 +65,7 @@ def test_one_probe_after_a_while() -> None:
     watched.now = 4.0
     assert watched.breaker.begin_probe()
     watched.breaker.probe_succeeded()
-    assert [state for state, _ in watched.told] == ["open", "half-open", "open", "half-open", "closed"]
+    assert [state for state, _ in watched.changes] == ["open", "half-open", "open", "half-open", "closed"]
 
 
 def test_it_begins_anew_after_the_probe() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.roles.budget import RetryBudget
+from orchestrator.roles.calls import RetryBudget
 
 
 @given(st.lists(st.integers(0, 3), max_size=500))

@@ -10,7 +10,7 @@ import pytest
 from support.role_replicas import AT_ONCE, NEVER_OPENS, Fleet, planning
 from support.scripted_roles import Reply, decide, in_turn
 
-from orchestrator.roles.calls import Retries
+from orchestrator.roles.calls import RetryPolicy
 from orchestrator.roles.errors import RetriesSpent, RoleUnavailable
 
 CALLS = 200
@@ -64,7 +64,7 @@ async def test_the_services_wish_is_read(lone: Fleet, wish: str) -> None:
     moment = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
     value = {"seconds": "90", "date": moment, "nothing": "", "nonsense": "soon GMT"}[wish]
     lone.planners[0].roles.planner = in_turn(Reply(b"", 429, headers={"Retry-After": value}))
-    async with lone.calls(retries=Retries(attempts=1)) as calls:
+    async with lone.calls(retries=RetryPolicy(attempts=1)) as calls:
         with pytest.raises(RoleUnavailable) as caught:
             await calls.ask(planning("traj_0"))
     wished = caught.value.retry_after_s
@@ -76,7 +76,7 @@ async def test_the_services_wish_is_read(lone: Fleet, wish: str) -> None:
 
 
 def test_pauses_grow_differ_and_honour_the_wish() -> None:
-    retries = Retries(first_pause_s=0.2)
+    retries = RetryPolicy(first_pause_s=0.2)
     plain, wishing = RoleUnavailable("down"), RoleUnavailable("down", retry_after_s=7)
     for attempt, longest in ((1, 0.2), (2, 0.4), (3, 0.8), (10, 5.0)):
         pauses = {retries.pause_s(attempt, plain) for _ in range(20)}
@@ -86,9 +86,9 @@ def test_pauses_grow_differ_and_honour_the_wish() -> None:
 
 
 async def test_a_stream_that_broke_off_goes_on_where_it_was(lone: Fleet) -> None:
-    whole = decide("look it up now", "caller")
-    broken = Reply(whole.body, deltas=("look it ", "u"), cut=True)
-    lone.planners[0].roles.planner = in_turn(broken, whole)
+    complete = decide("look it up now", "caller")
+    broken = Reply(complete.body, deltas=("look it ", "u"), cut=True)
+    lone.planners[0].roles.planner = in_turn(broken, complete)
     heard: list[str] = []
     async with lone.calls(retries=AT_ONCE) as calls:
         answer = await calls.ask(planning("traj_0", stream=True), heard.append)

@@ -69,14 +69,14 @@ async def test_calls_in_flight_move_when_their_replica_ends(fleet: Fleet) -> Non
     for planner in fleet.planners:
         planner.roles.planner = in_turn(hang())
     async with fleet.calls() as calls:
-        asked = asyncio.create_task(calls.ask(planning("traj_0")))
+        answer = asyncio.create_task(calls.ask(planning("traj_0")))
         await until(lambda: any(planner.roles.requests for planner in fleet.planners))
         home = fleet.served()["traj_0"]
         for number, planner in enumerate(fleet.planners):
             if number != home:
                 planner.roles.planner = type(planner.roles)().planner
         await fleet.planners[home].end()
-        assert (await asked).next == "conclusion"
+        assert (await answer).next == "conclusion"
     assert fleet.served()["traj_0"] != home
 
 
@@ -119,11 +119,11 @@ async def test_a_probe_that_fails_leaves_the_service_alone_again(lone: Fleet) ->
     planner.roles.ready = False
     async with lone.calls() as calls:
         await asyncio.gather(*(calls.ask(planning(name)) for name in TRAJECTORIES), return_exceptions=True)
-        asked = len(planner.roles.requests)
+        requests_before = len(planner.roles.requests)
         lone.now += 2.0
         with pytest.raises(CircuitOpen, match="the model is loading"):
             await calls.ask(planning("traj_0"))
-    assert len(planner.roles.requests) == asked
+    assert len(planner.roles.requests) == requests_before
 
 
 async def test_errors_that_a_living_service_answers_with_open_nothing(lone: Fleet) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pysqlite3 import dbapi2 as sqlite3
 
-from orchestrator.store import EventStore, NewEvent, TrajectoryRow
+from orchestrator.store import EventStore, NewEvent, TrajectoryRow, open_store
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -29,7 +29,7 @@ def url(path: Path) -> str:
 
 @pytest.fixture
 async def store(url: str) -> AsyncIterator[EventStore]:
-    async with EventStore.open(url) as store:
+    async with open_store(url) as store:
         yield store
 
 

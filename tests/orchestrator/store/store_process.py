@@ -14,7 +14,7 @@ import sys
 from datetime import UTC, datetime
 
 from alpha_umi import telemetry
-from orchestrator.store import EventStore, NewEvent, StoreError
+from orchestrator.store import EventStore, NewEvent, StoreError, open_store
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TRAJECTORIES = 20
@@ -64,7 +64,7 @@ def say(line: str) -> None:
 async def main() -> None:
     telemetry.configure_logs(service="test")
     try:
-        async with EventStore.open(sys.argv[2]) as store:
+        async with open_store(sys.argv[2]) as store:
             await {"hold": hold, "write": write, "limited": limited}[sys.argv[1]](store)
     except StoreError as error:
         say(f"{type(error).__name__}: {error}")

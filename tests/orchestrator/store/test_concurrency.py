@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pysqlite3 import dbapi2 as sqlite3
 
-from orchestrator.store import EventStore, NewEvent, SequenceConflict, StoreUnavailable
+from orchestrator.store import EventStore, NewEvent, SequenceConflict, StoreUnavailable, open_store
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EVENT = NewEvent("planner.decided", {"thought": "I add."})
@@ -89,7 +89,7 @@ async def test_cancelled_readers_leave_no_lock_behind(store: EventStore, create:
 
 
 async def test_closing_lets_waiting_appends_in_and_refuses_later_ones(url: str) -> None:
-    async with EventStore.open(url) as store:
+    async with open_store(url) as store:
         await store.create("tr_1", [EVENT], at=NOON, instruction="Add.", tools=["add"])
         waiting = asyncio.create_task(store.append("tr_1", after=1, events=[EVENT], at=NOON))
         await asyncio.sleep(0)

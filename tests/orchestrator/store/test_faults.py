@@ -14,7 +14,7 @@ import pytest
 from pysqlite3 import dbapi2 as sqlite3
 from sqlalchemy.exc import DBAPIError
 
-from orchestrator.store import EventStore, NewEvent, StoreDamaged, StoreUnavailable
+from orchestrator.store import EventStore, NewEvent, StoreDamaged, StoreUnavailable, open_store
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EVENT = NewEvent("planner.decided", {"thought": "I add."})
@@ -34,7 +34,7 @@ def url(path: Path, journal: str) -> str:
 @pytest.fixture
 async def store(url: str) -> AsyncIterator[EventStore]:
     """A store that does not wait long for a lock, with one trajectory of one event."""
-    async with EventStore.open(url, busy_timeout_s=0.05) as store:
+    async with open_store(url, busy_timeout_s=0.05) as store:
         await store.create("tr_1", [EVENT], at=NOON, instruction="Add.", tools=["add"])
         yield store
 
@@ -66,7 +66,7 @@ async def test_a_full_disk_promises_nothing_and_passes(store: EventStore) -> Non
     await works(store)
 
 
-async def test_a_full_disk_is_told_to_everybody_in_the_batch(store: EventStore) -> None:
+async def test_a_full_disk_fails_every_write_of_the_batch(store: EventStore) -> None:
     for index in range(2, 12):
         await store.create(f"tr_{index}", [EVENT], at=NOON, instruction="Add.", tools=["add"])
     await pragma(store, f"max_page_count = {await pragma(store, 'page_count')}")
@@ -79,7 +79,7 @@ async def test_a_full_disk_is_told_to_everybody_in_the_batch(store: EventStore) 
         await store.append(f"tr_{index}", after=1, events=[BIG], at=NOON)
 
 
-async def test_a_full_disk_refuses_a_creation_whole(store: EventStore) -> None:
+async def test_a_full_disk_refuses_a_creation_completely(store: EventStore) -> None:
     await pragma(store, f"max_page_count = {await pragma(store, 'page_count')}")
     with pytest.raises(StoreUnavailable):
         await store.create("tr_2", [EVENT, BIG], at=NOON, instruction="Add.", tools=["add"])
@@ -167,7 +167,7 @@ async def test_a_database_overwritten_while_open_is_damage_and_no_crash(store: E
         await store.append("tr_1", after=1, events=[EVENT], at=NOON)
 
 
-async def test_errors_do_not_repeat_what_users_said(store: EventStore) -> None:
+async def test_errors_do_not_repeat_texts_of_users(store: EventStore) -> None:
     await pragma(store, f"max_page_count = {await pragma(store, 'page_count')}")
     secret = NewEvent("tool.observed", {"content": "canary" * 40_000})
     with pytest.raises(StoreUnavailable) as caught:

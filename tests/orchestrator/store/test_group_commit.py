@@ -83,11 +83,11 @@ async def test_a_job_cancelled_in_the_queue_is_dropped_and_the_others_go_in() ->
     group = GroupCommit(gate)
     first = submit(group, 1)
     await gate.entered.wait()
-    kept, dropped, last = submit(group, 2, 3, 4)
+    recorded, dropped, last = submit(group, 2, 3, 4)
     await asyncio.sleep(0)  # they are queued now
     dropped.cancel()
     gate.open.set()
-    assert await asyncio.gather(*first, kept, last) == [10, 20, 40]
+    assert await asyncio.gather(*first, recorded, last) == [10, 20, 40]
     assert gate.batches == [[1], [2, 4]]
     assert dropped.cancelled()
 

@@ -13,13 +13,13 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 async def pages(store: EventStore, *, limit: int, status: str | None = None) -> list[list[str]]:
-    found: list[list[str]] = []
+    result: list[list[str]] = []
     after, more = None, True
     while more:
         rows, more = await store.list(status=status, limit=limit, after=after)
-        found.append([row.id for row in rows])
+        result.append([row.id for row in rows])
         after = rows[-1].id if rows else None
-    return found
+    return result
 
 
 async def test_newest_come_first_whatever_the_order_of_writing(store: EventStore, create: Any) -> None:
@@ -32,9 +32,9 @@ async def test_newest_come_first_whatever_the_order_of_writing(store: EventStore
 async def test_pages_hold_each_trajectory_once_also_of_one_instant(store: EventStore, create: Any, limit: int) -> None:
     for name in "abcde":
         await create(f"tr_{name}")
-    found = await pages(store, limit=limit)
-    assert [row for page in found for row in page] == ["tr_e", "tr_d", "tr_c", "tr_b", "tr_a"]
-    assert all(len(page) == limit for page in found[:-1])
+    result = await pages(store, limit=limit)
+    assert [row for page in result for row in page] == ["tr_e", "tr_d", "tr_c", "tr_b", "tr_a"]
+    assert all(len(page) == limit for page in result[:-1])
 
 
 async def test_a_new_trajectory_between_two_pages_moves_nothing(store: EventStore, create: Any) -> None:

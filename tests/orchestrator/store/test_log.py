@@ -25,7 +25,7 @@ DECIDED = NewEvent("planner.decided", {"thought": "I add.", "next": "caller"})
 CALLED = NewEvent("caller.called", {"arguments": {"a": 2, "b": 2.5, "c": None, "d": [True]}})
 
 
-async def test_a_created_trajectory_reads_back_whole(store: EventStore) -> None:
+async def test_a_created_trajectory_reads_back_complete(store: EventStore) -> None:
     created = await store.create(
         "tr_1",
         [NewEvent("trajectory.created", {"tools": ("add", "sub")}), DECIDED],

@@ -27,17 +27,17 @@ def connection() -> Iterator[Connection]:
 def test_the_migrations_arrive_at_the_tables_that_the_statements_use(connection: Connection) -> None:
     assert migrate(connection) == len(MIGRATIONS)
     check_tables(connection)
-    found = inspect(connection)
-    assert set(found.get_table_names()) == set(METADATA.tables)
+    result = inspect(connection)
+    assert set(result.get_table_names()) == set(METADATA.tables)
     for table in METADATA.sorted_tables:
-        columns = {column["name"]: column for column in found.get_columns(table.name)}
+        columns = {column["name"]: column for column in result.get_columns(table.name)}
         assert {name: bool(column["nullable"]) for name, column in columns.items()} == {
             column.name: bool(column.nullable) for column in table.columns
         }
-        assert found.get_pk_constraint(table.name)["constrained_columns"] == [
+        assert result.get_pk_constraint(table.name)["constrained_columns"] == [
             column.name for column in table.primary_key.columns
         ]
-        assert {index["name"] for index in found.get_indexes(table.name)} == {index.name for index in table.indexes}
+        assert {index["name"] for index in result.get_indexes(table.name)} == {index.name for index in table.indexes}
 
 
 def test_only_missing_steps_run_and_in_order(connection: Connection) -> None:
@@ -57,7 +57,7 @@ def test_only_missing_steps_run_and_in_order(connection: Connection) -> None:
         migrate(connection)
 
 
-def test_every_released_schema_with_data_is_brought_up_to_date(connection: Connection) -> None:
+def test_every_released_schema_with_data_is_migrated(connection: Connection) -> None:
     for version in range(1, len(MIGRATIONS)):
         migrate(connection, MIGRATIONS[:version])
         connection.exec_driver_sql(

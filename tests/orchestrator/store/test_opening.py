@@ -20,6 +20,7 @@ from orchestrator.store import (
     StoreInUse,
     StoreMisconfigured,
     StoreUnavailable,
+    open_store,
 )
 from orchestrator.store.migrations import MIGRATIONS
 
@@ -27,7 +28,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 async def opens(url: str) -> None:
-    async with EventStore.open(url, busy_timeout_s=0.05):
+    async with open_store(url, busy_timeout_s=0.05):
         pass
 
 
@@ -51,19 +52,19 @@ async def test_folder_and_file_are_private(url: str, path: Path) -> None:
 
 
 @pytest.mark.parametrize("journal", ["wal", "delete"])
-async def test_the_journal_is_the_one_asked_for_and_synced(url: str, journal: str) -> None:
-    async with EventStore.open(f"{url}?journal_mode={journal}") as store:
+async def test_the_journal_is_the_configured_one_and_synced(url: str, journal: str) -> None:
+    async with open_store(f"{url}?journal_mode={journal}") as store:
         assert store.journal == journal
         with store._writer.connect() as connection:
-            found = [
+            result = [
                 connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
                 for name in ("journal_mode", "synchronous", "foreign_keys")
             ]
-    assert found == [journal, 3, 1]
+    assert result == [journal, 3, 1]
 
 
 async def test_the_journal_is_a_write_ahead_log_that_is_gone_after_closing(url: str, path: Path) -> None:
-    async with EventStore.open(url) as store:
+    async with open_store(url) as store:
         assert store.journal == "wal"
         await store.create("tr_1", [NewEvent("x", {})], at=NOON, instruction="Add.", tools=["add"])
         assert mode(path.with_name("log.db-wal")) == 0o600
@@ -71,10 +72,10 @@ async def test_the_journal_is_a_write_ahead_log_that_is_gone_after_closing(url: 
 
 
 @pytest.mark.parametrize(("before", "after"), [("WAL", "delete"), ("DELETE", "wal")])
-async def test_a_database_changes_to_the_journal_asked_for(url: str, path: Path, before: str, after: str) -> None:
+async def test_a_database_changes_to_the_configured_journal(url: str, path: Path, before: str, after: str) -> None:
     await opens(url)
     run(path, f"PRAGMA journal_mode = {before}")
-    async with EventStore.open(f"{url}?journal_mode={after}") as store:
+    async with open_store(f"{url}?journal_mode={after}") as store:
         assert await store.unfinished() == []
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == (after,)
@@ -174,16 +175,16 @@ async def test_tables_that_lost_something_are_named(url: str, path: Path, statem
 
 
 async def test_migrations_run_once_and_keep_what_is_there(url: str, path: Path) -> None:
-    async with EventStore.open(url) as store:
+    async with open_store(url) as store:
         await store.create("tr_1", [NewEvent("x", {})], at=NOON, instruction="Add.", tools=["add"])
-    async with EventStore.open(url) as store:
+    async with open_store(url) as store:
         assert await store.unfinished() == ["tr_1"]
     with closing(sqlite3.connect(path)) as connection:
         versions = connection.execute("SELECT version FROM schema_version").fetchall()
     assert versions == [(number,) for number in range(1, len(MIGRATIONS) + 1)]
 
 
-async def test_a_database_locked_at_the_start_is_said_and_can_be_opened_later(url: str, path: Path) -> None:
+async def test_a_database_locked_at_the_start_is_reported_and_can_be_opened_later(url: str, path: Path) -> None:
     await opens(url)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.store import EventStore, StoreInUse
+from orchestrator.store import StoreInUse, open_store
 
 PROGRAM = Path(__file__).with_name("store_process.py")
 
@@ -39,30 +39,30 @@ async def test_a_second_process_is_refused_until_the_first_is_gone(url: str, pat
     with started("hold", url) as first:
         assert line(first) == "held"
         with pytest.raises(StoreInUse, match=f"in use by another orchestrator \\(process {first.pid}\\)"):
-            async with EventStore.open(url):
+            async with open_store(url):
                 pass
         with started("hold", url) as second:
-            said = line(second)
-            assert said.startswith(f"StoreInUse: {path} is in use")
-            assert "name another database" in said
+            output = line(second)
+            assert output.startswith(f"StoreInUse: {path} is in use")
+            assert "name another database" in output
         first.kill()
         first.wait()
-        async with EventStore.open(url) as store:
+        async with open_store(url) as store:
             assert await store.unfinished() == []
 
 
 @pytest.mark.parametrize("acknowledged", [1, 150, 600])
 async def test_nothing_acknowledged_is_lost_when_the_process_is_killed(url: str, acknowledged: int) -> None:
     with started("write", url) as process:
-        said = [line(process) for _ in range(acknowledged)]
+        output = [line(process) for _ in range(acknowledged)]
         process.kill()
         assert process.stdout is not None
-        said += process.stdout.read().splitlines()
+        output += process.stdout.read().splitlines()
     ends: dict[str, int] = {}
-    for name, end in (entry.split() for entry in said if entry.count(" ") == 1):
+    for name, end in (entry.split() for entry in output if entry.count(" ") == 1):
         ends[name] = int(end)
     assert ends
-    async with EventStore.open(url) as store:
+    async with open_store(url) as store:
         for name in await store.unfinished():
             events = await store.events(name)
             assert [event.seq for event in events] == list(range(1, len(events) + 1))

@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 from pysqlite3 import dbapi2 as sqlite3
 
-from orchestrator.store import EventStore, KeptRequest, NewEvent, RequestKept, RequestKey, SequenceConflict
+from orchestrator.store import (
+    EventStore,
+    IdempotencyKeyExists,
+    IdempotencyRecord,
+    NewEvent,
+    RequestKey,
+    SequenceConflict,
+)
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEY = RequestKey("anonymous", "/v1/trajectories", "k-1", "a" * 64)
@@ -22,30 +29,30 @@ async def create(store: EventStore, trajectory_id: str, key: RequestKey | None =
 
 
 async def test_a_key_says_what_its_request_did(store: EventStore) -> None:
-    assert await store.kept_request(KEY, now=NOON) is None
+    assert await store.find_idempotency_record(KEY, now=NOON) is None
     await create(store, "tr_1")
-    assert await store.kept_request(KEY, now=NOON) == KeptRequest("a" * 64, "tr_1", 1)
+    assert await store.find_idempotency_record(KEY, now=NOON) == IdempotencyRecord("a" * 64, "tr_1", 1)
     of_append = replace(KEY, route="/v1/trajectories/tr_1/messages")
     await store.append("tr_1", after=1, events=[NewEvent("x", {})] * 2, at=NOON, request=of_append)
-    assert await store.kept_request(of_append, now=NOON) == KeptRequest("a" * 64, "tr_1", 2)
+    assert await store.find_idempotency_record(of_append, now=NOON) == IdempotencyRecord("a" * 64, "tr_1", 2)
 
 
 async def test_keys_are_apart_by_owner_route_and_text(store: EventStore) -> None:
     others = [replace(KEY, key_id="b"), replace(KEY, route="/other"), replace(KEY, key="k-2")]
     await create(store, "tr_1")
     for other in others:
-        assert await store.kept_request(other, now=NOON) is None
+        assert await store.find_idempotency_record(other, now=NOON) is None
     for number, other in enumerate(others, start=2):
         await create(store, f"tr_{number}", other)
-    assert [(await store.kept_request(other, now=NOON)) for other in others] == [
-        KeptRequest("a" * 64, f"tr_{number}", 1) for number in (2, 3, 4)
+    assert [(await store.find_idempotency_record(other, now=NOON)) for other in others] == [
+        IdempotencyRecord("a" * 64, f"tr_{number}", 1) for number in (2, 3, 4)
     ]
 
 
 async def test_a_key_that_is_taken_refuses_the_write_whatever_its_body(store: EventStore) -> None:
     await create(store, "tr_1")
     for key in (KEY, replace(KEY, digest="b" * 64)):
-        with pytest.raises(RequestKept):
+        with pytest.raises(IdempotencyKeyExists):
             await create(store, "tr_2", key)
     assert [row.id for row in (await store.list()).rows] == ["tr_1"]
 
@@ -53,7 +60,7 @@ async def test_a_key_that_is_taken_refuses_the_write_whatever_its_body(store: Ev
 async def test_of_many_at_once_one_is_written_and_nobody_else_is_disturbed(store: EventStore) -> None:
     writes = [create(store, f"tr_{number}", None if number % 2 else KEY) for number in range(20)]
     outcomes = await asyncio.gather(*writes, return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes[::2]] == [type(None), *[RequestKept] * 9]
+    assert [type(outcome) for outcome in outcomes[::2]] == [type(None), *[IdempotencyKeyExists] * 9]
     assert outcomes[1::2] == [None] * 10
     assert len((await store.list(limit=100)).rows) == 11
 
@@ -62,18 +69,18 @@ async def test_a_write_that_is_refused_keeps_no_key(store: EventStore) -> None:
     await create(store, "tr_1", None)
     with pytest.raises(SequenceConflict):
         await store.append("tr_1", after=5, events=[NewEvent("x", {})], at=NOON, request=KEY)
-    assert await store.kept_request(KEY, now=NOON) is None
+    assert await store.find_idempotency_record(KEY, now=NOON) is None
 
 
 async def test_keys_count_for_72_hours_and_are_then_removed(store: EventStore, other: sqlite3.Connection) -> None:
     await create(store, "tr_1")
     late = NOON + timedelta(hours=72)
-    assert await store.kept_request(KEY, now=late) is not None
-    assert await store.kept_request(KEY, now=late + timedelta(seconds=1)) is None
+    assert await store.find_idempotency_record(KEY, now=late) is not None
+    assert await store.find_idempotency_record(KEY, now=late + timedelta(seconds=1)) is None
     await create(store, "tr_2", replace(KEY, key="k-2"), at=late + timedelta(seconds=1))
     assert other.execute("SELECT key FROM idempotency_keys").fetchall() == [("k-2",)]
     await create(store, "tr_3", at=late + timedelta(seconds=1))
-    assert (await store.kept_request(KEY, now=late)) == KeptRequest("a" * 64, "tr_3", 1)
+    assert (await store.find_idempotency_record(KEY, now=late)) == IdempotencyRecord("a" * 64, "tr_3", 1)
 
 
 async def test_looking_up_and_removing_use_indexes(store: EventStore, other: Any) -> None:

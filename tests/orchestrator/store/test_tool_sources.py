@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from pysqlite3 import dbapi2 as sqlite3
 
-from orchestrator.store import EventStore, NotStorable, StoreDamaged
+from orchestrator.store import EventStore, NotStorable, StoreDamaged, open_store
 
 
-async def test_a_registration_is_kept_replaced_and_removed(store: EventStore) -> None:
+async def test_a_registration_is_stored_replaced_and_removed(store: EventStore) -> None:
     await store.put_tool_source("weather", {"kind": "openapi", "url": "http://127.0.0.1:9000/openapi.json"})
     await store.put_tool_source("calendar", {"kind": "openapi"})
     await store.put_tool_source("weather", {"kind": "openapi", "tags": ["now"]})
@@ -22,9 +22,9 @@ async def test_a_registration_is_kept_replaced_and_removed(store: EventStore) ->
 
 
 async def test_a_registration_is_there_after_a_restart(url: str) -> None:
-    async with EventStore.open(url) as store:
+    async with open_store(url) as store:
         await store.put_tool_source("weather", {"kind": "openapi"})
-    async with EventStore.open(url) as store:
+    async with open_store(url) as store:
         assert await store.list_tool_sources() == [("weather", {"kind": "openapi"})]
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.tools.document import MAX_BYTES, read_document
 from orchestrator.tools.errors import DocumentError
 from orchestrator.tools.model import EffectClass
-from orchestrator.tools.openapi import parse_document
+from orchestrator.tools.openapi.document import MAX_BYTES, read_document
+from orchestrator.tools.openapi.parse import parse_document
 
 OK = {"200": {"description": "ok"}}
 
@@ -169,7 +169,7 @@ def test_nothing_is_opened_while_a_document_is_read(document: Callable[..., dict
     spec["components"] = {"schemas": {"A": {"$id": "http://evil.example/a", "$ref": "#/info"}}}
     program = """
 import json, sys
-from orchestrator.tools.openapi import parse_document
+from orchestrator.tools.openapi.parse import parse_document
 from orchestrator.tools.model import EffectClass
 good, bad = json.loads(sys.argv[1]), json.loads(sys.argv[1])
 bad["components"]["schemas"]["B"] = {"$ref": "file:///etc/passwd"}

@@ -70,10 +70,10 @@ async def test_what_leaves(egress: Egress, raw_server: Any) -> None:
 
 
 async def test_proxies_of_the_environment_are_not_used(raw_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+    connections = []
 
     async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append(True)
+        connections.append(True)
 
     proxy_url = await raw_server(proxy)
     base = await raw_server(answering(HEAD + b"content-length: 2\r\n\r\n{}"))
@@ -83,7 +83,7 @@ async def test_proxies_of_the_environment_are_not_used(raw_server: Any, monkeypa
     monkeypatch.delenv("NO_PROXY", raising=False)
     async with Egress(allow_loopback=True) as egress:
         assert (await egress.send(get(base), timeout_s=5)).body == b"{}"
-    assert not asked
+    assert not connections
 
 
 async def test_a_redirect_is_handed_back_and_not_followed(egress: Egress, raw_server: Any) -> None:
@@ -109,7 +109,7 @@ async def test_a_body_without_end_is_cut(egress: Egress, raw_server: Any) -> Non
     assert psutil.Process().memory_info().rss - before < 32 * 1024 * 1024
 
 
-async def test_a_body_of_exactly_the_limit_is_whole(egress: Egress, raw_server: Any) -> None:
+async def test_a_body_of_exactly_the_limit_is_complete(egress: Egress, raw_server: Any) -> None:
     base = await raw_server(answering(HEAD + b"content-length: 100\r\n\r\n" + b"x" * 100))
     assert not (await egress.send(get(base), timeout_s=5, max_body_bytes=100)).truncated
     assert (await egress.send(get(base), timeout_s=5, max_body_bytes=99)).truncated
@@ -181,7 +181,7 @@ async def test_a_reset_is_named(egress: Egress, raw_server: Any) -> None:
         await egress.send(get(await raw_server(reset)), timeout_s=5)
 
 
-async def test_no_connection_is_told_apart(egress: Egress, raw_server: Any, free_port: int) -> None:
+async def test_no_connection_is_distinguished(egress: Egress, raw_server: Any, free_port: int) -> None:
     with pytest.raises(ConnectionFailed, match="refuses"):
         await egress.send(get(f"http://127.0.0.1:{free_port}/"), timeout_s=5)
     plain = await raw_server(answering(b"HTTP/1.1 400 Bad\r\n\r\n"))

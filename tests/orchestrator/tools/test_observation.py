@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from orchestrator.tools.egress import Answer
 from orchestrator.tools.model import EffectClass, ToolResult
 from orchestrator.tools.observation import bounded, failure, observe
-from orchestrator.tools.openapi import parse_document
-from orchestrator.tools.operation import Operation
-from orchestrator.tools.security import Credentials
+from orchestrator.tools.openapi.operation import Operation
+from orchestrator.tools.openapi.parse import parse_document
+from orchestrator.tools.openapi.security import Credentials
 
 
 def operation(media_type: str = "application/json") -> Operation:
@@ -60,7 +60,7 @@ def test_json_is_written_compactly() -> None:
         (200, b"hi", "", "HTTP 200: the tool's answer is of no type and not JSON: hi"),
     ],
 )  # fmt: skip
-def test_what_went_wrong_is_said(status: int, body: bytes, media_type: str, says: str) -> None:
+def test_errors_are_reported(status: int, body: bytes, media_type: str, says: str) -> None:
     assert seen(body, status=status, media_type=media_type) == ToolResult(says, is_error=True, truncated=False)
 
 

@@ -24,8 +24,8 @@ from orchestrator.tools.errors import (
     UnknownToolError,
 )
 from orchestrator.tools.model import EffectClass, ToolResult
+from orchestrator.tools.openapi.provider import OpenApiSource
 from orchestrator.tools.registry import ToolRegistry
-from orchestrator.tools.source import ToolSource
 
 Serve = Callable[[Any], str]
 CANARY = "canary-91ab7c55"
@@ -79,8 +79,7 @@ def registry(egress: Egress) -> ToolRegistry:
 
 
 async def call(registry: ToolRegistry, name: str, arguments: dict[str, Any] | None = None) -> ToolResult:
-    (tool,) = registry.get([name])
-    return await registry.execute(tool, arguments or {}, idempotency_key="key-7", timeout_s=5)
+    return await registry.call(name, arguments or {}, idempotency_key="key-7", timeout_s=5)
 
 
 def secured(schemes: dict[str, Any], security: list[dict[str, list[str]]], base: str) -> dict[str, Any]:
@@ -106,14 +105,14 @@ async def test_a_fetched_document_becomes_tools_that_work(registry: ToolRegistry
     app = shop()
     base = serve(app)
     registered = await registry.add_source(
-        ToolSource(name="shop", url=f"{base}/openapi.json", effect=EffectClass.KEYED_WRITE)
+        OpenApiSource(name="shop", url=f"{base}/openapi.json", effect=EffectClass.KEYED_WRITE)
     )
     assert registered.base_url == base
     assert set(registered.tools) == {"get_item", "place_order", "boom", "moved", "echo", "page"}
     assert [tool.effect for tool in registry.get(["get_item", "place_order"])] == ["read", "keyed_write"]
 
-    found = await call(registry, "get_item", {"name": "a/b ?#ü%2F"})
-    assert json.loads(found.content) == {"name": "a/b ?#ü%2F", "unit": "kg"}
+    actual = await call(registry, "get_item", {"name": "a/b ?#ü%2F"})
+    assert json.loads(actual.content) == {"name": "a/b ?#ü%2F", "unit": "kg"}
     assert await call(registry, "place_order", {"item": "tea"}) == ToolResult(
         '{"item":"tea","count":1}', is_error=False, truncated=False
     )
@@ -124,12 +123,12 @@ async def test_a_fetched_document_becomes_tools_that_work(registry: ToolRegistry
 
 async def test_failures_are_observations(registry: ToolRegistry, serve: Serve) -> None:
     app = shop()
-    await registry.add_source(ToolSource(name="shop", url=f"{serve(app)}/openapi.json"))
-    asked = len(app.state.requests)
+    await registry.add_source(OpenApiSource(name="shop", url=f"{serve(app)}/openapi.json"))
+    requests_before = len(app.state.requests)
     wrong = await call(registry, "place_order", {"item": "tea", "count": 0})
     assert wrong.is_error
     assert "'count'" in wrong.content
-    assert len(app.state.requests) == asked, "nothing is sent for arguments that do not fit"
+    assert len(app.state.requests) == requests_before, "nothing is sent for arguments that do not fit"
     assert await call(registry, "boom") == ToolResult(
         'HTTP 503 from the tool: {"detail":"out of order"}', is_error=True, truncated=False
     )
@@ -149,10 +148,10 @@ async def test_a_write_without_an_answer_is_of_unknown_effect(registry: ToolRegi
         "info": {"title": "t", "version": "1"},
         "paths": {"/x": {"get": ok, "post": ok}},
     }
-    await registry.add_source(ToolSource(name="s", document=spec, base_url=await raw_server(silent)))
+    await registry.add_source(OpenApiSource(name="s", document=spec, base_url=await raw_server(silent)))
     read, write = registry.list_tools()
     for tool, says in ((read, "gave no answer"), (write, "whether the call took effect is unknown")):
-        result = await registry.execute(tool, {}, idempotency_key="k", timeout_s=0.2)
+        result = await registry.call(tool.name, {}, idempotency_key="k", timeout_s=0.2)
         assert result.is_error
         assert says in result.content
         assert "0.2 s" in result.content
@@ -160,16 +159,16 @@ async def test_a_write_without_an_answer_is_of_unknown_effect(registry: ToolRegi
 
 async def test_names_may_not_clash(registry: ToolRegistry, serve: Serve) -> None:
     url = f"{serve(shop())}/openapi.json"
-    await registry.add_source(ToolSource(name="one", url=url))
+    await registry.add_source(OpenApiSource(name="one", url=url))
     with pytest.raises(SourceExistsError, match="'one' is registered"):
-        await registry.add_source(ToolSource(name="one", url=url))
+        await registry.add_source(OpenApiSource(name="one", url=url))
     with pytest.raises(SourceExistsError, match="the sources 'one' and 'two' both have a tool"):
-        await registry.add_source(ToolSource(name="two", url=url))
+        await registry.add_source(OpenApiSource(name="two", url=url))
     assert [registered.source.name for registered in registry.list_sources()] == ["one"]
 
 
-async def test_of_two_sources_added_at_once_with_one_name_one_is_kept(registry: ToolRegistry, serve: Serve) -> None:
-    source = ToolSource(name="one", url=f"{serve(shop())}/openapi.json")
+async def test_of_several_sources_added_at_once_with_one_name_one_remains(registry: ToolRegistry, serve: Serve) -> None:
+    source = OpenApiSource(name="one", url=f"{serve(shop())}/openapi.json")
     outcomes = await asyncio.gather(*(registry.add_source(source) for _ in range(3)), return_exceptions=True)
     assert sum(isinstance(outcome, SourceExistsError) for outcome in outcomes) == 2
     assert len(registry.list_sources()) == 1
@@ -177,20 +176,36 @@ async def test_of_two_sources_added_at_once_with_one_name_one_is_kept(registry: 
 
 async def test_a_removed_source_is_gone_with_its_tools(registry: ToolRegistry, serve: Serve) -> None:
     base = serve(shop())
-    await registry.add_source(ToolSource(name="shop", url=f"{base}/openapi.json"))
-    (tool,) = registry.get(["boom"])
-    registry.remove_source("shop")
+    await registry.add_source(OpenApiSource(name="shop", url=f"{base}/openapi.json"))
+    await registry.remove_source("shop")
     assert registry.list_tools() == []
     with pytest.raises(UnknownSourceError, match="no source is registered"):
-        registry.remove_source("shop")
-    assert (await registry.execute(tool, {}, idempotency_key="k", timeout_s=5)).is_error
-    await registry.add_source(ToolSource(name="other", url=f"{base}/openapi.json"))
-    changed = await registry.execute(tool, {}, idempotency_key="k", timeout_s=5)
-    assert "has changed" in changed.content
+        await registry.remove_source("shop")
+    with pytest.raises(UnknownToolError, match="no tool is registered as 'boom'"):
+        await call(registry, "boom")
+
+
+async def test_a_replaced_tool_is_not_called_with_arguments_of_its_predecessor(
+    registry: ToolRegistry, serve: Serve
+) -> None:
+    await registry.add_source(OpenApiSource(name="shop", url=f"{serve(shop())}/openapi.json"))
+    await registry.remove_source("shop")
+    other = FastAPI()
+    requests: list[int] = []
+
+    @other.get("/items", operation_id="get_item")
+    def get_item(number: int) -> None:
+        requests.append(number)
+
+    await registry.add_source(OpenApiSource(name="other", url=f"{serve(other)}/openapi.json"))
+    result = await call(registry, "get_item", {"name": "tea"})
+    assert result.is_error
+    assert "the tool was not called" in result.content
+    assert requests == []
 
 
 async def test_unknown_names_get_suggestions(registry: ToolRegistry, serve: Serve) -> None:
-    await registry.add_source(ToolSource(name="shop", url=f"{serve(shop())}/openapi.json"))
+    await registry.add_source(OpenApiSource(name="shop", url=f"{serve(shop())}/openapi.json"))
     with pytest.raises(UnknownToolError, match="did you mean 'place_order'") as caught:
         registry.get(["get_item", "place_orders", "zzz"])
     assert caught.value.names == ["place_orders", "zzz"]
@@ -198,17 +213,17 @@ async def test_unknown_names_get_suggestions(registry: ToolRegistry, serve: Serv
     with pytest.raises(UnknownToolError, match="registered are boom, echo"):
         registry.get(["zzz"])
     with pytest.raises(UnknownSourceError, match="did you mean 'shop'"):
-        registry.remove_source("shops")
+        await registry.remove_source("shops")
 
 
 async def test_a_source_with_its_document_needs_no_fetch(registry: ToolRegistry, egress: Egress, serve: Serve) -> None:
     app = shop()
-    registered = await registry.add_source(ToolSource(name="shop", url=f"{serve(app)}/openapi.json"))
-    asked = len(app.state.requests)
+    registered = await registry.add_source(OpenApiSource(name="shop", url=f"{serve(app)}/openapi.json"))
+    requests_before = len(app.state.requests)
     restored = ToolRegistry(egress)
-    await restored.add_source(ToolSource.model_validate(json.loads(json.dumps(registered.source.record()))))
+    await restored.add_source(OpenApiSource.model_validate(json.loads(json.dumps(registered.source.record()))))
     assert restored.list_tools() == registry.list_tools()
-    assert len(app.state.requests) == asked
+    assert len(app.state.requests) == requests_before
 
 
 @pytest.mark.parametrize(
@@ -224,7 +239,7 @@ async def test_addresses_without_a_document(
     registry: ToolRegistry, serve: Serve, path: str, error: type[Exception], says: str
 ) -> None:
     with pytest.raises(error, match=says):
-        await registry.add_source(ToolSource(name="shop", url=serve(shop()) + path))
+        await registry.add_source(OpenApiSource(name="shop", url=serve(shop()) + path))
     assert registry.list_sources() == []
 
 
@@ -233,16 +248,16 @@ async def test_a_document_nested_without_end(registry: ToolRegistry) -> None:
     for _ in range(5_000):
         nested = {"a": nested}
     with pytest.raises(DocumentError, match="deep"):
-        await registry.add_source(ToolSource.model_construct(name="a", document=nested, url=None))
+        await registry.add_source(OpenApiSource.model_construct(name="a", document=nested, url=None))
 
 
 async def test_a_closed_port_and_a_forbidden_address(registry: ToolRegistry, free_port: int) -> None:
     with pytest.raises(SourceUnreachableError, match="refuses"):
-        await registry.add_source(ToolSource(name="a", url=f"http://127.0.0.1:{free_port}/openapi.json"))
+        await registry.add_source(OpenApiSource(name="a", url=f"http://127.0.0.1:{free_port}/openapi.json"))
     async with Egress() as guarded:
         with pytest.raises(SourceUnreachableError, match=r"public internet.*ALPHA_UMI_ALLOW_LOOPBACK_TOOLS"):
             await ToolRegistry(guarded).add_source(
-                ToolSource(name="a", url=f"http://127.0.0.1:{free_port}/openapi.json")
+                OpenApiSource(name="a", url=f"http://127.0.0.1:{free_port}/openapi.json")
             )
 
 
@@ -288,7 +303,7 @@ async def test_credentials_arrive_and_are_never_seen(
     caplog.set_level(logging.DEBUG)
     scheme, secret, arrived = SCHEMES[kind]
     app = shop()
-    source = ToolSource.model_validate(
+    source = OpenApiSource.model_validate(
         {"name": "s", "document": secured({"K": scheme}, [{"K": []}], serve(app)), "credentials": {"K": secret}}
     )
     await registry.add_source(source)
@@ -315,8 +330,8 @@ async def test_alternatives_and_missing_credentials(registry: ToolRegistry, serv
     }
     spec = secured(schemes, [{"M": []}, {"A": [], "B": []}], serve(app))
 
-    def source(**given: Any) -> ToolSource:
-        return ToolSource.model_validate({"name": "s", "document": spec, **given})
+    def source(**given: Any) -> OpenApiSource:
+        return OpenApiSource.model_validate({"name": "s", "document": spec, **given})
 
     for given in ({}, {"credentials": {"A": CANARY}}, {"credentials": {"M": CANARY}}):
         with pytest.raises(ToolSourceError, match="needs credentials for 'M' or 'A' with 'B'") as caught:
@@ -332,11 +347,11 @@ async def test_headers_go_to_the_document_only_where_the_calls_go(registry: Tool
     documents, calls = shop(), shop()
     url, base = f"{serve(documents)}/openapi.json", serve(calls)
     headers = {"X-Secret": CANARY}
-    await registry.add_source(ToolSource.model_validate({"name": "a", "url": url, "headers": headers}))
+    await registry.add_source(OpenApiSource.model_validate({"name": "a", "url": url, "headers": headers}))
     assert documents.state.requests[-1][2]["x-secret"] == CANARY
-    registry.remove_source("a")
+    await registry.remove_source("a")
     await registry.add_source(
-        ToolSource.model_validate({"name": "a", "url": url, "base_url": base, "headers": headers})
+        OpenApiSource.model_validate({"name": "a", "url": url, "base_url": base, "headers": headers})
     )
     assert "x-secret" not in documents.state.requests[-1][2]
     await call(registry, "echo")
@@ -344,6 +359,6 @@ async def test_headers_go_to_the_document_only_where_the_calls_go(registry: Tool
 
 
 async def test_a_hundred_calls_at_once(registry: ToolRegistry, serve: Serve) -> None:
-    await registry.add_source(ToolSource(name="shop", url=f"{serve(shop())}/openapi.json"))
+    await registry.add_source(OpenApiSource(name="shop", url=f"{serve(shop())}/openapi.json"))
     results = await asyncio.gather(*(call(registry, "get_item", {"name": str(n)}) for n in range(100)))
     assert [json.loads(result.content)["name"] for result in results] == [str(n) for n in range(100)]

@@ -14,10 +14,10 @@ from yarl import URL
 from orchestrator.tools.egress import OutboundRequest, check_request
 from orchestrator.tools.errors import ArgumentError
 from orchestrator.tools.model import EffectClass
-from orchestrator.tools.openapi import parse_document
-from orchestrator.tools.operation import Operation
-from orchestrator.tools.request import build_request, check_arguments, with_defaults
-from orchestrator.tools.security import Credentials
+from orchestrator.tools.openapi.operation import Operation
+from orchestrator.tools.openapi.parse import parse_document
+from orchestrator.tools.openapi.request import build_request, check_arguments, with_defaults
+from orchestrator.tools.openapi.security import Credentials
 
 BASE = "http://api.example/base/v1"
 
@@ -156,7 +156,7 @@ def test_defaults_are_sent_unless_the_model_says_otherwise() -> None:
     assert (outbound.url, outbound.content) == (f"{BASE}/x?page=2", b'{"size": 3, "other": null}')
 
 
-def test_a_whole_body_is_sent_as_it_is() -> None:
+def test_a_body_of_one_argument_is_sent_as_it_is() -> None:
     lists = operation(method="post", body={"type": "array", "items": {"type": "string"}})
     assert request(lists, {"body": ["ü"]}).content == '["ü"]'.encode()
     assert request(lists, {"body": ["ü"]}).headers["content-type"] == "application/json"

@@ -17,7 +17,7 @@ from support.mask_walk import at_random, never_ending, tokenizer_of, walk
 from alpha_umi.contract.tool_schema import ToolSchemaError
 from alpha_umi.roles.caller import parse_call
 from alpha_umi.roles.turns import Tool
-from alpha_umi.serving.calls.grammar import call_grammar, forget_grammars
+from alpha_umi.serving.calls.grammar import call_grammar, clear_grammar_cache
 
 BOUND = 256
 Json = dict[str, Any]
@@ -205,7 +205,7 @@ def test_texts_of_any_script(tokenizer: LLTokenizer, text: str, strict: bool) ->
 @pytest.mark.parametrize(
     ("written", "allowed"), [(r"\ud83d\ude00", True), (r"\u00e9", True), (r"\ud83d", False), (r"\ude00", False)]
 )
-def test_escapes_are_whole_characters(tokenizer: LLTokenizer, written: str, allowed: bool) -> None:
+def test_escapes_are_complete_characters(tokenizer: LLTokenizer, written: str, allowed: bool) -> None:
     text = f'Action: tool\nAction Input: {{"city": "{written}"}}'
     assert accepts(tokenizer, call_grammar([CITY], token_bound=BOUND).lark, text) == allowed
 
@@ -220,9 +220,9 @@ def test_every_walk_is_a_valid_call(tokenizer: LLTokenizer, properties: Json, ke
     offered = tool(properties, sorted(properties)[:keep])
     lark = call_grammar([offered], token_bound=1_024).lark
     text, _ = walk(tokenizer, lark, at_random(seed, tokenizer), at_most=6_144)
-    found = parse_call(text)
-    assert (found.name, found.text) == ("tool", text)
-    jsonschema_rs.validate(dict(offered.parameters), found.arguments)
+    result = parse_call(text)
+    assert (result.name, result.text) == ("tool", text)
+    jsonschema_rs.validate(dict(offered.parameters), result.arguments)
 
 
 def test_arguments_in_any_order_each_once(tokenizer: LLTokenizer) -> None:
@@ -264,7 +264,7 @@ def test_one_of_several_forms(tokenizer: LLTokenizer) -> None:
     assert not accepts(tokenizer, lark, call({}))
 
 
-def test_whole_identifiers_and_whole_paragraphs(tokenizer: LLTokenizer) -> None:
+def test_full_identifiers_and_paragraphs(tokenizer: LLTokenizer) -> None:
     post = tool({"id": {"type": "integer"}, "text": {"type": "string"}}, ["id", "text"])
     arguments = {"id": 1_755_555_555_555_555_555, "text": "A paragraph. " * 30}
     assert accepts(tokenizer, call_grammar([post], token_bound=512).lark, call(arguments))
@@ -299,7 +299,7 @@ def test_a_wide_tool_is_fitted_without_trying_everything() -> None:
 
 
 def test_a_grammar_is_made_once() -> None:
-    forget_grammars()
+    clear_grammar_cache()
     tools = [tool({f"p{i}": {"type": "string"}}, name=f"t{i}") for i in range(100)]
     started = time.perf_counter()
     first = call_grammar(tools, token_bound=BOUND)

@@ -40,14 +40,14 @@ def test_small_ranges_completely(low: int, high: int) -> None:
     st.integers(0, 3),
 )
 def test_decimals_are_exactly_those_between_the_bounds(
-    one: Decimal, other: Decimal, number: Decimal, kept: int
+    one: Decimal, other: Decimal, number: Decimal, digits: int
 ) -> None:
     low, high = sorted((one, other))
     expression = re.compile(decimals(Fraction(low), Fraction(high), digits=3) or "nothing")
-    for candidate in (number, low, high, round(low, kept), round(high, kept)):
+    for candidate in (number, low, high, round(low, digits), round(high, digits)):
         text = f"{candidate:f}"
-        whole_bound = candidate in (low, high) and candidate == int(candidate)
-        if not whole_bound and candidate:  # these are written without a point
+        integer_bound = candidate in (low, high) and candidate == int(candidate)
+        if not integer_bound and candidate:  # these are written without a point
             assert bool(expression.fullmatch(text)) == (low <= candidate <= high), text
 
 
@@ -62,7 +62,7 @@ def test_no_share(text: str) -> None:
 
 
 @pytest.mark.parametrize(("low", "high"), [("0.2", "0.8"), ("-0.8", "-0.2"), ("-0.2", "0.8")])
-def test_between_two_whole_numbers(low: str, high: str) -> None:
+def test_between_two_integers(low: str, high: str) -> None:
     expression = re.compile(decimals(Fraction(low), Fraction(high)))
     texts = [f"{n / 10:.1f}" for n in range(-20, 20) if n]
     assert [t for t in texts if expression.fullmatch(t)] == [t for t in texts if float(low) <= float(t) <= float(high)]

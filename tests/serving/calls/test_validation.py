@@ -36,7 +36,7 @@ def test_right_calls(name: str, arguments: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "said"),
+    ("name", "arguments", "message"),
     [
         ("country_inf", {}, "did you mean country_info"),
         ("weather", {}, "offered are country_info, currency_info, now"),
@@ -47,8 +47,8 @@ def test_right_calls(name: str, arguments: dict[str, Any]) -> None:
         ("currency_info", {"a": 1}, "takes no arguments"),
     ],
 )
-def test_what_is_wrong_is_said(name: str, arguments: dict[str, Any], said: str) -> None:
-    with pytest.raises(CallInvalid, match=said):
+def test_the_error_names_the_problem(name: str, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(CallInvalid, match=message):
         validate_call(name, arguments, TOOLS)
 
 
@@ -68,7 +68,7 @@ def test_a_pattern_cannot_hang_the_check() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         ("\ud83d", "surrogate"),
         ({"\ud83d": 1}, "surrogate"),
@@ -77,8 +77,8 @@ def test_a_pattern_cannot_hang_the_check() -> None:
         (json.loads("[" * 50 + "]" * 50), "levels"),
     ],
 )
-def test_what_no_tool_could_be_sent_is_refused(value: Any, said: str) -> None:
+def test_what_no_tool_could_be_sent_is_refused(value: Any, message: str) -> None:
     anything = Tool("t", "", {"type": "object", "properties": {"a": {}}})
-    with pytest.raises(CallInvalid, match=said):
+    with pytest.raises(CallInvalid, match=message):
         validate_call("t", {"a": value}, [anything])
     validate_call("t", {"a": ["\U0001f600", 10**20, 1e300, None, True]}, [anything])

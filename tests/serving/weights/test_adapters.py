@@ -1,4 +1,4 @@
-"""Role models: a real LoRA adapter of a tiny random Llama is merged once; models that do not fit are refused."""
+"""Role models: a LoRA adapter of a tiny random Llama is merged once; models that do not fit are refused."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ QUERY = "model.layers.1.self_attn.q_proj.weight"
 
 
 def write_tokenizer(folder: Path) -> None:
-    """One token a byte."""
+    """One token per byte."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE(vocab={symbol: number for number, symbol in enumerate(alphabet)}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -88,11 +88,11 @@ def trained(backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def own(trained: Path, tmp_path: Path) -> Path:
-    """The models folder, to be spoiled."""
+    """A copy of the models folder, to be damaged."""
     return Path(shutil.copytree(trained, tmp_path / "models"))
 
 
-def test_without_a_trained_model_the_backbone_plays_the_role(backbone: Path, trained: Path, tmp_path: Path) -> None:
+def test_without_a_trained_model_the_backbone_serves_the_role(backbone: Path, trained: Path, tmp_path: Path) -> None:
     assert ensure_role_model("caller", tmp_path, trained, backbone) == backbone
     assert list(tmp_path.iterdir()) == []
 
@@ -148,7 +148,7 @@ def test_a_model_that_writes_nothing_has_no_canary(backbone: Path, tmp_path: Pat
         write_canary(folder)
 
 
-def test_a_whole_model_is_taken_as_it_is(backbone: Path, tmp_path: Path) -> None:
+def test_a_complete_model_is_served_unchanged(backbone: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(backbone, tmp_path / "models" / "smollm2-135m" / "planner"))
     write_manifest(folder, PLANNER)
     assert ensure_role_model("planner", tmp_path / "cache", tmp_path / "models", backbone) == folder
@@ -161,7 +161,7 @@ def test_a_named_model_is_merged_only_if_it_is_an_adapter(
     adapter = own / "smollm2-135m" / "planner"
     merged = ensure_named_model("planner", adapter, tmp_path)
     assert merged == ensure_role_model("planner", tmp_path, own, backbone)
-    # It plays whatever role its folder is named for.
+    # It serves the role that its folder is named for.
     assert ensure_named_model("caller", merged, tmp_path) == merged
     with pytest.raises(AdapterUnusable, match="role is 'planner', but the folder is for 'caller'"):
         ensure_named_model("caller", adapter, tmp_path)

@@ -1,4 +1,4 @@
-"""The embedded backbone, really converted: into the user's cache, so that only the first run takes its time."""
+"""The embedded backbone, really converted into the user's cache, so that only the first run is slow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A converted checkpoint, served: the planner service is ready, so its engine wrote the canary, and it decides."""
+"""A converted checkpoint, served: the planner service becomes ready, so the canary passed, and decides."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 from support.processes import service_process, wait_ready
 from support.tiny_llama import PROMPT, make_checkpoint
 
-from alpha_umi.serving.weights.published import Wanted, convert_checkpoint
+from alpha_umi.serving.weights.published import ConversionOptions, convert_checkpoint
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
-WANTED = Wanted("tiny-planner", "planner", "toolbench", "made by a test", canary_prompt=PROMPT)
+WANTED = ConversionOptions("tiny-planner", "planner", "toolbench", "made by a test", canary_prompt=PROMPT)
 
 
 def test_the_planner_service_starts_on_it(tmp_path: Path, free_port: int) -> None:

@@ -1,11 +1,15 @@
-"""Which examples a step has: all of them once an epoch, alike in length, the same for any number of processes."""
+"""The steps of a stage: every example once an epoch, in batches of similar length, for any number of processes."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.loop.batches import StepPlan, rounds
+from training.loop.batches import StepPlan, learning_rate, rounds
+from training.recipes.model import StageSettings
 
 LENGTHS = st.lists(st.integers(2, 300), min_size=1, max_size=200).map(tuple)
 
@@ -38,11 +42,11 @@ def test_a_batch_holds_like_lengths() -> None:
 
 @given(LENGTHS, st.integers(1, 9), st.integers(1, 40_000))
 def test_tokens_can_be_bounded(lengths: tuple[int, ...], batch: int, limit: int) -> None:
-    plan, whole = StepPlan(lengths, batch, 2, 0, limit), StepPlan(lengths, batch, 2, 0)
+    plan, unbounded = StepPlan(lengths, batch, 2, 0, limit), StepPlan(lengths, batch, 2, 0)
     steps = plan.steps()
     spent = sum(plan.tokens(step) for step in range(1, steps + 1))
     assert spent <= limit or steps == 1
-    assert steps == whole.steps() or spent + plan.tokens(steps + 1) > limit
+    assert steps == unbounded.steps() or spent + plan.tokens(steps + 1) > limit
 
 
 @given(LENGTHS, st.integers(1, 4), st.integers(64, 600))
@@ -53,3 +57,22 @@ def test_a_round_gives_everybody_something_or_nothing(lengths: tuple[int, ...], 
     assert sorted(example for micro in micros for example in micro) == list(range(len(lengths)))
     for micro in micros:
         assert len(micro) <= 1 or len(micro) * max(lengths[example] for example in micro) <= limit
+
+
+def rates(**changed: Any) -> list[float]:
+    fields = {"learning_rate": 0.1, "epochs": 1, "batch": 1, "warmup": 0.4, **changed}
+    settings = StageSettings.model_validate(fields)
+    return [learning_rate(step, 10, settings) for step in range(1, 11)]
+
+
+def test_warm_up_then_cosine() -> None:
+    schedule = rates()
+    assert schedule[:5] == pytest.approx([0.025, 0.05, 0.075, 0.1, 0.1])
+    assert schedule[7] == pytest.approx(0.05)
+    assert schedule[4:] == sorted(schedule[4:], reverse=True)
+    assert 0 < schedule[-1] < 0.01
+
+
+def test_linear_and_constant() -> None:
+    assert rates(schedule="linear", warmup=0)[:3] == pytest.approx([0.1, 0.09, 0.08])
+    assert rates(schedule="constant", warmup=0) == [0.1] * 10

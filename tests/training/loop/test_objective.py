@@ -1,4 +1,4 @@
-"""The loss counts target tokens alone, and is the model's own for them."""
+"""The loss is the model's own loss over the target tokens."""
 
 from __future__ import annotations
 

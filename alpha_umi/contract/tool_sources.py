@@ -1,0 +1,31 @@
+"""Wire models of `/v1/tool-sources`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from alpha_umi.contract.roles import WireModel
+
+# Where a source was configured: in the settings' file, or over the API.
+Origin = Literal["file", "api"]
+
+
+class ToolSourceInfo(WireModel):
+    """A source without its secrets. `failed` ones are tried again; `error` says what is wrong with them."""
+
+    name: str
+    kind: str
+    origin: Origin
+    url: str | None
+    base_url: str | None
+    effect: str
+    status: Literal["ready", "failed", "pending"]
+    error: str | None
+    tools: list[str]
+
+
+class ToolSourceList(WireModel):
+    """`GET /v1/tool-sources`."""
+
+    object: Literal["list"] = "list"
+    data: list[ToolSourceInfo]

@@ -1,0 +1,250 @@
+"""Text generation for one role request: fit the prompt to the context, generate, count tokens and times."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from alpha_umi.contract.problems import ServiceError
+from alpha_umi.contract.roles import RenderAnswer, RoleAnswer, Sampling, Timings, UsageModel
+from alpha_umi.roles.errors import ContextExceeded, UnreadableOutput
+from alpha_umi.roles.fitting import fit
+from alpha_umi.roles.template import Prompt, Template, UnknownTemplate, load_template
+from alpha_umi.roles.turns import Tool, Turn
+from alpha_umi.serving.assembly import RoleContext
+from alpha_umi.serving.engine import Chunk, EngineDead, EngineRefused, EngineUnavailable, Generation
+from alpha_umi.serving.host import RoleHost
+from alpha_umi.serving.metrics import ExtraGeneration
+
+# A greedy generation would repeat its own failed output.
+RETRY_TEMPERATURE = 0.7
+
+
+@dataclass(frozen=True)
+class FittedPrompt:
+    """A prompt that leaves enough of the context for the answer. `truncated`: the history was shortened to fit."""
+
+    prompt: Prompt
+    tokens: int
+    template: Template
+    truncated: bool
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the prompt's text, in hexadecimal."""
+        return hashlib.sha256(self.prompt.text.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def as_answer(self) -> RenderAnswer:
+        """The response of the render endpoints."""
+        return RenderAnswer(
+            prompt=self.prompt.text,
+            prompt_tokens=self.tokens,
+            template=self.template.name,
+            truncated=self.truncated,
+        )
+
+
+async def fit_prompt(
+    host: RoleHost,
+    *,
+    history: Sequence[Turn],
+    tools: Sequence[Tool] = (),
+    answer_tokens: int,
+    template: str | None = None,
+) -> FittedPrompt:
+    """Render the role's prompt; shorten the history where prompt and answer exceed the context.
+
+    `answer_tokens` are reserved for the answer. Tokenizing runs in a thread, because a long history takes a while and
+    other requests must not wait for it. Raises `ServiceError`: `unknown-template`, `context-exceeded`.
+    """
+    chosen = host.model.template if template is None else _template(template)
+
+    def fitted() -> FittedPrompt:
+        result = fit(
+            host.model.role,
+            chosen,
+            history=history,
+            tools=tools,
+            budget=host.engine.context - answer_tokens,
+            count=host.engine.count_tokens,
+            planner_label=host.model.planner_label,
+        )
+        return FittedPrompt(result.prompt, result.tokens, chosen, result.truncated)
+
+    try:
+        return await asyncio.to_thread(fitted)
+    except ContextExceeded as error:
+        raise _too_long(error, host.engine.context, answer_tokens, with_tools=bool(tools)) from error
+
+
+def _too_long(error: ContextExceeded, context: int, answer_tokens: int, *, with_tools: bool) -> ServiceError:
+    """The error names what exceeds the context: the answer alone, the tools with the newest turn, or that turn."""
+    longer = "serve the model with a longer context"
+    if error.budget <= 0:
+        detail = f"{answer_tokens} tokens for the answer leave nothing of the context's {context} for the prompt"
+        return ServiceError("context-exceeded", detail, field="max_tokens", remedy=f"ask for fewer, or {longer}")
+    if not with_tools:
+        detail = f"the newest turn needs {error.needed} tokens, and the context leaves {error.budget}"
+        return ServiceError("context-exceeded", detail, field="history", remedy=f"shorten that turn, or {longer}")
+    remedy = f"offer fewer tools, shorten the newest turn, or {longer}"
+    return ServiceError("context-exceeded", str(error), field="tools", remedy=remedy)
+
+
+def _template(name: str) -> Template:
+    try:
+        return load_template(name)
+    except UnknownTemplate as error:
+        raise ServiceError("unknown-template", str(error), field="template") from error
+
+
+@dataclass
+class GenerationStats:
+    """Token counts and times of one request, summed over all its generations."""
+
+    started: float = field(default_factory=time.perf_counter)
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    attempts: int = 1
+    first_token: float | None = None
+
+    def usage(self) -> UsageModel:
+        """Token counts for the answer."""
+        return UsageModel(
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            cached_tokens=self.cached_tokens,
+        )
+
+    def timings(self) -> Timings:
+        """Milliseconds for the answer."""
+        first = self.first_token or time.perf_counter()
+        return Timings(
+            ttft_ms=round((first - self.started) * 1_000),
+            total_ms=round((time.perf_counter() - self.started) * 1_000),
+            attempts=self.attempts,
+        )
+
+    def add(self, newest: Chunk, previous: Chunk | None) -> None:
+        """Count one chunk; `previous` is the one before it in the same generation."""
+        self.first_token = self.first_token or time.perf_counter()
+        if previous is None:
+            self.prompt_tokens += newest.prompt_tokens
+        # A remote engine reports cached tokens with its last chunk only.
+        self.cached_tokens += newest.cached_tokens - (previous.cached_tokens if previous else 0)
+        self.completion_tokens += newest.completion_tokens - (previous.completion_tokens if previous else 0)
+
+
+@dataclass
+class GenerationSession:
+    """The generations of one request: the prompt, the sampling options, and the statistics of all of them.
+
+    A repair replaces `fitted`; `prompt_sha256` is the digest of the first prompt.
+    """
+
+    context: RoleContext
+    request: Sampling
+    request_id: str
+    fitted: FittedPrompt
+    prompt_sha256: str
+    stats: GenerationStats = field(default_factory=GenerationStats)
+
+    @classmethod
+    async def open(
+        cls,
+        context: RoleContext,
+        request: Sampling,
+        request_id: str,
+        *,
+        history: Sequence[Turn],
+        tools: Sequence[Tool] = (),
+        answer_tokens: int | None = None,
+    ) -> Self:
+        """Fit the prompt. `answer_tokens` are reserved for the answer; the request's bound if None.
+
+        Raises `ServiceError`: `context-exceeded`.
+        """
+        reserved = answer_tokens or token_bound(context, request)
+        fitted = await fit_prompt(context.host, history=history, tools=tools, answer_tokens=reserved)
+        return cls(context, request, request_id, fitted, fitted.sha256)
+
+    def generation(self, **changes: Any) -> Generation:
+        """A generation with the request's sampling options, except for `changes` (fields of `Generation`)."""
+        generation = Generation(
+            self.fitted.prompt,
+            max_tokens=token_bound(self.context, self.request),
+            temperature=self.request.temperature,
+            top_p=self.request.top_p,
+            seed=self.request.seed,
+        )
+        return replace(generation, **changes)
+
+    def retry_sampling(self) -> dict[str, Any]:
+        """Changes for a second attempt without constraints."""
+        return {"temperature": max(self.request.temperature, RETRY_TEMPERATURE), "seed": self.request.seed or 1}
+
+    def count_extra(self, kind: ExtraGeneration) -> None:
+        """Count a further generation of this request, and its cause."""
+        self.stats.attempts += 1
+        self.context.metrics.count_extra(kind)
+
+    async def stream(self, generation: Generation) -> AsyncIterator[str]:
+        """Generate piece by piece. Raises `ServiceError` when the engine is dead, unavailable, or refuses."""
+        previous: Chunk | None = None
+        generation_id = f"{self.request_id}-{self.stats.attempts}-{self.stats.completion_tokens}"
+        metrics = self.context.metrics
+        chunks = self.context.host.engine.generate(generation, request_id=generation_id)
+        try:
+            async for chunk in chunks:
+                if self.stats.first_token is None:
+                    metrics.count_first_token(time.perf_counter() - self.stats.started)
+                self.stats.add(chunk, previous)
+                previous = chunk
+                if chunk.text:
+                    yield chunk.text
+        except EngineDead as error:
+            raise self.context.host.declare_dead(error) from error
+        except EngineUnavailable as error:
+            raise ServiceError("engine-not-ready", str(error)) from error
+        except EngineRefused as error:
+            raise ServiceError("internal", f"the engine refused the request: {error}") from error
+        finally:
+            if previous is not None:
+                metrics.count_generation(previous)
+            await _close(chunks)
+
+    async def text(self, generation: Generation) -> str:
+        """Generate to the end. Raises what `stream` raises."""
+        return "".join([piece async for piece in self.stream(generation)])
+
+    def unreadable(self, error: UnreadableOutput, text: str) -> ServiceError:
+        """The problem `output-unreadable`, with the text, its usage and timings."""
+        return ServiceError("output-unreadable", error.reason, extra=self.as_extra(text))
+
+    def as_extra(self, text: str) -> dict[str, Any]:
+        """Extra fields of the problem document for an unusable output: its text, and the fields of an answer."""
+        return {"text": text, **RoleAnswer(**self.answer_fields()).model_dump()}
+
+    def answer_fields(self) -> dict[str, Any]:
+        """The fields of every `RoleAnswer`."""
+        return {
+            "usage": self.stats.usage(),
+            "timings": self.stats.timings(),
+            "truncated": self.fitted.truncated,
+            "prompt_sha256": self.prompt_sha256,
+        }
+
+
+def token_bound(context: RoleContext, request: Sampling) -> int:
+    """The bound of one generation in tokens: the request's, else the service's."""
+    return request.max_tokens or context.answer_tokens
+
+
+async def _close(chunks: AsyncIterator[Chunk]) -> None:
+    closing = getattr(chunks, "aclose", None)
+    if closing is not None:
+        await closing()

@@ -1,1 +1,0 @@
-"""Role models measured on every suite, constrained and free: runs in a folder, tables in docs/results.md."""

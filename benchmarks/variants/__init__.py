@@ -1,1 +1,0 @@
-"""Variants of GLPFT trained, exported, measured, and laid side by side in docs/results.md."""

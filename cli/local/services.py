@@ -1,0 +1,189 @@
+"""The processes of the system on one machine: their commands, environment variables and ports.
+
+Everything listens on loopback. The role services and the orchestrator share a token that is generated for each run.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from alpha_umi.roles.turns import Role
+from cli.errors import PortTaken
+from cli.local.state import ORCHESTRATOR, StateFolder
+
+HOST = "127.0.0.1"
+TOOLS = "tools"
+ROLES: tuple[Role, ...] = ("planner", "caller", "summarizer")
+# The role of the strategy `single`, started only on request.
+SINGLE: Role = "backbone"
+# Working directory of the services, so that they import these packages however they were installed.
+ROOT = Path(__file__).parents[2]
+
+# Enough for the small embedded model on a laptop; the untuned one does not know when to stop.
+ANSWER_TOKENS: dict[Role, int] = {"planner": 96, "caller": 256, "summarizer": 128, "backbone": 256}
+CONTEXT = 4_096
+KV_CACHE_GIB = 0.5
+
+
+@dataclass(frozen=True)
+class PortSpec:
+    """A port that a service listens on, and the option that sets it."""
+
+    service: str
+    port: int
+    option: str
+
+
+@dataclass(frozen=True)
+class Service:
+    """A process to start. It is ready when `ready_path` answers with 200.
+
+    `environment` overrides the user's environment variables, `defaults` are overridden by them.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    port: int
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    ready_path: str = "/readyz"
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://{HOST}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The port of each service; `tools` and `backbone` are None if they are not started."""
+
+    orchestrator: int = 8000
+    planner: int = 8001
+    caller: int = 8002
+    summarizer: int = 8003
+    tools: int | None = 8010
+    backbone: int | None = None
+
+    def of_roles(self) -> dict[Role, int]:
+        """The ports of the role services."""
+        ports: dict[Role, int] = {
+            "planner": self.planner,
+            "caller": self.caller,
+            "summarizer": self.summarizer,
+        }
+        return ports if self.backbone is None else {**ports, SINGLE: self.backbone}
+
+    def specs(self) -> list[PortSpec]:
+        """All ports with their services and options."""
+        roles = [PortSpec(role, port, f"--{role}-port") for role, port in self.of_roles().items()]
+        tools = [] if self.tools is None else [PortSpec(TOOLS, self.tools, "--tools-port")]
+        return [*tools, *roles, PortSpec(ORCHESTRATOR, self.orchestrator, "--port")]
+
+
+@dataclass(frozen=True)
+class ModelFolders:
+    """The folder of each role's model."""
+
+    of_role: Mapping[Role, Path]
+
+
+@dataclass(frozen=True)
+class Script:
+    """Scripted role services, for tests; without a file they generate empty texts."""
+
+    file: Path | None = None
+
+
+def service_table(
+    ports: Ports, engines: ModelFolders | Script, *, state: StateFolder, token: str, tool_sources: Path | None
+) -> list[Service]:
+    """The services in start order."""
+    tools = [] if ports.tools is None else [_example_tools(ports.tools)]
+    roles = [_role_service(role, port, engines, token) for role, port in ports.of_roles().items()]
+    return [*tools, *roles, _orchestrator(ports, state, token, tool_sources)]
+
+
+def _example_tools(port: int) -> Service:
+    command = _module("examples.tool_api", "--host", HOST, "--port", str(port))
+    return Service(TOOLS, command, port, ready_path="/openapi.json")
+
+
+def _role_service(role: Role, port: int, engines: ModelFolders | Script, token: str) -> Service:
+    environment = {
+        "ALPHA_UMI_ROLE_HOST": HOST,
+        "ALPHA_UMI_ROLE_PORT": str(port),
+        "ALPHA_UMI_ROLE_TOKEN": token,
+        **_engine(role, engines),
+    }
+    return Service(role, _module(f"services.{role}"), port, environment, _bounds(role))
+
+
+def _bounds(role: Role) -> dict[str, str]:
+    return {
+        "ALPHA_UMI_ROLE_MAX_TOKENS": str(ANSWER_TOKENS[role]),
+        "ALPHA_UMI_ROLE_MAX_MODEL_LEN": str(CONTEXT),
+        "ALPHA_UMI_ROLE_KV_CACHE_GIB": str(KV_CACHE_GIB),
+        "ALPHA_UMI_ROLE_THREADS": str(os.cpu_count() or 1),
+    }
+
+
+def _engine(role: Role, engines: ModelFolders | Script) -> dict[str, str]:
+    if isinstance(engines, ModelFolders):
+        return {"ALPHA_UMI_ROLE_ENGINE": "vllm", "ALPHA_UMI_ROLE_MODEL": str(engines.of_role[role])}
+    scripted = {"ALPHA_UMI_ROLE_ENGINE": "scripted"}
+    return scripted if engines.file is None else {**scripted, "ALPHA_UMI_ROLE_SCRIPT": str(engines.file)}
+
+
+def _orchestrator(ports: Ports, state: StateFolder, token: str, tool_sources: Path | None) -> Service:
+    roles = {f"ALPHA_UMI_{role.upper()}_URL": f"http://{HOST}:{port}" for role, port in ports.of_roles().items()}
+    sources = {} if tool_sources is None else {"ALPHA_UMI_TOOL_SOURCES": str(tool_sources)}
+    environment = {
+        "ALPHA_UMI_HOST": HOST,
+        "ALPHA_UMI_PORT": str(ports.orchestrator),
+        "ALPHA_UMI_DATABASE_URL": f"sqlite:///{state.database}",
+        "ALPHA_UMI_ROLE_TOKEN": token,
+        "ALPHA_UMI_ALLOW_LOOPBACK_TOOLS": "true",
+        **roles,
+        **sources,
+    }
+    return Service(ORCHESTRATOR, _module("orchestrator"), ports.orchestrator, environment)
+
+
+def _module(name: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", name, *arguments)
+
+
+def check_ports_free(specs: Sequence[PortSpec]) -> None:
+    """Raises `PortTaken` with every unavailable port, its service and the option that sets it."""
+    faults = [fault for position, spec in enumerate(specs) if (fault := _fault(spec, specs[:position]))]
+    if faults:
+        raise PortTaken("\n".join(faults), remedy="choose other ports with these options; nothing was started")
+
+
+def _fault(spec: PortSpec, before: Sequence[PortSpec]) -> str | None:
+    for other in before:
+        if other.port == spec.port:
+            both = f"{other.service} ({other.option}) and {spec.service} ({spec.option})"
+            return f"port {spec.port} is given to {both}"
+    reason = _obstacle(spec.port)
+    return reason and f"port {spec.port} for the {spec.service} {reason} ({spec.option})"
+
+
+def _obstacle(port: int) -> str | None:
+    with socket.socket() as probe:
+        # As the services do: a port with closing connections is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return "is taken by another program"
+            return f"cannot be used: {error.strerror}"
+    return None

@@ -1,0 +1,161 @@
+"""Start all services of the system or none, and stop them.
+
+Which services there are is in `services`; starting and stopping a process is in `processes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from cli.errors import CommandError, StartFailed, StateUnusable
+from cli.local.processes import GRACE_S, exit_code, is_running, processes_of, refresh_processes, start, stop
+from cli.local.readiness import READY_TIMEOUT_S, NotReadyInTime, Progress, ServiceDied, startup_view, wait_until_ready
+from cli.local.services import PortSpec, Service, check_ports_free
+from cli.local.signals import deferred_signals, ending_signals_interrupt, ignored_signals
+from cli.local.state import RunRecord, ServiceRecord, StateFolder
+
+LOG_LINES = 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to start. `prepare` prepares models and files and returns the services; it is called after the port check.
+
+    `ready_timeout_s` limits the start, `grace_s` the shutdown after a failed start, both in seconds.
+    """
+
+    specs: Sequence[PortSpec]
+    prepare: Callable[[], Sequence[Service]]
+    role_token: str
+    ready_timeout_s: float = READY_TIMEOUT_S
+    grace_s: float = GRACE_S
+
+
+@dataclass(frozen=True)
+class StartResult:
+    """The running system. `started_now`: this command started it."""
+
+    run: RunRecord
+    started_now: bool
+
+
+def start_system(state: StateFolder, plan: Plan, console: Console) -> StartResult:
+    """Start the services and wait until they are ready, unless they already run; the console shows progress.
+
+    Raises `PortTaken`, `StateUnusable`, `StartFailed`, `KeyboardInterrupt`, and what `plan.prepare` raises. Before any
+    of them everything that was started here is stopped.
+    """
+    with state.locked(), ending_signals_interrupt():
+        running = _running(state)
+        if running is not None:
+            return StartResult(running, started_now=False)
+        check_ports_free(plan.specs)
+        services = plan.prepare()
+        return StartResult(_start_all(state, plan, services, console), started_now=True)
+
+
+def stop_system(state: StateFolder, *, grace_s: float = GRACE_S) -> list[str]:
+    """Stop everything that `start_system` started; returns the names of the services that were running.
+
+    Raises `StateUnusable`, and `CommandError` if a process cannot be stopped.
+    """
+    if not state.path.is_dir():
+        return []
+    with state.locked():
+        run = state.read_run()
+        if run is None:
+            return []
+        running = [service.name for service in run.services if processes_of(service)]
+        _stop(run.services, grace_s)
+        state.delete_run()
+        return running
+
+
+_RESTART = "stop it with `alpha-umi down`, then start it again"
+
+
+def _running(state: StateFolder) -> RunRecord | None:
+    """The run of an earlier command, if all of its services run. Raises `StateUnusable` if only some do."""
+    run = state.read_run()
+    if run is None:
+        return None
+    ended = [service.name for service in run.services if not is_running(service.process)]
+    if run.complete and not ended:
+        return run
+    remaining = [service.name for service in run.services if processes_of(service)]
+    if remaining:
+        what = f"{', '.join(ended)} ended and " if ended else "an earlier start was interrupted, and "
+        raise StateUnusable(f"{what}{', '.join(remaining)} still runs", remedy=_RESTART)
+    state.delete_run()
+    return None
+
+
+def _start_all(state: StateFolder, plan: Plan, services: Sequence[Service], console: Console) -> RunRecord:
+    started: list[ServiceRecord] = []
+    try:
+        for service in services:
+            # Recorded one by one, so that `down` stops them also if this command is killed.
+            with deferred_signals():
+                started.append(_start(service, state))
+                state.write_run(RunRecord(role_token=plan.role_token, services=tuple(started)))
+        _wait(started, plan, console)
+        ready = tuple(map(refresh_processes, started))
+        run = RunRecord(role_token=plan.role_token, complete=True, services=ready)
+        state.write_run(run)
+    except BaseException as error:
+        with ignored_signals():
+            _stop(started, plan.grace_s)
+            state.delete_run()
+        if isinstance(error, ServiceDied):
+            raise _died(error.record) from error
+        raise
+    return run
+
+
+def _start(service: Service, state: StateFolder) -> ServiceRecord:
+    log = state.logs / f"{service.name}.log"
+    try:
+        # The log of an earlier run could be mistaken for this one's.
+        log.unlink(missing_ok=True)
+        return start(service, log)
+    except OSError as error:
+        raise StartFailed(f"the {service.name} could not be started: {error}") from error
+
+
+def _wait(records: Sequence[ServiceRecord], plan: Plan, console: Console) -> None:
+    waiting = [Progress(record) for record in records]
+    try:
+        with startup_view(console, waiting) as on_ready:
+            wait_until_ready(waiting, on_ready=on_ready, timeout_s=plan.ready_timeout_s)
+    except NotReadyInTime as late:
+        message = f"not ready after {plan.ready_timeout_s:.0f} s: {late}"
+        raise StartFailed(message, remedy=f"the logs are in {records[0].log.parent}") from late
+
+
+def _died(record: ServiceRecord) -> StartFailed:
+    code = exit_code(record)
+    how = "" if code is None else f" with exit code {code}"
+    return StartFailed(
+        f"the {record.name} ended{how} before it was ready",
+        log=last_lines(record.log),
+        remedy=f"the full log is {record.log}",
+    )
+
+
+def last_lines(log: Path, lines: int = LOG_LINES) -> str:
+    """The last lines of a log; empty if it cannot be read."""
+    try:
+        text = log.read_bytes()[-64_000:].decode("utf-8", "replace")
+    except OSError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def _stop(records: Sequence[ServiceRecord], grace_s: float) -> None:
+    remaining = stop(records, grace_s=grace_s)
+    if remaining:
+        raise CommandError(f"these processes could not be stopped: {', '.join(map(str, remaining))}")

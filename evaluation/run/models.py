@@ -1,0 +1,111 @@
+"""Which models are evaluated, and whether their manifests list the suite's instructions as training data.
+
+Role services are asked for their models. Behind an orchestrator they are found through the details of its `/readyz`,
+which name their hosts and ports without a scheme. An orchestrator in another network names addresses that mean nothing
+here: then the models are unknown (`ModelsUnknown`), and the run need not stop for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from alpha_umi.client.errors import ServiceMismatch, TokenRefused, Unavailable
+from alpha_umi.client.orchestrator import Readiness
+from alpha_umi.client.retry import NO_RETRY
+from alpha_umi.client.roles import RoleServices
+from alpha_umi.contract.roles import ModelInfo
+from alpha_umi.contract.trajectories import Strategy
+from alpha_umi.roles.turns import Role
+from evaluation.errors import EvaluationError
+from recordings.contamination import TRAINED_ON, TRAINED_ON_SUITE, Finding, check_manifest
+
+ROLES_OF: Final[Mapping[Strategy, tuple[Role, ...]]] = {
+    "chain": ("planner", "caller", "summarizer"),
+    "dfsdt": ("planner", "caller", "summarizer"),
+    "single": ("backbone",),
+}
+_ANSWER_TIMEOUT_S: Final = 10.0
+# The token for a role service, if there is one that may be sent to it.
+TokenOf = Callable[[Role, str], str | None]
+
+
+class ModelsUnknown(EvaluationError):
+    """The role services behind an orchestrator cannot be asked for their models."""
+
+
+@dataclass(frozen=True)
+class RoleModels:
+    """The model of each role, and what its manifest says of a suite's instructions."""
+
+    infos: Mapping[Role, ModelInfo]
+    findings: Mapping[Role, Finding]
+
+    def to_record(self) -> dict[Role, dict[str, Any]]:
+        """What the header record of a run has of them."""
+        return {role: _record(model, self.findings[role]) for role, model in self.infos.items()}
+
+
+async def fetch_models(services: RoleServices, strategy: Strategy, digests: frozenset[str]) -> RoleModels:
+    """The models behind the services; `digests` are those of the suite's instructions.
+
+    Raises `ClientError` for a service that is unavailable or plays another role, `EvaluationError` for a broken
+    manifest.
+    """
+    infos = {role: await services.model(role) for role in ROLES_OF[strategy]}
+    return RoleModels(infos, {role: check_manifest(_manifest(model), digests) for role, model in infos.items()})
+
+
+async def discover_models(
+    readiness: Readiness,
+    strategy: Strategy,
+    digests: frozenset[str],
+    token_of: TokenOf = lambda role, url: None,
+) -> RoleModels:
+    """The models behind a ready orchestrator.
+
+    Raises `ModelsUnknown`, and `NotTheFormat` for a broken manifest.
+    """
+    addresses = _addresses(readiness, strategy)
+    if not addresses:
+        raise ModelsUnknown("the orchestrator does not say where its role services are")
+    tokens = {token_of(role, url) for role, urls in addresses.items() for url in urls}
+    # The client has one token for all services, and a token may be sent only to the services that it is for.
+    if len(tokens) > 1:
+        raise ModelsUnknown("only some of the role services are those that are up here")
+    try:
+        async with RoleServices(
+            addresses, token=tokens.pop(), retry=NO_RETRY, answer_timeout_s=_ANSWER_TIMEOUT_S
+        ) as services:
+            return await fetch_models(services, strategy, digests)
+    except TokenRefused as error:
+        raise ModelsUnknown(error.message, remedy=error.remedy) from error
+    except (Unavailable, ServiceMismatch) as error:
+        # Their remedies are for users who name the address of a service, which is not done here.
+        raise ModelsUnknown(error.message) from error
+
+
+def _addresses(readiness: Readiness, strategy: Strategy) -> Mapping[Role, tuple[str, ...]]:
+    addresses = {
+        role: tuple(f"http://{name}" for name in readiness.replicas.get(role, {})) for role in ROLES_OF[strategy]
+    }
+    return addresses if all(addresses.values()) else {}
+
+
+def _manifest(model: ModelInfo) -> Mapping[str, Any]:
+    return model.manifest or {}
+
+
+def _record(model: ModelInfo, finding: Finding) -> dict[str, Any]:
+    """All of a model that stays the same when its service restarts.
+
+    Of its training data only what concerns the suite: the full list can be as long as the rest of the file.
+    """
+    record = model.model_dump(mode="json", exclude={"created", "object", "owned_by", "manifest"})
+    if record["planner_label"] == "assistant":
+        # Files of earlier versions, which can be resumed, do not have it.
+        del record["planner_label"]
+    manifest = {name: value for name, value in _manifest(model).items() if name != TRAINED_ON}
+    suite = {"verdict": finding.verdict, "instructions": finding.instructions, "total": finding.total}
+    return record | {"manifest": manifest or None, TRAINED_ON_SUITE: suite}

@@ -1,0 +1,102 @@
+"""Readiness (`/readyz`), and the Prometheus gauges that are sampled at scrape time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from alpha_umi.contract.problems import ServiceError
+from alpha_umi.roles.turns import Role
+from orchestrator.journal import Journal
+from orchestrator.roles.replicas import READY, ReplicaSet, ReplicaState
+from orchestrator.runs import Runs
+from orchestrator.store import EventStore, StoreError
+from orchestrator.tools.sources import ToolSources
+
+# No source can have this name, so deleting it changes nothing; but the statement takes the lock that a write needs.
+_NO_SOURCE = "/readyz"
+
+
+class Readiness:
+    """Checks all role replicas and the event log. A role is ready while one of its replicas is.
+
+    The answer includes `constrained`, whether roles generate inside grammars, because evaluations record it.
+    """
+
+    def __init__(
+        self,
+        runs: Runs,
+        store: EventStore,
+        journal: Journal,
+        roles: Mapping[Role, ReplicaSet],
+        *,
+        constrained: bool,
+    ) -> None:
+        self._runs = runs
+        self._store = store
+        self._journal = journal
+        self._roles = roles
+        self._constrained = constrained
+
+    async def __call__(self) -> dict[str, Any]:
+        """Details for the answer. Raises `ServiceError` naming what is not ready."""
+        self._runs.require_open()
+        await self._check_store()
+        checked = await asyncio.gather(*(replicas.check() for replicas in self._roles.values()))
+        replicas = dict(zip(self._roles, checked, strict=True))
+        roles = {role: _summary(states) for role, states in replicas.items()}
+        details = {"roles": roles, "replicas": {role: _details(states) for role, states in replicas.items()}}
+        obstacles = [state for state in roles.values() if state != READY]
+        if obstacles:
+            raise ServiceError("role-unavailable", "; ".join(obstacles), extra=details)
+        return {**details, "storage": READY, "constrained": self._constrained}
+
+    async def _check_store(self) -> None:
+        if self._journal.blocked:
+            raise ServiceError("storage-unavailable", f"{self._journal.blocked} appends wait for the event log")
+        try:
+            await self._store.delete_tool_source(_NO_SOURCE)
+        except StoreError as error:
+            raise ServiceError("storage-unavailable", str(error)) from error
+
+
+def _summary(states: Sequence[ReplicaState]) -> str:
+    if any(state.is_ready for state in states):
+        return READY
+    return "; ".join(
+        f"{state.state}, circuit {state.circuit}" if state.state == READY else state.state for state in states
+    )
+
+
+def _details(states: Sequence[ReplicaState]) -> dict[str, Any]:
+    return {state.name: {"state": state.state, "circuit": state.circuit} for state in states}
+
+
+class StateCollector(Collector):
+    """Running trajectories, blocked appends, and tool sources by status."""
+
+    def __init__(self, runs: Runs, journal: Journal, sources: ToolSources) -> None:
+        self._runs = runs
+        self._journal = journal
+        self._sources = sources
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """The gauges with their current values."""
+        waiting = self._runs.waiting
+        yield _gauge("trajectories_running", "Trajectories that are being driven", self._runs.under_way - waiting)
+        yield _gauge("trajectories_waiting", "Trajectories that wait for a client's tool output", waiting)
+        yield _gauge("stopping", "1 while the process shuts down and takes no new work", self._runs.stopping)
+        yield _gauge("log_appends_blocked", "Appends that wait for the event log to come back", self._journal.blocked)
+        sources = GaugeMetricFamily("alpha_umi_tool_sources", "Sources of tools by status", labels=["status"])
+        statuses = [known.status for known in self._sources.list_sources()]
+        for status in ("ready", "failed", "pending"):
+            sources.add_metric([status], statuses.count(status))
+        yield sources
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"alpha_umi_{name}", text, value=value)

@@ -1,0 +1,179 @@
+"""A batch of writes: it is planned without I/O, then executed in a transaction that the caller opened and commits.
+
+The plan has the rows to insert and an outcome for every write. Conflicts are detected in it, before anything is
+inserted, so that one writer's conflict does not fail the others. The ends of the logs must have been read in the
+transaction that inserts the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, delete, insert
+from sqlalchemy.sql import Executable
+
+from orchestrator.store.errors import (
+    IdempotencyKeyExists,
+    SequenceConflict,
+    StoreError,
+    TrajectoryExists,
+    TrajectoryNotFound,
+)
+from orchestrator.store.model import RequestKey
+from orchestrator.store.rows import Row, request_row
+from orchestrator.store.tables import (
+    ENDS_OF,
+    EVENTS,
+    IDEMPOTENCY_KEYS,
+    MOVE_END,
+    TOOL_SOURCES,
+    TRAJECTORIES,
+    expired_idempotency_records,
+    idempotency_records,
+)
+
+IdempotencyKey = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class LogWrite:
+    """Events to append to one log. The first write of a log has the `trajectory` row to insert.
+
+    `status` updates that row together with `finished_at`, which is None for a trajectory that continues. `request` is
+    the key of the request that caused the write, `at` its time.
+    """
+
+    trajectory_id: str
+    after: int
+    events: Sequence[Row]
+    trajectory: Row | None = None
+    status: str | None = None
+    finished_at: str | None = None
+    request: RequestKey | None = None
+    at: datetime | None = None
+
+    @property
+    def end(self) -> int:
+        """Last sequence number once this is written."""
+        return self.after + len(self.events)
+
+
+@dataclass
+class Plan:
+    """Rows to insert, ends to move, and None or an error for each write."""
+
+    trajectories: list[Row] = field(default_factory=list)
+    events: list[Row] = field(default_factory=list)
+    requests: list[Row] = field(default_factory=list)
+    ends: list[Row] = field(default_factory=list)
+    outcomes: list[StoreError | None] = field(default_factory=list)
+
+
+def plan_writes(ends: Mapping[str, int], writes: Sequence[LogWrite], recorded: Collection[IdempotencyKey] = ()) -> Plan:
+    """Accept or refuse each write in turn.
+
+    `ends` has the last sequence number of every log that exists, `kept` the places of requests that are known.
+    """
+    plan = Plan()
+    reached, known = dict(ends), set(recorded)
+    for write in writes:
+        refusal = _refusal(write, reached.get(write.trajectory_id), known)
+        plan.outcomes.append(refusal)
+        if refusal is None:
+            reached[write.trajectory_id] = write.end
+            if write.request is not None:
+                known.add(key_of(write.request))
+            _accept(plan, write)
+    return plan
+
+
+def key_of(request: RequestKey) -> IdempotencyKey:
+    """Where a request is kept, whatever its body was."""
+    return request.key_id, request.route, request.key
+
+
+def _refusal(write: LogWrite, end: int | None, recorded: Collection[IdempotencyKey]) -> StoreError | None:
+    if write.trajectory is not None:
+        if end is not None:
+            return TrajectoryExists(f"trajectory {write.trajectory_id} exists already")
+    elif end is None:
+        return TrajectoryNotFound(f"no trajectory has the id {write.trajectory_id}")
+    elif end != write.after:
+        return SequenceConflict(
+            f"the log of trajectory {write.trajectory_id} ends at {end}, not at {write.after}: "
+            "read what was appended, then decide again"
+        )
+    if write.request is not None and key_of(write.request) in recorded:
+        return IdempotencyKeyExists("an earlier request had this idempotency key")
+    return None
+
+
+def _accept(plan: Plan, write: LogWrite) -> None:
+    if write.trajectory is not None:
+        plan.trajectories.append(write.trajectory)
+    else:
+        plan.ends.append(
+            {
+                "of": write.trajectory_id,
+                "end": write.end,
+                "new_status": write.status,
+                "new_finished_at": write.finished_at,
+            }
+        )
+    plan.events.extend(write.events)
+    if write.request is not None and write.at is not None:
+        plan.requests.append(request_row(write.request, write.trajectory_id, seq=write.after + 1, at=write.at))
+
+
+# How long the record of a request is kept under its idempotency key.
+IDEMPOTENCY_RETENTION = timedelta(hours=72)
+
+
+@dataclass(frozen=True)
+class SourceWrite:
+    """A registration to replace, or to remove when there is no document."""
+
+    name: str
+    document: str | None
+
+
+def write_logs(connection: Connection, writes: Sequence[LogWrite]) -> Sequence[StoreError | None]:
+    """Execute the writes that have no conflict; None or an error for each."""
+    ends = connection.execute(ENDS_OF, {"ids": sorted({write.trajectory_id for write in writes})})
+    plan = plan_writes({row.id: row.last_seq for row in ends}, writes, _recorded_keys(connection, writes))
+    _execute_many(connection, insert(TRAJECTORIES), plan.trajectories)
+    _execute_many(connection, insert(EVENTS), plan.events)
+    _execute_many(connection, MOVE_END, plan.ends)
+    _execute_many(connection, insert(IDEMPOTENCY_KEYS), plan.requests)
+    return plan.outcomes
+
+
+def write_sources(connection: Connection, writes: Sequence[SourceWrite]) -> Sequence[bool | StoreError]:
+    """Replace and remove registrations; whether each existed."""
+    existed = []
+    for write in writes:
+        removed = connection.execute(delete(TOOL_SOURCES).where(TOOL_SOURCES.c.name == write.name))
+        existed.append(removed.rowcount > 0)
+        if write.document is not None:
+            row = {"name": write.name, "document": write.document}
+            connection.execute(insert(TOOL_SOURCES).values(row))
+    return existed
+
+
+def _recorded_keys(connection: Connection, writes: Sequence[LogWrite]) -> set[IdempotencyKey]:
+    """Those of the writes' idempotency keys that are recorded. Deletes expired records first."""
+    times = [write.at for write in writes if write.at is not None]
+    requests = [write.request for write in writes if write.request is not None]
+    if not requests or not times:
+        return set()
+    horizon = max(times) - IDEMPOTENCY_RETENTION
+    connection.execute(expired_idempotency_records(horizon))
+    rows = connection.execute(idempotency_records(requests, since=horizon))
+    return {(row.key_id, row.route, row.key) for row in rows}
+
+
+def _execute_many(connection: Connection, statement: Executable, rows: Sequence[Row]) -> None:
+    if rows:
+        connection.execute(statement, rows)

@@ -1,0 +1,203 @@
+"""Tool sources of the kind `openapi`: an OpenAPI document, fetched or given, whose operations are called over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from yarl import URL
+
+from orchestrator.tools.egress import Answer, Egress, OutboundRequest, same_origin
+from orchestrator.tools.errors import (
+    ArgumentError,
+    DocumentError,
+    EgressError,
+    ExchangeFailed,
+    RequestRefused,
+    SourceUnreachableError,
+)
+from orchestrator.tools.model import EffectClass, Tool, ToolResult
+from orchestrator.tools.observation import failure, observe
+from orchestrator.tools.openapi.document import MAX_BYTES, SMALLER
+from orchestrator.tools.openapi.operation import Operation
+from orchestrator.tools.openapi.parse import parse_document
+from orchestrator.tools.openapi.request import build_request, check_arguments, with_defaults
+from orchestrator.tools.openapi.security import Credentials, place_credentials
+from orchestrator.tools.source import ToolSource
+
+FETCH_TIMEOUT_S: Final = 15.0
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+# Set by the HTTP client and by `request`.
+_RESERVED_HEADERS = frozenset({
+    "host", "connection", "content-length", "transfer-encoding", "accept-encoding", "content-type",
+    "idempotency-key",
+})  # fmt: skip
+
+
+class OpenApiSource(ToolSource):
+    """Tools from an OpenAPI document, given by address or in full.
+
+    With both, `document` is used and `url` is where it came from. `effect` is the effect class of methods other than
+    GET, HEAD and OPTIONS. `headers` go with every call, `credentials` (by name of the document's security scheme) where
+    an operation requires them; basic authentication is written `user:password`. `operations` selects tools by name.
+    """
+
+    kind: Literal["openapi"] = "openapi"
+    document: str | dict[str, Any] | None = Field(default=None, repr=False)
+    headers: Annotated[dict[str, SecretStr], Field(max_length=32)] = Field(default_factory=dict)
+    credentials: Annotated[dict[str, SecretStr], Field(max_length=32)] = Field(default_factory=dict)
+    operations: Annotated[list[str], Field(min_length=1, max_length=500)] | None = None
+
+    @field_validator("headers", "credentials")
+    @classmethod
+    def _sendable(cls, secrets: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for name, value in secrets.items():
+            if not (value.get_secret_value().isascii() and value.get_secret_value().isprintable()):
+                raise ValueError(f"the value of {name!r} must be printable ASCII")
+        return secrets
+
+    @field_validator("headers")
+    @classmethod
+    def _header_names(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for name in headers:
+            if not _HEADER_NAME.fullmatch(name) or name.lower() in _RESERVED_HEADERS:
+                raise ValueError(f"{name!r} is not a header that can be set here")
+        return headers
+
+    @model_validator(mode="after")
+    def _has_document(self) -> Self:
+        if self.url is None and self.document is None:
+            raise ValueError("give `url` or `document`")
+        return self
+
+    def document_bytes(self) -> bytes | None:
+        """The document as given, or None if it has to be fetched. Raises `DocumentError` for endless nesting."""
+        if isinstance(self.document, dict):
+            try:
+                return json.dumps(self.document).encode()
+            except RecursionError:
+                raise DocumentError("the document nests too deeply", field="#", remedy="flatten it") from None
+        return None if self.document is None else self.document.encode("utf-8", "replace")
+
+
+@dataclass(frozen=True)
+class OpenApiProvider:
+    """The operations of one document. `source` holds the document as it was read."""
+
+    source: OpenApiSource
+    base_url: str
+    tools: Mapping[str, Tool]
+    _operations: Mapping[str, tuple[Operation, Credentials]] = field(repr=False)
+    _egress: Egress = field(repr=False)
+    _max_observation_bytes: int
+
+    async def call(
+        self, name: str, arguments: Mapping[str, Any], *, idempotency_key: str, timeout_s: float
+    ) -> ToolResult:
+        """Send the operation's request within `timeout_s` seconds; see `ToolProvider`."""
+        operation, credentials = self._operations[name]
+        try:
+            complete = with_defaults(operation, arguments)
+            check_arguments(operation, complete)
+            request = build_request(operation, complete, idempotency_key=idempotency_key, credentials=credentials)
+            answer = await self._egress.send(request, timeout_s=timeout_s)
+        except ArgumentError as error:
+            return self._failure(f"the tool was not called: {error}")
+        except EgressError as error:
+            return self._failure(_explained(error, operation.tool.effect))
+        return observe(answer, operation, credentials, max_bytes=self._max_observation_bytes)
+
+    async def close(self) -> None:
+        """Nothing to release: all sources share the HTTP client."""
+
+    def _failure(self, reason: str) -> ToolResult:
+        return failure(reason, max_bytes=self._max_observation_bytes)
+
+
+async def load_openapi(source: OpenApiSource, egress: Egress, max_observation_bytes: int) -> OpenApiProvider:
+    """Read the source's document, fetching it if need be. Raises `ToolSourceError` (see `errors`)."""
+    raw = source.document_bytes()
+    if raw is None:
+        raw = await _fetch(source, egress)
+    # A large document takes a while to check; requests are served meanwhile.
+    operations = await asyncio.to_thread(_read, source, raw)
+    return OpenApiProvider(
+        source.model_copy(update={"document": raw.decode("utf-8", "replace")}),
+        next(operation.base_url for operation, _ in operations.values()),
+        {name: operation.tool for name, (operation, _) in operations.items()},
+        operations,
+        egress,
+        max_observation_bytes,
+    )
+
+
+def _read(source: OpenApiSource, raw: bytes) -> dict[str, tuple[Operation, Credentials]]:
+    operations = parse_document(
+        raw,
+        source_name=source.name,
+        base_url=source.base_url,
+        default_effect=source.effect,
+        document_url=source.url,
+        operations=source.operations,
+        trust_effects=source.url is None,
+    )
+    return {
+        operation.tool.name: (
+            operation,
+            place_credentials(operation, headers=source.headers, credentials=source.credentials),
+        )
+        for operation in operations
+    }
+
+
+async def _fetch(source: OpenApiSource, egress: Egress) -> bytes:
+    url = source.url or ""
+    request = OutboundRequest("GET", url, within=url.partition("?")[0], headers=_fetch_headers(source, url))
+    try:
+        answer = await egress.send(request, timeout_s=FETCH_TIMEOUT_S, max_body_bytes=MAX_BYTES)
+    except EgressError as error:
+        raise SourceUnreachableError(str(error), field="url", remedy=_fetch_remedy(error)) from None
+    return _document(answer)
+
+
+def _fetch_headers(source: OpenApiSource, url: str) -> dict[str, str]:
+    """The source's headers, unless its calls go to another origin: then the document's server must not see them."""
+    accept = {"accept": "application/json, application/yaml, text/yaml;q=0.9, */*;q=0.5"}
+    if source.base_url is not None and not same_origin(URL(source.base_url), URL(url)):
+        return accept
+    return accept | {name: value.get_secret_value() for name, value in source.headers.items()}
+
+
+def _fetch_remedy(error: EgressError) -> str:
+    if isinstance(error, RequestRefused):
+        return "give a public address (ALPHA_UMI_ALLOW_LOOPBACK_TOOLS also allows this machine's own)"
+    return "check that the address is reachable"
+
+
+def _document(answer: Answer) -> bytes:
+    if 300 <= answer.status < 400:
+        raise SourceUnreachableError(
+            f"the server answered with a redirect (HTTP {answer.status})",
+            field="url",
+            remedy="give the final address",
+        )
+    if answer.status != 200:
+        raise SourceUnreachableError(
+            f"the server answered with HTTP {answer.status}",
+            field="url",
+            remedy="give the document's own address",
+        )
+    if answer.truncated:
+        raise DocumentError(f"the document is larger than {MAX_BYTES} bytes", field="#", remedy=SMALLER)
+    return answer.body
+
+
+def _explained(error: EgressError, effect: EffectClass) -> str:
+    if isinstance(error, ExchangeFailed) and effect is not EffectClass.READ:
+        return f"the tool gave no usable answer, and whether the call took effect is unknown: {error}"
+    return f"the tool gave no answer: {error}"

@@ -1,0 +1,130 @@
+"""Security schemes of an OpenAPI document, and where an operator's credentials go in a request.
+
+Credentials are added when the request is built. They are not arguments, so models neither see nor choose them. Tokens
+of OAuth 2 and OpenID Connect are sent as given; obtaining and refreshing them is left out.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, assert_never
+from urllib.parse import quote
+
+from pydantic import SecretStr
+
+from orchestrator.tools.errors import DocumentError, ToolSourceError
+from orchestrator.tools.openapi.document import child, resolve
+from orchestrator.tools.openapi.operation import Operation, Scheme
+
+REDACTED: Final = "[redacted]"
+# A shorter text would also match words that are no secret.
+SHORTEST_REDACTED: Final = 8
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Headers and query parameters of a source's calls. `secrets` are the texts to redact in answers."""
+
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    def redact(self, text: str) -> str:
+        """The text without the secrets, plain, percent-encoded or in base 64, where a tool repeats them."""
+        for secret in self.secrets:
+            text = text.replace(secret, REDACTED)
+        return text
+
+
+def security_of(root: Mapping[str, Any], operation: Mapping[str, Any], pointer: str) -> tuple[tuple[Scheme, ...], ...]:
+    """The alternatives that an operation, or else the document, names. Raises `DocumentError`."""
+    requirements = operation.get("security", root.get("security", []))
+    return tuple(tuple(_scheme(root, name, pointer) for name in requirement) for requirement in requirements)
+
+
+def place_credentials(
+    operation: Operation, *, headers: Mapping[str, SecretStr], credentials: Mapping[str, SecretStr]
+) -> Credentials:
+    """The operation's credentials: the source's headers, and the first alternative whose credentials are all given.
+
+    Raises `ToolSourceError` if the source has none of the alternatives.
+    """
+    own = {name.lower(): value.get_secret_value() for name, value in headers.items()}
+    if not operation.security:
+        return _carrying(own, {}, own.values())
+    for alternative in operation.security:
+        if all(_given(scheme, own, credentials) for scheme in alternative):
+            return _placed(alternative, own, credentials)
+    needed = " or ".join(
+        " with ".join(f"{scheme.name!r}" for scheme in alternative) for alternative in operation.security
+    )
+    raise ToolSourceError(
+        f"the operation {operation.tool.name!r} needs credentials for {needed}",
+        field="credentials",
+        remedy="give them under that name, or the header under `headers`",
+    )
+
+
+def _scheme(root: Mapping[str, Any], name: str, pointer: str) -> Scheme:
+    schemes = root.get("components", {}).get("securitySchemes", {})
+    if name not in schemes:
+        raise DocumentError(
+            f"the security scheme {name!r} is not defined",
+            field=child(pointer, "security"),
+            remedy="define or remove it",
+        )
+    node, _ = resolve(root, schemes[name], child("#/components/securitySchemes", name))
+    node = node if isinstance(node, Mapping) else {}
+    match node.get("type"), str(node.get("scheme", "")).lower(), node.get("in"), node.get("name"):
+        case "apiKey", _, ("header" | "query" | "cookie") as place, str() as wire_name:
+            return Scheme(name, place, wire_name)
+        case "http", ("basic" | "bearer") as kind, _, _:
+            return Scheme(name, kind)
+        case (("oauth2" | "openIdConnect"), _, _, _):
+            return Scheme(name, "bearer")
+        case _:
+            return Scheme(name, "unsupported")
+
+
+def _given(scheme: Scheme, own: Mapping[str, str], credentials: Mapping[str, SecretStr]) -> bool:
+    if scheme.kind in ("header", "basic", "bearer") and scheme.wire_name.lower() in own:
+        return True
+    return scheme.name in credentials and scheme.kind != "unsupported"
+
+
+def _placed(schemes: Sequence[Scheme], own: Mapping[str, str], credentials: Mapping[str, SecretStr]) -> Credentials:
+    headers, query, cookies = dict(own), {}, []
+    given = {scheme: credentials[scheme.name].get_secret_value() for scheme in schemes if scheme.name in credentials}
+    for scheme, secret in given.items():
+        match scheme.kind:
+            case "header":
+                headers[scheme.wire_name.lower()] = secret
+            case "bearer":
+                headers["authorization"] = f"Bearer {secret}"
+            case "basic":
+                headers["authorization"] = f"Basic {_base64(secret)}"
+            case "query":
+                query[scheme.wire_name] = secret
+            case "cookie":
+                cookies.append(f"{scheme.wire_name}={quote(secret, safe='')}")
+            case "unsupported":
+                pass
+            case _:
+                assert_never(scheme.kind)
+    if cookies:
+        headers["cookie"] = "; ".join(cookies)
+    return _carrying(headers, query, [*own.values(), *given.values()])
+
+
+def _carrying(headers: Mapping[str, str], query: Mapping[str, str], secrets: Iterable[str]) -> Credentials:
+    # "Bearer x" must also be redacted as x, and "user:password" as the password.
+    parts = {part for secret in secrets for part in (secret, secret.rpartition(" ")[2], secret.partition(":")[2])}
+    forms = {form for part in parts for form in (part, quote(part, safe=""), _base64(part))}
+    long_enough = [form for form in forms if len(form) >= SHORTEST_REDACTED]
+    return Credentials(headers, query, tuple(sorted(long_enough, key=len, reverse=True)))
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()

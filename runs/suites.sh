@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Measure role models on public suites: single steps, then trajectories, with and without grammars.
+#
+#   runs/suites.sh                                                # the shipped models
+#   MODELS=build/models SUITES="gsm8k seal-tools" runs/suites.sh  # a folder with planner/, caller/ and summarizer/
+#   MODEL=FOLDER OUT=build/backbone runs/suites.sh                # one model in all roles
+#
+# `alpha-umi evaluate suites` lists the suites and says where their data is looked for. The untuned backbone is the
+# folder that this prints:
+#
+#   python -c 'from alpha_umi.serving.weights import *; print(ensure_backbone(cache_folder()))'
+#
+# After an interruption run the same command again: complete files stay, the others are continued. Use another OUT for
+# other models or sample sizes. The report is written to $OUT/report.md.
+set -euo pipefail
+
+OUT=${OUT:-build/suites}
+SUITES=${SUITES:-gsm8k rotbench-gpt4 seal-tools toolbench-out-of-domain}
+STEPS=${STEPS:-50}
+TRAJECTORY_SUITES=${TRAJECTORY_SUITES-gsm8k rotbench-gpt4 toolbench-out-of-domain}
+TRAJECTORIES=${TRAJECTORIES:-8}
+MAX_STEPS=${MAX_STEPS:-4}
+models=()
+[[ -z ${MODEL:-} ]] || { models=(--model "$MODEL"); export ALPHA_UMI_ROLE_MODEL=$MODEL; }
+[[ -z ${MODELS:-} ]] || models=(--models "$MODELS")
+# Three engines on two processors are slow; a request that timed out says nothing about a model.
+export ALPHA_UMI_ROLE_TIMEOUT_S=600 ALPHA_UMI_TRAJECTORY_TIMEOUT_S=3600
+
+mkdir -p "$OUT"
+exec 9>"$OUT/.lock"
+flock --nonblock 9 || { echo "another command works in $OUT" >&2; exit 1; }
+runs=()
+
+# Steps: the models run in the command itself.
+for suite in $SUITES; do
+    for mode in constrained unconstrained; do
+        file=$OUT/steps-$(basename "$suite" .yaml)-$mode.jsonl
+        if [[ ! -f $file ]]; then
+            alpha-umi evaluate generate --in-process "${models[@]}" "--$mode" \
+                --suite "$suite" --limit "$STEPS" --output "$file.part"
+            mv "$file.part" "$file"
+        fi
+        runs+=("$file")
+    done
+done
+
+# Trajectories: a running system, once with grammars and once without.
+down() { alpha-umi down --state-dir "$OUT/state" 9>&-; }
+for mode in constrained unconstrained; do
+    up=
+    for suite in $TRAJECTORY_SUITES; do
+        file=$OUT/trajectories-$(basename "$suite" .yaml)-$mode.jsonl
+        if [[ ! -f $file ]]; then
+            if [[ -z $up ]]; then
+                trap down EXIT
+                down
+                ALPHA_UMI_CONSTRAINED=$([[ $mode == constrained ]] && echo true || echo false) \
+                    alpha-umi up --no-example-tools ${MODELS:+--models "$MODELS"} --state-dir "$OUT/state" 9>&-
+                up=yes
+            fi
+            alpha-umi evaluate trajectories --state-dir "$OUT/state" --concurrency 2 \
+                --suite "$suite" --limit "$TRAJECTORIES" --max-steps "$MAX_STEPS" --output "$file.part"
+            mv "$file.part" "$file"
+        fi
+        runs+=("$file")
+    done
+done
+
+alpha-umi evaluate report "${runs[@]}" --examples 0 --markdown "$OUT/report.md"

@@ -1,0 +1,20 @@
+"""One thing is not called several."""
+
+from __future__ import annotations
+
+import pytest
+
+from evaluation.quantities import pluralize
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "text"),
+    [
+        (0, "step", "0 steps"),
+        (1, "step", "1 step"),
+        (1, "whole trajectory", "1 whole trajectory"),
+        (2_000, "whole trajectory", "2,000 whole trajectories"),
+    ],
+)
+def test_numbers_of_things(count: int, noun: str, text: str) -> None:
+    assert pluralize(count, noun) == text

@@ -1,0 +1,53 @@
+"""A kind of tool source for tests, as a further kind is written: settings, a provider, and how a source is loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from orchestrator.tools.egress import Egress
+from orchestrator.tools.errors import ToolSourceError
+from orchestrator.tools.model import EffectClass, Tool, ToolResult
+from orchestrator.tools.observation import bounded
+from orchestrator.tools.source import SourceKind, ToolSource
+
+
+class EchoSource(ToolSource):
+    """One tool, `tool`, that answers with its arguments."""
+
+    kind: Literal["echo"] = "echo"
+    tool: str = "echo"
+
+
+@dataclass
+class EchoProvider:
+    source: EchoSource
+    max_bytes: int
+    base_url: str | None = None
+    closed: bool = False
+    tools: Mapping[str, Tool] = field(init=False)
+
+    def __post_init__(self) -> None:
+        parameters = {"type": "object", "properties": {"text": {"type": "string"}}}
+        tool = Tool(self.source.tool, "Repeats its arguments.", parameters, self.source.name, EffectClass.READ)
+        self.tools = {tool.name: tool}
+
+    async def call(
+        self, name: str, arguments: Mapping[str, Any], *, idempotency_key: str, timeout_s: float
+    ) -> ToolResult:
+        content, truncated = bounded(json.dumps([name, dict(arguments)]), self.max_bytes)
+        return ToolResult(content, is_error=False, truncated=truncated)
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+async def load_echo(source: EchoSource, egress: Egress, max_observation_bytes: int) -> EchoProvider:
+    if source.tool == "mute":
+        raise ToolSourceError("this tool does not answer", field="tool", remedy="choose another")
+    return EchoProvider(source, max_observation_bytes)
+
+
+ECHO = SourceKind(EchoSource, load_echo)
