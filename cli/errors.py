@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from alpha_umi.client.errors import ClientError, RequestRefused, StreamBroken, Unavailable
-from alpha_umi.contract.told_events import EventNotUnderstood
+from alpha_umi.contract.stream_events import EventNotUnderstood
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2

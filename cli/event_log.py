@@ -11,9 +11,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from alpha_umi.contract.told_events import explain
-from alpha_umi.trajectory import Event, UnknownEvent, unpack
+from alpha_umi.contract.stream_events import explain
+from alpha_umi.trajectory import Event, UnknownEvent, parse_event
 from cli.errors import CommandError, UsageProblem
+
+# An orchestrator brings the file of an earlier version up to date when it starts.
+EARLIER_VERSION = "if an earlier version wrote it, start `alpha-umi up` on the database once, and replay it from there"
 
 
 class LogRow(BaseModel):
@@ -71,6 +74,6 @@ def _row(line: str, where: str) -> LogRow:
 
 def _event(kind: str, payload: dict[str, Any], where: str) -> Event:
     try:
-        return unpack(kind, payload)
-    except (UnknownEvent, ValueError) as error:
-        raise UsageProblem(f"{where}: {error}") from error
+        return parse_event({**payload, "type": kind})
+    except UnknownEvent as error:
+        raise UsageProblem(f"{where}: {error}", remedy=EARLIER_VERSION) from error

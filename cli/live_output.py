@@ -1,36 +1,36 @@
 """Print a trajectory as it happens, from the events of its stream.
 
-Text that a role is writing is printed as it comes. It is a preview: where what was decided in the end is something
-else (the role was asked again), that is said and printed as well.
+Text that a role is writing is printed as it comes. It is a preview: where the event that follows differs, because the
+role was called again, that is noted and its text printed as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import assert_never
 
-from alpha_umi.contract.told_events import (
-    Answered,
-    Called,
-    Continued,
-    Created,
-    Decided,
-    Ended,
-    Interrupted,
-    Observed,
-    Required,
-    Stepped,
-    Told,
-    WentBack,
-    Written,
-)
+from alpha_umi.contract.stream_events import Reconnect, StreamEvent, TextDelta
 from alpha_umi.contract.trajectories import StepObservation, Trajectory
+from alpha_umi.trajectory import (
+    ActionRequired,
+    AnswerWritten,
+    Backtracked,
+    CallMade,
+    MessageAdded,
+    PlannerDecided,
+    StepTaken,
+    ToolObserved,
+    TrajectoryCreated,
+    TrajectoryFinished,
+)
+from alpha_umi.trajectory.moves import NO_CALL
 from cli.errors import NotUnderstood
 from cli.steps_view import StepsView
 
+RETRIED = "asked again; this counts:"
+
 
 class LiveOutput:
-    """Prints each event it is shown; remembers the trajectory's id, and in the end the trajectory."""
+    """Prints each event; keeps the trajectory's id, and at the end the trajectory."""
 
     def __init__(self, view: StepsView) -> None:
         self.trajectory_id: str | None = None
@@ -38,102 +38,103 @@ class LiveOutput:
         self._view = view
         self._preview = ""
 
-    def show(self, told: Told) -> None:
-        """Print one event."""
-        match told:
-            case Created():
-                self.trajectory_id = told.trajectory_id
-                self._view.heading(told.trajectory_id, told.instruction)
-            case Continued():
-                self._end_preview()
-                if self.trajectory_id is None:
-                    self._view.identity(told.trajectory_id)
-                else:
-                    self._view.end()
-                self.trajectory_id = told.trajectory_id
-                self._view.message("user", told.content)
-            case Required():
-                self._view.waiting(told.trajectory_id, told.call_id, told.expires_at)
-            case Written():
-                self._preview_of(told)
-            case Decided():
-                self._decided(told)
-            case Called():
-                self._view.call(told.name, told.arguments)
-            case Observed():
+    def show(self, item: StreamEvent) -> None:
+        """Print one event. A kind that adds nothing to what the end says, or is not known, prints nothing."""
+        context = item.context
+        match item.event:
+            case TrajectoryCreated() as event:
+                self.trajectory_id = context.trajectory_id
+                self._view.heading(context.trajectory_id, event.instruction)
+            case MessageAdded() as event:
+                self._continued(context.trajectory_id, event)
+            case ActionRequired() as event:
+                self._view.waiting(context.trajectory_id, event.call_id, event.expires_at)
+            case TextDelta() as delta:
+                self._preview_of(delta)
+            case PlannerDecided() as event:
+                self._decided(context.step, event)
+            case CallMade() as event:
+                self._view.call(event.name, event.arguments)
+            case ToolObserved() as event:
                 self._view.observation(
-                    StepObservation(content=told.content, is_error=told.is_error, truncated=told.truncated)
+                    StepObservation(content=event.content, is_error=event.is_error, truncated=event.truncated)
                 )
-            case WentBack():
-                self._view.went_back(told.abandoned, told.to, told.reason)
-            case Answered():
-                self._settle("answer", told.answer, style="bold")
-            case Stepped():
-                self._stepped(told)
-            case Interrupted():
+            case Backtracked() as event:
+                self._view.went_back(context.abandoned, event.to, event.reason)
+            case AnswerWritten() as event:
+                self._settle("answer", event.answer, style="bold")
+            case StepTaken() as event:
+                self._stepped(context.step, event, concludes=context.concludes)
+            case Reconnect() as event:
                 self._end_preview()
-                self._view.note(f"the stream was interrupted: {told.reason}")
-            case Ended():
+                self._view.note(f"the stream was interrupted: {event.reason}")
+            case TrajectoryFinished() if context.trajectory is not None:
                 self._end_preview()
-                self.trajectory = told.trajectory
-                self._view.closing(told.trajectory)
-            case _ as never:
-                assert_never(never)
+                self.trajectory = context.trajectory
+                self._view.closing(context.trajectory)
 
-    def _preview_of(self, told: Written) -> None:
+    def _continued(self, trajectory_id: str, event: MessageAdded) -> None:
+        self._end_preview()
+        if self.trajectory_id is None:
+            self._view.identity(trajectory_id)
+        else:
+            self._view.end()
+        self.trajectory_id = trajectory_id
+        self._view.message("user", event.content)
+
+    def _preview_of(self, delta: TextDelta) -> None:
         if not self._preview:
-            self._begin(told)
-        self._preview += told.text
-        self._view.write(told.text)
+            self._begin(delta)
+        self._preview += delta.text
+        self._view.write(delta.text)
 
-    def _begin(self, told: Written) -> None:
-        if told.role == "planner":
-            self._view.step(told.step)
+    def _begin(self, delta: TextDelta) -> None:
+        if delta.role == "planner":
+            self._view.step(delta.step)
             self._view.begin("thought")
-        elif told.role == "backbone":
-            self._view.step(told.step)
+        elif delta.role == "backbone":
+            self._view.step(delta.step)
             self._view.begin("writes")
         else:
             self._view.end()
             self._view.begin("answer")
 
-    def _decided(self, told: Decided) -> None:
+    def _decided(self, step: int, event: PlannerDecided) -> None:
         if not self._preview:
-            self._view.step(told.step)
-        self._settle("thought", told.thought)
-        if told.unreadable:
-            self._view.note(f"no decision could be read ({told.reason}); the policy decides")
-        self._view.part("next", told.next)
+            self._view.step(step)
+        self._settle("thought", event.thought)
+        if event.unreadable:
+            self._view.note(f"no decision could be read ({event.reason}); the policy decides")
+        self._view.part("next", event.next)
 
-    def _stepped(self, told: Stepped) -> None:
-        """A step of the single model, whose preview is its whole text: rationale, and call or answer."""
+    def _stepped(self, step: int, event: StepTaken, *, concludes: bool) -> None:
+        """A step of the single model, whose preview is its complete text: rationale, and call or answer."""
         preview = self._preview
-        if not preview and not told.concludes:
-            self._view.step(told.step)
+        if not preview and not concludes:
+            self._view.step(step)
         self._end_preview()
-        shown = bool(preview) and told.thought.strip() in preview and told.text.strip() in preview
-        if not shown:
+        printed = bool(preview) and event.thought.strip() in preview and event.text.strip() in preview
+        if not printed:
             if preview:
-                self._view.note("asked again; this counts:")
-            self._step_parts(told)
-        if told.unreadable:
-            self._view.note(f"no step could be read ({told.reason}); the policy decides")
-        elif told.reason is not None:
-            refusal = f"No call was made: {told.reason}"
-            self._view.observation(StepObservation(content=refusal, is_error=True, truncated=False))
+                self._view.note(RETRIED)
+            self._step_parts(event, concludes=concludes)
+        if event.unreadable:
+            self._view.note(f"no step could be read ({event.reason}); the policy decides")
+        elif event.reason is not None:
+            self._view.observation(StepObservation(content=NO_CALL + event.reason, is_error=True, truncated=False))
 
-    def _step_parts(self, told: Stepped) -> None:
-        if not told.concludes:
-            self._view.part("thought", told.thought)
-            self._view.part("next", told.next)
-        if told.name is not None:
-            self._view.call(told.name, told.arguments or {})
-        if told.answer is not None:
+    def _step_parts(self, event: StepTaken, *, concludes: bool) -> None:
+        if not concludes:
+            self._view.part("thought", event.thought)
+            self._view.part("next", event.next)
+        if event.name is not None:
+            self._view.call(event.name, event.arguments or {})
+        if event.answer is not None:
             self._view.end()
-            self._view.part("answer", told.answer, style="bold")
+            self._view.part("answer", event.answer, style="bold")
 
     def _settle(self, label: str, content: str, *, style: str = "") -> None:
-        """Print what counts, unless the preview has shown it."""
+        """Print the text that counts, unless the preview has printed it."""
         preview = self._preview.strip()
         self._end_preview()
         if not preview:
@@ -141,7 +142,7 @@ class LiveOutput:
                 self._view.end()
             self._view.part(label, content, style=style)
         elif not preview.startswith(content.strip()):
-            self._view.note("asked again; this counts:")
+            self._view.note(RETRIED)
             self._view.part(label, content, style=style)
 
     def _end_preview(self) -> None:
@@ -150,11 +151,11 @@ class LiveOutput:
         self._preview = ""
 
 
-def ended(events: Iterable[Told], output: LiveOutput | None = None) -> Trajectory:
+def ended(events: Iterable[StreamEvent], output: LiveOutput | None = None) -> Trajectory:
     """Print events until the trajectory has ended, and return it. Raises `NotUnderstood` if it never does."""
-    for told in events:
+    for item in events:
         if output is not None:
-            output.show(told)
-        if isinstance(told, Ended):
-            return told.trajectory
+            output.show(item)
+        if item.context.trajectory is not None:
+            return item.context.trajectory
     raise NotUnderstood("the stream ended before the trajectory did")

@@ -28,7 +28,6 @@ from evaluation.statistics import Correction
 from evaluation.statistics.bootstrap import RESAMPLES, SEED
 from evaluation.statistics.gate import Gate, apply_gate
 from evaluation.statistics.paired import Difference, paired
-from evaluation.told_limits import told_limits
 from evaluation.whole import columns
 from evaluation.whole_run import AskedRecord, WholeRun, WholeRunRecord, read_whole_run
 from recordings.errors import EmptySuite, some
@@ -306,9 +305,9 @@ def require_same_settings(first: RunRecord | WholeRunRecord | None, second: RunR
 
 
 def require_same_limits(first: WholeRun, second: WholeRun) -> None:
-    """Raises `GateRefused` for two runs whose trajectories had other limits, as far as both files tell them."""
+    """Raises `GateRefused` for two runs whose trajectories had different limits."""
     for name in _LIMITS:
-        one, other = told_limits(first, name), told_limits(second, name)
+        one, other = first.limit_values(name), second.limit_values(name)
         if one and other and one != other:
             raise GateRefused(
                 f"the orchestrator had other limits: `{name}` is {' and '.join(one)} in the first file, "

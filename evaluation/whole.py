@@ -1,21 +1,17 @@
-"""Measures of whole trajectories, from what an orchestrator answers.
-
-A trajectory is read from the orchestrator's own answer; the tokens of each role from the events of its stream, where
-they are at hand. Nothing here asks a model.
-"""
+"""Measures of trajectories, from the orchestrator's wire form of them. Nothing here calls a model."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from alpha_umi.contract.problems import TYPE_PREFIX
-from alpha_umi.contract.trajectories import RoleUse, StepModel, TokenUsage, Trajectory
+from alpha_umi.contract.roles import ROLES
+from alpha_umi.contract.trajectories import RoleUsage, StepModel, TokenUsage, Trajectory
 from alpha_umi.roles.turns import Role
 from evaluation.metrics import Metric
-from evaluation.metrics.trajectory import ROLES, TRAJECTORY_METRICS, Measured, RoleCost
+from evaluation.metrics.trajectory import TRAJECTORY_METRICS, Measured, RoleCost
 from evaluation.replay.recordings import NOT_RECORDED, call_key
 from evaluation.statistics.bootstrap import (
     RESAMPLES,
@@ -28,22 +24,8 @@ from evaluation.statistics.bootstrap import (
 )
 from recordings.errors import EmptySuite
 
-_ROLE_OF_EVENT: Final[dict[str, Role]] = {
-    "planner.decided": "planner",
-    "caller.called": "caller",
-    "summarizer.answered": "summarizer",
-    "backbone.stepped": "backbone",
-}
 # Whether an answer is the expected one.
 Judge = Callable[[str | None, str], bool]
-
-
-@dataclass(frozen=True)
-class ToldEvent:
-    """An event of a trajectory's stream."""
-
-    name: str
-    data: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -58,7 +40,6 @@ class WholeFigure:
 
 def measure(
     trajectory: Trajectory,
-    events: Iterable[ToldEvent] = (),
     *,
     expected: str | None = None,
     judge: Judge | None = None,
@@ -83,7 +64,7 @@ def measure(
         completion_tokens=trajectory.usage.completion_tokens,
         tool_latency_ms=sum(step.latency_ms.tool for step in trajectory.steps),
         **_search_costs(trajectory),
-        roles=_costs(trajectory, list(events)),
+        roles=_costs(trajectory.steps),
     )
 
 
@@ -133,45 +114,20 @@ def _search_costs(trajectory: Trajectory) -> dict[str, int]:
     }
 
 
-def _tokens(use: TokenUsage | RoleUse | None) -> int:
+def _tokens(use: TokenUsage | RoleUsage | None) -> int:
     return 0 if use is None else use.prompt_tokens + use.completion_tokens
 
 
-def _costs(trajectory: Trajectory, events: Sequence[ToldEvent]) -> dict[Role, RoleCost]:
-    costs = {role: _cost(role, trajectory.steps, events) for role in ROLES}
-    unmade = [event for event in events if event.name == "tool.observed" and event.data.get("call_id") is None]
-    if unmade and trajectory.strategy != "single":
-        costs["caller"] = _with_unmade(costs, unmade, trajectory)
-    return {role: cost for role, cost in costs.items() if cost != RoleCost()}
+def _costs(steps: Sequence[StepModel]) -> dict[Role, RoleCost]:
+    return {role: _cost(role, steps) for role in ROLES if any(role in (step.roles or {}) for step in steps)}
 
 
-def _with_unmade(costs: Mapping[Role, RoleCost], unmade: Sequence[ToldEvent], trajectory: Trajectory) -> RoleCost:
-    """The caller's cost with calls that could not be made.
-
-    Their events tell the tokens. Those of earlier versions do not: there they are what is left of the trajectory's sum.
-    """
-    caller, others = costs["caller"], [cost for role, cost in costs.items() if role != "caller"]
-    usages = [event.data.get("usage") for event in unmade]
-
-    def tokens(name: str) -> int:
-        if all(usages):
-            return int(getattr(caller, name) + sum(usage.get(name, 0) for usage in usages if usage))
-        return int(getattr(trajectory.usage, name) - sum(getattr(cost, name) for cost in others))
-
-    return replace(
-        caller,
-        calls=caller.calls + len(unmade),
-        prompt_tokens=tokens("prompt_tokens"),
-        completion_tokens=tokens("completion_tokens"),
-    )
-
-
-def _cost(role: Role, steps: Sequence[StepModel], events: Sequence[ToldEvent]) -> RoleCost:
-    usages = [event.data.get("usage") or {} for event in events if _ROLE_OF_EVENT.get(event.name) == role]
+def _cost(role: Role, steps: Sequence[StepModel]) -> RoleCost:
+    usages = [step.roles[role] for step in steps if step.roles and role in step.roles]
     return RoleCost(
         calls=len(usages),
-        prompt_tokens=sum(usage.get("prompt_tokens", 0) for usage in usages),
-        completion_tokens=sum(usage.get("completion_tokens", 0) for usage in usages),
+        prompt_tokens=sum(usage.prompt_tokens for usage in usages),
+        completion_tokens=sum(usage.completion_tokens for usage in usages),
         latency_ms=sum(getattr(step.latency_ms, role) for step in steps),
     )
 

@@ -1,8 +1,8 @@
 """The file of whole trajectories: what ran, then a line for each trajectory that an orchestrator ended.
 
-JSON lines, taken up as the file of predictions is: trajectories that have a line are not asked again. The line holds
-the orchestrator's own answer and the events of its stream, so everything can be measured again without it. Tools have
-lines of their own, each before the first trajectory that was offered it.
+JSON lines that can be resumed, as the file of predictions can: a trajectory that has a line is not run again. The line
+has the trajectory's events, from which everything else follows, so that it can be measured again without the
+orchestrator. Tools have lines of their own, each before the first trajectory that was offered it.
 """
 
 from __future__ import annotations
@@ -10,14 +10,17 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
+from pydantic import Field, PrivateAttr, TypeAdapter, ValidationError, model_validator
 
 from alpha_umi.contract.roles import ToolModel, WireModel
-from alpha_umi.contract.trajectories import Strategy, Trajectory
+from alpha_umi.contract.trajectories import Strategy, Trajectory, as_trajectory, differing_fields
 from alpha_umi.roles.turns import Role, Tool
+from alpha_umi.trajectory import Event, IllegalEvent, State, Transition, transitions
 from evaluation.files.jsonl import (
     ANOTHER_FILE,
     OtherRun,
@@ -31,7 +34,7 @@ from evaluation.files.step_run import Count, Name
 from evaluation.metrics.trajectory import Measured
 from evaluation.offered_tools import ToolLines, ToolRecord, require_lines
 from evaluation.quantities import pluralize
-from evaluation.whole import Judge, ToldEvent, measure
+from evaluation.whole import Judge, measure
 from recordings.errors import NotTheFormat, some
 from recordings.formats import gsm8k
 from recordings.formats import math as math_answers
@@ -53,7 +56,8 @@ STEP_REMEDY = (
 )
 
 
-VERSION: Final = 1
+VERSION: Final = 2
+_SEARCH_LIMITS: Final = frozenset({"max_depth", "max_width"})
 
 
 class ToolServerRecord(WireModel):
@@ -70,12 +74,12 @@ class WholeRunRecord(WireModel):
     other limits, for the orchestrator's setting. `constrained`: the roles wrote inside grammars; null where the
     orchestrator did not say, as earlier files do not.
     `compared` says how an answer is held against the expected one. `models` is empty where the orchestrator's role
-    services could not be asked for them. `excluded` counts what of the whole suite cannot be a trajectory, by the
+    services could not be asked for them. `excluded` counts what of the suite cannot be a trajectory, by the
     reason; earlier files do not say. `tool_server` is there where one answered.
     """
 
     kind: Literal["whole-run"] = "whole-run"
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     suite: Name
     trajectories: Count
     max_steps: int | None = None
@@ -85,30 +89,72 @@ class WholeRunRecord(WireModel):
     constrained: bool | None = None
     compared: Comparing = "text"
     models: dict[Role, dict[str, Any]] = Field(default_factory=dict)
-    # Files of earlier versions have `excluded`.
-    excluded: dict[str, Count] = Field(default_factory=dict, validation_alias=AliasChoices("excluded", "left_out"))
+    excluded: dict[str, Count] = Field(default_factory=dict)
     tool_server: ToolServerRecord | None = None
 
 
-class EventRecord(WireModel):
-    """An event of a trajectory's stream."""
-
-    name: Name
-    data: dict[str, Any]
-
-
 class AskedRecord(WireModel):
-    """What became of a recorded instruction; `expected` is its answer where that can be compared.
+    """The trajectory of a recorded instruction; `expected` is its answer where that can be compared.
 
-    `offered` are the numbers of the tools that the models were shown, in order; earlier files do not tell them.
+    `id`, the times and `metadata` are those of the orchestrator; `events` are those of its stream, with the ends of all
+    turns. `trajectory` follows from them. `offered` are the numbers of the tools that the models saw, in order.
     """
 
     kind: Literal["asked"] = "asked"
     recorded: Name
     expected: str | None = None
     offered: list[Count] | None = None
-    trajectory: Trajectory
-    events: list[EventRecord]
+    id: str
+    created_at: datetime
+    finished_at: datetime | None
+    metadata: dict[str, str] = Field(default_factory=dict)
+    events: tuple[Annotated[Event, Field(discriminator="type")], ...]
+    _transitions: tuple[Transition, ...] = PrivateAttr(default=())
+
+    @model_validator(mode="after")
+    def _replay(self) -> Self:
+        try:
+            self._transitions = tuple(transitions(self.events))
+        except IllegalEvent as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    @classmethod
+    def of(cls, trajectory: Trajectory, events: Sequence[Event], recorded: str, expected: str | None) -> AskedRecord:
+        """The record of a trajectory. Raises `ValueError` for events that do not lead to it."""
+        record = cls(
+            recorded=recorded,
+            expected=expected,
+            id=trajectory.id,
+            created_at=trajectory.created_at,
+            finished_at=trajectory.finished_at,
+            metadata=trajectory.metadata,
+            events=tuple(events),
+        )
+        if different := differing_fields(trajectory, record.state):
+            raise ValueError(f"its events lead to other {', '.join(different)} than it has")
+        return record
+
+    @property
+    def transitions(self) -> tuple[Transition, ...]:
+        """The events with the states around them."""
+        return self._transitions
+
+    @property
+    def state(self) -> State:
+        """The state that the events lead to."""
+        return self._transitions[-1].after if self._transitions else State()
+
+    @cached_property
+    def trajectory(self) -> Trajectory:
+        """The trajectory as the orchestrator shows it."""
+        return as_trajectory(
+            self.id,
+            self.state,
+            created_at=self.created_at,
+            finished_at=self.finished_at,
+            metadata=self.metadata,
+        )
 
 
 @dataclass(frozen=True)
@@ -125,7 +171,14 @@ class WholeRun:
 
     def measured(self) -> list[Measured]:
         """Every trajectory, measured."""
-        return [_measured(record, _JUDGES[self.about.compared]) for record in self.asked]
+        judge = _JUDGES[self.about.compared]
+        return [measure(record.trajectory, expected=record.expected, judge=judge) for record in self.asked]
+
+    def limit_values(self, name: str) -> list[str]:
+        """Every value that a limit had in these trajectories; none for a limit of a search in other strategies."""
+        if name in _SEARCH_LIMITS and self.about.strategy != "dfsdt":
+            return []
+        return sorted({repr(getattr(record.state.limits, name)) for record in self.asked})
 
 
 class GrowingWholeRun:
@@ -235,8 +288,3 @@ def _records(text: str, path: Path) -> Iterator[WholeLine]:
 
 def _line(record: WholeLine) -> str:
     return record.model_dump_json() + "\n"
-
-
-def _measured(record: AskedRecord, judge: Judge | None) -> Measured:
-    events = [ToldEvent(event.name, event.data) for event in record.events]
-    return measure(record.trajectory, events, expected=record.expected, judge=judge)

@@ -7,17 +7,17 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from alpha_umi.roles.turns import Role
-from orchestrator.conversation import Conversation
-from orchestrator.driver import Workshop
 from orchestrator.failpoints import Failpoints
-from orchestrator.journal import Journal
+from orchestrator.log import LogWriter
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.monitoring import Readiness, StateCollector
-from orchestrator.performer import Performer
-from orchestrator.request_keys import RequestKeys
 from orchestrator.roles.calls import RoleCalls
 from orchestrator.roles.replicas import ReplicaSet, role_replicas
-from orchestrator.runs import Runs
+from orchestrator.runs.driver import DriverDependencies
+from orchestrator.runs.executor import EffectExecutor
+from orchestrator.runs.idempotency import IdempotencyStore
+from orchestrator.runs.manager import RunManager
+from orchestrator.runs.messages import Conversation
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.store import EventStore, open_store
 from orchestrator.tools.egress import Egress
@@ -34,9 +34,9 @@ class Orchestrator:
     store: EventStore
     registry: ToolRegistry
     sources: ToolSources
-    runs: Runs
+    runs: RunManager
     conversation: Conversation
-    request_keys: RequestKeys
+    request_keys: IdempotencyStore
     metrics: OrchestratorMetrics
     readiness: Readiness
 
@@ -58,9 +58,9 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
         metrics = OrchestratorMetrics()
         roles = await stack.enter_async_context(role_replicas(settings.role_addresses(), settings.role_bearer, metrics))
         store.observe_commits(metrics.count_commit)
-        journal = Journal(store, metrics)
-        shared = _workshop(settings, roles, registry, journal, metrics)
-        runs = Runs(store, shared, tools_ready=sources.wait_for)
+        journal = LogWriter(store, metrics)
+        dependencies = _driver_dependencies(settings, roles, registry, journal, metrics)
+        runs = RunManager(store, dependencies, tools_ready=sources.wait_for)
         stack.push_async_callback(runs.drain)
         metrics.registry.register(StateCollector(runs, journal, sources))
         await sources.start()
@@ -72,7 +72,7 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             sources=sources,
             runs=runs,
             conversation=Conversation(store, runs),
-            request_keys=RequestKeys(store, runs, now=journal.now),
+            request_keys=IdempotencyStore(store, runs, now=journal.now),
             metrics=metrics,
             readiness=Readiness(runs, store, journal, roles, constrained=settings.constrained),
         )
@@ -82,15 +82,15 @@ def _egress(settings: OrchestratorSettings) -> Egress:
     return Egress(allow_loopback=settings.allow_loopback_tools, private_hosts=settings.allowed_tool_hosts)
 
 
-def _workshop(
+def _driver_dependencies(
     settings: OrchestratorSettings,
     roles: dict[Role, ReplicaSet],
     registry: ToolRegistry,
-    journal: Journal,
+    journal: LogWriter,
     metrics: OrchestratorMetrics,
-) -> Workshop:
+) -> DriverDependencies:
     failpoints = Failpoints(settings.failpoint)
-    performer = Performer(
+    executor = EffectExecutor(
         calls=RoleCalls(roles, settings.role_timeout_s, metrics, failpoints),
         registry=registry,
         metrics=metrics,
@@ -98,4 +98,6 @@ def _workshop(
         tool_timeout_s=settings.tool_timeout_s,
         constrained=settings.constrained,
     )
-    return Workshop(journal, performer, failpoints, settings.trajectory_timeout_s, settings.client_tool_timeout_s)
+    return DriverDependencies(
+        journal, executor, failpoints, settings.trajectory_timeout_s, settings.client_tool_timeout_s
+    )

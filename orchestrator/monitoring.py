@@ -11,9 +11,9 @@ from prometheus_client.registry import Collector
 
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.roles.turns import Role
-from orchestrator.journal import Journal
+from orchestrator.log import LogWriter
 from orchestrator.roles.replicas import READY, ReplicaSet, ReplicaState
-from orchestrator.runs import Runs
+from orchestrator.runs.manager import RunManager
 from orchestrator.store import EventStore, StoreError
 from orchestrator.tools.sources import ToolSources
 
@@ -29,9 +29,9 @@ class Readiness:
 
     def __init__(
         self,
-        runs: Runs,
+        runs: RunManager,
         store: EventStore,
-        journal: Journal,
+        journal: LogWriter,
         roles: Mapping[Role, ReplicaSet],
         *,
         constrained: bool,
@@ -56,8 +56,8 @@ class Readiness:
         return {**details, "storage": READY, "constrained": self._constrained}
 
     async def _check_store(self) -> None:
-        if self._journal.blocked:
-            raise ServiceError("storage-unavailable", f"{self._journal.blocked} appends wait for the event log")
+        if self._journal.pending_appends:
+            raise ServiceError("storage-unavailable", f"{self._journal.pending_appends} appends wait for the event log")
         try:
             await self._store.delete_tool_source(_NO_SOURCE)
         except StoreError as error:
@@ -79,7 +79,7 @@ def _details(states: Sequence[ReplicaState]) -> dict[str, Any]:
 class StateCollector(Collector):
     """Running trajectories, blocked appends, and tool sources by status."""
 
-    def __init__(self, runs: Runs, journal: Journal, sources: ToolSources) -> None:
+    def __init__(self, runs: RunManager, journal: LogWriter, sources: ToolSources) -> None:
         self._runs = runs
         self._journal = journal
         self._sources = sources
@@ -87,10 +87,12 @@ class StateCollector(Collector):
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """The gauges with their current values."""
         waiting = self._runs.waiting
-        yield _gauge("trajectories_running", "Trajectories that are being driven", self._runs.under_way - waiting)
+        yield _gauge("trajectories_running", "Trajectories that are being driven", self._runs.active_count - waiting)
         yield _gauge("trajectories_waiting", "Trajectories that wait for a client's tool output", waiting)
         yield _gauge("stopping", "1 while the process shuts down and takes no new work", self._runs.stopping)
-        yield _gauge("log_appends_blocked", "Appends that wait for the event log to come back", self._journal.blocked)
+        yield _gauge(
+            "log_appends_blocked", "Appends that wait for the event log to come back", self._journal.pending_appends
+        )
         sources = GaugeMetricFamily("alpha_umi_tool_sources", "Sources of tools by status", labels=["status"])
         statuses = [known.status for known in self._sources.list_sources()]
         for status in ("ready", "failed", "pending"):

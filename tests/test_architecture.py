@@ -78,7 +78,7 @@ ALLOWED = {
     "deploy": ("deploy",),
     "alpha_umi.plain_text": (),
 }  # fmt: skip
-STANDARD_LIBRARY_ONLY = ("alpha_umi.atomic", "alpha_umi.roles", "alpha_umi.trajectory")
+STANDARD_LIBRARY_ONLY = ("alpha_umi.atomic", "alpha_umi.roles")
 ONLY_VLLM = "alpha_umi.serving.vllm_engine"
 
 

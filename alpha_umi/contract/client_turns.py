@@ -45,7 +45,7 @@ class AddMessage(WireModel):
     stream: bool = False
     background: bool = False
 
-    _said = field_validator("content")(not_blank)
+    _check_text = field_validator("content")(not_blank)
 
 
 class ToolOutput(WireModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -12,7 +12,7 @@ from alpha_umi.contract.roles import ANY_NOTATION, WireModel
 from alpha_umi.roles.planner import Decision
 from alpha_umi.roles.turns import Role
 from alpha_umi.trajectory import State, Status
-from alpha_umi.trajectory.state import RoleUse as Use
+from alpha_umi.trajectory.state import RoleUsage as Use
 
 MAX_INSTRUCTION_CHARACTERS = 32_000
 MAX_STEPS = 64
@@ -23,26 +23,6 @@ Strategy = Literal["chain", "single", "dfsdt"]
 MetadataName = Annotated[str, Field(max_length=64)]
 # The bound also keeps out what is no Unicode, which an unbounded text may hold and no log can.
 MetadataText = Annotated[str, Field(max_length=512)]
-
-# Events of a stream that stand in the log (they carry an id) and live text between them (it does not).
-LogEventName = Literal[
-    "trajectory.created",
-    "trajectory.continued",
-    "planner.decided",
-    "caller.called",
-    "tool.observed",
-    "search.backtracked",
-    "trajectory.requires_action",
-    "summarizer.answered",
-    "backbone.stepped",
-    "trajectory.finished",
-]
-LiveEventName = Literal["planner.delta", "summarizer.delta", "backbone.delta"]
-# The stream ends here before the trajectory does; another one goes on after the last id.
-ReconnectEventName = Literal["reconnect"]
-EVENT_NAMES: tuple[str, ...] = tuple(
-    name for kind in (LogEventName, LiveEventName, ReconnectEventName) for name in get_args(kind)
-)
 
 
 class CreateTrajectory(WireModel):
@@ -77,7 +57,7 @@ class CreateTrajectory(WireModel):
     background: bool = False
     metadata: Annotated[dict[MetadataName, MetadataText], Field(max_length=16)] = Field(default_factory=dict)
 
-    _said = field_validator("instruction")(not_blank)
+    _check_text = field_validator("instruction")(not_blank)
 
     @field_validator("tools")
     @classmethod
@@ -129,7 +109,7 @@ class TokenUsage(WireModel):
     completion_tokens: int
 
 
-class RoleUse(WireModel):
+class RoleUsage(WireModel):
     """What a role wrote for a step: how often, with how many tokens, and whether nothing of it could be used.
 
     More than one of `attempts` is a repair: a second try, or a decision that a grammar had to bring. 0: it was not
@@ -159,7 +139,7 @@ class StepModel(WireModel):
     truncated: bool
     parent: int | None = None
     abandoned: bool = False
-    roles: dict[Role, RoleUse] | None = None
+    roles: dict[Role, RoleUsage] | None = None
 
 
 class TrajectoryError(WireModel):
@@ -268,8 +248,20 @@ def as_trajectory(
     )
 
 
-def _use(use: Use) -> RoleUse:
-    return RoleUse(attempts=use.attempts, **vars(use.usage), unreadable=use.unreadable)
+def differing_fields(trajectory: Trajectory, state: State) -> list[str]:
+    """The fields in which a trajectory is not what a state adds up to."""
+    replayed = as_trajectory(
+        trajectory.id,
+        state,
+        created_at=trajectory.created_at,
+        finished_at=trajectory.finished_at,
+        metadata=trajectory.metadata,
+    )
+    return [name for name in Trajectory.model_fields if getattr(replayed, name) != getattr(trajectory, name)]
+
+
+def _use(use: Use) -> RoleUsage:
+    return RoleUsage(attempts=use.attempts, **vars(use.usage), unreadable=use.unreadable)
 
 
 def _time(text: str | None) -> datetime | None:

@@ -1,6 +1,6 @@
 """The trajectory machine: events in, a new state and one explicit effect out. No I/O.
 
-    NEW ── question asked ──> PLANNING ── caller ──> CALLING ── call made ──> RUNNING_TOOL ─┐
+    NEW ── created ─────────> PLANNING ── caller ──> CALLING ── call made ──> RUNNING_TOOL ─┐
                                ^  │                     │ unreadable                        │ observation
                                └──┼─────────────────────┴───────────<──────────────────────┘
                                   ├── conclusion, or a limit ──> SUMMARIZING ── answer ──> ENDING ──> FINISHED
@@ -10,7 +10,7 @@ A call of a tool that the client executes goes through REQUIRING and WAITING ins
 `single` has STEPPING for planning and calling, and CONCLUDING for the answer after a limit. A further user turn leads
 from FINISHED back to the next step. With the strategy `dfsdt` a dead end (give up, too deep, a repeated call) leads
 through BACKTRACKING to an earlier place and PLANNING there. A cancellation is legal in every open phase; a limit and a
-role's failure while somebody is asked. `machine.TRANSITIONS` is the whole table.
+role's failure while an effect is being performed. `machine.TRANSITIONS` is the whole table.
 """
 
 from alpha_umi.trajectory.effects import (
@@ -24,42 +24,46 @@ from alpha_umi.trajectory.effects import (
     Effect,
     Finish,
     RequireAction,
+    RoleEffect,
     RunTool,
+    SendEffect,
     Status,
+    effect_key,
+    role_of,
 )
 from alpha_umi.trajectory.errors import IllegalEvent
 from alpha_umi.trajectory.events import (
+    EVENT_TYPES,
     ActionRequired,
     AnswerWritten,
-    BackboneUnreadable,
     Backtracked,
     CallMade,
-    CallUnreadable,
     Cancelled,
+    EffectIntended,
     Event,
-    Finished,
-    Intended,
     LimitReached,
     MessageAdded,
-    ObservationReceived,
     PlannerDecided,
-    PlannerUnreadable,
-    QuestionAsked,
     RoleFailed,
+    RoleOutput,
     StepTaken,
+    ToolObserved,
+    TrajectoryCreated,
+    TrajectoryFinished,
     UnknownEvent,
     Usage,
-    pack,
-    unpack,
+    dump_event,
+    parse_event,
 )
 from alpha_umi.trajectory.limits import Limits, UnreadablePolicy
-from alpha_umi.trajectory.machine import TRANSITIONS, advance, effect_of, replay
+from alpha_umi.trajectory.machine import TRANSITIONS, Transition, advance, effect_of, replay, transitions
 from alpha_umi.trajectory.moves import STRATEGIES
 from alpha_umi.trajectory.search import planner_history
 from alpha_umi.trajectory.state import Action, Failure, Latency, Message, Observation, Phase, State, Step
-from alpha_umi.trajectory.tree import behind, branch, leaves
+from alpha_umi.trajectory.tree import branch, leaves, steps_after
 
 __all__ = [
+    "EVENT_TYPES",
     "FINAL",
     "STRATEGIES",
     "TRANSITIONS",
@@ -71,47 +75,51 @@ __all__ = [
     "AskPlanner",
     "AskSummarizer",
     "AwaitOutput",
-    "BackboneUnreadable",
     "Backtrack",
     "Backtracked",
     "CallMade",
-    "CallUnreadable",
     "Cancelled",
     "Effect",
+    "EffectIntended",
     "Event",
     "Failure",
     "Finish",
-    "Finished",
     "IllegalEvent",
-    "Intended",
     "Latency",
     "LimitReached",
     "Limits",
     "Message",
     "MessageAdded",
     "Observation",
-    "ObservationReceived",
     "Phase",
     "PlannerDecided",
-    "PlannerUnreadable",
-    "QuestionAsked",
     "RequireAction",
+    "RoleEffect",
     "RoleFailed",
+    "RoleOutput",
     "RunTool",
+    "SendEffect",
     "State",
     "Status",
     "Step",
     "StepTaken",
+    "ToolObserved",
+    "TrajectoryCreated",
+    "TrajectoryFinished",
+    "Transition",
     "UnknownEvent",
     "UnreadablePolicy",
     "Usage",
     "advance",
-    "behind",
     "branch",
+    "dump_event",
+    "effect_key",
     "effect_of",
     "leaves",
-    "pack",
+    "parse_event",
     "planner_history",
     "replay",
-    "unpack",
+    "role_of",
+    "steps_after",
+    "transitions",
 ]

@@ -7,25 +7,19 @@ from typing import assert_never
 
 from alpha_umi.roles.planner import write_plan
 from alpha_umi.trajectory import ending, moves
-from alpha_umi.trajectory.events import AnswerWritten, CallMade, CallUnreadable, PlannerDecided, PlannerUnreadable
+from alpha_umi.trajectory.errors import IllegalEvent
+from alpha_umi.trajectory.events import AnswerWritten, CallMade, PlannerDecided, RoleOutput, ToolObserved, Usage
 from alpha_umi.trajectory.state import Action, Phase, State, Step
 
 
 def decide(state: State, event: PlannerDecided) -> State:
-    """The planner's decision says who is asked next."""
-    step = Step(len(state.steps), event.thought, event.next).written("planner", event, truncated=event.truncated)
-    return _route(moves.planned(state, step, event.text))
-
-
-def decide_by_policy(state: State, event: PlannerUnreadable) -> State:
-    """The policy decides where the planner did not."""
-    decision, thought = state.limits.on_unreadable, event.text.strip()
-    step = Step(len(state.steps), thought, decision).written("planner", event, unreadable=True)
-    return _route(moves.planned(state, step, write_plan(thought, decision)))
-
-
-def _route(planned: State) -> State:
-    match planned.steps[-1].next:
+    """The planner's decision routes to the next role. Raises `IllegalEvent`."""
+    moves.check_policy(state, event)
+    step = Step(len(state.steps), event.thought, event.next).with_usage("planner", event, unreadable=event.unreadable)
+    # An unreadable output enters the history in the format of a readable one, with the policy's decision.
+    text = write_plan(event.thought, event.next) if event.unreadable else event.text
+    planned = moves.planned(state, step, text)
+    match event.next:
         case "caller":
             return replace(planned, phase=Phase.CALLING)
         case "conclusion":
@@ -37,17 +31,21 @@ def _route(planned: State) -> State:
 
 
 def call(state: State, event: CallMade) -> State:
-    """The caller's call, to be made next."""
-    told = moves.written(state, "caller", event, truncated=event.truncated)
-    return moves.called(told, Action(event.call_id, event.name, event.arguments), event.text)
+    """The caller's call is executed next."""
+    state = moves.add_usage(state, "caller", event)
+    return moves.called(state, Action(event.call_id, event.name, event.arguments), event.text)
 
 
-def note_bad_call(state: State, event: CallUnreadable) -> State:
-    """There is no call, for a reason that the planner reads."""
-    return moves.not_called(moves.written(state, "caller", event, unreadable=True), event.reason, event.text)
+def record_invalid_call(state: State, event: ToolObserved) -> State:
+    """There is no call, for a reason that the planner reads. Raises `IllegalEvent` for the observation of a call."""
+    if event.call_id is not None:
+        raise IllegalEvent(f"no call {event.call_id!r} is waiting for an observation")
+    output = RoleOutput(usage=event.usage or Usage(), latency_ms=event.latency_ms, attempts=event.attempts or 0)
+    state = moves.add_usage(state, "caller", output, unreadable=True)
+    return moves.record_call_error(state, event.content, event.text or "")
 
 
 def answer(state: State, event: AnswerWritten) -> State:
-    """The summarizer's answer ends the turn. Its cost is told on the newest step."""
-    told = moves.written(moves.answered(state, event.answer), "summarizer", event, truncated=event.truncated)
-    return ending.end(told, ending.outcome_of(state), state.error)
+    """The summarizer's answer ends the turn. Its cost is added to the newest step."""
+    answered = moves.add_usage(moves.answered(state, event.answer), "summarizer", event)
+    return ending.end(answered, ending.outcome_of(state), state.error)

@@ -1,15 +1,12 @@
-"""What the machine wants done next: exactly one effect at a time, or none when the trajectory is over.
-
-`key` names an effect within its trajectory. It stands in the log before the effect is performed and makes the
-idempotency key of a tool call.
-"""
+"""What the machine wants done next: exactly one effect at a time, or none when the trajectory is over."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
+from alpha_umi.roles.turns import Role
 from alpha_umi.trajectory.limits import DeadEndReason
 
 Status = Literal["running", "requires_action", "completed", "gave_up", "failed", "cancelled", "exhausted"]
@@ -22,22 +19,12 @@ class AskPlanner:
 
     step: int
 
-    @property
-    def key(self) -> str:
-        """Unique within the trajectory."""
-        return f"planner:{self.step}"
-
 
 @dataclass(frozen=True)
 class AskCaller:
     """Ask the caller to turn the current rationale into one call."""
 
     step: int
-
-    @property
-    def key(self) -> str:
-        """Unique within the trajectory."""
-        return f"caller:{self.step}"
 
 
 @dataclass(frozen=True)
@@ -49,11 +36,6 @@ class RunTool:
     name: str
     arguments: Mapping[str, Any]
 
-    @property
-    def key(self) -> str:
-        """Unique within the trajectory."""
-        return f"tool:{self.step}"
-
 
 @dataclass(frozen=True)
 class RequireAction:
@@ -64,11 +46,6 @@ class RequireAction:
     name: str
     arguments: Mapping[str, Any]
 
-    @property
-    def key(self) -> str:
-        """Unique within the trajectory."""
-        return f"require:{self.step}"
-
 
 @dataclass(frozen=True)
 class AwaitOutput:
@@ -78,37 +55,22 @@ class AwaitOutput:
     call_id: str
     expires_at: str
 
-    @property
-    def key(self) -> str:
-        """Unique within the trajectory."""
-        return f"await:{self.step}"
-
 
 @dataclass(frozen=True)
 class Backtrack:
-    """Record that a search leaves its branch after `step`, and goes on behind step `to` (None: at the question)."""
+    """Record that a search leaves its branch after `step`, and continues after step `to` (None: at the question)."""
 
     step: int
     to: int | None
     reason: DeadEndReason
 
-    @property
-    def key(self) -> str:
-        """Unique within the trajectory."""
-        return f"backtrack:{self.step}"
-
 
 @dataclass(frozen=True)
 class AskBackbone:
-    """Ask the single model for its next step. `conclude`: a limit ended the run, only an answer is wanted."""
+    """Ask the single model for its next step. `conclude`: a limit ended the run, only an answer is expected."""
 
     step: int
     conclude: bool = False
-
-    @property
-    def key(self) -> str:
-        """Unique within the trajectory."""
-        return f"backbone:{self.step}:conclude" if self.conclude else f"backbone:{self.step}"
 
 
 @dataclass(frozen=True)
@@ -117,11 +79,6 @@ class AskSummarizer:
 
     step: int
 
-    @property
-    def key(self) -> str:
-        """Unique within the trajectory."""
-        return f"summarizer:{self.step}"
-
 
 @dataclass(frozen=True)
 class Finish:
@@ -129,12 +86,37 @@ class Finish:
 
     status: Status
 
-    @property
-    def key(self) -> str:
-        """Unique within the trajectory."""
+
+RoleEffect = AskPlanner | AskCaller | AskSummarizer | AskBackbone
+SendEffect = RoleEffect | RunTool
+Effect = SendEffect | RequireAction | AwaitOutput | Backtrack | Finish
+
+_ROLES: Final[dict[type[Any], Role]] = {
+    AskPlanner: "planner",
+    AskCaller: "caller",
+    AskSummarizer: "summarizer",
+    AskBackbone: "backbone",
+}
+_KEYS: Final[dict[type[Any], str]] = {
+    **_ROLES,
+    RunTool: "tool",
+    RequireAction: "require",
+    AwaitOutput: "await",
+    Backtrack: "backtrack",
+}
+
+
+def role_of(effect: RoleEffect) -> Role:
+    """The role that the effect calls."""
+    return _ROLES[type(effect)]
+
+
+def effect_key(effect: Effect) -> str:
+    """The effect's name, unique within its trajectory.
+
+    It is in the log before the effect is performed, and part of the idempotency key of a tool call.
+    """
+    if isinstance(effect, Finish):
         return "finish"
-
-
-Effect = (
-    AskPlanner | AskCaller | RunTool | RequireAction | AwaitOutput | Backtrack | AskSummarizer | AskBackbone | Finish
-)
+    key = f"{_KEYS[type(effect)]}:{effect.step}"
+    return f"{key}:conclude" if isinstance(effect, AskBackbone) and effect.conclude else key

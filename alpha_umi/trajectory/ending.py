@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from alpha_umi.trajectory.effects import Status
-from alpha_umi.trajectory.events import Cancelled, Finished, LimitReached, RoleFailed
+from alpha_umi.trajectory.events import Cancelled, LimitReached, RoleFailed, TrajectoryFinished
 from alpha_umi.trajectory.state import Failure, Phase, State, total
 
 REPEATED_CALL = Failure("repeated_call", "the same call brought the same result again and again")
@@ -33,7 +33,7 @@ def end(state: State, outcome: Status, error: Failure | None) -> State:
 
 
 def limit(state: State, event: LimitReached) -> State:
-    """The time is over: on to the answer, or to the end where that was being written."""
+    """The deadline has passed: the answer follows, or the end if the answer was being written."""
     why = Failure(event.limit, "the time limit of the trajectory was reached")
     if state.is_closing:
         return end(state, "exhausted", state.error or why)
@@ -41,16 +41,16 @@ def limit(state: State, event: LimitReached) -> State:
 
 
 def fail(state: State, event: RoleFailed) -> State:
-    """A role gave no answer at all."""
+    """A role failed."""
     return end(state, "failed", Failure(f"{event.role}_failed", event.reason))
 
 
 def cancel(state: State, event: Cancelled) -> State:
-    """Somebody stopped it."""
+    """The trajectory was stopped from outside."""
     return end(state, "cancelled", Failure("cancelled", event.reason))
 
 
-def finish(state: State, event: Finished) -> State:
+def finish(state: State, event: TrajectoryFinished) -> State:
     """The end is recorded."""
     return replace(state, phase=Phase.FINISHED)
 

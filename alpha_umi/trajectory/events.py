@@ -1,20 +1,24 @@
-"""What can happen to a trajectory: frozen events, and their form in the log.
+"""The events of a trajectory: what the machine takes, the log stores and the stream sends.
 
-Events carry everything the machine needs (ids and durations included), so that it has no clock and no randomness of
-its own. `pack` and `unpack` turn an event into the (type, payload) of a log row and back. `attempts` is how often a
-role wrote until something came of it, 0 in logs of versions that did not record it.
+One frozen dataclass per kind; `type` is its name in the log, in the stream and in files. Events carry everything that
+the machine needs (ids and durations included), so that it has no clock and no randomness of its own. `dump_event`
+writes an event as a JSON object and `parse_event` reads it back; nothing else defines the format.
+
+Fields that a later version added have defaults, so that earlier rows can be read.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any, Final, Literal, get_args
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from alpha_umi.roles.planner import Decision
 from alpha_umi.roles.turns import Role, Tool
 from alpha_umi.trajectory.limits import DeadEndReason, LimitKind, Limits
-from alpha_umi.trajectory.reading import made_of
 
 
 @dataclass(frozen=True)
@@ -28,169 +32,162 @@ class Usage:
         return Usage(self.prompt_tokens + other.prompt_tokens, self.completion_tokens + other.completion_tokens)
 
 
-@dataclass(frozen=True)
-class QuestionAsked:
-    """The user's instruction opens the trajectory; the tools on offer are fixed from here on.
+@dataclass(frozen=True, kw_only=True)
+class RoleOutput:
+    """Cost of one role call: tokens, milliseconds, and generations (0 in logs of versions that did not record it).
 
-    `tools` are all names in order; `client_tools` defines those of them that the client executes.
+    `truncated`: the role saw a shortened history.
     """
 
+    usage: Usage = field(default_factory=Usage)
+    latency_ms: int = 0
+    truncated: bool = False
+    attempts: int = 0
+
+
+@dataclass(frozen=True)
+class TrajectoryCreated:
+    """The user's instruction opens the trajectory; the tools on offer are fixed from here on.
+
+    `tools` are all names in order; `client_tool_definitions` are those of them that the client executes.
+    """
+
+    type: Literal["trajectory.created"] = field(default="trajectory.created", kw_only=True)
     instruction: str
     tools: tuple[str, ...]
     limits: Limits = field(default_factory=Limits)
     strategy: str = "chain"
-    client_tools: tuple[Tool, ...] = ()
+    client_tool_definitions: tuple[Tool, ...] = ()
 
 
 @dataclass(frozen=True)
 class MessageAdded:
-    """A further user turn goes on with a trajectory that had ended."""
+    """A further user turn continues a trajectory that had ended."""
 
+    type: Literal["trajectory.continued"] = field(default="trajectory.continued", kw_only=True)
     content: str
 
 
 @dataclass(frozen=True)
-class Intended:
-    """The current effect is about to be performed. Written before the send, so that a crash leaves a trace."""
+class EffectIntended:
+    """The current effect is about to be performed. Written before the send, so that a crash leaves a trace.
 
+    The only kind that stays in the log: the stream does not send it, because it changes nothing but `State.in_flight`.
+    """
+
+    type: Literal["effect.intended"] = field(default="effect.intended", kw_only=True)
     effect: str
 
 
 @dataclass(frozen=True)
-class PlannerDecided:
-    """The planner wrote a rationale and a decision. `text` is its turn as the history keeps it."""
+class PlannerDecided(RoleOutput):
+    """The planner wrote a rationale and a decision. `text` is its output.
 
+    `unreadable`: the output holds no decision, retries included; `reason` says why, and `next` is `on_unreadable` of
+    the trajectory's limits.
+    """
+
+    type: Literal["planner.decided"] = field(default="planner.decided", kw_only=True)
     thought: str
     next: Decision
     text: str
-    usage: Usage = field(default_factory=Usage)
-    latency_ms: int = 0
-    truncated: bool = False
-    attempts: int = 0
+    unreadable: bool = field(default=False, kw_only=True)
+    reason: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
-class PlannerUnreadable:
-    """The planner's text holds no decision, retries included; the policy in `Limits` decides."""
-
-    text: str
-    reason: str
-    usage: Usage = field(default_factory=Usage)
-    latency_ms: int = 0
-    attempts: int = 0
-
-
-@dataclass(frozen=True)
-class CallMade:
+class CallMade(RoleOutput):
     """The caller wrote a call of an offered tool with arguments that its schema allows."""
 
+    type: Literal["caller.called"] = field(default="caller.called", kw_only=True)
     call_id: str
     name: str
     arguments: Mapping[str, Any]
     text: str
-    usage: Usage = field(default_factory=Usage)
-    latency_ms: int = 0
-    truncated: bool = False
-    attempts: int = 0
-
-
-@dataclass(frozen=True)
-class CallUnreadable:
-    """The caller wrote no usable call, repair included. The planner sees the reason as an observation."""
-
-    text: str
-    reason: str
-    usage: Usage = field(default_factory=Usage)
-    latency_ms: int = 0
-    attempts: int = 0
 
 
 @dataclass(frozen=True)
 class ActionRequired:
     """The client has to execute the newest call. `expires_at` (ISO 8601, UTC) is when waiting for it ends."""
 
+    type: Literal["trajectory.requires_action"] = field(default="trajectory.requires_action", kw_only=True)
     call_id: str
     expires_at: str
 
 
 @dataclass(frozen=True)
-class ObservationReceived:
-    """The tool answered, or failed: then `is_error`. `truncated` says that the answer was longer.
+class ToolObserved:
+    """The tool answered, or failed: then `is_error`. `truncated`: the answer was longer.
 
     `expired`: the client gave no output in time.
+    Without a `call_id` no call was made, because the caller's output could not be used, repair included; `content`
+    says so to the planner, and `text`, `usage` and `attempts` are those of the caller.
     """
 
-    call_id: str
+    type: Literal["tool.observed"] = field(default="tool.observed", kw_only=True)
+    call_id: str | None
     content: str
     is_error: bool = False
     truncated: bool = False
     latency_ms: int = 0
     expired: bool = False
+    text: str | None = None
+    usage: Usage | None = None
+    attempts: int | None = None
 
 
 @dataclass(frozen=True)
 class Backtracked:
-    """A search has left the end of its branch, for `reason`, and goes on behind step `to` (None: at the question)."""
+    """A search has left the end of its branch, for `reason`, and continues after step `to` (None: at the question)."""
 
+    type: Literal["search.backtracked"] = field(default="search.backtracked", kw_only=True)
     to: int | None
     reason: DeadEndReason
 
 
 @dataclass(frozen=True)
-class AnswerWritten:
+class AnswerWritten(RoleOutput):
     """The summarizer wrote the user's answer."""
 
+    type: Literal["summarizer.answered"] = field(default="summarizer.answered", kw_only=True)
     answer: str
-    usage: Usage = field(default_factory=Usage)
-    latency_ms: int = 0
-    truncated: bool = False
-    attempts: int = 0
 
 
 @dataclass(frozen=True)
-class StepTaken:
+class StepTaken(RoleOutput):
     """The single model took a step: rationale and decision, with what the decision needs in the same text.
 
     For the decision `caller` there is a call (`call_id`, `name`, `arguments`), or a `reason` why there is none that can
     be made; for `conclusion` an `answer`. `text` is what was written for it: the call, or the answer.
+    `unreadable`: the output holds neither a call nor a conclusion, retries included; `reason` says why, `next` is
+    `on_unreadable` of the trajectory's limits, and the output itself is the answer where that is `conclusion`.
     """
 
+    type: Literal["backbone.stepped"] = field(default="backbone.stepped", kw_only=True)
     thought: str
     next: Decision
     text: str = ""
     call_id: str | None = None
     name: str | None = None
     arguments: Mapping[str, Any] | None = None
-    reason: str | None = None
+    reason: str | None = field(default=None, kw_only=True)
     answer: str | None = None
-    usage: Usage = field(default_factory=Usage)
-    latency_ms: int = 0
-    truncated: bool = False
-    attempts: int = 0
-
-
-@dataclass(frozen=True)
-class BackboneUnreadable:
-    """The single model's text holds neither a call nor a conclusion, retries included; the policy decides."""
-
-    text: str
-    reason: str
-    usage: Usage = field(default_factory=Usage)
-    latency_ms: int = 0
-    attempts: int = 0
+    unreadable: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)
 class LimitReached:
     """A limit that the machine cannot see itself, such as the wall clock, was reached."""
 
+    type: Literal["limit.reached"] = field(default="limit.reached", kw_only=True)
     limit: LimitKind
 
 
 @dataclass(frozen=True)
 class RoleFailed:
-    """A role service gave no answer at all: it is down, too slow, or spoke nonsense."""
+    """A role service gave no answer: it is down, too slow, or its response is invalid."""
 
+    type: Literal["role.failed"] = field(default="role.failed", kw_only=True)
     role: Role
     reason: str
     latency_ms: int = 0
@@ -198,75 +195,70 @@ class RoleFailed:
 
 @dataclass(frozen=True)
 class Cancelled:
-    """Somebody stopped the trajectory."""
+    """The trajectory was stopped from outside."""
 
+    type: Literal["trajectory.cancelled"] = field(default="trajectory.cancelled", kw_only=True)
     reason: str = "cancelled by the client"
 
 
 @dataclass(frozen=True)
-class Finished:
+class TrajectoryFinished:
     """The end was recorded; only a further user turn can follow."""
+
+    type: Literal["trajectory.finished"] = field(default="trajectory.finished", kw_only=True)
 
 
 Event = (
-    QuestionAsked
+    TrajectoryCreated
     | MessageAdded
-    | Intended
+    | EffectIntended
     | PlannerDecided
-    | PlannerUnreadable
     | CallMade
-    | CallUnreadable
     | ActionRequired
-    | ObservationReceived
+    | ToolObserved
     | Backtracked
     | AnswerWritten
     | StepTaken
-    | BackboneUnreadable
     | LimitReached
     | RoleFailed
     | Cancelled
-    | Finished
+    | TrajectoryFinished
 )
-
-# Names of the log. Those of the design's event stream are contracts; the others stay inside the log.
-LOG_NAMES: dict[type[Any], str] = {
-    QuestionAsked: "trajectory.created",
-    MessageAdded: "trajectory.continued",
-    Intended: "effect.intended",
-    PlannerDecided: "planner.decided",
-    PlannerUnreadable: "planner.unreadable",
-    CallMade: "caller.called",
-    CallUnreadable: "caller.unreadable",
-    ActionRequired: "trajectory.requires_action",
-    ObservationReceived: "tool.observed",
-    Backtracked: "search.backtracked",
-    AnswerWritten: "summarizer.answered",
-    StepTaken: "backbone.stepped",
-    BackboneUnreadable: "backbone.unreadable",
-    LimitReached: "limit.reached",
-    RoleFailed: "role.failed",
-    Cancelled: "trajectory.cancelled",
-    Finished: "trajectory.finished",
-}
-_CLASSES = {name: kind for kind, name in LOG_NAMES.items()}
+EVENT_TYPES: Final = tuple(str(kind.__dataclass_fields__["type"].default) for kind in get_args(Event))
+_EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
 
 
 class UnknownEvent(ValueError):
-    """A log row whose type or fields no event has: written by a newer version, or damaged."""
+    """An event of a kind, or with fields, that this version does not know: from a newer version, or damaged."""
 
 
-def pack(event: Event) -> tuple[str, dict[str, Any]]:
-    """Type and JSON payload of the log row that keeps an event."""
-    return LOG_NAMES[type(event)], asdict(event)
+def dump_event(event: Event) -> dict[str, Any]:
+    """The event as a JSON object, `type` included."""
+    return asdict(event)
 
 
-def unpack(kind: str, payload: Mapping[str, Any]) -> Event:
-    """The event of a log row. Raises `UnknownEvent`."""
-    event_class = _CLASSES.get(kind)
-    if event_class is None:
-        raise UnknownEvent(f"no event is called {kind!r}")
+def parse_event(value: Mapping[str, Any], *, ignore_unknown_fields: bool = False) -> Event:
+    """The event of a JSON object. Raises `UnknownEvent`, which names the kind, and the field at fault.
+
+    `ignore_unknown_fields`: of an event in a stream, which has context beside the event's own fields.
+    """
+    kind = value.get("type")
+    if kind not in EVENT_TYPES:
+        raise UnknownEvent(f"no event of this version is called {kind!r}: read it with the version that wrote it")
     try:
-        event: Event = made_of(event_class, payload)
-    except (TypeError, ValueError) as error:
-        raise UnknownEvent(f"{kind!r} is incomplete or wrong: {error}") from error
-    return event
+        # As JSON text, because only there a list is a tuple and an object a dataclass while everything else is strict.
+        text = json.dumps(value, allow_nan=False)
+        return _EVENT.validate_json(text, strict=True, extra="ignore" if ignore_unknown_fields else "forbid")
+    except ValidationError as error:
+        raise UnknownEvent(f"{kind!r} is incomplete or wrong: {_first(error)}") from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UnknownEvent(f"{kind!r} has no JSON form: {error}") from error
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    if first["type"] == "json_invalid":
+        # The only text that `json.dumps` writes and no parser takes.
+        return "a text has half of a surrogate pair, which is no Unicode"
+    place = ".".join(str(part) for part in first["loc"][1:])
+    return f"{place}: {first['msg']}" if place else first["msg"]

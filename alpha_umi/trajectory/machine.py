@@ -1,7 +1,7 @@
 """The trajectory machine: a protocol without I/O.
 
 An event and a state give the next state (`advance`); a state wants exactly one effect (`effect_of`). All legal moves
-stand in `TRANSITIONS`; an event that is not listed for a phase raises `IllegalEvent` and changes nothing. Routing
+are in `TRANSITIONS`; an event that is not listed for a phase raises `IllegalEvent` and changes nothing. Routing
 depends on the planner's own decision alone, never on text in the history.
 
 Strategies are variants of the table, not loops of their own: `chain` asks planner, caller and summarizer in turn,
@@ -13,9 +13,9 @@ Left out on purpose: awaiting, clocks, randomness, logging. The orchestrator's d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
-from typing import Any, assert_never
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final, assert_never
 
 from alpha_umi.trajectory import chain, ending, moves, search, single
 from alpha_umi.trajectory.effects import (
@@ -29,44 +29,65 @@ from alpha_umi.trajectory.effects import (
     Finish,
     RequireAction,
     RunTool,
+    effect_key,
 )
 from alpha_umi.trajectory.errors import IllegalEvent
 from alpha_umi.trajectory.events import (
     ActionRequired,
     AnswerWritten,
-    BackboneUnreadable,
     Backtracked,
     CallMade,
-    CallUnreadable,
     Cancelled,
+    EffectIntended,
     Event,
-    Finished,
-    Intended,
     LimitReached,
     MessageAdded,
-    ObservationReceived,
     PlannerDecided,
-    PlannerUnreadable,
-    QuestionAsked,
     RoleFailed,
     StepTaken,
+    ToolObserved,
+    TrajectoryCreated,
+    TrajectoryFinished,
 )
 from alpha_umi.trajectory.state import Phase, State
+
+NEW: Final = State()
 
 
 def advance(state: State, event: Event) -> State:
     """The state after one event. Raises `IllegalEvent`."""
-    transition = TRANSITIONS.get((state.phase, type(event)))
-    if transition is None:
+    move = TRANSITIONS.get((state.phase, type(event)))
+    if move is None:
         raise IllegalEvent(f"{type(event).__name__} cannot happen while {state.phase}")
-    return transition(state, event)
+    return move(state, event)
 
 
-def replay(events: Iterable[Event]) -> State:
-    """The state after a whole log, or any prefix of one."""
-    state = State()
-    for event in events:
-        state = advance(state, event)
+@dataclass(frozen=True)
+class Transition:
+    """An event, with the states before and after it."""
+
+    before: State
+    event: Event
+    after: State
+
+
+def transitions(events: Iterable[Event], state: State = NEW) -> Iterator[Transition]:
+    """Every transition of a log, or of its rest from `state` on. Raises `IllegalEvent`, with the event's number."""
+    for number, event in enumerate(events, start=1):
+        try:
+            transition = Transition(state, event, advance(state, event))
+        except IllegalEvent as error:
+            raise IllegalEvent(
+                f"event {number} ({event.type}) does not follow from those before it: {error}"
+            ) from error
+        yield transition
+        state = transition.after
+
+
+def replay(events: Iterable[Event], state: State = NEW) -> State:
+    """The state after a log, or after any prefix of one. Raises `IllegalEvent`, with the event's number."""
+    for transition in transitions(events, state):
+        state = transition.after
     return state
 
 
@@ -90,7 +111,7 @@ def effect_of(state: State) -> Effect | None:
             action = moves.current_action(state)
             return AwaitOutput(step - 1, action.call_id, action.expires_at or "")
         case Phase.BACKTRACKING:
-            return Backtrack(step - 1, *search.place_of(state))
+            return Backtrack(step - 1, *search.backtrack_target(state))
         case Phase.SUMMARIZING:
             return AskSummarizer(step)
         case Phase.STEPPING | Phase.CONCLUDING:
@@ -101,16 +122,16 @@ def effect_of(state: State) -> Effect | None:
             assert_never(never)
 
 
-def _intend(state: State, event: Intended) -> State:
+def _intend(state: State, event: EffectIntended) -> State:
     effect = effect_of(state)
-    if effect is None or effect.key != event.effect:
+    if effect is None or effect_key(effect) != event.effect:
         raise IllegalEvent(f"{event.effect!r} is not what comes next")
     return replace(state, in_flight=event.effect)
 
 
-Transition = Callable[[State, Any], State]
+Move = Callable[[State, Any], State]
 
-# Phases in which somebody is asked, so that an effect can be intended, take too long or fail.
+# Phases with an effect that leaves the process: it can be intended, take too long or fail.
 _ASKING = (
     Phase.PLANNING,
     Phase.CALLING,
@@ -122,24 +143,21 @@ _ASKING = (
 _TIMED = (*_ASKING, Phase.BACKTRACKING)
 _OPEN = (*_TIMED, Phase.REQUIRING, Phase.WAITING)
 
-TRANSITIONS: dict[tuple[Phase, type[Any]], Transition] = {
-    (Phase.NEW, QuestionAsked): moves.ask,
-    (Phase.FINISHED, MessageAdded): moves.go_on,
+TRANSITIONS: dict[tuple[Phase, type[Any]], Move] = {
+    (Phase.NEW, TrajectoryCreated): moves.ask,
+    (Phase.FINISHED, MessageAdded): moves.add_message,
     (Phase.PLANNING, PlannerDecided): chain.decide,
-    (Phase.PLANNING, PlannerUnreadable): chain.decide_by_policy,
     (Phase.CALLING, CallMade): chain.call,
-    (Phase.CALLING, CallUnreadable): chain.note_bad_call,
+    (Phase.CALLING, ToolObserved): chain.record_invalid_call,
     (Phase.STEPPING, StepTaken): single.take_step,
-    (Phase.STEPPING, BackboneUnreadable): single.take_step_by_policy,
-    (Phase.RUNNING_TOOL, ObservationReceived): moves.observe,
-    (Phase.REQUIRING, ActionRequired): moves.require,
-    (Phase.WAITING, ObservationReceived): moves.observe,
-    (Phase.BACKTRACKING, Backtracked): search.go_back,
+    (Phase.RUNNING_TOOL, ToolObserved): moves.observe,
+    (Phase.REQUIRING, ActionRequired): moves.require_action,
+    (Phase.WAITING, ToolObserved): moves.observe,
+    (Phase.BACKTRACKING, Backtracked): search.backtrack,
     (Phase.SUMMARIZING, AnswerWritten): chain.answer,
     (Phase.CONCLUDING, StepTaken): single.conclude,
-    (Phase.CONCLUDING, BackboneUnreadable): single.conclude,
-    (Phase.ENDING, Finished): ending.finish,
-    **{(phase, Intended): _intend for phase in _ASKING},
+    (Phase.ENDING, TrajectoryFinished): ending.finish,
+    **{(phase, EffectIntended): _intend for phase in _ASKING},
     **{(phase, LimitReached): ending.limit for phase in _TIMED},
     **{(phase, RoleFailed): ending.fail for phase in _ASKING},
     **{(phase, Cancelled): ending.cancel for phase in _OPEN},

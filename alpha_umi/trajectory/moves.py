@@ -13,18 +13,26 @@ from alpha_umi.roles.turns import Role, Turn
 from alpha_umi.trajectory import search
 from alpha_umi.trajectory.ending import REPEATED_CALL, end, exhaust, spent
 from alpha_umi.trajectory.errors import IllegalEvent
-from alpha_umi.trajectory.events import ActionRequired, MessageAdded, ObservationReceived, QuestionAsked
-from alpha_umi.trajectory.state import Action, Failure, Message, Observation, Phase, Spent, State, Step
+from alpha_umi.trajectory.events import (
+    ActionRequired,
+    MessageAdded,
+    PlannerDecided,
+    RoleOutput,
+    StepTaken,
+    ToolObserved,
+    TrajectoryCreated,
+)
+from alpha_umi.trajectory.state import Action, Failure, Message, Observation, Phase, State, Step
 from alpha_umi.trajectory.tree import branch
 
 STRATEGIES = ("chain", "single", "dfsdt")
 # How the published preprocessing writes an answer that was not given.
 NO_ANSWER = "none"
-# How the planner is told that there was no call; the reason follows.
+# Begins an observation for the planner that there was no call; the reason follows.
 NO_CALL = "No call was made: "
 
 
-def ask(state: State, event: QuestionAsked) -> State:
+def ask(state: State, event: TrajectoryCreated) -> State:
     """The question opens the first turn. Raises `IllegalEvent` for an unknown strategy."""
     if event.strategy not in STRATEGIES:
         raise IllegalEvent(f"no strategy {event.strategy!r}; known: {', '.join(STRATEGIES)}")
@@ -32,14 +40,14 @@ def ask(state: State, event: QuestionAsked) -> State:
         state,
         instruction=event.instruction,
         tools=event.tools,
-        client_tools=event.client_tools,
+        client_tools=event.client_tool_definitions,
         strategy=event.strategy,
         limits=event.limits,
     )
     return _begin_turn(opened, event.instruction)
 
 
-def go_on(state: State, event: MessageAdded) -> State:
+def add_message(state: State, event: MessageAdded) -> State:
     """A further turn; what the one before had not answered is shown as an answer that was not given."""
     unanswered = state.answer is None and state.strategy != "single"
     history = (*state.history, Turn("conclusion", NO_ANSWER)) if unanswered else state.history
@@ -77,15 +85,21 @@ def planned(state: State, step: Step, text: str) -> State:
 def give_up(state: State) -> State:
     """The turn ends without an answer, as the model decided; of a search only the branch."""
     if state.strategy == "dfsdt":
-        return search.leave(state, "gave_up")
+        return search.abandon_branch(state, "gave_up")
     return end(state, "gave_up", Failure("gave_up", "the planner gave up"))
 
 
-def written(state: State, role: Role, event: Spent, *, truncated: bool = False, unreadable: bool = False) -> State:
-    """The state with what a role has written told on the newest step; unchanged where there is none."""
+def check_policy(state: State, event: PlannerDecided | StepTaken) -> None:
+    """Raises `IllegalEvent` where the decision in place of an unreadable one is not that of the limits."""
+    if event.unreadable and event.next != state.limits.on_unreadable:
+        raise IllegalEvent(f"an unreadable decision counts as {state.limits.on_unreadable!r}, not as {event.next!r}")
+
+
+def add_usage(state: State, role: Role, output: RoleOutput, *, unreadable: bool = False) -> State:
+    """The state with the cost of a role call added to the newest step; unchanged where there is no step."""
     if not state.steps:
         return state
-    step = state.steps[-1].written(role, event, truncated=truncated, unreadable=unreadable)
+    step = state.steps[-1].with_usage(role, output, unreadable=unreadable)
     return replace(state, steps=(*state.steps[:-1], step))
 
 
@@ -100,20 +114,20 @@ def called(state: State, action: Action, text: str) -> State:
     )
 
 
-def not_called(state: State, reason: str, text: str) -> State:
-    """The planner reads why there was no call, and may think again."""
-    noted = state.with_last_step(observation=Observation(NO_CALL + reason, is_error=True))
+def record_call_error(state: State, content: str, text: str) -> State:
+    """The planner reads why there was no call, and may decide again. `text` is the caller's output."""
+    noted = state.with_last_step(observation=Observation(content, is_error=True))
     return _after_observation(replace(noted, history=(*state.history, Turn("caller", text))))
 
 
-def require(state: State, event: ActionRequired) -> State:
+def require_action(state: State, event: ActionRequired) -> State:
     """The client knows of its call now, and until when it has time."""
     action = _action_called(state, event.call_id)
     waiting = state.with_last_step(action=replace(action, expires_at=event.expires_at))
     return replace(waiting, phase=Phase.WAITING)
 
 
-def observe(state: State, event: ObservationReceived) -> State:
+def observe(state: State, event: ToolObserved) -> State:
     """What came of the call."""
     action = _action_called(state, event.call_id)
     return _after_observation(
@@ -125,7 +139,7 @@ def observe(state: State, event: ObservationReceived) -> State:
     )
 
 
-def _action_called(state: State, call_id: str) -> Action:
+def _action_called(state: State, call_id: str | None) -> Action:
     action = current_action(state)
     if call_id != action.call_id:
         raise IllegalEvent(f"no call {call_id!r} is waiting for an observation")
@@ -139,9 +153,9 @@ def _after_observation(state: State) -> State:
     observed = replace(state, history=(*state.history, Turn("observation", content)), in_flight=None)
     repeated, searches = _repeats(state) >= state.limits.max_repeats, state.strategy == "dfsdt"
     if repeated:
-        return search.leave(observed, "repeated_call") if searches else exhaust(observed, REPEATED_CALL)
+        return search.abandon_branch(observed, "repeated_call") if searches else exhaust(observed, REPEATED_CALL)
     if searches and len(branch(state)) >= state.limits.max_depth:
-        return search.leave(observed, "max_depth")
+        return search.abandon_branch(observed, "max_depth")
     why = spent(observed)
     return replace(observed, phase=_thinking(observed)) if why is None else exhaust(observed, why)
 

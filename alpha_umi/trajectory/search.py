@@ -25,34 +25,34 @@ from alpha_umi.trajectory.errors import IllegalEvent
 from alpha_umi.trajectory.events import Backtracked
 from alpha_umi.trajectory.limits import DeadEndReason
 from alpha_umi.trajectory.state import DeadEnd, Failure, Phase, State, Step
-from alpha_umi.trajectory.tree import behind, branch, leaves, tried
+from alpha_umi.trajectory.tree import branch, children, leaves, steps_after
 
 # How many steps back the search looks first for a place to go on.
-BACK: Final[dict[DeadEndReason, int]] = {"gave_up": 2, "max_depth": 1, "repeated_call": 1}
+BACKTRACK_STEPS: Final[dict[DeadEndReason, int]] = {"gave_up": 2, "max_depth": 1, "repeated_call": 1}
 
 
-def leave(state: State, reason: DeadEndReason) -> State:
+def abandon_branch(state: State, reason: DeadEndReason) -> State:
     """The branch in hand leads nowhere: back to where another one can begin, if a budget is left and a place is."""
-    kept = _way_back(state, BACK[reason])
-    if kept is None:
+    retained = _backtrack_depth(state, BACKTRACK_STEPS[reason])
+    if retained is None:
         return _without_answer(state)
     why = spent(state)
     if why is not None:
         return exhaust(state, why)
-    return replace(state, phase=Phase.BACKTRACKING, dead_end=DeadEnd(reason, kept), in_flight=None)
+    return replace(state, phase=Phase.BACKTRACKING, dead_end=DeadEnd(reason, retained), in_flight=None)
 
 
-def _way_back(state: State, back: int) -> int | None:
+def _backtrack_depth(state: State, back: int) -> int | None:
     """How many steps of the branch are kept; None where every place was tried as often as the width allows."""
     steps = branch(state)
-    for kept in range(len(steps) - back, -1, -1):
-        if len(tried(state, _place(steps, kept))) < state.limits.max_width:
-            return kept
+    for retained in range(len(steps) - back, -1, -1):
+        if len(children(state, _place(steps, retained))) < state.limits.max_width:
+            return retained
     return None
 
 
-def _place(steps: tuple[Step, ...], kept: int) -> int | None:
-    return steps[kept - 1].index if kept else None
+def _place(steps: tuple[Step, ...], retained: int) -> int | None:
+    return steps[retained - 1].index if retained else None
 
 
 def _without_answer(state: State) -> State:
@@ -65,19 +65,19 @@ def _without_answer(state: State) -> State:
     return exhaust(state, Failure("search_exhausted", why))
 
 
-def place_of(state: State) -> tuple[int | None, DeadEndReason]:
+def backtrack_target(state: State) -> tuple[int | None, DeadEndReason]:
     """Where the search goes back to (the step that is followed next; None: the question), and why."""
     if state.dead_end is None:
         raise AssertionError("a search goes back only from a dead end")
-    return _place(branch(state), state.dead_end.kept), state.dead_end.reason
+    return _place(branch(state), state.dead_end.retained), state.dead_end.reason
 
 
-def go_back(state: State, event: Backtracked) -> State:
+def backtrack(state: State, event: Backtracked) -> State:
     """Leave the end of the branch. Raises `IllegalEvent` for a place that does not follow from the state."""
-    place, reason = place_of(state)
+    place, reason = backtrack_target(state)
     if (event.to, event.reason) != (place, reason):
         raise IllegalEvent(f"the search goes back behind step {place} because of {reason}, and nowhere else")
-    left = behind(state, place)
+    left = steps_after(state, place)
     gone = {step.index for step in left}
     return replace(
         state,
@@ -91,7 +91,7 @@ def go_back(state: State, event: Backtracked) -> State:
 
 def planner_history(state: State) -> tuple[Turn, ...]:
     """What the planner is shown: its branch, and what was tried before where this place is not new."""
-    before = tried(state, state.tip)
+    before = children(state, state.tip)
     if not before:
         return state.history
     observation = None if state.tip is None else state.steps[state.tip].observation

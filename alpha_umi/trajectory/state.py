@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from alpha_umi.roles.planner import Decision
 from alpha_umi.roles.turns import Role, Tool, Turn
 from alpha_umi.trajectory.effects import Status
-from alpha_umi.trajectory.events import Usage
+from alpha_umi.trajectory.events import RoleOutput, Usage
 from alpha_umi.trajectory.limits import DeadEndReason, Limits
 
 
@@ -61,30 +61,17 @@ class Latency:
     backbone: int = 0
 
 
-class Spent(Protocol):
-    """What an event tells of a role that wrote."""
-
-    @property
-    def usage(self) -> Usage: ...
-
-    @property
-    def attempts(self) -> int: ...
-
-    @property
-    def latency_ms(self) -> int: ...
-
-
 @dataclass(frozen=True)
-class RoleUse:
-    """What a role wrote for a step: how often (0: not recorded), its tokens, and whether none of it could be used."""
+class RoleUsage:
+    """Cost of a role in one step: generations (0: not recorded), tokens, and whether no output could be used."""
 
     attempts: int = 0
     usage: Usage = field(default_factory=Usage)
     unreadable: bool = False
 
-    def and_then(self, event: Spent, *, unreadable: bool = False) -> RoleUse:
-        """The same with what the role wrote next."""
-        return RoleUse(self.attempts + event.attempts, self.usage + event.usage, self.unreadable or unreadable)
+    def add(self, output: RoleOutput, *, unreadable: bool = False) -> RoleUsage:
+        """The sum with a further role call."""
+        return RoleUsage(self.attempts + output.attempts, self.usage + output.usage, self.unreadable or unreadable)
 
 
 @dataclass(frozen=True)
@@ -102,7 +89,7 @@ class Step:
     latency_ms: Latency = field(default_factory=Latency)
     usage: Usage = field(default_factory=Usage)
     truncated: bool = False
-    roles: Mapping[Role, RoleUse] = field(default_factory=dict)
+    roles: Mapping[Role, RoleUsage] = field(default_factory=dict)
     parent: int | None = None
     abandoned: bool = False
 
@@ -111,16 +98,16 @@ class Step:
         """How many turns of the history the step has written, once it is over."""
         return 1 if self.observation is None else 3
 
-    def written(self, role: Role, event: Spent, *, truncated: bool = False, unreadable: bool = False) -> Step:
-        """The step with what a role has written for it now: time and tokens are added to those that it has."""
-        latency = replace(self.latency_ms, **{role: getattr(self.latency_ms, role) + event.latency_ms})
-        use = self.roles.get(role, RoleUse()).and_then(event, unreadable=unreadable)
+    def with_usage(self, role: Role, output: RoleOutput, *, unreadable: bool = False) -> Step:
+        """The step with the cost of a further role call: time and tokens are added."""
+        latency = replace(self.latency_ms, **{role: getattr(self.latency_ms, role) + output.latency_ms})
+        usage = self.roles.get(role, RoleUsage()).add(output, unreadable=unreadable)
         return replace(
             self,
             latency_ms=latency,
-            usage=self.usage + event.usage,
-            truncated=self.truncated or truncated,
-            roles={**self.roles, role: use},
+            usage=self.usage + output.usage,
+            truncated=self.truncated or output.truncated,
+            roles={**self.roles, role: usage},
         )
 
 
@@ -137,7 +124,7 @@ class DeadEnd:
     """Why a branch leads nowhere, and how many of its steps are kept by the one that is tried next."""
 
     reason: DeadEndReason
-    kept: int
+    retained: int
 
 
 @dataclass(frozen=True)

@@ -10,20 +10,20 @@ from alpha_umi.trajectory.state import State, Step
 
 def branch(state: State) -> tuple[Step, ...]:
     """The steps of this turn from its beginning to where the trajectory stands."""
-    found: list[Step] = []
+    steps: list[Step] = []
     place = state.tip
     while place is not None:
-        found.append(state.steps[place])
-        place = found[-1].parent
-    return tuple(reversed(found))
+        steps.append(state.steps[place])
+        place = steps[-1].parent
+    return tuple(reversed(steps))
 
 
-def behind(state: State, place: int | None) -> tuple[Step, ...]:
+def steps_after(state: State, place: int | None) -> tuple[Step, ...]:
     """The steps of the branch that come after one of them (None: the question of this turn)."""
     return tuple(step for step in branch(state) if place is None or step.index > place)
 
 
-def tried(state: State, place: int | None) -> tuple[Step, ...]:
+def children(state: State, place: int | None) -> tuple[Step, ...]:
     """The steps that followed a step (None: the question of this turn), in order."""
     return tuple(step for step in state.turn_steps if step.parent == place)
 

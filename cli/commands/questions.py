@@ -14,7 +14,7 @@ from httpx_sse import ServerSentEvent
 from rich.console import Console
 
 from alpha_umi.client.sync import SyncOrchestratorClient
-from alpha_umi.contract.told_events import Told, read_event
+from alpha_umi.contract.stream_events import StreamEvent, read_stream_event
 from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS, CreateTrajectory, Trajectory
 from cli.errors import EXIT_FAILED, UsageProblem, understood
 from cli.live_output import LiveOutput, ended
@@ -128,13 +128,12 @@ def stream_to_console(
         return cancelled
 
 
-def read_events(events: Iterator[ServerSentEvent]) -> Iterator[Told]:
-    """The events of a stream without those of kinds that this version does not know. Raises `NotUnderstood`."""
+def read_events(events: Iterator[ServerSentEvent]) -> Iterator[StreamEvent]:
+    """The events of a stream. Raises `NotUnderstood`."""
     for event in events:
         with understood():
-            read = read_event(event.event, event.data)
-        if read is not None:
-            yield read
+            item = read_stream_event(event.event, event.data, event.id)
+        yield item
 
 
 def exit_code(trajectory: Trajectory) -> int:

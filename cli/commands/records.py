@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,14 +10,15 @@ import typer
 from rich.console import Console
 
 from alpha_umi.client.sync import SyncOrchestratorClient
-from alpha_umi.contract.retelling import differences, moves, moves_of_stream
-from alpha_umi.contract.told_events import Ended
-from alpha_umi.trajectory import Event
+from alpha_umi.contract.stream_events import EventNotUnderstood, machine_events
+from alpha_umi.contract.trajectories import differing_fields
+from alpha_umi.trajectory import Event, IllegalEvent, Transition, transitions
 from cli.commands.questions import print_json, read_events
 from cli.errors import SAME_VERSION, NotUnderstood, UsageProblem, understood
 from cli.event_log import read_database, read_export
+from cli.live_output import ended
 from cli.options import ApiKey, AsJson, StateDir, Url, connect, output
-from cli.replay_view import print_moves
+from cli.replay_view import print_transitions
 from cli.steps_view import StepsView
 
 
@@ -58,9 +59,9 @@ def replay(
     Exits with 1 if the log does not lead to the trajectory that the orchestrator has.
     """
     if file is not None and trajectory_id is None and database is None:
-        _print_moves(read_export(file))
+        _print_log(read_export(file))
     elif database is not None and trajectory_id is not None and file is None:
-        _print_moves(read_database(database, trajectory_id))
+        _print_log(read_database(database, trajectory_id))
     elif trajectory_id is not None and file is None:
         with connect(url, api_key, state_dir) as client:
             _replay_stream(client, trajectory_id, output())
@@ -68,22 +69,26 @@ def replay(
         raise UsageProblem("give the id of a trajectory (and --database, to read a file of logs), or --file alone")
 
 
-def _print_moves(events: Sequence[Event]) -> None:
-    with understood():
-        made = moves(events)
-    print_moves(output(), made)
+def _print_log(events: Sequence[Event]) -> None:
+    print_transitions(output(), _transitions(events))
 
 
 def _replay_stream(client: SyncOrchestratorClient, trajectory_id: str, console: Console) -> None:
     if client.trajectory(trajectory_id).status in ("running", "requires_action"):
         raise UsageProblem(f"{trajectory_id} has not ended", remedy=f"alpha-umi tail {trajectory_id}")
     events = list(read_events(client.follow(trajectory_id)))
-    with understood():
-        made = moves_of_stream(events)
-    print_moves(console, made)
-    trajectory = next(item.trajectory for item in events if isinstance(item, Ended))
-    different = differences(made[-1].state, trajectory)
+    made = _transitions(machine_events(events))
+    print_transitions(console, made)
+    different = differing_fields(ended(events), made[-1].after)
     if different:
         what = f"the replay does not lead to what the orchestrator shows: {', '.join(different)}"
         raise NotUnderstood(what, remedy=SAME_VERSION)
     console.print("the replay leads to what the orchestrator shows", style="green")
+
+
+def _transitions(events: Iterable[Event]) -> list[Transition]:
+    with understood():
+        try:
+            return list(transitions(events))
+        except IllegalEvent as error:
+            raise EventNotUnderstood(str(error)) from error

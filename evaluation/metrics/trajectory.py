@@ -10,15 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from alpha_umi.contract.roles import ROLES
 from alpha_umi.roles.turns import Role
 from evaluation.metrics import Metric
-
-ROLES: Final[tuple[Role, ...]] = ("planner", "caller", "summarizer", "backbone")
 
 
 @dataclass(frozen=True)
 class RoleCost:
-    """What a role cost in one trajectory: calls and tokens as the events tell them, and milliseconds."""
+    """Cost of a role in one trajectory: steps in which it was called, tokens, and milliseconds."""
 
     calls: int = 0
     prompt_tokens: int = 0

@@ -7,12 +7,13 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Final
 
+from alpha_umi.trajectory import Limits
 from evaluation.errors import NoReference
 from evaluation.files.predictions import role_costs
 from evaluation.files.published import Pair
@@ -23,7 +24,6 @@ from evaluation.metrics.trajectory import Measured
 from evaluation.page.blocks import Block, Paragraph, verbatim
 from evaluation.quantities import pluralize
 from evaluation.reporting.format import suite_command_lines
-from evaluation.reporting.orchestrator_settings import settings_remark
 from evaluation.results import (
     FigureReport,
     ScoreReport,
@@ -135,12 +135,20 @@ class TrajectoriesRun:
 
     @property
     def commands(self) -> tuple[str, ...]:
-        """What makes the file, and what prints its figures; before them what the orchestrator was told, if anything."""
+        """Commands that make the file and print its figures, after a comment with the orchestrator's settings."""
         about, name = self.run.about, self.named.path.name
         wanted = ["--suite", about.suite, "--limit", str(about.trajectories), "--strategy", about.strategy]
         made = ["alpha-umi", "evaluate", "trajectories", *wanted, *self._bounds(), "--output", name]
         shown = ["alpha-umi", "evaluate", "score", name, "--format", "trajectories"]
-        return *settings_remark(self.run), shlex.join(made), shlex.join(shown)
+        return *self._settings(), shlex.join(made), shlex.join(shown)
+
+    def _settings(self) -> Iterator[str]:
+        """Settings of the orchestrator that the trajectories had, as a comment for a shell."""
+        names = (item.name for item in fields(Limits))
+        limits = [f"{name}={' or '.join(values)}" for name in names if (values := self.run.limit_values(name))]
+        grammars = [] if self.run.about.constrained is None else [f"constrained={self.run.about.constrained}"]
+        if limits:
+            yield f"# the orchestrator's settings: {', '.join([*limits, *grammars])}"
 
     def _bounds(self) -> list[str]:
         """Limits of the run and what its tools' server was asked for, as far as they were given."""

@@ -18,15 +18,15 @@ SUMMARY_CHARACTERS = 90
 def trajectory_fold(run: TrajectoriesRun, place: int) -> Fold:
     """The trajectory at this place of the run, to be opened."""
     record = run.run.asked[place]
-    told = record.trajectory
-    question = beginning(told.instruction, SUMMARY_CHARACTERS)
+    trajectory = record.trajectory
+    question = beginning(trajectory.instruction, SUMMARY_CHARACTERS)
     prompts = prompt_folds(run.run, record)
     blocks: list[Block] = [
-        verbatim("The question", told.instruction),
-        Paragraph(f"Tools on offer: {beginning(', '.join(told.tools), 2_000) or 'none'}."),
+        verbatim("The question", trajectory.instruction),
+        Paragraph(f"Tools on offer: {beginning(', '.join(trajectory.tools), 2_000) or 'none'}."),
         *prompts.notes,
-        *(_step(step, told, prompts.of_step(step.index)) for step in told.steps),
-        *prompts.after(len(told.steps)),
+        *(_step(step, trajectory, prompts.of_step(step.index)) for step in trajectory.steps),
+        *prompts.after(len(trajectory.steps)),
         *_end(run, place, record),
         *(block for judged in run.verdicts for block in judged.blocks(record.recorded)),
     ]
@@ -46,8 +46,8 @@ def end_of(record: AskedRecord) -> str:
     return record.trajectory.status + (f": {error.code}" if error else "")
 
 
-def _step(step: StepModel, told: Trajectory, prompts: Sequence[Block]) -> Section:
-    blocks: list[Block] = [Paragraph(_shown(step, told)), *prompts, verbatim("thought", step.thought)]
+def _step(step: StepModel, trajectory: Trajectory, prompts: Sequence[Block]) -> Section:
+    blocks: list[Block] = [Paragraph(_shown(step, trajectory)), *prompts, verbatim("thought", step.thought)]
     if step.action is not None:
         arguments = json.dumps(step.action.arguments, ensure_ascii=False)
         blocks.append(verbatim(f"call of {step.action.name}", arguments))
@@ -57,26 +57,26 @@ def _step(step: StepModel, told: Trajectory, prompts: Sequence[Block]) -> Sectio
     return Section(f"Step {step.index + 1}: {step.next}{_branch(step)}; {_cost(step)}", blocks)
 
 
-def _shown(step: StepModel, told: Trajectory) -> str:
+def _shown(step: StepModel, trajectory: Trajectory) -> str:
     """The history that was given for this step, by the steps above whose texts it is."""
-    before = _before(step, told)
+    before = _before(step, trajectory)
     parts = ["the question", *_named("what is in", before)]
-    if told.strategy == "dfsdt":
-        tried = [each.index for each in told.steps[: step.index] if each.parent == step.parent]
+    if trajectory.strategy == "dfsdt":
+        tried = [each.index for each in trajectory.steps[: step.index] if each.parent == step.parent]
         parts += _named("for the planner, as tried here before,", tried)
     cut = "; for one role at least it was shortened to fit" if step.truncated else ""
     return f"Shown before it: {', and '.join(parts)}{cut}."
 
 
-def _before(step: StepModel, told: Trajectory) -> list[int]:
+def _before(step: StepModel, trajectory: Trajectory) -> list[int]:
     """The steps that this one follows: those of its branch in a search, else all before it."""
-    if told.strategy != "dfsdt":
+    if trajectory.strategy != "dfsdt":
         return list(range(step.index))
-    found, at = [], step.parent
-    while at is not None and at < len(told.steps) and at not in found:
-        found.append(at)
-        at = told.steps[at].parent
-    return found[::-1]
+    indices, at = [], step.parent
+    while at is not None and at < len(trajectory.steps) and at not in indices:
+        indices.append(at)
+        at = trajectory.steps[at].parent
+    return indices[::-1]
 
 
 def _named(words: str, steps: Sequence[int]) -> list[str]:
@@ -96,11 +96,11 @@ def _cost(step: StepModel) -> str:
 
 
 def _end(run: TrajectoriesRun, place: int, record: AskedRecord) -> Iterator[Block]:
-    told = record.trajectory
-    yield verbatim("The answer", told.answer if told.answer is not None else "(none)")
+    trajectory = record.trajectory
+    yield verbatim("The answer", trajectory.answer if trajectory.answer is not None else "(none)")
     if record.expected is not None:
         yield verbatim(
             f"The expected answer (which it {'is' if run.measured[place].right else 'is not'})", record.expected
         )
-    if told.error is not None:
-        yield Paragraph(f"It ended because of {told.error.code}: {beginning(told.error.detail, 2_000)}")
+    if trajectory.error is not None:
+        yield Paragraph(f"It ended because of {trajectory.error.code}: {beginning(trajectory.error.detail, 2_000)}")

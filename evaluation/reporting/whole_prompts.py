@@ -8,41 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from alpha_umi.contract.roles import as_history, as_turns
 from alpha_umi.roles.backbone import ANSWER
 from alpha_umi.roles.fitting import fit
 from alpha_umi.roles.turns import Role, Tool, Turn
 from alpha_umi.trajectory import (
-    AnswerWritten,
     AskBackbone,
-    AskCaller,
     AskPlanner,
-    AskSummarizer,
-    BackboneUnreadable,
-    CallMade,
-    CallUnreadable,
     Event,
     PlannerDecided,
-    PlannerUnreadable,
+    RoleEffect,
+    RoleFailed,
+    RoleOutput,
     State,
     StepTaken,
+    ToolObserved,
     effect_of,
     planner_history,
+    role_of,
 )
 from evaluation.reporting.prompts import SHORTENED, Model, NoPrompt, named_template, require_same_template
-from evaluation.reporting.told_events import NotRetold, Retold, retold
 from evaluation.whole_run import AskedRecord, WholeRun
-
-RoleEffect = AskPlanner | AskCaller | AskSummarizer | AskBackbone
-_ROLES: Mapping[type[Any], Role] = {
-    AskPlanner: "planner",
-    AskCaller: "caller",
-    AskSummarizer: "summarizer",
-    AskBackbone: "backbone",
-}
-_WROTE = (PlannerDecided, PlannerUnreadable, CallMade, CallUnreadable, AnswerWritten, StepTaken, BackboneUnreadable)
 
 
 class NoPrompts(ValueError):
@@ -71,32 +58,25 @@ def whole_prompts(run: WholeRun, record: AskedRecord) -> list[RolePrompt]:
         raise NoPrompts("the file does not tell the tools as they were offered, because an earlier version wrote it")
     if not run.about.models:
         raise NoPrompts("the file does not name the models, and so not their templates: their services were not asked")
-    try:
-        told = retold(record.trajectory, record.events)
-    except NotRetold as error:
-        raise NoPrompts(str(error)) from error
-    return [_prompt(*asked, tools, run.about.models) for asked in _asked(told, record)]
+    return [_prompt(*call, tools, run.about.models) for call in _role_calls(record)]
 
 
-def _asked(told: Retold, record: AskedRecord) -> Iterator[tuple[RoleEffect, State, Event | None]]:
-    """Whoever was asked, in which state, and what came of it; None for a role that failed, which ends a trajectory."""
-    for moment in told.moments:
-        effect = effect_of(moment.before)
-        if isinstance(effect, RoleEffect) and isinstance(moment.event, _WROTE):
-            yield effect, moment.before, moment.event
-    last, error = effect_of(told.end), record.trajectory.error
-    if isinstance(last, RoleEffect) and error is not None and error.code == f"{_ROLES[type(last)]}_failed":
-        yield last, told.end, None
+def _role_calls(record: AskedRecord) -> Iterator[tuple[RoleEffect, State, Event]]:
+    """Every role call that came to an end: its effect, the state in which it was made, and its outcome."""
+    for transition in record.transitions:
+        effect, event = effect_of(transition.before), transition.event
+        if isinstance(effect, RoleEffect) and isinstance(event, RoleOutput | ToolObserved | RoleFailed):
+            yield effect, transition.before, event
 
 
 def _prompt(
     effect: RoleEffect,
     state: State,
-    event: Event | None,
+    event: Event,
     tools: Sequence[Tool],
     models: Mapping[Role, Model],
 ) -> RolePrompt:
-    role, closes = _ROLES[type(effect)], state.is_closing
+    role, closes = role_of(effect), state.is_closing
     step = None if closes else effect.step
     try:
         if _shortened(event):
@@ -123,14 +103,16 @@ def _rendered(role: Role, model: Model, history: Sequence[Turn], tools: Sequence
     return fitted.prompt.text
 
 
-def _shortened(event: Event | None) -> bool:
-    return isinstance(event, PlannerDecided | CallMade | AnswerWritten | StepTaken) and event.truncated
+def _shortened(event: Event) -> bool:
+    return isinstance(event, RoleOutput) and event.truncated
 
 
-def _remarks(event: Event | None) -> Iterator[str]:
-    if event is None:
+def _remarks(event: Event) -> Iterator[str]:
+    attempts = (event.attempts or 0) if isinstance(event, RoleOutput | ToolObserved) else 0
+    if isinstance(event, RoleFailed):
         yield "no answer came"
-    elif isinstance(event, _WROTE) and event.attempts > 1:
-        yield f"the role wrote {event.attempts} times, and this was shown the first time"
-    if event is None or isinstance(event, PlannerUnreadable | CallUnreadable | BackboneUnreadable):
+    elif attempts > 1:
+        yield f"the role wrote {attempts} times, and this was shown the first time"
+    unreadable = isinstance(event, PlannerDecided | StepTaken) and event.unreadable
+    if unreadable or isinstance(event, RoleFailed | ToolObserved):
         yield "whether the history was shortened is told only of what could be read"

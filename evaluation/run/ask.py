@@ -10,30 +10,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, get_args
+from typing import Final, Protocol
 
-from httpx_sse import ServerSentEvent
 from pydantic import ValidationError
 
 from alpha_umi.client.errors import ClientError, InvalidResponse, RequestRefused, Unavailable
 from alpha_umi.client.http import explain
-from alpha_umi.client.orchestrator import FINISHED, OrchestratorClient
+from alpha_umi.client.orchestrator import OrchestratorClient
 from alpha_umi.client.retry import RetryPolicy
 from alpha_umi.contract.roles import ToolModel
-from alpha_umi.contract.trajectories import CreateTrajectory, LogEventName, Strategy, ToolInfo, Trajectory
+from alpha_umi.contract.stream_events import EventNotUnderstood, StreamEvent, machine_events, read_stream_event
+from alpha_umi.contract.trajectories import CreateTrajectory, Strategy, ToolInfo, Trajectory
+from alpha_umi.trajectory import Event
 from evaluation.concurrency import run_concurrently
 from evaluation.errors import EvaluationError
-from evaluation.whole import ToldEvent
-from evaluation.whole_run import AskedRecord, EventRecord, GrowingWholeRun, OnAsked
+from evaluation.whole_run import AskedRecord, GrowingWholeRun, OnAsked
 from recordings.trajectory import RecordedTrajectory
 
 CANCEL_TIMEOUT_S: Final = 5
 ATTEMPTS: Final = 3
-_LOGGED: Final = frozenset(get_args(LogEventName))
+_SAME_VERSION: Final = "use an orchestrator of the same version"
 
 
 class InvalidInstruction(EvaluationError):
@@ -46,7 +45,7 @@ class RunResult:
 
     recorded: str
     trajectory: Trajectory
-    events: tuple[ToldEvent, ...]
+    events: tuple[Event, ...]
 
 
 class RemoteTools(Protocol):
@@ -168,34 +167,24 @@ def _request(recorded: RecordedTrajectory, options: RunOptions) -> CreateTraject
 
 
 async def _followed(client: OrchestratorClient, recorded: RecordedTrajectory, trajectory_id: str) -> RunResult:
-    events: list[ToldEvent] = []
-    async with contextlib.aclosing(client.follow(trajectory_id)) as stream:
-        async for event in stream:
+    stream: list[StreamEvent] = []
+    async with contextlib.aclosing(client.follow(trajectory_id)) as events:
+        async for event in events:
             try:
-                if event.event == FINISHED:
-                    trajectory = Trajectory.model_validate_json(event.data)
-                    return RunResult(recorded.id, trajectory, tuple(events))
-                if event.event in _LOGGED:
-                    events.append(_read_event(event))
-            except ValueError as error:
-                raise InvalidResponse(
-                    f"trajectory {recorded.id!r}: the orchestrator's event {event.event!r} cannot be read",
-                    remedy="use an orchestrator of the same version",
-                ) from error
+                stream.append(read_stream_event(event.event, event.data, event.id))
+                if (trajectory := stream[-1].context.trajectory) is not None:
+                    return RunResult(recorded.id, trajectory, tuple(machine_events(stream)))
+            except EventNotUnderstood as error:
+                raise InvalidResponse(f"trajectory {recorded.id!r}: {error}", remedy=_SAME_VERSION) from error
     raise AssertionError("a stream ends with its trajectory, or with an error")
 
 
-def _read_event(event: ServerSentEvent) -> ToldEvent:
-    """Raises `ValueError`."""
-    data: Any = json.loads(event.data)
-    if not isinstance(data, dict):
-        raise ValueError("the data of an event is no object")
-    return ToldEvent(event.event, data)
-
-
 def _record(result: RunResult, expected: str | None) -> AskedRecord:
-    events = [EventRecord(name=event.name, data=dict(event.data)) for event in result.events]
-    return AskedRecord(recorded=result.recorded, expected=expected, trajectory=result.trajectory, events=events)
+    try:
+        return AskedRecord.of(result.trajectory, result.events, result.recorded, expected)
+    except ValueError as error:
+        what = f"trajectory {result.recorded!r} cannot be recorded: {error}"
+        raise InvalidResponse(what, remedy=_SAME_VERSION) from error
 
 
 def _usable(tools: Iterable[ToolInfo]) -> Iterator[tuple[str, ToolModel]]:

@@ -16,10 +16,10 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.types import Message
 
 from alpha_umi.contract.problems import ServiceError
-from alpha_umi.contract.trajectories import EVENT_NAMES
+from alpha_umi.contract.stream_events import EVENT_NAMES
 from alpha_umi.web.documentation import event_stream as documented
 from orchestrator.assembly import Orchestrator
-from orchestrator.stream import follow
+from orchestrator.stream.follow import follow
 
 EventId = Annotated[int, Field(ge=0)]
 
@@ -58,7 +58,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
             raise ServiceError(
                 "event-not-found", detail, field="Last-Event-ID", remedy="read the stream from its start"
             )
-        stream = follow(orchestrator.store, row, orchestrator.runs.feed_of(run), after=after)
+        stream = follow(orchestrator.store, row, orchestrator.runs.broadcast_of(run), after=after)
         return event_stream(stream, open_streams=orchestrator.metrics.streams)
 
     return router

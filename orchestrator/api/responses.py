@@ -19,11 +19,11 @@ from alpha_umi.web.documentation import Responses
 from orchestrator.api.events import TRAJECTORY_STREAM, event_stream
 from orchestrator.assembly import Orchestrator
 from orchestrator.race import race
-from orchestrator.records import driven_trajectory, load_trajectory
-from orchestrator.request_keys import HEADER, Accepted
-from orchestrator.run import Owner, Run
+from orchestrator.runs.idempotency import HEADER, Accepted
+from orchestrator.runs.manager import Run, RunLease
+from orchestrator.runs.views import driven_trajectory, load_trajectory
 from orchestrator.store import RequestKey
-from orchestrator.stream import follow
+from orchestrator.stream.follow import follow
 
 CLIENT_CLOSED_REQUEST = 499
 MAX_CHARACTERS = 255
@@ -46,7 +46,7 @@ async def answer(
     disconnects.
     """
     request.state.trajectory_id = accepted.trajectory_id
-    owner = None if background or accepted.run is None else accepted.run.own()
+    owner = None if background or accepted.run is None else accepted.run.acquire()
     if stream:
         return await _stream(orchestrator, accepted, owner)
     if background:
@@ -60,7 +60,7 @@ async def answer(
     return await _trajectory_response(orchestrator, accepted)
 
 
-async def _stream(orchestrator: Orchestrator, accepted: Accepted, owner: Owner | None) -> Response:
+async def _stream(orchestrator: Orchestrator, accepted: Accepted, owner: RunLease | None) -> Response:
     """The events from the request's first row on."""
     run, store = accepted.run, orchestrator.store
     row = await store.get(accepted.trajectory_id) if run is None else run.row
@@ -71,7 +71,7 @@ async def _stream(orchestrator: Orchestrator, accepted: Accepted, owner: Owner |
 
     async def events() -> AsyncGenerator[ServerSentEvent, None]:
         try:
-            async for event in follow(store, row, orchestrator.runs.feed_of(run), after=accepted.seq - 1):
+            async for event in follow(store, row, orchestrator.runs.broadcast_of(run), after=accepted.seq - 1):
                 yield event
         finally:
             leave()
@@ -79,7 +79,7 @@ async def _stream(orchestrator: Orchestrator, accepted: Accepted, owner: Owner |
     return event_stream(events(), open_streams=orchestrator.metrics.streams, headers=_headers(accepted), on_leave=leave)
 
 
-def _leave(orchestrator: Orchestrator, owner: Owner) -> None:
+def _leave(orchestrator: Orchestrator, owner: RunLease) -> None:
     """A connection that ends because the process stops is not a client that disconnected."""
     if orchestrator.runs.stopping:
         owner.answered()
@@ -88,7 +88,7 @@ def _leave(orchestrator: Orchestrator, owner: Owner) -> None:
 
 
 def _require_settled(orchestrator: Orchestrator, run: Run) -> None:
-    if run.finished or run.waits:
+    if run.finished or run.awaiting_client:
         return
     where = {"trajectory_id": run.id}
     if orchestrator.runs.stopping:

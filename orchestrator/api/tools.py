@@ -108,13 +108,13 @@ async def select_tools(registry: ToolRegistry, tools: Sequence[str | ClientToolM
         raise ServiceError("no-tools", "no tool is registered", field="tools", remedy="register a tool source first")
     _require_known(registry, chosen)
     _require_distinct(chosen)
-    own = [tool for tool in chosen if isinstance(tool, ClientToolModel)]
-    if own:
+    acquire = [tool for tool in chosen if isinstance(tool, ClientToolModel)]
+    if acquire:
         # Checking large schemas must not block other requests.
         await asyncio.to_thread(_check_schemas, chosen)
     return ToolSelection(
         tuple(_name(tool) for tool in chosen),
-        tuple(Tool(tool.name, tool.description, tool.parameters) for tool in own),
+        tuple(Tool(tool.name, tool.description, tool.parameters) for tool in acquire),
     )
 
 

@@ -13,14 +13,14 @@ from pydantic.json_schema import SkipJsonSchema
 from alpha_umi.contract.client_turns import AddMessage, GiveOutputs
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.trajectories import CreateTrajectory, Trajectory, TrajectoryList
-from alpha_umi.trajectory import QuestionAsked, Status
+from alpha_umi.trajectory import Status, TrajectoryCreated
 from orchestrator.api.responses import ANSWERS, IdempotencyKey, answer, request_key
 from orchestrator.api.tools import select_tools
 from orchestrator.assembly import Orchestrator
-from orchestrator.client_outputs import ClientOutput
-from orchestrator.records import load_trajectory
-from orchestrator.request_keys import Accepted
-from orchestrator.run import Run
+from orchestrator.runs.client_tools import ClientOutput
+from orchestrator.runs.idempotency import Accepted
+from orchestrator.runs.manager import Run
+from orchestrator.runs.views import load_trajectory
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.tools.observation import MAX_OBSERVATION_BYTES, bounded
 
@@ -55,11 +55,13 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
             _require_strategy(orchestrator.settings, body)
             selection = await select_tools(orchestrator.registry, body.tools)
             limits = orchestrator.settings.limits(body)
-            question = QuestionAsked(body.instruction, selection.names, limits, body.strategy, selection.client_tools)
+            question = TrajectoryCreated(
+                body.instruction, selection.names, limits, body.strategy, selection.client_tools
+            )
             run = await runs.create(question, metadata=body.metadata, background=body.background, request=known)
             return Accepted(run.id, 1, run)
 
-        accepted = await orchestrator.request_keys.once(known, accept)
+        accepted = await orchestrator.request_keys.run_once(known, accept)
         return await answer(orchestrator, request, accepted, stream=body.stream, background=body.background)
 
     @router.get("/v1/trajectories", summary="Trajectories, newest first")
@@ -107,9 +109,9 @@ def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
         output = ClientOutput(given.call_id, content, given.is_error, truncated, known)
 
         async def accept() -> Accepted:
-            return await conversation.give(trajectory_id, output, background=body.background)
+            return await conversation.submit_tool_output(trajectory_id, output, background=body.background)
 
-        accepted = await keys.once(known, accept)
+        accepted = await keys.run_once(known, accept)
         return await answer(orchestrator, request, accepted, stream=body.stream, background=body.background)
 
     @router.post(
@@ -122,9 +124,11 @@ def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
         known = request_key(request, key, body)
 
         async def accept() -> Accepted:
-            return await conversation.say(trajectory_id, body.content, background=body.background, request=known)
+            return await conversation.add_message(
+                trajectory_id, body.content, background=body.background, request=known
+            )
 
-        accepted = await keys.once(known, accept)
+        accepted = await keys.run_once(known, accept)
         return await answer(orchestrator, request, accepted, stream=body.stream, background=body.background)
 
     return router
@@ -133,7 +137,7 @@ def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
 async def _settled(run: Run) -> None:
     try:
         async with asyncio.timeout(CANCEL_TIMEOUT_S):
-            await run.over.wait()
+            await run.done.wait()
     except TimeoutError as error:
         raise ServiceError(
             "storage-unavailable", "the trajectory is being stopped, but that is not recorded yet"

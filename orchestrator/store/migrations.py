@@ -6,9 +6,11 @@ version only. All steps run in one transaction, so that a killed process leaves 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from typing import Any
 
-from sqlalchemy import Connection, func, insert, inspect, select
+from sqlalchemy import Connection, func, insert, inspect, select, text
 
 from orchestrator.store.errors import SchemaUnsupported, StoreDamaged
 from orchestrator.store.tables import METADATA, SCHEMA_VERSION
@@ -43,7 +45,55 @@ def create_idempotency_keys(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
-MIGRATIONS: tuple[Migration, ...] = (create_log, create_idempotency_keys)
+def unify_events(connection: Connection) -> None:
+    """Events in the form in which the stream sends them.
+
+    An output that could not be read is part of the event that it led to (`planner.decided`, `tool.observed`,
+    `backbone.stepped`) and no kind of its own, with the decision of the trajectory's policy. The client's tools are
+    `client_tool_definitions` of `trajectory.created`. A damaged row stays as it is: reading its log names it.
+    """
+    rows = connection.execute(
+        text(
+            "SELECT trajectory_id, seq, type, payload FROM events WHERE type IN ('trajectory.created',"
+            " 'effect.intended', 'planner.unreadable', 'caller.unreadable', 'backbone.unreadable')"
+            " ORDER BY trajectory_id, seq"
+        )
+    )
+    policy, intent, changed = "conclusion", "", list[dict[str, Any]]()
+    for trajectory_id, seq, kind, payload in rows:
+        try:
+            event = json.loads(payload)
+            if kind == "effect.intended":
+                intent = event["effect"]
+                continue
+            if kind == "trajectory.created":
+                policy = event.get("limits", {}).get("on_unreadable", "conclusion")
+                event["client_tool_definitions"] = event.pop("client_tools", [])
+            else:
+                kind, event = _unified(kind, event, policy, concludes=intent.endswith(":conclude"))
+        except (ValueError, LookupError, TypeError, AttributeError):
+            continue
+        changed.append({"id": trajectory_id, "seq": seq, "type": kind, "payload": json.dumps(event)})
+    if changed:
+        connection.execute(
+            text("UPDATE events SET type = :type, payload = :payload WHERE trajectory_id = :id AND seq = :seq"), changed
+        )
+
+
+def _unified(kind: str, event: dict[str, Any], policy: str, *, concludes: bool) -> tuple[str, dict[str, Any]]:
+    reason, thought = event["reason"], event["text"].strip()
+    if kind == "caller.unreadable":
+        content = f"No call was made: {reason}"
+        del event["reason"]
+        return "tool.observed", {"call_id": None, "content": content, "is_error": True, "attempts": 0, **event}
+    decided = {"thought": thought, "next": policy, "unreadable": True, **event}
+    if kind == "planner.unreadable":
+        return "planner.decided", decided
+    answer = thought if policy == "conclusion" and thought and not concludes else None
+    return "backbone.stepped", decided | {"answer": answer}
+
+
+MIGRATIONS: tuple[Migration, ...] = (create_log, create_idempotency_keys, unify_events)
 
 
 def migrate(connection: Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> int:

@@ -22,17 +22,18 @@ from typer.testing import CliRunner, Result
 
 from alpha_umi.contract.client_turns import AddMessage
 from alpha_umi.contract.problems import ServiceError
+from alpha_umi.contract.stream_events import Reconnect, TextDelta
 from alpha_umi.contract.trajectories import CreateTrajectory, as_trajectory
-from alpha_umi.trajectory import Cancelled, Event, Finished, MessageAdded, Phase, pack, replay
+from alpha_umi.trajectory import Cancelled, Event, MessageAdded, Phase, State, TrajectoryFinished, advance, replay
 from alpha_umi.web.problems import install_problem_handlers
 from cli.local.processes import _children, processes_of
 from cli.local.services import PortSpec, Service
 from cli.local.state import RunRecord, StateFolder
 from cli.local.supervisor import Plan, stop_system
 from cli.main import app as command
-from orchestrator.live import TextDelta
-from orchestrator.narration import Narrator, tell_delta, tell_reconnect
-from orchestrator.store import StoredEvent, TrajectoryRow
+from orchestrator.log import LoggedEvent
+from orchestrator.store import TrajectoryRow
+from orchestrator.stream.serialization import serialize, serialize_delta, serialize_reconnect
 
 STAND_IN = Path(__file__).parent / "stand_in.py"
 START = datetime(2026, 11, 21, tzinfo=UTC)
@@ -125,7 +126,7 @@ def pids_of() -> Callable[[RunRecord], list[int]]:
 
 @dataclass
 class FakeOrchestrator:
-    """Tells trajectories as the orchestrator does (it is the orchestrator's own narrator that tells them).
+    """Tells trajectories as the orchestrator does (the orchestrator's own serialization writes them).
 
     `connections` says after how many items each further connection is cut; once it is used up they end by themselves.
     `hold_after` keeps a stream waiting after so many items until the trajectory is cancelled.
@@ -163,22 +164,22 @@ class FakeOrchestrator:
 
     async def tell(self, trajectory_id: str, after: int) -> AsyncIterator[ServerSentEvent]:
         row = TrajectoryRow(trajectory_id, START, None, "running", "", "chain", ())
-        narrator, seq = Narrator(row), 0
+        seq, state = 0, State()
         cut = self.connections.pop(0) if self.connections else None
         items = self.trajectories[trajectory_id]
         for number, item in enumerate(items):
             if number == cut:
-                yield tell_reconnect("the orchestrator is shutting down")
+                yield serialize_reconnect(Reconnect("the orchestrator is shutting down"))
                 return
             while number == self.hold_after and not self.cancelled:
                 await asyncio.sleep(0.01)
             if isinstance(item, TextDelta):
-                yield tell_delta(item)
+                yield serialize_delta(item)
                 continue
             seq += 1
-            kind, payload = pack(item)
-            stored = StoredEvent(trajectory_id, seq, kind, payload, START + timedelta(seconds=2.5))
-            told = narrator.tell(stored, last=item is items[-1])
+            before, state = state, advance(state, item)
+            logged = LoggedEvent(before, item, state, seq, START + timedelta(seconds=2.5))
+            told = serialize(logged, row, last=item is items[-1])
             if told is not None and seq > after:
                 yield told
 
@@ -232,7 +233,7 @@ class FakeOrchestrator:
         @application.post("/v1/trajectories/{trajectory_id}/cancel")
         async def cancel(trajectory_id: str) -> JSONResponse:
             items = self.trajectories[trajectory_id][: self.hold_after]
-            self.trajectories[trajectory_id] = [*items, Cancelled(), Finished()]
+            self.trajectories[trajectory_id] = [*items, Cancelled(), TrajectoryFinished()]
             self.cancelled.append(trajectory_id)
             return JSONResponse(self.document(trajectory_id))
 

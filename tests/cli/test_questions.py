@@ -13,53 +13,53 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from support.unreadable_events import unreadable_plan
 
 from alpha_umi.client.errors import StreamBroken
 from alpha_umi.client.orchestrator import OrchestratorClient
 from alpha_umi.client.retry import RetryPolicy
 from alpha_umi.client.sync import SyncOrchestratorClient
+from alpha_umi.contract.stream_events import TextDelta
 from alpha_umi.contract.trajectories import CreateTrajectory
 from alpha_umi.roles.turns import Tool
 from alpha_umi.trajectory import (
     ActionRequired,
     AnswerWritten,
     CallMade,
-    Finished,
     LimitReached,
     Limits,
-    ObservationReceived,
     PlannerDecided,
-    PlannerUnreadable,
-    QuestionAsked,
     RoleFailed,
     StepTaken,
+    ToolObserved,
+    TrajectoryCreated,
+    TrajectoryFinished,
     Usage,
 )
 from cli.commands.questions import read_events
 from cli.live_output import LiveOutput, ended
 from cli.plain_text import plain
 from cli.steps_view import StepsView
-from orchestrator.live import TextDelta
 
 Fake = Any
 Invoke = Callable[..., Any]
 
-ASKED = QuestionAsked("How warm is it in Oslo?", ("temperature",))
+CREATED = TrajectoryCreated("How warm is it in Oslo?", ("temperature",))
 STEP = (
-    PlannerDecided("I ask the thermometer.", "caller", "I ask the thermometer. Next: caller.", Usage(10, 5)),
-    CallMade("call_1", "temperature", {"city": "Oslo"}, "Action: temperature", Usage(20, 6)),
-    ObservationReceived("call_1", '{"celsius": 19.5}', latency_ms=3),
+    PlannerDecided("I ask the thermometer.", "caller", "I ask the thermometer. Next: caller.", usage=Usage(10, 5)),
+    CallMade("call_1", "temperature", {"city": "Oslo"}, "Action: temperature", usage=Usage(20, 6)),
+    ToolObserved("call_1", '{"celsius": 19.5}', latency_ms=3),
 )
-CONCLUDED = PlannerDecided("It is known.", "conclusion", "It is known. Next: conclusion.", Usage(30, 7))
-COMPLETED = (ASKED, *STEP, CONCLUDED, AnswerWritten("It is 19.5 degrees.", Usage(40, 8)), Finished())
+CONCLUDED = PlannerDecided("It is known.", "conclusion", "It is known. Next: conclusion.", usage=Usage(30, 7))
+COMPLETED = (CREATED, *STEP, CONCLUDED, AnswerWritten("It is 19.5 degrees.", usage=Usage(40, 8)), TrajectoryFinished())
 EXHAUSTED = (
-    QuestionAsked("How warm is it?", ("temperature",), Limits(max_steps=1)),
+    TrajectoryCreated("How warm is it?", ("temperature",), Limits(max_steps=1)),
     *STEP,
     AnswerWritten("19.5 degrees, as far as is known."),
-    Finished(),
+    TrajectoryFinished(),
 )
-FAILED = (ASKED, *STEP, RoleFailed("planner", "it is down"), Finished())
-GAVE_UP = (ASKED, PlannerDecided("I cannot.", "give up", "I cannot. Next: give up."), Finished())
+FAILED = (CREATED, *STEP, RoleFailed("planner", "it is down"), TrajectoryFinished())
+GAVE_UP = (CREATED, PlannerDecided("I cannot.", "give up", "I cannot. Next: give up."), TrajectoryFinished())
 
 
 def client_of(url: str) -> SyncOrchestratorClient:
@@ -67,7 +67,7 @@ def client_of(url: str) -> SyncOrchestratorClient:
 
 
 def with_deltas(role: Any, pieces: Sequence[str], event: Any) -> list[Any]:
-    return [*(TextDelta(role, 0, piece, 0) for piece in pieces), event]
+    return [*(TextDelta(role, 0, piece) for piece in pieces), event]
 
 
 def test_everything_that_happens_is_printed(fake: Fake, url: str, invoke: Invoke) -> None:
@@ -96,7 +96,7 @@ def test_everything_that_happens_is_printed(fake: Fake, url: str, invoke: Invoke
 def test_text_is_printed_once_also_when_it_was_streamed(fake: Fake, url: str, invoke: Invoke) -> None:
     first = with_deltas("planner", ["I ask ", "the thermometer", ". Next: caller."], STEP[0])
     answer = with_deltas("summarizer", ["It is ", "19.5 degrees."], COMPLETED[-2])
-    fake.add([ASKED, *first, *STEP[1:], CONCLUDED, *answer, Finished()])
+    fake.add([CREATED, *first, *STEP[1:], CONCLUDED, *answer, TrajectoryFinished()])
     output = invoke("ask", "How warm?", "--url", url).stdout
     assert output.count("I ask the thermometer") == 1
     assert output.count("It is 19.5 degrees.") == 1
@@ -105,24 +105,26 @@ def test_text_is_printed_once_also_when_it_was_streamed(fake: Fake, url: str, in
 
 def test_a_preview_that_does_not_count_is_followed_by_what_does(fake: Fake, url: str, invoke: Invoke) -> None:
     first = with_deltas("planner", ["Something half done"], STEP[0])
-    fake.add([ASKED, *first, *COMPLETED[2:]])
+    fake.add([CREATED, *first, *COMPLETED[2:]])
     output = invoke("ask", "How warm?", "--url", url).stdout
     assert output.index("Something half done") < output.index("asked again") < output.index("I ask the thermometer.")
 
 
 def test_an_unreadable_decision_is_said(fake: Fake, url: str, invoke: Invoke) -> None:
-    fake.add([ASKED, PlannerUnreadable("Er.", "there is no decision"), AnswerWritten("I do not know."), Finished()])
+    fake.add(
+        [CREATED, unreadable_plan("Er.", "there is no decision"), AnswerWritten("I do not know."), TrajectoryFinished()]
+    )
     result = invoke("ask", "How warm?", "--url", url)
     assert "no decision could be read (there is no decision)" in result.stdout
 
 
 ALONE = (
-    QuestionAsked("How warm is it in Oslo?", ("temperature",), strategy="single"),
+    TrajectoryCreated("How warm is it in Oslo?", ("temperature",), strategy="single"),
     StepTaken("I ask.", "caller", "Action: temperature", "call_1", "temperature", {"city": "Oslo"}),
     STEP[2],
     StepTaken("No, elsewhere.", "caller", "Action: x", reason="there is no tool 'x'"),
     StepTaken("It is known.", "conclusion", "It is 19.5 degrees.", answer="It is 19.5 degrees."),
-    Finished(),
+    TrajectoryFinished(),
 )
 
 
@@ -153,7 +155,7 @@ def test_a_single_model_that_is_streamed_is_printed_once(fake: Fake, url: str, i
     asked, called, observed, _, answered, finished = ALONE
     first = with_deltas("backbone", ["I ask.\n", "Action: temperature"], called)
     pieces = ("It is known.\nconclusion: ", "It is 19.5 degrees.")
-    last = [*(TextDelta("backbone", 1, piece, 0) for piece in pieces), answered]
+    last = [*(TextDelta("backbone", 1, piece) for piece in pieces), answered]
     fake.add([asked, *first, observed, *last, finished])
     output = invoke("ask", "How warm?", "--url", url).stdout
     for text in ("I ask.", "Action: temperature", "It is 19.5 degrees.", "Step 2"):
@@ -256,13 +258,13 @@ HOSTILE = "[red]x[/red] :smile: \x1b[31mred\x1b]0;title\x07 \x9b31m \u202egnp.ex
 def test_what_models_and_tools_write_is_text(fake: Fake, url: str, invoke: Invoke) -> None:
     fake.add(
         [
-            QuestionAsked("q\x1b[2J", ("temperature",)),
+            TrajectoryCreated("q\x1b[2J", ("temperature",)),
             *with_deltas("planner", ["thinking \x1b", "[31m hard"], PlannerDecided(HOSTILE, "caller", HOSTILE)),
             CallMade("call_1", "temperature", {"city": HOSTILE}, ""),
-            ObservationReceived("call_1", HOSTILE, is_error=True),
+            ToolObserved("call_1", HOSTILE, is_error=True),
             CONCLUDED,
             AnswerWritten(HOSTILE),
-            Finished(),
+            TrajectoryFinished(),
         ]
     )
     result = invoke("ask", "How warm?", "--url", url)
@@ -291,7 +293,7 @@ def test_joiners_and_line_breaks_stay() -> None:
 
 def test_a_long_observation_is_cut(fake: Fake, url: str, invoke: Invoke) -> None:
     content = "\n".join(f"line {number}" for number in range(1_000))
-    fake.add([ASKED, *STEP[:2], ObservationReceived("call_1", content), *COMPLETED[4:]])
+    fake.add([CREATED, *STEP[:2], ToolObserved("call_1", content), *COMPLETED[4:]])
     output = invoke("ask", "How warm?", "--url", url).stdout
     assert "line 11\n" in output
     assert "line 12\n" not in output
@@ -317,11 +319,11 @@ def test_ctrl_c_cancels(fake: Fake, url: str) -> None:
 def test_a_further_turn_is_asked_and_printed(fake: Fake, url: str, invoke: Invoke) -> None:
     fake.add(COMPLETED)
     fake.further = [
-        TextDelta("planner", 2, "Still ", 0),
-        TextDelta("planner", 2, "known.", 0),
+        TextDelta("planner", 2, "Still "),
+        TextDelta("planner", 2, "known."),
         PlannerDecided("Still known.", "conclusion", "Still known."),
         AnswerWritten("As I said."),
-        Finished(),
+        TrajectoryFinished(),
     ]
     result = invoke("ask", "--continue", "traj_1", "Are you sure?", "--url", url)
     assert result.exit_code == 0, result.output
@@ -360,7 +362,7 @@ def test_a_further_turn_that_cannot_be(fake: Fake, url: str, invoke: Invoke) -> 
 
 
 def test_a_call_that_the_application_executes_is_said(fake: Fake, url: str, invoke: Invoke) -> None:
-    asked = QuestionAsked("How warm is it?", ("temperature",), client_tools=(Tool("temperature"),))
+    asked = TrajectoryCreated("How warm is it?", ("temperature",), client_tool_definitions=(Tool("temperature"),))
     required = ActionRequired("call_1", "2026-11-21T12:00:00+00:00")
     fake.add([asked, *STEP[:2], required, *COMPLETED[3:]])
     result = invoke("tail", "traj_1", "--url", url)
@@ -377,7 +379,7 @@ def test_tail_follows_the_newest_that_runs(fake: Fake, url: str, invoke: Invoke)
     fake.add(COMPLETED, "traj_1")
     result = invoke("tail", "--url", url)
     assert (result.exit_code, "traj_1" in result.stdout) == (0, True)
-    fake.add([ASKED, *STEP], "traj_2")
+    fake.add([CREATED, *STEP], "traj_2")
     fake.add(GAVE_UP, "traj_3")
     with client_of(url) as client:
         running = client.newest(status="running")
@@ -386,7 +388,9 @@ def test_tail_follows_the_newest_that_runs(fake: Fake, url: str, invoke: Invoke)
 
 
 def test_tail_of_one_that_ended_by_its_deadline(fake: Fake, url: str, invoke: Invoke) -> None:
-    fake.add([ASKED, *STEP, LimitReached("deadline"), AnswerWritten("As far as is known."), Finished()], "traj_1")
+    fake.add(
+        [CREATED, *STEP, LimitReached("deadline"), AnswerWritten("As far as is known."), TrajectoryFinished()], "traj_1"
+    )
     result = invoke("tail", "traj_1", "--url", url)
     assert result.exit_code == 0
     assert "deadline: the time limit" in result.stdout

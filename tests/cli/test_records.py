@@ -8,111 +8,167 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.unreadable_events import unreadable_call, unreadable_plan, unreadable_step
 
 from alpha_umi.roles.turns import Tool
 from alpha_umi.trajectory import (
     ActionRequired,
     AnswerWritten,
-    BackboneUnreadable,
     Backtracked,
     CallMade,
-    CallUnreadable,
     Cancelled,
-    Finished,
-    Intended,
+    EffectIntended,
     LimitReached,
     Limits,
     MessageAdded,
-    ObservationReceived,
     PlannerDecided,
-    PlannerUnreadable,
-    QuestionAsked,
     RoleFailed,
     StepTaken,
+    ToolObserved,
+    TrajectoryCreated,
+    TrajectoryFinished,
     Usage,
-    pack,
+    dump_event,
 )
 
 Fake = Any
 Invoke = Callable[..., Any]
 
-ASKED = QuestionAsked("How warm is it in Oslo?", ("temperature",), Limits(max_steps=2))
+CREATED = TrajectoryCreated("How warm is it in Oslo?", ("temperature",), Limits(max_steps=2))
 DECIDED = PlannerDecided("I ask.", "caller", "I ask. Next: caller.")
 CALLED = CallMade("call_1", "temperature", {"city": "Oslo"}, "Action: temperature")
-OBSERVED = ObservationReceived("call_1", "19.5")
+OBSERVED = ToolObserved("call_1", "19.5")
 STEP = (DECIDED, CALLED, OBSERVED)
 CONCLUDED = PlannerDecided("Known.", "conclusion", "Known. Next: conclusion.")
 ANSWERED = AnswerWritten("19.5 degrees.")
-COMPLETED = (ASKED, *STEP, CONCLUDED, ANSWERED, Finished())
-ALONE = QuestionAsked("How warm is it in Oslo?", ("temperature",), Limits(max_steps=2), strategy="single")
+COMPLETED = (CREATED, *STEP, CONCLUDED, ANSWERED, TrajectoryFinished())
+ALONE = TrajectoryCreated("How warm is it in Oslo?", ("temperature",), Limits(max_steps=2), strategy="single")
 STEPPED = StepTaken("I ask.", "caller", "Action: temperature", "call_1", "temperature", {"city": "Oslo"})
 STEPPED_TO_ANSWER = StepTaken("Known.", "conclusion", "19.5 degrees.", answer="19.5 degrees.")
-SEARCH = QuestionAsked("How warm is it in Oslo?", ("temperature",), Limits(max_steps=9, max_depth=2), "dfsdt")
+SEARCH = TrajectoryCreated("How warm is it in Oslo?", ("temperature",), Limits(max_steps=9, max_depth=2), "dfsdt")
 GIVEN_UP = PlannerDecided("No.", "give up", "No. Next: give up.")
 OTHER = (DECIDED, CallMade("call_2", "temperature", {"city": "Bergen"}, "Action: temperature"),
-         ObservationReceived("call_2", "20.5"))  # fmt: skip
+         ToolObserved("call_2", "20.5"))  # fmt: skip
 PATIENT = Limits(max_repeats=2, on_unreadable="give up")
 STUBBORN = Limits(max_repeats=9)
 
 RUNS: dict[str, Sequence[Any]] = {
     "completed": COMPLETED,
-    "with intents": (ASKED, Intended("planner:0"), DECIDED, Intended("caller:0"), *COMPLETED[2:]),
-    "gave up": (ASKED, PlannerDecided("No.", "give up", "No. Next: give up."), Finished()),
-    "steps exhausted": (ASKED, *STEP, *STEP, ANSWERED, Finished()),
-    "call unreadable": (ASKED, DECIDED, CallUnreadable("?", "there is no call"), CONCLUDED, ANSWERED, Finished()),
-    "planner unreadable": (ASKED, PlannerUnreadable("er", "no decision"), ANSWERED, Finished()),
+    "with intents": (CREATED, EffectIntended("planner:0"), DECIDED, EffectIntended("caller:0"), *COMPLETED[2:]),
+    "gave up": (CREATED, PlannerDecided("No.", "give up", "No. Next: give up."), TrajectoryFinished()),
+    "steps exhausted": (CREATED, *STEP, *STEP, ANSWERED, TrajectoryFinished()),
+    "call unreadable": (
+        CREATED,
+        DECIDED,
+        unreadable_call("?", "there is no call"),
+        CONCLUDED,
+        ANSWERED,
+        TrajectoryFinished(),
+    ),
+    "planner unreadable": (CREATED, unreadable_plan("er", "no decision"), ANSWERED, TrajectoryFinished()),
     "another policy": (
-        QuestionAsked("q", ("temperature",), PATIENT), PlannerUnreadable("er", "no decision"), Finished(),
+        TrajectoryCreated("q", ("temperature",), PATIENT),
+        unreadable_plan("er", "no decision", "give up"),
+        TrajectoryFinished(),
     ),
-    "repeated": (QuestionAsked("q", ("temperature",), PATIENT), *STEP, *STEP, ANSWERED, Finished()),
+    "repeated": (TrajectoryCreated("q", ("temperature",), PATIENT), *STEP, *STEP, ANSWERED, TrajectoryFinished()),
     "repeated, but allowed to": (
-        QuestionAsked("q", ("temperature",), STUBBORN), *STEP * 4, CONCLUDED, ANSWERED, Finished(),
+        TrajectoryCreated("q", ("temperature",), STUBBORN),
+        *STEP * 4,
+        CONCLUDED,
+        ANSWERED,
+        TrajectoryFinished(),
     ),
-    "role failed": (ASKED, *STEP, RoleFailed("planner", "it is down"), Finished()),
-    "summarizer failed": (ASKED, CONCLUDED, RoleFailed("summarizer", "it is down"), Finished()),
-    "cancelled": (ASKED, DECIDED, Cancelled("the client left"), Finished()),
-    "deadline": (ASKED, DECIDED, LimitReached("deadline"), ANSWERED, Finished()),
+    "role failed": (CREATED, *STEP, RoleFailed("planner", "it is down"), TrajectoryFinished()),
+    "summarizer failed": (CREATED, CONCLUDED, RoleFailed("summarizer", "it is down"), TrajectoryFinished()),
+    "cancelled": (CREATED, DECIDED, Cancelled("the client left"), TrajectoryFinished()),
+    "deadline": (CREATED, DECIDED, LimitReached("deadline"), ANSWERED, TrajectoryFinished()),
     "search": (
-        SEARCH, *STEP, GIVEN_UP, Backtracked(None, "gave_up"), *STEP, CONCLUDED, ANSWERED, Finished(),
+        SEARCH,
+        *STEP,
+        GIVEN_UP,
+        Backtracked(None, "gave_up"),
+        *STEP,
+        CONCLUDED,
+        ANSWERED,
+        TrajectoryFinished(),
     ),
     "search, given up": (
-        SEARCH, *STEP, GIVEN_UP, Backtracked(None, "gave_up"), *STEP, GIVEN_UP, Finished(),
+        SEARCH,
+        *STEP,
+        GIVEN_UP,
+        Backtracked(None, "gave_up"),
+        *STEP,
+        GIVEN_UP,
+        TrajectoryFinished(),
     ),
     "search, exhausted": (
-        QuestionAsked("q", ("temperature",), Limits(max_depth=1), "dfsdt"),
-        *STEP, Backtracked(None, "max_depth"), *OTHER, ANSWERED, Finished(),
+        TrajectoryCreated("q", ("temperature",), Limits(max_depth=1), "dfsdt"),
+        *STEP,
+        Backtracked(None, "max_depth"),
+        *OTHER,
+        ANSWERED,
+        TrajectoryFinished(),
     ),
     "search, repeated": (
-        QuestionAsked("q", ("temperature",), Limits(max_repeats=2), "dfsdt"),
-        *STEP, *STEP, Backtracked(0, "repeated_call"), *OTHER, CONCLUDED, ANSWERED, Finished(),
+        TrajectoryCreated("q", ("temperature",), Limits(max_repeats=2), "dfsdt"),
+        *STEP,
+        *STEP,
+        Backtracked(0, "repeated_call"),
+        *OTHER,
+        CONCLUDED,
+        ANSWERED,
+        TrajectoryFinished(),
     ),
     "tokens exhausted": (
-        QuestionAsked("q", ("temperature",), Limits(max_tokens=9)),
-        DECIDED, CallUnreadable("?", "no call", Usage(9, 1)), ANSWERED, Finished(),
+        TrajectoryCreated("q", ("temperature",), Limits(max_tokens=9)),
+        DECIDED,
+        unreadable_call("?", "no call", Usage(9, 1)),
+        ANSWERED,
+        TrajectoryFinished(),
     ),
-    "single": (ALONE, STEPPED, OBSERVED, STEPPED_TO_ANSWER, Finished()),
-    "single, exhausted": (ALONE, STEPPED, OBSERVED, STEPPED, OBSERVED, STEPPED_TO_ANSWER, Finished()),
+    "single": (ALONE, STEPPED, OBSERVED, STEPPED_TO_ANSWER, TrajectoryFinished()),
+    "single, exhausted": (ALONE, STEPPED, OBSERVED, STEPPED, OBSERVED, STEPPED_TO_ANSWER, TrajectoryFinished()),
     "single, no call": (
-        ALONE, StepTaken("I ask.", "caller", "Action: x", reason="no such tool"), STEPPED_TO_ANSWER, Finished(),
+        ALONE,
+        StepTaken("I ask.", "caller", "Action: x", reason="no such tool"),
+        STEPPED_TO_ANSWER,
+        TrajectoryFinished(),
     ),
-    "single, unreadable": (ALONE, BackboneUnreadable("er", "neither"), Finished()),
+    "single, unreadable": (ALONE, unreadable_step("er", "neither"), TrajectoryFinished()),
     "single, unreadable conclusion": (
-        ALONE, STEPPED, OBSERVED, STEPPED, OBSERVED, BackboneUnreadable("er", "neither"), Finished(),
+        ALONE,
+        STEPPED,
+        OBSERVED,
+        STEPPED,
+        OBSERVED,
+        unreadable_step("er", "neither", concludes=True),
+        TrajectoryFinished(),
     ),
-    "single, failed": (ALONE, STEPPED, OBSERVED, RoleFailed("backbone", "it is down"), Finished()),
-    "single, deadline": (ALONE, LimitReached("deadline"), STEPPED_TO_ANSWER, Finished()),
-    "single, deadline twice": (ALONE, LimitReached("deadline"), LimitReached("deadline"), Finished()),
-    "single, gave up": (ALONE, StepTaken("No.", "give up"), Finished()),
+    "single, failed": (ALONE, STEPPED, OBSERVED, RoleFailed("backbone", "it is down"), TrajectoryFinished()),
+    "single, deadline": (ALONE, LimitReached("deadline"), STEPPED_TO_ANSWER, TrajectoryFinished()),
+    "single, deadline twice": (ALONE, LimitReached("deadline"), LimitReached("deadline"), TrajectoryFinished()),
+    "single, gave up": (ALONE, StepTaken("No.", "give up"), TrajectoryFinished()),
     "client tool": (
-        QuestionAsked("q", ("temperature",), client_tools=(Tool("temperature"),)),
-        *STEP[:2], ActionRequired("call_1", "2026-11-21T12:00:00+00:00"), *COMPLETED[3:],
+        TrajectoryCreated("q", ("temperature",), client_tool_definitions=(Tool("temperature"),)),
+        *STEP[:2],
+        ActionRequired("call_1", "2026-11-21T12:00:00+00:00"),
+        *COMPLETED[3:],
     ),
-    "further turn": (*COMPLETED, MessageAdded("m"), CONCLUDED, ANSWERED, Finished()),
-    "further turn after none": (ASKED, Cancelled(), Finished(), MessageAdded("m"), CONCLUDED, ANSWERED, Finished()),
-    "further turn without answer": (*COMPLETED, MessageAdded("m"), RoleFailed("planner", "down"), Finished()),
-    "deadline twice": (ASKED, DECIDED, LimitReached("deadline"), LimitReached("deadline"), Finished()),
-    "deadline while summarizing": (ASKED, *STEP, CONCLUDED, LimitReached("deadline"), Finished()),
-}  # fmt: skip
+    "further turn": (*COMPLETED, MessageAdded("m"), CONCLUDED, ANSWERED, TrajectoryFinished()),
+    "further turn after none": (
+        CREATED,
+        Cancelled(),
+        TrajectoryFinished(),
+        MessageAdded("m"),
+        CONCLUDED,
+        ANSWERED,
+        TrajectoryFinished(),
+    ),
+    "further turn without answer": (*COMPLETED, MessageAdded("m"), RoleFailed("planner", "down"), TrajectoryFinished()),
+    "deadline twice": (CREATED, DECIDED, LimitReached("deadline"), LimitReached("deadline"), TrajectoryFinished()),
+    "deadline while summarizing": (CREATED, *STEP, CONCLUDED, LimitReached("deadline"), TrajectoryFinished()),
+}
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -146,8 +202,8 @@ def test_one_that_runs_is_not_replayed(fake: Fake, url: str, invoke: Invoke) -> 
 
 
 def rows(events: Sequence[Any]) -> str:
-    packed = [pack(event) for event in events]
-    return "\n".join(json.dumps({"seq": 1, "type": kind, "payload": payload}) for kind, payload in packed)
+    packed = [dump_event(event) for event in events]
+    return "\n".join(json.dumps({"seq": 1, "type": event.pop("type"), "payload": event}) for event in packed)
 
 
 def test_an_exported_log_is_replayed_without_an_orchestrator(tmp_path: Path, invoke: Invoke) -> None:
@@ -164,10 +220,10 @@ def test_an_exported_log_is_replayed_without_an_orchestrator(tmp_path: Path, inv
     [
         ("{", 2, "line 1: document: Invalid JSON"),
         ('{"type": "trajectory.created"}', 2, "line 1: payload: Field required"),
-        ('\n{"type": "nonsense", "payload": {}}', 2, "line 2: no event is called 'nonsense'"),
+        ('\n{"type": "nonsense", "payload": {}}', 2, "line 2: no event of this version is called 'nonsense'"),
         ('{"type": "trajectory.created", "payload": {"instruction": "q"}}', 2, "'trajectory.created' is incomplete"),
-        (rows([DECIDED]), 1, "event 1 does not follow from those before it"),
-        (rows([ASKED, PlannerUnreadable(5, "x")]), 2, "wrong: text: 5 instead of text"),  # type: ignore[arg-type]
+        (rows([DECIDED]), 1, "event 1 (planner.decided) does not follow from those before it"),
+        (rows([CREATED, AnswerWritten(5)]), 2, "wrong: answer: Input should be a valid string"),  # type: ignore[arg-type]
     ],
 )
 def test_a_log_that_is_none_is_refused(tmp_path: Path, invoke: Invoke, text: str, code: int, says: str) -> None:
@@ -189,12 +245,13 @@ async def test_the_orchestrators_own_file_is_replayed(tmp_path: Path) -> None:
     from datetime import UTC, datetime
 
     from cli.event_log import read_database
-    from orchestrator.store import NewEvent, open_store
+    from orchestrator.log import new_event
+    from orchestrator.store import open_store
 
     path = tmp_path / "log.db"
     async with open_store(f"sqlite:///{path}") as store:
         await store.create(
-            "traj_1", [NewEvent(*pack(event)) for event in COMPLETED], at=datetime.now(UTC),
+            "traj_1", [new_event(event) for event in COMPLETED], at=datetime.now(UTC),
             instruction="q", tools=("temperature",), strategy="chain", metadata={}, background=False,
         )  # fmt: skip
         assert read_database(path, "traj_1") == list(COMPLETED)
@@ -228,7 +285,7 @@ def test_a_search_is_shown_with_its_branches(fake: Fake, url: str, invoke: Invok
     assert "4 steps (2 abandoned)" in shown.output
 
 
-def test_a_search_is_told_as_it_goes_back(fake: Fake, url: str, invoke: Invoke) -> None:
+def test_a_search_is_printed_as_it_goes_back(fake: Fake, url: str, invoke: Invoke) -> None:
     fake.add(RUNS["search"])
     told = invoke("tail", "traj_1", "--url", url)
     assert told.exit_code == 0, told.output

@@ -24,7 +24,7 @@ from alpha_umi.serving import drain
 from alpha_umi.serving.settings import PORTS, RoleSettings
 from alpha_umi.serving.weights.adapters import FAMILY
 from alpha_umi.web import server
-from orchestrator.runs import STOP_GRACE_S
+from orchestrator.runs.manager import STOP_GRACE_S
 from orchestrator.settings import PREFIX, OrchestratorSettings
 
 ROLES = ("planner", "caller", "summarizer")

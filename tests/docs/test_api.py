@@ -12,7 +12,7 @@ from support.fuzzed_applications import APPLICATIONS, application_running
 
 from alpha_umi.contract.problems import PROBLEMS
 from alpha_umi.contract.roles import MAX_TURNS
-from alpha_umi.contract.trajectories import EVENT_NAMES
+from alpha_umi.contract.stream_events import EVENT_NAMES
 from alpha_umi.trajectory import Status
 
 PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
@@ -54,7 +54,7 @@ def test_every_event_and_status_is_there() -> None:
 
 
 def test_bounds_are_those_of_the_wire() -> None:
-    assert f"what the roles take, {MAX_TURNS:,} texts" in PAGE
+    assert f"the limit of the role services, {MAX_TURNS:,} turns" in PAGE
 
 
 def test_links_within_the_page_lead_to_a_heading() -> None:

@@ -19,12 +19,12 @@ from evaluation.files.step_run import (
 from evaluation.metrics import METRICS, Metric
 from evaluation.metrics.trajectory import TRAJECTORY_METRICS
 from evaluation.offered_tools import ToolRecord
-from evaluation.whole_run import AskedRecord, EventRecord, WholeRunRecord
+from evaluation.whole_run import AskedRecord, WholeRunRecord
 
 PAGE = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
 RECORDS = (
     RunRecord, CaseRecord, ReferenceRecord, PredictionRecord, OutputRecord, ErrorRecord, ParsedRecord,
-    WholeRunRecord, ToolRecord, AskedRecord, EventRecord,
+    WholeRunRecord, ToolRecord, AskedRecord,
 )  # fmt: skip
 ROLES_LIKE_PLANNER = ("caller", "summarizer", "backbone")
 

@@ -6,7 +6,7 @@ import pytest
 
 from alpha_umi.contract.trajectories import Trajectory
 from evaluation.metrics.trajectory import Measured
-from evaluation.whole import ToldEvent, measure, summarize
+from evaluation.whole import measure, summarize
 from recordings.errors import EmptySuite
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5}
@@ -52,12 +52,11 @@ def test_what_is_counted() -> None:
     unknown = 'HTTP 404 from the tool: {"type":"urn:alpha-umi:problem:call-not-recorded","status":404}'
     matches = measure(
         trajectory(
-            step(0, "a", "x", n=1),
+            step(0, "a", "x", n=1) | {"roles": {"planner": USAGE | {"attempts": 1}}},
             step(1, "a", unknown, is_error=True, n=1.0),
             step(2, "a", "The tool did not answer", is_error=True),
             step(3),
-        ),
-        [ToldEvent("planner.decided", {"usage": USAGE}), ToldEvent("planner.delta", {"text": "x"})],
+        )
     )
     assert (matches.steps, matches.calls, matches.repeated_calls) == (4, 3, 1)
     assert (matches.tool_errors, matches.not_recorded) == (2, 1)
@@ -161,22 +160,11 @@ def test_no_trajectory_is_an_error() -> None:
         summarize(nothing)
 
 
-def test_a_call_that_could_not_be_made_costs_what_its_event_tells() -> None:
-    unmade = step(0, "a") | {"action": None}
-    usage = {"prompt_tokens": 5, "completion_tokens": 1}
-    events = [
-        ToldEvent("planner.decided", {"usage": {"prompt_tokens": 8, "completion_tokens": 2}}),
-        ToldEvent("tool.observed", {"call_id": None, "content": "No call was made: ...", "usage": usage}),
-    ]
-    cost = measure(trajectory(unmade, status="gave_up"), events).roles["caller"]
-    assert (cost.calls, cost.prompt_tokens, cost.completion_tokens) == (1, 5, 1)
-
-
-def test_of_earlier_versions_it_costs_what_is_left_of_the_sum() -> None:
-    unmade = step(0, "a") | {"action": None}
-    events = [
-        ToldEvent("planner.decided", {"usage": {"prompt_tokens": 8, "completion_tokens": 2}}),
-        ToldEvent("tool.observed", {"call_id": None, "content": "No call was made: ..."}),
-    ]
-    cost = measure(trajectory(unmade, status="gave_up"), events).roles["caller"]
-    assert (cost.calls, cost.prompt_tokens, cost.completion_tokens, cost.latency_ms) == (1, 12, 8, 4)
+def test_a_call_that_could_not_be_made_costs_something() -> None:
+    roles = {
+        "planner": {"attempts": 1, "prompt_tokens": 8, "completion_tokens": 2},
+        "caller": {"attempts": 2, "prompt_tokens": 5, "completion_tokens": 1, "unreadable": True},
+    }
+    unmade = step(0, "a") | {"action": None, "roles": roles}
+    cost = measure(trajectory(unmade, status="gave_up")).roles["caller"]
+    assert (cost.calls, cost.prompt_tokens, cost.completion_tokens, cost.latency_ms) == (1, 5, 1, 4)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from support.generated_suites import NAME, sums
+from support.made_up_trajectories import whole_run, written
 from support.serving_on_loopback import Serve
 from support.system import Roles, orchestrated
 from support.trajectory_suites import computing
@@ -21,7 +23,7 @@ from evaluation.files.jsonl import OtherRun
 from evaluation.replay.servers import create_calculator_server
 from evaluation.run.ask import RunOptions, run_all
 from evaluation.whole import summarize
-from evaluation.whole_run import WholeRun, WholeRunRecord, growing_whole_run, read_whole_run
+from evaluation.whole_run import AskedRecord, WholeRun, WholeRunRecord, growing_whole_run, read_whole_run
 from recordings.errors import CutShort, DataError, DuplicateId, EmptySuite, NotTheFormat
 from recordings.trajectory import RecordedTrajectory
 
@@ -186,3 +188,40 @@ async def test_a_trajectory_twice_is_refused(
     path.write_text("\n".join([lines[0].replace('"trajectories":4', '"trajectories":0'), *lines[1:]]))
     with pytest.raises(NotTheFormat, match="has 1 trajectory, its first line says 0"):
         read_whole_run(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda events: events[1:], r"event 1 \(planner.decided\) does not follow from those before it"),
+        (lambda events: [*events, events[0]], "does not follow from those before it"),
+        (
+            lambda events: [events[0], {"type": "planner.dreamt"}],
+            r"line 2: asked\.events\.1: .*'planner.dreamt'.*expected tags",
+        ),
+        (lambda events: [events[0] | {"mood": "good"}], r"events\.0\.trajectory\.created\.mood: Unexpected keyword"),
+        (lambda events: [events[0] | {"instruction": 5}], r"events\.0\.trajectory\.created\.instruction: "),
+    ],
+)
+def test_events_that_make_no_trajectory_are_refused(tmp_path: Path, change: Any, message: str) -> None:
+    head, line = written(whole_run([True])).splitlines()
+    record = json.loads(line)
+    (tmp_path / "run").write_text(f"{head}\n{json.dumps(record | {'events': change(record['events'])})}\n")
+    with pytest.raises(NotTheFormat, match=message) as refused:
+        read_whole_run(tmp_path / "run")
+    assert refused.value.remedy
+
+
+def test_a_file_holds_each_event_once_and_reads_back() -> None:
+    (record,) = whole_run([True]).asked
+    assert "steps" not in json.loads(record.model_dump_json())
+    again = AskedRecord.model_validate_json(record.model_dump_json())
+    assert (again.events, again.trajectory) == (record.events, record.trajectory)
+
+
+def test_events_that_lead_elsewhere_are_no_record_of_a_trajectory() -> None:
+    (record,) = whole_run([True]).asked
+    assert AskedRecord.of(record.trajectory, record.events, "q0", "3") == record
+    other = record.trajectory.model_copy(update={"answer": "4"})
+    with pytest.raises(ValueError, match="lead to other answer than it has"):
+        AskedRecord.of(other, record.events, "q0", "3")

@@ -10,7 +10,8 @@ from typing import Any, get_args
 import pytest
 
 from alpha_umi.contract.problems import PROBLEMS
-from alpha_umi.contract.trajectories import EVENT_NAMES, Trajectory
+from alpha_umi.contract.stream_events import EVENT_NAMES
+from alpha_umi.contract.trajectories import Trajectory
 from alpha_umi.trajectory import Status
 from examples import client_tool
 

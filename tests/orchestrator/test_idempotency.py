@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support.scripted_roles import call, decide, hang, in_turn
 
-from orchestrator.journal import utc_now
+from orchestrator.log import utc_now
 from orchestrator.store import StoreUnavailable
 
 PROBLEM = "urn:alpha-umi:problem:"
@@ -140,7 +140,7 @@ async def test_a_repetition_joins_a_trajectory_that_still_runs(client: Any, worl
     assert (await waiting).json() == (await first).json()
     events = await streaming
     assert [event.event for event in events if not event.event.endswith(".delta")] == [
-        "trajectory.created", "trajectory.finished",
+        "trajectory.created", "trajectory.cancelled", "trajectory.finished",
     ]  # fmt: skip
 
 
@@ -200,7 +200,7 @@ async def test_keys_count_for_72_hours(client: Any, monkeypatch: pytest.MonkeyPa
     runs, keys = client.orchestrator.runs, client.orchestrator.request_keys
     later = timedelta(hours=71, minutes=59)
     monkeypatch.setattr(keys, "_now", lambda: utc_now() + later)
-    monkeypatch.setattr(runs._shared.journal, "now", lambda: utc_now() + later)
+    monkeypatch.setattr(runs._dependencies.journal, "now", lambda: utc_now() + later)
     assert (await post(client)).json()["id"] == first
     later = timedelta(hours=72, minutes=1)
     assert (await post(client)).json()["id"] != first

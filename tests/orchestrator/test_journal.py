@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from alpha_umi.trajectory import Finished, Intended, QuestionAsked, pack
-from orchestrator.journal import Journal
+from alpha_umi.trajectory import EffectIntended, TrajectoryCreated, TrajectoryFinished
+from orchestrator.log import LogWriter, new_event
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.store import EventStore, NewEvent, NotStorable, SequenceConflict, StoreUnavailable, open_store
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-INTENT = Intended("planner:0")
+INTENT = EffectIntended("planner:0")
 
 
 class LossyStore:
@@ -41,24 +41,24 @@ class LossyStore:
 @pytest.fixture
 async def lossy(tmp_path: Path) -> AsyncIterator[LossyStore]:
     async with open_store(f"sqlite:///{tmp_path}/log.db") as store:
-        question = QuestionAsked("What?", ("look_up",))
-        await store.create("t", [NewEvent(*pack(question))], at=NOW, instruction="What?", tools=["look_up"])
+        question = TrajectoryCreated("What?", ("look_up",))
+        await store.create("t", [new_event(question)], at=NOW, instruction="What?", tools=["look_up"])
         yield LossyStore(store)
 
 
 @pytest.mark.parametrize("faults", [[], ["before"], ["after"], ["before", "after"]], ids=str)
 async def test_each_event_goes_in_once(lossy: LossyStore, faults: list[str]) -> None:
     lossy.faults = faults
-    journal = Journal(lossy, OrchestratorMetrics(), now=lambda: NOW)  # type: ignore[arg-type]
+    journal = LogWriter(lossy, OrchestratorMetrics(), now=lambda: NOW)  # type: ignore[arg-type]
     rows = await journal.append("t", after=1, events=[INTENT, INTENT])
     assert [(row.seq, row.type) for row in rows] == [(2, "effect.intended"), (3, "effect.intended")]
     assert await lossy.events("t", after=1) == rows
-    assert journal.blocked == 0
+    assert journal.pending_appends == 0
 
 
 async def test_an_end_sets_status_and_time(lossy: LossyStore) -> None:
-    journal = Journal(lossy.real, OrchestratorMetrics(), now=lambda: NOW)
-    await journal.append("t", after=1, events=[Finished()], status="cancelled")
+    journal = LogWriter(lossy.real, OrchestratorMetrics(), now=lambda: NOW)
+    await journal.append("t", after=1, events=[TrajectoryFinished()], status="cancelled")
     row = await lossy.real.get("t")
     assert (row.status, row.finished_at) == ("cancelled", NOW)
 
@@ -67,13 +67,13 @@ async def test_an_end_sets_status_and_time(lossy: LossyStore) -> None:
 async def test_rows_of_somebody_else_are_a_conflict(lossy: LossyStore, faults: list[str]) -> None:
     await lossy.real.append("t", after=1, events=[NewEvent("role.failed", {})], at=NOW)
     lossy.faults = faults
-    journal = Journal(lossy, OrchestratorMetrics())  # type: ignore[arg-type]
+    journal = LogWriter(lossy, OrchestratorMetrics())  # type: ignore[arg-type]
     with pytest.raises(SequenceConflict):
         await journal.append("t", after=1, events=[INTENT])
-    assert journal.blocked == 0
+    assert journal.pending_appends == 0
 
 
 async def test_what_is_no_json_is_not_repeated(lossy: LossyStore) -> None:
-    journal = Journal(lossy.real, OrchestratorMetrics())
+    journal = LogWriter(lossy.real, OrchestratorMetrics())
     with pytest.raises(NotStorable):
-        await journal.append("t", after=1, events=[Intended(float("nan"))])  # type: ignore[arg-type]
+        await journal.append("t", after=1, events=[EffectIntended(float("nan"))])  # type: ignore[arg-type]

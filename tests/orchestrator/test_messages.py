@@ -106,7 +106,7 @@ async def test_a_stream_of_a_further_turn_begins_with_it(client: Any) -> None:
     )
     shown = rows_of(events)
     assert [event.event for event in shown] == ["trajectory.continued", *TURN, "trajectory.finished"]
-    assert shown[0].json() == {"trajectory_id": first["id"], "content": "And now?"}
+    assert shown[0].json() == {"type": "trajectory.continued", "trajectory_id": first["id"], "content": "And now?"}
     assert len(shown[-1].json()["messages"]) == 4
 
 
@@ -143,11 +143,11 @@ async def test_following_a_further_turn_while_it_runs(client: Any, world: Any) -
     following = asyncio.create_task(client.events(trajectory_id, after=seen))
     run = client.orchestrator.runs.find(trajectory_id)
     async with asyncio.timeout(10):
-        while not run.feed.has_listeners:
+        while not run.broadcast.has_listeners:
             await asyncio.sleep(0)
     await client.http.post(f"/v1/trajectories/{trajectory_id}/cancel")
     shown = rows_of(await following)
-    assert [event.event for event in shown] == ["trajectory.continued", "trajectory.finished"]
+    assert [event.event for event in shown] == ["trajectory.continued", "trajectory.cancelled", "trajectory.finished"]
     assert shown[-1].json()["status"] == "cancelled"
 
 
@@ -214,7 +214,7 @@ async def test_messages_that_are_none(client: Any, body: dict[str, Any], field: 
 
 async def test_a_conversation_has_an_end(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     trajectory_id = (await client.run())["id"]
-    monkeypatch.setattr("orchestrator.conversation.MAX_TURNS", 20)
+    monkeypatch.setattr("orchestrator.runs.messages.MAX_TURNS", 20)
     refused = await add(client, trajectory_id)
     assert (refused.status_code, refused.json()["type"]) == (409, f"{PROBLEM}trajectory-full")
     assert "start a new trajectory" in refused.json()["detail"]

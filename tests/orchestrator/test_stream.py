@@ -5,28 +5,38 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from sse_starlette import ServerSentEvent
 
-from alpha_umi.trajectory import AnswerWritten, Event, Finished, Intended, PlannerDecided, QuestionAsked, pack
-from orchestrator.live import MAX_WAITING, Feed, TextDelta
-from orchestrator.store import EventStore, NewEvent, StoredEvent, open_store
-from orchestrator.stream import follow
+from alpha_umi.contract.stream_events import TextDelta, WritingRole
+from alpha_umi.trajectory import (
+    AnswerWritten,
+    EffectIntended,
+    Event,
+    PlannerDecided,
+    TrajectoryCreated,
+    TrajectoryFinished,
+)
+from orchestrator.log import LoggedEvent, new_event, read_log
+from orchestrator.store import EventStore, open_store
+from orchestrator.stream.broadcast import MAX_QUEUED, Broadcast, TextPreview
+from orchestrator.stream.follow import follow
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 REST: Sequence[Event] = (
-    Intended("planner:0"),
+    EffectIntended("planner:0"),
     PlannerDecided("I know it", "conclusion", "I know it Next: conclusion."),
-    Intended("summarizer:1"),
+    EffectIntended("summarizer:1"),
     AnswerWritten("42"),
-    Finished(),
+    TrajectoryFinished(),
 )
 
 
-class Told:
+class Collected:
     """What a follower has told so far."""
 
     def __init__(self, events: AsyncIterator[ServerSentEvent]) -> None:
@@ -52,7 +62,7 @@ class Told:
         return self.events
 
 
-WHOLE = [
+COMPLETE = [
     ("1", "trajectory.created"),
     ("3", "planner.decided"),
     ("5", "summarizer.answered"),
@@ -64,67 +74,88 @@ WHOLE = [
 async def store(tmp_path: Path) -> AsyncIterator[EventStore]:
     """A log of one question."""
     async with open_store(f"sqlite:///{tmp_path}/log.db") as store:
-        question = QuestionAsked("What?", ("look_up",))
-        await store.create("t", [NewEvent(*pack(question))], at=NOW, instruction="What?", tools=["look_up"])
+        question = TrajectoryCreated("What?", ("look_up",))
+        await store.create("t", [new_event(question)], at=NOW, instruction="What?", tools=["look_up"])
         yield store
 
 
-async def append(store: EventStore, *events: Event) -> list[StoredEvent]:
+async def append(store: EventStore, *events: Event) -> list[LoggedEvent]:
+    """Append events; what a driver publishes of them."""
     end = (await store.get("t")).last_seq
-    return await store.append("t", after=end, events=[NewEvent(*pack(event)) for event in events], at=NOW)
+    await store.append("t", after=end, events=[new_event(event) for event in events], at=NOW)
+    return list(read_log(await store.events("t")))[end:]
+
+
+def preview(role: WritingRole, step: int, text: str, *, after: int) -> TextPreview:
+    return TextPreview(TextDelta(role, step, text), after)
 
 
 async def test_news_with_gaps_and_repetitions(store: EventStore) -> None:
-    feed = Feed()
-    told = Told(follow(store, await store.get("t"), feed))
-    await told.reached(1)
+    broadcast = Broadcast()
+    collected = Collected(follow(store, await store.get("t"), broadcast))
+    await collected.reached(1)
     rows = await append(store, *REST)
-    feed.publish([rows[1]])
-    feed.publish([rows[0], rows[1], rows[4], rows[3]])
-    assert await told.ended() == WHOLE
+    broadcast.publish([rows[1]])
+    broadcast.publish([rows[0], rows[1], rows[4], rows[3]])
+    assert await collected.ended() == COMPLETE
 
 
 async def test_the_end_of_the_news_is_looked_up_in_the_log(store: EventStore) -> None:
-    feed = Feed()
-    told = Told(follow(store, await store.get("t"), feed))
-    await told.reached(1)
+    broadcast = Broadcast()
+    collected = Collected(follow(store, await store.get("t"), broadcast))
+    await collected.reached(1)
     await append(store, *REST)
-    feed.close(stopping=False)
-    assert await told.ended() == WHOLE
-    assert await Told(follow(store, await store.get("t"), feed)).ended() == WHOLE
-    assert await Told(follow(store, await store.get("t"), None)).ended() == WHOLE
+    broadcast.close(stopping=False)
+    assert await collected.ended() == COMPLETE
+    assert await Collected(follow(store, await store.get("t"), broadcast)).ended() == COMPLETE
+    assert await Collected(follow(store, await store.get("t"), None)).ended() == COMPLETE
 
 
 async def test_text_that_its_row_has_overtaken_is_dropped(store: EventStore) -> None:
-    feed = Feed()
-    told = Told(follow(store, await store.get("t"), feed))
-    await told.reached(1)
-    feed.publish(await append(store, REST[0]))
-    feed.publish([TextDelta("planner", 0, "I ", after=2)])
-    await told.reached(2)
-    feed.publish(await append(store, *REST[1:3]))
-    feed.publish([TextDelta("planner", 0, "late", after=2), TextDelta("summarizer", 1, "4", after=4)])
-    feed.publish(await append(store, *REST[3:]))
+    broadcast = Broadcast()
+    collected = Collected(follow(store, await store.get("t"), broadcast))
+    await collected.reached(1)
+    broadcast.publish(await append(store, REST[0]))
+    broadcast.publish([preview("planner", 0, "I ", after=2)])
+    await collected.reached(2)
+    broadcast.publish(await append(store, *REST[1:3]))
+    broadcast.publish([preview("planner", 0, "late", after=2), preview("summarizer", 1, "4", after=4)])
+    broadcast.publish(await append(store, *REST[3:]))
     live = (None, "planner.delta"), (None, "summarizer.delta")
-    assert await told.ended() == [WHOLE[0], live[0], WHOLE[1], live[1], *WHOLE[2:]]
-    assert json.loads(told.data[1]) == {"step": 0, "text": "I "}
+    assert await collected.ended() == [COMPLETE[0], live[0], COMPLETE[1], live[1], *COMPLETE[2:]]
+    assert json.loads(collected.data[1]) == {"step": 0, "text": "I "}
 
 
 async def test_too_many_news_are_replaced_by_the_log(store: EventStore) -> None:
-    feed = Feed()
-    told = Told(follow(store, await store.get("t"), feed))
-    await told.reached(1)
-    feed.publish(await append(store, *REST[:3]))
-    feed.publish([TextDelta("summarizer", 1, "x", after=4)] * MAX_WAITING)
-    await told.reached(3)
-    rows = [event for event in told.events if event[0] is not None]
-    assert rows == WHOLE[:2]
-    feed.publish(await append(store, *REST[3:]))
-    assert [event for event in await told.ended() if event[0] is not None] == WHOLE
+    broadcast = Broadcast()
+    collected = Collected(follow(store, await store.get("t"), broadcast))
+    await collected.reached(1)
+    broadcast.publish(await append(store, *REST[:3]))
+    broadcast.publish([preview("summarizer", 1, "x", after=4)] * MAX_QUEUED)
+    await collected.reached(3)
+    rows = [event for event in collected.events if event[0] is not None]
+    assert rows == COMPLETE[:2]
+    broadcast.publish(await append(store, *REST[3:]))
+    assert [event for event in await collected.ended() if event[0] is not None] == COMPLETE
 
 
 async def test_a_stop_ends_the_stream_with_the_wish_to_come_back(store: EventStore) -> None:
-    feed = Feed()
-    told = Told(follow(store, await store.get("t"), feed, after=1))
-    feed.close(stopping=True)
-    assert await told.ended() == [(None, "reconnect")]
+    broadcast = Broadcast()
+    collected = Collected(follow(store, await store.get("t"), broadcast, after=1))
+    broadcast.close(stopping=True)
+    assert await collected.ended() == [(None, "reconnect")]
+
+
+async def test_a_live_event_is_not_replayed_by_its_listeners(store: EventStore) -> None:
+    """The states of the driver are used as they are, which a marked one shows."""
+    broadcast = Broadcast()
+    listeners = [Collected(follow(store, await store.get("t"), broadcast)) for _ in range(3)]
+    for collected in listeners:
+        await collected.reached(1)
+    events = await append(store, *REST)
+    *_, last = events
+    marked = replace(last, after=replace(last.after, answer="computed by the driver"))
+    broadcast.publish([*events[:-1], marked])
+    for collected in listeners:
+        assert await collected.ended() == COMPLETE
+        assert json.loads(collected.data[-1])["answer"] == "computed by the driver"

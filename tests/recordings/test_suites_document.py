@@ -37,8 +37,8 @@ def test_the_table_has_the_real_sizes(data: Path) -> None:
 
 
 def test_excluded_trajectories_are_documented(data: Path) -> None:
-    (documented,) = re.findall(r"Of the suites above it is (.*?)\.\n", DOCUMENT, re.DOTALL)
-    counts = {name: int(count) for count, name in re.findall(r"(\d+) [^`\d]*\(`([a-z0-9-]+)`\)", documented)}
+    (documented,) = re.findall(r"In the suites above these are (.*?)\.\n", DOCUMENT, re.DOTALL)
+    counts = {name: int(count) for count, name in re.findall(r"(\d+)\s[^`\d]*\(`([a-z0-9-]+)`\)", documented)}
     excluded = {name: sum(load_suite(name, data).excluded.values()) for name in at_hand(data)}
     assert {name: counts.get(name, 0) for name in excluded} == excluded
     assert counts.keys() <= set(suite_names())

@@ -13,7 +13,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
 from alpha_umi.contract.trajectories import Trajectory
-from evaluation.whole_run import AskedRecord, WholeRunRecord
+from evaluation.whole_run import WholeRunRecord
+from support.made_up_trajectories import record_of
 
 Json = dict[str, Any]
 # What a judge says to a request: a response, or the arguments of a call (a mapping), or words.
@@ -105,6 +106,6 @@ def trajectory(
 def run_file(path: Path, *trajectories: Trajectory, suite: str = "shop", not_run: int = 0) -> Path:
     """The file of a run of these; the id of each in the suite is that of the trajectory without `t-`."""
     about = WholeRunRecord(suite=suite, trajectories=len(trajectories) + not_run)
-    requests = [AskedRecord(recorded=each.id[2:], trajectory=each, events=[]) for each in trajectories]
+    requests = [record_of(each, recorded=each.id[2:]) for each in trajectories]
     path.write_text("".join(record.model_dump_json() + "\n" for record in (about, *requests)), encoding="utf-8")
     return path

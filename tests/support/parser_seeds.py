@@ -10,12 +10,12 @@ from alpha_umi.roles.planner import write_plan
 from alpha_umi.roles.turns import Tool
 from alpha_umi.trajectory import (
     CallMade,
-    Finished,
-    Intended,
-    ObservationReceived,
+    EffectIntended,
     PlannerDecided,
-    QuestionAsked,
-    pack,
+    ToolObserved,
+    TrajectoryCreated,
+    TrajectoryFinished,
+    dump_event,
 )
 
 
@@ -93,15 +93,17 @@ _MANIFEST = {
     "files": {"model.safetensors": "0" * 64},
 }
 _LOG = [
-    pack(event)
+    dump_event(event)
     for event in (
-        QuestionAsked("What is it?", ("look_up", "mine"), client_tools=(Tool("mine", "d", {"type": "object"}),)),
-        Intended("planner:0"),
+        TrajectoryCreated(
+            "What is it?", ("look_up", "mine"), client_tool_definitions=(Tool("mine", "d", {"type": "object"}),)
+        ),
+        EffectIntended("planner:0"),
         PlannerDecided("t", "caller", "t Next: caller."),
         CallMade("call_1", "look_up", {"item": "lamp"}, "Action: look_up\nAction Input: {}"),
-        ObservationReceived("call_1", "5", is_error=True),
+        ToolObserved("call_1", "5", is_error=True),
         PlannerDecided("t", "give up", "t Next: give up."),
-        Finished(),
+        TrajectoryFinished(),
     )
 ]
 

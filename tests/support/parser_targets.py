@@ -33,10 +33,10 @@ from alpha_umi.serving.manifest import MANIFEST_FILE, ManifestUnreadable, load_m
 from alpha_umi.trajectory import (
     IllegalEvent,
     UnknownEvent,
+    dump_event,
     effect_of,
-    pack,
+    parse_event,
     replay,
-    unpack,
 )
 from alpha_umi.web.key_file import KeyFileUnusable, read_key_file
 from orchestrator.roles.client import RoleClient
@@ -140,11 +140,11 @@ def role_answer(data: bytes) -> None:
 def trajectory_log(data: bytes) -> None:
     """The rows of a log: what can be replayed can be shown, and is written again as it was read."""
     rows = _json(data)
-    if not isinstance(rows, list) or not all(_is_row(row) for row in rows):
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         return
     with contextlib.suppress(UnknownEvent, IllegalEvent):
-        events = [unpack(kind, payload) for kind, payload in rows]
-        assert [unpack(*pack(event)) for event in events] == events
+        events = [parse_event(row) for row in rows]
+        assert [parse_event(dump_event(event)) for event in events] == events
         state = replay(events)
         effect_of(state)
         as_trajectory("traj_1", state, created_at=AT, finished_at=None, metadata={}).model_dump_json()
@@ -209,10 +209,6 @@ async def _ask(status: int, media_type: str, body: bytes, *, streamed: bool) -> 
     with contextlib.suppress(RoleError):
         result = await client.ask(question, pieces.append if streamed else None)
         assert isinstance(result, PlanAnswer)
-
-
-def _is_row(row: Any) -> bool:
-    return isinstance(row, list) and len(row) == 2 and isinstance(row[0], str) and isinstance(row[1], dict)
 
 
 def _text(data: bytes) -> str:

@@ -26,7 +26,6 @@ from alpha_umi.serving.weights.canary import PROMPT, quiet_transformers
 
 ROLES: tuple[Role, ...] = ("planner", "caller", "summarizer")
 CONTEXT = 4_096
-TOKENS = 8_192
 TEMPLATE = "toolbench-im-end"
 QUESTION = Turn("user", "How warm is it in Oslo?")
 TOOL = Tool(
@@ -73,7 +72,8 @@ def manifest(role: Role, *, base: str = "tiny") -> ModelManifest:
 def make_tiny_models(folder: Path, embedded_model: Path) -> TinyModels:
     """Write all of them into `folder`, in float32."""
     backbone, models = folder / "backbone", folder / "models"
-    write_backbone(backbone, embedded_model)
+    # With every token of the embedded model a text at a high temperature never comes upon the end of a turn.
+    write_backbone(backbone, embedded_model, tokens=49_152)
     merged = {}
     for seed, role in enumerate(ROLES, start=1):
         adapter = models / FAMILY / role
@@ -85,11 +85,11 @@ def make_tiny_models(folder: Path, embedded_model: Path) -> TinyModels:
     return TinyModels(backbone, models / FAMILY, merged)
 
 
-def write_backbone(folder: Path, embedded_model: Path) -> None:
+def write_backbone(folder: Path, embedded_model: Path, *, tokens: int = 8_192) -> None:
     """Write a random Llama with the first tokens of the embedded model's tokenizer."""
     torch.manual_seed(0)
     folder.mkdir(parents=True)
-    _write_tokenizer(folder, embedded_model)
+    _write_tokenizer(folder, embedded_model, tokens)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -111,12 +111,12 @@ def write_backbone(folder: Path, embedded_model: Path) -> None:
     write_manifest(folder, manifest("backbone"))
 
 
-def _write_tokenizer(folder: Path, embedded_model: Path) -> None:
+def _write_tokenizer(folder: Path, embedded_model: Path, tokens: int) -> None:
     """Special tokens, bytes and the first merges: it loads in a fiftieth of the time, and makes small layers."""
     shutil.copyfile(embedded_model / "tokenizer_config.json", folder / "tokenizer_config.json")
     definition = json.loads((embedded_model / "tokenizer.json").read_bytes())
     model = definition["model"]
-    vocabulary = {token: number for token, number in model["vocab"].items() if number < TOKENS}
+    vocabulary = {token: number for token, number in model["vocab"].items() if number < tokens}
     merges = [pair for pair in model["merges"] if {*pair, "".join(pair)} <= vocabulary.keys()]
     model |= {"vocab": vocabulary, "merges": merges}
     (folder / "tokenizer.json").write_text(json.dumps(definition), encoding="utf-8")

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.unreadable_events import unreadable_call, unreadable_plan
 
 from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.trajectory import (
@@ -22,33 +23,32 @@ from alpha_umi.trajectory import (
     Backtrack,
     Backtracked,
     CallMade,
-    CallUnreadable,
     Cancelled,
     Event,
     Finish,
-    Finished,
     IllegalEvent,
     LimitReached,
     Limits,
     MessageAdded,
-    ObservationReceived,
     Phase,
     PlannerDecided,
-    PlannerUnreadable,
-    QuestionAsked,
     RequireAction,
     RunTool,
     State,
     Step,
+    ToolObserved,
+    TrajectoryCreated,
+    TrajectoryFinished,
+    UnreadablePolicy,
     Usage,
     advance,
     branch,
+    dump_event,
     effect_of,
     leaves,
-    pack,
+    parse_event,
     planner_history,
     replay,
-    unpack,
 )
 
 EXPIRES_AT = "2030-01-01T00:00:00+00:00"
@@ -58,7 +58,7 @@ class Searching:
     """A search that goes on as it is told; what needs nobody is done at once."""
 
     def __init__(self, **limits: object) -> None:
-        question = QuestionAsked("question", ("tool",), Limits(**{"max_steps": 60} | limits), "dfsdt")  # type: ignore[arg-type]
+        question = TrajectoryCreated("question", ("tool",), Limits(**{"max_steps": 60} | limits), "dfsdt")  # type: ignore[arg-type]
         self.events: list[Event] = [question]
         self.state = replay(self.events)
 
@@ -75,7 +75,7 @@ class Searching:
     def call(self, what: object = None, output: str | None = None) -> State:
         index = len(self.state.steps)
         made = CallMade(f"call_{index}", "tool", {"a": index if what is None else what}, f"call {index}")
-        observed = ObservationReceived(f"call_{index}", f"output {index}" if output is None else output)
+        observed = ToolObserved(f"call_{index}", f"output {index}" if output is None else output)
         return self.do(PlannerDecided("think", "caller", f"think {index} Next: caller."), made, observed)
 
     def give_up(self) -> State:
@@ -93,7 +93,9 @@ class Searching:
 def test_the_first_conclusion_ends_it() -> None:
     search = Searching()
     search.call()
-    ended = search.do(PlannerDecided("known", "conclusion", "known Next: conclusion."), AnswerWritten("19"), Finished())
+    ended = search.do(
+        PlannerDecided("known", "conclusion", "known Next: conclusion."), AnswerWritten("19"), TrajectoryFinished()
+    )
     assert (ended.status, ended.answer, ended.error) == ("completed", "19", None)
     assert [(step.parent, step.abandoned) for step in ended.steps] == [(None, False), (0, False)]
 
@@ -151,7 +153,7 @@ def test_a_repeated_call_is_a_dead_end_of_its_branch_only() -> None:
     assert len(search.back) == 1
 
 
-def test_the_whole_published_tree_has_thirty_steps() -> None:
+def test_the_complete_published_tree_has_thirty_steps() -> None:
     search = Searching()
     while isinstance(effect_of(search.state), AskPlanner):
         search.call()
@@ -198,10 +200,10 @@ def test_the_budget_of_steps_is_one_for_all_branches() -> None:
 @pytest.mark.parametrize("strategy", ["chain", "dfsdt"])
 def test_the_budget_of_tokens_is_one_for_all_roles(strategy: str, max_tokens: int, code: str | None) -> None:
     events = [
-        QuestionAsked("question", ("tool",), Limits(max_tokens=max_tokens), strategy),
-        PlannerDecided("think", "caller", "think Next: caller.", Usage(10, 2)),
-        CallMade("c", "tool", {}, "call", Usage(15, 3)),
-        ObservationReceived("c", "x"),
+        TrajectoryCreated("question", ("tool",), Limits(max_tokens=max_tokens), strategy),
+        PlannerDecided("think", "caller", "think Next: caller.", usage=Usage(10, 2)),
+        CallMade("c", "tool", {}, "call", usage=Usage(15, 3)),
+        ToolObserved("c", "x"),
     ]
     state = replay(events)
     assert (state.error.code if state.error else None) == code
@@ -209,10 +211,10 @@ def test_the_budget_of_tokens_is_one_for_all_roles(strategy: str, max_tokens: in
 
 
 def test_every_turn_has_a_budget_of_tokens_of_its_own() -> None:
-    question = QuestionAsked("question", ("tool",), Limits(max_tokens=10))
-    decided = PlannerDecided("known", "conclusion", "known Next: conclusion.", Usage(40, 2))
-    state = replay([question, decided, AnswerWritten("19"), Finished(), MessageAdded("and now?")])
-    for event in (PlannerDecided("t", "caller", "t"), CallMade("c", "tool", {}, "c"), ObservationReceived("c", "x")):
+    question = TrajectoryCreated("question", ("tool",), Limits(max_tokens=10))
+    decided = PlannerDecided("known", "conclusion", "known Next: conclusion.", usage=Usage(40, 2))
+    state = replay([question, decided, AnswerWritten("19"), TrajectoryFinished(), MessageAdded("and now?")])
+    for event in (PlannerDecided("t", "caller", "t"), CallMade("c", "tool", {}, "c"), ToolObserved("c", "x")):
         state = advance(state, event)
     assert effect_of(state) == AskPlanner(2)
 
@@ -238,14 +240,14 @@ def test_the_planner_alone_is_shown_what_was_tried_before() -> None:
     assert former.startswith("output 0\n\nRemember you are now in the intermediate state of a trail")
     search.do(PlannerDecided("think", "caller", "think Next: caller."))
     assert all("previous actions" not in turn.content for turn in search.state.history)
-    assert planner_history(replay([QuestionAsked("question", ("tool",), strategy="dfsdt")])) == (
+    assert planner_history(replay([TrajectoryCreated("question", ("tool",), strategy="dfsdt")])) == (
         Turn("user", "question"),
     )
 
 
 def test_a_call_that_could_not_be_made_is_shown_by_its_reason() -> None:
     search = Searching(max_depth=1)
-    search.do(PlannerDecided("think", "caller", "think Next: caller."), CallUnreadable("?", "no such tool"))
+    search.do(PlannerDecided("think", "caller", "think Next: caller."), unreadable_call("?", "no such tool"))
     content = planner_history(search.state)[-1].content
     assert '"function_output": "No call was made: no such tool"' in content
     assert "former observation" not in content
@@ -274,10 +276,10 @@ def test_a_dead_end_can_be_cancelled_and_run_out_of_time() -> None:
 
 
 @pytest.mark.parametrize("policy", ["conclusion", "caller", "give up"])
-def test_the_policy_decides_where_the_planner_did_not(policy: str) -> None:
+def test_the_policy_decides_where_the_planner_did_not(policy: UnreadablePolicy) -> None:
     search = Searching(on_unreadable=policy)
     search.call()
-    state = search.do(PlannerUnreadable("mumble", "no decision"))
+    state = search.do(unreadable_plan("mumble", "no decision", policy))
     wanted = {"conclusion": AskSummarizer(2), "caller": AskCaller(1), "give up": AskPlanner(2)}
     assert effect_of(state) == wanted[policy]
 
@@ -287,7 +289,9 @@ def test_a_further_turn_searches_from_the_branch_that_won() -> None:
     search.call()
     search.give_up()
     search.call()
-    search.do(PlannerDecided("known", "conclusion", "known Next: conclusion."), AnswerWritten("19"), Finished())
+    search.do(
+        PlannerDecided("known", "conclusion", "known Next: conclusion."), AnswerWritten("19"), TrajectoryFinished()
+    )
     state = search.do(MessageAdded("and now?"))
     assert (state.tip, state.turn_start) == (None, 4)
     assert [turn.role for turn in state.history] == [
@@ -316,24 +320,26 @@ def reaction(state: State, data: st.DataObject) -> Event:
     """What the party that is asked answers, whatever it may be."""
     match effect_of(state):
         case AskPlanner() if data.draw(st.integers(0, 9)) == 0:
-            return PlannerUnreadable("?", "no decision", Usage(3, 1))
+            return unreadable_plan("?", "no decision", state.limits.on_unreadable, Usage(3, 1))
         case AskPlanner(step):
             decision = data.draw(DECISIONS)
-            return PlannerDecided("thought", decision, f"thought {step} Next: {decision}.", Usage(3, 1))
+            return PlannerDecided("thought", decision, f"thought {step} Next: {decision}.", usage=Usage(3, 1))
         case AskCaller() if data.draw(st.integers(0, 9)) == 0:
-            return CallUnreadable("?", "no call", Usage(2, 1))
+            return unreadable_call("?", "no call", Usage(2, 1))
         case AskCaller(step):
-            return CallMade(f"call_{step}", "tool", {"a": data.draw(st.integers(0, 2))}, f"call {step}", Usage(2, 1))
+            return CallMade(
+                f"call_{step}", "tool", {"a": data.draw(st.integers(0, 2))}, f"call {step}", usage=Usage(2, 1)
+            )
         case RequireAction(call_id=call_id):
             return ActionRequired(call_id, EXPIRES_AT)
         case RunTool(call_id=call_id) | AwaitOutput(call_id=call_id):
-            return ObservationReceived(call_id, data.draw(OUTPUTS))
+            return ToolObserved(call_id, data.draw(OUTPUTS))
         case Backtrack(to=to, reason=reason):
             return Backtracked(to, reason)
         case AskSummarizer():
             return AnswerWritten("answer")
         case Finish():
-            return Finished()
+            return TrajectoryFinished()
         case effect:
             raise AssertionError(effect)
 
@@ -343,7 +349,7 @@ def events_of(events: Sequence[Event], steps: Sequence[Step]) -> list[Event]:
     chosen, index = list[Event](), -1
     wanted = {step.index for step in steps}
     for event in events:
-        index += isinstance(event, PlannerDecided | PlannerUnreadable)
+        index += isinstance(event, PlannerDecided)
         if index in wanted and not isinstance(event, Backtracked):
             chosen.append(event)
     return chosen
@@ -352,7 +358,7 @@ def events_of(events: Sequence[Event], steps: Sequence[Step]) -> list[Event]:
 @given(LIMITS, CLIENT_TOOLS, st.data())
 @settings(max_examples=150, deadline=None)
 def test_any_search_ends_within_its_budget(limits: Limits, client_tools: tuple[Tool, ...], data: st.DataObject) -> None:
-    question = QuestionAsked("question", ("tool",), limits, "dfsdt", client_tools)
+    question = TrajectoryCreated("question", ("tool",), limits, "dfsdt", client_tools)
     endless = Limits(max_steps=1_000, max_repeats=1_000, on_unreadable=limits.on_unreadable)
     events: list[Event] = [question]
     state = advance(State(), question)
@@ -373,7 +379,7 @@ def test_any_search_ends_within_its_budget(limits: Limits, client_tools: tuple[T
         assert len(state.steps) <= limits.max_steps
         assert len(events) <= 6 * limits.max_steps + 3
     assert state.status in FINAL
-    stored = [unpack(*json.loads(json.dumps(pack(event)))) for event in events]
+    stored = [parse_event(json.loads(json.dumps(dump_event(event)))) for event in events]
     assert stored == events
     reached = State()
     for number, event in enumerate(stored, start=1):

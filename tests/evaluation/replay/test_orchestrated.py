@@ -79,7 +79,7 @@ async def test_a_recorded_trajectory_comes_out_as_it_was(serve: Serve, tmp_path:
     again = trajectories.recorded(requests.trajectory, {tool.name: tool for tool in recorded.tools}, "here")
     assert again.turns == recorded.turns
     assert (replay.answered, dict(replay.not_recorded)) == ({"price_of": 2, "is_open": 1}, {})
-    measured = measure(requests.trajectory, requests.events, expected="40, go before noon.")
+    measured = measure(requests.trajectory, expected="40, go before noon.")
     assert (measured.success, measured.steps, measured.calls, measured.repeated_calls) == (True, 4, 3, 0)
     assert (measured.tool_errors, measured.not_recorded, measured.gave_up) == (1, 0, False)
     assert {role: cost.calls for role, cost in measured.roles.items()} == {"planner": 4, "caller": 3, "summarizer": 1}
@@ -113,7 +113,7 @@ async def test_unknown_and_repeated_calls_are_counted(serve: Serve, tmp_path: Pa
     roles = roles_of(serve, repeating(recorded, more=more))
     async with orchestrated(roles, serve(create_replay_server(replay)), tmp_path) as client:
         requests = await ask(str(client.base_url), recorded)
-    measured = measure(requests.trajectory, requests.events)
+    measured = measure(requests.trajectory)
     assert (measured.not_recorded, measured.repeated_calls, measured.tool_errors) == (2, 2, 3)
     assert replay.not_recorded == {"price_of": 2}
     assert measured.completed

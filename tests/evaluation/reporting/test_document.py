@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.made_up_trajectories import step, trajectory, whole_run, written
+from support.made_up_trajectories import record_of, step, trajectory, whole_run, written
 from support.measured_steps import called, case_of, pairs_of, run_of
 
+from alpha_umi.trajectory import Limits
 from evaluation.files.published import pair
 from evaluation.files.step_run import write_run
 from evaluation.page.blocks import CHARACTERS, Block, Fold, Listing, Paragraph, Section, Table
@@ -123,7 +124,7 @@ def test_the_numbers_are_those_of_the_runs(given: list[Path]) -> None:
     assert table(matches, "figures, each")["Plan ACC"] == ["1.000 (0.439 to 1.000), n 3", "0.667 (0.000 to 1.000), n 3"]
     classes = {name: counts[1:] for name, counts in table(matches, "what went wrong").items()}
     assert (classes["right"], classes["missing"], classes["wrong tool"]) == (["3", "1"], ["0", "1"], ["0", "1"])
-    assert table(matches, "answered task")["D whole"][:2] == ["30 of 30", "0.340 (no interval)"]
+    assert table(matches, "answered task")["D whole"][:2] == ["30 of 30", "0.270 (no interval)"]
 
 
 def test_what_an_open_step_shows(given: list[Path]) -> None:
@@ -139,14 +140,11 @@ def test_what_an_open_step_shows(given: list[Path]) -> None:
 
 
 def test_a_search_is_told_with_its_branches(tmp_path: Path) -> None:
-    steps = [
-        step(0),
-        step(1).model_copy(update={"parent": 0, "abandoned": True}),
-        step(2).model_copy(update={"parent": 0}),
-    ]
-    run = whole_run([True])
-    message = run.asked[0].model_copy(update={"trajectory": trajectory(steps=steps, status="gave_up")})
-    (tmp_path / "one").write_text(written(WholeRun(run.about, (message,))))
+    # The second call is the first one again, so that the search goes back by one step.
+    steps = [step(0), step(1, arguments={"item": 0}), step(2), step(3, "conclusion")]
+    limits = Limits(max_steps=9, max_repeats=2, max_depth=9)
+    record = record_of(trajectory(steps=steps), recorded="q0", strategy="dfsdt", limits=limits)
+    (tmp_path / "one").write_text(written(WholeRun(whole_run([True]).about, (record,))))
     titles = [block.title for block in every(sections(tmp_path / "one")) if isinstance(block, Section)]
     assert any(title.startswith("Step 2: caller, abandoned") for title in titles)
     assert any(title.startswith("Step 3: caller, on from step 1") for title in titles)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.made_up_trajectories import whole_run, written
 from support.measured_steps import pairs_of, run_of
 
-from alpha_umi.contract.trajectories import CreateTrajectory
+from alpha_umi.trajectory import Limits
 from evaluation.errors import OtherVersion
 from evaluation.files.step_run import Run, write_run
 from evaluation.reporting.inputs import BootstrapOptions, StepsRun, TrajectoriesRun, read_runs
-from evaluation.whole_run import EventRecord, ToolServerRecord, WholeRun
-from orchestrator.settings import OrchestratorSettings
+from evaluation.whole_run import ToolServerRecord, WholeRun
 from recordings.errors import DataError, DuplicateId, EmptySuite
 
 QUICK = BootstrapOptions(100)
@@ -74,63 +72,42 @@ def test_the_command_of_whole_trajectories_has_all_that_the_file_knows(tmp_path:
     free = whole_run([True], constrained=False, strategy="dfsdt", tool_server=server, **limits)
     (tmp_path / "free.jsonl").write_text(written(free))
     (run,) = read_runs([tmp_path / "free.jsonl"], QUICK)
-    assert run.commands[:-1] == (
-        "# the orchestrator was started with ALPHA_UMI_CONSTRAINED=false",
+    assert run.commands[1:-1] == (
         "alpha-umi evaluate trajectories --suite shop --limit 1 --strategy dfsdt --max-steps 4 --max-tokens 900 "
         "--max-repeats 2 --tool-server http://HOST:8080 --strip filter --max-observation 300 --output free.jsonl",
     )
 
 
-def told(run: WholeRun, *limits: Mapping[str, int | None]) -> WholeRun:
-    """The run with the limits that the first event of each trajectory tells."""
-    requests = [
-        each.model_copy(update={"events": [EventRecord(name="trajectory.created", data=dict(data))]})
-        for each, data in zip(run.asked, limits, strict=True)
-    ]
-    return WholeRun(run.about, tuple(requests))
-
-
-SEARCH = {"max_steps": 30, "max_tokens": None, "max_repeats": 3, "max_depth": 4, "max_width": 2}
-CHAIN = {"max_steps": 8, "max_tokens": None, "max_repeats": 3}
-SETTINGS: dict[str, tuple[WholeRun, list[str]]] = {
-    "a search as it comes": (told(whole_run([True], strategy="dfsdt"), SEARCH), []),
-    "a chain as it comes": (told(whole_run([True]), CHAIN), []),
-    "no event": (whole_run([True], strategy="dfsdt"), []),
-    "depth and width": (
-        told(whole_run([True], strategy="dfsdt", constrained=False), {**SEARCH, "max_depth": 6, "max_width": 3}),
-        ["ALPHA_UMI_CONSTRAINED=false", "ALPHA_UMI_SEARCH_DEPTH=6", "ALPHA_UMI_SEARCH_WIDTH=3"],
-    ),
-    "started again with another depth": (
-        told(whole_run([True, True], strategy="dfsdt"), SEARCH, {**SEARCH, "max_depth": 6}),
-        ["ALPHA_UMI_SEARCH_DEPTH=4 or 6"],
-    ),
-    "steps of a search": (
-        told(whole_run([True], strategy="dfsdt"), {**SEARCH, "max_steps": 12}),
-        ["ALPHA_UMI_SEARCH_MAX_STEPS=12"],
+SEARCH_LIMITS = Limits(max_steps=30, max_depth=6)
+SETTINGS: dict[str, tuple[WholeRun, str]] = {
+    "a search": (
+        whole_run([True, True], strategy="dfsdt", constrained=False, limits=SEARCH_LIMITS),
+        "max_steps=30, max_repeats=3, on_unreadable='conclusion', max_tokens=None, max_depth=6, max_width=2, "
+        "constrained=False",
     ),
     "a chain": (
-        told(whole_run([True]), {"max_steps": 5, "max_tokens": 900, "max_repeats": 2}),
-        ["ALPHA_UMI_MAX_STEPS=5", "ALPHA_UMI_MAX_TOKENS=900", "ALPHA_UMI_MAX_REPEATS=2"],
+        whole_run([True], limits=Limits(max_steps=5, max_tokens=900_000, max_repeats=2)),
+        "max_steps=5, max_repeats=2, on_unreadable='conclusion', max_tokens=900000",
     ),
-    "what options say": (told(whole_run([True], max_steps=5), {**CHAIN, "max_steps": 5}), []),
 }
 
 
 @pytest.mark.parametrize(("run", "settings"), SETTINGS.values(), ids=SETTINGS)
 def test_the_settings_of_the_orchestrator_stand_before_the_command(
-    run: WholeRun, settings: list[str], tmp_path: Path
+    run: WholeRun, settings: str, tmp_path: Path
 ) -> None:
     (tmp_path / "one.jsonl").write_text(written(run))
     (read,) = read_runs([tmp_path / "one.jsonl"], QUICK)
-    *before, _, _ = read.commands
-    assert before == ([f"# the orchestrator was started with {' '.join(settings)}"] if settings else [])
+    assert read.commands[0] == f"# the orchestrator's settings: {settings}"
 
 
-def test_what_is_usual_is_what_an_orchestrator_does() -> None:
-    settings = OrchestratorSettings()
-    for strategy, limits in (("dfsdt", SEARCH), ("chain", CHAIN)):
-        usual = asdict(settings.limits(CreateTrajectory(instruction="q", strategy=strategy)))
-        assert {name: usual[name] for name in limits} == limits
+def test_several_values_of_a_limit_are_all_named(tmp_path: Path) -> None:
+    first, second = (whole_run([True, None], strategy="dfsdt", limits=Limits(max_depth=depth)) for depth in (4, 6))
+    (record,) = second.asked
+    both = WholeRun(first.about, (*first.asked, record.model_copy(update={"recorded": "q1"})))
+    (tmp_path / "one.jsonl").write_text(written(both))
+    (read,) = read_runs([tmp_path / "one.jsonl"], QUICK)
+    assert "max_depth=4 or 6," in read.commands[0]
 
 
 @pytest.mark.parametrize(
@@ -160,11 +137,11 @@ def test_an_empty_run_is_refused(tmp_path: Path, kind: str) -> None:
     assert "again" in str(refused.value.remedy)
 
 
-@pytest.mark.parametrize("text", [written(whole_run([True])), None], ids=["whole", "steps"])
-def test_a_file_of_another_version_is_refused_by_its_number(tmp_path: Path, text: str | None) -> None:
+@pytest.mark.parametrize(("text", "reads"), [(written(whole_run([True])), 2), (None, 1)], ids=["whole", "steps"])
+def test_a_file_of_another_version_is_refused_by_its_number(tmp_path: Path, text: str | None, reads: int) -> None:
     path = steps(tmp_path / "one.jsonl")
-    path.write_text((text or path.read_text()).replace('"version":1', '"version":0', 1))
-    with pytest.raises(OtherVersion, match="is of version 0, and this program reads version 1") as refused:
+    path.write_text((text or path.read_text()).replace(f'"version":{reads}', '"version":0', 1))
+    with pytest.raises(OtherVersion, match=f"is of version 0, and this program reads version {reads}") as refused:
         read_runs([path], QUICK)
     assert "make it anew" in str(refused.value.remedy)
 

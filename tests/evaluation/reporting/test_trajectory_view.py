@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from support.made_up_trajectories import step, trajectory, whole_run, written
+from support.made_up_trajectories import record_of, step, trajectory, whole_run, written
 
 from alpha_umi.contract.trajectories import Trajectory
+from alpha_umi.trajectory import Limits
 from evaluation.page.blocks import Paragraph, Section
 from evaluation.reporting.inputs import BootstrapOptions, TrajectoriesRun, read_runs
 from evaluation.reporting.trajectory_view import trajectory_fold
 
 
-def shown(folder: Path, told: Trajectory) -> list[str]:
+def shown(folder: Path, told: Trajectory, **options: Any) -> list[str]:
     """What the steps of this trajectory say of their histories."""
     run = whole_run([True])
-    one = replace(run, asked=(run.asked[0].model_copy(update={"trajectory": told}),))
+    one = replace(run, asked=(record_of(told, recorded="q0", **options),))
     (folder / "whole").write_text(written(one))
     (read,) = read_runs([folder / "whole"], BootstrapOptions(100))
     assert isinstance(read, TrajectoriesRun)
@@ -34,10 +36,10 @@ def test_a_chain_is_shown_all_steps_before(tmp_path: Path) -> None:
 
 
 def test_a_search_is_shown_its_branch_and_what_was_tried(tmp_path: Path) -> None:
-    parents = [None, 0, 0, 2]
-    steps = [step(at).model_copy(update={"parent": parent}) for at, parent in enumerate(parents)]
-    told = trajectory(steps=steps).model_copy(update={"strategy": "dfsdt"})
-    assert shown(tmp_path, told) == [
+    # The second call is the first one again, so that the search goes back by one step.
+    steps = [step(0), step(1, arguments={"item": 0}), step(2), step(3, "conclusion")]
+    limits = Limits(max_steps=9, max_repeats=2, max_depth=9)
+    assert shown(tmp_path, trajectory(steps=steps), strategy="dfsdt", limits=limits) == [
         "Shown before it: the question.",
         "Shown before it: the question, and what is in step 1.",
         "Shown before it: the question, and what is in step 1, and for the planner, as tried here before, step 2.",

@@ -73,7 +73,7 @@ async def test_a_restarted_orchestrator_gets_no_request_twice(
         orchestrator.close()
     assert [each.trajectory.answer for each in done] == ["It is 2.", "It is 4.", "It is 7.", "It is 8."]
     # Every event is there once, from before the restart and from after it.
-    names = [[event.name for event in each.events] for each in done]
+    names = [[event.type for event in each.events] for each in done]
     assert (
         names
         == [
@@ -84,6 +84,7 @@ async def test_a_restarted_orchestrator_gets_no_request_twice(
                 "tool.observed",
                 "planner.decided",
                 "summarizer.answered",
+                "trajectory.finished",
             ]
         ]
         * 4

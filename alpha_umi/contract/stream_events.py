@@ -1,0 +1,216 @@
+"""The wire form of a trajectory's stream: server-sent events, written by the orchestrator and read by its clients.
+
+The data of an event is the event's own fields (`alpha_umi.trajectory.events`) and context that follows from the state,
+for clients that keep none. `event_data` writes both; `read_stream_event` reads both apart, so that nothing is lost:
+`replay(machine_events(stream))` is the state that the orchestrator has.
+
+The stream sends every event of the log but `effect.intended`, and `trajectory.finished` of the newest turn only.
+Between them it sends text while a role writes it, and `reconnect` where it has to stop early; those have no id.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from alpha_umi.contract.trajectories import Trajectory
+from alpha_umi.trajectory import (
+    EVENT_TYPES,
+    ActionRequired,
+    Backtracked,
+    CallMade,
+    EffectIntended,
+    Event,
+    MessageAdded,
+    Phase,
+    PlannerDecided,
+    State,
+    StepTaken,
+    ToolObserved,
+    TrajectoryCreated,
+    TrajectoryFinished,
+    Transition,
+    UnknownEvent,
+    dump_event,
+    parse_event,
+    steps_after,
+)
+
+# Roles whose text is sent while it is written; the caller's is of no use before it is complete.
+WritingRole = Literal["planner", "summarizer", "backbone"]
+_DELTA = ".delta"
+_RECONNECT = "reconnect"
+_LOG_ONLY = EffectIntended("").type
+EVENT_NAMES: tuple[str, ...] = (
+    *(name for name in EVENT_TYPES if name != _LOG_ONLY),
+    *(f"{role}{_DELTA}" for role in get_args(WritingRole)),
+    _RECONNECT,
+)
+
+
+class EventNotUnderstood(ValueError):
+    """An event is of no known kind, has wrong fields, or does not follow from those before it."""
+
+
+@dataclass(frozen=True)
+class TextDelta:
+    """A piece of text that a role just wrote. A preview: the event that follows has the text that counts."""
+
+    role: WritingRole
+    step: int
+    text: str
+
+    @property
+    def name(self) -> str:
+        """Its name in the stream."""
+        return f"{self.role}{_DELTA}"
+
+
+@dataclass(frozen=True)
+class Reconnect:
+    """The stream ends before the trajectory does; a new one resumes after the last id."""
+
+    reason: str = ""
+    name: Literal["reconnect"] = "reconnect"
+
+
+@dataclass(frozen=True)
+class UnknownKind:
+    """An event of a kind that this version does not know. A viewer may skip it, a replay cannot."""
+
+    name: str
+
+
+class EventContext(BaseModel):
+    """What the stream adds to an event. `step` is the index of its step; `abandoned` are the steps that a search left.
+
+    `concludes`: a limit ended the turn, and only an answer was requested. `trajectory` comes with the end.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    trajectory_id: str = ""
+    step: int = 0
+    concludes: bool = False
+    abandoned: tuple[int, ...] = ()
+    trajectory: Trajectory | None = None
+
+
+@dataclass(frozen=True)
+class StreamEvent:
+    """An event as a client receives it. `id` is its row in the log, empty for live text and `reconnect`."""
+
+    event: Event | TextDelta | Reconnect | UnknownKind
+    context: EventContext = field(default_factory=EventContext)
+    id: str = ""
+
+
+def event_data(transition: Transition, trajectory_id: str) -> dict[str, Any] | None:
+    """The data of an event; None for one that stays in the log. The end has the trajectory instead."""
+    if isinstance(transition.event, EffectIntended | TrajectoryFinished):
+        return None
+    return {"trajectory_id": trajectory_id, **dump_event(transition.event), **_context(transition)}
+
+
+def delta_data(delta: TextDelta) -> dict[str, Any]:
+    """The data of live text."""
+    return {"step": delta.step, "text": delta.text}
+
+
+def read_stream_event(name: str, data: str, event_id: str = "") -> StreamEvent:
+    """The event of a name and its data. Raises `EventNotUnderstood`, which names the event and the field at fault."""
+    try:
+        if name == TrajectoryFinished().type:
+            trajectory = Trajectory.model_validate_json(data)
+            context = EventContext(trajectory_id=trajectory.id, trajectory=trajectory)
+            return StreamEvent(TrajectoryFinished(), context, event_id)
+        values = _object(data)
+        if name == _RECONNECT:
+            return StreamEvent(Reconnect(str(values.get("reason", ""))))
+        if name not in EVENT_NAMES:
+            return StreamEvent(UnknownKind(name), id=event_id)
+        context = EventContext.model_validate(values)
+        if name.endswith(_DELTA):
+            role: Any = name.removesuffix(_DELTA)
+            return StreamEvent(TextDelta(role, context.step, str(values.get("text", ""))))
+        return StreamEvent(parse_event({**values, "type": name}, ignore_unknown_fields=True), context, event_id)
+    except ValidationError as error:
+        raise EventNotUnderstood(f"the event {name!r} cannot be read: {explain(error)}") from error
+    except (UnknownEvent, ValueError, RecursionError) as error:
+        raise EventNotUnderstood(f"the event {name!r} cannot be read: {error}") from error
+
+
+def machine_events(stream: Iterable[StreamEvent]) -> Iterator[Event]:
+    """The events of a stream that begins with the trajectory's creation, without the intents.
+
+    Raises `EventNotUnderstood` for an unknown kind, which may have changed the state.
+    """
+    ended = True
+    for item in stream:
+        match item.event:
+            case TextDelta() | Reconnect():
+                continue
+            case UnknownKind(name=name):
+                where = f" (id {item.id})" if item.id else ""
+                raise EventNotUnderstood(
+                    f"the event {name!r}{where} is of no kind that this version knows: "
+                    "use the version of the orchestrator that sent it"
+                )
+            case MessageAdded() if not ended:
+                # A further turn begins only after the end of the one before, which the stream does not repeat.
+                yield TrajectoryFinished()
+                yield item.event
+            case event:
+                yield event
+        ended = isinstance(item.event, TrajectoryFinished)
+
+
+def explain(error: ValidationError) -> str:
+    """The first thing that is wrong, and where."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc']) or 'document'}: {first['msg']}"
+
+
+def _context(transition: Transition) -> dict[str, Any]:
+    event, before, after = transition.event, transition.before, transition.after
+    match event:
+        case TrajectoryCreated():
+            return {**_flat_limits(event), "client_tools": [tool.name for tool in event.client_tool_definitions]}
+        case PlannerDecided():
+            return {"step": after.steps[-1].index, "parent": after.steps[-1].parent}
+        case CallMade() | ToolObserved():
+            return {"step": after.steps[-1].index}
+        case ActionRequired():
+            return _required_call(after)
+        case Backtracked():
+            left = [step.index for step in steps_after(before, event.to)]
+            return {"step": left[-1], "abandoned": left}
+        case StepTaken():
+            return {"step": len(before.steps), "concludes": before.phase is Phase.CONCLUDING}
+        case _:
+            return {}
+
+
+def _flat_limits(event: TrajectoryCreated) -> dict[str, Any]:
+    limits = event.limits
+    always = {"max_steps": limits.max_steps, "max_tokens": limits.max_tokens, "max_repeats": limits.max_repeats}
+    search = {"max_depth": limits.max_depth, "max_width": limits.max_width}
+    return always | (search if event.strategy == "dfsdt" else {})
+
+
+def _required_call(state: State) -> dict[str, Any]:
+    step = state.steps[-1]
+    if step.action is None:
+        raise AssertionError("an action is required only after a call was made")
+    return {"step": step.index, "name": step.action.name, "arguments": dict(step.action.arguments)}
+
+
+def _object(data: str) -> Mapping[str, Any]:
+    value = json.loads(data)
+    if not isinstance(value, dict):
+        raise ValueError("its data is no JSON object")
+    return value

@@ -1,0 +1,106 @@
+"""The output of a tool that the client executes, on its way to the driver that waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+
+from alpha_umi.contract.problems import Kind
+from alpha_umi.trajectory import AwaitOutput, Effect, ToolObserved
+from orchestrator.store import RequestKey
+
+
+@dataclass(frozen=True)
+class ClientOutput:
+    """What came of a call. `truncated`: the output was longer. `request` is the key of the request that brought it."""
+
+    call_id: str
+    content: str
+    is_error: bool = False
+    truncated: bool = False
+    request: RequestKey | None = None
+
+
+class OutputRefused(Exception):
+    """Nobody waits for this output. `kind` says why, for programs."""
+
+    def __init__(self, kind: Kind, reason: str) -> None:
+        super().__init__(reason)
+        self.kind: Kind = kind
+
+
+class ToolOutputInbox:
+    """Where one trajectory takes in outputs: one for each call, and none after its time."""
+
+    def __init__(self) -> None:
+        self._came = asyncio.Event()
+        self._output: ClientOutput | None = None
+        self._closed = False
+        self._stored: asyncio.Future[int] | None = None
+
+    async def submit(self, output: ClientOutput, effect: Effect | None, *, now: datetime) -> int:
+        """Hand an output over while the machine wants `effect`; the number of its row, once that is durable.
+
+        Raises `OutputRefused`.
+        """
+        awaited = _awaited(output, effect)
+        if self._output is not None:
+            raise already_submitted(output.call_id)
+        if self._closed or seconds_left(awaited, now) == 0:
+            raise too_late(output.call_id)
+        self._output = output
+        self._stored = asyncio.get_running_loop().create_future()
+        self._came.set()
+        # Shielded, because the output stays accepted when the client does not wait for the confirmation.
+        return await asyncio.shield(self._stored)
+
+    async def wait(self) -> None:
+        """Return once there is an output."""
+        await self._came.wait()
+
+    def close(self) -> ClientOutput | None:
+        """The output if there is one. No other is taken in for this call."""
+        self._closed = True
+        return self._output
+
+    def reset(self, seq: int) -> None:
+        """Confirm that what came is in the log as row `seq`, and be ready for the next call."""
+        if self._stored is not None and not self._stored.done():
+            self._stored.set_result(seq)
+        self._came.clear()
+        self._output = self._stored = None
+        self._closed = False
+
+
+def seconds_left(effect: AwaitOutput, now: datetime) -> float:
+    """How long an output is still waited for; not negative."""
+    return max(0.0, (datetime.fromisoformat(effect.expires_at) - now).total_seconds())
+
+
+def observation_of(output: ClientOutput | None, effect: AwaitOutput, *, latency_ms: int) -> ToolObserved:
+    """The observation of an output, or of none within the time."""
+    if output is None:
+        reason = f"The application gave no output until {effect.expires_at}."
+        return ToolObserved(effect.call_id, reason, is_error=True, latency_ms=latency_ms, expired=True)
+    return ToolObserved(effect.call_id, output.content, output.is_error, output.truncated, latency_ms=latency_ms)
+
+
+def already_submitted(call_id: str) -> OutputRefused:
+    """A second output for the same call."""
+    return OutputRefused("output-already-submitted", f"call {call_id} has its output; a second one changes nothing")
+
+
+def too_late(call_id: str) -> OutputRefused:
+    """An output after the time limit."""
+    return OutputRefused(
+        "output-too-late", f"the time for the output of call {call_id} is over; the planner was told so"
+    )
+
+
+def _awaited(output: ClientOutput, effect: Effect | None) -> AwaitOutput:
+    if not isinstance(effect, AwaitOutput):
+        raise OutputRefused("no-output-expected", "the trajectory waits for no output")
+    if effect.call_id != output.call_id:
+        raise OutputRefused("call-id-mismatch", f"the trajectory waits for the output of call {effect.call_id}")
+    return effect

@@ -1,0 +1,279 @@
+"""Drives one trajectory: performs the effects that the machine wants, and decides nothing.
+
+The intent of every send is durable before it and the outcome after it, so that a crash leaves one of three traces: no
+intent (the effect was not performed), an intent alone (it may have been: role calls and harmless tool calls are
+repeated, others are reported as UNKNOWN), or an outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from alpha_umi import telemetry
+from alpha_umi.contract.stream_events import TextDelta
+from alpha_umi.trajectory import (
+    ActionRequired,
+    AwaitOutput,
+    Backtrack,
+    Backtracked,
+    Cancelled,
+    Effect,
+    EffectIntended,
+    Event,
+    Finish,
+    LimitReached,
+    Phase,
+    RequireAction,
+    RoleFailed,
+    RunTool,
+    SendEffect,
+    State,
+    TrajectoryFinished,
+    advance,
+    effect_key,
+    effect_of,
+    role_of,
+    transitions,
+)
+from orchestrator.failpoints import Failpoints
+from orchestrator.log import LoggedEvent, LogWriter
+from orchestrator.race import race
+from orchestrator.runs.client_tools import ClientOutput, ToolOutputInbox, observation_of, seconds_left
+from orchestrator.runs.executor import EffectExecutor, failure_of, log_outcome, unknown_outcome
+from orchestrator.store import NotStorable, RequestKey
+from orchestrator.stream.broadcast import Broadcast, TextPreview
+
+_log = telemetry.logger(__name__)
+
+
+@dataclass(frozen=True)
+class DriverDependencies:
+    """What the drivers of all trajectories share.
+
+    `timeout_s` bounds a trajectory, without the time in which it waits for the client, until its answer is written.
+    `client_tool_timeout_s` bounds each of those waits.
+    """
+
+    journal: LogWriter
+    executor: EffectExecutor
+    failpoints: Failpoints
+    timeout_s: float
+    client_tool_timeout_s: float = 600.0
+
+
+class Driver:
+    """One trajectory, from where its log ends. `state` is what the log adds up to; `ended_at` has the end."""
+
+    def __init__(
+        self, trajectory_id: str, state: State, seq: int, *, dependencies: DriverDependencies, broadcast: Broadcast
+    ) -> None:
+        self.state = state
+        self.ended_at: datetime | None = None
+        self._id = trajectory_id
+        self._seq = seq
+        self._dependencies = dependencies
+        self._broadcast = broadcast
+        self._deadline = time.monotonic() + dependencies.timeout_s
+        self._interrupt = asyncio.Event()
+        self._cancelled_because: str | None = None
+        self._stopping = False
+        self._inbox = ToolOutputInbox()
+        # Set while nothing happens by itself: the trajectory waits for the client, has ended, or was left.
+        self.settled = asyncio.Event()
+        self._note_settled()
+
+    async def submit(self, output: ClientOutput) -> int:
+        """Take the client's output of the pending call; the number of its row, once that is durable.
+
+        Raises `OutputRefused`.
+        """
+        return await self._inbox.submit(output, effect_of(self.state), now=self._dependencies.journal.now())
+
+    def cancel(self, reason: str) -> None:
+        """End the trajectory: what is in flight is aborted."""
+        self._cancelled_because = self._cancelled_because or reason
+        self._interrupt.set()
+
+    def stop(self) -> None:
+        """Leave the trajectory as its log has it. A tool call in flight is waited for, a role call is not."""
+        self._stopping = True
+        if not isinstance(effect_of(self.state), RunTool):
+            self._interrupt.set()
+
+    async def interrupted(self) -> None:
+        """Return when the trajectory is to be cancelled or left."""
+        await self._interrupt.wait()
+
+    async def run(self) -> None:
+        """Drive to the end, or until `stop`. Raises `SequenceConflict` when somebody else wrote to the log."""
+        with telemetry.bind(trajectory_id=self._id):
+            while (effect := effect_of(self.state)) is not None:
+                if self._stopping and self._cancelled_because is None:
+                    return
+                # The end belongs to the last step, as role services are told it.
+                step = max(0, len(self.state.steps) - 1) if isinstance(effect, Finish) else effect.step
+                with telemetry.bind(step=step):
+                    await self._take(effect)
+
+    async def _take(self, effect: Effect) -> None:
+        if isinstance(effect, Finish):
+            await self._record(TrajectoryFinished())
+        elif self._cancelled_because is not None:
+            await self._record(Cancelled(self._cancelled_because))
+        elif isinstance(effect, RequireAction):
+            await self._record(self._required(effect))
+        elif isinstance(effect, Backtrack):
+            await self._record(Backtracked(effect.to, effect.reason))
+        elif isinstance(effect, AwaitOutput):
+            await self._await_output(effect)
+        elif self._time_left(self.state) == 0:
+            await self._record(LimitReached("deadline"))
+        elif self.state.in_flight != effect_key(effect):
+            await self._record(EffectIntended(effect_key(effect)))
+            await self._perform(effect)
+        elif isinstance(effect, RunTool) and not self._is_retryable(effect):
+            # An intent of an earlier process: the call may have left before it died.
+            self._dependencies.executor.metrics.tool_calls.labels(outcome="unknown").inc()
+            await self._record(unknown_outcome(effect, "The orchestrator ended while the call was under way."))
+        else:
+            await self._perform(effect)
+
+    def _required(self, effect: RequireAction) -> ActionRequired:
+        expires_at = self._dependencies.journal.now() + timedelta(seconds=self._dependencies.client_tool_timeout_s)
+        return ActionRequired(effect.call_id, expires_at.isoformat())
+
+    async def _await_output(self, effect: AwaitOutput) -> None:
+        """Wait for the client, its time limit or an interruption. The trajectory's own time stands still meanwhile."""
+        since = time.monotonic()
+        left = seconds_left(effect, self._dependencies.journal.now())
+        await race(self._inbox.wait(), self.interrupted(), timeout_s=left)
+        waited = time.monotonic() - since
+        self._deadline += waited
+        if self._interrupt.is_set():
+            return
+        output, seq = self._inbox.close(), self._seq + 1
+        self._dependencies.failpoints.reach("output.before_commit")
+        observation = observation_of(output, effect, latency_ms=round(waited * 1_000))
+        await self._record(observation, request=None if output is None else output.request)
+        self._dependencies.failpoints.reach("output.after_commit")
+        self._inbox.reset(seq)
+
+    async def _perform(self, effect: SendEffect) -> None:
+        events = await self._outcome(effect)
+        if not events:
+            return
+        self._dependencies.failpoints.reach("outcome.before_commit")
+        try:
+            await self._record(*events)
+        except NotStorable as error:
+            await self._record(failure_of(effect, f"what came back cannot be stored: {error}"))
+        self._dependencies.failpoints.reach("outcome.after_commit")
+
+    async def _outcome(self, effect: SendEffect) -> list[Event]:
+        """What came of the effect; nothing if the process is to end before it was known."""
+        performing = self._dependencies.executor.perform(self._id, self.state, effect, self._on_delta(effect))
+        work = await race(performing, self.interrupted(), timeout_s=self._time_left(self.state))
+        if not work.cancelled():
+            log_outcome(work.result())
+            return [self._downgrade_failure(work.result())]
+        return self._interruption(effect)
+
+    def _interruption(self, effect: SendEffect) -> list[Event]:
+        """What is recorded for an effect that was aborted."""
+        if self._cancelled_because is None and self._stopping:
+            return []
+        events: list[Event] = []
+        if isinstance(effect, RunTool):
+            self._dependencies.executor.metrics.tool_calls.labels(outcome="unknown").inc()
+            events.append(unknown_outcome(effect, "The trajectory was stopped while the call was under way."))
+        after = advance(self.state, events[0]) if events else self.state
+        if after.phase is Phase.ENDING:
+            return events
+        if self._cancelled_because is not None:
+            return [*events, Cancelled(self._cancelled_because)]
+        # The observation may have reached another limit already: then the summarizer is asked in any case.
+        return events if after.is_closing else [*events, LimitReached("deadline")]
+
+    def _downgrade_failure(self, event: Event) -> Event:
+        """A run that a limit ended is exhausted, also when the summarizer has nothing to say about it."""
+        if isinstance(event, RoleFailed) and self.state.outcome == "exhausted":
+            _log.warning("summarizer.failed", reason=event.reason)
+            return LimitReached("deadline")
+        return event
+
+    def _time_left(self, state: State) -> float | None:
+        """Seconds; None while the answer is written, which has a deadline of its own."""
+        if state.is_closing:
+            return None
+        return max(0.0, self._deadline - time.monotonic())
+
+    def _on_delta(self, effect: SendEffect) -> Callable[[str], None] | None:
+        """Where text goes while it is written; None when nobody listens."""
+        if not self._broadcast.has_listeners or isinstance(effect, RunTool):
+            return None
+        role = role_of(effect)
+        if role == "caller":
+            return None
+        step, after = effect.step, self._seq
+        return lambda text: self._broadcast.publish([TextPreview(TextDelta(role, step, text), after)])
+
+    async def _record(self, *events: Event, request: RequestKey | None = None) -> None:
+        """Append the events, and those that follow without a send, in one commit."""
+        made = list(transitions(events, self.state))
+        while (automatic := self._automatic_event(made[-1].after)) is not None:
+            made += transitions([automatic], made[-1].after)
+        events, state = tuple(transition.event for transition in made), made[-1].after
+        changed = state.status if state.status != self.state.status else None
+        intended = isinstance(events[-1], EffectIntended)
+        if intended:
+            self._dependencies.failpoints.reach("intent.before_commit")
+        rows = await self._dependencies.journal.append(
+            self._id, after=self._seq, events=events, status=changed, request=request
+        )
+        if intended:
+            self._dependencies.failpoints.reach("intent.after_commit")
+        self._dependencies.executor.metrics.count_dead_ends(events)
+        self.state, self._seq = state, rows[-1].seq
+        self.ended_at = rows[-1].at if state.phase is Phase.FINISHED else None
+        self._note_settled()
+        self._broadcast.publish(
+            [LoggedEvent(**vars(each), seq=row.seq, at=row.at) for each, row in zip(made, rows, strict=True)]
+        )
+
+    def _note_settled(self) -> None:
+        if self.state.phase in (Phase.WAITING, Phase.FINISHED):
+            self.settled.set()
+        else:
+            self.settled.clear()
+
+    def _automatic_event(self, state: State) -> Event | None:
+        """The event that needs nobody's answer, if one is next."""
+        match effect_of(state):
+            case Finish():
+                return TrajectoryFinished()
+            case RequireAction() as effect:
+                return self._required(effect)
+            case Backtrack() as effect:
+                return Backtracked(effect.to, effect.reason)
+            case None | AwaitOutput():
+                return None
+            case effect:
+                if self._can_continue(state) and self._is_retryable(effect):
+                    return EffectIntended(effect_key(effect))
+                return None
+
+    def _can_continue(self, state: State) -> bool:
+        halted = self._stopping or self._interrupt.is_set()
+        return state.in_flight is None and not halted and self._time_left(state) != 0
+
+    def _is_retryable(self, effect: SendEffect) -> bool:
+        """Whether it is harmless to send this once more.
+
+        The intent of such an effect is committed together with the outcome before it. That of another one is committed
+        right before it is sent: a process that ends in between would make its outcome UNKNOWN.
+        """
+        return not isinstance(effect, RunTool) or self._dependencies.executor.is_retryable(effect)

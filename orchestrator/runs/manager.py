@@ -1,0 +1,320 @@
+"""The trajectories that this process drives: one task each, started by a request or found unfinished at the start."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from alpha_umi import telemetry
+from alpha_umi.contract.problems import ServiceError
+from alpha_umi.trajectory import (
+    MessageAdded,
+    Phase,
+    State,
+    TrajectoryCreated,
+    advance,
+    replay,
+)
+from orchestrator.log import new_event, read_log, state_of
+from orchestrator.race import race
+from orchestrator.runs.driver import Driver, DriverDependencies
+from orchestrator.store import EventStore, RequestKey, StoreError, TrajectoryRow
+from orchestrator.stream.broadcast import Broadcast
+
+STOP_GRACE_S = 5.0
+
+_log = telemetry.logger(__name__)
+
+
+def new_trajectory_id() -> str:
+    """An id that nobody can guess."""
+    return f"traj_{uuid.uuid4().hex}"
+
+
+class RunSnapshot(NamedTuple):
+    """A trajectory as its log has it up to row `seq`, and when its newest turn began."""
+
+    row: TrajectoryRow
+    state: State
+    seq: int
+    started_at: datetime
+
+
+class RunManager:
+    """Starts, finds, cancels and stops runs."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        dependencies: DriverDependencies,
+        *,
+        tools_ready: Callable[[Sequence[str]], Coroutine[Any, Any, None]],
+        trajectory_id: Callable[[], str] = new_trajectory_id,
+    ) -> None:
+        self._store = store
+        self._dependencies = dependencies
+        self._tools_ready = tools_ready
+        self._trajectory_id = trajectory_id
+        self._runs: dict[str, Run] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.stopping = False
+
+    @property
+    def active_count(self) -> int:
+        """Trajectories that this process drives."""
+        return len(self._runs)
+
+    @property
+    def waiting(self) -> int:
+        """Those of them that wait for their client to act."""
+        return sum(run.driver.state.phase is Phase.WAITING for run in self._runs.values())
+
+    def find(self, trajectory_id: str) -> Run | None:
+        """The run of a trajectory, while it is driven here."""
+        return self._runs.get(trajectory_id)
+
+    async def create(
+        self,
+        question: TrajectoryCreated,
+        *,
+        metadata: Mapping[str, str],
+        background: bool,
+        request: RequestKey | None = None,
+    ) -> Run:
+        """Write a new trajectory and drive it. It is durable when this returns. Raises `StoreError`."""
+        self.require_open()
+        trajectory_id = self._trajectory_id()
+        self._dependencies.failpoints.reach("create.before_commit")
+        row = await self._store.create(
+            trajectory_id,
+            [new_event(question)],
+            at=self._dependencies.journal.now(),
+            instruction=question.instruction,
+            tools=question.tools,
+            strategy=question.strategy,
+            metadata=metadata,
+            background=background,
+            request=request,
+        )
+        self._dependencies.failpoints.reach("create.after_commit")
+        self._dependencies.executor.metrics.started.labels(strategy=question.strategy).inc()
+        _log.info("trajectory.created", trajectory_id=trajectory_id, background=background)
+        loaded = RunSnapshot(row, replay([question]), row.last_seq, row.created_at)
+        return self._start(loaded, detached=background or request is not None)
+
+    async def continue_(
+        self, ended: RunSnapshot, message: MessageAdded, *, background: bool, request: RequestKey | None
+    ) -> Run:
+        """Write a further turn at the end of a trajectory, and drive it.
+
+        Durable when this returns. Raises `StoreError`: `SequenceConflict` if somebody was faster.
+        """
+        self.require_open()
+        continued = advance(ended.state, message)
+        now = self._dependencies.journal.now()
+        self._dependencies.failpoints.reach("message.before_commit")
+        rows = await self._store.append(
+            ended.row.id,
+            after=ended.seq,
+            events=[new_event(message)],
+            at=now,
+            status=continued.status,
+            request=request,
+        )
+        self._dependencies.failpoints.reach("message.after_commit")
+        _log.info("trajectory.continued", trajectory_id=ended.row.id, background=background)
+        loaded = RunSnapshot(ended.row, continued, rows[-1].seq, now)
+        return self._start(loaded, detached=background or request is not None)
+
+    async def load(self, trajectory_id: str) -> RunSnapshot:
+        """A trajectory as its log has it. Raises `TrajectoryNotFound`, `StoreDamaged` for one that makes no sense."""
+        row = await self._store.get(trajectory_id)
+        log = list(read_log(await self._store.events(trajectory_id)))
+        turns = [logged.at for logged in log if isinstance(logged.event, TrajectoryCreated | MessageAdded)]
+        return RunSnapshot(row, state_of(log), len(log), turns[-1] if turns else row.created_at)
+
+    async def attach(self, trajectory_id: str) -> Run | None:
+        """The run of a trajectory, started where nobody drives it; None when it has ended. Raises `StoreError`."""
+        if (run := self.find(trajectory_id)) is not None:
+            return run
+        loaded = await self.load(trajectory_id)
+        if loaded.state.phase is Phase.FINISHED:
+            return None
+        self.require_open()
+        return self._start(loaded, detached=loaded.row.background, recovered=True)
+
+    def broadcast_of(self, run: Run | None) -> Broadcast | None:
+        """Where news of a run come from. While the process stops, its absence says to come back later."""
+        if run is not None:
+            return run.broadcast
+        return _closed_broadcast() if self.stopping else None
+
+    def require_open(self) -> None:
+        """Raises `ServiceError` when the process is about to end."""
+        if self.stopping:
+            raise ServiceError("shutting-down", "no new trajectory is started; ask again after the restart")
+
+    async def recover(self) -> int:
+        """Go on with every trajectory that an earlier process left unfinished; how many there are."""
+        unfinished = await self._store.unfinished()
+        for trajectory_id in unfinished:
+            try:
+                loaded = await self.load(trajectory_id)
+            except StoreError as error:
+                _log.error("trajectory.not_recovered", trajectory_id=trajectory_id, reason=str(error))
+                continue
+            _log.info("trajectory.recovered", trajectory_id=trajectory_id, seq=loaded.seq, phase=loaded.state.phase)
+            self._start(loaded, detached=loaded.row.background, recovered=True)
+        return len(unfinished)
+
+    async def drain(self) -> None:
+        """Accept nothing more and stop everything; what is unfinished stays so in the log.
+
+        Tool calls in flight have five seconds to come back. A run's streams end after its last row.
+        """
+        if not self.stopping:
+            self.stopping = True
+            _log.info("drain.began", under_way=self.active_count, waiting=self.waiting)
+            for run in self._runs.values():
+                run.driver.stop()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=STOP_GRACE_S)
+        if self._tasks:
+            _log.warning("drain.cut_off", under_way=self.active_count)
+        self.cancel_all()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def cancel_all(self) -> None:
+        """Leave every run as its log has it now."""
+        for task in self._tasks:
+            task.cancel()
+
+    def _start(self, loaded: RunSnapshot, *, detached: bool, recovered: bool = False) -> Run:
+        row, state = loaded.row, loaded.state
+        if (known := self._runs.get(row.id)) is not None:
+            # Somebody else found the new rows in the log first.
+            known.detached = known.detached or detached
+            return known
+        broadcast = Broadcast()
+        run = Run(
+            row,
+            Driver(row.id, state, loaded.seq, dependencies=self._dependencies, broadcast=broadcast),
+            broadcast,
+            loaded.started_at,
+            detached,
+        )
+        self._runs[row.id] = run
+        if self.stopping:
+            # Written while the process began to stop: it goes on after the restart.
+            run.driver.stop()
+        task = asyncio.create_task(self._drive(run, wait_for=_registered(state) if recovered else ()), name=row.id)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return run
+
+    async def _drive(self, run: Run, *, wait_for: Sequence[str]) -> None:
+        try:
+            if wait_for:
+                await race(self._tools_ready(wait_for), run.driver.interrupted())
+            await run.driver.run()
+        except Exception as error:
+            _log.error("trajectory.abandoned", trajectory_id=run.id, exc_info=error)
+        finally:
+            del self._runs[run.id]
+            run.broadcast.close(stopping=not run.finished and self.stopping)
+            run.done.set()
+            run.driver.settled.set()
+        if run.finished:
+            self._note_end(run)
+
+    def _note_end(self, run: Run) -> None:
+        state = run.driver.state
+        seconds = (self._dependencies.journal.now() - run.started_at).total_seconds()
+        self._dependencies.executor.metrics.count_end(state, seconds=seconds)
+        _log.info("trajectory.finished", trajectory_id=run.id, status=state.status, steps=len(state.turn_steps))
+
+
+def _closed_broadcast() -> Broadcast:
+    broadcast = Broadcast()
+    broadcast.close(stopping=True)
+    return broadcast
+
+
+def _registered(state: State) -> tuple[str, ...]:
+    """The trajectory's tools that a source has to offer."""
+    acquire = {tool.name for tool in state.client_tools}
+    return tuple(name for name in state.tools if name not in acquire)
+
+
+CLIENT_LEFT = "the client left"
+
+
+@dataclass
+class Run:
+    """A trajectory on its way to the end of its newest turn.
+
+    A run without an owner goes on by itself when it is `kept`: it was asked for in the background, or with an
+    idempotency key, whose client is expected to ask again. `owners` are the requests that wait for it.
+    `began` is when the turn did.
+    """
+
+    row: TrajectoryRow
+    driver: Driver
+    broadcast: Broadcast
+    started_at: datetime
+    detached: bool = False
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    owners: int = 0
+
+    @property
+    def id(self) -> str:
+        """The trajectory's id."""
+        return self.row.id
+
+    @property
+    def finished(self) -> bool:
+        """Whether the end is in the log."""
+        return self.driver.state.phase is Phase.FINISHED
+
+    @property
+    def awaiting_client(self) -> bool:
+        """Whether the client has to act."""
+        return self.driver.state.phase is Phase.WAITING
+
+    async def settled(self) -> None:
+        """Return when the trajectory waits for the client, has ended, or is not driven any more."""
+        await self.driver.settled.wait()
+
+    def acquire(self) -> RunLease:
+        """A request that wants the run to go on while it is there."""
+        self.owners += 1
+        return RunLease(self)
+
+    def release(self) -> bool:
+        """One owner less; whether nobody is left for whom to go on."""
+        self.owners -= 1
+        # A client that has to act comes back with another request, so its silence says nothing.
+        return self.owners == 0 and not self.detached and not self.awaiting_client
+
+
+class RunLease:
+    """The hold of one request on a run. Ends once, whatever comes first."""
+
+    def __init__(self, run: Run) -> None:
+        self._run: Run | None = run
+
+    def answered(self) -> None:
+        """The request has its answer."""
+        if self._run is not None:
+            self._run.release()
+        self._run = None
+
+    def left(self) -> None:
+        """The client is gone: unless somebody else wants it, the run ends."""
+        if self._run is not None and self._run.release():
+            self._run.driver.cancel(CLIENT_LEFT)
+        self._run = None

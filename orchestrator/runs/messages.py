@@ -1,0 +1,107 @@
+"""What a client adds to a trajectory that is there: the output of a call, or a further turn.
+
+Both are refused with a kind of problem of their own wherever the trajectory is not in the place for it.
+"""
+
+from __future__ import annotations
+
+from alpha_umi.contract.problems import ServiceError
+from alpha_umi.contract.roles import MAX_TURNS
+from alpha_umi.trajectory import MessageAdded, Phase, State, ToolObserved
+from orchestrator.log import read_event
+from orchestrator.race import race
+from orchestrator.runs.client_tools import ClientOutput, OutputRefused, already_submitted, too_late
+from orchestrator.runs.idempotency import Accepted
+from orchestrator.runs.manager import Run, RunManager
+from orchestrator.store import EventStore, RequestKey, SequenceConflict
+
+# A step writes three turns of history; a turn begins with the user's and ends with the answer.
+TURNS_A_STEP = 3
+
+
+class Conversation:
+    """Takes outputs and messages of all trajectories."""
+
+    def __init__(self, store: EventStore, runs: RunManager) -> None:
+        self._store = store
+        self._runs = runs
+
+    async def submit_tool_output(self, trajectory_id: str, output: ClientOutput, *, background: bool) -> Accepted:
+        """Hand in the output of the pending call; durable when this returns.
+
+        Raises `ServiceError` and `TrajectoryNotFound`.
+        """
+        run = await self._runs.attach(trajectory_id)
+        if run is None:
+            raise await self._refusal(trajectory_id, output.call_id)
+        try:
+            handing = await race(run.driver.submit(output), run.done.wait())
+            seq = await handing if not handing.cancelled() else None
+        except OutputRefused as error:
+            raise await self._refusal(trajectory_id, output.call_id, error) from error
+        if seq is None:
+            self._runs.require_open()
+            raise await self._refusal(trajectory_id, output.call_id)
+        run.detached = run.detached or background or output.request is not None
+        return Accepted(trajectory_id, seq, run)
+
+    async def add_message(
+        self, trajectory_id: str, content: str, *, background: bool, request: RequestKey | None
+    ) -> Accepted:
+        """Go on with a trajectory that has ended; durable when this returns.
+
+        Raises `ServiceError` and `TrajectoryNotFound`.
+        """
+        await _gone(self._runs.find(trajectory_id))
+        ended = await self._runs.load(trajectory_id)
+        _require_ended(trajectory_id, ended.state)
+        _require_room(trajectory_id, ended.state)
+        try:
+            run = await self._runs.continue_(ended, MessageAdded(content), background=background, request=request)
+        except SequenceConflict as error:
+            raise _busy(trajectory_id, "it goes on with another message") from error
+        return Accepted(trajectory_id, ended.seq + 1, run)
+
+    async def _refusal(self, trajectory_id: str, call_id: str, error: OutputRefused | None = None) -> ServiceError:
+        """Why an output is not taken, as the log has it."""
+        if error is None or error.kind in ("no-output-expected", "call-id-mismatch"):
+            error = await self._closed(trajectory_id, call_id) or error
+        if error is None:
+            row = await self._store.get(trajectory_id)
+            if row.finished_at is None:
+                return ServiceError("internal", f"trajectory {trajectory_id} was abandoned; the log has the details")
+            return ServiceError("trajectory-finished", f"trajectory {trajectory_id} has ended: {row.status}")
+        return ServiceError(error.kind, str(error), field="outputs.0.call_id")
+
+    async def _closed(self, trajectory_id: str, call_id: str) -> OutputRefused | None:
+        """Whether the call had its observation before, or its time is over."""
+        for row in await self._store.events(trajectory_id):
+            event = read_event(row)
+            if isinstance(event, ToolObserved) and event.call_id == call_id:
+                return too_late(call_id) if event.expired else already_submitted(call_id)
+        return None
+
+
+async def _gone(run: Run | None) -> None:
+    """A run that has recorded its end is over in a moment."""
+    if run is not None and run.finished:
+        await run.done.wait()
+
+
+def _require_ended(trajectory_id: str, state: State) -> None:
+    if state.phase is Phase.WAITING:
+        remedy = f"send the output to POST /v1/trajectories/{trajectory_id}/tool_outputs, or cancel the trajectory"
+        raise _busy(trajectory_id, f"it waits for the output of a tool call; {remedy}")
+    if state.phase is not Phase.FINISHED:
+        raise _busy(trajectory_id, "it is running; wait for its end, or cancel it")
+
+
+def _require_room(trajectory_id: str, state: State) -> None:
+    """Raises `ServiceError` where a turn of the full length would be more than the roles take."""
+    if len(state.history) + TURNS_A_STEP * state.limits.max_steps + 3 > MAX_TURNS:
+        detail = f"trajectory {trajectory_id} has {len(state.history)} turns of history, and {MAX_TURNS} is the most"
+        raise ServiceError("trajectory-full", f"{detail}; start a new trajectory")
+
+
+def _busy(trajectory_id: str, why: str) -> ServiceError:
+    return ServiceError("trajectory-busy", f"trajectory {trajectory_id} takes no message now: {why}")

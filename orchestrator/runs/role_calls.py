@@ -1,0 +1,188 @@
+"""The role calls of the machine's effects: the request of each, and the event of its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic
+
+from alpha_umi.contract.roles import (
+    CALL,
+    PLAN,
+    STEP,
+    SUMMARIZE,
+    ActionModel,
+    Answer,
+    CallAnswer,
+    CallRequest,
+    PlanAnswer,
+    PlanRequest,
+    StepAnswer,
+    StepRequest,
+    SummarizeAnswer,
+    SummarizeRequest,
+    ToolModel,
+    TurnModel,
+    as_turns,
+)
+from alpha_umi.trajectory import (
+    AnswerWritten,
+    AskBackbone,
+    AskCaller,
+    AskPlanner,
+    AskSummarizer,
+    CallMade,
+    Event,
+    PlannerDecided,
+    State,
+    StepTaken,
+    ToolObserved,
+    Usage,
+    planner_history,
+)
+from alpha_umi.trajectory.moves import NO_CALL
+from orchestrator.roles.errors import RoleUnreadable
+from orchestrator.roles.request import RoleRequest
+
+
+@dataclass(frozen=True)
+class RoleCallContext:
+    """What the requests of all roles are made from. `streams`: a listener reads the text while it is written."""
+
+    trajectory_id: str
+    state: State
+    tools: Callable[[], list[ToolModel]]
+    constrained: bool
+    streams: bool
+    call_id: Callable[[], str]
+
+    def turns(self) -> list[TurnModel]:
+        """The history as the roles take it."""
+        return as_turns(self.state.history)
+
+    def planner_turns(self) -> list[TurnModel]:
+        """The history for the planner, with what a search has tried before at this place."""
+        return as_turns(planner_history(self.state))
+
+
+@dataclass(frozen=True)
+class CallStats:
+    """Token usage, latency and attempts of one role call."""
+
+    usage: Usage
+    latency_ms: int
+    attempts: int
+
+    def output(self, *, truncated: bool = False) -> dict[str, Any]:
+        """As the fields of `RoleOutput`."""
+        return {**vars(self), "truncated": truncated}
+
+
+@dataclass(frozen=True)
+class RoleCallSpec(Generic[Answer]):
+    """A request, the event of its answer, and the event of an output that cannot be read (None: it is a failure)."""
+
+    question: RoleRequest[Answer]
+    answered: Callable[[Answer, CallStats], Event]
+    unreadable: Callable[[RoleUnreadable, CallStats], Event] | None = None
+
+
+def plan_call(context: RoleCallContext, effect: AskPlanner) -> RoleCallSpec[PlanAnswer]:
+    """The planner decides what is to be done."""
+    request = PlanRequest(
+        tools=context.tools(),
+        history=context.planner_turns(),
+        constrained=context.constrained,
+        stream=context.streams,
+    )
+
+    def answered(answer: PlanAnswer, stats: CallStats) -> Event:
+        return PlannerDecided(answer.thought, answer.next, answer.text, **stats.output(truncated=answer.truncated))
+
+    def unreadable(error: RoleUnreadable, stats: CallStats) -> Event:
+        decision = context.state.limits.on_unreadable
+        return PlannerDecided(
+            error.text.strip(), decision, error.text, unreadable=True, reason=error.reason, **stats.output()
+        )
+
+    question = RoleRequest(PLAN, request, context.trajectory_id, effect.step)
+    return RoleCallSpec(question, answered, unreadable)
+
+
+def caller_call(context: RoleCallContext, effect: AskCaller) -> RoleCallSpec[CallAnswer]:
+    """The caller writes a call."""
+    tools = context.tools()
+    request = CallRequest(tools=tools, history=context.turns(), constrained=context.constrained)
+
+    def answered(answer: CallAnswer, stats: CallStats) -> Event:
+        refused = _not_offered(answer.action, tools)
+        if refused is not None:
+            return no_call(answer.text, refused, stats)
+        name, arguments = answer.action.name, answer.action.arguments
+        return CallMade(context.call_id(), name, arguments, answer.text, **stats.output(truncated=answer.truncated))
+
+    def no_call(text: str, reason: str, stats: CallStats) -> Event:
+        return ToolObserved(None, NO_CALL + reason, is_error=True, text=text, **vars(stats))
+
+    question = RoleRequest(CALL, request, context.trajectory_id, effect.step)
+    return RoleCallSpec(question, answered, lambda error, stats: no_call(error.text, error.reason, stats))
+
+
+def summarize_call(context: RoleCallContext, effect: AskSummarizer) -> RoleCallSpec[SummarizeAnswer]:
+    """The summarizer writes the answer."""
+    request = SummarizeRequest(history=context.turns(), stream=context.streams)
+    return RoleCallSpec(
+        RoleRequest(SUMMARIZE, request, context.trajectory_id, effect.step),
+        lambda answer, stats: AnswerWritten(answer.answer, **stats.output(truncated=answer.truncated)),
+    )
+
+
+def step_call(context: RoleCallContext, effect: AskBackbone) -> RoleCallSpec[StepAnswer]:
+    """The single model takes a complete step, or closes with an answer."""
+    tools = context.tools()
+    request = StepRequest(
+        tools=tools,
+        history=context.turns(),
+        conclude=effect.conclude,
+        constrained=context.constrained,
+        stream=context.streams,
+    )
+
+    def answered(answer: StepAnswer, stats: CallStats) -> Event:
+        refused = None if answer.action is None else _not_offered(answer.action, tools)
+        action = None if refused is not None else answer.action
+        return StepTaken(
+            answer.thought,
+            answer.next,
+            answer.text,
+            call_id=None if action is None else context.call_id(),
+            name=None if action is None else action.name,
+            arguments=None if action is None else action.arguments,
+            reason=refused or answer.reason,
+            answer=answer.answer,
+            **stats.output(truncated=answer.truncated),
+        )
+
+    def unreadable(error: RoleUnreadable, stats: CallStats) -> Event:
+        decision, text = context.state.limits.on_unreadable, error.text.strip()
+        counts = decision == "conclusion" and text and not effect.conclude
+        return StepTaken(
+            text,
+            decision,
+            error.text,
+            reason=error.reason,
+            answer=text if counts else None,
+            unreadable=True,
+            **stats.output(),
+        )
+
+    question = RoleRequest(STEP, request, context.trajectory_id, effect.step)
+    return RoleCallSpec(question, answered, unreadable)
+
+
+def _not_offered(action: ActionModel, tools: list[ToolModel]) -> str | None:
+    """Why a call cannot be made, if so. The services check this too; here it is checked before the call is sent."""
+    known = [tool.name for tool in tools]
+    if action.name in known:
+        return None
+    return f"there is no tool {action.name!r}; offered are {', '.join(known)}"

@@ -1,0 +1,1 @@
+"""Streams of events: broadcast inside the process, and server-sent events."""

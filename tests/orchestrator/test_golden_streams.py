@@ -1,0 +1,79 @@
+"""The stream of every course holds what the first release sent, and reads back as the state that it came from."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from httpx_sse import ServerSentEvent
+from pysqlite3 import dbapi2 as sqlite3
+from support.stream_courses import COURSES, normalised, stream_of
+
+from alpha_umi.contract.stream_events import machine_events, read_stream_event
+from alpha_umi.contract.trajectories import differing_fields
+from alpha_umi.trajectory import State, replay
+from orchestrator.log import read_log, state_of
+from orchestrator.store import open_store
+from orchestrator.stream.follow import follow
+
+GOLDEN = Path(__file__).parent / "golden_streams"
+ADDED_KINDS = {"limit.reached", "role.failed", "trajectory.cancelled"}
+
+
+def file_of(name: str) -> Path:
+    return GOLDEN / f"{name.replace(',', '').replace(' ', '_')}.jsonl"
+
+
+def recorded(name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file_of(name).read_text(encoding="utf-8").splitlines()]
+
+
+def without_additions(events: list[ServerSentEvent], trajectory_id: str, name: str) -> list[dict[str, Any]]:
+    """The normalised events without kinds and fields that the golden file does not have."""
+    shown = [normalised(event, trajectory_id) for event in events if event.event not in ADDED_KINDS]
+    for event, golden in zip(shown, recorded(name), strict=True):
+        event["data"] = {key: value for key, value in event["data"].items() if key in golden["data"]}
+    return shown
+
+
+async def state_in_the_log(folder: Path, trajectory_id: str) -> State:
+    async with open_store(f"sqlite:///{folder}/log.db") as store:
+        return state_of(read_log(await store.events(trajectory_id)))
+
+
+@pytest.mark.parametrize("name", COURSES)
+async def test_a_stream_is_as_it_was_and_reads_back(name: str, world: Any) -> None:
+    trajectory_id, events = await stream_of(name, world)
+    assert without_additions(events, trajectory_id, name) == recorded(name)
+
+    stream = [read_stream_event(event.event, event.data, event.id) for event in events]
+    state = replay(machine_events(stream))
+    assert state == await state_in_the_log(world.folder, trajectory_id)
+    trajectory = stream[-1].context.trajectory
+    assert trajectory is not None
+    assert differing_fields(trajectory, state) == []
+
+
+async def test_a_database_of_the_released_schema_has_the_same_streams(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "log.db")) as database:
+        database.executescript((GOLDEN / "log_of_schema_2.sql").read_text(encoding="utf-8"))
+    async with open_store(f"sqlite:///{tmp_path}/log.db") as store:
+        for name in COURSES:
+            row = await store.get(name)
+            sent = [event async for event in follow(store, row, None)]
+            events = [ServerSentEvent(event.event, event.data, event.id) for event in sent]
+            assert without_additions(events, name, name) == recorded(name), name
+            assert all(event.event != "reconnect" for event in events)
+
+
+async def test_a_damaged_row_of_the_released_schema_stays_as_it_was(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "log.db")) as database:
+        database.executescript((GOLDEN / "log_of_schema_2.sql").read_text(encoding="utf-8"))
+        database.execute("UPDATE events SET payload = '{' WHERE trajectory_id = 'chain answers' AND seq = 1")
+        database.commit()
+    async with open_store(f"sqlite:///{tmp_path}/log.db") as store:
+        assert [event.event async for event in follow(store, await store.get("chain answers"), None)] == []
+        assert state_of(read_log(await store.events("chain gives up"))).status == "gave_up"
