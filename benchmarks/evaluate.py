@@ -27,13 +27,11 @@ from benchmarks import generation
 from benchmarks.generation import GENERATED, WAYS, measure_generation
 from benchmarks.report import Row, show, write_json
 from evaluation.compare import compare
-from evaluation.intervals import RESAMPLES
+from evaluation.files.published import Pair, pair, read_published_file, write_published_file
+from evaluation.files.step_run import CaseRecord, OutputRecord, PredictionRecord, Run, RunRecord, read_run, write_run
 from evaluation.outputs import Prediction, RoleText, read_prediction
-from evaluation.pairs import Pair, pair
-from evaluation.published import read_published_file, write_published_file
-from evaluation.records import CaseRecord, OutputRecord, PredictionRecord, RunRecord
-from evaluation.run_file import Run, read_run, write_run
-from evaluation.score import score
+from evaluation.scoring import score
+from evaluation.statistics.bootstrap import RESAMPLES
 from recordings.cases import Reference, StepCase
 from recordings.suites.definition import data_folder
 from recordings.suites.suite import load_suite

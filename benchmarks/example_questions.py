@@ -27,16 +27,15 @@ from benchmarks.report import Row, show
 from cli.errors import EXIT_INTERRUPTED, CommandError
 from cli.local.signals import ending_signals_interrupt, run_until_signal
 from cli.options import orchestrator_address, own_key, state_folder
-from evaluation.errors import EvaluationError
-from evaluation.intervals import share_interval
 from evaluation.run.ask import RunOptions, run_all
 from evaluation.run.models import ModelsUnknown, RoleModels, discover_models
 from evaluation.run.tool_source import METADATA_KEY, cancel_stale
+from evaluation.statistics.bootstrap import wilson_interval
 from evaluation.whole_run import AskedRecord, WholeRun, WholeRunRecord, growing_whole_run, read_whole_run
 from examples.facts import Fact, missing_facts
 from examples.tool_api.app import create_app
 from recordings.contamination import instruction_digest
-from recordings.errors import NotTheFormat
+from recordings.errors import DataError, NotTheFormat
 from recordings.trajectory import RecordedTrajectory
 
 SUITE: Final = "examples"
@@ -44,7 +43,7 @@ INSTRUCTIONS: Final = ROOT / "examples" / "instructions.jsonl"
 RETRY: Final = RetryPolicy(wait_s=120)
 
 
-class ToolsMissing(EvaluationError):
+class ToolsMissing(DataError):
     """The orchestrator does not offer all example tools."""
 
 
@@ -124,13 +123,13 @@ def main() -> None:
                 )
             )  # fmt: skip
         rows = score(read_questions(), read_whole_run(options.output))
-    except (EvaluationError, CommandError, ClientError) as error:
+    except (DataError, CommandError, ClientError) as error:
         raise SystemExit(f"error: {error}" + (f"\n  → {error.remedy}" if error.remedy else "")) from error
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted; the same command continues the run")
         raise SystemExit(EXIT_INTERRUPTED) from None
     correct = sum(row["correct"] == "yes" for row in rows)
-    interval = share_interval(correct, len(rows))
+    interval = wilson_interval(correct, len(rows))
     show(
         f"{correct} of {len(rows)} answers contain every fact "
         f"(95 % interval {100 * interval.low:.0f} to {100 * interval.high:.0f} %)",

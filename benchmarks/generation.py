@@ -36,7 +36,7 @@ from benchmarks.recording import Recorded, RecordingEngine
 from benchmarks.report import Row
 from benchmarks.serving_system import ROUTERS
 from cli.in_process import LoadedRoles, ModelChoice, load_roles, services_in_process
-from evaluation.records import CaseRecord, RunRecord
+from evaluation.files.step_run import CaseRecord, RunRecord
 from evaluation.run.steps import Task, generate
 from recordings.cases import StepCase
 

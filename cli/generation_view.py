@@ -46,9 +46,9 @@ def progress_bar(console: Console, total: int) -> Iterator[Callable[[], None]]:
 @contextlib.contextmanager
 def loading(console: Console, log: Path) -> Iterator[None]:
     """Say that models are being loaded, as long as they are, and where their engines' log is."""
-    told = Text(f"loading; the engines' log is {plain_line(str(log))}", style="dim")
+    reported = Text(f"loading; the engines' log is {plain_line(str(log))}", style="dim")
     if not console.is_terminal:
-        console.print(told, soft_wrap=True)
+        console.print(reported, soft_wrap=True)
         yield
         return
     # What the engines write must not be caught and shown: it has been sent elsewhere.
@@ -61,22 +61,37 @@ def loading(console: Console, log: Path) -> Iterator[None]:
         redirect_stderr=False,
     )
     with spinning:
-        spinning.add_task(escape(told.plain))
+        spinning.add_task(escape(reported.plain))
         yield
+
+
+def print_excluded(console: Console, counts: Mapping[str, int]) -> None:
+    """What of a suite is excluded, if anything."""
+    from evaluation.results import excluded_sentence
+
+    excluded = excluded_sentence(counts)
+    if excluded is not None:
+        console.print(Text(plain_line(excluded), style="yellow"), soft_wrap=True)
+
+
+def print_calls(console: Console, counts: Mapping[str, int]) -> None:
+    """How calls of a tool server ended."""
+    calls = ", ".join(f"{plain_line(outcome)} {count:,}" for outcome, count in sorted(counts.items()))
+    console.print(Text(f"calls of the tool server: {calls or 'none'}"), soft_wrap=True)
 
 
 def print_findings(console: Console, models: Mapping[Role, str], findings: Mapping[Role, Finding]) -> None:
     """Which models are asked, and whether they were trained on what they are asked."""
     for role, finding in findings.items():
-        told = f"{role}: {plain_line(models[role])}; {finding.sentence}"
-        console.print(Text(told, style=_VERDICT_STYLES.get(finding.verdict, "")), soft_wrap=True)
+        reported = f"{role}: {plain_line(models[role])}; {finding.sentence}"
+        console.print(Text(reported, style=_VERDICT_STYLES.get(finding.verdict, "")), soft_wrap=True)
 
 
 def print_unknown_models(console: Console, unknown: ModelsUnknown) -> None:
     """Why nothing is said of the models that are asked."""
-    told = "the models are not known, so whether they were trained on this is not checked"
+    reported = "the models are not known, so whether they were trained on this is not checked"
     remedy = f" ({unknown.remedy})" if unknown.remedy else ""
-    console.print(Text(plain_line(f"{told}: {unknown.message}{remedy}"), style="yellow"), soft_wrap=True)
+    console.print(Text(plain_line(f"{reported}: {unknown.message}{remedy}"), style="yellow"), soft_wrap=True)
 
 
 def print_generated(console: Console, path: Path, generated: Generated) -> None:
@@ -86,5 +101,5 @@ def print_generated(console: Console, path: Path, generated: Generated) -> None:
     for what, count in sorted(generated.errors.items()):
         console.print(Text(f"without an output of the {plain_line(what)}: {count:,}", style="yellow"), soft_wrap=True)
     if generated.failed:
-        told = f"failures of a service are among them: the same command asks again for {generated.failed:,}"
-        console.print(Text(told, style="red"), soft_wrap=True)
+        reported = f"failures of a service are among them: the same command asks again for {generated.failed:,}"
+        console.print(Text(reported, style="red"), soft_wrap=True)

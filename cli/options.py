@@ -17,7 +17,7 @@ from alpha_umi.client.sync import SyncOrchestratorClient
 from alpha_umi.contract.http import is_loopback
 from cli.errors import UsageProblem
 from cli.local.state import ORCHESTRATOR, StateFolder, state_path
-from evaluation.formats import Format
+from evaluation.files import Format
 
 if TYPE_CHECKING:
     from evaluation.replay.virtual import VirtualServer

@@ -1,11 +1,12 @@
-"""Show a model being trained: a bar a stage on a terminal, a line now and then elsewhere; and what it has cost."""
+"""Training on the terminal: the prepared data set, a progress bar per stage, and the costs of a run."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self, get_args
 
 from rich.console import Console
 from rich.progress import (
@@ -17,14 +18,19 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 from rich.text import Text
 
+from alpha_umi.roles.turns import Role
 from cli.plain_text import plain_line
+from evaluation.page.blocks import Block, Paragraph, Table
+from evaluation.page.terminal import print_blocks
 
 if TYPE_CHECKING:
+    from training.examples import DatasetRecord
     from training.loop.observer import StepRecord
 
+_ROLES: Final[tuple[Role, ...]] = get_args(Role)
+MAX_BROKEN: Final = 5
 # Seconds between two lines where no terminal is.
 EVERY_S = 30.0
 # Seconds over which the speed, and so the time that is left, is averaged.
@@ -106,15 +112,55 @@ def print_costs(console: Console, folder: Path) -> None:
     if not path.is_file():
         return
     costs: dict[str, Any] = json.loads(path.read_bytes())
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("stage", "steps", "tokens", "time", "tokens/s", "peak memory", "storage"):
-        table.add_column(heading, justify="left" if heading == "stage" else "right")
-    for name, stage in costs["stages"].items():
-        table.add_row(
-            plain_line(name), f"{stage['steps']:,}", f"{stage['tokens']:,}", f"{stage['seconds']:,.0f} s",
+    header = ["stage", "steps", "tokens", "time", "tokens/s", "peak memory", "storage"]
+    rows = [
+        [
+            name, f"{stage['steps']:,}", f"{stage['tokens']:,}", f"{stage['seconds']:,.0f} s",
             f"{stage['tokens_per_second']:,.0f}", f"{stage['peak_memory_bytes'] / 2**20:,.0f} MiB",
             f"{stage['bytes'] / 2**20:,.1f} MiB",
-        )  # fmt: skip
-    console.print(table)
-    told = f"{plain_line(str(folder))}: {costs['tokens']:,} tokens in {costs['seconds']:,.0f} s; storage of the roles "
-    console.print(Text(f"{told}{costs['storage_ratio']} x one model"), soft_wrap=True)
+        ]
+        for name, stage in costs["stages"].items()
+    ]  # fmt: skip
+    summary = f"{folder}: {costs['tokens']:,} tokens in {costs['seconds']:,.0f} s; storage of the roles "
+    print_blocks(console, [Table("", header, rows), Paragraph(f"{summary}{costs['storage_ratio']} x one model")])
+
+
+def dataset_blocks(record: DatasetRecord) -> Iterator[Block]:
+    """The examples by source, what was dropped and why, the tokens by role, and broken entries."""
+    tables = (
+        ("Examples", ["source", "split", "trajectories", *_ROLES], 2, _examples(record)),
+        ("Dropped", ["source", "what", "why", "how many"], 3, _dropped(record)),
+        ("Tokens", ["split", "role", "prompt, median", "90th percentile", "shortened", "with loss", "all"], 2,
+         _tokens(record)),
+    )  # fmt: skip
+    for caption, header, words, rows in tables:
+        if printed := [[cell if isinstance(cell, str) else f"{cell:,}" for cell in row] for row in rows]:
+            yield Table(caption, header, printed, range(words))
+    broken = [place for source in record.sources.values() for place in source.broken]
+    if broken:
+        yield Paragraph("")
+        yield Paragraph(f"{len(broken)} broken entries were skipped:", warning=True)
+        yield from (Paragraph(f"  {place}", warning=True) for place in broken[:MAX_BROKEN])
+    if len(broken) > MAX_BROKEN:
+        yield Paragraph(f"  and {len(broken) - MAX_BROKEN} more, which dataset.json names", warning=True)
+
+
+def _examples(record: DatasetRecord) -> Iterator[Sequence[str | int]]:
+    for name, source in record.sources.items():
+        for split, trajectories in source.trajectories.items():
+            counts = [trajectories, *(source.examples[split][role] for role in _ROLES)]
+            if any(counts):
+                yield [name, split, *counts]
+
+
+def _dropped(record: DatasetRecord) -> Iterator[Sequence[str | int]]:
+    for name, source in record.sources.items():
+        for what, counts in source.dropped.items():
+            dropped = what if what in ("trajectories", "steps") else f"examples of the {what}"
+            yield from ((name, dropped, why, count) for why, count in counts.items())
+
+
+def _tokens(record: DatasetRecord) -> Iterator[Sequence[str | int]]:
+    for split, roles in record.tokens.items():
+        for role, each in roles.items():
+            yield [split, role, each.prompt_median, each.prompt_p90, each.shortened, each.targets, each.total]

@@ -12,7 +12,7 @@ from typing import Literal
 
 from alpha_umi.contract.roles import ToolModel, WireModel
 from alpha_umi.roles.turns import Tool
-from evaluation.records import Count
+from evaluation.files.step_run import Count
 from recordings.errors import NotTheFormat, some
 from recordings.reading import refuse_duplicates
 

@@ -3,66 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from alpha_umi.contract.problems import TYPE_PREFIX
 from alpha_umi.contract.roles import ROLES
 from alpha_umi.contract.trajectories import RoleUsage, StepModel, TokenUsage, Trajectory
 from alpha_umi.roles.turns import Role
-from evaluation.intervals import RESAMPLES, SEED, Interval, intervals, mean, resampled_means, sums_by_trajectory
+from evaluation.metrics import Metric
+from evaluation.metrics.trajectory import TRAJECTORY_METRICS, Measured, RoleCost
 from evaluation.replay.recordings import NOT_RECORDED, call_key
+from evaluation.statistics.bootstrap import (
+    RESAMPLES,
+    SEED,
+    Interval,
+    intervals,
+    mean,
+    resampled_means,
+    sums_by_trajectory,
+)
 from recordings.errors import EmptySuite
 
-# Parts of all trajectories, from 0 to 1; everything else is an average for one.
-SHARES: Final = frozenset({"completed", "success", "right", "gave_up"})
-# What only a search has.
-SEARCHED: Final = ("branches", "abandoned_steps", "abandoned_tokens")
-# The shares that a trajectory has no part in that was not asked.
-WANTED: Final = frozenset({"completed", "success", "right"})
 # Whether an answer is the expected one.
 Judge = Callable[[str | None, str], bool]
-
-
-@dataclass(frozen=True)
-class RoleCost:
-    """Cost of a role in one trajectory: steps in which it was called, tokens, and milliseconds."""
-
-    calls: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    latency_ms: int = 0
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One trajectory, with all branches of a search.
-
-    `success`: it completed with the right answer; None, as `right`, where nobody knows which is.
-
-    `repeated_calls` were made before with the same arguments; `not_recorded` are calls that a replay had no answer to,
-    which are among `tool_errors`. `branches` were begun, and `abandoned_steps` with `abandoned_tokens` left; they
-    are None but for a search.
-    """
-
-    id: str
-    completed: bool
-    success: bool | None
-    right: bool | None
-    gave_up: bool
-    steps: int
-    calls: int
-    repeated_calls: int
-    tool_errors: int
-    not_recorded: int
-    prompt_tokens: int
-    completion_tokens: int
-    tool_latency_ms: int
-    branches: int | None = None
-    abandoned_steps: int | None = None
-    abandoned_tokens: int | None = None
-    roles: Mapping[Role, RoleCost] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -119,7 +82,7 @@ def summarize(
     sums = sums_by_trajectory([str(place) for place in range(len(measured) + not_asked)], list(values.values()))
     means = [mean(column) for column in values.values()]
     samples = resampled_means(sums, resamples=resamples, seed=seed)
-    found = intervals(sums, samples, means, shares=[name in SHARES for name in values])
+    found = intervals(sums, samples, means, shares=[metric.is_share for metric in TRAJECTORY_METRICS])
     return [
         WholeFigure(name, value, sum(value is not None for value in column), spread)
         for (name, column), value, spread in zip(values.items(), means, found, strict=True)
@@ -128,51 +91,14 @@ def summarize(
 
 def columns(measured: Sequence[Measured | None]) -> dict[str, list[float | None]]:
     """Every figure of each trajectory. One that was not asked (None) is neither completed nor right."""
-    return {name: _column(name, of, measured) for name, of in _figures().items()}
+    return {metric.name: _column(metric, measured) for metric in TRAJECTORY_METRICS}
 
 
-def _column(
-    name: str, of: Callable[[Measured], float | None], measured: Sequence[Measured | None]
-) -> list[float | None]:
-    column = [None if each is None else of(each) for each in measured]
-    if name in WANTED and any(value is not None for value in column):
+def _column(metric: Metric[Measured], measured: Sequence[Measured | None]) -> list[float | None]:
+    column = [None if each is None else metric.of(each) for each in measured]
+    if metric.missing == "wrong" and any(value is not None for value in column):
         return [0.0 if each is None else value for each, value in zip(measured, column, strict=True)]
     return column
-
-
-def figure_names() -> list[str]:
-    """The names of all figures, in order."""
-    return list(_figures())
-
-
-def _figures() -> dict[str, Callable[[Measured], float | None]]:
-    figures: dict[str, Callable[[Measured], float | None]] = {
-        "completed": lambda each: float(each.completed),
-        "success": lambda each: _share(each.success),
-        "right": lambda each: _share(each.right),
-        "gave_up": lambda each: float(each.gave_up),
-        "steps": lambda each: each.steps,
-        "calls": lambda each: each.calls,
-        "repeated_calls": lambda each: each.repeated_calls,
-        "tool_errors": lambda each: each.tool_errors,
-        "not_recorded": lambda each: each.not_recorded,
-        "prompt_tokens": lambda each: each.prompt_tokens,
-        "completion_tokens": lambda each: each.completion_tokens,
-        "tool_latency_ms": lambda each: each.tool_latency_ms,
-        "branches": lambda each: each.branches,
-        "abandoned_steps": lambda each: each.abandoned_steps,
-        "abandoned_tokens": lambda each: each.abandoned_tokens,
-    }
-    return figures | {f"{role}.{name}": _cost_of(role, name) for role in ROLES for name in vars(RoleCost())}
-
-
-def _share(happened: bool | None) -> float | None:
-    return None if happened is None else float(happened)
-
-
-def _cost_of(role: Role, name: str) -> Callable[[Measured], float | None]:
-    """A cost over the trajectories in which the role took part."""
-    return lambda each: float(getattr(each.roles[role], name)) if role in each.roles else None
 
 
 def _search_costs(trajectory: Trajectory) -> dict[str, int]:

@@ -21,13 +21,20 @@ from alpha_umi.contract.roles import ToolModel, WireModel
 from alpha_umi.contract.trajectories import Strategy, Trajectory, as_trajectory, differing_fields
 from alpha_umi.roles.turns import Role, Tool
 from alpha_umi.trajectory import Event, IllegalEvent, State, Transition, transitions
-from evaluation.files import json_lines, require_version
-from evaluation.growing_lines import ANOTHER_FILE, GrowingLines, OtherRun, growing_lines
-from evaluation.head_line import head_and_lines
+from evaluation.files.jsonl import (
+    ANOTHER_FILE,
+    OtherRun,
+    ResumableJsonl,
+    json_lines,
+    parse_header_and_records,
+    require_version,
+    resume_jsonl,
+)
+from evaluation.files.step_run import Count, Name
+from evaluation.metrics.trajectory import Measured
 from evaluation.offered_tools import ToolLines, ToolRecord, require_lines
 from evaluation.quantities import pluralize
-from evaluation.records import Count, Name
-from evaluation.whole import Judge, Measured, measure
+from evaluation.whole import Judge, measure
 from recordings.errors import NotTheFormat, some
 from recordings.formats import gsm8k
 from recordings.formats import math as math_answers
@@ -177,11 +184,11 @@ class WholeRun:
 class GrowingWholeRun:
     """An open file. `asked` are the trajectories that it had when it was opened."""
 
-    def __init__(self, lines: GrowingLines[WholeRun]) -> None:
+    def __init__(self, lines: ResumableJsonl[WholeRun]) -> None:
         self.path = lines.path
-        self.asked = () if lines.found is None else lines.found.asked
+        self.asked = () if lines.existing is None else lines.existing.asked
         self._lines = lines
-        self._tools = ToolLines({} if lines.found is None else lines.found.tools)
+        self._tools = ToolLines({} if lines.existing is None else lines.existing.tools)
 
     def append(self, record: AskedRecord, tools: Mapping[str, ToolModel]) -> AskedRecord:
         """Write a line, after those of its tools that have none yet; the record as it was written.
@@ -218,7 +225,7 @@ def growing_whole_run(
     Raises `OtherRun` for a file of another run, what `growing_lines` raises, and what `read_whole_run` raises for a
     file that is no run, or damaged in its middle. Such a file stays as it was.
     """
-    with growing_lines(path, _line(about), lambda text: _same(path, _parse(text, path), about, recorded)) as lines:
+    with resume_jsonl(path, _line(about), lambda text: _same(path, _parse(text, path), about, recorded)) as lines:
         yield GrowingWholeRun(lines)
 
 
@@ -254,7 +261,9 @@ def _parse(text: str, path: Path) -> WholeRun:
     records = list(_records(text, path))
     tools = [record for record in records if isinstance(record, ToolRecord)]
     lines = [record for record in records if not isinstance(record, ToolRecord)]
-    about, kept = head_and_lines(lines, WholeRunRecord, AskedRecord, path, kind="whole-run", empty="ask first")
+    about, kept = parse_header_and_records(
+        lines, WholeRunRecord, AskedRecord, path, kind="whole-run", empty="ask first"
+    )
     refuse_duplicates([record.recorded for record in kept], f"{path}: trajectories")
     require_lines(tools, {record.recorded: record.offered or () for record in kept}, path)
     if len(kept) > about.trajectories:

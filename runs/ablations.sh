@@ -5,7 +5,7 @@
 #   OUT=build/variants TRAJECTORY_SUITES="gsm8k toolalpaca-simulated" TRAJECTORIES=50 runs/ablations.sh
 #
 # $OUT needs single-llm-SEED and alpha-umi-SEED. Trajectories are run here, in $OUT/VARIANT-SEED/SUITE-KIND.jsonl:
-# chain (single for Single-LLM), unguarded (without the guard against loops), dfsdt (as a search), free (without grammars).
+# chain (single for Single-LLM), unguarded (without the guard against loops), dfsdt (as a search), unconstrained (without grammars).
 # After an interruption run the same command again. Reports, the second run less the first, are $OUT/ablations/*.txt.
 set -euo pipefail
 
@@ -47,7 +47,7 @@ for suite in $TRAJECTORY_SUITES; do
     trajectories true "$split/$name-dfsdt.jsonl" --suite "$suite" --strategy dfsdt
 done
 for suite in $TRAJECTORY_SUITES; do
-    trajectories false "$split/$(basename "$suite" .yaml)-free.jsonl" --suite "$suite"
+    trajectories false "$split/$(basename "$suite" .yaml)-unconstrained.jsonl" --suite "$suite"
 done
 
 # 2. Differences, each paired by step or by question.
@@ -56,19 +56,19 @@ compare() { # compare TITLE FIRST SECOND OPTION...
 }
 for suite in $SUITES; do
     name=$(basename "$suite" .yaml)
-    for mode in constrained free; do
+    for mode in constrained unconstrained; do
         compare "$name-splitting-$mode" "$single/$name-$mode.jsonl" "$split/$name-$mode.jsonl"
         # The same by groups of steps: reference decision, step number, number of tools.
         alpha-umi evaluate report "$single/$name-$mode.jsonl" "$split/$name-$mode.jsonl" --examples 0 \
             --markdown "$OUT/ablations/$name-splitting-$mode.md"
     done
-    compare "$name-without-grammars-single" "$single/$name-constrained.jsonl" "$single/$name-free.jsonl"
-    compare "$name-without-grammars" "$split/$name-constrained.jsonl" "$split/$name-free.jsonl"
+    compare "$name-without-grammars-single" "$single/$name-constrained.jsonl" "$single/$name-unconstrained.jsonl"
+    compare "$name-without-grammars" "$split/$name-constrained.jsonl" "$split/$name-unconstrained.jsonl"
 done
 for suite in $TRAJECTORY_SUITES; do
     name=$(basename "$suite" .yaml)
     compare "$name-trajectories-splitting" "$single/$name-chain.jsonl" "$split/$name-chain.jsonl" --format trajectories
-    for kind in unguarded dfsdt free; do
+    for kind in unguarded dfsdt unconstrained; do
         compare "$name-trajectories-$kind" "$split/$name-chain.jsonl" "$split/$name-$kind.jsonl" --format trajectories
     done
 done

@@ -33,7 +33,7 @@ runs=()
 
 # Steps: the models run in the command itself.
 for suite in $SUITES; do
-    for mode in constrained free; do
+    for mode in constrained unconstrained; do
         file=$OUT/steps-$(basename "$suite" .yaml)-$mode.jsonl
         if [[ ! -f $file ]]; then
             alpha-umi evaluate generate --in-process "${models[@]}" "--$mode" \
@@ -46,7 +46,7 @@ done
 
 # Trajectories: a running system, once with grammars and once without.
 down() { alpha-umi down --state-dir "$OUT/state" 9>&-; }
-for mode in constrained free; do
+for mode in constrained unconstrained; do
     up=
     for suite in $TRAJECTORY_SUITES; do
         file=$OUT/trajectories-$(basename "$suite" .yaml)-$mode.jsonl

@@ -43,7 +43,7 @@ for seed in $SEEDS; do
         strategy=chain
         [[ $variant != single-llm ]] || strategy=single
         for suite in $SUITES; do
-            for mode in constrained free; do
+            for mode in constrained unconstrained; do
                 file=$home/$(basename "$suite" .yaml)-$mode.jsonl
                 if [[ ! -f $file ]]; then
                     [[ -d $home/merged ]] || alpha-umi train export "$home/run" --merged --output "$home/merged"
@@ -57,7 +57,7 @@ for seed in $SEEDS; do
     done
 
     # 3. Figures, paired differences from the first run (Single-LLM), decisions, and what training and serving cost.
-    for mode in constrained free; do
+    for mode in constrained unconstrained; do
         runs=()
         for variant in single-llm $VARIANTS; do
             for suite in $SUITES; do

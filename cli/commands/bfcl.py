@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from cli.errors import translate_evaluation_errors
 from cli.options import AsJson, output
-from cli.plain_text import plain_line
-
-if TYPE_CHECKING:
-    from evaluation.bfcl.verdicts import BfclReport
 
 
 def bfcl(
@@ -28,28 +22,11 @@ def bfcl(
     has the project's own figures of the same file. Exits with 2 when the file cannot be judged.
     """
     with translate_evaluation_errors():
-        from evaluation.bfcl.verdicts import bfcl_report, checker_python
-        from evaluation.formats import Format
-        from evaluation.predictions import read_predictions
+        from cli.evaluation_view import bfcl_blocks, print_report
+        from evaluation.files import Format
+        from evaluation.files.predictions import read_predictions
+        from evaluation.official.bfcl import bfcl_report, checker_python
 
         python = checker_python(os.environ)
         report = bfcl_report(read_predictions(file, Format.RECORDS).pairs, python)
-    if as_json:
-        typer.echo(report.model_dump_json(indent=2))
-    else:
-        _print(output(), report)
-
-
-def _print(console: Console, report: BfclReport) -> None:
-    from cli.figures_view import ends, figures_table, number, print_table
-
-    table = figures_table("category", "right", "95 %", "n", right_from=1)
-    found = {**report.categories, "all": report.total}
-    for name, category in found.items():
-        table.add_row(name, number(category.value), ends(category), f"{category.n:,}")
-    print_table(console, table)
-    for name, category in report.categories.items():
-        if category.errors:
-            listed = ", ".join(f"{reason} {count:,}" for reason, count in category.errors.items())
-            console.print(Text(plain_line(f"{name}: {listed}"), style="dim"), soft_wrap=True)
-    console.print(Text(plain_line(f"judged by {report.package}"), style="dim"), soft_wrap=True)
+    print_report(output(), bfcl_blocks(report), report, None, as_json)

@@ -10,17 +10,17 @@ import typer
 from alpha_umi.atomic import write_file
 from cli.errors import EXIT_WORSE, UsageProblem, translate_evaluation_errors
 from cli.options import AsJson, FileFormat, Report, Resamples, Seed, check_distinct_files, messages, output, predictions
-from cli.run_notes import print_warnings
-from evaluation.formats import Correction, Format
+from evaluation.files import Format
+from evaluation.statistics import Correction
 
 if TYPE_CHECKING:
-    from evaluation.compared_files import Look
-    from evaluation.report import ComparisonReport
+    from evaluation.compare import GateOptions
+    from evaluation.results import ComparisonReport
 
 First = Annotated[Path, predictions("What to compare with")]
 Second = Annotated[Path, predictions("What to compare")]
-# A fall of so many points should not go by unseen.
-NOTICE = 5.0
+# A fall of these points should be detectable.
+MDE_TARGET = 5.0
 
 
 def compare(
@@ -40,10 +40,12 @@ def compare(
         Correction | None,
         typer.Option(help="With --fail-below: what is done about many looks at one sample; holm unless told."),
     ] = None,
-    notice: Annotated[
+    mde_target: Annotated[
         float | None,
         typer.Option(
-            min=0, max=100, help=f"With --fail-below: name figures that hide a fall of these points; {NOTICE:g}."
+            min=0,
+            max=100,
+            help=f"With --fail-below: list metrics that cannot detect a fall of these points; {MDE_TARGET:g}.",
         ),
     ] = None,
     report_file: Report = None,
@@ -57,10 +59,15 @@ def compare(
     """
     check_distinct_files([first, second], {"--output": report_file})
     with translate_evaluation_errors():
-        from evaluation.compared_files import compare_files
+        from evaluation.compare import compare_files
+        from evaluation.results import comparison_report
 
-        look = _look(metric, correction, notice) if _is_gate(fail_below, metric, correction, notice) else None
-        report = compare_files(first, second, form, resamples=resamples, seed=seed, look=look)
+        gate = _gate(metric, correction) if _is_gate(fail_below, metric, correction, mde_target) else None
+        compared = compare_files(first, second, form, resamples=resamples, seed=seed, gate=gate)
+        target = (MDE_TARGET if mde_target is None else mde_target) / 100
+        report = comparison_report(
+            compared.comparison, compared.first, compared.second, compared.gate, mde_target=target
+        )
         if report_file is not None:
             write_file(report_file, report.model_dump_json(indent=2) + "\n")
     _print(report, as_json=as_json)
@@ -68,29 +75,32 @@ def compare(
         raise typer.Exit(EXIT_WORSE)
 
 
-def _is_gate(fail_below: bool, metric: list[str] | None, correction: Correction | None, notice: float | None) -> bool:
-    given = {"--metric": bool(metric), "--correction": correction is not None, "--notice": notice is not None}
+def _is_gate(
+    fail_below: bool, metric: list[str] | None, correction: Correction | None, mde_target: float | None
+) -> bool:
+    given = {"--metric": bool(metric), "--correction": correction is not None, "--mde-target": mde_target is not None}
     if not fail_below and any(given.values()):
         option = next(name for name, is_given in given.items() if is_given)
         raise UsageProblem(f"{option} says what --fail-below looks at", remedy="add --fail-below, or leave it away")
     return fail_below
 
 
-def _look(metric: list[str] | None, correction: Correction | None, notice: float | None) -> Look:
-    from evaluation.compared_files import Look
+def _gate(metric: list[str] | None, correction: Correction | None) -> GateOptions:
+    from evaluation.compare import GateOptions
 
-    return Look(tuple(metric or ()), correction or Correction.HOLM, (NOTICE if notice is None else notice) / 100)
+    return GateOptions(tuple(metric or ()), correction or Correction.HOLM)
 
 
 def _print(report: ComparisonReport, *, as_json: bool) -> None:
-    from cli.comparison_view import print_comparison, print_gate
+    from cli.evaluation_view import comparison_blocks, gate_blocks, warnings
+    from evaluation.page.terminal import print_blocks
 
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
     else:
-        print_comparison(output(), report)
+        print_blocks(output(), comparison_blocks(report))
     beside = messages() if as_json else output()
     for where, compared in (("in the first, ", report.first), ("in the second, ", report.second)):
-        print_warnings(beside, [] if compared is None else compared.trained_on, where)
+        print_blocks(beside, warnings([] if compared is None else compared.trained_on, where))
     if report.gate is not None:
-        print_gate(beside, report, report.gate)
+        print_blocks(beside, gate_blocks(report, report.gate))

@@ -21,7 +21,7 @@ def drift(
     window: Annotated[str, typer.Option(help="Length of a window: a number and m, h, d or w.")] = "1d",
     reference: Annotated[
         Path | None,
-        typer.Option(help="An export to hold the windows against; the first windows unless told.", show_default=False),
+        typer.Option(help="An export to hold the windows against; the first windows by default.", show_default=False),
     ] = None,
     reference_windows: Annotated[int, typer.Option(min=1, help="So many first windows are the reference.")] = 1,
     page_file: Annotated[
@@ -55,7 +55,7 @@ def drift(
         length = window_length(window)
         served = read_served(exports, skip_broken=skip_broken)
         basis = () if reference is None else read_served([reference], skip_broken=skip_broken).trajectories
-        found = drift_of(
+        matches = drift_of(
             served.trajectories,
             length,
             reference=basis,
@@ -63,18 +63,15 @@ def drift(
             resamples=resamples,
             seed=seed,
         )
-        report = drift_report(found, served.excluded, now=datetime.now(UTC), resamples=resamples, seed=seed)
+        report = drift_report(matches, served.excluded, now=datetime.now(UTC), resamples=resamples, seed=seed)
         if page_file is not None:
-            write_file(page_file, drift_page(found, report))
+            write_file(page_file, drift_page(matches, report))
     _print(report, as_json=as_json)
-    if fail_on_alarm and report.wrong:
+    if fail_on_alarm and report.alarming_roles:
         raise typer.Exit(EXIT_WORSE)
 
 
 def _print(report: DriftReport, *, as_json: bool) -> None:
-    from cli.drift_view import print_drift
+    from cli.evaluation_view import drift_blocks, print_report
 
-    if as_json:
-        typer.echo(report.model_dump_json(indent=2))
-    else:
-        print_drift(output(), report)
+    print_report(output(), drift_blocks(report), report, None, as_json)

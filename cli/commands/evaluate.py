@@ -24,13 +24,10 @@ from cli.commands.trajectories import trajectories
 from cli.errors import UsageProblem, translate_evaluation_errors
 from cli.options import AsJson, FileFormat, Report, Resamples, Seed, check_distinct_files, messages, output, predictions
 from cli.reporting import ReportingGroup
-from cli.whole_view import print_report
-from evaluation.formats import Format
+from evaluation.files import Format
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
-    from evaluation.predictions import Predictions
+    from evaluation.files.predictions import Predictions
 
 app = typer.Typer(
     cls=ReportingGroup, no_args_is_help=True, help="Measure role models by steps, or by whole trajectories."
@@ -71,48 +68,45 @@ def score(
     """
     check_distinct_files([file], {"--output": report_file, "--write-published": published_file})
     if form is Format.TRAJECTORIES:
-        _score_whole(file, report_file, published_file, resamples=resamples, seed=seed, as_json=as_json)
+        _score_trajectories(file, report_file, published_file, resamples=resamples, seed=seed, as_json=as_json)
         return
     with translate_evaluation_errors():
-        from cli.evaluation_tables import print_missing, print_scores
-        from evaluation.published import write_published_file
-        from evaluation.report import published_figures, score_report
-        from evaluation.score import score as score_pairs
+        from cli.evaluation_view import missing_blocks, print_report, score_blocks
+        from evaluation.files.published import write_published_file
+        from evaluation.page.terminal import print_blocks
+        from evaluation.results import published_figures, score_report
+        from evaluation.scoring import score as score_pairs
 
         read = _read(file, form)
         scores = score_pairs(read.pairs, resamples=resamples, seed=seed)
         report = score_report(scores, read.about, read.costs)
         if published_file is not None:
             write_published_file(published_file, read.pairs)
-        if report_file is not None:
-            write_file(report_file, _json(report) + "\n")
-    if not as_json:
-        print_scores(output(), report)
-    elif form is Format.RECORDS:
-        typer.echo(_json(report))
-    else:
-        print_missing(messages(), report.missing)
-        typer.echo(json.dumps(published_figures(scores), indent=2))
+        published = as_json and form is Format.PUBLISHED
+        if published:
+            if report_file is not None:
+                write_file(report_file, report.model_dump_json(indent=2) + "\n")
+            print_blocks(messages(), missing_blocks(report.missing))
+            typer.echo(json.dumps(published_figures(scores), indent=2))
+        else:
+            print_report(output(), score_blocks(report), report, report_file, as_json)
 
 
-def _score_whole(
+def _score_trajectories(
     file: Path, report_file: Path | None, published_file: Path | None, *, resamples: int, seed: int, as_json: bool
 ) -> None:
     if published_file is not None:
         raise UsageProblem("--write-published: whole trajectories are no predictions", remedy="leave it away")
     with translate_evaluation_errors():
-        from evaluation.whole_report import whole_report
+        from cli.evaluation_view import print_report, trajectory_blocks
+        from evaluation.results import trajectory_report
         from evaluation.whole_run import read_whole_run
 
-        report = whole_report(read_whole_run(file), resamples=resamples, seed=seed)
-        print_report(report, report_file, as_json=as_json)
+        report = trajectory_report(read_whole_run(file), resamples=resamples, seed=seed)
+        print_report(output(), trajectory_blocks(report), report, report_file, as_json)
 
 
 def _read(file: Path, form: Format) -> Predictions:
-    from evaluation.predictions import read_predictions
+    from evaluation.files.predictions import read_predictions
 
     return read_predictions(file, form)
-
-
-def _json(report: BaseModel) -> str:
-    return report.model_dump_json(indent=2)

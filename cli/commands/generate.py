@@ -15,13 +15,12 @@ from rich.console import Console
 
 from alpha_umi.roles.turns import Role
 from cli.errors import EXIT_FAILED, UsageProblem, translate_evaluation_errors
-from cli.generation_view import loading, print_findings, print_generated, progress_bar
+from cli.generation_view import loading, print_excluded, print_findings, print_generated, progress_bar
 from cli.in_process import LoadedRoles, ModelChoice, engine_failed, load_roles, services_in_process
 from cli.local.engine_log import redirect_output
 from cli.local.signals import run_until_signal
 from cli.options import StateDir, messages, output
 from cli.role_access import RoleAccess, role_access
-from cli.run_notes import print_excluded
 
 if TYPE_CHECKING:
     from alpha_umi.client.roles import RoleServices
@@ -72,7 +71,7 @@ def generate(
         int | None, typer.Option(min=1, help="Ask for a sample of so many steps.", show_default=False)
     ] = None,
     constrained: Annotated[
-        bool, typer.Option("--constrained/--free", help="Whether the models write inside grammars.")
+        bool, typer.Option("--constrained/--unconstrained", help="Whether the models write inside grammars.")
     ] = True,
     strategy: Annotated[
         StepStrategyName, typer.Option(help="Three models in turn, or a single one.")

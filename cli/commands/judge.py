@@ -15,11 +15,11 @@ from cli.errors import UsageProblem, translate_evaluation_errors
 from cli.generation_view import progress_bar
 from cli.local.signals import run_until_signal
 from cli.options import AsJson, Resamples, Seed, check_distinct_files, checked_address, messages, output, read_key
-from cli.written_report import written_report
+from evaluation.quantities import pluralize
 
 if TYPE_CHECKING:
-    from evaluation.judge.endpoint import JudgeAddress
-    from evaluation.judge.judging import JudgeTask
+    from evaluation.judge.chat_client import JudgeAddress
+    from evaluation.judge.judge import JudgeTask
     from evaluation.judge.verdicts import Verdicts
 
 KEY_VARIABLE = "ALPHA_UMI_JUDGE_KEY"
@@ -81,28 +81,31 @@ def judge(
     check_distinct_files(read, {"--output": output_file, "--report": report_file})
     key = read_key(judge_key_file, "--judge-key-file", KEY_VARIABLE)
     with translate_evaluation_errors():
-        from cli.judge_view import print_not_asked, print_verdicts
-        from evaluation.judge.endpoint import JudgeAddress
-        from evaluation.judge.judge_report import judge_report
-        from evaluation.judge.judging import Judged, plan_judging
+        from cli.evaluation_view import print_report, verdict_blocks
+        from evaluation.judge.chat_client import JudgeAddress
+        from evaluation.judge.judge import JudgeTarget, plan_judging
+        from evaluation.judge.report import judge_report
         from recordings.suites.definition import data_folder
 
         address = JudgeAddress(checked_address(judge_url, "--judge-url"), judge_model, key, timeout)
-        task = plan_judging(Judged(run, chosen.value, against, suite), judge_model, repeat, data_folder(os.environ))
-        print_not_asked(messages(), task.not_asked)
+        task = plan_judging(
+            JudgeTarget(run, chosen.value, against, suite), judge_model, repeat, data_folder(os.environ)
+        )
+        if task.not_run:
+            absent = f"not run yet, and so in no figure: {pluralize(task.not_run, 'trajectory')} of the run"
+            messages().print(absent, style="yellow", soft_wrap=True)
         verdicts = run_until_signal(_judged(address, task, output_file, concurrency, wait))
         report = judge_report(verdicts, resamples=resamples, seed=seed)
-        if not written_report(report, report_file, as_json=as_json):
-            print_verdicts(output(), report)
+        print_report(output(), verdict_blocks(report), report, report_file, as_json)
 
 
 async def _judged(address: JudgeAddress, task: JudgeTask, path: Path, concurrency: int, wait_s: float) -> Verdicts:
     from alpha_umi.client.retry import RetryPolicy
-    from evaluation.judge.endpoint import Judge
-    from evaluation.judge.judging import judge_all
+    from evaluation.judge.chat_client import Judge
+    from evaluation.judge.judge import judge_all
 
     # A proxy of the environment is for other machines.
     outside = not is_loopback(httpx.URL(address.url).host)
-    async with Judge(address, RetryPolicy(wait_s=wait_s), trust_env=outside) as asked:
+    async with Judge(address, RetryPolicy(wait_s=wait_s), trust_env=outside) as requests:
         with progress_bar(messages(), task.about.trajectories * task.about.repeat) as advance:
-            return await judge_all(asked, task, path, concurrency=concurrency, on_verdict=lambda _: advance())
+            return await judge_all(requests, task, path, concurrency=concurrency, on_verdict=lambda _: advance())

@@ -43,18 +43,17 @@ def report(
     their own. Exits with 2 when a file is no run, or cannot be read.
     """
     with translate_evaluation_errors():
+        from evaluation.page.html import render_page
         from evaluation.page.markdown import render_markdown
-        from evaluation.page.page import render_page
         from evaluation.reporting.document import Report, report_sections
-        from evaluation.reporting.drawing import Drawing
-        from evaluation.reporting.given import read_runs, with_verdicts
-        from evaluation.reporting.trainings import read_trainings, training_files
+        from evaluation.reporting.inputs import BootstrapOptions, read_runs, with_verdicts
+        from evaluation.reporting.training import read_trainings, training_files
 
         read = [*runs, *(verdicts or []), *training_files(trainings or [])]
         check_distinct_files(read, {"--output": output_file, "--markdown": markdown_file})
-        drawing = Drawing(resamples, seed)
-        found = with_verdicts(read_runs(runs, drawing), verdicts or [], drawing)
-        given = Report(found, read_trainings(trainings or []), drawing, examples)
+        bootstrap = BootstrapOptions(resamples, seed)
+        matches = with_verdicts(read_runs(runs, bootstrap), verdicts or [], bootstrap)
+        given = Report(matches, read_trainings(trainings or []), bootstrap, examples)
         sections = report_sections(given)
         outputs = [(output_file, render_page), (markdown_file, render_markdown)]
         write_files({path: render(title, sections) for path, render in outputs if path is not None})

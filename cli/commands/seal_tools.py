@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from cli.errors import translate_evaluation_errors
 from cli.options import AsJson, Resamples, Seed, output
-
-if TYPE_CHECKING:
-    from evaluation.seal_tools import SealToolsReport
 
 
 def seal_tools(
@@ -28,19 +23,10 @@ def seal_tools(
     the same file. Exits with 2 when the file cannot be scored.
     """
     with translate_evaluation_errors():
-        from evaluation.formats import Format
-        from evaluation.predictions import read_predictions
-        from evaluation.seal_tools import seal_tools_report
+        from cli.evaluation_view import print_report, seal_tools_blocks
+        from evaluation.files import Format
+        from evaluation.files.predictions import read_predictions
+        from evaluation.official.seal_tools import seal_tools_report
 
         report = seal_tools_report(read_predictions(file, Format.RECORDS).pairs, resamples=resamples, seed=seed)
-    if as_json:
-        typer.echo(report.model_dump_json(indent=2))
-    else:
-        _print(output(), report)
-
-
-def _print(console: Console, report: SealToolsReport) -> None:
-    from cli.figures_view import print_figures, size
-
-    console.print(Text(size(report.steps, report.requests)), soft_wrap=True)
-    print_figures(console, report.figures)
+    print_report(output(), seal_tools_blocks(report), report, None, as_json)

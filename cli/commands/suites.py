@@ -35,8 +35,10 @@ def suites(as_json: AsJson = False) -> None:
         return
     _print(output(), listed)
     if not all(suite.at_hand for suite in listed):
-        told = f"put what is missing where it is looked for, or name another folder than {folder} with {DATA_VARIABLE}"
-        messages().print(Text(plain_line(told), style="yellow"), soft_wrap=True)
+        message = (
+            f"put what is missing where it is looked for, or name another folder than {folder} with {DATA_VARIABLE}"
+        )
+        messages().print(Text(plain_line(message), style="yellow"), soft_wrap=True)
 
 
 def _print(console: Console, listed: list[ListedSuite]) -> None:

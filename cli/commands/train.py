@@ -73,7 +73,8 @@ def prepare(
     be written; no partial folder remains.
     """
     with translate_training_errors():
-        from cli.training_tables import print_dataset
+        from cli.training_view import dataset_blocks
+        from evaluation.page.terminal import print_blocks
         from recordings.suites.definition import data_folder
         from training.mixture import load_mixture
         from training.prepare import prepare as prepare_examples
@@ -92,7 +93,7 @@ def prepare(
     if as_json:
         typer.echo(record.model_dump_json(indent=2))
     else:
-        print_dataset(output(), record)
+        print_blocks(output(), dataset_blocks(record))
         output().print(
             f"\n{folder}: seed {record.seed}, {record.context} tokens, digest {record.digest}", soft_wrap=True
         )

@@ -13,7 +13,7 @@ from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS
 from alpha_umi.roles.turns import Role
 from cli.commands.questions import StrategyName
 from cli.errors import translate_evaluation_errors
-from cli.generation_view import print_findings, print_unknown_models, progress_bar
+from cli.generation_view import print_calls, print_excluded, print_findings, print_unknown_models, progress_bar
 from cli.local.signals import run_until_signal
 from cli.local.state import RunRecord
 from cli.options import (
@@ -30,18 +30,17 @@ from cli.options import (
     check_distinct_files,
     messages,
     orchestrator_address,
+    output,
     state_folder,
     virtual_server,
 )
-from cli.run_notes import print_excluded
-from cli.whole_view import print_calls, print_report
 
 if TYPE_CHECKING:
     from alpha_umi.client.orchestrator import Readiness
     from alpha_umi.contract.trajectories import Strategy
     from evaluation.replay.virtual import VirtualServer
+    from evaluation.results import TrajectoryReport
     from evaluation.run.models import RoleModels
-    from evaluation.whole_report import WholeReport
     from recordings.suites.suite import Suite
 
 
@@ -109,6 +108,7 @@ def trajectories(
     address = orchestrator_address(url, state_dir)
     named = virtual_server(tool_server, tool_key_file, tool_timeout, strip, max_observation)
     with translate_evaluation_errors():
+        from cli.evaluation_view import print_report, trajectory_blocks
         from recordings.suites.definition import data_folder
         from recordings.suites.suite import load_suite, suite_files
 
@@ -130,7 +130,8 @@ def trajectories(
             role_token,
             named,
         )
-        print_report(run_until_signal(run.at(address, api_key)), report_file, as_json=as_json)
+        report = run_until_signal(run.at(address, api_key))
+        print_report(output(), trajectory_blocks(report), report, report_file, as_json)
 
 
 @dataclass(frozen=True)
@@ -150,14 +151,14 @@ class _Run:
     role_token: str | None = field(repr=False)
     tool_server: VirtualServer | None
 
-    async def at(self, address: str, api_key: str | None) -> WholeReport:
+    async def at(self, address: str, api_key: str | None) -> TrajectoryReport:
         """Run it on the orchestrator at an address."""
         from alpha_umi.client.orchestrator import OrchestratorClient
         from alpha_umi.client.retry import NO_RETRY, RetryPolicy
         from evaluation.replay.virtual import VirtualTools
+        from evaluation.results import trajectory_report
         from evaluation.run.ask import RunOptions
         from evaluation.run.trajectories import measure_trajectories, plan_trajectories, require_tools
-        from evaluation.whole_report import whole_report
 
         virtual = None if self.tool_server is None else VirtualTools(self.tool_server)
         require_tools(self.suite, virtual)
@@ -185,7 +186,7 @@ class _Run:
                 )
         if virtual is not None:
             print_calls(messages(), virtual.counts)
-        return whole_report(done)
+        return trajectory_report(done)
 
     async def _models(self, readiness: Readiness) -> RoleModels | None:
         from evaluation.run.models import ModelsUnknown, discover_models

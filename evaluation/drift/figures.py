@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from alpha_umi.contract.roles import ROLES
 from alpha_umi.contract.trajectories import RoleUsage, StepModel, Trajectory
 from alpha_umi.roles.turns import Role
 from evaluation.replay.recordings import call_key
 
 # How often there was something, out of how many.
-Counted = tuple[float, float]
+Ratio = tuple[float, float]
 ALL: Final = "all"
 _NO_TOOL = "there is no tool "
 _DECIDING: Final[tuple[Role, ...]] = ("planner", "backbone")
 _CALLING: Final[tuple[Role, ...]] = ("caller", "backbone")
+ROLES: Final[tuple[Role, ...]] = ("planner", "caller", "summarizer", "backbone")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class DriftFigure:
     key: str
     title: str
     is_share: bool
-    of: Callable[[Trajectory], Counted]
+    of: Callable[[Trajectory], Ratio]
     better: Literal["lower"] = "lower"
 
     @property
@@ -46,7 +46,7 @@ def figures() -> list[DriftFigure]:
 
 
 def _of_role(role: Role) -> Iterator[DriftFigure]:
-    def figure(key: str, title: str, of: Callable[[Trajectory], Counted], *, is_share: bool = True) -> DriftFigure:
+    def figure(key: str, title: str, of: Callable[[Trajectory], Ratio], *, is_share: bool = True) -> DriftFigure:
         return DriftFigure(role, key, title, is_share, lambda each: of(each) if _takes_part(role, each) else (0, 0))
 
     if role in _DECIDING:
@@ -68,16 +68,16 @@ def _of_role(role: Role) -> Iterator[DriftFigure]:
 def _of_all() -> Iterator[DriftFigure]:
     yield DriftFigure(ALL, "truncated", "steps with a shortened history", True, _truncated)
     yield DriftFigure(ALL, "steps", "steps a trajectory", False, lambda each: (len(each.steps), 1))
-    yield DriftFigure(ALL, "latency_ms", "ms a trajectory", False, _whole_latency)
+    yield DriftFigure(ALL, "latency_ms", "ms a trajectory", False, _total_latency)
     for tokens, title in (("prompt_tokens", "prompt tokens"), ("completion_tokens", "written tokens")):
-        yield DriftFigure(ALL, tokens, f"{title} a trajectory", False, _whole_tokens(tokens))
+        yield DriftFigure(ALL, tokens, f"{title} a trajectory", False, _total_tokens(tokens))
 
 
 def _takes_part(role: Role, trajectory: Trajectory) -> bool:
     return (role == "backbone") == (trajectory.strategy == "single")
 
 
-def _ended(trajectory: Trajectory, in_this_way: bool) -> Counted:
+def _ended(trajectory: Trajectory, in_this_way: bool) -> Ratio:
     return (0, 0) if trajectory.status == "cancelled" else (float(in_this_way), 1)
 
 
@@ -85,7 +85,7 @@ def _failed(role: Role, trajectory: Trajectory) -> bool:
     return trajectory.error is not None and trajectory.error.code == f"{role}_failed"
 
 
-def _repeated(trajectory: Trajectory) -> Counted:
+def _repeated(trajectory: Trajectory) -> Ratio:
     calls = [call_key(step.action.name, step.action.arguments) for step in trajectory.steps if step.action]
     return len(calls) - len(set(calls)), len(calls)
 
@@ -100,47 +100,47 @@ def _not_made(step: StepModel) -> str | None:
     return step.observation.content if step.action is None and step.observation else None
 
 
-def _unusable(trajectory: Trajectory) -> Counted:
+def _unusable(trajectory: Trajectory) -> Ratio:
     wanted = _calls_wanted(trajectory)
     return sum(_not_made(step) is not None for step in wanted), len(wanted)
 
 
-def _unknown_tools(trajectory: Trajectory) -> Counted:
+def _unknown_tools(trajectory: Trajectory) -> Ratio:
     wanted = _calls_wanted(trajectory)
     return sum(_NO_TOOL in (_not_made(step) or "") for step in wanted), len(wanted)
 
 
-def _tool_errors(trajectory: Trajectory) -> Counted:
+def _tool_errors(trajectory: Trajectory) -> Ratio:
     seen = [step.observation for step in trajectory.steps if step.action and step.observation]
     return sum(observation.is_error for observation in seen), len(seen)
 
 
-def _uses(role: Role, trajectory: Trajectory, counts: Callable[[RoleUsage], bool]) -> Counted:
+def _uses(role: Role, trajectory: Trajectory, counts: Callable[[RoleUsage], bool]) -> Ratio:
     """Over what the role wrote, where that was recorded."""
-    found = [use for step in trajectory.steps if (use := (step.roles or {}).get(role)) is not None and use.attempts]
-    return sum(map(counts, found)), len(found)
+    matches = [use for step in trajectory.steps if (use := (step.roles or {}).get(role)) is not None and use.attempts]
+    return sum(map(counts, matches)), len(matches)
 
 
-def _tokens(role: Role, name: str) -> Callable[[Trajectory], Counted]:
-    def of(trajectory: Trajectory) -> Counted:
-        found = [use for step in trajectory.steps if (use := (step.roles or {}).get(role)) is not None]
-        return sum(getattr(use, name) for use in found), len(found)
+def _tokens(role: Role, name: str) -> Callable[[Trajectory], Ratio]:
+    def of(trajectory: Trajectory) -> Ratio:
+        matches = [use for step in trajectory.steps if (use := (step.roles or {}).get(role)) is not None]
+        return sum(getattr(use, name) for use in matches), len(matches)
 
     return of
 
 
-def _latency(role: Role, trajectory: Trajectory) -> Counted:
+def _latency(role: Role, trajectory: Trajectory) -> Ratio:
     taken = [spent for step in trajectory.steps if (spent := getattr(step.latency_ms, role))]
     return sum(taken), len(taken)
 
 
-def _truncated(trajectory: Trajectory) -> Counted:
+def _truncated(trajectory: Trajectory) -> Ratio:
     return sum(step.truncated for step in trajectory.steps), len(trajectory.steps)
 
 
-def _whole_latency(trajectory: Trajectory) -> Counted:
+def _total_latency(trajectory: Trajectory) -> Ratio:
     return sum(sum(step.latency_ms.model_dump().values()) for step in trajectory.steps), 1
 
 
-def _whole_tokens(name: str) -> Callable[[Trajectory], Counted]:
+def _total_tokens(name: str) -> Callable[[Trajectory], Ratio]:
     return lambda trajectory: (getattr(trajectory.usage, name), 1)

@@ -7,14 +7,21 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from alpha_umi.contract.trajectories import StepModel, Trajectory
-from evaluation.drift.report import AlarmReport, DriftReport, WindowReport
+from evaluation.drift.report import (
+    NO_FIGURE,
+    AlarmReport,
+    DriftReport,
+    WindowReport,
+    format_figure,
+    format_interval,
+    format_time,
+    messages,
+)
 from evaluation.drift.windows import Drift, Window, figure_of
-from evaluation.drift.wording import NO_FIGURE, interval, number, said, time_of
-from evaluation.page.blocks import Block, Cell, Chart, Fold, Gallery, Paragraph, Section, Table
+from evaluation.page.blocks import Block, Cell, Chart, Fold, Gallery, Paragraph, Section, Table, verbatim
 from evaluation.page.charts import Line, lines
-from evaluation.page.page import render_page
-from evaluation.page.shortened import verbatim
-from evaluation.report import FigureReport
+from evaluation.page.html import render_page
+from evaluation.results import FigureReport
 
 EXAMPLES: Final = 3
 RULE: Final = (
@@ -31,7 +38,7 @@ def drift_page(drift: Drift, report: DriftReport) -> str:
 
 
 def _sections(drift: Drift, report: DriftReport) -> Iterator[Section]:
-    yield Section("What goes wrong", [Paragraph(RULE), *_wrong(report), *_alarms(drift, report)], anchor="alarms")
+    yield Section("What goes wrong", [Paragraph(RULE), *_messages(report), *_alarms(drift, report)], anchor="alarms")
     yield Section("Windows", [_windows_table(report), *_excluded(report)], anchor="windows")
     roles = dict.fromkeys(name.partition(".")[0] for window in report.windows for name in window.figures)
     for role in roles:
@@ -39,19 +46,21 @@ def _sections(drift: Drift, report: DriftReport) -> Iterator[Section]:
         yield Section(title, list(_role(role, report)), anchor=f"role-{role}")
 
 
-def _wrong(report: DriftReport) -> Iterator[Block]:
-    for each in said(report):
-        yield Paragraph(f"{each.text[0].upper()}{each.text[1:]}.", warning=each.kind in ("wrong", "unsure"))
+def _messages(report: DriftReport) -> Iterator[Block]:
+    for each in messages(report):
+        yield Paragraph(f"{each.text[0].upper()}{each.text[1:]}.", warning=each.kind in ("alarm", "inconclusive"))
 
 
 def _alarms(drift: Drift, report: DriftReport) -> Iterator[Block]:
     rows, folds = [], []
     newest_first = reversed(list(enumerate(zip(drift.windows, report.windows, strict=True))))
-    for place, (window, told) in newest_first:
-        for alarm in told.alarms:
+    for place, (window, record) in newest_first:
+        for alarm in record.alarms:
             anchor = f"alarm-{place}-{alarm.role}-{alarm.figure}"
-            rows.append(_alarm_row(told, alarm, anchor))
-            folds.append(Fold(f"{time_of(told.began)}, {alarm.role}: {alarm.title}", _examples(window, alarm), anchor))
+            rows.append(_alarm_row(record, alarm, anchor))
+            folds.append(
+                Fold(f"{format_time(record.began)}, {alarm.role}: {alarm.title}", _examples(window, alarm), anchor)
+            )
     if rows:
         yield Table("Alarms", ("window", "role", "figure", "reference", "now", "difference"), rows, texts=(0, 1, 2))
         yield from folds
@@ -59,15 +68,15 @@ def _alarms(drift: Drift, report: DriftReport) -> Iterator[Block]:
 
 def _alarm_row(window: WindowReport, alarm: AlarmReport, anchor: str) -> list[Cell | str]:
     name = f"{alarm.role}.{alarm.figure}"
-    numbers = [number(alarm.reference, name), number(alarm.value, name), interval(alarm, name)]
-    return [time_of(window.began), alarm.role, Cell(alarm.title, anchor), *numbers]
+    numbers = [format_figure(alarm.reference, name), format_figure(alarm.value, name), format_interval(alarm, name)]
+    return [format_time(window.began), alarm.role, Cell(alarm.title, anchor), *numbers]
 
 
 def _examples(window: Window, alarm: AlarmReport) -> list[Block]:
     """The trajectories that have most of it."""
     of = figure_of(f"{alarm.role}.{alarm.figure}").of
-    counted = sorted(((of(each)[0], each) for each in window.trajectories), key=lambda pair: -pair[0])
-    shown = [each for much, each in counted if much][:EXAMPLES]
+    pluralize = sorted(((of(each)[0], each) for each in window.trajectories), key=lambda pair: -pair[0])
+    shown = [each for much, each in pluralize if much][:EXAMPLES]
     return [Fold(f"{each.id}: {each.status}", list(_trajectory(each))) for each in shown]
 
 
@@ -92,12 +101,12 @@ def _step(step: StepModel) -> str:
 
 def _windows_table(report: DriftReport) -> Table:
     rows = [
-        [time_of(window.began), f"{window.trajectories:,}", _statuses(window), _verdict(window)]
+        [format_time(window.began), f"{window.trajectories:,}", _statuses(window), _verdict(window)]
         for window in reversed(report.windows)
     ]
     reference = report.reference
-    told = f"{time_of(reference.began)} to {time_of(reference.ends)}"
-    rows.insert(0, [f"reference: {told}", f"{reference.trajectories:,}", _statuses(reference), ""])
+    period = f"{format_time(reference.began)} to {format_time(reference.ends)}"
+    rows.insert(0, [f"reference: {period}", f"{reference.trajectories:,}", _statuses(reference), ""])
     return Table("Windows by the time at which trajectories began, UTC", ("began", "n", "ended", ""), rows, (0, 2, 3))
 
 
@@ -112,7 +121,7 @@ def _role(role: str, report: DriftReport) -> Iterator[Block]:
     charts = [chart for name in names if (chart := _chart(name, report)) is not None]
     if charts:
         yield Gallery(charts)
-    header = ("figure", "reference", *(time_of(window.began) for window in reversed(report.windows)))
+    header = ("figure", "reference", *(format_time(window.began) for window in reversed(report.windows)))
     yield Table(f"{role}: each figure with its 95 % interval and n", header, [_row(name, report) for name in names])
 
 
@@ -127,18 +136,20 @@ def _row(name: str, report: DriftReport) -> list[Cell | str]:
 def _chart(name: str, report: DriftReport) -> Chart | None:
     """A figure over time beside the reference; none where there is no time, or nothing to see."""
     figure = figure_of(name)
-    points = [(window.began, told) for window in report.windows if _has_value(told := window.figures.get(name))]
-    if len(points) < 2 or not any(told.value for _, told in points if told):
+    points = [
+        (window.began, figure_at) for window in report.windows if _has_value(figure_at := window.figures.get(name))
+    ]
+    if len(points) < 2 or not any(figure_at.value for _, figure_at in points if figure_at):
         return None
     scale, unit = (100.0, "%") if figure.is_share else (1.0, figure.title)
     first = report.windows[0].began
     days = [(began - first).total_seconds() / 86_400 for began, _ in points]
-    series = [Line("served", days, *_columns([told for _, told in points if told], scale))]
+    series = [Line("served", days, *_columns([figure_at for _, figure_at in points if figure_at], scale))]
     reference = report.reference.figures.get(name)
     if reference is not None and reference.value is not None:
         series.append(Line("reference", [days[0], days[-1]], [reference.value * scale] * 2))
     role = "trajectories" if figure.role == "all" else figure.role
-    return lines(f"{role}: {figure.title}", series, x=f"days since {time_of(first)}", y=unit)
+    return lines(f"{role}: {figure.title}", series, x=f"days since {format_time(first)}", y=unit)
 
 
 def _has_value(figure: FigureReport | None) -> bool:
@@ -156,8 +167,8 @@ def _columns(figures: Sequence[FigureReport], scale: float) -> tuple[list[float]
 def _cell(figure: FigureReport | None, name: str) -> str:
     if figure is None or figure.value is None:
         return NO_FIGURE
-    ends = "" if figure.low is None else f" ({interval(figure, name)})"
-    return f"{number(figure.value, name)}{ends}; {figure.n:,}"
+    ends = "" if figure.low is None else f" ({format_interval(figure, name)})"
+    return f"{format_figure(figure.value, name)}{ends}; {figure.n:,}"
 
 
 def _statuses(window: WindowReport) -> str:
@@ -168,6 +179,6 @@ def _verdict(window: WindowReport) -> str:
     if window.is_reference:
         return "the reference"
     so_far = "" if window.over else "so far "
-    if not window.told:
+    if not window.evaluated:
         return f"{so_far}too few to say"
     return so_far + (", ".join(f"{alarm.role}: {alarm.title}" for alarm in window.alarms) or "as the reference")

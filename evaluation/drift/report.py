@@ -1,23 +1,26 @@
-"""Drift as JSON: the reference, every window, and which roles go wrong.
+"""Drift as JSON: the reference, every window, and the roles with an alarm; and the messages for people.
 
-A report made just after midnight holds a window that has just begun. If that one counted alone, a job that runs then
-would never hear of an alarm: so the newest window that is over and has enough trajectories counts, and a later one can
-add an alarm, but silence none, since it has seen less.
+The newest window that is over and has enough trajectories is evaluated, and later windows with enough trajectories. A
+later window can add an alarm and remove none, because it has seen less. Otherwise a job that runs just after midnight
+would evaluate only a window that has just begun.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Final, Literal
 
 from alpha_umi.contract.roles import WireModel
 from evaluation.drift.figures import figures
-from evaluation.drift.windows import Drift, Window
-from evaluation.gate import GatedFigure
-from evaluation.intervals import Interval
-from evaluation.paired import FEWEST_TRAJECTORIES
-from evaluation.report import FigureReport
+from evaluation.drift.windows import Drift, Window, figure_of
+from evaluation.quantities import pluralize
+from evaluation.results import FigureReport
+from evaluation.statistics.bootstrap import Interval
+from evaluation.statistics.gate import GatedFigure
+from evaluation.statistics.paired import MIN_TRAJECTORIES
 
 
 class AlarmReport(WireModel):
@@ -37,8 +40,8 @@ class AlarmReport(WireModel):
 class WindowReport(WireModel):
     """A time: its trajectories, how they ended, every figure, and what is worse than in the reference.
 
-    `over`: its time is over, so that no trajectory can come to it. `told` is false where too few trajectories are in
-    it, or in the reference, for a verdict. `is_reference`: the reference was made of it.
+    `over`: its time has passed, so that no trajectory can join it. `evaluated` is false where it or the reference has
+    too few trajectories for a verdict. `is_reference`: it is part of the reference.
     """
 
     began: datetime
@@ -48,50 +51,50 @@ class WindowReport(WireModel):
     figures: dict[str, FigureReport]
     is_reference: bool
     over: bool
-    told: bool
+    evaluated: bool
     alarms: list[AlarmReport]
 
 
 class DriftReport(WireModel):
-    """`evaluate drift`. `judged` are the begins of the windows that count, `wrong` the roles with an alarm in these."""
+    """`evaluate drift`. `evaluated_windows`: start times of the windows that count; `alarming_roles`: alarms there."""
 
     window_s: int
     reference: WindowReport
     windows: list[WindowReport]
-    judged: list[datetime]
-    wrong: list[str]
+    evaluated_windows: list[datetime]
+    alarming_roles: list[str]
     excluded: dict[str, int]
     resamples: int
     seed: int
 
     @property
-    def judged_windows(self) -> list[WindowReport]:
+    def current_windows(self) -> list[WindowReport]:
         """The windows that count: the newest full one, and those after it with enough trajectories."""
-        return [window for window in self.windows if window.began in self.judged]
+        return [window for window in self.windows if window.began in self.evaluated_windows]
 
 
 def drift_report(drift: Drift, excluded: Mapping[str, int], *, now: datetime, resamples: int, seed: int) -> DriftReport:
     """All of it. A window is over if it ends at `now` or before."""
-    enough = len(drift.reference.trajectories) >= FEWEST_TRAJECTORIES
+    enough = len(drift.reference.trajectories) >= MIN_TRAJECTORIES
     windows = [_window(window, now, enough=enough) for window in drift.windows]
-    judged = _judged(windows)
+    evaluated_windows = _current(windows)
     return DriftReport(
         window_s=int(drift.length.total_seconds()),
         reference=_window(drift.reference, now, enough=enough),
         windows=windows,
-        judged=[window.began for window in judged],
-        wrong=list(dict.fromkeys(alarm.role for window in judged for alarm in window.alarms)),
+        evaluated_windows=[window.began for window in evaluated_windows],
+        alarming_roles=list(dict.fromkeys(alarm.role for window in evaluated_windows for alarm in window.alarms)),
         excluded=dict(excluded),
         resamples=resamples,
         seed=seed,
     )
 
 
-def _judged(windows: Sequence[WindowReport]) -> list[WindowReport]:
-    """The newest full window and what is after it; of windows too short ago for one, all that something is told of."""
-    told = [window for window in windows if window.told]
-    full = [place for place, window in enumerate(told) if window.over]
-    return told[full[-1] if full else 0 :]
+def _current(windows: Sequence[WindowReport]) -> list[WindowReport]:
+    """The newest full window and those after it; without a full one, all windows with enough trajectories."""
+    evaluated = [window for window in windows if window.evaluated]
+    full = [place for place, window in enumerate(evaluated) if window.over]
+    return evaluated[full[-1] if full else 0 :]
 
 
 def _window(window: Window, now: datetime, *, enough: bool) -> WindowReport:
@@ -104,7 +107,7 @@ def _window(window: Window, now: datetime, *, enough: bool) -> WindowReport:
         figures=_figures(window),
         is_reference=held is None,
         over=window.ends <= now,
-        told=held is not None and enough and len(window.trajectories) >= FEWEST_TRAJECTORIES,
+        evaluated=held is not None and enough and len(window.trajectories) >= MIN_TRAJECTORIES,
         alarms=[] if held is None else [_alarm(figure) for figure in held.worse],
     )
 
@@ -120,19 +123,76 @@ def _figures(window: Window) -> dict[str, FigureReport]:
     }
 
 
-def _alarm(found: GatedFigure) -> AlarmReport:
-    role, _, key = found.item.metric.name.partition(".")
+def _alarm(matches: GatedFigure) -> AlarmReport:
+    role, _, key = matches.item.metric.name.partition(".")
     return AlarmReport(
         role=role,
         figure=key,
-        title=found.item.metric.title,
-        reference=found.item.first,
-        value=found.item.second,
-        difference=found.item.difference,
-        **_ends(found.interval),
-        confidence=found.confidence,
+        title=matches.item.metric.title,
+        reference=matches.item.first,
+        value=matches.item.second,
+        difference=matches.item.difference,
+        **_ends(matches.interval),
+        confidence=matches.confidence,
     )
 
 
 def _ends(interval: Interval | None) -> dict[str, float | None]:
     return {"low": None, "high": None} if interval is None else {"low": interval.low, "high": interval.high}
+
+
+NO_FIGURE: Final = "–"
+
+
+@dataclass(frozen=True)
+class Message:
+    """A sentence about the windows that count, without a full stop. `inconclusive`: no window counts."""
+
+    text: str
+    kind: Literal["alarm", "ok", "inconclusive", "note"]
+
+
+def messages(report: DriftReport) -> Iterator[Message]:
+    """What comes out of it."""
+    evaluated_windows = report.current_windows
+    alarming_roles = [window for window in evaluated_windows if window.alarms]
+    for window in alarming_roles:
+        roles = ", ".join(dict.fromkeys(alarm.role for alarm in window.alarms))
+        yield Message(f"going wrong in {_named(window)}: {roles}", "alarm")
+    if not evaluated_windows:
+        needed = f"it needs {MIN_TRAJECTORIES} trajectories, and a reference of as many before it"
+        yield Message(f"nothing can be said of any window: {needed}", "inconclusive")
+    elif not alarming_roles:
+        yield Message(f"nothing is worse in {_named(evaluated_windows[0])}, than in the reference", "ok")
+    newer = [
+        window
+        for window in report.windows
+        if evaluated_windows and window.began > evaluated_windows[0].began and not window.evaluated
+    ]
+    if newer:
+        yield Message(f"too few trajectories for a verdict: {pluralize(len(newer), 'newer window')}", "note")
+
+
+def _named(window: WindowReport) -> str:
+    return f"the {'newest full' if window.over else 'running'} window, {format_time(window.began)}"
+
+
+def format_figure(value: float | None, name: str) -> str:
+    """A value of the figure with this name: a share in percent, anything else as it is."""
+    if value is None:
+        return NO_FIGURE
+    if figure_of(name).is_share:
+        return f"{100 * value:.1f} %"
+    return f"{value:,.1f}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+def format_interval(figure: FigureReport | AlarmReport, name: str) -> str:
+    """The ends of its interval."""
+    if figure.low is None or figure.high is None:
+        return NO_FIGURE
+    return f"{format_figure(figure.low, name)} to {format_figure(figure.high, name)}"
+
+
+def format_time(moment: datetime) -> str:
+    """A moment, to the minute; the begin of a day as a day."""
+    return f"{moment:%Y-%m-%d}" if (moment.hour, moment.minute) == (0, 0) else f"{moment:%Y-%m-%d %H:%M}"

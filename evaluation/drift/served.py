@@ -39,10 +39,10 @@ def read_served(paths: Sequence[Path], *, skip_broken: bool = False) -> Served:
     for path in paths:
         _require_export(path)
     on_invalid: OnInvalid = skip if skip_broken else _refuse
-    found = [each for path in paths for each in _checked(read_trajectories(path, on_invalid), path, on_invalid)]
-    kept = _once(found, excluded)
-    ended = [each for each in kept if each.status not in ("running", "requires_action")]
-    excluded[UNFINISHED] += len(kept) - len(ended)
+    matches = [each for path in paths for each in _checked(read_trajectories(path, on_invalid), path, on_invalid)]
+    retained = _once(matches, excluded)
+    ended = [each for each in retained if each.status not in ("running", "requires_action")]
+    excluded[UNFINISHED] += len(retained) - len(ended)
     if not ended:
         raise EmptySuite(
             f"no trajectory has ended in {', '.join(map(str, paths))}",
@@ -69,18 +69,18 @@ def _refuse(error: NotTheFormat) -> NoReturn:
 
 
 def _checked(
-    found: Iterable[tuple[int, Trajectory]], path: Path, on_invalid: Callable[[NotTheFormat], None]
+    matches: Iterable[tuple[int, Trajectory]], path: Path, on_invalid: Callable[[NotTheFormat], None]
 ) -> Iterable[Trajectory]:
     """Those whose times make sense; they could not be put into windows otherwise."""
-    for line, trajectory in found:
-        wrong = _wrong_times(trajectory)
-        if wrong is None:
+    for line, trajectory in matches:
+        problem = _time_problem(trajectory)
+        if problem is None:
             yield trajectory
         else:
-            on_invalid(NotTheFormat(f"{path}, line {line}: {wrong}", remedy=REMEDY))
+            on_invalid(NotTheFormat(f"{path}, line {line}: {problem}", remedy=REMEDY))
 
 
-def _wrong_times(trajectory: Trajectory) -> str | None:
+def _time_problem(trajectory: Trajectory) -> str | None:
     for name in ("created_at", "finished_at"):
         moment: datetime | None = getattr(trajectory, name)
         if moment is not None and moment.tzinfo is None:
@@ -90,19 +90,19 @@ def _wrong_times(trajectory: Trajectory) -> str | None:
     return None
 
 
-def _once(found: Sequence[Trajectory], excluded: Counter[str]) -> list[Trajectory]:
+def _once(matches: Sequence[Trajectory], excluded: Counter[str]) -> list[Trajectory]:
     """Each trajectory once: exports may overlap, and a later one may know the end of what an earlier saw running."""
-    kept: dict[str, Trajectory] = {}
-    for trajectory in found:
-        before = kept.get(trajectory.id)
+    retained: dict[str, Trajectory] = {}
+    for trajectory in matches:
+        before = retained.get(trajectory.id)
         excluded[TWICE] += before is not None
         if (
             before is None
             or before.finished_at is None
             or (trajectory.finished_at or _began(trajectory)) > before.finished_at
         ):
-            kept[trajectory.id] = trajectory
-    return list(kept.values())
+            retained[trajectory.id] = trajectory
+    return list(retained.values())
 
 
 def _began(trajectory: Trajectory) -> datetime:

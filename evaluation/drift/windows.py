@@ -1,7 +1,7 @@
 """Windows of time, each held against a reference: a role goes wrong where a figure is worse beyond the interval.
 
 Windows begin at whole multiples of their length since 1970 in UTC, so that the same trajectory is always in the same
-one. All figures of a window are looked at together, and held to Holm's procedure (`evaluation.gate`).
+one. All figures of a window are looked at together, and held to Holm's procedure (`evaluation.statistics.gate`).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import numpy as np
 from alpha_umi.contract.trajectories import Trajectory
 from evaluation.drift.figures import DriftFigure, figures
 from evaluation.errors import EvaluationError
-from evaluation.gate import Gate, hold
-from evaluation.intervals import RESAMPLES, SEED, Floats, Interval, Sums, intervals, resampled_means
-from evaluation.paired import Difference
 from evaluation.quantities import parse_duration
+from evaluation.statistics.bootstrap import RESAMPLES, SEED, Floats, Interval, Sums, intervals, resampled_means
+from evaluation.statistics.gate import Gate, apply_gate
+from evaluation.statistics.paired import Difference
 
 MOST_WINDOWS: Final = 366
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -139,20 +139,20 @@ def _window(
     seed: int,
 ) -> Window:
     measured = _measured(trajectories, resamples, seed)
-    against = None if reference is None else hold(_differences(reference, measured))
+    against = None if reference is None else apply_gate(_differences(reference, measured))
     return Window(began, ends, trajectories, measured, against)
 
 
 def _measured(trajectories: Sequence[Trajectory], resamples: int, seed: int) -> Measured:
-    counted = np.array([[figure.of(each) for figure in figures()] for each in trajectories], dtype=float)
-    sums = Sums(counted[:, :, 0], counted[:, :, 1])
+    pluralize = np.array([[figure.of(each) for figure in figures()] for each in trajectories], dtype=float)
+    sums = Sums(pluralize[:, :, 0], pluralize[:, :, 1])
     return Measured(sums, resampled_means(sums, resamples=resamples, seed=seed))
 
 
 def _differences(reference: Measured, window: Measured) -> list[Difference]:
     """Of figures that both have. Nothing pairs the trajectories of two times, so both are drawn on their own."""
     return [
-        Difference(figure, first, second, fewer, hidden=False, resampled=resampled)
+        Difference(figure, first, second, fewer, incomparable=False, resampled=resampled)
         for figure, first, second, fewer, resampled in zip(
             figures(),
             reference.values,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from alpha_umi.contract.trajectories import Trajectory
-from evaluation.judge.asking import Asker
+from evaluation.judge.questions import JudgeSession
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Case:
         trajectory = self.candidate or self.reference
         return "" if trajectory is None else trajectory.instruction
 
-    def chance(self, repeat: int) -> random.Random:
+    def rng(self, repeat: int) -> random.Random:
         """What is left to chance in a verdict; the same each time."""
         return random.Random(f"{self.recorded} {repeat}")  # noqa: S311
 
@@ -50,5 +50,5 @@ Labels = dict[str, str]
 class Procedure(Protocol):
     """A way to judge. It writes into `labels` as it goes, so that what it found stays where it cannot go on."""
 
-    async def __call__(self, asker: Asker, case: Case, repeat: int, labels: Labels) -> None:
-        """Judge. Raises what `Asker.put` raises."""
+    async def __call__(self, session: JudgeSession, case: Case, repeat: int, labels: Labels) -> None:
+        """Judge. Raises what `JudgeSession.put` raises."""

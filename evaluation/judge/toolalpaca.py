@@ -15,8 +15,8 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from alpha_umi.contract.trajectories import Trajectory
-from evaluation.judge.asking import Asker
 from evaluation.judge.case import Case, GoldenSolution, Labels
+from evaluation.judge.questions import JudgeSession
 from recordings.formats.toolalpaca_golden import Api
 from recordings.reading import read_list
 
@@ -31,7 +31,7 @@ class JudgedApi(Api):
     documentation: Annotated[str, Field(alias="NLDocumentation")]
 
 
-async def toolalpaca(asker: Asker, case: Case, repeat: int, labels: Labels) -> None:
+async def toolalpaca(session: JudgeSession, case: Case, repeat: int, labels: Labels) -> None:
     """Whether the process and the response are right: `process` and `response`, each Yes, No or Uncertain."""
     if case.candidate is None or case.golden is None:
         raise ValueError(f"{case.recorded} has no trajectory, or no golden calls")
@@ -44,25 +44,25 @@ async def toolalpaca(asker: Asker, case: Case, repeat: int, labels: Labels) -> N
         "standard": _standard(case.golden),
         "solution": _solution(case.candidate),
     }
-    labels |= json.loads(await asker.put("evaluate", _read, values))
+    labels |= json.loads(await session.ask("evaluate", _read, values))
 
 
 def golden_solutions(path: Path) -> dict[str, GoldenSolution]:
     """What is known of each instruction of a file of ToolAlpaca. Raises `EvaluationError`."""
-    found: dict[str, GoldenSolution] = {}
+    matches: dict[str, GoldenSolution] = {}
     for api in read_list(path, JudgedApi):
         for instruction, calls in zip(api.instructions, api.answers, strict=False):
             known = GoldenSolution(api.documentation, [(call.action, call.action_input) for call in calls])
-            found.setdefault(instruction, known)
-    return found
+            matches.setdefault(instruction, known)
+    return matches
 
 
 def _read(text: str) -> str | None:
     """Both words, as JSON; None where one of them is another."""
     results = text.split("## Results", 1)[-1]
     words = {part: re.search(rf"{title}: (\w+)", results) for part, title in PARTS.items()}
-    found = {part: match[1] for part, match in words.items() if match and match[1] in ANSWERS}
-    return json.dumps(found) if len(found) == len(PARTS) else None
+    matches = {part: match[1] for part, match in words.items() if match and match[1] in ANSWERS}
+    return json.dumps(matches) if len(matches) == len(PARTS) else None
 
 
 def _standard(golden: GoldenSolution) -> str:

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from alpha_umi.contract.trajectories import Trajectory
-from evaluation.judge.asking import Asker
 from evaluation.judge.case import Case, Labels
+from evaluation.judge.questions import JudgeSession
 from evaluation.judge.solution import compared_solution, has_finished, solution_of
 
 Side = Literal["candidate", "reference"]
@@ -32,66 +32,66 @@ PASSES: Final[Mapping[tuple[str, str], str]] = {
 }
 
 
-async def toolbench_pass(asker: Asker, case: Case, repeat: int, labels: Labels) -> None:
+async def toolbench_pass(session: JudgeSession, case: Case, repeat: int, labels: Labels) -> None:
     """Whether a trajectory passes: `answer_status`, `task_status`, `passes`, and `drawn`, which is never unsure."""
     trajectory = _candidate(case)
     if not has_finished(trajectory):
         labels |= {"answer_status": "Unsolved", "task_status": "Solvable", "passes": "Failed", "drawn": "Failed"}
         return
-    labels["answer_status"] = await _answer_status(asker, case.instruction, solution_of(trajectory))
+    labels["answer_status"] = await _answer_status(session, case.instruction, solution_of(trajectory))
     task = json.dumps({"query": case.instruction, "available_tools": list(case.tools)})
     solved = labels["answer_status"] == "Solved"
-    labels["task_status"] = "Solvable" if solved else await asker.choose("check_task_solvable", task=task)
+    labels["task_status"] = "Solvable" if solved else await session.choose("check_task_solvable", task=task)
     labels["passes"] = PASSES[labels["answer_status"], labels["task_status"]]
     unsure = labels["passes"] == "Unsure"
-    labels["drawn"] = case.chance(repeat).choice(["Passed", "Failed"]) if unsure else labels["passes"]
+    labels["drawn"] = case.rng(repeat).choice(["Passed", "Failed"]) if unsure else labels["passes"]
 
 
-async def stabletoolbench_pass(asker: Asker, case: Case, repeat: int, labels: Labels) -> None:
+async def stabletoolbench_pass(session: JudgeSession, case: Case, repeat: int, labels: Labels) -> None:
     """Whether a task that can be solved was: `answer_status`."""
     trajectory = _candidate(case)
     finished = has_finished(trajectory)
-    status = await _answer_status(asker, case.instruction, solution_of(trajectory)) if finished else "Unsolved"
+    status = await _answer_status(session, case.instruction, solution_of(trajectory)) if finished else "Unsolved"
     labels["answer_status"] = status
 
 
-async def toolbench_win(asker: Asker, case: Case, repeat: int, labels: Labels) -> None:
+async def toolbench_win(session: JudgeSession, case: Case, repeat: int, labels: Labels) -> None:
     """Which of two is better: `preferred`, with the `answer_status` of both, and which was shown `first`."""
     if case.candidate is None or case.reference is None:
         labels["preferred"] = "reference" if case.candidate is None else "candidate"
         return
-    chance = case.chance(repeat)
-    order = chance.sample(SIDES, 2)
+    rng = case.rng(repeat)
+    order = rng.sample(SIDES, 2)
     shown = {"candidate": compared_solution(case.candidate), "reference": compared_solution(case.reference)}
     for side in order:
-        labels[f"answer_status.{side}"] = await _answer_status(asker, case.instruction, shown[side])
+        labels[f"answer_status.{side}"] = await _answer_status(session, case.instruction, shown[side])
     left = _left(labels, order)
     if len(left) == 1:
         labels["preferred"] = left[0]
     elif _same(shown["candidate"], shown["reference"]):
-        labels["preferred"] = chance.choice(left)
+        labels["preferred"] = rng.choice(left)
     else:
         labels["first"] = order[0]
         first, second = (json.dumps(shown[side]) for side in order)
-        index = await asker.choose("select_better_answer", query=case.instruction, answer_0=first, answer_1=second)
+        index = await session.choose("select_better_answer", query=case.instruction, answer_0=first, answer_1=second)
         labels["preferred"] = order[int(index)]
 
 
-async def _answer_status(asker: Asker, query: str, solution: dict[str, object]) -> str:
+async def _answer_status(session: JudgeSession, query: str, solution: dict[str, object]) -> str:
     final = str(solution["final_answer"])
     if not final or "give_up_and_restart" in final:
         return "Unsolved"
-    status = await asker.choose("check_answer_status", query=query, answer=final)
+    status = await session.choose("check_answer_status", query=query, answer=final)
     if status != "Unsure":
         return status
-    return await asker.choose("parse_answer_status", query=query, answer=json.dumps(solution))
+    return await session.choose("parse_answer_status", query=query, answer=json.dumps(solution))
 
 
 def _left(labels: Labels, order: list[Side]) -> list[Side]:
     """Those that solve the task; where none does, those that may; else both."""
     for status in ("Solved", "Unsure"):
-        if found := [side for side in order if labels[f"answer_status.{side}"] == status]:
-            return found
+        if matches := [side for side in order if labels[f"answer_status.{side}"] == status]:
+            return matches
     return order
 
 

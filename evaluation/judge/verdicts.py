@@ -1,14 +1,14 @@
-"""The file of verdicts: what was judged by whom, then a line for each verdict as soon as it is there.
+"""The file of verdicts: a header record with the judged run and the judge, then a line for each verdict.
 
-JSON lines, taken up as the files of runs are. A verdict keeps what the judge wrote, word for word, and what was read
-of it, so every figure can be computed again without a judge.
+JSON Lines, resumable like the files of runs. A verdict stores the judge's texts and what was parsed, so that every rate
+can be computed again without a judge. `LABELS` lists the labels of each procedure and their values.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -16,11 +16,16 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from alpha_umi.contract.roles import WireModel
-from evaluation.files import json_lines, require_version
-from evaluation.growing_lines import ANOTHER_FILE, GrowingLines, OtherRun, growing_lines
-from evaluation.head_line import head_and_lines
-from evaluation.judge.labels import LABELS, ProcedureName
-from evaluation.records import Count, Name
+from evaluation.files.jsonl import (
+    ANOTHER_FILE,
+    OtherRun,
+    ResumableJsonl,
+    json_lines,
+    parse_header_and_records,
+    require_version,
+    resume_jsonl,
+)
+from evaluation.files.step_run import Count, Name
 from recordings.errors import FORMAT_REMEDY, NotTheFormat
 from recordings.reading import not_the_format, read_text, refuse_duplicates
 
@@ -43,7 +48,7 @@ class PromptsRecord(WireModel):
 
 
 class JudgeRunRecord(WireModel):
-    """What was judged: a file of whole trajectories, where two are compared also `against`, and the judge.
+    """What was judged: a file of complete trajectories, where two are compared also `against`, and the judge.
 
     `run_sha256` and `against_sha256` are digests of those files, `trajectories` how many are judged, each `repeat`
     times.
@@ -88,17 +93,17 @@ class VerdictRecord(WireModel):
 
 @dataclass(frozen=True)
 class Verdicts:
-    """A whole file."""
+    """A complete file."""
 
     about: JudgeRunRecord
     verdicts: tuple[VerdictRecord, ...]
 
 
-class GrowingVerdicts:
+class ResumableVerdicts:
     """An open file. `verdicts` are those that it had when it was opened."""
 
-    def __init__(self, lines: GrowingLines[Verdicts], about: JudgeRunRecord) -> None:
-        self.verdicts = () if lines.found is None else lines.found.verdicts
+    def __init__(self, lines: ResumableJsonl[Verdicts], about: JudgeRunRecord) -> None:
+        self.verdicts = () if lines.existing is None else lines.existing.verdicts
         self._lines = lines
         self._about = about
 
@@ -120,14 +125,14 @@ def read_verdicts(path: Path) -> Verdicts:
 
 
 @contextlib.contextmanager
-def growing_verdicts(path: Path, about: JudgeRunRecord) -> Iterator[GrowingVerdicts]:
+def resume_verdicts(path: Path, about: JudgeRunRecord) -> Iterator[ResumableVerdicts]:
     """Begin a file, or take up the one that is there; it is ours until the block ends.
 
-    Raises `OtherRun` for verdicts of another run, judge or procedure, and what `growing_lines` and `read_verdicts`
+    Raises `OtherRun` for verdicts of another run, judge or procedure, and what `resume_jsonl` and `read_verdicts`
     raise. Such a file stays as it was.
     """
-    with growing_lines(path, _line(about), lambda text: _same(path, _parse(text, path), about)) as lines:
-        yield GrowingVerdicts(lines, about)
+    with resume_jsonl(path, _line(about), lambda text: _same(path, _parse(text, path), about)) as lines:
+        yield ResumableVerdicts(lines, about)
 
 
 def _same(path: Path, there: Verdicts, about: JudgeRunRecord) -> Verdicts:
@@ -143,9 +148,11 @@ def _same(path: Path, there: Verdicts, about: JudgeRunRecord) -> Verdicts:
 
 def _parse(text: str, path: Path) -> Verdicts:
     records = list(_records(text, path))
-    about, kept = head_and_lines(records, JudgeRunRecord, VerdictRecord, path, kind="judge-run", empty="judge first")
-    refuse_duplicates([f"{each.recorded} ({each.repeat})" for each in kept], f"{path}: verdicts")
-    return Verdicts(about, kept)
+    about, retained = parse_header_and_records(
+        records, JudgeRunRecord, VerdictRecord, path, kind="judge-run", empty="judge first"
+    )
+    refuse_duplicates([f"{each.recorded} ({each.repeat})" for each in retained], f"{path}: verdicts")
+    return Verdicts(about, retained)
 
 
 def _records(text: str, path: Path) -> Iterator[JudgeRunRecord | VerdictRecord]:
@@ -168,7 +175,7 @@ def _read(value: Any, place: str, about: JudgeRunRecord | None) -> JudgeRunRecor
         raise not_the_format(place, error) from error
     if about is not None and isinstance(record, VerdictRecord):
         readable = record.basis in READABLE
-        complaint = LABELS[about.procedure].complaint(record.labels, whole=readable)
+        complaint = LABELS[about.procedure].complaint(record.labels, complete=readable)
         if complaint:
             raise NotTheFormat(f"{place}: {complaint}", remedy=FORMAT_REMEDY)
     return record
@@ -176,3 +183,52 @@ def _read(value: Any, place: str, about: JudgeRunRecord | None) -> JudgeRunRecor
 
 def _line(record: JudgeRunRecord | VerdictRecord) -> str:
     return record.model_dump_json() + "\n"
+
+
+ProcedureName = Literal["toolbench-pass", "stabletoolbench-pass", "toolbench-win", "toolalpaca"]
+Values = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """Labels and their values: those that are always there, and those that may be."""
+
+    always: Values
+    sometimes: Values
+
+    def complaint(self, labels: Mapping[str, str], *, complete: bool) -> str:
+        """What is wrong with some labels, empty if nothing is; `complete` ones lack none."""
+        known = {**self.always, **self.sometimes}
+        for label, value in labels.items():
+            if label not in known:
+                return f"`labels` has {label!r}; there are {_named(known)}"
+            if value not in known[label]:
+                return f"`labels.{label}` is {value!r}, and not one of {_named(known[label])}"
+        missing = [label for label in self.always if complete and label not in labels]
+        return f"`labels` lacks {_named(missing)}" if missing else ""
+
+
+def _named(names: Mapping[str, object] | tuple[str, ...] | list[str]) -> str:
+    return ", ".join(map(repr, names))
+
+
+_ANSWER: Final = ("Solved", "Unsolved", "Unsure")
+_SIDE: Final = ("candidate", "reference")
+_WORD: Final = ("Yes", "No", "Uncertain", "No call")
+LABELS: Final[Mapping[ProcedureName, LabelSet]] = {
+    "toolbench-pass": LabelSet(
+        {
+            "answer_status": _ANSWER,
+            "task_status": ("Solvable", "Unsolvable", "Unsure"),
+            "passes": ("Passed", "Failed", "Unsure"),
+            "drawn": ("Passed", "Failed"),
+        },
+        {},
+    ),
+    "stabletoolbench-pass": LabelSet({"answer_status": _ANSWER}, {}),
+    "toolbench-win": LabelSet(
+        {"preferred": _SIDE},
+        {"answer_status.candidate": _ANSWER, "answer_status.reference": _ANSWER, "first": _SIDE},
+    ),
+    "toolalpaca": LabelSet({"process": _WORD, "response": _WORD}, {}),
+}

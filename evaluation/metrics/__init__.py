@@ -8,24 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
-from evaluation.metrics.action_match import action_match
-from evaluation.metrics.argument_f1 import argument_f1, easy_argument_f1, hard_argument_f1
-from evaluation.metrics.argument_validity import argument_validity
-from evaluation.metrics.call_match import call_match
-from evaluation.metrics.decision_accuracy import decision_accuracy
-from evaluation.metrics.decision_confusion import COLUMNS, Confusion, decision_confusion
-from evaluation.metrics.hallucination import hallucination
-from evaluation.metrics.invented_tools import invented_tools
-from evaluation.metrics.plan_accuracy import plan_accuracy
+from evaluation.files.published import Pair
+from evaluation.metrics.calls import argument_validity, call_match, decision_accuracy, invented_tools
+from evaluation.metrics.confusion import COLUMNS, Confusion, decision_confusion
+from evaluation.metrics.published import (
+    action_match,
+    argument_f1,
+    easy_argument_f1,
+    hallucination,
+    hard_argument_f1,
+    plan_accuracy,
+)
 from evaluation.metrics.rouge_l import rouge_l
-from evaluation.pairs import Pair
 
 __all__ = [
     "COLUMNS",
     "METRICS",
-    "MISSING_IS_NOTHING",
+    "MISSING_IS_IGNORED",
     "PLAIN",
     "PUBLISHED",
     "Confusion",
@@ -34,37 +35,45 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A metric: the name of its figure, its title, what it says of one pair (0 to 1), and which way is better.
+T = TypeVar("T")
 
-    A prediction that is `missing` counts as wrong, or it is no error of this metric: then who writes nothing looks
-    better, and nothing can be said about two files of which one lacks predictions.
+
+@dataclass(frozen=True)
+class Metric(Generic[T]):
+    """A metric of a `T` (a `Pair` or a measured trajectory): its name and title, the function, and which way is better.
+
+    `of` returns None where the metric does not apply. What is `missing` counts as wrong, or is ignored; an ignored one
+    allows no verdict on two files of which one is incomplete. `is_share`: from 0 to 1. `digits` are decimal places in
+    tables. `gated`: `evaluate compare --fail-below` checks it unless metrics are named. `optional`: left out of a
+    report where nothing counts.
     """
 
     name: str
     title: str
-    of: Callable[[Pair], float | None]
+    of: Callable[[T], float | None]
     better: Literal["higher", "lower"] = "higher"
-    missing: Literal["wrong", "nothing"] = "wrong"
+    missing: Literal["wrong", "ignored"] = "wrong"
     is_share: bool = True
+    digits: int = 4
+    gated: bool = True
+    optional: bool = False
 
 
-PUBLISHED = (
+PUBLISHED: tuple[Metric[Pair], ...] = (
     Metric("plan_em", "Plan ACC", plan_accuracy),
     Metric("action_em", "Act. EM", action_match),
-    Metric("hallu_rate", "Hallu.", hallucination, "lower", "nothing"),
+    Metric("hallu_rate", "Hallu.", hallucination, "lower", "ignored"),
     Metric("f1", "Arg. F1", argument_f1),
     Metric("easy_f1", "Arg. F1, easy", easy_argument_f1),
     Metric("hard_f1", "Arg. F1, hard", hard_argument_f1),
     Metric("rouge", "R-L", rouge_l),
 )
-PLAIN = (
+PLAIN: tuple[Metric[Pair], ...] = (
     Metric("decision_accuracy", "decision accuracy", decision_accuracy),
     Metric("call_match", "exact call match", call_match),
-    Metric("argument_validity", "argument validity", argument_validity, missing="nothing"),
-    Metric("invented_tools", "invented tools", invented_tools, "lower", "nothing"),
+    Metric("argument_validity", "argument validity", argument_validity, missing="ignored"),
+    Metric("invented_tools", "invented tools", invented_tools, "lower", "ignored"),
 )
 METRICS = PUBLISHED + PLAIN
-# Those that a missing prediction is no error of.
-MISSING_IS_NOTHING = tuple(metric.name for metric in METRICS if metric.missing == "nothing")
+# Metrics that ignore a missing prediction.
+MISSING_IS_IGNORED = tuple(metric.name for metric in METRICS if metric.missing == "ignored")

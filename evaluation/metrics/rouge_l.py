@@ -17,8 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from evaluation.pairs import Pair
-from evaluation.published_text import NOTHING
+from evaluation.files.published import NOTHING, Pair
 
 EPSILON = 1e-8
 

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Final, Literal
+
+# How a text is coloured on a terminal.
+Tone = Literal["plain", "good", "bad", "warning", "note"]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A text that may lead to an `anchor` of the page. `shade`, from 0 to 4, is how dark the cell of a table is."""
+    """A text that may link to an `anchor` of the page. `shade`, from 0 to 4, is the background of a table cell."""
 
     text: str
     anchor: str | None = None
     shade: int = 0
+    tone: Tone = "plain"
 
 
 Row = Sequence[Cell | str]
@@ -28,6 +32,7 @@ class Paragraph:
 
     text: str
     warning: bool = False
+    tone: Tone = "plain"
     kind: ClassVar[str] = "paragraph"
 
 
@@ -113,3 +118,17 @@ class Section:
 
 
 Block = Paragraph | Table | Chart | Gallery | Listing | Verbatim | Fold | Section
+
+
+# A prompt of 8,000 characters is shown whole.
+CHARACTERS: Final = 12_000
+
+
+def verbatim(label: str, text: str) -> Verbatim:
+    """A text as it was written, or its two ends."""
+    if len(text) <= CHARACTERS:
+        return Verbatim(label, text)
+    half = CHARACTERS // 2
+    excluded = len(text) - 2 * half
+    message = f"{label} ({excluded:,} characters of the middle are left out; the file has them)"
+    return Verbatim(message, f"{text[:half]}\n[…]\n{text[-half:]}")

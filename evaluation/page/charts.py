@@ -1,17 +1,21 @@
-"""Charts that can be read in black and white and on a narrow screen: hatching and markers beside colours, short lines.
+"""Charts as SVG, readable in black and white and on a narrow screen: hatching and markers beside colours, short lines.
 
-Bars lie, so that their names stand on lines of their own; whiskers are 95 % intervals.
+Bars are horizontal, so that their names stand on lines of their own; whiskers are 95 % intervals. An SVG has no
+metadata, and ids that are unique in its page.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import io
+import re
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alpha_umi.plain_text import both_ends
 from evaluation.page.blocks import Chart
-from evaluation.page.svg import drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,7 +66,7 @@ def bars(title: str, values: Sequence[Bar], *, of: str = "", maximum: float | No
 
     No other chart of a page has the same title and is `of` the same.
     """
-    told = "; ".join(f"{bar.name}: {bar.text}{_ends(bar)}" for bar in values)
+    message = "; ".join(f"{bar.name}: {bar.text}{_ends(bar)}" for bar in values)
     top = maximum or max([bar.high or bar.value or 0 for bar in values], default=0) or 1
 
     def draw(axes: Axes) -> None:
@@ -76,7 +80,7 @@ def bars(title: str, values: Sequence[Bar], *, of: str = "", maximum: float | No
 
     height = 0.65 + 0.27 * len(values) + (0.15 if axis else 0)
     svg = drawn((WIDTH, height), lambda figure: draw(figure.subplots()), name=f"{of}/{title}")
-    return Chart(title, f"Bars with 95 % intervals{_of(of)}. {told}.", svg)
+    return Chart(title, f"Bars with 95 % intervals{_of(of)}. {message}.", svg)
 
 
 def lines(title: str, series: Sequence[Line], *, x: str, y: str, of: str = "", points: bool = True) -> Chart:
@@ -84,7 +88,7 @@ def lines(title: str, series: Sequence[Line], *, x: str, y: str, of: str = "", p
 
     No other chart of a page has the same title and is `of` the same.
     """
-    told = "; ".join(f"{line.name}: from {line.ys[0]:.3g} to {line.ys[-1]:.3g}" for line in series if line.ys)
+    message = "; ".join(f"{line.name}: from {line.ys[0]:.3g} to {line.ys[-1]:.3g}" for line in series if line.ys)
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -97,7 +101,7 @@ def lines(title: str, series: Sequence[Line], *, x: str, y: str, of: str = "", p
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", frameon=False)
 
     svg = drawn((WIDTH, 3 + 0.2 * len(series)), draw, name=f"{of}/{title}")
-    return Chart(title, f"Lines of {y} over {x}{_of(of)}. {told}.", svg)
+    return Chart(title, f"Lines of {y} over {x}{_of(of)}. {message}.", svg)
 
 
 def _draw_bar(axes: Axes, place: int, bar: Bar) -> None:
@@ -147,3 +151,46 @@ def _number(value: float, _: object) -> str:
 
 def _ends(bar: Bar) -> str:
     return "" if bar.low is None or bar.high is None else f" ({bar.low:.3g} to {bar.high:.3g})"
+
+
+_SETTINGS: dict[str, Any] = {
+    # Text stays text: a browser draws it sharply in any size, and its own sans serif is hardly wider than this one.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "page",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    # A dollar in a name is a dollar.
+    "text.parse_math": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "hatch.linewidth": 0.7,
+}
+_NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+_XMLNS = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+_NAME = re.compile(r'\bid="([^"]+)"')
+_USE = re.compile(r'(url\(|xlink:href=")#([^")]+)')
+_OPENING = re.compile(r'<svg [^>]*?(viewBox="[^"]+")[^>]*>')
+
+
+def drawn(size: tuple[float, float], draw: Callable[[Figure], None], *, name: str) -> str:
+    """The SVG of a figure of this size in inches. No other drawing of a page has its `name`."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    target = io.StringIO()
+    with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
+        # The browser has a glyph for what the font that measures has not.
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure)
+        figure.savefig(target, format="svg", transparent=True, metadata=_NO_METADATA)
+    return _inline(target.getvalue(), name)
+
+
+def _inline(svg: str, name: str) -> str:
+    """The element alone, in which every name begins with a digest of its own: a page has each name once."""
+    prefix = f"c{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:10]}-"
+    element = svg[svg.index("<svg") :].strip()
+    element = _NAME.sub(lambda matches: f'id="{prefix}{matches[1]}"', element)
+    element = _USE.sub(lambda matches: f"{matches[1]}#{prefix}{matches[2]}", element)
+    return _OPENING.sub(lambda matches: f'<svg {_XMLNS} {matches[1]} aria-hidden="true">', element, count=1)

@@ -64,7 +64,7 @@ class Replay:
         return _as_answered(content)
 
 
-def replay_of(trajectories: Sequence[RecordedTrajectory], *, calls_needed: bool = True) -> Replay:
+def build_replay(trajectories: Sequence[RecordedTrajectory], *, calls_needed: bool = True) -> Replay:
     """The replay of trajectories that go together. Raises `CannotReplay`, if calls are needed also without any."""
     tools: dict[str, Tool] = {}
     answers: dict[CallKey, tuple[str, ...]] = {}
@@ -79,7 +79,7 @@ def replay_of(trajectories: Sequence[RecordedTrajectory], *, calls_needed: bool 
     return Replay(tuple(tools.values()), answers)
 
 
-def together(trajectories: Iterable[RecordedTrajectory]) -> list[tuple[RecordedTrajectory, ...]]:
+def compatible_groups(trajectories: Iterable[RecordedTrajectory]) -> list[tuple[RecordedTrajectory, ...]]:
     """The trajectories in groups that can be replayed together, as few as come of one pass."""
     groups: list[tuple[list[RecordedTrajectory], dict[str, Tool], dict[CallKey, tuple[str, ...]]]] = []
     for trajectory in trajectories:
@@ -106,12 +106,12 @@ def _tools(trajectory: RecordedTrajectory) -> dict[str, Tool]:
 def _answers(trajectory: RecordedTrajectory) -> dict[CallKey, tuple[str, ...]]:
     """Calls of tools that were not on offer cannot be made again."""
     offered = _tools(trajectory)
-    found: dict[CallKey, tuple[str, ...]] = {}
+    matches: dict[CallKey, tuple[str, ...]] = {}
     for each in recorded_calls(trajectory):
         key = call_key(each.call.name, each.call.arguments)
         if key[0] in offered:
-            found[key] = (*found.get(key, ()), each.observation)
-    return found
+            matches[key] = (*matches.get(key, ()), each.observation)
+    return matches
 
 
 def _clash(
@@ -123,8 +123,8 @@ def _clash(
     for name, tool in offered.items():
         if tools.get(name, tool) != tool:
             return f"another trajectory has another tool of the name {name!r}"
-    for key, found in _answers(trajectory).items():
-        if key in answers and (answers[key] != found or len(found) > 1):
+    for key, matches in _answers(trajectory).items():
+        if key in answers and (answers[key] != matches or len(matches) > 1):
             return f"another trajectory has the same call of {key[0]!r} with other answers"
     return None
 

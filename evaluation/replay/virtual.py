@@ -190,8 +190,8 @@ def _counted(error: str) -> str:
 
 def observation(error: str, response: Any, max_characters: int) -> str:
     """The text that a planner sees of an answer."""
-    told = json.dumps({"message": error} if response == "" else response)
-    return told if len(told) <= max_characters else told[:max_characters] + "..."
+    text = json.dumps({"message": error} if response == "" else response)
+    return text if len(text) <= max_characters else text[:max_characters] + "..."
 
 
 def _client(server: VirtualServer) -> httpx.AsyncClient:

@@ -8,17 +8,14 @@ from typing import TypeVar
 
 from evaluation.page.blocks import Block, Paragraph, Row, Section, Table, Verbatim
 from evaluation.quantities import pluralize
-from evaluation.reporting.drawing import Drawing
-from evaluation.reporting.examples import EACH
-from evaluation.reporting.given import AnyRun, StepsRun, TrajectoriesRun
-from evaluation.reporting.paper_section import paper_section
-from evaluation.reporting.scaling_section import scaling_section
-from evaluation.reporting.steps_behind import StepsBehind, behind_section, steps_behind
-from evaluation.reporting.steps_section import steps_section
-from evaluation.reporting.training_section import training_section
-from evaluation.reporting.trainings import Training
-from evaluation.reporting.verdicts_section import verdicts_section
-from evaluation.reporting.whole_behind import WholeBehind, whole_behind, whole_behind_section
+from evaluation.reporting.examples import EXAMPLES_PER_CELL
+from evaluation.reporting.inputs import AnyRun, BootstrapOptions, StepsRun, TrajectoriesRun
+from evaluation.reporting.paper import paper_section
+from evaluation.reporting.step_examples import StepExamples, step_examples, step_examples_section
+from evaluation.reporting.steps import steps_section
+from evaluation.reporting.training import Training, scaling_section, training_section
+from evaluation.reporting.verdicts import verdicts_section
+from evaluation.reporting.whole_behind import TrajectoryExamples, trajectory_examples_section, whole_behind
 from evaluation.reporting.whole_section import whole_section
 
 Of = TypeVar("Of")
@@ -33,26 +30,26 @@ class Report:
 
     runs: Sequence[AnyRun]
     trainings: Sequence[Training]
-    drawing: Drawing
-    examples: int = EACH
+    bootstrap: BootstrapOptions
+    examples: int = EXAMPLES_PER_CELL
 
 
 def report_sections(report: Report) -> list[Section]:
     """All of it. Raises `EvaluationError`."""
-    steps = [steps_behind(run, report.examples) for run in report.runs if isinstance(run, StepsRun)]
-    whole = [whole_behind(run, report.examples) for run in report.runs if isinstance(run, TrajectoriesRun)]
+    steps = [step_examples(run, report.examples) for run in report.runs if isinstance(run, StepsRun)]
+    complete = [whole_behind(run, report.examples) for run in report.runs if isinstance(run, TrajectoriesRun)]
     figures = [
         _given(report),
-        paper_section([each.run for each in steps], [each.run for each in whole]),
-        *_steps(steps, report.drawing),
-        *_whole(whole, report.drawing),
-        verdicts_section([each.run for each in whole]),
+        paper_section([each.run for each in steps], [each.run for each in complete]),
+        *_steps(steps, report.bootstrap),
+        *_whole(complete, report.bootstrap),
+        verdicts_section([each.run for each in complete]),
         scaling_section([each.run for each in steps], report.trainings),
         training_section(report.trainings),
     ]
     if not report.examples:
         return [section.unlinked() for section in figures]
-    return [*figures, *map(behind_section, steps), *map(whole_behind_section, whole)]
+    return [*figures, *map(step_examples_section, steps), *map(trajectory_examples_section, complete)]
 
 
 def _given(report: Report) -> Section:
@@ -79,16 +76,16 @@ def _about(run: AnyRun) -> Iterator[str]:
     yield "; ".join(f"{role}: {name}" for role, name in names.items()) or "not known"
 
 
-def _steps(runs: Sequence[StepsBehind], drawing: Drawing) -> Iterator[Section]:
+def _steps(runs: Sequence[StepExamples], bootstrap: BootstrapOptions) -> Iterator[Section]:
     groups = _grouped((each.run.run.about.suite, each.run.cases_digest, each) for each in runs)
     for number, (title, group) in enumerate(_titled(groups, "steps"), start=1):
-        yield steps_section(title, f"steps-{number}", group, drawing)
+        yield steps_section(title, f"steps-{number}", group, bootstrap)
 
 
-def _whole(runs: Sequence[WholeBehind], drawing: Drawing) -> Iterator[Section]:
+def _whole(runs: Sequence[TrajectoryExamples], bootstrap: BootstrapOptions) -> Iterator[Section]:
     groups = _grouped((each.run.run.about.suite, each.run.questions_digest, each) for each in runs)
     for number, (title, group) in enumerate(_titled(groups, "whole trajectories"), start=1):
-        yield whole_section(title, f"whole-{number}", group, drawing)
+        yield whole_section(title, f"whole-{number}", group, bootstrap)
 
 
 def _grouped(runs: Iterable[tuple[str, str, Of]]) -> dict[tuple[str, str], list[Of]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-EACH: Final = 3
+EXAMPLES_PER_CELL: Final = 3
 # Examples of a run in all, for each one that a number has.
 AT_MOST: Final = 12
 
@@ -28,7 +28,7 @@ class Chosen:
     by_group: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
-def choose(groups: Sequence[Group], each: int = EACH) -> Chosen:
+def choose(groups: Sequence[Group], each: int = EXAMPLES_PER_CELL) -> Chosen:
     """Up to `each` examples for a group, at least one for every group that is not empty.
 
     What is shown for one group stands for others as well. Beyond `AT_MOST` times `each` nothing is shown that no group

@@ -1,15 +1,22 @@
-"""Tables 1 and 2 of the paper as data (`paper.yaml`), laid beside figures of ours."""
+"""Tables 1 and 2 of the paper as data (`paper.yaml`), next to our results."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import resources
+from statistics import fmean
 from typing import Final
 
 import yaml
 from pydantic import Field
 
 from alpha_umi.contract.roles import WireModel
+from evaluation.page.blocks import Block, Cell, Paragraph, Row, Section, Table
+from evaluation.reporting.format import NO_FIGURE, percent
+from evaluation.reporting.inputs import PART, PARTS, RunVerdicts, StepsRun, TrajectoriesRun
+from evaluation.reporting.step_examples import metric_anchor
+from evaluation.reporting.whole_behind import verdict_anchor
 
 
 class PaperRow(WireModel):
@@ -45,21 +52,8 @@ class Paper(WireModel):
 
 
 # The metrics of ours that stand under the columns of Table 1.
-STATIC_METRICS: Final = ("plan_em", "action_em", "hallu_rate", "f1", "rouge")
-
-# The paper's names of the parts of ToolBench's questions, by ours, with which the ids of questions begin.
-PARTS: Final = {
-    "G1_instruction": "I1-Inst.", "G1_tool": "I1-Tool", "G1_category": "I1-Cat.",
-    "G2_instruction": "I2-Inst.", "G2_category": "I2-Cat.", "G3_instruction": "I3-Inst.",
-}  # fmt: skip
-PART: Final = "PART"
 AVERAGE: Final = "average"
-
-
-def part_of(question: str) -> str | None:
-    """The part of ToolBench's questions that one is of, by its id (`G1_tool/7`); None for any other."""
-    part, found, _ = question.partition("/")
-    return part if found and part in PARTS else None
+STATIC_METRICS: Final = ("plan_em", "action_em", "hallu_rate", "f1", "rouge")
 
 
 @cache
@@ -67,3 +61,95 @@ def paper() -> Paper:
     """The figures as they were published, in percent."""
     text = (resources.files("evaluation.reporting") / "paper.yaml").read_text(encoding="utf-8")
     return Paper.model_validate(yaml.safe_load(text))
+
+
+OTHERS = "the paper's"
+
+
+def paper_section(runs: Sequence[StepsRun], complete: Sequence[TrajectoriesRun]) -> Section:
+    """Both tables. Runs of other suites stand in a table of their own."""
+    published = paper()
+    blocks: list[Block] = [
+        Paragraph(
+            f"Figures of other models, in percent, for orientation: {published.source}. They were made with backbones "
+            "of 7 and 13 billion parameters or closed models, so nothing here is a comparison of like with like."
+        ),
+        *(_table(f"Table 1: {table.title}", table, _of_table(table, runs, complete)) for table in published.table_1),
+        *_elsewhere(runs),
+        _table(f"Table 2: {published.table_2.title}", published.table_2, _of_table(published.table_2, runs, complete)),
+        Paragraph(published.note),
+    ]
+    return Section("The paper's tables, and ours", blocks, "paper")
+
+
+def _table(caption: str, table: PaperTable, ours: Sequence[Row]) -> Table:
+    rows: list[Row] = [
+        [row.model, f"{OTHERS}, {row.group}", *(_printed(figure, table.places) for figure in row.figures)]
+        for row in table.rows
+    ]
+    return Table(caption, ["model", "whose", *table.columns], [*rows, *ours], (0, 1))
+
+
+def _of_table(table: PaperTable, runs: Sequence[StepsRun], complete: Sequence[TrajectoriesRun]) -> list[Row]:
+    """Our rows: runs over steps of the same suite, and what judges said in the words of the table."""
+    steps: list[Row] = [_ours(run) for run in runs if run.run.about.suite.partition(":")[0] in table.suites]
+    judged = [_judged(table, run, place, each) for run in complete for place, each in enumerate(run.verdicts, start=1)]
+    return [*steps, *(row for row in judged if row is not None)]
+
+
+def _judged(table: PaperTable, run: TrajectoriesRun, place: int, judged: RunVerdicts) -> Row | None:
+    """What a judge said of a run, under the columns that it is about; None where it is about none of them."""
+    matches: dict[str, Cell] = {}
+    for column, name in table.judged.get(judged.file.about.procedure, {}).items():
+        of = _of_parts if PART in column else _of_all
+        matches |= of(run, place, judged, column, name)
+    if not matches:
+        return None
+    n = max(figure.n for figure in judged.report.figures.values())
+    cells = [matches.get(column, NO_FIGURE) for column in table.columns]
+    return [run.named.title, f"ours, judged by {judged.file.about.model}, {run.mode}, n {n:,}", *cells]
+
+
+def _of_all(run: TrajectoriesRun, place: int, judged: RunVerdicts, column: str, name: str) -> dict[str, Cell]:
+    """A figure of all that was judged."""
+    figure = judged.report.figures.get(name)
+    if figure is None or figure.value is None:
+        return {}
+    return {column: Cell(percent(figure.value), verdict_anchor(run, place))}
+
+
+def _of_parts(run: TrajectoriesRun, place: int, judged: RunVerdicts, column: str, name: str) -> dict[str, Cell]:
+    """A figure of each part of ToolBench's questions that was judged; where all six were, their mean as well."""
+    message = {part: figures[name].value for part, figures in judged.figures_by_part.items() if name in figures}
+    values = {part: value for part, value in message.items() if value is not None}
+    cells = {
+        column.replace(PART, PARTS[part]): Cell(percent(value), verdict_anchor(run, place, PART, part))
+        for part, value in values.items()
+    }
+    if values.keys() == PARTS.keys():
+        cells[column.replace(PART, AVERAGE)] = Cell(percent(fmean(values.values())), verdict_anchor(run, place))
+    return cells
+
+
+def _elsewhere(runs: Sequence[StepsRun]) -> Iterator[Block]:
+    """Runs of suites that the paper does not have."""
+    known = {suite for table in paper().table_1 for suite in table.suites}
+    others = [run for run in runs if run.run.about.suite.partition(":")[0] not in known]
+    if others:
+        rows = [[*_ours(run)[:1], run.run.about.suite, *_ours(run)[2:]] for run in others]
+        header = ["model", "suite", *paper().table_1[0].columns]
+        yield Table("Ours, the same metrics on other suites: other questions, so other figures", header, rows, (0, 1))
+
+
+def _ours(run: StepsRun) -> list[Cell | str]:
+    figures = [_figure(run, name) for name in STATIC_METRICS]
+    return [run.named.title, f"ours, {run.mode}, n {run.report.steps:,}", *figures]
+
+
+def _figure(run: StepsRun, name: str) -> Cell:
+    value = run.report.figures[name].value
+    return Cell(percent(value), metric_anchor(run, name) if value is not None else None)
+
+
+def _printed(figure: float | None, places: int) -> str:
+    return NO_FIGURE if figure is None else f"{figure:.{places}f}"

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from alpha_umi.roles.turns import Role
-from evaluation.page.blocks import Block, Fold, Paragraph
-from evaluation.page.shortened import verbatim
+from evaluation.page.blocks import Block, Fold, Paragraph, verbatim
 from evaluation.reporting.whole_prompts import NoPrompts, RolePrompt, whole_prompts
 from evaluation.whole_run import AskedRecord, WholeRun
 
 # A prompt up to this length is always shown whole.
-WHOLE_CHARACTERS: Final = 2_000
+MAX_CHARACTERS_IN_FULL: Final = 2_000
 _MADE_AGAIN: Final = "made again from the trajectory's events"
 
 
@@ -72,7 +71,7 @@ class _Bases:
         """
         base, place = self.whole.get(prompt.role, ("", ""))
         common = _common(base, text)
-        if len(text) <= WHOLE_CHARACTERS or 2 * common < len(text):
+        if len(text) <= MAX_CHARACTERS_IN_FULL or 2 * common < len(text):
             self.whole[prompt.role] = text, _place(prompt)
             return (), 0
         return (

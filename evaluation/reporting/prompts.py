@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from alpha_umi.roles.template import Template, UnknownTemplate, load_template, render
 from alpha_umi.roles.turns import Role, Turn
+from evaluation.files.published import Pair
+from evaluation.files.step_run import OutputRecord
 from evaluation.outputs import planner_turn
-from evaluation.pairs import Pair
-from evaluation.records import OutputRecord
 
 Model = Mapping[str, Any]
 SHORTENED: Final = "its history was shortened to fit the model's context"
@@ -45,8 +45,8 @@ def named_template(model: Model) -> Template:
     try:
         return load_template(str(name))
     except UnknownTemplate as error:
-        told = f"this version has no template {name!r}" if name else "the file does not name its template"
-        raise NoPrompt(told) from error
+        message = f"this version has no template {name!r}" if name else "the file does not name its template"
+        raise NoPrompt(message) from error
 
 
 def require_same_template(model: Model, template: Template) -> None:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from evaluation.compare import compare
-from evaluation.gate import Gate, hold
+from evaluation.files.published import Pair
 from evaluation.metrics import METRICS
 from evaluation.page.blocks import Cell, Row, Table
-from evaluation.paired import Difference, Verdict
-from evaluation.pairs import Pair
-from evaluation.reporting.drawing import Drawing
-from evaluation.reporting.written import NO_FIGURE, interval_text, number
+from evaluation.reporting.format import NO_FIGURE, interval_text, number
+from evaluation.reporting.inputs import BootstrapOptions
+from evaluation.statistics.gate import Gate, apply_gate
+from evaluation.statistics.paired import Difference, Verdict
 from recordings.cases import StepCase
 
 GROUPED: Final = ("decision_accuracy", "action_em", "call_match", "rouge")
@@ -40,7 +40,7 @@ def groups_table(
     caption: str,
     first: Sequence[Pair],
     second: Sequence[Pair],
-    drawing: Drawing,
+    drawing: BootstrapOptions,
     anchor: Callable[[str], str | None] = lambda metric: None,
 ) -> Table:
     """A row per group; `anchor` gives the link of a metric's cells. Raises `CasesDiffer`."""
@@ -57,7 +57,7 @@ def groups_table(
     return Table(caption, ["steps", "n, of trajectories", *(_TITLES[name] for name in GROUPED)], rows, (0, 1))
 
 
-def by_group(first: Sequence[Pair], second: Sequence[Pair], drawing: Drawing) -> list[Group]:
+def by_group(first: Sequence[Pair], second: Sequence[Pair], drawing: BootstrapOptions) -> list[Group]:
     """The groups that are not empty, all steps first. Raises `CasesDiffer`."""
     groups = [_group("all steps", first, second, drawing)]
     by_id = {pair.case.id: pair for pair in second}
@@ -70,7 +70,7 @@ def by_group(first: Sequence[Pair], second: Sequence[Pair], drawing: Drawing) ->
 
 def holm(groups: Sequence[Group]) -> Gate:
     """Holm-corrected verdicts over all groups, treated as one family of tests."""
-    return hold([item for group in groups for item in group.differences])
+    return apply_gate([item for group in groups for item in group.differences])
 
 
 def _cell(item: Difference, verdict: Verdict, anchor: Callable[[str], str | None]) -> Cell:
@@ -80,7 +80,7 @@ def _cell(item: Difference, verdict: Verdict, anchor: Callable[[str], str | None
     return Cell(f"{number(item.difference, signed=True)} {interval} {verdict}", anchor(item.metric.name))
 
 
-def _group(title: str, first: Sequence[Pair], second: Sequence[Pair], drawing: Drawing) -> Group:
+def _group(title: str, first: Sequence[Pair], second: Sequence[Pair], drawing: BootstrapOptions) -> Group:
     comparison = compare(first, second, resamples=drawing.resamples, seed=drawing.seed)
     by_name = {item.metric.name: item for item in comparison.differences}
     return Group(title, len(first), comparison.trajectories, tuple(by_name[name] for name in GROUPED))

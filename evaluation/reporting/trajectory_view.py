@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from alpha_umi.contract.trajectories import StepModel, Trajectory
 from alpha_umi.plain_text import beginning
-from evaluation.page.blocks import Block, Fold, Paragraph, Section
-from evaluation.page.shortened import verbatim
-from evaluation.reporting.given import TrajectoriesRun
+from evaluation.page.blocks import Block, Fold, Paragraph, Section, verbatim
+from evaluation.reporting.inputs import TrajectoriesRun
 from evaluation.reporting.prompt_folds import prompt_folds
 from evaluation.whole_run import AskedRecord
 

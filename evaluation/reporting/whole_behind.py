@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from evaluation.compare_whole import WholeMeasure
 from evaluation.judge.verdicts import VerdictRecord
+from evaluation.metrics import Metric
+from evaluation.metrics.trajectory import Measured, trajectory_metric
 from evaluation.page.blocks import Block, Cell, Listing, Paragraph, Section
 from evaluation.quantities import pluralize
-from evaluation.reporting.examples import EACH, Chosen, Group, choose
-from evaluation.reporting.given import TrajectoriesRun
-from evaluation.reporting.paper import PART, part_of
+from evaluation.reporting.examples import EXAMPLES_PER_CELL, Chosen, Group, choose
+from evaluation.reporting.inputs import PART, TrajectoriesRun, part_of
 from evaluation.reporting.trajectory_view import end_of, trajectory_anchor, trajectory_fold
 from evaluation.whole import columns
 
 
 @dataclass(frozen=True)
-class WholeBehind:
+class TrajectoryExamples:
     """A run, and which of its trajectories are shown."""
 
     run: TrajectoriesRun
@@ -25,13 +25,13 @@ class WholeBehind:
     chosen: Chosen
 
 
-def whole_behind(run: TrajectoriesRun, each: int = EACH) -> WholeBehind:
+def whole_behind(run: TrajectoriesRun, each: int = EXAMPLES_PER_CELL) -> TrajectoryExamples:
     """Choose `each` examples for every number of the run."""
     groups = (*_end_groups(run), *_figure_groups(run), *_verdict_groups(run))
-    return WholeBehind(run, groups, choose(groups, each))
+    return TrajectoryExamples(run, groups, choose(groups, each))
 
 
-def whole_behind_section(behind: WholeBehind) -> Section:
+def trajectory_examples_section(behind: TrajectoryExamples) -> Section:
     """The lists that numbers lead to, and the trajectories that the lists lead to."""
     run = behind.run
     shown = f"{len(behind.chosen.places):,} of {pluralize(len(run.run.asked), 'trajectory')}"
@@ -63,7 +63,7 @@ def verdict_anchor(run: TrajectoriesRun, number: int, *said: str) -> str:
     return run.named.anchor("verdict", number, *said)
 
 
-def _lists(behind: WholeBehind) -> Iterator[Block]:
+def _lists(behind: TrajectoryExamples) -> Iterator[Block]:
     for group in behind.groups:
         if places := behind.chosen.by_group[group.anchor]:
             links = [_link(behind.run, place) for place in places]
@@ -105,11 +105,11 @@ def _says(found: Sequence[VerdictRecord], label: str, value: str) -> bool:
 def _figure_groups(run: TrajectoriesRun) -> Iterator[Group]:
     values = columns(run.measured)
     for name in run.report.figures:
-        measure = WholeMeasure(name)
-        title = f"{run.named.key}, {measure.title}, the worst first"
-        yield Group(figure_anchor(run, name), title, _worst_first(values[name], measure))
+        metric = trajectory_metric(name)
+        title = f"{run.named.key}, {metric.title}, the worst first"
+        yield Group(figure_anchor(run, name), title, _worst_first(values[name], metric))
 
 
-def _worst_first(values: Sequence[float | None], measure: WholeMeasure) -> list[int]:
+def _worst_first(values: Sequence[float | None], metric: Metric[Measured]) -> list[int]:
     known = {place: value for place, value in enumerate(values) if value is not None}
-    return sorted(known, key=lambda place: known[place], reverse=measure.better == "lower")
+    return sorted(known, key=lambda place: known[place], reverse=metric.better == "lower")

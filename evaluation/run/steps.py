@@ -23,8 +23,15 @@ from alpha_umi.roles.backbone import BackboneStep
 from alpha_umi.roles.turns import Role
 from evaluation.concurrency import run_concurrently
 from evaluation.errors import RunInterrupted
-from evaluation.growing_file import GrowingRun, growing_run
-from evaluation.records import CaseRecord, ErrorRecord, OutputRecord, PredictionRecord, RunRecord
+from evaluation.files.step_run import (
+    CaseRecord,
+    ErrorRecord,
+    OutputRecord,
+    PredictionRecord,
+    ResumableStepRun,
+    RunRecord,
+    resume_step_run,
+)
 from evaluation.run.models import fetch_models
 from recordings.contamination import Finding
 from recordings.errors import EmptySuite
@@ -108,7 +115,7 @@ async def generate(
     unavailable; the file can be resumed after any of them.
     """
     predictor = Predictor(services, task.strategy, task.about.constrained)
-    with growing_run(path, task.about, task.cases) as file:
+    with resume_step_run(path, task.about, task.cases) as file:
         written = _Written(file, on_prediction)
         remaining = written.remaining(task.cases)
         before = written.count
@@ -127,7 +134,7 @@ async def generate(
 class _Written:
     """The open file, and counts of its predictions."""
 
-    def __init__(self, file: GrowingRun, on_prediction: OnPrediction) -> None:
+    def __init__(self, file: ResumableStepRun, on_prediction: OnPrediction) -> None:
         self.count = 0
         self.failed = 0
         self.errors: Counter[str] = Counter()

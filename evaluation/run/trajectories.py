@@ -18,10 +18,9 @@ from alpha_umi.client.errors import Unavailable
 from alpha_umi.client.orchestrator import OrchestratorClient
 from alpha_umi.contract.trajectories import Strategy
 from evaluation.errors import EvaluationError, RunInterrupted
-from evaluation.replay.made_up import create_made_up_server
-from evaluation.replay.recordings import replay_of, together
-from evaluation.replay.servers import create_calculator_server, create_python_server, create_replay_server
-from evaluation.replay.serving import served
+from evaluation.replay.recordings import build_replay, compatible_groups
+from evaluation.replay.servers import create_calculator_server, create_python_server, create_replay_server, served
+from evaluation.replay.synthetic import create_synthetic_server
 from evaluation.replay.virtual import VirtualServer, VirtualTools
 from evaluation.run.ask import RunOptions, run_all
 from evaluation.run.models import RoleModels
@@ -174,16 +173,16 @@ async def measure_trajectories(
     with growing_whole_run(path, task.about, task.trajectories) as file:
         count = 0
 
-        def counted(record: AskedRecord) -> None:
+        def pluralize(record: AskedRecord) -> None:
             nonlocal count
             count += 1
             on_result(record)
 
         for record in file.asked:
-            counted(record)
+            pluralize(record)
         try:
             for group in task.groups:
-                await _run_group(client, group, file, options, concurrency, counted)
+                await _run_group(client, group, file, options, concurrency, pluralize)
         except Unavailable as error:
             progress = f"{path} has {count} of {len(task.trajectories)} trajectories"
             raise RunInterrupted(error.message, progress=progress) from error
@@ -216,19 +215,19 @@ def _groups(compute_tool: ComputeTool | None, trajectories: Sequence[RecordedTra
         return [ReplayGroup(compute_tool.source, trajectories, compute_tool.server)]
     if _has_answer_forms(trajectories):
         return [
-            ReplayGroup(SYNTHETIC, group, lambda group=group: create_made_up_server(group))  # type: ignore[misc]
-            for group in together(trajectories)
+            ReplayGroup(SYNTHETIC, group, lambda group=group: create_synthetic_server(group))  # type: ignore[misc]
+            for group in compatible_groups(trajectories)
         ]
     return [
-        ReplayGroup(RECORDED, group, lambda group=group: create_replay_server(replay_of(group, calls_needed=False)))  # type: ignore[misc]
-        for group in together(trajectories)
+        ReplayGroup(RECORDED, group, lambda group=group: create_replay_server(build_replay(group, calls_needed=False)))  # type: ignore[misc]
+        for group in compatible_groups(trajectories)
     ]
 
 
 def _virtual(trajectories: Sequence[RecordedTrajectory], virtual: VirtualTools) -> list[ReplayGroup]:
     return [
         ReplayGroup(TOOLBENCH, group, lambda group=group: virtual.application(_apis(group)))  # type: ignore[misc]
-        for group in together(trajectories)
+        for group in compatible_groups(trajectories)
     ]
 
 

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from benchmarks.evaluate import ANSWER_WORDS, STEPS_PER_TRAJECTORY, _pairs, measure
-from evaluation.score import score
+from evaluation.scoring import score
 
 
 def test_every_part_has_a_row() -> None:

@@ -17,7 +17,7 @@ from support.generated_suites import sums_file
 from support.system import call
 
 from cli.main import app
-from evaluation.run_file import read_run
+from evaluation.files.step_run import read_run
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "runs").glob("*.sh"))
@@ -99,16 +99,16 @@ def test_suites_are_measured_with_the_scripted_engine(tmp_path: Path) -> None:
         "ALPHA_UMI_ROLE_SCRIPT": str(tmp_path / "script.json"),
     }  # fmt: skip
     subprocess.run(["bash", "runs/suites.sh"], cwd=ROOT, env=environment, check=True, capture_output=True, timeout=120)
-    for mode in ("constrained", "free"):
+    for mode in ("constrained", "unconstrained"):
         run = read_run(tmp_path / "out" / f"steps-sums-{mode}.jsonl")
         assert (run.about.constrained, len(run.predictions)) == (mode == "constrained", 4)
     report = (tmp_path / "out" / "report.md").read_text()
-    assert "B steps-sums-free less A steps-sums-constrained, by groups of steps" in report
+    assert "B steps-sums-unconstrained less A steps-sums-constrained, by groups of steps" in report
 
 
 def test_suites_commands(commands: Commands) -> None:
     given = {"SUITES": "gsm8k", "TRAJECTORY_SUITES": "gsm8k", "MODELS": "models"}
-    first, code = commands("suites.sh", **given, FAIL="--free --suite")
+    first, code = commands("suites.sh", **given, FAIL="--unconstrained --suite")
     generate = "evaluate generate --in-process --models models --{mode} --suite gsm8k --limit 50 --output $OUT/{file}"
     assert (code, first) == (1, [generate.format(mode="constrained", file="steps-gsm8k-constrained.jsonl.part")])
     second, code = commands("suites.sh", **given)
@@ -116,10 +116,10 @@ def test_suites_commands(commands: Commands) -> None:
     down = "down --state-dir $OUT/state"
     assert code == 0
     assert second == [
-        generate.format(mode="free", file="steps-gsm8k-free.jsonl.part"),
+        generate.format(mode="unconstrained", file="steps-gsm8k-unconstrained.jsonl.part"),
         *(
             line
-            for mode in ("constrained", "free")
+            for mode in ("constrained", "unconstrained")
             for line in (
                 down,
                 up,
@@ -127,8 +127,8 @@ def test_suites_commands(commands: Commands) -> None:
                 f"--output $OUT/trajectories-gsm8k-{mode}.jsonl.part",
             )
         ),
-        "evaluate report $OUT/steps-gsm8k-constrained.jsonl $OUT/steps-gsm8k-free.jsonl "
-        "$OUT/trajectories-gsm8k-constrained.jsonl $OUT/trajectories-gsm8k-free.jsonl --examples 0 "
+        "evaluate report $OUT/steps-gsm8k-constrained.jsonl $OUT/steps-gsm8k-unconstrained.jsonl "
+        "$OUT/trajectories-gsm8k-constrained.jsonl $OUT/trajectories-gsm8k-unconstrained.jsonl --examples 0 "
         "--markdown $OUT/report.md",
         down,
     ]
@@ -138,7 +138,7 @@ def test_suites_commands(commands: Commands) -> None:
 
 def test_variants_commands(commands: Commands) -> None:
     given = {"DATA": "prepared", "VARIANTS": "alpha-umi single-llm", "SUITES": "gsm8k", "MAX_TOKENS": "4000"}
-    first, code = commands("variants.sh", **given, FAIL="--free")
+    first, code = commands("variants.sh", **given, FAIL="--unconstrained")
     train = "train run {0} --config smollm2-135m --data prepared --seed 0 --max-tokens 4000{1} --output $OUT/{0}-0/run"
     export = "train export $OUT/{0}-0/run --output $OUT/{0}-0/models"
     merge = "train export $OUT/{0}-0/run --merged --output $OUT/{0}-0/merged"
@@ -159,17 +159,17 @@ def test_variants_commands(commands: Commands) -> None:
         f"evaluate report $OUT/single-llm-0/gsm8k-{mode}.jsonl $OUT/alpha-umi-0/gsm8k-{mode}.jsonl "
         "--training $OUT/alpha-umi-0/run --training $OUT/single-llm-0/run --examples 0 "
         f"--markdown $OUT/report-0-{mode}.md"
-        for mode in ("constrained", "free")
+        for mode in ("constrained", "unconstrained")
     ]
     assert second == [
         # It continues, or has nothing to do.
         train.format("alpha-umi", ""),
-        generate.format("alpha-umi", "free", "chain"),
+        generate.format("alpha-umi", "unconstrained", "chain"),
         train.format("single-llm", " --reuse $OUT/alpha-umi-0/run"),
         export.format("single-llm"),
         merge.format("single-llm"),
         generate.format("single-llm", "constrained", "single"),
-        generate.format("single-llm", "free", "single"),
+        generate.format("single-llm", "unconstrained", "single"),
         *reports,
     ]
     assert commands("variants.sh", **{**given, "DATA": ""})[1] != 0
@@ -217,13 +217,13 @@ def test_ablations_commands(commands: Commands, tmp_path: Path) -> None:
         f"{begin} --output $OUT/alpha-umi-0/gsm8k-chain.jsonl.part",
         f"{begin} --max-repeats 64 --output $OUT/alpha-umi-0/gsm8k-unguarded.jsonl.part",
         f"{begin} --strategy dfsdt --output $OUT/alpha-umi-0/gsm8k-dfsdt.jsonl.part",
-        f"{begin} --output $OUT/alpha-umi-0/gsm8k-free.jsonl.part",
+        f"{begin} --output $OUT/alpha-umi-0/gsm8k-unconstrained.jsonl.part",
     ]
     # Two systems: with grammars, and without for the last run.
     assert [line.split()[0] for line in given if line.split()[0] in ("up", "down")] == ["down", "up"] * 2 + ["down"]
     compared = [line.removeprefix("evaluate compare ") for line in given if line.startswith("evaluate compare")]
-    assert "$OUT/single-llm-0/gsm8k-free.jsonl $OUT/alpha-umi-0/gsm8k-free.jsonl" in compared
-    assert "$OUT/alpha-umi-0/gsm8k-constrained.jsonl $OUT/alpha-umi-0/gsm8k-free.jsonl" in compared
+    assert "$OUT/single-llm-0/gsm8k-unconstrained.jsonl $OUT/alpha-umi-0/gsm8k-unconstrained.jsonl" in compared
+    assert "$OUT/alpha-umi-0/gsm8k-constrained.jsonl $OUT/alpha-umi-0/gsm8k-unconstrained.jsonl" in compared
     assert "$OUT/alpha-umi-0/gsm8k-chain.jsonl $OUT/alpha-umi-0/gsm8k-dfsdt.jsonl --format trajectories" in compared
     again, _ = commands("ablations.sh", SUITES="gsm8k", TRAJECTORY_SUITES="gsm8k")
     assert not [line for line in again if line.startswith(("up", "evaluate trajectories"))]

@@ -14,7 +14,7 @@ from support.system import Roles, call, serve_roles
 from typer.testing import Result
 
 from alpha_umi.serving.scripted import Rule
-from evaluation.bfcl.verdicts import CheckerMissing, checker_python
+from evaluation.official.bfcl import CheckerMissing, checker_python
 from recordings.formats import bfcl
 
 Invoke = Callable[..., Result]
@@ -71,12 +71,12 @@ def triangles(serve: Serve) -> Roles:
 def test_predictions_are_judged_by_the_package(invoke: Invoke, suite: Path, serve: Serve) -> None:
     roles, file = triangles(serve), suite.parent / "run.jsonl"
     addresses = ("--planner-url", roles.planner, "--caller-url", roles.caller, "--summarizer-url", roles.summarizer)
-    made = invoke("evaluate", "generate", "--suite", str(suite), "--output", str(file), "--free", *addresses)
+    made = invoke("evaluate", "generate", "--suite", str(suite), "--output", str(file), "--unconstrained", *addresses)
     assert made.exit_code == 0, made.stderr
-    told = invoke("evaluate", "bfcl", str(file), "--json")
-    assert told.exit_code == 0, told.stderr
-    found = json.loads(told.stdout)["categories"]
-    assert {name: (each["valid"], each["n"], each["errors"]) for name, each in found.items()} == {
+    text = invoke("evaluate", "bfcl", str(file), "--json")
+    assert text.exit_code == 0, text.stderr
+    matches = json.loads(text.stdout)["categories"]
+    assert {name: (each["valid"], each["n"], each["errors"]) for name, each in matches.items()} == {
         "simple_python": (1, 2, {"simple_function_checker:wrong_func_name": 1}),
         "irrelevance": (1, 2, {"irrelevance_error:decoder_success": 1}),
     }

@@ -13,8 +13,8 @@ from support.measured_steps import GAVE_UP, case_of, right, run_of
 from typer.testing import Result
 
 from alpha_umi.trajectory import Limits
-from evaluation.pairs import pair
-from evaluation.run_file import Run, write_run
+from evaluation.files.published import pair
+from evaluation.files.step_run import Run, write_run
 
 Invoke = Callable[..., Result]
 GOOD = [number < 80 for number in range(100)]
@@ -82,12 +82,12 @@ def test_only_the_named_figures_stop_a_release(invoke: Invoke, steps: Callable[.
 def test_what_cannot_be_told_passes_with_the_smallest_fall(invoke: Invoke, steps: Callable[..., str]) -> None:
     files = steps("before", GOOD), steps("after", [False, *GOOD[1:]])
     gate = ("--fail-below", "--metric", "call_match")
-    passed = invoke("evaluate", "compare", *files, *gate, "--notice", "1")
+    passed = invoke("evaluate", "compare", *files, *gate, "--mde-target", "1")
     assert passed.exit_code == 0
     assert "too few trajectories to show a fall of 1 points in any figure" in passed.stdout
-    row = next(line for line in lines(passed.stdout) if line[:2] == ["call_match", "open"])
+    row = next(line for line in lines(passed.stdout) if line[:2] == ["call_match", "inconclusive"])
     assert 0.01 < float(row[-1]) < 0.05
-    assert "too few" not in invoke("evaluate", "compare", *files, *gate, "--notice", "10").stdout
+    assert "too few" not in invoke("evaluate", "compare", *files, *gate, "--mde-target", "10").stdout
     few = invoke("evaluate", "compare", steps("few", GOOD[:10]), steps("fewer", [False] * 10), *gate)
     assert few.exit_code == 0
     assert "fewer than 20 trajectories count" in few.stdout
@@ -110,7 +110,7 @@ def test_whole_trajectories_go_through_the_gate(invoke: Invoke, whole: Callable[
 def test_what_says_nothing_is_refused(invoke: Invoke, steps: Callable[..., str], whole: Callable[..., str]) -> None:
     before, whole_before = steps("before", GOOD), whole("whole-before", GOOD, constrained=True)
     form = ("--format", "trajectories")
-    for second, more, said in (
+    for second, more, message in (
         (steps("missing", [None, *GOOD[1:]]), (), "the second file lacks 1 prediction: '0/1'"),
         (steps("free", GOOD, constrained=False), (), "`constrained` is True and False"),
         (steps("suite", GOOD[:30], suite="four"), (), "`suite` is 'three' and 'four'"),
@@ -119,9 +119,9 @@ def test_what_says_nothing_is_refused(invoke: Invoke, steps: Callable[..., str],
         (steps("same", GOOD), ("--metric", "accuracy"), "no figure is called 'accuracy'"),
     ):
         refused = invoke("evaluate", "compare", before, second, "--fail-below", *more)
-        assert (refused.exit_code, refused.stdout) == (2, ""), said
-        assert said in " ".join(refused.stderr.split())
-    for second, said in (
+        assert (refused.exit_code, refused.stdout) == (2, ""), message
+        assert message in " ".join(refused.stderr.split())
+    for second, message in (
         (whole("whole-missing", [None, *GOOD[1:]]), "the second file lacks 1 trajectory: 'q0'"),
         (whole("single", GOOD, strategy="single"), "`strategy` is 'chain' and 'single'"),
         (whole("steps", GOOD, max_steps=3), "`max_steps` is None and 3"),
@@ -134,8 +134,8 @@ def test_what_says_nothing_is_refused(invoke: Invoke, steps: Callable[..., str],
         (before, "is a file of predictions for steps"),
     ):
         refused = invoke("evaluate", "compare", whole_before, second, *form, "--fail-below")
-        assert (refused.exit_code, refused.stdout) == (2, ""), said
-        assert said in " ".join(refused.stderr.split())
+        assert (refused.exit_code, refused.stdout) == (2, ""), message
+        assert message in " ".join(refused.stderr.split())
 
 
 def test_questions_that_neither_file_came_to_are_counted(invoke: Invoke, whole: Callable[..., str]) -> None:
@@ -184,8 +184,8 @@ def test_a_prediction_that_a_role_refused_is_no_missing_one(invoke: Invoke, tmp_
     for status, code in ((422, 0), (500, 2)):
         error = {"role": "planner", "problem": "invalid-request", "status": status, "detail": "too long"}
         first = made.predictions[0].model_dump() | {"error": error, "outputs": []}
-        kept = Run(made.about, made.cases, (type(made.predictions[0]).model_validate(first), *made.predictions[1:]))
-        write_run(tmp_path / "refused", kept)
+        retained = Run(made.about, made.cases, (type(made.predictions[0]).model_validate(first), *made.predictions[1:]))
+        write_run(tmp_path / "refused", retained)
         write_run(tmp_path / "whole", made)
         gate = ("--fail-below", "--metric", "call_match")
         ended = invoke("evaluate", "compare", str(tmp_path / "whole"), str(tmp_path / "refused"), *gate)
@@ -209,13 +209,15 @@ def test_a_file_of_another_version_is_named(
     form = ("--format", "trajectories") if kind == "whole-run" else ()
     refused = invoke("evaluate", "compare", str(file), str(other), *form, "--fail-below")
     assert (refused.exit_code, refused.stdout) == (2, "")
-    said = " ".join(refused.stderr.split())
-    assert f"line 1: the file is of version {version}, and this program reads version {reads}" in said
-    assert "make it anew" in said
+    message = " ".join(refused.stderr.split())
+    assert f"line 1: the file is of version {version}, and this program reads version {reads}" in message
+    assert "make it anew" in message
 
 
 @pytest.mark.parametrize(
-    "option", [("--metric", "call_match"), ("--correction", "none"), ("--notice", "3")], ids=lambda option: option[0]
+    "option",
+    [("--metric", "call_match"), ("--correction", "none"), ("--mde-target", "3")],
+    ids=lambda option: option[0],
 )
 def test_what_belongs_to_the_gate_is_refused_without_it(
     invoke: Invoke, steps: Callable[..., str], option: tuple[str, str]

@@ -19,7 +19,7 @@ from typer.testing import Result
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.trajectories import Trajectory
 from alpha_umi.web.problems import install_problem_handlers
-from evaluation.run_file import write_run
+from evaluation.files.step_run import write_run
 
 Invoke = Callable[..., Result]
 DAY = timedelta(days=1)
@@ -37,17 +37,17 @@ def day(number: int, count: int = 40, *, gives_up: int = 0) -> list[Trajectory]:
     ]
 
 
-def orchestrator(served: Sequence[Trajectory], *, breaks_after: int | None = None) -> FastAPI:
+def orchestrator(matches: Sequence[Trajectory], *, breaks_after: int | None = None) -> FastAPI:
     """Answers with pages, newest first, and breaks down after some of them."""
-    application, pages = FastAPI(), []
+    application, requests = FastAPI(), []
     install_problem_handlers(application)
 
     @application.get("/v1/trajectories")
     async def listed(limit: int, status: str | None = None, after: str | None = None) -> JSONResponse:
-        pages.append(after)
-        if breaks_after is not None and len(pages) > breaks_after:
+        requests.append(after)
+        if breaks_after is not None and len(requests) > breaks_after:
             raise ServiceError("storage-unavailable", "the log cannot be read")
-        chosen = [each for each in reversed(served) if status in (None, each.status)]
+        chosen = [each for each in reversed(matches) if status in (None, each.status)]
         start = 0 if after is None else [each.id for each in chosen].index(after) + 1
         data: list[Any] = [each.model_dump(mode="json") for each in chosen[start : start + limit]]
         return JSONResponse({"object": "list", "data": data, "has_more": start + limit < len(chosen)})
@@ -60,14 +60,14 @@ def exported(path: Path) -> list[dict[str, Any]]:
 
 
 def test_all_pages_are_exported(invoke: Invoke, serve: Serve, tmp_path: Path) -> None:
-    served = day(0, 250, gives_up=30)
-    url, target = serve(orchestrator(served)), tmp_path / "served.jsonl"
+    matches = day(0, 250, gives_up=30)
+    url, target = serve(orchestrator(matches)), tmp_path / "served.jsonl"
     written = invoke("export", "--url", url, "--output", str(target))
     assert (written.exit_code, written.stdout, written.stderr) == (0, "", "250 trajectories\n")
-    assert [line["id"] for line in exported(target)] == [each.id for each in reversed(served)]
+    assert [line["id"] for line in exported(target)] == [each.id for each in reversed(matches)]
     printed = invoke("export", "--url", url, "--status", "gave_up")
     assert len(printed.stdout.splitlines()) == 30
-    assert Trajectory.model_validate_json(printed.stdout.splitlines()[0]) == served[29]
+    assert Trajectory.model_validate_json(printed.stdout.splitlines()[0]) == matches[29]
 
 
 def test_a_time_is_exported(invoke: Invoke, serve: Serve) -> None:
@@ -80,8 +80,8 @@ def test_a_time_is_exported(invoke: Invoke, serve: Serve) -> None:
 def test_a_length_of_time_is_counted_back_from_now(invoke: Invoke, serve: Serve) -> None:
     now = datetime.now(UTC) - BEGAN
     url = serve(orchestrator([trajectory(f"{ago} h", after=now - timedelta(hours=ago)) for ago in (72, 49, 47, 1)]))
-    served = invoke("export", "--url", url, "--since", "2d")
-    assert [json.loads(line)["id"] for line in served.stdout.splitlines()] == ["1 h", "47 h"]
+    matches = invoke("export", "--url", url, "--since", "2d")
+    assert [json.loads(line)["id"] for line in matches.stdout.splitlines()] == ["1 h", "47 h"]
 
 
 def test_an_export_that_breaks_leaves_the_file_as_it_was(invoke: Invoke, serve: Serve, tmp_path: Path) -> None:
@@ -114,17 +114,17 @@ def test_a_role_that_goes_wrong_is_named(invoke: Invoke, serve: Serve, tmp_path:
     served, page = tmp_path / "served.jsonl", tmp_path / "drift.html"
     url = serve(orchestrator([*day(0), *day(1), *day(2, gives_up=25)]))
     assert invoke("export", "--url", url, "--output", str(served)).exit_code == 0
-    result = invoke("evaluate", "drift", str(served), "--output", str(page))
-    assert result.exit_code == 0, result.stderr
-    assert "going wrong in the newest full window, 2026-03-04: planner\n" in result.stdout
-    assert "…" not in result.stdout
+    printed = invoke("evaluate", "drift", str(served), "--output", str(page))
+    assert printed.exit_code == 0, printed.stderr
+    assert "going wrong in the newest full window, 2026-03-04: planner\n" in printed.stdout
+    assert "…" not in printed.stdout
     row = next(
-        line.split() for line in result.stdout.splitlines() if line.startswith("2026-03-04") and "planner" in line
+        line.split() for line in printed.stdout.splitlines() if line.startswith("2026-03-04") and "planner" in line
     )
     assert row[1:7] == ["planner", "gave_up", "0.0", "%", "62.5", "%"]
     assert page.read_text().lstrip().startswith("<!DOCTYPE html>")
     report = json.loads(invoke("evaluate", "drift", str(served), "--json").stdout)
-    assert (report["wrong"], len(report["windows"]), report["window_s"]) == (["planner"], 3, 86_400)
+    assert (report["alarming_roles"], len(report["windows"]), report["window_s"]) == (["planner"], 3, 86_400)
     assert invoke("evaluate", "drift", str(served), "--fail-on-alarm").exit_code == 3
     for all_of_it in (("--window", "1w"), ("--reference-windows", "50")):
         refused = invoke("evaluate", "drift", str(served), "--fail-on-alarm", *all_of_it)
@@ -133,8 +133,8 @@ def test_a_role_that_goes_wrong_is_named(invoke: Invoke, serve: Serve, tmp_path:
 
 
 def test_a_reference_is_another_export(invoke: Invoke, tmp_path: Path) -> None:
-    for name, served in (("before", day(0)), ("now", day(9, gives_up=25)), ("few", day(1, 19))):
-        (tmp_path / name).write_text("".join(each.model_dump_json() + "\n" for each in served))
+    for name, matches in (("before", day(0)), ("now", day(9, gives_up=25)), ("few", day(1, 19))):
+        (tmp_path / name).write_text("".join(each.model_dump_json() + "\n" for each in matches))
     now, before = str(tmp_path / "now"), str(tmp_path / "before")
     alone = invoke("evaluate", "drift", now, "--reference", str(tmp_path / "few"))
     assert "nothing can be said of any window" in alone.stdout
@@ -145,18 +145,18 @@ def test_a_reference_is_another_export(invoke: Invoke, tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [3, 40])
 def test_a_day_that_runs_leaves_the_alarm_of_the_day_before(invoke: Invoke, tmp_path: Path, count: int) -> None:
     served, not_over = tmp_path / "served.jsonl", (datetime.now(UTC) - BEGAN).days + 2
-    trajectories = [*day(0), *day(1), *day(2, gives_up=16), *day(not_over, count)]
-    served.write_text("".join(each.model_dump_json() + "\n" for each in trajectories))
-    result = invoke("evaluate", "drift", str(served), "--fail-on-alarm")
-    assert result.exit_code == 3
-    assert "going wrong in the newest full window, 2026-03-04: planner\n" in result.stdout
-    assert ("too few trajectories for a verdict: 1 newer window\n" in result.stdout) == (count == 3)
-    assert "2026-03-04" in next(line for line in result.stdout.splitlines() if "95 %" in line)
+    matches = [*day(0), *day(1), *day(2, gives_up=16), *day(not_over, count)]
+    served.write_text("".join(each.model_dump_json() + "\n" for each in matches))
+    printed = invoke("evaluate", "drift", str(served), "--fail-on-alarm")
+    assert printed.exit_code == 3
+    assert "going wrong in the newest full window, 2026-03-04: planner\n" in printed.stdout
+    assert ("too few trajectories for a verdict: 1 newer window\n" in printed.stdout) == (count == 3)
+    assert "2026-03-04" in next(line for line in printed.stdout.splitlines() if "95 %" in line)
 
 
 def test_what_cannot_be_read_is_refused(invoke: Invoke, tmp_path: Path) -> None:
-    line = trajectory().model_dump_json()
-    for name, text in (("good", f"{line}\n"), ("bad", f"{line}\nwords\n"), ("empty", "")):
+    complete = trajectory().model_dump_json()
+    for name, text in (("good", f"{complete}\n"), ("bad", f"{complete}\nwords\n"), ("empty", "")):
         (tmp_path / name).write_text(text)
     write_run(tmp_path / "steps", run_of(pairs_of({})))
     (tmp_path / "whole").write_text(written(whole_run([True])))

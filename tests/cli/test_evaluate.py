@@ -13,11 +13,11 @@ from support.measured_steps import GAVE_UP, called, pairs_of, run_of
 from typer.testing import Result
 
 from cli.commands import evaluate
-from evaluation.intervals import RESAMPLES, SEED
+from evaluation.files.published import write_published_file
+from evaluation.files.step_run import write_run
 from evaluation.metrics import METRICS
 from evaluation.outputs import Prediction
-from evaluation.published import write_published_file
-from evaluation.run_file import write_run
+from evaluation.statistics.bootstrap import RESAMPLES, SEED
 
 Invoke = Callable[..., Result]
 Write = Callable[..., str]
@@ -54,7 +54,7 @@ def test_a_score_is_a_table_with_numbers_and_intervals(invoke: Invoke, run: Writ
     assert printed.stdout.startswith("three: 3 steps of 3 trajectories\n")
     assert "without a prediction, counted as wrong: 1 (b/1)" in printed.stdout
     plan = next(line for line in printed.stdout.splitlines() if line.startswith("Plan ACC"))
-    assert "  hallu_rate, argument_validity, invented_tools do not count them\n" in printed.stdout
+    assert "  ignored by hallu_rate, argument_validity, invented_tools\n" in printed.stdout
     assert plan.split() == ["Plan", "ACC", "plan_em", "0.3333", "0.0000", "to", "1.0000", "3"]
     action = next(line for line in printed.stdout.splitlines() if line.startswith("Act. EM"))
     assert action.split() == ["Act.", "EM", "action_em", "0.0000", "–", "1"]
@@ -90,11 +90,11 @@ def test_two_files_are_compared(invoke: Invoke, run: Write, tmp_path: Path) -> N
     printed = invoke("evaluate", "compare", first, second)
     assert printed.exit_code == 0
     assert "without a prediction in the second, counted as wrong: 1 (b/1)" in printed.stdout
-    assert "  hallu_rate, argument_validity, invented_tools do not count them, and stay open\n" in printed.stdout
+    assert "  ignored by hallu_rate, argument_validity, invented_tools, so inconclusive\n" in printed.stdout
     assert "first: three, constrained; planner planner-of-tests\nsecond: three, constrained; " in printed.stdout
-    assert printed.stdout.endswith("open, as fewer than 20 trajectories count: all\n")
+    assert printed.stdout.endswith("inconclusive, as fewer than 20 trajectories count: all\n")
     action = next(line for line in printed.stdout.splitlines() if line.startswith("action_em"))
-    assert action.split() == ["action_em", "0.0000", "1.0000", "+1.0000", "–", "open"]
+    assert action.split() == ["action_em", "0.0000", "1.0000", "+1.0000", "–", "inconclusive"]
     assert max(map(len, printed.stdout.splitlines())) <= 80
     target = tmp_path / "report.json"
     report = figures(invoke("evaluate", "compare", first, second, "--json", "--output", str(target)))
@@ -105,7 +105,7 @@ def test_two_files_are_compared(invoke: Invoke, run: Write, tmp_path: Path) -> N
         "suite": "three", "models": {"planner": "planner-of-tests"}, "constrained": True, "strategy": None,
         "trained_on": [],
     }  # fmt: skip
-    assert (report["differences"]["plan_em"]["trajectories"], report["differences"]["hallu_rate"]["hidden"]) == (
+    assert (report["differences"]["plan_em"]["trajectories"], report["differences"]["hallu_rate"]["incomparable"]) == (
         3,
         True,
     )
@@ -120,16 +120,16 @@ def test_published_files_are_compared(invoke: Invoke, tmp_path: Path) -> None:
     assert (report["first"], report["second"]) == (None, None)
 
 
-def test_the_error_names_the_problem(invoke: Invoke, run: Write, tmp_path: Path) -> None:
-    whole = run()
-    (tmp_path / "cut").write_text(Path(whole).read_text()[:-9])
+def test_what_is_wrong_is_said(invoke: Invoke, run: Write, tmp_path: Path) -> None:
+    complete = run()
+    (tmp_path / "cut").write_text(Path(complete).read_text()[:-9])
     (tmp_path / "empty").write_text("")
     (tmp_path / "words").write_text("words")
     (tmp_path / "no-entry").write_text("[]")
     (tmp_path / "orphan").write_text('[{"tools": [], "predictions": "a"}]')
     write_published_file(tmp_path / "published", pairs_of({}))
     published = ("--format", "published")
-    for arguments, said in (
+    for arguments, message in (
         (("score", "nothing-here"), "nothing-here cannot be read: No such file"),
         (("score", str(tmp_path / "cut")), "ends in the middle"),
         (("score", str(tmp_path / "empty")), "is empty"),
@@ -137,25 +137,25 @@ def test_the_error_names_the_problem(invoke: Invoke, run: Write, tmp_path: Path)
         (("score", str(tmp_path / "no-entry"), *published), "no step in"),
         (("score", str(tmp_path / "orphan"), *published), "without a `reference`: entry '1'"),
         (("score", str(tmp_path / "published")), "is it --format published?"),
-        (("score", whole, *published), "is not JSON"),
-        (("score", whole, "--output", str(tmp_path / "no" / "folder")), "cannot be written: No such file"),
-        (("compare", whole, str(tmp_path / "cut")), "ends in the middle"),
+        (("score", complete, *published), "is not JSON"),
+        (("score", complete, "--output", str(tmp_path / "no" / "folder")), "cannot be written: No such file"),
+        (("compare", complete, str(tmp_path / "cut")), "ends in the middle"),
         (("compare", str(tmp_path / "no-entry"), str(tmp_path / "no-entry"), *published), "no step in"),
     ):
         refused = invoke("evaluate", *arguments)
         assert (refused.exit_code, refused.stdout) == (2, ""), arguments
-        assert said in " ".join(refused.stderr.split()), arguments
+        assert message in " ".join(refused.stderr.split()), arguments
         assert "Traceback" not in refused.stderr
 
 
 def test_a_model_that_was_trained_on_the_suite_is_warned_of(invoke: Invoke, run: Write, tmp_path: Path) -> None:
     clean = run("clean.jsonl")
-    kept = run_of(pairs_of({}))
+    retained = run_of(pairs_of({}))
     for verdict, warned in (("listed", True), ("clean", False), ("unknown", False)):
         models = {"planner": {"id": "p", "trained_on_suite": {"verdict": verdict, "instructions": 2, "total": 3}}}
-        about = kept.about.model_copy(update={"models": models})
+        about = retained.about.model_copy(update={"models": models})
         file = str(tmp_path / "trained.jsonl")
-        write_run(Path(file), type(kept)(about, kept.cases, kept.predictions))
+        write_run(Path(file), type(retained)(about, retained.cases, retained.predictions))
         warning = "the planner's model was trained on 2 of the suite's 3 instructions"
         assert (f"warning: {warning}" in invoke("evaluate", "score", file).stdout) is warned
         compared = invoke("evaluate", "compare", clean, file)
@@ -172,7 +172,7 @@ def test_no_file_that_is_read_is_written_over(invoke: Invoke, run: Write, tmp_pa
     (tmp_path / "link").symlink_to("first.jsonl")
     (tmp_path / "hard").hardlink_to(first)
     new = str(tmp_path / "new.json")
-    for arguments, said in (
+    for arguments, message in (
         (("score", first, "--output", first), "--output: "),
         (("score", first, "--format", "trajectories", "--output", first), "is what the command reads"),
         (("score", first, "--output", str(tmp_path / "link")), "is what the command reads → name another file"),
@@ -183,7 +183,7 @@ def test_no_file_that_is_read_is_written_over(invoke: Invoke, run: Write, tmp_pa
     ):
         refused = invoke("evaluate", *arguments)
         assert (refused.exit_code, refused.stdout) == (2, ""), arguments
-        assert said in " ".join(refused.stderr.split()), arguments
+        assert message in " ".join(refused.stderr.split()), arguments
     assert Path(first).read_bytes() == before
     assert not Path(new).exists()
 

@@ -25,7 +25,7 @@ from alpha_umi.serving.scripted import Rule
 from cli.generation_view import progress_bar
 from cli.local.state import ProcessIdentity, RunRecord, ServiceRecord, StateFolder
 from cli.role_access import role_access
-from evaluation.run_file import read_run
+from evaluation.files.step_run import read_run
 from recordings.contamination import instruction_digest
 from services.planner import create_router as planner_router
 
@@ -61,14 +61,14 @@ def stderr_of(result: Result) -> str:
 
 def test_predictions_are_generated_and_scored(invoke: Invoke, suite: Path, serve: Serve) -> None:
     roles = calculating_roles(serve)
-    result = invoke(*arguments(suite, roles, "--limit", "7", "--free", "--concurrency", "3"))
+    result = invoke(*arguments(suite, roles, "--limit", "7", "--unconstrained", "--concurrency", "3"))
     assert (result.exit_code, result.stdout) == (0, f"{suite.parent}/run.jsonl: 7 predictions\n")
     assert "planner: scripted; the manifest does not say" in stderr_of(result)
     run = read_run(suite.parent / "run.jsonl")
     assert (run.about.constrained, len(run.predictions)) == (False, 7)
     scored = invoke("evaluate", "score", str(suite.parent / "run.jsonl"))
     assert scored.stdout.startswith("sums: 7 steps of 4 trajectories\n")
-    again = invoke(*arguments(suite, roles, "--limit", "7", "--free"))
+    again = invoke(*arguments(suite, roles, "--limit", "7", "--unconstrained"))
     assert again.stdout == f"{suite.parent}/run.jsonl: 7 predictions, 7 of them from before\n"
     other = invoke(*arguments(suite, roles, "--limit", "7"))
     assert (other.exit_code, other.stdout) == (2, "")

@@ -39,7 +39,7 @@ from cli.commands import generate
 from cli.generation_view import loading as loading_view
 from cli.generation_view import progress_bar
 from cli.in_process import LoadedRoles
-from evaluation.run_file import read_run
+from evaluation.files.step_run import read_run
 
 Invoke = Callable[..., Result]
 
@@ -98,7 +98,7 @@ def test_all_roles_predict_without_a_service(invoke: Invoke, tmp_path: Path) -> 
 
 @pytest.mark.usefixtures("scripted_engine")
 def test_the_single_model_predicts_alone(invoke: Invoke, tmp_path: Path) -> None:
-    result = invoke(*arguments(tmp_path, "--strategy", "single", "--limit", "2", "--free"))
+    result = invoke(*arguments(tmp_path, "--strategy", "single", "--limit", "2", "--unconstrained"))
     assert result.exit_code == 0
     run = read_run(tmp_path / "run.jsonl")
     assert list(run.about.models) == ["backbone"]

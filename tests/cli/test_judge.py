@@ -20,8 +20,8 @@ from support.toolbench_server import queries_file
 from support.trajectory_suites import shop_file
 from typer.testing import Result
 
+from evaluation.files.step_run import write_run
 from evaluation.judge.verdicts import read_verdicts
-from evaluation.run_file import write_run
 
 Invoke = Callable[..., Result]
 Json = dict[str, Any]
@@ -58,10 +58,10 @@ def status(name: str, answers: dict[str, str]) -> Callable[[str, Json], Response
         prompt = request["messages"][0]["content"]
         if function == "check_task_solvable":
             return {"task_status": name, "reason": "r"}
-        found = next((said for text, said in answers.items() if text in prompt), "Unsolved")
+        matches = next((message for text, message in answers.items() if text in prompt), "Unsolved")
         if function == "parse_answer_status":
-            found = {"Unsure": "Unsure"}.get(found, found)
-        return {"answer_status": found, "reason": "r"}
+            matches = {"Unsure": "Unsure"}.get(matches, matches)
+        return {"answer_status": matches, "reason": "r"}
 
     return script
 
@@ -82,10 +82,10 @@ def test_solvable_pass_rate(invoke: Invoke, tmp_path: Path, serve: Serve) -> Non
     assert report["verdicts"] == {"judge": 6, "rule": 4, "nonsense": 0, "too-long": 0}
     assert report["labels"] == {"answer_status": {"Solved": 2, "Unsolved": 6, "Unsure": 2}}
     assert report["agreement"] == {"answer_status": {"trajectories": 3, "unanimous": 1.0, "alpha": 1.0}}
-    assert (report["prompt_tokens"], len(judge.asked)) == (800, 8)
-    (asked, *_) = judge.asked
-    assert (asked["model"], asked["temperature"], asked["max_tokens"]) == ("m", 0.2, 1000)
-    assert asked["tools"][0]["function"]["parameters"]["required"] == ["answer_status", "reason"]
+    assert (report["prompt_tokens"], len(judge.requests)) == (800, 8)
+    (requests, *_) = judge.requests
+    assert (requests["model"], requests["temperature"], requests["max_tokens"]) == ("m", 0.2, 1000)
+    assert requests["tools"][0]["function"]["parameters"]["required"] == ["answer_status", "reason"]
     unsure = next(each for each in read_verdicts(tmp_path / "verdicts.jsonl").verdicts if each.recorded == "b")
     assert [question.name for question in unsure.questions] == ["check_answer_status", "parse_answer_status"]
     assert json.loads(unsure.questions[0].texts[0]) == {"answer_status": "Unsure", "reason": "r"}
@@ -109,25 +109,27 @@ def test_pass_rate(invoke: Invoke, tmp_path: Path, serve: Serve, answer: str, ta
     assert drawn in ("Passed", "Failed") if passes == "Unsure" else drawn == passes
     assert figures(result)["pass_rate"] == (drawn == "Passed")
     if answer != "Solved":
-        (task_asked,) = [asked for asked in judge.asked if "check_task_solvable" in str(asked["tool_choice"])]
-        assert '"name": "price_of"' in task_asked["messages"][0]["content"]
-        assert '"name": "Finish"' in task_asked["messages"][0]["content"]
+        (task_request,) = [
+            requests for requests in judge.requests if "check_task_solvable" in str(requests["tool_choice"])
+        ]
+        assert '"name": "price_of"' in task_request["messages"][0]["content"]
+        assert '"name": "Finish"' in task_request["messages"][0]["content"]
 
 
 def test_unsure_is_drawn_the_same_each_time_and_ties_pass(invoke: Invoke, tmp_path: Path, serve: Serve) -> None:
     judge = ScriptedJudge(status("Unsure", {}))
     shop = shop_file(tmp_path, *"abcdefgh")
     run = run_file(tmp_path / "run.jsonl", *(trajectory(f"asked-{item}") for item in "abcdefgh"))
-    address, found = serve(judge.application()), []
+    address, matches = serve(judge.application()), []
     for _ in range(2):
         more = ("--procedure", "toolbench-pass", "--suite", str(shop), "--repeat", "2", "--json")
-        found.append(figures(invoke(*arguments(run, address, *more))))
+        matches.append(figures(invoke(*arguments(run, address, *more))))
         drawn: dict[str, list[str]] = {}
         for verdict in read_verdicts(tmp_path / "verdicts.jsonl").verdicts:
             drawn.setdefault(verdict.recorded, []).append(verdict.labels["drawn"])
         (tmp_path / "verdicts.jsonl").unlink()
-    assert found[0] == found[1]
-    assert found[0]["pass_rate"] == sum("Passed" in values for values in drawn.values()) / 8
+    assert matches[0] == matches[1]
+    assert matches[0]["pass_rate"] == sum("Passed" in values for values in drawn.values()) / 8
     assert {len(set(values)) for values in drawn.values()} == {1, 2}
 
 
@@ -136,7 +138,7 @@ def test_a_run_of_toolbench_questions_is_judged_with_their_tools(invoke: Invoke,
     run = run_file(tmp_path / "run.jsonl", trajectory("G1_instruction/1073"))
     more = ("--procedure", "toolbench-pass", "--suite", str(suite))
     assert invoke(*arguments(run, serve(judge.application()), *more)).exit_code == 0
-    assert '"example_value": "taylor swift"' in judge.asked[-1]["messages"][0]["content"]
+    assert '"example_value": "taylor swift"' in judge.requests[-1]["messages"][0]["content"]
 
 
 def better(index: int, statuses: dict[str, str]) -> Callable[[str, Json], Response | Json | str]:
@@ -149,22 +151,22 @@ def better(index: int, statuses: dict[str, str]) -> Callable[[str, Json], Respon
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "asked", "wins"),
+    ("first", "second", "requests", "wins"),
     [("Solved", "Unsolved", 2, 1.0), ("Unsolved", "Unsure", 3, 0.0), ("Solved", "Solved", 3, None),
      ("Unsure", "Unsure", 5, None), ("Unsolved", "Unsolved", 3, None)],
 )  # fmt: skip
 def test_win_rate(
-    invoke: Invoke, tmp_path: Path, serve: Serve, first: str, second: str, asked: int, wins: float | None
+    invoke: Invoke, tmp_path: Path, serve: Serve, first: str, second: str, requests: int, wins: float | None
 ) -> None:
     judge = ScriptedJudge(better(0, {"of ours": first, "of theirs": second}))
     ours = run_file(tmp_path / "run.jsonl", trajectory("a", answer="of ours", instruction="What?"))
     theirs = run_file(tmp_path / "other.jsonl", trajectory("a", answer="of theirs", instruction="What?"))
     more = ("--procedure", "toolbench-win", "--against", str(theirs), "--json")
-    found = figures(invoke(*arguments(ours, serve(judge.application()), *more)))
+    matches = figures(invoke(*arguments(ours, serve(judge.application()), *more)))
     (verdict,) = read_verdicts(tmp_path / "verdicts.jsonl").verdicts
-    assert (len(judge.asked), found["tie_rate"]) == (asked, 0)
+    assert (len(judge.requests), matches["tie_rate"]) == (requests, 0)
     # Which is shown first is left to chance, and known; the first is preferred.
-    assert found["win_rate"] == (verdict.labels["first"] == "candidate" if wins is None else wins)
+    assert matches["win_rate"] == (verdict.labels["first"] == "candidate" if wins is None else wins)
 
 
 def test_wins_without_a_question_and_ties(invoke: Invoke, tmp_path: Path, serve: Serve) -> None:
@@ -172,14 +174,14 @@ def test_wins_without_a_question_and_ties(invoke: Invoke, tmp_path: Path, serve:
     ours = run_file(tmp_path / "run.jsonl", trajectory("a"), trajectory("b"), trajectory("same"))
     theirs = run_file(tmp_path / "other.jsonl", trajectory("c"), trajectory("b", answer="Other."), trajectory("same"))
     more = ("--procedure", "toolbench-win", "--against", str(theirs), "--repeat", "6", "--json")
-    found = figures(invoke(*arguments(ours, serve(judge.application()), *more)))
+    matches = figures(invoke(*arguments(ours, serve(judge.application()), *more)))
     verdicts = read_verdicts(tmp_path / "verdicts.jsonl").verdicts
     by_name = {
         name: {v.labels["preferred"] for v in verdicts if v.recorded == name} for name in ("a", "b", "c", "same")
     }
     assert by_name == {"a": {"candidate"}, "c": {"reference"}, "b": {"candidate", "reference"},
                        "same": {"candidate", "reference"}}  # fmt: skip
-    assert sum(found.values()) == 1
+    assert sum(matches.values()) == 1
     assert not any(question.name == "select_better_answer" for v in verdicts if v.recorded == "same"
                    for question in v.questions)  # fmt: skip
 
@@ -196,8 +198,8 @@ def alpaca(folder: Path) -> Path:
 
 
 def test_toolalpaca(invoke: Invoke, tmp_path: Path, serve: Serve) -> None:
-    said = "It fits.\n## Results\nProcess Correctness: Yes\nFinal Response Correctness: Uncertain"
-    judge = ScriptedJudge(lambda function, request: said)
+    message = "It fits.\n## Results\nProcess Correctness: Yes\nFinal Response Correctness: Uncertain"
+    judge = ScriptedJudge(lambda function, request: message)
     calls = [("price_of", {"item": "it"}, "40")]
     made = trajectory("a", calls=calls, answer="40.", instruction="What does $it cost?")
     none = trajectory("b", calls=[], thoughts=["No."], instruction="What does $it cost?")
@@ -206,10 +208,10 @@ def test_toolalpaca(invoke: Invoke, tmp_path: Path, serve: Serve) -> None:
     result = invoke(*arguments(run, serve(judge.application()), *more))
     assert figures(result) == {"process": 0.5, "response": 0.0, "both": 0.0}
     assert json.loads(result.stdout)["labels"]["process"] == {"No call": 1, "Yes": 1}
-    (asked,) = judge.asked
-    assert "tools" not in asked
-    assert "max_tokens" not in asked
-    shown = asked["messages"][0]["content"]
+    (requests,) = judge.requests
+    assert "tools" not in requests
+    assert "max_tokens" not in requests
+    shown = requests["messages"][0]["content"]
     assert "## Documentation\nprice_of: The price.\n" in shown
     assert '## Standard Answer\n1. Function: price_of\nParameters: {"item": "it"}\n' in shown
     assert 'Solution\n1. Function: price_of\nParameters: {"item": "it"}\nRetruns: 40\n2. Final Response: 40.\n' in shown
@@ -221,23 +223,23 @@ def test_nonsense_is_a_class_of_its_own(invoke: Invoke, tmp_path: Path, serve: S
         return "I like <b>it</b>." if nonsense else {"answer_status": "Solved"}
 
     judge = ScriptedJudge(script)
-    run = run_file(tmp_path / "run.jsonl", trajectory("odd"), trajectory("a"), not_asked=3)
+    run = run_file(tmp_path / "run.jsonl", trajectory("odd"), trajectory("a"), not_run=3)
     result = invoke(*arguments(run, serve(judge.application())))
     assert result.exit_code == 0
-    assert told(result) == "not asked yet, and so in no figure: 3 trajectories of the run"
+    assert told(result) == "not run yet, and so in no figure: 3 trajectories of the run"
     assert "without a meaning, counted as neither: 1" in result.stdout
     assert "solvable_pass_rate  1.0000" in result.stdout
     odd = next(each for each in read_verdicts(tmp_path / "verdicts.jsonl").verdicts if each.recorded == "odd")
     assert (odd.basis, odd.labels, odd.questions[0].texts) == ("nonsense", {}, ["I like <b>it</b>."] * 3)
-    assert len(judge.asked) == 4
+    assert len(judge.requests) == 4
 
 
 def test_an_answer_that_cannot_be_read_is_nonsense(invoke: Invoke, tmp_path: Path, serve: Serve) -> None:
     """Tokens that are told wrongly are counted as none; an answer that cannot be read is asked for again."""
     wrong = completion({"answer_status": "Solved"}).body.replace(b'"prompt_tokens":100', b'"prompt_tokens":-5')
     odd = [JSONResponse({"choices": []}), PlainTextResponse("hello"), Response(b'{"choices": "\\ud800"}')]
-    said = [Response(wrong), *odd, Response(wrong)]
-    judge = ScriptedJudge(lambda function, request: said.pop(0))
+    message = [Response(wrong), *odd, Response(wrong)]
+    judge = ScriptedJudge(lambda function, request: message.pop(0))
     run = run_file(tmp_path / "run.jsonl", *map(trajectory, "abcd"))
     more = ("--concurrency", "1", "--json")
     address = serve(judge.application())
@@ -245,20 +247,20 @@ def test_an_answer_that_cannot_be_read_is_nonsense(invoke: Invoke, tmp_path: Pat
     judge.hang_after = 5
     stopped = invoke(*arguments(run, address, *more, "--timeout", "1", "--wait", "0"))
     assert stopped.exit_code == 1, stopped.stderr
-    found = read_verdicts(tmp_path / "verdicts.jsonl").verdicts
-    assert [(verdict.basis, verdict.questions[0].texts[1:]) for verdict in found] == [
+    matches = read_verdicts(tmp_path / "verdicts.jsonl").verdicts
+    assert [(verdict.basis, verdict.questions[0].texts[1:]) for verdict in matches] == [
         ("judge", []), ("nonsense", ["", ""]), ("judge", []),
     ]  # fmt: skip
-    assert [verdict.questions[0].prompt_tokens for verdict in found] == [0, 0, 0]
-    judge.hang_after, said[:] = None, [odd[0], completion({"answer_status": "Solved"})]
+    assert [verdict.questions[0].prompt_tokens for verdict in matches] == [0, 0, 0]
+    judge.hang_after, message[:] = None, [odd[0], completion({"answer_status": "Solved"})]
     result = invoke(*arguments(run, address, *more))
     assert figures(result) == {"solvable_pass_rate": 1.0}
     assert json.loads(result.stdout)["verdicts"] == {"judge": 3, "rule": 0, "nonsense": 1, "too-long": 0}
 
 
 def test_a_reason_with_half_a_character_is_kept(invoke: Invoke, tmp_path: Path, serve: Serve) -> None:
-    said = Response(b'{"error": {"message": "the context ends at \\ud800"}}', 400)
-    judge = ScriptedJudge(lambda function, request: said)
+    message = Response(b'{"error": {"message": "the context ends at \\ud800"}}', 400)
+    judge = ScriptedJudge(lambda function, request: message)
     result = invoke(*arguments(run_file(tmp_path / "run.jsonl", trajectory("a")), serve(judge.application())))
     assert result.exit_code == 0, result.stderr
     (verdict,) = read_verdicts(tmp_path / "verdicts.jsonl").verdicts
@@ -273,15 +275,15 @@ def test_nothing_but_nonsense_has_no_figure(invoke: Invoke, tmp_path: Path, serv
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "message"),
     [(400, "the context length is exceeded"), (422, "prompt is too long"), (413, "no reason")],
 )
 def test_a_question_beyond_the_context_is_counted(
-    invoke: Invoke, tmp_path: Path, serve: Serve, code: int, said: str
+    invoke: Invoke, tmp_path: Path, serve: Serve, code: int, message: str
 ) -> None:
     def script(function: str, request: Json) -> Response | Json:
         long = "What of long?" in request["messages"][0]["content"]
-        return JSONResponse({"error": {"message": said}}, code) if long else {"answer_status": "Solved"}
+        return JSONResponse({"error": {"message": message}}, code) if long else {"answer_status": "Solved"}
 
     run = run_file(tmp_path / "run.jsonl", trajectory("long"), trajectory("a"))
     result = invoke(*arguments(run, serve(ScriptedJudge(script).application()), "--json"))
@@ -290,7 +292,7 @@ def test_a_question_beyond_the_context_is_counted(
 
 
 @pytest.mark.parametrize(
-    ("said", "reason"),
+    ("message", "reason"),
     [
         (JSONResponse({"error": {"message": f"no model m for {KEY}"}}, 404), "status 404: no model m for [key]"),
         (JSONResponse({"detail": [{"msg": "bad"}]}, 422), 'status 422: [{"msg": "bad"}]'),
@@ -300,10 +302,10 @@ def test_a_question_beyond_the_context_is_counted(
     ],
 )
 def test_a_judge_that_takes_no_question(
-    invoke: Invoke, tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch, said: Response, reason: str
+    invoke: Invoke, tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch, message: Response, reason: str
 ) -> None:
     monkeypatch.setenv("ALPHA_UMI_JUDGE_KEY", KEY)
-    judge = ScriptedJudge(lambda function, request: said, key=KEY)
+    judge = ScriptedJudge(lambda function, request: message, key=KEY)
     result = invoke(*arguments(run_file(tmp_path / "run.jsonl", trajectory("a")), serve(judge.application())))
     assert result.exit_code == 2
     assert f"does not take a question: {reason}" in told(result)
@@ -317,7 +319,7 @@ def test_the_key_is_shown_to_the_judge_alone(invoke: Invoke, tmp_path: Path, ser
     wrong = invoke(*arguments(run, address, "--judge-key-file", str(tmp_path / "key")))
     assert wrong.exit_code == 2
     assert "wants another key" in told(wrong)
-    assert judge.asked == []
+    assert judge.requests == []
     (tmp_path / "key").write_text(f"{KEY}\n")
     right = invoke(*arguments(run, address, "--judge-key-file", str(tmp_path / "key")))
     assert right.exit_code == 0
@@ -334,8 +336,8 @@ def test_a_judge_that_is_not_there(invoke: Invoke, tmp_path: Path, free_port: in
 
 
 def test_a_judge_that_has_too_much_to_do_is_asked_again(invoke: Invoke, tmp_path: Path, serve: Serve) -> None:
-    said = [Response(status_code=429), Response(status_code=500), completion({"answer_status": "Solved"})]
-    judge = ScriptedJudge(lambda function, request: said.pop(0))
+    message = [Response(status_code=429), Response(status_code=500), completion({"answer_status": "Solved"})]
+    judge = ScriptedJudge(lambda function, request: message.pop(0))
     result = invoke(*arguments(run_file(tmp_path / "run.jsonl", trajectory("a")), serve(judge.application()), "--json"))
     assert figures(result) == {"solvable_pass_rate": 1.0}
 
@@ -353,7 +355,7 @@ def test_a_killed_judging_goes_on(tmp_path: Path) -> None:
     with served(judge.application()) as address:
         command = [sys.executable, "-m", "cli.main", *arguments(run, address, "--concurrency", "1", "--json")]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as killed:
-            asyncio.run(until(lambda: len(judge.asked) == 3, seconds=60))
+            asyncio.run(until(lambda: len(judge.requests) == 3, seconds=60))
             killed.send_signal(signal.SIGKILL)
             assert killed.wait(10) == -signal.SIGKILL
         there = output.read_bytes()
@@ -384,11 +386,11 @@ def test_other_verdicts_stay_as_they_are(invoke: Invoke, tmp_path: Path, serve: 
         head.replace('"version":1', '"version":2', 1) + first: "the file is of version 2",
         "words\n": "line 1 is not JSON",
     }
-    for text, said in refused.items():
+    for text, message in refused.items():
         output.write_text(text)
         result = invoke(*arguments(run, address))
         assert (result.exit_code, output.read_text()) == (2, text)
-        assert said in told(result)
+        assert message in told(result)
     output.write_text(head + first + second)
     run_file(run, *map(trajectory, "abc"))
     assert "`run_sha256` is" in told(invoke(*arguments(run, address)))
@@ -410,9 +412,9 @@ def test_what_cannot_be_judged(invoke: Invoke, tmp_path: Path, serve: Serve) -> 
         ("--judge-url", "nowhere"): "--judge-url: 'nowhere' is not an address",
         ("--report", str(run)): "is what the command reads",
     }
-    for more, said in cases.items():
+    for more, message in cases.items():
         result = invoke(*arguments(run, address, *more))
-        assert (result.exit_code, said in told(result)) == (2, True), (more, result.stderr)
+        assert (result.exit_code, message in told(result)) == (2, True), (more, result.stderr)
     write_run(tmp_path / "steps.jsonl", run_of(pairs_of({})))
     steps = invoke(*arguments(tmp_path / "steps.jsonl", address))
     assert "is a file of predictions for steps" in told(steps)

@@ -12,8 +12,8 @@ from support.measured_steps import called, pairs_of, run_of
 from support.synthetic_trainings import training
 from typer.testing import Result
 
-from evaluation.reporting.own_command import OF_STEPS, OwnCommand
-from evaluation.run_file import write_run
+from evaluation.files.step_run import write_run
+from evaluation.reporting.format import _COMMANDS, SuiteCommand
 from evaluation.whole_run import WholeRun
 from recordings.suites.definition import read_definition, suite_path
 
@@ -30,8 +30,8 @@ def given(tmp_path: Path) -> list[str]:
     write_run(tmp_path / "steps.jsonl", run_of(pairs_of({"a/1": called("clock", "{}")})))
     run = whole_run([True, False])
     evil = trajectory(steps=[step(0, observation=EVIL), step(1, "conclusion")], answer=EVIL, instruction=EVIL)
-    asked = (run.asked[0].model_copy(update={"trajectory": evil}), run.asked[1])
-    (tmp_path / "whole.jsonl").write_text(written(WholeRun(run.about, asked)))
+    requests = (run.asked[0].model_copy(update={"trajectory": evil}), run.asked[1])
+    (tmp_path / "whole.jsonl").write_text(written(WholeRun(run.about, requests)))
     return [str(tmp_path / "steps.jsonl"), str(tmp_path / "whole.jsonl")]
 
 
@@ -67,9 +67,9 @@ def test_what_is_wrong_is_said_and_nothing_is_written(invoke: Invoke, given: lis
     (tmp_path / "begun").write_text(Path(given[1]).read_text().splitlines()[0] + "\n")
     trained = training(tmp_path / "trained")
     costs, losses = trained / "costs.json", trained / "global" / "losses.jsonl"
-    kept = [Path(given[0]), costs, losses]
-    before = [path.read_bytes() for path in kept]
-    for arguments, said in (
+    retained = [Path(given[0]), costs, losses]
+    before = [path.read_bytes() for path in retained]
+    for arguments, message in (
         ((*given, str(tmp_path / "words")), "words, line 1 is not JSON"),
         ((*given, str(tmp_path / "older")), "version 0, and this program reads version 1"),
         ((*given, str(tmp_path / "begun")), "begun has no trajectory yet"),
@@ -83,16 +83,16 @@ def test_what_is_wrong_is_said_and_nothing_is_written(invoke: Invoke, given: lis
         ((*given, "--markdown", str(tmp_path / "no" / "report.md")), "report.md cannot be written: No such file"),
     ):
         done = invoke("evaluate", "report", *arguments, "--output", str(page), "--resamples", "100")
-        assert done.exit_code == 2, said
-        assert said in done.stderr.replace("\n", " ").replace("  ", " ")
+        assert done.exit_code == 2, message
+        assert message in done.stderr.replace("\n", " ").replace("  ", " ")
         assert "→" in done.stderr
         assert not page.exists()
-    assert [path.read_bytes() for path in kept] == before
+    assert [path.read_bytes() for path in retained] == before
     assert invoke("evaluate", "report").exit_code == 2
 
 
-@pytest.mark.parametrize(("suite", "own"), OF_STEPS.items())
-def test_the_commands_of_suites_are_there(invoke: Invoke, suite: str, own: OwnCommand) -> None:
+@pytest.mark.parametrize(("suite", "own"), _COMMANDS.items())
+def test_the_commands_of_suites_are_there(invoke: Invoke, suite: str, own: SuiteCommand) -> None:
     assert read_definition(suite_path(suite)).name == suite
     assert invoke("evaluate", own.name, "--help").exit_code == 0
 

@@ -56,10 +56,10 @@ def test_the_table_says_what_is_missing_and_where_it_belongs(invoke: Invoke, fol
     rows = {line.split()[0]: line for line in listed.stdout.splitlines()[1:] if line and line[0] != " "}
     assert rows["gsm8k"].endswith("at hand")
     assert rows["seal-tools"].endswith("missing")
-    said = " ".join(listed.stdout.split())
+    message = " ".join(listed.stdout.split())
     for suite in definitions():
-        assert f"{suite.name}: {suite.licence} {folder / suite.data}" in said
-        assert (f"missing: {suite.source}" in said) is (suite.data != GSM8K)
+        assert f"{suite.name}: {suite.licence} {folder / suite.data}" in message
+        assert (f"missing: {suite.source}" in message) is (suite.data != GSM8K)
     assert f"name another folder than {folder} with ALPHA_UMI_DATA" in " ".join(listed.stderr.split())
     assert max(map(len, listed.stdout.split("\n\n")[0].splitlines())) <= 80
 

@@ -352,7 +352,7 @@ def test_an_orchestrator_that_stays_away_leaves_a_file_that_can_go_on(
     there = read_whole_run(output)
     scored = invoke("evaluate", "score", str(output), "--format", "trajectories").stdout
     assert f"sums: {len(there.asked)} trajectories" in scored
-    assert f"not asked yet, counted as neither completed nor right: {40 - len(there.asked)}\n" in scored
+    assert f"not run yet, counted as neither completed nor right: {40 - len(there.asked)}\n" in scored
     assert f"whole.jsonl has {len(there.asked)} of 40 trajectories\n  → run the same command again" in message
     with orchestrator_process(settings):
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)

@@ -11,8 +11,8 @@ from support.measured_steps import CLOCK, GAVE_UP, called, case_of, pairs_of, ri
 
 from evaluation.compare import Comparison, compare
 from evaluation.errors import CasesDiffer
-from evaluation.paired import Difference
-from evaluation.pairs import Pair, pair
+from evaluation.files.published import Pair, pair
+from evaluation.statistics.paired import Difference
 from recordings.errors import EmptySuite
 
 
@@ -51,7 +51,7 @@ def test_fewer_inventions_are_better() -> None:
 @given(st.lists(st.booleans(), min_size=2, max_size=12))
 def test_nothing_differs_from_itself(grades: list[bool]) -> None:
     for item in compare(graded(grades), graded(grades), resamples=100).differences:
-        assert item.verdict == "open"
+        assert item.verdict == "inconclusive"
         assert item.difference in (0, None)
         assert item.interval is None or item.interval.low <= 0 <= item.interval.high
 
@@ -76,10 +76,16 @@ def test_missing_predictions_count_as_wrong_on_their_side() -> None:
 
 def test_a_metric_that_one_side_lacks_has_no_difference() -> None:
     item = difference_of(compare(graded([True, True]), graded([False, False])), "invented_tools")
-    assert (item.first, item.second, item.difference, item.interval, item.verdict) == (0, None, None, None, "open")
+    assert (item.first, item.second, item.difference, item.interval, item.verdict) == (
+        0,
+        None,
+        None,
+        None,
+        "inconclusive",
+    )
 
 
-@pytest.mark.parametrize(("trajectories", "verdict"), [(19, "open"), (20, "better")])
+@pytest.mark.parametrize(("trajectories", "verdict"), [(19, "inconclusive"), (20, "better")])
 def test_few_trajectories_leave_it_open(trajectories: int, verdict: str) -> None:
     first, second = [False] * trajectories, [place > 0 for place in range(trajectories)]
     plan = difference_of(compare(graded(first), graded(second)), "plan_em")
@@ -94,7 +100,7 @@ def test_what_never_varies_is_not_certain(first: int, second: int, low: float, h
     plan = difference_of(compare(graded([bool(first)] * 40), graded([bool(second)] * 40)), "plan_em")
     assert plan.interval is not None
     assert (plan.interval.low, plan.interval.high) == (pytest.approx(low, abs=1e-3), pytest.approx(high, abs=1e-3))
-    assert plan.verdict == ("worse" if first else "open")
+    assert plan.verdict == ("worse" if first else "inconclusive")
 
 
 def test_what_is_missing_does_not_win() -> None:
@@ -106,10 +112,10 @@ def test_what_is_missing_does_not_win() -> None:
     for comparison in (compare(first, second), compare(second, first)):
         for name in ("hallu_rate", "argument_validity", "invented_tools"):
             item = difference_of(comparison, name)
-            assert (item.hidden, item.verdict) == (True, "open"), name
+            assert (item.incomparable, item.verdict) == (True, "inconclusive"), name
             assert item.interval is not None
             assert not item.interval.low <= 0 <= item.interval.high
-    assert difference_of(compare(first, second), "call_match").hidden is False
+    assert difference_of(compare(first, second), "call_match").incomparable is False
 
 
 def test_which_is_first_makes_no_difference() -> None:
@@ -127,7 +133,7 @@ def test_a_file_without_histories_can_be_compared() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "said"),
+    ("first", "second", "text"),
     [
         (graded([True, True]), graded([True]), "only the first file has the case '1/1'"),
         (
@@ -148,10 +154,10 @@ def test_a_file_without_histories_can_be_compared() -> None:
         ),
     ],
 )
-def test_other_cases_are_refused(first: list[Pair], second: list[Pair], said: str) -> None:
+def test_other_cases_are_refused(first: list[Pair], second: list[Pair], text: str) -> None:
     with pytest.raises(CasesDiffer) as refused:
         compare(first, second)
-    assert said in refused.value.message
+    assert text in refused.value.message
     assert refused.value.remedy
 
 

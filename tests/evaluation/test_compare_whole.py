@@ -7,10 +7,9 @@ from dataclasses import replace
 import pytest
 from support.made_up_trajectories import step, trajectory, whole_run
 
-from evaluation.compare import Comparison
-from evaluation.compare_whole import compare_whole
+from evaluation.compare import Comparison, compare_trajectories
 from evaluation.errors import CasesDiffer
-from evaluation.paired import Difference
+from evaluation.statistics.paired import Difference
 from evaluation.whole_run import WholeRun
 from recordings.errors import EmptySuite
 
@@ -22,21 +21,21 @@ def of(comparison: Comparison, name: str) -> Difference:
 
 
 def test_fewer_right_answers_are_worse() -> None:
-    found = compare_whole(whole_run(HALF), whole_run([*[False] * 20, *HALF[20:]]))
-    assert (found.steps, found.trajectories) == (None, 100)
-    success = of(found, "success")
+    matches = compare_trajectories(whole_run(HALF), whole_run([*[False] * 20, *HALF[20:]]))
+    assert (matches.steps, matches.trajectories) == (None, 100)
+    success = of(matches, "success")
     assert (success.first, success.second, success.verdict) == (0.5, 0.3, "worse")
     assert success.interval is not None
     assert success.interval.low < -0.2 < success.interval.high < 0
-    assert of(found, "completed").verdict == "open"
+    assert of(matches, "completed").verdict == "inconclusive"
 
 
 def test_the_order_does_not_matter_and_pairing_does() -> None:
     first, second = whole_run(HALF), whole_run([*[False] * 5, *HALF[5:]])
     turned = replace(second, asked=second.asked[::-1])
-    assert compare_whole(first, turned).differences == compare_whole(first, second).differences
+    assert compare_trajectories(first, turned).differences == compare_trajectories(first, second).differences
     # Five of a hundred: two samples apart would say nothing of that.
-    assert of(compare_whole(first, second), "right").verdict == "worse"
+    assert of(compare_trajectories(first, second), "right").verdict == "worse"
 
 
 def test_more_repeated_calls_are_worse() -> None:
@@ -46,18 +45,18 @@ def test_more_repeated_calls_are_worse() -> None:
         record.model_copy(update={"trajectory": trajectory(instruction=record.trajectory.instruction, steps=again)})
         for record in first.asked[:60]
     )
-    found = of(compare_whole(first, replace(first, asked=(*asked, *first.asked[60:]))), "repeated_calls")
-    assert (found.second, found.verdict) == (0.6, "worse")
-    assert not found.metric.is_share
+    matches = of(compare_trajectories(first, replace(first, asked=(*asked, *first.asked[60:]))), "repeated_calls")
+    assert (matches.second, matches.verdict) == (0.6, "worse")
+    assert not matches.metric.is_share
 
 
 def test_a_question_that_was_not_asked_is_not_right_and_hides_the_rest() -> None:
-    found = compare_whole(whole_run(HALF), whole_run([None] * 30 + HALF[30:]))
-    assert found.second_missing == tuple(f"q{number}" for number in range(30))
-    assert of(found, "success").second == 0.2
-    assert of(found, "success").verdict == "worse"
-    assert of(found, "steps").hidden
-    both = compare_whole(whole_run([None, True, True]), whole_run([None, True, True]))
+    matches = compare_trajectories(whole_run(HALF), whole_run([None] * 30 + HALF[30:]))
+    assert matches.second_missing == tuple(f"q{number}" for number in range(30))
+    assert of(matches, "success").second == 0.2
+    assert of(matches, "success").verdict == "worse"
+    assert of(matches, "steps").incomparable
+    both = compare_trajectories(whole_run([None, True, True]), whole_run([None, True, True]))
     assert (both.trajectories, len(both.first_missing)) == (3, 1)
     assert of(both, "right").first == pytest.approx(2 / 3)
 
@@ -74,7 +73,7 @@ def _other(what: str) -> WholeRun:
 
 
 @pytest.mark.parametrize(
-    ("second", "said"),
+    ("second", "message"),
     [
         (replace(whole_run(HALF), about=whole_run(HALF).about.model_copy(update={"suite": "other"})), "`suite`"),
         (whole_run(HALF[:40]), "`trajectories`: 100 and 40"),
@@ -85,18 +84,18 @@ def _other(what: str) -> WholeRun:
     ],
     ids=["suite", "number", "compared", "instruction", "tools", "expected"],
 )
-def test_files_of_other_questions_are_refused(second: WholeRun, said: str) -> None:
-    with pytest.raises(CasesDiffer, match=said):
-        compare_whole(whole_run(HALF), second)
+def test_files_of_other_questions_are_refused(second: WholeRun, message: str) -> None:
+    with pytest.raises(CasesDiffer, match=message):
+        compare_trajectories(whole_run(HALF), second)
 
 
 def test_another_sample_is_refused() -> None:
     first = whole_run(HALF)
     second = replace(first, asked=(*first.asked[1:], first.asked[0].model_copy(update={"recorded": "q100"})))
     with pytest.raises(CasesDiffer, match="other samples of the suite: 'q0', 'q100'"):
-        compare_whole(first, second)
+        compare_trajectories(first, second)
 
 
 def test_a_file_without_a_trajectory_is_refused() -> None:
     with pytest.raises(EmptySuite):
-        compare_whole(whole_run(HALF), whole_run([None] * 100))
+        compare_trajectories(whole_run(HALF), whole_run([None] * 100))

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.metrics import METRICS, Metric
-from evaluation.offered_tools import ToolRecord
-from evaluation.records import (
+from evaluation.files.published import Pair
+from evaluation.files.step_run import (
     CaseRecord,
     ErrorRecord,
     OutputRecord,
@@ -17,7 +16,9 @@ from evaluation.records import (
     ReferenceRecord,
     RunRecord,
 )
-from evaluation.whole import figure_names
+from evaluation.metrics import METRICS, Metric
+from evaluation.metrics.trajectory import TRAJECTORY_METRICS
+from evaluation.offered_tools import ToolRecord
 from evaluation.whole_run import AskedRecord, WholeRunRecord
 
 PAGE = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
@@ -29,12 +30,15 @@ ROLES_LIKE_PLANNER = ("caller", "summarizer", "backbone")
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
-def test_every_metric_is_defined(metric: Metric) -> None:
+def test_every_metric_is_defined(metric: Metric[Pair]) -> None:
     table = [line for line in PAGE.splitlines() if line.startswith("| `")]
     assert any(f"`{metric.name}`" in line for line in table)
 
 
-@pytest.mark.parametrize("name", [name for name in figure_names() if name.partition(".")[0] not in ROLES_LIKE_PLANNER])
+@pytest.mark.parametrize(
+    "name",
+    [metric.name for metric in TRAJECTORY_METRICS if metric.name.partition(".")[0] not in ROLES_LIKE_PLANNER],
+)
 def test_every_figure_of_whole_trajectories_is_defined(name: str) -> None:
     table = [line for line in PAGE.splitlines() if line.startswith("| `")]
     assert any(f"`{name}`" in line.split("|")[1] for line in table)

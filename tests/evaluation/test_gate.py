@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import pytest
 from support.measured_steps import GAVE_UP, called, case_of, right, run_of
 
-from evaluation.compare import Comparison, compare
+from evaluation.compare import Comparison, compare, gate_comparison, require_complete, require_same_settings
 from evaluation.errors import GateRefused
-from evaluation.formats import Correction
-from evaluation.gate import gate, require_complete, require_same_settings
+from evaluation.files.published import Pair, pair
 from evaluation.metrics import METRICS
-from evaluation.pairs import Pair, pair
+from evaluation.statistics import Correction
 
 EVERY = [metric.name for metric in METRICS]
 
@@ -34,8 +33,8 @@ def fallen(by: int, of: int = 100) -> Comparison:
 
 
 def test_a_clear_fall_is_worse_and_says_by_how_much() -> None:
-    found = gate(fallen(30), EVERY)
-    worse = {figure.item.metric.name: figure for figure in found.worse}
+    matches = gate_comparison(fallen(30), EVERY)
+    worse = {figure.item.metric.name: figure for figure in matches.worse}
     assert worse.keys() >= {"plan_em", "action_em", "call_match"}
     figure = worse["call_match"]
     assert (figure.item.first, figure.item.second) == (0.5, 0.2)
@@ -45,13 +44,15 @@ def test_a_clear_fall_is_worse_and_says_by_how_much() -> None:
 
 def test_what_is_better_or_open_passes() -> None:
     back = compare(calls([False] * 50 + [True] * 50), calls([True] * 100))
-    assert gate(back, EVERY).worse == ()
-    assert gate(fallen(1), EVERY).worse == ()
+    assert gate_comparison(back, EVERY).worse == ()
+    assert gate_comparison(fallen(1), EVERY).worse == ()
 
 
 def test_more_inventions_are_worse() -> None:
-    found = gate(compare(calls([True] * 60), calls([True] * 60, invents=30)), ["hallu_rate", "invented_tools"])
-    assert [figure.item.metric.name for figure in found.worse] == ["hallu_rate", "invented_tools"]
+    matches = gate_comparison(
+        compare(calls([True] * 60), calls([True] * 60, invents=30)), ["hallu_rate", "invented_tools"]
+    )
+    assert [figure.item.metric.name for figure in matches.worse] == ["hallu_rate", "invented_tools"]
 
 
 def test_many_looks_are_corrected_and_one_is_not() -> None:
@@ -59,21 +60,21 @@ def test_many_looks_are_corrected_and_one_is_not() -> None:
     comparison = fallen(7)
     names = [item.metric.name for item in comparison.differences if item.verdict == "worse"]
     assert "call_match" in names
-    alone = gate(comparison, ["call_match"])
+    alone = gate_comparison(comparison, ["call_match"])
     assert [figure.confidence for figure in alone.figures] == [0.95]
     assert len(alone.worse) == 1
-    uncorrected = gate(comparison, EVERY, Correction.NONE)
+    uncorrected = gate_comparison(comparison, EVERY, Correction.NONE)
     assert [figure.item.metric.name for figure in uncorrected.worse] == names
-    unlikely = gate(fallen(5), EVERY)
+    unlikely = gate_comparison(fallen(5), EVERY)
     assert {round(figure.confidence, 6) for figure in unlikely.figures} == {round(1 - 0.05 / 11, 6)}
 
 
 def test_holm_goes_on_with_those_that_are_left() -> None:
     """What is told apart at the highest confidence leaves the others a lower one."""
-    found = gate(fallen(30), EVERY)
-    levels = {figure.item.metric.name: figure.confidence for figure in found.figures}
+    matches = gate_comparison(fallen(30), EVERY)
+    levels = {figure.item.metric.name: figure.confidence for figure in matches.figures}
     assert levels["call_match"] == pytest.approx(1 - 0.05 / 11)
-    left = [figure for figure in found.figures if figure.verdict == "open"]
+    left = [figure for figure in matches.figures if figure.verdict == "inconclusive"]
     assert left
     assert {round(figure.confidence, 6) for figure in left} == {round(1 - 0.05 / len(left), 6)}
 
@@ -81,39 +82,39 @@ def test_holm_goes_on_with_those_that_are_left() -> None:
 def test_the_smallest_fall_is_what_would_be_called_worse() -> None:
     first = [number < 100 for number in range(200)]
     second = [not good if number % 10 == 0 else good for number, good in enumerate(first)]
-    figure = gate(compare(calls(first), calls(second)), ["call_match"]).figures[0]
-    assert figure.verdict == "open"
+    figure = gate_comparison(compare(calls(first), calls(second)), ["call_match"]).figures[0]
+    assert figure.verdict == "inconclusive"
     assert figure.interval is not None
-    assert figure.smallest_fall == pytest.approx(figure.interval.high)
-    assert figure.would_miss(figure.smallest_fall - 0.001)
-    assert not figure.would_miss(figure.smallest_fall + 0.001)
+    assert figure.minimum_detectable_effect == pytest.approx(figure.interval.high)
+    assert figure.is_underpowered(figure.minimum_detectable_effect - 0.001)
+    assert not figure.is_underpowered(figure.minimum_detectable_effect + 0.001)
 
 
 @pytest.mark.parametrize("by", [1, 2, 3])
 def test_a_fall_that_does_not_show_is_smaller_than_the_smallest(by: int) -> None:
     """Where hardly anything differs the resamples hardly scatter, and would promise too much."""
-    figure = gate(fallen(by), ["call_match"]).figures[0]
-    assert figure.verdict == "open"
-    assert figure.smallest_fall is not None
-    assert by / 100 < figure.smallest_fall < 0.05
+    figure = gate_comparison(fallen(by), ["call_match"]).figures[0]
+    assert figure.verdict == "inconclusive"
+    assert figure.minimum_detectable_effect is not None
+    assert by / 100 < figure.minimum_detectable_effect < 0.05
 
 
 def test_equal_files_could_hide_no_more_than_the_score_interval_allows() -> None:
     same = calls([number % 2 == 0 for number in range(100)])
-    figure = gate(compare(same, same), ["call_match"]).figures[0]
-    assert (figure.verdict, figure.interval) == ("open", None)
-    assert figure.smallest_fall == pytest.approx(1.96**2 / (100 + 1.96**2), abs=1e-4)
+    figure = gate_comparison(compare(same, same), ["call_match"]).figures[0]
+    assert (figure.verdict, figure.interval) == ("inconclusive", None)
+    assert figure.minimum_detectable_effect == pytest.approx(1.96**2 / (100 + 1.96**2), abs=1e-4)
 
 
 def test_few_trajectories_show_no_fall_at_all() -> None:
-    figure = gate(fallen(8, of=16), ["call_match"]).figures[0]
-    assert (figure.verdict, figure.smallest_fall) == ("open", None)
-    assert figure.would_miss(0.99)
+    figure = gate_comparison(fallen(8, of=16), ["call_match"]).figures[0]
+    assert (figure.verdict, figure.minimum_detectable_effect) == ("inconclusive", None)
+    assert figure.is_underpowered(0.99)
 
 
 def test_an_unknown_figure_is_named_with_the_known_ones() -> None:
     with pytest.raises(GateRefused, match="no figure is called 'accuracy'") as refused:
-        gate(fallen(1), ["accuracy"])
+        gate_comparison(fallen(1), ["accuracy"])
     assert "call_match" in (refused.value.remedy or "")
 
 

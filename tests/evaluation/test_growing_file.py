@@ -13,10 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.measured_steps import pairs_of, run_of
 
-from evaluation.growing_file import growing_run
-from evaluation.growing_lines import FileInUse, FileUnwritable, OtherRun
-from evaluation.records import CaseRecord, PredictionRecord, RunRecord
-from evaluation.run_file import Run, read_run, record_line
+from evaluation.files.jsonl import FileInUse, FileUnwritable, OtherRun
+from evaluation.files.step_run import (
+    CaseRecord,
+    PredictionRecord,
+    Run,
+    RunRecord,
+    read_run,
+    record_line,
+    resume_step_run,
+)
 from recordings.errors import CutShort, DataError, FileUnreadable, NotTheFormat
 
 RUN: Run = run_of(pairs_of({}))
@@ -24,7 +30,7 @@ RUN: Run = run_of(pairs_of({}))
 
 def go_on(path: Path) -> tuple[str, ...]:
     """Write what is missing; the ids that were there."""
-    with growing_run(path, RUN.about, RUN.cases) as file:
+    with resume_step_run(path, RUN.about, RUN.cases) as file:
         there = {prediction.id for prediction in file.predictions}
         for prediction in RUN.predictions:
             if prediction.id not in there:
@@ -66,7 +72,7 @@ def test_a_prediction_that_was_cut_in_the_middle_of_the_file_is_taken_out_as_the
 
 
 def test_an_append_is_seen_at_once(tmp_path: Path) -> None:
-    with growing_run(tmp_path / "run.jsonl", RUN.about, RUN.cases) as file:
+    with resume_step_run(tmp_path / "run.jsonl", RUN.about, RUN.cases) as file:
         file.append(RUN.predictions[1])
         assert [prediction.id for prediction in read_run(tmp_path / "run.jsonl").predictions] == ["b/1"]
 
@@ -75,7 +81,7 @@ MODELS = {"planner": {"name": "another", "role": "planner"}}
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"suite": "four"}, "its `suite` is 'three', and now it would be 'four'"),
         ({"constrained": False}, "its `constrained` is True, and now it would be False"),
@@ -83,11 +89,11 @@ MODELS = {"planner": {"name": "another", "role": "planner"}}
         ({"models": MODELS}, "its `models` has another 'planner' than there is now"),
     ],
 )
-def test_another_run_is_refused_and_left_alone(tmp_path: Path, changed: dict[str, object], said: str) -> None:
+def test_another_run_is_refused_and_left_alone(tmp_path: Path, changed: dict[str, object], message: str) -> None:
     path = tmp_path / "run.jsonl"
     path.write_bytes(whole()[:-20])
     about: RunRecord = RUN.about.model_copy(update=changed)
-    with pytest.raises(OtherRun, match=said), growing_run(path, about, RUN.cases):
+    with pytest.raises(OtherRun, match=message), resume_step_run(path, about, RUN.cases):
         pass
     assert path.read_bytes() == whole()[:-20]
 
@@ -96,10 +102,13 @@ def test_other_cases_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     path.write_bytes(whole())
     fewer = RUN.about.model_copy(update={"cases": 2})
-    with pytest.raises(OtherRun, match="`cases` is 3, and now it would be 2"), growing_run(path, fewer, RUN.cases[:2]):
+    with (
+        pytest.raises(OtherRun, match="`cases` is 3, and now it would be 2"),
+        resume_step_run(path, fewer, RUN.cases[:2]),
+    ):
         pass
     turned: tuple[CaseRecord, ...] = tuple(reversed(RUN.cases))
-    with pytest.raises(OtherRun, match="other cases"), growing_run(path, RUN.about, turned):
+    with pytest.raises(OtherRun, match="other cases"), resume_step_run(path, RUN.about, turned):
         pass
 
 
@@ -122,8 +131,8 @@ def test_what_is_no_run_is_refused_and_left_alone(tmp_path: Path, content: bytes
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
-    with growing_run(path, RUN.about, RUN.cases) as file:
-        with pytest.raises(FileInUse, match="another process writes"), growing_run(path, RUN.about, RUN.cases):
+    with resume_step_run(path, RUN.about, RUN.cases) as file:
+        with pytest.raises(FileInUse, match="another process writes"), resume_step_run(path, RUN.about, RUN.cases):
             pass
         file.append(RUN.predictions[0])
     assert go_on(path) == ("a/1",)

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.intervals import (
+from evaluation.statistics.bootstrap import (
     Interval,
-    extreme_interval,
+    boundary_interval,
     interval,
     intervals,
     mean,
     resampled_means,
-    share_interval,
     sums_by_trajectory,
+    wilson_interval,
 )
 
 VALUES = st.lists(st.tuples(st.sampled_from("abcd"), st.none() | st.floats(0, 1)), min_size=1, max_size=20)
@@ -57,11 +57,11 @@ def test_independent_steps_get_the_textbook_interval() -> None:
 def test_steps_that_go_together_widen_it() -> None:
     """100 trajectories of 10 steps each, all right or all wrong, tell no more than 100 steps."""
     values: list[float | None] = [float(number // 10 % 2) for number in range(1_000)]
-    together = found([str(number // 10) for number in range(1_000)], values)
+    compatible_groups = found([str(number // 10) for number in range(1_000)], values)
     alone = found([str(number) for number in range(1_000)], values)
-    assert together is not None
+    assert compatible_groups is not None
     assert alone is not None
-    assert together.high - together.low > 2.5 * (alone.high - alone.low)
+    assert compatible_groups.high - compatible_groups.low > 2.5 * (alone.high - alone.low)
 
 
 @pytest.mark.parametrize(("value", "low", "high"), [(0.0, 0.0, 0.2775), (1.0, 0.7225, 1.0)])
@@ -79,7 +79,7 @@ def test_what_never_varies_otherwise_has_no_interval() -> None:
     assert found(["a"], [1.0]) is None
     # Two equal texts have an R-L of all but 1.
     assert found(names, [1 - 5e-9] * 30) == found(names, [1.0] * 30)
-    assert extreme_interval(0.5, 30) is extreme_interval(None, 30) is None
+    assert boundary_interval(0.5, 30) is boundary_interval(None, 30) is None
 
 
 def test_nothing_is_said_about_nothing() -> None:
@@ -96,15 +96,15 @@ def test_resamples_without_a_step_that_counts_are_left_out() -> None:
 
 def test_the_interval_of_a_share_is_the_score_interval() -> None:
     # Wilson's interval of 15 of 20, as it stands in tables.
-    shown = share_interval(15, 20)
+    shown = wilson_interval(15, 20)
     assert (shown.low, shown.high) == pytest.approx((0.5313, 0.8881), abs=5e-5)
     for hits in (0, 20):
-        extreme = extreme_interval(hits / 20, 20)
+        extreme = boundary_interval(hits / 20, 20)
         assert extreme is not None
-        shown = share_interval(hits, 20)
+        shown = wilson_interval(hits, 20)
         assert (shown.low, shown.high) == pytest.approx((extreme.low, extreme.high))
 
 
 @pytest.mark.parametrize("n", [1, 3, 4, 20, 999])
 def test_an_extreme_share_ends_at_the_extreme_itself(n: int) -> None:
-    assert (share_interval(0, n).low, share_interval(n, n).high) == (0.0, 1.0)
+    assert (wilson_interval(0, n).low, wilson_interval(n, n).high) == (0.0, 1.0)

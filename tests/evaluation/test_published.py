@@ -14,12 +14,19 @@ from support.measured_steps import CLOCK, called, case_of, pairs_of, wrote
 
 from alpha_umi.roles.turns import tool_line
 from evaluation.errors import NoReference
+from evaluation.files.published import (
+    PublishedStep,
+    pair,
+    prediction_text,
+    read_published,
+    read_published_file,
+    reference_text,
+    split_turns,
+    write_published_file,
+)
 from evaluation.metrics import PUBLISHED
 from evaluation.outputs import RoleText, read_prediction
-from evaluation.pairs import pair
-from evaluation.published import read_published_file, write_published_file
-from evaluation.published_text import PublishedStep, prediction_text, read_published, reference_text, split_turns
-from evaluation.score import score
+from evaluation.scoring import score
 from recordings.errors import CutShort, DataError, DuplicateId, FileUnreadable, NotTheFormat
 
 CALL = "assistant: go. Next: caller.</s>caller: Action: clock\nAction Input: {}</s>"
@@ -161,7 +168,7 @@ def test_entries_without_predictions_are_counted_as_wrong(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "kind", "said"),
+    ("text", "kind", "reply"),
     [
         ("", CutShort, "ends in the middle"),
         (json.dumps([entry()])[:-40], CutShort, "ends in the middle"),
@@ -183,20 +190,20 @@ def test_entries_without_predictions_are_counted_as_wrong(tmp_path: Path) -> Non
         (json.dumps([entry(), entry(reference=None)]), NoReference, "entry '2'"),
     ],
 )
-def test_what_is_no_published_file_is_refused(tmp_path: Path, text: str, kind: type[DataError], said: str) -> None:
+def test_what_is_no_published_file_is_refused(tmp_path: Path, text: str, kind: type[DataError], reply: str) -> None:
     file = tmp_path / "file.json"
     file.write_text(text)
     with pytest.raises(kind) as refused:
         read_published_file(file)
     assert str(file) in refused.value.message
-    assert said in refused.value.message
+    assert reply in refused.value.message
     assert refused.value.remedy
 
 
 def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes(b"[\xe4]")
-    for name, said in (("latin", "byte 1"), ("nothing", "No such file"), (".", "directory")):
-        with pytest.raises(FileUnreadable, match=said):
+    for name, reply in (("latin", "byte 1"), ("nothing", "No such file"), (".", "directory")):
+        with pytest.raises(FileUnreadable, match=reply):
             read_published_file(tmp_path / name)
 
 

@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from support.measured_steps import DIGEST, GAVE_UP, called, case_of, pairs_of, run_of
 
 from evaluation.errors import NoReference
+from evaluation.files.published import pair
+from evaluation.files.step_run import CaseRecord, ErrorRecord, PredictionRecord, read_run, record_line, write_run
 from evaluation.outputs import RoleText, read_prediction
-from evaluation.pairs import pair
-from evaluation.records import CaseRecord, ErrorRecord, PredictionRecord, RunRecord
-from evaluation.run_file import read_run, record_line, write_run
 from recordings.contamination import instruction_digest
 from recordings.errors import CutShort, DataError, DuplicateId, EmptySuite, NotTheFormat
 
@@ -98,7 +97,7 @@ def spoilt(lines: list[dict[str, Any]], how: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("how", "kind", "said"),
+    ("how", "kind", "reply"),
     [
         ("empty", EmptySuite, "is empty"),
         ("cut", CutShort, "line 6 ends in the middle"),
@@ -122,14 +121,14 @@ def spoilt(lines: list[dict[str, Any]], how: str) -> str:
     ],
 )
 def test_what_is_no_run_is_refused(
-    lines: list[dict[str, Any]], tmp_path: Path, how: str, kind: type[DataError], said: str
+    lines: list[dict[str, Any]], tmp_path: Path, how: str, kind: type[DataError], reply: str
 ) -> None:
     file = tmp_path / "spoilt.jsonl"
     file.write_text(spoilt(lines, how))
     with pytest.raises(kind) as refused:
         read_run(file)
     assert str(file) in refused.value.message
-    assert said in refused.value.message
+    assert reply in refused.value.message
     assert refused.value.remedy
 
 
@@ -199,19 +198,3 @@ def test_whole_trajectories_are_known_as_such(tmp_path: Path, kind: str) -> None
     with pytest.raises(NotTheFormat, match="is a file of whole trajectories") as refused:
         read_run(file)
     assert "--format trajectories" in (refused.value.remedy or "")
-
-
-def test_a_header_of_an_earlier_version_is_read() -> None:
-    about = RunRecord.model_validate(
-        {
-            "kind": "run",
-            "suite": "s",
-            "cases": 0,
-            "constrained": True,
-            "template": "t",
-            "models": {},
-            "left_out": {"no reference": 2},
-        }
-    )
-    assert about.excluded == {"no reference": 2}
-    assert '"excluded":{"no reference":2}' in about.model_dump_json()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from support.measured_steps import GAVE_UP, case_of, pairs_of, right
 
+from evaluation.files.published import pair
 from evaluation.metrics import METRICS
-from evaluation.pairs import pair
-from evaluation.score import score
+from evaluation.scoring import score
 from recordings.errors import EmptySuite
 
 
@@ -22,9 +22,9 @@ def test_every_metric_has_a_figure_with_its_number() -> None:
 
 
 def test_missing_predictions_are_named_and_counted_as_wrong() -> None:
-    whole, holed = score(pairs_of({})), score(pairs_of({"a/1": None, "b/1": None}))
+    complete, holed = score(pairs_of({})), score(pairs_of({"a/1": None, "b/1": None}))
     assert holed.missing == ("a/1", "b/1")
-    for before, after in zip(whole.figures, holed.figures, strict=True):
+    for before, after in zip(complete.figures, holed.figures, strict=True):
         if after.metric.name not in ("argument_validity", "invented_tools", "hard_f1", "easy_f1"):
             assert after.n == before.n, after.metric.name
     assert (holed.value("plan_em"), holed.value("rouge"), holed.value("call_match")) == (pytest.approx(1 / 3), 0, 0)

@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 from alpha_umi.roles.caller import Call, parse_call, write_call
 from alpha_umi.roles.turns import Turn
 from cli.main import app
+from evaluation.files.published import Pair, pair
+from evaluation.files.step_run import CaseRecord, OutputRecord, PredictionRecord, RunRecord
+from evaluation.official.seal_tools import seal_tools_report
 from evaluation.outputs import Prediction
-from evaluation.pairs import Pair, pair
-from evaluation.records import CaseRecord, OutputRecord, PredictionRecord, RunRecord
-from evaluation.seal_tools import seal_tools_report
 from recordings.cases import Reference, StepCase
 from recordings.errors import EmptySuite
 from recordings.suites.suite import load_suite
@@ -58,9 +58,9 @@ def figures(pairs: Sequence[Pair]) -> dict[str, tuple[float | None, int]]:
 
 
 def test_figures_by_hand() -> None:
-    found = figures(PAIRS)
+    matches = figures(PAIRS)
     # Tools: 3 right of 4 written and 7 wanted. Parameters: 2 right of 6 written and 7 wanted.
-    assert found == {
+    assert matches == {
         "format_acc": (3 / 5, 5),
         "tool_p": (3 / 4, 4),
         "tool_r": (3 / 7, 7),
@@ -122,11 +122,11 @@ def as_published(pairs: Sequence[Pair]) -> dict[str, float]:
                 api["right"] += 1
                 gold = wanted[places[0]].arguments
                 parameter["right"] += sum(k in gold and str(v) == str(gold[k]) for k, v in each.arguments.items())
-    found = {}
+    matches = {}
     for name, counts in (("tool", api), ("parameter", parameter)):
         p, r = counts["right"] / counts["written"], counts["right"] / counts["wanted"]
-        found |= {f"{name}_p": p, f"{name}_r": r, f"{name}_f1": 2 * p * r / (p + r)}
-    return found
+        matches |= {f"{name}_p": p, f"{name}_r": r, f"{name}_f1": 2 * p * r / (p + r)}
+    return matches
 
 
 def test_the_published_way_of_counting_over_the_whole_suite(data: Path) -> None:
@@ -135,13 +135,13 @@ def test_the_published_way_of_counting_over_the_whole_suite(data: Path) -> None:
     for case in load_suite("seal-tools", data).cases:
         reference = case.reference.call
         assert reference is not None
-        kept = {name: value for name, value in reference.arguments.items() if chance.random() < 0.8}
+        retained = {name: value for name, value in reference.arguments.items() if chance.random() < 0.8}
         name = reference.name if chance.random() < 0.7 else chance.choice(case.tools).name
-        written = Prediction((), "caller", call=call((name, kept))) if chance.random() < 0.9 else None
+        written = Prediction((), "caller", call=call((name, retained))) if chance.random() < 0.9 else None
         pairs.append(pair(case, written))
-    found = seal_tools_report(pairs, resamples=100)
+    matches = seal_tools_report(pairs, resamples=100)
     for name, value in as_published(pairs).items():
-        assert found.figures[name].value == pytest.approx(value, abs=1e-12), name
+        assert matches.figures[name].value == pytest.approx(value, abs=1e-12), name
 
 
 def test_the_command(tmp_path: Path) -> None:
@@ -157,8 +157,8 @@ def test_the_command(tmp_path: Path) -> None:
     records = (about, CaseRecord.of(only), PredictionRecord.of(only.id, outputs))
     file = tmp_path / "run.jsonl"
     file.write_text("".join(each.model_dump_json() + "\n" for each in records), encoding="utf-8")
-    told = CliRunner().invoke(app, ["evaluate", "seal-tools", str(file), "--json"])
-    assert (told.exit_code, json.loads(told.stdout)["figures"]["parameter_f1"]["value"]) == (0, 1)
+    message = CliRunner().invoke(app, ["evaluate", "seal-tools", str(file), "--json"])
+    assert (message.exit_code, json.loads(message.stdout)["figures"]["parameter_f1"]["value"]) == (0, 1)
     shown = CliRunner().invoke(app, ["evaluate", "seal-tools", str(file)])
     assert "1 step of 1 trajectory" in shown.stdout
     (line,) = (line for line in shown.stdout.splitlines() if line.startswith("tool F1"))

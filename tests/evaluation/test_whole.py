@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from alpha_umi.contract.trajectories import Trajectory
-from evaluation.whole import Measured, measure, summarize
+from evaluation.metrics.trajectory import Measured
+from evaluation.whole import measure, summarize
 from recordings.errors import EmptySuite
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5}
@@ -49,7 +50,7 @@ def trajectory(*steps: Any, status: str = "completed", answer: str | None = "42"
 
 def test_what_is_counted() -> None:
     unknown = 'HTTP 404 from the tool: {"type":"urn:alpha-umi:problem:call-not-recorded","status":404}'
-    found = measure(
+    matches = measure(
         trajectory(
             step(0, "a", "x", n=1) | {"roles": {"planner": USAGE | {"attempts": 1}}},
             step(1, "a", unknown, is_error=True, n=1.0),
@@ -57,12 +58,12 @@ def test_what_is_counted() -> None:
             step(3),
         )
     )
-    assert (found.steps, found.calls, found.repeated_calls) == (4, 3, 1)
-    assert (found.tool_errors, found.not_recorded) == (2, 1)
-    assert found.tool_latency_ms == 12
-    assert found.roles["planner"].latency_ms == 20
-    assert (found.roles["planner"].calls, found.roles["planner"].prompt_tokens) == (1, 10)
-    assert "backbone" not in found.roles
+    assert (matches.steps, matches.calls, matches.repeated_calls) == (4, 3, 1)
+    assert (matches.tool_errors, matches.not_recorded) == (2, 1)
+    assert matches.tool_latency_ms == 12
+    assert matches.roles["planner"].latency_ms == 20
+    assert (matches.roles["planner"].calls, matches.roles["planner"].prompt_tokens) == (1, 10)
+    assert "backbone" not in matches.roles
 
 
 @pytest.mark.parametrize(
@@ -80,9 +81,9 @@ def test_what_is_counted() -> None:
 def test_success(
     status: str, answer: str | None, expected: str | None, success: bool | None, right: bool | None
 ) -> None:
-    found = measure(trajectory(step(0), status=status, answer=answer), expected=expected)
-    assert (found.success, found.right, found.gave_up) == (success, right, status == "gave_up")
-    assert found.completed == (status == "completed")
+    matches = measure(trajectory(step(0), status=status, answer=answer), expected=expected)
+    assert (matches.success, matches.right, matches.gave_up) == (success, right, status == "gave_up")
+    assert matches.completed == (status == "completed")
 
 
 def test_averages_say_over_how_many() -> None:
@@ -137,10 +138,10 @@ def test_what_a_search_left_has_cost_something() -> None:
         step(3) | {"parent": 2},
     ]
     walked = trajectory(*steps)
-    found = measure(walked.model_copy(update={"strategy": "dfsdt"}))
-    assert (found.steps, found.calls, found.repeated_calls) == (4, 3, 1)
-    assert (found.branches, found.abandoned_steps, found.abandoned_tokens) == (2, 2, 30)
-    figures = {figure.name: figure for figure in summarize([found, measure(walked)])}
+    matches = measure(walked.model_copy(update={"strategy": "dfsdt"}))
+    assert (matches.steps, matches.calls, matches.repeated_calls) == (4, 3, 1)
+    assert (matches.branches, matches.abandoned_steps, matches.abandoned_tokens) == (2, 2, 30)
+    figures = {figure.name: figure for figure in summarize([matches, measure(walked)])}
     # A chain has no branches to count.
     assert (figures["branches"].value, figures["branches"].n) == (2.0, 1)
     assert figures["steps"].n == 2
@@ -149,8 +150,8 @@ def test_what_a_search_left_has_cost_something() -> None:
 def test_an_answer_after_the_last_branch_was_left_is_no_cost_of_that_branch() -> None:
     answered = {"summarizer": {"attempts": 1, "prompt_tokens": 3, "completion_tokens": 1}}
     left = step(0, "a", "x") | {"abandoned": True, "roles": answered}
-    found = measure(trajectory(left, status="exhausted").model_copy(update={"strategy": "dfsdt"}))
-    assert (found.abandoned_steps, found.abandoned_tokens) == (1, 15 - 4)
+    matches = measure(trajectory(left, status="exhausted").model_copy(update={"strategy": "dfsdt"}))
+    assert (matches.abandoned_steps, matches.abandoned_tokens) == (1, 15 - 4)
 
 
 def test_no_trajectory_is_an_error() -> None:

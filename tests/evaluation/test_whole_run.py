@@ -19,7 +19,7 @@ from alpha_umi.client.errors import Unavailable
 from alpha_umi.client.orchestrator import OrchestratorClient
 from alpha_umi.contract.roles import ToolModel
 from alpha_umi.roles.turns import Tool
-from evaluation.growing_lines import OtherRun
+from evaluation.files.jsonl import OtherRun
 from evaluation.replay.servers import create_calculator_server
 from evaluation.run.ask import RunOptions, run_all
 from evaluation.whole import summarize

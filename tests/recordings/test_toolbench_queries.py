@@ -9,7 +9,7 @@ import pytest
 from support.toolbench_server import RECORDED, queries_file
 
 from alpha_umi.roles.turns import Turn
-from evaluation.replay.recordings import together
+from evaluation.replay.recordings import compatible_groups
 from evaluation.replay.tool_server import tools_document
 from evaluation.run.steps import plan_task
 from orchestrator.tools.model import EffectClass
@@ -102,7 +102,7 @@ def test_tools_of_one_name_and_another_category_are_not_on_offer_together() -> N
         for category in ("Sports", "Media")
     )
     assert first.tools[0].name == second.tools[0].name
-    assert together([first, second, first]) == [(first, first), (second,)]
+    assert compatible_groups([first, second, first]) == [(first, first), (second,)]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_broken_data(tmp_path: Path, text: str, error: type[Exception], reason: 
 def test_an_orchestrator_takes_every_published_question(data: Path) -> None:
     suite = load_suite("stabletoolbench-queries", data)
     assert len(suite.trajectories) == 765
-    for group in together(suite.trajectories):
+    for group in compatible_groups(suite.trajectories):
         tools = {tool.name: tool for each in group for tool in each.tools}
         document = json.dumps(tools_document("ToolBench", list(tools.values()))).encode()
         operations = parse_document(

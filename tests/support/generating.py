@@ -10,8 +10,8 @@ from typing import Any
 from alpha_umi.client.retry import RetryPolicy
 from alpha_umi.client.roles import RoleServices
 from alpha_umi.roles.turns import Role
+from evaluation.files.step_run import Run, read_run
 from evaluation.run.steps import Generated, generate, plan_task
-from evaluation.run_file import Run, read_run
 from support.generated_suites import sums
 from support.system import Roles
 

@@ -29,7 +29,7 @@ class ScriptedJudge:
     key: str = ""
     # From this request on it answers no more.
     hang_after: int | None = None
-    asked: list[Json] = field(default_factory=list)
+    requests: list[Json] = field(default_factory=list)
 
     def application(self) -> FastAPI:
         """The server."""
@@ -44,8 +44,8 @@ class ScriptedJudge:
             if not self._lets_in(request):
                 return JSONResponse({"error": {"message": f"wrong: {request.headers['authorization']}"}}, 401)
             body = await request.json()
-            self.asked.append(body)
-            if self.hang_after is not None and len(self.asked) > self.hang_after:
+            self.requests.append(body)
+            if self.hang_after is not None and len(self.requests) > self.hang_after:
                 await asyncio.Event().wait()
             said = self.script(function_of(body), body)
             return said if isinstance(said, Response) else completion(said)
@@ -103,9 +103,9 @@ def trajectory(
     }))  # fmt: skip
 
 
-def run_file(path: Path, *trajectories: Trajectory, suite: str = "shop", not_asked: int = 0) -> Path:
+def run_file(path: Path, *trajectories: Trajectory, suite: str = "shop", not_run: int = 0) -> Path:
     """The file of a run of these; the id of each in the suite is that of the trajectory without `t-`."""
-    about = WholeRunRecord(suite=suite, trajectories=len(trajectories) + not_asked)
-    asked = [record_of(each, recorded=each.id[2:]) for each in trajectories]
-    path.write_text("".join(record.model_dump_json() + "\n" for record in (about, *asked)), encoding="utf-8")
+    about = WholeRunRecord(suite=suite, trajectories=len(trajectories) + not_run)
+    requests = [record_of(each, recorded=each.id[2:]) for each in trajectories]
+    path.write_text("".join(record.model_dump_json() + "\n" for record in (about, *requests)), encoding="utf-8")
     return path

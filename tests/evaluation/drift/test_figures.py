@@ -35,45 +35,45 @@ def test_how_it_ended(status: Status, name: str, counts: tuple[int, int]) -> Non
 
 
 def test_a_role_that_gave_no_answer() -> None:
-    found = counted(trajectory(status="failed", error=TrajectoryError(code="caller_failed", detail="it is away")))
-    assert (found["caller.failed"], found["planner.failed"], found["backbone.failed"]) == ((1, 1), (0, 1), (0, 0))
+    matches = counted(trajectory(status="failed", error=TrajectoryError(code="caller_failed", detail="it is away")))
+    assert (matches["caller.failed"], matches["planner.failed"], matches["backbone.failed"]) == ((1, 1), (0, 1), (0, 0))
 
 
 def test_calls() -> None:
     steps = [step(0), step(1, arguments={"item": 0}), step(2, is_error=True), step(3, "conclusion")]
-    found = counted(trajectory(steps=steps))
-    assert found["planner.repeated_calls"] == (1, 3)
-    assert found["caller.tool_errors"] == (1, 3)
-    assert found["caller.unusable_calls"] == (0, 3)
-    assert found["caller.latency_ms"] == (200, 4)
+    matches = counted(trajectory(steps=steps))
+    assert matches["planner.repeated_calls"] == (1, 3)
+    assert matches["caller.tool_errors"] == (1, 3)
+    assert matches["caller.unusable_calls"] == (0, 3)
+    assert matches["caller.latency_ms"] == (200, 4)
 
 
 def test_a_call_of_an_unknown_tool_is_one_that_cannot_be_used() -> None:
-    found = counted(without_call("No call was made: there is no tool 'magic'; offered are price"))
-    assert (found["caller.unknown_tools"], found["caller.unusable_calls"]) == ((1, 1), (1, 1))
+    matches = counted(without_call("No call was made: there is no tool 'magic'; offered are price"))
+    assert (matches["caller.unknown_tools"], matches["caller.unusable_calls"]) == ((1, 1), (1, 1))
     other = counted(without_call("No call was made: 'Action:' names no tool"))
     assert (other["caller.unknown_tools"], other["caller.unusable_calls"]) == ((0, 1), (1, 1))
     # What a tool says is not what the caller did.
-    told = counted(trajectory(steps=[step(0, observation="there is no tool 'x'")]))
-    assert told["caller.unknown_tools"] == (0, 1)
+    values = counted(trajectory(steps=[step(0, observation="there is no tool 'x'")]))
+    assert values["caller.unknown_tools"] == (0, 1)
 
 
 def test_repairs_and_unreadable_outputs() -> None:
-    found = counted(trajectory(steps=[step(0, attempts=2), step(1), step(2, "conclusion", unreadable=True)]))
-    assert (found["planner.repaired"], found["planner.unreadable"]) == ((1, 3), (1, 3))
-    assert (found["planner.prompt_tokens"], found["caller.completion_tokens"]) == ((180, 3), (12, 3))
+    matches = counted(trajectory(steps=[step(0, attempts=2), step(1), step(2, "conclusion", unreadable=True)]))
+    assert (matches["planner.repaired"], matches["planner.unreadable"]) == ((1, 3), (1, 3))
+    assert (matches["planner.prompt_tokens"], matches["caller.completion_tokens"]) == ((180, 3), (12, 3))
 
 
 def test_what_was_not_recorded_does_not_count() -> None:
     """Neither in an export of an earlier version, nor in the log of one."""
     earlier = step(0).model_copy(update={"roles": None})
-    found = counted(trajectory(steps=[earlier, step(1, attempts=0, unreadable=True)]))
-    assert (found["planner.repaired"], found["planner.unreadable"]) == ((0, 0), (0, 0))
+    matches = counted(trajectory(steps=[earlier, step(1, attempts=0, unreadable=True)]))
+    assert (matches["planner.repaired"], matches["planner.unreadable"]) == ((0, 0), (0, 0))
 
 
 def test_the_single_model_is_a_role_of_its_own() -> None:
-    found = counted(trajectory(strategy="single", status="gave_up"))
-    assert (found["backbone.gave_up"], found["planner.gave_up"], found["backbone.tool_errors"]) == (
+    matches = counted(trajectory(strategy="single", status="gave_up"))
+    assert (matches["backbone.gave_up"], matches["planner.gave_up"], matches["backbone.tool_errors"]) == (
         (1, 1),
         (0, 0),
         (0, 1),

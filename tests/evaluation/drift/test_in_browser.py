@@ -35,10 +35,10 @@ def opened(browser_page: Page, tmp_path: Path) -> Page:
         for number in range(2)
         for each in range(40)
     ]
-    found = drift(served, day)
-    report = drift_report(found, {}, now=served[-1].created_at + day, resamples=2_000, seed=0)
+    matches = drift(served, day)
+    report = drift_report(matches, {}, now=served[-1].created_at + day, resamples=2_000, seed=0)
     page = tmp_path / "drift.html"
-    page.write_text(drift_page(found, report), encoding="utf-8")
+    page.write_text(drift_page(matches, report), encoding="utf-8")
     browser_page.goto(page.as_uri())
     return browser_page
 

@@ -20,14 +20,14 @@ def line(**changes: Any) -> str:
     return json.dumps(trajectory().model_dump(mode="json") | changes)
 
 
-def written(path: Path, *found: Trajectory | str) -> Path:
-    texts = [each if isinstance(each, str) else each.model_dump_json() for each in found]
+def written(path: Path, *matches: Trajectory | str) -> Path:
+    texts = [each if isinstance(each, str) else each.model_dump_json() for each in matches]
     path.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
     return path
 
 
-def ids(found: Sequence[Trajectory]) -> list[str]:
-    return [each.id for each in found]
+def ids(matches: Sequence[Trajectory]) -> list[str]:
+    return [each.id for each in matches]
 
 
 def test_they_stand_in_the_order_of_time_whatever_the_order_of_the_file(tmp_path: Path) -> None:
@@ -36,20 +36,20 @@ def test_they_stand_in_the_order_of_time_whatever_the_order_of_the_file(tmp_path
 
 
 def test_what_has_not_ended_is_left_out_and_counted(tmp_path: Path) -> None:
-    found = read_served([written(tmp_path / "a", trajectory("a"), trajectory("b", status="running", took=None))])
-    assert (ids(found.trajectories), found.excluded) == (["a"], {UNFINISHED: 1})
+    matches = read_served([written(tmp_path / "a", trajectory("a"), trajectory("b", status="running", took=None))])
+    assert (ids(matches.trajectories), matches.excluded) == (["a"], {UNFINISHED: 1})
 
 
 def test_of_exports_that_overlap_the_end_counts(tmp_path: Path) -> None:
     earlier = written(tmp_path / "earlier", trajectory("a", status="running", took=None), trajectory("b"))
     later = written(tmp_path / "later", trajectory("b"), trajectory("a"))
     for order in ([earlier, later], [later, earlier]):
-        found = read_served(order)
-        assert (sorted(ids(found.trajectories)), found.excluded) == (["a", "b"], {TWICE: 2})
+        matches = read_served(order)
+        assert (sorted(ids(matches.trajectories)), matches.excluded) == (["a", "b"], {TWICE: 2})
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("words", "line 2 is not JSON"),
         ('{"id": "t"', "line 2 ends in the middle"),
@@ -61,13 +61,13 @@ def test_of_exports_that_overlap_the_end_counts(tmp_path: Path) -> None:
         (line(id="traj_1"), "line 2: the trajectory 'traj_1' is also on line 1"),
     ],
 )
-def test_a_broken_line_is_named_or_left_out(tmp_path: Path, text: str, said: str) -> None:
+def test_a_broken_line_is_named_or_left_out(tmp_path: Path, text: str, message: str) -> None:
     path = written(tmp_path / "served.jsonl", trajectory(), text)
     with pytest.raises(NotTheFormat) as refused:
         read_served([path])
-    assert f"{path}, {said}" in str(refused.value)
-    found = read_served([path], skip_broken=True)
-    assert (ids(found.trajectories), found.excluded) == (["traj_1"], {BROKEN: 1})
+    assert f"{path}, {message}" in str(refused.value)
+    matches = read_served([path], skip_broken=True)
+    assert (ids(matches.trajectories), matches.excluded) == (["traj_1"], {BROKEN: 1})
 
 
 @pytest.mark.parametrize("texts", [(), (trajectory(status="running", took=None),)], ids=["empty", "running"])

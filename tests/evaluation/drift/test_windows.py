@@ -9,9 +9,8 @@ from support.made_up_trajectories import BEGAN, step, trajectory
 
 from alpha_umi.contract.trajectories import Trajectory
 from evaluation.drift.page import drift_page
-from evaluation.drift.report import DriftReport, drift_report
+from evaluation.drift.report import DriftReport, drift_report, messages
 from evaluation.drift.windows import Drift, WindowUnusable, drift, window_length
-from evaluation.drift.wording import said
 
 DAY = timedelta(days=1)
 HOSTILE = "<script>alert(1)</script>"
@@ -33,11 +32,11 @@ def day(number: int, count: int = 60, *, gives_up: int = 0, repairs: int = 0) ->
     ]
 
 
-def reported(found: Drift, now: datetime = LATER) -> DriftReport:
-    return drift_report(found, {"not ended yet": 2}, now=now, resamples=2_000, seed=0)
+def reported(matches: Drift, now: datetime = LATER) -> DriftReport:
+    return drift_report(matches, {"not ended yet": 2}, now=now, resamples=2_000, seed=0)
 
 
-def test_a_role_that_goes_wrong_is_told_from_the_others() -> None:
+def test_a_role_that_goes_wrong_differs_from_the_others() -> None:
     report = reported(drift([*day(0, gives_up=3), *day(1, gives_up=4), *day(2, gives_up=30)], DAY))
     assert [window.is_reference for window in report.windows] == [True, False, False]
     assert [len(window.alarms) for window in report.windows] == [0, 0, 1]
@@ -45,7 +44,7 @@ def test_a_role_that_goes_wrong_is_told_from_the_others() -> None:
     assert (alarm.role, alarm.figure, alarm.reference, alarm.value) == ("planner", "gave_up", 0.05, 0.5)
     assert alarm.low is not None
     assert 0 < alarm.low < 0.45
-    assert report.wrong == ["planner"]
+    assert report.alarming_roles == ["planner"]
 
 
 def test_repairs_are_noticed() -> None:
@@ -58,14 +57,14 @@ def test_repairs_are_noticed() -> None:
 def test_like_the_reference_there_is_no_alarm_and_better_is_none() -> None:
     report = reported(drift([*day(0, gives_up=30), *day(1, gives_up=31), *day(2)], DAY))
     assert [window.alarms for window in report.windows] == [[], [], []]
-    assert all(window.told for window in report.windows[1:])
+    assert all(window.evaluated for window in report.windows[1:])
 
 
 def test_few_trajectories_raise_no_alarm() -> None:
     report = reported(drift([*day(0), *day(1, count=19, gives_up=19)], DAY))
-    assert (report.windows[1].told, report.windows[1].alarms) == (False, [])
+    assert (report.windows[1].evaluated, report.windows[1].alarms) == (False, [])
     few = reported(drift([*day(0, count=19), *day(1, gives_up=60)], DAY))
-    assert (few.windows[1].told, few.wrong) == (False, [])
+    assert (few.windows[1].evaluated, few.alarming_roles) == (False, [])
 
 
 WRONG = "going wrong in the newest full window, 2026-03-03: planner"
@@ -91,30 +90,30 @@ FEW = "too few trajectories for a verdict: 1 newer window"
 def test_a_window_that_runs_can_add_an_alarm_but_silences_none(
     before: dict[str, int], newest: dict[str, int], now: int, sentences: list[str]
 ) -> None:
-    found = drift([*day(0), *day(1, **before), *day(2, **newest)], DAY)
-    report = reported(found, now=MIDNIGHT + now * DAY + timedelta(minutes=10))
-    assert [each.text for each in said(report)] == sentences
-    assert report.wrong == (["planner"] if "wrong" in sentences[0] else [])
-    page = drift_page(found, report)
+    matches = drift([*day(0), *day(1, **before), *day(2, **newest)], DAY)
+    report = reported(matches, now=MIDNIGHT + now * DAY + timedelta(minutes=10))
+    assert [each.text for each in messages(report)] == sentences
+    assert report.alarming_roles == (["planner"] if "wrong" in sentences[0] else [])
+    page = drift_page(matches, report)
     assert all(f"{text[0].upper()}{text[1:]}." in page for text in sentences)
 
 
 def test_without_a_full_window_nothing_is_said() -> None:
     report = reported(drift([*day(0), *day(1, count=19), *day(2, count=3)], DAY))
-    assert ([each.kind for each in said(report)], report.judged) == (["unsure"], [])
+    assert ([each.kind for each in messages(report)], report.evaluated_windows) == (["inconclusive"], [])
 
 
 def test_a_reference_of_its_own_holds_every_window() -> None:
-    found = drift(day(5, gives_up=30), DAY, reference=day(0))
-    assert reported(found).windows[0].alarms[0].figure == "gave_up"
+    matches = drift(day(5, gives_up=30), DAY, reference=day(0))
+    assert reported(matches).windows[0].alarms[0].figure == "gave_up"
     first_two = drift([*day(0), *day(1), *day(2)], DAY, reference_windows=2)
     assert len(first_two.reference.trajectories) == 120
     assert [window.against is None for window in first_two.windows] == [True, True, False]
 
 
 def test_windows_begin_at_whole_lengths_and_empty_ones_are_left_out() -> None:
-    found = drift([*day(0), *day(4)], DAY)
-    assert [window.began for window in found.windows] == [datetime(2026, 3, day, tzinfo=UTC) for day in (2, 6)]
+    matches = drift([*day(0), *day(4)], DAY)
+    assert [window.began for window in matches.windows] == [datetime(2026, 3, day, tzinfo=UTC) for day in (2, 6)]
 
 
 @pytest.mark.parametrize("text", ["1", "d", "0d", "1y", "-1d", "1.5h", "999999d"])
@@ -140,8 +139,8 @@ def test_a_reference_that_leaves_no_window_is_refused(days: int, windows: int) -
 def test_a_long_observation_is_shown_with_both_ends() -> None:
     long = [step(0, observation="begin" + "x" * 500_000 + "end"), step(1, "conclusion")]
     worse = [each.model_copy(update={"steps": long}) for each in day(1, gives_up=30)]
-    found = drift([*day(0), *worse], DAY)
-    page = drift_page(found, reported(found))
+    matches = drift([*day(0), *worse], DAY)
+    page = drift_page(matches, reported(matches))
     assert len(page) < 1_000_000
     assert "begin" in page
     assert "xend" in page
@@ -149,8 +148,8 @@ def test_a_long_observation_is_shown_with_both_ends() -> None:
 
 
 def test_the_page_shows_what_is_behind_an_alarm_as_text() -> None:
-    found = drift([*day(0), *day(1, gives_up=30)], DAY)
-    page = drift_page(found, reported(found))
+    matches = drift([*day(0), *day(1, gives_up=30)], DAY)
+    page = drift_page(matches, reported(matches))
     assert "Going wrong in the newest full window, 2026-03-03: planner." in page
     assert 'href="#alarm-1-planner-gave_up"' in page
     assert 'id="alarm-1-planner-gave_up"' in page

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.judge.agreement import krippendorff_alpha, unanimous_share
+from evaluation.judge.report import krippendorff_alpha, unanimous_share
 
 # Krippendorff, Computing Krippendorff's Alpha-Reliability (2011), data B and D: by unit, what each observer said.
 BINARY = list(zip("0100000010", "1110010000", strict=True))
@@ -19,9 +19,9 @@ FOUR = [
 
 @pytest.mark.parametrize(("units", "alpha"), [(BINARY, 0.095), (FOUR, 0.743)])
 def test_published_examples(units: list[list[str]], alpha: float) -> None:
-    found = krippendorff_alpha(units)
-    assert found is not None
-    assert round(found, 3) == alpha
+    matches = krippendorff_alpha(units)
+    assert matches is not None
+    assert round(matches, 3) == alpha
 
 
 def test_extremes() -> None:

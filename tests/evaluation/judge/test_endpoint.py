@@ -13,9 +13,8 @@ from support.judges import Json, ScriptedJudge, completion
 from support.serving_on_loopback import Serve
 
 from alpha_umi.client.retry import RetryPolicy
-from evaluation.judge.completion import Completion
-from evaluation.judge.endpoint import Judge, JudgeAddress, JudgeRefused, TooLong
-from evaluation.judge.prompts import load_prompts
+from evaluation.judge.chat_client import Completion, Judge, JudgeAddress, JudgeRefused, TooLong
+from evaluation.judge.questions import load_prompts
 
 QUESTIONS = [(file, name) for file in ("tooleval", "toolalpaca") for name in load_prompts(file).questions]
 
@@ -24,11 +23,11 @@ QUESTIONS = [(file, name) for file in ("tooleval", "toolalpaca") for name in loa
 async def test_a_request_is_one_of_the_protocol(serve: Serve, file: str, name: str) -> None:
     params = pytest.importorskip("openai.types.chat.completion_create_params")
     judge, prompts = ScriptedJudge(lambda function, request: "So."), load_prompts(file)
-    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1/", "m"), RetryPolicy(wait_s=0)) as asked:
+    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1/", "m"), RetryPolicy(wait_s=0)) as requested:
         function = prompts.questions[name].function(name)
-        said = await asked.ask("?", function, temperature=prompts.temperature, max_tokens=prompts.max_tokens)
-    assert said.text == "So."
-    TypeAdapter(params.CompletionCreateParamsNonStreaming).validate_python(judge.asked[0])
+        reply = await requested.ask("?", function, temperature=prompts.temperature, max_tokens=prompts.max_tokens)
+    assert reply.text == "So."
+    TypeAdapter(params.CompletionCreateParamsNonStreaming).validate_python(judge.requests[0])
 
 
 def test_an_answer_of_the_protocol_is_read() -> None:
@@ -66,18 +65,18 @@ UNREADABLE = [
 
 @pytest.mark.parametrize("odd", UNREADABLE)
 async def test_what_cannot_be_read_is_an_empty_answer_of_a_known_judge(serve: Serve, odd: Response) -> None:
-    said = [completion("So."), odd, completion("So.")]
-    judge = ScriptedJudge(lambda function, request: said.pop(0))
-    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1", "m"), NO_RETRY) as asked:
-        assert [(await ask(asked)).text for _ in range(3)] == ["So.", "", "So."]
+    reply = [completion("So."), odd, completion("So.")]
+    judge = ScriptedJudge(lambda function, request: reply.pop(0))
+    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1", "m"), NO_RETRY) as requested:
+        assert [(await ask(requested)).text for _ in range(3)] == ["So.", "", "So."]
 
 
 @pytest.mark.parametrize("odd", UNREADABLE)
 async def test_what_cannot_be_read_at_first_is_no_judge(serve: Serve, odd: Response) -> None:
     judge = ScriptedJudge(lambda function, request: odd)
-    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1", "m"), NO_RETRY) as asked:
+    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1", "m"), NO_RETRY) as requested:
         with pytest.raises(JudgeRefused, match="no chat completion"):
-            await ask(asked)
+            await ask(requested)
 
 
 @pytest.mark.parametrize("form", ["words", "list", "name"])
@@ -87,19 +86,19 @@ async def test_no_part_of_the_key_is_told(serve: Serve, form: str, status: int, 
     words = "context " + "x" * 285 + KEY
     shown: dict[str, object] = {"words": words, "list": [words], "name": {words: 1}}
     judge = ScriptedJudge(lambda function, request: JSONResponse({"error": shown[form]}, status))
-    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1", "m", KEY), NO_RETRY) as asked:
+    async with Judge(JudgeAddress(f"{serve(judge.application())}/v1", "m", KEY), NO_RETRY) as requested:
         with pytest.raises(error) as refused:
-            await ask(asked)
+            await ask(requested)
     assert "xxx[" in str(refused.value)
     assert KEY[:3] not in str(refused.value)
 
 
 async def test_the_query_of_an_address_stays_behind_the_path(serve: Serve) -> None:
-    application, asked = FastAPI(), []
+    application, requested = FastAPI(), []
 
     @application.post("/a%2Fb/v1/chat/completions")
     async def complete(request: Request) -> Response:
-        asked.append((request.scope["raw_path"], request.url.query))
+        requested.append((request.scope["raw_path"], request.url.query))
         return completion("So.")
 
     @application.post("/a/b/v1/chat/completions")
@@ -108,7 +107,7 @@ async def test_the_query_of_an_address_stays_behind_the_path(serve: Serve) -> No
 
     async with Judge(JudgeAddress(f"{serve(application)}/a%2Fb/v1/?api-version=3&x=%20", "m"), NO_RETRY) as judge:
         assert (await ask(judge)).text == "So."
-    assert asked == [(b"/a%2Fb/v1/chat/completions", "api-version=3&x=%20")]
+    assert requested == [(b"/a%2Fb/v1/chat/completions", "api-version=3&x=%20")]
     assert httpx.URL("http://u:p@h/v1?q").copy_with(raw_path=b"/v1/models?q") == JudgeAddress(
         "http://u:p@h/v1?q", "m"
     ).at("/models")
@@ -132,8 +131,8 @@ def answer(usage: object, arguments: object = "{}") -> bytes:
     ],
 )
 def test_tokens_that_are_told_wrongly_are_not_told(usage: object, tokens: tuple[int, int] | None) -> None:
-    told = Completion.model_validate_json(answer(usage)).usage
-    assert (told and (told.prompt_tokens, told.completion_tokens)) == tokens
+    output = Completion.model_validate_json(answer(usage)).usage
+    assert (output and (output.prompt_tokens, output.completion_tokens)) == tokens
 
 
 @pytest.mark.parametrize(

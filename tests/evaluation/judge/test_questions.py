@@ -12,8 +12,7 @@ from support.judges import trajectory
 from support.toolbench_server import RECORDED
 
 from alpha_umi.roles.turns import Tool
-from evaluation.judge.asking import _chosen
-from evaluation.judge.prompts import load_prompts
+from evaluation.judge.questions import _chosen, load_prompts
 from evaluation.judge.solution import compared_solution, final_answer, has_finished, shown_tools, solution_of
 from evaluation.judge.toolalpaca import _read, golden_solutions
 from recordings.suites.suite import load_suite
@@ -63,10 +62,10 @@ def test_a_solution_is_shown_as_the_published_conversion_shows_it() -> None:
         calls.append((node["message"]["name"], json.loads(node["message"]["arguments"]), node["message"]["response"]))
         node = node["next"][0]
     answer = json.loads(published["final_answer"])["final_answer"]
-    found = solution_of(trajectory("x", answer=answer, calls=calls, thoughts=["", "", node["message"]]))
-    assert (found["total_steps"], len(calls)) == (published["total_steps"], 2)
-    assert plain(found["answer_details"][0]) == plain(published["answer_details"][0])
-    assert json.loads(found["final_answer"]) == json.loads(published["final_answer"])
+    matches = solution_of(trajectory("x", answer=answer, calls=calls, thoughts=["", "", node["message"]]))
+    assert (matches["total_steps"], len(calls)) == (published["total_steps"], 2)
+    assert plain(matches["answer_details"][0]) == plain(published["answer_details"][0])
+    assert json.loads(matches["final_answer"]) == json.loads(published["final_answer"])
 
 
 @pytest.mark.parametrize(
@@ -79,21 +78,21 @@ def test_a_solution_is_shown_as_the_published_conversion_shows_it() -> None:
     ],
 )
 def test_how_it_ended(status: str, answer: str | None, finished: bool, last: str) -> None:
-    found = trajectory("x", status=status, answer=answer)
-    node = solution_of(found)["answer_details"][0]
+    matches = trajectory("x", status=status, answer=answer)
+    node = solution_of(matches)["answer_details"][0]
     while node["next"]:
         node = node["next"][0]
-    assert (has_finished(found), node["message"]["arguments"]) == (finished, last)
-    assert final_answer(found) == (last if status == "completed" else "")
+    assert (has_finished(matches), node["message"]["arguments"]) == (finished, last)
+    assert final_answer(matches) == (last if status == "completed" else "")
 
 
 def test_beside_another_the_final_answer_is_cut_and_what_was_left_is_not_shown() -> None:
-    found = trajectory("x", answer="y" * 2_000)
-    assert len(compared_solution(found)["final_answer"]) == 1_000
-    assert "method" not in compared_solution(found)
-    steps = [found.steps[0].model_copy(update={"abandoned": True}), *found.steps[1:]]
-    branch = found.model_copy(update={"steps": steps})
-    assert solution_of(branch)["total_steps"] == solution_of(found)["total_steps"] - 2
+    matches = trajectory("x", answer="y" * 2_000)
+    assert len(compared_solution(matches)["final_answer"]) == 1_000
+    assert "method" not in compared_solution(matches)
+    steps = [matches.steps[0].model_copy(update={"abandoned": True}), *matches.steps[1:]]
+    branch = matches.model_copy(update={"steps": steps})
+    assert solution_of(branch)["total_steps"] == solution_of(matches)["total_steps"] - 2
 
 
 def test_tools_are_shown_with_finish() -> None:
@@ -147,5 +146,5 @@ def test_what_is_read_of_an_index(value: object, index: str | None) -> None:
     ],
 )
 def test_what_is_read_of_words(text: str, read: dict[str, str] | None) -> None:
-    found = _read(text)
-    assert (None if found is None else json.loads(found)) == read
+    matches = _read(text)
+    assert (None if matches is None else json.loads(matches)) == read

@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
-from evaluation.judge.judge_report import judge_report
-from evaluation.judge.labels import LABELS, ProcedureName
+from evaluation.judge.report import judge_report
 from evaluation.judge.verdicts import (
+    LABELS,
     Basis,
     JudgeRunRecord,
+    ProcedureName,
     PromptsRecord,
     VerdictRecord,
-    growing_verdicts,
     read_verdicts,
+    resume_verdicts,
 )
 from recordings.errors import NotTheFormat
 
@@ -46,8 +47,8 @@ def written(path: Path, procedure: ProcedureName, *verdicts: VerdictRecord) -> P
 
 @pytest.mark.parametrize("procedure", LABELS)
 def test_labels_of_a_procedure_are_read(tmp_path: Path, procedure: ProcedureName) -> None:
-    found = read_verdicts(written(tmp_path / "v.jsonl", procedure, verdict(WHOLE[procedure])))
-    assert judge_report(found, resamples=10).verdicts["judge"] == 1
+    matches = read_verdicts(written(tmp_path / "v.jsonl", procedure, verdict(WHOLE[procedure])))
+    assert judge_report(matches, resamples=10).verdicts["judge"] == 1
     nothing = read_verdicts(written(tmp_path / "v.jsonl", procedure, verdict({}, "nonsense")))
     assert judge_report(nothing, resamples=10).figures == {}
 
@@ -55,26 +56,26 @@ def test_labels_of_a_procedure_are_read(tmp_path: Path, procedure: ProcedureName
 @pytest.mark.parametrize("procedure", LABELS)
 @pytest.mark.parametrize("basis", ["judge", "rule", "nonsense"])
 def test_other_labels_are_refused_with_their_line(tmp_path: Path, procedure: ProcedureName, basis: Basis) -> None:
-    whole = WHOLE[procedure]
-    for label in whole:
-        for labels, said in (
-            (whole | {label: "Perhaps"}, f"`labels.{label}` is 'Perhaps', and not one of"),
-            (whole | {"more": "Yes"}, "`labels` has 'more'; there are"),
-            ({name: value for name, value in whole.items() if name != label}, f"`labels` lacks '{label}'"),
+    complete = WHOLE[procedure]
+    for label in complete:
+        for labels, message in (
+            (complete | {label: "Perhaps"}, f"`labels.{label}` is 'Perhaps', and not one of"),
+            (complete | {"more": "Yes"}, "`labels` has 'more'; there are"),
+            ({name: value for name, value in complete.items() if name != label}, f"`labels` lacks '{label}'"),
         ):
             path = written(tmp_path / "v.jsonl", procedure, verdict(labels, basis))
-            if basis == "nonsense" and "lacks" in said:
+            if basis == "nonsense" and "lacks" in message:
                 # What was said before the nonsense is kept.
                 assert read_verdicts(path).verdicts[0].labels == labels
                 continue
             with pytest.raises(NotTheFormat) as refused:
                 read_verdicts(path)
-            assert f"{path}, line 2: {said}" in str(refused.value)
+            assert f"{path}, line 2: {message}" in str(refused.value)
 
 
 def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
     path = tmp_path / "v.jsonl"
-    with growing_verdicts(path, about("stabletoolbench-pass")) as file:
+    with resume_verdicts(path, about("stabletoolbench-pass")) as file:
         file.append(verdict({"answer_status": "Solved"}))
         there = path.read_bytes()
         for unreadable in (verdict({"answer_status": "Solved"}, repeat=-1), verdict({"answer_status": "Good"})):
@@ -84,7 +85,9 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
     assert len(read_verdicts(path).verdicts) == 1
 
 
-@pytest.mark.parametrize("line", [{"kind": "run"}, {"kind": "whole-run", "version": 2}, {"kind": ["run"]}, {}, [], 1])
+@pytest.mark.parametrize(
+    "line", [{"kind": "run"}, {"kind": "complete-run", "version": 2}, {"kind": ["run"]}, {}, [], 1]
+)
 def test_another_file_is_known_as_such(tmp_path: Path, line: object) -> None:
     path = tmp_path / "run.jsonl"
     path.write_text(json.dumps(line) + "\n")

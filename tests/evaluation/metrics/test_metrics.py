@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from support.measured_steps import GAVE_UP, answered, call_of, called, case_of, right, three_cases, wrote
 
 from alpha_umi.roles.turns import Tool
+from evaluation.files.published import Pair, pair
 from evaluation.metrics import METRICS, decision_confusion
-from evaluation.metrics.argument_f1 import argument_f1, easy_argument_f1, hard_argument_f1
+from evaluation.metrics.published import argument_f1, easy_argument_f1, hard_argument_f1
 from evaluation.outputs import Prediction
-from evaluation.pairs import Pair, pair
 from recordings.cases import StepCase
 from recordings.errors import NotTheFormat
 
@@ -133,8 +133,8 @@ STEPS: dict[str, tuple[StepCase, Prediction | None, dict[str, float]]] = {
 def test_what_the_metrics_say_of_a_step(name: str) -> None:
     case, prediction, wanted = STEPS[name]
     one = pair(case, prediction)
-    said = {metric.name: metric.of(one) for metric in METRICS}
-    assert {metric: value for metric, value in said.items() if value is not None} == wanted
+    message = {metric.name: metric.of(one) for metric in METRICS}
+    assert {metric: value for metric, value in message.items() if value is not None} == wanted
 
 
 def test_a_missing_answer_is_not_the_word_none() -> None:
@@ -166,10 +166,10 @@ def test_calls_match_as_json(wanted: dict[str, Any], written: str, same: bool) -
 def test_a_long_name_is_what_the_models_see_of_it() -> None:
     name = "x" * 30 + "y" * 64
     case = StepCase("1", "1", 1, (Tool(name),), (), case_of(call=call_of(name, {})).reference)
-    said = {metric.name: metric.of(pair(case, called("y" * 64, "{}"))) for metric in METRICS}
+    message = {metric.name: metric.of(pair(case, called("y" * 64, "{}"))) for metric in METRICS}
     for metric in ("action_em", "f1", "easy_f1", "call_match", "argument_validity"):
-        assert said[metric] == 1, metric
-    assert (said["hallu_rate"], said["invented_tools"]) == (0, 0)
+        assert message[metric] == 1, metric
+    assert (message["hallu_rate"], message["invented_tools"]) == (0, 0)
 
 
 def test_a_schema_that_is_none_is_named() -> None:

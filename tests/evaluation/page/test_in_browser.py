@@ -9,7 +9,7 @@ import pytest
 
 from evaluation.page.blocks import Cell, Fold, Gallery, Section, Table, Verbatim
 from evaluation.page.charts import Bar, Line, bars, lines
-from evaluation.page.page import render_page
+from evaluation.page.html import render_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -9,8 +9,8 @@ import pytest
 
 from evaluation.page.blocks import Cell, Fold, Gallery, Listing, Paragraph, Section, Table, Verbatim
 from evaluation.page.charts import Bar, Line, bars, lines
+from evaluation.page.html import render_page
 from evaluation.page.markdown import render_markdown
-from evaluation.page.page import render_page
 
 EVIL = "</pre><script>alert(1)</script><img src=x onerror=alert(2)>\"' {{ 7 * 7 }} | `code` *bold*"
 BARS = [Bar("A <b>", 0.5, 0.4, 0.6, "0.50"), Bar("$x$ {}", None), Bar("C", 1.0, text="1.00")]

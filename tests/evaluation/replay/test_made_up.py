@@ -10,7 +10,7 @@ import httpx
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from evaluation.replay.made_up import create_made_up_server, made_up
+from evaluation.replay.synthetic import create_synthetic_server, synthesize
 from recordings.suites.suite import Suite, load_suite
 
 Json = dict[str, Any]
@@ -59,14 +59,14 @@ def data_of(folder: Path, *procedures: list[tuple[str, str]]) -> Suite:
     ],
 )
 def test_made_up_answers_have_the_form_that_is_described(form: str, arguments: Json, value: Any) -> None:
-    made = made_up(form, arguments)
+    made = synthesize(form, arguments)
     assert made == value or value is None
     assert len(json.dumps(made)) < 500
 
 
 async def test_the_server_of_made_up_answers(tmp_path: Path) -> None:
     suite = data_of(tmp_path, [SEARCH, BOOK])
-    transport = httpx.ASGITransport(create_made_up_server(suite.trajectories))
+    transport = httpx.ASGITransport(create_synthetic_server(suite.trajectories))
     async with httpx.AsyncClient(transport=transport, base_url="http://tools") as client:
         OpenAPIV31SpecValidator((await client.get("/openapi.json")).json()).validate()
         found = (await client.post("/tools/searchHarbours", json={"query": "Nes"})).json()
@@ -82,4 +82,4 @@ def test_answers_of_the_whole_set_can_be_made_up(data: Path) -> None:
         assert recorded.answer_forms is not None
         assert recorded.answer_forms.keys() == {tool.name for tool in recorded.tools}
         for form in recorded.answer_forms.values():
-            assert isinstance(made_up(form, {}), dict | list)
+            assert isinstance(synthesize(form, {}), dict | list)

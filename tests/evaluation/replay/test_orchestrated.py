@@ -15,7 +15,7 @@ from alpha_umi.client.errors import RequestRefused, Unavailable
 from alpha_umi.client.orchestrator import OrchestratorClient
 from alpha_umi.roles.caller import write_call
 from alpha_umi.roles.turns import Tool, Turn
-from evaluation.replay.recordings import Replay, replay_of
+from evaluation.replay.recordings import Replay, build_replay
 from evaluation.replay.servers import create_calculator_server, create_replay_server
 from evaluation.run.ask import RunOptions, RunResult, run_trajectory
 from evaluation.whole import measure
@@ -69,17 +69,17 @@ def repeating(recorded: RecordedTrajectory, *, more: tuple[Any, ...] = ()) -> Sc
 
 async def test_a_recorded_trajectory_comes_out_as_it_was(serve: Serve, tmp_path: Path) -> None:
     recorded = trajectory()
-    replay = replay_of([recorded])
+    replay = build_replay([recorded])
     roles = roles_of(serve, repeating(recorded))
     async with orchestrated(roles, serve(create_replay_server(replay)), tmp_path) as client:
-        asked = await ask(str(client.base_url), recorded)
-    observations = [step.observation.content for step in asked.trajectory.steps if step.observation]
+        requests = await ask(str(client.base_url), recorded)
+    observations = [step.observation.content for step in requests.trajectory.steps if step.observation]
     assert observations == [content for _, _, content in CALLS]
-    assert [step.observation.is_error for step in asked.trajectory.steps if step.observation] == [False, True, False]
-    again = trajectories.recorded(asked.trajectory, {tool.name: tool for tool in recorded.tools}, "here")
+    assert [step.observation.is_error for step in requests.trajectory.steps if step.observation] == [False, True, False]
+    again = trajectories.recorded(requests.trajectory, {tool.name: tool for tool in recorded.tools}, "here")
     assert again.turns == recorded.turns
     assert (replay.answered, dict(replay.not_recorded)) == ({"price_of": 2, "is_open": 1}, {})
-    measured = measure(asked.trajectory, expected="40, go before noon.")
+    measured = measure(requests.trajectory, expected="40, go before noon.")
     assert (measured.success, measured.steps, measured.calls, measured.repeated_calls) == (True, 4, 3, 0)
     assert (measured.tool_errors, measured.not_recorded, measured.gave_up) == (1, 0, False)
     assert {role: cost.calls for role, cost in measured.roles.items()} == {"planner": 4, "caller": 3, "summarizer": 1}
@@ -91,11 +91,11 @@ async def test_real_tools_are_offered_and_answer_as_they_did(data: Path, serve: 
     suite = load_suite("rotbench-gpt4:NLP__NLP", data)
     recorded = next(each for each in suite.trajectories if len(list(recorded_calls(each))) == 2)
     roles = roles_of(serve, repeating(recorded))
-    async with orchestrated(roles, serve(create_replay_server(replay_of([recorded]))), tmp_path) as client:
-        asked = await ask(str(client.base_url), recorded)
-    seen = [step.observation.content for step in asked.trajectory.steps if step.observation]
+    async with orchestrated(roles, serve(create_replay_server(build_replay([recorded]))), tmp_path) as client:
+        requests = await ask(str(client.base_url), recorded)
+    seen = [step.observation.content for step in requests.trajectory.steps if step.observation]
     assert [_compact(text) for text in seen] == [_compact(each.observation) for each in recorded_calls(recorded)]
-    assert measure(asked.trajectory).not_recorded == 0
+    assert measure(requests.trajectory).not_recorded == 0
 
 
 def _compact(text: str) -> str:
@@ -108,12 +108,12 @@ def _compact(text: str) -> str:
 
 async def test_unknown_and_repeated_calls_are_counted(serve: Serve, tmp_path: Path) -> None:
     recorded = trajectory()
-    replay: Replay = replay_of([recorded])
+    replay: Replay = build_replay([recorded])
     more = (call("price_of", item="sun"), call("price_of", item="lamp"), call("price_of", item="sun"))
     roles = roles_of(serve, repeating(recorded, more=more))
     async with orchestrated(roles, serve(create_replay_server(replay)), tmp_path) as client:
-        asked = await ask(str(client.base_url), recorded)
-    measured = measure(asked.trajectory)
+        requests = await ask(str(client.base_url), recorded)
+    measured = measure(requests.trajectory)
     assert (measured.not_recorded, measured.repeated_calls, measured.tool_errors) == (2, 2, 3)
     assert replay.not_recorded == {"price_of": 2}
     assert measured.completed
@@ -127,10 +127,10 @@ async def test_the_calculator_as_a_tool(serve: Serve, tmp_path: Path) -> None:
         summarizer=lambda request: say(f"It is {request['history'][-2]['content'].split(chr(34))[3]}."),
     )
     async with orchestrated(roles_of(serve, scripted), serve(create_calculator_server()), tmp_path) as client:
-        asked = await ask(str(client.base_url), question, RunOptions(max_steps=4))
-    assert asked.trajectory.answer == "It is 25."
-    assert measure(asked.trajectory, expected=question.answer, judge=is_right).right
-    assert not measure(asked.trajectory, expected="24", judge=is_right).success
+        requests = await ask(str(client.base_url), question, RunOptions(max_steps=4))
+    assert requests.trajectory.answer == "It is 25."
+    assert measure(requests.trajectory, expected=question.answer, judge=is_right).right
+    assert not measure(requests.trajectory, expected="24", judge=is_right).success
 
 
 async def test_a_question_that_is_refused_says_why(serve: Serve, tmp_path: Path) -> None:

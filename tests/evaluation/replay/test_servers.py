@@ -17,7 +17,7 @@ from support.serving_on_loopback import Serve
 from alpha_umi.roles.caller import write_call
 from alpha_umi.roles.turns import Tool, Turn
 from evaluation.replay.__main__ import main
-from evaluation.replay.recordings import CannotReplay, replay_of, together
+from evaluation.replay.recordings import CannotReplay, build_replay, compatible_groups
 from evaluation.replay.servers import create_calculator_server, create_python_server, create_replay_server
 from evaluation.replay.tool_server import CannotBeOffered, tools_document
 from recordings.sandbox import Limits
@@ -42,7 +42,7 @@ def client_of(app: Any) -> httpx.AsyncClient:
 
 
 def replaying(*calls: tuple[str, dict[str, Any], str]) -> httpx.AsyncClient:
-    return client_of(create_replay_server(replay_of([recorded(*calls)])))
+    return client_of(create_replay_server(build_replay([recorded(*calls)])))
 
 
 async def test_the_exact_call_has_its_recorded_answer() -> None:
@@ -130,27 +130,27 @@ def test_trajectories_that_contradict_each_other_are_replayed_apart() -> None:
     other_tool = recorded(("look", {"at": "a"}, "1"), name="b", tools=(Tool("look", "Other."),))
     other_answer = recorded(("look", {"at": "a"}, "2"), name="c")
     first, same = recorded(("look", {"at": "a"}, "1"), name="a"), recorded(("look", {"at": "a"}, "1"), name="d")
-    groups = together([first, other_tool, other_answer, same])
+    groups = compatible_groups([first, other_tool, other_answer, same])
     assert [[each.id for each in group] for group in groups] == [["a", "d"], ["b"], ["c"]]
     with pytest.raises(CannotReplay, match="'b': another trajectory has another tool of the name 'look'"):
-        replay_of([first, other_tool])
+        build_replay([first, other_tool])
     with pytest.raises(CannotReplay, match="'c': another trajectory has the same call"):
-        replay_of([first, other_answer])
+        build_replay([first, other_answer])
 
 
 def test_too_many_tools_for_one_document_are_replayed_apart() -> None:
     half = [tuple(Tool(f"t{half}x{place}") for place in range(260)) for half in range(2)]
     first, second = (recorded((tools[0].name, {}, "1"), name=tools[0].name, tools=tools) for tools in half)
-    assert [len(group) for group in together([first, second])] == [1, 1]
+    assert [len(group) for group in compatible_groups([first, second])] == [1, 1]
     with pytest.raises(CannotReplay, match="more than 500 tools"):
-        replay_of([first, second])
+        build_replay([first, second])
 
 
 def test_nothing_to_replay_is_an_error() -> None:
     with pytest.raises(CannotReplay, match="no call was recorded"):
-        replay_of([])
+        build_replay([])
     with pytest.raises(CannotReplay, match="no call was recorded"):
-        replay_of([recorded(("never_offered", {}, "x"))])
+        build_replay([recorded(("never_offered", {}, "x"))])
 
 
 @pytest.mark.parametrize(("expression", "result"), [("3*(4+5)", "27"), ("1/8", "0.125")])

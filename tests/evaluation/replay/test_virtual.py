@@ -59,7 +59,7 @@ def test_a_call_becomes_the_published_request(serve: Serve, call: Call) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "seen", "counted"),
+    ("response", "seen", "counted"),
     [
         (JSONResponse({"error": "", "response": {"a": "ü"}}), '{"a": "\\u00fc"}', "answered"),
         (JSONResponse({"error": "Message error...", "response": ""}), '{"message": "Message error..."}', None),
@@ -83,8 +83,8 @@ def test_a_call_becomes_the_published_request(serve: Serve, call: Call) -> None:
         (Response(b" " * (4 * 2**20 + 1)), '{"message": "request invalid, ...', "request invalid, data error"),
     ],
 )
-def test_what_the_planner_sees(serve: Serve, call: Call, said: Response, seen: str, counted: str | None) -> None:
-    server = ToolBenchServer(KEY, said=[said])
+def test_what_the_planner_sees(serve: Serve, call: Call, response: Response, seen: str, counted: str | None) -> None:
+    server = ToolBenchServer(KEY, responses=[response])
     limit = 1024 if counted is None else 30
     virtual = VirtualTools(VirtualServer(serve(server.application()), KEY, max_characters=limit))
     answer = call(virtual, **IDEAS)
@@ -102,7 +102,7 @@ def test_what_the_planner_sees(serve: Serve, call: Call, said: Response, seen: s
     ],
 )
 def test_a_short_key_breaks_no_answer(serve: Serve, call: Call, key: str, seen: str) -> None:
-    server = ToolBenchServer(said=[JSONResponse({"error": "", "response": {"ne\t": [12, None, "12"]}})])
+    server = ToolBenchServer(responses=[JSONResponse({"error": "", "response": {"ne\t": [12, None, "12"]}})])
     virtual = VirtualTools(VirtualServer(serve(server.application()), key))
     answer = call(virtual, **IDEAS)
     assert (answer.status_code, answer.text) == (200, seen)
@@ -116,7 +116,7 @@ def test_no_answer_in_time_is_the_published_error(serve: Serve, call: Call) -> N
 
 
 def test_a_server_that_starts_is_asked_again(serve: Serve, call: Call) -> None:
-    server = ToolBenchServer(KEY, said=[Response("", 503), Response("", 429)])
+    server = ToolBenchServer(KEY, responses=[Response("", 503), Response("", 429)])
     virtual = VirtualTools(VirtualServer(serve(server.application()), KEY))
     assert call(virtual, **IDEAS).status_code == 200
     assert (len(server.calls), virtual.counts) == (3, {"answered": 1})

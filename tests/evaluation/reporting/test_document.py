@@ -11,18 +11,16 @@ from support.made_up_trajectories import record_of, step, trajectory, whole_run,
 from support.measured_steps import called, case_of, pairs_of, run_of
 
 from alpha_umi.trajectory import Limits
-from evaluation.page.blocks import Block, Fold, Listing, Paragraph, Section, Table
+from evaluation.files.published import pair
+from evaluation.files.step_run import write_run
+from evaluation.page.blocks import CHARACTERS, Block, Fold, Listing, Paragraph, Section, Table
+from evaluation.page.html import render_page
 from evaluation.page.markdown import render_markdown
-from evaluation.page.page import render_page
-from evaluation.page.shortened import CHARACTERS
-from evaluation.pairs import pair
 from evaluation.reporting.document import Report, report_sections
-from evaluation.reporting.drawing import Drawing
-from evaluation.reporting.given import read_runs
-from evaluation.run_file import write_run
+from evaluation.reporting.inputs import BootstrapOptions, read_runs
 from evaluation.whole_run import WholeRun
 
-QUICK = Drawing(100)
+QUICK = BootstrapOptions(100)
 
 
 def sections(*paths: Path, examples: int = 3) -> list[Section]:
@@ -36,13 +34,13 @@ def every(blocks: Sequence[Block]) -> Iterator[Block]:
             yield from every(block.blocks)
 
 
-def tables(found: Sequence[Block]) -> list[Table]:
-    return [block for block in every(found) if isinstance(block, Table)]
+def tables(matches: Sequence[Block]) -> list[Table]:
+    return [block for block in every(matches) if isinstance(block, Table)]
 
 
-def table(found: Sequence[Block], words: str) -> dict[str, list[str]]:
+def table(matches: Sequence[Block], words: str) -> dict[str, list[str]]:
     """The texts of the first table with these words in its caption, by the heads of its rows."""
-    rows = next(each.cells for each in tables(found) if words in each.caption)
+    rows = next(each.cells for each in tables(matches) if words in each.caption)
     return {row[0].text: [cell.text for cell in row[1:]] for row in rows}
 
 
@@ -59,8 +57,8 @@ def given(tmp_path: Path) -> list[Path]:
 
 
 def test_only_runs_over_the_same_cases_stand_side_by_side(given: list[Path]) -> None:
-    found = sections(*given)
-    assert [section.title for section in found] == [
+    matches = sections(*given)
+    assert [section.title for section in matches] == [
         "What was measured",
         "The paper's tables, and ours",
         "three, steps, cases 1 of 2",
@@ -75,20 +73,20 @@ def test_only_runs_over_the_same_cases_stand_side_by_side(given: list[Path]) -> 
         "Trajectories of D whole",
         "Trajectories of E more",
     ]
-    captions = [each.caption for each in tables(found)]
+    captions = [each.caption for each in tables(matches)]
     assert any("what others differ by from A one" in caption for caption in captions)
     assert not any("what others differ by from C" in caption for caption in captions)
-    (right,) = table(found, "from D whole")["right answer"]
+    (right,) = table(matches, "from D whole")["right answer"]
     assert right.startswith("+0.500 (+0.")
     assert right.endswith(" better")
 
 
 def test_every_number_of_a_run_leads_to_a_list_and_the_list_to_a_step(given: list[Path]) -> None:
-    found = sections(*given)
-    parts = [block for block in every(found) if isinstance(block, Section) and block.anchor and block.blocks]
+    matches = sections(*given)
+    parts = [block for block in every(matches) if isinstance(block, Section) and block.anchor and block.blocks]
     lists = {part.anchor: part.blocks[0] for part in parts}
-    folds = {block.anchor for block in every(found) if isinstance(block, Fold)}
-    linked = {cell.anchor for each in tables(found) for row in each.cells for cell in row} - {None}
+    folds = {block.anchor for block in every(matches) if isinstance(block, Fold)}
+    linked = {cell.anchor for each in tables(matches) for row in each.cells for cell in row} - {None}
     assert len(linked) > 90
     for anchor in linked:
         behind = lists[anchor]
@@ -98,8 +96,8 @@ def test_every_number_of_a_run_leads_to_a_list_and_the_list_to_a_step(given: lis
 
 
 def test_a_number_that_is_no_zero_leads_somewhere(given: list[Path]) -> None:
-    found = tables(sections(*given))
-    for each in found[1:]:
+    matches = tables(sections(*given))
+    for each in matches[1:]:
         if "Table" in each.caption:
             continue
         for row in each.cells:
@@ -109,35 +107,35 @@ def test_a_number_that_is_no_zero_leads_somewhere(given: list[Path]) -> None:
 
 
 def test_without_examples_there_are_figures_alone(given: list[Path]) -> None:
-    found, told = sections(*given, examples=0), sections(*given)
-    assert [section.title for section in found] == [section.title for section in told if not section.detail]
-    texts = [[cell.text for row in each.cells for cell in row] for each in tables(found)]
-    assert texts == [[cell.text for row in each.cells for cell in row] for each in tables(told)][: len(texts)]
-    page = render_page("figures", found)
+    matches, message = sections(*given, examples=0), sections(*given)
+    assert [section.title for section in matches] == [section.title for section in message if not section.detail]
+    texts = [[cell.text for row in each.cells for cell in row] for each in tables(matches)]
+    assert texts == [[cell.text for row in each.cells for cell in row] for each in tables(message)][: len(texts)]
+    page = render_page("figures", matches)
     contents = page[page.index("<nav") : page.index("</nav>")]
     assert page.count('<a href="#') == contents.count('<a href="#') > 0
-    assert "Question 0?" in render_page("all", told)
+    assert "Question 0?" in render_page("all", message)
     assert "Question 0?" not in page
     assert "Numbers lead to" not in page
 
 
 def test_the_numbers_are_those_of_the_runs(given: list[Path]) -> None:
-    found = sections(*given)
-    assert table(found, "figures, each")["Plan ACC"] == ["1.000 (0.439 to 1.000), n 3", "0.667 (0.000 to 1.000), n 3"]
-    classes = {name: counts[1:] for name, counts in table(found, "what went wrong").items()}
+    matches = sections(*given)
+    assert table(matches, "figures, each")["Plan ACC"] == ["1.000 (0.439 to 1.000), n 3", "0.667 (0.000 to 1.000), n 3"]
+    classes = {name: counts[1:] for name, counts in table(matches, "what went wrong").items()}
     assert (classes["right"], classes["missing"], classes["wrong tool"]) == (["3", "1"], ["0", "1"], ["0", "1"])
-    assert table(found, "answered task")["D whole"][:2] == ["30 of 30", "0.270 (no interval)"]
+    assert table(matches, "answered task")["D whole"][:2] == ["30 of 30", "0.270 (no interval)"]
 
 
 def test_what_an_open_step_shows(given: list[Path]) -> None:
     page = render_page("A report", sections(*given))
-    for told in (
+    for message in (
         "The planner wrote (100 + 10 tokens, 20 ms)",
         "Let me see.",
         "The tools on offer (2)",
         "Action: clock",
     ):
-        assert told in page
+        assert message in page
     assert "3 of 3 steps are shown; one.jsonl has the others" in page
 
 
@@ -156,14 +154,14 @@ def test_long_files_and_long_texts_make_a_bounded_page(tmp_path: Path) -> None:
     prompt = "x" * 8_000
     pairs = [pair(case_of(f"{n}/1"), called("weather", f'{{"city": "{prompt}{"y" * 90_000}"}}')) for n in range(300)]
     write_run(tmp_path / "long.jsonl", run_of(pairs))
-    found = sections(tmp_path / "long.jsonl", examples=2)
-    page = render_page("Long", found)
+    matches = sections(tmp_path / "long.jsonl", examples=2)
+    page = render_page("Long", matches)
     assert (tmp_path / "long.jsonl").stat().st_size > 25_000_000
     assert len(page) < 1_500_000
     assert prompt[: CHARACTERS // 2 - 100] in page
     assert "characters of the middle are left out" in page
     assert " of 300 steps are shown; long.jsonl has the others" in page
-    assert len(render_markdown("Long", found)) < 20_000
+    assert len(render_markdown("Long", matches)) < 20_000
 
 
 def test_a_text_of_eight_thousand_characters_is_shown_whole(tmp_path: Path) -> None:
@@ -203,16 +201,16 @@ def test_steps_of_a_suite_with_figures_of_its_own_name_the_command(
     for name, others in (("one", {}), ("two", {"b/1": None})):
         run = run_of(pairs_of(others))
         write_run(tmp_path / f"{name}.jsonl", replace(run, about=run.about.model_copy(update={"suite": suite})))
-    found = sections(tmp_path / "one.jsonl", tmp_path / "two.jsonl")
-    assert f"\nalpha-umi evaluate {command} one.jsonl\n" in render_markdown("r", found[:1])
-    assert f"\nalpha-umi evaluate {command} two.jsonl\n" in render_markdown("r", found[:1])
-    (told,) = [block.text for block in every(found) if isinstance(block, Paragraph) and tells in block.text]
-    assert told.startswith(f"`alpha-umi evaluate {command} RUN` ")
+    matches = sections(tmp_path / "one.jsonl", tmp_path / "two.jsonl")
+    assert f"\nalpha-umi evaluate {command} one.jsonl\n" in render_markdown("r", matches[:1])
+    assert f"\nalpha-umi evaluate {command} two.jsonl\n" in render_markdown("r", matches[:1])
+    (message,) = [block.text for block in every(matches) if isinstance(block, Paragraph) and tells in block.text]
+    assert message.startswith(f"`alpha-umi evaluate {command} RUN` ")
 
 
 def test_runs_say_how_they_were_asked(tmp_path: Path) -> None:
     (tmp_path / "one").write_text(written(whole_run([True, None], constrained=False, max_tokens=900)))
     text = render_markdown("r", sections(tmp_path / "one"))
-    assert "| A one | shop | 1 whole trajectory, chain, free | not known |" in text
+    assert "| A one | shop | 1 whole trajectory, chain, unconstrained | not known |" in text
     assert "--limit 2 --strategy chain --max-tokens 900 --output one" in text
     assert "**A one: not asked yet, and counted as failed: 1 trajectory.**" in text

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from support.measured_steps import GAVE_UP, answered, call_of, called, case_of, output_of, wrote
 
+from evaluation.files.published import pair
+from evaluation.files.step_run import ErrorRecord, PredictionRecord
 from evaluation.outputs import Prediction
-from evaluation.pairs import pair
-from evaluation.records import ErrorRecord, PredictionRecord
-from evaluation.reporting.error_classes import CLASSES, error_class
+from evaluation.reporting.step_examples import CLASSES, error_class
 
 CASE = case_of()
 FAILED = ErrorRecord(role="caller", problem="internal", status=500, detail="it broke")

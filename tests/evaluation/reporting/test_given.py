@@ -12,13 +12,12 @@ from support.measured_steps import pairs_of, run_of
 
 from alpha_umi.trajectory import Limits
 from evaluation.errors import OtherVersion
-from evaluation.reporting.drawing import Drawing
-from evaluation.reporting.given import StepsRun, TrajectoriesRun, read_runs
-from evaluation.run_file import Run, write_run
+from evaluation.files.step_run import Run, write_run
+from evaluation.reporting.inputs import BootstrapOptions, StepsRun, TrajectoriesRun, read_runs
 from evaluation.whole_run import ToolServerRecord, WholeRun
 from recordings.errors import DataError, DuplicateId, EmptySuite
 
-QUICK = Drawing(100)
+QUICK = BootstrapOptions(100)
 
 
 def steps(path: Path, run: Run | None = None) -> Path:
@@ -31,21 +30,21 @@ def test_both_kinds_are_read_and_named_by_what_differs(tmp_path: Path) -> None:
     first = steps(tmp_path / "a" / "free.jsonl")
     second = steps(tmp_path / "b" / "free.jsonl", run_of(pairs_of({"a/1": None})))
     (tmp_path / "whole").write_text(written(whole_run([True, False])))
-    one, other, whole = read_runs([first, second, tmp_path / "whole"], QUICK)
-    assert [run.named.title for run in (one, other, whole)][:2] == ["A a/free", "B b/free"]
+    one, other, complete = read_runs([first, second, tmp_path / "whole"], QUICK)
+    assert [run.named.title for run in (one, other, complete)][:2] == ["A a/free", "B b/free"]
     assert isinstance(one, StepsRun)
     assert isinstance(other, StepsRun)
-    assert isinstance(whole, TrajectoriesRun)
+    assert isinstance(complete, TrajectoriesRun)
     assert one.cases_digest == other.cases_digest
     assert other.report.missing == ["a/1"]
-    assert whole.report.figures["right"].value == 0.5
+    assert complete.report.figures["right"].value == 0.5
 
 
 def test_commands_can_be_given_again(tmp_path: Path) -> None:
     (tmp_path / "it's.jsonl").write_text(written(whole_run([True, False], max_steps=4)))
-    one, whole = read_runs([steps(tmp_path / "one.jsonl"), tmp_path / "it's.jsonl"], QUICK)
+    one, complete = read_runs([steps(tmp_path / "one.jsonl"), tmp_path / "it's.jsonl"], QUICK)
     assert one.commands[0].endswith("generate --suite three --limit 3 --constrained --output one.jsonl")
-    *_, made, shown = whole.commands
+    *_, made, shown = complete.commands
     assert "trajectories --suite shop --limit 2 --strategy chain --max-steps 4 --output 'it'" in made
     assert shown.endswith("--format trajectories")
 

@@ -12,10 +12,9 @@ from support.seen_prompts import Watched, priced
 from support.system import call
 
 from evaluation.page.blocks import Block, Fold, Paragraph, Section, Verbatim
-from evaluation.page.page import render_page
+from evaluation.page.html import render_page
 from evaluation.reporting import prompt_folds as folds
-from evaluation.reporting.drawing import Drawing
-from evaluation.reporting.given import TrajectoriesRun, read_runs
+from evaluation.reporting.inputs import BootstrapOptions, TrajectoriesRun, read_runs
 from evaluation.reporting.trajectory_view import trajectory_fold
 from evaluation.reporting.whole_prompts import whole_prompts
 from evaluation.whole_run import WholeRun
@@ -38,7 +37,7 @@ def described(run: WholeRun, description: str) -> WholeRun:
 
 def read_of(run: WholeRun, folder: Path) -> TrajectoriesRun:
     (folder / "read.jsonl").write_text(written(run))
-    (read,) = read_runs([folder / "read.jsonl"], Drawing(100))
+    (read,) = read_runs([folder / "read.jsonl"], BootstrapOptions(100))
     assert isinstance(read, TrajectoriesRun)
     return read
 
@@ -54,7 +53,7 @@ async def test_each_step_opens_to_the_prompts_of_its_roles(tmp_path: Path) -> No
     run = await priced(tmp_path, COSTS)
     opened = trajectory_fold(read_of(run, tmp_path), 0)
     steps = [block for block in opened.blocks if isinstance(block, Section)]
-    shown = [*(found for step in steps for found in prompts_in(step.blocks)), *prompts_in(opened.blocks)]
+    shown = [*(matches for step in steps for matches in prompts_in(step.blocks)), *prompts_in(opened.blocks)]
     texts = [prompt.text for prompt in whole_prompts(run, run.asked[0])]
     assert [block.text for _, block in shown] == texts
     assert [summary.partition(",")[0] for summary, _ in shown] == [
@@ -66,13 +65,13 @@ async def test_each_step_opens_to_the_prompts_of_its_roles(tmp_path: Path) -> No
 
 
 async def test_what_long_prompts_begin_with_is_shown_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folds, "WHOLE_CHARACTERS", 100)
+    monkeypatch.setattr(folds, "MAX_CHARACTERS_IN_FULL", 100)
     run = described(await priced(tmp_path, COSTS), "The price of an item in EUR. " * 20)
     first, _, second, _ = (text or "" for text in (each.text for each in whole_prompts(run, run.asked[0])))
-    found = folds.prompt_folds(run, run.asked[0])
-    ((_, whole), *_), ((summary, rest),) = list(prompts_in(found.of_step(0))), list(prompts_in(found.of_step(1)))
+    matches = folds.prompt_folds(run, run.asked[0])
+    ((_, complete), *_), ((summary, rest),) = list(prompts_in(matches.of_step(0))), list(prompts_in(matches.of_step(1)))
     common = len(second) - len(rest.text)
-    assert whole.text == first
+    assert complete.text == first
     assert first[:common] + rest.text == second
     assert second[common - 1].isspace()
     assert rest.text.startswith("lamp?</s>assistant: I ask.")
@@ -94,8 +93,8 @@ async def test_markup_in_a_tool_is_text_in_its_prompts(tmp_path: Path) -> None:
 def test_why_there_are_no_prompts_is_said_once(tmp_path: Path) -> None:
     run = whole_run([True])
     opened = trajectory_fold(read_of(run, tmp_path), 0)
-    said = [block.text for block in opened.blocks if isinstance(block, Paragraph) and "prompts" in block.text]
-    assert said == [
+    message = [block.text for block in opened.blocks if isinstance(block, Paragraph) and "prompts" in block.text]
+    assert message == [
         "The prompts of this trajectory cannot be made again: the file does not tell the tools as they were offered, "
         "because an earlier version wrote it."
     ]
@@ -105,11 +104,11 @@ def test_why_there_are_no_prompts_is_said_once(tmp_path: Path) -> None:
 async def test_a_reason_that_all_prompts_share_is_said_once(tmp_path: Path) -> None:
     run = await priced(tmp_path, COSTS)
     models = {role: {**model, "template": "of nobody"} for role, model in run.about.models.items()}
-    found = folds.prompt_folds(replace(run, about=run.about.model_copy(update={"models": models})), run.asked[0])
-    assert list(found.notes) == [
+    matches = folds.prompt_folds(replace(run, about=run.about.model_copy(update={"models": models})), run.asked[0])
+    assert list(matches.notes) == [
         Paragraph("The prompts of this trajectory cannot be made again: this version has no template 'of nobody'.")
     ]
-    assert found.shown == ()
+    assert matches.shown == ()
     one = models | {"planner": run.about.models["planner"]}
     some = folds.prompt_folds(replace(run, about=run.about.model_copy(update={"models": one})), run.asked[0])
     assert Paragraph("The caller's exact prompt cannot be made again: this version has no template 'of nobody'.") in (

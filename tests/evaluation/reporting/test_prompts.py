@@ -12,15 +12,13 @@ from support.measured_steps import called, case_of, output_of, run_of
 
 from alpha_umi.roles.template import load_template, render
 from alpha_umi.roles.turns import Role, Turn
+from evaluation.files.published import pair
+from evaluation.files.step_run import OutputRecord, PredictionRecord, write_run
 from evaluation.outputs import RoleText
 from evaluation.page.blocks import Paragraph
-from evaluation.pairs import pair
-from evaluation.records import OutputRecord, PredictionRecord
-from evaluation.reporting.drawing import Drawing
-from evaluation.reporting.given import StepsRun, read_runs
+from evaluation.reporting.inputs import BootstrapOptions, StepsRun, read_runs
 from evaluation.reporting.prompts import NoPrompt, exact_prompt
-from evaluation.reporting.step_view import step_fold
-from evaluation.run_file import write_run
+from evaluation.reporting.step_examples import step_fold
 
 CASE = case_of()
 PREDICTION = called("weather", '{"city": "Oslo"}')
@@ -34,8 +32,8 @@ def output(text: RoleText, prompt: str) -> OutputRecord:
 def test_the_prompts_of_both_roles_are_made_again() -> None:
     planner, caller = PREDICTION.texts
     template, item = load_template("toolbench"), pair(CASE, PREDICTION)
-    asked = render("planner", template, history=CASE.history, tools=CASE.tools).text
-    assert exact_prompt(item, output(planner, asked), MODELS) == asked
+    requests = render("planner", template, history=CASE.history, tools=CASE.tools).text
+    assert exact_prompt(item, output(planner, requests), MODELS) == requests
     history = (*CASE.history, Turn("planner", planner.text))
     called_with = render("caller", template, history=history, tools=CASE.tools, thought=planner.text).text
     assert exact_prompt(item, output(caller, called_with), MODELS) == called_with
@@ -67,27 +65,27 @@ WHY: dict[str, tuple[dict[Role, dict[str, Any]], str]] = {
 def test_any_other_prompt_is_not_shown_and_the_reason_is_said(
     models: dict[Role, dict[str, Any]], why: str, tmp_path: Path
 ) -> None:
-    told = output(PREDICTION.texts[0], "as it was before the template was changed")
+    message = output(PREDICTION.texts[0], "as it was before the template was changed")
     with pytest.raises(NoPrompt) as refused:
-        exact_prompt(pair(CASE, PREDICTION), told, models)
+        exact_prompt(pair(CASE, PREDICTION), message, models)
     assert str(refused.value) == why
     run = run_of([pair(CASE, PREDICTION)])
-    predictions = (PredictionRecord.of(CASE.id, [told]),)
+    predictions = (PredictionRecord.of(CASE.id, [message]),)
     write_run(
         tmp_path / "run", replace(run, about=run.about.model_copy(update={"models": models}), predictions=predictions)
     )
-    (read,) = read_runs([tmp_path / "run"], Drawing(100))
+    (read,) = read_runs([tmp_path / "run"], BootstrapOptions(100))
     assert isinstance(read, StepsRun)
     assert Paragraph(f"The planner's prompt cannot be made again: {why}.") in step_fold(read, 0, "right").blocks
 
 
 def test_a_shortened_history_is_the_reason_where_the_template_is_there() -> None:
-    told = output(PREDICTION.texts[0], "shortened").model_copy(update={"truncated": True})
+    message = output(PREDICTION.texts[0], "shortened").model_copy(update={"truncated": True})
     with pytest.raises(NoPrompt, match="its history was shortened to fit the model's context"):
-        exact_prompt(pair(CASE, PREDICTION), told, manifest("0" * 64))
+        exact_prompt(pair(CASE, PREDICTION), message, manifest("0" * 64))
 
 
 def test_a_prompt_of_the_very_digest_is_shown_though_the_template_changed_elsewhere() -> None:
-    asked = render("planner", load_template("toolbench"), history=CASE.history, tools=CASE.tools).text
-    told = output(PREDICTION.texts[0], asked)
-    assert exact_prompt(pair(CASE, PREDICTION), told, manifest("0" * 64)) == asked
+    requests = render("planner", load_template("toolbench"), history=CASE.history, tools=CASE.tools).text
+    message = output(PREDICTION.texts[0], requests)
+    assert exact_prompt(pair(CASE, PREDICTION), message, manifest("0" * 64)) == requests

@@ -9,16 +9,15 @@ import pytest
 from support.measured_steps import GAVE_UP, answered, call_of, case_of, right, run_of
 
 from evaluation.errors import CasesDiffer
+from evaluation.files.published import Pair, pair
+from evaluation.files.step_run import write_run
 from evaluation.page.markdown import render_markdown
-from evaluation.pairs import Pair, pair
 from evaluation.reporting.document import Report, report_sections
-from evaluation.reporting.drawing import Drawing
-from evaluation.reporting.given import read_runs
+from evaluation.reporting.inputs import BootstrapOptions, read_runs
 from evaluation.reporting.step_groups import by_group, groups_table, holm
-from evaluation.run_file import write_run
 from recordings.cases import StepCase
 
-DEFAULT = Drawing()
+DEFAULT = BootstrapOptions()
 
 
 def cases(trajectories: int = 40) -> list[StepCase]:
@@ -47,7 +46,7 @@ def test_a_group_has_its_steps_alone() -> None:
     assert rows["all steps"][1].startswith("+0.250 (")
     assert rows["all steps"][1].endswith(" better")
     assert rows["reference: conclusion"][1].startswith("+0.500 (")
-    assert rows["reference: caller"][1].endswith(" open")
+    assert rows["reference: caller"][1].endswith(" inconclusive")
     assert rows["1 to 2 tools"][0] == "80 of 40"
     assert "6 to 10 tools" not in rows
 
@@ -79,7 +78,7 @@ def test_the_report_has_a_table_for_each_further_run(tmp_path: Path) -> None:
     paths = [tmp_path / f"{name}.jsonl" for name in ("one", "two", "three")]
     for place, path in enumerate(paths):
         write_run(path, run_of(steps([f"{number}/1" for number in range(place)], trajectories=5)))
-    quick = Drawing(100)
+    quick = BootstrapOptions(100)
     text = render_markdown("r", report_sections(Report(read_runs(paths, quick), [], quick, 0)))
     assert "B two less A one, by groups of steps" in text
     assert "C three less A one, by groups of steps" in text

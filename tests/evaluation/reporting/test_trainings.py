@@ -9,13 +9,10 @@ import pytest
 from support.measured_steps import pairs_of, run_of
 from support.synthetic_trainings import trained, training
 
+from evaluation.files.step_run import write_run
 from evaluation.page.blocks import Gallery, Paragraph
-from evaluation.reporting.drawing import Drawing
-from evaluation.reporting.given import StepsRun, read_runs
-from evaluation.reporting.scaling_section import scaling_section
-from evaluation.reporting.training_section import training_section
-from evaluation.reporting.trainings import read_trainings, training_of
-from evaluation.run_file import write_run
+from evaluation.reporting.inputs import BootstrapOptions, StepsRun, read_runs
+from evaluation.reporting.training import read_trainings, scaling_section, training_of, training_section
 from recordings.errors import DataError, DuplicateId
 
 
@@ -27,14 +24,14 @@ def runs(folder: Path, *tokens: int) -> list[StepsRun]:
         models = {"planner": trained(tokens=amount), "caller": trained(stage="global", tokens=amount)}
         paths.append(folder / f"{amount}.jsonl")
         write_run(paths[-1], type(run)(run.about.model_copy(update={"models": models}), run.cases, run.predictions))
-    return [run for run in read_runs(paths, Drawing(100)) if isinstance(run, StepsRun)]
+    return [run for run in read_runs(paths, BootstrapOptions(100)) if isinstance(run, StepsRun)]
 
 
 def test_a_training_is_read_up_to_a_line_that_was_cut(tmp_path: Path) -> None:
-    (found,) = read_trainings([training(tmp_path / "alpha-umi-0" / "run")])
-    assert (found.name, found.costs.tokens) == ("alpha-umi-0", 1000)
-    assert [line.step for line in found.losses["planner"]] == [1, 2, 3]
-    assert found.losses["global"][-1].dev_loss == 1.5
+    (matches,) = read_trainings([training(tmp_path / "alpha-umi-0" / "run")])
+    assert (matches.name, matches.costs.tokens) == ("alpha-umi-0", 1000)
+    assert [line.step for line in matches.losses["planner"]] == [1, 2, 3]
+    assert matches.losses["global"][-1].dev_loss == 1.5
 
 
 def test_trainings_are_named_apart(tmp_path: Path) -> None:
@@ -60,22 +57,22 @@ def test_more_data_is_a_curve_and_without_it_the_section_says_how(tmp_path: Path
     assert [chart.title for chart in gallery.charts] == [
         f"three: {name}" for name in ("Plan ACC", "Act. EM", "Arg. F1", "R-L")
     ]
-    (told,) = scaling_section(given[:1], trainings).blocks
-    assert isinstance(told, Paragraph)
-    assert "--max-tokens" in told.text
+    (message,) = scaling_section(given[:1], trainings).blocks
+    assert isinstance(message, Paragraph)
+    assert "--max-tokens" in message.text
 
 
 def test_the_section_tells_costs_and_draws_losses(tmp_path: Path) -> None:
     section = training_section(read_trainings([training(tmp_path / "one", complete=False)]))
-    told = repr(section.blocks)
-    assert "reused from global of other" in told
-    assert "not yet" in told
-    assert "Losses of one" in told
+    message = repr(section.blocks)
+    assert "reused from global of other" in message
+    assert "not yet" in message
+    assert "Losses of one" in message
     assert "--training" in repr(training_section([]))
 
 
 @pytest.mark.parametrize(
-    ("costs", "said"),
+    ("costs", "reply"),
     [
         (None, "is no folder of a training"),
         ("[]", "costs.json"),
@@ -83,10 +80,10 @@ def test_the_section_tells_costs_and_draws_losses(tmp_path: Path) -> None:
         ('{"stages": {}}', "variant"),
     ],
 )
-def test_a_folder_that_is_none_is_refused(tmp_path: Path, costs: str | None, said: str) -> None:
+def test_a_folder_that_is_none_is_refused(tmp_path: Path, costs: str | None, reply: str) -> None:
     if costs is not None:
         (tmp_path / "costs.json").write_text(costs)
-    with pytest.raises(DataError, match=said) as refused:
+    with pytest.raises(DataError, match=reply) as refused:
         read_trainings([tmp_path])
     assert "train run" in str(refused.value.remedy)
 

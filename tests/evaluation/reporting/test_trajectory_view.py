@@ -11,8 +11,7 @@ from support.made_up_trajectories import record_of, step, trajectory, whole_run,
 from alpha_umi.contract.trajectories import Trajectory
 from alpha_umi.trajectory import Limits
 from evaluation.page.blocks import Paragraph, Section
-from evaluation.reporting.drawing import Drawing
-from evaluation.reporting.given import TrajectoriesRun, read_runs
+from evaluation.reporting.inputs import BootstrapOptions, TrajectoriesRun, read_runs
 from evaluation.reporting.trajectory_view import trajectory_fold
 
 
@@ -21,7 +20,7 @@ def shown(folder: Path, told: Trajectory, **options: Any) -> list[str]:
     run = whole_run([True])
     one = replace(run, asked=(record_of(told, recorded="q0", **options),))
     (folder / "whole").write_text(written(one))
-    (read,) = read_runs([folder / "whole"], Drawing(100))
+    (read,) = read_runs([folder / "whole"], BootstrapOptions(100))
     assert isinstance(read, TrajectoriesRun)
     steps = [block for block in trajectory_fold(read, 0).blocks if isinstance(block, Section)]
     return [block.text for each in steps for block in each.blocks if isinstance(block, Paragraph)]

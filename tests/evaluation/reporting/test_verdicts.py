@@ -11,17 +11,14 @@ import pytest
 from support.made_up_trajectories import whole_run, written
 
 from evaluation.errors import NoReference
-from evaluation.judge.labels import ProcedureName
-from evaluation.judge.verdicts import JudgeRunRecord, PromptsRecord, QuestionRecord, VerdictRecord
+from evaluation.judge.verdicts import JudgeRunRecord, ProcedureName, PromptsRecord, QuestionRecord, VerdictRecord
+from evaluation.page.html import render_page
 from evaluation.page.markdown import render_markdown
-from evaluation.page.page import render_page
 from evaluation.reporting.document import Report, report_sections
-from evaluation.reporting.drawing import Drawing
-from evaluation.reporting.given import read_runs, with_verdicts
-from evaluation.reporting.paper import PARTS
+from evaluation.reporting.inputs import PARTS, BootstrapOptions, read_runs, with_verdicts
 from recordings.errors import DataError, DuplicateId
 
-QUICK = Drawing(100)
+QUICK = BootstrapOptions(100)
 SUITE = "stabletoolbench-queries:G1_tool"
 IDS = ("G1_tool/7", "G1_tool/8")
 SAID = {
@@ -35,9 +32,9 @@ SAID = {
 
 def run_file(folder: Path, ids: Sequence[str] = IDS, suite: str = SUITE) -> Path:
     run = whole_run([True] * len(ids))
-    asked = tuple(each.model_copy(update={"recorded": name}) for each, name in zip(run.asked, ids, strict=True))
+    requests = tuple(each.model_copy(update={"recorded": name}) for each, name in zip(run.asked, ids, strict=True))
     path = folder / "whole.jsonl"
-    path.write_text(written(type(run)(run.about.model_copy(update={"suite": suite}), asked)))
+    path.write_text(written(type(run)(run.about.model_copy(update={"suite": suite}), requests)))
     return path
 
 
@@ -48,10 +45,10 @@ def verdicts_of(path: Path, procedure: ProcedureName, ids: Sequence[str] = IDS, 
         procedure=procedure, prompts=prompts, model="judge-7b", suite=SUITE, trajectories=len(ids), repeat=2,
         run_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
     )  # fmt: skip
-    asked = QuestionRecord(name="evaluate", prompt_sha256="0" * 64, texts=["<b>hm</b>", "because"], answer="Yes")
-    hm = asked.model_copy(update={"texts": ["It is <i>fine</i>"], "answer": None})
+    requests = QuestionRecord(name="evaluate", prompt_sha256="0" * 64, texts=["<b>hm</b>", "because"], answer="Yes")
+    hm = requests.model_copy(update={"texts": ["It is <i>fine</i>"], "answer": None})
     records = [
-        VerdictRecord(recorded=name, repeat=0, basis="judge", labels=labels, questions=[asked])
+        VerdictRecord(recorded=name, repeat=0, basis="judge", labels=labels, questions=[requests])
         for name, labels in zip(ids, cycle(SAID[procedure]), strict=False)
         if readable
     ]
@@ -63,8 +60,8 @@ def verdicts_of(path: Path, procedure: ProcedureName, ids: Sequence[str] = IDS, 
 
 def texts(path: Path, *verdicts: Path) -> tuple[str, str]:
     """The Markdown and the page."""
-    found = report_sections(Report(with_verdicts(read_runs([path], QUICK), verdicts, QUICK), [], QUICK))
-    return render_markdown("r", found), render_page("r", found)
+    matches = report_sections(Report(with_verdicts(read_runs([path], QUICK), verdicts, QUICK), [], QUICK))
+    return render_markdown("r", matches), render_page("r", matches)
 
 
 def test_figures_counts_and_the_judges_own_words(tmp_path: Path) -> None:

@@ -21,11 +21,10 @@ from alpha_umi.client.errors import ServiceMismatch
 from alpha_umi.client.roles import RoleServices
 from alpha_umi.serving.engine import Chunk, Generation
 from alpha_umi.serving.scripted import Rule
-from evaluation.growing_lines import OtherRun
-from evaluation.records import PredictionRecord
+from evaluation.files.jsonl import OtherRun
+from evaluation.files.step_run import PredictionRecord, read_run
 from evaluation.run.steps import Generated, StepStrategy, generate, plan_task
-from evaluation.run_file import read_run
-from evaluation.score import score
+from evaluation.scoring import score
 from recordings.errors import EmptySuite
 from services.backbone import create_router as backbone_router
 

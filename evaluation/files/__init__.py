@@ -1,0 +1,17 @@
+"""The files of evaluation: runs over steps, runs over trajectories, and the published prediction format."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Format(StrEnum):
+    """How a file of predictions is written.
+
+    `records`: the file of a step run (`step_run`). `published`: the list that the published code writes (`published`).
+    `trajectories`: the file of a trajectory run, which has no predictions of steps.
+    """
+
+    RECORDS = "records"
+    PUBLISHED = "published"
+    TRAJECTORIES = "trajectories"

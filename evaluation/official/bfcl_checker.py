@@ -1,0 +1,77 @@
+"""Run inside the environment of the package bfcl-eval: what its checker says of calls.
+
+Lines of standard input are {"id", "calls": [{NAME: ARGUMENTS}]}, lines of standard output {"id", "valid", "reason"},
+after a first one with the package's version. Only the standard library and the package are imported here. Of the
+package that is its data and its checker of syntax trees; its table of models, whose import wants the client of every
+provider, has a stand-in with the one thing that the checker asks of it: that names are compared as they are.
+
+Whether calls were made at all is judged as `_evaluate_single_relevance_entry` of its `eval_runner.py` does, everything
+else by `ast_checker`. What the checker cannot take, and ends with an exception, is not valid.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import cache
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+MODEL = "alpha-umi"
+# Exit status: the package is not in this environment.
+NO_PACKAGE = 3
+
+
+def main() -> int:
+    """Check line after line."""
+    package = find_spec("bfcl_eval")
+    if package is None or package.origin is None:
+        return NO_PACKAGE
+    models = ModuleType("bfcl_eval.constants.model_config")
+    models.__dict__["MODEL_CONFIG_MAPPING"] = {MODEL: SimpleNamespace(underscore_to_dot=False)}
+    sys.modules[models.__name__] = models
+    data = Path(package.origin).parent / "data"
+    print(json.dumps({"version": metadata.version("bfcl-eval")}))
+    for line in sys.stdin:
+        requests = json.loads(line)
+        valid, reason = check(data, requests["id"], requests["calls"])
+        print(json.dumps({"id": requests["id"], "valid": valid, "reason": reason}), flush=True)
+    return 0
+
+
+def check(data: Path, question: str, calls: list[dict[str, Any]]) -> tuple[bool, str]:
+    """Whether these calls are right for a question, and if not, the checker's word for the error."""
+    category = question.rpartition("_")[0]
+    if "irrelevance" in category:
+        return (not calls, "irrelevance_error:decoder_success" if calls else "")
+    functions = entries(data / f"BFCL_v4_{category}.json")
+    answers = entries(data / "possible_answer" / f"BFCL_v4_{category}.json")
+    if question not in functions or question not in answers:
+        return False, "unknown_question"
+    return checked(functions[question]["function"], calls, answers[question]["ground_truth"], category)
+
+
+def checked(functions: Any, calls: Any, answers: Any, category: str) -> tuple[bool, str]:
+    """What `ast_checker` says."""
+    from bfcl_eval.constants.enums import Language
+    from bfcl_eval.eval_checker.ast_eval.ast_checker import ast_checker
+
+    try:
+        message = ast_checker(functions, calls, answers, Language.PYTHON, category, MODEL)
+    except Exception as error:
+        return False, f"checker_failed:{type(error).__name__}"
+    return bool(message["valid"]), str(message.get("error_type", "")) if not message["valid"] else ""
+
+
+@cache
+def entries(file: Path) -> dict[str, Any]:
+    """The entries of a file of the package, by their ids."""
+    with file.open(encoding="utf-8") as lines:
+        return {entry["id"]: entry for entry in map(json.loads, lines)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

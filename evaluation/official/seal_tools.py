@@ -1,0 +1,125 @@
+"""Seal-Tools' own figures of a run: was the output readable, were the tools right, were their parameters.
+
+Source: `calculate_score_ToolLearning` of LLM_Evaluation/src/calculate_pluginscore_detailed.py in fairyshine/Seal-Tools.
+All are shares over everything that was written (P) or wanted (R), and twice the product by the sum of both (F1):
+
+- format ACC: of the requests, those whose every output could be read;
+- tool P, R, F1: a written call is right when the request wants a call of that tool;
+- parameter P, R, F1: a written parameter is right when the wanted call of that tool has it with the same value.
+
+Odd: a tool that is wanted several times is compared with the first of its calls, and written twice it counts twice, so
+that R can exceed 1; values are the same when Python writes them the same way, `5` and `"5"` too.
+
+Other than there: a request's calls are written one at a step, each with the calls before it as the reference has them,
+and a request with an output that cannot be read keeps its other calls, where the published program drops them all.
+Where nothing is right a share is 0, where the published program prints none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from alpha_umi.contract.roles import WireModel
+from alpha_umi.roles.caller import Call
+from evaluation.files.published import Pair
+from evaluation.results import FigureReport
+from evaluation.statistics.bootstrap import RESAMPLES, SEED, Sums, intervals, resampled_means
+from recordings.errors import EmptySuite
+
+
+class SealToolsReport(WireModel):
+    """`evaluate seal-tools`. Of a figure, `n` is what the share is of: requests, calls or parameters."""
+
+    requests: int
+    steps: int
+    figures: dict[str, FigureReport]
+    resamples: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """Of one request: outputs that all could be read (0 or 1), and calls and parameters: right, written, wanted."""
+
+    readable: int
+    tools: tuple[int, int, int]
+    parameters: tuple[int, int, int]
+
+    def ratios(self) -> list[tuple[int, int]]:
+        """Of every figure what is right, and what it is a share of."""
+        return [(self.readable, 1), *_p_r_f1(self.tools), *_p_r_f1(self.parameters)]
+
+
+# In the order of `_Counts.ratios`.
+_TITLES = {
+    "format_acc": "format ACC",
+    "tool_p": "tool P",
+    "tool_r": "tool R",
+    "tool_f1": "tool F1",
+    "parameter_p": "parameter P",
+    "parameter_r": "parameter R",
+    "parameter_f1": "parameter F1",
+}
+
+
+def seal_tools_report(pairs: Sequence[Pair], *, resamples: int = RESAMPLES, seed: int = SEED) -> SealToolsReport:
+    """All of a run. Raises `EmptySuite` for one without a step."""
+    requests: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        requests.setdefault(pair.case.trajectory, []).append(pair)
+    if not requests:
+        raise EmptySuite("there is no step to score", remedy="name a file with at least one case")
+    ratios = np.array([_counts(steps).ratios() for steps in requests.values()], dtype=float)
+    sums = Sums(ratios[:, :, 0], ratios[:, :, 1])
+    values = [_share(*pair) for pair in ratios.sum(axis=0)]
+    samples = resampled_means(sums, resamples=resamples, seed=seed)
+    spreads = intervals(sums, samples, values, shares=[True] * len(values))
+    of = [int(total) for total in ratios[:, :, 1].sum(axis=0)]
+    figures = {
+        name: FigureReport.of(title, value, n, spread)
+        for (name, title), value, n, spread in zip(_TITLES.items(), values, of, spreads, strict=True)
+    }
+    return SealToolsReport(requests=len(requests), steps=len(pairs), figures=figures, resamples=resamples, seed=seed)
+
+
+def _counts(steps: Sequence[Pair]) -> _Counts:
+    wanted = [pair.case.reference.call for pair in steps if pair.case.reference.call is not None]
+    made = [pair.prediction.call for pair in steps if pair.prediction is not None and pair.prediction.call is not None]
+    matched = [(call, _wanted(call, wanted)) for call in made]
+    return _Counts(
+        readable=int(all(map(_readable, steps))),
+        tools=(sum(call is not None for _, call in matched), len(made), len(wanted)),
+        parameters=(
+            sum(_right_parameters(call, matches) for call, matches in matched if matches is not None),
+            sum(len(call.arguments) for call in made),
+            sum(len(call.arguments) for call in wanted),
+        ),
+    )
+
+
+def _readable(pair: Pair) -> bool:
+    return pair.prediction is not None and pair.prediction.decision is not None and pair.prediction.unreadable is None
+
+
+def _wanted(call: Call, wanted: Sequence[Call]) -> Call | None:
+    """The first wanted call of the same tool."""
+    return next((each for each in wanted if each.name == call.name), None)
+
+
+def _right_parameters(call: Call, wanted: Call) -> int:
+    return sum(
+        name in wanted.arguments and str(value) == str(wanted.arguments[name]) for name, value in call.arguments.items()
+    )
+
+
+def _p_r_f1(counts: tuple[int, int, int]) -> list[tuple[int, int]]:
+    """Precision, recall, and their harmonic mean as one share: twice what is right of both together."""
+    right, written, wanted = counts
+    return [(right, written), (right, wanted), (2 * right, written + wanted)]
+
+
+def _share(right: float, of: float) -> float | None:
+    return float(right / of) if of else None

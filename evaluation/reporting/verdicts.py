@@ -1,0 +1,84 @@
+"""What judges say of runs over whole trajectories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Final
+
+from evaluation.judge.verdicts import Basis
+from evaluation.page.blocks import Block, Cell, Paragraph, Row, Section, Table
+from evaluation.reporting.format import figure_text, number
+from evaluation.reporting.inputs import RunVerdicts, TrajectoriesRun
+from evaluation.reporting.whole_behind import verdict_anchor
+
+
+def verdicts_section(runs: Sequence[TrajectoriesRun]) -> Section:
+    """How verdicts came about, the figures of every judgement, what was said how often, and how far repeats agree."""
+    judged = [(run, place, each) for run in runs for place, each in enumerate(run.verdicts, start=1)]
+    if not judged:
+        text = "No verdicts were given: `alpha-umi evaluate judge` writes them, and --verdicts FILE shows them."
+        return Section("What a judge says", [Paragraph(text)], "verdicts")
+    blocks: list[Block] = [
+        Paragraph(
+            "A language model's verdicts on whole trajectories, with what it wrote to each. Those that mean nothing "
+            "or whose question is too long to be asked are in no figure. The judge is another one than the paper's "
+            "wherever its name differs."
+        ),
+        Table("Verdicts: how they came about", _COUNTS, [_counts(*each) for each in judged], (0, 1)),
+        *_table("Verdicts: figures, each with its 95 % interval and n", _FIGURES, _figures, judged, (0, 1, 2)),
+        *_table("Verdicts: what was said how often", _LABELS, _said, judged, (0, 1, 2, 3)),
+        *_table("Verdicts: how far repeated ones agree", _AGREEMENT, _agreement, judged, (0, 1, 2)),
+    ]
+    return Section("What a judge says", blocks, "verdicts")
+
+
+_BASES: Final[Mapping[Basis, str]] = {
+    "judge": "by the judge",
+    "rule": "by a rule",
+    "nonsense": "mean nothing",
+    "too-long": "too long to ask",
+}
+_COUNTS = ("run", "judged by", *_BASES.values(), "not there yet")
+_FIGURES = ("run", "judged by", "figure", "value")
+_LABELS = ("run", "judged by", "label", "said", "times")
+_AGREEMENT = ("run", "judged by", "label", "trajectories", "unanimous", "alpha")
+
+
+def _table(
+    caption: str,
+    header: Sequence[str],
+    rows_of: Callable[[TrajectoriesRun, int, RunVerdicts], Iterator[Row]],
+    judged: Sequence[tuple[TrajectoriesRun, int, RunVerdicts]],
+    texts: Collection[int],
+) -> Iterator[Table]:
+    """The rows of all judgements, if there are any."""
+    if rows := [row for each in judged for row in rows_of(*each)]:
+        yield Table(caption, header, rows, texts)
+
+
+def _counts(run: TrajectoriesRun, place: int, judged: RunVerdicts) -> Row:
+    """Every judgement has them, also one of which nothing can be read."""
+    counts = [
+        Cell(f"{count:,}", verdict_anchor(run, place, "basis", basis) if count else None)
+        for basis, count in ((basis, judged.report.verdicts[basis]) for basis in _BASES)
+    ]
+    return [run.named.title, judged.title, *counts, f"{judged.report.missing:,}"]
+
+
+def _figures(run: TrajectoriesRun, place: int, judged: RunVerdicts) -> Iterator[Row]:
+    for figure in judged.report.figures.values():
+        value = Cell(figure_text(figure), verdict_anchor(run, place) if figure.value is not None else None)
+        yield [run.named.title, judged.title, figure.title, value]
+
+
+def _said(run: TrajectoriesRun, place: int, judged: RunVerdicts) -> Iterator[Row]:
+    for label, counts in judged.report.labels.items():
+        for value, count in counts.items():
+            times = Cell(f"{count:,}", verdict_anchor(run, place, label, value))
+            yield [run.named.title, judged.title, label, value, times]
+
+
+def _agreement(run: TrajectoriesRun, place: int, judged: RunVerdicts) -> Iterator[Row]:
+    for label, matches in judged.report.agreement.items():
+        shares = [number(matches.unanimous), number(matches.alpha)]
+        yield [run.named.title, judged.title, label, f"{matches.trajectories:,}", *shares]

@@ -1,0 +1,311 @@
+"""Scores, trajectory metrics and comparisons as JSON, and the caveats to print next to them.
+
+Caveats (excluded cases, contamination of training data) come from the run's header record.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from alpha_umi.contract.roles import WireModel
+from alpha_umi.contract.trajectories import Strategy
+from alpha_umi.roles.turns import Role
+from evaluation.compare import About, Comparison
+from evaluation.files.predictions import CostReport
+from evaluation.files.step_run import RunRecord
+from evaluation.metrics import PUBLISHED
+from evaluation.metrics.trajectory import trajectory_metric
+from evaluation.scoring import Figure, Scores
+from evaluation.statistics import Correction
+from evaluation.statistics.bootstrap import RESAMPLES, SEED, Interval
+from evaluation.statistics.gate import Gate, GatedFigure
+from evaluation.statistics.paired import Difference, Verdict
+from evaluation.whole import WholeFigure, summarize
+from evaluation.whole_run import WholeRun, WholeRunRecord
+from recordings.contamination import TRAINED_ON_SUITE
+
+
+class FigureReport(WireModel):
+    """A figure over `n` steps with its 95 % interval. All but `n` are null where nothing counts or nothing varies."""
+
+    title: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+    @classmethod
+    def of(cls, title: str, value: float | None, n: int, interval: Interval | None) -> FigureReport:
+        """The report of a figure."""
+        low, high = _ends(interval)
+        return FigureReport(title=title, value=value, low=low, high=high, n=n)
+
+
+class ScoreReport(WireModel):
+    """`evaluate score`. `decisions` counts predicted decisions (inner names) by the reference's (outer names)."""
+
+    run: RunRecord | None
+    steps: int
+    trajectories: int
+    missing: list[str]
+    figures: dict[str, FigureReport]
+    decisions: dict[str, dict[str, int]]
+    costs: dict[Role, CostReport]
+    resamples: int
+    seed: int
+
+
+class ComparedReport(WireModel):
+    """What one of two files is of: the suite, the name of each role's model, inside grammars or not.
+
+    Only whole trajectories have a `strategy`. `trained_on` has a sentence for each model that was trained on the suite.
+    """
+
+    suite: str
+    models: dict[Role, str]
+    constrained: bool | None
+    strategy: Strategy | None
+    trained_on: list[str]
+
+
+class DifferenceReport(WireModel):
+    """A metric in two files: second less first, with its 95 % interval.
+
+    The verdict is `inconclusive`, whatever the interval, where too few `trajectories` count in one of the files, and
+    where predictions are missing that the metric ignores (`incomparable`).
+    """
+
+    title: str
+    first: float | None
+    second: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    trajectories: int
+    incomparable: bool
+    verdict: Verdict
+
+
+class GatedReport(WireModel):
+    """A figure that the gate looked at: the interval at the `confidence` that it was held to, and what follows.
+
+    `minimum_detectable_effect` is the smallest worsening that this sample can show; null where it can show none.
+    """
+
+    verdict: Verdict
+    confidence: float
+    low: float | None
+    high: float | None
+    minimum_detectable_effect: float | None
+
+
+class GateReport(WireModel):
+    """`evaluate compare --fail-below`. It is `passed` unless one of the `figures` is worse.
+
+    The sample is too small to show a fall of `mde_target` in those that are `underpowered`.
+    """
+
+    passed: bool
+    correction: Correction
+    worse: list[str]
+    mde_target: float
+    underpowered: list[str]
+    figures: dict[str, GatedReport]
+
+
+class ComparisonReport(WireModel):
+    """`evaluate compare`. Of a file in the published format nothing is known (null); `steps` have predictions only.
+
+    `gate` is what stops a release, where that was asked for.
+    """
+
+    first: ComparedReport | None
+    second: ComparedReport | None
+    steps: int | None
+    trajectories: int
+    first_missing: list[str]
+    second_missing: list[str]
+    differences: dict[str, DifferenceReport]
+    resamples: int
+    seed: int
+    gate: GateReport | None = None
+
+
+def score_report(scores: Scores, about: RunRecord | None, costs: dict[Role, CostReport]) -> ScoreReport:
+    """All of a score."""
+    return ScoreReport(
+        run=about,
+        steps=scores.steps,
+        trajectories=scores.trajectories,
+        missing=list(scores.missing),
+        figures={figure.metric.name: _figure(figure) for figure in scores.figures},
+        decisions={row: dict(columns) for row, columns in scores.decisions.items()},
+        costs=costs,
+        resamples=scores.resamples,
+        seed=scores.seed,
+    )
+
+
+def published_figures(scores: Scores) -> dict[str, float | None]:
+    """The seven published figures and nothing else, under their published names."""
+    return {metric.name: scores.value(metric.name) for metric in PUBLISHED}
+
+
+def comparison_report(
+    comparison: Comparison,
+    first: About = None,
+    second: About = None,
+    gate: Gate | None = None,
+    *,
+    mde_target: float = 0.05,
+) -> ComparisonReport:
+    """All of a comparison, what is known of both files, and what the gate says, where one was asked.
+
+    The gate names shares of which it could not have shown a fall of `mde_target`.
+    """
+    return ComparisonReport(
+        first=_compared(first),
+        second=_compared(second),
+        steps=comparison.steps,
+        trajectories=comparison.trajectories,
+        first_missing=list(comparison.first_missing),
+        second_missing=list(comparison.second_missing),
+        differences={item.metric.name: _difference(item) for item in comparison.differences},
+        resamples=comparison.resamples,
+        seed=comparison.seed,
+        gate=None if gate is None else _gate(gate, mde_target),
+    )
+
+
+def _gate(gate: Gate, mde_target: float) -> GateReport:
+    return GateReport(
+        passed=not gate.worse,
+        correction=gate.correction,
+        worse=[figure.item.metric.name for figure in gate.worse],
+        mde_target=mde_target,
+        underpowered=[figure.item.metric.name for figure in gate.figures if figure.is_underpowered(mde_target)],
+        figures={figure.item.metric.name: _gated(figure) for figure in gate.figures},
+    )
+
+
+def _gated(figure: GatedFigure) -> GatedReport:
+    low, high = _ends(figure.interval)
+    return GatedReport(
+        verdict=figure.verdict,
+        confidence=figure.confidence,
+        low=low,
+        high=high,
+        minimum_detectable_effect=figure.minimum_detectable_effect,
+    )
+
+
+def _compared(about: About) -> ComparedReport | None:
+    if about is None:
+        return None
+    models = {role: _name(model) for role, model in about.models.items()}
+    strategy = about.strategy if isinstance(about, WholeRunRecord) else None
+    return ComparedReport(
+        suite=about.suite,
+        models=models,
+        constrained=about.constrained,
+        strategy=strategy,
+        trained_on=trained_on_sentences(about.models),
+    )
+
+
+def _name(model: Mapping[str, Any]) -> str:
+    return str(model.get("id") or model.get("name") or "unnamed")
+
+
+def _figure(figure: Figure) -> FigureReport:
+    return FigureReport.of(figure.metric.title, figure.value, figure.n, figure.interval)
+
+
+def _difference(item: Difference) -> DifferenceReport:
+    low, high = _ends(item.interval)
+    return DifferenceReport(
+        title=item.metric.title,
+        first=item.first,
+        second=item.second,
+        difference=item.difference,
+        low=low,
+        high=high,
+        trajectories=item.trajectories,
+        incomparable=item.incomparable,
+        verdict=item.verdict,
+    )
+
+
+def _ends(interval: Interval | None) -> tuple[float, float] | tuple[None, None]:
+    return (None, None) if interval is None else (interval.low, interval.high)
+
+
+class TrajectoryReport(WireModel):
+    """`evaluate trajectories`. `ends` counts how trajectories ended, `not_asked` those without a line.
+
+    The latter are in the figures `completed`, `success` and `right`, as none of it.
+    """
+
+    run: WholeRunRecord
+    trajectories: int
+    not_asked: int
+    ends: dict[str, int]
+    figures: dict[str, FigureReport]
+    resamples: int
+    seed: int
+
+
+def trajectory_report(run: WholeRun, *, resamples: int = RESAMPLES, seed: int = SEED) -> TrajectoryReport:
+    """All of a file. Raises `EmptySuite` when it has no trajectory."""
+    measured = run.measured()
+    not_asked = run.about.trajectories - len(measured)
+    figures = summarize(measured, not_asked, resamples=resamples, seed=seed)
+    return TrajectoryReport(
+        run=run.about,
+        trajectories=len(measured),
+        not_asked=not_asked,
+        ends=_statuses(run),
+        figures=_trajectory_figures(figures),
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def _statuses(run: WholeRun) -> dict[str, int]:
+    """By status, with the reason where there is one."""
+    ends = Counter(
+        record.trajectory.status + (f": {record.trajectory.error.code}" if record.trajectory.error else "")
+        for record in run.asked
+    )
+    return dict(sorted(ends.items()))
+
+
+def _trajectory_figures(figures: Sequence[WholeFigure]) -> dict[str, FigureReport]:
+    """By name, without optional metrics of which nothing counts."""
+    metrics = {figure.name: trajectory_metric(figure.name) for figure in figures}
+    return {
+        figure.name: FigureReport.of(metrics[figure.name].title, figure.value, figure.n, figure.interval)
+        for figure in figures
+        if figure.n or not metrics[figure.name].optional
+    }
+
+
+def excluded_sentence(excluded: Mapping[str, int]) -> str | None:
+    """What of a suite cannot be measured, by the reason; None where all of it can."""
+    if not excluded:
+        return None
+    reasons = ", ".join(f"{reason} ({count:,})" for reason, count in sorted(excluded.items()))
+    return f"left out of the suite, because it cannot be measured: {reasons}"
+
+
+def trained_on_sentences(models: Mapping[Role, Mapping[str, Any]]) -> list[str]:
+    """For each role whose model was trained on instructions of the suite, on how many."""
+    # The manifests in a run line may say anything.
+    matches = {role: model.get(TRAINED_ON_SUITE) for role, model in models.items()}
+    return [
+        f"the {role}'s model was trained on {text.get('instructions')} of the suite's {text.get('total')} instructions"
+        for role, text in matches.items()
+        if isinstance(text, dict) and text.get("verdict") == "listed"
+    ]
