@@ -119,7 +119,7 @@ def test_pass_rate(invoke: Invoke, tmp_path: Path, serve: Serve, answer: str, ta
 def test_unsure_is_drawn_the_same_each_time_and_ties_pass(invoke: Invoke, tmp_path: Path, serve: Serve) -> None:
     judge = ScriptedJudge(status("Unsure", {}))
     shop = shop_file(tmp_path, *"abcdefgh")
-    run = run_file(tmp_path / "run.jsonl", *(trajectory(f"asked-{item}") for item in "abcdefgh"))
+    run = run_file(tmp_path / "run.jsonl", *(trajectory(f"judged-{item}") for item in "abcdefgh"))
     address, matches = serve(judge.application()), []
     for _ in range(2):
         more = ("--procedure", "toolbench-pass", "--suite", str(shop), "--repeat", "2", "--json")
