@@ -302,9 +302,10 @@ def excluded_sentence(excluded: Mapping[str, int]) -> str | None:
 def trained_on_sentences(models: Mapping[Role, Mapping[str, Any]]) -> list[str]:
     """For each role whose model was trained on instructions of the suite, on how many."""
     # The manifests in a run line may say anything.
-    matches = {role: model.get(TRAINED_ON_SUITE) for role, model in models.items()}
+    findings = {role: model.get(TRAINED_ON_SUITE) for role, model in models.items()}
     return [
-        f"the {role}'s model was trained on {text.get('instructions')} of the suite's {text.get('total')} instructions"
-        for role, text in matches.items()
-        if isinstance(text, dict) and text.get("verdict") == "listed"
+        f"the {role}'s model was trained on {check.get('instructions')} of "
+        f"the suite's {check.get('total')} instructions"
+        for role, check in findings.items()
+        if isinstance(check, dict) and check.get("verdict") == "listed"
     ]

@@ -199,8 +199,8 @@ def split_turns(text: str) -> tuple[RoleText, ...]:
 
 
 def _after_last(text: str, word: str, otherwise: str) -> str:
-    _, matches, after = text.rpartition(word)
-    return after if matches else otherwise
+    _, separator, after = text.rpartition(word)
+    return after if separator else otherwise
 
 
 def _shown(call: Call) -> str:

@@ -170,7 +170,9 @@ def _with_tools(target: JudgeTarget, trajectories: Mapping[str, Trajectory], sui
     offered = {each.id: each.tools for each in load_suite(suite, data).trajectories}
     _require_known(trajectories, offered, target.run, suite)
     finish = load_prompts("tooleval").finish
-    return [Case(name, matches, tools=shown_tools(offered[name], finish)) for name, matches in trajectories.items()]
+    return [
+        Case(name, trajectory, tools=shown_tools(offered[name], finish)) for name, trajectory in trajectories.items()
+    ]
 
 
 def _with_golden(target: JudgeTarget, trajectories: Mapping[str, Trajectory], suite: str, data: Path) -> list[Case]:
@@ -182,7 +184,7 @@ def _with_golden(target: JudgeTarget, trajectories: Mapping[str, Trajectory], su
         )
     known = golden_solutions(data_path(data, definition.data, suite=definition.name, source=definition.source))
     _require_known((each.instruction for each in trajectories.values()), known, target.run, suite)
-    return [Case(name, matches, golden=known[matches.instruction]) for name, matches in trajectories.items()]
+    return [Case(name, trajectory, golden=known[trajectory.instruction]) for name, trajectory in trajectories.items()]
 
 
 def _require_known(names: Iterable[str], known: Mapping[str, object], run: Path, suite: str) -> None:

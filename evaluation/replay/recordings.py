@@ -96,12 +96,12 @@ def _tools(trajectory: RecordedTrajectory) -> dict[str, Tool]:
 def _answers(trajectory: RecordedTrajectory) -> dict[CallKey, tuple[str, ...]]:
     """Calls of tools that were not on offer cannot be made again."""
     offered = _tools(trajectory)
-    matches: dict[CallKey, tuple[str, ...]] = {}
+    answers: dict[CallKey, tuple[str, ...]] = {}
     for each in recorded_calls(trajectory):
         key = call_key(each.call.name, each.call.arguments)
         if key[0] in offered:
-            matches[key] = (*matches.get(key, ()), each.observation)
-    return matches
+            answers[key] = (*answers.get(key, ()), each.observation)
+    return answers
 
 
 def _clash(
@@ -113,8 +113,8 @@ def _clash(
     for name, tool in offered.items():
         if tools.get(name, tool) != tool:
             return f"another trajectory has another tool of the name {name!r}"
-    for key, matches in _answers(trajectory).items():
-        if key in answers and (answers[key] != matches or len(matches) > 1):
+    for key, observations in _answers(trajectory).items():
+        if key in answers and (answers[key] != observations or len(observations) > 1):
             return f"another trajectory has the same call of {key[0]!r} with other answers"
     return None
 

@@ -96,12 +96,12 @@ def _bars(title: str, metric: Metric[Pair], runs: Sequence[StepExamples]) -> Cha
 def _differences(title: str, runs: Sequence[StepExamples], bootstrap: BootstrapOptions) -> Table:
     """The paired differences of the others to the first run."""
     first, *others = runs
-    matches = [
+    reports = [
         comparison_report(compare(first.run.pairs, each.run.pairs, resamples=bootstrap.resamples, seed=bootstrap.seed))
         for each in others
     ]
     rows: list[Row] = [
-        [metric.title, *(_difference(each, metric, message) for each, message in zip(others, matches, strict=True))]
+        [metric.title, *(_difference(each, metric, report) for each, report in zip(others, reports, strict=True))]
         for metric in METRICS
     ]
     header = ["metric", *(each.run.named.title for each in others)]
@@ -120,8 +120,8 @@ def _groups(title: str, runs: Sequence[StepExamples], bootstrap: BootstrapOption
         yield groups_table(caption, first.run.pairs, each.run.pairs, bootstrap, anchor)
 
 
-def _difference(each: StepExamples, metric: Metric[Pair], message: ComparisonReport) -> Cell:
-    text = difference_text(message.differences[metric.name])
+def _difference(each: StepExamples, metric: Metric[Pair], report: ComparisonReport) -> Cell:
+    text = difference_text(report.differences[metric.name])
     return Cell(text, _figure(each, metric).anchor if text != NO_FIGURE else None)
 
 
@@ -129,12 +129,12 @@ def _of_the_suite(title: str, runs: Sequence[StepExamples], bootstrap: Bootstrap
     """The figures that a suite is measured by itself."""
     if runs[0].run.run.about.suite.partition(":")[0] != "seal-tools":
         return
-    matches = [
+    figures = [
         seal_tools_report(each.run.pairs, resamples=bootstrap.resamples, seed=bootstrap.seed).figures for each in runs
     ]
     rows: list[Row] = [
-        [figure.title, *(_suite_figure(each, message[name]) for each, message in zip(runs, matches, strict=True))]
-        for name, figure in matches[0].items()
+        [figure.title, *(_suite_figure(each, of_run[name]) for each, of_run in zip(runs, figures, strict=True))]
+        for name, figure in figures[0].items()
     ]
     header = ["figure", *(each.run.named.title for each in runs)]
     yield Table(

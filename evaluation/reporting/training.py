@@ -111,16 +111,16 @@ def read_trainings(folders: Sequence[Path]) -> list[Training]:
 
 def training_of(run: StepsRun, trainings: Sequence[Training]) -> Training | None:
     """The training that made every model of a run, as their manifests say; None where it is not among these."""
-    message = [_made(model) for model in run.run.about.models.values()]
-    matches = [each for each in trainings if message and all(made in each.stages for made in message)]
+    made_by = [_made(model) for model in run.run.about.models.values()]
+    matches = [each for each in trainings if made_by and all(made in each.stages for made in made_by)]
     return matches[0] if len(matches) == 1 else None
 
 
 def _made(model: Mapping[str, Any]) -> tuple[str, str, int] | None:
     manifest = model.get("manifest")
     source = manifest.get("source") if isinstance(manifest, dict) else None
-    matches = _MADE.match(source) if isinstance(source, str) else None
-    return None if matches is None else (matches[1], matches[2], int(matches[3].replace(",", "")))
+    match = _MADE.match(source) if isinstance(source, str) else None
+    return None if match is None else (match[1], match[2], int(match[3].replace(",", "")))
 
 
 def _read(folder: Path, name: str) -> Training:
@@ -136,14 +136,14 @@ def _read(folder: Path, name: str) -> Training:
 
 def _losses(path: Path) -> list[LossLine]:
     """The whole lines of a file; none if it is not there, as of a stage that was taken over."""
-    matches: list[LossLine] = []
+    losses: list[LossLine] = []
     for line in read_text(path).splitlines() if path.is_file() else ():
         try:
-            matches.append(LossLine.model_validate(json.loads(line)))
+            losses.append(LossLine.model_validate(json.loads(line)))
         except (ValueError, ValidationError):
             # A run that was killed leaves a part of a line.
             break
-    return matches
+    return losses
 
 
 def _name(folder: Path, others: Sequence[Path]) -> str:
