@@ -43,11 +43,10 @@ class RoleCost:
 class Measured:
     """One trajectory, with all branches of a search.
 
-    `success`: it completed with the right answer; None, as `right`, where nobody knows which is.
+    `success`: it completed with the right answer. `success` and `right` are None without an expected answer.
 
-    `repeated_calls` were made before with the same arguments; `not_recorded` are calls that a replay had no answer to,
-    which are among `tool_errors`. `branches` were begun, and `abandoned_steps` with `abandoned_tokens` left; they
-    are None but for a search.
+    `repeated_calls` are calls with the arguments of an earlier one. `not_recorded` are calls without a recorded answer,
+    and among `tool_errors`. `branches`, `abandoned_steps` and `abandoned_tokens` are None except for a search.
     """
 
     id: str
@@ -179,8 +178,8 @@ def summarize(
 ) -> list[TrajectoryFigure]:
     """Averages over trajectories. Raises `EmptySuite` when there are none.
 
-    Of so many more that were not asked none completed or is right, so that a run which was ended before the long ones
-    came to theirs does not look better. Nothing else can be said of them.
+    `not_run` further trajectories count as neither completed nor right, so that an interrupted run, which lacks
+    the long ones, does not look better. They are in no other figure.
     """
     if not measured:
         raise EmptySuite("there is no trajectory to measure", remedy="name at least one")
@@ -196,7 +195,7 @@ def summarize(
 
 
 def columns(measured: Sequence[Measured | None]) -> dict[str, list[float | None]]:
-    """Every figure of each trajectory. One that was not asked (None) is neither completed nor right."""
+    """The value of every metric for each trajectory. One that did not run (None) is neither completed nor right."""
     return {metric.name: _column(metric, measured) for metric in TRAJECTORY_METRICS}
 
 
@@ -212,7 +211,7 @@ def _search_costs(trajectory: Trajectory) -> dict[str, int]:
         return {}
     left = [step for step in trajectory.steps if step.abandoned]
     inner = {step.parent for step in trajectory.steps}
-    # Where a limit ended the search, the answer's tokens stand with the newest step, also one that was left.
+    # After a limit ended the search, the newest step has the answer's tokens, even if it was abandoned.
     return {
         "branches": sum(step.index not in inner for step in trajectory.steps),
         "abandoned_steps": len(left),
@@ -239,7 +238,7 @@ def _role_cost(role: Role, steps: Sequence[StepModel]) -> RoleCost:
 
 
 def _is_not_recorded(observation: str) -> bool:
-    """Whether this is the problem of a replay, which an orchestrator shows behind the status."""
+    """Whether the observation is a replay's problem document; the status precedes it."""
     try:
         problem = json.loads(observation.partition(": ")[2])
     except (ValueError, RecursionError):

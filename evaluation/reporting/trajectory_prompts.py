@@ -1,13 +1,15 @@
-"""The prompts of a whole trajectory, made again from its events by the machine that asked for them.
+"""The prompts of a trajectory, rebuilt from its events with the state machine, and their blocks on a page.
 
-The machine says who was asked when, and with which history; the tools are those that the file keeps, the template is
-the one that the role's model names. Only what was shortened to fit, which takes the model's tokenizer, is lost.
+The machine yields each role call with its history; the tools are in the file, and the role's model names the template.
+A prompt that was shortened to fit cannot be rebuilt without the model's tokenizer. On a page prompts are folded, and a
+long one is shown without the characters that an earlier prompt of the role begins with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from alpha_umi.contract.roles import as_history, as_turns
 from alpha_umi.roles.backbone import ANSWER
@@ -29,19 +31,20 @@ from alpha_umi.trajectory import (
     role_of,
 )
 from evaluation.files.trajectory_run import TrajectoryRecord, TrajectoryRun
+from evaluation.page.blocks import Block, Fold, Paragraph, verbatim
 from evaluation.reporting.prompts import SHORTENED, Model, NoPrompt, named_template, require_same_template
 
 
 class NoPrompts(ValueError):
-    """None of a trajectory's prompts can be made again; the text says why."""
+    """None of a trajectory's prompts can be rebuilt; the text gives the reason."""
 
 
 @dataclass(frozen=True)
 class RolePrompt:
-    """What a role was asked at a step (None: for the closing answer).
+    """The prompt of a role at a step (None: for the closing answer).
 
-    `text` is the exact prompt, or None where it cannot be made again: `why` says the reason then. `remarks` say what
-    else is to be known of it.
+    `text` is the exact prompt, or None where it cannot be rebuilt for the reason `why`. `remarks` are notes for the
+    reader.
     """
 
     role: Role
@@ -116,3 +119,82 @@ def _remarks(event: Event) -> Iterator[str]:
     unreadable = isinstance(event, PlannerDecided | StepTaken) and event.unreadable
     if unreadable or isinstance(event, RoleFailed | ToolObserved):
         yield "whether the history was shortened is told only of what could be read"
+
+
+# A prompt up to this length is always shown in full.
+MAX_CHARACTERS_IN_FULL: Final = 2_000
+_MADE_AGAIN: Final = "made again from the trajectory's events"
+
+
+@dataclass(frozen=True)
+class PromptFolds:
+    """The prompts by the step that they were shown for, and notes on all of them."""
+
+    notes: tuple[Block, ...] = ()
+    shown: Sequence[tuple[int | None, Block]] = ()
+
+    def of_step(self, index: int) -> list[Block]:
+        """Those of a step."""
+        return [block for step, block in self.shown if step == index]
+
+    def after(self, steps: int) -> list[Block]:
+        """Those behind the last of so many steps: of the closing answer, and of a role that failed."""
+        return [block for step, block in self.shown if step is None or step >= steps]
+
+
+def prompt_folds(run: TrajectoryRun, record: TrajectoryRecord) -> PromptFolds:
+    """The prompts of a trajectory. A reason why none of them can be rebuilt is given once."""
+    try:
+        prompts = trajectory_prompts(run, record)
+    except NoPrompts as error:
+        return PromptFolds(_no_prompts(str(error)))
+    reasons = {prompt.why for prompt in prompts}
+    if len(reasons) == 1 and not any(prompt.text for prompt in prompts):
+        return PromptFolds(_no_prompts(reasons.pop()))
+    bases = _Bases()
+    return PromptFolds(shown=[(prompt.step, _block(prompt, bases)) for prompt in prompts])
+
+
+def _no_prompts(why: str) -> tuple[Block, ...]:
+    return (Paragraph(f"The prompts of this trajectory cannot be made again: {why}."),)
+
+
+def _block(prompt: RolePrompt, bases: _Bases) -> Block:
+    name = f"The {prompt.role}'s exact prompt"
+    if prompt.text is None:
+        return Paragraph(f"{name} cannot be made again: {prompt.why}.")
+    begins, common = bases.of(prompt, prompt.text)
+    shown = verbatim("; ".join((_MADE_AGAIN, *prompt.remarks, *begins)), prompt.text[common:])
+    return Fold(f"{name}, {len(prompt.text):,} characters", [shown])
+
+
+@dataclass
+class _Bases:
+    """The newest prompt of each role that is shown in full."""
+
+    bases: dict[Role, tuple[str, str]] = field(default_factory=dict)
+
+    def of(self, prompt: RolePrompt, text: str) -> tuple[tuple[str, ...], int]:
+        """A note on the characters that a text shares with an earlier one, and their number.
+
+        A short text, or one that shares less than half, is shown in full: no note, and 0.
+        """
+        base, place = self.bases.get(prompt.role, ("", ""))
+        common = _common(base, text)
+        if len(text) <= MAX_CHARACTERS_IN_FULL or 2 * common < len(text):
+            self.bases[prompt.role] = text, _place(prompt)
+            return (), 0
+        return (
+            f"without its first {common:,} characters, which are those of the {prompt.role}'s prompt {place}",
+        ), common
+
+
+def _common(one: str, other: str) -> int:
+    """How many characters both begin with, up to the beginning of a word."""
+    pairs = enumerate(zip(one, other, strict=False))
+    same = next((place for place, (first, second) in pairs if first != second), min(len(one), len(other)))
+    return max(one.rfind(space, 0, same) for space in " \n") + 1
+
+
+def _place(prompt: RolePrompt) -> str:
+    return "for the closing answer" if prompt.step is None else f"of step {prompt.step + 1}"

@@ -19,7 +19,9 @@ from alpha_umi.client.errors import Unavailable
 from alpha_umi.client.orchestrator import OrchestratorClient
 from alpha_umi.contract.roles import ToolModel
 from alpha_umi.roles.turns import Tool
+from evaluation.errors import OtherVersion
 from evaluation.files.jsonl import OtherRun
+from evaluation.files.step_run import read_run
 from evaluation.files.trajectory_run import (
     TrajectoryRecord,
     TrajectoryRun,
@@ -29,6 +31,7 @@ from evaluation.files.trajectory_run import (
 )
 from evaluation.metrics.trajectory import summarize
 from evaluation.replay.servers import create_calculator_server
+from evaluation.reporting.inputs import BootstrapOptions, read_runs
 from evaluation.run.ask import RunOptions, run_all
 from recordings.errors import CutShort, DataError, DuplicateId, EmptySuite, NotTheFormat
 from recordings.trajectory import RecordedTrajectory
@@ -231,3 +234,15 @@ def test_events_that_lead_elsewhere_are_no_record_of_a_trajectory() -> None:
     other = record.trajectory.model_copy(update={"answer": "4"})
     with pytest.raises(ValueError, match="lead to other answer than it has"):
         TrajectoryRecord.of(other, record.events, "q0", "3")
+
+
+def test_a_file_of_version_1_is_refused_as_such(tmp_path: Path) -> None:
+    """Its records had other kinds."""
+    path = tmp_path / "run.jsonl"
+    path.write_text('{"kind":"whole-run","version":1,"suite":"shop","trajectories":1}\n')
+    for read in (read_trajectory_run, lambda path: read_runs([path], BootstrapOptions(100))):
+        with pytest.raises(OtherVersion, match="is of version 1, and this program reads version 2") as refused:
+            read(path)
+        assert "make it anew" in (refused.value.remedy or "")
+    with pytest.raises(NotTheFormat, match="is a file of whole trajectories"):
+        read_run(path)

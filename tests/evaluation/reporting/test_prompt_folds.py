@@ -14,10 +14,10 @@ from support.system import call
 from evaluation.files.trajectory_run import TrajectoryRun
 from evaluation.page.blocks import Block, Fold, Paragraph, Section, Verbatim
 from evaluation.page.html import render_page
-from evaluation.reporting import prompt_folds as folds
+from evaluation.reporting import trajectory_prompts as folds
 from evaluation.reporting.inputs import BootstrapOptions, TrajectoriesRun, read_runs
+from evaluation.reporting.trajectory_examples import trajectory_fold
 from evaluation.reporting.trajectory_prompts import trajectory_prompts
-from evaluation.reporting.trajectory_view import trajectory_fold
 
 MARKUP = "<script>alert('price')</script><b>Price</b> of an item."
 COSTS = Watched(

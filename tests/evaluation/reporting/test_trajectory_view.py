@@ -12,7 +12,7 @@ from alpha_umi.contract.trajectories import Trajectory
 from alpha_umi.trajectory import Limits
 from evaluation.page.blocks import Paragraph, Section
 from evaluation.reporting.inputs import BootstrapOptions, TrajectoriesRun, read_runs
-from evaluation.reporting.trajectory_view import trajectory_fold
+from evaluation.reporting.trajectory_examples import trajectory_fold
 
 
 def shown(folder: Path, example: Trajectory, **options: Any) -> list[str]:
