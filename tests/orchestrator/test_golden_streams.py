@@ -99,10 +99,12 @@ async def test_an_unfinished_trajectory_of_the_released_schema_is_continued(name
     assert len(intents) == len(set(intents))
 
 
-async def test_a_damaged_row_of_the_released_schema_stays_as_it_was(tmp_path: Path) -> None:
+@pytest.mark.parametrize("payload", ["{", "[]", '{"limits": 5}', "[" * 100_000])
+async def test_a_damaged_row_of_the_released_schema_stays_as_it_was(payload: str, tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / "log.db")) as database:
         database.executescript((GOLDEN / "log_of_schema_2.sql").read_text(encoding="utf-8"))
-        database.execute("UPDATE events SET payload = '{' WHERE trajectory_id = 'chain answers' AND seq = 1")
+        damage = "UPDATE events SET payload = ? WHERE trajectory_id = 'chain answers' AND seq = 1"
+        database.execute(damage, (payload,))
         database.commit()
     async with open_store(f"sqlite:///{tmp_path}/log.db") as store:
         assert [event.event async for event in follow(store, await store.get("chain answers"), None)] == []
