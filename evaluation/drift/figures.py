@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from alpha_umi.contract.trajectories import RoleUsage, StepModel, Trajectory
 from alpha_umi.roles.turns import Role
-from evaluation.replay.recordings import call_key
+from recordings.trajectory import call_key
 
 # How often there was something, out of how many.
 Ratio = tuple[float, float]

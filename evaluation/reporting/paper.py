@@ -16,7 +16,7 @@ from evaluation.page.blocks import Block, Cell, Paragraph, Row, Section, Table
 from evaluation.reporting.format import NO_FIGURE, percent
 from evaluation.reporting.inputs import PART, PARTS, RunVerdicts, StepsRun, TrajectoriesRun
 from evaluation.reporting.step_examples import metric_anchor
-from evaluation.reporting.whole_behind import verdict_anchor
+from evaluation.reporting.trajectory_examples import verdict_anchor
 
 
 class PaperRow(WireModel):

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from alpha_umi.roles.turns import Role
+from evaluation.files.trajectory_run import TrajectoryRecord, TrajectoryRun
 from evaluation.page.blocks import Block, Fold, Paragraph, verbatim
-from evaluation.reporting.whole_prompts import NoPrompts, RolePrompt, whole_prompts
-from evaluation.whole_run import AskedRecord, WholeRun
+from evaluation.reporting.trajectory_prompts import NoPrompts, RolePrompt, trajectory_prompts
 
 # A prompt up to this length is always shown whole.
 MAX_CHARACTERS_IN_FULL: Final = 2_000
@@ -32,10 +32,10 @@ class PromptFolds:
         return [block for step, block in self.shown if step is None or step >= steps]
 
 
-def prompt_folds(run: WholeRun, record: AskedRecord) -> PromptFolds:
+def prompt_folds(run: TrajectoryRun, record: TrajectoryRecord) -> PromptFolds:
     """The prompts of a trajectory. What keeps all of them from being made again is said once."""
     try:
-        prompts = whole_prompts(run, record)
+        prompts = trajectory_prompts(run, record)
     except NoPrompts as error:
         return PromptFolds(_no_prompts(str(error)))
     reasons = {prompt.why for prompt in prompts}
@@ -62,17 +62,17 @@ def _block(prompt: RolePrompt, bases: _Bases) -> Block:
 class _Bases:
     """The newest prompt of each role that is shown whole."""
 
-    whole: dict[Role, tuple[str, str]] = field(default_factory=dict)
+    bases: dict[Role, tuple[str, str]] = field(default_factory=dict)
 
     def of(self, prompt: RolePrompt, text: str) -> tuple[tuple[str, ...], int]:
         """How many characters of a text stand in an earlier one, and words for that.
 
         None do in a short text, or in one that is for the greater part its own: it is shown whole itself.
         """
-        base, place = self.whole.get(prompt.role, ("", ""))
+        base, place = self.bases.get(prompt.role, ("", ""))
         common = _common(base, text)
         if len(text) <= MAX_CHARACTERS_IN_FULL or 2 * common < len(text):
-            self.whole[prompt.role] = text, _place(prompt)
+            self.bases[prompt.role] = text, _place(prompt)
             return (), 0
         return (
             f"without its first {common:,} characters, which are those of the {prompt.role}'s prompt {place}",

@@ -262,7 +262,7 @@ def _scaling_curves(metric: Metric[Pair], made: Sequence[Made]) -> Iterator[Char
 
 def _series(metric: Metric[Pair], made: Sequence[Made]) -> Iterator[Line]:
     """A line for each variant and mode of which at least two amounts are there."""
-    for name, group in groupby(sorted(made, key=lambda each: (_told(each), each[1].costs.tokens)), _told):
+    for name, group in groupby(sorted(made, key=lambda each: (_label(each), each[1].costs.tokens)), _label):
         points = [(training.costs.tokens, run.report.figures[metric.name]) for run, training in group]
         if len({tokens for tokens, figure in points if figure.value is not None}) > 1:
             yield _line(name, [(tokens, figure) for tokens, figure in points if figure.value is not None])
@@ -280,5 +280,5 @@ def _cases(each: Made) -> tuple[str, str]:
     return each[0].run.about.suite, each[0].cases_digest
 
 
-def _told(each: Made) -> str:
+def _label(each: Made) -> str:
     return f"{each[1].costs.variant}, {each[0].mode}"

@@ -7,17 +7,17 @@ from collections.abc import Iterator, Sequence
 
 from alpha_umi.contract.trajectories import StepModel, Trajectory
 from alpha_umi.plain_text import beginning
+from evaluation.files.trajectory_run import TrajectoryRecord
 from evaluation.page.blocks import Block, Fold, Paragraph, Section, verbatim
 from evaluation.reporting.inputs import TrajectoriesRun
 from evaluation.reporting.prompt_folds import prompt_folds
-from evaluation.whole_run import AskedRecord
 
 SUMMARY_CHARACTERS = 90
 
 
 def trajectory_fold(run: TrajectoriesRun, place: int) -> Fold:
     """The trajectory at this place of the run, to be opened."""
-    record = run.run.asked[place]
+    record = run.run.records[place]
     trajectory = record.trajectory
     question = beginning(trajectory.instruction, SUMMARY_CHARACTERS)
     prompts = prompt_folds(run.run, record)
@@ -40,7 +40,7 @@ def trajectory_anchor(run: TrajectoriesRun, place: int) -> str:
     return run.named.anchor("trajectory", place + 1)
 
 
-def end_of(record: AskedRecord) -> str:
+def end_of(record: TrajectoryRecord) -> str:
     """How it ended: its status, and the reason where there is one."""
     error = record.trajectory.error
     return record.trajectory.status + (f": {error.code}" if error else "")
@@ -95,7 +95,7 @@ def _cost(step: StepModel) -> str:
     return f"{step.usage.prompt_tokens:,} + {step.usage.completion_tokens:,} tokens, {spent:,} ms"
 
 
-def _end(run: TrajectoriesRun, place: int, record: AskedRecord) -> Iterator[Block]:
+def _end(run: TrajectoriesRun, place: int, record: TrajectoryRecord) -> Iterator[Block]:
     trajectory = record.trajectory
     yield verbatim("The answer", trajectory.answer if trajectory.answer is not None else "(none)")
     if record.expected is not None:

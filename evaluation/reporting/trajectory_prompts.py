@@ -28,8 +28,8 @@ from alpha_umi.trajectory import (
     planner_history,
     role_of,
 )
+from evaluation.files.trajectory_run import TrajectoryRecord, TrajectoryRun
 from evaluation.reporting.prompts import SHORTENED, Model, NoPrompt, named_template, require_same_template
-from evaluation.whole_run import AskedRecord, WholeRun
 
 
 class NoPrompts(ValueError):
@@ -51,7 +51,7 @@ class RolePrompt:
     remarks: tuple[str, ...] = ()
 
 
-def whole_prompts(run: WholeRun, record: AskedRecord) -> list[RolePrompt]:
+def trajectory_prompts(run: TrajectoryRun, record: TrajectoryRecord) -> list[RolePrompt]:
     """Every prompt of a trajectory in order. Raises `NoPrompts`."""
     tools = run.offered(record)
     if tools is None:
@@ -61,7 +61,7 @@ def whole_prompts(run: WholeRun, record: AskedRecord) -> list[RolePrompt]:
     return [_prompt(*call, tools, run.about.models) for call in _role_calls(record)]
 
 
-def _role_calls(record: AskedRecord) -> Iterator[tuple[RoleEffect, State, Event]]:
+def _role_calls(record: TrajectoryRecord) -> Iterator[tuple[RoleEffect, State, Event]]:
     """Every role call that came to an end: its effect, the state in which it was made, and its outcome."""
     for transition in record.transitions:
         effect, event = effect_of(transition.before), transition.event
