@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from alpha_umi.contract.problems import TYPE_PREFIX
 from alpha_umi.contract.roles import ROLES
-from alpha_umi.contract.trajectories import RoleUsage, StepModel, TokenUsage, Trajectory
+from alpha_umi.contract.trajectories import RoleUsageModel, StepModel, TokenUsage, Trajectory
 from alpha_umi.roles.turns import Role
 from evaluation.metrics import Metric
 from evaluation.metrics.trajectory import TRAJECTORY_METRICS, Measured, RoleCost
@@ -114,7 +114,7 @@ def _search_costs(trajectory: Trajectory) -> dict[str, int]:
     }
 
 
-def _tokens(use: TokenUsage | RoleUsage | None) -> int:
+def _tokens(use: TokenUsage | RoleUsageModel | None) -> int:
     return 0 if use is None else use.prompt_tokens + use.completion_tokens
 
 

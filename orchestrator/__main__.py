@@ -35,7 +35,7 @@ def main() -> int:
         telemetry.configure_logs(service="orchestrator", form=settings.log_format, level=settings.log_level)
         telemetry.log_uncaught()
         check_bind(settings.host, settings.keyring(), variable="ALPHA_UMI_API_KEYS or ALPHA_UMI_API_KEYS_FILE")
-        _spare_the_collector()
+        _tune_garbage_collector()
         uvloop.run(_serve(settings, open_socket(settings.host, settings.port)))
     except ValidationError as error:
         return _refuse(explain(error))
@@ -46,7 +46,7 @@ def main() -> int:
     return 0
 
 
-def _spare_the_collector() -> None:
+def _tune_garbage_collector() -> None:
     """Let Python look for cyclic garbage less often, and not among what the start left behind.
 
     What lives here is mostly trajectories under way, which go by counted references: walking through them at the

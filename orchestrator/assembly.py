@@ -17,7 +17,7 @@ from orchestrator.runs.driver import DriverDependencies
 from orchestrator.runs.executor import EffectExecutor
 from orchestrator.runs.idempotency import IdempotencyStore
 from orchestrator.runs.manager import RunManager
-from orchestrator.runs.messages import Conversation
+from orchestrator.runs.messages import ClientTurns
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.store import EventStore, open_store
 from orchestrator.tools.egress import Egress
@@ -35,7 +35,7 @@ class Orchestrator:
     registry: ToolRegistry
     sources: ToolSources
     runs: RunManager
-    conversation: Conversation
+    client_turns: ClientTurns
     request_keys: IdempotencyStore
     metrics: OrchestratorMetrics
     readiness: Readiness
@@ -71,7 +71,7 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             registry=registry,
             sources=sources,
             runs=runs,
-            conversation=Conversation(store, runs),
+            client_turns=ClientTurns(store, runs),
             request_keys=IdempotencyStore(store, runs, now=journal.now),
             metrics=metrics,
             readiness=Readiness(runs, store, journal, roles, constrained=settings.constrained),

@@ -14,7 +14,7 @@ MAX_CLIENT_TOOL_NAME_CHARACTERS = 64
 MAX_CALL_ID_CHARACTERS = 128
 
 
-class ClientToolModel(ToolModel):
+class ClientTool(ToolModel):
     """A tool that the client executes. `parameters` is a JSON Schema of type object; empty means no arguments."""
 
     name: Annotated[str, Field(min_length=1, max_length=MAX_CLIENT_TOOL_NAME_CHARACTERS, pattern=r"^[A-Za-z0-9_.-]+$")]
@@ -26,7 +26,7 @@ def _form(tool: Any) -> str:
 
 # The tags stand in parentheses, so that an error can name its place without them.
 OfferedTool = Annotated[
-    Annotated[str, Field(max_length=256), Tag("(name)")] | Annotated[ClientToolModel, Tag("(definition)")],
+    Annotated[str, Field(max_length=256), Tag("(name)")] | Annotated[ClientTool, Tag("(definition)")],
     Discriminator(_form),
 ]
 

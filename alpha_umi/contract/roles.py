@@ -52,18 +52,18 @@ class ToolModel(WireModel):
 
     @field_validator("parameters")
     @classmethod
-    def _can_be_shown(cls, parameters: dict[str, Any]) -> dict[str, Any]:
+    def _check_properties(cls, parameters: dict[str, Any]) -> dict[str, Any]:
         """Only what a prompt shows of a schema; services that make more of it check the rest."""
         properties = parameters.get("properties", {})
         if not isinstance(properties, dict):
             raise ValueError("`properties` is not an object; give a schema to each name")
         for name, schema in properties.items():
             if isinstance(schema, dict):
-                _check_shown(name, schema)
+                _check_property(name, schema)
         return parameters
 
 
-def _check_shown(name: str, schema: dict[str, Any]) -> None:
+def _check_property(name: str, schema: dict[str, Any]) -> None:
     kinds = schema.get("type", [])
     if not isinstance(kinds, str) and not (isinstance(kinds, list) and all(isinstance(kind, str) for kind in kinds)):
         raise ValueError(f"`type` of the property {name!r} is neither a name nor a list of names")

@@ -12,7 +12,7 @@ from alpha_umi.contract.roles import ANY_NOTATION, WireModel
 from alpha_umi.roles.planner import Decision
 from alpha_umi.roles.turns import Role
 from alpha_umi.trajectory import State, Status
-from alpha_umi.trajectory.state import RoleUsage as Use
+from alpha_umi.trajectory.state import RoleUsage
 
 MAX_INSTRUCTION_CHARACTERS = 32_000
 MAX_STEPS = 64
@@ -109,7 +109,7 @@ class TokenUsage(WireModel):
     completion_tokens: int
 
 
-class RoleUsage(WireModel):
+class RoleUsageModel(WireModel):
     """What a role wrote for a step: how often, with how many tokens, and whether nothing of it could be used.
 
     More than one of `attempts` is a repair: a second try, or a decision that a grammar had to bring. 0: it was not
@@ -139,7 +139,7 @@ class StepModel(WireModel):
     truncated: bool
     parent: int | None = None
     abandoned: bool = False
-    roles: dict[Role, RoleUsage] | None = None
+    roles: dict[Role, RoleUsageModel] | None = None
 
 
 class TrajectoryError(WireModel):
@@ -227,7 +227,7 @@ def as_trajectory(
             truncated=step.truncated,
             parent=step.parent,
             abandoned=step.abandoned,
-            roles={role: _use(use) for role, use in step.roles.items()},
+            roles={role: _role_usage(usage) for role, usage in step.roles.items()},
         )
         for step in state.steps
     ]
@@ -260,8 +260,8 @@ def differing_fields(trajectory: Trajectory, state: State) -> list[str]:
     return [name for name in Trajectory.model_fields if getattr(replayed, name) != getattr(trajectory, name)]
 
 
-def _use(use: Use) -> RoleUsage:
-    return RoleUsage(attempts=use.attempts, **vars(use.usage), unreadable=use.unreadable)
+def _role_usage(usage: RoleUsage) -> RoleUsageModel:
+    return RoleUsageModel(attempts=usage.attempts, **vars(usage.usage), unreadable=usage.unreadable)
 
 
 def _time(text: str | None) -> datetime | None:

@@ -11,7 +11,7 @@ from alpha_umi.trajectory.state import Failure, Phase, State, total
 REPEATED_CALL = Failure("repeated_call", "the same call brought the same result again and again")
 
 
-def spent(state: State) -> Failure | None:
+def exhausted_budget(state: State) -> Failure | None:
     """The budget that the turn has used up, if it has."""
     limits, usage = state.limits, total(state.turn_steps)
     if len(state.turn_steps) >= limits.max_steps:
@@ -32,7 +32,7 @@ def end(state: State, outcome: Status, error: Failure | None) -> State:
     return replace(state, phase=Phase.ENDING, outcome=outcome, error=error, in_flight=None)
 
 
-def limit(state: State, event: LimitReached) -> State:
+def reach_limit(state: State, event: LimitReached) -> State:
     """The deadline has passed: the answer follows, or the end if the answer was being written."""
     why = Failure(event.limit, "the time limit of the trajectory was reached")
     if state.is_closing:

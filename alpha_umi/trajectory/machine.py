@@ -132,7 +132,7 @@ def _intend(state: State, event: EffectIntended) -> State:
 Move = Callable[[State, Any], State]
 
 # Phases with an effect that leaves the process: it can be intended, take too long or fail.
-_ASKING = (
+_SENDING = (
     Phase.PLANNING,
     Phase.CALLING,
     Phase.RUNNING_TOOL,
@@ -140,11 +140,11 @@ _ASKING = (
     Phase.STEPPING,
     Phase.CONCLUDING,
 )
-_TIMED = (*_ASKING, Phase.BACKTRACKING)
+_TIMED = (*_SENDING, Phase.BACKTRACKING)
 _OPEN = (*_TIMED, Phase.REQUIRING, Phase.WAITING)
 
 TRANSITIONS: dict[tuple[Phase, type[Any]], Move] = {
-    (Phase.NEW, TrajectoryCreated): moves.ask,
+    (Phase.NEW, TrajectoryCreated): moves.create,
     (Phase.FINISHED, MessageAdded): moves.add_message,
     (Phase.PLANNING, PlannerDecided): chain.decide,
     (Phase.CALLING, CallMade): chain.call,
@@ -157,8 +157,8 @@ TRANSITIONS: dict[tuple[Phase, type[Any]], Move] = {
     (Phase.SUMMARIZING, AnswerWritten): chain.answer,
     (Phase.CONCLUDING, StepTaken): single.conclude,
     (Phase.ENDING, TrajectoryFinished): ending.finish,
-    **{(phase, EffectIntended): _intend for phase in _ASKING},
-    **{(phase, LimitReached): ending.limit for phase in _TIMED},
-    **{(phase, RoleFailed): ending.fail for phase in _ASKING},
+    **{(phase, EffectIntended): _intend for phase in _SENDING},
+    **{(phase, LimitReached): ending.reach_limit for phase in _TIMED},
+    **{(phase, RoleFailed): ending.fail for phase in _SENDING},
     **{(phase, Cancelled): ending.cancel for phase in _OPEN},
 }

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from alpha_umi.roles.turns import Role, Turn
 from alpha_umi.trajectory import search
-from alpha_umi.trajectory.ending import REPEATED_CALL, end, exhaust, spent
+from alpha_umi.trajectory.ending import REPEATED_CALL, end, exhaust, exhausted_budget
 from alpha_umi.trajectory.errors import IllegalEvent
 from alpha_umi.trajectory.events import (
     ActionRequired,
@@ -32,7 +32,7 @@ NO_ANSWER = "none"
 NO_CALL = "No call was made: "
 
 
-def ask(state: State, event: TrajectoryCreated) -> State:
+def create(state: State, event: TrajectoryCreated) -> State:
     """The question opens the first turn. Raises `IllegalEvent` for an unknown strategy."""
     if event.strategy not in STRATEGIES:
         raise IllegalEvent(f"no strategy {event.strategy!r}; known: {', '.join(STRATEGIES)}")
@@ -57,7 +57,7 @@ def add_message(state: State, event: MessageAdded) -> State:
 def _begin_turn(state: State, content: str) -> State:
     return replace(
         state,
-        phase=_thinking(state),
+        phase=_decision_phase(state),
         history=(*state.history, Turn("user", content)),
         messages=(*state.messages, Message("user", content)),
         turn_start=len(state.steps),
@@ -66,12 +66,12 @@ def _begin_turn(state: State, content: str) -> State:
     )
 
 
-def _thinking(state: State) -> Phase:
+def _decision_phase(state: State) -> Phase:
     """The phase in which the next step is decided."""
     return Phase.STEPPING if state.strategy == "single" else Phase.PLANNING
 
 
-def planned(state: State, step: Step, text: str) -> State:
+def add_step(state: State, step: Step, text: str) -> State:
     """The state with a decision; `text` is the turn in which it was written."""
     return replace(
         state,
@@ -103,7 +103,7 @@ def add_usage(state: State, role: Role, output: RoleOutput, *, unreadable: bool 
     return replace(state, steps=(*state.steps[:-1], step))
 
 
-def called(state: State, action: Action, text: str) -> State:
+def add_call(state: State, action: Action, text: str) -> State:
     """The state with a call, which is for the client where the tool is the client's."""
     for_client = any(tool.name == action.name for tool in state.client_tools)
     return replace(
@@ -122,14 +122,14 @@ def record_call_error(state: State, content: str, text: str) -> State:
 
 def require_action(state: State, event: ActionRequired) -> State:
     """The client knows of its call now, and until when it has time."""
-    action = _action_called(state, event.call_id)
+    action = _pending_action(state, event.call_id)
     waiting = state.with_last_step(action=replace(action, expires_at=event.expires_at))
     return replace(waiting, phase=Phase.WAITING)
 
 
 def observe(state: State, event: ToolObserved) -> State:
     """What came of the call."""
-    action = _action_called(state, event.call_id)
+    action = _pending_action(state, event.call_id)
     return _after_observation(
         state.with_last_step(
             action=replace(action, expires_at=None),
@@ -139,7 +139,7 @@ def observe(state: State, event: ToolObserved) -> State:
     )
 
 
-def _action_called(state: State, call_id: str | None) -> Action:
+def _pending_action(state: State, call_id: str | None) -> Action:
     action = current_action(state)
     if call_id != action.call_id:
         raise IllegalEvent(f"no call {call_id!r} is waiting for an observation")
@@ -156,8 +156,8 @@ def _after_observation(state: State) -> State:
         return search.abandon_branch(observed, "repeated_call") if searches else exhaust(observed, REPEATED_CALL)
     if searches and len(branch(state)) >= state.limits.max_depth:
         return search.abandon_branch(observed, "max_depth")
-    why = spent(observed)
-    return replace(observed, phase=_thinking(observed)) if why is None else exhaust(observed, why)
+    why = exhausted_budget(observed)
+    return replace(observed, phase=_decision_phase(observed)) if why is None else exhaust(observed, why)
 
 
 def _repeats(state: State) -> int:
@@ -171,7 +171,7 @@ def _signature(step: Step) -> str:
     return json.dumps([action, step.observation and step.observation.content], sort_keys=True)
 
 
-def answered(state: State, answer: str) -> State:
+def add_answer(state: State, answer: str) -> State:
     """The state with an answer."""
     return replace(
         state,

@@ -20,7 +20,7 @@ from typing import Final
 
 from alpha_umi.roles.candidates import Candidate, show_candidates
 from alpha_umi.roles.turns import Turn
-from alpha_umi.trajectory.ending import end, exhaust, spent
+from alpha_umi.trajectory.ending import end, exhaust, exhausted_budget
 from alpha_umi.trajectory.errors import IllegalEvent
 from alpha_umi.trajectory.events import Backtracked
 from alpha_umi.trajectory.limits import DeadEndReason
@@ -36,7 +36,7 @@ def abandon_branch(state: State, reason: DeadEndReason) -> State:
     retained = _backtrack_depth(state, BACKTRACK_STEPS[reason])
     if retained is None:
         return _without_answer(state)
-    why = spent(state)
+    why = exhausted_budget(state)
     if why is not None:
         return exhaust(state, why)
     return replace(state, phase=Phase.BACKTRACKING, dead_end=DeadEnd(reason, retained), in_flight=None)

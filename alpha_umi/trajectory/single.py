@@ -13,17 +13,17 @@ def take_step(state: State, event: StepTaken) -> State:
     """The single model's step: decision, and call or answer, at once. Raises `IllegalEvent`."""
     moves.check_policy(state, event)
     step = Step(len(state.steps), event.thought, event.next).with_usage("backbone", event, unreadable=event.unreadable)
-    planned = moves.planned(state, step, write_plan(event.thought, event.next))
+    planned = moves.add_step(state, step, write_plan(event.thought, event.next))
     match event:
         case StepTaken(next="caller", call_id=str(call_id), name=str(name), arguments=arguments) if (
             arguments is not None
         ):
-            return moves.called(planned, Action(call_id, name, arguments), event.text)
+            return moves.add_call(planned, Action(call_id, name, arguments), event.text)
         case StepTaken(next="caller", reason=str(reason)):
             # An unreadable output is the thought already.
             return moves.record_call_error(planned, moves.NO_CALL + reason, "" if event.unreadable else event.text)
         case StepTaken(next="conclusion", answer=str(answer)):
-            return ending.end(moves.answered(planned, answer), "completed", None)
+            return ending.end(moves.add_answer(planned, answer), "completed", None)
         case StepTaken(next="give up") | StepTaken(next="conclusion", unreadable=True):
             return moves.give_up(planned)
         case _:
@@ -34,5 +34,5 @@ def conclude(state: State, event: StepTaken) -> State:
     """After a limit the single model's output counts only if it is an answer."""
     concluded = moves.add_usage(state, "backbone", event, unreadable=event.unreadable)
     if event.answer is not None and not event.unreadable:
-        concluded = moves.answered(concluded, event.answer)
+        concluded = moves.add_answer(concluded, event.answer)
     return ending.end(concluded, ending.outcome_of(state), state.error)

@@ -18,7 +18,7 @@ from orchestrator.api.responses import ANSWERS, IdempotencyKey, answer, request_
 from orchestrator.api.tools import select_tools
 from orchestrator.assembly import Orchestrator
 from orchestrator.runs.client_tools import ClientOutput
-from orchestrator.runs.idempotency import Accepted
+from orchestrator.runs.idempotency import AcceptedRequest
 from orchestrator.runs.manager import Run
 from orchestrator.runs.views import load_trajectory
 from orchestrator.settings import OrchestratorSettings
@@ -49,19 +49,19 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         responses=ANSWERS,
     )
     async def create(body: CreateTrajectory, request: Request, key: IdempotencyKey) -> Response:
-        known = request_key(request, key, body)
+        identity = request_key(request, key, body)
 
-        async def accept() -> Accepted:
+        async def accept() -> AcceptedRequest:
             _require_strategy(orchestrator.settings, body)
             selection = await select_tools(orchestrator.registry, body.tools)
             limits = orchestrator.settings.limits(body)
-            question = TrajectoryCreated(
+            created = TrajectoryCreated(
                 body.instruction, selection.names, limits, body.strategy, selection.client_tools
             )
-            run = await runs.create(question, metadata=body.metadata, background=body.background, request=known)
-            return Accepted(run.id, 1, run)
+            run = await runs.create(created, metadata=body.metadata, background=body.background, request=identity)
+            return AcceptedRequest(run.id, 1, run)
 
-        accepted = await orchestrator.request_keys.run_once(known, accept)
+        accepted = await orchestrator.request_keys.run_once(identity, accept)
         return await answer(orchestrator, request, accepted, stream=body.stream, background=body.background)
 
     @router.get("/v1/trajectories", summary="Trajectories, newest first")
@@ -94,7 +94,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
 def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
     """Routes that extend a trajectory: outputs of tools that the client executes, and further messages."""
     router = APIRouter(tags=["trajectories"])
-    conversation, keys = orchestrator.conversation, orchestrator.request_keys
+    client_turns, keys = orchestrator.client_turns, orchestrator.request_keys
 
     @router.post(
         "/v1/trajectories/{trajectory_id}/tool_outputs",
@@ -105,13 +105,13 @@ def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
     async def give_outputs(trajectory_id: str, body: GiveOutputs, request: Request, key: IdempotencyKey) -> Response:
         (given,) = body.outputs
         content, truncated = bounded(given.content, MAX_OBSERVATION_BYTES)
-        known = request_key(request, key, body)
-        output = ClientOutput(given.call_id, content, given.is_error, truncated, known)
+        identity = request_key(request, key, body)
+        output = ClientOutput(given.call_id, content, given.is_error, truncated, identity)
 
-        async def accept() -> Accepted:
-            return await conversation.submit_tool_output(trajectory_id, output, background=body.background)
+        async def accept() -> AcceptedRequest:
+            return await client_turns.submit_tool_output(trajectory_id, output, background=body.background)
 
-        accepted = await keys.run_once(known, accept)
+        accepted = await keys.run_once(identity, accept)
         return await answer(orchestrator, request, accepted, stream=body.stream, background=body.background)
 
     @router.post(
@@ -121,14 +121,14 @@ def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
         responses=ANSWERS,
     )
     async def add_message(trajectory_id: str, body: AddMessage, request: Request, key: IdempotencyKey) -> Response:
-        known = request_key(request, key, body)
+        identity = request_key(request, key, body)
 
-        async def accept() -> Accepted:
-            return await conversation.add_message(
-                trajectory_id, body.content, background=body.background, request=known
+        async def accept() -> AcceptedRequest:
+            return await client_turns.add_message(
+                trajectory_id, body.content, background=body.background, request=identity
             )
 
-        accepted = await keys.run_once(known, accept)
+        accepted = await keys.run_once(identity, accept)
         return await answer(orchestrator, request, accepted, stream=body.stream, background=body.background)
 
     return router

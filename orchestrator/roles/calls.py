@@ -96,7 +96,7 @@ class RoleCalls:
     budget: RetryBudget = field(default_factory=RetryBudget)
     retries: RetryPolicy = RetryPolicy()
 
-    async def ask(self, request: RoleRequest[Answer], on_delta: OnDelta | None = None) -> Answer:
+    async def call(self, request: RoleRequest[Answer], on_delta: OnDelta | None = None) -> Answer:
         """The answer; `on_delta` receives its text while it is generated. Raises `RoleError`."""
         started = time.monotonic()
         outcome = "cancelled"
@@ -127,7 +127,7 @@ class RoleCalls:
                 elsewhere = replicas.has_another(tried)
                 if elsewhere and isinstance(error, RoleUnreachable):
                     # No service has seen the request, so sending it to another replica repeats nothing.
-                    self._note_failover(request, replica, error)
+                    self._log_failover(request, replica, error)
                     continue
                 await self._wait_before_retry(request, replica, error, attempt, deadline, pauses=not elsewhere)
                 attempt += 1
@@ -144,7 +144,7 @@ class RoleCalls:
         if deltas is not None:
             deltas.begin()
         self.failpoints.reach("role.before_send")
-        answer = await replica.ask(request, deadline, None if deltas is None else deltas.add)
+        answer = await replica.call(request, deadline, None if deltas is None else deltas.add)
         self.failpoints.reach("role.after_send")
         return answer
 
@@ -175,7 +175,7 @@ class RoleCalls:
         self.metrics.retries.labels(role=request.role).inc()
         await asyncio.sleep(pause_s)
 
-    def _note_failover(self, request: RoleRequest[Answer], replica: Replica, error: RoleUnavailable) -> None:
+    def _log_failover(self, request: RoleRequest[Answer], replica: Replica, error: RoleUnavailable) -> None:
         _log.warning("role.failover", role=request.role, replica=replica.name, reason=str(error))
         self.metrics.failovers.labels(role=request.role).inc()
 

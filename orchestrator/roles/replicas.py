@@ -66,12 +66,12 @@ class Replica:
         self._checking = asyncio.Lock()
         self._checked: tuple[float, str] | None = None
 
-    async def ask(self, request: RoleRequest[Answer], deadline: Deadline, on_delta: OnDelta | None) -> Answer:
+    async def call(self, request: RoleRequest[Answer], deadline: Deadline, on_delta: OnDelta | None) -> Answer:
         """The answer; its outcome is counted by the breaker. Raises `RoleError`."""
         era = self.breaker.era
         try:
             async with asyncio.timeout_at(deadline.at):
-                answer = await self._client.ask(request, on_delta)
+                answer = await self._client.call(request, on_delta)
         except RoleBusy:
             raise
         except (RoleUnavailable, RoleFaulty) as error:

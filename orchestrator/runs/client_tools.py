@@ -34,7 +34,7 @@ class ToolOutputInbox:
     """Where one trajectory takes in outputs: one for each call, and none after its time."""
 
     def __init__(self) -> None:
-        self._came = asyncio.Event()
+        self._arrived = asyncio.Event()
         self._output: ClientOutput | None = None
         self._closed = False
         self._stored: asyncio.Future[int] | None = None
@@ -51,13 +51,13 @@ class ToolOutputInbox:
             raise too_late(output.call_id)
         self._output = output
         self._stored = asyncio.get_running_loop().create_future()
-        self._came.set()
+        self._arrived.set()
         # Shielded, because the output stays accepted when the client does not wait for the confirmation.
         return await asyncio.shield(self._stored)
 
     async def wait(self) -> None:
         """Return once there is an output."""
-        await self._came.wait()
+        await self._arrived.wait()
 
     def close(self) -> ClientOutput | None:
         """The output if there is one. No other is taken in for this call."""
@@ -68,7 +68,7 @@ class ToolOutputInbox:
         """Confirm that what came is in the log as row `seq`, and be ready for the next call."""
         if self._stored is not None and not self._stored.done():
             self._stored.set_result(seq)
-        self._came.clear()
+        self._arrived.clear()
         self._output = self._stored = None
         self._closed = False
 

@@ -84,7 +84,7 @@ class Driver:
         self._inbox = ToolOutputInbox()
         # Set while nothing happens by itself: the trajectory waits for the client, has ended, or was left.
         self.settled = asyncio.Event()
-        self._note_settled()
+        self._update_settled()
 
     async def submit(self, output: ClientOutput) -> int:
         """Take the client's output of the pending call; the number of its row, once that is durable.
@@ -125,7 +125,7 @@ class Driver:
         elif self._cancelled_because is not None:
             await self._record(Cancelled(self._cancelled_because))
         elif isinstance(effect, RequireAction):
-            await self._record(self._required(effect))
+            await self._record(self._action_required(effect))
         elif isinstance(effect, Backtrack):
             await self._record(Backtracked(effect.to, effect.reason))
         elif isinstance(effect, AwaitOutput):
@@ -142,7 +142,7 @@ class Driver:
         else:
             await self._perform(effect)
 
-    def _required(self, effect: RequireAction) -> ActionRequired:
+    def _action_required(self, effect: RequireAction) -> ActionRequired:
         expires_at = self._dependencies.journal.now() + timedelta(seconds=self._dependencies.client_tool_timeout_s)
         return ActionRequired(effect.call_id, expires_at.isoformat())
 
@@ -239,12 +239,12 @@ class Driver:
         self._dependencies.executor.metrics.count_dead_ends(events)
         self.state, self._seq = state, rows[-1].seq
         self.ended_at = rows[-1].at if state.phase is Phase.FINISHED else None
-        self._note_settled()
+        self._update_settled()
         self._broadcast.publish(
             [LoggedEvent(**vars(each), seq=row.seq, at=row.at) for each, row in zip(made, rows, strict=True)]
         )
 
-    def _note_settled(self) -> None:
+    def _update_settled(self) -> None:
         if self.state.phase in (Phase.WAITING, Phase.FINISHED):
             self.settled.set()
         else:
@@ -256,7 +256,7 @@ class Driver:
             case Finish():
                 return TrajectoryFinished()
             case RequireAction() as effect:
-                return self._required(effect)
+                return self._action_required(effect)
             case Backtrack() as effect:
                 return Backtracked(effect.to, effect.reason)
             case None | AwaitOutput():

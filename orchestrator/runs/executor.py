@@ -81,7 +81,7 @@ class EffectExecutor:
         try:
             if isinstance(effect, RunTool):
                 return await self._run_tool(trajectory_id, effect)
-            event = await self._ask_role(trajectory_id, state, effect, on_delta)
+            event = await self._call_role(trajectory_id, state, effect, on_delta)
             self._count_decision(event)
             return event
         except RoleError as error:
@@ -90,7 +90,7 @@ class EffectExecutor:
             _log.error("effect.failed", effect=effect_key(effect), exc_info=error)
             return failure_of(effect, "the orchestrator failed; its log has the details", latency_ms=_since(started))
 
-    async def _ask_role(self, trajectory_id: str, state: State, effect: RoleEffect, on_delta: OnDelta | None) -> Event:
+    async def _call_role(self, trajectory_id: str, state: State, effect: RoleEffect, on_delta: OnDelta | None) -> Event:
         context = RoleCallContext(
             trajectory_id,
             state,
@@ -101,21 +101,21 @@ class EffectExecutor:
         )
         match effect:
             case AskPlanner():
-                return await self._ask(plan_call(context, effect), on_delta)
+                return await self._call(plan_call(context, effect), on_delta)
             case AskCaller():
-                return await self._ask(caller_call(context, effect))
+                return await self._call(caller_call(context, effect))
             case AskSummarizer():
-                return await self._ask(summarize_call(context, effect), on_delta)
+                return await self._call(summarize_call(context, effect), on_delta)
             case AskBackbone():
-                return await self._ask(step_call(context, effect), on_delta)
+                return await self._call(step_call(context, effect), on_delta)
             case _ as never:
                 assert_never(never)
 
-    async def _ask(self, spec: RoleCallSpec[Answer], on_delta: OnDelta | None = None) -> Event:
-        role = spec.question.role
+    async def _call(self, spec: RoleCallSpec[Answer], on_delta: OnDelta | None = None) -> Event:
+        role = spec.request.role
         started = time.monotonic()
         try:
-            answer = await self.calls.ask(spec.question, on_delta)
+            answer = await self.calls.call(spec.request, on_delta)
         except RoleUnreadable as error:
             self.metrics.count_tokens(role, error.usage)
             if spec.unreadable is None:
@@ -125,7 +125,7 @@ class EffectExecutor:
         self.metrics.count_tokens(role, usage)
         if isinstance(answer, CallAnswer | StepAnswer):
             self.metrics.repairs.inc(answer.repaired)
-        return spec.answered(answer, CallStats(usage, _since(started), answer.timings.attempts))
+        return spec.to_event(answer, CallStats(usage, _since(started), answer.timings.attempts))
 
     def _count_decision(self, event: Event) -> None:
         if isinstance(event, PlannerDecided | StepTaken):

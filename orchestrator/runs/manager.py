@@ -79,7 +79,7 @@ class RunManager:
 
     async def create(
         self,
-        question: TrajectoryCreated,
+        created: TrajectoryCreated,
         *,
         metadata: Mapping[str, str],
         background: bool,
@@ -91,20 +91,20 @@ class RunManager:
         self._dependencies.failpoints.reach("create.before_commit")
         row = await self._store.create(
             trajectory_id,
-            [new_event(question)],
+            [new_event(created)],
             at=self._dependencies.journal.now(),
-            instruction=question.instruction,
-            tools=question.tools,
-            strategy=question.strategy,
+            instruction=created.instruction,
+            tools=created.tools,
+            strategy=created.strategy,
             metadata=metadata,
             background=background,
             request=request,
         )
         self._dependencies.failpoints.reach("create.after_commit")
-        self._dependencies.executor.metrics.started.labels(strategy=question.strategy).inc()
+        self._dependencies.executor.metrics.started.labels(strategy=created.strategy).inc()
         _log.info("trajectory.created", trajectory_id=trajectory_id, background=background)
-        loaded = RunSnapshot(row, replay([question]), row.last_seq, row.created_at)
-        return self._start(loaded, detached=background or request is not None)
+        snapshot = RunSnapshot(row, replay([created]), row.last_seq, row.created_at)
+        return self._start(snapshot, detached=background or request is not None)
 
     async def continue_(
         self, ended: RunSnapshot, message: MessageAdded, *, background: bool, request: RequestKey | None
@@ -127,8 +127,8 @@ class RunManager:
         )
         self._dependencies.failpoints.reach("message.after_commit")
         _log.info("trajectory.continued", trajectory_id=ended.row.id, background=background)
-        loaded = RunSnapshot(ended.row, continued, rows[-1].seq, now)
-        return self._start(loaded, detached=background or request is not None)
+        snapshot = RunSnapshot(ended.row, continued, rows[-1].seq, now)
+        return self._start(snapshot, detached=background or request is not None)
 
     async def load(self, trajectory_id: str) -> RunSnapshot:
         """A trajectory as its log has it. Raises `TrajectoryNotFound`, `StoreDamaged` for one that makes no sense."""
@@ -141,11 +141,11 @@ class RunManager:
         """The run of a trajectory, started where nobody drives it; None when it has ended. Raises `StoreError`."""
         if (run := self.find(trajectory_id)) is not None:
             return run
-        loaded = await self.load(trajectory_id)
-        if loaded.state.phase is Phase.FINISHED:
+        snapshot = await self.load(trajectory_id)
+        if snapshot.state.phase is Phase.FINISHED:
             return None
         self.require_open()
-        return self._start(loaded, detached=loaded.row.background, recovered=True)
+        return self._start(snapshot, detached=snapshot.row.background, recovered=True)
 
     def broadcast_of(self, run: Run | None) -> Broadcast | None:
         """Where news of a run come from. While the process stops, its absence says to come back later."""
@@ -163,12 +163,12 @@ class RunManager:
         unfinished = await self._store.unfinished()
         for trajectory_id in unfinished:
             try:
-                loaded = await self.load(trajectory_id)
+                snapshot = await self.load(trajectory_id)
             except StoreError as error:
                 _log.error("trajectory.not_recovered", trajectory_id=trajectory_id, reason=str(error))
                 continue
-            _log.info("trajectory.recovered", trajectory_id=trajectory_id, seq=loaded.seq, phase=loaded.state.phase)
-            self._start(loaded, detached=loaded.row.background, recovered=True)
+            _log.info("trajectory.recovered", trajectory_id=trajectory_id, seq=snapshot.seq, phase=snapshot.state.phase)
+            self._start(snapshot, detached=snapshot.row.background, recovered=True)
         return len(unfinished)
 
     async def drain(self) -> None:
@@ -193,8 +193,8 @@ class RunManager:
         for task in self._tasks:
             task.cancel()
 
-    def _start(self, loaded: RunSnapshot, *, detached: bool, recovered: bool = False) -> Run:
-        row, state = loaded.row, loaded.state
+    def _start(self, snapshot: RunSnapshot, *, detached: bool, recovered: bool = False) -> Run:
+        row, state = snapshot.row, snapshot.state
         if (known := self._runs.get(row.id)) is not None:
             # Somebody else found the new rows in the log first.
             known.detached = known.detached or detached
@@ -202,9 +202,9 @@ class RunManager:
         broadcast = Broadcast()
         run = Run(
             row,
-            Driver(row.id, state, loaded.seq, dependencies=self._dependencies, broadcast=broadcast),
+            Driver(row.id, state, snapshot.seq, dependencies=self._dependencies, broadcast=broadcast),
             broadcast,
-            loaded.started_at,
+            snapshot.started_at,
             detached,
         )
         self._runs[row.id] = run
@@ -229,9 +229,9 @@ class RunManager:
             run.done.set()
             run.driver.settled.set()
         if run.finished:
-            self._note_end(run)
+            self._record_end(run)
 
-    def _note_end(self, run: Run) -> None:
+    def _record_end(self, run: Run) -> None:
         state = run.driver.state
         seconds = (self._dependencies.journal.now() - run.started_at).total_seconds()
         self._dependencies.executor.metrics.count_end(state, seconds=seconds)
@@ -246,8 +246,8 @@ def _closed_broadcast() -> Broadcast:
 
 def _registered(state: State) -> tuple[str, ...]:
     """The trajectory's tools that a source has to offer."""
-    acquire = {tool.name for tool in state.client_tools}
-    return tuple(name for name in state.tools if name not in acquire)
+    client_tools = {tool.name for tool in state.client_tools}
+    return tuple(name for name in state.tools if name not in client_tools)
 
 
 CLIENT_LEFT = "the client left"
@@ -268,7 +268,7 @@ class Run:
     started_at: datetime
     detached: bool = False
     done: asyncio.Event = field(default_factory=asyncio.Event)
-    owners: int = 0
+    lease_count: int = 0
 
     @property
     def id(self) -> str:
@@ -291,14 +291,14 @@ class Run:
 
     def acquire(self) -> RunLease:
         """A request that wants the run to go on while it is there."""
-        self.owners += 1
+        self.lease_count += 1
         return RunLease(self)
 
     def release(self) -> bool:
         """One owner less; whether nobody is left for whom to go on."""
-        self.owners -= 1
+        self.lease_count -= 1
         # A client that has to act comes back with another request, so its silence says nothing.
-        return self.owners == 0 and not self.detached and not self.awaiting_client
+        return self.lease_count == 0 and not self.detached and not self.awaiting_client
 
 
 class RunLease:
@@ -307,13 +307,13 @@ class RunLease:
     def __init__(self, run: Run) -> None:
         self._run: Run | None = run
 
-    def answered(self) -> None:
+    def release(self) -> None:
         """The request has its answer."""
         if self._run is not None:
             self._run.release()
         self._run = None
 
-    def left(self) -> None:
+    def abandon(self) -> None:
         """The client is gone: unless somebody else wants it, the run ends."""
         if self._run is not None and self._run.release():
             self._run.driver.cancel(CLIENT_LEFT)

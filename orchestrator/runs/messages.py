@@ -11,7 +11,7 @@ from alpha_umi.trajectory import MessageAdded, Phase, State, ToolObserved
 from orchestrator.log import read_event
 from orchestrator.race import race
 from orchestrator.runs.client_tools import ClientOutput, OutputRefused, already_submitted, too_late
-from orchestrator.runs.idempotency import Accepted
+from orchestrator.runs.idempotency import AcceptedRequest
 from orchestrator.runs.manager import Run, RunManager
 from orchestrator.store import EventStore, RequestKey, SequenceConflict
 
@@ -19,14 +19,16 @@ from orchestrator.store import EventStore, RequestKey, SequenceConflict
 TURNS_A_STEP = 3
 
 
-class Conversation:
+class ClientTurns:
     """Takes outputs and messages of all trajectories."""
 
     def __init__(self, store: EventStore, runs: RunManager) -> None:
         self._store = store
         self._runs = runs
 
-    async def submit_tool_output(self, trajectory_id: str, output: ClientOutput, *, background: bool) -> Accepted:
+    async def submit_tool_output(
+        self, trajectory_id: str, output: ClientOutput, *, background: bool
+    ) -> AcceptedRequest:
         """Hand in the output of the pending call; durable when this returns.
 
         Raises `ServiceError` and `TrajectoryNotFound`.
@@ -43,24 +45,24 @@ class Conversation:
             self._runs.require_open()
             raise await self._refusal(trajectory_id, output.call_id)
         run.detached = run.detached or background or output.request is not None
-        return Accepted(trajectory_id, seq, run)
+        return AcceptedRequest(trajectory_id, seq, run)
 
     async def add_message(
         self, trajectory_id: str, content: str, *, background: bool, request: RequestKey | None
-    ) -> Accepted:
+    ) -> AcceptedRequest:
         """Go on with a trajectory that has ended; durable when this returns.
 
         Raises `ServiceError` and `TrajectoryNotFound`.
         """
-        await _gone(self._runs.find(trajectory_id))
+        await _wait_until_done(self._runs.find(trajectory_id))
         ended = await self._runs.load(trajectory_id)
         _require_ended(trajectory_id, ended.state)
-        _require_room(trajectory_id, ended.state)
+        _require_capacity(trajectory_id, ended.state)
         try:
             run = await self._runs.continue_(ended, MessageAdded(content), background=background, request=request)
         except SequenceConflict as error:
             raise _busy(trajectory_id, "it goes on with another message") from error
-        return Accepted(trajectory_id, ended.seq + 1, run)
+        return AcceptedRequest(trajectory_id, ended.seq + 1, run)
 
     async def _refusal(self, trajectory_id: str, call_id: str, error: OutputRefused | None = None) -> ServiceError:
         """Why an output is not taken, as the log has it."""
@@ -82,7 +84,7 @@ class Conversation:
         return None
 
 
-async def _gone(run: Run | None) -> None:
+async def _wait_until_done(run: Run | None) -> None:
     """A run that has recorded its end is over in a moment."""
     if run is not None and run.finished:
         await run.done.wait()
@@ -96,7 +98,7 @@ def _require_ended(trajectory_id: str, state: State) -> None:
         raise _busy(trajectory_id, "it is running; wait for its end, or cancel it")
 
 
-def _require_room(trajectory_id: str, state: State) -> None:
+def _require_capacity(trajectory_id: str, state: State) -> None:
     """Raises `ServiceError` where a turn of the full length would be more than the roles take."""
     if len(state.history) + TURNS_A_STEP * state.limits.max_steps + 3 > MAX_TURNS:
         detail = f"trajectory {trajectory_id} has {len(state.history)} turns of history, and {MAX_TURNS} is the most"

@@ -16,7 +16,7 @@ from orchestrator.store import EventStore, StoreDamaged, StoreUnavailable, Traje
 from orchestrator.stream.broadcast import Broadcast, Closed, FeedItem, Listener, Overflow, TextPreview
 from orchestrator.stream.serialization import serialize, serialize_delta, serialize_reconnect
 
-_NO_PLACE = float("inf")
+_NO_POSITION = float("inf")
 _log = telemetry.logger(__name__)
 
 
@@ -61,7 +61,7 @@ class _Follower:
             item = await self._listener.get()
             if isinstance(item, TextPreview):
                 if item.after == self._seq:
-                    yield _NO_PLACE, serialize_delta(item.delta)
+                    yield _NO_POSITION, serialize_delta(item.delta)
                 continue
             for event in self._serialized(*await self._next(item)):
                 yield event
@@ -69,7 +69,7 @@ class _Follower:
                 reason = "the orchestrator is shutting down" if item.stopping else reason
                 break
         if not self._ended:
-            yield _NO_PLACE, serialize_reconnect(Reconnect(reason))
+            yield _NO_POSITION, serialize_reconnect(Reconnect(reason))
 
     @property
     def _ended(self) -> bool:

@@ -316,7 +316,7 @@ async def test_a_client_that_leaves_during_the_pause_is_waited_for(client: Any, 
                 required = event.json()
                 break
     run = client.orchestrator.runs.find(required["trajectory_id"])
-    await until(lambda: run.owners == 0)
+    await until(lambda: run.lease_count == 0)
     ended = (await give(client, required["trajectory_id"], required["call_id"])).json()
     assert ended["status"] == "completed"
 
@@ -347,9 +347,9 @@ async def test_one_of_two_waiting_clients_may_leave(client: Any, world: Any) -> 
             if event.event == "tool.observed":
                 break
         run = client.orchestrator.runs.find(trajectory_id)
-        await until(lambda: run.owners == 2)
+        await until(lambda: run.lease_count == 2)
         giving.cancel()
-        await until(lambda: run.owners == 1)
+        await until(lambda: run.lease_count == 1)
         result = (await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()
         assert result["status"] == "running"
     assert (await client.finished(trajectory_id))["status"] == "cancelled"

@@ -131,7 +131,7 @@ async def test_a_repetition_joins_a_trajectory_that_still_runs(client: Any, worl
     )
     run = client.orchestrator.runs.find(at_once.json()["id"])
     async with asyncio.timeout(10):
-        while run.owners < 3:
+        while run.lease_count < 3:
             await asyncio.sleep(0)
     assert not first.done()
     assert not waiting.done()
@@ -153,10 +153,10 @@ async def test_a_client_that_leaves_is_expected_back(client: Any, world: Any) ->
         (trajectory_id, *_) = await ids(client)
         run = client.orchestrator.runs.find(trajectory_id)
         async with asyncio.timeout(10):
-            while run.owners == 0:
+            while run.lease_count == 0:
                 await asyncio.sleep(0)
             request.cancel()
-            while run.owners:
+            while run.lease_count:
                 await asyncio.sleep(0)
         again = await post(client, key=way, **BODY | {"background": True})
         assert (again.json()["id"], again.json()["status"]) == (trajectory_id, "running")

@@ -89,7 +89,7 @@ async def test_nothing_that_users_choose_becomes_a_label(client: Any, world: Any
     response = await client.http.post("/v1/trajectories", json=body, headers=headers)
     result = response.json()
     assert (result["status"], len(world.shop.executed("look_up"))) == ("completed", 1)
-    await asyncio.gather(*(_ask(client.http, method, path) for method, path in _paths(result["id"])))
+    await asyncio.gather(*(_call(client.http, method, path) for method, path in _paths(result["id"])))
     metrics = await scrape(client.http)
     values = metrics.label_values()
     assert {"/v1/trajectories/{trajectory_id}", "/v1/trajectories/{trajectory_id}/events"} <= values
@@ -109,5 +109,5 @@ def _paths(trajectory_id: str) -> list[tuple[str, str]]:
     ]
 
 
-async def _ask(http: httpx.AsyncClient, method: str, path: str) -> None:
+async def _call(http: httpx.AsyncClient, method: str, path: str) -> None:
     await http.request(method, path)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from alpha_umi.contract.trajectories import (
-    RoleUsage,
+    RoleUsageModel,
     StepAction,
     StepLatency,
     StepModel,
@@ -73,8 +73,8 @@ def step(
         usage=TokenUsage(prompt_tokens=100, completion_tokens=10),
         truncated=False,
         roles={
-            "planner": RoleUsage(attempts=attempts, prompt_tokens=60, completion_tokens=6, unreadable=unreadable),
-            "caller": RoleUsage(attempts=1, prompt_tokens=40, completion_tokens=4),
+            "planner": RoleUsageModel(attempts=attempts, prompt_tokens=60, completion_tokens=6, unreadable=unreadable),
+            "caller": RoleUsageModel(attempts=1, prompt_tokens=40, completion_tokens=4),
         },
     )
 
@@ -165,7 +165,7 @@ def _output(step: StepModel, role: Any) -> dict[str, Any]:
     use = (step.roles or {}).get(role)
     if use is None:
         usage = step.usage if not step.roles and role == "planner" else TokenUsage(prompt_tokens=0, completion_tokens=0)
-        use = RoleUsage(attempts=0, **usage.model_dump())
+        use = RoleUsageModel(attempts=0, **usage.model_dump())
     return {
         "usage": Usage(use.prompt_tokens, use.completion_tokens),
         "attempts": use.attempts,
