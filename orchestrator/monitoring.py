@@ -90,9 +90,7 @@ class StateCollector(Collector):
         yield _gauge("trajectories_running", "Trajectories that are being driven", self._runs.active_count - waiting)
         yield _gauge("trajectories_waiting", "Trajectories that wait for a client's tool output", waiting)
         yield _gauge("stopping", "1 while the process shuts down and takes no new work", self._runs.stopping)
-        yield _gauge(
-            "log_appends_blocked", "Appends that wait for the event log to come back", self._journal.pending_appends
-        )
+        yield _gauge("log_appends_blocked", "Appends that wait for the event log", self._journal.pending_appends)
         sources = GaugeMetricFamily("alpha_umi_tool_sources", "Sources of tools by status", labels=["status"])
         statuses = [known.status for known in self._sources.list_sources()]
         for status in ("ready", "failed", "pending"):

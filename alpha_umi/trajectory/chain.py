@@ -1,4 +1,4 @@
-"""The moves of the strategy `chain`: planner, caller and summarizer in turn."""
+"""Transitions of the strategy `chain`: planner, caller and summarizer in turn."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def call(state: State, event: CallMade) -> State:
 
 
 def record_invalid_call(state: State, event: ToolObserved) -> State:
-    """There is no call, for a reason that the planner reads. Raises `IllegalEvent` for the observation of a call."""
+    """The caller's output is not a valid call; the planner reads why. Raises `IllegalEvent` for other observations."""
     if event.call_id is not None:
         raise IllegalEvent(f"no call {event.call_id!r} is waiting for an observation")
     output = RoleOutput(usage=event.usage or Usage(), latency_ms=event.latency_ms, attempts=event.attempts or 0)

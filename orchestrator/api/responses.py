@@ -92,7 +92,7 @@ def _require_settled(orchestrator: Orchestrator, run: Run) -> None:
         return
     where = {"trajectory_id": run.id}
     if orchestrator.runs.stopping:
-        detail = f"trajectory {run.id} goes on after the restart; read it with GET /v1/trajectories/{run.id}"
+        detail = f"trajectory {run.id} continues after the restart; read it with GET /v1/trajectories/{run.id}"
         raise ServiceError("shutting-down", detail, extra=where)
     raise ServiceError("internal", f"trajectory {run.id} was abandoned; the log has the details", extra=where)
 
@@ -138,7 +138,7 @@ async def _one_key(
         AfterValidator(_well_formed),
         Header(
             alias=HEADER,
-            description="The same request with the same key is carried out once; it is known for 72 hours",
+            description="The same request with the same key is performed once; the key is stored for 72 hours",
             json_schema_extra={"minLength": 1, "maxLength": MAX_CHARACTERS, "pattern": "^[!-~]+$"},
         ),
     ] = None,

@@ -74,7 +74,9 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     async def read(trajectory_id: str) -> Trajectory:
         return await load_trajectory(store, await store.get(trajectory_id))
 
-    @router.post("/v1/trajectories/{trajectory_id}/cancel", summary="Stop a trajectory; what is in flight is aborted")
+    @router.post(
+        "/v1/trajectories/{trajectory_id}/cancel", summary="Cancel a trajectory; requests in flight are aborted"
+    )
     async def cancel(trajectory_id: str) -> Trajectory:
         run = runs.find(trajectory_id)
         if run is not None:
@@ -83,7 +85,9 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         row = await store.get(trajectory_id)
         if row.finished_at is None:
             runs.require_open()
-            raise ServiceError("internal", f"trajectory {trajectory_id} is not being driven; the log says why")
+            raise ServiceError(
+                "internal", f"trajectory {trajectory_id} is not being driven; see the log for the reason"
+            )
         if run is None or row.status != "cancelled":
             raise ServiceError("trajectory-finished", f"trajectory {trajectory_id} has ended: {row.status}")
         return await load_trajectory(store, row)
@@ -99,7 +103,7 @@ def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
     @router.post(
         "/v1/trajectories/{trajectory_id}/tool_outputs",
         response_model=Trajectory,
-        summary="Hand in the output of the call that the client executed",
+        summary="Submit the output of a client tool",
         responses=ANSWERS,
     )
     async def give_outputs(trajectory_id: str, body: GiveOutputs, request: Request, key: IdempotencyKey) -> Response:
@@ -117,7 +121,7 @@ def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
     @router.post(
         "/v1/trajectories/{trajectory_id}/messages",
         response_model=Trajectory,
-        summary="Go on with a trajectory that has ended",
+        summary="Continue a finished trajectory with a user message",
         responses=ANSWERS,
     )
     async def add_message(trajectory_id: str, body: AddMessage, request: Request, key: IdempotencyKey) -> Response:
@@ -140,12 +144,12 @@ async def _settled(run: Run) -> None:
             await run.done.wait()
     except TimeoutError as error:
         raise ServiceError(
-            "storage-unavailable", "the trajectory is being stopped, but that is not recorded yet"
+            "storage-unavailable", "the trajectory is being cancelled, but this is not recorded yet"
         ) from error
 
 
 def _require_strategy(settings: OrchestratorSettings, body: CreateTrajectory) -> None:
-    """Raises `ServiceError` for a strategy whose service is not known here, or a limit that it does not have."""
+    """Raises `ServiceError` for a strategy without a service, or a limit that the strategy does not have."""
     if body.strategy == "single" and not settings.backbone_url:
         raise ServiceError(
             "invalid-request",

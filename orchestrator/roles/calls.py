@@ -135,7 +135,7 @@ class RoleCalls:
     def _replicas(self, role: Role) -> ReplicaSet:
         """Raises `RoleRefused` for a role without an address: its trajectories may be older than the settings."""
         if role not in self.roles:
-            raise RoleRefused(f"no service plays the {role}: set ALPHA_UMI_{role.upper()}_URL")
+            raise RoleRefused(f"no service has the role {role}: set ALPHA_UMI_{role.upper()}_URL")
         return self.roles[role]
 
     async def _send(
@@ -163,7 +163,7 @@ class RoleCalls:
         if attempt >= self.retries.attempts or pause_s >= deadline.left():
             raise error
         if not self.budget.take():
-            raise RetriesSpent(f"{error}; it was not asked again: the budget for retries is used up") from error
+            raise RetriesSpent(f"{error}; not retried, because the retry budget is exhausted") from error
         _log.warning(
             "role.retry",
             role=request.role,

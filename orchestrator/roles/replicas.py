@@ -140,7 +140,9 @@ class ReplicaSet:
             await asyncio.wait(probes, timeout=deadline.left(), return_when=asyncio.FIRST_COMPLETED)
         closed = self._closed(order)
         if not closed:
-            raise CircuitOpen(f"{self.role} service is left alone for a moment: {order[0].breaker.reason}")
+            raise CircuitOpen(
+                f"{self.role} service is not called for the moment (circuit open): {order[0].breaker.reason}"
+            )
         return next((replica for replica in closed if replica not in tried), closed[0])
 
     def has_another(self, tried: Collection[Replica]) -> bool:

@@ -1,4 +1,4 @@
-"""Requests with an idempotency key: carried out once, and answered again from the log when they come again."""
+"""Requests with an idempotency key: performed once; a repetition is answered from the log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEADER = "Idempotency-Key"
 
 @dataclass(frozen=True)
 class AcceptedRequest:
-    """A request that is in the log: its trajectory, its first row, and the run, if there is one now."""
+    """A committed request: its trajectory, its first row, and the run if it is active."""
 
     trajectory_id: str
     seq: int
@@ -29,9 +29,9 @@ Accept = Callable[[], Awaitable[AcceptedRequest]]
 
 
 class IdempotencyStore:
-    """Lets of all requests with one key the first be accepted and the others have what it did.
+    """Accepts the first request with a key; later ones get the result of the first.
 
-    Only what was accepted is remembered; a request that was refused can be mended and sent again with its key.
+    Only accepted requests are recorded: a refused request can be corrected and sent again with its key.
     """
 
     def __init__(self, store: EventStore, runs: RunManager, *, now: Callable[[], datetime]) -> None:
@@ -41,10 +41,10 @@ class IdempotencyStore:
         self._locks: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def run_once(self, request: RequestKey | None, accept: Accept) -> AcceptedRequest:
-        """Accept a request, or find what it did before. Raises what `accept` raises, and `ServiceError`."""
+        """Accept a request, or return its earlier result. Raises what `accept` raises, and `ServiceError`."""
         if request is None:
             return await accept()
-        # Of two that come at once, the second waits until it is known what became of the first.
+        # Of two concurrent requests the second waits until the first is accepted or refused.
         identity = (request.key_id, request.route, request.key)
         async with self._locks.setdefault(identity, asyncio.Lock()):
             record = await self._store.find_idempotency_record(request, now=self._now())
@@ -61,9 +61,9 @@ class IdempotencyStore:
         if record.digest != request.digest:
             raise ServiceError(
                 "idempotency-key-reused",
-                f"an earlier request with this {HEADER} asked for something else",
+                f"an earlier request with this {HEADER} had another body",
                 field=HEADER,
-                remedy="send the same body again, or take a new key for a new request",
+                remedy="send the same body again, or use a new key for a new request",
                 extra={"trajectory_id": record.trajectory_id},
             )
         run = await self._runs.attach(record.trajectory_id)

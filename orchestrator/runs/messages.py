@@ -1,6 +1,6 @@
-"""What a client adds to a trajectory that is there: the output of a call, or a further turn.
+"""Input of the client to an existing trajectory: the output of a call, or a further user turn.
 
-Both are refused with a kind of problem of their own wherever the trajectory is not in the place for it.
+Each is refused with its own kind of problem if the trajectory does not expect it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from orchestrator.runs.idempotency import AcceptedRequest
 from orchestrator.runs.manager import Run, RunManager
 from orchestrator.store import EventStore, RequestKey, SequenceConflict
 
-# A step writes three turns of history; a turn begins with the user's and ends with the answer.
+# A step adds three turns to the history, a user turn one, an answer one.
 TURNS_A_STEP = 3
 
 
 class ClientTurns:
-    """Takes outputs and messages of all trajectories."""
+    """Accepts tool outputs and user messages of all trajectories."""
 
     def __init__(self, store: EventStore, runs: RunManager) -> None:
         self._store = store
@@ -29,7 +29,7 @@ class ClientTurns:
     async def submit_tool_output(
         self, trajectory_id: str, output: ClientOutput, *, background: bool
     ) -> AcceptedRequest:
-        """Hand in the output of the pending call; durable when this returns.
+        """Submit the output of the pending call; it is durable when this returns.
 
         Raises `ServiceError` and `TrajectoryNotFound`.
         """
@@ -50,7 +50,7 @@ class ClientTurns:
     async def add_message(
         self, trajectory_id: str, content: str, *, background: bool, request: RequestKey | None
     ) -> AcceptedRequest:
-        """Go on with a trajectory that has ended; durable when this returns.
+        """Continue a finished trajectory with a user message; it is durable when this returns.
 
         Raises `ServiceError` and `TrajectoryNotFound`.
         """
@@ -61,11 +61,11 @@ class ClientTurns:
         try:
             run = await self._runs.continue_(ended, MessageAdded(content), background=background, request=request)
         except SequenceConflict as error:
-            raise _busy(trajectory_id, "it goes on with another message") from error
+            raise _busy(trajectory_id, "another message continues it") from error
         return AcceptedRequest(trajectory_id, ended.seq + 1, run)
 
     async def _refusal(self, trajectory_id: str, call_id: str, error: OutputRefused | None = None) -> ServiceError:
-        """Why an output is not taken, as the log has it."""
+        """Why an output is refused, according to the log."""
         if error is None or error.kind in ("no-output-expected", "call-id-mismatch"):
             error = await self._closed(trajectory_id, call_id) or error
         if error is None:
@@ -76,7 +76,7 @@ class ClientTurns:
         return ServiceError(error.kind, str(error), field="outputs.0.call_id")
 
     async def _closed(self, trajectory_id: str, call_id: str) -> OutputRefused | None:
-        """Whether the call had its observation before, or its time is over."""
+        """The refusal if the call has its observation or its deadline has passed."""
         for row in await self._store.events(trajectory_id):
             event = read_event(row)
             if isinstance(event, ToolObserved) and event.call_id == call_id:
@@ -85,7 +85,7 @@ class ClientTurns:
 
 
 async def _wait_until_done(run: Run | None) -> None:
-    """A run that has recorded its end is over in a moment."""
+    """Wait for a run that has recorded its end and is about to stop."""
     if run is not None and run.finished:
         await run.done.wait()
 
@@ -99,11 +99,11 @@ def _require_ended(trajectory_id: str, state: State) -> None:
 
 
 def _require_capacity(trajectory_id: str, state: State) -> None:
-    """Raises `ServiceError` where a turn of the full length would be more than the roles take."""
+    """Raises `ServiceError` if a further turn of maximum length would exceed the history that roles accept."""
     if len(state.history) + TURNS_A_STEP * state.limits.max_steps + 3 > MAX_TURNS:
-        detail = f"trajectory {trajectory_id} has {len(state.history)} turns of history, and {MAX_TURNS} is the most"
+        detail = f"trajectory {trajectory_id} has {len(state.history)} turns of history; the maximum is {MAX_TURNS}"
         raise ServiceError("trajectory-full", f"{detail}; start a new trajectory")
 
 
 def _busy(trajectory_id: str, why: str) -> ServiceError:
-    return ServiceError("trajectory-busy", f"trajectory {trajectory_id} takes no message now: {why}")
+    return ServiceError("trajectory-busy", f"trajectory {trajectory_id} cannot take a message now: {why}")

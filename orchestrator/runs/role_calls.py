@@ -25,6 +25,7 @@ from alpha_umi.contract.roles import (
     TurnModel,
     as_turns,
 )
+from alpha_umi.roles.caller import NO_CALL
 from alpha_umi.trajectory import (
     AnswerWritten,
     AskBackbone,
@@ -40,14 +41,13 @@ from alpha_umi.trajectory import (
     Usage,
     planner_history,
 )
-from alpha_umi.trajectory.moves import NO_CALL
 from orchestrator.roles.errors import RoleUnreadable
 from orchestrator.roles.request import RoleRequest
 
 
 @dataclass(frozen=True)
 class RoleCallContext:
-    """What the requests of all roles are made from. `streams`: a listener reads the text while it is written."""
+    """The context of a role call. `streams`: the generated text is streamed."""
 
     trajectory_id: str
     state: State
@@ -57,11 +57,11 @@ class RoleCallContext:
     call_id: Callable[[], str]
 
     def turns(self) -> list[TurnModel]:
-        """The history as the roles take it."""
+        """The wire form of the history."""
         return as_turns(self.state.history)
 
     def planner_turns(self) -> list[TurnModel]:
-        """The history for the planner, with what a search has tried before at this place."""
+        """The wire form of the planner's history, with the earlier children of a search."""
         return as_turns(planner_history(self.state))
 
 
@@ -74,13 +74,13 @@ class CallStats:
     attempts: int
 
     def output(self, *, truncated: bool = False) -> dict[str, Any]:
-        """As the fields of `RoleOutput`."""
+        """The fields of `RoleOutput`."""
         return {**vars(self), "truncated": truncated}
 
 
 @dataclass(frozen=True)
 class RoleCallSpec(Generic[Answer]):
-    """A request, the event of its answer, and the event of an output that cannot be read (None: it is a failure)."""
+    """A request, the event of its answer, and the event of an unreadable output (None: the role has failed)."""
 
     request: RoleRequest[Answer]
     to_event: Callable[[Answer, CallStats], Event]
@@ -88,7 +88,7 @@ class RoleCallSpec(Generic[Answer]):
 
 
 def plan_call(context: RoleCallContext, effect: AskPlanner) -> RoleCallSpec[PlanAnswer]:
-    """The planner decides what is to be done."""
+    """The planner writes a rationale and a decision."""
     body = PlanRequest(
         tools=context.tools(),
         history=context.planner_turns(),
@@ -138,7 +138,7 @@ def summarize_call(context: RoleCallContext, effect: AskSummarizer) -> RoleCallS
 
 
 def step_call(context: RoleCallContext, effect: AskBackbone) -> RoleCallSpec[StepAnswer]:
-    """The single model takes a complete step, or closes with an answer."""
+    """The single model writes a step; after a limit, an answer."""
     tools = context.tools()
     body = StepRequest(
         tools=tools,
@@ -181,7 +181,7 @@ def step_call(context: RoleCallContext, effect: AskBackbone) -> RoleCallSpec[Ste
 
 
 def _not_offered(action: ActionModel, tools: list[ToolModel]) -> str | None:
-    """Why a call cannot be made, if so. The services check this too; here it is checked before the call is sent."""
+    """Why a call is refused if its tool is not offered; None if it is. The services check this as well."""
     known = [tool.name for tool in tools]
     if action.name in known:
         return None

@@ -1,4 +1,4 @@
-"""Follow one trajectory: first its log, then live, without a gap or a repetition."""
+"""Follow one trajectory: first its log, then the broadcast, without gaps or repetitions."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ async def follow(
 ) -> AsyncGenerator[ServerSentEvent, None]:
     """The events after row `after`, up to `trajectory.finished`, or to the end of the log without a broadcast.
 
-    A stream that ends before the trajectory does, because the process stops or the log cannot be read, ends with
-    `reconnect`.
+    If the stream ends earlier, because the process stops or the log is unavailable, its last event is `reconnect`.
     """
     # The listener comes before the first read of the log, so that no event falls between the two.
     with contextlib.nullcontext() if broadcast is None else broadcast.listen() as listener:
@@ -53,7 +52,7 @@ class _Follower:
         self._state = State()
 
     async def events(self) -> AsyncIterator[tuple[float, ServerSentEvent]]:
-        """Each event with its row's number; one that is not in the log comes after all of them."""
+        """Each event with the number of its row; infinity for events that are not in the log."""
         reason = "the trajectory is not being driven now"
         for event in self._serialized(*await self._catch_up()):
             yield event

@@ -1,4 +1,4 @@
-"""The circuit breaker by a clock that the test moves."""
+"""The circuit breaker with a fake clock."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ POLICY = BreakerPolicy(failures_in_a_row=3, window=10, failed_share=0.5, open_s=
 
 @dataclass
 class Watched:
-    """A breaker, its clock, and the changes that it reported."""
+    """A breaker, its clock, and its reported changes."""
 
     now: float = 0.0
     changes: list[tuple[CircuitState, str]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Retries: only where nothing was accepted, within one budget, not before the service wants them."""
+"""Retries: only without an accepted answer, within the budget, and not before Retry-After."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def test_an_outage_adds_a_tenth_of_the_load_and_a_few(lone: Fleet) -> None
     assert CALLS < arrived <= 1.1 * CALLS + 10
     spent = [error for error in failed if isinstance(error, RetriesSpent)]
     assert len(spent) >= CALLS - 10 - CALLS // 10
-    assert "planner service: status 503; it was not asked again: the budget for retries is used up" in map(str, spent)
+    assert "planner service: status 503; not retried, because the retry budget is exhausted" in map(str, spent)
     assert all(isinstance(error, RoleUnavailable) for error in failed)
 
 

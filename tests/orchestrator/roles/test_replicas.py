@@ -1,4 +1,4 @@
-"""Each trajectory stays with one replica; when that one is away, only its own trajectories move, and come back."""
+"""Each trajectory stays with one replica; while it is unavailable, only its own trajectories move, and they return."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_only_the_trajectories_of_an_ended_replica_move_and_they_come_back
         await ask_for_all(calls)
         assert fleet.served() == moved, "the circuit is open still"
         fleet.now += 2.0
-        # The first call that would like to go there has the replica asked how it is, and does not wait for it.
+        # The first call that prefers this replica starts its probe and does not wait for it.
         await ask_for_all(calls)
         await until(lambda: calls.roles["planner"].replicas[1].breaker.state == "closed")
         fleet.served()
@@ -56,7 +56,7 @@ async def test_only_the_trajectories_of_an_ended_replica_move_and_they_come_back
 
 
 async def test_moving_costs_no_retries(fleet: Fleet) -> None:
-    """What never left is not sent again: all trajectories at once survive the end of a replica."""
+    """Requests that were never sent cost no retry: all trajectories survive the end of a replica."""
     await fleet.planners[0].end()
     async with fleet.calls() as calls:
         while calls.budget.take():
@@ -91,7 +91,7 @@ async def test_a_service_that_dies_under_load_is_left_alone_at_once(lone: Fleet)
         failed = await asyncio.gather(*load, return_exceptions=True)
         assert breaker.state == "open"
         assert all(isinstance(error, RoleUnavailable) for error in failed)
-        with pytest.raises(CircuitOpen, match="left alone for a moment: planner service: "):
+        with pytest.raises(CircuitOpen, match=r"is not called for the moment \(circuit open\): planner service: "):
             await calls.call(planning("traj_new"))
         assert len(planner.roles.requests) == len(TRAJECTORIES)
         labels = {"role": "planner", "replica": planner.url.removeprefix("http://")}
@@ -99,7 +99,7 @@ async def test_a_service_that_dies_under_load_is_left_alone_at_once(lone: Fleet)
 
 
 async def test_one_probe_finds_out_that_a_service_is_back(lone: Fleet) -> None:
-    """Where there is no other replica, the calls wait for the probe's answer."""
+    """Without another replica, calls wait for the result of the probe."""
     planner = lone.planners[0]
     planner.roles.planner = in_turn(Reply(b"", 503))
     async with lone.calls() as calls:
