@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.made_up_trajectories import whole_run, written
 from support.measured_steps import GAVE_UP, case_of, right, run_of
+from support.synthetic_trajectories import whole_run, written
 from typer.testing import Result
 
 from alpha_umi.trajectory import Limits

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
-from support.made_up_trajectories import BEGAN, step, trajectory, whole_run, written
 from support.measured_steps import pairs_of, run_of
 from support.serving_on_loopback import Serve
+from support.synthetic_trajectories import BEGAN, step, trajectory, whole_run, written
 from typer.testing import Result
 
 from alpha_umi.contract.problems import ServiceError

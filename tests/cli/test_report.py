@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.made_up_trajectories import step, trajectory, whole_run, written
 from support.measured_steps import called, pairs_of, run_of
 from support.synthetic_trainings import training
+from support.synthetic_trajectories import step, trajectory, whole_run, written
 from typer.testing import Result
 
 from evaluation.files.step_run import write_run
