@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from support.made_up_trajectories import step, trajectory, whole_run
+from support.synthetic_trajectories import step, trajectory, whole_run
 
 from evaluation.compare import Comparison, compare_trajectories
 from evaluation.errors import CasesDiffer

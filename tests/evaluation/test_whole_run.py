@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 from support.generated_suites import NAME, sums
-from support.made_up_trajectories import whole_run, written
 from support.serving_on_loopback import Serve
+from support.synthetic_trajectories import whole_run, written
 from support.system import Roles, orchestrated
 from support.trajectory_suites import computing
 

@@ -1,4 +1,4 @@
-"""The stream of every course holds what the first release sent, and reads back as the state that it came from."""
+"""The stream of every course contains what the first release sent, and replays to the original state."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from httpx_sse import ServerSentEvent
 from pysqlite3 import dbapi2 as sqlite3
+from support.orchestrator_world import World
 from support.stream_courses import COURSES, normalised, stream_of
 
 from alpha_umi.contract.stream_events import machine_events, read_stream_event
@@ -45,7 +46,7 @@ async def state_in_the_log(folder: Path, trajectory_id: str) -> State:
 
 
 @pytest.mark.parametrize("name", COURSES)
-async def test_a_stream_is_as_it_was_and_reads_back(name: str, world: Any) -> None:
+async def test_a_stream_is_as_it_was_and_reads_back(name: str, world: World) -> None:
     trajectory_id, events = await stream_of(name, world)
     assert without_additions(events, trajectory_id, name) == recorded(name)
 

@@ -1,4 +1,4 @@
-"""The journal around a real store that loses answers: what went in is recognised, what did not is repeated."""
+"""The log writer on a real store with lost acknowledgements: written rows are recognised, others are repeated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INTENT = EffectIntended("planner:0")
 
 
 class LossyStore:
-    """A real store, whose next appends fail before or after they went in."""
+    """A real store whose next appends fail before or after the commit."""
 
     def __init__(self, store: EventStore) -> None:
         self.real = store
@@ -64,7 +64,7 @@ async def test_an_end_sets_status_and_time(lossy: LossyStore) -> None:
 
 
 @pytest.mark.parametrize("faults", [[], ["before"]], ids=str)
-async def test_rows_of_somebody_else_are_a_conflict(lossy: LossyStore, faults: list[str]) -> None:
+async def test_rows_of_another_writer_are_a_conflict(lossy: LossyStore, faults: list[str]) -> None:
     await lossy.real.append("t", after=1, events=[NewEvent("role.failed", {})], at=NOW)
     lossy.faults = faults
     journal = LogWriter(lossy, OrchestratorMetrics())  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from support.made_up_trajectories import BEGAN, step, trajectory
+from support.synthetic_trajectories import BEGAN, step, trajectory
 
 from alpha_umi.contract.trajectories import Trajectory
 from evaluation.drift.page import drift_page

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.made_up_trajectories import record_of, step, trajectory, whole_run, written
 from support.measured_steps import called, case_of, pairs_of, run_of
+from support.synthetic_trajectories import record_of, step, trajectory, whole_run, written
 
 from alpha_umi.trajectory import Limits
 from evaluation.files.published import pair

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.made_up_trajectories import whole_run, written
 from support.measured_steps import pairs_of, run_of
+from support.synthetic_trajectories import whole_run, written
 
 from alpha_umi.trajectory import Limits
 from evaluation.errors import OtherVersion

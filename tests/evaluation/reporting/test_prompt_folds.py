@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.made_up_trajectories import whole_run, written
 from support.seen_prompts import Watched, priced
+from support.synthetic_trajectories import whole_run, written
 from support.system import call
 
 from evaluation.page.blocks import Block, Fold, Paragraph, Section, Verbatim

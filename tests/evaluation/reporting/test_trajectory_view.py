@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from support.made_up_trajectories import record_of, step, trajectory, whole_run, written
+from support.synthetic_trajectories import record_of, step, trajectory, whole_run, written
 
 from alpha_umi.contract.trajectories import Trajectory
 from alpha_umi.trajectory import Limits

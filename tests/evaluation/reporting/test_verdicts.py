@@ -8,7 +8,7 @@ from itertools import cycle
 from pathlib import Path
 
 import pytest
-from support.made_up_trajectories import whole_run, written
+from support.synthetic_trajectories import whole_run, written
 
 from evaluation.errors import NoReference
 from evaluation.judge.verdicts import JudgeRunRecord, ProcedureName, PromptsRecord, QuestionRecord, VerdictRecord

@@ -1,4 +1,4 @@
-"""Sources as they are given, kept and loaded; their secrets stay out of sight."""
+"""Sources files: parsed, stored and loaded; secrets are not shown."""
 
 from __future__ import annotations
 

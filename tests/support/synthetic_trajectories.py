@@ -1,4 +1,4 @@
-"""Trajectories as an orchestrator shows them, and files of them, for tests that ask no orchestrator."""
+"""Builders of trajectories as the API returns them, and of run files, for tests without an orchestrator."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ def step(
     latency: StepLatency = LATENCY,
     attempts: int = 1,
     unreadable: bool = False,
+    thought: str = "Let me see.",
 ) -> StepModel:
     """A step; by default a call that the tool answered."""
     called = next == "caller"
@@ -65,7 +66,7 @@ def step(
     seen = StepObservation(content=observation or "", is_error=is_error, truncated=False)
     return StepModel(
         index=index,
-        thought="Let me see.",
+        thought=thought,
         next=next,
         action=made if called else None,
         observation=seen if called and observation is not None else None,
@@ -88,17 +89,18 @@ def trajectory(
     error: TrajectoryError | None = None,
     strategy: Literal["chain", "single"] = "chain",
     instruction: str = "What does it cost?",
+    tools: Sequence[str] = ("price",),
     after: timedelta = timedelta(),
     took: timedelta | None = timedelta(seconds=2),
 ) -> Trajectory:
-    """A trajectory that began `after` a fixed moment."""
+    """A trajectory that started `after` a fixed time."""
     made = [step(0), step(1, "conclusion")] if steps is None else list(steps)
     tokens = TokenUsage(prompt_tokens=100 * len(made), completion_tokens=10 * len(made))
     return Trajectory(
         id=name,
         status=status,
         instruction=instruction,
-        tools=["price"],
+        tools=list(tools),
         strategy=strategy,
         steps=made,
         messages=[],
