@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from alpha_umi.roles.template import UnknownTemplate
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.manifest import ManifestError
 from cli.errors import CommandError, UsageProblem
 from cli.local.models import ModelFolder, RunningModel, find_models, running_models, verify_models
@@ -59,15 +59,6 @@ def verify(folder: Folder = None) -> None:
         console.print("every file is the one that was recorded", style="dim")
 
 
-class Role(StrEnum):
-    """What a model was trained to do."""
-
-    PLANNER = "planner"
-    CALLER = "caller"
-    SUMMARIZER = "summarizer"
-    BACKBONE = "backbone"
-
-
 @app.command()
 def convert(
     source: Annotated[Path, typer.Argument(help="Folder of the downloaded checkpoint.")],
@@ -99,7 +90,7 @@ def convert(
         raise UsageProblem("--canary-expected needs --canary-prompt", remedy="name the prompt of that continuation")
     options = ConversionOptions(
         name=name or source.resolve().name,
-        role=role.value,
+        role=role,
         template=template,
         source=origin or f"converted from {source.resolve().name}",
         base=base,

@@ -90,8 +90,8 @@ async def _answer_status(session: JudgeSession, query: str, solution: dict[str, 
 def _left(labels: Labels, order: list[Side]) -> list[Side]:
     """Those that solve the task; where none does, those that may; else both."""
     for status in ("Solved", "Unsure"):
-        if matches := [side for side in order if labels[f"answer_status.{side}"] == status]:
-            return matches
+        if sides := [side for side in order if labels[f"answer_status.{side}"] == status]:
+            return sides
     return order
 
 
