@@ -16,7 +16,7 @@ from orchestrator.log import utc_now
 from orchestrator.store import StoreUnavailable
 
 PROBLEM = "urn:alpha-umi:problem:"
-BODY = {"instruction": "What is it?"}
+BODY: dict[str, Any] = {"instruction": "What is it?"}
 CREATE = "/v1/trajectories"
 REPLAYED = "idempotent-replayed"
 
@@ -42,6 +42,7 @@ async def test_the_same_request_is_carried_out_once(client: Client, world: World
 
 async def test_the_digest_is_of_the_parsed_request(client: Client) -> None:
     first = await post(client)
+    body: dict[str, Any]
     for body in (
         {"metadata": {}, "tools": None, "instruction": "What is it?"},
         BODY | {"strategy": "chain", "stream": False},
@@ -88,7 +89,7 @@ async def test_keys_that_are_none(client: Client, key: str) -> None:
         (f"{CREATE}/traj_x/messages", {"content": "a"}),
         (f"{CREATE}/traj_x/tool_outputs", {"outputs": [{"call_id": "a", "content": "b"}]}),
     ):
-        response = await client.http.post(path, json=body, headers=[("Idempotency-Key", key.encode())])
+        response = await client.http.post(path, json=body, headers=[(b"Idempotency-Key", key.encode())])
         (error,) = response.json()["errors"]
         assert response.status_code == 422
         assert "Idempotency-Key" in error["field"]
@@ -131,6 +132,7 @@ async def test_a_repetition_joins_a_trajectory_that_still_runs(client: Client, w
         client.stream("POST", CREATE, json=BODY | {"stream": True}, headers={"Idempotency-Key": "k-1"})
     )
     run = client.orchestrator.runs.find(at_once.json()["id"])
+    assert run is not None
     async with asyncio.timeout(10):
         while run.lease_count < 3:
             await asyncio.sleep(0)
@@ -153,6 +155,7 @@ async def test_a_client_that_leaves_is_expected_back(client: Client, world: Worl
         await world.roles.requested.wait()
         (trajectory_id, *_) = await ids(client)
         run = client.orchestrator.runs.find(trajectory_id)
+        assert run is not None
         async with asyncio.timeout(10):
             while run.lease_count == 0:
                 await asyncio.sleep(0)

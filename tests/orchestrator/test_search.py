@@ -23,7 +23,7 @@ EVENTS = [
 
 
 def tried_before(body: dict[str, Any]) -> bool:
-    return body["history"][-1]["content"].startswith(TRIED)
+    return str(body["history"][-1]["content"]).startswith(TRIED)
 
 
 def observations(body: dict[str, Any]) -> list[str]:

@@ -47,7 +47,7 @@ class Collected:
     async def _collect(self, events: AsyncIterator[ServerSentEvent]) -> None:
         async for event in events:
             self.events.append((event.id, event.event))
-            self.data.append(event.data)
+            self.data.append(str(event.data))
 
     async def reached(self, count: int) -> None:
         """Wait for a number of events."""
