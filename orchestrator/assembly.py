@@ -58,11 +58,11 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
         metrics = OrchestratorMetrics()
         roles = await stack.enter_async_context(role_replicas(settings.role_addresses(), settings.role_bearer, metrics))
         store.observe_commits(metrics.count_commit)
-        journal = LogWriter(store, metrics)
-        dependencies = _driver_dependencies(settings, roles, registry, journal, metrics)
+        log_writer = LogWriter(store, metrics)
+        dependencies = _driver_dependencies(settings, roles, registry, log_writer, metrics)
         runs = RunManager(store, dependencies, tools_ready=sources.wait_for)
         stack.push_async_callback(runs.drain)
-        metrics.registry.register(StateCollector(runs, journal, sources))
+        metrics.registry.register(StateCollector(runs, log_writer, sources))
         await sources.start()
         await runs.recover()
         yield Orchestrator(
@@ -72,9 +72,9 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             sources=sources,
             runs=runs,
             client_turns=ClientTurns(store, runs),
-            request_keys=IdempotencyStore(store, runs, now=journal.now),
+            request_keys=IdempotencyStore(store, runs, now=log_writer.now),
             metrics=metrics,
-            readiness=Readiness(runs, store, journal, roles, constrained=settings.constrained),
+            readiness=Readiness(runs, store, log_writer, roles, constrained=settings.constrained),
         )
 
 
@@ -86,7 +86,7 @@ def _driver_dependencies(
     settings: OrchestratorSettings,
     roles: dict[Role, ReplicaSet],
     registry: ToolRegistry,
-    journal: LogWriter,
+    log_writer: LogWriter,
     metrics: OrchestratorMetrics,
 ) -> DriverDependencies:
     failpoints = Failpoints(settings.failpoint)
@@ -99,5 +99,5 @@ def _driver_dependencies(
         constrained=settings.constrained,
     )
     return DriverDependencies(
-        journal, executor, failpoints, settings.trajectory_timeout_s, settings.client_tool_timeout_s
+        log_writer, executor, failpoints, settings.trajectory_timeout_s, settings.client_tool_timeout_s
     )

@@ -58,7 +58,7 @@ class DriverDependencies:
     `client_tool_timeout_s` bounds each wait for a client tool's output.
     """
 
-    journal: LogWriter
+    log_writer: LogWriter
     executor: EffectExecutor
     failpoints: Failpoints
     timeout_s: float
@@ -91,7 +91,7 @@ class Driver:
 
         Raises `OutputRefused`.
         """
-        return await self._inbox.submit(output, effect_of(self.state), now=self._dependencies.journal.now())
+        return await self._inbox.submit(output, effect_of(self.state), now=self._dependencies.log_writer.now())
 
     def cancel(self, reason: str) -> None:
         """Cancel the trajectory; requests in flight are aborted."""
@@ -143,13 +143,13 @@ class Driver:
             await self._perform(effect)
 
     def _action_required(self, effect: RequireAction) -> ActionRequired:
-        expires_at = self._dependencies.journal.now() + timedelta(seconds=self._dependencies.client_tool_timeout_s)
+        expires_at = self._dependencies.log_writer.now() + timedelta(seconds=self._dependencies.client_tool_timeout_s)
         return ActionRequired(effect.call_id, expires_at.isoformat())
 
     async def _await_output(self, effect: AwaitOutput) -> None:
         """Wait for the output, its deadline or an interruption. The trajectory's own deadline moves by that time."""
         since = time.monotonic()
-        left = seconds_left(effect, self._dependencies.journal.now())
+        left = seconds_left(effect, self._dependencies.log_writer.now())
         await race(self._inbox.wait(), self.interrupted(), timeout_s=left)
         waited = time.monotonic() - since
         self._deadline += waited
@@ -231,7 +231,7 @@ class Driver:
         intended = isinstance(events[-1], EffectIntended)
         if intended:
             self._dependencies.failpoints.reach("intent.before_commit")
-        rows = await self._dependencies.journal.append(
+        rows = await self._dependencies.log_writer.append(
             self._id, after=self._seq, events=events, status=changed, request=request
         )
         if intended:

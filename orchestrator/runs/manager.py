@@ -92,7 +92,7 @@ class RunManager:
         row = await self._store.create(
             trajectory_id,
             [new_event(created)],
-            at=self._dependencies.journal.now(),
+            at=self._dependencies.log_writer.now(),
             instruction=created.instruction,
             tools=created.tools,
             strategy=created.strategy,
@@ -115,7 +115,7 @@ class RunManager:
         """
         self.require_open()
         continued = advance(ended.state, message)
-        now = self._dependencies.journal.now()
+        now = self._dependencies.log_writer.now()
         self._dependencies.failpoints.reach("message.before_commit")
         rows = await self._store.append(
             ended.row.id,
@@ -235,7 +235,7 @@ class RunManager:
 
     def _record_end(self, run: Run) -> None:
         state = run.driver.state
-        seconds = (self._dependencies.journal.now() - run.started_at).total_seconds()
+        seconds = (self._dependencies.log_writer.now() - run.started_at).total_seconds()
         self._dependencies.executor.metrics.count_end(state, seconds=seconds)
         _log.info("trajectory.finished", trajectory_id=run.id, status=state.status, steps=len(state.turn_steps))
 

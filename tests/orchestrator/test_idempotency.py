@@ -204,7 +204,7 @@ async def test_keys_count_for_72_hours(client: Client, monkeypatch: pytest.Monke
     runs, keys = client.orchestrator.runs, client.orchestrator.request_keys
     later = timedelta(hours=71, minutes=59)
     monkeypatch.setattr(keys, "_now", lambda: utc_now() + later)
-    monkeypatch.setattr(runs._dependencies.journal, "now", lambda: utc_now() + later)
+    monkeypatch.setattr(runs._dependencies.log_writer, "now", lambda: utc_now() + later)
     assert (await post(client)).json()["id"] == first
     later = timedelta(hours=72, minutes=1)
     assert (await post(client)).json()["id"] != first

@@ -54,7 +54,7 @@ async def test_an_outcome_outlasts_a_full_disk(client: Client, world: World) -> 
     store = client.orchestrator.store
     await fill_disk(store)
     world.shop.release.set()
-    await until(lambda: client.orchestrator.readiness._journal.pending_appends > 0)
+    await until(lambda: client.orchestrator.readiness._log_writer.pending_appends > 0)
     ready = await client.http.get("/readyz")
     assert (ready.status_code, ready.json()["type"]) == (503, f"{PROBLEM}storage-unavailable")
     assert (await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()["status"] == "running"
