@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from alpha_umi.contract.stream_events import Reconnect, StreamEvent, TextDelta
 from alpha_umi.contract.trajectories import StepObservation, Trajectory
+from alpha_umi.roles.caller import NO_CALL
 from alpha_umi.trajectory import (
     ActionRequired,
     AnswerWritten,
@@ -22,7 +23,6 @@ from alpha_umi.trajectory import (
     TrajectoryCreated,
     TrajectoryFinished,
 )
-from alpha_umi.trajectory.moves import NO_CALL
 from cli.errors import NotUnderstood
 from cli.steps_view import StepsView
 

@@ -21,7 +21,7 @@ from orchestrator.store import StoreError
 from orchestrator.tools.errors import ToolSourceError
 
 EXIT_USAGE = 2
-# Objects that came to stay, net of those that went, between two looks at the young ones; Python 3.11 has 700.
+# Threshold of generation 0: allocations minus deallocations between two collections. The default is 700.
 COLLECTED_EVERY = 50_000
 
 _log = telemetry.logger(__name__)
@@ -35,7 +35,7 @@ def main() -> int:
         telemetry.configure_logs(service="orchestrator", form=settings.log_format, level=settings.log_level)
         telemetry.log_uncaught()
         check_bind(settings.host, settings.keyring(), variable="ALPHA_UMI_API_KEYS or ALPHA_UMI_API_KEYS_FILE")
-        _spare_the_collector()
+        _tune_garbage_collector()
         uvloop.run(_serve(settings, open_socket(settings.host, settings.port)))
     except ValidationError as error:
         return _refuse(explain(error))
@@ -46,11 +46,11 @@ def main() -> int:
     return 0
 
 
-def _spare_the_collector() -> None:
-    """Let Python look for cyclic garbage less often, and not among what the start left behind.
+def _tune_garbage_collector() -> None:
+    """Collect cyclic garbage less often, and exclude the objects of the startup.
 
-    What lives here is mostly trajectories under way, which go by counted references: walking through them at the
-    default thresholds takes a quarter of the processor time at a hundred of them.
+    Most objects belong to active trajectories and are freed by reference counting. With the default thresholds the
+    collector takes a quarter of the CPU time at a hundred trajectories.
     """
     gc.freeze()
     gc.set_threshold(COLLECTED_EVERY, 20, 100)

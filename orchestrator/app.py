@@ -17,14 +17,14 @@ from orchestrator.api import events, tools, trajectories
 from orchestrator.assembly import Orchestrator
 from orchestrator.store import NotStorable, StoreError, StoreUnavailable, TrajectoryNotFound
 
-# Ids as `runs` makes them; any other text at this place comes from a client.
+# Ids that `runs` generates; other text in this path segment comes from a client and is not logged.
 _TRAJECTORY_PATH = re.compile(r"/v1/trajectories/(traj_[0-9a-f]{32})(?:/|$)")
 
 _log = telemetry.logger(__name__)
 
 
 def create_app(orchestrator: Orchestrator) -> FastAPI:
-    """The application of an orchestrator; the caller starts and stops that. Raises `KeyFileUnusable`."""
+    """The HTTP application of an orchestrator, whose lifetime the caller manages. Raises `KeyFileUnusable`."""
     app = create_application(
         title="α-UMi orchestrator",
         routers=[

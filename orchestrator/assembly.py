@@ -17,7 +17,7 @@ from orchestrator.runs.driver import DriverDependencies
 from orchestrator.runs.executor import EffectExecutor
 from orchestrator.runs.idempotency import IdempotencyStore
 from orchestrator.runs.manager import RunManager
-from orchestrator.runs.messages import Conversation
+from orchestrator.runs.messages import ClientTurns
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.store import EventStore, open_store
 from orchestrator.tools.egress import Egress
@@ -35,7 +35,7 @@ class Orchestrator:
     registry: ToolRegistry
     sources: ToolSources
     runs: RunManager
-    conversation: Conversation
+    client_turns: ClientTurns
     request_keys: IdempotencyStore
     metrics: OrchestratorMetrics
     readiness: Readiness
@@ -58,11 +58,11 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
         metrics = OrchestratorMetrics()
         roles = await stack.enter_async_context(role_replicas(settings.role_addresses(), settings.role_bearer, metrics))
         store.observe_commits(metrics.count_commit)
-        journal = LogWriter(store, metrics)
-        dependencies = _driver_dependencies(settings, roles, registry, journal, metrics)
+        log_writer = LogWriter(store, metrics)
+        dependencies = _driver_dependencies(settings, roles, registry, log_writer, metrics)
         runs = RunManager(store, dependencies, tools_ready=sources.wait_for)
         stack.push_async_callback(runs.drain)
-        metrics.registry.register(StateCollector(runs, journal, sources))
+        metrics.registry.register(StateCollector(runs, log_writer, sources))
         await sources.start()
         await runs.recover()
         yield Orchestrator(
@@ -71,10 +71,10 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             registry=registry,
             sources=sources,
             runs=runs,
-            conversation=Conversation(store, runs),
-            request_keys=IdempotencyStore(store, runs, now=journal.now),
+            client_turns=ClientTurns(store, runs),
+            request_keys=IdempotencyStore(store, runs, now=log_writer.now),
             metrics=metrics,
-            readiness=Readiness(runs, store, journal, roles, constrained=settings.constrained),
+            readiness=Readiness(runs, store, log_writer, roles, constrained=settings.constrained),
         )
 
 
@@ -86,7 +86,7 @@ def _driver_dependencies(
     settings: OrchestratorSettings,
     roles: dict[Role, ReplicaSet],
     registry: ToolRegistry,
-    journal: LogWriter,
+    log_writer: LogWriter,
     metrics: OrchestratorMetrics,
 ) -> DriverDependencies:
     failpoints = Failpoints(settings.failpoint)
@@ -99,5 +99,5 @@ def _driver_dependencies(
         constrained=settings.constrained,
     )
     return DriverDependencies(
-        journal, executor, failpoints, settings.trajectory_timeout_s, settings.client_tool_timeout_s
+        log_writer, executor, failpoints, settings.trajectory_timeout_s, settings.client_tool_timeout_s
     )

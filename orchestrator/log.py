@@ -1,7 +1,7 @@
-"""Between the machine's events and the rows of the event log, and appends to it that are retried until they succeed.
+"""Conversion between events and rows of the event log, and a writer that retries appends until they succeed.
 
-An outcome that happened is never dropped because the disk is full: a failed append is repeated with exponential
-backoff. What a retry cannot mend (another writer, a payload without a JSON form) is raised at once.
+A full disk never loses an outcome: a failed append is repeated with exponential backoff. Errors that a retry cannot
+solve (another writer, a payload without a JSON form) are raised at once.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def read_log(rows: Iterable[StoredEvent], state: State | None = None) -> Iterato
 
 
 def state_of(log: Iterable[LoggedEvent]) -> State:
-    """The state that a log adds up to."""
+    """The state after a log."""
     state = State()
     for logged in log:
         state = logged.after
@@ -108,7 +108,7 @@ def utc_now() -> datetime:
 
 
 class LogWriter:
-    """Writes events of trajectories. `blocked` is how many appends wait for the store to come back."""
+    """Appends events to the log. `pending_appends` is the number of appends that wait for the store."""
 
     def __init__(
         self, store: EventStore, metrics: OrchestratorMetrics, *, now: Callable[[], datetime] = utc_now
@@ -127,10 +127,10 @@ class LogWriter:
         status: Status | None = None,
         request: RequestKey | None = None,
     ) -> list[StoredEvent]:
-        """The rows, once they are durable. `status` is what the trajectory has from now on; a final one ends it.
+        """The rows, once they are durable. `status` is the new status of the trajectory; a final one ends it.
 
-        `request` is the key of the request that brought the events. Raises `SequenceConflict`, `IdempotencyKeyExists`,
-        `TrajectoryNotFound` or `NotStorable`. Waits while the store fails in any other way.
+        `request` is the idempotency key of the request that caused the events. Waits while the store is unavailable.
+        Raises `SequenceConflict`, `IdempotencyKeyExists`, `TrajectoryNotFound` or `NotStorable`.
         """
         packed = [new_event(event) for event in events]
         at = self.now()

@@ -34,12 +34,14 @@ class OrchestratorMetrics:
         self._lasted = self._histogram(
             "trajectory_duration_seconds", "Time from the start of a turn to its end", TRAJECTORY_SECONDS, "strategy"
         )
-        self.decisions = self._counter("decisions", "Planner decisions; unreadable ones by policy", "next", "readable")
-        self._dead_ends = self._counter("search_dead_ends", "Dead ends from which searches went back", "reason")
+        self.decisions = self._counter(
+            "decisions", "Planner decisions; for unreadable output the policy's decision", "next", "readable"
+        )
+        self._dead_ends = self._counter("search_dead_ends", "Dead ends from which searches backtracked", "reason")
         self.role_seconds = self._histogram(
             "role_call_duration_seconds", "Role calls with their retries", SECONDS, "role", "outcome"
         )
-        self.retries = self._counter("role_retries", "Role calls that were sent once more", "role")
+        self.retries = self._counter("role_retries", "Retries of role calls", "role")
         self.failovers = self._counter("role_failovers", "Role calls that went to another replica", "role")
         self.circuit = Gauge(
             "alpha_umi_role_circuit_open",
@@ -50,9 +52,9 @@ class OrchestratorMetrics:
         self.circuit_changes = self._counter(
             "role_circuit_changes", "Changes of a replica's circuit to a state", "role", "replica", "state"
         )
-        self.repairs = self._counter("repairs", "Calls that the caller needed a second attempt for")
+        self.repairs = self._counter("repairs", "Calls that needed a second attempt")
         self.tool_calls = self._counter("tool_calls", "Tool calls by outcome: ok, error, unknown", "outcome")
-        self.tool_seconds = self._histogram("tool_call_duration_seconds", "Tool calls that came back", SECONDS)
+        self.tool_seconds = self._histogram("tool_call_duration_seconds", "Duration of completed tool calls", SECONDS)
         self.tokens = self._counter("tokens", "Tokens by role and kind", "role", "kind")
         self.commits = self._counter("log_appends", "Appends to the event log by outcome: ok, failed", "outcome")
         self._commit_writes = self._histogram("log_commit_writes", "Writes that shared a commit", COMMIT_WRITES)

@@ -31,14 +31,14 @@ class Readiness:
         self,
         runs: RunManager,
         store: EventStore,
-        journal: LogWriter,
+        log_writer: LogWriter,
         roles: Mapping[Role, ReplicaSet],
         *,
         constrained: bool,
     ) -> None:
         self._runs = runs
         self._store = store
-        self._journal = journal
+        self._log_writer = log_writer
         self._roles = roles
         self._constrained = constrained
 
@@ -56,8 +56,10 @@ class Readiness:
         return {**details, "storage": READY, "constrained": self._constrained}
 
     async def _check_store(self) -> None:
-        if self._journal.pending_appends:
-            raise ServiceError("storage-unavailable", f"{self._journal.pending_appends} appends wait for the event log")
+        if self._log_writer.pending_appends:
+            raise ServiceError(
+                "storage-unavailable", f"{self._log_writer.pending_appends} appends wait for the event log"
+            )
         try:
             await self._store.delete_tool_source(_NO_SOURCE)
         except StoreError as error:
@@ -79,9 +81,9 @@ def _details(states: Sequence[ReplicaState]) -> dict[str, Any]:
 class StateCollector(Collector):
     """Running trajectories, blocked appends, and tool sources by status."""
 
-    def __init__(self, runs: RunManager, journal: LogWriter, sources: ToolSources) -> None:
+    def __init__(self, runs: RunManager, log_writer: LogWriter, sources: ToolSources) -> None:
         self._runs = runs
-        self._journal = journal
+        self._log_writer = log_writer
         self._sources = sources
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
@@ -90,9 +92,7 @@ class StateCollector(Collector):
         yield _gauge("trajectories_running", "Trajectories that are being driven", self._runs.active_count - waiting)
         yield _gauge("trajectories_waiting", "Trajectories that wait for a client's tool output", waiting)
         yield _gauge("stopping", "1 while the process shuts down and takes no new work", self._runs.stopping)
-        yield _gauge(
-            "log_appends_blocked", "Appends that wait for the event log to come back", self._journal.pending_appends
-        )
+        yield _gauge("log_appends_blocked", "Appends that wait for the event log", self._log_writer.pending_appends)
         sources = GaugeMetricFamily("alpha_umi_tool_sources", "Sources of tools by status", labels=["status"])
         statuses = [known.status for known in self._sources.list_sources()]
         for status in ("ready", "failed", "pending"):

@@ -28,7 +28,7 @@ RENAMED = {"ON_UNREADABLE": "ON_PARSE_FAILURE"}
 
 
 class RenamedSetting(Exception):
-    """A variable is set by a name that it no longer has. The message gives both names."""
+    """A variable is set by its old name. The message has both names."""
 
 
 class OrchestratorSettings(BaseSettings):
@@ -52,7 +52,7 @@ class OrchestratorSettings(BaseSettings):
     backbone_url: Annotated[tuple[HttpUrl, ...], NoDecode] = Field(
         default=(), description="The single model, for the strategy `single`; comma separated"
     )
-    role_token: SecretStr | None = Field(default=None, description="Bearer token that the role services ask for")
+    role_token: SecretStr | None = Field(default=None, description="Bearer token of the role services")
     tool_sources: Path | None = Field(default=None, description="YAML or JSON file of tool sources")
     allow_loopback_tools: bool = False
     allowed_tool_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -60,30 +60,30 @@ class OrchestratorSettings(BaseSettings):
     )
     max_steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] = 8
     max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | None = Field(
-        default=None, description="Tokens of all roles together after which an answer is demanded; no limit by default"
+        default=None,
+        description="Tokens of all roles together after which an answer is requested; no limit by default",
     )
     search_max_steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] = Field(
-        default=30, description="Steps of a search on all branches together; 30 are the whole tree of depth 4, width 2"
+        default=30,
+        description="Steps of a search on all branches together; 30 are the complete tree of depth 4, width 2",
     )
     search_depth: Annotated[int, Field(ge=1, le=MAX_STEPS)] = Field(
-        default=4, description="Steps of a branch after which a search goes back"
+        default=4, description="Steps of a branch after which a search backtracks"
     )
     search_width: Annotated[int, Field(ge=1, le=8)] = Field(
-        default=2, description="How often a search tries one place before it goes back further"
+        default=2, description="Children of a step before a search backtracks further"
     )
     max_repeats: Annotated[int, Field(ge=1, le=MAX_STEPS)] = Field(
-        default=3, description="How often the same call may bring the same result before a run is ended"
+        default=3, description="How often the same call may return the same result before the turn ends"
     )
     on_parse_failure: UnreadablePolicy = Field(
         default="conclusion", description="The decision to assume when the planner's output cannot be parsed"
     )
-    constrained: bool = Field(default=True, description="Whether the roles write inside grammars")
+    constrained: bool = Field(default=True, description="Whether roles generate inside grammars")
     role_timeout_s: Seconds = 120
     tool_timeout_s: Seconds = 20
     trajectory_timeout_s: Seconds = 900
-    client_tool_timeout_s: Seconds = Field(
-        default=600, description="How long the output of a tool that the client executes is waited for"
-    )
+    client_tool_timeout_s: Seconds = Field(default=600, description="Timeout of a client tool's output")
     failpoint: str | None = Field(
         default=None, pattern=r"^[a-z_.]+:[1-9][0-9]*$", description="For crash tests: NAME:N ends the process there"
     )
@@ -101,7 +101,7 @@ class OrchestratorSettings(BaseSettings):
     @classmethod
     def _distinct(cls, urls: tuple[HttpUrl, ...]) -> tuple[HttpUrl, ...]:
         if len(set(urls)) != len(urls):
-            raise ValueError("an address stands there twice; name each replica once")
+            raise ValueError("an address is listed twice; name each replica once")
         return urls
 
     @field_validator("role_token", "api_keys_file", "max_tokens", mode="before")
@@ -131,7 +131,7 @@ class OrchestratorSettings(BaseSettings):
 
     @property
     def role_bearer(self) -> str | None:
-        """The role services' token itself."""
+        """The token of the role services."""
         return None if self.role_token is None else self.role_token.get_secret_value()
 
 

@@ -9,7 +9,7 @@ Not limited: use of the processor within the time limit. Threads of the caller a
 `workers` processes, and further runs wait.
 
     with PythonSandbox() as sandbox:
-        sandbox.run("x = 6\\nx * 7")      # Ran(text="42", failed=False)
+        sandbox.run("x = 6\\nx * 7")      # SandboxResult(text="42", failed=False)
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Ran:
+class SandboxResult:
     """The result of a run: its output and the value of its last line; if it failed, the last line is the error."""
 
     text: str
@@ -73,20 +73,20 @@ class PythonSandbox:
             self._pool.__exit__(*raised)
             self._pool = None
 
-    def run(self, code: str) -> Ran:
+    def run(self, code: str) -> SandboxResult:
         """Run code. Errors of the code are in the result, and are not raised."""
         from pydantic_monty import MontyError
 
         if self._pool is None:
             raise RuntimeError("a sandbox runs code inside its `with` only")
         if len(code) > self.limits.code:
-            return Ran(f"SandboxError: the code has more than {self.limits.code:,} characters", failed=True)
+            return SandboxResult(f"SandboxError: the code has more than {self.limits.code:,} characters", failed=True)
         output = _Output(self.limits.output)
         try:
-            self._feed(self._pool, showing_the_last_value(code), output)
+            self._feed(self._pool, print_last_value(code), output)
         except MontyError as error:
-            return Ran(output.followed_by(_reason(error, code.count("\n") + 1)), failed=True)
-        return Ran(output.text, failed=False)
+            return SandboxResult(output.followed_by(_reason(error, code.count("\n") + 1)), failed=True)
+        return SandboxResult(output.text, failed=False)
 
     def _feed(self, pool: Monty, code: str, output: _Output) -> None:
         limits = self.limits
@@ -101,7 +101,7 @@ class PythonSandbox:
             session.feed_run(code, print_callback=output.take)
 
 
-def showing_the_last_value(code: str) -> str:
+def print_last_value(code: str) -> str:
     """Code that prints the value of its last line, if that is an expression.
 
     The value must be formatted inside the sandbox: nested lists that share elements can be exponentially long.

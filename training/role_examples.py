@@ -128,8 +128,10 @@ class Fitting:
         return self._count(render(step.role, self._template, history=step.history, tools=tools, thought=thought))
 
 
-TRIED: Final = 16
-REMEMBERED: Final = 4_096
+# Counting by pieces is verified on this many prompts.
+VERIFIED_COUNTS: Final = 16
+# Pieces of prompts with cached counts.
+CACHE_SIZE: Final = 4_096
 
 
 class PromptCounter:
@@ -138,10 +140,10 @@ class PromptCounter:
     def __init__(self, tokenizer: PromptTokenizer) -> None:
         self.by_pieces = True
         self._tokenizer = tokenizer
-        self._piece = lru_cache(maxsize=REMEMBERED)(tokenizer.count)
+        self._piece = lru_cache(maxsize=CACHE_SIZE)(tokenizer.count)
         # Tokens that the tokenizer adds before every text.
         self._before = len(tokenizer.encode(""))
-        self._to_try = TRIED
+        self._to_try = VERIFIED_COUNTS
 
     def __call__(self, prompt: Prompt) -> int:
         """The tokens of a prompt."""

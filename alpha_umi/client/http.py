@@ -24,7 +24,7 @@ def problem_of(response: httpx.Response) -> Problem | None:
 
 
 def reason_of(response: httpx.Response) -> str:
-    """Why a request failed, in words: the problem's detail, else the status."""
+    """Why a request failed: the detail of the problem document, else the status."""
     problem = problem_of(response)
     return f"status {response.status_code}" if problem is None else problem.detail
 

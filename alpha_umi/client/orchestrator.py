@@ -125,7 +125,7 @@ class OrchestratorClient:
         return self._events("POST", f"{_path(trajectory_id)}/messages", _Position(None), _body(body))
 
     def follow(self, trajectory_id: str) -> Events:
-        """All events of a trajectory up to its end. It goes on when the stream is closed before."""
+        """All events of a trajectory up to its end. Closing the stream does not cancel the trajectory."""
         return self._events("GET", _events_path(trajectory_id), _Position(trajectory_id))
 
     async def trajectory(self, trajectory_id: str) -> Trajectory:

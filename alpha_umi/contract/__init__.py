@@ -1,1 +1,1 @@
-"""What crosses the wire: models of requests and answers, problem documents, the checks of tool schemas."""
+"""Wire models of requests and responses, problem documents, stream events, and the validation of tool schemas."""

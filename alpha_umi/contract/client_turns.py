@@ -1,4 +1,4 @@
-"""Wire models of what a client brings to a trajectory: tools of its own, their outputs, further turns."""
+"""Wire models of the client's input to a trajectory: client tools, their outputs, further messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_CLIENT_TOOL_NAME_CHARACTERS = 64
 MAX_CALL_ID_CHARACTERS = 128
 
 
-class ClientToolModel(ToolModel):
+class ClientTool(ToolModel):
     """A tool that the client executes. `parameters` is a JSON Schema of type object; empty means no arguments."""
 
     name: Annotated[str, Field(min_length=1, max_length=MAX_CLIENT_TOOL_NAME_CHARACTERS, pattern=r"^[A-Za-z0-9_.-]+$")]
@@ -24,17 +24,17 @@ def _form(tool: Any) -> str:
     return "(name)" if isinstance(tool, str) else "(definition)"
 
 
-# The tags stand in parentheses, so that an error can name its place without them.
+# Tags are in parentheses, so that they can be removed from the location of an error.
 OfferedTool = Annotated[
-    Annotated[str, Field(max_length=256), Tag("(name)")] | Annotated[ClientToolModel, Tag("(definition)")],
+    Annotated[str, Field(max_length=256), Tag("(name)")] | Annotated[ClientTool, Tag("(definition)")],
     Discriminator(_form),
 ]
 
 
 def not_blank(text: str, info: ValidationInfo) -> str:
-    """The text. Raises `ValueError` when there is nothing in it."""
+    """The text. Raises `ValueError` if it is blank."""
     if not text.strip():
-        raise ValueError(f"the {info.field_name} is blank; say what is to be done")
+        raise ValueError(f"the {info.field_name} is blank; write the instruction")
     return text
 
 
@@ -49,7 +49,7 @@ class AddMessage(WireModel):
 
 
 class ToolOutput(WireModel):
-    """What came of one call. `is_error`: it failed, and `content` says why."""
+    """The output of one call. `is_error`: it failed, and `content` says why."""
 
     call_id: Annotated[str, Field(min_length=1, max_length=MAX_CALL_ID_CHARACTERS)]
     content: Annotated[str, Field(max_length=MAX_OUTPUT_CHARACTERS)]

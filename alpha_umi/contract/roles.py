@@ -38,7 +38,7 @@ ANY_NOTATION = BeforeValidator(_integral)
 
 
 class WireModel(BaseModel):
-    """Base of everything that crosses the wire. Strict: what is taken is what the OpenAPI document says."""
+    """Base of all wire models. Strict: accepts exactly what the OpenAPI document describes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -52,18 +52,18 @@ class ToolModel(WireModel):
 
     @field_validator("parameters")
     @classmethod
-    def _can_be_shown(cls, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Only what a prompt shows of a schema; services that make more of it check the rest."""
+    def _check_properties(cls, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Check the parts of a schema that prompts use; services that use more validate the rest."""
         properties = parameters.get("properties", {})
         if not isinstance(properties, dict):
             raise ValueError("`properties` is not an object; give a schema to each name")
         for name, schema in properties.items():
             if isinstance(schema, dict):
-                _check_shown(name, schema)
+                _check_property(name, schema)
         return parameters
 
 
-def _check_shown(name: str, schema: dict[str, Any]) -> None:
+def _check_property(name: str, schema: dict[str, Any]) -> None:
     kinds = schema.get("type", [])
     if not isinstance(kinds, str) and not (isinstance(kinds, list) and all(isinstance(kind, str) for kind in kinds)):
         raise ValueError(f"`type` of the property {name!r} is neither a name nor a list of names")
@@ -72,14 +72,14 @@ def _check_shown(name: str, schema: dict[str, Any]) -> None:
 
 
 class TurnModel(WireModel):
-    """One turn of the history, with the raw text of whoever spoke."""
+    """One turn of the history, with its raw text."""
 
     role: TurnRole
     content: Annotated[str, Field(max_length=MAX_TURN_CHARACTERS)]
 
 
 class Sampling(WireModel):
-    """How to sample. Greedy unless told otherwise."""
+    """Sampling parameters. The default is greedy."""
 
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -142,7 +142,7 @@ class SummarizeRequest(Sampling):
 
 
 class StepRequest(Sampling):
-    """`POST /v1/step`. `conclude`: only an answer is wanted, because a limit was reached."""
+    """`POST /v1/step`. `conclude`: only an answer is expected, because a limit was reached."""
 
     tools: Annotated[list[ToolModel], Field(min_length=1, max_length=MAX_TOOLS)]
     history: Annotated[list[TurnModel], Field(min_length=1, max_length=MAX_TURNS)]
@@ -267,7 +267,7 @@ Answer = TypeVar("Answer", bound=RoleAnswer)
 
 @dataclass(frozen=True)
 class RoleSpec(Generic[Request, Answer]):
-    """How a role is called over HTTP: path, models of request and answer, and whether its text can be streamed."""
+    """The HTTP interface of a role: path, request and answer models, and whether its text can be streamed."""
 
     role: Role
     path: str
@@ -277,7 +277,7 @@ class RoleSpec(Generic[Request, Answer]):
 
 
 PLAN = RoleSpec("planner", "/v1/plan", PlanRequest, PlanAnswer, streams=True)
-# A call is of no use before it is complete.
+# An incomplete call is useless, so it is not streamed.
 CALL = RoleSpec("caller", "/v1/call", CallRequest, CallAnswer, streams=False)
 SUMMARIZE = RoleSpec("summarizer", "/v1/summarize", SummarizeRequest, SummarizeAnswer, streams=True)
 STEP = RoleSpec("backbone", "/v1/step", StepRequest, StepAnswer, streams=True)
@@ -287,7 +287,7 @@ if set(ROLES) != set(get_args(Role)):
 
 
 class RenderAnswer(WireModel):
-    """The exact prompt that the same request would be answered from."""
+    """The exact prompt of the same request."""
 
     prompt: str
     prompt_tokens: int
@@ -327,17 +327,17 @@ class ModelList(WireModel):
 
 
 def as_tools(tools: Sequence[ToolModel]) -> tuple[Tool, ...]:
-    """The tools as the roles know them."""
+    """The tools as types of `alpha_umi.roles`."""
     return tuple(Tool(tool.name, tool.description, tool.parameters) for tool in tools)
 
 
 def as_history(turns: Sequence[TurnModel]) -> tuple[Turn, ...]:
-    """The history as the roles know it."""
+    """The history as types of `alpha_umi.roles`."""
     return tuple(Turn(turn.role, turn.content) for turn in turns)
 
 
 def as_turns(history: Iterable[Turn]) -> list[TurnModel]:
-    """The history as it is sent: nothing is longer than the services take."""
+    """The wire form of a history; contents are cut to the length that services accept."""
     return [TurnModel(role=turn.role, content=turn.content[:MAX_TURN_CHARACTERS]) for turn in history]
 
 

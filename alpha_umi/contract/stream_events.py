@@ -1,8 +1,8 @@
 """The wire form of a trajectory's stream: server-sent events, written by the orchestrator and read by its clients.
 
-The data of an event is the event's own fields (`alpha_umi.trajectory.events`) and context that follows from the state,
-for clients that keep none. `event_data` writes both; `read_stream_event` reads both apart, so that nothing is lost:
-`replay(machine_events(stream))` is the state that the orchestrator has.
+The data of an event has the fields of the event (`alpha_umi.trajectory.events`) and context from the state, for clients
+that have no state. `event_data` writes both; `read_stream_event` separates them without loss:
+`replay(machine_events(stream))` is the orchestrator's state.
 
 The stream sends every event of the log but `effect.intended`, and `trajectory.finished` of the newest turn only.
 Between them it sends text while a role writes it, and `reconnect` where it has to stop early; those have no id.
@@ -40,7 +40,7 @@ from alpha_umi.trajectory import (
     steps_after,
 )
 
-# Roles whose text is sent while it is written; the caller's is of no use before it is complete.
+# Roles whose text is streamed. An incomplete call is useless, so the caller's is not.
 WritingRole = Literal["planner", "summarizer", "backbone"]
 _DELTA = ".delta"
 _RECONNECT = "reconnect"
@@ -157,8 +157,7 @@ def machine_events(stream: Iterable[StreamEvent]) -> Iterator[Event]:
             case UnknownKind(name=name):
                 where = f" (id {item.id})" if item.id else ""
                 raise EventNotUnderstood(
-                    f"the event {name!r}{where} is of no kind that this version knows: "
-                    "use the version of the orchestrator that sent it"
+                    f"the event {name!r}{where} has an unknown kind: use the version of the orchestrator that sent it"
                 )
             case MessageAdded() if not ended:
                 # A further turn begins only after the end of the one before, which the stream does not repeat.

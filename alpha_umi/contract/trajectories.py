@@ -12,7 +12,7 @@ from alpha_umi.contract.roles import ANY_NOTATION, WireModel
 from alpha_umi.roles.planner import Decision
 from alpha_umi.roles.turns import Role
 from alpha_umi.trajectory import State, Status
-from alpha_umi.trajectory.state import RoleUsage as Use
+from alpha_umi.trajectory.state import RoleUsage
 
 MAX_INSTRUCTION_CHARACTERS = 32_000
 MAX_STEPS = 64
@@ -36,21 +36,22 @@ class CreateTrajectory(WireModel):
     )
     strategy: Strategy = Field(
         default="chain",
-        description="Planner, caller and summarizer in turn (`chain`), the same as a depth-first search that goes back "
-        "from dead ends (`dfsdt`), or a single model that does it all (`single`)",
+        description="Planner, caller and summarizer in turn (`chain`), the same as a depth-first search that "
+        "backtracks from dead ends (`dfsdt`), or a single model that does it all (`single`)",
     )
     max_steps: Annotated[int, Field(ge=1, le=MAX_STEPS), ANY_NOTATION] | None = Field(
-        default=None, description="Steps after which an answer is demanded; of a search on all branches together"
+        default=None, description="Steps after which an answer is requested; in a search, on all branches together"
     )
     max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS), ANY_NOTATION] | None = Field(
-        default=None, description="Tokens of all roles together, read and written, after which an answer is demanded"
+        default=None,
+        description="Prompt and completion tokens of all roles together after which an answer is requested",
     )
     max_depth: Annotated[int, Field(ge=1, le=MAX_STEPS), ANY_NOTATION] | None = Field(
-        default=None, description="Steps of a branch after which a search goes back; only with `dfsdt`"
+        default=None, description="Steps of a branch after which a search backtracks; only with `dfsdt`"
     )
     max_repeats: Annotated[int, Field(ge=1, le=MAX_STEPS), ANY_NOTATION] | None = Field(
         default=None,
-        description="How often the same call may bring the same result before the turn, or a branch of a search, is "
+        description="How often the same call may return the same result before the turn, or a branch of a search, is "
         f"ended; {MAX_STEPS} ends none",
     )
     stream: bool = False
@@ -64,19 +65,19 @@ class CreateTrajectory(WireModel):
     def _distinct(cls, tools: list[OfferedTool] | None) -> list[OfferedTool] | None:
         names = [tool for tool in tools or [] if isinstance(tool, str)]
         if len(set(names)) != len(names):
-            raise ValueError("a tool is named twice; name each once")
+            raise ValueError("a tool is listed twice; list each once")
         return tools
 
 
 class MessageModel(WireModel):
-    """What one side said to the other."""
+    """One message of the conversation."""
 
     role: Literal["user", "assistant"]
     content: str
 
 
 class StepAction(WireModel):
-    """A call as it was made. `expires_at` is set while the client has to execute it: until then it has time."""
+    """A call. `expires_at` is the deadline while the client must execute it."""
 
     call_id: str
     name: str
@@ -85,7 +86,7 @@ class StepAction(WireModel):
 
 
 class StepObservation(WireModel):
-    """What the tool answered."""
+    """The result of a call, or the reason why there was no call."""
 
     content: str
     is_error: bool
@@ -93,7 +94,7 @@ class StepObservation(WireModel):
 
 
 class StepLatency(WireModel):
-    """Milliseconds spent with each party."""
+    """Milliseconds per role and for the tool."""
 
     planner: int
     caller: int
@@ -109,11 +110,10 @@ class TokenUsage(WireModel):
     completion_tokens: int
 
 
-class RoleUsage(WireModel):
-    """What a role wrote for a step: how often, with how many tokens, and whether nothing of it could be used.
+class RoleUsageModel(WireModel):
+    """Usage of a role in a step: generations, tokens, and whether its output was unreadable.
 
-    More than one of `attempts` is a repair: a second try, or a decision that a grammar had to bring. 0: it was not
-    recorded.
+    `attempts` above 1 include a repair: a second generation, or a decision inside a grammar. 0: not recorded.
     """
 
     attempts: int
@@ -123,10 +123,10 @@ class RoleUsage(WireModel):
 
 
 class StepModel(WireModel):
-    """One planner decision and what followed. `truncated`: a role saw a shortened history.
+    """One planner decision with its call and observation. `truncated`: a role saw a shortened history.
 
-    `parent` is the step before it on its branch, null for the first of a turn. `abandoned`: a search has left it.
-    `roles` is what each role wrote for it; null in what earlier versions exported.
+    `parent` is the step before it on its branch, null for the first of a turn. `abandoned`: a search has backtracked
+    from it. `roles` is the usage per role; null in exports of earlier versions.
     """
 
     index: int
@@ -139,18 +139,18 @@ class StepModel(WireModel):
     truncated: bool
     parent: int | None = None
     abandoned: bool = False
-    roles: dict[Role, RoleUsage] | None = None
+    roles: dict[Role, RoleUsageModel] | None = None
 
 
 class TrajectoryError(WireModel):
-    """Why a trajectory did not simply complete: a stable code and a sentence."""
+    """Why a trajectory did not complete: a stable code and a sentence."""
 
     code: str
     detail: str
 
 
 class Trajectory(WireModel):
-    """A whole trajectory. `status`, `answer`, `error` and `finished_at` are those of the newest user turn."""
+    """A trajectory. `status`, `answer`, `error` and `finished_at` are those of the newest user turn."""
 
     id: str
     object: Literal["trajectory"] = "trajectory"
@@ -227,7 +227,7 @@ def as_trajectory(
             truncated=step.truncated,
             parent=step.parent,
             abandoned=step.abandoned,
-            roles={role: _use(use) for role, use in step.roles.items()},
+            roles={role: _role_usage(usage) for role, usage in step.roles.items()},
         )
         for step in state.steps
     ]
@@ -249,7 +249,7 @@ def as_trajectory(
 
 
 def differing_fields(trajectory: Trajectory, state: State) -> list[str]:
-    """The fields in which a trajectory is not what a state adds up to."""
+    """The fields in which a trajectory differs from a state."""
     replayed = as_trajectory(
         trajectory.id,
         state,
@@ -260,8 +260,8 @@ def differing_fields(trajectory: Trajectory, state: State) -> list[str]:
     return [name for name in Trajectory.model_fields if getattr(replayed, name) != getattr(trajectory, name)]
 
 
-def _use(use: Use) -> RoleUsage:
-    return RoleUsage(attempts=use.attempts, **vars(use.usage), unreadable=use.unreadable)
+def _role_usage(usage: RoleUsage) -> RoleUsageModel:
+    return RoleUsageModel(attempts=usage.attempts, **vars(usage.usage), unreadable=usage.unreadable)
 
 
 def _time(text: str | None) -> datetime | None:

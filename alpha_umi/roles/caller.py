@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 
 from alpha_umi.roles.errors import UnreadableOutput
 
+# Prefix of the observation when the caller's output is not a valid call; the reason follows.
+NO_CALL = "No call was made: "
 _CALL = re.compile(r"\s*Action:[ \t]*(?P<name>[^\n]*?)[ \t]*\n\s*Action Input:\s*", re.DOTALL)
 
 

@@ -7,10 +7,10 @@
                                   └── give up, failure, cancelled ───────────────────────> ENDING
 
 A call of a tool that the client executes goes through REQUIRING and WAITING instead of RUNNING_TOOL. The strategy
-`single` has STEPPING for planning and calling, and CONCLUDING for the answer after a limit. A further user turn leads
-from FINISHED back to the next step. With the strategy `dfsdt` a dead end (give up, too deep, a repeated call) leads
-through BACKTRACKING to an earlier place and PLANNING there. A cancellation is legal in every open phase; a limit and a
-role's failure while an effect is being performed. `machine.TRANSITIONS` is the whole table.
+`single` has STEPPING instead of planning and calling, and CONCLUDING for the answer after a limit. A further user turn
+leads from FINISHED to the next step. With the strategy `dfsdt` a dead end (give up, maximum depth, repeated call) leads
+through BACKTRACKING to PLANNING at an earlier step. A cancellation is legal in every open phase; a limit and a role's
+failure are legal while an effect is being performed. `machine.TRANSITIONS` is the complete table.
 """
 
 from alpha_umi.trajectory.effects import (

@@ -1,4 +1,4 @@
-"""The moves of the strategy `chain`: planner, caller and summarizer in turn."""
+"""Transitions of the strategy `chain`: planner, caller and summarizer in turn."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def decide(state: State, event: PlannerDecided) -> State:
     step = Step(len(state.steps), event.thought, event.next).with_usage("planner", event, unreadable=event.unreadable)
     # An unreadable output enters the history in the format of a readable one, with the policy's decision.
     text = write_plan(event.thought, event.next) if event.unreadable else event.text
-    planned = moves.planned(state, step, text)
+    planned = moves.add_step(state, step, text)
     match event.next:
         case "caller":
             return replace(planned, phase=Phase.CALLING)
@@ -33,11 +33,11 @@ def decide(state: State, event: PlannerDecided) -> State:
 def call(state: State, event: CallMade) -> State:
     """The caller's call is executed next."""
     state = moves.add_usage(state, "caller", event)
-    return moves.called(state, Action(event.call_id, event.name, event.arguments), event.text)
+    return moves.add_call(state, Action(event.call_id, event.name, event.arguments), event.text)
 
 
 def record_invalid_call(state: State, event: ToolObserved) -> State:
-    """There is no call, for a reason that the planner reads. Raises `IllegalEvent` for the observation of a call."""
+    """The caller's output is not a valid call; the planner reads why. Raises `IllegalEvent` for other observations."""
     if event.call_id is not None:
         raise IllegalEvent(f"no call {event.call_id!r} is waiting for an observation")
     output = RoleOutput(usage=event.usage or Usage(), latency_ms=event.latency_ms, attempts=event.attempts or 0)
@@ -47,5 +47,5 @@ def record_invalid_call(state: State, event: ToolObserved) -> State:
 
 def answer(state: State, event: AnswerWritten) -> State:
     """The summarizer's answer ends the turn. Its cost is added to the newest step."""
-    answered = moves.add_usage(moves.answered(state, event.answer), "summarizer", event)
+    answered = moves.add_usage(moves.add_answer(state, event.answer), "summarizer", event)
     return ending.end(answered, ending.outcome_of(state), state.error)

@@ -1,4 +1,4 @@
-"""What the machine wants done next: exactly one effect at a time, or none when the trajectory is over."""
+"""Effects: what the state machine wants next. There is one effect at a time, and none after the end."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ FINAL: frozenset[Status] = frozenset({"completed", "gave_up", "failed", "cancell
 
 @dataclass(frozen=True)
 class AskPlanner:
-    """Ask the planner what to do next."""
+    """Request the next decision from the planner."""
 
     step: int
 
 
 @dataclass(frozen=True)
 class AskCaller:
-    """Ask the caller to turn the current rationale into one call."""
+    """Request one call for the current rationale from the caller."""
 
     step: int
 
 
 @dataclass(frozen=True)
 class RunTool:
-    """Send one call to its tool."""
+    """Call a tool."""
 
     step: int
     call_id: str
@@ -39,7 +39,7 @@ class RunTool:
 
 @dataclass(frozen=True)
 class RequireAction:
-    """Record that the client has to execute a call, and until when."""
+    """Record that the client must execute a call, with the deadline."""
 
     step: int
     call_id: str
@@ -58,7 +58,7 @@ class AwaitOutput:
 
 @dataclass(frozen=True)
 class Backtrack:
-    """Record that a search leaves its branch after `step`, and continues after step `to` (None: at the question)."""
+    """Record that a search leaves its branch after `step` and continues after step `to` (None: at the instruction)."""
 
     step: int
     to: int | None
@@ -67,7 +67,7 @@ class Backtrack:
 
 @dataclass(frozen=True)
 class AskBackbone:
-    """Ask the single model for its next step. `conclude`: a limit ended the run, only an answer is expected."""
+    """Request the next step from the single model. `conclude`: a limit was reached, only an answer is expected."""
 
     step: int
     conclude: bool = False
@@ -75,14 +75,14 @@ class AskBackbone:
 
 @dataclass(frozen=True)
 class AskSummarizer:
-    """Ask the summarizer for the answer, or for what is known when a limit ended the run."""
+    """Request the answer from the summarizer; after a limit, an answer from what is known."""
 
     step: int
 
 
 @dataclass(frozen=True)
 class Finish:
-    """Record the end."""
+    """Record the end of the turn."""
 
     status: Status
 
@@ -114,7 +114,7 @@ def role_of(effect: RoleEffect) -> Role:
 def effect_key(effect: Effect) -> str:
     """The effect's name, unique within its trajectory.
 
-    It is in the log before the effect is performed, and part of the idempotency key of a tool call.
+    It is written to the log before the effect is performed, and is part of a tool call's idempotency key.
     """
     if isinstance(effect, Finish):
         return "finish"

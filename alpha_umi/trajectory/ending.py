@@ -1,4 +1,4 @@
-"""How turns end: limits, failures, cancellation, and the record of it."""
+"""Transitions that end a turn: limits, failures, cancellation, and the record of the end."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from alpha_umi.trajectory.state import Failure, Phase, State, total
 REPEATED_CALL = Failure("repeated_call", "the same call brought the same result again and again")
 
 
-def spent(state: State) -> Failure | None:
-    """The budget that the turn has used up, if it has."""
+def exhausted_budget(state: State) -> Failure | None:
+    """The budget of steps or tokens that the turn has exhausted; None if there is none."""
     limits, usage = state.limits, total(state.turn_steps)
     if len(state.turn_steps) >= limits.max_steps:
         return Failure("max_steps", f"the limit of {limits.max_steps} steps was reached")
@@ -22,18 +22,18 @@ def spent(state: State) -> Failure | None:
 
 
 def exhaust(state: State, why: Failure) -> State:
-    """A limit ends the turn: the answer says what is known."""
+    """A limit ends the turn: the next effect requests an answer from what is known."""
     closing = Phase.CONCLUDING if state.strategy == "single" else Phase.SUMMARIZING
     return replace(state, phase=closing, outcome="exhausted", error=why, in_flight=None)
 
 
 def end(state: State, outcome: Status, error: Failure | None) -> State:
-    """The turn is over but for the record of its end."""
+    """The turn has ended; the next effect records it."""
     return replace(state, phase=Phase.ENDING, outcome=outcome, error=error, in_flight=None)
 
 
-def limit(state: State, event: LimitReached) -> State:
-    """The deadline has passed: the answer follows, or the end if the answer was being written."""
+def reach_limit(state: State, event: LimitReached) -> State:
+    """The deadline has passed: request an answer, or end the turn if an answer was being generated."""
     why = Failure(event.limit, "the time limit of the trajectory was reached")
     if state.is_closing:
         return end(state, "exhausted", state.error or why)
@@ -46,7 +46,7 @@ def fail(state: State, event: RoleFailed) -> State:
 
 
 def cancel(state: State, event: Cancelled) -> State:
-    """The trajectory was stopped from outside."""
+    """The client cancelled the trajectory."""
     return end(state, "cancelled", Failure("cancelled", event.reason))
 
 
@@ -56,7 +56,7 @@ def finish(state: State, event: TrajectoryFinished) -> State:
 
 
 def outcome_of(state: State) -> Status:
-    """How the turn ends."""
+    """The status with which the turn ends."""
     if state.outcome is None:
         raise AssertionError("a trajectory ends only with an outcome")
     return state.outcome

@@ -1,7 +1,7 @@
-"""What goes wrong between an event and a state."""
+"""Errors of the state machine."""
 
 from __future__ import annotations
 
 
 class IllegalEvent(Exception):
-    """The event does not belong to the state; the state is as it was."""
+    """The event is not legal in this state. The state is unchanged."""

@@ -1,8 +1,8 @@
-"""The events of a trajectory: what the machine takes, the log stores and the stream sends.
+"""The events of a trajectory. The machine consumes them, the log stores them, the stream sends them.
 
-One frozen dataclass per kind; `type` is its name in the log, in the stream and in files. Events carry everything that
-the machine needs (ids and durations included), so that it has no clock and no randomness of its own. `dump_event`
-writes an event as a JSON object and `parse_event` reads it back; nothing else defines the format.
+One frozen dataclass per kind; `type` is its name in the log, in the stream and in files. Events contain all
+input of the machine (ids and durations included), so that it needs no clock and no randomness. `dump_event` and
+`parse_event` define the JSON format.
 
 Fields that a later version added have defaults, so that earlier rows can be read.
 """
@@ -47,7 +47,7 @@ class RoleOutput:
 
 @dataclass(frozen=True)
 class TrajectoryCreated:
-    """The user's instruction opens the trajectory; the tools on offer are fixed from here on.
+    """The user's instruction starts the trajectory; its tools are fixed.
 
     `tools` are all names in order; `client_tool_definitions` are those of them that the client executes.
     """
@@ -62,7 +62,7 @@ class TrajectoryCreated:
 
 @dataclass(frozen=True)
 class MessageAdded:
-    """A further user turn continues a trajectory that had ended."""
+    """A further user turn continues a finished trajectory."""
 
     type: Literal["trajectory.continued"] = field(default="trajectory.continued", kw_only=True)
     content: str
@@ -70,9 +70,9 @@ class MessageAdded:
 
 @dataclass(frozen=True)
 class EffectIntended:
-    """The current effect is about to be performed. Written before the send, so that a crash leaves a trace.
+    """Intent: the current effect is about to be performed. It is committed before the request is sent.
 
-    The only kind that stays in the log: the stream does not send it, because it changes nothing but `State.in_flight`.
+    The stream does not send this kind, because it changes only `State.in_flight`.
     """
 
     type: Literal["effect.intended"] = field(default="effect.intended", kw_only=True)
@@ -108,7 +108,7 @@ class CallMade(RoleOutput):
 
 @dataclass(frozen=True)
 class ActionRequired:
-    """The client has to execute the newest call. `expires_at` (ISO 8601, UTC) is when waiting for it ends."""
+    """The client must execute the newest call until `expires_at` (ISO 8601, UTC)."""
 
     type: Literal["trajectory.requires_action"] = field(default="trajectory.requires_action", kw_only=True)
     call_id: str
@@ -117,11 +117,11 @@ class ActionRequired:
 
 @dataclass(frozen=True)
 class ToolObserved:
-    """The tool answered, or failed: then `is_error`. `truncated`: the answer was longer.
+    """The result of a tool call. `is_error`: it failed; `truncated`: the result was longer.
 
-    `expired`: the client gave no output in time.
-    Without a `call_id` no call was made, because the caller's output could not be used, repair included; `content`
-    says so to the planner, and `text`, `usage` and `attempts` are those of the caller.
+    `expired`: the client submitted no output before the deadline. Without a `call_id` no call was made, because the
+    caller's output was not a valid call even after a repair: `content` is the reason for the planner, and `text`,
+    `usage` and `attempts` are those of the caller.
     """
 
     type: Literal["tool.observed"] = field(default="tool.observed", kw_only=True)
@@ -138,7 +138,7 @@ class ToolObserved:
 
 @dataclass(frozen=True)
 class Backtracked:
-    """A search has left the end of its branch, for `reason`, and continues after step `to` (None: at the question)."""
+    """A search has left the end of its branch, for `reason`, and continues after step `to` (None: the instruction)."""
 
     type: Literal["search.backtracked"] = field(default="search.backtracked", kw_only=True)
     to: int | None
@@ -155,12 +155,13 @@ class AnswerWritten(RoleOutput):
 
 @dataclass(frozen=True)
 class StepTaken(RoleOutput):
-    """The single model took a step: rationale and decision, with what the decision needs in the same text.
+    """The single model wrote a step: rationale and decision, with call or answer.
 
-    For the decision `caller` there is a call (`call_id`, `name`, `arguments`), or a `reason` why there is none that can
-    be made; for `conclusion` an `answer`. `text` is what was written for it: the call, or the answer.
-    `unreadable`: the output holds neither a call nor a conclusion, retries included; `reason` says why, `next` is
-    `on_unreadable` of the trajectory's limits, and the output itself is the answer where that is `conclusion`.
+    With the decision `caller` there is a call (`call_id`, `name`, `arguments`), or the `reason` why it is invalid; with
+    `conclusion` an `answer`. `text` is the output after the rationale.
+
+    `unreadable`: the output has neither a call nor a conclusion, retries included. `reason` says why; `next` is
+    `on_unreadable` of the trajectory's limits; if that is `conclusion`, the output is the answer.
     """
 
     type: Literal["backbone.stepped"] = field(default="backbone.stepped", kw_only=True)
@@ -177,7 +178,7 @@ class StepTaken(RoleOutput):
 
 @dataclass(frozen=True)
 class LimitReached:
-    """A limit that the machine cannot see itself, such as the wall clock, was reached."""
+    """A limit that depends on the clock was reached."""
 
     type: Literal["limit.reached"] = field(default="limit.reached", kw_only=True)
     limit: LimitKind
@@ -185,7 +186,7 @@ class LimitReached:
 
 @dataclass(frozen=True)
 class RoleFailed:
-    """A role service gave no answer: it is down, too slow, or its response is invalid."""
+    """A role call failed: the service is unavailable, too slow, or its response is invalid."""
 
     type: Literal["role.failed"] = field(default="role.failed", kw_only=True)
     role: Role
@@ -195,7 +196,7 @@ class RoleFailed:
 
 @dataclass(frozen=True)
 class Cancelled:
-    """The trajectory was stopped from outside."""
+    """The trajectory was cancelled."""
 
     type: Literal["trajectory.cancelled"] = field(default="trajectory.cancelled", kw_only=True)
     reason: str = "cancelled by the client"
@@ -229,7 +230,7 @@ _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="t
 
 
 class UnknownEvent(ValueError):
-    """An event of a kind, or with fields, that this version does not know: from a newer version, or damaged."""
+    """An event with an unknown kind or unknown fields: written by a newer version, or damaged."""
 
 
 def dump_event(event: Event) -> dict[str, Any]:
@@ -240,11 +241,11 @@ def dump_event(event: Event) -> dict[str, Any]:
 def parse_event(value: Mapping[str, Any], *, ignore_unknown_fields: bool = False) -> Event:
     """The event of a JSON object. Raises `UnknownEvent`, which names the kind, and the field at fault.
 
-    `ignore_unknown_fields`: of an event in a stream, which has context beside the event's own fields.
+    `ignore_unknown_fields` is for events of a stream, which have additional context.
     """
     kind = value.get("type")
     if kind not in EVENT_TYPES:
-        raise UnknownEvent(f"no event of this version is called {kind!r}: read it with the version that wrote it")
+        raise UnknownEvent(f"unknown event kind {kind!r}: read it with the version that wrote it")
     try:
         # As JSON text, because only there a list is a tuple and an object a dataclass while everything else is strict.
         text = json.dumps(value, allow_nan=False)

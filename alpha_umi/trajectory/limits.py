@@ -1,4 +1,4 @@
-"""What bounds a trajectory, and the names of what is reached."""
+"""Limits of a trajectory."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ DeadEndReason = Literal["gave_up", "max_depth", "repeated_call"]
 
 @dataclass(frozen=True)
 class Limits:
-    """What bounds a trajectory.
+    """Limits of a trajectory. They apply to the steps since the newest user turn.
 
-    `max_steps` counts decisions for a call since the newest user turn; of a search all decisions, on every branch.
-    `max_tokens` (None: no limit) bounds the tokens of all roles together, read and written, since the newest user turn;
-    it is looked at between two steps. `max_repeats` is how often the same call may bring the same observation before
-    the run, or the branch of a search, is ended. `on_unreadable` is the decision that stands in for one that could not
-    be read.
+    `max_steps` bounds the decisions for a call; in a search, all decisions on every branch. `max_tokens` (None: no
+    limit) bounds prompt and completion tokens of all roles together and is checked between two steps. `max_repeats`
+    is how often the same call may return the same observation before the turn, or the branch of a search, ends.
+    `on_unreadable` is the decision to assume when the planner's output cannot be parsed.
 
-    A search goes `max_depth` steps deep and tries a place `max_width` times. By default as the published search does:
-    its depth of 12 counts tree nodes, of which a step is three (thought, name of the tool, arguments).
+    A branch of a search has at most `max_depth` steps, and a step at most `max_width` children. The defaults are those
+    of the published search, whose depth of 12 counts three tree nodes per step (thought, tool name, arguments).
     """
 
     max_steps: int = 8

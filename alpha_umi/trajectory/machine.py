@@ -1,14 +1,14 @@
-"""The trajectory machine: a protocol without I/O.
+"""The trajectory state machine. It has no I/O.
 
-An event and a state give the next state (`advance`); a state wants exactly one effect (`effect_of`). All legal moves
-are in `TRANSITIONS`; an event that is not listed for a phase raises `IllegalEvent` and changes nothing. Routing
-depends on the planner's own decision alone, never on text in the history.
+`advance` computes the next state from a state and an event; `effect_of` returns the one effect that a state requires.
+`TRANSITIONS` lists all legal transitions; any other event raises `IllegalEvent` and changes nothing. Routing depends
+only on the planner's decision, never on text in the history.
 
-Strategies are variants of the table, not loops of their own: `chain` asks planner, caller and summarizer in turn,
-`single` asks one model for all of it (the paper's baseline), `dfsdt` goes back from where a chain leads
-nowhere and tries another branch. Each has a module; `moves` has what they share, `ending` how turns end.
+Strategies are variants of the table: `chain` calls planner, caller and summarizer in turn, `single` calls one model for
+all steps (the paper's baseline), `dfsdt` backtracks from dead ends and tries another branch. Each has a module; `moves`
+has the transitions that they share, `ending` those that end a turn.
 
-Left out on purpose: awaiting, clocks, randomness, logging. The orchestrator's driver performs the effects.
+There is no awaiting, clock, randomness or logging here. The orchestrator's driver performs the effects.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ NEW: Final = State()
 
 
 def advance(state: State, event: Event) -> State:
-    """The state after one event. Raises `IllegalEvent`."""
+    """The state after an event. Raises `IllegalEvent`."""
     move = TRANSITIONS.get((state.phase, type(event)))
     if move is None:
-        raise IllegalEvent(f"{type(event).__name__} cannot happen while {state.phase}")
+        raise IllegalEvent(f"{type(event).__name__} is not legal in the phase {state.phase}")
     return move(state, event)
 
 
@@ -72,7 +72,7 @@ class Transition:
 
 
 def transitions(events: Iterable[Event], state: State = NEW) -> Iterator[Transition]:
-    """Every transition of a log, or of its rest from `state` on. Raises `IllegalEvent`, with the event's number."""
+    """The transitions of a log, beginning with `state`. Raises `IllegalEvent` with the event's number."""
     for number, event in enumerate(events, start=1):
         try:
             transition = Transition(state, event, advance(state, event))
@@ -85,14 +85,14 @@ def transitions(events: Iterable[Event], state: State = NEW) -> Iterator[Transit
 
 
 def replay(events: Iterable[Event], state: State = NEW) -> State:
-    """The state after a log, or after any prefix of one. Raises `IllegalEvent`, with the event's number."""
+    """The state after a log or a prefix of it. Raises `IllegalEvent` with the event's number."""
     for transition in transitions(events, state):
         state = transition.after
     return state
 
 
 def effect_of(state: State) -> Effect | None:
-    """What is to be done now; None before the question and after the end."""
+    """The next effect; None before the instruction and after the end."""
     step = len(state.steps)
     match state.phase:
         case Phase.NEW | Phase.FINISHED:
@@ -125,14 +125,14 @@ def effect_of(state: State) -> Effect | None:
 def _intend(state: State, event: EffectIntended) -> State:
     effect = effect_of(state)
     if effect is None or effect_key(effect) != event.effect:
-        raise IllegalEvent(f"{event.effect!r} is not what comes next")
+        raise IllegalEvent(f"the intent {event.effect!r} is not the next effect")
     return replace(state, in_flight=event.effect)
 
 
 Move = Callable[[State, Any], State]
 
-# Phases with an effect that leaves the process: it can be intended, take too long or fail.
-_ASKING = (
+# Phases whose effect is sent over the network: it has an intent, can time out and can fail.
+_SENDING = (
     Phase.PLANNING,
     Phase.CALLING,
     Phase.RUNNING_TOOL,
@@ -140,11 +140,11 @@ _ASKING = (
     Phase.STEPPING,
     Phase.CONCLUDING,
 )
-_TIMED = (*_ASKING, Phase.BACKTRACKING)
+_TIMED = (*_SENDING, Phase.BACKTRACKING)
 _OPEN = (*_TIMED, Phase.REQUIRING, Phase.WAITING)
 
 TRANSITIONS: dict[tuple[Phase, type[Any]], Move] = {
-    (Phase.NEW, TrajectoryCreated): moves.ask,
+    (Phase.NEW, TrajectoryCreated): moves.create,
     (Phase.FINISHED, MessageAdded): moves.add_message,
     (Phase.PLANNING, PlannerDecided): chain.decide,
     (Phase.CALLING, CallMade): chain.call,
@@ -157,8 +157,8 @@ TRANSITIONS: dict[tuple[Phase, type[Any]], Move] = {
     (Phase.SUMMARIZING, AnswerWritten): chain.answer,
     (Phase.CONCLUDING, StepTaken): single.conclude,
     (Phase.ENDING, TrajectoryFinished): ending.finish,
-    **{(phase, EffectIntended): _intend for phase in _ASKING},
-    **{(phase, LimitReached): ending.limit for phase in _TIMED},
-    **{(phase, RoleFailed): ending.fail for phase in _ASKING},
+    **{(phase, EffectIntended): _intend for phase in _SENDING},
+    **{(phase, LimitReached): ending.reach_limit for phase in _TIMED},
+    **{(phase, RoleFailed): ending.fail for phase in _SENDING},
     **{(phase, Cancelled): ending.cancel for phase in _OPEN},
 }

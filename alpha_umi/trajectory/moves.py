@@ -1,7 +1,6 @@
-"""What every strategy shares: turns of the user, calls and what follows them.
+"""Transitions that all strategies share: user turns, calls and observations.
 
-Each move takes a state and an event, and gives the next state. Which of them is legal where stands in
-`machine.TRANSITIONS`.
+Each function returns the next state. `machine.TRANSITIONS` says in which phase it is legal.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from dataclasses import replace
 
 from alpha_umi.roles.turns import Role, Turn
 from alpha_umi.trajectory import search
-from alpha_umi.trajectory.ending import REPEATED_CALL, end, exhaust, spent
+from alpha_umi.trajectory.ending import REPEATED_CALL, end, exhaust, exhausted_budget
 from alpha_umi.trajectory.errors import IllegalEvent
 from alpha_umi.trajectory.events import (
     ActionRequired,
@@ -26,14 +25,12 @@ from alpha_umi.trajectory.state import Action, Failure, Message, Observation, Ph
 from alpha_umi.trajectory.tree import branch
 
 STRATEGIES = ("chain", "single", "dfsdt")
-# How the published preprocessing writes an answer that was not given.
+# The published preprocessing writes a missing answer like this.
 NO_ANSWER = "none"
-# Begins an observation for the planner that there was no call; the reason follows.
-NO_CALL = "No call was made: "
 
 
-def ask(state: State, event: TrajectoryCreated) -> State:
-    """The question opens the first turn. Raises `IllegalEvent` for an unknown strategy."""
+def create(state: State, event: TrajectoryCreated) -> State:
+    """The instruction starts the first turn. Raises `IllegalEvent` for an unknown strategy."""
     if event.strategy not in STRATEGIES:
         raise IllegalEvent(f"no strategy {event.strategy!r}; known: {', '.join(STRATEGIES)}")
     opened = replace(
@@ -48,7 +45,7 @@ def ask(state: State, event: TrajectoryCreated) -> State:
 
 
 def add_message(state: State, event: MessageAdded) -> State:
-    """A further turn; what the one before had not answered is shown as an answer that was not given."""
+    """A user message starts a further turn. If the previous turn has no answer, the history gets an empty one."""
     unanswered = state.answer is None and state.strategy != "single"
     history = (*state.history, Turn("conclusion", NO_ANSWER)) if unanswered else state.history
     return _begin_turn(replace(state, history=history, answer=None, error=None, outcome=None), event.content)
@@ -57,7 +54,7 @@ def add_message(state: State, event: MessageAdded) -> State:
 def _begin_turn(state: State, content: str) -> State:
     return replace(
         state,
-        phase=_thinking(state),
+        phase=_decision_phase(state),
         history=(*state.history, Turn("user", content)),
         messages=(*state.messages, Message("user", content)),
         turn_start=len(state.steps),
@@ -66,13 +63,13 @@ def _begin_turn(state: State, content: str) -> State:
     )
 
 
-def _thinking(state: State) -> Phase:
+def _decision_phase(state: State) -> Phase:
     """The phase in which the next step is decided."""
     return Phase.STEPPING if state.strategy == "single" else Phase.PLANNING
 
 
-def planned(state: State, step: Step, text: str) -> State:
-    """The state with a decision; `text` is the turn in which it was written."""
+def add_step(state: State, step: Step, text: str) -> State:
+    """The state with a new step; `text` is the planner's turn for the history."""
     return replace(
         state,
         steps=(*state.steps, replace(step, parent=state.tip)),
@@ -83,28 +80,28 @@ def planned(state: State, step: Step, text: str) -> State:
 
 
 def give_up(state: State) -> State:
-    """The turn ends without an answer, as the model decided; of a search only the branch."""
+    """The model gave up: the turn ends without an answer; in a search, only the branch ends."""
     if state.strategy == "dfsdt":
         return search.abandon_branch(state, "gave_up")
     return end(state, "gave_up", Failure("gave_up", "the planner gave up"))
 
 
 def check_policy(state: State, event: PlannerDecided | StepTaken) -> None:
-    """Raises `IllegalEvent` where the decision in place of an unreadable one is not that of the limits."""
+    """Raises `IllegalEvent` if the decision assumed for unreadable output is not that of the limits."""
     if event.unreadable and event.next != state.limits.on_unreadable:
         raise IllegalEvent(f"an unreadable decision counts as {state.limits.on_unreadable!r}, not as {event.next!r}")
 
 
 def add_usage(state: State, role: Role, output: RoleOutput, *, unreadable: bool = False) -> State:
-    """The state with the cost of a role call added to the newest step; unchanged where there is no step."""
+    """The state with the cost of a role call added to the newest step; unchanged if there is no step."""
     if not state.steps:
         return state
     step = state.steps[-1].with_usage(role, output, unreadable=unreadable)
     return replace(state, steps=(*state.steps[:-1], step))
 
 
-def called(state: State, action: Action, text: str) -> State:
-    """The state with a call, which is for the client where the tool is the client's."""
+def add_call(state: State, action: Action, text: str) -> State:
+    """The state with a call. The client executes it if the tool is a client tool."""
     for_client = any(tool.name == action.name for tool in state.client_tools)
     return replace(
         state.with_last_step(action=action),
@@ -115,21 +112,21 @@ def called(state: State, action: Action, text: str) -> State:
 
 
 def record_call_error(state: State, content: str, text: str) -> State:
-    """The planner reads why there was no call, and may decide again. `text` is the caller's output."""
+    """The observation says why there was no call; the planner decides again. `text` is the caller's output."""
     noted = state.with_last_step(observation=Observation(content, is_error=True))
     return _after_observation(replace(noted, history=(*state.history, Turn("caller", text))))
 
 
 def require_action(state: State, event: ActionRequired) -> State:
-    """The client knows of its call now, and until when it has time."""
-    action = _action_called(state, event.call_id)
+    """The call is published to the client, with its deadline."""
+    action = _pending_action(state, event.call_id)
     waiting = state.with_last_step(action=replace(action, expires_at=event.expires_at))
     return replace(waiting, phase=Phase.WAITING)
 
 
 def observe(state: State, event: ToolObserved) -> State:
-    """What came of the call."""
-    action = _action_called(state, event.call_id)
+    """The result of the call."""
+    action = _pending_action(state, event.call_id)
     return _after_observation(
         state.with_last_step(
             action=replace(action, expires_at=None),
@@ -139,7 +136,7 @@ def observe(state: State, event: ToolObserved) -> State:
     )
 
 
-def _action_called(state: State, call_id: str | None) -> Action:
+def _pending_action(state: State, call_id: str | None) -> Action:
     action = current_action(state)
     if call_id != action.call_id:
         raise IllegalEvent(f"no call {call_id!r} is waiting for an observation")
@@ -147,7 +144,7 @@ def _action_called(state: State, call_id: str | None) -> Action:
 
 
 def _after_observation(state: State) -> State:
-    """On to the next step, unless a limit ends the turn, or the branch of a search."""
+    """Continue with the next step, unless a limit ends the turn or the branch of a search."""
     observation = state.steps[-1].observation
     content = observation.content if observation else ""
     observed = replace(state, history=(*state.history, Turn("observation", content)), in_flight=None)
@@ -156,12 +153,12 @@ def _after_observation(state: State) -> State:
         return search.abandon_branch(observed, "repeated_call") if searches else exhaust(observed, REPEATED_CALL)
     if searches and len(branch(state)) >= state.limits.max_depth:
         return search.abandon_branch(observed, "max_depth")
-    why = spent(observed)
-    return replace(observed, phase=_thinking(observed)) if why is None else exhaust(observed, why)
+    why = exhausted_budget(observed)
+    return replace(observed, phase=_decision_phase(observed)) if why is None else exhaust(observed, why)
 
 
 def _repeats(state: State) -> int:
-    """How many steps of this branch look exactly like the newest one: same call, same observation."""
+    """The number of steps of this branch with the same call and observation as the newest one."""
     newest = _signature(state.steps[-1])
     return sum(_signature(step) == newest for step in branch(state))
 
@@ -171,7 +168,7 @@ def _signature(step: Step) -> str:
     return json.dumps([action, step.observation and step.observation.content], sort_keys=True)
 
 
-def answered(state: State, answer: str) -> State:
+def add_answer(state: State, answer: str) -> State:
     """The state with an answer."""
     return replace(
         state,

@@ -1,15 +1,16 @@
-"""The moves of the strategy `dfsdt`: depth-first search with backtracking over the steps of a chain.
+"""Transitions of the strategy `dfsdt`: depth-first search with backtracking over the steps of a chain.
 
-A step is decided, called and observed as in a chain. Where a branch leads nowhere, the search goes back to the nearest
-place that was tried less often than the width allows, and the planner is shown there what was tried before. It ends at
-the first conclusion, when no place is left, or when a budget is spent.
+Steps are as in a chain. From a dead end the search backtracks to the nearest step with fewer children than `max_width`,
+and the planner's prompt lists those children. The search ends at the first conclusion, when no such step is left, or
+when a budget is exhausted.
 
 Source: `DFS_tree_search` without filter (`DFS_woFilter_w2`) of OpenBMB/ToolBench, in `toolbench/inference/Algorithms/
-DFS.py`. Its rules: after a give-up the place before it is not tried again (back two steps, so that a give-up at the
-first step ends the search), after every other dead end it is (back one step). A search without an answer has given up
-if the planner did on any branch. Ours are three things: the guard against repeated calls is a dead end; a budget that
-ends the search, or a tree without a give-up, asks the summarizer about the branch in hand; and what was tried before is
-shown to the planner alone and not kept in the branch, as the comments of that code intend.
+DFS.py`. Its rules: a give-up backtracks two steps, so that a give-up at the first step ends the search; every other
+dead end backtracks one step. A search without an answer has given up if the planner gave up on any branch.
+
+Three rules are ours: a repeated call is a dead end; when a budget ends the search, or no branch gave up, the summarizer
+answers from the current branch; and earlier children are listed for the planner only and are not stored in the branch,
+as the comments of that code intend.
 """
 
 from __future__ import annotations
@@ -20,30 +21,30 @@ from typing import Final
 
 from alpha_umi.roles.candidates import Candidate, show_candidates
 from alpha_umi.roles.turns import Turn
-from alpha_umi.trajectory.ending import end, exhaust, spent
+from alpha_umi.trajectory.ending import end, exhaust, exhausted_budget
 from alpha_umi.trajectory.errors import IllegalEvent
 from alpha_umi.trajectory.events import Backtracked
 from alpha_umi.trajectory.limits import DeadEndReason
 from alpha_umi.trajectory.state import DeadEnd, Failure, Phase, State, Step
 from alpha_umi.trajectory.tree import branch, children, leaves, steps_after
 
-# How many steps back the search looks first for a place to go on.
+# Steps from the dead end to the first step from which the search may continue.
 BACKTRACK_STEPS: Final[dict[DeadEndReason, int]] = {"gave_up": 2, "max_depth": 1, "repeated_call": 1}
 
 
 def abandon_branch(state: State, reason: DeadEndReason) -> State:
-    """The branch in hand leads nowhere: back to where another one can begin, if a budget is left and a place is."""
+    """The branch is a dead end: backtrack, if there is a step left to continue from and budget for it."""
     retained = _backtrack_depth(state, BACKTRACK_STEPS[reason])
     if retained is None:
         return _without_answer(state)
-    why = spent(state)
+    why = exhausted_budget(state)
     if why is not None:
         return exhaust(state, why)
     return replace(state, phase=Phase.BACKTRACKING, dead_end=DeadEnd(reason, retained), in_flight=None)
 
 
 def _backtrack_depth(state: State, back: int) -> int | None:
-    """How many steps of the branch are kept; None where every place was tried as often as the width allows."""
+    """How many steps of the branch are retained; None if each of them has `max_width` children."""
     steps = branch(state)
     for retained in range(len(steps) - back, -1, -1):
         if len(children(state, _place(steps, retained))) < state.limits.max_width:
@@ -66,17 +67,17 @@ def _without_answer(state: State) -> State:
 
 
 def backtrack_target(state: State) -> tuple[int | None, DeadEndReason]:
-    """Where the search goes back to (the step that is followed next; None: the question), and why."""
+    """The step from which the search continues (None: the instruction), and the reason to backtrack."""
     if state.dead_end is None:
-        raise AssertionError("a search goes back only from a dead end")
+        raise AssertionError("a search backtracks only from a dead end")
     return _place(branch(state), state.dead_end.retained), state.dead_end.reason
 
 
 def backtrack(state: State, event: Backtracked) -> State:
-    """Leave the end of the branch. Raises `IllegalEvent` for a place that does not follow from the state."""
+    """Abandon the end of the branch. Raises `IllegalEvent` unless the event has the target of the state."""
     place, reason = backtrack_target(state)
     if (event.to, event.reason) != (place, reason):
-        raise IllegalEvent(f"the search goes back behind step {place} because of {reason}, and nowhere else")
+        raise IllegalEvent(f"the search backtracks to step {place} because of {reason}")
     left = steps_after(state, place)
     gone = {step.index for step in left}
     return replace(
@@ -90,7 +91,7 @@ def backtrack(state: State, event: Backtracked) -> State:
 
 
 def planner_history(state: State) -> tuple[Turn, ...]:
-    """What the planner is shown: its branch, and what was tried before where this place is not new."""
+    """The planner's history: the branch, and the earlier children of its last step, if there are any."""
     before = children(state, state.tip)
     if not before:
         return state.history

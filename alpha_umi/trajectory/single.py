@@ -1,7 +1,8 @@
-"""The moves of the strategy `single`: one model decides, calls and answers (the paper's baseline)."""
+"""Transitions of the strategy `single`: one model decides, calls and answers (the paper's baseline)."""
 
 from __future__ import annotations
 
+from alpha_umi.roles.caller import NO_CALL
 from alpha_umi.roles.planner import write_plan
 from alpha_umi.trajectory import ending, moves
 from alpha_umi.trajectory.errors import IllegalEvent
@@ -10,20 +11,20 @@ from alpha_umi.trajectory.state import Action, State, Step
 
 
 def take_step(state: State, event: StepTaken) -> State:
-    """The single model's step: decision, and call or answer, at once. Raises `IllegalEvent`."""
+    """A step of the single model: decision with call or answer. Raises `IllegalEvent`."""
     moves.check_policy(state, event)
     step = Step(len(state.steps), event.thought, event.next).with_usage("backbone", event, unreadable=event.unreadable)
-    planned = moves.planned(state, step, write_plan(event.thought, event.next))
+    planned = moves.add_step(state, step, write_plan(event.thought, event.next))
     match event:
         case StepTaken(next="caller", call_id=str(call_id), name=str(name), arguments=arguments) if (
             arguments is not None
         ):
-            return moves.called(planned, Action(call_id, name, arguments), event.text)
+            return moves.add_call(planned, Action(call_id, name, arguments), event.text)
         case StepTaken(next="caller", reason=str(reason)):
             # An unreadable output is the thought already.
-            return moves.record_call_error(planned, moves.NO_CALL + reason, "" if event.unreadable else event.text)
+            return moves.record_call_error(planned, NO_CALL + reason, "" if event.unreadable else event.text)
         case StepTaken(next="conclusion", answer=str(answer)):
-            return ending.end(moves.answered(planned, answer), "completed", None)
+            return ending.end(moves.add_answer(planned, answer), "completed", None)
         case StepTaken(next="give up") | StepTaken(next="conclusion", unreadable=True):
             return moves.give_up(planned)
         case _:
@@ -31,8 +32,8 @@ def take_step(state: State, event: StepTaken) -> State:
 
 
 def conclude(state: State, event: StepTaken) -> State:
-    """After a limit the single model's output counts only if it is an answer."""
+    """The single model's output after a limit; it is used only if it is an answer."""
     concluded = moves.add_usage(state, "backbone", event, unreadable=event.unreadable)
     if event.answer is not None and not event.unreadable:
-        concluded = moves.answered(concluded, event.answer)
+        concluded = moves.add_answer(concluded, event.answer)
     return ending.end(concluded, ending.outcome_of(state), state.error)

@@ -1,4 +1,4 @@
-"""The state of a trajectory: what the events so far add up to."""
+"""The state of a trajectory, computed from its events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from alpha_umi.trajectory.limits import DeadEndReason, Limits
 
 
 class Phase(StrEnum):
-    """Whose move it is."""
+    """The phase of a trajectory. It determines the next effect."""
 
     NEW = "new"
     PLANNING = "planning"
@@ -33,7 +33,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class Action:
-    """A call as it was made. `expires_at` is set while the client has to execute it."""
+    """A call. `expires_at` is set while the client must execute it."""
 
     call_id: str
     name: str
@@ -43,7 +43,7 @@ class Action:
 
 @dataclass(frozen=True)
 class Observation:
-    """What came back."""
+    """The result of a call, or the reason why there was no call."""
 
     content: str
     is_error: bool = False
@@ -52,7 +52,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds that a step spent with each party."""
+    """Milliseconds of a step per role and for the tool."""
 
     planner: int = 0
     caller: int = 0
@@ -63,7 +63,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class RoleUsage:
-    """Cost of a role in one step: generations (0: not recorded), tokens, and whether no output could be used."""
+    """Cost of a role in one step: generations (0: not recorded), tokens, and whether the output was unreadable."""
 
     attempts: int = 0
     usage: Usage = field(default_factory=Usage)
@@ -76,9 +76,10 @@ class RoleUsage:
 
 @dataclass(frozen=True)
 class Step:
-    """One decision and what followed from it. `truncated`: a role saw a shortened history. `roles`: what each wrote.
+    """One planner decision with its call and observation. `truncated`: a role saw a shortened history.
 
-    `parent` is the step before it on its branch; None for the first of a turn. `abandoned`: a search has left it.
+    `roles` is the usage per role. `parent` is the step before it on its branch, None for the first of a turn.
+    `abandoned`: a search has backtracked from it.
     """
 
     index: int
@@ -95,7 +96,7 @@ class Step:
 
     @property
     def turns(self) -> int:
-        """How many turns of the history the step has written, once it is over."""
+        """The number of turns that the completed step adds to the history."""
         return 1 if self.observation is None else 3
 
     def with_usage(self, role: Role, output: RoleOutput, *, unreadable: bool = False) -> Step:
@@ -121,7 +122,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class DeadEnd:
-    """Why a branch leads nowhere, and how many of its steps are kept by the one that is tried next."""
+    """Why a branch is a dead end, and how many of its steps the next branch retains."""
 
     reason: DeadEndReason
     retained: int
@@ -129,7 +130,7 @@ class DeadEnd:
 
 @dataclass(frozen=True)
 class Message:
-    """What one side said to the other."""
+    """One message of the conversation."""
 
     role: Literal["user", "assistant"]
     content: str
@@ -137,13 +138,13 @@ class Message:
 
 @dataclass(frozen=True)
 class State:
-    """Everything known of a trajectory.
+    """The state of a trajectory.
 
-    `outcome` is the status that it will end with, once that is settled. `turn_start` is the step with which the newest
-    user turn began; `answer`, `error` and `outcome` are of that turn. `messages` are what user and assistant said.
+    `outcome` is the final status, once it is determined. `turn_start` is the index of the first step of the newest user
+    turn; `answer`, `error` and `outcome` belong to that turn. `messages` are those of user and assistant.
 
-    `tip` is the step that the next one follows, None at the beginning of a turn; `history` is what was said up to
-    there, without branches that a search has left. `dead_end` is set while a search has to leave its branch.
+    `tip` is the parent of the next step, None at the beginning of a turn; `history` has the turns up to it, without
+    abandoned branches. `dead_end` is set while a search must backtrack.
     """
 
     phase: Phase = Phase.NEW
@@ -165,14 +166,14 @@ class State:
 
     @property
     def status(self) -> Status:
-        """`running` until the end is recorded, but for the time in which the client has to act."""
+        """`running` until the end is recorded, except `requires_action` while the client must act."""
         if self.phase is Phase.FINISHED and self.outcome is not None:
             return self.outcome
         return "requires_action" if self.phase is Phase.WAITING else "running"
 
     @property
     def is_closing(self) -> bool:
-        """Whether the answer is being written and nothing else can follow."""
+        """Whether the answer is being generated, so that only the end can follow."""
         return self.phase in (Phase.SUMMARIZING, Phase.CONCLUDING)
 
     @property

@@ -1,7 +1,4 @@
-"""The steps of a turn as the tree that they are.
-
-A chain has one branch; a search leaves branches and begins others. Everything here follows from `Step.parent`.
-"""
+"""The steps of a turn as a tree, by `Step.parent`. A chain has one branch, a search may have several."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from alpha_umi.trajectory.state import State, Step
 
 
 def branch(state: State) -> tuple[Step, ...]:
-    """The steps of this turn from its beginning to where the trajectory stands."""
+    """The steps of the current branch, from the first of the turn to `state.tip`."""
     steps: list[Step] = []
     place = state.tip
     while place is not None:
@@ -19,12 +16,12 @@ def branch(state: State) -> tuple[Step, ...]:
 
 
 def steps_after(state: State, place: int | None) -> tuple[Step, ...]:
-    """The steps of the branch that come after one of them (None: the question of this turn)."""
+    """The steps of the branch after one of them (None: after the instruction of this turn)."""
     return tuple(step for step in branch(state) if place is None or step.index > place)
 
 
 def children(state: State, place: int | None) -> tuple[Step, ...]:
-    """The steps that followed a step (None: the question of this turn), in order."""
+    """The children of a step in order (None: of the instruction of this turn)."""
     return tuple(step for step in state.turn_steps if step.parent == place)
 
 

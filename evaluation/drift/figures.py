@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from alpha_umi.contract.trajectories import RoleUsage, StepModel, Trajectory
+from alpha_umi.contract.trajectories import RoleUsageModel, StepModel, Trajectory
 from alpha_umi.roles.turns import Role
 from recordings.trajectory import call_key
 
@@ -115,7 +115,7 @@ def _tool_errors(trajectory: Trajectory) -> Ratio:
     return sum(observation.is_error for observation in seen), len(seen)
 
 
-def _uses(role: Role, trajectory: Trajectory, counts: Callable[[RoleUsage], bool]) -> Ratio:
+def _uses(role: Role, trajectory: Trajectory, counts: Callable[[RoleUsageModel], bool]) -> Ratio:
     """Over what the role wrote, where that was recorded."""
     uses = [use for step in trajectory.steps if (use := (step.roles or {}).get(role)) is not None and use.attempts]
     return sum(map(counts, uses)), len(uses)

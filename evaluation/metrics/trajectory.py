@@ -13,7 +13,7 @@ from typing import Final
 
 from alpha_umi.contract.problems import TYPE_PREFIX
 from alpha_umi.contract.roles import ROLES
-from alpha_umi.contract.trajectories import RoleUsage, StepModel, TokenUsage, Trajectory
+from alpha_umi.contract.trajectories import RoleUsageModel, StepModel, TokenUsage, Trajectory
 from alpha_umi.roles.turns import Role
 from evaluation.metrics import Metric
 from evaluation.statistics.bootstrap import (
@@ -219,7 +219,7 @@ def _search_costs(trajectory: Trajectory) -> dict[str, int]:
     }
 
 
-def _tokens(use: TokenUsage | RoleUsage | None) -> int:
+def _tokens(use: TokenUsage | RoleUsageModel | None) -> int:
     return 0 if use is None else use.prompt_tokens + use.completion_tokens
 
 

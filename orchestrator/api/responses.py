@@ -19,7 +19,7 @@ from alpha_umi.web.documentation import Responses
 from orchestrator.api.events import TRAJECTORY_STREAM, event_stream
 from orchestrator.assembly import Orchestrator
 from orchestrator.race import race
-from orchestrator.runs.idempotency import HEADER, Accepted
+from orchestrator.runs.idempotency import HEADER, AcceptedRequest
 from orchestrator.runs.manager import Run, RunLease
 from orchestrator.runs.views import driven_trajectory, load_trajectory
 from orchestrator.store import RequestKey
@@ -38,7 +38,7 @@ ANSWERS: Responses = {**TRAJECTORY_STREAM, 202: {"model": Trajectory}}
 
 
 async def answer(
-    orchestrator: Orchestrator, request: Request, accepted: Accepted, *, stream: bool, background: bool
+    orchestrator: Orchestrator, request: Request, accepted: AcceptedRequest, *, stream: bool, background: bool
 ) -> Response:
     """The response to an accepted request.
 
@@ -46,28 +46,28 @@ async def answer(
     disconnects.
     """
     request.state.trajectory_id = accepted.trajectory_id
-    owner = None if background or accepted.run is None else accepted.run.acquire()
+    lease = None if background or accepted.run is None else accepted.run.acquire()
     if stream:
-        return await _stream(orchestrator, accepted, owner)
+        return await _stream(orchestrator, accepted, lease)
     if background:
         return await _trajectory_response(orchestrator, accepted, status_code=202)
-    if accepted.run is not None and owner is not None:
+    if accepted.run is not None and lease is not None:
         if not await completes_before_disconnect(request, accepted.run.settled()):
-            _leave(orchestrator, owner)
+            _leave(orchestrator, lease)
             return Response(status_code=CLIENT_CLOSED_REQUEST)
-        owner.answered()
+        lease.release()
         _require_settled(orchestrator, accepted.run)
     return await _trajectory_response(orchestrator, accepted)
 
 
-async def _stream(orchestrator: Orchestrator, accepted: Accepted, owner: RunLease | None) -> Response:
+async def _stream(orchestrator: Orchestrator, accepted: AcceptedRequest, lease: RunLease | None) -> Response:
     """The events from the request's first row on."""
     run, store = accepted.run, orchestrator.store
     row = await store.get(accepted.trajectory_id) if run is None else run.row
 
     def leave() -> None:
-        if owner is not None:
-            _leave(orchestrator, owner)
+        if lease is not None:
+            _leave(orchestrator, lease)
 
     async def events() -> AsyncGenerator[ServerSentEvent, None]:
         try:
@@ -79,12 +79,12 @@ async def _stream(orchestrator: Orchestrator, accepted: Accepted, owner: RunLeas
     return event_stream(events(), open_streams=orchestrator.metrics.streams, headers=_headers(accepted), on_leave=leave)
 
 
-def _leave(orchestrator: Orchestrator, owner: RunLease) -> None:
+def _leave(orchestrator: Orchestrator, lease: RunLease) -> None:
     """A connection that ends because the process stops is not a client that disconnected."""
     if orchestrator.runs.stopping:
-        owner.answered()
+        lease.release()
     else:
-        owner.left()
+        lease.abandon()
 
 
 def _require_settled(orchestrator: Orchestrator, run: Run) -> None:
@@ -92,12 +92,14 @@ def _require_settled(orchestrator: Orchestrator, run: Run) -> None:
         return
     where = {"trajectory_id": run.id}
     if orchestrator.runs.stopping:
-        detail = f"trajectory {run.id} goes on after the restart; read it with GET /v1/trajectories/{run.id}"
+        detail = f"trajectory {run.id} continues after the restart; read it with GET /v1/trajectories/{run.id}"
         raise ServiceError("shutting-down", detail, extra=where)
     raise ServiceError("internal", f"trajectory {run.id} was abandoned; the log has the details", extra=where)
 
 
-async def _trajectory_response(orchestrator: Orchestrator, accepted: Accepted, *, status_code: int = 200) -> Response:
+async def _trajectory_response(
+    orchestrator: Orchestrator, accepted: AcceptedRequest, *, status_code: int = 200
+) -> Response:
     if accepted.run is not None:
         trajectory = driven_trajectory(accepted.run)
     else:
@@ -106,7 +108,7 @@ async def _trajectory_response(orchestrator: Orchestrator, accepted: Accepted, *
     return Response(content, status_code, headers=_headers(accepted), media_type="application/json")
 
 
-def _headers(accepted: Accepted) -> dict[str, str]:
+def _headers(accepted: AcceptedRequest) -> dict[str, str]:
     replayed = {REPLAYED: "true"} if accepted.replayed else {}
     return {"Location": f"/v1/trajectories/{accepted.trajectory_id}", **replayed}
 
@@ -136,7 +138,7 @@ async def _one_key(
         AfterValidator(_well_formed),
         Header(
             alias=HEADER,
-            description="The same request with the same key is carried out once; it is known for 72 hours",
+            description="The same request with the same key is performed once; the key is stored for 72 hours",
             json_schema_extra={"minLength": 1, "maxLength": MAX_CHARACTERS, "pattern": "^[!-~]+$"},
         ),
     ] = None,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
-from alpha_umi.contract.client_turns import ClientToolModel
+from alpha_umi.contract.client_turns import ClientTool
 from alpha_umi.contract.problems import FieldProblem, Kind, ServiceError
 from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
 from alpha_umi.contract.tool_sources import ToolSourceInfo, ToolSourceList
@@ -19,7 +19,7 @@ from orchestrator.assembly import Orchestrator
 from orchestrator.tools.errors import SourceExistsError, ToolSourceError, UnknownSourceError, UnknownToolError
 from orchestrator.tools.kinds import AnySource
 from orchestrator.tools.registry import ToolRegistry
-from orchestrator.tools.sources import KnownSource
+from orchestrator.tools.sources import SourceEntry
 
 
 def create_router(orchestrator: Orchestrator) -> APIRouter:
@@ -44,18 +44,18 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
 
     @router.get("/v1/tool-sources", summary="Sources of tools")
     async def list_sources() -> ToolSourceList:
-        return ToolSourceList(data=[source_info(known) for known in sources.list_sources()])
+        return ToolSourceList(data=[source_info(entry) for entry in sources.list_sources()])
 
     @router.post(
         "/v1/tool-sources", status_code=201, response_model=ToolSourceInfo, summary="Register a source; it is kept"
     )
     async def add_source(body: AnySource) -> Response:
         try:
-            known = await sources.add(body)
+            entry = await sources.add(body)
         except ToolSourceError as error:
             raise source_problem(error) from error
         return JSONResponse(
-            source_info(known).model_dump(mode="json"), 201, headers={"Location": f"/v1/tool-sources/{body.name}"}
+            source_info(entry).model_dump(mode="json"), 201, headers={"Location": f"/v1/tool-sources/{body.name}"}
         )
 
     @router.delete("/v1/tool-sources/{name}", status_code=204, summary="Withdraw a source and its tools")
@@ -68,18 +68,18 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     return router
 
 
-def source_info(known: KnownSource) -> ToolSourceInfo:
+def source_info(entry: SourceEntry) -> ToolSourceInfo:
     """The wire form of a source."""
-    source, provider = known.source, known.provider
+    source, provider = entry.source, entry.provider
     return ToolSourceInfo(
         name=source.name,
         kind=source.kind,
-        origin=known.origin,
+        origin=entry.origin,
         url=source.url,
         base_url=source.base_url if provider is None else provider.base_url,
         effect=source.effect,
-        status=known.status,
-        error=known.error,
+        status=entry.status,
+        error=entry.error,
         tools=[] if provider is None else list(provider.tools),
     )
 
@@ -101,20 +101,20 @@ class ToolSelection(NamedTuple):
     client_tools: tuple[Tool, ...]
 
 
-async def select_tools(registry: ToolRegistry, tools: Sequence[str | ClientToolModel] | None) -> ToolSelection:
+async def select_tools(registry: ToolRegistry, tools: Sequence[str | ClientTool] | None) -> ToolSelection:
     """The tools that a request selects. Raises `ServiceError` naming each tool at fault."""
     chosen = _registered(registry) if tools is None else tools
     if not chosen:
         raise ServiceError("no-tools", "no tool is registered", field="tools", remedy="register a tool source first")
     _require_known(registry, chosen)
     _require_distinct(chosen)
-    acquire = [tool for tool in chosen if isinstance(tool, ClientToolModel)]
-    if acquire:
+    client_tools = [tool for tool in chosen if isinstance(tool, ClientTool)]
+    if client_tools:
         # Checking large schemas must not block other requests.
         await asyncio.to_thread(_check_schemas, chosen)
     return ToolSelection(
         tuple(_name(tool) for tool in chosen),
-        tuple(Tool(tool.name, tool.description, tool.parameters) for tool in acquire),
+        tuple(Tool(tool.name, tool.description, tool.parameters) for tool in client_tools),
     )
 
 
@@ -126,7 +126,7 @@ def _registered(registry: ToolRegistry) -> list[str]:
     return names
 
 
-def _require_known(registry: ToolRegistry, tools: Sequence[str | ClientToolModel]) -> None:
+def _require_known(registry: ToolRegistry, tools: Sequence[str | ClientTool]) -> None:
     try:
         registry.get([tool for tool in tools if isinstance(tool, str)])
     except UnknownToolError as error:
@@ -141,7 +141,7 @@ def _require_known(registry: ToolRegistry, tools: Sequence[str | ClientToolModel
         raise ServiceError("unknown-tool", str(error), errors=problems) from error
 
 
-def _require_distinct(tools: Sequence[str | ClientToolModel]) -> None:
+def _require_distinct(tools: Sequence[str | ClientTool]) -> None:
     """The role models see the last 64 characters of a name."""
     first: dict[str, int] = {}
     for position, tool in enumerate(tools):
@@ -153,7 +153,7 @@ def _require_distinct(tools: Sequence[str | ClientToolModel]) -> None:
         first[short_name] = position
 
 
-def _check_schemas(tools: Sequence[str | ClientToolModel]) -> None:
+def _check_schemas(tools: Sequence[str | ClientTool]) -> None:
     for position, tool in enumerate(tools):
         if isinstance(tool, str):
             continue
@@ -166,5 +166,5 @@ def _check_schemas(tools: Sequence[str | ClientToolModel]) -> None:
             ) from error
 
 
-def _name(tool: str | ClientToolModel) -> str:
+def _name(tool: str | ClientTool) -> str:
     return tool if isinstance(tool, str) else tool.name

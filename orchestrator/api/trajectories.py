@@ -18,7 +18,7 @@ from orchestrator.api.responses import ANSWERS, IdempotencyKey, answer, request_
 from orchestrator.api.tools import select_tools
 from orchestrator.assembly import Orchestrator
 from orchestrator.runs.client_tools import ClientOutput
-from orchestrator.runs.idempotency import Accepted
+from orchestrator.runs.idempotency import AcceptedRequest
 from orchestrator.runs.manager import Run
 from orchestrator.runs.views import load_trajectory
 from orchestrator.settings import OrchestratorSettings
@@ -49,19 +49,19 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         responses=ANSWERS,
     )
     async def create(body: CreateTrajectory, request: Request, key: IdempotencyKey) -> Response:
-        known = request_key(request, key, body)
+        identity = request_key(request, key, body)
 
-        async def accept() -> Accepted:
+        async def accept() -> AcceptedRequest:
             _require_strategy(orchestrator.settings, body)
             selection = await select_tools(orchestrator.registry, body.tools)
             limits = orchestrator.settings.limits(body)
-            question = TrajectoryCreated(
+            created = TrajectoryCreated(
                 body.instruction, selection.names, limits, body.strategy, selection.client_tools
             )
-            run = await runs.create(question, metadata=body.metadata, background=body.background, request=known)
-            return Accepted(run.id, 1, run)
+            run = await runs.create(created, metadata=body.metadata, background=body.background, request=identity)
+            return AcceptedRequest(run.id, 1, run)
 
-        accepted = await orchestrator.request_keys.run_once(known, accept)
+        accepted = await orchestrator.request_keys.run_once(identity, accept)
         return await answer(orchestrator, request, accepted, stream=body.stream, background=body.background)
 
     @router.get("/v1/trajectories", summary="Trajectories, newest first")
@@ -74,7 +74,9 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     async def read(trajectory_id: str) -> Trajectory:
         return await load_trajectory(store, await store.get(trajectory_id))
 
-    @router.post("/v1/trajectories/{trajectory_id}/cancel", summary="Stop a trajectory; what is in flight is aborted")
+    @router.post(
+        "/v1/trajectories/{trajectory_id}/cancel", summary="Cancel a trajectory; requests in flight are aborted"
+    )
     async def cancel(trajectory_id: str) -> Trajectory:
         run = runs.find(trajectory_id)
         if run is not None:
@@ -83,7 +85,9 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         row = await store.get(trajectory_id)
         if row.finished_at is None:
             runs.require_open()
-            raise ServiceError("internal", f"trajectory {trajectory_id} is not being driven; the log says why")
+            raise ServiceError(
+                "internal", f"trajectory {trajectory_id} is not being driven; see the log for the reason"
+            )
         if run is None or row.status != "cancelled":
             raise ServiceError("trajectory-finished", f"trajectory {trajectory_id} has ended: {row.status}")
         return await load_trajectory(store, row)
@@ -94,41 +98,41 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
 def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
     """Routes that extend a trajectory: outputs of tools that the client executes, and further messages."""
     router = APIRouter(tags=["trajectories"])
-    conversation, keys = orchestrator.conversation, orchestrator.request_keys
+    client_turns, keys = orchestrator.client_turns, orchestrator.request_keys
 
     @router.post(
         "/v1/trajectories/{trajectory_id}/tool_outputs",
         response_model=Trajectory,
-        summary="Hand in the output of the call that the client executed",
+        summary="Submit the output of a client tool",
         responses=ANSWERS,
     )
     async def give_outputs(trajectory_id: str, body: GiveOutputs, request: Request, key: IdempotencyKey) -> Response:
         (given,) = body.outputs
         content, truncated = bounded(given.content, MAX_OBSERVATION_BYTES)
-        known = request_key(request, key, body)
-        output = ClientOutput(given.call_id, content, given.is_error, truncated, known)
+        identity = request_key(request, key, body)
+        output = ClientOutput(given.call_id, content, given.is_error, truncated, identity)
 
-        async def accept() -> Accepted:
-            return await conversation.submit_tool_output(trajectory_id, output, background=body.background)
+        async def accept() -> AcceptedRequest:
+            return await client_turns.submit_tool_output(trajectory_id, output, background=body.background)
 
-        accepted = await keys.run_once(known, accept)
+        accepted = await keys.run_once(identity, accept)
         return await answer(orchestrator, request, accepted, stream=body.stream, background=body.background)
 
     @router.post(
         "/v1/trajectories/{trajectory_id}/messages",
         response_model=Trajectory,
-        summary="Go on with a trajectory that has ended",
+        summary="Continue a finished trajectory with a user message",
         responses=ANSWERS,
     )
     async def add_message(trajectory_id: str, body: AddMessage, request: Request, key: IdempotencyKey) -> Response:
-        known = request_key(request, key, body)
+        identity = request_key(request, key, body)
 
-        async def accept() -> Accepted:
-            return await conversation.add_message(
-                trajectory_id, body.content, background=body.background, request=known
+        async def accept() -> AcceptedRequest:
+            return await client_turns.add_message(
+                trajectory_id, body.content, background=body.background, request=identity
             )
 
-        accepted = await keys.run_once(known, accept)
+        accepted = await keys.run_once(identity, accept)
         return await answer(orchestrator, request, accepted, stream=body.stream, background=body.background)
 
     return router
@@ -140,12 +144,12 @@ async def _settled(run: Run) -> None:
             await run.done.wait()
     except TimeoutError as error:
         raise ServiceError(
-            "storage-unavailable", "the trajectory is being stopped, but that is not recorded yet"
+            "storage-unavailable", "the trajectory is being cancelled, but this is not recorded yet"
         ) from error
 
 
 def _require_strategy(settings: OrchestratorSettings, body: CreateTrajectory) -> None:
-    """Raises `ServiceError` for a strategy whose service is not known here, or a limit that it does not have."""
+    """Raises `ServiceError` for a strategy without a service, or a limit that the strategy does not have."""
     if body.strategy == "single" and not settings.backbone_url:
         raise ServiceError(
             "invalid-request",

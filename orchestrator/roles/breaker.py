@@ -1,6 +1,6 @@
 """A circuit breaker: after repeated failures no requests are sent to a service for a while, then it is probed once.
 
-    closed ── failures in a row, or too large a share of the newest ──> open ── a while ──> half-open
+    closed ── failures in a row, or too large a share of the newest ──> open ── open_s ──> half-open
        ^                                                                 ^                      │
        └──────────────────────── the probe succeeds ─────────────────────┴─── the probe fails ──┘
 

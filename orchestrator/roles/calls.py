@@ -96,7 +96,7 @@ class RoleCalls:
     budget: RetryBudget = field(default_factory=RetryBudget)
     retries: RetryPolicy = RetryPolicy()
 
-    async def ask(self, request: RoleRequest[Answer], on_delta: OnDelta | None = None) -> Answer:
+    async def call(self, request: RoleRequest[Answer], on_delta: OnDelta | None = None) -> Answer:
         """The answer; `on_delta` receives its text while it is generated. Raises `RoleError`."""
         started = time.monotonic()
         outcome = "cancelled"
@@ -127,7 +127,7 @@ class RoleCalls:
                 elsewhere = replicas.has_another(tried)
                 if elsewhere and isinstance(error, RoleUnreachable):
                     # No service has seen the request, so sending it to another replica repeats nothing.
-                    self._note_failover(request, replica, error)
+                    self._log_failover(request, replica, error)
                     continue
                 await self._wait_before_retry(request, replica, error, attempt, deadline, pauses=not elsewhere)
                 attempt += 1
@@ -135,7 +135,7 @@ class RoleCalls:
     def _replicas(self, role: Role) -> ReplicaSet:
         """Raises `RoleRefused` for a role without an address: its trajectories may be older than the settings."""
         if role not in self.roles:
-            raise RoleRefused(f"no service plays the {role}: set ALPHA_UMI_{role.upper()}_URL")
+            raise RoleRefused(f"no service has the role {role}: set ALPHA_UMI_{role.upper()}_URL")
         return self.roles[role]
 
     async def _send(
@@ -144,7 +144,7 @@ class RoleCalls:
         if deltas is not None:
             deltas.begin()
         self.failpoints.reach("role.before_send")
-        answer = await replica.ask(request, deadline, None if deltas is None else deltas.add)
+        answer = await replica.call(request, deadline, None if deltas is None else deltas.add)
         self.failpoints.reach("role.after_send")
         return answer
 
@@ -163,7 +163,7 @@ class RoleCalls:
         if attempt >= self.retries.attempts or pause_s >= deadline.left():
             raise error
         if not self.budget.take():
-            raise RetriesSpent(f"{error}; it was not asked again: the budget for retries is used up") from error
+            raise RetriesSpent(f"{error}; not retried, because the retry budget is exhausted") from error
         _log.warning(
             "role.retry",
             role=request.role,
@@ -175,7 +175,7 @@ class RoleCalls:
         self.metrics.retries.labels(role=request.role).inc()
         await asyncio.sleep(pause_s)
 
-    def _note_failover(self, request: RoleRequest[Answer], replica: Replica, error: RoleUnavailable) -> None:
+    def _log_failover(self, request: RoleRequest[Answer], replica: Replica, error: RoleUnavailable) -> None:
         _log.warning("role.failover", role=request.role, replica=replica.name, reason=str(error))
         self.metrics.failovers.labels(role=request.role).inc()
 

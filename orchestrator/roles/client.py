@@ -47,7 +47,7 @@ class RoleClient:
     url: str
     http: RoleHttp
 
-    async def ask(self, request: RoleRequest[Answer], on_delta: OnDelta | None = None) -> Answer:
+    async def call(self, request: RoleRequest[Answer], on_delta: OnDelta | None = None) -> Answer:
         """The answer to one request; with `on_delta` it is streamed, and each piece of text is passed on.
 
         Raises `RoleUnavailable`, `RoleFaulty`, `RoleRefused` or `RoleUnreadable`. A stream counts only if it ends with

@@ -66,12 +66,12 @@ class Replica:
         self._checking = asyncio.Lock()
         self._checked: tuple[float, str] | None = None
 
-    async def ask(self, request: RoleRequest[Answer], deadline: Deadline, on_delta: OnDelta | None) -> Answer:
+    async def call(self, request: RoleRequest[Answer], deadline: Deadline, on_delta: OnDelta | None) -> Answer:
         """The answer; its outcome is counted by the breaker. Raises `RoleError`."""
         era = self.breaker.era
         try:
             async with asyncio.timeout_at(deadline.at):
-                answer = await self._client.ask(request, on_delta)
+                answer = await self._client.call(request, on_delta)
         except RoleBusy:
             raise
         except (RoleUnavailable, RoleFaulty) as error:
@@ -140,7 +140,9 @@ class ReplicaSet:
             await asyncio.wait(probes, timeout=deadline.left(), return_when=asyncio.FIRST_COMPLETED)
         closed = self._closed(order)
         if not closed:
-            raise CircuitOpen(f"{self.role} service is left alone for a moment: {order[0].breaker.reason}")
+            raise CircuitOpen(
+                f"{self.role} service is not called for the moment (circuit open): {order[0].breaker.reason}"
+            )
         return next((replica for replica in closed if replica not in tried), closed[0])
 
     def has_another(self, tried: Collection[Replica]) -> bool:

@@ -1,1 +1,1 @@
-"""Trajectories that this process drives: their tasks, effects, and what clients add to them."""
+"""Drives trajectories: tasks, effects, and the input of clients (tool outputs, messages)."""

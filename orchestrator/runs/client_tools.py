@@ -1,4 +1,4 @@
-"""The output of a tool that the client executes, on its way to the driver that waits for it."""
+"""Outputs of client tools: passed from the HTTP request to the waiting driver."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestrator.store import RequestKey
 
 @dataclass(frozen=True)
 class ClientOutput:
-    """What came of a call. `truncated`: the output was longer. `request` is the key of the request that brought it."""
+    """The output of a call. `truncated`: it was longer. `request` is the idempotency key of its request."""
 
     call_id: str
     content: str
@@ -23,7 +23,7 @@ class ClientOutput:
 
 
 class OutputRefused(Exception):
-    """Nobody waits for this output. `kind` says why, for programs."""
+    """The output is not expected. `kind` is the kind of problem."""
 
     def __init__(self, kind: Kind, reason: str) -> None:
         super().__init__(reason)
@@ -31,18 +31,18 @@ class OutputRefused(Exception):
 
 
 class ToolOutputInbox:
-    """Where one trajectory takes in outputs: one for each call, and none after its time."""
+    """Receives the outputs of one trajectory: one per call, and none after the deadline."""
 
     def __init__(self) -> None:
-        self._came = asyncio.Event()
+        self._arrived = asyncio.Event()
         self._output: ClientOutput | None = None
         self._closed = False
         self._stored: asyncio.Future[int] | None = None
 
     async def submit(self, output: ClientOutput, effect: Effect | None, *, now: datetime) -> int:
-        """Hand an output over while the machine wants `effect`; the number of its row, once that is durable.
+        """Pass an output to the driver while the machine is at `effect`.
 
-        Raises `OutputRefused`.
+        Returns the number of its row once it is durable. Raises `OutputRefused`.
         """
         awaited = _awaited(output, effect)
         if self._output is not None:
@@ -51,35 +51,35 @@ class ToolOutputInbox:
             raise too_late(output.call_id)
         self._output = output
         self._stored = asyncio.get_running_loop().create_future()
-        self._came.set()
-        # Shielded, because the output stays accepted when the client does not wait for the confirmation.
+        self._arrived.set()
+        # Shielded: the output stays accepted if the client disconnects before the confirmation.
         return await asyncio.shield(self._stored)
 
     async def wait(self) -> None:
         """Return once there is an output."""
-        await self._came.wait()
+        await self._arrived.wait()
 
     def close(self) -> ClientOutput | None:
-        """The output if there is one. No other is taken in for this call."""
+        """The output if there is one. Later outputs of this call are refused."""
         self._closed = True
         return self._output
 
     def reset(self, seq: int) -> None:
-        """Confirm that what came is in the log as row `seq`, and be ready for the next call."""
+        """Confirm that the output is row `seq` of the log, and prepare for the next call."""
         if self._stored is not None and not self._stored.done():
             self._stored.set_result(seq)
-        self._came.clear()
+        self._arrived.clear()
         self._output = self._stored = None
         self._closed = False
 
 
 def seconds_left(effect: AwaitOutput, now: datetime) -> float:
-    """How long an output is still waited for; not negative."""
+    """Seconds until the deadline of the output; not negative."""
     return max(0.0, (datetime.fromisoformat(effect.expires_at) - now).total_seconds())
 
 
 def observation_of(output: ClientOutput | None, effect: AwaitOutput, *, latency_ms: int) -> ToolObserved:
-    """The observation of an output, or of none within the time."""
+    """The observation of an output, or of a missed deadline (None)."""
     if output is None:
         reason = f"The application gave no output until {effect.expires_at}."
         return ToolObserved(effect.call_id, reason, is_error=True, latency_ms=latency_ms, expired=True)
@@ -88,19 +88,21 @@ def observation_of(output: ClientOutput | None, effect: AwaitOutput, *, latency_
 
 def already_submitted(call_id: str) -> OutputRefused:
     """A second output for the same call."""
-    return OutputRefused("output-already-submitted", f"call {call_id} has its output; a second one changes nothing")
+    return OutputRefused(
+        "output-already-submitted", f"the output of call {call_id} was already submitted; a second one is ignored"
+    )
 
 
 def too_late(call_id: str) -> OutputRefused:
-    """An output after the time limit."""
+    """An output after the deadline."""
     return OutputRefused(
-        "output-too-late", f"the time for the output of call {call_id} is over; the planner was told so"
+        "output-too-late", f"the deadline of call {call_id} has passed, and the planner has received a timeout error"
     )
 
 
 def _awaited(output: ClientOutput, effect: Effect | None) -> AwaitOutput:
     if not isinstance(effect, AwaitOutput):
-        raise OutputRefused("no-output-expected", "the trajectory waits for no output")
+        raise OutputRefused("no-output-expected", "the trajectory does not wait for an output")
     if effect.call_id != output.call_id:
         raise OutputRefused("call-id-mismatch", f"the trajectory waits for the output of call {effect.call_id}")
     return effect

@@ -1,7 +1,7 @@
-"""Drives one trajectory: performs the effects that the machine wants, and decides nothing.
+"""Drives one trajectory: performs the effects of the machine. All decisions are the machine's.
 
-The intent of every send is durable before it and the outcome after it, so that a crash leaves one of three traces: no
-intent (the effect was not performed), an intent alone (it may have been: role calls and harmless tool calls are
+The intent of a request is committed before it is sent, and the outcome afterwards. After a crash the log has no intent
+(the effect was not performed), only an intent (it may have been performed: role calls and retryable tool calls are
 repeated, others are reported as UNKNOWN), or an outcome.
 """
 
@@ -52,13 +52,13 @@ _log = telemetry.logger(__name__)
 
 @dataclass(frozen=True)
 class DriverDependencies:
-    """What the drivers of all trajectories share.
+    """The dependencies that all drivers share.
 
-    `timeout_s` bounds a trajectory, without the time in which it waits for the client, until its answer is written.
-    `client_tool_timeout_s` bounds each of those waits.
+    `timeout_s` bounds a trajectory until its answer is generated, without the time spent waiting for the client.
+    `client_tool_timeout_s` bounds each wait for a client tool's output.
     """
 
-    journal: LogWriter
+    log_writer: LogWriter
     executor: EffectExecutor
     failpoints: Failpoints
     timeout_s: float
@@ -66,7 +66,7 @@ class DriverDependencies:
 
 
 class Driver:
-    """One trajectory, from where its log ends. `state` is what the log adds up to; `ended_at` has the end."""
+    """Drives one trajectory from the end of its log. `state` is the current state, `ended_at` the time of its end."""
 
     def __init__(
         self, trajectory_id: str, state: State, seq: int, *, dependencies: DriverDependencies, broadcast: Broadcast
@@ -82,39 +82,39 @@ class Driver:
         self._cancelled_because: str | None = None
         self._stopping = False
         self._inbox = ToolOutputInbox()
-        # Set while nothing happens by itself: the trajectory waits for the client, has ended, or was left.
+        # Set while the trajectory waits for the client, has ended, or is not driven any more.
         self.settled = asyncio.Event()
-        self._note_settled()
+        self._update_settled()
 
     async def submit(self, output: ClientOutput) -> int:
-        """Take the client's output of the pending call; the number of its row, once that is durable.
+        """Accept the client's output of the pending call. Returns the number of its row once it is durable.
 
         Raises `OutputRefused`.
         """
-        return await self._inbox.submit(output, effect_of(self.state), now=self._dependencies.journal.now())
+        return await self._inbox.submit(output, effect_of(self.state), now=self._dependencies.log_writer.now())
 
     def cancel(self, reason: str) -> None:
-        """End the trajectory: what is in flight is aborted."""
+        """Cancel the trajectory; requests in flight are aborted."""
         self._cancelled_because = self._cancelled_because or reason
         self._interrupt.set()
 
     def stop(self) -> None:
-        """Leave the trajectory as its log has it. A tool call in flight is waited for, a role call is not."""
+        """Stop driving; the log stays as it is. A tool call in flight may complete, a role call is aborted."""
         self._stopping = True
         if not isinstance(effect_of(self.state), RunTool):
             self._interrupt.set()
 
     async def interrupted(self) -> None:
-        """Return when the trajectory is to be cancelled or left."""
+        """Return when the trajectory is cancelled or stopped."""
         await self._interrupt.wait()
 
     async def run(self) -> None:
-        """Drive to the end, or until `stop`. Raises `SequenceConflict` when somebody else wrote to the log."""
+        """Drive to the end, or until `stop`. Raises `SequenceConflict` if another writer appended to the log."""
         with telemetry.bind(trajectory_id=self._id):
             while (effect := effect_of(self.state)) is not None:
                 if self._stopping and self._cancelled_because is None:
                     return
-                # The end belongs to the last step, as role services are told it.
+                # The log lines of the end belong to the last step, as those of the role services do.
                 step = max(0, len(self.state.steps) - 1) if isinstance(effect, Finish) else effect.step
                 with telemetry.bind(step=step):
                     await self._take(effect)
@@ -125,7 +125,7 @@ class Driver:
         elif self._cancelled_because is not None:
             await self._record(Cancelled(self._cancelled_because))
         elif isinstance(effect, RequireAction):
-            await self._record(self._required(effect))
+            await self._record(self._action_required(effect))
         elif isinstance(effect, Backtrack):
             await self._record(Backtracked(effect.to, effect.reason))
         elif isinstance(effect, AwaitOutput):
@@ -136,20 +136,20 @@ class Driver:
             await self._record(EffectIntended(effect_key(effect)))
             await self._perform(effect)
         elif isinstance(effect, RunTool) and not self._is_retryable(effect):
-            # An intent of an earlier process: the call may have left before it died.
+            # An intent of an earlier process: the call may have been sent before the process ended.
             self._dependencies.executor.metrics.tool_calls.labels(outcome="unknown").inc()
-            await self._record(unknown_outcome(effect, "The orchestrator ended while the call was under way."))
+            await self._record(unknown_outcome(effect, "The orchestrator stopped while the call was under way."))
         else:
             await self._perform(effect)
 
-    def _required(self, effect: RequireAction) -> ActionRequired:
-        expires_at = self._dependencies.journal.now() + timedelta(seconds=self._dependencies.client_tool_timeout_s)
+    def _action_required(self, effect: RequireAction) -> ActionRequired:
+        expires_at = self._dependencies.log_writer.now() + timedelta(seconds=self._dependencies.client_tool_timeout_s)
         return ActionRequired(effect.call_id, expires_at.isoformat())
 
     async def _await_output(self, effect: AwaitOutput) -> None:
-        """Wait for the client, its time limit or an interruption. The trajectory's own time stands still meanwhile."""
+        """Wait for the output, its deadline or an interruption. The trajectory's own deadline moves by that time."""
         since = time.monotonic()
-        left = seconds_left(effect, self._dependencies.journal.now())
+        left = seconds_left(effect, self._dependencies.log_writer.now())
         await race(self._inbox.wait(), self.interrupted(), timeout_s=left)
         waited = time.monotonic() - since
         self._deadline += waited
@@ -170,11 +170,11 @@ class Driver:
         try:
             await self._record(*events)
         except NotStorable as error:
-            await self._record(failure_of(effect, f"what came back cannot be stored: {error}"))
+            await self._record(failure_of(effect, f"the result cannot be stored: {error}"))
         self._dependencies.failpoints.reach("outcome.after_commit")
 
     async def _outcome(self, effect: SendEffect) -> list[Event]:
-        """What came of the effect; nothing if the process is to end before it was known."""
+        """The events of the effect's outcome; none if the process stops before it is known."""
         performing = self._dependencies.executor.perform(self._id, self.state, effect, self._on_delta(effect))
         work = await race(performing, self.interrupted(), timeout_s=self._time_left(self.state))
         if not work.cancelled():
@@ -183,7 +183,7 @@ class Driver:
         return self._interruption(effect)
 
     def _interruption(self, effect: SendEffect) -> list[Event]:
-        """What is recorded for an effect that was aborted."""
+        """The events of an aborted effect."""
         if self._cancelled_because is None and self._stopping:
             return []
         events: list[Event] = []
@@ -195,24 +195,24 @@ class Driver:
             return events
         if self._cancelled_because is not None:
             return [*events, Cancelled(self._cancelled_because)]
-        # The observation may have reached another limit already: then the summarizer is asked in any case.
+        # If the observation has reached another limit, the summarizer is called anyway.
         return events if after.is_closing else [*events, LimitReached("deadline")]
 
     def _downgrade_failure(self, event: Event) -> Event:
-        """A run that a limit ended is exhausted, also when the summarizer has nothing to say about it."""
+        """After a limit the status is `exhausted`, even if the summarizer fails."""
         if isinstance(event, RoleFailed) and self.state.outcome == "exhausted":
             _log.warning("summarizer.failed", reason=event.reason)
             return LimitReached("deadline")
         return event
 
     def _time_left(self, state: State) -> float | None:
-        """Seconds; None while the answer is written, which has a deadline of its own."""
+        """Seconds until the deadline; None while the answer is generated, which has its own deadline."""
         if state.is_closing:
             return None
         return max(0.0, self._deadline - time.monotonic())
 
     def _on_delta(self, effect: SendEffect) -> Callable[[str], None] | None:
-        """Where text goes while it is written; None when nobody listens."""
+        """The receiver of generated text; None without listeners."""
         if not self._broadcast.has_listeners or isinstance(effect, RunTool):
             return None
         role = role_of(effect)
@@ -222,7 +222,7 @@ class Driver:
         return lambda text: self._broadcast.publish([TextPreview(TextDelta(role, step, text), after)])
 
     async def _record(self, *events: Event, request: RequestKey | None = None) -> None:
-        """Append the events, and those that follow without a send, in one commit."""
+        """Append the events and the automatic events after them in one commit."""
         made = list(transitions(events, self.state))
         while (automatic := self._automatic_event(made[-1].after)) is not None:
             made += transitions([automatic], made[-1].after)
@@ -231,7 +231,7 @@ class Driver:
         intended = isinstance(events[-1], EffectIntended)
         if intended:
             self._dependencies.failpoints.reach("intent.before_commit")
-        rows = await self._dependencies.journal.append(
+        rows = await self._dependencies.log_writer.append(
             self._id, after=self._seq, events=events, status=changed, request=request
         )
         if intended:
@@ -239,24 +239,24 @@ class Driver:
         self._dependencies.executor.metrics.count_dead_ends(events)
         self.state, self._seq = state, rows[-1].seq
         self.ended_at = rows[-1].at if state.phase is Phase.FINISHED else None
-        self._note_settled()
+        self._update_settled()
         self._broadcast.publish(
             [LoggedEvent(**vars(each), seq=row.seq, at=row.at) for each, row in zip(made, rows, strict=True)]
         )
 
-    def _note_settled(self) -> None:
+    def _update_settled(self) -> None:
         if self.state.phase in (Phase.WAITING, Phase.FINISHED):
             self.settled.set()
         else:
             self.settled.clear()
 
     def _automatic_event(self, state: State) -> Event | None:
-        """The event that needs nobody's answer, if one is next."""
+        """The next event if it follows from the state alone; None otherwise."""
         match effect_of(state):
             case Finish():
                 return TrajectoryFinished()
             case RequireAction() as effect:
-                return self._required(effect)
+                return self._action_required(effect)
             case Backtrack() as effect:
                 return Backtracked(effect.to, effect.reason)
             case None | AwaitOutput():
@@ -271,9 +271,9 @@ class Driver:
         return state.in_flight is None and not halted and self._time_left(state) != 0
 
     def _is_retryable(self, effect: SendEffect) -> bool:
-        """Whether it is harmless to send this once more.
+        """Whether the effect may be performed twice.
 
-        The intent of such an effect is committed together with the outcome before it. That of another one is committed
-        right before it is sent: a process that ends in between would make its outcome UNKNOWN.
+        The intent of a retryable effect shares a commit with the previous outcome. The intent of any other effect is
+        committed right before it is sent, because a crash in between makes its outcome UNKNOWN.
         """
         return not isinstance(effect, RunTool) or self._dependencies.executor.is_retryable(effect)

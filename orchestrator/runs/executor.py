@@ -1,6 +1,6 @@
-"""Executes one effect of the machine and returns its outcome as an event. Decides nothing.
+"""Executes one effect of the machine and returns its outcome as an event.
 
-Every failure is an event, too: a role's is `RoleFailed`, a tool's an observation for the planner.
+A failure is an event as well: `RoleFailed` for a role, an observation for a tool.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import assert_never
 
 from alpha_umi import telemetry
 from alpha_umi.contract.roles import Answer, CallAnswer, StepAnswer, ToolModel
+from alpha_umi.roles.caller import NO_CALL
 from alpha_umi.roles.turns import Tool as RoleTool
 from alpha_umi.trajectory import (
     AskBackbone,
@@ -56,7 +57,7 @@ _log = telemetry.logger(__name__)
 
 
 def new_call_id() -> str:
-    """An id for a call."""
+    """A random id of a call."""
     return f"call_{uuid.uuid4().hex}"
 
 
@@ -64,7 +65,7 @@ def new_call_id() -> str:
 class EffectExecutor:
     """Calls the roles and runs the tools of all trajectories.
 
-    `tool_timeout_s` bounds one tool call. `constrained: false` lets the roles write without grammars, as in the paper.
+    `tool_timeout_s` bounds one tool call. With `constrained=False` roles generate without grammars, as in the paper.
     """
 
     calls: RoleCalls
@@ -81,7 +82,7 @@ class EffectExecutor:
         try:
             if isinstance(effect, RunTool):
                 return await self._run_tool(trajectory_id, effect)
-            event = await self._ask_role(trajectory_id, state, effect, on_delta)
+            event = await self._call_role(trajectory_id, state, effect, on_delta)
             self._count_decision(event)
             return event
         except RoleError as error:
@@ -90,7 +91,7 @@ class EffectExecutor:
             _log.error("effect.failed", effect=effect_key(effect), exc_info=error)
             return failure_of(effect, "the orchestrator failed; its log has the details", latency_ms=_since(started))
 
-    async def _ask_role(self, trajectory_id: str, state: State, effect: RoleEffect, on_delta: OnDelta | None) -> Event:
+    async def _call_role(self, trajectory_id: str, state: State, effect: RoleEffect, on_delta: OnDelta | None) -> Event:
         context = RoleCallContext(
             trajectory_id,
             state,
@@ -101,21 +102,21 @@ class EffectExecutor:
         )
         match effect:
             case AskPlanner():
-                return await self._ask(plan_call(context, effect), on_delta)
+                return await self._call(plan_call(context, effect), on_delta)
             case AskCaller():
-                return await self._ask(caller_call(context, effect))
+                return await self._call(caller_call(context, effect))
             case AskSummarizer():
-                return await self._ask(summarize_call(context, effect), on_delta)
+                return await self._call(summarize_call(context, effect), on_delta)
             case AskBackbone():
-                return await self._ask(step_call(context, effect), on_delta)
+                return await self._call(step_call(context, effect), on_delta)
             case _ as never:
                 assert_never(never)
 
-    async def _ask(self, spec: RoleCallSpec[Answer], on_delta: OnDelta | None = None) -> Event:
-        role = spec.question.role
+    async def _call(self, spec: RoleCallSpec[Answer], on_delta: OnDelta | None = None) -> Event:
+        role = spec.request.role
         started = time.monotonic()
         try:
-            answer = await self.calls.ask(spec.question, on_delta)
+            answer = await self.calls.call(spec.request, on_delta)
         except RoleUnreadable as error:
             self.metrics.count_tokens(role, error.usage)
             if spec.unreadable is None:
@@ -125,7 +126,7 @@ class EffectExecutor:
         self.metrics.count_tokens(role, usage)
         if isinstance(answer, CallAnswer | StepAnswer):
             self.metrics.repairs.inc(answer.repaired)
-        return spec.answered(answer, CallStats(usage, _since(started), answer.timings.attempts))
+        return spec.to_event(answer, CallStats(usage, _since(started), answer.timings.attempts))
 
     def _count_decision(self, event: Event) -> None:
         if isinstance(event, PlannerDecided | StepTaken):
@@ -143,7 +144,7 @@ class EffectExecutor:
             )
         except UnknownToolError as error:
             self.metrics.tool_calls.labels(outcome="error").inc()
-            return ToolObserved(effect.call_id, f"The call was not made: {error}", is_error=True)
+            return ToolObserved(effect.call_id, f"{NO_CALL}{error}", is_error=True)
         self.failpoints.reach("tool.after_send")
         self.metrics.tool_calls.labels(outcome="error" if result.is_error else "ok").inc()
         self.metrics.tool_seconds.observe(time.monotonic() - started)
@@ -152,7 +153,7 @@ class EffectExecutor:
         )
 
     def is_retryable(self, effect: RunTool) -> bool:
-        """Whether a call that may have been sent already can be sent again. A tool that is gone says nothing."""
+        """Whether a call can be sent again; False for a tool that is not registered any more."""
         try:
             (tool,) = self.registry.get([effect.name])
         except UnknownToolError:
@@ -160,9 +161,9 @@ class EffectExecutor:
         return tool.effect is not EffectClass.UNKEYED_WRITE
 
     def _offered(self, state: State) -> list[ToolModel]:
-        """The client's tools, and the others as far as they are still registered. Raises `RoleError` for none."""
+        """The client's tools, and the registered ones that still exist. Raises `RoleError` if there are none."""
         offered = {tool.name: tool_model(tool) for tool in self.registry.list_tools() if tool.name in state.tools}
-        # The client's own come second: a tool that was registered since under the same name does not replace one.
+        # Client tools come second: a tool that was registered later under the same name does not replace one.
         offered |= {tool.name: client_tool_model(tool) for tool in state.client_tools}
         if not offered:
             raise RoleError("none of the trajectory's tools is registered any more")
@@ -170,17 +171,17 @@ class EffectExecutor:
 
 
 def tool_model(tool: Tool) -> ToolModel:
-    """A tool as the role services take it. Raises pydantic's `ValidationError` for a name that they refuse."""
+    """The wire form of a tool. Raises pydantic's `ValidationError` for a name that role services refuse."""
     return ToolModel(name=tool.name, description=tool.description, parameters=tool.parameters)
 
 
 def client_tool_model(tool: RoleTool) -> ToolModel:
-    """A tool of the client as the role services take it."""
+    """The wire form of a client tool."""
     return ToolModel(name=tool.name, description=tool.description, parameters=dict(tool.parameters))
 
 
 def _since(started: float) -> int:
-    """Whole milliseconds."""
+    """Milliseconds, rounded."""
     return round((time.monotonic() - started) * 1_000)
 
 
@@ -192,7 +193,7 @@ def failure_of(effect: SendEffect, reason: str, *, latency_ms: int = 0) -> Event
 
 
 def log_outcome(event: Event) -> None:
-    """Log the outcome of an effect, without the texts: those are in the event log."""
+    """Log the outcome of an effect, without texts: the event log has them."""
     match event:
         case RoleFailed():
             _log.warning("role.failed", role=event.role, reason=event.reason, ms=event.latency_ms)
@@ -207,7 +208,7 @@ def log_outcome(event: Event) -> None:
 
 
 def unknown_outcome(effect: RunTool, reason: str) -> ToolObserved:
-    """The observation of a call that was sent, or may have been, and whose response is lost."""
+    """The observation of a call that may have been sent and whose response is lost."""
     return ToolObserved(
         effect.call_id,
         f"UNKNOWN: {reason} It is not known whether the call was executed; it was not sent again.",
@@ -216,7 +217,7 @@ def unknown_outcome(effect: RunTool, reason: str) -> ToolObserved:
 
 
 def idempotency_key(trajectory_id: str, effect: RunTool) -> str:
-    """The same for every send of the same call, different for every other call. 64 hexadecimal digits."""
+    """The idempotency key of a call, 64 hexadecimal digits. Every attempt of the call has the same key."""
     call = json.dumps([effect.name, dict(effect.arguments)], sort_keys=True)
     digest = hashlib.sha256(call.encode()).hexdigest()
     return hashlib.sha256(f"{trajectory_id}:{effect_key(effect)}:{digest}".encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Requests with an idempotency key: carried out once, and answered again from the log when they come again."""
+"""Requests with an idempotency key: performed once; a repetition is answered from the log."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ HEADER = "Idempotency-Key"
 
 
 @dataclass(frozen=True)
-class Accepted:
-    """A request that is in the log: its trajectory, its first row, and the run, if there is one now."""
+class AcceptedRequest:
+    """A committed request: its trajectory, its first row, and the run if it is active."""
 
     trajectory_id: str
     seq: int
@@ -25,13 +25,13 @@ class Accepted:
     replayed: bool = False
 
 
-Accept = Callable[[], Awaitable[Accepted]]
+Accept = Callable[[], Awaitable[AcceptedRequest]]
 
 
 class IdempotencyStore:
-    """Lets of all requests with one key the first be accepted and the others have what it did.
+    """Accepts the first request with a key; later ones get the result of the first.
 
-    Only what was accepted is remembered; a request that was refused can be mended and sent again with its key.
+    Only accepted requests are recorded: a refused request can be corrected and sent again with its key.
     """
 
     def __init__(self, store: EventStore, runs: RunManager, *, now: Callable[[], datetime]) -> None:
@@ -40,33 +40,33 @@ class IdempotencyStore:
         self._now = now
         self._locks: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = WeakValueDictionary()
 
-    async def run_once(self, request: RequestKey | None, accept: Accept) -> Accepted:
-        """Accept a request, or find what it did before. Raises what `accept` raises, and `ServiceError`."""
+    async def run_once(self, request: RequestKey | None, accept: Accept) -> AcceptedRequest:
+        """Accept a request, or return its earlier result. Raises what `accept` raises, and `ServiceError`."""
         if request is None:
             return await accept()
-        # Of two that come at once, the second waits until it is known what became of the first.
-        place = (request.key_id, request.route, request.key)
-        async with self._locks.setdefault(place, asyncio.Lock()):
-            detached = await self._store.find_idempotency_record(request, now=self._now())
-            if detached is None:
+        # Of two concurrent requests the second waits until the first is accepted or refused.
+        identity = (request.key_id, request.route, request.key)
+        async with self._locks.setdefault(identity, asyncio.Lock()):
+            record = await self._store.find_idempotency_record(request, now=self._now())
+            if record is None:
                 try:
                     return await accept()
                 except IdempotencyKeyExists:
-                    detached = await self._store.find_idempotency_record(request, now=self._now())
-                    if detached is None:
+                    record = await self._store.find_idempotency_record(request, now=self._now())
+                    if record is None:
                         raise
-            return await self._replay(request, detached)
+            return await self._replay(request, record)
 
-    async def _replay(self, request: RequestKey, detached: IdempotencyRecord) -> Accepted:
-        if detached.digest != request.digest:
+    async def _replay(self, request: RequestKey, record: IdempotencyRecord) -> AcceptedRequest:
+        if record.digest != request.digest:
             raise ServiceError(
                 "idempotency-key-reused",
-                f"an earlier request with this {HEADER} asked for something else",
+                f"an earlier request with this {HEADER} had another body",
                 field=HEADER,
-                remedy="send the same body again, or take a new key for a new request",
-                extra={"trajectory_id": detached.trajectory_id},
+                remedy="send the same body again, or use a new key for a new request",
+                extra={"trajectory_id": record.trajectory_id},
             )
-        run = await self._runs.attach(detached.trajectory_id)
+        run = await self._runs.attach(record.trajectory_id)
         if run is not None:
             run.detached = True
-        return Accepted(detached.trajectory_id, detached.seq, run, replayed=True)
+        return AcceptedRequest(record.trajectory_id, record.seq, run, replayed=True)

@@ -1,4 +1,4 @@
-"""The trajectories that this process drives: one task each, started by a request or found unfinished at the start."""
+"""Runs: the trajectories that this process drives, one task each, started by a request or resumed at startup."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _log = telemetry.logger(__name__)
 
 
 def new_trajectory_id() -> str:
-    """An id that nobody can guess."""
+    """A random id that cannot be guessed."""
     return f"traj_{uuid.uuid4().hex}"
 
 
 class RunSnapshot(NamedTuple):
-    """A trajectory as its log has it up to row `seq`, and when its newest turn began."""
+    """A trajectory up to row `seq` of its log, and the start of its newest turn."""
 
     row: TrajectoryRow
     state: State
@@ -65,12 +65,12 @@ class RunManager:
 
     @property
     def active_count(self) -> int:
-        """Trajectories that this process drives."""
+        """The number of trajectories that this process drives."""
         return len(self._runs)
 
     @property
     def waiting(self) -> int:
-        """Those of them that wait for their client to act."""
+        """The number of trajectories that wait for their client to act."""
         return sum(run.driver.state.phase is Phase.WAITING for run in self._runs.values())
 
     def find(self, trajectory_id: str) -> Run | None:
@@ -79,43 +79,43 @@ class RunManager:
 
     async def create(
         self,
-        question: TrajectoryCreated,
+        created: TrajectoryCreated,
         *,
         metadata: Mapping[str, str],
         background: bool,
         request: RequestKey | None = None,
     ) -> Run:
-        """Write a new trajectory and drive it. It is durable when this returns. Raises `StoreError`."""
+        """Commit a new trajectory and start its run. Raises `StoreError`."""
         self.require_open()
         trajectory_id = self._trajectory_id()
         self._dependencies.failpoints.reach("create.before_commit")
         row = await self._store.create(
             trajectory_id,
-            [new_event(question)],
-            at=self._dependencies.journal.now(),
-            instruction=question.instruction,
-            tools=question.tools,
-            strategy=question.strategy,
+            [new_event(created)],
+            at=self._dependencies.log_writer.now(),
+            instruction=created.instruction,
+            tools=created.tools,
+            strategy=created.strategy,
             metadata=metadata,
             background=background,
             request=request,
         )
         self._dependencies.failpoints.reach("create.after_commit")
-        self._dependencies.executor.metrics.started.labels(strategy=question.strategy).inc()
+        self._dependencies.executor.metrics.started.labels(strategy=created.strategy).inc()
         _log.info("trajectory.created", trajectory_id=trajectory_id, background=background)
-        loaded = RunSnapshot(row, replay([question]), row.last_seq, row.created_at)
-        return self._start(loaded, detached=background or request is not None)
+        snapshot = RunSnapshot(row, replay([created]), row.last_seq, row.created_at)
+        return self._start(snapshot, detached=background or request is not None)
 
     async def continue_(
         self, ended: RunSnapshot, message: MessageAdded, *, background: bool, request: RequestKey | None
     ) -> Run:
-        """Write a further turn at the end of a trajectory, and drive it.
+        """Commit a further user turn of a finished trajectory and start its run.
 
-        Durable when this returns. Raises `StoreError`: `SequenceConflict` if somebody was faster.
+        Raises `StoreError`: `SequenceConflict` if another request was faster.
         """
         self.require_open()
         continued = advance(ended.state, message)
-        now = self._dependencies.journal.now()
+        now = self._dependencies.log_writer.now()
         self._dependencies.failpoints.reach("message.before_commit")
         rows = await self._store.append(
             ended.row.id,
@@ -127,28 +127,28 @@ class RunManager:
         )
         self._dependencies.failpoints.reach("message.after_commit")
         _log.info("trajectory.continued", trajectory_id=ended.row.id, background=background)
-        loaded = RunSnapshot(ended.row, continued, rows[-1].seq, now)
-        return self._start(loaded, detached=background or request is not None)
+        snapshot = RunSnapshot(ended.row, continued, rows[-1].seq, now)
+        return self._start(snapshot, detached=background or request is not None)
 
     async def load(self, trajectory_id: str) -> RunSnapshot:
-        """A trajectory as its log has it. Raises `TrajectoryNotFound`, `StoreDamaged` for one that makes no sense."""
+        """Load a trajectory from its log. Raises `TrajectoryNotFound`, and `StoreDamaged` for an invalid log."""
         row = await self._store.get(trajectory_id)
         log = list(read_log(await self._store.events(trajectory_id)))
         turns = [logged.at for logged in log if isinstance(logged.event, TrajectoryCreated | MessageAdded)]
         return RunSnapshot(row, state_of(log), len(log), turns[-1] if turns else row.created_at)
 
     async def attach(self, trajectory_id: str) -> Run | None:
-        """The run of a trajectory, started where nobody drives it; None when it has ended. Raises `StoreError`."""
+        """The run of a trajectory, started if there is none; None if the trajectory has ended. Raises `StoreError`."""
         if (run := self.find(trajectory_id)) is not None:
             return run
-        loaded = await self.load(trajectory_id)
-        if loaded.state.phase is Phase.FINISHED:
+        snapshot = await self.load(trajectory_id)
+        if snapshot.state.phase is Phase.FINISHED:
             return None
         self.require_open()
-        return self._start(loaded, detached=loaded.row.background, recovered=True)
+        return self._start(snapshot, detached=snapshot.row.background, recovered=True)
 
     def broadcast_of(self, run: Run | None) -> Broadcast | None:
-        """Where news of a run come from. While the process stops, its absence says to come back later."""
+        """The broadcast of a run; without a run a closed one while the process stops, so that clients reconnect."""
         if run is not None:
             return run.broadcast
         return _closed_broadcast() if self.stopping else None
@@ -156,25 +156,27 @@ class RunManager:
     def require_open(self) -> None:
         """Raises `ServiceError` when the process is about to end."""
         if self.stopping:
-            raise ServiceError("shutting-down", "no new trajectory is started; ask again after the restart")
+            raise ServiceError(
+                "shutting-down", "no new trajectory is started; send the request again after the restart"
+            )
 
     async def recover(self) -> int:
-        """Go on with every trajectory that an earlier process left unfinished; how many there are."""
+        """Resume every unfinished trajectory of an earlier process. Returns their number."""
         unfinished = await self._store.unfinished()
         for trajectory_id in unfinished:
             try:
-                loaded = await self.load(trajectory_id)
+                snapshot = await self.load(trajectory_id)
             except StoreError as error:
                 _log.error("trajectory.not_recovered", trajectory_id=trajectory_id, reason=str(error))
                 continue
-            _log.info("trajectory.recovered", trajectory_id=trajectory_id, seq=loaded.seq, phase=loaded.state.phase)
-            self._start(loaded, detached=loaded.row.background, recovered=True)
+            _log.info("trajectory.recovered", trajectory_id=trajectory_id, seq=snapshot.seq, phase=snapshot.state.phase)
+            self._start(snapshot, detached=snapshot.row.background, recovered=True)
         return len(unfinished)
 
     async def drain(self) -> None:
-        """Accept nothing more and stop everything; what is unfinished stays so in the log.
+        """Refuse new work and stop all runs; unfinished trajectories are resumed by the next process.
 
-        Tool calls in flight have five seconds to come back. A run's streams end after its last row.
+        Tool calls in flight have five seconds to complete. A run's streams end after its last row.
         """
         if not self.stopping:
             self.stopping = True
@@ -189,27 +191,27 @@ class RunManager:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def cancel_all(self) -> None:
-        """Leave every run as its log has it now."""
+        """Cancel all tasks; the logs stay as they are."""
         for task in self._tasks:
             task.cancel()
 
-    def _start(self, loaded: RunSnapshot, *, detached: bool, recovered: bool = False) -> Run:
-        row, state = loaded.row, loaded.state
+    def _start(self, snapshot: RunSnapshot, *, detached: bool, recovered: bool = False) -> Run:
+        row, state = snapshot.row, snapshot.state
         if (known := self._runs.get(row.id)) is not None:
-            # Somebody else found the new rows in the log first.
+            # Another request has started the run first.
             known.detached = known.detached or detached
             return known
         broadcast = Broadcast()
         run = Run(
             row,
-            Driver(row.id, state, loaded.seq, dependencies=self._dependencies, broadcast=broadcast),
+            Driver(row.id, state, snapshot.seq, dependencies=self._dependencies, broadcast=broadcast),
             broadcast,
-            loaded.started_at,
+            snapshot.started_at,
             detached,
         )
         self._runs[row.id] = run
         if self.stopping:
-            # Written while the process began to stop: it goes on after the restart.
+            # Committed while the process began to stop: the next process resumes it.
             run.driver.stop()
         task = asyncio.create_task(self._drive(run, wait_for=_registered(state) if recovered else ()), name=row.id)
         self._tasks.add(task)
@@ -229,11 +231,11 @@ class RunManager:
             run.done.set()
             run.driver.settled.set()
         if run.finished:
-            self._note_end(run)
+            self._record_end(run)
 
-    def _note_end(self, run: Run) -> None:
+    def _record_end(self, run: Run) -> None:
         state = run.driver.state
-        seconds = (self._dependencies.journal.now() - run.started_at).total_seconds()
+        seconds = (self._dependencies.log_writer.now() - run.started_at).total_seconds()
         self._dependencies.executor.metrics.count_end(state, seconds=seconds)
         _log.info("trajectory.finished", trajectory_id=run.id, status=state.status, steps=len(state.turn_steps))
 
@@ -245,21 +247,21 @@ def _closed_broadcast() -> Broadcast:
 
 
 def _registered(state: State) -> tuple[str, ...]:
-    """The trajectory's tools that a source has to offer."""
-    acquire = {tool.name for tool in state.client_tools}
-    return tuple(name for name in state.tools if name not in acquire)
+    """The trajectory's tools that come from a tool source."""
+    client_tools = {tool.name for tool in state.client_tools}
+    return tuple(name for name in state.tools if name not in client_tools)
 
 
-CLIENT_LEFT = "the client left"
+CLIENT_LEFT = "the client disconnected"
 
 
 @dataclass
 class Run:
-    """A trajectory on its way to the end of its newest turn.
+    """A trajectory that is driven to the end of its newest turn.
 
-    A run without an owner goes on by itself when it is `kept`: it was asked for in the background, or with an
-    idempotency key, whose client is expected to ask again. `owners` are the requests that wait for it.
-    `began` is when the turn did.
+    `lease_count` is the number of requests that wait for it. A `detached` run continues without them: it was requested
+    in the background, or with an idempotency key, whose client may send the request again. `started_at` is the start of
+    the turn.
     """
 
     row: TrajectoryRow
@@ -268,7 +270,7 @@ class Run:
     started_at: datetime
     detached: bool = False
     done: asyncio.Event = field(default_factory=asyncio.Event)
-    owners: int = 0
+    lease_count: int = 0
 
     @property
     def id(self) -> str:
@@ -282,7 +284,7 @@ class Run:
 
     @property
     def awaiting_client(self) -> bool:
-        """Whether the client has to act."""
+        """Whether the client must act."""
         return self.driver.state.phase is Phase.WAITING
 
     async def settled(self) -> None:
@@ -290,31 +292,31 @@ class Run:
         await self.driver.settled.wait()
 
     def acquire(self) -> RunLease:
-        """A request that wants the run to go on while it is there."""
-        self.owners += 1
+        """A lease for a request that waits for the run."""
+        self.lease_count += 1
         return RunLease(self)
 
     def release(self) -> bool:
-        """One owner less; whether nobody is left for whom to go on."""
-        self.owners -= 1
-        # A client that has to act comes back with another request, so its silence says nothing.
-        return self.owners == 0 and not self.detached and not self.awaiting_client
+        """Return a lease. True if the run should be cancelled, because no request waits for it any more."""
+        self.lease_count -= 1
+        # A client that must act sends another request later.
+        return self.lease_count == 0 and not self.detached and not self.awaiting_client
 
 
 class RunLease:
-    """The hold of one request on a run. Ends once, whatever comes first."""
+    """Keeps a run active while a request waits for it. Only the first release or abandon counts."""
 
     def __init__(self, run: Run) -> None:
         self._run: Run | None = run
 
-    def answered(self) -> None:
-        """The request has its answer."""
+    def release(self) -> None:
+        """The request was answered."""
         if self._run is not None:
             self._run.release()
         self._run = None
 
-    def left(self) -> None:
-        """The client is gone: unless somebody else wants it, the run ends."""
+    def abandon(self) -> None:
+        """The client disconnected: cancel the run unless another request waits for it."""
         if self._run is not None and self._run.release():
             self._run.driver.cancel(CLIENT_LEFT)
         self._run = None

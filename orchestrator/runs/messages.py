@@ -1,6 +1,6 @@
-"""What a client adds to a trajectory that is there: the output of a call, or a further turn.
+"""Input of the client to an existing trajectory: the output of a call, or a further user turn.
 
-Both are refused with a kind of problem of their own wherever the trajectory is not in the place for it.
+Each is refused with its own kind of problem if the trajectory does not expect it.
 """
 
 from __future__ import annotations
@@ -11,23 +11,25 @@ from alpha_umi.trajectory import MessageAdded, Phase, State, ToolObserved
 from orchestrator.log import read_event
 from orchestrator.race import race
 from orchestrator.runs.client_tools import ClientOutput, OutputRefused, already_submitted, too_late
-from orchestrator.runs.idempotency import Accepted
+from orchestrator.runs.idempotency import AcceptedRequest
 from orchestrator.runs.manager import Run, RunManager
 from orchestrator.store import EventStore, RequestKey, SequenceConflict
 
-# A step writes three turns of history; a turn begins with the user's and ends with the answer.
+# A step adds three turns to the history, a user turn one, an answer one.
 TURNS_A_STEP = 3
 
 
-class Conversation:
-    """Takes outputs and messages of all trajectories."""
+class ClientTurns:
+    """Accepts tool outputs and user messages of all trajectories."""
 
     def __init__(self, store: EventStore, runs: RunManager) -> None:
         self._store = store
         self._runs = runs
 
-    async def submit_tool_output(self, trajectory_id: str, output: ClientOutput, *, background: bool) -> Accepted:
-        """Hand in the output of the pending call; durable when this returns.
+    async def submit_tool_output(
+        self, trajectory_id: str, output: ClientOutput, *, background: bool
+    ) -> AcceptedRequest:
+        """Submit the output of the pending call; it is durable when this returns.
 
         Raises `ServiceError` and `TrajectoryNotFound`.
         """
@@ -43,27 +45,27 @@ class Conversation:
             self._runs.require_open()
             raise await self._refusal(trajectory_id, output.call_id)
         run.detached = run.detached or background or output.request is not None
-        return Accepted(trajectory_id, seq, run)
+        return AcceptedRequest(trajectory_id, seq, run)
 
     async def add_message(
         self, trajectory_id: str, content: str, *, background: bool, request: RequestKey | None
-    ) -> Accepted:
-        """Go on with a trajectory that has ended; durable when this returns.
+    ) -> AcceptedRequest:
+        """Continue a finished trajectory with a user message; it is durable when this returns.
 
         Raises `ServiceError` and `TrajectoryNotFound`.
         """
-        await _gone(self._runs.find(trajectory_id))
+        await _wait_until_done(self._runs.find(trajectory_id))
         ended = await self._runs.load(trajectory_id)
         _require_ended(trajectory_id, ended.state)
-        _require_room(trajectory_id, ended.state)
+        _require_capacity(trajectory_id, ended.state)
         try:
             run = await self._runs.continue_(ended, MessageAdded(content), background=background, request=request)
         except SequenceConflict as error:
-            raise _busy(trajectory_id, "it goes on with another message") from error
-        return Accepted(trajectory_id, ended.seq + 1, run)
+            raise _busy(trajectory_id, "another message continues it") from error
+        return AcceptedRequest(trajectory_id, ended.seq + 1, run)
 
     async def _refusal(self, trajectory_id: str, call_id: str, error: OutputRefused | None = None) -> ServiceError:
-        """Why an output is not taken, as the log has it."""
+        """Why an output is refused, according to the log."""
         if error is None or error.kind in ("no-output-expected", "call-id-mismatch"):
             error = await self._closed(trajectory_id, call_id) or error
         if error is None:
@@ -74,7 +76,7 @@ class Conversation:
         return ServiceError(error.kind, str(error), field="outputs.0.call_id")
 
     async def _closed(self, trajectory_id: str, call_id: str) -> OutputRefused | None:
-        """Whether the call had its observation before, or its time is over."""
+        """The refusal if the call has its observation or its deadline has passed."""
         for row in await self._store.events(trajectory_id):
             event = read_event(row)
             if isinstance(event, ToolObserved) and event.call_id == call_id:
@@ -82,8 +84,8 @@ class Conversation:
         return None
 
 
-async def _gone(run: Run | None) -> None:
-    """A run that has recorded its end is over in a moment."""
+async def _wait_until_done(run: Run | None) -> None:
+    """Wait for a run that has recorded its end and is about to stop."""
     if run is not None and run.finished:
         await run.done.wait()
 
@@ -96,12 +98,12 @@ def _require_ended(trajectory_id: str, state: State) -> None:
         raise _busy(trajectory_id, "it is running; wait for its end, or cancel it")
 
 
-def _require_room(trajectory_id: str, state: State) -> None:
-    """Raises `ServiceError` where a turn of the full length would be more than the roles take."""
+def _require_capacity(trajectory_id: str, state: State) -> None:
+    """Raises `ServiceError` if a further turn of maximum length would exceed the history that roles accept."""
     if len(state.history) + TURNS_A_STEP * state.limits.max_steps + 3 > MAX_TURNS:
-        detail = f"trajectory {trajectory_id} has {len(state.history)} turns of history, and {MAX_TURNS} is the most"
+        detail = f"trajectory {trajectory_id} has {len(state.history)} turns of history; the maximum is {MAX_TURNS}"
         raise ServiceError("trajectory-full", f"{detail}; start a new trajectory")
 
 
 def _busy(trajectory_id: str, why: str) -> ServiceError:
-    return ServiceError("trajectory-busy", f"trajectory {trajectory_id} takes no message now: {why}")
+    return ServiceError("trajectory-busy", f"trajectory {trajectory_id} cannot take a message now: {why}")

@@ -25,6 +25,7 @@ from alpha_umi.contract.roles import (
     TurnModel,
     as_turns,
 )
+from alpha_umi.roles.caller import NO_CALL
 from alpha_umi.trajectory import (
     AnswerWritten,
     AskBackbone,
@@ -40,14 +41,13 @@ from alpha_umi.trajectory import (
     Usage,
     planner_history,
 )
-from alpha_umi.trajectory.moves import NO_CALL
 from orchestrator.roles.errors import RoleUnreadable
 from orchestrator.roles.request import RoleRequest
 
 
 @dataclass(frozen=True)
 class RoleCallContext:
-    """What the requests of all roles are made from. `streams`: a listener reads the text while it is written."""
+    """The context of a role call. `streams`: the generated text is streamed."""
 
     trajectory_id: str
     state: State
@@ -57,11 +57,11 @@ class RoleCallContext:
     call_id: Callable[[], str]
 
     def turns(self) -> list[TurnModel]:
-        """The history as the roles take it."""
+        """The wire form of the history."""
         return as_turns(self.state.history)
 
     def planner_turns(self) -> list[TurnModel]:
-        """The history for the planner, with what a search has tried before at this place."""
+        """The wire form of the planner's history, with the earlier children of a search."""
         return as_turns(planner_history(self.state))
 
 
@@ -74,29 +74,29 @@ class CallStats:
     attempts: int
 
     def output(self, *, truncated: bool = False) -> dict[str, Any]:
-        """As the fields of `RoleOutput`."""
+        """The fields of `RoleOutput`."""
         return {**vars(self), "truncated": truncated}
 
 
 @dataclass(frozen=True)
 class RoleCallSpec(Generic[Answer]):
-    """A request, the event of its answer, and the event of an output that cannot be read (None: it is a failure)."""
+    """A request, the event of its answer, and the event of an unreadable output (None: the role has failed)."""
 
-    question: RoleRequest[Answer]
-    answered: Callable[[Answer, CallStats], Event]
+    request: RoleRequest[Answer]
+    to_event: Callable[[Answer, CallStats], Event]
     unreadable: Callable[[RoleUnreadable, CallStats], Event] | None = None
 
 
 def plan_call(context: RoleCallContext, effect: AskPlanner) -> RoleCallSpec[PlanAnswer]:
-    """The planner decides what is to be done."""
-    request = PlanRequest(
+    """The planner writes a rationale and a decision."""
+    body = PlanRequest(
         tools=context.tools(),
         history=context.planner_turns(),
         constrained=context.constrained,
         stream=context.streams,
     )
 
-    def answered(answer: PlanAnswer, stats: CallStats) -> Event:
+    def to_event(answer: PlanAnswer, stats: CallStats) -> Event:
         return PlannerDecided(answer.thought, answer.next, answer.text, **stats.output(truncated=answer.truncated))
 
     def unreadable(error: RoleUnreadable, stats: CallStats) -> Event:
@@ -105,16 +105,16 @@ def plan_call(context: RoleCallContext, effect: AskPlanner) -> RoleCallSpec[Plan
             error.text.strip(), decision, error.text, unreadable=True, reason=error.reason, **stats.output()
         )
 
-    question = RoleRequest(PLAN, request, context.trajectory_id, effect.step)
-    return RoleCallSpec(question, answered, unreadable)
+    request = RoleRequest(PLAN, body, context.trajectory_id, effect.step)
+    return RoleCallSpec(request, to_event, unreadable)
 
 
 def caller_call(context: RoleCallContext, effect: AskCaller) -> RoleCallSpec[CallAnswer]:
     """The caller writes a call."""
     tools = context.tools()
-    request = CallRequest(tools=tools, history=context.turns(), constrained=context.constrained)
+    body = CallRequest(tools=tools, history=context.turns(), constrained=context.constrained)
 
-    def answered(answer: CallAnswer, stats: CallStats) -> Event:
+    def to_event(answer: CallAnswer, stats: CallStats) -> Event:
         refused = _not_offered(answer.action, tools)
         if refused is not None:
             return no_call(answer.text, refused, stats)
@@ -124,23 +124,23 @@ def caller_call(context: RoleCallContext, effect: AskCaller) -> RoleCallSpec[Cal
     def no_call(text: str, reason: str, stats: CallStats) -> Event:
         return ToolObserved(None, NO_CALL + reason, is_error=True, text=text, **vars(stats))
 
-    question = RoleRequest(CALL, request, context.trajectory_id, effect.step)
-    return RoleCallSpec(question, answered, lambda error, stats: no_call(error.text, error.reason, stats))
+    request = RoleRequest(CALL, body, context.trajectory_id, effect.step)
+    return RoleCallSpec(request, to_event, lambda error, stats: no_call(error.text, error.reason, stats))
 
 
 def summarize_call(context: RoleCallContext, effect: AskSummarizer) -> RoleCallSpec[SummarizeAnswer]:
     """The summarizer writes the answer."""
-    request = SummarizeRequest(history=context.turns(), stream=context.streams)
+    body = SummarizeRequest(history=context.turns(), stream=context.streams)
     return RoleCallSpec(
-        RoleRequest(SUMMARIZE, request, context.trajectory_id, effect.step),
+        RoleRequest(SUMMARIZE, body, context.trajectory_id, effect.step),
         lambda answer, stats: AnswerWritten(answer.answer, **stats.output(truncated=answer.truncated)),
     )
 
 
 def step_call(context: RoleCallContext, effect: AskBackbone) -> RoleCallSpec[StepAnswer]:
-    """The single model takes a complete step, or closes with an answer."""
+    """The single model writes a step; after a limit, an answer."""
     tools = context.tools()
-    request = StepRequest(
+    body = StepRequest(
         tools=tools,
         history=context.turns(),
         conclude=effect.conclude,
@@ -148,7 +148,7 @@ def step_call(context: RoleCallContext, effect: AskBackbone) -> RoleCallSpec[Ste
         stream=context.streams,
     )
 
-    def answered(answer: StepAnswer, stats: CallStats) -> Event:
+    def to_event(answer: StepAnswer, stats: CallStats) -> Event:
         refused = None if answer.action is None else _not_offered(answer.action, tools)
         action = None if refused is not None else answer.action
         return StepTaken(
@@ -176,12 +176,12 @@ def step_call(context: RoleCallContext, effect: AskBackbone) -> RoleCallSpec[Ste
             **stats.output(),
         )
 
-    question = RoleRequest(STEP, request, context.trajectory_id, effect.step)
-    return RoleCallSpec(question, answered, unreadable)
+    request = RoleRequest(STEP, body, context.trajectory_id, effect.step)
+    return RoleCallSpec(request, to_event, unreadable)
 
 
 def _not_offered(action: ActionModel, tools: list[ToolModel]) -> str | None:
-    """Why a call cannot be made, if so. The services check this too; here it is checked before the call is sent."""
+    """Why a call is refused if its tool is not offered; None if it is. The services check this as well."""
     known = [tool.name for tool in tools]
     if action.name in known:
         return None

@@ -1,4 +1,4 @@
-"""Trajectories as the API shows them, from the event log or from a run."""
+"""Wire form of trajectories, from the event log or from a run."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _log = telemetry.logger(__name__)
 
 
 async def load_trajectory(store: EventStore, row: TrajectoryRow) -> Trajectory:
-    """The trajectory of a row with everything in its log. Raises `StoreError`."""
+    """The trajectory of a row and its log. Raises `StoreError`."""
     return trajectory_of(row, await store.events(row.id))
 
 
 def trajectory_of(row: TrajectoryRow, log: Sequence[StoredEvent]) -> Trajectory:
-    """The trajectory that a log adds up to; what its row has where the log cannot be read."""
+    """The trajectory of a log; if the log cannot be read, only the fields of the row."""
     try:
         state = state_of(read_log(log))
     except StoreDamaged as error:
@@ -32,7 +32,7 @@ def trajectory_of(row: TrajectoryRow, log: Sequence[StoredEvent]) -> Trajectory:
 
 
 def driven_trajectory(run: Run) -> Trajectory:
-    """A trajectory that this process drives, without reading its log."""
+    """The trajectory of a run, without reading its log."""
     return _rendered(run.row, run.driver.state, run.driver.ended_at)
 
 

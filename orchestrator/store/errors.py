@@ -1,9 +1,9 @@
-"""What can go wrong with the event log, split by what the caller can do next.
+"""Errors of the event log, by what the caller can do next.
 
     StoreError
     ├── StoreUnavailable      nothing was written; retry later
     ├── SequenceConflict      read the end of the log and decide again
-    │   └── TrajectoryExists  choose another id, or read the one that is there
+    │   └── TrajectoryExists  choose another id, or read the existing trajectory
     ├── IdempotencyKeyExists  read what the earlier request with this key did
     ├── TrajectoryNotFound    no trajectory has this id
     ├── NotStorable           the value has no JSON form; repair it

@@ -111,7 +111,7 @@ def migrate(connection: Connection, migrations: tuple[Migration, ...] = MIGRATIO
 
 
 def check_tables(connection: Connection) -> None:
-    """See that every table has the columns that the statements name. Raises `StoreDamaged`."""
+    """Check that every table has the columns that the statements use. Raises `StoreDamaged`."""
     inspector = inspect(connection)
     for table in METADATA.sorted_tables:
         columns = (

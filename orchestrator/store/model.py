@@ -49,7 +49,7 @@ class TrajectoryRow:
 class RequestKey:
     """Identifies a request that a client may repeat: the API key's id, the route, and the idempotency key.
 
-    `digest` is the SHA-256 of its body, 64 hexadecimal digits: it tells a repetition from another request.
+    `digest` is the SHA-256 of its body, 64 hexadecimal digits: it distinguishes a repetition from another request.
     """
 
     key_id: str

@@ -1,4 +1,4 @@
-"""Follow one trajectory: first its log, then live, without a gap or a repetition."""
+"""Follow one trajectory: first its log, then the broadcast, without gaps or repetitions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orchestrator.store import EventStore, StoreDamaged, StoreUnavailable, Traje
 from orchestrator.stream.broadcast import Broadcast, Closed, FeedItem, Listener, Overflow, TextPreview
 from orchestrator.stream.serialization import serialize, serialize_delta, serialize_reconnect
 
-_NO_PLACE = float("inf")
+_NO_POSITION = float("inf")
 _log = telemetry.logger(__name__)
 
 
@@ -25,8 +25,7 @@ async def follow(
 ) -> AsyncGenerator[ServerSentEvent, None]:
     """The events after row `after`, up to `trajectory.finished`, or to the end of the log without a broadcast.
 
-    A stream that ends before the trajectory does, because the process stops or the log cannot be read, ends with
-    `reconnect`.
+    If the stream ends earlier, because the process stops or the log is unavailable, its last event is `reconnect`.
     """
     # The listener comes before the first read of the log, so that no event falls between the two.
     with contextlib.nullcontext() if broadcast is None else broadcast.listen() as listener:
@@ -53,7 +52,7 @@ class _Follower:
         self._state = State()
 
     async def events(self) -> AsyncIterator[tuple[float, ServerSentEvent]]:
-        """Each event with its row's number; one that is not in the log comes after all of them."""
+        """Each event with the number of its row; infinity for events that are not in the log."""
         reason = "the trajectory is not being driven now"
         for event in self._serialized(*await self._catch_up()):
             yield event
@@ -61,7 +60,7 @@ class _Follower:
             item = await self._listener.get()
             if isinstance(item, TextPreview):
                 if item.after == self._seq:
-                    yield _NO_PLACE, serialize_delta(item.delta)
+                    yield _NO_POSITION, serialize_delta(item.delta)
                 continue
             for event in self._serialized(*await self._next(item)):
                 yield event
@@ -69,7 +68,7 @@ class _Follower:
                 reason = "the orchestrator is shutting down" if item.stopping else reason
                 break
         if not self._ended:
-            yield _NO_PLACE, serialize_reconnect(Reconnect(reason))
+            yield _NO_POSITION, serialize_reconnect(Reconnect(reason))
 
     @property
     def _ended(self) -> bool:

@@ -29,7 +29,7 @@ _log = telemetry.logger(__name__)
 
 
 @dataclass(frozen=True)
-class KnownSource:
+class SourceEntry:
     """A source, its origin, and its provider or the error of the last attempt to load it."""
 
     source: ToolSource
@@ -51,7 +51,7 @@ class ToolSources:
     def __init__(self, registry: ToolRegistry, store: EventStore, *, from_file: Sequence[ToolSource] = ()) -> None:
         self._registry = registry
         self._store = store
-        self._known = {source.name: KnownSource(source, "file") for source in from_file}
+        self._entries = {source.name: SourceEntry(source, "file") for source in from_file}
         self._changed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
 
@@ -63,14 +63,14 @@ class ToolSources:
             except ValidationError:
                 _log.error("tool_source.unreadable", source=row.name)
                 continue
-            self._known.setdefault(source.name, KnownSource(source, "api"))
+            self._entries.setdefault(source.name, SourceEntry(source, "api"))
         tried = asyncio.Event()
         self._task = asyncio.create_task(self._register_all(tried), name="tool sources")
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await tried.wait()
         except TimeoutError:
-            _log.warning("tool_source.slow", sources=[known.source.name for known in self._pending()])
+            _log.warning("tool_source.slow", sources=[entry.source.name for entry in self._pending()])
 
     async def aclose(self) -> None:
         """Stop retrying."""
@@ -78,13 +78,13 @@ class ToolSources:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def list_sources(self) -> list[KnownSource]:
+    def list_sources(self) -> list[SourceEntry]:
         """All sources, failed ones included."""
-        return list(self._known.values())
+        return list(self._entries.values())
 
-    async def add(self, source: ToolSource) -> KnownSource:
+    async def add(self, source: ToolSource) -> SourceEntry:
         """Register and store a source. Raises `ToolSourceError`, `StoreError`; then nothing has changed."""
-        if source.name in self._known:
+        if source.name in self._entries:
             raise SourceExistsError(
                 f"a source {source.name!r} is registered",
                 field="name",
@@ -96,16 +96,16 @@ class ToolSources:
         except StoreError:
             await self._registry.remove_source(source.name)
             raise
-        known = KnownSource(source, "api", provider)
-        await self._set(known)
-        return known
+        entry = SourceEntry(source, "api", provider)
+        await self._set(entry)
+        return entry
 
     async def remove(self, name: str) -> None:
         """Remove a source; one of the operator's file returns at the next start. Raises `UnknownSourceError`."""
-        if name not in self._known:
-            raise UnknownSourceError(name, self._known)
+        if name not in self._entries:
+            raise UnknownSourceError(name, self._entries)
         await self._store.delete_tool_source(name)
-        if self._known.pop(name).provider is not None:
+        if self._entries.pop(name).provider is not None:
             await self._registry.remove_source(name)
 
     async def wait_for(self, tools: Sequence[str]) -> None:
@@ -114,41 +114,41 @@ class ToolSources:
             async with asyncio.timeout(RECOVERY_TIMEOUT_S), self._changed:
                 await self._changed.wait_for(lambda: not self._pending() or self._offers(tools))
         except TimeoutError:
-            _log.warning("tool_source.missing", sources=[known.source.name for known in self._pending()])
+            _log.warning("tool_source.missing", sources=[entry.source.name for entry in self._pending()])
 
     def _offers(self, tools: Sequence[str]) -> bool:
         return set(tools) <= {tool.name for tool in self._registry.list_tools()}
 
-    def _pending(self) -> list[KnownSource]:
-        return [known for known in self._known.values() if known.provider is None]
+    def _pending(self) -> list[SourceEntry]:
+        return [entry for entry in self._entries.values() if entry.provider is None]
 
     async def _register_all(self, tried: asyncio.Event) -> None:
         pause_s = FIRST_PAUSE_S
         while pending := self._pending():
-            await asyncio.gather(*(self._register(known) for known in pending))
+            await asyncio.gather(*(self._register(entry) for entry in pending))
             tried.set()
             if self._pending():
                 await asyncio.sleep(pause_s)
                 pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
         tried.set()
 
-    async def _register(self, known: KnownSource) -> None:
-        name = known.source.name
+    async def _register(self, entry: SourceEntry) -> None:
+        name = entry.source.name
         try:
-            provider = await self._registry.add_source(known.source)
+            provider = await self._registry.add_source(entry.source)
         except ToolSourceError as error:
             _log.warning("tool_source.failed", source=name, reason=str(error))
-            outcome = KnownSource(known.source, known.origin, error=str(error))
+            outcome = SourceEntry(entry.source, entry.origin, error=str(error))
         else:
             _log.info("tool_source.registered", source=name, tools=len(provider.tools))
-            outcome = KnownSource(known.source, known.origin, provider)
-        if name in self._known:
+            outcome = SourceEntry(entry.source, entry.origin, provider)
+        if name in self._entries:
             await self._set(outcome)
         elif outcome.provider is not None:
             # It was removed while it was being loaded.
             await self._registry.remove_source(name)
 
-    async def _set(self, known: KnownSource) -> None:
+    async def _set(self, entry: SourceEntry) -> None:
         async with self._changed:
-            self._known[known.source.name] = known
+            self._entries[entry.source.name] = entry
             self._changed.notify_all()

@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -49,6 +50,21 @@ def unused_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keeps the logs of services in this process out of the command's output, and unsets the role token."""
+    monkeypatch.delenv("ALPHA_UMI_ROLE_TOKEN", raising=False)
+    with structlog.testing.capture_logs():
+        yield
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of data (`ALPHA_UMI_DATA`)."""
+    monkeypatch.setenv("ALPHA_UMI_DATA", str(tmp_path))
+    return tmp_path
 
 
 @pytest.fixture(scope="session", autouse=True)

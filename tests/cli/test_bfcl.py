@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import structlog
 from support.serving_on_loopback import Serve
 from support.system import Roles, call, serve_roles
 from typer.testing import Result
@@ -16,6 +15,8 @@ from typer.testing import Result
 from alpha_umi.serving.scripted import Rule
 from evaluation.official.bfcl import CheckerMissing, checker_python
 from recordings.formats import bfcl
+
+pytestmark = pytest.mark.usefixtures("quiet")
 
 Invoke = Callable[..., Result]
 SUITE = """\
@@ -27,13 +28,6 @@ parts: [simple_python, irrelevance]
 licence: Apache-2.0
 source: bfcl-eval
 """
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """Services that are served here do not log to our output."""
-    with structlog.testing.capture_logs():
-        yield
 
 
 @pytest.fixture

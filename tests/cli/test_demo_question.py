@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-import structlog
 from support.role_apps import application, scripted
 from support.serving_on_loopback import Serve
 
@@ -19,16 +18,11 @@ from services.caller import create_router as caller_router
 from services.planner import create_router as planner_router
 from services.summarizer import create_router as summarizer_router
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 ROUTERS = {"planner": planner_router, "caller": caller_router, "summarizer": summarizer_router}
 TRAINED: dict[Role, Role] = {role: role for role in ROLES}
 Serving = Callable[[Mapping[Role, Role]], RunRecord]
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """Keep the log of the services out of the output."""
-    with structlog.testing.capture_logs():
-        yield
 
 
 @pytest.fixture

@@ -29,12 +29,9 @@ KEY = "a-key-of-ours"
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of data, and nothing that the environment names."""
+def no_judge_in_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("KEY", "URL", "MODEL"):
         monkeypatch.delenv(f"ALPHA_UMI_JUDGE_{name}", raising=False)
-    monkeypatch.setenv("ALPHA_UMI_DATA", str(tmp_path))
-    return tmp_path
 
 
 def arguments(run: Path, url: str, *more: str) -> list[str]:

@@ -81,7 +81,7 @@ RUNS: dict[str, Sequence[Any]] = {
     ),
     "role failed": (CREATED, *STEP, RoleFailed("planner", "it is down"), TrajectoryFinished()),
     "summarizer failed": (CREATED, CONCLUDED, RoleFailed("summarizer", "it is down"), TrajectoryFinished()),
-    "cancelled": (CREATED, DECIDED, Cancelled("the client left"), TrajectoryFinished()),
+    "cancelled": (CREATED, DECIDED, Cancelled("the client disconnected"), TrajectoryFinished()),
     "deadline": (CREATED, DECIDED, LimitReached("deadline"), ANSWERED, TrajectoryFinished()),
     "search": (
         SEARCH,
@@ -220,7 +220,7 @@ def test_an_exported_log_is_replayed_without_an_orchestrator(tmp_path: Path, inv
     [
         ("{", 2, "line 1: document: Invalid JSON"),
         ('{"type": "trajectory.created"}', 2, "line 1: payload: Field required"),
-        ('\n{"type": "nonsense", "payload": {}}', 2, "line 2: no event of this version is called 'nonsense'"),
+        ('\n{"type": "nonsense", "payload": {}}', 2, "line 2: unknown event kind 'nonsense'"),
         ('{"type": "trajectory.created", "payload": {"instruction": "q"}}', 2, "'trajectory.created' is incomplete"),
         (rows([DECIDED]), 1, "event 1 (planner.decided) does not follow from those before it"),
         (rows([CREATED, AnswerWritten(5)]), 2, "wrong: answer: Input should be a valid string"),  # type: ignore[arg-type]

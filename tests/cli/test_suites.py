@@ -16,13 +16,6 @@ Invoke = Callable[..., Result]
 GSM8K = "eval/gsm8k_test_dev.jsonl"
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of data, empty."""
-    monkeypatch.setenv("ALPHA_UMI_DATA", str(tmp_path))
-    return tmp_path
-
-
 def definitions() -> list[SuiteFile]:
     return [read_definition(suite_path(name)) for name in suite_names()]
 

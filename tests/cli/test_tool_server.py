@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from support.generated_suites import sums_file
 from support.judges import ScriptedJudge
 from support.orchestrator_process import orchestrator_process, settings_for
@@ -28,17 +27,8 @@ KEY = "a-key-of-ours"
 
 
 @pytest.fixture(autouse=True)
-def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.delenv("ALPHA_UMI_ROLE_TOKEN", raising=False)
+def toolbench_key(quiet: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALPHA_UMI_TOOLBENCH_KEY", KEY)
-    with structlog.testing.capture_logs():
-        yield
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("ALPHA_UMI_DATA", str(tmp_path))
-    return tmp_path
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from typing import Any
 
 import httpx
 import pytest
-import structlog
 from support.generated_suites import calculating_roles, sums_file
 from support.orchestrator_process import orchestrator_process, settings_for
 from support.role_apps import application, scripted
@@ -33,24 +32,11 @@ from services.caller import create_router as caller_router
 from services.planner import create_router as planner_router
 from services.summarizer import create_router as summarizer_router
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 UNKNOWN = "the models are not known, so whether they were trained on this is not checked: "
 Invoke = Callable[..., Result]
 Start = Callable[..., str]
-
-
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What is served here does not log to our output, and no token is known."""
-    monkeypatch.delenv("ALPHA_UMI_ROLE_TOKEN", raising=False)
-    with structlog.testing.capture_logs():
-        yield
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of data."""
-    monkeypatch.setenv("ALPHA_UMI_DATA", str(tmp_path))
-    return tmp_path
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A key is taken out of strings, and leaves JSON that is JSON."""
+"""A key is removed from strings, and JSON stays valid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stream reads back as the state that it came from, whatever happens; what is no event is refused."""
+"""Every stream replays to the original state; invalid events are refused."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def test_live_text_and_reconnect_are_no_events_of_the_machine() -> None:
 def test_an_unknown_kind_can_be_skipped_but_not_replayed(data: str) -> None:
     item = read_stream_event("planner.dreamt", data, "7")
     assert item.event == UnknownKind("planner.dreamt")
-    with pytest.raises(EventNotUnderstood, match=r"'planner\.dreamt' \(id 7\) is of no kind .* use the version"):
+    with pytest.raises(EventNotUnderstood, match=r"'planner\.dreamt' \(id 7\) has an unknown kind: use the version"):
         list(machine_events([item]))
 
 

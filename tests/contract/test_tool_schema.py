@@ -1,4 +1,4 @@
-"""Schemas that come in: what is reduced to what, and what is refused with its place."""
+"""Tool schemas of requests: reduction, and refusals with their place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests hold JSON's own types: what the OpenAPI documents say is what is taken."""
+"""Requests accept exactly the JSON types of the OpenAPI documents."""
 
 from __future__ import annotations
 

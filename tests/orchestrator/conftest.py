@@ -1,4 +1,4 @@
-"""Fixtures: an orchestrator with everything real around it but the language models."""
+"""Fixtures: an orchestrator with scripted roles, a real tool API, and a real database."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from support.orchestrator_world import Client, World, surroundings
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """The world around an orchestrator."""
+    """The services that an orchestrator uses."""
     async with surroundings(tmp_path) as world:
         yield world
 
 
 @pytest.fixture
 async def client(world: World) -> AsyncIterator[Client]:
-    """A running orchestrator with ordinary settings."""
+    """A client of a running orchestrator with default settings."""
     async with world.orchestrator() as running:
         yield running

@@ -1,9 +1,10 @@
-"""The HTTP interface: bad input with the field at fault, lists, cancelling, keys, tool sources, operations."""
+"""The HTTP interface: invalid input and its field, lists, cancellation, keys, tool sources, operations."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from support.orchestrator_world import Client, World
 from support.scripted_roles import call, decide, hang, in_turn
 from support.serving_on_loopback import until
 
@@ -32,7 +33,7 @@ BAD_BODIES: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
-async def test_bad_input(client: Any) -> None:
+async def test_bad_input(client: Client) -> None:
     for body, kind, field in BAD_BODIES:
         response = await client.create(**body)
         shown = str(body)[:80]
@@ -44,7 +45,7 @@ async def test_bad_input(client: Any) -> None:
     assert (await client.http.get("/v1/trajectories")).json() == {"object": "list", "data": [], "has_more": False}
 
 
-async def test_the_document_names_the_streams_and_their_events(client: Any) -> None:
+async def test_the_document_names_the_streams_and_their_events(client: Client) -> None:
     paths = (await client.http.get("/openapi.json")).json()["paths"]
     created = paths["/v1/trajectories"]["post"]["responses"]
     assert (set(created["200"]["content"]), "202" in created) == ({"application/json", "text/event-stream"}, True)
@@ -54,12 +55,12 @@ async def test_the_document_names_the_streams_and_their_events(client: Any) -> N
     assert "null" not in str(followed["parameters"])
 
 
-async def test_an_unknown_tool_comes_with_a_suggestion(client: Any) -> None:
+async def test_an_unknown_tool_comes_with_a_suggestion(client: Client) -> None:
     (error,) = (await client.create(tools=["lookup"])).json()["errors"]
     assert error["remedy"] == "did you mean 'look_up'?"
 
 
-async def test_a_body_that_is_no_request(client: Any) -> None:
+async def test_a_body_that_is_no_request(client: Client) -> None:
     for body in (b"{", b"", b"[]", b'"x"', b'{"instruction": "\\ud800"}'):
         response = await client.http.post(
             "/v1/trajectories", content=body, headers={"Content-Type": "application/json"}
@@ -67,7 +68,7 @@ async def test_a_body_that_is_no_request(client: Any) -> None:
         assert (response.status_code, response.json()["type"]) == (422, f"{PROBLEM}invalid-request"), body
 
 
-async def test_half_a_surrogate_pair_is_refused_and_leaves_nothing_behind(client: Any) -> None:
+async def test_half_a_surrogate_pair_is_refused_and_leaves_nothing_behind(client: Client) -> None:
     for text in ('{"a": "\\ud800"}', '{"\\ud800": "a"}'):
         body = f'{{"instruction": "What is it?", "metadata": {text}}}'.encode()
         response = await client.http.post(
@@ -77,14 +78,14 @@ async def test_half_a_surrogate_pair_is_refused_and_leaves_nothing_behind(client
     assert (await client.http.get("/v1/trajectories")).json()["data"] == []
 
 
-async def test_without_any_tool_there_is_no_trajectory(world: Any) -> None:
+async def test_without_any_tool_there_is_no_trajectory(world: World) -> None:
     async with world.orchestrator(tool_sources=None) as client:
         response = await client.create()
     assert (response.status_code, response.json()["type"]) == (422, f"{PROBLEM}no-tools")
     assert "register a tool source" in response.json()["errors"][0]["remedy"]
 
 
-async def test_more_tools_than_a_trajectory_can_have(world: Any) -> None:
+async def test_more_tools_than_a_trajectory_can_have(world: World) -> None:
     path = {"get": {"responses": {"200": {"description": "fine"}}}}
     paths = {f"/thing{number}": path for number in range(101)}
     document = {"openapi": "3.1.0", "info": {"title": "many", "version": "1"}, "paths": paths}
@@ -98,15 +99,15 @@ async def test_more_tools_than_a_trajectory_can_have(world: Any) -> None:
         assert (await client.run(tools=names[:100]))["status"] == "completed"
 
 
-async def test_an_id_of_nobody(client: Any) -> None:
-    for trajectory_id in ("traj_nobody", "..%2f..", "%00", "x" * 500):
+async def test_an_unknown_id(client: Client) -> None:
+    for trajectory_id in ("traj_unknown", "..%2f..", "%00", "x" * 500):
         for method, path in (("GET", ""), ("GET", "/events"), ("POST", "/cancel")):
             response = await client.http.request(method, f"/v1/trajectories/{trajectory_id}{path}")
             kinds = (f"{PROBLEM}trajectory-not-found", f"{PROBLEM}not-found")
             assert (response.status_code, response.json()["type"] in kinds) == (404, True), (trajectory_id, path)
 
 
-async def test_lists_are_newest_first_and_paged(client: Any, world: Any) -> None:
+async def test_lists_are_newest_first_and_paged(client: Client, world: World) -> None:
     ids = [(await client.run())["id"] for _ in range(5)]
     world.roles.planner = in_turn(decide("no", "give up"))
     ids.append((await client.run())["id"])
@@ -124,16 +125,16 @@ async def test_lists_are_newest_first_and_paged(client: Any, world: Any) -> None
     assert filtered["data"][0]["steps"][0]["next"] == "give up"
 
 
-async def test_bad_queries(client: Any) -> None:
+async def test_bad_queries(client: Client) -> None:
     for query, field in (("limit=0", "limit"), ("limit=1000", "limit"), ("status=odd", "status"), ("tint=red", "tint")):
         response = await client.http.get(f"/v1/trajectories?{query}")
         assert response.status_code == 422, query
         assert field in response.json()["errors"][0]["field"], query
-    response = await client.http.get("/v1/trajectories?after=nobody")
+    response = await client.http.get("/v1/trajectories?after=unknown")
     assert (response.status_code, response.json()["type"]) == (404, f"{PROBLEM}trajectory-not-found")
 
 
-async def test_cancelling_aborts_the_role_request(client: Any, world: Any) -> None:
+async def test_cancelling_aborts_the_role_request(client: Client, world: World) -> None:
     world.roles.planner = in_turn(hang())
     trajectory_id = await client.start()
     await world.roles.requested.wait()
@@ -145,7 +146,7 @@ async def test_cancelling_aborts_the_role_request(client: Any, world: Any) -> No
     assert (again.status_code, again.json()["type"]) == (409, f"{PROBLEM}trajectory-finished")
 
 
-async def test_cancelling_during_a_tool_call_says_that_its_outcome_is_unknown(client: Any, world: Any) -> None:
+async def test_cancelling_during_a_tool_call_says_that_its_outcome_is_unknown(client: Client, world: World) -> None:
     world.roles.planner = in_turn(decide("order it", "caller"))
     world.roles.caller = in_turn(call("order", item="lamp"))
     world.shop.hang = True
@@ -157,14 +158,14 @@ async def test_cancelling_during_a_tool_call_says_that_its_outcome_is_unknown(cl
     await until(lambda: world.shop.left == 1)
 
 
-async def test_cancelling_a_finished_trajectory(client: Any) -> None:
+async def test_cancelling_a_finished_trajectory(client: Client) -> None:
     result = await client.run()
     response = await client.http.post(f"/v1/trajectories/{result['id']}/cancel")
     assert response.status_code == 409
     assert "completed" in response.json()["detail"]
 
 
-async def test_background_answers_before_the_end(client: Any, world: Any) -> None:
+async def test_background_answers_before_the_end(client: Client, world: World) -> None:
     world.roles.planner = in_turn(hang())
     response = await client.create(background=True)
     assert response.status_code == 202
@@ -178,7 +179,7 @@ async def test_background_answers_before_the_end(client: Any, world: Any) -> Non
     )
 
 
-async def test_keys(world: Any) -> None:
+async def test_keys(world: World) -> None:
     async with world.orchestrator(api_keys="one, two") as client:
         documented = client.http.headers
         paths = ["/v1/trajectories", "/v1/tools", "/v1/tool-sources", "/metrics", "/openapi.json", "/docs"]
@@ -193,7 +194,7 @@ async def test_keys(world: Any) -> None:
         assert (await client.create()).status_code == 401
 
 
-async def test_readiness_and_health(client: Any, world: Any) -> None:
+async def test_readiness_and_health(client: Client, world: World) -> None:
     assert (await client.http.get("/healthz")).json() == {"status": "ok"}
     ready = (await client.http.get("/readyz")).json()
     assert (ready["status"], ready["constrained"]) == ("ready", True)
@@ -202,7 +203,7 @@ async def test_readiness_and_health(client: Any, world: Any) -> None:
     assert ready["replicas"]["caller"] == {address: {"state": "ready", "circuit": "closed"}}
 
 
-async def test_not_ready(world: Any) -> None:
+async def test_not_ready(world: World) -> None:
     world.roles.ready = False
     async with world.orchestrator() as client:
         response = await client.http.get("/readyz")
@@ -210,7 +211,7 @@ async def test_not_ready(world: Any) -> None:
     assert "the model is loading" in response.json()["detail"]
 
 
-async def test_metrics_count_what_happened(client: Any, world: Any) -> None:
+async def test_metrics_count_what_happened(client: Client, world: World) -> None:
     world.roles.planner = in_turn(decide("look it up", "caller"), decide("I know it", "conclusion"))
     world.roles.caller = in_turn(call("look_up", item="lamp"))
     await client.run()
@@ -227,7 +228,7 @@ async def test_metrics_count_what_happened(client: Any, world: Any) -> None:
         assert line in text.splitlines()
 
 
-async def test_tools_on_offer(client: Any) -> None:
+async def test_tools_on_offer(client: Client) -> None:
     tools = (await client.http.get("/v1/tools")).json()["data"]
     assert [(tool["name"], tool["source"], tool["effect"]) for tool in tools] == [
         ("look_up", "shop", "read"), ("reserve", "shop", "keyed_write"), ("order", "shop", "unkeyed_write"),
@@ -235,7 +236,7 @@ async def test_tools_on_offer(client: Any) -> None:
     assert tools[0]["parameters"]["required"] == ["item"]
 
 
-async def test_tool_sources_are_added_removed_and_stored(world: Any) -> None:
+async def test_tool_sources_are_added_removed_and_stored(world: World) -> None:
     source = world.shop.source(world.shop_url) | {"name": "second", "headers": {"X-Key": "very-secret"}}
     async with world.orchestrator(tool_sources=None) as client:
         added = await client.http.post("/v1/tool-sources", json=source)
@@ -259,7 +260,7 @@ async def test_tool_sources_are_added_removed_and_stored(world: Any) -> None:
         assert (await client.http.get("/v1/tool-sources")).json()["data"] == []
 
 
-async def test_a_tool_source_that_cannot_be_used(client: Any) -> None:
+async def test_a_tool_source_that_cannot_be_used(client: Client) -> None:
     sources: list[tuple[dict[str, Any], str]] = [
         ({"name": "new"}, "body"),
         ({"name": "new", "url": "file:///etc/passwd"}, "url"),
@@ -272,7 +273,7 @@ async def test_a_tool_source_that_cannot_be_used(client: Any) -> None:
         assert (response.status_code, response.json()["errors"][0]["field"]) == (422, field), source
 
 
-async def test_a_source_that_cannot_be_read_is_shown_and_tried_again(world: Any) -> None:
+async def test_a_source_that_cannot_be_read_is_shown_and_tried_again(world: World) -> None:
     sources = world.folder / "later.yaml"
     sources.write_text(f"sources: [{{name: later, url: '{world.shop_url}/missing.json'}}]")
     async with world.orchestrator(tool_sources=sources) as client:

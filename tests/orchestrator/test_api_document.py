@@ -1,13 +1,14 @@
-"""docs/api.md names every route, event, status and problem of the orchestrator, and shows the example as it is."""
+"""docs/api.md names every route, event, status and problem of the orchestrator; its example is the actual output."""
 
 from __future__ import annotations
 
 import inspect
 import re
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
+from support.orchestrator_world import Client
 
 from alpha_umi.contract.problems import PROBLEMS
 from alpha_umi.contract.stream_events import EVENT_NAMES
@@ -25,7 +26,7 @@ def rows_under(heading: str) -> dict[str, str]:
     return {first.strip(): rest for first, rest in cells}
 
 
-async def test_every_route_is_there(client: Any) -> None:
+async def test_every_route_is_there(client: Client) -> None:
     document = (await client.http.get("/openapi.json")).json()
     for path, operations in document["paths"].items():
         shown = path.replace("{trajectory_id}", "{id}")

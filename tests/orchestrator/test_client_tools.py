@@ -1,4 +1,4 @@
-"""Tools that the client executes: the pause, the output, its time limit, and outputs that nobody waits for."""
+"""Client tools: the pause, the output, its deadline, and unexpected outputs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from httpx_sse import aconnect_sse
+from support.orchestrator_world import Client, World
 from support.scripted_roles import call, decide, hang, in_turn, say
 from support.serving_on_loopback import until
 
@@ -17,22 +18,22 @@ PARAMETERS = {"type": "object", "properties": {"room": {"type": "string"}}, "req
 THERMOMETER = {"name": "read_thermometer", "description": "Temperature of a room", "parameters": PARAMETERS}
 
 
-def script(world: Any, *, calls: int = 1) -> None:
-    """So many calls of the client's tool, then the answer."""
+def script(world: World, *, calls: int = 1) -> None:
+    """A number of calls of the client tool, then the answer."""
     thoughts = [decide(f"measure {number}", "caller") for number in range(calls)]
     world.roles.planner = in_turn(*thoughts, decide("I know it", "conclusion"))
     world.roles.caller = in_turn(call("read_thermometer", room="hall"))
     world.roles.summarizer = in_turn(say("It is warm."))
 
 
-async def paused(client: Any, **body: Any) -> tuple[str, dict[str, Any]]:
-    """A trajectory that waits; its id and the action."""
+async def paused(client: Client, **body: Any) -> tuple[str, dict[str, Any]]:
+    """A waiting trajectory: its id and the action."""
     result = await client.run(**{"tools": [THERMOMETER]} | body)
     assert result["status"] == "requires_action"
     return result["id"], result["steps"][-1]["action"]
 
 
-async def give(client: Any, trajectory_id: str, call_id: str, content: str = "21 °C", **body: Any) -> httpx.Response:
+async def give(client: Client, trajectory_id: str, call_id: str, content: str = "21 °C", **body: Any) -> httpx.Response:
     output = {"call_id": call_id, "content": content} | ({"is_error": True} if body.pop("is_error", False) else {})
     response: httpx.Response = await client.http.post(
         f"/v1/trajectories/{trajectory_id}/tool_outputs", json={"outputs": [output]} | body
@@ -40,7 +41,7 @@ async def give(client: Any, trajectory_id: str, call_id: str, content: str = "21
     return response
 
 
-async def test_a_foreground_request_is_answered_at_the_pause_and_at_the_end(client: Any, world: Any) -> None:
+async def test_a_foreground_request_is_answered_at_the_pause_and_at_the_end(client: Client, world: World) -> None:
     script(world)
     result = await client.run(tools=[THERMOMETER])
     (step,) = result["steps"]
@@ -56,7 +57,7 @@ async def test_a_foreground_request_is_answered_at_the_pause_and_at_the_end(clie
     assert ended["steps"][0]["action"] == step["action"] | {"expires_at": None}
 
 
-async def test_the_roles_see_the_clients_tools_among_the_others(client: Any, world: Any) -> None:
+async def test_the_roles_see_the_clients_tools_among_the_others(client: Client, world: World) -> None:
     world.roles.planner = in_turn(
         decide("look it up", "caller"), decide("measure", "caller"), decide("I know it", "conclusion")
     )
@@ -74,7 +75,7 @@ async def test_the_roles_see_the_clients_tools_among_the_others(client: Any, wor
     ]  # fmt: skip
 
 
-async def test_a_clients_tool_keeps_its_meaning_when_another_of_its_name_is_registered(world: Any) -> None:
+async def test_a_clients_tool_keeps_its_meaning_when_another_of_its_name_is_registered(world: World) -> None:
     mine = THERMOMETER | {"name": "look_up"}
     async with world.orchestrator() as client:
         world.roles.planner = in_turn(decide("measure", "caller"), decide("I know it", "conclusion"))
@@ -85,7 +86,7 @@ async def test_a_clients_tool_keeps_its_meaning_when_another_of_its_name_is_regi
     assert world.shop.journal == []
 
 
-async def test_a_stream_shows_the_pause_and_goes_on_after_the_output(client: Any, world: Any) -> None:
+async def test_a_stream_shows_the_pause_and_goes_on_after_the_output(client: Client, world: World) -> None:
     script(world)
     body = {"instruction": "How warm?", "tools": [THERMOMETER], "stream": True}
     names, required = [], {}
@@ -106,7 +107,7 @@ async def test_a_stream_shows_the_pause_and_goes_on_after_the_output(client: Any
     assert datetime.fromisoformat(required["expires_at"]) > datetime.now(UTC)
 
 
-async def test_an_output_can_be_followed_by_a_stream_from_there_on(client: Any, world: Any) -> None:
+async def test_an_output_can_be_followed_by_a_stream_from_there_on(client: Client, world: World) -> None:
     script(world)
     trajectory_id, action = await paused(client)
     body = {"outputs": [{"call_id": action["call_id"], "content": "21 °C"}], "stream": True}
@@ -120,7 +121,7 @@ async def test_an_output_can_be_followed_by_a_stream_from_there_on(client: Any, 
     ]
 
 
-async def test_several_calls_pause_one_after_the_other(client: Any, world: Any) -> None:
+async def test_several_calls_pause_one_after_the_other(client: Client, world: World) -> None:
     script(world, calls=3)
     trajectory_id, action = await paused(client)
     seen = {action["call_id"]}
@@ -132,7 +133,7 @@ async def test_several_calls_pause_one_after_the_other(client: Any, world: Any) 
     assert (await give(client, trajectory_id, action["call_id"], "last")).json()["status"] == "completed"
 
 
-async def test_a_waiting_trajectory_is_listed_and_can_be_cancelled(client: Any, world: Any) -> None:
+async def test_a_waiting_trajectory_is_listed_and_can_be_cancelled(client: Client, world: World) -> None:
     script(world)
     trajectory_id, action = await paused(client)
     await client.start(tools=["look_up"])
@@ -149,7 +150,7 @@ async def test_a_waiting_trajectory_is_listed_and_can_be_cancelled(client: Any, 
     assert (late.status_code, late.json()["type"]) == (409, f"{PROBLEM}trajectory-finished")
 
 
-async def test_a_failed_tool_is_an_error_for_the_planner(client: Any, world: Any) -> None:
+async def test_a_failed_tool_is_an_error_for_the_planner(client: Client, world: World) -> None:
     script(world)
     trajectory_id, action = await paused(client)
     ended = (await give(client, trajectory_id, action["call_id"], "the battery is empty", is_error=True)).json()
@@ -157,7 +158,7 @@ async def test_a_failed_tool_is_an_error_for_the_planner(client: Any, world: Any
     assert world.roles.bodies_of("planner")[-1]["history"][-1]["content"] == "the battery is empty"
 
 
-async def test_outputs_are_cut_and_cleaned_like_every_observation(client: Any, world: Any) -> None:
+async def test_outputs_are_cut_and_cleaned_like_every_observation(client: Client, world: World) -> None:
     script(world, calls=2)
     trajectory_id, action = await paused(client)
     result = (await give(client, trajectory_id, action["call_id"], "é" * 100_000)).json()
@@ -169,7 +170,7 @@ async def test_outputs_are_cut_and_cleaned_like_every_observation(client: Any, w
     assert ended["steps"][1]["observation"]["content"] == "a\N{REPLACEMENT CHARACTER}b"
 
 
-async def test_when_the_time_is_over_the_planner_reads_so_and_a_late_output_is_refused(world: Any) -> None:
+async def test_when_the_time_is_over_the_planner_reads_so_and_a_late_output_is_refused(world: World) -> None:
     script(world)
     async with world.orchestrator(client_tool_timeout_s=0.3) as client:
         trajectory_id, action = await paused(client)
@@ -182,7 +183,7 @@ async def test_when_the_time_is_over_the_planner_reads_so_and_a_late_output_is_r
         assert action["call_id"] in late.json()["detail"]
 
 
-async def test_the_wait_does_not_count_towards_the_time_limit_of_the_trajectory(world: Any) -> None:
+async def test_the_wait_does_not_count_towards_the_time_limit_of_the_trajectory(world: World) -> None:
     script(world)
     async with world.orchestrator(trajectory_timeout_s=2.0) as client:
         trajectory_id, action = await paused(client)
@@ -191,7 +192,7 @@ async def test_the_wait_does_not_count_towards_the_time_limit_of_the_trajectory(
     assert (ended["status"], ended["error"]) == ("completed", None)
 
 
-async def test_an_output_for_a_trajectory_that_waits_for_none(client: Any, world: Any) -> None:
+async def test_an_output_for_a_trajectory_that_waits_for_none(client: Client, world: World) -> None:
     world.roles.planner = in_turn(hang())
     trajectory_id = await client.start(tools=[THERMOMETER])
     refused = await give(client, trajectory_id, "call_1")
@@ -199,16 +200,16 @@ async def test_an_output_for_a_trajectory_that_waits_for_none(client: Any, world
     assert refused.json()["errors"][0]["field"] == "outputs.0.call_id"
 
 
-async def test_an_output_for_another_call(client: Any, world: Any) -> None:
+async def test_an_output_for_another_call(client: Client, world: World) -> None:
     script(world)
     trajectory_id, action = await paused(client)
-    refused = await give(client, trajectory_id, "call_of_nobody")
+    refused = await give(client, trajectory_id, "call_unknown")
     assert (refused.status_code, refused.json()["type"]) == (409, f"{PROBLEM}call-id-mismatch")
     assert action["call_id"] in refused.json()["detail"]
     assert (await give(client, trajectory_id, action["call_id"])).json()["status"] == "completed"
 
 
-async def test_a_second_output_changes_nothing(client: Any, world: Any) -> None:
+async def test_a_second_output_changes_nothing(client: Client, world: World) -> None:
     script(world, calls=2)
     trajectory_id, action = await paused(client)
     assert (await give(client, trajectory_id, action["call_id"], "first")).status_code == 200
@@ -222,7 +223,7 @@ async def test_a_second_output_changes_nothing(client: Any, world: Any) -> None:
     assert result["status"] == "completed" or result["steps"][1]["observation"] is None
 
 
-async def test_of_many_outputs_at_once_one_is_taken(client: Any, world: Any) -> None:
+async def test_of_many_outputs_at_once_one_is_taken(client: Client, world: World) -> None:
     script(world)
     trajectory_id, action = await paused(client)
     responses = await asyncio.gather(
@@ -239,12 +240,12 @@ async def test_of_many_outputs_at_once_one_is_taken(client: Any, world: Any) -> 
     assert trajectory["steps"][0]["observation"]["content"] == message
 
 
-async def test_an_output_for_nobody(client: Any) -> None:
-    refused = await give(client, "traj_nobody", "call_1")
+async def test_an_output_for_an_unknown_trajectory(client: Client) -> None:
+    refused = await give(client, "traj_unknown", "call_1")
     assert (refused.status_code, refused.json()["type"]) == (404, f"{PROBLEM}trajectory-not-found")
 
 
-async def test_an_output_for_a_trajectory_that_has_ended(client: Any) -> None:
+async def test_an_output_for_a_trajectory_that_has_ended(client: Client) -> None:
     ended = await client.run()
     refused = await give(client, ended["id"], "call_1")
     assert (refused.status_code, refused.json()["type"]) == (409, f"{PROBLEM}trajectory-finished")
@@ -266,7 +267,7 @@ async def test_an_output_for_a_trajectory_that_has_ended(client: Any) -> None:
         ({"outputs": [{"call_id": "a", "content": "b"}], "surprise": 1}, "surprise"),
     ],
 )
-async def test_outputs_that_are_none(client: Any, body: dict[str, Any], field: str) -> None:
+async def test_outputs_that_are_none(client: Client, body: dict[str, Any], field: str) -> None:
     response = await client.http.post("/v1/trajectories/traj_x/tool_outputs", json=body)
     assert (response.status_code, response.json()["errors"][0]["field"]) == (422, field)
 
@@ -297,7 +298,7 @@ BAD_TOOLS: list[tuple[list[Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("tools", "kind", "field"), BAD_TOOLS)
-async def test_definitions_that_cannot_be_used(client: Any, tools: list[Any], kind: str, field: str) -> None:
+async def test_definitions_that_cannot_be_used(client: Client, tools: list[Any], kind: str, field: str) -> None:
     response = await client.create(tools=tools)
     document = response.json()
     assert (response.status_code, document["type"]) == (422, PROBLEM + kind)
@@ -306,8 +307,8 @@ async def test_definitions_that_cannot_be_used(client: Any, tools: list[Any], ki
     assert (await client.http.get("/v1/trajectories")).json()["data"] == []
 
 
-async def test_a_client_that_leaves_during_the_pause_is_waited_for(client: Any, world: Any) -> None:
-    """It comes back with the output, by whatever connection."""
+async def test_a_client_that_leaves_during_the_pause_is_waited_for(client: Client, world: World) -> None:
+    """The output may come over any connection."""
     script(world)
     body = {"instruction": "How warm?", "tools": [THERMOMETER], "stream": True}
     async with aconnect_sse(client.http, "POST", "/v1/trajectories", json=body) as source:
@@ -316,12 +317,13 @@ async def test_a_client_that_leaves_during_the_pause_is_waited_for(client: Any, 
                 required = event.json()
                 break
     run = client.orchestrator.runs.find(required["trajectory_id"])
-    await until(lambda: run.owners == 0)
+    assert run is not None
+    await until(lambda: run.lease_count == 0)
     ended = (await give(client, required["trajectory_id"], required["call_id"])).json()
     assert ended["status"] == "completed"
 
 
-async def test_a_client_that_leaves_after_its_output_ends_the_trajectory(client: Any, world: Any) -> None:
+async def test_a_client_that_leaves_after_its_output_ends_the_trajectory(client: Client, world: World) -> None:
     world.roles.planner = in_turn(decide("measure", "caller"), hang())
     world.roles.caller = in_turn(call("read_thermometer", room="hall"))
     trajectory_id, action = await paused(client)
@@ -332,8 +334,8 @@ async def test_a_client_that_leaves_after_its_output_ends_the_trajectory(client:
     assert (await client.finished(trajectory_id))["status"] == "cancelled"
 
 
-async def test_one_of_two_waiting_clients_may_leave(client: Any, world: Any) -> None:
-    """The stream of the creation is still there when the request with the output is given up."""
+async def test_one_of_two_waiting_clients_may_leave(client: Client, world: World) -> None:
+    """The stream of the creation stays open when the request with the output is aborted."""
     world.roles.planner = in_turn(decide("measure", "caller"), hang())
     world.roles.caller = in_turn(call("read_thermometer", room="hall"))
     body = {"instruction": "How warm?", "tools": [THERMOMETER], "stream": True}
@@ -347,15 +349,16 @@ async def test_one_of_two_waiting_clients_may_leave(client: Any, world: Any) -> 
             if event.event == "tool.observed":
                 break
         run = client.orchestrator.runs.find(trajectory_id)
-        await until(lambda: run.owners == 2)
+        assert run is not None
+        await until(lambda: run.lease_count == 2)
         giving.cancel()
-        await until(lambda: run.owners == 1)
+        await until(lambda: run.lease_count == 1)
         result = (await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()
         assert result["status"] == "running"
     assert (await client.finished(trajectory_id))["status"] == "cancelled"
 
 
-async def test_stopping_while_waiting_leaves_the_trajectory_waiting(world: Any) -> None:
+async def test_stopping_while_waiting_leaves_the_trajectory_waiting(world: World) -> None:
     script(world)
     async with world.orchestrator() as client:
         trajectory_id, action = await paused(client)

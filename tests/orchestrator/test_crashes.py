@@ -1,4 +1,4 @@
-"""kill -9 before and after every commit and every send: nothing acknowledged is lost, nothing is stuck.
+"""kill -9 before and after every commit and send: nothing acknowledged is lost, every trajectory ends.
 
 Reads may repeat, keyed writes repeat with their key, unkeyed writes are sent once at most and otherwise reported as
 UNKNOWN. `ALPHA_UMI_EVERY_FAILPOINT=1` sweeps all points instead of a selection.
@@ -16,6 +16,7 @@ import httpx
 import pytest
 from httpx_sse import aconnect_sse
 from support.orchestrator_process import orchestrator_process
+from support.orchestrator_world import World
 from support.scripted_roles import Reply, call, decide, say
 
 # A trajectory that reads, reserves, orders and concludes: this many passes of each point.
@@ -58,7 +59,7 @@ def caller(body: dict[str, Any]) -> Reply:
 
 
 @pytest.mark.parametrize("failpoint", POINTS)
-async def test_kill_at(world: Any, failpoint: str) -> None:
+async def test_kill_at(world: World, failpoint: str) -> None:
     world.roles.planner, world.roles.caller = planner, caller
     world.roles.summarizer = lambda _: say("ordered")
     settings = world.environment()
@@ -95,7 +96,7 @@ async def followed(http: httpx.AsyncClient, trajectory_id: str) -> dict[str, Any
     return result
 
 
-def check_effects(world: Any, end: dict[str, Any], failpoint: str) -> None:
+def check_effects(world: World, end: dict[str, Any], failpoint: str) -> None:
     read, reserved, ordered = (world.shop.executed(name) for name in CALLS)
     first, second, third = (step["observation"] for step in end["steps"][:3])
     assert 1 <= len(read) <= 2
@@ -103,7 +104,7 @@ def check_effects(world: Any, end: dict[str, Any], failpoint: str) -> None:
     assert len({key for _, key in reserved}) == 1
     assert all(key for _, key in reserved)
     assert not second["is_error"]
-    # What was in flight when the process died is the only thing that may be unknown. The order's outcome goes into the
+    # Only a call in flight at the crash may be UNKNOWN. The order's outcome goes into the
     # log together with the intent that follows it.
     sent_and_lost = failpoint in ("tool.after_send:3", "outcome.before_commit:9", "intent.before_commit:10")
     lost = sent_and_lost or failpoint in ("intent.after_commit:9", "tool.before_send:3")

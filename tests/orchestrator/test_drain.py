@@ -1,4 +1,4 @@
-"""SIGTERM with many streams open: everything comes to rest within ten seconds, and goes on after the restart."""
+"""SIGTERM with many open streams: all runs stop within ten seconds and are resumed by the next process."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ import httpx
 import pytest
 from httpx_sse import ServerSentEvent, aconnect_sse
 from support.orchestrator_process import OrchestratorProcess, orchestrator_process
+from support.orchestrator_world import World
 from support.scripted_roles import Reply, call, decide, hang, say
 from support.serving_on_loopback import until
 
-EACH = 20
+EACH = 10
 KINDS = ("generation", "tool", "client")
 SURVEY = {"name": "survey", "description": "Ask the user", "parameters": {"type": "object", "properties": {}}}
 
 
-def script(world: Any, *, hanging: bool) -> None:
-    """Trajectories by their instruction: one hangs in a generation, one in a tool call, one waits for its client."""
+def script(world: World, *, hanging: bool) -> None:
+    """Script by instruction: hang in a generation, hang in a tool call, or wait for the client."""
 
     def planner(body: dict[str, Any]) -> Reply:
         kind = body["history"][0]["content"]
@@ -41,7 +42,7 @@ def script(world: Any, *, hanging: bool) -> None:
 
 @dataclass
 class Follower:
-    """One stream and everything that came over it."""
+    """One stream and its events."""
 
     kind: str
     id: str = ""
@@ -63,7 +64,7 @@ class Follower:
         await self._follow(http, "POST", "/v1/trajectories", json=body)
 
     async def resume(self, http: httpx.AsyncClient) -> None:
-        """Go on after the last event."""
+        """Resume after the last event."""
         self.events = [event for event in self.events if event.event != "reconnect"]
         headers = {"Last-Event-ID": str(self.ids[-1])}
         await self._follow(http, "GET", f"/v1/trajectories/{self.id}/events", headers=headers)
@@ -76,15 +77,15 @@ class Follower:
                     self.id = event.json()["trajectory_id"]
 
 
-def tell(started: OrchestratorProcess, number: int = signal.SIGTERM) -> float:
-    """Send a signal; when."""
+def send_signal(started: OrchestratorProcess, number: int = signal.SIGTERM) -> float:
+    """Send a signal. Returns the time."""
     assert started.process.pid is not None
     os.kill(started.process.pid, number)
     return time.monotonic()
 
 
 async def ended(started: OrchestratorProcess, since: float) -> float:
-    """Wait for the process; seconds since then."""
+    """Wait for the end of the process. Returns the seconds since then."""
     await asyncio.to_thread(started.process.join, 20)
     assert started.process.exitcode == 0
     return time.monotonic() - since
@@ -95,8 +96,8 @@ def client(started: OrchestratorProcess) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=started.address, timeout=60, limits=limits)
 
 
-async def at_rest_in(followers: list[Follower], world: Any) -> None:
-    """Wait until every trajectory is where it will stay."""
+async def until_all_wait(followers: list[Follower], world: World) -> None:
+    """Wait until every trajectory hangs or waits."""
 
     def there(follower: Follower) -> bool:
         last = {"generation": "trajectory.created", "tool": "caller.called", "client": "trajectory.requires_action"}
@@ -107,13 +108,13 @@ async def at_rest_in(followers: list[Follower], world: Any) -> None:
     await until(lambda: len(bodies(world, "generation")) == EACH, seconds=60)
 
 
-def bodies(world: Any, kind: str) -> list[dict[str, Any]]:
+def bodies(world: World, kind: str) -> list[dict[str, Any]]:
     """Requests to role services for trajectories of a kind."""
     return [body for _, body, _ in world.roles.requests if body["history"][0]["content"] == kind]
 
 
-async def resumed(world: Any, followers: list[Follower]) -> dict[str, list[dict[str, Any]]]:
-    """Start again, resume every stream, and compare each with the whole log; the trajectories by kind."""
+async def resumed(world: World, followers: list[Follower]) -> dict[str, list[dict[str, Any]]]:
+    """Restart, resume every stream, and compare each with the complete log. Returns the trajectories by kind."""
     script(world, hanging=False)
     world.shop.hang = False
     with orchestrator_process(world.environment()) as second:
@@ -126,7 +127,7 @@ async def resumed(world: Any, followers: list[Follower]) -> dict[str, list[dict[
             for follower in followers:
                 complete = Follower(follower.kind)
                 await complete._follow(http, "GET", f"/v1/trajectories/{follower.id}/events")
-                assert follower.ids == complete.ids, "no gap, and nothing twice"
+                assert follower.ids == complete.ids, "no gap and no repetition"
                 assert complete.rows[-1].event == "trajectory.finished"
     return {kind: [result.rows[-1].json() for result in followers if result.kind == kind] for kind in KINDS}
 
@@ -141,15 +142,15 @@ async def give_output(http: httpx.AsyncClient, follower: Follower) -> None:
 Meanwhile = Callable[[OrchestratorProcess, httpx.AsyncClient], Awaitable[float]]
 
 
-async def stopped(world: Any, meanwhile: Meanwhile) -> tuple[list[Follower], float]:
-    """Many streams, then whatever ends the process; the streams and the seconds since the last signal."""
+async def stopped(world: World, meanwhile: Meanwhile) -> tuple[list[Follower], float]:
+    """Open many streams, then end the process. Returns the streams and the seconds since the last signal."""
     script(world, hanging=True)
     world.shop.hang = True
     followers = [Follower(kind) for kind in KINDS for _ in range(EACH)]
     with orchestrator_process(world.environment()) as first:
         async with client(first) as http:
             streams = [asyncio.create_task(follower.begin(http)) for follower in followers]
-            await at_rest_in(followers, world)
+            await until_all_wait(followers, world)
             since = await meanwhile(first, http)
             seconds = await ended(first, since)
             await asyncio.gather(*streams, return_exceptions=True)
@@ -157,9 +158,9 @@ async def stopped(world: Any, meanwhile: Meanwhile) -> tuple[list[Follower], flo
 
 
 @pytest.mark.timeout(240)
-async def test_many_streams_come_to_rest_and_go_on(world: Any) -> None:
+async def test_many_streams_stop_and_resume(world: World) -> None:
     async def terminate(started: OrchestratorProcess, http: httpx.AsyncClient) -> float:
-        since = tell(started)
+        since = send_signal(started)
         while (ready := await http.get("/readyz")).status_code == 200:
             await asyncio.sleep(0.01)
         assert time.monotonic() - since < 1, "not ready at once"
@@ -168,7 +169,7 @@ async def test_many_streams_come_to_rest_and_go_on(world: Any) -> None:
             assert refused.json()["type"] == "urn:alpha-umi:problem:shutting-down"
             assert refused.headers["Retry-After"] == "5"
         assert (await http.get("/healthz")).status_code == 200
-        late = Follower("generation", id=(await http.get("/v1/trajectories")).json()["data"][-1]["id"])
+        late = Follower("generation", id=(await http.get("/v1/trajectories?limit=100")).json()["data"][-1]["id"])
         await late._follow(http, "GET", f"/v1/trajectories/{late.id}/events")
         assert late.events[-1].event == "reconnect"
         world.shop.release.set()
@@ -188,12 +189,12 @@ async def test_many_streams_come_to_rest_and_go_on(world: Any) -> None:
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
-async def test_a_second_signal_ends_at_once_and_loses_nothing(world: Any, second: int) -> None:
+async def test_a_second_signal_ends_at_once_and_loses_nothing(world: World, second: int) -> None:
     async def terminate_twice(started: OrchestratorProcess, http: httpx.AsyncClient) -> float:
-        tell(started)
+        send_signal(started)
         while (await http.get("/readyz")).status_code == 200:
             await asyncio.sleep(0.01)
-        return tell(started, second)
+        return send_signal(started, second)
 
     followers, seconds = await stopped(world, terminate_twice)
     assert seconds < 3

@@ -1,4 +1,4 @@
-"""The stream of every course holds what the first release sent, and reads back as the state that it came from."""
+"""The stream of every course contains what the first release sent, and replays to the original state."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from httpx_sse import ServerSentEvent
 from pysqlite3 import dbapi2 as sqlite3
+from support.orchestrator_world import World
 from support.scripted_roles import call, decide, in_turn, say, step_to_answer
 from support.stream_courses import COURSES, SETTINGS, normalised, stream_of
 
@@ -46,7 +47,7 @@ async def state_in_the_log(folder: Path, trajectory_id: str) -> State:
 
 
 @pytest.mark.parametrize("name", COURSES)
-async def test_a_stream_is_as_it_was_and_reads_back(name: str, world: Any) -> None:
+async def test_a_stream_is_as_it_was_and_reads_back(name: str, world: World) -> None:
     trajectory_id, events = await stream_of(name, world)
     assert without_additions(events, trajectory_id, name) == recorded(name)
 
@@ -76,7 +77,7 @@ async def test_a_database_of_the_released_schema_has_the_same_streams(tmp_path: 
     + [("single unreadable to caller", rows) for rows in range(1, 5)]
     + [("client tool", 6)],
 )
-async def test_an_unfinished_trajectory_of_the_released_schema_is_continued(name: str, rows: int, world: Any) -> None:
+async def test_an_unfinished_trajectory_of_the_released_schema_is_continued(name: str, rows: int, world: World) -> None:
     """As an orchestrator of that schema leaves it that is stopped after any row, an intent alone included."""
     with contextlib.closing(sqlite3.connect(world.folder / "log.db")) as database:
         database.executescript((GOLDEN / "log_of_schema_2.sql").read_text(encoding="utf-8"))

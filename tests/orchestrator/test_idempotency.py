@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: the same request twice, at once, in other words, by others, later, and after a refusal."""
+"""`Idempotency-Key`: repeated and concurrent requests, other bodies, other keys, expiry, and refused requests."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from support.orchestrator_world import Client, World
 from support.scripted_roles import call, decide, hang, in_turn
 
 from orchestrator.log import utc_now
 from orchestrator.store import StoreUnavailable
 
 PROBLEM = "urn:alpha-umi:problem:"
-BODY = {"instruction": "What is it?"}
+BODY: dict[str, Any] = {"instruction": "What is it?"}
 CREATE = "/v1/trajectories"
 REPLAYED = "idempotent-replayed"
 
 
-async def post(client: Any, path: str = CREATE, key: str = "k-1", **body: Any) -> Any:
+async def post(client: Client, path: str = CREATE, key: str = "k-1", **body: Any) -> Any:
     return await client.http.post(path, json=body or BODY, headers={"Idempotency-Key": key})
 
 
-async def ids(client: Any) -> list[str]:
+async def ids(client: Client) -> list[str]:
     return [result["id"] for result in (await client.http.get(CREATE)).json()["data"]]
 
 
-async def test_the_same_request_is_carried_out_once(client: Any, world: Any) -> None:
+async def test_the_same_request_is_carried_out_once(client: Client, world: World) -> None:
     first = await post(client)
     second = await post(client)
     assert (first.status_code, second.status_code) == (200, 200)
@@ -39,8 +40,9 @@ async def test_the_same_request_is_carried_out_once(client: Any, world: Any) -> 
     assert len(world.roles.bodies_of("planner")) == 1
 
 
-async def test_the_digest_is_of_the_parsed_request(client: Any) -> None:
+async def test_the_digest_is_of_the_parsed_request(client: Client) -> None:
     first = await post(client)
+    body: dict[str, Any]
     for body in (
         {"metadata": {}, "tools": None, "instruction": "What is it?"},
         BODY | {"strategy": "chain", "stream": False},
@@ -62,15 +64,15 @@ async def test_the_digest_is_of_the_parsed_request(client: Any) -> None:
     ],
 )
 async def test_a_request_of_before_an_upgrade_is_the_same_after_it(
-    client: Any, world: Any, body: dict[str, Any], digest: str
+    client: Client, world: World, body: dict[str, Any], digest: str
 ) -> None:
-    """The digests are those that the release without the later fields wrote."""
+    """The digests are the same as in the release before the later fields."""
     await post(client, **body)
     with closing(sqlite3.connect(f"file:{world.folder}/log.db?mode=ro", uri=True)) as log:
         assert log.execute("SELECT digest FROM idempotency_keys").fetchall() == [(digest,)]
 
 
-async def test_another_body_under_the_same_key(client: Any) -> None:
+async def test_another_body_under_the_same_key(client: Client) -> None:
     first = (await post(client)).json()
     for change in ({"instruction": "What?"}, {"max_steps": 3}, {"tools": ["look_up"]}, {"metadata": {"a": "b"}}):
         refused = await post(client, **BODY | change)
@@ -81,13 +83,13 @@ async def test_another_body_under_the_same_key(client: Any) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "two words", "x" * 256, "schlüssel", "tab\there"])
-async def test_keys_that_are_none(client: Any, key: str) -> None:
+async def test_keys_that_are_none(client: Client, key: str) -> None:
     for path, body in (
         (CREATE, BODY),
         (f"{CREATE}/traj_x/messages", {"content": "a"}),
         (f"{CREATE}/traj_x/tool_outputs", {"outputs": [{"call_id": "a", "content": "b"}]}),
     ):
-        response = await client.http.post(path, json=body, headers=[("Idempotency-Key", key.encode())])
+        response = await client.http.post(path, json=body, headers=[(b"Idempotency-Key", key.encode())])
         (error,) = response.json()["errors"]
         assert response.status_code == 422
         assert "Idempotency-Key" in error["field"]
@@ -95,20 +97,20 @@ async def test_keys_that_are_none(client: Any, key: str) -> None:
     assert await ids(client) == []
 
 
-async def test_the_longest_key_and_every_character(client: Any) -> None:
+async def test_the_longest_key_and_every_character(client: Client) -> None:
     visible = "".join(map(chr, range(33, 127)))
     for key in (visible, "k" * 255):
         assert (await post(client, key=key)).status_code == 200
         assert (await post(client, key=key)).headers[REPLAYED] == "true"
 
 
-async def test_two_keys_are_one_too_many(client: Any) -> None:
+async def test_two_keys_are_one_too_many(client: Client) -> None:
     headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
     response = await client.http.post(CREATE, json=BODY, headers=headers)
     assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "Idempotency-Key")
 
 
-async def test_many_at_once_make_one_trajectory(client: Any, world: Any) -> None:
+async def test_many_at_once_make_one_trajectory(client: Client, world: World) -> None:
     responses = await asyncio.gather(*(post(client) for _ in range(20)))
     assert {response.status_code for response in responses} == {200}
     assert len({response.json()["id"] for response in responses}) == 1
@@ -117,8 +119,8 @@ async def test_many_at_once_make_one_trajectory(client: Any, world: Any) -> None
     assert len(world.roles.bodies_of("planner")) == 1
 
 
-async def test_a_repetition_joins_a_trajectory_that_still_runs(client: Any, world: Any) -> None:
-    """It waits, or streams from the first event, or is told at once, as it asks."""
+async def test_a_repetition_joins_a_trajectory_that_still_runs(client: Client, world: World) -> None:
+    """A repetition may block, stream from the first event, or run in the background."""
     proceed = asyncio.Event()
     world.roles.planner = in_turn(hang())
     first = asyncio.create_task(post(client))
@@ -130,8 +132,9 @@ async def test_a_repetition_joins_a_trajectory_that_still_runs(client: Any, worl
         client.stream("POST", CREATE, json=BODY | {"stream": True}, headers={"Idempotency-Key": "k-1"})
     )
     run = client.orchestrator.runs.find(at_once.json()["id"])
+    assert run is not None
     async with asyncio.timeout(10):
-        while run.owners < 3:
+        while run.lease_count < 3:
             await asyncio.sleep(0)
     assert not first.done()
     assert not waiting.done()
@@ -144,7 +147,7 @@ async def test_a_repetition_joins_a_trajectory_that_still_runs(client: Any, worl
     ]  # fmt: skip
 
 
-async def test_a_client_that_leaves_is_expected_back(client: Any, world: Any) -> None:
+async def test_a_client_that_leaves_is_expected_back(client: Client, world: World) -> None:
     for way in ("wait", "stream"):
         world.roles.planner = in_turn(hang())
         world.roles.requested.clear()
@@ -152,18 +155,19 @@ async def test_a_client_that_leaves_is_expected_back(client: Any, world: Any) ->
         await world.roles.requested.wait()
         (trajectory_id, *_) = await ids(client)
         run = client.orchestrator.runs.find(trajectory_id)
+        assert run is not None
         async with asyncio.timeout(10):
-            while run.owners == 0:
+            while run.lease_count == 0:
                 await asyncio.sleep(0)
             request.cancel()
-            while run.owners:
+            while run.lease_count:
                 await asyncio.sleep(0)
         again = await post(client, key=way, **BODY | {"background": True})
         assert (again.json()["id"], again.json()["status"]) == (trajectory_id, "running")
         await client.http.post(f"{CREATE}/{trajectory_id}/cancel")
 
 
-async def test_a_repetition_after_the_end_streams_everything(client: Any) -> None:
+async def test_a_repetition_after_the_end_streams_everything(client: Client) -> None:
     await post(client)
     events = await client.stream("POST", CREATE, json=BODY | {"stream": True}, headers={"Idempotency-Key": "k-1"})
     assert [event.event for event in events] == [
@@ -171,21 +175,21 @@ async def test_a_repetition_after_the_end_streams_everything(client: Any) -> Non
     ]  # fmt: skip
 
 
-async def test_a_request_that_was_refused_is_not_remembered(client: Any) -> None:
+async def test_a_request_that_was_refused_is_not_remembered(client: Client) -> None:
     refused = await post(client, **BODY | {"tools": ["look_down"]})
     assert refused.status_code == 422
     mended = await post(client, **BODY | {"tools": ["look_up"]})
     assert (mended.status_code, REPLAYED in mended.headers) == (200, False)
 
 
-async def test_a_repetition_needs_no_tool_that_is_gone(client: Any) -> None:
+async def test_a_repetition_needs_no_tool_that_is_gone(client: Client) -> None:
     first = await post(client, **BODY | {"tools": ["look_up"]})
     assert (await client.http.delete("/v1/tool-sources/shop")).status_code == 204
     again = await post(client, **BODY | {"tools": ["look_up"]})
     assert (again.status_code, again.json()["id"]) == (200, first.json()["id"])
 
 
-async def test_keys_of_different_api_keys_are_apart(world: Any) -> None:
+async def test_keys_of_different_api_keys_are_apart(world: World) -> None:
     async with world.orchestrator(api_keys="one,two") as client:
         seen = set()
         for owner in ("one", "two", "one", "two"):
@@ -195,19 +199,19 @@ async def test_keys_of_different_api_keys_are_apart(world: Any) -> None:
         assert len(await ids(client)) == 2
 
 
-async def test_keys_count_for_72_hours(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_keys_count_for_72_hours(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     first = (await post(client)).json()["id"]
     runs, keys = client.orchestrator.runs, client.orchestrator.request_keys
     later = timedelta(hours=71, minutes=59)
     monkeypatch.setattr(keys, "_now", lambda: utc_now() + later)
-    monkeypatch.setattr(runs._dependencies.journal, "now", lambda: utc_now() + later)
+    monkeypatch.setattr(runs._dependencies.log_writer, "now", lambda: utc_now() + later)
     assert (await post(client)).json()["id"] == first
     later = timedelta(hours=72, minutes=1)
     assert (await post(client)).json()["id"] != first
     assert (await post(client, **BODY | {"max_steps": 2})).status_code == 422
 
 
-async def test_a_message_with_a_key_is_added_once(client: Any) -> None:
+async def test_a_message_with_a_key_is_added_once(client: Client) -> None:
     trajectory_id = (await post(client)).json()["id"]
     path = f"{CREATE}/{trajectory_id}/messages"
     responses = await asyncio.gather(*(post(client, path, content="And now?") for _ in range(8)))
@@ -224,7 +228,7 @@ async def test_a_message_with_a_key_is_added_once(client: Any) -> None:
     ]  # fmt: skip
 
 
-async def test_an_output_with_a_key_is_given_once(client: Any, world: Any) -> None:
+async def test_an_output_with_a_key_is_given_once(client: Client, world: World) -> None:
     world.roles.planner = in_turn(decide("measure", "caller"), decide("I know it", "conclusion"))
     world.roles.caller = in_turn(call("read_thermometer"))
     result = (await post(client, **BODY | {"tools": [{"name": "read_thermometer"}]})).json()
@@ -240,7 +244,7 @@ async def test_an_output_with_a_key_is_given_once(client: Any, world: Any) -> No
     assert (new_key.status_code, new_key.json()["type"]) == (409, f"{PROBLEM}output-already-submitted")
 
 
-async def test_a_repetition_after_a_restart(world: Any) -> None:
+async def test_a_repetition_after_a_restart(world: World) -> None:
     world.roles.planner = in_turn(hang())
     async with world.orchestrator() as client:
         first = await post(client, **BODY | {"background": True})
@@ -253,9 +257,9 @@ async def test_a_repetition_after_a_restart(world: Any) -> None:
 
 @pytest.mark.parametrize("what", ["creation", "message"])
 async def test_a_request_whose_commit_only_seemed_to_fail_continues(
-    client: Any, monkeypatch: pytest.MonkeyPatch, what: str
+    client: Client, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    """An I/O error can come after the rows went in: then nobody drives the trajectory until the client comes back."""
+    """An I/O error can follow a successful commit: then no run exists until the client repeats the request."""
     path, body = CREATE, BODY
     if what == "message":
         path, body = f"{CREATE}/{(await client.run())['id']}/messages", {"content": "And now?"}

@@ -10,25 +10,26 @@ from typing import Any
 
 import httpx
 from support.orchestrator_process import OrchestratorProcess, orchestrator_process
+from support.orchestrator_world import World
 from support.scripted_roles import Reply, call, decide, in_turn, problem, say
 
 HOSTILE = 'lamp\n{"event": "forged"}\x1b[2J\u202e'
 
 
 def lines_of(started: OrchestratorProcess) -> list[dict[str, Any]]:
-    """What it wrote, each line parsed."""
+    """The parsed lines of the log."""
     return [json.loads(line) for line in started.errors.read_text(encoding="utf-8").splitlines()]
 
 
-def script(world: Any) -> None:
-    """A role that is asked twice, a tool that fails, and text that would like to be a line."""
+def script(world: World) -> None:
+    """A retried role call, a failing tool, and text that tries to forge a log line."""
     broken: Reply = problem("engine-not-ready", HOSTILE)
     world.roles.planner = in_turn(broken, decide(HOSTILE, "caller"), decide("I know it", "conclusion"))
     world.roles.caller = in_turn(call("look_up", item="broken"))
     world.roles.summarizer = in_turn(say(HOSTILE))
 
 
-async def test_lines_name_what_they_belong_to(world: Any) -> None:
+async def test_lines_name_what_they_belong_to(world: World) -> None:
     script(world)
     with orchestrator_process(world.environment() | {"log_level": "INFO"}) as started:
         async with httpx.AsyncClient(base_url=started.address, timeout=20) as http:

@@ -1,4 +1,4 @@
-"""Further user turns: what the roles read, what the wire shows, streams across turns, and messages out of turn."""
+"""Further user turns: histories of the roles, the wire form, streams across turns, and messages out of turn."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from httpx_sse import aconnect_sse
+from support.orchestrator_world import Client, World
 from support.scripted_roles import call, decide, hang, in_turn, problem, say
 
 PROBLEM = "urn:alpha-umi:problem:"
@@ -18,11 +19,11 @@ def rows_of(events: list[Any]) -> list[Any]:
     return [event for event in events if not event.event.endswith(".delta")]
 
 
-async def add(client: Any, trajectory_id: str, content: str = "And now?", **body: Any) -> Any:
+async def add(client: Client, trajectory_id: str, content: str = "And now?", **body: Any) -> Any:
     return await client.http.post(f"/v1/trajectories/{trajectory_id}/messages", json={"content": content} | body)
 
 
-async def test_a_further_turn_continues_the_conversation(client: Any, world: Any) -> None:
+async def test_a_further_turn_continues_the_conversation(client: Client, world: World) -> None:
     world.roles.planner = in_turn(
         decide("look it up", "caller"), decide("I know it", "conclusion"), decide("I still know it", "conclusion")
     )
@@ -53,7 +54,7 @@ async def test_a_further_turn_continues_the_conversation(client: Any, world: Any
     assert [tool["name"] for tool in body["tools"]] == ["look_up"]
 
 
-async def test_every_turn_has_all_its_steps_and_its_own_end(client: Any, world: Any) -> None:
+async def test_every_turn_has_all_its_steps_and_its_own_end(client: Client, world: World) -> None:
     world.roles.planner = in_turn(decide("look it up", "caller"))
     world.roles.caller = lambda _: call("look_up", item="x" * len(world.shop.journal))
     first = await client.run(max_steps=2)
@@ -66,7 +67,7 @@ async def test_every_turn_has_all_its_steps_and_its_own_end(client: Any, world: 
 
 
 @pytest.mark.parametrize("end", ["gave_up", "failed", "cancelled"])
-async def test_a_turn_without_an_answer_can_be_followed_by_another(client: Any, world: Any, end: str) -> None:
+async def test_a_turn_without_an_answer_can_be_followed_by_another(client: Client, world: World, end: str) -> None:
     replies = {
         "gave_up": decide("no", "give up"),
         "failed": problem("invalid-request", "it does not like this"),
@@ -87,7 +88,7 @@ async def test_a_turn_without_an_answer_can_be_followed_by_another(client: Any, 
     assert history[-2:] == [{"role": "conclusion", "content": "none"}, {"role": "user", "content": "And now?"}]
 
 
-async def test_a_further_turn_has_the_clients_tools(client: Any, world: Any) -> None:
+async def test_a_further_turn_has_the_clients_tools(client: Client, world: World) -> None:
     first = await client.run(tools=[THERMOMETER])
     world.roles.planner = in_turn(decide("measure", "caller"), decide("I know it", "conclusion"))
     world.roles.caller = in_turn(call("read_thermometer"))
@@ -99,7 +100,7 @@ async def test_a_further_turn_has_the_clients_tools(client: Any, world: Any) -> 
     assert len(ended.json()["messages"]) == 4
 
 
-async def test_a_stream_of_a_further_turn_begins_with_it(client: Any) -> None:
+async def test_a_stream_of_a_further_turn_begins_with_it(client: Client) -> None:
     first = await client.run()
     events = await client.stream(
         "POST", f"/v1/trajectories/{first['id']}/messages", json={"content": "And now?", "stream": True}
@@ -110,7 +111,7 @@ async def test_a_stream_of_a_further_turn_begins_with_it(client: Any) -> None:
     assert len(shown[-1].json()["messages"]) == 4
 
 
-async def test_a_stream_of_everything_ends_with_the_newest_turn_only(client: Any) -> None:
+async def test_a_stream_of_everything_ends_with_the_newest_turn_only(client: Client) -> None:
     first = await client.run()
     for _ in range(2):
         await add(client, first["id"])
@@ -119,7 +120,7 @@ async def test_a_stream_of_everything_ends_with_the_newest_turn_only(client: Any
     assert shown == ["trajectory.created", *TURN, *further, *further, "trajectory.finished"]
 
 
-async def test_resuming_at_every_cut_across_turns_neither_skips_nor_repeats(client: Any) -> None:
+async def test_resuming_at_every_cut_across_turns_neither_skips_nor_repeats(client: Client) -> None:
     trajectory_id = (await client.run())["id"]
     before = [(event.id, event.event) for event in await client.events(trajectory_id)]
     end_of_first = int(before[-1][0])
@@ -129,11 +130,11 @@ async def test_resuming_at_every_cut_across_turns_neither_skips_nor_repeats(clie
     for cut in range(int(complete[-1][0]) + 1):
         resumed = [(event.id, event.event) for event in await client.events(trajectory_id, after=cut)]
         assert resumed == [row for row in complete if int(row[0]) > cut]
-    # Whoever saw the first turn end, and comes back with that id, goes on with the second.
+    # A client that read the first turn and resumes with its last id receives the second.
     assert (await client.events(trajectory_id, after=end_of_first))[0].event == "trajectory.continued"
 
 
-async def test_following_a_further_turn_while_it_runs(client: Any, world: Any) -> None:
+async def test_following_a_further_turn_while_it_runs(client: Client, world: World) -> None:
     trajectory_id = (await client.run())["id"]
     seen = int((await client.events(trajectory_id))[-1].id)
     world.roles.planner = in_turn(hang())
@@ -142,6 +143,7 @@ async def test_following_a_further_turn_while_it_runs(client: Any, world: Any) -
     await world.roles.requested.wait()
     following = asyncio.create_task(client.events(trajectory_id, after=seen))
     run = client.orchestrator.runs.find(trajectory_id)
+    assert run is not None
     async with asyncio.timeout(10):
         while not run.broadcast.has_listeners:
             await asyncio.sleep(0)
@@ -151,8 +153,8 @@ async def test_following_a_further_turn_while_it_runs(client: Any, world: Any) -
     assert shown[-1].json()["status"] == "cancelled"
 
 
-async def test_a_message_right_after_the_end_of_a_stream(client: Any) -> None:
-    """The run that has told its end may still be there for a moment."""
+async def test_a_message_right_after_the_end_of_a_stream(client: Client) -> None:
+    """A run that has published its end may still be active for a moment."""
     body = {"instruction": "What?", "stream": True}
     async with aconnect_sse(client.http, "POST", "/v1/trajectories", json=body) as source:
         async for event in source.aiter_sse():
@@ -161,7 +163,7 @@ async def test_a_message_right_after_the_end_of_a_stream(client: Any) -> None:
     assert (second.status_code, second.json()["status"]) == (200, "completed")
 
 
-async def test_a_message_to_a_running_trajectory(client: Any, world: Any) -> None:
+async def test_a_message_to_a_running_trajectory(client: Client, world: World) -> None:
     world.roles.planner = in_turn(hang())
     trajectory_id = await client.start()
     refused = await add(client, trajectory_id)
@@ -170,7 +172,7 @@ async def test_a_message_to_a_running_trajectory(client: Any, world: Any) -> Non
     assert len((await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()["messages"]) == 1
 
 
-async def test_a_message_to_a_waiting_trajectory(client: Any, world: Any) -> None:
+async def test_a_message_to_a_waiting_trajectory(client: Client, world: World) -> None:
     world.roles.planner = in_turn(decide("measure", "caller"))
     world.roles.caller = in_turn(call("read_thermometer"))
     result = await client.run(tools=[THERMOMETER])
@@ -179,7 +181,7 @@ async def test_a_message_to_a_waiting_trajectory(client: Any, world: Any) -> Non
     assert "tool_outputs" in refused.json()["detail"]
 
 
-async def test_of_many_messages_at_once_one_is_taken(client: Any) -> None:
+async def test_of_many_messages_at_once_one_is_taken(client: Client) -> None:
     trajectory_id = (await client.run())["id"]
     responses = await asyncio.gather(*(add(client, trajectory_id, f"m{number}") for number in range(8)))
     statuses = sorted(response.status_code for response in responses)
@@ -190,8 +192,8 @@ async def test_of_many_messages_at_once_one_is_taken(client: Any) -> None:
     assert result["status"] == "completed"
 
 
-async def test_a_message_to_nobody(client: Any) -> None:
-    refused = await add(client, "traj_nobody")
+async def test_a_message_to_an_unknown_trajectory(client: Client) -> None:
+    refused = await add(client, "traj_unknown")
     assert (refused.status_code, refused.json()["type"]) == (404, f"{PROBLEM}trajectory-not-found")
 
 
@@ -207,12 +209,12 @@ async def test_a_message_to_nobody(client: Any) -> None:
         ({"content": "a", "tools": ["look_up"]}, "tools"),
     ],
 )
-async def test_messages_that_are_none(client: Any, body: dict[str, Any], field: str) -> None:
+async def test_messages_that_are_none(client: Client, body: dict[str, Any], field: str) -> None:
     response = await client.http.post("/v1/trajectories/traj_x/messages", json=body)
     assert (response.status_code, response.json()["errors"][0]["field"]) == (422, field)
 
 
-async def test_a_conversation_has_an_end(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_conversation_has_an_end(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     trajectory_id = (await client.run())["id"]
     monkeypatch.setattr("orchestrator.runs.messages.MAX_TURNS", 20)
     refused = await add(client, trajectory_id)
@@ -220,7 +222,7 @@ async def test_a_conversation_has_an_end(client: Any, monkeypatch: pytest.Monkey
     assert "start a new trajectory" in refused.json()["detail"]
 
 
-async def test_a_client_that_leaves_ends_the_further_turn(client: Any, world: Any) -> None:
+async def test_a_client_that_leaves_ends_the_further_turn(client: Client, world: World) -> None:
     trajectory_id = (await client.run())["id"]
     world.roles.planner = in_turn(hang())
     world.roles.requested.clear()
@@ -230,7 +232,7 @@ async def test_a_client_that_leaves_ends_the_further_turn(client: Any, world: An
     assert (await client.finished(trajectory_id))["status"] == "cancelled"
 
 
-async def test_lists_show_the_status_of_the_newest_turn(client: Any, world: Any) -> None:
+async def test_lists_show_the_status_of_the_newest_turn(client: Client, world: World) -> None:
     trajectory_id = (await client.run())["id"]
     world.roles.planner = in_turn(hang())
     await add(client, trajectory_id, background=True)
@@ -239,7 +241,7 @@ async def test_lists_show_the_status_of_the_newest_turn(client: Any, world: Any)
         assert [item["id"] for item in result] == expected
 
 
-async def test_a_further_turn_goes_on_after_a_restart(world: Any) -> None:
+async def test_a_further_turn_goes_on_after_a_restart(world: World) -> None:
     async with world.orchestrator() as client:
         trajectory_id = (await client.run())["id"]
         world.roles.planner = in_turn(hang())

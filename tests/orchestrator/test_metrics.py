@@ -1,25 +1,25 @@
-"""What the orchestrator counts, read back from its exposition, and that nothing users choose becomes a label."""
+"""The orchestrator's metrics as Prometheus reads them; no label has a value that users choose."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import httpx
 from httpx_sse import aconnect_sse
 from support.exposition import scrape
+from support.orchestrator_world import Client, World
 from support.scripted_roles import call, decide, hang, in_turn, problem, say
 
 CHOSEN = "chosen-by-a-user"
 
 
-def one_call(world: Any, item: str) -> None:
+def one_call(world: World, item: str) -> None:
     world.roles.planner = in_turn(decide("look it up", "caller"), decide("I know it", "conclusion"))
     world.roles.caller = in_turn(call("look_up", item=item))
     world.roles.summarizer = in_turn(say("It costs 40."))
 
 
-async def test_a_complete_trajectory(client: Any, world: Any) -> None:
+async def test_a_complete_trajectory(client: Client, world: World) -> None:
     one_call(world, "lamp")
     await client.run()
     metrics = await scrape(client.http)
@@ -41,7 +41,7 @@ async def test_a_complete_trajectory(client: Any, world: Any) -> None:
     assert metrics.value("alpha_umi_tool_sources", status="ready") == 1
 
 
-async def test_failures_by_outcome(client: Any, world: Any) -> None:
+async def test_failures_by_outcome(client: Client, world: World) -> None:
     one_call(world, "broken")
     await client.run()
     world.roles.planner = in_turn(problem("output-unreadable", "no decision", text="?"))
@@ -56,7 +56,7 @@ async def test_failures_by_outcome(client: Any, world: Any) -> None:
     assert metrics.value("alpha_umi_trajectories_total", status="failed") == 1
 
 
-async def test_what_is_under_way(client: Any, world: Any) -> None:
+async def test_what_is_under_way(client: Client, world: World) -> None:
     world.roles.planner = in_turn(hang())
     trajectory_id = await client.start()
     path = f"/v1/trajectories/{trajectory_id}/events"
@@ -75,7 +75,7 @@ async def test_what_is_under_way(client: Any, world: Any) -> None:
     assert after.value("alpha_umi_stopping") == after.value("alpha_umi_log_appends_blocked") == 0
 
 
-async def test_nothing_that_users_choose_becomes_a_label(client: Any, world: Any) -> None:
+async def test_nothing_that_users_choose_becomes_a_label(client: Client, world: World) -> None:
     document = world.shop.application().openapi()
     for path in document["paths"].values():
         for operation in path.values():
@@ -89,7 +89,7 @@ async def test_nothing_that_users_choose_becomes_a_label(client: Any, world: Any
     response = await client.http.post("/v1/trajectories", json=body, headers=headers)
     result = response.json()
     assert (result["status"], len(world.shop.executed("look_up"))) == ("completed", 1)
-    await asyncio.gather(*(_ask(client.http, method, path) for method, path in _paths(result["id"])))
+    await asyncio.gather(*(_call(client.http, method, path) for method, path in _paths(result["id"])))
     metrics = await scrape(client.http)
     values = metrics.label_values()
     assert {"/v1/trajectories/{trajectory_id}", "/v1/trajectories/{trajectory_id}/events"} <= values
@@ -109,5 +109,5 @@ def _paths(trajectory_id: str) -> list[tuple[str, str]]:
     ]
 
 
-async def _ask(http: httpx.AsyncClient, method: str, path: str) -> None:
+async def _call(http: httpx.AsyncClient, method: str, path: str) -> None:
     await http.request(method, path)

@@ -1,4 +1,4 @@
-"""`python -m orchestrator`: one clear line and exit code 2 when it cannot start, a quick and clean end on SIGTERM."""
+"""`python -m orchestrator`: one line and exit code 2 when it cannot start; a quick, clean end on SIGTERM."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import httpx
 import pytest
 from httpx_sse import aconnect_sse
 from support.orchestrator_process import OrchestratorProcess, orchestrator_process, refusal, variables
+from support.orchestrator_world import World
 from support.scripted_roles import call, decide, hang, in_turn
 
 from alpha_umi.web.key_file import create_key
@@ -97,7 +98,7 @@ def test_it_refuses_a_taken_port(tmp_path: Path) -> None:
     )
 
 
-async def test_it_refuses_a_database_that_another_one_has(world: Any) -> None:
+async def test_it_refuses_a_database_that_another_one_has(world: World) -> None:
     async with world.orchestrator():
         code, errors = await asyncio.to_thread(refusal, world.environment())
     (line,) = errors.splitlines()
@@ -115,13 +116,13 @@ def end(started: OrchestratorProcess) -> float:
 
 
 async def noticed(started: OrchestratorProcess) -> None:
-    """Wait until an orchestrator that was told to end takes no more work."""
+    """Wait until an orchestrator that is shutting down refuses work."""
     async with asyncio.timeout(5), httpx.AsyncClient(base_url=started.address) as http:
         while (await http.get("/readyz")).status_code == 200:
             await asyncio.sleep(0.01)
 
 
-async def test_sigterm_ends_streams_and_leaves_trajectories_to_the_next_start(world: Any) -> None:
+async def test_sigterm_ends_streams_and_leaves_trajectories_to_the_next_start(world: World) -> None:
     world.roles.planner = in_turn(hang())
     settings = world.environment()
     with orchestrator_process(settings) as first:
@@ -152,7 +153,7 @@ async def test_sigterm_ends_streams_and_leaves_trajectories_to_the_next_start(wo
     assert len(listed) == 2
 
 
-async def test_sigterm_waits_for_a_tool_call(world: Any) -> None:
+async def test_sigterm_waits_for_a_tool_call(world: World) -> None:
     world.roles.planner = in_turn(decide("order it", "caller"), decide("ordered", "conclusion"))
     world.roles.caller = in_turn(call("order", item="lamp"))
     world.shop.hang = True
@@ -175,7 +176,7 @@ async def test_sigterm_waits_for_a_tool_call(world: Any) -> None:
     assert len(world.shop.executed("order")) == 1
 
 
-async def test_sigterm_is_quick_when_nothing_happens(world: Any) -> None:
+async def test_sigterm_is_quick_when_nothing_happens(world: World) -> None:
     with orchestrator_process(world.environment()) as started:
         assert await asyncio.to_thread(end, started) < 3
         assert started.process.exitcode == 0

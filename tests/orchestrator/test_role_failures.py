@@ -1,4 +1,4 @@
-"""A role service that is down, slow, refuses, breaks off or speaks nonsense: a typed end, never a part of an answer."""
+"""A role service that is down, slow, refuses, disconnects or sends invalid data: a typed end, no partial answer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import socket
 from collections import Counter
 from typing import Any
 
+from support.orchestrator_world import Client, World
 from support.scripted_roles import Reply, decide, hang, in_turn, problem, say
 
 
@@ -15,7 +16,7 @@ def closed_address() -> str:
         return f"http://127.0.0.1:{probe.getsockname()[1]}"
 
 
-async def test_down(world: Any) -> None:
+async def test_down(world: World) -> None:
     async with world.orchestrator(planner_url=closed_address()) as client:
         result = await client.run()
         ready = await client.http.get("/readyz")
@@ -26,7 +27,7 @@ async def test_down(world: Any) -> None:
     assert ready.json()["roles"]["caller"] == "ready"
 
 
-async def test_slow(world: Any) -> None:
+async def test_slow(world: World) -> None:
     world.roles.summarizer = in_turn(hang())
     async with world.orchestrator(role_timeout_s=0.2) as client:
         result = await client.run()
@@ -35,7 +36,7 @@ async def test_slow(world: Any) -> None:
     assert world.roles.left == ["summarizer"]
 
 
-async def test_a_failure_that_passes_is_not_noticed(client: Any, world: Any) -> None:
+async def test_a_failure_that_passes_is_not_noticed(client: Client, world: World) -> None:
     world.roles.planner = in_turn(Reply(b"oops", 503, "text/plain"), decide("nothing to do", "conclusion"))
     result = await client.run()
     assert result["status"] == "completed"
@@ -43,7 +44,7 @@ async def test_a_failure_that_passes_is_not_noticed(client: Any, world: Any) -> 
     assert 'alpha_umi_role_retries_total{role="planner"} 1.0' in (await client.http.get("/metrics")).text
 
 
-# By instruction: what the planner answers, how often it is asked, and what the error says.
+# By instruction: the planner's response, the number of requests, and the error.
 NONSENSE: dict[str, tuple[Reply, int, str]] = {
     "no JSON": (Reply(b"<html>", 200, "text/html"), 1, "cannot be read"),
     "wrong shape": (Reply(b'{"thought": 1}'), 1, "cannot be read: usage: Field required"),
@@ -57,12 +58,12 @@ NONSENSE: dict[str, tuple[Reply, int, str]] = {
 }
 
 
-async def test_nonsense(client: Any, world: Any) -> None:
+async def test_nonsense(client: Client, world: World) -> None:
     def reply(body: dict[str, Any]) -> Reply:
         return NONSENSE[body["history"][0]["content"]][0]
 
     world.roles.planner = reply
-    # One after the other: failures of several at once would open the circuit.
+    # Sequential: concurrent failures would open the circuit.
     result = [await client.run(instruction=name) for name in NONSENSE]
     counts = Counter(body["history"][0]["content"] for body in world.roles.bodies_of("planner"))
     for trajectory, (name, (_, times, detail)) in zip(result, NONSENSE.items(), strict=True):
@@ -76,7 +77,7 @@ def streamed(*lines: str) -> Reply:
 
 
 UNREADABLE = problem("output-unreadable", "empty", text="").body.decode()
-# By instruction: what the summarizer streams, and what the error says.
+# By instruction: the summarizer's stream, and the error.
 BROKEN_STREAMS: dict[str, tuple[Reply, str]] = {
     "cut": (Reply(say("42").body, deltas=("It is ", "4"), cut=True), "broke off"),
     "error event": (streamed("event: error", f"data: {UNREADABLE}", ""), "empty"),
@@ -87,7 +88,7 @@ BROKEN_STREAMS: dict[str, tuple[Reply, str]] = {
 }
 
 
-async def test_a_part_of_a_stream_is_never_an_answer(client: Any, world: Any) -> None:
+async def test_a_part_of_a_stream_is_never_an_answer(client: Client, world: World) -> None:
     def reply(body: dict[str, Any]) -> Reply:
         return BROKEN_STREAMS[body["history"][0]["content"]][0]
 
@@ -101,7 +102,7 @@ async def test_a_part_of_a_stream_is_never_an_answer(client: Any, world: Any) ->
         assert detail in end["error"]["detail"], name
 
 
-async def test_the_role_token_is_sent_and_stays_secret(world: Any) -> None:
+async def test_the_role_token_is_sent_and_stays_secret(world: World) -> None:
     async with world.orchestrator(role_token="very-secret") as client:
         result = await client.run()
         events = await client.events(result["id"])

@@ -1,4 +1,4 @@
-"""The strategy `dfsdt` over REST: every branch is told, and nothing that works for a chain is missing."""
+"""The strategy `dfsdt` over REST: all branches are returned, and everything that a chain supports works."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from support.exposition import scrape
 from support.killed_orchestrator import rows_after_a_kill
+from support.orchestrator_world import Client, World
 from support.scripted_roles import Reply, call, decide, hang, in_turn, problem, say
 from support.serving_on_loopback import until
 
@@ -22,7 +23,7 @@ EVENTS = [
 
 
 def tried_before(body: dict[str, Any]) -> bool:
-    return body["history"][-1]["content"].startswith(TRIED)
+    return str(body["history"][-1]["content"]).startswith(TRIED)
 
 
 def observations(body: dict[str, Any]) -> list[str]:
@@ -30,7 +31,7 @@ def observations(body: dict[str, Any]) -> list[str]:
 
 
 def planner(body: dict[str, Any]) -> Reply:
-    """Without a memory: what it decides follows from what it is shown."""
+    """Stateless: the decision depends only on the prompt."""
     if tried_before(body):
         return decide("look up instead", "caller")
     if not observations(body):
@@ -44,13 +45,13 @@ def caller(body: dict[str, Any]) -> Reply:
 
 
 @pytest.fixture
-def searching(world: Any) -> Any:
-    """Roles that take one wrong way."""
+def searching(world: World) -> World:
+    """Roles whose first branch is a dead end."""
     world.roles.planner, world.roles.caller, world.roles.summarizer = planner, caller, lambda _: say("It costs 40.")
     return world
 
 
-async def test_every_branch_is_in_the_answer_and_counts(searching: Any, client: Any) -> None:
+async def test_every_branch_is_in_the_answer_and_counts(searching: World, client: Client) -> None:
     result = await client.run(**QUESTION)
     assert (result["status"], result["strategy"], result["answer"]) == ("completed", "dfsdt", "It costs 40.")
     assert [(step["next"], step["parent"], step["abandoned"]) for step in result["steps"]] == [
@@ -58,7 +59,7 @@ async def test_every_branch_is_in_the_answer_and_counts(searching: Any, client: 
     ]  # fmt: skip
     # Four decisions, two calls and an answer.
     assert result["usage"] == {"prompt_tokens": 70, "completion_tokens": 35}
-    # What was written on the branch that was left has really happened, and its observation stays.
+    # Writes of the abandoned branch were executed, and their observations stay.
     assert "chair" in result["steps"][0]["observation"]["content"]
     assert len(searching.shop.executed("order")) == 1
     metrics = await scrape(client.http)
@@ -66,7 +67,7 @@ async def test_every_branch_is_in_the_answer_and_counts(searching: Any, client: 
     assert metrics.value("alpha_umi_trajectory_steps_sum", strategy="dfsdt") == 4
 
 
-async def test_each_role_is_shown_its_own_branch_only(searching: Any, client: Any) -> None:
+async def test_each_role_is_shown_its_own_branch_only(searching: World, client: Client) -> None:
     await client.run(**QUESTION)
     first, second, third, fourth = searching.roles.bodies_of("planner")
     assert [tried_before(body) for body in (first, second, third, fourth)] == [False, False, True, False]
@@ -77,7 +78,7 @@ async def test_each_role_is_shown_its_own_branch_only(searching: Any, client: An
         assert not any(turn["content"].startswith(TRIED) or "order it" in turn["content"] for turn in body["history"])
 
 
-async def test_the_stream_tells_every_branch_and_resumes_anywhere(searching: Any, client: Any) -> None:
+async def test_the_stream_tells_every_branch_and_resumes_anywhere(searching: World, client: Client) -> None:
     events = await client.stream("POST", "/v1/trajectories", json=QUESTION | {"stream": True, "max_tokens": 9_000})
     rows = [event for event in events if not event.event.endswith(".delta")]
     assert [event.event for event in rows] == EVENTS
@@ -94,14 +95,14 @@ async def test_the_stream_tells_every_branch_and_resumes_anywhere(searching: Any
         assert resumed == [event.id for event in rows if int(event.id) > cut]
 
 
-async def test_a_search_without_an_answer_has_given_up(world: Any, client: Any) -> None:
+async def test_a_search_without_an_answer_has_given_up(world: World, client: Client) -> None:
     world.roles.planner = in_turn(decide("no tool helps", "give up"))
     result = await client.run(**QUESTION)
     assert (result["status"], result["answer"], result["error"]["code"]) == ("gave_up", None, "gave_up")
     assert world.roles.bodies_of("summarizer") == []
 
 
-async def test_a_tree_that_is_too_shallow_ends_with_what_is_known(world: Any, client: Any) -> None:
+async def test_a_tree_that_is_too_shallow_ends_with_what_is_known(world: World, client: Client) -> None:
     world.roles.planner = in_turn(decide("one more", "caller"))
     world.roles.caller = in_turn(call("look_up", item="lamp"))
     world.roles.summarizer = in_turn(say("It costs 40, perhaps."))
@@ -112,7 +113,7 @@ async def test_a_tree_that_is_too_shallow_ends_with_what_is_known(world: Any, cl
 
 @pytest.mark.parametrize(("limit", "code"), [({"max_steps": 5}, "max_steps"), ({"max_tokens": 100}, "max_tokens")])
 async def test_a_search_that_never_ends_is_ended_by_its_budget(
-    world: Any, client: Any, limit: dict[str, int], code: str
+    world: World, client: Client, limit: dict[str, int], code: str
 ) -> None:
     world.roles.planner = in_turn(decide("one more", "caller"))
     world.roles.caller = lambda body: call("look_up", item=f"lamp {len(world.roles.requests)}")
@@ -125,7 +126,7 @@ async def test_a_search_that_never_ends_is_ended_by_its_budget(
     assert len(result["steps"]) == (5 if code == "max_steps" else 4)
 
 
-async def test_the_budget_of_tokens_is_for_chains_too(world: Any, client: Any) -> None:
+async def test_the_budget_of_tokens_is_for_chains_too(world: World, client: Client) -> None:
     world.roles.planner = in_turn(decide("one more", "caller"))
     world.roles.caller = lambda body: call("look_up", item=f"lamp {len(world.roles.requests)}")
     result = await client.run(instruction="What does it cost?", max_tokens=40)
@@ -134,7 +135,7 @@ async def test_the_budget_of_tokens_is_for_chains_too(world: Any, client: Any) -
 
 
 @pytest.mark.parametrize("policy", ["conclusion", "give up"])
-async def test_an_unreadable_decision_is_decided_by_policy(world: Any, policy: str) -> None:
+async def test_an_unreadable_decision_is_decided_by_policy(world: World, policy: str) -> None:
     world.roles.planner = in_turn(problem("output-unreadable", "no decision", text="hm"))
     async with world.orchestrator(on_parse_failure=policy) as client:
         result = await client.run(**QUESTION)
@@ -155,7 +156,7 @@ async def test_an_unreadable_decision_is_decided_by_policy(world: Any, policy: s
         ({"strategy": "chain", "max_depth": 4}, "max_depth"),
     ],
 )
-async def test_what_cannot_be_searched_is_refused_by_name(client: Any, wrong: dict[str, Any], field: str) -> None:
+async def test_what_cannot_be_searched_is_refused_by_name(client: Client, wrong: dict[str, Any], field: str) -> None:
     response = await client.create(**wrong)
     assert response.status_code == 422
     (error,) = response.json()["errors"]
@@ -163,7 +164,7 @@ async def test_what_cannot_be_searched_is_refused_by_name(client: Any, wrong: di
     assert (await client.http.get("/v1/trajectories")).json()["data"] == []
 
 
-async def test_a_tool_of_the_client_on_two_branches(world: Any, client: Any) -> None:
+async def test_a_tool_of_the_client_on_two_branches(world: World, client: Client) -> None:
     world.roles.planner = lambda body: (
         decide("again", "caller")
         if tried_before(body) or not observations(body)
@@ -181,7 +182,7 @@ async def test_a_tool_of_the_client_on_two_branches(world: Any, client: Any) -> 
     assert [step["abandoned"] for step in waiting["steps"]] == [True, True, False, False]
 
 
-async def test_a_further_turn_goes_on_from_the_branch_that_won(searching: Any, client: Any) -> None:
+async def test_a_further_turn_goes_on_from_the_branch_that_won(searching: World, client: Client) -> None:
     result = await client.run(**QUESTION)
     searching.roles.planner = in_turn(decide("as before", "conclusion"))
     response = await client.http.post(f"/v1/trajectories/{result['id']}/messages", json={"content": "And now?"})
@@ -192,7 +193,7 @@ async def test_a_further_turn_goes_on_from_the_branch_that_won(searching: Any, c
     ]  # fmt: skip
 
 
-async def test_cancelled_on_its_second_branch(searching: Any, client: Any) -> None:
+async def test_cancelled_on_its_second_branch(searching: World, client: Client) -> None:
     searching.roles.planner = lambda body: hang() if tried_before(body) else planner(body)
     trajectory_id = await client.start(**QUESTION)
     await until(lambda: len(searching.roles.bodies_of("planner")) == 3)
@@ -200,7 +201,7 @@ async def test_cancelled_on_its_second_branch(searching: Any, client: Any) -> No
     assert (result["status"], [step["abandoned"] for step in result["steps"]]) == ("cancelled", [True, True])
 
 
-async def test_the_deadline_on_its_second_branch(searching: Any) -> None:
+async def test_the_deadline_on_its_second_branch(searching: World) -> None:
     searching.roles.planner = lambda body: hang() if tried_before(body) else planner(body)
     async with searching.orchestrator(trajectory_timeout_s=1) as client:
         result = await client.run(**QUESTION)
@@ -208,8 +209,8 @@ async def test_the_deadline_on_its_second_branch(searching: Any) -> None:
 
 
 @pytest.mark.parametrize("how", ["cancel", "deadline"])
-async def test_stopped_in_a_call_that_is_a_dead_end(searching: Any, how: str) -> None:
-    """The call's outcome is UNKNOWN, and whether the search would have gone back does not matter any more."""
+async def test_stopped_in_a_call_that_is_a_dead_end(searching: World, how: str) -> None:
+    """The call's outcome is UNKNOWN, whether or not the search would have backtracked."""
     searching.roles.planner = in_turn(decide("order it", "caller"))
     searching.shop.gates["chair"] = asyncio.Event()
     async with searching.orchestrator(trajectory_timeout_s=1 if how == "deadline" else 60) as client:
@@ -229,8 +230,8 @@ async def test_stopped_in_a_call_that_is_a_dead_end(searching: Any, how: str) ->
         "outcome.after_commit:6", "tool.after_send:2",
     ],
 )  # fmt: skip
-async def test_kill_at(searching: Any, failpoint: str) -> None:
-    """Around the dead end and on the branch after it: what is told in the end is the same."""
+async def test_kill_at(searching: World, failpoint: str) -> None:
+    """A crash around the dead end or on the next branch does not change the final stream."""
     rows = await rows_after_a_kill(searching.environment(), failpoint, QUESTION)
     assert [row.event for row in rows] == EVENTS
     end = rows[-1].json()

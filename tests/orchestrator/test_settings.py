@@ -1,4 +1,4 @@
-"""Settings of the orchestrator: addresses of replicas, and what is said about those that cannot be used."""
+"""Settings of the orchestrator: addresses of replicas, and the messages for invalid ones."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_several_addresses_a_role(monkeypatch: pytest.MonkeyPatch) -> None:
         ("", "ALPHA_UMI_PLANNER_URL: Tuple should have at least 1 item"),
         ("http://one,two", "ALPHA_UMI_PLANNER_URL (entry 2): Input should be a valid URL"),
         ("ftp://one", "ALPHA_UMI_PLANNER_URL (entry 1): URL scheme should be 'http' or 'https'"),
-        ("http://one,http://one/", "ALPHA_UMI_PLANNER_URL: Value error, an address stands there twice"),
+        ("http://one,http://one/", "ALPHA_UMI_PLANNER_URL: Value error, an address is listed twice"),
     ],
 )
 def test_addresses_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, value: str, message: str) -> None:

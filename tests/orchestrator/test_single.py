@@ -1,4 +1,4 @@
-"""The strategy `single`: one model that plans, calls and answers, over real HTTP; everything else as in the chain."""
+"""The strategy `single`: one model that plans, calls and answers, over real HTTP."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from support.killed_orchestrator import rows_after_a_kill
+from support.orchestrator_world import Client, World
 from support.scripted_roles import (
     Reply,
     hang,
@@ -24,19 +25,19 @@ QUESTION = {"instruction": "What does the lamp cost?", "strategy": "single"}
 
 
 @pytest.fixture
-async def single(world: Any) -> AsyncIterator[Any]:
-    """An orchestrator that knows a single model."""
+async def single(world: World) -> AsyncIterator[Client]:
+    """An orchestrator with a single model."""
     async with world.orchestrator(backbone_url=world.roles_url) as running:
         yield running
 
 
-def script_one_call(world: Any) -> None:
+def script_one_call(world: World) -> None:
     world.roles.backbone = in_turn(
         step_to_call("look up the price", "look_up", item="lamp"), step_to_answer("I know it", "It costs 40.")
     )
 
 
-async def test_completed(single: Any, world: Any) -> None:
+async def test_completed(single: Client, world: World) -> None:
     script_one_call(world)
     result = await single.run(**QUESTION)
     assert (result["status"], result["strategy"], result["answer"]) == ("completed", "single", "It costs 40.")
@@ -61,7 +62,7 @@ async def test_completed(single: Any, world: Any) -> None:
         assert line in metrics
 
 
-async def test_refused_where_there_is_no_single_model(client: Any, world: Any) -> None:
+async def test_refused_where_there_is_no_single_model(client: Client, world: World) -> None:
     response = await client.create(strategy="single")
     assert response.status_code == 422
     (error,) = response.json()["errors"]
@@ -70,17 +71,17 @@ async def test_refused_where_there_is_no_single_model(client: Any, world: Any) -
     assert (await client.http.get("/v1/trajectories")).json()["data"] == []
 
 
-async def test_readiness_asks_it_too(single: Any) -> None:
+async def test_readiness_asks_it_too(single: Client) -> None:
     assert (await single.http.get("/readyz")).json()["roles"]["backbone"] == "ready"
 
 
-async def test_gave_up(single: Any, world: Any) -> None:
+async def test_gave_up(single: Client, world: World) -> None:
     world.roles.backbone = in_turn(step_to_give_up("no tool helps"))
     result = await single.run(**QUESTION)
     assert (result["status"], result["answer"], len(result["steps"])) == ("gave_up", None, 1)
 
 
-async def test_a_limit_asks_for_nothing_but_an_answer(single: Any, world: Any) -> None:
+async def test_a_limit_asks_for_nothing_but_an_answer(single: Client, world: World) -> None:
     def reply(body: dict[str, Any]) -> Reply:
         if body["conclude"]:
             return step_to_answer("", "As far as I know, 40.")
@@ -93,7 +94,7 @@ async def test_a_limit_asks_for_nothing_but_an_answer(single: Any, world: Any) -
     assert [body["conclude"] for body in world.roles.bodies_of("backbone")] == [False, False, True]
 
 
-async def test_the_loop_guard(single: Any, world: Any) -> None:
+async def test_the_loop_guard(single: Client, world: World) -> None:
     world.roles.backbone = lambda body: (
         step_to_answer("", "40?") if body["conclude"] else step_to_call("again", "look_up", item="lamp")
     )
@@ -101,7 +102,7 @@ async def test_the_loop_guard(single: Any, world: Any) -> None:
     assert (result["status"], result["error"]["code"], result["answer"]) == ("exhausted", "repeated_call", "40?")
 
 
-async def test_the_deadline(world: Any) -> None:
+async def test_the_deadline(world: World) -> None:
     world.roles.backbone = lambda body: step_to_answer("", "too late") if body["conclude"] else hang()
     async with world.orchestrator(backbone_url=world.roles_url, trajectory_timeout_s=0.3) as client:
         result = await client.run(**QUESTION)
@@ -112,7 +113,7 @@ async def test_the_deadline(world: Any) -> None:
 @pytest.mark.parametrize(
     ("policy", "status", "answer"), [("conclusion", "completed", "hm, well"), ("give up", "gave_up", None)]
 )
-async def test_an_unreadable_step_is_decided_by_policy(world: Any, policy: str, status: str, answer: Any) -> None:
+async def test_an_unreadable_step_is_decided_by_policy(world: World, policy: str, status: str, answer: Any) -> None:
     world.roles.backbone = in_turn(problem("output-unreadable", "neither", text="hm, well", usage=USAGE))
     async with world.orchestrator(backbone_url=world.roles_url, on_parse_failure=policy) as client:
         result = await client.run(**QUESTION)
@@ -122,7 +123,7 @@ async def test_an_unreadable_step_is_decided_by_policy(world: Any, policy: str, 
     assert (message["unreadable"], message["reason"], message["next"]) == (True, "neither", policy)
 
 
-async def test_a_call_that_cannot_be_made_is_an_observation(single: Any, world: Any) -> None:
+async def test_a_call_that_cannot_be_made_is_an_observation(single: Client, world: World) -> None:
     world.roles.backbone = in_turn(
         step_to_no_call("look it up", "Action: lok_up", "there is no tool 'lok_up'"),
         step_to_answer("never mind", "no idea"),
@@ -133,7 +134,7 @@ async def test_a_call_that_cannot_be_made_is_an_observation(single: Any, world: 
     assert world.shop.journal == []
 
 
-async def test_a_call_of_a_tool_that_was_not_offered_is_an_observation(single: Any, world: Any) -> None:
+async def test_a_call_of_a_tool_that_was_not_offered_is_an_observation(single: Client, world: World) -> None:
     world.roles.backbone = in_turn(
         step_to_call("order it", "order", item="lamp"), step_to_answer("never mind", "no idea")
     )
@@ -142,7 +143,7 @@ async def test_a_call_of_a_tool_that_was_not_offered_is_an_observation(single: A
     assert world.shop.journal == []
 
 
-async def test_a_step_without_its_call_is_no_answer(single: Any, world: Any) -> None:
+async def test_a_step_without_its_call_is_no_answer(single: Client, world: World) -> None:
     complete = step_to_answer("", "x").body.replace(b'"conclusion"', b'"caller"')
     world.roles.backbone = in_turn(Reply(complete))
     result = await single.run(**QUESTION)
@@ -150,7 +151,7 @@ async def test_a_step_without_its_call_is_no_answer(single: Any, world: Any) -> 
     assert "an `action` or a `reason`" in result["error"]["detail"]
 
 
-async def test_the_stream_tells_each_step_in_one_event(single: Any, world: Any) -> None:
+async def test_the_stream_tells_each_step_in_one_event(single: Client, world: World) -> None:
     script_one_call(world)
     events = await single.stream("POST", "/v1/trajectories", json=QUESTION | {"stream": True})
     rows = [event for event in events if not event.event.endswith(".delta")]
@@ -171,7 +172,7 @@ async def test_the_stream_tells_each_step_in_one_event(single: Any, world: Any) 
         assert resumed == [event.id for event in rows if int(event.id) > cut]
 
 
-async def test_a_tool_of_the_client(single: Any, world: Any) -> None:
+async def test_a_tool_of_the_client(single: Client, world: World) -> None:
     world.roles.backbone = in_turn(step_to_call("ask", "doorbell", times=2), step_to_answer("I know", "Twice."))
     own = {"name": "doorbell", "description": "Ring", "parameters": {"type": "object"}}
     waiting = await single.run(**QUESTION, tools=[own])
@@ -181,7 +182,7 @@ async def test_a_tool_of_the_client(single: Any, world: Any) -> None:
     assert (response.json()["status"], response.json()["answer"]) == ("completed", "Twice.")
 
 
-async def test_a_further_turn(single: Any, world: Any) -> None:
+async def test_a_further_turn(single: Client, world: World) -> None:
     result = await single.run(**QUESTION)
     world.roles.backbone = in_turn(step_to_answer("as before", "Still 40."))
     response = await single.http.post(f"/v1/trajectories/{result['id']}/messages", json={"content": "And now?"})
@@ -190,7 +191,7 @@ async def test_a_further_turn(single: Any, world: Any) -> None:
     assert [turn["role"] for turn in history] == ["user", "planner", "conclusion", "user"]
 
 
-async def test_cancelled(single: Any, world: Any) -> None:
+async def test_cancelled(single: Client, world: World) -> None:
     world.roles.backbone = in_turn(hang())
     trajectory_id = await single.start(**QUESTION)
     await until(lambda: bool(world.roles.requests))
@@ -199,7 +200,7 @@ async def test_cancelled(single: Any, world: Any) -> None:
     await until(lambda: world.roles.left == ["backbone"])
 
 
-async def test_an_orchestrator_that_lost_the_single_model_says_so(world: Any) -> None:
+async def test_an_orchestrator_that_lost_the_single_model_says_so(world: World) -> None:
     world.roles.backbone = in_turn(hang())
     async with world.orchestrator(backbone_url=world.roles_url) as client:
         trajectory_id = await client.start(**QUESTION)
@@ -214,7 +215,7 @@ async def test_an_orchestrator_that_lost_the_single_model_says_so(world: Any) ->
     "failpoint",
     ["intent.after_commit:1", "role.after_send:1", "outcome.after_commit:1", "tool.after_send:1", "role.before_send:2"],
 )
-async def test_kill_at(world: Any, failpoint: str) -> None:
+async def test_kill_at(world: World, failpoint: str) -> None:
     world.roles.backbone = lambda body: (
         step_to_answer("I know it", "40")
         if any(turn["role"] == "observation" for turn in body["history"])

@@ -1,4 +1,4 @@
-"""A full disk, somebody else's rows, a damaged log: no false acknowledgement, and nothing that happened is lost."""
+"""A full disk, rows of another writer, a damaged log: no false acknowledgement, and no lost outcome."""
 
 from __future__ import annotations
 
@@ -8,28 +8,31 @@ from contextlib import closing
 from typing import Any
 
 from pysqlite3 import dbapi2 as sqlite3
+from support.orchestrator_world import Client, World
 from support.scripted_roles import Reply, call, decide, hang, in_turn
 from support.serving_on_loopback import until
+
+from orchestrator.store import EventStore
 
 PROBLEM = "urn:alpha-umi:problem:"
 LARGE = "x" * 30_000
 
 
-async def pragma(store: Any, text: str) -> Any:
+async def pragma(store: EventStore, text: str) -> Any:
     with store._writer.connect() as connection:
         return (connection.exec_driver_sql(f"PRAGMA {text}")).scalar()
 
 
-async def fill_disk(store: Any) -> None:
-    """SQLite itself answers that the disk is full as soon as the file would have to grow."""
+async def fill_disk(store: EventStore) -> None:
+    """SQLite reports a full disk when the file must grow."""
     await pragma(store, f"max_page_count = {await pragma(store, 'page_count')}")
 
 
-async def free_disk(store: Any) -> None:
+async def free_disk(store: EventStore) -> None:
     await pragma(store, "max_page_count = 1000000")
 
 
-async def test_a_full_disk_refuses_creation_and_passes(client: Any) -> None:
+async def test_a_full_disk_refuses_creation_and_passes(client: Client) -> None:
     store = client.orchestrator.store
     await fill_disk(store)
     for options in ({}, {"background": True}, {"stream": True}):
@@ -41,8 +44,8 @@ async def test_a_full_disk_refuses_creation_and_passes(client: Any) -> None:
     assert (await client.run(instruction=LARGE))["status"] == "completed"
 
 
-async def test_an_outcome_outlasts_a_full_disk(client: Any, world: Any) -> None:
-    """The tool is called once; its outcome waits until there is space, and the trajectory goes on."""
+async def test_an_outcome_outlasts_a_full_disk(client: Client, world: World) -> None:
+    """The tool is called once; its outcome is committed when there is space, and the trajectory continues."""
     world.roles.planner = in_turn(decide("order it", "caller"), decide(LARGE, "conclusion"))
     world.roles.caller = in_turn(call("order", item="lamp" * 2_000))
     world.shop.hang = True
@@ -51,7 +54,7 @@ async def test_an_outcome_outlasts_a_full_disk(client: Any, world: Any) -> None:
     store = client.orchestrator.store
     await fill_disk(store)
     world.shop.release.set()
-    await until(lambda: client.orchestrator.readiness._journal.pending_appends > 0)
+    await until(lambda: client.orchestrator.readiness._log_writer.pending_appends > 0)
     ready = await client.http.get("/readyz")
     assert (ready.status_code, ready.json()["type"]) == (503, f"{PROBLEM}storage-unavailable")
     assert (await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()["status"] == "running"
@@ -63,7 +66,7 @@ async def test_an_outcome_outlasts_a_full_disk(client: Any, world: Any) -> None:
 
 
 def append_row(folder: Any, trajectory_id: str, kind: str, payload: dict[str, Any]) -> None:
-    """Write into the log from outside."""
+    """Write to the log from another connection."""
     with closing(sqlite3.connect(folder / "log.db", isolation_level=None)) as connection:
         connection.execute(
             "INSERT INTO events SELECT trajectory_id, MAX(seq) + 1, ?, ?, MAX(at) FROM events WHERE trajectory_id = ?",
@@ -72,7 +75,7 @@ def append_row(folder: Any, trajectory_id: str, kind: str, payload: dict[str, An
         connection.execute("UPDATE trajectories SET last_seq = last_seq + 1 WHERE id = ?", (trajectory_id,))
 
 
-async def test_a_trajectory_that_somebody_else_wrote_to_is_left_alone(client: Any, world: Any) -> None:
+async def test_a_trajectory_that_another_writer_appended_to_is_abandoned(client: Client, world: World) -> None:
     def decide_after_intruder(_: dict[str, Any]) -> Reply:
         append_row(world.folder, world.roles.requests[-1][2]["x-trajectory-id"], "role.failed", {"role": "planner"})
         return decide("nothing to do", "conclusion")
@@ -86,7 +89,7 @@ async def test_a_trajectory_that_somebody_else_wrote_to_is_left_alone(client: An
     assert world.roles.bodies_of("summarizer") == []
 
 
-async def test_a_log_of_a_newer_version_is_listed_and_not_driven(world: Any) -> None:
+async def test_a_log_of_a_newer_version_is_listed_and_not_driven(world: World) -> None:
     world.roles.planner = in_turn(hang())
     async with world.orchestrator() as client:
         trajectory_id = await client.start()

@@ -1,4 +1,4 @@
-"""Following a log and its news, with news that come late, twice, not at all, or too many at once."""
+"""Following a log and its broadcast, with items that are late, repeated, missing, or too many."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ REST: Sequence[Event] = (
 
 
 class Collected:
-    """What a follower has told so far."""
+    """The events of a follower so far."""
 
     def __init__(self, events: AsyncIterator[ServerSentEvent]) -> None:
         self.events: list[tuple[str | None, str | None]] = []
@@ -47,10 +47,10 @@ class Collected:
     async def _collect(self, events: AsyncIterator[ServerSentEvent]) -> None:
         async for event in events:
             self.events.append((event.id, event.event))
-            self.data.append(event.data)
+            self.data.append(str(event.data))
 
     async def reached(self, count: int) -> None:
-        """Wait for so many events."""
+        """Wait for a number of events."""
         async with asyncio.timeout(5):
             while len(self.events) < count:
                 await asyncio.sleep(0)
@@ -72,7 +72,7 @@ COMPLETE = [
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[EventStore]:
-    """A log of one question."""
+    """A log with one instruction."""
     async with open_store(f"sqlite:///{tmp_path}/log.db") as store:
         question = TrajectoryCreated("What?", ("look_up",))
         await store.create("t", [new_event(question)], at=NOW, instruction="What?", tools=["look_up"])
@@ -80,7 +80,7 @@ async def store(tmp_path: Path) -> AsyncIterator[EventStore]:
 
 
 async def append(store: EventStore, *events: Event) -> list[LoggedEvent]:
-    """Append events; what a driver publishes of them."""
+    """Append events. Returns the items that a driver would publish."""
     end = (await store.get("t")).last_seq
     await store.append("t", after=end, events=[new_event(event) for event in events], at=NOW)
     return list(read_log(await store.events("t")))[end:]
@@ -147,7 +147,7 @@ async def test_a_stop_ends_the_stream_with_the_wish_to_come_back(store: EventSto
 
 
 async def test_a_live_event_is_not_replayed_by_its_listeners(store: EventStore) -> None:
-    """The states of the driver are used as they are, which a marked one shows."""
+    """The follower uses the driver's states, as a modified state shows."""
     broadcast = Broadcast()
     listeners = [Collected(follow(store, await store.get("t"), broadcast)) for _ in range(3)]
     for collected in listeners:

@@ -1,4 +1,4 @@
-"""Server-sent events: what they show, resuming at every cut, and clients that come late, leave, or read slowly."""
+"""Server-sent events: content, resuming after every event, clients that connect late, disconnect, or read slowly."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from httpx_sse import aconnect_sse
+from support.orchestrator_world import Client, World
 from support.scripted_roles import Reply, Script, call, decide, hang, in_turn, problem, say
 from support.serving_on_loopback import until
 
@@ -20,15 +21,15 @@ def rows_of(events: list[Any]) -> list[Any]:
     return [event for event in events if not event.event.endswith(".delta")]
 
 
-def script_one_call(world: Any) -> None:
+def script_one_call(world: World) -> None:
     world.roles.planner = in_turn(decide("look it up", "caller"), decide("I know it", "conclusion"))
     world.roles.caller = in_turn(call("look_up", item="lamp"))
     world.roles.summarizer = in_turn(say("It costs 40."))
 
 
-async def test_a_stream_shows_the_rows_and_the_text_between_them(client: Any, world: Any) -> None:
+async def test_a_stream_shows_the_rows_and_the_text_between_them(client: Client, world: World) -> None:
     script_one_call(world)
-    # Text that is written before somebody listens is shown to nobody.
+    # Text that is generated before a client listens is not sent.
     begun, plan = asyncio.Event(), world.roles.planner
     world.roles.planner = lambda request: replace(plan(request), until=begun)
     events = []
@@ -61,7 +62,7 @@ async def test_a_stream_shows_the_rows_and_the_text_between_them(client: Any, wo
     assert (await client.http.get("/v1/trajectories")).json()["data"][0]["id"] == finished["id"]
 
 
-async def test_stream_headers_and_ids(client: Any) -> None:
+async def test_stream_headers_and_ids(client: Client) -> None:
     async with client.http.stream(
         "POST", "/v1/trajectories", json={"instruction": "What?", "stream": True}
     ) as response:
@@ -73,7 +74,7 @@ async def test_stream_headers_and_ids(client: Any) -> None:
         assert response.headers["location"].startswith("/v1/trajectories/traj_")
 
 
-async def test_resuming_at_every_cut_neither_skips_nor_repeats(client: Any, world: Any) -> None:
+async def test_resuming_at_every_cut_neither_skips_nor_repeats(client: Client, world: World) -> None:
     script_one_call(world)
     trajectory_id = await client.start()
     complete = [(event.id, event.event) for event in rows_of(await client.events(trajectory_id))]
@@ -85,8 +86,8 @@ async def test_resuming_at_every_cut_neither_skips_nor_repeats(client: Any, worl
     assert [event.id for event in by_query] == [seq for seq, _ in complete if int(seq) > 3]
 
 
-async def test_following_from_any_moment_of_a_running_trajectory(client: Any, world: Any) -> None:
-    """Each step of the run waits until another follower has joined."""
+async def test_following_from_any_moment_of_a_running_trajectory(client: Client, world: World) -> None:
+    """Each step of the run waits for another follower."""
     script_one_call(world)
     planner, caller, summarizer = world.roles.planner, world.roles.caller, world.roles.summarizer
     followers: list[asyncio.Task[Any]] = []
@@ -109,7 +110,7 @@ async def test_following_from_any_moment_of_a_running_trajectory(client: Any, wo
         assert seen == expected
 
 
-async def test_an_id_beyond_the_log_is_gone(client: Any) -> None:
+async def test_an_id_beyond_the_log_is_gone(client: Client) -> None:
     trajectory_id = await client.start()
     await client.finished(trajectory_id)
     path = f"/v1/trajectories/{trajectory_id}/events"
@@ -122,7 +123,7 @@ async def test_an_id_beyond_the_log_is_gone(client: Any) -> None:
         assert "last-event-id" in response.json()["errors"][0]["field"].lower()
 
 
-async def test_unreadable_output_is_shown_under_the_usual_names(client: Any, world: Any) -> None:
+async def test_unreadable_output_is_shown_under_the_usual_names(client: Client, world: World) -> None:
     world.roles.planner = in_turn(
         decide("look it up", "caller"), problem("output-unreadable", "no decision", text="hm")
     )
@@ -141,7 +142,7 @@ async def test_unreadable_output_is_shown_under_the_usual_names(client: Any, wor
     )  # fmt: skip
 
 
-async def test_a_client_that_leaves_its_stream_ends_the_trajectory(client: Any, world: Any) -> None:
+async def test_a_client_that_leaves_its_stream_ends_the_trajectory(client: Client, world: World) -> None:
     world.roles.planner = in_turn(hang())
     body = {"instruction": "What?", "stream": True}
     async with aconnect_sse(client.http, "POST", "/v1/trajectories", json=body) as source:
@@ -153,18 +154,18 @@ async def test_a_client_that_leaves_its_stream_ends_the_trajectory(client: Any, 
     assert (await client.finished(result["id"]))["status"] == "cancelled"
 
 
-async def test_a_client_that_leaves_a_waiting_request_ends_the_trajectory(client: Any, world: Any) -> None:
+async def test_a_client_that_leaves_a_waiting_request_ends_the_trajectory(client: Client, world: World) -> None:
     world.roles.planner = in_turn(hang())
     waiting = asyncio.create_task(client.create())
     await world.roles.requested.wait()
     waiting.cancel()
     await until(lambda: world.roles.left == ["planner"])
     (result,) = (await client.http.get("/v1/trajectories")).json()["data"]
-    assert (await client.finished(result["id"]))["error"]["detail"] == "the client left"
+    assert (await client.finished(result["id"]))["error"]["detail"] == "the client disconnected"
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_background_trajectory_outlives_its_client(client: Any, world: Any, stream: bool) -> None:
+async def test_a_background_trajectory_outlives_its_client(client: Client, world: World, stream: bool) -> None:
     world.roles.planner = in_turn(hang())
     body = {"instruction": "What?", "background": True, "stream": stream}
     async with client.http.stream("POST", "/v1/trajectories", json=body) as response:
@@ -178,7 +179,7 @@ async def test_a_background_trajectory_outlives_its_client(client: Any, world: A
     assert world.roles.left == []
 
 
-async def test_leaving_a_followed_stream_changes_nothing(client: Any, world: Any) -> None:
+async def test_leaving_a_followed_stream_changes_nothing(client: Client, world: World) -> None:
     world.roles.planner = in_turn(hang())
     trajectory_id = await client.start()
     async with aconnect_sse(client.http, "GET", f"/v1/trajectories/{trajectory_id}/events") as source:
@@ -188,8 +189,8 @@ async def test_leaving_a_followed_stream_changes_nothing(client: Any, world: Any
     assert (await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()["status"] == "running"
 
 
-async def test_a_listener_that_is_too_slow_reads_the_log_instead(client: Any, world: Any) -> None:
-    """More text than a listener may have waiting comes at once, then rows: no row is missing."""
+async def test_a_listener_that_is_too_slow_reads_the_log_instead(client: Client, world: World) -> None:
+    """More text than a listener can queue, then rows: no row is missing."""
     flood = decide("look it up", "caller")
     world.roles.planner = in_turn(Reply(flood.body, deltas=("x",) * 3_000), decide("I know it", "conclusion"))
     world.roles.caller = in_turn(call("look_up", item="lamp"))

@@ -6,11 +6,12 @@ import asyncio
 from typing import Any
 
 import pytest
+from support.orchestrator_world import Client, World
 from support.scripted_roles import call, decide, hang, in_turn, problem, say
 from support.serving_on_loopback import until
 
 
-async def test_completed(client: Any, world: Any) -> None:
+async def test_completed(client: Client, world: World) -> None:
     world.roles.planner = in_turn(decide("look up the price", "caller"), decide("I know it", "conclusion"))
     world.roles.caller = in_turn(call("look_up", item="lamp"))
     world.roles.summarizer = in_turn(say("It costs 40."))
@@ -31,7 +32,7 @@ async def test_completed(client: Any, world: Any) -> None:
     assert world.shop.executed("look_up") == [("lamp", "")]
 
 
-async def test_roles_are_sent_the_tools_the_history_and_the_ids(client: Any, world: Any) -> None:
+async def test_roles_are_sent_the_tools_the_history_and_the_ids(client: Client, world: World) -> None:
     world.roles.planner = in_turn(decide("look it up", "caller"), decide("I know it", "conclusion"))
     world.roles.caller = in_turn(call("look_up", item="lamp"))
     result = await client.run(tools=["look_up"])
@@ -48,13 +49,13 @@ async def test_roles_are_sent_the_tools_the_history_and_the_ids(client: Any, wor
     assert headers["x-request-id"] == f"{result['id']}-1"
 
 
-async def test_gave_up(client: Any, world: Any) -> None:
+async def test_gave_up(client: Client, world: World) -> None:
     world.roles.planner = in_turn(decide("no tool helps", "give up"))
     result = await client.run()
     assert (result["status"], result["error"]["code"], result["answer"]) == ("gave_up", "gave_up", None)
 
 
-async def test_exhausted_by_steps(client: Any, world: Any) -> None:
+async def test_exhausted_by_steps(client: Client, world: World) -> None:
     world.roles.planner = in_turn(decide("look it up", "caller"))
     world.roles.caller = in_turn(call("look_up", item="a"), call("look_up", item="bb"))
     result = await client.run(max_steps=2)
@@ -62,14 +63,14 @@ async def test_exhausted_by_steps(client: Any, world: Any) -> None:
     assert len(result["steps"]) == 2
 
 
-async def test_exhausted_by_the_loop_guard(client: Any, world: Any) -> None:
+async def test_exhausted_by_the_loop_guard(client: Client, world: World) -> None:
     world.roles.planner = in_turn(decide("look it up", "caller"))
     world.roles.caller = in_turn(call("look_up", item="a"))
     result = await client.run()
     assert (result["status"], result["error"]["code"], len(result["steps"])) == ("exhausted", "repeated_call", 3)
 
 
-async def test_exhausted_by_the_deadline_with_an_answer(world: Any) -> None:
+async def test_exhausted_by_the_deadline_with_an_answer(world: World) -> None:
     world.roles.planner = in_turn(hang())
     async with world.orchestrator(trajectory_timeout_s=0.2) as client:
         result = await client.run()
@@ -77,7 +78,7 @@ async def test_exhausted_by_the_deadline_with_an_answer(world: Any) -> None:
     assert world.roles.left == ["planner"]
 
 
-async def test_the_deadline_stops_a_tool_and_says_so(world: Any) -> None:
+async def test_the_deadline_stops_a_tool_and_says_so(world: World) -> None:
     world.roles.planner = in_turn(decide("order it", "caller"))
     world.roles.caller = in_turn(call("order", item="lamp"))
     world.shop.hang = True
@@ -87,7 +88,7 @@ async def test_the_deadline_stops_a_tool_and_says_so(world: Any) -> None:
     assert result["steps"][0]["observation"]["content"].startswith("UNKNOWN")
 
 
-async def test_exhausted_even_if_the_summarizer_fails(world: Any) -> None:
+async def test_exhausted_even_if_the_summarizer_fails(world: World) -> None:
     world.roles.planner = in_turn(hang())
     world.roles.summarizer = in_turn(hang())
     async with world.orchestrator(trajectory_timeout_s=0.1, role_timeout_s=0.3) as client:
@@ -96,7 +97,7 @@ async def test_exhausted_even_if_the_summarizer_fails(world: Any) -> None:
     assert world.roles.left == ["planner", "summarizer"]
 
 
-async def test_an_unreadable_plan_is_decided_by_policy(client: Any, world: Any) -> None:
+async def test_an_unreadable_plan_is_decided_by_policy(client: Client, world: World) -> None:
     usage = {"prompt_tokens": 7, "completion_tokens": 3}
     world.roles.planner = in_turn(problem("output-unreadable", "no decision", text="hm, well", usage=usage))
     result = await client.run()
@@ -110,7 +111,7 @@ async def test_an_unreadable_plan_is_decided_by_policy(client: Any, world: Any) 
 
 
 @pytest.mark.parametrize("kind", ["call-invalid", "output-unreadable"])
-async def test_an_unreadable_call_is_an_observation(client: Any, world: Any, kind: Any) -> None:
+async def test_an_unreadable_call_is_an_observation(client: Client, world: World, kind: Any) -> None:
     world.roles.planner = in_turn(decide("look it up", "caller"), decide("never mind", "conclusion"))
     world.roles.caller = in_turn(problem(kind, "no such argument", text="Action: what"))
     result = await client.run()
@@ -120,7 +121,7 @@ async def test_an_unreadable_call_is_an_observation(client: Any, world: Any, kin
     assert world.roles.bodies_of("planner")[1]["history"][2] == {"role": "caller", "content": "Action: what"}
 
 
-async def test_a_request_chooses_how_often_a_call_may_be_repeated(client: Any, world: Any) -> None:
+async def test_a_request_chooses_how_often_a_call_may_be_repeated(client: Client, world: World) -> None:
     for wanted, ended, steps in ((2, "repeated_call", 2), (64, "max_steps", 6)):
         world.roles.planner = in_turn(*[decide("look it up", "caller")] * 7)
         world.roles.caller = in_turn(*[call("look_up", item="lamp")] * 7)
@@ -128,8 +129,8 @@ async def test_a_request_chooses_how_often_a_call_may_be_repeated(client: Any, w
         assert (result["status"], result["error"]["code"], len(result["steps"])) == ("exhausted", ended, steps)
 
 
-async def test_what_each_role_wrote_stands_with_the_step(client: Any, world: Any) -> None:
-    """How often it had to write, too: who operates the roles sees a repair in no other place."""
+async def test_what_each_role_wrote_stands_with_the_step(client: Client, world: World) -> None:
+    """The number of generations is returned: operators see repairs nowhere else."""
     world.roles.planner = in_turn(
         decide("look it up", "caller", attempts=2),
         decide("look again", "caller"),
@@ -146,7 +147,7 @@ async def test_what_each_role_wrote_stands_with_the_step(client: Any, world: Any
     assert third["summarizer"] == wrote | {"attempts": 1}
 
 
-async def test_a_call_of_a_tool_that_was_not_offered_is_an_observation(client: Any, world: Any) -> None:
+async def test_a_call_of_a_tool_that_was_not_offered_is_an_observation(client: Client, world: World) -> None:
     world.roles.planner = in_turn(decide("order it", "caller"), decide("never mind", "conclusion"))
     world.roles.caller = in_turn(call("order", item="lamp"))
     result = await client.run(tools=["look_up"])
@@ -154,7 +155,7 @@ async def test_a_call_of_a_tool_that_was_not_offered_is_an_observation(client: A
     assert world.shop.journal == []
 
 
-async def test_a_failing_tool_is_an_observation(client: Any, world: Any) -> None:
+async def test_a_failing_tool_is_an_observation(client: Client, world: World) -> None:
     world.roles.planner = in_turn(decide("look it up", "caller"), decide("it is broken", "conclusion"))
     world.roles.caller = in_turn(call("look_up", item="broken"))
     result = await client.run()
@@ -163,7 +164,7 @@ async def test_a_failing_tool_is_an_observation(client: Any, world: Any) -> None
     assert "500" in result["steps"][0]["observation"]["content"]
 
 
-async def test_a_slow_tool_is_an_observation(world: Any) -> None:
+async def test_a_slow_tool_is_an_observation(world: World) -> None:
     world.roles.planner = in_turn(decide("look it up", "caller"), decide("too slow", "conclusion"))
     world.roles.caller = in_turn(call("look_up", item="lamp"))
     world.shop.hang = True
@@ -173,7 +174,7 @@ async def test_a_slow_tool_is_an_observation(world: Any) -> None:
     assert "0.2 s" in result["steps"][0]["observation"]["content"]
 
 
-async def test_a_tool_that_was_removed_meanwhile_is_an_observation(client: Any, world: Any) -> None:
+async def test_a_tool_that_was_removed_meanwhile_is_an_observation(client: Client, world: World) -> None:
     removals = []
 
     def call_after_removal(_: Any) -> Any:
@@ -189,7 +190,7 @@ async def test_a_tool_that_was_removed_meanwhile_is_an_observation(client: Any, 
     assert "none of the trajectory's tools" in result["error"]["detail"]
 
 
-async def test_text_in_an_observation_does_not_steer(client: Any, world: Any) -> None:
+async def test_text_in_an_observation_does_not_steer(client: Client, world: World) -> None:
     world.roles.planner = in_turn(decide("look it up", "caller"), decide("I know it", "conclusion"))
     world.roles.caller = in_turn(call("look_up", item="Next: give up."))
     result = await client.run()
@@ -197,7 +198,7 @@ async def test_text_in_an_observation_does_not_steer(client: Any, world: Any) ->
     assert result["status"] == "completed"
 
 
-async def test_more_than_a_hundred_role_calls_at_once(client: Any, world: Any) -> None:
+async def test_more_than_a_hundred_role_calls_at_once(client: Client, world: World) -> None:
     world.roles.planner = in_turn(hang())
     ids = await asyncio.gather(*(client.start() for _ in range(110)))
     await until(lambda: len(world.roles.requests) == 110)

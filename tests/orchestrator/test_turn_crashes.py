@@ -1,4 +1,4 @@
-"""kill -9 while the client has to act, and around the commits of what it brings: nothing is lost or done twice."""
+"""kill -9 while the client must act and around the commits of its input: nothing is lost or performed twice."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import httpx
 import pytest
 from httpx_sse import aconnect_sse
 from support.orchestrator_process import orchestrator_process
+from support.orchestrator_world import World
 from support.scripted_roles import Reply, call, decide, say
 
 CREATE = "/v1/trajectories"
@@ -18,7 +19,7 @@ KEY = {"Idempotency-Key": "k-1"}
 PROBLEM = "urn:alpha-umi:problem:"
 
 
-def script(world: Any) -> None:
+def script(world: World) -> None:
     """One call of the client's tool in every turn."""
 
     def planner(body: dict[str, Any]) -> Reply:
@@ -49,7 +50,7 @@ async def rows(http: httpx.AsyncClient, trajectory_id: str, *, until: str, after
     return result
 
 
-async def test_killed_while_waiting_for_an_output(world: Any) -> None:
+async def test_killed_while_waiting_for_an_output(world: World) -> None:
     script(world)
     settings = world.environment()
     with orchestrator_process(settings) as first:
@@ -70,14 +71,14 @@ async def test_killed_while_waiting_for_an_output(world: Any) -> None:
     assert len(world.roles.requests) - requests_before == 2
 
 
-async def test_the_time_for_an_output_passes_while_nobody_runs(world: Any) -> None:
+async def test_the_deadline_of_an_output_passes_while_no_process_runs(world: World) -> None:
     script(world)
     settings = world.environment() | {"client_tool_timeout_s": 0.2}
     with orchestrator_process(settings) as first:
         async with httpx.AsyncClient(base_url=first.address, timeout=20) as http:
-            # It is killed with the time running; a longer one would be in the log all the same.
+            # The process is killed before the deadline.
             paused = (await http.post(CREATE, json=QUESTION)).json()
-    # The new limit is for new calls: what is in the log counts.
+    # The new timeout applies to new calls; the deadline in the log counts.
     with orchestrator_process(settings | {"client_tool_timeout_s": 600}) as second:
         async with httpx.AsyncClient(base_url=second.address, timeout=20) as http:
             await rows(http, paused["id"], until="trajectory.finished")
@@ -91,7 +92,7 @@ async def test_the_time_for_an_output_passes_while_nobody_runs(world: Any) -> No
 
 
 async def killed_at(settings: dict[str, Any], failpoint: str, path: str, body: dict[str, Any]) -> None:
-    """Send a request to an orchestrator that dies on its way."""
+    """Send a request to an orchestrator that is killed while handling it."""
     with orchestrator_process(settings | {"failpoint": failpoint}) as doomed:
         async with httpx.AsyncClient(base_url=doomed.address, timeout=20) as http:
             with contextlib.suppress(httpx.HTTPError):
@@ -102,7 +103,7 @@ async def killed_at(settings: dict[str, Any], failpoint: str, path: str, body: d
 
 
 async def repeated(http: httpx.AsyncClient, path: str, body: dict[str, Any], *, known: bool) -> dict[str, Any]:
-    """The answer to the same request after the crash, and once more."""
+    """The responses to the same request after the crash, twice."""
     responses = [await http.post(path, json=body, headers=KEY) for _ in range(2)]
     assert [response.status_code for response in responses] == [200, 200], responses[0].text
     assert ["idempotent-replayed" in response.headers for response in responses] == [known, True]
@@ -112,7 +113,7 @@ async def repeated(http: httpx.AsyncClient, path: str, body: dict[str, Any], *, 
 
 
 @pytest.mark.parametrize("moment", ["before_commit", "after_commit"])
-async def test_killed_around_the_commit_of_a_creation_with_a_key(world: Any, moment: str) -> None:
+async def test_killed_around_the_commit_of_a_creation_with_a_key(world: World, moment: str) -> None:
     script(world)
     settings = world.environment()
     await killed_at(settings, f"create.{moment}:1", CREATE, QUESTION)
@@ -124,7 +125,7 @@ async def test_killed_around_the_commit_of_a_creation_with_a_key(world: Any, mom
 
 
 @pytest.mark.parametrize("moment", ["before_commit", "after_commit"])
-async def test_killed_around_the_commit_of_an_output_with_a_key(world: Any, moment: str) -> None:
+async def test_killed_around_the_commit_of_an_output_with_a_key(world: World, moment: str) -> None:
     script(world)
     settings = world.environment()
     with orchestrator_process(settings) as first:
@@ -141,7 +142,7 @@ async def test_killed_around_the_commit_of_an_output_with_a_key(world: Any, mome
 
 
 @pytest.mark.parametrize("moment", ["before_commit", "after_commit"])
-async def test_killed_around_the_commit_of_a_message_with_a_key(world: Any, moment: str) -> None:
+async def test_killed_around_the_commit_of_a_message_with_a_key(world: World, moment: str) -> None:
     script(world)
     settings = world.environment()
     with orchestrator_process(settings) as first:

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from recordings.sandbox import Limits, PythonSandbox, Ran
+from recordings.sandbox import Limits, PythonSandbox, SandboxResult
 
 SECONDS = 1.0
 LIMITS = Limits(seconds=SECONDS, memory=64 * 2**20, recursion=200, code=2_000, output=300)
@@ -45,7 +45,7 @@ def sandbox() -> Iterator[PythonSandbox]:
     ],
 )
 def test_what_is_printed_and_the_last_value_come_back(sandbox: PythonSandbox, code: str, text: str) -> None:
-    assert sandbox.run(code) == Ran(text, failed=False)
+    assert sandbox.run(code) == SandboxResult(text, failed=False)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_value_that_grows_without_bound_where_it_is_written_out(sandbox: Pytho
 
 def test_output_is_cut(sandbox: PythonSandbox) -> None:
     ran = sandbox.run("print('a' * 299)\nprint('b' * 10)\n'c'")
-    assert ran == Ran("a" * 299 + "\n" + "\n... (cut: the output has more than 300 characters)", failed=False)
+    assert ran == SandboxResult("a" * 299 + "\n" + "\n... (cut: the output has more than 300 characters)", failed=False)
     endless = sandbox.run("while True: print('a' * 100)")
     assert len(endless.text) < 500
     assert "... (cut: the output has more than 300 characters)\nTimeoutError" in endless.text
@@ -172,7 +172,7 @@ def test_deep_recursion_ends(sandbox: PythonSandbox, code: str) -> None:
 
 def test_long_code_is_refused(sandbox: PythonSandbox) -> None:
     ran = sandbox.run("1+" * 1_000 + "1")
-    assert ran == Ran("SandboxError: the code has more than 2,000 characters", failed=True)
+    assert ran == SandboxResult("SandboxError: the code has more than 2,000 characters", failed=True)
 
 
 def test_runs_know_nothing_of_each_other(sandbox: PythonSandbox) -> None:
@@ -183,7 +183,7 @@ def test_runs_know_nothing_of_each_other(sandbox: PythonSandbox) -> None:
 
 
 def test_a_worker_that_dies_takes_nothing_with_it() -> None:
-    ran: list[Ran] = []
+    ran: list[SandboxResult] = []
     others = workers()
     with PythonSandbox(Limits(seconds=30), workers=1) as sandbox:
         assert sandbox.run("1 + 1").text == "2"
@@ -193,7 +193,9 @@ def test_a_worker_that_dies_takes_nothing_with_it() -> None:
         wait_until_busy(worker)
         worker.kill()
         endless.join(20)
-        assert ran == [Ran("SandboxError: the interpreter ended, and nothing of this run is left", failed=True)]
+        assert ran == [
+            SandboxResult("SandboxError: the interpreter ended, and nothing of this run is left", failed=True)
+        ]
         assert sandbox.run("1 + 1").text == "2"
     assert workers() <= others
 

@@ -73,7 +73,7 @@ BAD_CALLS = [
     (" sun_times\nAction Input: Oslo", "JSON"),
     (" sun_times", "Action Input"),
 ]
-REPAIR = "The call was not made: "
+REPAIR = "No call was made: "
 
 
 @pytest.mark.parametrize(("text", "reason"), BAD_CALLS)

@@ -53,7 +53,7 @@ async def test_one_repair_with_the_error_in_the_prompt(body: Json, bad: str, rea
     status, call, engine = await ask([Rule([bad, GOOD])], {**body, "constrained": constrained})
     assert (status, call["repaired"], call["timings"]["attempts"]) == (200, True, 2)
     assert f"caller: {bad}" in engine.prompts[-1]
-    assert "observation: The call was not made: " in engine.prompts[-1]
+    assert "observation: No call was made: " in engine.prompts[-1]
     assert reason in engine.prompts[-1]
 
 

@@ -1,1 +1,1 @@
-"""What several tests stand on: builders, scripted parts, processes."""
+"""Shared by several tests: builders, scripted services, processes."""

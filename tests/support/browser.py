@@ -1,4 +1,4 @@
-"""Chromium without a window, for tests that open a page as its reader does."""
+"""Headless Chromium for tests of pages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ARGUMENTS = (
 
 
 def chromium_path() -> Path | None:
-    """What the variable CHROMIUM names, else the first that is installed."""
+    """The browser that CHROMIUM names, else the first installed one."""
     named = os.environ.get("CHROMIUM")
     match = shutil.which(named) if named else next(filter(None, map(shutil.which, NAMES)), None)
     return None if match is None else Path(match)
@@ -29,7 +29,7 @@ def chromium_path() -> Path | None:
 
 @contextmanager
 def chromium(path: Path) -> Iterator[Browser]:
-    """A browser with a profile of its own, which is removed with it."""
+    """A browser with a temporary profile."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -1,4 +1,4 @@
-"""A kind of tool source for tests, as a further kind is written: settings, a provider, and how a source is loaded."""
+"""An example kind of tool source: settings, a provider, and the function that loads a source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Roles that go through the example questions as these are written down: their calls, then an answer with the facts."""
+"""Scripted roles that solve the example questions: the expected calls, then an answer with the facts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read what a service exposes at `/metrics` with Prometheus' own parser."""
+"""Read `/metrics` of a service with Prometheus' parser."""
 
 from __future__ import annotations
 

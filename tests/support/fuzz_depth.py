@@ -1,4 +1,4 @@
-"""How far the random tests go: a fixed short way in every run, a long new one with `make fuzz`."""
+"""Depth of randomized tests: short and deterministic by default, long and random with `make fuzz`."""
 
 from __future__ import annotations
 

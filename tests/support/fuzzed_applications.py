@@ -1,4 +1,4 @@
-"""The applications that are held to their OpenAPI documents: real stores, real HTTP, only the models are scripted.
+"""The applications that are tested against their OpenAPI documents: real stores and HTTP, scripted models.
 
 A new service is one line of `APPLICATIONS`.
 """
@@ -38,7 +38,7 @@ ROUTERS: dict[Role, MakeRouter] = {
     "backbone": backbone_router,
 }
 SHARED: tuple[Role, ...] = ("planner", "caller", "summarizer")
-# Serves one application until the block ends; a folder for its data comes in, its address goes out.
+# Serves one application with a data folder until the block ends; yields its address.
 Serving = Callable[[Path], AbstractAsyncContextManager[str]]
 
 
@@ -103,6 +103,6 @@ def _call(request: dict[str, Any]) -> Reply:
 
 @contextlib.contextmanager
 def application_running(name: str, folder: Path) -> Iterator[str]:
-    """One of the applications in an event loop of its own; its address."""
+    """Run an application in its own event loop; yields its address."""
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(APPLICATIONS[name](folder)) as address:
         yield address

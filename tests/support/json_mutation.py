@@ -1,4 +1,4 @@
-"""Spoil JSON in its structure rather than in its letters."""
+"""Mutations of JSON values (not of its text)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Place = tuple[Any, Any]
 
 
 def spoilt_json(data: bytes, source: random.Random, *, at_most: int = 4) -> bytes | None:
-    """A document of which a few values were replaced, moved or lost; None where there is no JSON."""
+    """A document with a few values replaced, moved or removed; None for invalid JSON."""
     try:
         document = [json.loads(data)]
     except (ValueError, RecursionError):
@@ -43,7 +43,7 @@ def _spoil(inside: Any, key: Any, other: Place, source: random.Random) -> None:
 
 
 def _places(node: Any) -> Iterator[Place]:
-    """Every value, as what it stands in and where."""
+    """Every value, as its container and key."""
     keys = list(node) if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ()
     for key in keys:
         yield node, key

@@ -1,4 +1,4 @@
-"""A judge as a real server of chat completions, whose answers a test writes; and runs for it to judge."""
+"""A scripted judge behind a real chat completions server, and run files for it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
 from alpha_umi.contract.trajectories import Trajectory
+from alpha_umi.roles.planner import Decision
+from alpha_umi.trajectory import Status
 from evaluation.files.trajectory_run import TrajectoryRunRecord
-from support.synthetic_trajectories import record_of
+from support import synthetic_trajectories
 
 Json = dict[str, Any]
-# What a judge says to a request: a response, or the arguments of a call (a mapping), or words.
+# The reply of a judge: an HTTP response, the arguments of a function call (a mapping), or text.
 Script = Callable[[Json], "Response | Json | str"]
 
 
 @dataclass
 class ScriptedJudge:
-    """It answers by a script, which is given the name of the function that is asked for and the request."""
+    """Answers by a script, which gets the name of the requested function and the request."""
 
     script: Callable[[str, Json], Response | Json | str]
     key: str = ""
-    # From this request on it answers no more.
+    # The number of requests after which it stops answering.
     hang_after: int | None = None
     requests: list[Json] = field(default_factory=list)
 
@@ -57,12 +59,12 @@ class ScriptedJudge:
 
 
 def function_of(request: Json) -> str:
-    """The function that a request wants to be called."""
+    """The function that a request requires."""
     return str(request["tool_choice"]["function"]["name"]) if "tool_choice" in request else ""
 
 
 def completion(content: Json | str) -> Response:
-    """A call, or words, as a chat completion."""
+    """A function call or a text as a chat completion."""
     message: Json = {"role": "assistant", "content": content if isinstance(content, str) else None}
     if not isinstance(content, str):
         called = {"name": "f", "arguments": json.dumps(content)}
@@ -75,37 +77,36 @@ def trajectory(
     name: str,
     *,
     answer: str | None = "It is so.",
-    status: str = "completed",
+    status: Status = "completed",
     calls: Sequence[tuple[str, Json, str]] = (("look", {"at": "it"}, "seen"),),
     thoughts: Sequence[str] | None = None,
     instruction: str = "",
 ) -> Trajectory:
-    """A trajectory that made these calls (name, arguments, observation) and then ended."""
-    usage, latency = (
-        {"prompt_tokens": 1, "completion_tokens": 1},
-        dict.fromkeys(("planner", "caller", "tool", "summarizer"), 1),
-    )
-    words = list(thoughts or ["I look."] * len(calls) + ["It is known."])
-    steps: list[Json] = [
-        {"action": {"call_id": "c", "name": tool, "arguments": given}, "next": "caller",
-         "observation": {"content": seen, "is_error": False, "truncated": False}}
-        for tool, given, seen in calls
-    ]  # fmt: skip
+    """A trajectory with these calls (name, arguments, observation) that then ends with `status`."""
+    texts = list(thoughts or ["I look."] * len(calls) + ["It is known."])
+    steps = [
+        synthetic_trajectories.step(
+            index, tool=tool, arguments=arguments, observation=observation, thought=texts[index]
+        )
+        for index, (tool, arguments, observation) in enumerate(calls)
+    ]
     if status in ("completed", "gave_up"):
-        decision = "conclusion" if status == "completed" else "give up"
-        steps.append({"action": None, "observation": None, "next": decision})
-    more = {"latency_ms": latency, "usage": usage, "truncated": False}
-    numbered = [step | more | {"index": place, "thought": words[place]} for place, step in enumerate(steps)]
-    return Trajectory.model_validate_json(json.dumps({
-        "id": f"t-{name}", "status": status, "instruction": instruction or f"What of {name}?", "tools": ["look"],
-        "strategy": "chain", "steps": numbered, "messages": [], "answer": answer, "error": None, "usage": usage,
-        "metadata": {}, "created_at": "2026-11-21T00:00:00Z", "finished_at": None,
-    }))  # fmt: skip
+        decision: Decision = "conclusion" if status == "completed" else "give up"
+        steps.append(synthetic_trajectories.step(len(steps), decision, thought=texts[len(steps)]))
+    return synthetic_trajectories.trajectory(
+        f"t-{name}",
+        status=status,
+        steps=steps,
+        answer=answer,
+        instruction=instruction or f"What of {name}?",
+        tools=["look"],
+        took=None,
+    )
 
 
 def run_file(path: Path, *trajectories: Trajectory, suite: str = "shop", not_run: int = 0) -> Path:
-    """The file of a run of these; the id of each in the suite is that of the trajectory without `t-`."""
+    """A run file with these trajectories; the suite's id of each is its id without `t-`."""
     about = TrajectoryRunRecord(suite=suite, trajectories=len(trajectories) + not_run)
-    requests = [record_of(each, recorded=each.id[2:]) for each in trajectories]
+    requests = [synthetic_trajectories.record_of(each, recorded=each.id[2:]) for each in trajectories]
     path.write_text("".join(record.model_dump_json() + "\n" for record in (about, *requests)), encoding="utf-8")
     return path

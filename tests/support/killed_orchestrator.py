@@ -1,4 +1,4 @@
-"""An orchestrator that is killed at a failpoint, and another one that goes on from its database."""
+"""An orchestrator that is killed at a failpoint, and a second one that resumes from its database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from support.orchestrator_process import orchestrator_process
 async def rows_after_a_kill(
     settings: Mapping[str, Any], failpoint: str, question: Mapping[str, Any]
 ) -> list[ServerSentEvent]:
-    """What the second one tells of the question from its beginning to its end, without live text."""
+    """The complete stream of the trajectory from the second process, without live text."""
     with orchestrator_process({**settings, "failpoint": failpoint}) as first:
         async with httpx.AsyncClient(base_url=first.address) as http:
             with contextlib.suppress(httpx.HTTPError):

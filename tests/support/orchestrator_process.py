@@ -1,7 +1,7 @@
-"""The orchestrator as a process of its own, to be killed and started again.
+"""The orchestrator as a child process that tests can kill and restart.
 
-Started from a server process that has its modules loaded already: a start then takes a tenth of a second, and what
-runs is the same `main`.
+It is forked from a server process with preloaded modules, so that a start takes a tenth of a second. It runs the same
+`main`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
+from orchestrator.runs import manager
+from orchestrator.runs.manager import STOP_GRACE_S
 
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["orchestrator.__main__"])
@@ -52,18 +55,23 @@ def variables(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def settings_for(roles: str, folder: Path) -> dict[str, Any]:
-    """Settings of an orchestrator whose roles are all at one address, and which may call tools of this machine."""
+    """Settings with all roles at one address, and loopback tools allowed."""
     addresses = {f"{role}_url": roles for role in ("planner", "caller", "summarizer")}
     return {**addresses, "database_url": f"sqlite:///{folder}/log.db", "allow_loopback_tools": "true"}
 
 
 @contextlib.contextmanager
-def orchestrator_process(settings: Mapping[str, Any]) -> Iterator[OrchestratorProcess]:
-    """An orchestrator that answers; killed at the end of the block."""
+def orchestrator_process(
+    settings: Mapping[str, Any], *, stop_grace_s: float = STOP_GRACE_S
+) -> Iterator[OrchestratorProcess]:
+    """A running orchestrator, killed at the end of the block.
+
+    When it is terminated, tool calls in flight have `stop_grace_s` seconds to complete.
+    """
     chosen = {"port": free_port(), "log_level": "ERROR", **settings}
     with tempfile.TemporaryDirectory() as folder:
         errors = Path(folder, "stderr")
-        process = _FORKS.Process(target=_run, args=(variables(chosen), errors), daemon=True)
+        process = _FORKS.Process(target=_run, args=(variables(chosen), errors, stop_grace_s), daemon=True)
         process.start()
         started = OrchestratorProcess(process, f"http://127.0.0.1:{chosen['port']}", errors)
         try:
@@ -90,9 +98,10 @@ def _wait_until_it_answers(started: OrchestratorProcess, *, seconds: float = 20)
         time.sleep(0.01)
 
 
-def _run(environment: Mapping[str, str], errors: Path) -> None:
+def _run(environment: Mapping[str, str], errors: Path, stop_grace_s: float) -> None:
     from orchestrator.__main__ import main
 
+    manager.STOP_GRACE_S = stop_grace_s
     with errors.open("wb") as file:
         os.dup2(file.fileno(), 2)
     os.environ.update(environment)

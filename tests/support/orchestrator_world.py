@@ -1,4 +1,4 @@
-"""An orchestrator with everything real around it but the language models."""
+"""An orchestrator with scripted roles, a real tool API, and a real database."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Client:
         return await self.http.post("/v1/trajectories", json={"instruction": "What is it?"} | body)
 
     async def run(self, **body: Any) -> dict[str, Any]:
-        """Create, wait for the end, and read it."""
+        """Create a trajectory and wait for its end."""
         response = await self.create(**body)
         assert response.status_code == 200, response.text
         result: dict[str, Any] = response.json()
         return result
 
     async def start(self, **body: Any) -> str:
-        """Create in the background; the id."""
+        """Create a trajectory in the background. Returns its id."""
         response = await self.create(background=True, **body)
         assert response.status_code == 202, response.text
         return str(response.json()["id"])
@@ -73,11 +73,11 @@ class World:
     folder: Path
 
     def settings(self, **changes: Any) -> OrchestratorSettings:
-        """Settings of an orchestrator in this world."""
+        """Settings of an orchestrator that uses these services."""
         return OrchestratorSettings(**self.environment() | changes)
 
     def environment(self) -> dict[str, Any]:
-        """The same as plain values."""
+        """The settings as plain values."""
         sources = self.folder / "sources.json"
         sources.write_text(json.dumps({"sources": [self.shop.source(self.shop_url)]}))
         return {
@@ -102,7 +102,7 @@ class World:
 
 @contextlib.asynccontextmanager
 async def surroundings(folder: Path) -> AsyncIterator[World]:
-    """The world around an orchestrator, served until the block ends."""
+    """Serve the roles and the tool API until the block ends."""
     roles, shop = ScriptedRoles(), Shop()
     app = roles.application()
     app.mount("/shop", shop.application())

@@ -134,7 +134,7 @@ def role_answer(data: bytes) -> None:
     status = (200, 422, 500, 502, 503, 401)[kind[0] % 6]
     media_type = ("application/json", "text/event-stream", "application/problem+json")[kind[0] // 6 % 3]
     streamed = kind[0] // 18 % 2 == 1
-    _loop().run_until_complete(_ask(status, media_type, body, streamed=streamed))
+    _loop().run_until_complete(_call(status, media_type, body, streamed=streamed))
 
 
 def trajectory_log(data: bytes) -> None:
@@ -199,7 +199,7 @@ def _request(operation: Operation, value: Any) -> None:
         assert "/../" not in httpx.URL(request.url).path
 
 
-async def _ask(status: int, media_type: str, body: bytes, *, streamed: bool) -> None:
+async def _call(status: int, media_type: str, body: bytes, *, streamed: bool) -> None:
     request = PlanRequest(tools=[ToolModel(name="t")], history=[TurnModel(role="user", content="q")])
     answer = httpx.Response(status, headers={"Content-Type": media_type, "Retry-After": "1"}, content=body)
     http = RoleHttp(httpx.MockTransport(lambda _: answer), token=None)
@@ -207,7 +207,7 @@ async def _ask(status: int, media_type: str, body: bytes, *, streamed: bool) -> 
     question = RoleRequest(PLAN, request, "traj_1", 0)
     pieces: list[str] = []
     with contextlib.suppress(RoleError):
-        result = await client.ask(question, pieces.append if streamed else None)
+        result = await client.call(question, pieces.append if streamed else None)
         assert isinstance(result, PlanAnswer)
 
 

@@ -19,7 +19,7 @@ import psutil
 def service_process(
     module: str, environment: Mapping[str, str], *, log: IO[str] | None = None
 ) -> Iterator[subprocess.Popen[str]]:
-    """`python -m module` with an environment; everything that it started is gone when the block ends.
+    """`python -m module` with an environment; its child processes are killed at the end of the block.
 
     Standard error goes to `log`, or to a file of its own, from which it can be read.
     """

@@ -1,4 +1,4 @@
-"""An orchestrator's process that is stopped, killed and started again on the same database, and its clients."""
+"""An orchestrator process that is stopped, killed and restarted on one database, and its clients."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
 from support.orchestrator_process import OrchestratorProcess, orchestrator_process
 
 STOP_S = 20
+# Seconds that a stop waits for tool calls; shorter than in production, so that calls which never return cost little.
+STOP_GRACE_S = 0.5
 # Clients are made often, and reading certificates for each takes longer than anything else here.
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class Row(NamedTuple):
-    """An event that stands in the log."""
+    """An event with a row in the log."""
 
     id: int
     event: str
@@ -32,7 +34,7 @@ class Row(NamedTuple):
 
 
 class RestartedOrchestrator:
-    """The process that runs now. `http` is a client of it."""
+    """The current process. `http` is a client of it."""
 
     http: httpx.Client
     _running: OrchestratorProcess
@@ -49,28 +51,28 @@ class RestartedOrchestrator:
 
     def start(self) -> None:
         """Start it."""
-        self._running = self._stack.enter_context(orchestrator_process(self._settings))
+        self._running = self._stack.enter_context(orchestrator_process(self._settings, stop_grace_s=STOP_GRACE_S))
         self.http = self._stack.enter_context(httpx.Client(base_url=self.address, timeout=30, verify=NO_TLS))
 
     def stop(self) -> None:
-        """Ask it to end, and wait until it has."""
+        """Terminate it and wait for its end."""
         self._running.process.terminate()
         self._running.process.join(STOP_S)
         assert self._running.process.exitcode == 0, f"it ended with {self._running.process.exitcode}"
         self._stack.close()
 
     def kill(self) -> None:
-        """End it on the spot."""
+        """Kill it."""
         self._running.process.kill()
         self._stack.close()
 
     def close(self) -> None:
-        """End it if it still runs."""
+        """Kill it if it still runs."""
         self._stack.close()
 
 
 async def follow(orchestrator: RestartedOrchestrator, trajectory_id: str) -> list[Row]:
-    """The rows that a client gets who resumes after the last one, however often the stream breaks off."""
+    """The rows of a stream that the client resumes after every disconnect."""
     rows: list[Row] = []
     async with httpx.AsyncClient(timeout=30, verify=NO_TLS) as http:
         while not rows or rows[-1].event != "trajectory.finished":
@@ -89,7 +91,7 @@ async def _follow_once(http: httpx.AsyncClient, address: str, rows: list[Row]) -
 
 
 def row_of(event: ServerSentEvent) -> Row | None:
-    """The row that an event tells; None for live text and the like."""
+    """The row of an event; None for live text and `reconnect`."""
     if event.event.endswith((".delta", "reconnect")):
         return None
     return Row(int(event.id), event.event, event.data)

@@ -1,4 +1,4 @@
-"""Courses that trajectories can take. The instruction names one, so that one script serves any number at once."""
+"""Courses of trajectories. The instruction names the course, so that one script serves concurrent trajectories."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from support.shop_api import Shop
 
 @dataclass(frozen=True)
 class Course:
-    """Tools called one after the other, then a decision; `status` is how the trajectory ends unless it is cancelled.
+    """Sequential tool calls, then a decision; `status` is the final status unless it is cancelled.
 
-    The planner, or the shop, gives no answer before a held one is released.
+    With `held_by`, the planner or the shop does not answer before `release`.
     """
 
     calls: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class Courses:
         return text
 
     def release(self, instruction: str) -> None:
-        """Let a held trajectory go on, now and whenever it is taken up again."""
+        """Release a held trajectory, also after restarts."""
         if instruction in self.gates:
             self.gates[instruction].set()
 
@@ -87,10 +87,10 @@ def course_of(instruction: str) -> Course:
 
 
 def item_of(instruction: str) -> str:
-    """What a trajectory's calls are about: nothing else in the shop's journal has this name."""
+    """The item of a trajectory's calls, unique in the shop's records."""
     return f"lamp-{instruction.partition(' #')[2]}"
 
 
 def observed(request: dict[str, Any]) -> int:
-    """How many calls have come back."""
+    """The number of observations."""
     return sum(turn["role"] == "observation" for turn in request["history"])

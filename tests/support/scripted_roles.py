@@ -115,7 +115,7 @@ def hang() -> Reply:
 
 
 def in_turn(*replies: Reply) -> Script:
-    """One reply after the other; the last one again and again."""
+    """The replies in order; the last one is repeated."""
     waiting = list(replies)
     return lambda _: waiting.pop(0) if len(waiting) > 1 else waiting[0]
 

@@ -54,7 +54,7 @@ class Watched:
         return {f"{role}_url": await stack.enter_async_context(address) for role, address in served}
 
     def seen(self, role: Role) -> list[str]:
-        """What a role's engine was shown, text that it had to go on from included."""
+        """The prompts of a role's engine, including forced prefixes."""
         return [prompt for prompt in self.engines[role].prompts if CANARY_PROMPT not in prompt]
 
     def _application(self, role: Role) -> Any:
@@ -62,7 +62,7 @@ class Watched:
 
 
 async def priced(folder: Path, watched: Watched, *, strategy: Strategy = "chain", **limits: Any) -> TrajectoryRun:
-    """What became of the question for a lamp's price, whose tool knows no other, in the file `trajectories.jsonl`."""
+    """The trajectory of the question for a lamp's price, whose tool knows no other, in `trajectories.jsonl`."""
     suite = load_suite(str(shop_file(folder, "lamp")), folder)
     async with AsyncExitStack() as stack:
         urls = _urls(await watched.serve(stack))
@@ -81,6 +81,6 @@ async def _run(address: str, suite: Suite, path: Path, strategy: Strategy, limit
 
 
 def _urls(served: Mapping[str, str]) -> dict[str, Any]:
-    """Of roles that nobody asks the address of one that is there."""
+    """The address of a running role for roles that are not called."""
     anyone = next(iter(served.values()))
     return {"planner_url": anyone, "caller_url": anyone, "summarizer_url": anyone} | dict(served)

@@ -1,4 +1,4 @@
-"""A small real tool API that keeps a journal of what was executed, with faults to order."""
+"""A small tool API that records executed calls and fails on request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tool API for integration tests: answers, errors and delays that a test asks for, and a record of what came."""
+"""A tool API for integration tests: configurable answers, errors and delays, and a record of calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trajectories as an orchestrator shows them, and files of them, for tests that ask no orchestrator."""
+"""Builders of trajectories as the API returns them, and of run files, for tests without an orchestrator."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from alpha_umi.contract.trajectories import (
-    RoleUsage,
+    RoleUsageModel,
     StepAction,
     StepLatency,
     StepModel,
@@ -56,6 +56,7 @@ def step(
     latency: StepLatency = LATENCY,
     attempts: int = 1,
     unreadable: bool = False,
+    thought: str = "Let me see.",
 ) -> StepModel:
     """A step; by default a call that the tool answered."""
     called = next == "caller"
@@ -65,7 +66,7 @@ def step(
     seen = StepObservation(content=observation or "", is_error=is_error, truncated=False)
     return StepModel(
         index=index,
-        thought="Let me see.",
+        thought=thought,
         next=next,
         action=made if called else None,
         observation=seen if called and observation is not None else None,
@@ -73,8 +74,8 @@ def step(
         usage=TokenUsage(prompt_tokens=100, completion_tokens=10),
         truncated=False,
         roles={
-            "planner": RoleUsage(attempts=attempts, prompt_tokens=60, completion_tokens=6, unreadable=unreadable),
-            "caller": RoleUsage(attempts=1, prompt_tokens=40, completion_tokens=4),
+            "planner": RoleUsageModel(attempts=attempts, prompt_tokens=60, completion_tokens=6, unreadable=unreadable),
+            "caller": RoleUsageModel(attempts=1, prompt_tokens=40, completion_tokens=4),
         },
     )
 
@@ -88,17 +89,18 @@ def trajectory(
     error: TrajectoryError | None = None,
     strategy: Literal["chain", "single"] = "chain",
     instruction: str = "What does it cost?",
+    tools: Sequence[str] = ("price",),
     after: timedelta = timedelta(),
     took: timedelta | None = timedelta(seconds=2),
 ) -> Trajectory:
-    """A trajectory that began `after` a fixed moment."""
+    """A trajectory that started `after` a fixed time."""
     made = [step(0), step(1, "conclusion")] if steps is None else list(steps)
     tokens = TokenUsage(prompt_tokens=100 * len(made), completion_tokens=10 * len(made))
     return Trajectory(
         id=name,
         status=status,
         instruction=instruction,
-        tools=["price"],
+        tools=list(tools),
         strategy=strategy,
         steps=made,
         messages=[],
@@ -165,7 +167,7 @@ def _output(step: StepModel, role: Any) -> dict[str, Any]:
     use = (step.roles or {}).get(role)
     if use is None:
         usage = step.usage if not step.roles and role == "planner" else TokenUsage(prompt_tokens=0, completion_tokens=0)
-        use = RoleUsage(attempts=0, **usage.model_dump())
+        use = RoleUsageModel(attempts=0, **usage.model_dump())
     return {
         "usage": Usage(use.prompt_tokens, use.completion_tokens),
         "attempts": use.attempts,

@@ -74,7 +74,7 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def trained(folder: Path, config: LlamaConfig) -> Any:
-    """A model that goes on after `PROMPT` with `SENTENCE`, and is sure of it."""
+    """A model that continues `PROMPT` with `SENTENCE` with high confidence."""
     torch.manual_seed(0)
     tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     model: Any = LlamaForCausalLM(config)

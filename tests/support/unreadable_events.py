@@ -1,9 +1,9 @@
-"""Events of outputs that could not be read, as the orchestrator writes them."""
+"""Events of unreadable outputs, as the orchestrator writes them."""
 
 from __future__ import annotations
 
+from alpha_umi.roles.caller import NO_CALL
 from alpha_umi.trajectory import PlannerDecided, StepTaken, ToolObserved, UnreadablePolicy, Usage
-from alpha_umi.trajectory.moves import NO_CALL
 
 
 def unreadable_plan(

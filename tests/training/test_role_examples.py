@@ -16,7 +16,7 @@ from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.tokens import PromptTokenizer
 from recordings.formats.toolbench import PublishedTool, PublishedTurn, history_of, tool_of
 from recordings.trajectory import NOT_OFFERED, RecordedTrajectory
-from training.role_examples import TRIED, Fitting, Measured, PromptCounter, learnable, role_steps
+from training.role_examples import VERIFIED_COUNTS, Fitting, Measured, PromptCounter, learnable, role_steps
 
 TIDE = Tool("tide", "Tides", {"type": "object", "properties": {"harbour": {"type": "string"}}})
 CALL = Turn("caller", 'Action: tide\nAction Input: {\n  "harbour": "Nes"\n}')
@@ -150,7 +150,7 @@ def test_what_cannot_be_made_to_fit_is_no_example(tokenizer: PromptTokenizer) ->
 def test_counts_of_pieces_equal_those_of_full_prompts(tokenizer: PromptTokenizer) -> None:
     count = PromptCounter(tokenizer)
     texts = ["hello", "<|im_end|> there", "ä ö", "", "tide\n\n tide", "assistant: no"]
-    for number in range(TRIED + 12):
+    for number in range(VERIFIED_COUNTS + 12):
         history = [Turn("user", texts[number % 6]), Turn("planner", texts[(number + 1) % 6]), Turn("observation", "x ")]
         prompt = render("planner", load_template("toolbench-im-end"), history=history * (number % 3 + 1))
         assert count(prompt) == len(tokenizer.encode(prompt))

@@ -41,8 +41,8 @@ def test_every_kind_has_a_name_of_its_own() -> None:
         ({"limits": None}, "limits: Input should be"),
         ({"client_tool_definitions": [{"name": "mine", "parameters": []}]}, "client_tool_definitions.0.parameters: "),
         ({"client_tools": []}, "client_tools: Unexpected keyword argument"),
-        ({"type": "trajectory.dreamt"}, "no event of this version is called 'trajectory.dreamt': read it with"),
-        ({"type": None}, "no event of this version is called None"),
+        ({"type": "trajectory.dreamt"}, "unknown event kind 'trajectory.dreamt': read it with"),
+        ({"type": None}, "unknown event kind None"),
     ],
 )
 def test_an_event_of_other_types_is_refused(change: dict[str, Any], message: str) -> None:

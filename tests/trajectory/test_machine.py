@@ -1,4 +1,4 @@
-"""The machine against arbitrary event sequences, and the routes a reader would expect."""
+"""The state machine under arbitrary event sequences, and its expected routes."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def reaction(state: State, text: str | None, draw: st.DataObject) -> Event:
         case Finish():
             return TrajectoryFinished()
         case None:
-            raise AssertionError("nobody is asked")
+            raise AssertionError("no role is called")
 
 
 @given(QUESTIONS, st.lists(st.one_of(TEXTS, st.none()), min_size=400, max_size=400), st.data())
@@ -170,7 +170,7 @@ def test_every_turn_ends_within_its_limits(
 ) -> None:
     """Whatever the roles and tools answer, effects are finitely many; and a further turn has limits of its own."""
     state, answers = advance(State(), question), 0
-    for content in ("go on", None):
+    for content in ("continue", None):
         earlier_answers = answers
         while effect_of(state) is not None:
             state = advance(state, reaction(state, texts[answers], data))
@@ -221,7 +221,7 @@ def test_a_question_that_is_answered() -> None:
     )  # fmt: skip
 
 
-def test_giving_up_asks_nobody_else() -> None:
+def test_giving_up_calls_no_other_role() -> None:
     state = run(PlannerDecided("no way", "give up", "no way Next: give up."))
     assert effect_of(state) == Finish("gave_up")
 

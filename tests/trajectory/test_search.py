@@ -1,4 +1,4 @@
-"""The strategy `dfsdt`: where a search goes back to, what it shows its planner, and that it ends."""
+"""The strategy `dfsdt`: where it backtracks to, the planner's history, and termination."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ EXPIRES_AT = "2030-01-01T00:00:00+00:00"
 
 
 class Searching:
-    """A search that goes on as it is told; what needs nobody is done at once."""
+    """A search that is driven by the test; automatic events follow at once."""
 
     def __init__(self, **limits: object) -> None:
         question = TrajectoryCreated("question", ("tool",), Limits(**{"max_steps": 60} | limits), "dfsdt")  # type: ignore[arg-type]
@@ -256,13 +256,13 @@ def test_a_call_that_could_not_be_made_is_shown_by_its_reason() -> None:
 @pytest.mark.parametrize(
     "wrong", [Backtracked(1, "gave_up"), Backtracked(None, "gave_up"), Backtracked(0, "max_depth")]
 )
-def test_going_back_elsewhere_is_refused(wrong: Backtracked) -> None:
+def test_backtracking_to_another_step_is_refused(wrong: Backtracked) -> None:
     search = Searching()
     search.call()
     search.call()
     dead = advance(search.state, PlannerDecided("no way", "give up", "no way Next: give up."))
     assert effect_of(dead) == Backtrack(2, 0, "gave_up")
-    with pytest.raises(IllegalEvent, match="behind step 0"):
+    with pytest.raises(IllegalEvent, match="backtracks to step 0"):
         advance(dead, wrong)
 
 

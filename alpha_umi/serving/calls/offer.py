@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
-from alpha_umi.roles.caller import Call, parse_call
+from alpha_umi.roles.caller import NO_CALL, Call, parse_call
 from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.calls.grammar import call_grammar
@@ -65,7 +65,7 @@ def read_call(text: str, tools: Sequence[Tool]) -> Call | Rejected:
 
 def rejection_turns(rejected: Rejected) -> tuple[Turn, Turn]:
     """The rejected call and its error, as the repair's prompt shows them."""
-    return Turn("caller", rejected.text), Turn("observation", f"The call was not made: {rejected.reason}")
+    return Turn("caller", rejected.text), Turn("observation", NO_CALL + rejected.reason)
 
 
 def _schema_problem(position: int, tool: Tool, error: ToolSchemaError) -> ServiceError:

@@ -37,8 +37,8 @@ MAX_OPERATIONS: Final = 500
 MAX_NAME_CHARACTERS: Final = 64
 MAX_DESCRIPTION_CHARACTERS: Final = 1_024
 _METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch")
-_READING: Final = frozenset({"get", "head", "options"})
-_BY_CARE = tuple(EffectClass)
+_SAFE_METHODS: Final = frozenset({"get", "head", "options"})
+_BY_SAFETY = tuple(EffectClass)
 
 
 def parse_document(
@@ -126,7 +126,7 @@ class _Parser:
             body=signature.body,
             defaults=signature.defaults,
             security=security,
-            text_answers=self._answers_text(ref),
+            text_answers=self._returns_text(ref),
             validator=validator,
         )
 
@@ -145,7 +145,7 @@ class _Parser:
         return signature
 
     def _effect(self, ref: _OperationRef) -> EffectClass:
-        usual = EffectClass.READ if ref.method in _READING else self.default_effect
+        usual = EffectClass.READ if ref.method in _SAFE_METHODS else self.default_effect
         if "x-effect" not in ref.node:
             return usual
         try:
@@ -154,11 +154,11 @@ class _Parser:
             raise DocumentError(
                 "this is not an effect",
                 field=child(ref.pointer, "x-effect"),
-                remedy=f"write {', '.join(_BY_CARE)}",
+                remedy=f"write {', '.join(_BY_SAFETY)}",
             ) from None
-        return stated if self.trust_effects else max(usual, stated, key=_BY_CARE.index)
+        return stated if self.trust_effects else max(usual, stated, key=_BY_SAFETY.index)
 
-    def _answers_text(self, ref: _OperationRef) -> bool:
+    def _returns_text(self, ref: _OperationRef) -> bool:
         media_types: list[str] = []
         for status, node in ref.node.get("responses", {}).items():
             response, _ = resolve(self.root, node, child(child(ref.pointer, "responses"), status))

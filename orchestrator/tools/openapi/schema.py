@@ -121,7 +121,7 @@ class SchemaReader:
             schema["required"] = [name for name in required if name not in read_only]
         schema = _unwrapped(schema)
         if self._version == "3.0":
-            schema = _modernised(schema, nullable=node.get("nullable") is True)
+            schema = _to_draft_2020(schema, nullable=node.get("nullable") is True)
         return _or_null(schema)
 
     def _read_only(self, node: Any, pointer: str) -> bool:
@@ -200,7 +200,7 @@ def without_null(schema: Schema) -> Schema:
             return schema
 
 
-def _modernised(schema: Schema, *, nullable: bool) -> Schema:
+def _to_draft_2020(schema: Schema, *, nullable: bool) -> Schema:
     """Version 3.0's own forms of exclusive bounds and of null, as JSON Schema has them today."""
     for bound, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
         if isinstance(flag := schema.get(exclusive), bool):

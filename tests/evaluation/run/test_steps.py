@@ -179,7 +179,7 @@ async def test_a_role_that_fails_is_an_error_in_the_record(
 
 
 # A repair goes on from the word that opens a call.
-REPAIR = "The call was not made"
+REPAIR = "No call was made"
 
 
 def stepping(*rules: Rule) -> FastAPI:

@@ -1,4 +1,4 @@
-"""Fixtures: a role with several replicas on loopback, each a server of its own."""
+"""Fixtures: a role with several replicas on loopback, each a separate server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The budget for retries, over any sequence of calls and retries."""
+"""The retry budget under any sequence of calls and retries."""
 
 from __future__ import annotations
 

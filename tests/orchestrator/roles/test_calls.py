@@ -1,4 +1,4 @@
-"""Retries: only where nothing was accepted, within one budget, not before the service wants them."""
+"""Retries: only without an accepted answer, within the budget, and not before Retry-After."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ async def test_an_outage_adds_a_tenth_of_the_load_and_a_few(lone: Fleet) -> None
     lone.planners[0].roles.planner = in_turn(Reply(b"", 503))
     async with lone.calls(policy=NEVER_OPENS) as calls:
         questions = [planning(f"traj_{number}") for number in range(CALLS)]
-        failed = await asyncio.gather(*map(calls.ask, questions), return_exceptions=True)
+        failed = await asyncio.gather(*map(calls.call, questions), return_exceptions=True)
     arrived = len(lone.planners[0].roles.requests)
     assert CALLS < arrived <= 1.1 * CALLS + 10
     spent = [error for error in failed if isinstance(error, RetriesSpent)]
     assert len(spent) >= CALLS - 10 - CALLS // 10
-    assert "planner service: status 503; it was not asked again: the budget for retries is used up" in map(str, spent)
+    assert "planner service: status 503; not retried, because the retry budget is exhausted" in map(str, spent)
     assert all(isinstance(error, RoleUnavailable) for error in failed)
 
 
@@ -34,7 +34,7 @@ async def test_the_breaker_saves_most_of_that(lone: Fleet) -> None:
     async with lone.calls() as calls:
         for number in range(CALLS):
             with pytest.raises(RoleUnavailable):
-                await calls.ask(planning(f"traj_{number}"))
+                await calls.call(planning(f"traj_{number}"))
     assert len(lone.planners[0].roles.requests) == 5
 
 
@@ -43,7 +43,7 @@ async def test_a_wish_beyond_the_deadline_fails_at_once(lone: Fleet) -> None:
     lone.planners[0].roles.planner = in_turn(later, decide("nothing to do", "conclusion"))
     async with lone.calls(timeout_s=30) as calls:
         with pytest.raises(RoleUnavailable, match="status 503"):
-            await calls.ask(planning("traj_0"))
+            await calls.call(planning("traj_0"))
     assert len(lone.planners[0].roles.requests) == 1
 
 
@@ -55,7 +55,7 @@ async def test_another_replica_need_not_wait(fleet: Fleet) -> None:
         for number in range(3):
             fleet.planners[number].roles.requests.clear()
         with pytest.raises(RoleUnavailable, match="status 503"):
-            await calls.ask(planning("traj_0"))
+            await calls.call(planning("traj_0"))
     assert [len(planner.roles.requests) for planner in fleet.planners] == [1, 1, 1]
 
 
@@ -66,7 +66,7 @@ async def test_the_services_wish_is_read(lone: Fleet, wish: str) -> None:
     lone.planners[0].roles.planner = in_turn(Reply(b"", 429, headers={"Retry-After": value}))
     async with lone.calls(retries=RetryPolicy(attempts=1)) as calls:
         with pytest.raises(RoleUnavailable) as caught:
-            await calls.ask(planning("traj_0"))
+            await calls.call(planning("traj_0"))
     wished = caught.value.retry_after_s
     if wish in ("seconds", "date"):
         assert wished is not None
@@ -91,6 +91,6 @@ async def test_a_stream_that_broke_off_goes_on_where_it_was(lone: Fleet) -> None
     lone.planners[0].roles.planner = in_turn(broken, complete)
     heard: list[str] = []
     async with lone.calls(retries=AT_ONCE) as calls:
-        answer = await calls.ask(planning("traj_0", stream=True), heard.append)
+        answer = await calls.call(planning("traj_0", stream=True), heard.append)
     assert answer.thought == "look it up now"
     assert "".join(heard) == "look it up now "

@@ -1,4 +1,4 @@
-"""What listeners are shown over several attempts: always the beginning of one text, never anything twice."""
+"""Streamed text over several attempts is always a prefix of one text, without repetitions."""
 
 from __future__ import annotations
 

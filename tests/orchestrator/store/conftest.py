@@ -1,4 +1,4 @@
-"""A store on a real SQLite file, and short words for what the tests write into it."""
+"""Fixtures: a store on a real SQLite file, and helpers that write to it."""
 
 from __future__ import annotations
 
@@ -52,6 +52,6 @@ def create(store: EventStore) -> Create:
 
 @pytest.fixture
 def other(store: EventStore, path: Path) -> Iterator[sqlite3.Connection]:
-    """Another program's connection to the same file."""
+    """A connection of another program to the same file."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         yield connection

@@ -1,4 +1,4 @@
-"""A program with an event log, run by the tests as a process of its own. Prints one line for each thing it did.
+"""A program with an event log, run by tests as a child process. It prints one line for each operation.
 
 store_process.py hold URL      open the log and keep it until standard input ends
 store_process.py write URL     append to 20 trajectories at once until killed; a line for every append that returned

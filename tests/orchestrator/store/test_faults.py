@@ -1,4 +1,4 @@
-"""A database that fails for a while: a typed error meanwhile, no false promise, and the same store works afterwards."""
+"""A database that fails temporarily: typed errors, no false acknowledgement, and the same store works afterwards."""
 
 # ruff: noqa: ASYNC240 - the event loop has nothing else to do while a test looks at its files
 

@@ -1,4 +1,4 @@
-"""Waiting writers share a commit, and only that."""
+"""Waiting writers share a commit and nothing else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.store.group_commit import MAX_BATCH, GroupCommit
 
 
 class Gate:
-    """A commit that waits until it is let through, and remembers the batches."""
+    """A commit that waits for its release, and records the batches."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []

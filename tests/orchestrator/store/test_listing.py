@@ -1,4 +1,4 @@
-"""Lists of trajectories: newest first, page by page, and what a restart goes on with."""
+"""Lists of trajectories: newest first, page by page, and the unfinished ones for a restart."""
 
 from __future__ import annotations
 

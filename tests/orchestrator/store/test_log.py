@@ -1,4 +1,4 @@
-"""One trajectory's log: what was written is what is read, in order, and only at the end."""
+"""One trajectory's log: events are read back in order, and appended only at the end."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def test_events_are_read_in_parts(store: EventStore, create: Any) -> None:
     await store.append("tr_1", after=1, events=[DECIDED] * 9, at=NOON)
     assert [event.seq for event in await store.events("tr_1", after=3, limit=4)] == [4, 5, 6, 7]
     assert await store.events("tr_1", after=10) == []
-    assert await store.events("nobody") == []
+    assert await store.events("unknown") == []
 
 
 async def test_status_and_end_are_written_with_the_events_and_stay(store: EventStore, create: Any) -> None:

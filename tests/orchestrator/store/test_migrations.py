@@ -1,4 +1,4 @@
-"""From any released schema to today's, all or nothing."""
+"""Migrations from every released schema to the current one, in one transaction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opening a database: what is made, what is refused, and what the refusal says."""
+"""Opening a database: tables that are created, files that are refused, and the messages."""
 
 # ruff: noqa: ASYNC240 - the event loop has nothing else to do while a test looks at its files
 

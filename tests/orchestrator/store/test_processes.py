@@ -1,4 +1,4 @@
-"""Several processes, and processes that die."""
+"""Several processes on one database, and processes that are killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Idempotency keys: in the commit of what they asked for, one for each place, and only for a while."""
+"""Idempotency keys: committed with the result, unique per API key and route, and expiring."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def test_a_key_that_is_taken_refuses_the_write_whatever_its_body(store: Ev
     assert [row.id for row in (await store.list()).rows] == ["tr_1"]
 
 
-async def test_of_many_at_once_one_is_written_and_nobody_else_is_disturbed(store: EventStore) -> None:
+async def test_of_many_at_once_one_is_written_and_others_are_unaffected(store: EventStore) -> None:
     writes = [create(store, f"tr_{number}", None if number % 2 else KEY) for number in range(20)]
     outcomes = await asyncio.gather(*writes, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes[::2]] == [type(None), *[IdempotencyKeyExists] * 9]

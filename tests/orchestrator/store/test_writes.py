@@ -1,4 +1,4 @@
-"""A batch of writes: each is accepted or refused by itself, in order."""
+"""A batch of writes: each is accepted or refused independently, in order."""
 
 from __future__ import annotations
 

@@ -19,14 +19,14 @@ RawServer = Callable[[Handler], Awaitable[str]]
 
 @pytest.fixture
 async def egress() -> AsyncIterator[Egress]:
-    """A way out that may reach this machine."""
+    """An egress that allows loopback."""
     async with Egress(allow_loopback=True) as way_out:
         yield way_out
 
 
 @pytest.fixture
 async def raw_server() -> AsyncIterator[RawServer]:
-    """Start a server that does whatever it likes with each connection, after reading the request's head."""
+    """Start a server with a custom handler per connection, called after the request's head."""
     servers: list[asyncio.Server] = []
     connections: set[asyncio.Task[None]] = set()
 
@@ -57,7 +57,7 @@ async def raw_server() -> AsyncIterator[RawServer]:
 
 
 class TableResolver(AbstractResolver):
-    """Answers from a table, one list of addresses a lookup, the last one for good; numbers as libc reads them."""
+    """A resolver with a table: one list of addresses per lookup, then the last one; numbers as libc parses them."""
 
     def __init__(self, table: dict[str, list[list[str]]]) -> None:
         self.table = table

@@ -1,4 +1,4 @@
-"""Documents that are none, and documents that are bombs."""
+"""Invalid documents, and documents that expand without bounds."""
 
 from __future__ import annotations
 

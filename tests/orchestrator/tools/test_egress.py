@@ -1,4 +1,4 @@
-"""Servers that misbehave in every way: each ends in a named error within the time, and nothing else is harmed."""
+"""Misbehaving servers: each causes a typed error within the timeout and affects no other request."""
 
 from __future__ import annotations
 
@@ -253,7 +253,7 @@ async def test_a_hundred_calls_at_once_and_no_socket_left(egress: Egress, raw_se
     together = asyncio.Barrier(100)
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # Nobody is answered before everybody has asked.
+        # No request is answered before all have arrived.
         await together.wait()
         writer.write(HEAD + b"content-length: 2\r\n\r\n{}")
 

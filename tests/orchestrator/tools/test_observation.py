@@ -1,4 +1,4 @@
-"""What the planner reads of each kind of answer."""
+"""The observation for each kind of response."""
 
 from __future__ import annotations
 

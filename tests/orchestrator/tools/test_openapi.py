@@ -308,7 +308,7 @@ def test_an_unknown_selection_is_refused(document: Document) -> None:
         ("delete", None, False, "keyed_write"),
         ("post", "read", True, "read"),
         ("get", "unkeyed_write", True, "unkeyed_write"),
-        # A document that was fetched may only make us more careful.
+        # A fetched document may only state a more careful effect class.
         ("post", "read", False, "keyed_write"),
         ("post", "unkeyed_write", False, "unkeyed_write"),
         ("get", "keyed_write", False, "keyed_write"),

@@ -1,4 +1,4 @@
-"""Tools over real HTTP: added, called, confused, and taken away."""
+"""Tools over real HTTP: added, called, colliding, and removed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Order(BaseModel):
 
 
 def shop() -> FastAPI:
-    """A tool API that remembers what it was asked."""
+    """A tool API that records its requests."""
     app = FastAPI()
     app.state.requests = []
 

@@ -1,4 +1,4 @@
-"""Whatever a model writes, the request stays under its base address and says what was written."""
+"""For any arguments, the request stays under its base URL and transports them unchanged."""
 
 from __future__ import annotations
 

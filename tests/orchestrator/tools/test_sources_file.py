@@ -1,4 +1,4 @@
-"""Sources as they are given, kept and loaded; their secrets stay out of sight."""
+"""Sources files: parsed, stored and loaded; secrets are not shown."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ sources:
     demo, shop = load_sources_file(path, environ={"TEAM": "a", "SHOP_KEY": CANARY})
     assert demo == OpenApiSource(name="demo", url="http://127.0.0.1:8010/openapi.json", effect=EffectClass.READ)
     assert shop.effect is EffectClass.UNKEYED_WRITE
+    assert isinstance(shop, OpenApiSource)
     assert shop.headers["X-Team"].get_secret_value() == "a-a"
     assert shop.credentials["key"].get_secret_value() == f"Bearer {CANARY}"
     assert CANARY not in repr(shop) + shop.model_dump_json()
@@ -47,7 +48,9 @@ def test_json_is_read_and_the_environment_is_the_process_s(tmp_path: Path, monke
     path = tmp_path / "sources.json"
     entry = {"name": "a", "url": "http://a.example", "headers": {"K": "${ALPHA_UMI_TEST_KEY}"}}
     path.write_text(json.dumps({"sources": [entry]}))
-    assert load_sources_file(path)[0].headers["K"].get_secret_value() == CANARY
+    (source,) = load_sources_file(path)
+    assert isinstance(source, OpenApiSource)
+    assert source.headers["K"].get_secret_value() == CANARY
 
 
 def test_sources_of_the_api_are_not_expanded(monkeypatch: pytest.MonkeyPatch) -> None:

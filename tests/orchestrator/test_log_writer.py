@@ -1,4 +1,4 @@
-"""The journal around a real store that loses answers: what went in is recognised, what did not is repeated."""
+"""The log writer on a real store with lost acknowledgements: written rows are recognised, others are repeated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INTENT = EffectIntended("planner:0")
 
 
 class LossyStore:
-    """A real store, whose next appends fail before or after they went in."""
+    """A real store whose next appends fail before or after the commit."""
 
     def __init__(self, store: EventStore) -> None:
         self.real = store
@@ -49,31 +49,31 @@ async def lossy(tmp_path: Path) -> AsyncIterator[LossyStore]:
 @pytest.mark.parametrize("faults", [[], ["before"], ["after"], ["before", "after"]], ids=str)
 async def test_each_event_goes_in_once(lossy: LossyStore, faults: list[str]) -> None:
     lossy.faults = faults
-    journal = LogWriter(lossy, OrchestratorMetrics(), now=lambda: NOW)  # type: ignore[arg-type]
-    rows = await journal.append("t", after=1, events=[INTENT, INTENT])
+    log_writer = LogWriter(lossy, OrchestratorMetrics(), now=lambda: NOW)  # type: ignore[arg-type]
+    rows = await log_writer.append("t", after=1, events=[INTENT, INTENT])
     assert [(row.seq, row.type) for row in rows] == [(2, "effect.intended"), (3, "effect.intended")]
     assert await lossy.events("t", after=1) == rows
-    assert journal.pending_appends == 0
+    assert log_writer.pending_appends == 0
 
 
 async def test_an_end_sets_status_and_time(lossy: LossyStore) -> None:
-    journal = LogWriter(lossy.real, OrchestratorMetrics(), now=lambda: NOW)
-    await journal.append("t", after=1, events=[TrajectoryFinished()], status="cancelled")
+    log_writer = LogWriter(lossy.real, OrchestratorMetrics(), now=lambda: NOW)
+    await log_writer.append("t", after=1, events=[TrajectoryFinished()], status="cancelled")
     row = await lossy.real.get("t")
     assert (row.status, row.finished_at) == ("cancelled", NOW)
 
 
 @pytest.mark.parametrize("faults", [[], ["before"]], ids=str)
-async def test_rows_of_somebody_else_are_a_conflict(lossy: LossyStore, faults: list[str]) -> None:
+async def test_rows_of_another_writer_are_a_conflict(lossy: LossyStore, faults: list[str]) -> None:
     await lossy.real.append("t", after=1, events=[NewEvent("role.failed", {})], at=NOW)
     lossy.faults = faults
-    journal = LogWriter(lossy, OrchestratorMetrics())  # type: ignore[arg-type]
+    log_writer = LogWriter(lossy, OrchestratorMetrics())  # type: ignore[arg-type]
     with pytest.raises(SequenceConflict):
-        await journal.append("t", after=1, events=[INTENT])
-    assert journal.pending_appends == 0
+        await log_writer.append("t", after=1, events=[INTENT])
+    assert log_writer.pending_appends == 0
 
 
 async def test_what_is_no_json_is_not_repeated(lossy: LossyStore) -> None:
-    journal = LogWriter(lossy.real, OrchestratorMetrics())
+    log_writer = LogWriter(lossy.real, OrchestratorMetrics())
     with pytest.raises(NotStorable):
-        await journal.append("t", after=1, events=[EffectIntended(float("nan"))])  # type: ignore[arg-type]
+        await log_writer.append("t", after=1, events=[EffectIntended(float("nan"))])  # type: ignore[arg-type]
