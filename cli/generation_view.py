@@ -20,8 +20,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from alpha_umi.plain_text import plain_line
 from alpha_umi.roles.turns import Role
-from cli.plain_text import plain_line
 
 if TYPE_CHECKING:
     from evaluation.run.models import ModelsUnknown

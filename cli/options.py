@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import httpx
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from alpha_umi.client.orchestrator import DEFAULT_URL, OrchestratorClient
 from alpha_umi.client.sync import SyncOrchestratorClient
 from alpha_umi.contract.http import is_loopback
+from alpha_umi.plain_text import plain
 from cli.errors import UsageProblem
 from cli.local.state import ORCHESTRATOR, StateFolder, state_path
 from evaluation.files import Format
@@ -132,6 +134,11 @@ def output() -> Console:
 def messages() -> Console:
     """Standard error: progress and errors."""
     return Console(stderr=True, highlight=False)
+
+
+def as_text(text: str, style: str = "") -> Text:
+    """Untrusted text for rich: without control characters, and with its markup as it stands."""
+    return Text(plain(text), style=style)
 
 
 def _running(state_dir: Path | None) -> str | None:

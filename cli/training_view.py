@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self, get_args
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -20,8 +20,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from alpha_umi.plain_text import plain_line
 from alpha_umi.roles.turns import Role
-from cli.plain_text import plain_line
 from evaluation.page.blocks import Block, Paragraph, Table
 from evaluation.page.terminal import print_blocks
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from training.examples import DatasetRecord
     from training.loop.observer import StepRecord
 
-_ROLES: Final[tuple[Role, ...]] = get_args(Role)
+_ROLES: Final[tuple[Role, ...]] = ("backbone", "planner", "caller", "summarizer")
 MAX_BROKEN: Final = 5
 # Seconds between two lines where no terminal is.
 EVERY_S = 30.0

@@ -12,15 +12,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from alpha_umi.plain_text import plain_line
 from alpha_umi.roles.template import UnknownTemplate
 from alpha_umi.serving.manifest import ManifestError
 from cli.errors import CommandError, UsageProblem
 from cli.local.models import ModelFolder, RunningModel, find_models, running_models, verify_models
 from cli.options import StateDir, messages, output, state_folder
-from cli.plain_text import plain_line
-from cli.reporting import ReportingGroup
 
-app = typer.Typer(cls=ReportingGroup, no_args_is_help=True, help="The role models of this machine.")
+app = typer.Typer(no_args_is_help=True, help="The role models of this machine.")
 
 
 Folder = Annotated[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -11,17 +12,17 @@ from typing import Annotated
 
 import typer
 from httpx_sse import ServerSentEvent
+from pydantic import ValidationError
 from rich.console import Console
 
 from alpha_umi.client.sync import SyncOrchestratorClient
+from alpha_umi.contract.client_turns import AddMessage
 from alpha_umi.contract.stream_events import StreamEvent, read_stream_event
-from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS, CreateTrajectory, Trajectory
+from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS, CreateTrajectory, Strategy, Trajectory
 from cli.errors import EXIT_FAILED, UsageProblem, understood
-from cli.live_output import LiveOutput, ended
 from cli.local.signals import ignored_signals
 from cli.options import ApiKey, AsJson, StateDir, Url, connect, messages, output
-from cli.request import message_request, trajectory_request
-from cli.steps_view import StepsView
+from cli.steps_view import LiveOutput, StepsView, ended
 
 
 class StrategyName(StrEnum):
@@ -174,3 +175,42 @@ def _newest(client: SyncOrchestratorClient) -> str:
     if newest is None:
         raise UsageProblem("there is no trajectory yet", remedy='make one: alpha-umi ask "..."')
     return newest.id
+
+
+def trajectory_request(
+    instruction: str,
+    *,
+    tools: str | None = None,
+    max_steps: int | None = None,
+    max_tokens: int | None = None,
+    max_depth: int | None = None,
+    strategy: Strategy = "chain",
+) -> CreateTrajectory:
+    """A request for a trajectory; `tools` are comma-separated names. Raises `UsageProblem`."""
+    names = None if tools is None else [name.strip() for name in tools.split(",") if name.strip()]
+    with _translate_errors():
+        return CreateTrajectory(
+            instruction=instruction,
+            tools=None if names is None else [*names],
+            max_steps=max_steps,
+            max_tokens=max_tokens,
+            max_depth=max_depth,
+            strategy=strategy,
+        )
+
+
+def message_request(content: str) -> AddMessage:
+    """A request for a further turn. Raises `UsageProblem`."""
+    with _translate_errors():
+        return AddMessage(content=content)
+
+
+@contextmanager
+def _translate_errors() -> Iterator[None]:
+    """Raises `UsageProblem` with the first invalid field."""
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise UsageProblem(f"{field}: {first['msg'].removeprefix('Value error, ')}") from error

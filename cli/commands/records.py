@@ -15,11 +15,9 @@ from alpha_umi.contract.trajectories import differing_fields
 from alpha_umi.trajectory import Event, IllegalEvent, Transition, transitions
 from cli.commands.questions import print_json, read_events
 from cli.errors import SAME_VERSION, NotUnderstood, UsageProblem, understood
-from cli.event_log import read_database, read_export
-from cli.live_output import ended
+from cli.event_log import print_transitions, read_database, read_export
 from cli.options import ApiKey, AsJson, StateDir, Url, connect, output
-from cli.replay_view import print_transitions
-from cli.steps_view import StepsView
+from cli.steps_view import StepsView, ended
 
 
 def show(

@@ -12,11 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from alpha_umi.client.sync import SyncOrchestratorClient
+from alpha_umi.plain_text import plain_line
 from cli.options import ApiKey, AsJson, StateDir, Url, connect, output
-from cli.plain_text import plain_line
-from cli.reporting import ReportingGroup
 
-app = typer.Typer(cls=ReportingGroup, help="List tools, and register their sources.")
+app = typer.Typer(help="List tools, and register their sources.")
 
 
 class Effect(StrEnum):

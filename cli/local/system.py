@@ -15,12 +15,12 @@ from rich.text import Text
 
 from alpha_umi.client.sync import SyncOrchestratorClient
 from alpha_umi.contract.tool_sources import ToolSourceInfo
+from alpha_umi.plain_text import plain_line
 from cli.errors import UsageProblem
 from cli.local.models import ensure_models, role_folders
 from cli.local.services import HOST, Ports, Script, Service, service_table
 from cli.local.state import ORCHESTRATOR, RunRecord, StateFolder
 from cli.local.supervisor import Plan
-from cli.plain_text import plain_line
 
 TOKEN_BYTES = 32
 SOURCES_TIMEOUT_S = 15.0

@@ -22,9 +22,9 @@ from typer.testing import Result
 
 from alpha_umi.serving.manifest import CanaryText, ModelManifest
 from alpha_umi.serving.scripted import Rule
+from cli.commands.generate import role_access
 from cli.generation_view import progress_bar
 from cli.local.state import ProcessIdentity, RunRecord, ServiceRecord, StateFolder
-from cli.role_access import role_access
 from evaluation.files.step_run import read_run
 from recordings.contamination import instruction_digest
 from services.planner import create_router as planner_router

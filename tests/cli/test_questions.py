@@ -21,6 +21,7 @@ from alpha_umi.client.retry import RetryPolicy
 from alpha_umi.client.sync import SyncOrchestratorClient
 from alpha_umi.contract.stream_events import TextDelta
 from alpha_umi.contract.trajectories import CreateTrajectory
+from alpha_umi.plain_text import plain
 from alpha_umi.roles.turns import Tool
 from alpha_umi.trajectory import (
     ActionRequired,
@@ -37,9 +38,7 @@ from alpha_umi.trajectory import (
     Usage,
 )
 from cli.commands.questions import read_events
-from cli.live_output import LiveOutput, ended
-from cli.plain_text import plain
-from cli.steps_view import StepsView
+from cli.steps_view import LiveOutput, StepsView, ended
 
 Fake = Any
 Invoke = Callable[..., Any]
