@@ -1,4 +1,4 @@
-"""Read a trajectory's log: from the SQLite file of an orchestrator, or from an exported file.
+"""Read a trajectory's event log from a SQLite file or an exported file, and print its replay.
 
 The SQLite file may be in use; it is opened for reading only.
 """
@@ -21,7 +21,7 @@ from alpha_umi.trajectory import Event, State, Transition, UnknownEvent, branch,
 from cli.errors import CommandError, UsageProblem
 from cli.options import as_text
 
-# An orchestrator brings the file of an earlier version up to date when it starts.
+# An orchestrator migrates the database when it starts.
 EARLIER_VERSION = "if an earlier version wrote it, start `alpha-umi up` on the database once, and replay it from there"
 
 
@@ -75,7 +75,7 @@ def _row(line: str, where: str) -> LogRow:
     try:
         return LogRow.model_validate_json(line)
     except ValidationError as error:
-        raise UsageProblem(f"{where}: {explain(error)}", remedy="each line is an object {type, payload}") from error
+        raise UsageProblem(f"{where}: {explain(error)}", remedy="write one object {type, payload} per line") from error
 
 
 def _event(kind: str, payload: dict[str, Any], where: str) -> Event:
@@ -86,7 +86,7 @@ def _event(kind: str, payload: dict[str, Any], where: str) -> Event:
 
 
 def print_transitions(console: Console, made: Sequence[Transition]) -> None:
-    """Each event, the phase that follows and the effect that the machine wants there; the outcome at the end."""
+    """Print a table of events with the resulting phase and effect, and the outcome."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("", justify="right")
     for heading in ("event", "phase", "wants"):

@@ -1,4 +1,4 @@
-"""The command `alpha-umi`: run the system on this machine, ask it, look at what it did."""
+"""The command `alpha-umi`; errors of all commands become a message on standard error and an exit code."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from cli.options import as_text, messages
 
 
 class ReportingGroup(TyperGroup):
-    """A group of commands whose errors are reported here."""
+    """The root group, which reports the errors of all commands."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that was named."""
+        """Run a command. Errors become a message and an exit code."""
         try:
             return super().invoke(ctx)
         except (CommandError, ClientError) as error:
@@ -34,7 +34,7 @@ class ReportingGroup(TyperGroup):
 
 
 def report(error: CommandError | ClientError, console: Console) -> None:
-    """Print what went wrong, where, and what to do about it."""
+    """Print the error, the fields at fault, and the remedy."""
     problem = error.problem if isinstance(error, RequestRefused | Unavailable) else None
     if problem is not None:
         _report_problem(problem, console)

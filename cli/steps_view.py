@@ -1,6 +1,7 @@
-"""How the parts of a trajectory look on a terminal: thought, call, observation, answer, and how it ended.
+"""Trajectories on a terminal: complete ones (`StepsView`), and running ones event by event (`LiveOutput`).
 
-Everything that a model, a tool or a user wrote goes through `plain_text`.
+Text of models, tools and users goes through `plain_text`. A preview of streamed text is printed as it arrives; the
+event with the final text then completes or replaces it.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ ONE_LINE = 100
 
 _DEAD_ENDS: dict[DeadEndReason, str] = {
     "gave_up": "the planner gave up",
-    "max_depth": "the branch has as many steps as it may",
-    "repeated_call": "the same call brought the same result again and again",
+    "max_depth": "the branch reached its maximum depth",
+    "repeated_call": "the same call repeatedly returned the same result",
 }
 _STATUS_STYLES = {
     "completed": "bold green",
@@ -51,55 +52,55 @@ _STATUS_STYLES = {
 
 
 class StepsView:
-    """Prints parts of trajectories, in the order in which it is asked to."""
+    """Prints the parts of trajectories, in the order of the calls."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     def heading(self, trajectory_id: str, instruction: str) -> None:
-        """What was asked."""
+        """Print id and instruction."""
         self.identity(trajectory_id)
         self.part("instruction", instruction, style="bold")
 
     def identity(self, trajectory_id: str) -> None:
-        """Which trajectory it is."""
+        """Print the id."""
         self._line(Text(trajectory_id, style="dim"))
 
     def step(self, index: int, note: str = "") -> None:
-        """A new step begins."""
+        """Print the heading of a step."""
         self._line(Text(f"\nStep {index + 1}", style="bold cyan") + Text(note, style="dim"))
 
     def went_back(self, left: Sequence[int], to: int | None, reason: DeadEndReason) -> None:
-        """A search has left steps of its branch, and goes on from another place."""
+        """Print that a search left steps of its branch and continues from step `to` (None: the instruction)."""
         numbers = ", ".join(str(index + 1) for index in left)
         place = "the question" if to is None else f"step {to + 1}"
         self.note(f"dead end: {_DEAD_ENDS[reason]}")
         self.note(f"back to {place}, without step{'' if len(left) == 1 else 's'} {numbers}")
 
     def part(self, label: str, content: str, *, style: str = "", label_style: str = "dim") -> None:
-        """A labelled text."""
+        """Print a labelled text."""
         self.begin(label, label_style=label_style)
         self.write(content, style=style)
         self.end()
 
     def begin(self, label: str, *, label_style: str = "dim") -> None:
-        """A label; its text follows."""
+        """Print a label; its text follows."""
         self._piece(Text(label.ljust(LABEL_WIDTH), style=label_style))
 
     def write(self, content: str, *, style: str = "") -> None:
-        """A piece of the text of a label; further lines stand below the first one."""
+        """Print a part of a label's text; further lines are aligned with the first one."""
         self._piece(Text(plain(content).replace("\n", "\n" + " " * LABEL_WIDTH), style=style))
 
     def end(self) -> None:
-        """The text of a label is complete."""
+        """End a label's text."""
         self._console.print()
 
     def note(self, content: str) -> None:
-        """Something that the reader should know about this step."""
+        """Print a remark on the step."""
         self.part("", content, style="yellow")
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> None:
-        """A tool call."""
+        """Print a tool call."""
         self.begin("call")
         self._piece(as_text(plain_line(name), "bold magenta"))
         written = json.dumps(arguments, ensure_ascii=False)
@@ -109,25 +110,25 @@ class StepsView:
         self.end()
 
     def message(self, role: str, content: str) -> None:
-        """What one side said in a further turn."""
+        """Print a message of a further turn."""
         self.part("message" if role == "user" else "answer", content, style="bold")
 
     def waiting(self, trajectory_id: str, call_id: str, expires_at: str) -> None:
-        """The application that defined the tool has to execute the call."""
+        """Print that the application has to execute the call of a client tool."""
         self.note(f"waits until {plain_line(expires_at)} for the application to execute this call and send its output")
         self.note(f"to POST /v1/trajectories/{plain_line(trajectory_id)}/tool_outputs as {plain_line(call_id)}")
 
     def observation(self, observation: StepObservation) -> None:
-        """What a tool answered; of a long answer the beginning."""
+        """Print an observation; a long one is truncated."""
         shown, left_out = bounded(observation.content, lines=OBSERVATION_LINES, columns=OBSERVATION_COLUMNS)
         self.part("observation", shown, style="red" if observation.is_error else "blue")
         if left_out:
             self.note(f"{left_out} more characters; `alpha-umi show --json` prints them all")
         if observation.truncated:
-            self.note("the tool answered more than the roles were shown")
+            self.note("the roles saw a truncated answer of the tool")
 
     def closing(self, trajectory: Trajectory) -> None:
-        """How the trajectory ended, and what it took."""
+        """Print status, steps, tokens and duration."""
         line = Text("\n") + Text(trajectory.status, style=_STATUS_STYLES.get(trajectory.status, "bold red"))
         line.append(f" · {', '.join(_figures(trajectory))} · {plain_line(trajectory.id)}", style="dim")
         self._line(line)
@@ -135,7 +136,7 @@ class StepsView:
             self._line(as_text(f"{trajectory.error.code}: {trajectory.error.detail}", "yellow"))
 
     def trajectory(self, trajectory: Trajectory) -> None:
-        """A whole trajectory."""
+        """Print a trajectory."""
         self.heading(trajectory.id, trajectory.instruction)
         for step in trajectory.steps:
             self.step(step.index, _place(step, trajectory.strategy))
@@ -156,12 +157,12 @@ class StepsView:
         self._console.print(text, soft_wrap=True)
 
     def _piece(self, text: Text) -> None:
-        # The terminal breaks the lines: a text that comes in pieces cannot be measured.
+        # The terminal wraps the lines: streamed text cannot be measured.
         self._console.print(text, soft_wrap=True, end="")
 
 
 def _place(step: StepModel, strategy: str) -> str:
-    """Where a step of a search stands: what it follows, unless that is the step above it, and whether it was left."""
+    """The position of a step in a search: its parent, unless that is the previous step, and if it was abandoned."""
     if strategy != "dfsdt":
         return ""
     after = "the question" if step.parent is None else f"step {step.parent + 1}"
@@ -182,11 +183,11 @@ def _figures(trajectory: Trajectory) -> list[str]:
     return figures
 
 
-RETRIED = "asked again; this counts:"
+RETRIED = "the request was repeated; the final text:"
 
 
 class LiveOutput:
-    """Prints each event; keeps the trajectory's id, and at the end the trajectory."""
+    """Prints each event; stores the trajectory's id, and at the end the trajectory."""
 
     def __init__(self, view: StepsView) -> None:
         self.trajectory_id: str | None = None
@@ -195,7 +196,7 @@ class LiveOutput:
         self._preview = ""
 
     def show(self, item: StreamEvent) -> None:
-        """Print one event. A kind that adds nothing to what the end says, or is not known, prints nothing."""
+        """Print one event. Unknown kinds, and those without news for a reader, print nothing."""
         context = item.context
         match item.event:
             case TrajectoryCreated() as event:
@@ -290,7 +291,7 @@ class LiveOutput:
             self._view.part("answer", event.answer, style="bold")
 
     def _settle(self, label: str, content: str, *, style: str = "") -> None:
-        """Print the text that counts, unless the preview has printed it."""
+        """Print the final text, unless the preview has printed it."""
         preview = self._preview.strip()
         self._end_preview()
         if not preview:

@@ -1,6 +1,6 @@
-"""How good role models are: `generate` and `trajectories` ask them; `score` and `compare` read what they wrote.
+"""`evaluate`: the group of evaluation commands, and those that read one file: `score`, `bfcl`, `seal-tools`.
 
-`suites` lists what there is to measure on.
+`generate` and `trajectories` run models; the other commands read the files that these write. `suites` lists the suites.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ def score(
 ) -> None:
     """Score predictions: every metric with its number of steps and a 95 % interval.
 
-    With --format published --json the seven published figures are printed under their published names, and nothing
-    else. A case without a prediction is counted as wrong. With --format trajectories the file is one of `evaluate
-    trajectories`. Exits with 2 when the file cannot be scored.
+    With --format published --json only the seven published figures are printed, under their published names. A case
+    without a prediction counts as wrong. With --format trajectories the file is one of `evaluate trajectories`. Exits
+    with 2 when the file cannot be scored.
     """
     check_distinct_files([file], {"--output": report_file, "--write-published": published_file})
     if form is Format.TRAJECTORIES:
@@ -84,7 +84,7 @@ def _score_trajectories(
     file: Path, report_file: Path | None, published_file: Path | None, *, resamples: int, seed: int, as_json: bool
 ) -> None:
     if published_file is not None:
-        raise UsageProblem("--write-published: whole trajectories are no predictions", remedy="leave it away")
+        raise UsageProblem("--write-published: a file of trajectories has no predictions", remedy="leave it out")
     with translate_evaluation_errors():
         from cli.evaluation_view import print_report, trajectory_blocks
         from evaluation.results import trajectory_report
@@ -104,10 +104,10 @@ def bfcl(
     file: Annotated[Path, typer.Argument(help="The file of a run of the suite `bfcl`.")],
     as_json: AsJson = False,
 ) -> None:
-    """Have BFCL's own package judge the calls of a run, in an environment of its own.
+    """Check the calls of a run with BFCL's own package, in an environment of its own.
 
     `make bfcl-setup` makes that environment, or ALPHA_UMI_BFCL_PYTHON names the Python of another. `evaluate score`
-    has the project's own figures of the same file. Exits with 2 when the file cannot be judged.
+    computes the project's own metrics of the same file. Exits with 2 when the file cannot be checked.
     """
     with translate_evaluation_errors():
         from cli.evaluation_view import bfcl_blocks, print_report
@@ -128,7 +128,7 @@ def seal_tools(
 ) -> None:
     """Score a run as Seal-Tools does: format ACC, and P, R and F1 of tools and of parameters.
 
-    Each has what it is a share of, and a 95 % interval over requests. `evaluate score` has the project's own figures of
+    Each has its denominator and a 95 % interval over requests. `evaluate score` computes the project's own metrics of
     the same file. Exits with 2 when the file cannot be scored.
     """
     with translate_evaluation_errors():
@@ -142,9 +142,9 @@ def seal_tools(
 
 
 def suites(as_json: AsJson = False) -> None:
-    """List the suites of the project: what they are, whose, and whether their data is at hand.
+    """List the suites of the project: title, licence, and whether their data is available.
 
-    Data is looked for in the folder that ALPHA_UMI_DATA names. No data is read.
+    ALPHA_UMI_DATA names the folder of the data. No data is read.
     """
     with translate_evaluation_errors():
         from recordings.suites.definition import DATA_VARIABLE, data_folder
@@ -157,9 +157,7 @@ def suites(as_json: AsJson = False) -> None:
         return
     _print(output(), listed)
     if not all(suite.at_hand for suite in listed):
-        message = (
-            f"put what is missing where it is looked for, or name another folder than {folder} with {DATA_VARIABLE}"
-        )
+        message = f"put the missing data at the paths above, or name another folder than {folder} with {DATA_VARIABLE}"
         messages().print(Text(plain_line(message), style="yellow"), soft_wrap=True)
 
 
@@ -178,7 +176,7 @@ def _print(console: Console, listed: list[ListedSuite]) -> None:
 
 
 def _print_origin(console: Console, suite: ListedSuite) -> None:
-    """Whose it is, where it is looked for, and, as long as it is not there, what belongs there."""
+    """The licence of a suite, the path of its data, and, if the data is missing, its source."""
     console.print(Text(f"\n{suite.name}: {suite.licence}"), soft_wrap=True)
     console.print(Text(f"  {plain_line(str(suite.data))}", style="dim"), soft_wrap=True)
     if not suite.at_hand:

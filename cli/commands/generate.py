@@ -1,4 +1,4 @@
-"""`evaluate generate`: put the steps of a suite to role services."""
+"""`evaluate generate`: predict the steps of a suite with role services, or with engines in this process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from evaluation.run.steps import Generated, StepStrategy
     from recordings.suites.suite import Suite
 
-# Steps that are asked at a time: enough for services that others ask as well, and to keep an engine's batch full.
+# Concurrent steps: for services, which may be shared; and in process, to keep an engine's batch full.
 OF_SERVICES = 8
 IN_PROCESS = 64
 
@@ -37,7 +37,7 @@ def _address_of(role: Role) -> typer.models.OptionInfo:
     info: typer.models.OptionInfo = typer.Option(
         f"--{role}-url",
         envvar=f"ALPHA_UMI_{role.upper()}_URL",
-        help=f"Address of the {role}, or several, comma separated; by default the one that is up.",
+        help=f"Address of the {role}, or several, comma separated. Default: the running one.",
         show_default=False,
     )
     return info
@@ -57,38 +57,38 @@ def _folder(name: str, what: str) -> typer.models.OptionInfo:
 
 
 class StepStrategyName(StrEnum):
-    """Who writes a step. A search is none of one step."""
+    """The models that write a step. A search (`dfsdt`) needs trajectories."""
 
     CHAIN = "chain"
     SINGLE = "single"
 
 
 def generate(
-    suite: Annotated[str, typer.Option(help="Name of a suite, or its file; parts of it behind a colon.")],
+    suite: Annotated[str, typer.Option(help="Name of a suite, or its file; a colon precedes parts of it.")],
     output_file: Annotated[
-        Path, typer.Option("--output", help="The file of the run; one that is there is taken up.", dir_okay=False)
+        Path, typer.Option("--output", help="The file of the run; an existing one is resumed.", dir_okay=False)
     ],
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Ask for a sample of so many steps.", show_default=False)
+        int | None, typer.Option(min=1, help="Predict a sample of this many steps.", show_default=False)
     ] = None,
     constrained: Annotated[
-        bool, typer.Option("--constrained/--unconstrained", help="Whether the models write inside grammars.")
+        bool, typer.Option("--constrained/--unconstrained", help="Grammar-constrained decoding, or free generation.")
     ] = True,
     strategy: Annotated[
-        StepStrategyName, typer.Option(help="Three models in turn, or a single one.")
+        StepStrategyName, typer.Option(help="The three role models, or the single model.")
     ] = StepStrategyName.CHAIN,
     concurrency: Annotated[
         int | None,
         typer.Option(
             min=1,
             max=512,
-            help=f"Steps that are asked at a time; by default {OF_SERVICES}, and {IN_PROCESS} with --in-process.",
+            help=f"Concurrent steps. Default: {OF_SERVICES}; {IN_PROCESS} with --in-process.",
             show_default=False,
         ),
     ] = None,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a service that is unavailable.")] = 120.0,
     in_process: Annotated[
-        bool, typer.Option("--in-process", help="Run the models in this command; no service is asked.")
+        bool, typer.Option("--in-process", help="Run the models in this process, without services.")
     ] = False,
     model: Annotated[Path | None, _folder("--model", "the model folder of all roles.")] = None,
     models: Annotated[Path | None, _folder("--models", "a folder with a model folder for each role.")] = None,
@@ -129,12 +129,12 @@ def generate(
 
 
 def _require_one_way(named: Mapping[Role, str | None], choice: ModelChoice, *, in_process: bool) -> None:
-    """Raises `UsageProblem` for services beside models in this process, and for models that nobody would run."""
+    """Raises `UsageProblem` for service addresses with --in-process, and for model folders without it."""
     if in_process:
         for role, url in named.items():
             if url:
                 raise UsageProblem(
-                    f"--in-process asks no service, but the {role}'s address is {url}",
+                    f"--in-process uses no service, but the {role}'s address is {url}",
                     remedy=f"leave out --in-process, or --{role}-url and ALPHA_UMI_{role.upper()}_URL",
                 )
     elif choice != ModelChoice():
@@ -143,7 +143,7 @@ def _require_one_way(named: Mapping[Role, str | None], choice: ModelChoice, *, i
 
 @dataclass(frozen=True)
 class _Run:
-    """One run, as it was given."""
+    """The options of one run."""
 
     suite: Suite
     path: Path
@@ -154,7 +154,7 @@ class _Run:
     wait_s: float
 
     async def of_services(self, access: RoleAccess) -> Generated:
-        """Carry it out with services that are there."""
+        """Run with the services of `access`."""
         from alpha_umi.client.retry import RetryPolicy
         from alpha_umi.client.roles import RoleServices
 
@@ -163,7 +163,7 @@ class _Run:
             return await self._carried_out(services, messages())
 
     def in_process(self, choice: ModelChoice) -> Generated:
-        """Carry it out with engines of its own, whose log is beside the file."""
+        """Run with engines in this process; their log is next to the file."""
         from evaluation.run.models import ROLES_OF
 
         roles = load_roles(choice, ROLES_OF[self.strategy], messages())
@@ -182,10 +182,8 @@ class _Run:
             try:
                 return await self._carried_out(services, console)
             except (RunInterrupted, Unavailable) as error:
-                message = "an engine was lost" + (f"; {error.progress}" if isinstance(error, RunInterrupted) else "")
-                raise engine_failed(
-                    message, log, again="run the same command again: it goes on from there; "
-                ) from error
+                message = "an engine died" + (f"; {error.progress}" if isinstance(error, RunInterrupted) else "")
+                raise engine_failed(message, log, again="run the same command again to resume; ") from error
 
     async def _carried_out(self, services: RoleServices, console: Console) -> Generated:
         from evaluation.run.steps import generate as generate_into
@@ -207,7 +205,7 @@ DEFAULT_PORTS = Ports(backbone=8004).of_roles()
 
 @dataclass(frozen=True)
 class RoleAccess:
-    """Base addresses of each role's replicas, and the token for all of them."""
+    """Base addresses of each role's replicas, and the bearer token for all of them."""
 
     addresses: Mapping[Role, tuple[str, ...]]
     token: str | None = field(repr=False)

@@ -27,7 +27,7 @@ KeyFile = Annotated[
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Option(help="Its owner: letters, digits and ._@- only.")] = "",
+    name: Annotated[str, typer.Option(help="Name of its owner: letters, digits and ._@- only.")] = "",
     file: KeyFile = None,
 ) -> None:
     """Create a key and print it once: only its hash is stored.

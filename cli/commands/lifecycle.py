@@ -190,7 +190,7 @@ def _print_next(console: Console, url: str, trajectory: Trajectory) -> None:
 
 
 def _command() -> str:
-    """How to call this command: its name, or the path that it was called with if it is not on the shell's path."""
+    """How to run this command: its name, or the path it was started with if it is not on PATH."""
     called = Path(sys.argv[0])
     return str(called) if called.name == NAME and shutil.which(NAME) is None else NAME
 
@@ -205,7 +205,7 @@ UNTUNED_STEPS = 2
 def demo_question(run: RunRecord) -> CreateTrajectory:
     """An instruction that needs two calls, with all tools; an easier one if a role has no trained model.
 
-    The services report their models, because the running ones may differ from those that a start would use now.
+    The models are read from the running services; a start could choose other ones now.
     """
     roles = [model for model in running_models(run) if model.service.name != SINGLE]
     if all(map(_is_trained, roles)):
@@ -214,6 +214,8 @@ def demo_question(run: RunRecord) -> CreateTrajectory:
 
 
 def _is_trained(running: RunningModel) -> bool:
-    """Whether a service's model was trained for its role. The untuned one is a backbone, a script has no manifest."""
+    """Whether a service's model was trained for its role. The untuned model is a backbone; a scripted engine has no
+    manifest.
+    """
     manifest = None if running.model is None else running.model.manifest
     return manifest is not None and manifest.get("role") == running.service.name

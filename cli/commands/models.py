@@ -24,7 +24,7 @@ app = typer.Typer(no_args_is_help=True, help="The role models of this machine.")
 
 Folder = Annotated[
     Path | None,
-    typer.Argument(help="Look into this folder instead of the cache and the shipped models.", show_default=False),
+    typer.Argument(help="List this folder instead of the cache and the shipped models.", show_default=False),
 ]
 
 
@@ -55,7 +55,7 @@ def verify(folder: Folder = None) -> None:
     if invalid:
         raise CommandError(f"{invalid} of {len(folders)} models cannot be served as they are")
     if folders:
-        console.print("every file is the one that was recorded", style="dim")
+        console.print("every file matches its digest", style="dim")
 
 
 class Role(StrEnum):

@@ -35,7 +35,7 @@ class StrategyName(StrEnum):
 
 @dataclass(frozen=True)
 class TrajectoryOptions:
-    """The options of a new trajectory. Its further turns have the same."""
+    """The options of a new trajectory. They also hold for its further turns."""
 
     tools: str | None = None
     max_steps: int | None = None
@@ -48,19 +48,19 @@ OpenStream = Callable[[SyncOrchestratorClient], Iterator[ServerSentEvent]]
 
 
 def ask(
-    instruction: Annotated[str, typer.Argument(help="What is to be done.")],
+    instruction: Annotated[str, typer.Argument(help="The instruction.")],
     tools: Annotated[
-        str | None, typer.Option(help="Names of the tools on offer, comma separated; all of them by default.")
+        str | None, typer.Option(help="Names of the tools on offer, comma separated. Default: all.")
     ] = None,
     max_steps: Annotated[
-        int | None, typer.Option(min=1, max=MAX_STEPS, help="Steps after which an answer is demanded.")
+        int | None, typer.Option(min=1, max=MAX_STEPS, help="Maximum number of steps; then an answer is requested.")
     ] = None,
     max_tokens: Annotated[
         int | None,
-        typer.Option(min=1, max=MAX_TOKENS, help="Tokens of all models together after which an answer is demanded."),
+        typer.Option(min=1, max=MAX_TOKENS, help="Token budget of all models together; then an answer is requested."),
     ] = None,
     max_depth: Annotated[
-        int | None, typer.Option(min=1, max=MAX_STEPS, help="Steps of a branch of a search (`dfsdt`).")
+        int | None, typer.Option(min=1, max=MAX_STEPS, help="Maximum steps of a branch of a search (`dfsdt`).")
     ] = None,
     strategy: Annotated[
         StrategyName,
@@ -78,7 +78,7 @@ def ask(
     state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Carry out an instruction and watch it happen.
+    """Run an instruction, and print its events as they happen.
 
     Exits with 0 if there is an answer, 1 if it failed, gave up or was cancelled, 2 if the request was refused.
     Ctrl-C cancels it.
@@ -95,7 +95,7 @@ def ask(
 def tail(
     trajectory_id: Annotated[
         str | None,
-        typer.Argument(help="Id; by default the newest one that runs, else the newest.", show_default=False),
+        typer.Argument(help="Id. Default: the newest running trajectory, else the newest.", show_default=False),
     ] = None,
     url: Url = None,
     api_key: ApiKey = None,

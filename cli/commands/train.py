@@ -1,4 +1,6 @@
-"""Training: `train prepare` makes role examples of trajectories, `train VARIANT` trains on them."""
+"""`train prepare` makes role examples of trajectories, `train VARIANT` trains on them, `train export` writes model
+folders.
+"""
 
 from __future__ import annotations
 

@@ -45,20 +45,21 @@ if TYPE_CHECKING:
 
 
 def trajectories(
-    suite: Annotated[str, typer.Option(help="Name of a suite, or its file; parts of it behind a colon.")],
+    suite: Annotated[str, typer.Option(help="Name of a suite, or its file; a colon precedes parts of it.")],
     output_file: Annotated[
-        Path, typer.Option("--output", help="The file of the run; one that is there is taken up.", dir_okay=False)
+        Path, typer.Option("--output", help="The file of the run; an existing one is resumed.", dir_okay=False)
     ],
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Ask for a sample of so many trajectories.", show_default=False)
+        int | None, typer.Option(min=1, help="Run a sample of this many trajectories.", show_default=False)
     ] = None,
     max_steps: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Steps after which an answer is demanded.", show_default=False)
+        int | None,
+        typer.Option(min=1, max=64, help="Maximum number of steps; then an answer is requested.", show_default=False),
     ] = None,
     max_tokens: Annotated[
         int | None,
         typer.Option(
-            min=1, max=MAX_TOKENS, help="Tokens of all models after which an answer is demanded.", show_default=False
+            min=1, max=MAX_TOKENS, help="Token budget of all models; then an answer is requested.", show_default=False
         ),
     ] = None,
     max_repeats: Annotated[
@@ -66,13 +67,13 @@ def trajectories(
         typer.Option(
             min=1,
             max=MAX_STEPS,
-            help=f"Equal calls with equal results that end one; {MAX_STEPS}: none.",
+            help=f"Equal calls with equal results that end a trajectory; {MAX_STEPS}: no limit.",
             show_default=False,
         ),
     ] = None,
-    concurrency: Annotated[int, typer.Option(min=1, max=512, help="Trajectories that are asked at a time.")] = 4,
+    concurrency: Annotated[int, typer.Option(min=1, max=512, help="Concurrent trajectories.")] = 4,
     strategy: Annotated[
-        StrategyName, typer.Option(help="Three models in turn, as a search, or a single one.")
+        StrategyName, typer.Option(help="The three role models, a search with them, or the single model.")
     ] = StrategyName.CHAIN,
     wait: Annotated[
         float, typer.Option(min=0, help="Seconds to wait for an orchestrator or a tool server that is unavailable.")
@@ -88,13 +89,13 @@ def trajectories(
         str | None,
         typer.Option(
             envvar="ALPHA_UMI_ROLE_TOKEN",
-            help="Token of the role services, which are asked for their models where the orchestrator says they are.",
+            help="Token of the role services behind the orchestrator, which report their models.",
             show_default=False,
         ),
     ] = None,
     state_dir: StateDir = None,
     report_file: Annotated[
-        Path | None, typer.Option("--report", help="Write the whole report to this file, as JSON.", dir_okay=False)
+        Path | None, typer.Option("--report", help="Write the full report to this file, as JSON.", dir_okay=False)
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -152,7 +153,7 @@ class _Run:
     tool_server: VirtualServer | None
 
     async def at(self, address: str, api_key: str | None) -> TrajectoryReport:
-        """Run it on the orchestrator at an address."""
+        """Run on the orchestrator at `url`."""
         from alpha_umi.client.orchestrator import OrchestratorClient
         from alpha_umi.client.retry import NO_RETRY, RetryPolicy
         from evaluation.replay.virtual import VirtualTools
@@ -200,6 +201,6 @@ class _Run:
         return models
 
     def _token(self, role: Role, url: str) -> str | None:
-        """The token of the services that are up here is sent only to these; all others get the one of --role-token."""
+        """The token of the services that run here is sent only to these; others get that of --role-token."""
         own = self.up is not None and self.up.url_of(role) == url
         return self.up.role_token if self.up is not None and own else self.role_token

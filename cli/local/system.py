@@ -85,7 +85,7 @@ def warn_failed_sources(console: Console, sources: Sequence[ToolSourceInfo]) -> 
     """Warn about sources without tools; the orchestrator keeps trying to load them."""
     for source in sources:
         if source.status != "ready":
-            why = plain_line(source.error or "it did not answer in time")
+            why = plain_line(source.error or "it was not loaded in time")
             console.print(
                 Text(f"warning: no tools of {plain_line(source.name)}: {why}", style="yellow"), soft_wrap=True
             )

@@ -31,7 +31,7 @@ MIN_TRAJECTORIES = 20
 
 
 class Measure(Protocol):
-    """What has a figure in both files: its name, its title, which way is better, and whether it lies in 0 to 1."""
+    """A metric of both files: its name, title and direction, and whether it is a share from 0 to 1."""
 
     @property
     def name(self) -> str: ...
@@ -48,7 +48,7 @@ class Measure(Protocol):
 
 @dataclass(frozen=True)
 class Difference:
-    """A figure in both files. `difference` is the second less the first, None where one of them has no figure.
+    """A metric in both files. `difference` is the second less the first, None if either has no value.
 
     `trajectories` is the smaller number of both files. `incomparable`: a file is incomplete, and the metric ignores
     what is missing. `resampled` are the differences of the resamples.
@@ -86,7 +86,7 @@ class Difference:
         return matches
 
     def verdict_at(self, confidence: float) -> Verdict:
-        """What can be said with this confidence."""
+        """The verdict at this confidence."""
         if self.trajectories < MIN_TRAJECTORIES or self.incomparable:
             return "inconclusive"
         matches = self.interval if confidence == CONFIDENCE else self.interval_at(confidence)
@@ -121,7 +121,7 @@ def paired(
     resamples: int,
     seed: int,
 ) -> tuple[Difference, ...]:
-    """The difference of each measure: its values in both files, in the order of `trajectories`. Raises nothing."""
+    """The difference of each measure: its values in both files, in the order of `trajectories`."""
     sums = sums_by_trajectory(trajectories, [*first, *second])
     samples = resampled_means(sums, resamples=resamples, seed=seed)
     half = len(measures)

@@ -225,4 +225,4 @@ def test_what_belongs_to_the_gate_is_refused_without_it(
     file = steps("one", GOOD)
     refused = invoke("evaluate", "compare", file, file, *option)
     assert (refused.exit_code, refused.stdout) == (2, "")
-    assert f"{option[0]} says what --fail-below looks at" in refused.stderr
+    assert f"{option[0]} applies only with --fail-below" in refused.stderr

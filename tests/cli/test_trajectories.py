@@ -486,4 +486,4 @@ def test_trajectories_are_no_predictions(invoke: Invoke, tmp_path: Path) -> None
     path = str(tmp_path / "whole.jsonl")
     published = invoke("evaluate", "score", path, "--format", "trajectories", "--write-published", f"{path}.json")
     assert published.exit_code == 2
-    assert "whole trajectories are no predictions" in stderr_of(published)
+    assert "a file of trajectories has no predictions" in stderr_of(published)

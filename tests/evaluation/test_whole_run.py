@@ -153,9 +153,9 @@ def test_what_is_no_run_is_refused(tmp_path: Path, text: str, error: type[DataEr
     ("text", "remedy"),
     [
         (HEAD[:-5], "goes on from the last whole line"),
-        (HEAD[:-5] + "\n", "make the file anew"),
+        (HEAD[:-5] + "\n", "make the file again"),
         (HEAD + '\n{"kind":"asked","recorded":', "goes on from the last whole line"),
-        (HEAD + '\n{"kind":"asked","recorded":\n', "take this line out"),
+        (HEAD + '\n{"kind":"asked","recorded":\n', "remove this line"),
     ],
 )
 def test_the_remedy_for_a_cut_line_leads_on(tmp_path: Path, text: str, remedy: str) -> None:
