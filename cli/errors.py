@@ -24,13 +24,14 @@ EXIT_INTERRUPTED = 130
 
 
 class CommandError(Exception):
-    """Base of all errors that a command reports as a message. `remedy` is the suggested action."""
+    """Base of all errors that a command reports as a message. `remedy` is the suggested action, `log` a log's end."""
 
     exit_code = EXIT_FAILED
 
-    def __init__(self, message: str, *, remedy: str | None = None) -> None:
+    def __init__(self, message: str, *, log: str = "", remedy: str | None = None) -> None:
         super().__init__(message)
         self.message = message
+        self.log = log
         self.remedy = remedy
 
 
@@ -58,17 +59,9 @@ class NotUnderstood(CommandError):
 class StartFailed(CommandError):
     """A service did not become ready; all started services were stopped. `log` has its last lines."""
 
-    def __init__(self, message: str, *, log: str = "", remedy: str | None = None) -> None:
-        super().__init__(message, remedy=remedy)
-        self.log = log
-
 
 class EngineFailed(CommandError):
     """An in-process engine cannot be used. `log` has the last lines of its output."""
-
-    def __init__(self, message: str, *, log: str = "", remedy: str | None = None) -> None:
-        super().__init__(message, remedy=remedy)
-        self.log = log
 
 
 def exit_code_of(error: CommandError | ClientError) -> int:

@@ -8,29 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
+import logging
 import os
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+import sys
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
+
 from pydantic import ValidationError
 from rich.console import Console
+
+from alpha_umi import telemetry
 from alpha_umi.roles.turns import Role
 from cli.errors import EngineFailed, UsageProblem
 from cli.local.models import ensure_models, role_folders
 from cli.local.readiness import READY_TIMEOUT_S
 from cli.local.services import ANSWER_TOKENS, CONTEXT, KV_CACHE_GIB, ROLES
 from cli.local.supervisor import last_lines
-import contextlib
-import io
-import logging
-import os
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TextIO
-from rich.console import Console
-from alpha_umi import telemetry
 
 if TYPE_CHECKING:
     from alpha_umi.client.roles import RoleServices

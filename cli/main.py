@@ -13,8 +13,8 @@ from typer.core import TyperGroup
 from alpha_umi.client.errors import ClientError, RequestRefused, Unavailable
 from alpha_umi.contract.problems import Problem
 from alpha_umi.plain_text import plain, plain_line
-from cli.commands import evaluate, export, keys, lifecycle, models, questions, records, tools, train
-from cli.errors import EXIT_INTERRUPTED, CommandError, EngineFailed, StartFailed, exit_code_of
+from cli.commands import evaluate, keys, lifecycle, models, questions, records, tools, train
+from cli.errors import EXIT_INTERRUPTED, CommandError, exit_code_of
 from cli.options import as_text, messages
 
 
@@ -41,7 +41,7 @@ def report(error: CommandError | ClientError, console: Console) -> None:
     else:
         console.print(Text("error: ", style="bold red") + as_text(error.message), soft_wrap=True)
     remedies = [] if problem is None else [item.remedy for item in problem.errors]
-    if isinstance(error, (StartFailed, EngineFailed)) and error.log:
+    if isinstance(error, CommandError) and error.log:
         console.print(as_text(error.log, "dim"), soft_wrap=True)
     if error.remedy and error.remedy not in remedies:
         console.print(Text("  → ", style="bold") + as_text(error.remedy), soft_wrap=True)
@@ -92,7 +92,7 @@ app.command()(questions.ask)
 app.command()(questions.tail)
 app.command()(records.show)
 app.command()(records.replay)
-app.command()(export.export)
+app.command()(records.export)
 app.add_typer(tools.app, name="tools")
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")

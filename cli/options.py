@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,17 +14,15 @@ from rich.text import Text
 
 from alpha_umi.client.orchestrator import DEFAULT_URL, OrchestratorClient
 from alpha_umi.client.sync import SyncOrchestratorClient
-from alpha_umi.contract.http import is_loopback
 from alpha_umi.plain_text import plain
 from cli.errors import UsageProblem
 from cli.local.state import ORCHESTRATOR, StateFolder, state_path
 from evaluation.files import Format
 
 if TYPE_CHECKING:
-    from evaluation.replay.virtual import VirtualServer
+    pass
 
 KEY_MAX_CHARACTERS = 4096
-TOOLBENCH_KEY_VARIABLE = "ALPHA_UMI_TOOLBENCH_KEY"
 
 StateDir = Annotated[
     Path | None,
@@ -52,37 +49,18 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing els
 
 # Evaluation
 FileFormat = Annotated[Format, typer.Option("--format", help="The format of the predictions' files.")]
+SuiteName = Annotated[str, typer.Option("--suite", help="Name of a suite, or its file; a colon precedes parts of it.")]
+RunFile = Annotated[
+    Path, typer.Option("--output", help="The file of the run; an existing one is resumed.", dir_okay=False)
+]
 Resamples = Annotated[int, typer.Option(min=100, max=100_000, help="Resamples of the bootstrap.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")]
+ReportFile = Annotated[
+    Path | None, typer.Option("--report", help="Write the full report to this file, as JSON.", dir_okay=False)
+]
 Report = Annotated[
     Path | None, typer.Option("--output", help="Write the complete report to this file, as JSON.", dir_okay=False)
 ]
-
-
-class StripName(StrEnum):
-    """How a ToolBench tool server shortens answers."""
-
-    TRUNCATE = "truncate"
-    FILTER = "filter"
-    RANDOM = "random"
-
-
-ToolServer = Annotated[
-    str | None,
-    typer.Option(
-        help="A ToolBench tool server: http://HOST:8080, or the full address if its path is not /virtual.",
-        show_default=False,
-    ),
-]
-ToolKeyFile = Annotated[
-    Path | None,
-    typer.Option(
-        help=f"A file with its key. Default: the variable {TOOLBENCH_KEY_VARIABLE}.", dir_okay=False, show_default=False
-    ),
-]
-ToolTimeout = Annotated[float, typer.Option(min=0.1, max=600, help="Timeout of a call of the tool server, in seconds.")]
-Strip = Annotated[StripName, typer.Option(help="How the tool server shortens answers.")]
-MaxObservation = Annotated[int, typer.Option(min=1, help="Maximum characters of an answer that the planner sees.")]
 
 
 def predictions(what: str) -> typer.models.ArgumentInfo:
@@ -144,21 +122,6 @@ def as_text(text: str, style: str = "") -> Text:
 def _running(state_dir: Path | None) -> str | None:
     run = state_folder(state_dir).read_run()
     return None if run is None else run.url_of(ORCHESTRATOR)
-
-
-def virtual_server(
-    url: str | None, key_file: Path | None, timeout_s: float, strip: StripName, max_characters: int
-) -> VirtualServer | None:
-    """The ToolBench tool server, or None without a `url`. Raises `UsageProblem`."""
-    if url is None:
-        return None
-    from evaluation.replay.virtual import VirtualServer
-
-    key = read_key(key_file, "--tool-key-file", TOOLBENCH_KEY_VARIABLE)
-    address = checked_address(url, "--tool-server")
-    # Loopback: ignore proxy variables.
-    trust_env = not is_loopback(httpx.URL(address).host)
-    return VirtualServer(address, key, strip.value, max_characters, timeout_s, trust_env=trust_env)
 
 
 def read_key(file: Path | None, option: str, variable: str) -> str:

@@ -33,8 +33,7 @@ def compare(
         bool, typer.Option("--fail-below", help="Exit with 3 if the second file is worse beyond the interval.")
     ] = False,
     metric: Annotated[
-        list[str] | None,
-        typer.Option(help="With --fail-below: a metric to check; repeatable. Default: all."),
+        list[str] | None, typer.Option(help="With --fail-below: a metric to check; repeatable. Default: all.")
     ] = None,
     correction: Annotated[
         Correction | None,

@@ -31,8 +31,7 @@ def drift(
     fail_on_alarm: Annotated[
         bool,
         typer.Option(
-            "--fail-on-alarm",
-            help="Exit with 3 if a role has an alarm in the newest full window or a later one.",
+            "--fail-on-alarm", help="Exit with 3 if a role has an alarm in the newest full window or a later one."
         ),
     ] = False,
     resamples: Resamples = 2_000,

@@ -101,8 +101,7 @@ def _read(file: Path, form: Format) -> Predictions:
 
 
 def bfcl(
-    file: Annotated[Path, typer.Argument(help="The file of a run of the suite `bfcl`.")],
-    as_json: AsJson = False,
+    file: Annotated[Path, typer.Argument(help="The file of a run of the suite `bfcl`.")], as_json: AsJson = False
 ) -> None:
     """Check the calls of a run with BFCL's own package, in an environment of its own.
 

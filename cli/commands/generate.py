@@ -16,12 +16,11 @@ from rich.console import Console
 from alpha_umi.roles.turns import Role
 from cli.errors import EXIT_FAILED, UsageProblem, translate_evaluation_errors
 from cli.generation_view import loading, print_excluded, print_findings, print_generated, progress_bar
-from cli.in_process import LoadedRoles, ModelChoice, engine_failed, load_roles, services_in_process
-from cli.local.engine_log import redirect_output
+from cli.in_process import LoadedRoles, ModelChoice, engine_failed, load_roles, redirect_output, services_in_process
 from cli.local.services import HOST, Ports
 from cli.local.signals import run_until_signal
 from cli.local.state import RunRecord
-from cli.options import StateDir, checked_address, messages, output, state_folder
+from cli.options import RunFile, StateDir, SuiteName, checked_address, messages, output, state_folder
 
 if TYPE_CHECKING:
     from alpha_umi.client.roles import RoleServices
@@ -64,10 +63,8 @@ class StepStrategyName(StrEnum):
 
 
 def generate(
-    suite: Annotated[str, typer.Option(help="Name of a suite, or its file; a colon precedes parts of it.")],
-    output_file: Annotated[
-        Path, typer.Option("--output", help="The file of the run; an existing one is resumed.", dir_okay=False)
-    ],
+    suite: SuiteName,
+    output_file: RunFile,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Predict a sample of this many steps.", show_default=False)
     ] = None,

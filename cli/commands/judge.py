@@ -14,7 +14,17 @@ from alpha_umi.contract.http import is_loopback
 from cli.errors import UsageProblem, translate_evaluation_errors
 from cli.generation_view import progress_bar
 from cli.local.signals import run_until_signal
-from cli.options import AsJson, Resamples, Seed, check_distinct_files, checked_address, messages, output, read_key
+from cli.options import (
+    AsJson,
+    ReportFile,
+    Resamples,
+    Seed,
+    check_distinct_files,
+    checked_address,
+    messages,
+    output,
+    read_key,
+)
 from evaluation.quantities import pluralize
 
 if TYPE_CHECKING:
@@ -47,8 +57,7 @@ def judge(
     procedure: Annotated[
         ProcedureChoice | None,
         typer.Option(
-            help="The procedure. Default: toolbench-win with --against, else stabletoolbench-pass.",
-            show_default=False,
+            help="The procedure. Default: toolbench-win with --against, else stabletoolbench-pass.", show_default=False
         ),
     ] = None,
     against: Annotated[
@@ -67,9 +76,7 @@ def judge(
     timeout: Annotated[float, typer.Option(min=0.1, help="Timeout of one answer, in seconds.")] = 120.0,
     resamples: Resamples = 2_000,
     seed: Seed = 0,
-    report_file: Annotated[
-        Path | None, typer.Option("--report", help="Write the full report to this file, as JSON.", dir_okay=False)
-    ] = None,
+    report_file: ReportFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Rate trajectories with a language model, by the published procedures of ToolBench and ToolAlpaca.

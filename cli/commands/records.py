@@ -1,34 +1,28 @@
-"""`show` and `replay`: one trajectory, and the states that its log leads to."""
+"""`show`, `replay` and `export`: recorded trajectories, their event logs, and JSON Lines of many."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Annotated
-import typer
-from rich.console import Console
-from alpha_umi.client.sync import SyncOrchestratorClient
-from alpha_umi.contract.stream_events import EventNotUnderstood, machine_events
-from alpha_umi.contract.trajectories import differing_fields
-from alpha_umi.trajectory import Event, IllegalEvent, Transition, transitions
-from cli.commands.questions import print_json, read_events
-from cli.errors import SAME_VERSION, NotUnderstood, UsageProblem, understood
-from cli.event_log import print_transitions, read_database, read_export
-from cli.options import ApiKey, AsJson, StateDir, Url, connect, output
-from cli.steps_view import StepsView, ended
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, get_args
+
 import typer
+from rich.console import Console
+
 from alpha_umi.atomic import open_atomic
 from alpha_umi.client.sync import SyncOrchestratorClient
-from alpha_umi.contract.trajectories import Trajectory
-from alpha_umi.trajectory import Status
-from cli.errors import UsageProblem
-from cli.options import ApiKey, StateDir, Url, connect, messages
+from alpha_umi.contract.stream_events import EventNotUnderstood, machine_events
+from alpha_umi.contract.trajectories import Trajectory, differing_fields
+from alpha_umi.trajectory import Event, IllegalEvent, Status, Transition, transitions
+from cli.commands.questions import print_json, read_events
+from cli.errors import SAME_VERSION, NotUnderstood, UsageProblem, understood
+from cli.event_log import print_transitions, read_database, read_export
+from cli.options import ApiKey, AsJson, StateDir, Url, connect, messages, output
+from cli.steps_view import StepsView, ended
 from evaluation.quantities import parse_duration, pluralize
+
 
 def show(
     trajectory_id: Annotated[str, typer.Argument(help="Id of a trajectory.")],

@@ -25,8 +25,7 @@ def report(
         Path | None, typer.Option("--markdown", help="Write the tables here, as Markdown.", dir_okay=False)
     ] = None,
     trainings: Annotated[
-        list[Path] | None,
-        typer.Option("--training", help="A folder of `train run`; repeatable.", show_default=False),
+        list[Path] | None, typer.Option("--training", help="A folder of `train run`; repeatable.", show_default=False)
     ] = None,
     verdicts: Annotated[
         list[Path] | None,

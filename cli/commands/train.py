@@ -51,8 +51,7 @@ def prepare(
     backbone: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the backbone to train, for its tokenizer; by default the embedded one.",
-            show_default=False,
+            help="Folder of the backbone to train, for its tokenizer; by default the embedded one.", show_default=False
         ),
     ] = None,
     context: Annotated[int | None, typer.Option(min=64, help="Context in tokens; by default the mixture's.")] = None,
@@ -126,8 +125,7 @@ def run(
     config: ConfigName = "smollm2-135m",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the order of examples and of new weights.")] = 0,
     max_tokens: Annotated[
-        int | None,
-        typer.Option(min=1, help="Bound the tokens of all stages together.", show_default=False),
+        int | None, typer.Option(min=1, help="Bound the tokens of all stages together.", show_default=False)
     ] = None,
     stages: Annotated[str | None, typer.Option(help="Only these stages, comma separated.", show_default=False)] = None,
     reuse: Annotated[

@@ -36,10 +36,7 @@ SHIPPED_MODELS = ROOT / "models"
 
 
 def ensure_models(
-    console: Console,
-    roles: Collection[Role],
-    named: Path | None = None,
-    environment: Mapping[str, str] = os.environ,
+    console: Console, roles: Collection[Role], named: Path | None = None, environment: Mapping[str, str] = os.environ
 ) -> ModelFolders:
     """The folder of each role's model; missing ones are converted and merged.
 

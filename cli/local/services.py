@@ -73,11 +73,7 @@ class Ports:
 
     def of_roles(self) -> dict[Role, int]:
         """The ports of the role services."""
-        ports: dict[Role, int] = {
-            "planner": self.planner,
-            "caller": self.caller,
-            "summarizer": self.summarizer,
-        }
+        ports: dict[Role, int] = {"planner": self.planner, "caller": self.caller, "summarizer": self.summarizer}
         return ports if self.backbone is None else {**ports, SINGLE: self.backbone}
 
     def specs(self) -> list[PortSpec]:
