@@ -1,7 +1,7 @@
 """Role models that a command runs in its own process, without services and ports.
 
-The applications of the services are called through an ASGI transport. Not here: the requests (`commands/generate`),
-and the log of the engines (`engine_log`).
+The applications of the services are called through an ASGI transport. Not here: the requests (`commands/generate`).
+Engines and their child processes write to the standard streams, so their output is redirected to a file.
 """
 
 from __future__ import annotations

@@ -167,7 +167,7 @@ def _print(console: Console, listed: list[ListedSuite]) -> None:
     table.add_column("instructions", justify="right", no_wrap=True)
     table.add_column("data", no_wrap=True)
     for suite in listed:
-        at_hand = Text("at hand", style="green") if suite.at_hand else Text("missing", style="yellow")
+        at_hand = Text("present", style="green") if suite.at_hand else Text("missing", style="yellow")
         table.add_row(suite.name, suite.title, f"{suite.instructions:,}", at_hand)
     console.print(table)
     for suite in listed:

@@ -59,7 +59,7 @@ def verify(folder: Folder = None) -> None:
 
 
 class Role(StrEnum):
-    """What a model was trained to do."""
+    """The role that a model was trained for."""
 
     PLANNER = "planner"
     CALLER = "caller"
@@ -71,7 +71,7 @@ class Role(StrEnum):
 def convert(
     source: Annotated[Path, typer.Argument(help="Folder of the downloaded checkpoint.")],
     target: Annotated[Path, typer.Argument(help="The folder to write; it must not exist.")],
-    role: Annotated[Role, typer.Option(help="What the model was trained to do.")],
+    role: Annotated[Role, typer.Option(help="The role that the model was trained for.")],
     template: Annotated[str, typer.Option(help="The prompt template that it was trained with.")] = "toolbench",
     name: Annotated[str | None, typer.Option(help="Its name; by default that of its folder.")] = None,
     base: Annotated[str | None, typer.Option(help="The backbone that it was trained from.")] = None,

@@ -26,7 +26,7 @@ from cli.steps_view import LiveOutput, StepsView, ended
 
 
 class StrategyName(StrEnum):
-    """Which models carry out an instruction."""
+    """The strategy of a trajectory."""
 
     CHAIN = "chain"
     SINGLE = "single"

@@ -60,9 +60,9 @@ def _of_role(role: Role) -> Iterator[DriftFigure]:
     yield figure("unreadable", "unreadable outputs", lambda each: _uses(role, each, lambda use: use.unreadable))
     yield figure("repaired", "repaired outputs", lambda each: _uses(role, each, lambda use: use.attempts > 1))
     yield figure("failed", "gave no answer", lambda each: _ended(each, _failed(role, each)))
-    yield figure("latency_ms", "ms a time asked", lambda each: _latency(role, each), is_share=False)
+    yield figure("latency_ms", "ms per request", lambda each: _latency(role, each), is_share=False)
     for tokens, title in (("prompt_tokens", "prompt tokens"), ("completion_tokens", "written tokens")):
-        yield figure(tokens, f"{title} a time asked", _tokens(role, tokens), is_share=False)
+        yield figure(tokens, f"{title} per request", _tokens(role, tokens), is_share=False)
 
 
 def _of_all() -> Iterator[DriftFigure]:

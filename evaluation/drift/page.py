@@ -25,10 +25,10 @@ from evaluation.results import FigureReport
 
 EXAMPLES: Final = 3
 RULE: Final = (
-    "A role goes wrong where one of its figures is worse than in the reference, and the interval of the difference "
-    "leaves 0 out. All figures of a window are looked at together (Holm's procedure), so that few windows that are "
-    "like the reference raise an alarm. Below 20 trajectories nothing is said. What counts is the newest full window: "
-    "its time is over, and it has 20 trajectories. One that still runs can add an alarm to it, and take none back."
+    "A role has an alarm where one of its figures is worse than in the reference, and the interval of the difference "
+    "excludes 0. All figures of a window are tested as one family (Holm's procedure), so that few windows that are "
+    "like the reference raise an alarm. Below 20 trajectories there is no verdict. The newest full window counts: "
+    "its time is over, and it has 20 trajectories. A window that still runs can add an alarm, and remove none."
 )
 
 

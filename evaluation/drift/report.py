@@ -161,7 +161,7 @@ def messages(report: DriftReport) -> Iterator[Message]:
         yield Message(f"going wrong in {_named(window)}: {roles}", "alarm")
     if not evaluated_windows:
         needed = f"it needs {MIN_TRAJECTORIES} trajectories, and a reference of as many before it"
-        yield Message(f"nothing can be said of any window: {needed}", "inconclusive")
+        yield Message(f"no window has a verdict: {needed}", "inconclusive")
     elif not alarming_roles:
         yield Message(f"nothing is worse in {_named(evaluated_windows[0])}, than in the reference", "ok")
     newer = [

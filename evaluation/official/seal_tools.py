@@ -1,18 +1,17 @@
 """Seal-Tools' official metrics of a run: readable outputs, right tools, right parameters.
 
 Source: `calculate_score_ToolLearning` of LLM_Evaluation/src/calculate_pluginscore_detailed.py in fairyshine/Seal-Tools.
-All are shares over everything that was written (P) or wanted (R), and twice the product by the sum of both (F1):
+P is the share of right ones in the predictions, R in the references, F1 their harmonic mean:
 
-- format ACC: of the requests, those whose every output could be read;
-- tool P, R, F1: a written call is right when the request wants a call of that tool;
-- parameter P, R, F1: a written parameter is right when the wanted call of that tool has it with the same value.
+- format ACC: the share of requests whose outputs are all readable;
+- tool P, R, F1: a predicted call is right if the request expects a call of that tool;
+- parameter P, R, F1: a predicted parameter is right if the expected call of that tool has it with the same value.
 
-Odd: a tool that is wanted several times is compared with the first of its calls, and written twice it counts twice, so
-that R can exceed 1; values are the same when Python writes them the same way, `5` and `"5"` too.
+As published: a tool that is expected several times is compared with the first of its calls, and counts twice if it is
+predicted twice, so R can exceed 1; values are equal if their Python texts are, so `5` equals `"5"`.
 
-Other than there: a request's calls are written one at a step, each with the calls before it as the reference has them,
-and a request with an output that cannot be read keeps its other calls, where the published program drops them all.
-Where nothing is right a share is 0, where the published program prints none.
+Unlike the published program: a request's calls are predicted one per step, each after the reference's earlier calls; a
+request with an unreadable output retains its other calls, and is not dropped; and a share without right ones is 0.
 """
 
 from __future__ import annotations

@@ -95,10 +95,10 @@ class Difference:
         return "better" if (matches.low > 0) == (self.metric.better == "higher") else "worse"
 
     def minimum_detectable_effect(self, confidence: float) -> float | None:
-        """How much worse the second would have to measure, as widely scattered as it is here, to be called `worse`.
+        """The smallest worsening of the second file that would be `worse`, given the spread of this sample.
 
-        Of a share at least what the score interval leaves to be found where none is: however little the two differ
-        here, so many trajectories may go wrong before no resample is without one. None where nothing can be said.
+        For a share it is at least the upper bound of the score interval of 0 events: with fewer failures some
+        resample would contain none, however small the difference is here. None if there is no verdict.
         """
         if self.difference is None or self.trajectories < MIN_TRAJECTORIES or self.incomparable:
             return None

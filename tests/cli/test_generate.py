@@ -156,7 +156,7 @@ def test_exclusions_are_printed_and_recorded(invoke: Invoke, suite: Path, serve:
     with (suite.parent / "sums.jsonl").open("a") as data:
         data.write(json.dumps({"question": "What is it?", "answer": "Nobody knows."}) + "\n")
     result = invoke(*arguments(suite, calculating_roles(serve), "--limit", "2"))
-    excluded = "left out of the suite, because it cannot be measured: a solution without a final number (1)"
+    excluded = "excluded from the suite, because it cannot be measured: a solution without a final number (1)"
     assert (result.exit_code, excluded in stderr_of(result)) == (0, True)
     assert read_run(suite.parent / "run.jsonl").about.excluded == {"a solution without a final number": 1}
     assert excluded in invoke("evaluate", "score", str(suite.parent / "run.jsonl")).stdout

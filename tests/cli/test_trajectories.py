@@ -280,7 +280,7 @@ def test_exclusions_are_printed_and_recorded(invoke: Invoke, folder: Path, start
     with (folder / "sums.jsonl").open("a") as data:
         data.write(json.dumps({"question": "What is it?", "answer": "Nobody knows."}) + "\n")
     result = invoke(*arguments(suite, url))
-    excluded = "left out of the suite, because it cannot be measured: a solution without a final number (1)"
+    excluded = "excluded from the suite, because it cannot be measured: a solution without a final number (1)"
     assert excluded in stderr_of(result)
     assert excluded in result.stdout
     about = read_whole_run(folder / "whole.jsonl").about

@@ -170,7 +170,7 @@ def test_what_a_service_spoilt_may_be_followed_by_another_prediction(tmp_path: P
 @pytest.mark.parametrize(
     ("number", "end", "remedy"),
     [
-        (6, "", "goes on from the last whole line"),
+        (6, "", "resumes after the last complete line"),
         # A line end behind it: whoever goes on with the file takes it for a whole line.
         (6, "\n", "remove this line"),
         (5, "\n", "remove this line"),

@@ -152,9 +152,9 @@ def test_what_is_no_run_is_refused(tmp_path: Path, text: str, error: type[DataEr
 @pytest.mark.parametrize(
     ("text", "remedy"),
     [
-        (HEAD[:-5], "goes on from the last whole line"),
+        (HEAD[:-5], "resumes after the last complete line"),
         (HEAD[:-5] + "\n", "make the file again"),
-        (HEAD + '\n{"kind":"asked","recorded":', "goes on from the last whole line"),
+        (HEAD + '\n{"kind":"asked","recorded":', "resumes after the last complete line"),
         (HEAD + '\n{"kind":"asked","recorded":\n', "remove this line"),
     ],
 )
