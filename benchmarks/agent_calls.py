@@ -13,6 +13,8 @@ from typing import Any
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from alpha_umi.contract.roles import SUMMARIZE
+
 MAX_CONNECTIONS = 1_000
 TOOL = "shipment_status"
 
@@ -29,7 +31,7 @@ class AgentCalls:
     async def call_role(self, path: str, history: Sequence[Turn]) -> Json:
         """One role's answer."""
         body: Json = {"history": list(history)}
-        if path != "/v1/summarize":
+        if path != SUMMARIZE.path:
             body["tools"] = TOOLS
         response = await self.http.post(path, json=body)
         answer: Json = response.raise_for_status().json()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from alpha_umi.contract.roles import CALL, PLAN, SUMMARIZE
 from benchmarks.agent_calls import AgentCalls, agent_calls, question, turn
 from benchmarks.closed_loop import measure_own, parse_arguments, print_cost
 
@@ -12,14 +13,14 @@ async def run_job(calls: AgentCalls, job: str) -> None:
     """One trajectory."""
     history = [question(job)]
     while True:
-        decided = await calls.call_role("/v1/plan", history)
+        decided = await calls.call_role(PLAN.path, history)
         history.append(turn("planner", decided["text"]))
         if decided["next"] != "caller":
             break
-        called = await calls.call_role("/v1/call", history)
+        called = await calls.call_role(CALL.path, history)
         history.append(turn("caller", called["text"]))
         history.append(turn("observation", await calls.run_tool(called["action"]["arguments"])))
-    await calls.call_role("/v1/summarize", history)
+    await calls.call_role(SUMMARIZE.path, history)
 
 
 async def main() -> None:

@@ -27,9 +27,9 @@ from benchmarks import generation
 from benchmarks.generation import GENERATED, WAYS, measure_generation
 from benchmarks.report import Row, show, write_json
 from evaluation.compare import compare
+from evaluation.files.outputs import Prediction, RoleText, read_prediction
 from evaluation.files.published import Pair, pair, read_published_file, write_published_file
 from evaluation.files.step_run import CaseRecord, OutputRecord, PredictionRecord, Run, RunRecord, read_run, write_run
-from evaluation.outputs import Prediction, RoleText, read_prediction
 from evaluation.scoring import score
 from evaluation.statistics.bootstrap import RESAMPLES
 from recordings.cases import Reference, StepCase

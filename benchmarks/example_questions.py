@@ -27,11 +27,17 @@ from benchmarks.report import Row, show
 from cli.errors import EXIT_INTERRUPTED, CommandError
 from cli.local.signals import ending_signals_interrupt, run_until_signal
 from cli.options import orchestrator_address, own_key, state_folder
+from evaluation.files.trajectory_run import (
+    TrajectoryRecord,
+    TrajectoryRun,
+    TrajectoryRunRecord,
+    read_trajectory_run,
+    resume_trajectory_run,
+)
 from evaluation.run.ask import RunOptions, run_all
 from evaluation.run.models import ModelsUnknown, RoleModels, discover_models
 from evaluation.run.tool_source import METADATA_KEY, cancel_stale
 from evaluation.statistics.bootstrap import wilson_interval
-from evaluation.whole_run import AskedRecord, WholeRun, WholeRunRecord, growing_whole_run, read_whole_run
 from examples.facts import Fact, missing_facts
 from examples.tool_api.app import create_app
 from recordings.contamination import instruction_digest
@@ -77,29 +83,29 @@ async def run_questions(
     """Send the questions that have no record in the file at `path`.
 
     Trajectories that an interrupted run left unfinished are cancelled. Raises `ToolsMissing`, `NotTheFormat` for a file
-    of other questions, and what `growing_whole_run` and `run_all` raise.
+    of other questions, and what `resume_trajectory_run` and `run_all` raise.
     """
     async with OrchestratorClient(target.url, api_key=target.key, retry=RETRY, resume=RETRY) as client:
         tools = await _example_tools(client)
         models = await _models(client, target.role_token, questions)
         recorded = [RecordedTrajectory(each.id, tools, (Turn("user", each.instruction),)) for each in questions]
-        about = WholeRunRecord(
+        about = TrajectoryRunRecord(
             suite=SUITE,
             trajectories=len(recorded),
             max_steps=max_steps,
             models={} if models is None else models.to_record(),
         )
-        with growing_whole_run(path, about, recorded) as file:
-            _check_same_questions(questions, file.asked)
+        with resume_trajectory_run(path, about, recorded) as file:
+            _check_same_questions(questions, file.records)
             await cancel_stale(client, SUITE)
             options = RunOptions(max_steps=max_steps, metadata={METADATA_KEY: SUITE})
             await run_all(client, file, recorded, options, concurrency=concurrency)
 
 
-def score(questions: Sequence[Question], run: WholeRun) -> list[Row]:
+def score(questions: Sequence[Question], run: TrajectoryRun) -> list[Row]:
     """A table row per question; `missing` lists the facts that its answer lacks. Raises `NotTheFormat`."""
-    _check_same_questions(questions, run.asked)
-    records = {record.recorded: record for record in run.asked}
+    _check_same_questions(questions, run.records)
+    records = {record.recorded: record for record in run.records}
     return [_row(question, records.get(question.id)) for question in questions]
 
 
@@ -122,7 +128,7 @@ def main() -> None:
                     max_steps=options.max_steps, concurrency=options.concurrency,
                 )
             )  # fmt: skip
-        rows = score(read_questions(), read_whole_run(options.output))
+        rows = score(read_questions(), read_trajectory_run(options.output))
     except (DataError, CommandError, ClientError) as error:
         raise SystemExit(f"error: {error}" + (f"\n  → {error.remedy}" if error.remedy else "")) from error
     except KeyboardInterrupt:
@@ -170,7 +176,7 @@ async def _models(client: OrchestratorClient, token: str | None, questions: Sequ
         return None
 
 
-def _check_same_questions(questions: Sequence[Question], records: Sequence[AskedRecord]) -> None:
+def _check_same_questions(questions: Sequence[Question], records: Sequence[TrajectoryRecord]) -> None:
     """Raises `NotTheFormat` where the file has another instruction under the id of a question."""
     instructions = {record.recorded: record.trajectory.instruction for record in records}
     for question in questions:
@@ -181,7 +187,7 @@ def _check_same_questions(questions: Sequence[Question], records: Sequence[Asked
             )
 
 
-def _row(question: Question, record: AskedRecord | None) -> Row:
+def _row(question: Question, record: TrajectoryRecord | None) -> Row:
     if record is None:
         return {"question": question.instruction, "correct": "no", "status": "not run"}
     trajectory = record.trajectory

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypedDict
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import END, START, StateGraph
 
+from alpha_umi.contract.roles import CALL, PLAN, SUMMARIZE
 from benchmarks.agent_calls import AgentCalls, Json, Turn, agent_calls, question, turn
 from benchmarks.closed_loop import measure_own, parse_arguments, print_cost
 
@@ -28,18 +29,18 @@ def build(calls: AgentCalls) -> Any:
     """The graph: one node a call."""
 
     async def plan(state: AgentState) -> AgentState:
-        decided = await calls.call_role("/v1/plan", state["history"])
+        decided = await calls.call_role(PLAN.path, state["history"])
         return {"history": [turn("planner", decided["text"])], "next": decided["next"]}
 
     async def call(state: AgentState) -> AgentState:
-        called = await calls.call_role("/v1/call", state["history"])
+        called = await calls.call_role(CALL.path, state["history"])
         return {"history": [turn("caller", called["text"])], "arguments": called["action"]["arguments"]}
 
     async def observe(state: AgentState) -> AgentState:
         return {"history": [turn("observation", await calls.run_tool(state["arguments"]))]}
 
     async def summarize(state: AgentState) -> AgentState:
-        answer = await calls.call_role("/v1/summarize", state["history"])
+        answer = await calls.call_role(SUMMARIZE.path, state["history"])
         return {"history": [turn("conclusion", answer["answer"])]}
 
     graph = StateGraph(AgentState)

@@ -13,7 +13,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-PLANNER_PATH = "/v1/plan"
+from alpha_umi.contract.roles import PLAN
+
+PLANNER_PATH = PLAN.path
 
 
 @dataclass(frozen=True)

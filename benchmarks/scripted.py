@@ -20,7 +20,17 @@ import uvicorn
 from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
-from alpha_umi.contract.roles import ActionModel, CallAnswer, PlanAnswer, SummarizeAnswer, Timings, UsageModel
+from alpha_umi.contract.roles import (
+    CALL,
+    PLAN,
+    SUMMARIZE,
+    ActionModel,
+    CallAnswer,
+    PlanAnswer,
+    SummarizeAnswer,
+    Timings,
+    UsageModel,
+)
 from alpha_umi.roles.caller import write_call
 from alpha_umi.roles.planner import Decision, write_plan
 
@@ -70,9 +80,9 @@ class ScriptedServices:
     def __init__(self) -> None:
         self._times: list[tuple[str, str, float, float]] = []
         self._roles: dict[str, Callable[[Json], BaseModel]] = {
-            "/v1/plan": _plan,
-            "/v1/call": _call,
-            "/v1/summarize": _summarize,
+            PLAN.path: _plan,
+            CALL.path: _call,
+            SUMMARIZE.path: _summarize,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -167,8 +167,8 @@ def trajectory_blocks(report: TrajectoryReport) -> Iterator[Block]:
     about, trajectories = report.run, pluralize(report.trajectories, "trajectory")
     yield Paragraph(f"{about.suite}: {trajectories}, strategy {about.strategy}")
     yield from run_notes(about.excluded, about.models)
-    if report.not_asked:
-        yield _warning(f"not run yet, counted as neither completed nor right: {report.not_asked:,}")
+    if report.not_run:
+        yield _warning(f"not run yet, counted as neither completed nor right: {report.not_run:,}")
     yield Paragraph(f"ended: {_counts(report.ends)}")
     totals: list[Row] = []
     costs: list[Row] = []

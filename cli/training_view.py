@@ -56,7 +56,7 @@ class RunView:
         )
         self._task: TaskID | None = None
         self._stage, self._first, self._steps = "", 1, 0
-        self._told = self._began = time.monotonic()
+        self._last_line_at = self._began = time.monotonic()
 
     def __enter__(self) -> Self:
         """Start the progress bars."""
@@ -83,9 +83,9 @@ class RunView:
                 self._task, completed=record.step, loss=f"{record.loss:.3f}", speed=f"{record.tokens_per_second:,.0f}"
             )
         now = time.monotonic()
-        due = now - self._told >= EVERY_S and not self._console.is_terminal
+        due = now - self._last_line_at >= EVERY_S and not self._console.is_terminal
         if record.dev_loss is not None or due:
-            self._told = now
+            self._last_line_at = now
             dev = "" if record.dev_loss is None else f", dev {record.dev_loss:.3f}"
             self.tell(
                 f"{self._stage} {record.step:,}/{self._steps:,}: loss {record.loss:.3f}{dev}, "

@@ -20,21 +20,20 @@ from evaluation.files import Format
 from evaluation.files.predictions import read_predictions
 from evaluation.files.published import Pair
 from evaluation.files.step_run import RunRecord
+from evaluation.files.trajectory_run import TrajectoryRecord, TrajectoryRun, TrajectoryRunRecord, read_trajectory_run
 from evaluation.metrics import METRICS, Metric
-from evaluation.metrics.trajectory import TRAJECTORY_METRICS, Measured
+from evaluation.metrics.trajectory import TRAJECTORY_METRICS, Measured, columns
 from evaluation.quantities import pluralize
 from evaluation.scoring import metric_values
 from evaluation.statistics import Correction
 from evaluation.statistics.bootstrap import RESAMPLES, SEED
 from evaluation.statistics.gate import Gate, apply_gate
 from evaluation.statistics.paired import Difference, paired
-from evaluation.whole import columns
-from evaluation.whole_run import AskedRecord, WholeRun, WholeRunRecord, read_whole_run
 from recordings.errors import EmptySuite, some
 
 REMEDY = "compare two files that were generated from the same suite"
 # The header record of a file; the published format has none.
-About = RunRecord | WholeRunRecord | None
+About = RunRecord | TrajectoryRunRecord | None
 # Prefix of placeholder names for trajectories that neither file contains.
 NAMELESS: Final = "one that neither file has"
 # Settings of the requests, which are not properties of the models.
@@ -132,7 +131,7 @@ QUESTIONS_REMEDY = "compare two runs of the same suite, with the same --limit"
 
 
 def compare_trajectories(
-    first: WholeRun, second: WholeRun, *, resamples: int = RESAMPLES, seed: int = SEED
+    first: TrajectoryRun, second: TrajectoryRun, *, resamples: int = RESAMPLES, seed: int = SEED
 ) -> Comparison:
     """Compare trajectories of the same questions, in any order. Raises `CasesDiffer`, `EmptySuite`."""
     questions = _questions(first, second)
@@ -156,14 +155,14 @@ def compare_trajectories(
     return Comparison(differences, None, len(questions), *missing, resamples, seed)
 
 
-def _questions(first: WholeRun, second: WholeRun) -> list[str]:
+def _questions(first: TrajectoryRun, second: TrajectoryRun) -> list[str]:
     """The questions of both files, including those without a trajectory in either."""
     for what in ("suite", "trajectories", "compared"):
         one, other = getattr(first.about, what), getattr(second.about, what)
         if one != other:
             raise CasesDiffer(f"the files differ in `{what}`: {one!r} and {other!r}", remedy=QUESTIONS_REMEDY)
-    firsts = {record.recorded: record for record in first.asked}
-    seconds = {record.recorded: record for record in second.asked}
+    firsts = {record.recorded: record for record in first.records}
+    seconds = {record.recorded: record for record in second.records}
     if not firsts or not seconds:
         raise EmptySuite("one of the files has no trajectory", remedy="ask first")
     known = list(dict.fromkeys([*firsts, *seconds]))
@@ -177,7 +176,7 @@ def _questions(first: WholeRun, second: WholeRun) -> list[str]:
     return [*known, *(f"{NAMELESS} ({number})" for number in range(1, count - len(known) + 1))]
 
 
-def _differs(one: AskedRecord, other: AskedRecord) -> str | None:
+def _differs(one: TrajectoryRecord, other: TrajectoryRecord) -> str | None:
     """The first difference of a question. The order of its tools does not matter."""
     if one.trajectory.instruction != other.trajectory.instruction:
         return "instruction"
@@ -186,8 +185,8 @@ def _differs(one: AskedRecord, other: AskedRecord) -> str | None:
     return "expected answer" if one.expected != other.expected else None
 
 
-def _rows(run: WholeRun, questions: Sequence[str]) -> list[Measured | None]:
-    recorded = [record.recorded for record in run.asked]
+def _rows(run: TrajectoryRun, questions: Sequence[str]) -> list[Measured | None]:
+    recorded = [record.recorded for record in run.records]
     measured = dict(zip(recorded, run.measured(), strict=True))
     return [measured.get(name) for name in questions]
 
@@ -246,7 +245,7 @@ def _compare_step_files(
 def _compare_trajectory_files(
     first: Path, second: Path, form: Format, resamples: int, seed: int, gate: GateOptions | None
 ) -> ComparedFiles:
-    one, other = read_whole_run(first), read_whole_run(second)
+    one, other = read_trajectory_run(first), read_trajectory_run(second)
     if gate is not None:
         require_same_settings(one.about, other.about)
         require_same_limits(one, other)
@@ -293,7 +292,7 @@ def _listed(missing: Sequence[str]) -> str:
     return " and ".join(filter(None, (some(named), nameless)))
 
 
-def require_same_settings(first: RunRecord | WholeRunRecord | None, second: RunRecord | WholeRunRecord | None) -> None:
+def require_same_settings(first: About, second: About) -> None:
     """Raises `GateRefused` for two runs with different settings."""
     for name in _SETTINGS:
         one, other = getattr(first, name, None), getattr(second, name, None)
@@ -304,7 +303,7 @@ def require_same_settings(first: RunRecord | WholeRunRecord | None, second: RunR
             )
 
 
-def require_same_limits(first: WholeRun, second: WholeRun) -> None:
+def require_same_limits(first: TrajectoryRun, second: TrajectoryRun) -> None:
     """Raises `GateRefused` for two runs whose trajectories had different limits."""
     for name in _LIMITS:
         one, other = first.limit_values(name), second.limit_values(name)

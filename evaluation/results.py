@@ -15,15 +15,14 @@ from alpha_umi.roles.turns import Role
 from evaluation.compare import About, Comparison
 from evaluation.files.predictions import CostReport
 from evaluation.files.step_run import RunRecord
+from evaluation.files.trajectory_run import TrajectoryRun, TrajectoryRunRecord
 from evaluation.metrics import PUBLISHED
-from evaluation.metrics.trajectory import trajectory_metric
+from evaluation.metrics.trajectory import TrajectoryFigure, summarize, trajectory_metric
 from evaluation.scoring import Figure, Scores
 from evaluation.statistics import Correction
 from evaluation.statistics.bootstrap import RESAMPLES, SEED, Interval
 from evaluation.statistics.gate import Gate, GatedFigure
 from evaluation.statistics.paired import Difference, Verdict
-from evaluation.whole import WholeFigure, summarize
-from evaluation.whole_run import WholeRun, WholeRunRecord
 from recordings.contamination import TRAINED_ON_SUITE
 
 
@@ -207,7 +206,7 @@ def _compared(about: About) -> ComparedReport | None:
     if about is None:
         return None
     models = {role: _name(model) for role, model in about.models.items()}
-    strategy = about.strategy if isinstance(about, WholeRunRecord) else None
+    strategy = about.strategy if isinstance(about, TrajectoryRunRecord) else None
     return ComparedReport(
         suite=about.suite,
         models=models,
@@ -245,29 +244,29 @@ def _ends(interval: Interval | None) -> tuple[float, float] | tuple[None, None]:
 
 
 class TrajectoryReport(WireModel):
-    """`evaluate trajectories`. `ends` counts outcomes, `not_asked` the trajectories without a line.
+    """`evaluate trajectories`. `ends` counts outcomes, `not_run` the trajectories without a line.
 
     The latter count as failed in `completed`, `success` and `right`.
     """
 
-    run: WholeRunRecord
+    run: TrajectoryRunRecord
     trajectories: int
-    not_asked: int
+    not_run: int
     ends: dict[str, int]
     figures: dict[str, FigureReport]
     resamples: int
     seed: int
 
 
-def trajectory_report(run: WholeRun, *, resamples: int = RESAMPLES, seed: int = SEED) -> TrajectoryReport:
+def trajectory_report(run: TrajectoryRun, *, resamples: int = RESAMPLES, seed: int = SEED) -> TrajectoryReport:
     """The report of a file. Raises `EmptySuite` if it has no trajectory."""
     measured = run.measured()
-    not_asked = run.about.trajectories - len(measured)
-    figures = summarize(measured, not_asked, resamples=resamples, seed=seed)
+    not_run = run.about.trajectories - len(measured)
+    figures = summarize(measured, not_run, resamples=resamples, seed=seed)
     return TrajectoryReport(
         run=run.about,
         trajectories=len(measured),
-        not_asked=not_asked,
+        not_run=not_run,
         ends=_statuses(run),
         figures=_trajectory_figures(figures),
         resamples=resamples,
@@ -275,16 +274,16 @@ def trajectory_report(run: WholeRun, *, resamples: int = RESAMPLES, seed: int = 
     )
 
 
-def _statuses(run: WholeRun) -> dict[str, int]:
+def _statuses(run: TrajectoryRun) -> dict[str, int]:
     """Outcomes by status, with the reason if any."""
     ends = Counter(
         record.trajectory.status + (f": {record.trajectory.error.code}" if record.trajectory.error else "")
-        for record in run.asked
+        for record in run.records
     )
     return dict(sorted(ends.items()))
 
 
-def _trajectory_figures(figures: Sequence[WholeFigure]) -> dict[str, FigureReport]:
+def _trajectory_figures(figures: Sequence[TrajectoryFigure]) -> dict[str, FigureReport]:
     """Metrics by name, without optional ones that no trajectory counts for."""
     metrics = {figure.name: trajectory_metric(figure.name) for figure in figures}
     return {
@@ -305,9 +304,10 @@ def excluded_sentence(excluded: Mapping[str, int]) -> str | None:
 def trained_on_sentences(models: Mapping[Role, Mapping[str, Any]]) -> list[str]:
     """A sentence for each role whose model was trained on instructions of the suite, with their number."""
     # The manifests in a header record are not validated.
-    matches = {role: model.get(TRAINED_ON_SUITE) for role, model in models.items()}
+    findings = {role: model.get(TRAINED_ON_SUITE) for role, model in models.items()}
     return [
-        f"the {role}'s model was trained on {text.get('instructions')} of the suite's {text.get('total')} instructions"
-        for role, text in matches.items()
-        if isinstance(text, dict) and text.get("verdict") == "listed"
+        f"the {role}'s model was trained on {check.get('instructions')} of "
+        f"the suite's {check.get('total')} instructions"
+        for role, check in findings.items()
+        if isinstance(check, dict) and check.get("verdict") == "listed"
     ]

@@ -53,9 +53,11 @@ def score(pairs: Sequence[Pair], *, resamples: int = RESAMPLES, seed: int = SEED
     trajectories = [pair.case.trajectory for pair in pairs]
     sums = sums_by_trajectory(trajectories, values)
     samples = resampled_means(sums, resamples=resamples, seed=seed)
-    matches = intervals(sums, samples, [mean(column) for column in values], shares=[True] * len(METRICS))
+    spreads = intervals(
+        sums, samples, [mean(column) for column in values], shares=[metric.is_share for metric in METRICS]
+    )
     return Scores(
-        figures=tuple(map(_figure, METRICS, values, matches)),
+        figures=tuple(map(_figure, METRICS, values, spreads)),
         decisions=decision_confusion(pairs),
         steps=len(pairs),
         trajectories=len(set(trajectories)),
@@ -72,5 +74,5 @@ def metric_values(pairs: Sequence[Pair]) -> list[Values]:
     return [[metric.of(pair) for pair in pairs] for metric in METRICS]
 
 
-def _figure(metric: Metric[Pair], values: Values, matches: Interval | None) -> Figure:
-    return Figure(metric, mean(values), sum(value is not None for value in values), matches)
+def _figure(metric: Metric[Pair], values: Values, spread: Interval | None) -> Figure:
+    return Figure(metric, mean(values), sum(value is not None for value in values), spread)

@@ -24,7 +24,7 @@ _ADDRESSES = tuple(f"{role}_url" for role in ROLES)
 Addresses = Annotated[tuple[HttpUrl, ...], NoDecode, Field(min_length=1)]
 
 # Old names of variables, without the prefix, and what replaces them.
-_RENAMED = {"ON_UNREADABLE": "ON_PARSE_FAILURE"}
+RENAMED = {"ON_UNREADABLE": "ON_PARSE_FAILURE"}
 
 
 class RenamedSetting(Exception):
@@ -137,8 +137,10 @@ class OrchestratorSettings(BaseSettings):
 
 def require_current_names(environ: Mapping[str, str]) -> None:
     """Raises `RenamedSetting` while the old name of a renamed variable is set: ignoring it would lose the setting."""
-    for old, new in _RENAMED.items():
-        if environ.get(PREFIX + old):
+    # The names of variables are read without regard to case.
+    values = {name.upper(): value for name, value in environ.items()}
+    for old, new in RENAMED.items():
+        if values.get(PREFIX + old):
             raise RenamedSetting(f"{PREFIX}{old} was renamed: set {PREFIX}{new} instead")
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 from alpha_umi.roles.caller import Call
 from alpha_umi.roles.turns import Tool, Turn
@@ -15,6 +16,10 @@ from recordings.turns import read_call
 
 # Reason to exclude a trajectory, for all loaders.
 NOT_OFFERED: Final = "a call of a tool that is not on offer"
+# Problem kind of a replay server: no recorded call has the key of this one.
+NOT_RECORDED: Final = "call-not-recorded"
+
+CallKey = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,19 @@ def recorded_calls(trajectory: RecordedTrajectory) -> Iterator[RecordedCall]:
         call = read_call(turn) if turn.role == "caller" and following.role == "observation" else None
         if call is not None:
             yield RecordedCall(call, following.content)
+
+
+def call_key(name: str, arguments: Mapping[str, Any]) -> CallKey:
+    """Tool name and canonical arguments: equal for equal calls. Key order and 5 against 5.0 make no difference."""
+    return Tool(name).prompt_name, json.dumps(_canonical(arguments), sort_keys=True)
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {name: _canonical(item) for name, item in value.items()}
+    return [_canonical(item) for item in value] if isinstance(value, list) else value
 
 
 ID_DIGITS = 16

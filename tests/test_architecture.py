@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -80,6 +81,20 @@ ALLOWED = {
 }  # fmt: skip
 STANDARD_LIBRARY_ONLY = ("alpha_umi.atomic", "alpha_umi.roles")
 ONLY_VLLM = "alpha_umi.serving.vllm_engine"
+# Reading runs and computing metrics needs no HTTP client, no server and no model.
+PURE = (
+    "evaluation.compare",
+    "evaluation.drift.figures",
+    "evaluation.files.predictions",
+    "evaluation.files.published",
+    "evaluation.files.step_run",
+    "evaluation.files.trajectory_run",
+    "evaluation.metrics.trajectory",
+    "evaluation.results",
+    "evaluation.scoring",
+    "recordings.trajectory",
+)
+NETWORK_OR_MODELS = ("fastapi", "httpx", "starlette", "torch", "uvicorn", "vllm")
 
 
 def sources() -> list[Path]:
@@ -165,6 +180,12 @@ def _modules_imported(path: Path, modules: dict[str, Path]) -> Iterator[str]:
             for alias in node.names:
                 name = f"{node.module}.{alias.name}"
                 yield from [name] if name in modules else [node.module] if node.module in modules else []
+
+
+def test_pure_modules_import_no_server_client_or_model() -> None:
+    program = f"import sys, {', '.join(PURE)}; print(*sorted(set(sys.modules) & set({NETWORK_OR_MODELS})))"
+    loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert loaded.stdout.split() == []
 
 
 def test_the_rules_bite(tmp_path: Path) -> None:

@@ -128,11 +128,11 @@ def read_stream_event(name: str, data: str, event_id: str = "") -> StreamEvent:
             trajectory = Trajectory.model_validate_json(data)
             context = EventContext(trajectory_id=trajectory.id, trajectory=trajectory)
             return StreamEvent(TrajectoryFinished(), context, event_id)
+        if name not in EVENT_NAMES:
+            return StreamEvent(UnknownKind(name), id=event_id)
         values = _object(data)
         if name == _RECONNECT:
             return StreamEvent(Reconnect(str(values.get("reason", ""))))
-        if name not in EVENT_NAMES:
-            return StreamEvent(UnknownKind(name), id=event_id)
         context = EventContext.model_validate(values)
         if name.endswith(_DELTA):
             role: Any = name.removesuffix(_DELTA)

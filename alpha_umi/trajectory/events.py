@@ -258,7 +258,9 @@ def parse_event(value: Mapping[str, Any], *, ignore_unknown_fields: bool = False
 def _first(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     if first["type"] == "json_invalid":
-        # The only text that `json.dumps` writes and no parser takes.
+        # `json.dumps` writes two things that the parser refuses.
+        if "recursion" in first["msg"]:
+            return "it is nested too deeply"
         return "a text has half of a surrogate pair, which is no Unicode"
     place = ".".join(str(part) for part in first["loc"][1:])
     return f"{place}: {first['msg']}" if place else first["msg"]

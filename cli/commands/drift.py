@@ -54,7 +54,7 @@ def drift(
         length = window_length(window)
         served = read_served(exports, skip_broken=skip_broken)
         basis = () if reference is None else read_served([reference], skip_broken=skip_broken).trajectories
-        matches = drift_of(
+        drift = drift_of(
             served.trajectories,
             length,
             reference=basis,
@@ -62,9 +62,9 @@ def drift(
             resamples=resamples,
             seed=seed,
         )
-        report = drift_report(matches, served.excluded, now=datetime.now(UTC), resamples=resamples, seed=seed)
+        report = drift_report(drift, served.excluded, now=datetime.now(UTC), resamples=resamples, seed=seed)
         if page_file is not None:
-            write_file(page_file, drift_page(matches, report))
+            write_file(page_file, drift_page(drift, report))
     _print(report, as_json=as_json)
     if fail_on_alarm and report.alarming_roles:
         raise typer.Exit(EXIT_WORSE)

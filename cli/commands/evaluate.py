@@ -87,10 +87,10 @@ def _score_trajectories(
         raise UsageProblem("--write-published: a file of trajectories has no predictions", remedy="leave it out")
     with translate_evaluation_errors():
         from cli.evaluation_view import print_report, trajectory_blocks
+        from evaluation.files.trajectory_run import read_trajectory_run
         from evaluation.results import trajectory_report
-        from evaluation.whole_run import read_whole_run
 
-        report = trajectory_report(read_whole_run(file), resamples=resamples, seed=seed)
+        report = trajectory_report(read_trajectory_run(file), resamples=resamples, seed=seed)
         print_report(output(), trajectory_blocks(report), report, report_file, as_json)
 
 

@@ -116,6 +116,6 @@ async def _judged(address: JudgeAddress, task: JudgeTask, path: Path, concurrenc
 
     # Loopback: ignore proxy variables.
     outside = not is_loopback(httpx.URL(address.url).host)
-    async with Judge(address, RetryPolicy(wait_s=wait_s), trust_env=outside) as requests:
+    async with Judge(address, RetryPolicy(wait_s=wait_s), trust_env=outside) as judge:
         with progress_bar(messages(), task.about.trajectories * task.about.repeat) as advance:
-            return await judge_all(requests, task, path, concurrency=concurrency, on_verdict=lambda _: advance())
+            return await judge_all(judge, task, path, concurrency=concurrency, on_verdict=lambda _: advance())

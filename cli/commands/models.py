@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +13,7 @@ from rich.text import Text
 
 from alpha_umi.plain_text import plain_line
 from alpha_umi.roles.template import UnknownTemplate
+from alpha_umi.roles.turns import Role
 from alpha_umi.serving.manifest import ManifestError
 from cli.errors import CommandError, UsageProblem
 from cli.local.models import ModelFolder, RunningModel, find_models, running_models, verify_models
@@ -58,20 +58,11 @@ def verify(folder: Folder = None) -> None:
         console.print("every file matches its digest", style="dim")
 
 
-class Role(StrEnum):
-    """The role that a model was trained for."""
-
-    PLANNER = "planner"
-    CALLER = "caller"
-    SUMMARIZER = "summarizer"
-    BACKBONE = "backbone"
-
-
 @app.command()
 def convert(
     source: Annotated[Path, typer.Argument(help="Folder of the downloaded checkpoint.")],
     target: Annotated[Path, typer.Argument(help="The folder to write; it must not exist.")],
-    role: Annotated[Role, typer.Option(help="The role that the model was trained for.")],
+    role: Annotated[Role, typer.Option(help="What the model was trained to do.")],
     template: Annotated[str, typer.Option(help="The prompt template that it was trained with.")] = "toolbench",
     name: Annotated[str | None, typer.Option(help="Its name; by default that of its folder.")] = None,
     base: Annotated[str | None, typer.Option(help="The backbone that it was trained from.")] = None,
@@ -98,7 +89,7 @@ def convert(
         raise UsageProblem("--canary-expected needs --canary-prompt", remedy="name the prompt of that continuation")
     options = ConversionOptions(
         name=name or source.resolve().name,
-        role=role.value,
+        role=role,
         template=template,
         source=origin or f"converted from {source.resolve().name}",
         base=base,

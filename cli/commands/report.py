@@ -51,8 +51,8 @@ def report(
         read = [*runs, *(verdicts or []), *training_files(trainings or [])]
         check_distinct_files(read, {"--output": output_file, "--markdown": markdown_file})
         bootstrap = BootstrapOptions(resamples, seed)
-        matches = with_verdicts(read_runs(runs, bootstrap), verdicts or [], bootstrap)
-        given = Report(matches, read_trainings(trainings or []), bootstrap, examples)
+        all_runs = with_verdicts(read_runs(runs, bootstrap), verdicts or [], bootstrap)
+        given = Report(all_runs, read_trainings(trainings or []), bootstrap, examples)
         sections = report_sections(given)
         outputs = [(output_file, render_page), (markdown_file, render_markdown)]
         write_files({path: render(title, sections) for path, render in outputs if path is not None})

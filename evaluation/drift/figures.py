@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from alpha_umi.contract.trajectories import RoleUsage, StepModel, Trajectory
 from alpha_umi.roles.turns import Role
-from evaluation.replay.recordings import call_key
+from recordings.trajectory import call_key
 
 # A sum, and the count that it is divided by.
 Ratio = tuple[float, float]
@@ -117,14 +117,14 @@ def _tool_errors(trajectory: Trajectory) -> Ratio:
 
 def _uses(role: Role, trajectory: Trajectory, counts: Callable[[RoleUsage], bool]) -> Ratio:
     """Over the outputs of the role, where they were recorded."""
-    matches = [use for step in trajectory.steps if (use := (step.roles or {}).get(role)) is not None and use.attempts]
-    return sum(map(counts, matches)), len(matches)
+    uses = [use for step in trajectory.steps if (use := (step.roles or {}).get(role)) is not None and use.attempts]
+    return sum(map(counts, uses)), len(uses)
 
 
 def _tokens(role: Role, name: str) -> Callable[[Trajectory], Ratio]:
     def of(trajectory: Trajectory) -> Ratio:
-        matches = [use for step in trajectory.steps if (use := (step.roles or {}).get(role)) is not None]
-        return sum(getattr(use, name) for use in matches), len(matches)
+        uses = [use for step in trajectory.steps if (use := (step.roles or {}).get(role)) is not None]
+        return sum(getattr(use, name) for use in uses), len(uses)
 
     return of
 

@@ -123,17 +123,17 @@ def _figures(window: Window) -> dict[str, FigureReport]:
     }
 
 
-def _alarm(matches: GatedFigure) -> AlarmReport:
-    role, _, key = matches.item.metric.name.partition(".")
+def _alarm(figure: GatedFigure) -> AlarmReport:
+    role, _, key = figure.item.metric.name.partition(".")
     return AlarmReport(
         role=role,
         figure=key,
-        title=matches.item.metric.title,
-        reference=matches.item.first,
-        value=matches.item.second,
-        difference=matches.item.difference,
-        **_ends(matches.interval),
-        confidence=matches.confidence,
+        title=figure.item.metric.title,
+        reference=figure.item.first,
+        value=figure.item.second,
+        difference=figure.item.difference,
+        **_ends(figure.interval),
+        confidence=figure.confidence,
     )
 
 

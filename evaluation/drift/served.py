@@ -39,8 +39,8 @@ def read_served(paths: Sequence[Path], *, skip_broken: bool = False) -> Served:
     for path in paths:
         _require_export(path)
     on_invalid: OnInvalid = skip if skip_broken else _refuse
-    matches = [each for path in paths for each in _checked(read_trajectories(path, on_invalid), path, on_invalid)]
-    retained = _once(matches, excluded)
+    trajectories = [each for path in paths for each in _checked(read_trajectories(path, on_invalid), path, on_invalid)]
+    retained = _once(trajectories, excluded)
     ended = [each for each in retained if each.status not in ("running", "requires_action")]
     excluded[UNFINISHED] += len(retained) - len(ended)
     if not ended:
@@ -69,10 +69,10 @@ def _refuse(error: NotTheFormat) -> NoReturn:
 
 
 def _checked(
-    matches: Iterable[tuple[int, Trajectory]], path: Path, on_invalid: Callable[[NotTheFormat], None]
+    numbered: Iterable[tuple[int, Trajectory]], path: Path, on_invalid: Callable[[NotTheFormat], None]
 ) -> Iterable[Trajectory]:
     """The trajectories with valid times; others fit into no window."""
-    for line, trajectory in matches:
+    for line, trajectory in numbered:
         problem = _time_problem(trajectory)
         if problem is None:
             yield trajectory
@@ -90,10 +90,10 @@ def _time_problem(trajectory: Trajectory) -> str | None:
     return None
 
 
-def _once(matches: Sequence[Trajectory], excluded: Counter[str]) -> list[Trajectory]:
+def _once(trajectories: Sequence[Trajectory], excluded: Counter[str]) -> list[Trajectory]:
     """Deduplicate: exports may overlap, and a trajectory that runs in one may have ended in a later one."""
     retained: dict[str, Trajectory] = {}
-    for trajectory in matches:
+    for trajectory in trajectories:
         before = retained.get(trajectory.id)
         excluded[TWICE] += before is not None
         if (

@@ -23,8 +23,8 @@ from recordings.errors import FORMAT_REMEDY, EmptySuite, FileUnreadable, NotTheF
 from recordings.reading import parse_json
 
 # The kinds of lines that models produce, and the command that writes them.
-RecordKind = Literal["prediction", "asked", "verdict"]
-_MADE_BY: Mapping[RecordKind, str] = {"prediction": "generate", "asked": "trajectories", "verdict": "judge"}
+RecordKind = Literal["prediction", "trajectory", "verdict"]
+_MADE_BY: Mapping[RecordKind, str] = {"prediction": "generate", "trajectory": "trajectories", "verdict": "judge"}
 
 
 def _cut_line_remedy(line: str, kind: RecordKind, *, last: bool) -> str:

@@ -14,7 +14,7 @@ A text of the format is
     Action Input: JSON</s>
 
 It is read as `GLPFT/inference_utils/toolbench/evaluate-multi_agent.py` (X-PLUG/Multi-LLM-Agent) does, so that the
-metrics agree with that program. The reading is lenient where `evaluation.outputs` is strict:
+metrics agree with that program. The reading is lenient where `evaluation.files.outputs` is strict:
 
 - decisions are searched in the complete text, `give up` before `conclusion`; a text with neither is a call;
 - name and arguments follow the last `Action:` and `Action Input:` between the first and the second `</s>`;
@@ -41,7 +41,7 @@ from alpha_umi.roles.caller import Call
 from alpha_umi.roles.planner import Decision, write_plan
 from alpha_umi.roles.turns import Role, Tool, tool_line
 from evaluation.errors import NoReference
-from evaluation.outputs import Prediction, RoleText, planner_turn, read_prediction
+from evaluation.files.outputs import Prediction, RoleText, planner_turn, read_prediction
 from recordings.cases import Reference, StepCase
 from recordings.contamination import instruction_digest
 from recordings.errors import FORMAT_REMEDY, NotTheFormat, some
@@ -199,8 +199,8 @@ def split_turns(text: str) -> tuple[RoleText, ...]:
 
 
 def _after_last(text: str, word: str, otherwise: str) -> str:
-    _, matches, after = text.rpartition(word)
-    return after if matches else otherwise
+    _, separator, after = text.rpartition(word)
+    return after if separator else otherwise
 
 
 def _shown(call: Call) -> str:

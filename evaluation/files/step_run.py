@@ -22,8 +22,8 @@ from alpha_umi.roles.planner import Decision
 from alpha_umi.roles.turns import Role
 from evaluation.errors import NoReference
 from evaluation.files.jsonl import ANOTHER_FILE, OtherRun, ResumableJsonl, json_lines, require_version, resume_jsonl
+from evaluation.files.outputs import Prediction, RoleText, read_prediction
 from evaluation.files.published import Pair, pair
-from evaluation.outputs import Prediction, RoleText, read_prediction
 from recordings.cases import Reference, StepCase
 from recordings.contamination import instruction_digest
 from recordings.errors import FORMAT_REMEDY, CutShort, EmptySuite, NotTheFormat, some
@@ -232,8 +232,8 @@ def _call(name: str, arguments: str) -> Call:
     return parse_call(f"Action: {name}\nAction Input: {arguments}")
 
 
-# Kinds of lines in a file of trajectories.
-TRAJECTORY_KINDS = ("whole-run", "tool", "asked")
+# Record kinds of trajectory files: of this version, and of version 1, which is refused with its own remedy.
+TRAJECTORY_KINDS = ("trajectory-run", "tool", "trajectory", *"whole-run asked".split())  # noqa: SIM905
 TRAJECTORY_REMEDY = "score it with --format trajectories; predictions need a file of their own"
 _RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
 

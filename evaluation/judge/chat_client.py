@@ -193,10 +193,10 @@ class Judge:
             return self._read(response.body)
         if response.status in _KEY_STATUS:
             raise self._other_key()
-        reply = _reason(response.body, self._address.key)
-        if _is_too_long(response.status, reply):
-            raise TooLong(reply[:MAX_SHOWN])
-        raise self._refused(f"status {response.status}: {reply[:MAX_SHOWN]}")
+        reason = _reason(response.body, self._address.key)
+        if _is_too_long(response.status, reason):
+            raise TooLong(reason[:MAX_SHOWN])
+        raise self._refused(f"status {response.status}: {reason[:MAX_SHOWN]}")
 
     def _read(self, body: bytes) -> Completion:
         completion = read_completion(body)
@@ -238,12 +238,12 @@ class Judge:
         )
 
 
-def _is_too_long(status: int, reply: str) -> bool:
+def _is_too_long(status: int, reason: str) -> bool:
     """Servers share no status and no error code for it."""
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return True
     of_request = status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
-    return of_request and any(words in reply.lower() for words in ("context", "too long"))
+    return of_request and any(words in reason.lower() for words in ("context", "too long"))
 
 
 def _reason(body: bytes, key: str) -> str:
@@ -254,6 +254,6 @@ def _reason(body: bytes, key: str) -> str:
         return "no reason is given"
     for name in ("error", "message", "detail"):
         value = value.get(name, value) if isinstance(value, dict) else value
-    reply = redact(value, key) if isinstance(value, str) else redact_json(json.dumps(value), key)
+    reason = redact(value, key) if isinstance(value, str) else redact_json(json.dumps(value), key)
     # A lone surrogate cannot be written to a file.
-    return reply.encode(errors="replace").decode()
+    return reason.encode(errors="replace").decode()

@@ -12,6 +12,7 @@ from alpha_umi.client.errors import Unavailable
 from alpha_umi.contract.trajectories import Trajectory
 from evaluation.concurrency import run_concurrently
 from evaluation.errors import CasesDiffer, RunInterrupted
+from evaluation.files.trajectory_run import TrajectoryRun, read_trajectory_run
 from evaluation.judge.case import Case, Labels, Procedure
 from evaluation.judge.chat_client import Judge, TooLong
 from evaluation.judge.questions import JudgeSession, Prompts, UnparseableJudgement, load_prompts, prompts_digest
@@ -28,7 +29,6 @@ from evaluation.judge.verdicts import (
     read_verdicts,
     resume_verdicts,
 )
-from evaluation.whole_run import WholeRun, read_whole_run
 from recordings.errors import EmptySuite, NotTheFormat, some
 from recordings.reading import read_text
 from recordings.suites.definition import data_path, read_definition, suite_path
@@ -45,7 +45,7 @@ OnVerdict = Callable[[VerdictRecord], None]
 
 @dataclass(frozen=True)
 class JudgeTask:
-    """The trajectories to judge, and the questions. `not_asked` trajectories of the run are not there yet."""
+    """The trajectories to judge, and the questions. `not_run` trajectories of the run are not there yet."""
 
     about: JudgeRunRecord
     cases: Sequence[Case]
@@ -66,7 +66,7 @@ class JudgeTarget:
 
 def plan_judging(target: JudgeTarget, model: str, repeat: int, data: Path) -> JudgeTask:
     """The verdicts to make for a file of trajectories, `repeat` for each. Raises `EvaluationError`."""
-    run = read_whole_run(target.run)
+    run = read_trajectory_run(target.run)
     other = None if target.against is None else _other(target, run)
     cases = _cases(target, run, other, data)
     if not cases:
@@ -83,7 +83,7 @@ def plan_judging(target: JudgeTarget, model: str, repeat: int, data: Path) -> Ju
         trajectories=len(cases),
         repeat=repeat,
     )
-    return JudgeTask(about, cases, procedure, prompts, run.about.trajectories - len(run.asked))
+    return JudgeTask(about, cases, procedure, prompts, run.about.trajectories - len(run.records))
 
 
 async def judge_all(
@@ -132,11 +132,11 @@ async def _verdict(judge: Judge, task: JudgeTask, case: Case, repeat: int) -> Ve
     return VerdictRecord(recorded=case.recorded, repeat=repeat, basis=basis, labels=labels, questions=session.questions)
 
 
-def _other(target: JudgeTarget, run: WholeRun) -> WholeRun:
+def _other(target: JudgeTarget, run: TrajectoryRun) -> TrajectoryRun:
     """The run to compare with. Raises `EvaluationError`."""
     if target.against is None:
         raise ValueError("there is no other run")
-    other = read_whole_run(target.against)
+    other = read_trajectory_run(target.against)
     if other.about.suite != run.about.suite:
         raise CasesDiffer(
             f"{target.run} is of the suite {run.about.suite!r}, and {target.against} of {other.about.suite!r}",
@@ -145,34 +145,37 @@ def _other(target: JudgeTarget, run: WholeRun) -> WholeRun:
     return other
 
 
-def _cases(target: JudgeTarget, run: WholeRun, other: WholeRun | None, data: Path) -> list[Case]:
-    requests = _asked(run)
+def _cases(target: JudgeTarget, run: TrajectoryRun, other: TrajectoryRun | None, data: Path) -> list[Case]:
+    trajectories = _by_recorded_id(run)
     match target.procedure:
         case "toolbench-win":
-            references = {} if other is None else _asked(other)
+            references = {} if other is None else _by_recorded_id(other)
             return [
-                Case(name, requests.get(name), references.get(name)) for name in dict.fromkeys([*requests, *references])
+                Case(name, trajectories.get(name), references.get(name))
+                for name in dict.fromkeys([*trajectories, *references])
             ]
         case "toolbench-pass":
-            return _with_tools(target, requests, target.suite or run.about.suite, data)
+            return _with_tools(target, trajectories, target.suite or run.about.suite, data)
         case "toolalpaca":
-            return _with_golden(target, requests, target.suite or run.about.suite, data)
+            return _with_golden(target, trajectories, target.suite or run.about.suite, data)
         case "stabletoolbench-pass":
-            return [Case(name, trajectory) for name, trajectory in requests.items()]
+            return [Case(name, trajectory) for name, trajectory in trajectories.items()]
 
 
-def _asked(run: WholeRun) -> dict[str, Trajectory]:
-    return {record.recorded: record.trajectory for record in run.asked}
+def _by_recorded_id(run: TrajectoryRun) -> dict[str, Trajectory]:
+    return {record.recorded: record.trajectory for record in run.records}
 
 
-def _with_tools(target: JudgeTarget, requests: Mapping[str, Trajectory], suite: str, data: Path) -> list[Case]:
+def _with_tools(target: JudgeTarget, trajectories: Mapping[str, Trajectory], suite: str, data: Path) -> list[Case]:
     offered = {each.id: each.tools for each in load_suite(suite, data).trajectories}
-    _require_known(requests, offered, target.run, suite)
+    _require_known(trajectories, offered, target.run, suite)
     finish = load_prompts("tooleval").finish
-    return [Case(name, matches, tools=shown_tools(offered[name], finish)) for name, matches in requests.items()]
+    return [
+        Case(name, trajectory, tools=shown_tools(offered[name], finish)) for name, trajectory in trajectories.items()
+    ]
 
 
-def _with_golden(target: JudgeTarget, requests: Mapping[str, Trajectory], suite: str, data: Path) -> list[Case]:
+def _with_golden(target: JudgeTarget, trajectories: Mapping[str, Trajectory], suite: str, data: Path) -> list[Case]:
     definition = read_definition(suite_path(suite.partition(PART_SEPARATOR)[0]))
     if definition.loader != "toolalpaca-golden":
         raise NotTheFormat(
@@ -180,8 +183,8 @@ def _with_golden(target: JudgeTarget, requests: Mapping[str, Trajectory], suite:
             remedy="judge a run of ToolAlpaca, or name its --suite",
         )
     known = golden_solutions(data_path(data, definition.data, suite=definition.name, source=definition.source))
-    _require_known((each.instruction for each in requests.values()), known, target.run, suite)
-    return [Case(name, matches, golden=known[matches.instruction]) for name, matches in requests.items()]
+    _require_known((each.instruction for each in trajectories.values()), known, target.run, suite)
+    return [Case(name, trajectory, golden=known[trajectory.instruction]) for name, trajectory in trajectories.items()]
 
 
 def _require_known(names: Iterable[str], known: Mapping[str, object], run: Path, suite: str) -> None:

@@ -134,17 +134,17 @@ class JudgeSession:
 
     async def _again(self, name: str, prompt: str, record: QuestionRecord, read: Read) -> QuestionRecord:
         prompts = self._prompts
-        message = await self._judge.ask(
+        completion = await self._judge.ask(
             prompt,
             prompts.questions[name].function(name),
             temperature=prompts.temperature,
             max_tokens=prompts.max_tokens,
         )
-        usage = message.usage
+        usage = completion.usage
         return _with(
             record,
-            texts=[*record.texts, message.text],
-            answer=read(message.text),
+            texts=[*record.texts, completion.text],
+            answer=read(completion.text),
             prompt_tokens=record.prompt_tokens + (usage.prompt_tokens if usage else 0),
             completion_tokens=record.completion_tokens + (usage.completion_tokens if usage else 0),
         )

@@ -53,17 +53,17 @@ class JudgeReport(WireModel):
     seed: int
 
 
-def judge_report(matches: Verdicts, *, resamples: int = RESAMPLES, seed: int = SEED) -> JudgeReport:
+def judge_report(file: Verdicts, *, resamples: int = RESAMPLES, seed: int = SEED) -> JudgeReport:
     """The report of a file."""
-    about = matches.about
-    readable = [verdict for verdict in matches.verdicts if verdict.basis in READABLE]
-    questions = [question for verdict in matches.verdicts for question in verdict.questions]
-    bases = Counter(verdict.basis for verdict in matches.verdicts)
+    about = file.about
+    readable = [verdict for verdict in file.verdicts if verdict.basis in READABLE]
+    questions = [question for verdict in file.verdicts for question in verdict.questions]
+    bases = Counter(verdict.basis for verdict in file.verdicts)
     return JudgeReport(
         run=about,
         figures=_figures(about.procedure, readable, resamples=resamples, seed=seed),
         verdicts={basis: bases[basis] for basis in BASES},
-        missing=about.trajectories * about.repeat - len(matches.verdicts),
+        missing=about.trajectories * about.repeat - len(file.verdicts),
         labels=_counted(readable),
         agreement={label: _agreement(readable, label) for label in _JUDGED[about.procedure]}
         if about.repeat > 1
@@ -89,10 +89,10 @@ def _figures(
     sums = sums_by_trajectory(list(by_trajectory), columns)
     means = [mean(column) for column in columns]
     samples = resampled_means(sums, resamples=resamples, seed=seed)
-    matches = intervals(sums, samples, means, shares=[True] * len(columns))
+    spreads = intervals(sums, samples, means, shares=[True] * len(columns))
     return {
         name: FigureReport.of(title, value, len(by_trajectory), spread)
-        for (name, (title, _)), value, spread in zip(figures.items(), means, matches, strict=True)
+        for (name, (title, _)), value, spread in zip(figures.items(), means, spreads, strict=True)
     }
 
 

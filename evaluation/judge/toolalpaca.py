@@ -49,20 +49,20 @@ async def toolalpaca(session: JudgeSession, case: Case, repeat: int, labels: Lab
 
 def golden_solutions(path: Path) -> dict[str, GoldenSolution]:
     """The golden calls and API of each instruction of a ToolAlpaca file. Raises `EvaluationError`."""
-    matches: dict[str, GoldenSolution] = {}
+    solutions: dict[str, GoldenSolution] = {}
     for api in read_list(path, JudgedApi):
         for instruction, calls in zip(api.instructions, api.answers, strict=False):
             known = GoldenSolution(api.documentation, [(call.action, call.action_input) for call in calls])
-            matches.setdefault(instruction, known)
-    return matches
+            solutions.setdefault(instruction, known)
+    return solutions
 
 
 def _read(text: str) -> str | None:
     """Both labels, as JSON; None if either has another value."""
     results = text.split("## Results", 1)[-1]
     words = {part: re.search(rf"{title}: (\w+)", results) for part, title in PARTS.items()}
-    matches = {part: match[1] for part, match in words.items() if match and match[1] in ANSWERS}
-    return json.dumps(matches) if len(matches) == len(PARTS) else None
+    labels = {part: match[1] for part, match in words.items() if match and match[1] in ANSWERS}
+    return json.dumps(labels) if len(labels) == len(PARTS) else None
 
 
 def _standard(golden: GoldenSolution) -> str:

@@ -90,8 +90,8 @@ async def _answer_status(session: JudgeSession, query: str, solution: dict[str, 
 def _left(labels: Labels, order: list[Side]) -> list[Side]:
     """The trajectories that solve the task; if none does, those that are unsure; else both."""
     for status in ("Solved", "Unsure"):
-        if matches := [side for side in order if labels[f"answer_status.{side}"] == status]:
-            return matches
+        if sides := [side for side in order if labels[f"answer_status.{side}"] == status]:
+            return sides
     return order
 
 

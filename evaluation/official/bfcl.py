@@ -81,10 +81,12 @@ def bfcl_report(pairs: Sequence[Pair], python: Path) -> BfclReport:
     strange = next((name for name in names if category_of(name) not in (*CALLS, *NO_CALLS)), None)
     if strange is not None:
         raise NotTheFormat(f"{strange!r} is not a question of BFCL", remedy="name a run of the suite `bfcl`")
-    version, message = _checked({pair.case.trajectory: _calls(pair) for pair in pairs if pair.prediction}, python)
-    reasons = {name: message.get(name, MISSING) for name in names}
-    matches = {each: [reasons[name] for name in names if category_of(name) == each] for each in (*CALLS, *NO_CALLS)}
-    categories = {name: _report(name, errors) for name, errors in matches.items() if errors}
+    version, reasons_by_question = _checked(
+        {pair.case.trajectory: _calls(pair) for pair in pairs if pair.prediction}, python
+    )
+    reasons = {name: reasons_by_question.get(name, MISSING) for name in names}
+    by_category = {each: [reasons[name] for name in names if category_of(name) == each] for each in (*CALLS, *NO_CALLS)}
+    categories = {name: _report(name, errors) for name, errors in by_category.items() if errors}
     return BfclReport(package=f"bfcl-eval {version}", total=_report("all", reasons.values()), categories=categories)
 
 
@@ -93,9 +95,9 @@ def _calls(pair: Pair) -> list[dict[str, object]]:
     return [] if called is None else [{called.name: called.arguments}]
 
 
-def _checked(requests: Mapping[str, list[dict[str, object]]], python: Path) -> tuple[str, dict[str, str]]:
+def _checked(calls_by_question: Mapping[str, list[dict[str, object]]], python: Path) -> tuple[str, dict[str, str]]:
     """The package's version, and for each question the reason why it is wrong, empty if it is right."""
-    lines = "".join(json.dumps({"id": name, "calls": calls}) + "\n" for name, calls in requests.items())
+    lines = "".join(json.dumps({"id": name, "calls": calls}) + "\n" for name, calls in calls_by_question.items())
     try:
         # Isolated from this project's modules and the environment's Python settings.
         done = subprocess.run(  # noqa: S603 - a Python of the user's, and a program of ours
@@ -109,19 +111,19 @@ def _checked(requests: Mapping[str, list[dict[str, object]]], python: Path) -> t
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["without a message"])[-1]
         raise CheckerFailed(f"BFCL's checker ended with {done.returncode}: {last}", remedy=SETUP)
-    return _read(done.stdout, requests)
+    return _read(done.stdout, calls_by_question)
 
 
-def _read(text: str, requests: Iterable[str]) -> tuple[str, dict[str, str]]:
+def _read(text: str, questions: Iterable[str]) -> tuple[str, dict[str, str]]:
     try:
         first, *lines = text.splitlines()
         version = str(json.loads(first)["version"])
-        message = [_CheckerLine.model_validate_json(line) for line in lines]
+        verdicts = [_CheckerLine.model_validate_json(line) for line in lines]
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         raise CheckerFailed("the output of BFCL's checker cannot be read", remedy=SETUP) from error
-    if [each.id for each in message] != list(requests):
+    if [each.id for each in verdicts] != list(questions):
         raise CheckerFailed("the output of BFCL's checker lacks questions", remedy=SETUP)
-    return version, {each.id: "" if each.valid else each.reason or "unknown" for each in message}
+    return version, {each.id: "" if each.valid else each.reason or "unknown" for each in verdicts}
 
 
 def _report(title: str, reasons: Iterable[str]) -> CategoryReport:

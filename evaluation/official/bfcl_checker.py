@@ -36,9 +36,9 @@ def main() -> int:
     data = Path(package.origin).parent / "data"
     print(json.dumps({"version": metadata.version("bfcl-eval")}))
     for line in sys.stdin:
-        requests = json.loads(line)
-        valid, reason = check(data, requests["id"], requests["calls"])
-        print(json.dumps({"id": requests["id"], "valid": valid, "reason": reason}), flush=True)
+        question = json.loads(line)
+        valid, reason = check(data, question["id"], question["calls"])
+        print(json.dumps({"id": question["id"], "valid": valid, "reason": reason}), flush=True)
     return 0
 
 
@@ -60,10 +60,10 @@ def checked(functions: Any, calls: Any, answers: Any, category: str) -> tuple[bo
     from bfcl_eval.eval_checker.ast_eval.ast_checker import ast_checker
 
     try:
-        message = ast_checker(functions, calls, answers, Language.PYTHON, category, MODEL)
+        verdict = ast_checker(functions, calls, answers, Language.PYTHON, category, MODEL)
     except Exception as error:
         return False, f"checker_failed:{type(error).__name__}"
-    return bool(message["valid"]), str(message.get("error_type", "")) if not message["valid"] else ""
+    return bool(verdict["valid"]), str(verdict.get("error_type", "")) if not verdict["valid"] else ""
 
 
 @cache

@@ -94,7 +94,7 @@ def _counts(steps: Sequence[Pair]) -> _Counts:
         readable=int(all(map(_readable, steps))),
         tools=(sum(call is not None for _, call in matched), len(made), len(wanted)),
         parameters=(
-            sum(_right_parameters(call, matches) for call, matches in matched if matches is not None),
+            sum(_right_parameters(call, reference) for call, reference in matched if reference is not None),
             sum(len(call.arguments) for call in made),
             sum(len(call.arguments) for call in wanted),
         ),

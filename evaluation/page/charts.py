@@ -191,6 +191,6 @@ def _inline(svg: str, name: str) -> str:
     """The SVG element with ids prefixed by a digest, so that they are unique in a page."""
     prefix = f"c{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:10]}-"
     element = svg[svg.index("<svg") :].strip()
-    element = _NAME.sub(lambda matches: f'id="{prefix}{matches[1]}"', element)
-    element = _USE.sub(lambda matches: f"{matches[1]}#{prefix}{matches[2]}", element)
-    return _OPENING.sub(lambda matches: f'<svg {_XMLNS} {matches[1]} aria-hidden="true">', element, count=1)
+    element = _NAME.sub(lambda match: f'id="{prefix}{match[1]}"', element)
+    element = _USE.sub(lambda match: f"{match[1]}#{prefix}{match[2]}", element)
+    return _OPENING.sub(lambda match: f'<svg {_XMLNS} {match[1]} aria-hidden="true">', element, count=1)

@@ -10,26 +10,21 @@ call that two of them have returned the same single answer. Their tools must fit
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
 
 from alpha_umi.roles.turns import Tool
 from evaluation.errors import EvaluationError
 from evaluation.replay.tool_server import Arguments, CallRefused, ToolAnswer
-from recordings.trajectory import RecordedTrajectory, recorded_calls
+from recordings.trajectory import NOT_RECORDED, CallKey, RecordedTrajectory, call_key, recorded_calls
 
 # Limits of an orchestrator for one OpenAPI document.
 MAX_TOOLS = 500
-NOT_RECORDED = "call-not-recorded"
 # The orchestrator's observation of a failed tool.
 _FAILURE = re.compile(r"HTTP (?P<status>[45]\d\d) from the tool(?:: (?P<body>.*)|\.)", re.DOTALL)
-
-CallKey = tuple[str, str]
 
 
 class CannotReplay(EvaluationError):
@@ -96,11 +91,6 @@ def compatible_groups(trajectories: Iterable[RecordedTrajectory]) -> list[tuple[
     return [tuple(members) for members, _, _ in groups]
 
 
-def call_key(name: str, arguments: Mapping[str, Any]) -> CallKey:
-    """The key by which calls are compared."""
-    return Tool(name).prompt_name, json.dumps(_plain(arguments), sort_keys=True)
-
-
 def _tools(trajectory: RecordedTrajectory) -> dict[str, Tool]:
     return {tool.prompt_name: tool for tool in trajectory.tools}
 
@@ -108,12 +98,12 @@ def _tools(trajectory: RecordedTrajectory) -> dict[str, Tool]:
 def _answers(trajectory: RecordedTrajectory) -> dict[CallKey, tuple[str, ...]]:
     """Calls of tools that were not offered cannot be replayed."""
     offered = _tools(trajectory)
-    matches: dict[CallKey, tuple[str, ...]] = {}
+    answers: dict[CallKey, tuple[str, ...]] = {}
     for each in recorded_calls(trajectory):
         key = call_key(each.call.name, each.call.arguments)
         if key[0] in offered:
-            matches[key] = (*matches.get(key, ()), each.observation)
-    return matches
+            answers[key] = (*answers.get(key, ()), each.observation)
+    return answers
 
 
 def _clash(
@@ -125,8 +115,8 @@ def _clash(
     for name, tool in offered.items():
         if tools.get(name, tool) != tool:
             return f"another trajectory has another tool of the name {name!r}"
-    for key, matches in _answers(trajectory).items():
-        if key in answers and (answers[key] != matches or len(matches) > 1):
+    for key, observations in _answers(trajectory).items():
+        if key in answers and (answers[key] != observations or len(observations) > 1):
             return f"another trajectory has the same call of {key[0]!r} with other answers"
     return None
 
@@ -135,11 +125,3 @@ def _as_answered(content: str) -> ToolAnswer:
     """The answer for which an orchestrator produces the recorded observation."""
     failure = _FAILURE.fullmatch(content)
     return ToolAnswer(failure["body"] or "", int(failure["status"])) if failure else ToolAnswer(content)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value

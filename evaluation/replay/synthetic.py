@@ -78,18 +78,18 @@ class _Reading:
 
     def _object(self, tokens: list[str], depth: int) -> dict[str, Any]:
         del tokens[0]
-        matches: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         while tokens and tokens[0] != "}":
             name = tokens.pop(0)
             if name in ",:[]{":
                 continue
             if tokens[:1] == [":"]:
                 del tokens[0]
-                matches[name] = self._value(tokens, name, depth)
+                values[name] = self._value(tokens, name, depth)
             else:
-                matches[name] = self._plain(name)
+                values[name] = self._plain(name)
         del tokens[:1]
-        return matches
+        return values
 
     def _plain(self, name: str) -> Any:
         return self._arguments.get(name, _DONE.get(name, f"{name}-1"))

@@ -14,9 +14,13 @@ from evaluation.reporting.paper import paper_section
 from evaluation.reporting.step_examples import StepExamples, step_examples, step_examples_section
 from evaluation.reporting.steps import steps_section
 from evaluation.reporting.training import Training, scaling_section, training_section
+from evaluation.reporting.trajectories import trajectories_section
+from evaluation.reporting.trajectory_examples import (
+    TrajectoryExamples,
+    trajectory_examples,
+    trajectory_examples_section,
+)
 from evaluation.reporting.verdicts import verdicts_section
-from evaluation.reporting.whole_behind import TrajectoryExamples, trajectory_examples_section, whole_behind
-from evaluation.reporting.whole_section import whole_section
 
 Of = TypeVar("Of")
 
@@ -37,19 +41,21 @@ class Report:
 def report_sections(report: Report) -> list[Section]:
     """All of it. Raises `EvaluationError`."""
     steps = [step_examples(run, report.examples) for run in report.runs if isinstance(run, StepsRun)]
-    complete = [whole_behind(run, report.examples) for run in report.runs if isinstance(run, TrajectoriesRun)]
+    trajectories = [
+        trajectory_examples(run, report.examples) for run in report.runs if isinstance(run, TrajectoriesRun)
+    ]
     figures = [
         _given(report),
-        paper_section([each.run for each in steps], [each.run for each in complete]),
+        paper_section([each.run for each in steps], [each.run for each in trajectories]),
         *_steps(steps, report.bootstrap),
-        *_whole(complete, report.bootstrap),
-        verdicts_section([each.run for each in complete]),
+        *_trajectories(trajectories, report.bootstrap),
+        verdicts_section([each.run for each in trajectories]),
         scaling_section([each.run for each in steps], report.trainings),
         training_section(report.trainings),
     ]
     if not report.examples:
         return [section.unlinked() for section in figures]
-    return [*figures, *map(step_examples_section, steps), *map(trajectory_examples_section, complete)]
+    return [*figures, *map(step_examples_section, steps), *map(trajectory_examples_section, trajectories)]
 
 
 def _given(report: Report) -> Section:
@@ -82,10 +88,10 @@ def _steps(runs: Sequence[StepExamples], bootstrap: BootstrapOptions) -> Iterato
         yield steps_section(title, f"steps-{number}", group, bootstrap)
 
 
-def _whole(runs: Sequence[TrajectoryExamples], bootstrap: BootstrapOptions) -> Iterator[Section]:
+def _trajectories(runs: Sequence[TrajectoryExamples], bootstrap: BootstrapOptions) -> Iterator[Section]:
     groups = _grouped((each.run.run.about.suite, each.run.questions_digest, each) for each in runs)
     for number, (title, group) in enumerate(_titled(groups, "whole trajectories"), start=1):
-        yield whole_section(title, f"whole-{number}", group, bootstrap)
+        yield trajectories_section(title, f"trajectories-{number}", group, bootstrap)
 
 
 def _grouped(runs: Iterable[tuple[str, str, Of]]) -> dict[tuple[str, str], list[Of]]:

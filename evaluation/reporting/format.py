@@ -92,11 +92,11 @@ def suite_command(suite: str) -> SuiteCommand | None:
 
 def suite_command_lines(suite: str, run: str) -> tuple[str, ...]:
     """The command for a file, if its suite has one."""
-    matches = suite_command(suite)
-    return () if matches is None else (matches.line(run),)
+    command = suite_command(suite)
+    return () if command is None else (command.line(run),)
 
 
 def suite_command_note(suite: str) -> Iterator[Paragraph]:
     """What the command of a suite tells, if it has one."""
-    if matches := suite_command(suite):
-        yield Paragraph(f"`{matches.line('RUN')}` {matches.tells}.")
+    if command := suite_command(suite):
+        yield Paragraph(f"`{command.line('RUN')}` {command.tells}.")

@@ -18,6 +18,7 @@ from evaluation.errors import NoReference
 from evaluation.files.predictions import role_costs
 from evaluation.files.published import Pair
 from evaluation.files.step_run import TRAJECTORY_KINDS, PredictionRecord, Run, read_run
+from evaluation.files.trajectory_run import TrajectoryRun, read_trajectory_run
 from evaluation.judge.report import JudgeReport, judge_report
 from evaluation.judge.verdicts import VerdictRecord, Verdicts, read_verdicts
 from evaluation.metrics.trajectory import Measured
@@ -35,7 +36,6 @@ from evaluation.results import (
 )
 from evaluation.scoring import score
 from evaluation.statistics.bootstrap import RESAMPLES, SEED
-from evaluation.whole_run import WholeRun, read_whole_run
 from recordings.errors import DuplicateId, EmptySuite
 from recordings.reading import read_text
 
@@ -113,7 +113,7 @@ class TrajectoriesRun:
     """A run over whole trajectories with its figures, the digest of its file, and verdicts of judges on it."""
 
     named: RunLabel
-    run: WholeRun
+    run: TrajectoryRun
     measured: tuple[Measured, ...]
     report: TrajectoryReport
     sha256: str
@@ -129,9 +129,9 @@ class TrajectoriesRun:
     def questions_digest(self) -> str:
         """Equal for runs that were asked the same questions, with the same tools, and judged alike."""
         about = self.run.about
-        requests = ((each, each.trajectory) for each in self.run.asked)
-        message = ([each.recorded, each.expected, one.instruction, sorted(one.tools)] for each, one in requests)
-        return _digest([json.dumps([about.compared, about.trajectories]), *map(json.dumps, message)])
+        records = ((each, each.trajectory) for each in self.run.records)
+        questions = ([each.recorded, each.expected, one.instruction, sorted(one.tools)] for each, one in records)
+        return _digest([json.dumps([about.compared, about.trajectories]), *map(json.dumps, questions)])
 
     @property
     def commands(self) -> tuple[str, ...]:
@@ -182,16 +182,16 @@ def with_verdicts(runs: Sequence[AnyRun], paths: Sequence[Path], bootstrap: Boot
 
     Raises `EvaluationError`: for a file without verdicts, for verdicts on no run that is there, for one given twice.
     """
-    found = [read_run_verdicts(path, bootstrap) for path in paths]
-    for place, judged in enumerate(found):
-        if judged.file in [earlier.file for earlier in found[:place]]:
+    verdicts = [read_run_verdicts(path, bootstrap) for path in paths]
+    for place, judged in enumerate(verdicts):
+        if judged.file in [earlier.file for earlier in verdicts[:place]]:
             raise DuplicateId(f"the verdicts of {judged.path} are given twice", remedy=_ONCE)
         _require_run(judged, runs)
-    return [_with(run, found) if isinstance(run, TrajectoriesRun) else run for run in runs]
+    return [_with(run, verdicts) if isinstance(run, TrajectoriesRun) else run for run in runs]
 
 
-def _with(run: TrajectoriesRun, found: Sequence[RunVerdicts]) -> TrajectoriesRun:
-    return replace(run, verdicts=tuple(each for each in found if each.file.about.run_sha256 == run.sha256))
+def _with(run: TrajectoriesRun, verdicts: Sequence[RunVerdicts]) -> TrajectoriesRun:
+    return replace(run, verdicts=tuple(each for each in verdicts if each.file.about.run_sha256 == run.sha256))
 
 
 def _require_run(judged: RunVerdicts, runs: Sequence[AnyRun]) -> None:
@@ -224,8 +224,8 @@ def _kind(text: str) -> object:
 
 
 def _read_trajectories(named: RunLabel, text: str, bootstrap: BootstrapOptions) -> TrajectoriesRun:
-    run = read_whole_run(named.path)
-    if not run.asked:
+    run = read_trajectory_run(named.path)
+    if not run.records:
         raise EmptySuite(f"{named.path} has no trajectory yet", remedy=_AGAIN)
     report = trajectory_report(run, resamples=bootstrap.resamples, seed=bootstrap.seed)
     return TrajectoriesRun(named, run, tuple(run.measured()), report, hashlib.sha256(text.encode()).hexdigest())
@@ -282,11 +282,11 @@ class RunVerdicts:
         for verdict in self.file.verdicts:
             if part := part_of(verdict.recorded):
                 parts.setdefault(part, []).append(verdict)
-        return {part: self._figures(reply) for part, reply in parts.items()}
+        return {part: self._figures(verdicts) for part, verdicts in parts.items()}
 
-    def _figures(self, reply: Sequence[VerdictRecord]) -> dict[str, FigureReport]:
-        found = Verdicts(self.file.about, tuple(reply))
-        return judge_report(found, resamples=self.report.resamples, seed=self.report.seed).figures
+    def _figures(self, verdicts: Sequence[VerdictRecord]) -> dict[str, FigureReport]:
+        of_part = Verdicts(self.file.about, tuple(verdicts))
+        return judge_report(of_part, resamples=self.report.resamples, seed=self.report.seed).figures
 
     def on(self, recorded: str) -> list[VerdictRecord]:
         """The verdicts on a trajectory."""
@@ -295,17 +295,17 @@ class RunVerdicts:
     def blocks(self, recorded: str) -> Iterator[Block]:
         """What was said of a trajectory, with what the judge wrote."""
         for verdict in self.on(recorded):
-            reply = ", ".join(f"{label}: {value}" for label, value in verdict.labels.items())
-            message = reply or "nothing that means anything"
-            yield Paragraph(f"Verdict {verdict.repeat + 1} ({self.title}; {verdict.basis}): {message}.")
+            labels = ", ".join(f"{label}: {value}" for label, value in verdict.labels.items())
+            text = labels or "nothing that means anything"
+            yield Paragraph(f"Verdict {verdict.repeat + 1} ({self.title}; {verdict.basis}): {text}.")
             for question in verdict.questions:
                 yield verbatim(f"The judge wrote to {question.name}", "\n".join(question.texts) or "(nothing)")
 
 
 def read_run_verdicts(path: Path, bootstrap: BootstrapOptions) -> RunVerdicts:
     """Read a file of verdicts. Raises `EvaluationError`."""
-    found = read_verdicts(path)
-    return RunVerdicts(path, found, judge_report(found, resamples=bootstrap.resamples, seed=bootstrap.seed))
+    verdicts = read_verdicts(path)
+    return RunVerdicts(path, verdicts, judge_report(verdicts, resamples=bootstrap.resamples, seed=bootstrap.seed))
 
 
 @dataclass(frozen=True)
@@ -318,8 +318,8 @@ class BootstrapOptions:
 
 def remarks(runs: Sequence[AnyRun]) -> Iterator[Paragraph]:
     """Of runs that stand side by side; what their suite leaves out is said once."""
-    message = {sentence for run in runs if (sentence := excluded_sentence(run.run.about.excluded))}
-    yield from (Paragraph(f"{sentence[0].upper()}{sentence[1:]}.") for sentence in sorted(message))
+    excluded = {sentence for run in runs if (sentence := excluded_sentence(run.run.about.excluded))}
+    yield from (Paragraph(f"{sentence[0].upper()}{sentence[1:]}.") for sentence in sorted(excluded))
     for run in runs:
         warned = [*trained_on_sentences(run.run.about.models), *_incomplete(run)]
         yield from (Paragraph(f"{run.named.title}: {sentence}.", warning=True) for sentence in warned)
@@ -328,11 +328,11 @@ def remarks(runs: Sequence[AnyRun]) -> Iterator[Paragraph]:
 def _incomplete(run: AnyRun) -> Iterator[str]:
     if isinstance(run, StepsRun) and run.report.missing:
         yield f"{pluralize(len(run.report.missing), 'step')} without a prediction, counted as wrong"
-    elif not isinstance(run, StepsRun) and run.report.not_asked:
-        yield f"not asked yet, and counted as failed: {pluralize(run.report.not_asked, 'trajectory')}"
+    elif not isinstance(run, StepsRun) and run.report.not_run:
+        yield f"not run yet, and counted as failed: {pluralize(run.report.not_run, 'trajectory')}"
 
 
 def part_of(question: str) -> str | None:
     """The part of ToolBench's questions that one is of, by its id (`G1_tool/7`); None for any other."""
-    part, found, _ = question.partition("/")
-    return part if found and part in PARTS else None
+    part, slash, _ = question.partition("/")
+    return part if slash and part in PARTS else None

@@ -16,7 +16,7 @@ from evaluation.page.blocks import Block, Cell, Paragraph, Row, Section, Table
 from evaluation.reporting.format import NO_FIGURE, percent
 from evaluation.reporting.inputs import PART, PARTS, RunVerdicts, StepsRun, TrajectoriesRun
 from evaluation.reporting.step_examples import metric_anchor
-from evaluation.reporting.whole_behind import verdict_anchor
+from evaluation.reporting.trajectory_examples import verdict_anchor
 
 
 class PaperRow(WireModel):
@@ -99,14 +99,14 @@ def _of_table(table: PaperTable, runs: Sequence[StepsRun], complete: Sequence[Tr
 
 def _judged(table: PaperTable, run: TrajectoriesRun, place: int, judged: RunVerdicts) -> Row | None:
     """What a judge said of a run, under the columns that it is about; None where it is about none of them."""
-    matches: dict[str, Cell] = {}
+    judged_cells: dict[str, Cell] = {}
     for column, name in table.judged.get(judged.file.about.procedure, {}).items():
         of = _of_parts if PART in column else _of_all
-        matches |= of(run, place, judged, column, name)
-    if not matches:
+        judged_cells |= of(run, place, judged, column, name)
+    if not judged_cells:
         return None
     n = max(figure.n for figure in judged.report.figures.values())
-    cells = [matches.get(column, NO_FIGURE) for column in table.columns]
+    cells = [judged_cells.get(column, NO_FIGURE) for column in table.columns]
     return [run.named.title, f"ours, judged by {judged.file.about.model}, {run.mode}, n {n:,}", *cells]
 
 
@@ -120,8 +120,8 @@ def _of_all(run: TrajectoriesRun, place: int, judged: RunVerdicts, column: str, 
 
 def _of_parts(run: TrajectoriesRun, place: int, judged: RunVerdicts, column: str, name: str) -> dict[str, Cell]:
     """A figure of each part of ToolBench's questions that was judged; where all six were, their mean as well."""
-    message = {part: figures[name].value for part, figures in judged.figures_by_part.items() if name in figures}
-    values = {part: value for part, value in message.items() if value is not None}
+    by_part = {part: figures[name].value for part, figures in judged.figures_by_part.items() if name in figures}
+    values = {part: value for part, value in by_part.items() if value is not None}
     cells = {
         column.replace(PART, PARTS[part]): Cell(percent(value), verdict_anchor(run, place, PART, part))
         for part, value in values.items()

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from alpha_umi.roles.template import Template, UnknownTemplate, load_template, render
 from alpha_umi.roles.turns import Role, Turn
+from evaluation.files.outputs import planner_turn
 from evaluation.files.published import Pair
 from evaluation.files.step_run import OutputRecord
-from evaluation.outputs import planner_turn
 
 Model = Mapping[str, Any]
 SHORTENED: Final = "its history was shortened to fit the model's context"

@@ -95,7 +95,7 @@ def _link(behind: StepExamples, place: int) -> Cell:
 
 def _class_groups(run: StepsRun, classes: Sequence[ErrorClass]) -> Iterator[Group]:
     for name in CLASSES:
-        places = [place for place, matches in enumerate(classes) if matches == name]
+        places = [place for place, step_class in enumerate(classes) if step_class == name]
         yield Group(class_anchor(run, name), f"{run.named.key}, {name}", places)
 
 
@@ -143,14 +143,14 @@ SUMMARY_CHARACTERS = 90
 NOTHING = "–"
 
 
-def step_fold(run: StepsRun, place: int, matches: ErrorClass) -> Fold:
+def step_fold(run: StepsRun, place: int, error_class: ErrorClass) -> Fold:
     """The step at this place of the run, to be opened."""
     pair = run.pairs[place]
     record = run.predictions.get(pair.case.id)
     question = beginning(pair.case.instruction, SUMMARY_CHARACTERS)
     blocks = [_compared(pair), *_roles(run, pair, record), _conversation(pair), _tools(pair)]
-    message = f"{run.named.key} · {pair.case.id} · {matches}: {question}"
-    return Fold(message, blocks, step_anchor(run, place))
+    title = f"{run.named.key} · {pair.case.id} · {error_class}: {question}"
+    return Fold(title, blocks, step_anchor(run, place))
 
 
 def step_anchor(run: StepsRun, place: int) -> str:
@@ -158,9 +158,9 @@ def step_anchor(run: StepsRun, place: int) -> str:
     return run.named.anchor("step", place + 1)
 
 
-def step_link(run: StepsRun, place: int, matches: ErrorClass) -> str:
+def step_link(run: StepsRun, place: int, error_class: ErrorClass) -> str:
     """How a list names the step."""
-    return f"{run.pairs[place].case.id} ({matches})"
+    return f"{run.pairs[place].case.id} ({error_class})"
 
 
 def _compared(pair: Pair) -> Table:

@@ -10,6 +10,7 @@ from typing import Final
 from evaluation.compare import compare
 from evaluation.files.predictions import CostReport
 from evaluation.files.published import Pair
+from evaluation.files.trajectory_run import TrajectoryRecord
 from evaluation.metrics import COLUMNS, METRICS, Metric
 from evaluation.official.seal_tools import seal_tools_report
 from evaluation.page.blocks import Block, Cell, Chart, Gallery, Paragraph, Row, Section, Table
@@ -36,7 +37,6 @@ from evaluation.reporting.step_examples import (
 from evaluation.reporting.step_groups import groups_table
 from evaluation.results import ComparisonReport, FigureReport, comparison_report
 from evaluation.statistics.bootstrap import intervals, mean, resampled_means, sums_by_trajectory
-from evaluation.whole_run import AskedRecord
 
 _DRAWN: Final = frozenset(
     {"plan_em", "action_em", "hallu_rate", "f1", "rouge", "decision_accuracy", "call_match", "argument_validity"}
@@ -96,12 +96,12 @@ def _bars(title: str, metric: Metric[Pair], runs: Sequence[StepExamples]) -> Cha
 def _differences(title: str, runs: Sequence[StepExamples], bootstrap: BootstrapOptions) -> Table:
     """The paired differences of the others to the first run."""
     first, *others = runs
-    matches = [
+    reports = [
         comparison_report(compare(first.run.pairs, each.run.pairs, resamples=bootstrap.resamples, seed=bootstrap.seed))
         for each in others
     ]
     rows: list[Row] = [
-        [metric.title, *(_difference(each, metric, message) for each, message in zip(others, matches, strict=True))]
+        [metric.title, *(_difference(each, metric, report) for each, report in zip(others, reports, strict=True))]
         for metric in METRICS
     ]
     header = ["metric", *(each.run.named.title for each in others)]
@@ -120,8 +120,8 @@ def _groups(title: str, runs: Sequence[StepExamples], bootstrap: BootstrapOption
         yield groups_table(caption, first.run.pairs, each.run.pairs, bootstrap, anchor)
 
 
-def _difference(each: StepExamples, metric: Metric[Pair], message: ComparisonReport) -> Cell:
-    text = difference_text(message.differences[metric.name])
+def _difference(each: StepExamples, metric: Metric[Pair], report: ComparisonReport) -> Cell:
+    text = difference_text(report.differences[metric.name])
     return Cell(text, _figure(each, metric).anchor if text != NO_FIGURE else None)
 
 
@@ -129,12 +129,12 @@ def _of_the_suite(title: str, runs: Sequence[StepExamples], bootstrap: Bootstrap
     """The figures that a suite is measured by itself."""
     if runs[0].run.run.about.suite.partition(":")[0] != "seal-tools":
         return
-    matches = [
+    figures = [
         seal_tools_report(each.run.pairs, resamples=bootstrap.resamples, seed=bootstrap.seed).figures for each in runs
     ]
     rows: list[Row] = [
-        [figure.title, *(_suite_figure(each, message[name]) for each, message in zip(runs, matches, strict=True))]
-        for name, figure in matches[0].items()
+        [figure.title, *(_suite_figure(each, of_run[name]) for each, of_run in zip(runs, figures, strict=True))]
+        for name, figure in figures[0].items()
     ]
     header = ["figure", *(each.run.named.title for each in runs)]
     yield Table(
@@ -208,7 +208,7 @@ class CostFigure:
 class PerAnswer:
     """What an answered task cost. `tokens_for_each`: those of all trajectories, for each answered one."""
 
-    asked: int
+    trajectories: int
     answered: int
     figures: Mapping[str, CostFigure]
     tokens_for_each: float | None
@@ -216,32 +216,32 @@ class PerAnswer:
 
 def per_answer(run: TrajectoriesRun, bootstrap: BootstrapOptions) -> PerAnswer:
     """The costs of a run. Seconds are those spent with the roles and the tools."""
-    answered = [record for record in run.run.asked if record.trajectory.status == "completed"]
-    spent = [sum(_tokens(record)) for record in run.run.asked]
+    answered = [record for record in run.run.records if record.trajectory.status == "completed"]
+    spent = [sum(_tokens(record)) for record in run.run.records]
     return PerAnswer(
-        asked=len(run.run.asked),
+        trajectories=len(run.run.records),
         answered=len(answered),
         figures=_answer_figures(answered, bootstrap) if answered else dict.fromkeys(PER_ANSWER, CostFigure(None)),
         tokens_for_each=sum(spent) / len(answered) if answered else None,
     )
 
 
-def _answer_figures(answered: list[AskedRecord], bootstrap: BootstrapOptions) -> dict[str, CostFigure]:
+def _answer_figures(answered: list[TrajectoryRecord], bootstrap: BootstrapOptions) -> dict[str, CostFigure]:
     tokens = [[float(_tokens(record)[side]) for record in answered] for side in (0, 1)]
     columns = [list(map(_seconds, answered)), *tokens]
     sums = sums_by_trajectory([record.recorded for record in answered], columns)
     samples = resampled_means(sums, resamples=bootstrap.resamples, seed=bootstrap.seed)
     means = list(map(mean, columns))
-    matches = intervals(sums, samples, means, shares=[False] * len(columns))
+    spreads = intervals(sums, samples, means, shares=[False] * len(columns))
     return {
         name: CostFigure(value, spread.low if spread else None, spread.high if spread else None)
-        for name, value, spread in zip(PER_ANSWER, means, matches, strict=True)
+        for name, value, spread in zip(PER_ANSWER, means, spreads, strict=True)
     }
 
 
-def _seconds(record: AskedRecord) -> float:
+def _seconds(record: TrajectoryRecord) -> float:
     return sum(sum(step.latency_ms.model_dump().values()) for step in record.trajectory.steps) / 1000
 
 
-def _tokens(record: AskedRecord) -> tuple[int, int]:
+def _tokens(record: TrajectoryRecord) -> tuple[int, int]:
     return record.trajectory.usage.prompt_tokens, record.trajectory.usage.completion_tokens

@@ -111,16 +111,16 @@ def read_trainings(folders: Sequence[Path]) -> list[Training]:
 
 def training_of(run: StepsRun, trainings: Sequence[Training]) -> Training | None:
     """The training that made every model of a run, as their manifests say; None where it is not among these."""
-    message = [_made(model) for model in run.run.about.models.values()]
-    matches = [each for each in trainings if message and all(made in each.stages for made in message)]
+    made_by = [_made(model) for model in run.run.about.models.values()]
+    matches = [each for each in trainings if made_by and all(made in each.stages for made in made_by)]
     return matches[0] if len(matches) == 1 else None
 
 
 def _made(model: Mapping[str, Any]) -> tuple[str, str, int] | None:
     manifest = model.get("manifest")
     source = manifest.get("source") if isinstance(manifest, dict) else None
-    matches = _MADE.match(source) if isinstance(source, str) else None
-    return None if matches is None else (matches[1], matches[2], int(matches[3].replace(",", "")))
+    match = _MADE.match(source) if isinstance(source, str) else None
+    return None if match is None else (match[1], match[2], int(match[3].replace(",", "")))
 
 
 def _read(folder: Path, name: str) -> Training:
@@ -136,14 +136,14 @@ def _read(folder: Path, name: str) -> Training:
 
 def _losses(path: Path) -> list[LossLine]:
     """The whole lines of a file; none if it is not there, as of a stage that was taken over."""
-    matches: list[LossLine] = []
+    losses: list[LossLine] = []
     for line in read_text(path).splitlines() if path.is_file() else ():
         try:
-            matches.append(LossLine.model_validate(json.loads(line)))
+            losses.append(LossLine.model_validate(json.loads(line)))
         except (ValueError, ValidationError):
             # A run that was killed leaves a part of a line.
             break
-    return matches
+    return losses
 
 
 def _name(folder: Path, others: Sequence[Path]) -> str:
@@ -262,7 +262,7 @@ def _scaling_curves(metric: Metric[Pair], made: Sequence[Made]) -> Iterator[Char
 
 def _series(metric: Metric[Pair], made: Sequence[Made]) -> Iterator[Line]:
     """A line for each variant and mode of which at least two amounts are there."""
-    for name, group in groupby(sorted(made, key=lambda each: (_told(each), each[1].costs.tokens)), _told):
+    for name, group in groupby(sorted(made, key=lambda each: (_label(each), each[1].costs.tokens)), _label):
         points = [(training.costs.tokens, run.report.figures[metric.name]) for run, training in group]
         if len({tokens for tokens, figure in points if figure.value is not None}) > 1:
             yield _line(name, [(tokens, figure) for tokens, figure in points if figure.value is not None])
@@ -280,5 +280,5 @@ def _cases(each: Made) -> tuple[str, str]:
     return each[0].run.about.suite, each[0].cases_digest
 
 
-def _told(each: Made) -> str:
+def _label(each: Made) -> str:
     return f"{each[1].costs.variant}, {each[0].mode}"

@@ -9,11 +9,11 @@ from evaluation.judge.verdicts import Basis
 from evaluation.page.blocks import Block, Cell, Paragraph, Row, Section, Table
 from evaluation.reporting.format import figure_text, number
 from evaluation.reporting.inputs import RunVerdicts, TrajectoriesRun
-from evaluation.reporting.whole_behind import verdict_anchor
+from evaluation.reporting.trajectory_examples import verdict_anchor
 
 
 def verdicts_section(runs: Sequence[TrajectoriesRun]) -> Section:
-    """How verdicts came about, the figures of every judgement, what was said how often, and how far repeats agree."""
+    """How verdicts came about, the figures of every judgement, the count of each label, and how far repeats agree."""
     judged = [(run, place, each) for run in runs for place, each in enumerate(run.verdicts, start=1)]
     if not judged:
         text = "No verdicts were given: `alpha-umi evaluate judge` writes them, and --verdicts FILE shows them."
@@ -26,7 +26,7 @@ def verdicts_section(runs: Sequence[TrajectoriesRun]) -> Section:
         ),
         Table("Verdicts: how they came about", _COUNTS, [_counts(*each) for each in judged], (0, 1)),
         *_table("Verdicts: figures, each with its 95 % interval and n", _FIGURES, _figures, judged, (0, 1, 2)),
-        *_table("Verdicts: what was said how often", _LABELS, _said, judged, (0, 1, 2, 3)),
+        *_table("Verdicts: how often each label was given", _LABELS, _label_counts, judged, (0, 1, 2, 3)),
         *_table("Verdicts: how far repeated ones agree", _AGREEMENT, _agreement, judged, (0, 1, 2)),
     ]
     return Section("What a judge says", blocks, "verdicts")
@@ -40,7 +40,7 @@ _BASES: Final[Mapping[Basis, str]] = {
 }
 _COUNTS = ("run", "judged by", *_BASES.values(), "not there yet")
 _FIGURES = ("run", "judged by", "figure", "value")
-_LABELS = ("run", "judged by", "label", "said", "times")
+_LABELS = ("run", "judged by", "label", "value", "times")
 _AGREEMENT = ("run", "judged by", "label", "trajectories", "unanimous", "alpha")
 
 
@@ -71,7 +71,7 @@ def _figures(run: TrajectoriesRun, place: int, judged: RunVerdicts) -> Iterator[
         yield [run.named.title, judged.title, figure.title, value]
 
 
-def _said(run: TrajectoriesRun, place: int, judged: RunVerdicts) -> Iterator[Row]:
+def _label_counts(run: TrajectoriesRun, place: int, judged: RunVerdicts) -> Iterator[Row]:
     for label, counts in judged.report.labels.items():
         for value, count in counts.items():
             times = Cell(f"{count:,}", verdict_anchor(run, place, label, value))
@@ -79,6 +79,6 @@ def _said(run: TrajectoriesRun, place: int, judged: RunVerdicts) -> Iterator[Row
 
 
 def _agreement(run: TrajectoriesRun, place: int, judged: RunVerdicts) -> Iterator[Row]:
-    for label, matches in judged.report.agreement.items():
-        shares = [number(matches.unanimous), number(matches.alpha)]
-        yield [run.named.title, judged.title, label, f"{matches.trajectories:,}", *shares]
+    for label, agreement in judged.report.agreement.items():
+        shares = [number(agreement.unanimous), number(agreement.alpha)]
+        yield [run.named.title, judged.title, label, f"{agreement.trajectories:,}", *shares]

@@ -27,7 +27,7 @@ from alpha_umi.contract.trajectories import CreateTrajectory, Strategy, ToolInfo
 from alpha_umi.trajectory import Event
 from evaluation.concurrency import run_concurrently
 from evaluation.errors import EvaluationError
-from evaluation.whole_run import AskedRecord, GrowingWholeRun, OnAsked
+from evaluation.files.trajectory_run import OnRecord, ResumableTrajectoryRun, TrajectoryRecord
 from recordings.trajectory import RecordedTrajectory
 
 CANCEL_TIMEOUT_S: Final = 5
@@ -76,18 +76,18 @@ class RunOptions:
 
 async def run_all(
     client: OrchestratorClient,
-    file: GrowingWholeRun,
+    file: ResumableTrajectoryRun,
     recorded: Iterable[RecordedTrajectory],
     options: RunOptions,
     *,
     concurrency: int = 4,
-    on_result: OnAsked = lambda record: None,
+    on_result: OnRecord = lambda record: None,
 ) -> None:
     """Run every recorded trajectory that has no line in the file, and write one for each.
 
     Raises `ClientError` and `FileUnwritable`; the file can be resumed after any of them.
     """
-    existing = {record.recorded for record in file.asked}
+    existing = {record.recorded for record in file.records}
     remaining = [trajectory for trajectory in recorded if trajectory.id not in existing]
     if not remaining:
         return
@@ -179,9 +179,9 @@ async def _followed(client: OrchestratorClient, recorded: RecordedTrajectory, tr
     raise AssertionError("a stream ends with its trajectory, or with an error")
 
 
-def _record(result: RunResult, expected: str | None) -> AskedRecord:
+def _record(result: RunResult, expected: str | None) -> TrajectoryRecord:
     try:
-        return AskedRecord.of(result.trajectory, result.events, result.recorded, expected)
+        return TrajectoryRecord.of(result.trajectory, result.events, result.recorded, expected)
     except ValueError as error:
         what = f"trajectory {result.recorded!r} cannot be recorded: {error}"
         raise InvalidResponse(what, remedy=_SAME_VERSION) from error

@@ -18,6 +18,17 @@ from alpha_umi.client.errors import Unavailable
 from alpha_umi.client.orchestrator import OrchestratorClient
 from alpha_umi.contract.trajectories import Strategy
 from evaluation.errors import EvaluationError, RunInterrupted
+from evaluation.files.trajectory_run import (
+    Comparing,
+    OnRecord,
+    ResumableTrajectoryRun,
+    ToolServerRecord,
+    TrajectoryRecord,
+    TrajectoryRun,
+    TrajectoryRunRecord,
+    read_trajectory_run,
+    resume_trajectory_run,
+)
 from evaluation.replay.recordings import build_replay, compatible_groups
 from evaluation.replay.servers import create_calculator_server, create_python_server, create_replay_server, served
 from evaluation.replay.synthetic import create_synthetic_server
@@ -25,17 +36,6 @@ from evaluation.replay.virtual import VirtualServer, VirtualTools
 from evaluation.run.ask import RunOptions, run_all
 from evaluation.run.models import RoleModels
 from evaluation.run.tool_source import METADATA_KEY, registered_source
-from evaluation.whole_run import (
-    AskedRecord,
-    Comparing,
-    GrowingWholeRun,
-    OnAsked,
-    ToolServerRecord,
-    WholeRun,
-    WholeRunRecord,
-    growing_whole_run,
-    read_whole_run,
-)
 from recordings.errors import EmptySuite
 from recordings.formats.toolbench_queries import ToolBenchApi
 from recordings.suites.sample import sample_trajectories
@@ -43,7 +43,7 @@ from recordings.suites.suite import Suite
 from recordings.trajectory import RecordedTrajectory, recorded_calls
 
 RECORDED: Final = "evaluation-recorded"
-SYNTHETIC: Final = "evaluation-made-up"
+SYNTHETIC: Final = "evaluation-synthetic"
 TOOLBENCH: Final = "evaluation-toolbench"
 
 
@@ -85,7 +85,7 @@ COMPUTE_TOOLS: Final[Mapping[str, ComputeTool]] = {
 class TrajectoryTask:
     """The trajectories to run, in groups; `about` is the header record of their file."""
 
-    about: WholeRunRecord
+    about: TrajectoryRunRecord
     trajectories: Sequence[RecordedTrajectory]
     groups: Sequence[ReplayGroup]
     strategy: Strategy
@@ -112,7 +112,7 @@ def plan_trajectories(
     if not trajectories:
         raise EmptySuite(f"the suite {suite.label!r} has no trajectory", remedy="sample at least one")
     compute_tool = COMPUTE_TOOLS.get(suite.definition.loader)
-    about = WholeRunRecord(
+    about = TrajectoryRunRecord(
         suite=suite.label,
         trajectories=len(trajectories),
         max_steps=max_steps,
@@ -163,22 +163,22 @@ async def measure_trajectories(
     options: RunOptions,
     *,
     concurrency: int = 4,
-    on_result: OnAsked = lambda record: None,
-) -> WholeRun:
+    on_result: OnRecord = lambda record: None,
+) -> TrajectoryRun:
     """Run every trajectory that has no line in the file at `path`; the complete file.
 
-    Raises what `growing_whole_run`, `registered_source` and `run_all` raise, and `RunInterrupted` for a server that
+    Raises what `resume_trajectory_run`, `registered_source` and `run_all` raise, and `RunInterrupted` for a server that
     stayed unavailable; the file can be resumed after any of them.
     """
-    with growing_whole_run(path, task.about, task.trajectories) as file:
+    with resume_trajectory_run(path, task.about, task.trajectories) as file:
         count = 0
 
-        def pluralize(record: AskedRecord) -> None:
+        def pluralize(record: TrajectoryRecord) -> None:
             nonlocal count
             count += 1
             on_result(record)
 
-        for record in file.asked:
+        for record in file.records:
             pluralize(record)
         try:
             for group in task.groups:
@@ -186,18 +186,18 @@ async def measure_trajectories(
         except Unavailable as error:
             progress = f"{path} has {count} of {len(task.trajectories)} trajectories"
             raise RunInterrupted(error.message, progress=progress) from error
-    return read_whole_run(path)
+    return read_trajectory_run(path)
 
 
 async def _run_group(
     client: OrchestratorClient,
     group: ReplayGroup,
-    file: GrowingWholeRun,
+    file: ResumableTrajectoryRun,
     options: RunOptions,
     concurrency: int,
-    on_result: OnAsked,
+    on_result: OnRecord,
 ) -> None:
-    existing = {record.recorded for record in file.asked}
+    existing = {record.recorded for record in file.records}
     if all(trajectory.id in existing for trajectory in group.trajectories):
         return
     with served(group.server()) as address:

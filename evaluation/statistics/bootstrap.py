@@ -130,12 +130,12 @@ def intervals(sums: Sums, samples: Floats, values: Values, *, shares: Sequence[b
 
     None where fewer than two trajectories count, or nothing varies.
     """
-    matches: list[Interval | None] = []
+    results: list[Interval | None] = []
     for column, (value, share, trajectories) in enumerate(zip(values, shares, sums.trajectories, strict=True)):
         known = interval(samples[:, column]) if trajectories > 1 else None
         extreme = boundary_interval(value, trajectories) if share and trajectories > 1 else None
-        matches.append(known or extreme)
-    return matches
+        results.append(known or extreme)
+    return results
 
 
 @cache

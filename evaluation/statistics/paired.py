@@ -80,19 +80,19 @@ class Difference:
         """The interval of the difference; None where fewer than two trajectories count, or nothing varies."""
         if self.first is None or self.second is None or self.trajectories < 2:
             return None
-        matches = interval(self.resampled, confidence)
-        if matches is None and self.metric.is_share:
+        bounds = interval(self.resampled, confidence)
+        if bounds is None and self.metric.is_share:
             return boundary_difference(self.first, self.second, self.trajectories, confidence)
-        return matches
+        return bounds
 
     def verdict_at(self, confidence: float) -> Verdict:
         """The verdict at this confidence."""
         if self.trajectories < MIN_TRAJECTORIES or self.incomparable:
             return "inconclusive"
-        matches = self.interval if confidence == CONFIDENCE else self.interval_at(confidence)
-        if matches is None or matches.low <= 0 <= matches.high:
+        bounds = self.interval if confidence == CONFIDENCE else self.interval_at(confidence)
+        if bounds is None or bounds.low <= 0 <= bounds.high:
             return "inconclusive"
-        return "better" if (matches.low > 0) == (self.metric.better == "higher") else "worse"
+        return "better" if (bounds.low > 0) == (self.metric.better == "higher") else "worse"
 
     def minimum_detectable_effect(self, confidence: float) -> float | None:
         """The smallest worsening of the second file that would be `worse`, given the spread of this sample.
@@ -103,11 +103,11 @@ class Difference:
         if self.difference is None or self.trajectories < MIN_TRAJECTORIES or self.incomparable:
             return None
         unseen = wilson_interval(0, self.trajectories, confidence).high if self.metric.is_share else None
-        matches = self.interval_at(confidence)
-        if matches is None:
+        bounds = self.interval_at(confidence)
+        if bounds is None:
             return unseen if self.difference == 0 else None
         higher = self.metric.better == "higher"
-        spread = matches.high - self.difference if higher else self.difference - matches.low
+        spread = bounds.high - self.difference if higher else self.difference - bounds.low
         return spread if unseen is None else max(spread, unseen)
 
 

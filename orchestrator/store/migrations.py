@@ -71,7 +71,7 @@ def unify_events(connection: Connection) -> None:
                 event["client_tool_definitions"] = event.pop("client_tools", [])
             else:
                 kind, event = _unified(kind, event, policy, concludes=intent.endswith(":conclude"))
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             continue
         changed.append({"id": trajectory_id, "seq": seq, "type": kind, "payload": json.dumps(event)})
     if changed:

@@ -26,7 +26,7 @@ from benchmarks.example_questions import (
     run_questions,
     score,
 )
-from evaluation.whole_run import WholeRun, WholeRunRecord, read_whole_run
+from evaluation.files.trajectory_run import TrajectoryRun, TrajectoryRunRecord, read_trajectory_run
 from examples.tool_api.app import create_app
 from recordings.errors import NotTheFormat
 
@@ -67,8 +67,8 @@ def test_answers_are_scored_by_their_facts(start: Start, tmp_path: Path) -> None
     title = "17 of 20 answers contain every fact (95 % interval 64 to 95 %)"
     assert " ".join(done.stdout.split()).startswith(title)
     # All tools were on offer, and the file has complete trajectories.
-    stored = read_whole_run(tmp_path / "examples.jsonl")
-    assert {tuple(record.trajectory.tools) for record in stored.asked} == {tuple(example_tool_names())}
+    stored = read_trajectory_run(tmp_path / "examples.jsonl")
+    assert {tuple(record.trajectory.tools) for record in stored.records} == {tuple(example_tool_names())}
     assert stored.about.max_steps == 5
     rows = {str(row["question"]): row for row in score(QUESTIONS, stored)}
     miles = rows["How many kilometres are 26.2 miles?"]
@@ -83,14 +83,14 @@ def test_answers_are_scored_by_their_facts(start: Start, tmp_path: Path) -> None
 def test_a_killed_run_is_continued(start: Start, tmp_path: Path) -> None:
     url, file = start(ExampleRoles().roles()), tmp_path / "examples.jsonl"
     with subprocess.Popen(command(url, tmp_path), stderr=subprocess.DEVNULL) as killed:
-        asyncio.run(until(lambda: file.exists() and file.read_bytes().count(b'"kind":"asked"') >= 3, seconds=60))
+        asyncio.run(until(lambda: file.exists() and file.read_bytes().count(b'"kind":"trajectory"') >= 3, seconds=60))
         killed.send_signal(signal.SIGKILL)
         assert killed.wait(10) == -signal.SIGKILL
-    before = read_whole_run(file).asked
+    before = read_trajectory_run(file).records
     file.write_bytes(file.read_bytes()[:-100])
     done = run(url, tmp_path)
     assert (done.returncode, done.stdout.strip().startswith("20 of 20 ")) == (0, True), done.stderr
-    assert read_whole_run(file).asked[: len(before) - 1] == before[:-1]
+    assert read_trajectory_run(file).records[: len(before) - 1] == before[:-1]
     # Another number of steps is another run.
     other = run(url, tmp_path, "--max-steps", "7")
     assert (other.returncode, "its `max_steps` is 6, and now it would be 7" in other.stderr) == (1, True)
@@ -99,7 +99,7 @@ def test_a_killed_run_is_continued(start: Start, tmp_path: Path) -> None:
 def test_an_interrupted_run_ends_with_130(start: Start, tmp_path: Path) -> None:
     url, file = start(ExampleRoles().roles()), tmp_path / "examples.jsonl"
     with subprocess.Popen(command(url, tmp_path), stderr=subprocess.PIPE, text=True) as ended:
-        asyncio.run(until(lambda: file.exists() and b'"kind":"asked"' in file.read_bytes(), seconds=60))
+        asyncio.run(until(lambda: file.exists() and b'"kind":"trajectory"' in file.read_bytes(), seconds=60))
         ended.send_signal(signal.SIGINT)
         _, errors = ended.communicate(timeout=30)
     assert (ended.returncode, "interrupted; the same command continues the run" in errors) == (130, True)
@@ -118,13 +118,13 @@ async def test_a_file_of_other_questions_is_refused(start: Start, tmp_path: Path
     await run_questions(Target(url), QUESTIONS[:1], path, max_steps=6)
     path.write_text(path.read_text().replace("Portugal have in 2027", "Portugal have in 2028"))
     with pytest.raises(NotTheFormat, match=r"another instruction for 'holidays-portugal': .* in 2028"):
-        score(QUESTIONS, read_whole_run(path))
+        score(QUESTIONS, read_trajectory_run(path))
     with pytest.raises(NotTheFormat, match="another instruction"):
         await run_questions(Target(url), QUESTIONS[:1], path, max_steps=6)
 
 
 def test_questions_that_were_not_run_are_not_correct() -> None:
-    started = WholeRun(WholeRunRecord(suite="examples", trajectories=20, max_steps=6), ())
+    started = TrajectoryRun(TrajectoryRunRecord(suite="examples", trajectories=20, max_steps=6), ())
     rows = score(QUESTIONS, started)
     assert {(row["correct"], row["status"]) for row in rows} == {("no", "not run")}
     assert len(rows) == 20

@@ -179,9 +179,9 @@ class FakeOrchestrator:
             seq += 1
             before, state = state, advance(state, item)
             logged = LoggedEvent(before, item, state, seq, START + timedelta(seconds=2.5))
-            told = serialize(logged, row, last=item is items[-1])
-            if told is not None and seq > after:
-                yield told
+            logged_event = serialize(logged, row, last=item is items[-1])
+            if logged_event is not None and seq > after:
+                yield logged_event
 
     def app(self) -> FastAPI:
         application = FastAPI()
@@ -205,8 +205,8 @@ class FakeOrchestrator:
 
         @application.get("/v1/trajectories")
         async def listed(status: str | None = None, limit: int = 20) -> dict[str, Any]:
-            found = [document for name in reversed(self.trajectories) if (document := self.document(name))]
-            chosen = [document for document in found if status in (None, document["status"])]
+            documents = [document for name in reversed(self.trajectories) if (document := self.document(name))]
+            chosen = [document for document in documents if status in (None, document["status"])]
             return {"object": "list", "data": chosen[:limit], "has_more": False}
 
         @application.get("/v1/trajectories/{trajectory_id}")
@@ -225,10 +225,10 @@ class FakeOrchestrator:
             if self.document(trajectory_id)["status"] == "running":
                 raise ServiceError("trajectory-busy", "it is running")
             self.requests.append(body.model_dump(mode="json"))
-            told = len([item for item in self.trajectories[trajectory_id] if not isinstance(item, TextDelta)])
+            sent = len([item for item in self.trajectories[trajectory_id] if not isinstance(item, TextDelta)])
             self.trajectories[trajectory_id] += [MessageAdded(body.content), *self.further]
             headers = {"Location": f"/v1/trajectories/{trajectory_id}"}
-            return EventSourceResponse(self.tell(trajectory_id, told), headers=headers, ping=PING_S)
+            return EventSourceResponse(self.tell(trajectory_id, sent), headers=headers, ping=PING_S)
 
         @application.post("/v1/trajectories/{trajectory_id}/cancel")
         async def cancel(trajectory_id: str) -> JSONResponse:

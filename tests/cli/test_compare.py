@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.made_up_trajectories import whole_run, written
 from support.measured_steps import GAVE_UP, case_of, right, run_of
+from support.synthetic_trajectories import trajectory_run, written
 from typer.testing import Result
 
 from alpha_umi.trajectory import Limits
@@ -39,9 +39,9 @@ def steps(tmp_path: Path) -> Callable[..., str]:
 
 
 @pytest.fixture
-def whole(tmp_path: Path) -> Callable[..., str]:
+def trajectories(tmp_path: Path) -> Callable[..., str]:
     def write(name: str, good: Sequence[bool | None], **about: Any) -> str:
-        (tmp_path / name).write_text(written(whole_run(good, **about)), encoding="utf-8")
+        (tmp_path / name).write_text(written(trajectory_run(good, **about)), encoding="utf-8")
         return str(tmp_path / name)
 
     return write
@@ -79,7 +79,9 @@ def test_only_the_named_figures_stop_a_release(invoke: Invoke, steps: Callable[.
     assert "call_match is worse by 0.4000" in " ".join(named.stderr.split())
 
 
-def test_what_cannot_be_told_passes_with_the_smallest_fall(invoke: Invoke, steps: Callable[..., str]) -> None:
+def test_an_underpowered_sample_passes_with_its_minimum_detectable_effect(
+    invoke: Invoke, steps: Callable[..., str]
+) -> None:
     files = steps("before", GOOD), steps("after", [False, *GOOD[1:]])
     gate = ("--fail-below", "--metric", "call_match")
     passed = invoke("evaluate", "compare", *files, *gate, "--mde-target", "1")
@@ -94,8 +96,8 @@ def test_what_cannot_be_told_passes_with_the_smallest_fall(invoke: Invoke, steps
     assert "too few trajectories to show a fall of 5 points" in few.stdout
 
 
-def test_whole_trajectories_go_through_the_gate(invoke: Invoke, whole: Callable[..., str]) -> None:
-    files = whole("before", GOOD), whole("after", FALLEN)
+def test_trajectories_go_through_the_gate(invoke: Invoke, trajectories: Callable[..., str]) -> None:
+    files = trajectories("before", GOOD), trajectories("after", FALLEN)
     form = ("--format", "trajectories")
     failed = invoke("evaluate", "compare", *files, *form, "--fail-below")
     assert failed.exit_code == 3
@@ -107,8 +109,10 @@ def test_whole_trajectories_go_through_the_gate(invoke: Invoke, whole: Callable[
     assert invoke("evaluate", "compare", *files, *form, "--fail-below", "--metric", "prompt_tokens").exit_code == 0
 
 
-def test_what_says_nothing_is_refused(invoke: Invoke, steps: Callable[..., str], whole: Callable[..., str]) -> None:
-    before, whole_before = steps("before", GOOD), whole("whole-before", GOOD, constrained=True)
+def test_what_says_nothing_is_refused(
+    invoke: Invoke, steps: Callable[..., str], trajectories: Callable[..., str]
+) -> None:
+    before, trajectories_before = steps("before", GOOD), trajectories("trajectories-before", GOOD, constrained=True)
     form = ("--format", "trajectories")
     for second, more, message in (
         (steps("missing", [None, *GOOD[1:]]), (), "the second file lacks 1 prediction: '0/1'"),
@@ -122,25 +126,25 @@ def test_what_says_nothing_is_refused(invoke: Invoke, steps: Callable[..., str],
         assert (refused.exit_code, refused.stdout) == (2, ""), message
         assert message in " ".join(refused.stderr.split())
     for second, message in (
-        (whole("whole-missing", [None, *GOOD[1:]]), "the second file lacks 1 trajectory: 'q0'"),
-        (whole("single", GOOD, strategy="single"), "`strategy` is 'chain' and 'single'"),
-        (whole("steps", GOOD, max_steps=3), "`max_steps` is None and 3"),
-        (whole("whole-suite", GOOD[:50]), "differ in `trajectories`"),
-        (whole("free-whole", GOOD, constrained=False), "`constrained` is True and False"),
+        (trajectories("incomplete", [None, *GOOD[1:]]), "the second file lacks 1 trajectory: 'q0'"),
+        (trajectories("single", GOOD, strategy="single"), "`strategy` is 'chain' and 'single'"),
+        (trajectories("steps", GOOD, max_steps=3), "`max_steps` is None and 3"),
+        (trajectories("sample", GOOD[:50]), "differ in `trajectories`"),
+        (trajectories("unconstrained", GOOD, constrained=False), "`constrained` is True and False"),
         (
-            whole("other-server", GOOD, tool_server={"strip": "filter", "max_characters": 9}),
+            trajectories("other-server", GOOD, tool_server={"strip": "filter", "max_characters": 9}),
             "`tool_server` is None and",
         ),
         (before, "is a file of predictions for steps"),
     ):
-        refused = invoke("evaluate", "compare", whole_before, second, *form, "--fail-below")
+        refused = invoke("evaluate", "compare", trajectories_before, second, *form, "--fail-below")
         assert (refused.exit_code, refused.stdout) == (2, ""), message
         assert message in " ".join(refused.stderr.split())
 
 
-def test_questions_that_neither_file_came_to_are_counted(invoke: Invoke, whole: Callable[..., str]) -> None:
+def test_questions_that_neither_file_came_to_are_counted(invoke: Invoke, trajectories: Callable[..., str]) -> None:
     rest = [None] * 19
-    files = (whole("first", [True, True, *rest]), whole("second", [True, None, *rest]))
+    files = (trajectories("first", [True, True, *rest]), trajectories("second", [True, None, *rest]))
     refused = invoke("evaluate", "compare", *files, "--format", "trajectories", "--fail-below")
     assert refused.exit_code == 2
     assert "the first file lacks 19 trajectories: 19 that neither file has" in " ".join(refused.stderr.split())
@@ -150,7 +154,7 @@ def test_questions_that_neither_file_came_to_are_counted(invoke: Invoke, whole: 
 
 def limited(good: Sequence[bool | None], **limits: int) -> str:
     """A file of trajectories that had these limits."""
-    return written(whole_run(good, strategy="dfsdt", limits=Limits(**{"max_steps": 9, **limits})))
+    return written(trajectory_run(good, strategy="dfsdt", limits=Limits(**{"max_steps": 9, **limits})))
 
 
 @pytest.mark.parametrize("name", ["max_depth", "max_width", "max_steps", "max_repeats"])
@@ -173,7 +177,7 @@ def test_different_limits_of_the_orchestrator_are_refused(invoke: Invoke, tmp_pa
 
 def test_limits_of_a_search_do_not_matter_to_a_chain(invoke: Invoke, tmp_path: Path) -> None:
     for file, depth in (("one", 4), ("other", 6)):
-        (tmp_path / file).write_text(written(whole_run(GOOD, limits=Limits(max_depth=depth))))
+        (tmp_path / file).write_text(written(trajectory_run(GOOD, limits=Limits(max_depth=depth))))
     files = (str(tmp_path / "one"), str(tmp_path / "other"))
     assert invoke("evaluate", "compare", *files, "--format", "trajectories", "--fail-below").exit_code == 0
 
@@ -186,27 +190,27 @@ def test_a_prediction_that_a_role_refused_is_no_missing_one(invoke: Invoke, tmp_
         first = made.predictions[0].model_dump() | {"error": error, "outputs": []}
         retained = Run(made.about, made.cases, (type(made.predictions[0]).model_validate(first), *made.predictions[1:]))
         write_run(tmp_path / "refused", retained)
-        write_run(tmp_path / "whole", made)
+        write_run(tmp_path / "complete", made)
         gate = ("--fail-below", "--metric", "call_match")
-        ended = invoke("evaluate", "compare", str(tmp_path / "whole"), str(tmp_path / "refused"), *gate)
+        ended = invoke("evaluate", "compare", str(tmp_path / "complete"), str(tmp_path / "refused"), *gate)
         assert ended.exit_code == code
 
 
-@pytest.mark.parametrize(("kind", "reads"), [("run", 1), ("whole-run", 2)])
+@pytest.mark.parametrize(("kind", "reads"), [("run", 1), ("trajectory-run", 2)])
 @pytest.mark.parametrize("version", [0, 3])
 def test_a_file_of_another_version_is_named(
     invoke: Invoke,
     steps: Callable[..., str],
-    whole: Callable[..., str],
+    trajectories: Callable[..., str],
     tmp_path: Path,
     kind: str,
     reads: int,
     version: int,
 ) -> None:
-    file = Path(steps("one", GOOD) if kind == "run" else whole("one", GOOD))
+    file = Path(steps("one", GOOD) if kind == "run" else trajectories("one", GOOD))
     other = tmp_path / "other"
     other.write_text(file.read_text().replace(f'"version":{reads}', f'"version":{version}', 1), encoding="utf-8")
-    form = ("--format", "trajectories") if kind == "whole-run" else ()
+    form = ("--format", "trajectories") if kind == "trajectory-run" else ()
     refused = invoke("evaluate", "compare", str(file), str(other), *form, "--fail-below")
     assert (refused.exit_code, refused.stdout) == (2, "")
     message = " ".join(refused.stderr.split())

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
-from support.made_up_trajectories import BEGAN, step, trajectory, whole_run, written
 from support.measured_steps import pairs_of, run_of
 from support.serving_on_loopback import Serve
+from support.synthetic_trajectories import BEGAN, step, trajectory, trajectory_run, written
 from typer.testing import Result
 
 from alpha_umi.contract.problems import ServiceError
@@ -159,7 +159,7 @@ def test_what_cannot_be_read_is_refused(invoke: Invoke, tmp_path: Path) -> None:
     for name, text in (("good", f"{complete}\n"), ("bad", f"{complete}\nwords\n"), ("empty", "")):
         (tmp_path / name).write_text(text)
     write_run(tmp_path / "steps", run_of(pairs_of({})))
-    (tmp_path / "whole").write_text(written(whole_run([True])))
+    (tmp_path / "trajectories").write_text(written(trajectory_run([True])))
     good, bad = str(tmp_path / "good"), str(tmp_path / "bad")
     for arguments, message in (
         ((bad,), f"{bad}, line 2 is not JSON"),
@@ -172,7 +172,10 @@ def test_what_cannot_be_read_is_refused(invoke: Invoke, tmp_path: Path) -> None:
             (good, "--reference", good, str(tmp_path / "steps")),
             "steps is not an export: its first line is a `run` line",
         ),
-        ((str(tmp_path / "whole"), "--skip-broken"), "whole is not an export: its first line is a `whole-run` line"),
+        (
+            (str(tmp_path / "trajectories"), "--skip-broken"),
+            "trajectories is not an export: its first line is a `trajectory-run` line",
+        ),
     ):
         refused = invoke("evaluate", "drift", *arguments)
         assert (refused.exit_code, refused.stdout) == (2, ""), arguments

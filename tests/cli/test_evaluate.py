@@ -13,10 +13,10 @@ from support.measured_steps import GAVE_UP, called, pairs_of, run_of
 from typer.testing import Result
 
 from cli.commands import evaluate
+from evaluation.files.outputs import Prediction
 from evaluation.files.published import write_published_file
 from evaluation.files.step_run import write_run
 from evaluation.metrics import METRICS
-from evaluation.outputs import Prediction
 from evaluation.statistics.bootstrap import RESAMPLES, SEED
 
 Invoke = Callable[..., Result]
@@ -62,7 +62,7 @@ def test_a_score_is_a_table_with_numbers_and_intervals(invoke: Invoke, run: Writ
     assert max(map(len, printed.stdout.splitlines())) <= 80
 
 
-def test_a_score_as_json_is_the_whole_report(invoke: Invoke, run: Write, tmp_path: Path) -> None:
+def test_a_score_as_json_is_the_full_report(invoke: Invoke, run: Write, tmp_path: Path) -> None:
     target = tmp_path / "report.json"
     report = figures(invoke("evaluate", "score", run(b=None), "--json", "--seed", "4", "--output", str(target)))
     assert report == json.loads(target.read_text())
@@ -120,7 +120,7 @@ def test_published_files_are_compared(invoke: Invoke, tmp_path: Path) -> None:
     assert (report["first"], report["second"]) == (None, None)
 
 
-def test_what_is_wrong_is_said(invoke: Invoke, run: Write, tmp_path: Path) -> None:
+def test_errors_are_reported(invoke: Invoke, run: Write, tmp_path: Path) -> None:
     complete = run()
     (tmp_path / "cut").write_text(Path(complete).read_text()[:-9])
     (tmp_path / "empty").write_text("")

@@ -42,7 +42,7 @@ def arguments(run: Path, url: str, *more: str) -> list[str]:
     return ["evaluate", "judge", str(run), "--judge-url", f"{url}/v1", "--judge-model", "m", "--output", output, *more]
 
 
-def told(result: Result) -> str:
+def message_of(result: Result) -> str:
     return " ".join(result.stderr.split())
 
 
@@ -100,7 +100,7 @@ def test_solvable_pass_rate(invoke: Invoke, tmp_path: Path, serve: Serve) -> Non
 def test_pass_rate(invoke: Invoke, tmp_path: Path, serve: Serve, answer: str, task: str, passes: str) -> None:
     judge = ScriptedJudge(status(task, {"yes": answer}))
     shop = shop_file(tmp_path, "lamp")
-    run = run_file(tmp_path / "run.jsonl", trajectory("asked-lamp", answer="yes"))
+    run = run_file(tmp_path / "run.jsonl", trajectory("judged-lamp", answer="yes"))
     more = ("--procedure", "toolbench-pass", "--suite", str(shop), "--json")
     result = invoke(*arguments(run, serve(judge.application()), *more))
     (verdict,) = read_verdicts(tmp_path / "verdicts.jsonl").verdicts
@@ -119,7 +119,7 @@ def test_pass_rate(invoke: Invoke, tmp_path: Path, serve: Serve, answer: str, ta
 def test_unsure_is_drawn_the_same_each_time_and_ties_pass(invoke: Invoke, tmp_path: Path, serve: Serve) -> None:
     judge = ScriptedJudge(status("Unsure", {}))
     shop = shop_file(tmp_path, *"abcdefgh")
-    run = run_file(tmp_path / "run.jsonl", *(trajectory(f"asked-{item}") for item in "abcdefgh"))
+    run = run_file(tmp_path / "run.jsonl", *(trajectory(f"judged-{item}") for item in "abcdefgh"))
     address, matches = serve(judge.application()), []
     for _ in range(2):
         more = ("--procedure", "toolbench-pass", "--suite", str(shop), "--repeat", "2", "--json")
@@ -226,7 +226,7 @@ def test_nonsense_is_a_class_of_its_own(invoke: Invoke, tmp_path: Path, serve: S
     run = run_file(tmp_path / "run.jsonl", trajectory("odd"), trajectory("a"), not_run=3)
     result = invoke(*arguments(run, serve(judge.application())))
     assert result.exit_code == 0
-    assert told(result) == "not run yet, in no figure: 3 trajectories of the run"
+    assert message_of(result) == "not run yet, in no figure: 3 trajectories of the run"
     assert "without a meaning, counted as neither: 1" in result.stdout
     assert "solvable_pass_rate  1.0000" in result.stdout
     odd = next(each for each in read_verdicts(tmp_path / "verdicts.jsonl").verdicts if each.recorded == "odd")
@@ -258,7 +258,7 @@ def test_an_answer_that_cannot_be_read_is_nonsense(invoke: Invoke, tmp_path: Pat
     assert json.loads(result.stdout)["verdicts"] == {"judge": 3, "rule": 0, "nonsense": 1, "too-long": 0}
 
 
-def test_a_reason_with_half_a_character_is_kept(invoke: Invoke, tmp_path: Path, serve: Serve) -> None:
+def test_a_reason_with_half_a_character_is_stored(invoke: Invoke, tmp_path: Path, serve: Serve) -> None:
     message = Response(b'{"error": {"message": "the context ends at \\ud800"}}', 400)
     judge = ScriptedJudge(lambda function, request: message)
     result = invoke(*arguments(run_file(tmp_path / "run.jsonl", trajectory("a")), serve(judge.application())))
@@ -308,7 +308,7 @@ def test_a_judge_that_takes_no_question(
     judge = ScriptedJudge(lambda function, request: message, key=KEY)
     result = invoke(*arguments(run_file(tmp_path / "run.jsonl", trajectory("a")), serve(judge.application())))
     assert result.exit_code == 2
-    assert f"refuses a question: {reason}" in told(result)
+    assert f"refuses a question: {reason}" in message_of(result)
     assert read_verdicts(tmp_path / "verdicts.jsonl").verdicts == ()
 
 
@@ -318,7 +318,7 @@ def test_the_key_is_shown_to_the_judge_alone(invoke: Invoke, tmp_path: Path, ser
     (tmp_path / "key").write_text("another")
     wrong = invoke(*arguments(run, address, "--judge-key-file", str(tmp_path / "key")))
     assert wrong.exit_code == 2
-    assert "refuses the key" in told(wrong)
+    assert "refuses the key" in message_of(wrong)
     assert judge.requests == []
     (tmp_path / "key").write_text(f"{KEY}\n")
     right = invoke(*arguments(run, address, "--judge-key-file", str(tmp_path / "key")))
@@ -330,12 +330,12 @@ def test_a_judge_that_is_not_there(invoke: Invoke, tmp_path: Path, free_port: in
     run = run_file(tmp_path / "run.jsonl", trajectory("a"))
     result = invoke(*arguments(run, f"http://user:word@127.0.0.1:{free_port}"))
     assert result.exit_code == 1
-    assert f"the judge at http://127.0.0.1:{free_port}/v1 is unavailable" in told(result)
-    assert "verdicts.jsonl has 0 of 1 verdicts" in told(result)
-    assert "word" not in told(result).replace("words", "")
+    assert f"the judge at http://127.0.0.1:{free_port}/v1 is unavailable" in message_of(result)
+    assert "verdicts.jsonl has 0 of 1 verdicts" in message_of(result)
+    assert "word" not in message_of(result).replace("words", "")
 
 
-def test_a_judge_that_has_too_much_to_do_is_asked_again(invoke: Invoke, tmp_path: Path, serve: Serve) -> None:
+def test_a_request_to_an_overloaded_judge_is_retried(invoke: Invoke, tmp_path: Path, serve: Serve) -> None:
     message = [Response(status_code=429), Response(status_code=500), completion({"answer_status": "Solved"})]
     judge = ScriptedJudge(lambda function, request: message.pop(0))
     result = invoke(*arguments(run_file(tmp_path / "run.jsonl", trajectory("a")), serve(judge.application()), "--json"))
@@ -346,7 +346,7 @@ def test_no_answer_in_time(invoke: Invoke, tmp_path: Path, serve: Serve) -> None
     judge = ScriptedJudge(status("Solvable", {}), hang_after=0)
     run = run_file(tmp_path / "run.jsonl", trajectory("a"))
     result = invoke(*arguments(run, serve(judge.application()), "--timeout", "0.3", "--wait", "0"))
-    assert (result.exit_code, "is unavailable: ReadTimeout" in told(result)) == (1, True)
+    assert (result.exit_code, "is unavailable: ReadTimeout" in message_of(result)) == (1, True)
 
 
 def test_a_killed_judging_goes_on(tmp_path: Path) -> None:
@@ -390,10 +390,10 @@ def test_other_verdicts_stay_as_they_are(invoke: Invoke, tmp_path: Path, serve: 
         output.write_text(text)
         result = invoke(*arguments(run, address))
         assert (result.exit_code, output.read_text()) == (2, text)
-        assert message in told(result)
+        assert message in message_of(result)
     output.write_text(head + first + second)
     run_file(run, *map(trajectory, "abc"))
-    assert "`run_sha256` is" in told(invoke(*arguments(run, address)))
+    assert "`run_sha256` is" in message_of(invoke(*arguments(run, address)))
 
 
 def test_what_cannot_be_judged(invoke: Invoke, tmp_path: Path, serve: Serve) -> None:
@@ -414,11 +414,11 @@ def test_what_cannot_be_judged(invoke: Invoke, tmp_path: Path, serve: Serve) -> 
     }
     for more, message in cases.items():
         result = invoke(*arguments(run, address, *more))
-        assert (result.exit_code, message in told(result)) == (2, True), (more, result.stderr)
+        assert (result.exit_code, message in message_of(result)) == (2, True), (more, result.stderr)
     write_run(tmp_path / "steps.jsonl", run_of(pairs_of({})))
     steps = invoke(*arguments(tmp_path / "steps.jsonl", address))
-    assert "is a file of predictions for steps" in told(steps)
-    assert "give a file of `alpha-umi evaluate trajectories`" in told(steps)
+    assert "is a file of predictions for steps" in message_of(steps)
+    assert "give a file of `alpha-umi evaluate trajectories`" in message_of(steps)
     empty = run_file(tmp_path / "run.jsonl")
-    assert "has no trajectory to judge" in told(invoke(*arguments(empty, address)))
+    assert "has no trajectory to judge" in message_of(invoke(*arguments(empty, address)))
     assert not (tmp_path / "verdicts.jsonl").exists()

@@ -113,7 +113,7 @@ def test_a_preview_that_does_not_count_is_followed_by_what_does(fake: Fake, url:
     )
 
 
-def test_an_unreadable_decision_is_said(fake: Fake, url: str, invoke: Invoke) -> None:
+def test_an_unreadable_decision_is_printed(fake: Fake, url: str, invoke: Invoke) -> None:
     fake.add(
         [CREATED, unreadable_plan("Er.", "there is no decision"), AnswerWritten("I do not know."), TrajectoryFinished()]
     )
@@ -155,11 +155,11 @@ def test_the_steps_of_a_single_model(fake: Fake, url: str, invoke: Invoke) -> No
 
 
 def test_a_single_model_that_is_streamed_is_printed_once(fake: Fake, url: str, invoke: Invoke) -> None:
-    asked, called, observed, _, answered, finished = ALONE
+    created, called, observed, _, answered, finished = ALONE
     first = with_deltas("backbone", ["I ask.\n", "Action: temperature"], called)
     pieces = ("It is known.\nconclusion: ", "It is 19.5 degrees.")
     last = [*(TextDelta("backbone", 1, piece) for piece in pieces), answered]
-    fake.add([asked, *first, observed, *last, finished])
+    fake.add([created, *first, observed, *last, finished])
     output = invoke("ask", "How warm?", "--url", url).stdout
     for text in ("I ask.", "Action: temperature", "It is 19.5 degrees.", "Step 2"):
         assert output.count(text) == 1, text
@@ -188,11 +188,11 @@ def test_options_become_the_request(fake: Fake, url: str, invoke: Invoke) -> Non
     assert fake.authorizations[0] == "Bearer secret"
 
 
-def test_a_search_is_asked_for_with_its_limits(fake: Fake, url: str, invoke: Invoke) -> None:
+def test_a_search_is_requested_with_its_limits(fake: Fake, url: str, invoke: Invoke) -> None:
     fake.add(COMPLETED)
     invoke("ask", "How warm?", "--strategy", "dfsdt", "--max-tokens", "9000", "--max-depth", "6", "--url", url)
-    asked = fake.requests[0]
-    assert (asked["strategy"], asked["max_tokens"], asked["max_depth"]) == ("dfsdt", 9_000, 6)
+    request = fake.requests[0]
+    assert (request["strategy"], request["max_tokens"], request["max_depth"]) == ("dfsdt", 9_000, 6)
 
 
 def test_a_problem_document_is_shown_in_full(fake: Fake, url: str, invoke: Invoke) -> None:
@@ -319,7 +319,7 @@ def test_ctrl_c_cancels(fake: Fake, url: str) -> None:
     assert "cancelled · 1 step" in rest
 
 
-def test_a_further_turn_is_asked_and_printed(fake: Fake, url: str, invoke: Invoke) -> None:
+def test_a_further_turn_is_sent_and_printed(fake: Fake, url: str, invoke: Invoke) -> None:
     fake.add(COMPLETED)
     fake.further = [
         TextDelta("planner", 2, "Still "),
@@ -364,15 +364,15 @@ def test_a_further_turn_that_cannot_be(fake: Fake, url: str, invoke: Invoke) -> 
     assert (blank.exit_code, "content: the content is blank" in blank.stderr) == (2, True)
 
 
-def test_a_call_that_the_application_executes_is_said(fake: Fake, url: str, invoke: Invoke) -> None:
-    asked = TrajectoryCreated("How warm is it?", ("temperature",), client_tool_definitions=(Tool("temperature"),))
+def test_a_call_that_the_application_executes_is_printed(fake: Fake, url: str, invoke: Invoke) -> None:
+    created = TrajectoryCreated("How warm is it?", ("temperature",), client_tool_definitions=(Tool("temperature"),))
     required = ActionRequired("call_1", "2026-11-21T12:00:00+00:00")
-    fake.add([asked, *STEP[:2], required, *COMPLETED[3:]])
+    fake.add([created, *STEP[:2], required, *COMPLETED[3:]])
     result = invoke("tail", "traj_1", "--url", url)
     assert result.exit_code == 0, result.output
     for part in ("waits until 2026-11-21T12:00:00+00:00", "/v1/trajectories/traj_1/tool_outputs", "call_1"):
         assert part in result.stdout
-    fake.add([asked, *STEP[:2], required])
+    fake.add([created, *STEP[:2], required])
     shown = invoke("show", "traj_1", "--url", url).stdout
     assert "waits until 2026-11-21T12:00:00+00:00" in shown
     assert "requires_action · 1 step" in shown

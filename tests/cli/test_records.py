@@ -287,9 +287,9 @@ def test_a_search_is_shown_with_its_branches(fake: Fake, url: str, invoke: Invok
 
 def test_a_search_is_printed_as_it_goes_back(fake: Fake, url: str, invoke: Invoke) -> None:
     fake.add(RUNS["search"])
-    told = invoke("tail", "traj_1", "--url", url)
-    assert told.exit_code == 0, told.output
-    before, note, after = told.output.partition("dead end: the planner gave up\n")
+    tailed = invoke("tail", "traj_1", "--url", url)
+    assert tailed.exit_code == 0, tailed.output
+    before, note, after = tailed.output.partition("dead end: the planner gave up\n")
     assert note
     assert "Step 2" in before
     assert after.split("\n")[0].strip() == "back to the question, without steps 1, 2"

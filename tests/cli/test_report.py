@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.made_up_trajectories import step, trajectory, whole_run, written
 from support.measured_steps import called, pairs_of, run_of
 from support.synthetic_trainings import training
+from support.synthetic_trajectories import step, trajectory, trajectory_run, written
 from typer.testing import Result
 
 from evaluation.files.step_run import write_run
+from evaluation.files.trajectory_run import TrajectoryRun
 from evaluation.reporting.format import _COMMANDS, SuiteCommand
-from evaluation.whole_run import WholeRun
 from recordings.suites.definition import read_definition, suite_path
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ EVIL = "<script>alert('one')</script><img src=x onerror=\"alert('two')\">\u202e"
 def given(tmp_path: Path) -> list[str]:
     """A run over steps, and one over trajectories whose tools answer with HTML."""
     write_run(tmp_path / "steps.jsonl", run_of(pairs_of({"a/1": called("clock", "{}")})))
-    run = whole_run([True, False])
+    run = trajectory_run([True, False])
     evil = trajectory(steps=[step(0, observation=EVIL), step(1, "conclusion")], answer=EVIL, instruction=EVIL)
-    requests = (run.asked[0].model_copy(update={"trajectory": evil}), run.asked[1])
-    (tmp_path / "whole.jsonl").write_text(written(WholeRun(run.about, requests)))
-    return [str(tmp_path / "steps.jsonl"), str(tmp_path / "whole.jsonl")]
+    requests = (run.records[0].model_copy(update={"trajectory": evil}), run.records[1])
+    (tmp_path / "trajectories.jsonl").write_text(written(TrajectoryRun(run.about, requests)))
+    return [str(tmp_path / "steps.jsonl"), str(tmp_path / "trajectories.jsonl")]
 
 
 def test_a_page_and_markdown_are_written(invoke: Invoke, given: list[str], tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_one_run_is_called_one(invoke: Invoke, given: list[str], tmp_path: Path)
     assert done.stderr.replace("\n", "").endswith("report.md: 1 run")
 
 
-def test_what_is_wrong_is_said_and_nothing_is_written(invoke: Invoke, given: list[str], tmp_path: Path) -> None:
+def test_errors_are_reported_and_nothing_is_written(invoke: Invoke, given: list[str], tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     (tmp_path / "words").write_text("words")
     (tmp_path / "older").write_text(Path(given[0]).read_text().replace('"version":1', '"version":0', 1))

@@ -21,7 +21,7 @@ from support.serving_on_loopback import Serve, served, until
 from support.toolbench_server import ToolBenchServer, queries_file
 from typer.testing import Result
 
-from evaluation.whole_run import read_whole_run
+from evaluation.files.trajectory_run import read_trajectory_run
 
 Invoke = Callable[..., Result]
 KEY = "a-key-of-ours"
@@ -65,7 +65,7 @@ def look_up(request: dict[str, Any]) -> Reply:
 
 def arguments(suite: Path, url: str, server: str | None, *more: str) -> list[str]:
     named = [] if server is None else ["--tool-server", server]
-    output = str(suite.parent / "whole.jsonl")
+    output = str(suite.parent / "trajectories.jsonl")
     return ["evaluate", "trajectories", "--suite", str(suite), "--output", output, "--url", url, *named, *more]
 
 
@@ -79,19 +79,19 @@ def test_questions_are_answered_with_recorded_answers(invoke: Invoke, folder: Pa
     result = invoke(*arguments(suite, url, serve(server.application()), "--max-steps", "12"))
     assert result.exit_code == 0, result.stderr
     assert "calls of the tool server: answered 4" in stderr_of(result)
-    run = read_whole_run(folder / "whole.jsonl")
+    run = read_trajectory_run(folder / "trajectories.jsonl")
     assert run.about.tool_server is not None
     assert (run.about.tool_server.strip, run.about.tool_server.max_characters) == ("truncate", 1024)
-    (asked,) = [record for record in run.asked if record.recorded == "G1_instruction/1073"]
-    seen = [step.observation.content for step in asked.trajectory.steps if step.observation]
+    (record,) = [each for each in run.records if each.recorded == "G1_instruction/1073"]
+    seen = [step.observation.content for step in record.trajectory.steps if step.observation]
     assert seen[1] == '"<b><i>party</i></b>,<b><i>ideas</i></b>,<i>birthday</i>"'
-    assert (asked.trajectory.status, asked.trajectory.answer) == ("completed", "Pinterest.")
+    assert (record.trajectory.status, record.trajectory.answer) == ("completed", "Pinterest.")
     assert {info.category for info in server.calls} == {"Data"}
-    assert KEY not in (folder / "whole.jsonl").read_text() + result.output + result.stderr
+    assert KEY not in (folder / "trajectories.jsonl").read_text() + result.output + result.stderr
 
 
 def test_what_was_answered_is_judged(invoke: Invoke, folder: Path, serve: Serve, url: str) -> None:
-    suite, run = queries_file(folder), folder / "whole.jsonl"
+    suite, run = queries_file(folder), folder / "trajectories.jsonl"
     assert invoke(*arguments(suite, url, serve(ToolBenchServer(KEY).application()))).exit_code == 0
 
     def say_what_it_is(function: str, request: dict[str, Any]) -> dict[str, str]:
@@ -113,7 +113,7 @@ def test_answers_are_cut_and_stripped_by_the_options(invoke: Invoke, folder: Pat
     server, suite = ToolBenchServer(KEY), queries_file(folder)
     more = ("--max-observation", "40", "--strip", "random", "--limit", "1")
     assert invoke(*arguments(suite, url, serve(server.application()), *more)).exit_code == 0
-    (record,) = read_whole_run(folder / "whole.jsonl").asked
+    (record,) = read_trajectory_run(folder / "trajectories.jsonl").records
     assert all(step.observation.content.endswith("...") for step in record.trajectory.steps if step.observation)
     assert {info.strip for info in server.calls} == {"random"}
     again = invoke(*arguments(suite, url, serve(server.application()), "--limit", "1"))
@@ -151,7 +151,7 @@ def test_refusals_before_the_first_request(
     assert (other.exit_code, "there is no tool server at" in stderr_of(other)) == (2, True)
     sums = invoke(*arguments(sums_file(folder, 2), url, f"http://127.0.0.1:{free_port}"))
     assert (sums.exit_code, "needs no tool server" in stderr_of(sums)) == (2, True)
-    assert not (folder / "whole.jsonl").exists()
+    assert not (folder / "trajectories.jsonl").exists()
 
 
 def test_a_wrong_key_ends_the_run(invoke: Invoke, folder: Path, serve: Serve, url: str) -> None:
@@ -159,12 +159,12 @@ def test_a_wrong_key_ends_the_run(invoke: Invoke, folder: Path, serve: Serve, ur
     assert result.exit_code == 2
     assert "refuses the key" in stderr_of(result)
     assert KEY not in result.output + result.stderr
-    assert read_whole_run(folder / "whole.jsonl").asked == ()
+    assert read_trajectory_run(folder / "trajectories.jsonl").records == ()
 
 
 def test_a_server_that_goes_away_leaves_a_file_that_can_go_on(folder: Path, url: str) -> None:
     # The third call is the first of the second trajectory.
-    suite, output, server = queries_file(folder), folder / "whole.jsonl", ToolBenchServer(KEY, hang_after=2)
+    suite, output, server = queries_file(folder), folder / "trajectories.jsonl", ToolBenchServer(KEY, hang_after=2)
     more = ("--concurrency", "1", "--wait", "0.3")
     with contextlib.ExitStack() as there:
         address = there.enter_context(served(server.application()))
@@ -177,13 +177,13 @@ def test_a_server_that_goes_away_leaves_a_file_that_can_go_on(folder: Path, url:
     assert "the tool server at" in message
     assert "run the same command again when it is available" in message
     assert not any("tool-server-away" in line for line in output.read_text().splitlines())
-    assert len(read_whole_run(output).asked) == 1
+    assert len(read_trajectory_run(output).records) == 1
     server.hang_after = None
     with served(server.application()) as address:
         command = [sys.executable, "-m", "cli.main", *arguments(suite, url, address, *more)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert len(read_whole_run(output).asked) == 2
+    assert len(read_trajectory_run(output).records) == 2
 
 
 def test_a_trajectory_runs_again_after_the_tool_server_was_unavailable(
@@ -195,6 +195,6 @@ def test_a_trajectory_runs_again_after_the_tool_server_was_unavailable(
     result = invoke(*arguments(queries_file(folder), url, serve(server.application()), *more))
     assert result.exit_code == 0, result.stderr
     assert "tool-server-away 2" in stderr_of(result)
-    (record,) = read_whole_run(folder / "whole.jsonl").asked
+    (record,) = read_trajectory_run(folder / "trajectories.jsonl").records
     assert not any(step.observation.is_error for step in record.trajectory.steps if step.observation)
     assert json.loads(result.stdout)["figures"]["completed"]["value"] == 1

@@ -26,8 +26,8 @@ from typer.testing import Result
 
 from alpha_umi.serving.manifest import CanaryText, ModelManifest
 from alpha_umi.serving.scripted import Rule
+from evaluation.files.trajectory_run import read_trajectory_run
 from evaluation.replay.servers import create_calculator_server
-from evaluation.whole_run import read_whole_run
 from recordings.contamination import instruction_digest
 from services.caller import create_router as caller_router
 from services.planner import create_router as planner_router
@@ -73,7 +73,7 @@ def settings_of(serve: Serve, roles: Roles | ScriptedRoles, folder: Path) -> dic
 
 
 def arguments(suite: Path, url: str, *more: str) -> list[str]:
-    output = str(suite.parent / "whole.jsonl")
+    output = str(suite.parent / "trajectories.jsonl")
     return ["evaluate", "trajectories", "--suite", str(suite), "--output", output, "--url", url, *more]
 
 
@@ -100,13 +100,15 @@ def test_sums_are_computed_from_end_to_end(invoke: Invoke, folder: Path, start: 
     assert (report["figures"]["success"]["value"], report["figures"]["calls"]["value"]) == (0.75, 1)
     assert (report["run"]["max_steps"], report["run"]["models"]) == (3, {})
     observed = [
-        step.observation for record in read_whole_run(folder / "whole.jsonl").asked for step in record.trajectory.steps
+        step.observation
+        for record in read_trajectory_run(folder / "trajectories.jsonl").records
+        for step in record.trajectory.steps
     ]
     assert sorted(each.content for each in observed if each) == [f'{{"result":"{2 * n}"}}' for n in range(1, 5)]
     assert sources(url) == []
-    again = invoke("evaluate", "score", str(folder / "whole.jsonl"), "--format", "trajectories")
+    again = invoke("evaluate", "score", str(folder / "trajectories.jsonl"), "--format", "trajectories")
     assert again.stdout == result.stdout
-    score_again = ("evaluate", "score", str(folder / "whole.jsonl"), "--format", "trajectories", "--json")
+    score_again = ("evaluate", "score", str(folder / "trajectories.jsonl"), "--format", "trajectories", "--json")
     assert json.loads(invoke(*score_again).stdout) == report
     other = json.loads(invoke(*score_again, "--seed", "5", "--resamples", "101").stdout)
     assert (other["seed"], other["resamples"], report["seed"], report["resamples"]) == (5, 101, 0, 2_000)
@@ -137,7 +139,7 @@ def test_sums_are_computed_with_python(invoke: Invoke, folder: Path, start: Star
     assert result.exit_code == 0, result.stderr
     figures = {name: figure["value"] for name, figure in json.loads(result.stdout)["figures"].items()}
     assert (figures["success"], figures["calls"], figures["tool_errors"]) == (1, 3, 2)
-    (record,) = read_whole_run(folder / "whole.jsonl").asked
+    (record,) = read_trajectory_run(folder / "trajectories.jsonl").records
     assert [step.observation.content for step in record.trajectory.steps if step.observation] == [
         "HTTP 422 from the tool: SyntaxError: Expected an expression (line 1)",
         "HTTP 422 from the tool: PermissionError: Permission denied: '/etc/passwd' (line 1)",
@@ -182,7 +184,9 @@ def test_golden_calls_are_made_with_answers_that_are_made_up(invoke: Invoke, fol
     result = invoke(*arguments(suite, start(pricing("lamp")), "--json"))
     assert result.exit_code == 0
     assert json.loads(result.stdout)["figures"]["tool_errors"]["value"] == 0
-    seen = [record.trajectory.steps[0].observation for record in read_whole_run(folder / "whole.jsonl").asked]
+    seen = [
+        record.trajectory.steps[0].observation for record in read_trajectory_run(folder / "trajectories.jsonl").records
+    ]
     assert [each.content for each in seen if each] == ['{"item":"lamp","price":"price-1"}'] * 2
 
 
@@ -196,11 +200,11 @@ def test_a_recorded_call_is_answered_and_another_is_counted(invoke: Invoke, fold
         "completed": 1, "success": None, "calls": 3, "repeated_calls": 1, "tool_errors": 1,
     }  # fmt: skip
     assert figures["not_recorded"] == 1
-    shown = invoke("evaluate", "score", str(folder / "whole.jsonl"), "--format", "trajectories").stdout
+    shown = invoke("evaluate", "score", str(folder / "trajectories.jsonl"), "--format", "trajectories").stdout
     assert "completed" in shown
     assert "success" not in shown
     assert "right answer" not in shown
-    (first, *_) = read_whole_run(folder / "whole.jsonl").asked
+    (first, *_) = read_trajectory_run(folder / "trajectories.jsonl").records
     seen = [step.observation.content for step in first.trajectory.steps if step.observation]
     assert seen[0] == seen[2] == "lamp: 40"
     assert "urn:alpha-umi:problem:call-not-recorded" in seen[1]
@@ -267,7 +271,10 @@ def test_the_role_token_is_sent_to_the_role_services(
     if named:
         assert "planner: scripted; trained on 1 of the suite's 2 instructions" in stderr_of(result)
         assert warning in result.stdout
-        assert warning in invoke("evaluate", "score", str(folder / "whole.jsonl"), "--format", "trajectories").stdout
+        assert (
+            warning
+            in invoke("evaluate", "score", str(folder / "trajectories.jsonl"), "--format", "trajectories").stdout
+        )
     else:
         assert f"{UNKNOWN}the planner at {address} does not accept the token (set ALPHA_UMI_ROLE_TOKEN)" in stderr_of(
             result
@@ -283,40 +290,42 @@ def test_exclusions_are_printed_and_recorded(invoke: Invoke, folder: Path, start
     excluded = "excluded from the suite, because it cannot be measured: a solution without a final number (1)"
     assert excluded in stderr_of(result)
     assert excluded in result.stdout
-    about = read_whole_run(folder / "whole.jsonl").about
+    about = read_trajectory_run(folder / "trajectories.jsonl").about
     assert about.excluded == {"a solution without a final number": 1}
 
 
 def test_a_killed_run_is_resumed(folder: Path, start: Start) -> None:
-    suite, url, output = sums_file(folder, 12), start(computing()), folder / "whole.jsonl"
+    suite, url, output = sums_file(folder, 12), start(computing()), folder / "trajectories.jsonl"
     command = [sys.executable, "-m", "cli.main", *arguments(suite, url, "--concurrency", "1")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as killed:
-        asyncio.run(until(lambda: output.exists() and output.read_bytes().count(b'"kind":"asked"') >= 2, seconds=60))
+        asyncio.run(
+            until(lambda: output.exists() and output.read_bytes().count(b'"kind":"trajectory"') >= 2, seconds=60)
+        )
         killed.send_signal(signal.SIGKILL)
         assert killed.wait(10) == -signal.SIGKILL
     assert sources(url) == ["evaluation-calculator"]
-    there = read_whole_run(output)
+    there = read_trajectory_run(output)
     output.write_bytes(output.read_bytes()[:-100])
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr.count("\n")) == (0, 1)
     assert done.stderr.startswith(UNKNOWN)
-    run = read_whole_run(output)
-    assert run.asked[: len(there.asked) - 1] == there.asked[:-1]
-    assert len({record.recorded for record in run.asked}) == 12
+    run = read_trajectory_run(output)
+    assert run.records[: len(there.records) - 1] == there.records[:-1]
+    assert len({record.recorded for record in run.records}) == 12
     assert not any(measured.tool_errors for measured in run.measured())
     assert sources(url) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_takes_its_tools_away(folder: Path, start: Start, number: signal.Signals) -> None:
-    suite, url, output = sums_file(folder, 60), start(computing()), folder / "whole.jsonl"
+    suite, url, output = sums_file(folder, 60), start(computing()), folder / "trajectories.jsonl"
     command = [sys.executable, "-m", "cli.main", *arguments(suite, url, "--concurrency", "1")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as interrupted:
-        asyncio.run(until(lambda: output.exists() and b'"kind":"asked"' in output.read_bytes(), seconds=60))
+        asyncio.run(until(lambda: output.exists() and b'"kind":"trajectory"' in output.read_bytes(), seconds=60))
         interrupted.send_signal(number)
         _, message = interrupted.communicate(timeout=20)
     assert (interrupted.returncode, message.splitlines()[-1]) == (130, "interrupted")
-    assert 0 < len(read_whole_run(output).asked) < 60
+    assert 0 < len(read_trajectory_run(output).records) < 60
     assert sources(url) == []
     assert httpx.get(f"{url}/v1/trajectories", params={"status": "running"}).json()["data"] == []
 
@@ -340,26 +349,28 @@ def test_what_a_killed_run_left_is_cancelled(folder: Path, start: Start) -> None
 def test_an_orchestrator_that_stays_away_leaves_a_file_that_can_go_on(
     invoke: Invoke, folder: Path, serve: Serve, free_port: int
 ) -> None:
-    suite, output = sums_file(folder, 40), folder / "whole.jsonl"
+    suite, output = sums_file(folder, 40), folder / "trajectories.jsonl"
     settings = settings_of(serve, computing(), folder) | {"port": free_port}
     more = ("--wait", "0.5", "--concurrency", "2")
     command = [sys.executable, "-m", "cli.main", *arguments(suite, f"http://127.0.0.1:{free_port}", *more)]
     with orchestrator_process(settings) as gone, subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as ended:
-        asyncio.run(until(lambda: output.exists() and output.read_bytes().count(b'"kind":"asked"') >= 3, seconds=60))
+        asyncio.run(
+            until(lambda: output.exists() and output.read_bytes().count(b'"kind":"trajectory"') >= 3, seconds=60)
+        )
         gone.process.kill()
         _, message = ended.communicate(timeout=30)
     assert ended.returncode == 1
-    there = read_whole_run(output)
+    there = read_trajectory_run(output)
     scored = invoke("evaluate", "score", str(output), "--format", "trajectories").stdout
-    assert f"sums: {len(there.asked)} trajectories" in scored
-    assert f"not run yet, counted as neither completed nor right: {40 - len(there.asked)}\n" in scored
-    assert f"whole.jsonl has {len(there.asked)} of 40 trajectories\n  → run the same command again" in message
+    assert f"sums: {len(there.records)} trajectories" in scored
+    assert f"not run yet, counted as neither completed nor right: {40 - len(there.records)}\n" in scored
+    assert f"trajectories.jsonl has {len(there.records)} of 40 trajectories\n  → run the same command again" in message
     with orchestrator_process(settings):
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert (done.returncode, sources(f"http://127.0.0.1:{free_port}")) == (0, [])
         assert done.stderr.startswith(UNKNOWN)
-    run = read_whole_run(output)
-    assert (run.asked[: len(there.asked)], len(run.asked)) == (there.asked, 40)
+    run = read_trajectory_run(output)
+    assert (run.records[: len(there.records)], len(run.records)) == (there.records, 40)
 
 
 def test_a_run_that_is_under_way_is_left_alone(invoke: Invoke, folder: Path, serve: Serve, start: Start) -> None:
@@ -383,14 +394,14 @@ def test_a_tool_of_the_same_name_is_in_the_way(invoke: Invoke, folder: Path, ser
 
 
 def test_files_that_cannot_be_taken_up_stay_as_they_are(invoke: Invoke, folder: Path, start: Start) -> None:
-    suite, url, output = sums_file(folder, 2), start(computing()), folder / "whole.jsonl"
+    suite, url, output = sums_file(folder, 2), start(computing()), folder / "trajectories.jsonl"
     assert invoke(*arguments(suite, url)).exit_code == 0
     head, tool, first, second = output.read_text().splitlines(keepends=True)
     refused = {
         "words\n": "line 1 is not JSON",
         head + tool + first[:100] + "\n" + second: "line 3 ends in the middle",
         head + tool + first + first: "trajectories share the id",
-        head + head: "second `whole-run` line",
+        head + head: "second `trajectory-run` line",
         head + first: "was offered tools that have no line: '1'",
         head.replace("sums", "other") + tool + first: "its `suite` is 'other', and now it would be 'sums'",
         head + tool + first.replace('"recorded":"', '"recorded":"x'): "has trajectories that the suite has not: 'x",
@@ -410,9 +421,9 @@ def test_suites_that_cannot_be_gone_through(invoke: Invoke, folder: Path, free_p
     assert "has no step with a reference" in stderr_of(empty)
     suite.write_text(suite.read_text().replace("gsm8k", "seal-tools"))
     request = '\napi_list = [{"api_name": "look", "api_description": "", "parameters": {}}]\n'
-    asked = {"from": "human", "value": f'{request}task_instruction = "Look."\nOutput:'}
+    instruction = {"from": "human", "value": f'{request}task_instruction = "Look."\nOutput:'}
     made = {"from": "gpt", "value": "[{'api': 'look', 'parameters': {}}]"}
-    (folder / "sums.jsonl").write_text(json.dumps([{"id": "1", "conversations": [asked, made]}]))
+    (folder / "sums.jsonl").write_text(json.dumps([{"id": "1", "conversations": [instruction, made]}]))
     without = invoke(*arguments(suite, f"http://127.0.0.1:{free_port}"))
     assert (without.exit_code, without.stdout) == (2, "")
     assert "its data has the calls, and not their observations → measure its steps with" in stderr_of(without)
@@ -426,7 +437,7 @@ def test_suites_that_cannot_be_gone_through(invoke: Invoke, folder: Path, free_p
         ({}, ("--strategy", "single"), "was not created: "),
         ({}, ("--strategy", "bfs"), "'bfs' is not one of"),
         ({}, ("--suite", "nothing-like-it"), "there is no suite 'nothing-like-it'"),
-        ({}, ("--output", "/no/folder/whole.jsonl"), "cannot be written: No such file"),
+        ({}, ("--output", "/no/folder/trajectories.jsonl"), "cannot be written: No such file"),
         ({}, ("--url", "ftp://x"), "'ftp://x' is not an address"),
     ],
 )
@@ -439,10 +450,10 @@ def test_errors_name_the_cause(
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("report", ["whole.jsonl", "sums.yaml", "sums.jsonl", "link"])
+@pytest.mark.parametrize("report", ["trajectories.jsonl", "sums.yaml", "sums.jsonl", "link"])
 def test_no_report_is_written_over_what_is_needed(invoke: Invoke, folder: Path, free_port: int, report: str) -> None:
     suite = sums_file(folder, 2)
-    (folder / "link").symlink_to("whole.jsonl")
+    (folder / "link").symlink_to("trajectories.jsonl")
     before = {path.name: path.read_bytes() for path in folder.glob("sums.*")}
     refused = invoke(*arguments(suite, f"http://127.0.0.1:{free_port}", "--report", str(folder / report)))
     assert (refused.exit_code, refused.stdout) == (2, "")
@@ -456,7 +467,7 @@ def test_an_unavailable_orchestrator(invoke: Invoke, folder: Path, free_port: in
     assert (result.exit_code, result.stdout) == (1, "")
     assert f"the orchestrator at http://127.0.0.1:{free_port} is unavailable" in stderr_of(result)
     assert "→ start it with `alpha-umi up`" in stderr_of(result)
-    assert not (folder / "whole.jsonl").exists()
+    assert not (folder / "trajectories.jsonl").exists()
 
 
 def test_an_address_of_another_service(invoke: Invoke, folder: Path, serve: Serve) -> None:
@@ -469,13 +480,13 @@ def test_an_address_of_another_service(invoke: Invoke, folder: Path, serve: Serv
     ("text", "message"),
     [
         ("", "is empty"),
-        ('{"kind":"whole-run"', "line 1 ends in the middle"),
+        ('{"kind":"trajectory-run"', "line 1 ends in the middle"),
         ("words", "is not JSON"),
-        ('{"kind":"whole-run","suite":"s","trajectories":1}', "there is no trajectory to measure"),
+        ('{"kind":"trajectory-run","suite":"s","trajectories":1}', "there is no trajectory to measure"),
     ],
 )
 def test_what_cannot_be_scored(invoke: Invoke, tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "whole.jsonl"
+    path = tmp_path / "trajectories.jsonl"
     path.write_text(text)
     result = invoke("evaluate", "score", str(path), "--format", "trajectories")
     assert (result.exit_code, result.stdout) == (2, "")
@@ -483,7 +494,7 @@ def test_what_cannot_be_scored(invoke: Invoke, tmp_path: Path, text: str, messag
 
 
 def test_trajectories_are_no_predictions(invoke: Invoke, tmp_path: Path) -> None:
-    path = str(tmp_path / "whole.jsonl")
+    path = str(tmp_path / "trajectories.jsonl")
     published = invoke("evaluate", "score", path, "--format", "trajectories", "--write-published", f"{path}.json")
     assert published.exit_code == 2
     assert "a file of trajectories has no predictions" in stderr_of(published)

@@ -200,8 +200,9 @@ def test_live_text_and_reconnect_are_no_events_of_the_machine() -> None:
     assert list(machine_events([delta])) == []
 
 
-def test_an_unknown_kind_can_be_skipped_but_not_replayed() -> None:
-    item = read_stream_event("planner.dreamt", '{"step": 2}', "7")
+@pytest.mark.parametrize("data", ['{"step": 2}', "no JSON"])
+def test_an_unknown_kind_can_be_skipped_but_not_replayed(data: str) -> None:
+    item = read_stream_event("planner.dreamt", data, "7")
     assert item.event == UnknownKind("planner.dreamt")
     with pytest.raises(EventNotUnderstood, match=r"'planner\.dreamt' \(id 7\) is of no kind .* use the version"):
         list(machine_events([item]))

@@ -25,7 +25,7 @@ from alpha_umi.serving.settings import PORTS, RoleSettings
 from alpha_umi.serving.weights.adapters import FAMILY
 from alpha_umi.web import server
 from orchestrator.runs.manager import STOP_GRACE_S
-from orchestrator.settings import PREFIX, OrchestratorSettings
+from orchestrator.settings import PREFIX, RENAMED, OrchestratorSettings
 
 ROLES = ("planner", "caller", "summarizer")
 GPU = {"planner", "caller", "summarizer", "orchestrator"}
@@ -39,6 +39,8 @@ ROLE_SERVICES = sorted((GPU | CPU | SHARED | SINGLE) - {*ORCHESTRATORS})
 PARTS = {name: {"roles": "shared"}.get(name, name.removesuffix("-cpu")) for name in ROLE_SERVICES}
 
 ORCHESTRATOR_VARIABLES = {f"{PREFIX}{name.upper()}" for name in OrchestratorSettings.model_fields}
+# Passed on so that the orchestrator can refuse them.
+RENAMED_VARIABLES = {f"{PREFIX}{name}" for name in RENAMED}
 ROLE_PREFIX = RoleSettings.model_config["env_prefix"]
 ROLE_VARIABLES = {f"{ROLE_PREFIX}{name.upper()}" for name in RoleSettings.model_fields}
 
@@ -291,8 +293,13 @@ def test_only_the_orchestrator_has_a_way_out() -> None:
 
 @pytest.mark.parametrize("name", [*ORCHESTRATORS, *ROLE_SERVICES])
 def test_the_settings_know_every_variable(name: str) -> None:
-    known = ORCHESTRATOR_VARIABLES if name.startswith("orchestrator") else ROLE_VARIABLES
+    known = ORCHESTRATOR_VARIABLES | RENAMED_VARIABLES if name.startswith("orchestrator") else ROLE_VARIABLES
     assert set(services()[name]["environment"]) <= known
+
+
+@pytest.mark.parametrize("name", ORCHESTRATORS)
+def test_an_old_name_of_a_setting_reaches_the_orchestrator_that_refuses_it(name: str) -> None:
+    assert set(services()[name]["environment"]) >= RENAMED_VARIABLES
 
 
 @pytest.mark.parametrize("names", [ORCHESTRATORS, ROLE_SERVICES], ids=["orchestrator", "roles"])
@@ -324,7 +331,7 @@ def test_the_environment_file_names_every_variable() -> None:
         for variable, value in mapping.items()
         if value is None
     }
-    used = set(references(compose)) | passed_on
+    used = set(references(compose)) | passed_on - RENAMED_VARIABLES
     text = (COMPOSE_FILE.parent / ".env.example").read_text(encoding="utf-8")
     assert {name for name in used if not re.search(rf"\b{name}=", text)} == set()
     assert set(documented_variables()) - used == {"COMPOSE_PROFILES"}

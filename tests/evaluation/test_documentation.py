@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from evaluation.files.offered_tools import ToolRecord
 from evaluation.files.published import Pair
 from evaluation.files.step_run import (
     CaseRecord,
@@ -16,15 +17,14 @@ from evaluation.files.step_run import (
     ReferenceRecord,
     RunRecord,
 )
+from evaluation.files.trajectory_run import TrajectoryRecord, TrajectoryRunRecord
 from evaluation.metrics import METRICS, Metric
 from evaluation.metrics.trajectory import TRAJECTORY_METRICS
-from evaluation.offered_tools import ToolRecord
-from evaluation.whole_run import AskedRecord, WholeRunRecord
 
 PAGE = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
 RECORDS = (
     RunRecord, CaseRecord, ReferenceRecord, PredictionRecord, OutputRecord, ErrorRecord, ParsedRecord,
-    WholeRunRecord, ToolRecord, AskedRecord,
+    TrajectoryRunRecord, ToolRecord, TrajectoryRecord,
 )  # fmt: skip
 ROLES_LIKE_PLANNER = ("caller", "summarizer", "backbone")
 
@@ -39,7 +39,7 @@ def test_every_metric_is_defined(metric: Metric[Pair]) -> None:
     "name",
     [metric.name for metric in TRAJECTORY_METRICS if metric.name.partition(".")[0] not in ROLES_LIKE_PLANNER],
 )
-def test_every_figure_of_whole_trajectories_is_defined(name: str) -> None:
+def test_every_trajectory_metric_is_defined(name: str) -> None:
     table = [line for line in PAGE.splitlines() if line.startswith("| `")]
     assert any(f"`{name}`" in line.split("|")[1] for line in table)
 

@@ -126,7 +126,7 @@ def test_missing_predictions_are_refused() -> None:
 @pytest.mark.parametrize(
     ("field", "value"), [("suite", "four"), ("constrained", False), ("attempts", 1)], ids=lambda value: str(value)
 )
-def test_runs_that_were_asked_otherwise_are_refused(field: str, value: object) -> None:
+def test_runs_with_different_settings_are_refused(field: str, value: object) -> None:
     about = run_of(calls([True])).about
     with pytest.raises(GateRefused, match=f"`{field}` is {getattr(about, field)!r} and {value!r}"):
         require_same_settings(about, about.model_copy(update={field: value}))

@@ -38,7 +38,7 @@ def go_on(path: Path) -> tuple[str, ...]:
     return tuple(sorted(there))
 
 
-def whole() -> bytes:
+def complete_file() -> bytes:
     return "".join(map(record_line, [RUN.about, *RUN.cases, *RUN.predictions])).encode()
 
 
@@ -46,29 +46,29 @@ def test_a_new_file_is_a_run(tmp_path: Path) -> None:
     assert go_on(tmp_path / "run.jsonl") == ()
     assert read_run(tmp_path / "run.jsonl") == RUN
     assert go_on(tmp_path / "run.jsonl") == ("a/1", "b/1", "c/1")
-    assert (tmp_path / "run.jsonl").read_bytes() == whole()
+    assert (tmp_path / "run.jsonl").read_bytes() == complete_file()
 
 
 @settings(max_examples=150)
-@given(end=st.integers(0, len(whole())))
+@given(end=st.integers(0, len(complete_file())))
 def test_a_file_that_was_cut_anywhere_goes_on(end: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("cut") / "run.jsonl"
-    path.write_bytes(whole()[:end])
+    path.write_bytes(complete_file()[:end])
     there = go_on(path)
-    assert len(there) == max(0, whole()[:end].count(b"\n") - 4)
-    assert path.read_bytes() == whole()
+    assert len(there) == max(0, complete_file()[:end].count(b"\n") - 4)
+    assert path.read_bytes() == complete_file()
 
 
 def test_a_prediction_that_was_cut_in_the_middle_of_the_file_is_taken_out_as_the_remedy_says(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
-    lines = whole().splitlines(keepends=True)
+    lines = complete_file().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:5], lines[5][:-9] + b"\n", lines[6]]))
     with pytest.raises(CutShort, match="line 6 ends in the middle") as refused:
         go_on(path)
     assert (refused.value.remedy or "").startswith("remove this line, and run the `alpha-umi evaluate generate`")
     path.write_bytes(b"".join([*lines[:5], lines[6]]))
     assert go_on(path) == ("a/1", "c/1")
-    assert set(path.read_bytes().splitlines()) == set(whole().splitlines())
+    assert set(path.read_bytes().splitlines()) == set(complete_file().splitlines())
 
 
 def test_an_append_is_seen_at_once(tmp_path: Path) -> None:
@@ -91,16 +91,16 @@ MODELS = {"planner": {"name": "another", "role": "planner"}}
 )
 def test_another_run_is_refused_and_left_alone(tmp_path: Path, changed: dict[str, object], message: str) -> None:
     path = tmp_path / "run.jsonl"
-    path.write_bytes(whole()[:-20])
+    path.write_bytes(complete_file()[:-20])
     about: RunRecord = RUN.about.model_copy(update=changed)
     with pytest.raises(OtherRun, match=message), resume_step_run(path, about, RUN.cases):
         pass
-    assert path.read_bytes() == whole()[:-20]
+    assert path.read_bytes() == complete_file()[:-20]
 
 
 def test_other_cases_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
-    path.write_bytes(whole())
+    path.write_bytes(complete_file())
     fewer = RUN.about.model_copy(update={"cases": 2})
     with (
         pytest.raises(OtherRun, match="`cases` is 3, and now it would be 2"),
@@ -117,8 +117,8 @@ def test_other_cases_are_refused(tmp_path: Path) -> None:
     [
         (b"words that are no run\n", NotTheFormat),
         (b"\xff\xfe\n", FileUnreadable),
-        (whole().replace(b'"kind":"case"', b'"kind":"score"', 1), NotTheFormat),
-        (b"\n".join(whole().splitlines()[:3]) + b"\n" + whole().splitlines()[-1] + b"\n", CutShort),
+        (complete_file().replace(b'"kind":"case"', b'"kind":"score"', 1), NotTheFormat),
+        (b"\n".join(complete_file().splitlines()[:3]) + b"\n" + complete_file().splitlines()[-1] + b"\n", CutShort),
     ],
 )
 def test_what_is_no_run_is_refused_and_left_alone(tmp_path: Path, content: bytes, error: type[DataError]) -> None:
@@ -138,7 +138,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     assert go_on(path) == ("a/1",)
 
 
-def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_an_unwritable_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(FileUnwritable, match="No such file"):
         go_on(tmp_path / "no" / "folder")
     with pytest.raises(FileUnwritable, match="not a regular file"):
@@ -156,13 +156,13 @@ def files_up_to(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_is_said_and_the_file_can_go_on(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_the_file_can_be_resumed(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
-    with files_up_to(len(whole()) - 20), pytest.raises(FileUnwritable, match="File too large"):
+    with files_up_to(len(complete_file()) - 20), pytest.raises(FileUnwritable, match="File too large"):
         go_on(path)
-    assert path.read_bytes() == whole()[:-20]
+    assert path.read_bytes() == complete_file()[:-20]
     assert go_on(path) == ("a/1", "b/1")
-    assert path.read_bytes() == whole()
+    assert path.read_bytes() == complete_file()
 
 
 def test_a_prediction_without_any_output_counts_as_missing() -> None:

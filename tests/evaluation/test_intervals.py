@@ -21,7 +21,9 @@ from evaluation.statistics.bootstrap import (
 VALUES = st.lists(st.tuples(st.sampled_from("abcd"), st.none() | st.floats(0, 1)), min_size=1, max_size=20)
 
 
-def found(trajectories: list[str], values: list[float | None], *, seed: int = 0, share: bool = True) -> Interval | None:
+def interval_of(
+    trajectories: list[str], values: list[float | None], *, seed: int = 0, share: bool = True
+) -> Interval | None:
     sums = sums_by_trajectory(trajectories, [values])
     samples = resampled_means(sums, resamples=500, seed=seed)
     return intervals(sums, samples, [mean(values)], shares=[share])[0]
@@ -30,8 +32,8 @@ def found(trajectories: list[str], values: list[float | None], *, seed: int = 0,
 @given(VALUES)
 def test_it_lies_within_the_values_and_is_repeatable(steps: list[tuple[str, float | None]]) -> None:
     trajectories, values = [one for one, _ in steps], [value for _, value in steps]
-    known = found(trajectories, values, share=False)
-    assert known == found(trajectories, values, share=False)
+    known = interval_of(trajectories, values, share=False)
+    assert known == interval_of(trajectories, values, share=False)
     counted = {one for one, value in steps if value is not None}
     if len(counted) < 2:
         assert known is None
@@ -43,12 +45,12 @@ def test_it_lies_within_the_values_and_is_repeatable(steps: list[tuple[str, floa
 def test_another_seed_draws_others() -> None:
     values = [float(number % 3 == 0) for number in range(50)]
     names = [str(number) for number in range(50)]
-    assert found(names, list(values), seed=1) != found(names, list(values), seed=2)
+    assert interval_of(names, list(values), seed=1) != interval_of(names, list(values), seed=2)
 
 
 def test_independent_steps_get_the_textbook_interval() -> None:
     values: list[float | None] = [float(number < 400) for number in range(1_000)]
-    known = found([str(number) for number in range(1_000)], values)
+    known = interval_of([str(number) for number in range(1_000)], values)
     assert known is not None
     half = 1.96 * np.sqrt(0.4 * 0.6 / 1_000)
     assert (known.low, known.high) == (pytest.approx(0.4 - half, abs=0.006), pytest.approx(0.4 + half, abs=0.006))
@@ -57,8 +59,8 @@ def test_independent_steps_get_the_textbook_interval() -> None:
 def test_steps_that_go_together_widen_it() -> None:
     """100 trajectories of 10 steps each, all right or all wrong, tell no more than 100 steps."""
     values: list[float | None] = [float(number // 10 % 2) for number in range(1_000)]
-    compatible_groups = found([str(number // 10) for number in range(1_000)], values)
-    alone = found([str(number) for number in range(1_000)], values)
+    compatible_groups = interval_of([str(number // 10) for number in range(1_000)], values)
+    alone = interval_of([str(number) for number in range(1_000)], values)
     assert compatible_groups is not None
     assert alone is not None
     assert compatible_groups.high - compatible_groups.low > 2.5 * (alone.high - alone.low)
@@ -67,30 +69,30 @@ def test_steps_that_go_together_widen_it() -> None:
 @pytest.mark.parametrize(("value", "low", "high"), [(0.0, 0.0, 0.2775), (1.0, 0.7225, 1.0)])
 def test_a_share_that_never_varies_is_not_certain(value: float, low: float, high: float) -> None:
     """The score interval of 0, or 10, of 10: as many as there are trajectories, whatever the number of steps."""
-    known = found([str(step // 4) for step in range(40)], [value] * 40)
+    known = interval_of([str(step // 4) for step in range(40)], [value] * 40)
     assert known is not None
     assert (known.low, known.high) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
 
 
 def test_what_never_varies_otherwise_has_no_interval() -> None:
     names = [str(number) for number in range(30)]
-    assert found(names, [0.3] * 30) is None
-    assert found(names, [0.0] * 30, share=False) is None
-    assert found(["a"], [1.0]) is None
+    assert interval_of(names, [0.3] * 30) is None
+    assert interval_of(names, [0.0] * 30, share=False) is None
+    assert interval_of(["a"], [1.0]) is None
     # Two equal texts have an R-L of all but 1.
-    assert found(names, [1 - 5e-9] * 30) == found(names, [1.0] * 30)
+    assert interval_of(names, [1 - 5e-9] * 30) == interval_of(names, [1.0] * 30)
     assert boundary_interval(0.5, 30) is boundary_interval(None, 30) is None
 
 
-def test_nothing_is_said_about_nothing() -> None:
+def test_no_values_have_no_interval() -> None:
     assert mean([]) is mean([None]) is None
-    assert found(["a", "b"], [None, None]) is None
-    assert found(["a", "a"], [1.0, 0.0]) is None
+    assert interval_of(["a", "b"], [None, None]) is None
+    assert interval_of(["a", "a"], [1.0, 0.0]) is None
     assert interval(np.array([np.nan])) is None
 
 
 def test_resamples_without_a_step_that_counts_are_left_out() -> None:
-    known = found(["a", "b", "c", "d"], [1.0, 0.0, None, None])
+    known = interval_of(["a", "b", "c", "d"], [1.0, 0.0, None, None])
     assert known == Interval(0.0, 1.0)
 
 

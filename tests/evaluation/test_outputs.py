@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.measured_steps import called, wrote
 
-from evaluation.outputs import Prediction, RoleText, read_prediction
+from evaluation.files.outputs import Prediction, RoleText, read_prediction
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_what_can_be_read_is_there() -> None:
     assert wrote("a Next: give up.", caller="Action: f").unreadable is None
 
 
-def test_a_single_models_text_is_a_whole_step() -> None:
+def test_a_single_models_text_is_a_complete_step() -> None:
     call = read_prediction([RoleText("backbone", 'I ask.\nAction: f\nAction Input: {"a": 1}')])
     assert call.call is not None
     assert (call.decision, call.rationale, call.call.name) == ("caller", "I ask.", "f")

@@ -14,6 +14,7 @@ from support.measured_steps import CLOCK, called, case_of, pairs_of, wrote
 
 from alpha_umi.roles.turns import tool_line
 from evaluation.errors import NoReference
+from evaluation.files.outputs import RoleText, read_prediction
 from evaluation.files.published import (
     PublishedStep,
     pair,
@@ -25,7 +26,6 @@ from evaluation.files.published import (
     write_published_file,
 )
 from evaluation.metrics import PUBLISHED
-from evaluation.outputs import RoleText, read_prediction
 from evaluation.scoring import score
 from recordings.errors import CutShort, DataError, DuplicateId, FileUnreadable, NotTheFormat
 

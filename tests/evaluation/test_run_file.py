@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from support.measured_steps import DIGEST, GAVE_UP, called, case_of, pairs_of, run_of
 
 from evaluation.errors import NoReference
+from evaluation.files.outputs import RoleText, read_prediction
 from evaluation.files.published import pair
 from evaluation.files.step_run import CaseRecord, ErrorRecord, PredictionRecord, read_run, record_line, write_run
-from evaluation.outputs import RoleText, read_prediction
 from recordings.contamination import instruction_digest
 from recordings.errors import CutShort, DataError, DuplicateId, EmptySuite, NotTheFormat
 
@@ -132,19 +132,19 @@ def test_what_is_no_run_is_refused(
     assert refused.value.remedy
 
 
-def test_a_file_that_was_cut_anywhere_is_never_taken_for_whole(lines: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_a_file_that_was_cut_anywhere_is_never_read_as_complete(lines: list[dict[str, Any]], tmp_path: Path) -> None:
     """Up to the last case; from there on, predictions that are not there are missing ones."""
     text = "".join(json.dumps(line) + "\n" for line in lines)
     file = tmp_path / "cut.jsonl"
-    whole_to = [place for place, character in enumerate(text) if character == "\n"]
-    for end in [*range(0, len(text), 7), *whole_to]:
+    line_ends = [place for place, character in enumerate(text) if character == "\n"]
+    for end in [*range(0, len(text), 7), *line_ends]:
         file.write_text(text[:end])
         try:
             run = read_run(file)
         except (CutShort, EmptySuite):
-            assert end not in whole_to[3:]
+            assert end not in line_ends[3:]
         else:
-            assert end in {*whole_to[3:], *(place + 1 for place in whole_to[3:])}
+            assert end in {*line_ends[3:], *(place + 1 for place in line_ends[3:])}
             assert len(run.cases) == 3
 
 
@@ -191,9 +191,9 @@ def test_the_remedy_for_a_cut_line_leads_on(
     assert "alpha-umi evaluate generate" in (refused.value.remedy or "")
 
 
-@pytest.mark.parametrize("kind", ["whole-run", "asked"])
-def test_whole_trajectories_are_known_as_such(tmp_path: Path, kind: str) -> None:
-    file = tmp_path / "whole.jsonl"
+@pytest.mark.parametrize("kind", ["trajectory-run", "trajectory"])
+def test_a_trajectory_file_is_recognized(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "trajectories.jsonl"
     file.write_text(json.dumps({"kind": kind, "suite": "three", "trajectories": 1}) + "\n")
     with pytest.raises(NotTheFormat, match="is a file of trajectories") as refused:
         read_run(file)

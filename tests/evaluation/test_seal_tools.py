@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 from alpha_umi.roles.caller import Call, parse_call, write_call
 from alpha_umi.roles.turns import Turn
 from cli.main import app
+from evaluation.files.outputs import Prediction
 from evaluation.files.published import Pair, pair
 from evaluation.files.step_run import CaseRecord, OutputRecord, PredictionRecord, RunRecord
 from evaluation.official.seal_tools import seal_tools_report
-from evaluation.outputs import Prediction
 from recordings.cases import Reference, StepCase
 from recordings.errors import EmptySuite
 from recordings.suites.suite import load_suite
@@ -129,7 +129,7 @@ def as_published(pairs: Sequence[Pair]) -> dict[str, float]:
     return matches
 
 
-def test_the_published_way_of_counting_over_the_whole_suite(data: Path) -> None:
+def test_the_published_way_of_counting_over_the_complete_suite(data: Path) -> None:
     chance = random.Random(3)
     pairs = []
     for case in load_suite("seal-tools", data).cases:

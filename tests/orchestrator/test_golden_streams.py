@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from httpx_sse import ServerSentEvent
 from pysqlite3 import dbapi2 as sqlite3
-from support.stream_courses import COURSES, normalised, stream_of
+from support.scripted_roles import call, decide, in_turn, say, step_to_answer
+from support.stream_courses import COURSES, SETTINGS, normalised, stream_of
 
 from alpha_umi.contract.stream_events import machine_events, read_stream_event
 from alpha_umi.contract.trajectories import differing_fields
@@ -69,10 +70,41 @@ async def test_a_database_of_the_released_schema_has_the_same_streams(tmp_path: 
             assert all(event.event != "reconnect" for event in events)
 
 
-async def test_a_damaged_row_of_the_released_schema_stays_as_it_was(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [("chain looks up", rows) for rows in range(1, 12)]
+    + [("single unreadable to caller", rows) for rows in range(1, 5)]
+    + [("client tool", 6)],
+)
+async def test_an_unfinished_trajectory_of_the_released_schema_is_continued(name: str, rows: int, world: Any) -> None:
+    """As an orchestrator of that schema leaves it that is stopped after any row, an intent alone included."""
+    with contextlib.closing(sqlite3.connect(world.folder / "log.db")) as database:
+        database.executescript((GOLDEN / "log_of_schema_2.sql").read_text(encoding="utf-8"))
+        database.execute("DELETE FROM events WHERE trajectory_id != ? OR seq > ?", (name, rows))
+        database.execute("DELETE FROM trajectories WHERE id != ?", (name,))
+        database.execute("UPDATE trajectories SET status = 'running', finished_at = NULL, last_seq = ?", (rows,))
+        database.commit()
+    world.roles.planner = in_turn(decide("I know it", "conclusion"))
+    world.roles.caller = in_turn(call("look_up", item="lamp-0"))
+    world.roles.summarizer = in_turn(say("Done."))
+    world.roles.backbone = in_turn(step_to_answer("", "Done."))
+    async with world.orchestrator(**SETTINGS.get(name, {}) | {"backbone_url": world.roles_url}) as client:
+        events = await client.events(name)
+    assert events[-1].event == "trajectory.finished"
+    assert events[-1].json()["status"] == "completed"
+    async with open_store(f"sqlite:///{world.folder}/log.db") as store:
+        log = await store.events(name)
+    assert len(log) > rows
+    intents = [row.payload["effect"] for row in log if row.type == "effect.intended"]
+    assert len(intents) == len(set(intents))
+
+
+@pytest.mark.parametrize("payload", ["{", "[]", '{"limits": 5}', "[" * 100_000])
+async def test_a_damaged_row_of_the_released_schema_stays_as_it_was(payload: str, tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / "log.db")) as database:
         database.executescript((GOLDEN / "log_of_schema_2.sql").read_text(encoding="utf-8"))
-        database.execute("UPDATE events SET payload = '{' WHERE trajectory_id = 'chain answers' AND seq = 1")
+        damage = "UPDATE events SET payload = ? WHERE trajectory_id = 'chain answers' AND seq = 1"
+        database.execute(damage, (payload,))
         database.commit()
     async with open_store(f"sqlite:///{tmp_path}/log.db") as store:
         assert [event.event async for event in follow(store, await store.get("chain answers"), None)] == []

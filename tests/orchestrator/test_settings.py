@@ -67,11 +67,12 @@ def test_a_request_chooses_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.limits(chosen) == Limits(max_steps=5, max_tokens=900, max_depth=7, max_width=3)
 
 
+@pytest.mark.parametrize("name", ["ALPHA_UMI_ON_UNREADABLE", "alpha_umi_on_unreadable"])
 def test_an_old_name_of_a_setting_is_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("ALPHA_UMI_ON_UNREADABLE", "")
+    monkeypatch.setenv(name, "")
     require_current_names(os.environ)
-    monkeypatch.setenv("ALPHA_UMI_ON_UNREADABLE", "caller")
+    monkeypatch.setenv(name, "caller")
     assert main() == 2
     assert "ALPHA_UMI_ON_UNREADABLE was renamed: set ALPHA_UMI_ON_PARSE_FAILURE instead" in capsys.readouterr().err

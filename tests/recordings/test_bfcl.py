@@ -12,10 +12,10 @@ import pytest
 from typer.testing import Result
 
 from alpha_umi.serving.calls.offer import call_grammars, prompt_tools
+from evaluation.files.outputs import Prediction
 from evaluation.files.published import Pair, pair
 from evaluation.files.step_run import CaseRecord, OutputRecord, PredictionRecord, RunRecord
 from evaluation.official.bfcl import CheckerFailed, CheckerMissing, bfcl_report, checker_python
-from evaluation.outputs import Prediction
 from recordings.cases import NO_OTHER_TOOL, NO_SINGLE_CALL
 from recordings.errors import CutShort, DataMissing, DuplicateId, EmptySuite, FileUnreadable, NotTheFormat, UnknownSuite
 from recordings.formats import bfcl

@@ -13,8 +13,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
 from alpha_umi.contract.trajectories import Trajectory
-from evaluation.whole_run import WholeRunRecord
-from support.made_up_trajectories import record_of
+from evaluation.files.trajectory_run import TrajectoryRunRecord
+from support.synthetic_trajectories import record_of
 
 Json = dict[str, Any]
 # What a judge says to a request: a response, or the arguments of a call (a mapping), or words.
@@ -47,8 +47,8 @@ class ScriptedJudge:
             self.requests.append(body)
             if self.hang_after is not None and len(self.requests) > self.hang_after:
                 await asyncio.Event().wait()
-            said = self.script(function_of(body), body)
-            return said if isinstance(said, Response) else completion(said)
+            content = self.script(function_of(body), body)
+            return content if isinstance(content, Response) else completion(content)
 
         return app
 
@@ -61,11 +61,11 @@ def function_of(request: Json) -> str:
     return str(request["tool_choice"]["function"]["name"]) if "tool_choice" in request else ""
 
 
-def completion(said: Json | str) -> Response:
+def completion(content: Json | str) -> Response:
     """A call, or words, as a chat completion."""
-    message: Json = {"role": "assistant", "content": said if isinstance(said, str) else None}
-    if not isinstance(said, str):
-        called = {"name": "f", "arguments": json.dumps(said)}
+    message: Json = {"role": "assistant", "content": content if isinstance(content, str) else None}
+    if not isinstance(content, str):
+        called = {"name": "f", "arguments": json.dumps(content)}
         message["tool_calls"] = [{"id": "c", "type": "function", "function": called}]
     usage = {"prompt_tokens": 100, "completion_tokens": 7}
     return JSONResponse({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage})
@@ -105,7 +105,7 @@ def trajectory(
 
 def run_file(path: Path, *trajectories: Trajectory, suite: str = "shop", not_run: int = 0) -> Path:
     """The file of a run of these; the id of each in the suite is that of the trajectory without `t-`."""
-    about = WholeRunRecord(suite=suite, trajectories=len(trajectories) + not_run)
+    about = TrajectoryRunRecord(suite=suite, trajectories=len(trajectories) + not_run)
     requests = [record_of(each, recorded=each.id[2:]) for each in trajectories]
     path.write_text("".join(record.model_dump_json() + "\n" for record in (about, *requests)), encoding="utf-8")
     return path

@@ -9,9 +9,9 @@ from typing import Any
 from alpha_umi.roles.caller import Call
 from alpha_umi.roles.planner import Decision
 from alpha_umi.roles.turns import Tool, Turn
+from evaluation.files.outputs import Prediction, RoleText, read_prediction
 from evaluation.files.published import Pair, pair
 from evaluation.files.step_run import CaseRecord, OutputRecord, PredictionRecord, Run, RunRecord
-from evaluation.outputs import Prediction, RoleText, read_prediction
 from recordings.cases import Reference, StepCase
 
 WEATHER = Tool(

@@ -14,10 +14,10 @@ from alpha_umi.roles.template import PlannerLabel
 from alpha_umi.roles.turns import Role
 from alpha_umi.serving.assembly import MakeRouter
 from alpha_umi.serving.scripted import Rule, ScriptedEngine
+from evaluation.files.trajectory_run import TrajectoryRun
 from evaluation.run.ask import RunOptions
 from evaluation.run.models import discover_models
 from evaluation.run.trajectories import measure_trajectories, plan_trajectories
-from evaluation.whole_run import WholeRun
 from orchestrator.app import create_app
 from orchestrator.assembly import assembled
 from orchestrator.settings import OrchestratorSettings
@@ -61,8 +61,8 @@ class Watched:
         return application(role, ROUTERS[role], self.engines[role], planner_label=self.planner_label)
 
 
-async def priced(folder: Path, watched: Watched, *, strategy: Strategy = "chain", **limits: Any) -> WholeRun:
-    """What became of the question for a lamp's price, whose tool knows no other, in the file `whole.jsonl`."""
+async def priced(folder: Path, watched: Watched, *, strategy: Strategy = "chain", **limits: Any) -> TrajectoryRun:
+    """What became of the question for a lamp's price, whose tool knows no other, in the file `trajectories.jsonl`."""
     suite = load_suite(str(shop_file(folder, "lamp")), folder)
     async with AsyncExitStack() as stack:
         urls = _urls(await watched.serve(stack))
@@ -70,10 +70,10 @@ async def priced(folder: Path, watched: Watched, *, strategy: Strategy = "chain"
         settings = OrchestratorSettings(database_url=log, allow_loopback_tools=True, **urls)
         orchestrator = await stack.enter_async_context(assembled(settings))
         address = await stack.enter_async_context(serving(create_app(orchestrator)))
-        return await _run(address, suite, folder / "whole.jsonl", strategy, limits)
+        return await _run(address, suite, folder / "trajectories.jsonl", strategy, limits)
 
 
-async def _run(address: str, suite: Suite, path: Path, strategy: Strategy, limits: Mapping[str, Any]) -> WholeRun:
+async def _run(address: str, suite: Suite, path: Path, strategy: Strategy, limits: Mapping[str, Any]) -> TrajectoryRun:
     async with OrchestratorClient(address) as client:
         models = await discover_models(await client.ready(), strategy, suite.digests, lambda role, url: None)
         task = plan_trajectories(suite, strategy=strategy, models=models, **limits)

@@ -114,7 +114,7 @@ def _requested_item(item: str) -> dict[str, Any]:
     }
     known = {"index": 1, "thought": "It is known.", "next": "conclusion", "action": None, "observation": None}
     return {
-        "id": f"asked-{item}", "status": "completed", "instruction": f"What is the price of {item}?",
+        "id": f"judged-{item}", "status": "completed", "instruction": f"What is the price of {item}?",
         "tools": ["price_of"], "strategy": "chain", "steps": [step | more, known | more], "messages": [],
         "answer": "40.", "error": None, "usage": usage, "metadata": {}, "created_at": "2026-11-21T00:00:00Z",
         "finished_at": None,

@@ -51,6 +51,14 @@ def test_an_event_of_other_types_is_refused(change: dict[str, Any], message: str
     assert message in str(caught.value)
 
 
+def test_arguments_that_are_nested_too_deeply_are_refused() -> None:
+    nested: Any = {}
+    for _ in range(300):
+        nested = {"a": nested}
+    with pytest.raises(UnknownEvent, match=r"caller\.called.*it is nested too deeply"):
+        parse_event(CALLED | {"arguments": nested})
+
+
 @pytest.mark.parametrize(
     "change",
     [

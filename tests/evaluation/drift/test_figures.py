@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.made_up_trajectories import step, trajectory
+from support.synthetic_trajectories import step, trajectory
 
 from alpha_umi.contract.trajectories import StepObservation, Trajectory, TrajectoryError
 from alpha_umi.trajectory import Status

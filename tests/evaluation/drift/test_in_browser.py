@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.made_up_trajectories import step, trajectory
+from support.synthetic_trajectories import step, trajectory
 
 from evaluation.drift.page import drift_page
 from evaluation.drift.report import drift_report

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.made_up_trajectories import trajectory
+from support.synthetic_trajectories import trajectory
 
 from alpha_umi.contract.trajectories import Trajectory
 from evaluation.drift.served import BROKEN, TWICE, UNFINISHED, read_served

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from support.made_up_trajectories import BEGAN, step, trajectory
+from support.synthetic_trajectories import BEGAN, step, trajectory
 
 from alpha_umi.contract.trajectories import Trajectory
 from evaluation.drift.page import drift_page
@@ -98,7 +98,7 @@ def test_a_window_that_runs_can_add_an_alarm_but_silences_none(
     assert all(f"{text[0].upper()}{text[1:]}." in page for text in sentences)
 
 
-def test_without_a_full_window_nothing_is_said() -> None:
+def test_without_a_full_window_there_is_no_alarm() -> None:
     report = reported(drift([*day(0), *day(1, count=19), *day(2, count=3)], DAY))
     assert ([each.kind for each in messages(report)], report.evaluated_windows) == (["inconclusive"], [])
 
@@ -111,7 +111,7 @@ def test_a_reference_of_its_own_holds_every_window() -> None:
     assert [window.against is None for window in first_two.windows] == [True, True, False]
 
 
-def test_windows_begin_at_whole_lengths_and_empty_ones_are_left_out() -> None:
+def test_windows_begin_at_multiples_of_their_length_and_empty_ones_are_omitted() -> None:
     matches = drift([*day(0), *day(4)], DAY)
     assert [window.began for window in matches.windows] == [datetime(2026, 3, day, tzinfo=UTC) for day in (2, 6)]
 

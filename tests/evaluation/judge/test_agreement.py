@@ -34,7 +34,7 @@ def test_extremes() -> None:
 
 
 @given(st.lists(st.lists(st.sampled_from("abc"), max_size=4), max_size=8))
-def test_whatever_was_said(units: list[list[str]]) -> None:
+def test_any_labels(units: list[list[str]]) -> None:
     alpha, share = krippendorff_alpha(units), unanimous_share(units)
     assert alpha is None or alpha <= 1 + 1e-12
     assert share is None or 0 <= share <= 1

@@ -81,7 +81,7 @@ async def test_what_cannot_be_read_at_first_is_no_judge(serve: Serve, odd: Respo
 
 @pytest.mark.parametrize("form", ["words", "list", "name"])
 @pytest.mark.parametrize(("status", "error"), [(404, JudgeRefused), (400, TooLong)])
-async def test_no_part_of_the_key_is_told(serve: Serve, form: str, status: int, error: type[Exception]) -> None:
+async def test_no_part_of_the_key_is_reported(serve: Serve, form: str, status: int, error: type[Exception]) -> None:
     # It stands where the message is cut.
     words = "context " + "x" * 285 + KEY
     shown: dict[str, object] = {"words": words, "list": [words], "name": {words: 1}}
@@ -130,7 +130,7 @@ def answer(usage: object, arguments: object = "{}") -> bytes:
         (None, None),
     ],
 )
-def test_tokens_that_are_told_wrongly_are_not_told(usage: object, tokens: tuple[int, int] | None) -> None:
+def test_invalid_token_counts_are_not_reported(usage: object, tokens: tuple[int, int] | None) -> None:
     output = Completion.model_validate_json(answer(usage)).usage
     assert (output and (output.prompt_tokens, output.completion_tokens)) == tokens
 

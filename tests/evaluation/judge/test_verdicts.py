@@ -21,7 +21,7 @@ from evaluation.judge.verdicts import (
 )
 from recordings.errors import NotTheFormat
 
-WHOLE: dict[ProcedureName, dict[str, str]] = {
+COMPLETE: dict[ProcedureName, dict[str, str]] = {
     "toolbench-pass": {"answer_status": "Unsure", "task_status": "Solvable", "passes": "Unsure", "drawn": "Passed"},
     "stabletoolbench-pass": {"answer_status": "Solved"},
     "toolbench-win": {"preferred": "candidate"},
@@ -47,7 +47,7 @@ def written(path: Path, procedure: ProcedureName, *verdicts: VerdictRecord) -> P
 
 @pytest.mark.parametrize("procedure", LABELS)
 def test_labels_of_a_procedure_are_read(tmp_path: Path, procedure: ProcedureName) -> None:
-    matches = read_verdicts(written(tmp_path / "v.jsonl", procedure, verdict(WHOLE[procedure])))
+    matches = read_verdicts(written(tmp_path / "v.jsonl", procedure, verdict(COMPLETE[procedure])))
     assert judge_report(matches, resamples=10).verdicts["judge"] == 1
     nothing = read_verdicts(written(tmp_path / "v.jsonl", procedure, verdict({}, "nonsense")))
     assert judge_report(nothing, resamples=10).figures == {}
@@ -56,7 +56,7 @@ def test_labels_of_a_procedure_are_read(tmp_path: Path, procedure: ProcedureName
 @pytest.mark.parametrize("procedure", LABELS)
 @pytest.mark.parametrize("basis", ["judge", "rule", "nonsense"])
 def test_other_labels_are_refused_with_their_line(tmp_path: Path, procedure: ProcedureName, basis: Basis) -> None:
-    complete = WHOLE[procedure]
+    complete = COMPLETE[procedure]
     for label in complete:
         for labels, message in (
             (complete | {label: "Perhaps"}, f"`labels.{label}` is 'Perhaps', and not one of"),

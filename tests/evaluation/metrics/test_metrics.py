@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from support.measured_steps import GAVE_UP, answered, call_of, called, case_of, right, three_cases, wrote
 
 from alpha_umi.roles.turns import Tool
+from evaluation.files.outputs import Prediction
 from evaluation.files.published import Pair, pair
 from evaluation.metrics import METRICS, decision_confusion
 from evaluation.metrics.published import argument_f1, easy_argument_f1, hard_argument_f1
-from evaluation.outputs import Prediction
 from recordings.cases import StepCase
 from recordings.errors import NotTheFormat
 

@@ -39,11 +39,11 @@ class Elements(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attributes)))
+        self.elements.append((tag, dict(attributes)))
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def page() -> str:
 
 
 def test_everything_is_text(page: str) -> None:
-    elements = Elements(page).found
+    elements = Elements(page).elements
     assert not {"script", "img", "iframe", "object", "embed", "link", "base", "form"} & {tag for tag, _ in elements}
     assert not [name for _, attributes in elements for name in attributes if name.startswith("on")]
     assert "{{ 7 * 7 }}" in page
@@ -60,7 +60,7 @@ def test_everything_is_text(page: str) -> None:
 
 
 def test_nothing_comes_from_elsewhere(page: str) -> None:
-    policy = next(attributes["content"] for tag, attributes in Elements(page).found if "http-equiv" in attributes)
+    policy = next(attributes["content"] for tag, attributes in Elements(page).elements if "http-equiv" in attributes)
     assert policy is not None
     assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'")
     addresses = set(re.findall(r"https?://[^\"'\s)]+", page))
@@ -69,7 +69,7 @@ def test_nothing_comes_from_elsewhere(page: str) -> None:
 
 
 def test_names_are_there_once_and_links_lead_to_them(page: str) -> None:
-    elements = Elements(page).found
+    elements = Elements(page).elements
     names = [attributes["id"] for _, attributes in elements if "id" in attributes]
     assert len(set(names)) == len(names) > 20
     for _, attributes in elements:
@@ -94,7 +94,7 @@ def test_the_same_sections_are_the_same_page(page: str) -> None:
     assert render_page(EVIL, SECTIONS) == page
 
 
-def test_tables_and_charts_are_told_in_words(page: str) -> None:
+def test_tables_and_charts_have_text_alternatives(page: str) -> None:
     assert 'aria-label="Plan ACC. Bars with 95 % intervals. A &lt;b&gt;: 0.50 (0.4 to 0.6); ' in page
     assert page.count('<th scope="row"') == 1
     assert page.count('<th scope="col"') == 2

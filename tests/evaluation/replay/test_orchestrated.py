@@ -15,10 +15,10 @@ from alpha_umi.client.errors import RequestRefused, Unavailable
 from alpha_umi.client.orchestrator import OrchestratorClient
 from alpha_umi.roles.caller import write_call
 from alpha_umi.roles.turns import Tool, Turn
+from evaluation.metrics.trajectory import measure
 from evaluation.replay.recordings import Replay, build_replay
 from evaluation.replay.servers import create_calculator_server, create_replay_server
 from evaluation.run.ask import RunOptions, RunResult, run_trajectory
-from evaluation.whole import measure
 from recordings.formats import trajectories
 from recordings.formats.gsm8k import CALCULATOR, is_right
 from recordings.suites.suite import load_suite

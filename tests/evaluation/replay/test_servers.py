@@ -186,7 +186,7 @@ async def test_python(serve: Serve, code: str, status: int, text: str) -> None:
 
 
 @pytest.mark.parametrize("arguments", [{}, {"code": 5}, {"code": None}, {"code": "1", "more": 1}])
-async def test_what_python_is_not_asked_for(serve: Serve, arguments: dict[str, Any]) -> None:
+async def test_calls_that_python_does_not_run(serve: Serve, arguments: dict[str, Any]) -> None:
     async with httpx.AsyncClient(base_url=serve(create_python_server())) as client:
         answer = await client.post("/tools/python", json=arguments)
     assert (answer.status_code, answer.json()["type"]) == (422, f"{PROBLEM}code-not-run")

@@ -48,8 +48,8 @@ def test_a_call_becomes_the_published_request(serve: Serve, call: Call) -> None:
     server = ToolBenchServer(KEY)
     virtual = VirtualTools(VirtualServer(serve(server.application()), KEY, strip="filter"))
     answer = call(virtual, **IDEAS)
-    (asked,) = server.calls
-    assert asked.model_dump() == {
+    (call,) = server.calls
+    assert call.model_dump() == {
         "category": "Data", "tool_name": "keyword_analysis", "api_name": "popularsitesforquery",
         "tool_input": '{"q": "birthday party ideas"}', "strip": "filter", "toolbench_key": KEY,
     }  # fmt: skip
@@ -115,14 +115,14 @@ def test_no_answer_in_time_is_the_published_error(serve: Serve, call: Call) -> N
     assert virtual.counts == {"Timeout error...": 1}
 
 
-def test_a_server_that_starts_is_asked_again(serve: Serve, call: Call) -> None:
+def test_a_request_to_a_starting_server_is_retried(serve: Serve, call: Call) -> None:
     server = ToolBenchServer(KEY, responses=[Response("", 503), Response("", 429)])
     virtual = VirtualTools(VirtualServer(serve(server.application()), KEY))
     assert call(virtual, **IDEAS).status_code == 200
     assert (len(server.calls), virtual.counts) == (3, {"answered": 1})
 
 
-async def test_a_server_that_is_away_is_told_apart(call: Call, free_port: int) -> None:
+async def test_an_unavailable_server_is_distinguished(call: Call, free_port: int) -> None:
     virtual = VirtualTools(VirtualServer(f"http://user:pass@127.0.0.1:{free_port}", KEY, timeout_s=0.2))
     answer = await asyncio.to_thread(call, virtual, **IDEAS)
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:alpha-umi:problem:tool-server-away")
@@ -160,12 +160,12 @@ async def waiting(virtual: VirtualTools) -> AsyncIterator[asyncio.Task[None]]:
 
 
 async def test_a_server_is_waited_for(serve: Serve) -> None:
-    application, asked = FastAPI(), []
+    application, requests = FastAPI(), []
 
     @application.get("/virtual")
     async def starting() -> Response:
-        asked.append(1)
-        return Response("", 503 if len(asked) < 3 else 405)
+        requests.append(1)
+        return Response("", 503 if len(requests) < 3 else 405)
 
     async with waiting(VirtualTools(VirtualServer(serve(application)))):
-        await until(lambda: len(asked) == 3)
+        await until(lambda: len(requests) == 3)

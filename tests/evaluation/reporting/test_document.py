@@ -7,18 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.made_up_trajectories import record_of, step, trajectory, whole_run, written
 from support.measured_steps import called, case_of, pairs_of, run_of
+from support.synthetic_trajectories import record_of, step, trajectory, trajectory_run, written
 
 from alpha_umi.trajectory import Limits
 from evaluation.files.published import pair
 from evaluation.files.step_run import write_run
+from evaluation.files.trajectory_run import TrajectoryRun
 from evaluation.page.blocks import CHARACTERS, Block, Fold, Listing, Paragraph, Section, Table
 from evaluation.page.html import render_page
 from evaluation.page.markdown import render_markdown
 from evaluation.reporting.document import Report, report_sections
 from evaluation.reporting.inputs import BootstrapOptions, read_runs
-from evaluation.whole_run import WholeRun
 
 QUICK = BootstrapOptions(100)
 
@@ -47,12 +47,12 @@ def table(matches: Sequence[Block], words: str) -> dict[str, list[str]]:
 @pytest.fixture
 def given(tmp_path: Path) -> list[Path]:
     """Two runs over the same steps, one over others of the same suite, and two over trajectories."""
-    paths = [tmp_path / f"{name}.jsonl" for name in ("one", "two", "other", "whole", "more")]
+    paths = [tmp_path / f"{name}.jsonl" for name in ("one", "two", "other", "trajectories", "more")]
     write_run(paths[0], run_of(pairs_of({})))
     write_run(paths[1], run_of(pairs_of({"a/1": called("clock", "{}"), "b/1": None})))
     write_run(paths[2], run_of([pair(case_of("d/1"), called("weather", "{}"))]))
-    paths[3].write_text(written(whole_run([True, False] * 15)))
-    paths[4].write_text(written(whole_run([True] * 30)))
+    paths[3].write_text(written(trajectory_run([True, False] * 15)))
+    paths[4].write_text(written(trajectory_run([True] * 30)))
     return paths
 
 
@@ -70,13 +70,13 @@ def test_only_runs_over_the_same_cases_stand_side_by_side(given: list[Path]) -> 
         "Steps of A one",
         "Steps of B two",
         "Steps of C other",
-        "Trajectories of D whole",
+        "Trajectories of D trajectories",
         "Trajectories of E more",
     ]
     captions = [each.caption for each in tables(matches)]
     assert any("what others differ by from A one" in caption for caption in captions)
     assert not any("what others differ by from C" in caption for caption in captions)
-    (right,) = table(matches, "from D whole")["right answer"]
+    (right,) = table(matches, "from D trajectories")["right answer"]
     assert right.startswith("+0.500 (+0.")
     assert right.endswith(" better")
 
@@ -124,7 +124,7 @@ def test_the_numbers_are_those_of_the_runs(given: list[Path]) -> None:
     assert table(matches, "figures, each")["Plan ACC"] == ["1.000 (0.439 to 1.000), n 3", "0.667 (0.000 to 1.000), n 3"]
     classes = {name: counts[1:] for name, counts in table(matches, "what went wrong").items()}
     assert (classes["right"], classes["missing"], classes["wrong tool"]) == (["3", "1"], ["0", "1"], ["0", "1"])
-    assert table(matches, "answered task")["D whole"][:2] == ["30 of 30", "0.270 (no interval)"]
+    assert table(matches, "answered task")["D trajectories"][:2] == ["30 of 30", "0.270 (no interval)"]
 
 
 def test_what_an_open_step_shows(given: list[Path]) -> None:
@@ -139,12 +139,12 @@ def test_what_an_open_step_shows(given: list[Path]) -> None:
     assert "3 of 3 steps are shown; one.jsonl has the others" in page
 
 
-def test_a_search_is_told_with_its_branches(tmp_path: Path) -> None:
+def test_a_search_is_rendered_with_its_branches(tmp_path: Path) -> None:
     # The second call is the first one again, so that the search goes back by one step.
     steps = [step(0), step(1, arguments={"item": 0}), step(2), step(3, "conclusion")]
     limits = Limits(max_steps=9, max_repeats=2, max_depth=9)
     record = record_of(trajectory(steps=steps), recorded="q0", strategy="dfsdt", limits=limits)
-    (tmp_path / "one").write_text(written(WholeRun(whole_run([True]).about, (record,))))
+    (tmp_path / "one").write_text(written(TrajectoryRun(trajectory_run([True]).about, (record,))))
     titles = [block.title for block in every(sections(tmp_path / "one")) if isinstance(block, Section)]
     assert any(title.startswith("Step 2: caller, abandoned") for title in titles)
     assert any(title.startswith("Step 3: caller, on from step 1") for title in titles)
@@ -164,7 +164,7 @@ def test_long_files_and_long_texts_make_a_bounded_page(tmp_path: Path) -> None:
     assert len(render_markdown("Long", matches)) < 20_000
 
 
-def test_a_text_of_eight_thousand_characters_is_shown_whole(tmp_path: Path) -> None:
+def test_a_text_of_eight_thousand_characters_is_rendered_in_full(tmp_path: Path) -> None:
     prompt = "".join(f"{n:04d} " for n in range(1_600))
     write_run(tmp_path / "one.jsonl", run_of([pair(case_of(trajectory=prompt), called("weather", "{}"))]))
     assert f"What is the weather of {prompt}?" in render_page("One", sections(tmp_path / "one.jsonl"))
@@ -208,9 +208,9 @@ def test_steps_of_a_suite_with_figures_of_its_own_name_the_command(
     assert message.startswith(f"`alpha-umi evaluate {command} RUN` ")
 
 
-def test_runs_say_how_they_were_asked(tmp_path: Path) -> None:
-    (tmp_path / "one").write_text(written(whole_run([True, None], constrained=False, max_tokens=900)))
+def test_runs_report_their_settings(tmp_path: Path) -> None:
+    (tmp_path / "one").write_text(written(trajectory_run([True, None], constrained=False, max_tokens=900)))
     text = render_markdown("r", sections(tmp_path / "one"))
     assert "| A one | shop | 1 whole trajectory, chain, unconstrained | not known |" in text
     assert "--limit 2 --strategy chain --max-tokens 900 --output one" in text
-    assert "**A one: not asked yet, and counted as failed: 1 trajectory.**" in text
+    assert "**A one: not run yet, and counted as failed: 1 trajectory.**" in text

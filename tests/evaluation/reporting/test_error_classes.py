@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from support.measured_steps import GAVE_UP, answered, call_of, called, case_of, output_of, wrote
 
+from evaluation.files.outputs import Prediction
 from evaluation.files.published import pair
 from evaluation.files.step_run import ErrorRecord, PredictionRecord
-from evaluation.outputs import Prediction
 from evaluation.reporting.step_examples import CLASSES, error_class
 
 CASE = case_of()
@@ -28,7 +28,7 @@ FAILED = ErrorRecord(role="caller", problem="internal", status=500, detail="it b
         (wrote("I ask. Next: caller.", caller="nothing"), "unreadable"),
     ],
 )
-def test_each_class_is_told_apart(prediction: Prediction, expected: str) -> None:
+def test_each_class_is_distinguished(prediction: Prediction, expected: str) -> None:
     record = PredictionRecord.of(CASE.id, map(output_of, prediction.texts))
     assert error_class(pair(CASE, prediction), record) == expected
     assert expected in CLASSES

@@ -14,7 +14,7 @@ def test_one_example_stands_for_many_numbers() -> None:
     assert chosen.by_group == {"a": (4,), "b": (2,), "c": ()}
 
 
-def test_the_first_ones_are_shown_up_to_the_number_that_is_asked_for() -> None:
+def test_the_first_examples_are_chosen_up_to_the_requested_number() -> None:
     chosen = choose([Group("a", "a", range(100))], each=3)
     assert chosen.by_group == {"a": (0, 1, 2)}
     assert chosen.places == (0, 1, 2)

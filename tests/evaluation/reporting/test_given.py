@@ -7,14 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.made_up_trajectories import whole_run, written
 from support.measured_steps import pairs_of, run_of
+from support.synthetic_trajectories import trajectory_run, written
 
 from alpha_umi.trajectory import Limits
 from evaluation.errors import OtherVersion
 from evaluation.files.step_run import Run, write_run
+from evaluation.files.trajectory_run import ToolServerRecord, TrajectoryRun
 from evaluation.reporting.inputs import BootstrapOptions, StepsRun, TrajectoriesRun, read_runs
-from evaluation.whole_run import ToolServerRecord, WholeRun
 from recordings.errors import DataError, DuplicateId, EmptySuite
 
 QUICK = BootstrapOptions(100)
@@ -29,8 +29,8 @@ def steps(path: Path, run: Run | None = None) -> Path:
 def test_both_kinds_are_read_and_named_by_what_differs(tmp_path: Path) -> None:
     first = steps(tmp_path / "a" / "free.jsonl")
     second = steps(tmp_path / "b" / "free.jsonl", run_of(pairs_of({"a/1": None})))
-    (tmp_path / "whole").write_text(written(whole_run([True, False])))
-    one, other, complete = read_runs([first, second, tmp_path / "whole"], QUICK)
+    (tmp_path / "trajectories").write_text(written(trajectory_run([True, False])))
+    one, other, complete = read_runs([first, second, tmp_path / "trajectories"], QUICK)
     assert [run.named.title for run in (one, other, complete)][:2] == ["A a/free", "B b/free"]
     assert isinstance(one, StepsRun)
     assert isinstance(other, StepsRun)
@@ -41,7 +41,7 @@ def test_both_kinds_are_read_and_named_by_what_differs(tmp_path: Path) -> None:
 
 
 def test_commands_can_be_given_again(tmp_path: Path) -> None:
-    (tmp_path / "it's.jsonl").write_text(written(whole_run([True, False], max_steps=4)))
+    (tmp_path / "it's.jsonl").write_text(written(trajectory_run([True, False], max_steps=4)))
     one, complete = read_runs([steps(tmp_path / "one.jsonl"), tmp_path / "it's.jsonl"], QUICK)
     assert one.commands[0].endswith("generate --suite three --limit 3 --constrained --output one.jsonl")
     *_, made, shown = complete.commands
@@ -52,7 +52,7 @@ def test_commands_can_be_given_again(tmp_path: Path) -> None:
 def test_the_letters_go_on(tmp_path: Path) -> None:
     paths = [tmp_path / f"{number}.jsonl" for number in range(28)]
     for number, path in enumerate(paths):
-        path.write_text(written(whole_run([True], max_steps=number + 1)))
+        path.write_text(written(trajectory_run([True], max_steps=number + 1)))
     assert [run.named.key for run in read_runs(paths, QUICK)][24:] == ["Y", "Z", "AA", "AB"]
 
 
@@ -66,10 +66,10 @@ def test_the_same_run_twice_is_refused(tmp_path: Path) -> None:
         read_runs([path, copy], QUICK)
 
 
-def test_the_command_of_whole_trajectories_has_all_that_the_file_knows(tmp_path: Path) -> None:
+def test_the_command_of_a_trajectory_run_has_all_settings_of_the_file(tmp_path: Path) -> None:
     server = ToolServerRecord(strip="filter", max_characters=300)
     limits = {"max_steps": 4, "max_tokens": 900, "max_repeats": 2}
-    free = whole_run([True], constrained=False, strategy="dfsdt", tool_server=server, **limits)
+    free = trajectory_run([True], constrained=False, strategy="dfsdt", tool_server=server, **limits)
     (tmp_path / "free.jsonl").write_text(written(free))
     (run,) = read_runs([tmp_path / "free.jsonl"], QUICK)
     assert run.commands[1:-1] == (
@@ -79,14 +79,14 @@ def test_the_command_of_whole_trajectories_has_all_that_the_file_knows(tmp_path:
 
 
 SEARCH_LIMITS = Limits(max_steps=30, max_depth=6)
-SETTINGS: dict[str, tuple[WholeRun, str]] = {
+SETTINGS: dict[str, tuple[TrajectoryRun, str]] = {
     "a search": (
-        whole_run([True, True], strategy="dfsdt", constrained=False, limits=SEARCH_LIMITS),
+        trajectory_run([True, True], strategy="dfsdt", constrained=False, limits=SEARCH_LIMITS),
         "max_steps=30, max_repeats=3, on_unreadable='conclusion', max_tokens=None, max_depth=6, max_width=2, "
         "constrained=False",
     ),
     "a chain": (
-        whole_run([True], limits=Limits(max_steps=5, max_tokens=900_000, max_repeats=2)),
+        trajectory_run([True], limits=Limits(max_steps=5, max_tokens=900_000, max_repeats=2)),
         "max_steps=5, max_repeats=2, on_unreadable='conclusion', max_tokens=900000",
     ),
 }
@@ -94,7 +94,7 @@ SETTINGS: dict[str, tuple[WholeRun, str]] = {
 
 @pytest.mark.parametrize(("run", "settings"), SETTINGS.values(), ids=SETTINGS)
 def test_the_settings_of_the_orchestrator_stand_before_the_command(
-    run: WholeRun, settings: str, tmp_path: Path
+    run: TrajectoryRun, settings: str, tmp_path: Path
 ) -> None:
     (tmp_path / "one.jsonl").write_text(written(run))
     (read,) = read_runs([tmp_path / "one.jsonl"], QUICK)
@@ -102,9 +102,9 @@ def test_the_settings_of_the_orchestrator_stand_before_the_command(
 
 
 def test_several_values_of_a_limit_are_all_named(tmp_path: Path) -> None:
-    first, second = (whole_run([True, None], strategy="dfsdt", limits=Limits(max_depth=depth)) for depth in (4, 6))
-    (record,) = second.asked
-    both = WholeRun(first.about, (*first.asked, record.model_copy(update={"recorded": "q1"})))
+    first, second = (trajectory_run([True, None], strategy="dfsdt", limits=Limits(max_depth=depth)) for depth in (4, 6))
+    (record,) = second.records
+    both = TrajectoryRun(first.about, (*first.records, record.model_copy(update={"recorded": "q1"})))
     (tmp_path / "one.jsonl").write_text(written(both))
     (read,) = read_runs([tmp_path / "one.jsonl"], QUICK)
     assert "max_depth=4 or 6," in read.commands[0]
@@ -120,24 +120,26 @@ def test_several_values_of_a_limit_are_all_named(tmp_path: Path) -> None:
     ids=["spaces", "another order", "an empty line"],
 )
 def test_a_file_is_known_by_its_kind_however_it_is_written(tmp_path: Path, respell: Callable[[str], str]) -> None:
-    head, *others = written(whole_run([True])).splitlines(keepends=True)
-    (tmp_path / "whole").write_text("".join([respell(head.strip()) + "\n", *others]))
-    (run,) = read_runs([tmp_path / "whole"], QUICK)
+    head, *others = written(trajectory_run([True])).splitlines(keepends=True)
+    (tmp_path / "trajectories").write_text("".join([respell(head.strip()) + "\n", *others]))
+    (run,) = read_runs([tmp_path / "trajectories"], QUICK)
     assert isinstance(run, TrajectoriesRun)
 
 
-@pytest.mark.parametrize("kind", ["run", "whole-run"])
+@pytest.mark.parametrize("kind", ["run", "trajectory-run"])
 def test_an_empty_run_is_refused(tmp_path: Path, kind: str) -> None:
     run = run_of(pairs_of(dict.fromkeys(("a/1", "b/1", "c/1"))))
     path = steps(tmp_path / "one.jsonl", run)
-    if kind == "whole-run":
-        path.write_text(written(whole_run([None, None])))
+    if kind == "trajectory-run":
+        path.write_text(written(trajectory_run([None, None])))
     with pytest.raises(EmptySuite, match=r"has no (prediction|trajectory) yet") as refused:
         read_runs([path], QUICK)
     assert "again" in str(refused.value.remedy)
 
 
-@pytest.mark.parametrize(("text", "reads"), [(written(whole_run([True])), 2), (None, 1)], ids=["whole", "steps"])
+@pytest.mark.parametrize(
+    ("text", "reads"), [(written(trajectory_run([True])), 2), (None, 1)], ids=["trajectories", "steps"]
+)
 def test_a_file_of_another_version_is_refused_by_its_number(tmp_path: Path, text: str | None, reads: int) -> None:
     path = steps(tmp_path / "one.jsonl")
     path.write_text((text or path.read_text()).replace(f'"version":{reads}', '"version":0', 1))

@@ -12,9 +12,9 @@ from support.measured_steps import called, case_of, output_of, run_of
 
 from alpha_umi.roles.template import load_template, render
 from alpha_umi.roles.turns import Role, Turn
+from evaluation.files.outputs import RoleText
 from evaluation.files.published import pair
 from evaluation.files.step_run import OutputRecord, PredictionRecord, write_run
-from evaluation.outputs import RoleText
 from evaluation.page.blocks import Paragraph
 from evaluation.reporting.inputs import BootstrapOptions, StepsRun, read_runs
 from evaluation.reporting.prompts import NoPrompt, exact_prompt
@@ -62,7 +62,7 @@ WHY: dict[str, tuple[dict[Role, dict[str, Any]], str]] = {
 
 
 @pytest.mark.parametrize(("models", "why"), WHY.values(), ids=WHY)
-def test_any_other_prompt_is_not_shown_and_the_reason_is_said(
+def test_any_other_prompt_is_replaced_by_the_reason(
     models: dict[Role, dict[str, Any]], why: str, tmp_path: Path
 ) -> None:
     message = output(PREDICTION.texts[0], "as it was before the template was changed")

@@ -6,21 +6,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from support.made_up_trajectories import record_of, step, trajectory, whole_run, written
+from support.synthetic_trajectories import record_of, step, trajectory, trajectory_run, written
 
 from alpha_umi.contract.trajectories import Trajectory
 from alpha_umi.trajectory import Limits
 from evaluation.page.blocks import Paragraph, Section
 from evaluation.reporting.inputs import BootstrapOptions, TrajectoriesRun, read_runs
-from evaluation.reporting.trajectory_view import trajectory_fold
+from evaluation.reporting.trajectory_examples import trajectory_fold
 
 
-def shown(folder: Path, told: Trajectory, **options: Any) -> list[str]:
+def shown(folder: Path, example: Trajectory, **options: Any) -> list[str]:
     """What the steps of this trajectory say of their histories."""
-    run = whole_run([True])
-    one = replace(run, asked=(record_of(told, recorded="q0", **options),))
-    (folder / "whole").write_text(written(one))
-    (read,) = read_runs([folder / "whole"], BootstrapOptions(100))
+    run = trajectory_run([True])
+    one = replace(run, records=(record_of(example, recorded="q0", **options),))
+    (folder / "trajectories").write_text(written(one))
+    (read,) = read_runs([folder / "trajectories"], BootstrapOptions(100))
     assert isinstance(read, TrajectoriesRun)
     steps = [block for block in trajectory_fold(read, 0).blocks if isinstance(block, Section)]
     return [block.text for each in steps for block in each.blocks if isinstance(block, Paragraph)]

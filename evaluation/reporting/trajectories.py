@@ -1,4 +1,4 @@
-"""A suite of whole trajectories: the runs over the same questions side by side, and what an answer cost them."""
+"""Trajectory runs over the same questions side by side, with their costs per answer."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ from evaluation.reporting.format import (
 )
 from evaluation.reporting.inputs import BootstrapOptions, remarks
 from evaluation.reporting.steps import PER_ANSWER, CostFigure, PerAnswer, per_answer
-from evaluation.reporting.whole_behind import TrajectoryExamples, end_anchor, figure_anchor
+from evaluation.reporting.trajectory_examples import TrajectoryExamples, end_anchor, figure_anchor
 from evaluation.results import DifferenceReport, comparison_report
 
 _DRAWN: Final = ("completed", "success", "gave_up")
 
 
-def whole_section(title: str, anchor: str, runs: Sequence[TrajectoryExamples], bootstrap: BootstrapOptions) -> Section:
+def trajectories_section(
+    title: str, anchor: str, runs: Sequence[TrajectoryExamples], bootstrap: BootstrapOptions
+) -> Section:
     """Runs over the same questions, with the examples of each."""
     pictures = [chart for name in _DRAWN if (chart := _bars(title, name, runs)) is not None]
     blocks: list[Block] = [
@@ -77,7 +79,7 @@ def _figure(each: TrajectoryExamples, name: str) -> Cell:
 def _differences(title: str, runs: Sequence[TrajectoryExamples], bootstrap: BootstrapOptions) -> Table:
     """The paired differences of the others to the first run, in what shows whether one is better."""
     first, *others = runs
-    told = [
+    differences = [
         comparison_report(
             compare_trajectories(first.run.run, each.run.run, resamples=bootstrap.resamples, seed=bootstrap.seed)
         ).differences
@@ -86,10 +88,13 @@ def _differences(title: str, runs: Sequence[TrajectoryExamples], bootstrap: Boot
     rows: list[Row] = [
         [
             metric.title,
-            *(_difference(each, metric.name, found[metric.name]) for each, found in zip(others, told, strict=True)),
+            *(
+                _difference(each, metric.name, by_name[metric.name])
+                for each, by_name in zip(others, differences, strict=True)
+            ),
         ]
         for metric in TRAJECTORY_METRICS
-        if metric.gated and all(metric.name in found for found in told)
+        if metric.gated and all(metric.name in by_name for by_name in differences)
     ]
     header = ["a trajectory", *(each.run.named.title for each in others)]
     return Table(f"{title}: what others differ by from {first.run.named.title}, paired by question", header, rows)
@@ -101,11 +106,11 @@ def _difference(each: TrajectoryExamples, name: str, item: DifferenceReport) -> 
 
 
 def _bars(title: str, name: str, runs: Sequence[TrajectoryExamples]) -> Chart | None:
-    found = [(each.run.named.title, each.run.report.figures[name]) for each in runs]
-    if not any(figure.n for _, figure in found):
+    figures = [(each.run.named.title, each.run.report.figures[name]) for each in runs]
+    if not any(figure.n for _, figure in figures):
         return None
-    values = [Bar(run, figure.value, figure.low, figure.high, number(figure.value)) for run, figure in found]
-    return bars(found[0][1].title, values, of=title, maximum=1)
+    values = [Bar(run, figure.value, figure.low, figure.high, number(figure.value)) for run, figure in figures]
+    return bars(figures[0][1].title, values, of=title, maximum=1)
 
 
 def _costs(title: str, runs: Sequence[TrajectoryExamples], bootstrap: BootstrapOptions) -> Iterator[Block]:
@@ -115,13 +120,19 @@ def _costs(title: str, runs: Sequence[TrajectoryExamples], bootstrap: BootstrapO
     header = ["run", "answered", *PER_ANSWER.values(), "tokens of all, for each answered"]
     yield Table(f"{title}: what an answered task cost", header, rows)
     figures = {each.run.named.title: cost.figures for each, cost in costs}
-    yield Gallery([_cost_bars(title, name, {run: told[name] for run, told in figures.items()}) for name in PER_ANSWER])
+    yield Gallery(
+        [_cost_bars(title, name, {run: costs_of[name] for run, costs_of in figures.items()}) for name in PER_ANSWER]
+    )
 
 
 def _per_answer(each: TrajectoryExamples, cost: PerAnswer) -> list[Cell]:
     """The cells of a run: all of them are about those that completed."""
     anchor = end_anchor(each.run, "completed") if cost.answered else None
-    texts = [f"{cost.answered:,} of {cost.asked:,}", *map(_cost, cost.figures.values()), number(cost.tokens_for_each)]
+    texts = [
+        f"{cost.answered:,} of {cost.trajectories:,}",
+        *map(_cost, cost.figures.values()),
+        number(cost.tokens_for_each),
+    ]
     return [Cell(text, anchor) for text in texts]
 
 

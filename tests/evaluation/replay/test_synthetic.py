@@ -69,15 +69,15 @@ async def test_the_server_of_made_up_answers(tmp_path: Path) -> None:
     transport = httpx.ASGITransport(create_synthetic_server(suite.trajectories))
     async with httpx.AsyncClient(transport=transport, base_url="http://tools") as client:
         OpenAPIV31SpecValidator((await client.get("/openapi.json")).json()).validate()
-        found = (await client.post("/tools/searchHarbours", json={"query": "Nes"})).json()
-        booked = await client.post("/tools/bookBerth", json={"harbourId": found[0]["harbourId"]})
+        harbours = (await client.post("/tools/searchHarbours", json={"query": "Nes"})).json()
+        booked = await client.post("/tools/bookBerth", json={"harbourId": harbours[0]["harbourId"]})
         refused = await client.post("/tools/bookBerth", json={"days": 2})
-    assert found[0]["harbourId"] == "harbourId-1"
+    assert harbours[0]["harbourId"] == "harbourId-1"
     assert booked.json() == {"success": True, "berth": {"id": "id-1"}}
     assert (refused.status_code, refused.json()["detail"]) == (422, "give 'harbourId'")
 
 
-def test_answers_of_the_whole_set_can_be_made_up(data: Path) -> None:
+def test_answers_of_the_complete_set_can_be_synthesized(data: Path) -> None:
     for recorded in load_suite(NAME, data).trajectories:
         assert recorded.answer_forms is not None
         assert recorded.answer_forms.keys() == {tool.name for tool in recorded.tools}

@@ -38,7 +38,7 @@ from alpha_umi.trajectory import (
     effect_of,
     replay,
 )
-from evaluation.whole_run import AskedRecord, WholeRun, WholeRunRecord
+from evaluation.files.trajectory_run import TrajectoryRecord, TrajectoryRun, TrajectoryRunRecord
 
 BEGAN = datetime(2026, 3, 2, 8, tzinfo=UTC)
 ENDLESS = Limits(max_steps=1_000, max_repeats=1_000)
@@ -181,9 +181,9 @@ def record_of(
     expected: str | None = None,
     strategy: str | None = None,
     limits: Limits = ENDLESS,
-) -> AskedRecord:
+) -> TrajectoryRecord:
     """The line of a trajectory in a file."""
-    return AskedRecord(
+    return TrajectoryRecord(
         recorded=recorded,
         expected=expected,
         id=trajectory.id,
@@ -193,9 +193,9 @@ def record_of(
     )
 
 
-def whole_run(right: Sequence[bool | None], *, limits: Limits = ENDLESS, **about: Any) -> WholeRun:
+def trajectory_run(right: Sequence[bool | None], *, limits: Limits = ENDLESS, **about: Any) -> TrajectoryRun:
     """A file of questions that were answered rightly, wrongly, or not asked yet (None)."""
-    asked = tuple(
+    records = tuple(
         record_of(
             trajectory(f"traj_{number}", answer="3" if is_right else "4", instruction=f"Question {number}?"),
             recorded=f"q{number}",
@@ -206,9 +206,9 @@ def whole_run(right: Sequence[bool | None], *, limits: Limits = ENDLESS, **about
         for number, is_right in enumerate(right)
         if is_right is not None
     )
-    return WholeRun(WholeRunRecord(suite="shop", trajectories=len(right), **about), asked)
+    return TrajectoryRun(TrajectoryRunRecord(suite="shop", trajectories=len(right), **about), records)
 
 
-def written(run: WholeRun) -> str:
+def written(run: TrajectoryRun) -> str:
     """The text of its file."""
-    return "".join(record.model_dump_json() + "\n" for record in (run.about, *run.tools.values(), *run.asked))
+    return "".join(record.model_dump_json() + "\n" for record in (run.about, *run.tools.values(), *run.records))

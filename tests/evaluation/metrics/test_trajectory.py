@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from alpha_umi.contract.trajectories import Trajectory
-from evaluation.metrics.trajectory import Measured
-from evaluation.whole import measure, summarize
+from evaluation.metrics.trajectory import Measured, measure, summarize
 from recordings.errors import EmptySuite
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5}
@@ -103,7 +102,7 @@ def test_averages_say_over_how_many() -> None:
     assert 1 <= spread.low <= 4 / 3 <= spread.high <= 2
 
 
-def test_those_that_were_not_asked_are_no_success() -> None:
+def test_trajectories_that_did_not_run_are_no_success() -> None:
     measured = [measure(trajectory(step(0)), expected="42"), measure(trajectory(step(0), step(1)), expected="42")]
     figures = {figure.name: figure for figure in summarize(measured, 3)}
     for name in ("completed", "success", "right"):
@@ -124,7 +123,7 @@ def test_only_a_share_that_never_varies_has_an_interval() -> None:
     assert (figures["steps"].interval, figures["calls"].interval) == (None, None)
 
 
-def test_the_seed_and_the_resamples_are_those_that_are_asked_for() -> None:
+def test_the_seed_and_the_resamples_are_the_requested_ones() -> None:
     measured = [measure(trajectory(*[step(0)] * (1 + number * number))) for number in range(6)]
     assert summarize(measured, seed=1) == summarize(measured, seed=1) != summarize(measured, seed=2)
     assert summarize(measured, resamples=100) != summarize(measured, resamples=300)

@@ -1,8 +1,8 @@
-"""The file of whole trajectories: what ran, then a line for each trajectory that an orchestrator ended.
+"""The file of a trajectory run: JSON Lines with a header (`trajectory-run`), every `tool`, and each `trajectory`.
 
-JSON lines that can be resumed, as the file of predictions can: a trajectory that has a line is not run again. The line
-has the trajectory's events, from which everything else follows, so that it can be measured again without the
-orchestrator. Tools have lines of their own, each before the first trajectory that was offered it.
+The file can be resumed: a trajectory that has a line does not run again. Its line has its events, from which everything
+else is derived, so it can be measured again without the orchestrator. A tool's line precedes the first trajectory that
+was offered it (`files.offered_tools`).
 """
 
 from __future__ import annotations
@@ -30,25 +30,24 @@ from evaluation.files.jsonl import (
     require_version,
     resume_jsonl,
 )
+from evaluation.files.offered_tools import ToolRecord, ToolTable, require_lines
 from evaluation.files.step_run import Count, Name
-from evaluation.metrics.trajectory import Measured
-from evaluation.offered_tools import ToolLines, ToolRecord, require_lines
+from evaluation.metrics.trajectory import Judge, Measured, measure
 from evaluation.quantities import pluralize
-from evaluation.whole import Judge, measure
 from recordings.errors import NotTheFormat, some
 from recordings.formats import gsm8k
 from recordings.formats import math as math_answers
 from recordings.reading import not_the_format, read_text, refuse_duplicates
 from recordings.trajectory import RecordedTrajectory
 
-# How an answer is held against the expected one: by its last number, as a formula, or as the same text.
+# How an answer is compared with the expected one: by its last number, as a formula, or as equal text.
 Comparing = Literal["last-number", "formula", "text"]
 _JUDGES: Final[Mapping[Comparing, Judge | None]] = {
     "last-number": gsm8k.is_right,
     "formula": math_answers.is_right,
     "text": None,
 }
-# Lines of the other file that is kept in this way (`run_file`).
+# Record kinds of a step run (`files.step_run`).
 STEP_KINDS = ("run", "case", "prediction")
 STEP_REMEDY = (
     "give a file of `alpha-umi evaluate trajectories`, which needs one of its own; `alpha-umi evaluate score` without "
@@ -61,24 +60,22 @@ _SEARCH_LIMITS: Final = frozenset({"max_depth", "max_width"})
 
 
 class ToolServerRecord(WireModel):
-    """How a server of ToolBench's tools was asked: how it strips answers, and where they are cut."""
+    """Settings of a server of ToolBench's tools: how answers are stripped, and at how many characters they are cut."""
 
     strip: Name
     max_characters: Count
 
 
-class WholeRunRecord(WireModel):
-    """What ran: the suite, how many of its trajectories, and the steps and tokens after which an answer was demanded.
+class TrajectoryRunRecord(WireModel):
+    """The header record: the suite, the number of its trajectories that run, and the settings.
 
-    `max_repeats` is how often the same call might bring the same result before a trajectory was ended; null, like the
-    other limits, for the orchestrator's setting. `constrained`: the roles wrote inside grammars; null where the
-    orchestrator did not say, as earlier files do not.
-    `compared` says how an answer is held against the expected one. `models` is empty where the orchestrator's role
-    services could not be asked for them. `excluded` counts what of the suite cannot be a trajectory, by the
-    reason; earlier files do not say. `tool_server` is there where one answered.
+    A limit (`max_steps`, `max_tokens`, `max_repeats`) is null where the orchestrator's setting applied. `constrained`:
+    the roles wrote inside grammars; null where the orchestrator did not report it. `compared`: how answers are
+    compared with the expected ones. `models` is empty where the role services were not reachable. `excluded` counts the
+    suite's entries that cannot be a trajectory, by reason. `tool_server`: the server of ToolBench's tools, if any.
     """
 
-    kind: Literal["whole-run"] = "whole-run"
+    kind: Literal["trajectory-run"] = "trajectory-run"
     version: Literal[2] = 2
     suite: Name
     trajectories: Count
@@ -93,14 +90,14 @@ class WholeRunRecord(WireModel):
     tool_server: ToolServerRecord | None = None
 
 
-class AskedRecord(WireModel):
-    """The trajectory of a recorded instruction; `expected` is its answer where that can be compared.
+class TrajectoryRecord(WireModel):
+    """The trajectory of a recorded instruction (`recorded`); `expected` is its answer where that can be compared.
 
-    `id`, the times and `metadata` are those of the orchestrator; `events` are those of its stream, with the ends of all
-    turns. `trajectory` follows from them. `offered` are the numbers of the tools that the models saw, in order.
+    `id`, the times and `metadata` are the orchestrator's. `events` are those of its stream; `trajectory` is derived
+    from them. `offered` are the ids of the tools that the models saw, in order; null where they are not known.
     """
 
-    kind: Literal["asked"] = "asked"
+    kind: Literal["trajectory"] = "trajectory"
     recorded: Name
     expected: str | None = None
     offered: list[Count] | None = None
@@ -120,7 +117,7 @@ class AskedRecord(WireModel):
         return self
 
     @classmethod
-    def of(cls, trajectory: Trajectory, events: Sequence[Event], recorded: str, expected: str | None) -> AskedRecord:
+    def of(cls, trajectory: Trajectory, events: Sequence[Event], recorded: str, expected: str | None) -> Self:
         """The record of a trajectory. Raises `ValueError` for events that do not lead to it."""
         record = cls(
             recorded=recorded,
@@ -158,46 +155,46 @@ class AskedRecord(WireModel):
 
 
 @dataclass(frozen=True)
-class WholeRun:
-    """A whole file."""
+class TrajectoryRun:
+    """A file that was read."""
 
-    about: WholeRunRecord
-    asked: tuple[AskedRecord, ...]
+    about: TrajectoryRunRecord
+    records: tuple[TrajectoryRecord, ...]
     tools: Mapping[int, ToolRecord] = field(default_factory=dict)
 
-    def offered(self, record: AskedRecord) -> tuple[Tool, ...] | None:
-        """The tools of a trajectory as its models were shown them; None where the file does not tell them."""
+    def offered(self, record: TrajectoryRecord) -> tuple[Tool, ...] | None:
+        """The tools of a trajectory as the models saw them; None where the file does not have them."""
         return None if record.offered is None else tuple(self.tools[number].as_tool() for number in record.offered)
 
     def measured(self) -> list[Measured]:
         """Every trajectory, measured."""
         judge = _JUDGES[self.about.compared]
-        return [measure(record.trajectory, expected=record.expected, judge=judge) for record in self.asked]
+        return [measure(record.trajectory, expected=record.expected, judge=judge) for record in self.records]
 
     def limit_values(self, name: str) -> list[str]:
         """Every value that a limit had in these trajectories; none for a limit of a search in other strategies."""
         if name in _SEARCH_LIMITS and self.about.strategy != "dfsdt":
             return []
-        return sorted({repr(getattr(record.state.limits, name)) for record in self.asked})
+        return sorted({repr(getattr(record.state.limits, name)) for record in self.records})
 
 
-class GrowingWholeRun:
-    """An open file. `asked` are the trajectories that it had when it was opened."""
+class ResumableTrajectoryRun:
+    """An open file. `records` are the trajectories that it had when it was opened."""
 
-    def __init__(self, lines: ResumableJsonl[WholeRun]) -> None:
+    def __init__(self, lines: ResumableJsonl[TrajectoryRun]) -> None:
         self.path = lines.path
-        self.asked = () if lines.existing is None else lines.existing.asked
+        self.records = () if lines.existing is None else lines.existing.records
         self._lines = lines
-        self._tools = ToolLines({} if lines.existing is None else lines.existing.tools)
+        self._tools = ToolTable({} if lines.existing is None else lines.existing.tools)
 
-    def append(self, record: AskedRecord, tools: Mapping[str, ToolModel]) -> AskedRecord:
-        """Write a line, after those of its tools that have none yet; the record as it was written.
+    def append(self, record: TrajectoryRecord, tools: Mapping[str, ToolModel]) -> TrajectoryRecord:
+        """Write a record after the tools that have no line yet; returns it with the ids of its tools.
 
-        `tools` are what the orchestrator has, by name. Raises `FileUnwritable`.
+        `tools` are the orchestrator's, by name. Raises `FileUnwritable`.
         """
         names = record.trajectory.tools
         if all(name in tools for name in names):
-            numbers, new = self._tools.take_in([tools[name] for name in names])
+            numbers, new = self._tools.intern([tools[name] for name in names])
             for tool in new:
                 self._lines.append(_line(tool))
             record = record.model_copy(update={"offered": numbers})
@@ -205,32 +202,36 @@ class GrowingWholeRun:
         return record
 
 
-# Called with each line that is written.
-OnAsked = Callable[[AskedRecord], None]
-WholeLine = WholeRunRecord | ToolRecord | AskedRecord
-_RECORD: TypeAdapter[WholeLine] = TypeAdapter(Annotated[WholeLine, Field(discriminator="kind")])
+# Called with each record that is written.
+OnRecord = Callable[[TrajectoryRecord], None]
+TrajectoryLine = TrajectoryRunRecord | ToolRecord | TrajectoryRecord
+_RECORD: TypeAdapter[TrajectoryLine] = TypeAdapter(Annotated[TrajectoryLine, Field(discriminator="kind")])
 
 
-def read_whole_run(path: Path) -> WholeRun:
+def read_trajectory_run(path: Path) -> TrajectoryRun:
     """Read a file. Raises `EvaluationError`."""
     return _parse(read_text(path), path)
 
 
 @contextlib.contextmanager
-def growing_whole_run(
-    path: Path, about: WholeRunRecord, recorded: Sequence[RecordedTrajectory]
-) -> Iterator[GrowingWholeRun]:
-    """Begin the file of a run, or take up the one that is there; it is ours until the block ends.
+def resume_trajectory_run(
+    path: Path, about: TrajectoryRunRecord, recorded: Sequence[RecordedTrajectory]
+) -> Iterator[ResumableTrajectoryRun]:
+    """Begin the file of a run, or resume an existing one. The file is locked until the block ends.
 
-    Raises `OtherRun` for a file of another run, what `growing_lines` raises, and what `read_whole_run` raises for a
-    file that is no run, or damaged in its middle. Such a file stays as it was.
+    Raises `OtherRun` for a file of another run, and what `resume_jsonl` and `read_trajectory_run` raise. The file is
+    not changed then.
     """
-    with resume_jsonl(path, _line(about), lambda text: _same(path, _parse(text, path), about, recorded)) as lines:
-        yield GrowingWholeRun(lines)
+    with resume_jsonl(
+        path, _line(about), lambda text: _require_same_run(path, _parse(text, path), about, recorded)
+    ) as lines:
+        yield ResumableTrajectoryRun(lines)
 
 
-def _same(path: Path, there: WholeRun, about: WholeRunRecord, recorded: Sequence[RecordedTrajectory]) -> WholeRun:
-    kept = (
+def _require_same_run(
+    path: Path, existing: TrajectoryRun, about: TrajectoryRunRecord, recorded: Sequence[RecordedTrajectory]
+) -> TrajectoryRun:
+    settings = (
         "suite",
         "trajectories",
         "max_steps",
@@ -241,41 +242,41 @@ def _same(path: Path, there: WholeRun, about: WholeRunRecord, recorded: Sequence
         "compared",
         "tool_server",
     )
-    for name in kept:
-        old, wanted = getattr(there.about, name), getattr(about, name)
-        # Earlier files do not say whether inside grammars.
-        if old != wanted and not (name == "constrained" and None in (old, wanted)):
+    for name in settings:
+        old, new = getattr(existing.about, name), getattr(about, name)
+        # An orchestrator that is not reachable does not report `constrained`.
+        if old != new and not (name == "constrained" and None in (old, new)):
             raise OtherRun(
-                f"{path} is another run: its `{name}` is {old!r}, and now it would be {wanted!r}", remedy=ANOTHER_FILE
+                f"{path} is another run: its `{name}` is {old!r}, and now it would be {new!r}", remedy=ANOTHER_FILE
             )
-    if there.about.models != about.models:
+    if existing.about.models != about.models:
         raise OtherRun(f"{path} is another run: it has other `models` than there are now", remedy=ANOTHER_FILE)
     known = {trajectory.id for trajectory in recorded}
-    unknown = [record.recorded for record in there.asked if record.recorded not in known]
+    unknown = [record.recorded for record in existing.records if record.recorded not in known]
     if unknown:
         raise OtherRun(f"{path} has trajectories that the suite has not: {some(unknown)}", remedy=ANOTHER_FILE)
-    return there
+    return existing
 
 
-def _parse(text: str, path: Path) -> WholeRun:
+def _parse(text: str, path: Path) -> TrajectoryRun:
     records = list(_records(text, path))
     tools = [record for record in records if isinstance(record, ToolRecord)]
     lines = [record for record in records if not isinstance(record, ToolRecord)]
-    about, kept = parse_header_and_records(
-        lines, WholeRunRecord, AskedRecord, path, kind="whole-run", empty="ask first"
+    about, trajectories = parse_header_and_records(
+        lines, TrajectoryRunRecord, TrajectoryRecord, path, kind="trajectory-run", empty="ask first"
     )
-    refuse_duplicates([record.recorded for record in kept], f"{path}: trajectories")
-    require_lines(tools, {record.recorded: record.offered or () for record in kept}, path)
-    if len(kept) > about.trajectories:
+    refuse_duplicates([record.recorded for record in trajectories], f"{path}: trajectories")
+    require_lines(tools, {record.recorded: record.offered or () for record in trajectories}, path)
+    if len(trajectories) > about.trajectories:
         raise NotTheFormat(
-            f"{path} has {pluralize(len(kept), 'trajectory')}, its first line says {about.trajectories:,}",
+            f"{path} has {pluralize(len(trajectories), 'trajectory')}, its first line says {about.trajectories:,}",
             remedy="measure them anew",
         )
-    return WholeRun(about, kept, {tool.id: tool for tool in tools})
+    return TrajectoryRun(about, trajectories, {tool.id: tool for tool in tools})
 
 
-def _records(text: str, path: Path) -> Iterator[WholeLine]:
-    for place, line, value in json_lines(text, path, "asked"):
+def _records(text: str, path: Path) -> Iterator[TrajectoryLine]:
+    for place, line, value in json_lines(text, path, "trajectory"):
         if isinstance(value, dict) and value.get("kind") in STEP_KINDS:
             raise NotTheFormat(f"{path} is a file of predictions for steps", remedy=STEP_REMEDY)
         require_version(value, place, VERSION)
@@ -286,5 +287,5 @@ def _records(text: str, path: Path) -> Iterator[WholeLine]:
             raise not_the_format(place, error) from error
 
 
-def _line(record: WholeLine) -> str:
+def _line(record: TrajectoryLine) -> str:
     return record.model_dump_json() + "\n"

@@ -1,7 +1,7 @@
-"""Tools of whole trajectories as the models were shown them: each definition is one line of a file.
+"""Tools of a trajectory run as the models saw them: each distinct definition is one record.
 
-A trajectory names its tools by the numbers of their lines, because most questions of a suite have the same ones. Tools
-of one name may differ between questions, and so have lines of their own.
+A trajectory refers to its tools by the ids of these records, because most questions of a suite share them. Two tools of
+one name can differ between questions, and then have two records.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ class ToolRecord(WireModel):
         return Tool(self.tool.name, self.tool.description, self.tool.parameters)
 
 
-class ToolLines:
-    """The numbers of a file's tools; those that it has not yet get the next ones."""
+class ToolTable:
+    """The ids of a file's tools. A new tool gets the next id."""
 
-    def __init__(self, there: Mapping[int, ToolRecord]) -> None:
-        self._numbers = {_content(record.tool): number for number, record in there.items()}
-        self._next = max(there, default=0) + 1
+    def __init__(self, existing: Mapping[int, ToolRecord]) -> None:
+        self._ids = {_content(record.tool): number for number, record in existing.items()}
+        self._next = max(existing, default=0) + 1
 
-    def take_in(self, tools: Sequence[ToolModel]) -> tuple[list[int], list[ToolRecord]]:
-        """The numbers of these tools, and the lines that have to be written for them."""
+    def intern(self, tools: Sequence[ToolModel]) -> tuple[list[int], list[ToolRecord]]:
+        """The ids of these tools, and the records of those that are new."""
         new = []
         for tool in tools:
-            if _content(tool) not in self._numbers:
-                self._numbers[_content(tool)] = self._next
+            if _content(tool) not in self._ids:
+                self._ids[_content(tool)] = self._next
                 new.append(ToolRecord(id=self._next, tool=tool))
                 self._next += 1
-        return [self._numbers[_content(tool)] for tool in tools], new
+        return [self._ids[_content(tool)] for tool in tools], new
 
 
 def require_lines(tools: Sequence[ToolRecord], offered: Mapping[str, Sequence[int]], path: Path) -> None:

@@ -12,8 +12,8 @@ from support.seen_prompts import Watched, priced
 from support.system import call
 
 from alpha_umi.roles.turns import Role
-from evaluation.reporting.whole_prompts import NoPrompts, RolePrompt, whole_prompts
-from evaluation.whole_run import WholeRun, read_whole_run
+from evaluation.files.trajectory_run import TrajectoryRun, read_trajectory_run
+from evaluation.reporting.trajectory_prompts import NoPrompts, RolePrompt, trajectory_prompts
 
 LAMP, MOON = (call("price_of", {"item": item}) for item in ("lamp", "moon"))
 CHAIN = Watched(
@@ -26,9 +26,9 @@ CHAIN = Watched(
 )
 
 
-def made_again(run: WholeRun) -> list[RolePrompt]:
-    (record,) = run.asked
-    return whole_prompts(run, record)
+def made_again(run: TrajectoryRun) -> list[RolePrompt]:
+    (record,) = run.records
+    return trajectory_prompts(run, record)
 
 
 def texts(prompts: list[RolePrompt], role: Role) -> list[str | None]:
@@ -69,7 +69,7 @@ async def test_the_closing_answer_at_a_limit_with_the_published_label(tmp_path: 
     watched = replace(CHAIN, texts=CHAIN.texts | {"caller": [LAMP]}, planner_label="planner")
     run = await priced(tmp_path, watched, max_steps=1)
     prompts = made_again(run)
-    assert run.asked[0].trajectory.status == "exhausted"
+    assert run.records[0].trajectory.status == "exhausted"
     assert places(prompts) == [("planner", 0), ("caller", 0), ("summarizer", None)]
     for role in ("planner", "caller", "summarizer"):
         assert texts(prompts, role) == watched.seen(role)
@@ -86,7 +86,7 @@ async def test_a_search_that_goes_back_shows_what_was_tried(tmp_path: Path) -> N
     watched = Watched({"planner": decisions, "caller": [MOON, LAMP], "summarizer": ["It costs 40."]})
     run = await priced(tmp_path, watched, strategy="dfsdt")
     prompts = made_again(run)
-    assert "search.backtracked" in [event.type for event in run.asked[0].events]
+    assert "search.backtracked" in [event.type for event in run.records[0].events]
     assert places(prompts) == [
         ("planner", 0), ("caller", 0), ("planner", 1), ("planner", 2), ("caller", 2), ("planner", 3),
         ("summarizer", None),
@@ -111,7 +111,7 @@ async def test_the_single_model(tmp_path: Path) -> None:
     assert "No call was made: " in seen[-1]
 
 
-async def test_a_shortened_history_is_said_to_be_lost(tmp_path: Path) -> None:
+async def test_a_shortened_history_is_reported_as_lost(tmp_path: Path) -> None:
     watched = replace(
         CHAIN, texts=CHAIN.texts | {"caller": [MOON], "planner": ["I ask. Next: caller.", "Known. Next: conclusion."]}
     )
@@ -127,32 +127,32 @@ async def test_a_shortened_history_is_said_to_be_lost(tmp_path: Path) -> None:
     assert texts(prompts, "planner")[0] == watched.seen("planner")[0]
 
 
-async def test_a_role_that_fails_was_asked_all_the_same(tmp_path: Path) -> None:
+async def test_a_role_that_fails_has_a_prompt(tmp_path: Path) -> None:
     watched = replace(CHAIN, texts=CHAIN.texts | {"caller": [LAMP], "summarizer": [""]})
     watched.texts = watched.texts | {"planner": ["I ask. Next: caller.", "Known. Next: conclusion."]}
     run = await priced(tmp_path, watched)
     *_, last = made_again(run)
-    assert run.asked[0].trajectory.status == "failed"
+    assert run.records[0].trajectory.status == "failed"
     assert (last.role, last.step, last.text) == ("summarizer", None, watched.seen("summarizer")[0])
     assert last.remarks[0] == "no answer came"
 
 
 @pytest.fixture
-async def run(tmp_path: Path) -> WholeRun:
+async def run(tmp_path: Path) -> TrajectoryRun:
     return await priced(tmp_path, replace(CHAIN, texts=dict(CHAIN.texts)))
 
 
-def changed(run: WholeRun, **fields: Any) -> WholeRun:
-    return replace(run, asked=(run.asked[0].model_copy(update=fields),))
+def changed(run: TrajectoryRun, **fields: Any) -> TrajectoryRun:
+    return replace(run, records=(run.records[0].model_copy(update=fields),))
 
 
-async def test_what_an_older_file_lacks_is_said(run: WholeRun, tmp_path: Path) -> None:
-    lines = [json.loads(line) for line in (tmp_path / "whole.jsonl").read_text().splitlines()]
-    assert [line["kind"] for line in lines] == ["whole-run", "tool", "asked"]
+async def test_what_an_older_file_lacks_is_reported(run: TrajectoryRun, tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in (tmp_path / "trajectories.jsonl").read_text().splitlines()]
+    assert [line["kind"] for line in lines] == ["trajectory-run", "tool", "trajectory"]
     del lines[2]["offered"]
     (tmp_path / "older.jsonl").write_text("".join(json.dumps(line) + "\n" for line in (lines[0], lines[2])))
     with pytest.raises(NoPrompts, match="does not tell the tools as they were offered"):
-        made_again(read_whole_run(tmp_path / "older.jsonl"))
+        made_again(read_trajectory_run(tmp_path / "older.jsonl"))
 
 
 UNKNOWN_TEMPLATES: dict[str, dict[str, Any]] = {
@@ -164,7 +164,7 @@ UNKNOWN_TEMPLATES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-async def test_a_template_that_is_not_here_is_named(run: WholeRun) -> None:
+async def test_a_template_that_is_not_here_is_named(run: TrajectoryRun) -> None:
     for why, model in UNKNOWN_TEMPLATES.items():
         about = run.about.model_copy(update={"models": run.about.models | {"caller": model}})
         prompts = made_again(replace(run, about=about))

@@ -1,0 +1,1 @@
+"""Recorded trajectories in several data formats, evaluation suites, and contamination between data sets."""
