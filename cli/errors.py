@@ -1,12 +1,9 @@
 """The errors of commands. Each has the exit code of the process.
 
-CommandError
-├── UsageProblem         the command cannot be carried out as it was given (2)
-│   ├── PortTaken        a service's port is in use
-│   └── StateUnusable    the state folder cannot be used, or another command is at work in it
-├── NotUnderstood        an answer or a log is not what it should be (1)
-├── StartFailed          a service did not come up (1)
-└── EngineFailed         an engine of the command itself did not start, or died on the way (1)
+CommandError ├── UsageProblem the arguments cannot be used (2) │ ├── PortTaken a service's port is in use │ └──
+StateUnusable the state folder cannot be used, or another command uses it ├── NotUnderstood a response or a log has not
+the expected form (1) ├── StartFailed a service did not come up (1) └── EngineFailed an in-process engine did not start,
+or died (1)
 
 Errors of the client (`alpha_umi.client.errors`) are reported as they are; `exit_code_of` has their exit codes.
 """
@@ -21,30 +18,31 @@ from alpha_umi.contract.stream_events import EventNotUnderstood
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
-# No error: a gate found the second of two runs worse than the first.
+# Not an error: by a gate the second of two runs is worse than the first.
 EXIT_WORSE = 3
 EXIT_INTERRUPTED = 130
 
 
 class CommandError(Exception):
-    """Base of everything that a command reports as a message. `remedy` says what to do about it."""
+    """Base of all errors that a command reports as a message. `remedy` is the suggested action, `log` a log's end."""
 
     exit_code = EXIT_FAILED
 
-    def __init__(self, message: str, *, remedy: str | None = None) -> None:
+    def __init__(self, message: str, *, log: str = "", remedy: str | None = None) -> None:
         super().__init__(message)
         self.message = message
+        self.log = log
         self.remedy = remedy
 
 
 class UsageProblem(CommandError):
-    """The command cannot be carried out as it was given."""
+    """The arguments cannot be used."""
 
     exit_code = EXIT_USAGE
 
 
 class PortTaken(UsageProblem):
-    """A service's port is in use, or was given to two services."""
+    """A service's port is in use, or set for two services."""
 
 
 class StateUnusable(UsageProblem):
@@ -55,27 +53,19 @@ SAME_VERSION = "use the same version of alpha-umi here and on the server"
 
 
 class NotUnderstood(CommandError):
-    """An answer, an event or a log row is not what it should be."""
+    """A response, an event or a log row has not the expected form."""
 
 
 class StartFailed(CommandError):
-    """A service did not come up; everything that was started has been ended. `log` holds its last lines."""
-
-    def __init__(self, message: str, *, log: str = "", remedy: str | None = None) -> None:
-        super().__init__(message, remedy=remedy)
-        self.log = log
+    """A service did not become ready; all started services were stopped. `log` has its last lines."""
 
 
 class EngineFailed(CommandError):
-    """An engine that the command runs itself cannot be used. `log` holds the last lines that it wrote."""
-
-    def __init__(self, message: str, *, log: str = "", remedy: str | None = None) -> None:
-        super().__init__(message, remedy=remedy)
-        self.log = log
+    """An in-process engine cannot be used. `log` has the last lines of its output."""
 
 
 def exit_code_of(error: CommandError | ClientError) -> int:
-    """2 if the command cannot be carried out as it was given, 1 for everything else."""
+    """2 if the arguments or the request cannot be used, 1 for all other errors."""
     match error:
         case CommandError():
             return error.exit_code
@@ -91,7 +81,7 @@ def exit_code_of(error: CommandError | ClientError) -> int:
 
 @contextmanager
 def understood() -> Iterator[None]:
-    """Within the block an event that cannot be understood is the command's error."""
+    """Raises `NotUnderstood` for an event that the block cannot parse."""
     try:
         yield
     except EventNotUnderstood as error:
@@ -100,7 +90,7 @@ def understood() -> Iterator[None]:
 
 @contextmanager
 def translate_evaluation_errors() -> Iterator[None]:
-    """Raises `CommandError` for what the block raises: 1 where a server is at fault, 2 where the command is."""
+    """Raises `CommandError` for the errors of the block: exit code 1 for a server's fault, 2 for the arguments'."""
     from evaluation.errors import RunInterrupted
     from recordings.errors import DataError
 
@@ -113,7 +103,7 @@ def translate_evaluation_errors() -> Iterator[None]:
     except OSError as error:
         raise UsageProblem(
             f"{error.filename} cannot be written: {error.strerror}",
-            remedy="name a file in a folder that is there, that you may write to, and that has room",
+            remedy="name a file in an existing, writable folder with free space",
         ) from error
     except ModuleNotFoundError as error:
         raise UsageProblem(
@@ -123,7 +113,7 @@ def translate_evaluation_errors() -> Iterator[None]:
 
 @contextmanager
 def translate_training_errors() -> Iterator[None]:
-    """Raises `CommandError` for what the block raises: 1 where the machine is at fault, 2 where the command is."""
+    """Raises `CommandError` for the errors of the block: exit code 1 for the machine's fault, 2 for the arguments'."""
     from alpha_umi.serving.manifest import ManifestError
     from alpha_umi.serving.weights.errors import CacheUnusable
     from recordings.errors import DataError

@@ -107,9 +107,7 @@ def comparison_blocks(report: ComparisonReport) -> Iterator[Block]:
     """Both files, their metrics, and the differences."""
     of_steps = report.steps is not None
     yield Paragraph(
-        _size(report.steps or 0, report.trajectories)
-        if of_steps
-        else pluralize(report.trajectories, "whole trajectory")
+        _size(report.steps or 0, report.trajectories) if of_steps else pluralize(report.trajectories, "trajectory")
     )
     for which, compared in (("first", report.first), ("second", report.second)):
         yield from _compared(which, compared)
@@ -165,7 +163,7 @@ def gate_blocks(compared: ComparisonReport, report: GateReport) -> Iterator[Bloc
 
 
 def trajectory_blocks(report: TrajectoryReport) -> Iterator[Block]:
-    """How trajectories ended, and the metrics."""
+    """The outcomes of trajectories, and the metrics."""
     about, trajectories = report.run, pluralize(report.trajectories, "trajectory")
     yield Paragraph(f"{about.suite}: {trajectories}, strategy {about.strategy}")
     yield from run_notes(about.excluded, about.models)

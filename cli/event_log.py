@@ -1,4 +1,4 @@
-"""Read a trajectory's log: from the SQLite file of an orchestrator, or from an exported file.
+"""Read a trajectory's event log from a SQLite file or an exported file, and print its replay.
 
 The SQLite file may be in use; it is opened for reading only.
 """
@@ -6,16 +6,22 @@ The SQLite file may be in use; it is opened for reading only.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from alpha_umi.contract.stream_events import explain
-from alpha_umi.trajectory import Event, UnknownEvent, parse_event
+from alpha_umi.plain_text import plain_line
+from alpha_umi.trajectory import Event, State, Transition, UnknownEvent, branch, effect_key, effect_of, parse_event
 from cli.errors import CommandError, UsageProblem
+from cli.options import as_text
 
-# An orchestrator brings the file of an earlier version up to date when it starts.
+# An orchestrator migrates the database when it starts.
 EARLIER_VERSION = "if an earlier version wrote it, start `alpha-umi up` on the database once, and replay it from there"
 
 
@@ -69,7 +75,7 @@ def _row(line: str, where: str) -> LogRow:
     try:
         return LogRow.model_validate_json(line)
     except ValidationError as error:
-        raise UsageProblem(f"{where}: {explain(error)}", remedy="each line is an object {type, payload}") from error
+        raise UsageProblem(f"{where}: {explain(error)}", remedy="write one object {type, payload} per line") from error
 
 
 def _event(kind: str, payload: dict[str, Any], where: str) -> Event:
@@ -77,3 +83,42 @@ def _event(kind: str, payload: dict[str, Any], where: str) -> Event:
         return parse_event({**payload, "type": kind})
     except UnknownEvent as error:
         raise UsageProblem(f"{where}: {error}", remedy=EARLIER_VERSION) from error
+
+
+def print_transitions(console: Console, made: Sequence[Transition]) -> None:
+    """Print a table of events with the resulting phase and effect, and the outcome."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("", justify="right")
+    for heading in ("event", "phase", "wants"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("steps", justify="right")
+    searches = bool(made) and made[-1].after.strategy == "dfsdt"
+    if searches:
+        table.add_column("branch", no_wrap=True)
+    for number, transition in enumerate(made, start=1):
+        state = transition.after
+        effect = effect_of(state)
+        table.add_row(
+            str(number),
+            Text(transition.event.type),
+            Text(state.phase, style="cyan"),
+            Text("" if effect is None else effect_key(effect)),
+            str(len(state.steps)),
+            *([_branch(state)] if searches else []),
+        )
+    console.print(table)
+    if made:
+        _print_outcome(console, made[-1].after)
+
+
+def _branch(state: State) -> Text:
+    return Text(" › ".join(str(step.index + 1) for step in branch(state)))
+
+
+def _print_outcome(console: Console, last: State) -> None:
+    console.print(Text("status  ", style="dim") + Text(last.status, style="bold"))
+    if last.error is not None:
+        why = f"{last.error.code}: {last.error.detail}"
+        console.print(Text("because ", style="dim") + Text(plain_line(why)), soft_wrap=True)
+    if last.answer is not None:
+        console.print(Text("answer  ", style="dim") + as_text(last.answer), soft_wrap=True)

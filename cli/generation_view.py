@@ -1,4 +1,4 @@
-"""Show predictions being generated: a bar on a terminal; and what came of it."""
+"""Progress and result of `evaluate generate` and `evaluate trajectories` on a terminal."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from alpha_umi.plain_text import plain_line
 from alpha_umi.roles.turns import Role
-from cli.plain_text import plain_line
 
 if TYPE_CHECKING:
     from evaluation.run.models import ModelsUnknown
@@ -33,7 +33,7 @@ _VERDICT_STYLES = {"listed": "yellow", "unknown": "dim"}
 
 @contextlib.contextmanager
 def progress_bar(console: Console, total: int) -> Iterator[Callable[[], None]]:
-    """Call what is given for each prediction. Nothing is shown where no terminal is."""
+    """Yields a function to call after each prediction. Shows nothing if the console is not a terminal."""
     if not console.is_terminal:
         yield lambda: None
         return
@@ -45,13 +45,13 @@ def progress_bar(console: Console, total: int) -> Iterator[Callable[[], None]]:
 
 @contextlib.contextmanager
 def loading(console: Console, log: Path) -> Iterator[None]:
-    """Say that models are being loaded, as long as they are, and where their engines' log is."""
+    """Show that models are loading, and the path of the engines' log, until the block ends."""
     reported = Text(f"loading; the engines' log is {plain_line(str(log))}", style="dim")
     if not console.is_terminal:
         console.print(reported, soft_wrap=True)
         yield
         return
-    # What the engines write must not be caught and shown: it has been sent elsewhere.
+    # rich must not capture the output of the engines, which is redirected to a file.
     spinning = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -66,7 +66,7 @@ def loading(console: Console, log: Path) -> Iterator[None]:
 
 
 def print_excluded(console: Console, counts: Mapping[str, int]) -> None:
-    """What of a suite is excluded, if anything."""
+    """Print the excluded cases of a suite, if any."""
     from evaluation.results import excluded_sentence
 
     excluded = excluded_sentence(counts)
@@ -75,31 +75,31 @@ def print_excluded(console: Console, counts: Mapping[str, int]) -> None:
 
 
 def print_calls(console: Console, counts: Mapping[str, int]) -> None:
-    """How calls of a tool server ended."""
+    """Print the outcomes of calls of a tool server."""
     calls = ", ".join(f"{plain_line(outcome)} {count:,}" for outcome, count in sorted(counts.items()))
     console.print(Text(f"calls of the tool server: {calls or 'none'}"), soft_wrap=True)
 
 
 def print_findings(console: Console, models: Mapping[Role, str], findings: Mapping[Role, Finding]) -> None:
-    """Which models are asked, and whether they were trained on what they are asked."""
+    """Print the model of each role, and whether it was trained on the suite."""
     for role, finding in findings.items():
         reported = f"{role}: {plain_line(models[role])}; {finding.sentence}"
         console.print(Text(reported, style=_VERDICT_STYLES.get(finding.verdict, "")), soft_wrap=True)
 
 
 def print_unknown_models(console: Console, unknown: ModelsUnknown) -> None:
-    """Why nothing is said of the models that are asked."""
+    """Print why the models could not be identified."""
     reported = "the models are not known, so whether they were trained on this is not checked"
     remedy = f" ({unknown.remedy})" if unknown.remedy else ""
     console.print(Text(plain_line(f"{reported}: {unknown.message}{remedy}"), style="yellow"), soft_wrap=True)
 
 
 def print_generated(console: Console, path: Path, generated: Generated) -> None:
-    """How many predictions the file has, and what is missing in them."""
+    """Print the number of predictions in the file, and of missing outputs."""
     before = f", {generated.before:,} of them from before" if generated.before else ""
     console.print(Text(f"{plain_line(str(path))}: {generated.cases:,} predictions{before}"), soft_wrap=True)
     for what, count in sorted(generated.errors.items()):
         console.print(Text(f"without an output of the {plain_line(what)}: {count:,}", style="yellow"), soft_wrap=True)
     if generated.failed:
-        reported = f"failures of a service are among them: the same command asks again for {generated.failed:,}"
+        reported = f"{generated.failed:,} of them are failures of a service: run the same command again to retry them"
         console.print(Text(reported, style="red"), soft_wrap=True)

@@ -1,22 +1,26 @@
 """Role models that a command runs in its own process, without services and ports.
 
-The applications of the services are called through an ASGI transport. Not here: the requests (`commands/generate`),
-and the log of the engines (`engine_log`).
+The applications of the services are called through an ASGI transport. Not here: the requests (`commands/generate`).
+Engines and their child processes write to the standard streams, so their output is redirected to a file.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
+import logging
 import os
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+import sys
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from pydantic import ValidationError
 from rich.console import Console
 
+from alpha_umi import telemetry
 from alpha_umi.roles.turns import Role
 from cli.errors import EngineFailed, UsageProblem
 from cli.local.models import ensure_models, role_folders
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
     from alpha_umi.serving.loading import RoleEngine
     from alpha_umi.serving.settings import RoleSettings
 
-# Of a GPU's memory, for all engines together.
+# Share of a GPU's memory for all engines together.
 GPU_SHARE = 0.9
 # The base address of the applications, also in messages; nothing listens there.
 ADDRESS = "http://localhost"
@@ -38,8 +42,10 @@ ADDRESS = "http://localhost"
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """Which models play the roles: `model` all of them, or the folders of `models` named after the roles each its own,
-    or `model` (else the embedded backbone) with the `adapters` named after the roles. Else the embedded role models."""
+    """The models of the roles. `model`: one model folder for all roles. `models`: a folder with a model folder per
+    role. `adapters`: a folder with an adapter per role, for `model` or else the embedded backbone. None of them: the
+    embedded role models.
+    """
 
     model: Path | None = None
     models: Path | None = None
@@ -48,9 +54,9 @@ class ModelChoice:
 
 @dataclass(frozen=True)
 class LoadedRoles:
-    """Roles with their engines, which are not started yet, and the bound of each one's answers in tokens.
+    """Roles with their engines (not started), and each role's maximum answer length in tokens.
 
-    `remote`: the engines are those of a server, which may be unavailable for a while.
+    `remote`: the engines belong to a server, which may be temporarily unavailable.
     """
 
     engines: Mapping[Role, RoleEngine]
@@ -59,7 +65,7 @@ class LoadedRoles:
 
 
 def load_roles(choice: ModelChoice, roles: Sequence[Role], console: Console) -> LoadedRoles:
-    """What is chosen, checked. Raises `UsageProblem`, and `CommandError` where models cannot be prepared."""
+    """The validated choice. Raises `UsageProblem`, and `CommandError` if models cannot be prepared."""
     if choice.models is not None and (choice.model is not None or choice.adapters is not None):
         raise UsageProblem("--models excludes --model and --adapters", remedy="name either")
     try:
@@ -72,7 +78,7 @@ def load_roles(choice: ModelChoice, roles: Sequence[Role], console: Console) -> 
             f"the package {error.name} is missing", remedy="install alpha-umi[serving,embedded,engine-cpu]"
         ) from error
     except (ManifestError, UnusableSettings) as error:
-        raise UsageProblem(str(error), remedy="name a folder that holds such a model with its manifest") from error
+        raise UsageProblem(str(error), remedy="name a folder with such a model and its manifest") from error
     bounds = {role: settings.max_tokens or ANSWER_TOKENS[role] for role in roles}
     return LoadedRoles(engines, bounds, remote=settings.engine == "remote")
 
@@ -106,7 +112,7 @@ def _folders(choice: ModelChoice, roles: Sequence[Role], console: Console) -> Ma
 
 
 def _settings(models: Collection[Path]) -> RoleSettings:
-    """The settings of role services, and for what they leave open what `alpha-umi up` chooses for the embedded models.
+    """The settings of role services, with the defaults of `alpha-umi up` for the embedded models.
 
     The caches of all engines share as much memory as those of three services. Raises `UsageProblem`, `ManifestError`.
     """
@@ -131,9 +137,9 @@ def _settings(models: Collection[Path]) -> RoleSettings:
 async def services_in_process(
     roles: LoadedRoles, log: Path, *, wait_s: float, ready_timeout_s: float = READY_TIMEOUT_S
 ) -> AsyncIterator[RoleServices]:
-    """The services of these roles as soon as they are ready; their engines end with the block.
+    """Yields clients of the roles' services when they are ready; the engines stop with the block.
 
-    Raises `EngineFailed` when they are not ready in time, or never will be.
+    Raises `EngineFailed` if an engine fails or is not ready in time.
     """
     from alpha_umi.client.retry import RetryPolicy
     from alpha_umi.client.roles import RoleServices
@@ -155,8 +161,8 @@ async def services_in_process(
 
 
 def engine_failed(message: str, log: Path, again: str = "") -> EngineFailed:
-    """The error with what the engines wrote last."""
-    return EngineFailed(message, log=last_lines(log), remedy=f"{again}the whole log is {log}")
+    """The error with the last lines of the engines' log."""
+    return EngineFailed(message, log=last_lines(log), remedy=f"{again}the full log is {log}")
 
 
 def _routers() -> Mapping[Role, MakeRouter]:
@@ -171,3 +177,61 @@ def _routers() -> Mapping[Role, MakeRouter]:
         "summarizer": summarizer_router,
         "backbone": backbone_router,
     }
+
+
+_STREAMS = (1, 2)
+
+
+@contextlib.contextmanager
+def redirect_output(log: Path) -> Iterator[Console]:
+    """Within the block everything that is written to standard output and error is appended to the file.
+
+    Yields a console that still writes to the original standard error. Raises `OSError`.
+    """
+    with log.open("a", encoding="utf-8", errors="replace", buffering=1) as file, contextlib.ExitStack() as stack:
+        terminal = stack.enter_context(_terminal())
+        stack.enter_context(_descriptors(file.fileno()))
+        stack.enter_context(contextlib.redirect_stdout(file))
+        stack.enter_context(contextlib.redirect_stderr(file))
+        stack.enter_context(_log_lines())
+        yield Console(file=terminal, highlight=False)
+
+
+@contextlib.contextmanager
+def _terminal() -> Iterator[TextIO]:
+    """A copy of standard error that redirection of its descriptor does not affect."""
+    try:
+        descriptor = sys.stderr.fileno()
+    except io.UnsupportedOperation:  # not a file
+        yield sys.stderr
+        return
+    with open(os.dup(descriptor), "w", encoding=sys.stderr.encoding, errors="replace", buffering=1) as copy:
+        yield copy
+
+
+@contextlib.contextmanager
+def _descriptors(file: int) -> Iterator[None]:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    before = [os.dup(stream) for stream in _STREAMS]
+    for stream in _STREAMS:
+        os.dup2(file, stream)
+    try:
+        yield
+    finally:
+        for stream, old in zip(_STREAMS, before, strict=True):
+            os.dup2(old, stream)
+            os.close(old)
+
+
+@contextlib.contextmanager
+def _log_lines() -> Iterator[None]:
+    root = logging.getLogger()
+    before, level = root.handlers, root.level
+    # No log line for each request.
+    telemetry.configure_logs(service="alpha-umi", form="console", level="WARNING")
+    try:
+        yield
+    finally:
+        root.handlers = before
+        root.setLevel(level)

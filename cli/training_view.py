@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self, get_args
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -20,8 +20,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from alpha_umi.plain_text import plain_line
 from alpha_umi.roles.turns import Role
-from cli.plain_text import plain_line
 from evaluation.page.blocks import Block, Paragraph, Table
 from evaluation.page.terminal import print_blocks
 
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     from training.examples import DatasetRecord
     from training.loop.observer import StepRecord
 
-_ROLES: Final[tuple[Role, ...]] = get_args(Role)
+_ROLES: Final[tuple[Role, ...]] = ("backbone", "planner", "caller", "summarizer")
 MAX_BROKEN: Final = 5
-# Seconds between two lines where no terminal is.
+# Seconds between two lines if the console is not a terminal.
 EVERY_S = 30.0
-# Seconds over which the speed, and so the time that is left, is averaged.
+# Seconds over which the speed is averaged for the remaining time.
 SPEED_OVER_S = 300.0
 
 
 class RunView:
-    """An observer of a run that shows it on a console."""
+    """An observer that prints the progress of a run."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -59,16 +59,16 @@ class RunView:
         self._last_line_at = self._began = time.monotonic()
 
     def __enter__(self) -> Self:
-        """Start to show."""
+        """Start the progress bars."""
         self._bar.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Leave the bars as they are."""
+        """Stop the progress bars."""
         self._bar.stop()
 
     def on_stage(self, name: str, *, first_step: int, steps: int) -> None:
-        """A bar for a stage."""
+        """Add a bar for a stage."""
         self._stage, self._first, self._steps = name, first_step, steps
         self._began = time.monotonic()
         self._task = self._bar.add_task(name, total=steps, completed=first_step - 1, loss="-", speed="-")
@@ -77,7 +77,7 @@ class RunView:
             self.tell(f"{name}: {steps:,} steps{going_on}")
 
     def on_step(self, record: StepRecord) -> None:
-        """One step further."""
+        """Update the bar of the stage."""
         if self._task is not None:
             self._bar.update(
                 self._task, completed=record.step, loss=f"{record.loss:.3f}", speed=f"{record.tokens_per_second:,.0f}"
@@ -93,7 +93,7 @@ class RunView:
             )
 
     def on_done(self, name: str) -> None:
-        """A stage is complete."""
+        """Print that a stage is complete."""
         self.tell(f"{name}: complete")
 
     def tell(self, text: str) -> None:
@@ -107,7 +107,7 @@ class RunView:
 
 
 def print_costs(console: Console, folder: Path) -> None:
-    """The table of `costs.json`, if the run has one."""
+    """Print the table of `costs.json`, if the run has one."""
     path = folder / "costs.json"
     if not path.is_file():
         return

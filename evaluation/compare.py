@@ -34,22 +34,22 @@ from recordings.errors import EmptySuite, some
 REMEDY = "compare two files that were generated from the same suite"
 # The header record of a file; the published format has none.
 About = RunRecord | TrajectoryRunRecord | None
-# So begin the names of whole trajectories of which only their number tells.
+# Prefix of placeholder names for trajectories that neither file contains.
 NAMELESS: Final = "one that neither file has"
-# How predictions were asked for, which is no property of the models.
+# Settings of the requests, which are not properties of the models.
 _SETTINGS: Final = (
     "suite", "constrained", "attempts", "strategy", "max_steps", "max_tokens", "max_repeats", "tool_server",
 )  # fmt: skip
-# Of an orchestrator, as each trajectory's first event tells them; a search's depth and width are in no request.
+# Limits of the orchestrator, from each trajectory's first event; a search's depth and width are in no request.
 _LIMITS: Final = ("max_steps", "max_tokens", "max_repeats", "max_depth", "max_width")
-SETTINGS_REMEDY = "measure the second again, as the first was"
+SETTINGS_REMEDY = "run the second again with the settings of the first"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All figures of two files over the same cases, and what lacks a prediction in each.
+    """All metrics of two files over the same cases, and the cases without a prediction in each.
 
-    `steps` is None where whole trajectories were compared.
+    `steps` is None for a comparison of trajectories.
     """
 
     differences: tuple[Difference, ...]
@@ -110,12 +110,12 @@ def _matched(first: Sequence[Pair], second: Sequence[Pair]) -> list[Pair]:
 
 
 def _other_history(one: Pair, other: Pair) -> bool:
-    """No figure needs a history, and what others write in the published format may lack it."""
+    """The case without its history: no metric needs it, and published files may lack it."""
     histories = one.case.history, other.case.history
     return all(histories) and histories[0] != histories[1]
 
 
-# What has to be the same, and when it is not.
+# The fields that must be equal, and the test for a difference.
 _PARTS: Final[dict[str, Callable[[Pair, Pair], bool]]] = {
     "references": lambda one, other: one.published_reference != other.published_reference,
     "tools": lambda one, other: one.case.tools != other.case.tools,
@@ -127,7 +127,7 @@ def _missing_predictions(pairs: Sequence[Pair]) -> tuple[str, ...]:
     return tuple(pair.case.id for pair in pairs if pair.prediction is None)
 
 
-QUESTIONS_REMEDY = "compare two files that were asked from the same suite, with the same --limit"
+QUESTIONS_REMEDY = "compare two runs of the same suite, with the same --limit"
 
 
 def compare_trajectories(
@@ -156,7 +156,7 @@ def compare_trajectories(
 
 
 def _questions(first: TrajectoryRun, second: TrajectoryRun) -> list[str]:
-    """The questions of both files, those included that neither has a trajectory for."""
+    """The questions of both files, including those without a trajectory in either."""
     for what in ("suite", "trajectories", "compared"):
         one, other = getattr(first.about, what), getattr(second.about, what)
         if one != other:
@@ -177,7 +177,7 @@ def _questions(first: TrajectoryRun, second: TrajectoryRun) -> list[str]:
 
 
 def _differs(one: TrajectoryRecord, other: TrajectoryRecord) -> str | None:
-    """What is not the same about a question. Its tools may be named in another order."""
+    """The first difference of a question. The order of its tools does not matter."""
     if one.trajectory.instruction != other.trajectory.instruction:
         return "instruction"
     if sorted(one.trajectory.tools) != sorted(other.trajectory.tools):
@@ -222,7 +222,7 @@ def compare_files(
     seed: int = SEED,
     gate: GateOptions | None = None,
 ) -> ComparedFiles:
-    """Compare two files of one format, and apply a gate where one is given.
+    """Compare two files of one format, and apply a gate if one is given.
 
     Raises `EvaluationError`. With a gate the runs must have equal settings and be complete, else `GateRefused`.
     """
@@ -264,9 +264,9 @@ def _apply(gate: GateOptions | None, comparison: Comparison, metrics: Sequence[M
 
 
 def gate_comparison(comparison: Comparison, metrics: Sequence[str], correction: Correction = Correction.HOLM) -> Gate:
-    """Hold the named figures of a comparison to the gate.
+    """Apply the gate to the named metrics of a comparison.
 
-    Raises `GateRefused` where predictions are missing, and for a name that no figure has.
+    Raises `GateRefused` if predictions are missing, and for an unknown name.
     """
     by_name = {item.metric.name: item for item in comparison.differences}
     unknown = [name for name in metrics if name not in by_name]
@@ -276,17 +276,17 @@ def gate_comparison(comparison: Comparison, metrics: Sequence[str], correction: 
 
 
 def require_complete(first: Sequence[str], second: Sequence[str], noun: str = "prediction") -> None:
-    """Raises `GateRefused` where one of two files lacks predictions, or what `noun` names: these names."""
+    """Raises `GateRefused` if a file lacks predictions (or what `noun` names), with the missing names."""
     for which, missing in (("first", first), ("second", second)):
         if missing:
             raise GateRefused(
                 f"the {which} file lacks {pluralize(len(missing), noun)}: {_listed(missing)}",
-                remedy="give the command again that made it: it goes on from there",
+                remedy="run the command that made it again to resume",
             )
 
 
 def _listed(missing: Sequence[str]) -> str:
-    """Some of the names, and how many questions have none, since neither file came to them."""
+    """Some of the names, and the number of placeholders, which are in neither file."""
     named = [name for name in missing if not name.startswith(NAMELESS)]
     nameless = f"{len(missing) - len(named):,} that neither file has" if len(named) < len(missing) else ""
     return " and ".join(filter(None, (some(named), nameless)))
@@ -311,7 +311,7 @@ def require_same_limits(first: TrajectoryRun, second: TrajectoryRun) -> None:
             raise GateRefused(
                 f"the orchestrator had other limits: `{name}` is {' and '.join(one)} in the first file, "
                 f"and {' and '.join(other)} in the second",
-                remedy="set the limits of the orchestrator as they were, and measure the second again",
+                remedy="restore the limits of the orchestrator, and run the second again",
             )
 
 
@@ -320,5 +320,5 @@ def _shown(value: object) -> str:
 
 
 def _unknown(name: str, *values: object) -> bool:
-    """Whether an orchestrator did not say it; everything else is as the command was given."""
+    """Whether an orchestrator did not report it; all other settings are from the command line."""
     return name == "constrained" and None in values

@@ -27,7 +27,9 @@ from recordings.contamination import TRAINED_ON_SUITE
 
 
 class FigureReport(WireModel):
-    """A figure over `n` steps with its 95 % interval. All but `n` are null where nothing counts or nothing varies."""
+    """A figure over `n` steps with its 95 % interval. All but `n` are null if no step counts; the interval is null if
+    nothing varies.
+    """
 
     title: str
     value: float | None
@@ -57,9 +59,9 @@ class ScoreReport(WireModel):
 
 
 class ComparedReport(WireModel):
-    """What one of two files is of: the suite, the name of each role's model, inside grammars or not.
+    """The origin of one of two files: the suite, the name of each role's model, constrained or not.
 
-    Only whole trajectories have a `strategy`. `trained_on` has a sentence for each model that was trained on the suite.
+    Only trajectories have a `strategy`. `trained_on` has a sentence for each model that was trained on the suite.
     """
 
     suite: str
@@ -72,8 +74,8 @@ class ComparedReport(WireModel):
 class DifferenceReport(WireModel):
     """A metric in two files: second less first, with its 95 % interval.
 
-    The verdict is `inconclusive`, whatever the interval, where too few `trajectories` count in one of the files, and
-    where predictions are missing that the metric ignores (`incomparable`).
+    The verdict is `inconclusive`, whatever the interval, if too few `trajectories` count in one of the files, or
+    predictions are missing that the metric ignores (`incomparable`).
     """
 
     title: str
@@ -88,9 +90,9 @@ class DifferenceReport(WireModel):
 
 
 class GatedReport(WireModel):
-    """A figure that the gate looked at: the interval at the `confidence` that it was held to, and what follows.
+    """A metric that the gate tested: the interval at its corrected `confidence`, and the verdict.
 
-    `minimum_detectable_effect` is the smallest worsening that this sample can show; null where it can show none.
+    `minimum_detectable_effect` is the smallest worsening that this sample can show; null if it can show none.
     """
 
     verdict: Verdict
@@ -101,9 +103,9 @@ class GatedReport(WireModel):
 
 
 class GateReport(WireModel):
-    """`evaluate compare --fail-below`. It is `passed` unless one of the `figures` is worse.
+    """`evaluate compare --fail-below`. `passed` is false if one of the `figures` is worse.
 
-    The sample is too small to show a fall of `mde_target` in those that are `underpowered`.
+    The sample is too small to show a fall of `mde_target` in the `underpowered` ones.
     """
 
     passed: bool
@@ -115,9 +117,9 @@ class GateReport(WireModel):
 
 
 class ComparisonReport(WireModel):
-    """`evaluate compare`. Of a file in the published format nothing is known (null); `steps` have predictions only.
+    """`evaluate compare`. The origin of a file in the published format is null; only predictions have `steps`.
 
-    `gate` is what stops a release, where that was asked for.
+    `gate` is the result of the release gate, if requested.
     """
 
     first: ComparedReport | None
@@ -133,7 +135,7 @@ class ComparisonReport(WireModel):
 
 
 def score_report(scores: Scores, about: RunRecord | None, costs: dict[Role, CostReport]) -> ScoreReport:
-    """All of a score."""
+    """The report of a score."""
     return ScoreReport(
         run=about,
         steps=scores.steps,
@@ -160,9 +162,9 @@ def comparison_report(
     *,
     mde_target: float = 0.05,
 ) -> ComparisonReport:
-    """All of a comparison, what is known of both files, and what the gate says, where one was asked.
+    """The report of a comparison with the origin of both files, and the gate if one was requested.
 
-    The gate names shares of which it could not have shown a fall of `mde_target`.
+    The gate lists shares in which it could not have shown a fall of `mde_target`.
     """
     return ComparisonReport(
         first=_compared(first),
@@ -242,9 +244,9 @@ def _ends(interval: Interval | None) -> tuple[float, float] | tuple[None, None]:
 
 
 class TrajectoryReport(WireModel):
-    """`evaluate trajectories`. `ends` counts how trajectories ended, `not_run` those without a line.
+    """`evaluate trajectories`. `ends` counts outcomes, `not_run` the trajectories without a line.
 
-    The latter are in the figures `completed`, `success` and `right`, as none of it.
+    The latter count as failed in `completed`, `success` and `right`.
     """
 
     run: TrajectoryRunRecord
@@ -257,7 +259,7 @@ class TrajectoryReport(WireModel):
 
 
 def trajectory_report(run: TrajectoryRun, *, resamples: int = RESAMPLES, seed: int = SEED) -> TrajectoryReport:
-    """All of a file. Raises `EmptySuite` when it has no trajectory."""
+    """The report of a file. Raises `EmptySuite` if it has no trajectory."""
     measured = run.measured()
     not_run = run.about.trajectories - len(measured)
     figures = summarize(measured, not_run, resamples=resamples, seed=seed)
@@ -273,7 +275,7 @@ def trajectory_report(run: TrajectoryRun, *, resamples: int = RESAMPLES, seed: i
 
 
 def _statuses(run: TrajectoryRun) -> dict[str, int]:
-    """By status, with the reason where there is one."""
+    """Outcomes by status, with the reason if any."""
     ends = Counter(
         record.trajectory.status + (f": {record.trajectory.error.code}" if record.trajectory.error else "")
         for record in run.records
@@ -282,7 +284,7 @@ def _statuses(run: TrajectoryRun) -> dict[str, int]:
 
 
 def _trajectory_figures(figures: Sequence[TrajectoryFigure]) -> dict[str, FigureReport]:
-    """By name, without optional metrics of which nothing counts."""
+    """Metrics by name, without optional ones that no trajectory counts for."""
     metrics = {figure.name: trajectory_metric(figure.name) for figure in figures}
     return {
         figure.name: FigureReport.of(metrics[figure.name].title, figure.value, figure.n, figure.interval)
@@ -292,16 +294,16 @@ def _trajectory_figures(figures: Sequence[TrajectoryFigure]) -> dict[str, Figure
 
 
 def excluded_sentence(excluded: Mapping[str, int]) -> str | None:
-    """What of a suite cannot be measured, by the reason; None where all of it can."""
+    """A sentence on the excluded cases of a suite, by reason; None if there are none."""
     if not excluded:
         return None
     reasons = ", ".join(f"{reason} ({count:,})" for reason, count in sorted(excluded.items()))
-    return f"left out of the suite, because it cannot be measured: {reasons}"
+    return f"excluded from the suite, because it cannot be measured: {reasons}"
 
 
 def trained_on_sentences(models: Mapping[Role, Mapping[str, Any]]) -> list[str]:
-    """For each role whose model was trained on instructions of the suite, on how many."""
-    # The manifests in a run line may say anything.
+    """A sentence for each role whose model was trained on instructions of the suite, with their number."""
+    # The manifests in a header record are not validated.
     findings = {role: model.get(TRAINED_ON_SUITE) for role, model in models.items()}
     return [
         f"the {role}'s model was trained on {check.get('instructions')} of "

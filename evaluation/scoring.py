@@ -1,4 +1,4 @@
-"""Score predictions: every figure with the number of steps behind it and a 95 % interval. No model is asked."""
+"""Score predictions: every metric with its number of steps and a 95 % interval. No model runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from recordings.errors import EmptySuite
 
 @dataclass(frozen=True)
 class Figure:
-    """A metric's average over the `n` steps that count for it; without any there is neither value nor interval."""
+    """A metric's average over the `n` steps that count for it; None without any."""
 
     metric: Metric[Pair]
     value: float | None
@@ -32,7 +32,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Scores:
-    """What came out of a file. `missing` lists the cases without a prediction; `Metric.missing` says how they count."""
+    """The scores of a file. `missing` lists the cases without a prediction; `Metric.missing` defines how they count."""
 
     figures: tuple[Figure, ...]
     decisions: Confusion
@@ -68,7 +68,7 @@ def score(pairs: Sequence[Pair], *, resamples: int = RESAMPLES, seed: int = SEED
 
 
 def metric_values(pairs: Sequence[Pair]) -> list[Values]:
-    """What every metric says of every pair, metric by metric. Raises `EmptySuite` when there is no pair."""
+    """The values of every metric for every pair, by metric. Raises `EmptySuite` if there is no pair."""
     if not pairs:
         raise EmptySuite("there is no step to score", remedy="name a file with at least one case")
     return [[metric.of(pair) for pair in pairs] for metric in METRICS]

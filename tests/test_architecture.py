@@ -66,7 +66,7 @@ ALLOWED = {
     ),
     # The process supervisor; tool source files are checked by the orchestrator's parser.
     "cli.local": (
-        "cli.local", "cli.errors", "cli.plain_text", "orchestrator.tools.errors",
+        "cli.local", "cli.errors", "orchestrator.tools.errors",
         "orchestrator.tools.sources_file", "alpha_umi",
     ),
     "benchmarks": (

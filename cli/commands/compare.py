@@ -1,4 +1,4 @@
-"""`evaluate compare`: two files beside each other, and the gate that a release goes through."""
+"""`evaluate compare`: the differences of two files with intervals, and the release gate."""
 
 from __future__ import annotations
 
@@ -30,15 +30,14 @@ def compare(
     resamples: Resamples = 2_000,
     seed: Seed = 0,
     fail_below: Annotated[
-        bool, typer.Option("--fail-below", help="Exit with 3 where the second is worse beyond the interval.")
+        bool, typer.Option("--fail-below", help="Exit with 3 if the second file is worse beyond the interval.")
     ] = False,
     metric: Annotated[
-        list[str] | None,
-        typer.Option(help="With --fail-below: look at this figure, again for another; all unless told."),
+        list[str] | None, typer.Option(help="With --fail-below: a metric to check; repeatable. Default: all.")
     ] = None,
     correction: Annotated[
         Correction | None,
-        typer.Option(help="With --fail-below: what is done about many looks at one sample; holm unless told."),
+        typer.Option(help="With --fail-below: the correction for multiple comparisons. Default: holm."),
     ] = None,
     mde_target: Annotated[
         float | None,
@@ -53,9 +52,9 @@ def compare(
 ) -> None:
     """Compare two files of predictions for the same cases: each difference with a 95 % interval.
 
-    The bootstrap is paired. A case without a prediction is counted as wrong. With --format trajectories both files are
-    of `evaluate trajectories`, compared question by question. With --fail-below the command is a gate: it exits with 3
-    when the second is worse. Exits with 2 when the files cannot be compared.
+    The bootstrap is paired. A case without a prediction counts as wrong. With --format trajectories both files are of
+    `evaluate trajectories`; they are paired by question. With --fail-below the command is a gate: it exits with 3 when
+    the second is worse. Exits with 2 when the files cannot be compared.
     """
     check_distinct_files([first, second], {"--output": report_file})
     with translate_evaluation_errors():
@@ -81,7 +80,9 @@ def _is_gate(
     given = {"--metric": bool(metric), "--correction": correction is not None, "--mde-target": mde_target is not None}
     if not fail_below and any(given.values()):
         option = next(name for name, is_given in given.items() if is_given)
-        raise UsageProblem(f"{option} says what --fail-below looks at", remedy="add --fail-below, or leave it away")
+        raise UsageProblem(
+            f"{option} applies only with --fail-below", remedy="add --fail-below, or leave the option out"
+        )
     return fail_below
 
 

@@ -1,4 +1,4 @@
-"""`evaluate drift`: which role goes wrong in live traffic."""
+"""`evaluate drift`: changes of each role in live traffic."""
 
 from __future__ import annotations
 
@@ -21,28 +21,27 @@ def drift(
     window: Annotated[str, typer.Option(help="Length of a window: a number and m, h, d or w.")] = "1d",
     reference: Annotated[
         Path | None,
-        typer.Option(help="An export to hold the windows against; the first windows by default.", show_default=False),
+        typer.Option(help="An export to compare the windows with. Default: the first windows.", show_default=False),
     ] = None,
-    reference_windows: Annotated[int, typer.Option(min=1, help="So many first windows are the reference.")] = 1,
+    reference_windows: Annotated[int, typer.Option(min=1, help="Number of first windows that form the reference.")] = 1,
     page_file: Annotated[
-        Path | None, typer.Option("--output", help="Write a page of all figures to this file, HTML.", dir_okay=False)
+        Path | None, typer.Option("--output", help="Write an HTML page of all metrics to this file.", dir_okay=False)
     ] = None,
-    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out lines that are no trajectory.")] = False,
+    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Skip lines that are not trajectories.")] = False,
     fail_on_alarm: Annotated[
         bool,
         typer.Option(
-            "--fail-on-alarm",
-            help="Exit with 3 where a role goes wrong in the newest window that is over, or in the running one.",
+            "--fail-on-alarm", help="Exit with 3 if a role has an alarm in the newest full window or a later one."
         ),
     ] = False,
     resamples: Resamples = 2_000,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Lay windows of time over served trajectories, and say which role goes wrong.
+    """Group served trajectories into time windows, and report the roles that got worse.
 
-    Each role's figures (gave up, repairs, unreadable outputs, repeated calls, unknown tools, failures, milliseconds,
-    tokens) are held against a reference. Exits with 2 when the exports cannot be used.
+    Each role's metrics (gave up, repairs, unreadable outputs, repeated calls, unknown tools, failures, milliseconds,
+    tokens) are compared with a reference. Exits with 2 when the exports cannot be used.
     """
     check_distinct_files([*exports, *([reference] if reference else [])], {"--output": page_file})
     with translate_evaluation_errors():

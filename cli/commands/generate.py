@@ -1,11 +1,11 @@
-"""`evaluate generate`: put the steps of a suite to role services."""
+"""`evaluate generate`: predict the steps of a suite with role services, or with engines in this process."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,18 +16,18 @@ from rich.console import Console
 from alpha_umi.roles.turns import Role
 from cli.errors import EXIT_FAILED, UsageProblem, translate_evaluation_errors
 from cli.generation_view import loading, print_excluded, print_findings, print_generated, progress_bar
-from cli.in_process import LoadedRoles, ModelChoice, engine_failed, load_roles, services_in_process
-from cli.local.engine_log import redirect_output
+from cli.in_process import LoadedRoles, ModelChoice, engine_failed, load_roles, redirect_output, services_in_process
+from cli.local.services import HOST, Ports
 from cli.local.signals import run_until_signal
-from cli.options import StateDir, messages, output
-from cli.role_access import RoleAccess, role_access
+from cli.local.state import RunRecord
+from cli.options import RunFile, StateDir, SuiteName, checked_address, messages, output, state_folder
 
 if TYPE_CHECKING:
     from alpha_umi.client.roles import RoleServices
     from evaluation.run.steps import Generated, StepStrategy
     from recordings.suites.suite import Suite
 
-# Steps that are asked at a time: enough for services that others ask as well, and to keep an engine's batch full.
+# Concurrent steps: for services, which may be shared; and in process, to keep an engine's batch full.
 OF_SERVICES = 8
 IN_PROCESS = 64
 
@@ -36,7 +36,7 @@ def _address_of(role: Role) -> typer.models.OptionInfo:
     info: typer.models.OptionInfo = typer.Option(
         f"--{role}-url",
         envvar=f"ALPHA_UMI_{role.upper()}_URL",
-        help=f"Address of the {role}, or several, comma separated; by default the one that is up.",
+        help=f"Address of the {role}, or several, comma separated. Default: the running one.",
         show_default=False,
     )
     return info
@@ -56,38 +56,36 @@ def _folder(name: str, what: str) -> typer.models.OptionInfo:
 
 
 class StepStrategyName(StrEnum):
-    """Who writes a step. A search is none of one step."""
+    """The models that write a step. A search (`dfsdt`) needs trajectories."""
 
     CHAIN = "chain"
     SINGLE = "single"
 
 
 def generate(
-    suite: Annotated[str, typer.Option(help="Name of a suite, or its file; parts of it behind a colon.")],
-    output_file: Annotated[
-        Path, typer.Option("--output", help="The file of the run; one that is there is taken up.", dir_okay=False)
-    ],
+    suite: SuiteName,
+    output_file: RunFile,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Ask for a sample of so many steps.", show_default=False)
+        int | None, typer.Option(min=1, help="Predict a sample of this many steps.", show_default=False)
     ] = None,
     constrained: Annotated[
-        bool, typer.Option("--constrained/--unconstrained", help="Whether the models write inside grammars.")
+        bool, typer.Option("--constrained/--unconstrained", help="Grammar-constrained decoding, or free generation.")
     ] = True,
     strategy: Annotated[
-        StepStrategyName, typer.Option(help="Three models in turn, or a single one.")
+        StepStrategyName, typer.Option(help="The three role models, or the single model.")
     ] = StepStrategyName.CHAIN,
     concurrency: Annotated[
         int | None,
         typer.Option(
             min=1,
             max=512,
-            help=f"Steps that are asked at a time; by default {OF_SERVICES}, and {IN_PROCESS} with --in-process.",
+            help=f"Concurrent steps. Default: {OF_SERVICES}; {IN_PROCESS} with --in-process.",
             show_default=False,
         ),
     ] = None,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a service that is unavailable.")] = 120.0,
     in_process: Annotated[
-        bool, typer.Option("--in-process", help="Run the models in this command; no service is asked.")
+        bool, typer.Option("--in-process", help="Run the models in this process, without services.")
     ] = False,
     model: Annotated[Path | None, _folder("--model", "the model folder of all roles.")] = None,
     models: Annotated[Path | None, _folder("--models", "a folder with a model folder for each role.")] = None,
@@ -128,12 +126,12 @@ def generate(
 
 
 def _require_one_way(named: Mapping[Role, str | None], choice: ModelChoice, *, in_process: bool) -> None:
-    """Raises `UsageProblem` for services beside models in this process, and for models that nobody would run."""
+    """Raises `UsageProblem` for service addresses with --in-process, and for model folders without it."""
     if in_process:
         for role, url in named.items():
             if url:
                 raise UsageProblem(
-                    f"--in-process asks no service, but the {role}'s address is {url}",
+                    f"--in-process uses no service, but the {role}'s address is {url}",
                     remedy=f"leave out --in-process, or --{role}-url and ALPHA_UMI_{role.upper()}_URL",
                 )
     elif choice != ModelChoice():
@@ -142,7 +140,7 @@ def _require_one_way(named: Mapping[Role, str | None], choice: ModelChoice, *, i
 
 @dataclass(frozen=True)
 class _Run:
-    """One run, as it was given."""
+    """The options of one run."""
 
     suite: Suite
     path: Path
@@ -153,7 +151,7 @@ class _Run:
     wait_s: float
 
     async def of_services(self, access: RoleAccess) -> Generated:
-        """Carry it out with services that are there."""
+        """Run with the services of `access`."""
         from alpha_umi.client.retry import RetryPolicy
         from alpha_umi.client.roles import RoleServices
 
@@ -162,7 +160,7 @@ class _Run:
             return await self._carried_out(services, messages())
 
     def in_process(self, choice: ModelChoice) -> Generated:
-        """Carry it out with engines of its own, whose log is beside the file."""
+        """Run with engines in this process; their log is next to the file."""
         from evaluation.run.models import ROLES_OF
 
         roles = load_roles(choice, ROLES_OF[self.strategy], messages())
@@ -181,10 +179,8 @@ class _Run:
             try:
                 return await self._carried_out(services, console)
             except (RunInterrupted, Unavailable) as error:
-                message = "an engine was lost" + (f"; {error.progress}" if isinstance(error, RunInterrupted) else "")
-                raise engine_failed(
-                    message, log, again="run the same command again: it goes on from there; "
-                ) from error
+                message = "an engine died" + (f"; {error.progress}" if isinstance(error, RunInterrupted) else "")
+                raise engine_failed(message, log, again="run the same command again to resume; ") from error
 
     async def _carried_out(self, services: RoleServices, console: Console) -> Generated:
         from evaluation.run.steps import generate as generate_into
@@ -199,3 +195,38 @@ class _Run:
             return await generate_into(
                 services, task, self.path, concurrency=self.concurrency, on_prediction=lambda _: advance()
             )
+
+
+DEFAULT_PORTS = Ports(backbone=8004).of_roles()
+
+
+@dataclass(frozen=True)
+class RoleAccess:
+    """Base addresses of each role's replicas, and the bearer token for all of them."""
+
+    addresses: Mapping[Role, tuple[str, ...]]
+    token: str | None = field(repr=False)
+
+
+def role_access(urls: Mapping[Role, str | None], token: str | None, state_dir: Path | None) -> RoleAccess:
+    """The services at `urls` (comma-separated), else those that are up here, else those at the default ports.
+
+    The token of the services that are up is sent only to these. Raises `UsageProblem`, `StateUnusable`.
+    """
+    run = None if all(urls.values()) else state_folder(state_dir).read_run()
+    addresses = {role: _addresses(role, text, run) for role, text in urls.items()}
+    return RoleAccess(addresses, token or _token(urls, run))
+
+
+def _addresses(role: Role, text: str | None, run: RunRecord | None) -> tuple[str, ...]:
+    if not text:
+        up = None if run is None else run.url_of(role)
+        return (up or f"http://{HOST}:{DEFAULT_PORTS[role]}",)
+    addresses = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not addresses:
+        raise UsageProblem(f"--{role}-url: {text!r} is not an address", remedy="write it as http://HOST:PORT")
+    return tuple(checked_address(url, f"--{role}-url") for url in addresses)
+
+
+def _token(urls: Mapping[Role, str | None], run: RunRecord | None) -> str | None:
+    return None if run is None or any(urls.values()) else run.role_token

@@ -1,4 +1,4 @@
-"""`evaluate judge`: a language model judges whole trajectories."""
+"""`evaluate judge`: a language model rates trajectories."""
 
 from __future__ import annotations
 
@@ -14,7 +14,17 @@ from alpha_umi.contract.http import is_loopback
 from cli.errors import UsageProblem, translate_evaluation_errors
 from cli.generation_view import progress_bar
 from cli.local.signals import run_until_signal
-from cli.options import AsJson, Resamples, Seed, check_distinct_files, checked_address, messages, output, read_key
+from cli.options import (
+    AsJson,
+    ReportFile,
+    Resamples,
+    Seed,
+    check_distinct_files,
+    checked_address,
+    messages,
+    output,
+    read_key,
+)
 from evaluation.quantities import pluralize
 
 if TYPE_CHECKING:
@@ -35,48 +45,48 @@ class ProcedureChoice(StrEnum):
 
 
 def judge(
-    run: Annotated[Path, typer.Argument(help="The file of a run of whole trajectories.")],
-    judge_url: Annotated[str, typer.Option(envvar="ALPHA_UMI_JUDGE_URL", help="Its chat completions: http://HOST/v1.")],
-    judge_model: Annotated[str, typer.Option(envvar="ALPHA_UMI_JUDGE_MODEL", help="The name of its model.")],
+    run: Annotated[Path, typer.Argument(help="A file of `evaluate trajectories`.")],
+    judge_url: Annotated[
+        str,
+        typer.Option(envvar="ALPHA_UMI_JUDGE_URL", help="Base address of the chat completions API: http://HOST/v1."),
+    ],
+    judge_model: Annotated[str, typer.Option(envvar="ALPHA_UMI_JUDGE_MODEL", help="Name of the judge's model.")],
     output_file: Annotated[
-        Path, typer.Option("--output", help="The file of verdicts; one that is there is taken up.", dir_okay=False)
+        Path, typer.Option("--output", help="The file of verdicts; an existing one is resumed.", dir_okay=False)
     ],
     procedure: Annotated[
         ProcedureChoice | None,
         typer.Option(
-            help="How it is judged; by default toolbench-win with --against, else stabletoolbench-pass.",
-            show_default=False,
+            help="The procedure. Default: toolbench-win with --against, else stabletoolbench-pass.", show_default=False
         ),
     ] = None,
     against: Annotated[
-        Path | None, typer.Option(help="For toolbench-win: the file of the run that it has to beat.", dir_okay=False)
+        Path | None, typer.Option(help="For toolbench-win: the file of the other run.", dir_okay=False)
     ] = None,
     repeat: Annotated[int, typer.Option(min=1, max=100, help="Verdicts on each trajectory.")] = 1,
     judge_key_file: Annotated[
         Path | None,
-        typer.Option(help=f"A file with the judge's key; else {KEY_VARIABLE} has it.", dir_okay=False),
+        typer.Option(help=f"A file with the judge's API key. Default: the variable {KEY_VARIABLE}.", dir_okay=False),
     ] = None,
     suite: Annotated[
-        str | None, typer.Option(help="Suite with the tools or golden calls; by default that of the run.")
+        str | None, typer.Option(help="Suite with the tools or golden calls. Default: that of the run.")
     ] = None,
-    concurrency: Annotated[int, typer.Option(min=1, max=512, help="Verdicts that are asked at a time.")] = 4,
+    concurrency: Annotated[int, typer.Option(min=1, max=512, help="Concurrent verdicts.")] = 4,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a judge that is unavailable.")] = 120.0,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one of its answers.")] = 120.0,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Timeout of one answer, in seconds.")] = 120.0,
     resamples: Resamples = 2_000,
     seed: Seed = 0,
-    report_file: Annotated[
-        Path | None, typer.Option("--report", help="Write the whole report to this file, as JSON.", dir_okay=False)
-    ] = None,
+    report_file: ReportFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Have a language model judge whole trajectories, by the published procedures of ToolBench and ToolAlpaca.
+    """Rate trajectories with a language model, by the published procedures of ToolBench and ToolAlpaca.
 
-    Verdicts are kept with what the judge wrote; a file that is there is taken up. Exits with 1 when the judge went away
-    (the file is kept), 2 when it does not take questions, or nothing can be judged as it was given.
+    Verdicts are stored with the judge's texts; an existing file is resumed. Exits with 1 when the judge became
+    unavailable (the file stays), 2 when it refuses requests or the arguments cannot be used.
     """
     chosen = procedure or (ProcedureChoice.SOLVES if against is None else ProcedureChoice.WINS)
     if (chosen is ProcedureChoice.WINS) != (against is not None):
-        raise UsageProblem("toolbench-win, and nothing else, compares two runs", remedy="name the other with --against")
+        raise UsageProblem("only toolbench-win compares two runs", remedy="name the other with --against")
     read = [run] if against is None else [run, against]
     check_distinct_files(read, {"--output": output_file, "--report": report_file})
     key = read_key(judge_key_file, "--judge-key-file", KEY_VARIABLE)
@@ -92,7 +102,7 @@ def judge(
             JudgeTarget(run, chosen.value, against, suite), judge_model, repeat, data_folder(os.environ)
         )
         if task.not_run:
-            absent = f"not run yet, and so in no figure: {pluralize(task.not_run, 'trajectory')} of the run"
+            absent = f"not run yet, in no figure: {pluralize(task.not_run, 'trajectory')} of the run"
             messages().print(absent, style="yellow", soft_wrap=True)
         verdicts = run_until_signal(_judged(address, task, output_file, concurrency, wait))
         report = judge_report(verdicts, resamples=resamples, seed=seed)
@@ -104,7 +114,7 @@ async def _judged(address: JudgeAddress, task: JudgeTask, path: Path, concurrenc
     from evaluation.judge.chat_client import Judge
     from evaluation.judge.judge import judge_all
 
-    # A proxy of the environment is for other machines.
+    # Loopback: ignore proxy variables.
     outside = not is_loopback(httpx.URL(address.url).host)
     async with Judge(address, RetryPolicy(wait_s=wait_s), trust_env=outside) as judge:
         with progress_bar(messages(), task.about.trajectories * task.about.repeat) as advance:

@@ -12,11 +12,10 @@ from rich.text import Text
 from alpha_umi.web.key_file import KeyFileUnusable, NewKey, create_key, new_key, read_key_file
 from cli.errors import UsageProblem
 from cli.options import messages, output
-from cli.reporting import ReportingGroup
 
 VARIABLE = "ALPHA_UMI_API_KEYS_FILE"
 
-app = typer.Typer(cls=ReportingGroup, no_args_is_help=True, help="API keys, stored as hashes in a file.")
+app = typer.Typer(no_args_is_help=True, help="API keys, stored as hashes in a file.")
 
 KeyFile = Annotated[
     Path | None,
@@ -28,7 +27,7 @@ KeyFile = Annotated[
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Option(help="Its owner: letters, digits and ._@- only.")] = "",
+    name: Annotated[str, typer.Option(help="Name of its owner: letters, digits and ._@- only.")] = "",
     file: KeyFile = None,
 ) -> None:
     """Create a key and print it once: only its hash is stored.

@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from alpha_umi.contract.trajectories import Trajectory
-from cli.commands.questions import ask_live, exit_code
-from cli.demo_question import demo_question
+from alpha_umi.contract.trajectories import CreateTrajectory, Trajectory
+from cli.commands.questions import ask_live, exit_code, trajectory_request
 from cli.errors import EXIT_FAILED, CommandError, UsageProblem
+from cli.local.models import RunningModel, running_models
 from cli.local.services import SINGLE, Ports
 from cli.local.signals import ending_signals_interrupt, ignored_signals
-from cli.local.state import ORCHESTRATOR, StateFolder
+from cli.local.state import ORCHESTRATOR, RunRecord, StateFolder
 from cli.local.supervisor import StartResult, start_system, stop_system
 from cli.local.system import UpOptions, print_started, system_plan, wait_for_sources, warn_failed_sources
 from cli.options import StateDir, connect, messages, output, own_key, state_folder
@@ -190,6 +190,32 @@ def _print_next(console: Console, url: str, trajectory: Trajectory) -> None:
 
 
 def _command() -> str:
-    """How to call this command: its name, or the path that it was called with if it is not on the shell's path."""
+    """How to run this command: its name, or the path it was started with if it is not on PATH."""
     called = Path(sys.argv[0])
     return str(called) if called.name == NAME and shutil.which(NAME) is None else NAME
+
+
+INSTRUCTION = "How many kilograms are 150 pounds, and how many centimetres are 30 inches?"
+# The untuned model repeats itself when it has many tools.
+UNTUNED_INSTRUCTION = "How many words are in 'The quick brown fox jumps over the lazy dog.'?"
+UNTUNED_TOOLS = "text_metrics"
+UNTUNED_STEPS = 2
+
+
+def demo_question(run: RunRecord) -> CreateTrajectory:
+    """An instruction that needs two calls, with all tools; an easier one if a role has no trained model.
+
+    The models are read from the running services; a start could choose other ones now.
+    """
+    roles = [model for model in running_models(run) if model.service.name != SINGLE]
+    if all(map(_is_trained, roles)):
+        return trajectory_request(INSTRUCTION)
+    return trajectory_request(UNTUNED_INSTRUCTION, tools=UNTUNED_TOOLS, max_steps=UNTUNED_STEPS)
+
+
+def _is_trained(running: RunningModel) -> bool:
+    """Whether a service's model was trained for its role. The untuned model is a backbone; a scripted engine has no
+    manifest.
+    """
+    manifest = None if running.model is None else running.model.manifest
+    return manifest is not None and manifest.get("role") == running.service.name

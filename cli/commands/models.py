@@ -11,21 +11,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from alpha_umi.plain_text import plain_line
 from alpha_umi.roles.template import UnknownTemplate
 from alpha_umi.roles.turns import Role
 from alpha_umi.serving.manifest import ManifestError
 from cli.errors import CommandError, UsageProblem
 from cli.local.models import ModelFolder, RunningModel, find_models, running_models, verify_models
 from cli.options import StateDir, messages, output, state_folder
-from cli.plain_text import plain_line
-from cli.reporting import ReportingGroup
 
-app = typer.Typer(cls=ReportingGroup, no_args_is_help=True, help="The role models of this machine.")
+app = typer.Typer(no_args_is_help=True, help="The role models of this machine.")
 
 
 Folder = Annotated[
     Path | None,
-    typer.Argument(help="Look into this folder instead of the cache and the shipped models.", show_default=False),
+    typer.Argument(help="List this folder instead of the cache and the shipped models.", show_default=False),
 ]
 
 
@@ -56,7 +55,7 @@ def verify(folder: Folder = None) -> None:
     if invalid:
         raise CommandError(f"{invalid} of {len(folders)} models cannot be served as they are")
     if folders:
-        console.print("every file is the one that was recorded", style="dim")
+        console.print("every file matches its digest", style="dim")
 
 
 @app.command()

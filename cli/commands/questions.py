@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -11,21 +12,21 @@ from typing import Annotated
 
 import typer
 from httpx_sse import ServerSentEvent
+from pydantic import ValidationError
 from rich.console import Console
 
 from alpha_umi.client.sync import SyncOrchestratorClient
+from alpha_umi.contract.client_turns import AddMessage
 from alpha_umi.contract.stream_events import StreamEvent, read_stream_event
-from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS, CreateTrajectory, Trajectory
+from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS, CreateTrajectory, Strategy, Trajectory
 from cli.errors import EXIT_FAILED, UsageProblem, understood
-from cli.live_output import LiveOutput, ended
 from cli.local.signals import ignored_signals
 from cli.options import ApiKey, AsJson, StateDir, Url, connect, messages, output
-from cli.request import message_request, trajectory_request
-from cli.steps_view import StepsView
+from cli.steps_view import LiveOutput, StepsView, ended
 
 
 class StrategyName(StrEnum):
-    """Which models carry out an instruction."""
+    """The strategy of a trajectory."""
 
     CHAIN = "chain"
     SINGLE = "single"
@@ -34,7 +35,7 @@ class StrategyName(StrEnum):
 
 @dataclass(frozen=True)
 class TrajectoryOptions:
-    """The options of a new trajectory. Its further turns have the same."""
+    """The options of a new trajectory. They also hold for its further turns."""
 
     tools: str | None = None
     max_steps: int | None = None
@@ -47,19 +48,19 @@ OpenStream = Callable[[SyncOrchestratorClient], Iterator[ServerSentEvent]]
 
 
 def ask(
-    instruction: Annotated[str, typer.Argument(help="What is to be done.")],
+    instruction: Annotated[str, typer.Argument(help="The instruction.")],
     tools: Annotated[
-        str | None, typer.Option(help="Names of the tools on offer, comma separated; all of them by default.")
+        str | None, typer.Option(help="Names of the tools on offer, comma separated. Default: all.")
     ] = None,
     max_steps: Annotated[
-        int | None, typer.Option(min=1, max=MAX_STEPS, help="Steps after which an answer is demanded.")
+        int | None, typer.Option(min=1, max=MAX_STEPS, help="Maximum number of steps; then an answer is requested.")
     ] = None,
     max_tokens: Annotated[
         int | None,
-        typer.Option(min=1, max=MAX_TOKENS, help="Tokens of all models together after which an answer is demanded."),
+        typer.Option(min=1, max=MAX_TOKENS, help="Token budget of all models together; then an answer is requested."),
     ] = None,
     max_depth: Annotated[
-        int | None, typer.Option(min=1, max=MAX_STEPS, help="Steps of a branch of a search (`dfsdt`).")
+        int | None, typer.Option(min=1, max=MAX_STEPS, help="Maximum steps of a branch of a search (`dfsdt`).")
     ] = None,
     strategy: Annotated[
         StrategyName,
@@ -77,7 +78,7 @@ def ask(
     state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Carry out an instruction and watch it happen.
+    """Run an instruction, and print its events as they happen.
 
     Exits with 0 if there is an answer, 1 if it failed, gave up or was cancelled, 2 if the request was refused.
     Ctrl-C cancels it.
@@ -94,7 +95,7 @@ def ask(
 def tail(
     trajectory_id: Annotated[
         str | None,
-        typer.Argument(help="Id; by default the newest one that runs, else the newest.", show_default=False),
+        typer.Argument(help="Id. Default: the newest running trajectory, else the newest.", show_default=False),
     ] = None,
     url: Url = None,
     api_key: ApiKey = None,
@@ -174,3 +175,42 @@ def _newest(client: SyncOrchestratorClient) -> str:
     if newest is None:
         raise UsageProblem("there is no trajectory yet", remedy='make one: alpha-umi ask "..."')
     return newest.id
+
+
+def trajectory_request(
+    instruction: str,
+    *,
+    tools: str | None = None,
+    max_steps: int | None = None,
+    max_tokens: int | None = None,
+    max_depth: int | None = None,
+    strategy: Strategy = "chain",
+) -> CreateTrajectory:
+    """A request for a trajectory; `tools` are comma-separated names. Raises `UsageProblem`."""
+    names = None if tools is None else [name.strip() for name in tools.split(",") if name.strip()]
+    with _translate_errors():
+        return CreateTrajectory(
+            instruction=instruction,
+            tools=None if names is None else [*names],
+            max_steps=max_steps,
+            max_tokens=max_tokens,
+            max_depth=max_depth,
+            strategy=strategy,
+        )
+
+
+def message_request(content: str) -> AddMessage:
+    """A request for a further turn. Raises `UsageProblem`."""
+    with _translate_errors():
+        return AddMessage(content=content)
+
+
+@contextmanager
+def _translate_errors() -> Iterator[None]:
+    """Raises `UsageProblem` with the first invalid field."""
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise UsageProblem(f"{field}: {first['msg'].removeprefix('Value error, ')}") from error

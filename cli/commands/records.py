@@ -1,25 +1,27 @@
-"""`show` and `replay`: one trajectory, and the states that its log leads to."""
+"""`show`, `replay` and `export`: recorded trajectories, their event logs, and JSON Lines of many."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 from rich.console import Console
 
+from alpha_umi.atomic import open_atomic
 from alpha_umi.client.sync import SyncOrchestratorClient
 from alpha_umi.contract.stream_events import EventNotUnderstood, machine_events
-from alpha_umi.contract.trajectories import differing_fields
-from alpha_umi.trajectory import Event, IllegalEvent, Transition, transitions
+from alpha_umi.contract.trajectories import Trajectory, differing_fields
+from alpha_umi.trajectory import Event, IllegalEvent, Status, Transition, transitions
 from cli.commands.questions import print_json, read_events
 from cli.errors import SAME_VERSION, NotUnderstood, UsageProblem, understood
-from cli.event_log import read_database, read_export
-from cli.live_output import ended
-from cli.options import ApiKey, AsJson, StateDir, Url, connect, output
-from cli.replay_view import print_transitions
-from cli.steps_view import StepsView
+from cli.event_log import print_transitions, read_database, read_export
+from cli.options import ApiKey, AsJson, StateDir, Url, connect, messages, output
+from cli.steps_view import StepsView, ended
+from evaluation.quantities import parse_duration, pluralize
 
 
 def show(
@@ -44,11 +46,10 @@ def replay(
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option(help="Replay an exported log instead: rows {type, payload}, one a line.", show_default=False),
+        typer.Option(help="Replay an exported log: one JSON row {type, payload} per line.", show_default=False),
     ] = None,
     database: Annotated[
-        Path | None,
-        typer.Option(help="Read the log from this SQLite file, not over HTTP.", show_default=False),
+        Path | None, typer.Option(help="Read the log from this SQLite file, not over HTTP.", show_default=False)
     ] = None,
     url: Url = None,
     api_key: ApiKey = None,
@@ -92,3 +93,81 @@ def _transitions(events: Iterable[Event]) -> list[Transition]:
             return list(transitions(events))
         except IllegalEvent as error:
             raise EventNotUnderstood(str(error)) from error
+
+
+STATUSES: tuple[str, ...] = get_args(Status)
+
+
+def export(
+    output_file: Annotated[
+        Path | None,
+        typer.Option("--output", help="Write to this file; it is replaced when all lines are written.", dir_okay=False),
+    ] = None,
+    status: Annotated[
+        str | None, typer.Option(help=f"Only those with this status: {', '.join(STATUSES)}.", show_default=False)
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Created then or later: a time (ISO 8601), or 7d, 12h.", show_default=False)
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Created before then.", show_default=False)] = None,
+    url: Url = None,
+    api_key: ApiKey = None,
+    state_dir: StateDir = None,
+) -> None:
+    """Write the orchestrator's trajectories as JSON lines, newest first: for `evaluate drift`, or for training.
+
+    Each line is what `show ID --json` prints. Exits with 2 if no orchestrator answers; the file is then not changed.
+    """
+    if status is not None and status not in STATUSES:
+        raise UsageProblem(f"--status: {status!r} is not a status", remedy=f"name one of {', '.join(STATUSES)}")
+    now = datetime.now(UTC)
+    first, last = _moment("--since", since, now), _moment("--until", until, now)
+    if first is not None and last is not None and first >= last:
+        raise UsageProblem("--since is not before --until", remedy="name an earlier time")
+    with connect(url, api_key, state_dir) as client:
+        trajectories = _between(client, status, first, last)
+        if output_file is not None:
+            messages().print(pluralize(_write_to(output_file, trajectories), "trajectory"))
+            return
+        for trajectory in trajectories:
+            typer.echo(_line(trajectory))
+
+
+def _between(
+    client: SyncOrchestratorClient, status: str | None, first: datetime | None, last: datetime | None
+) -> Iterator[Trajectory]:
+    for trajectory in client.trajectories(status=status):
+        if first is not None and trajectory.created_at < first:
+            return
+        if last is None or trajectory.created_at < last:
+            yield trajectory
+
+
+def _write_to(path: Path, trajectories: Iterable[Trajectory]) -> int:
+    try:
+        with open_atomic(path) as file:
+            return sum(bool(file.write(_line(trajectory) + "\n")) for trajectory in trajectories)
+    except OSError as error:
+        raise UsageProblem(
+            f"--output: {path} cannot be written: {error.strerror}", remedy="name another file"
+        ) from error
+
+
+def _line(trajectory: Trajectory) -> str:
+    """One line in ASCII, so that it holds no control sequence of a terminal."""
+    return json.dumps(trajectory.model_dump(mode="json"))
+
+
+def _moment(option: str, text: str | None, now: datetime) -> datetime | None:
+    if text is None:
+        return None
+    if (ago := parse_duration(text)) is not None:
+        return now - ago
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageProblem(
+            f"{option}: {text!r} is not a time",
+            remedy="write 2026-03-01, 2026-03-01T12:00Z, or how long ago: 7d, 12h, 30m",
+        ) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

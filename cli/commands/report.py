@@ -1,4 +1,4 @@
-"""`evaluate report`: runs, trainings and verdicts as a page that one can look at, and as Markdown."""
+"""`evaluate report`: runs, trainings and verdicts as an HTML page and as Markdown."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Annotated
 import typer
 
 from alpha_umi.atomic import write_files
+from alpha_umi.plain_text import plain_line
 from cli.errors import translate_evaluation_errors
 from cli.options import Resamples, Seed, check_distinct_files, messages
-from cli.plain_text import plain_line
 from evaluation.quantities import pluralize
 
 TITLE = "Runs of role models"
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Files of runs, over steps or whole trajectories, mixed.")],
+    runs: Annotated[list[Path], typer.Argument(help="Files of runs, of steps and of trajectories.")],
     output_file: Annotated[
         Path | None, typer.Option("--output", help="Write one self-contained HTML page here.", dir_okay=False)
     ] = None,
@@ -25,22 +25,21 @@ def report(
         Path | None, typer.Option("--markdown", help="Write the tables here, as Markdown.", dir_okay=False)
     ] = None,
     trainings: Annotated[
-        list[Path] | None,
-        typer.Option("--training", help="A folder of `train run`, again for another.", show_default=False),
+        list[Path] | None, typer.Option("--training", help="A folder of `train run`; repeatable.", show_default=False)
     ] = None,
     verdicts: Annotated[
         list[Path] | None,
-        typer.Option("--verdicts", help="A file of `evaluate judge`, again for another.", show_default=False),
+        typer.Option("--verdicts", help="A file of `evaluate judge`; repeatable.", show_default=False),
     ] = None,
-    examples: Annotated[int, typer.Option(min=0, max=50, help="Examples behind each number; 0 for figures alone.")] = 3,
+    examples: Annotated[int, typer.Option(min=0, max=50, help="Examples for each number; 0 for none.")] = 3,
     title: Annotated[str, typer.Option(help="Title of the report.")] = TITLE,
     resamples: Resamples = 2_000,
     seed: Seed = 0,
 ) -> None:
-    """Lay runs side by side: figures with intervals, what went wrong, and the steps behind every number.
+    """Compare runs side by side: metrics with intervals, errors, and the steps behind every number.
 
-    Without --output and --markdown the Markdown is printed. Runs of other suites, or over other cases, get sections of
-    their own. Exits with 2 when a file is no run, or cannot be read.
+    Without --output and --markdown the Markdown is printed. Runs of different suites or cases get sections of their
+    own. Exits with 2 when a file is not a run, or cannot be read.
     """
     with translate_evaluation_errors():
         from evaluation.page.html import render_page

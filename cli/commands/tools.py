@@ -12,15 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from alpha_umi.client.sync import SyncOrchestratorClient
+from alpha_umi.plain_text import plain_line
 from cli.options import ApiKey, AsJson, StateDir, Url, connect, output
-from cli.plain_text import plain_line
-from cli.reporting import ReportingGroup
 
-app = typer.Typer(cls=ReportingGroup, help="List tools, and register their sources.")
+app = typer.Typer(help="List tools, and register their sources.")
 
 
 class Effect(StrEnum):
-    """Whether a call may be repeated: it only reads, it takes an idempotency key, or it takes none."""
+    """Whether a call may be repeated: it only reads, it accepts an idempotency key, or it does not."""
 
     READ = "read"
     KEYED_WRITE = "keyed_write"
@@ -51,10 +50,10 @@ def list_tools(
 @app.command()
 def add(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="What to call the source.")],
+    name: Annotated[str, typer.Argument(help="Name of the source.")],
     document: Annotated[str, typer.Argument(metavar="URL", help="Address of an OpenAPI document.")],
     effect: Annotated[
-        Effect | None, typer.Option(help="What calls other than GET do; unkeyed_write is never repeated.")
+        Effect | None, typer.Option(help="The kind of calls other than GET; unkeyed_write is never repeated.")
     ] = None,
     url: Url = None,
     api_key: ApiKey = None,
@@ -103,7 +102,7 @@ def sources(ctx: typer.Context, url: Url = None, api_key: ApiKey = None, state_d
 def _connect(
     ctx: typer.Context, url: str | None, api_key: str | None, state_dir: Path | None
 ) -> SyncOrchestratorClient:
-    """Options of the group (`tools --url URL add`) count where the command itself has none."""
+    """Options of the group (`tools --url URL add`) apply if the command itself has none."""
     group = {} if ctx.parent is None else ctx.parent.params
     return connect(url or group.get("url"), api_key or group.get("api_key"), state_dir or group.get("state_dir"))
 

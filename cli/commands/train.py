@@ -1,4 +1,6 @@
-"""Training: `train prepare` makes role examples of trajectories, `train VARIANT` trains on them."""
+"""`train prepare` makes role examples of trajectories, `train VARIANT` trains on them, `train export` writes model
+folders.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +12,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from typer.core import TyperGroup
 
-from cli.commands.train_export import export
-from cli.commands.train_run import run
-from cli.errors import translate_training_errors
+from cli.commands.models import print_folders
+from cli.errors import EXIT_INTERRUPTED, translate_training_errors
+from cli.local.models import ModelFolder
+from cli.local.signals import stop_requested
 from cli.options import AsJson, messages, output
-from cli.reporting import ReportingGroup
+from cli.training_view import RunView, print_costs
 
 if TYPE_CHECKING:
     from training.mixture import Mixture
 
 
-class VariantGroup(ReportingGroup):
+class VariantGroup(TyperGroup):
     """A group in which an argument that is not a command is the name of a variant to train."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -31,16 +35,6 @@ class VariantGroup(ReportingGroup):
         return super().resolve_command(ctx, args if known or not named else ["run", *args])
 
 
-app = typer.Typer(
-    cls=VariantGroup,
-    no_args_is_help=True,
-    help="Train role models: `alpha-umi train VARIANT` is short for `alpha-umi train run VARIANT`.",
-)
-app.command()(run)
-app.command()(export)
-
-
-@app.command()
 def prepare(
     folder: Annotated[Path, typer.Option("--output", help="The folder to write; it must not exist.")],
     config: Annotated[
@@ -57,8 +51,7 @@ def prepare(
     backbone: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the backbone to train, for its tokenizer; by default the embedded one.",
-            show_default=False,
+            help="Folder of the backbone to train, for its tokenizer; by default the embedded one.", show_default=False
         ),
     ] = None,
     context: Annotated[int | None, typer.Option(min=64, help="Context in tokens; by default the mixture's.")] = None,
@@ -115,3 +108,94 @@ def _progress() -> Iterator[Progress]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield progress
+
+
+Variant = Annotated[str, typer.Argument(help="Name of a variant, such as alpha-umi, or its YAML file.")]
+ConfigName = Annotated[str, typer.Option("--config", help="Name of a config, or its YAML file.")]
+Prepared = Annotated[Path, typer.Option("--data", help="Folder of prepared data (`alpha-umi train prepare`).")]
+Output = Annotated[
+    Path, typer.Option("--output", help="Folder of the run; an existing run is resumed.", file_okay=False)
+]
+
+
+def run(
+    variant: Variant,
+    data: Prepared,
+    output_folder: Output,
+    config: ConfigName = "smollm2-135m",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the order of examples and of new weights.")] = 0,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Bound the tokens of all stages together.", show_default=False)
+    ] = None,
+    stages: Annotated[str | None, typer.Option(help="Only these stages, comma separated.", show_default=False)] = None,
+    reuse: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of another run: stages that it has trained in the same way are copied.",
+            show_default=False,
+            file_okay=False,
+            exists=True,
+        ),
+    ] = None,
+) -> None:
+    """Train the stages of a variant in order. The same command resumes from the last checkpoint.
+
+    Ctrl-C stops after the current step, with a checkpoint. Exits with 1 if the loss is not finite or the disk is full,
+    2 if the arguments cannot be used, 130 if it was interrupted.
+    """
+    with translate_training_errors():
+        from training.errors import Stopped
+        from training.loop.processes import is_first
+        from training.recipes.loading import load_config, load_variant
+        from training.run import RunRequest, train
+
+        chosen, numbers = load_variant(variant), load_config(config)
+        only = tuple(name.strip() for name in stages.split(",") if name.strip()) if stages else ()
+        with RunView(messages()) as view, stop_requested() as stop:
+            request = RunRequest(
+                variant=chosen,
+                config=numbers,
+                data=data,
+                output=output_folder,
+                seed=seed,
+                max_tokens=max_tokens,
+                stages=only,
+                reuse=reuse,
+                observer=view,
+                stop=stop,
+            )
+            try:
+                train(request)
+            except Stopped as stopped:
+                if is_first():
+                    view.tell(f"{stopped.message}; {stopped.remedy}")
+                raise typer.Exit(EXIT_INTERRUPTED) from stopped
+        if is_first():
+            print_costs(output(), output_folder)
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="The folder of a complete run.")],
+    target: Annotated[Path, typer.Option("--output", help="Gets a folder for each role; none of them may exist.")],
+    merged: Annotated[bool, typer.Option("--merged/--adapters", help="Full models instead of LoRA adapters.")] = False,
+) -> None:
+    """Write a model folder for every role that a run has trained: weights as safetensors, and a manifest.
+
+    Writes all of them or none. Exits with 2 if the run is not complete, or does not match this version's templates or
+    its backbone, 1 if the folder cannot be written.
+    """
+    with translate_training_errors():
+        from training.export import export_run
+
+        made = export_run(run, target, merged=merged)
+    print_folders(output(), [ModelFolder(item.folder, item.manifest) for item in made])
+
+
+app = typer.Typer(
+    cls=VariantGroup,
+    no_args_is_help=True,
+    help="Train role models: `alpha-umi train VARIANT` is short for `alpha-umi train run VARIANT`.",
+)
+app.command()(run)
+app.command()(export)
+app.command()(prepare)

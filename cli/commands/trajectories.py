@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import httpx
 import typer
 
+from alpha_umi.contract.http import is_loopback
 from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS
 from alpha_umi.roles.turns import Role
 from cli.commands.questions import StrategyName
@@ -19,20 +22,18 @@ from cli.local.state import RunRecord
 from cli.options import (
     ApiKey,
     AsJson,
-    MaxObservation,
+    ReportFile,
+    RunFile,
     StateDir,
-    Strip,
-    StripName,
-    ToolKeyFile,
-    ToolServer,
-    ToolTimeout,
+    SuiteName,
     Url,
     check_distinct_files,
+    checked_address,
     messages,
     orchestrator_address,
     output,
+    read_key,
     state_folder,
-    virtual_server,
 )
 
 if TYPE_CHECKING:
@@ -43,22 +44,49 @@ if TYPE_CHECKING:
     from evaluation.run.models import RoleModels
     from recordings.suites.suite import Suite
 
+TOOLBENCH_KEY_VARIABLE = "ALPHA_UMI_TOOLBENCH_KEY"
+
+
+class StripName(StrEnum):
+    """How a ToolBench tool server shortens answers."""
+
+    TRUNCATE = "truncate"
+    FILTER = "filter"
+    RANDOM = "random"
+
+
+ToolServer = Annotated[
+    str | None,
+    typer.Option(
+        help="A ToolBench tool server: http://HOST:8080, or the full address if its path is not /virtual.",
+        show_default=False,
+    ),
+]
+ToolKeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        help=f"A file with its key. Default: the variable {TOOLBENCH_KEY_VARIABLE}.", dir_okay=False, show_default=False
+    ),
+]
+ToolTimeout = Annotated[float, typer.Option(min=0.1, max=600, help="Timeout of a call of the tool server, in seconds.")]
+Strip = Annotated[StripName, typer.Option(help="How the tool server shortens answers.")]
+MaxObservation = Annotated[int, typer.Option(min=1, help="Maximum characters of an answer that the planner sees.")]
+
 
 def trajectories(
-    suite: Annotated[str, typer.Option(help="Name of a suite, or its file; parts of it behind a colon.")],
-    output_file: Annotated[
-        Path, typer.Option("--output", help="The file of the run; one that is there is taken up.", dir_okay=False)
-    ],
+    suite: SuiteName,
+    output_file: RunFile,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Ask for a sample of so many trajectories.", show_default=False)
+        int | None, typer.Option(min=1, help="Run a sample of this many trajectories.", show_default=False)
     ] = None,
     max_steps: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Steps after which an answer is demanded.", show_default=False)
+        int | None,
+        typer.Option(min=1, max=64, help="Maximum number of steps; then an answer is requested.", show_default=False),
     ] = None,
     max_tokens: Annotated[
         int | None,
         typer.Option(
-            min=1, max=MAX_TOKENS, help="Tokens of all models after which an answer is demanded.", show_default=False
+            min=1, max=MAX_TOKENS, help="Token budget of all models; then an answer is requested.", show_default=False
         ),
     ] = None,
     max_repeats: Annotated[
@@ -66,13 +94,13 @@ def trajectories(
         typer.Option(
             min=1,
             max=MAX_STEPS,
-            help=f"Equal calls with equal results that end one; {MAX_STEPS}: none.",
+            help=f"Equal calls with equal results that end a trajectory; {MAX_STEPS}: no limit.",
             show_default=False,
         ),
     ] = None,
-    concurrency: Annotated[int, typer.Option(min=1, max=512, help="Trajectories that are asked at a time.")] = 4,
+    concurrency: Annotated[int, typer.Option(min=1, max=512, help="Concurrent trajectories.")] = 4,
     strategy: Annotated[
-        StrategyName, typer.Option(help="Three models in turn, as a search, or a single one.")
+        StrategyName, typer.Option(help="The three role models, a search with them, or the single model.")
     ] = StrategyName.CHAIN,
     wait: Annotated[
         float, typer.Option(min=0, help="Seconds to wait for an orchestrator or a tool server that is unavailable.")
@@ -88,14 +116,12 @@ def trajectories(
         str | None,
         typer.Option(
             envvar="ALPHA_UMI_ROLE_TOKEN",
-            help="Token of the role services, which are asked for their models where the orchestrator says they are.",
+            help="Token of the role services behind the orchestrator, which report their models.",
             show_default=False,
         ),
     ] = None,
     state_dir: StateDir = None,
-    report_file: Annotated[
-        Path | None, typer.Option("--report", help="Write the whole report to this file, as JSON.", dir_okay=False)
-    ] = None,
+    report_file: ReportFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the trajectories of a suite on an orchestrator, without the internet, and measure them.
@@ -106,7 +132,7 @@ def trajectories(
     command cannot be carried out as it was given.
     """
     address = orchestrator_address(url, state_dir)
-    named = virtual_server(tool_server, tool_key_file, tool_timeout, strip, max_observation)
+    named = _virtual_server(tool_server, tool_key_file, tool_timeout, strip, max_observation)
     with translate_evaluation_errors():
         from cli.evaluation_view import print_report, trajectory_blocks
         from recordings.suites.definition import data_folder
@@ -152,7 +178,7 @@ class _Run:
     tool_server: VirtualServer | None
 
     async def at(self, address: str, api_key: str | None) -> TrajectoryReport:
-        """Run it on the orchestrator at an address."""
+        """Run on the orchestrator at `url`."""
         from alpha_umi.client.orchestrator import OrchestratorClient
         from alpha_umi.client.retry import NO_RETRY, RetryPolicy
         from evaluation.replay.virtual import VirtualTools
@@ -200,6 +226,21 @@ class _Run:
         return models
 
     def _token(self, role: Role, url: str) -> str | None:
-        """The token of the services that are up here is sent only to these; all others get the one of --role-token."""
+        """The token of the services that run here is sent only to these; others get that of --role-token."""
         own = self.up is not None and self.up.url_of(role) == url
         return self.up.role_token if self.up is not None and own else self.role_token
+
+
+def _virtual_server(
+    url: str | None, key_file: Path | None, timeout_s: float, strip: StripName, max_characters: int
+) -> VirtualServer | None:
+    """The ToolBench tool server, or None without a `url`. Raises `UsageProblem`."""
+    if url is None:
+        return None
+    from evaluation.replay.virtual import VirtualServer
+
+    key = read_key(key_file, "--tool-key-file", TOOLBENCH_KEY_VARIABLE)
+    address = checked_address(url, "--tool-server")
+    # Loopback: ignore proxy variables.
+    trust_env = not is_loopback(httpx.URL(address).host)
+    return VirtualServer(address, key, strip.value, max_characters, timeout_s, trust_env=trust_env)

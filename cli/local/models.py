@@ -20,13 +20,13 @@ from rich.text import Text
 from alpha_umi import telemetry
 from alpha_umi.client.http import explain, reason_of
 from alpha_umi.contract.roles import ModelInfo, ModelList
+from alpha_umi.plain_text import plain_line
 from alpha_umi.roles.turns import Role
 from alpha_umi.serving.manifest import MANIFEST_FILE, ManifestError, ModelManifest, load_manifest, verify
 from alpha_umi.serving.weights.model_folder import cache_folder
 from cli.errors import CommandError, UsageProblem
 from cli.local.services import ROLES, ROOT, SINGLE, ModelFolders
 from cli.local.state import RunRecord, ServiceRecord
-from cli.plain_text import plain_line
 
 if TYPE_CHECKING:
     from alpha_umi.serving.weights import Progress
@@ -36,10 +36,7 @@ SHIPPED_MODELS = ROOT / "models"
 
 
 def ensure_models(
-    console: Console,
-    roles: Collection[Role],
-    named: Path | None = None,
-    environment: Mapping[str, str] = os.environ,
+    console: Console, roles: Collection[Role], named: Path | None = None, environment: Mapping[str, str] = os.environ
 ) -> ModelFolders:
     """The folder of each role's model; missing ones are converted and merged.
 

@@ -1,4 +1,4 @@
-"""Start services in sessions of their own, find all of their processes, and stop them.
+"""Start services in sessions of their own, list all of their processes, and stop them.
 
 PIDs are reused, so a process is identified by its PID and start time. A session ID counts only while a process of the
 session that we recorded still exists.

@@ -16,9 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from alpha_umi.contract.problems import Problem
+from alpha_umi.plain_text import plain_line
 from cli.local.processes import is_running
 from cli.local.state import ServiceRecord
-from cli.plain_text import plain_line
 
 # Three vLLM engines that start together on two cores take about 90 s.
 READY_TIMEOUT_S = 600.0

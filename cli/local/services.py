@@ -25,7 +25,7 @@ SINGLE: Role = "backbone"
 # Working directory of the services, so that they import these packages however they were installed.
 ROOT = Path(__file__).parents[2]
 
-# Enough for the small embedded model on a laptop; the untuned one does not know when to stop.
+# Enough for the small embedded model on a laptop; the untuned model often does not end its output.
 ANSWER_TOKENS: dict[Role, int] = {"planner": 96, "caller": 256, "summarizer": 128, "backbone": 256}
 CONTEXT = 4_096
 KV_CACHE_GIB = 0.5
@@ -73,11 +73,7 @@ class Ports:
 
     def of_roles(self) -> dict[Role, int]:
         """The ports of the role services."""
-        ports: dict[Role, int] = {
-            "planner": self.planner,
-            "caller": self.caller,
-            "summarizer": self.summarizer,
-        }
+        ports: dict[Role, int] = {"planner": self.planner, "caller": self.caller, "summarizer": self.summarizer}
         return ports if self.backbone is None else {**ports, SINGLE: self.backbone}
 
     def specs(self) -> list[PortSpec]:
@@ -178,7 +174,7 @@ def _fault(spec: PortSpec, before: Sequence[PortSpec]) -> str | None:
 
 def _obstacle(port: int) -> str | None:
     with socket.socket() as probe:
-        # As the services do: a port with closing connections is free.
+        # The services set SO_REUSEADDR, too: a port with closing connections is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))

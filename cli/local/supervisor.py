@@ -23,7 +23,7 @@ LOG_LINES = 20
 
 @dataclass(frozen=True)
 class Plan:
-    """What to start. `prepare` prepares models and files and returns the services; it is called after the port check.
+    """The start of a system. `prepare` prepares models and files and returns the services, after the port check.
 
     `ready_timeout_s` limits the start, `grace_s` the shutdown after a failed start, both in seconds.
     """

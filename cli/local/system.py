@@ -15,12 +15,12 @@ from rich.text import Text
 
 from alpha_umi.client.sync import SyncOrchestratorClient
 from alpha_umi.contract.tool_sources import ToolSourceInfo
+from alpha_umi.plain_text import plain_line
 from cli.errors import UsageProblem
 from cli.local.models import ensure_models, role_folders
 from cli.local.services import HOST, Ports, Script, Service, service_table
 from cli.local.state import ORCHESTRATOR, RunRecord, StateFolder
 from cli.local.supervisor import Plan
-from cli.plain_text import plain_line
 
 TOKEN_BYTES = 32
 SOURCES_TIMEOUT_S = 15.0
@@ -85,7 +85,7 @@ def warn_failed_sources(console: Console, sources: Sequence[ToolSourceInfo]) -> 
     """Warn about sources without tools; the orchestrator keeps trying to load them."""
     for source in sources:
         if source.status != "ready":
-            why = plain_line(source.error or "it did not answer in time")
+            why = plain_line(source.error or "it was not loaded in time")
             console.print(
                 Text(f"warning: no tools of {plain_line(source.name)}: {why}", style="yellow"), soft_wrap=True
             )

@@ -1,5 +1,5 @@
-"""Live traffic over time: what served trajectories say about each role, and which role is going wrong.
+"""Drift: metrics of each role over time in served trajectories, compared with a reference.
 
-`served` reads exports, `figures` says what is counted of a role, `windows` lays time over it and holds each window to a
-reference, `report` and `page` show it.
+`served` reads exports, `figures` defines the metrics of a role, `windows` groups trajectories by time and compares each
+window with a reference, `report` and `page` render the result.
 """

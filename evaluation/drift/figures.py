@@ -1,7 +1,7 @@
-"""What is counted of a role in a trajectory: pairs of how much there was, and of how many.
+"""Drift metrics: per trajectory and role a pair of a sum and a count.
 
-A figure is the sum of the first by the sum of the second over all trajectories of a window. Of all of them less is
-better. A cancelled trajectory says nothing about how it would have ended, and counts in what was done until then.
+A metric is the sum of the sums divided by the sum of the counts over all trajectories of a window. Lower is better for
+all of them. A cancelled trajectory has no outcome; it counts only in the metrics of its steps.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from alpha_umi.contract.trajectories import RoleUsageModel, StepModel, Trajector
 from alpha_umi.roles.turns import Role
 from recordings.trajectory import call_key
 
-# How often there was something, out of how many.
+# A sum, and the count that it is divided by.
 Ratio = tuple[float, float]
 ALL: Final = "all"
 _NO_TOOL = "there is no tool "
@@ -25,7 +25,7 @@ ROLES: Final[tuple[Role, ...]] = ("planner", "caller", "summarizer", "backbone")
 
 @dataclass(frozen=True)
 class DriftFigure:
-    """A figure of one role, or of whole trajectories (`all`)."""
+    """A metric of one role, or of trajectories (`all`)."""
 
     role: str
     key: str
@@ -36,12 +36,12 @@ class DriftFigure:
 
     @property
     def name(self) -> str:
-        """As reports name it."""
+        """The name in reports."""
         return f"{self.role}.{self.key}"
 
 
 def figures() -> list[DriftFigure]:
-    """Every figure, by role."""
+    """Every metric, by role."""
     return [figure for role in ROLES for figure in _of_role(role)] + list(_of_all())
 
 
@@ -60,9 +60,9 @@ def _of_role(role: Role) -> Iterator[DriftFigure]:
     yield figure("unreadable", "unreadable outputs", lambda each: _uses(role, each, lambda use: use.unreadable))
     yield figure("repaired", "repaired outputs", lambda each: _uses(role, each, lambda use: use.attempts > 1))
     yield figure("failed", "gave no answer", lambda each: _ended(each, _failed(role, each)))
-    yield figure("latency_ms", "ms a time asked", lambda each: _latency(role, each), is_share=False)
+    yield figure("latency_ms", "ms per request", lambda each: _latency(role, each), is_share=False)
     for tokens, title in (("prompt_tokens", "prompt tokens"), ("completion_tokens", "written tokens")):
-        yield figure(tokens, f"{title} a time asked", _tokens(role, tokens), is_share=False)
+        yield figure(tokens, f"{title} per request", _tokens(role, tokens), is_share=False)
 
 
 def _of_all() -> Iterator[DriftFigure]:
@@ -91,12 +91,12 @@ def _repeated(trajectory: Trajectory) -> Ratio:
 
 
 def _calls_wanted(trajectory: Trajectory) -> list[StepModel]:
-    """Steps that came to a call, or to words why there is none: one that waits or was cut off came to neither."""
+    """Steps with a call or a reason why there is none. A step that waits or was interrupted has neither."""
     return [step for step in trajectory.steps if step.next == "caller" and (step.action or step.observation)]
 
 
 def _not_made(step: StepModel) -> str | None:
-    """Why no call was made."""
+    """The reasons for missing calls."""
     return step.observation.content if step.action is None and step.observation else None
 
 
@@ -116,7 +116,7 @@ def _tool_errors(trajectory: Trajectory) -> Ratio:
 
 
 def _uses(role: Role, trajectory: Trajectory, counts: Callable[[RoleUsageModel], bool]) -> Ratio:
-    """Over what the role wrote, where that was recorded."""
+    """Over the outputs of the role, where they were recorded."""
     uses = [use for step in trajectory.steps if (use := (step.roles or {}).get(role)) is not None and use.attempts]
     return sum(map(counts, uses)), len(uses)
 

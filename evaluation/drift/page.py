@@ -1,4 +1,4 @@
-"""Drift as a page: what goes wrong with the trajectories behind it, and every figure over time."""
+"""Drift as an HTML page: alarms with example trajectories, and every metric over time."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from evaluation.results import FigureReport
 
 EXAMPLES: Final = 3
 RULE: Final = (
-    "A role goes wrong where one of its figures is worse than in the reference, and the interval of the difference "
-    "leaves 0 out. All figures of a window are looked at together (Holm's procedure), so that few windows that are "
-    "like the reference raise an alarm. Below 20 trajectories nothing is said. What counts is the newest full window: "
-    "its time is over, and it has 20 trajectories. One that still runs can add an alarm to it, and take none back."
+    "A role has an alarm where one of its figures is worse than in the reference, and the interval of the difference "
+    "excludes 0. All figures of a window are tested as one family (Holm's procedure), so that few windows that are "
+    "like the reference raise an alarm. Below 20 trajectories there is no verdict. The newest full window counts: "
+    "its time is over, and it has 20 trajectories. A window that still runs can add an alarm, and remove none."
 )
 
 
@@ -73,7 +73,7 @@ def _alarm_row(window: WindowReport, alarm: AlarmReport, anchor: str) -> list[Ce
 
 
 def _examples(window: Window, alarm: AlarmReport) -> list[Block]:
-    """The trajectories that have most of it."""
+    """The trajectories with the highest values."""
     of = figure_of(f"{alarm.role}.{alarm.figure}").of
     pluralize = sorted(((of(each)[0], each) for each in window.trajectories), key=lambda pair: -pair[0])
     shown = [each for much, each in pluralize if much][:EXAMPLES]
@@ -134,7 +134,7 @@ def _row(name: str, report: DriftReport) -> list[Cell | str]:
 
 
 def _chart(name: str, report: DriftReport) -> Chart | None:
-    """A figure over time beside the reference; none where there is no time, or nothing to see."""
+    """A metric over time with the reference; None with fewer than two values, or if all are 0."""
     figure = figure_of(name)
     points = [
         (window.began, figure_at) for window in report.windows if _has_value(figure_at := window.figures.get(name))
@@ -157,7 +157,7 @@ def _has_value(figure: FigureReport | None) -> bool:
 
 
 def _columns(figures: Sequence[FigureReport], scale: float) -> tuple[list[float], list[float], list[float]]:
-    """Values, and the ends of their intervals; of one without an interval the value itself."""
+    """Values and the bounds of their intervals; the value itself if it has no interval."""
     values = [(figure.value or 0) * scale for figure in figures]
     lows = [value if each.low is None else each.low * scale for value, each in zip(values, figures, strict=True)]
     highs = [value if each.high is None else each.high * scale for value, each in zip(values, figures, strict=True)]

@@ -24,7 +24,7 @@ from evaluation.statistics.paired import MIN_TRAJECTORIES
 
 
 class AlarmReport(WireModel):
-    """A figure of a role that is worse than in the reference, with the interval of the difference."""
+    """A metric of a role that is worse than in the reference, with the interval of the difference."""
 
     role: str
     figure: str
@@ -38,7 +38,7 @@ class AlarmReport(WireModel):
 
 
 class WindowReport(WireModel):
-    """A time: its trajectories, how they ended, every figure, and what is worse than in the reference.
+    """A time window: its trajectories, their outcomes, every metric, and those that are worse than in the reference.
 
     `over`: its time has passed, so that no trajectory can join it. `evaluated` is false where it or the reference has
     too few trajectories for a verdict. `is_reference`: it is part of the reference.
@@ -74,7 +74,7 @@ class DriftReport(WireModel):
 
 
 def drift_report(drift: Drift, excluded: Mapping[str, int], *, now: datetime, resamples: int, seed: int) -> DriftReport:
-    """All of it. A window is over if it ends at `now` or before."""
+    """The report. A window is over if it ends at `now` or before."""
     enough = len(drift.reference.trajectories) >= MIN_TRAJECTORIES
     windows = [_window(window, now, enough=enough) for window in drift.windows]
     evaluated_windows = _current(windows)
@@ -113,7 +113,7 @@ def _window(window: Window, now: datetime, *, enough: bool) -> WindowReport:
 
 
 def _figures(window: Window) -> dict[str, FigureReport]:
-    """Those that there is anything of."""
+    """The counts that are not zero."""
     measured = window.measured
     columns = zip(figures(), measured.values, measured.intervals, measured.counts, strict=True)
     return {
@@ -153,7 +153,7 @@ class Message:
 
 
 def messages(report: DriftReport) -> Iterator[Message]:
-    """What comes out of it."""
+    """The result as a sentence."""
     evaluated_windows = report.current_windows
     alarming_roles = [window for window in evaluated_windows if window.alarms]
     for window in alarming_roles:
@@ -161,7 +161,7 @@ def messages(report: DriftReport) -> Iterator[Message]:
         yield Message(f"going wrong in {_named(window)}: {roles}", "alarm")
     if not evaluated_windows:
         needed = f"it needs {MIN_TRAJECTORIES} trajectories, and a reference of as many before it"
-        yield Message(f"nothing can be said of any window: {needed}", "inconclusive")
+        yield Message(f"no window has a verdict: {needed}", "inconclusive")
     elif not alarming_roles:
         yield Message(f"nothing is worse in {_named(evaluated_windows[0])}, than in the reference", "ok")
     newer = [
@@ -178,7 +178,7 @@ def _named(window: WindowReport) -> str:
 
 
 def format_figure(value: float | None, name: str) -> str:
-    """A value of the figure with this name: a share in percent, anything else as it is."""
+    """A value of the metric with this name: a share in percent, any other value unchanged."""
     if value is None:
         return NO_FIGURE
     if figure_of(name).is_share:
@@ -187,12 +187,12 @@ def format_figure(value: float | None, name: str) -> str:
 
 
 def format_interval(figure: FigureReport | AlarmReport, name: str) -> str:
-    """The ends of its interval."""
+    """The bounds of its interval."""
     if figure.low is None or figure.high is None:
         return NO_FIGURE
     return f"{format_figure(figure.low, name)} to {format_figure(figure.high, name)}"
 
 
 def format_time(moment: datetime) -> str:
-    """A moment, to the minute; the begin of a day as a day."""
+    """A time, to the minute; midnight as the date alone."""
     return f"{moment:%Y-%m-%d}" if (moment.hour, moment.minute) == (0, 0) else f"{moment:%Y-%m-%d %H:%M}"

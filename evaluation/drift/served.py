@@ -1,4 +1,4 @@
-"""Served trajectories out of exports: those that ended, each once, in the order in which they began."""
+"""Read exports: the trajectories that have ended, without duplicates, in the order of their start."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from recordings.errors import EmptySuite, NotTheFormat
 from recordings.formats.trajectories import read_trajectories
 from recordings.reading import OnInvalid, read_text
 
-REMEDY: Final = "write the file anew with `alpha-umi export`, or leave such lines out with --skip-broken"
-EXPORT: Final = "name what `alpha-umi export --output served.jsonl` wrote, or `alpha-umi show ID --json`"
+REMEDY: Final = "write the file again with `alpha-umi export`, or skip such lines with --skip-broken"
+EXPORT: Final = "name an output of `alpha-umi export --output served.jsonl` or `alpha-umi show ID --json`"
 UNFINISHED, TWICE, BROKEN = "not ended yet", "in the exports more than once", "broken lines"
 
 
 @dataclass(frozen=True)
 class Served:
-    """What exports hold. `excluded` counts what is no ended trajectory, or stands there again, by the reason."""
+    """The content of exports. `excluded` counts lines that are not ended trajectories, or duplicates, by reason."""
 
     trajectories: tuple[Trajectory, ...]
     excluded: Mapping[str, int]
 
 
 def read_served(paths: Sequence[Path], *, skip_broken: bool = False) -> Served:
-    """Read exports. Raises `EvaluationError`, and `EmptySuite` where no trajectory has ended."""
+    """Read exports. Raises `EvaluationError`, and `EmptySuite` if no trajectory has ended."""
     excluded: Counter[str] = Counter()
 
     def skip(_: NotTheFormat) -> None:
@@ -52,26 +52,26 @@ def read_served(paths: Sequence[Path], *, skip_broken: bool = False) -> Served:
 
 
 def _require_export(path: Path) -> None:
-    """Raises `NotTheFormat` for another file of lines, which says in its first line what it is."""
+    """Raises `NotTheFormat` for another JSON Lines file, which has a header record."""
     try:
         head = json.loads(next(filter(str.strip, read_text(path).split("\n")), "null"))
     except (ValueError, RecursionError):
         return
     if isinstance(head, dict) and isinstance(head.get("kind"), str):
         raise NotTheFormat(
-            f"{path} is no export: its first line is a {plain_line('`' + head['kind'][:40])}` line", remedy=EXPORT
+            f"{path} is not an export: its first line is a {plain_line('`' + head['kind'][:40])}` line", remedy=EXPORT
         )
 
 
 def _refuse(error: NotTheFormat) -> NoReturn:
-    """Raises it, with what helps here."""
+    """Raises the error with the remedy for exports."""
     raise type(error)(error.message, remedy=REMEDY) from error
 
 
 def _checked(
     numbered: Iterable[tuple[int, Trajectory]], path: Path, on_invalid: Callable[[NotTheFormat], None]
 ) -> Iterable[Trajectory]:
-    """Those whose times make sense; they could not be put into windows otherwise."""
+    """The trajectories with valid times; others fit into no window."""
     for line, trajectory in numbered:
         problem = _time_problem(trajectory)
         if problem is None:
@@ -91,7 +91,7 @@ def _time_problem(trajectory: Trajectory) -> str | None:
 
 
 def _once(trajectories: Sequence[Trajectory], excluded: Counter[str]) -> list[Trajectory]:
-    """Each trajectory once: exports may overlap, and a later one may know the end of what an earlier saw running."""
+    """Deduplicate: exports may overlap, and a trajectory that runs in one may have ended in a later one."""
     retained: dict[str, Trajectory] = {}
     for trajectory in trajectories:
         before = retained.get(trajectory.id)

@@ -1,7 +1,7 @@
-"""Windows of time, each held against a reference: a role goes wrong where a figure is worse beyond the interval.
+"""Time windows, each compared with a reference: an alarm where a metric is worse beyond the interval.
 
-Windows begin at whole multiples of their length since 1970 in UTC, so that the same trajectory is always in the same
-one. All figures of a window are looked at together, and held to Holm's procedure (`evaluation.statistics.gate`).
+Windows begin at whole multiples of their length since 1970 in UTC, so that a trajectory is always in the same one. All
+metrics of a window are one family of tests, corrected with Holm's procedure (`evaluation.statistics.gate`).
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class WindowUnusable(EvaluationError):
-    """Time cannot be divided like this."""
+    """The window length or the reference cannot be used."""
 
 
 @dataclass(frozen=True)
 class Drift:
-    """All windows with trajectories, in order, and what they are held against (`first` or a file of its own)."""
+    """All windows with trajectories, in order, and their reference (`first` or a file of its own)."""
 
     length: timedelta
     reference: Window
@@ -42,7 +42,7 @@ class Drift:
 
 @dataclass(frozen=True)
 class Window:
-    """Trajectories that began in a time. `against` is what it was held to, None for the reference itself."""
+    """Trajectories that began in a time window. `against` is the reference, None for the reference itself."""
 
     began: datetime
     ends: datetime
@@ -52,13 +52,13 @@ class Window:
 
     @property
     def alarms(self) -> list[str]:
-        """The figures that are worse than those of the reference."""
+        """The metrics that are worse than those of the reference."""
         return [] if self.against is None else [figure.item.metric.name for figure in self.against.worse]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Every figure of some trajectories: sums by trajectory, and the figures of drawn ones."""
+    """Every metric of some trajectories: sums by trajectory, and the metrics of their resamples."""
 
     sums: Sums
     samples: Floats
@@ -76,15 +76,15 @@ class Measured:
 
     @cached_property
     def counts(self) -> list[int]:
-        """How many each is an average over: times that a role was asked, calls, or trajectories."""
+        """The denominators: requests to a role, calls, or trajectories."""
         return [int(count) for count in self.sums.counts.sum(axis=0)]
 
 
 def window_length(text: str) -> timedelta:
-    """The length that is meant by a number and m, h, d or w. Raises `WindowUnusable`."""
+    """Parse a window length: a number and m, h, d or w. Raises `WindowUnusable`."""
     length = parse_duration(text)
     if length is None:
-        raise WindowUnusable(f"{text!r} is no length of time", remedy="write a number and m, h, d or w, such as 12h")
+        raise WindowUnusable(f"{text!r} is not a length of time", remedy="write a number and m, h, d or w, such as 12h")
     return length
 
 
@@ -97,9 +97,10 @@ def drift(
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> Drift:
-    """Lay windows over served trajectories, which stand in the order in which they began.
+    """Group served trajectories, ordered by their start, into windows, and compare these with the `reference`, else
+    with the first windows.
 
-    They are held against the `reference`, else against the first windows. Raises `WindowUnusable`.
+    Raises `WindowUnusable`.
     """
     grouped = [(began, tuple(group)) for began, group in groupby(served, lambda each: _window_of(each, length))]
     if len(grouped) > MOST_WINDOWS:
@@ -108,7 +109,7 @@ def drift(
         )
     if not reference and len(grouped) <= reference_windows:
         raise WindowUnusable(
-            f"all {len(grouped):,} windows with trajectories are the reference, and none is left to be held to it",
+            f"all {len(grouped):,} windows with trajectories are the reference, and none is left to compare with it",
             remedy="name a shorter --window, fewer --reference-windows, a longer export, or a --reference",
         )
     first = () if reference else [each for _, group in grouped[:reference_windows] for each in group]
@@ -150,7 +151,9 @@ def _measured(trajectories: Sequence[Trajectory], resamples: int, seed: int) -> 
 
 
 def _differences(reference: Measured, window: Measured) -> list[Difference]:
-    """Of figures that both have. Nothing pairs the trajectories of two times, so both are drawn on their own."""
+    """The differences of metrics that both have. Trajectories of two windows are not paired, so each is resampled
+    independently.
+    """
     return [
         Difference(figure, first, second, fewer, incomparable=False, resampled=resampled)
         for figure, first, second, fewer, resampled in zip(
@@ -166,5 +169,5 @@ def _differences(reference: Measured, window: Measured) -> list[Difference]:
 
 
 def figure_of(name: str) -> DriftFigure:
-    """A figure by its name."""
+    """A metric by its name."""
     return next(figure for figure in figures() if figure.name == name)

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Format(StrEnum):
-    """How a file of predictions is written.
+    """The format of a file of predictions.
 
     `records`: the file of a step run (`step_run`). `published`: the list that the published code writes (`published`).
     `trajectories`: the file of a trajectory run, which has no predictions of steps.

@@ -1,6 +1,6 @@
 """JSON Lines files that begin with a header record: read, checked, and written so that a run can resume.
 
-A line is one write. A process that is killed leaves complete lines and at most a part of one, which is cut off when the
+A line is one write. A killed process leaves complete lines and at most one partial line, which is truncated when the
 file is resumed. Two processes never write to the same file.
 
     OtherRun          the file is of another run than the one to resume
@@ -22,26 +22,26 @@ from evaluation.errors import EvaluationError, OtherVersion
 from recordings.errors import FORMAT_REMEDY, EmptySuite, FileUnreadable, NotTheFormat
 from recordings.reading import parse_json
 
-# Lines that are made by asking, and the command that asks.
+# The kinds of lines that models produce, and the command that writes them.
 RecordKind = Literal["prediction", "trajectory", "verdict"]
 _MADE_BY: Mapping[RecordKind, str] = {"prediction": "generate", "trajectory": "trajectories", "verdict": "judge"}
 
 
 def _cut_line_remedy(line: str, kind: RecordKind, *, last: bool) -> str:
-    """What to do about a line of a growing file that ends in its middle. Lines of its `kind` can be asked for again.
+    """The remedy for a partial line of a file that can be resumed. Lines of its `kind` can be generated again.
 
-    What is cut at the end of the file (`last`) its command takes off by itself; anywhere else it refuses to go on.
+    The command removes a partial line at the end of the file (`last`) itself; anywhere else it refuses to resume.
     """
     command = f"`alpha-umi evaluate {_MADE_BY[kind]}`"
     if last:
-        return f"give the {command} again that made it: it goes on from the last whole line"
+        return f"run the {command} that made it again: it resumes after the last complete line"
     if line.startswith(f'{{"kind":"{kind}"'):
-        return f"take this line out, and give the {command} again that made the file: it asks anew for what is missing"
-    return f"make the file anew with {command}, under another name: without this line nothing says what it holds"
+        return f"remove this line, and run the {command} that made the file again: it generates what is missing"
+    return f"make the file again with {command}, under another name: without this line its content is unknown"
 
 
 def json_lines(text: str, path: Path, kind: RecordKind) -> Iterator[tuple[str, str, Any]]:
-    """Every line that holds something, with its place and its JSON value; lines of this `kind` can be asked for again.
+    """Every line that is not empty, with its place and its JSON value; lines of this `kind` can be generated again.
 
     Raises as `parse_json` does.
     """
@@ -49,18 +49,18 @@ def json_lines(text: str, path: Path, kind: RecordKind) -> Iterator[tuple[str, s
     for number, line in enumerate(lines, start=1):
         if line.strip():
             place = f"{path}, line {number:,}"
-            # Behind the last line end is what `resume_jsonl` cuts off.
+            # `resume_jsonl` truncates the text after the last line end.
             remedy = _cut_line_remedy(line, kind, last=number == len(lines))
             yield place, line, parse_json(line, place, cut_remedy=remedy)
 
 
 def require_version(value: Any, place: str, version: int) -> None:
-    """Raises `OtherVersion` for the first line of a file that an earlier or a later program wrote."""
+    """Raises `OtherVersion` for a header record of another version."""
     version_read = value.get("version", version) if isinstance(value, dict) else version
     if isinstance(version_read, int) and version_read != version:
         raise OtherVersion(
             f"{place}: the file is of version {version_read}, and this program reads version {version}",
-            remedy="make it anew, or read it with the alpha-umi that wrote it",
+            remedy="make it again, or read it with the version of alpha-umi that wrote it",
         )
 
 
@@ -71,9 +71,9 @@ Line = TypeVar("Line")
 def parse_header_and_records(
     records: Sequence[Head | Line], head: type[Head], line: type[Line], path: Path, *, kind: str, empty: str
 ) -> tuple[Head, tuple[Line, ...]]:
-    """The first record, of the `kind` that is the head, and the others, of which none is one.
+    """The header record, of this `kind`, and the other records.
 
-    Raises `NotTheFormat`, and `EmptySuite` with the remedy `empty` where there is no record.
+    Raises `NotTheFormat`, and `EmptySuite` with the remedy `empty` if there is no record.
     """
     if not records:
         raise EmptySuite(f"{path} is empty", remedy=empty)
@@ -91,7 +91,7 @@ Existing = TypeVar("Existing")
 
 
 class OtherRun(EvaluationError):
-    """The file holds another run than the one that is to go on."""
+    """The file is of another run than the one to resume."""
 
 
 class FileInUse(EvaluationError):
@@ -111,7 +111,7 @@ class ResumableJsonl(Generic[Existing]):
         self._file = file
 
     def append(self, line: str) -> None:
-        """Write a line, which ends in a line end. Raises `FileUnwritable`."""
+        """Write a line; it includes its line end. Raises `FileUnwritable`."""
         try:
             _write(self._file, line.encode())
         except OSError as error:
@@ -120,10 +120,10 @@ class ResumableJsonl(Generic[Existing]):
 
 @contextlib.contextmanager
 def resume_jsonl(path: Path, head: str, read: Callable[[str], Existing]) -> Iterator[ResumableJsonl[Existing]]:
-    """Begin the file at `path` with its head, or go on with it; it is ours until the block ends.
+    """Create the file at `path` with its header record, or resume it; it is locked until the block ends.
 
-    `read` is given the whole lines of a file that has more than a part of this head, and raises if it must not go on:
-    such a file stays as it was. Raises that, `FileInUse`, `FileUnwritable`, and `FileUnreadable`.
+    `read` gets the complete lines of a file with more than a part of this header, and raises if the file must not be
+    resumed: it is then not changed. Raises that, `FileInUse`, `FileUnwritable`, and `FileUnreadable`.
     """
     with _opened(path) as file:
         try:
@@ -136,13 +136,13 @@ def resume_jsonl(path: Path, head: str, read: Callable[[str], Existing]) -> Iter
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
-        # Unbuffered: a line is a write. Appending: it goes to the end, whatever was read before.
+        # Unbuffered: a line is one write. Append mode: it goes to the end, independent of reads.
         file = path.open("a+b", buffering=0)
     except OSError as error:
         raise _unwritable(path, error) from error
     with file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise FileUnwritable(f"{path} is no regular file", remedy=ANOTHER_FILE)
+            raise FileUnwritable(f"{path} is not a regular file", remedy=ANOTHER_FILE)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -153,7 +153,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 def _begin(path: Path, file: BinaryIO, head: bytes, read: Callable[[str], Existing]) -> Existing | None:
     file.seek(0)
     there = file.read()
-    # Nothing comes before the head is whole, so a part of it is worth nothing.
+    # Without a complete header nothing else was written, so a partial one is discarded.
     if head.startswith(there):
         file.truncate(0)
         _write(file, head)
@@ -174,7 +174,7 @@ def _text(path: Path, content: bytes) -> str:
 
 
 def _write(file: BinaryIO, content: bytes) -> None:
-    """All of it: the system may take a part only."""
+    """Write all of it; the system may write only a part."""
     left = memoryview(content)
     while left:
         left = left[file.write(left) :]

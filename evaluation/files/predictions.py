@@ -1,4 +1,4 @@
-"""Predictions read from a file, in either format, and what they cost: tokens and milliseconds of each role."""
+"""Read predictions from a file, in either format, with their costs: tokens and milliseconds of each role."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from recordings.errors import EmptySuite, NotTheFormat
 
 
 class CostReport(WireModel):
-    """What one role cost: sums of tokens, and the median and the 95th percentile of milliseconds per text.
+    """The cost of one role: sums of tokens, and the median and the 95th percentile of milliseconds per text.
 
     `again` texts took more than one attempt. `failed` counts errors in place of a text.
     """
@@ -36,10 +36,9 @@ class CostReport(WireModel):
 
 @dataclass(frozen=True)
 class Predictions:
-    """Cases with their predictions. `about` and `costs` are known of records only.
+    """Cases with their predictions. `about` and `costs` are known only for records.
 
-    `unanswered` cases can still get a prediction: nobody asked for one, or a service failed. What a role refused to
-    answer is answered for good.
+    `unanswered` cases can still get a prediction: they were not run, or a service failed. A refused request is final.
     """
 
     pairs: tuple[Pair, ...]
@@ -49,10 +48,10 @@ class Predictions:
 
 
 def read_predictions(path: Path, form: Format) -> Predictions:
-    """Read a file. Raises `EvaluationError`, also where there is no step in it."""
+    """Read a file. Raises `EvaluationError`, also if it has no steps."""
     if form is Format.TRAJECTORIES:
         raise NotTheFormat(
-            "whole trajectories are no predictions", remedy="only `evaluate score` and `evaluate compare` read them"
+            "a file of trajectories has no predictions", remedy="only `evaluate score` and `evaluate compare` read them"
         )
     read = _published(path) if form is Format.PUBLISHED else _run(path)
     if not read.pairs:

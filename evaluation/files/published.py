@@ -48,7 +48,7 @@ from recordings.errors import FORMAT_REMEDY, NotTheFormat, some
 from recordings.formats.toolbench import SPEAKERS, PublishedTool, PublishedTurn, history_of, tool_of
 from recordings.reading import not_the_format, parse_json, read_text, refuse_duplicates
 
-CUT_REMEDY = "write the file again, whole"
+CUT_REMEDY = "write the complete file again"
 _DECISIONS: dict[str, Decision] = {"give up": "give up", "finish": "conclusion", "call": "caller"}
 
 
@@ -57,7 +57,7 @@ class _Wire(BaseModel):
 
 
 class PublishedEntry(_Wire):
-    """One step with its reference and what was predicted."""
+    """One step with its reference and its prediction."""
 
     id: str | None = None
     trajectory: str | None = None
@@ -77,7 +77,7 @@ def read_published_file(path: Path) -> list[Pair]:
     orphans = [name for name, entry in zip(ids, entries, strict=True) if entry.reference is None]
     if orphans:
         raise NoReference(
-            f"{path}: without a `reference`: entry {some(orphans)}", remedy="add what is right there, or leave it out"
+            f"{path}: without a `reference`: entry {some(orphans)}", remedy="add the reference, or remove the entry"
         )
     return [_pair(name, entry) for name, entry in zip(ids, entries, strict=True)]
 
@@ -89,7 +89,7 @@ def write_published_file(path: Path, pairs: Iterable[Pair]) -> None:
 
 
 def reference_of(text: str) -> Reference:
-    """A published reference. Where its text cannot be read strictly, its decision is the published reading's."""
+    """A published reference. If its text cannot be parsed strictly, its decision is that of the published reading."""
     read = read_prediction(split_turns(text))
     decision = read.decision or _DECISIONS[read_published(text).plan]
     return Reference(decision, read.rationale, read.call, read.answer)
@@ -98,7 +98,7 @@ def reference_of(text: str) -> Reference:
 def _entries(path: Path) -> list[PublishedEntry]:
     value = parse_json(read_text(path), str(path), cut_remedy=CUT_REMEDY)
     if not isinstance(value, list):
-        raise NotTheFormat(f"{path} holds no list of entries", remedy=f"{FORMAT_REMEDY}; records need no --format")
+        raise NotTheFormat(f"{path} is not a list of entries", remedy=f"{FORMAT_REMEDY}; records need no --format")
     return [_read_entry(entry, f"{path}, entry {place}") for place, entry in enumerate(value, start=1)]
 
 
@@ -191,7 +191,7 @@ def prediction_text(prediction: Prediction) -> str:
 
 
 def split_turns(text: str) -> tuple[RoleText, ...]:
-    """The texts of the roles in a published text, by its ends of turns and labels."""
+    """The roles' texts in a published text, split at its ends of turns and labels."""
     first, *others = text.split(END)
     label = next((label for label in PLANNER_LABELS if first.startswith(label)), "")
     results = (_labelled(other) for other in others)
@@ -204,7 +204,7 @@ def _after_last(text: str, word: str, otherwise: str) -> str:
 
 
 def _shown(call: Call) -> str:
-    """The call with its name as the role models see it."""
+    """The call with the tool name that the role models see."""
     return Call(Tool(call.name).prompt_name, call.arguments, call.arguments_text).text
 
 
@@ -230,7 +230,7 @@ def _labelled(text: str) -> RoleText | None:
 class Pair:
     """A case and its prediction, and the texts of both in the published form.
 
-    `prediction` and `prediction_text` are None together: nothing was predicted (`Metric.missing` says how that counts).
+    `prediction` and `prediction_text` are both None for a missing prediction (`Metric.missing` defines how it counts).
     """
 
     case: StepCase

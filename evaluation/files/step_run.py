@@ -1,7 +1,7 @@
 """The file of a step run: JSON Lines with a header (`run`), every case (`case`), and each prediction (`prediction`).
 
-The header and the cases come first, so that a run that was killed has cases without predictions, which are counted as
-missing, and can resume. Scores are computed from the raw texts; `parsed` is what the parsers made of them at the time.
+The header and the cases come first, so that a killed run can resume, and its cases without predictions count as
+missing. Scores are computed from the raw texts; `parsed` records how they were parsed at the time.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class CallRecord(WireModel):
         try:
             _call("any", arguments)
         except UnreadableOutput as error:
-            raise ValueError(f"it is no JSON object as text: {error}") from error
+            raise ValueError(f"it is not the text of a JSON object: {error}") from error
         return arguments
 
     @classmethod
@@ -55,13 +55,13 @@ class CallRecord(WireModel):
         return cls(name=call.name, arguments=call.arguments_text)
 
     def as_call(self) -> Call:
-        """The call as the roles know it."""
+        """The call in the roles' form."""
         read = _call("any", self.arguments)
         return Call(self.name, read.arguments, read.arguments_text)
 
 
 class ReferenceRecord(WireModel):
-    """What is right at a step."""
+    """The reference of a step."""
 
     decision: Decision
     rationale: str
@@ -70,7 +70,7 @@ class ReferenceRecord(WireModel):
 
 
 class CaseRecord(WireModel):
-    """A step to predict. `instruction_sha256` is the digest by which training leaves its instruction out."""
+    """A step to predict. `instruction_sha256` is the digest by which training excludes its instruction."""
 
     kind: Literal["case"] = "case"
     id: Name
@@ -98,7 +98,7 @@ class CaseRecord(WireModel):
         )
 
     def as_case(self) -> StepCase:
-        """The case as it was."""
+        """The case of the record."""
         reference = Reference(
             self.reference.decision,
             self.reference.rationale,
@@ -109,7 +109,7 @@ class CaseRecord(WireModel):
 
 
 class OutputRecord(WireModel):
-    """What one role wrote: its raw text, the digest of the exact prompt, tokens and milliseconds."""
+    """The output of one role: its raw text, the digest of the exact prompt, tokens and milliseconds."""
 
     role: Role
     prompt_sha256: Digest
@@ -124,7 +124,7 @@ class OutputRecord(WireModel):
 
 
 class ParsedRecord(WireModel):
-    """How the raw texts were read. `unreadable` says why something is missing."""
+    """The parsed texts. `unreadable` is the reason why a part is missing."""
 
     decision: Decision | None = None
     rationale: str = ""
@@ -134,7 +134,7 @@ class ParsedRecord(WireModel):
 
 
 class ErrorRecord(WireModel):
-    """Why a role wrote nothing: the last part of the problem's type, the HTTP status if there was one, and words."""
+    """Why a role has no output: the last part of the problem's type, the HTTP status if any, and a message."""
 
     role: Role
     problem: Name
@@ -143,12 +143,12 @@ class ErrorRecord(WireModel):
 
     @property
     def may_pass(self) -> bool:
-        """Whether the service failed, not the request: then the same request may be answered another time."""
+        """Whether the service failed, not the request: then a retry may succeed."""
         return self.status is not None and (self.status >= 500 or self.problem == INVALID_RESPONSE)
 
 
 class PredictionRecord(WireModel):
-    """What was written for a case. With an `error` the output of that role is missing, and maybe every one."""
+    """The outputs of a case. With an `error` the output of that role is missing, possibly all are."""
 
     kind: Literal["prediction"] = "prediction"
     id: Name
@@ -160,7 +160,7 @@ class PredictionRecord(WireModel):
     @classmethod
     def _something(cls, outputs: list[OutputRecord], info: ValidationInfo) -> list[OutputRecord]:
         if not outputs and info.data.get("error") is None:
-            raise ValueError("there is no output, and no error that says why")
+            raise ValueError("there is neither an output nor an error")
         return outputs
 
     @field_validator("outputs")
@@ -168,12 +168,12 @@ class PredictionRecord(WireModel):
     def _a_role_once(cls, outputs: list[OutputRecord]) -> list[OutputRecord]:
         roles = [output.role for output in outputs]
         if len(set(roles)) < len(roles):
-            raise ValueError("a role stands twice; a step has one output of each")
+            raise ValueError("a role is listed twice; a step has one output of each")
         return outputs
 
     @classmethod
     def of(cls, case_id: str, outputs: Iterable[OutputRecord], error: ErrorRecord | None = None) -> Self:
-        """The record of a case's outputs, with their reading."""
+        """The record of a case's outputs, with their parsed form."""
         retained = list(outputs)
         read = _read(retained)
         parsed = ParsedRecord(
@@ -186,7 +186,7 @@ class PredictionRecord(WireModel):
         return cls(id=case_id, error=error, outputs=retained, parsed=parsed)
 
     def as_prediction(self) -> Prediction | None:
-        """The prediction, read from the raw texts; None where nothing was written."""
+        """The prediction, parsed from the raw texts; None without outputs."""
         return _read(self.outputs) if self.outputs else None
 
 
@@ -194,10 +194,10 @@ VERSION: Final = 1
 
 
 class RunRecord(WireModel):
-    """What ran: the suite with its number of cases, how it was asked, and the manifest of each role's model.
+    """The header record: the suite with its number of cases, the settings, and the manifest of each role's model.
 
-    `attempts` is how often a model might write until its output could be used. `excluded` counts what of the whole
-    suite cannot be measured, by the reason; earlier files do not say.
+    `attempts` is the maximum number of outputs until one can be used. `excluded` counts the cases of the full suite
+    that cannot be measured, by reason; earlier files lack it.
     """
 
     kind: Literal["run"] = "run"
@@ -240,7 +240,7 @@ _RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator
 
 @dataclass(frozen=True)
 class Run:
-    """A whole file. Of a case that was asked again because a service had failed, the last prediction."""
+    """A complete file. For a case that was retried after a failure of a service, the last prediction counts."""
 
     about: RunRecord
     cases: tuple[CaseRecord, ...]
@@ -253,7 +253,7 @@ class Run:
 
 
 def read_run(path: Path) -> Run:
-    """Read the file of a run. Raises `EvaluationError` for a file that is not one, or not consistent."""
+    """Read the file of a run. Raises `EvaluationError` for another or an inconsistent file."""
     return parse_run(read_text(path), path)
 
 
@@ -277,7 +277,7 @@ def parse_run(text: str, path: Path) -> Run:
 
 
 def write_run(path: Path, run: Run) -> None:
-    """Write a whole file."""
+    """Write a complete file."""
     records: tuple[Record, ...] = (run.about, *run.cases, *run.predictions)
     path.write_text("".join(map(record_line, records)), encoding="utf-8")
 
@@ -292,7 +292,7 @@ def _records(text: str, path: Path) -> Iterator[Record]:
         raise NotTheFormat(f"{path} is a list, not lines of records", remedy="is it --format published?")
     for place, _, value in json_lines(text, path, "prediction"):
         if isinstance(value, dict) and value.get("kind") in TRAJECTORY_KINDS:
-            raise NotTheFormat(f"{path} is a file of whole trajectories", remedy=TRAJECTORY_REMEDY)
+            raise NotTheFormat(f"{path} is a file of trajectories", remedy=TRAJECTORY_REMEDY)
         require_version(value, place, VERSION)
         try:
             yield _RECORD.validate_python(value)
@@ -301,7 +301,7 @@ def _records(text: str, path: Path) -> Iterator[Record]:
 
 
 def _last_of_each(predictions: Sequence[PredictionRecord], path: Path) -> Iterable[PredictionRecord]:
-    """Another prediction may stand after one that a service's failure spoilt, and after no other."""
+    """A second prediction is valid only after one that a service's failure made incomplete."""
     retained: dict[str, PredictionRecord] = {}
     again = []
     for prediction in predictions:
@@ -319,7 +319,7 @@ def _check_ids(path: Path, run: Run) -> None:
     refuse_duplicates(cases, f"{path}: cases")
     if len(cases) != run.about.cases:
         raise CutShort(
-            f"{path} has {len(cases):,} cases, its run line says {run.about.cases:,}", remedy="generate the file anew"
+            f"{path} has {len(cases):,} cases, its run line says {run.about.cases:,}", remedy="generate the file again"
         )
     known = set(cases)
     orphans = [name for name in predictions if name not in known]
@@ -330,7 +330,7 @@ def _check_ids(path: Path, run: Run) -> None:
 
 
 class ResumableStepRun:
-    """An open file of a run. `predictions` are those that were there when it was opened."""
+    """An open file of a run. `predictions` are those that it had when it was opened."""
 
     def __init__(self, lines: ResumableJsonl[Run]) -> None:
         self.path = lines.path
@@ -344,10 +344,10 @@ class ResumableStepRun:
 
 @contextlib.contextmanager
 def resume_step_run(path: Path, about: RunRecord, cases: Sequence[CaseRecord]) -> Iterator[ResumableStepRun]:
-    """Begin the file of a run, or take up the one that is there; it is ours until the block ends.
+    """Create the file of a run, or resume the existing one; it is locked until the block ends.
 
-    Raises `OtherRun` for a file of another suite, model or setting, what `resume_jsonl` raises, and what
-    `run_file.read_run` raises for a file that is no run, or damaged in its middle. Such a file stays as it was.
+    Raises `OtherRun` for a file of another suite, model or setting, what `resume_jsonl` raises, and what `read_run`
+    raises for a file that is not a run, or is damaged. The file is then not changed.
     """
     head = "".join([record_line(about), *map(record_line, cases)])
     with resume_jsonl(path, head, lambda text: _same(path, parse_run(text, path), about, tuple(cases))) as lines:
@@ -365,7 +365,7 @@ def _same(path: Path, there: Run, about: RunRecord, cases: tuple[CaseRecord, ...
 
 
 def _difference(old: object, wanted: object) -> str:
-    """What differs, of models only what does."""
+    """The difference; for models only the fields that differ."""
     if not isinstance(old, dict) or not isinstance(wanted, dict):
         return f"is {old!r}, and now it would be {wanted!r}"
     differing = next(name for name in (*old, *wanted) if old.get(name) != wanted.get(name))

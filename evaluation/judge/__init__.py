@@ -1,1 +1,1 @@
-"""A language model judges whole trajectories, by the published procedures of ToolBench and ToolAlpaca."""
+"""A language model rates trajectories, by the published procedures of ToolBench and ToolAlpaca."""

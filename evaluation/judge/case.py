@@ -1,4 +1,4 @@
-"""What a verdict is about, and what it comes to."""
+"""The input of a judge's procedure, and its result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evaluation.judge.questions import JudgeSession
 
 @dataclass(frozen=True)
 class GoldenSolution:
-    """What ToolAlpaca knows of an instruction: its API in words, and the calls that meet it (name, arguments)."""
+    """ToolAlpaca's data on an instruction: the description of its API, and the golden calls (name, arguments)."""
 
     documentation: str
     calls: Sequence[tuple[str, str]]
@@ -21,9 +21,10 @@ class GoldenSolution:
 
 @dataclass(frozen=True)
 class Case:
-    """A trajectory to judge, and whatever its procedure needs: `tools` on offer, another `reference`, `golden` calls.
+    """A trajectory to judge, and the data of its procedure: the offered `tools`, another trajectory as `reference`,
+    `golden` calls.
 
-    Where two runs are compared, either may lack it.
+    In a comparison of two runs either trajectory may be missing.
     """
 
     recorded: str
@@ -34,21 +35,21 @@ class Case:
 
     @property
     def instruction(self) -> str:
-        """What the user wants."""
+        """The instruction."""
         trajectory = self.candidate or self.reference
         return "" if trajectory is None else trajectory.instruction
 
     def rng(self, repeat: int) -> random.Random:
-        """What is left to chance in a verdict; the same each time."""
+        """A random generator seeded by the verdict, so that repeated runs agree."""
         return random.Random(f"{self.recorded} {repeat}")  # noqa: S311
 
 
-# What a verdict comes to; without a question it followed from a rule.
+# The labels of a verdict. A verdict without questions follows from a rule.
 Labels = dict[str, str]
 
 
 class Procedure(Protocol):
-    """A way to judge. It writes into `labels` as it goes, so that what it found stays where it cannot go on."""
+    """A judging procedure. It fills `labels` step by step, so that results before an error remain."""
 
     async def __call__(self, session: JudgeSession, case: Case, repeat: int, labels: Labels) -> None:
-        """Judge. Raises what `JudgeSession.put` raises."""
+        """Judge. Raises what `JudgeSession.ask` raises."""

@@ -1,4 +1,4 @@
-"""What a judge answers, in the form of OpenAI's chat completions, as far as it is read here."""
+"""A client of a judge: requests to the chat completions API, and the fields of its responses that are used."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from alpha_umi.client.redact import redact, redact_json
 from alpha_umi.client.retry import NO_RETRY, RETRYABLE_STATUS, Failure, RetryPolicy, retry, retry_after_of
 from evaluation.errors import EvaluationError
 
-# More than any answer costs; a larger count is none.
+# More tokens than any answer can have; larger counts are ignored.
 MOST_TOKENS: Final = 2**53
 
 
 def _as_text(arguments: Any) -> str:
-    """Some servers give the arguments of a call as the object that they are."""
+    """Some servers send the arguments of a call as an object, not as JSON text."""
     if arguments is None:
         return ""
     return arguments if isinstance(arguments, str) else json.dumps(arguments)
 
 
 def _usable(output: Any, read: ValidatorFunctionWrapHandler) -> Any:
-    """Tokens are only counted: an answer is no worse for telling them wrongly."""
+    """Token counts are informational: an invalid count does not invalidate the answer."""
     try:
         return read(output)
     except ValidationError:
@@ -39,7 +39,7 @@ Tokens = Annotated[int, BeforeValidator(lambda output: 0 if output is None else 
 
 
 class Called(BaseModel):
-    """A function that the judge calls; `arguments` is JSON."""
+    """A called function; `arguments` is JSON text."""
 
     arguments: Annotated[str, BeforeValidator(_as_text)] = ""
 
@@ -51,44 +51,44 @@ class ToolCall(BaseModel):
 
 
 class Message(BaseModel):
-    """What the judge says: a call, or words."""
+    """The message of an answer: a call, or text."""
 
     content: str | None = None
     tool_calls: list[ToolCall] | None = None
 
 
 class Choice(BaseModel):
-    """One of its answers."""
+    """A choice of a completion."""
 
     message: Message
 
 
 class Usage(BaseModel):
-    """Tokens, where it tells them."""
+    """Token usage, if reported."""
 
     prompt_tokens: Tokens = 0
     completion_tokens: Tokens = 0
 
 
 class Completion(BaseModel):
-    """`POST /chat/completions`. A `usage` that means nothing is none."""
+    """`POST /chat/completions`. An invalid `usage` is ignored."""
 
     choices: list[Choice] = Field(min_length=1)
     usage: Annotated[Usage | None, WrapValidator(_usable)] = None
 
     @property
     def text(self) -> str:
-        """The arguments of its call, else its words."""
+        """The arguments of the call, else the text."""
         message = self.choices[0].message
         return message.tool_calls[0].function.arguments if message.tool_calls else message.content or ""
 
 
-# An answer in which nothing could be read.
+# An answer that could not be parsed.
 NOTHING: Final = Completion(choices=[Choice(message=Message())])
 
 
 def read_completion(body: bytes) -> Completion | None:
-    """The answer in a body; None where it is no chat completion, or holds text that is none in UTF-8."""
+    """Parse a response body; None if it is not a chat completion, or not valid UTF-8."""
     try:
         return Completion.model_validate_json(body)
     except ValidationError:
@@ -102,7 +102,7 @@ _KEY_STATUS: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
 class JudgeRefused(EvaluationError):
-    """The judge does not take requests of this kind; asking on is no use."""
+    """The judge refuses requests of this kind; a retry does not help."""
 
 
 class TooLong(Exception):
@@ -111,7 +111,7 @@ class TooLong(Exception):
 
 @dataclass(frozen=True)
 class JudgeAddress:
-    """Where a judge is (`http://HOST/v1`), and the name that its model has there."""
+    """The base address of a judge (`http://HOST/v1`), its model's name, its key, and the timeout."""
 
     url: str
     model: str
@@ -120,11 +120,11 @@ class JudgeAddress:
 
     @property
     def shown(self) -> str:
-        """The address without the password that it may hold."""
+        """The address without a password."""
         return str(httpx.URL(self.url).copy_with(userinfo=b"", query=None))
 
     def at(self, path: str) -> httpx.URL:
-        """The address of a path below it, with its query."""
+        """The address of a path below the base address; its query is retained."""
         url = httpx.URL(self.url)
         folder, mark, query = url.raw_path.partition(b"?")
         return url.copy_with(raw_path=folder.rstrip(b"/") + path.encode() + mark + query)
@@ -132,22 +132,22 @@ class JudgeAddress:
 
 @dataclass(frozen=True)
 class Answered:
-    """What came back. `body` is empty where it was too long."""
+    """A response. `body` is empty if it was too long."""
 
     status: int
     body: bytes
 
     @property
     def is_success(self) -> bool:
-        """Whether the judge answered."""
+        """Whether the request succeeded."""
         return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
 
 
 class Judge:
-    """A judge. One for a run, closed at its end.
+    """The client of a judge, for one run. `known`: it has answered before.
 
-    `known`: it has answered before. What it says later and cannot be read is an answer that means nothing; until then
-    it is no judge.
+    An unreadable response before the first valid one raises `JudgeRefused`; a later one is an answer that could not be
+    parsed.
     """
 
     def __init__(self, address: JudgeAddress, policy: RetryPolicy, *, trust_env: bool = False) -> None:
@@ -166,16 +166,16 @@ class Judge:
         await self._http.aclose()
 
     async def ready(self) -> None:
-        """Raises `Unavailable` if it cannot be reached, `JudgeRefused` if it wants another key."""
+        """Check the judge. Raises `Unavailable` if it cannot be reached, `JudgeRefused` if it refuses the key."""
         response = await self._send("GET", "/models", NO_RETRY)
-        # Some have no list of models; what they do not take is seen at the first question.
+        # Some servers have no list of models; then the first question shows whether the model exists.
         if response.status in _KEY_STATUS:
             raise self._other_key()
 
     async def ask(
         self, prompt: str, function: dict[str, Any] | None, *, temperature: float, max_tokens: int | None
     ) -> Completion:
-        """What it says. Raises `Unavailable`, `JudgeRefused`, `TooLong`."""
+        """Request an answer. Raises `Unavailable`, `JudgeRefused`, `TooLong`."""
         request: dict[str, Any] = {
             "model": self._address.model,
             "messages": [{"role": "user", "content": prompt}],
@@ -201,7 +201,7 @@ class Judge:
     def _read(self, body: bytes) -> Completion:
         completion = read_completion(body)
         if completion is None and not self.known:
-            raise self._refused("its answer is no chat completion")
+            raise self._refused("its answer is not a chat completion")
         self.known = True
         return completion or NOTHING
 
@@ -221,13 +221,13 @@ class Judge:
 
     def _refused(self, reason: str) -> JudgeRefused:
         return JudgeRefused(
-            f"the judge at {self._address.shown} does not take a question: {reason}",
-            remedy="see that --judge-url ends where /chat/completions begins, and that --judge-model is known there",
+            f"the judge at {self._address.shown} refuses a question: {reason}",
+            remedy="give --judge-url without /chat/completions, and a --judge-model that the server has",
         )
 
     def _other_key(self) -> JudgeRefused:
         return JudgeRefused(
-            f"the judge at {self._address.shown} wants another key",
+            f"the judge at {self._address.shown} refuses the key",
             remedy="name its key with ALPHA_UMI_JUDGE_KEY or --judge-key-file",
         )
 
@@ -239,7 +239,7 @@ class Judge:
 
 
 def _is_too_long(status: int, reason: str) -> bool:
-    """There is no status, and no code, that all servers have for it."""
+    """Servers share no status and no error code for it."""
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return True
     of_request = status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
@@ -247,7 +247,7 @@ def _is_too_long(status: int, reason: str) -> bool:
 
 
 def _reason(body: bytes, key: str) -> str:
-    """What an error document says, in any of its usual forms, without the key, which some repeat."""
+    """The message of an error document in its usual forms, without the key, which some servers repeat."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -255,5 +255,5 @@ def _reason(body: bytes, key: str) -> str:
     for name in ("error", "message", "detail"):
         value = value.get(name, value) if isinstance(value, dict) else value
     reason = redact(value, key) if isinstance(value, str) else redact_json(json.dumps(value), key)
-    # Half of a pair of surrogates can be in no file.
+    # A lone surrogate cannot be written to a file.
     return reason.encode(errors="replace").decode()

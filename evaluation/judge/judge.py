@@ -1,4 +1,4 @@
-"""Judge whole trajectories: what there is to judge, and a line for each verdict as soon as it is there."""
+"""Judge trajectories: plan the verdicts, and write a line for each one as soon as it is complete."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ OnVerdict = Callable[[VerdictRecord], None]
 
 @dataclass(frozen=True)
 class JudgeTask:
-    """What is judged, and by which questions. `not_run` trajectories of the run are not there yet."""
+    """The trajectories to judge, and the questions. `not_run` trajectories of the run are not there yet."""
 
     about: JudgeRunRecord
     cases: Sequence[Case]
@@ -56,7 +56,7 @@ class JudgeTask:
 
 @dataclass(frozen=True)
 class JudgeTarget:
-    """What is to be judged. `suite` is where its tools and golden calls are; that of the run unless told."""
+    """The runs and the procedure. `suite` has the tools and golden calls; by default that of the run."""
 
     run: Path
     procedure: ProcedureName
@@ -65,7 +65,7 @@ class JudgeTarget:
 
 
 def plan_judging(target: JudgeTarget, model: str, repeat: int, data: Path) -> JudgeTask:
-    """What there is to judge in a file of whole trajectories, `repeat` times each. Raises `EvaluationError`."""
+    """The verdicts to make for a file of trajectories, `repeat` for each. Raises `EvaluationError`."""
     run = read_trajectory_run(target.run)
     other = None if target.against is None else _other(target, run)
     cases = _cases(target, run, other, data)
@@ -89,9 +89,9 @@ def plan_judging(target: JudgeTarget, model: str, repeat: int, data: Path) -> Ju
 async def judge_all(
     judge: Judge, task: JudgeTask, path: Path, *, concurrency: int, on_verdict: OnVerdict = lambda verdict: None
 ) -> Verdicts:
-    """Judge what has no verdict in the file at `path`; the whole file.
+    """Judge every case that has no verdict in the file at `path`; returns the complete file.
 
-    Raises what `growing_verdicts` and `Judge.ask` raise; the file can be taken up after any of them.
+    Raises what `growing_verdicts` and `Judge.ask` raise; the file can be resumed after any of them.
     """
     with resume_verdicts(path, task.about) as file:
         there = {(verdict.recorded, verdict.repeat) for verdict in file.verdicts}

@@ -1,4 +1,4 @@
-"""The published questions of a judge as data (`prompts/*.yaml`), and a session that asks them for one verdict.
+"""The published questions for a judge as data (`prompts/*.yaml`), and a session that sends them for one verdict.
 
     name, version, source, licence, temperature, max_tokens
     placeholders: braces ({query}) or dollars (${query}), as they are published
@@ -30,7 +30,7 @@ REASON = {"type": "string", "description": "explain your answer."}
 
 
 class Question(BaseModel):
-    """A question: its text with placeholders, and the function that answers it."""
+    """A question: its text with placeholders, and the function that the judge calls to answer."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,7 +40,7 @@ class Question(BaseModel):
     shape: dict[str, Any] = Field(default_factory=dict)
 
     def function(self, name: str) -> dict[str, Any] | None:
-        """The function that is to be called; None for a question that is answered in words."""
+        """The function to call; None for a question that is answered in text."""
         if not self.field:
             return None
         properties = {self.field: self.shape, "reason": REASON}
@@ -64,7 +64,7 @@ class Prompts(BaseModel):
     finish: dict[str, Any] = Field(default_factory=dict)
 
     def text(self, name: str, values: dict[str, str]) -> str:
-        """A question with its values, whatever is in them."""
+        """The question with its placeholders filled; values are not scanned for placeholders."""
         text = self.questions[name].text
         return text.format(**values) if self.placeholders == "braces" else Template(text).substitute(values)
 
@@ -85,19 +85,19 @@ def _path(name: str) -> Path:
     return FOLDER / f"{name}.yaml"
 
 
-# As often as the published evaluation of ToolBench asks.
+# As in the published evaluation of ToolBench.
 ATTEMPTS: Final = 3
-# What is read of a text; None where it means nothing.
+# Parses a text; None if it cannot be parsed.
 Read = Callable[[str], str | None]
 _FENCED = re.compile(r"```(?:json)?\s*(\{.*\})\s*```", re.DOTALL)
 
 
 class UnparseableJudgement(Exception):
-    """The judge wrote nothing that means anything, as often as it was asked."""
+    """No attempt of the judge could be parsed."""
 
 
 class JudgeSession:
-    """Questions for one verdict; `asked` has them in order."""
+    """The questions of one verdict; `questions` has their records in order."""
 
     def __init__(self, judge: Judge, prompts: Prompts) -> None:
         self.questions: list[QuestionRecord] = []
@@ -105,12 +105,14 @@ class JudgeSession:
         self._prompts = prompts
 
     async def choose(self, name: str, **values: str) -> str:
-        """The value that the function of a question is called with. Raises `Nonsense`, and as `Judge.ask` does."""
+        """The argument of the function call that answers a question. Raises `UnparseableJudgement`, and what
+        `Judge.ask` raises.
+        """
         question = self._prompts.questions[name]
         return await self.ask(name, lambda text: _chosen(text, question.field, question.shape), values)
 
     async def ask(self, name: str, read: Read, values: dict[str, str]) -> str:
-        """What is read of the answer to a question. Raises `Nonsense`, and as `Judge.ask` does."""
+        """The parsed answer to a question. Raises `UnparseableJudgement`, and what `Judge.ask` raises."""
         prompt = self._prompts.text(name, values)
         record = QuestionRecord(
             name=name,
@@ -149,12 +151,12 @@ class JudgeSession:
 
 
 def _with(record: QuestionRecord, **values: Any) -> QuestionRecord:
-    """Validated, which `model_copy` is not."""
+    """A validated copy; `model_copy` does not validate."""
     return QuestionRecord.model_validate(record.model_dump() | values)
 
 
 def _chosen(text: str, field: str, shape: dict[str, Any]) -> str | None:
-    """The argument `field` of a call, as text; None where it is not there, or not of its shape."""
+    """The argument `field` of a call, as text; None if it is missing or not of its shape."""
     fenced = _FENCED.search(text)
     try:
         value = json.loads(fenced[1] if fenced else text)

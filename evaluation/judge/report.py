@@ -27,7 +27,7 @@ _SOLVED: Final[Mapping[str, float]] = {"Solved": 1.0, "Unsure": 0.5, "Unsolved":
 
 
 class AgreementReport(WireModel):
-    """How far the verdicts on so many trajectories agree in a label; null where nothing can be said."""
+    """The agreement of repeated verdicts in a label over `n` trajectories; null where it is undefined."""
 
     trajectories: int
     unanimous: float | None
@@ -35,9 +35,10 @@ class AgreementReport(WireModel):
 
 
 class JudgeReport(WireModel):
-    """`evaluate judge`. `verdicts` counts them by how they came about, `missing` those that are not there yet.
+    """`evaluate judge`. `verdicts` counts verdicts by their origin, `missing` those not made yet, `labels` their
+    values.
 
-    `labels` counts what they said. Tokens are the judge's.
+    Tokens are the judge's.
     """
 
     run: JudgeRunRecord
@@ -53,7 +54,7 @@ class JudgeReport(WireModel):
 
 
 def judge_report(file: Verdicts, *, resamples: int = RESAMPLES, seed: int = SEED) -> JudgeReport:
-    """All of a file."""
+    """The report of a file."""
     about = file.about
     readable = [verdict for verdict in file.verdicts if verdict.basis in READABLE]
     questions = [question for verdict in file.verdicts for question in verdict.questions]
@@ -77,7 +78,7 @@ def judge_report(file: Verdicts, *, resamples: int = RESAMPLES, seed: int = SEED
 def _figures(
     procedure: ProcedureName, readable: Sequence[VerdictRecord], *, resamples: int, seed: int
 ) -> dict[str, FigureReport]:
-    """Every figure over the trajectories that have a readable verdict."""
+    """Every metric over the trajectories with a readable verdict."""
     by_trajectory: dict[str, list[Mapping[str, str]]] = {}
     for verdict in readable:
         by_trajectory.setdefault(verdict.recorded, []).append(verdict.labels)
@@ -134,7 +135,7 @@ _FIGURES: Final[Mapping[ProcedureName, Mapping[str, tuple[str, OfTrajectory]]]] 
         "both": ("both", _yes("process", "response")),
     },
 }
-# The labels in which repeats can agree: those that a judge gives.
+# Agreement is computed for labels that a judge sets, not a rule.
 _JUDGED: Final[Mapping[ProcedureName, tuple[str, ...]]] = {
     "toolbench-pass": ("passes", "answer_status", "task_status"),
     "stabletoolbench-pass": ("answer_status",),
@@ -152,7 +153,7 @@ def _counted(readable: Sequence[VerdictRecord]) -> dict[str, dict[str, int]]:
 
 
 def _agreement(readable: Sequence[VerdictRecord], label: str) -> AgreementReport:
-    """Only what was judged: rules always agree."""
+    """Only verdicts of the judge: rules always agree."""
     units: dict[str, list[str]] = {}
     for verdict in readable:
         if verdict.basis == "judge" and label in verdict.labels:

@@ -2,8 +2,8 @@
 
 `conclusion` and `give up` stand for calls of its function `Finish`, and a thought and a call are a node each. The form
 is that of `toolbench/tooleval/convert_to_answer_format.py` in OpenBMB/ToolBench, the arguments of `Finish` that of
-`collab_agent_parser` in X-PLUG/Multi-LLM-Agent. A trajectory that came to no decision in its steps called no `Finish`,
-also where an answer was demanded of it at the end.
+`collab_agent_parser` in X-PLUG/Multi-LLM-Agent. A trajectory whose steps contain no final decision called no `Finish`,
+even if an answer was forced at the end.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ Node = dict[str, Any]
 
 
 def has_finished(trajectory: Trajectory) -> bool:
-    """Whether it ended with a decision, be it to give up."""
+    """Whether it ended with a decision (`conclusion` or `give up`)."""
     return trajectory.status in ("completed", "gave_up")
 
 
 def final_answer(trajectory: Trajectory) -> str:
-    """The arguments of its `Finish`; empty if it gave up or came to none."""
+    """The arguments of `Finish`; empty if it gave up or has no final decision."""
     return _finish("give_answer", trajectory.answer or "") if trajectory.status == "completed" else ""
 
 
@@ -47,7 +47,7 @@ def solution_of(trajectory: Trajectory) -> dict[str, Any]:
 
 
 def compared_solution(trajectory: Trajectory) -> dict[str, Any]:
-    """As it is shown beside another: without the method, the final answer cut."""
+    """The form for comparisons: without the method, and with a truncated final answer."""
     solution = solution_of(trajectory)
     return {
         "total_steps": solution["total_steps"],
@@ -57,7 +57,7 @@ def compared_solution(trajectory: Trajectory) -> dict[str, Any]:
 
 
 def shown_tools(tools: Sequence[Tool], finish: dict[str, Any]) -> list[dict[str, Any]]:
-    """The tools that were on offer, and `Finish`."""
+    """The offered tools, and `Finish`."""
     return [*map(_function, tools), finish]
 
 
@@ -81,7 +81,7 @@ def _nodes(trajectory: Trajectory) -> Iterator[Node]:
 
 
 def _branch(steps: Sequence[StepModel]) -> list[StepModel]:
-    """The branch that a search did not leave; all of its steps where it left every one."""
+    """The branch on which a search ended; all of its steps if every one was abandoned."""
     return [step for step in steps if not step.abandoned] or list(steps)
 
 

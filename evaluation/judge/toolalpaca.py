@@ -1,7 +1,7 @@
-"""ToolAlpaca's evaluation: a judge holds a solution beside the calls that meet the instruction.
+"""ToolAlpaca's evaluation: a judge compares a solution with the golden calls.
 
-As `evaluation.py` of tangqiaoyu/ToolAlpaca, misspelling in what is shown included. A solution without a call is not
-shown to a judge there, and counts as neither right.
+As `evaluation.py` of tangqiaoyu/ToolAlpaca, including the misspelling in the prompt. There a solution without a call is
+not judged, and counts as wrong in both labels.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PARTS: Final[Mapping[str, str]] = {"process": "Process Correctness", "response":
 
 
 class JudgedApi(Api):
-    """An API, as it is told in words."""
+    """The description of an API."""
 
     documentation: Annotated[str, Field(alias="NLDocumentation")]
 
@@ -48,7 +48,7 @@ async def toolalpaca(session: JudgeSession, case: Case, repeat: int, labels: Lab
 
 
 def golden_solutions(path: Path) -> dict[str, GoldenSolution]:
-    """What is known of each instruction of a file of ToolAlpaca. Raises `EvaluationError`."""
+    """The golden calls and API of each instruction of a ToolAlpaca file. Raises `EvaluationError`."""
     solutions: dict[str, GoldenSolution] = {}
     for api in read_list(path, JudgedApi):
         for instruction, calls in zip(api.instructions, api.answers, strict=False):
@@ -58,7 +58,7 @@ def golden_solutions(path: Path) -> dict[str, GoldenSolution]:
 
 
 def _read(text: str) -> str | None:
-    """Both words, as JSON; None where one of them is another."""
+    """Both labels, as JSON; None if either has another value."""
     results = text.split("## Results", 1)[-1]
     words = {part: re.search(rf"{title}: (\w+)", results) for part, title in PARTS.items()}
     labels = {part: match[1] for part, match in words.items() if match and match[1] in ANSWERS}

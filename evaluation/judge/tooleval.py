@@ -1,10 +1,10 @@
-"""ToolBench's automatic evaluation: whether an answer passes, and which of two is better.
+"""ToolBench's automatic evaluation (ToolEval): pass rate and win rate.
 
-The questions, their order, and the rules that need none are those of `toolbench/tooleval` in OpenBMB/ToolBench:
+The questions, their order, and the rules without a question are those of `toolbench/tooleval` in OpenBMB/ToolBench:
 `eval_pass_rate.py`, `eval_preference.py`, `evaluators/registered_cls/rtl.py` and `base.py`. StableToolBench, whose
-questions are known to be solvable, asks only whether they were solved. What chance decides there follows here from the
-trajectory and the number of the verdict. In `select_better_answer` the published code also asks whether the task can be
-solved where neither answer solves it, and uses the answer nowhere: that is left out.
+instructions are known to be solvable, only judges whether they were solved. Random choices are seeded by the trajectory
+and the number of the verdict. In `select_better_answer` the published code also asks whether the task can be solved if
+neither answer solves it, and does not use the answer: that question is omitted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from evaluation.judge.solution import compared_solution, has_finished, solution_
 
 Side = Literal["candidate", "reference"]
 SIDES: Final[tuple[Side, Side]] = ("candidate", "reference")
-# Whether it passes, by what became of the answer (first) and whether the task can be solved (`is_passed`).
+# Whether it passes, by the status of the answer (first) and of the task (`is_passed`).
 PASSES: Final[Mapping[tuple[str, str], str]] = {
     ("Solved", "Solvable"): "Passed",
     ("Unsolved", "Solvable"): "Failed",
@@ -48,7 +48,7 @@ async def toolbench_pass(session: JudgeSession, case: Case, repeat: int, labels:
 
 
 async def stabletoolbench_pass(session: JudgeSession, case: Case, repeat: int, labels: Labels) -> None:
-    """Whether a task that can be solved was: `answer_status`."""
+    """Whether a solvable task was solved: `answer_status`."""
     trajectory = _candidate(case)
     finished = has_finished(trajectory)
     status = await _answer_status(session, case.instruction, solution_of(trajectory)) if finished else "Unsolved"
@@ -56,7 +56,7 @@ async def stabletoolbench_pass(session: JudgeSession, case: Case, repeat: int, l
 
 
 async def toolbench_win(session: JudgeSession, case: Case, repeat: int, labels: Labels) -> None:
-    """Which of two is better: `preferred`, with the `answer_status` of both, and which was shown `first`."""
+    """The better of two trajectories: `preferred`, with the `answer_status` of both, and the one presented `first`."""
     if case.candidate is None or case.reference is None:
         labels["preferred"] = "reference" if case.candidate is None else "candidate"
         return
@@ -88,7 +88,7 @@ async def _answer_status(session: JudgeSession, query: str, solution: dict[str, 
 
 
 def _left(labels: Labels, order: list[Side]) -> list[Side]:
-    """Those that solve the task; where none does, those that may; else both."""
+    """The trajectories that solve the task; if none does, those that are unsure; else both."""
     for status in ("Solved", "Unsure"):
         if sides := [side for side in order if labels[f"answer_status.{side}"] == status]:
             return sides

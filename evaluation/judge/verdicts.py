@@ -31,11 +31,11 @@ from recordings.reading import not_the_format, read_text, refuse_duplicates
 
 VERSION: Final = 1
 _KINDS: Final = ("judge-run", "verdict")
-_OTHER_KIND: Final = "give a file that `alpha-umi evaluate judge` wrote; a run is another file"
-# How a verdict came about: the judge's answers, a rule that asks no judge, or answers that mean nothing, or none at all
+_OTHER_KIND: Final = "give an output file of `alpha-umi evaluate judge`, not of a run"
+# The origin of a verdict: the judge's answers, a rule without a judge, answers that cannot be parsed, or no answer
 # because the question is longer than the judge's context.
 Basis = Literal["judge", "rule", "nonsense", "too-long"]
-# Verdicts that say something.
+# Verdicts with labels.
 READABLE: Final[tuple[Basis, ...]] = ("judge", "rule")
 
 
@@ -48,10 +48,10 @@ class PromptsRecord(WireModel):
 
 
 class JudgeRunRecord(WireModel):
-    """What was judged: a file of complete trajectories, where two are compared also `against`, and the judge.
+    """The header record: the judged run, in comparisons also `against`, and the judge.
 
-    `run_sha256` and `against_sha256` are digests of those files, `trajectories` how many are judged, each `repeat`
-    times.
+    `run_sha256` and `against_sha256` are digests of those files, `trajectories` the number of judged ones, each with
+    `repeat` verdicts.
     """
 
     kind: Literal["judge-run"] = "judge-run"
@@ -67,9 +67,9 @@ class JudgeRunRecord(WireModel):
 
 
 class QuestionRecord(WireModel):
-    """A question: the digest of its exact text, what the judge wrote (again, where it meant nothing), what was read.
+    """A question: the digest of its exact text, the judge's texts (several after parse errors), and the parsed answer.
 
-    `answer` is null where nothing could be read of it.
+    `answer` is null if no text could be parsed.
     """
 
     name: Name
@@ -108,7 +108,7 @@ class ResumableVerdicts:
         self._about = about
 
     def append(self, verdict: VerdictRecord) -> None:
-        """Write a line. Raises `FileUnwritable`, and `NotTheFormat` for one that could not be read again."""
+        """Write a line. Raises `FileUnwritable`, and `NotTheFormat` for a line that would be refused when read."""
         line = _line(verdict)
         _read(json.loads(line), f"a verdict for {self._lines.path}", self._about)
         self._lines.append(line)
@@ -126,10 +126,10 @@ def read_verdicts(path: Path) -> Verdicts:
 
 @contextlib.contextmanager
 def resume_verdicts(path: Path, about: JudgeRunRecord) -> Iterator[ResumableVerdicts]:
-    """Begin a file, or take up the one that is there; it is ours until the block ends.
+    """Create a file, or resume the existing one; it is locked until the block ends.
 
     Raises `OtherRun` for verdicts of another run, judge or procedure, and what `resume_jsonl` and `read_verdicts`
-    raise. Such a file stays as it was.
+    raise. The file is then not changed.
     """
     with resume_jsonl(path, _line(about), lambda text: _same(path, _parse(text, path), about)) as lines:
         yield ResumableVerdicts(lines, about)
@@ -159,7 +159,7 @@ def _records(text: str, path: Path) -> Iterator[JudgeRunRecord | VerdictRecord]:
     about: JudgeRunRecord | None = None
     for place, _, value in json_lines(text, path, "verdict"):
         if not isinstance(value, dict) or value.get("kind") not in _KINDS:
-            raise NotTheFormat(f"{place}: this is no file of verdicts", remedy=_OTHER_KIND)
+            raise NotTheFormat(f"{place}: this is not a file of verdicts", remedy=_OTHER_KIND)
         require_version(value, place, VERSION)
         record = _read(value, place, about)
         if about is None and isinstance(record, JudgeRunRecord):
@@ -168,7 +168,7 @@ def _records(text: str, path: Path) -> Iterator[JudgeRunRecord | VerdictRecord]:
 
 
 def _read(value: Any, place: str, about: JudgeRunRecord | None) -> JudgeRunRecord | VerdictRecord:
-    """A line; `about` is the first, which says what labels there are. Raises `NotTheFormat`."""
+    """Parse a line; `about` is the header record, whose procedure defines the labels. Raises `NotTheFormat`."""
     try:
         record = _RECORD.validate_python(value)
     except ValidationError as error:
@@ -191,13 +191,13 @@ Values = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class LabelSet:
-    """Labels and their values: those that are always there, and those that may be."""
+    """Labels and their values: required and optional ones."""
 
     always: Values
     sometimes: Values
 
     def complaint(self, labels: Mapping[str, str], *, complete: bool) -> str:
-        """What is wrong with some labels, empty if nothing is; `complete` ones lack none."""
+        """The problem of some labels, empty if there is none; `complete`: all required ones must be present."""
         known = {**self.always, **self.sometimes}
         for label, value in labels.items():
             if label not in known:

@@ -1,8 +1,7 @@
-"""What BFCL's own checker says of a run's predictions, category by category.
+"""The verdicts of BFCL's own checker on a run's predictions, by category.
 
-A question is right or wrong as a whole. A step without a call (a conclusion, giving up, a call that cannot be read) has
-no calls for the checker, which is right where no function can help. A question without a prediction is wrong in every
-category.
+A question is right or wrong. A step without a call (a conclusion, giving up, an unreadable call) has no calls for the
+checker, which is right if no function is relevant. A question without a prediction is wrong in every category.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ from recordings.errors import EmptySuite, NotTheFormat
 from recordings.formats.bfcl import CALLS, NO_CALLS, category_of
 
 VARIABLE: Final = "ALPHA_UMI_BFCL_PYTHON"
-# What `make bfcl-setup` makes.
+# The environment that `make bfcl-setup` creates.
 BESIDE_THE_CHECKOUT: Final = Path(__file__).parents[2] / ".venv-bfcl" / "bin" / "python"
-SETUP: Final = f"say `make bfcl-setup`, or name the Python of an environment that has bfcl-eval with {VARIABLE}"
+SETUP: Final = f"run `make bfcl-setup`, or name the Python of an environment that has bfcl-eval with {VARIABLE}"
 MISSING: Final = "missing_prediction"
 TIMEOUT_S: Final = 600
 
@@ -42,7 +41,7 @@ class CheckerFailed(EvaluationError):
 
 
 class CategoryReport(FigureReport):
-    """The share of `n` questions that are right, with its interval. `errors` counts the others by the reason."""
+    """The share of right questions of `n`, with its interval. `errors` counts the others by reason."""
 
     valid: int
     errors: dict[str, int]
@@ -57,7 +56,7 @@ class BfclReport(WireModel):
 
 
 class _CheckerLine(BaseModel):
-    """A line of the program."""
+    """An output line of the checker."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -67,21 +66,21 @@ class _CheckerLine(BaseModel):
 
 
 def checker_python(environ: Mapping[str, str]) -> Path:
-    """The Python that has BFCL's package. Raises `CheckerMissing`."""
+    """The Python of the environment with BFCL's package. Raises `CheckerMissing`."""
     python = Path(environ.get(VARIABLE) or BESIDE_THE_CHECKOUT)
     if not python.is_file():
-        raise CheckerMissing(f"there is no environment with BFCL's package: {python} is not there", remedy=SETUP)
+        raise CheckerMissing(f"there is no environment with BFCL's package: {python} does not exist", remedy=SETUP)
     return python
 
 
 def bfcl_report(pairs: Sequence[Pair], python: Path) -> BfclReport:
-    """The verdicts on a run's predictions. Raises `EvaluationError`, also for steps that are no questions of BFCL."""
+    """The verdicts on a run's predictions. Raises `EvaluationError`, also for steps that are not questions of BFCL."""
     if not pairs:
         raise EmptySuite("there is no step to check", remedy="name a file with at least one case")
     names = [pair.case.trajectory for pair in pairs]
     strange = next((name for name in names if category_of(name) not in (*CALLS, *NO_CALLS)), None)
     if strange is not None:
-        raise NotTheFormat(f"{strange!r} is no question of BFCL", remedy="name a run of the suite `bfcl`")
+        raise NotTheFormat(f"{strange!r} is not a question of BFCL", remedy="name a run of the suite `bfcl`")
     version, reasons_by_question = _checked(
         {pair.case.trajectory: _calls(pair) for pair in pairs if pair.prediction}, python
     )
@@ -97,10 +96,10 @@ def _calls(pair: Pair) -> list[dict[str, object]]:
 
 
 def _checked(calls_by_question: Mapping[str, list[dict[str, object]]], python: Path) -> tuple[str, dict[str, str]]:
-    """The package's version, and of each question the reason why it is wrong, empty where it is right."""
+    """The package's version, and for each question the reason why it is wrong, empty if it is right."""
     lines = "".join(json.dumps({"id": name, "calls": calls}) + "\n" for name, calls in calls_by_question.items())
     try:
-        # Isolated: neither this project's modules nor the environment's settings are the package's.
+        # Isolated from this project's modules and the environment's Python settings.
         done = subprocess.run(  # noqa: S603 - a Python of the user's, and a program of ours
             [python, "-I", bfcl_checker.__file__],
             input=lines, capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
@@ -110,7 +109,7 @@ def _checked(calls_by_question: Mapping[str, list[dict[str, object]]], python: P
     if done.returncode == bfcl_checker.NO_PACKAGE:
         raise CheckerMissing(f"{python} has no bfcl-eval", remedy=SETUP)
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it does not say why"])[-1]
+        last = (done.stderr.strip().splitlines() or ["without a message"])[-1]
         raise CheckerFailed(f"BFCL's checker ended with {done.returncode}: {last}", remedy=SETUP)
     return _read(done.stdout, calls_by_question)
 
@@ -121,9 +120,9 @@ def _read(text: str, questions: Iterable[str]) -> tuple[str, dict[str, str]]:
         version = str(json.loads(first)["version"])
         verdicts = [_CheckerLine.model_validate_json(line) for line in lines]
     except (ValueError, KeyError, TypeError, ValidationError) as error:
-        raise CheckerFailed("what BFCL's checker says cannot be read", remedy=SETUP) from error
+        raise CheckerFailed("the output of BFCL's checker cannot be read", remedy=SETUP) from error
     if [each.id for each in verdicts] != list(questions):
-        raise CheckerFailed("BFCL's checker has not spoken of every question", remedy=SETUP)
+        raise CheckerFailed("the output of BFCL's checker lacks questions", remedy=SETUP)
     return version, {each.id: "" if each.valid else each.reason or "unknown" for each in verdicts}
 
 

@@ -1,12 +1,12 @@
-"""Run inside the environment of the package bfcl-eval: what its checker says of calls.
+"""Check calls with the package bfcl-eval; runs inside that package's environment.
 
 Lines of standard input are {"id", "calls": [{NAME: ARGUMENTS}]}, lines of standard output {"id", "valid", "reason"},
-after a first one with the package's version. Only the standard library and the package are imported here. Of the
-package that is its data and its checker of syntax trees; its table of models, whose import wants the client of every
-provider, has a stand-in with the one thing that the checker asks of it: that names are compared as they are.
+after a first one with the package's version. Only the standard library and the package are imported here: its data and
+its checker of syntax trees. Its table of models would import the client of every provider; a stub replaces it with the
+one setting that the checker reads: names are compared unchanged.
 
-Whether calls were made at all is judged as `_evaluate_single_relevance_entry` of its `eval_runner.py` does, everything
-else by `ast_checker`. What the checker cannot take, and ends with an exception, is not valid.
+Relevance (whether there are calls) is checked as in `_evaluate_single_relevance_entry` of its `eval_runner.py`,
+everything else by `ast_checker`. Calls for which the checker raises an exception are not valid.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NO_PACKAGE = 3
 
 
 def main() -> int:
-    """Check line after line."""
+    """Check the calls of each input line."""
     package = find_spec("bfcl_eval")
     if package is None or package.origin is None:
         return NO_PACKAGE
@@ -43,7 +43,7 @@ def main() -> int:
 
 
 def check(data: Path, question: str, calls: list[dict[str, Any]]) -> tuple[bool, str]:
-    """Whether these calls are right for a question, and if not, the checker's word for the error."""
+    """Whether the calls are right for a question; if not, the checker's name of the error."""
     category = question.rpartition("_")[0]
     if "irrelevance" in category:
         return (not calls, "irrelevance_error:decoder_success" if calls else "")
@@ -55,7 +55,7 @@ def check(data: Path, question: str, calls: list[dict[str, Any]]) -> tuple[bool,
 
 
 def checked(functions: Any, calls: Any, answers: Any, category: str) -> tuple[bool, str]:
-    """What `ast_checker` says."""
+    """The result of `ast_checker`."""
     from bfcl_eval.constants.enums import Language
     from bfcl_eval.eval_checker.ast_eval.ast_checker import ast_checker
 

@@ -1,18 +1,17 @@
-"""Seal-Tools' own figures of a run: was the output readable, were the tools right, were their parameters.
+"""Seal-Tools' official metrics of a run: readable outputs, right tools, right parameters.
 
 Source: `calculate_score_ToolLearning` of LLM_Evaluation/src/calculate_pluginscore_detailed.py in fairyshine/Seal-Tools.
-All are shares over everything that was written (P) or wanted (R), and twice the product by the sum of both (F1):
+P is the share of right ones in the predictions, R in the references, F1 their harmonic mean:
 
-- format ACC: of the requests, those whose every output could be read;
-- tool P, R, F1: a written call is right when the request wants a call of that tool;
-- parameter P, R, F1: a written parameter is right when the wanted call of that tool has it with the same value.
+- format ACC: the share of requests whose outputs are all readable;
+- tool P, R, F1: a predicted call is right if the request expects a call of that tool;
+- parameter P, R, F1: a predicted parameter is right if the expected call of that tool has it with the same value.
 
-Odd: a tool that is wanted several times is compared with the first of its calls, and written twice it counts twice, so
-that R can exceed 1; values are the same when Python writes them the same way, `5` and `"5"` too.
+As published: a tool that is expected several times is compared with the first of its calls, and counts twice if it is
+predicted twice, so R can exceed 1; values are equal if their Python texts are, so `5` equals `"5"`.
 
-Other than there: a request's calls are written one at a step, each with the calls before it as the reference has them,
-and a request with an output that cannot be read keeps its other calls, where the published program drops them all.
-Where nothing is right a share is 0, where the published program prints none.
+Unlike the published program: a request's calls are predicted one per step, each after the reference's earlier calls; a
+request with an unreadable output retains its other calls, and is not dropped; and a share without right ones is 0.
 """
 
 from __future__ import annotations
@@ -42,14 +41,16 @@ class SealToolsReport(WireModel):
 
 @dataclass(frozen=True)
 class _Counts:
-    """Of one request: outputs that all could be read (0 or 1), and calls and parameters: right, written, wanted."""
+    """Counts of one request: whether all outputs are readable (0 or 1); right, predicted and expected calls and
+    parameters.
+    """
 
     readable: int
     tools: tuple[int, int, int]
     parameters: tuple[int, int, int]
 
     def ratios(self) -> list[tuple[int, int]]:
-        """Of every figure what is right, and what it is a share of."""
+        """Numerator and denominator of every metric."""
         return [(self.readable, 1), *_p_r_f1(self.tools), *_p_r_f1(self.parameters)]
 
 
@@ -66,7 +67,7 @@ _TITLES = {
 
 
 def seal_tools_report(pairs: Sequence[Pair], *, resamples: int = RESAMPLES, seed: int = SEED) -> SealToolsReport:
-    """All of a run. Raises `EmptySuite` for one without a step."""
+    """The report of a run. Raises `EmptySuite` for a run without steps."""
     requests: dict[str, list[Pair]] = {}
     for pair in pairs:
         requests.setdefault(pair.case.trajectory, []).append(pair)
@@ -105,7 +106,7 @@ def _readable(pair: Pair) -> bool:
 
 
 def _wanted(call: Call, wanted: Sequence[Call]) -> Call | None:
-    """The first wanted call of the same tool."""
+    """The first expected call of the same tool."""
     return next((each for each in wanted if each.name == call.name), None)
 
 
@@ -116,7 +117,7 @@ def _right_parameters(call: Call, wanted: Call) -> int:
 
 
 def _p_r_f1(counts: tuple[int, int, int]) -> list[tuple[int, int]]:
-    """Precision, recall, and their harmonic mean as one share: twice what is right of both together."""
+    """Precision, recall and F1 as fractions; F1 is twice the right ones over the sum of both denominators."""
     right, written, wanted = counts
     return [(right, written), (right, wanted), (2 * right, written + wanted)]
 

@@ -1,4 +1,5 @@
-"""Pages of figures: one self-contained HTML file, or Markdown, from the same sections.
+"""Report pages: one self-contained HTML file, Markdown, or terminal output, from the same sections.
 
-`page.render_page` and `markdown.render_markdown` take sections of `blocks`; `charts` draws what stands in them.
+`html.render_page` and `markdown.render_markdown` take sections of `blocks`; `terminal` prints blocks; `charts` draws
+charts.
 """

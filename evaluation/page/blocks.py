@@ -1,4 +1,4 @@
-"""What a page is made of: sections of paragraphs, tables, charts, lists, texts as they were written, and folds.
+"""The content model of pages: sections of paragraphs, tables, charts, lists, verbatim texts, and folds.
 
 Everything in here is plain text, which the renderers escape. Only the drawing of a `Chart` is markup, made by `charts`.
 """
@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final, Literal
 
-# How a text is coloured on a terminal.
+# Colour of a text on a terminal.
 Tone = Literal["plain", "good", "bad", "warning", "note"]
 
 
@@ -48,17 +48,17 @@ class Table:
 
     @property
     def cells(self) -> list[list[Cell]]:
-        """The rows, every place a cell."""
+        """The rows, with every value as a cell."""
         return [[place if isinstance(place, Cell) else Cell(place) for place in row] for row in self.rows]
 
     def unlinked(self) -> Table:
-        """The same table, none of whose cells leads anywhere."""
+        """The same table without links."""
         return replace(self, rows=[[replace(cell, anchor=None) for cell in row] for row in self.cells])
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing: SVG markup without scripts or references, and the sentence that says the same in words."""
+    """A drawing: SVG markup without scripts or references, and a sentence as its text alternative."""
 
     title: str
     description: str
@@ -68,7 +68,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Charts beside each other, as many as fit."""
+    """Charts side by side, as many as fit."""
 
     charts: Sequence[Chart]
     kind: ClassVar[str] = "gallery"
@@ -84,7 +84,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Verbatim:
-    """A text exactly as it was written, line ends and all, under a label."""
+    """A verbatim text, including line ends, under a label."""
 
     label: str
     text: str
@@ -93,7 +93,7 @@ class Verbatim:
 
 @dataclass(frozen=True)
 class Fold:
-    """Blocks that are shown on demand. Following a link to the `anchor` opens the fold."""
+    """Collapsed blocks. Following a link to the `anchor` opens the fold."""
 
     summary: str
     blocks: Sequence[Block]
@@ -103,7 +103,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class Section:
-    """A headed part of a page. In Markdown a `detail` is left out."""
+    """A headed part of a page. Markdown omits a `detail`."""
 
     title: str
     blocks: Sequence[Block]
@@ -112,7 +112,7 @@ class Section:
     kind: ClassVar[str] = "section"
 
     def unlinked(self) -> Section:
-        """The same section, none of whose tables leads anywhere."""
+        """The same section without links in its tables."""
         linked = (Table, Section)
         return replace(self, blocks=[block.unlinked() if isinstance(block, linked) else block for block in self.blocks])
 
@@ -120,12 +120,12 @@ class Section:
 Block = Paragraph | Table | Chart | Gallery | Listing | Verbatim | Fold | Section
 
 
-# A prompt of 8,000 characters is shown whole.
+# A prompt of 8,000 characters is not truncated.
 CHARACTERS: Final = 12_000
 
 
 def verbatim(label: str, text: str) -> Verbatim:
-    """A text as it was written, or its two ends."""
+    """A verbatim text, or both of its ends if it is too long."""
     if len(text) <= CHARACTERS:
         return Verbatim(label, text)
     half = CHARACTERS // 2

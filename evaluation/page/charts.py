@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 WIDTH = 4.5
 NAME_CHARACTERS = 24
 LEGEND_CHARACTERS = 30
-# Six colours and five ways to draw: thirty before one comes again.
+# Six colours and five styles: thirty combinations.
 _FILLS = ("#9ecae1", "#fdd0a2", "#c7e9c0", "#dadaeb", "#f7f7f7", "#fcbba1")
-# Of straight lines: a hatching of circles takes 140 kB in every drawing.
+# Hatchings of straight lines; one of circles takes 140 kB in every drawing.
 _HATCHES = ("", "////", "----", "xxxx", "||||")
 _INKS = ("#08519c", "#a63603", "#006d2c", "#54278f", "#252525", "#a50f15")
 _MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -36,13 +36,13 @@ _DASHES = ("-", "--", "-.", ":", (0, (8, 2, 1, 2, 1, 2)))
 
 @dataclass(frozen=True)
 class Bar:
-    """A value with its interval, where there is one."""
+    """A value with its interval, if any."""
 
     name: str
     value: float | None
     low: float | None = None
     high: float | None = None
-    # How the value is written beside the bar.
+    # The formatted value beside the bar.
     text: str = "–"
 
 
@@ -84,7 +84,7 @@ def bars(title: str, values: Sequence[Bar], *, of: str = "", maximum: float | No
 
 
 def lines(title: str, series: Sequence[Line], *, x: str, y: str, of: str = "", points: bool = True) -> Chart:
-    """A line for each series; every one of its `points` is marked, or a few. Bars at them are 95 % intervals.
+    """A line for each series; all of its `points` are marked, or only some. Bars at them are 95 % intervals.
 
     No other chart of a page has the same title and is `of` the same.
     """
@@ -97,7 +97,7 @@ def lines(title: str, series: Sequence[Line], *, x: str, y: str, of: str = "", p
         axes.set(xlabel=x, ylabel=y, ylim=(0, None))
         axes.locator_params(axis="x", nbins=4)
         axes.xaxis.set_major_formatter(_number)
-        # Under the picture, where it hides no point.
+        # Below the chart, where it hides no point.
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", frameon=False)
 
     svg = drawn((WIDTH, 3 + 0.2 * len(series)), draw, name=f"{of}/{title}")
@@ -119,7 +119,7 @@ def _draw_line(axes: Axes, place: int, line: Line, *, aside: Transform | None, p
     (drawn_line,) = axes.plot(line.xs, line.ys, color=ink, marker=marker, lw=1.3, ms=5, transform=shift)
     name, apart = both_ends(line.name, LEGEND_CHARACTERS), 1 if points else max(1, len(line.xs) // 6)
     drawn_line.set(label=name, linestyle=dash, markevery=apart)
-    # What is drawn aside does not count for the axes by itself.
+    # Shifted markers do not extend the axes automatically.
     axes.update_datalim([*zip(line.xs, line.ys, strict=True), *zip(line.xs, line.highs, strict=False)])
     axes.autoscale_view()
     for x, low, high in zip(line.xs, line.lows, line.highs, strict=False):
@@ -129,7 +129,7 @@ def _draw_line(axes: Axes, place: int, line: Line, *, aside: Transform | None, p
 
 
 def _aside(figure: Figure, place: int, series: Sequence[Line]) -> Transform | None:
-    """A little to the side, where intervals of several series would lie on each other."""
+    """A small shift, so that intervals of several series do not overlap."""
     from matplotlib.transforms import ScaledTranslation
 
     if not any(line.lows for line in series):
@@ -142,7 +142,7 @@ def _of(of: str) -> str:
 
 
 def _number(value: float, _: object) -> str:
-    """A tick: large ones in thousands and millions, so that they stand side by side."""
+    """A tick label; thousands and millions are abbreviated, so that labels do not overlap."""
     for size, unit in ((1e9, " G"), (1e6, " M"), (1e4, " k")):
         if abs(value) >= size:
             return f"{value / (1e3 if unit == ' k' else size):,.10g}{unit}"
@@ -154,12 +154,12 @@ def _ends(bar: Bar) -> str:
 
 
 _SETTINGS: dict[str, Any] = {
-    # Text stays text: a browser draws it sharply in any size, and its own sans serif is hardly wider than this one.
+    # Text stays text: a browser renders it sharply in any size, and its sans serif is hardly wider than this one.
     "svg.fonttype": "none",
     "svg.hashsalt": "page",
     "font.family": "sans-serif",
     "font.size": 9,
-    # A dollar in a name is a dollar.
+    # No TeX markup in names.
     "text.parse_math": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -179,7 +179,7 @@ def drawn(size: tuple[float, float], draw: Callable[[Figure], None], *, name: st
 
     target = io.StringIO()
     with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
-        # The browser has a glyph for what the font that measures has not.
+        # The browser has glyphs that the measuring font lacks.
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
@@ -188,7 +188,7 @@ def drawn(size: tuple[float, float], draw: Callable[[Figure], None], *, name: st
 
 
 def _inline(svg: str, name: str) -> str:
-    """The element alone, in which every name begins with a digest of its own: a page has each name once."""
+    """The SVG element with ids prefixed by a digest, so that they are unique in a page."""
     prefix = f"c{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:10]}-"
     element = svg[svg.index("<svg") :].strip()
     element = _NAME.sub(lambda match: f'id="{prefix}{match[1]}"', element)

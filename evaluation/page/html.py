@@ -1,7 +1,7 @@
-"""One self-contained HTML page: no script, and nothing that a browser would have to fetch.
+"""One self-contained HTML page: no scripts, and no external resources.
 
-Every text is escaped by the template, so that HTML in what a tool answered is shown as text. The page's policy allows
-nothing from elsewhere, whatever it came to hold.
+The template escapes every text, so that HTML in observations is displayed as text. The page's content security policy
+forbids external resources.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        # What a template prints that was not escaped already goes through this first.
+        # Applied to every unescaped value that a template prints.
         finalize=_shown,
     )
     return environment.get_template("page.html.j2")

@@ -1,4 +1,4 @@
-"""The same sections as Markdown. Charts and details are left out: what they show stands in tables, or in the page."""
+"""Sections as Markdown. Charts and details are omitted: tables have their numbers, the HTML page their texts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TICKS = re.compile("`+")
 
 
 def render_markdown(title: str, sections: Sequence[Section]) -> str:
-    """The document. Nothing in its texts is read as markup."""
+    """The document. Markup in its texts is escaped."""
     parts = [f"# {_escaped(title)}", *(part for section in sections for part in _block(section, 2))]
     return "\n\n".join(parts) + "\n"
 

@@ -1,4 +1,4 @@
-"""Blocks on a terminal. A table is never cut: one that is wider than the output is left for the terminal to wrap."""
+"""Blocks on a terminal. Tables are never truncated: the terminal wraps one that is wider than the output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WIDEST: Final = 1_000
 
 
 def print_blocks(console: Console, blocks: Iterable[Block]) -> None:
-    """Print blocks in order. Charts are left out: tables have their numbers."""
+    """Print blocks in order. Charts are omitted: tables have their numbers."""
     for block in blocks:
         _print(console, block)
 

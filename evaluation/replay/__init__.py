@@ -1,4 +1,4 @@
-"""Tools for whole trajectories without the internet: recorded answers, and a calculator, behind real HTTP.
+"""Tool servers for trajectories without the internet: recorded answers, a calculator, and a Python sandbox.
 
-Each server has an OpenAPI document, so that an orchestrator takes it as any other tool source.
+Each server has an OpenAPI document, so that an orchestrator can register it as a tool source.
 """

@@ -1,4 +1,4 @@
-"""Serve a tool that computes, for an orchestrator on this machine.
+"""Serve a computing tool to an orchestrator on this machine.
 
     python -m evaluation.replay python [PORT]        Python in a sandbox
     python -m evaluation.replay calculator [PORT]    a calculator
@@ -21,7 +21,7 @@ SERVERS: dict[str, Callable[[], FastAPI]] = {"python": create_python_server, "ca
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve until the process is told to end. The exit status is 2 where the arguments name no tool or no port."""
+    """Serve until the process is stopped. The exit status is 2 for an unknown tool or an invalid port."""
     name, port = (arguments[0] if arguments else ""), (arguments[1] if len(arguments) > 1 else str(PORT))
     if name not in SERVERS or not port.isdecimal() or not 0 < int(port) < 2**16 or len(arguments) > 2:
         print(__doc__, file=sys.stderr)

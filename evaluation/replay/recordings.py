@@ -1,11 +1,11 @@
-"""Recorded calls answer again: the exact call has its recorded answer, any other call is a typed error and counted.
+"""Replay recorded calls: the exact call returns its recorded answer, any other call a typed error; both are counted.
 
 Arguments are compared as JSON values: the order of names and 5 against 5.0 make no difference. A call that was made
-several times has its answers in their order, and the last one from then on.
+several times returns its answers in order, then the last one.
 
-Trajectories go together only where nothing is ambiguous: a tool's name means the same tool in all of them, and a call
-that two of them have brought the same single answer. Their tools must fit one OpenAPI document. `together` makes groups
-of that kind.
+Trajectories are replayed together only if nothing is ambiguous: a tool's name means the same tool in all of them, and a
+call that two of them have returned the same single answer. Their tools must fit one OpenAPI document.
+`compatible_groups` forms such groups.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from evaluation.errors import EvaluationError
 from evaluation.replay.tool_server import Arguments, CallRefused, ToolAnswer
 from recordings.trajectory import NOT_RECORDED, CallKey, RecordedTrajectory, call_key, recorded_calls
 
-# What an orchestrator reads of one OpenAPI document.
+# Limits of an orchestrator for one OpenAPI document.
 MAX_TOOLS = 500
-# How an orchestrator tells its planner of a tool that failed.
+# The orchestrator's observation of a failed tool.
 _FAILURE = re.compile(r"HTTP (?P<status>[45]\d\d) from the tool(?:: (?P<body>.*)|\.)", re.DOTALL)
 
 
@@ -33,7 +33,7 @@ class CannotReplay(EvaluationError):
 
 @dataclass
 class Replay:
-    """The recorded answers of some trajectories, and how often each tool had one, or none."""
+    """The recorded answers of some trajectories, and counts of calls with and without one, by tool."""
 
     tools: tuple[Tool, ...]
     answers: Mapping[CallKey, Sequence[str]]
@@ -42,7 +42,7 @@ class Replay:
     _given: Counter[CallKey] = field(default_factory=Counter)
 
     def answer(self, name: str, arguments: Arguments) -> ToolAnswer:
-        """The recorded answer of a call. Raises `CallRefused` where there is none."""
+        """The recorded answer of a call. Raises `CallRefused` if there is none."""
         key = call_key(name, arguments)
         if key not in self.answers:
             self.not_recorded[name] += 1
@@ -60,13 +60,15 @@ class Replay:
 
 
 def build_replay(trajectories: Sequence[RecordedTrajectory], *, calls_needed: bool = True) -> Replay:
-    """The replay of trajectories that go together. Raises `CannotReplay`, if calls are needed also without any."""
+    """The replay of compatible trajectories. Raises `CannotReplay`, with `calls_needed` also if there are no calls."""
     tools: dict[str, Tool] = {}
     answers: dict[CallKey, tuple[str, ...]] = {}
     for trajectory in trajectories:
         clash = _clash(trajectory, tools, answers)
         if clash is not None:
-            raise CannotReplay(f"trajectory {trajectory.id!r}: {clash}", remedy="replay it apart; see `together`")
+            raise CannotReplay(
+                f"trajectory {trajectory.id!r}: {clash}", remedy="replay it separately; see `compatible_groups`"
+            )
         tools |= _tools(trajectory)
         answers |= _answers(trajectory)
     if calls_needed and not answers:
@@ -75,7 +77,7 @@ def build_replay(trajectories: Sequence[RecordedTrajectory], *, calls_needed: bo
 
 
 def compatible_groups(trajectories: Iterable[RecordedTrajectory]) -> list[tuple[RecordedTrajectory, ...]]:
-    """The trajectories in groups that can be replayed together, as few as come of one pass."""
+    """Groups of trajectories that can be replayed together, by a greedy pass."""
     groups: list[tuple[list[RecordedTrajectory], dict[str, Tool], dict[CallKey, tuple[str, ...]]]] = []
     for trajectory in trajectories:
         for members, tools, answers in groups:
@@ -94,7 +96,7 @@ def _tools(trajectory: RecordedTrajectory) -> dict[str, Tool]:
 
 
 def _answers(trajectory: RecordedTrajectory) -> dict[CallKey, tuple[str, ...]]:
-    """Calls of tools that were not on offer cannot be made again."""
+    """Calls of tools that were not offered cannot be replayed."""
     offered = _tools(trajectory)
     answers: dict[CallKey, tuple[str, ...]] = {}
     for each in recorded_calls(trajectory):
@@ -120,6 +122,6 @@ def _clash(
 
 
 def _as_answered(content: str) -> ToolAnswer:
-    """The answer that an orchestrator shows its planner as it was recorded."""
+    """The answer for which an orchestrator produces the recorded observation."""
     failure = _FAILURE.fullmatch(content)
     return ToolAnswer(failure["body"] or "", int(failure["status"])) if failure else ToolAnswer(content)

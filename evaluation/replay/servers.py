@@ -23,7 +23,7 @@ NOT_RUN = "code-not-run"
 
 
 def create_replay_server(replay: Replay) -> FastAPI:
-    """The tools of a replay; `GET /counts` says how many calls had a recorded answer, and how many had none."""
+    """The tools of a replay; `GET /counts` returns the number of calls with and without a recorded answer."""
     app = create_tool_server("Recorded tools", replay.tools, replay.answer)
 
     @app.get("/counts")
@@ -39,7 +39,7 @@ def create_calculator_server() -> FastAPI:
 
 
 def create_python_server(limits: Limits | None = None) -> FastAPI:
-    """Python in a sandbox. Code that fails is answered with the reason as its last line, and with the status 422."""
+    """Python in a sandbox. Failing code gets the status 422, with the reason as the last line."""
     sandbox = PythonSandbox(limits)
 
     @contextlib.asynccontextmanager
@@ -50,7 +50,7 @@ def create_python_server(limits: Limits | None = None) -> FastAPI:
     async def run(_: str, arguments: Arguments) -> ToolAnswer:
         code = arguments.get(CODE)
         if not isinstance(code, str) or len(arguments) != 1:
-            raise _refused(NOT_RUN, "The code was not run", f"give `{CODE}`, a text, and nothing else")
+            raise _refused(NOT_RUN, "The code was not run", f"give only `{CODE}`, a text")
         ran = await asyncio.to_thread(sandbox.run, code)
         return ToolAnswer(ran.text, HTTPStatus.UNPROCESSABLE_ENTITY if ran.failed else HTTPStatus.OK)
 
@@ -60,7 +60,7 @@ def create_python_server(limits: Limits | None = None) -> FastAPI:
 def _calculate(_: str, arguments: Arguments) -> ToolAnswer:
     expression = arguments.get("expression")
     if not isinstance(expression, str) or len(arguments) != 1:
-        raise _not_computed("give `expression`, a text, and nothing else")
+        raise _not_computed("give only `expression`, a text")
     try:
         return ToolAnswer(compute(expression))
     except ArithmeticRefused as error:
@@ -85,9 +85,10 @@ class NotServed(EvaluationError):
 
 @contextlib.contextmanager
 def served(app: FastAPI) -> Iterator[str]:
-    """Its base address, until the block ends. Raises `NotServed`.
+    """Serve until the block ends; yields the base address. Raises `NotServed`.
 
-    It has a thread of its own: there uvicorn leaves the signals to the process, and it answers while others work.
+    The server runs in a thread of its own: there uvicorn installs no signal handlers, and it answers while the event
+    loop is busy.
     """
     with contextlib.closing(_listening()) as listening:
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))

@@ -1,9 +1,9 @@
-"""Made-up answers of tools whose data says what form their answers have, and not what is in them.
+"""Synthetic answers of tools whose data gives the form of answers, but no content.
 
 ToolAlpaca describes an answer as `Array[Object{id, tags: Array[string], author: #Author}]`, where `#Author` is
-described elsewhere. Here every field has a value made of its own name (`id-1`), or that of the argument of the same
-name, so the same call always has the same answer. It says nothing about the world; it says that the call was taken, and
-gives later calls something to name. A call that lacks a required argument is refused.
+described elsewhere. Each field gets a value derived from its name (`id-1`), or the argument of the same name, so
+answers are deterministic. They confirm the call and give later calls values to use. A call that lacks a required
+argument is refused.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ NOT_TAKEN: Final = "arguments-missing"
 MAX_DEPTH: Final = 6
 _TOKEN: Final = re.compile(r"#?\w+|[{}\[\]:,]")
 _REFERENCE: Final = re.compile(r"^(?P<name>#\w+):(?P<form>.*)$", re.MULTILINE)
-# Fields that say that all went well.
+# Fields that report success.
 _DONE: Final[Mapping[str, Any]] = {"success": True, "status": "success", "message": "done"}
 
 
 def create_synthetic_server(trajectories: Sequence[RecordedTrajectory]) -> FastAPI:
-    """The tools of trajectories that have a procedure each, and none of whose tools differ under the same name."""
+    """The tools of compatible trajectories: one name means one tool."""
     tools: dict[str, Tool] = {}
     forms: dict[str, str] = {}
     for trajectory in trajectories:
@@ -45,14 +45,14 @@ def create_synthetic_server(trajectories: Sequence[RecordedTrajectory]) -> FastA
 
 
 def synthesize(form: str, arguments: Mapping[str, Any]) -> Any:
-    """An answer of a form, whose first line it is; further lines describe what it refers to."""
+    """An answer of a form: the first line is the form, further lines define the names in it."""
     first, _, more = form.partition("\n")
     references = {match["name"]: match["form"] for match in _REFERENCE.finditer(more)}
     return _Reading(references, arguments).value(first, "value", 0)
 
 
 class _Reading:
-    """Makes values of forms. What cannot be read as a form is a value of its own."""
+    """Makes values of forms. Text that cannot be parsed as a form is used as the value."""
 
     def __init__(self, references: Mapping[str, str], arguments: Mapping[str, Any]) -> None:
         self._references = references
@@ -62,7 +62,7 @@ class _Reading:
         return self._value(_TOKEN.findall(form), name, depth)
 
     def _value(self, tokens: list[str], name: str, depth: int) -> Any:
-        """Of the tokens, those that the value is made of are taken away."""
+        """Consumes the tokens of the value."""
         kind = tokens.pop(0) if tokens else "Object"
         if kind.startswith("#"):
             known = depth < MAX_DEPTH and kind in self._references

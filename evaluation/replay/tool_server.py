@@ -1,7 +1,7 @@
-"""A tool server: an OpenAPI document made of tools, and an answer to each call of one.
+"""A tool server: an OpenAPI document of some tools, and an endpoint for each.
 
 A tool is `POST /tools/NAME` with its arguments as a JSON object, and answers with text. Failures are problem documents
-(RFC 9457). What a tool answers is somebody else's; see `recordings` and `servers`.
+(RFC 9457). The answers come from `recordings` and `servers`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Arguments = dict[str, Any]
 
 @dataclass(frozen=True)
 class ToolAnswer:
-    """What a tool says. A `status` from 400 on means that it failed."""
+    """An answer of a tool. A `status` of 400 or above means failure."""
 
     content: str
     status: int = 200
@@ -49,14 +49,14 @@ class CannotBeOffered(EvaluationError):
     """A tool has a name that an orchestrator would change."""
 
 
-# Raises `CallRefused`. What has to wait for somebody else answers later.
+# Raises `CallRefused`. May return an awaitable.
 Answering = Callable[[str, Arguments], ToolAnswer | Awaitable[ToolAnswer]]
 
 
 def create_tool_server(
     title: str, tools: Sequence[Tool], answering: Answering, *, lifespan: Lifespan[FastAPI] | None = None
 ) -> FastAPI:
-    """The application; `lifespan` holds what answering needs. Raises `CannotBeOffered`."""
+    """The application; `lifespan` manages the resources of `answer`. Raises `CannotBeOffered`."""
     app = FastAPI(title=title, openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     install_problem_handlers(app)
     app.add_exception_handler(CallRefused, _refused)

@@ -1,15 +1,15 @@
-"""Tools that a server of ToolBench's protocol answers: StableToolBench's `/virtual`, or ToolBench's `/rapidapi`.
+"""Tools behind a server of ToolBench's protocol: StableToolBench's `/virtual`, or ToolBench's `/rapidapi`.
 
 An orchestrator calls them as any other tools, on loopback; here each call becomes one `POST` of
 
     {"category", "tool_name", "api_name", "tool_input", "strip", "toolbench_key"}  ->  {"error", "response"}
 
 and its answer the observation that the released α-UMi client makes of it (`ToolBench-multiLLM` in
-X-PLUG/Multi-LLM-Agent): the response as JSON, or where it is empty `{"message": error}`, cut after so many characters.
-What the server says with another status, or not at all in time, is the error that the published client makes of it.
+X-PLUG/Multi-LLM-Agent): the response as JSON, or where it is empty `{"message": error}`, truncated to `max_characters`.
+Other statuses and timeouts become the errors of the published client.
 
-A server that is away is asked again within the time for one call. If it stays away, or does not take the key, the
-planner is told so: a trajectory that met it (`lost`) says nothing about the models.
+Requests to an unavailable server are retried within the timeout of one call. If it stays unavailable, or refuses the
+key, the observation reports it; such a trajectory (`lost`) is not a result of the models.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ MAX_OBSERVATION_CHARACTERS: Final = 1024
 MAX_ANSWER_BYTES: Final = 4 * 2**20
 AWAY: Final = "tool-server-away"
 CONNECT_S: Final = 5.0
-# How the published client words what goes wrong on the way to a server.
+# Error messages of the published client.
 TIMED_OUT, NOT_SENT = "Timeout error...", "request invalid, data error"
-# The errors of a server that the published client tells apart. Others are in words of each call.
+# Errors of a server that the published client distinguishes. Others have texts of their own.
 KNOWN_ERRORS: Final = frozenset({
     "API not working error...", "Unauthorized error...", "Unsubscribed error...", "Too many requests error...",
     "Rate limit per minute error...", "Message error...",
@@ -54,43 +54,43 @@ ANSWERED: Final = "answered"
 ANOTHER_ERROR: Final = "another error"
 _OURS: Final = re.compile(rf"{NOT_SENT}(\. status_code=\d{{3}})?")
 _LOST: Final = f'"{TYPE_PREFIX}{AWAY}"'
-_OTHER_KEY: Final = "the tool server wants another key"
+_OTHER_KEY: Final = "the tool server refuses the key"
 _KEY_STATUS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
 class ServerRefused(EvaluationError):
-    """The tool server does not take the key, or is none."""
+    """The tool server refuses the key, or does not speak the protocol."""
 
 
 @dataclass(frozen=True)
 class VirtualServer:
-    """A server and how it is asked. `url` without a path means `/virtual`, `timeout_s` bounds a call with retries."""
+    """A server and its options. `url` without a path means `/virtual`; `timeout_s` bounds a call with its retries."""
 
     url: str
     key: str = field(default="", repr=False)
     strip: Strip = "truncate"
     max_characters: int = MAX_OBSERVATION_CHARACTERS
     timeout_s: float = 15.0
-    # Whether a proxy of the environment leads there.
+    # Whether to use proxy variables of the environment.
     trust_env: bool = False
 
     @property
     def address(self) -> httpx.URL:
-        """Where calls go."""
+        """The address of calls."""
         url = httpx.URL(self.url)
         return url if url.path.strip("/") else url.copy_with(path=PATH)
 
     @property
     def shown(self) -> str:
-        """The address without the password that it may hold."""
+        """The address without a password."""
         return str(self.address.copy_with(userinfo=b"", query=None))
 
 
 @dataclass
 class VirtualTools:
-    """The tools of a server for an orchestrator. `counts` has how many calls were answered, or how they failed.
+    """The tools of a server for an orchestrator. `counts` has the number of calls by outcome.
 
-    A server that did not take the key is asked no more: `key_refused`.
+    After a server refused the key (`key_refused`), no more requests are sent.
     """
 
     server: VirtualServer
@@ -114,27 +114,29 @@ class VirtualTools:
 
     def lost(self, trajectory: Trajectory) -> bool:
         """Whether a trajectory made a call while the server could not be used."""
-        # A server may say the same; only what the orchestrator was refused is an error there.
+        # A server may answer the same text; only a refused call is an error in the trajectory.
         seen = [step.observation for step in trajectory.steps if step.observation is not None]
         return any(each.is_error and _LOST in each.content for each in seen)
 
     async def ready(self, policy: RetryPolicy) -> None:
-        """Raises `Unavailable`, and `ServerRefused` for another kind of server, or one that does not accept the key."""
+        """Check the server. Raises `Unavailable`, and `ServerRefused` for another kind of server, or one that refuses
+        the key.
+        """
         async with _client(self.server) as http:
             response = await retry(lambda _: _probe(http, self.server), policy, self._unavailable)
         if self.key_refused or response.status_code in _KEY_STATUS:
             raise ServerRefused(
-                f"the tool server at {self.server.shown} wants another key",
+                f"the tool server at {self.server.shown} refuses the key",
                 remedy="name its key with ALPHA_UMI_TOOLBENCH_KEY or --tool-key-file",
             )
         if response.status_code == HTTPStatus.NOT_FOUND:
             raise ServerRefused(
                 f"there is no tool server at {self.server.shown}: status 404",
-                remedy=f"name the address that it is asked at, such as http://HOST:8080{PATH}",
+                remedy=f"name its full address, such as http://HOST:8080{PATH}",
             )
 
     async def _answer(self, http: httpx.AsyncClient, tool: ToolBenchApi, arguments: Arguments) -> ToolAnswer:
-        """What the planner sees of a call. Raises `CallRefused` while the server cannot be used."""
+        """The observation of a call. Raises `CallRefused` while the server cannot be used."""
         waits = RetryPolicy(wait_s=self.server.timeout_s * 0.6, first_pause_s=0.1, longest_pause_s=2.0)
         try:
             async with asyncio.timeout(self.server.timeout_s):
@@ -170,7 +172,7 @@ class VirtualTools:
             return Failure(type(error).__name__)
 
     def _without_key(self, error: str, response: Any) -> tuple[str, Any]:
-        """A server may repeat what it was sent."""
+        """Remove the key, which a server may echo."""
         error, response = json.loads(redact_json(json.dumps([error, response]), self.server.key))
         return error, response
 
@@ -182,14 +184,14 @@ class VirtualTools:
 
 
 def _counted(error: str) -> str:
-    """What a call is counted as."""
+    """The outcome under which a call is counted."""
     if not error:
         return ANSWERED
     return error if error in KNOWN_ERRORS or error == TIMED_OUT or _OURS.fullmatch(error) else ANOTHER_ERROR
 
 
 def observation(error: str, response: Any, max_characters: int) -> str:
-    """The text that a planner sees of an answer."""
+    """The observation of an answer."""
     text = json.dumps({"message": error} if response == "" else response)
     return text if len(text) <= max_characters else text[:max_characters] + "..."
 
@@ -214,7 +216,7 @@ def _payload(server: VirtualServer, tool: ToolBenchApi, arguments: Arguments) ->
 
 
 async def _probe(http: httpx.AsyncClient, server: VirtualServer) -> httpx.Response | Failure:
-    """What it says to a request that asks for no tool; that it wants another method is an answer."""
+    """Probe the server with a request that calls no tool; a refused method counts as an answer."""
     try:
         response = await http.get(server.address)
     except httpx.HTTPError as error:

@@ -1,1 +1,1 @@
-"""Put the steps and the instructions of a suite to models: to role services, and to an orchestrator."""
+"""Run suites: steps with role services, and instructions with an orchestrator."""

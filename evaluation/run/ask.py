@@ -1,8 +1,8 @@
 """Run recorded instructions on an orchestrator, and collect the trajectories with their events.
 
 A trajectory is created once, under an idempotency key, and followed to its end through restarts of the orchestrator. It
-is cancelled when the run is. One that failed because a role service or its tools were unavailable says nothing about
-the models: it runs again when they are ready.
+is cancelled when the run is. A failure because a role service or tools were unavailable is not a result of the models:
+the trajectory runs again when they are ready.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class RemoteTools(Protocol):
         """Whether a call of a trajectory failed because the server was unavailable."""
 
     async def ready(self, policy: RetryPolicy) -> None:
-        """Wait until the server is available. Raises `Unavailable`, or an `EvaluationError` if waiting is no use."""
+        """Wait until the server is available. Raises `Unavailable`, or an `EvaluationError` if a wait cannot help."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ async def _run_once(
         raise RequestRefused(
             error.problem,
             message=f"trajectory {recorded.id!r} was not created: {error.message}",
-            remedy=error.remedy or "see that its tools are registered with the orchestrator",
+            remedy=error.remedy or "register its tools with the orchestrator",
         ) from error
     try:
         return await _followed(client, recorded, created.id)

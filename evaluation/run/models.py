@@ -1,8 +1,8 @@
-"""Which models are evaluated, and whether their manifests list the suite's instructions as training data.
+"""Identify the evaluated models, and check their manifests for contamination with the suite's instructions.
 
-Role services are asked for their models. Behind an orchestrator they are found through the details of its `/readyz`,
-which name their hosts and ports without a scheme. An orchestrator in another network names addresses that mean nothing
-here: then the models are unknown (`ModelsUnknown`), and the run need not stop for that.
+Role services report their models. The details of an orchestrator's `/readyz` list their hosts and ports without a
+scheme. The addresses of an orchestrator in another network may be unreachable from here: then the models are unknown
+(`ModelsUnknown`), and the run may continue.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ TokenOf = Callable[[Role, str], str | None]
 
 
 class ModelsUnknown(EvaluationError):
-    """The role services behind an orchestrator cannot be asked for their models."""
+    """The role services behind an orchestrator cannot be reached for their models."""
 
 
 @dataclass(frozen=True)
 class RoleModels:
-    """The model of each role, and what its manifest says of a suite's instructions."""
+    """The model of each role, and its contamination with a suite's instructions."""
 
     infos: Mapping[Role, ModelInfo]
     findings: Mapping[Role, Finding]
 
     def to_record(self) -> dict[Role, dict[str, Any]]:
-        """What the header record of a run has of them."""
+        """The models as they are recorded in a run's header."""
         return {role: _record(model, self.findings[role]) for role, model in self.infos.items()}
 
 
@@ -69,11 +69,11 @@ async def discover_models(
     """
     addresses = _addresses(readiness, strategy)
     if not addresses:
-        raise ModelsUnknown("the orchestrator does not say where its role services are")
+        raise ModelsUnknown("the orchestrator does not report the addresses of its role services")
     tokens = {token_of(role, url) for role, urls in addresses.items() for url in urls}
     # The client has one token for all services, and a token may be sent only to the services that it is for.
     if len(tokens) > 1:
-        raise ModelsUnknown("only some of the role services are those that are up here")
+        raise ModelsUnknown("only some of the role services run on this machine")
     try:
         async with RoleServices(
             addresses, token=tokens.pop(), retry=NO_RETRY, answer_timeout_s=_ANSWER_TIMEOUT_S
@@ -82,7 +82,7 @@ async def discover_models(
     except TokenRefused as error:
         raise ModelsUnknown(error.message, remedy=error.remedy) from error
     except (Unavailable, ServiceMismatch) as error:
-        # Their remedies are for users who name the address of a service, which is not done here.
+        # Their remedies name options for service addresses, which do not exist here.
         raise ModelsUnknown(error.message) from error
 
 
@@ -98,9 +98,9 @@ def _manifest(model: ModelInfo) -> Mapping[str, Any]:
 
 
 def _record(model: ModelInfo, finding: Finding) -> dict[str, Any]:
-    """All of a model that stays the same when its service restarts.
+    """The description of a model without fields that change when its service restarts.
 
-    Of its training data only what concerns the suite: the full list can be as long as the rest of the file.
+    Its training data is reduced to the suite: the full list can be as long as the rest of the file.
     """
     record = model.model_dump(mode="json", exclude={"created", "object", "owned_by", "manifest"})
     if record["planner_label"] == "assistant":

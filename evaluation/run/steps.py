@@ -1,8 +1,8 @@
 """Predict the steps of a suite with the role services, and write the predictions to a file.
 
-Each step is given with its recorded history: the planner writes, then the role that it decides for; with the strategy
-`single` only the single model writes. After an output that cannot be parsed no further role is asked: the prediction
-ends there, and is scored as it is. The file can be resumed: steps that have a line are not predicted again.
+Each step is sent with its recorded history: first to the planner, then to the role of its decision; with the strategy
+`single` only to the single model. After an output that cannot be parsed the prediction ends, and is scored as it is.
+The file can be resumed: steps that have a line are not predicted again.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ StepStrategy = Literal["chain", "single"]
 
 @dataclass(frozen=True)
 class Task:
-    """Which steps which models predict. `findings` say whether the models were trained on the suite."""
+    """The steps to predict, and the models. `findings` are the models' contamination with the suite."""
 
     about: RunRecord
     cases: tuple[CaseRecord, ...]
@@ -167,7 +167,7 @@ def _may_pass(prediction: PredictionRecord) -> bool:
 
 
 def attempts_of(*, constrained: bool) -> int:
-    """How often a model may write: with grammars as it is served, with a repair; without as in the paper, once."""
+    """Attempts per output: with grammars as in serving, with a repair; without, as in the paper, one."""
     return 2 if constrained else 1
 
 
@@ -182,7 +182,7 @@ class Predictor:
     async def predict(self, case: CaseRecord) -> PredictionRecord:
         """The prediction for a case, with an error if a role had no output.
 
-        Raises `Unavailable` and `ServiceMismatch`, which are not the case's fault.
+        Raises `Unavailable` and `ServiceMismatch`, which the case did not cause.
         """
         outputs: list[OutputRecord] = []
         try:
@@ -243,7 +243,7 @@ def _output(role: Role, response: RoleResponse[Answer], text: str) -> OutputReco
 
 
 def _text_of_step(step: StepAnswer) -> str:
-    """The text that the single model wrote, from the parts that its service answers with."""
+    """The raw text of the single model, rebuilt from the parts of its service's response."""
     lead = f"{step.thought}\n" if step.thought else ""
-    # The text of an unusable call is the one that was written.
+    # An unusable call contains the raw text.
     return lead + step.text if step.next == "caller" else BackboneStep(lead, step.next, answer=step.answer).text

@@ -1,8 +1,8 @@
-"""Run the instructions of a suite on an orchestrator, with tools that this process serves, and measure them.
+"""Run the instructions of a suite on an orchestrator, with tools that this process serves.
 
-The tools need no internet. Suites that compute (GSM8K, MATH) have the tool they compute with (`COMPUTE_TOOLS`),
-ToolBench's questions a server of ToolBench's tools, ToolAlpaca's synthetic answers, all others the recorded ones.
-Trajectories that cannot be replayed together run in groups, one after another.
+The tools need no internet. Computing suites (GSM8K, MATH) use a computing tool (`COMPUTE_TOOLS`), ToolBench's questions
+a ToolBench tool server, ToolAlpaca synthetic answers, all others the recorded ones. Trajectories that cannot be
+replayed together run in groups, one after another.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class NoObservations(EvaluationError):
 
 
 class NoToolServer(NoObservations):
-    """A suite needs a tool server and none is named, or it does not need the one that is."""
+    """A suite needs a tool server and none is given, or the given one is not needed."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ COMPUTE_TOOLS: Final[Mapping[str, ComputeTool]] = {
 
 @dataclass(frozen=True)
 class TrajectoryTask:
-    """Which trajectories run, in which groups; `about` is the header record of their file."""
+    """The trajectories to run, in groups; `about` is the header record of their file."""
 
     about: TrajectoryRunRecord
     trajectories: Sequence[RecordedTrajectory]
@@ -134,7 +134,7 @@ def require_tools(suite: Suite, virtual: VirtualTools | None = None) -> None:
     needed = suite.definition.loader == "toolbench-queries"
     if needed and virtual is None:
         raise NoToolServer(
-            f"the suite {suite.label!r} needs a server of ToolBench's tools", remedy="name it with --tool-server"
+            f"the suite {suite.label!r} needs a ToolBench tool server", remedy="name it with --tool-server"
         )
     if virtual is not None and not needed:
         raise NoToolServer(

@@ -25,9 +25,9 @@ import numpy.typing as npt
 CONFIDENCE = 0.95
 RESAMPLES = 2_000
 SEED = 0
-# Resamples that are drawn at once, which bounds the memory: at 10,000 trajectories 8 MB.
+# Resamples per batch; bounds the memory: 8 MB at 10,000 trajectories.
 _AT_ONCE = 100
-# Resamples that differ by less are the same, rounded differently.
+# Smaller differences of resamples are rounding errors.
 _ROUNDING = 1e-12
 # R-L of two equal texts is 1 less half of this.
 _NEARLY = 1e-8
@@ -38,7 +38,7 @@ Values = Sequence[float | None]
 
 @dataclass(frozen=True)
 class Interval:
-    """Where a figure lies, with 95 % confidence unless another one is said."""
+    """The confidence interval of a metric, 95 % by default."""
 
     low: float
     high: float
@@ -46,14 +46,14 @@ class Interval:
 
 @dataclass(frozen=True)
 class Sums:
-    """What is resampled, by trajectory (row) and metric (column): the sum of the values, and how many there are."""
+    """The resampled data by trajectory (row) and metric (column): the sum of the values, and their number."""
 
     totals: Floats
     counts: Floats
 
     @property
     def trajectories(self) -> list[int]:
-        """How many trajectories count, by metric."""
+        """The number of trajectories that count, by metric."""
         return [int(number) for number in (self.counts > 0).sum(axis=0)]
 
 
@@ -64,7 +64,7 @@ def mean(values: Values) -> float | None:
 
 
 def sums_by_trajectory(trajectories: Sequence[str], metrics: Sequence[Values]) -> Sums:
-    """Sum up by trajectory what each metric says of each step; None does not count."""
+    """Sum the values of each metric by trajectory; None does not count."""
     rows = {name: row for row, name in enumerate(dict.fromkeys(trajectories))}
     row_of_step = np.array([rows[name] for name in trajectories], dtype=np.intp)
     values = np.array([[np.nan if value is None else value for value in metric] for metric in metrics], dtype=float)
@@ -82,7 +82,7 @@ def resampled_means(sums: Sums, *, resamples: int = RESAMPLES, seed: int = SEED)
 
 
 def interval(samples: Floats, confidence: float = CONFIDENCE) -> Interval | None:
-    """The middle of one metric's resampled figures. None where no resample has one, or all have the same."""
+    """The central percentiles of one metric's resamples. None if there are no values, or all are equal."""
     known = samples[~np.isnan(samples)]
     if not known.size or np.ptp(known) < _ROUNDING:
         return None
@@ -91,7 +91,7 @@ def interval(samples: Floats, confidence: float = CONFIDENCE) -> Interval | None
 
 
 def boundary_interval(value: float | None, trajectories: int, confidence: float = CONFIDENCE) -> Interval | None:
-    """The score interval of a share that is 0, or 1, in each of so many trajectories; None for any other value."""
+    """The score interval of a share that is 0, or 1, in each of `n` trajectories; None for any other value."""
     if value == 0:
         return wilson_interval(0, trajectories, confidence)
     extreme = value is not None and value > 1 - _NEARLY
@@ -99,18 +99,18 @@ def boundary_interval(value: float | None, trajectories: int, confidence: float 
 
 
 def wilson_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> Interval:
-    """The score interval of a share, `hits` of `n` that have nothing to do with one another."""
+    """The score interval of a share: `hits` of `n` independent trials."""
     z = _normal(confidence)
     middle, spread = hits + z**2 / 2, z * math.sqrt(hits * (n - hits) / n + z**2 / 4)
     low, high = (middle - spread) / (n + z**2), (middle + spread) / (n + z**2)
-    # Mathematically so already; the last bit of a rounded root depends on the processor's library.
+    # Exact bounds; the last bit of a rounded root depends on the platform's library.
     return Interval(0.0 if hits == 0 else low, 1.0 if hits == n else high)
 
 
 def boundary_difference(
     first: float, second: float, trajectories: int, confidence: float = CONFIDENCE
 ) -> Interval | None:
-    """The interval of the second less the first, where both are 0 or 1 in each of so many trajectories; else None."""
+    """The interval of the second less the first, if both are 0 or 1 in each of `n` trajectories; else None."""
     one = boundary_interval(first, trajectories, confidence)
     other = boundary_interval(second, trajectories, confidence)
     if one is None or other is None:
@@ -140,12 +140,12 @@ def intervals(sums: Sums, samples: Floats, values: Values, *, shares: Sequence[b
 
 @cache
 def _normal(confidence: float) -> float:
-    """The quantile of the normal distribution that so much lies within."""
+    """The normal quantile of a two-sided interval with this confidence."""
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
 def _drawn(generator: np.random.Generator, trajectories: int, resamples: int) -> Floats:
-    """How often each trajectory (column) stands in each resample (row)."""
+    """The multiplicity of each trajectory (column) in each resample (row)."""
     draws = generator.integers(trajectories, size=(resamples, trajectories))
     return np.stack([np.bincount(row, minlength=trajectories) for row in draws]).astype(float)
 

@@ -19,7 +19,7 @@ from evaluation.statistics.paired import Difference, Verdict
 
 @dataclass(frozen=True)
 class GatedFigure:
-    """A figure that the gate looked at, with the confidence at which it was found or last looked at."""
+    """A metric that the gate tested, with the confidence at which it was rejected or last tested."""
 
     item: Difference
     confidence: float
@@ -36,33 +36,33 @@ class GatedFigure:
         return self.item.minimum_detectable_effect(self.confidence)
 
     def is_underpowered(self, fall: float) -> bool:
-        """Whether a share is open of which the sample could not have shown such a fall."""
+        """Whether a share is inconclusive, and the sample could not have shown a fall of this size."""
         smallest = self.minimum_detectable_effect
         return self.verdict == "inconclusive" and self.item.metric.is_share and (smallest is None or smallest > fall)
 
 
 @dataclass(frozen=True)
 class Gate:
-    """What the gate says of all figures that it looked at, in their order."""
+    """The gate's result for all tested metrics, in their order."""
 
     correction: Correction
     figures: tuple[GatedFigure, ...]
 
     @property
     def worse(self) -> tuple[GatedFigure, ...]:
-        """Those that stop the release."""
+        """The metrics that fail the gate."""
         return tuple(figure for figure in self.figures if figure.verdict == "worse")
 
 
 def apply_gate(items: Sequence[Difference], correction: Correction = Correction.HOLM) -> Gate:
-    """Hold differences to the gate, all of them."""
+    """Test all differences as one family."""
     levels = _holm(items) if correction is Correction.HOLM else [CONFIDENCE] * len(items)
     figures = [GatedFigure(item, level, item.verdict_at(level)) for item, level in zip(items, levels, strict=True)]
     return Gate(correction, tuple(figures))
 
 
 def _holm(items: Sequence[Difference]) -> list[float]:
-    """The confidence of each, at which it was told apart, or last looked at."""
+    """The confidence at which each was rejected, or last tested."""
     levels = [CONFIDENCE] * len(items)
     left = list(range(len(items)))
     while left:

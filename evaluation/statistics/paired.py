@@ -31,7 +31,7 @@ MIN_TRAJECTORIES = 20
 
 
 class Measure(Protocol):
-    """What has a figure in both files: its name, its title, which way is better, and whether it lies in 0 to 1."""
+    """A metric of both files: its name, title and direction, and whether it is a share from 0 to 1."""
 
     @property
     def name(self) -> str: ...
@@ -48,7 +48,7 @@ class Measure(Protocol):
 
 @dataclass(frozen=True)
 class Difference:
-    """A figure in both files. `difference` is the second less the first, None where one of them has no figure.
+    """A metric in both files. `difference` is the second less the first, None if either has no value.
 
     `trajectories` is the smaller number of both files. `incomparable`: a file is incomplete, and the metric ignores
     what is missing. `resampled` are the differences of the resamples.
@@ -86,7 +86,7 @@ class Difference:
         return bounds
 
     def verdict_at(self, confidence: float) -> Verdict:
-        """What can be said with this confidence."""
+        """The verdict at this confidence."""
         if self.trajectories < MIN_TRAJECTORIES or self.incomparable:
             return "inconclusive"
         bounds = self.interval if confidence == CONFIDENCE else self.interval_at(confidence)
@@ -95,10 +95,10 @@ class Difference:
         return "better" if (bounds.low > 0) == (self.metric.better == "higher") else "worse"
 
     def minimum_detectable_effect(self, confidence: float) -> float | None:
-        """How much worse the second would have to measure, as widely scattered as it is here, to be called `worse`.
+        """The smallest worsening of the second file that would be `worse`, given the spread of this sample.
 
-        Of a share at least what the score interval leaves to be found where none is: however little the two differ
-        here, so many trajectories may go wrong before no resample is without one. None where nothing can be said.
+        For a share it is at least the upper bound of the score interval of 0 events: with fewer failures some
+        resample would contain none, however small the difference is here. None if there is no verdict.
         """
         if self.difference is None or self.trajectories < MIN_TRAJECTORIES or self.incomparable:
             return None
@@ -121,7 +121,7 @@ def paired(
     resamples: int,
     seed: int,
 ) -> tuple[Difference, ...]:
-    """The difference of each measure: its values in both files, in the order of `trajectories`. Raises nothing."""
+    """The difference of each measure: its values in both files, in the order of `trajectories`."""
     sums = sums_by_trajectory(trajectories, [*first, *second])
     samples = resampled_means(sums, resamples=resamples, seed=seed)
     half = len(measures)

@@ -101,7 +101,7 @@ def test_trajectories_go_through_the_gate(invoke: Invoke, trajectories: Callable
     form = ("--format", "trajectories")
     failed = invoke("evaluate", "compare", *files, *form, "--fail-below")
     assert failed.exit_code == 3
-    assert failed.stdout.startswith("100 whole trajectories\n")
+    assert failed.stdout.startswith("100 trajectories\n")
     assert "success is worse by 0.4000" in failed.stdout
     gated = json.loads(invoke("evaluate", "compare", *files, *form, "--fail-below", "--json").stdout)["gate"]
     # What they cost stops a release only where it is named.
@@ -215,7 +215,7 @@ def test_a_file_of_another_version_is_named(
     assert (refused.exit_code, refused.stdout) == (2, "")
     message = " ".join(refused.stderr.split())
     assert f"line 1: the file is of version {version}, and this program reads version {reads}" in message
-    assert "make it anew" in message
+    assert "make it again" in message
 
 
 @pytest.mark.parametrize(
@@ -229,4 +229,4 @@ def test_what_belongs_to_the_gate_is_refused_without_it(
     file = steps("one", GOOD)
     refused = invoke("evaluate", "compare", file, file, *option)
     assert (refused.exit_code, refused.stdout) == (2, "")
-    assert f"{option[0]} says what --fail-below looks at" in refused.stderr
+    assert f"{option[0]} applies only with --fail-below" in refused.stderr

@@ -96,8 +96,8 @@ def test_an_export_that_breaks_leaves_the_file_as_it_was(invoke: Invoke, serve: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--status", "done"), "--status: 'done' is none"),
-        (("--since", "yesterday"), "--since: 'yesterday' is no time"),
+        (("--status", "done"), "--status: 'done' is not a status"),
+        (("--since", "yesterday"), "--since: 'yesterday' is not a time"),
         (("--since", "2026-03-03", "--until", "2026-03-02"), "--since is not before --until"),
         (("--url", "http://127.0.0.1:1"), "the orchestrator at http://127.0.0.1:1 is unavailable"),
         (("--output", "/nowhere/served.jsonl"), "--output: /nowhere/served.jsonl cannot be written"),
@@ -129,7 +129,7 @@ def test_a_role_that_goes_wrong_is_named(invoke: Invoke, serve: Serve, tmp_path:
     for all_of_it in (("--window", "1w"), ("--reference-windows", "50")):
         refused = invoke("evaluate", "drift", str(served), "--fail-on-alarm", *all_of_it)
         assert refused.exit_code == 2
-        assert "none is left to be held to it" in " ".join(refused.stderr.split())
+        assert "none is left to compare with it" in " ".join(refused.stderr.split())
 
 
 def test_a_reference_is_another_export(invoke: Invoke, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_reference_is_another_export(invoke: Invoke, tmp_path: Path) -> None:
         (tmp_path / name).write_text("".join(each.model_dump_json() + "\n" for each in matches))
     now, before = str(tmp_path / "now"), str(tmp_path / "before")
     alone = invoke("evaluate", "drift", now, "--reference", str(tmp_path / "few"))
-    assert "nothing can be said of any window" in alone.stdout
+    assert "no window has a verdict" in alone.stdout
     held = invoke("evaluate", "drift", now, "--reference", before)
     assert "going wrong in the newest full window, 2026-03-11: planner" in held.stdout
 
@@ -165,13 +165,16 @@ def test_what_cannot_be_read_is_refused(invoke: Invoke, tmp_path: Path) -> None:
         ((bad,), f"{bad}, line 2 is not JSON"),
         ((str(tmp_path / "empty"),), "no trajectory has ended"),
         ((good, "--reference", bad), f"{bad}, line 2 is not JSON"),
-        ((good, "--window", "soon"), "'soon' is no length of time"),
-        ((good, "--output", good), "is what the command reads"),
-        ((good,), "none is left to be held to it"),
-        ((good, "--reference", good, str(tmp_path / "steps")), "steps is no export: its first line is a `run` line"),
+        ((good, "--window", "soon"), "'soon' is not a length of time"),
+        ((good, "--output", good), "is an input of the command"),
+        ((good,), "none is left to compare with it"),
+        (
+            (good, "--reference", good, str(tmp_path / "steps")),
+            "steps is not an export: its first line is a `run` line",
+        ),
         (
             (str(tmp_path / "trajectories"), "--skip-broken"),
-            "trajectories is no export: its first line is a `trajectory-run` line",
+            "trajectories is not an export: its first line is a `trajectory-run` line",
         ),
     ):
         refused = invoke("evaluate", "drift", *arguments)

@@ -174,12 +174,12 @@ def test_no_file_that_is_read_is_written_over(invoke: Invoke, run: Write, tmp_pa
     new = str(tmp_path / "new.json")
     for arguments, message in (
         (("score", first, "--output", first), "--output: "),
-        (("score", first, "--format", "trajectories", "--output", first), "is what the command reads"),
-        (("score", first, "--output", str(tmp_path / "link")), "is what the command reads → name another file"),
+        (("score", first, "--format", "trajectories", "--output", first), "is an input of the command"),
+        (("score", first, "--output", str(tmp_path / "link")), "is an input of the command → name another file"),
         (("score", first, "--write-published", str(tmp_path / "hard")), "--write-published: "),
-        (("score", first, "--output", new, "--write-published", new), "is the file of --output as well"),
-        (("compare", second, first, "--output", first), "is what the command reads"),
-        (("compare", first, second, "--output", f"{tmp_path}/../{tmp_path.name}/first.jsonl"), "the command reads"),
+        (("score", first, "--output", new, "--write-published", new), "is also the file of --output"),
+        (("compare", second, first, "--output", first), "is an input of the command"),
+        (("compare", first, second, "--output", f"{tmp_path}/../{tmp_path.name}/first.jsonl"), "input of the command"),
     ):
         refused = invoke("evaluate", *arguments)
         assert (refused.exit_code, refused.stdout) == (2, ""), arguments

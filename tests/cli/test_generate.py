@@ -22,9 +22,9 @@ from typer.testing import Result
 
 from alpha_umi.serving.manifest import CanaryText, ModelManifest
 from alpha_umi.serving.scripted import Rule
+from cli.commands.generate import role_access
 from cli.generation_view import progress_bar
 from cli.local.state import ProcessIdentity, RunRecord, ServiceRecord, StateFolder
-from cli.role_access import role_access
 from evaluation.files.step_run import read_run
 from recordings.contamination import instruction_digest
 from services.planner import create_router as planner_router
@@ -156,7 +156,7 @@ def test_exclusions_are_printed_and_recorded(invoke: Invoke, suite: Path, serve:
     with (suite.parent / "sums.jsonl").open("a") as data:
         data.write(json.dumps({"question": "What is it?", "answer": "Nobody knows."}) + "\n")
     result = invoke(*arguments(suite, calculating_roles(serve), "--limit", "2"))
-    excluded = "left out of the suite, because it cannot be measured: a solution without a final number (1)"
+    excluded = "excluded from the suite, because it cannot be measured: a solution without a final number (1)"
     assert (result.exit_code, excluded in stderr_of(result)) == (0, True)
     assert read_run(suite.parent / "run.jsonl").about.excluded == {"a solution without a final number": 1}
     assert excluded in invoke("evaluate", "score", str(suite.parent / "run.jsonl")).stdout

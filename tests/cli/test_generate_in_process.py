@@ -135,8 +135,8 @@ def test_an_engine_that_dies_leaves_a_file_that_can_go_on(
     assert (ended.exit_code, ended.stdout) == (1, "")
     written = len(read_run(tmp_path / "run.jsonl").predictions)
     assert 0 < written < 40
-    assert f"an engine was lost; {tmp_path}/run.jsonl has {written} of 40 predictions" in stderr_of(ended)
-    assert "run the same command again: it goes on from there; the whole log is" in stderr_of(ended)
+    assert f"an engine died; {tmp_path}/run.jsonl has {written} of 40 predictions" in stderr_of(ended)
+    assert "run the same command again to resume; the full log is" in stderr_of(ended)
     assert "engine.dead" in (tmp_path / "run.jsonl.log").read_text()
     done = invoke(*arguments(tmp_path))
     assert done.stdout == f"{tmp_path}/run.jsonl: 40 predictions, {written} of them from before\n"
@@ -149,7 +149,7 @@ def test_an_engine_that_computes_wrongly_is_refused(
     ended = invoke(*arguments(tmp_path))
     assert (ended.exit_code, ended.stdout) == (1, "")
     assert "the planner cannot be used: the canary wrote" in stderr_of(ended)
-    assert f"the whole log is {tmp_path}/run.jsonl.log" in stderr_of(ended)
+    assert f"the full log is {tmp_path}/run.jsonl.log" in stderr_of(ended)
     assert not (tmp_path / "run.jsonl").exists()
 
 
@@ -243,7 +243,7 @@ def planner_model(tmp_path: Path) -> Path:
         (("--model", "{0}"), "alpha_umi.json: No such file or directory; a model folder needs this file"),
         (("--model", "{0}", "--models", "{0}"), "--models excludes --model and --adapters"),
         (("--model", "{0}", "--adapters", "{0}"), "alpha_umi.json: No such file or directory"),
-        (("--planner-url", "http://x"), "--in-process asks no service, but the planner's address is http://x"),
+        (("--planner-url", "http://x"), "--in-process uses no service, but the planner's address is http://x"),
         (("--output", "/no/folder/run.jsonl", "--model", "{0}"), "alpha_umi.json"),
     ],
 )

@@ -223,7 +223,7 @@ def test_nonsense_is_a_class_of_its_own(invoke: Invoke, tmp_path: Path, serve: S
     run = run_file(tmp_path / "run.jsonl", trajectory("odd"), trajectory("a"), not_run=3)
     result = invoke(*arguments(run, serve(judge.application())))
     assert result.exit_code == 0
-    assert message_of(result) == "not run yet, and so in no figure: 3 trajectories of the run"
+    assert message_of(result) == "not run yet, in no figure: 3 trajectories of the run"
     assert "without a meaning, counted as neither: 1" in result.stdout
     assert "solvable_pass_rate  1.0000" in result.stdout
     odd = next(each for each in read_verdicts(tmp_path / "verdicts.jsonl").verdicts if each.recorded == "odd")
@@ -294,8 +294,8 @@ def test_a_question_beyond_the_context_is_counted(
         (JSONResponse({"error": {"message": f"no model m for {KEY}"}}, 404), "status 404: no model m for [key]"),
         (JSONResponse({"detail": [{"msg": "bad"}]}, 422), 'status 422: [{"msg": "bad"}]'),
         (PlainTextResponse("oops", 418), "status 418: no reason is given"),
-        (PlainTextResponse("hello"), "its answer is no chat completion"),
-        (JSONResponse({"choices": []}), "its answer is no chat completion"),
+        (PlainTextResponse("hello"), "its answer is not a chat completion"),
+        (JSONResponse({"choices": []}), "its answer is not a chat completion"),
     ],
 )
 def test_a_judge_that_takes_no_question(
@@ -305,7 +305,7 @@ def test_a_judge_that_takes_no_question(
     judge = ScriptedJudge(lambda function, request: message, key=KEY)
     result = invoke(*arguments(run_file(tmp_path / "run.jsonl", trajectory("a")), serve(judge.application())))
     assert result.exit_code == 2
-    assert f"does not take a question: {reason}" in message_of(result)
+    assert f"refuses a question: {reason}" in message_of(result)
     assert read_verdicts(tmp_path / "verdicts.jsonl").verdicts == ()
 
 
@@ -315,7 +315,7 @@ def test_the_key_is_shown_to_the_judge_alone(invoke: Invoke, tmp_path: Path, ser
     (tmp_path / "key").write_text("another")
     wrong = invoke(*arguments(run, address, "--judge-key-file", str(tmp_path / "key")))
     assert wrong.exit_code == 2
-    assert "wants another key" in message_of(wrong)
+    assert "refuses the key" in message_of(wrong)
     assert judge.requests == []
     (tmp_path / "key").write_text(f"{KEY}\n")
     right = invoke(*arguments(run, address, "--judge-key-file", str(tmp_path / "key")))
@@ -400,14 +400,14 @@ def test_what_cannot_be_judged(invoke: Invoke, tmp_path: Path, serve: Serve) -> 
     shop = ("--suite", str(shop_file(tmp_path, "lamp")))
     cases: dict[tuple[str, ...], str] = {
         ("--procedure", "toolbench-win"): "name the other with --against",
-        ("--procedure", "toolbench-pass", "--against", str(other)): "toolbench-win, and nothing else",
+        ("--procedure", "toolbench-pass", "--against", str(other)): "only toolbench-win compares two runs",
         ("--against", str(other)): "of the suite 'shop', and",
         ("--procedure", "toolbench-pass"): "there is no suite 'shop'",
         ("--procedure", "toolbench-pass", *shop): "trajectories that the suite",
         ("--procedure", "toolalpaca", *shop): "has no golden calls",
         ("--procedure", "toolalpaca", "--suite", str(alpaca(tmp_path))): "trajectories that the suite",
         ("--judge-url", "nowhere"): "--judge-url: 'nowhere' is not an address",
-        ("--report", str(run)): "is what the command reads",
+        ("--report", str(run)): "is an input of the command",
     }
     for more, message in cases.items():
         result = invoke(*arguments(run, address, *more))

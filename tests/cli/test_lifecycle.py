@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from cli.demo_question import UNTUNED_INSTRUCTION
+from cli.commands.lifecycle import UNTUNED_INSTRUCTION
 from cli.local.services import ROLES, ModelFolders, Ports, Script, service_table
 from cli.local.state import RunRecord, StateFolder
 

@@ -53,7 +53,7 @@ def test_models_are_listed(model: Path, invoke: Invoke) -> None:
 def test_complete_models_are_verified(model: Path, invoke: Invoke) -> None:
     result = invoke("models", "verify")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert "every file is the one that was recorded" in result.stdout
+    assert "every file matches its digest" in result.stdout
 
 
 def change_weights(model: Path) -> None:

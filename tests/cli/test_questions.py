@@ -21,6 +21,7 @@ from alpha_umi.client.retry import RetryPolicy
 from alpha_umi.client.sync import SyncOrchestratorClient
 from alpha_umi.contract.stream_events import TextDelta
 from alpha_umi.contract.trajectories import CreateTrajectory
+from alpha_umi.plain_text import plain
 from alpha_umi.roles.turns import Tool
 from alpha_umi.trajectory import (
     ActionRequired,
@@ -37,9 +38,7 @@ from alpha_umi.trajectory import (
     Usage,
 )
 from cli.commands.questions import read_events
-from cli.live_output import LiveOutput, ended
-from cli.plain_text import plain
-from cli.steps_view import StepsView
+from cli.steps_view import LiveOutput, StepsView, ended
 
 Fake = Any
 Invoke = Callable[..., Any]
@@ -100,14 +99,18 @@ def test_text_is_printed_once_also_when_it_was_streamed(fake: Fake, url: str, in
     output = invoke("ask", "How warm?", "--url", url).stdout
     assert output.count("I ask the thermometer") == 1
     assert output.count("It is 19.5 degrees.") == 1
-    assert "asked again" not in output
+    assert "request was repeated" not in output
 
 
 def test_a_preview_that_does_not_count_is_followed_by_what_does(fake: Fake, url: str, invoke: Invoke) -> None:
     first = with_deltas("planner", ["Something half done"], STEP[0])
     fake.add([CREATED, *first, *COMPLETED[2:]])
     output = invoke("ask", "How warm?", "--url", url).stdout
-    assert output.index("Something half done") < output.index("asked again") < output.index("I ask the thermometer.")
+    assert (
+        output.index("Something half done")
+        < output.index("request was repeated")
+        < output.index("I ask the thermometer.")
+    )
 
 
 def test_an_unreadable_decision_is_printed(fake: Fake, url: str, invoke: Invoke) -> None:
@@ -160,7 +163,7 @@ def test_a_single_model_that_is_streamed_is_printed_once(fake: Fake, url: str, i
     output = invoke("ask", "How warm?", "--url", url).stdout
     for text in ("I ask.", "Action: temperature", "It is 19.5 degrees.", "Step 2"):
         assert output.count(text) == 1, text
-    assert "asked again" not in output
+    assert "request was repeated" not in output
 
 
 @pytest.mark.parametrize(

@@ -77,9 +77,9 @@ def test_errors_are_reported_and_nothing_is_written(invoke: Invoke, given: list[
         ((*given, str(tmp_path / "nothing")), "nothing cannot be read: No such file"),
         ((*given, "--training", str(tmp_path)), "is no folder of a training"),
         ((*given, "--markdown", given[0]), "--markdown: "),
-        ((*given, "--markdown", str(page)), "is the file of --output as well"),
-        ((*given, "--training", str(trained), "--markdown", str(costs)), "costs.json is what the command reads"),
-        ((*given, "--training", str(trained), "--markdown", str(losses)), "losses.jsonl is what the command reads"),
+        ((*given, "--markdown", str(page)), "is also the file of --output"),
+        ((*given, "--training", str(trained), "--markdown", str(costs)), "costs.json is an input of the command"),
+        ((*given, "--training", str(trained), "--markdown", str(losses)), "losses.jsonl is an input of the command"),
         ((*given, "--markdown", str(tmp_path / "no" / "report.md")), "report.md cannot be written: No such file"),
     ):
         done = invoke("evaluate", "report", *arguments, "--output", str(page), "--resamples", "100")

@@ -119,7 +119,7 @@ def test_the_key_can_be_in_a_file(invoke: Invoke, folder: Path, serve: Serve, ur
     assert {info.toolbench_key for info in server.calls} == {"of-the-file"}
 
 
-@pytest.mark.parametrize(("text", "message"), [("", "is empty"), ("a b", "this is no key"), ("ü", "holds no key")])
+@pytest.mark.parametrize(("text", "message"), [("", "is empty"), ("a b", "the key is invalid"), ("ü", "has no key")])
 def test_what_is_no_key(invoke: Invoke, folder: Path, text: str, message: str) -> None:
     (folder / "key").write_text(text, encoding="utf-8")
     more = ("--tool-key-file", str(folder / "key"))
@@ -136,7 +136,7 @@ def test_refusals_before_the_first_request(
     assert away.exit_code == 1
     assert f"error: the tool server at http://127.0.0.1:{free_port}/virtual is unavailable" in stderr_of(away)
     none = invoke(*arguments(suite, url, None))
-    assert (none.exit_code, "needs a server of ToolBench's tools" in stderr_of(none)) == (2, True)
+    assert (none.exit_code, "needs a ToolBench tool server" in stderr_of(none)) == (2, True)
     other = invoke(*arguments(suite, url, f"{serve(ToolBenchServer().application())}/other"))
     assert (other.exit_code, "there is no tool server at" in stderr_of(other)) == (2, True)
     sums = invoke(*arguments(sums_file(folder, 2), url, f"http://127.0.0.1:{free_port}"))
@@ -147,7 +147,7 @@ def test_refusals_before_the_first_request(
 def test_a_wrong_key_ends_the_run(invoke: Invoke, folder: Path, serve: Serve, url: str) -> None:
     result = invoke(*arguments(queries_file(folder), url, serve(ToolBenchServer("right").application())))
     assert result.exit_code == 2
-    assert "wants another key" in stderr_of(result)
+    assert "refuses the key" in stderr_of(result)
     assert KEY not in result.output + result.stderr
     assert read_trajectory_run(folder / "trajectories.jsonl").records == ()
 

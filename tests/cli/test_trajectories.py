@@ -273,7 +273,7 @@ def test_exclusions_are_printed_and_recorded(invoke: Invoke, folder: Path, start
     with (folder / "sums.jsonl").open("a") as data:
         data.write(json.dumps({"question": "What is it?", "answer": "Nobody knows."}) + "\n")
     result = invoke(*arguments(suite, url))
-    excluded = "left out of the suite, because it cannot be measured: a solution without a final number (1)"
+    excluded = "excluded from the suite, because it cannot be measured: a solution without a final number (1)"
     assert excluded in stderr_of(result)
     assert excluded in result.stdout
     about = read_trajectory_run(folder / "trajectories.jsonl").about
@@ -483,4 +483,4 @@ def test_trajectories_are_no_predictions(invoke: Invoke, tmp_path: Path) -> None
     path = str(tmp_path / "trajectories.jsonl")
     published = invoke("evaluate", "score", path, "--format", "trajectories", "--write-published", f"{path}.json")
     assert published.exit_code == 2
-    assert "whole trajectories are no predictions" in stderr_of(published)
+    assert "a file of trajectories has no predictions" in stderr_of(published)

@@ -65,7 +65,7 @@ def test_a_prediction_that_was_cut_in_the_middle_of_the_file_is_taken_out_as_the
     path.write_bytes(b"".join([*lines[:5], lines[5][:-9] + b"\n", lines[6]]))
     with pytest.raises(CutShort, match="line 6 ends in the middle") as refused:
         go_on(path)
-    assert (refused.value.remedy or "").startswith("take this line out, and give the `alpha-umi evaluate generate`")
+    assert (refused.value.remedy or "").startswith("remove this line, and run the `alpha-umi evaluate generate`")
     path.write_bytes(b"".join([*lines[:5], lines[6]]))
     assert go_on(path) == ("a/1", "c/1")
     assert set(path.read_bytes().splitlines()) == set(complete_file().splitlines())
@@ -141,7 +141,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
 def test_an_unwritable_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(FileUnwritable, match="No such file"):
         go_on(tmp_path / "no" / "folder")
-    with pytest.raises(FileUnwritable, match="no regular file"):
+    with pytest.raises(FileUnwritable, match="not a regular file"):
         go_on(Path(os.devnull))
 
 

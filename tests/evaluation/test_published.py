@@ -176,7 +176,7 @@ def test_entries_without_predictions_are_counted_as_wrong(tmp_path: Path) -> Non
         ("plain words", NotTheFormat, "is not JSON"),
         ('[{"a": 1},\n nonsense]', NotTheFormat, "line 2, column 2"),
         ("[" * 100_000, NotTheFormat, "too deep"),
-        ('{"tools": []}', NotTheFormat, "no list of entries"),
+        ('{"tools": []}', NotTheFormat, "not a list of entries"),
         ("[1]", NotTheFormat, "entry 1"),
         (
             json.dumps([entry(), entry(tools=[{"function": "f"}])]),

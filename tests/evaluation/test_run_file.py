@@ -170,12 +170,12 @@ def test_what_a_service_spoilt_may_be_followed_by_another_prediction(tmp_path: P
 @pytest.mark.parametrize(
     ("number", "end", "remedy"),
     [
-        (6, "", "goes on from the last whole line"),
+        (6, "", "resumes after the last complete line"),
         # A line end behind it: whoever goes on with the file takes it for a whole line.
-        (6, "\n", "take this line out"),
-        (5, "\n", "take this line out"),
-        (2, "\n", "make the file anew"),
-        (1, "\n", "make the file anew"),
+        (6, "\n", "remove this line"),
+        (5, "\n", "remove this line"),
+        (2, "\n", "make the file again"),
+        (1, "\n", "make the file again"),
     ],
 )
 def test_the_remedy_for_a_cut_line_leads_on(
@@ -195,6 +195,6 @@ def test_the_remedy_for_a_cut_line_leads_on(
 def test_a_trajectory_file_is_recognized(tmp_path: Path, kind: str) -> None:
     file = tmp_path / "trajectories.jsonl"
     file.write_text(json.dumps({"kind": kind, "suite": "three", "trajectories": 1}) + "\n")
-    with pytest.raises(NotTheFormat, match="is a file of whole trajectories") as refused:
+    with pytest.raises(NotTheFormat, match="is a file of trajectories") as refused:
         read_run(file)
     assert "--format trajectories" in (refused.value.remedy or "")

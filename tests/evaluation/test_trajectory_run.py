@@ -161,10 +161,10 @@ def test_what_is_no_run_is_refused(tmp_path: Path, text: str, error: type[DataEr
 @pytest.mark.parametrize(
     ("text", "remedy"),
     [
-        (HEAD[:-5], "goes on from the last whole line"),
-        (HEAD[:-5] + "\n", "make the file anew"),
-        (HEAD + '\n{"kind":"trajectory","recorded":', "goes on from the last whole line"),
-        (HEAD + '\n{"kind":"trajectory","recorded":\n', "take this line out"),
+        (HEAD[:-5], "resumes after the last complete line"),
+        (HEAD[:-5] + "\n", "make the file again"),
+        (HEAD + '\n{"kind":"trajectory","recorded":', "resumes after the last complete line"),
+        (HEAD + '\n{"kind":"trajectory","recorded":\n', "remove this line"),
     ],
 )
 def test_the_remedy_for_a_cut_line_leads_on(tmp_path: Path, text: str, remedy: str) -> None:
@@ -243,6 +243,6 @@ def test_a_file_of_version_1_is_refused_as_such(tmp_path: Path) -> None:
     for read in (read_trajectory_run, lambda path: read_runs([path], BootstrapOptions(100))):
         with pytest.raises(OtherVersion, match="is of version 1, and this program reads version 2") as refused:
             read(path)
-        assert "make it anew" in (refused.value.remedy or "")
-    with pytest.raises(NotTheFormat, match="is a file of whole trajectories"):
+        assert "make it again" in (refused.value.remedy or "")
+    with pytest.raises(NotTheFormat, match="is a file of trajectories"):
         read_run(path)

@@ -194,7 +194,7 @@ def test_a_category_without_a_step_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_python_that_is_not_there_or_lacks_the_package(tmp_path: Path, made_up: list[Pair]) -> None:
-    with pytest.raises(CheckerMissing, match="is not there") as refused:
+    with pytest.raises(CheckerMissing, match="does not exist") as refused:
         checker_python({"ALPHA_UMI_BFCL_PYTHON": str(tmp_path / "python")})
     assert "make bfcl-setup" in (refused.value.remedy or "")
     with pytest.raises(CheckerFailed):
@@ -205,7 +205,7 @@ def test_a_python_that_is_not_there_or_lacks_the_package(tmp_path: Path, made_up
 
 def test_what_is_no_question_of_bfcl_is_refused(tmp_path: Path) -> None:
     written(tmp_path, "multiple", [question("other_0")], [answer("other_0")])
-    with pytest.raises(NotTheFormat, match="'other_0' is no question of BFCL"):
+    with pytest.raises(NotTheFormat, match="'other_0' is not a question of BFCL"):
         bfcl_report(predicted(Suite(None, (), bfcl.load(tmp_path, ["multiple"]).trajectories, {})), Path("/bin/true"))  # type: ignore[arg-type]
     with pytest.raises(EmptySuite):
         bfcl_report([], Path("/bin/true"))

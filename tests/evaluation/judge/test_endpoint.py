@@ -75,7 +75,7 @@ async def test_what_cannot_be_read_is_an_empty_answer_of_a_known_judge(serve: Se
 async def test_what_cannot_be_read_at_first_is_no_judge(serve: Serve, odd: Response) -> None:
     judge = ScriptedJudge(lambda function, request: odd)
     async with Judge(JudgeAddress(f"{serve(judge.application())}/v1", "m"), NO_RETRY) as requested:
-        with pytest.raises(JudgeRefused, match="no chat completion"):
+        with pytest.raises(JudgeRefused, match="not a chat completion"):
             await ask(requested)
 
 

@@ -91,6 +91,6 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
 def test_another_file_is_known_as_such(tmp_path: Path, line: object) -> None:
     path = tmp_path / "run.jsonl"
     path.write_text(json.dumps(line) + "\n")
-    with pytest.raises(NotTheFormat, match="line 1: this is no file of verdicts") as refused:
+    with pytest.raises(NotTheFormat, match="line 1: this is not a file of verdicts") as refused:
         read_verdicts(path)
     assert "evaluate judge" in (refused.value.remedy or "")

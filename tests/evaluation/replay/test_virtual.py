@@ -140,7 +140,7 @@ async def test_a_wrong_key_is_remembered(serve: Serve, call: Call) -> None:
         answer = await asyncio.to_thread(call, virtual, **IDEAS)
         assert answer.status_code == 503
     assert len(server.calls) == 1
-    with pytest.raises(ServerRefused, match="wants another key") as refused:
+    with pytest.raises(ServerRefused, match="refuses the key") as refused:
         await virtual.ready(NO_RETRY)
     assert "another" not in str(refused.value).replace("another key", "")
     assert "another'" not in repr(virtual.server)

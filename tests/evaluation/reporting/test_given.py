@@ -145,7 +145,7 @@ def test_a_file_of_another_version_is_refused_by_its_number(tmp_path: Path, text
     path.write_text((text or path.read_text()).replace(f'"version":{reads}', '"version":0', 1))
     with pytest.raises(OtherVersion, match=f"is of version 0, and this program reads version {reads}") as refused:
         read_runs([path], QUICK)
-    assert "make it anew" in str(refused.value.remedy)
+    assert "make it again" in str(refused.value.remedy)
 
 
 @pytest.mark.parametrize(
