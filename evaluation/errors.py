@@ -44,6 +44,6 @@ class RunInterrupted(EvaluationError):
     def __init__(self, message: str, *, progress: str) -> None:
         super().__init__(
             f"{message}; {progress}",
-            remedy="run the same command again when it is available: it goes on from there",
+            remedy="run the same command again when it is available: it resumes",
         )
         self.progress = progress
