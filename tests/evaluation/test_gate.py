@@ -1,4 +1,4 @@
-"""The gate: what is worse stops a release, what cannot be told does not, and what says nothing is refused."""
+"""The gate: a regression stops a release, an inconclusive result does not, and unusable files are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file that grows: what was killed can go on, and nothing else is taken for it."""
+"""Resumable files: a killed run continues, and a file of another run is refused."""
 
 from __future__ import annotations
 

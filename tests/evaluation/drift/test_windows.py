@@ -1,4 +1,4 @@
-"""Windows of time, and which role goes wrong in them."""
+"""Time windows, and the alarming roles in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trainings are read from their folders, and runs find theirs."""
+"""Trainings are read from their folders and matched to runs."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_the_section_tells_costs_and_draws_losses(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("costs", "reply"),
     [
-        (None, "is no folder of a training"),
+        (None, "is not the folder of a training"),
         ("[]", "costs.json"),
         ("{", "ends in the middle"),
         ('{"stages": {}}', "variant"),

@@ -1,4 +1,4 @@
-"""A trajectory as it is opened: each step says what its models were shown before it."""
+"""A trajectory on a page: each step names the history of its prompts."""
 
 from __future__ import annotations
 

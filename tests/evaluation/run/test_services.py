@@ -1,4 +1,4 @@
-"""Role services that are away, come back, refuse, or run another model than was asked for."""
+"""Role services that are unavailable, return, refuse, or run another model than requested."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ async def test_an_unavailable_service_ends_the_run_and_the_file_can_be_resumed(s
     message = r"the summarizer at http\S+ is unavailable: status 503; .* has 1 of 6 predictions"
     with pytest.raises(RunInterrupted, match=message) as ended:
         await generated(roles, tmp_path, concurrency=1)
-    assert "it goes on from there" in (ended.value.remedy or "")
+    assert "it resumes there" in (ended.value.remedy or "")
     roles.summarizer = good
     done, run = await generated(roles, tmp_path)
     assert (done.before, len(run.predictions)) == (1, 6)
