@@ -1,4 +1,4 @@
-"""Shared fixtures: golden texts (where they are at hand), free ports, applications served for real on loopback."""
+"""Shared fixtures: golden texts (if they exist), free ports, applications served on loopback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real processes that stand in for services, and an orchestrator that tells trajectories that a test wrote."""
+"""Real processes in place of services, and an orchestrator with the trajectories of a test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`evaluate generate --in-process`: the services' own applications without services, and what ends their engines."""
+"""`evaluate generate --in-process`: the services' applications without servers, and the end of their engines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/operations.md describes every metric that the services expose; no metric or setting that it names is made up."""
+"""docs/operations.md describes every metric of the services, and names only metrics and settings that exist."""
 
 from __future__ import annotations
 

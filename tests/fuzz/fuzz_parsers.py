@@ -1,7 +1,7 @@
 """Fuzz the parsers with atheris: `python tests/fuzz/fuzz_parsers.py [--seconds N] [TARGET ...]`.
 
-Every target has a process of its own, as a fuzzer ends with its process. What it has learnt is kept below `.fuzz/`,
-where an input that breaks something lies as well; `--replay FILE` runs a target on such an input alone.
+Every target runs in a process of its own, because a fuzzer ends with its process. Corpora and failing inputs are stored
+below `.fuzz/`; `--replay FILE` runs a target on one failing input.
 """
 
 from __future__ import annotations

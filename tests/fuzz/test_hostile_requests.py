@@ -1,4 +1,4 @@
-"""What no generator of well-formed requests sends: broken encodings, bombs, odd paths. Each gets a problem document."""
+"""Malformed requests (broken encodings, bombs, odd paths): each gets a problem document."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The orchestrator's REST surface against a simple model, through stops and crashes at any point.
+"""The orchestrator's REST surface against a simple model, with stops and crashes at any point.
 
-After every step: what was acknowledged is listed once, newest first; what has ended never changes; nothing ends
-otherwise than its course says, or as cancelled unless somebody asked for that. At the end: every trajectory comes to
-its end, each of its streams told the same rows once and in order, the last of them is what is read, and the shop
-executed nothing twice that must not be.
+After every step: every acknowledged trajectory is listed once, newest first; ended trajectories do not change; a
+trajectory ends as its course defines, or as cancelled after a cancel request. At the end: every trajectory has ended,
+each of its streams has the same rows once and in order, the last row is the state that the API returns, and the shop
+executed no write twice.
 """
 
 from __future__ import annotations

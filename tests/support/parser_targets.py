@@ -1,6 +1,6 @@
-"""What is fuzzed below HTTP: each parser with the errors that it may raise, and what must hold when it raises none.
+"""Fuzz targets below HTTP: each parser with its permitted errors, and the properties of its results.
 
-A target takes bytes and raises nothing, whatever they are.
+A target takes any bytes and raises nothing.
 """
 
 from __future__ import annotations
