@@ -27,7 +27,7 @@ _CHUNK = b"x" * 2**16
 
 
 class Fault(BaseModel):
-    """What goes wrong, where, and how often."""
+    """A fault: its mode, the prefix of its paths, and the number of its requests."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -100,9 +100,9 @@ async def _fail(fault: Fault, app: ASGIApp, scope: Scope, receive: Receive, send
         case "refuse":
             failing = _close_the_connection
         case "error_4xx":
-            failing = problem(HTTPStatus.BAD_REQUEST, "Fault", "refused, as POST /_faults asked for")
+            failing = problem(HTTPStatus.BAD_REQUEST, "Fault", "refused by the fault of POST /_faults")
         case "error_5xx":
-            failing = problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Fault", "failed, as POST /_faults asked for")
+            failing = problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Fault", "failed by the fault of POST /_faults")
         case "not_json":
             failing = PlainTextResponse("{'this': is not JSON", media_type="application/json")
         case "too_large":
