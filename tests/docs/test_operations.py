@@ -30,7 +30,7 @@ class Described(NamedTuple):
 
 
 def section(heading: str) -> str:
-    """What stands under a heading, up to the next one."""
+    """The text under a heading, up to the next one."""
     return re.split(r"\n##+ ", PAGE.split(f"\n{heading}\n")[1])[0]
 
 

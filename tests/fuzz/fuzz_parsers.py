@@ -70,7 +70,7 @@ def _fuzz(name: str, seconds: int) -> None:
     from support.parser_seeds import SEEDS
 
     def mutated(data: bytes, longest: int, seed: int) -> bytes:
-        """Spoil JSON in its structure half of the time; letters alone would hardly ever leave it JSON."""
+        """Mutate the structure of JSON half of the time; mutated bytes alone would hardly ever be JSON."""
         spoilt = spoilt_json(data, random.Random(seed)) if seed % 2 else None
         return atheris.Mutate(data, longest) if spoilt is None or len(spoilt) > longest else spoilt
 

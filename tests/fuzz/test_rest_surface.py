@@ -59,7 +59,7 @@ any_number = st.integers(0, 30)
 
 @dataclass
 class Known:
-    """What the model knows of a trajectory that was acknowledged."""
+    """The model's state of an acknowledged trajectory."""
 
     document: Json
     rows: Future[list[Row]]
@@ -291,14 +291,14 @@ class RestSurface(RuleBasedStateMachine):
         return self.http.post(path, json=body)
 
     def acknowledged(self, document: Json) -> Known:
-        """Keep a trajectory in mind that a client was told of, and follow it."""
+        """Record an acknowledged trajectory, and follow its stream."""
         rows = self.portal.start_task_soon(follow, self.orchestrator, document["id"])
         self.known.append(Known(document, rows))
         return self.known[-1]
 
     @contextlib.contextmanager
     def followed(self) -> Iterator[None]:
-        """Nobody follows any longer after the block."""
+        """Cancel all followers at the end of the block."""
         try:
             yield
         finally:

@@ -57,7 +57,7 @@ class TinyModels:
 
 
 def manifest(role: Role, *, base: str = "tiny") -> ModelManifest:
-    """What a tiny model says about itself, but for canary and digests."""
+    """The manifest of a tiny model, without canary and digests."""
     return ModelManifest(
         name="tiny" if role == "backbone" else f"tiny-{role}",
         role=role,

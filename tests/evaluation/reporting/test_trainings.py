@@ -17,7 +17,7 @@ from recordings.errors import DataError, DuplicateId
 
 
 def runs(folder: Path, *tokens: int) -> list[StepsRun]:
-    """Runs of models that were trained with so many tokens."""
+    """Runs of models, by their numbers of training tokens."""
     paths = []
     for amount in tokens:
         run = run_of(pairs_of({}))
