@@ -1,1 +1,1 @@
-"""What the services cost. Each program prints one table; `docs/benchmarks.md` holds the figures and what they mean."""
+"""Benchmarks of the services. Each program prints one table; `docs/benchmarks.md` explains the figures."""

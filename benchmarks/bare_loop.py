@@ -1,4 +1,4 @@
-"""The agent's loop without log, checks or metrics: a lower bound of its cost."""
+"""The agent's loop without log, checks or metrics: a lower bound of the orchestrator's cost."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class AgentState(TypedDict, total=False):
 
 
 def build(calls: AgentCalls) -> Any:
-    """The graph: one node a call."""
+    """The graph: one node per call."""
 
     async def plan(state: AgentState) -> AgentState:
         decided = await calls.call_role(PLAN.path, state["history"])

@@ -63,11 +63,11 @@ class RecordingEngine:
         await self.inner.check()
 
     def stats(self) -> EngineStats | None:
-        """How busy the engine is."""
+        """The load of the engine."""
         return self.inner.stats()
 
     def count_tokens(self, prompt: Prompt | str) -> int:
-        """Tokens of a prompt."""
+        """Number of tokens of a prompt."""
         return self.inner.count_tokens(prompt)
 
     async def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:

@@ -1,12 +1,12 @@
-"""Errors of generating, scoring and comparing, beside those of data files (`recordings.errors`). Each has a remedy.
+"""Errors of generating, scoring and comparing; `recordings.errors` has those of data files. Each has a remedy.
 
 DataError
 ├── NotTheFormat
 │   └── OtherVersion     another version of the program wrote the file
 └── EvaluationError
-    ├── NoReference      predictions that no case belongs to
+    ├── NoReference      predictions without a case
     ├── CasesDiffer      two files do not measure the same cases
-    ├── GateRefused      two files of which nothing can be said before a release
+    ├── GateRefused      the gate cannot compare two files
     └── RunInterrupted   a server stayed unavailable during a run; the file can be resumed
 """
 
@@ -24,7 +24,7 @@ class OtherVersion(NotTheFormat):
 
 
 class NoReference(EvaluationError):
-    """Predictions that no case belongs to."""
+    """Predictions without a case."""
 
 
 class CasesDiffer(EvaluationError):
@@ -32,13 +32,13 @@ class CasesDiffer(EvaluationError):
 
 
 class GateRefused(EvaluationError):
-    """Two files of which nothing can be said before a release: predictions are missing, or they were made otherwise."""
+    """The gate cannot compare two files: predictions are missing, or the runs have different settings."""
 
 
 class RunInterrupted(EvaluationError):
     """A server stayed unavailable during a run. The file holds what was written, and can be resumed.
 
-    `progress` says how many records the file has.
+    `progress` is the number of records in the file, as a phrase.
     """
 
     def __init__(self, message: str, *, progress: str) -> None:

@@ -23,7 +23,7 @@ def execute(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def ask(http: httpx.Client, instruction: str) -> dict[str, Any]:
-    """The finished trajectory; every required call is executed here."""
+    """The finished trajectory. Every required call is executed here."""
     answer = http.post("/v1/trajectories", json={"instruction": instruction, "tools": [TOOL]})
     while (trajectory := answer.raise_for_status().json())["status"] == "requires_action":
         call = trajectory["steps"][-1]["action"]

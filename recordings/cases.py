@@ -21,9 +21,9 @@ from recordings.turns import read_call
 NO_DECISION = "a planner turn without a decision"
 NO_CALL = "a call that cannot be read"
 NO_ANSWER = "a conclusion without an answer"
-# Counted by loaders, because there is no turn of such a call.
+# Counted by loaders, because such a call has no turn.
 NO_HISTORY = "a call whose history is not recorded"
-# Nor is there a turn where a single call cannot be the reference.
+# Also without a turn: a single call cannot be the reference.
 NO_SINGLE_CALL = "a question that wants several calls at once"
 NO_OTHER_TOOL = "a question without a tool on offer"
 STEP_REASONS = (NO_DECISION, NO_CALL, NO_ANSWER, NO_HISTORY, NO_SINGLE_CALL, NO_OTHER_TOOL)

@@ -1,4 +1,4 @@
-"""Shared fixtures: golden texts (where they are at hand), free ports, applications served for real on loopback."""
+"""Shared fixtures: golden texts (if they exist), free ports, applications served on loopback."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def serve() -> Iterator[Serve]:
 
 @pytest.fixture(autouse=True)
 def _own_logging() -> Iterator[None]:
-    """What a test sets up for logs is not what the next one finds, nor what a fixture of a whole module has set up."""
+    """Restore the log configuration after each test, so that tests and module fixtures do not affect each other."""
     root = logging.getLogger()
     handlers = root.handlers
     structlog.configure(**UNTOUCHED)

@@ -150,7 +150,7 @@ def test_arrows_point_down() -> None:
 
 
 def test_every_module_has_a_row() -> None:
-    """What lies in no part may import anything, so only the empty package files above the parts lie in none."""
+    """Modules outside of all parts have no import rule; only the empty package files above the parts may be."""
     files = [*ROOT.glob("*/__init__.py"), *ROOT.glob("[!.]*/*/__init__.py")]
     folders = {path.relative_to(ROOT).parts[0] for path in files}
     assert folders - {"tests"} <= set(PACKAGES)

@@ -1,4 +1,4 @@
-"""What a checkout may change in files: nothing in those whose digests are recorded."""
+"""Files with recorded digests are not changed by a checkout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No route of any service answers without its key, but the two health routes; whatever is added later is covered."""
+"""No route of any service answers without its key, except the two health routes; new routes are included."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Identifiers use the field's terms (docs/glossary.md), not words that could stand for anything."""
+"""Identifiers use the field's terms (docs/glossary.md), not vague words."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ _COLUMN: Final = "instruction"
 
 @dataclass(frozen=True)
 class ContaminationFilter:
-    """What evaluations measure on: digests of instructions by the evaluation's name, and suites by tool set."""
+    """The contents of evaluations: digests of instructions by the evaluation's name, and suites by tool set."""
 
     instructions: Mapping[str, frozenset[str]]
     tool_sets: Mapping[str, str]

@@ -26,7 +26,7 @@ MAX_CHARACTERS: Final = 120
 
 
 def with_rationales(trajectory: RecordedTrajectory, rationale: Rationale) -> RecordedTrajectory:
-    """The trajectory with rationales as `rationale` says."""
+    """The trajectory with the rationales that `rationale` selects."""
     if rationale == "original":
         return trajectory
     tools = {tool.name: tool for tool in trajectory.tools}

@@ -76,7 +76,7 @@ def _path(source: Source, data: Path) -> Path:
     what = f"the data of the source {source.name!r} is not at {path}" if data.is_dir() else f"there is no folder {data}"
     raise SourceMissing(
         what,
-        remedy=f"training/README.md says where to get it; put it at {source.data} in a folder of data, and name that "
+        remedy=f"training/README.md has its source; put it at {source.data} in a folder of data, and name that "
         f"folder with {DATA_VARIABLE}",
     )
 

@@ -38,7 +38,7 @@ def run(*command: str, echo: bool = False) -> str:
         end(process, seconds=GRACE_S)
         raise
     if process.returncode:
-        reason = "its output above says why" if echo else complaint.strip()[-500:]
+        reason = "its output is above" if echo else complaint.strip()[-500:]
         raise CommandFailed(f"{' '.join(command[:3])}: exit code {process.returncode}: {reason}")
     return (output or "").strip()
 

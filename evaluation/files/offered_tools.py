@@ -18,14 +18,14 @@ from recordings.reading import refuse_duplicates
 
 
 class ToolRecord(WireModel):
-    """A tool as the role services were sent it, under the name by which it was registered."""
+    """A tool as it was sent to the role services, under its registered name."""
 
     kind: Literal["tool"] = "tool"
     id: Count
     tool: ToolModel
 
     def as_tool(self) -> Tool:
-        """The tool as the roles know it."""
+        """The tool as a type of the roles."""
         return Tool(self.tool.name, self.tool.description, self.tool.parameters)
 
 
@@ -48,17 +48,17 @@ class ToolTable:
 
 
 def require_lines(tools: Sequence[ToolRecord], offered: Mapping[str, Sequence[int]], path: Path) -> None:
-    """Raises `DuplicateId` for two tools of one number, `NotTheFormat` where a trajectory's tool has no line."""
+    """Raises `DuplicateId` for two tools with the same id, `NotTheFormat` if a trajectory's tool has no line."""
     refuse_duplicates([str(tool.id) for tool in tools], f"{path}: tools")
     known = {tool.id for tool in tools}
     for trajectory, numbers in offered.items():
         if missing := [str(number) for number in numbers if number not in known]:
             raise NotTheFormat(
                 f"{path}: trajectory {trajectory!r} was offered tools that have no line: {some(missing)}",
-                remedy="take the line of this trajectory out, and give the command again that made the file",
+                remedy="remove the line of this trajectory, and run the command that made the file again",
             )
 
 
 def _content(tool: ToolModel) -> str:
-    # In the order in which it is written, because that is how a prompt shows it.
+    # In the order of the record, because that is how a prompt renders it.
     return tool.model_dump_json()

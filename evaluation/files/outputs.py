@@ -1,7 +1,6 @@
-"""What models wrote at a step, and how it is read: strictly, with the parsers that serve.
+"""The texts of the role models at a step, parsed strictly with the parsers of serving.
 
-Text that cannot be read is not repaired and not guessed at: what it should have said is missing from the prediction,
-and `unreadable` says why.
+Unparseable text is neither repaired nor guessed: the prediction lacks the part, and `unreadable` has the reason.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from alpha_umi.roles.turns import Role
 
 @dataclass(frozen=True)
 class RoleText:
-    """The raw text that one role model wrote at a step."""
+    """The raw text that one role model generated at a step."""
 
     role: Role
     text: str
@@ -27,10 +26,10 @@ class RoleText:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What was written at a step, as it was read.
+    """The parsed texts of a step. `decision` is None if the planner's text has none.
 
-    `decision` is None when the planner's text has none. `call` belongs to the decision `caller`, `answer` to
-    `conclusion`; each is None when it was not written, or not so that it can be read.
+    `call` belongs to the decision `caller`, `answer` to `conclusion`; each is None if it is missing or cannot be
+    parsed.
     """
 
     texts: tuple[RoleText, ...]
@@ -41,12 +40,12 @@ class Prediction:
     unreadable: str | None = None
 
     def text_of(self, role: Role) -> str | None:
-        """The raw text of a role, if it was asked."""
+        """The raw text of a role; None if the role was not called."""
         return next((text.text for text in self.texts if text.role == role), None)
 
 
 def read_prediction(texts: Sequence[RoleText]) -> Prediction:
-    """Read a step: a planner's text and that of the role it decided for, or the single model's one text."""
+    """Parse a step: the texts of the planner and of the role that it chose, or the single model's one text."""
     wrote = Prediction(tuple(texts))
     backbone = wrote.text_of("backbone")
     try:
@@ -56,7 +55,7 @@ def read_prediction(texts: Sequence[RoleText]) -> Prediction:
 
 
 def planner_turn(prediction: Prediction) -> str:
-    """What stands for the planner's turn: its raw text, or what the single model decided in the planner's form."""
+    """The planner's turn: its raw text, or the single model's decision in the planner's form."""
     text = prediction.text_of("planner")
     if text is not None:
         return text

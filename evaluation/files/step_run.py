@@ -319,7 +319,7 @@ def _check_ids(path: Path, run: Run) -> None:
     refuse_duplicates(cases, f"{path}: cases")
     if len(cases) != run.about.cases:
         raise CutShort(
-            f"{path} has {len(cases):,} cases, its run line says {run.about.cases:,}", remedy="generate the file again"
+            f"{path} has {len(cases):,} cases, its header has {run.about.cases:,}", remedy="generate the file again"
         )
     known = set(cases)
     orphans = [name for name in predictions if name not in known]
@@ -360,7 +360,7 @@ def _same(path: Path, there: Run, about: RunRecord, cases: tuple[CaseRecord, ...
         if old != wanted:
             raise OtherRun(f"{path} is another run: its `{field}` {_difference(old, wanted)}", remedy=ANOTHER_FILE)
     if there.cases != cases:
-        raise OtherRun(f"{path} has other cases than the suite has now", remedy=ANOTHER_FILE)
+        raise OtherRun(f"{path} has other cases than the suite now", remedy=ANOTHER_FILE)
     return there
 
 

@@ -254,7 +254,7 @@ def _require_same_run(
     known = {trajectory.id for trajectory in recorded}
     unknown = [record.recorded for record in existing.records if record.recorded not in known]
     if unknown:
-        raise OtherRun(f"{path} has trajectories that the suite has not: {some(unknown)}", remedy=ANOTHER_FILE)
+        raise OtherRun(f"{path} has trajectories that are not in the suite: {some(unknown)}", remedy=ANOTHER_FILE)
     return existing
 
 
@@ -269,7 +269,7 @@ def _parse(text: str, path: Path) -> TrajectoryRun:
     require_lines(tools, {record.recorded: record.offered or () for record in trajectories}, path)
     if len(trajectories) > about.trajectories:
         raise NotTheFormat(
-            f"{path} has {pluralize(len(trajectories), 'trajectory')}, its first line says {about.trajectories:,}",
+            f"{path} has {pluralize(len(trajectories), 'trajectory')}, its header has {about.trajectories:,}",
             remedy="measure them anew",
         )
     return TrajectoryRun(about, trajectories, {tool.id: tool for tool in tools})

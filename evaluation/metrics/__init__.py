@@ -1,7 +1,7 @@
-"""The metrics: each is one small pure function of a pair, None where the pair does not count, and their average.
+"""The metrics. Each is a small pure function of a pair (None if the metric does not apply), and is averaged.
 
-An average over no pair has no figure. `PUBLISHED` holds the paper's, under the names that the published program prints
-them under; `PLAIN` what is measured beside them. `decision_confusion` counts instead of averaging.
+An average over no pairs has no value. `PUBLISHED` has the paper's metrics, under the names that the published program
+prints; `PLAIN` has ours. `decision_confusion` counts instead of averaging.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Metric(Generic[T]):
-    """A metric of a `T` (a `Pair` or a measured trajectory): its name and title, the function, and which way is better.
+    """A metric of a `T` (a `Pair` or a measured trajectory): name, title, function, and the better direction.
 
-    `of` returns None where the metric does not apply. What is `missing` counts as wrong, or is ignored; an ignored one
-    allows no verdict on two files of which one is incomplete. `is_share`: from 0 to 1. `digits` are decimal places in
-    tables. `gated`: `evaluate compare --fail-below` checks it unless metrics are named. `optional`: left out of a
-    report where nothing counts.
+    `of` returns None where the metric does not apply. `missing` predictions count as wrong, or are ignored; a
+    metric that ignores them gives no verdict if one of two compared files is incomplete. `is_share`: from 0 to 1.
+    `digits` are decimal places in tables. `gated`: `evaluate compare --fail-below` checks it unless metrics are
+    named. `optional`: omitted from a report if it has no values.
     """
 
     name: str

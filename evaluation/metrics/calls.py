@@ -24,12 +24,12 @@ from recordings.errors import NotTheFormat
 
 
 def decision_accuracy(pair: Pair) -> float | None:
-    """1 or 0 for every step; 0 where nothing was predicted or nothing could be read."""
+    """1 or 0 for every step; 0 for a missing or unparseable prediction."""
     return float(pair.prediction is not None and pair.prediction.decision == pair.case.reference.decision)
 
 
 def call_match(pair: Pair) -> float | None:
-    """1 or 0; None where the reference's decision is not for a call."""
+    """1 or 0; None if the reference's decision is not a call."""
     reference = pair.case.reference
     if reference.decision != "caller":
         return None
@@ -51,7 +51,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def argument_validity(pair: Pair) -> float | None:
-    """1 or 0; None where the decision was not for a call. Raises `NotTheFormat` for a schema that is none."""
+    """1 or 0; None if the predicted decision is not a call. Raises `NotTheFormat` for an invalid tool schema."""
     if pair.prediction is None or pair.prediction.decision != "caller":
         return None
     call = pair.prediction.call
@@ -62,13 +62,13 @@ def argument_validity(pair: Pair) -> float | None:
         return float(full_validator(tool.parameters).is_valid(dict(call.arguments)))
     except jsonschema_rs.ValidationError as error:
         raise NotTheFormat(
-            f"case {pair.case.id!r}: the schema of the tool {tool.name!r} is no JSON Schema: {error.message[:200]}",
+            f"case {pair.case.id!r}: the schema of the tool {tool.name!r} is not a JSON Schema: {error.message[:200]}",
             remedy="give its parameters a valid JSON Schema (draft 2020-12)",
         ) from error
 
 
 def invented_tools(pair: Pair) -> float | None:
-    """1 or 0; None where no call was made that can be read."""
+    """1 or 0; None without a parseable call."""
     if pair.prediction is None or pair.prediction.call is None:
         return None
     return float(Tool(pair.prediction.call.name).prompt_name not in pair.offered)

@@ -16,13 +16,13 @@ Confusion = Mapping[str, Mapping[str, int]]
 
 
 def decision_confusion(pairs: Sequence[Pair]) -> Confusion:
-    """Counts by the reference's decision (rows) and the predicted one (`COLUMNS`), with zeros; they sum up to n."""
+    """Counts by the reference's decision (rows) and the predicted one (`COLUMNS`), with zeros; their sum is n."""
     counts = Counter((pair.case.reference.decision, predicted_column(pair)) for pair in pairs)
     return {row: {column: counts[row, column] for column in COLUMNS} for row in DECISIONS}
 
 
 def predicted_column(pair: Pair) -> str:
-    """The column of a pair: its decision, that none could be read, or that nothing was predicted."""
+    """The column of a pair: the predicted decision, unreadable, or missing."""
     if pair.prediction is None:
         return MISSING
     return pair.prediction.decision or UNREADABLE

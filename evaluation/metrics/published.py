@@ -30,7 +30,7 @@ from evaluation.files.published import NOTHING, Pair, PublishedStep
 
 
 def plan_accuracy(pair: Pair) -> float | None:
-    """1 or 0 for every step; 0 where nothing was predicted."""
+    """1 or 0 for every step; 0 for a missing prediction."""
     predicted = pair.published_prediction
     return float(predicted is not None and predicted.plan == pair.published_reference.plan)
 
@@ -44,7 +44,7 @@ def action_match(pair: Pair) -> float | None:
 
 
 def hallucination(pair: Pair) -> float | None:
-    """1 or 0 for every step; 0 where nothing was predicted, as nothing was invented."""
+    """1 or 0 for every step; 0 for a missing prediction, which invents no tool."""
     predicted = pair.published_prediction
     if predicted is None or predicted.name is None or predicted.name == NOTHING:
         return 0.0
@@ -56,7 +56,7 @@ HALF = 0.5
 
 @dataclass(frozen=True)
 class _Graded:
-    """The F1 of a step, and the parts that it belongs to."""
+    """The F1 of a step, and the parts to which it belongs."""
 
     f1: float
     easy: bool
@@ -64,7 +64,7 @@ class _Graded:
 
 
 def argument_f1(pair: Pair) -> float | None:
-    """From 0 to 1; None where the reference calls no tool, or has arguments that nobody can read."""
+    """From 0 to 1; None where the reference calls no tool, or has unparseable arguments."""
     graded = _graded(pair)
     return None if graded is None else graded.f1
 

@@ -53,12 +53,11 @@ def _vocabulary(sentences: Sequence[Sequence[str]]) -> int:
 
 
 def _common_words(one: Sequence[str], places: Mapping[str, int]) -> Iterator[str]:
-    """The words of the longest common subsequence that reading two sentences from their ends finds.
+    """The words of the longest common subsequence of two sentences, by backtracking from their ends.
 
-    `places` has a bit for each place at which the other sentence has a word.
-
-    Bit-parallel (Crochemore et al., 2001): after each word of `one`, a bit of the row is clear where the table of
-    lengths steps up. Walking back, such a step leads up in the table, a match to both, and everything else to the left.
+    `places` has a bit for each position of a word in the other sentence. Bit-parallel (Crochemore et al., 2001):
+    after each word of `one`, a cleared bit of the row marks a step up in the table of lengths. In backtracking,
+    such a step leads up in the table, a match leads up and left, and everything else leads left.
     """
     if places.keys().isdisjoint(one):
         return

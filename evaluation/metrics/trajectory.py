@@ -135,7 +135,7 @@ Judge = Callable[[str | None, str], bool]
 
 @dataclass(frozen=True)
 class TrajectoryFigure:
-    """An average over the `n` trajectories that it applies to, with its 95 % interval."""
+    """An average over the `n` trajectories to which it applies, with its 95 % interval."""
 
     name: str
     value: float | None
@@ -238,7 +238,7 @@ def _role_cost(role: Role, steps: Sequence[StepModel]) -> RoleCost:
 
 
 def _is_not_recorded(observation: str) -> bool:
-    """Whether the observation is a replay's problem document; the status precedes it."""
+    """Whether the observation is a replay server's problem document; the status precedes it."""
     try:
         problem = json.loads(observation.partition(": ")[2])
     except (ValueError, RecursionError):

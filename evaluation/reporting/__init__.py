@@ -1,1 +1,1 @@
-"""The report of runs: files of steps and of whole trajectories, trainings and verdicts, as sections of a page."""
+"""The report: step runs, trajectory runs, trainings and verdicts, as sections of a page."""

@@ -1,4 +1,4 @@
-"""The whole report: its sections in order, from runs, trainings and verdicts."""
+"""The complete report: its sections in order, from runs, trainings and verdicts."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ Of = TypeVar("Of")
 
 @dataclass(frozen=True)
 class Report:
-    """What is told: runs, trainings, how intervals are drawn, and how many examples stand behind each number.
+    """The content of a report: runs, trainings, bootstrap options, and the number of examples for each figure.
 
-    With no example (0) nothing of what suites hold or models wrote is told, only figures.
+    With 0 examples the report has figures only: no texts of suites or models.
     """
 
     runs: Sequence[AnyRun]
@@ -39,7 +39,7 @@ class Report:
 
 
 def report_sections(report: Report) -> list[Section]:
-    """All of it. Raises `EvaluationError`."""
+    """The sections of the report. Raises `EvaluationError`."""
     steps = [step_examples(run, report.examples) for run in report.runs if isinstance(run, StepsRun)]
     trajectories = [
         trajectory_examples(run, report.examples) for run in report.runs if isinstance(run, TrajectoriesRun)
@@ -61,14 +61,14 @@ def report_sections(report: Report) -> list[Section]:
 def _given(report: Report) -> Section:
     rows: list[Row] = [[run.named.title, *_about(run)] for run in report.runs]
     commands = "\n".join(line for run in report.runs for line in (f"# {run.named.title}", *run.commands))
-    behind = "Numbers lead to the steps behind them" if report.examples else "What suites hold is left out"
+    behind = "Figures link to their steps" if report.examples else "Texts of suites and models are omitted"
     blocks: list[Block] = [
         Paragraph(
-            "Everything here is computed from files of runs, without asking a model. Runs over other cases stand in "
-            f"sections of their own, and are never compared. {behind}."
+            "Everything is computed from run files, without any model. Runs over other cases are in "
+            f"sections of their own and are never compared. {behind}."
         ),
         Table("The runs", ["run", "suite", "what", "models"], rows, (0, 1, 2, 3)),
-        Verbatim("What makes each file, with its models being served, and what prints its figures", commands),
+        Verbatim("The commands that make each file (while its models are served) and print its figures", commands),
     ]
     return Section("What was measured", blocks, "runs")
 
@@ -95,7 +95,7 @@ def _trajectories(runs: Sequence[TrajectoryExamples], bootstrap: BootstrapOption
 
 
 def _grouped(runs: Iterable[tuple[str, str, Of]]) -> dict[tuple[str, str], list[Of]]:
-    """By suite and cases: only runs of one group stand side by side."""
+    """Group runs by suite and cases: only runs of one group are compared."""
     groups: dict[tuple[str, str], list[Of]] = {}
     for suite, digest, run in runs:
         groups.setdefault((suite, digest), []).append(run)
@@ -103,7 +103,7 @@ def _grouped(runs: Iterable[tuple[str, str, Of]]) -> dict[tuple[str, str], list[
 
 
 def _titled(groups: dict[tuple[str, str], list[Of]], what: str) -> Iterator[tuple[str, list[Of]]]:
-    """A suite by its name, and each of its parts by a number where runs have other cases."""
+    """Title each group: the suite's name, with a number if the suite has several groups."""
     suites = [suite for suite, _ in groups]
     for place, ((suite, _), group) in enumerate(groups.items()):
         part = f", cases {suites[: place + 1].count(suite)} of {suites.count(suite)}" if suites.count(suite) > 1 else ""

@@ -1,4 +1,4 @@
-"""Which examples stand behind the numbers of a run: some for each number, and as few as that takes in all."""
+"""Choose the examples behind the figures of a run: some for each figure, and few in total."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 EXAMPLES_PER_CELL: Final = 3
-# Examples of a run in all, for each one that a number has.
+# The maximum number of examples of a run, as a multiple of those of one group.
 AT_MOST: Final = 12
 
 
 @dataclass(frozen=True)
 class Group:
-    """What a number counts: the places in the run that belong to it, those to be looked at first in front."""
+    """The items that a figure counts: their indices in the run, the most interesting first."""
 
     anchor: str
     title: str
@@ -22,17 +22,17 @@ class Group:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The places that are shown, in order, and those of each group (by its anchor)."""
+    """The indices of all chosen examples, in order, and those of each group by its anchor."""
 
     places: tuple[int, ...]
     by_group: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def choose(groups: Sequence[Group], each: int = EXAMPLES_PER_CELL) -> Chosen:
-    """Up to `each` examples for a group, at least one for every group that is not empty.
+    """Choose up to `each` examples per group, and at least one for every group that is not empty.
 
-    What is shown for one group stands for others as well. Beyond `AT_MOST` times `each` nothing is shown that no group
-    needs as its only one.
+    An example of one group counts for every group that contains it. Above `AT_MOST` times `each` examples, only
+    those that are the single example of a group are added.
     """
     shown: set[int] = set()
     for group in groups:

@@ -1,4 +1,4 @@
-"""The runs of a report: read from files of either kind, labelled, each of them once, with verdicts and caveats."""
+"""The inputs of a report: step runs and trajectory runs, each once and labelled, with verdicts and notes."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ from recordings.reading import read_text
 
 SUFFIX = ".jsonl"
 _GRAMMARS = {True: "constrained", False: "unconstrained"}
-# What does not stand in the name of a place in a page.
+# Characters that an anchor of a page must not have.
 _UNNAMED = re.compile(r"[^A-Za-z0-9_]+")
 _ONCE = "name each run once"
-# Files do not say where they were asked, nor with which key.
+# Files do not record the addresses of servers or their keys.
 _TOOL_SERVER = "http://HOST:8080"
-_AGAIN = "give the command again that made it, or leave the file out"
-# The paper's names of the parts of ToolBench's questions, by ours, with which the ids of questions begin.
+_AGAIN = "run the command that made it again, or omit the file"
+# The paper's names of the parts of ToolBench's questions, by the prefix of our question ids.
 PARTS: Final = {
     "G1_instruction": "I1-Inst.", "G1_tool": "I1-Tool", "G1_category": "I1-Cat.",
     "G2_instruction": "I2-Inst.", "G2_category": "I2-Cat.", "G3_instruction": "I3-Inst.",
@@ -57,7 +57,7 @@ PART: Final = "PART"
 
 @dataclass(frozen=True)
 class RunLabel:
-    """What a report calls a run: a letter, and the end of its path that no other has."""
+    """The label of a run in a report: a letter, and the shortest unique end of its path."""
 
     key: str
     name: str
@@ -65,17 +65,17 @@ class RunLabel:
 
     @property
     def title(self) -> str:
-        """Both, as tables and charts show them."""
+        """Letter and name, as in tables and charts."""
         return f"{self.key} {self.name}"
 
     def anchor(self, *parts: object) -> str:
-        """A name within the page that belongs to this run."""
+        """An anchor of the page that belongs to this run."""
         return "-".join([self.key.lower(), *(_UNNAMED.sub("-", str(part)) for part in parts)])
 
 
 @dataclass(frozen=True)
 class StepsRun:
-    """A run over steps with its scores."""
+    """A step run with its scores."""
 
     named: RunLabel
     run: Run
@@ -84,22 +84,22 @@ class StepsRun:
 
     @cached_property
     def predictions(self) -> dict[str, PredictionRecord]:
-        """By the id of the case."""
+        """The prediction records by case id."""
         return {prediction.id: prediction for prediction in self.run.predictions}
 
     @cached_property
     def cases_digest(self) -> str:
-        """Equal for runs over the same cases: only then do figures stand side by side."""
+        """The digest of the cases. Only runs with equal digests are compared."""
         return _digest(case.model_dump_json() for case in self.run.cases)
 
     @property
     def mode(self) -> str:
-        """How it was asked."""
+        """The mode of the run: its settings, as a phrase."""
         return _GRAMMARS[self.run.about.constrained]
 
     @property
     def commands(self) -> tuple[str, ...]:
-        """What makes the file, and what prints its figures."""
+        """The commands that generate the file and that print its figures."""
         about, name = self.run.about, self.named.path.name
         single = ["--strategy", "single"] if "backbone" in about.models else []
         mode = "--constrained" if about.constrained else "--unconstrained"
@@ -110,7 +110,7 @@ class StepsRun:
 
 @dataclass(frozen=True)
 class TrajectoriesRun:
-    """A run over whole trajectories with its figures, the digest of its file, and verdicts of judges on it."""
+    """A trajectory run with its figures, the digest of its file, and the verdicts on it."""
 
     named: RunLabel
     run: TrajectoryRun
@@ -121,13 +121,13 @@ class TrajectoriesRun:
 
     @property
     def mode(self) -> str:
-        """How it was asked; files of earlier versions do not say whether inside grammars."""
+        """The mode of the run; files of earlier versions do not record whether grammars constrained the roles."""
         about = self.run.about
         return about.strategy if about.constrained is None else f"{about.strategy}, {_GRAMMARS[about.constrained]}"
 
     @cached_property
     def questions_digest(self) -> str:
-        """Equal for runs that were asked the same questions, with the same tools, and judged alike."""
+        """Equal for runs of the same questions, with the same tools and the same comparison of answers."""
         about = self.run.about
         records = ((each, each.trajectory) for each in self.run.records)
         questions = ([each.recorded, each.expected, one.instruction, sorted(one.tools)] for each, one in records)
@@ -135,7 +135,7 @@ class TrajectoriesRun:
 
     @property
     def commands(self) -> tuple[str, ...]:
-        """Commands that make the file and print its figures, after a comment with the orchestrator's settings."""
+        """The commands that make the file and print its figures, after a comment with the orchestrator's settings."""
         about, name = self.run.about, self.named.path.name
         wanted = ["--suite", about.suite, "--limit", str(about.trajectories), "--strategy", about.strategy]
         made = ["alpha-umi", "evaluate", "trajectories", *wanted, *self._bounds(), "--output", name]
@@ -143,7 +143,7 @@ class TrajectoriesRun:
         return *self._settings(), shlex.join(made), shlex.join(shown)
 
     def _settings(self) -> Iterator[str]:
-        """Settings of the orchestrator that the trajectories had, as a comment for a shell."""
+        """The orchestrator's settings for these trajectories, as a shell comment."""
         names = (item.name for item in fields(Limits))
         limits = [f"{name}={' or '.join(values)}" for name in names if (values := self.run.limit_values(name))]
         grammars = [] if self.run.about.constrained is None else [f"constrained={self.run.about.constrained}"]
@@ -151,7 +151,7 @@ class TrajectoriesRun:
             yield f"# the orchestrator's settings: {', '.join([*limits, *grammars])}"
 
     def _bounds(self) -> list[str]:
-        """Limits of the run and what its tools' server was asked for, as far as they were given."""
+        """The options for limits and for the tool server, where the run has them."""
         about, server = self.run.about, self.run.about.tool_server
         given: dict[str, object] = {
             "--max-steps": about.max_steps,
@@ -168,9 +168,9 @@ AnyRun = StepsRun | TrajectoriesRun
 
 
 def read_runs(paths: Sequence[Path], bootstrap: BootstrapOptions) -> list[AnyRun]:
-    """Read the files, whichever kind each is of.
+    """Read run files of either kind.
 
-    Raises `EvaluationError`: for what is no run, for one without anything in it, and for one that is given twice.
+    Raises `EvaluationError` for a file that is not a run, for an empty run, and for a run that is given twice.
     """
     texts = [read_text(path) for path in paths]
     _refuse_twice(paths, texts)
@@ -178,9 +178,10 @@ def read_runs(paths: Sequence[Path], bootstrap: BootstrapOptions) -> list[AnyRun
 
 
 def with_verdicts(runs: Sequence[AnyRun], paths: Sequence[Path], bootstrap: BootstrapOptions) -> list[AnyRun]:
-    """The runs, each with the verdicts on its very file.
+    """The runs, each with the verdicts on exactly its file.
 
-    Raises `EvaluationError`: for a file without verdicts, for verdicts on no run that is there, for one given twice.
+    Raises `EvaluationError` for a file without verdicts, for verdicts on a run that is not given, and for a file
+    that is given twice.
     """
     verdicts = [read_run_verdicts(path, bootstrap) for path in paths]
     for place, judged in enumerate(verdicts):
@@ -198,7 +199,7 @@ def _require_run(judged: RunVerdicts, runs: Sequence[AnyRun]) -> None:
     if judged.file.about.run_sha256 not in [run.sha256 for run in runs if isinstance(run, TrajectoriesRun)]:
         raise NoReference(
             f"{judged.path} has verdicts on a run of {judged.file.about.suite} that is not given",
-            remedy="give the file that was judged as well, as it was then",
+            remedy="also give the judged file, unchanged since then",
         )
 
 
@@ -214,7 +215,7 @@ def _read(named: RunLabel, text: str, bootstrap: BootstrapOptions) -> AnyRun:
 
 
 def _kind(text: str) -> object:
-    """What the first line that holds something says it is, also one that was cut; None where it says nothing."""
+    """The `kind` of the first non-empty line, even if that line is truncated; None without one."""
     first = next(filter(str.strip, text.split("\n")), "null")
     try:
         head = json.loads(first)
@@ -232,7 +233,7 @@ def _read_trajectories(named: RunLabel, text: str, bootstrap: BootstrapOptions) 
 
 
 def _digest(lines: Iterable[str]) -> str:
-    """Whatever the order is."""
+    """The digest of the lines in any order."""
     return hashlib.sha256("\n".join(sorted(lines)).encode(errors="replace")).hexdigest()
 
 
@@ -246,7 +247,7 @@ def _refuse_twice(paths: Sequence[Path], texts: Sequence[str]) -> None:
 
 
 def _named(paths: Sequence[Path]) -> list[RunLabel]:
-    """By as much of the ends of their paths as keeps them apart."""
+    """Label runs by the shortest ends of their paths that are unique."""
     parts = [path.resolve().with_suffix("").parts if path.suffix == SUFFIX else path.resolve().parts for path in paths]
     for length in range(1, max(map(len, parts), default=1) + 1):
         names = ["/".join(each[-length:]) for each in parts]
@@ -263,7 +264,7 @@ def _letters(place: int) -> str:
 
 @dataclass(frozen=True)
 class RunVerdicts:
-    """A file of verdicts, and what they come to."""
+    """A file of verdicts with its figures."""
 
     path: Path
     file: Verdicts
@@ -271,13 +272,13 @@ class RunVerdicts:
 
     @property
     def title(self) -> str:
-        """By which procedure, and by whom."""
+        """The judge's procedure and model."""
         about = self.file.about
         return f"{about.procedure}, {about.model}" + (f", {about.repeat} times each" if about.repeat > 1 else "")
 
     @cached_property
     def figures_by_part(self) -> dict[str, dict[str, FigureReport]]:
-        """The figures of each part of ToolBench's questions that was judged; nothing of other questions."""
+        """The figures by part of ToolBench's questions; empty for other questions."""
         parts: dict[str, list[VerdictRecord]] = {}
         for verdict in self.file.verdicts:
             if part := part_of(verdict.recorded):
@@ -293,10 +294,10 @@ class RunVerdicts:
         return [verdict for verdict in self.file.verdicts if verdict.recorded == recorded]
 
     def blocks(self, recorded: str) -> Iterator[Block]:
-        """What was said of a trajectory, with what the judge wrote."""
+        """The verdicts on a trajectory, with the judge's texts."""
         for verdict in self.on(recorded):
             labels = ", ".join(f"{label}: {value}" for label, value in verdict.labels.items())
-            text = labels or "nothing that means anything"
+            text = labels or "no label"
             yield Paragraph(f"Verdict {verdict.repeat + 1} ({self.title}; {verdict.basis}): {text}.")
             for question in verdict.questions:
                 yield verbatim(f"The judge wrote to {question.name}", "\n".join(question.texts) or "(nothing)")
@@ -317,7 +318,7 @@ class BootstrapOptions:
 
 
 def remarks(runs: Sequence[AnyRun]) -> Iterator[Paragraph]:
-    """Of runs that stand side by side; what their suite leaves out is said once."""
+    """Notes on runs of the same suite; the exclusions of the suite are listed once."""
     excluded = {sentence for run in runs if (sentence := excluded_sentence(run.run.about.excluded))}
     yield from (Paragraph(f"{sentence[0].upper()}{sentence[1:]}.") for sentence in sorted(excluded))
     for run in runs:
@@ -333,6 +334,6 @@ def _incomplete(run: AnyRun) -> Iterator[str]:
 
 
 def part_of(question: str) -> str | None:
-    """The part of ToolBench's questions that one is of, by its id (`G1_tool/7`); None for any other."""
+    """The part of ToolBench's questions in an id (`G1_tool/7`); None for any other id."""
     part, slash, _ = question.partition("/")
     return part if slash and part in PARTS else None

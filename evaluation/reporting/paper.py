@@ -20,7 +20,7 @@ from evaluation.reporting.trajectory_examples import verdict_anchor
 
 
 class PaperRow(WireModel):
-    """A row: the model, what groups it (its size, or the method), and a figure a column; null where there is none."""
+    """A row: the model, its group (size or method), and one figure per column; null for a missing figure."""
 
     group: str
     model: str
@@ -28,10 +28,10 @@ class PaperRow(WireModel):
 
 
 class PaperTable(WireModel):
-    """A table: the columns of its figures, and with how many decimal places they were printed.
+    """A table: the columns of its figures, and the decimal places of their published form.
 
-    `suites` are those of ours that hold the same questions; `judged` names, for a judge's procedure, the figures that
-    belong under columns, in which PART stands for each part of ToolBench's questions, and for the average of all.
+    `suites` are our suites with the same questions. `judged` maps a judge's procedure to the figures under each
+    column; PART in a column's name stands for each part of ToolBench's questions and for their average.
     """
 
     title: str
@@ -43,7 +43,7 @@ class PaperTable(WireModel):
 
 
 class Paper(WireModel):
-    """Where the figures were read, and the tables."""
+    """The source of the figures, and the tables."""
 
     source: str
     note: str
@@ -51,14 +51,14 @@ class Paper(WireModel):
     table_2: PaperTable
 
 
-# The metrics of ours that stand under the columns of Table 1.
+# Our metrics for the columns of Table 1.
 AVERAGE: Final = "average"
 STATIC_METRICS: Final = ("plan_em", "action_em", "hallu_rate", "f1", "rouge")
 
 
 @cache
 def paper() -> Paper:
-    """The figures as they were published, in percent."""
+    """The published figures, in percent."""
     text = (resources.files("evaluation.reporting") / "paper.yaml").read_text(encoding="utf-8")
     return Paper.model_validate(yaml.safe_load(text))
 
@@ -67,12 +67,12 @@ OTHERS = "the paper's"
 
 
 def paper_section(runs: Sequence[StepsRun], complete: Sequence[TrajectoriesRun]) -> Section:
-    """Both tables. Runs of other suites stand in a table of their own."""
+    """Both tables. Runs of other suites have a table of their own."""
     published = paper()
     blocks: list[Block] = [
         Paragraph(
             f"Figures of other models, in percent, for orientation: {published.source}. They were made with backbones "
-            "of 7 and 13 billion parameters or closed models, so nothing here is a comparison of like with like."
+            "of 7 and 13 billion parameters or closed models, so these figures are not directly comparable with ours."
         ),
         *(_table(f"Table 1: {table.title}", table, _of_table(table, runs, complete)) for table in published.table_1),
         *_elsewhere(runs),
@@ -91,14 +91,14 @@ def _table(caption: str, table: PaperTable, ours: Sequence[Row]) -> Table:
 
 
 def _of_table(table: PaperTable, runs: Sequence[StepsRun], complete: Sequence[TrajectoriesRun]) -> list[Row]:
-    """Our rows: runs over steps of the same suite, and what judges said in the words of the table."""
+    """Our rows: step runs of the same suites, and verdicts with the table's procedures."""
     steps: list[Row] = [_ours(run) for run in runs if run.run.about.suite.partition(":")[0] in table.suites]
     judged = [_judged(table, run, place, each) for run in complete for place, each in enumerate(run.verdicts, start=1)]
     return [*steps, *(row for row in judged if row is not None)]
 
 
 def _judged(table: PaperTable, run: TrajectoriesRun, place: int, judged: RunVerdicts) -> Row | None:
-    """What a judge said of a run, under the columns that it is about; None where it is about none of them."""
+    """A row of a judge's figures for a run; None if no column has one."""
     judged_cells: dict[str, Cell] = {}
     for column, name in table.judged.get(judged.file.about.procedure, {}).items():
         of = _of_parts if PART in column else _of_all
@@ -111,7 +111,7 @@ def _judged(table: PaperTable, run: TrajectoriesRun, place: int, judged: RunVerd
 
 
 def _of_all(run: TrajectoriesRun, place: int, judged: RunVerdicts, column: str, name: str) -> dict[str, Cell]:
-    """A figure of all that was judged."""
+    """A figure over all judged trajectories."""
     figure = judged.report.figures.get(name)
     if figure is None or figure.value is None:
         return {}
@@ -119,7 +119,7 @@ def _of_all(run: TrajectoriesRun, place: int, judged: RunVerdicts, column: str, 
 
 
 def _of_parts(run: TrajectoriesRun, place: int, judged: RunVerdicts, column: str, name: str) -> dict[str, Cell]:
-    """A figure of each part of ToolBench's questions that was judged; where all six were, their mean as well."""
+    """A figure for each judged part of ToolBench's questions, and their mean if all six parts were judged."""
     by_part = {part: figures[name].value for part, figures in judged.figures_by_part.items() if name in figures}
     values = {part: value for part, value in by_part.items() if value is not None}
     cells = {
@@ -138,7 +138,7 @@ def _elsewhere(runs: Sequence[StepsRun]) -> Iterator[Block]:
     if others:
         rows = [[*_ours(run)[:1], run.run.about.suite, *_ours(run)[2:]] for run in others]
         header = ["model", "suite", *paper().table_1[0].columns]
-        yield Table("Ours, the same metrics on other suites: other questions, so other figures", header, rows, (0, 1))
+        yield Table("Ours: the same metrics on other suites, not comparable", header, rows, (0, 1))
 
 
 def _ours(run: StepsRun) -> list[Cell | str]:

@@ -1,4 +1,4 @@
-"""The exact prompts of a step, made again from what a run keeps of them: the template's name, and their digests."""
+"""Rebuild the exact prompts of a step from the records of a run: the template's name, and the prompts' digests."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ SHORTENED: Final = "its history was shortened to fit the model's context"
 
 
 class NoPrompt(ValueError):
-    """A prompt cannot be made again; the text says why."""
+    """A prompt cannot be rebuilt; the message has the reason."""
 
 
 def exact_prompt(pair: Pair, output: OutputRecord, models: Mapping[Role, Model]) -> str:
-    """What the role was shown, to the letter: its digest is the one in the file. Raises `NoPrompt`."""
+    """The exact prompt of a role: its digest equals the recorded one. Raises `NoPrompt`."""
     history = pair.case.history
     if output.role in ("caller", "summarizer") and pair.prediction is not None:
         history = (*history, Turn("planner", planner_turn(pair.prediction)))
@@ -40,7 +40,7 @@ def exact_prompt(pair: Pair, output: OutputRecord, models: Mapping[Role, Model])
 
 
 def named_template(model: Model) -> Template:
-    """The template of the name that a model tells. Raises `NoPrompt` without one, and where this version has none."""
+    """The template that a model names. Raises `NoPrompt` for a missing or unknown name."""
     name = model.get("template")
     try:
         return load_template(str(name))
@@ -50,7 +50,7 @@ def named_template(model: Model) -> Template:
 
 
 def require_same_template(model: Model, template: Template) -> None:
-    """Raises `NoPrompt` where the manifest of a model tells another digest of the template."""
+    """Raises `NoPrompt` if the model's manifest has another digest of the template."""
     manifest = model.get("manifest")
     digest = manifest.get("template_digest") if isinstance(manifest, dict) else None
     if digest is not None and digest != template.digest:

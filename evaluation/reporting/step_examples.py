@@ -20,13 +20,13 @@ from evaluation.reporting.examples import EXAMPLES_PER_CELL, Chosen, Group, choo
 from evaluation.reporting.inputs import StepsRun
 from evaluation.reporting.prompts import NoPrompt, exact_prompt
 
-# What a row of the confusion matrix sums up to.
+# The column with the total of a row of the confusion matrix.
 IN_ALL: Final = "in all"
 
 
 @dataclass(frozen=True)
 class StepExamples:
-    """A run, the class of each of its steps, and which of them are shown."""
+    """A run, the error class of each of its steps, and the chosen examples."""
 
     run: StepsRun
     classes: tuple[ErrorClass, ...]
@@ -35,14 +35,14 @@ class StepExamples:
 
 
 def step_examples(run: StepsRun, each: int = EXAMPLES_PER_CELL) -> StepExamples:
-    """Choose `each` examples for every number of the run. Raises `NotTheFormat` for a tool whose schema is none."""
+    """Choose `each` examples for every figure of the run. Raises `NotTheFormat` for an invalid tool schema."""
     classes = tuple(error_class(pair, run.predictions.get(pair.case.id)) for pair in run.pairs)
     groups = (*_class_groups(run, classes), *_decision_groups(run), *_metric_groups(run), *_role_groups(run))
     return StepExamples(run, classes, groups, choose(groups, each))
 
 
 def step_examples_section(behind: StepExamples) -> Section:
-    """The lists that numbers lead to, and the steps that the lists lead to."""
+    """The lists to which figures link, and the steps to which the lists link."""
     run = behind.run
     shown = len(behind.chosen.places)
     message = f"{shown:,} of {len(run.pairs):,} steps are shown; {run.named.path.name} has the others."
@@ -52,7 +52,7 @@ def step_examples_section(behind: StepExamples) -> Section:
         [
             Paragraph(message),
             *_lists(behind),
-            Section(f"The steps of {run.named.key}, opened one by one", steps),
+            Section(f"The steps of {run.named.key}, folded", steps),
         ],
         run.named.anchor("steps"),
         detail=True,
@@ -60,22 +60,22 @@ def step_examples_section(behind: StepExamples) -> Section:
 
 
 def metric_anchor(run: StepsRun, name: str) -> str:
-    """Where the steps of a metric are listed."""
+    """The anchor of a metric's list of steps."""
     return run.named.anchor("metric", name)
 
 
 def decision_anchor(run: StepsRun, right: str, predicted: str) -> str:
-    """Where the steps of a cell of the confusion matrix are listed."""
+    """The anchor of the steps of a cell of the confusion matrix."""
     return run.named.anchor("decision", right, predicted)
 
 
 def class_anchor(run: StepsRun, name: str) -> str:
-    """Where the steps of a class are listed."""
+    """The anchor of the steps of an error class."""
     return run.named.anchor("class", name)
 
 
 def role_anchor(run: StepsRun, role: str) -> str:
-    """Where the steps of a role are listed."""
+    """The anchor of the steps of a role."""
     return run.named.anchor("role", role)
 
 
@@ -104,14 +104,14 @@ def _decision_groups(run: StepsRun) -> Iterator[Group]:
     for right, counts in run.report.decisions.items():
         for predicted in counts:
             places = [place for place, cell in enumerate(cells) if cell == (right, predicted)]
-            title = f"{run.named.key}, {right} is right and {predicted} was predicted"
+            title = f"{run.named.key}, {right} is right, {predicted} was predicted"
             yield Group(decision_anchor(run, right, predicted), title, places)
         places = [place for place, cell in enumerate(cells) if cell[0] == right]
         yield Group(decision_anchor(run, right, IN_ALL), f"{run.named.key}, {right} is right", places)
 
 
 def _role_groups(run: StepsRun) -> Iterator[Group]:
-    """Where a role failed, and where it took longest."""
+    """The steps of each role, failures first, then by decreasing time."""
     for role in run.report.costs:
         message = [_spent(run.predictions.get(pair.case.id), role) for pair in run.pairs]
         spent = {place: value for place, value in enumerate(message) if value is not None}
@@ -131,7 +131,7 @@ def _worst_first(run: StepsRun, metric: Metric[Pair]) -> list[int]:
 
 
 def _spent(record: PredictionRecord | None, role: Role) -> float | None:
-    """Milliseconds of a role; without end where it failed, None where it was not asked."""
+    """Milliseconds of a role: infinite after a failure, None if the role was not called."""
     if record is None:
         return None
     if record.error is not None and record.error.role == role:
@@ -144,7 +144,7 @@ NOTHING = "–"
 
 
 def step_fold(run: StepsRun, place: int, error_class: ErrorClass) -> Fold:
-    """The step at this place of the run, to be opened."""
+    """The step at an index of the run, folded."""
     pair = run.pairs[place]
     record = run.predictions.get(pair.case.id)
     question = beginning(pair.case.instruction, SUMMARY_CHARACTERS)
@@ -154,20 +154,20 @@ def step_fold(run: StepsRun, place: int, error_class: ErrorClass) -> Fold:
 
 
 def step_anchor(run: StepsRun, place: int) -> str:
-    """Where the step is found."""
+    """The anchor of a step."""
     return run.named.anchor("step", place + 1)
 
 
 def step_link(run: StepsRun, place: int, error_class: ErrorClass) -> str:
-    """How a list names the step."""
+    """The text of a link to a step."""
     return f"{run.pairs[place].case.id} ({error_class})"
 
 
 def _compared(pair: Pair) -> Table:
-    """The reference beside what was read of the prediction."""
+    """The reference beside the parsed prediction."""
     right, wrote = pair.case.reference, pair.prediction
     rows = [
-        ["decision", right.decision, (wrote.decision if wrote else None) or "none that can be read"],
+        ["decision", right.decision, (wrote.decision if wrote else None) or "unreadable"],
         ["tool", right.call.name if right.call else NOTHING, wrote.call.name if wrote and wrote.call else NOTHING],
         ["arguments", *(_cut(call.arguments_text if call else None) for call in (right.call, wrote and wrote.call))],
         ["answer", _cut(right.answer), _cut(wrote.answer if wrote else None)],
@@ -197,14 +197,14 @@ def _prompt(run: StepsRun, pair: Pair, output: OutputRecord) -> Block:
     try:
         prompt = exact_prompt(pair, output, run.run.about.models)
     except NoPrompt as error:
-        return Paragraph(f"The {output.role}'s prompt cannot be made again: {error}.")
-    label = f"prompt of {len(prompt):,} characters, whose digest is the one in the file"
+        return Paragraph(f"The {output.role}'s prompt cannot be rebuilt: {error}.")
+    label = f"prompt of {len(prompt):,} characters, with the digest in the file"
     return Fold(f"The {output.role}'s exact prompt", [verbatim(label, prompt)])
 
 
 def _conversation(pair: Pair) -> Fold:
     turns = [_turn(turn) for turn in pair.case.history]
-    return Fold(f"The conversation before ({len(turns)} turn{'s' * (len(turns) != 1)})", turns)
+    return Fold(f"The history ({len(turns)} turn{'s' * (len(turns) != 1)})", turns)
 
 
 def _turn(turn: Turn) -> Verbatim:
@@ -213,7 +213,7 @@ def _turn(turn: Turn) -> Verbatim:
 
 def _tools(pair: Pair) -> Fold:
     tools = pair.case.tools
-    return Fold(f"The tools on offer ({len(tools)})", [verbatim("one tool a line", "\n".join(map(_tool, tools)))])
+    return Fold(f"The offered tools ({len(tools)})", [verbatim("one tool a line", "\n".join(map(_tool, tools)))])
 
 
 def _tool(tool: Tool) -> str:
@@ -242,22 +242,22 @@ ErrorClass = Literal[
     "wrong argument",
     "right",
 ]
-# In the order in which they are looked for, and what each is.
+# In the order in which they are checked, with their descriptions.
 CLASSES: Final[dict[ErrorClass, str]] = {
-    "missing": "nothing was predicted; the run may have been ended",
-    "error of the service": "a role service answered with an error in the place of a text",
-    "unreadable": "a text was written that has no decision, or no call that can be read",
-    "wrong decision": "another decision than the reference's",
+    "missing": "no prediction; the run may have been interrupted",
+    "error of the service": "a role service answered with an error instead of a text",
+    "unreadable": "a text without a decision, or without a parseable call",
+    "wrong decision": "a decision other than the reference's",
     "invented tool": "a call of a tool that was not offered",
-    "wrong tool": "a call of another tool than the reference's",
-    "argument not allowed": "the right tool, with arguments that its schema refuses",
+    "wrong tool": "a call of a tool other than the reference's",
+    "argument not allowed": "the right tool, with arguments that its schema rejects",
     "wrong argument": "the right tool, with other arguments than the reference's",
-    "right": "the reference's decision, and its very call where it is for one; answers are not judged here",
+    "right": "the reference's decision and, for a call, the same call; answers are not judged here",
 }
 
 
 def error_class(pair: Pair, record: PredictionRecord | None) -> ErrorClass:
-    """The class of a step. Raises `NotTheFormat` for a tool whose schema is none."""
+    """The error class of a step. Raises `NotTheFormat` for an invalid tool schema."""
     predicted, reference = pair.prediction, pair.case.reference
     if record is None:
         return "missing"
@@ -271,7 +271,7 @@ def error_class(pair: Pair, record: PredictionRecord | None) -> ErrorClass:
 
 
 def _of_call(pair: Pair) -> ErrorClass:
-    """Both decided for a call, and the predicted one can be read."""
+    """The class of a step where both decisions are a call and the predicted call can be parsed."""
     predicted, wanted = pair.prediction, pair.case.reference.call
     if invented_tools(pair):
         return "invented tool"

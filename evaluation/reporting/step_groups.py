@@ -1,4 +1,4 @@
-"""Where two runs differ: paired differences for groups of steps (reference decision, step number, tools on offer).
+"""Paired differences of two runs by groups of steps (reference decision, step number, number of offered tools).
 
 Verdicts are corrected by Holm's procedure over all figures of all groups, as one family of tests.
 """
@@ -21,7 +21,7 @@ from recordings.cases import StepCase
 
 GROUPED: Final = ("decision_accuracy", "action_em", "call_match", "rouge")
 _TITLES: Final = {metric.name: metric.title for metric in METRICS}
-# Lower bounds of the groups by the number of tools.
+# Lower bounds of the groups by number of tools.
 _TOOLS: Final = (1, 3, 6, 11)
 _LAST_STEP: Final = 4
 

@@ -105,11 +105,11 @@ def _differences(title: str, runs: Sequence[StepExamples], bootstrap: BootstrapO
         for metric in METRICS
     ]
     header = ["metric", *(each.run.named.title for each in others)]
-    return Table(f"{title}: what others differ by from {first.run.named.title}, paired by trajectory", header, rows)
+    return Table(f"{title}: differences from {first.run.named.title}, paired by trajectory", header, rows)
 
 
 def _groups(title: str, runs: Sequence[StepExamples], bootstrap: BootstrapOptions) -> Iterator[Table]:
-    """Where each of the others differs from the first run."""
+    """The differences of each other run from the first one, by groups of steps."""
     first, *others = runs
     for each in others:
         caption = (
@@ -126,7 +126,7 @@ def _difference(each: StepExamples, metric: Metric[Pair], report: ComparisonRepo
 
 
 def _of_the_suite(title: str, runs: Sequence[StepExamples], bootstrap: BootstrapOptions) -> Iterator[Table]:
-    """The figures that a suite is measured by itself."""
+    """The suite's own figures."""
     if runs[0].run.run.about.suite.partition(":")[0] != "seal-tools":
         return
     figures = [
@@ -137,18 +137,16 @@ def _of_the_suite(title: str, runs: Sequence[StepExamples], bootstrap: Bootstrap
         for name, figure in figures[0].items()
     ]
     header = ["figure", *(each.run.named.title for each in runs)]
-    yield Table(
-        f"{title}: as Seal-Tools itself measures, each with its 95 % interval over requests and n", header, rows
-    )
+    yield Table(f"{title}: Seal-Tools' own figures, each with its 95 % interval over requests and n", header, rows)
 
 
 def _suite_figure(each: StepExamples, figure: FigureReport) -> Cell:
-    """It leads to the steps whose calls are not the reference's."""
+    """A cell that links to the steps whose calls differ from the reference's."""
     return Cell(figure_text(figure), None if figure.value is None else metric_anchor(each.run, "call_match"))
 
 
 def _decisions(title: str, each: StepExamples) -> Table:
-    """The confusion matrix; the darker a cell, the larger its part of the row."""
+    """The confusion matrix; a cell is darker, the larger its share of the row."""
     rows: list[Row] = []
     for row, counts in each.run.report.decisions.items():
         total = sum(counts.values())
@@ -169,7 +167,7 @@ def _classes(title: str, runs: Sequence[StepExamples]) -> Table:
         cells = [_count(count, class_anchor(each.run, name), len(each.classes)) for each, count in counts]
         rows.append([name, meaning, *cells])
     header = ["class", "what it is", *(each.run.named.title for each in runs)]
-    return Table(f"{title}: what went wrong, every step in one class", header, rows, (0, 1))
+    return Table(f"{title}: error classes, one per step", header, rows, (0, 1))
 
 
 def _costs(title: str, runs: Sequence[StepExamples]) -> Table:
@@ -179,7 +177,7 @@ def _costs(title: str, runs: Sequence[StepExamples]) -> Table:
         for role, cost in each.run.report.costs.items()
     ]
     header = ["role", "texts", "prompt tokens", "written tokens", "shortened", "again", "failed", "median ms", "p95 ms"]
-    return Table(f"{title}: what each role wrote", header, rows)
+    return Table(f"{title}: tokens and times of each role", header, rows)
 
 
 def _counts(cost: CostReport, anchor: str) -> list[Cell]:
@@ -197,7 +195,7 @@ PER_ANSWER: Final = {
 
 @dataclass(frozen=True)
 class CostFigure:
-    """An average over the answered tasks; without any there is neither value nor interval."""
+    """An average over the answered tasks; without answered tasks it has neither value nor interval."""
 
     value: float | None
     low: float | None = None
@@ -206,7 +204,7 @@ class CostFigure:
 
 @dataclass(frozen=True)
 class PerAnswer:
-    """What an answered task cost. `tokens_for_each`: those of all trajectories, for each answered one."""
+    """The cost of an answered task. `tokens_for_each` is the tokens of all trajectories per answered one."""
 
     trajectories: int
     answered: int
@@ -215,7 +213,7 @@ class PerAnswer:
 
 
 def per_answer(run: TrajectoriesRun, bootstrap: BootstrapOptions) -> PerAnswer:
-    """The costs of a run. Seconds are those spent with the roles and the tools."""
+    """The costs of a run. Seconds are those of roles and tools."""
     answered = [record for record in run.run.records if record.trajectory.status == "completed"]
     spent = [sum(_tokens(record)) for record in run.run.records]
     return PerAnswer(

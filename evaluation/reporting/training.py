@@ -25,26 +25,26 @@ from recordings.reading import not_the_format, parse_json, read_text
 COSTS: Final = "costs.json"
 LOSSES: Final = "losses.jsonl"
 _REMEDY: Final = "name the folder that `alpha-umi train run` wrote with --output"
-# What `alpha-umi train export` writes into the manifest of a model.
+# The source in the manifest of a model that `alpha-umi train export` wrote.
 _MADE: Final = re.compile(
     r"trained by alpha-umi train (\S+) \(stage (\S+), seed \d+, ([\d,]+) tokens of the data \w+\)"
 )
 
 
 class _TrainingFile(BaseModel):
-    # Other versions may have written more.
+    # Other versions may have written further fields.
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class ReusedFrom(_TrainingFile):
-    """The stage of another run in the place of one."""
+    """The stage of another run that was copied instead of training this one."""
 
     variant: str
     stage: str
 
 
 class StageCosts(_TrainingFile):
-    """What a stage cost: seconds, tokens, bytes."""
+    """The cost of a stage: seconds, tokens, bytes."""
 
     steps: int
     tokens: int
@@ -59,7 +59,7 @@ class StageCosts(_TrainingFile):
 
 
 class Costs(_TrainingFile):
-    """What a training cost, stage by stage and in all; `served_bytes` is what serving its models takes on the disk."""
+    """The cost of a training by stage and in total; `served_bytes` is the disk space that serving its models needs."""
 
     variant: str
     stages: dict[str, StageCosts]
@@ -82,7 +82,7 @@ class LossLine(_TrainingFile):
 
 @dataclass(frozen=True)
 class Training:
-    """A training by its name among those that were given."""
+    """A training, with its unique name."""
 
     name: str
     folder: Path
@@ -91,17 +91,17 @@ class Training:
 
     @property
     def stages(self) -> frozenset[tuple[str, str, int]]:
-        """Variant, stage and tokens: what a model's manifest says of where it comes from."""
+        """Variant, stage and tokens of each stage, as in the manifests of its models."""
         return frozenset((self.costs.variant, name, stage.tokens) for name, stage in self.costs.stages.items())
 
 
 def training_files(folders: Sequence[Path]) -> list[Path]:
-    """What is read of the folders, whether it is there or not."""
+    """The files that are read from the folders; they may not exist."""
     return [path for folder in folders for path in (folder / COSTS, *sorted(folder.glob(f"*/{LOSSES}")))]
 
 
 def read_trainings(folders: Sequence[Path]) -> list[Training]:
-    """Read the folders. Raises `EvaluationError` for one that no training has written, or that is given twice."""
+    """Read the folders. Raises `EvaluationError` for a folder without a training, or one that is given twice."""
     resolved = [folder.resolve() for folder in folders]
     for folder in folders:
         if resolved.count(folder.resolve()) > 1:
@@ -110,7 +110,7 @@ def read_trainings(folders: Sequence[Path]) -> list[Training]:
 
 
 def training_of(run: StepsRun, trainings: Sequence[Training]) -> Training | None:
-    """The training that made every model of a run, as their manifests say; None where it is not among these."""
+    """The training of all models of a run, according to their manifests; None if it is not among `trainings`."""
     made_by = [_made(model) for model in run.run.about.models.values()]
     matches = [each for each in trainings if made_by and all(made in each.stages for made in made_by)]
     return matches[0] if len(matches) == 1 else None
@@ -126,7 +126,7 @@ def _made(model: Mapping[str, Any]) -> tuple[str, str, int] | None:
 def _read(folder: Path, name: str) -> Training:
     path = folder / COSTS
     if not path.is_file():
-        raise FileUnreadable(f"{folder} is no folder of a training: it has no {COSTS}", remedy=_REMEDY)
+        raise FileUnreadable(f"{folder} is not the folder of a training: it has no {COSTS}", remedy=_REMEDY)
     try:
         costs = Costs.model_validate(parse_json(read_text(path), str(path), cut_remedy=_REMEDY, remedy=_REMEDY))
     except ValidationError as error:
@@ -135,19 +135,19 @@ def _read(folder: Path, name: str) -> Training:
 
 
 def _losses(path: Path) -> list[LossLine]:
-    """The whole lines of a file; none if it is not there, as of a stage that was taken over."""
+    """The complete lines of a file; empty if there is no file, as for a reused stage."""
     losses: list[LossLine] = []
     for line in read_text(path).splitlines() if path.is_file() else ():
         try:
             losses.append(LossLine.model_validate(json.loads(line)))
         except (ValueError, ValidationError):
-            # A run that was killed leaves a part of a line.
+            # A killed run leaves a partial line.
             break
     return losses
 
 
 def _name(folder: Path, others: Sequence[Path]) -> str:
-    """As much of the end of its path as keeps it apart, without the `run` that every variant's training is called."""
+    """The shortest unique end of the folder's path, without a final `run`, which every variant's folder has."""
     parts = folder.resolve().parts
     for length in range(1, len(parts) + 1):
         end = parts[-length:]
@@ -157,24 +157,24 @@ def _name(folder: Path, others: Sequence[Path]) -> str:
 
 
 _HOW = (
-    "No curve: it takes runs over the same steps, of one variant that was trained with different amounts. Train the "
+    "No curve: a curve needs runs over the same steps, of one variant trained with different amounts. Train the "
     "variant more than once with another --max-tokens, generate a run for each, and give all of them together with "
-    "--training FOLDER for each training. Runs find their trainings by what the manifests of their models say."
+    "--training FOLDER for each training. The manifests of the models name the training of a run."
 )
-# Points of a curve: each is the mean of the steps before it, since the losses of single batches hide the course.
+# Points of a curve. Each is the mean of the preceding steps, because losses of single batches are noisy.
 POINTS: Final = 25
 _MEGABYTE: Final = 1e6
 
 
 def training_section(trainings: Sequence[Training]) -> Section:
-    """Storage and cost, and the loss curves."""
+    """Storage, cost, and loss curves."""
     if not trainings:
         message = "No training was given: add --training FOLDER, the folder of `alpha-umi train run`, once for each."
         return Section("Training: cost, storage and losses", [Paragraph(message)], "training")
     blocks: list[Block] = [
         Paragraph(
-            "Storage is what is served: with LoRA the backbone once and an adapter for each model. Time and memory are "
-            "those of the machine that trained; only equal machines can be compared."
+            "Storage is that of the served models: with LoRA the backbone once and an adapter for each model. Time and "
+            "memory are those of the machine that trained; only equal machines can be compared."
         ),
         _totals(trainings),
         _stages(trainings),
@@ -193,7 +193,7 @@ def _totals(trainings: Sequence[Training]) -> Table:
         for each in trainings
     ]  # fmt: skip
     header = ["training", "variant", "served, MB", "x the backbone", "seconds", "tokens", "peak memory, MB", "complete"]
-    return Table("What each training cost, and what serving its models takes", header, rows, (0, 1))
+    return Table("The cost of each training, and the storage of its models", header, rows, (0, 1))
 
 
 def _ratio(training: Training) -> str:
@@ -245,7 +245,7 @@ Made = tuple[StepsRun, Training]
 
 
 def scaling_section(runs: Sequence[StepsRun], trainings: Sequence[Training]) -> Section:
-    """The curves, or how to have them."""
+    """The scaling curves, or how to get them."""
     made = [(run, training) for run in runs if (training := training_of(run, trainings)) is not None]
     curves = [chart for metric in METRICS if metric.name in _DRAWN for chart in _scaling_curves(metric, made)]
     blocks: list[Block] = [Gallery(curves)] if curves else [Paragraph(_HOW)]
@@ -253,7 +253,7 @@ def scaling_section(runs: Sequence[StepsRun], trainings: Sequence[Training]) -> 
 
 
 def _scaling_curves(metric: Metric[Pair], made: Sequence[Made]) -> Iterator[Chart]:
-    """One for each suite: only runs over the same cases stand in one picture."""
+    """One chart per suite: only runs over the same cases are in one chart."""
     for (suite, cases), of_suite in groupby(sorted(made, key=_cases), _cases):
         if series := list(_series(metric, list(of_suite))):
             of = f"{suite}, cases {cases[:8]}"
@@ -261,7 +261,7 @@ def _scaling_curves(metric: Metric[Pair], made: Sequence[Made]) -> Iterator[Char
 
 
 def _series(metric: Metric[Pair], made: Sequence[Made]) -> Iterator[Line]:
-    """A line for each variant and mode of which at least two amounts are there."""
+    """One line for each variant and mode with at least two amounts of training."""
     for name, group in groupby(sorted(made, key=lambda each: (_label(each), each[1].costs.tokens)), _label):
         points = [(training.costs.tokens, run.report.figures[metric.name]) for run, training in group]
         if len({tokens for tokens, figure in points if figure.value is not None}) > 1:

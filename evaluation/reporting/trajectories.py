@@ -46,7 +46,7 @@ def trajectories_section(
 def _about(runs: Sequence[TrajectoryExamples]) -> Iterator[Block]:
     yield Paragraph(
         f"{pluralize(runs[0].run.report.trajectories, 'whole trajectory')} through the orchestrator, the same "
-        "questions for every run. Shares are of all of them, everything else is an average for one."
+        "questions for every run. Shares are of all of them, everything else is an average per trajectory."
     )
     yield from remarks([each.run for each in runs])
 
@@ -77,7 +77,7 @@ def _figure(each: TrajectoryExamples, name: str) -> Cell:
 
 
 def _differences(title: str, runs: Sequence[TrajectoryExamples], bootstrap: BootstrapOptions) -> Table:
-    """The paired differences of the others to the first run, in what shows whether one is better."""
+    """The paired differences of the other runs from the first, in the metrics that have a better direction."""
     first, *others = runs
     differences = [
         comparison_report(
@@ -97,7 +97,7 @@ def _differences(title: str, runs: Sequence[TrajectoryExamples], bootstrap: Boot
         if metric.gated and all(metric.name in by_name for by_name in differences)
     ]
     header = ["a trajectory", *(each.run.named.title for each in others)]
-    return Table(f"{title}: what others differ by from {first.run.named.title}, paired by question", header, rows)
+    return Table(f"{title}: differences from {first.run.named.title}, paired by question", header, rows)
 
 
 def _difference(each: TrajectoryExamples, name: str, item: DifferenceReport) -> Cell:
@@ -118,7 +118,7 @@ def _costs(title: str, runs: Sequence[TrajectoryExamples], bootstrap: BootstrapO
     costs = [(each, per_answer(each.run, bootstrap)) for each in runs]
     rows: list[Row] = [[each.run.named.title, *_per_answer(each, cost)] for each, cost in costs]
     header = ["run", "answered", *PER_ANSWER.values(), "tokens of all, for each answered"]
-    yield Table(f"{title}: what an answered task cost", header, rows)
+    yield Table(f"{title}: cost per answered task", header, rows)
     figures = {each.run.named.title: cost.figures for each, cost in costs}
     yield Gallery(
         [_cost_bars(title, name, {run: costs_of[name] for run, costs_of in figures.items()}) for name in PER_ANSWER]
@@ -126,7 +126,7 @@ def _costs(title: str, runs: Sequence[TrajectoryExamples], bootstrap: BootstrapO
 
 
 def _per_answer(each: TrajectoryExamples, cost: PerAnswer) -> list[Cell]:
-    """The cells of a run: all of them are about those that completed."""
+    """The cells of a run, all of them about its completed trajectories."""
     anchor = end_anchor(each.run, "completed") if cost.answered else None
     texts = [
         f"{cost.answered:,} of {cost.trajectories:,}",

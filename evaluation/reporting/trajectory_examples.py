@@ -21,7 +21,7 @@ from evaluation.reporting.trajectory_prompts import prompt_folds
 
 @dataclass(frozen=True)
 class TrajectoryExamples:
-    """A run, and which of its trajectories are shown."""
+    """A run, and the chosen examples of its trajectories."""
 
     run: TrajectoriesRun
     groups: tuple[Group, ...]
@@ -29,13 +29,13 @@ class TrajectoryExamples:
 
 
 def trajectory_examples(run: TrajectoriesRun, each: int = EXAMPLES_PER_CELL) -> TrajectoryExamples:
-    """Choose `each` examples for every number of the run."""
+    """Choose `each` examples for every figure of the run."""
     groups = (*_end_groups(run), *_figure_groups(run), *_verdict_groups(run))
     return TrajectoryExamples(run, groups, choose(groups, each))
 
 
 def trajectory_examples_section(behind: TrajectoryExamples) -> Section:
-    """The lists that numbers link to, and the trajectories that the lists link to."""
+    """The lists to which figures link, and the trajectories to which the lists link."""
     run = behind.run
     shown = f"{len(behind.chosen.places):,} of {pluralize(len(run.run.records), 'trajectory')}"
     opened = [trajectory_fold(run, place) for place in behind.chosen.places]
@@ -44,7 +44,7 @@ def trajectory_examples_section(behind: TrajectoryExamples) -> Section:
         [
             Paragraph(f"Shown here: {shown}; {run.named.path.name} has the others."),
             *_lists(behind),
-            Section(f"The trajectories of {run.named.key}, opened one by one", opened),
+            Section(f"The trajectories of {run.named.key}, folded", opened),
         ],
         run.named.anchor("trajectories"),
         detail=True,
@@ -52,17 +52,17 @@ def trajectory_examples_section(behind: TrajectoryExamples) -> Section:
 
 
 def end_anchor(run: TrajectoriesRun, end: str) -> str:
-    """Where trajectories that ended so are listed."""
+    """The anchor of the trajectories with this ending."""
     return run.named.anchor("end", end.replace(":", ""))
 
 
 def figure_anchor(run: TrajectoriesRun, name: str) -> str:
-    """Where the trajectories of a figure are listed."""
+    """The anchor of a figure's list of trajectories."""
     return run.named.anchor("figure", name)
 
 
 def verdict_anchor(run: TrajectoriesRun, number: int, *parts: str) -> str:
-    """Where trajectories are listed of which a judge (by its number) said something; without it all that it judged."""
+    """The anchor of the trajectories with a label of a judge (by its number); by default of all judged ones."""
     return run.named.anchor("verdict", number, *parts)
 
 
@@ -98,7 +98,7 @@ def _verdict_groups(run: TrajectoriesRun) -> Iterator[Group]:
             yield Group(verdict_anchor(run, number, PART, part), f"{title}, {part}", places)
         for basis in judged.report.verdicts:
             places = [place for place, each in enumerate(verdicts) if any(verdict.basis == basis for verdict in each)]
-            yield Group(verdict_anchor(run, number, "basis", basis), f"{title}, how it came about: {basis}", places)
+            yield Group(verdict_anchor(run, number, "basis", basis), f"{title}, basis: {basis}", places)
         for label, counts in judged.report.labels.items():
             for value in counts:
                 places = [place for place, each in enumerate(verdicts) if _has_label(each, label, value)]
@@ -126,14 +126,14 @@ SUMMARY_CHARACTERS = 90
 
 
 def trajectory_fold(run: TrajectoriesRun, place: int) -> Fold:
-    """The trajectory at this place of the run, to be opened."""
+    """The trajectory at an index of the run, folded."""
     record = run.run.records[place]
     trajectory = record.trajectory
     question = beginning(trajectory.instruction, SUMMARY_CHARACTERS)
     prompts = prompt_folds(run.run, record)
     blocks: list[Block] = [
         verbatim("The question", trajectory.instruction),
-        Paragraph(f"Tools on offer: {beginning(', '.join(trajectory.tools), 2_000) or 'none'}."),
+        Paragraph(f"Offered tools: {beginning(', '.join(trajectory.tools), 2_000) or 'none'}."),
         *prompts.notes,
         *(_step(step, trajectory, prompts.of_step(step.index)) for step in trajectory.steps),
         *prompts.after(len(trajectory.steps)),
@@ -146,12 +146,12 @@ def trajectory_fold(run: TrajectoriesRun, place: int) -> Fold:
 
 
 def trajectory_anchor(run: TrajectoriesRun, place: int) -> str:
-    """Where the trajectory is found."""
+    """The anchor of a trajectory."""
     return run.named.anchor("trajectory", place + 1)
 
 
 def end_of(record: TrajectoryRecord) -> str:
-    """How it ended: its status, and the reason where there is one."""
+    """The ending of a trajectory: its status, with the reason if there is one."""
     error = record.trajectory.error
     return record.trajectory.status + (f": {error.code}" if error else "")
 
@@ -168,7 +168,7 @@ def _step(step: StepModel, trajectory: Trajectory, prompts: Sequence[Block]) -> 
 
 
 def _shown(step: StepModel, trajectory: Trajectory) -> str:
-    """The history that was given for this step, by the steps above whose texts it is."""
+    """A sentence on the history of this step's prompts, by the numbers of the steps whose texts it contains."""
     before = _before(step, trajectory)
     parts = ["the question", *_named("what is in", before)]
     if trajectory.strategy == "dfsdt":
@@ -179,7 +179,7 @@ def _shown(step: StepModel, trajectory: Trajectory) -> str:
 
 
 def _before(step: StepModel, trajectory: Trajectory) -> list[int]:
-    """The steps that this one follows: those of its branch in a search, else all before it."""
+    """The predecessors of a step: those of its branch in a search, else all earlier steps."""
     if trajectory.strategy != "dfsdt":
         return list(range(step.index))
     indices, at = [], step.parent
@@ -195,8 +195,8 @@ def _named(words: str, steps: Sequence[int]) -> list[str]:
 
 
 def _branch(step: StepModel) -> str:
-    """Where a search went another way: the step that this one goes on from, and whether it was left."""
-    came = "" if step.parent is None or step.parent == step.index - 1 else f", on from step {step.parent + 1}"
+    """A step's branch in a search: its parent if that is not the previous step, and whether it was abandoned."""
+    came = "" if step.parent is None or step.parent == step.index - 1 else f", continues step {step.parent + 1}"
     return came + (", abandoned" if step.abandoned else "")
 
 

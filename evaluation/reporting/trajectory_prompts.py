@@ -58,14 +58,14 @@ def trajectory_prompts(run: TrajectoryRun, record: TrajectoryRecord) -> list[Rol
     """Every prompt of a trajectory in order. Raises `NoPrompts`."""
     tools = run.offered(record)
     if tools is None:
-        raise NoPrompts("the file does not tell the tools as they were offered, because an earlier version wrote it")
+        raise NoPrompts("the file does not have the tools as they were offered, because an earlier version wrote it")
     if not run.about.models:
-        raise NoPrompts("the file does not name the models, and so not their templates: their services were not asked")
+        raise NoPrompts("the file does not name the models, and so not their templates: no role service was reachable")
     return [_prompt(*call, tools, run.about.models) for call in _role_calls(record)]
 
 
 def _role_calls(record: TrajectoryRecord) -> Iterator[tuple[RoleEffect, State, Event]]:
-    """Every role call that came to an end: its effect, the state in which it was made, and its outcome."""
+    """Every role call with an outcome: its effect, the state in which it was made, and the outcome's event."""
     for transition in record.transitions:
         effect, event = effect_of(transition.before), transition.event
         if isinstance(effect, RoleEffect) and isinstance(event, RoleOutput | ToolObserved | RoleFailed):
@@ -88,7 +88,7 @@ def _prompt(
     except NoPrompt as error:
         return RolePrompt(role, step, None, str(error))
     if isinstance(effect, AskBackbone) and effect.conclude:
-        # The answer is begun for the model.
+        # The prefix of the answer is given to the model.
         text += ANSWER
     return RolePrompt(role, step, text, remarks=tuple(_remarks(event)))
 
@@ -98,10 +98,10 @@ def _history(effect: RoleEffect, state: State) -> tuple[Turn, ...]:
 
 
 def _rendered(role: Role, model: Model, history: Sequence[Turn], tools: Sequence[Tool]) -> str:
-    """Raises `NoPrompt`. No digest of the prompt is there to tell, so the template has to be the very one."""
+    """Raises `NoPrompt`. Without a recorded digest of the prompt, the template must have the model's digest."""
     label, template = model.get("planner_label", "assistant"), named_template(model)
     require_same_template(model, template)
-    # Nothing is counted, so nothing is shortened.
+    # No tokens are counted, so the history is not shortened.
     fitted = fit(role, template, history=history, tools=tools, budget=0, count=lambda _: 0, planner_label=label)
     return fitted.prompt.text
 
@@ -115,30 +115,30 @@ def _remarks(event: Event) -> Iterator[str]:
     if isinstance(event, RoleFailed):
         yield "no answer came"
     elif attempts > 1:
-        yield f"the role wrote {attempts} times, and this was shown the first time"
+        yield f"the role wrote {attempts} times, and this was its first prompt"
     unreadable = isinstance(event, PlannerDecided | StepTaken) and event.unreadable
     if unreadable or isinstance(event, RoleFailed | ToolObserved):
-        yield "whether the history was shortened is told only of what could be read"
+        yield "whether the history was shortened is recorded for parsed outputs only"
 
 
 # A prompt up to this length is always shown in full.
 MAX_CHARACTERS_IN_FULL: Final = 2_000
-_MADE_AGAIN: Final = "made again from the trajectory's events"
+_MADE_AGAIN: Final = "rebuilt from the trajectory's events"
 
 
 @dataclass(frozen=True)
 class PromptFolds:
-    """The prompts by the step that they were shown for, and notes on all of them."""
+    """The prompts by their steps, and notes on all of them."""
 
     notes: tuple[Block, ...] = ()
     shown: Sequence[tuple[int | None, Block]] = ()
 
     def of_step(self, index: int) -> list[Block]:
-        """Those of a step."""
+        """The prompts of a step."""
         return [block for step, block in self.shown if step == index]
 
     def after(self, steps: int) -> list[Block]:
-        """Those behind the last of so many steps: of the closing answer, and of a role that failed."""
+        """The prompts after the last of `steps` steps: of the closing answer, and of a role that failed."""
         return [block for step, block in self.shown if step is None or step >= steps]
 
 
@@ -156,13 +156,13 @@ def prompt_folds(run: TrajectoryRun, record: TrajectoryRecord) -> PromptFolds:
 
 
 def _no_prompts(why: str) -> tuple[Block, ...]:
-    return (Paragraph(f"The prompts of this trajectory cannot be made again: {why}."),)
+    return (Paragraph(f"The prompts of this trajectory cannot be rebuilt: {why}."),)
 
 
 def _block(prompt: RolePrompt, bases: _Bases) -> Block:
     name = f"The {prompt.role}'s exact prompt"
     if prompt.text is None:
-        return Paragraph(f"{name} cannot be made again: {prompt.why}.")
+        return Paragraph(f"{name} cannot be rebuilt: {prompt.why}.")
     begins, common = bases.of(prompt, prompt.text)
     shown = verbatim("; ".join((_MADE_AGAIN, *prompt.remarks, *begins)), prompt.text[common:])
     return Fold(f"{name}, {len(prompt.text):,} characters", [shown])
@@ -190,7 +190,7 @@ class _Bases:
 
 
 def _common(one: str, other: str) -> int:
-    """How many characters both begin with, up to the beginning of a word."""
+    """The length of the common prefix, up to the beginning of a word."""
     pairs = enumerate(zip(one, other, strict=False))
     same = next((place for place, (first, second) in pairs if first != second), min(len(one), len(other)))
     return max(one.rfind(space, 0, same) for space in " \n") + 1

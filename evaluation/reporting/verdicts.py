@@ -1,4 +1,4 @@
-"""What judges say of runs over whole trajectories."""
+"""Verdicts of judges on trajectory runs."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from evaluation.reporting.trajectory_examples import verdict_anchor
 
 
 def verdicts_section(runs: Sequence[TrajectoriesRun]) -> Section:
-    """How verdicts came about, the figures of every judgement, the count of each label, and how far repeats agree."""
+    """The bases of the verdicts, the figures of each judgement, label counts, and the agreement of repeats."""
     judged = [(run, place, each) for run in runs for place, each in enumerate(run.verdicts, start=1)]
     if not judged:
         text = "No verdicts were given: `alpha-umi evaluate judge` writes them, and --verdicts FILE shows them."
-        return Section("What a judge says", [Paragraph(text)], "verdicts")
+        return Section("Verdicts of a judge", [Paragraph(text)], "verdicts")
     blocks: list[Block] = [
         Paragraph(
-            "A language model's verdicts on whole trajectories, with what it wrote to each. Those that mean nothing "
-            "or whose question is too long to be asked are in no figure. The judge is another one than the paper's "
-            "wherever its name differs."
+            "Verdicts of a language model on trajectories, with its texts. Unparseable verdicts, and those whose "
+            "question is too long for the judge, are in no figure. A judge with another name than the paper's is "
+            "another judge."
         ),
-        Table("Verdicts: how they came about", _COUNTS, [_counts(*each) for each in judged], (0, 1)),
+        Table("Verdicts: counts by basis", _COUNTS, [_counts(*each) for each in judged], (0, 1)),
         *_table("Verdicts: figures, each with its 95 % interval and n", _FIGURES, _figures, judged, (0, 1, 2)),
-        *_table("Verdicts: how often each label was given", _LABELS, _label_counts, judged, (0, 1, 2, 3)),
-        *_table("Verdicts: how far repeated ones agree", _AGREEMENT, _agreement, judged, (0, 1, 2)),
+        *_table("Verdicts: counts of each label", _LABELS, _label_counts, judged, (0, 1, 2, 3)),
+        *_table("Verdicts: agreement of repeats", _AGREEMENT, _agreement, judged, (0, 1, 2)),
     ]
-    return Section("What a judge says", blocks, "verdicts")
+    return Section("Verdicts of a judge", blocks, "verdicts")
 
 
 _BASES: Final[Mapping[Basis, str]] = {
     "judge": "by the judge",
     "rule": "by a rule",
-    "nonsense": "mean nothing",
-    "too-long": "too long to ask",
+    "nonsense": "unparseable",
+    "too-long": "too long",
 }
-_COUNTS = ("run", "judged by", *_BASES.values(), "not there yet")
+_COUNTS = ("run", "judged by", *_BASES.values(), "missing")
 _FIGURES = ("run", "judged by", "figure", "value")
 _LABELS = ("run", "judged by", "label", "value", "times")
 _AGREEMENT = ("run", "judged by", "label", "trajectories", "unanimous", "alpha")
@@ -51,13 +51,13 @@ def _table(
     judged: Sequence[tuple[TrajectoriesRun, int, RunVerdicts]],
     texts: Collection[int],
 ) -> Iterator[Table]:
-    """The rows of all judgements, if there are any."""
+    """A table with the rows of all judgements, if there are any."""
     if rows := [row for each in judged for row in rows_of(*each)]:
         yield Table(caption, header, rows, texts)
 
 
 def _counts(run: TrajectoriesRun, place: int, judged: RunVerdicts) -> Row:
-    """Every judgement has them, also one of which nothing can be read."""
+    """The counts of a judgement, also if all of its verdicts are unparseable."""
     counts = [
         Cell(f"{count:,}", verdict_anchor(run, place, "basis", basis) if count else None)
         for basis, count in ((basis, judged.report.verdicts[basis]) for basis in _BASES)

@@ -1,1 +1,1 @@
-"""Practice for role models: questions about the example tools, answered by real calls of them."""
+"""Practice data for role models: questions about the example tools, answered by real calls."""

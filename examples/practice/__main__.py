@@ -81,7 +81,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, required=True, help="folder of the two files")
     parser.add_argument("--questions", type=int, default=400, help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="draws the questions (default: %(default)s)")
-    parser.add_argument("--most-tools", type=int, default=12, help="tools on offer, at most (default: %(default)s)")
+    parser.add_argument("--most-tools", type=int, default=12, help="maximum of offered tools (default: %(default)s)")
     return parser.parse_args()
 
 

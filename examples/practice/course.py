@@ -1,4 +1,4 @@
-"""The course of one question: thoughts, real calls of the tool API, and the ending."""
+"""The course of one question: rationales, real calls of the tool API, and the ending."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Call:
-    """A thought, its call, and the observation."""
+    """A rationale, its call, and the observation."""
 
     thought: str
     tool: str

@@ -40,9 +40,9 @@ def trajectory(number: int, question: Question, course: Course, tools: Sequence[
 
 
 def offered(draw: random.Random, known: Sequence[str], needed: Iterable[str], most: int) -> list[str]:
-    """The needed tools among others, at most `most` (or as many as are needed), in any order.
+    """The needed tools among others, at most `most` (or as many as are needed), in random order.
 
-    Short lists are more frequent than long ones, which take most of the time of a training.
+    Short lists are more frequent than long ones, which dominate the time of a training.
     """
     tools = list(dict.fromkeys(needed))
     others = [tool for tool in known if tool not in tools]

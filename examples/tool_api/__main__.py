@@ -13,7 +13,7 @@ from examples.tool_api.faults import Fault, Mode, is_loopback
 
 
 def main() -> None:
-    """Serve until a signal, on loopback unless told otherwise."""
+    """Serve until a signal, on loopback by default."""
     arguments = _arguments()
     faults = Fault(mode=arguments.faults) if arguments.faults else None
     config = uvicorn.Config(
@@ -24,7 +24,7 @@ def main() -> None:
         access_log=False,
     )
     server = uvicorn.Server(config)
-    # uvicorn raises the signal that stopped it once more; a clean stop ends with exit code 0 all the same.
+    # uvicorn raises its stop signal again; a clean stop still exits with 0.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.handle_exit)
     server.run()

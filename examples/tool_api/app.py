@@ -1,4 +1,4 @@
-"""The application: one router a subject, refusals as problem documents, faults on request."""
+"""The application: one router per subject, errors as problem documents, faults on request."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ _SUBJECTS = (calendar, sky, time_zones, units, places, numbers, text)
 
 
 def create_app(*, faults: Fault | None = None, now: dt.datetime | None = None) -> FastAPI:
-    """The tool API. With `faults` it begins with that fault, and `POST /_faults` sets another. With `now` it is
-    always that moment."""
+    """The tool API. `faults` is its first fault; `POST /_faults` sets another. `now` fixes its clock."""
     app = FastAPI(
         title="Everyday facts",
         version="1.0.0",

@@ -1,4 +1,4 @@
-"""Dates and public holidays. Dates are of the Gregorian calendar, also before it was introduced."""
+"""Dates and public holidays. All dates are Gregorian, also before that calendar was introduced."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from examples.tool_api.places import find_country
 
 router = APIRouter(tags=["calendar"])
 
-# Holidays that follow the moon are computed for these years in every country; outside them some are missing.
+# Holidays of the lunar calendar are computed for these years in every country; outside them some are missing.
 FIRST_YEAR, LAST_YEAR = 2001, 2035
 
 Country = Annotated[str, Path(description="Country name or code, e.g. PT", max_length=60)]

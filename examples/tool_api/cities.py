@@ -17,7 +17,7 @@ from astral.geocoder import all_locations, database
 
 from examples.tool_api.errors import NotPossible, not_known
 
-# astral 3.2 has these more than a degree off, or in a time zone that is not theirs, and zone.tab does not have them.
+# astral 3.2 has these more than a degree off, or in a wrong time zone, and zone.tab does not have them.
 # No answer is better than a wrong one.
 _MISPLACED = frozenset({
     "Al Jubail", "Avarua", "Nuku'alofa", "Saint Helier", "Sana", "Sana'a", "St. George's", "Sucre", "W. Indies",
@@ -29,7 +29,7 @@ _COORDINATES = re.compile(r"([+-]\d{2})(\d{2})(\d{2})?([+-]\d{3})(\d{2})(\d{2})?
 
 
 def find_city(name: str) -> LocationInfo:
-    """A city by its name, in any spelling of case and accents, with its region after a comma where there are two.
+    """The city of a name, in any case and with or without accents; a region after a comma distinguishes namesakes.
 
     Raises `NotKnown`, and `NotPossible` for a name that several cities have.
     """
@@ -71,7 +71,7 @@ def _cities_of_astral() -> Iterator[LocationInfo]:
 
 
 def _degrees(coordinates: str) -> tuple[float, float]:
-    """Latitude and longitude out of ISO 6709, as in `+5955+01045`. Raises `ValueError`."""
+    """Latitude and longitude from ISO 6709, as in `+5955+01045`. Raises `ValueError`."""
     parts = _COORDINATES.fullmatch(coordinates)
     if parts is None:
         raise ValueError(f"{coordinates!r} are no coordinates of zone.tab")

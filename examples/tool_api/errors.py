@@ -24,7 +24,7 @@ _MOST_REASONS = 3
 
 
 class ToolError(Exception):
-    """A question without an answer; the text is for the client."""
+    """An error of a tool; its text is for the client."""
 
     status = HTTPStatus.BAD_REQUEST
     title = "No answer"
@@ -38,7 +38,7 @@ class NotKnown(ToolError):
 
 
 class NotPossible(ToolError):
-    """The parts of the question do not fit together."""
+    """Every name is known, but the question has no answer."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     title = "Not possible"
@@ -95,7 +95,7 @@ def _reason(entry: dict[str, Any]) -> str:
     where: Sequence[object] = entry["loc"]
     if entry["type"] == "json_invalid":
         return f"body: this is not JSON: {entry['ctx']['error']}"
-    # The first part says query, path, header or body, and is all there is when the body as a whole is wrong.
+    # The first part is query, path, header or body; it is the only one if the complete body is invalid.
     name = ".".join(str(part) for part in where[1:] or where)
     return f"{name}: {entry['msg'].removeprefix('Value error, ')}"
 

@@ -21,25 +21,25 @@ from examples.tool_api.errors import problem
 Mode = Literal["none", "refuse", "slow", "error_4xx", "error_5xx", "not_json", "too_large"]
 
 _SWITCH = "/_faults"
-# The document stays readable, so that a client can be set up while the tools fail.
+# The OpenAPI document stays readable, so that a client can be set up while the tools fail.
 _SPARED = (_SWITCH, "/openapi.json")
 _CHUNK = b"x" * 2**16
 
 
 class Fault(BaseModel):
-    """What goes wrong, where, and how often."""
+    """A fault: its mode, the prefix of its paths, and the number of its requests."""
 
     model_config = ConfigDict(extra="forbid")
 
     mode: Mode = "none"
-    path: Annotated[str, Field(pattern="^/", description="Only requests whose path begins so")] = "/"
-    times: Annotated[int, Field(ge=0, description="Only the next so many requests; 0: until told otherwise")] = 0
+    path: Annotated[str, Field(pattern="^/", description="Only requests whose path has this prefix")] = "/"
+    times: Annotated[int, Field(ge=0, description="The number of requests; 0: until the next change")] = 0
     seconds: Annotated[float, Field(ge=0, le=300, description="`slow`: wait before the right answer")] = 30.0
     megabytes: Annotated[int, Field(ge=1, le=1024, description="`too_large`: size of the answer")] = 16
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can be meant by the address."""
+    """Whether the address can only mean this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -47,26 +47,26 @@ def is_loopback(host: str) -> bool:
 
 
 class Faults:
-    """The switch, and the middleware that obeys it."""
+    """The current fault, and the middleware that applies it."""
 
     def __init__(self, fault: Fault) -> None:
         self._set(fault)
 
     def router(self) -> APIRouter:
-        """`POST /_faults`, which is no tool and stays out of the document."""
+        """`POST /_faults`, which is not a tool and is not in the OpenAPI document."""
         router = APIRouter()
 
         @router.post(_SWITCH, include_in_schema=False)
         async def set_fault(fault: Fault, request: Request) -> Fault:
             if request.client is None or not is_loopback(request.client.host):
-                raise HTTPException(HTTPStatus.FORBIDDEN, "faults are switched from loopback only")
+                raise HTTPException(HTTPStatus.FORBIDDEN, "faults can be set from loopback only")
             self._set(fault)
             return fault
 
         return router
 
     def middleware(self, app: ASGIApp) -> ASGIApp:
-        """Stands before the tools."""
+        """ASGI middleware around the tools."""
 
         async def faulty(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "http" and self._strikes(scope["path"]):
@@ -100,9 +100,9 @@ async def _fail(fault: Fault, app: ASGIApp, scope: Scope, receive: Receive, send
         case "refuse":
             failing = _close_the_connection
         case "error_4xx":
-            failing = problem(HTTPStatus.BAD_REQUEST, "Fault", "refused, as POST /_faults asked for")
+            failing = problem(HTTPStatus.BAD_REQUEST, "Fault", "refused by the fault of POST /_faults")
         case "error_5xx":
-            failing = problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Fault", "failed, as POST /_faults asked for")
+            failing = problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Fault", "failed by the fault of POST /_faults")
         case "not_json":
             failing = PlainTextResponse("{'this': is not JSON", media_type="application/json")
         case "too_large":
@@ -113,7 +113,7 @@ async def _fail(fault: Fault, app: ASGIApp, scope: Scope, receive: Receive, send
 
 
 async def _close_the_connection(_: Scope, __: Receive, send: Send) -> None:
-    # ASGI has no message for this. A server closes the connection when a promised body does not come.
+    # ASGI has no message for this. A server closes the connection if the announced body is incomplete.
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
 
 

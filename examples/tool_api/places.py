@@ -14,7 +14,7 @@ router = APIRouter(tags=["places"])
 
 # ISO 3166 reserves this code, and does not list it.
 _RESERVED = {"UK": "GB"}
-# Shorter than this it is a code, and codes that are alike mean nothing.
+# A shorter query is a code, and similarity of codes means nothing.
 _SHORTEST_NAME = 4
 
 
@@ -85,7 +85,7 @@ def find_country(query: str) -> Any:
     try:
         return _find(pycountry.countries, "country", _RESERVED.get(name.upper(), name))
     except NotKnown as error:
-        # Names as people say them, such as Russia. A guess is good enough to suggest, not to answer with.
+        # Common names, such as Russia. A fuzzy match is good enough for a suggestion, not for an answer.
         guess = _fuzzy(name)
         raise (NotKnown(f"no country is called {query!r}; did you mean {guess}?") if guess else error) from None
 

@@ -18,7 +18,7 @@ from examples.tool_api.errors import NotPossible
 
 router = APIRouter(tags=["sky"])
 
-# The formulas are good to about a minute in these years, and drift outside them.
+# The formulas are accurate to about a minute in these years, and drift outside them.
 FIRST_YEAR, LAST_YEAR = 1900, 2100
 
 _PHASES = (
@@ -79,9 +79,9 @@ def moon_phase(date: Annotated[Date, Path(description="Date as YYYY-MM-DD")]) ->
 
 
 def _daylight(place: LocationInfo, date: dt.date) -> tuple[dt.datetime, dt.datetime] | None:
-    """Local time of the sunrise of a date and of the sunset that follows, which may be after midnight.
+    """Local time of a date's sunrise and of the next sunset, which may be after midnight.
 
-    None when the sun is up or down all day. Raises `NotPossible` for the days on which that begins or ends.
+    None if the sun is up or down all day. Raises `NotPossible` for the days on which such a period begins or ends.
     """
     zone = ZoneInfo(place.timezone)
     rises = [moment.astimezone(zone) for moment in _crossings(place, date, SunDirection.RISING)]
@@ -96,11 +96,11 @@ def _daylight(place: LocationInfo, date: dt.date) -> tuple[dt.datetime, dt.datet
 
 
 def _crossings(place: LocationInfo, date: dt.date, direction: SunDirection) -> list[dt.datetime]:
-    """When the sun crosses the horizon in the days around a date, in UTC and in order.
+    """The crossings of the horizon around a date, in UTC and in order.
 
-    astral computes one crossing for each date in UTC. Where that is near midnight in UTC it may come twice or be
-    passed over; the one passed over is then half way between its neighbours, to within seconds. That is also why
-    `astral.sun.sunrise` is not used: on such a day it finds none.
+    astral computes one crossing per date in UTC. A crossing near midnight in UTC may be repeated or omitted; an
+    omitted one is interpolated halfway between its neighbours, which is exact to within seconds.
+    `astral.sun.sunrise` is not used for the same reason: on such a day it finds none.
     """
     crossings: list[dt.datetime] = []
     for shift in range(-3, 4):

@@ -1,7 +1,7 @@
-"""Measures of a text, taken by textstat.
+"""Measures of a text, computed by textstat.
 
-Syllables and reading grades are left out: they need a pronouncing dictionary from the network. So are sentences, of
-which textstat ignores the shortest.
+Syllables and reading grades are omitted, because they need a pronouncing dictionary from the network; sentences too,
+because textstat ignores the shortest ones.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Clocks around the world, from the IANA time zone data base."""
+"""Clocks around the world, from the IANA time zone database."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Zone = Annotated[str, Query(description="Time zone or city, e.g. Europe/Lisbon",
 
 
 def clock() -> dt.datetime:
-    """This moment. An application for which it is always the same moment overrides this."""
+    """The current time. An application with a fixed clock overrides this."""
     return dt.datetime.now(dt.UTC)
 
 

@@ -15,10 +15,10 @@ from examples.tool_api.errors import NotPossible, not_known
 router = APIRouter(tags=["units"])
 
 _UNITS: pint.UnitRegistry[float] = pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
-# pint reads a space as a product, which is meant only beside these; elsewhere it belongs to the name (fluid ounce).
+# pint reads a space as a product, which is correct only with these; elsewhere it is part of the name (fluid ounce).
 _OPERATORS = frozenset({"per", "square", "squared", "sq", "cubic", "cubed"})
 
-# Letters only: the parser also takes powers, and 2**3**3**3 would keep it busy for ever.
+# Letters only: the parser also reads powers, and 2**3**3**3 would take for ever.
 Unit = Annotated[
     str,
     Query(description="Unit, e.g. mile or km/hour", max_length=40, pattern=r"^[A-Za-z_]+([ /][A-Za-z_]+)*$"),
@@ -39,7 +39,7 @@ def convert_unit(
     """The same quantity in another unit of the same kind, to ten digits."""
     try:
         converted = _UNITS.Quantity(value, _parse(from_unit)).to(_parse(to_unit))
-    except (pint.PintError, AssertionError) as error:  # it asserts where a decibel is part of a larger unit
+    except (pint.PintError, AssertionError) as error:  # It asserts if a decibel is part of a compound unit.
         raise NotPossible(f"{from_unit} does not convert to {to_unit}: {error or 'pint has no rule for it'}") from None
     if not math.isfinite(converted.magnitude):
         raise NotPossible("value: the result is too large for a number")
@@ -56,6 +56,6 @@ def _parse(name: str) -> pint.Unit:
 
 
 def _spellings(name: str) -> Iterator[str]:
-    """The name as pint writes it: as it stands first, as capitals matter (Mg, mg), then in small letters."""
+    """The name as pint writes it: first unchanged, because case matters (Mg, mg), then in lower case."""
     for spelling in (name, name.lower().removeprefix("degrees ").removeprefix("degree ")):
         yield spelling if _OPERATORS & set(spelling.lower().split()) else spelling.replace(" ", "_")

@@ -52,7 +52,7 @@ class Message(Entry):
 
 
 class Function(Entry):
-    """A tool on offer."""
+    """An offered tool."""
 
     name: Text
     description: str = ""

@@ -57,7 +57,7 @@ class Message(Entry):
 
 
 class Function(Entry):
-    """A function on offer; its parameters are a JSON Schema but for the names of types."""
+    """An offered function; its parameters are a JSON Schema except for the names of types."""
 
     name: Text
     description: str

@@ -155,11 +155,11 @@ class ArithmeticRefused(ValueError):
 
 
 class NotArithmetic(ArithmeticRefused):
-    """The text is something else."""
+    """The text is not an arithmetic expression."""
 
 
 class TooLarge(ArithmeticRefused):
-    """Out of bounds."""
+    """The expression, an exponent or an intermediate number is out of bounds."""
 
 
 class Undefined(ArithmeticRefused):

@@ -183,7 +183,7 @@ def _right_side(text: str) -> str:
 def _braced_roots(text: str) -> str:
     first, *radicands = text.split(r"\sqrt")
     if "" in radicands:
-        raise _NotNormal("a root has nothing under it")
+        raise _NotNormal("a root without an argument")
     return first + "".join(
         r"\sqrt" + (each if each.startswith("{") else f"{{{each[0]}}}{each[1:]}") for each in radicands
     )
@@ -195,7 +195,7 @@ def _braced_fractions(text: str) -> str:
     normalized = first
     for each in fractions:
         if not each:
-            raise _NotNormal("a fraction has nothing in it")
+            raise _NotNormal("a fraction without arguments")
         if not each.startswith("{"):
             if len(each) < 2:
                 return text

@@ -58,7 +58,7 @@ class Instance(Entry):
 
 
 class ListedApi(Entry):
-    """A tool on offer. `responses` names its results."""
+    """An offered tool. `responses` names its results."""
 
     api_name: Text
     api_description: str

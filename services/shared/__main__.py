@@ -1,4 +1,4 @@
-"""Planner, caller and summarizer in one process, on one engine: `python -m services.shared`."""
+"""Start planner, caller and summarizer in one process, on one engine: `python -m services.shared`."""
 
 from alpha_umi.serving.process import main_shared
 from services import caller, planner, summarizer

@@ -1,4 +1,4 @@
-"""The summarizer service: the user's answer."""
+"""The summarizer service: the answer for the user."""
 
 from services.summarizer.answer import create_router
 

@@ -1,4 +1,4 @@
-"""The benchmark of measuring runs, with few steps: no figure is judged, but the steps are what it says."""
+"""The evaluation benchmark with few steps: its rows and its synthetic steps are correct; times are not checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmark of generating runs: a real engine, no figure is judged. `evaluate generate` has tests of its own."""
+"""The generation benchmark with a real engine; times are not checked. `evaluate generate` has tests of its own."""
 
 from __future__ import annotations
 

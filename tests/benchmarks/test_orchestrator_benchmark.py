@@ -1,4 +1,4 @@
-"""The benchmark of the orchestrator runs, with tiny numbers: real processes, no figure is judged."""
+"""The orchestrator benchmark with few jobs and real processes; times are not checked."""
 
 from __future__ import annotations
 

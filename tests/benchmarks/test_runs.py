@@ -1,4 +1,4 @@
-"""The scripts of `runs/`: they are sound, give the right commands, continue after a failure, and one of them runs."""
+"""The scripts of `runs/`: valid, with the right commands, continuing after a failure; one of them is executed."""
 
 from __future__ import annotations
 

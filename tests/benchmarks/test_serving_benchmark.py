@@ -1,4 +1,4 @@
-"""The benchmark of serving runs on a model of random weights: a real engine, no figure is judged."""
+"""The serving benchmark with a real engine and random weights; times are not checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real processes that stand in for services, and an orchestrator that tells trajectories that a test wrote."""
+"""Real processes in place of services, and an orchestrator with the trajectories of a test."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def invoke(state: StateFolder, monkeypatch: pytest.MonkeyPatch) -> Invoke:
 
 
 def is_gone(pid: int) -> bool:
-    """Whether a process has ended, also if nobody waited for it yet."""
+    """Whether a process has ended, also if no parent has waited for it."""
     try:
         return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -142,11 +142,11 @@ def pids_of() -> Callable[[RunRecord], list[int]]:
 
 @dataclass
 class FakeOrchestrator:
-    """Tells trajectories as the orchestrator does (the orchestrator's own serialization writes them).
+    """Serves trajectories with the orchestrator's own serialization.
 
-    `connections` says after how many items each further connection is cut; once it is used up they end by themselves.
-    `hold_after` keeps a stream waiting after so many items until the trajectory is cancelled.
-    `further` is what follows a message.
+    Each further connection is cut after the next number of items in `connections`; later ones end regularly.
+    `hold_after` is the number of items after which a stream waits for the cancellation of its trajectory. `further`
+    are the items after a message.
     """
 
     trajectories: dict[str, list[Item]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""`alpha-umi evaluate compare --fail-below`: exit codes that a pipeline goes by, and what it reads in the log."""
+"""`alpha-umi evaluate compare --fail-below`: the exit codes for a pipeline, and the messages in its log."""
 
 from __future__ import annotations
 

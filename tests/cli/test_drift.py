@@ -1,4 +1,4 @@
-"""`alpha-umi export` and `alpha-umi evaluate drift`: from an orchestrator to the role that goes wrong."""
+"""`alpha-umi export` and `alpha-umi evaluate drift`: from an orchestrator to the alarming role."""
 
 from __future__ import annotations
 

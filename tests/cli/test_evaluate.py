@@ -1,4 +1,4 @@
-"""`alpha-umi evaluate`: figures on standard output, what is wrong with a file on standard error."""
+"""`alpha-umi evaluate`: figures on standard output, errors in a file on standard error."""
 
 from __future__ import annotations
 

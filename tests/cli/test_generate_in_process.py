@@ -1,4 +1,4 @@
-"""`evaluate generate --in-process`: the services' own applications without services, and what ends their engines."""
+"""`evaluate generate --in-process`: the services' applications without servers, and the end of their engines."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ RULES: tuple[dict[str, Any], ...] = (
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Nothing that this machine is told otherwise."""
+    """Remove this machine's settings."""
     for name in [name for name in os.environ if name.startswith("ALPHA_UMI_") and name != "ALPHA_UMI_CACHE"]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("ALPHA_UMI_DATA", str(tmp_path))
@@ -116,7 +116,7 @@ def roles_of(engine: ScriptedEngine, canary: str = CANARY, roles: Sequence[Role]
 
 
 class MortalEngine(ScriptedEngine):
-    """Dies after so many prompts, as an engine process does that is killed."""
+    """Dies after a number of prompts, like a killed engine process."""
 
     lives_for = 30
 
@@ -154,7 +154,7 @@ def test_an_engine_that_computes_wrongly_is_refused(
 
 
 class UnloadableEngine(ScriptedEngine):
-    """What cannot be loaded."""
+    """An engine whose model cannot be loaded."""
 
     async def start(self) -> None:
         raise RuntimeError("not enough memory for the weights")

@@ -232,7 +232,7 @@ def test_nonsense_is_a_class_of_its_own(invoke: Invoke, tmp_path: Path, serve: S
 
 
 def test_an_answer_that_cannot_be_read_is_nonsense(invoke: Invoke, tmp_path: Path, serve: Serve) -> None:
-    """Tokens that are told wrongly are counted as none; an answer that cannot be read is asked for again."""
+    """Invalid token counts count as none; an unreadable answer is requested again."""
     wrong = completion({"answer_status": "Solved"}).body.replace(b'"prompt_tokens":100', b'"prompt_tokens":-5')
     odd = [JSONResponse({"choices": []}), PlainTextResponse("hello"), Response(b'{"choices": "\\ud800"}')]
     message = [Response(wrong), *odd, Response(wrong)]

@@ -1,4 +1,4 @@
-"""`alpha-umi keys`: a key is shown once, and its hash lands in the file."""
+"""`alpha-umi keys`: a key is shown once, and its hash is in the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`models convert`: its output for a converted model, and for what it refuses."""
+"""`models convert`: its output for a converted model, and its refusals."""
 
 from __future__ import annotations
 

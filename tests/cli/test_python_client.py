@@ -1,4 +1,4 @@
-"""The Python example of docs/api.md runs as it is written."""
+"""The Python example of docs/api.md runs unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`ask` and `tail` against an orchestrator over real HTTP: what is printed, what is sent, how it ends."""
+"""`ask` and `tail` against an orchestrator over real HTTP: their output, their requests, their exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`show` and `replay`: what happened, and the machine led through it again."""
+"""`show` and `replay`: a recorded trajectory, and its replay through the state machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`alpha-umi evaluate report`: files in, a page and Markdown out, or what is wrong."""
+"""`alpha-umi evaluate report`: from files to a page and Markdown, and its refusals."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_errors_are_reported_and_nothing_is_written(invoke: Invoke, given: list[
         ((*given, str(tmp_path / "begun")), "begun has no trajectory yet"),
         ((*given, given[0]), "steps.jsonl is given twice"),
         ((*given, str(tmp_path / "nothing")), "nothing cannot be read: No such file"),
-        ((*given, "--training", str(tmp_path)), "is no folder of a training"),
+        ((*given, "--training", str(tmp_path)), "is not the folder of a training"),
         ((*given, "--markdown", given[0]), "--markdown: "),
         ((*given, "--markdown", str(page)), "is also the file of --output"),
         ((*given, "--training", str(trained), "--markdown", str(costs)), "costs.json is an input of the command"),

@@ -1,4 +1,4 @@
-"""Imports that every command waits for, `alpha-umi --help` too."""
+"""The imports at the start of every command, also of `alpha-umi --help`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`alpha-umi evaluate suites`: what there is to measure on, without reading any of it."""
+"""`alpha-umi evaluate suites`: lists the suites without reading their data."""
 
 from __future__ import annotations
 

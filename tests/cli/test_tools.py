@@ -1,4 +1,4 @@
-"""`tools`: what is on offer, and sources that are registered and removed."""
+"""`tools`: the offered tools; registering and removing sources."""
 
 from __future__ import annotations
 

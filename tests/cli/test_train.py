@@ -1,4 +1,4 @@
-"""`alpha-umi train prepare`: tables on standard output, what is wrong on standard error."""
+"""`alpha-umi train prepare`: tables on standard output, errors on standard error."""
 
 from __future__ import annotations
 

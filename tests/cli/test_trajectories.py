@@ -390,7 +390,7 @@ def test_files_that_cannot_be_taken_up_stay_as_they_are(invoke: Invoke, folder: 
         head + head: "second `trajectory-run` line",
         head + first: "was offered tools that have no line: '1'",
         head.replace("sums", "other") + tool + first: "its `suite` is 'other', and now it would be 'sums'",
-        head + tool + first.replace('"recorded":"', '"recorded":"x'): "has trajectories that the suite has not: 'x",
+        head + tool + first.replace('"recorded":"', '"recorded":"x'): "has trajectories that are not in the suite: 'x",
     }
     for text, message in refused.items():
         output.write_text(text)

@@ -160,7 +160,7 @@ def logged(events: list[Event]) -> Iterator[LoggedEvent]:
 
 
 def sent(log: list[LoggedEvent]) -> list[StreamEvent]:
-    """What a client reads of a log."""
+    """The events that a client receives for a log."""
     stream = [serialize(each, ROW, last=each is log[-1]) for each in log]
     return [read_stream_event(event.event, event.data, event.id) for event in stream if event is not None]
 

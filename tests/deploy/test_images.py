@@ -96,7 +96,7 @@ def test_a_build_that_fails_ends_it(tools: Path) -> None:
     done = finished([sys.executable, "-c", AS_ROOT, "orchestrator"], BUILD_FLAGS="--cpuset-cpus 0")
     assert done.returncode == 1, done.stderr
     assert "no space left" in done.stderr
-    assert "images: buildah bud --isolation: exit code 125: its output above says why" in done.stderr
+    assert "images: buildah bud --isolation: exit code 125: its output is above" in done.stderr
     *_, build, _, removal = tools.read_text().splitlines()
     assert build.startswith("bud ")
     assert removal == "rmi a-stage"

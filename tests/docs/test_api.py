@@ -21,12 +21,12 @@ BRACES = re.compile(r"\{([a-z]+(?:,[a-z]+)+)\}")
 
 
 def anchor(heading: str) -> str:
-    """What a link to a heading says."""
+    """The anchor of a heading in links."""
     return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
 
 
 def written_paths() -> set[str]:
-    """The paths of the page; `{a,b}` in one stands for two of them, and other names in braces for a variable."""
+    """The paths of the page; `{a,b}` is expanded to two paths, and other names in braces are variables."""
     paths: set[str] = set()
     for path in re.findall(r"(/(?:v1/[\w/{},-]+|healthz|readyz|metrics))", PAGE):
         forms = BRACES.search(path)

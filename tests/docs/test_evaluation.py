@@ -1,4 +1,4 @@
-"""docs/evaluation.md: the job for a CI is one, and gives commands that exist."""
+"""docs/evaluation.md: its CI job is valid, and its commands exist."""
 
 from __future__ import annotations
 

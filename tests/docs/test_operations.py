@@ -1,4 +1,4 @@
-"""docs/operations.md describes every metric that the services expose; no metric or setting that it names is made up."""
+"""docs/operations.md describes every metric of the services, and names only metrics and settings that exist."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Described(NamedTuple):
 
 
 def section(heading: str) -> str:
-    """What stands under a heading, up to the next one."""
+    """The text under a heading, up to the next one."""
     return re.split(r"\n##+ ", PAGE.split(f"\n{heading}\n")[1])[0]
 
 

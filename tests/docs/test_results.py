@@ -1,4 +1,4 @@
-"""docs/results.md: it stays short, and its commands use scripts and variables that exist."""
+"""docs/results.md: it is short, and its commands use scripts and variables that exist."""
 
 from __future__ import annotations
 

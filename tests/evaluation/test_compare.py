@@ -1,4 +1,4 @@
-"""Comparisons: paired, over the same cases, and nothing that is missing is dropped."""
+"""Comparisons: paired, over the same cases, without dropping missing predictions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole trajectories are compared question by question."""
+"""Trajectory runs are compared question by question."""
 
 from __future__ import annotations
 

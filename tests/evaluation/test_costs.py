@@ -1,4 +1,4 @@
-"""What a run cost, role by role."""
+"""The cost of a run by role."""
 
 from __future__ import annotations
 

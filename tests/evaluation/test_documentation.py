@@ -1,4 +1,4 @@
-"""The page for users names what there is."""
+"""docs/evaluation.md defines every metric and every record field."""
 
 from __future__ import annotations
 

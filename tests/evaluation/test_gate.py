@@ -1,4 +1,4 @@
-"""The gate: what is worse stops a release, what cannot be told does not, and what says nothing is refused."""
+"""The gate: a regression stops a release, an inconclusive result does not, and unusable files are refused."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def calls(good: Sequence[bool], *, invents: int = 0) -> list[Pair]:
 
 
 def fallen(by: int, of: int = 100) -> Comparison:
-    """The second is right in so many fewer of half that the first is right in."""
+    """The first run is right in half of the trajectories; the second in `by` fewer."""
     first = [number < of // 2 for number in range(of)]
     return compare(calls(first), calls([*[False] * by, *first[by:]]))
 
@@ -70,7 +70,7 @@ def test_many_looks_are_corrected_and_one_is_not() -> None:
 
 
 def test_holm_goes_on_with_those_that_are_left() -> None:
-    """What is told apart at the highest confidence leaves the others a lower one."""
+    """Figures that are rejected at the highest confidence leave the others a lower one."""
     matches = gate_comparison(fallen(30), EVERY)
     levels = {figure.item.metric.name: figure.confidence for figure in matches.figures}
     assert levels["call_match"] == pytest.approx(1 - 0.05 / 11)

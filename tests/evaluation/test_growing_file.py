@@ -1,4 +1,4 @@
-"""A file that grows: what was killed can go on, and nothing else is taken for it."""
+"""Resumable files: a killed run continues, and a file of another run is refused."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_an_unwritable_file_is_reported(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def files_up_to(size: int) -> Iterator[None]:
-    """Let this process write no file beyond so many bytes."""
+    """Limit the size of files that this process writes, in bytes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

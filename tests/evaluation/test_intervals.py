@@ -1,4 +1,4 @@
-"""Intervals: the same seed gives the same, they cover what they should, and say nothing about nothing."""
+"""Intervals: reproducible by seed, with the nominal coverage, and absent without data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Predictions are read strictly: what cannot be read is missing, and said to be."""
+"""Predictions are parsed strictly: an unparseable part is missing, with a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The published format: the figures of the published program, read and written back."""
+"""The published format: read and written back, with the figures of the published program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One thing is not called several."""
+"""A number with its noun is singular or plural."""
 
 from __future__ import annotations
 

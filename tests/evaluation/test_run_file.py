@@ -1,4 +1,4 @@
-"""The file of a run: everything comes back, and what is wrong with a file is named with its line."""
+"""The file of a run: records are read back, and errors name the line."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def spoilt(lines: list[dict[str, Any]], how: str) -> str:
         ("empty", EmptySuite, "is empty"),
         ("cut", CutShort, "line 6 ends in the middle"),
         ("cut in the first line", CutShort, "line 1 ends in the middle"),
-        ("cut between cases", CutShort, "has 2 cases, its run line says 3"),
+        ("cut between cases", CutShort, "has 2 cases, its header has 3"),
         ("no JSON", NotTheFormat, "line 2 is not JSON"),
         ("a number", NotTheFormat, "line 1"),
         ("published", NotTheFormat, "is a list"),

@@ -1,4 +1,4 @@
-"""Scores: all figures with their numbers, nothing dropped, an empty suite refused."""
+"""Scores: all figures with n, no dropped cases, and an empty suite is refused."""
 
 from __future__ import annotations
 

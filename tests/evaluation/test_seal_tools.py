@@ -1,4 +1,4 @@
-"""Seal-Tools' own figures, on calls whose figures were computed by hand, and as the published program counts."""
+"""Seal-Tools' own figures, on calls with values computed by hand, and as the published program counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole trajectories in a file: a real orchestrator with a calculator; only the language models are scripted."""
+"""The trajectory run file: a real orchestrator with a calculator; only the language models are scripted."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ async def test_trajectories_run_and_are_stored_and_measured(
         await run_recorded(client, recorded, path, ABOUT.model_copy(update={"max_steps": 5}))
     with pytest.raises(OtherRun, match="other `models` than there are now"):
         await run_recorded(client, recorded, path, ABOUT.model_copy(update={"models": {"planner": {"id": "another"}}}))
-    with pytest.raises(OtherRun, match="has trajectories that the suite has not"):
+    with pytest.raises(OtherRun, match="has trajectories that are not in the suite"):
         await run_recorded(client, recorded[:1], path)
     assert read_trajectory_run(path) == again
 
@@ -195,7 +195,7 @@ async def test_a_trajectory_twice_is_refused(
     with pytest.raises(DuplicateId, match="trajectories share the id"):
         read_trajectory_run(path)
     path.write_text("\n".join([lines[0].replace('"trajectories":4', '"trajectories":0'), *lines[1:]]))
-    with pytest.raises(NotTheFormat, match="has 1 trajectory, its first line says 0"):
+    with pytest.raises(NotTheFormat, match="has 1 trajectory, its header has 0"):
         read_trajectory_run(path)
 
 

@@ -1,7 +1,7 @@
 """Fuzz the parsers with atheris: `python tests/fuzz/fuzz_parsers.py [--seconds N] [TARGET ...]`.
 
-Every target has a process of its own, as a fuzzer ends with its process. What it has learnt is kept below `.fuzz/`,
-where an input that breaks something lies as well; `--replay FILE` runs a target on such an input alone.
+Every target runs in a process of its own, because a fuzzer ends with its process. Corpora and failing inputs are stored
+below `.fuzz/`; `--replay FILE` runs a target on one failing input.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _fuzz(name: str, seconds: int) -> None:
     from support.parser_seeds import SEEDS
 
     def mutated(data: bytes, longest: int, seed: int) -> bytes:
-        """Spoil JSON in its structure half of the time; letters alone would hardly ever leave it JSON."""
+        """Mutate the structure of JSON half of the time; mutated bytes alone would hardly ever be JSON."""
         spoilt = spoilt_json(data, random.Random(seed)) if seed % 2 else None
         return atheris.Mutate(data, longest) if spoilt is None or len(spoilt) > longest else spoilt
 

@@ -1,4 +1,4 @@
-"""The checks that schemathesis makes of each answer beyond its own."""
+"""Additional checks of answers for schemathesis."""
 
 from __future__ import annotations
 

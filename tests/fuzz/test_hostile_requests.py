@@ -1,4 +1,4 @@
-"""What no generator of well-formed requests sends: broken encodings, bombs, odd paths. Each gets a problem document."""
+"""Malformed requests (broken encodings, bombs, odd paths): each gets a problem document."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def strange_addresses(path: str) -> Iterator[str]:
 
 
 def complaint(response: httpx.Response, case: str) -> Iterator[str]:
-    """What is wrong with an answer: a server error, or another error that comes without a problem document."""
+    """The defect of an answer: a server error, or an error without a problem document."""
     if response.status_code >= 400:
         document = response.headers["content-type"] == "application/problem+json"
         if response.status_code >= 500 or not document or response.json()["status"] != response.status_code:

@@ -1,7 +1,7 @@
-"""Every application does what its OpenAPI document says, whatever it is sent.
+"""Every application conforms to its OpenAPI document for any request.
 
-Schemathesis walks each document: the edges of every schema, random requests that follow it and random ones that do
-not, undeclared methods, and chains of requests that use what earlier ones made.
+Schemathesis generates from each document: the edges of every schema, random valid and invalid requests, undeclared
+methods, and chains of requests that use earlier results.
 """
 
 from __future__ import annotations

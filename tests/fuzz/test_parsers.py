@@ -1,4 +1,4 @@
-"""The fuzzers' targets on their seeds, on seeds cut short and spoilt, and on random bytes."""
+"""The fuzzers' targets on their seeds, on truncated and mutated seeds, and on random bytes."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The orchestrator's REST surface against a simple model, through stops and crashes at any point.
+"""The orchestrator's REST surface against a simple model, with stops and crashes at any point.
 
-After every step: what was acknowledged is listed once, newest first; what has ended never changes; nothing ends
-otherwise than its course says, or as cancelled unless somebody asked for that. At the end: every trajectory comes to
-its end, each of its streams told the same rows once and in order, the last of them is what is read, and the shop
-executed nothing twice that must not be.
+After every step: every acknowledged trajectory is listed once, newest first; ended trajectories do not change; a
+trajectory ends as its course defines, or as cancelled after a cancel request. At the end: every trajectory has ended,
+each of its streams has the same rows once and in order, the last row is the state that the API returns, and the shop
+executed no write twice.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ any_number = st.integers(0, 30)
 
 @dataclass
 class Known:
-    """What the model knows of a trajectory that was acknowledged."""
+    """The model's state of an acknowledged trajectory."""
 
     document: Json
     rows: Future[list[Row]]
@@ -291,14 +291,14 @@ class RestSurface(RuleBasedStateMachine):
         return self.http.post(path, json=body)
 
     def acknowledged(self, document: Json) -> Known:
-        """Keep a trajectory in mind that a client was told of, and follow it."""
+        """Record an acknowledged trajectory, and follow its stream."""
         rows = self.portal.start_task_soon(follow, self.orchestrator, document["id"])
         self.known.append(Known(document, rows))
         return self.known[-1]
 
     @contextlib.contextmanager
     def followed(self) -> Iterator[None]:
-        """Nobody follows any longer after the block."""
+        """Cancel all followers at the end of the block."""
         try:
             yield
         finally:

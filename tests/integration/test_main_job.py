@@ -1,4 +1,4 @@
-"""The main job, as a user runs it: one command, real vLLM engines, a real API call, and nothing left behind."""
+"""The main job of a user: one command, real vLLM engines, a real API call, and a clean end."""
 
 from __future__ import annotations
 

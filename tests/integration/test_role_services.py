@@ -1,8 +1,8 @@
-"""Role services as real processes with real vLLM: one engine with three adapters, the same on a remote server, three
-engines with merged weights, and how a service ends.
+"""Role services as real processes with real vLLM: a shared engine, a remote server, and merged weights.
 
-An engine takes about half a minute to start, so each is started once, and the three with merged weights serve until one
-of the last tests ends them.
+The layouts are one engine with three adapters, the same on a remote server, and three engines with merged weights; also
+the end of a service. An engine takes about half a minute to start, so each is started once, and the three with merged
+weights serve until one of the last tests stops them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Secrets stay where they belong: real processes at DEBUG are driven well and badly, and all they wrote is read.
+"""Secrets do not leak: real processes at DEBUG get valid and invalid requests, and all of their output is searched.
 
-Not covered by design: the answer to a registration (the sender knows what he sent), and the row of the database that
-keeps a source which came over the API, credentials included, in a file that its owner alone can read.
+Not covered by design: the response to a registration (the sender knows the secret), and the database row of a tool
+source from the API, with its credentials, in a file that only its owner can read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The single-model baseline over real HTTP, and what becomes of it when processes are killed."""
+"""The single-model baseline over real HTTP, also when processes are killed."""
 
 from __future__ import annotations
 

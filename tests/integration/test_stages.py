@@ -33,7 +33,7 @@ QUESTION = {"instruction": "How warm is it in Oslo?"}
 
 
 async def test_the_planner_alone(serve: Serve) -> None:
-    """Here the test is caller and summarizer: it calls the tool that the planner asked for and tells it the answer."""
+    """The test replaces caller and summarizer: it makes the planner's calls and sends the observations."""
     stub = StubTools()
     tools, planner = serve(stub.app()), serve(application("planner", planner_router, scripted(*PLANNER)))
     offered = [{"name": "current_temperature", "parameters": {"type": "object"}}]

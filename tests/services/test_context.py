@@ -57,7 +57,7 @@ async def client(role: Role, tokenizer: PromptTokenizer) -> AsyncIterator[httpx.
 
 
 def history_of(tokenizer: PromptTokenizer, contexts: float) -> list[Turn]:
-    """An instruction, steps with observations of mixed sizes, and a newest rationale; about so many contexts long."""
+    """An instruction, steps with observations of mixed sizes, and a newest rationale, of about `contexts` contexts."""
     history = [Turn("user", INSTRUCTION)]
     tokens, step = 0, 0
     while tokens < contexts * CONTEXT:

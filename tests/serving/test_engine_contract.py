@@ -39,7 +39,7 @@ _ids = itertools.count()
 
 @pytest.fixture(scope="module")
 def canary(embedded_model: Path) -> str:
-    """What the small model knows beyond doubt."""
+    """A prompt whose answer the small model is sure of."""
     return load_manifest(embedded_model).canary.prompt
 
 

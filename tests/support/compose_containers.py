@@ -1,8 +1,7 @@
-"""What stands for the containers of the compose file on this machine: a folder for each one's root, and an address.
+"""Substitutes for the containers of the compose file on this machine: a root folder and an address for each.
 
-Ports, variables and paths stay as they are written; only what a container would see otherwise is replaced: names of
-services that share a network with it, every address of its own, and where its root is. Left out are users, limits and
-read-only roots, which need containers.
+Ports, variables and paths are unchanged. Replaced are only values that differ inside a container: names of services on
+a shared network, addresses, and the root. Users, limits and read-only roots are omitted, because they need containers.
 """
 
 from __future__ import annotations

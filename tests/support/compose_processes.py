@@ -51,7 +51,7 @@ class Deployment:
             process.wait()
 
     def log(self, name: str) -> str:
-        """What a service has written."""
+        """The output of a service."""
         return (self._folder / f"{name}.log").read_text(encoding="utf-8")
 
     def address(self, name: str, port: int) -> str:
@@ -112,7 +112,7 @@ def _listens(container: Container) -> bool:
 
 
 def _illness(container: Container) -> str:
-    """What the service's own health check complains about."""
+    """The output of a failed health check."""
     result = subprocess.run(
         container.health, env=container.environment, capture_output=True, text=True, timeout=60, check=False
     )

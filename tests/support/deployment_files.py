@@ -106,7 +106,7 @@ def stages(instructions: list[Instruction]) -> list[list[Instruction]]:
 
 @dataclass(frozen=True)
 class Image:
-    """What a container starts with when the compose file says nothing else."""
+    """The defaults of a container, unless the compose file overrides them."""
 
     command: list[str]
     environment: dict[str, str]

@@ -1,4 +1,4 @@
-"""Where the fuzzers of `parser_targets` start: inputs that reach far into each parser."""
+"""Seeds of the fuzzers in `parser_targets`: inputs that reach deep into each parser."""
 
 from __future__ import annotations
 

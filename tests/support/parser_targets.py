@@ -1,6 +1,6 @@
-"""What is fuzzed below HTTP: each parser with the errors that it may raise, and what must hold when it raises none.
+"""Fuzz targets below HTTP: each parser with its permitted errors, and the properties of its results.
 
-A target takes bytes and raises nothing, whatever they are.
+A target takes any bytes and raises nothing.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def schema(data: bytes) -> None:
 
 
 def role_answer(data: bytes) -> None:
-    """What a role service sends back: the first byte chooses status and media type, the rest is the body."""
+    """A role service's response: the first byte selects status and media type, the rest is the body."""
     kind, body = data[:1] or b"\0", data[1:]
     status = (200, 422, 500, 502, 503, 401)[kind[0] % 6]
     media_type = ("application/json", "text/event-stream", "application/problem+json")[kind[0] // 6 % 3]

@@ -68,7 +68,7 @@ class Fleet:
         budget: RetryBudget | None = None,
         retries: RetryPolicy = AT_ONCE,
     ) -> AsyncIterator[RoleCalls]:
-        """What asks them."""
+        """The calls to these replicas."""
         metrics = OrchestratorMetrics()
         urls = [planner.url for planner in self.planners]
         async with role_replicas({"planner": urls}, None, metrics, policy=policy, clock=lambda: self.now) as roles:

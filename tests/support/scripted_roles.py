@@ -39,9 +39,9 @@ USAGE = UsageModel(prompt_tokens=10, completion_tokens=5)
 
 @dataclass(frozen=True)
 class Reply:
-    """What a role does with a request. `deltas` go out first if the request asks for a stream.
+    """A role's response to a request. `deltas` are sent first if the request wants a stream.
 
-    With `until` nothing goes out before that event.
+    With `until`, nothing is sent before that event.
     """
 
     body: bytes

@@ -1,4 +1,4 @@
-"""Whole trajectories through real services, whose scripted engines note the exact prompts that they are shown."""
+"""Trajectories through real services, whose scripted engines record the exact prompts that they receive."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A tiny random Llama with the first tokens of the embedded model, and for each role a LoRA adapter for one sentence.
+"""A tiny random Llama with the first tokens of the embedded model, and a LoRA adapter for each role.
 
-The backbone writes nonsense; with an adapter it writes that role's sentence, by such a margin that no rounding changes
-it. All of it is made within seconds.
+The backbone generates nonsense. With an adapter it generates one sentence of that role, by such a margin that no
+rounding changes it. All of them are made within seconds.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class TinyModels:
 
 
 def manifest(role: Role, *, base: str = "tiny") -> ModelManifest:
-    """What a tiny model says about itself, but for canary and digests."""
+    """The manifest of a tiny model, without canary and digests."""
     return ModelManifest(
         name="tiny" if role == "backbone" else f"tiny-{role}",
         role=role,

@@ -1,7 +1,7 @@
-"""vLLM's own server as a child process: a completions server that is not ours.
+"""vLLM's own server as a child process: a completions server that is not part of this project.
 
-What `vllm serve` starts is started here as a module: the command itself looks for a distribution named "vllm", and the
-CPU build is named otherwise.
+The module behind `vllm serve` is started directly: the command requires a distribution named "vllm", and the CPU build
+has another name.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An engine that can answer any request a role service lets pass: it writes inside the constraint that it is given."""
+"""An engine that answers every request that a role service accepts: its text satisfies the constraint."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def test_any_sequence(events: list[Event]) -> None:
 
 
 def reaction(state: State, text: str | None, draw: st.DataObject) -> Event:
-    """What the party that is asked answers; None for something unreadable."""
+    """The answer of the role or tool; it is unreadable if `text` is None."""
     match effect_of(state):
         case AskPlanner() if text is None:
             return unreadable_plan("?", "no decision", state.limits.on_unreadable)

@@ -317,7 +317,7 @@ CLIENT_TOOLS = st.sampled_from([(), (Tool("tool"),)])
 
 
 def reaction(state: State, data: st.DataObject) -> Event:
-    """What the party that is asked answers, whatever it may be."""
+    """Any answer of the role or tool."""
     match effect_of(state):
         case AskPlanner() if data.draw(st.integers(0, 9)) == 0:
             return unreadable_plan("?", "no decision", state.limits.on_unreadable, Usage(3, 1))
@@ -345,7 +345,7 @@ def reaction(state: State, data: st.DataObject) -> Event:
 
 
 def events_of(events: Sequence[Event], steps: Sequence[Step]) -> list[Event]:
-    """Those of a search that made some steps of it. A decision begins a step."""
+    """The events of some steps of a search. A decision begins a step."""
     chosen, index = list[Event](), -1
     wanted = {step.index for step in steps}
     for event in events:

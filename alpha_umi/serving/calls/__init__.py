@@ -1,1 +1,1 @@
-"""A call of an offered tool: its grammar, the check of what was written, and the tools as a model knows them."""
+"""A call of an offered tool: its grammar, its validation, and the tools under the names that prompts show."""

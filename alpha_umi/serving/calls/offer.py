@@ -1,4 +1,4 @@
-"""The tools that a model is offered for a call, their grammars, and the parsed and validated call."""
+"""The offered tools of a call, their grammars, and the parsed and validated call."""
 
 from __future__ import annotations
 

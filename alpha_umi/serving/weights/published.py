@@ -136,7 +136,7 @@ def _plan(checkpoint: Checkpoint, path: Path, shard_bytes: int) -> list[Shard]:
     missing = [name for name in expected or () if name not in tensors]
     if missing:
         raise CheckpointUnusable(
-            f"{path}: {missing[0]} is missing, and the index says that it lies here; fetch it again"
+            f"{path}: {missing[0]} is missing, but the index lists it for this file; download it again"
         )
     names = tensors if expected is None else expected
     return plan_shards(path, {name: tensors[name].nbytes for name in names}, limit=shard_bytes)
@@ -153,7 +153,7 @@ def _copy(checkpoint: Checkpoint, folder: Path, progress: Progress) -> None:
         except SafetensorError as error:
             raise CheckpointUnusable(f"{path}: cannot be read as safetensors: {error}") from error
         if missing := set(checkpoint.names_in(path) or ()) - present:
-            raise CheckpointUnusable(f"{path}: {min(missing)} is missing, and the index says that it lies here")
+            raise CheckpointUnusable(f"{path}: {min(missing)} is missing, but the index lists it for this file")
         shutil.copyfile(path, folder / path.name)
     if checkpoint.index is not None:
         shutil.copyfile(checkpoint.index_file(), folder / checkpoint.index_file().name)

@@ -23,7 +23,7 @@ def weekday(course: Course) -> Question:
 
 
 def later(course: Course) -> Question:
-    """The date that is so many days, weeks, months or years away."""
+    """The date after a span of days, weeks, months or years."""
     date, unit = a_date(course.draw), course.draw.choice(("days", "days", "weeks", "months", "months", "years"))
     many = course.draw.randrange(1, {"days": 200, "weeks": 30, "months": 20, "years": 12}[unit])
     written, span = spoken_date(course.draw, date), f"{many} {unit if many > 1 else unit[:-1]}"

@@ -33,7 +33,7 @@ def elsewhere(course: Course) -> Question:
 
 
 def offset(course: Course) -> Question:
-    """The offset from UTC, of places without summer time, so that the answer stays right."""
+    """The UTC offset of a place without summer time, so that the answer stays right."""
     city = course.draw.choice(("Dubai", "Karachi", "Dhaka", "Bangkok", "Singapore", "Seoul", "Tokyo", "Kathmandu",
                                "Nairobi", "Istanbul", "Lima"))  # fmt: skip
     instruction = course.draw.choice((

@@ -26,7 +26,7 @@ def statistics(course: Course) -> Question:
 
 
 def text(course: Course) -> Question:
-    """How long a text is."""
+    """The length of a text."""
     sentence, (what, field) = course.draw.choice(SENTENCES), course.draw.choice((*_LENGTHS, *_LENGTHS[:2]))
     instruction = course.draw.choice((
         f"How many {what} are in '{sentence}'?", f"How many {what} does '{sentence}' have?",

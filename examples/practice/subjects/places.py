@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from examples.practice.course import Course, Question
 from examples.practice.drawing import COUNTRIES, CURRENCIES, LANGUAGES
 
-# What people ask for, and the field that has it.
+# A field as questions name it, and its name in the tool's answer.
 _OF_COUNTRIES = (
     ("official name", "official_name"), ("two-letter code", "alpha_2"), ("three-letter code", "alpha_3"),
     ("numeric code", "numeric"),

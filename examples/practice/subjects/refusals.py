@@ -1,4 +1,4 @@
-"""What no tool on offer can do."""
+"""Questions that no offered tool can answer."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ _IMPOSSIBLE = (
 
 
 def impossible(course: Course) -> Question:
-    """A wish that has nothing to do with the tools."""
+    """A request unrelated to the tools."""
     return Question(course.draw.choice(_IMPOSSIBLE), "None of the tools can do this. I give up.", None)

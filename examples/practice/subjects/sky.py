@@ -10,7 +10,7 @@ from examples.practice.drawing import CITIES, a_date, spoken_date
 
 
 def sunrise_or_sunset(course: Course) -> Question:
-    """When the sun rises or sets."""
+    """The time of sunrise or sunset."""
     city, date, what = course.draw.choice(CITIES), a_date(course.draw), course.draw.choice(("rise", "set"))
     written = spoken_date(course.draw, date)
     twelve = course.draw.random() < 0.4
@@ -35,7 +35,7 @@ def sunrise_or_sunset(course: Course) -> Question:
 
 
 def day_length(course: Course) -> Question:
-    """How long a day is."""
+    """The length of a day."""
     city, date = course.draw.choice(CITIES), a_date(course.draw)
     written = spoken_date(course.draw, date)
     instruction = course.draw.choice((
@@ -48,7 +48,7 @@ def day_length(course: Course) -> Question:
 
 
 def two_days(course: Course) -> Question:
-    """How long a day is in two cities."""
+    """The length of a day in two cities."""
     one, other = course.draw.sample(CITIES, 2)
     date = a_date(course.draw)
     written = spoken_date(course.draw, date)

@@ -6,7 +6,7 @@ import json
 
 from examples.practice.course import Course, Question
 
-# Spoken name, name that the tool knows; only units of one line measure the same.
+# Spoken name, and the tool's name; only units of one line measure the same quantity.
 _KINDS = (
     (("kilometres", "kilometer"), ("miles", "mile"), ("metres", "meter"), ("yards", "yard"), ("feet", "foot")),
     (("centimetres", "centimeter"), ("inches", "inch"), ("feet", "foot"), ("millimetres", "millimeter")),

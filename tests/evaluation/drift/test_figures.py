@@ -1,4 +1,4 @@
-"""What is counted of each role in one trajectory."""
+"""The figures of each role in one trajectory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of drift as its reader has it: from an alarm to the steps behind it."""
+"""The drift page in a browser: from an alarm to the steps behind it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exports: what is broken is named by file and line, what has not ended is counted."""
+"""Exports: errors name file and line; unfinished trajectories are counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Windows of time, and which role goes wrong in them."""
+"""Time windows, and the alarming roles in them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LATER = BEGAN + 365 * DAY
 
 
 def day(number: int, count: int = 60, *, gives_up: int = 0, repairs: int = 0) -> list[Trajectory]:
-    """Trajectories of one day; so many give up, and in so many the planner had to be repaired."""
+    """Trajectories of one day: `gives_up` of them give up, and in `repairs` of them the planner had to be repaired."""
     return [
         trajectory(
             f"{number}-{each}",

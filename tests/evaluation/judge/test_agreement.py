@@ -1,4 +1,4 @@
-"""Agreement, held to published examples and to what it has to be."""
+"""Agreement: published examples, and the properties of the coefficient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way to a judge speaks the protocol as its authors wrote it down."""
+"""The client of a judge follows the published protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a judge is shown is what was published, character by character."""
+"""The judge's prompts equal the published ones, character by character."""
 
 from __future__ import annotations
 

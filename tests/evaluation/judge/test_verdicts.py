@@ -1,4 +1,4 @@
-"""A file of verdicts holds only what can be read again, and says where it does not."""
+"""A file of verdicts can be read back; errors name the line."""
 
 from __future__ import annotations
 

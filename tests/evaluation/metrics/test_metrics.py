@@ -1,4 +1,4 @@
-"""Each metric on steps that show what it says, and when it says nothing."""
+"""Each metric on steps with a known value, and on steps to which it does not apply."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A metric is one function and one entry in a table: tables, JSON, comparisons and gates follow from that."""
+"""A metric is one function and one table entry: tables, JSON, comparisons and gates follow from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""R-L is what the package `rouge` 1.0.1 computes, to the last digit that matters."""
+"""R-L equals the result of the package `rouge` 1.0.1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page as Chromium shows it."""
+"""A page in Chromium."""
 
 from __future__ import annotations
 

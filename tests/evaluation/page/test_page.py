@@ -1,4 +1,4 @@
-"""A page is one file: escaped, without anything that a browser would fetch or run."""
+"""A page is one file: escaped, without external resources or scripts."""
 
 from __future__ import annotations
 

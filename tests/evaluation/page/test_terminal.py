@@ -1,4 +1,4 @@
-"""Tables of figures, however narrow the output."""
+"""Tables of figures on narrow terminals."""
 
 from __future__ import annotations
 

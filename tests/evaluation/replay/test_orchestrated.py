@@ -1,4 +1,4 @@
-"""A real orchestrator goes through recorded trajectories with replayed tools; only the language models are scripted."""
+"""A real orchestrator runs recorded trajectories with replayed tools; only the language models are scripted."""
 
 from __future__ import annotations
 

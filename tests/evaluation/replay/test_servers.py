@@ -1,4 +1,4 @@
-"""The servers over HTTP, with calls that are right and calls that are not."""
+"""The replay servers over HTTP, with valid and invalid calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Synthetic tool answers: they follow the described form, also over HTTP and for the full data set."""
+"""Synthetic tool answers have the described form, also over HTTP and for the full data set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls that go on to a server of ToolBench's protocol: real HTTP on both sides."""
+"""Calls that are forwarded to a server of ToolBench's protocol, with real HTTP on both sides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report as a whole: its sections, what it keeps apart, and that it stays bounded."""
+"""The complete report: its sections, the separation of different cases, and its bounded size."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_only_runs_over_the_same_cases_stand_side_by_side(given: list[Path]) -> 
         "three, steps, cases 1 of 2",
         "three, steps, cases 2 of 2",
         "shop, whole trajectories",
-        "What a judge says",
+        "Verdicts of a judge",
         "More data: figures over the amount of training",
         "Training: cost, storage and losses",
         "Steps of A one",
@@ -74,8 +74,8 @@ def test_only_runs_over_the_same_cases_stand_side_by_side(given: list[Path]) -> 
         "Trajectories of E more",
     ]
     captions = [each.caption for each in tables(matches)]
-    assert any("what others differ by from A one" in caption for caption in captions)
-    assert not any("what others differ by from C" in caption for caption in captions)
+    assert any("differences from A one" in caption for caption in captions)
+    assert not any("differences from C" in caption for caption in captions)
     (right,) = table(matches, "from D trajectories")["right answer"]
     assert right.startswith("+0.500 (+0.")
     assert right.endswith(" better")
@@ -122,7 +122,7 @@ def test_without_examples_there_are_figures_alone(given: list[Path]) -> None:
 def test_the_numbers_are_those_of_the_runs(given: list[Path]) -> None:
     matches = sections(*given)
     assert table(matches, "figures, each")["Plan ACC"] == ["1.000 (0.439 to 1.000), n 3", "0.667 (0.000 to 1.000), n 3"]
-    classes = {name: counts[1:] for name, counts in table(matches, "what went wrong").items()}
+    classes = {name: counts[1:] for name, counts in table(matches, "error classes").items()}
     assert (classes["right"], classes["missing"], classes["wrong tool"]) == (["3", "1"], ["0", "1"], ["0", "1"])
     assert table(matches, "answered task")["D trajectories"][:2] == ["30 of 30", "0.270 (no interval)"]
 
@@ -132,7 +132,7 @@ def test_what_an_open_step_shows(given: list[Path]) -> None:
     for message in (
         "The planner wrote (100 + 10 tokens, 20 ms)",
         "Let me see.",
-        "The tools on offer (2)",
+        "The offered tools (2)",
         "Action: clock",
     ):
         assert message in page
@@ -147,7 +147,7 @@ def test_a_search_is_rendered_with_its_branches(tmp_path: Path) -> None:
     (tmp_path / "one").write_text(written(TrajectoryRun(trajectory_run([True]).about, (record,))))
     titles = [block.title for block in every(sections(tmp_path / "one")) if isinstance(block, Section)]
     assert any(title.startswith("Step 2: caller, abandoned") for title in titles)
-    assert any(title.startswith("Step 3: caller, on from step 1") for title in titles)
+    assert any(title.startswith("Step 3: caller, continues step 1") for title in titles)
 
 
 def test_long_files_and_long_texts_make_a_bounded_page(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_markdown_has_the_tables_and_the_commands_without_the_steps(given: list[
 def test_seal_tools_has_its_own_figures_as_well(tmp_path: Path) -> None:
     run = run_of(pairs_of({"a/1": called("clock", "{}")}))
     write_run(tmp_path / "one.jsonl", replace(run, about=run.about.model_copy(update={"suite": "seal-tools"})))
-    own = table(sections(tmp_path / "one.jsonl"), "as Seal-Tools itself measures")
+    own = table(sections(tmp_path / "one.jsonl"), "Seal-Tools' own figures")
     assert own["tool R"] == ["0.000 (no interval), n 1"]
     assert "format ACC" in own
 
@@ -190,8 +190,8 @@ def test_seal_tools_has_its_own_figures_as_well(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("suite", "command", "tells"),
     [
-        ("bfcl", "bfcl", "It takes every right value of a parameter"),
-        ("bfcl:multiple", "bfcl", "It takes every right value of a parameter"),
+        ("bfcl", "bfcl", "It accepts every right value of a parameter"),
+        ("bfcl:multiple", "bfcl", "It accepts every right value of a parameter"),
         ("seal-tools", "seal-tools", "as in its table here"),
     ],
 )

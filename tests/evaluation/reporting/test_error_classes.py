@@ -1,4 +1,4 @@
-"""What went wrong at a step has one name."""
+"""Each step has exactly one error class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every number has an example, and a page stays bounded."""
+"""Every figure has an example, and the size of a page is bounded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of runs are told by what they hold, named apart, and refused with a reason."""
+"""Run files are recognised by their content, labelled uniquely, and refused with a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The paper's figures are those that were read: its averages are the means of what was copied."""
+"""The paper's figures are copied correctly: its averages are the means of the copied values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prompts of whole trajectories on a page: beside their step, as text, and what they have in common shown once."""
+"""Prompts of trajectories on a page: beside their step, as text, with common prefixes shown once."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def test_each_step_opens_to_the_prompts_of_its_roles(tmp_path: Path) -> No
         "The summarizer's exact prompt",
     ]  # fmt: skip
     assert [len(list(prompts_in(step.blocks))) for step in steps] == [2, 1]
-    assert shown[0][1].label == "made again from the trajectory's events"
+    assert shown[0][1].label == "rebuilt from the trajectory's events"
 
 
 async def test_what_long_prompts_begin_with_is_shown_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +95,7 @@ def test_why_there_are_no_prompts_is_reported_once(tmp_path: Path) -> None:
     opened = trajectory_fold(read_of(run, tmp_path), 0)
     message = [block.text for block in opened.blocks if isinstance(block, Paragraph) and "prompts" in block.text]
     assert message == [
-        "The prompts of this trajectory cannot be made again: the file does not tell the tools as they were offered, "
+        "The prompts of this trajectory cannot be rebuilt: the file does not have the tools as they were offered, "
         "because an earlier version wrote it."
     ]
     assert not list(prompts_in(opened.blocks))
@@ -106,11 +106,11 @@ async def test_a_reason_that_all_prompts_share_is_reported_once(tmp_path: Path) 
     models = {role: {**model, "template": "of nobody"} for role, model in run.about.models.items()}
     matches = folds.prompt_folds(replace(run, about=run.about.model_copy(update={"models": models})), run.records[0])
     assert list(matches.notes) == [
-        Paragraph("The prompts of this trajectory cannot be made again: this version has no template 'of nobody'.")
+        Paragraph("The prompts of this trajectory cannot be rebuilt: this version has no template 'of nobody'.")
     ]
     assert matches.shown == ()
     one = models | {"planner": run.about.models["planner"]}
     some = folds.prompt_folds(replace(run, about=run.about.model_copy(update={"models": one})), run.records[0])
-    assert Paragraph("The caller's exact prompt cannot be made again: this version has no template 'of nobody'.") in (
+    assert Paragraph("The caller's exact prompt cannot be rebuilt: this version has no template 'of nobody'.") in (
         some.of_step(0)
     )

@@ -1,4 +1,4 @@
-"""A prompt is shown where it is the very one whose digest the run has."""
+"""A prompt is shown only if its digest is the one in the run."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_any_other_prompt_is_replaced_by_the_reason(
     )
     (read,) = read_runs([tmp_path / "run"], BootstrapOptions(100))
     assert isinstance(read, StepsRun)
-    assert Paragraph(f"The planner's prompt cannot be made again: {why}.") in step_fold(read, 0, "right").blocks
+    assert Paragraph(f"The planner's prompt cannot be rebuilt: {why}.") in step_fold(read, 0, "right").blocks
 
 
 def test_a_shortened_history_is_the_reason_where_the_template_is_there() -> None:

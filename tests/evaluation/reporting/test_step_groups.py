@@ -1,4 +1,4 @@
-"""Differences by groups of steps: which steps a group has, and that verdicts are corrected over all groups."""
+"""Differences by groups of steps: the steps of a group, and the correction of verdicts over all groups."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trainings are read from their folders, and runs find theirs."""
+"""Trainings are read from their folders and matched to runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recordings.errors import DataError, DuplicateId
 
 
 def runs(folder: Path, *tokens: int) -> list[StepsRun]:
-    """Runs of models that were trained with so many tokens."""
+    """Runs of models, by their numbers of training tokens."""
     paths = []
     for amount in tokens:
         run = run_of(pairs_of({}))
@@ -74,7 +74,7 @@ def test_the_section_tells_costs_and_draws_losses(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("costs", "reply"),
     [
-        (None, "is no folder of a training"),
+        (None, "is not the folder of a training"),
         ("[]", "costs.json"),
         ("{", "ends in the middle"),
         ('{"stages": {}}', "variant"),

@@ -1,4 +1,4 @@
-"""Every prompt that a report makes again is held, to the letter, to what the engine of that role was shown."""
+"""Every rebuilt prompt of a report equals the prompt that the role's engine received."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ async def test_a_chain_with_calls_that_fail_in_every_way(tmp_path: Path) -> None
     assert "call-not-recorded" in planner[3]
     assert [prompt.remarks for prompt in prompts if prompt.role == "caller"] == [
         (
-            "the role wrote 2 times, and this was shown the first time",
-            "whether the history was shortened is told only of what could be read",
+            "the role wrote 2 times, and this was its first prompt",
+            "whether the history was shortened is recorded for parsed outputs only",
         ),
-        ("the role wrote 2 times, and this was shown the first time",),
+        ("the role wrote 2 times, and this was its first prompt",),
         (),
     ]
 
@@ -151,7 +151,7 @@ async def test_what_an_older_file_lacks_is_reported(run: TrajectoryRun, tmp_path
     assert [line["kind"] for line in lines] == ["trajectory-run", "tool", "trajectory"]
     del lines[2]["offered"]
     (tmp_path / "older.jsonl").write_text("".join(json.dumps(line) + "\n" for line in (lines[0], lines[2])))
-    with pytest.raises(NoPrompts, match="does not tell the tools as they were offered"):
+    with pytest.raises(NoPrompts, match="does not have the tools as they were offered"):
         made_again(read_trajectory_run(tmp_path / "older.jsonl"))
 
 

@@ -1,4 +1,4 @@
-"""A trajectory as it is opened: each step says what its models were shown before it."""
+"""A trajectory on a page: each step names the history of its prompts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from evaluation.reporting.trajectory_examples import trajectory_fold
 
 
 def shown(folder: Path, example: Trajectory, **options: Any) -> list[str]:
-    """What the steps of this trajectory say of their histories."""
+    """The sentences on the histories of this trajectory's steps."""
     run = trajectory_run([True])
     one = replace(run, records=(record_of(example, recorded="q0", **options),))
     (folder / "trajectories").write_text(written(one))

@@ -1,4 +1,4 @@
-"""Verdicts of a judge stand beside their run, and under the paper's columns."""
+"""Verdicts of a judge are shown beside their run, and under the paper's columns."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_figures_counts_and_the_judges_own_words(tmp_path: Path) -> None:
     assert f"{run} response | No | 1 |" in text
     assert "| A trajectories | ours, judged by judge-7b, chain, n 2 | 100.00 | 50.00 |" in text
     assert "&lt;b&gt;hm&lt;/b&gt;\nbecause" in page
-    assert "Verdict 2 (toolalpaca, judge-7b, 2 times each; nonsense): nothing that means anything." in page
+    assert "Verdict 2 (toolalpaca, judge-7b, 2 times each; nonsense): no label." in page
     assert 'href="#a-verdict-1-response-No"' in page
     assert 'id="a-verdict-1-response-No"' in page
 

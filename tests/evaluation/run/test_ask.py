@@ -1,4 +1,4 @@
-"""Questions to a real orchestrator that goes away, comes back, or whose roles do; language models are scripted."""
+"""Questions to a real orchestrator that is interrupted or whose roles fail; language models are scripted."""
 
 from __future__ import annotations
 

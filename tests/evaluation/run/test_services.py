@@ -1,4 +1,4 @@
-"""Role services that are away, come back, refuse, or run another model than was asked for."""
+"""Role services that are unavailable, return, refuse, or run another model than requested."""
 
 from __future__ import annotations
 

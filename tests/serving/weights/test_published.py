@@ -272,7 +272,7 @@ def spoil_index(source: Path, **map_changes: str) -> None:
         (lambda s: (s / SHARDS[1]).unlink(), f"{SHARDS[1]} is missing, and pytorch_model.bin.index.json names it"),
         (lambda s: edit(s / "pytorch_model.bin.index.json", weight_map={}), "weight_map names no files"),
         (lambda s: spoil_index(s, x="../../etc/passwd"), "names '../../etc/passwd', which is not a plain name"),
-        (lambda s: spoil_index(s, more=SHARDS[0]), f"{SHARDS[0]}: more is missing, and the index says"),
+        (lambda s: spoil_index(s, more=SHARDS[0]), f"{SHARDS[0]}: more is missing, but the index lists"),
         (lambda s: (s / SHARDS[0]).write_bytes(b"PK\x03\x04 half"), f"{SHARDS[0]}: "),
         (lambda s: (s / SHARDS[0]).write_bytes((s / SHARDS[0]).read_bytes()[:5_000]), f"{SHARDS[0]}: "),
         (lambda s: (s / SHARDS[0]).write_bytes(b""), f"{SHARDS[0]}: cannot be read as weights"),
