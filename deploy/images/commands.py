@@ -7,10 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
 ROOT = Path(__file__).parents[2]
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # For a command to clean up.
 GRACE_S = 20
 
@@ -21,21 +23,24 @@ class CommandFailed(Exception):
 
 def run(*command: str, echo: bool = False) -> str:
     """The standard output of a command; with `echo` it goes to the terminal. Raises `CommandFailed`."""
-    output = sys.stderr if echo else subprocess.PIPE
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=None if echo else subprocess.PIPE,
-        text=True,
-        # Ctrl-C reaches only this program, which then ends the process group of the command.
-        start_new_session=True,
-    )
+    process = None
     try:
+        # A signal between the start of the command and the assignment would leave it running.
+        with _deferred_signals():
+            process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=sys.stderr if echo else subprocess.PIPE,
+                stderr=None if echo else subprocess.PIPE,
+                text=True,
+                # Ctrl-C reaches only this program, which then ends the process group of the command.
+                start_new_session=True,
+            )
         output, complaint = process.communicate()
     except BaseException:
-        end(process, seconds=GRACE_S)
+        if process is not None:
+            end(process, seconds=GRACE_S)
         raise
     if process.returncode:
         reason = "its output is above" if echo else complaint.strip()[-500:]
@@ -61,14 +66,32 @@ def succeeds(*command: str) -> bool:
     return True
 
 
+@contextlib.contextmanager
+def _deferred_signals() -> Iterator[None]:
+    """Deliver a stop signal that arrives inside the block after it."""
+    pending: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    # An ignored signal stays ignored, also for the command.
+    caught = {number: handler for number, handler in handlers.items() if handler != signal.SIG_IGN}
+    for number in caught:
+        signal.signal(number, lambda signum, _: pending.append(signum))
+    try:
+        yield
+    finally:
+        for number, handler in caught.items():
+            signal.signal(number, handler)
+    for received in pending[:1]:
+        signal.raise_signal(received)
+
+
 def interrupt_once() -> None:
     """Raise `KeyboardInterrupt` on the first stop signal only: a second would interrupt the cleanup."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in STOP_SIGNALS:
         signal.signal(number, _interrupt)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for other in STOP_SIGNALS:
         signal.signal(other, _ignore)
     raise KeyboardInterrupt
 

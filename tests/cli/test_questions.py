@@ -208,7 +208,7 @@ def test_a_problem_document_is_shown_in_full(fake: Fake, url: str, invoke: Invok
     ("arguments", "says"),
     [
         (["ask", "  "], "instruction: the instruction is blank"),
-        (["ask", "x", "--tools", "a,a"], "tools: a tool is named twice"),
+        (["ask", "x", "--tools", "a,a"], "tools: a tool is listed twice"),
         (["ask", "x", "--tools", ","], "tools: List should have at least 1 item"),
         (["ask", "x", "--max-steps", "0"], "max-steps"),
         (["ask", "x", "--max-tokens", "10000001"], "max-tokens"),

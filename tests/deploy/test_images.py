@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from support.deployment_files import ROOT, services
 
@@ -126,6 +127,22 @@ def test_ctrl_c_ends_a_command_with_its_children(tmp_path: Path) -> None:
             process.send_signal(signal.SIGINT)
             assert message.read() == "", "every process that could write to it has ended"
         assert process.wait(60) in {-signal.SIGINT, 130}
+
+
+def test_a_signal_during_the_start_of_a_command_ends_it() -> None:
+    program = (
+        "import signal, subprocess; from deploy.images import commands; commands.interrupt_once()\n"
+        "class Interrupted(subprocess.Popen):\n"
+        "    def __init__(self, *command, **options):\n"
+        "        super().__init__(*command, **options)\n"
+        "        print(self.pid, flush=True)\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "subprocess.Popen = Interrupted\n"
+        "commands.run('sleep', '600')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode in {-signal.SIGINT, 130}
+    assert not psutil.pid_exists(int(done.stdout)), "the command has ended"
 
 
 def test_a_command_that_fails_is_quoted() -> None:
