@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.measured_steps import called, pairs_of, run_of
 from support.synthetic_trainings import training
-from support.synthetic_trajectories import step, trajectory, trajectory_run, written
+from support.synthetic_trajectories import record_of, step, trajectory, trajectory_run, written
 from typer.testing import Result
 
 from evaluation.files.step_run import write_run
@@ -30,8 +30,8 @@ def given(tmp_path: Path) -> list[str]:
     write_run(tmp_path / "steps.jsonl", run_of(pairs_of({"a/1": called("clock", "{}")})))
     run = trajectory_run([True, False])
     evil = trajectory(steps=[step(0, observation=EVIL), step(1, "conclusion")], answer=EVIL, instruction=EVIL)
-    requests = (run.records[0].model_copy(update={"trajectory": evil}), run.records[1])
-    (tmp_path / "trajectories.jsonl").write_text(written(TrajectoryRun(run.about, requests)))
+    records = (record_of(evil, recorded="q0", expected="3"), run.records[1])
+    (tmp_path / "trajectories.jsonl").write_text(written(TrajectoryRun(run.about, records)))
     return [str(tmp_path / "steps.jsonl"), str(tmp_path / "trajectories.jsonl")]
 
 
