@@ -24,9 +24,9 @@ test: $(VENV)/.ready lint $(VENV)-bfcl/.ready
 	@deploy/browser.sh
 	$(PYTEST)
 
-# For daily work: without the tests that start a real engine or open a page.
+# For daily work: without the tests that start a real engine, open a page or are marked slow.
 test-fast: $(VENV)/.ready
-	$(PYTEST) -m "not engine and not browser"
+	$(PYTEST) -m "not engine and not browser and not slow"
 
 # About 40 minutes: the random tests far deeper than in every run, benchmarks with real engines, then the parsers with coverage in view.
 fuzz: $(VENV)/.ready $(VENV)/.fuzz

@@ -20,6 +20,8 @@ from examples.practice.writing import WRITTEN
 from recordings.formats.trajectories import load
 from recordings.trajectory import recorded_calls
 
+pytestmark = pytest.mark.slow
+
 QUESTIONS = 120
 
 

@@ -17,6 +17,8 @@ import pytest
 from support.fuzz_depth import DEEP
 from support.fuzzed_applications import APPLICATIONS, application_running
 
+pytestmark = pytest.mark.slow
+
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 CHECKS = Path(__file__).with_name("schemathesis_checks.py")
 # Requests an operation; the edges of its schema come on top.

@@ -37,6 +37,8 @@ from support.orchestrator_world import World, surroundings
 from support.restarted_orchestrator import RestartedOrchestrator, Row, follow, row_of
 from support.scripted_courses import COURSES, Courses, course_of, item_of
 
+pytestmark = pytest.mark.slow
+
 Json = dict[str, Any]
 SETTINGS = settings(
     max_examples=500 if DEEP else 12,

@@ -20,6 +20,8 @@ from training.recipes.loading import load_config, load_variant
 from training.records import stage_folder
 from training.run import RunRequest, train
 
+pytestmark = pytest.mark.slow
+
 LAUNCH = Path(__file__).parents[2] / "training" / "launch"
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.0}
 

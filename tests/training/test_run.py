@@ -30,6 +30,8 @@ from training.recipes.loading import load_config, load_variant
 from training.records import stage_folder
 from training.run import RunRequest, train
 
+pytestmark = pytest.mark.slow
+
 
 def request(world: World, output: Path, variant: str = "single-llm", **changed: Any) -> RunRequest:
     request = RunRequest(load_variant(variant), load_config(str(world.config)), world.data, output)
