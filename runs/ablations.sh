@@ -1,25 +1,25 @@
 #!/usr/bin/env bash
 # Does splitting help, and what does each part bring? Compares runs of `runs/variants.sh` that differ in one part.
 #
-#   OUT=build/variants runs/ablations.sh
-#   OUT=build/variants TRAJECTORY_SUITES="gsm8k toolalpaca-simulated" TRAJECTORIES=50 runs/ablations.sh
+#   RUNS=build/variants runs/ablations.sh
+#   RUNS=build/variants TRAJECTORY_SUITES="gsm8k toolalpaca-simulated" TRAJECTORIES=50 runs/ablations.sh
 #
-# $OUT needs single-llm-SEED and alpha-umi-SEED. Trajectories are run here, in $OUT/VARIANT-SEED/SUITE-KIND.jsonl:
+# $RUNS needs single-llm-SEED and alpha-umi-SEED. Trajectories are run here, in $RUNS/VARIANT-SEED/SUITE-KIND.jsonl:
 # chain (single for Single-LLM), unguarded (without the guard against loops), dfsdt (as a search), unconstrained (without grammars).
-# After an interruption run the same command again. Reports, the second run less the first, are $OUT/ablations/*.txt.
+# After an interruption run the same command again. Reports, the second run less the first, are $RUNS/ablations/*.txt.
 set -euo pipefail
 
-OUT=${OUT:-build/variants}
+RUNS=${RUNS:-build/variants}
 SEED=${SEED:-0}
 SUITES=${SUITES:-rotbench-gpt4}
 TRAJECTORY_SUITES=${TRAJECTORY_SUITES-gsm8k rotbench-gpt4}
 TRAJECTORIES=${TRAJECTORIES:-20}
-single=$OUT/single-llm-$SEED split=$OUT/alpha-umi-$SEED state=$OUT/ablations/state
+single=$RUNS/single-llm-$SEED split=$RUNS/alpha-umi-$SEED state=$RUNS/ablations/state
 export ALPHA_UMI_ROLE_TIMEOUT_S=600 ALPHA_UMI_TRAJECTORY_TIMEOUT_S=3600
 
-mkdir -p "$OUT/ablations"
-exec 9>"$OUT/.lock"
-flock --nonblock 9 || { echo "another command works in $OUT" >&2; exit 1; }
+mkdir -p "$RUNS/ablations"
+exec 9>"$RUNS/.lock"
+flock --nonblock 9 || { echo "another command works in $RUNS" >&2; exit 1; }
 
 # 1. Trajectories. One system serves both variants: the roles of alpha-umi, and the single model beside them.
 [[ -d $split/models/backbone ]] || alpha-umi train export "$single/run" --output "$split/models"
@@ -52,7 +52,7 @@ done
 
 # 2. Differences, each paired by step or by question.
 compare() { # compare TITLE FIRST SECOND OPTION...
-    alpha-umi evaluate compare "$2" "$3" "${@:4}" >"$OUT/ablations/$1.txt"
+    alpha-umi evaluate compare "$2" "$3" "${@:4}" >"$RUNS/ablations/$1.txt"
 }
 for suite in $SUITES; do
     name=$(basename "$suite" .yaml)
@@ -60,7 +60,7 @@ for suite in $SUITES; do
         compare "$name-splitting-$mode" "$single/$name-$mode.jsonl" "$split/$name-$mode.jsonl"
         # The same by groups of steps: reference decision, step number, number of tools.
         alpha-umi evaluate report "$single/$name-$mode.jsonl" "$split/$name-$mode.jsonl" --examples 0 \
-            --markdown "$OUT/ablations/$name-splitting-$mode.md"
+            --markdown "$RUNS/ablations/$name-splitting-$mode.md"
     done
     compare "$name-without-grammars-single" "$single/$name-constrained.jsonl" "$single/$name-unconstrained.jsonl"
     compare "$name-without-grammars" "$split/$name-constrained.jsonl" "$split/$name-unconstrained.jsonl"

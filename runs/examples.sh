@@ -2,17 +2,17 @@
 # Ask the 20 example questions of a complete system, and print which answers contain the expected facts.
 #
 #   runs/examples.sh                                                      # the shipped models
-#   MODELS=build/models OUT=build/examples-mine runs/examples.sh          # a folder with a model for each role
+#   MODELS=build/models RUNS=build/examples-mine runs/examples.sh          # a folder with a model for each role
 #
-# After an interruption run the same command again. $OUT/report.html shows the steps of every trajectory.
+# After an interruption run the same command again. $RUNS/report.html shows the steps of every trajectory.
 set -euo pipefail
 
-OUT=${OUT:-build/examples}
+RUNS=${RUNS:-build/examples}
 
-mkdir -p "$OUT"
-down() { alpha-umi down --state-dir "$OUT/state"; }
+mkdir -p "$RUNS"
+down() { alpha-umi down --state-dir "$RUNS/state"; }
 trap down EXIT
 down
-alpha-umi up ${MODELS:+--models "$MODELS"} --state-dir "$OUT/state"
-python -m benchmarks.example_questions --state-dir "$OUT/state" --output "$OUT/examples.jsonl"
-alpha-umi evaluate report "$OUT/examples.jsonl" --examples 20 --output "$OUT/report.html"
+alpha-umi up ${MODELS:+--models "$MODELS"} --state-dir "$RUNS/state"
+python -m benchmarks.example_questions --state-dir "$RUNS/state" --output "$RUNS/examples.jsonl"
+alpha-umi evaluate report "$RUNS/examples.jsonl" --examples 20 --output "$RUNS/report.html"

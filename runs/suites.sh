@@ -3,18 +3,18 @@
 #
 #   runs/suites.sh                                                # the shipped models
 #   MODELS=build/models SUITES="gsm8k seal-tools" runs/suites.sh  # a folder with planner/, caller/ and summarizer/
-#   MODEL=FOLDER OUT=build/backbone runs/suites.sh                # one model in all roles
+#   MODEL=FOLDER RUNS=build/backbone runs/suites.sh                # one model in all roles
 #
 # `alpha-umi evaluate suites` lists the suites and says where their data is looked for. The untuned backbone is the
 # folder that this prints:
 #
 #   python -c 'from alpha_umi.serving.weights import *; print(ensure_backbone(cache_folder()))'
 #
-# After an interruption run the same command again: complete files stay, the others are continued. Use another OUT for
-# other models or sample sizes. The report is written to $OUT/report.md.
+# After an interruption run the same command again: complete files stay, the others are continued. Use another RUNS for
+# other models or sample sizes. The report is written to $RUNS/report.md.
 set -euo pipefail
 
-OUT=${OUT:-build/suites}
+RUNS=${RUNS:-build/suites}
 SUITES=${SUITES:-gsm8k rotbench-gpt4 seal-tools toolbench-out-of-domain}
 STEPS=${STEPS:-50}
 TRAJECTORY_SUITES=${TRAJECTORY_SUITES-gsm8k rotbench-gpt4 toolbench-out-of-domain}
@@ -26,15 +26,15 @@ models=()
 # Three engines on two processors are slow; a request that timed out says nothing about a model.
 export ALPHA_UMI_ROLE_TIMEOUT_S=600 ALPHA_UMI_TRAJECTORY_TIMEOUT_S=3600
 
-mkdir -p "$OUT"
-exec 9>"$OUT/.lock"
-flock --nonblock 9 || { echo "another command works in $OUT" >&2; exit 1; }
+mkdir -p "$RUNS"
+exec 9>"$RUNS/.lock"
+flock --nonblock 9 || { echo "another command works in $RUNS" >&2; exit 1; }
 runs=()
 
 # Steps: the models run in the command itself.
 for suite in $SUITES; do
     for mode in constrained unconstrained; do
-        file=$OUT/steps-$(basename "$suite" .yaml)-$mode.jsonl
+        file=$RUNS/steps-$(basename "$suite" .yaml)-$mode.jsonl
         if [[ ! -f $file ]]; then
             alpha-umi evaluate generate --in-process "${models[@]}" "--$mode" \
                 --suite "$suite" --limit "$STEPS" --output "$file.part"
@@ -45,20 +45,20 @@ for suite in $SUITES; do
 done
 
 # Trajectories: a running system, once with grammars and once without.
-down() { alpha-umi down --state-dir "$OUT/state" 9>&-; }
+down() { alpha-umi down --state-dir "$RUNS/state" 9>&-; }
 for mode in constrained unconstrained; do
     up=
     for suite in $TRAJECTORY_SUITES; do
-        file=$OUT/trajectories-$(basename "$suite" .yaml)-$mode.jsonl
+        file=$RUNS/trajectories-$(basename "$suite" .yaml)-$mode.jsonl
         if [[ ! -f $file ]]; then
             if [[ -z $up ]]; then
                 trap down EXIT
                 down
                 ALPHA_UMI_CONSTRAINED=$([[ $mode == constrained ]] && echo true || echo false) \
-                    alpha-umi up --no-example-tools ${MODELS:+--models "$MODELS"} --state-dir "$OUT/state" 9>&-
+                    alpha-umi up --no-example-tools ${MODELS:+--models "$MODELS"} --state-dir "$RUNS/state" 9>&-
                 up=yes
             fi
-            alpha-umi evaluate trajectories --state-dir "$OUT/state" --concurrency 2 \
+            alpha-umi evaluate trajectories --state-dir "$RUNS/state" --concurrency 2 \
                 --suite "$suite" --limit "$TRAJECTORIES" --max-steps "$MAX_STEPS" --output "$file.part"
             mv "$file.part" "$file"
         fi
@@ -66,4 +66,4 @@ for mode in constrained unconstrained; do
     done
 done
 
-alpha-umi evaluate report "${runs[@]}" --examples 0 --markdown "$OUT/report.md"
+alpha-umi evaluate report "${runs[@]}" --examples 0 --markdown "$RUNS/report.md"

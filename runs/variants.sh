@@ -6,14 +6,14 @@
 #   DATA=build/prepared CONFIG=smollm2-135m-cpu VARIANTS="alpha-umi single-llm" STEPS=100 runs/variants.sh
 #   DATA=build/prepared SEEDS="0 1 2" SUITES="rotbench-gpt4 gsm8k" runs/variants.sh
 #
-# Each variant and seed has a folder $OUT/VARIANT-SEED: run/ (checkpoints, losses, costs), models/ (adapters, or models
+# Each variant and seed has a folder $RUNS/VARIANT-SEED: run/ (checkpoints, losses, costs), models/ (adapters, or models
 # without LoRA), and a run file for each suite and mode. After an interruption run the same command again: what is
-# complete stays, the rest is continued; a folder with another config, data, seed or bound is refused. $OUT may be copied
-# to another machine in between, for example to train on a GPU (SUITES="") and to measure elsewhere. Use another OUT for
-# another STEPS. The reports are $OUT/report-SEED-MODE.md.
+# complete stays, the rest is continued; a folder with another config, data, seed or bound is refused. $RUNS may be copied
+# to another machine in between, for example to train on a GPU (SUITES="") and to measure elsewhere. Use another RUNS for
+# another STEPS. The reports are $RUNS/report-SEED-MODE.md.
 set -euo pipefail
 
-OUT=${OUT:-build/variants}
+RUNS=${RUNS:-build/variants}
 CONFIG=${CONFIG:-smollm2-135m}
 # alpha-umi comes first: the others reuse its first stage where theirs is the same.
 VARIANTS=${VARIANTS:-alpha-umi single-llm single-llm-multi-task multi-llm-one-stage alpha-umi-without-reuse two-components}
@@ -22,14 +22,14 @@ SUITES=${SUITES-rotbench-gpt4}
 STEPS=${STEPS:-200}
 : "${DATA:?name the folder that alpha-umi train prepare has written}"
 
-mkdir -p "$OUT"
-exec 9>"$OUT/.lock"
-flock --nonblock 9 || { echo "another command works in $OUT" >&2; exit 1; }
+mkdir -p "$RUNS"
+exec 9>"$RUNS/.lock"
+flock --nonblock 9 || { echo "another command works in $RUNS" >&2; exit 1; }
 
 for seed in $SEEDS; do
     trainings=()
     for variant in $VARIANTS; do
-        home=$OUT/$variant-$seed donor=$OUT/alpha-umi-$seed/run
+        home=$RUNS/$variant-$seed donor=$RUNS/alpha-umi-$seed/run
 
         # 1. Train, and export what is served.
         options=(--config "$CONFIG" --data "$DATA" --seed "$seed")
@@ -61,11 +61,11 @@ for seed in $SEEDS; do
         runs=()
         for variant in single-llm $VARIANTS; do
             for suite in $SUITES; do
-                file=$OUT/$variant-$seed/$(basename "$suite" .yaml)-$mode.jsonl
+                file=$RUNS/$variant-$seed/$(basename "$suite" .yaml)-$mode.jsonl
                 [[ ! -f $file || " ${runs[*]} " == *" $file "* ]] || runs+=("$file")
             done
         done
         ((${#runs[@]} == 0)) || alpha-umi evaluate report "${runs[@]}" "${trainings[@]}" --examples 0 \
-            --markdown "$OUT/report-$seed-$mode.md"
+            --markdown "$RUNS/report-$seed-$mode.md"
     done
 done

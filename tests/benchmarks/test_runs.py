@@ -35,7 +35,7 @@ case "$1 $2" in
 *) [[ -z ${out:-} ]] || touch "$out" ;;
 esac
 """
-# Returns the commands that a script gave, with $OUT for its folder, and its exit code.
+# Returns the commands that a script gave, with $RUNS for its folder, and its exit code.
 Commands = Callable[..., tuple[list[str], int]]
 
 
@@ -60,9 +60,9 @@ def commands(tmp_path: Path) -> Commands:
         log = tmp_path / "log"
         log.write_text("")
         path = f"{program.parent}:{os.environ['PATH']}"
-        given = {**os.environ, "PATH": path, "LOG": str(log), "OUT": str(tmp_path / "out"), **environment}
+        given = {**os.environ, "PATH": path, "LOG": str(log), "RUNS": str(tmp_path / "out"), **environment}
         done = subprocess.run(["bash", f"runs/{script}"], cwd=ROOT, env=given, capture_output=True, text=True)
-        lines = log.read_text().replace(str(tmp_path / "out"), "$OUT").splitlines()
+        lines = log.read_text().replace(str(tmp_path / "out"), "$RUNS").splitlines()
         for line in lines:
             check_options(line)
         return lines, done.returncode
@@ -94,7 +94,7 @@ def test_suites_are_measured_with_the_scripted_engine(tmp_path: Path) -> None:
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "OUT": str(tmp_path / "out"), "SUITES": str(suite), "TRAJECTORY_SUITES": "", "STEPS": "4",
+        "RUNS": str(tmp_path / "out"), "SUITES": str(suite), "TRAJECTORY_SUITES": "", "STEPS": "4",
         "ALPHA_UMI_DATA": str(tmp_path), "ALPHA_UMI_ROLE_ENGINE": "scripted",
         "ALPHA_UMI_ROLE_SCRIPT": str(tmp_path / "script.json"),
     }  # fmt: skip
@@ -109,11 +109,11 @@ def test_suites_are_measured_with_the_scripted_engine(tmp_path: Path) -> None:
 def test_suites_commands(commands: Commands) -> None:
     given = {"SUITES": "gsm8k", "TRAJECTORY_SUITES": "gsm8k", "MODELS": "models"}
     first, code = commands("suites.sh", **given, FAIL="--unconstrained --suite")
-    generate = "evaluate generate --in-process --models models --{mode} --suite gsm8k --limit 50 --output $OUT/{file}"
+    generate = "evaluate generate --in-process --models models --{mode} --suite gsm8k --limit 50 --output $RUNS/{file}"
     assert (code, first) == (1, [generate.format(mode="constrained", file="steps-gsm8k-constrained.jsonl.part")])
     second, code = commands("suites.sh", **given)
-    up = "up --no-example-tools --models models --state-dir $OUT/state"
-    down = "down --state-dir $OUT/state"
+    up = "up --no-example-tools --models models --state-dir $RUNS/state"
+    down = "down --state-dir $RUNS/state"
     assert code == 0
     assert second == [
         generate.format(mode="unconstrained", file="steps-gsm8k-unconstrained.jsonl.part"),
@@ -123,13 +123,13 @@ def test_suites_commands(commands: Commands) -> None:
             for line in (
                 down,
                 up,
-                "evaluate trajectories --state-dir $OUT/state --concurrency 2 --suite gsm8k --limit 8 --max-steps 4 "
-                f"--output $OUT/trajectories-gsm8k-{mode}.jsonl.part",
+                "evaluate trajectories --state-dir $RUNS/state --concurrency 2 --suite gsm8k --limit 8 --max-steps 4 "
+                f"--output $RUNS/trajectories-gsm8k-{mode}.jsonl.part",
             )
         ),
-        "evaluate report $OUT/steps-gsm8k-constrained.jsonl $OUT/steps-gsm8k-unconstrained.jsonl "
-        "$OUT/trajectories-gsm8k-constrained.jsonl $OUT/trajectories-gsm8k-unconstrained.jsonl --examples 0 "
-        "--markdown $OUT/report.md",
+        "evaluate report $RUNS/steps-gsm8k-constrained.jsonl $RUNS/steps-gsm8k-unconstrained.jsonl "
+        "$RUNS/trajectories-gsm8k-constrained.jsonl $RUNS/trajectories-gsm8k-unconstrained.jsonl --examples 0 "
+        "--markdown $RUNS/report.md",
         down,
     ]
     again, _ = commands("suites.sh", **given)
@@ -139,12 +139,12 @@ def test_suites_commands(commands: Commands) -> None:
 def test_variants_commands(commands: Commands) -> None:
     given = {"DATA": "prepared", "VARIANTS": "alpha-umi single-llm", "SUITES": "gsm8k", "MAX_TOKENS": "4000"}
     first, code = commands("variants.sh", **given, FAIL="--unconstrained")
-    train = "train run {0} --config smollm2-135m --data prepared --seed 0 --max-tokens 4000{1} --output $OUT/{0}-0/run"
-    export = "train export $OUT/{0}-0/run --output $OUT/{0}-0/models"
-    merge = "train export $OUT/{0}-0/run --merged --output $OUT/{0}-0/merged"
+    train = "train run {0} --config smollm2-135m --data prepared --seed 0 --max-tokens 4000{1} --output $RUNS/{0}-0/run"
+    export = "train export $RUNS/{0}-0/run --output $RUNS/{0}-0/models"
+    merge = "train export $RUNS/{0}-0/run --merged --output $RUNS/{0}-0/merged"
     generate = (
-        "evaluate generate --in-process --models $OUT/{0}-0/merged --{1} --strategy {2} --suite gsm8k --limit 200 "
-        "--output $OUT/{0}-0/gsm8k-{1}.jsonl.part"
+        "evaluate generate --in-process --models $RUNS/{0}-0/merged --{1} --strategy {2} --suite gsm8k --limit 200 "
+        "--output $RUNS/{0}-0/gsm8k-{1}.jsonl.part"
     )
     assert code == 1
     assert first == [
@@ -156,16 +156,16 @@ def test_variants_commands(commands: Commands) -> None:
     second, code = commands("variants.sh", **given)
     assert code == 0
     reports = [
-        f"evaluate report $OUT/single-llm-0/gsm8k-{mode}.jsonl $OUT/alpha-umi-0/gsm8k-{mode}.jsonl "
-        "--training $OUT/alpha-umi-0/run --training $OUT/single-llm-0/run --examples 0 "
-        f"--markdown $OUT/report-0-{mode}.md"
+        f"evaluate report $RUNS/single-llm-0/gsm8k-{mode}.jsonl $RUNS/alpha-umi-0/gsm8k-{mode}.jsonl "
+        "--training $RUNS/alpha-umi-0/run --training $RUNS/single-llm-0/run --examples 0 "
+        f"--markdown $RUNS/report-0-{mode}.md"
         for mode in ("constrained", "unconstrained")
     ]
     assert second == [
         # It continues, or has nothing to do.
         train.format("alpha-umi", ""),
         generate.format("alpha-umi", "unconstrained", "chain"),
-        train.format("single-llm", " --reuse $OUT/alpha-umi-0/run"),
+        train.format("single-llm", " --reuse $RUNS/alpha-umi-0/run"),
         export.format("single-llm"),
         merge.format("single-llm"),
         generate.format("single-llm", "constrained", "single"),
@@ -195,13 +195,13 @@ def test_examples_commands(commands: Commands, tmp_path: Path) -> None:
     given, code = commands("examples.sh", MODELS="models", PYTHON_LOG=str(tmp_path / "python.log"))
     assert code == 0
     assert given == [
-        "down --state-dir $OUT/state",
-        "up --models models --state-dir $OUT/state",
-        "evaluate report $OUT/examples.jsonl --examples 20 --output $OUT/report.html",
-        "down --state-dir $OUT/state",
+        "down --state-dir $RUNS/state",
+        "up --models models --state-dir $RUNS/state",
+        "evaluate report $RUNS/examples.jsonl --examples 20 --output $RUNS/report.html",
+        "down --state-dir $RUNS/state",
     ]
-    module = (tmp_path / "python.log").read_text().replace(str(tmp_path / "out"), "$OUT")
-    assert module == "-m benchmarks.example_questions --state-dir $OUT/state --output $OUT/examples.jsonl\n"
+    module = (tmp_path / "python.log").read_text().replace(str(tmp_path / "out"), "$RUNS")
+    assert module == "-m benchmarks.example_questions --state-dir $RUNS/state --output $RUNS/examples.jsonl\n"
 
 
 def test_ablations_commands(commands: Commands, tmp_path: Path) -> None:
@@ -209,21 +209,21 @@ def test_ablations_commands(commands: Commands, tmp_path: Path) -> None:
         (tmp_path / "out" / variant).mkdir(parents=True)
     given, code = commands("ablations.sh", SUITES="gsm8k", TRAJECTORY_SUITES="gsm8k")
     assert code == 0
-    assert given[0] == "train export $OUT/single-llm-0/run --output $OUT/alpha-umi-0/models"
+    assert given[0] == "train export $RUNS/single-llm-0/run --output $RUNS/alpha-umi-0/models"
     runs = [line for line in given if line.startswith("evaluate trajectories")]
-    begin = "evaluate trajectories --state-dir $OUT/ablations/state --limit 20 --suite gsm8k"
+    begin = "evaluate trajectories --state-dir $RUNS/ablations/state --limit 20 --suite gsm8k"
     assert runs == [
-        f"{begin} --strategy single --output $OUT/single-llm-0/gsm8k-chain.jsonl.part",
-        f"{begin} --output $OUT/alpha-umi-0/gsm8k-chain.jsonl.part",
-        f"{begin} --max-repeats 64 --output $OUT/alpha-umi-0/gsm8k-unguarded.jsonl.part",
-        f"{begin} --strategy dfsdt --output $OUT/alpha-umi-0/gsm8k-dfsdt.jsonl.part",
-        f"{begin} --output $OUT/alpha-umi-0/gsm8k-unconstrained.jsonl.part",
+        f"{begin} --strategy single --output $RUNS/single-llm-0/gsm8k-chain.jsonl.part",
+        f"{begin} --output $RUNS/alpha-umi-0/gsm8k-chain.jsonl.part",
+        f"{begin} --max-repeats 64 --output $RUNS/alpha-umi-0/gsm8k-unguarded.jsonl.part",
+        f"{begin} --strategy dfsdt --output $RUNS/alpha-umi-0/gsm8k-dfsdt.jsonl.part",
+        f"{begin} --output $RUNS/alpha-umi-0/gsm8k-unconstrained.jsonl.part",
     ]
     # Two systems: with grammars, and without for the last run.
     assert [line.split()[0] for line in given if line.split()[0] in ("up", "down")] == ["down", "up"] * 2 + ["down"]
     compared = [line.removeprefix("evaluate compare ") for line in given if line.startswith("evaluate compare")]
-    assert "$OUT/single-llm-0/gsm8k-unconstrained.jsonl $OUT/alpha-umi-0/gsm8k-unconstrained.jsonl" in compared
-    assert "$OUT/alpha-umi-0/gsm8k-constrained.jsonl $OUT/alpha-umi-0/gsm8k-unconstrained.jsonl" in compared
-    assert "$OUT/alpha-umi-0/gsm8k-chain.jsonl $OUT/alpha-umi-0/gsm8k-dfsdt.jsonl --format trajectories" in compared
+    assert "$RUNS/single-llm-0/gsm8k-unconstrained.jsonl $RUNS/alpha-umi-0/gsm8k-unconstrained.jsonl" in compared
+    assert "$RUNS/alpha-umi-0/gsm8k-constrained.jsonl $RUNS/alpha-umi-0/gsm8k-unconstrained.jsonl" in compared
+    assert "$RUNS/alpha-umi-0/gsm8k-chain.jsonl $RUNS/alpha-umi-0/gsm8k-dfsdt.jsonl --format trajectories" in compared
     again, _ = commands("ablations.sh", SUITES="gsm8k", TRAJECTORY_SUITES="gsm8k")
     assert not [line for line in again if line.startswith(("up", "evaluate trajectories"))]
