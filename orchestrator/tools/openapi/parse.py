@@ -33,7 +33,7 @@ from orchestrator.tools.openapi.swagger import converted_operation, converted_ro
 
 MAX_OPERATIONS: Final = 5_000
 # Of all tools together; bounds the time and the memory that a document can take.
-MAX_DOCUMENT_PARTS: Final = 1_000_000
+MAX_DOCUMENT_PARTS: Final = 250_000
 MAX_SCHEMA_BYTES: Final = 256 * 1024
 MAX_NAME_CHARACTERS: Final = 64
 MAX_DESCRIPTION_CHARACTERS: Final = 1_024

@@ -132,7 +132,7 @@ class OpenApiProvider:
 
 async def load_openapi(source: OpenApiSource, egress: Egress, max_observation_bytes: int) -> OpenApiProvider:
     """Read the source's document, fetching it if need be. Raises `ToolSourceError` (see `errors`)."""
-    raw = source.document_bytes()
+    raw = await asyncio.to_thread(source.document_bytes)
     if raw is None:
         raw = await _fetch(source, source.url or "", egress)
     if source.remote_references:
