@@ -1,0 +1,202 @@
+"""Sample calls of a tool, each with the request that the document means by it."""
+
+from __future__ import annotations
+
+import base64
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any, Final, Protocol
+
+from benchmarks.documents.reading import Document, Endpoint, Json, Media, Parameter, Scheme
+from benchmarks.documents.samples import Kind, NoSample, Samples, exact
+from benchmarks.documents.wire import (
+    FORM,
+    MULTIPART,
+    Entry,
+    Expected,
+    Unspecified,
+    expect,
+    expected_body,
+    is_json,
+    is_lines,
+    is_text,
+)
+
+KINDS: Final[tuple[Kind, ...]] = ("minimal", "full", "edge", "edge", "edge")
+CREDENTIAL: Final = "made-up:credential"
+# OpenAPI: parameters of these names are ignored.
+_IGNORED: Final = frozenset({"accept", "content-type", "authorization"})
+
+
+class BodyMapping(Protocol):
+    """Which arguments hold the body: one, or its properties."""
+
+    @property
+    def media_type(self) -> str: ...
+    @property
+    def argument(self) -> str | None: ...
+
+
+@dataclass(frozen=True)
+class ArgumentMapping:
+    """Where the tool's arguments go: by location and name, and the body's."""
+
+    parameters: Mapping[tuple[str, str], str]
+    body: BodyMapping | None
+    required: frozenset[str]
+
+
+@dataclass(frozen=True)
+class SampleCall:
+    """Arguments, and the requests that are right for them: one for each alternative of the credentials."""
+
+    arguments: Json
+    expected: tuple[Expected, ...]
+
+
+class Calls:
+    """The sample calls of one endpoint."""
+
+    def __init__(
+        self, document: Document, endpoint: Endpoint, mapping: ArgumentMapping, *, base_url: str | None
+    ) -> None:
+        self._document = document
+        self._endpoint = endpoint
+        self._mapping = mapping
+        self._address = (base_url or document.server(endpoint)) + endpoint.path
+        self._seed = f"{endpoint.method} {endpoint.path}"
+        self._security = document.security(endpoint)
+        carriers = {(scheme.kind, scheme.wire_name) for each in self._security for scheme in each}
+        self._parameters = [
+            (parameter, self._samples(parameter.schema, parameter.name))
+            for parameter in document.parameters(endpoint)
+            if (parameter.location, parameter.name) not in carriers
+            and not (parameter.location == "header" and parameter.name.lower() in _IGNORED)
+        ]
+        self._body = self._chosen_body()
+
+    def missing(self) -> list[str]:
+        """The required parameters for which the tool has no argument."""
+        mapped = self._mapping.parameters
+        return [p.name for p, _ in self._parameters if p.required and (p.location, p.name) not in mapped]
+
+    def calls(self) -> Iterator[SampleCall | str]:
+        """One call of each kind, or why there is none."""
+        for number, kind in enumerate(KINDS):
+            try:
+                yield self._call(kind, random.Random(f"{self._seed} {number}"))  # noqa: S311 - nothing to guess
+            except (NoSample, Unspecified) as reason:
+                yield str(reason)
+
+    def _call(self, kind: Kind, rng: random.Random) -> SampleCall:
+        arguments: Json = {}
+        sent: list[tuple[Parameter, Any]] = []
+        for parameter, samples in self._parameters:
+            argument = self._mapping.parameters.get((parameter.location, parameter.name))
+            if argument is None or not (
+                parameter.required or kind == "full" or (kind == "edge" and rng.random() < 0.6)
+            ):
+                continue
+            default = parameter.schema.get("default") if isinstance(parameter.schema, dict) else None
+            if kind == "minimal" and default is not None and argument not in self._mapping.required:
+                sent.append((parameter, exact(default)))
+                continue
+            value = _writable(parameter, samples, kind)
+            if value is not None:
+                arguments[argument] = value
+                sent.append((parameter, value))
+        expected = expect(self._endpoint.method, self._address, sent, answers=self._document.answers(self._endpoint))
+        if self._body is not None:
+            self._add_body(expected, arguments, kind)
+        return SampleCall(arguments, tuple(self._with_credentials(expected)))
+
+    def _chosen_body(self) -> tuple[str, Media, bool, Samples] | None:
+        """The form of the body that the tool uses, which must be one of the document's."""
+        if self._mapping.body is None:
+            return None
+        media, required = self._document.bodies(self._endpoint)
+        chosen = self._mapping.body.media_type
+        name = next((name for name in media if name == chosen or fnmatchcase(chosen, name)), None)
+        if name is None:
+            raise Unspecified(f"the body has no form {chosen!r}")
+        return chosen, media[name], required, self._samples(media[name].schema, "body")
+
+    def _add_body(self, expected: Expected, arguments: Json, kind: Kind) -> None:
+        media_type, media, required, samples = self._body  # type: ignore[misc]
+        if not required and kind == "minimal" and not self._lifted_needs(samples):
+            return
+        essence = media_type.partition(";")[0].lower()
+        value: Any
+        if essence in (FORM, MULTIPART):
+            value = {name: part for name, part in samples.some(kind).items() if part is not None}
+        elif is_json(essence) or is_lines(essence):
+            value = samples.some(kind)
+        else:
+            value = "Zoë\n<a>1</a>" if is_text(essence) else base64.b64encode(b"\0\xff bytes").decode()
+        if self._mapping.body.argument is not None:  # type: ignore[union-attr]
+            arguments[self._mapping.body.argument] = value  # type: ignore[union-attr]
+        else:
+            arguments |= value
+            expected.body_may_lack = not value
+        expected.body = expected_body(media_type, media, value)
+
+    def _lifted_needs(self, samples: Samples) -> bool:
+        return self._mapping.body.argument is None and bool(samples.some("minimal"))  # type: ignore[union-attr]
+
+    def _with_credentials(self, expected: Expected) -> Iterator[Expected]:
+        usable = [each for each in self._security if all(scheme.kind != "unsupported" for scheme in each)]
+        for alternative in usable or [[]]:
+            headers, query, cookies = dict(expected.headers), list(expected.query), list(expected.cookies)
+            for scheme in alternative:
+                _place(scheme, headers, query, cookies)
+            yield replace(expected, headers=headers, query=query, cookies=cookies)
+
+    def _samples(self, schema: Any, name: str) -> Samples:
+        return Samples(self._document.complete(schema), f"{self._seed} {name}")
+
+
+def _place(scheme: Scheme, headers: dict[str, str], query: list[Entry], cookies: list[Entry]) -> None:
+    match scheme.kind:
+        case "header":
+            headers[scheme.wire_name.lower()] = CREDENTIAL
+        case "bearer":
+            headers["authorization"] = f"Bearer {CREDENTIAL}"
+        case "basic":
+            headers["authorization"] = f"Basic {base64.b64encode(CREDENTIAL.encode()).decode()}"
+        case "query":
+            query.append(Entry(scheme.wire_name, (CREDENTIAL,)))
+        case _:
+            cookies.append(Entry(scheme.wire_name, (CREDENTIAL,)))
+
+
+def _writable(parameter: Parameter, samples: Samples, kind: Kind) -> Any:
+    """A value that can stand where the parameter does; None if it is optional and there is none. Raises `NoSample`."""
+    for attempt in (kind, kind, "full", "minimal"):
+        value = samples.some(attempt)
+        if value is not None and all(_can_stand(parameter.location, part) for part in _scalars(value)):
+            if value in ({}, []) and parameter.location == "path":
+                continue
+            try:
+                expect("GET", "", [(parameter, value)])
+            except Unspecified:
+                continue
+            return value
+    if parameter.required:
+        raise NoSample(f"no value of {parameter.name} can be written")
+    return None
+
+
+def _scalars(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [*value, *(part for item in value.values() for part in _scalars(item))]
+    return [part for item in value for part in _scalars(item)] if isinstance(value, list) else [value]
+
+
+def _can_stand(location: str, part: Any) -> bool:
+    if not isinstance(part, str) or location == "query":
+        return True
+    if location == "path":
+        return part not in ("", ".", "..")
+    return part.isascii() and part.isprintable() and part == part.strip() and not set(part) & set(',;"\\')

@@ -1,0 +1,364 @@
+"""Sample values of JSON Schemas (2020-12): with the required members only, with all of them, and at the edges.
+
+Numbers are `Decimal` or `int`, so that their digits are known. What the generator cannot express is left to the
+validator: a sample that the schema refuses is dropped.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import string
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any, Final, Literal
+
+import jsonschema_rs
+
+from benchmarks.documents.reading import Json
+
+Kind = Literal["minimal", "full", "edge"]
+
+TRIES: Final = 4
+PARTS: Final = 250
+RECURSION: Final = 3
+LONG: Final = 4 * "0a1b2c3d4e5f6789"
+EDGE_TEXTS: Final = (
+    "Zoë 说 🙂", "a/b?c=d&e+f%20g#h;i:j@k", "123e4567-e89b-12d3-a456-426614174000", LONG, 'two\nlines, "quoted" \\ end',
+    " spaced ", "-", "[x]|{y}", "it's 100 % & more", "null", "0012",
+)  # fmt: skip
+EDGE_NUMBERS: Final = tuple(
+    map(Decimal, ("1.10", "1E-12", "12345678901234567890.125", "-0.5", "2.5E+3", "59.91386881"))
+)
+EDGE_INTEGERS: Final = (9007199254740993, -1, 0, 12345678901234567890, 7)
+FORMATS: Final = {
+    "uuid": "123e4567-e89b-12d3-a456-426614174000",
+    "date": "2026-11-30",
+    "date-time": "2026-11-30T08:15:00.250Z",
+    "time": "08:15:00Z",
+    "duration": "P1DT2H",
+    "email": "ann.lee+x@mail.example.org",
+    "uri": "https://example.org/a?b=c&d=%20e#f",
+    "url": "https://example.org/a?b=c&d=%20e#f",
+    "hostname": "host.example.org",
+    "ipv4": "192.0.2.7",
+    "ipv6": "2001:db8::7",
+    "byte": "SGVsbG8sIHdvcmxkIQ==",
+}
+
+
+class NoSample(Exception):
+    """This generator writes no value for the schema here."""
+
+
+class Samples:
+    """Values of one schema, whose `$defs` hold what it refers to. The same seed gives the same values."""
+
+    def __init__(self, schema: Json, seed: str) -> None:
+        self.schema = schema
+        self.validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=False)
+        self._rng = random.Random(seed)  # noqa: S311 - nothing to guess
+        self._kind: Kind = "minimal"
+        self._parts = 0
+        self._active: list[str] = []
+
+    def some(self, kind: Kind) -> Any:
+        """A valid value. Raises `NoSample` after some tries."""
+        self._kind = kind
+        for _ in range(TRIES):
+            self._parts, self._active = PARTS, []
+            value = self._value(self.schema)
+            if self.validator.is_valid(plain(value)):
+                return value
+        raise NoSample("no value satisfied the schema")
+
+    def _value(self, schema: Any) -> Any:
+        self._parts -= 1
+        depth = len(self._active)
+        try:
+            merged = self._merged(schema)
+            if "const" in merged:
+                return exact(merged["const"])
+            if "enum" in merged:
+                return exact(self._rng.choice(merged["enum"]))
+            return self._of_type(self._type(merged), merged)
+        finally:
+            del self._active[depth:]
+
+    def _merged(self, schema: Any) -> Json:
+        """The keywords of the schema, its references, `allOf` and one branch of each choice, together."""
+        if schema is True:
+            return {}
+        if not isinstance(schema, Mapping):
+            raise NoSample("nothing is valid here")
+        merged = {k: v for k, v in schema.items() if k not in ("$ref", "allOf", "anyOf", "oneOf", "$defs")}
+        if isinstance(target := schema.get("$ref"), str):
+            if self._active.count(target) >= RECURSION:
+                raise NoSample("the recursion is deep enough")
+            self._active.append(target)
+            merged = _both(merged, self._merged(self._lookup(target)))
+        for part in schema.get("allOf", ()):
+            merged = _both(merged, self._merged(part))
+        for choice in ("anyOf", "oneOf"):
+            if branches := schema.get(choice):
+                merged = _both(merged, self._branch(branches))
+        return merged
+
+    def _branch(self, branches: list[Any]) -> Json:
+        order = self._rng.sample(branches, len(branches))
+        for branch in sorted(order, key=lambda b: b == {"type": "null"}) if self._kind != "edge" else order:
+            depth = len(self._active)
+            try:
+                return self._merged(branch)
+            except NoSample:
+                del self._active[depth:]
+        raise NoSample("no branch has a value")
+
+    def _lookup(self, target: str) -> Any:
+        node: Any = self.schema
+        for part in target.removeprefix("#").split("/")[1:]:
+            key = part.replace("~1", "/").replace("~0", "~")
+            node = node[int(key)] if isinstance(node, list) else node[key]
+        return node
+
+    def _type(self, schema: Json) -> str:
+        kinds = schema.get("type")
+        if isinstance(kinds, str):
+            return kinds
+        if isinstance(kinds, list) and kinds:
+            return str(self._rng.choice(kinds) if self._kind == "edge" else kinds[0])
+        if "properties" in schema or "required" in schema or "additionalProperties" in schema:
+            return "object"
+        if "items" in schema or "prefixItems" in schema:
+            return "array"
+        if any(key in schema for key in ("minimum", "maximum", "multipleOf")):
+            return "number"
+        if self._kind != "edge" or any(key in schema for key in ("pattern", "minLength", "format")):
+            return "string"
+        return self._rng.choice(["string", "number", "boolean", "object", "array"] if self._parts > 0 else ["string"])
+
+    def _of_type(self, kind: str, schema: Json) -> Any:
+        match kind:
+            case "null":
+                return None
+            case "boolean":
+                return self._rng.random() < 0.5
+            case "integer" | "number":
+                return self._number(kind, schema)
+            case "string":
+                return self._text(schema)
+            case "array":
+                return self._array(schema)
+            case "object":
+                return self._object(schema)
+            case _:
+                raise NoSample(f"there is no type {kind!r}")
+
+    def _number(self, kind: str, schema: Json) -> int | Decimal:
+        numbers: list[int | Decimal] = [7, 1, 0, 12, 100, 1000, 2_000_000]
+        if self._kind == "edge":
+            numbers += EDGE_INTEGERS[1:] if schema.get("format") == "int32" else EDGE_INTEGERS * 2
+            numbers += EDGE_NUMBERS * 3 if kind == "number" else ()
+        step = schema.get("multipleOf")
+        low = schema.get("minimum", schema.get("exclusiveMinimum"))
+        high = schema.get("maximum", schema.get("exclusiveMaximum"))
+        numbers += [
+            exact(n) for n in (low, high, step) if isinstance(n, (int, float)) and (n == int(n) or kind == "number")
+        ]
+        numbers += [n + d for n in numbers[-3:] for d in (1, -1)]
+        fitting = [n for n in numbers if _fits(n, schema)]
+        if not fitting:
+            raise NoSample("no number fits")
+        return self._rng.choice(fitting) if self._kind == "edge" else fitting[0]
+
+    def _text(self, schema: Json) -> str:
+        least, most = schema.get("minLength", 0), schema.get("maxLength", 10_000)
+        if isinstance(pattern := schema.get("pattern"), str):
+            texts = [from_pattern(pattern, self._rng) for _ in range(8)]
+            fitting = [text for text in texts if least <= len(text) <= most]
+            if not fitting:
+                raise NoSample("no text fits the pattern")
+            return str(self._rng.choice(fitting))
+        if (usual := FORMATS.get(schema.get("format", ""))) and least <= len(usual) <= most:
+            return str(usual)
+        text = self._rng.choice(EDGE_TEXTS) if self._kind == "edge" else "some text" if self._kind == "full" else "a"
+        return str((text + max(0, least - len(text)) * "z")[:most])
+
+    def _array(self, schema: Json) -> list[Any]:
+        least, most = schema.get("minItems", 0), schema.get("maxItems", 4)
+        wanted = {"minimal": 1, "full": 2, "edge": self._rng.choice([0, 1, 3])}[self._kind]
+        prefix = schema.get("prefixItems", [])
+        items: list[Any] = []
+        for position in range(max(least, min(wanted, most))):
+            if position >= least and self._parts <= 0:
+                break
+            try:
+                item = self._value(prefix[position] if position < len(prefix) else schema.get("items", True))
+            except NoSample:
+                if position < least:
+                    raise
+                break
+            if not (schema.get("uniqueItems") and item in items):
+                items.append(item)
+        return items
+
+    def _object(self, schema: Json) -> Json:
+        properties, required = schema.get("properties", {}), schema.get("required", [])
+        free = schema.get("additionalProperties", not properties)
+        value: Json = {}
+        for name in dict.fromkeys([*properties, *required]):
+            part = properties.get(name, free or True)
+            if name in required:
+                value[name] = self._value(part)
+            elif self._parts > 0 and (self._kind == "full" or (self._kind == "edge" and self._rng.random() < 0.6)):
+                _add(value, name, lambda part=part: self._value(part))
+        for pattern, part in schema.get("patternProperties", {}).items():
+            if self._kind != "minimal" and self._parts > 0:
+                _add(value, from_pattern(pattern, self._rng), lambda part=part: self._value(part))
+        if free is not False and (self._kind == "edge" or schema.get("minProperties", 0) > len(value)):
+            for name in ("x-más.1", "key two")[
+                : max(schema.get("minProperties", 0) - len(value), self._rng.randint(0, 2))
+            ]:
+                _add(value, name, lambda: self._value(free))
+        return value
+
+
+def _add(value: Json, name: str, make: Any) -> None:
+    try:
+        value[name] = make()
+    except NoSample:
+        return
+
+
+def _both(one: Json, other: Json) -> Json:
+    """The keywords of two schemas that must both hold, as far as a generator needs them."""
+    merged = {**other, **one}
+    for key in set(one) & set(other):
+        match key:
+            case "properties":
+                merged[key] = {**other[key], **one[key]} | {
+                    name: {"allOf": [one[key][name], other[key][name]]} for name in one[key] if name in other[key]
+                }
+            case "required":
+                merged[key] = [*one[key], *other[key]]
+            case "enum":
+                merged[key] = [value for value in one[key] if value in other[key]] or one[key]
+            case "type":
+                kinds = [[k] if isinstance(k, str) else k for k in (one[key], other[key])]
+                merged[key] = [kind for kind in kinds[0] if kind in kinds[1]] or one[key]
+            case "minimum" | "minLength" | "minItems" | "minProperties":
+                merged[key] = max(one[key], other[key])
+            case "maximum" | "maxLength" | "maxItems" | "maxProperties":
+                merged[key] = min(one[key], other[key])
+            case "additionalProperties" if other[key] is False:
+                merged[key] = False
+    return merged
+
+
+def _fits(number: int | Decimal, schema: Json) -> bool:
+    try:
+        limits = {key: Decimal(str(value)) for key, value in schema.items() if key in _BOUNDS}
+        return all(_BOUNDS[key](Decimal(number), limit) for key, limit in limits.items())
+    except ArithmeticError:
+        return False
+
+
+_BOUNDS: Final[Mapping[str, Any]] = {
+    "minimum": Decimal.__ge__,
+    "maximum": Decimal.__le__,
+    "exclusiveMinimum": Decimal.__gt__,
+    "exclusiveMaximum": Decimal.__lt__,
+    "multipleOf": lambda number, step: number % step == 0,
+}
+
+
+def exact(value: Any) -> Any:
+    """A value of a document with its numbers as `Decimal` or `int`."""
+    return json.loads(json.dumps(value), parse_float=Decimal)
+
+
+def plain(value: Any) -> Any:
+    """A sample as validators take it, with floats."""
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [plain(part) for part in value]
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def written(value: Any, rng: random.Random, *, indent: int | None = None) -> str:
+    """A sample as JSON text: members in any order, digits as they are, characters not escaped."""
+    numbers: list[str] = []
+
+    def marked(part: Any) -> Any:
+        if isinstance(part, Decimal):
+            numbers.append(str(part))
+            return f"\0{len(numbers) - 1}\0"
+        if isinstance(part, dict):
+            return {name: marked(part[name]) for name in rng.sample(list(part), len(part))}
+        return [marked(item) for item in part] if isinstance(part, list) else part
+
+    text = json.dumps(marked(value), ensure_ascii=False, indent=indent)
+    return re.sub(r'"\\u0000(\d+)\\u0000"', lambda match: numbers[int(match[1])], text)
+
+
+_CATEGORIES: Final = {"digit": string.digits, "word": string.ascii_letters + "_", "space": " "}
+
+
+def from_pattern(pattern: str, rng: random.Random) -> str:
+    """A text that matches a regular expression without look-around. Raises `NoSample` for others."""
+    try:
+        parsed = re._parser.parse(pattern)  # type: ignore[attr-defined]  # the only parser of patterns at hand
+        text = "".join(_pieces(parsed, rng))
+        matches = re.search(pattern, text) is not None
+    except (re.error, OverflowError, RecursionError) as error:
+        raise NoSample(f"the pattern is not readable: {error}") from None
+    if not matches:
+        raise NoSample("the text does not match its pattern")
+    return text
+
+
+def _pieces(parsed: Any, rng: random.Random) -> Iterator[str]:
+    for operator, argument in parsed:
+        match str(operator):
+            case "LITERAL":
+                yield chr(argument)
+            case "ANY":
+                yield rng.choice("aZ9-")
+            case "NOT_LITERAL":
+                yield "a" if argument != ord("a") else "b"
+            case "IN":
+                yield rng.choice(_characters(argument))
+            case "BRANCH":
+                yield from _pieces(rng.choice(argument[1]), rng)
+            case "SUBPATTERN":
+                yield from _pieces(argument[3], rng)
+            case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
+                least, most, part = argument
+                for _ in range(rng.randint(least, min(int(most), least + 5))):
+                    yield from _pieces(part, rng)
+            case "AT":
+                pass
+            case other:
+                raise NoSample(f"{other} in a pattern")
+
+
+def _characters(members: Any) -> str:
+    chosen = ""
+    for operator, argument in members:
+        match str(operator), argument:
+            case "LITERAL", _:
+                chosen += chr(argument)
+            case "RANGE", (first, last):
+                chosen += "".join(map(chr, range(first, min(last, first + 99) + 1)))
+            case "CATEGORY", _:
+                name = str(argument).removeprefix("CATEGORY_").lower()
+                chosen += _CATEGORIES.get(name, "-" if name == "not_word" else "a")
+            case _:
+                pass
+    if str(members[0][0]) == "NEGATE":
+        chosen = "".join(character for character in "aZ9-_ ." if character not in chosen)
+    if not chosen:
+        raise NoSample("a class of characters without members")
+    return chosen
