@@ -77,10 +77,13 @@ class Calls:
         ]
         self._body = self._chosen_body()
 
-    def missing(self) -> list[str]:
-        """The required parameters for which the tool has no argument."""
+    def missing(self) -> list[tuple[str, bool]]:
+        """The parts for which the tool has no argument, and whether they are required."""
         mapped = self._mapping.parameters
-        return [p.name for p, _ in self._parameters if p.required and (p.location, p.name) not in mapped]
+        parts = [(p.name, p.required) for p, _ in self._parameters if (p.location, p.name) not in mapped]
+        media, required = self._document.bodies(self._endpoint)
+        lacks_body = media and self._mapping.body is None and self._endpoint.method not in ("GET", "HEAD")
+        return [*parts, ("the body", required)] if lacks_body else parts
 
     def calls(self) -> Iterator[SampleCall | str]:
         """One call of each kind, or why there is none."""

@@ -6,6 +6,7 @@ validator: a sample that the schema refuses is dropped.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import re
@@ -46,6 +47,9 @@ FORMATS: Final = {
     "ipv6": "2001:db8::7",
     "byte": "SGVsbG8sIHdvcmxkIQ==",
 }
+
+
+_BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 
 
 class NoSample(Exception):
@@ -156,18 +160,14 @@ class Samples:
                 raise NoSample(f"there is no type {kind!r}")
 
     def _number(self, kind: str, schema: Json) -> int | Decimal:
+        bounds = {key: value for key, value in schema.items() if key in _BOUNDS}
         numbers: list[int | Decimal] = [7, 1, 0, 12, 100, 1000, 2_000_000]
         if self._kind == "edge":
             numbers += EDGE_INTEGERS[1:] if schema.get("format") == "int32" else EDGE_INTEGERS * 2
-            numbers += EDGE_NUMBERS * 3 if kind == "number" else ()
-        step = schema.get("multipleOf")
-        low = schema.get("minimum", schema.get("exclusiveMinimum"))
-        high = schema.get("maximum", schema.get("exclusiveMaximum"))
-        numbers += [
-            exact(n) for n in (low, high, step) if isinstance(n, (int, float)) and (n == int(n) or kind == "number")
-        ]
-        numbers += [n + d for n in numbers[-3:] for d in (1, -1)]
-        fitting = [n for n in numbers if _fits(n, schema)]
+            numbers += EDGE_NUMBERS * 3
+        numbers += [exact(value) + more for value in bounds.values() for more in (0, 1, -1)]
+        validator = jsonschema_rs.Draft202012Validator({"type": kind, **bounds})
+        fitting = [n for n in numbers if (kind == "number" or isinstance(n, int)) and validator.is_valid(plain(n))]
         if not fitting:
             raise NoSample("no number fits")
         return self._rng.choice(fitting) if self._kind == "edge" else fitting[0]
@@ -206,29 +206,20 @@ class Samples:
     def _object(self, schema: Json) -> Json:
         properties, required = schema.get("properties", {}), schema.get("required", [])
         free = schema.get("additionalProperties", not properties)
-        value: Json = {}
-        for name in dict.fromkeys([*properties, *required]):
-            part = properties.get(name, free or True)
-            if name in required:
-                value[name] = self._value(part)
-            elif self._parts > 0 and (self._kind == "full" or (self._kind == "edge" and self._rng.random() < 0.6)):
-                _add(value, name, lambda part=part: self._value(part))
-        for pattern, part in schema.get("patternProperties", {}).items():
-            if self._kind != "minimal" and self._parts > 0:
-                _add(value, from_pattern(pattern, self._rng), lambda part=part: self._value(part))
-        if free is not False and (self._kind == "edge" or schema.get("minProperties", 0) > len(value)):
-            for name in ("x-más.1", "key two")[
-                : max(schema.get("minProperties", 0) - len(value), self._rng.randint(0, 2))
-            ]:
-                _add(value, name, lambda: self._value(free))
+        value: Json = {name: self._value(properties.get(name, free or True)) for name in required}
+        optional = [(name, part) for name, part in properties.items() if name not in value]
+        optional += [
+            (from_pattern(pattern, self._rng), part) for pattern, part in schema.get("patternProperties", {}).items()
+        ]
+        if free is not False and self._kind == "edge":
+            optional += [("x-más.1", free), ("key two", free)]
+        for name, part in optional:
+            if self._parts > 0 and (self._kind == "full" or (self._kind == "edge" and self._rng.random() < 0.6)):
+                with contextlib.suppress(NoSample):
+                    value[name] = self._value(part)
+        for name in ("first", "second")[: max(0, schema.get("minProperties", 0) - len(value)) if free else 0]:
+            value[name] = self._value(free)
         return value
-
-
-def _add(value: Json, name: str, make: Any) -> None:
-    try:
-        value[name] = make()
-    except NoSample:
-        return
 
 
 def _both(one: Json, other: Json) -> Json:
@@ -247,30 +238,9 @@ def _both(one: Json, other: Json) -> Json:
             case "type":
                 kinds = [[k] if isinstance(k, str) else k for k in (one[key], other[key])]
                 merged[key] = [kind for kind in kinds[0] if kind in kinds[1]] or one[key]
-            case "minimum" | "minLength" | "minItems" | "minProperties":
-                merged[key] = max(one[key], other[key])
-            case "maximum" | "maxLength" | "maxItems" | "maxProperties":
-                merged[key] = min(one[key], other[key])
             case "additionalProperties" if other[key] is False:
                 merged[key] = False
     return merged
-
-
-def _fits(number: int | Decimal, schema: Json) -> bool:
-    try:
-        limits = {key: Decimal(str(value)) for key, value in schema.items() if key in _BOUNDS}
-        return all(_BOUNDS[key](Decimal(number), limit) for key, limit in limits.items())
-    except ArithmeticError:
-        return False
-
-
-_BOUNDS: Final[Mapping[str, Any]] = {
-    "minimum": Decimal.__ge__,
-    "maximum": Decimal.__le__,
-    "exclusiveMinimum": Decimal.__gt__,
-    "exclusiveMaximum": Decimal.__lt__,
-    "multipleOf": lambda number, step: number % step == 0,
-}
 
 
 def exact(value: Any) -> Any:
