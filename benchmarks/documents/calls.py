@@ -49,6 +49,17 @@ class ArgumentMapping:
 
 
 @dataclass(frozen=True)
+class _ChosenBody:
+    """The form of the body that the tool uses; `argument` is None if its properties are arguments."""
+
+    media_type: str
+    argument: str | None
+    media: Media
+    required: bool
+    samples: Samples
+
+
+@dataclass(frozen=True)
 class SampleCall:
     """Arguments, and the requests that are right for them: one for each alternative of the credentials."""
 
@@ -98,55 +109,47 @@ class Calls:
         sent: list[tuple[Parameter, Any]] = []
         for parameter, samples in self._parameters:
             argument = self._mapping.parameters.get((parameter.location, parameter.name))
-            if argument is None or not (
-                parameter.required or kind == "full" or (kind == "edge" and rng.random() < 0.6)
-            ):
+            wanted = parameter.required or kind == "full" or (kind == "edge" and rng.random() < 0.6)
+            if argument is None or not wanted:
                 continue
             default = parameter.schema.get("default") if isinstance(parameter.schema, dict) else None
             if kind == "minimal" and default is not None and argument not in self._mapping.required:
                 sent.append((parameter, exact(default)))
-                continue
-            value = _writable(parameter, samples, kind)
-            if value is not None:
+            elif (value := _writable(parameter, samples, kind)) is not None:
                 arguments[argument] = value
                 sent.append((parameter, value))
         expected = expect(self._endpoint.method, self._address, sent, answers=self._document.answers(self._endpoint))
         if self._body is not None:
-            self._add_body(expected, arguments, kind)
+            expected, of_body = self._with_body(expected, self._body, kind)
+            arguments |= of_body
         return SampleCall(arguments, tuple(self._with_credentials(expected)))
 
-    def _chosen_body(self) -> tuple[str, Media, bool, Samples] | None:
-        """The form of the body that the tool uses, which must be one of the document's."""
-        if self._mapping.body is None:
+    def _chosen_body(self) -> _ChosenBody | None:
+        body = self._mapping.body
+        if body is None:
             return None
         media, required = self._document.bodies(self._endpoint)
-        chosen = self._mapping.body.media_type
-        name = next((name for name in media if name == chosen or fnmatchcase(chosen, name)), None)
+        name = next((name for name in media if name == body.media_type or fnmatchcase(body.media_type, name)), None)
         if name is None:
-            raise Unspecified(f"the body has no form {chosen!r}")
-        return chosen, media[name], required, self._samples(media[name].schema, "body")
+            raise Unspecified(f"the body has no form {body.media_type!r}")
+        samples = self._samples(media[name].schema, "body")
+        return _ChosenBody(body.media_type, body.argument, media[name], required, samples)
 
-    def _add_body(self, expected: Expected, arguments: Json, kind: Kind) -> None:
-        media_type, media, required, samples = self._body  # type: ignore[misc]
-        if not required and kind == "minimal" and not self._lifted_needs(samples):
-            return
-        essence = media_type.partition(";")[0].lower()
+    def _with_body(self, expected: Expected, body: _ChosenBody, kind: Kind) -> tuple[Expected, Json]:
+        """The request and the arguments of its body; an optional body is left out of a minimal call if it can be."""
+        essence = body.media_type.partition(";")[0].lower()
         value: Any
-        if essence in (FORM, MULTIPART):
-            value = {name: part for name, part in samples.some(kind).items() if part is not None}
-        elif is_json(essence) or is_lines(essence):
-            value = samples.some(kind)
+        if is_json(essence) or is_lines(essence):
+            value = body.samples.some(kind)
+        elif essence in (FORM, MULTIPART):
+            value = {name: part for name, part in body.samples.some(kind).items() if part is not None}
         else:
             value = "Zoë\n<a>1</a>" if is_text(essence) else base64.b64encode(b"\0\xff bytes").decode()
-        if self._mapping.body.argument is not None:  # type: ignore[union-attr]
-            arguments[self._mapping.body.argument] = value  # type: ignore[union-attr]
-        else:
-            arguments |= value
-            expected.body_may_lack = not value
-        expected.body = expected_body(media_type, media, value)
-
-    def _lifted_needs(self, samples: Samples) -> bool:
-        return self._mapping.body.argument is None and bool(samples.some("minimal"))  # type: ignore[union-attr]
+        if not body.required and kind == "minimal" and (body.argument or not value):
+            return expected, {}
+        arguments = value if body.argument is None else {body.argument: value}
+        content = expected_body(body.media_type, body.media, value)
+        return replace(expected, body=content, body_may_lack=not arguments), arguments
 
     def _with_credentials(self, expected: Expected) -> Iterator[Expected]:
         usable = [each for each in self._security if all(scheme.kind != "unsupported" for scheme in each)]

@@ -7,15 +7,17 @@ validator: a sample that the schema refuses is dropped.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import random
 import re
-import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final, Literal
 
 import jsonschema_rs
+from hypothesis import HealthCheck, given, settings, strategies
+from hypothesis.errors import HypothesisException
 
 from benchmarks.documents.reading import Json
 
@@ -175,11 +177,10 @@ class Samples:
     def _text(self, schema: Json) -> str:
         least, most = schema.get("minLength", 0), schema.get("maxLength", 10_000)
         if isinstance(pattern := schema.get("pattern"), str):
-            texts = [from_pattern(pattern, self._rng) for _ in range(8)]
-            fitting = [text for text in texts if least <= len(text) <= most]
+            fitting = [text for text in from_pattern(pattern) if least <= len(text) <= most]
             if not fitting:
                 raise NoSample("no text fits the pattern")
-            return str(self._rng.choice(fitting))
+            return self._rng.choice(fitting)
         if (usual := FORMATS.get(schema.get("format", ""))) and least <= len(usual) <= most:
             return str(usual)
         text = self._rng.choice(EDGE_TEXTS) if self._kind == "edge" else "some text" if self._kind == "full" else "a"
@@ -208,9 +209,8 @@ class Samples:
         free = schema.get("additionalProperties", not properties)
         value: Json = {name: self._value(properties.get(name, free or True)) for name in required}
         optional = [(name, part) for name, part in properties.items() if name not in value]
-        optional += [
-            (from_pattern(pattern, self._rng), part) for pattern, part in schema.get("patternProperties", {}).items()
-        ]
+        patterns = schema.get("patternProperties", {})
+        optional += [(self._rng.choice(from_pattern(pattern)), part) for pattern, part in patterns.items()]
         if free is not False and self._kind == "edge":
             optional += [("x-más.1", free), ("key two", free)]
         for name, part in optional:
@@ -273,62 +273,19 @@ def written(value: Any, rng: random.Random, *, indent: int | None = None) -> str
     return re.sub(r'"\\u0000(\d+)\\u0000"', lambda match: numbers[int(match[1])], text)
 
 
-_CATEGORIES: Final = {"digit": string.digits, "word": string.ascii_letters + "_", "space": " "}
+@functools.cache
+def from_pattern(pattern: str) -> tuple[str, ...]:
+    """Some texts of printable ASCII that match a regular expression. Raises `NoSample` if it is not Python's, too."""
+    texts: list[str] = []
 
+    @settings(max_examples=20, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(strategies.from_regex(pattern, alphabet=strategies.characters(min_codepoint=32, max_codepoint=126)))
+    def collect(text: str) -> None:
+        texts.append(text)
 
-def from_pattern(pattern: str, rng: random.Random) -> str:
-    """A text that matches a regular expression without look-around. Raises `NoSample` for others."""
     try:
-        parsed = re._parser.parse(pattern)  # type: ignore[attr-defined]  # the only parser of patterns at hand
-        text = "".join(_pieces(parsed, rng))
-        matches = re.search(pattern, text) is not None
-    except (re.error, OverflowError, RecursionError) as error:
-        raise NoSample(f"the pattern is not readable: {error}") from None
-    if not matches:
-        raise NoSample("the text does not match its pattern")
-    return text
-
-
-def _pieces(parsed: Any, rng: random.Random) -> Iterator[str]:
-    for operator, argument in parsed:
-        match str(operator):
-            case "LITERAL":
-                yield chr(argument)
-            case "ANY":
-                yield rng.choice("aZ9-")
-            case "NOT_LITERAL":
-                yield "a" if argument != ord("a") else "b"
-            case "IN":
-                yield rng.choice(_characters(argument))
-            case "BRANCH":
-                yield from _pieces(rng.choice(argument[1]), rng)
-            case "SUBPATTERN":
-                yield from _pieces(argument[3], rng)
-            case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
-                least, most, part = argument
-                for _ in range(rng.randint(least, min(int(most), least + 5))):
-                    yield from _pieces(part, rng)
-            case "AT":
-                pass
-            case other:
-                raise NoSample(f"{other} in a pattern")
-
-
-def _characters(members: Any) -> str:
-    chosen = ""
-    for operator, argument in members:
-        match str(operator), argument:
-            case "LITERAL", _:
-                chosen += chr(argument)
-            case "RANGE", (first, last):
-                chosen += "".join(map(chr, range(first, min(last, first + 99) + 1)))
-            case "CATEGORY", _:
-                name = str(argument).removeprefix("CATEGORY_").lower()
-                chosen += _CATEGORIES.get(name, "-" if name == "not_word" else "a")
-            case _:
-                pass
-    if str(members[0][0]) == "NEGATE":
-        chosen = "".join(character for character in "aZ9-_ ." if character not in chosen)
-    if not chosen:
-        raise NoSample("a class of characters without members")
-    return chosen
+        collect()
+    except (re.error, HypothesisException) as error:
+        raise NoSample(f"no text matches the pattern: {error}") from None
+    # `$` matches before a last line feed in Python alone.
+    return tuple(text for text in texts if not text.endswith("\n"))

@@ -165,7 +165,7 @@ def test_samples_are_valid_the_same_each_time_and_cover_the_edges() -> None:
     assert texts[0] == texts[1]
     assert all(part in texts[0] for part in ("null", "[]", '[{"children"', "e-12", "x-m"))
     with pytest.raises(NoSample):
-        Samples({"type": "string", "pattern": "(?!x)y"}, "seed").some("full")
+        Samples({"type": "string", "pattern": "(?<name>y)"}, "seed").some("full")
 
 
 def test_written_samples_keep_their_digits() -> None:
