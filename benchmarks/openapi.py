@@ -188,12 +188,14 @@ def _check_calls(tools: Sequence[Any], measured: Measured) -> None:
     """Grammars of up to 100 tools together, and sample calls of each."""
     offered = [turns.Tool(tool.name, tool.description, tool.parameters) for tool in tools]
     for start in range(0, len(offered), TOOLS_PER_GRAMMAR):
+        group = offered[start : start + TOOLS_PER_GRAMMAR]
         try:
             started = time.process_time()
-            grammar = _Grammar(offered[start : start + TOOLS_PER_GRAMMAR])
+            grammar = _Grammar(group)
             measured.grammar_ms.append((time.process_time() - started) * 1_000)
         except ServiceError as error:
-            measured.findings.append((offered[start].name, f"no grammar: {error.detail}"))
+            measured.counts["calls"] += len(group) * 2 * len(KINDS)
+            measured.findings.append((group[0].name, f"no grammar of {len(group)} tools: {error.detail}"))
             continue
         for tool in grammar.tools:
             for outcome, reason in grammar.outcomes(tool):

@@ -26,8 +26,8 @@ from benchmarks.documents.wire import (
 
 KINDS: Final[tuple[Kind, ...]] = ("minimal", "full", "edge", "edge", "edge")
 CREDENTIAL: Final = "made-up:credential"
-# OpenAPI: parameters of these names are ignored.
-_IGNORED: Final = frozenset({"accept", "content-type", "authorization"})
+# OpenAPI ignores the first three as parameters; the orchestrator sets the last.
+_IGNORED: Final = frozenset({"accept", "content-type", "authorization", "idempotency-key"})
 
 
 class BodyMapping(Protocol):

@@ -280,7 +280,7 @@ def _entry_differences(place: str, expected: list[Entry], got: Iterable[tuple[st
 
 def _reads(entry: Entry, raw: str) -> bool:
     if entry.is_json:
-        return _same_json(entry.parts[0], _json(unquote_plus(raw)))
+        return not json_difference(entry.parts[0], _json(unquote_plus(raw)))
     if entry.delimiter == ",":
         return tuple(map(unquote_plus, raw.split(","))) == entry.parts
     if entry.delimiter:
@@ -300,10 +300,12 @@ def _body_differences(expected: Expected, content_type: str, content: bytes | No
     if kind == MULTIPART:
         return _part_differences(body.content, content_type, content)
     if is_lines(kind):
-        lines = [_json(line) for line in content.decode().splitlines()]
-        return [] if _same_json(body.content, lines) else [f"body {content[:200]!r}, not {body.content!r}"]
-    same = _same_json(body.content, _json(content.decode())) if is_json(kind) else body.content == content
-    return [] if same else [f"body {content.decode(errors='replace')[:400]!r}, not {str(body.content)[:400]}"]
+        difference = json_difference(body.content, [_json(line) for line in content.decode().splitlines()])
+    elif is_json(kind):
+        difference = json_difference(body.content, _json(content.decode()))
+    else:
+        difference = "" if body.content == content else f"{content[:200]!r}, not {body.content[:200]!r}"
+    return [f"body {difference}"] if difference else []
 
 
 def _part_differences(expected: list[Part], content_type: str, content: bytes) -> list[str]:
@@ -312,7 +314,7 @@ def _part_differences(expected: list[Part], content_type: str, content: bytes) -
     differing = [] if len(got) == len(expected) else [f"{len(got)} parts, not {len(expected)}"]
     for part, sent in zip(expected, got, strict=False):
         name, payload = sent.get_param("name", header="content-disposition"), sent.get_payload(decode=True)
-        same = _same_json(part.content, _json(payload.decode())) if part.is_json else payload == part.content
+        same = not json_difference(part.content, _json(payload.decode())) if part.is_json else payload == part.content
         if name != part.name or not same:
             differing.append(f"part {name}: {payload[:200]!r}, not {part.name}: {part.content!r}")
         if part.media_type and sent.get_content_type() != part.media_type:
@@ -329,12 +331,20 @@ def _json(raw: str) -> Any:
         return Unspecified
 
 
-def _same_json(one: Any, other: Any) -> bool:
-    """Whether two values have the same members, types and digits."""
+def json_difference(one: Any, other: Any, place: str = "") -> str:
+    """The first difference of members, types or digits of two values; empty if there is none."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        return next(
+            filter(None, (json_difference(part, other[key], f"{place}/{key}") for key, part in one.items())), ""
+        )
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same_json(part, other[name]) for name, part in one.items())
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same_json, one, other))
-    if isinstance(one, (int, Decimal)) and isinstance(other, Decimal) and not isinstance(one, bool):
-        return Decimal(one).as_tuple() == other.as_tuple()
-    return type(one) is type(other) and bool(one == other)
+        place = f"{place}/{next(key for key in (*one, *other) if key not in one or key not in other)}"
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        parts = (json_difference(*both, f"{place}/{n}") for n, both in enumerate(zip(one, other, strict=True)))
+        return next(filter(None, parts), "")
+    elif isinstance(one, (int, Decimal)) and isinstance(other, Decimal) and not isinstance(one, bool):
+        if Decimal(one).as_tuple() == other.as_tuple():
+            return ""
+    elif type(one) is type(other) and one == other:
+        return ""
+    return f"{place or 'all of it'}: {str(other)[:200]!r}, not {str(one)[:200]!r}"
