@@ -37,7 +37,7 @@ def build_request(
     """The request for arguments that satisfy the schema. Raises `ArgumentError` for those that cannot be sent."""
     query = [*_query(operation, arguments), *credentials.query.items()]
     url = operation.base_url + _path(operation, arguments) + (f"?{urlencode(query, quote_via=quote)}" if query else "")
-    headers = {"accept": "text/*" if operation.text_answers else "application/json"}
+    headers = {"accept": "text/*" if _answers_text(operation) else "application/json"}
     headers |= _headers(operation, arguments)
     if operation.tool.effect is not EffectClass.READ:
         headers["idempotency-key"] = idempotency_key
@@ -51,6 +51,11 @@ def build_request(
         headers=headers | dict(credentials.headers),
         content=content,
     )
+
+
+def _answers_text(operation: Operation) -> bool:
+    texts = [name.startswith("text/") for name in operation.answers]
+    return bool(texts) and all(texts)
 
 
 def _path(operation: Operation, arguments: Mapping[str, Any]) -> str:

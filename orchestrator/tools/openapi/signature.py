@@ -61,7 +61,8 @@ class ArgumentSchema:
     def schema(self) -> Schema:
         """The JSON Schema of all arguments."""
         schema: Schema = {"type": "object", "properties": self.properties, "additionalProperties": False}
-        return schema | {"required": self.required} if self.required else schema
+        schema |= {"required": self.required} if self.required else {}
+        return schema | {"$defs": self.reader.definitions} if self.reader.definitions else schema
 
     def add_parameters(self, nodes: Mapping[str, Any]) -> None:
         """Add Parameter Objects, given by where they stand. Later ones replace earlier ones of the same name."""
