@@ -26,7 +26,7 @@ _VALUES = frozenset({
     "type", "enum", "const", "format", "pattern", "minLength", "maxLength", "minimum", "maximum",
     "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minItems", "maxItems", "uniqueItems",
     "minContains", "maxContains", "minProperties", "maxProperties", "required", "dependentRequired",
-    "default", "description",
+    "default", "description", "contentEncoding", "contentMediaType",
 })  # fmt: skip
 _SCHEMAS = frozenset({
     "items", "contains", "additionalProperties", "propertyNames", "not", "if", "then", "else",
@@ -49,6 +49,7 @@ class SchemaReader:
         self._root = root
         self._version = version
         self._nodes = 0
+        self.definitions: dict[str, Schema] = {}
 
     def read(self, node: Any, pointer: str) -> Schema:
         """The JSON Schema. Raises `DocumentError` for schemas that are recursive, explosive or unsupported."""
