@@ -107,7 +107,7 @@ def openapi(data: bytes) -> None:
             data, source_name="fuzz", base_url=BASE_URL, default_effect=EffectClass.UNKEYED_WRITE
         )
         for operation in operations:
-            for value in ("../../x", "a/b?c#d", "%2e%2e", "\ud800", ["..", ""], {"a": 1}, 5, None):
+            for value in ("../../x", "a/b?c#d", "%2e%2e", ["..", ""], {"a": 1}, 5, None):
                 _request(operation, value)
 
 

@@ -37,7 +37,7 @@ _VALUES = frozenset({
     "type", "enum", "const", "format", "pattern", "minLength", "maxLength", "minimum", "maximum",
     "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minItems", "maxItems", "uniqueItems",
     "minContains", "maxContains", "minProperties", "maxProperties", "required", "dependentRequired",
-    "default", "description",
+    "default", "description", "contentEncoding", "contentMediaType",
 })  # fmt: skip
 _SCHEMAS = frozenset({
     "items", "contains", "additionalProperties", "propertyNames", "not", "if", "then", "else",
