@@ -308,10 +308,6 @@ def compile_schema(schema: Schema, pointer: str) -> jsonschema_rs.Draft202012Val
         ) from error
 
 
-def check_default(schema: Schema, pointer: str) -> None:
-    """Left for `signature`; `SchemaReader.read` drops defaults that do not fit."""
-
-
 def _pattern_parts(pattern: str) -> int:
     """How large the compiled pattern is, roughly: repeated characters add up, repeated groups multiply."""
     size, groups = len(pattern), 1
