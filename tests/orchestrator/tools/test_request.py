@@ -41,7 +41,7 @@ def operation(
     if body is not None:
         node["requestBody"] = {"content": {"application/json": {"schema": body}}}
     document = {"openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "paths": {path: {method: node}}}
-    (only,) = parse_document(
+    ((only,), _) = parse_document(
         json.dumps(document).encode(), source_name="s", base_url=BASE, default_effect=EffectClass.KEYED_WRITE
     )
     return only
