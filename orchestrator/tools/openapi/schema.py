@@ -301,10 +301,6 @@ def compile_schema(schema: Schema, pointer: str) -> jsonschema_rs.Draft202012Val
         ) from error
 
 
-def check_default(schema: Schema, pointer: str) -> None:
-    """Left for `signature`; `SchemaReader.read` drops defaults that do not fit."""
-
-
 def _as_object(schema: Schema | bool) -> Schema:
     return schema if isinstance(schema, dict) else ({} if schema else {"not": {}})
 
