@@ -60,8 +60,7 @@ class ArgumentSchema:
     def schema(self) -> Schema:
         """The JSON Schema of all arguments."""
         schema: Schema = {"type": "object", "properties": self.properties, "additionalProperties": False}
-        if self.required:
-            schema["required"] = self.required
+        schema |= {"required": self.required} if self.required else {}
         return schema | {"$defs": self.reader.definitions} if self.reader.definitions else schema
 
     def add_parameters(self, nodes: Mapping[str, Any]) -> None:
