@@ -97,6 +97,7 @@ def _driver_dependencies(
         failpoints=failpoints,
         tool_timeout_s=settings.tool_timeout_s,
         constrained=settings.constrained,
+        max_answer_bytes=settings.max_answer_bytes,
     )
     return DriverDependencies(
         log_writer, executor, failpoints, settings.trajectory_timeout_s, settings.client_tool_timeout_s

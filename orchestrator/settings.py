@@ -79,6 +79,9 @@ class OrchestratorSettings(BaseSettings):
     on_parse_failure: UnreadablePolicy = Field(
         default="conclusion", description="The decision to assume when the planner's output cannot be parsed"
     )
+    max_answer_bytes: Annotated[int, Field(ge=16_384, le=1_048_576)] = Field(
+        default=262_144, description="Bytes of a tool's result that the log stores, for `read_more`"
+    )
     constrained: bool = Field(default=True, description="Whether roles generate inside grammars")
     role_timeout_s: Seconds = 120
     tool_timeout_s: Seconds = 20

@@ -117,7 +117,10 @@ class ActionRequired:
 
 @dataclass(frozen=True)
 class ToolObserved:
-    """The result of a tool call. `is_error`: it failed; `truncated`: the result was longer.
+    """The result of a tool call. `is_error`: it failed.
+
+    `truncated`: `content` is a shortened form of the result, and `body` the result itself, up to the orchestrator's
+    cap. The log alone has `body`; it is None in streams and for a result that was not shortened.
 
     `expired`: the client submitted no output before the deadline. Without a `call_id` no call was made, because the
     caller's output was not a valid call even after a repair: `content` is the reason for the planner, and `text`,
@@ -134,6 +137,7 @@ class ToolObserved:
     text: str | None = None
     usage: Usage | None = None
     attempts: int | None = None
+    body: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -43,11 +43,12 @@ class Action:
 
 @dataclass(frozen=True)
 class Observation:
-    """The result of a call, or the reason why there was no call."""
+    """The result of a call, or the reason why there was no call. `truncated` and `body` are those of the event."""
 
     content: str
     is_error: bool = False
     truncated: bool = False
+    body: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

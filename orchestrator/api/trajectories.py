@@ -22,7 +22,6 @@ from orchestrator.runs.idempotency import AcceptedRequest
 from orchestrator.runs.manager import Run
 from orchestrator.runs.views import load_trajectory
 from orchestrator.settings import OrchestratorSettings
-from orchestrator.tools.observation import MAX_OBSERVATION_BYTES, bounded
 
 CANCEL_TIMEOUT_S = 10
 
@@ -108,9 +107,8 @@ def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
     )
     async def give_outputs(trajectory_id: str, body: GiveOutputs, request: Request, key: IdempotencyKey) -> Response:
         (given,) = body.outputs
-        content, truncated = bounded(given.content, MAX_OBSERVATION_BYTES)
         identity = request_key(request, key, body)
-        output = ClientOutput(given.call_id, content, given.is_error, truncated, identity)
+        output = ClientOutput(given.call_id, given.content, given.is_error, identity)
 
         async def accept() -> AcceptedRequest:
             return await client_turns.submit_tool_output(trajectory_id, output, background=body.background)

@@ -5,13 +5,14 @@ A failure is an event as well: `RoleFailed` for a role, an observation for a too
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import assert_never
+from dataclasses import dataclass, replace
+from typing import Final, assert_never
 
 from alpha_umi import telemetry
 from alpha_umi.contract.roles import Answer, CallAnswer, StepAnswer, ToolModel
@@ -22,6 +23,7 @@ from alpha_umi.trajectory import (
     AskCaller,
     AskPlanner,
     AskSummarizer,
+    AwaitOutput,
     Event,
     PlannerDecided,
     RoleEffect,
@@ -50,8 +52,22 @@ from orchestrator.runs.role_calls import (
     summarize_call,
 )
 from orchestrator.tools.errors import UnknownToolError
-from orchestrator.tools.model import EffectClass, Tool
+from orchestrator.tools.model import EffectClass, Tool, ToolResult
+from orchestrator.tools.read_more import (
+    NothingToRead,
+    built_in_tools,
+    is_built_in,
+    read_more,
+    remedy_of,
+    result_title,
+)
 from orchestrator.tools.registry import ToolRegistry
+from orchestrator.tools.shorten import MAX_OBSERVATION_BYTES, shorten, shorten_structure, storable
+
+# An error is shown in at most this many bytes.
+MAX_ERROR_BYTES: Final = 2 * 1024
+# Longer texts are shortened in a thread, so that other requests are served meanwhile.
+_LONG_BYTES: Final = 64 * 1024
 
 _log = telemetry.logger(__name__)
 
@@ -66,6 +82,8 @@ class EffectExecutor:
     """Calls the roles and runs the tools of all trajectories.
 
     `tool_timeout_s` bounds one tool call. With `constrained=False` roles generate without grammars, as in the paper.
+    `observation_bytes` is the length above which a result is shortened for the roles, `max_answer_bytes` the length
+    above which the log does not store it completely.
     """
 
     calls: RoleCalls
@@ -74,6 +92,8 @@ class EffectExecutor:
     failpoints: Failpoints
     tool_timeout_s: float
     constrained: bool = True
+    observation_bytes: Callable[[], int] = lambda: MAX_OBSERVATION_BYTES
+    max_answer_bytes: int = 256 * 1024
     call_id: Callable[[], str] = new_call_id
 
     async def perform(self, trajectory_id: str, state: State, effect: SendEffect, on_delta: OnDelta | None) -> Event:
@@ -81,7 +101,7 @@ class EffectExecutor:
         started = time.monotonic()
         try:
             if isinstance(effect, RunTool):
-                return await self._run_tool(trajectory_id, effect)
+                return await self._run_tool(trajectory_id, state, effect)
             event = await self._call_role(trajectory_id, state, effect, on_delta)
             self._count_decision(event)
             return event
@@ -132,28 +152,54 @@ class EffectExecutor:
         if isinstance(event, PlannerDecided | StepTaken):
             self.metrics.decisions.labels(next=event.next, readable="no" if event.unreadable else "yes").inc()
 
-    async def _run_tool(self, trajectory_id: str, effect: RunTool) -> Event:
+    async def _run_tool(self, trajectory_id: str, state: State, effect: RunTool) -> Event:
         started = time.monotonic()
         self.failpoints.reach("tool.before_send")
         try:
-            result = await self.registry.call(
-                effect.name,
-                effect.arguments,
-                idempotency_key=idempotency_key(trajectory_id, effect),
-                timeout_s=self.tool_timeout_s,
-            )
+            if is_built_in(state, effect.name):
+                result = await self._read_more(state, effect)
+            else:
+                result = await self.registry.call(
+                    effect.name,
+                    effect.arguments,
+                    idempotency_key=idempotency_key(trajectory_id, effect),
+                    timeout_s=self.tool_timeout_s,
+                )
         except UnknownToolError as error:
             self.metrics.tool_calls.labels(outcome="error").inc()
             return ToolObserved(effect.call_id, f"{NO_CALL}{error}", is_error=True)
         self.failpoints.reach("tool.after_send")
         self.metrics.tool_calls.labels(outcome="error" if result.is_error else "ok").inc()
         self.metrics.tool_seconds.observe(time.monotonic() - started)
-        return ToolObserved(
-            effect.call_id, result.content, result.is_error, result.truncated, latency_ms=_since(started)
-        )
+        return replace(await self.observed(state, effect, result), latency_ms=_since(started))
 
-    def is_retryable(self, effect: RunTool) -> bool:
+    async def _read_more(self, state: State, effect: RunTool) -> ToolResult:
+        try:
+            content = await asyncio.to_thread(read_more, state, effect.arguments, self.observation_bytes())
+        except NothingToRead as error:
+            return ToolResult(str(error), is_error=True, truncated=False)
+        return ToolResult(content, is_error=False, truncated=False)
+
+    async def observed(self, state: State, effect: RunTool | AwaitOutput, result: ToolResult) -> ToolObserved:
+        """The observation of a result, which is shortened if it is too long for the roles."""
+        text = storable(result.content)
+        limit = min(MAX_ERROR_BYTES, self.observation_bytes()) if result.is_error else self.observation_bytes()
+        size = len(text.encode())
+        if size <= limit and not result.truncated:
+            return ToolObserved(effect.call_id, text, result.is_error)
+
+        def shortened() -> tuple[str, str]:
+            title, remedy = result_title(effect.step), remedy_of(state)
+            content = shorten(text, limit, title=title, incomplete=result.truncated, remedy=remedy)
+            return content, shorten_structure(text, self.max_answer_bytes)
+
+        content, body = await asyncio.to_thread(shortened) if size > _LONG_BYTES else shortened()
+        return ToolObserved(effect.call_id, content, result.is_error, truncated=True, body=body)
+
+    def is_retryable(self, state: State, effect: RunTool) -> bool:
         """Whether a call can be sent again; False for a tool that is not registered any more."""
+        if is_built_in(state, effect.name):
+            return True
         try:
             (tool,) = self.registry.get([effect.name])
         except UnknownToolError:
@@ -167,7 +213,8 @@ class EffectExecutor:
         offered |= {tool.name: client_tool_model(tool) for tool in state.client_tools}
         if not offered:
             raise RoleError("none of the trajectory's tools is registered any more")
-        return [offered[name] for name in state.tools if name in offered]
+        built_in = [tool_model(tool) for tool in built_in_tools(state)]
+        return [offered[name] for name in state.tools if name in offered] + built_in
 
 
 def tool_model(tool: Tool) -> ToolModel:

@@ -35,7 +35,7 @@ class Tool:
 
 @dataclass(frozen=True)
 class ToolResult:
-    """The result of a call, as text for the planner. `truncated`: the answer was longer than `content`."""
+    """The result of a call as text, of any length. `truncated`: `content` is only the beginning of the answer."""
 
     content: str
     is_error: bool

@@ -12,16 +12,14 @@ from orchestrator.tools.egress import Egress
 from orchestrator.tools.errors import SourceExistsError, UnknownSourceError, UnknownToolError
 from orchestrator.tools.kinds import load_source
 from orchestrator.tools.model import Tool, ToolResult
-from orchestrator.tools.observation import MAX_OBSERVATION_BYTES
 from orchestrator.tools.source import ToolProvider, ToolSource
 
 
 class ToolRegistry:
     """Every tool that trajectories may use. Names of tools are unique over all sources."""
 
-    def __init__(self, egress: Egress, *, max_observation_bytes: int = MAX_OBSERVATION_BYTES) -> None:
+    def __init__(self, egress: Egress) -> None:
         self._egress = egress
-        self._max_observation_bytes = max_observation_bytes
         self._sources: dict[str, ToolProvider] = {}
         self._tools: dict[str, ToolProvider] = {}
 
@@ -31,7 +29,7 @@ class ToolRegistry:
         Raises `ToolSourceError` (see `errors`), and then nothing has changed.
         """
         self._refuse_same_source(source.name)
-        provider = await load_source(source, self._egress, max_observation_bytes=self._max_observation_bytes)
+        provider = await load_source(source, self._egress)
         try:
             self._refuse_same_source(source.name)
             self._refuse_same_tools(source.name, provider.tools)

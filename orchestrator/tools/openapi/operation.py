@@ -45,7 +45,7 @@ class Scheme:
 class Operation:
     """One operation. `security` lists alternatives, each a set of schemes that are all needed.
 
-    `text_answers`: the document says that success is text rather than JSON.
+    `answers` are the media types of success, lower case, in order.
     """
 
     tool: Tool
@@ -56,5 +56,5 @@ class Operation:
     body: Body | None
     defaults: Mapping[str, Any]
     security: tuple[tuple[Scheme, ...], ...]
-    text_answers: bool
+    answers: tuple[str, ...]
     validator: jsonschema_rs.Draft202012Validator = field(repr=False, compare=False)

@@ -31,7 +31,7 @@ from orchestrator.tools.openapi.operation import Operation
 from orchestrator.tools.openapi.schema import SchemaReader, compile_schema
 from orchestrator.tools.openapi.security import security_of
 from orchestrator.tools.openapi.servers import choose_base_url, has_dot_segment
-from orchestrator.tools.openapi.signature import UNSUPPORTED, ArgumentSchema, is_json
+from orchestrator.tools.openapi.signature import UNSUPPORTED, ArgumentSchema
 
 MAX_OPERATIONS: Final = 500
 MAX_NAME_CHARACTERS: Final = 64
@@ -126,7 +126,7 @@ class _Parser:
             body=signature.body,
             defaults=signature.defaults,
             security=security,
-            text_answers=self._returns_text(ref),
+            answers=self._answers(ref),
             validator=validator,
         )
 
@@ -158,13 +158,13 @@ class _Parser:
             ) from None
         return stated if self.trust_effects else max(usual, stated, key=_BY_SAFETY.index)
 
-    def _returns_text(self, ref: _OperationRef) -> bool:
+    def _answers(self, ref: _OperationRef) -> tuple[str, ...]:
         media_types: list[str] = []
         for status, node in ref.node.get("responses", {}).items():
             response, _ = resolve(self.root, node, child(child(ref.pointer, "responses"), status))
             if status.startswith("2") and isinstance(response, Mapping):
-                media_types += response.get("content", {})
-        return any(name.startswith("text/") for name in media_types) and not any(map(is_json, media_types))
+                media_types += (name.partition(";")[0].strip().lower() for name in response.get("content", {}))
+        return tuple(dict.fromkeys(media_types))
 
 
 def _operations(root: Mapping[str, Any]) -> Iterator[_OperationRef]:

@@ -94,7 +94,6 @@ class OpenApiProvider:
     tools: Mapping[str, Tool]
     _operations: Mapping[str, tuple[Operation, Credentials]] = field(repr=False)
     _egress: Egress = field(repr=False)
-    _max_observation_bytes: int
 
     async def call(
         self, name: str, arguments: Mapping[str, Any], *, idempotency_key: str, timeout_s: float
@@ -107,19 +106,17 @@ class OpenApiProvider:
             request = build_request(operation, complete, idempotency_key=idempotency_key, credentials=credentials)
             answer = await self._egress.send(request, timeout_s=timeout_s)
         except ArgumentError as error:
-            return self._failure(f"the tool was not called: {error}")
+            return failure(f"the tool was not called: {error}")
         except EgressError as error:
-            return self._failure(_explained(error, operation.tool.effect))
-        return observe(answer, operation, credentials, max_bytes=self._max_observation_bytes)
+            return failure(_explained(error, operation.tool.effect))
+        # Other requests are served while a large answer is read.
+        return await asyncio.to_thread(observe, answer, operation, credentials)
 
     async def close(self) -> None:
         """Nothing to release: all sources share the HTTP client."""
 
-    def _failure(self, reason: str) -> ToolResult:
-        return failure(reason, max_bytes=self._max_observation_bytes)
 
-
-async def load_openapi(source: OpenApiSource, egress: Egress, max_observation_bytes: int) -> OpenApiProvider:
+async def load_openapi(source: OpenApiSource, egress: Egress) -> OpenApiProvider:
     """Read the source's document, fetching it if need be. Raises `ToolSourceError` (see `errors`)."""
     raw = source.document_bytes()
     if raw is None:
@@ -132,7 +129,6 @@ async def load_openapi(source: OpenApiSource, egress: Egress, max_observation_by
         {name: operation.tool for name, (operation, _) in operations.items()},
         operations,
         egress,
-        max_observation_bytes,
     )
 
 

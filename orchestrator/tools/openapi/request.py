@@ -37,7 +37,7 @@ def build_request(
     """The request for arguments that satisfy the schema. Raises `ArgumentError` for those that cannot be sent."""
     query = [*_query(operation, arguments), *credentials.query.items()]
     url = operation.base_url + _path(operation, arguments) + (f"?{urlencode(query, quote_via=quote)}" if query else "")
-    headers = {"accept": "text/*" if operation.text_answers else "application/json"}
+    headers = {"accept": ", ".join(operation.answers) or "application/json, */*;q=0.5"}
     headers |= _headers(operation, arguments)
     if operation.tool.effect is not EffectClass.READ:
         headers["idempotency-key"] = idempotency_key

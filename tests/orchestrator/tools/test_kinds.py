@@ -43,8 +43,8 @@ async def test_a_provider_that_is_refused_or_left_over_is_closed(
 ) -> None:
     loaded: list[EchoProvider] = []
 
-    async def load(source: EchoSource, egress: Egress, max_bytes: int) -> EchoProvider:
-        loaded.append(EchoProvider(source, max_bytes))
+    async def load(source: EchoSource, egress: Egress) -> EchoProvider:
+        loaded.append(EchoProvider(source))
         return loaded[-1]
 
     monkeypatch.setitem(KINDS, "echo", type(ECHO)(EchoSource, load))

@@ -75,7 +75,7 @@ def shop() -> FastAPI:
 
 @pytest.fixture
 def registry(egress: Egress) -> ToolRegistry:
-    return ToolRegistry(egress, max_observation_bytes=2_000)
+    return ToolRegistry(egress)
 
 
 async def call(registry: ToolRegistry, name: str, arguments: dict[str, Any] | None = None) -> ToolResult:
