@@ -86,7 +86,7 @@ class StepAction(WireModel):
 
 
 class StepObservation(WireModel):
-    """The result of a call, or the reason why there was no call."""
+    """The result of a call, or the reason why there was no call. `truncated`: `content` is a shortened form of it."""
 
     content: str
     is_error: bool

@@ -66,8 +66,8 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     @router.get("/v1/trajectories", summary="Trajectories, newest first")
     async def list_all(query: Annotated[ListQuery, Query()]) -> TrajectoryList:
         page = await store.list(status=query.status, limit=query.limit, after=query.after)
-        trajectories = await asyncio.gather(*(load_trajectory(store, row) for row in page.rows))
-        return TrajectoryList(data=list(trajectories), has_more=page.has_more)
+        # One log at a time: logs may have long results.
+        return TrajectoryList(data=[await load_trajectory(store, row) for row in page.rows], has_more=page.has_more)
 
     @router.get("/v1/trajectories/{trajectory_id}", summary="One trajectory")
     async def read(trajectory_id: str) -> Trajectory:

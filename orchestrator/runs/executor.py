@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 from alpha_umi import telemetry
-from alpha_umi.contract.roles import Answer, CallAnswer, StepAnswer, ToolModel
+from alpha_umi.contract.roles import MAX_TOOLS, Answer, CallAnswer, StepAnswer, ToolModel
 from alpha_umi.roles.caller import NO_CALL
 from alpha_umi.roles.turns import Tool as RoleTool
 from alpha_umi.trajectory import (
@@ -214,7 +214,7 @@ class EffectExecutor:
         if not offered:
             raise RoleError("none of the trajectory's tools is registered any more")
         built_in = [tool_model(tool) for tool in built_in_tools(state)]
-        return [offered[name] for name in state.tools if name in offered] + built_in
+        return ([offered[name] for name in state.tools if name in offered] + built_in)[:MAX_TOOLS]
 
 
 def tool_model(tool: Tool) -> ToolModel:

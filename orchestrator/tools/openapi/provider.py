@@ -31,6 +31,7 @@ from orchestrator.tools.openapi.security import Credentials, place_credentials
 from orchestrator.tools.source import ToolSource
 
 FETCH_TIMEOUT_S: Final = 15.0
+_LARGE_BYTES: Final = 64 * 1024
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 # Set by the HTTP client and by `request`.
 _RESERVED_HEADERS = frozenset({
@@ -109,6 +110,8 @@ class OpenApiProvider:
             return failure(f"the tool was not called: {error}")
         except EgressError as error:
             return failure(_explained(error, operation.tool.effect))
+        if len(answer.body) < _LARGE_BYTES:
+            return observe(answer, operation, credentials)
         # Other requests are served while a large answer is read.
         return await asyncio.to_thread(observe, answer, operation, credentials)
 
