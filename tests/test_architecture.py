@@ -73,6 +73,9 @@ ALLOWED = {
         "benchmarks", "cli.errors", "cli.in_process", "cli.local", "cli.options", "evaluation",
         "examples", "recordings", "services", "alpha_umi",
     ),
+    # Registers and calls as the orchestrator does; what predicts the requests shares nothing with it.
+    "benchmarks.openapi": ("benchmarks", "alpha_umi", "orchestrator.tools"),
+    "benchmarks.documents": ("benchmarks.documents",),
     "cli": ("cli", "alpha_umi", "evaluation", "recordings", "training", "services"),
     # Reads the orchestrator's database where no orchestrator runs.
     "cli.event_log": ("cli", "alpha_umi", "orchestrator.store.tables"),

@@ -53,6 +53,7 @@ from orchestrator.runs.role_calls import (
 )
 from orchestrator.tools.errors import UnknownToolError
 from orchestrator.tools.model import EffectClass, Tool, ToolResult
+from orchestrator.tools.numbers import with_written_numbers
 from orchestrator.tools.read_more import (
     NothingToRead,
     built_in_tools,
@@ -153,6 +154,7 @@ class EffectExecutor:
             self.metrics.decisions.labels(next=event.next, readable="no" if event.unreadable else "yes").inc()
 
     async def _run_tool(self, trajectory_id: str, state: State, effect: RunTool) -> Event:
+        """Call the tool with the numbers as the caller's turn writes them; the event log holds plain numbers."""
         started = time.monotonic()
         self.failpoints.reach("tool.before_send")
         try:
@@ -161,7 +163,7 @@ class EffectExecutor:
             else:
                 result = await self.registry.call(
                     effect.name,
-                    effect.arguments,
+                    with_written_numbers(effect.arguments, state.history[-1].content),
                     idempotency_key=idempotency_key(trajectory_id, effect),
                     timeout_s=self.tool_timeout_s,
                 )
