@@ -32,13 +32,13 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         return ToolList(
             data=[
                 ToolInfo(
-                    name=tool.name,
+                    name=name,
                     description=tool.description,
                     parameters=tool.parameters,
                     source=tool.source,
                     effect=tool.effect,
                 )
-                for tool in registry.list_tools()
+                for name, tool in registry.offered().items()
             ]
         )
 
@@ -119,7 +119,7 @@ async def select_tools(registry: ToolRegistry, tools: Sequence[str | ClientTool]
 
 
 def _registered(registry: ToolRegistry) -> list[str]:
-    names = [tool.name for tool in registry.list_tools()]
+    names = list(registry.offered())
     if len(names) > MAX_TOOLS:
         detail = f"{len(names)} tools are registered, and a trajectory can have {MAX_TOOLS}"
         raise ServiceError("invalid-request", detail, field="tools", remedy="name the tools to use")
@@ -133,7 +133,7 @@ def _require_known(registry: ToolRegistry, tools: Sequence[str | ClientTool]) ->
         problems = [
             FieldProblem(
                 field=f"tools.{list(tools).index(name)}",
-                message=f"no tool is registered as {name!r}",
+                message=error.reason_for(name),
                 remedy=error.remedy,
             )
             for name in error.names

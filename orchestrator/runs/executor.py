@@ -162,7 +162,8 @@ class EffectExecutor:
 
     def _offered(self, state: State) -> list[ToolModel]:
         """The client's tools, and the registered ones that still exist. Raises `RoleError` if there are none."""
-        offered = {tool.name: tool_model(tool) for tool in self.registry.list_tools() if tool.name in state.tools}
+        registered = self.registry.offered().items()
+        offered = {name: tool_model(name, tool) for name, tool in registered if name in state.tools}
         # Client tools come second: a tool that was registered later under the same name does not replace one.
         offered |= {tool.name: client_tool_model(tool) for tool in state.client_tools}
         if not offered:
@@ -170,9 +171,9 @@ class EffectExecutor:
         return [offered[name] for name in state.tools if name in offered]
 
 
-def tool_model(tool: Tool) -> ToolModel:
+def tool_model(name: str, tool: Tool) -> ToolModel:
     """The wire form of a tool. Raises pydantic's `ValidationError` for a name that role services refuse."""
-    return ToolModel(name=tool.name, description=tool.description, parameters=tool.parameters)
+    return ToolModel(name=name, description=tool.description, parameters=tool.parameters)
 
 
 def client_tool_model(tool: RoleTool) -> ToolModel:

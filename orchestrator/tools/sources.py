@@ -117,7 +117,7 @@ class ToolSources:
             _log.warning("tool_source.missing", sources=[entry.source.name for entry in self._pending()])
 
     def _offers(self, tools: Sequence[str]) -> bool:
-        return set(tools) <= {tool.name for tool in self._registry.list_tools()}
+        return set(tools) <= self._registry.offered().keys()
 
     def _pending(self) -> list[SourceEntry]:
         return [entry for entry in self._entries.values() if entry.provider is None]
