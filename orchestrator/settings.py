@@ -80,6 +80,13 @@ class OrchestratorSettings(BaseSettings):
         default="conclusion", description="The decision to assume when the planner's output cannot be parsed"
     )
     constrained: bool = Field(default=True, description="Whether roles generate inside grammars")
+    retrieve_above: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.5,
+        description="Share of the smallest context above which the tools of a trajectory are retrieved for each step",
+    )
+    retrieve_tools: Annotated[int, Field(ge=1, le=50)] = Field(
+        default=10, description="Tools that a step is offered when they are retrieved"
+    )
     role_timeout_s: Seconds = 120
     tool_timeout_s: Seconds = 20
     trajectory_timeout_s: Seconds = 900

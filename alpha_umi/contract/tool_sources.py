@@ -11,7 +11,10 @@ Origin = Literal["file", "api"]
 
 
 class ToolSourceInfo(WireModel):
-    """A source without its secrets. `failed` ones are tried again; `error` says what is wrong with them."""
+    """A source without its secrets. `failed` ones are tried again; `error` says what is wrong with them.
+
+    `prompt_tokens` is an estimate of the tokens that all its tools take in a prompt.
+    """
 
     name: str
     kind: str
@@ -22,6 +25,7 @@ class ToolSourceInfo(WireModel):
     status: Literal["ready", "failed", "pending"]
     error: str | None
     tools: list[str]
+    prompt_tokens: int = 0
 
 
 class ToolSourceList(WireModel):

@@ -9,7 +9,7 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -40,6 +40,7 @@ from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.roles.calls import RoleCalls
 from orchestrator.roles.errors import RoleError, RoleUnreadable
 from orchestrator.roles.request import OnDelta
+from orchestrator.runs.offer import ToolOffers
 from orchestrator.runs.role_calls import (
     CallStats,
     RoleCallContext,
@@ -52,6 +53,7 @@ from orchestrator.runs.role_calls import (
 from orchestrator.tools.errors import UnknownToolError
 from orchestrator.tools.model import EffectClass, Tool
 from orchestrator.tools.registry import ToolRegistry
+from orchestrator.tools.tool_sets import ToolSet, role_tool
 
 _log = telemetry.logger(__name__)
 
@@ -72,17 +74,20 @@ class EffectExecutor:
     registry: ToolRegistry
     metrics: OrchestratorMetrics
     failpoints: Failpoints
+    offers: ToolOffers
     tool_timeout_s: float
     constrained: bool = True
     call_id: Callable[[], str] = new_call_id
 
-    async def perform(self, trajectory_id: str, state: State, effect: SendEffect, on_delta: OnDelta | None) -> Event:
-        """The outcome of the effect. Raises nothing but cancellation."""
+    async def perform(
+        self, trajectory_id: str, state: State, tools: ToolSet | None, effect: SendEffect, on_delta: OnDelta | None
+    ) -> Event:
+        """The outcome of the effect. `tools` as in `registered_tools`. Raises nothing but cancellation."""
         started = time.monotonic()
         try:
             if isinstance(effect, RunTool):
-                return await self._run_tool(trajectory_id, effect)
-            event = await self._call_role(trajectory_id, state, effect, on_delta)
+                return await self._run_tool(trajectory_id, tools, effect)
+            event = await self._call_role(trajectory_id, state, tools, effect, on_delta)
             self._count_decision(event)
             return event
         except RoleError as error:
@@ -91,11 +96,20 @@ class EffectExecutor:
             _log.error("effect.failed", effect=effect_key(effect), exc_info=error)
             return failure_of(effect, "the orchestrator failed; its log has the details", latency_ms=_since(started))
 
-    async def _call_role(self, trajectory_id: str, state: State, effect: RoleEffect, on_delta: OnDelta | None) -> Event:
+    async def _call_role(
+        self,
+        trajectory_id: str,
+        state: State,
+        tools: ToolSet | None,
+        effect: RoleEffect,
+        on_delta: OnDelta | None,
+    ) -> Event:
+        names = await self._tools_of_step(state, tools, effect)
         context = RoleCallContext(
             trajectory_id,
             state,
-            tools=lambda: self._offered(state),
+            tools=lambda: self._offered(state, tools, names),
+            tools_offered=names,
             constrained=self.constrained,
             streams=on_delta is not None,
             call_id=self.call_id,
@@ -132,19 +146,22 @@ class EffectExecutor:
         if isinstance(event, PlannerDecided | StepTaken):
             self.metrics.decisions.labels(next=event.next, readable="no" if event.unreadable else "yes").inc()
 
-    async def _run_tool(self, trajectory_id: str, effect: RunTool) -> Event:
+    async def _run_tool(self, trajectory_id: str, tools: ToolSet | None, effect: RunTool) -> Event:
         started = time.monotonic()
         self.failpoints.reach("tool.before_send")
+        tool = None if tools is None else tools.tools[effect.name]
         try:
             result = await self.registry.call(
-                effect.name,
+                effect.name if tool is None else tool.name,
                 effect.arguments,
                 idempotency_key=idempotency_key(trajectory_id, effect),
                 timeout_s=self.tool_timeout_s,
+                source=None if tool is None else tool.source,
             )
-        except UnknownToolError as error:
+        except UnknownToolError:
             self.metrics.tool_calls.labels(outcome="error").inc()
-            return ToolObserved(effect.call_id, f"{NO_CALL}{error}", is_error=True)
+            reason = f"the tool {effect.name!r} is gone: its source no longer offers it"
+            return ToolObserved(effect.call_id, NO_CALL + reason, is_error=True)
         self.failpoints.reach("tool.after_send")
         self.metrics.tool_calls.labels(outcome="error" if result.is_error else "ok").inc()
         self.metrics.tool_seconds.observe(time.monotonic() - started)
@@ -152,32 +169,50 @@ class EffectExecutor:
             effect.call_id, result.content, result.is_error, result.truncated, latency_ms=_since(started)
         )
 
-    def is_retryable(self, effect: RunTool) -> bool:
+    def registered_tools(self, state: State, tools: ToolSet | None) -> Mapping[str, Tool]:
+        """The trajectory's tools that sources offer, by name: those of its set as they were when it was created.
+
+        A trajectory of an earlier version has no set, but the tools that are registered now.
+        """
+        if tools is not None:
+            return tools.tools
+        return {name: tool for name, tool in self.registry.offered().items() if name in state.tools}
+
+    def is_ready(self, state: State, tools: ToolSet | None) -> bool:
+        """Whether every tool of the trajectory that a source offers is registered."""
+        if tools is None:
+            names = set(state.tools) - {tool.name for tool in state.client_tools}
+            return names <= self.registry.offered().keys()
+        return all(self.registry.find(tool.source, tool.name) is not None for tool in tools.tools.values())
+
+    def is_retryable(self, state: State, tools: ToolSet | None, effect: RunTool) -> bool:
         """Whether a call can be sent again; False for a tool that is not registered any more."""
-        try:
-            (tool,) = self.registry.get([effect.name])
-        except UnknownToolError:
+        tool = self.registered_tools(state, tools).get(effect.name)
+        if tool is None or self.registry.find(tool.source, tool.name) is None:
             return False
         return tool.effect is not EffectClass.UNKEYED_WRITE
 
-    def _offered(self, state: State) -> list[ToolModel]:
-        """The client's tools, and the registered ones that still exist. Raises `RoleError` if there are none."""
-        registered = self.registry.offered().items()
-        offered = {name: tool_model(name, tool) for name, tool in registered if name in state.tools}
+    async def _tools_of_step(self, state: State, tools: ToolSet | None, effect: RoleEffect) -> tuple[str, ...] | None:
+        """The names of the tools that the step is offered; None: all of them."""
+        if tools is None or isinstance(effect, AskSummarizer):
+            return None
+        # The caller is offered what the planner was.
+        if isinstance(effect, AskCaller):
+            return state.steps[-1].tools_offered
+        return await self.offers.choose(state, tools)
+
+    def _offered(self, state: State, tools: ToolSet | None, names: Sequence[str] | None) -> list[ToolModel]:
+        """The wire forms of the tools of a step. Raises `RoleError` if there are none."""
+        offered = {name: role_tool(name, tool) for name, tool in self.registered_tools(state, tools).items()}
         # Client tools come second: a tool that was registered later under the same name does not replace one.
-        offered |= {tool.name: client_tool_model(tool) for tool in state.client_tools}
+        offered |= {tool.name: tool for tool in state.client_tools}
         if not offered:
             raise RoleError("none of the trajectory's tools is registered any more")
-        return [offered[name] for name in state.tools if name in offered]
+        return [tool_model(offered[name]) for name in (state.tools if names is None else names) if name in offered]
 
 
-def tool_model(name: str, tool: Tool) -> ToolModel:
+def tool_model(tool: RoleTool) -> ToolModel:
     """The wire form of a tool. Raises pydantic's `ValidationError` for a name that role services refuse."""
-    return ToolModel(name=name, description=tool.description, parameters=tool.parameters)
-
-
-def client_tool_model(tool: RoleTool) -> ToolModel:
-    """The wire form of a client tool."""
     return ToolModel(name=tool.name, description=tool.description, parameters=dict(tool.parameters))
 
 
