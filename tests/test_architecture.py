@@ -71,7 +71,7 @@ ALLOWED = {
     ),
     "benchmarks": (
         "benchmarks", "cli.errors", "cli.in_process", "cli.local", "cli.options", "evaluation",
-        "examples", "recordings", "services", "alpha_umi",
+        "examples", "orchestrator.tools", "recordings", "services", "alpha_umi",
     ),
     "cli": ("cli", "alpha_umi", "evaluation", "recordings", "training", "services"),
     # Reads the orchestrator's database where no orchestrator runs.

@@ -2,7 +2,7 @@
 
 A query is ordinary text: an instruction, and the planner's newest thought. Names are split at case and underscores. The
 name counts twice, which puts a tool before those that only mention its subject. Each word of a query counts once, and a
-plural `s` counts nothing.
+plural `s` counts nothing. `benchmarks.retrieval` measures these choices.
 """
 
 from __future__ import annotations
