@@ -39,13 +39,13 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         return ToolList(
             data=[
                 ToolInfo(
-                    name=name,
+                    name=tool.name,
                     description=tool.description,
                     parameters=tool.parameters,
                     source=tool.source,
                     effect=tool.effect,
                 )
-                for name, tool in registry.offered().items()
+                for tool in registry.list_tools()
             ]
         )
 

@@ -176,7 +176,8 @@ class EffectExecutor:
         """
         if tools is not None:
             return tools.tools
-        return {name: tool for name, tool in self.registry.offered().items() if name in state.tools}
+        names = set(state.tools)
+        return {name: tool for name, tool in self.registry.offered().items() if name in names}
 
     def is_ready(self, state: State, tools: ToolSet | None) -> bool:
         """Whether every tool of the trajectory that a source offers is registered."""

@@ -6,6 +6,7 @@ Leaves out persistence (a source's `record` is what to store) and the decision w
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.tools.egress import Egress
@@ -59,12 +60,15 @@ class ToolRegistry:
         return list(self._sources.values())
 
     def offered(self) -> dict[str, Tool]:
-        """All tools by the name under which they are offered, by source and then in the order of the source."""
+        """All tools by the names under which they are offered, by source and then in the order of the source.
+
+        A tool itself has its own name.
+        """
         return {name: self._sources[key.source].tools[key.name] for name, key in self._names.offered.items()}
 
     def list_tools(self) -> list[Tool]:
-        """All tools, by source and then in the order of the source."""
-        return list(self.offered().values())
+        """All tools under the names by which they are offered, by source and then in the order of the source."""
+        return [replace(tool, name=name) for name, tool in self.offered().items()]
 
     def find(self, source: str, name: str) -> Tool | None:
         """The tool of a source by its own name, as it is registered now; None if it is not."""
