@@ -49,7 +49,9 @@ class RoleOutput:
 class TrajectoryCreated:
     """The user's instruction starts the trajectory; its tools are fixed.
 
-    `tools` are all names in order; `client_tool_definitions` are those of them that the client executes.
+    `tools` are all names in order; `client_tool_definitions` are those of them that the client executes. `tool_set` is
+    the digest of the others as they were then (None in logs of versions that did not record it). `retrieve` says
+    whether each step is offered a part of them; None: if there are too many for a prompt.
     """
 
     type: Literal["trajectory.created"] = field(default="trajectory.created", kw_only=True)
@@ -58,6 +60,8 @@ class TrajectoryCreated:
     limits: Limits = field(default_factory=Limits)
     strategy: str = "chain"
     client_tool_definitions: tuple[Tool, ...] = ()
+    tool_set: str | None = None
+    retrieve: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class PlannerDecided(RoleOutput):
     """The planner wrote a rationale and a decision. `text` is its output.
 
     `unreadable`: the output holds no decision, retries included; `reason` says why, and `next` is `on_unreadable` of
-    the trajectory's limits.
+    the trajectory's limits. `tools_offered` are the tools of the step, for the caller as well; None: all of them.
     """
 
     type: Literal["planner.decided"] = field(default="planner.decided", kw_only=True)
@@ -93,6 +97,7 @@ class PlannerDecided(RoleOutput):
     text: str
     unreadable: bool = field(default=False, kw_only=True)
     reason: str | None = field(default=None, kw_only=True)
+    tools_offered: tuple[str, ...] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -165,7 +170,8 @@ class StepTaken(RoleOutput):
     `conclusion` an `answer`. `text` is the output after the rationale.
 
     `unreadable`: the output has neither a call nor a conclusion, retries included. `reason` says why; `next` is
-    `on_unreadable` of the trajectory's limits; if that is `conclusion`, the output is the answer.
+    `on_unreadable` of the trajectory's limits; if that is `conclusion`, the output is the answer. `tools_offered` as in
+    `PlannerDecided`.
     """
 
     type: Literal["backbone.stepped"] = field(default="backbone.stepped", kw_only=True)
@@ -178,6 +184,7 @@ class StepTaken(RoleOutput):
     reason: str | None = field(default=None, kw_only=True)
     answer: str | None = None
     unreadable: bool = field(default=False, kw_only=True)
+    tools_offered: tuple[str, ...] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

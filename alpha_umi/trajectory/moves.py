@@ -38,6 +38,8 @@ def create(state: State, event: TrajectoryCreated) -> State:
         instruction=event.instruction,
         tools=event.tools,
         client_tools=event.client_tool_definitions,
+        tool_set=event.tool_set,
+        retrieve=event.retrieve,
         strategy=event.strategy,
         limits=event.limits,
     )

@@ -80,7 +80,7 @@ class Step:
     """One planner decision with its call and observation. `truncated`: a role saw a shortened history.
 
     `roles` is the usage per role. `parent` is the step before it on its branch, None for the first of a turn.
-    `abandoned`: a search has backtracked from it.
+    `abandoned`: a search has backtracked from it. `tools_offered` are the step's tools; None: all of the trajectory's.
     """
 
     index: int
@@ -94,6 +94,7 @@ class Step:
     roles: Mapping[Role, RoleUsage] = field(default_factory=dict)
     parent: int | None = None
     abandoned: bool = False
+    tools_offered: tuple[str, ...] | None = None
 
     @property
     def turns(self) -> int:
@@ -144,6 +145,8 @@ class State:
     `outcome` is the final status, once it is determined. `turn_start` is the index of the first step of the newest user
     turn; `answer`, `error` and `outcome` belong to that turn. `messages` are those of user and assistant.
 
+    `tool_set` and `retrieve` are those of `TrajectoryCreated`.
+
     `tip` is the parent of the next step, None at the beginning of a turn; `history` has the turns up to it, without
     abandoned branches. `dead_end` is set while a search must backtrack.
     """
@@ -152,6 +155,8 @@ class State:
     instruction: str = ""
     tools: tuple[str, ...] = ()
     client_tools: tuple[Tool, ...] = ()
+    tool_set: str | None = None
+    retrieve: bool | None = None
     strategy: str = "chain"
     limits: Limits = field(default_factory=Limits)
     history: tuple[Turn, ...] = ()

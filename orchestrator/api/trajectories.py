@@ -52,12 +52,21 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
 
         async def accept() -> AcceptedRequest:
             _require_strategy(orchestrator.settings, body)
-            selection = await select_tools(orchestrator.registry, body.tools)
+            selection = await select_tools(orchestrator.registry, body.tools, retrieve=body.retrieve)
+            tools = await orchestrator.tool_sets.save(selection.registered)
             limits = orchestrator.settings.limits(body)
             created = TrajectoryCreated(
-                body.instruction, selection.names, limits, body.strategy, selection.client_tools
+                body.instruction,
+                selection.names,
+                limits,
+                body.strategy,
+                selection.client_tools,
+                tools.digest,
+                body.retrieve,
             )
-            run = await runs.create(created, metadata=body.metadata, background=body.background, request=identity)
+            run = await runs.create(
+                created, tools, metadata=body.metadata, background=body.background, request=identity
+            )
             return AcceptedRequest(run.id, 1, run)
 
         accepted = await orchestrator.request_keys.run_once(identity, accept)

@@ -47,6 +47,7 @@ from orchestrator.runs.executor import EffectExecutor, failure_of, log_outcome, 
 from orchestrator.store import NotStorable, RequestKey
 from orchestrator.stream.broadcast import Broadcast, TextPreview
 from orchestrator.tools.model import ToolResult
+from orchestrator.tools.tool_sets import ToolSet
 
 _log = telemetry.logger(__name__)
 
@@ -67,12 +68,23 @@ class DriverDependencies:
 
 
 class Driver:
-    """Drives one trajectory from the end of its log. `state` is the current state, `ended_at` the time of its end."""
+    """Drives one trajectory from the end of its log. `state` is the current state, `ended_at` the time of its end.
+
+    `tools` is its tool set, None for a trajectory of an earlier version.
+    """
 
     def __init__(
-        self, trajectory_id: str, state: State, seq: int, *, dependencies: DriverDependencies, broadcast: Broadcast
+        self,
+        trajectory_id: str,
+        state: State,
+        seq: int,
+        *,
+        tools: ToolSet | None,
+        dependencies: DriverDependencies,
+        broadcast: Broadcast,
     ) -> None:
         self.state = state
+        self._tools = tools
         self.ended_at: datetime | None = None
         self._id = trajectory_id
         self._seq = seq
@@ -181,7 +193,9 @@ class Driver:
 
     async def _outcome(self, effect: SendEffect) -> list[Event]:
         """The events of the effect's outcome; none if the process stops before it is known."""
-        performing = self._dependencies.executor.perform(self._id, self.state, effect, self._on_delta(effect))
+        performing = self._dependencies.executor.perform(
+            self._id, self.state, self._tools, effect, self._on_delta(effect)
+        )
         work = await race(performing, self.interrupted(), timeout_s=self._time_left(self.state))
         if not work.cancelled():
             log_outcome(work.result())
@@ -282,4 +296,5 @@ class Driver:
         The intent of a retryable effect shares a commit with the previous outcome. The intent of any other effect is
         committed right before it is sent, because a crash in between makes its outcome UNKNOWN.
         """
-        return not isinstance(effect, RunTool) or self._dependencies.executor.is_retryable(state, effect)
+        executor = self._dependencies.executor
+        return not isinstance(effect, RunTool) or executor.is_retryable(state, self._tools, effect)

@@ -5,8 +5,11 @@ Leaves out where tools come from and how they are called; see `registry` and `so
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 
@@ -31,6 +34,12 @@ class Tool:
     parameters: dict[str, Any]
     source: str
     effect: EffectClass
+
+    @cached_property
+    def digest(self) -> str:
+        """Hexadecimal SHA-256 of the definition."""
+        definition = [self.name, self.description, self.parameters, self.source, self.effect]
+        return hashlib.sha256(json.dumps(definition).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

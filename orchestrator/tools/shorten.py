@@ -13,7 +13,9 @@ from typing import Final
 
 from orchestrator.tools.json_text import Node, compact_json, read_json, write_json
 
-MAX_OBSERVATION_BYTES: Final = 16 * 1024
+MIN_OBSERVATION_BYTES: Final = 1024
+# Where the context of a role is not known.
+_USUAL_BYTES: Final = 16 * 1024
 _MAX_DEPTH: Final = 32
 # An item of a list is not made smaller than this part of the list, so that it shows readable items and not counts.
 _ITEMS_SHOWN: Final = 3
@@ -74,7 +76,7 @@ def storable(text: str) -> str:
 
 def observation_bytes(context_tokens: int | None) -> int:
     """The size of an observation for a role context of this many tokens: a quarter of it at three bytes a token."""
-    return MAX_OBSERVATION_BYTES if context_tokens is None else max(1_024, context_tokens * 3 // 4)
+    return _USUAL_BYTES if context_tokens is None else max(MIN_OBSERVATION_BYTES, context_tokens * 3 // 4)
 
 
 def _mark(text: str) -> str:
