@@ -192,13 +192,15 @@ async def test_a_tool_that_was_removed_meanwhile_is_an_observation(client: Clien
         removals.append(asyncio.create_task(client.orchestrator.registry.remove_source("shop")))
         return call("look_up", item="lamp")
 
-    world.roles.planner = in_turn(decide("look it up", "caller"))
+    world.roles.planner = in_turn(decide("look it up", "caller"), decide("it is gone", "conclusion"))
     world.roles.caller = call_after_removal
     result = await client.run()
+    assert result["status"] == "completed"
     assert result["steps"][0]["observation"]["is_error"]
-    assert "no tool is registered as 'look_up'" in result["steps"][0]["observation"]["content"]
-    assert (result["status"], result["error"]["code"]) == ("failed", "planner_failed")
-    assert "none of the trajectory's tools" in result["error"]["detail"]
+    gone = "the tool 'look_up' is gone: its source no longer offers it"
+    assert gone in result["steps"][0]["observation"]["content"]
+    before, after = world.roles.bodies_of("planner")
+    assert before["tools"] == after["tools"]
 
 
 async def test_text_in_an_observation_does_not_steer(client: Client, world: World) -> None:
