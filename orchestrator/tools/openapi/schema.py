@@ -308,7 +308,6 @@ def compile_schema(schema: Schema, pointer: str) -> jsonschema_rs.Draft202012Val
         ) from error
 
 
-<<<<<<< HEAD
 def _pattern_parts(pattern: str) -> int:
     """How large the compiled pattern is, roughly: repeated characters add up, repeated groups multiply."""
     size, groups = len(pattern), 1
@@ -318,8 +317,6 @@ def _pattern_parts(pattern: str) -> int:
     return min(size * groups // 4, _PATTERN_PARTS)
 
 
-=======
->>>>>>> requests
 def _as_object(schema: Schema | bool) -> Schema:
     return schema if isinstance(schema, dict) else ({} if schema else {"not": {}})
 
