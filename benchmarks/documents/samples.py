@@ -63,7 +63,7 @@ class Samples:
 
     def __init__(self, schema: Json, seed: str) -> None:
         self.schema = schema
-        self.validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=False)
+        self.validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
         self._rng = random.Random(seed)  # noqa: S311 - nothing to guess
         self._kind: Kind = "minimal"
         self._parts = 0
@@ -177,7 +177,9 @@ class Samples:
     def _text(self, schema: Json) -> str:
         least, most = schema.get("minLength", 0), schema.get("maxLength", 10_000)
         if isinstance(pattern := schema.get("pattern"), str):
-            fitting = [text for text in from_pattern(pattern) if least <= len(text) <= most]
+            usual = FORMATS.get(schema.get("format", ""), "")
+            texts = [usual] if usual and re.search(pattern, usual) else from_pattern(pattern)
+            fitting = [text for text in texts if least <= len(text) <= most]
             if not fitting:
                 raise NoSample("no text fits the pattern")
             return self._rng.choice(fitting)
