@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import NamedTuple
 
 from fastapi import APIRouter
@@ -12,7 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from alpha_umi.contract.client_turns import ClientTool
 from alpha_umi.contract.problems import FieldProblem, Kind, ServiceError
 from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
-from alpha_umi.contract.tool_sources import ToolSourceInfo, ToolSourceList
+from alpha_umi.contract.tool_sources import LeftOutInfo, ToolSourceInfo, ToolSourceList
 from alpha_umi.contract.trajectories import MAX_TOOLS, ToolInfo, ToolList
 from alpha_umi.roles.turns import NAME_CHARACTERS, Tool
 from orchestrator.assembly import Orchestrator
@@ -81,6 +82,7 @@ def source_info(entry: SourceEntry) -> ToolSourceInfo:
         status=entry.status,
         error=entry.error,
         tools=[] if provider is None else list(provider.tools),
+        left_out=[] if provider is None else [LeftOutInfo(**asdict(each)) for each in provider.left_out],
     )
 
 

@@ -51,6 +51,7 @@ from orchestrator.runs.role_calls import (
 )
 from orchestrator.tools.errors import UnknownToolError
 from orchestrator.tools.model import EffectClass, Tool
+from orchestrator.tools.numbers import with_written_numbers
 from orchestrator.tools.registry import ToolRegistry
 
 _log = telemetry.logger(__name__)
@@ -81,7 +82,7 @@ class EffectExecutor:
         started = time.monotonic()
         try:
             if isinstance(effect, RunTool):
-                return await self._run_tool(trajectory_id, effect)
+                return await self._run_tool(trajectory_id, effect, turn=state.history[-1].content)
             event = await self._call_role(trajectory_id, state, effect, on_delta)
             self._count_decision(event)
             return event
@@ -132,13 +133,14 @@ class EffectExecutor:
         if isinstance(event, PlannerDecided | StepTaken):
             self.metrics.decisions.labels(next=event.next, readable="no" if event.unreadable else "yes").inc()
 
-    async def _run_tool(self, trajectory_id: str, effect: RunTool) -> Event:
+    async def _run_tool(self, trajectory_id: str, effect: RunTool, *, turn: str) -> Event:
+        """Call the tool with the numbers as the caller's `turn` writes them; the event log holds plain numbers."""
         started = time.monotonic()
         self.failpoints.reach("tool.before_send")
         try:
             result = await self.registry.call(
                 effect.name,
-                effect.arguments,
+                with_written_numbers(effect.arguments, turn),
                 idempotency_key=idempotency_key(trajectory_id, effect),
                 timeout_s=self.tool_timeout_s,
             )

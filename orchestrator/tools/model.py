@@ -34,6 +34,20 @@ class Tool:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """An operation of a source that did not become a tool.
+
+    `name` is the tool name that it would have had, `operation` its method and path, `field` a JSON pointer into the
+    document, and `reason` says why, and what to do.
+    """
+
+    name: str
+    operation: str
+    field: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class ToolResult:
     """The result of a call, as text for the planner. `truncated`: the answer was longer than `content`."""
 

@@ -60,7 +60,7 @@ def _problem(answer: Answer, operation: Operation, *, is_json: bool) -> str | No
         return f"HTTP {answer.status} from the tool"
     if answer.truncated:
         return f"The tool's answer is too large; its first {len(answer.body)} bytes were read"
-    if is_json or operation.text_answers:
+    if is_json or any(name.startswith("text/") for name in operation.answers):
         return None
     return f"HTTP {answer.status}: the tool's answer is {answer.media_type or 'of no type'} and not JSON"
 

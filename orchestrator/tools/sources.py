@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from pydantic import ValidationError
@@ -90,7 +90,7 @@ class ToolSources:
                 field="name",
                 remedy="remove it first, or choose another name",
             )
-        provider = await self._registry.add_source(source)
+        provider = await self._load(source)
         try:
             await self._store.put_tool_source(source.name, provider.source.record())
         except StoreError:
@@ -116,6 +116,14 @@ class ToolSources:
         except TimeoutError:
             _log.warning("tool_source.missing", sources=[entry.source.name for entry in self._pending()])
 
+    async def _load(self, source: ToolSource) -> ToolProvider:
+        provider = await self._registry.add_source(source)
+        left_out = provider.left_out
+        _log.info("tool_source.registered", source=source.name, tools=len(provider.tools), left_out=len(left_out))
+        for each in left_out:
+            _log.warning("tool_source.left_out", source=source.name, **asdict(each))
+        return provider
+
     def _offers(self, tools: Sequence[str]) -> bool:
         return set(tools) <= {tool.name for tool in self._registry.list_tools()}
 
@@ -135,12 +143,11 @@ class ToolSources:
     async def _register(self, entry: SourceEntry) -> None:
         name = entry.source.name
         try:
-            provider = await self._registry.add_source(entry.source)
+            provider = await self._load(entry.source)
         except ToolSourceError as error:
             _log.warning("tool_source.failed", source=name, reason=str(error))
             outcome = SourceEntry(entry.source, entry.origin, error=str(error))
         else:
-            _log.info("tool_source.registered", source=name, tools=len(provider.tools))
             outcome = SourceEntry(entry.source, entry.origin, provider)
         if name in self._entries:
             await self._set(outcome)

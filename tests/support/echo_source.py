@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from orchestrator.tools.egress import Egress
 from orchestrator.tools.errors import ToolSourceError
-from orchestrator.tools.model import EffectClass, Tool, ToolResult
+from orchestrator.tools.model import EffectClass, LeftOut, Tool, ToolResult
 from orchestrator.tools.observation import bounded
 from orchestrator.tools.source import SourceKind, ToolSource
 
@@ -27,6 +27,7 @@ class EchoProvider:
     max_bytes: int
     base_url: str | None = None
     closed: bool = False
+    left_out: tuple[LeftOut, ...] = ()
     tools: Mapping[str, Tool] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -21,11 +21,12 @@ from orchestrator.tools.errors import (
     RequestRefused,
     SourceUnreachableError,
 )
-from orchestrator.tools.model import EffectClass, Tool, ToolResult
+from orchestrator.tools.model import EffectClass, LeftOut, Tool, ToolResult
 from orchestrator.tools.observation import failure, observe
 from orchestrator.tools.openapi.document import MAX_BYTES, SMALLER
 from orchestrator.tools.openapi.operation import Operation
-from orchestrator.tools.openapi.parse import parse_document
+from orchestrator.tools.openapi.parse import MAX_OPERATIONS, Selection, parse_document
+from orchestrator.tools.openapi.references import bundled
 from orchestrator.tools.openapi.request import build_request, check_arguments, with_defaults
 from orchestrator.tools.openapi.security import Credentials, place_credentials
 from orchestrator.tools.source import ToolSource
@@ -39,19 +40,28 @@ _RESERVED_HEADERS = frozenset({
 })  # fmt: skip
 
 
+_Choice = Annotated[list[str], Field(min_length=1, max_length=MAX_OPERATIONS)]
+
+
 class OpenApiSource(ToolSource):
     """Tools from an OpenAPI document, given by address or in full.
 
     With both, `document` is used and `url` is where it came from. `effect` is the effect class of methods other than
     GET, HEAD and OPTIONS. `headers` go with every call, `credentials` (by name of the document's security scheme) where
-    an operation requires them; basic authentication is written `user:password`. `operations` selects tools by name.
+    an operation requires them; basic authentication is written `user:password`. `operations`, `tags`, `paths` and
+    `methods` select operations (see `parse.Selection`). With `remote_references` the documents that the document refers
+    to are fetched, too.
     """
 
     kind: Literal["openapi"] = "openapi"
     document: str | dict[str, Any] | None = Field(default=None, repr=False)
     headers: Annotated[dict[str, SecretStr], Field(max_length=32)] = Field(default_factory=dict)
     credentials: Annotated[dict[str, SecretStr], Field(max_length=32)] = Field(default_factory=dict)
-    operations: Annotated[list[str], Field(min_length=1, max_length=500)] | None = None
+    operations: _Choice | None = None
+    tags: _Choice | None = None
+    paths: _Choice | None = None
+    methods: _Choice | None = None
+    remote_references: bool = False
 
     @field_validator("headers", "credentials")
     @classmethod
@@ -92,6 +102,7 @@ class OpenApiProvider:
     source: OpenApiSource
     base_url: str
     tools: Mapping[str, Tool]
+    left_out: Sequence[LeftOut]
     _operations: Mapping[str, tuple[Operation, Credentials]] = field(repr=False)
     _egress: Egress = field(repr=False)
     _max_observation_bytes: int
@@ -123,40 +134,46 @@ async def load_openapi(source: OpenApiSource, egress: Egress, max_observation_by
     """Read the source's document, fetching it if need be. Raises `ToolSourceError` (see `errors`)."""
     raw = source.document_bytes()
     if raw is None:
-        raw = await _fetch(source, egress)
-    # A large document takes a while to check; requests are served meanwhile.
-    operations = await asyncio.to_thread(_read, source, raw)
+        raw = await _fetch(source, source.url or "", egress)
+    if source.remote_references:
+        raw = await bundled(raw, source.url, lambda url: _fetch(source, url, egress))
+    # A large document takes a while to read; requests are served meanwhile.
+    operations, left_out = await asyncio.to_thread(read_operations, source, raw)
     return OpenApiProvider(
         source.model_copy(update={"document": raw.decode("utf-8", "replace")}),
         next(operation.base_url for operation, _ in operations.values()),
         {name: operation.tool for name, (operation, _) in operations.items()},
+        left_out,
         operations,
         egress,
         max_observation_bytes,
     )
 
 
-def _read(source: OpenApiSource, raw: bytes) -> dict[str, tuple[Operation, Credentials]]:
-    operations = parse_document(
+def read_operations(
+    source: OpenApiSource, raw: bytes
+) -> tuple[dict[str, tuple[Operation, Credentials]], list[LeftOut]]:
+    """The operations of the source's document by tool name, and those left out. Raises `ToolSourceError`."""
+    credentials: dict[str, Credentials] = {}
+
+    def place(operation: Operation) -> None:
+        placed = place_credentials(operation, headers=source.headers, credentials=source.credentials)
+        credentials[operation.tool.name] = placed
+
+    operations, left_out = parse_document(
         raw,
         source_name=source.name,
         base_url=source.base_url,
         default_effect=source.effect,
         document_url=source.url,
-        operations=source.operations,
+        selection=Selection(source.operations, source.tags, source.paths, source.methods),
         trust_effects=source.url is None,
+        accept=place,
     )
-    return {
-        operation.tool.name: (
-            operation,
-            place_credentials(operation, headers=source.headers, credentials=source.credentials),
-        )
-        for operation in operations
-    }
+    return {each.tool.name: (each, credentials[each.tool.name]) for each in operations}, left_out
 
 
-async def _fetch(source: OpenApiSource, egress: Egress) -> bytes:
-    url = source.url or ""
+async def _fetch(source: OpenApiSource, url: str, egress: Egress) -> bytes:
     request = OutboundRequest("GET", url, within=url.partition("?")[0], headers=_fetch_headers(source, url))
     try:
         answer = await egress.send(request, timeout_s=FETCH_TIMEOUT_S, max_body_bytes=MAX_BYTES)
@@ -166,9 +183,9 @@ async def _fetch(source: OpenApiSource, egress: Egress) -> bytes:
 
 
 def _fetch_headers(source: OpenApiSource, url: str) -> dict[str, str]:
-    """The source's headers, unless its calls go to another origin: then the document's server must not see them."""
+    """The source's headers, if its document and its calls have the same origin; no other server must see them."""
     accept = {"accept": "application/json, application/yaml, text/yaml;q=0.9, */*;q=0.5"}
-    if source.base_url is not None and not same_origin(URL(source.base_url), URL(url)):
+    if not all(same_origin(URL(own), URL(url)) for own in (source.base_url, source.url) if own is not None):
         return accept
     return accept | {name: value.get_secret_value() for name, value in source.headers.items()}
 

@@ -23,7 +23,7 @@ def operation(media_type: str = "application/json") -> Operation:
         "info": {"title": "t", "version": "1"},
         "paths": {"/x": {"get": {"responses": answer}}},
     }
-    (only,) = parse_document(
+    ((only,), _) = parse_document(
         json.dumps(document).encode(), source_name="s", base_url="http://a.example", default_effect=EffectClass.READ
     )
     return only

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,15 +13,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.tools.errors import DocumentError
-from orchestrator.tools.model import EffectClass
+from orchestrator.tools.model import EffectClass, LeftOut
 from orchestrator.tools.openapi.operation import Operation
-from orchestrator.tools.openapi.parse import parse_document
+from orchestrator.tools.openapi.parse import Selection, parse_document
 
 Document = Callable[..., dict[str, Any]]
 OK = {"200": {"description": "ok"}}
 
 
 def parse(document: Any, **more: Any) -> list[Operation]:
+    return both(document, **more)[0]
+
+
+def both(document: Any, **more: Any) -> tuple[list[Operation], list[LeftOut]]:
+    """Operations, and what was left out."""
     options: dict[str, Any] = {"base_url": None, "default_effect": EffectClass.UNKEYED_WRITE}
     return parse_document(json.dumps(document).encode(), source_name="demo", **options | more)
 
@@ -75,7 +81,7 @@ def test_every_place_becomes_one_flat_object(document: Document) -> None:
         "additionalProperties": False,
         "required": ["shop", "X-Region", "item"],
     }
-    assert operation.defaults == {"dry_run": False, "count": 1}
+    assert operation.defaults == {}
     assert operation.base_url == "http://api.example/v1"
 
 
@@ -202,18 +208,22 @@ EXPLOSIVE: dict[str, Any] = {"S0": {"type": "string"}} | {
     f"S{n}": {"type": "object", "properties": {key: {"$ref": f"#/components/schemas/S{n - 1}"} for key in "abcdefgh"}}
     for n in range(1, 9)
 }
+DOUBLED: dict[str, Any] = {"D0": {"type": "string"}} | {
+    f"D{n}": {"allOf": [{"$ref": f"#/components/schemas/D{n - 1}"}] * 8, "minLength": 1, "not": {"const": n}}
+    for n in range(1, 41)
+}
 SCHEMAS = {
-    "recursive": ({"$ref": "#/components/schemas/Tree"}, RECURSIVE, "refers to itself"),
-    "itself": ({"$ref": "#/components/schemas/A"}, {"A": {"$ref": "#/components/schemas/A"}}, "refers to itself"),
-    "explosive": ({"$ref": "#/components/schemas/S8"}, EXPLOSIVE, "2000 parts"),
+    "explosive": ({"$ref": "#/components/schemas/D40"}, DOUBLED, "apply to one value"),
+    "many parts": ({"properties": {f"p{n}": {} for n in range(20_000)}}, {}, "20000 parts"),
+    "large": ({"enum": ["x" * 1_000] * 300}, {}, "262144"),
     "wrong type": ({"type": "strange"}, {}, "not valid"),
     "wrong bound": ({"type": "string", "minLength": -1}, {}, "not valid"),
     "wrong pattern": ({"type": "string", "pattern": "("}, {}, "not valid"),
     "a huge pattern": ({"type": "string", "pattern": "((a{1000}){1000}){1000}"}, {}, "not valid"),
-    "wrong default": ({"type": "integer", "default": "ten"}, {}, "does not satisfy"),
     "properties that are none": ({"type": "object", "properties": [1]}, {}, "properties must be an object"),
-    "an id": ({"$id": "http://x.example/", "type": "string"}, {}, "not supported"),
     "a dynamic reference": ({"$dynamicRef": "#x"}, {}, "not supported"),
+    "half a surrogate pair": ({"const": "\ud800"}, {}, "surrogate"),
+    "NUL": ({"properties": {"\0": {}}}, {}, "NUL"),
 }
 
 
@@ -234,46 +244,79 @@ def test_a_recursive_answer_does_no_harm(document: Document) -> None:
 
 
 OPERATIONS = {
-    "a style": ({"parameters": [parameter("a", "query", style="deepObject")]}, "deepObject"),
-    "a matrix": ({"parameters": [parameter("x", "path", style="matrix")]}, "matrix"),
-    "explode": ({"parameters": [parameter("a", "query", {"type": "array"}, explode=False)]}, "explode must be true"),
-    "an object in a query": ({"parameters": [parameter("a", "query", {"type": "object"})]}, "only bodies"),
-    "content": (
-        {"parameters": [{"name": "a", "in": "query", "content": {"application/json": {}}}]},
-        "`content` is not supported",
+    "nested values": (
+        {"parameters": [parameter("a", "query", {"type": "array", "items": {"type": "object"}}, required=True)]},
+        "no form for lists and objects",
     ),
-    "reserved": ({"parameters": [parameter("a", "query", allowReserved=True)]}, "always encoded"),
-    "a required cookie": ({"parameters": [parameter("a", "cookie", required=True)]}, "cookie"),
-    "the host": ({"parameters": [parameter("Host", "header")]}, "cannot be set"),
-    "forms": ({"requestBody": {"content": {"multipart/form-data": {"schema": {}}}}}, "multipart/form-data"),
-    "its own server": ({"servers": [{"url": "http://evil.example"}]}, "single operation"),
-    "an unknown scheme": ({"security": [{"nothing": []}]}, "not defined"),
+    "content": (
+        {"parameters": [{"name": "a", "in": "query", "required": True, "content": {"application/xml": {}}}]},
+        "cannot be application/xml",
+    ),
+    "a name": ({"parameters": [parameter("a b", "header", required=True)]}, "no name of a header"),
+    "the host": ({"parameters": [parameter("Host", "header", required=True)]}, "cannot be set"),
+    "mixed": ({"requestBody": {"content": {"multipart/mixed": {"schema": {}}}}}, "multipart/mixed"),
+    "its own server": ({"servers": [{"url": "ftp://x.example"}]}, "absolute"),
+    "an unknown scheme": ({"security": {"nothing": []}}, "not a list"),
     "an unknown effect": ({"x-effect": "none"}, "not an effect"),
 }
 
 
 @pytest.mark.parametrize(("operation", "message"), OPERATIONS.values(), ids=OPERATIONS.keys())
-def test_operations_that_cannot_be_offered_are_refused(
+def test_operations_that_cannot_be_offered_are_left_out(
     document: Document, operation: dict[str, Any], message: str
 ) -> None:
-    path = "/x/{x}" if "matrix" in message else "/x"
-    spec = document({path: {"post": operation | {"responses": OK}}, "/fine": {"get": {"responses": OK}}})
-    with pytest.raises(DocumentError, match=message):
-        parse(spec)
-    # Selecting the others is the remedy.
-    assert only(spec, operations=["get_fine"]).tool.name == "get_fine"
+    spec = document({"/x": {"post": operation | {"responses": OK}}, "/fine": {"get": {"responses": OK}}})
+    (offered,), (left_out,) = both(spec)
+    assert offered.tool.name == "get_fine"
+    assert (left_out.name, left_out.operation) == ("post_x", "POST /x")
+    assert left_out.field.startswith("#/paths/~1x/post")
+    assert re.search(f"{message}.*; ", left_out.reason)
 
 
-@pytest.mark.parametrize("path", ["/x/{a}", "/x/../y", "/x/%2e%2e/y", "/x/./y", "/x?y=1", "/x y", "/x#y", "/x\\y"])
+@pytest.mark.parametrize("path", ["/x/{a}", "/x/../y", "/x/%2e%2e/y", "/x/./y", "/x?y=1", "/x y", "/x\\y", "x"])
 def test_paths_must_fit_their_parameters_and_stay_put(document: Document, path: str) -> None:
     with pytest.raises(DocumentError):
         parse(document({path: {"get": {"responses": OK}}}))
 
 
-def test_headers_that_are_ours_are_not_offered(document: Document) -> None:
-    names = ["Accept", "Content-Type", "Authorization", "Idempotency-Key"]
-    post = {"parameters": [parameter(name, "header") for name in names] + [parameter("c", "cookie")], "responses": OK}
-    assert only(document({"/x": {"post": post}})).tool.parameters["properties"] == {}
+def test_parameters_that_cannot_be_sent_are_passed_over(document: Document) -> None:
+    names = ["Accept", "Content-Type", "Authorization", "Idempotency-Key", "Cookie", "Host", "no token"]
+    nested = {"type": "array", "items": {"type": "object"}}
+    parameters = [parameter("a", "query", nested), parameter("s", "cookie")]
+    key = {
+        "K": {"type": "apiKey", "in": "header", "name": "X-Key"},
+        "C": {"type": "apiKey", "in": "cookie", "name": "s"},
+    }
+    post = {
+        "parameters": [*(parameter(name, "header") for name in [*names, "x-key"]), *parameters],
+        "security": [{"K": [], "C": []}],
+        "responses": OK,
+    }
+    spec = document({"/x": {"post": post}}, components={"securitySchemes": key})
+    assert only(spec).tool.parameters["properties"] == {}
+
+
+def test_bodies_of_get_are_ignored(document: Document) -> None:
+    get = {"requestBody": body({"type": "object", "properties": {"a": {}}}), "responses": OK}
+    assert only(document({"/x": {"get": get}})).body is None
+
+
+@pytest.mark.parametrize(
+    ("responses", "answers"),
+    [
+        (
+            {"200": {"content": {"Application/JSON; charset=utf-8": {}, "text/csv": {}}}},
+            ("application/json", "text/csv"),
+        ),
+        ({"201": {"content": {"text/csv": {}}}, "404": {"content": {"text/html": {}}}}, ("text/csv",)),
+        ({"2XX": {"content": {"text/csv": {}}}}, ("text/csv",)),
+        ({"default": {"content": {"text/csv": {}}}}, ("text/csv",)),
+        ({"200": {}, "default": {"content": {"text/csv": {}}}}, ()),
+    ],
+)
+def test_media_types_of_success(document: Document, responses: dict[str, Any], answers: tuple[str, ...]) -> None:
+    described = {status: {"description": "d"} | response for status, response in responses.items()}
+    assert only(document({"/x": {"get": {"responses": described}}})).answers == answers
 
 
 def test_names_are_made_when_there_are_none(document: Document) -> None:
@@ -287,15 +330,71 @@ def test_names_are_made_when_there_are_none(document: Document) -> None:
     assert [operation.tool.name for operation in parse(spec)] == ["get_items_id", "get", "post", "x" * 64]
 
 
-def test_two_operations_of_one_name_are_refused(document: Document) -> None:
-    spec = document({f"/{name}": {"get": {"operationId": name, "responses": OK}} for name in ("a.b", "a_b")})
-    with pytest.raises(DocumentError, match="'a_b'"):
-        parse(spec)
+def test_names_that_are_taken_get_a_number(document: Document) -> None:
+    names = ["a.b", "a_b", "a_b_2", "a b", "x" * 70, "x" * 64, "x" * 62 + "_2"]
+    spec = document({f"/{n}": {"get": {"operationId": name, "responses": OK}} for n, name in enumerate(names)})
+    spec["paths"]["/0"]["head"] = {"operationId": "a.b", "responses": OK}
+    assert [operation.tool.name for operation in parse(spec)] == [
+        *("a_b", "a_b_2", "a_b_3", "a_b_2_2", "a_b_4", "x" * 64, "x" * 62 + "_2", "x" * 62 + "_3")
+    ]
+    # The selection does not change them.
+    assert [each.tool.name for each in parse(spec, selection=Selection(paths=["/3"]))] == ["a_b_4"]
 
 
-def test_an_unknown_selection_is_refused(document: Document) -> None:
+def selectable(document: Document) -> dict[str, Any]:
+    return document(
+        {
+            "/v1/pets": {
+                "get": {"operationId": "list.pets", "tags": ["pets"], "responses": OK},
+                "post": {"operationId": "add", "tags": ["pets", "writes"], "responses": OK},
+            },
+            "/v1/pets/old": {"delete": {"operationId": "remove", "tags": None, "responses": OK}},
+            "/v1/petshops": {"get": {"operationId": "shops", "tags": ["pets"], "parameters": 7}},
+            "/broken": {"$ref": "#/nowhere"},
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("selection", "names"),
+    [
+        ({"operations": ["list.pets", "add"]}, ["list_pets", "add"]),
+        ({"operations": ["list_pets"]}, ["list_pets"]),
+        ({"tags": ["writes", "none"]}, ["add"]),
+        ({"paths": ["/v1/pets"]}, ["list_pets", "add", "remove"]),
+        ({"paths": ["/v1/pets/"]}, ["remove"]),
+        ({"paths": ["/*/old"]}, ["remove"]),
+        ({"methods": ["GET"], "paths": ["/v1/pets"]}, ["list_pets"]),
+    ],
+)
+def test_what_is_not_selected_is_not_looked_at(
+    document: Document, selection: dict[str, list[str]], names: list[str]
+) -> None:
+    operations, left_out = both(selectable(document), selection=Selection(**selection))
+    assert ([each.tool.name for each in operations], left_out) == (names, [])
+
+
+def test_all_that_was_left_out_is_listed(document: Document) -> None:
+    operations, left_out = both(selectable(document))
+    assert len(operations) == 3
+    assert [(each.name, each.operation, each.field) for each in left_out] == [
+        ("", "/broken", "#/paths/~1broken"),
+        ("shops", "GET /v1/petshops", "#/paths/~1v1~1petshops/get/parameters"),
+    ]
+
+
+def test_a_selection_of_nothing_is_refused(document: Document) -> None:
     with pytest.raises(DocumentError, match=r"no operation 'raed'.*there are read"):
-        parse(document(), operations=["raed"])
+        parse(document(), selection=Selection(operations=["raed"]))
+    with pytest.raises(DocumentError, match="no operation matches all"):
+        parse(document(), selection=Selection(tags=["x"]))
+
+
+def test_a_document_of_which_nothing_can_be_offered_is_refused_with_all_reasons(document: Document) -> None:
+    bad = {"responses": OK, "x-effect": "none"}
+    spec = document({"/a": {"get": bad}, "/b": {"get": bad}, "/c": {"get": {"parameters": [{"$ref": "#/d"}]}}})
+    with pytest.raises(DocumentError, match=r"none of the 3.*2 x this is not an effect \(write .*1 x the reference"):
+        parse(spec)
 
 
 @pytest.mark.parametrize(
@@ -406,13 +505,3 @@ def test_whatever_stands_in_a_document_nothing_but_a_document_error_comes_out(
         node = node[key]
     with contextlib.suppress(DocumentError):
         parse(spec)
-
-
-def test_what_no_caller_could_write_is_refused_at_once(document: Document) -> None:
-    schema: dict[str, Any] = {"type": "string"}
-    for _ in range(12):
-        schema = {"type": "object", "properties": {"a": schema}}
-    post = {"operationId": "dig", "requestBody": body(schema), "responses": OK}
-    with pytest.raises(DocumentError, match="no call of 'dig' can be written: it is nested deeper") as caught:
-        parse(document({"/x": {"post": post}}))
-    assert "nest less" in str(caught.value.remedy)
