@@ -42,6 +42,7 @@ from benchmarks.documents.wire import Unspecified, differences
 from benchmarks.report import Row, show, write_json
 from orchestrator.tools.egress import Answer, Egress, OutboundRequest
 from orchestrator.tools.errors import ToolSourceError
+from orchestrator.tools.numbers import read_json
 from orchestrator.tools.openapi.operation import Operation
 from orchestrator.tools.openapi.provider import OpenApiProvider, OpenApiSource, load_openapi
 
@@ -166,22 +167,17 @@ async def _check_requests(
         outcome, reason = await _outcome(provider, recorder, tool, call)
         measured.counts.update(["requests", outcome])
         if reason:
-            measured.findings.append((label, f"{outcome}: {reason} <- {_text(call.arguments)[:400]}"))
+            measured.findings.append((label, f"{outcome}: {reason} <- {written(call.arguments)[:400]}"))
 
 
 async def _outcome(provider: OpenApiProvider, recorder: _Recorder, tool: str, call: SampleCall) -> tuple[str, str]:
     recorder.request = None
-    arguments = json.loads(_text(call.arguments))
-    result = await provider.call(tool, arguments, idempotency_key="key", timeout_s=1)
+    result = await provider.call(tool, read_json(written(call.arguments)), idempotency_key="key", timeout_s=1)
     if (sent := recorder.request) is None:
         return "refused", result.content
     compared = [differences(each, sent.method, sent.url, sent.headers, sent.content) for each in call.expected]
     fewest = min(compared, key=len)
     return ("differ", "; ".join(fewest)) if fewest else ("equal", "")
-
-
-def _text(value: Any, *, indent: int | None = None) -> str:
-    return written(value, random.Random(7), indent=indent)  # noqa: S311 - nothing to guess
 
 
 def _check_calls(tools: Sequence[Any], measured: Measured) -> None:
@@ -217,6 +213,7 @@ class _Grammar:
     def outcomes(self, tool: turns.Tool) -> Iterator[tuple[str, str]]:
         """What to count for each sample call of a tool, and what is wrong with it."""
         samples = Samples(dict(tool.parameters), tool.name)
+        rng = random.Random(tool.name)  # noqa: S311 - nothing to guess
         for kind in KINDS:
             try:
                 arguments = samples.some(kind)
@@ -225,12 +222,12 @@ class _Grammar:
                 continue
             for indent in (None, 2):
                 yield "calls", ""
-                text = f"Action: {tool.name}\nAction Input: {_text(arguments, indent=indent)}"
+                text = f"Action: {tool.name}\nAction Input: {written(arguments, rng=rng, indent=indent)}"
                 fault = self._fault(text)
                 yield ("unwritten", fault) if fault else ("written", "")
             for invalid in _invalid(arguments, samples) if kind != "full" else ():
                 yield "invalid", ""
-                text = f"Action: {tool.name}\nAction Input: {_text(invalid)}"
+                text = f"Action: {tool.name}\nAction Input: {written(invalid)}"
                 if not isinstance(read_call(text, self.tools), Rejected):
                     yield "let pass", text[:300]
 
