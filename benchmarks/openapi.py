@@ -229,12 +229,12 @@ class _Grammar:
                 yield "invalid", ""
                 text = f"Action: {tool.name}\nAction Input: {written(invalid)}"
                 if not isinstance(read_call(text, self.tools), Rejected):
-                    yield "let pass", text[:300]
+                    yield "let pass", repr(text[:300])
 
     def _fault(self, text: str) -> str:
         """Why a valid call cannot be made; empty if it can."""
         if isinstance(rejected := read_call(text, self.tools), Rejected):
-            return f"the check refuses it: {rejected.reason[:200]} <- {text[:300]}"
+            return f"the check refuses it: {rejected.reason[:200]} <- {text[:300]!r}"
         self._matcher.reset()
         tokens = self._tokenizer.tokenize_str(text)
         count = int(self._matcher.validate_tokens(tokens))

@@ -63,7 +63,9 @@ class Samples:
 
     def __init__(self, schema: Json, seed: str) -> None:
         self.schema = schema
-        self.validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
+        # JSON Schema leaves formats to the application, so a value of another format is not invalid.
+        self.validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=False)
+        self._with_formats = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
         self._rng = random.Random(seed)  # noqa: S311 - nothing to guess
         self._kind: Kind = "minimal"
         self._parts = 0
@@ -75,7 +77,7 @@ class Samples:
         for _ in range(TRIES):
             self._parts, self._active = PARTS, []
             value = self._value(self.schema)
-            if self.validator.is_valid(plain(value)):
+            if self._with_formats.is_valid(plain(value)):
                 return value
         raise NoSample("no value satisfied the schema")
 

@@ -311,7 +311,7 @@ def _body_differences(expected: Expected, content_type: str, content: bytes | No
 
 def _part_differences(expected: list[Part], content_type: str, content: bytes) -> list[str]:
     message = email.message_from_bytes(f"content-type: {content_type}\r\n\r\n".encode() + content)
-    got = [sent for sent in message.walk() if not sent.is_multipart()]
+    got = [sent for sent in message.walk() if sent is not message]
     differing = [] if len(got) == len(expected) else [f"{len(got)} parts, not {len(expected)}"]
     # The order of names is free (Encoding Object); that of parts with one name is not.
     named = sorted(((str(sent.get_param("name", "", "content-disposition")), sent) for sent in got), key=itemgetter(0))
