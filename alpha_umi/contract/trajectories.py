@@ -126,7 +126,8 @@ class StepModel(WireModel):
     """One planner decision with its call and observation. `truncated`: a role saw a shortened history.
 
     `parent` is the step before it on its branch, null for the first of a turn. `abandoned`: a search has backtracked
-    from it. `roles` is the usage per role; null in exports of earlier versions.
+    from it. `roles` is the usage per role; null in exports of earlier versions. `call_unfinished`: the token limit cut
+    an attempt at the call.
     """
 
     index: int
@@ -140,6 +141,7 @@ class StepModel(WireModel):
     parent: int | None = None
     abandoned: bool = False
     roles: dict[Role, RoleUsageModel] | None = None
+    call_unfinished: bool = False
 
 
 class TrajectoryError(WireModel):
@@ -228,6 +230,7 @@ def as_trajectory(
             parent=step.parent,
             abandoned=step.abandoned,
             roles={role: _role_usage(usage) for role, usage in step.roles.items()},
+            call_unfinished=step.call_unfinished,
         )
         for step in state.steps
     ]

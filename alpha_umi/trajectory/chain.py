@@ -8,7 +8,7 @@ from typing import assert_never
 from alpha_umi.roles.planner import write_plan
 from alpha_umi.trajectory import ending, moves
 from alpha_umi.trajectory.errors import IllegalEvent
-from alpha_umi.trajectory.events import AnswerWritten, CallMade, PlannerDecided, RoleOutput, ToolObserved, Usage
+from alpha_umi.trajectory.events import AnswerWritten, CallMade, CallOutput, PlannerDecided, ToolObserved, Usage
 from alpha_umi.trajectory.state import Action, Phase, State, Step
 
 
@@ -40,7 +40,12 @@ def record_invalid_call(state: State, event: ToolObserved) -> State:
     """The caller's output is not a valid call; the planner reads why. Raises `IllegalEvent` for other observations."""
     if event.call_id is not None:
         raise IllegalEvent(f"no call {event.call_id!r} is waiting for an observation")
-    output = RoleOutput(usage=event.usage or Usage(), latency_ms=event.latency_ms, attempts=event.attempts or 0)
+    output = CallOutput(
+        usage=event.usage or Usage(),
+        latency_ms=event.latency_ms,
+        attempts=event.attempts or 0,
+        call_unfinished=event.call_unfinished or False,
+    )
     state = moves.add_usage(state, "caller", output, unreadable=True)
     return moves.record_call_error(state, event.content, event.text or "")
 

@@ -45,6 +45,13 @@ class RoleOutput:
     attempts: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class CallOutput(RoleOutput):
+    """The cost of a role call that can end in a call. `call_unfinished`: the token limit cut an attempt at one."""
+
+    call_unfinished: bool = False
+
+
 @dataclass(frozen=True)
 class TrajectoryCreated:
     """The user's instruction starts the trajectory; its tools are fixed.
@@ -96,7 +103,7 @@ class PlannerDecided(RoleOutput):
 
 
 @dataclass(frozen=True)
-class CallMade(RoleOutput):
+class CallMade(CallOutput):
     """The caller wrote a call of an offered tool with arguments that its schema allows."""
 
     type: Literal["caller.called"] = field(default="caller.called", kw_only=True)
@@ -121,7 +128,7 @@ class ToolObserved:
 
     `expired`: the client submitted no output before the deadline. Without a `call_id` no call was made, because the
     caller's output was not a valid call even after a repair: `content` is the reason for the planner, and `text`,
-    `usage` and `attempts` are those of the caller.
+    `usage`, `attempts` and `call_unfinished` are those of the caller.
     """
 
     type: Literal["tool.observed"] = field(default="tool.observed", kw_only=True)
@@ -134,6 +141,7 @@ class ToolObserved:
     text: str | None = None
     usage: Usage | None = None
     attempts: int | None = None
+    call_unfinished: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -154,7 +162,7 @@ class AnswerWritten(RoleOutput):
 
 
 @dataclass(frozen=True)
-class StepTaken(RoleOutput):
+class StepTaken(CallOutput):
     """The single model wrote a step: rationale and decision, with call or answer.
 
     With the decision `caller` there is a call (`call_id`, `name`, `arguments`), or the `reason` why it is invalid; with

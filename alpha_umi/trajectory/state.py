@@ -10,7 +10,7 @@ from typing import Any, Literal
 from alpha_umi.roles.planner import Decision
 from alpha_umi.roles.turns import Role, Tool, Turn
 from alpha_umi.trajectory.effects import Status
-from alpha_umi.trajectory.events import RoleOutput, Usage
+from alpha_umi.trajectory.events import CallOutput, RoleOutput, Usage
 from alpha_umi.trajectory.limits import DeadEndReason, Limits
 
 
@@ -79,7 +79,7 @@ class Step:
     """One planner decision with its call and observation. `truncated`: a role saw a shortened history.
 
     `roles` is the usage per role. `parent` is the step before it on its branch, None for the first of a turn.
-    `abandoned`: a search has backtracked from it.
+    `abandoned`: a search has backtracked from it. `call_unfinished`: the token limit cut an attempt at the call.
     """
 
     index: int
@@ -93,6 +93,7 @@ class Step:
     roles: Mapping[Role, RoleUsage] = field(default_factory=dict)
     parent: int | None = None
     abandoned: bool = False
+    call_unfinished: bool = False
 
     @property
     def turns(self) -> int:
@@ -109,6 +110,7 @@ class Step:
             usage=self.usage + output.usage,
             truncated=self.truncated or output.truncated,
             roles={**self.roles, role: usage},
+            call_unfinished=self.call_unfinished or (isinstance(output, CallOutput) and output.call_unfinished),
         )
 
 

@@ -33,7 +33,7 @@ from orchestrator.roles.http import RoleHttp
 from orchestrator.roles.request import OnDelta, RoleRequest
 
 MAX_ANSWER_BYTES = 8 * 2**20
-_UNREADABLE = ("output-unreadable", "call-invalid")
+_UNREADABLE = ("output-unreadable", "call-invalid", "call-unfinished")
 # The request was not accepted: timeout, too early, too many; and statuses of gateways and of starting services.
 _BUSY_STATUS = (408, 425, 429)
 _DOWN_STATUS = (502, 503, 504)
@@ -124,6 +124,7 @@ class RoleClient:
                 text=str(extra.get("text", "")),
                 usage=_usage(extra.get("usage")),
                 attempts=_attempts(extra.get("timings")),
+                call_unfinished=extra.get("call_unfinished") is True,
             )
         if status == httpx.codes.UNAUTHORIZED:
             return RoleRefused(f"{self.role} service wants another token: set ALPHA_UMI_ROLE_TOKEN")

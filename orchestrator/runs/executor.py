@@ -120,6 +120,7 @@ class EffectExecutor:
             answer = await self.calls.call(spec.request, on_delta)
         except RoleUnreadable as error:
             self.metrics.count_tokens(role, error.usage)
+            self.metrics.unfinished_calls.labels(role=role).inc(error.call_unfinished)
             if spec.unreadable is None:
                 raise
             return spec.unreadable(error, CallStats(error.usage, _since(started), error.attempts))
@@ -127,6 +128,7 @@ class EffectExecutor:
         self.metrics.count_tokens(role, usage)
         if isinstance(answer, CallAnswer | StepAnswer):
             self.metrics.repairs.inc(answer.repaired)
+            self.metrics.unfinished_calls.labels(role=role).inc(answer.call_unfinished)
         return spec.to_event(answer, CallStats(usage, _since(started), answer.timings.attempts))
 
     def _count_decision(self, event: Event) -> None:

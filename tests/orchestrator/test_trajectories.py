@@ -128,7 +128,7 @@ async def test_an_unreadable_plan_is_decided_by_policy(client: Client, world: Wo
     assert len(world.roles.bodies_of("planner")) == 1
 
 
-@pytest.mark.parametrize("kind", ["call-invalid", "output-unreadable"])
+@pytest.mark.parametrize("kind", ["call-invalid", "call-unfinished", "output-unreadable"])
 async def test_an_unreadable_call_is_an_observation(client: Client, world: World, kind: Any) -> None:
     world.roles.planner = in_turn(decide("look it up", "caller"), decide("never mind", "conclusion"))
     world.roles.caller = in_turn(problem(kind, "no such argument", text="Action: what"))
@@ -137,6 +137,17 @@ async def test_an_unreadable_call_is_an_observation(client: Client, world: World
     assert result["steps"][0]["observation"]["is_error"]
     assert "no such argument" in result["steps"][0]["observation"]["content"]
     assert world.roles.bodies_of("planner")[1]["history"][2] == {"role": "caller", "content": "Action: what"}
+
+
+async def test_a_call_that_the_token_limit_cut_shows_in_its_step(client: Client, world: World) -> None:
+    world.roles.planner = in_turn(*[decide("look it up", "caller")] * 3, decide("never mind", "conclusion"))
+    world.roles.caller = in_turn(
+        call("look_up", item="lamp"),
+        call("look_up", call_unfinished=True, item="chair"),
+        problem("call-unfinished", "not finished", call_unfinished=True),
+    )
+    result = await client.run()
+    assert [step["call_unfinished"] for step in result["steps"]] == [False, True, True, False]
 
 
 async def test_a_request_chooses_how_often_a_call_may_be_repeated(client: Client, world: World) -> None:

@@ -64,10 +64,11 @@ def decide(thought: str, decision: Decision, *, attempts: int = 1) -> Reply:
     return _reply(answer, [f"{word} " for word in thought.split()])
 
 
-def call(name: str, **arguments: Any) -> Reply:
+def call(name: str, *, call_unfinished: bool = False, **arguments: Any) -> Reply:
     """The caller calls."""
-    action = ActionModel(name=name, arguments=arguments)
-    return _reply(CallAnswer(action=action, text=write_call(name, arguments), usage=USAGE, timings=Timings()))
+    action, text = ActionModel(name=name, arguments=arguments), write_call(name, arguments)
+    answer = CallAnswer(action=action, text=text, call_unfinished=call_unfinished, usage=USAGE, timings=Timings())
+    return _reply(answer)
 
 
 def say(answer: str) -> Reply:
