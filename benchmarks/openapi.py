@@ -33,7 +33,8 @@ from pydantic import SecretStr
 
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.roles import turns
-from alpha_umi.serving.calls.offer import Rejected, call_grammars, prompt_tools, read_call
+from alpha_umi.serving.calls.grammar import call_grammar
+from alpha_umi.serving.calls.offer import Rejected, prompt_tools, read_call
 from benchmarks import orchestrator
 from benchmarks.documents.calls import CREDENTIAL, KINDS, ArgumentMapping, Calls, SampleCall
 from benchmarks.documents.reading import Document, Endpoint, Json, Unreadable, load
@@ -49,7 +50,6 @@ from orchestrator.tools.openapi.provider import OpenApiProvider, OpenApiSource, 
 TITLE: Final = "Tools from OpenAPI documents"
 BASE_URL: Final = "https://base.example.org/v0"
 TOOLS_PER_GRAMMAR: Final = 100
-ANSWER_TOKENS: Final = 512
 DOCUMENT_TIMEOUT_S: Final = 900.0
 LARGE_OPERATIONS: Final = 1_000
 # Of each document, in the order of the table: requests by outcome, then calls.
@@ -205,9 +205,8 @@ class _Grammar:
 
     def __init__(self, tools: Sequence[turns.Tool]) -> None:
         self.tools = prompt_tools(tools)
-        first, _ = call_grammars(self.tools, ANSWER_TOKENS)
         self._tokenizer = LLTokenizer("byte")
-        self._matcher = LLMatcher(self._tokenizer, LLMatcher.grammar_from_lark(first.lark))
+        self._matcher = LLMatcher(self._tokenizer, LLMatcher.grammar_from_lark(call_grammar(self.tools).lark))
         self._matcher.compute_bitmask()
 
     def outcomes(self, tool: turns.Tool) -> Iterator[tuple[str, str]]:
