@@ -25,7 +25,7 @@ _MAX_NAMES: Final = 20
 class ReadMore(BaseModel):
     """The arguments."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid")
 
     path: Annotated[
         str, Field(description="Place in the result, such as items.12.title. Empty: the complete result")
@@ -141,7 +141,7 @@ def _child(node: Node, name: str, at: str) -> Node:
     if node.text:
         raise NothingToRead(f"the value {where} has no parts: end `path` there")
     if node.is_list:
-        if name.isascii() and name.isdecimal() and int(name) < len(node.items):
+        if re.fullmatch(r"[0-9]{1,9}", name) and int(name) < len(node.items):
             return node.items[int(name)]
         raise NothingToRead(f"the list {where} has {len(node.items)} items, counted from 0, and none at {name!r}")
     names = _names(node)
