@@ -409,9 +409,11 @@ def _encoded_path(ref: _OperationRef) -> str:
     """The path with its parameters in braces, and with everything else encoded. Raises `DocumentError`."""
     # Publishers tell operations of one address apart by a fragment, which is never sent.
     path = ref.path.partition("#")[0]
-    if has_dot_segment(_PLACEHOLDER.sub("x", path)) or "\\" in path or "?" in path:
+    if has_dot_segment(_PLACEHOLDER.sub("x", path)) or re.search(r"[\\?\x00\ud800-\udfff]", path):
         raise DocumentError(
-            "the path has a query, a backslash or dot segments", field=ref.pointer, remedy="correct the path"
+            "the path has dot segments, a query, or characters that no address has",
+            field=ref.pointer,
+            remedy="correct the path",
         )
     parts = _PLACEHOLDER.split(path)
     # Every second part is the name of a parameter.
