@@ -246,6 +246,10 @@ def test_a_recursive_answer_does_no_harm(document: Document) -> None:
 
 
 OPERATIONS = {
+    "a style": (
+        {"parameters": [parameter("a", "query", style="matrix", required=True)]},
+        "style 'matrix' does not exist",
+    ),
     "nested values": (
         {"parameters": [parameter("a", "query", {"type": "array", "items": {"type": "object"}}, required=True)]},
         "no form for lists and objects",

@@ -150,10 +150,10 @@ async def test_a_source_fetches_them_if_the_operator_allows_it(
             "remote_references": allowed,
         }
     )
-    provider = await load_openapi(source, egress, 1_000)
+    provider = await load_openapi(source, egress)
     assert list(provider.tools) == (["post_x", "get_b"] if allowed else ["get_b"])
     assert seen == [("openapi.json", "secret")] + [("types.json", "secret")] * allowed
     # What is stored is complete: it reads the same without the network.
-    again = await load_openapi(provider.source, Egress(), 1_000)
+    again = await load_openapi(provider.source, Egress())
     assert again.tools == provider.tools
     assert again.left_out == provider.left_out
