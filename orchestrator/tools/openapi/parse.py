@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
+from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
 from orchestrator.tools.errors import DocumentError, ToolSourceError
 from orchestrator.tools.model import EffectClass, LeftOut, Tool
 from orchestrator.tools.openapi.document import (
@@ -175,6 +176,7 @@ class _Parser:
         schema = signature.schema
         _check_size(schema, ref.pointer)
         check_evaluations(schema, ref.pointer)
+        _check_callable(schema, ref.pointer)
         return Operation(
             tool=Tool(name, _description(ref), schema, self.source_name, self._effect(ref)),
             method=ref.method.upper(),
@@ -378,6 +380,15 @@ def _check_size(schema: Schema, pointer: str) -> None:
         problem = "a number in the schemas is infinite"
     if problem:
         raise DocumentError(problem, field=pointer, remedy=UNSUPPORTED)
+
+
+def _check_callable(schema: Schema, pointer: str) -> None:
+    """Raises `DocumentError` for schemas that the caller service refuses."""
+    try:
+        check_schema(schema)
+    except ToolSchemaError as error:
+        message = f"no call can be written: {error.reason} ({error.pointer or 'its arguments'})"
+        raise DocumentError(message, field=pointer, remedy=error.remedy) from error
 
 
 def _description(ref: _OperationRef) -> str:

@@ -7,6 +7,7 @@ under `$defs`. Read-only properties are left out: requests do not send them. Ann
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -206,6 +207,9 @@ class SchemaReader:
                     self._count(_data_parts(value), pointer)
                 if key == "pattern" and isinstance(value, str):
                     self._count(_pattern_parts(value), pointer)
+                    if not _compiles(value):
+                        # The tool's own server still applies it.
+                        del schema[key]
                 continue
             if key not in _SCHEMAS | _SCHEMA_LISTS | _SCHEMA_MAPS:
                 continue
@@ -321,6 +325,15 @@ def compile_schema(schema: Schema, pointer: str) -> jsonschema_rs.Draft202012Val
             field=pointer,
             remedy="correct it (JSON Schema 2020-12)",
         ) from error
+
+
+@functools.lru_cache(1_024)
+def _compiles(pattern: str) -> bool:
+    try:
+        compile_schema({"pattern": pattern}, "#")
+    except DocumentError:
+        return False
+    return True
 
 
 def _data_parts(value: Any) -> int:
