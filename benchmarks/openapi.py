@@ -33,7 +33,8 @@ from pydantic import SecretStr
 
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.roles import turns
-from alpha_umi.serving.calls.offer import Rejected, call_grammars, prompt_tools, read_call
+from alpha_umi.serving.calls.grammar import call_grammar
+from alpha_umi.serving.calls.offer import Rejected, prompt_tools, read_call
 from benchmarks import orchestrator
 from benchmarks.documents.calls import CREDENTIAL, KINDS, ArgumentMapping, Calls, SampleCall
 from benchmarks.documents.reading import Document, Endpoint, Json, Unreadable, load
@@ -42,13 +43,13 @@ from benchmarks.documents.wire import Unspecified, differences
 from benchmarks.report import Row, show, write_json
 from orchestrator.tools.egress import Answer, Egress, OutboundRequest
 from orchestrator.tools.errors import ToolSourceError
+from orchestrator.tools.numbers import read_json
 from orchestrator.tools.openapi.operation import Operation
 from orchestrator.tools.openapi.provider import OpenApiProvider, OpenApiSource, load_openapi
 
 TITLE: Final = "Tools from OpenAPI documents"
 BASE_URL: Final = "https://base.example.org/v0"
 TOOLS_PER_GRAMMAR: Final = 100
-ANSWER_TOKENS: Final = 512
 DOCUMENT_TIMEOUT_S: Final = 900.0
 LARGE_OPERATIONS: Final = 1_000
 # Of each document, in the order of the table: requests by outcome, then calls.
@@ -104,7 +105,7 @@ async def _measure(text: str, document: Document, measured: Measured) -> None:
     source = OpenApiSource(name="benchmark", document=text, base_url=base_url, credentials=credentials)
     gc.collect()
     before_mb, started = _memory_mb("VmRSS"), time.process_time()
-    provider = await load_openapi(source, cast(Egress, recorder), 100_000)
+    provider = await load_openapi(source, cast(Egress, recorder))
     measured.seconds = time.process_time() - started
     measured.growth_mb = _memory_mb("VmHWM") - before_mb
     measured.tools = len(provider.tools)
@@ -166,22 +167,17 @@ async def _check_requests(
         outcome, reason = await _outcome(provider, recorder, tool, call)
         measured.counts.update(["requests", outcome])
         if reason:
-            measured.findings.append((label, f"{outcome}: {reason} <- {_text(call.arguments)[:400]}"))
+            measured.findings.append((label, f"{outcome}: {reason} <- {written(call.arguments)[:400]}"))
 
 
 async def _outcome(provider: OpenApiProvider, recorder: _Recorder, tool: str, call: SampleCall) -> tuple[str, str]:
     recorder.request = None
-    arguments = json.loads(_text(call.arguments))
-    result = await provider.call(tool, arguments, idempotency_key="key", timeout_s=1)
+    result = await provider.call(tool, read_json(written(call.arguments)), idempotency_key="key", timeout_s=1)
     if (sent := recorder.request) is None:
         return "refused", result.content
     compared = [differences(each, sent.method, sent.url, sent.headers, sent.content) for each in call.expected]
     fewest = min(compared, key=len)
     return ("differ", "; ".join(fewest)) if fewest else ("equal", "")
-
-
-def _text(value: Any, *, indent: int | None = None) -> str:
-    return written(value, random.Random(7), indent=indent)  # noqa: S311 - nothing to guess
 
 
 def _check_calls(tools: Sequence[Any], measured: Measured) -> None:
@@ -209,14 +205,14 @@ class _Grammar:
 
     def __init__(self, tools: Sequence[turns.Tool]) -> None:
         self.tools = prompt_tools(tools)
-        first, _ = call_grammars(self.tools, ANSWER_TOKENS)
         self._tokenizer = LLTokenizer("byte")
-        self._matcher = LLMatcher(self._tokenizer, LLMatcher.grammar_from_lark(first.lark))
+        self._matcher = LLMatcher(self._tokenizer, LLMatcher.grammar_from_lark(call_grammar(self.tools).lark))
         self._matcher.compute_bitmask()
 
     def outcomes(self, tool: turns.Tool) -> Iterator[tuple[str, str]]:
         """What to count for each sample call of a tool, and what is wrong with it."""
         samples = Samples(dict(tool.parameters), tool.name)
+        rng = random.Random(tool.name)  # noqa: S311 - nothing to guess
         for kind in KINDS:
             try:
                 arguments = samples.some(kind)
@@ -225,19 +221,19 @@ class _Grammar:
                 continue
             for indent in (None, 2):
                 yield "calls", ""
-                text = f"Action: {tool.name}\nAction Input: {_text(arguments, indent=indent)}"
+                text = f"Action: {tool.name}\nAction Input: {written(arguments, rng=rng, indent=indent)}"
                 fault = self._fault(text)
                 yield ("unwritten", fault) if fault else ("written", "")
             for invalid in _invalid(arguments, samples) if kind != "full" else ():
                 yield "invalid", ""
-                text = f"Action: {tool.name}\nAction Input: {_text(invalid)}"
+                text = f"Action: {tool.name}\nAction Input: {written(invalid)}"
                 if not isinstance(read_call(text, self.tools), Rejected):
-                    yield "let pass", text[:300]
+                    yield "let pass", repr(text[:300])
 
     def _fault(self, text: str) -> str:
         """Why a valid call cannot be made; empty if it can."""
         if isinstance(rejected := read_call(text, self.tools), Rejected):
-            return f"the check refuses it: {rejected.reason[:200]} <- {text[:300]}"
+            return f"the check refuses it: {rejected.reason[:200]} <- {text[:300]!r}"
         self._matcher.reset()
         tokens = self._tokenizer.tokenize_str(text)
         count = int(self._matcher.validate_tokens(tokens))

@@ -6,6 +6,7 @@ import base64
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any, Final, Protocol
 
@@ -143,6 +144,8 @@ class Calls:
             value = body.samples.some(kind)
         elif essence in (FORM, MULTIPART):
             value = {name: part for name, part in body.samples.some(kind).items() if part is not None}
+        elif is_text(essence) and isinstance(scalar := body.samples.some(kind), str | bool | int | Decimal):
+            value = scalar
         else:
             value = "Zoë\n<a>1</a>" if is_text(essence) else base64.b64encode(b"\0\xff bytes").decode()
         if not body.required and kind == "minimal" and (body.argument or not value):

@@ -63,7 +63,9 @@ class Samples:
 
     def __init__(self, schema: Json, seed: str) -> None:
         self.schema = schema
+        # JSON Schema leaves formats to the application, so a value of another format is not invalid.
         self.validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=False)
+        self._with_formats = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
         self._rng = random.Random(seed)  # noqa: S311 - nothing to guess
         self._kind: Kind = "minimal"
         self._parts = 0
@@ -75,7 +77,7 @@ class Samples:
         for _ in range(TRIES):
             self._parts, self._active = PARTS, []
             value = self._value(self.schema)
-            if self.validator.is_valid(plain(value)):
+            if self._with_formats.is_valid(plain(value)):
                 return value
         raise NoSample("no value satisfied the schema")
 
@@ -176,13 +178,14 @@ class Samples:
 
     def _text(self, schema: Json) -> str:
         least, most = schema.get("minLength", 0), schema.get("maxLength", 10_000)
-        if isinstance(pattern := schema.get("pattern"), str):
-            fitting = [text for text in from_pattern(pattern) if least <= len(text) <= most]
-            if not fitting:
-                raise NoSample("no text fits the pattern")
-            return self._rng.choice(fitting)
-        if (usual := FORMATS.get(schema.get("format", ""))) and least <= len(usual) <= most:
-            return str(usual)
+        usual, pattern = FORMATS.get(schema.get("format", ""), ""), schema.get("pattern", "")
+        texts = [text for text in from_pattern(pattern) if least <= len(text) <= most] if pattern else []
+        if usual and least <= len(usual) <= most and re.search(pattern, usual):
+            return usual
+        if texts:
+            return self._rng.choice(texts)
+        if pattern:
+            raise NoSample("no text fits the pattern")
         text = self._rng.choice(EDGE_TEXTS) if self._kind == "edge" else "some text" if self._kind == "full" else "a"
         return str((text + max(0, least - len(text)) * "z")[:most])
 
@@ -257,8 +260,8 @@ def plain(value: Any) -> Any:
     return float(value) if isinstance(value, Decimal) else value
 
 
-def written(value: Any, rng: random.Random, *, indent: int | None = None) -> str:
-    """A sample as JSON text: members in any order, digits as they are, characters not escaped."""
+def written(value: Any, *, rng: random.Random | None = None, indent: int | None = None) -> str:
+    """A sample as JSON text: digits as they are, characters not escaped, members in any order if `rng` is given."""
     numbers: list[str] = []
 
     def marked(part: Any) -> Any:
@@ -266,7 +269,7 @@ def written(value: Any, rng: random.Random, *, indent: int | None = None) -> str
             numbers.append(str(part))
             return f"\0{len(numbers) - 1}\0"
         if isinstance(part, dict):
-            return {name: marked(part[name]) for name in rng.sample(list(part), len(part))}
+            return {name: marked(part[name]) for name in (rng.sample(list(part), len(part)) if rng else part)}
         return [marked(item) for item in part] if isinstance(part, list) else part
 
     text = json.dumps(marked(value), ensure_ascii=False, indent=indent)

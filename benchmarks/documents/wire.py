@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from operator import attrgetter, itemgetter
 from typing import Any, Final
 from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
@@ -110,7 +111,7 @@ def expected_body(media_type: str, media: Media, value: Any) -> Body:
         return Body("application/json" if "*" in kind else kind, value)
     if is_lines(kind):
         return Body(kind, value)
-    return Body(kind, value.encode() if is_text(kind) else base64.b64decode(value))
+    return Body(kind, text(value).encode() if is_text(kind) else base64.b64decode(value))
 
 
 def is_json(media_type: str) -> bool:
@@ -248,7 +249,7 @@ def differences(
     if address not in expected.paths:
         differing.append(f"path {address!r}, not {expected.paths[0]!r}")
     differing += _entry_differences("query", expected.query, _pairs(got.query))
-    cookies = re.split(r"; *|&", lowered.pop("cookie", ""))
+    cookies = re.split("; *", lowered.pop("cookie", ""))
     differing += _entry_differences("cookie", expected.cookies, [c.partition("=")[::2] for c in cookies if c])
     for name in sorted((set(expected.headers) | set(lowered)) - _OWN_HEADERS):
         wanted, was = expected.headers.get(name, ""), lowered.get(name, "")
@@ -310,10 +311,12 @@ def _body_differences(expected: Expected, content_type: str, content: bytes | No
 
 def _part_differences(expected: list[Part], content_type: str, content: bytes) -> list[str]:
     message = email.message_from_bytes(f"content-type: {content_type}\r\n\r\n".encode() + content)
-    got = message.get_payload() if message.is_multipart() else []
+    got = [sent for sent in message.walk() if sent is not message]
     differing = [] if len(got) == len(expected) else [f"{len(got)} parts, not {len(expected)}"]
-    for part, sent in zip(expected, got, strict=False):
-        name, payload = sent.get_param("name", header="content-disposition"), sent.get_payload(decode=True)
+    # The order of names is free (Encoding Object); that of parts with one name is not.
+    named = sorted(((str(sent.get_param("name", "", "content-disposition")), sent) for sent in got), key=itemgetter(0))
+    for part, (name, sent) in zip(sorted(expected, key=attrgetter("name")), named, strict=False):
+        payload: bytes = sent.get_payload(decode=True)  # type: ignore[assignment]  # these have no parts of their own
         same = not json_difference(part.content, _json(payload.decode())) if part.is_json else payload == part.content
         if name != part.name or not same:
             differing.append(f"part {name}: {payload[:200]!r}, not {part.name}: {part.content!r}")

@@ -170,7 +170,7 @@ def test_samples_are_valid_the_same_each_time_and_cover_the_edges() -> None:
 
 def test_written_samples_keep_their_digits() -> None:
     sample = {"b": Decimal("1.10"), "a": [Decimal("1E-12"), "\0", "ë"]}
-    text = written(sample, random.Random(1), indent=2)
+    text = written(sample, rng=random.Random(1), indent=2)
     assert json.loads(text, parse_float=str) == {"a": ["1E-12", "\0", "ë"], "b": "1.10"}
 
 

@@ -126,7 +126,7 @@ def schema(data: bytes) -> None:
         with contextlib.suppress(ToolSchemaError):
             check_schema(parameters)
             clear_grammar_cache()
-            call_grammar([Tool("tool", "", parameters)], token_bound=512)
+            call_grammar([Tool("tool", "", parameters)])
 
 
 def role_answer(data: bytes) -> None:
