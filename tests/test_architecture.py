@@ -71,7 +71,7 @@ ALLOWED = {
     ),
     "benchmarks": (
         "benchmarks", "cli.errors", "cli.in_process", "cli.local", "cli.options", "evaluation",
-        "examples", "recordings", "services", "alpha_umi",
+        "examples", "orchestrator.tools", "recordings", "services", "alpha_umi",
     ),
     # Registers and calls as the orchestrator does; what predicts the requests shares nothing with it.
     "benchmarks.openapi": ("benchmarks", "alpha_umi", "orchestrator.tools"),

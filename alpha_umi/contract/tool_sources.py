@@ -20,7 +20,10 @@ class LeftOutInfo(WireModel):
 
 
 class ToolSourceInfo(WireModel):
-    """A source without its secrets. `failed` ones are tried again; `error` says what is wrong with them."""
+    """A source without its secrets. `failed` ones are tried again; `error` says what is wrong with them.
+
+    `prompt_tokens` is an estimate of the tokens that all its tools take in a prompt.
+    """
 
     name: str
     kind: str
@@ -32,6 +35,7 @@ class ToolSourceInfo(WireModel):
     error: str | None
     tools: list[str]
     left_out: list[LeftOutInfo]
+    prompt_tokens: int = 0
 
 
 class ToolSourceList(WireModel):

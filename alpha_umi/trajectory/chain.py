@@ -15,7 +15,8 @@ from alpha_umi.trajectory.state import Action, Phase, State, Step
 def decide(state: State, event: PlannerDecided) -> State:
     """The planner's decision routes to the next role. Raises `IllegalEvent`."""
     moves.check_policy(state, event)
-    step = Step(len(state.steps), event.thought, event.next).with_usage("planner", event, unreadable=event.unreadable)
+    step = Step(len(state.steps), event.thought, event.next, tools_offered=event.tools_offered)
+    step = step.with_usage("planner", event, unreadable=event.unreadable)
     # An unreadable output enters the history in the format of a readable one, with the policy's decision.
     text = write_plan(event.thought, event.next) if event.unreadable else event.text
     planned = moves.add_step(state, step, text)

@@ -47,11 +47,15 @@ from orchestrator.roles.request import RoleRequest
 
 @dataclass(frozen=True)
 class RoleCallContext:
-    """The context of a role call. `streams`: the generated text is streamed."""
+    """The context of a role call. `streams`: the generated text is streamed.
+
+    `tools_offered` are the names to record with a step; None: all of the trajectory's tools.
+    """
 
     trajectory_id: str
     state: State
     tools: Callable[[], list[ToolModel]]
+    tools_offered: tuple[str, ...] | None
     constrained: bool
     streams: bool
     call_id: Callable[[], str]
@@ -97,12 +101,24 @@ def plan_call(context: RoleCallContext, effect: AskPlanner) -> RoleCallSpec[Plan
     )
 
     def to_event(answer: PlanAnswer, stats: CallStats) -> Event:
-        return PlannerDecided(answer.thought, answer.next, answer.text, **stats.output(truncated=answer.truncated))
+        return PlannerDecided(
+            answer.thought,
+            answer.next,
+            answer.text,
+            tools_offered=context.tools_offered,
+            **stats.output(truncated=answer.truncated),
+        )
 
     def unreadable(error: RoleUnreadable, stats: CallStats) -> Event:
         decision = context.state.limits.on_unreadable
         return PlannerDecided(
-            error.text.strip(), decision, error.text, unreadable=True, reason=error.reason, **stats.output()
+            error.text.strip(),
+            decision,
+            error.text,
+            unreadable=True,
+            reason=error.reason,
+            tools_offered=context.tools_offered,
+            **stats.output(),
         )
 
     request = RoleRequest(PLAN, body, context.trajectory_id, effect.step)
@@ -169,6 +185,7 @@ def step_call(context: RoleCallContext, effect: AskBackbone) -> RoleCallSpec[Ste
             reason=refused or answer.reason,
             answer=answer.answer,
             call_unfinished=answer.call_unfinished,
+            tools_offered=context.tools_offered,
             **stats.output(truncated=answer.truncated),
         )
 
@@ -182,6 +199,7 @@ def step_call(context: RoleCallContext, effect: AskBackbone) -> RoleCallSpec[Ste
             reason=error.reason,
             answer=text if counts else None,
             unreadable=True,
+            tools_offered=context.tools_offered,
             **stats.output(),
         )
 

@@ -269,7 +269,7 @@ class FakeOrchestrator:
                 raise ServiceError("tool-source-invalid", "this is no document", field="url", remedy="name another")
             source = {
                 "origin": "api", "base_url": None, "effect": "unkeyed_write", "status": "ready",
-                "tools": ["a", "b"], "error": None,
+                "tools": ["a", "b"], "left_out": [], "error": None,
             } | body  # fmt: skip
             self.sources.append(source)
             return source

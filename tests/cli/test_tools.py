@@ -18,7 +18,7 @@ TOOL = {
 }
 FAILED = {
     "name": "broken", "kind": "openapi", "origin": "file", "base_url": None, "effect": "read", "status": "failed",
-    "tools": [], "url": "http://127.0.0.1:1/openapi.json", "error": "nobody answers",
+    "tools": [], "left_out": [], "url": "http://127.0.0.1:1/openapi.json", "error": "nobody answers",
 }  # fmt: skip
 
 

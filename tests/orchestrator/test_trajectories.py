@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -48,23 +47,6 @@ async def test_roles_are_sent_the_tools_the_history_and_the_ids(client: Client, 
     assert headers["x-trajectory-id"] == result["id"]
     assert headers["x-step"] == "1"
     assert headers["x-request-id"] == f"{result['id']}-1"
-
-
-async def test_a_tool_gets_the_digits_that_the_caller_wrote(client: Client, world: World) -> None:
-    pay = {
-        "operationId": "pay",
-        "parameters": [{"name": "item", "in": "path", "required": True, "schema": {"type": "number"}}],
-        "responses": {"200": {"description": "ok"}},
-    }
-    document = {"openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "paths": {"/orders/{item}": {"post": pay}}}
-    source = {"name": "bank", "kind": "openapi", "document": document, "base_url": world.shop_url}
-    assert (await client.http.post("/v1/tool-sources", json=source)).status_code == 201
-    written = call("pay", item=1.1)
-    world.roles.planner = in_turn(decide("pay", "caller"), decide("paid", "conclusion"))
-    world.roles.caller = in_turn(replace(written, body=written.body.replace(rb": 1.1\n", rb": 1.10\n")))
-    result = await client.run(tools=["pay"])
-    assert result["steps"][0]["action"]["arguments"] == {"item": 1.1}
-    assert world.shop.executed("order") == [("1.10", "")]
 
 
 async def test_gave_up(client: Client, world: World) -> None:
@@ -210,13 +192,15 @@ async def test_a_tool_that_was_removed_meanwhile_is_an_observation(client: Clien
         removals.append(asyncio.create_task(client.orchestrator.registry.remove_source("shop")))
         return call("look_up", item="lamp")
 
-    world.roles.planner = in_turn(decide("look it up", "caller"))
+    world.roles.planner = in_turn(decide("look it up", "caller"), decide("it is gone", "conclusion"))
     world.roles.caller = call_after_removal
     result = await client.run()
+    assert result["status"] == "completed"
     assert result["steps"][0]["observation"]["is_error"]
-    assert "no tool is registered as 'look_up'" in result["steps"][0]["observation"]["content"]
-    assert (result["status"], result["error"]["code"]) == ("failed", "planner_failed")
-    assert "none of the trajectory's tools" in result["error"]["detail"]
+    gone = "the tool 'look_up' is gone: its source no longer offers it"
+    assert gone in result["steps"][0]["observation"]["content"]
+    before, after = world.roles.bodies_of("planner")
+    assert before["tools"] == after["tools"]
 
 
 async def test_text_in_an_observation_does_not_steer(client: Client, world: World) -> None:

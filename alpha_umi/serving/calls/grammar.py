@@ -26,10 +26,10 @@ from alpha_umi.serving.calls.alternatives import Reader, Schema, TooLarge
 from alpha_umi.serving.engine import Grammar
 
 # Of one tool, and of all together; a tool that exceeds it takes any JSON object.
-MAX_TOOL_CHARACTERS = 1024 * 1024
+MAX_TOOL_CHARACTERS = 512 * 1024
 MAX_GRAMMAR_CHARACTERS = 2 * 1024 * 1024
-CACHED_GRAMMARS = 64
-CACHED_TOOLS = 1_024
+CACHED_GRAMMARS = 16
+CACHED_TOOLS = 256
 CACHED_LEAVES = 4_096
 # A rule of the grammar tracks an object's members in 64 bits.
 MAX_MEMBERS = 64

@@ -13,7 +13,7 @@ from orchestrator.tools.errors import DocumentError
 from orchestrator.tools.openapi.bodies import is_json
 from orchestrator.tools.openapi.document import child
 from orchestrator.tools.openapi.operation import Body, BodyForm, Part, Style, StyleName
-from orchestrator.tools.openapi.schema import Schema, SchemaReader
+from orchestrator.tools.openapi.schema import MAX_DESCRIPTION_CHARACTERS, Schema, SchemaReader
 from orchestrator.tools.openapi.shapes import only_integers, plain_object, possible_types
 
 _PREFERENCE: Final[Mapping[BodyForm, int]] = {"json": 0, "urlencoded": 1, "multipart": 2, "text": 3}
@@ -52,7 +52,7 @@ class ContentReader:
             )
         name = min(forms, key=lambda name: _PREFERENCE.get(forms[name], len(_PREFERENCE)))
         node, at = content[name], child(child(child(pointer, "content"), name), "schema")
-        schema = self.schemas.read(node.get("schema", {}), at)
+        schema = described(self.schemas.read(node.get("schema", {}), at), body)
         form, schema = self._sendable(forms[name], _essence(name), schema)
         if form in ("urlencoded", "multipart") and "object" not in possible_types(schema, self.schemas.definitions):
             raise DocumentError("a form must be an object", field=at, remedy="describe its properties")
@@ -70,23 +70,23 @@ class ContentReader:
     def _sendable(self, form: BodyForm, essence: str, schema: Schema) -> tuple[BodyForm, Schema]:
         """How the body is written, and the schema of the argument that it is written from."""
         types = possible_types(schema, self.schemas.definitions)
-        text: Schema = {"type": "string"}
-        if described := schema.get("description"):
-            text["description"] = described
+
+        def text(note: str) -> Schema:
+            return {"type": "string", "description": f"{schema.get('description', '')} {note}".strip()}
+
         if form == "json" and "*" in essence and _is_file(schema):
             form = "base64"
         if form == "base64":
             is_bytes = _is_file(schema) or "octet-stream" in essence or essence.partition("/")[0] in _MEDIA
             if types == {"string"} and not is_bytes:
                 return "text", schema
-            in_base64 = f"{text.get('description', '')} The bytes in base64.".strip()
-            return form, text | {"contentEncoding": "base64", "description": in_base64}
+            return form, text("The bytes in base64.") | {"contentEncoding": "base64"}
         if form == "lines":
             if types == {"string"}:
                 return "text", schema
             return form, schema if types == {"array"} else {"type": "array", "items": schema}
         if form == "text" and types & {"array", "object"}:
-            return form, text
+            return form, text(f"Text of the type {essence}.")
         return form, schema
 
     def _parts(self, node: Mapping[str, Any], form: BodyForm, schema: Schema) -> dict[str, Part]:
@@ -116,6 +116,13 @@ class ContentReader:
         # Version 3.1 has no other way to describe raw bytes than to say nothing about the type.
         untyped = not set(item) - {"description"} and str(self.root.get("openapi", "")).startswith("3.1")
         return Part(style, media_type or None, form == "multipart" and (_is_file(item) or not is_text or untyped))
+
+
+def described(schema: Schema, node: Mapping[str, Any]) -> Schema:
+    """The schema with the description of the parameter or body that it belongs to."""
+    if isinstance(text := node.get("description"), str) and text.strip():
+        return {**schema, "description": text.strip()[:MAX_DESCRIPTION_CHARACTERS]}
+    return schema
 
 
 def _essence(media_type: str) -> str:

@@ -18,7 +18,7 @@ import yaml
 from orchestrator.tools.errors import DocumentError
 
 MAX_BYTES: Final = 16 * 1024 * 1024
-MAX_DEPTH: Final = 64
+MAX_DEPTH: Final = 200
 MAX_NODES: Final = 1_000_000
 MAX_HOPS: Final = 16
 SMALLER: Final = "offer a smaller document, for example of the operations that are needed"

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import quote
 
 from orchestrator.tools.errors import DocumentError, ToolSourceError
 from orchestrator.tools.model import EffectClass, LeftOut, Tool
@@ -33,7 +34,7 @@ from orchestrator.tools.openapi.swagger import converted_operation, converted_ro
 
 MAX_OPERATIONS: Final = 5_000
 # Of all tools together; bounds the time and the memory that a document can take.
-MAX_DOCUMENT_PARTS: Final = 1_000_000
+MAX_DOCUMENT_PARTS: Final = 250_000
 MAX_SCHEMA_BYTES: Final = 256 * 1024
 MAX_NAME_CHARACTERS: Final = 64
 MAX_DESCRIPTION_CHARACTERS: Final = 1_024
@@ -41,6 +42,9 @@ MAX_REASON_CHARACTERS: Final = 500
 _METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch")
 _SAFE_METHODS: Final = frozenset({"get", "head", "options"})
 _BY_SAFETY = tuple(EffectClass)
+_PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
+# RFC 3986, 3.3, and what is encoded already.
+_SAFE_IN_PATH: Final = "/%-._~!$&'()*+,;=:@"
 _NOT_STORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -161,6 +165,7 @@ class _Parser:
                 field=ref.pointer,
                 remedy="select the operations that are needed with `operations`, `tags` or `paths`",
             )
+        path = _encoded_path(ref)
         security = security_of(self.root, ref.node, ref.pointer)
         carriers = frozenset((scheme.kind, scheme.wire_name) for schemes in security for scheme in schemes)
         node, parameters = ref.node, ref.parameters()
@@ -174,8 +179,7 @@ class _Parser:
             tool=Tool(name, _description(ref), schema, self.source_name, self._effect(ref)),
             method=ref.method.upper(),
             base_url=self._base_url(ref),
-            # Publishers tell operations of one address apart by a fragment, which is never sent.
-            path=ref.path.partition("#")[0],
+            path=path,
             parameters=tuple(signature.parameters),
             body=signature.body,
             defaults=signature.defaults,
@@ -203,8 +207,7 @@ class _Parser:
         reader = SchemaReader(self.root, self.version)
         signature = ArgumentSchema(self.root, reader, withheld)
         try:
-            signature.add_parameters(parameters)
-            _check_path(ref, signature)
+            signature.add_parameters(_fitting(self.root, ref, parameters))
             if node.get("requestBody") is not None:
                 signature.add_body(node["requestBody"], child(ref.pointer, "requestBody"), method=ref.method)
         finally:
@@ -384,18 +387,32 @@ def _description(ref: _OperationRef) -> str:
     return _storable(joined)[:MAX_DESCRIPTION_CHARACTERS]
 
 
-def _check_path(ref: _OperationRef, signature: ArgumentSchema) -> None:
-    """Raises `DocumentError` unless placeholders and path parameters match, and the fixed part needs no encoding."""
+def _fitting(root: Mapping[str, Any], ref: _OperationRef, nodes: Mapping[str, Any]) -> dict[str, Any]:
+    """The Parameter Objects without those of the path that do not stand in it, and with those that are not declared.
+
+    What stands between braces can only be a parameter, and is text in an address. Raises `DocumentError`.
+    """
+    missing = dict.fromkeys(_PLACEHOLDER.findall(ref.path))
+    fitting = {}
+    for pointer, node in nodes.items():
+        parameter, _ = resolve(root, node, pointer)
+        if isinstance(parameter, Mapping) and parameter.get("in") == "path":
+            if f"{{{parameter.get('name')}}}" not in ref.path:
+                continue
+            missing.pop(parameter.get("name"), None)
+        fitting[pointer] = node
+    undeclared = ({"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in missing)
+    return fitting | {f"{ref.pointer}/{{{node['name']}}}": node for node in undeclared}
+
+
+def _encoded_path(ref: _OperationRef) -> str:
+    """The path with its parameters in braces, and with everything else encoded. Raises `DocumentError`."""
+    # Publishers tell operations of one address apart by a fragment, which is never sent.
     path = ref.path.partition("#")[0]
-    placeholders = set(re.findall(r"\{([^{}]*)\}", path))
-    declared = {parameter.wire_name for parameter in signature.parameters if parameter.location == "path"}
-    for name in sorted(placeholders ^ declared):
-        side = "is not declared" if name in placeholders else "does not stand in the path"
-        raise DocumentError(f"the path parameter {name!r} {side}", field=ref.pointer, remedy="correct the path")
-    fixed = re.sub(r"\{[^{}]*\}", "x", path)
-    if has_dot_segment(fixed) or not re.fullmatch(r"[\w\-.~!$&'()*+,;=:@/%]*", fixed, re.ASCII):
+    if has_dot_segment(_PLACEHOLDER.sub("x", path)) or "\\" in path or "?" in path:
         raise DocumentError(
-            "the path has characters that need encoding, or dot segments",
-            field=ref.pointer,
-            remedy=UNSUPPORTED,
+            "the path has a query, a backslash or dot segments", field=ref.pointer, remedy="correct the path"
         )
+    parts = _PLACEHOLDER.split(path)
+    # Every second part is the name of a parameter.
+    return "".join(f"{{{part}}}" if index % 2 else quote(part, safe=_SAFE_IN_PATH) for index, part in enumerate(parts))

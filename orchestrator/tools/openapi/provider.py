@@ -32,6 +32,7 @@ from orchestrator.tools.openapi.security import Credentials, place_credentials
 from orchestrator.tools.source import ToolSource
 
 FETCH_TIMEOUT_S: Final = 15.0
+_LARGE_BYTES: Final = 64 * 1024
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 # Set by the HTTP client and by `request`.
 _RESERVED_HEADERS = frozenset({
@@ -105,7 +106,6 @@ class OpenApiProvider:
     left_out: Sequence[LeftOut]
     _operations: Mapping[str, tuple[Operation, Credentials]] = field(repr=False)
     _egress: Egress = field(repr=False)
-    _max_observation_bytes: int
 
     async def call(
         self, name: str, arguments: Mapping[str, Any], *, idempotency_key: str, timeout_s: float
@@ -118,21 +118,21 @@ class OpenApiProvider:
             request = build_request(operation, complete, idempotency_key=idempotency_key, credentials=credentials)
             answer = await self._egress.send(request, timeout_s=timeout_s)
         except ArgumentError as error:
-            return self._failure(f"the tool was not called: {error}")
+            return failure(f"the tool was not called: {error}")
         except EgressError as error:
-            return self._failure(_explained(error, operation.tool.effect))
-        return observe(answer, operation, credentials, max_bytes=self._max_observation_bytes)
+            return failure(_explained(error, operation.tool.effect))
+        if len(answer.body) < _LARGE_BYTES:
+            return observe(answer, operation, credentials)
+        # Other requests are served while a large answer is read.
+        return await asyncio.to_thread(observe, answer, operation, credentials)
 
     async def close(self) -> None:
         """Nothing to release: all sources share the HTTP client."""
 
-    def _failure(self, reason: str) -> ToolResult:
-        return failure(reason, max_bytes=self._max_observation_bytes)
 
-
-async def load_openapi(source: OpenApiSource, egress: Egress, max_observation_bytes: int) -> OpenApiProvider:
+async def load_openapi(source: OpenApiSource, egress: Egress) -> OpenApiProvider:
     """Read the source's document, fetching it if need be. Raises `ToolSourceError` (see `errors`)."""
-    raw = source.document_bytes()
+    raw = await asyncio.to_thread(source.document_bytes)
     if raw is None:
         raw = await _fetch(source, source.url or "", egress)
     if source.remote_references:
@@ -146,7 +146,6 @@ async def load_openapi(source: OpenApiSource, egress: Egress, max_observation_by
         left_out,
         operations,
         egress,
-        max_observation_bytes,
     )
 
 

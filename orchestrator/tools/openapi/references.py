@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote, urldefrag, urljoin
 
@@ -39,8 +38,9 @@ class _Reference(NamedTuple):
     own: str
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Place(NamedTuple):
+    """A list or an object. Its keys are `names`, or keywords."""
+
     node: Any
     pointer: str
     base: str
@@ -56,13 +56,14 @@ class References:
         self._pointers: dict[str, str] = {}
         self._anchors: dict[tuple[str, str], str] = {}
         self._dynamic: dict[str, set[str]] = {}
-        self._references: list[_Reference] = []
+        # By identity, as aliases of YAML make one object stand at several places.
+        self._references: dict[tuple[int, str], _Reference] = {}
         base = urldefrag(address or "").url
         self._collect(root, "#", base)
 
     def missing(self) -> list[str]:
         """The absolute addresses of documents that references lead to and that were not added."""
-        targets = (_joined(each.base, each.node[each.key])[0] for each in self._references)
+        targets = (_joined(each.base, each.node[each.key])[0] for each in self._references.values())
         return [url for url in dict.fromkeys(targets) if "://" in url and url not in self._pointers]
 
     def add(self, address: str, document: Any) -> None:
@@ -72,7 +73,7 @@ class References:
 
     def rewrite(self) -> None:
         """Make every reference that leads to a known place a JSON pointer."""
-        for each in self._references:
+        for each in self._references.values():
             target = self._rewritten(each)
             if target is not None:
                 del each.node[each.key]
@@ -99,15 +100,13 @@ class References:
 
     def _collect(self, node: Any, pointer: str, base: str) -> None:
         self._pointers.setdefault(base, pointer)
-        open_places = [_Place(node, pointer, base, pointer)]
-        # Aliases of YAML make one object stand at several places.
-        seen: set[int] = set()
-        while open_places:
-            place = open_places.pop()
-            if id(place.node) in seen:
-                continue
-            seen.add(id(place.node))
-            open_places += self._inside(place)
+        way = [self._inside(_Place(node, pointer, base, pointer))]
+        while way:
+            place = next(way[-1], None)
+            if place is None:
+                way.pop()
+            else:
+                way.append(self._inside(place))
 
     def _inside(self, place: _Place) -> Iterator[_Place]:
         node, base, own = place.node, place.base, place.own
@@ -135,7 +134,7 @@ class References:
         for key in ("$ref", "$dynamicRef"):
             target = node.get(key)
             if isinstance(target, str) and (own != "#" or not target.startswith("#/") or key != "$ref"):
-                self._references.append(_Reference(node, key, base, own))
+                self._references.setdefault((id(node), key), _Reference(node, key, base, own))
 
 
 async def bundled(raw: bytes, address: str | None, load: Load) -> bytes:

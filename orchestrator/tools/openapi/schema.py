@@ -26,6 +26,11 @@ _SHARED_PARTS: Final = 12
 _MAX_EVALUATIONS: Final = 10_000
 # Steps of a backtracking pattern before validation gives up, so that no pattern can hang it.
 _BACKTRACK_LIMIT: Final = 10_000
+# Bytes of a compiled pattern; larger ones are refused.
+_PATTERN_BYTES: Final = 4 * 1024 * 1024
+# Counted in parts, a pattern of that size.
+_PATTERN_PARTS: Final = 4_000
+_REPETITION: Final = re.compile(r"(\)?)\{(\d{1,6})(?:,(\d{0,6}))?\}")
 
 _ANNOTATIONS = frozenset({"description", "default"})
 _VALUES = frozenset({
@@ -186,6 +191,8 @@ class SchemaReader:
                 )
             if key in _VALUES:
                 schema[key] = value
+                if key == "pattern" and isinstance(value, str):
+                    self._count(_pattern_parts(value), pointer)
                 continue
             if key not in _SCHEMAS | _SCHEMA_LISTS | _SCHEMA_MAPS:
                 continue
@@ -290,7 +297,7 @@ def compile_schema(schema: Schema, pointer: str) -> jsonschema_rs.Draft202012Val
     """A validator. Raises `DocumentError` for what is not a valid JSON Schema."""
     try:
         return jsonschema_rs.Draft202012Validator(
-            schema, pattern_options=jsonschema_rs.FancyRegexOptions(backtrack_limit=_BACKTRACK_LIMIT)
+            schema, pattern_options=jsonschema_rs.FancyRegexOptions(_BACKTRACK_LIMIT, _PATTERN_BYTES)
         )
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
         message = getattr(error, "message", None) or str(error)
@@ -301,8 +308,13 @@ def compile_schema(schema: Schema, pointer: str) -> jsonschema_rs.Draft202012Val
         ) from error
 
 
-def check_default(schema: Schema, pointer: str) -> None:
-    """Left for `signature`; `SchemaReader.read` drops defaults that do not fit."""
+def _pattern_parts(pattern: str) -> int:
+    """How large the compiled pattern is, roughly: repeated characters add up, repeated groups multiply."""
+    size, groups = len(pattern), 1
+    for group, least, most in _REPETITION.findall(pattern):
+        number = max(1, int(most or least))
+        size, groups = (size, groups * number) if group else (size + number, groups)
+    return min(size * groups // 4, _PATTERN_PARTS)
 
 
 def _as_object(schema: Schema | bool) -> Schema:

@@ -8,8 +8,9 @@ credentials to another host.
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import unquote, urljoin
 
@@ -37,28 +38,31 @@ def choose_server(nodes: Sequence[tuple[Mapping[str, Any], str]], *, document_ur
     )
     if not isinstance(servers, list):
         raise DocumentError("servers is not a list", field=field, remedy=GIVE_BASE_URL)
-    candidates = list(_addresses(servers, field, document_url))
-    if not candidates:
-        raise DocumentError("the document names no absolute server", field=field, remedy=GIVE_BASE_URL)
-    bases = (_base(url, at, remedy=GIVE_BASE_URL) for url, at in candidates)
-    base = next((base for base in bases if document_url is None or same_origin(URL(base), URL(document_url))), None)
-    if base is None:
-        raise DocumentError(
-            "the document names servers of another origin than its own", field=field, remedy=GIVE_BASE_URL
-        )
-    return base
-
-
-def _addresses(servers: list[Any], field: str, document_url: str | None) -> Iterator[tuple[str, str]]:
+    problems = []
     for index, server in enumerate(servers):
-        at = child(field, index)
-        if not isinstance(server, Mapping) or not isinstance(server.get("url"), str):
-            raise DocumentError("this is not a server", field=at, remedy=GIVE_BASE_URL)
-        url = _expanded(server, at)
-        if document_url is not None:
+        try:
+            base = _address(server, child(field, index), document_url)
+        except DocumentError as error:
+            problems.append(error)
+            continue
+        if document_url is None or same_origin(URL(base), URL(document_url)):
+            return base
+        message = "the document names servers of another origin than its own"
+        problems.append(DocumentError(message, field=field, remedy=GIVE_BASE_URL))
+    raise problems[0]
+
+
+def _address(server: Any, pointer: str, document_url: str | None) -> str:
+    if not isinstance(server, Mapping) or not isinstance(server.get("url"), str):
+        raise DocumentError("this is not a server", field=pointer, remedy=GIVE_BASE_URL)
+    url = _expanded(server, pointer)
+    if document_url is not None:
+        # Those that cannot be joined are no addresses, which `_base` says.
+        with contextlib.suppress(ValueError):
             url = urljoin(document_url, url)
-        if "://" in url:
-            yield url, child(at, "url")
+    elif "://" not in url:
+        raise DocumentError("the document names no absolute server", field=pointer, remedy=GIVE_BASE_URL)
+    return _base(url, child(pointer, "url"), remedy=GIVE_BASE_URL)
 
 
 def _expanded(server: Mapping[str, Any], pointer: str) -> str:

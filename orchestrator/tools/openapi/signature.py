@@ -14,10 +14,10 @@ from typing import Any, Final, cast
 
 from orchestrator.tools.errors import DocumentError
 from orchestrator.tools.openapi.bodies import is_json
-from orchestrator.tools.openapi.content import ContentReader
+from orchestrator.tools.openapi.content import ContentReader, described
 from orchestrator.tools.openapi.document import child, resolve
 from orchestrator.tools.openapi.operation import Body, Location, Parameter, Style, StyleName
-from orchestrator.tools.openapi.schema import MAX_DESCRIPTION_CHARACTERS, Schema, SchemaReader, without_null
+from orchestrator.tools.openapi.schema import Schema, SchemaReader, without_null
 from orchestrator.tools.openapi.shapes import has_form, plain_object
 
 MAX_ARGUMENTS: Final = 128
@@ -89,7 +89,7 @@ class ArgumentSchema:
         if lifted is None or not self._fit(lifted["properties"]):
             name = self._free_name("body", "request")
             self.body = replace(body, argument=name)
-            self._add(name, _described(schema, node), at, body.required)
+            self._add(name, schema, at, body.required)
             return
         self.body = replace(body, argument=None, properties=tuple(lifted["properties"]))
         for name, part in lifted["properties"].items():
@@ -112,7 +112,7 @@ class ArgumentSchema:
             return
         argument = self._free_name(name, location)
         self.parameters.append(Parameter(argument, name, location, style))
-        self._add(argument, _described(schema, node), pointer, needed)
+        self._add(argument, described(schema, node), pointer, needed)
 
     def _read_parameter(self, node: Mapping[str, Any], location: Location, pointer: str) -> tuple[Schema, Style]:
         """Schema and style. Raises `_Unsendable` if no value can be sent."""
@@ -185,9 +185,3 @@ def _is_parameter(node: Any) -> bool:
         and isinstance(node.get("name"), str)
         and node.get("in") in ("path", "query", "header", "cookie")
     )
-
-
-def _described(schema: Schema, node: Mapping[str, Any]) -> Schema:
-    if isinstance(text := node.get("description"), str) and text.strip():
-        return {**schema, "description": text.strip()[:MAX_DESCRIPTION_CHARACTERS]}
-    return schema

@@ -24,10 +24,10 @@ MULTIPART = "multipart/form-data"
 TEXT = {"type": "string"}
 
 
-def signature(content: dict[str, Any], *, version: str = "3.1.0", required: bool = True) -> ArgumentSchema:
+def signature(content: dict[str, Any], *, version: str = "3.1.0", **more: Any) -> ArgumentSchema:
     root = {"openapi": version}
     arguments = ArgumentSchema(root, SchemaReader(root, "3.0" if version.startswith("3.0") else "3.1"))
-    arguments.add_body({"content": content, "required": required}, "#/requestBody", method="post")
+    arguments.add_body({"content": content, "required": True} | more, "#/requestBody", method="post")
     return arguments
 
 
@@ -258,3 +258,11 @@ def test_other_bodies(media_type: str, schema: dict[str, Any], argument: Any, co
 def test_texts_that_cannot_be_sent(media_type: str, argument: str, reason: str) -> None:
     with pytest.raises(ArgumentError, match=f"'body'.*{reason}"):
         sent({media_type: {"schema": TEXT}}, {"body": argument})
+
+
+@pytest.mark.parametrize(
+    ("media_type", "note"), [("application/zip", "The bytes in base64."), ("text/xml", "Text of the type text/xml.")]
+)
+def test_a_model_reads_what_the_text_is(media_type: str, note: str) -> None:
+    read = signature({media_type: {"schema": {"type": "object"}}}, description="The archive.")
+    assert read.properties["body"]["description"] == f"The archive. {note}"

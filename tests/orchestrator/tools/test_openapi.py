@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from orchestrator.tools.errors import DocumentError
 from orchestrator.tools.model import EffectClass, LeftOut
+from orchestrator.tools.openapi import parse as parse_module
 from orchestrator.tools.openapi.operation import Operation
 from orchestrator.tools.openapi.parse import Selection, parse_document
 
@@ -244,6 +245,10 @@ def test_a_recursive_answer_does_no_harm(document: Document) -> None:
 
 
 OPERATIONS = {
+    "a style": (
+        {"parameters": [parameter("a", "query", style="matrix", required=True)]},
+        "style 'matrix' does not exist",
+    ),
     "nested values": (
         {"parameters": [parameter("a", "query", {"type": "array", "items": {"type": "object"}}, required=True)]},
         "no form for lists and objects",
@@ -273,8 +278,8 @@ def test_operations_that_cannot_be_offered_are_left_out(
     assert re.search(f"{message}.*; ", left_out.reason)
 
 
-@pytest.mark.parametrize("path", ["/x/{a}", "/x/../y", "/x/%2e%2e/y", "/x/./y", "/x?y=1", "/x y", "/x\\y", "x"])
-def test_paths_must_fit_their_parameters_and_stay_put(document: Document, path: str) -> None:
+@pytest.mark.parametrize("path", ["/x/../y", "/x/%2e%2e/y", "/x/./y", "/x?y=1", "/x\\y", "x"])
+def test_paths_must_stay_put(document: Document, path: str) -> None:
     with pytest.raises(DocumentError):
         parse(document({path: {"get": {"responses": OK}}}))
 
@@ -505,3 +510,166 @@ def test_whatever_stands_in_a_document_nothing_but_a_document_error_comes_out(
         node = node[key]
     with contextlib.suppress(DocumentError):
         parse(spec)
+
+
+QUERY = {
+    "Query": {
+        "type": "object",
+        "description": "What to look for.",
+        "required": ["text"],
+        "properties": {
+            "text": {"type": "string"},
+            "all_of": {"type": "array", "items": {"$ref": "#/components/schemas/Query"}},
+        },
+    }
+}
+
+
+def test_recursive_schemas_keep_their_recursion(document: Document) -> None:
+    schema = {"type": "object", "properties": {"query": {"$ref": "#/components/schemas/Query"}}}
+    post = {"requestBody": body(schema), "responses": OK}
+    operation = only(document({"/x": {"post": post}}, components={"schemas": QUERY}))
+    query = operation.tool.parameters["properties"]["query"]
+    # The prompt shows type and description of each argument.
+    assert query == {"$ref": "#/$defs/Query", "type": "object", "description": "What to look for."}
+    deep: dict[str, Any] = {"text": "a", "all_of": [{"text": "b", "all_of": [{"text": "c"}]}]}
+    assert operation.validator.is_valid({"query": deep})
+    deep["all_of"][0]["all_of"][0] = {"text": 5}
+    assert not operation.validator.is_valid({"query": deep})
+
+
+def test_a_recursive_body_is_flat(document: Document) -> None:
+    post = {"requestBody": body({"$ref": "#/components/schemas/Query"}), "responses": OK}
+    parameters = only(document({"/x": {"post": post}}, components={"schemas": QUERY})).tool.parameters
+    assert (list(parameters["properties"]), parameters["required"]) == (["text", "all_of"], ["text"])
+
+
+def test_types_that_refer_to_their_base_and_it_to_them(document: Document) -> None:
+    def of(name: str) -> dict[str, str]:
+        return {"$ref": f"#/components/schemas/{name}"}
+
+    schemas = {
+        "Pet": {"type": "object", "properties": {"name": {"type": "string"}}, "oneOf": [of("Cat"), of("Dog")]},
+        "Cat": {"allOf": [of("Pet"), {"properties": {"lives": {"type": "integer"}}}]},
+        "Dog": {"allOf": [of("Pet"), {"properties": {"tail": {"type": "boolean"}}}]},
+    }
+    post = {"requestBody": body({"type": "object", "properties": {"pet": of("Pet")}}), "responses": OK}
+    validator = only(document({"/x": {"post": post}}, components={"schemas": schemas})).validator
+    assert validator.is_valid({"pet": {"name": "a", "lives": 9}})
+    assert not validator.is_valid({"pet": {"name": 5}})
+
+
+def test_a_large_schema_that_is_needed_twice_is_written_once(document: Document) -> None:
+    schemas = {"Big": {"type": "object", "properties": {f"p{n}": {"type": "string"} for n in range(40)}}}
+    schema = {"type": "object", "properties": {name: {"$ref": "#/components/schemas/Big"} for name in "abc"}}
+    post = {"requestBody": body(schema), "responses": OK}
+    parameters = only(document({"/x": {"post": post}}, components={"schemas": schemas})).tool.parameters
+    assert list(parameters["$defs"]) == ["Big"]
+    assert parameters["properties"]["c"] == {"$ref": "#/$defs/Big", "type": "object"}
+
+
+def test_what_lies_too_deep_is_left_free(document: Document) -> None:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(30):
+        schema = {"type": "object", "properties": {"a": schema}, "not": {"required": ["b"]}}
+    post = {"requestBody": body(schema | {"required": ["a"]}), "responses": OK}
+    operation = only(document({"/x": {"post": post}}))
+    value: Any = {"b": 1}
+    for _ in range(28):
+        value = {"a": value}
+    assert operation.validator.is_valid({"body": value})
+    assert not operation.validator.is_valid({"body": {"a": {"b": 1}}})
+
+
+@pytest.mark.parametrize("schema", [{"type": "integer", "default": "null"}, {"enum": ["a"], "default": "b"}])
+def test_defaults_that_do_not_fit_are_dropped(document: Document, schema: dict[str, Any]) -> None:
+    get = {"parameters": [parameter("height", "query", schema)], "responses": OK}
+    operation = only(document({"/x": {"get": get}}))
+    assert "default" not in operation.tool.parameters["properties"]["height"]
+    assert operation.defaults == {}
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ({"$ref": "#/components/schemas/N", "nullable": True}, {"type": ["number", "null"]}),
+        ({"type": "string", "required": True}, {"type": "string"}),
+        ({"type": "string", "description": None}, {"type": "string"}),
+        ({"type": "array", "items": [{"type": "string"}]}, {"type": "array", "prefixItems": [{"type": "string"}]}),
+    ],
+)
+def test_common_slips_in_schemas_are_passed_over(
+    document: Document, written: dict[str, Any], read: dict[str, Any]
+) -> None:
+    post = {"requestBody": body({"type": "object", "properties": {"a": written}}), "responses": OK}
+    spec = document({"/x": {"post": post}}, version="3.0.3", components={"schemas": {"N": {"type": "number"}}})
+    assert only(spec).tool.parameters["properties"]["a"] == read
+
+
+def test_what_no_tool_needs_may_be_wrong(document: Document) -> None:
+    get = {"operationId": "a", "tags": None, "responses": {"4xx": 5, "200": {"$ref": "#/none"}, "default": None}}
+    spec = document(
+        {"/a": {"get": get, "summary": 7}, "x-notes": 3}, info={"version": 1.0}, tags=[{"description": None}]
+    )
+    assert only(spec | {"components": {"schemas": {"A": {"$ref": "http://x.example"}}}, "externalDocs": 5})
+
+
+@pytest.mark.parametrize(
+    ("responses", "answers"),
+    [
+        ({"200": ["Application/JSON; charset=utf-8", "text/csv"]}, ("application/json", "text/csv")),
+        ({"2XX": ["text/csv"], "400": ["application/json"], "201": ["text/csv"]}, ("text/csv",)),
+        ({"default": ["application/xml"], "404": ["text/plain"]}, ("application/xml",)),
+        ({"204": []}, ()),
+    ],
+)
+def test_the_forms_of_answers(document: Document, responses: dict[str, list[str]], answers: tuple[str, ...]) -> None:
+    nodes: dict[str, Any] = {s: {"content": {name: {} for name in names}} for s, names in responses.items()}
+    assert only(document({"/x": {"get": {"responses": nodes}}})).answers == answers
+
+
+def test_the_fragment_of_a_path_only_tells_operations_apart(document: Document) -> None:
+    spec = document({f"/x#{name}": {"get": {"operationId": name, "responses": OK}} for name in ("a", "b")})
+    assert [each.path for each in parse(spec)] == ["/x", "/x"]
+
+
+def test_servers_of_operations_and_paths(document: Document) -> None:
+    def at(*servers: str) -> dict[str, Any]:
+        return {"servers": [{"url": url} for url in servers]}
+
+    paths = {
+        "/a": {"get": {"responses": OK} | at("http://up.example/v2")},
+        "/b": {"get": {"responses": OK} | at("http://up.example"), "post": {"responses": OK}} | at("http://b.example"),
+        "/c": {"get": {"responses": OK} | at("ws://c.example", "http://c.example")},
+        "/d": {"get": {"responses": OK} | at()},
+    }
+    bases = [
+        "http://up.example/v2",
+        "http://up.example",
+        "http://b.example",
+        "http://c.example",
+        "http://api.example/v1",
+    ]
+    assert [each.base_url for each in parse(document(paths))] == bases
+    # The operator's address replaces them all.
+    assert {each.base_url for each in parse(document(paths), base_url="http://o.example")} == {"http://o.example"}
+    # A fetched document cannot direct calls to other hosts.
+    operations, left_out = both(document(paths), document_url="http://api.example/x.json")
+    assert ([each.path for each in operations], len(left_out)) == (["/d"], 4)
+    assert all("another origin" in each.reason or "absolute" in each.reason for each in left_out)
+
+
+def test_the_parts_of_all_operations_are_bounded(document: Document, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parse_module, "MAX_DOCUMENT_PARTS", 100)
+    schema = {"type": "object", "properties": {f"p{n}": {} for n in range(60)}}
+    spec = document({f"/{n}": {"post": {"requestBody": body(schema), "responses": OK}} for n in range(4)})
+    operations, left_out = both(spec)
+    assert (len(operations), ["more than 100 parts" in each.reason for each in left_out]) == (2, [True, True])
+
+
+def test_paths_and_their_parameters_are_made_to_fit(document: Document) -> None:
+    get = {"parameters": [parameter("a", "path"), parameter("none", "path")], "responses": OK}
+    operation = only(document({"/x y/{a}/{b c}/\N{LATIN SMALL LETTER U WITH DIAERESIS}%20{": {"get": get}}))
+    assert operation.path == "/x%20y/{a}/{b c}/%C3%BC%20%7B"
+    assert operation.tool.parameters["properties"] == {"a": {"type": "string"}, "b c": {"type": "string"}}
+    assert operation.tool.parameters["required"] == ["a", "b c"]
