@@ -37,8 +37,17 @@ def without_additions(events: list[ServerSentEvent], trajectory_id: str, name: s
     """The normalised events without kinds and fields that the golden file does not have."""
     shown = [normalised(event, trajectory_id) for event in events if event.event not in ADDED_KINDS]
     for event, golden in zip(shown, recorded(name), strict=True):
-        event["data"] = {key: value for key, value in event["data"].items() if key in golden["data"]}
+        event["data"] = _without_fields(event["data"], golden["data"])
     return shown
+
+
+def _without_fields(value: Any, golden: Any) -> Any:
+    """The value without fields that the golden one does not have; the steps of a trajectory can have such ones too."""
+    if isinstance(value, dict) and isinstance(golden, dict):
+        return {key: _without_fields(part, golden[key]) for key, part in value.items() if key in golden}
+    if isinstance(value, list) and isinstance(golden, list) and len(value) == len(golden):
+        return [_without_fields(one, other) for one, other in zip(value, golden, strict=True)]
+    return value
 
 
 async def state_in_the_log(folder: Path, trajectory_id: str) -> State:
