@@ -218,7 +218,13 @@ async def drive_badly(deployment: Deployment, tools: str) -> None:
     bad_sources: list[Json] = [
         {"name": "a", "url": f"http://user:{address}@127.0.0.1/x"},
         {"name": "b", "url": f"{tools}/missing", "headers": {"X-Key": CANARIES["API source"]}},
-        {"name": "c", "document": document(), "base_url": tools, "credentials": {"basic": CANARIES["API source"]}},
+        {
+            "name": "c",
+            "operations": ["echo"],
+            "document": document(),
+            "base_url": tools,
+            "credentials": {"basic": CANARIES["API source"]},
+        },
         {"name": "d", "document": "{", "headers": {"X-Key": CANARIES["API source"] + "\n"}},
         {"name": "e", "document": document(), "headers": {"Host": CANARIES["API source"]}},
         {"name": "f", "url": "http://127.0.0.1:1/x", "headers": {"Authorization": CANARIES["API source"]}},
