@@ -5,6 +5,7 @@ Leaves out where tools come from and how they are called; see `registry` and `so
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -34,9 +35,37 @@ class Tool:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """An operation that is not offered. `name` is what its tool would have been called, `operation` is "POST /files".
+
+    `field` is a JSON pointer into the document; `reason` says what to do, too.
+    """
+
+    name: str
+    operation: str
+    field: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class ToolResult:
-    """The result of a call, as text for the planner. `truncated`: the answer was longer than `content`."""
+    """The result of a call, as text for the planner. `truncated`: the answer was longer than `content`.
+
+    `status` is the HTTP status, if an answer came.
+    """
 
     content: str
     is_error: bool
     truncated: bool
+    status: int | None = None
+
+
+@dataclass(frozen=True)
+class RequestPreview:
+    """A request without its credentials, whose places alone are named, as in `header authorization`."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    credentials: tuple[str, ...]
+    body: str | None

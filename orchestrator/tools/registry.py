@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.tools.egress import Egress
 from orchestrator.tools.errors import SourceExistsError, UnknownSourceError, UnknownToolError
 from orchestrator.tools.kinds import load_source
-from orchestrator.tools.model import Tool, ToolResult
+from orchestrator.tools.model import RequestPreview, Tool, ToolResult
 from orchestrator.tools.observation import MAX_OBSERVATION_BYTES
 from orchestrator.tools.source import ToolProvider, ToolSource
 
@@ -70,6 +70,12 @@ class ToolRegistry:
         if unknown := [name for name in names if name not in self._tools]:
             raise UnknownToolError(unknown, self._tools)
         return [self._tools[name].tools[name] for name in names]
+
+    def preview(self, name: str, arguments: Mapping[str, Any], *, idempotency_key: str) -> RequestPreview:
+        """The request that `call` would send. Raises `UnknownToolError` and `ArgumentError`."""
+        if name not in self._tools:
+            raise UnknownToolError([name], self._tools)
+        return self._tools[name].preview(name, arguments, idempotency_key=idempotency_key)
 
     async def call(
         self, name: str, arguments: Mapping[str, Any], *, idempotency_key: str, timeout_s: float

@@ -5,7 +5,7 @@ A kind is a module that subclasses `ToolSource` and implements `ToolProvider`, a
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Protocol, TypeVar
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from orchestrator.tools.egress import Egress, parse_address
 from orchestrator.tools.errors import RequestRefused
-from orchestrator.tools.model import EffectClass, Tool, ToolResult
+from orchestrator.tools.model import EffectClass, LeftOut, RequestPreview, Tool, ToolResult
 
 
 class ToolSource(BaseModel):
@@ -66,6 +66,15 @@ class ToolProvider(Protocol):
     @property
     def tools(self) -> Mapping[str, Tool]:
         """The tools by name, in the order of the source; it never changes."""
+        ...
+
+    @property
+    def left_out(self) -> Sequence[LeftOut]:
+        """What the source describes and does not offer as a tool."""
+        ...
+
+    def preview(self, name: str, arguments: Mapping[str, Any], *, idempotency_key: str) -> RequestPreview:
+        """The request that `call` would send. Raises `ArgumentError` for arguments that it would refuse."""
         ...
 
     async def call(

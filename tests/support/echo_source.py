@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from orchestrator.tools.egress import Egress
 from orchestrator.tools.errors import ToolSourceError
-from orchestrator.tools.model import EffectClass, Tool, ToolResult
+from orchestrator.tools.model import EffectClass, LeftOut, RequestPreview, Tool, ToolResult
 from orchestrator.tools.observation import bounded
 from orchestrator.tools.source import SourceKind, ToolSource
 
@@ -27,12 +27,16 @@ class EchoProvider:
     max_bytes: int
     base_url: str | None = None
     closed: bool = False
+    left_out: Sequence[LeftOut] = ()
     tools: Mapping[str, Tool] = field(init=False)
 
     def __post_init__(self) -> None:
         parameters = {"type": "object", "properties": {"text": {"type": "string"}}}
         tool = Tool(self.source.tool, "Repeats its arguments.", parameters, self.source.name, EffectClass.READ)
         self.tools = {tool.name: tool}
+
+    def preview(self, name: str, arguments: Mapping[str, Any], *, idempotency_key: str) -> RequestPreview:
+        return RequestPreview("ECHO", name, {}, (), json.dumps(dict(arguments)))
 
     async def call(
         self, name: str, arguments: Mapping[str, Any], *, idempotency_key: str, timeout_s: float

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -21,8 +21,8 @@ from orchestrator.tools.errors import (
     RequestRefused,
     SourceUnreachableError,
 )
-from orchestrator.tools.model import EffectClass, Tool, ToolResult
-from orchestrator.tools.observation import failure, observe
+from orchestrator.tools.model import EffectClass, LeftOut, RequestPreview, Tool, ToolResult
+from orchestrator.tools.observation import MAX_OBSERVATION_BYTES, bounded, failure, observe
 from orchestrator.tools.openapi.document import MAX_BYTES, SMALLER
 from orchestrator.tools.openapi.operation import Operation
 from orchestrator.tools.openapi.parse import parse_document
@@ -95,6 +95,21 @@ class OpenApiProvider:
     _operations: Mapping[str, tuple[Operation, Credentials]] = field(repr=False)
     _egress: Egress = field(repr=False)
     _max_observation_bytes: int
+    left_out: Sequence[LeftOut] = ()
+
+    def preview(self, name: str, arguments: Mapping[str, Any], *, idempotency_key: str) -> RequestPreview:
+        """The operation's request; see `ToolProvider`."""
+        operation, credentials = self._operations[name]
+        # It is built without the credentials, so that they cannot be in it.
+        request = _request(operation, arguments, idempotency_key, Credentials())
+        places = {"header": credentials.headers, "query": credentials.query}
+        return RequestPreview(
+            request.method,
+            credentials.redact(request.url),
+            {name: credentials.redact(value) for name, value in request.headers.items()},
+            tuple(f"{place} {name}" for place, names in places.items() for name in names),
+            None if request.content is None else credentials.redact(_shown(request.content)),
+        )
 
     async def call(
         self, name: str, arguments: Mapping[str, Any], *, idempotency_key: str, timeout_s: float
@@ -102,15 +117,14 @@ class OpenApiProvider:
         """Send the operation's request within `timeout_s` seconds; see `ToolProvider`."""
         operation, credentials = self._operations[name]
         try:
-            complete = with_defaults(operation, arguments)
-            check_arguments(operation, complete)
-            request = build_request(operation, complete, idempotency_key=idempotency_key, credentials=credentials)
+            request = _request(operation, arguments, idempotency_key, credentials)
             answer = await self._egress.send(request, timeout_s=timeout_s)
         except ArgumentError as error:
             return self._failure(f"the tool was not called: {error}")
         except EgressError as error:
             return self._failure(_explained(error, operation.tool.effect))
-        return observe(answer, operation, credentials, max_bytes=self._max_observation_bytes)
+        observed = observe(answer, operation, credentials, max_bytes=self._max_observation_bytes)
+        return replace(observed, status=answer.status)
 
     async def close(self) -> None:
         """Nothing to release: all sources share the HTTP client."""
@@ -195,6 +209,18 @@ def _document(answer: Answer) -> bytes:
     if answer.truncated:
         raise DocumentError(f"the document is larger than {MAX_BYTES} bytes", field="#", remedy=SMALLER)
     return answer.body
+
+
+def _request(
+    operation: Operation, arguments: Mapping[str, Any], idempotency_key: str, credentials: Credentials
+) -> OutboundRequest:
+    complete = with_defaults(operation, arguments)
+    check_arguments(operation, complete)
+    return build_request(operation, complete, idempotency_key=idempotency_key, credentials=credentials)
+
+
+def _shown(content: bytes) -> str:
+    return bounded(content.decode("utf-8", "replace"), MAX_OBSERVATION_BYTES)[0]
 
 
 def _explained(error: EgressError, effect: EffectClass) -> str:

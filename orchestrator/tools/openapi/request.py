@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from orchestrator.tools.egress import OutboundRequest
-from orchestrator.tools.errors import ArgumentError
+from orchestrator.tools.errors import ALL_ARGUMENTS, ArgumentError
 from orchestrator.tools.model import EffectClass
 from orchestrator.tools.openapi.operation import Operation, Parameter
 from orchestrator.tools.openapi.security import Credentials
@@ -28,7 +28,7 @@ def check_arguments(operation: Operation, arguments: dict[str, Any]) -> None:
     """Raises `ArgumentError` naming the first argument that does not satisfy the tool's schema."""
     for error in operation.validator.iter_errors(arguments):
         path = [str(part) for part in error.instance_path]
-        raise ArgumentError(".".join(path) or "(all)", f"is not valid: {error.message[:300]}")
+        raise ArgumentError(".".join(path) or ALL_ARGUMENTS, f"is not valid: {error.message[:300]}")
 
 
 def build_request(
