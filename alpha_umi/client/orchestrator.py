@@ -26,6 +26,7 @@ from alpha_umi.client.retry import NO_RETRY, RETRYABLE_STATUS, Backoff, Failure,
 from alpha_umi.contract.client_turns import AddMessage
 from alpha_umi.contract.http import is_loopback
 from alpha_umi.contract.problems import Problem
+from alpha_umi.contract.tool_calls import ToolCallResult, ToolDetails
 from alpha_umi.contract.tool_sources import ToolSourceInfo, ToolSourceList
 from alpha_umi.contract.trajectories import CreateTrajectory, ToolList, Trajectory, TrajectoryList
 from alpha_umi.trajectory import Status
@@ -38,6 +39,7 @@ _TIMEOUT = httpx.Timeout(60.0, connect=5.0, pool=None)
 _LIMITS = httpx.Limits(max_connections=None, keepalive_expiry=2.0)
 _PAGE = 100
 _TRAJECTORIES = "/v1/trajectories"
+_TOOLS = "/v1/tools"
 _SOURCES = "/v1/tool-sources"
 FINISHED: Final = "trajectory.finished"
 RECONNECT: Final = "reconnect"
@@ -159,7 +161,25 @@ class OrchestratorClient:
 
     async def tools(self) -> ToolList:
         """The tools on offer."""
-        return await self._read(ToolList, "GET", "/v1/tools")
+        return await self._read(ToolList, "GET", _TOOLS)
+
+    async def tool(self, name: str) -> ToolDetails:
+        """One tool, with an example call."""
+        return await self._read(ToolDetails, "GET", f"{_TOOLS}/{quote(name, safe='')}")
+
+    async def call_tool(
+        self,
+        name: str,
+        arguments: Mapping[str, Any],
+        *,
+        confirm: bool = False,
+        idempotency_key: str | None = None,
+    ) -> ToolCallResult:
+        """Call a tool by hand; `confirm` one that may change something. Retries do not call it again."""
+        body = {"arguments": dict(arguments), "confirm": confirm}
+        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        path = f"{_TOOLS}/{quote(name, safe='')}/calls"
+        return await self._read(ToolCallResult, "POST", path, json=body, headers=headers)
 
     async def tool_sources(self) -> list[ToolSourceInfo]:
         """The sources of tools, those that failed included."""

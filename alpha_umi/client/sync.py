@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping
 from typing import Any, Self, TypeVar
 
 from httpx_sse import ServerSentEvent
 
 from alpha_umi.client.orchestrator import OrchestratorClient
 from alpha_umi.contract.client_turns import AddMessage
+from alpha_umi.contract.tool_calls import ToolCallResult, ToolDetails
 from alpha_umi.contract.tool_sources import ToolSourceInfo
 from alpha_umi.contract.trajectories import CreateTrajectory, ToolList, Trajectory
 from alpha_umi.trajectory import Status
@@ -67,6 +68,14 @@ class SyncOrchestratorClient:
     def tools(self) -> ToolList:
         """See `OrchestratorClient.tools`."""
         return self._run(self._client.tools())
+
+    def tool(self, name: str) -> ToolDetails:
+        """See `OrchestratorClient.tool`."""
+        return self._run(self._client.tool(name))
+
+    def call_tool(self, name: str, arguments: Mapping[str, Any], *, confirm: bool = False) -> ToolCallResult:
+        """See `OrchestratorClient.call_tool`."""
+        return self._run(self._client.call_tool(name, arguments, confirm=confirm))
 
     def tool_sources(self) -> list[ToolSourceInfo]:
         """See `OrchestratorClient.tool_sources`."""
