@@ -74,6 +74,8 @@ ALLOWED = {
         "examples", "recordings", "services", "alpha_umi",
     ),
     "cli": ("cli", "alpha_umi", "evaluation", "recordings", "training", "services"),
+    # Reads a document of tools as the orchestrator does, where none runs.
+    "cli.commands.tool_check": ("cli", "alpha_umi", "orchestrator.tools"),
     # Reads the orchestrator's database where no orchestrator runs.
     "cli.event_log": ("cli", "alpha_umi", "orchestrator.store.tables"),
     "deploy": ("deploy",),

@@ -1,8 +1,9 @@
-"""`tools`, `tools add`, `tools remove`, `tools sources`: registered tools and their sources."""
+"""`tools` and its commands: registered tools, their sources, calls by hand, and the check of a document."""
 
 from __future__ import annotations
 
 import json
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -12,10 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from alpha_umi.client.sync import SyncOrchestratorClient
+from alpha_umi.contract.tool_calls import ToolRequest
 from alpha_umi.plain_text import plain_line
-from cli.options import ApiKey, AsJson, StateDir, Url, connect, output
+from cli.commands.tool_check import check
+from cli.errors import EXIT_FAILED, UsageProblem
+from cli.options import ApiKey, AsJson, StateDir, Url, as_text, connect, output
 
-app = typer.Typer(help="List tools, and register their sources.")
+app = typer.Typer(help="List, try and register tools, and check the documents that describe them.")
+app.command()(check)
 
 
 class Effect(StrEnum):
@@ -45,6 +50,77 @@ def list_tools(
     for tool in tools:
         table.add_row(*(Text(plain_line(cell)) for cell in (tool.name, tool.source, tool.effect, tool.description)))
     output().print(table)
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name of the tool.")],
+    url: Url = None,
+    api_key: ApiKey = None,
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a tool's arguments, an example call, and the request that the call would send."""
+    with _connect(ctx, url, api_key, state_dir) as client:
+        tool = client.tool(name)
+    if as_json:
+        typer.echo(tool.model_dump_json(indent=2))
+        return
+    _print("source", f"{tool.source} ({tool.effect})")
+    _print("description", tool.description)
+    _print("arguments", json.dumps(tool.parameters, indent=2, ensure_ascii=False))
+    if tool.example is None:
+        _print("example", "no valid arguments were found")
+        return
+    arguments = json.dumps(tool.example, ensure_ascii=False)
+    _print("example", f"alpha-umi tools call {tool.name} {shlex.quote(arguments)}")
+    if tool.request is not None:
+        _print("request", _request_text(tool.request))
+
+
+@app.command()
+def call(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name of the tool.")],
+    arguments: Annotated[str, typer.Argument(help="Its arguments, a JSON object.")] = "{}",
+    yes: Annotated[bool, typer.Option("--yes", help="Also call a tool that may change something.")] = False,
+    url: Url = None,
+    api_key: ApiKey = None,
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Call a tool by hand. Exits with 1 if the call failed, 2 if the arguments are refused."""
+    try:
+        parsed = json.loads(arguments)
+    except ValueError as error:
+        raise UsageProblem(f"the arguments are not JSON: {error}", remedy="quote them: '{\"name\": 1}'") from error
+    if not isinstance(parsed, dict):
+        raise UsageProblem("the arguments are no JSON object", remedy="quote them: '{\"name\": 1}'")
+    with _connect(ctx, url, api_key, state_dir) as client:
+        result = client.call_tool(name, parsed, confirm=yes)
+    if as_json:
+        typer.echo(result.model_dump_json(indent=2))
+    else:
+        _print("request", _request_text(result.request))
+        _print("status", f"{'no answer' if result.status is None else result.status}, {result.duration_ms} ms")
+        _print("error" if result.is_error else "observation", result.observation)
+    if result.is_error:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _request_text(request: ToolRequest) -> str:
+    lines = [f"{request.method} {request.url}"]
+    lines += [f"{name}: {value}" for name, value in request.headers.items()]
+    lines += [f"{place} (a credential)" for place in request.credentials]
+    return "\n".join([*lines, *([] if request.body is None else ["", request.body])])
+
+
+def _print(heading: str, text: str) -> None:
+    """A heading and the lines of a text beside it, which are not wrapped: they can be copied."""
+    for number, line in enumerate(text.split("\n")):
+        start = Text(f"{'' if number else heading:<13}", style="dim")
+        output().print(start + as_text(line), soft_wrap=True)
 
 
 @app.command()

@@ -1,10 +1,17 @@
-"""`tools`: the offered tools; registering and removing sources."""
+"""`tools`: the offered tools; registering and removing sources; calls by hand; the check of a document."""
 
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+import pytest
+from support.orchestrator_process import orchestrator_process, settings_for
+from support.shop_api import Shop
 
 Fake = Any
 Invoke = Callable[..., Any]
@@ -53,3 +60,99 @@ def test_a_refused_source_names_field_and_remedy(url: str, invoke: Invoke) -> No
 
 def test_an_unknown_effect_is_refused(url: str, invoke: Invoke) -> None:
     assert invoke("tools", "add", "shop", "http://127.0.0.1:9/", "--effect", "magic", "--url", url).exit_code == 2
+
+
+def test_a_tool_is_shown_and_called_by_hand(tmp_path: Path, serve: Any, invoke: Invoke) -> None:
+    shop = Shop()
+    address = serve(shop.application())
+    sources = tmp_path / "sources.json"
+    sources.write_text(json.dumps({"sources": [shop.source(address)]}))
+    settings = settings_for("http://127.0.0.1:9", tmp_path) | {"tool_sources": sources}
+    with orchestrator_process(settings) as orchestrator:
+
+        def run(*arguments: str) -> Any:
+            return invoke("tools", "--url", orchestrator.address, *arguments)
+
+        shown = run("show", "look_up").stdout
+        assert f"GET {address}/items/text" in shown
+        (example,) = [line for line in shown.splitlines() if line.startswith("example")]
+        _, _, _, *example_call = shlex.split(example)
+        assert run(*example_call).exit_code == 0
+        assert json.loads(run("show", "look_up", "--json").stdout)["example"] == {"item": "text"}
+
+        called = run("call", "look_up", '{"item": "lamp"}')
+        assert called.exit_code == 0
+        assert [line[13:17] for line in called.stdout.splitlines() if line.startswith("status")] == ["200,"]
+        assert '{"item":"lamp","price":40}' in called.stdout
+        failed = run("call", "look_up", '{"item": "broken"}', "--json")
+        assert (failed.exit_code, json.loads(failed.stdout)["status"]) == (1, 500)
+
+        refused = run("call", "order", '{"item": "lamp"}')
+        assert refused.exit_code == 2
+        assert "--yes" in refused.stderr
+        assert shop.executed("order") == []
+        assert run("call", "order", '{"item": "lamp"}', "--yes").exit_code == 0
+        assert len(shop.executed("order")) == 1
+
+        for arguments, message in (("{item", "not JSON"), ("[]", "no JSON object"), ('{"item": 5}', "arguments.item")):
+            refused = run("call", "look_up", arguments)
+            assert (refused.exit_code, message in refused.stderr) == (2, True)
+
+
+def written(folder: Path, **changes: Any) -> str:
+    path = folder / "openapi.json"
+    path.write_text(json.dumps(Shop().application().openapi() | changes))
+    return str(path)
+
+
+def test_a_document_is_checked_without_an_orchestrator(tmp_path: Path, invoke: Invoke) -> None:
+    document = written(tmp_path)
+    checked = invoke("tools", "check", document, "--base-url", "http://api.example")
+    assert checked.exit_code == 0
+    assert [line.split()[:2] for line in checked.stdout.splitlines()[1:4]] == [
+        ["look_up", "read"], ["reserve", "unkeyed_write"], ["order", "unkeyed_write"],
+    ]  # fmt: skip
+    assert "3 operations: 3 tools, 0 left out; about " in checked.stdout
+    report = json.loads(
+        invoke("tools", "check", document, "--base-url", "http://a.example", "--operation", "order", "--json").stdout
+    )
+    assert (report["tools"], report["left_out"]) == (["order"], [])
+    assert (report["grammars"]["slowest"], report["grammars"]["compiled"], report["prompt_tokens"] > 10) == (
+        "order", 1, True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        (None, (), "cannot be read: No such file"),
+        (b"\xff", (), "is not text in UTF-8"),
+        (b"[]", (), "#: "),
+        (b"{}", ("--base-url", "ftp://x"), "base_url: "),
+    ],
+)
+def test_a_document_that_cannot_be_checked(
+    tmp_path: Path, invoke: Invoke, text: bytes | None, options: tuple[str, ...], message: str
+) -> None:
+    path = tmp_path / "document"
+    if text is not None:
+        path.write_bytes(text)
+    checked = invoke("tools", "check", str(path), *options)
+    assert checked.exit_code == 2
+    assert message in checked.stderr
+
+
+def test_a_document_is_fetched_from_its_address(tmp_path: Path, invoke: Invoke, serve: Any) -> None:
+    shop = Shop()
+    shop.documents["openapi.json"] = json.loads(Path(written(tmp_path, servers=[{"url": "/v1"}])).read_text())
+    checked = invoke("tools", "check", f"{serve(shop.application())}/openapi.json", "--json")
+    assert json.loads(checked.stdout)["tools"] == ["look_up", "reserve", "order"]
+
+
+def test_grammars_are_not_compiled_without_their_library(
+    tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "alpha_umi.serving.calls.offer", None)
+    checked = invoke("tools", "check", written(tmp_path), "--base-url", "http://api.example")
+    assert checked.exit_code == 0
+    assert "slowest grammar: not compiled: needs the package" in " ".join(checked.stdout.split())

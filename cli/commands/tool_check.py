@@ -1,0 +1,170 @@
+"""`tools check`: which operations of an OpenAPI document become tools, and why the others do not, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+from urllib.parse import urlsplit
+
+import typer
+from rich.table import Table
+
+from alpha_umi.roles.turns import Tool as PromptTool
+from alpha_umi.roles.turns import tool_line
+from cli.errors import UsageProblem
+from cli.options import AsJson, as_text, output
+
+if TYPE_CHECKING:
+    from orchestrator.tools.model import LeftOut, Tool
+    from orchestrator.tools.source import ToolProvider
+
+# Grammars are timed until this time is over: a document may have thousands of operations.
+GRAMMAR_TIME_S: Final = 10.0
+ANSWER_TOKENS: Final = 512
+OBSERVATION_BYTES: Final = 16 * 1024
+
+
+@dataclass(frozen=True)
+class Grammars:
+    """The slowest of the grammars that were compiled, each for one tool; `skipped` had no time left."""
+
+    slowest: str
+    slowest_ms: int
+    compiled: int
+    skipped: int
+
+
+def check(
+    document: Annotated[str, typer.Argument(metavar="FILE|URL", help="An OpenAPI document.")],
+    base_url: Annotated[
+        str | None, typer.Option(help="Address of the API, instead of the document's servers.", show_default=False)
+    ] = None,
+    credential: Annotated[
+        list[str] | None,
+        typer.Option(help="Name of a security scheme for which you have a credential.", show_default=False),
+    ] = None,
+    operation: Annotated[
+        list[str] | None, typer.Option(help="Name of an operation to offer; default: all.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show which operations of a document become tools, and which do not and why. Nothing is registered or called."""
+    settings: dict[str, Any] = {"base_url": base_url, "operations": operation or None}
+    settings["credentials"] = dict.fromkeys(credential or [], "a placeholder, as nothing is called")
+    provider = _load(document, {name: value for name, value in settings.items() if value is not None})
+    tools = [PromptTool(tool.name, tool.description, tool.parameters) for tool in provider.tools.values()]
+    grammars = time_grammars(tools)
+    tokens = sum(map(prompt_tokens, tools))
+    if as_json:
+        report = {
+            "operations": len(tools) + len(provider.left_out),
+            "tools": [tool.name for tool in tools],
+            "left_out": [dataclasses.asdict(each) for each in provider.left_out],
+            "prompt_tokens": tokens,
+            "grammars": grammars if isinstance(grammars, str) else dataclasses.asdict(grammars),
+        }
+        typer.echo(json.dumps(report, indent=2))
+        return
+    _print(provider.tools.values(), provider.left_out, tokens, grammars)
+
+
+def _load(document: str, settings: dict[str, Any]) -> ToolProvider:
+    """The document's tools. Raises `UsageProblem`."""
+    try:
+        from pydantic import ValidationError
+
+        from orchestrator.tools.egress import Egress
+        from orchestrator.tools.errors import ToolSourceError
+        from orchestrator.tools.kinds import load_source, parse_source
+    except ModuleNotFoundError as error:
+        raise UsageProblem(
+            f"`tools check` needs the package {error.name}", remedy="pip install 'alpha-umi[orchestrator]'"
+        ) from error
+    host = urlsplit(document).hostname if document.startswith(("http://", "https://")) else None
+    place = {"document": _text(document)} if host is None else {"url": document}
+
+    async def load() -> ToolProvider:
+        # The document is fetched from wherever this user points to; nothing else is sent.
+        async with Egress(allow_loopback=True, private_hosts=[] if host is None else [host]) as egress:
+            source = parse_source({"name": "check", **place, **settings})
+            return await load_source(source, egress, max_observation_bytes=OBSERVATION_BYTES)
+
+    try:
+        return asyncio.run(load())
+    except ToolSourceError as error:
+        raise UsageProblem(f"{error.field}: {error.message}", remedy=error.remedy) from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise UsageProblem(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageProblem(f"{path} is not text in UTF-8", remedy="name an OpenAPI document") from error
+    except OSError as error:
+        raise UsageProblem(f"{path} cannot be read: {error.strerror}", remedy="name a file, or an address") from error
+
+
+def prompt_tokens(tool: PromptTool) -> int:
+    """The estimated tokens of a tool in a prompt."""
+    return len(tool_line(tool)) // 3
+
+
+def time_grammars(tools: Sequence[PromptTool]) -> Grammars | str:
+    """The slowest grammar; a text says why there is none."""
+    try:
+        from alpha_umi.contract.problems import ServiceError
+        from alpha_umi.serving.calls.offer import call_grammars, prompt_tools
+    except ModuleNotFoundError as error:
+        return f"not compiled: needs the package {error.name}"
+    end = time.monotonic() + GRAMMAR_TIME_S
+    times: dict[str, float] = {}
+    for tool in tools:
+        started = time.monotonic()
+        if started > end:
+            break
+        try:
+            call_grammars(prompt_tools([tool]), ANSWER_TOKENS)
+        except ServiceError as error:
+            return f"{tool.name}: {error.detail}"
+        times[tool.name] = time.monotonic() - started
+    slowest = max(times, key=lambda name: times[name])
+    return Grammars(slowest, round(times[slowest] * 1_000), len(times), len(tools) - len(times))
+
+
+def _print(tools: Iterable[Tool], left_out: Sequence[LeftOut], tokens: int, grammars: Grammars | str) -> None:
+    listed = list(tools)
+    table = _table("tool", "effect", "description")
+    for tool in listed:
+        table.add_row(as_text(tool.name), as_text(tool.effect), as_text(tool.description.partition("\n")[0]))
+    output().print(table)
+    if left_out:
+        table = _table("left out", "operation", "reason", "place")
+        for each in left_out:
+            table.add_row(*map(as_text, (each.name, each.operation, each.reason, each.field)))
+        output().print()
+        output().print(table)
+    summary = f"\n{len(listed) + len(left_out)} operations: {len(listed)} tools, {len(left_out)} left out"
+    output().print(as_text(f"{summary}; about {tokens:,} prompt tokens; slowest grammar: {_slowest(grammars)}"))
+
+
+def _slowest(grammars: Grammars | str) -> str:
+    if isinstance(grammars, str):
+        return grammars
+    skipped = f" ({grammars.skipped} tools were not tried)" if grammars.skipped else ""
+    return f"{grammars.slowest}, {grammars.slowest_ms} ms{skipped}"
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
