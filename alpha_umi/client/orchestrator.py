@@ -185,10 +185,9 @@ class OrchestratorClient:
         """The sources of tools, those that failed included."""
         return (await self._read(ToolSourceList, "GET", _SOURCES)).data
 
-    async def add_tool_source(self, name: str, url: str, *, effect: str | None = None) -> ToolSourceInfo:
-        """Register the operations of an OpenAPI document as tools."""
-        body = {"name": name, "kind": "openapi", "url": url} | ({} if effect is None else {"effect": effect})
-        return await self._read(ToolSourceInfo, "POST", _SOURCES, json=body)
+    async def add_tool_source(self, name: str, **settings: Any) -> ToolSourceInfo:
+        """Register the operations of an OpenAPI document as tools; `settings` are fields of `POST /v1/tool-sources`."""
+        return await self._read(ToolSourceInfo, "POST", _SOURCES, json={"name": name, "kind": "openapi", **settings})
 
     async def remove_tool_source(self, name: str) -> None:
         """Remove a source and its tools."""

@@ -40,24 +40,38 @@ class Grammars:
     skipped: int
 
 
+DocumentPlace = Annotated[str, typer.Argument(metavar="FILE|URL", help="An OpenAPI document.")]
+BaseUrl = Annotated[
+    str | None, typer.Option(help="Address of the API, instead of the document's servers.", show_default=False)
+]
+CredentialNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VARIABLE",
+        help="Credential of a security scheme, in a variable of the environment; may be repeated.",
+        show_default=False,
+    ),
+]
+OperationNames = Annotated[
+    list[str] | None,
+    typer.Option(help="Name of an operation to offer; may be repeated. Default: all.", show_default=False),
+]
+
+
 def check(
-    document: Annotated[str, typer.Argument(metavar="FILE|URL", help="An OpenAPI document.")],
-    base_url: Annotated[
-        str | None, typer.Option(help="Address of the API, instead of the document's servers.", show_default=False)
-    ] = None,
-    credential: Annotated[
-        list[str] | None,
-        typer.Option(help="Name of a security scheme for which you have a credential.", show_default=False),
-    ] = None,
-    operation: Annotated[
-        list[str] | None, typer.Option(help="Name of an operation to offer; default: all.", show_default=False)
-    ] = None,
+    document: DocumentPlace,
+    base_url: BaseUrl = None,
+    credential: CredentialNames = None,
+    operation: OperationNames = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show which operations of a document become tools, and which do not and why. Nothing is registered or called."""
-    settings: dict[str, Any] = {"base_url": base_url, "operations": operation or None}
-    settings["credentials"] = dict.fromkeys(credential or [], "a placeholder, as nothing is called")
-    provider = _load(document, {name: value for name, value in settings.items() if value is not None})
+    """Show which operations of a document become tools, and which do not and why.
+
+    Nothing is registered or called, so credentials are named without their variables.
+    """
+    names = [name.partition("=")[0] for name in credential or []]
+    settings = source_settings(document, base_url, operation)
+    provider = _load(settings | {"credentials": dict.fromkeys(names, "not sent")})
     tools = [PromptTool(tool.name, tool.description, tool.parameters) for tool in provider.tools.values()]
     grammars = time_grammars(tools)
     tokens = sum(map(prompt_tokens, tools))
@@ -74,7 +88,14 @@ def check(
     _print(provider.tools.values(), provider.left_out, tokens, grammars)
 
 
-def _load(document: str, settings: dict[str, Any]) -> ToolProvider:
+def source_settings(document: str, base_url: str | None, operations: list[str] | None) -> dict[str, Any]:
+    """The settings of a source: its document by address, or the text of a file. Raises `UsageProblem`."""
+    place = {"url": document} if document.startswith(("http://", "https://")) else {"document": _text(document)}
+    chosen = {"base_url": base_url, "operations": operations}
+    return {**place, **{name: value for name, value in chosen.items() if value}}
+
+
+def _load(settings: dict[str, Any]) -> ToolProvider:
     """The document's tools. Raises `UsageProblem`."""
     try:
         from pydantic import ValidationError
@@ -86,13 +107,12 @@ def _load(document: str, settings: dict[str, Any]) -> ToolProvider:
         raise UsageProblem(
             f"`tools check` needs the package {error.name}", remedy="pip install 'alpha-umi[orchestrator]'"
         ) from error
-    host = urlsplit(document).hostname if document.startswith(("http://", "https://")) else None
-    place = {"document": _text(document)} if host is None else {"url": document}
+    hosts = [host] if "url" in settings and (host := urlsplit(settings["url"]).hostname) else []
 
     async def load() -> ToolProvider:
         # The document is fetched from wherever this user points to; nothing else is sent.
-        async with Egress(allow_loopback=True, private_hosts=[] if host is None else [host]) as egress:
-            source = parse_source({"name": "check", **place, **settings})
+        async with Egress(allow_loopback=True, private_hosts=hosts) as egress:
+            source = parse_source({"name": "check", **settings})
             return await load_source(source, egress, max_observation_bytes=OBSERVATION_BYTES)
 
     try:

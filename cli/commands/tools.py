@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +17,7 @@ from rich.text import Text
 from alpha_umi.client.sync import SyncOrchestratorClient
 from alpha_umi.contract.tool_calls import ToolRequest
 from alpha_umi.plain_text import plain_line
-from cli.commands.tool_check import check
+from cli.commands.tool_check import BaseUrl, CredentialNames, DocumentPlace, OperationNames, check, source_settings
 from cli.errors import EXIT_FAILED, UsageProblem
 from cli.options import ApiKey, AsJson, StateDir, Url, as_text, connect, output
 
@@ -109,6 +111,20 @@ def call(
         raise typer.Exit(EXIT_FAILED)
 
 
+def credentials_of(options: Sequence[str]) -> dict[str, str]:
+    """The credentials of NAME=VARIABLE, from the environment: others can see command-line arguments."""
+    credentials = {}
+    for option in options:
+        name, _, variable = option.partition("=")
+        if not (value := os.environ.get(variable or name)):
+            raise UsageProblem(
+                f"--credential {option}: the variable {variable or name!r} is not set",
+                remedy="write NAME=VARIABLE, and the credential into the variable",
+            )
+        credentials[name] = value
+    return credentials
+
+
 def _request_text(request: ToolRequest) -> str:
     lines = [f"{request.method} {request.url}"]
     lines += [f"{name}: {value}" for name, value in request.headers.items()]
@@ -127,17 +143,22 @@ def _print(heading: str, text: str) -> None:
 def add(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="Name of the source.")],
-    document: Annotated[str, typer.Argument(metavar="URL", help="Address of an OpenAPI document.")],
+    document: DocumentPlace,
     effect: Annotated[
         Effect | None, typer.Option(help="The kind of calls other than GET; unkeyed_write is never repeated.")
     ] = None,
+    base_url: BaseUrl = None,
+    credential: CredentialNames = None,
+    operation: OperationNames = None,
     url: Url = None,
     api_key: ApiKey = None,
     state_dir: StateDir = None,
 ) -> None:
     """Register the operations of an OpenAPI document as tools."""
+    settings = source_settings(document, base_url, operation) | ({} if effect is None else {"effect": effect.value})
+    settings |= {"credentials": credentials_of(credential)} if credential else {}
     with _connect(ctx, url, api_key, state_dir) as client:
-        source = client.add_tool_source(name, document, effect=None if effect is None else effect.value)
+        source = client.add_tool_source(name, **settings)
     names = ", ".join(map(plain_line, source.tools))
     output().print(Text(f"{plain_line(source.name)}: {len(source.tools)} tools: {names}"), soft_wrap=True)
 

@@ -37,17 +37,17 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     @router.get("/v1/tools/{name}", summary="One tool, with an example call and its request")
     async def show(name: str) -> ToolDetails:
         # Writing an example of a large schema must not block other requests.
-        return await asyncio.to_thread(_details, registry, _tool(registry, name))
+        return await asyncio.to_thread(_details, registry, name, _tool(registry, name))
 
     @router.post("/v1/tools/{name}/calls", response_model=ToolCallResult, summary="Call a tool by hand")
     async def call(name: str, body: CallTool, request: Request, key: IdempotencyKey) -> Response:
         tool = _tool(registry, name)
         tool_key = key or uuid.uuid4().hex
-        preview = await asyncio.to_thread(_preview, registry, tool, body.arguments, tool_key)
+        preview = await asyncio.to_thread(_preview, registry, name, body.arguments, tool_key)
         if tool.effect is not EffectClass.READ and not body.confirm:
             raise ServiceError(
                 "invalid-request",
-                f"{tool.name!r} may change something ({tool.effect}), and the call is not confirmed",
+                f"{name!r} may change something ({tool.effect}), and the call is not confirmed",
                 field="confirm",
                 remedy='send `"confirm": true` (on the command line: --yes)',
             )
@@ -62,7 +62,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
                     timeout_s=orchestrator.settings.tool_timeout_s,
                 )
             duration_ms = round((time.monotonic() - started) * 1_000)
-            _log.info("tool.called_by_hand", tool=tool.name, status=result.status, ms=duration_ms)
+            _log.info("tool.called_by_hand", tool=name, status=result.status, ms=duration_ms)
             return ToolCallResult(
                 request=preview,
                 status=result.status,
@@ -128,14 +128,14 @@ def _unknown_is_not_found() -> Iterator[None]:
         raise ServiceError("not-found", str(error), field="name", remedy=error.remedy) from error
 
 
-def _details(registry: ToolRegistry, tool: Tool) -> ToolDetails:
+def _details(registry: ToolRegistry, name: str, tool: Tool) -> ToolDetails:
     example = example_arguments(tool.parameters)
     try:
-        request = None if example is None else _preview(registry, tool, example, "(a new key for each call)")
+        request = None if example is None else _preview(registry, name, example, "(a new key for each call)")
     except ServiceError:
         request = None
     return ToolDetails(
-        name=tool.name,
+        name=name,
         description=tool.description,
         parameters=tool.parameters,
         source=tool.source,
@@ -145,15 +145,15 @@ def _details(registry: ToolRegistry, tool: Tool) -> ToolDetails:
     )
 
 
-def _preview(registry: ToolRegistry, tool: Tool, arguments: dict[str, Any], key: str) -> ToolRequest:
+def _preview(registry: ToolRegistry, name: str, arguments: dict[str, Any], key: str) -> ToolRequest:
     """The request of a call. Raises `ServiceError` that names the argument at fault."""
     try:
-        preview = registry.preview(tool.name, arguments, idempotency_key=key)
+        preview = registry.preview(name, arguments, idempotency_key=key)
     except ArgumentError as error:
         raise ServiceError(
             "invalid-request",
             str(error),
             field="arguments" if error.argument == ALL_ARGUMENTS else f"arguments.{error.argument}",
-            remedy=f"`alpha-umi tools show {tool.name}` shows the arguments and an example",
+            remedy=f"`alpha-umi tools show {name}` shows the arguments and an example",
         ) from error
     return ToolRequest(**asdict(preview) | {"credentials": list(preview.credentials)})

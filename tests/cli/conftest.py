@@ -265,12 +265,12 @@ class FakeOrchestrator:
         async def add_source(request: Request) -> dict[str, Any]:
             body = json.loads(await request.body())
             self.requests.append(body)
-            if body["url"].endswith("bad"):
+            if body.get("url", "").endswith("bad"):
                 raise ServiceError("tool-source-invalid", "this is no document", field="url", remedy="name another")
             source = {
-                "origin": "api", "base_url": None, "effect": "unkeyed_write", "status": "ready",
-                "tools": ["a", "b"], "error": None,
-            } | body  # fmt: skip
+                "name": body["name"], "kind": body["kind"], "origin": "api", "url": body.get("url"), "base_url": None,
+                "effect": "unkeyed_write", "status": "ready", "tools": ["a", "b"], "error": None,
+            }  # fmt: skip
             self.sources.append(source)
             return source
 

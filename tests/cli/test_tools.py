@@ -51,6 +51,29 @@ def test_a_source_is_added_listed_and_removed(fake: Fake, url: str, invoke: Invo
     assert [source["name"] for source in fake.sources] == ["broken"]
 
 
+def test_a_file_is_added_with_its_settings(
+    fake: Fake, url: str, tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = written(tmp_path)
+    options = ("--base-url", "http://api.example", "--credential", "key=SHOP_KEY", "--operation", "order")
+    refused = invoke("tools", "add", "shop", document, *options, "--url", url)
+    assert refused.exit_code == 2
+    assert "the variable 'SHOP_KEY' is not set" in " ".join(refused.stderr.split())
+    monkeypatch.setenv("SHOP_KEY", "canary-7f3a")
+    added = invoke("tools", "add", "shop", document, *options, "--url", url)
+    assert added.exit_code == 0
+    assert "canary" not in added.stdout
+    (sent,) = fake.requests
+    assert json.loads(sent.pop("document"))["paths"]
+    assert sent == {
+        "name": "shop",
+        "kind": "openapi",
+        "base_url": "http://api.example",
+        "credentials": {"key": "canary-7f3a"},
+        "operations": ["order"],
+    }
+
+
 def test_a_refused_source_names_field_and_remedy(url: str, invoke: Invoke) -> None:
     result = invoke("tools", "add", "shop", "http://127.0.0.1:9/bad", "--url", url)
     assert result.exit_code == 2
