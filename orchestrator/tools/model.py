@@ -36,9 +36,10 @@ class Tool:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """An operation that is not offered. `name` is what its tool would have been called, `operation` is "POST /files".
+    """An operation of a source that did not become a tool.
 
-    `field` is a JSON pointer into the document; `reason` says what to do, too.
+    `name` is the tool name that it would have had, `operation` its method and path, `field` a JSON pointer into the
+    document, and `reason` says why, and what to do.
     """
 
     name: str

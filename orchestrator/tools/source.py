@@ -70,7 +70,7 @@ class ToolProvider(Protocol):
 
     @property
     def left_out(self) -> Sequence[LeftOut]:
-        """What the source describes and does not offer as a tool."""
+        """What the source describes and what did not become a tool, in the order of the source."""
         ...
 
     def preview(self, name: str, arguments: Mapping[str, Any], *, idempotency_key: str) -> RequestPreview:

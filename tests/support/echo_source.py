@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -27,7 +27,7 @@ class EchoProvider:
     max_bytes: int
     base_url: str | None = None
     closed: bool = False
-    left_out: Sequence[LeftOut] = ()
+    left_out: tuple[LeftOut, ...] = ()
     tools: Mapping[str, Tool] = field(init=False)
 
     def __post_init__(self) -> None:
