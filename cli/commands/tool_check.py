@@ -72,6 +72,7 @@ def check(
     names = [name.partition("=")[0] for name in credential or []]
     settings = source_settings(document, base_url, operation)
     provider = _load(settings | {"credentials": dict.fromkeys(names, "not sent")})
+    impossible = tools_without_valid_call(provider)
     tools = [PromptTool(tool.name, tool.description, tool.parameters) for tool in provider.tools.values()]
     grammars = time_grammars(tools)
     tokens = sum(map(prompt_tokens, tools))
@@ -80,12 +81,15 @@ def check(
             "operations": len(tools) + len(provider.left_out),
             "tools": [tool.name for tool in tools],
             "left_out": [dataclasses.asdict(each) for each in provider.left_out],
+            "without_valid_call": impossible,
             "prompt_tokens": tokens,
             "grammars": grammars if isinstance(grammars, str) else dataclasses.asdict(grammars),
         }
         typer.echo(json.dumps(report, indent=2))
         return
     _print(provider.tools.values(), provider.left_out, tokens, grammars)
+    if impossible:
+        output().print(as_text(f"no valid arguments were found for: {', '.join(impossible)}"))
 
 
 def source_settings(document: str, base_url: str | None, operations: list[str] | None) -> dict[str, Any]:
@@ -93,6 +97,13 @@ def source_settings(document: str, base_url: str | None, operations: list[str] |
     place = {"url": document} if document.startswith(("http://", "https://")) else {"document": _text(document)}
     chosen = {"base_url": base_url, "operations": operations}
     return {**place, **{name: value for name, value in chosen.items() if value}}
+
+
+def tools_without_valid_call(provider: ToolProvider) -> list[str]:
+    """Tools for which no example can be made: their schemas mostly contradict themselves."""
+    from orchestrator.tools.example import example_arguments
+
+    return [tool.name for tool in provider.tools.values() if example_arguments(tool.parameters) is None]
 
 
 def _load(settings: dict[str, Any]) -> ToolProvider:

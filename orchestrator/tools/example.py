@@ -180,8 +180,8 @@ def _pieces(parsed: Iterable[Any], more: int) -> Iterator[str]:
                 yield _member(argument)
             case "SUBPATTERN", (_, _, _, inner):
                 yield from _pieces(inner, more)
-            case "BRANCH", (_, [first, *_]):
-                yield from _pieces(first, more)
+            case "BRANCH", (_, list() as branches):
+                yield from _pieces(branches[more % len(branches)], more)
             case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT", (lowest, highest, inner):
                 for _ in range(min(lowest + more, int(highest), 256)):
                     yield from _pieces(inner, more)

@@ -165,6 +165,18 @@ def test_a_document_that_cannot_be_checked(
     assert message in checked.stderr
 
 
+def test_a_tool_that_nobody_can_call_is_named(tmp_path: Path, invoke: Invoke) -> None:
+    schema = {"type": "string", "pattern": "^a$", "minLength": 3}
+    operation = {
+        "operationId": "never",
+        "parameters": [{"name": "x", "in": "query", "required": True, "schema": schema}],
+        "responses": {"200": {"description": "ok"}},
+    }
+    document = written(tmp_path, paths={"/x": {"get": operation}})
+    checked = invoke("tools", "check", document, "--base-url", "http://api.example")
+    assert "no valid arguments were found for: never" in checked.stdout
+
+
 def test_a_document_is_fetched_from_its_address(tmp_path: Path, invoke: Invoke, serve: Any) -> None:
     shop = Shop()
     shop.documents["openapi.json"] = json.loads(Path(written(tmp_path, servers=[{"url": "/v1"}])).read_text())

@@ -51,6 +51,15 @@ FILTER = {
         ({"type": "number", "exclusiveMinimum": 0, "maximum": 0.5}, 0.5),
         ({"type": ["null", "boolean"]}, True),
         ({"type": "array", "minItems": 3, "uniqueItems": True, "items": {"type": "integer"}}, [1, 0, 2]),
+        (
+            {
+                "type": "array",
+                "minItems": 2,
+                "uniqueItems": True,
+                "items": {"type": "string", "pattern": "^(0|[1-9]0*)$"},
+            },
+            ["0", "10"],
+        ),
         ({"type": "array", "minItems": 2, "prefixItems": [{"const": "x"}, {"const": 5}]}, ["x", 5]),
         ({"type": "object", "minProperties": 1, "additionalProperties": {"type": "null"}}, {"key_1": None}),
         ({"allOf": [{"properties": {"x": {"const": 1}}, "required": ["x"]}, {"type": "object"}]}, {"x": 1}),
