@@ -89,7 +89,7 @@ def check(
         return
     _print(provider.tools.values(), provider.left_out, tokens, grammars)
     if impossible:
-        output().print(as_text(f"no valid arguments were found for: {', '.join(impossible)}"))
+        output().print(as_text(f"no valid arguments were found for: {', '.join(impossible)}"), soft_wrap=True)
 
 
 def source_settings(document: str, base_url: str | None, operations: list[str] | None) -> dict[str, Any]:
@@ -184,7 +184,8 @@ def _print(tools: Iterable[Tool], left_out: Sequence[LeftOut], tokens: int, gram
         output().print()
         output().print(table)
     summary = f"\n{len(listed) + len(left_out)} operations: {len(listed)} tools, {len(left_out)} left out"
-    output().print(as_text(f"{summary}; about {tokens:,} prompt tokens; slowest grammar: {_slowest(grammars)}"))
+    costs = f"about {tokens:,} prompt tokens; slowest grammar: {_slowest(grammars)}"
+    output().print(as_text(f"{summary}; {costs}"), soft_wrap=True)
 
 
 def _slowest(grammars: Grammars | str) -> str:
