@@ -50,7 +50,7 @@ QUICK = Sizes(open_s=5, jobs={1: 20, 100: 200})
 
 def measure(sizes: Sizes) -> list[Row]:
     """All rows."""
-    with _services() as services_url:
+    with services() as services_url:
         rows = [asyncio.run(_open_loop(services_url, sizes.open_s))]
         for concurrency, jobs in sizes.jobs.items():
             rows += _closed_loops(services_url, concurrency, jobs)
@@ -81,7 +81,7 @@ def _row(name: str, concurrency: int, jobs: int, cost: LoopCost, ours: LoopCost)
 
 
 async def _closed_loop(services_url: str, concurrency: int, jobs: int) -> LoopCost:
-    async with _orchestrator(services_url) as (process, client):
+    async with running_orchestrator(services_url) as (process, client):
 
         async def work(job: str) -> None:
             await _run_job(client, job)
@@ -96,7 +96,7 @@ async def _open_loop(services_url: str, seconds: float) -> Row:
     """Trajectories arrive at random with a fixed mean rate, whether or not earlier ones have finished."""
     arrivals = _arrivals(seconds)
     waits: dict[str, ClientWait] = {}
-    async with _orchestrator(services_url) as (process, client), agent_calls(services_url) as services:
+    async with running_orchestrator(services_url) as (process, client), agent_calls(services_url) as services:
 
         async def run_at(number: int, due: float) -> None:
             await asyncio.sleep(due - time.monotonic())
@@ -139,7 +139,7 @@ async def _run_job(client: httpx.AsyncClient, job: str) -> None:
 
 
 @contextlib.contextmanager
-def _services() -> Iterator[str]:
+def services() -> Iterator[str]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with running(["benchmarks.scripted", str(port)], f"{url}/readyz"):
@@ -147,7 +147,7 @@ def _services() -> Iterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def _orchestrator(services_url: str) -> AsyncIterator[tuple[psutil.Process, httpx.AsyncClient]]:
+async def running_orchestrator(services_url: str) -> AsyncIterator[tuple[psutil.Process, httpx.AsyncClient]]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory() as folder:

@@ -20,6 +20,9 @@ from orchestrator.store import NotStorable, StoreError, StoreUnavailable, Trajec
 # Ids that `runs` generates; other text in this path segment comes from a client and is not logged.
 _TRAJECTORY_PATH = re.compile(r"/v1/trajectories/(traj_[0-9a-f]{32})(?:/|$)")
 
+# An OpenAPI document of the largest size may stand in a body, as text with escapes.
+MAX_BODY_BYTES = 24 * 2**20
+
 _log = telemetry.logger(__name__)
 
 
@@ -38,6 +41,7 @@ def create_app(orchestrator: Orchestrator) -> FastAPI:
         registry=orchestrator.metrics.registry,
         keys=orchestrator.settings.keyring(),
         log_ids=_log_ids,
+        max_body_bytes=MAX_BODY_BYTES,
     )
     app.add_exception_handler(StoreError, _store_error)
     return app

@@ -12,18 +12,21 @@ from orchestrator.log import LogWriter
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.monitoring import Readiness, StateCollector
 from orchestrator.roles.calls import RoleCalls
+from orchestrator.roles.contexts import RoleContexts
 from orchestrator.roles.replicas import ReplicaSet, role_replicas
 from orchestrator.runs.driver import DriverDependencies
 from orchestrator.runs.executor import EffectExecutor
 from orchestrator.runs.idempotency import IdempotencyStore
 from orchestrator.runs.manager import RunManager
 from orchestrator.runs.messages import ClientTurns
+from orchestrator.runs.offer import ToolOffers
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.store import EventStore, open_store
 from orchestrator.tools.egress import Egress
 from orchestrator.tools.registry import ToolRegistry
 from orchestrator.tools.sources import ToolSources
 from orchestrator.tools.sources_file import load_sources_file
+from orchestrator.tools.tool_sets import ToolSets
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Orchestrator:
     store: EventStore
     registry: ToolRegistry
     sources: ToolSources
+    tool_sets: ToolSets
     runs: RunManager
     client_turns: ClientTurns
     request_keys: IdempotencyStore
@@ -60,7 +64,8 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
         store.observe_commits(metrics.count_commit)
         log_writer = LogWriter(store, metrics)
         dependencies = _driver_dependencies(settings, roles, registry, log_writer, metrics)
-        runs = RunManager(store, dependencies, tools_ready=sources.wait_for)
+        tool_sets = ToolSets(store)
+        runs = RunManager(store, dependencies, tool_sets=tool_sets, wait_for_sources=sources.wait_for)
         stack.push_async_callback(runs.drain)
         metrics.registry.register(StateCollector(runs, log_writer, sources))
         await sources.start()
@@ -70,6 +75,7 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             store=store,
             registry=registry,
             sources=sources,
+            tool_sets=tool_sets,
             runs=runs,
             client_turns=ClientTurns(store, runs),
             request_keys=IdempotencyStore(store, runs, now=log_writer.now),
@@ -95,8 +101,10 @@ def _driver_dependencies(
         registry=registry,
         metrics=metrics,
         failpoints=failpoints,
+        offers=ToolOffers(RoleContexts(roles), settings.retrieve_tools, settings.retrieve_above),
         tool_timeout_s=settings.tool_timeout_s,
         constrained=settings.constrained,
+        max_answer_bytes=settings.max_answer_bytes,
     )
     return DriverDependencies(
         log_writer, executor, failpoints, settings.trajectory_timeout_s, settings.client_tool_timeout_s

@@ -53,6 +53,7 @@ class OrchestratorMetrics:
             "role_circuit_changes", "Changes of a replica's circuit to a state", "role", "replica", "state"
         )
         self.repairs = self._counter("repairs", "Calls that needed a second attempt")
+        self.unfinished_calls = self._counter("unfinished_calls", "Steps with a call that the token limit cut", "role")
         self.tool_calls = self._counter("tool_calls", "Tool calls by outcome: ok, error, unknown", "outcome")
         self.tool_seconds = self._histogram("tool_call_duration_seconds", "Duration of completed tool calls", SECONDS)
         self.tokens = self._counter("tokens", "Tokens by role and kind", "role", "kind")

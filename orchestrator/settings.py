@@ -79,7 +79,17 @@ class OrchestratorSettings(BaseSettings):
     on_parse_failure: UnreadablePolicy = Field(
         default="conclusion", description="The decision to assume when the planner's output cannot be parsed"
     )
+    max_answer_bytes: Annotated[int, Field(ge=16_384, le=1_048_576)] = Field(
+        default=262_144, description="Bytes of a tool's result that the log stores, for `read_more`"
+    )
     constrained: bool = Field(default=True, description="Whether roles generate inside grammars")
+    retrieve_above: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.5,
+        description="Share of the smallest context above which the tools of a trajectory are retrieved for each step",
+    )
+    retrieve_tools: Annotated[int, Field(ge=1, le=50)] = Field(
+        default=10, description="Tools that a step is offered when they are retrieved"
+    )
     role_timeout_s: Seconds = 120
     tool_timeout_s: Seconds = 20
     trajectory_timeout_s: Seconds = 900

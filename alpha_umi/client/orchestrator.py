@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import json
 import uuid
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
@@ -170,16 +171,19 @@ class OrchestratorClient:
     async def call_tool(
         self,
         name: str,
-        arguments: Mapping[str, Any],
+        arguments: str,
         *,
         confirm: bool = False,
         idempotency_key: str | None = None,
     ) -> ToolCallResult:
-        """Call a tool by hand; `confirm` one that may change something. Retries do not call it again."""
-        body = {"arguments": dict(arguments), "confirm": confirm}
-        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        """Call a tool by hand; `confirm` one that may change something. Retries do not call it again.
+
+        `arguments` is a JSON object as text, so that numbers keep their digits.
+        """
+        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex, "Content-Type": "application/json"}
+        body = f'{{"arguments": {arguments}, "confirm": {json.dumps(confirm)}}}'
         path = f"{_TOOLS}/{quote(name, safe='')}/calls"
-        return await self._read(ToolCallResult, "POST", path, json=body, headers=headers)
+        return await self._read(ToolCallResult, "POST", path, content=body, headers=headers)
 
     async def tool_sources(self) -> list[ToolSourceInfo]:
         """The sources of tools, those that failed included."""

@@ -22,7 +22,7 @@ from alpha_umi.contract.roles import ModelInfo, ModelList, RoleAnswer, RoleSpec,
 from alpha_umi.roles.turns import Role
 
 # Problem kinds of a text that the model wrote and its service could not use.
-UNUSABLE: Final = ("output-unreadable", "call-invalid")
+UNUSABLE: Final = ("output-unreadable", "call-invalid", "call-unfinished")
 ANSWER_TIMEOUT_S: Final = 600.0
 CONNECT_TIMEOUT_S: Final = 5.0
 _KEEP_ALIVE_S: Final = 2.0

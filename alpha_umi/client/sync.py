@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Iterator
 from typing import Any, Self, TypeVar
 
 from httpx_sse import ServerSentEvent
@@ -73,7 +73,7 @@ class SyncOrchestratorClient:
         """See `OrchestratorClient.tool`."""
         return self._run(self._client.tool(name))
 
-    def call_tool(self, name: str, arguments: Mapping[str, Any], *, confirm: bool = False) -> ToolCallResult:
+    def call_tool(self, name: str, arguments: str, *, confirm: bool = False) -> ToolCallResult:
         """See `OrchestratorClient.call_tool`."""
         return self._run(self._client.call_tool(name, arguments, confirm=confirm))
 

@@ -224,11 +224,15 @@ class ActionModel(WireModel):
 
 
 class CallAnswer(RoleAnswer):
-    """The caller's call; `text` is its turn for the history. `repaired`: the first attempt was not usable."""
+    """The caller's call; `text` is its turn for the history. `repaired`: the first attempt was not usable.
+
+    `call_unfinished`: the token limit cut an attempt.
+    """
 
     action: ActionModel
     text: str
     repaired: bool = False
+    call_unfinished: bool = False
 
 
 class SummarizeAnswer(RoleAnswer):
@@ -241,7 +245,8 @@ class StepAnswer(RoleAnswer):
     """The single model's step: rationale and decision, with the call or the answer that the decision needs.
 
     For `caller` there is an `action`, or a `reason` why the call that was written cannot be made; for `conclusion` an
-    `answer`. `text` is what was written for it, without the rationale. `repaired`: the first call was not usable.
+    `answer`. `text` is what was written for it, without the rationale. `repaired`: the first call was not usable;
+    `call_unfinished`: the token limit cut an attempt.
     """
 
     thought: str
@@ -251,6 +256,7 @@ class StepAnswer(RoleAnswer):
     reason: str | None = None
     answer: str | None = None
     repaired: bool = False
+    call_unfinished: bool = False
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -1,4 +1,4 @@
-"""References in a tool's schema: local, resolvable, and without cycles."""
+"""References in a tool's schema: local, resolvable, and recursive only through a member or an item."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ MAX_CHAIN = 32
 
 # Keywords with data instead of schemas; and maps whose keys are free names.
 _DATA = frozenset({"const", "default", "enum", "example", "examples"})
-_DEFINITIONS = frozenset({"$defs", "definitions"})
-_NAMED = frozenset({"dependentSchemas", "patternProperties", "properties"}) | _DEFINITIONS
+_NAMED = frozenset({"dependencies", "dependentSchemas", "patternProperties", "properties", "$defs", "definitions"})
+# Keywords whose schemas apply to the same value, not to a part of it.
+_IN_PLACE = frozenset({"allOf", "anyOf", "dependencies", "dependentSchemas", "else", "if", "not", "oneOf", "then"})
 _REFERENCES = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
 
 
 class ToolSchemaError(ValueError):
-    """A schema is unusable. `pointer` is the JSON pointer of the place in it, `tool` the name if known."""
+    """A schema is unusable. `pointer` is the JSON pointer of the place in it."""
 
-    def __init__(self, reason: str, *, pointer: str = "", remedy: str = "", tool: str = "") -> None:
+    def __init__(self, reason: str, *, pointer: str = "", remedy: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.pointer = pointer
         self.remedy = remedy
-        self.tool = tool
 
 
 def step(pointer: str, part: object) -> str:
@@ -46,46 +46,54 @@ def resolve(root: Mapping[str, Any], reference: str, pointer: str) -> Any:
 
 
 def check_references(schema: Mapping[str, Any]) -> None:
-    """Raises `ToolSchemaError` for a reference that is not local, has no target, or is part of a cycle."""
-    for reference, pointer in _references(schema, "", definitions=True):
+    """Raises `ToolSchemaError` for a reference that is not local or has no target, and for one that leads to itself
+    without a member or an item between."""
+    used = list(_references(schema, ""))
+    for reference, pointer in used:
         if not pointer.endswith("/$ref") or not (reference == "#" or str(reference).startswith("#/")):
             raise ToolSchemaError(
                 f"{reference!r} refers to another document or scope",
                 pointer=pointer,
                 remedy="use references that begin with #/",
             )
-    _check_cycles(schema, schema, "", (), set())
+    done: set[str] = set()
+    for reference, pointer in used:
+        _check_cycles(schema, reference, pointer, (), done)
 
 
-def _check_cycles(root: Mapping[str, Any], node: Any, place: str, chain: tuple[str, ...], done: set[str]) -> None:
-    for reference, pointer in _references(node, place, definitions=False):
-        if reference in chain or reference == "#":
-            raise ToolSchemaError(
-                f"{reference} refers to itself", pointer=pointer, remedy="unfold it as deep as calls need it"
-            )
-        if len(chain) >= MAX_CHAIN:
-            raise ToolSchemaError(
-                f"more than {MAX_CHAIN} references lead from one to the next", pointer=pointer, remedy="unfold some"
-            )
-        if reference not in done:
-            target = resolve(root, reference, pointer.removesuffix("/$ref"))
-            _check_cycles(root, target, reference.removeprefix("#"), (*chain, reference), done)
-            done.add(reference)
+def _check_cycles(
+    root: Mapping[str, Any], reference: str, pointer: str, chain: tuple[str, ...], done: set[str]
+) -> None:
+    if reference in chain:
+        raise ToolSchemaError(
+            f"{reference} refers to itself", pointer=pointer, remedy="refer to it from a member or an item"
+        )
+    if len(chain) >= MAX_CHAIN:
+        raise ToolSchemaError(
+            f"more than {MAX_CHAIN} references lead from one to the next", pointer=pointer, remedy="unfold some"
+        )
+    if reference in done:
+        return
+    target = resolve(root, reference, pointer.removesuffix("/$ref"))
+    for further, place in _references(target, reference.removeprefix("#"), in_place=True):
+        _check_cycles(root, str(further), place, (*chain, reference), done)
+    done.add(reference)
 
 
-def _references(node: Any, pointer: str, *, definitions: bool) -> Iterator[tuple[Any, str]]:
-    """Every reference that a validator follows, with its place; `definitions` includes unused ones."""
+def _references(node: Any, pointer: str, *, in_place: bool = False) -> Iterator[tuple[Any, str]]:
+    """Every reference that a validator follows, with its place; `in_place`: only those that apply to the same value."""
     if isinstance(node, list):
         for position, value in enumerate(node):
-            yield from _references(value, step(pointer, position), definitions=definitions)
+            yield from _references(value, step(pointer, position), in_place=in_place)
     elif isinstance(node, Mapping):
         for key, value in node.items():
             here = step(pointer, key)
             if key in _REFERENCES:
                 yield value, here
+            elif in_place and key not in _IN_PLACE:
+                continue
             elif key in _NAMED and isinstance(value, Mapping):
-                if definitions or key not in _DEFINITIONS:
-                    for name, schema in value.items():
-                        yield from _references(schema, step(here, name), definitions=definitions)
+                for name, schema in value.items():
+                    yield from _references(schema, step(here, name), in_place=in_place)
             elif key not in _DATA:
-                yield from _references(value, here, definitions=definitions)
+                yield from _references(value, here, in_place=in_place)

@@ -113,7 +113,10 @@ def event_data(transition: Transition, trajectory_id: str) -> dict[str, Any] | N
     """The data of an event; None for one that stays in the log. The end has the trajectory instead."""
     if isinstance(transition.event, EffectIntended | TrajectoryFinished):
         return None
-    return {"trajectory_id": trajectory_id, **dump_event(transition.event), **_context(transition)}
+    fields = dump_event(transition.event)
+    # The result before it was shortened stays in the log.
+    fields.pop("body", None)
+    return {"trajectory_id": trajectory_id, **fields, **_context(transition)}
 
 
 def delta_data(delta: TextDelta) -> dict[str, Any]:

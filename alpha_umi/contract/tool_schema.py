@@ -1,28 +1,44 @@
 """Validation of tool schemas from requests.
 
-A schema can be invalid, refer to the network, refer to itself, or expand into millions of nodes. All of that is refused
-here with the place and the remedy. `schema_reduction` reduces a valid schema for grammars.
+A schema can be invalid, refer to the network, refer to itself without end, or be too large. All of that is refused here
+with the place and the remedy. A schema is of the draft that its `$schema` names, from draft 4 on; else of 2020-12.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import jsonschema_rs
 
-from alpha_umi.contract.schema_reduction import reduce_schema
 from alpha_umi.contract.schema_references import ToolSchemaError, check_references, step
 
 __all__ = ["MAX_BYTES", "ToolSchemaError", "check_schema", "full_validator"]
 
-MAX_BYTES = 64 * 1024
+MAX_BYTES = 512 * 1024
 MAX_JSON_DEPTH = 64
+# Of the compiled form of a pattern. Larger ones are not enforced, nor are long repetitions in more patterns than this.
+MAX_PATTERN_BYTES = 16 * 2**20
+MAX_LONG_PATTERNS = 32
+LONG_REPETITION = 100
+
+_DRAFTS = {
+    "draft-04": jsonschema_rs.Draft4Validator,
+    "draft-06": jsonschema_rs.Draft6Validator,
+    "draft-07": jsonschema_rs.Draft7Validator,
+    "2019-09": jsonschema_rs.Draft201909Validator,
+}
+# Where no draft is named: the newest one by which the schema is valid. Older ones allow a list under `items`, and true
+# under `exclusiveMinimum`.
+_UNNAMED = (jsonschema_rs.Draft202012Validator, jsonschema_rs.Draft201909Validator, jsonschema_rs.Draft4Validator)
 
 
 def check_schema(schema: Mapping[str, Any]) -> None:
-    """Raises `ToolSchemaError` unless this is a usable JSON Schema (2020-12) of type object, or empty."""
+    """Raises `ToolSchemaError` unless this is a usable JSON Schema of type object, or empty."""
     _check_size(schema)
     check_references(schema)
     try:
@@ -32,13 +48,78 @@ def check_schema(schema: Mapping[str, Any]) -> None:
         raise ToolSchemaError(
             error.message[:200], pointer=place, remedy="send a valid JSON Schema (draft 2020-12)"
         ) from error
-    reduce_schema(schema)
+    if not _allows_object(schema.get("type", "object")):
+        raise ToolSchemaError(
+            f"it is of type {schema['type']!r}", pointer="/type", remedy="arguments are an object: use type object"
+        )
+    for name in schema.get("required", ()):
+        if schema.get("properties", {}).get(name, schema.get("additionalProperties")) is False:
+            raise ToolSchemaError(
+                f"the argument {name!r} is required, and nothing is allowed for it",
+                pointer=step("/properties", name),
+                remedy="declare it, or do not require it",
+            )
 
 
-def full_validator(schema: Mapping[str, Any]) -> jsonschema_rs.Draft202012Validator:
+def full_validator(schema: Mapping[str, Any]) -> jsonschema_rs.Validator:
     """The validator of the full schema; it never opens a connection. Raises `jsonschema_rs.ValidationError`."""
-    written = {key: value for key, value in schema.items() if key != "$schema"}
-    return jsonschema_rs.Draft202012Validator(written, validate_formats=False, offline=True)
+    long = sorted({pattern for pattern in _patterns(schema) if repetitions(pattern) > LONG_REPETITION})
+    dropped = {pattern for number, pattern in enumerate(long) if number >= MAX_LONG_PATTERNS or not _fits(pattern)}
+    written = {key: _without_patterns(value, dropped) for key, value in schema.items() if key != "$schema"}
+    dialect = str(schema.get("$schema", ""))
+    named = [validator for draft, validator in _DRAFTS.items() if draft in dialect]
+    refused: list[jsonschema_rs.ValidationError] = []
+    for validator in named or _UNNAMED:
+        try:
+            return validator(written, validate_formats=False, offline=True, pattern_options=_PATTERN_OPTIONS)
+        except jsonschema_rs.ValidationError as error:
+            refused.append(error)
+    raise refused[0]
+
+
+def repetitions(pattern: str) -> int:
+    """The counts of a pattern's repetitions, multiplied: about the size that they add to its automaton."""
+    counts = re.findall(r"\{(?:\d{0,9},)?(\d{1,9}),?\}", pattern)
+    return math.prod(max(int(count), 1) for count in counts)
+
+
+_PATTERN_OPTIONS = jsonschema_rs.FancyRegexOptions(size_limit=MAX_PATTERN_BYTES)
+
+
+@lru_cache(1_024)
+def _fits(pattern: str) -> bool:
+    try:
+        jsonschema_rs.Draft202012Validator({"pattern": pattern}, pattern_options=_PATTERN_OPTIONS)
+    except jsonschema_rs.ValidationError:
+        return False
+    return True
+
+
+def _patterns(node: Any) -> Iterator[str]:
+    if isinstance(node, Mapping):
+        if isinstance(node.get("pattern"), str):
+            yield node["pattern"]
+        for value in node.values():
+            yield from _patterns(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _patterns(value)
+
+
+def _without_patterns(node: Any, dropped: set[str]) -> Any:
+    if not dropped:
+        return node
+    if isinstance(node, Mapping):
+        return {
+            key: _without_patterns(value, dropped)
+            for key, value in node.items()
+            if key != "pattern" or not isinstance(value, str) or value not in dropped
+        }
+    return [_without_patterns(value, dropped) for value in node] if isinstance(node, list) else node
+
+
+def _allows_object(kind: object) -> bool:
+    return kind == "object" or (isinstance(kind, list) and "object" in kind)
 
 
 def _check_size(schema: Mapping[str, Any]) -> None:

@@ -10,8 +10,20 @@ from alpha_umi.contract.roles import WireModel
 Origin = Literal["file", "api"]
 
 
+class LeftOutInfo(WireModel):
+    """An operation that did not become a tool: its tool name, method and path, the place in the document, and why."""
+
+    name: str
+    operation: str
+    field: str
+    reason: str
+
+
 class ToolSourceInfo(WireModel):
-    """A source without its secrets. `failed` ones are tried again; `error` says what is wrong with them."""
+    """A source without its secrets. `failed` ones are tried again; `error` says what is wrong with them.
+
+    `prompt_tokens` is an estimate of the tokens that all its tools take in a prompt.
+    """
 
     name: str
     kind: str
@@ -22,6 +34,8 @@ class ToolSourceInfo(WireModel):
     status: Literal["ready", "failed", "pending"]
     error: str | None
     tools: list[str]
+    left_out: list[LeftOutInfo]
+    prompt_tokens: int = 0
 
 
 class ToolSourceList(WireModel):

@@ -17,7 +17,7 @@ from alpha_umi.trajectory.state import RoleUsage
 MAX_INSTRUCTION_CHARACTERS = 32_000
 MAX_STEPS = 64
 MAX_TOKENS = 10_000_000
-MAX_TOOLS = 100
+MAX_TOOLS = 5_000
 
 Strategy = Literal["chain", "single", "dfsdt"]
 MetadataName = Annotated[str, Field(max_length=64)]
@@ -33,6 +33,11 @@ class CreateTrajectory(WireModel):
         default=None,
         description="Names of registered tools, and definitions of tools that the client executes; "
         "every registered tool when omitted",
+    )
+    retrieve: bool | None = Field(
+        default=None,
+        description="Whether each step is offered only the tools that fit its instruction and newest thought; when "
+        "omitted, if there are more tools than a prompt holds",
     )
     strategy: Strategy = Field(
         default="chain",
@@ -86,7 +91,7 @@ class StepAction(WireModel):
 
 
 class StepObservation(WireModel):
-    """The result of a call, or the reason why there was no call."""
+    """The result of a call, or the reason why there was no call. `truncated`: `content` is a shortened form of it."""
 
     content: str
     is_error: bool
@@ -126,7 +131,8 @@ class StepModel(WireModel):
     """One planner decision with its call and observation. `truncated`: a role saw a shortened history.
 
     `parent` is the step before it on its branch, null for the first of a turn. `abandoned`: a search has backtracked
-    from it. `roles` is the usage per role; null in exports of earlier versions.
+    from it. `roles` is the usage per role; null in exports of earlier versions. `call_unfinished`: the token limit cut
+    an attempt at the call. `tools_offered` are the tools of the step; null: all of the trajectory's.
     """
 
     index: int
@@ -140,6 +146,8 @@ class StepModel(WireModel):
     parent: int | None = None
     abandoned: bool = False
     roles: dict[Role, RoleUsageModel] | None = None
+    call_unfinished: bool = False
+    tools_offered: list[str] | None = None
 
 
 class TrajectoryError(WireModel):
@@ -228,6 +236,8 @@ def as_trajectory(
             parent=step.parent,
             abandoned=step.abandoned,
             roles={role: _role_usage(usage) for role, usage in step.roles.items()},
+            call_unfinished=step.call_unfinished,
+            tools_offered=None if step.tools_offered is None else list(step.tools_offered),
         )
         for step in state.steps
     ]

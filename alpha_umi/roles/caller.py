@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ def _decode(text: str, start: int) -> tuple[Any, int]:
         ) from error
     except (RecursionError, ValueError) as error:
         raise UnreadableOutput(
-            "'Action Input:' is not JSON that can be read: too deep or a number too long", text
+            "'Action Input:' is not JSON that can be read: too deep, or a number too long or too large", text
         ) from error
     return value, end
 
@@ -68,7 +69,14 @@ def _refuse_constant(name: str) -> NoReturn:
     raise json.JSONDecodeError(f"{name} is no JSON value", name, 0)
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number too large")
+    return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 
 
 def _missing(text: str) -> str:

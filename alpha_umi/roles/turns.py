@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -53,6 +54,20 @@ def tool_line(tool: Tool) -> str:
 def tool_document(tools: Sequence[Tool]) -> str:
     """All tools, one per line, with line ends."""
     return "".join(f"{tool_line(tool)}\n" for tool in tools)
+
+
+# Characters (ASCII) of a tool's line per token of SmolLM2's tokenizer, measured on 2,745 tools of ToolBench (3.41) and
+# on 3,974 operations of published OpenAPI documents (3.59).
+CHARACTERS_PER_TOKEN = 3.4
+
+
+def estimated_tokens(tools: Iterable[Tool]) -> int:
+    """An estimate of the tokens that the tools' lines take in a prompt, for a process without a tokenizer.
+
+    For nine of ten sets of 20 tools it is at most 7 % off on ToolBench, and between 17 % too low and 24 % too high on
+    published OpenAPI documents (SmolLM2's tokenizer).
+    """
+    return math.ceil(sum(len(tool_line(tool)) + 1 for tool in tools) / CHARACTERS_PER_TOKEN)
 
 
 def _parameter_text(schema: Any) -> str:

@@ -22,6 +22,8 @@ from alpha_umi.serving.metrics import ExtraGeneration
 
 # A greedy generation would repeat its own failed output.
 RETRY_TEMPERATURE = 0.7
+# How many times the token limit the repair of an unfinished call has, as far as the context leaves them.
+REPAIR_ROOM = 2
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,8 @@ class GenerationStats:
 class GenerationSession:
     """The generations of one request: the prompt, the sampling options, and the statistics of all of them.
 
-    A repair replaces `fitted`; `prompt_sha256` is the digest of the first prompt.
+    A repair replaces `fitted`; `prompt_sha256` is the digest of the first prompt. `cut_at` is the token limit of the
+    newest generation if it ended its text, `call_unfinished` whether it ended a call so.
     """
 
     context: RoleContext
@@ -152,6 +155,8 @@ class GenerationSession:
     fitted: FittedPrompt
     prompt_sha256: str
     stats: GenerationStats = field(default_factory=GenerationStats)
+    cut_at: int | None = None
+    call_unfinished: bool = False
 
     @classmethod
     async def open(
@@ -192,6 +197,25 @@ class GenerationSession:
         self.stats.attempts += 1
         self.context.metrics.count_extra(kind)
 
+    def count_unfinished_call(self) -> None:
+        """Note that the token limit cut a call of this request."""
+        self.call_unfinished = True
+        self.context.metrics.count_unfinished_call()
+
+    async def begin_repair(
+        self, history: Sequence[Turn], tools: Sequence[Tool], *, answer_tokens: int | None = None
+    ) -> None:
+        """Count a repair, and fit the prompt of its history. Raises `ServiceError`: `context-exceeded`."""
+        self.count_extra("repair")
+        reserved = answer_tokens or token_bound(self.context, self.request)
+        self.fitted = await fit_prompt(self.context.host, history=history, tools=tools, answer_tokens=reserved)
+
+    def more_tokens(self, continuation: str = "") -> int:
+        """The token limit of the repair of an unfinished call, which continues a text."""
+        engine, bound = self.context.host.engine, token_bound(self.context, self.request)
+        left = engine.context - self.fitted.tokens - (engine.count_tokens(continuation) if continuation else 0)
+        return max(bound, min(REPAIR_ROOM * bound, left))
+
     async def stream(self, generation: Generation) -> AsyncIterator[str]:
         """Generate piece by piece. Raises `ServiceError` when the engine is dead, unavailable, or refuses."""
         previous: Chunk | None = None
@@ -215,6 +239,7 @@ class GenerationSession:
         finally:
             if previous is not None:
                 metrics.count_generation(previous)
+                self.cut_at = generation.max_tokens if previous.finish_reason == "length" else None
             await _close(chunks)
 
     async def text(self, generation: Generation) -> str:
@@ -227,7 +252,8 @@ class GenerationSession:
 
     def as_extra(self, text: str) -> dict[str, Any]:
         """Extra fields of the problem document for an unusable output: its text, and the fields of an answer."""
-        return {"text": text, **RoleAnswer(**self.answer_fields()).model_dump()}
+        unfinished = {"call_unfinished": True} if self.call_unfinished else {}
+        return {"text": text, **RoleAnswer(**self.answer_fields()).model_dump(), **unfinished}
 
     def answer_fields(self) -> dict[str, Any]:
         """The fields of every `RoleAnswer`."""

@@ -44,6 +44,7 @@ class RoleMetrics:
         self._in_flight = Gauge(f"{_PREFIX}_requests_in_flight", "Requests now", ("role",), registry=self.registry)
         self._tokens = self._counter("tokens", "Tokens by kind: prompt, cached (of those), completion", "kind")
         self._extra = self._counter("extra_generations", "Generations after a request's first, by cause", "kind")
+        self._unfinished = self._counter("unfinished_calls", "Calls that the token limit cut, repairs included")
         self._decisions = self._counter("decisions", "Decisions, and how they came", "next", "way")
         self._shortened = self._counter("shortened_histories", "Answers to histories that did not fit the context")
 
@@ -91,6 +92,10 @@ class RoleMetrics:
     def count_extra(self, kind: ExtraGeneration) -> None:
         """Count a further generation of a request."""
         self._extra.labels(self.role, kind).inc()
+
+    def count_unfinished_call(self) -> None:
+        """Count a call that the token limit cut."""
+        self._unfinished.labels(self.role).inc()
 
     def count_decision(self, decision: str, way: str) -> None:
         """Count a decision, and how it was obtained: `free`, `constrained` or `retry`."""

@@ -45,11 +45,20 @@ class RoleOutput:
     attempts: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class CallOutput(RoleOutput):
+    """The cost of a role call that can end in a call. `call_unfinished`: the token limit cut an attempt at one."""
+
+    call_unfinished: bool = False
+
+
 @dataclass(frozen=True)
 class TrajectoryCreated:
     """The user's instruction starts the trajectory; its tools are fixed.
 
-    `tools` are all names in order; `client_tool_definitions` are those of them that the client executes.
+    `tools` are all names in order; `client_tool_definitions` are those of them that the client executes. `tool_set` is
+    the digest of the others as they were then (None in logs of versions that did not record it). `retrieve` says
+    whether each step is offered a part of them; None: if there are too many for a prompt.
     """
 
     type: Literal["trajectory.created"] = field(default="trajectory.created", kw_only=True)
@@ -58,6 +67,8 @@ class TrajectoryCreated:
     limits: Limits = field(default_factory=Limits)
     strategy: str = "chain"
     client_tool_definitions: tuple[Tool, ...] = ()
+    tool_set: str | None = None
+    retrieve: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +95,7 @@ class PlannerDecided(RoleOutput):
     """The planner wrote a rationale and a decision. `text` is its output.
 
     `unreadable`: the output holds no decision, retries included; `reason` says why, and `next` is `on_unreadable` of
-    the trajectory's limits.
+    the trajectory's limits. `tools_offered` are the tools of the step, for the caller as well; None: all of them.
     """
 
     type: Literal["planner.decided"] = field(default="planner.decided", kw_only=True)
@@ -93,10 +104,11 @@ class PlannerDecided(RoleOutput):
     text: str
     unreadable: bool = field(default=False, kw_only=True)
     reason: str | None = field(default=None, kw_only=True)
+    tools_offered: tuple[str, ...] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
-class CallMade(RoleOutput):
+class CallMade(CallOutput):
     """The caller wrote a call of an offered tool with arguments that its schema allows."""
 
     type: Literal["caller.called"] = field(default="caller.called", kw_only=True)
@@ -117,11 +129,14 @@ class ActionRequired:
 
 @dataclass(frozen=True)
 class ToolObserved:
-    """The result of a tool call. `is_error`: it failed; `truncated`: the result was longer.
+    """The result of a tool call. `is_error`: it failed.
+
+    `truncated`: `content` is a shortened form of the result, and `body` the result itself, up to the orchestrator's
+    cap. The log alone has `body`; it is None in streams and for a result that was not shortened.
 
     `expired`: the client submitted no output before the deadline. Without a `call_id` no call was made, because the
     caller's output was not a valid call even after a repair: `content` is the reason for the planner, and `text`,
-    `usage` and `attempts` are those of the caller.
+    `usage`, `attempts` and `call_unfinished` are those of the caller.
     """
 
     type: Literal["tool.observed"] = field(default="tool.observed", kw_only=True)
@@ -134,6 +149,8 @@ class ToolObserved:
     text: str | None = None
     usage: Usage | None = None
     attempts: int | None = None
+    call_unfinished: bool | None = None
+    body: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -154,14 +171,15 @@ class AnswerWritten(RoleOutput):
 
 
 @dataclass(frozen=True)
-class StepTaken(RoleOutput):
+class StepTaken(CallOutput):
     """The single model wrote a step: rationale and decision, with call or answer.
 
     With the decision `caller` there is a call (`call_id`, `name`, `arguments`), or the `reason` why it is invalid; with
     `conclusion` an `answer`. `text` is the output after the rationale.
 
     `unreadable`: the output has neither a call nor a conclusion, retries included. `reason` says why; `next` is
-    `on_unreadable` of the trajectory's limits; if that is `conclusion`, the output is the answer.
+    `on_unreadable` of the trajectory's limits; if that is `conclusion`, the output is the answer. `tools_offered` as in
+    `PlannerDecided`.
     """
 
     type: Literal["backbone.stepped"] = field(default="backbone.stepped", kw_only=True)
@@ -174,6 +192,7 @@ class StepTaken(RoleOutput):
     reason: str | None = field(default=None, kw_only=True)
     answer: str | None = None
     unreadable: bool = field(default=False, kw_only=True)
+    tools_offered: tuple[str, ...] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,8 @@ def create(state: State, event: TrajectoryCreated) -> State:
         instruction=event.instruction,
         tools=event.tools,
         client_tools=event.client_tool_definitions,
+        tool_set=event.tool_set,
+        retrieve=event.retrieve,
         strategy=event.strategy,
         limits=event.limits,
     )
@@ -130,7 +132,7 @@ def observe(state: State, event: ToolObserved) -> State:
     return _after_observation(
         state.with_last_step(
             action=replace(action, expires_at=None),
-            observation=Observation(event.content, event.is_error, event.truncated),
+            observation=Observation(event.content, event.is_error, event.truncated, event.body),
             latency_ms=replace(state.steps[-1].latency_ms, tool=event.latency_ms),
         )
     )

@@ -13,7 +13,8 @@ from alpha_umi.trajectory.state import Action, State, Step
 def take_step(state: State, event: StepTaken) -> State:
     """A step of the single model: decision with call or answer. Raises `IllegalEvent`."""
     moves.check_policy(state, event)
-    step = Step(len(state.steps), event.thought, event.next).with_usage("backbone", event, unreadable=event.unreadable)
+    step = Step(len(state.steps), event.thought, event.next, tools_offered=event.tools_offered)
+    step = step.with_usage("backbone", event, unreadable=event.unreadable)
     planned = moves.add_step(state, step, write_plan(event.thought, event.next))
     match event:
         case StepTaken(next="caller", call_id=str(call_id), name=str(name), arguments=arguments) if (

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from alpha_umi.roles.planner import Decision
 from alpha_umi.roles.turns import Role, Tool, Turn
 from alpha_umi.trajectory.effects import Status
-from alpha_umi.trajectory.events import RoleOutput, Usage
+from alpha_umi.trajectory.events import CallOutput, RoleOutput, Usage
 from alpha_umi.trajectory.limits import DeadEndReason, Limits
 
 
@@ -43,11 +43,12 @@ class Action:
 
 @dataclass(frozen=True)
 class Observation:
-    """The result of a call, or the reason why there was no call."""
+    """The result of a call, or the reason why there was no call. `truncated` and `body` are those of the event."""
 
     content: str
     is_error: bool = False
     truncated: bool = False
+    body: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ class Step:
     """One planner decision with its call and observation. `truncated`: a role saw a shortened history.
 
     `roles` is the usage per role. `parent` is the step before it on its branch, None for the first of a turn.
-    `abandoned`: a search has backtracked from it.
+    `abandoned`: a search has backtracked from it. `call_unfinished`: the token limit cut an attempt at the call.
+    `tools_offered` are the step's tools; None: all of the trajectory's.
     """
 
     index: int
@@ -93,6 +95,8 @@ class Step:
     roles: Mapping[Role, RoleUsage] = field(default_factory=dict)
     parent: int | None = None
     abandoned: bool = False
+    call_unfinished: bool = False
+    tools_offered: tuple[str, ...] | None = None
 
     @property
     def turns(self) -> int:
@@ -109,6 +113,7 @@ class Step:
             usage=self.usage + output.usage,
             truncated=self.truncated or output.truncated,
             roles={**self.roles, role: usage},
+            call_unfinished=self.call_unfinished or (isinstance(output, CallOutput) and output.call_unfinished),
         )
 
 
@@ -143,6 +148,8 @@ class State:
     `outcome` is the final status, once it is determined. `turn_start` is the index of the first step of the newest user
     turn; `answer`, `error` and `outcome` belong to that turn. `messages` are those of user and assistant.
 
+    `tool_set` and `retrieve` are those of `TrajectoryCreated`.
+
     `tip` is the parent of the next step, None at the beginning of a turn; `history` has the turns up to it, without
     abandoned branches. `dead_end` is set while a search must backtrack.
     """
@@ -151,6 +158,8 @@ class State:
     instruction: str = ""
     tools: tuple[str, ...] = ()
     client_tools: tuple[Tool, ...] = ()
+    tool_set: str | None = None
+    retrieve: bool | None = None
     strategy: str = "chain"
     limits: Limits = field(default_factory=Limits)
     history: tuple[Turn, ...] = ()

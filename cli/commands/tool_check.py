@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 import typer
 from rich.table import Table
 
+from alpha_umi.contract.tool_sources import LeftOutInfo
 from alpha_umi.roles.turns import Tool as PromptTool
-from alpha_umi.roles.turns import tool_line
+from alpha_umi.roles.turns import estimated_tokens
 from cli.errors import UsageProblem
 from cli.options import AsJson, as_text, output
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 # Grammars are timed until this time is over: a document may have thousands of operations.
 GRAMMAR_TIME_S: Final = 10.0
-ANSWER_TOKENS: Final = 512
-OBSERVATION_BYTES: Final = 16 * 1024
 
 
 @dataclass(frozen=True)
@@ -52,9 +51,19 @@ CredentialNames = Annotated[
         show_default=False,
     ),
 ]
-OperationNames = Annotated[
-    list[str] | None,
-    typer.Option(help="Name of an operation to offer; may be repeated. Default: all.", show_default=False),
+
+
+def _selection(what: str) -> typer.models.OptionInfo:
+    info: typer.models.OptionInfo = typer.Option(help=f"Offer {what}; may be repeated.", show_default=False)
+    return info
+
+
+OperationNames = Annotated[list[str] | None, _selection("this operation alone (its tool name or operationId)")]
+Tags = Annotated[list[str] | None, _selection("the operations of this tag alone")]
+Paths = Annotated[list[str] | None, _selection("the operations below this path alone; `*` is a wildcard")]
+Methods = Annotated[list[str] | None, _selection("the operations of this method alone")]
+RemoteReferences = Annotated[
+    bool, typer.Option("--remote-references", help="Also fetch the documents that the document refers to.")
 ]
 
 
@@ -63,6 +72,10 @@ def check(
     base_url: BaseUrl = None,
     credential: CredentialNames = None,
     operation: OperationNames = None,
+    tag: Tags = None,
+    path: Paths = None,
+    method: Methods = None,
+    remote_references: RemoteReferences = False,
     as_json: AsJson = False,
 ) -> None:
     """Show which operations of a document become tools, and which do not and why.
@@ -70,12 +83,13 @@ def check(
     Nothing is registered or called, so credentials are named without their variables.
     """
     names = [name.partition("=")[0] for name in credential or []]
-    settings = source_settings(document, base_url, operation)
+    chosen = {"operations": operation, "tags": tag, "paths": path, "methods": method}
+    settings = source_settings(document, base_url=base_url, remote_references=remote_references, **chosen)
     provider = _load(settings | {"credentials": dict.fromkeys(names, "not sent")})
     impossible = tools_without_valid_call(provider)
     tools = [PromptTool(tool.name, tool.description, tool.parameters) for tool in provider.tools.values()]
     grammars = time_grammars(tools)
-    tokens = sum(map(prompt_tokens, tools))
+    tokens = estimated_tokens(tools)
     if as_json:
         report = {
             "operations": len(tools) + len(provider.left_out),
@@ -92,11 +106,10 @@ def check(
         output().print(as_text(f"no valid arguments were found for: {', '.join(impossible)}"), soft_wrap=True)
 
 
-def source_settings(document: str, base_url: str | None, operations: list[str] | None) -> dict[str, Any]:
-    """The settings of a source: its document by address, or the text of a file. Raises `UsageProblem`."""
+def source_settings(document: str, **settings: Any) -> dict[str, Any]:
+    """The settings that are given, and the document by its address or as the text of a file. Raises `UsageProblem`."""
     place = {"url": document} if document.startswith(("http://", "https://")) else {"document": _text(document)}
-    chosen = {"base_url": base_url, "operations": operations}
-    return {**place, **{name: value for name, value in chosen.items() if value}}
+    return {**place, **{name: value for name, value in settings.items() if value}}
 
 
 def tools_without_valid_call(provider: ToolProvider) -> list[str]:
@@ -124,7 +137,7 @@ def _load(settings: dict[str, Any]) -> ToolProvider:
         # The document is fetched from wherever this user points to; nothing else is sent.
         async with Egress(allow_loopback=True, private_hosts=hosts) as egress:
             source = parse_source({"name": "check", **settings})
-            return await load_source(source, egress, max_observation_bytes=OBSERVATION_BYTES)
+            return await load_source(source, egress)
 
     try:
         return asyncio.run(load())
@@ -144,16 +157,10 @@ def _text(path: str) -> str:
         raise UsageProblem(f"{path} cannot be read: {error.strerror}", remedy="name a file, or an address") from error
 
 
-def prompt_tokens(tool: PromptTool) -> int:
-    """The estimated tokens of a tool in a prompt."""
-    return len(tool_line(tool)) // 3
-
-
 def time_grammars(tools: Sequence[PromptTool]) -> Grammars | str:
     """The slowest grammar; a text says why there is none."""
     try:
-        from alpha_umi.contract.problems import ServiceError
-        from alpha_umi.serving.calls.offer import call_grammars, prompt_tools
+        from alpha_umi.serving.calls.grammar import call_grammar
     except ModuleNotFoundError as error:
         return f"not compiled: needs the package {error.name}"
     end = time.monotonic() + GRAMMAR_TIME_S
@@ -162,10 +169,7 @@ def time_grammars(tools: Sequence[PromptTool]) -> Grammars | str:
         started = time.monotonic()
         if started > end:
             break
-        try:
-            call_grammars(prompt_tools([tool]), ANSWER_TOKENS)
-        except ServiceError as error:
-            return f"{tool.name}: {error.detail}"
+        call_grammar([tool])
         times[tool.name] = time.monotonic() - started
     slowest = max(times, key=lambda name: times[name])
     return Grammars(slowest, round(times[slowest] * 1_000), len(times), len(tools) - len(times))
@@ -173,19 +177,25 @@ def time_grammars(tools: Sequence[PromptTool]) -> Grammars | str:
 
 def _print(tools: Iterable[Tool], left_out: Sequence[LeftOut], tokens: int, grammars: Grammars | str) -> None:
     listed = list(tools)
-    table = _table("tool", "effect", "description")
+    table = table_of("tool", "effect", "description")
     for tool in listed:
         table.add_row(as_text(tool.name), as_text(tool.effect), as_text(tool.description.partition("\n")[0]))
     output().print(table)
-    if left_out:
-        table = _table("left out", "operation", "reason", "place")
-        for each in left_out:
-            table.add_row(*map(as_text, (each.name, each.operation, each.reason, each.field)))
-        output().print()
-        output().print(table)
+    print_left_out(left_out)
     summary = f"\n{len(listed) + len(left_out)} operations: {len(listed)} tools, {len(left_out)} left out"
     costs = f"about {tokens:,} prompt tokens; slowest grammar: {_slowest(grammars)}"
     output().print(as_text(f"{summary}; {costs}"), soft_wrap=True)
+
+
+def print_left_out(left_out: Sequence[LeftOut | LeftOutInfo]) -> None:
+    """A table of the operations that did not become tools, if there are any."""
+    if not left_out:
+        return
+    table = table_of("left out", "operation", "reason", "place")
+    for each in left_out:
+        table.add_row(*map(as_text, (each.name, each.operation, each.reason, each.field)))
+    output().print()
+    output().print(table)
 
 
 def _slowest(grammars: Grammars | str) -> str:
@@ -195,7 +205,8 @@ def _slowest(grammars: Grammars | str) -> str:
     return f"{grammars.slowest}, {grammars.slowest_ms} ms{skipped}"
 
 
-def _table(*headings: str) -> Table:
+def table_of(*headings: str) -> Table:
+    """An empty table with these headings."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in headings:
         table.add_column(heading, overflow="fold")

@@ -11,13 +11,25 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from alpha_umi.client.sync import SyncOrchestratorClient
 from alpha_umi.contract.tool_calls import ToolRequest
 from alpha_umi.plain_text import plain_line
-from cli.commands.tool_check import BaseUrl, CredentialNames, DocumentPlace, OperationNames, check, source_settings
+from cli.commands.tool_check import (
+    BaseUrl,
+    CredentialNames,
+    DocumentPlace,
+    Methods,
+    OperationNames,
+    Paths,
+    RemoteReferences,
+    Tags,
+    check,
+    print_left_out,
+    source_settings,
+    table_of,
+)
 from cli.errors import EXIT_FAILED, UsageProblem
 from cli.options import ApiKey, AsJson, StateDir, Url, as_text, connect, output
 
@@ -48,7 +60,7 @@ def list_tools(
     if not tools:
         output().print("no tool is registered; `alpha-umi tools add NAME URL` registers an OpenAPI document")
         return
-    table = _table("name", "source", "effect", "description")
+    table = table_of("name", "source", "effect", "description")
     for tool in tools:
         table.add_row(*(Text(plain_line(cell)) for cell in (tool.name, tool.source, tool.effect, tool.description)))
     output().print(table)
@@ -94,13 +106,13 @@ def call(
 ) -> None:
     """Call a tool by hand. Exits with 1 if the call failed, 2 if the arguments are refused."""
     try:
-        parsed = json.loads(arguments)
+        parsed = json.loads(arguments.encode())
     except ValueError as error:
         raise UsageProblem(f"the arguments are not JSON: {error}", remedy="quote them: '{\"name\": 1}'") from error
     if not isinstance(parsed, dict):
         raise UsageProblem("the arguments are no JSON object", remedy="quote them: '{\"name\": 1}'")
     with _connect(ctx, url, api_key, state_dir) as client:
-        result = client.call_tool(name, parsed, confirm=yes)
+        result = client.call_tool(name, arguments, confirm=yes)
     if as_json:
         typer.echo(result.model_dump_json(indent=2))
     else:
@@ -150,17 +162,29 @@ def add(
     base_url: BaseUrl = None,
     credential: CredentialNames = None,
     operation: OperationNames = None,
+    tag: Tags = None,
+    path: Paths = None,
+    method: Methods = None,
+    remote_references: RemoteReferences = False,
     url: Url = None,
     api_key: ApiKey = None,
     state_dir: StateDir = None,
 ) -> None:
     """Register the operations of an OpenAPI document as tools."""
-    settings = source_settings(document, base_url, operation) | ({} if effect is None else {"effect": effect.value})
-    settings |= {"credentials": credentials_of(credential)} if credential else {}
+    chosen = {"operations": operation, "tags": tag, "paths": path, "methods": method}
+    settings = source_settings(
+        document,
+        base_url=base_url,
+        effect=None if effect is None else effect.value,
+        credentials=credentials_of(credential or ()),
+        remote_references=remote_references,
+        **chosen,
+    )
     with _connect(ctx, url, api_key, state_dir) as client:
         source = client.add_tool_source(name, **settings)
     names = ", ".join(map(plain_line, source.tools))
     output().print(Text(f"{plain_line(source.name)}: {len(source.tools)} tools: {names}"), soft_wrap=True)
+    print_left_out(source.left_out)
 
 
 @app.command()
@@ -182,7 +206,7 @@ def sources(ctx: typer.Context, url: Url = None, api_key: ApiKey = None, state_d
     """List the sources of tools, with the errors of those that failed."""
     with _connect(ctx, url, api_key, state_dir) as client:
         known = client.tool_sources()
-    table = _table("name", "kind", "status", "tools", "address", "error")
+    table = table_of("name", "kind", "status", "tools", "left out", "address", "error")
     for source in known:
         style = {"ready": "green", "failed": "red"}.get(source.status, "yellow")
         table.add_row(
@@ -190,6 +214,7 @@ def sources(ctx: typer.Context, url: Url = None, api_key: ApiKey = None, state_d
             Text(plain_line(source.kind)),
             Text(plain_line(source.status), style=style),
             Text(str(len(source.tools))),
+            Text(str(len(source.left_out))),
             Text(plain_line(source.url or "")),
             Text(plain_line(source.error or ""), style="red"),
         )
@@ -202,10 +227,3 @@ def _connect(
     """Options of the group (`tools --url URL add`) apply if the command itself has none."""
     group = {} if ctx.parent is None else ctx.parent.params
     return connect(url or group.get("url"), api_key or group.get("api_key"), state_dir or group.get("state_dir"))
-
-
-def _table(*headings: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    return table

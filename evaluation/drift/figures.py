@@ -56,6 +56,7 @@ def _of_role(role: Role) -> Iterator[DriftFigure]:
     if role in _CALLING:
         yield figure("unknown_tools", "calls of unknown tools", _unknown_tools)
         yield figure("unusable_calls", "no usable call", _unusable)
+        yield figure("unfinished_calls", "calls cut by the token limit", _unfinished)
         yield figure("tool_errors", "calls that failed", _tool_errors)
     yield figure("unreadable", "unreadable outputs", lambda each: _uses(role, each, lambda use: use.unreadable))
     yield figure("repaired", "repaired outputs", lambda each: _uses(role, each, lambda use: use.attempts > 1))
@@ -103,6 +104,11 @@ def _not_made(step: StepModel) -> str | None:
 def _unusable(trajectory: Trajectory) -> Ratio:
     wanted = _calls_wanted(trajectory)
     return sum(_not_made(step) is not None for step in wanted), len(wanted)
+
+
+def _unfinished(trajectory: Trajectory) -> Ratio:
+    wanted = _calls_wanted(trajectory)
+    return sum(step.call_unfinished for step in wanted), len(wanted)
 
 
 def _unknown_tools(trajectory: Trajectory) -> Ratio:

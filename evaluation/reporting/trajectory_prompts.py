@@ -84,6 +84,8 @@ def _prompt(
     try:
         if _shortened(event):
             raise NoPrompt(SHORTENED)
+        if role != "summarizer" and any(step.observation and step.observation.truncated for step in state.steps):
+            raise NoPrompt(_READS_MORE)
         text = _rendered(role, models.get(role, {}), _history(effect, state), tools)
     except NoPrompt as error:
         return RolePrompt(role, step, None, str(error))
@@ -91,6 +93,9 @@ def _prompt(
         # The prefix of the answer is given to the model.
         text += ANSWER
     return RolePrompt(role, step, text, remarks=tuple(_remarks(event)))
+
+
+_READS_MORE: Final = "a result had been shortened, so the tool read_more was offered as well"
 
 
 def _history(effect: RoleEffect, state: State) -> tuple[Turn, ...]:

@@ -28,16 +28,21 @@ class SourceInUse(EvaluationError):
     """Another run has its tools registered with the orchestrator."""
 
 
+class ToolNamesTaken(EvaluationError):
+    """The tools would not be offered by the names that the suite has."""
+
+
 @contextlib.asynccontextmanager
 async def registered_source(client: OrchestratorClient, name: str, address: str) -> AsyncIterator[None]:
     """The tools of the server at `address` are registered until the block ends, also if it raises.
 
-    Raises `ClientError`, `SourceInUse`.
+    Raises `ClientError`, `SourceInUse`, `ToolNamesTaken`.
     """
     document = f"{address}/openapi.json"
     await _remove_stale(client, name, document)
     try:
         await _register(client, name, document)
+        await _require_own_names(client, name)
         yield
     except BaseException:
         # The first error counts. A source that stays is replaced by the next run.
@@ -77,6 +82,17 @@ async def _register(client: OrchestratorClient, name: str, document: str) -> Non
         # It may be the source of this request, whose response was lost.
         if existing is None or existing.url != document:
             raise _not_registered(error) from error
+
+
+async def _require_own_names(client: OrchestratorClient, name: str) -> None:
+    source = await _find(client, name)
+    offered = {tool.name for tool in (await client.tools()).data if tool.source == name}
+    taken = [] if source is None else [tool for tool in source.tools if tool not in offered]
+    if taken:
+        raise ToolNamesTaken(
+            f"another tool source has a tool {taken[0]!r}, too",
+            remedy="`alpha-umi tools remove` the other source while trajectories are evaluated",
+        )
 
 
 async def _remove(client: OrchestratorClient, name: str) -> None:

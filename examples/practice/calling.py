@@ -65,10 +65,11 @@ class ToolApi:
 
 def _operations(document: Mapping[str, Any]) -> list[Operation]:
     (source,) = load_sources_file(_SOURCES)
-    return parse_document(
+    operations, _ = parse_document(
         json.dumps(document).encode(),
         source_name=source.name,
         base_url=None,
         document_url=source.url,
         default_effect=source.effect,
     )
+    return operations

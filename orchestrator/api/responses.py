@@ -32,7 +32,7 @@ REPLAYED = "Idempotent-Replayed"
 _DELIVERY = {"stream", "background"}
 # Fields that were added after the first release. Without them the digest of a request is the one stored before an
 # upgrade.
-_ADDED = {"max_tokens", "max_depth", "max_repeats"}
+_ADDED = {"max_tokens", "max_depth", "max_repeats", "retrieve"}
 _FORM = f"{HEADER} has 1 to {MAX_CHARACTERS} visible ASCII characters"
 ANSWERS: Responses = {**TRAJECTORY_STREAM, 202: {"model": Trajectory}}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 import uuid
 from collections import OrderedDict
@@ -23,6 +24,7 @@ from orchestrator.store import RequestKey
 from orchestrator.tools.errors import ALL_ARGUMENTS, ArgumentError, UnknownToolError
 from orchestrator.tools.example import example_arguments
 from orchestrator.tools.model import EffectClass, Tool
+from orchestrator.tools.numbers import read_json
 from orchestrator.tools.registry import ToolRegistry
 
 MAX_KEYS: Final = 1_000
@@ -43,7 +45,8 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     async def call(name: str, body: CallTool, request: Request, key: IdempotencyKey) -> Response:
         tool = _tool(registry, name)
         tool_key = key or uuid.uuid4().hex
-        preview = await asyncio.to_thread(_preview, registry, name, body.arguments, tool_key)
+        arguments = await _written_arguments(request)
+        preview = await asyncio.to_thread(_preview, registry, name, arguments, tool_key)
         if tool.effect is not EffectClass.READ and not body.confirm:
             raise ServiceError(
                 "invalid-request",
@@ -57,7 +60,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
             with _unknown_is_not_found():
                 result = await registry.call(
                     name,
-                    body.arguments,
+                    arguments,
                     idempotency_key=tool_key,
                     timeout_s=orchestrator.settings.tool_timeout_s,
                 )
@@ -112,6 +115,17 @@ class _KeyedCalls:
             while len(self._calls) > MAX_KEYS:
                 self._calls.popitem(last=False)
         return await asyncio.shield(task), replayed
+
+
+async def _written_arguments(request: Request) -> dict[str, Any]:
+    """The arguments of a request whose body is valid, with the digits of its numbers."""
+    raw = await request.body()
+    try:
+        body: dict[str, Any] = read_json(raw.decode(json.detect_encoding(raw)))
+    except (ValueError, RecursionError) as error:
+        raise ServiceError("invalid-request", str(error), field="arguments", remedy="send valid JSON") from error
+    arguments: dict[str, Any] = body.get("arguments", {})
+    return arguments
 
 
 def _tool(registry: ToolRegistry, name: str) -> Tool:

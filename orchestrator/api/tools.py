@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import NamedTuple
 
 from fastapi import APIRouter
@@ -11,15 +12,22 @@ from fastapi.responses import JSONResponse, Response
 
 from alpha_umi.contract.client_turns import ClientTool
 from alpha_umi.contract.problems import FieldProblem, Kind, ServiceError
+from alpha_umi.contract.roles import MAX_TOOLS as MAX_STEP_TOOLS
 from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
-from alpha_umi.contract.tool_sources import ToolSourceInfo, ToolSourceList
+from alpha_umi.contract.tool_sources import LeftOutInfo, ToolSourceInfo, ToolSourceList
 from alpha_umi.contract.trajectories import MAX_TOOLS, ToolInfo, ToolList
 from alpha_umi.roles.turns import NAME_CHARACTERS, Tool
 from orchestrator.assembly import Orchestrator
 from orchestrator.tools.errors import SourceExistsError, ToolSourceError, UnknownSourceError, UnknownToolError
 from orchestrator.tools.kinds import AnySource
+from orchestrator.tools.model import Tool as RegisteredTool
 from orchestrator.tools.registry import ToolRegistry
 from orchestrator.tools.sources import SourceEntry
+
+# Of a trajectory whose tools are retrieved: the others get the rest of a step.
+MAX_CLIENT_TOOLS = 50
+# Of one answer.
+MAX_PROBLEMS = 20
 
 
 def create_router(orchestrator: Orchestrator) -> APIRouter:
@@ -81,6 +89,8 @@ def source_info(entry: SourceEntry) -> ToolSourceInfo:
         status=entry.status,
         error=entry.error,
         tools=[] if provider is None else list(provider.tools),
+        left_out=[] if provider is None else [LeftOutInfo(**asdict(each)) for each in provider.left_out],
+        prompt_tokens=entry.prompt_tokens,
     )
 
 
@@ -95,54 +105,71 @@ def source_problem(error: ToolSourceError) -> ServiceError:
 
 
 class ToolSelection(NamedTuple):
-    """All names in order, and the definitions of the tools that the client executes."""
+    """All names in order, the registered tools by name, and the definitions of the tools that the client executes."""
 
     names: tuple[str, ...]
+    registered: Mapping[str, RegisteredTool]
     client_tools: tuple[Tool, ...]
 
 
-async def select_tools(registry: ToolRegistry, tools: Sequence[str | ClientTool] | None) -> ToolSelection:
+async def select_tools(
+    registry: ToolRegistry, tools: Sequence[str | ClientTool] | None, *, retrieve: bool | None = None
+) -> ToolSelection:
     """The tools that a request selects. Raises `ServiceError` naming each tool at fault."""
-    chosen = _registered(registry) if tools is None else tools
+    chosen = list(registry.offered()) if tools is None else tools
     if not chosen:
         raise ServiceError("no-tools", "no tool is registered", field="tools", remedy="register a tool source first")
-    _require_known(registry, chosen)
-    _require_distinct(chosen)
     client_tools = [tool for tool in chosen if isinstance(tool, ClientTool)]
+    _require_few(len(chosen), len(client_tools), retrieve=retrieve)
+    registered = _registered(registry, chosen)
+    _require_distinct(chosen, registered)
     if client_tools:
         # Checking large schemas must not block other requests.
         await asyncio.to_thread(_check_schemas, chosen)
     return ToolSelection(
         tuple(_name(tool) for tool in chosen),
+        registered,
         tuple(Tool(tool.name, tool.description, tool.parameters) for tool in client_tools),
     )
 
 
-def _registered(registry: ToolRegistry) -> list[str]:
-    names = [tool.name for tool in registry.list_tools()]
-    if len(names) > MAX_TOOLS:
-        detail = f"{len(names)} tools are registered, and a trajectory can have {MAX_TOOLS}"
-        raise ServiceError("invalid-request", detail, field="tools", remedy="name the tools to use")
-    return names
+def _require_few(tools: int, client_tools: int, *, retrieve: bool | None) -> None:
+    """Raises `ServiceError` for more tools than a trajectory, or a step without retrieval, can have."""
+    remedy = "name the tools to use"
+    if retrieve is False and tools > MAX_STEP_TOOLS:
+        detail = f"there are {tools} tools, and a step without retrieval can have {MAX_STEP_TOOLS}"
+        raise ServiceError("invalid-request", detail, field="tools", remedy=f"{remedy}, or leave `retrieve` out")
+    if tools > MAX_TOOLS:
+        detail = f"there are {tools} tools, and a trajectory can have {MAX_TOOLS}"
+        raise ServiceError("invalid-request", detail, field="tools", remedy=remedy)
+    if tools > MAX_STEP_TOOLS and client_tools > MAX_CLIENT_TOOLS:
+        detail = f"{client_tools} of the tools are the client's, which every step is offered; {MAX_CLIENT_TOOLS} fit"
+        raise ServiceError("invalid-request", detail, field="tools", remedy="define fewer tools")
 
 
-def _require_known(registry: ToolRegistry, tools: Sequence[str | ClientTool]) -> None:
+def _registered(registry: ToolRegistry, tools: Sequence[str | ClientTool]) -> dict[str, RegisteredTool]:
+    names = [tool for tool in tools if isinstance(tool, str)]
     try:
-        registry.get([tool for tool in tools if isinstance(tool, str)])
+        return dict(zip(names, registry.get(names), strict=True))
     except UnknownToolError as error:
+        unknown = set(error.names)
         problems = [
-            FieldProblem(
-                field=f"tools.{list(tools).index(name)}",
-                message=f"no tool is registered as {name!r}",
-                remedy=error.remedy,
-            )
-            for name in error.names
+            FieldProblem(field=f"tools.{position}", message=error.reason_for(tool), remedy=error.remedy)
+            for position, tool in enumerate(tools)
+            if isinstance(tool, str) and tool in unknown
         ]
-        raise ServiceError("unknown-tool", str(error), errors=problems) from error
+        raise ServiceError("unknown-tool", str(error), errors=problems[:MAX_PROBLEMS]) from error
 
 
-def _require_distinct(tools: Sequence[str | ClientTool]) -> None:
-    """The role models see the last 64 characters of a name."""
+def _require_distinct(tools: Sequence[str | ClientTool], registered: Mapping[str, RegisteredTool]) -> None:
+    """The role models see the last 64 characters of a name. One tool may be named in two ways."""
+    names: dict[tuple[str, str], str] = {}
+    for name, registered_tool in registered.items():
+        earlier = names.setdefault((registered_tool.source, registered_tool.name), name)
+        if earlier != name:
+            detail = f"{earlier!r} and {name!r} are the same tool"
+            field = f"tools.{list(tools).index(name)}"
+            raise ServiceError("invalid-request", detail, field=field, remedy="list each tool once")
     first: dict[str, int] = {}
     for position, tool in enumerate(tools):
         short_name = _name(tool)[-NAME_CHARACTERS:]

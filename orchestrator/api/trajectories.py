@@ -22,7 +22,6 @@ from orchestrator.runs.idempotency import AcceptedRequest
 from orchestrator.runs.manager import Run
 from orchestrator.runs.views import load_trajectory
 from orchestrator.settings import OrchestratorSettings
-from orchestrator.tools.observation import MAX_OBSERVATION_BYTES, bounded
 
 CANCEL_TIMEOUT_S = 10
 
@@ -53,12 +52,21 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
 
         async def accept() -> AcceptedRequest:
             _require_strategy(orchestrator.settings, body)
-            selection = await select_tools(orchestrator.registry, body.tools)
+            selection = await select_tools(orchestrator.registry, body.tools, retrieve=body.retrieve)
+            tools = await orchestrator.tool_sets.save(selection.registered)
             limits = orchestrator.settings.limits(body)
             created = TrajectoryCreated(
-                body.instruction, selection.names, limits, body.strategy, selection.client_tools
+                body.instruction,
+                selection.names,
+                limits,
+                body.strategy,
+                selection.client_tools,
+                tools.digest,
+                body.retrieve,
             )
-            run = await runs.create(created, metadata=body.metadata, background=body.background, request=identity)
+            run = await runs.create(
+                created, tools, metadata=body.metadata, background=body.background, request=identity
+            )
             return AcceptedRequest(run.id, 1, run)
 
         accepted = await orchestrator.request_keys.run_once(identity, accept)
@@ -67,8 +75,8 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     @router.get("/v1/trajectories", summary="Trajectories, newest first")
     async def list_all(query: Annotated[ListQuery, Query()]) -> TrajectoryList:
         page = await store.list(status=query.status, limit=query.limit, after=query.after)
-        trajectories = await asyncio.gather(*(load_trajectory(store, row) for row in page.rows))
-        return TrajectoryList(data=list(trajectories), has_more=page.has_more)
+        # One log at a time: logs may have long results.
+        return TrajectoryList(data=[await load_trajectory(store, row) for row in page.rows], has_more=page.has_more)
 
     @router.get("/v1/trajectories/{trajectory_id}", summary="One trajectory")
     async def read(trajectory_id: str) -> Trajectory:
@@ -108,9 +116,8 @@ def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
     )
     async def give_outputs(trajectory_id: str, body: GiveOutputs, request: Request, key: IdempotencyKey) -> Response:
         (given,) = body.outputs
-        content, truncated = bounded(given.content, MAX_OBSERVATION_BYTES)
         identity = request_key(request, key, body)
-        output = ClientOutput(given.call_id, content, given.is_error, truncated, identity)
+        output = ClientOutput(given.call_id, given.content, given.is_error, identity)
 
         async def accept() -> AcceptedRequest:
             return await client_turns.submit_tool_output(trajectory_id, output, background=body.background)

@@ -5,6 +5,7 @@ Leaves out retries and deadlines (see `calls`), and the meaning of an answer.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from pydantic import ValidationError
 
 from alpha_umi.contract.http import parse_retry_after
 from alpha_umi.contract.problems import Problem
-from alpha_umi.contract.roles import Answer, Delta, Timings, UsageModel
+from alpha_umi.contract.roles import Answer, Delta, ModelList, Timings, UsageModel
 from alpha_umi.roles.turns import Role
 from alpha_umi.trajectory import Usage
 from orchestrator.roles.errors import (
@@ -33,7 +34,7 @@ from orchestrator.roles.http import RoleHttp
 from orchestrator.roles.request import OnDelta, RoleRequest
 
 MAX_ANSWER_BYTES = 8 * 2**20
-_UNREADABLE = ("output-unreadable", "call-invalid")
+_UNREADABLE = ("output-unreadable", "call-invalid", "call-unfinished")
 # The request was not accepted: timeout, too early, too many; and statuses of gateways and of starting services.
 _BUSY_STATUS = (408, 425, 429)
 _DOWN_STATUS = (502, 503, 504)
@@ -78,6 +79,23 @@ class RoleClient:
             problem = _problem(body)
             detail = problem.detail if problem else f"status {response.status_code}"
             raise RoleUnavailable(f"{self.role} service is not ready: {detail}")
+
+    async def read_context(self, *, timeout_s: float) -> int:
+        """The tokens of the model's context. Raises `RoleError`."""
+        try:
+            async with (
+                asyncio.timeout(timeout_s),
+                self.http.exchange("GET", self._address("/v1/models"), timeout_s=timeout_s) as response,
+            ):
+                models = ModelList.model_validate_json(await self._read(response)).data
+        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+            raise self._unavailable(error) from error
+        except ValidationError as error:
+            raise RoleFaulty(f"{self.role} service: its list of models cannot be read") from error
+        contexts = [model.max_model_len for model in models if model.role == self.role]
+        if not contexts:
+            raise RoleFaulty(f"{self.role} service: it lists no model of this role")
+        return min(contexts)
 
     def _address(self, path: str) -> httpx.URL:
         return _address(self.url, path)
@@ -124,6 +142,7 @@ class RoleClient:
                 text=str(extra.get("text", "")),
                 usage=_usage(extra.get("usage")),
                 attempts=_attempts(extra.get("timings")),
+                call_unfinished=extra.get("call_unfinished") is True,
             )
         if status == httpx.codes.UNAUTHORIZED:
             return RoleRefused(f"{self.role} service wants another token: set ALPHA_UMI_ROLE_TOKEN")

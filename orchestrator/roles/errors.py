@@ -60,11 +60,17 @@ class RoleRefused(RoleError):
 
 
 class RoleUnreadable(RoleError):
-    """The model's output cannot be parsed. `text` is the output, `usage` its tokens over all `attempts`."""
+    """The model's output cannot be parsed. `text` is the output, `usage` its tokens over all `attempts`.
 
-    def __init__(self, reason: str, *, text: str, usage: Usage, attempts: int = 1) -> None:
+    `call_unfinished`: the token limit cut an attempt at a call.
+    """
+
+    def __init__(
+        self, reason: str, *, text: str, usage: Usage, attempts: int = 1, call_unfinished: bool = False
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.text = text
         self.usage = usage
         self.attempts = attempts
+        self.call_unfinished = call_unfinished

@@ -37,6 +37,8 @@ from orchestrator.roles.request import Deadline, OnDelta, RoleRequest
 PROBE_TIMEOUT_S = 1.0
 # However many clients request readiness, a replica is checked once within this time.
 STATE_CACHED_S = 1.0
+# A service that was restarted may have another context.
+CONTEXT_CACHED_S = 60.0
 READY = "ready"
 
 
@@ -65,6 +67,9 @@ class Replica:
         self._probe: asyncio.Task[None] | None = None
         self._checking = asyncio.Lock()
         self._checked: tuple[float, str] | None = None
+        # Tokens of the model's context; None until it was read.
+        self.context: int | None = None
+        self._context_read_at: float | None = None
 
     async def call(self, request: RoleRequest[Answer], deadline: Deadline, on_delta: OnDelta | None) -> Answer:
         """The answer; its outcome is counted by the breaker. Raises `RoleError`."""
@@ -100,6 +105,15 @@ class Replica:
                 state = await self._readiness()
                 self._checked = (self._clock(), state)
             return ReplicaState(self.name, self._checked[1], self.breaker.state)
+
+    async def read_context(self) -> None:
+        """Update `context` if it was not read within the last minute. A failure leaves it as it is."""
+        async with self._checking:
+            if self._context_read_at is not None and self._clock() - self._context_read_at < CONTEXT_CACHED_S:
+                return
+            with contextlib.suppress(RoleError):
+                self.context = await self._client.read_context(timeout_s=PROBE_TIMEOUT_S)
+            self._context_read_at = self._clock()
 
     async def aclose(self) -> None:
         """Cancel a running probe."""

@@ -13,12 +13,11 @@ from orchestrator.store import RequestKey
 
 @dataclass(frozen=True)
 class ClientOutput:
-    """The output of a call. `truncated`: it was longer. `request` is the idempotency key of its request."""
+    """The output of a call. `request` is the idempotency key of its request."""
 
     call_id: str
     content: str
     is_error: bool = False
-    truncated: bool = False
     request: RequestKey | None = None
 
 
@@ -78,12 +77,10 @@ def seconds_left(effect: AwaitOutput, now: datetime) -> float:
     return max(0.0, (datetime.fromisoformat(effect.expires_at) - now).total_seconds())
 
 
-def observation_of(output: ClientOutput | None, effect: AwaitOutput, *, latency_ms: int) -> ToolObserved:
-    """The observation of an output, or of a missed deadline (None)."""
-    if output is None:
-        reason = f"The application gave no output until {effect.expires_at}."
-        return ToolObserved(effect.call_id, reason, is_error=True, latency_ms=latency_ms, expired=True)
-    return ToolObserved(effect.call_id, output.content, output.is_error, output.truncated, latency_ms=latency_ms)
+def missed_deadline(effect: AwaitOutput) -> ToolObserved:
+    """The observation of an output that was not submitted in time."""
+    reason = f"The application gave no output until {effect.expires_at}."
+    return ToolObserved(effect.call_id, reason, is_error=True, expired=True)
 
 
 def already_submitted(call_id: str) -> OutputRefused:

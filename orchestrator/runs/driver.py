@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from alpha_umi import telemetry
@@ -42,10 +42,12 @@ from alpha_umi.trajectory import (
 from orchestrator.failpoints import Failpoints
 from orchestrator.log import LoggedEvent, LogWriter
 from orchestrator.race import race
-from orchestrator.runs.client_tools import ClientOutput, ToolOutputInbox, observation_of, seconds_left
+from orchestrator.runs.client_tools import ClientOutput, ToolOutputInbox, missed_deadline, seconds_left
 from orchestrator.runs.executor import EffectExecutor, failure_of, log_outcome, unknown_outcome
 from orchestrator.store import NotStorable, RequestKey
 from orchestrator.stream.broadcast import Broadcast, TextPreview
+from orchestrator.tools.model import ToolResult
+from orchestrator.tools.tool_sets import ToolSet
 
 _log = telemetry.logger(__name__)
 
@@ -66,12 +68,23 @@ class DriverDependencies:
 
 
 class Driver:
-    """Drives one trajectory from the end of its log. `state` is the current state, `ended_at` the time of its end."""
+    """Drives one trajectory from the end of its log. `state` is the current state, `ended_at` the time of its end.
+
+    `tools` is its tool set, None for a trajectory of an earlier version.
+    """
 
     def __init__(
-        self, trajectory_id: str, state: State, seq: int, *, dependencies: DriverDependencies, broadcast: Broadcast
+        self,
+        trajectory_id: str,
+        state: State,
+        seq: int,
+        *,
+        tools: ToolSet | None,
+        dependencies: DriverDependencies,
+        broadcast: Broadcast,
     ) -> None:
         self.state = state
+        self._tools = tools
         self.ended_at: datetime | None = None
         self._id = trajectory_id
         self._seq = seq
@@ -135,7 +148,7 @@ class Driver:
         elif self.state.in_flight != effect_key(effect):
             await self._record(EffectIntended(effect_key(effect)))
             await self._perform(effect)
-        elif isinstance(effect, RunTool) and not self._is_retryable(effect):
+        elif isinstance(effect, RunTool) and not self._is_retryable(self.state, effect):
             # An intent of an earlier process: the call may have been sent before the process ended.
             self._dependencies.executor.metrics.tool_calls.labels(outcome="unknown").inc()
             await self._record(unknown_outcome(effect, "The orchestrator stopped while the call was under way."))
@@ -157,7 +170,12 @@ class Driver:
             return
         output, seq = self._inbox.close(), self._seq + 1
         self._dependencies.failpoints.reach("output.before_commit")
-        observation = observation_of(output, effect, latency_ms=round(waited * 1_000))
+        if output is None:
+            observation = missed_deadline(effect)
+        else:
+            result = ToolResult(output.content, output.is_error, truncated=False)
+            observation = await self._dependencies.executor.observed(self.state, effect, result)
+        observation = replace(observation, latency_ms=round(waited * 1_000))
         await self._record(observation, request=None if output is None else output.request)
         self._dependencies.failpoints.reach("output.after_commit")
         self._inbox.reset(seq)
@@ -175,7 +193,9 @@ class Driver:
 
     async def _outcome(self, effect: SendEffect) -> list[Event]:
         """The events of the effect's outcome; none if the process stops before it is known."""
-        performing = self._dependencies.executor.perform(self._id, self.state, effect, self._on_delta(effect))
+        performing = self._dependencies.executor.perform(
+            self._id, self.state, self._tools, effect, self._on_delta(effect)
+        )
         work = await race(performing, self.interrupted(), timeout_s=self._time_left(self.state))
         if not work.cancelled():
             log_outcome(work.result())
@@ -262,7 +282,7 @@ class Driver:
             case None | AwaitOutput():
                 return None
             case effect:
-                if self._can_continue(state) and self._is_retryable(effect):
+                if self._can_continue(state) and self._is_retryable(state, effect):
                     return EffectIntended(effect_key(effect))
                 return None
 
@@ -270,10 +290,11 @@ class Driver:
         halted = self._stopping or self._interrupt.is_set()
         return state.in_flight is None and not halted and self._time_left(state) != 0
 
-    def _is_retryable(self, effect: SendEffect) -> bool:
+    def _is_retryable(self, state: State, effect: SendEffect) -> bool:
         """Whether the effect may be performed twice.
 
         The intent of a retryable effect shares a commit with the previous outcome. The intent of any other effect is
         committed right before it is sent, because a crash in between makes its outcome UNKNOWN.
         """
-        return not isinstance(effect, RunTool) or self._dependencies.executor.is_retryable(effect)
+        executor = self._dependencies.executor
+        return not isinstance(effect, RunTool) or executor.is_retryable(state, self._tools, effect)

@@ -5,23 +5,26 @@ A failure is an event as well: `RoleFailed` for a role, an observation for a too
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import assert_never
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, assert_never
 
 from alpha_umi import telemetry
-from alpha_umi.contract.roles import Answer, CallAnswer, StepAnswer, ToolModel
+from alpha_umi.contract.roles import MAX_TOOLS, Answer, CallAnswer, StepAnswer, ToolModel
 from alpha_umi.roles.caller import NO_CALL
+from alpha_umi.roles.turns import Role
 from alpha_umi.roles.turns import Tool as RoleTool
 from alpha_umi.trajectory import (
     AskBackbone,
     AskCaller,
     AskPlanner,
     AskSummarizer,
+    AwaitOutput,
     Event,
     PlannerDecided,
     RoleEffect,
@@ -40,6 +43,7 @@ from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.roles.calls import RoleCalls
 from orchestrator.roles.errors import RoleError, RoleUnreadable
 from orchestrator.roles.request import OnDelta
+from orchestrator.runs.offer import ToolOffers
 from orchestrator.runs.role_calls import (
     CallStats,
     RoleCallContext,
@@ -50,8 +54,30 @@ from orchestrator.runs.role_calls import (
     summarize_call,
 )
 from orchestrator.tools.errors import UnknownToolError
-from orchestrator.tools.model import EffectClass, Tool
+from orchestrator.tools.model import EffectClass, Tool, ToolResult
+from orchestrator.tools.numbers import with_written_numbers
+from orchestrator.tools.read_more import (
+    NothingToRead,
+    built_in_tools,
+    is_built_in,
+    read_more,
+    remedy_of,
+    result_title,
+)
 from orchestrator.tools.registry import ToolRegistry
+from orchestrator.tools.shorten import (
+    MIN_OBSERVATION_BYTES,
+    observation_bytes,
+    shorten,
+    shorten_structure,
+    storable,
+)
+from orchestrator.tools.tool_sets import ToolSet, role_tool
+
+# An error is shown in at most this many bytes.
+MAX_ERROR_BYTES: Final = 2 * 1024
+# Longer texts are shortened in a thread, so that other requests are served meanwhile.
+_LONG_BYTES: Final = 64 * 1024
 
 _log = telemetry.logger(__name__)
 
@@ -66,23 +92,28 @@ class EffectExecutor:
     """Calls the roles and runs the tools of all trajectories.
 
     `tool_timeout_s` bounds one tool call. With `constrained=False` roles generate without grammars, as in the paper.
+    `max_answer_bytes` is the length above which the log does not store a result completely.
     """
 
     calls: RoleCalls
     registry: ToolRegistry
     metrics: OrchestratorMetrics
     failpoints: Failpoints
+    offers: ToolOffers
     tool_timeout_s: float
     constrained: bool = True
+    max_answer_bytes: int = 256 * 1024
     call_id: Callable[[], str] = new_call_id
 
-    async def perform(self, trajectory_id: str, state: State, effect: SendEffect, on_delta: OnDelta | None) -> Event:
-        """The outcome of the effect. Raises nothing but cancellation."""
+    async def perform(
+        self, trajectory_id: str, state: State, tools: ToolSet | None, effect: SendEffect, on_delta: OnDelta | None
+    ) -> Event:
+        """The outcome of the effect. `tools` as in `registered_tools`. Raises nothing but cancellation."""
         started = time.monotonic()
         try:
             if isinstance(effect, RunTool):
-                return await self._run_tool(trajectory_id, effect)
-            event = await self._call_role(trajectory_id, state, effect, on_delta)
+                return await self._run_tool(trajectory_id, state, tools, effect)
+            event = await self._call_role(trajectory_id, state, tools, effect, on_delta)
             self._count_decision(event)
             return event
         except RoleError as error:
@@ -91,11 +122,20 @@ class EffectExecutor:
             _log.error("effect.failed", effect=effect_key(effect), exc_info=error)
             return failure_of(effect, "the orchestrator failed; its log has the details", latency_ms=_since(started))
 
-    async def _call_role(self, trajectory_id: str, state: State, effect: RoleEffect, on_delta: OnDelta | None) -> Event:
+    async def _call_role(
+        self,
+        trajectory_id: str,
+        state: State,
+        tools: ToolSet | None,
+        effect: RoleEffect,
+        on_delta: OnDelta | None,
+    ) -> Event:
+        names = await self._tools_of_step(state, tools, effect)
         context = RoleCallContext(
             trajectory_id,
             state,
-            tools=lambda: self._offered(state),
+            tools=lambda: self._offered(state, tools, names),
+            tools_offered=names,
             constrained=self.constrained,
             streams=on_delta is not None,
             call_id=self.call_id,
@@ -119,6 +159,7 @@ class EffectExecutor:
             answer = await self.calls.call(spec.request, on_delta)
         except RoleUnreadable as error:
             self.metrics.count_tokens(role, error.usage)
+            self.metrics.unfinished_calls.labels(role=role).inc(error.call_unfinished)
             if spec.unreadable is None:
                 raise
             return spec.unreadable(error, CallStats(error.usage, _since(started), error.attempts))
@@ -126,57 +167,119 @@ class EffectExecutor:
         self.metrics.count_tokens(role, usage)
         if isinstance(answer, CallAnswer | StepAnswer):
             self.metrics.repairs.inc(answer.repaired)
+            self.metrics.unfinished_calls.labels(role=role).inc(answer.call_unfinished)
         return spec.to_event(answer, CallStats(usage, _since(started), answer.timings.attempts))
 
     def _count_decision(self, event: Event) -> None:
         if isinstance(event, PlannerDecided | StepTaken):
             self.metrics.decisions.labels(next=event.next, readable="no" if event.unreadable else "yes").inc()
 
-    async def _run_tool(self, trajectory_id: str, effect: RunTool) -> Event:
+    async def _run_tool(self, trajectory_id: str, state: State, tools: ToolSet | None, effect: RunTool) -> Event:
+        """Call the tool with the numbers as the caller's turn writes them; the event log holds plain numbers."""
         started = time.monotonic()
         self.failpoints.reach("tool.before_send")
         try:
-            result = await self.registry.call(
-                effect.name,
-                effect.arguments,
-                idempotency_key=idempotency_key(trajectory_id, effect),
-                timeout_s=self.tool_timeout_s,
-            )
-        except UnknownToolError as error:
+            if is_built_in(state, effect.name):
+                result = await self._read_more(state, effect)
+            else:
+                tool = None if tools is None else tools.tools[effect.name]
+                result = await self.registry.call(
+                    effect.name if tool is None else tool.name,
+                    with_written_numbers(effect.arguments, state.history[-1].content),
+                    idempotency_key=idempotency_key(trajectory_id, effect),
+                    timeout_s=self.tool_timeout_s,
+                    source=None if tool is None else tool.source,
+                )
+        except UnknownToolError:
             self.metrics.tool_calls.labels(outcome="error").inc()
-            return ToolObserved(effect.call_id, f"{NO_CALL}{error}", is_error=True)
+            reason = f"the tool {effect.name!r} is gone: its source no longer offers it"
+            return ToolObserved(effect.call_id, NO_CALL + reason, is_error=True)
         self.failpoints.reach("tool.after_send")
         self.metrics.tool_calls.labels(outcome="error" if result.is_error else "ok").inc()
         self.metrics.tool_seconds.observe(time.monotonic() - started)
-        return ToolObserved(
-            effect.call_id, result.content, result.is_error, result.truncated, latency_ms=_since(started)
-        )
+        return replace(await self.observed(state, effect, result), latency_ms=_since(started))
 
-    def is_retryable(self, effect: RunTool) -> bool:
-        """Whether a call can be sent again; False for a tool that is not registered any more."""
+    async def _read_more(self, state: State, effect: RunTool) -> ToolResult:
         try:
-            (tool,) = self.registry.get([effect.name])
-        except UnknownToolError:
+            content = await asyncio.to_thread(read_more, state, effect.arguments, await self._observation_bytes(state))
+        except NothingToRead as error:
+            return ToolResult(str(error), is_error=True, truncated=False)
+        return ToolResult(content, is_error=False, truncated=False)
+
+    async def _observation_bytes(self, state: State) -> int:
+        """The length above which a result is shortened for the roles of the trajectory."""
+        roles: tuple[Role, ...] = ("backbone",) if state.strategy == "single" else ("planner", "caller", "summarizer")
+        await self.offers.contexts.refresh(roles)
+        return observation_bytes(self.offers.contexts.smallest(roles))
+
+    async def observed(self, state: State, effect: RunTool | AwaitOutput, result: ToolResult) -> ToolObserved:
+        """The observation of a result, which is shortened if it is too long for the roles."""
+        text = storable(result.content)
+        size = len(text.encode())
+        # Most results are short: then the contexts of the roles do not matter.
+        limit = MIN_OBSERVATION_BYTES if size <= MIN_OBSERVATION_BYTES else await self._observation_bytes(state)
+        limit = min(MAX_ERROR_BYTES, limit) if result.is_error else limit
+        if size <= limit and not result.truncated:
+            return ToolObserved(effect.call_id, text, result.is_error)
+
+        def shortened() -> tuple[str, str]:
+            title, remedy = result_title(effect.step), remedy_of(state)
+            content = shorten(text, limit, title=title, incomplete=result.truncated, remedy=remedy)
+            return content, shorten_structure(text, self.max_answer_bytes)
+
+        content, body = await asyncio.to_thread(shortened) if size > _LONG_BYTES else shortened()
+        return ToolObserved(effect.call_id, content, result.is_error, truncated=True, body=body)
+
+    def registered_tools(self, state: State, tools: ToolSet | None) -> Mapping[str, Tool]:
+        """The trajectory's tools that sources offer, by name: those of its set as they were when it was created.
+
+        A trajectory of an earlier version has no set, but the tools that are registered now.
+        """
+        if tools is not None:
+            return tools.tools
+        names = set(state.tools)
+        return {name: tool for name, tool in self.registry.offered().items() if name in names}
+
+    def is_ready(self, state: State, tools: ToolSet | None) -> bool:
+        """Whether every tool of the trajectory that a source offers is registered."""
+        if tools is None:
+            names = set(state.tools) - {tool.name for tool in state.client_tools}
+            return names <= self.registry.offered().keys()
+        return all(self.registry.find(tool.source, tool.name) is not None for tool in tools.tools.values())
+
+    def is_retryable(self, state: State, tools: ToolSet | None, effect: RunTool) -> bool:
+        """Whether a call can be sent again; False for a tool that is not registered any more."""
+        if is_built_in(state, effect.name):
+            return True
+        tool = self.registered_tools(state, tools).get(effect.name)
+        if tool is None or self.registry.find(tool.source, tool.name) is None:
             return False
         return tool.effect is not EffectClass.UNKEYED_WRITE
 
-    def _offered(self, state: State) -> list[ToolModel]:
-        """The client's tools, and the registered ones that still exist. Raises `RoleError` if there are none."""
-        offered = {tool.name: tool_model(tool) for tool in self.registry.list_tools() if tool.name in state.tools}
+    async def _tools_of_step(self, state: State, tools: ToolSet | None, effect: RoleEffect) -> tuple[str, ...] | None:
+        """The names of the tools that the step is offered; None: all of them."""
+        if tools is None or isinstance(effect, AskSummarizer):
+            return None
+        # The caller is offered what the planner was.
+        if isinstance(effect, AskCaller):
+            return state.steps[-1].tools_offered
+        return await self.offers.choose(state, tools)
+
+    def _offered(self, state: State, tools: ToolSet | None, names: Sequence[str] | None) -> list[ToolModel]:
+        """The wire forms of the tools of a step. Raises `RoleError` if there are none."""
+        offered = {name: role_tool(name, tool) for name, tool in self.registered_tools(state, tools).items()}
         # Client tools come second: a tool that was registered later under the same name does not replace one.
-        offered |= {tool.name: client_tool_model(tool) for tool in state.client_tools}
+        offered |= {tool.name: tool for tool in state.client_tools}
         if not offered:
             raise RoleError("none of the trajectory's tools is registered any more")
-        return [offered[name] for name in state.tools if name in offered]
+        chosen = state.tools if names is None else names
+        built_in = [role_tool(tool.name, tool) for tool in built_in_tools(state)]
+        shown = [*(offered[name] for name in chosen if name in offered), *built_in]
+        return [tool_model(tool) for tool in shown[:MAX_TOOLS]]
 
 
-def tool_model(tool: Tool) -> ToolModel:
+def tool_model(tool: RoleTool) -> ToolModel:
     """The wire form of a tool. Raises pydantic's `ValidationError` for a name that role services refuse."""
-    return ToolModel(name=tool.name, description=tool.description, parameters=tool.parameters)
-
-
-def client_tool_model(tool: RoleTool) -> ToolModel:
-    """The wire form of a client tool."""
     return ToolModel(name=tool.name, description=tool.description, parameters=dict(tool.parameters))
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from alpha_umi import telemetry
@@ -24,6 +25,7 @@ from orchestrator.race import race
 from orchestrator.runs.driver import Driver, DriverDependencies
 from orchestrator.store import EventStore, RequestKey, StoreError, TrajectoryRow
 from orchestrator.stream.broadcast import Broadcast
+from orchestrator.tools.tool_sets import ToolSet, ToolSets
 
 STOP_GRACE_S = 5.0
 
@@ -36,12 +38,16 @@ def new_trajectory_id() -> str:
 
 
 class RunSnapshot(NamedTuple):
-    """A trajectory up to row `seq` of its log, and the start of its newest turn."""
+    """A trajectory up to row `seq` of its log, the start of its newest turn, and its tool set.
+
+    `tools` is None for a trajectory of an earlier version.
+    """
 
     row: TrajectoryRow
     state: State
     seq: int
     started_at: datetime
+    tools: ToolSet | None
 
 
 class RunManager:
@@ -52,12 +58,14 @@ class RunManager:
         store: EventStore,
         dependencies: DriverDependencies,
         *,
-        tools_ready: Callable[[Sequence[str]], Coroutine[Any, Any, None]],
+        tool_sets: ToolSets,
+        wait_for_sources: Callable[[Callable[[], bool]], Coroutine[Any, Any, None]],
         trajectory_id: Callable[[], str] = new_trajectory_id,
     ) -> None:
         self._store = store
         self._dependencies = dependencies
-        self._tools_ready = tools_ready
+        self._tool_sets = tool_sets
+        self._wait_for_sources = wait_for_sources
         self._trajectory_id = trajectory_id
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -80,12 +88,13 @@ class RunManager:
     async def create(
         self,
         created: TrajectoryCreated,
+        tools: ToolSet,
         *,
         metadata: Mapping[str, str],
         background: bool,
         request: RequestKey | None = None,
     ) -> Run:
-        """Commit a new trajectory and start its run. Raises `StoreError`."""
+        """Commit a new trajectory with the tool set that it names, and start its run. Raises `StoreError`."""
         self.require_open()
         trajectory_id = self._trajectory_id()
         self._dependencies.failpoints.reach("create.before_commit")
@@ -103,7 +112,7 @@ class RunManager:
         self._dependencies.failpoints.reach("create.after_commit")
         self._dependencies.executor.metrics.started.labels(strategy=created.strategy).inc()
         _log.info("trajectory.created", trajectory_id=trajectory_id, background=background)
-        snapshot = RunSnapshot(row, replay([created]), row.last_seq, row.created_at)
+        snapshot = RunSnapshot(row, replay([created]), row.last_seq, row.created_at, tools)
         return self._start(snapshot, detached=background or request is not None)
 
     async def continue_(
@@ -127,7 +136,7 @@ class RunManager:
         )
         self._dependencies.failpoints.reach("message.after_commit")
         _log.info("trajectory.continued", trajectory_id=ended.row.id, background=background)
-        snapshot = RunSnapshot(ended.row, continued, rows[-1].seq, now)
+        snapshot = RunSnapshot(ended.row, continued, rows[-1].seq, now, ended.tools)
         return self._start(snapshot, detached=background or request is not None)
 
     async def load(self, trajectory_id: str) -> RunSnapshot:
@@ -135,7 +144,9 @@ class RunManager:
         row = await self._store.get(trajectory_id)
         log = list(read_log(await self._store.events(trajectory_id)))
         turns = [logged.at for logged in log if isinstance(logged.event, TrajectoryCreated | MessageAdded)]
-        return RunSnapshot(row, state_of(log), len(log), turns[-1] if turns else row.created_at)
+        state = state_of(log)
+        tools = None if state.tool_set is None else await self._tool_sets.load(state.tool_set)
+        return RunSnapshot(row, state, len(log), turns[-1] if turns else row.created_at, tools)
 
     async def attach(self, trajectory_id: str) -> Run | None:
         """The run of a trajectory, started if there is none; None if the trajectory has ended. Raises `StoreError`."""
@@ -196,7 +207,7 @@ class RunManager:
             task.cancel()
 
     def _start(self, snapshot: RunSnapshot, *, detached: bool, recovered: bool = False) -> Run:
-        row, state = snapshot.row, snapshot.state
+        row = snapshot.row
         if (known := self._runs.get(row.id)) is not None:
             # Another request has started the run first.
             known.detached = known.detached or detached
@@ -204,7 +215,14 @@ class RunManager:
         broadcast = Broadcast()
         run = Run(
             row,
-            Driver(row.id, state, snapshot.seq, dependencies=self._dependencies, broadcast=broadcast),
+            Driver(
+                row.id,
+                snapshot.state,
+                snapshot.seq,
+                tools=snapshot.tools,
+                dependencies=self._dependencies,
+                broadcast=broadcast,
+            ),
             broadcast,
             snapshot.started_at,
             detached,
@@ -213,15 +231,17 @@ class RunManager:
         if self.stopping:
             # Committed while the process began to stop: the next process resumes it.
             run.driver.stop()
-        task = asyncio.create_task(self._drive(run, wait_for=_registered(state) if recovered else ()), name=row.id)
+        executor = self._dependencies.executor
+        is_ready = partial(executor.is_ready, snapshot.state, snapshot.tools) if recovered else None
+        task = asyncio.create_task(self._drive(run, is_ready), name=row.id)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return run
 
-    async def _drive(self, run: Run, *, wait_for: Sequence[str]) -> None:
+    async def _drive(self, run: Run, is_ready: Callable[[], bool] | None) -> None:
         try:
-            if wait_for:
-                await race(self._tools_ready(wait_for), run.driver.interrupted())
+            if is_ready is not None:
+                await race(self._wait_for_sources(is_ready), run.driver.interrupted())
             await run.driver.run()
         except Exception as error:
             _log.error("trajectory.abandoned", trajectory_id=run.id, exc_info=error)
@@ -244,12 +264,6 @@ def _closed_broadcast() -> Broadcast:
     broadcast = Broadcast()
     broadcast.close(stopping=True)
     return broadcast
-
-
-def _registered(state: State) -> tuple[str, ...]:
-    """The trajectory's tools that come from a tool source."""
-    client_tools = {tool.name for tool in state.client_tools}
-    return tuple(name for name in state.tools if name not in client_tools)
 
 
 CLIENT_LEFT = "the client disconnected"

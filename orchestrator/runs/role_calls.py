@@ -47,11 +47,15 @@ from orchestrator.roles.request import RoleRequest
 
 @dataclass(frozen=True)
 class RoleCallContext:
-    """The context of a role call. `streams`: the generated text is streamed."""
+    """The context of a role call. `streams`: the generated text is streamed.
+
+    `tools_offered` are the names to record with a step; None: all of the trajectory's tools.
+    """
 
     trajectory_id: str
     state: State
     tools: Callable[[], list[ToolModel]]
+    tools_offered: tuple[str, ...] | None
     constrained: bool
     streams: bool
     call_id: Callable[[], str]
@@ -97,12 +101,24 @@ def plan_call(context: RoleCallContext, effect: AskPlanner) -> RoleCallSpec[Plan
     )
 
     def to_event(answer: PlanAnswer, stats: CallStats) -> Event:
-        return PlannerDecided(answer.thought, answer.next, answer.text, **stats.output(truncated=answer.truncated))
+        return PlannerDecided(
+            answer.thought,
+            answer.next,
+            answer.text,
+            tools_offered=context.tools_offered,
+            **stats.output(truncated=answer.truncated),
+        )
 
     def unreadable(error: RoleUnreadable, stats: CallStats) -> Event:
         decision = context.state.limits.on_unreadable
         return PlannerDecided(
-            error.text.strip(), decision, error.text, unreadable=True, reason=error.reason, **stats.output()
+            error.text.strip(),
+            decision,
+            error.text,
+            unreadable=True,
+            reason=error.reason,
+            tools_offered=context.tools_offered,
+            **stats.output(),
         )
 
     request = RoleRequest(PLAN, body, context.trajectory_id, effect.step)
@@ -117,15 +133,23 @@ def caller_call(context: RoleCallContext, effect: AskCaller) -> RoleCallSpec[Cal
     def to_event(answer: CallAnswer, stats: CallStats) -> Event:
         refused = _not_offered(answer.action, tools)
         if refused is not None:
-            return no_call(answer.text, refused, stats)
+            return no_call(answer.text, refused, stats, call_unfinished=answer.call_unfinished)
         name, arguments = answer.action.name, answer.action.arguments
-        return CallMade(context.call_id(), name, arguments, answer.text, **stats.output(truncated=answer.truncated))
+        output = stats.output(truncated=answer.truncated)
+        return CallMade(
+            context.call_id(), name, arguments, answer.text, call_unfinished=answer.call_unfinished, **output
+        )
 
-    def no_call(text: str, reason: str, stats: CallStats) -> Event:
-        return ToolObserved(None, NO_CALL + reason, is_error=True, text=text, **vars(stats))
+    def no_call(text: str, reason: str, stats: CallStats, *, call_unfinished: bool) -> Event:
+        return ToolObserved(
+            None, NO_CALL + reason, is_error=True, text=text, call_unfinished=call_unfinished, **vars(stats)
+        )
+
+    def unreadable(error: RoleUnreadable, stats: CallStats) -> Event:
+        return no_call(error.text, error.reason, stats, call_unfinished=error.call_unfinished)
 
     request = RoleRequest(CALL, body, context.trajectory_id, effect.step)
-    return RoleCallSpec(request, to_event, lambda error, stats: no_call(error.text, error.reason, stats))
+    return RoleCallSpec(request, to_event, unreadable)
 
 
 def summarize_call(context: RoleCallContext, effect: AskSummarizer) -> RoleCallSpec[SummarizeAnswer]:
@@ -160,6 +184,8 @@ def step_call(context: RoleCallContext, effect: AskBackbone) -> RoleCallSpec[Ste
             arguments=None if action is None else action.arguments,
             reason=refused or answer.reason,
             answer=answer.answer,
+            call_unfinished=answer.call_unfinished,
+            tools_offered=context.tools_offered,
             **stats.output(truncated=answer.truncated),
         )
 
@@ -173,6 +199,7 @@ def step_call(context: RoleCallContext, effect: AskBackbone) -> RoleCallSpec[Ste
             reason=error.reason,
             answer=text if counts else None,
             unreadable=True,
+            tools_offered=context.tools_offered,
             **stats.output(),
         )
 

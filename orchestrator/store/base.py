@@ -23,6 +23,7 @@ from sqlalchemy.sql import Executable
 
 from orchestrator.store.errors import (
     NotStorable,
+    StoreDamaged,
     StoreError,
     StoreUnavailable,
     TrajectoryNotFound,
@@ -52,8 +53,23 @@ from orchestrator.store.rows import (
     storable_text,
     trajectory_row,
 )
-from orchestrator.store.tables import TOOL_SOURCES, TRAJECTORIES, UNFINISHED, events_of, idempotency_records, newest
-from orchestrator.store.writes import IDEMPOTENCY_RETENTION, LogWrite, SourceWrite, write_logs, write_sources
+from orchestrator.store.tables import (
+    TOOL_SETS,
+    TOOL_SOURCES,
+    TRAJECTORIES,
+    UNFINISHED,
+    events_of,
+    idempotency_records,
+    newest,
+)
+from orchestrator.store.writes import (
+    IDEMPOTENCY_RETENTION,
+    LogWrite,
+    SourceWrite,
+    write_logs,
+    write_sources,
+    write_tool_set,
+)
 
 Result = TypeVar("Result")
 
@@ -192,6 +208,18 @@ class EventStore(ABC):
     async def list_tool_sources(self) -> ToolSources:
         """Every registration, by name. Raises `StoreDamaged`."""
         return [read_tool_source(row) for row in await self._read(select(TOOL_SOURCES).order_by(TOOL_SOURCES.c.name))]
+
+    async def put_tool_set(self, digest: str, document: str) -> None:
+        """Store the JSON text of a tool set under its digest, once."""
+        await self._transact(partial(write_tool_set, digest=digest, document=document))
+
+    async def tool_set(self, digest: str) -> str:
+        """The JSON text of a tool set. Raises `StoreDamaged` if it is not there."""
+        rows = await self._read(select(TOOL_SETS).where(TOOL_SETS.c.digest == digest))
+        if not rows:
+            raise StoreDamaged(f"the tool set {digest} is missing: restore the database from a backup")
+        text: str = rows[0]["document"]
+        return text
 
     @abstractmethod
     def _classify(self, error: DBAPIError) -> StoreError:

@@ -80,6 +80,11 @@ def unify_events(connection: Connection) -> None:
         )
 
 
+def create_tool_sets(connection: Connection) -> None:
+    """The tools of trajectories. Those that exist have none, and use the tools that are registered."""
+    connection.exec_driver_sql("CREATE TABLE tool_sets (digest TEXT PRIMARY KEY NOT NULL, document TEXT NOT NULL)")
+
+
 def _unified(kind: str, event: dict[str, Any], policy: str, *, concludes: bool) -> tuple[str, dict[str, Any]]:
     reason, thought = event["reason"], event["text"].strip()
     if kind == "caller.unreadable":
@@ -93,7 +98,7 @@ def _unified(kind: str, event: dict[str, Any], policy: str, *, concludes: bool) 
     return "backbone.stepped", decided | {"answer": answer}
 
 
-MIGRATIONS: tuple[Migration, ...] = (create_log, create_idempotency_keys, unify_events)
+MIGRATIONS: tuple[Migration, ...] = (create_log, create_idempotency_keys, unify_events, create_tool_sets)
 
 
 def migrate(connection: Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> int:

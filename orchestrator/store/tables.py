@@ -85,6 +85,14 @@ TOOL_SOURCES = Table(
     Column("document", Text, nullable=False),
 )
 
+# The tools of trajectories as they were when these were created; `digest` identifies the document.
+TOOL_SETS = Table(
+    "tool_sets",
+    METADATA,
+    Column("digest", Text, primary_key=True),
+    Column("document", Text, nullable=False),
+)
+
 SCHEMA_VERSION = Table(
     "schema_version",
     METADATA,

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, insert
+from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.sql import Executable
 
 from orchestrator.store.errors import (
@@ -28,6 +28,7 @@ from orchestrator.store.tables import (
     EVENTS,
     IDEMPOTENCY_KEYS,
     MOVE_END,
+    TOOL_SETS,
     TOOL_SOURCES,
     TRAJECTORIES,
     expired_idempotency_records,
@@ -160,6 +161,12 @@ def write_sources(connection: Connection, writes: Sequence[SourceWrite]) -> Sequ
             row = {"name": write.name, "document": write.document}
             connection.execute(insert(TOOL_SOURCES).values(row))
     return existed
+
+
+def write_tool_set(connection: Connection, digest: str, document: str) -> None:
+    """Insert a tool set unless it is there."""
+    if connection.execute(select(TOOL_SETS.c.digest).where(TOOL_SETS.c.digest == digest)).first() is None:
+        connection.execute(insert(TOOL_SETS).values(digest=digest, document=document))
 
 
 def _recorded_keys(connection: Connection, writes: Sequence[LogWrite]) -> set[IdempotencyKey]:

@@ -20,6 +20,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
+from urllib.parse import unquote
 
 import aiohttp
 import httpx
@@ -43,6 +44,8 @@ MAX_CONNECTIONS: Final = 256
 
 # The host of the request that a socket is opened for; aiohttp passes only the address to the socket factory.
 _requested_host: ContextVar[str] = ContextVar("requested_host", default="")
+# Path and query as they were encoded; aiohttp would decode what it takes to mean the same, such as `%2C`.
+_requested_target: ContextVar[str] = ContextVar("requested_target")
 CONNECT_TIMEOUT_S: Final = 10.0
 USER_AGENT: Final = "alpha-umi"
 
@@ -100,6 +103,7 @@ class Egress:
         """
         outbound = check_request(request, timeout_s)
         _requested_host.set(outbound.url.host.lower())
+        _requested_target.set(outbound.url.raw_path.decode("ascii"))
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._exchange(outbound, max_body_bytes)
@@ -172,7 +176,11 @@ class Egress:
 
 
 async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Translate the errors after which aiohttp would retry a request into one after which it does not."""
+    """Send path and query as they were encoded, and translate the errors after which aiohttp would retry a request."""
+    path, _, query = _requested_target.get().partition("?")
+    request.url = URL.build(
+        scheme=request.url.scheme, authority=request.url.raw_authority, path=path, query_string=query, encoded=True
+    )
     try:
         return await handler(request)
     except aiohttp.ClientConnectorError:
@@ -253,7 +261,13 @@ def check_request(request: OutboundRequest, timeout_s: float) -> httpx.Request:
         final = URL(str(outbound.url))
     except (ValueError, httpx.InvalidURL):
         raise RequestRefused("the address is not valid, or a header is not plain ASCII") from None
-    if not same_origin(base, final) or not _under(final.raw_path, base.raw_path):
+    path = outbound.url.raw_path.decode("ascii").partition("?")[0]
+    # The path is sent as it was encoded, so it must be what was checked: dot segments make a difference.
+    if (
+        not same_origin(base, final)
+        or not _under(final.raw_path, base.raw_path)
+        or unquote(path) != unquote(final.raw_path)
+    ):
         raise RequestRefused("the request would leave the origin or the base path of its tool source")
     return outbound
 

@@ -4,9 +4,9 @@ ToolsError
 ├── ToolSourceError             a tool source cannot be used; its registration must be changed
 │   ├── DocumentError           its document cannot be read; `field` is a JSON pointer into it
 │   ├── SourceUnreachableError  its document could not be fetched; trying again later may help
-│   ├── SourceExistsError       another source has its name, or a tool of the same name
+│   ├── SourceExistsError       another source has its name
 │   └── UnknownSourceError      no source has this name
-├── UnknownToolError            no tool has this name; similar names are suggested
+├── UnknownToolError            no tool has this name, or several have; names to use are suggested
 ├── ArgumentError               an argument cannot be put into a request; the model can repair the call
 └── EgressError                 a request could not be made or answered
     ├── RequestRefused          the egress guard refused it; nothing was sent
@@ -18,7 +18,7 @@ ToolsError
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 
@@ -45,7 +45,7 @@ class SourceUnreachableError(ToolSourceError):
 
 
 class SourceExistsError(ToolSourceError):
-    """The source, or one of its tools, has the name of one that is registered."""
+    """The source has the name of one that is registered."""
 
 
 class UnknownSourceError(ToolSourceError):
@@ -55,20 +55,37 @@ class UnknownSourceError(ToolSourceError):
         super().__init__(
             f"there is no tool source {name!r}",
             field="name",
-            remedy=_did_you_mean([name], known, what="source"),
+            remedy=_did_you_mean(_similar([name], list(known)), known, what="source"),
         )
 
 
 class UnknownToolError(ToolsError):
-    """No tools have these names. `suggestions` are registered names that look similar, best first."""
+    """No single tools have these names. `suggestions` are registered names to use instead, best first.
 
-    def __init__(self, names: list[str], known: Iterable[str]) -> None:
+    `shared` has the long names of the tools for each name that several sources have.
+    """
+
+    def __init__(
+        self, names: Sequence[str], known: Iterable[str], shared: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
         known = list(known)
-        self.names = names
-        self.suggestions = _similar(names, known)
-        self.remedy = _did_you_mean(names, known, what="tool")
-        quoted = ", ".join(repr(name) for name in names)
-        super().__init__(f"no tool is registered as {quoted}; {self.remedy}")
+        self.names = list(names)
+        long_names = [name for meant in (shared or {}).values() for name in meant]
+        # Comparing a name with thousands of others takes tens of milliseconds.
+        self.suggestions = long_names or _similar(names[:MAX_COMPARED], known)
+        self.remedy = _did_you_mean(self.suggestions, known, what="tool")
+        self._shared = {name for name, meant in (shared or {}).items() if meant}
+        several = [name for name in names if name in self._shared]
+        none = [name for name in names if name not in self._shared]
+        reasons = [f"no tool is registered as {_quoted(none)}"] if none else []
+        reasons += [f"several sources have a tool {_quoted(several)}"] if several else []
+        super().__init__(f"{' and '.join(reasons)}; {self.remedy}")
+
+    def reason_for(self, name: str) -> str:
+        """Why one of `names` stands for no tool."""
+        if name in self._shared:
+            return f"several sources have a tool {name!r}"
+        return f"no tool is registered as {name!r}"
 
 
 ALL_ARGUMENTS: Final = "(all)"
@@ -102,17 +119,23 @@ class DeadlineExceeded(ExchangeFailed):
     """No complete answer came within the time limit."""
 
 
-def _similar(names: Iterable[str], known: Iterable[str]) -> list[str]:
-    candidates = list(known)
-    similar = [match for name in names for match in difflib.get_close_matches(name, candidates, n=3)]
+# Names for which similar ones are looked up.
+MAX_COMPARED = 3
+
+
+def _similar(names: Iterable[str], known: Sequence[str]) -> list[str]:
+    similar = [match for name in names for match in difflib.get_close_matches(name, known, n=3)]
     return list(dict.fromkeys(similar))
 
 
-def _did_you_mean(names: Iterable[str], known: Iterable[str], *, what: str) -> str:
-    candidates = list(known)
-    similar = _similar(names, candidates)
-    if similar:
-        return "did you mean " + " or ".join(repr(name) for name in similar) + "?"
+def _did_you_mean(suggestions: Sequence[str], known: Iterable[str], *, what: str) -> str:
+    if suggestions:
+        return "did you mean " + " or ".join(repr(name) for name in suggestions[:20]) + "?"
+    candidates = sorted(known)
     if not candidates:
         return f"no {what} is registered at all; register a source first"
-    return f"registered are {', '.join(sorted(candidates)[:20])}"
+    return f"registered are {', '.join(candidates[:20])}"
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names[:20])

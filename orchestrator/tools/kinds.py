@@ -39,6 +39,6 @@ AnySource = Annotated[
 ]
 
 
-async def load_source(source: ToolSource, egress: Egress, *, max_observation_bytes: int) -> ToolProvider:
+async def load_source(source: ToolSource, egress: Egress) -> ToolProvider:
     """Load the source's tools. Raises `ToolSourceError` (see `errors`)."""
-    return await KINDS[source.kind].load(source, egress, max_observation_bytes)
+    return await KINDS[source.kind].load(source, egress)

@@ -5,9 +5,12 @@ Leaves out where tools come from and how they are called; see `registry` and `so
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 
@@ -33,6 +36,12 @@ class Tool:
     source: str
     effect: EffectClass
 
+    @cached_property
+    def digest(self) -> str:
+        """Hexadecimal SHA-256 of the definition."""
+        definition = [self.name, self.description, self.parameters, self.source, self.effect]
+        return hashlib.sha256(json.dumps(definition).encode()).hexdigest()
+
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -50,7 +59,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class ToolResult:
-    """The result of a call, as text for the planner. `truncated`: the answer was longer than `content`.
+    """The result of a call as text, of any length. `truncated`: `content` is only the beginning of the answer.
 
     `status` is the HTTP status, if an answer came.
     """

@@ -1,86 +1,108 @@
-"""Converts the outcome of a call into the observation that the planner reads.
+"""Converts the answer of an HTTP call into the text that the planner reads.
 
-A success is JSON, written compactly; text is a success only where the document declares text. Everything else is an
-error with the status and a bounded piece of the body. Answers are untrusted data: no code may act on their content.
+A status of success makes an observation of whatever text came: JSON is written compactly, all other text stays as it
+is, and of other content the type and size are shown. Only two such answers are errors: broken JSON, and an HTML page
+where the document declares something else, because that is the page of a proxy or a login. Every other status is an
+error. Answers are untrusted data: no code may act on their content. How long an observation may be is left out; see
+`shorten`.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
-from typing import Final, NoReturn
+import re
+from collections.abc import Sequence
+from typing import Final
 
 from orchestrator.tools.egress import Answer
+from orchestrator.tools.json_text import closed_json, compact_json
 from orchestrator.tools.model import ToolResult
 from orchestrator.tools.openapi.operation import Operation
 from orchestrator.tools.openapi.security import Credentials
+from orchestrator.tools.shorten import storable
 
-MAX_OBSERVATION_BYTES: Final = 16 * 1024
-MAX_ERROR_BODY_BYTES: Final = 2 * 1024
-_TEXT_CHARSETS = frozenset({"utf-8", "us-ascii", "iso-8859-1", "windows-1252", "utf-16"})
-
-
-def observe(
-    answer: Answer, operation: Operation, credentials: Credentials, *, max_bytes: int = MAX_OBSERVATION_BYTES
-) -> ToolResult:
-    """The observation of an answer; `content` has at most `max_bytes` bytes of UTF-8."""
-    text = credentials.redact(_text(answer))
-    compact = None if answer.truncated else _compact_json(text)
-    answer_text = text.strip() if compact is None else compact
-    problem = _problem(answer, operation, is_json=compact is not None or not answer_text)
-    if problem is None:
-        content, cut = bounded(answer_text or f"(HTTP {answer.status}, no content)", max_bytes)
-        return ToolResult(content, is_error=False, truncated=cut)
-    piece, cut = bounded(answer_text, min(MAX_ERROR_BODY_BYTES, max_bytes))
-    content, cut_again = bounded(f"{problem}: {piece}" if piece else f"{problem}.", max_bytes)
-    return ToolResult(content, is_error=True, truncated=answer.truncated or cut or cut_again)
+# Codecs whose time is proportional to the text.
+_CHARSET: Final = re.compile(
+    r"utf-?(8|16(-?[lb]e)?|32(-?[lb]e)?)|(us-)?ascii|(iso-?8859-|windows-|cp)\d+|latin-?1|koi8-[ru]"
+    r"|big5|gbk|gb2312|gb18030|euc-(jp|kr)|shift_jis"
+)
+_XML_ENCODING: Final = re.compile(rb"""<\?xml[^>]{1,100}encoding=["']([A-Za-z0-9._-]{1,40})["']""")
+_TEXT_TYPE: Final = re.compile(
+    r"text/.*|.*[/+](json|xml|yaml|csv)|application/(x-)?(ndjson|jsonl|jsonlines|json-seq|javascript|sql|toml|graphql)"
+    r"|application/(x-yaml|x-www-form-urlencoded)"
+)
+_JSON_TYPE: Final = re.compile(r".*[/+]json")
+_HTML_TYPE: Final = re.compile(r"text/html|application/xhtml\+xml")
+_HTML_PAGE: Final = re.compile(r"\s*<(!doctype html|html)\b", re.IGNORECASE)
+_CONTROL: Final = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 
-def failure(reason: str, *, max_bytes: int = MAX_OBSERVATION_BYTES) -> ToolResult:
+def observe(answer: Answer, operation: Operation, credentials: Credentials) -> ToolResult:
+    """The observation of an answer, without the operation's secrets. `truncated`: the answer was longer."""
+    text = _text(answer)
+    read = closed_json if answer.truncated else compact_json
+    compact = None if text is None else read(text, redact=credentials.redact)
+    shown = storable(credentials.redact((text if compact is None else compact) or "").strip())
+    if text is None:
+        shown = f"({answer.media_type or 'content of no type'}, {len(answer.body):,} bytes, not shown)"
+    problem = _problem(answer, operation, None if compact is not None else text)
+    if problem is not None:
+        return ToolResult(f"{problem}: {shown}" if shown else f"{problem}.", is_error=True, truncated=answer.truncated)
+    return ToolResult(shown or f"(HTTP {answer.status}, no content)", is_error=False, truncated=answer.truncated)
+
+
+def failure(reason: str) -> ToolResult:
     """The observation of a call without an answer."""
-    content, cut = bounded(reason, max_bytes)
-    return ToolResult(content, is_error=True, truncated=cut)
+    return ToolResult(storable(reason), is_error=True, truncated=False)
 
 
-def bounded(text: str, max_bytes: int) -> tuple[str, bool]:
-    """The text in at most `max_bytes` bytes of UTF-8, and whether it was cut; a cut falls between characters."""
-    # Valid JSON can contain lone surrogates and NUL; neither can be stored.
-    raw = text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace")
-    if len(raw) <= max_bytes:
-        return raw.decode(), False
-    mark = f" [cut: {len(raw)} bytes in all]"
-    start = raw[: max(0, max_bytes - len(mark))].decode("utf-8", "ignore")
-    return (start + mark)[:max_bytes], True
-
-
-def _problem(answer: Answer, operation: Operation, *, is_json: bool) -> str | None:
-    """The reason why the answer is an error, or None."""
+def _problem(answer: Answer, operation: Operation, text: str | None) -> str | None:
+    """The reason why the answer is an error, or None. `text` is None for JSON and for what is no text."""
     if 300 <= answer.status < 400:
         return f"HTTP {answer.status}: the tool answered with a redirect, which is not followed"
     if not 200 <= answer.status < 300:
         return f"HTTP {answer.status} from the tool"
-    if answer.truncated:
-        return f"The tool's answer is too large; its first {len(answer.body)} bytes were read"
-    if is_json or operation.text_answers:
+    if not text:
         return None
-    return f"HTTP {answer.status}: the tool's answer is {answer.media_type or 'of no type'} and not JSON"
+    if _is_page(answer.media_type, text) and not _declares_html(operation.answers):
+        return f"HTTP {answer.status}: the tool answered with an HTML page, which its document does not declare"
+    if _JSON_TYPE.fullmatch(answer.media_type) and not all(map(compact_json, text.splitlines())):
+        return f"HTTP {answer.status}: the tool's answer is labelled {answer.media_type} and is not JSON"
+    return None
 
 
-def _text(answer: Answer) -> str:
+def _is_page(media_type: str, text: str) -> bool:
+    return bool(_HTML_PAGE.match(text) or (_HTML_TYPE.fullmatch(media_type) and text.lstrip().startswith("<")))
+
+
+def _declares_html(answers: Sequence[str]) -> bool:
+    """Whether the declared media types include HTML, or there are none."""
+    return not answers or any(each in ("*/*", "text/*") or _HTML_TYPE.fullmatch(each) for each in answers)
+
+
+def _text(answer: Answer) -> str | None:
+    """The body as text; None if it is not text. The page of a redirect is not read."""
     if 300 <= answer.status < 400:
         return ""
-    charset = (answer.charset or "utf-8").lower()
-    decoded = answer.body.decode(charset if charset in _TEXT_CHARSETS else "utf-8", "replace")
-    return decoded.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")
-
-
-def _compact_json(text: str) -> str | None:
-    """The text as compact JSON; None if it is not JSON, infinities included."""
+    is_text = _TEXT_TYPE.fullmatch(answer.media_type) is not None
+    encoding = _encoding(answer, is_text=is_text)
     try:
-        value = json.loads(text, parse_constant=_no_constant)
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except (ValueError, RecursionError):
-        return None
+        # A body that was cut may end inside a character.
+        text = codecs.getincrementaldecoder(encoding)().decode(answer.body, final=not answer.truncated)
+    except UnicodeDecodeError:
+        guess = "windows-1252" if answer.charset is None and answer.media_type.startswith("text/") else encoding
+        text = answer.body.decode(guess, "replace") if is_text else "\x00"
+    return text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}") if is_text or not _CONTROL.search(text) else None
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+def _encoding(answer: Answer, *, is_text: bool) -> str:
+    """The encoding by the header, the XML declaration or the first bytes; UTF-8 if that is none that may be used."""
+    declared = _XML_ENCODING.match(answer.body)
+    name = answer.charset or (declared[1].decode() if declared else "")
+    if not name and (is_text or answer.body[:2] in (b"\xff\xfe", b"\xfe\xff")):
+        return json.detect_encoding(answer.body)
+    try:
+        return codecs.lookup(name).name if _CHARSET.fullmatch(name.lower()) else "utf-8"
+    except LookupError:
+        return "utf-8"

@@ -6,24 +6,24 @@ Leaves out persistence (a source's `record` is what to store) and the decision w
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.tools.egress import Egress
 from orchestrator.tools.errors import SourceExistsError, UnknownSourceError, UnknownToolError
 from orchestrator.tools.kinds import load_source
 from orchestrator.tools.model import RequestPreview, Tool, ToolResult
-from orchestrator.tools.observation import MAX_OBSERVATION_BYTES
+from orchestrator.tools.names import ToolNames
 from orchestrator.tools.source import ToolProvider, ToolSource
 
 
 class ToolRegistry:
-    """Every tool that trajectories may use. Names of tools are unique over all sources."""
+    """Every tool that trajectories may use. `names` has the rule of their names over all sources."""
 
-    def __init__(self, egress: Egress, *, max_observation_bytes: int = MAX_OBSERVATION_BYTES) -> None:
+    def __init__(self, egress: Egress) -> None:
         self._egress = egress
-        self._max_observation_bytes = max_observation_bytes
         self._sources: dict[str, ToolProvider] = {}
-        self._tools: dict[str, ToolProvider] = {}
+        self._names = ToolNames({})
 
     async def add_source(self, source: ToolSource) -> ToolProvider:
         """Load a source and register its tools.
@@ -31,24 +31,21 @@ class ToolRegistry:
         Raises `ToolSourceError` (see `errors`), and then nothing has changed.
         """
         self._refuse_same_source(source.name)
-        provider = await load_source(source, self._egress, max_observation_bytes=self._max_observation_bytes)
+        provider = await load_source(source, self._egress)
         try:
             self._refuse_same_source(source.name)
-            self._refuse_same_tools(source.name, provider.tools)
         except SourceExistsError:
             await provider.close()
             raise
-        self._sources[source.name] = provider
-        self._tools |= dict.fromkeys(provider.tools, provider)
+        self._set_sources({**self._sources, source.name: provider})
         return provider
 
     async def remove_source(self, name: str) -> None:
         """Remove a source and its tools. Raises `UnknownSourceError`."""
         if name not in self._sources:
             raise UnknownSourceError(name, self._sources)
-        removed = self._sources.pop(name)
-        for tool in removed.tools:
-            del self._tools[tool]
+        removed = self._sources[name]
+        self._set_sources({other: provider for other, provider in self._sources.items() if other != name})
         await removed.close()
 
     async def aclose(self) -> None:
@@ -60,35 +57,63 @@ class ToolRegistry:
         """All sources, in the order they were added."""
         return list(self._sources.values())
 
+    def offered(self) -> dict[str, Tool]:
+        """All tools by the names under which they are offered, by source and then in the order of the source.
+
+        A tool itself has its own name.
+        """
+        return {name: self._sources[key.source].tools[key.name] for name, key in self._names.offered.items()}
+
     def list_tools(self) -> list[Tool]:
-        """All tools, by source and then in the order of the source."""
-        return [tool for provider in self._sources.values() for tool in provider.tools.values()]
+        """All tools under the names by which they are offered, by source and then in the order of the source."""
+        return [replace(tool, name=name) for name, tool in self.offered().items()]
+
+    def find(self, source: str, name: str) -> Tool | None:
+        """The tool of a source by its own name, as it is registered now; None if it is not."""
+        provider = self._sources.get(source)
+        return None if provider is None else provider.tools.get(name)
 
     def get(self, names: Iterable[str]) -> list[Tool]:
-        """The tools of these names. Raises `UnknownToolError` with all names that are not registered."""
-        names = list(names)
-        if unknown := [name for name in names if name not in self._tools]:
-            raise UnknownToolError(unknown, self._tools)
-        return [self._tools[name].tools[name] for name in names]
+        """The tools of these names: own names, or `source__tool`.
+
+        Raises `UnknownToolError` with all names that are not registered, or that tools of several sources have.
+        """
+        candidates = [(name, self._names.candidates(name)) for name in names]
+        unknown = {name: keys for name, keys in candidates if len(keys) != 1}
+        if unknown:
+            shared = {name: [self._names.long_name(key) for key in keys] for name, keys in unknown.items()}
+            raise UnknownToolError(list(unknown), self._names.offered, shared)
+        return [self._sources[key.source].tools[key.name] for _, (key,) in candidates]
 
     def preview(self, name: str, arguments: Mapping[str, Any], *, idempotency_key: str) -> RequestPreview:
         """The request that `call` would send. Raises `UnknownToolError` and `ArgumentError`."""
-        if name not in self._tools:
-            raise UnknownToolError([name], self._tools)
-        return self._tools[name].preview(name, arguments, idempotency_key=idempotency_key)
+        (tool,) = self.get([name])
+        return self._sources[tool.source].preview(tool.name, arguments, idempotency_key=idempotency_key)
 
     async def call(
-        self, name: str, arguments: Mapping[str, Any], *, idempotency_key: str, timeout_s: float
+        self,
+        name: str,
+        arguments: Mapping[str, Any],
+        *,
+        idempotency_key: str,
+        timeout_s: float,
+        source: str | None = None,
     ) -> ToolResult:
         """Call a tool within `timeout_s` seconds. A failed call is a result for the planner.
 
-        The arguments are checked against the tool as it is registered now, so that a source which was replaced since
-        the planner's decision is not called with arguments that it does not take. Raises `UnknownToolError`, and then
-        nothing was sent.
+        With `source` the name is the tool's own. The arguments are checked against the tool as it is registered now, so
+        that a source which was replaced since the planner's decision is not called with arguments that it does not
+        take. Raises `UnknownToolError`, and then nothing was sent.
         """
-        if name not in self._tools:
-            raise UnknownToolError([name], self._tools)
-        return await self._tools[name].call(name, arguments, idempotency_key=idempotency_key, timeout_s=timeout_s)
+        tool = self.get([name])[0] if source is None else self.find(source, name)
+        if tool is None:
+            raise UnknownToolError([name], self._names.offered)
+        provider = self._sources[tool.source]
+        return await provider.call(tool.name, arguments, idempotency_key=idempotency_key, timeout_s=timeout_s)
+
+    def _set_sources(self, sources: dict[str, ToolProvider]) -> None:
+        self._sources = sources
+        self._names = ToolNames({name: provider.tools for name, provider in sources.items()})
 
     def _refuse_same_source(self, name: str) -> None:
         if name in self._sources:
@@ -97,13 +122,3 @@ class ToolRegistry:
                 field="name",
                 remedy="remove it first, or choose another name",
             )
-
-    def _refuse_same_tools(self, name: str, tools: Iterable[str]) -> None:
-        for tool in tools:
-            if tool in self._tools:
-                other = self._tools[tool].source.name
-                raise SourceExistsError(
-                    f"the sources {other!r} and {name!r} both have a tool {tool!r}",
-                    field="operations",
-                    remedy="rename one of the operations, or select others with `operations`",
-                )

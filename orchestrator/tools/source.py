@@ -95,8 +95,8 @@ Source = TypeVar("Source", bound=ToolSource)
 class SourceKind(Generic[Source]):
     """A kind of tool source: the model of its settings, and how a source of this kind is loaded.
 
-    `load` takes the source, the guarded HTTP client, and the bound of a result in bytes. It raises `ToolSourceError`.
+    `load` takes the source and the guarded HTTP client. It raises `ToolSourceError`.
     """
 
     model: type[Source]
-    load: Callable[[Source, Egress, int], Awaitable[ToolProvider]]
+    load: Callable[[Source, Egress], Awaitable[ToolProvider]]

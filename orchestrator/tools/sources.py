@@ -6,19 +6,21 @@ A source that cannot be loaded does not prevent the start: it is listed with its
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from pydantic import ValidationError
 
 from alpha_umi import telemetry
 from alpha_umi.contract.tool_sources import Origin
+from alpha_umi.roles.turns import estimated_tokens
 from orchestrator.store import EventStore, StoreError
 from orchestrator.tools.errors import SourceExistsError, ToolSourceError, UnknownSourceError
 from orchestrator.tools.kinds import parse_source
 from orchestrator.tools.registry import ToolRegistry
 from orchestrator.tools.source import ToolProvider, ToolSource
+from orchestrator.tools.tool_sets import role_tool
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
@@ -30,12 +32,16 @@ _log = telemetry.logger(__name__)
 
 @dataclass(frozen=True)
 class SourceEntry:
-    """A source, its origin, and its provider or the error of the last attempt to load it."""
+    """A source, its origin, and its provider or the error of the last attempt to load it.
+
+    `prompt_tokens` is an estimate of the tokens that all its tools take in a prompt.
+    """
 
     source: ToolSource
     origin: Origin
     provider: ToolProvider | None = None
     error: str | None = None
+    prompt_tokens: int = 0
 
     @property
     def status(self) -> Literal["ready", "failed", "pending"]:
@@ -90,13 +96,13 @@ class ToolSources:
                 field="name",
                 remedy="remove it first, or choose another name",
             )
-        provider = await self._registry.add_source(source)
+        provider = await self._load(source)
         try:
             await self._store.put_tool_source(source.name, provider.source.record())
         except StoreError:
             await self._registry.remove_source(source.name)
             raise
-        entry = SourceEntry(source, "api", provider)
+        entry = await _loaded(source, "api", provider)
         await self._set(entry)
         return entry
 
@@ -108,16 +114,21 @@ class ToolSources:
         if self._entries.pop(name).provider is not None:
             await self._registry.remove_source(name)
 
-    async def wait_for(self, tools: Sequence[str]) -> None:
-        """Return when all these tools are registered, when no source is left to load, or after 30 seconds."""
+    async def wait_for(self, is_ready: Callable[[], bool]) -> None:
+        """Return when it is ready (asked after each source), no source is left to load, or after 30 seconds."""
         try:
             async with asyncio.timeout(RECOVERY_TIMEOUT_S), self._changed:
-                await self._changed.wait_for(lambda: not self._pending() or self._offers(tools))
+                await self._changed.wait_for(lambda: not self._pending() or is_ready())
         except TimeoutError:
             _log.warning("tool_source.missing", sources=[entry.source.name for entry in self._pending()])
 
-    def _offers(self, tools: Sequence[str]) -> bool:
-        return set(tools) <= {tool.name for tool in self._registry.list_tools()}
+    async def _load(self, source: ToolSource) -> ToolProvider:
+        provider = await self._registry.add_source(source)
+        left_out = provider.left_out
+        _log.info("tool_source.registered", source=source.name, tools=len(provider.tools), left_out=len(left_out))
+        for each in left_out:
+            _log.warning("tool_source.left_out", source=source.name, **asdict(each))
+        return provider
 
     def _pending(self) -> list[SourceEntry]:
         return [entry for entry in self._entries.values() if entry.provider is None]
@@ -135,13 +146,12 @@ class ToolSources:
     async def _register(self, entry: SourceEntry) -> None:
         name = entry.source.name
         try:
-            provider = await self._registry.add_source(entry.source)
+            provider = await self._load(entry.source)
         except ToolSourceError as error:
             _log.warning("tool_source.failed", source=name, reason=str(error))
             outcome = SourceEntry(entry.source, entry.origin, error=str(error))
         else:
-            _log.info("tool_source.registered", source=name, tools=len(provider.tools))
-            outcome = SourceEntry(entry.source, entry.origin, provider)
+            outcome = await _loaded(entry.source, entry.origin, provider)
         if name in self._entries:
             await self._set(outcome)
         elif outcome.provider is not None:
@@ -152,3 +162,10 @@ class ToolSources:
         async with self._changed:
             self._entries[entry.source.name] = entry
             self._changed.notify_all()
+
+
+async def _loaded(source: ToolSource, origin: Origin, provider: ToolProvider) -> SourceEntry:
+    tools = [role_tool(name, tool) for name, tool in provider.tools.items()]
+    # Thousands of tools take too long for the event loop.
+    tokens = await asyncio.to_thread(estimated_tokens, tools)
+    return SourceEntry(source, origin, provider, prompt_tokens=tokens)

@@ -2,10 +2,10 @@
 
 It writes free text: a rationale, then `Action:` or `conclusion:` at the beginning of a line. From its `Action:` on, a
 call is constrained to the grammar of the offered tools. If neither marker came, a short generation continues the same
-text and is constrained to the two. An invalid call is repaired once, as the caller's is; if it stays invalid, the
-answer carries the reason, which the model reads as an observation. With `constrained: false` nothing is constrained, as
-in the paper: a text with neither marker is generated once more with a higher temperature, then it is an error, and the
-client applies its policy. With `attempts: 1` nothing is repaired or generated once more.
+text and is constrained to the two. A call that is invalid or unfinished is repaired once, as the caller's is; if it
+stays so, the answer carries the reason, which the model reads as an observation. With `constrained: false` nothing is
+constrained, as in the paper: a text with neither marker is generated once more with a higher temperature, then it is an
+error, and the client applies its policy. With `attempts: 1` nothing is repaired or generated once more.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from alpha_umi.roles.caller import Call
 from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.assembly import RoleContext
-from alpha_umi.serving.calls.offer import Rejected, call_grammars, prompt_tools, read_call, rejection_turns
+from alpha_umi.serving.calls.grammar import call_grammar
+from alpha_umi.serving.calls.offer import Rejected, finished_call, prompt_tools
 from alpha_umi.serving.engine import Choices, Grammar
-from alpha_umi.serving.generation import GenerationSession, fit_prompt, token_bound
+from alpha_umi.serving.generation import GenerationSession, token_bound
 from alpha_umi.serving.responses import role_router
 
 CHOICE_TOKENS = 8
@@ -46,12 +47,12 @@ def create_router(context: RoleContext) -> APIRouter:
 
 @dataclass
 class _Step:
-    """One request in progress, and its text so far. The second grammar is the repair's."""
+    """One request in progress, and its text so far."""
 
     session: GenerationSession
     request: StepRequest
     tools: Sequence[Tool]
-    grammars: tuple[Grammar, Grammar] | None
+    grammar: Grammar | None
     text: str = ""
 
     async def write(self, **changes: Any) -> AsyncIterator[str]:
@@ -87,22 +88,22 @@ async def _prepare(context: RoleContext, request: StepRequest, request_id: str) 
     # In threads, because large schemas take a while and other requests must not wait for them.
     tools = await asyncio.to_thread(prompt_tools, as_tools(request.tools))
     bound = token_bound(context, request)
-    grammars = await asyncio.to_thread(call_grammars, tools, bound) if request.constrained else None
+    grammar = await asyncio.to_thread(call_grammar, tools) if request.constrained else None
     history = as_history(request.history)
     session = await GenerationSession.open(
         context, request, request_id, history=history, tools=tools, answer_tokens=reserved_tokens(bound)
     )
-    return _Step(session, request, tools, grammars)
+    return _Step(session, request, tools, grammar)
 
 
 async def _write(work: _Step) -> AsyncIterator[str]:
     if work.request.conclude:
         work.text = ANSWER
         yield ANSWER
-    stop = () if work.request.conclude or work.grammars is None else (_NEXT_CALL,)
+    stop = () if work.request.conclude or work.grammar is None else (_NEXT_CALL,)
     async for piece in work.write(stop=stop):
         yield piece
-    if work.grammars is None or work.request.conclude:
+    if work.grammar is None or work.request.conclude:
         return
     if not is_opened(work.text):
         async for piece in _choose(work):
@@ -110,7 +111,7 @@ async def _write(work: _Step) -> AsyncIterator[str]:
     if work.text.endswith(_NEXT_CALL):
         work.text = work.text.removesuffix(CALL)
         streamed = len(CALL)
-        async for piece in work.write(constraint=work.grammars[0]):
+        async for piece in work.write(constraint=work.grammar):
             # The grammar begins with the marker, which was streamed before.
             if unseen := piece[streamed:]:
                 yield unseen
@@ -176,10 +177,11 @@ def _conclusion(work: _Step) -> StepAnswer:
 
 
 async def _call_answer(work: _Step, thought: str, text: str) -> StepAnswer:
-    outcome, repaired = read_call(text, work.tools), False
+    outcome, repaired = finished_call(work.session, text, work.tools), False
     if isinstance(outcome, Rejected) and work.request.attempts > 1:
         outcome, repaired = await _repaired(work, thought, outcome), True
     fields = work.session.answer_fields() | {"thought": thought, "next": "caller", "text": outcome.text}
+    fields |= {"call_unfinished": work.session.call_unfinished}
     if isinstance(outcome, Rejected):
         return StepAnswer(reason=outcome.reason, repaired=repaired, **fields)
     action = ActionModel(name=outcome.name, arguments=dict(outcome.arguments))
@@ -189,12 +191,12 @@ async def _call_answer(work: _Step, thought: str, text: str) -> StepAnswer:
 async def _repaired(work: _Step, thought: str, rejected: Rejected) -> Call | Rejected:
     """Generate the call again after the same rationale, with the rejected call and its error in the history."""
     session = work.session
-    session.count_extra("repair")
-    history = (*as_history(work.request.history), Turn("planner", thought), *rejection_turns(rejected))
+    history = (*as_history(work.request.history), Turn("planner", thought), *rejected.turns)
     reserved = reserved_tokens(token_bound(session.context, work.request))
-    session.fitted = await fit_prompt(session.context.host, history=history, tools=work.tools, answer_tokens=reserved)
+    await session.begin_repair(history, work.tools, answer_tokens=reserved)
     work.text = f"{thought}\n" if thought else ""
-    if work.grammars is not None:
-        return read_call(await work.write_all(constraint=work.grammars[1]), work.tools)
+    changes: dict[str, Any] = {"max_tokens": session.more_tokens(work.text + CALL)} if rejected.unfinished else {}
+    if work.grammar is not None:
+        return finished_call(session, await work.write_all(constraint=work.grammar, **changes), work.tools)
     work.text += CALL
-    return read_call(CALL + await work.write_all(**session.retry_sampling()), work.tools)
+    return finished_call(session, CALL + await work.write_all(**session.retry_sampling(), **changes), work.tools)

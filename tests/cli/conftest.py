@@ -159,6 +159,7 @@ class FakeOrchestrator:
     further: list[Item] = field(default_factory=list)
     tools: list[dict[str, Any]] = field(default_factory=list)
     sources: list[dict[str, Any]] = field(default_factory=list)
+    left_out: list[dict[str, str]] = field(default_factory=list)
 
     def add(self, items: Sequence[Item], trajectory_id: str = "traj_1") -> str:
         self.trajectories[trajectory_id] = list(items)
@@ -270,6 +271,7 @@ class FakeOrchestrator:
             source = {
                 "name": body["name"], "kind": body["kind"], "origin": "api", "url": body.get("url"), "base_url": None,
                 "effect": "unkeyed_write", "status": "ready", "tools": ["a", "b"], "error": None,
+                "left_out": self.left_out,
             }  # fmt: skip
             self.sources.append(source)
             return source

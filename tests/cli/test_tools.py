@@ -25,7 +25,7 @@ TOOL = {
 }
 FAILED = {
     "name": "broken", "kind": "openapi", "origin": "file", "base_url": None, "effect": "read", "status": "failed",
-    "tools": [], "url": "http://127.0.0.1:1/openapi.json", "error": "nobody answers",
+    "tools": [], "left_out": [], "url": "http://127.0.0.1:1/openapi.json", "error": "nobody answers",
 }  # fmt: skip
 
 
@@ -72,6 +72,13 @@ def test_a_file_is_added_with_its_settings(
         "credentials": {"key": "canary-7f3a"},
         "operations": ["order"],
     }
+
+
+def test_what_a_source_leaves_out_is_listed(fake: Fake, url: str, invoke: Invoke) -> None:
+    fake.left_out = [{"name": "upload", "operation": "POST /files", "field": "#/paths", "reason": "no credential"}]
+    added = invoke("tools", "add", "shop", "http://127.0.0.1:9/openapi.json", "--tag", "files", "--url", url).stdout
+    assert ["upload", "POST", "/files", "no", "credential", "#/paths"] in [line.split() for line in added.splitlines()]
+    assert fake.requests[0]["tags"] == ["files"]
 
 
 def test_a_refused_source_names_field_and_remedy(url: str, invoke: Invoke) -> None:
@@ -165,6 +172,21 @@ def test_a_document_that_cannot_be_checked(
     assert message in checked.stderr
 
 
+def test_a_check_says_what_is_left_out_and_why(tmp_path: Path, invoke: Invoke) -> None:
+    paths = Shop().application().openapi()["paths"]
+    paths["/orders/{item}"]["post"]["security"] = [{"key": []}]
+    schemes = {"key": {"type": "apiKey", "in": "header", "name": "x-key"}}
+    document = written(tmp_path, paths=paths, components={"securitySchemes": schemes})
+    options = ("tools", "check", document, "--base-url", "http://api.example", "--json")
+    report = json.loads(invoke(*options).stdout)
+    assert (report["operations"], report["tools"]) == (3, ["look_up", "reserve"])
+    (left_out,) = report["left_out"]
+    assert (left_out["name"], left_out["operation"]) == ("order", "POST /orders/{item}")
+    assert "'key'" in left_out["reason"]
+    assert json.loads(invoke(*options, "--credential", "key").stdout)["left_out"] == []
+    assert json.loads(invoke(*options, "--method", "GET").stdout)["tools"] == ["look_up"]
+
+
 def test_a_tool_that_nobody_can_call_is_named(tmp_path: Path, invoke: Invoke) -> None:
     schema = {"type": "string", "pattern": "^a$", "minLength": 3}
     operation = {
@@ -187,7 +209,7 @@ def test_a_document_is_fetched_from_its_address(tmp_path: Path, invoke: Invoke, 
 def test_grammars_are_not_compiled_without_their_library(
     tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "alpha_umi.serving.calls.offer", None)
+    monkeypatch.setitem(sys.modules, "alpha_umi.serving.calls.grammar", None)
     checked = invoke("tools", "check", written(tmp_path), "--base-url", "http://api.example")
     assert checked.exit_code == 0
     assert "slowest grammar: not compiled: needs the package" in " ".join(checked.stdout.split())

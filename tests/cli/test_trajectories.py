@@ -375,7 +375,9 @@ def test_a_tool_of_the_same_name_is_in_the_way(invoke: Invoke, folder: Path, ser
     httpx.post(f"{url}/v1/tool-sources", json=other).raise_for_status()
     result = invoke(*arguments(sums_file(folder, 2), url))
     assert result.exit_code == 2
-    assert "both have a tool 'calculator' → `alpha-umi tools remove` the other source" in stderr_of(result)
+    assert "another tool source has a tool 'calculator', too → `alpha-umi tools remove` the other source" in stderr_of(
+        result
+    )
     assert sources(url) == ["mine"]
 
 

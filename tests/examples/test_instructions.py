@@ -27,7 +27,7 @@ INSTRUCTIONS = [json.loads(line) for line in (EXAMPLES / "instructions.jsonl").r
 def operations() -> dict[str, Operation]:
     document = json.dumps(create_app().openapi()).encode()
     (source,) = load_sources_file(EXAMPLES / "tool_sources.yaml")
-    parsed = parse_document(
+    parsed, _ = parse_document(
         document, source_name=source.name, base_url=None, document_url=source.url, default_effect=source.effect
     )
     return {operation.tool.name: operation for operation in parsed}

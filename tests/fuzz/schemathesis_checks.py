@@ -8,7 +8,7 @@ from schemathesis.core.failures import Failure
 from alpha_umi.contract.problems import TYPE_PREFIX
 
 # What a model wrote cannot be used: an answer to a request that left the model on its own, and no defect.
-_THE_MODELS = {TYPE_PREFIX + kind for kind in ("call-invalid", "output-unreadable")}
+_THE_MODELS = {TYPE_PREFIX + kind for kind in ("call-invalid", "call-unfinished", "output-unreadable")}
 # How pydantic refuses what a JSON Schema could have ruled out. Rules of ours have words of their own.
 _OF_A_SCHEMA = ("Input should", "Field required", "Extra inputs", "String should", "List should", "Dictionary should")
 

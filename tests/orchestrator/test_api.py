@@ -85,20 +85,6 @@ async def test_without_any_tool_there_is_no_trajectory(world: World) -> None:
     assert "register a tool source" in response.json()["errors"][0]["remedy"]
 
 
-async def test_more_tools_than_a_trajectory_can_have(world: World) -> None:
-    path = {"get": {"responses": {"200": {"description": "fine"}}}}
-    paths = {f"/thing{number}": path for number in range(101)}
-    document = {"openapi": "3.1.0", "info": {"title": "many", "version": "1"}, "paths": paths}
-    async with world.orchestrator(tool_sources=None) as client:
-        source = {"name": "many", "document": document, "base_url": world.shop_url}
-        names = (await client.http.post("/v1/tool-sources", json=source)).json()["tools"]
-        assert len(names) == 101
-        for body in ({}, {"tools": names}):
-            response = await client.create(**body)
-            assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "tools")
-        assert (await client.run(tools=names[:100]))["status"] == "completed"
-
-
 async def test_an_unknown_id(client: Client) -> None:
     for trajectory_id in ("traj_unknown", "..%2f..", "%00", "x" * 500):
         for method, path in (("GET", ""), ("GET", "/events"), ("POST", "/cancel")):
@@ -246,8 +232,7 @@ async def test_tool_sources_are_added_removed_and_stored(world: World) -> None:
         assert "very-secret" not in added.text
         again = await client.http.post("/v1/tool-sources", json=source)
         assert (again.status_code, again.json()["type"]) == (409, f"{PROBLEM}tool-source-exists")
-        other = await client.http.post("/v1/tool-sources", json=source | {"name": "third"})
-        assert (other.status_code, other.json()["errors"][0]["field"]) == (409, "operations")
+        assert added.json()["prompt_tokens"] > 50
     async with world.orchestrator(tool_sources=None) as client:
         (source,) = (await client.http.get("/v1/tool-sources")).json()["data"]
         assert (source["name"], source["origin"], source["status"]) == ("second", "api", "ready")

@@ -158,14 +158,15 @@ async def test_a_failed_tool_is_an_error_for_the_planner(client: Client, world: 
     assert world.roles.bodies_of("planner")[-1]["history"][-1]["content"] == "the battery is empty"
 
 
-async def test_outputs_are_cut_and_cleaned_like_every_observation(client: Client, world: World) -> None:
+async def test_outputs_are_shortened_and_cleaned_like_every_observation(client: Client, world: World) -> None:
     script(world, calls=2)
     trajectory_id, action = await paused(client)
     result = (await give(client, trajectory_id, action["call_id"], "é" * 100_000)).json()
     observation = result["steps"][0]["observation"]
     assert observation["truncated"] is True
     assert len(observation["content"].encode()) <= 16 * 1024
-    assert observation["content"].endswith("[cut: 200000 bytes in all]")
+    assert observation["content"].startswith("[Result 1: shortened from 200,000 bytes.")
+    assert "read_more" in [tool["name"] for tool in world.roles.bodies_of("planner")[-1]["tools"]]
     ended = (await give(client, trajectory_id, result["steps"][-1]["action"]["call_id"], "a\x00b")).json()
     assert ended["steps"][1]["observation"]["content"] == "a\N{REPLACEMENT CHARACTER}b"
 

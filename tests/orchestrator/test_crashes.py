@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from httpx_sse import aconnect_sse
+from support.killed_orchestrator import rows_after_a_kill
 from support.orchestrator_process import orchestrator_process
 from support.orchestrator_world import World
 from support.scripted_roles import Reply, call, decide, say
@@ -110,3 +114,26 @@ def check_effects(world: World, end: dict[str, Any], failpoint: str) -> None:
     lost = sent_and_lost or failpoint in ("intent.after_commit:9", "tool.before_send:3")
     assert third["content"].startswith("UNKNOWN") == lost
     assert len(ordered) == (1 if sent_and_lost or not lost else 0)
+
+
+def settings_of_a_bank(world: World) -> dict[str, Any]:
+    """Settings with one tool, `pay`, whose argument is a number in a path."""
+    pay = {
+        "operationId": "pay",
+        "parameters": [{"name": "item", "in": "path", "required": True, "schema": {"type": "number"}}],
+        "responses": {"200": {"description": "ok"}},
+    }
+    document = {"openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "paths": {"/orders/{item}": {"post": pay}}}
+    source = {"name": "bank", "document": document, "base_url": world.shop_url, "effect": "keyed_write"}
+    settings = world.environment()
+    Path(settings["tool_sources"]).write_text(json.dumps({"sources": [source]}), encoding="utf-8")
+    return settings
+
+
+async def test_a_call_that_is_sent_again_has_the_digits_that_the_caller_wrote(world: World) -> None:
+    written = call("pay", item=1.1)
+    world.roles.planner = lambda body: decide("paid", "conclusion") if observed(body) else decide("pay", "caller")
+    world.roles.caller = lambda _: replace(written, body=written.body.replace(rb": 1.1\n", rb": 1.10\n"))
+    rows = await rows_after_a_kill(settings_of_a_bank(world), "tool.after_send:1", {"instruction": "Pay!"})
+    assert world.shop.executed("order") == [("1.10", ""), ("1.10", "")]
+    assert rows[-1].json()["steps"][0]["action"]["arguments"] == {"item": 1.1}

@@ -37,8 +37,17 @@ def without_additions(events: list[ServerSentEvent], trajectory_id: str, name: s
     """The normalised events without kinds and fields that the golden file does not have."""
     shown = [normalised(event, trajectory_id) for event in events if event.event not in ADDED_KINDS]
     for event, golden in zip(shown, recorded(name), strict=True):
-        event["data"] = {key: value for key, value in event["data"].items() if key in golden["data"]}
+        event["data"] = fields_of(golden["data"], event["data"])
     return shown
+
+
+def fields_of(golden: Any, value: Any) -> Any:
+    """The value with only those fields of its objects that the golden value has."""
+    if isinstance(golden, dict) and isinstance(value, dict):
+        return {key: fields_of(golden[key], item) for key, item in value.items() if key in golden}
+    if isinstance(golden, list) and isinstance(value, list) and len(golden) == len(value):
+        return [fields_of(*pair) for pair in zip(golden, value, strict=True)]
+    return value
 
 
 async def state_in_the_log(folder: Path, trajectory_id: str) -> State:

@@ -23,7 +23,7 @@ async def test_a_tool_is_shown_with_an_example_and_its_request(client: Client, w
     assert tool["request"] == {
         "method": "GET",
         "url": f"{world.shop_url}/items/text",
-        "headers": {"accept": "application/json"},
+        "headers": {"accept": "application/json, */*;q=0.1"},
         "credentials": [],
         "body": None,
     }
@@ -73,6 +73,27 @@ async def test_refused_calls_name_what_is_wrong(client: Client, world: World) ->
     assert (unknown.status_code, unknown.json()["errors"][0]["remedy"]) == (404, "did you mean 'look_up'?")
     assert (await client.http.get("/v1/tools/look_upp")).status_code == 404
     assert world.shop.journal == []
+
+
+async def test_numbers_keep_their_digits(client: Client) -> None:
+    operation = {
+        "operationId": "pay",
+        "parameters": [{"name": "amount", "in": "query", "required": True, "schema": {"type": "number"}}],
+        "responses": {"200": {"description": "ok"}},
+    }
+    document = {
+        "openapi": "3.0.3",
+        "info": {"title": "t", "version": "1"},
+        "servers": [{"url": "http://127.0.0.1:1"}],
+        "paths": {"/a": {"get": operation}},
+    }
+    assert (await client.http.post("/v1/tool-sources", json={"name": "s", "document": document})).status_code == 201
+    headers = {"Content-Type": "application/json"}
+    body = '{"arguments": {"amount": 1.10}}'
+    infinite = await client.http.post("/v1/tools/pay/calls", content=body.replace("1.10", "NaN"), headers=headers)
+    assert (infinite.status_code, infinite.json()["errors"][0]["field"]) == (422, "arguments")
+    result = await client.http.post("/v1/tools/pay/calls", content=body, headers=headers)
+    assert result.json()["request"]["url"] == "http://127.0.0.1:1/a?amount=1.10"
 
 
 async def test_credentials_are_shown_by_their_places_only(client: Client) -> None:

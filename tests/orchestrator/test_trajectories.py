@@ -110,7 +110,7 @@ async def test_an_unreadable_plan_is_decided_by_policy(client: Client, world: Wo
     assert len(world.roles.bodies_of("planner")) == 1
 
 
-@pytest.mark.parametrize("kind", ["call-invalid", "output-unreadable"])
+@pytest.mark.parametrize("kind", ["call-invalid", "call-unfinished", "output-unreadable"])
 async def test_an_unreadable_call_is_an_observation(client: Client, world: World, kind: Any) -> None:
     world.roles.planner = in_turn(decide("look it up", "caller"), decide("never mind", "conclusion"))
     world.roles.caller = in_turn(problem(kind, "no such argument", text="Action: what"))
@@ -119,6 +119,17 @@ async def test_an_unreadable_call_is_an_observation(client: Client, world: World
     assert result["steps"][0]["observation"]["is_error"]
     assert "no such argument" in result["steps"][0]["observation"]["content"]
     assert world.roles.bodies_of("planner")[1]["history"][2] == {"role": "caller", "content": "Action: what"}
+
+
+async def test_a_call_that_the_token_limit_cut_shows_in_its_step(client: Client, world: World) -> None:
+    world.roles.planner = in_turn(*[decide("look it up", "caller")] * 3, decide("never mind", "conclusion"))
+    world.roles.caller = in_turn(
+        call("look_up", item="lamp"),
+        call("look_up", call_unfinished=True, item="chair"),
+        problem("call-unfinished", "not finished", call_unfinished=True),
+    )
+    result = await client.run()
+    assert [step["call_unfinished"] for step in result["steps"]] == [False, True, True, False]
 
 
 async def test_a_request_chooses_how_often_a_call_may_be_repeated(client: Client, world: World) -> None:
@@ -181,13 +192,15 @@ async def test_a_tool_that_was_removed_meanwhile_is_an_observation(client: Clien
         removals.append(asyncio.create_task(client.orchestrator.registry.remove_source("shop")))
         return call("look_up", item="lamp")
 
-    world.roles.planner = in_turn(decide("look it up", "caller"))
+    world.roles.planner = in_turn(decide("look it up", "caller"), decide("it is gone", "conclusion"))
     world.roles.caller = call_after_removal
     result = await client.run()
+    assert result["status"] == "completed"
     assert result["steps"][0]["observation"]["is_error"]
-    assert "no tool is registered as 'look_up'" in result["steps"][0]["observation"]["content"]
-    assert (result["status"], result["error"]["code"]) == ("failed", "planner_failed")
-    assert "none of the trajectory's tools" in result["error"]["detail"]
+    gone = "the tool 'look_up' is gone: its source no longer offers it"
+    assert gone in result["steps"][0]["observation"]["content"]
+    before, after = world.roles.bodies_of("planner")
+    assert before["tools"] == after["tools"]
 
 
 async def test_text_in_an_observation_does_not_steer(client: Client, world: World) -> None:

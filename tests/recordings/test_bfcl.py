@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from alpha_umi.serving.calls.offer import call_grammars, prompt_tools
+from alpha_umi.serving.calls.grammar import call_grammar
+from alpha_umi.serving.calls.offer import prompt_tools
 from evaluation.files.outputs import Prediction
 from evaluation.files.published import Pair, pair
 from evaluation.files.step_run import CaseRecord, OutputRecord, PredictionRecord, RunRecord
@@ -115,7 +116,7 @@ def test_values_that_a_type_does_not_allow_are_none(parameters: Json, schema: Js
 
 def test_the_caller_can_be_held_to_what_is_on_offer(real: Suite) -> None:
     for case in real.cases[::60]:
-        assert len(call_grammars(prompt_tools(case.tools), 512)) == 2
+        assert call_grammar(prompt_tools(case.tools))
 
 
 def test_where_nothing_helps_the_reference_gives_up(tmp_path: Path) -> None:

@@ -127,7 +127,8 @@ def test_an_orchestrator_takes_every_published_question(data: Path) -> None:
     for group in compatible_groups(suite.trajectories):
         tools = {tool.name: tool for each in group for tool in each.tools}
         document = json.dumps(tools_document("ToolBench", list(tools.values()))).encode()
-        operations = parse_document(
+        operations, left_out = parse_document(
             document, source_name="t", base_url="http://127.0.0.1:1", default_effect=EffectClass("read")
         )
         assert {operation.tool.name for operation in operations} == set(tools)
+        assert not left_out

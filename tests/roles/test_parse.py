@@ -97,7 +97,8 @@ def test_a_call_comes_back_from_its_text(name: str, arguments: dict[str, object]
         ("Action: \nAction Input: {}", "names no tool"),
         ("I call.\nAction: t\nAction Input: {}", "do not open the text"),
         ("Action: t\nAction Input: " + "[" * 100_000, "not JSON"),
-        ('Action: t\nAction Input: {"a": ' + "9" * 5_000 + "}", "too deep or a number too long"),
+        ('Action: t\nAction Input: {"a": ' + "9" * 5_000 + "}", "too deep, or a number too long"),
+        ('Action: t\nAction Input: {"a": 1e400}', "too large"),
     ],
 )
 def test_a_broken_call_is_named(text: str, reason: str) -> None:

@@ -118,6 +118,16 @@ async def test_the_repair_prompt_holds_the_error(request_body: Json) -> None:
     assert engine.prompts[-1].endswith(" assistant: t\n")
 
 
+@pytest.mark.parametrize(("second", "finished"), [(CALL, True), ("mumble " * 5_000, False)])
+async def test_an_unfinished_call_is_written_again(request_body: Json, second: str, finished: bool) -> None:
+    unfinished = 'Action: sun_times\nAction Input: {"city": "' + "far " * 5_000
+    engine = scripted(Rule([second], when=REPAIR), Rule([unfinished], when="t\n"), Rule(["t\nAction:"]))
+    async with client_of(application("backbone", create_router, engine)) as client:
+        answer = (await client.post("/v1/step", json=request_body)).json()
+    assert (answer["call_unfinished"], answer["repaired"], answer["reason"] is None) == (True, True, finished)
+    assert "the call was not finished within" in engine.prompts[-1]
+
+
 async def test_an_empty_answer_is_generated_again(request_body: Json) -> None:
     rules = [Rule([" At 03:53."], when="I know it.\nconclusion:"), Rule(["I know it.\nconclusion:"])]
     status, answer = await step(*rules, request=request_body)

@@ -97,7 +97,7 @@ async def test_two_thoughts_or_none_are_refused(body: Json, change: Json, messag
     assert (status, message in json.dumps(problem)) == (422, True)
 
 
-TREE = {"type": "object", "properties": {"left": {"$ref": "#/$defs/tree"}}}
+LOOP = {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/loop"}]}
 
 
 @pytest.mark.parametrize(
@@ -109,23 +109,14 @@ TREE = {"type": "object", "properties": {"left": {"$ref": "#/$defs/tree"}}}
             ".properties.a.$ref",
             "another document",
         ),
-        ({"type": "object", "properties": {"t": {"$ref": "#/$defs/tree"}}, "$defs": {"tree": TREE}}, ".left", "itself"),
+        (
+            {"type": "object", "properties": {"t": {"$ref": "#/$defs/loop"}}, "$defs": {"loop": LOOP}},
+            ".anyOf",
+            "itself",
+        ),
         ({"type": "object", "properties": {"a": {"pattern": "("}}}, "tools.1.parameters.properties.a.pattern", "regex"),
-        (
-            {"type": "object", "properties": {"a": {"enum": []}}},
-            "tools.1.parameters.properties.a",
-            "none of its values",
-        ),
-        ({"type": "object", "properties": {f"p{i}": {} for i in range(200)}}, "tools.1.parameters", "200 properties"),
-        (
-            {
-                "type": "object",
-                "properties": {f"p{i}": {} for i in range(90)},
-                "required": [f"p{i}" for i in range(90)],
-            },
-            "tools.1.parameters",
-            "required arguments alone",
-        ),
+        ({"type": "object", "properties": {"a": False}, "required": ["a"]}, ".properties.a", "nothing is allowed"),
+        ({"type": "object", "description": "x" * 600_000}, "tools.1.parameters", "bytes"),
     ],
 )
 async def test_an_unusable_schema_is_refused_before_generation(
@@ -147,12 +138,36 @@ async def test_a_long_name_is_known_by_its_end(body: Json) -> None:
     assert (status, call["action"]["name"]) == (200, "b" * 64)
 
 
-async def test_a_tool_too_tight_for_the_strict_grammar_is_called_all_the_same(body: Json) -> None:
-    schema = {"type": "object", "properties": {"a": {"type": "string", "minLength": 120}}, "required": ["a"]}
-    good = f'Action: long\nAction Input: {{"a": "{"x" * 120}"}}'
-    tools = [{"name": "long", "parameters": schema}]
-    status, call, _ = await ask([Rule(["I cannot.", good])], {**body, "tools": tools})
-    assert (status, call["repaired"]) == (200, True)
+LONG = f'Action: sun_times\nAction Input: {{"city": "{"far " * 300}"}}'
+
+
+@pytest.mark.parametrize("constrained", [True, False])
+async def test_an_unfinished_call_is_written_again_with_more_room(body: Json, constrained: bool) -> None:
+    status, call, engine = await ask([Rule([f"{LONG} and on {LONG}", LONG])], {**body, "constrained": constrained})
+    assert (status, call["repaired"], call["call_unfinished"]) == (200, True, True)
+    assert call["action"]["arguments"] == {"city": "far " * 300}
+    assert "the call was not finished within 256 tokens; write a shorter one" in engine.prompts[-1]
+
+
+async def test_a_call_that_stays_unfinished_is_never_sent(body: Json) -> None:
+    status, problem, _ = await ask([Rule([LONG.replace("far ", "far " * 3)])], body)
+    assert (status, problem["type"]) == (502, "urn:alpha-umi:problem:call-unfinished")
+    assert (problem["call_unfinished"], problem["timings"]["attempts"]) == (True, 2)
+    assert problem["detail"].startswith("the call was not finished within 512 tokens")
+    status, problem, _ = await ask([Rule([LONG])], {**body, "attempts": 1})
+    assert (status, problem["type"]) == (502, "urn:alpha-umi:problem:call-unfinished")
+
+
+async def test_a_finished_call_before_the_limit_counts(body: Json) -> None:
+    status, call, _ = await ask([Rule([f"{GOOD}\n{'and so on ' * 300}"])], {**body, "constrained": False})
+    assert (status, call["text"], call["repaired"], call["call_unfinished"]) == (200, GOOD, False, False)
+
+
+async def test_a_member_written_twice_is_refused(body: Json) -> None:
+    twice = 'Action: sun_times\nAction Input: {"city": "Oslo", "city": "Rome"}'
+    status, call, engine = await ask([Rule([twice, GOOD])], {**body, "constrained": False})
+    assert (status, call["action"]["arguments"]) == (200, {"city": "Oslo"})
+    assert "the member 'city' is written twice" in engine.prompts[-1]
 
 
 async def test_two_tools_of_one_name_are_refused(body: Json) -> None:

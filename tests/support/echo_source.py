@@ -10,7 +10,6 @@ from typing import Any, Literal
 from orchestrator.tools.egress import Egress
 from orchestrator.tools.errors import ToolSourceError
 from orchestrator.tools.model import EffectClass, LeftOut, RequestPreview, Tool, ToolResult
-from orchestrator.tools.observation import bounded
 from orchestrator.tools.source import SourceKind, ToolSource
 
 
@@ -24,7 +23,6 @@ class EchoSource(ToolSource):
 @dataclass
 class EchoProvider:
     source: EchoSource
-    max_bytes: int
     base_url: str | None = None
     closed: bool = False
     left_out: tuple[LeftOut, ...] = ()
@@ -41,17 +39,16 @@ class EchoProvider:
     async def call(
         self, name: str, arguments: Mapping[str, Any], *, idempotency_key: str, timeout_s: float
     ) -> ToolResult:
-        content, truncated = bounded(json.dumps([name, dict(arguments)]), self.max_bytes)
-        return ToolResult(content, is_error=False, truncated=truncated)
+        return ToolResult(json.dumps([name, dict(arguments)]), is_error=False, truncated=False)
 
     async def close(self) -> None:
         self.closed = True
 
 
-async def load_echo(source: EchoSource, egress: Egress, max_observation_bytes: int) -> EchoProvider:
+async def load_echo(source: EchoSource, egress: Egress) -> EchoProvider:
     if source.tool == "mute":
         raise ToolSourceError("this tool does not answer", field="tool", remedy="choose another")
-    return EchoProvider(source, max_observation_bytes)
+    return EchoProvider(source)
 
 
 ECHO = SourceKind(EchoSource, load_echo)

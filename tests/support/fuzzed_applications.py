@@ -98,7 +98,8 @@ def _call(request: dict[str, Any]) -> Reply:
     tool = request["tools"][0]
     if not isinstance(tool["parameters"].get("properties"), dict):
         return problem("call-invalid", "the model wrote no call")
-    return call(tool["name"], **({"item": "lamp"} if "item" in tool["parameters"]["properties"] else {}))
+    arguments: dict[str, Any] = {"item": "lamp"} if "item" in tool["parameters"]["properties"] else {}
+    return call(tool["name"], **arguments)
 
 
 @contextlib.contextmanager

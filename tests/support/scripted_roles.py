@@ -20,6 +20,8 @@ from alpha_umi.contract.roles import (
     ActionModel,
     CallAnswer,
     CallRequest,
+    ModelInfo,
+    ModelList,
     PlanAnswer,
     PlanRequest,
     StepAnswer,
@@ -64,10 +66,11 @@ def decide(thought: str, decision: Decision, *, attempts: int = 1) -> Reply:
     return _reply(answer, [f"{word} " for word in thought.split()])
 
 
-def call(name: str, **arguments: Any) -> Reply:
+def call(name: str, *, call_unfinished: bool = False, **arguments: Any) -> Reply:
     """The caller calls."""
-    action = ActionModel(name=name, arguments=arguments)
-    return _reply(CallAnswer(action=action, text=write_call(name, arguments), usage=USAGE, timings=Timings()))
+    action, text = ActionModel(name=name, arguments=arguments), write_call(name, arguments)
+    answer = CallAnswer(action=action, text=text, call_unfinished=call_unfinished, usage=USAGE, timings=Timings())
+    return _reply(answer)
 
 
 def say(answer: str) -> Reply:
@@ -134,6 +137,8 @@ class ScriptedRoles:
     backbone: Script = field(default_factory=lambda: in_turn(step_to_answer("nothing to do", "done")))
     requests: list[tuple[Role, dict[str, Any], dict[str, str]]] = field(default_factory=list)
     left: list[Role] = field(default_factory=list)
+    # Tokens of every model's context; None: the models are not listed.
+    context: int | None = None
     ready: bool = True
     readiness_checks: int = 0
     requested: asyncio.Event = field(default_factory=asyncio.Event)
@@ -152,6 +157,16 @@ class ScriptedRoles:
             if self.ready:
                 return JSONResponse({"status": "ready"})
             return await self._respond(problem("engine-not-ready", "the model is loading"), stream=False)
+
+        @app.get("/v1/models")
+        async def models() -> Response:
+            if self.context is None:
+                return Response(status_code=404)
+            infos = [
+                ModelInfo(id=role, created=0, max_model_len=self.context, role=role, template="t")
+                for role in ("planner", "caller", "summarizer", "backbone")
+            ]
+            return JSONResponse(ModelList(data=infos).model_dump(mode="json"))
 
         @app.post("/v1/plan")
         async def plan(body: PlanRequest, request: Request) -> Response:

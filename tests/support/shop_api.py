@@ -17,7 +17,7 @@ class Shop:
     """The API. `journal` holds (operation, item, idempotency key) of each execution.
 
     With `hang` calls wait until `release`, or until their client leaves, which `left` counts. Calls about an item that
-    `gates` has wait in the same way for the item's own event.
+    `gates` has wait in the same way for the item's own event. `details` are added to the answers about an item.
     """
 
     journal: list[tuple[str, str, str]] = field(default_factory=list)
@@ -27,6 +27,7 @@ class Shop:
     left: int = 0
     gates: dict[str, asyncio.Event] = field(default_factory=dict)
     documents: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
 
     def executed(self, operation: str) -> list[tuple[str, str]]:
         """Items and keys of one operation."""
@@ -72,7 +73,7 @@ class Shop:
             await self._until_released(request, self.gates.get(item, self.release))
         if item == "broken":
             return JSONResponse({"error": "out of order"}, 500)
-        return JSONResponse({"item": item, "price": 10 * len(item)})
+        return JSONResponse({"item": item, "price": 10 * len(item)} | self.details.get(item, {}))
 
     async def _until_released(self, request: Request, release: asyncio.Event) -> None:
         released = asyncio.create_task(release.wait())

@@ -6,17 +6,12 @@ import zlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from llguidance import LLMatcher, LLTokenizer
-
 from alpha_umi.roles.planner import DECISIONS
 from alpha_umi.roles.template import Prompt
 from alpha_umi.serving.engine import Choices, Chunk, EngineStats, Generation, Grammar
 from alpha_umi.serving.scripted import CANARY
-from support.mask_walk import allowed_tokens, at_random
+from support.mask_walk import walk
 from support.role_apps import CANARY_PROMPT
-
-# A token is a byte, so that a walk through a grammar reaches every text that the grammar allows.
-_TOKENIZER = LLTokenizer("byte")
 
 
 @dataclass
@@ -44,37 +39,26 @@ class WillingEngine:
 
     async def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
         """Write a text in two pieces."""
-        text = self._written(generation)
+        text, complete = self._written(generation)
         prompt_tokens = self.count_tokens(generation.prompt)
         half = len(text) // 2
         yield Chunk(text[:half], prompt_tokens, 1)
-        yield Chunk(text[half:], prompt_tokens, 2, finish_reason="stop")
+        yield Chunk(text[half:], prompt_tokens, 2, finish_reason="stop" if complete else "length")
 
-    def _written(self, generation: Generation) -> str:
+    def _written(self, generation: Generation) -> tuple[str, bool]:
         prompt = _text(generation.prompt)
         seed = zlib.crc32(prompt.encode())
         match generation.constraint:
             case Choices(texts):
-                return texts[seed % len(texts)]
+                return texts[seed % len(texts)], True
             case Grammar(lark):
-                return walked(lark, seed, at_most=generation.max_tokens)
+                return walk(lark, seed, at_most=generation.max_tokens)
         if prompt == CANARY_PROMPT:
-            return CANARY
+            return CANARY, True
         if not generation.stop:
-            return "All is known.\nAction: tool\nAction Input: {}"
-        return f"It is time to go on. Next: {DECISIONS[seed % len(DECISIONS)]}" if seed % 4 else "It is time to go on."
-
-
-def walked(lark: str, seed: int, *, at_most: int) -> str:
-    """A text of the grammar, or the beginning of one that is not closed after `at_most` bytes."""
-    matcher = LLMatcher(_TOKENIZER, LLMatcher.grammar_from_lark(lark))
-    choose = at_random(seed, _TOKENIZER)
-    written: list[int] = []
-    while not matcher.is_stopped() and len(written) < at_most:
-        written.append(choose(allowed_tokens(matcher)))
-        matcher.consume_token(written[-1])
-    text: bytes = _TOKENIZER.decode_bytes([token for token in written if token != _TOKENIZER.eos_token])
-    return text.decode(errors="ignore")
+            return "All is known.\nAction: tool\nAction Input: {}", True
+        decision = f" Next: {DECISIONS[seed % len(DECISIONS)]}" if seed % 4 else ""
+        return f"It is time to go on.{decision}", True
 
 
 def _text(prompt: Prompt | str) -> str:

@@ -1,33 +1,49 @@
-"""The grammar of a call: one of the offered tools, with arguments that its reduced schema allows.
+"""The grammar of a call: one of the offered tools, with arguments that its schema allows.
 
     Action: NAME
     Action Input: {JSON}
 
-It is written in llguidance's dialect of Lark. White space, strings, arrays and digits are bounded (`token_budget`), so
-that a call closes within its token bound. Arguments come in any order, each at most once. Optional ones can be omitted;
-if not all of them fit the bound, only some can be present at once. An object with more than 64 members cannot have its
-last optional ones.
+It is written in llguidance's dialect of Lark. Every call that the schema allows can be written, as compact, spaced or
+indented JSON; members come in any order, each declared one at most once. Texts and lists are as long as the schema lets
+them be: only the token limit ends them. What a grammar cannot express is left out of it, and the full schema is checked
+afterwards (`validation`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import OrderedDict
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from threading import Lock
+from functools import lru_cache
 from typing import Any, Protocol
 
 from llguidance import LLMatcher
 
-from alpha_umi.contract.schema_reduction import reduce_schema
-from alpha_umi.contract.tool_schema import ToolSchemaError
-from alpha_umi.serving.calls.number_ranges import decimals, integers
-from alpha_umi.serving.calls.token_budget import MAX_MEMBERS, Bounds, Node, fit, interval, json_text, lengths, members
+from alpha_umi.serving.calls.alternatives import Reader, Schema, TooLarge
+from alpha_umi.serving.engine import Grammar
 
-MAX_GRAMMAR_CHARACTERS = 512 * 1024
-CACHED_GRAMMARS = 64
+# Of one tool, and of all together; a tool that exceeds it takes any JSON object.
+MAX_TOOL_CHARACTERS = 512 * 1024
+MAX_GRAMMAR_CHARACTERS = 2 * 1024 * 1024
+CACHED_GRAMMARS = 16
+CACHED_TOOLS = 256
+CACHED_LEAVES = 4_096
+# A rule of the grammar tracks an object's members in 64 bits.
+MAX_MEMBERS = 64
+# The parser follows 2,000 items at once.
+MAX_ITEMS = 1_800
+# Larger limits are left to the check: the parser counts items in states.
+MAX_COUNTED_ITEMS = 1_000
+MAX_COUNTED_CHARACTERS = 10_000
+MAX_REPETITIONS = 10_000
+NESTING_COST = 50
+MAX_PATTERN_CHARACTERS = 2_000
+# A double represents integers up to this one.
+MAX_INTEGER = 2**53
+FORMATS = frozenset(["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "uuid", "uri"])
 
 
 class Offered(Protocol):
@@ -42,163 +58,353 @@ class Offered(Protocol):
         """JSON Schema of type object."""
 
 
-@dataclass(frozen=True)
-class CallGrammar:
-    """A grammar, and the maximum tokens of its texts by its accounting."""
-
-    lark: str
-    worst_tokens: int
-
-
-def call_grammar(tools: Sequence[Offered], *, token_bound: int, strict: bool = False) -> CallGrammar:
-    """The grammar of one call of one of the tools, which closes within `token_bound` tokens.
-
-    Raises `ToolSchemaError`, with the tool's name, for a schema that cannot be used or does not fit the bound.
-    """
-    offered = [(tool.name, tool.parameters) for tool in tools]
-    digest = hashlib.sha256(json.dumps([offered, token_bound, strict]).encode()).digest()
-    with _cache:
-        if digest in _made:
-            _made.move_to_end(digest)
-            return _made[digest]
-    made = _grammar(offered, token_bound, strict)
-    with _cache:
-        _made[digest] = made
-        while len(_made) > CACHED_GRAMMARS:
-            _made.popitem(last=False)
-    return made
+def call_grammar(tools: Sequence[Offered]) -> Grammar:
+    """The grammar of one call of one of the tools, whose schemas must be valid."""
+    return Grammar(_call_grammar(tuple((tool.name, json.dumps(tool.parameters)) for tool in tools)))
 
 
 def clear_grammar_cache() -> None:
-    """Empty the cache of grammars."""
-    with _cache:
-        _made.clear()
+    """Empty the caches of grammars."""
+    for cached in (_call_grammar, _arguments, _leaf_compiles):
+        cached.cache_clear()
 
 
-# By digest, the least recently used first; threads share it.
-_made: OrderedDict[bytes, CallGrammar] = OrderedDict()
-_cache = Lock()
+@lru_cache(CACHED_GRAMMARS)
+def _call_grammar(offered: tuple[tuple[str, str], ...]) -> str:
+    rules = {parameters: _arguments(parameters) for _, parameters in offered}
+    while sum(map(len, rules.values())) > MAX_GRAMMAR_CHARACTERS:
+        rules[max(rules, key=lambda parameters: len(rules[parameters]))] = ""
+    lark = _lark(offered, rules)
+    if not _compiles(lark):
+        rules = {
+            parameters: text if _compiles(_lark((("tool", parameters),), {parameters: text})) else ""
+            for parameters, text in rules.items()
+        }
+        lark = _lark(offered, rules)
+    return lark
 
 
-def _grammar(offered: Sequence[tuple[str, Mapping[str, Any]]], token_bound: int, strict: bool) -> CallGrammar:
-    writer = _Writer()
-    worst = 0
-    calls = []
-    for name, parameters in offered:
-        head = f"Action: {name}\nAction Input: "
-        try:
-            schema = reduce_schema(parameters)
-            bounds, cost = fit(schema, token_bound - len(head.encode()), strict)
-            calls.append(f"{_literal(head)} {writer.rule(schema, bounds)}")
-            if writer.characters > MAX_GRAMMAR_CHARACTERS:
-                raise ToolSchemaError(
-                    "the grammar of the tools up to this one is too large",
-                    remedy="offer fewer tools, or fewer parameters and listed values",
-                )
-        except ToolSchemaError as error:
-            error.tool = name
-            raise
-        worst = max(worst, cost + len(head.encode()))
-    lark = "\n".join([f"start: {' | '.join(calls)}", *writer.lines, ""])
-    problem = LLMatcher.validate_grammar(LLMatcher.grammar_from_lark(lark))
-    if problem:
-        raise AssertionError(f"llguidance refuses a generated grammar: {problem}")
-    return CallGrammar(lark, worst)
+def _lark(offered: Sequence[tuple[str, str]], rules: Mapping[str, str]) -> str:
+    calls = [
+        f"{_literal(f'Action: {name}{_INPUT}')} {_root(parameters) if rules[parameters] else 'json_object'}"
+        for name, parameters in offered
+    ]
+    return "\n".join([f"start: {' | '.join(calls)}", *filter(None, rules.values()), _COMMON])
 
 
-# Placeholder of a rule's own name in its body; no literal contains it, because tabs are escaped there.
-_SELF = "\t"
+@lru_cache(CACHED_TOOLS)
+def _arguments(parameters: str) -> str:
+    """The rules of a tool's arguments; "" if any object will do."""
+    schema = json.loads(parameters)
+    try:
+        root = {"allOf": [schema, {"type": "object"}]} if schema else _NO_ARGUMENTS
+        return _Writer(schema, _root(parameters)).write(root)
+    except TooLarge:
+        return ""
+
+
+def _root(parameters: str) -> str:
+    """The name of the rule of a tool's arguments; those of its parts begin with it."""
+    return f"a{hashlib.sha256(parameters.encode()).hexdigest()[:12]}"
+
+
+_INPUT = "\nAction Input: "
+_NO_ARGUMENTS = {"type": "object", "additionalProperties": False}
+
+_SIMPLE_ESCAPE = r'\\["\\\/bfnrt]'
+# A character outside the basic plane is a pair of escapes; a lone surrogate is invalid.
+_UNICODE_ESCAPE = (
+    r"\\u([0-9a-cA-CefEF][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}"
+    r"|[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+)
+_RAW = r'[^"\\\x00-\x1f]'
+_CHARACTER = f"({_SIMPLE_ESCAPE}|{_UNICODE_ESCAPE}|{_RAW})"
+_DIGITS = "-?(0|[1-9][0-9]*)"
+_COMMON = rf"""
+SPACE: /( |\n {{0,64}})?/
+TEXT: /"{_CHARACTER}*"/
+KEY: /"({_SIMPLE_ESCAPE}|\\u00[01][0-9a-fA-F]|{_RAW})*"/
+NUMBER: /{_DIGITS}(\.[0-9]+)?([eE][+-]?[0-9]+)?/
+INTEGER: /{_DIGITS}(\.0|[eE]\+?[0-9]{{1,2}})?/
+EXPONENT: /{_DIGITS}(\.[0-9]+)?[eE][+-]?[0-9]+/
+NOTATION: /{_DIGITS}(\.0|[eE]\+?[0-9]{{1,2}})/
+json_value: json_object | json_array | TEXT | NUMBER | "true" | "false" | "null"
+json_object: "{{" SPACE (json_member ("," SPACE json_member)* SPACE)? "}}"
+json_member: TEXT ":" SPACE json_value
+json_array: "[" SPACE (json_value ("," SPACE json_value)* SPACE)? "]"
+"""
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """An alternative of a rule: about how many items it adds to a state of the parser, and the rules of its parts."""
+
+    items: int
+    parts: Sequence[str]
+    is_object: bool
 
 
 class _Writer:
-    """Collects rules, equal ones once. `characters` is their total length."""
+    """Writes the rules of one tool, those of equal schemas once.
 
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.characters = 0
+    Schemas wait in a queue until their rules are written, so that recursive ones end.
+    """
+
+    def __init__(self, root: Mapping[str, Any], prefix: str) -> None:
+        self._reader = Reader(root)
+        self._prefix = prefix
         self._names: dict[str, str] = {}
+        self._waiting: list[tuple[str, Any]] = []
+        self._bodies: dict[str, str] = {}
+        self._characters = 0
+        self._choices: dict[str, list[_Choice]] = {}
+        # The rules that the alternative in work uses.
+        self._parts: list[str] = []
 
-    def rule(self, node: Node, bounds: Bounds) -> str:
-        """The name of the rule for a value."""
-        return self._named("v", self._body(node, bounds))
+    def write(self, schema: Any) -> str:
+        """The rules of a schema; the name of its own one is the prefix. Raises `TooLarge`."""
+        self._names[json.dumps(schema)] = self._prefix
+        self._waiting.append((self._prefix, schema))
+        while self._waiting:
+            name, waiting = self._waiting.pop(0)
+            self._add(name, self._body(name, waiting))
+        self._loosen_wide()
+        return "\n".join(f"{name}: {body}" for name, body in self._bodies.items())
 
-    def _named(self, prefix: str, body: str, *, parameter: str = "") -> str:
-        if body not in self._names:
-            name = f"{prefix}{len(self._names)}"
-            self._names[body] = name
-            self.lines.append(f"{name}{parameter}: {body.replace(_SELF, name)}")
-            self.characters += len(self.lines[-1])
-        return self._names[body]
+    def _add(self, name: str, body: str) -> None:
+        self._bodies[name] = body
+        self._characters += len(body)
+        if self._characters > MAX_TOOL_CHARACTERS:
+            raise TooLarge
 
-    def _body(self, node: Node, bounds: Bounds) -> str:
-        if "enum" in node:
-            # One terminal, which compiles many times faster than a rule with as many alternatives.
-            return self._named("T", " | ".join(_literal(json_text(value)) for value in node["enum"]))
-        if "anyOf" in node:
-            return " | ".join(self.rule(option, bounds) for option in node["anyOf"])
-        match node["type"]:
+    def _loosen_wide(self) -> None:
+        """Replace rules in which the parser would follow more alternatives at once than it can.
+
+        From the inner rules to the outer ones, twice, because recursive rules come back.
+        """
+        widths: dict[str, int] = {}
+        for name in [*reversed(self._choices), *reversed(self._choices)]:
+            choices = self._choices[name]
+            inside = [max((widths.get(part, 0) for part in choice.parts), default=0) for choice in choices]
+            widths[name] = sum(max(choice.items, width) for choice, width in zip(choices, inside, strict=True))
+            if widths[name] > MAX_ITEMS:
+                self._bodies[name] = "json_object" if all(choice.is_object for choice in choices) else "json_value"
+                self._choices[name], widths[name] = [], 0
+
+    def _rule(self, schema: Any) -> str:
+        """The name of the rule for a schema."""
+        if schema is True or schema == {}:
+            return "json_value"
+        if schema is False:
+            # What nothing satisfies is left to the check.
+            return "json_value"
+        key = json.dumps(schema)
+        if key not in self._names:
+            self._names[key] = f"{self._prefix}v{len(self._names)}"
+            self._waiting.append((self._names[key], schema))
+        self._parts.append(self._names[key])
+        return self._names[key]
+
+    def _named(self, kind: str, body: str) -> str:
+        """The name of a rule with this body; of a terminal if `kind` is upper case."""
+        key = f"{kind}{body}"
+        if key not in self._names:
+            name = f"{self._prefix}{kind}{len(self._names)}"
+            self._names[key] = name.upper() if kind.isupper() else name
+            self._add(self._names[key], body)
+        return self._names[key]
+
+    def _body(self, name: str, schema: Any) -> str:
+        """Alternatives of a rule; any value where the schema allows nothing, which is left to the check."""
+        bodies: dict[str, _Choice] = {}
+        options = self._reader.options(schema)
+        for alternative in self._reader.alternatives(schema) if options is None else options:
+            self._parts = []
+            body = self._alternative(alternative) if options is None else self._rule(alternative)
+            members = len(alternative.get("properties", ())) if options is None else 0
+            kind = alternative.get("type") if isinstance(alternative, dict) else None
+            bodies[body] = _Choice(2 * members + 8, self._parts, kind == "object")
+        self._choices[name] = list(bodies.values())
+        return " | ".join(bodies) or "json_value"
+
+    def _alternative(self, schema: Schema) -> str:
+        if "enum" in schema:
+            return self._listed(schema["enum"])
+        match schema.get("type"):
             case "object":
-                return self._object(node, bounds)
-            case "array" if "prefixItems" in node:
-                return self._tuple(node, bounds)
+                return self._object(schema)
             case "array":
-                return self._array(node, bounds)
+                return self._array(schema)
             case "string":
-                return self._terminal(bounds.text(*lengths(node, "minLength", "maxLength", bounds.string)))
-            case "integer":
-                return self._terminal(integers(node["minimum"], node["maximum"]))
-            case "number":
-                low, high, digits = interval(node)
-                return self._terminal(decimals(low, high, digits=digits))
+                return self._string(schema)
+            case "integer" | "number":
+                return self._number(schema)
             case "boolean":
                 return '"true" | "false"'
-            case _:
+            case "null":
                 return '"null"'
+            case _:
+                return "json_value"
 
-    def _terminal(self, expression: str) -> str:
-        return self._named("T", f"/{expression}/")
+    def _listed(self, values: Sequence[Any]) -> str:
+        """One terminal for all plain values, which compiles many times faster than a rule with as many alternatives."""
+        plain = [form for value in values if not isinstance(value, dict | list) for form in _forms(value)]
+        rules = [self._rule(_only(value)) for value in values if isinstance(value, dict | list)]
+        return " | ".join([*([self._named("T", " | ".join(plain))] if plain else []), *rules])
 
-    def _space(self, bounds: Bounds) -> str:
-        return self._terminal(bounds.white_space)
-
-    def _object(self, node: Node, bounds: Bounds) -> str:
+    def _object(self, schema: Schema) -> str:
         """Members in any order. The rule's parameter has a bit for each member present, required ones first."""
-        space = self._space(bounds)
-        required, optional = members(node, bounds)
-        if len(required) > MAX_MEMBERS:
-            raise ToolSchemaError(
-                f"an object requires {len(required)} members, allowed are {MAX_MEMBERS}", remedy="require fewer"
-            )
-        if not required and not optional:
-            return f'"{{" {space} "}}"'
-        between = self._named("s", f'{space} %if is_zeros(_) | "," {space} %if not(is_zeros(_))', parameter="::_")
-        few = f"bit_count_lt([{len(required)}:{MAX_MEMBERS}], {bounds.optional})"
-        limited = len(optional) > bounds.optional
-        alternatives = [f'{space} "}}"' + (f" %if is_ones([0:{len(required)}])" if required else "")]
-        for bit, name in enumerate([*required, *optional]):
-            value = self.rule(node["properties"][name], bounds)
-            free = f"bit_clear({bit})"
-            if limited and bit >= len(required):
-                free = f"and({free}, {few})"
+        free = _free_members(schema)
+        declared = schema.get("properties", {})
+        required = dict.fromkeys(schema.get("required", ()))
+        members = {name: declared.get(name, free) for name in required}
+        members |= {name: value for name, value in declared.items() if name not in required and value is not False}
+        if not members:
+            return self._map(free)
+        counted = min(len(required), MAX_MEMBERS)
+        tracked = min(len(members), MAX_MEMBERS)
+        more = "" if free is not False or len(members) > MAX_MEMBERS else f" %if not(is_ones([0:{tracked}]))"
+        end = f'SPACE "}}"{f" %if is_ones([0:{counted}])" if counted else ""} | "," SPACE MEMBERS::_{more}'
+        return self._members(members, free, {*declared, *required}, end, can_be_empty=not required)
+
+    def _members(self, members: Mapping[str, Any], free: Any, names: set[str], end: str, *, can_be_empty: bool) -> str:
+        rule = f"{self._prefix}m{len(self._names)}"
+        self._names[rule] = rule
+        after = f"{rule}e"
+        alternatives = []
+        for bit, (name, value) in enumerate(members.items()):
+            tracking = ("_", "") if bit >= MAX_MEMBERS else (f"set_bit({bit})", f" %if bit_clear({bit})")
             key = _literal(json_text(name) + ":")
-            alternatives.append(f"{between}::_ {key} {space} {value} {_SELF}::set_bit({bit}) %if {free}")
-        return f'"{{" {self._named("m", " | ".join(alternatives), parameter="::_")}::0x0'
+            alternatives.append(f"{key} SPACE {self._rule(value)} {after}::{tracking[0]}{tracking[1]}")
+        if free is not False:
+            excluded = " | ".join(_literal(json_text(name)) for name in sorted(names))
+            key = self._named("K", f"KEY & ~({excluded})")
+            alternatives.append(f'{key} ":" SPACE {self._rule(free)} {after}::_')
+        self._add(f"{rule}::_", " | ".join(alternatives))
+        self._add(f"{after}::_", end.replace("MEMBERS", rule))
+        empty = ' | "{" SPACE "}"' if can_be_empty else ""
+        return f'"{{" SPACE {rule}::0x0{empty}'
 
-    def _array(self, node: Node, bounds: Bounds) -> str:
-        space = self._space(bounds)
-        item = self.rule(node["items"], bounds)
-        low, high = lengths(node, "minItems", "maxItems", bounds.items)
-        if high == 0:
-            return f'"[" {space} "]"'
-        more = self._named("m", f'"," {space} {item}')
-        filled = f"{item} {more}{{{max(low - 1, 0)},{high - 1}}}" if high > 1 else item
-        inside = self._named("m", filled if low else f'{filled} | ""')
-        return f'"[" {space} {inside} {space} "]"'
+    def _map(self, free: Any) -> str:
+        """An object without declared members."""
+        if free is False:
+            return '"{" SPACE "}"'
+        member = self._named("p", f'TEXT ":" SPACE {self._rule(free)}')
+        return f'"{{" SPACE ({member} ("," SPACE {member})* SPACE)? "}}"'
 
-    def _tuple(self, node: Node, bounds: Bounds) -> str:
-        space = self._space(bounds)
-        items = f' "," {space} '.join(self.rule(item, bounds) for item in node["prefixItems"])
-        return f'"[" {space} {items} {space} "]"'
+    def _array(self, schema: Schema) -> str:
+        first, rest = list(schema.get("prefixItems", ())), schema.get("items", True)
+        if False in first:
+            first, rest = first[: first.index(False)], False
+        low = int(schema.get("minItems", 0))
+        high = int(min(schema.get("maxItems", math.inf), len(first) if rest is False else MAX_COUNTED_ITEMS + 1))
+        if low > high or low > MAX_COUNTED_ITEMS:
+            return "json_array"
+        first = first[:high]
+        items = [self._rule(item) for item in first]
+        inside = ""
+        if high > len(items):
+            item = self._rule(rest)
+            more = self._named("i", f'"," SPACE {item}')
+            needless = 0 if items else 1
+            most = "" if high > MAX_COUNTED_ITEMS else high - len(items) - needless
+            inside = f"{more}{{{max(0, low - len(items) - needless)},{most}}}"
+            if not items:
+                inside = f"{item} {inside}" if high > 1 else item
+                inside = inside if low else f"({inside})?"
+        for position in reversed(range(len(items))):
+            separated = f'"," SPACE {items[position]}' if position else items[position]
+            inside = f"{separated} {inside}" if position < low else f"({separated} {inside})?"
+        return f'"[" SPACE {inside} SPACE "]"'
+
+    def _string(self, schema: Schema) -> str:
+        low, high = int(schema.get("minLength", 0)), schema.get("maxLength", math.inf)
+        counted = {"minLength": low} if 0 < low <= min(high, MAX_COUNTED_CHARACTERS) else {}
+        counted |= {"maxLength": int(high)} if low <= high <= MAX_COUNTED_CHARACTERS else {}
+        leaf: Schema = {"type": "string", **counted}
+        for keyword, usable in (("format", FORMATS.__contains__), ("pattern", _is_small)):
+            if keyword in schema and usable(schema[keyword]):
+                wider, leaf = leaf, {**leaf, keyword: schema[keyword]}
+                # Formats alone are known to compile.
+                leaf = leaf if leaf.keys() == {"type", "format"} or _leaf_compiles(_json(leaf)) else wider
+        if leaf.keys() & {"format", "pattern"}:
+            return _json(leaf)
+        if not counted:
+            return "TEXT"
+        return self._named("T", f'/"{_CHARACTER}{{{counted.get("minLength", 0)},{counted.get("maxLength", "")}}}"/')
+
+    def _number(self, schema: Schema) -> str:
+        """A number in any notation; within bounds, as far as they are exact, if it has no exponent."""
+        kind = schema["type"]
+        bounds = {key: value for key, value in schema.items() if key != "type" and abs(value) <= MAX_INTEGER}
+        least = max((bounds[key] for key in ("minimum", "exclusiveMinimum") if key in bounds), default=-math.inf)
+        most = min((bounds[key] for key in ("maximum", "exclusiveMaximum") if key in bounds), default=math.inf)
+        if not bounds or least >= most:
+            return "INTEGER" if kind == "integer" else "NUMBER"
+        return f"{_json({'type': kind, **bounds})} | {'NOTATION' if kind == 'integer' else 'EXPONENT'}"
+
+
+def _free_members(schema: Schema) -> Any:
+    """The schema of members that are not declared; False if there are none."""
+    others = schema.get("additionalProperties", True)
+    patterns = list(schema.get("patternProperties", {}).values())
+    if not patterns or others is True:
+        return others
+    return {"anyOf": patterns if others is False else [*patterns, others]}
+
+
+def _forms(value: Any) -> list[str]:
+    """The literals of a plain value; an integer has two."""
+    texts = [json_text(value)]
+    if isinstance(value, int | float) and not isinstance(value, bool) and value == int(value):
+        texts = [str(int(value)), f"{int(value)}.0"]
+    return [_literal(text) for text in texts]
+
+
+def _only(value: Any) -> Schema:
+    """The schema of one list or object, so that it can be written with any spaces and order."""
+    if isinstance(value, dict):
+        properties = {name: {"const": member} for name, member in value.items()}
+        return {"type": "object", "properties": properties, "required": list(value), "additionalProperties": False}
+    return {"type": "array", "prefixItems": [{"const": item} for item in value], "minItems": len(value), "items": False}
+
+
+def _is_small(pattern: str) -> bool:
+    """Whether the automaton of a pattern stays small: counted repetitions are short, inside others very short."""
+    inner, level = [1], 1
+    for token in _PATTERN_TOKEN.finditer(pattern):
+        if token[0] == "(":
+            inner.append(1)
+        elif token[0] == ")" and len(inner) > 1:
+            level = inner.pop()
+            inner[-1] = max(inner[-1], level)
+        elif token["most"]:
+            nested = NESTING_COST if level > 1 else 1
+            inner[-1] = max(inner[-1], level * nested * int(token["most"][:9]))
+        if token[0] != ")":
+            level = 1
+    return max(inner) <= MAX_REPETITIONS and len(pattern) <= MAX_PATTERN_CHARACTERS
+
+
+_PATTERN_TOKEN = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\{(?:\d*,)?(?P<most>\d+),?\}|.", re.DOTALL)
+
+
+def _json(schema: Schema) -> str:
+    return f"%json {json.dumps(schema)}"
+
+
+def _compiles(lark: str) -> bool:
+    return not LLMatcher.validate_grammar(LLMatcher.grammar_from_lark(lark))
+
+
+@lru_cache(CACHED_LEAVES)
+def _leaf_compiles(leaf: str) -> bool:
+    return _compiles(f"start: {leaf}")
+
+
+def json_text(value: Any) -> str:
+    """A value as JSON text, as the grammar spells it."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _literal(text: str) -> str:

@@ -1,26 +1,42 @@
-"""The offered tools of a call, their grammars, and the parsed and validated call."""
+"""The offered tools of a call, and the parsed and validated call."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from alpha_umi.contract.problems import ServiceError
+from alpha_umi.contract.problems import Kind, ServiceError
 from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
 from alpha_umi.roles.caller import NO_CALL, Call, parse_call
 from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.turns import Tool, Turn
-from alpha_umi.serving.calls.grammar import call_grammar
 from alpha_umi.serving.calls.validation import CallInvalid, validate_call
-from alpha_umi.serving.engine import Grammar
+from alpha_umi.serving.generation import GenerationSession
+
+# Of an unfinished call, as the repair's prompt shows it: a text that ran on invites another one.
+SHOWN_CHARACTERS = 400
 
 
 @dataclass(frozen=True)
 class Rejected:
-    """A text that is not a valid call, and the reason."""
+    """A text that is not a valid call, and the reason. `unfinished`: the token limit cut it."""
 
     text: str
     reason: str
+    unfinished: bool = False
+
+    @property
+    def problem(self) -> Kind:
+        """The kind of the problem document."""
+        return "call-unfinished" if self.unfinished else "call-invalid"
+
+    @property
+    def turns(self) -> tuple[Turn, Turn]:
+        """The rejected call and its error, as the repair's prompt shows them."""
+        long = self.unfinished and len(self.text) > SHOWN_CHARACTERS
+        shown = f"{self.text[:SHOWN_CHARACTERS]}..." if long else self.text
+        return Turn("caller", shown), Turn("observation", NO_CALL + self.reason)
 
 
 def prompt_tools(tools: Sequence[Tool]) -> tuple[Tool, ...]:
@@ -33,39 +49,43 @@ def prompt_tools(tools: Sequence[Tool]) -> tuple[Tool, ...]:
     return tuple(replace(tool, name=tool.prompt_name) for tool in tools)
 
 
-def call_grammars(tools: Sequence[Tool], answer_tokens: int) -> tuple[Grammar, Grammar]:
-    """The grammar of the first attempt, and that of the repair, which closes any text within the token bound.
+def read_call(text: str, tools: Sequence[Tool], *, cut_at: int | None = None) -> Call | Rejected:
+    """The call in a text, validated against its tool; else the reason against it.
 
-    If the required arguments do not fit the strict budget, the repair uses the first grammar again.
-    Raises `ServiceError` for a schema that cannot be used or does not fit.
+    `cut_at` is the token limit if it ended the text.
     """
     try:
-        first = call_grammar(tools, token_bound=answer_tokens)
-    except ToolSchemaError as error:
-        position = next((i for i, tool in enumerate(tools) if tool.name == error.tool), 0)
-        raise _schema_problem(position, tools[position], error) from error
-    try:
-        repair = call_grammar(tools, token_bound=answer_tokens, strict=True)
-    except ToolSchemaError:
-        repair = first
-    return Grammar(first.lark), Grammar(repair.lark)
-
-
-def read_call(text: str, tools: Sequence[Tool]) -> Call | Rejected:
-    """The call in a text, validated against its tool; else the reason against it."""
-    try:
         parsed = parse_call(text)
+        _check_names(parsed)
         validate_call(parsed.name, parsed.arguments, tools)
     except UnreadableOutput as error:
+        if cut_at is not None:
+            reason = f"the call was not finished within {cut_at} tokens; write a shorter one"
+            return Rejected(text, reason, unfinished=True)
         return Rejected(text, error.reason)
     except CallInvalid as error:
         return Rejected(text, str(error))
     return parsed
 
 
-def rejection_turns(rejected: Rejected) -> tuple[Turn, Turn]:
-    """The rejected call and its error, as the repair's prompt shows them."""
-    return Turn("caller", rejected.text), Turn("observation", NO_CALL + rejected.reason)
+def finished_call(session: GenerationSession, text: str, tools: Sequence[Tool]) -> Call | Rejected:
+    """The call in a text that the session's newest generation ended. A call that the token limit cut is counted."""
+    outcome = read_call(text, tools, cut_at=session.cut_at)
+    if isinstance(outcome, Rejected) and outcome.unfinished:
+        session.count_unfinished_call()
+    return outcome
+
+
+def _check_names(call: Call) -> None:
+    """Raises `CallInvalid` for an object that has a member twice, of which JSON readers drop one."""
+
+    def distinct(pairs: list[tuple[str, object]]) -> None:
+        names = [name for name, _ in pairs]
+        twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
+        if twice is not None:
+            raise CallInvalid(f"{call.name}: the member {twice[:100]!r} is written twice")
+
+    json.loads(call.arguments_text, object_pairs_hook=distinct)
 
 
 def _schema_problem(position: int, tool: Tool, error: ToolSchemaError) -> ServiceError:

@@ -10,8 +10,24 @@ import jsonschema_rs
 
 from orchestrator.tools.model import Tool
 
-Location = Literal["path", "query", "header"]
+Location = Literal["path", "query", "header", "cookie"]
+# `json` is a parameter or part with `content` of JSON. `content` is a part of a form without a style: scalars are
+# text, objects are JSON, and each item of a list is a part of its own.
+StyleName = Literal[
+    "form", "simple", "label", "matrix", "spaceDelimited", "pipeDelimited", "deepObject", "json", "content"
+]
+BodyForm = Literal["json", "urlencoded", "multipart", "text", "lines", "base64"]
 SchemeKind = Literal["header", "query", "cookie", "basic", "bearer", "unsupported"]
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a value is written outside JSON (OpenAPI 3.1.1, Style Values). `integers`: its numbers are integers."""
+
+    name: StyleName
+    explode: bool = True
+    allow_reserved: bool = False
+    integers: bool = False
 
 
 @dataclass(frozen=True)
@@ -21,15 +37,31 @@ class Parameter:
     argument: str
     wire_name: str
     location: Location
+    style: Style
+
+
+@dataclass(frozen=True)
+class Part:
+    """A property of a form. `media_type` and `is_file` are for multipart; None is the type that the value implies."""
+
+    style: Style = Style("content")
+    media_type: str | None = None
+    is_file: bool = False
 
 
 @dataclass(frozen=True)
 class Body:
-    """The JSON body: it is the value of `argument`, or, if that is None, an object of the arguments `properties`."""
+    """The body: it is the value of `argument`, or, if that is None, an object of the arguments `properties`.
+
+    `parts` has those properties of a form that are not written as `Part()` says.
+    """
 
     media_type: str
+    form: BodyForm
     argument: str | None
+    required: bool = False
     properties: tuple[str, ...] = ()
+    parts: Mapping[str, Part] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,7 +77,7 @@ class Scheme:
 class Operation:
     """One operation. `security` lists alternatives, each a set of schemes that are all needed.
 
-    `text_answers`: the document says that success is text rather than JSON.
+    `defaults` are those of required arguments. `answers` are the media types of success, lower case, in order.
     """
 
     tool: Tool
@@ -56,5 +88,5 @@ class Operation:
     body: Body | None
     defaults: Mapping[str, Any]
     security: tuple[tuple[Scheme, ...], ...]
-    text_answers: bool
+    answers: tuple[str, ...]
     validator: jsonschema_rs.Draft202012Validator = field(repr=False, compare=False)

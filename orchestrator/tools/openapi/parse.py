@@ -1,44 +1,72 @@
-"""Parses OpenAPI 3.0 and 3.1 documents into operations, each with its tool.
+"""Parses OpenAPI 3.0, 3.1 and Swagger 2.0 documents into operations, each with its tool.
 
-First the document is checked for bounds and for references that lead out of it, then for its structure against the
-published schemas of the specification. Those come from openapi-spec-validator; its full validation is not used, because
-it applies the document's own patterns with a backtracking engine. An operation that cannot become a tool makes the
-document unusable; `operations` selects some of them, and the others are then ignored. TRACE, webhooks and callbacks do
-not become tools.
+Operations are listed, named and selected before anything else is looked at. Only what a selected operation refers to is
+checked. One that cannot become a tool is left out with the reason; the others are not affected. TRACE, webhooks and
+callbacks do not become tools.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import quote
 
-from openapi_spec_validator.schemas import openapi_v30_schema_validator, openapi_v31_schema_validator
-
-from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
-from orchestrator.tools.errors import DocumentError
-from orchestrator.tools.model import EffectClass, Tool
+from orchestrator.tools.errors import DocumentError, ToolSourceError
+from orchestrator.tools.model import EffectClass, LeftOut, Tool
 from orchestrator.tools.openapi.document import (
-    SMALLER,
+    Version,
     child,
     openapi_version,
     read_document,
-    refuse_remote_references,
     resolve,
 )
 from orchestrator.tools.openapi.operation import Operation
-from orchestrator.tools.openapi.schema import SchemaReader, compile_schema
+from orchestrator.tools.openapi.references import References
+from orchestrator.tools.openapi.schema import Schema, SchemaReader, check_evaluations, compile_schema
 from orchestrator.tools.openapi.security import security_of
-from orchestrator.tools.openapi.servers import choose_base_url, has_dot_segment
-from orchestrator.tools.openapi.signature import UNSUPPORTED, ArgumentSchema, is_json
+from orchestrator.tools.openapi.servers import GIVE_BASE_URL, choose_server, has_dot_segment, operator_base
+from orchestrator.tools.openapi.signature import UNSUPPORTED, ArgumentSchema
+from orchestrator.tools.openapi.swagger import converted_operation, converted_root
 
-MAX_OPERATIONS: Final = 500
+MAX_OPERATIONS: Final = 5_000
+# Of all tools together; bounds the time and the memory that a document can take.
+MAX_DOCUMENT_PARTS: Final = 250_000
+MAX_SCHEMA_BYTES: Final = 256 * 1024
 MAX_NAME_CHARACTERS: Final = 64
 MAX_DESCRIPTION_CHARACTERS: Final = 1_024
+MAX_REASON_CHARACTERS: Final = 500
 _METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch")
 _SAFE_METHODS: Final = frozenset({"get", "head", "options"})
 _BY_SAFETY = tuple(EffectClass)
+_PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
+# RFC 3986, 3.3, and what is encoded already.
+_SAFE_IN_PATH: Final = "/%-._~!$&'()*+,;=:@"
+_NOT_STORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which operations to read: those that match every setting that is given, by any of its entries.
+
+    `operations` are tool names or values of `operationId`. `paths` are beginnings of paths, up to a slash, or patterns
+    of whole paths with `*`. `methods` are of any case.
+    """
+
+    operations: Collection[str] | None = None
+    tags: Collection[str] | None = None
+    paths: Collection[str] | None = None
+    methods: Collection[str] | None = None
+
+
+EVERYTHING: Final = Selection()
+
+
+def _accept(_: Operation) -> None:
+    return None
 
 
 def parse_document(
@@ -48,36 +76,50 @@ def parse_document(
     base_url: str | None,
     default_effect: EffectClass,
     document_url: str | None = None,
-    operations: Collection[str] | None = None,
+    selection: Selection = EVERYTHING,
     trust_effects: bool = False,
-) -> list[Operation]:
-    """The operations of a document, in its order.
+    accept: Callable[[Operation], None] = _accept,
+) -> tuple[list[Operation], list[LeftOut]]:
+    """The operations of a document that can be offered, and those that cannot, both in its order.
 
     `base_url` is the operator's address for the calls, `document_url` the document's own address. Methods that may
     change something have `default_effect`; an operation's `x-effect` may state a more careful class, and, if
-    `trust_effects`, also a less careful one. `operations` selects by tool name. Raises `DocumentError`.
+    `trust_effects`, also a less careful one. `accept` raises `ToolSourceError` for operations to leave out. Raises
+    `DocumentError` for a document that cannot be read; if no operation can be offered, `ToolSourceError` with the
+    reasons.
     """
     root = read_document(raw)
     version = openapi_version(root)
-    refuse_remote_references(root)
-    refs = list(_operations(root))
-    if len(refs) > MAX_OPERATIONS:
-        raise DocumentError(
-            f"the document has {len(refs)} operations; at most {MAX_OPERATIONS} are read",
-            field="#/paths",
-            remedy=SMALLER,
-        )
-    _check_structure(root, version)
+    references = References(root, document_url)
+    references.rewrite()
+    if version == "2.0":
+        root = converted_root(root, document_url)
     parser = _Parser(
         root,
         version,
         source_name,
-        choose_base_url(root, base_url=base_url, document_url=document_url),
-        operator_chose_base=base_url is not None,
+        base_url=None if base_url is None else operator_base(base_url),
+        document_url=document_url,
         default_effect=default_effect,
         trust_effects=trust_effects,
     )
-    return [parser.operation(name, ref) for name, ref in _selected(_named(refs), operations).items()]
+    refs, errors = _listed(root)
+    selected = _selected(refs, selection)
+    operations: list[Operation] = []
+    left_out = [_left_out("", path, error) for path, error in errors.items()] if selection == EVERYTHING else []
+    failures: list[ToolSourceError] = list(errors.values()) if left_out else []
+    for name, ref in selected.items():
+        try:
+            operation = parser.operation(name, ref)
+            accept(operation)
+        except ToolSourceError as error:
+            failures.append(error)
+            left_out.append(_left_out(name, f"{ref.method.upper()} {ref.path}", error, ref.pointer))
+        else:
+            operations.append(operation)
+    if not operations:
+        raise _nothing_left(failures)
+    return operations, left_out
 
 
 @dataclass(frozen=True)
@@ -91,57 +133,85 @@ class _OperationRef:
     path_item: Mapping[str, Any]
     path_pointer: str
 
+    def parameters(self) -> dict[str, Any]:
+        """The Parameter Objects of the path and then of the operation, by pointer. Raises `DocumentError`."""
+        nodes: dict[str, Any] = {}
+        for node, pointer in ((self.path_item, self.path_pointer), (self.node, self.pointer)):
+            at = child(pointer, "parameters")
+            parameters = node.get("parameters") or []
+            if not isinstance(parameters, list):
+                raise DocumentError("parameters is not a list", field=at, remedy="write a list")
+            nodes |= {child(at, index): parameter for index, parameter in enumerate(parameters)}
+        return nodes
 
-@dataclass(frozen=True)
+
+@dataclass
 class _Parser:
     """Parses the operations of one document."""
 
     root: Mapping[str, Any]
-    version: Literal["3.0", "3.1"]
+    version: Version
     source_name: str
-    base_url: str
-    operator_chose_base: bool
+    base_url: str | None
+    document_url: str | None
     default_effect: EffectClass
     trust_effects: bool
+    parts: int = field(default=0, init=False)
 
     def operation(self, name: str, ref: _OperationRef) -> Operation:
-        if not self.operator_chose_base and ("servers" in ref.node or "servers" in ref.path_item):
+        if self.parts > MAX_DOCUMENT_PARTS:
             raise DocumentError(
-                "servers of a single operation are not supported",
+                f"the operations before it have more than {MAX_DOCUMENT_PARTS} parts of schemas in all",
                 field=ref.pointer,
-                remedy="give `base_url`",
+                remedy="select the operations that are needed with `operations`, `tags` or `paths`",
             )
+        path = _encoded_path(ref)
         security = security_of(self.root, ref.node, ref.pointer)
         carriers = frozenset((scheme.kind, scheme.wire_name) for schemes in security for scheme in schemes)
-        signature = self._signature(ref, carriers)
+        node, parameters = ref.node, ref.parameters()
+        if self.version == "2.0":
+            node, parameters = converted_operation(self.root, node, parameters)
+        signature = self._signature(ref, node, parameters, carriers)
         schema = signature.schema
-        validator = compile_schema(schema, ref.pointer)
-        _refuse_uncallable(name, schema, ref.pointer)
+        _check_size(schema, ref.pointer)
+        check_evaluations(schema, ref.pointer)
         return Operation(
             tool=Tool(name, _description(ref), schema, self.source_name, self._effect(ref)),
             method=ref.method.upper(),
-            base_url=self.base_url,
-            path=ref.path,
+            base_url=self._base_url(ref),
+            path=path,
             parameters=tuple(signature.parameters),
             body=signature.body,
             defaults=signature.defaults,
             security=security,
-            text_answers=self._returns_text(ref),
-            validator=validator,
+            answers=self._answers(node),
+            validator=compile_schema(schema, ref.pointer),
         )
 
-    def _signature(self, ref: _OperationRef, withheld: frozenset[tuple[str, str]]) -> ArgumentSchema:
-        signature = ArgumentSchema(self.root, SchemaReader(self.root, self.version), withheld)
-        signature.add_parameters(
-            {
-                child(child(pointer, "parameters"), index): parameter
-                for node, pointer in ((ref.path_item, ref.path_pointer), (ref.node, ref.pointer))
-                for index, parameter in enumerate(node.get("parameters", ()))
-            }
-        )
-        _check_path(ref, signature)
-        if "requestBody" in ref.node:
-            signature.add_body(ref.node["requestBody"], child(ref.pointer, "requestBody"), method=ref.method)
+    def _base_url(self, ref: _OperationRef) -> str:
+        if self.base_url is not None:
+            return self.base_url
+        if self.version == "2.0" and self.document_url is None and not self.root.get("host"):
+            message = "the Swagger 2.0 document, which was converted, names no host"
+            raise DocumentError(message, field="#/host", remedy=GIVE_BASE_URL)
+        places = ((ref.node, ref.pointer), (ref.path_item, ref.path_pointer), (self.root, "#"))
+        return choose_server(places, document_url=self.document_url)
+
+    def _signature(
+        self,
+        ref: _OperationRef,
+        node: Mapping[str, Any],
+        parameters: Mapping[str, Any],
+        withheld: frozenset[tuple[str, str]],
+    ) -> ArgumentSchema:
+        reader = SchemaReader(self.root, self.version)
+        signature = ArgumentSchema(self.root, reader, withheld)
+        try:
+            signature.add_parameters(_fitting(self.root, ref, parameters))
+            if node.get("requestBody") is not None:
+                signature.add_body(node["requestBody"], child(ref.pointer, "requestBody"), method=ref.method)
+        finally:
+            self.parts += reader.parts
         return signature
 
     def _effect(self, ref: _OperationRef) -> EffectClass:
@@ -158,67 +228,56 @@ class _Parser:
             ) from None
         return stated if self.trust_effects else max(usual, stated, key=_BY_SAFETY.index)
 
-    def _returns_text(self, ref: _OperationRef) -> bool:
-        media_types: list[str] = []
-        for status, node in ref.node.get("responses", {}).items():
-            response, _ = resolve(self.root, node, child(child(ref.pointer, "responses"), status))
-            if status.startswith("2") and isinstance(response, Mapping):
-                media_types += response.get("content", {})
-        return any(name.startswith("text/") for name in media_types) and not any(map(is_json, media_types))
+    def _answers(self, node: Mapping[str, Any]) -> tuple[str, ...]:
+        """The media types of success, or else of `default`, in order; answers that cannot be read have none."""
+        responses = node.get("responses")
+        responses = responses if isinstance(responses, Mapping) else {}
+        successes = [
+            answer for status, answer in responses.items() if re.fullmatch(r"2(\d\d|XX)", status, re.IGNORECASE)
+        ]
+        names: dict[str, None] = {}
+        for answer in successes or [responses.get("default")]:
+            try:
+                answer, _ = resolve(self.root, answer, "#")
+            except DocumentError:
+                continue
+            content = answer.get("content") if isinstance(answer, Mapping) else None
+            names |= dict.fromkeys(content if isinstance(content, Mapping) else ())
+        return tuple(dict.fromkeys(name.partition(";")[0].strip().lower() for name in names))
 
 
-def _operations(root: Mapping[str, Any]) -> Iterator[_OperationRef]:
+def _listed(root: Mapping[str, Any]) -> tuple[dict[str, _OperationRef], dict[str, DocumentError]]:
+    """All operations by tool name, and the paths that cannot be read."""
     paths = root.get("paths")
     if not isinstance(paths, Mapping) or not paths:
         raise DocumentError("the document has no paths", field="#/paths", remedy="describe at least one operation")
-    for path, node in paths.items():
-        item, pointer = resolve(root, node, child("#/paths", path))
-        if path.startswith("/") and isinstance(item, Mapping):
-            for method in _METHODS:
-                if isinstance(operation := item.get(method), Mapping):
-                    yield _OperationRef(path, method, operation, child(pointer, method), item, pointer)
-
-
-def _check_structure(root: dict[str, Any], version: Literal["3.0", "3.1"]) -> None:
-    validator = openapi_v30_schema_validator if version == "3.0" else openapi_v31_schema_validator
-    for error in validator.iter_errors(root):
-        pointer = "#"
-        for part in error.path:
-            pointer = child(pointer, part)
-        raise DocumentError(
-            f"the document does not follow OpenAPI {version}: {error.message.partition(chr(10))[0][:300]}",
-            field=pointer,
-            remedy="correct it",
-        )
-
-
-def _named(refs: list[_OperationRef]) -> dict[str, _OperationRef]:
     named: dict[str, _OperationRef] = {}
-    for ref in refs:
-        name = tool_name(ref.node.get("operationId"), ref.method, ref.path)
-        if name in named:
-            raise DocumentError(
-                f"{named[name].pointer} has the same tool name, {name!r}",
-                field=ref.pointer,
-                remedy=f"give both an `operationId` that differs within {MAX_NAME_CHARACTERS} characters",
-            )
-        named[name] = ref
-    if not named:
+    errors: dict[str, DocumentError] = {}
+    for path, node in paths.items():
+        if path.startswith("x-"):
+            continue
+        try:
+            for ref in _path_operations(root, path, node):
+                named[_free_name(tool_name(ref.node.get("operationId"), ref.method, path), named)] = ref
+        except DocumentError as error:
+            errors[path] = error
+    if not named and not errors:
         raise DocumentError("the document has no operations", field="#/paths", remedy="describe at least one")
-    return named
+    return named, errors
 
 
-def _selected(named: dict[str, _OperationRef], operations: Collection[str] | None) -> dict[str, _OperationRef]:
-    if operations is None:
-        return named
-    for name in operations:
-        if name not in named:
-            raise DocumentError(
-                f"there is no operation {name!r}",
-                field="operations",
-                remedy=f"there are {', '.join(named)[:1_000]}",
-            )
-    return {name: ref for name, ref in named.items() if name in operations}
+def _path_operations(root: Mapping[str, Any], path: str, node: Any) -> Iterator[_OperationRef]:
+    pointer = child("#/paths", path)
+    if not path.startswith("/"):
+        raise DocumentError("the path does not begin with a slash", field=pointer, remedy="correct the path")
+    item, at = resolve(root, node, pointer)
+    if not isinstance(item, Mapping):
+        raise DocumentError("this is not a path item", field=at, remedy="write an object")
+    if item is not node and isinstance(node, Mapping):
+        item = {**item, **{key: value for key, value in node.items() if key != "$ref"}}
+    for method in _METHODS:
+        if isinstance(operation := item.get(method), Mapping):
+            yield _OperationRef(path, method, operation, child(at, method), item, at)
 
 
 def tool_name(operation_id: Any, method: str, path: str) -> str:
@@ -229,36 +288,131 @@ def tool_name(operation_id: Any, method: str, path: str) -> str:
     return method
 
 
-def _refuse_uncallable(name: str, schema: Mapping[str, Any], pointer: str) -> None:
-    """Raises `DocumentError` for schemas that the caller service refuses: too deep, too large, contradictory."""
-    try:
-        check_schema(schema)
-    except ToolSchemaError as error:
+def _free_name(name: str, taken: Collection[str]) -> str:
+    """The name, or the first of `name_2`, `name_3` and so on that is free, cut to 64 characters before the number."""
+    free, number = name, 1
+    while free in taken:
+        number += 1
+        suffix = f"_{number}"
+        free = name[: MAX_NAME_CHARACTERS - len(suffix)] + suffix
+    return free
+
+
+def _selected(refs: Mapping[str, _OperationRef], selection: Selection) -> dict[str, _OperationRef]:
+    ids = {
+        name: {name, ref.node.get("operationId")} if isinstance(ref.node.get("operationId"), str) else {name}
+        for name, ref in refs.items()
+    }
+    for wanted in selection.operations or ():
+        if not any(wanted in each for each in ids.values()):
+            raise DocumentError(
+                f"there is no operation {wanted!r}", field="operations", remedy=f"there are {', '.join(refs)[:1_000]}"
+            )
+    chosen = {
+        name: ref
+        for name, ref in refs.items()
+        if (selection.operations is None or not ids[name].isdisjoint(selection.operations))
+        and (selection.tags is None or not _tags(ref.node).isdisjoint(selection.tags))
+        and (selection.paths is None or any(_matches(ref.path, pattern) for pattern in selection.paths))
+        and (selection.methods is None or ref.method in {method.lower() for method in selection.methods})
+    }
+    if refs and not chosen:
+        raise DocumentError("no operation matches all of the selection", field="operations", remedy="select others")
+    if len(chosen) > MAX_OPERATIONS:
         raise DocumentError(
-            f"no call of {name!r} can be written: {error.reason} ({error.pointer or 'its arguments'})",
-            field=pointer,
-            remedy=f"{error.remedy}, or select other operations with `operations`",
-        ) from error
+            f"{len(chosen)} operations are selected; at most {MAX_OPERATIONS} are read",
+            field="#/paths",
+            remedy="select those that are needed with `operations`, `tags` or `paths`",
+        )
+    return chosen
+
+
+def _tags(node: Mapping[str, Any]) -> set[str]:
+    tags = node.get("tags")
+    return {tag for tag in tags if isinstance(tag, str)} if isinstance(tags, list) else set()
+
+
+def _matches(path: str, pattern: str) -> bool:
+    if "*" in pattern:
+        return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), path, re.DOTALL) is not None
+    return path == pattern or path.startswith(pattern.rstrip("/") + "/")
+
+
+def _left_out(name: str, operation: str, error: ToolSourceError, pointer: str = "#/paths") -> LeftOut:
+    place = error.field if error.field.startswith("#") else pointer
+    reason = f"{error.message}; {error.remedy}"
+    return LeftOut(*(_storable(text)[:MAX_REASON_CHARACTERS] for text in (name, operation, place, reason)))
+
+
+def _storable(text: str) -> str:
+    return _NOT_STORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _nothing_left(failures: list[ToolSourceError]) -> ToolSourceError:
+    """The reason why no operation can be offered, or, if there are several, each with its number."""
+    counted = Counter((error.message, error.remedy) for error in failures)
+    if len(counted) == 1:
+        return failures[0]
+    reasons = [f"{number} x {message} ({remedy})" for (message, remedy), number in counted.most_common(10)]
+    more = [f"and {len(counted) - len(reasons)} other reasons"] if len(counted) > len(reasons) else []
+    return DocumentError(
+        _storable(f"none of the {len(failures)} operations can be offered: {'; '.join([*reasons, *more])}"[:2_000]),
+        field="#/paths",
+        remedy="correct the document, or select other operations",
+    )
+
+
+def _check_size(schema: Schema, pointer: str) -> None:
+    """Raises `DocumentError` for schemas that are too large, or that hold what JSON in UTF-8 cannot."""
+    problem = ""
+    try:
+        text = json.dumps(schema, allow_nan=False, ensure_ascii=False)
+        size = len(text.encode())
+        if size > MAX_SCHEMA_BYTES:
+            problem = f"the schema of its arguments has {size} bytes; at most {MAX_SCHEMA_BYTES} are read"
+        elif re.search(r"(?<!\\)(?:\\\\)*\\u0000", text):
+            problem = "a text in the schemas holds NUL"
+    except UnicodeEncodeError:
+        problem = "a text in the schemas holds half a surrogate pair"
+    except ValueError:
+        problem = "a number in the schemas is infinite"
+    if problem:
+        raise DocumentError(problem, field=pointer, remedy=UNSUPPORTED)
 
 
 def _description(ref: _OperationRef) -> str:
     texts = [ref.node.get(key) or ref.path_item.get(key) for key in ("summary", "description")]
     words = [text.strip() for text in texts if isinstance(text, str) and text.strip()]
     joined = "\n".join(dict.fromkeys(words)) or f"{ref.method.upper()} {ref.path}"
-    return joined[:MAX_DESCRIPTION_CHARACTERS]
+    return _storable(joined)[:MAX_DESCRIPTION_CHARACTERS]
 
 
-def _check_path(ref: _OperationRef, signature: ArgumentSchema) -> None:
-    """Raises `DocumentError` unless placeholders and path parameters match, and the fixed part needs no encoding."""
-    placeholders = set(re.findall(r"\{([^{}]*)\}", ref.path))
-    declared = {parameter.wire_name for parameter in signature.parameters if parameter.location == "path"}
-    for name in sorted(placeholders ^ declared):
-        side = "is not declared" if name in placeholders else "does not stand in the path"
-        raise DocumentError(f"the path parameter {name!r} {side}", field=ref.pointer, remedy="correct the path")
-    fixed = re.sub(r"\{[^{}]*\}", "x", ref.path)
-    if has_dot_segment(fixed) or not re.fullmatch(r"[\w\-.~!$&'()*+,;=:@/%]*", fixed, re.ASCII):
+def _fitting(root: Mapping[str, Any], ref: _OperationRef, nodes: Mapping[str, Any]) -> dict[str, Any]:
+    """The Parameter Objects without those of the path that do not stand in it, and with those that are not declared.
+
+    What stands between braces can only be a parameter, and is text in an address. Raises `DocumentError`.
+    """
+    missing = dict.fromkeys(_PLACEHOLDER.findall(ref.path))
+    fitting = {}
+    for pointer, node in nodes.items():
+        parameter, _ = resolve(root, node, pointer)
+        if isinstance(parameter, Mapping) and parameter.get("in") == "path":
+            if f"{{{parameter.get('name')}}}" not in ref.path:
+                continue
+            missing.pop(parameter.get("name"), None)
+        fitting[pointer] = node
+    undeclared = ({"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in missing)
+    return fitting | {f"{ref.pointer}/{{{node['name']}}}": node for node in undeclared}
+
+
+def _encoded_path(ref: _OperationRef) -> str:
+    """The path with its parameters in braces, and with everything else encoded. Raises `DocumentError`."""
+    # Publishers tell operations of one address apart by a fragment, which is never sent.
+    path = ref.path.partition("#")[0]
+    if has_dot_segment(_PLACEHOLDER.sub("x", path)) or "\\" in path or "?" in path:
         raise DocumentError(
-            "the path has characters that need encoding, or dot segments",
-            field=ref.pointer,
-            remedy=UNSUPPORTED,
+            "the path has a query, a backslash or dot segments", field=ref.pointer, remedy="correct the path"
         )
+    parts = _PLACEHOLDER.split(path)
+    # Every second part is the name of a parameter.
+    return "".join(f"{{{part}}}" if index % 2 else quote(part, safe=_SAFE_IN_PATH) for index, part in enumerate(parts))

@@ -22,15 +22,19 @@ from orchestrator.tools.errors import (
     SourceUnreachableError,
 )
 from orchestrator.tools.model import EffectClass, LeftOut, RequestPreview, Tool, ToolResult
-from orchestrator.tools.observation import MAX_OBSERVATION_BYTES, bounded, failure, observe
+from orchestrator.tools.observation import failure, observe
 from orchestrator.tools.openapi.document import MAX_BYTES, SMALLER
 from orchestrator.tools.openapi.operation import Operation
-from orchestrator.tools.openapi.parse import parse_document
+from orchestrator.tools.openapi.parse import MAX_OPERATIONS, Selection, parse_document
+from orchestrator.tools.openapi.references import bundled
 from orchestrator.tools.openapi.request import build_request, check_arguments, with_defaults
 from orchestrator.tools.openapi.security import Credentials, place_credentials
+from orchestrator.tools.shorten import shorten_structure
 from orchestrator.tools.source import ToolSource
 
 FETCH_TIMEOUT_S: Final = 15.0
+MAX_SHOWN_BYTES: Final = 16 * 1024
+_LARGE_BYTES: Final = 64 * 1024
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 # Set by the HTTP client and by `request`.
 _RESERVED_HEADERS = frozenset({
@@ -39,19 +43,28 @@ _RESERVED_HEADERS = frozenset({
 })  # fmt: skip
 
 
+_Choice = Annotated[list[str], Field(min_length=1, max_length=MAX_OPERATIONS)]
+
+
 class OpenApiSource(ToolSource):
     """Tools from an OpenAPI document, given by address or in full.
 
     With both, `document` is used and `url` is where it came from. `effect` is the effect class of methods other than
     GET, HEAD and OPTIONS. `headers` go with every call, `credentials` (by name of the document's security scheme) where
-    an operation requires them; basic authentication is written `user:password`. `operations` selects tools by name.
+    an operation requires them; basic authentication is written `user:password`. `operations`, `tags`, `paths` and
+    `methods` select operations (see `parse.Selection`). With `remote_references` the documents that the document refers
+    to are fetched, too.
     """
 
     kind: Literal["openapi"] = "openapi"
     document: str | dict[str, Any] | None = Field(default=None, repr=False)
     headers: Annotated[dict[str, SecretStr], Field(max_length=32)] = Field(default_factory=dict)
     credentials: Annotated[dict[str, SecretStr], Field(max_length=32)] = Field(default_factory=dict)
-    operations: Annotated[list[str], Field(min_length=1, max_length=500)] | None = None
+    operations: _Choice | None = None
+    tags: _Choice | None = None
+    paths: _Choice | None = None
+    methods: _Choice | None = None
+    remote_references: bool = False
 
     @field_validator("headers", "credentials")
     @classmethod
@@ -92,10 +105,9 @@ class OpenApiProvider:
     source: OpenApiSource
     base_url: str
     tools: Mapping[str, Tool]
+    left_out: Sequence[LeftOut]
     _operations: Mapping[str, tuple[Operation, Credentials]] = field(repr=False)
     _egress: Egress = field(repr=False)
-    _max_observation_bytes: int
-    left_out: Sequence[LeftOut] = ()
 
     def preview(self, name: str, arguments: Mapping[str, Any], *, idempotency_key: str) -> RequestPreview:
         """The operation's request; see `ToolProvider`."""
@@ -120,57 +132,63 @@ class OpenApiProvider:
             request = _request(operation, arguments, idempotency_key, credentials)
             answer = await self._egress.send(request, timeout_s=timeout_s)
         except ArgumentError as error:
-            return self._failure(f"the tool was not called: {error}")
+            return failure(f"the tool was not called: {error}")
         except EgressError as error:
-            return self._failure(_explained(error, operation.tool.effect))
-        observed = observe(answer, operation, credentials, max_bytes=self._max_observation_bytes)
+            return failure(_explained(error, operation.tool.effect))
+        if len(answer.body) < _LARGE_BYTES:
+            observed = observe(answer, operation, credentials)
+        else:
+            # Other requests are served while a large answer is read.
+            observed = await asyncio.to_thread(observe, answer, operation, credentials)
         return replace(observed, status=answer.status)
 
     async def close(self) -> None:
         """Nothing to release: all sources share the HTTP client."""
 
-    def _failure(self, reason: str) -> ToolResult:
-        return failure(reason, max_bytes=self._max_observation_bytes)
 
-
-async def load_openapi(source: OpenApiSource, egress: Egress, max_observation_bytes: int) -> OpenApiProvider:
+async def load_openapi(source: OpenApiSource, egress: Egress) -> OpenApiProvider:
     """Read the source's document, fetching it if need be. Raises `ToolSourceError` (see `errors`)."""
-    raw = source.document_bytes()
+    raw = await asyncio.to_thread(source.document_bytes)
     if raw is None:
-        raw = await _fetch(source, egress)
-    # A large document takes a while to check; requests are served meanwhile.
-    operations = await asyncio.to_thread(_read, source, raw)
+        raw = await _fetch(source, source.url or "", egress)
+    if source.remote_references:
+        raw = await bundled(raw, source.url, lambda url: _fetch(source, url, egress))
+    # A large document takes a while to read; requests are served meanwhile.
+    operations, left_out = await asyncio.to_thread(read_operations, source, raw)
     return OpenApiProvider(
         source.model_copy(update={"document": raw.decode("utf-8", "replace")}),
         next(operation.base_url for operation, _ in operations.values()),
         {name: operation.tool for name, (operation, _) in operations.items()},
+        left_out,
         operations,
         egress,
-        max_observation_bytes,
     )
 
 
-def _read(source: OpenApiSource, raw: bytes) -> dict[str, tuple[Operation, Credentials]]:
-    operations = parse_document(
+def read_operations(
+    source: OpenApiSource, raw: bytes
+) -> tuple[dict[str, tuple[Operation, Credentials]], list[LeftOut]]:
+    """The operations of the source's document by tool name, and those left out. Raises `ToolSourceError`."""
+    credentials: dict[str, Credentials] = {}
+
+    def place(operation: Operation) -> None:
+        placed = place_credentials(operation, headers=source.headers, credentials=source.credentials)
+        credentials[operation.tool.name] = placed
+
+    operations, left_out = parse_document(
         raw,
         source_name=source.name,
         base_url=source.base_url,
         default_effect=source.effect,
         document_url=source.url,
-        operations=source.operations,
+        selection=Selection(source.operations, source.tags, source.paths, source.methods),
         trust_effects=source.url is None,
+        accept=place,
     )
-    return {
-        operation.tool.name: (
-            operation,
-            place_credentials(operation, headers=source.headers, credentials=source.credentials),
-        )
-        for operation in operations
-    }
+    return {each.tool.name: (each, credentials[each.tool.name]) for each in operations}, left_out
 
 
-async def _fetch(source: OpenApiSource, egress: Egress) -> bytes:
-    url = source.url or ""
+async def _fetch(source: OpenApiSource, url: str, egress: Egress) -> bytes:
     request = OutboundRequest("GET", url, within=url.partition("?")[0], headers=_fetch_headers(source, url))
     try:
         answer = await egress.send(request, timeout_s=FETCH_TIMEOUT_S, max_body_bytes=MAX_BYTES)
@@ -180,9 +198,9 @@ async def _fetch(source: OpenApiSource, egress: Egress) -> bytes:
 
 
 def _fetch_headers(source: OpenApiSource, url: str) -> dict[str, str]:
-    """The source's headers, unless its calls go to another origin: then the document's server must not see them."""
+    """The source's headers, if its document and its calls have the same origin; no other server must see them."""
     accept = {"accept": "application/json, application/yaml, text/yaml;q=0.9, */*;q=0.5"}
-    if source.base_url is not None and not same_origin(URL(source.base_url), URL(url)):
+    if not all(same_origin(URL(own), URL(url)) for own in (source.base_url, source.url) if own is not None):
         return accept
     return accept | {name: value.get_secret_value() for name, value in source.headers.items()}
 
@@ -220,7 +238,7 @@ def _request(
 
 
 def _shown(content: bytes) -> str:
-    return bounded(content.decode("utf-8", "replace"), MAX_OBSERVATION_BYTES)[0]
+    return shorten_structure(content.decode("utf-8", "replace"), MAX_SHOWN_BYTES)
 
 
 def _explained(error: EgressError, effect: EffectClass) -> str:

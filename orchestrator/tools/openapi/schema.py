@@ -1,32 +1,43 @@
 """Converts Schema Objects of OpenAPI 3.0 and 3.1 to self-contained JSON Schemas (2020-12) within bounds.
 
-References are inlined, so a recursive schema cannot be used. Read-only properties are left out: requests do not send
-them. Annotations other than `description` and `default` are dropped; keywords that would need
-resolution at validation time are refused.
+A schema that is referred to once is written in its place. One that is recursive or large, and referred to again, stands
+under `$defs`. Read-only properties are left out: requests do not send them. Annotations other than `description` and
+`default` are dropped. What lies deeper than the bound is left free: any value is valid there.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any, Final, Literal, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar
 
 import jsonschema_rs
 
 from orchestrator.tools.errors import DocumentError
-from orchestrator.tools.openapi.document import child, lookup
+from orchestrator.tools.openapi.document import Version, child, lookup
 
-MAX_SCHEMA_NODES: Final = 2_000
+MAX_SCHEMA_PARTS: Final = 20_000
 MAX_SCHEMA_DEPTH: Final = 24
 MAX_DESCRIPTION_CHARACTERS: Final = 1_024
+# Parts of a schema that is written out again rather than referred to: small ones are easier to read in place.
+_SHARED_PARTS: Final = 12
+# Schemas that apply to one and the same value; each costs time whenever a value is checked.
+_MAX_EVALUATIONS: Final = 10_000
 # Steps of a backtracking pattern before validation gives up, so that no pattern can hang it.
 _BACKTRACK_LIMIT: Final = 10_000
+# Bytes of a compiled pattern; larger ones are refused.
+_PATTERN_BYTES: Final = 4 * 1024 * 1024
+# Counted in parts, a pattern of that size.
+_PATTERN_PARTS: Final = 4_000
+_REPETITION: Final = re.compile(r"(\)?)\{(\d{1,6})(?:,(\d{0,6}))?\}")
 
 _ANNOTATIONS = frozenset({"description", "default"})
 _VALUES = frozenset({
     "type", "enum", "const", "format", "pattern", "minLength", "maxLength", "minimum", "maximum",
     "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minItems", "maxItems", "uniqueItems",
     "minContains", "maxContains", "minProperties", "maxProperties", "required", "dependentRequired",
-    "default", "description",
+    "default", "description", "contentEncoding", "contentMediaType",
 })  # fmt: skip
 _SCHEMAS = frozenset({
     "items", "contains", "additionalProperties", "propertyNames", "not", "if", "then", "else",
@@ -34,109 +45,259 @@ _SCHEMAS = frozenset({
 })  # fmt: skip
 _SCHEMA_LISTS = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
 _SCHEMA_MAPS = frozenset({"properties", "patternProperties", "dependentSchemas"})
-_REFUSED = frozenset(
-    {"$id", "$anchor", "$dynamicRef", "$dynamicAnchor", "$recursiveRef", "$recursiveAnchor", "$vocabulary"}
-)
+# These apply to the value itself, all others to its parts.
+_IN_PLACE = frozenset({"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"})
+# More would be refused if the schemas below these were left free.
+_STRICTER = frozenset({"not", "if", "contains"})
+_REFUSED = frozenset({"$dynamicRef", "$recursiveRef"})
 
 Schema = dict[str, Any]
 _Kind = TypeVar("_Kind", list[Any], dict[str, Any])
+# A target, and the targets that are being read for the same value.
+_Key = tuple[str, frozenset[str]]
+
+
+@dataclass(frozen=True)
+class _Path:
+    """How the reader came to a schema: the references that it followed, and those since the last part of a value."""
+
+    active: Mapping[str, _Key]
+    in_place: frozenset[str] = frozenset()
+    depth: int = 0
+
+    def below(self, keyword: str) -> _Path:
+        in_place = self.in_place if keyword in _IN_PLACE else frozenset[str]()
+        return replace(self, in_place=in_place, depth=self.depth + 1)
 
 
 class SchemaReader:
-    """Converts the schemas of one operation; the bounds apply to all of them together."""
+    """Converts the schemas of one operation; the bounds apply to all of them together.
 
-    def __init__(self, root: Mapping[str, Any], version: Literal["3.0", "3.1"]) -> None:
+    `definitions` belong under `$defs` of the schema that the results become parts of.
+    """
+
+    def __init__(self, root: Mapping[str, Any], version: Version) -> None:
+        self.definitions: dict[str, Schema] = {}
+        self.parts = 0
         self._root = root
-        self._version = version
-        self._nodes = 0
+        self._siblings_apply = version == "3.1"
+        self._names: dict[_Key, str] = {}
+        self._done: dict[_Key, tuple[Schema | bool, int]] = {}
+        # Counts the places that were left free.
+        self._freed = 0
 
     def read(self, node: Any, pointer: str) -> Schema:
-        """The JSON Schema. Raises `DocumentError` for schemas that are recursive, explosive or unsupported."""
-        schema = self._read(node, pointer, active=(), depth=0)
-        return schema if isinstance(schema, dict) else ({} if schema else {"not": {}})
+        """The JSON Schema. A reference at its top, and type and description of its properties, are written out.
 
-    def _read(self, node: Any, pointer: str, *, active: tuple[str, ...], depth: int) -> Schema | bool:
-        self._nodes += 1
-        if self._nodes > MAX_SCHEMA_NODES or depth > MAX_SCHEMA_DEPTH:
-            raise DocumentError(
-                f"the operation's schemas, references inlined, exceed {MAX_SCHEMA_NODES} parts "
-                f"or {MAX_SCHEMA_DEPTH} levels",
-                field=pointer,
-                remedy="simplify them, or leave the operation out with `operations`",
-            )
+        Raises `DocumentError` for schemas that are explosive or not valid.
+        """
+        schema = self._without_wrong_default(self._written_out(_as_object(self._read(node, pointer, _Path({})))))
+        if isinstance(properties := schema.get("properties"), dict):
+            schema["properties"] = {name: self._property(part) for name, part in properties.items()}
+        return schema
+
+    def _property(self, part: Schema | bool) -> Schema | bool:
+        if not isinstance(part, dict):
+            return part
+        shown = {key: value for key, value in self._written_out(part).items() if key in ("type", "description")}
+        return self._without_wrong_default(shown | part if "$ref" in part else part)
+
+    def _written_out(self, schema: Schema) -> Schema:
+        if not isinstance(name := schema.get("$ref"), str):
+            return dict(schema)
+        rest = {key: value for key, value in schema.items() if key != "$ref"}
+        return dict(_as_object(_combine(self.definitions[name.removeprefix("#/$defs/")], rest)))
+
+    def _without_wrong_default(self, schema: Schema) -> Schema:
+        if "default" not in schema:
+            return schema
+        rest = {key: value for key, value in schema.items() if key != "default"}
+        return schema if compile_schema(rest | {"$defs": self.definitions}, "#").is_valid(schema["default"]) else rest
+
+    def _read(self, node: Any, pointer: str, path: _Path) -> Schema | bool:
+        self._count(1, pointer)
         if isinstance(node, bool):
             return node
         if not isinstance(node, Mapping):
             raise DocumentError("this is not a schema", field=pointer, remedy="write an object")
         if isinstance(target := node.get("$ref"), str):
-            return self._resolve_ref(node, target, pointer, active=active, depth=depth)
-        return self._inline(node, pointer, active=active, depth=depth)
+            return self._with_siblings(node, self._referred(target, pointer, path), pointer, path)
+        return self._inline(node, pointer, path)
 
-    def _resolve_ref(
-        self, node: Mapping[str, Any], target: str, pointer: str, *, active: tuple[str, ...], depth: int
-    ) -> Schema | bool:
-        if target in active:
+    def _count(self, parts: int, pointer: str) -> None:
+        self.parts += parts
+        if self.parts > MAX_SCHEMA_PARTS:
             raise DocumentError(
-                f"the schema {target[:200]!r} refers to itself",
+                f"the schemas of the operation have more than {MAX_SCHEMA_PARTS} parts",
                 field=pointer,
-                remedy="bound its depth by hand, or leave the operation out with `operations`",
+                remedy="simplify them, or leave the operation out with `operations`",
             )
-        resolved_node = lookup(self._root, target, pointer)
-        resolved = self._read(resolved_node, target, active=(*active, target), depth=depth + 1)
-        # Version 3.0 ignores whatever stands beside a reference.
-        if self._version == "3.0" or len(node) == 1:
+
+    def _with_siblings(
+        self, node: Mapping[str, Any], resolved: Schema | bool, pointer: str, path: _Path
+    ) -> Schema | bool:
+        if len(node) == 1:
             return resolved
+        if not self._siblings_apply:
+            # Version 3.0 ignores whatever stands beside a reference, but publishers mean this one.
+            return _with_null(resolved) if _is_nullable(node) and isinstance(resolved, dict) else resolved
         beside = {key: value for key, value in node.items() if key != "$ref"}
-        return _combine(resolved, self._inline(beside, pointer, active=active, depth=depth))
+        return _combine(resolved, self._inline(beside, pointer, path))
 
-    def _inline(self, node: Mapping[str, Any], pointer: str, *, active: tuple[str, ...], depth: int) -> Schema:
-        def below(value: Any, *keys: str | int) -> Schema | bool:
-            at = pointer
-            for key in keys:
-                at = child(at, key)
-            return self._read(value, at, active=active, depth=depth + 1)
+    def _referred(self, target: str, pointer: str, path: _Path) -> Schema | bool:
+        if target in path.in_place:
+            # A value is valid if it is valid: says nothing. Subtypes refer to their base, and it to them, like this.
+            self._freed += 1
+            return True
+        key = (target, path.in_place)
+        if target in path.active:
+            return self._reference(path.active[target])
+        if key in self._done:
+            schema, parts = self._done[key]
+            if parts > _SHARED_PARTS:
+                self.definitions[self._name(key)] = _as_object(schema)
+                return self._reference(key)
+            self._count(parts, pointer)
+            return schema
+        before = self.parts
+        inside = replace(
+            path, active={**path.active, target: key}, in_place=path.in_place | {target}, depth=path.depth + 1
+        )
+        schema = self._read(lookup(self._root, target, pointer), target, inside)
+        self._done[key] = (schema, self.parts - before)
+        if key in self._names:
+            self.definitions[self._name(key)] = _as_object(schema)
+            return self._reference(key)
+        return schema
 
+    def _reference(self, key: _Key) -> Schema:
+        return {"$ref": f"#/$defs/{self._name(key)}"}
+
+    def _name(self, key: _Key) -> str:
+        if key not in self._names:
+            name = re.sub(r"[^A-Za-z0-9_.-]", "_", key[0].rpartition("/")[2]) or "schema"
+            taken = set(self._names.values())
+            self._names[key] = next(
+                free for n in range(len(taken) + 1) if (free := f"{name}_{n + 1}" if n else name) not in taken
+            )
+        return self._names[key]
+
+    def _inline(self, node: Mapping[str, Any], pointer: str, path: _Path) -> Schema:
         schema: Schema = {}
         for key, value in node.items():
             if key in _REFUSED:
-                raise DocumentError(f"{key} is not supported", field=pointer, remedy="use `$ref` with #/... instead")
+                raise DocumentError(
+                    f"{key} is not supported here", field=pointer, remedy="use `$ref` with #/... instead"
+                )
             if key in _VALUES:
                 schema[key] = value
-            elif key in _SCHEMAS:
-                schema[key] = below(value, key)
-            elif key in _SCHEMA_LISTS:
-                schema[key] = [below(item, key, index) for index, item in enumerate(_typed(value, list, pointer, key))]
-            elif key in _SCHEMA_MAPS:
-                named = _typed(value, dict, pointer, key).items()
-                schema[key] = {
-                    name: below(item, key, name) for name, item in named if not self._read_only(item, pointer)
-                }
+                if key == "pattern" and isinstance(value, str):
+                    self._count(_pattern_parts(value), pointer)
+                continue
+            if key not in _SCHEMAS | _SCHEMA_LISTS | _SCHEMA_MAPS:
+                continue
+            if path.depth >= MAX_SCHEMA_DEPTH:
+                self._freed += 1
+                continue
+            freed = self._freed
+            keyword, read = self._nested(key, value, pointer, path)
+            if self._freed == freed or keyword not in _STRICTER | {"oneOf"}:
+                schema[keyword] = read
+            elif keyword == "oneOf" and "anyOf" not in node:
+                # More than one may be valid where some part is free.
+                schema["anyOf"] = read
         return self._finished(node, schema, pointer)
 
+    def _nested(self, key: str, value: Any, pointer: str, path: _Path) -> tuple[str, Any]:
+        inside, at = path.below(key), child(pointer, key)
+        if key in _SCHEMA_LISTS or (key == "items" and isinstance(value, list)):
+            items = enumerate(_typed(value, list, pointer, key))
+            return ("prefixItems" if key == "items" else key), [
+                self._read(item, child(at, index), inside) for index, item in items
+            ]
+        if key in _SCHEMA_MAPS:
+            named = _typed(value, dict, pointer, key).items()
+            return key, {
+                name: self._read(item, child(at, name), inside)
+                for name, item in named
+                if not self._read_only(item, pointer)
+            }
+        return key, self._read(value, at, inside)
+
     def _finished(self, node: Mapping[str, Any], schema: Schema, pointer: str) -> Schema:
-        if isinstance(text := schema.get("description"), str):
-            schema["description"] = text.strip()[:MAX_DESCRIPTION_CHARACTERS]
+        if "description" in schema:
+            text = schema.pop("description")
+            if isinstance(text, str) and text.strip():
+                schema["description"] = text.strip()[:MAX_DESCRIPTION_CHARACTERS]
+        if isinstance(schema.get("required"), bool):
+            # Draft 3 of JSON Schema said so of a property; it has no meaning any more.
+            del schema["required"]
         if isinstance(required := schema.get("required"), list):
-            read_only = {name for name, item in node.get("properties", {}).items() if self._read_only(item, pointer)}
-            schema["required"] = [name for name in required if name not in read_only]
+            properties = node.get("properties")
+            items = properties.items() if isinstance(properties, Mapping) else ()
+            read_only = {name for name, item in items if self._read_only(item, pointer)}
+            schema["required"] = [name for name in required if not (isinstance(name, str) and name in read_only)]
         schema = _unwrapped(schema)
-        if self._version == "3.0":
-            schema = _to_draft_2020(schema, nullable=node.get("nullable") is True)
+        if not self._siblings_apply:
+            schema = _to_draft_2020(schema, nullable=_is_nullable(node))
         return _or_null(schema)
 
     def _read_only(self, node: Any, pointer: str) -> bool:
         if isinstance(node, Mapping) and isinstance(target := node.get("$ref"), str):
-            if node.get("readOnly") is True and self._version != "3.0":
+            if node.get("readOnly") is True and self._siblings_apply:
                 return True
-            node = lookup(self._root, target, pointer)
+            try:
+                node = lookup(self._root, target, pointer)
+            except DocumentError:
+                # The fault is reported where the schema itself is read.
+                return False
         return isinstance(node, Mapping) and node.get("readOnly") is True
+
+
+def check_evaluations(schema: Schema, pointer: str) -> None:
+    """Raises `DocumentError` if too many schemas, references written out, apply to one and the same value."""
+    known: dict[str, int] = {}
+    definitions: Mapping[str, Schema] = schema.get("$defs", {})
+
+    def applied(node: Any) -> int:
+        """The number for the value itself; visits the schemas of its parts, too."""
+        if isinstance(node, list):
+            return sum(map(applied, node))
+        if not isinstance(node, dict):
+            return 1
+        number = 1
+        for key, value in node.items():
+            if key == "$ref":
+                number += named(value.removeprefix("#/$defs/"))
+            elif key == "dependentSchemas" or key in _SCHEMA_MAPS:
+                inside = sum(applied(item) for item in value.values())
+                number += inside if key in _IN_PLACE else 0
+            elif key in _SCHEMAS | _SCHEMA_LISTS:
+                inside = applied(value)
+                number += inside if key in _IN_PLACE else 0
+        if number > _MAX_EVALUATIONS:
+            raise DocumentError(
+                f"more than {_MAX_EVALUATIONS} schemas, references written out, apply to one value",
+                field=pointer,
+                remedy="simplify them, or leave the operation out with `operations`",
+            )
+        return number
+
+    def named(name: str) -> int:
+        if name not in known:
+            # A recursive schema meets itself again only at a part of the value.
+            known[name] = 1
+            known[name] = applied(definitions.get(name, {}))
+        return known[name]
+
+    applied(schema)
 
 
 def compile_schema(schema: Schema, pointer: str) -> jsonschema_rs.Draft202012Validator:
     """A validator. Raises `DocumentError` for what is not a valid JSON Schema."""
     try:
         return jsonschema_rs.Draft202012Validator(
-            schema, pattern_options=jsonschema_rs.FancyRegexOptions(backtrack_limit=_BACKTRACK_LIMIT)
+            schema, pattern_options=jsonschema_rs.FancyRegexOptions(_BACKTRACK_LIMIT, _PATTERN_BYTES)
         )
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
         message = getattr(error, "message", None) or str(error)
@@ -147,14 +308,21 @@ def compile_schema(schema: Schema, pointer: str) -> jsonschema_rs.Draft202012Val
         ) from error
 
 
-def check_default(schema: Schema, pointer: str) -> None:
-    """Raises `DocumentError` if the schema's own default does not satisfy it."""
-    if "default" in schema and not compile_schema(schema, pointer).is_valid(schema["default"]):
-        raise DocumentError(
-            "the default does not satisfy its own schema",
-            field=child(pointer, "default"),
-            remedy="correct it",
-        )
+def _pattern_parts(pattern: str) -> int:
+    """How large the compiled pattern is, roughly: repeated characters add up, repeated groups multiply."""
+    size, groups = len(pattern), 1
+    for group, least, most in _REPETITION.findall(pattern):
+        number = max(1, int(most or least))
+        size, groups = (size, groups * number) if group else (size + number, groups)
+    return min(size * groups // 4, _PATTERN_PARTS)
+
+
+def _as_object(schema: Schema | bool) -> Schema:
+    return schema if isinstance(schema, dict) else ({} if schema else {"not": {}})
+
+
+def _is_nullable(node: Mapping[str, Any]) -> bool:
+    return node.get("nullable") is True or node.get("x-nullable") is True
 
 
 def _typed(value: Any, kind: type[_Kind], pointer: str, key: str) -> _Kind:
@@ -213,8 +381,8 @@ def _to_draft_2020(schema: Schema, *, nullable: bool) -> Schema:
 def _with_null(schema: Schema) -> Schema:
     if isinstance(kind := schema.get("type"), str) and not {"allOf", "anyOf", "oneOf", "not"} & set(schema):
         widened = {**schema, "type": [kind, "null"]}
-        if "enum" in schema and None not in schema["enum"]:
-            widened["enum"] = [*schema["enum"], None]
+        if isinstance(values := schema.get("enum"), list) and None not in values:
+            widened["enum"] = [*values, None]
         return widened
     annotations = {key: value for key, value in schema.items() if key in _ANNOTATIONS}
     rest = {key: value for key, value in schema.items() if key not in _ANNOTATIONS}

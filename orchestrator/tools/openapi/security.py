@@ -40,8 +40,12 @@ class Credentials:
 
 def security_of(root: Mapping[str, Any], operation: Mapping[str, Any], pointer: str) -> tuple[tuple[Scheme, ...], ...]:
     """The alternatives that an operation, or else the document, names. Raises `DocumentError`."""
-    requirements = operation.get("security", root.get("security", []))
-    return tuple(tuple(_scheme(root, name, pointer) for name in requirement) for requirement in requirements)
+    own = operation.get("security")
+    at = child(pointer if own is not None else "#", "security")
+    requirements = (own if own is not None else root.get("security")) or []
+    if not isinstance(requirements, list) or not all(isinstance(each, Mapping) for each in requirements):
+        raise DocumentError("security is not a list of objects", field=at, remedy="correct it")
+    return tuple(tuple(_scheme(root, name, at) for name in requirement) for requirement in requirements)
 
 
 def place_credentials(
@@ -60,22 +64,23 @@ def place_credentials(
     needed = " or ".join(
         " with ".join(f"{scheme.name!r}" for scheme in alternative) for alternative in operation.security
     )
+    unsupported = {scheme.name for schemes in operation.security for scheme in schemes if scheme.kind == "unsupported"}
+    if unsupported:
+        needed += f" ({', '.join(sorted(unsupported))}: not defined, or of a kind that is not supported)"
     raise ToolSourceError(
-        f"the operation {operation.tool.name!r} needs credentials for {needed}",
+        f"the operation needs credentials for {needed}",
         field="credentials",
         remedy="give them under that name, or the header under `headers`",
     )
 
 
 def _scheme(root: Mapping[str, Any], name: str, pointer: str) -> Scheme:
-    schemes = root.get("components", {}).get("securitySchemes", {})
-    if name not in schemes:
-        raise DocumentError(
-            f"the security scheme {name!r} is not defined",
-            field=child(pointer, "security"),
-            remedy="define or remove it",
-        )
-    node, _ = resolve(root, schemes[name], child("#/components/securitySchemes", name))
+    components = root.get("components")
+    schemes = components.get("securitySchemes") if isinstance(components, Mapping) else None
+    if not isinstance(schemes, Mapping) or name not in schemes:
+        # One of several alternatives may still be usable.
+        return Scheme(name, "unsupported")
+    node, _ = resolve(root, schemes[name], pointer)
     node = node if isinstance(node, Mapping) else {}
     match node.get("type"), str(node.get("scheme", "")).lower(), node.get("in"), node.get("name"):
         case "apiKey", _, ("header" | "query" | "cookie") as place, str() as wire_name:
@@ -84,12 +89,14 @@ def _scheme(root: Mapping[str, Any], name: str, pointer: str) -> Scheme:
             return Scheme(name, kind)
         case (("oauth2" | "openIdConnect"), _, _, _):
             return Scheme(name, "bearer")
+        case "mutualTLS", _, _, _:
+            return Scheme(name, "unsupported", wire_name="")
         case _:
             return Scheme(name, "unsupported")
 
 
 def _given(scheme: Scheme, own: Mapping[str, str], credentials: Mapping[str, SecretStr]) -> bool:
-    if scheme.kind in ("header", "basic", "bearer") and scheme.wire_name.lower() in own:
+    if scheme.kind in ("header", "basic", "bearer", "unsupported") and scheme.wire_name.lower() in own:
         return True
     return scheme.name in credentials and scheme.kind != "unsupported"
 

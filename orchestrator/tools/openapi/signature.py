@@ -1,27 +1,24 @@
-"""Combines the parameters and the JSON body of an operation into one flat schema of arguments.
+"""Combines the parameters and the body of an operation into one flat schema of arguments.
 
 The properties of a body become arguments if the body is a plain object and no name collides; otherwise the body is one
-argument. A parameter whose name collides gets its location as a suffix (`id_query`). Optional
-cookie parameters, and headers that HTTP or the orchestrator sets, are left out. Only the default
-serialisation styles are supported.
+argument. A parameter whose name collides gets its location as a suffix (`id_query`). Headers that HTTP or the
+orchestrator sets are left out, and optional parameters that cannot be sent.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
 from orchestrator.tools.errors import DocumentError
+from orchestrator.tools.openapi.bodies import is_json
+from orchestrator.tools.openapi.content import ContentReader, described
 from orchestrator.tools.openapi.document import child, resolve
-from orchestrator.tools.openapi.operation import Body, Location, Parameter
-from orchestrator.tools.openapi.schema import (
-    MAX_DESCRIPTION_CHARACTERS,
-    Schema,
-    SchemaReader,
-    check_default,
-    without_null,
-)
+from orchestrator.tools.openapi.operation import Body, Location, Parameter, Style, StyleName
+from orchestrator.tools.openapi.schema import Schema, SchemaReader, without_null
+from orchestrator.tools.openapi.shapes import has_form, plain_object
 
 MAX_ARGUMENTS: Final = 128
 UNSUPPORTED: Final = "describe it otherwise, or leave the operation out with `operations`"
@@ -33,12 +30,14 @@ _FORBIDDEN_HEADERS = frozenset({
     "upgrade", "keep-alive", "expect", "accept-encoding", "cookie", "proxy-authorization",
     "proxy-connection", "forwarded", "x-forwarded-for", "x-forwarded-host",
 })  # fmt: skip
-_DEFAULT_STYLE: Mapping[Location, tuple[str, bool]] = {
-    "query": ("form", True),
-    "path": ("simple", False),
-    "header": ("simple", False),
+# The first of a place is its default.
+_STYLES: Mapping[Location, tuple[StyleName, ...]] = {
+    "query": ("form", "spaceDelimited", "pipeDelimited", "deepObject"),
+    "path": ("simple", "label", "matrix"),
+    "header": ("simple",),
+    "cookie": ("form",),
 }
-_LIFTABLE = frozenset({"type", "properties", "required", "additionalProperties", "description", "default"})
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 @dataclass
@@ -61,7 +60,8 @@ class ArgumentSchema:
     def schema(self) -> Schema:
         """The JSON Schema of all arguments."""
         schema: Schema = {"type": "object", "properties": self.properties, "additionalProperties": False}
-        return schema | {"required": self.required} if self.required else schema
+        schema |= {"required": self.required} if self.required else {}
+        return schema | {"$defs": self.reader.definitions} if self.reader.definitions else schema
 
     def add_parameters(self, nodes: Mapping[str, Any]) -> None:
         """Add Parameter Objects, given by where they stand. Later ones replace earlier ones of the same name."""
@@ -75,46 +75,96 @@ class ArgumentSchema:
             self._add_parameter(parameter, at)
 
     def add_body(self, node: Any, pointer: str, *, method: str) -> None:
-        """Add a Request Body Object. An optional body is offered like a required one: models then send it."""
-        body, pointer = resolve(self.root, node, pointer)
+        """Add a Request Body Object. An optional body is offered like a required one: models then send it.
+
+        Bodies of GET and HEAD are ignored (OpenAPI 3.0.4, Operation Object).
+        """
         if method in ("get", "head"):
-            raise DocumentError(f"{method.upper()} takes no body", field=pointer, remedy="remove it")
-        media_type, schema, at = self._json_content(body, pointer)
-        if _is_plain_object(schema) and not set(schema["properties"]) & set(self.properties):
-            self.body = Body(media_type, argument=None, properties=tuple(schema["properties"]))
-            for name, part in schema["properties"].items():
-                self._add(name, part, child(child(at, "properties"), name), name in schema.get("required", ()))
-        else:
+            return
+        node, pointer = resolve(self.root, node, pointer)
+        body, schema, at = ContentReader(self.root, self.reader).read(node, pointer)
+        lifted = None
+        if body.form in ("json", "urlencoded", "multipart"):
+            lifted = plain_object(schema, self.reader.definitions)
+        if lifted is None or not self._fit(lifted["properties"]):
             name = self._free_name("body", "request")
-            self.body = Body(media_type, argument=name)
-            self._add(name, _described(schema, body), at, body.get("required", False))
+            self.body = replace(body, argument=name)
+            self._add(name, schema, at, body.required)
+            return
+        self.body = replace(body, argument=None, properties=tuple(lifted["properties"]))
+        for name, part in lifted["properties"].items():
+            self._add(name, part, child(child(at, "properties"), name), name in lifted["required"])
+
+    def _fit(self, properties: Mapping[str, Any]) -> bool:
+        return not set(properties) & set(self.properties) and len(properties) + len(self.properties) <= MAX_ARGUMENTS
 
     def _add_parameter(self, node: Mapping[str, Any], pointer: str) -> None:
-        name, place, needed = node["name"], node["in"], node.get("required", False)
-        if (place, name) in self.withheld or (place == "header" and name.lower() in _SET_BY_US):
+        name, place = node["name"], node["in"]
+        needed = place == "path" or node.get("required", False) is True
+        if self._is_withheld(place, name) or (place == "header" and name.lower() in _SET_BY_US):
             return
-        if place == "cookie":
-            if needed:
-                raise DocumentError(f"the cookie {name!r} is required", field=pointer, remedy=UNSUPPORTED)
-            return
-        if place == "header" and name.lower() in _FORBIDDEN_HEADERS:
-            raise DocumentError(f"the header {name!r} cannot be set by a call", field=pointer, remedy="remove it")
-        if "schema" not in node:
-            raise DocumentError("a parameter with `content` is not supported", field=pointer, remedy=UNSUPPORTED)
         location = cast(Location, place)
-        schema = without_null(self.reader.read(node["schema"], child(pointer, "schema")))
-        _check_style(node, location, schema, pointer)
+        try:
+            schema, style = self._read_parameter(node, location, pointer)
+        except _Unsendable as error:
+            if needed:
+                raise DocumentError(error.message, field=error.field, remedy=error.remedy) from None
+            return
         argument = self._free_name(name, location)
-        self.parameters.append(Parameter(argument, name, location))
-        self._add(argument, _described(schema, node), pointer, needed)
+        self.parameters.append(Parameter(argument, name, location, style))
+        self._add(argument, described(schema, node), pointer, needed)
+
+    def _read_parameter(self, node: Mapping[str, Any], location: Location, pointer: str) -> tuple[Schema, Style]:
+        """Schema and style. Raises `_Unsendable` if no value can be sent."""
+        name = node["name"]
+        if location in ("header", "cookie") and not _TOKEN.fullmatch(name):
+            raise _Unsendable(
+                f"{name[:200]!r} is no name of a {location}", field=child(pointer, "name"), remedy="correct it"
+            )
+        if location == "header" and name.lower() in _FORBIDDEN_HEADERS:
+            raise _Unsendable(f"the header {name!r} cannot be set by a call", field=pointer, remedy="remove it")
+        if isinstance(content := node.get("content"), Mapping) and content:
+            return self._read_content(content, child(pointer, "content"))
+        at = child(pointer, "schema")
+        schema = without_null(self.reader.read(node.get("schema", {}), at))
+        style = ContentReader(self.root, self.reader).style(node, schema, _STYLES[location][0])
+        if style.name not in _STYLES[location]:
+            raise _Unsendable(
+                f"the style {str(style.name)[:200]!r} does not exist in a {location}",
+                field=child(pointer, "style"),
+                remedy=f"use {' or '.join(_STYLES[location])}",
+            )
+        if not has_form(schema, style, self.reader.definitions):
+            raise _Unsendable(
+                f"the style {style.name!r} has no form for lists and objects inside others",
+                field=at,
+                remedy=UNSUPPORTED,
+            )
+        return schema, style
+
+    def _read_content(self, content: Mapping[str, Any], pointer: str) -> tuple[Schema, Style]:
+        media_type, node = next(iter(content.items()))
+        at = child(pointer, media_type)
+        schema = self.reader.read(node.get("schema", {}) if isinstance(node, Mapping) else {}, child(at, "schema"))
+        if is_json(media_type):
+            return schema, Style("json")
+        if media_type.startswith("text/"):
+            return without_null(schema), Style("form", explode=False)
+        raise _Unsendable(f"a parameter cannot be {media_type[:200]}", field=at, remedy="use JSON or text")
+
+    def _is_withheld(self, place: str, name: str) -> bool:
+        # The names of headers are the same in any case.
+        return any(
+            place == kind and (name == taken or (place == "header" and name.lower() == taken.lower()))
+            for kind, taken in self.withheld
+        )
 
     def _add(self, argument: str, schema: Schema | bool, pointer: str, needed: bool) -> None:
         if len(self.properties) == MAX_ARGUMENTS:
             raise DocumentError(f"there are more than {MAX_ARGUMENTS} arguments", field=pointer, remedy=UNSUPPORTED)
-        as_object: Schema = {} if isinstance(schema, bool) else schema
-        check_default(as_object, pointer)
+        as_object: Schema = schema if isinstance(schema, dict) else ({} if schema else {"not": {}})
         self.properties[argument] = as_object
-        if "default" in as_object:
+        if needed and "default" in as_object:
             self.defaults[argument] = as_object["default"]
         elif needed:
             self.required.append(argument)
@@ -124,25 +174,9 @@ class ArgumentSchema:
             return name
         return self._free_name(f"{name}_{suffix}", suffix)
 
-    def _json_content(self, body: Mapping[str, Any], pointer: str) -> tuple[str, Schema, str]:
-        content = body.get("content") if isinstance(body, Mapping) else None
-        if not isinstance(content, Mapping) or not all(isinstance(part, Mapping) for part in content.values()):
-            raise DocumentError("this is not a request body", field=pointer, remedy="give it `content`")
-        media_type = next((name for name in content if is_json(name)), None)
-        if media_type is None:
-            offered = ", ".join(content)[:200] or "nothing"
-            raise DocumentError(f"the body must be JSON, not {offered}", field=pointer, remedy=UNSUPPORTED)
-        at = child(child(child(pointer, "content"), media_type), "schema")
-        schema = self.reader.read(content[media_type].get("schema", {}), at)
-        return "application/json" if "*" in media_type else media_type, schema, at
 
-
-def is_json(media_type: str) -> bool:
-    """Whether a media type, or a range of them, means JSON."""
-    essence = media_type.partition(";")[0].strip().lower()
-    return essence in ("application/json", "*/*", "application/*") or (
-        essence.startswith("application/") and essence.endswith("+json")
-    )
+class _Unsendable(DocumentError):
+    """No value of a parameter can be sent. An optional one is then passed over."""
 
 
 def _is_parameter(node: Any) -> bool:
@@ -151,45 +185,3 @@ def _is_parameter(node: Any) -> bool:
         and isinstance(node.get("name"), str)
         and node.get("in") in ("path", "query", "header", "cookie")
     )
-
-
-def _is_plain_object(schema: Schema) -> bool:
-    # A flat list of arguments cannot express null or a map of free names.
-    return (
-        schema.get("type") == "object"
-        and bool(schema.get("properties"))
-        and not schema.get("additionalProperties")
-        and set(schema) <= _LIFTABLE
-        and "default" not in schema
-    )
-
-
-def _described(schema: Schema, node: Mapping[str, Any]) -> Schema:
-    if isinstance(text := node.get("description"), str) and text.strip():
-        return {**schema, "description": text.strip()[:MAX_DESCRIPTION_CHARACTERS]}
-    return schema
-
-
-def _check_style(node: Mapping[str, Any], location: Location, schema: Schema, pointer: str) -> None:
-    style, explode = _DEFAULT_STYLE[location]
-    # An invalid type is reported by the check of the complete schema.
-    kinds = schema.get("type")
-    kinds = kinds if isinstance(kinds, list) else [kinds]
-    if "object" in kinds or "properties" in schema:
-        raise DocumentError("only bodies may hold objects", field=child(pointer, "schema"), remedy=UNSUPPORTED)
-    if node.get("style", style) != style:
-        raise DocumentError(
-            f"style {node['style']!r} is not supported, only {style!r}",
-            field=child(pointer, "style"),
-            remedy=UNSUPPORTED,
-        )
-    if "array" in kinds and node.get("explode", explode) is not explode:
-        raise DocumentError(
-            f"explode must be {str(explode).lower()}", field=child(pointer, "explode"), remedy=UNSUPPORTED
-        )
-    if node.get("allowReserved", False):
-        raise DocumentError(
-            "reserved characters are always encoded",
-            field=child(pointer, "allowReserved"),
-            remedy="remove it",
-        )

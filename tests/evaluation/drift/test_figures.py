@@ -45,6 +45,8 @@ def test_calls() -> None:
     assert matches["planner.repeated_calls"] == (1, 3)
     assert matches["caller.tool_errors"] == (1, 3)
     assert matches["caller.unusable_calls"] == (0, 3)
+    cut = [each.model_copy(update={"call_unfinished": True}) for each in steps[:2]]
+    assert counted(trajectory(steps=[*cut, *steps[2:]]))["caller.unfinished_calls"] == (2, 3)
     assert matches["caller.latency_ms"] == (200, 4)
 
 

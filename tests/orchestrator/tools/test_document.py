@@ -12,7 +12,7 @@ import pytest
 from orchestrator.tools.errors import DocumentError
 from orchestrator.tools.model import EffectClass
 from orchestrator.tools.openapi.document import MAX_BYTES, read_document
-from orchestrator.tools.openapi.parse import parse_document
+from orchestrator.tools.openapi.parse import Selection, parse_document
 
 OK = {"200": {"description": "ok"}}
 
@@ -20,13 +20,25 @@ OK = {"200": {"description": "ok"}}
 def parse(document: Any, **more: Any) -> Any:
     raw = document if isinstance(document, bytes) else json.dumps(document).encode()
     options: dict[str, Any] = {"base_url": "http://api.example", "default_effect": EffectClass.UNKEYED_WRITE}
-    return parse_document(raw, source_name="s", **options | more)
+    operations, _ = parse_document(raw, source_name="s", **options | more)
+    return operations
 
 
 def aliases(levels: int) -> bytes:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, levels)]
     return "\n".join(lines).encode()
+
+
+def test_an_infinite_number_matters_only_where_it_is_needed(document: Callable[..., dict[str, Any]]) -> None:
+    body = {"content": {"application/json": {"schema": {"type": "number", "maximum": "BIG"}}}}
+    spec = document({"/a": {"post": {"requestBody": body, "responses": OK}}, "/b": {"get": {"responses": OK}}})
+    raw = json.dumps(spec).replace('"BIG"', "1e999").encode()
+    assert [each.path for each in parse(raw)] == ["/b"]
+
+
+def nested(level: int) -> bytes:
+    return f"a{level}: &a{level} [*a{level - 1}]\n".encode()
 
 
 def wide(operations: int) -> dict[str, Any]:
@@ -47,29 +59,29 @@ REFUSED = {
     "broken JSON": (b'{"openapi": ', "like JSON and is not"),
     "broken YAML": (b"openapi: [3.0\ninfo: }", "not readable as YAML"),
     "NaN": (b'{"openapi": NaN}', "NaN"),
-    "infinity": (b'{"openapi": "3.0.0", "x": 1e999}', "infinite"),
     "an endless number": (b'{"openapi": ' + b"9" * 5_000 + b"}", "like JSON"),
     "not UTF-8": (b"\xff\xfe\x00", "UTF-8"),
     "binary": (b"openapi: \x00\x01", "not readable"),
-    "swagger 2.0": (b'{"swagger": "2.0", "paths": {}}', "Swagger 2.0"),
-    "a future version": (b'{"openapi": "3.2.0"}', "3.2.0"),
-    "a number as version": (b"openapi: 3.0", "3.0"),
+    "swagger 2.0": (b'{"swagger": "2.0", "x": [], "paths": {}}', "no paths"),
+    "a future version": (b'{"openapi": "4.0.0"}', "4.0.0"),
+    "swagger 1.2": (b'{"swaggerVersion": "1.2"}', "no `openapi`"),
     "no paths": (b'{"openapi": "3.1.0", "info": {"title": "t", "version": "1"}}', "no paths"),
     "too large": (b'{"x": "' + b"x" * MAX_BYTES + b'"}', "larger than"),
     "JSON nested deeply": (b'{"x": ' + b"[" * 500_000, "deeper"),
-    "JSON nested just too deeply": (b'{"x": ' + b"[" * 70 + b"]" * 70 + b"}", "deeper"),
+    "JSON nested just too deeply": (b'{"x": ' + b"[" * 210 + b"]" * 210 + b"}", "deeper"),
     "YAML nested deeply": (b"x: " + b"[" * 500_000, "deeper"),
-    "YAML nested by indentation": (b"".join(b" " * n + b"a:\n" for n in range(200)), "deeper"),
-    "an alias bomb": (aliases(9), "aliases"),
-    "one alias": (b"a: &a 1\nb: *a", "aliases"),
-    "many values": (b'{"x": [' + b"0," * 900_000 + b"0]}", "more than"),
-    "many values in YAML": (b"x: [" + b"0," * 900_000 + b"0]", "more than"),
+    "YAML nested by indentation": (b"".join(b" " * n + b"a:\n" for n in range(210)), "deeper"),
+    "an alias bomb": (aliases(9), "more than 1000000 values"),
+    "a bomb of merge keys": (aliases(7) + b"\nm: &m {k: *a6}\nn: {<<: *m}\n" + b"o: {<<: *m}\n" * 3, "more than"),
+    "aliases that nest deeply": (b"a0: &a0 [x]\n" + b"".join(nested(n) for n in range(1, 210)), "deeper"),
+    "an alias of nothing": (b"a: *b", "no anchor"),
+    "two documents": (b"a: 1\n---\nb: 1", "more than one document"),
+    "many values": (b'{"x": [' + b"0," * 1_000_000 + b"0]}", "more than"),
+    "many empty objects": (b'{"x": [' + b"{}," * 4_000_000 + b"0]}", "more than"),
+    "many values in YAML": (b"x: [" + b"0," * 1_000_000 + b"0]", "more than"),
     "a Python object": (b'openapi: !!python/object/apply:os.system ["true"]', "not readable"),
     "a set": (b"openapi: !!set {a, b}", "not readable"),
     "a key that is a list": (b"? [a]\n: 1", "not readable"),
-    "half a surrogate pair": (b'{"openapi": "\\ud800"}', "surrogate"),
-    "NUL in a key": (b'{"\\u0000": 1}', "NUL"),
-    "a key that is null": (b"~: 1", "not text"),
 }
 
 
@@ -78,15 +90,15 @@ def test_what_is_no_document_is_refused_quickly_with_a_remedy(raw: bytes, messag
     started = time.process_time()
     with pytest.raises(DocumentError, match=message) as caught:
         parse(raw)
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 5
     assert caught.value.remedy
     assert len(str(caught.value)) < 1_000
 
 
-def test_five_thousand_operations_are_refused_and_five_hundred_are_read() -> None:
-    with pytest.raises(DocumentError, match="5000 operations; at most 500"):
-        parse(wide(5_000))
-    assert len(parse(wide(500))) == 500
+def test_the_number_of_selected_operations_is_bounded() -> None:
+    with pytest.raises(DocumentError, match="5001 operations are selected; at most 5000"):
+        parse(wide(5_001))
+    assert [each.path for each in parse(wide(5_001), selection=Selection(paths=["/p7"]))] == ["/p7"]
 
 
 def test_yaml_means_what_json_means() -> None:
@@ -100,6 +112,12 @@ none: ~
 number: 1.5e3
 200: ok
 quoted: "1"
+true: a key
+base: &base {a: 1, b: 1}
+merged: {<<: [*base, {b: 2, c: 2}], c: 3}
+"<<": text
+tagged: !!str 12
+again: *base
 """
     assert read_document(raw) == {
         "openapi": "3.0.3",
@@ -111,6 +129,12 @@ quoted: "1"
         "number": 1500.0,
         "200": "ok",
         "quoted": "1",
+        "true": "a key",
+        "base": {"a": 1, "b": 1},
+        "merged": {"a": 1, "b": 1, "c": 3},
+        "<<": "text",
+        "tagged": "12",
+        "again": {"a": 1, "b": 1},
     }
 
 
@@ -123,17 +147,21 @@ quoted: "1"
         "other.yaml#/components/schemas/A",
         "../secrets.json",
         "//evil.example/x",
-        "#",
+        "http://[",
         "#anchor",
         "",
     ],
 )
-def test_references_that_lead_out_are_refused(document: Callable[..., dict[str, Any]], target: str) -> None:
-    spec = document()
-    spec["components"] = {"schemas": {"Unused": {"properties": {"a": {"$ref": target}}}}}
-    with pytest.raises(DocumentError, match="leads out") as caught:
+def test_references_that_lead_out_matter_only_where_they_are_needed(
+    document: Callable[..., dict[str, Any]], target: str
+) -> None:
+    body = {"content": {"application/json": {"schema": {"type": "object", "properties": {"a": {"$ref": target}}}}}}
+    spec = document({"/a": {"post": {"requestBody": body, "responses": OK}}})
+    with pytest.raises(DocumentError, match=r"leads out.*remote_references") as caught:
         parse(spec)
-    assert caught.value.field == "#/components/schemas/Unused/properties/a/$ref"
+    assert caught.value.field.endswith("/schema/properties/a/$ref")
+    spec["paths"]["/b"] = {"get": {"responses": {"200": body | {"description": "ok"}, "400": {"$ref": target}}}}
+    assert [each.path for each in parse(spec)] == ["/b"]
 
 
 def test_examples_may_hold_anything_that_looks_like_a_reference(document: Callable[..., dict[str, Any]]) -> None:
@@ -172,10 +200,10 @@ import json, sys
 from orchestrator.tools.openapi.parse import parse_document
 from orchestrator.tools.model import EffectClass
 good, bad = json.loads(sys.argv[1]), json.loads(sys.argv[1])
-bad["components"]["schemas"]["B"] = {"$ref": "file:///etc/passwd"}
+bad["paths"]["/things"]["get"]["parameters"] = [{"$ref": "file:///etc/passwd"}]
 def read(document):
     parse_document(json.dumps(document).encode(), source_name="s", base_url=None, default_effect=EffectClass.READ)
-read(good)  # loads the specification's own schemas
+read(good)
 seen = []
 watched = ("open", "socket.connect", "socket.getaddrinfo")
 sys.addaudithook(lambda event, _: seen.append(event) if event in watched else None)

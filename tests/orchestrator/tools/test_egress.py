@@ -60,10 +60,12 @@ async def test_what_leaves(egress: Egress, raw_server: Any) -> None:
     server = await asyncio.start_server(recording, "127.0.0.1", 0)
     base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     for _ in range(2):
-        await egress.send(get(f"{base}/a%2Fb?q=%2B", headers={"Accept-Encoding": "gzip", "X-Key": "k"}), timeout_s=5)
+        await egress.send(
+            get(f"{base}/a%2Fb%2C;c?q=%2B&r=%2C,", headers={"Accept-Encoding": "gzip", "X-Key": "k"}), timeout_s=5
+        )
     server.close()
     first, second = (head.decode().lower() for head in heads)
-    assert first.startswith("get /a%2fb?q=%2b http/1.1\r\n")
+    assert first.startswith("get /a%2fb%2c;c?q=%2b&r=%2c, http/1.1\r\n")
     assert first.count("accept-encoding: identity\r\n") == first.count("accept-encoding") == 1
     assert "x-key: k\r\n" in first
     assert "cookie" not in second

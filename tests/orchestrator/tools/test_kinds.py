@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -43,18 +44,20 @@ async def test_a_provider_that_is_refused_or_left_over_is_closed(
 ) -> None:
     loaded: list[EchoProvider] = []
 
-    async def load(source: EchoSource, egress: Egress, max_bytes: int) -> EchoProvider:
-        loaded.append(EchoProvider(source, max_bytes))
+    async def load(source: EchoSource, egress: Egress) -> EchoProvider:
+        await asyncio.sleep(0)
+        loaded.append(EchoProvider(source))
         return loaded[-1]
 
     monkeypatch.setitem(KINDS, "echo", type(ECHO)(EchoSource, load))
     registry = ToolRegistry(egress)
     await registry.add_source(EchoSource(name="one"))
-    with pytest.raises(SourceExistsError, match="the sources 'one' and 'two' both have a tool 'echo'"):
-        await registry.add_source(EchoSource(name="two"))
-    assert [provider.closed for provider in loaded] == [False, True]
+    adding = [registry.add_source(EchoSource(name="two")) for _ in range(2)]
+    outcomes = await asyncio.gather(*adding, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [EchoProvider, SourceExistsError]
+    assert [provider.closed for provider in loaded] == [False, False, True]
     await registry.aclose()
-    assert [provider.closed for provider in loaded] == [True, True]
+    assert [provider.closed for provider in loaded] == [True, True, True]
     assert registry.list_tools() == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,15 +13,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.tools.errors import DocumentError
-from orchestrator.tools.model import EffectClass
+from orchestrator.tools.model import EffectClass, LeftOut
+from orchestrator.tools.openapi import parse as parse_module
 from orchestrator.tools.openapi.operation import Operation
-from orchestrator.tools.openapi.parse import parse_document
+from orchestrator.tools.openapi.parse import Selection, parse_document
 
 Document = Callable[..., dict[str, Any]]
 OK = {"200": {"description": "ok"}}
 
 
 def parse(document: Any, **more: Any) -> list[Operation]:
+    return both(document, **more)[0]
+
+
+def both(document: Any, **more: Any) -> tuple[list[Operation], list[LeftOut]]:
+    """Operations, and what was left out."""
     options: dict[str, Any] = {"base_url": None, "default_effect": EffectClass.UNKEYED_WRITE}
     return parse_document(json.dumps(document).encode(), source_name="demo", **options | more)
 
@@ -75,7 +82,7 @@ def test_every_place_becomes_one_flat_object(document: Document) -> None:
         "additionalProperties": False,
         "required": ["shop", "X-Region", "item"],
     }
-    assert operation.defaults == {"dry_run": False, "count": 1}
+    assert operation.defaults == {}
     assert operation.base_url == "http://api.example/v1"
 
 
@@ -202,18 +209,22 @@ EXPLOSIVE: dict[str, Any] = {"S0": {"type": "string"}} | {
     f"S{n}": {"type": "object", "properties": {key: {"$ref": f"#/components/schemas/S{n - 1}"} for key in "abcdefgh"}}
     for n in range(1, 9)
 }
+DOUBLED: dict[str, Any] = {"D0": {"type": "string"}} | {
+    f"D{n}": {"allOf": [{"$ref": f"#/components/schemas/D{n - 1}"}] * 8, "minLength": 1, "not": {"const": n}}
+    for n in range(1, 41)
+}
 SCHEMAS = {
-    "recursive": ({"$ref": "#/components/schemas/Tree"}, RECURSIVE, "refers to itself"),
-    "itself": ({"$ref": "#/components/schemas/A"}, {"A": {"$ref": "#/components/schemas/A"}}, "refers to itself"),
-    "explosive": ({"$ref": "#/components/schemas/S8"}, EXPLOSIVE, "2000 parts"),
+    "explosive": ({"$ref": "#/components/schemas/D40"}, DOUBLED, "apply to one value"),
+    "many parts": ({"properties": {f"p{n}": {} for n in range(20_000)}}, {}, "20000 parts"),
+    "large": ({"enum": ["x" * 1_000] * 300}, {}, "262144"),
     "wrong type": ({"type": "strange"}, {}, "not valid"),
     "wrong bound": ({"type": "string", "minLength": -1}, {}, "not valid"),
     "wrong pattern": ({"type": "string", "pattern": "("}, {}, "not valid"),
     "a huge pattern": ({"type": "string", "pattern": "((a{1000}){1000}){1000}"}, {}, "not valid"),
-    "wrong default": ({"type": "integer", "default": "ten"}, {}, "does not satisfy"),
     "properties that are none": ({"type": "object", "properties": [1]}, {}, "properties must be an object"),
-    "an id": ({"$id": "http://x.example/", "type": "string"}, {}, "not supported"),
     "a dynamic reference": ({"$dynamicRef": "#x"}, {}, "not supported"),
+    "half a surrogate pair": ({"const": "\ud800"}, {}, "surrogate"),
+    "NUL": ({"properties": {"\0": {}}}, {}, "NUL"),
 }
 
 
@@ -234,46 +245,83 @@ def test_a_recursive_answer_does_no_harm(document: Document) -> None:
 
 
 OPERATIONS = {
-    "a style": ({"parameters": [parameter("a", "query", style="deepObject")]}, "deepObject"),
-    "a matrix": ({"parameters": [parameter("x", "path", style="matrix")]}, "matrix"),
-    "explode": ({"parameters": [parameter("a", "query", {"type": "array"}, explode=False)]}, "explode must be true"),
-    "an object in a query": ({"parameters": [parameter("a", "query", {"type": "object"})]}, "only bodies"),
-    "content": (
-        {"parameters": [{"name": "a", "in": "query", "content": {"application/json": {}}}]},
-        "`content` is not supported",
+    "a style": (
+        {"parameters": [parameter("a", "query", style="matrix", required=True)]},
+        "style 'matrix' does not exist",
     ),
-    "reserved": ({"parameters": [parameter("a", "query", allowReserved=True)]}, "always encoded"),
-    "a required cookie": ({"parameters": [parameter("a", "cookie", required=True)]}, "cookie"),
-    "the host": ({"parameters": [parameter("Host", "header")]}, "cannot be set"),
-    "forms": ({"requestBody": {"content": {"multipart/form-data": {"schema": {}}}}}, "multipart/form-data"),
-    "its own server": ({"servers": [{"url": "http://evil.example"}]}, "single operation"),
-    "an unknown scheme": ({"security": [{"nothing": []}]}, "not defined"),
+    "nested values": (
+        {"parameters": [parameter("a", "query", {"type": "array", "items": {"type": "object"}}, required=True)]},
+        "no form for lists and objects",
+    ),
+    "content": (
+        {"parameters": [{"name": "a", "in": "query", "required": True, "content": {"application/xml": {}}}]},
+        "cannot be application/xml",
+    ),
+    "a name": ({"parameters": [parameter("a b", "header", required=True)]}, "no name of a header"),
+    "the host": ({"parameters": [parameter("Host", "header", required=True)]}, "cannot be set"),
+    "mixed": ({"requestBody": {"content": {"multipart/mixed": {"schema": {}}}}}, "multipart/mixed"),
+    "its own server": ({"servers": [{"url": "ftp://x.example"}]}, "absolute"),
+    "an unknown scheme": ({"security": {"nothing": []}}, "not a list"),
     "an unknown effect": ({"x-effect": "none"}, "not an effect"),
 }
 
 
 @pytest.mark.parametrize(("operation", "message"), OPERATIONS.values(), ids=OPERATIONS.keys())
-def test_operations_that_cannot_be_offered_are_refused(
+def test_operations_that_cannot_be_offered_are_left_out(
     document: Document, operation: dict[str, Any], message: str
 ) -> None:
-    path = "/x/{x}" if "matrix" in message else "/x"
-    spec = document({path: {"post": operation | {"responses": OK}}, "/fine": {"get": {"responses": OK}}})
-    with pytest.raises(DocumentError, match=message):
-        parse(spec)
-    # Selecting the others is the remedy.
-    assert only(spec, operations=["get_fine"]).tool.name == "get_fine"
+    spec = document({"/x": {"post": operation | {"responses": OK}}, "/fine": {"get": {"responses": OK}}})
+    (offered,), (left_out,) = both(spec)
+    assert offered.tool.name == "get_fine"
+    assert (left_out.name, left_out.operation) == ("post_x", "POST /x")
+    assert left_out.field.startswith("#/paths/~1x/post")
+    assert re.search(f"{message}.*; ", left_out.reason)
 
 
-@pytest.mark.parametrize("path", ["/x/{a}", "/x/../y", "/x/%2e%2e/y", "/x/./y", "/x?y=1", "/x y", "/x#y", "/x\\y"])
-def test_paths_must_fit_their_parameters_and_stay_put(document: Document, path: str) -> None:
+@pytest.mark.parametrize("path", ["/x/../y", "/x/%2e%2e/y", "/x/./y", "/x?y=1", "/x\\y", "x"])
+def test_paths_must_stay_put(document: Document, path: str) -> None:
     with pytest.raises(DocumentError):
         parse(document({path: {"get": {"responses": OK}}}))
 
 
-def test_headers_that_are_ours_are_not_offered(document: Document) -> None:
-    names = ["Accept", "Content-Type", "Authorization", "Idempotency-Key"]
-    post = {"parameters": [parameter(name, "header") for name in names] + [parameter("c", "cookie")], "responses": OK}
-    assert only(document({"/x": {"post": post}})).tool.parameters["properties"] == {}
+def test_parameters_that_cannot_be_sent_are_passed_over(document: Document) -> None:
+    names = ["Accept", "Content-Type", "Authorization", "Idempotency-Key", "Cookie", "Host", "no token"]
+    nested = {"type": "array", "items": {"type": "object"}}
+    parameters = [parameter("a", "query", nested), parameter("s", "cookie")]
+    key = {
+        "K": {"type": "apiKey", "in": "header", "name": "X-Key"},
+        "C": {"type": "apiKey", "in": "cookie", "name": "s"},
+    }
+    post = {
+        "parameters": [*(parameter(name, "header") for name in [*names, "x-key"]), *parameters],
+        "security": [{"K": [], "C": []}],
+        "responses": OK,
+    }
+    spec = document({"/x": {"post": post}}, components={"securitySchemes": key})
+    assert only(spec).tool.parameters["properties"] == {}
+
+
+def test_bodies_of_get_are_ignored(document: Document) -> None:
+    get = {"requestBody": body({"type": "object", "properties": {"a": {}}}), "responses": OK}
+    assert only(document({"/x": {"get": get}})).body is None
+
+
+@pytest.mark.parametrize(
+    ("responses", "answers"),
+    [
+        (
+            {"200": {"content": {"Application/JSON; charset=utf-8": {}, "text/csv": {}}}},
+            ("application/json", "text/csv"),
+        ),
+        ({"201": {"content": {"text/csv": {}}}, "404": {"content": {"text/html": {}}}}, ("text/csv",)),
+        ({"2XX": {"content": {"text/csv": {}}}}, ("text/csv",)),
+        ({"default": {"content": {"text/csv": {}}}}, ("text/csv",)),
+        ({"200": {}, "default": {"content": {"text/csv": {}}}}, ()),
+    ],
+)
+def test_media_types_of_success(document: Document, responses: dict[str, Any], answers: tuple[str, ...]) -> None:
+    described = {status: {"description": "d"} | response for status, response in responses.items()}
+    assert only(document({"/x": {"get": {"responses": described}}})).answers == answers
 
 
 def test_names_are_made_when_there_are_none(document: Document) -> None:
@@ -287,15 +335,71 @@ def test_names_are_made_when_there_are_none(document: Document) -> None:
     assert [operation.tool.name for operation in parse(spec)] == ["get_items_id", "get", "post", "x" * 64]
 
 
-def test_two_operations_of_one_name_are_refused(document: Document) -> None:
-    spec = document({f"/{name}": {"get": {"operationId": name, "responses": OK}} for name in ("a.b", "a_b")})
-    with pytest.raises(DocumentError, match="'a_b'"):
-        parse(spec)
+def test_names_that_are_taken_get_a_number(document: Document) -> None:
+    names = ["a.b", "a_b", "a_b_2", "a b", "x" * 70, "x" * 64, "x" * 62 + "_2"]
+    spec = document({f"/{n}": {"get": {"operationId": name, "responses": OK}} for n, name in enumerate(names)})
+    spec["paths"]["/0"]["head"] = {"operationId": "a.b", "responses": OK}
+    assert [operation.tool.name for operation in parse(spec)] == [
+        *("a_b", "a_b_2", "a_b_3", "a_b_2_2", "a_b_4", "x" * 64, "x" * 62 + "_2", "x" * 62 + "_3")
+    ]
+    # The selection does not change them.
+    assert [each.tool.name for each in parse(spec, selection=Selection(paths=["/3"]))] == ["a_b_4"]
 
 
-def test_an_unknown_selection_is_refused(document: Document) -> None:
+def selectable(document: Document) -> dict[str, Any]:
+    return document(
+        {
+            "/v1/pets": {
+                "get": {"operationId": "list.pets", "tags": ["pets"], "responses": OK},
+                "post": {"operationId": "add", "tags": ["pets", "writes"], "responses": OK},
+            },
+            "/v1/pets/old": {"delete": {"operationId": "remove", "tags": None, "responses": OK}},
+            "/v1/petshops": {"get": {"operationId": "shops", "tags": ["pets"], "parameters": 7}},
+            "/broken": {"$ref": "#/nowhere"},
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("selection", "names"),
+    [
+        ({"operations": ["list.pets", "add"]}, ["list_pets", "add"]),
+        ({"operations": ["list_pets"]}, ["list_pets"]),
+        ({"tags": ["writes", "none"]}, ["add"]),
+        ({"paths": ["/v1/pets"]}, ["list_pets", "add", "remove"]),
+        ({"paths": ["/v1/pets/"]}, ["remove"]),
+        ({"paths": ["/*/old"]}, ["remove"]),
+        ({"methods": ["GET"], "paths": ["/v1/pets"]}, ["list_pets"]),
+    ],
+)
+def test_what_is_not_selected_is_not_looked_at(
+    document: Document, selection: dict[str, list[str]], names: list[str]
+) -> None:
+    operations, left_out = both(selectable(document), selection=Selection(**selection))
+    assert ([each.tool.name for each in operations], left_out) == (names, [])
+
+
+def test_all_that_was_left_out_is_listed(document: Document) -> None:
+    operations, left_out = both(selectable(document))
+    assert len(operations) == 3
+    assert [(each.name, each.operation, each.field) for each in left_out] == [
+        ("", "/broken", "#/paths/~1broken"),
+        ("shops", "GET /v1/petshops", "#/paths/~1v1~1petshops/get/parameters"),
+    ]
+
+
+def test_a_selection_of_nothing_is_refused(document: Document) -> None:
     with pytest.raises(DocumentError, match=r"no operation 'raed'.*there are read"):
-        parse(document(), operations=["raed"])
+        parse(document(), selection=Selection(operations=["raed"]))
+    with pytest.raises(DocumentError, match="no operation matches all"):
+        parse(document(), selection=Selection(tags=["x"]))
+
+
+def test_a_document_of_which_nothing_can_be_offered_is_refused_with_all_reasons(document: Document) -> None:
+    bad = {"responses": OK, "x-effect": "none"}
+    spec = document({"/a": {"get": bad}, "/b": {"get": bad}, "/c": {"get": {"parameters": [{"$ref": "#/d"}]}}})
+    with pytest.raises(DocumentError, match=r"none of the 3.*2 x this is not an effect \(write .*1 x the reference"):
+        parse(spec)
 
 
 @pytest.mark.parametrize(
@@ -408,11 +512,164 @@ def test_whatever_stands_in_a_document_nothing_but_a_document_error_comes_out(
         parse(spec)
 
 
-def test_what_no_caller_could_write_is_refused_at_once(document: Document) -> None:
+QUERY = {
+    "Query": {
+        "type": "object",
+        "description": "What to look for.",
+        "required": ["text"],
+        "properties": {
+            "text": {"type": "string"},
+            "all_of": {"type": "array", "items": {"$ref": "#/components/schemas/Query"}},
+        },
+    }
+}
+
+
+def test_recursive_schemas_keep_their_recursion(document: Document) -> None:
+    schema = {"type": "object", "properties": {"query": {"$ref": "#/components/schemas/Query"}}}
+    post = {"requestBody": body(schema), "responses": OK}
+    operation = only(document({"/x": {"post": post}}, components={"schemas": QUERY}))
+    query = operation.tool.parameters["properties"]["query"]
+    # The prompt shows type and description of each argument.
+    assert query == {"$ref": "#/$defs/Query", "type": "object", "description": "What to look for."}
+    deep: dict[str, Any] = {"text": "a", "all_of": [{"text": "b", "all_of": [{"text": "c"}]}]}
+    assert operation.validator.is_valid({"query": deep})
+    deep["all_of"][0]["all_of"][0] = {"text": 5}
+    assert not operation.validator.is_valid({"query": deep})
+
+
+def test_a_recursive_body_is_flat(document: Document) -> None:
+    post = {"requestBody": body({"$ref": "#/components/schemas/Query"}), "responses": OK}
+    parameters = only(document({"/x": {"post": post}}, components={"schemas": QUERY})).tool.parameters
+    assert (list(parameters["properties"]), parameters["required"]) == (["text", "all_of"], ["text"])
+
+
+def test_types_that_refer_to_their_base_and_it_to_them(document: Document) -> None:
+    def of(name: str) -> dict[str, str]:
+        return {"$ref": f"#/components/schemas/{name}"}
+
+    schemas = {
+        "Pet": {"type": "object", "properties": {"name": {"type": "string"}}, "oneOf": [of("Cat"), of("Dog")]},
+        "Cat": {"allOf": [of("Pet"), {"properties": {"lives": {"type": "integer"}}}]},
+        "Dog": {"allOf": [of("Pet"), {"properties": {"tail": {"type": "boolean"}}}]},
+    }
+    post = {"requestBody": body({"type": "object", "properties": {"pet": of("Pet")}}), "responses": OK}
+    validator = only(document({"/x": {"post": post}}, components={"schemas": schemas})).validator
+    assert validator.is_valid({"pet": {"name": "a", "lives": 9}})
+    assert not validator.is_valid({"pet": {"name": 5}})
+
+
+def test_a_large_schema_that_is_needed_twice_is_written_once(document: Document) -> None:
+    schemas = {"Big": {"type": "object", "properties": {f"p{n}": {"type": "string"} for n in range(40)}}}
+    schema = {"type": "object", "properties": {name: {"$ref": "#/components/schemas/Big"} for name in "abc"}}
+    post = {"requestBody": body(schema), "responses": OK}
+    parameters = only(document({"/x": {"post": post}}, components={"schemas": schemas})).tool.parameters
+    assert list(parameters["$defs"]) == ["Big"]
+    assert parameters["properties"]["c"] == {"$ref": "#/$defs/Big", "type": "object"}
+
+
+def test_what_lies_too_deep_is_left_free(document: Document) -> None:
     schema: dict[str, Any] = {"type": "string"}
-    for _ in range(12):
-        schema = {"type": "object", "properties": {"a": schema}}
-    post = {"operationId": "dig", "requestBody": body(schema), "responses": OK}
-    with pytest.raises(DocumentError, match="no call of 'dig' can be written: it is nested deeper") as caught:
-        parse(document({"/x": {"post": post}}))
-    assert "nest less" in str(caught.value.remedy)
+    for _ in range(30):
+        schema = {"type": "object", "properties": {"a": schema}, "not": {"required": ["b"]}}
+    post = {"requestBody": body(schema | {"required": ["a"]}), "responses": OK}
+    operation = only(document({"/x": {"post": post}}))
+    value: Any = {"b": 1}
+    for _ in range(28):
+        value = {"a": value}
+    assert operation.validator.is_valid({"body": value})
+    assert not operation.validator.is_valid({"body": {"a": {"b": 1}}})
+
+
+@pytest.mark.parametrize("schema", [{"type": "integer", "default": "null"}, {"enum": ["a"], "default": "b"}])
+def test_defaults_that_do_not_fit_are_dropped(document: Document, schema: dict[str, Any]) -> None:
+    get = {"parameters": [parameter("height", "query", schema)], "responses": OK}
+    operation = only(document({"/x": {"get": get}}))
+    assert "default" not in operation.tool.parameters["properties"]["height"]
+    assert operation.defaults == {}
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ({"$ref": "#/components/schemas/N", "nullable": True}, {"type": ["number", "null"]}),
+        ({"type": "string", "required": True}, {"type": "string"}),
+        ({"type": "string", "description": None}, {"type": "string"}),
+        ({"type": "array", "items": [{"type": "string"}]}, {"type": "array", "prefixItems": [{"type": "string"}]}),
+    ],
+)
+def test_common_slips_in_schemas_are_passed_over(
+    document: Document, written: dict[str, Any], read: dict[str, Any]
+) -> None:
+    post = {"requestBody": body({"type": "object", "properties": {"a": written}}), "responses": OK}
+    spec = document({"/x": {"post": post}}, version="3.0.3", components={"schemas": {"N": {"type": "number"}}})
+    assert only(spec).tool.parameters["properties"]["a"] == read
+
+
+def test_what_no_tool_needs_may_be_wrong(document: Document) -> None:
+    get = {"operationId": "a", "tags": None, "responses": {"4xx": 5, "200": {"$ref": "#/none"}, "default": None}}
+    spec = document(
+        {"/a": {"get": get, "summary": 7}, "x-notes": 3}, info={"version": 1.0}, tags=[{"description": None}]
+    )
+    assert only(spec | {"components": {"schemas": {"A": {"$ref": "http://x.example"}}}, "externalDocs": 5})
+
+
+@pytest.mark.parametrize(
+    ("responses", "answers"),
+    [
+        ({"200": ["Application/JSON; charset=utf-8", "text/csv"]}, ("application/json", "text/csv")),
+        ({"2XX": ["text/csv"], "400": ["application/json"], "201": ["text/csv"]}, ("text/csv",)),
+        ({"default": ["application/xml"], "404": ["text/plain"]}, ("application/xml",)),
+        ({"204": []}, ()),
+    ],
+)
+def test_the_forms_of_answers(document: Document, responses: dict[str, list[str]], answers: tuple[str, ...]) -> None:
+    nodes: dict[str, Any] = {s: {"content": {name: {} for name in names}} for s, names in responses.items()}
+    assert only(document({"/x": {"get": {"responses": nodes}}})).answers == answers
+
+
+def test_the_fragment_of_a_path_only_tells_operations_apart(document: Document) -> None:
+    spec = document({f"/x#{name}": {"get": {"operationId": name, "responses": OK}} for name in ("a", "b")})
+    assert [each.path for each in parse(spec)] == ["/x", "/x"]
+
+
+def test_servers_of_operations_and_paths(document: Document) -> None:
+    def at(*servers: str) -> dict[str, Any]:
+        return {"servers": [{"url": url} for url in servers]}
+
+    paths = {
+        "/a": {"get": {"responses": OK} | at("http://up.example/v2")},
+        "/b": {"get": {"responses": OK} | at("http://up.example"), "post": {"responses": OK}} | at("http://b.example"),
+        "/c": {"get": {"responses": OK} | at("ws://c.example", "http://c.example")},
+        "/d": {"get": {"responses": OK} | at()},
+    }
+    bases = [
+        "http://up.example/v2",
+        "http://up.example",
+        "http://b.example",
+        "http://c.example",
+        "http://api.example/v1",
+    ]
+    assert [each.base_url for each in parse(document(paths))] == bases
+    # The operator's address replaces them all.
+    assert {each.base_url for each in parse(document(paths), base_url="http://o.example")} == {"http://o.example"}
+    # A fetched document cannot direct calls to other hosts.
+    operations, left_out = both(document(paths), document_url="http://api.example/x.json")
+    assert ([each.path for each in operations], len(left_out)) == (["/d"], 4)
+    assert all("another origin" in each.reason or "absolute" in each.reason for each in left_out)
+
+
+def test_the_parts_of_all_operations_are_bounded(document: Document, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parse_module, "MAX_DOCUMENT_PARTS", 100)
+    schema = {"type": "object", "properties": {f"p{n}": {} for n in range(60)}}
+    spec = document({f"/{n}": {"post": {"requestBody": body(schema), "responses": OK}} for n in range(4)})
+    operations, left_out = both(spec)
+    assert (len(operations), ["more than 100 parts" in each.reason for each in left_out]) == (2, [True, True])
+
+
+def test_paths_and_their_parameters_are_made_to_fit(document: Document) -> None:
+    get = {"parameters": [parameter("a", "path"), parameter("none", "path")], "responses": OK}
+    operation = only(document({"/x y/{a}/{b c}/\N{LATIN SMALL LETTER U WITH DIAERESIS}%20{": {"get": get}}))
+    assert operation.path == "/x%20y/{a}/{b c}/%C3%BC%20%7B"
+    assert operation.tool.parameters["properties"] == {"a": {"type": "string"}, "b c": {"type": "string"}}
+    assert operation.tool.parameters["required"] == ["a", "b c"]

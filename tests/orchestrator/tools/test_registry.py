@@ -75,7 +75,7 @@ def shop() -> FastAPI:
 
 @pytest.fixture
 def registry(egress: Egress) -> ToolRegistry:
-    return ToolRegistry(egress, max_observation_bytes=2_000)
+    return ToolRegistry(egress)
 
 
 async def call(registry: ToolRegistry, name: str, arguments: dict[str, Any] | None = None) -> ToolResult:
@@ -157,14 +157,26 @@ async def test_a_write_without_an_answer_is_of_unknown_effect(registry: ToolRegi
         assert "0.2 s" in result.content
 
 
-async def test_names_may_not_clash(registry: ToolRegistry, serve: Serve) -> None:
-    url = f"{serve(shop())}/openapi.json"
-    await registry.add_source(OpenApiSource(name="one", url=url))
+async def test_two_sources_may_have_the_same_tools(registry: ToolRegistry, serve: Serve) -> None:
+    one, two = shop(), shop()
+    await registry.add_source(OpenApiSource(name="one", url=f"{serve(one)}/openapi.json"))
+    assert "page" in registry.offered()
     with pytest.raises(SourceExistsError, match="'one' is registered"):
-        await registry.add_source(OpenApiSource(name="one", url=url))
-    with pytest.raises(SourceExistsError, match="the sources 'one' and 'two' both have a tool"):
-        await registry.add_source(OpenApiSource(name="two", url=url))
-    assert [registered.source.name for registered in registry.list_sources()] == ["one"]
+        await registry.add_source(OpenApiSource(name="one", url=f"{serve(one)}/openapi.json"))
+    await registry.add_source(OpenApiSource(name="two", url=f"{serve(two)}/openapi.json", operations=["page"]))
+
+    assert {"one__page", "two__page", "get_item"} <= registry.offered().keys()
+    assert "page" not in {tool.name for tool in registry.list_tools()}
+    assert registry.get(["one__get_item"]) == registry.get(["get_item"])
+    two.state.requests.clear()
+    assert (await call(registry, "two__page")).content == "plain words"
+    assert len(two.state.requests) == 1
+    with pytest.raises(UnknownToolError, match="several sources have a tool 'page'; did you mean 'one__page' or 'two"):
+        registry.get(["page"])
+
+    await registry.remove_source("one")
+    assert list(registry.offered()) == ["page"]
+    assert registry.find("one", "page") is None
 
 
 async def test_of_several_sources_added_at_once_with_one_name_one_remains(registry: ToolRegistry, serve: Serve) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -14,6 +15,7 @@ from yarl import URL
 from orchestrator.tools.egress import OutboundRequest, check_request
 from orchestrator.tools.errors import ArgumentError
 from orchestrator.tools.model import EffectClass
+from orchestrator.tools.numbers import read_json, with_written_numbers, write_json
 from orchestrator.tools.openapi.operation import Operation
 from orchestrator.tools.openapi.parse import parse_document
 from orchestrator.tools.openapi.request import build_request, check_arguments, with_defaults
@@ -39,7 +41,7 @@ def operation(
     if body is not None:
         node["requestBody"] = {"content": {"application/json": {"schema": body}}}
     document = {"openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "paths": {path: {method: node}}}
-    (only,) = parse_document(
+    ((only,), _) = parse_document(
         json.dumps(document).encode(), source_name="s", base_url=BASE, default_effect=EffectClass.KEYED_WRITE
     )
     return only
@@ -106,7 +108,8 @@ def test_queries_and_headers_hold_only_their_own_values(first: Any, second: Any,
         outbound = request(ANY, {"a": first, "b": second, "X-H": header})
         sent = URL(str(check_request(outbound, 1).url))
     except ArgumentError as error:
-        assert error.argument == "X-H"
+        nested_null = [*(first if isinstance(first, list) else []), *(second if isinstance(second, list) else [])]
+        assert error.argument == "X-H" or None in nested_null
         return
     assert sent.raw_path == "/base/v1/x"
     assert sent.raw_fragment == ""
@@ -127,6 +130,7 @@ def test_queries_and_headers_hold_only_their_own_values(first: Any, second: Any,
         (["a", "b,c"], "q=a&q=b%2Cc"),
         ([], ""),
         (None, ""),
+        ({"r": 1, "g": "x y"}, "r=1&g=x%20y"),
     ],
 )
 def test_query_values(value: Any, query: str) -> None:
@@ -144,16 +148,17 @@ def test_lists_in_paths_and_headers_are_joined() -> None:
     assert outbound.headers["x-ids"] == "3,4"
 
 
-def test_defaults_are_sent_unless_the_model_says_otherwise() -> None:
-    page = operation(
-        method="post",
-        parameters=(("page", "query", {"type": "integer", "default": 1}),),
-        body={"type": "object", "properties": {"size": {"type": "integer", "default": 10}, "other": {}}},
+def test_only_required_arguments_are_sent_with_their_default() -> None:
+    change = operation(
+        "/{page}",
+        method="patch",
+        parameters=(("page", "path", {"type": "integer", "default": 1}), ("sort", "query", {"default": "up"})),
+        body={"type": "object", "properties": {"title": {}, "status": {"default": "open"}, "due": {}}},
     )
-    outbound = request(page, {})
-    assert (outbound.url, outbound.content) == (f"{BASE}/x?page=1", b'{"size": 10}')
-    outbound = request(page, {"page": 2, "size": 3, "other": None})
-    assert (outbound.url, outbound.content) == (f"{BASE}/x?page=2", b'{"size": 3, "other": null}')
+    outbound = request(change, {"title": "new"})
+    assert (outbound.url, outbound.content) == (f"{BASE}/1", b'{"title":"new"}')
+    outbound = request(change, {"page": 2, "status": "done", "due": None})
+    assert (outbound.url, outbound.content) == (f"{BASE}/2", b'{"status":"done","due":null}')
 
 
 def test_a_body_of_one_argument_is_sent_as_it_is() -> None:
@@ -197,9 +202,82 @@ def test_arguments_that_do_not_fit_are_named(arguments: dict[str, Any], named: s
         request(operation(method="post", body=body), arguments)
 
 
-def test_an_object_in_a_query_is_named() -> None:
-    with pytest.raises(ArgumentError, match="'a'"):
-        request(ANY, {"a": {"b": 1}})
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"a": {"b": [1]}}, "'a'"),
+        ({"a": ["\ud800"]}, "'a.0' holds half of a surrogate pair"),
+        ({"a": {"\ud800": 1}}, "'a.\\?' holds half of a surrogate pair"),
+        ({"a": [float("inf")]}, "'a.0' is a number beyond"),
+        ({"a": {"b": "1"}}, "'a' holds 'b', which is another"),
+        ({"a": [[[]]] * 500}, "'a'"),
+    ],
+)
+def test_values_that_cannot_be_sent_are_named(arguments: dict[str, Any], named: str) -> None:
+    with pytest.raises(ArgumentError, match=named):
+        request(ANY, arguments)
+
+
+def test_nesting_has_a_bound() -> None:
+    deep: Any = []
+    for _ in range(300):
+        deep = [deep]
+    with pytest.raises(ArgumentError, match="nests deeper"):
+        request(operation(method="post", body={}), {"body": deep})
+
+
+@pytest.mark.parametrize(
+    ("answers", "accept"),
+    [
+        ((), "application/json, */*;q=0.5"),
+        (("application/json",), "application/json, */*;q=0.1"),
+        (("text/csv", "application/vnd.api+json"), "application/vnd.api+json, text/csv;q=0.9, */*;q=0.1"),
+        (("text/csv", "application/xml"), "text/csv, application/xml, */*;q=0.1"),
+        (("*/*",), "*/*"),
+    ],
+)
+def test_accept_names_the_declared_answers(answers: tuple[str, ...], accept: str) -> None:
+    assert request(replace(operation(), answers=answers), {}).headers["accept"] == accept
+
+
+def test_cookies_stand_beside_those_of_credentials() -> None:
+    sent = build_request(
+        operation(parameters=(("lang", "cookie", {}), ("s", "cookie", {}))),
+        {"lang": "nb", "s": None},
+        idempotency_key="",
+        credentials=Credentials(headers={"cookie": "session=x"}, query={"key": "a b"}),
+    )
+    assert sent.headers["cookie"] == "lang=nb; session=x"
+    assert sent.url == f"{BASE}/x?key=a%20b"
+
+
+def test_members_of_an_object_do_not_replace_a_credential() -> None:
+    with pytest.raises(ArgumentError, match="another parameter's name"):
+        build_request(ANY, {"a": {"key": "x"}}, idempotency_key="", credentials=Credentials(query={"key": "a"}))
+
+
+def test_numbers_are_sent_as_they_were_written() -> None:
+    pay = operation(
+        method="post",
+        parameters=(("limit", "query", {"type": "integer"}), ("rate", "query", {"type": "number", "maximum": 2})),
+        body={"type": "object", "properties": {"amount": {"type": "number", "multipleOf": 0.01}, "more": {}}},
+    )
+    written = '{"limit": 5.0, "rate": 1.50, "amount": 1.10, "more": [1e-12, 12345678901234567890.123]}'
+    outbound = request(pay, read_json(written))
+    assert outbound.url == f"{BASE}/x?limit=5&rate=1.50"
+    assert outbound.content == b'{"amount":1.10,"more":[1e-12,12345678901234567890.123]}'
+
+
+@pytest.mark.parametrize(
+    ("turn", "same"),
+    [
+        ('Action: pay\nAction Input: {"a": 1.10} and so on', True),
+        ('Action: pay\nAction Input: {"a": 1.2}', False),
+        ("no call", False),
+    ],
+)
+def test_digits_come_from_the_turn_that_has_the_arguments(turn: str, same: bool) -> None:
+    assert write_json(with_written_numbers({"a": 1.1}, turn)) == ('{"a":1.10}' if same else '{"a":1.1}')
 
 
 def test_a_pattern_cannot_hang_a_call() -> None:

@@ -1,85 +1,114 @@
-"""Grammars of calls, walked through the token mask with the real model's tokenizer."""
+"""Grammars of calls: what can be written, by bytes, and what cannot."""
 
 from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import Any
 
-import jsonschema_rs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from llguidance import LLMatcher, LLTokenizer
-from support.mask_walk import at_random, never_ending, tokenizer_of, walk
+from llguidance import LLMatcher
+from support.mask_walk import TOKENIZER, walk
 
-from alpha_umi.contract.tool_schema import ToolSchemaError
+from alpha_umi.contract.tool_schema import check_schema, full_validator
 from alpha_umi.roles.caller import parse_call
 from alpha_umi.roles.turns import Tool
 from alpha_umi.serving.calls.grammar import call_grammar, clear_grammar_cache
 
-BOUND = 256
+FORMS: tuple[dict[str, Any], ...] = ({"ensure_ascii": False}, {"indent": 2}, {"separators": (",", ":")})
 Json = dict[str, Any]
 
 
-def tool(properties: Json | None = None, required: list[str] | None = None, name: str = "tool") -> Tool:
-    schema = {"type": "object", "properties": properties or {}, "required": required or []}
+def tool(properties: Json | None = None, required: list[str] | None = None, name: str = "tool", **more: Any) -> Tool:
+    schema = {"type": "object", "properties": properties or {}, "required": required or [], **more}
     return Tool(name, "", schema)
 
 
-@pytest.fixture(scope="module")
-def tokenizer(embedded_model: Path) -> LLTokenizer:
-    return tokenizer_of(embedded_model)
+def argument(schema: Any, **definitions: Any) -> Tool:
+    """A tool whose one argument `p` has this schema."""
+    return tool({"p": schema}, ["p"], additionalProperties=False, **{"$defs": definitions})
 
 
-def accepts(tokenizer: LLTokenizer, lark: str, text: str) -> bool:
+def accepts(offered: Tool | list[Tool], text: str) -> bool:
     """Whether a model could write exactly this text and end."""
-    matcher = LLMatcher(tokenizer, LLMatcher.grammar_from_lark(lark))
-    tokens = tokenizer.tokenize_str(text)
+    grammar = call_grammar(offered if isinstance(offered, list) else [offered])
+    matcher = LLMatcher(TOKENIZER, LLMatcher.grammar_from_lark(grammar.lark))
+    tokens = TOKENIZER.tokenize_str(text)
     return bool(
         matcher.validate_tokens(tokens) == len(tokens) and matcher.consume_tokens(tokens) and matcher.is_accepting()
     )
 
 
 def call(arguments: Any, name: str = "tool", **form: Any) -> str:
-    return f"Action: {name}\nAction Input: {json.dumps(arguments, ensure_ascii=False, **form)}"
+    return f"Action: {name}\nAction Input: {json.dumps(arguments, **({'ensure_ascii': False} | form))}"
 
 
 CITY = tool({"city": {"type": "string"}, "day": {"type": "integer", "minimum": 1, "maximum": 31}}, ["city"])
-NESTED = tool(
-    {
-        "where": {
-            "type": "object",
-            "properties": {"x": {"type": "number"}, "y": {"type": "number"}},
-            "required": ["x", "y"],
-        },
-        "tags": {"type": "array", "items": {"enum": ["a", "b"]}, "minItems": 1},
-        "mode": {"enum": ["fast", 3, None]},
-        "on": {"type": "boolean"},
-        "maybe": {"type": ["string", "null"]},
-    },
-    ["where"],
-)
+TREE = {"type": "object", "properties": {"left": {"$ref": "#/$defs/tree"}, "size": {"type": "integer"}}}
+SHAPE = {
+    "type": "object",
+    "properties": {"kind": {"enum": ["circle", "box"]}},
+    "required": ["kind"],
+    "oneOf": [
+        {"properties": {"kind": {"const": "circle"}, "radius": {"type": "number"}}, "required": ["radius"]},
+        {"properties": {"kind": {"const": "box"}, "side": {"type": "number"}}, "required": ["side"]},
+    ],
+}
+PAIR = {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "minItems": 1, "items": False}
+BASE = {"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"]}
+JOINED = {"allOf": [BASE, {"properties": {"name": {"type": "string"}}, "additionalProperties": {"type": "integer"}}]}
+TREE_OF_TEXTS = {"additionalProperties": {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/t"}]}, "type": "object"}
 
 
 @pytest.mark.parametrize(
     ("offered", "arguments"),
     [
-        (CITY, {"city": "Oslo"}),
-        (CITY, {"city": "Oslo", "day": 31}),
-        (CITY, {"city": 'a "quoted" \\ name\n\té'}),
-        (CITY, {"city": ""}),
-        (NESTED, {"where": {"x": 1, "y": -2.5}}),
-        (NESTED, {"where": {"x": 0.000125, "y": -0.5}, "tags": ["a", "b"], "mode": 3, "on": False, "maybe": None}),
-        (NESTED, {"where": {"x": 1, "y": 2}, "mode": None, "maybe": "x"}),
-        (tool(), {}),
+        (CITY, {"day": 31, "city": 'a "quoted" \\ name\n\té\x7f😀東京'}),
+        (CITY, {"city": "", "mood": {"good": [1, None]}}),
         (Tool("tool"), {}),
+        (tool(), {"a": 1}),
+        (argument({}), {"p": {"a": [1.5e-7, {"b": None}], "": []}}),
+        (argument({"type": "object"}), {"p": {"any": {"thing": [True]}}}),
+        (argument({"type": "object", "additionalProperties": {"type": "string"}}), {"p": {"A": "b", "C": ""}}),
+        (argument({"type": "object", "patternProperties": {"^x-": {"type": "integer"}}}), {"p": {"x-a": 1, "b": ""}}),
+        (argument({"$ref": "#/$defs/tree"}, tree=TREE), {"p": {"size": 1, "left": {"left": {"left": {}}, "size": 2}}}),
+        (argument(TREE_OF_TEXTS, t=TREE_OF_TEXTS), {"p": {"a": {"b": {"c": "d"}}, "e": "f"}}),
+        (argument(SHAPE), {"p": {"radius": 2, "kind": "circle"}}),
+        (argument(SHAPE), {"p": {"kind": "box", "side": 1}}),
+        (argument(PAIR), {"p": [1]}),
+        (argument(PAIR), {"p": [1, "a"]}),
+        (argument(JOINED), {"p": {"name": "n", "id": 1, "free": 3}}),
+        (argument({"type": "array", "minItems": 2}), {"p": [1, "a", [], {}, None]}),
+        (argument({"type": "string", "maxLength": 4_000}), {"p": "x" * 4_000}),
+        (argument({"type": "string"}), {"p": "A paragraph.\n" * 400}),
+        (argument({"type": "array", "items": {"type": "integer"}}), {"p": list(range(1_500))}),
+        (argument({"type": "string", "pattern": "^(?=.*[0-9])[a-z0-9]+$"}), {"p": "a1"}),
+        (argument({"type": "string", "pattern": "^[a-z]{1,100000}$"}), {"p": "abc"}),
+        (argument({"type": "string", "pattern": r"^((\w{1,50}){1,50}){1,50}$"}), {"p": "abc"}),
+        (argument({"type": "string", "format": "uuid"}), {"p": "123e4567-e89b-12d3-a456-426614174000"}),
+        (argument({"type": "string", "format": "date-time"}), {"p": "2024-05-01t10:00:00.5+02:00"}),
+        (argument({"type": "string", "format": "email", "maxLength": 30}), {"p": "ada+x@mail.example.org"}),
+        (argument({"type": "string", "format": "uri"}), {"p": "https://example.org/a?b=%20#c"}),
+        (argument({"type": "string", "format": "ipv6"}), {"p": "::ffff:192.168.0.1"}),
+        (argument({"type": "string", "format": "snowflake"}), {"p": "7"}),
+        (argument({"type": "number", "minimum": 1e-9}), {"p": 1.5e-9}),
+        (argument({"type": "number", "minimum": -90, "maximum": 90}), {"p": -89.999999999}),
+        (argument({"type": "number", "minimum": -1e308, "maximum": 1e308}), {"p": 1e200}),
+        (argument({"type": "integer", "minimum": 0, "maximum": 2**63 - 1}), {"p": 2**53 + 1}),
+        (argument({"type": "integer", "minimum": 3}), {"p": 5.0}),
+        (argument({"type": "integer"}), {"p": 10**25}),
+        (argument({"type": "number", "minimum": 1, "exclusiveMinimum": True}), {"p": 1.5}),
+        (argument({"enum": [1, {"b": [1, {"c": None}], "a": "x"}]}), {"p": {"a": "x", "b": [1.0, {"c": None}]}}),
+        (argument({"type": "array", "items": [{"type": "integer"}, {"type": "string"}]}), {"p": [1, "a", None]}),
     ],
 )
-@pytest.mark.parametrize("form", [{}, {"indent": 2}, {"separators": (",", ":")}], ids=["plain", "indented", "compact"])
-def test_right_calls_can_be_written(tokenizer: LLTokenizer, offered: Tool, arguments: Json, form: Json) -> None:
-    assert accepts(tokenizer, call_grammar([offered], token_bound=BOUND).lark, call(arguments, **form))
+@pytest.mark.parametrize("form", FORMS, ids=["plain", "indented", "compact"])
+def test_right_calls_can_be_written(offered: Tool, arguments: Json, form: Json) -> None:
+    if offered.parameters:
+        full_validator(offered.parameters).validate(arguments)
+    assert accepts(offered, call(arguments, **form))
 
 
 @pytest.mark.parametrize(
@@ -89,220 +118,219 @@ def test_right_calls_can_be_written(tokenizer: LLTokenizer, offered: Tool, argum
         (CITY, call({"city": 3})),
         (CITY, call({"city": "Oslo", "day": 32})),
         (CITY, call({"city": "Oslo", "day": 3.5})),
-        (CITY, call({"city": "Oslo", "mood": "good"})),
         (CITY, call({"city": "Oslo"}, name="other")),
         (CITY, call({"city": "Oslo"}) + "}"),
-        (CITY, call({"city": "x" * 300})),
         (CITY, call([])),
         (CITY, "I call. " + call({"city": "Oslo"})),
-        (NESTED, call({"where": {"x": 1, "y": 2}, "tags": []})),
-        (NESTED, call({"where": {"x": 1, "y": 2}, "tags": ["a"] * 17})),
-        (NESTED, call({"where": {"x": 1}})),
-        (NESTED, call({"where": {"x": 1, "y": 2}, "mode": "slow"})),
-        (NESTED, call({"where": {"x": 1.1234567, "y": 2}})),
-        (tool(), call({"a": 1})),
+        (CITY, call({"city": "Oslo"}).removesuffix("}") + ', "city": "Rome"}'),
+        (CITY, call({"city": "Oslo"}).replace(":  ", ":   ").replace('"city":', '"city" :')),
+        (Tool("tool"), call({"a": 1})),
+        (tool(additionalProperties=False), call({"a": 1})),
+        (argument({"type": "string"}), call({"p": "x", "q": 1})),
+        (argument({"type": "object", "additionalProperties": {"type": "string"}}), call({"p": {"A": 3}})),
+        (argument({"$ref": "#/$defs/tree"}, tree=TREE), call({"p": {"left": {"left": 3}}})),
+        (argument(SHAPE), call({"p": {"kind": "circle", "side": 1}})),
+        (argument(SHAPE), call({"p": {"kind": 3}})),
+        (argument(PAIR), call({"p": []})),
+        (argument(PAIR), call({"p": [1, "a", "b"]})),
+        (argument(JOINED), call({"p": {"name": "n"}})),
+        (argument(JOINED), call({"p": {"id": 1, "free": "x"}})),
+        (argument({"type": "array", "items": {"type": "boolean"}, "maxItems": 2}), call({"p": [True] * 3})),
+        (argument({"type": "string", "minLength": 2}), call({"p": "x"})),
+        (argument({"type": "string", "pattern": "^a+$"}), call({"p": "b"})),
+        (argument({"type": "string", "format": "date"}), call({"p": "May 1"})),
+        (argument({"enum": ["a", 3, None]}), call({"p": 4})),
     ],
 )
-def test_wrong_calls_cannot(tokenizer: LLTokenizer, offered: Tool, text: str) -> None:
-    assert not accepts(tokenizer, call_grammar([offered], token_bound=BOUND).lark, text)
+def test_wrong_calls_cannot(offered: Tool, text: str) -> None:
+    assert not accepts(offered, text)
 
 
 @pytest.mark.parametrize(
     "name", ['we"ird', "back\\slash", "näme", "a/b", "{}", "Next:", "日本", "start", "%json", "\x7f", "\u2028"]
 )
-def test_names_of_any_letters(tokenizer: LLTokenizer, name: str) -> None:
-    lark = call_grammar([tool(name=name)], token_bound=BOUND).lark
-    assert accepts(tokenizer, lark, call({}, name=name))
-    assert not accepts(tokenizer, lark, call({}, name="other"))
-
-
-def test_a_hundred_tools_each_with_its_own_arguments(tokenizer: LLTokenizer) -> None:
-    tools = [tool({f"p{i}": {"type": "integer"}}, [f"p{i}"], name=f"tool_{i}") for i in range(100)]
-    lark = call_grammar(tools, token_bound=BOUND).lark
-    assert accepts(tokenizer, lark, call({"p7": 1}, name="tool_7"))
-    assert not accepts(tokenizer, lark, call({"p8": 1}, name="tool_7"))
-    assert not accepts(tokenizer, lark, call({"p7": 1}, name="tool_100"))
-
-
-WIDE = [
-    tool({f"text_{i}": {"type": "string"} for i in range(6)}, [f"text_{i}" for i in range(6)]),
-    tool({"rows": {"type": "array", "items": {"type": "array", "items": {"type": "string"}}}}, ["rows"]),
-    tool({"n": {"type": "number"}, "m": {"type": "integer"}}, ["n", "m"]),
-    tool({"free": True, "list": {"type": "array"}}, ["free", "list"]),
-    NESTED,
-]
-
-
-@pytest.mark.parametrize("number", range(len(WIDE)))
-@pytest.mark.parametrize("bound", [128, 256])
-def test_whatever_a_model_does_the_strict_grammar_closes(tokenizer: LLTokenizer, number: int, bound: int) -> None:
-    grammar = call_grammar([WIDE[number]], token_bound=bound, strict=True)
-    assert grammar.worst_tokens <= bound
-    text, tokens = walk(tokenizer, grammar.lark, never_ending(tokenizer), at_most=bound)
-    assert tokens <= bound + 1  # the end of the turn
-    assert parse_call(text).text == text
-
-
-@pytest.mark.parametrize("number", range(len(WIDE)))
-def test_plain_characters_close_the_first_grammar(tokenizer: LLTokenizer, number: int) -> None:
-    grammar = call_grammar([WIDE[number]], token_bound=BOUND)
-    assert grammar.worst_tokens <= BOUND
-    for seed in range(5):
-        text, _ = walk(tokenizer, grammar.lark, at_random(seed, tokenizer), at_most=6 * BOUND)
-        jsonschema_rs.validate(dict(WIDE[number].parameters), parse_call(text).arguments)
-
-
-LEAVES = st.sampled_from(
-    [
-        {"type": "string"},
-        {"type": "string", "minLength": 2, "maxLength": 5},
-        {"type": "integer"},
-        {"type": "integer", "minimum": -3, "exclusiveMaximum": 12},
-        {"type": "number", "minimum": -1.5, "maximum": 2.5},
-        {"type": "number", "minimum": 0.25, "maximum": 10},
-        {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 0.5},
-        {"type": "number", "exclusiveMaximum": -3},
-        {"type": "integer", "multipleOf": 3, "minimum": -7, "maximum": 7},
-        {"type": "array", "prefixItems": [{"type": "boolean"}, {"type": "integer"}], "minItems": 2, "maxItems": 2},
-        {"type": "string", "minLength": 1, "enum": ["", "a", 3]},
-        {"type": "integer", "anyOf": [{"minimum": 5, "maximum": 9}, {"maximum": -5}]},
-        {"type": "boolean"},
-        {"type": "null"},
-        {"enum": ["a", 'q"uote', 1, None, True]},
-        {"const": "fixed"},
-        {"type": ["integer", "null"]},
-        {"anyOf": [{"type": "boolean"}, {"type": "string", "maxLength": 3}]},
-    ]
-)
-SCHEMAS = st.recursive(
-    LEAVES,
-    lambda inner: st.one_of(
-        st.builds(
-            lambda items, low: {"type": "array", "items": items, "minItems": low, "maxItems": low + 2},
-            inner,
-            st.integers(0, 2),
-        ),
-        st.builds(
-            lambda properties, keep: {
-                "type": "object",
-                "properties": properties,
-                "required": sorted(properties)[:keep],
-            },
-            st.dictionaries(st.sampled_from(["a", "b c", 'd"', "é"]), inner, max_size=3),
-            st.integers(0, 3),
-        ),
-    ),
-    max_leaves=5,
-)
-
-
-@pytest.mark.parametrize("strict", [False, True])
-@pytest.mark.parametrize("text", ["Zürich", "東京", "a😀b", "x" * 20])
-def test_texts_of_any_script(tokenizer: LLTokenizer, text: str, strict: bool) -> None:
-    assert accepts(tokenizer, call_grammar([CITY], token_bound=BOUND, strict=strict).lark, call({"city": text}))
+def test_names_of_any_letters(name: str) -> None:
+    offered = tool({name: {"type": "integer"}}, name=name)
+    assert accepts(offered, call({name: 1}, name=name))
+    assert not accepts(offered, call({name: "x"}, name=name))
+    assert not accepts(offered, call({}, name="other"))
 
 
 @pytest.mark.parametrize(
     ("written", "allowed"), [(r"\ud83d\ude00", True), (r"\u00e9", True), (r"\ud83d", False), (r"\ude00", False)]
 )
-def test_escapes_are_complete_characters(tokenizer: LLTokenizer, written: str, allowed: bool) -> None:
-    text = f'Action: tool\nAction Input: {{"city": "{written}"}}'
-    assert accepts(tokenizer, call_grammar([CITY], token_bound=BOUND).lark, text) == allowed
+def test_escapes_are_complete_characters(written: str, allowed: bool) -> None:
+    assert accepts(CITY, f'Action: tool\nAction Input: {{"city": "{written}"}}') == allowed
 
 
-@given(
-    properties=st.dictionaries(st.sampled_from(["x", "y z", "\\"]), SCHEMAS, max_size=3),
-    keep=st.integers(0, 3),
-    seed=st.integers(0, 2**20),
+NAMES = st.sampled_from(["a", "b", 'c"', "é"])
+TEXTS = st.sampled_from(["", "a", "ab", "x1", "2024-05-01", "é\n"])
+NUMBERS = st.sampled_from([0, 1, -1, 2, 2.5, -0.125, 7, 1e-9, 1e21, 5.0])
+VALUES = st.recursive(
+    st.one_of(TEXTS, NUMBERS, st.booleans(), st.none()),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(NAMES, inner, max_size=3)),
+    max_leaves=6,
 )
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-def test_every_walk_is_a_valid_call(tokenizer: LLTokenizer, properties: Json, keep: int, seed: int) -> None:
-    offered = tool(properties, sorted(properties)[:keep])
-    lark = call_grammar([offered], token_bound=1_024).lark
-    text, _ = walk(tokenizer, lark, at_random(seed, tokenizer), at_most=6_144)
-    result = parse_call(text)
-    assert (result.name, result.text) == ("tool", text)
-    jsonschema_rs.validate(dict(offered.parameters), result.arguments)
+LENGTHS = st.integers(0, 3)
+BOUNDS = st.sampled_from([-1, 0, 1, 2.5, 1e-7])
+REFERENCES = st.sampled_from([{"$ref": "#/$defs/d"}, {"$ref": "#"}])
+LEAVES = st.one_of(
+    st.sampled_from([True, {}, {"type": "boolean"}, {"type": "null"}, {"type": ["string", "integer"]}]),
+    st.fixed_dictionaries({"enum": st.lists(VALUES, min_size=1, max_size=3)}),
+    st.fixed_dictionaries({"const": VALUES}),
+    st.fixed_dictionaries(
+        {"type": st.just("string")},
+        optional={
+            "minLength": LENGTHS,
+            "maxLength": LENGTHS,
+            "pattern": st.sampled_from(["^a", "[0-9]", "^.{1,2}$", "(?=a)", r"\S"]),
+            "format": st.sampled_from(["date", "unknown"]),
+        },
+    ),
+    st.fixed_dictionaries(
+        {"type": st.sampled_from(["number", "integer"])},
+        optional={
+            "minimum": BOUNDS,
+            "maximum": BOUNDS,
+            "exclusiveMinimum": BOUNDS,
+            "multipleOf": st.sampled_from([0.5, 2]),
+        },
+    ),
+)
 
 
-def test_arguments_in_any_order_each_once(tokenizer: LLTokenizer) -> None:
-    lark = call_grammar([CITY], token_bound=BOUND).lark
-    assert accepts(tokenizer, lark, call({"day": 3, "city": "Oslo"}))
-    assert not accepts(tokenizer, lark, call({"day": 3}))
-    assert not accepts(tokenizer, lark, 'Action: tool\nAction Input: {"city": "Oslo", "city": "Rome"}')
+def _keywords(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    some = st.lists(inner, min_size=1, max_size=3)
+    named = st.dictionaries(NAMES, inner, max_size=3)
+    closed = st.one_of(st.booleans(), inner)
+    # A reference stands below a member or an item, where it may be recursive.
+    part = st.one_of(inner, REFERENCES)
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            "type": st.sampled_from(["object", "array", ["object", "array"]]),
+            "properties": st.dictionaries(NAMES, part, max_size=3),
+            "required": st.lists(NAMES, max_size=2, unique=True),
+            "additionalProperties": closed,
+            "patternProperties": st.dictionaries(st.sampled_from(["^a", "b"]), inner, max_size=1),
+            "propertyNames": st.just({"minLength": 1}),
+            "minProperties": LENGTHS,
+            "maxProperties": LENGTHS,
+            "dependentRequired": st.just({"a": ["b"]}),
+            "unevaluatedProperties": st.booleans(),
+            "items": st.one_of(st.booleans(), part),
+            "prefixItems": some,
+            "minItems": LENGTHS,
+            "maxItems": LENGTHS,
+            "uniqueItems": st.booleans(),
+            "contains": inner,
+            "allOf": some,
+            "anyOf": some,
+            "oneOf": some,
+            "not": inner,
+            "if": inner,
+            "then": inner,
+            "dependentSchemas": named,
+            "description": st.just("d"),
+        },
+    )
 
 
-def test_of_many_optional_arguments_as_many_as_there_is_room_for(tokenizer: LLTokenizer) -> None:
-    names = [f"option_{i:02}" for i in range(60)]
-    many = tool({"must": {"type": "string"}, **{name: {"type": "string"} for name in names}}, ["must"])
-    lark = call_grammar([many], token_bound=BOUND).lark
-    assert accepts(tokenizer, lark, call({"option_59": "y", "must": "x", "option_00": "z"}))
-    assert not accepts(tokenizer, lark, call({"option_59": "y"}))
-    assert not accepts(tokenizer, lark, call({"must": "x", **dict.fromkeys(names, "")}))
+SCHEMAS = st.recursive(LEAVES, _keywords, max_leaves=8)
+SETTINGS = settings(
+    max_examples=200,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example],
+)
 
 
-def test_optional_arguments_without_any_room_can_be_left_out(tokenizer: LLTokenizer) -> None:
-    tight = tool({"must": {"type": "boolean"}, "long": {"type": "string", "minLength": 500}}, ["must"])
-    lark = call_grammar([tight], token_bound=BOUND).lark
-    assert accepts(tokenizer, lark, call({"must": True}))
-    assert not accepts(tokenizer, lark, call({"must": True, "long": "x" * 500}))
+@given(schema=SCHEMAS, definition=SCHEMAS, values=st.lists(VALUES, min_size=1, max_size=10))
+@SETTINGS
+def test_every_valid_value_can_be_written(schema: Any, definition: Any, values: list[Any]) -> None:
+    offered = argument(schema, d=definition)
+    check_schema(offered.parameters)
+    validator = full_validator(offered.parameters)
+    for value in values:
+        if validator.is_valid({"p": value}):
+            assert accepts(offered, call({"p": value})), value
 
 
-def test_objects_of_more_members_than_a_rule_has_bits(tokenizer: LLTokenizer) -> None:
-    flags = {f"f{i}": {"type": "boolean"} for i in range(100)}
-    lark = call_grammar([tool(flags, ["f99"])], token_bound=4_096).lark
-    assert accepts(tokenizer, lark, call({**{f"f{i}": True for i in range(63)}, "f99": True}))
-    with pytest.raises(ToolSchemaError, match="requires 65 members"):
-        call_grammar([tool(flags, list(flags)[:65])], token_bound=4_096)
+@given(schema=SCHEMAS, definition=SCHEMAS, seed=st.integers(0, 2**20))
+@SETTINGS
+def test_no_way_through_a_grammar_ends_before_the_call_does(schema: Any, definition: Any, seed: int) -> None:
+    lark = call_grammar([argument(schema, d=definition)]).lark
+    text, complete = walk(lark, seed, at_most=1_000)
+    if complete:
+        assert parse_call(text).text == text
 
 
-def test_one_of_several_forms(tokenizer: LLTokenizer) -> None:
-    forms = [{"properties": {name: {"type": "integer"}}, "required": [name]} for name in ("id", "number")]
-    lark = call_grammar([Tool("tool", "", {"type": "object", "anyOf": forms})], token_bound=BOUND).lark
-    assert accepts(tokenizer, lark, call({"id": 1}))
-    assert accepts(tokenizer, lark, call({"number": 1}))
-    assert not accepts(tokenizer, lark, call({}))
-
-
-def test_full_identifiers_and_paragraphs(tokenizer: LLTokenizer) -> None:
-    post = tool({"id": {"type": "integer"}, "text": {"type": "string"}}, ["id", "text"])
-    arguments = {"id": 1_755_555_555_555_555_555, "text": "A paragraph. " * 30}
-    assert accepts(tokenizer, call_grammar([post], token_bound=512).lark, call(arguments))
-
-
-def test_required_arguments_without_room_are_refused() -> None:
-    with pytest.raises(ToolSchemaError, match="required arguments alone can take") as caught:
-        call_grammar(
-            [CITY, tool({f"p{i}": {"type": "string"} for i in range(60)}, [f"p{i}" for i in range(60)], "wide")],
-            token_bound=64,
-        )
-    assert caught.value.tool in ("tool", "wide")
-    assert "max_tokens" in caught.value.remedy
-
-
-def test_too_much_to_choose_from_is_refused() -> None:
+def test_a_hundred_tools_each_with_its_own_arguments() -> None:
     tools = [
-        tool({f"p{j}": {"enum": [f"{i}-{j}-{k}" for k in range(90)]} for j in range(15)}, name=f"t{i}")
-        for i in range(100)
+        tool({f"p{i}": {"type": "integer"}}, [f"p{i}"], f"tool_{i}", additionalProperties=False) for i in range(100)
     ]
-    with pytest.raises(ToolSchemaError, match="too large") as caught:
-        call_grammar(tools, token_bound=BOUND)
-    assert caught.value.tool.startswith("t")
+    assert accepts(tools, call({"p7": 1}, name="tool_7"))
+    assert not accepts(tools, call({"p8": 1}, name="tool_7"))
+    assert not accepts(tools, call({"p7": 1}, name="tool_100"))
 
 
-def test_a_wide_tool_is_fitted_without_trying_everything() -> None:
-    inner = {"type": "object", "properties": {f"q{i}": {"type": "string"} for i in range(12)}}
-    wide = tool({f"p{i}": inner for i in range(120)})
+def test_objects_of_more_members_than_a_rule_has_bits() -> None:
+    members = {f"f{i}": {"type": "boolean"} for i in range(100)}
+    offered = tool(members, list(members)[30:])
+    arguments = dict.fromkeys(reversed(members), True)
+    assert accepts(offered, call(arguments))
+    assert not accepts(offered, call({**arguments, "f0": 3}))
+    assert not accepts(offered, call(dict.fromkeys(list(members)[31:], True)))
+
+
+def test_more_alternatives_than_the_parser_follows() -> None:
+    forms = [
+        {"type": "object", "properties": {f"m{j}": {"type": "string"} for j in range(30)} | {f"own{i}": {}}}
+        for i in range(60)
+    ]
+    assert accepts(argument({"anyOf": forms}), call({"p": {f"m{j}": "x" for j in range(30)}}))
+    assert not accepts(argument({"anyOf": forms}), call({"p": 3}))
+
+
+def doubling(depth: int) -> Json:
+    """Every definition has the next one twice: 2 ** depth parts once unfolded."""
+    both = {
+        f"d{i}": {"allOf": [{"properties": {key: {"$ref": f"#/$defs/d{i + 1}"} for key in "ab"}}] * 2}
+        for i in range(depth)
+    }
+    return {**both, f"d{depth}": {"type": "string"}}
+
+
+@pytest.mark.parametrize(
+    "offered",
+    [
+        argument({"$ref": "#/$defs/d0"}, **doubling(40)),
+        argument({"allOf": [{"anyOf": [{"properties": {f"p{i}": {}}} for i in range(20)]}] * 10}),
+        argument({"enum": [f"CARRIER_{i:05}" for i in range(20_000)]}),
+        tool(
+            {
+                f"p{i}": {"type": "object", "properties": {f"q{j}": {"minLength": i + j} for j in range(12)}}
+                for i in range(120)
+            }
+        ),
+        argument({"anyOf": [{"const": {f"k{i}": {f"k{j}": i * j for j in range(20)}}} for i in range(300)]}),
+    ],
+    ids=["doubling", "product", "enum", "wide", "constants"],
+)
+def test_large_schemas_take_a_bounded_time(offered: Tool) -> None:
+    clear_grammar_cache()
     started = time.perf_counter()
-    assert call_grammar([wide], token_bound=BOUND).worst_tokens <= BOUND
+    check_schema(offered.parameters)
+    lark = call_grammar([offered]).lark
+    assert not LLMatcher(TOKENIZER, LLMatcher.grammar_from_lark(lark)).get_error()
     assert time.perf_counter() - started < 5
 
 
-def test_a_grammar_is_made_once() -> None:
+def test_a_grammar_is_made_once_and_each_tool_for_all_sets() -> None:
     clear_grammar_cache()
-    tools = [tool({f"p{i}": {"type": "string"}}, name=f"t{i}") for i in range(100)]
+    tools = [tool({f"p{i}": {"type": "string", "pattern": f"^x{i}"}}, name=f"t{i}") for i in range(100)]
     started = time.perf_counter()
-    first = call_grammar(tools, token_bound=BOUND)
+    first = call_grammar(tools)
     made = time.perf_counter()
-    assert call_grammar(tools, token_bound=BOUND) is first
-    assert time.perf_counter() - made < made - started
+    assert call_grammar(tools) == first
+    assert time.perf_counter() - made < (made - started) / 2

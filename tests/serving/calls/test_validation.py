@@ -82,3 +82,15 @@ def test_what_no_tool_could_be_sent_is_refused(value: Any, message: str) -> None
     with pytest.raises(CallInvalid, match=message):
         validate_call("t", {"a": value}, [anything])
     validate_call("t", {"a": ["\U0001f600", 10**20, 1e300, None, True]}, [anything])
+
+
+def test_the_alternatives_of_a_recursive_schema_take_a_bounded_time() -> None:
+    """Each level is checked once for each alternative, so that the work doubles."""
+    forms = [{"properties": {"a": {"$ref": "#/$defs/d"}}, "required": [name]} for name in "xy"]
+    schema = {"properties": {"a": {"$ref": "#/$defs/d"}}, "$defs": {"d": {"anyOf": forms}}}
+    for depth, reason in ((2, "anyOf"), (30, "nested: the arguments are too many or nested too deeply")):
+        arguments: dict[str, Any] = {}
+        for _ in range(depth):
+            arguments = {"a": arguments}
+        with pytest.raises(CallInvalid, match=reason):
+            validate_call("nested", arguments, [Tool("nested", "", schema)])

@@ -1,0 +1,1 @@
+"""Reads OpenAPI documents and predicts requests by the specification alone; the product is compared with it."""

@@ -1,0 +1,26 @@
+"""The context sizes of the role models, from `GET /v1/models` of their replicas."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+
+from alpha_umi.roles.turns import Role
+from orchestrator.roles.replicas import ReplicaSet
+
+
+class RoleContexts:
+    """The smallest context of each role. A replica that does not answer keeps its last value; no request fails."""
+
+    def __init__(self, roles: Mapping[Role, ReplicaSet]) -> None:
+        self._roles = roles
+
+    async def refresh(self, roles: Collection[Role]) -> None:
+        """Read what was not read within the last minute, for at most a second."""
+        replicas = [replica for role in roles if role in self._roles for replica in self._roles[role].replicas]
+        await asyncio.gather(*(replica.read_context() for replica in replicas))
+
+    def smallest(self, roles: Collection[Role]) -> int | None:
+        """The tokens of the smallest context of these roles; None before a replica has answered."""
+        replicas = [replica for role in roles if role in self._roles for replica in self._roles[role].replicas]
+        return min((replica.context for replica in replicas if replica.context is not None), default=None)

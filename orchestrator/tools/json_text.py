@@ -1,0 +1,142 @@
+"""JSON as text: made compact, closed where it was cut, and read as nodes that keep the text of every value.
+
+No number passes through a float, and no member is reordered or merged, so that what a tool sent stays as it was sent.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+_LEXEME: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},:]|[^\s"\[\]{},:]+', re.DOTALL)
+# Deeper JSON cannot be checked by Python's parser.
+_MAX_OPEN: Final = 1_000
+
+
+@dataclass(slots=True)
+class Node:
+    """A value. `text` is a string or literal as JSON writes it, empty for a container.
+
+    `keys` are the members' names as JSON writes them, None for all but objects; `items` are the values of an object or
+    list. `size` is the length of the value as compact JSON, in bytes of UTF-8.
+    """
+
+    text: str = ""
+    keys: list[str] | None = None
+    items: list[Node] = field(default_factory=list)
+    size: int = 0
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it is a list."""
+        return not self.text and self.keys is None
+
+    @property
+    def is_string(self) -> bool:
+        """Whether it is a string."""
+        return self.text.startswith('"')
+
+
+def compact_json(text: str, *, redact: Callable[[str], str] = str) -> str | None:
+    """Valid JSON without white space between its tokens; None for anything else.
+
+    Strings are written with the fewest escapes, after `redact`; one with half of a surrogate pair stays as it is.
+    Accepts NaN, Infinity and line breaks in strings, which Python's and other writers produce.
+    """
+    return "".join(_plain(lexeme, redact) for lexeme in _LEXEME.findall(text)) if _is_json(text) else None
+
+
+def closed_json(text: str, *, redact: Callable[[str], str] = str) -> str | None:
+    """Compact JSON of a list or object that ends too early, up to its last complete value; None for anything else."""
+    lexemes = _LEXEME.findall(text)
+    closing, place, closing_there = "", 0, ""
+    for number, lexeme in enumerate(lexemes):
+        if not closing and (number or lexeme not in "[{"):
+            return None
+        if lexeme in "[{":
+            closing = ("]" if lexeme == "[" else "}") + closing
+            place, closing_there = number + 1, closing
+        elif lexeme in "]}":
+            closing = closing[1:]
+            place, closing_there = number + 1, closing
+        elif lexeme == ",":
+            place, closing_there = number, closing
+        if len(closing) > _MAX_OPEN:
+            return None
+    return compact_json("".join(lexemes[:place]) + closing_there, redact=redact)
+
+
+def read_json(compact: str) -> Node:
+    """The nodes of compact JSON, without recursion: nesting has no limit. Takes time in proportion to the text."""
+    top = Node()
+    stack = [top]
+    for lexeme in _LEXEME.findall(compact):
+        if lexeme in ",:":
+            continue
+        parent = stack[-1]
+        if lexeme in "]}":
+            done = stack.pop()
+            done.size += 2 + max(0, len(done.items) - 1)
+            stack[-1].size += done.size
+        elif lexeme in "[{":
+            stack.append(Node(keys=[] if lexeme == "{" else None))
+            parent.items.append(stack[-1])
+        elif parent.keys is not None and len(parent.keys) == len(parent.items):
+            parent.keys.append(lexeme)
+            parent.size += len(lexeme.encode()) + 1
+        else:
+            leaf = Node(lexeme, size=len(lexeme.encode()))
+            parent.items.append(leaf)
+            parent.size += leaf.size
+    return top.items[0]
+
+
+def write_json(node: Node) -> str:
+    """The compact JSON of a node."""
+    pieces: list[str] = []
+    # Texts and nodes that are still to be written, the next one last.
+    waiting: list[str | Node] = [node]
+    while waiting:
+        match waiting.pop():
+            case str() as text:
+                pieces.append(text)
+            case Node(text="") as container:
+                opening, closing = "[]" if container.keys is None else "{}"
+                pieces.append(opening)
+                waiting.append(closing)
+                for position in range(len(container.items) - 1, -1, -1):
+                    waiting.append(container.items[position])
+                    if container.keys is not None:
+                        waiting.append(f"{container.keys[position]}:")
+                    if position:
+                        waiting.append(",")
+            case leaf:
+                pieces.append(leaf.text)
+    return "".join(pieces)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        # Numbers as text: the length of an integer has no limit, and none overflows.
+        json.loads(text, parse_int=str, parse_float=str, strict=False)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _plain(lexeme: str, redact: Callable[[str], str]) -> str:
+    if not lexeme.startswith('"') or ("\\" not in lexeme and lexeme.isprintable()):
+        return lexeme
+    plain = json.dumps(redact(json.loads(lexeme, strict=False)), ensure_ascii=False)
+    return plain if plain.isascii() or _is_unicode(plain) else lexeme
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

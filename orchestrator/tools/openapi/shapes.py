@@ -1,0 +1,102 @@
+"""Questions about the values that a schema allows, however it is composed: their types, and whether it is an object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from orchestrator.tools.openapi.operation import Style
+from orchestrator.tools.openapi.schema import Schema
+
+SCALARS: Final = frozenset({"string", "number", "integer", "boolean"})
+_ANY: Final = SCALARS | {"null", "array", "object"}
+_NAMES: Final = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
+_PLAIN: Final = frozenset({"type", "properties", "required", "additionalProperties", "description", "default"})
+
+Definitions = Mapping[str, Schema]
+
+
+def possible_types(schema: Any, definitions: Definitions, *, active: frozenset[str] = frozenset()) -> frozenset[str]:
+    """The JSON types that a schema may allow; `number` without `integer` is a number with a fraction."""
+    if not isinstance(schema, dict):
+        return frozenset() if schema is False else _ANY
+    types = _ANY
+    if declared := schema.get("type"):
+        names = {name for name in (declared if isinstance(declared, list) else [declared]) if isinstance(name, str)}
+        types &= names | ({"integer"} if "number" in names else set())
+    if isinstance(values := schema.get("enum", [schema["const"]] if "const" in schema else None), list):
+        types &= {_NAMES.get(type(value), "null") for value in values}
+    for keyword in ("anyOf", "oneOf"):
+        if keyword in schema:
+            types &= frozenset().union(*(possible_types(part, definitions, active=active) for part in schema[keyword]))
+    for part in [*schema.get("allOf", ()), *_referred(schema, definitions, active)]:
+        types &= possible_types(part, definitions, active=active | {schema.get("$ref", "")})
+    return types
+
+
+def only_integers(schema: Any, definitions: Definitions) -> bool:
+    """Whether all numbers that a value or the items of a list may hold are integers."""
+    types = possible_types(schema, definitions)
+    if "array" in types and isinstance(schema, dict) and "items" in schema:
+        return not types & SCALARS and only_integers(schema["items"], definitions)
+    return "integer" in types and "number" not in types and not types & {"array", "object"}
+
+
+def has_form(schema: Any, style: Style, definitions: Definitions) -> bool:
+    """Whether some value can be written in the style; most have no form for lists and objects inside others."""
+    types = possible_types(schema, definitions)
+    if types & SCALARS or style.name in ("deepObject", "json"):
+        return True
+    if not isinstance(schema, dict) or not {"items", "properties", "additionalProperties"} & set(schema):
+        return True
+    inner = [
+        schema.get("items", False),
+        *schema.get("properties", {}).values(),
+        schema.get("additionalProperties", False),
+    ]
+    return any(possible_types(part, definitions) & SCALARS for part in inner)
+
+
+def plain_object(schema: Schema, definitions: Definitions) -> Schema | None:
+    """The schema with references and `allOf` joined, if it is nothing but an object of named properties.
+
+    None for other schemas: a flat list of arguments can express neither null, nor free names, nor choices.
+    """
+    parts = _joined_parts(schema, definitions, frozenset())
+    properties: dict[str, Any] = {}
+    required: list[str] = []
+    for part in parts:
+        closed = part.get("additionalProperties") is False
+        if (
+            not set(part) <= _PLAIN
+            or part.get("type", "object") != "object"
+            or (closed and len(parts) > 1)
+            or (not closed and "additionalProperties" in part)
+        ):
+            return None
+        for name, node in part.get("properties", {}).items():
+            if properties.setdefault(name, node) != node:
+                return None
+        names = part.get("required", [])
+        required += names if isinstance(names, list) else [names]
+    if not properties or not all(isinstance(name, str) and name in properties for name in required):
+        return None
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def _joined_parts(schema: Schema, definitions: Definitions, active: frozenset[str]) -> list[Schema]:
+    own = {key: value for key, value in schema.items() if key not in ("$ref", "allOf", "description")}
+    parts = [own] if own else []
+    for part in [*schema.get("allOf", ()), *_referred(schema, definitions, active)]:
+        if isinstance(part, dict):
+            parts += _joined_parts(part, definitions, active | {schema.get("$ref", "")})
+        elif part is False:
+            parts.append({"not": {}})
+    return parts
+
+
+def _referred(schema: Schema, definitions: Definitions, active: frozenset[str]) -> list[Any]:
+    target = schema.get("$ref")
+    if not isinstance(target, str) or target in active:
+        return []
+    return [definitions.get(target.removeprefix("#/$defs/"), {})]

@@ -1,0 +1,185 @@
+"""The built-in tool `read_more`: the parts of a shortened result that its observation left out.
+
+It is offered once a result of the trajectory was shortened, unless the user has a tool of this name. It reads what the
+log stores of the result, so that the tool that gave it is not called again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from alpha_umi.trajectory import State
+from orchestrator.tools.json_text import Node, compact_json, read_json, write_json
+from orchestrator.tools.model import EffectClass, Tool
+from orchestrator.tools.shorten import beginning, shorten_structure, text_units
+
+READ_MORE: Final = "read_more"
+_MAX_NAMES: Final = 20
+
+
+class ReadMore(BaseModel):
+    """The arguments."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    path: Annotated[
+        str, Field(description="Place in the result, such as items.12.title. Empty: the complete result")
+    ] = ""
+    start: Annotated[int, Field(ge=0, description="First item, line or character to show, counted from 0")] = 0
+    count: Annotated[int, Field(ge=1, description="How many to show; as many as fit when left out")] | None = None
+    result: Annotated[int, Field(ge=1, description="Number of the result; the newest one when left out")] | None = None
+
+
+def _plain(node: Mapping[str, Any]) -> dict[str, Any]:
+    """A property of pydantic's schema without the title, and without the null that only says that it is optional."""
+    merged = {**node, **node.get("anyOf", [{}])[0]}
+    return {key: value for key, value in merged.items() if key not in ("title", "anyOf", "default")}
+
+
+_TOOL: Final = Tool(
+    READ_MORE,
+    "Shows parts of a result that was shortened. A mark such as [... items 3 to 99 left out] says what is missing.",
+    {
+        "type": "object",
+        "properties": {name: _plain(node) for name, node in ReadMore.model_json_schema()["properties"].items()},
+        "additionalProperties": False,
+    },
+    "built-in",
+    EffectClass.READ,
+)
+
+
+class NothingToRead(Exception):
+    """The arguments name nothing. The message is for the planner and has the valid values."""
+
+
+def built_in_tools(state: State) -> list[Tool]:
+    """The tools that the orchestrator itself offers in this state."""
+    return [_TOOL] if READ_MORE not in state.tools and _bodies(state) else []
+
+
+def is_built_in(state: State, name: str) -> bool:
+    """Whether the orchestrator itself carries out calls of this name."""
+    return any(tool.name == name for tool in built_in_tools(state))
+
+
+def remedy_of(state: State) -> str:
+    """How the model reads what a shortened result leaves out."""
+    return "" if READ_MORE in state.tools else f"{READ_MORE} shows it"
+
+
+def result_title(step: int) -> str:
+    """How the model knows the result of a step."""
+    return f"Result {step + 1}"
+
+
+def read_more(state: State, arguments: Mapping[str, Any], max_bytes: int) -> str:
+    """A part of a shortened result, in at most `max_bytes` bytes. Raises `NothingToRead`."""
+    try:
+        wanted = ReadMore.model_validate(arguments)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise NothingToRead(f"{place}: {first['msg']}") from error
+    number, body = _body(state, wanted.result)
+    title, compact = result_title(number), compact_json(body)
+    if compact is None:
+        if wanted.path:
+            raise NothingToRead(f"result {number + 1} is text without paths: leave `path` empty, and set `start`")
+        return _units(*text_units(body, max_bytes), wanted, title, max_bytes)
+    node = _at(read_json(compact), wanted.path)
+    title += f" at {wanted.path}" if wanted.path else ""
+    if node.is_string:
+        return _units(json.loads(node.text, strict=False), "characters", wanted, title, max_bytes)
+    return shorten_structure(node.text, max_bytes) if node.text else _items(node, wanted, title, max_bytes)
+
+
+def _bodies(state: State) -> dict[int, str]:
+    """The results of the history that were shortened, by their steps."""
+    return {
+        step.index: step.observation.body
+        for step in state.steps
+        if step.observation is not None and step.observation.body is not None and not step.abandoned
+    }
+
+
+def _body(state: State, number: int | None) -> tuple[int, str]:
+    bodies = _bodies(state)
+    step = max(bodies, default=-1) if number is None else number - 1
+    if step not in bodies:
+        raise NothingToRead(f"`result` is one of {', '.join(str(index + 1) for index in bodies)}")
+    return step, bodies[step]
+
+
+def _at(node: Node, path: str) -> Node:
+    """The node at a path with dots, or at a JSON pointer. Raises `NothingToRead`."""
+    at = ""
+    if path.startswith("/"):
+        for name in path[1:].split("/"):
+            node, at = _child(node, name.replace("~1", "/").replace("~0", "~"), at), f"{at}/{name}"
+        return node
+    rest = re.sub(r"\[(\d+)\]", r".\1", path.removeprefix("$")).strip(".")
+    while rest:
+        # A name may have dots itself: the longest one counts.
+        fitting = [name for name in _names(node) if f"{rest}.".startswith(f"{name}.")]
+        name = max(fitting, key=len, default=rest.partition(".")[0])
+        node, at, rest = _child(node, name, at), f"{at}.{name}".strip("."), rest[len(name) + 1 :]
+    return node
+
+
+def _names(node: Node) -> list[str]:
+    return [json.loads(key, strict=False) for key in node.keys or ()]
+
+
+def _child(node: Node, name: str, at: str) -> Node:
+    where = f"at {at}" if at else "at the top"
+    if node.text:
+        raise NothingToRead(f"the value {where} has no parts: end `path` there")
+    if node.is_list:
+        if name.isascii() and name.isdecimal() and int(name) < len(node.items):
+            return node.items[int(name)]
+        raise NothingToRead(f"the list {where} has {len(node.items)} items, counted from 0, and none at {name!r}")
+    names = _names(node)
+    if name not in names:
+        more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+        known = ", ".join(names[:_MAX_NAMES]) + more
+        raise NothingToRead(f"the object {where} has no {name!r}; it has {known or 'no members'}")
+    # Of equal names the last one counts, as in every parser.
+    return node.items[len(names) - 1 - names[::-1].index(name)]
+
+
+def _range(total: int, unit: str, wanted: ReadMore) -> range:
+    if wanted.start >= total:
+        raise NothingToRead(f"there are {total} {unit}: `start` is less than that")
+    return range(wanted.start, total if wanted.count is None else min(total, wanted.start + wanted.count))
+
+
+def _units(units: Sequence[str], unit: str, wanted: ReadMore, title: str, max_bytes: int) -> str:
+    """Lines or characters from the start, as many as fit."""
+    if not units:
+        return f"[{title} is empty]"
+    chosen = _range(len(units), unit, wanted)
+    room = max_bytes - len(_head(title, unit, chosen, len(units)).encode())
+    shown = beginning((units[n] for n in chosen), room)
+    return _head(title, unit, chosen[: len(shown)], len(units)) + "".join(shown)
+
+
+def _items(node: Node, wanted: ReadMore, title: str, max_bytes: int) -> str:
+    """Items of a list or members of an object from the start."""
+    total, unit = len(node.items), "items" if node.is_list else "members"
+    if not total:
+        return write_json(node)
+    chosen = _range(total, unit, wanted)
+    part = Node(keys=None if node.keys is None else [node.keys[n] for n in chosen])
+    part.items = [node.items[n] for n in chosen]
+    head = _head(title, unit, chosen, total)
+    return head + shorten_structure(write_json(part), max_bytes - len(head.encode()))
+
+
+def _head(title: str, unit: str, shown: range, total: int) -> str:
+    return f"[{title}: {unit} {shown.start} to {shown.stop - 1} of {total}]\n"

@@ -1,0 +1,171 @@
+"""Shortens the result of a tool to a number of bytes by its structure, with marks where something is left out.
+
+In JSON, the names of members stay, lists keep their first items, and long texts keep both ends; what is nested too
+deeply becomes a count. The result is JSON again. Other text keeps its first and last lines. The same input has the same
+result. The time is proportional to the input's length.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from orchestrator.tools.json_text import Node, compact_json, read_json, write_json
+
+MIN_OBSERVATION_BYTES: Final = 1024
+# Where the context of a role is not known.
+_USUAL_BYTES: Final = 16 * 1024
+_MAX_DEPTH: Final = 32
+# An item of a list is not made smaller than this part of the list, so that it shows readable items and not counts.
+_ITEMS_SHOWN: Final = 3
+_STRING_UNIT: Final = re.compile(r"\\u[0-9a-fA-F]{4}|\\.|[^\\]", re.DOTALL)
+
+
+def shorten(text: str, max_bytes: int, *, title: str, incomplete: bool = False, remedy: str = "") -> str:
+    """The text in at most `max_bytes` bytes of UTF-8, after a line that says what it is and what the marks mean.
+
+    `incomplete`: the text is only the beginning of a longer one. `remedy` says how to read what is left out.
+    """
+    size, mark = len(text.encode()), _mark(text)
+    more = "more than " if incomplete else ""
+    marks = f'"{mark}" marks what is left out{remedy and f"; {remedy}"}.'
+    head = f"[{title}: shortened from {more}{size:,} bytes. {marks}]\n"
+    return _cut(head + shorten_structure(text, max(0, max_bytes - len(head.encode()))), max_bytes)
+
+
+def shorten_structure(text: str, max_bytes: int) -> str:
+    """The text in at most `max_bytes` bytes of UTF-8, with marks only. JSON stays JSON unless not even marks fit."""
+    if len(text.encode()) <= max_bytes:
+        return text
+    mark, compact = _mark(text), compact_json(text)
+    if compact is None:
+        units, unit = text_units(text, max_bytes)
+        return _cut(_both_ends(units, unit, max_bytes, mark), max_bytes)
+    return _cut(_Shortener(mark).value(read_json(compact), max_bytes), max_bytes)
+
+
+def text_units(text: str, max_bytes: int) -> tuple[Sequence[str], str]:
+    """The lines of a text, or its characters if fewer than four of its longest lines fit; and what they are called."""
+    lines = text.splitlines(keepends=True)
+    longest = max((len(line.encode()) for line in lines), default=0)
+    return (text, "characters") if longest * 4 > max_bytes else (lines, "lines")
+
+
+def string_units(string: Node) -> Sequence[str]:
+    """The characters of a string, as JSON writes them."""
+    inner = string.text[1:-1]
+    return _STRING_UNIT.findall(inner) if "\\" in inner else inner
+
+
+def beginning(units: Iterable[str], max_bytes: int) -> list[str]:
+    """The first units that have at most `max_bytes` bytes of UTF-8 together."""
+    taken: list[str] = []
+    for unit in units:
+        max_bytes -= len(unit.encode())
+        if max_bytes < 0:
+            break
+        taken.append(unit)
+    return taken
+
+
+def storable(text: str) -> str:
+    """The text without NUL and halves of surrogate pairs, which the log cannot store."""
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
+def observation_bytes(context_tokens: int | None) -> int:
+    """The size of an observation for a role context of this many tokens: a quarter of it at three bytes a token."""
+    return _USUAL_BYTES if context_tokens is None else max(MIN_OBSERVATION_BYTES, context_tokens * 3 // 4)
+
+
+def _mark(text: str) -> str:
+    """The beginning of a mark: a bracket with more dots than any bracket of the text has."""
+    return "[" + "." * max(3, *(len(dots) for dots in re.findall(r"\[\.{3,}", text)), 0)
+
+
+def _cut(text: str, max_bytes: int) -> str:
+    raw = text.encode()
+    return text if len(raw) <= max_bytes else raw[:max_bytes].decode("utf-8", "ignore")
+
+
+def _both_ends(units: Sequence[str], unit: str, max_bytes: int, mark: str) -> str:
+    """The first units in two thirds of the bytes and the last ones in the rest, with a mark in between."""
+    line_end = "\n" if unit == "lines" else ""
+
+    def note(start: int, end: int) -> str:
+        return f"{mark} {unit} {start} to {end - 1} left out]{line_end}"
+
+    room = max(0, max_bytes - len(note(len(units), len(units)).encode()))
+    first = beginning(units, room * 2 // 3)
+    left = len(units) - len(first)
+    last = beginning((units[-n] for n in range(1, left + 1)), room - sum(len(each.encode()) for each in first))
+    return "".join([*first, note(len(first), len(units) - len(last)), *reversed(last)])
+
+
+class _Shortener:
+    """Shortens JSON values with one kind of mark."""
+
+    def __init__(self, mark: str) -> None:
+        self._mark = mark
+
+    def value(self, node: Node, max_bytes: int, depth: int = 0) -> str:
+        """The value in at most `max_bytes` bytes; a mark if that is too little."""
+        if node.size <= max_bytes:
+            return write_json(node)
+        if node.is_string:
+            ends = f'"{_both_ends(string_units(node), "characters", max_bytes - 2, self._mark)}"'
+            return ends if len(ends.encode()) <= max_bytes else self._count(node)
+        if node.text or depth >= _MAX_DEPTH:
+            return self._count(node)
+        return self._container(node, max_bytes, depth)
+
+    def _count(self, node: Node) -> str:
+        """A mark for the value."""
+        if node.text:
+            return f'"{self._mark} {len(node.text)} {"characters" if node.is_string else "digits"}]"'
+        return f'"{self._mark} {len(node.items)} {_unit(node)}]"'
+
+    def _container(self, node: Node, max_bytes: int, depth: int) -> str:
+        total = len(node.items)
+        note = f'"{self._mark} {_unit(node)} {total} to {total} left out]":null'
+        room, least = max_bytes - 2, []
+        for number, item in enumerate(node.items):
+            smallest = len(self._count(item)) if node.keys is not None else max(len(note), max_bytes // _ITEMS_SHOWN)
+            least.append(min(item.size, smallest))
+            room -= least[-1] + _overhead(node, number)
+            if room < (0 if number == total - 1 else len(note) + 1):
+                room += least.pop() + _overhead(node, number)
+                break
+        shown = len(least)
+        if not shown:
+            return self._count(node)
+        if shown < total:
+            room -= len(note) + 1
+        more = _shares([item.size - given for item, given in zip(node.items, least, strict=False)], room)
+        written = [self.value(node.items[n], least[n] + more[n], depth + 1) for n in range(shown)]
+        if node.keys is not None:
+            written = [f"{key}:{value}" for key, value in zip(node.keys, written, strict=False)]
+        if shown < total:
+            left = f'"{self._mark} {_unit(node)} {shown} to {total - 1} left out]"'
+            written.append(left if node.keys is None else f"{left}:null")
+        return f"[{','.join(written)}]" if node.keys is None else f"{{{','.join(written)}}}"
+
+
+def _unit(node: Node) -> str:
+    return "items" if node.is_list else "members"
+
+
+def _overhead(node: Node, number: int) -> int:
+    """Bytes of the comma and the name of an item."""
+    return 1 + (0 if node.keys is None else len(node.keys[number].encode()) + 1)
+
+
+def _shares(needs: Sequence[int], room: int) -> list[int]:
+    """How `room` is shared: each need up to the same bound, which is as high as possible."""
+    shares, left = [0] * len(needs), len(needs)
+    for number in sorted(range(len(needs)), key=needs.__getitem__):
+        shares[number] = min(needs[number], room // left)
+        room -= shares[number]
+        left -= 1
+    return shares
