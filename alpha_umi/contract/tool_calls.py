@@ -35,7 +35,10 @@ class CallTool(WireModel):
 
 
 class ToolCallResult(WireModel):
-    """The result of a call. `status` is null if no answer came; `observation` is what the planner would read."""
+    """The result of a call. `status` is null if no answer came.
+
+    `observation` is the result before it is shortened for the planner; `truncated`: the answer was longer.
+    """
 
     request: ToolRequest
     status: int | None
