@@ -373,11 +373,14 @@ def main() -> None:
         for operation, reason in each.findings:
             print(f"{each.name}\t{operation}\t{reason}")
     rows = [each.row() for each in measured if not each.refused]
-    summary = (goals(measured) if measured else []) + (asyncio.run(measure_large()) if options.large else [])
-    for title, table in ((TITLE, rows), ("Left out", reasons(measured)), ("Goals", summary)):
-        if table:
-            show(title, table)
-    write_json(options.json, TITLE, rows + summary)
+    if measured:
+        show(TITLE, rows)
+        show("Left out", reasons(measured))
+        show("Goals", goals(measured))
+    large = asyncio.run(measure_large()) if options.large else []
+    if large:
+        show(f"A document of {LARGE_OPERATIONS:,} operations", large)
+    write_json(options.json, TITLE, rows + goals(measured) + large)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ followed: an endpoint that needs one is `Unreadable`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -97,14 +98,13 @@ class Document:
         self.definitions: Json = {}
 
     def endpoints(self) -> list[Endpoint]:
-        """Every operation of the seven methods."""
+        """Every operation of the seven methods; those of path items in other documents are not known."""
         listed = []
-        for path, item in (self.root.get("paths") or {}).items():
-            item = self._resolve(item)
+        for path, node in (self.root.get("paths") or {}).items():
+            item = self._resolved_or_same(node)
             if path.startswith("/") and isinstance(item, Mapping):
-                listed += [
-                    Endpoint(m.upper(), path, item[m], item) for m in METHODS if isinstance(item.get(m), Mapping)
-                ]
+                nodes = {method: self._resolved_or_same(item.get(method)) for method in METHODS}
+                listed += [Endpoint(m.upper(), path, n, item) for m, n in nodes.items() if isinstance(n, Mapping)]
         return listed
 
     def parameters(self, endpoint: Endpoint) -> list[Parameter]:
@@ -202,6 +202,7 @@ class Document:
         return isinstance(node, Mapping) and node.get("readOnly") is True
 
     def _nodes(self, endpoint: Endpoint) -> Iterable[Json]:
+        self._resolve(endpoint.node)
         nodes = [*(endpoint.item.get("parameters") or []), *(endpoint.node.get("parameters") or [])]
         resolved = [self._resolve(node) for node in nodes]
         return {(node["name"], node["in"]): node for node in resolved}.values()
@@ -247,6 +248,11 @@ class Document:
         forms = [usual] if usual else [name for name in consumes if "form" in name]
         return dict.fromkeys(forms or ["application/x-www-form-urlencoded"], media), bool(form["required"])
 
+    def _resolved_or_same(self, node: Any) -> Any:
+        with contextlib.suppress(Unreadable):
+            return self._resolve(node)
+        return node
+
     def _resolve(self, node: Any) -> Any:
         for _ in range(16):
             if not isinstance(node, Mapping) or not isinstance(target := node.get("$ref"), str):
@@ -285,7 +291,7 @@ class _CoreLoader(yaml.CSafeLoader):
 
 for _tag, _pattern in (
     ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$"),
-    ("int", r"^[-+]?[0-9]+$"),
+    ("int", r"^[-+]?(?:0|[1-9][0-9]*)$"),
     ("float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$"),
 ):
     _CoreLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list("tTfF+-.0123456789"))
@@ -329,6 +335,8 @@ def _styled(node: Json, usual: str) -> Written:
 
 
 def _collection(node: Json, place: str) -> Written:
+    if node.get("type") != "array":
+        return Written("scalar")
     style = "simple" if place in ("path", "header") else _COLLECTION.get(node.get("collectionFormat", "csv"), "form")
     return Written(style, explode=node.get("collectionFormat") == "multi")
 

@@ -142,8 +142,8 @@ def entries(name: str, value: Any, written: Written) -> list[Entry]:
             return [Entry(key, (text(part),)) for key, part in value.items()]
         case list() if written.explode:
             return [Entry(name, (text(item),)) for item in value]
-        case dict() | list() if written.style == "deepObject":
-            raise Unspecified("a list in style deepObject")
+        case dict() | list() if written.style in ("deepObject", "scalar"):
+            raise Unspecified("a list in style deepObject, or a Swagger parameter that is no list")
         case dict() | list():
             flat = _flat(value)
             if delimiter != "," and any(delimiter in part for part in flat):

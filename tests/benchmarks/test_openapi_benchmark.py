@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from benchmarks.documents.reading import Document, Media, Parameter, Written, load
+from benchmarks.documents.reading import Document, Media, Parameter, Unreadable, Written, load
 from benchmarks.documents.samples import NoSample, Samples, plain, written
 from benchmarks.documents.wire import Body, Expected, Unspecified, differences, expect, expected_body
 from benchmarks.openapi import goals, measure
@@ -186,11 +186,20 @@ def test_swagger_2_is_read_as_it_is(tmp_path: Path) -> None:
     document = load(path)
     endpoint = document.endpoints()[0]
     assert document.server(endpoint) == "https://pets.example.org/v1"
-    assert [p.written.style for p in document.parameters(endpoint)] == ["simple", "pipeDelimited"]
+    assert [p.written.style for p in document.parameters(endpoint)] == ["scalar", "pipeDelimited"]
     media, required = document.bodies(endpoint)
     assert (list(media), required) == (["multipart/form-data"], True)
     assert [(s.kind, s.wire_name) for each in document.security(endpoint) for s in each] == [("query", "k")]
     assert document.answers(endpoint) == []
+
+
+def test_operations_by_reference() -> None:
+    paths = {"/a": {"get": {"$ref": "#/x-a"}, "put": {"$ref": "other.yml"}}, "/b": {"$ref": "other.yml"}}
+    document = Document({"openapi": "3.1.0", "paths": paths, "x-a": {"parameters": [{"name": "q", "in": "query"}]}})
+    local, remote = document.endpoints()
+    assert [parameter.name for parameter in document.parameters(local)] == ["q"]
+    with pytest.raises(Unreadable):
+        document.parameters(remote)
 
 
 def test_schemas_of_requests() -> None:
