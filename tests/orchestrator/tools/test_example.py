@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.tools.example import example_arguments
+from orchestrator.tools.openapi.provider import OpenApiSource, read_operations
 
 
 def example(schema: Any, **definitions: Any) -> Any:
@@ -73,6 +74,18 @@ FILTER = {
 def test_the_smallest_value_of_a_schema(schema: Any, value: Any) -> None:
     endless = {"type": "object", "properties": {"next": {"$ref": "#/$defs/Endless"}}, "required": ["next"]}
     assert example(schema, F=FILTER, Endless=endless) == value
+
+
+def test_examples_of_the_document_are_used() -> None:
+    name = {"type": "string", "example": "Oslo"}
+    body = {"required": True, "content": {"application/json": {"schema": {
+        "type": "object", "required": ["city", "at"], "properties": {"city": name, "at": {"example": {"x": 1}}},
+    }}}}  # fmt: skip
+    paths = {"/a": {"post": {"operationId": "a", "requestBody": body, "responses": {}}}}
+    document = {"openapi": "3.0.3", "info": {"title": "t", "version": "1"}, "paths": paths}
+    source = OpenApiSource(name="s", document=document, base_url="http://api.example")
+    operations, _ = read_operations(source, source.document_bytes() or b"")
+    assert example_arguments(operations["a"][0].tool.parameters) == {"city": "Oslo", "at": "text"}
 
 
 LEAVES = st.sampled_from([
