@@ -77,6 +77,8 @@ ALLOWED = {
     "benchmarks.openapi": ("benchmarks", "alpha_umi", "orchestrator.tools"),
     "benchmarks.documents": ("benchmarks.documents",),
     "cli": ("cli", "alpha_umi", "evaluation", "recordings", "training", "services"),
+    # Reads a document of tools as the orchestrator does, where none runs.
+    "cli.commands.tool_check": ("cli", "alpha_umi", "orchestrator.tools"),
     # Reads the orchestrator's database where no orchestrator runs.
     "cli.event_log": ("cli", "alpha_umi", "orchestrator.store.tables"),
     "deploy": ("deploy",),

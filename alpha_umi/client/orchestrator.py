@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import json
 import uuid
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from alpha_umi.client.retry import NO_RETRY, RETRYABLE_STATUS, Backoff, Failure,
 from alpha_umi.contract.client_turns import AddMessage
 from alpha_umi.contract.http import is_loopback
 from alpha_umi.contract.problems import Problem
+from alpha_umi.contract.tool_calls import ToolCallResult, ToolDetails
 from alpha_umi.contract.tool_sources import ToolSourceInfo, ToolSourceList
 from alpha_umi.contract.trajectories import CreateTrajectory, ToolList, Trajectory, TrajectoryList
 from alpha_umi.trajectory import Status
@@ -38,6 +40,7 @@ _TIMEOUT = httpx.Timeout(60.0, connect=5.0, pool=None)
 _LIMITS = httpx.Limits(max_connections=None, keepalive_expiry=2.0)
 _PAGE = 100
 _TRAJECTORIES = "/v1/trajectories"
+_TOOLS = "/v1/tools"
 _SOURCES = "/v1/tool-sources"
 FINISHED: Final = "trajectory.finished"
 RECONNECT: Final = "reconnect"
@@ -159,16 +162,36 @@ class OrchestratorClient:
 
     async def tools(self) -> ToolList:
         """The tools on offer."""
-        return await self._read(ToolList, "GET", "/v1/tools")
+        return await self._read(ToolList, "GET", _TOOLS)
+
+    async def tool(self, name: str) -> ToolDetails:
+        """One tool, with an example call."""
+        return await self._read(ToolDetails, "GET", f"{_TOOLS}/{quote(name, safe='')}")
+
+    async def call_tool(
+        self,
+        name: str,
+        arguments: str,
+        *,
+        confirm: bool = False,
+        idempotency_key: str | None = None,
+    ) -> ToolCallResult:
+        """Call a tool by hand; `confirm` one that may change something. Retries do not call it again.
+
+        `arguments` is a JSON object as text, so that numbers keep their digits.
+        """
+        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex, "Content-Type": "application/json"}
+        body = f'{{"arguments": {arguments}, "confirm": {json.dumps(confirm)}}}'
+        path = f"{_TOOLS}/{quote(name, safe='')}/calls"
+        return await self._read(ToolCallResult, "POST", path, content=body, headers=headers)
 
     async def tool_sources(self) -> list[ToolSourceInfo]:
         """The sources of tools, those that failed included."""
         return (await self._read(ToolSourceList, "GET", _SOURCES)).data
 
-    async def add_tool_source(self, name: str, url: str, *, effect: str | None = None) -> ToolSourceInfo:
-        """Register the operations of an OpenAPI document as tools."""
-        body = {"name": name, "kind": "openapi", "url": url} | ({} if effect is None else {"effect": effect})
-        return await self._read(ToolSourceInfo, "POST", _SOURCES, json=body)
+    async def add_tool_source(self, name: str, **settings: Any) -> ToolSourceInfo:
+        """Register the operations of an OpenAPI document as tools; `settings` are fields of `POST /v1/tool-sources`."""
+        return await self._read(ToolSourceInfo, "POST", _SOURCES, json={"name": name, "kind": "openapi", **settings})
 
     async def remove_tool_source(self, name: str) -> None:
         """Remove a source and its tools."""

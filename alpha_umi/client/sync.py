@@ -10,6 +10,7 @@ from httpx_sse import ServerSentEvent
 
 from alpha_umi.client.orchestrator import OrchestratorClient
 from alpha_umi.contract.client_turns import AddMessage
+from alpha_umi.contract.tool_calls import ToolCallResult, ToolDetails
 from alpha_umi.contract.tool_sources import ToolSourceInfo
 from alpha_umi.contract.trajectories import CreateTrajectory, ToolList, Trajectory
 from alpha_umi.trajectory import Status
@@ -68,13 +69,21 @@ class SyncOrchestratorClient:
         """See `OrchestratorClient.tools`."""
         return self._run(self._client.tools())
 
+    def tool(self, name: str) -> ToolDetails:
+        """See `OrchestratorClient.tool`."""
+        return self._run(self._client.tool(name))
+
+    def call_tool(self, name: str, arguments: str, *, confirm: bool = False) -> ToolCallResult:
+        """See `OrchestratorClient.call_tool`."""
+        return self._run(self._client.call_tool(name, arguments, confirm=confirm))
+
     def tool_sources(self) -> list[ToolSourceInfo]:
         """See `OrchestratorClient.tool_sources`."""
         return self._run(self._client.tool_sources())
 
-    def add_tool_source(self, name: str, url: str, *, effect: str | None = None) -> ToolSourceInfo:
+    def add_tool_source(self, name: str, **settings: Any) -> ToolSourceInfo:
         """See `OrchestratorClient.add_tool_source`."""
-        return self._run(self._client.add_tool_source(name, url, effect=effect))
+        return self._run(self._client.add_tool_source(name, **settings))
 
     def remove_tool_source(self, name: str) -> None:
         """See `OrchestratorClient.remove_tool_source`."""

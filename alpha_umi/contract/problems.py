@@ -19,6 +19,7 @@ TYPE_PREFIX = "urn:alpha-umi:problem:"
 Kind = Literal[
     "invalid-request",
     "body-too-large",
+    "unsupported-media-type",
     "unauthorized",
     "misdirected-request",
     "not-found",
@@ -66,6 +67,9 @@ class ProblemKind:
 PROBLEMS: dict[Kind, ProblemKind] = {
     "invalid-request": ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "The request is not valid"),
     "body-too-large": ProblemKind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request body is too large"),
+    "unsupported-media-type": ProblemKind(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The request body is not declared as JSON"
+    ),
     "unauthorized": ProblemKind(HTTPStatus.UNAUTHORIZED, "A valid bearer key is needed"),
     "misdirected-request": ProblemKind(HTTPStatus.MISDIRECTED_REQUEST, "The Host header does not name this service"),
     "not-found": ProblemKind(HTTPStatus.NOT_FOUND, "There is nothing at this address"),

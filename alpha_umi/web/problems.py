@@ -38,6 +38,8 @@ def install_problem_handlers(app: FastAPI) -> None:
         return problem_response(request, error) if isinstance(error, ServiceError) else await defect(request, error)
 
     async def validation_error(request: Request, error: Exception) -> JSONResponse:
+        if isinstance(error, RequestValidationError) and isinstance(error.body, bytes):
+            return problem_response(request, _undeclared_body(request))
         problems = list(_field_problems(error.errors())) if isinstance(error, RequestValidationError) else []
         first = problems[0].message if problems else "the request is not valid"
         detail = f"{problems[0].field}: {first}" if problems else first
@@ -92,6 +94,18 @@ def _unreadable_body() -> ServiceError:
     """FastAPI answers 400 for an unreadable body, without a reason."""
     detail = "the body cannot be read: it is not UTF-8, is nested too deeply, or has a number of too many digits"
     return ServiceError("invalid-request", detail, field="body", remedy=_REMEDIES["json_invalid"])
+
+
+def _undeclared_body(request: Request) -> ServiceError:
+    """FastAPI passes a body on as bytes, unread, unless the request declares it as JSON."""
+    declared = request.headers.get("content-type")
+    detail = "the request declares no Content-Type" if declared is None else f"the Content-Type is {declared[:100]!r}"
+    return ServiceError(
+        "unsupported-media-type",
+        f"{detail}, and the body must be JSON",
+        field="Content-Type",
+        remedy="send the header `Content-Type: application/json`",
+    )
 
 
 def _field_problems(errors: Iterable[Any]) -> Iterable[FieldProblem]:

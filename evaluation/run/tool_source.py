@@ -76,7 +76,7 @@ async def _remove_stale(client: OrchestratorClient, name: str, document: str) ->
 
 async def _register(client: OrchestratorClient, name: str, document: str) -> None:
     try:
-        await client.add_tool_source(name, document, effect="read")
+        await client.add_tool_source(name, url=document, effect="read")
     except RequestRefused as error:
         existing = await _find(client, name) if error.kind == "tool-source-exists" else None
         # It may be the source of this request, whose response was lost.

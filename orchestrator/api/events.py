@@ -40,7 +40,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         "/v1/trajectories/{trajectory_id}/events",
         summary="Server-sent events; `Last-Event-ID` resumes",
         response_class=Response,
-        responses=TRAJECTORY_STREAM,
+        responses=TRAJECTORY_STREAM | {204: {"description": "The trajectory has ended, with this event"}},
     )
     async def events(
         trajectory_id: str,
@@ -58,6 +58,9 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
             raise ServiceError(
                 "event-not-found", detail, field="Last-Event-ID", remedy="read the stream from its start"
             )
+        if run is None and row.finished_at is not None and after == row.last_seq:
+            # An EventSource reconnects after any other answer (WHATWG HTML, section 9.2).
+            return Response(status_code=204)
         stream = follow(orchestrator.store, row, orchestrator.runs.broadcast_of(run), after=after)
         return event_stream(stream, open_streams=orchestrator.metrics.streams)
 

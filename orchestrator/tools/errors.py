@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 
 class ToolsError(Exception):
@@ -87,8 +88,11 @@ class UnknownToolError(ToolsError):
         return f"no tool is registered as {name!r}"
 
 
+ALL_ARGUMENTS: Final = "(all)"
+
+
 class ArgumentError(ToolsError):
-    """An argument cannot be sent. `argument` is its name in the tool's schema."""
+    """An argument cannot be sent. `argument` is its name in the tool's schema, or `ALL_ARGUMENTS`."""
 
     def __init__(self, argument: str, reason: str) -> None:
         super().__init__(f"argument {argument!r} {reason}")

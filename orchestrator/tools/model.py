@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from functools import cached_property
@@ -61,8 +62,23 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class ToolResult:
-    """The result of a call, as text for the planner. `truncated`: the answer was longer than `content`."""
+    """The result of a call as text, of any length. `truncated`: the answer was longer than `content`.
+
+    `status` is the HTTP status, if an answer came.
+    """
 
     content: str
     is_error: bool
     truncated: bool
+    status: int | None = None
+
+
+@dataclass(frozen=True)
+class RequestPreview:
+    """A request without its credentials, whose places alone are named, as in `header authorization`."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    credentials: tuple[str, ...]
+    body: str | None

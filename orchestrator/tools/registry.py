@@ -12,7 +12,7 @@ from typing import Any
 from orchestrator.tools.egress import Egress
 from orchestrator.tools.errors import SourceExistsError, UnknownSourceError, UnknownToolError
 from orchestrator.tools.kinds import load_source
-from orchestrator.tools.model import Tool, ToolResult
+from orchestrator.tools.model import RequestPreview, Tool, ToolResult
 from orchestrator.tools.names import ToolNames
 from orchestrator.tools.source import ToolProvider, ToolSource
 
@@ -84,6 +84,11 @@ class ToolRegistry:
             shared = {name: [self._names.long_name(key) for key in keys] for name, keys in unknown.items()}
             raise UnknownToolError(list(unknown), self._names.offered, shared)
         return [self._sources[key.source].tools[key.name] for _, (key,) in candidates]
+
+    def preview(self, name: str, arguments: Mapping[str, Any], *, idempotency_key: str) -> RequestPreview:
+        """The request that `call` would send. Raises `UnknownToolError` and `ArgumentError`."""
+        (tool,) = self.get([name])
+        return self._sources[tool.source].preview(tool.name, arguments, idempotency_key=idempotency_key)
 
     async def call(
         self,

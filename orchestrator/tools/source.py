@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from orchestrator.tools.egress import Egress, parse_address
 from orchestrator.tools.errors import RequestRefused
-from orchestrator.tools.model import EffectClass, LeftOut, Tool, ToolResult
+from orchestrator.tools.model import EffectClass, LeftOut, RequestPreview, Tool, ToolResult
 
 
 class ToolSource(BaseModel):
@@ -71,6 +71,10 @@ class ToolProvider(Protocol):
     @property
     def left_out(self) -> Sequence[LeftOut]:
         """What the source describes and what did not become a tool, in the order of the source."""
+        ...
+
+    def preview(self, name: str, arguments: Mapping[str, Any], *, idempotency_key: str) -> RequestPreview:
+        """The request that `call` would send. Raises `ArgumentError` for arguments that it would refuse."""
         ...
 
     async def call(

@@ -5,14 +5,15 @@
                                                 "function_call": {"name", "arguments"}}], …]}}
 
 The last chain of a tree is its trajectory, as in the published preprocessing (`prepro_raw_stage_1.py` and
-`prepro_raw_stage_2.py` of X-PLUG/Multi-LLM-Agent): `Finish` is a conclusion with its answer or giving up, and the
-observation is the value of `response`. A tree without a chain is excluded.
+`prepro_raw_stage_2.py` of X-PLUG/Multi-LLM-Agent): `return_type` of `Finish` decides between a conclusion with its
+answer and giving up, and the observation is the value of `response`. Text that is cut, and so is no JSON, is searched
+for the same names. A tree without a chain is excluded.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -117,29 +118,33 @@ def _step(thought: str, call: WrittenCall) -> Iterator[Turn]:
     if call.name != FINISH:
         yield plan_turn(thought, "caller")
         yield Turn("caller", f"Action: {call.name}\nAction Input: {call.text}")
-    elif GIVE_UP in call.text:
+        return
+    parsed = _object(call.text)
+    if parsed["return_type"] == GIVE_UP if "return_type" in parsed else GIVE_UP in call.text:
         yield from give_up_turns(thought)
     else:
-        yield from conclusion_turns(thought, _final(call.text))
+        yield from conclusion_turns(thought, _final(parsed, call.text, thought))
 
 
-def _final(arguments: str) -> str:
-    try:
-        parsed = json.loads(arguments)
-    except (ValueError, RecursionError):
-        # Broken JSON: what follows the name of the field, as the published preprocessing reads it.
-        _, named, after = arguments.partition('"final_answer": ')
-        return after.strip().strip("}").strip('"') if named else NO_ANSWER
-    return str(parsed.get("final_answer") or NO_ANSWER) if isinstance(parsed, dict) else NO_ANSWER
+def _final(parsed: Mapping[str, Any], text: str, thought: str) -> str:
+    if parsed:
+        return str(parsed.get("final_answer") or NO_ANSWER)
+    _, named, after = text.partition('"final_answer": ')
+    return after.strip().strip("}").strip('"') if named else thought or NO_ANSWER
 
 
 def _response(text: str) -> str:
+    parsed = _object(text)
+    if "response" in parsed:
+        response = parsed["response"]
+        return response if isinstance(response, str) else json.dumps(response)
+    return text.partition('"response":')[2]
+
+
+def _object(text: str) -> Mapping[str, Any]:
+    """The JSON object of a text; empty if it is none."""
     try:
         parsed = json.loads(text)
     except (ValueError, RecursionError):
-        parsed = None
-    if isinstance(parsed, dict) and "response" in parsed:
-        response = parsed["response"]
-        return response if isinstance(response, str) else json.dumps(response)
-    _, named, after = text.partition('"response":')
-    return named + after
+        return {}
+    return parsed if isinstance(parsed, dict) else {}

@@ -5,11 +5,14 @@
 - JSON lines of `{"messages": [{"role": system | user | assistant | tool, "content": [{"type", "value"}]}], "tools"}`,
   where an assistant's parts are `reasoning`, `text` and `tool_call`.
 
-`tools` is a string that holds a JSON list. An assistant's reply to a greeting is a conclusion like any other.
+`tools` is a string that holds a JSON list. A call's text is a JSON object, or a list of them for parallel calls. An
+assistant's reply to a greeting is a conclusion like any other.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -161,15 +164,31 @@ def _calls(parts: Sequence[_Part], at: int, place: str) -> tuple[int, list[Sourc
     """The calls that begin at `at`, each with its observation, and the index of the part after them."""
     end = _while(parts, at, "call")
     after = _while(parts, end, "observation")
-    calls = [read_entry(_json(text, place), Call, f"{place}, call") for _, text in parts[at:end]]
+    calls = [call for _, text in parts[at:end] for call in _parallel(text, place)]
     observations = [text for _, text in parts[end:after]]
     if len(observations) == 1:
-        # One observation for all calls cannot be divided.
-        observations = observations * len(calls)
+        observations = _divided(observations[0], len(calls))
     observed: list[str | None] = [*observations, *([None] * len(calls))]
     return after, [
         SourceCall(call.name, call.arguments, text) for call, text in zip(calls, observed[: len(calls)], strict=True)
     ]
+
+
+def _parallel(text: str, place: str) -> list[Call]:
+    """The calls of one turn (LLaMA-Factory, `FunctionFormatter`)."""
+    value = _json(text, place)
+    if value == []:
+        raise NotTheFormat(f"{place}, call: the list holds no call", remedy=CUT_REMEDY)
+    return [read_entry(each, Call, f"{place}, call") for each in (value if isinstance(value, list) else [value])]
+
+
+def _divided(observation: str, calls: int) -> list[str]:
+    """The one observation of several calls: a JSON list of as many items is divided, and any other is repeated."""
+    with contextlib.suppress(ValueError, RecursionError):
+        items = json.loads(observation)
+        if calls > 1 and isinstance(items, list) and len(items) == calls:
+            return [item if isinstance(item, str) else json.dumps(item, ensure_ascii=False) for item in items]
+    return [observation] * calls
 
 
 def _while(parts: Sequence[_Part], at: int, kind: Kind) -> int:

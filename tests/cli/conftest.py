@@ -159,6 +159,7 @@ class FakeOrchestrator:
     further: list[Item] = field(default_factory=list)
     tools: list[dict[str, Any]] = field(default_factory=list)
     sources: list[dict[str, Any]] = field(default_factory=list)
+    left_out: list[dict[str, str]] = field(default_factory=list)
 
     def add(self, items: Sequence[Item], trajectory_id: str = "traj_1") -> str:
         self.trajectories[trajectory_id] = list(items)
@@ -265,12 +266,13 @@ class FakeOrchestrator:
         async def add_source(request: Request) -> dict[str, Any]:
             body = json.loads(await request.body())
             self.requests.append(body)
-            if body["url"].endswith("bad"):
+            if body.get("url", "").endswith("bad"):
                 raise ServiceError("tool-source-invalid", "this is no document", field="url", remedy="name another")
             source = {
-                "origin": "api", "base_url": None, "effect": "unkeyed_write", "status": "ready",
-                "tools": ["a", "b"], "left_out": [], "error": None,
-            } | body  # fmt: skip
+                "name": body["name"], "kind": body["kind"], "origin": "api", "url": body.get("url"), "base_url": None,
+                "effect": "unkeyed_write", "status": "ready", "tools": ["a", "b"], "error": None,
+                "left_out": self.left_out,
+            }  # fmt: skip
             self.sources.append(source)
             return source
 

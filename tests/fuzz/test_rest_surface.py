@@ -322,9 +322,11 @@ class RestSurface(RuleBasedStateMachine):
             query["after"] = documents[-1]["id"]
 
     def stream(self, known: Known, *, after: int | None = None) -> list[Row]:
-        """The rows of a trajectory that has ended."""
+        """The rows of a trajectory that has ended; none after the last one (204)."""
         headers = {} if after is None else {"Last-Event-ID": str(after)}
         with connect_sse(self.http, "GET", f"/v1/trajectories/{known.id}/events", headers=headers) as source:
+            if source.response.status_code == 204:
+                return []
             return [row for event in source.iter_sse() if (row := row_of(event))]
 
 

@@ -123,6 +123,18 @@ async def test_an_id_beyond_the_log_is_gone(client: Client) -> None:
         assert "last-event-id" in response.json()["errors"][0]["field"].lower()
 
 
+async def test_the_last_id_of_an_ended_trajectory_stops_reconnects_until_a_further_turn(client: Client) -> None:
+    trajectory_id = await client.start()
+    await client.finished(trajectory_id)
+    path = f"/v1/trajectories/{trajectory_id}/events"
+    last = (await client.events(trajectory_id))[-1].id
+    for request in ({"headers": {"Last-Event-ID": last}}, {"params": {"after": last}}):
+        response = await client.http.get(path, **request)  # type: ignore[arg-type]
+        assert (response.status_code, response.content) == (204, b"")
+    await client.http.post(f"/v1/trajectories/{trajectory_id}/messages", json={"content": "And now?"})
+    assert [event.event for event in await client.events(trajectory_id, after=int(last))][-1] == "trajectory.finished"
+
+
 async def test_unreadable_output_is_shown_under_the_usual_names(client: Client, world: World) -> None:
     world.roles.planner = in_turn(
         decide("look it up", "caller"), problem("output-unreadable", "no decision", text="hm")

@@ -18,6 +18,7 @@ from support.synthetic_data import (
     REASONED,
     TOOLALPACA,
     TOOLRL,
+    says,
     tree,
     write_json,
     write_lines,
@@ -106,6 +107,24 @@ def test_llama_factory_without_thoughts(tmp_path: Path) -> None:
     assert loaded.excluded == {"no tool is on offer": 1}
 
 
+def test_llama_factory_divides_a_list_of_calls_and_of_their_observations(tmp_path: Path) -> None:
+    def parallel(observation: str) -> list[tuple[str, str]]:
+        call = '[{"name": "convert", "arguments": {"miles": 3}}, {"name": "convert", "arguments": {"miles": 4}}]'
+        turns = [("human", "Both?"), ("function_call", call), ("observation", observation), ("gpt", "Done.")]
+        entry = GLAIVE[0] | {"conversations": [{"from": speaker, "value": value} for speaker, value in turns]}
+        trajectory, _ = one("llama-factory", write_json(tmp_path / "g.json", [entry]))
+        return turns_of(trajectory)[2:6]
+
+    assert parallel('[{"km": 4.8}, "6.4 km"]') == [
+        ("caller", 'Action: convert Action Input: { "miles": 3 }'),
+        ("observation", '{"km": 4.8}'),
+        ("planner", "Next: caller."),
+        ("caller", 'Action: convert Action Input: { "miles": 4 }'),
+    ]
+    assert parallel("[4.8, 6.4, 8]")[1] == ("observation", "[4.8, 6.4, 8]")
+    assert parallel("4.8 and 6.4")[1] == ("observation", "4.8 and 6.4")
+
+
 def test_llama_factory_ends_where_it_is_not_known_what_came_back(tmp_path: Path) -> None:
     trajectory, _ = one("llama-factory", write_lines(tmp_path / "r.jsonl", REASONED))
     assert turns_of(trajectory) == [
@@ -164,6 +183,33 @@ def test_answer_trees_are_read_as_the_published_preprocessing_does(tmp_path: Pat
     assert loaded.excluded == {"a tree without a chain": 1}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "turns"),
+    [
+        (
+            '{"return_type": "give_answer", "final_answer": "Call give_up_and_restart when it fails."}',
+            [("planner", "Done. Next: conclusion."), ("conclusion", "Call give_up_and_restart when it fails.")],
+        ),
+        (
+            '{"return_type": "give_answer", "final_answer": "At ni',
+            [("planner", "Done. Next: conclusion."), ("conclusion", "At ni")],
+        ),
+        ('{"return_type": "give_answer"}', [("planner", "Done. Next: conclusion."), ("conclusion", "none")]),
+        ('{"return_type": "give_ans', [("planner", "Done. Next: conclusion."), ("conclusion", "Done.")]),
+        ('{"return_type": "give_up_and_restart", "x', [("planner", "Done. Next: give up.")]),
+    ],
+)
+def test_the_end_of_an_answer_tree(tmp_path: Path, arguments: str, turns: list[tuple[str, str]]) -> None:
+    write_json(tmp_path / "1.json", tree("When?", says("Finish", arguments, "Done.")))
+    assert turns_of(one("toolbench-trees", tmp_path)[0])[1:] == turns
+
+
+def test_an_observation_that_is_cut_is_what_follows_its_name(tmp_path: Path) -> None:
+    cut = {"role": "function", "content": '{"error": "", "response": "{\'at\': 9, \'on..."'}
+    write_json(tmp_path / "1.json", tree("When?", says("tide_for_harbours", "{}"), cut))
+    assert turns_of(one("toolbench-trees", tmp_path)[0])[-1] == ("observation", "\"{'at': 9, 'on...\"")
+
+
 def test_formats_of_suites_are_read_by_the_suites(tmp_path: Path) -> None:
     write_tool_set(tmp_path, "Tide__tides", ["High tide?"])
     trajectory, _ = one("rotbench", tmp_path / "tides")
@@ -194,6 +240,7 @@ def changed(entries: list[dict[str, Any]], **fields: Any) -> list[dict[str, Any]
         ("toolrl", changed(TOOLRL, output="<tool_call>{oh</tool_call>"), "step 1: a call is not JSON"),
         ("llama-factory", changed(GLAIVE, tools="[{"), "dialogue 1 ends in the middle"),
         ("llama-factory", changed(GLAIVE, conversations=[{"from": "oracle", "value": "x"}]), "conversations.0.from"),
+        ("llama-factory", changed(GLAIVE, conversations=[{"from": "function_call", "value": "[]"}]), "holds no call"),
         (
             "toolalpaca",
             changed(TOOLALPACA, Instances=[{"output": "x"}]),

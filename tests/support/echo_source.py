@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from orchestrator.tools.egress import Egress
 from orchestrator.tools.errors import ToolSourceError
-from orchestrator.tools.model import EffectClass, LeftOut, Tool, ToolResult
+from orchestrator.tools.model import EffectClass, LeftOut, RequestPreview, Tool, ToolResult
 from orchestrator.tools.source import SourceKind, ToolSource
 
 
@@ -32,6 +32,9 @@ class EchoProvider:
         parameters = {"type": "object", "properties": {"text": {"type": "string"}}}
         tool = Tool(self.source.tool, "Repeats its arguments.", parameters, self.source.name, EffectClass.READ)
         self.tools = {tool.name: tool}
+
+    def preview(self, name: str, arguments: Mapping[str, Any], *, idempotency_key: str) -> RequestPreview:
+        return RequestPreview("ECHO", name, {}, (), json.dumps(dict(arguments)))
 
     async def call(
         self, name: str, arguments: Mapping[str, Any], *, idempotency_key: str, timeout_s: float

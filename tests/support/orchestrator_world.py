@@ -57,9 +57,9 @@ class Client:
         return await self.stream("GET", f"/v1/trajectories/{trajectory_id}/events", headers=headers)
 
     async def stream(self, method: str, path: str, **options: Any) -> list[ServerSentEvent]:
-        """Every event of a stream."""
+        """Every event of a stream; none if it has ended before (204)."""
         async with aconnect_sse(self.http, method, path, **options) as source:
-            return [event async for event in source.aiter_sse()]
+            return [] if source.response.status_code == 204 else [event async for event in source.aiter_sse()]
 
 
 @dataclass

@@ -105,6 +105,15 @@ async def test_a_bad_body_names_the_field(content: bytes, field: str, remedy: st
     assert remedy is None or remedy in error["remedy"]
 
 
+@pytest.mark.parametrize("declared", [None, "application/x-www-form-urlencoded", "text/json", "json"])
+async def test_a_body_that_is_not_declared_as_json_is_refused_by_its_header(declared: str | None) -> None:
+    headers = {} if declared is None else {"Content-Type": declared}
+    response = await client().post("/v1/echo", content=b'{"number": 1}', headers=headers)
+    error = response.json()["errors"][0]
+    assert (response.status_code, error["field"]) == (415, "Content-Type")
+    assert error["remedy"] == "send the header `Content-Type: application/json`"
+
+
 async def test_broken_json_is_reported_with_its_position() -> None:
     response = await client().post("/v1/echo", content=b'{"number"', headers={"Content-Type": "application/json"})
     assert response.json()["detail"] == "body: JSON decode error at character 9: Expecting ':' delimiter"

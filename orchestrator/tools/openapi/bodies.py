@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, assert_never
 
-from orchestrator.tools.errors import ArgumentError
+from orchestrator.tools.errors import ALL_ARGUMENTS, ArgumentError
 from orchestrator.tools.numbers import write_json
 from orchestrator.tools.openapi.operation import Body, Part, Style
 from orchestrator.tools.openapi.styles import Value, form_pairs, refuse_taken_names
@@ -31,7 +31,7 @@ def write_body(body: Body, arguments: Mapping[str, Any]) -> tuple[str, bytes] | 
         content = arguments[body.argument]
     else:
         return None
-    argument = body.argument or "(all)"
+    argument = body.argument or ALL_ARGUMENTS
     match body.form:
         case "json":
             return body.media_type, write_json(content).encode()
@@ -57,7 +57,7 @@ def is_json(media_type: str) -> bool:
 
 def _properties(body: Body, content: Any) -> Iterator[tuple[Value, Part]]:
     if not isinstance(content, Mapping):
-        raise ArgumentError(body.argument or "(all)", "is sent as a form and must be an object")
+        raise ArgumentError(body.argument or ALL_ARGUMENTS, "is sent as a form and must be an object")
     for name, item in content.items():
         part = body.parts.get(name, Part())
         yield Value(name if body.argument is None else f"{body.argument}.{name}", name, item, part.style), part

@@ -114,7 +114,7 @@ class ContentReader:
         name: StyleName = "json" if media_type and is_json(media_type) else "content"
         style = Style(name, integers=only_integers(schema, self.schemas.definitions))
         # Version 3.1 has no other way to describe raw bytes than to say nothing about the type.
-        untyped = not set(item) - {"description"} and str(self.root.get("openapi", "")).startswith("3.1")
+        untyped = not set(item) - {"description", "examples"} and str(self.root.get("openapi", "")).startswith("3.1")
         return Part(style, media_type or None, form == "multipart" and (_is_file(item) or not is_text or untyped))
 
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -21,7 +21,7 @@ from orchestrator.tools.errors import (
     RequestRefused,
     SourceUnreachableError,
 )
-from orchestrator.tools.model import EffectClass, LeftOut, Tool, ToolResult
+from orchestrator.tools.model import EffectClass, LeftOut, RequestPreview, Tool, ToolResult
 from orchestrator.tools.observation import failure, observe
 from orchestrator.tools.openapi.document import MAX_BYTES, SMALLER
 from orchestrator.tools.openapi.operation import Operation
@@ -29,9 +29,11 @@ from orchestrator.tools.openapi.parse import MAX_OPERATIONS, Selection, parse_do
 from orchestrator.tools.openapi.references import bundled
 from orchestrator.tools.openapi.request import build_request, check_arguments, with_defaults
 from orchestrator.tools.openapi.security import Credentials, place_credentials
+from orchestrator.tools.shorten import shorten_structure
 from orchestrator.tools.source import ToolSource
 
 FETCH_TIMEOUT_S: Final = 15.0
+MAX_SHOWN_BYTES: Final = 16 * 1024
 _LARGE_BYTES: Final = 64 * 1024
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 # Set by the HTTP client and by `request`.
@@ -107,24 +109,38 @@ class OpenApiProvider:
     _operations: Mapping[str, tuple[Operation, Credentials]] = field(repr=False)
     _egress: Egress = field(repr=False)
 
+    def preview(self, name: str, arguments: Mapping[str, Any], *, idempotency_key: str) -> RequestPreview:
+        """The operation's request; see `ToolProvider`."""
+        operation, credentials = self._operations[name]
+        # It is built without the credentials, so that they cannot be in it.
+        request = _request(operation, arguments, idempotency_key, Credentials())
+        places = {"header": credentials.headers, "query": credentials.query}
+        return RequestPreview(
+            request.method,
+            credentials.redact(request.url),
+            {name: credentials.redact(value) for name, value in request.headers.items()},
+            tuple(f"{place} {name}" for place, names in places.items() for name in names),
+            None if request.content is None else credentials.redact(_shown(request.content)),
+        )
+
     async def call(
         self, name: str, arguments: Mapping[str, Any], *, idempotency_key: str, timeout_s: float
     ) -> ToolResult:
         """Send the operation's request within `timeout_s` seconds; see `ToolProvider`."""
         operation, credentials = self._operations[name]
         try:
-            complete = with_defaults(operation, arguments)
-            check_arguments(operation, complete)
-            request = build_request(operation, complete, idempotency_key=idempotency_key, credentials=credentials)
+            request = _request(operation, arguments, idempotency_key, credentials)
             answer = await self._egress.send(request, timeout_s=timeout_s)
         except ArgumentError as error:
             return failure(f"the tool was not called: {error}")
         except EgressError as error:
             return failure(_explained(error, operation.tool.effect))
         if len(answer.body) < _LARGE_BYTES:
-            return observe(answer, operation, credentials)
-        # Other requests are served while a large answer is read.
-        return await asyncio.to_thread(observe, answer, operation, credentials)
+            observed = observe(answer, operation, credentials)
+        else:
+            # Other requests are served while a large answer is read.
+            observed = await asyncio.to_thread(observe, answer, operation, credentials)
+        return replace(observed, status=answer.status)
 
     async def close(self) -> None:
         """Nothing to release: all sources share the HTTP client."""
@@ -211,6 +227,18 @@ def _document(answer: Answer) -> bytes:
     if answer.truncated:
         raise DocumentError(f"the document is larger than {MAX_BYTES} bytes", field="#", remedy=SMALLER)
     return answer.body
+
+
+def _request(
+    operation: Operation, arguments: Mapping[str, Any], idempotency_key: str, credentials: Credentials
+) -> OutboundRequest:
+    complete = with_defaults(operation, arguments)
+    check_arguments(operation, complete)
+    return build_request(operation, complete, idempotency_key=idempotency_key, credentials=credentials)
+
+
+def _shown(content: bytes) -> str:
+    return shorten_structure(content.decode("utf-8", "replace"), MAX_SHOWN_BYTES)
 
 
 def _explained(error: EgressError, effect: EffectClass) -> str:

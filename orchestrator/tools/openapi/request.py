@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from orchestrator.tools.egress import OutboundRequest
-from orchestrator.tools.errors import ArgumentError
+from orchestrator.tools.errors import ALL_ARGUMENTS, ArgumentError
 from orchestrator.tools.model import EffectClass
 from orchestrator.tools.openapi.bodies import is_json, write_body
 from orchestrator.tools.openapi.operation import Location, Operation
@@ -47,7 +47,7 @@ def check_arguments(operation: Operation, arguments: Mapping[str, Any]) -> None:
     plain = {name: _plain(value, name) for name, value in arguments.items()}
     for error in operation.validator.iter_errors(plain):
         path = [str(part) for part in error.instance_path]
-        raise ArgumentError(".".join(path) or "(all)", f"is not valid: {error.message[:300]}")
+        raise ArgumentError(".".join(path) or ALL_ARGUMENTS, f"is not valid: {error.message[:300]}")
 
 
 def build_request(

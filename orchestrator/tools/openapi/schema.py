@@ -21,6 +21,7 @@ from orchestrator.tools.openapi.document import Version, child, lookup
 MAX_SCHEMA_PARTS: Final = 20_000
 MAX_SCHEMA_DEPTH: Final = 24
 MAX_DESCRIPTION_CHARACTERS: Final = 1_024
+MAX_EXAMPLE_CHARACTERS: Final = 64
 # Parts of a schema that is written out again rather than referred to: small ones are easier to read in place.
 _SHARED_PARTS: Final = 12
 # Schemas that apply to one and the same value; each costs time whenever a value is checked.
@@ -35,7 +36,7 @@ _PATTERN_PARTS: Final = 4_000
 _DEFAULT_PARTS: Final = 500
 _REPETITION: Final = re.compile(r"(\)?)\{(\d{1,6})(?:,(\d{0,6}))?\}")
 
-_ANNOTATIONS = frozenset({"description", "default"})
+_ANNOTATIONS = frozenset({"description", "default", "examples"})
 _VALUES = frozenset({
     "type", "enum", "const", "format", "pattern", "minLength", "maxLength", "minimum", "maximum",
     "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minItems", "maxItems", "uniqueItems",
@@ -201,6 +202,9 @@ class SchemaReader:
             if value is None and key not in ("default", "const"):
                 # An empty line of YAML, which says nothing.
                 continue
+            if key in ("example", "examples"):
+                schema |= _example(value)
+                continue
             if key in _VALUES:
                 schema[key] = value
                 if key != "description":
@@ -310,6 +314,13 @@ def check_evaluations(schema: Schema, pointer: str) -> None:
         return known[name]
 
     applied(schema)
+
+
+def _example(value: Any) -> Schema:
+    """The first example as JSON Schema has it, if it is a single value and short: models do not see it."""
+    first = next(iter(value), None) if isinstance(value, list) else value
+    is_short = isinstance(first, str | int | float) and len(str(first)) <= MAX_EXAMPLE_CHARACTERS
+    return {"examples": [first]} if is_short else {}
 
 
 def compile_schema(schema: Schema, pointer: str) -> jsonschema_rs.Draft202012Validator:

@@ -85,7 +85,7 @@ def plain_object(schema: Schema, definitions: Definitions) -> Schema | None:
 
 
 def _joined_parts(schema: Schema, definitions: Definitions, active: frozenset[str]) -> list[Schema]:
-    own = {key: value for key, value in schema.items() if key not in ("$ref", "allOf", "description")}
+    own = {key: value for key, value in schema.items() if key not in ("$ref", "allOf", "description", "examples")}
     parts = [own] if own else []
     for part in [*schema.get("allOf", ()), *_referred(schema, definitions, active)]:
         if isinstance(part, dict):

@@ -170,7 +170,11 @@ def test_references_are_written_out(document: Document) -> None:
         ),
         ("3.1.0", {"anyOf": [{"type": "string"}, {"type": "null"}]}, {"type": ["string", "null"]}),
         ("3.1.0", {"allOf": [{"$ref": "#/components/schemas/N"}], "default": 1}, {"type": "number", "default": 1}),
-        ("3.1.0", {"const": 1, "title": "T", "examples": [1], "x-y": 2, "deprecated": True}, {"const": 1}),
+        (
+            "3.1.0",
+            {"const": 1, "title": "T", "examples": [1, 2], "x-y": 2, "deprecated": True},
+            {"const": 1, "examples": [1]},
+        ),
         (
             "3.1.0",
             {"$ref": "#/components/schemas/N", "type": "integer"},

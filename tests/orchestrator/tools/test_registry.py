@@ -114,7 +114,7 @@ async def test_a_fetched_document_becomes_tools_that_work(registry: ToolRegistry
     actual = await call(registry, "get_item", {"name": "a/b ?#ü%2F"})
     assert json.loads(actual.content) == {"name": "a/b ?#ü%2F", "unit": "kg"}
     assert await call(registry, "place_order", {"item": "tea"}) == ToolResult(
-        '{"item":"tea","count":1}', is_error=False, truncated=False
+        '{"item":"tea","count":1}', is_error=False, truncated=False, status=200
     )
     method, _, headers = app.state.requests[-1]
     assert (method, headers["idempotency-key"]) == ("POST", "key-7")
@@ -130,7 +130,7 @@ async def test_failures_are_observations(registry: ToolRegistry, serve: Serve) -
     assert "'count'" in wrong.content
     assert len(app.state.requests) == requests_before, "nothing is sent for arguments that do not fit"
     assert await call(registry, "boom") == ToolResult(
-        'HTTP 503 from the tool: {"detail":"out of order"}', is_error=True, truncated=False
+        'HTTP 503 from the tool: {"detail":"out of order"}', is_error=True, truncated=False, status=503
     )
     moved = await call(registry, "moved")
     assert moved.is_error

@@ -1,0 +1,213 @@
+"""`tools check`: which operations of an OpenAPI document become tools, and why the others do not, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+from urllib.parse import urlsplit
+
+import typer
+from rich.table import Table
+
+from alpha_umi.contract.tool_sources import LeftOutInfo
+from alpha_umi.roles.turns import Tool as PromptTool
+from alpha_umi.roles.turns import estimated_tokens
+from cli.errors import UsageProblem
+from cli.options import AsJson, as_text, output
+
+if TYPE_CHECKING:
+    from orchestrator.tools.model import LeftOut, Tool
+    from orchestrator.tools.source import ToolProvider
+
+# Grammars are timed until this time is over: a document may have thousands of operations.
+GRAMMAR_TIME_S: Final = 10.0
+
+
+@dataclass(frozen=True)
+class Grammars:
+    """The slowest of the grammars that were compiled, each for one tool; `skipped` had no time left."""
+
+    slowest: str
+    slowest_ms: int
+    compiled: int
+    skipped: int
+
+
+DocumentPlace = Annotated[str, typer.Argument(metavar="FILE|URL", help="An OpenAPI document.")]
+BaseUrl = Annotated[
+    str | None, typer.Option(help="Address of the API, instead of the document's servers.", show_default=False)
+]
+CredentialNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VARIABLE",
+        help="Credential of a security scheme, in a variable of the environment; may be repeated.",
+        show_default=False,
+    ),
+]
+
+
+def _selection(what: str) -> typer.models.OptionInfo:
+    info: typer.models.OptionInfo = typer.Option(help=f"Offer {what}; may be repeated.", show_default=False)
+    return info
+
+
+OperationNames = Annotated[list[str] | None, _selection("this operation alone (its tool name or operationId)")]
+Tags = Annotated[list[str] | None, _selection("the operations of this tag alone")]
+Paths = Annotated[list[str] | None, _selection("the operations below this path alone; `*` is a wildcard")]
+Methods = Annotated[list[str] | None, _selection("the operations of this method alone")]
+RemoteReferences = Annotated[
+    bool, typer.Option("--remote-references", help="Also fetch the documents that the document refers to.")
+]
+
+
+def check(
+    document: DocumentPlace,
+    base_url: BaseUrl = None,
+    credential: CredentialNames = None,
+    operation: OperationNames = None,
+    tag: Tags = None,
+    path: Paths = None,
+    method: Methods = None,
+    remote_references: RemoteReferences = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show which operations of a document become tools, and which do not and why.
+
+    Nothing is registered or called, so credentials are named without their variables.
+    """
+    names = [name.partition("=")[0] for name in credential or []]
+    chosen = {"operations": operation, "tags": tag, "paths": path, "methods": method}
+    settings = source_settings(document, base_url=base_url, remote_references=remote_references, **chosen)
+    provider = _load(settings | {"credentials": dict.fromkeys(names, "not sent")})
+    impossible = tools_without_valid_call(provider)
+    tools = [PromptTool(tool.name, tool.description, tool.parameters) for tool in provider.tools.values()]
+    grammars = time_grammars(tools)
+    tokens = estimated_tokens(tools)
+    if as_json:
+        report = {
+            "operations": len(tools) + len(provider.left_out),
+            "tools": [tool.name for tool in tools],
+            "left_out": [dataclasses.asdict(each) for each in provider.left_out],
+            "without_valid_call": impossible,
+            "prompt_tokens": tokens,
+            "grammars": grammars if isinstance(grammars, str) else dataclasses.asdict(grammars),
+        }
+        typer.echo(json.dumps(report, indent=2))
+        return
+    _print(provider.tools.values(), provider.left_out, tokens, grammars)
+    if impossible:
+        output().print(as_text(f"no valid arguments were found for: {', '.join(impossible)}"), soft_wrap=True)
+
+
+def source_settings(document: str, **settings: Any) -> dict[str, Any]:
+    """The settings that are given, and the document by its address or as the text of a file. Raises `UsageProblem`."""
+    place = {"url": document} if document.startswith(("http://", "https://")) else {"document": _text(document)}
+    return {**place, **{name: value for name, value in settings.items() if value}}
+
+
+def tools_without_valid_call(provider: ToolProvider) -> list[str]:
+    """Tools for which no example can be made: their schemas mostly contradict themselves."""
+    from orchestrator.tools.example import example_arguments
+
+    return [tool.name for tool in provider.tools.values() if example_arguments(tool.parameters) is None]
+
+
+def _load(settings: dict[str, Any]) -> ToolProvider:
+    """The document's tools. Raises `UsageProblem`."""
+    try:
+        from pydantic import ValidationError
+
+        from orchestrator.tools.egress import Egress
+        from orchestrator.tools.errors import ToolSourceError
+        from orchestrator.tools.kinds import load_source, parse_source
+    except ModuleNotFoundError as error:
+        raise UsageProblem(
+            f"`tools check` needs the package {error.name}", remedy="pip install 'alpha-umi[orchestrator]'"
+        ) from error
+    hosts = [host] if "url" in settings and (host := urlsplit(settings["url"]).hostname) else []
+
+    async def load() -> ToolProvider:
+        # The document is fetched from wherever this user points to; nothing else is sent.
+        async with Egress(allow_loopback=True, private_hosts=hosts) as egress:
+            source = parse_source({"name": "check", **settings})
+            return await load_source(source, egress)
+
+    try:
+        return asyncio.run(load())
+    except ToolSourceError as error:
+        raise UsageProblem(f"{error.field}: {error.message}", remedy=error.remedy) from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise UsageProblem(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageProblem(f"{path} is not text in UTF-8", remedy="name an OpenAPI document") from error
+    except OSError as error:
+        raise UsageProblem(f"{path} cannot be read: {error.strerror}", remedy="name a file, or an address") from error
+
+
+def time_grammars(tools: Sequence[PromptTool]) -> Grammars | str:
+    """The slowest grammar; a text says why there is none."""
+    try:
+        from alpha_umi.serving.calls.grammar import call_grammar
+    except ModuleNotFoundError as error:
+        return f"not compiled: needs the package {error.name}"
+    end = time.monotonic() + GRAMMAR_TIME_S
+    times: dict[str, float] = {}
+    for tool in tools:
+        started = time.monotonic()
+        if started > end:
+            break
+        call_grammar([tool])
+        times[tool.name] = time.monotonic() - started
+    slowest = max(times, key=lambda name: times[name])
+    return Grammars(slowest, round(times[slowest] * 1_000), len(times), len(tools) - len(times))
+
+
+def _print(tools: Iterable[Tool], left_out: Sequence[LeftOut], tokens: int, grammars: Grammars | str) -> None:
+    listed = list(tools)
+    table = table_of("tool", "effect", "description")
+    for tool in listed:
+        table.add_row(as_text(tool.name), as_text(tool.effect), as_text(tool.description.partition("\n")[0]))
+    output().print(table)
+    print_left_out(left_out)
+    summary = f"\n{len(listed) + len(left_out)} operations: {len(listed)} tools, {len(left_out)} left out"
+    costs = f"about {tokens:,} prompt tokens; slowest grammar: {_slowest(grammars)}"
+    output().print(as_text(f"{summary}; {costs}"), soft_wrap=True)
+
+
+def print_left_out(left_out: Sequence[LeftOut | LeftOutInfo]) -> None:
+    """A table of the operations that did not become tools, if there are any."""
+    if not left_out:
+        return
+    table = table_of("left out", "operation", "reason", "place")
+    for each in left_out:
+        table.add_row(*map(as_text, (each.name, each.operation, each.reason, each.field)))
+    output().print()
+    output().print(table)
+
+
+def _slowest(grammars: Grammars | str) -> str:
+    if isinstance(grammars, str):
+        return grammars
+    skipped = f" ({grammars.skipped} tools were not tried)" if grammars.skipped else ""
+    return f"{grammars.slowest}, {grammars.slowest_ms} ms{skipped}"
+
+
+def table_of(*headings: str) -> Table:
+    """An empty table with these headings."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table

@@ -1,0 +1,173 @@
+"""Routes of one tool: its details with an example call, and calls by hand, outside of any trajectory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import asdict
+from typing import Any, Final
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+
+from alpha_umi import telemetry
+from alpha_umi.contract.problems import ServiceError
+from alpha_umi.contract.tool_calls import CallTool, ToolCallResult, ToolDetails, ToolRequest
+from orchestrator.api.responses import REPLAYED, IdempotencyKey, request_key
+from orchestrator.assembly import Orchestrator
+from orchestrator.store import RequestKey
+from orchestrator.tools.errors import ALL_ARGUMENTS, ArgumentError, UnknownToolError
+from orchestrator.tools.example import example_arguments
+from orchestrator.tools.model import EffectClass, Tool
+from orchestrator.tools.numbers import read_json
+from orchestrator.tools.registry import ToolRegistry
+
+MAX_KEYS: Final = 1_000
+_log = telemetry.logger(__name__)
+
+
+def create_router(orchestrator: Orchestrator) -> APIRouter:
+    """Routes over one orchestrator."""
+    router = APIRouter(tags=["tools"])
+    registry, keyed = orchestrator.registry, _KeyedCalls()
+
+    @router.get("/v1/tools/{name}", summary="One tool, with an example call and its request")
+    async def show(name: str) -> ToolDetails:
+        # Writing an example of a large schema must not block other requests.
+        return await asyncio.to_thread(_details, registry, name, _tool(registry, name))
+
+    @router.post("/v1/tools/{name}/calls", response_model=ToolCallResult, summary="Call a tool by hand")
+    async def call(name: str, body: CallTool, request: Request, key: IdempotencyKey) -> Response:
+        tool = _tool(registry, name)
+        tool_key = key or uuid.uuid4().hex
+        arguments = await _written_arguments(request)
+        preview = await asyncio.to_thread(_preview, registry, name, arguments, tool_key)
+        if tool.effect is not EffectClass.READ and not body.confirm:
+            raise ServiceError(
+                "invalid-request",
+                f"{name!r} may change something ({tool.effect}), and the call is not confirmed",
+                field="confirm",
+                remedy='send `"confirm": true` (on the command line: --yes)',
+            )
+
+        async def carry_out() -> ToolCallResult:
+            started = time.monotonic()
+            with _unknown_is_not_found():
+                result = await registry.call(
+                    name,
+                    arguments,
+                    idempotency_key=tool_key,
+                    timeout_s=orchestrator.settings.tool_timeout_s,
+                )
+            duration_ms = round((time.monotonic() - started) * 1_000)
+            _log.info("tool.called_by_hand", tool=name, status=result.status, ms=duration_ms)
+            return ToolCallResult(
+                request=preview,
+                status=result.status,
+                observation=result.content,
+                is_error=result.is_error,
+                truncated=result.truncated,
+                duration_ms=duration_ms,
+            )
+
+        result, replayed = await keyed.run_once(request_key(request, key, body), carry_out)
+        headers = {REPLAYED: "true"} if replayed else {}
+        return JSONResponse(result.model_dump(mode="json"), headers=headers)
+
+    return router
+
+
+class _KeyedCalls:
+    """The results of the newest calls with an idempotency key, in the memory of this process.
+
+    A repetition with the same key gets the result of the first call, also while that is under way.
+    """
+
+    def __init__(self) -> None:
+        self._calls: OrderedDict[tuple[str, str, str], tuple[str, asyncio.Task[ToolCallResult]]] = OrderedDict()
+
+    async def run_once(
+        self, identity: RequestKey | None, call: Callable[[], Coroutine[Any, Any, ToolCallResult]]
+    ) -> tuple[ToolCallResult, bool]:
+        """The result, and whether it is that of an earlier request. Raises `ServiceError` for another body."""
+        if identity is None:
+            return await call(), False
+        name = (identity.key_id, identity.route, identity.key)
+        if replayed := name in self._calls:
+            digest, task = self._calls[name]
+            if digest != identity.digest:
+                raise ServiceError(
+                    "idempotency-key-reused",
+                    "an earlier request with this Idempotency-Key had another body",
+                    field="Idempotency-Key",
+                    remedy="send the same body again, or use a new key for a new request",
+                )
+        else:
+            task = asyncio.create_task(call())
+            self._calls[name] = identity.digest, task
+            # A call that was not carried out can be sent again with its key.
+            task.add_done_callback(lambda done: (done.cancelled() or done.exception()) and self._calls.pop(name, None))
+            while len(self._calls) > MAX_KEYS:
+                self._calls.popitem(last=False)
+        return await asyncio.shield(task), replayed
+
+
+async def _written_arguments(request: Request) -> dict[str, Any]:
+    """The arguments of a request whose body is valid, with the digits of its numbers."""
+    raw = await request.body()
+    try:
+        body: dict[str, Any] = read_json(raw.decode(json.detect_encoding(raw)))
+    except (ValueError, RecursionError) as error:
+        raise ServiceError("invalid-request", str(error), field="arguments", remedy="send valid JSON") from error
+    arguments: dict[str, Any] = body.get("arguments", {})
+    return arguments
+
+
+def _tool(registry: ToolRegistry, name: str) -> Tool:
+    with _unknown_is_not_found():
+        (tool,) = registry.get([name])
+    return tool
+
+
+@contextlib.contextmanager
+def _unknown_is_not_found() -> Iterator[None]:
+    try:
+        yield
+    except UnknownToolError as error:
+        raise ServiceError("not-found", str(error), field="name", remedy=error.remedy) from error
+
+
+def _details(registry: ToolRegistry, name: str, tool: Tool) -> ToolDetails:
+    example = example_arguments(tool.parameters)
+    try:
+        request = None if example is None else _preview(registry, name, example, "(a new key for each call)")
+    except ServiceError:
+        request = None
+    return ToolDetails(
+        name=name,
+        description=tool.description,
+        parameters=tool.parameters,
+        source=tool.source,
+        effect=tool.effect,
+        example=example,
+        request=request,
+    )
+
+
+def _preview(registry: ToolRegistry, name: str, arguments: dict[str, Any], key: str) -> ToolRequest:
+    """The request of a call. Raises `ServiceError` that names the argument at fault."""
+    try:
+        preview = registry.preview(name, arguments, idempotency_key=key)
+    except ArgumentError as error:
+        raise ServiceError(
+            "invalid-request",
+            str(error),
+            field="arguments" if error.argument == ALL_ARGUMENTS else f"arguments.{error.argument}",
+            remedy=f"`alpha-umi tools show {name}` shows the arguments and an example",
+        ) from error
+    return ToolRequest(**asdict(preview) | {"credentials": list(preview.credentials)})

@@ -1,0 +1,203 @@
+"""The smallest valid call of a tool, made from its JSON Schema (2020-12), for operators who try the tool by hand."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import count, islice
+from math import ceil
+from re import _parser as patterns  # type: ignore[attr-defined]  # hypothesis reads patterns in this way, too
+from typing import Any, Final
+
+from orchestrator.tools.openapi.schema import Schema, compile_schema
+
+# Levels of nesting, the fewest first, so that a recursive schema gets a small value; and the schemas tried in all.
+_LEVELS: Final = (2, 4, 8, 16, 32)
+_MAX_ATTEMPTS: Final = 2_000
+_TEXTS: Final[Mapping[str, str]] = {
+    "date": "2026-01-31", "date-time": "2026-01-31T12:00:00Z", "time": "12:00:00Z", "duration": "P1D",
+    "uuid": "00000000-0000-4000-8000-000000000000", "email": "name@example.com", "uri": "https://example.com/",
+    "url": "https://example.com/", "hostname": "example.com", "ipv4": "192.0.2.1", "ipv6": "2001:db8::1",
+    "byte": "dGV4dA==",
+}  # fmt: skip
+_CATEGORIES: Final = {"CATEGORY_DIGIT": "0", "CATEGORY_WORD": "a", "CATEGORY_SPACE": " ", "CATEGORY_NOT_SPACE": "a"}
+_ANY: Final = ("string", "integer", "object", "array", "boolean", "null")
+_KINDS: Final = {
+    "object": {"properties", "required", "additionalProperties", "minProperties"},
+    "array": {"items", "prefixItems", "minItems"},
+    "number": {"minimum", "maximum", "multipleOf", "exclusiveMinimum", "exclusiveMaximum"},
+}
+
+
+def example_arguments(parameters: Schema) -> dict[str, Any] | None:
+    """Arguments that satisfy a tool's schema: the required ones, with the values that the schema itself gives first.
+
+    None if none were found, as with patterns that contradict each other.
+    """
+    writer = _Writer(parameters)
+    for levels in _LEVELS:
+        for value in writer.values(parameters, levels):
+            return value if isinstance(value, dict) else None
+    return None
+
+
+class _Writer:
+    def __init__(self, root: Schema) -> None:
+        self._root = root
+        self._attempts = 0
+
+    def values(self, schema: Any, levels: int) -> Iterator[Any]:
+        """Valid values, the best first."""
+        if schema is True:
+            schema = {}
+        self._attempts += 1
+        if not isinstance(schema, dict) or levels == 0 or self._attempts > _MAX_ATTEMPTS:
+            return
+        validator = compile_schema({**schema, "$defs": self._root.get("$defs", {})}, "#")
+        for value in self._candidates(schema, levels):
+            if validator.is_valid(value):
+                yield value
+
+    def _candidates(self, schema: Schema, levels: int) -> Iterator[Any]:
+        yield from (schema[key] for key in ("const", "default", "example") if key in schema)
+        yield from (*_listed(schema, "examples"), *_listed(schema, "enum"))
+        if isinstance(target := schema.get("$ref"), str):
+            named = self._root.get("$defs", {}).get(target.removeprefix("#/$defs/"))
+            yield from self._candidates(_merged([named, schema], "$ref"), levels - 1) if levels > 1 else ()
+            return
+        if "allOf" in schema:
+            yield from self._candidates(_merged([*schema["allOf"], schema], "allOf"), levels)
+            return
+        for key in ("oneOf", "anyOf"):
+            if key in schema:
+                for branch in schema[key]:
+                    yield from self._candidates(_merged([branch, schema], key), levels)
+                return
+        for kind in _kinds(schema):
+            yield from self._of_kind(kind, schema, levels)
+
+    def _of_kind(self, kind: str, schema: Schema, levels: int) -> Iterable[Any]:
+        match kind:
+            case "object":
+                return self._objects(schema, levels)
+            case "array":
+                return self._arrays(schema, levels)
+            case "string":
+                return _texts(schema)
+            case "integer" | "number":
+                return _numbers(schema, kind)
+            case "boolean":
+                return (True, False)
+            case _:
+                return (None,)
+
+    def _objects(self, schema: Schema, levels: int) -> Iterator[dict[str, Any]]:
+        properties = schema.get("properties", {})
+        required = list(dict.fromkeys(schema.get("required", ())))
+        members: dict[str, Any] = {}
+        free = (f"key_{number}" for number in count(1))
+        for name in [*required, *(name for name in properties if name not in required), *islice(free, 8)]:
+            if name not in required and len(members) >= schema.get("minProperties", 0):
+                break
+            member = properties.get(name, schema.get("additionalProperties", {}))
+            members.update((name, value) for value in islice(self.values(member, levels - 1), 1))
+        yield members
+
+    def _arrays(self, schema: Schema, levels: int) -> Iterator[list[Any]]:
+        items: list[Any] = []
+        prefix = list(schema.get("prefixItems", ()))
+        for position in range(min(schema.get("minItems", 0) or int("contains" in schema), 64)):
+            item = prefix[position] if position < len(prefix) else schema.get("contains", schema.get("items", {}))
+            other = (value for value in islice(self.values(item, levels - 1), 20) if value not in items)
+            items += list(islice(other, 1)) or items[-1:]
+        yield items
+
+
+def _kinds(schema: Schema) -> Sequence[str]:
+    """The types, null last. A schema without one gets those that its keywords are about, else any."""
+    kinds = schema.get("type")
+    if isinstance(kinds, str):
+        return [kinds]
+    if isinstance(kinds, list):
+        return sorted(kinds, key=lambda kind: kind == "null")
+    return [kind for kind, keywords in _KINDS.items() if keywords & set(schema)] or list(_ANY)
+
+
+def _merged(parts: Sequence[Any], key: str) -> Schema:
+    """The keywords of all parts, without `key` of the last one; later ones win, and members are joined."""
+    merged: Schema = {}
+    for part in parts:
+        if isinstance(part, dict):
+            own = {name: value for name, value in part.items() if name != key or part is not parts[-1]}
+            properties = {**merged.get("properties", {}), **own.get("properties", {})}
+            required = [*merged.get("required", ()), *own.get("required", ())]
+            merged |= own
+            merged |= ({"properties": properties} if properties else {}) | ({"required": required} if required else {})
+    return merged
+
+
+def _listed(schema: Schema, key: str) -> list[Any]:
+    return schema[key] if isinstance(schema.get(key), list) else []
+
+
+def _numbers(schema: Schema, kind: str) -> Iterator[int | float]:
+    lowest: Any = schema.get("minimum", schema.get("exclusiveMinimum", 1))
+    highest: Any = schema.get("maximum", schema.get("exclusiveMaximum", lowest))
+    step: Any = schema.get("multipleOf", 1)
+    for start in (1, lowest, lowest + step, highest, highest - step, lowest + (highest - lowest) // 2, *range(2, 9)):
+        with contextlib.suppress(ArithmeticError):
+            near = ceil(start / step) * step
+            yield from (near, near - step) if kind == "integer" or step != 1 else (start, near)
+
+
+def _texts(schema: Schema) -> Iterator[str]:
+    fewest, most = schema.get("minLength", 0), schema.get("maxLength")
+    known = _TEXTS.get(schema.get("format", ""), "text")
+    yield from (text.ljust(fewest, "x")[:most] for text in (known, *(f"{known}{number}" for number in range(2, 9))))
+    if "pattern" in schema:
+        yield from _TEXTS.values()
+        for more in (0, 1, 2, 4, 8, 16, 32):
+            yield from _matching(schema["pattern"], more)
+
+
+def _matching(pattern: str, more: int) -> Iterator[str]:
+    """A text that a pattern probably matches, with `more` repetitions than necessary; none for an unknown notation."""
+    try:
+        yield "".join(_pieces(patterns.parse(pattern), more))
+    except (re.error, ValueError, OverflowError, RecursionError):
+        return
+
+
+def _pieces(parsed: Iterable[Any], more: int) -> Iterator[str]:
+    for operator, argument in parsed:
+        match str(operator), argument:
+            case "LITERAL", int():
+                yield chr(argument)
+            case "NOT_LITERAL" | "ANY", _:
+                yield "b" if argument == ord("a") else "a"
+            case "IN", list():
+                yield _member(argument)
+            case "SUBPATTERN", (_, _, _, inner):
+                yield from _pieces(inner, more)
+            case "BRANCH", (_, list() as branches):
+                yield from _pieces(branches[more % len(branches)], more)
+            case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT", (lowest, highest, inner):
+                for _ in range(min(lowest + more, int(highest), 256)):
+                    yield from _pieces(inner, more)
+
+
+def _member(members: Sequence[Any]) -> str:
+    """A character of a class, or one that a negated class does not list."""
+    listed = [
+        _CATEGORIES.get(str(argument), "-") if str(operator) == "CATEGORY" else chr(next(iter(_bounds(argument))))
+        for operator, argument in members
+        if str(operator) != "NEGATE"
+    ]
+    if str(members[0][0]) != "NEGATE":
+        return listed[0]
+    return next(character for character in "a0A-_ " if character not in listed)
+
+
+def _bounds(argument: Any) -> tuple[int, ...]:
+    return argument if isinstance(argument, tuple) else (argument,)
