@@ -1,4 +1,4 @@
-"""JSON as text: made compact, closed where it was cut, and read as nodes that keep the text of every value.
+"""JSON as text: made compact, closed where it was cut, and read as values that keep their text.
 
 No number passes through a float, and no member is reordered or merged, so that what a tool sent stays as it was sent.
 """
@@ -11,33 +11,36 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-_LEXEME: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},:]|[^\s"\[\]{},:]+', re.DOTALL)
+# A string ends with its quote or with the text, so that a text of quotes takes no more time than another.
+_LEXEME: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{},:]|[^\s"\[\]{},:]+', re.DOTALL)
 # Deeper JSON cannot be checked by Python's parser.
 _MAX_OPEN: Final = 1_000
 
 
 @dataclass(slots=True)
-class Node:
-    """A value. `text` is a string or literal as JSON writes it, empty for a container.
+class Container:
+    """An object or a list. `keys` are the names of an object's members as JSON writes them, None for a list.
 
-    `keys` are the members' names as JSON writes them, None for all but objects; `items` are the values of an object or
-    list. `size` is the length of the value as compact JSON, in bytes of UTF-8.
+    `size` is its length as compact JSON, in bytes of UTF-8.
     """
 
-    text: str = ""
     keys: list[str] | None = None
-    items: list[Node] = field(default_factory=list)
+    items: list[Value] = field(default_factory=list)
     size: int = 0
 
     @property
-    def is_list(self) -> bool:
-        """Whether it is a list."""
-        return not self.text and self.keys is None
+    def unit(self) -> str:
+        """What its items are called."""
+        return "items" if self.keys is None else "members"
 
-    @property
-    def is_string(self) -> bool:
-        """Whether it is a string."""
-        return self.text.startswith('"')
+
+# A string, number or literal is the text that JSON has for it.
+Value = str | Container
+
+
+def size_of(value: Value) -> int:
+    """The length as compact JSON, in bytes of UTF-8."""
+    return len(value.encode()) if isinstance(value, str) else value.size
 
 
 def compact_json(text: str, *, redact: Callable[[str], str] = str) -> str | None:
@@ -69,9 +72,9 @@ def closed_json(text: str, *, redact: Callable[[str], str] = str) -> str | None:
     return compact_json("".join(lexemes[:place]) + closing_there, redact=redact)
 
 
-def read_json(compact: str) -> Node:
-    """The nodes of compact JSON, without recursion: nesting has no limit. Takes time in proportion to the text."""
-    top = Node()
+def read_json(compact: str) -> Value:
+    """The value of compact JSON, without recursion: nesting has no limit. Takes time in proportion to the text."""
+    top = Container()
     stack = [top]
     for lexeme in _LEXEME.findall(compact):
         if lexeme in ",:":
@@ -82,28 +85,27 @@ def read_json(compact: str) -> Node:
             done.size += 2 + max(0, len(done.items) - 1)
             stack[-1].size += done.size
         elif lexeme in "[{":
-            stack.append(Node(keys=[] if lexeme == "{" else None))
+            stack.append(Container([] if lexeme == "{" else None))
             parent.items.append(stack[-1])
         elif parent.keys is not None and len(parent.keys) == len(parent.items):
             parent.keys.append(lexeme)
             parent.size += len(lexeme.encode()) + 1
         else:
-            leaf = Node(lexeme, size=len(lexeme.encode()))
-            parent.items.append(leaf)
-            parent.size += leaf.size
+            parent.items.append(lexeme)
+            parent.size += len(lexeme.encode())
     return top.items[0]
 
 
-def write_json(node: Node) -> str:
-    """The compact JSON of a node."""
+def write_json(value: Value) -> str:
+    """The compact JSON of a value."""
     pieces: list[str] = []
-    # Texts and nodes that are still to be written, the next one last.
-    waiting: list[str | Node] = [node]
+    # What is still to be written, the next one last.
+    waiting = [value]
     while waiting:
         match waiting.pop():
             case str() as text:
                 pieces.append(text)
-            case Node(text="") as container:
+            case container:
                 opening, closing = "[]" if container.keys is None else "{}"
                 pieces.append(opening)
                 waiting.append(closing)
@@ -113,8 +115,6 @@ def write_json(node: Node) -> str:
                         waiting.append(f"{container.keys[position]}:")
                     if position:
                         waiting.append(",")
-            case leaf:
-                pieces.append(leaf.text)
     return "".join(pieces)
 
 

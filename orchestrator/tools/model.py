@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -38,8 +38,11 @@ class Tool:
     @cached_property
     def digest(self) -> str:
         """Hexadecimal SHA-256 of the definition."""
-        definition = [self.name, self.description, self.parameters, self.source, self.effect]
-        return hashlib.sha256(json.dumps(definition).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.record()).encode()).hexdigest()
+
+    def record(self) -> dict[str, Any]:
+        """The fields as a JSON object. `dataclasses.asdict` copies every schema, which is slow for thousands."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class ToolResult:
-    """The result of a call as text, of any length. `truncated`: `content` is only the beginning of the answer."""
+    """The result of a call, as text for the planner. `truncated`: the answer was longer than `content`."""
 
     content: str
     is_error: bool

@@ -67,7 +67,7 @@ def _problem(answer: Answer, operation: Operation, text: str | None) -> str | No
         return None
     if _is_page(answer.media_type, text) and not _declares_html(operation.answers):
         return f"HTTP {answer.status}: the tool answered with an HTML page, which its document does not declare"
-    if _JSON_TYPE.fullmatch(answer.media_type) and not all(map(compact_json, text.splitlines())):
+    if _JSON_TYPE.fullmatch(answer.media_type) and not all(map(compact_json, filter(str.strip, text.split("\n")))):
         return f"HTTP {answer.status}: the tool's answer is labelled {answer.media_type} and is not JSON"
     return None
 

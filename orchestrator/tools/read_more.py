@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from alpha_umi.trajectory import State
-from orchestrator.tools.json_text import Node, compact_json, read_json, write_json
+from orchestrator.tools.json_text import Container, Value, compact_json, read_json, write_json
 from orchestrator.tools.model import EffectClass, Tool
 from orchestrator.tools.shorten import beginning, shorten_structure, text_units
 
@@ -25,7 +25,7 @@ _MAX_NAMES: Final = 20
 class ReadMore(BaseModel):
     """The arguments."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid")
 
     path: Annotated[
         str, Field(description="Place in the result, such as items.12.title. Empty: the complete result")
@@ -92,11 +92,13 @@ def read_more(state: State, arguments: Mapping[str, Any], max_bytes: int) -> str
         if wanted.path:
             raise NothingToRead(f"result {number + 1} is text without paths: leave `path` empty, and set `start`")
         return _units(*text_units(body, max_bytes), wanted, title, max_bytes)
-    node = _at(read_json(compact), wanted.path)
+    value = _at(read_json(compact), wanted.path)
     title += f" at {wanted.path}" if wanted.path else ""
-    if node.is_string:
-        return _units(json.loads(node.text, strict=False), "characters", wanted, title, max_bytes)
-    return shorten_structure(node.text, max_bytes) if node.text else _items(node, wanted, title, max_bytes)
+    if isinstance(value, Container):
+        return _items(value, wanted, title, max_bytes)
+    if value.startswith('"'):
+        return _units(json.loads(value, strict=False), "characters", wanted, title, max_bytes)
+    return shorten_structure(value, max_bytes)
 
 
 def _bodies(state: State) -> dict[int, str]:
@@ -116,41 +118,41 @@ def _body(state: State, number: int | None) -> tuple[int, str]:
     return step, bodies[step]
 
 
-def _at(node: Node, path: str) -> Node:
-    """The node at a path with dots, or at a JSON pointer. Raises `NothingToRead`."""
+def _at(value: Value, path: str) -> Value:
+    """The value at a path with dots, or at a JSON pointer. Raises `NothingToRead`."""
     at = ""
     if path.startswith("/"):
         for name in path[1:].split("/"):
-            node, at = _child(node, name.replace("~1", "/").replace("~0", "~"), at), f"{at}/{name}"
-        return node
+            value, at = _child(value, name.replace("~1", "/").replace("~0", "~"), at), f"{at}/{name}"
+        return value
     rest = re.sub(r"\[(\d+)\]", r".\1", path.removeprefix("$")).strip(".")
     while rest:
         # A name may have dots itself: the longest one counts.
-        fitting = [name for name in _names(node) if f"{rest}.".startswith(f"{name}.")]
+        fitting = [name for name in _names(value) if f"{rest}.".startswith(f"{name}.")]
         name = max(fitting, key=len, default=rest.partition(".")[0])
-        node, at, rest = _child(node, name, at), f"{at}.{name}".strip("."), rest[len(name) + 1 :]
-    return node
+        value, at, rest = _child(value, name, at), f"{at}.{name}".strip("."), rest[len(name) + 1 :]
+    return value
 
 
-def _names(node: Node) -> list[str]:
-    return [json.loads(key, strict=False) for key in node.keys or ()]
+def _names(value: Value) -> list[str]:
+    return [] if isinstance(value, str) else [json.loads(key, strict=False) for key in value.keys or ()]
 
 
-def _child(node: Node, name: str, at: str) -> Node:
+def _child(value: Value, name: str, at: str) -> Value:
     where = f"at {at}" if at else "at the top"
-    if node.text:
+    if isinstance(value, str):
         raise NothingToRead(f"the value {where} has no parts: end `path` there")
-    if node.is_list:
-        if name.isascii() and name.isdecimal() and int(name) < len(node.items):
-            return node.items[int(name)]
-        raise NothingToRead(f"the list {where} has {len(node.items)} items, counted from 0, and none at {name!r}")
-    names = _names(node)
+    if value.keys is None:
+        if re.fullmatch(r"[0-9]{1,9}", name) and int(name) < len(value.items):
+            return value.items[int(name)]
+        raise NothingToRead(f"the list {where} has {len(value.items)} items, counted from 0, and none at {name!r}")
+    names = _names(value)
     if name not in names:
         more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
         known = ", ".join(names[:_MAX_NAMES]) + more
         raise NothingToRead(f"the object {where} has no {name!r}; it has {known or 'no members'}")
     # Of equal names the last one counts, as in every parser.
-    return node.items[len(names) - 1 - names[::-1].index(name)]
+    return value.items[len(names) - 1 - names[::-1].index(name)]
 
 
 def _range(total: int, unit: str, wanted: ReadMore) -> range:
@@ -169,14 +171,14 @@ def _units(units: Sequence[str], unit: str, wanted: ReadMore, title: str, max_by
     return _head(title, unit, chosen[: len(shown)], len(units)) + "".join(shown)
 
 
-def _items(node: Node, wanted: ReadMore, title: str, max_bytes: int) -> str:
+def _items(container: Container, wanted: ReadMore, title: str, max_bytes: int) -> str:
     """Items of a list or members of an object from the start."""
-    total, unit = len(node.items), "items" if node.is_list else "members"
+    total, unit = len(container.items), container.unit
     if not total:
-        return write_json(node)
+        return write_json(container)
     chosen = _range(total, unit, wanted)
-    part = Node(keys=None if node.keys is None else [node.keys[n] for n in chosen])
-    part.items = [node.items[n] for n in chosen]
+    keys = None if container.keys is None else [container.keys[n] for n in chosen]
+    part = Container(keys, [container.items[n] for n in chosen])
     head = _head(title, unit, chosen, total)
     return head + shorten_structure(write_json(part), max_bytes - len(head.encode()))
 

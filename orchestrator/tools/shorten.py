@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from orchestrator.tools.json_text import Node, compact_json, read_json, write_json
+from orchestrator.tools.json_text import Container, Value, compact_json, read_json, size_of, write_json
 
 MIN_OBSERVATION_BYTES: Final = 1024
 # Where the context of a role is not known.
@@ -52,9 +52,9 @@ def text_units(text: str, max_bytes: int) -> tuple[Sequence[str], str]:
     return (text, "characters") if longest * 4 > max_bytes else (lines, "lines")
 
 
-def string_units(string: Node) -> Sequence[str]:
+def _string_units(string: str) -> Sequence[str]:
     """The characters of a string, as JSON writes them."""
-    inner = string.text[1:-1]
+    inner = string[1:-1]
     return _STRING_UNIT.findall(inner) if "\\" in inner else inner
 
 
@@ -109,30 +109,32 @@ class _Shortener:
     def __init__(self, mark: str) -> None:
         self._mark = mark
 
-    def value(self, node: Node, max_bytes: int, depth: int = 0) -> str:
+    def value(self, value: Value, max_bytes: int, depth: int = 0) -> str:
         """The value in at most `max_bytes` bytes; a mark if that is too little."""
-        if node.size <= max_bytes:
-            return write_json(node)
-        if node.is_string:
-            ends = f'"{_both_ends(string_units(node), "characters", max_bytes - 2, self._mark)}"'
-            return ends if len(ends.encode()) <= max_bytes else self._count(node)
-        if node.text or depth >= _MAX_DEPTH:
-            return self._count(node)
-        return self._container(node, max_bytes, depth)
+        if size_of(value) <= max_bytes:
+            return write_json(value)
+        if isinstance(value, Container):
+            return self._count(value) if depth >= _MAX_DEPTH else self._container(value, max_bytes, depth)
+        if value.startswith('"'):
+            ends = f'"{_both_ends(_string_units(value), "characters", max_bytes - 2, self._mark)}"'
+            if len(ends.encode()) <= max_bytes:
+                return ends
+        return self._count(value)
 
-    def _count(self, node: Node) -> str:
+    def _count(self, value: Value) -> str:
         """A mark for the value."""
-        if node.text:
-            return f'"{self._mark} {len(node.text)} {"characters" if node.is_string else "digits"}]"'
-        return f'"{self._mark} {len(node.items)} {_unit(node)}]"'
+        if isinstance(value, Container):
+            return f'"{self._mark} {len(value.items)} {value.unit}]"'
+        kind = "characters" if value.startswith('"') else "digits"
+        return f'"{self._mark} {len(value)} {kind}]"'
 
-    def _container(self, node: Node, max_bytes: int, depth: int) -> str:
+    def _container(self, node: Container, max_bytes: int, depth: int) -> str:
         total = len(node.items)
-        note = f'"{self._mark} {_unit(node)} {total} to {total} left out]":null'
+        note = f'"{self._mark} {node.unit} {total} to {total} left out]":null'
         room, least = max_bytes - 2, []
         for number, item in enumerate(node.items):
             smallest = len(self._count(item)) if node.keys is not None else max(len(note), max_bytes // _ITEMS_SHOWN)
-            least.append(min(item.size, smallest))
+            least.append(min(size_of(item), smallest))
             room -= least[-1] + _overhead(node, number)
             if room < (0 if number == total - 1 else len(note) + 1):
                 room += least.pop() + _overhead(node, number)
@@ -142,21 +144,17 @@ class _Shortener:
             return self._count(node)
         if shown < total:
             room -= len(note) + 1
-        more = _shares([item.size - given for item, given in zip(node.items, least, strict=False)], room)
+        more = _shares([size_of(item) - given for item, given in zip(node.items, least, strict=False)], room)
         written = [self.value(node.items[n], least[n] + more[n], depth + 1) for n in range(shown)]
         if node.keys is not None:
             written = [f"{key}:{value}" for key, value in zip(node.keys, written, strict=False)]
         if shown < total:
-            left = f'"{self._mark} {_unit(node)} {shown} to {total - 1} left out]"'
+            left = f'"{self._mark} {node.unit} {shown} to {total - 1} left out]"'
             written.append(left if node.keys is None else f"{left}:null")
         return f"[{','.join(written)}]" if node.keys is None else f"{{{','.join(written)}}}"
 
 
-def _unit(node: Node) -> str:
-    return "items" if node.is_list else "members"
-
-
-def _overhead(node: Node, number: int) -> int:
+def _overhead(node: Container, number: int) -> int:
     """Bytes of the comma and the name of an item."""
     return 1 + (0 if node.keys is None else len(node.keys[number].encode()) + 1)
 

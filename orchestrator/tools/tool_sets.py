@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from weakref import WeakValueDictionary
 
@@ -85,7 +85,7 @@ def _digest(tools: Mapping[str, Tool]) -> str:
 
 
 def _write(tools: Mapping[str, Tool]) -> str:
-    return json.dumps({name: asdict(tool) for name, tool in tools.items()}, separators=(",", ":"))
+    return json.dumps({name: tool.record() for name, tool in tools.items()}, separators=(",", ":"))
 
 
 def _read(digest: str, text: str) -> dict[str, Tool]:

@@ -66,6 +66,16 @@ async def test_a_shortened_result_is_read_on(client: Client, world: World) -> No
     assert result["tools"] == ["look_up", "reserve", "order"]
 
 
+@pytest.mark.parametrize(("context", "max_bytes"), [(None, 16_384), (4_000, 3_000), (100, 1_024)])
+async def test_the_length_follows_the_context_of_the_roles(
+    client: Client, world: World, context: int | None, max_bytes: int
+) -> None:
+    script(world, LOOK_UP, call("read_more", path="entries", start=5))
+    world.roles.context = context
+    for observation in observations(await client.run())[:2]:
+        assert max_bytes * 3 // 4 < len(observation["content"].encode()) <= max_bytes
+
+
 async def test_the_log_alone_has_the_result_before_it_was_shortened(client: Client, world: World) -> None:
     script(world, LOOK_UP)
     result = await client.run()

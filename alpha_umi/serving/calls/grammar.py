@@ -27,7 +27,7 @@ from alpha_umi.serving.engine import Grammar
 
 # Of one tool, and of all together; a tool that exceeds it takes any JSON object.
 MAX_TOOL_CHARACTERS = 512 * 1024
-MAX_GRAMMAR_CHARACTERS = 2 * 1024 * 1024
+MAX_GRAMMAR_CHARACTERS = 1024 * 1024
 CACHED_GRAMMARS = 16
 CACHED_TOOLS = 256
 CACHED_LEAVES = 4_096
@@ -43,7 +43,35 @@ NESTING_COST = 50
 MAX_PATTERN_CHARACTERS = 2_000
 # A double represents integers up to this one.
 MAX_INTEGER = 2**53
-FORMATS = frozenset(["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "uuid", "uri"])
+# Others are used in more than one sense (`duration`, `time`), or llguidance does not know all of their values.
+FORMATS = frozenset(["date", "date-time", "email", "ipv4", "uri", "uuid"])
+
+
+_INPUT = "\nAction Input: "
+_NO_ARGUMENTS = {"type": "object", "additionalProperties": False}
+
+_SIMPLE_ESCAPE = r'\\["\\\/bfnrt]'
+# A character outside the basic plane is a pair of escapes; a lone surrogate is invalid.
+_UNICODE_ESCAPE = (
+    r"\\u([0-9a-cA-CefEF][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}"
+    r"|[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+)
+_RAW = r'[^"\\\x00-\x1f]'
+_CHARACTER = f"({_SIMPLE_ESCAPE}|{_UNICODE_ESCAPE}|{_RAW})"
+_DIGITS = "-?(0|[1-9][0-9]*)"
+_COMMON = rf"""
+SPACE: /( |\n {{0,64}})?/
+TEXT: /"{_CHARACTER}*"/
+KEY: /"({_SIMPLE_ESCAPE}|\\u00[01][0-9a-fA-F]|{_RAW})*"/
+NUMBER: /{_DIGITS}(\.[0-9]+)?([eE][+-]?[0-9]+)?/
+INTEGER: /{_DIGITS}(\.0|[eE]\+?[0-9]{{1,2}})?/
+EXPONENT: /{_DIGITS}(\.[0-9]+)?[eE][+-]?[0-9]+/
+NOTATION: /{_DIGITS}(\.0|[eE]\+?[0-9]{{1,2}})/
+json_value: json_object | json_array | TEXT | NUMBER | "true" | "false" | "null"
+json_object: "{{" SPACE (json_member ("," SPACE json_member)* SPACE)? "}}"
+json_member: TEXT ":" SPACE json_value
+json_array: "[" SPACE (json_value ("," SPACE json_value)* SPACE)? "]"
+"""
 
 
 class Offered(Protocol):
@@ -74,14 +102,12 @@ def _call_grammar(offered: tuple[tuple[str, str], ...]) -> str:
     rules = {parameters: _arguments(parameters) for _, parameters in offered}
     while sum(map(len, rules.values())) > MAX_GRAMMAR_CHARACTERS:
         rules[max(rules, key=lambda parameters: len(rules[parameters]))] = ""
-    lark = _lark(offered, rules)
-    if not _compiles(lark):
-        rules = {
-            parameters: text if _compiles(_lark((("tool", parameters),), {parameters: text})) else ""
-            for parameters, text in rules.items()
-        }
-        lark = _lark(offered, rules)
-    return lark
+    if not _compiles(_lark(offered, rules)):
+        alone = {each: text for each, text in rules.items() if _compiles(_lark([("tool", each)], rules))}
+        rules = dict.fromkeys(rules, "") | (
+            alone if _compiles(_lark(offered, dict.fromkeys(rules, "") | alone)) else {}
+        )
+    return _lark(offered, rules)
 
 
 def _lark(offered: Sequence[tuple[str, str]], rules: Mapping[str, str]) -> str:
@@ -89,7 +115,8 @@ def _lark(offered: Sequence[tuple[str, str]], rules: Mapping[str, str]) -> str:
         f"{_literal(f'Action: {name}{_INPUT}')} {_root(parameters) if rules[parameters] else 'json_object'}"
         for name, parameters in offered
     ]
-    return "\n".join([f"start: {' | '.join(calls)}", *filter(None, rules.values()), _COMMON])
+    used = dict.fromkeys(rules[parameters] for _, parameters in offered)
+    return "\n".join([f"start: {' | '.join(calls)}", *filter(None, used), _COMMON])
 
 
 @lru_cache(CACHED_TOOLS)
@@ -106,33 +133,6 @@ def _arguments(parameters: str) -> str:
 def _root(parameters: str) -> str:
     """The name of the rule of a tool's arguments; those of its parts begin with it."""
     return f"a{hashlib.sha256(parameters.encode()).hexdigest()[:12]}"
-
-
-_INPUT = "\nAction Input: "
-_NO_ARGUMENTS = {"type": "object", "additionalProperties": False}
-
-_SIMPLE_ESCAPE = r'\\["\\\/bfnrt]'
-# A character outside the basic plane is a pair of escapes; a lone surrogate is invalid.
-_UNICODE_ESCAPE = (
-    r"\\u([0-9a-cA-CefEF][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}"
-    r"|[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
-)
-_RAW = r'[^"\\\x00-\x1f]'
-_CHARACTER = f"({_SIMPLE_ESCAPE}|{_UNICODE_ESCAPE}|{_RAW})"
-_DIGITS = "-?(0|[1-9][0-9]*)"
-_COMMON = rf"""
-SPACE: /( |\n {{0,64}})?/
-TEXT: /"{_CHARACTER}*"/
-KEY: /"({_SIMPLE_ESCAPE}|\\u00[01][0-9a-fA-F]|{_RAW})*"/
-NUMBER: /{_DIGITS}(\.[0-9]+)?([eE][+-]?[0-9]+)?/
-INTEGER: /{_DIGITS}(\.0|[eE]\+?[0-9]{{1,2}})?/
-EXPONENT: /{_DIGITS}(\.[0-9]+)?[eE][+-]?[0-9]+/
-NOTATION: /{_DIGITS}(\.0|[eE]\+?[0-9]{{1,2}})/
-json_value: json_object | json_array | TEXT | NUMBER | "true" | "false" | "null"
-json_object: "{{" SPACE (json_member ("," SPACE json_member)* SPACE)? "}}"
-json_member: TEXT ":" SPACE json_value
-json_array: "[" SPACE (json_value ("," SPACE json_value)* SPACE)? "]"
-"""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
+from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
 from orchestrator.tools.errors import DocumentError, ToolSourceError
 from orchestrator.tools.model import EffectClass, LeftOut, Tool
 from orchestrator.tools.openapi.document import (
@@ -175,6 +176,7 @@ class _Parser:
         schema = signature.schema
         _check_size(schema, ref.pointer)
         check_evaluations(schema, ref.pointer)
+        _check_callable(schema, ref.pointer)
         return Operation(
             tool=Tool(name, _description(ref), schema, self.source_name, self._effect(ref)),
             method=ref.method.upper(),
@@ -380,6 +382,15 @@ def _check_size(schema: Schema, pointer: str) -> None:
         raise DocumentError(problem, field=pointer, remedy=UNSUPPORTED)
 
 
+def _check_callable(schema: Schema, pointer: str) -> None:
+    """Raises `DocumentError` for schemas that the caller service refuses."""
+    try:
+        check_schema(schema)
+    except ToolSchemaError as error:
+        message = f"no call can be written: {error.reason} ({error.pointer or 'its arguments'})"
+        raise DocumentError(message, field=pointer, remedy=error.remedy) from error
+
+
 def _description(ref: _OperationRef) -> str:
     texts = [ref.node.get(key) or ref.path_item.get(key) for key in ("summary", "description")]
     words = [text.strip() for text in texts if isinstance(text, str) and text.strip()]
@@ -409,9 +420,11 @@ def _encoded_path(ref: _OperationRef) -> str:
     """The path with its parameters in braces, and with everything else encoded. Raises `DocumentError`."""
     # Publishers tell operations of one address apart by a fragment, which is never sent.
     path = ref.path.partition("#")[0]
-    if has_dot_segment(_PLACEHOLDER.sub("x", path)) or "\\" in path or "?" in path:
+    if has_dot_segment(_PLACEHOLDER.sub("x", path)) or re.search(r"[\\?\x00\ud800-\udfff]", path):
         raise DocumentError(
-            "the path has a query, a backslash or dot segments", field=ref.pointer, remedy="correct the path"
+            "the path has dot segments, a query, or characters that no address has",
+            field=ref.pointer,
+            remedy="correct the path",
         )
     parts = _PLACEHOLDER.split(path)
     # Every second part is the name of a parameter.

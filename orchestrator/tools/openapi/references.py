@@ -179,7 +179,9 @@ async def _loaded(load: Load, url: str) -> tuple[bytes, Any] | None:
 
 def _below(pointer: str, key: str) -> str:
     """The pointer one level down, in the form that stands in a reference."""
-    return child(pointer, key) if key.isidentifier() else f"{pointer}/{quote(child('', key)[1:], safe='~')}"
+    return (
+        child(pointer, key) if key.isidentifier() else f"{pointer}/{quote(child('', key)[1:], '~', errors='replace')}"
+    )
 
 
 def _joined(base: str, reference: str) -> tuple[str, str]:

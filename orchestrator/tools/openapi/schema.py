@@ -7,6 +7,7 @@ under `$defs`. Read-only properties are left out: requests do not send them. Ann
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -30,6 +31,8 @@ _BACKTRACK_LIMIT: Final = 10_000
 _PATTERN_BYTES: Final = 4 * 1024 * 1024
 # Counted in parts, a pattern of that size.
 _PATTERN_PARTS: Final = 4_000
+# Counted in parts, the check of a default against definitions.
+_DEFAULT_PARTS: Final = 500
 _REPETITION: Final = re.compile(r"(\)?)\{(\d{1,6})(?:,(\d{0,6}))?\}")
 
 _ANNOTATIONS = frozenset({"description", "default"})
@@ -91,16 +94,17 @@ class SchemaReader:
 
         Raises `DocumentError` for schemas that are explosive or not valid.
         """
-        schema = self._without_wrong_default(self._written_out(_as_object(self._read(node, pointer, _Path({})))))
+        schema = self._written_out(_as_object(self._read(node, pointer, _Path({}))))
+        schema = self._without_wrong_default(schema, pointer)
         if isinstance(properties := schema.get("properties"), dict):
-            schema["properties"] = {name: self._property(part) for name, part in properties.items()}
+            schema["properties"] = {name: self._property(part, pointer) for name, part in properties.items()}
         return schema
 
-    def _property(self, part: Schema | bool) -> Schema | bool:
+    def _property(self, part: Schema | bool, pointer: str) -> Schema | bool:
         if not isinstance(part, dict):
             return part
         shown = {key: value for key, value in self._written_out(part).items() if key in ("type", "description")}
-        return self._without_wrong_default(shown | part if "$ref" in part else part)
+        return self._without_wrong_default(shown | part if "$ref" in part else part, pointer)
 
     def _written_out(self, schema: Schema) -> Schema:
         if not isinstance(name := schema.get("$ref"), str):
@@ -108,11 +112,16 @@ class SchemaReader:
         rest = {key: value for key, value in schema.items() if key != "$ref"}
         return dict(_as_object(_combine(self.definitions[name.removeprefix("#/$defs/")], rest)))
 
-    def _without_wrong_default(self, schema: Schema) -> Schema:
+    def _without_wrong_default(self, schema: Schema, pointer: str) -> Schema:
         if "default" not in schema:
             return schema
         rest = {key: value for key, value in schema.items() if key != "default"}
-        return schema if compile_schema(rest | {"$defs": self.definitions}, "#").is_valid(schema["default"]) else rest
+        if "'$ref'" in repr(rest):
+            self._count(_DEFAULT_PARTS, pointer)
+            validator = compile_schema(rest | {"$defs": self.definitions}, pointer)
+        else:
+            validator = compile_schema(rest, pointer)
+        return schema if validator.is_valid(schema["default"]) else rest
 
     def _read(self, node: Any, pointer: str, path: _Path) -> Schema | bool:
         self._count(1, pointer)
@@ -189,10 +198,18 @@ class SchemaReader:
                 raise DocumentError(
                     f"{key} is not supported here", field=pointer, remedy="use `$ref` with #/... instead"
                 )
+            if value is None and key not in ("default", "const"):
+                # An empty line of YAML, which says nothing.
+                continue
             if key in _VALUES:
                 schema[key] = value
+                if key != "description":
+                    self._count(_data_parts(value), pointer)
                 if key == "pattern" and isinstance(value, str):
                     self._count(_pattern_parts(value), pointer)
+                    if not _compiles(value):
+                        # The tool's own server still applies it.
+                        del schema[key]
                 continue
             if key not in _SCHEMAS | _SCHEMA_LISTS | _SCHEMA_MAPS:
                 continue
@@ -228,7 +245,8 @@ class SchemaReader:
         if "description" in schema:
             text = schema.pop("description")
             if isinstance(text, str) and text.strip():
-                schema["description"] = text.strip()[:MAX_DESCRIPTION_CHARACTERS]
+                schema["description"] = text[: 4 * MAX_DESCRIPTION_CHARACTERS].strip()[:MAX_DESCRIPTION_CHARACTERS]
+        schema |= _corrected(schema)
         if isinstance(schema.get("required"), bool):
             # Draft 3 of JSON Schema said so of a property; it has no meaning any more.
             del schema["required"]
@@ -236,7 +254,8 @@ class SchemaReader:
             properties = node.get("properties")
             items = properties.items() if isinstance(properties, Mapping) else ()
             read_only = {name for name, item in items if self._read_only(item, pointer)}
-            schema["required"] = [name for name in required if not (isinstance(name, str) and name in read_only)]
+            distinct = {repr(name): name for name in required}.values()
+            schema["required"] = [name for name in distinct if not (isinstance(name, str) and name in read_only)]
         schema = _unwrapped(schema)
         if not self._siblings_apply:
             schema = _to_draft_2020(schema, nullable=_is_nullable(node))
@@ -308,6 +327,29 @@ def compile_schema(schema: Schema, pointer: str) -> jsonschema_rs.Draft202012Val
         ) from error
 
 
+@functools.lru_cache(1_024)
+def _compiles(pattern: str) -> bool:
+    try:
+        compile_schema({"pattern": pattern}, "#")
+    except DocumentError:
+        return False
+    return True
+
+
+def _data_parts(value: Any) -> int:
+    """The parts of a value such as an enum: less than those of schemas, which cost more to read."""
+    number, level = 0, [value]
+    while level and number < 4 * MAX_SCHEMA_PARTS:
+        number += len(level) + sum(len(item) // 64 for item in level if isinstance(item, str))
+        level = [
+            inside
+            for item in level
+            if isinstance(item, dict | list)
+            for inside in (item.values() if isinstance(item, dict) else item)
+        ]
+    return number // 4
+
+
 def _pattern_parts(pattern: str) -> int:
     """How large the compiled pattern is, roughly: repeated characters add up, repeated groups multiply."""
     size, groups = len(pattern), 1
@@ -319,6 +361,17 @@ def _pattern_parts(pattern: str) -> int:
 
 def _as_object(schema: Schema | bool) -> Schema:
     return schema if isinstance(schema, dict) else ({} if schema else {"not": {}})
+
+
+def _corrected(schema: Schema) -> Schema:
+    """Types that are no types, and whose meaning is plain: those of files, and of null where YAML had no quotes."""
+    match schema.get("type"):
+        case "file":
+            return {"type": "string", "format": "binary"}
+        case list() as kinds if None in kinds:
+            return {"type": ["null" if kind is None else kind for kind in kinds]}
+        case _:
+            return {}
 
 
 def _is_nullable(node: Mapping[str, Any]) -> bool:

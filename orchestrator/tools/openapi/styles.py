@@ -24,11 +24,11 @@ from orchestrator.tools.openapi.servers import has_dot_segment
 _DELIMITERS: Final = {"spaceDelimited": " ", "pipeDelimited": "|"}
 # Reserved characters that neither end a query nor mean something in it.
 _RESERVED: Final = "/?:@!$'()*,;="
-# What a cookie may hold (RFC 6265, 4.1.1) without `%`; servers differ in whether they decode cookies.
+# What a cookie may hold (RFC 6265, 4.1.1) without `%` and the `&` of the style; servers differ in whether they decode.
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 # With `allowReserved`, what is encoded already stays as it is.
 _TRIPLE: Final = re.compile(r"(%[0-9A-Fa-f]{2})")
-_COOKIE: Final = "!#$&'()*+-./:<=>?@[]^_`{|}~"
+_COOKIE: Final = "!#$'()*+-./:<=>?@[]^_`{|}~"
 
 
 @dataclass(frozen=True)

@@ -105,10 +105,10 @@ def _schema(node: Mapping[str, Any]) -> dict[str, Any]:
 def _style(node: Mapping[str, Any], pointer: str) -> dict[str, Any]:
     if node.get("type") != "array":
         return {}
-    name = node.get("collectionFormat", "csv")
+    name = str(node.get("collectionFormat", "csv"))
     if name not in _STYLES:
         raise DocumentError(
-            f"the collectionFormat {str(name)[:40]!r} has no form in OpenAPI 3",
+            f"the collectionFormat {name[:40]!r} has no form in OpenAPI 3",
             field=child(pointer, "collectionFormat"),
             remedy="leave the operation out with `operations`",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -62,7 +63,7 @@ def test_json_is_read_whatever_its_label(media_type: str) -> None:
         ("<feed><title>News</title></feed>", "application/atom+xml"),
         ("a,b\n1,2", "text/csv"),
         ('{"a": 1}\n{"a": 2}', "application/x-ndjson"),
-        ('{"a": 1}\n{"a": 2}', "application/json"),
+        ('{"a": 1}\n\n{"a": 2}', "application/json"),
         ("<p>hi", "text/plain"),
         ("plain words", "text/html"),
         ("sunny", ""),
@@ -148,6 +149,13 @@ def test_of_an_answer_that_was_cut_the_complete_values_are_shown() -> None:
     result = seen(b'{"items": [{"id": 1}, {"id": 2}, {"id": 3, "name": "unfin', truncated=True)
     assert result == ToolResult('{"items":[{"id":1},{"id":2},{"id":3}]}', is_error=False, truncated=True)
     assert seen("a,b\n1,é".encode()[:-1], media_type="text/csv", truncated=True) == ToolResult("a,b\n1,", False, True)
+
+
+def test_an_answer_that_was_cut_in_a_string_takes_no_longer_than_another() -> None:
+    started = time.process_time()
+    result = seen(b'[1, "' + b'\\"' * 500_000, truncated=True)
+    assert result == ToolResult("[1]", is_error=False, truncated=True)
+    assert time.process_time() - started < 2
 
 
 def test_what_cannot_be_stored_is_replaced_or_escaped() -> None:

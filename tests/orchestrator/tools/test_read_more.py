@@ -20,6 +20,7 @@ BODY: dict[str, Any] = {
     "none": {},
     "total": 50,
 }
+NINES = "9" * 5_000
 CSV = "".join(f"{number},{number * 2}\n" for number in range(500))
 
 
@@ -80,6 +81,7 @@ def test_lines_of_a_text_are_read() -> None:
     [
         ({"path": "item"}, "the object at the top has no 'item'; it has items, text, a.b, none, total"),
         ({"path": "items.50"}, "the list at items has 50 items, counted from 0, and none at '50'"),
+        ({"path": f"items.{NINES}"}, f"the list at items has 50 items, counted from 0, and none at '{NINES}'"),
         ({"path": "items.1.id.x"}, "the value at items.1.id has no parts: end `path` there"),
         ({"path": "none.x"}, "the object at none has no 'x'; it has no members"),
         ({"path": "items", "start": 50}, "there are 50 items: `start` is less than that"),

@@ -106,7 +106,7 @@ def test_json_in_a_header_is_ascii() -> None:
 
 
 def test_cookies() -> None:
-    assert cookie_pairs(value("a/b c;d")) == ["color=a/b%20c%3Bd"]
+    assert cookie_pairs(value("a/b c;d&e")) == ["color=a/b%20c%3Bd%26e"]
     assert cookie_pairs(value(LIST, explode=False)) == ["color=blue,black,brown"]
     assert cookie_pairs(value(LIST)) == ["color=blue", "color=black", "color=brown"]
 
