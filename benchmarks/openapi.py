@@ -26,6 +26,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
+from urllib.parse import unquote
 
 import httpx
 from llguidance import LLMatcher, LLTokenizer
@@ -67,6 +68,7 @@ class Measured:
     seconds: float = 0.0
     growth_mb: float = 0.0
     tools: int = 0
+    prompt_tokens: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
     grammar_ms: list[float] = field(default_factory=list)
@@ -79,6 +81,7 @@ class Measured:
             "MB": round(self.megabytes, 2),
             "ops": self.operations,
             "tools": self.tools,
+            "prompt": self.prompt_tokens,
             "s": self.seconds,
             "s/MB": self.seconds / self.megabytes,
             "+MB": round(self.growth_mb),
@@ -121,7 +124,10 @@ async def _measure(text: str, document: Document, measured: Measured) -> None:
         label = f"{endpoint.method} {endpoint.path}"
         try:
             calls = Calls(document, endpoint, mapping, base_url=base_url)
-        except (Unreadable, Unspecified, ValueError) as error:
+        except Unreadable as error:
+            measured.counts["differ"] += 1
+            measured.findings.append((label, f"differ: offered without {error}"))
+        except (Unspecified, ValueError) as error:
             measured.counts["unsampled"] += len(KINDS)
             measured.findings.append((label, f"no sample: {error}"))
         else:
@@ -143,9 +149,9 @@ def _matched(document: Document, provider: OpenApiProvider) -> Iterator[tuple[En
     """Each tool's operation with its endpoint: by method and path, then by name, then in order."""
     waiting: dict[tuple[str, str], list[Endpoint]] = defaultdict(list)
     for endpoint in document.endpoints():
-        waiting[endpoint.method, endpoint.path.partition("#")[0]].append(endpoint)
+        waiting[endpoint.method, unquote(endpoint.path.partition("#")[0])].append(endpoint)
     for name, (operation, _) in provider._operations.items():
-        candidates = waiting[operation.method, operation.path.partition("#")[0]]
+        candidates = waiting[operation.method, unquote(operation.path)]
         same = [e for e in candidates if re.sub(r"\W+", "_", str(e.node.get("operationId"))).strip("_") == name]
         endpoint = (same or candidates)[0]
         candidates.remove(endpoint)
@@ -183,6 +189,7 @@ async def _outcome(provider: OpenApiProvider, recorder: _Recorder, tool: str, ca
 def _check_calls(tools: Sequence[Any], measured: Measured) -> None:
     """Grammars of up to 100 tools together, and sample calls of each."""
     offered = [turns.Tool(tool.name, tool.description, tool.parameters) for tool in tools]
+    measured.prompt_tokens = turns.estimated_tokens(offered)
     for start in range(0, len(offered), TOOLS_PER_GRAMMAR):
         group = offered[start : start + TOOLS_PER_GRAMMAR]
         try:

@@ -108,8 +108,12 @@ class Document:
         return listed
 
     def parameters(self, endpoint: Endpoint) -> list[Parameter]:
-        """Its parameters, without those of Swagger's bodies."""
-        return [self._parameter(node) for node in self._nodes(endpoint) if node.get("in") not in ("body", "formData")]
+        """Its parameters, without those of Swagger's bodies. A placeholder that is not declared is a text."""
+        listed = [self._parameter(node) for node in self._nodes(endpoint) if node.get("in") not in ("body", "formData")]
+        declared = {parameter.name for parameter in listed if parameter.location == "path"}
+        missing = set(re.findall(r"\{([^{}]*)\}", endpoint.path)) - declared
+        text = {"type": "string", "minLength": 1}
+        return listed + [Parameter(name, "path", text, True, Written("simple")) for name in sorted(missing)]
 
     def bodies(self, endpoint: Endpoint) -> tuple[dict[str, Media], bool]:
         """The body in each of its media types, and whether it is required."""
