@@ -189,9 +189,13 @@ class OrchestratorClient:
         """The sources of tools, those that failed included."""
         return (await self._read(ToolSourceList, "GET", _SOURCES)).data
 
-    async def add_tool_source(self, name: str, **settings: Any) -> ToolSourceInfo:
-        """Register the operations of an OpenAPI document as tools; `settings` are fields of `POST /v1/tool-sources`."""
-        return await self._read(ToolSourceInfo, "POST", _SOURCES, json={"name": name, "kind": "openapi", **settings})
+    async def add_tool_source(self, name: str, url: str | None = None, **settings: Any) -> ToolSourceInfo:
+        """Register the operations of the OpenAPI document at `url`, or of the setting `document`, as tools.
+
+        `settings` are further fields of `POST /v1/tool-sources`.
+        """
+        body = {"name": name, "kind": "openapi", "url": url, **settings}
+        return await self._read(ToolSourceInfo, "POST", _SOURCES, json=body)
 
     async def remove_tool_source(self, name: str) -> None:
         """Remove a source and its tools."""

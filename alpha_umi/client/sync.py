@@ -81,9 +81,9 @@ class SyncOrchestratorClient:
         """See `OrchestratorClient.tool_sources`."""
         return self._run(self._client.tool_sources())
 
-    def add_tool_source(self, name: str, **settings: Any) -> ToolSourceInfo:
+    def add_tool_source(self, name: str, url: str | None = None, **settings: Any) -> ToolSourceInfo:
         """See `OrchestratorClient.add_tool_source`."""
-        return self._run(self._client.add_tool_source(name, **settings))
+        return self._run(self._client.add_tool_source(name, url, **settings))
 
     def remove_tool_source(self, name: str) -> None:
         """See `OrchestratorClient.remove_tool_source`."""
