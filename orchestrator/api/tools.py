@@ -37,18 +37,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
 
     @router.get("/v1/tools", summary="Tools on offer")
     async def list_tools() -> ToolList:
-        return ToolList(
-            data=[
-                ToolInfo(
-                    name=tool.name,
-                    description=tool.description,
-                    parameters=tool.parameters,
-                    source=tool.source,
-                    effect=tool.effect,
-                )
-                for tool in registry.list_tools()
-            ]
-        )
+        return ToolList(data=[ToolInfo(**tool.record()) for tool in registry.list_tools()])
 
     @router.get("/v1/tool-sources", summary="Sources of tools")
     async def list_sources() -> ToolSourceList:

@@ -209,8 +209,7 @@ class EffectExecutor:
     async def _observation_bytes(self, state: State) -> int:
         """The length above which a result is shortened for the roles of the trajectory."""
         roles: tuple[Role, ...] = ("backbone",) if state.strategy == "single" else ("planner", "caller", "summarizer")
-        await self.offers.contexts.refresh(roles)
-        return observation_bytes(self.offers.contexts.smallest(roles))
+        return observation_bytes(await self.offers.contexts.smallest(roles))
 
     async def observed(self, state: State, effect: RunTool | AwaitOutput, result: ToolResult) -> ToolObserved:
         """The observation of a result, which is shortened if it is too long for the roles."""

@@ -36,8 +36,7 @@ class ToolOffers:
         if state.retrieve is False or len(tool_set.tools) <= self.retrieve_tools:
             return None
         roles: tuple[Role, ...] = ("backbone",) if state.strategy == "single" else ("planner", "caller")
-        await self.contexts.refresh(roles)
-        context = self.contexts.smallest(roles)
+        context = await self.contexts.smallest(roles)
         budget = None if context is None else round(context * self.retrieve_above)
         # Counting tokens and building the index take long for thousands of tools.
         return await asyncio.to_thread(self._choose, state, tool_set, budget)

@@ -46,6 +46,7 @@ FILTER = {
         ({"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$"}, "2026-01-31"),
         ({"type": "string", "pattern": "^[A-Z]{3}$"}, "AAA"),
         ({"type": "string", "pattern": "^(acct|cus)_[^/]+$", "minLength": 8}, "acct_aaa"),
+        ({"type": "string", "pattern": r"^[^a0A\-_ ]$"}, "1"),
         ({"type": "string", "pattern": r"^\p{L}+$"}, "text"),
         ({"type": "integer", "exclusiveMinimum": 0, "multipleOf": 5}, 5),
         ({"type": "integer", "minimum": -10, "maximum": -3}, -10),
