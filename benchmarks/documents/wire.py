@@ -12,7 +12,7 @@ import email
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -30,7 +30,7 @@ MULTIPART: Final = "multipart/form-data"
 _DELIMITERS: Final = {"spaceDelimited": " ", "pipeDelimited": "|", "tabDelimited": "\t"}
 # Headers that a request has beside those of the document.
 _OWN_HEADERS: Final = frozenset({"accept", "content-type", "idempotency-key", "user-agent"})
-_MISSING: Final = object()
+_MISSING: Final = ...
 _encoded = partial(quote, safe="")
 
 
@@ -40,19 +40,13 @@ class Unspecified(Exception):
 
 @dataclass(frozen=True)
 class Entry:
-    """A name and its value in a query, a form or a cookie: a text, parts with commas between them, or a JSON value."""
+    """A name and its value: a text, texts with commas between them, or a JSON value.
+
+    It stands in a query, a cookie, a form, or a multipart body, where a part can be a file and have a media type.
+    """
 
     name: str
     value: Any
-    is_json: bool = False
-
-
-@dataclass(frozen=True)
-class Part:
-    """A part of a multipart body: bytes or, where `is_json`, a value."""
-
-    name: str
-    content: Any
     is_json: bool = False
     is_file: bool = False
     media_type: str | None = None
@@ -60,7 +54,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Body:
-    """A body's media type and what it holds: a JSON value, lines of them, entries of a form, parts, or bytes."""
+    """A body's media type and what it holds: a JSON value, lines of them, entries of a form, or bytes."""
 
     media_type: str
     content: Any
@@ -107,10 +101,8 @@ def expect(
 def expected_body(media_type: str, media: Media, value: Any) -> Body:
     """A body that holds `value`, in the given form."""
     kind = media_type.partition(";")[0].strip().lower()
-    if kind == FORM:
-        return Body(kind, [entry for name, part in value.items() for entry in _form_entries(name, part, media)])
-    if kind == MULTIPART:
-        return Body(kind, [part for name, item in value.items() for part in _parts(name, item, media)])
+    if kind in (FORM, MULTIPART):
+        return Body(kind, [entry for name, part in value.items() for entry in _form_entries(name, part, media, kind)])
     if is_json(kind):
         return Body("application/json" if "*" in kind else kind, value)
     if is_lines(kind):
@@ -201,25 +193,20 @@ def _segments(parameter: Parameter, value: Any) -> list[str]:
     return ["".join(named)] if written.explode else [f";{name}={','.join(parts)}" if any(parts) else f";{name}"]
 
 
-def _form_entries(name: str, value: Any, media: Media) -> list[Entry]:
+def _form_entries(name: str, value: Any, media: Media, kind: str) -> list[Entry]:
+    """A property of a form or of a multipart body. Without a style, each item of a list is apart."""
     written = media.encoding.get(name, Written())
-    if written.style is not None:
+    if kind == FORM and written.style is not None:
         return entries(name, value, written)
-    typed = written.media_type is not None and is_json(written.media_type.lower())
-    return [
-        Entry(name, item, is_json=True) if typed or isinstance(item, (dict, list)) else Entry(name, text(item))
-        for item in (value if isinstance(value, list) else [value])
-    ]
-
-
-def _parts(name: str, value: Any, media: Media) -> Iterator[Part]:
-    declared = media.encoding.get(name, Written()).media_type
-    exact_type = declared if declared and "*" not in declared and "," not in declared else None
+    declared = written.media_type or ""
+    media_type = None if not declared or "*" in declared or "," in declared else declared
+    listed = []
     for item in value if isinstance(value, list) else [value]:
         if isinstance(item, (dict, list)) or (declared and is_json(declared.lower())):
-            yield Part(name, item, is_json=True, media_type=exact_type or "application/json")
+            listed.append(Entry(name, item, is_json=True, media_type=media_type or "application/json"))
         else:
-            yield Part(name, text(item).encode(), is_file=_is_file(media.schema, name), media_type=exact_type)
+            listed.append(Entry(name, text(item), is_file=_is_file(media.schema, name), media_type=media_type))
+    return listed
 
 
 def _is_file(schema: Any, name: str) -> bool:
@@ -305,7 +292,7 @@ def _body_differences(expected: Expected, content_type: str, content: bytes | No
     return [f"body {difference}"] if difference else []
 
 
-def _part_differences(expected: list[Part], content_type: str, content: bytes) -> list[str]:
+def _part_differences(expected: list[Entry], content_type: str, content: bytes) -> list[str]:
     message = email.message_from_bytes(f"content-type: {content_type}\r\n\r\n".encode() + content)
     got = [sent for sent in message.walk() if sent is not message]
     differing = [] if len(got) == len(expected) else [f"{len(got)} parts, not {len(expected)}"]
@@ -313,9 +300,9 @@ def _part_differences(expected: list[Part], content_type: str, content: bytes) -
     named = sorted(((str(sent.get_param("name", "", "content-disposition")), sent) for sent in got), key=itemgetter(0))
     for part, (name, sent) in zip(sorted(expected, key=attrgetter("name")), named, strict=False):
         payload: bytes = sent.get_payload(decode=True)  # type: ignore[assignment]  # these have no parts of their own
-        same = not json_difference(part.content, _json(payload.decode())) if part.is_json else payload == part.content
-        if name != part.name or not same:
-            differing.append(f"part {name}: {payload[:200]!r}, not {part.name}: {part.content!r}")
+        text_sent = payload.decode(errors="replace")
+        if name != part.name or json_difference(part.value, _json(text_sent) if part.is_json else text_sent):
+            differing.append(f"part {name}: {payload[:200]!r}, not {part.name}: {part.value!r}")
         if part.media_type and sent.get_content_type() != part.media_type:
             differing.append(f"part {name}: type {sent.get_content_type()!r}, not {part.media_type!r}")
         if part.is_file and not sent.get_filename():

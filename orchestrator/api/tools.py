@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response
 
 from alpha_umi.contract.client_turns import ClientTool
 from alpha_umi.contract.problems import FieldProblem, Kind, ServiceError
-from alpha_umi.contract.roles import MAX_TOOLS as MAX_STEP_TOOLS
+from alpha_umi.contract.roles import MAX_STEP_TOOLS
 from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
 from alpha_umi.contract.tool_sources import LeftOutInfo, ToolSourceInfo, ToolSourceList
 from alpha_umi.contract.trajectories import MAX_TOOLS, ToolInfo, ToolList

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from alpha_umi.contract.validation import explain
 from alpha_umi.trajectory import State
 from orchestrator.tools.json_text import Container, Value, compact_json, read_tree, write_tree
 from orchestrator.tools.model import EffectClass, Tool
@@ -83,9 +84,7 @@ def read_more(state: State, arguments: Mapping[str, Any], max_bytes: int) -> str
     try:
         wanted = ReadMore.model_validate(arguments)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise NothingToRead(f"{place}: {first['msg']}") from error
+        raise NothingToRead(explain(error)) from error
     number, body = _body(state, wanted.result)
     title, compact = result_title(number), compact_json(body)
     if compact is None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+from support.openapi_documents import openapi_document
 
 from benchmarks.documents.reading import Document, Media, Parameter, Unreadable, Written, load
 from benchmarks.documents.samples import NoSample, Samples, written
@@ -237,13 +238,8 @@ def test_a_document_of_which_everything_is_equal(tmp_path: Path) -> None:
         "responses": {"200": {"description": "done", "content": {"application/json": {}}}},
     }
     schemes = {"given": {"type": "apiKey", "in": "query", "name": "key"}}
-    document = {
-        "openapi": "3.1.0",
-        "info": {"title": "things", "version": "1"},
-        "security": [{"given": []}],
-        "paths": {"/things/{id}": {"put": operation}},
-        "components": {"securitySchemes": schemes},
-    }
+    components = {"securitySchemes": schemes}
+    document = openapi_document({"/things/{id}": {"put": operation}}, security=[{"given": []}], components=components)
     path = tmp_path / "things.json"
     path.write_text(json.dumps(document))
     measured = measure(path)

@@ -8,6 +8,7 @@ import jsonschema_rs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.openapi_documents import openapi_document
 
 from orchestrator.tools.example import example_arguments
 from orchestrator.tools.openapi.provider import OpenApiSource, read_operations
@@ -83,7 +84,7 @@ def test_examples_of_the_document_are_used() -> None:
         "type": "object", "required": ["city", "at"], "properties": {"city": name, "at": {"example": {"x": 1}}},
     }}}}  # fmt: skip
     paths = {"/a": {"post": {"operationId": "a", "requestBody": body, "responses": {}}}}
-    document = {"openapi": "3.0.3", "info": {"title": "t", "version": "1"}, "paths": paths}
+    document = openapi_document(paths, version="3.0.3")
     source = OpenApiSource(name="s", document=document, base_url="http://api.example")
     operations, _ = read_operations(source, source.document_bytes() or b"")
     assert example_arguments(operations["a"][0].tool.parameters) == {"city": "Oslo", "at": "text"}
