@@ -84,17 +84,9 @@ def check(
     Nothing is registered or called, so credentials are named without their variables.
     """
     names = [name.partition("=")[0] for name in credential or []]
-    settings = source_settings(
-        document,
-        base_url=base_url,
-        credentials=dict.fromkeys(names, "not sent"),
-        operations=operation,
-        tags=tag,
-        paths=path,
-        methods=method,
-        remote_references=remote_references,
-    )
-    provider = _load(settings)
+    chosen = {"operations": operation, "tags": tag, "paths": path, "methods": method}
+    settings = source_settings(document, base_url=base_url, remote_references=remote_references, **chosen)
+    provider = _load(settings | {"credentials": dict.fromkeys(names, "not sent")})
     impossible = tools_without_valid_call(provider)
     tools = [PromptTool(tool.name, tool.description, tool.parameters) for tool in provider.tools.values()]
     grammars = time_grammars(tools)

@@ -171,16 +171,14 @@ def add(
     state_dir: StateDir = None,
 ) -> None:
     """Register the operations of an OpenAPI document as tools."""
+    chosen = {"operations": operation, "tags": tag, "paths": path, "methods": method}
     settings = source_settings(
         document,
         base_url=base_url,
         effect=effect,
         credentials=credentials_of(credential or ()),
-        operations=operation,
-        tags=tag,
-        paths=path,
-        methods=method,
         remote_references=remote_references,
+        **chosen,
     )
     with _connect(ctx, url, api_key, state_dir) as client:
         source = client.add_tool_source(name, **settings)
