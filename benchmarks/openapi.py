@@ -22,7 +22,7 @@ import re
 import statistics
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
@@ -37,29 +37,32 @@ from alpha_umi.roles import turns
 from alpha_umi.serving.calls.grammar import call_grammar
 from alpha_umi.serving.calls.offer import Rejected, prompt_tools, read_call
 from benchmarks import orchestrator
-from benchmarks.documents.calls import CREDENTIAL, KINDS, ArgumentMapping, Calls, SampleCall
+from benchmarks.documents.calls import CREDENTIAL, KINDS, ArgumentMapping, Calls
 from benchmarks.documents.reading import Document, Endpoint, Json, Unreadable, load
-from benchmarks.documents.samples import NoSample, Samples, plain, written
+from benchmarks.documents.samples import NoSample, Samples, written
 from benchmarks.documents.wire import Unspecified, differences
 from benchmarks.report import Row, show, write_json
 from orchestrator.tools.egress import Answer, Egress, OutboundRequest
 from orchestrator.tools.errors import ToolSourceError
+from orchestrator.tools.model import Tool
 from orchestrator.tools.numbers import read_json
 from orchestrator.tools.openapi.operation import Operation
 from orchestrator.tools.openapi.provider import OpenApiProvider, OpenApiSource, load_openapi
+from orchestrator.tools.tool_sets import role_tool
 
 TITLE: Final = "Tools from OpenAPI documents"
 BASE_URL: Final = "https://base.example.org/v0"
 TOOLS_PER_GRAMMAR: Final = 100
 DOCUMENT_TIMEOUT_S: Final = 900.0
 LARGE_OPERATIONS: Final = 1_000
+LEFT_OUT: Final = "left out"
 # Of each document, in the order of the table: requests by outcome, then calls.
 _COUNTS: Final = ("requests", "equal", "refused", "differ", "unsampled", "calls", "written", "invalid", "let pass")
 
 
 @dataclass
 class Measured:
-    """Everything measured of one document. `findings` are (operation, what is wrong)."""
+    """Everything measured of one document. `findings` are (operation, outcome, reason)."""
 
     name: str
     megabytes: float
@@ -70,9 +73,14 @@ class Measured:
     tools: int = 0
     prompt_tokens: int = 0
     counts: Counter[str] = field(default_factory=Counter)
-    left_out: Counter[str] = field(default_factory=Counter)
     grammar_ms: list[float] = field(default_factory=list)
-    findings: list[tuple[str, str]] = field(default_factory=list)
+    findings: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def add(self, operation: str, outcome: str, reason: str = "", *, times: int = 1) -> None:
+        """Count an outcome, with the reason if something is wrong."""
+        self.counts[outcome] += times
+        if reason:
+            self.findings.append((operation, outcome, reason))
 
     def row(self) -> Row:
         """The document's row of the table."""
@@ -112,27 +120,27 @@ async def _measure(text: str, document: Document, measured: Measured) -> None:
     measured.seconds = time.process_time() - started
     measured.growth_mb = _memory_mb("VmHWM") - before_mb
     measured.tools = len(provider.tools)
-    for each in getattr(provider, "left_out", ()):
-        measured.left_out[each.reason] += 1
-        measured.findings.append((each.operation, f"left out: {each.reason}"))
+    for each in provider.left_out:
+        measured.add(each.operation, LEFT_OUT, each.reason)
     for endpoint, operation in _matched(document, provider):
         mapping = ArgumentMapping(
             {(p.location, p.wire_name): p.argument for p in operation.parameters},
-            operation.body,
+            None if operation.body is None else (operation.body.media_type, operation.body.argument),
             frozenset(operation.tool.parameters.get("required", ())),
         )
         label = f"{endpoint.method} {endpoint.path}"
         try:
             calls = Calls(document, endpoint, mapping, base_url=base_url)
         except Unreadable as error:
-            measured.counts["differ"] += 1
-            measured.findings.append((label, f"differ: offered without {error}"))
+            measured.add(label, "differ", f"offered without {error}")
         except (Unspecified, ValueError) as error:
-            measured.counts["unsampled"] += len(KINDS)
-            measured.findings.append((label, f"no sample: {error}"))
+            measured.add(label, "unsampled", str(error), times=len(KINDS))
         else:
-            await _check_requests(provider, recorder, calls, (label, operation.tool.name), measured)
-    _check_calls(list(provider.tools.values()), measured)
+            for part, required in calls.missing():
+                measured.add(label, "differ" if required else "optional", f"no argument for {part}")
+            async for outcome, reason in _request_outcomes(provider, recorder, operation.tool.name, calls):
+                measured.add(label, outcome, reason)
+    _check_calls(provider.tools.values(), measured)
 
 
 class _Recorder:
@@ -158,37 +166,29 @@ def _matched(document: Document, provider: OpenApiProvider) -> Iterator[tuple[En
         yield endpoint, operation
 
 
-async def _check_requests(
-    provider: OpenApiProvider, recorder: _Recorder, calls: Calls, names: tuple[str, str], measured: Measured
-) -> None:
-    label, tool = names
-    for part, required in calls.missing():
-        measured.counts["differ"] += required
-        measured.findings.append((label, f"{'differ' if required else 'optional'}: no argument for {part}"))
+async def _request_outcomes(
+    provider: OpenApiProvider, recorder: _Recorder, tool: str, calls: Calls
+) -> AsyncIterator[tuple[str, str]]:
+    """What to count for each sample call of an operation, and what is wrong with its request."""
     for call in calls.calls():
         if isinstance(call, str):
-            measured.counts["unsampled"] += 1
-            measured.findings.append((label, f"no sample: {call}"))
+            yield "unsampled", call
             continue
-        outcome, reason = await _outcome(provider, recorder, tool, call)
-        measured.counts.update(["requests", outcome])
-        if reason:
-            measured.findings.append((label, f"{outcome}: {reason} <- {written(call.arguments)[:400]}"))
+        yield "requests", ""
+        recorder.request = None
+        arguments = written(call.arguments)
+        result = await provider.call(tool, read_json(arguments), idempotency_key="key", timeout_s=1)
+        if (sent := recorder.request) is None:
+            yield "refused", f"{result.content} <- {arguments[:400]}"
+            continue
+        compared = [differences(each, sent.method, sent.url, sent.headers, sent.content) for each in call.expected]
+        fewest = min(compared, key=len)
+        yield ("differ", f"{'; '.join(fewest)} <- {arguments[:400]}") if fewest else ("equal", "")
 
 
-async def _outcome(provider: OpenApiProvider, recorder: _Recorder, tool: str, call: SampleCall) -> tuple[str, str]:
-    recorder.request = None
-    result = await provider.call(tool, read_json(written(call.arguments)), idempotency_key="key", timeout_s=1)
-    if (sent := recorder.request) is None:
-        return "refused", result.content
-    compared = [differences(each, sent.method, sent.url, sent.headers, sent.content) for each in call.expected]
-    fewest = min(compared, key=len)
-    return ("differ", "; ".join(fewest)) if fewest else ("equal", "")
-
-
-def _check_calls(tools: Sequence[Any], measured: Measured) -> None:
+def _check_calls(tools: Iterable[Tool], measured: Measured) -> None:
     """Grammars of up to 100 tools together, and sample calls of each."""
-    offered = [turns.Tool(tool.name, tool.description, tool.parameters) for tool in tools]
+    offered = [role_tool(tool.name, tool) for tool in tools]
     measured.prompt_tokens = turns.estimated_tokens(offered)
     for start in range(0, len(offered), TOOLS_PER_GRAMMAR):
         group = offered[start : start + TOOLS_PER_GRAMMAR]
@@ -197,14 +197,12 @@ def _check_calls(tools: Sequence[Any], measured: Measured) -> None:
             grammar = _Grammar(group)
             measured.grammar_ms.append((time.process_time() - started) * 1_000)
         except ServiceError as error:
-            measured.counts["calls"] += len(group) * 2 * len(KINDS)
-            measured.findings.append((group[0].name, f"no grammar of {len(group)} tools: {error.detail}"))
+            reason = f"no grammar of {len(group)} tools: {error.detail}"
+            measured.add(group[0].name, "calls", reason, times=len(group) * 2 * len(KINDS))
             continue
         for tool in grammar.tools:
             for outcome, reason in grammar.outcomes(tool):
-                measured.counts[outcome] += 1
-                if reason:
-                    measured.findings.append((tool.name, f"{outcome}: {reason}"))
+                measured.add(tool.name, outcome, reason)
 
 
 class _Grammar:
@@ -257,7 +255,7 @@ def _invalid(arguments: Json, samples: Samples) -> Iterator[Json]:
     for name in list(arguments)[:6]:
         changed.append({other: value for other, value in arguments.items() if other != name})
         changed += [{**arguments, name: other} for other in others]
-    return (each for each in changed if not samples.validator.is_valid(plain(each)))
+    return (each for each in changed if not samples.validator.is_valid(each))
 
 
 def _memory_mb(figure: str) -> float:
@@ -310,7 +308,8 @@ def _share(part: int, total: int) -> str:
 
 def reasons(measured: Sequence[Measured]) -> list[Row]:
     """Why documents were refused, and why operations were left out, most frequent first."""
-    left_out = sum((each.left_out for each in measured), Counter[str]())
+    findings = [finding for each in measured for finding in each.findings]
+    left_out = Counter(reason for _, outcome, reason in findings if outcome == LEFT_OUT)
     rows: list[Row] = [{"of": each.name, "reason": each.refused[:200]} for each in measured if each.refused]
     return rows + [{"of": f"{count} operations", "reason": reason[:200]} for reason, count in left_out.most_common(30)]
 
@@ -377,8 +376,8 @@ def main() -> None:
         parser.error("give a folder, or --large")
     measured = measure_folder(options.folder, only=options.only) if options.folder else []
     for each in measured if options.verbose else ():
-        for operation, reason in each.findings:
-            print(f"{each.name}\t{operation}\t{reason}")
+        for operation, outcome, reason in each.findings:
+            print(f"{each.name}\t{operation}\t{outcome}: {reason}")
     rows = [each.row() for each in measured if not each.refused]
     if measured:
         show(TITLE, rows)

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from alpha_umi.contract.stream_events import explain
+from alpha_umi.contract.validation import explain
 from alpha_umi.plain_text import plain_line
 from alpha_umi.trajectory import Event, State, Transition, UnknownEvent, branch, effect_key, effect_of, parse_event
 from cli.errors import CommandError, UsageProblem

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from alpha_umi.contract.validation import explain
 from alpha_umi.roles.template import Prompt
 from alpha_umi.roles.turns import Role
 from alpha_umi.serving.tokens import PromptTokenizer
@@ -206,7 +207,7 @@ def read_record(folder: Path, *, check_digest: bool = True) -> DatasetRecord:
     try:
         record = DatasetRecord.model_validate_json(_bytes(path))
     except ValidationError as error:
-        raise PreparedUnusable(f"{path}: {_first(error)}", remedy=REMEDY) from error
+        raise PreparedUnusable(f"{path}: {explain(error)}", remedy=REMEDY) from error
     if check_digest and examples_digest(folder) != record.digest:
         raise PreparedUnusable(
             f"{folder}: the examples are not those that {RECORD_FILE} was written for", remedy=REMEDY
@@ -218,7 +219,7 @@ def _example(line: bytes, place: str) -> Example:
     try:
         return Example.model_validate_json(line)
     except ValidationError as error:
-        raise PreparedUnusable(f"{place}: {_first(error)}", remedy=REMEDY) from error
+        raise PreparedUnusable(f"{place}: {explain(error)}", remedy=REMEDY) from error
 
 
 def _bytes(path: Path) -> bytes:
@@ -226,9 +227,3 @@ def _bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise PreparedUnusable(f"{path} cannot be read: {error.strerror}", remedy=REMEDY) from error
-
-
-def _first(error: ValidationError) -> str:
-    first: Mapping[str, object] = dict(error.errors(include_url=False)[0])
-    place = ".".join(map(str, first["loc"] if isinstance(first["loc"], tuple) else ()))
-    return f"{place or 'document'}: {first['msg']}"

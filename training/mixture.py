@@ -11,6 +11,7 @@ from typing import Annotated
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from alpha_umi.contract.validation import faults
 from alpha_umi.roles.template import template_names
 from recordings.formats.source import Format
 from training.errors import MixtureUnusable
@@ -112,9 +113,4 @@ def _read(path: Path) -> Mixture:
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise MixtureUnusable(f"{path} is neither YAML nor JSON", remedy=REMEDY) from error
     except ValidationError as error:
-        raise MixtureUnusable(f"{path}: {_faults(error)}", remedy=REMEDY) from error
-
-
-def _faults(error: ValidationError) -> str:
-    errors = error.errors(include_url=False)
-    return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'the file'}: {each['msg']}" for each in errors)
+        raise MixtureUnusable(f"{path}: {'; '.join(faults(error, at='the file'))}", remedy=REMEDY) from error

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
+from alpha_umi.contract.validation import explain
 from training.errors import RecordUnusable
 from training.recipes.model import Variant
 from training.writing import write_file
@@ -120,9 +121,7 @@ def _read(kind: type[Record], path: Path, remedy: str) -> Record:
     try:
         return kind.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"])) or "document"
-        raise RecordUnusable(f"{path} cannot be read: {place}: {first['msg']}", remedy=remedy) from error
+        raise RecordUnusable(f"{path} cannot be read: {explain(error)}", remedy=remedy) from error
     except OSError as error:
         raise RecordUnusable(f"{path} cannot be read: {error.strerror}", remedy=remedy) from error
 

@@ -29,12 +29,6 @@ def reason_of(response: httpx.Response) -> str:
     return f"status {response.status_code}" if problem is None else problem.detail
 
 
-def explain(error: ValidationError) -> str:
-    """The first fault of a document and where it stands."""
-    first = error.errors(include_input=False, include_url=False)[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'the body'}: {first['msg']}"
-
-
 async def read_bounded(response: httpx.Response, max_bytes: int) -> bytes:
     """The body of a streamed response; empty if it is longer, because a JSON text that is cut cannot be parsed."""
     body = bytearray()

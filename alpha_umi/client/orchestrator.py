@@ -22,7 +22,7 @@ from httpx_sse import EventSource, ServerSentEvent, SSEError
 from pydantic import BaseModel, Field, ValidationError
 
 from alpha_umi.client.errors import InvalidResponse, RequestRefused, StreamBroken, Unavailable
-from alpha_umi.client.http import explain, problem_of, public_url
+from alpha_umi.client.http import problem_of, public_url
 from alpha_umi.client.retry import NO_RETRY, RETRYABLE_STATUS, Backoff, Failure, RetryPolicy, retry
 from alpha_umi.contract.client_turns import AddMessage
 from alpha_umi.contract.http import is_loopback
@@ -30,6 +30,7 @@ from alpha_umi.contract.problems import Problem
 from alpha_umi.contract.tool_calls import ToolCallResult, ToolDetails
 from alpha_umi.contract.tool_sources import ToolSourceInfo, ToolSourceList
 from alpha_umi.contract.trajectories import CreateTrajectory, ToolList, Trajectory, TrajectoryList
+from alpha_umi.contract.validation import explain
 from alpha_umi.trajectory import Status
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
@@ -206,7 +207,9 @@ class OrchestratorClient:
         try:
             return model.model_validate_json(response.content)
         except ValidationError as error:
-            raise self._invalid(f"its answer to {method} {path} cannot be read: {explain(error)}") from error
+            raise self._invalid(
+                f"its answer to {method} {path} cannot be read: {explain(error, at='the body')}"
+            ) from error
 
     async def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
         async def attempt(_: int) -> httpx.Response | Failure:

@@ -16,9 +16,10 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from alpha_umi.client.errors import INVALID_RESPONSE, RoleRequestFailed, ServiceMismatch, TokenRefused, Unavailable
-from alpha_umi.client.http import explain, problem_of, public_url, reason_of
+from alpha_umi.client.http import problem_of, public_url, reason_of
 from alpha_umi.client.retry import NO_RETRY, RETRYABLE_STATUS, Failure, RetryPolicy, retry
 from alpha_umi.contract.roles import ModelInfo, ModelList, RoleAnswer, RoleSpec, Sampling, Timings, UsageModel
+from alpha_umi.contract.validation import explain
 from alpha_umi.roles.turns import Role
 
 # Problem kinds of a text that the model wrote and its service could not use.
@@ -200,7 +201,7 @@ def _parsed(role: Role, response: httpx.Response, model: type[Body]) -> Body:
     try:
         return model.model_validate_json(response.content)
     except ValidationError as error:
-        detail = f"the answer cannot be read: {explain(error)}"
+        detail = f"the answer cannot be read: {explain(error, at='the body')}"
         raise RoleRequestFailed(role, INVALID_RESPONSE, detail, status=response.status_code) from error
 
 

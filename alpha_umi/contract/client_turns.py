@@ -7,17 +7,17 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from alpha_umi.contract.roles import ToolModel, WireModel
+from alpha_umi.roles.turns import NAME_CHARACTERS
 
 MAX_MESSAGE_CHARACTERS = 32_000
 MAX_OUTPUT_CHARACTERS = 1_000_000
-MAX_CLIENT_TOOL_NAME_CHARACTERS = 64
 MAX_CALL_ID_CHARACTERS = 128
 
 
 class ClientTool(ToolModel):
     """A tool that the client executes. `parameters` is a JSON Schema of type object; empty means no arguments."""
 
-    name: Annotated[str, Field(min_length=1, max_length=MAX_CLIENT_TOOL_NAME_CHARACTERS, pattern=r"^[A-Za-z0-9_.-]+$")]
+    name: Annotated[str, Field(min_length=1, max_length=NAME_CHARACTERS, pattern=r"^[A-Za-z0-9_.-]+$")]
 
 
 def _form(tool: Any) -> str:

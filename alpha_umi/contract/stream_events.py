@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from alpha_umi.contract.trajectories import Trajectory
+from alpha_umi.contract.validation import explain
 from alpha_umi.trajectory import (
     EVENT_TYPES,
     ActionRequired,
@@ -169,12 +170,6 @@ def machine_events(stream: Iterable[StreamEvent]) -> Iterator[Event]:
             case event:
                 yield event
         ended = isinstance(item.event, TrajectoryFinished)
-
-
-def explain(error: ValidationError) -> str:
-    """The first thing that is wrong, and where."""
-    first = error.errors(include_input=False, include_url=False)[0]
-    return f"{'.'.join(str(part) for part in first['loc']) or 'document'}: {first['msg']}"
 
 
 def _context(transition: Transition) -> dict[str, Any]:

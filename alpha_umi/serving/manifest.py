@@ -19,6 +19,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from alpha_umi.contract.validation import faults
 from alpha_umi.roles.template import load_template, template_names
 from alpha_umi.roles.turns import Role
 
@@ -110,7 +111,7 @@ def load_manifest(folder: Path) -> ModelManifest:
     except OSError as error:
         raise ManifestUnreadable(f"{path}: {error.strerror}; a model folder needs this file") from error
     except ValidationError as error:
-        raise ManifestUnreadable(f"{path}: {_faults(error)}") from error
+        raise ManifestUnreadable(f"{path}: {'; '.join(faults(error))}") from error
 
 
 def write_manifest(folder: Path, manifest: ModelManifest) -> ModelManifest:
@@ -174,7 +175,3 @@ def _check(path: Path, recorded: str) -> None:
         raise DigestMismatch(path, f"cannot be read ({error.strerror})") from error
     if actual != recorded:
         raise DigestMismatch(path, f"SHA-256 is {actual} instead of {recorded}")
-
-
-def _faults(error: ValidationError) -> str:
-    return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'document'}: {item['msg']}" for item in error.errors())

@@ -14,6 +14,7 @@ import httpx
 from httpx_sse import SSEError
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from alpha_umi.contract.validation import explain
 from alpha_umi.serving.engine import EngineError, EngineRefused, EngineUnavailable
 
 _KEY_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
@@ -109,6 +110,5 @@ def _message(response: httpx.Response) -> str:
 
 def _first_line(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        first = error.errors(include_input=False, include_url=False)[0]
-        return f"{'.'.join(map(str, first['loc'])) or 'document'}: {first['msg']}"
+        return explain(error)
     return str(error)

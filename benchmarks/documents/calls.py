@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fnmatch import fnmatchcase
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from benchmarks.documents.reading import Document, Endpoint, Json, Media, Parameter, Scheme
 from benchmarks.documents.samples import Kind, NoSample, Samples, exact
@@ -31,21 +31,15 @@ CREDENTIAL: Final = "made-up:credential"
 _IGNORED: Final = frozenset({"accept", "content-type", "authorization", "idempotency-key"})
 
 
-class BodyMapping(Protocol):
-    """Which arguments hold the body: one, or its properties."""
-
-    @property
-    def media_type(self) -> str: ...
-    @property
-    def argument(self) -> str | None: ...
-
-
 @dataclass(frozen=True)
 class ArgumentMapping:
-    """Where the tool's arguments go: by location and name, and the body's."""
+    """Where the tool's arguments go: by location and name, and the body's.
+
+    `body`: its media type, and the argument that holds it; None if its properties are arguments.
+    """
 
     parameters: Mapping[tuple[str, str], str]
-    body: BodyMapping | None
+    body: tuple[str, str | None] | None
     required: frozenset[str]
 
 
@@ -126,15 +120,14 @@ class Calls:
         return SampleCall(arguments, tuple(self._with_credentials(expected)))
 
     def _chosen_body(self) -> _ChosenBody | None:
-        body = self._mapping.body
-        if body is None:
+        if self._mapping.body is None:
             return None
-        media, required = self._document.bodies(self._endpoint)
-        name = next((name for name in media if name == body.media_type or fnmatchcase(body.media_type, name)), None)
-        if name is None:
-            raise Unspecified(f"the body has no form {body.media_type!r}")
-        samples = self._samples(media[name].schema, "body")
-        return _ChosenBody(body.media_type, body.argument, media[name], required, samples)
+        media_type, argument = self._mapping.body
+        forms, required = self._document.bodies(self._endpoint)
+        media = next((form for name, form in forms.items() if fnmatchcase(media_type, name)), None)
+        if media is None:
+            raise Unspecified(f"the body has no form {media_type!r}")
+        return _ChosenBody(media_type, argument, media, required, self._samples(media.schema, "body"))
 
     def _with_body(self, expected: Expected, body: _ChosenBody, kind: Kind) -> tuple[Expected, Json]:
         """The request and the arguments of its body; an optional body is left out of a minimal call if it can be."""
@@ -175,9 +168,9 @@ def _place(scheme: Scheme, headers: dict[str, str], query: list[Entry], cookies:
         case "basic":
             headers["authorization"] = f"Basic {base64.b64encode(CREDENTIAL.encode()).decode()}"
         case "query":
-            query.append(Entry(scheme.wire_name, (CREDENTIAL,)))
+            query.append(Entry(scheme.wire_name, CREDENTIAL))
         case _:
-            cookies.append(Entry(scheme.wire_name, (CREDENTIAL,)))
+            cookies.append(Entry(scheme.wire_name, CREDENTIAL))
 
 
 def _writable(parameter: Parameter, samples: Samples, kind: Kind) -> Any:

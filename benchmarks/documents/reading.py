@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,7 @@ _VALUES: Final = frozenset({
     "exclusiveMaximum", "multipleOf", "minItems", "maxItems", "uniqueItems", "minContains", "maxContains",
     "minProperties", "maxProperties", "required", "dependentRequired", "default", "contentEncoding", "contentMediaType",
 })  # fmt: skip
+_REFERENCE: Final = re.compile(r'"\$ref": "#/\$defs/([^"]+)"')
 # OpenAPI: `style` of a parameter that has none.
 _STYLE: Final = {"query": "form", "cookie": "form", "path": "simple", "header": "simple"}
 # Swagger 2.0, `collectionFormat`.
@@ -187,10 +188,10 @@ class Document:
         reached: Json = {}
         pending = [schema]
         while pending:
-            for name in _references(pending.pop()):
-                if name not in reached:
-                    reached[name] = self.definitions[name]
-                    pending.append(self.definitions[name])
+            names = _REFERENCE.findall(json.dumps(pending.pop(), ensure_ascii=False))
+            new = {name: self.definitions[name] for name in names if name in self.definitions and name not in reached}
+            reached |= new
+            pending += new.values()
         return {"allOf": [schema], "$defs": reached}
 
     def _named(self, target: str) -> str:
@@ -305,18 +306,6 @@ def _texts(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _texts(part) for key, part in value.items()}
     return [_texts(part) for part in value] if isinstance(value, list) else value
-
-
-def _references(schema: Any) -> Iterator[str]:
-    if isinstance(schema, Mapping):
-        if isinstance(target := schema.get("$ref"), str):
-            yield target.removeprefix("#/$defs/")
-        for key, part in schema.items():
-            if key not in ("enum", "const", "default"):
-                yield from _references(part)
-    elif isinstance(schema, list):
-        for part in schema:
-            yield from _references(part)
 
 
 def _modern(schema: Json, *, nullable: bool) -> Json:

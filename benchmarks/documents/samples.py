@@ -49,8 +49,6 @@ FORMATS: Final = {
     "ipv6": "2001:db8::7",
     "byte": "SGVsbG8sIHdvcmxkIQ==",
 }
-
-
 _BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 
 
@@ -77,7 +75,7 @@ class Samples:
         for _ in range(TRIES):
             self._parts, self._active = PARTS, []
             value = self._value(self.schema)
-            if self._with_formats.is_valid(plain(value)):
+            if self._with_formats.is_valid(value):
                 return value
         raise NoSample("no value satisfied the schema")
 
@@ -105,7 +103,7 @@ class Samples:
             if self._active.count(target) >= RECURSION:
                 raise NoSample("the recursion is deep enough")
             self._active.append(target)
-            merged = _both(merged, self._merged(self._lookup(target)))
+            merged = _both(merged, self._merged(self.schema["$defs"][target.removeprefix("#/$defs/")]))
         for part in schema.get("allOf", ()):
             merged = _both(merged, self._merged(part))
         for choice in ("anyOf", "oneOf"):
@@ -122,13 +120,6 @@ class Samples:
             except NoSample:
                 del self._active[depth:]
         raise NoSample("no branch has a value")
-
-    def _lookup(self, target: str) -> Any:
-        node: Any = self.schema
-        for part in target.removeprefix("#").split("/")[1:]:
-            key = part.replace("~1", "/").replace("~0", "~")
-            node = node[int(key)] if isinstance(node, list) else node[key]
-        return node
 
     def _type(self, schema: Json) -> str:
         kinds = schema.get("type")
@@ -160,8 +151,7 @@ class Samples:
                 return self._array(schema)
             case "object":
                 return self._object(schema)
-            case _:
-                raise NoSample(f"there is no type {kind!r}")
+        raise NoSample(f"there is no type {kind!r}")
 
     def _number(self, kind: str, schema: Json) -> int | Decimal:
         bounds = {key: value for key, value in schema.items() if key in _BOUNDS}
@@ -171,7 +161,7 @@ class Samples:
             numbers += EDGE_NUMBERS * 3
         numbers += [exact(value) + more for value in bounds.values() for more in (0, 1, -1)]
         validator = jsonschema_rs.Draft202012Validator({"type": kind, **bounds})
-        fitting = [n for n in numbers if (kind == "number" or isinstance(n, int)) and validator.is_valid(plain(n))]
+        fitting = [n for n in numbers if (kind == "number" or isinstance(n, int)) and validator.is_valid(n)]
         if not fitting:
             raise NoSample("no number fits")
         return self._rng.choice(fitting) if self._kind == "edge" else fitting[0]
@@ -249,15 +239,6 @@ def _both(one: Json, other: Json) -> Json:
 def exact(value: Any) -> Any:
     """A value of a document with its numbers as `Decimal` or `int`."""
     return json.loads(json.dumps(value), parse_float=Decimal)
-
-
-def plain(value: Any) -> Any:
-    """A sample as validators take it, with floats."""
-    if isinstance(value, dict):
-        return {name: plain(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [plain(part) for part in value]
-    return float(value) if isinstance(value, Decimal) else value
 
 
 def written(value: Any, *, rng: random.Random | None = None, indent: int | None = None) -> str:

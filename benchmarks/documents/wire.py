@@ -12,10 +12,12 @@ import email
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from functools import partial
+from itertools import zip_longest
 from operator import attrgetter, itemgetter
 from typing import Any, Final
 from urllib.parse import quote, unquote, unquote_plus, urlsplit
@@ -24,9 +26,12 @@ from benchmarks.documents.reading import Media, Parameter, Written
 
 FORM: Final = "application/x-www-form-urlencoded"
 MULTIPART: Final = "multipart/form-data"
-_DELIMITERS: Final = {"form": ",", "spaceDelimited": " ", "pipeDelimited": "|", "tabDelimited": "\t"}
+# Of styles without commas: a server finds them in the decoded value.
+_DELIMITERS: Final = {"spaceDelimited": " ", "pipeDelimited": "|", "tabDelimited": "\t"}
 # Headers that a request has beside those of the document.
 _OWN_HEADERS: Final = frozenset({"accept", "content-type", "idempotency-key", "user-agent"})
+_MISSING: Final = ...
+_encoded = partial(quote, safe="")
 
 
 class Unspecified(Exception):
@@ -35,20 +40,13 @@ class Unspecified(Exception):
 
 @dataclass(frozen=True)
 class Entry:
-    """A name and its value in a query, a form or a cookie: parts with a delimiter between them, or one JSON value."""
+    """A name and its value: a text, texts with commas between them, or a JSON value.
+
+    It stands in a query, a cookie, a form, or a multipart body, where a part can be a file and have a media type.
+    """
 
     name: str
-    parts: tuple[Any, ...]
-    delimiter: str = ""
-    is_json: bool = False
-
-
-@dataclass(frozen=True)
-class Part:
-    """A part of a multipart body: bytes or, where `is_json`, a value."""
-
-    name: str
-    content: Any
+    value: Any
     is_json: bool = False
     is_file: bool = False
     media_type: str | None = None
@@ -56,7 +54,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Body:
-    """A body's media type and what it holds: a JSON value, lines of them, entries of a form, parts, or bytes."""
+    """A body's media type and what it holds: a JSON value, lines of them, entries of a form, or bytes."""
 
     media_type: str
     content: Any
@@ -93,7 +91,7 @@ def expect(
             case _:
                 expected.headers[parameter.name.lower()] = _simple(value, parameter.written, str)
     address, _, fixed = address.partition("#")[0].partition("?")
-    expected.query += [Entry(unquote_plus(n), (unquote_plus(v),)) for n, v in _pairs(fixed)]
+    expected.query += [Entry(unquote_plus(n), unquote_plus(v)) for n, v in _pairs(fixed)]
     for spelling in (0, -1):
         fill = re.sub(r"\{([^{}]*)\}", lambda m, at=spelling: segments.get(m[1], [m[0]])[at], address)  # type: ignore[misc]
         expected.paths.append(_address(fill))
@@ -103,10 +101,8 @@ def expect(
 def expected_body(media_type: str, media: Media, value: Any) -> Body:
     """A body that holds `value`, in the given form."""
     kind = media_type.partition(";")[0].strip().lower()
-    if kind == FORM:
-        return Body(kind, [entry for name, part in value.items() for entry in _form_entries(name, part, media)])
-    if kind == MULTIPART:
-        return Body(kind, [part for name, item in value.items() for part in _parts(name, item, media)])
+    if kind in (FORM, MULTIPART):
+        return Body(kind, [entry for name, part in value.items() for entry in _form_entries(name, part, media, kind)])
     if is_json(kind):
         return Body("application/json" if "*" in kind else kind, value)
     if is_lines(kind):
@@ -133,25 +129,24 @@ def entries(name: str, value: Any, written: Written) -> list[Entry]:
     """A value in a query, a form or a cookie."""
     if written.media_type is not None:
         json_value = is_json(written.media_type.lower())
-        return [Entry(name, (value if json_value else text(value),), is_json=json_value)]
-    delimiter = _DELIMITERS.get(written.style or "form", ",")
+        return [Entry(name, value if json_value else text(value), is_json=json_value)]
     match value:
         case dict() if written.style == "deepObject":
-            return [Entry(f"{name}[{key}]", (text(part),)) for key, part in value.items()]
+            return [Entry(f"{name}[{key}]", text(part)) for key, part in value.items()]
         case dict() if written.explode:
-            return [Entry(key, (text(part),)) for key, part in value.items()]
+            return [Entry(key, text(part)) for key, part in value.items()]
         case list() if written.explode:
-            return [Entry(name, (text(item),)) for item in value]
+            return [Entry(name, text(item)) for item in value]
         case dict() | list() if written.style in ("deepObject", "scalar"):
             raise Unspecified("a list in style deepObject, or a Swagger parameter that is no list")
         case dict() | list():
-            flat = _flat(value)
-            if delimiter != "," and any(delimiter in part for part in flat):
+            flat, delimiter = tuple(_flat(value)), _DELIMITERS.get(written.style or "form")
+            if delimiter and any(delimiter in part for part in flat):
                 raise Unspecified("a delimiter within a value")
             # RFC 6570, 2.3: a list or object without members is undefined.
-            return [Entry(name, tuple(flat), delimiter)] if flat else []
+            return [Entry(name, delimiter.join(flat) if delimiter else flat)] if flat else []
         case _:
-            return [Entry(name, (text(value),))]
+            return [Entry(name, text(value))]
 
 
 def text(value: Any) -> str:
@@ -168,9 +163,10 @@ def text(value: Any) -> str:
 
 
 def _flat(value: Any) -> list[str]:
-    return (
-        [part for key in value for part in (key, text(value[key]))] if isinstance(value, dict) else [*map(text, value)]
-    )
+    """The parts of a list or object that is not exploded; a scalar is one part."""
+    if isinstance(value, dict):
+        return [part for key in value for part in (key, text(value[key]))]
+    return [*map(text, value if isinstance(value, list) else [value])]
 
 
 def _simple(value: Any, written: Written, encoded: Any) -> str:
@@ -179,55 +175,44 @@ def _simple(value: Any, written: Written, encoded: Any) -> str:
         raise Unspecified("`content` outside of the query")
     if isinstance(value, dict) and written.explode:
         return ",".join(f"{encoded(key)}={encoded(text(part))}" for key, part in value.items())
-    return ",".join(encoded(part) for part in (_flat(value) if isinstance(value, (dict, list)) else [text(value)]))
+    return ",".join(map(encoded, _flat(value)))
 
 
 def _segments(parameter: Parameter, value: Any) -> list[str]:
     """The spellings of a path parameter. Version 3.0.3 shows a list in style label with dots, 3.1.1 with commas."""
     written, name = parameter.written, _encoded(parameter.name)
-    style, many = written.style, isinstance(value, (dict, list))
-    if style not in ("label", "matrix"):
+    if written.style not in ("label", "matrix"):
         return [_simple(value, written, _encoded)]
-    prefix = "." if style == "label" else ";"
+    prefix = "." if written.style == "label" else ";"
     if isinstance(value, dict) and written.explode:
         return ["".join(f"{prefix}{_encoded(key)}={_encoded(text(part))}" for key, part in value.items())]
-    parts = [_encoded(part) for part in (_flat(value) if many else [text(value)])]
-    if style == "label":
+    parts = [*map(_encoded, _flat(value))]
+    if prefix == ".":
         return ["." + ".".join(parts)] if written.explode else ["." + ",".join(parts), "." + ".".join(parts)]
     named = [f";{name}={part}" if part else f";{name}" for part in parts]
     return ["".join(named)] if written.explode else [f";{name}={','.join(parts)}" if any(parts) else f";{name}"]
 
 
-def _form_entries(name: str, value: Any, media: Media) -> list[Entry]:
+def _form_entries(name: str, value: Any, media: Media, kind: str) -> list[Entry]:
+    """A property of a form or of a multipart body. Without a style, each item of a list is apart."""
     written = media.encoding.get(name, Written())
-    if written.style is not None:
+    if kind == FORM and written.style is not None:
         return entries(name, value, written)
-    items = value if isinstance(value, list) else [value]
-    typed = written.media_type is not None and is_json(written.media_type.lower())
-    return [
-        Entry(name, (item,), is_json=True) if typed or isinstance(item, (dict, list)) else Entry(name, (text(item),))
-        for item in items
-    ]
-
-
-def _parts(name: str, value: Any, media: Media) -> Iterator[Part]:
-    declared = media.encoding.get(name, Written()).media_type
-    exact_type = declared if declared and "*" not in declared and "," not in declared else None
+    declared = written.media_type or ""
+    media_type = None if not declared or "*" in declared or "," in declared else declared
+    listed = []
     for item in value if isinstance(value, list) else [value]:
         if isinstance(item, (dict, list)) or (declared and is_json(declared.lower())):
-            yield Part(name, item, is_json=True, media_type=exact_type or "application/json")
+            listed.append(Entry(name, item, is_json=True, media_type=media_type or "application/json"))
         else:
-            yield Part(name, text(item).encode(), is_file=_is_file(media.schema, name), media_type=exact_type)
+            listed.append(Entry(name, text(item), is_file=_is_file(media.schema, name), media_type=media_type))
+    return listed
 
 
 def _is_file(schema: Any, name: str) -> bool:
     part = schema.get("properties", {}).get(name, {}) if isinstance(schema, Mapping) else {}
     part = part.get("items", part) if isinstance(part, Mapping) else {}
     return isinstance(part, Mapping) and part.get("format") == "binary"
-
-
-def _encoded(value: str) -> str:
-    return quote(value, safe="")
 
 
 def _address(url: str) -> str:
@@ -273,7 +258,7 @@ def _entry_differences(place: str, expected: list[Entry], got: Iterable[tuple[st
     for name, value in got:
         raw[unquote_plus(name)].append(value)
     return [
-        f"{place} {name}: {raw[name]!r}, not {[list(entry.parts) for entry in wanted[name]]!r}"
+        f"{place} {name}: {raw[name]!r}, not {[entry.value for entry in wanted[name]]!r}"
         for name in dict.fromkeys([*wanted, *raw])
         if len(wanted[name]) != len(raw[name]) or not all(map(_reads, wanted[name], raw[name]))
     ]
@@ -281,12 +266,10 @@ def _entry_differences(place: str, expected: list[Entry], got: Iterable[tuple[st
 
 def _reads(entry: Entry, raw: str) -> bool:
     if entry.is_json:
-        return not json_difference(entry.parts[0], _json(unquote_plus(raw)))
-    if entry.delimiter == ",":
-        return tuple(map(unquote_plus, raw.split(","))) == entry.parts
-    if entry.delimiter:
-        return tuple(unquote_plus(raw).split(entry.delimiter)) == entry.parts
-    return (unquote_plus(raw),) == entry.parts
+        return not json_difference(entry.value, _json(unquote_plus(raw)))
+    if isinstance(entry.value, tuple):
+        return tuple(map(unquote_plus, raw.split(","))) == entry.value
+    return bool(unquote_plus(raw) == entry.value)
 
 
 def _body_differences(expected: Expected, content_type: str, content: bytes | None) -> list[str]:
@@ -309,7 +292,7 @@ def _body_differences(expected: Expected, content_type: str, content: bytes | No
     return [f"body {difference}"] if difference else []
 
 
-def _part_differences(expected: list[Part], content_type: str, content: bytes) -> list[str]:
+def _part_differences(expected: list[Entry], content_type: str, content: bytes) -> list[str]:
     message = email.message_from_bytes(f"content-type: {content_type}\r\n\r\n".encode() + content)
     got = [sent for sent in message.walk() if sent is not message]
     differing = [] if len(got) == len(expected) else [f"{len(got)} parts, not {len(expected)}"]
@@ -317,9 +300,9 @@ def _part_differences(expected: list[Part], content_type: str, content: bytes) -
     named = sorted(((str(sent.get_param("name", "", "content-disposition")), sent) for sent in got), key=itemgetter(0))
     for part, (name, sent) in zip(sorted(expected, key=attrgetter("name")), named, strict=False):
         payload: bytes = sent.get_payload(decode=True)  # type: ignore[assignment]  # these have no parts of their own
-        same = not json_difference(part.content, _json(payload.decode())) if part.is_json else payload == part.content
-        if name != part.name or not same:
-            differing.append(f"part {name}: {payload[:200]!r}, not {part.name}: {part.content!r}")
+        text_sent = payload.decode(errors="replace")
+        if name != part.name or json_difference(part.value, _json(text_sent) if part.is_json else text_sent):
+            differing.append(f"part {name}: {payload[:200]!r}, not {part.name}: {part.value!r}")
         if part.media_type and sent.get_content_type() != part.media_type:
             differing.append(f"part {name}: type {sent.get_content_type()!r}, not {part.media_type!r}")
         if part.is_file and not sent.get_filename():
@@ -331,23 +314,20 @@ def _json(raw: str) -> Any:
     try:
         return json.loads(raw, parse_float=Decimal, parse_int=Decimal)
     except ValueError:
-        return Unspecified
+        return _MISSING
 
 
 def json_difference(one: Any, other: Any, place: str = "") -> str:
     """The first difference of members, types or digits of two values; empty if there is none."""
-    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
-        return next(
-            filter(None, (json_difference(part, other[key], f"{place}/{key}") for key, part in one.items())), ""
-        )
+    pairs: Iterable[tuple[Any, tuple[Any, Any]]]
     if isinstance(one, dict) and isinstance(other, dict):
-        place = f"{place}/{next(key for key in (*one, *other) if key not in one or key not in other)}"
-    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        parts = (json_difference(*both, f"{place}/{n}") for n, both in enumerate(zip(one, other, strict=True)))
-        return next(filter(None, parts), "")
-    elif isinstance(one, (int, Decimal)) and isinstance(other, Decimal) and not isinstance(one, bool):
-        if Decimal(one).as_tuple() == other.as_tuple():
-            return ""
-    elif type(one) is type(other) and one == other:
-        return ""
-    return f"{place or 'all of it'}: {str(other)[:200]!r}, not {str(one)[:200]!r}"
+        pairs = ((key, (one.get(key, _MISSING), other.get(key, _MISSING))) for key in one | other)
+    elif isinstance(one, list) and isinstance(other, list):
+        pairs = enumerate(zip_longest(one, other, fillvalue=_MISSING))
+    else:
+        if isinstance(one, (int, Decimal)) and isinstance(other, Decimal) and not isinstance(one, bool):
+            same = Decimal(one).as_tuple() == other.as_tuple()
+        else:
+            same = type(one) is type(other) and one == other
+        return "" if same else f"{place or 'all of it'}: {str(other)[:200]!r}, not {str(one)[:200]!r}"
+    return next(filter(None, (json_difference(*both, f"{place}/{key}") for key, both in pairs)), "")

@@ -19,6 +19,7 @@ from alpha_umi.client.sync import SyncOrchestratorClient
 from alpha_umi.contract.client_turns import AddMessage
 from alpha_umi.contract.stream_events import StreamEvent, read_stream_event
 from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS, CreateTrajectory, Strategy, Trajectory
+from alpha_umi.contract.validation import explain
 from cli.errors import EXIT_FAILED, UsageProblem, understood
 from cli.local.signals import ignored_signals
 from cli.options import ApiKey, AsJson, StateDir, Url, connect, messages, output
@@ -211,6 +212,4 @@ def _translate_errors() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise UsageProblem(f"{field}: {first['msg'].removeprefix('Value error, ')}") from error
+        raise UsageProblem(explain(error).replace(": Value error, ", ": ")) from error

@@ -16,6 +16,7 @@ import typer
 from rich.table import Table
 
 from alpha_umi.contract.tool_sources import LeftOutInfo
+from alpha_umi.contract.validation import explain
 from alpha_umi.roles.turns import Tool as PromptTool
 from alpha_umi.roles.turns import estimated_tokens
 from cli.errors import UsageProblem
@@ -144,8 +145,7 @@ def _load(settings: dict[str, Any]) -> ToolProvider:
     except ToolSourceError as error:
         raise UsageProblem(f"{error.field}: {error.message}", remedy=error.remedy) from error
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise UsageProblem(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise UsageProblem(explain(error)) from error
 
 
 def _text(path: str) -> str:

@@ -175,7 +175,7 @@ def add(
     settings = source_settings(
         document,
         base_url=base_url,
-        effect=None if effect is None else effect.value,
+        effect=effect,
         credentials=credentials_of(credential or ()),
         remote_references=remote_references,
         **chosen,

@@ -18,8 +18,9 @@ from rich.console import Console
 from rich.text import Text
 
 from alpha_umi import telemetry
-from alpha_umi.client.http import explain, reason_of
+from alpha_umi.client.http import reason_of
 from alpha_umi.contract.roles import ModelInfo, ModelList
+from alpha_umi.contract.validation import explain
 from alpha_umi.plain_text import plain_line
 from alpha_umi.roles.turns import Role
 from alpha_umi.serving.manifest import MANIFEST_FILE, ManifestError, ModelManifest, load_manifest, verify
@@ -204,5 +205,5 @@ def _running(service: ServiceRecord, http: httpx.Client) -> RunningModel:
     except httpx.HTTPError as error:
         return RunningModel(service, None, str(error))
     except ValidationError as error:
-        return RunningModel(service, None, f"its answer cannot be read: {explain(error)}")
+        return RunningModel(service, None, f"its answer cannot be read: {explain(error, at='the body')}")
     return RunningModel(service, next(iter(models), None))

@@ -18,12 +18,12 @@ from typing import Final, Protocol
 from pydantic import ValidationError
 
 from alpha_umi.client.errors import ClientError, InvalidResponse, RequestRefused, Unavailable
-from alpha_umi.client.http import explain
 from alpha_umi.client.orchestrator import OrchestratorClient
 from alpha_umi.client.retry import RetryPolicy
 from alpha_umi.contract.roles import ToolModel
 from alpha_umi.contract.stream_events import EventNotUnderstood, StreamEvent, machine_events, read_stream_event
 from alpha_umi.contract.trajectories import CreateTrajectory, Strategy, ToolInfo, Trajectory
+from alpha_umi.contract.validation import explain
 from alpha_umi.trajectory import Event
 from evaluation.concurrency import run_concurrently
 from evaluation.errors import EvaluationError
@@ -162,7 +162,8 @@ def _request(recorded: RecordedTrajectory, options: RunOptions) -> CreateTraject
         )
     except ValidationError as error:
         raise InvalidInstruction(
-            f"trajectory {recorded.id!r} cannot be sent: {explain(error)}", remedy="correct it in the suite"
+            f"trajectory {recorded.id!r} cannot be sent: {explain(error, at='the body')}",
+            remedy="correct it in the suite",
         ) from error
 
 

@@ -16,9 +16,9 @@ from typing import Literal
 from pydantic import ValidationError
 
 from alpha_umi.client.errors import RoleRequestFailed, Unavailable
-from alpha_umi.client.http import explain
 from alpha_umi.client.roles import Answer, Request, RoleResponse, RoleServices
 from alpha_umi.contract.roles import CALL, PLAN, STEP, SUMMARIZE, RoleSpec, StepAnswer, TurnModel
+from alpha_umi.contract.validation import explain
 from alpha_umi.roles.backbone import BackboneStep
 from alpha_umi.roles.turns import Role
 from evaluation.concurrency import run_concurrently

@@ -58,12 +58,8 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         async def carry_out() -> ToolCallResult:
             started = time.monotonic()
             with _unknown_is_not_found():
-                result = await registry.call(
-                    name,
-                    arguments,
-                    idempotency_key=tool_key,
-                    timeout_s=orchestrator.settings.tool_timeout_s,
-                )
+                timeout_s = orchestrator.settings.tool_timeout_s
+                result = await registry.call(name, arguments, idempotency_key=tool_key, timeout_s=timeout_s)
             duration_ms = round((time.monotonic() - started) * 1_000)
             _log.info("tool.called_by_hand", tool=name, status=result.status, ms=duration_ms)
             return ToolCallResult(
@@ -148,15 +144,7 @@ def _details(registry: ToolRegistry, name: str, tool: Tool) -> ToolDetails:
         request = None if example is None else _preview(registry, name, example, "(a new key for each call)")
     except ServiceError:
         request = None
-    return ToolDetails(
-        name=name,
-        description=tool.description,
-        parameters=tool.parameters,
-        source=tool.source,
-        effect=tool.effect,
-        example=example,
-        request=request,
-    )
+    return ToolDetails(**tool.record() | {"name": name}, example=example, request=request)
 
 
 def _preview(registry: ToolRegistry, name: str, arguments: dict[str, Any], key: str) -> ToolRequest:

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response
 
 from alpha_umi.contract.client_turns import ClientTool
 from alpha_umi.contract.problems import FieldProblem, Kind, ServiceError
-from alpha_umi.contract.roles import MAX_TOOLS as MAX_STEP_TOOLS
+from alpha_umi.contract.roles import MAX_STEP_TOOLS
 from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
 from alpha_umi.contract.tool_sources import LeftOutInfo, ToolSourceInfo, ToolSourceList
 from alpha_umi.contract.trajectories import MAX_TOOLS, ToolInfo, ToolList
@@ -37,18 +37,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
 
     @router.get("/v1/tools", summary="Tools on offer")
     async def list_tools() -> ToolList:
-        return ToolList(
-            data=[
-                ToolInfo(
-                    name=tool.name,
-                    description=tool.description,
-                    parameters=tool.parameters,
-                    source=tool.source,
-                    effect=tool.effect,
-                )
-                for tool in registry.list_tools()
-            ]
-        )
+        return ToolList(data=[ToolInfo(**tool.record()) for tool in registry.list_tools()])
 
     @router.get("/v1/tool-sources", summary="Sources of tools")
     async def list_sources() -> ToolSourceList:

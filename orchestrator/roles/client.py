@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from alpha_umi.contract.http import parse_retry_after
 from alpha_umi.contract.problems import Problem
 from alpha_umi.contract.roles import Answer, Delta, ModelList, Timings, UsageModel
+from alpha_umi.contract.validation import explain
 from alpha_umi.roles.turns import Role
 from alpha_umi.trajectory import Usage
 from orchestrator.roles.errors import (
@@ -104,9 +105,8 @@ class RoleClient:
         try:
             return answer.model_validate_json(body)
         except ValidationError as error:
-            wrong = error.errors(include_input=False)[0]
-            place = ".".join(str(part) for part in wrong["loc"]) or "the body"
-            raise RoleFaulty(f"{self.role} service: its answer cannot be read: {place}: {wrong['msg']}") from error
+            fault = explain(error, at="the body")
+            raise RoleFaulty(f"{self.role} service: its answer cannot be read: {fault}") from error
 
     async def _follow(self, response: httpx.Response, on_delta: OnDelta) -> str:
         """The data of the final event."""

@@ -15,12 +15,11 @@ class RoleContexts:
     def __init__(self, roles: Mapping[Role, ReplicaSet]) -> None:
         self._roles = roles
 
-    async def refresh(self, roles: Collection[Role]) -> None:
-        """Read what was not read within the last minute, for at most a second."""
+    async def smallest(self, roles: Collection[Role]) -> int | None:
+        """The tokens of the smallest context of these roles; None before a replica has answered.
+
+        Reads what was not read within the last minute, for at most a second.
+        """
         replicas = [replica for role in roles if role in self._roles for replica in self._roles[role].replicas]
         await asyncio.gather(*(replica.read_context() for replica in replicas))
-
-    def smallest(self, roles: Collection[Role]) -> int | None:
-        """The tokens of the smallest context of these roles; None before a replica has answered."""
-        replicas = [replica for role in roles if role in self._roles for replica in self._roles[role].replicas]
         return min((replica.context for replica in replicas if replica.context is not None), default=None)

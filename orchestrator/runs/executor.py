@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 from alpha_umi import telemetry
-from alpha_umi.contract.roles import MAX_TOOLS, Answer, CallAnswer, StepAnswer, ToolModel
+from alpha_umi.contract.roles import MAX_STEP_TOOLS, Answer, CallAnswer, StepAnswer, ToolModel
 from alpha_umi.roles.caller import NO_CALL
 from alpha_umi.roles.turns import Role
 from alpha_umi.roles.turns import Tool as RoleTool
@@ -209,8 +209,7 @@ class EffectExecutor:
     async def _observation_bytes(self, state: State) -> int:
         """The length above which a result is shortened for the roles of the trajectory."""
         roles: tuple[Role, ...] = ("backbone",) if state.strategy == "single" else ("planner", "caller", "summarizer")
-        await self.offers.contexts.refresh(roles)
-        return observation_bytes(self.offers.contexts.smallest(roles))
+        return observation_bytes(await self.offers.contexts.smallest(roles))
 
     async def observed(self, state: State, effect: RunTool | AwaitOutput, result: ToolResult) -> ToolObserved:
         """The observation of a result, which is shortened if it is too long for the roles."""
@@ -275,7 +274,7 @@ class EffectExecutor:
         chosen = state.tools if names is None else names
         built_in = [role_tool(tool.name, tool) for tool in built_in_tools(state)]
         shown = [*(offered[name] for name in chosen if name in offered), *built_in]
-        return [tool_model(tool) for tool in shown[:MAX_TOOLS]]
+        return [tool_model(tool) for tool in shown[:MAX_STEP_TOOLS]]
 
 
 def tool_model(tool: RoleTool) -> ToolModel:

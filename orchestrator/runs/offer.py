@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from alpha_umi.contract.roles import MAX_TOOLS
+from alpha_umi.contract.roles import MAX_STEP_TOOLS
 from alpha_umi.roles.turns import Role, estimated_tokens
 from alpha_umi.trajectory import State
 from orchestrator.roles.contexts import RoleContexts
@@ -36,17 +36,16 @@ class ToolOffers:
         if state.retrieve is False or len(tool_set.tools) <= self.retrieve_tools:
             return None
         roles: tuple[Role, ...] = ("backbone",) if state.strategy == "single" else ("planner", "caller")
-        await self.contexts.refresh(roles)
-        context = self.contexts.smallest(roles)
+        context = await self.contexts.smallest(roles)
         budget = None if context is None else round(context * self.retrieve_above)
         # Counting tokens and building the index take long for thousands of tools.
         return await asyncio.to_thread(self._choose, state, tool_set, budget)
 
     def _choose(self, state: State, tool_set: ToolSet, budget: int | None) -> tuple[str, ...] | None:
         left = None if budget is None else budget - estimated_tokens(state.client_tools)
-        room = MAX_TOOLS - BUILT_IN_TOOLS - len(state.client_tools)
+        room = MAX_STEP_TOOLS - BUILT_IN_TOOLS - len(state.client_tools)
         is_too_much = left is not None and sum(tool_set.tokens.values()) > left
-        if not state.retrieve and not is_too_much and len(state.tools) <= MAX_TOOLS:
+        if not state.retrieve and not is_too_much and len(state.tools) <= MAX_STEP_TOOLS:
             return None
         used = _used_tools(state, tool_set)
         ranked = list(dict.fromkeys([*used, *tool_set.index.ranked(_query(state))]))

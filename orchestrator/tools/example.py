@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count, islice
 from math import ceil
@@ -75,24 +76,21 @@ class _Writer:
                     yield from self._candidates(_merged([branch, schema], key), levels)
                 return
         for kind in _kinds(schema):
-            yield from self._of_kind(kind, schema, levels)
+            match kind:
+                case "object":
+                    yield self._object(schema, levels)
+                case "array":
+                    yield self._array(schema, levels)
+                case "string":
+                    yield from _texts(schema)
+                case "integer" | "number":
+                    yield from _numbers(schema, kind)
+                case "boolean":
+                    yield from (True, False)
+                case _:
+                    yield None
 
-    def _of_kind(self, kind: str, schema: Schema, levels: int) -> Iterable[Any]:
-        match kind:
-            case "object":
-                return self._objects(schema, levels)
-            case "array":
-                return self._arrays(schema, levels)
-            case "string":
-                return _texts(schema)
-            case "integer" | "number":
-                return _numbers(schema, kind)
-            case "boolean":
-                return (True, False)
-            case _:
-                return (None,)
-
-    def _objects(self, schema: Schema, levels: int) -> Iterator[dict[str, Any]]:
+    def _object(self, schema: Schema, levels: int) -> dict[str, Any]:
         properties = schema.get("properties", {})
         required = list(dict.fromkeys(schema.get("required", ())))
         members: dict[str, Any] = {}
@@ -102,16 +100,16 @@ class _Writer:
                 break
             member = properties.get(name, schema.get("additionalProperties", {}))
             members.update((name, value) for value in islice(self.values(member, levels - 1), 1))
-        yield members
+        return members
 
-    def _arrays(self, schema: Schema, levels: int) -> Iterator[list[Any]]:
+    def _array(self, schema: Schema, levels: int) -> list[Any]:
         items: list[Any] = []
         prefix = list(schema.get("prefixItems", ()))
         for position in range(min(schema.get("minItems", 0) or int("contains" in schema), 64)):
             item = prefix[position] if position < len(prefix) else schema.get("contains", schema.get("items", {}))
             other = (value for value in islice(self.values(item, levels - 1), 20) if value not in items)
             items += list(islice(other, 1)) or items[-1:]
-        yield items
+        return items
 
 
 def _kinds(schema: Schema) -> Sequence[str]:
@@ -157,19 +155,14 @@ def _texts(schema: Schema) -> Iterator[str]:
     yield from (text.ljust(fewest, "x")[:most] for text in (known, *(f"{known}{number}" for number in range(2, 9))))
     if "pattern" in schema:
         yield from _TEXTS.values()
-        for more in (0, 1, 2, 4, 8, 16, 32):
-            yield from _matching(schema["pattern"], more)
+        # Patterns of another notation than Python's have no texts.
+        with contextlib.suppress(re.error, ValueError, OverflowError, RecursionError):
+            parsed = patterns.parse(schema["pattern"])
+            yield from ("".join(_matching(parsed, more)) for more in (0, 1, 2, 4, 8, 16, 32))
 
 
-def _matching(pattern: str, more: int) -> Iterator[str]:
-    """A text that a pattern probably matches, with `more` repetitions than necessary; none for an unknown notation."""
-    try:
-        yield "".join(_pieces(patterns.parse(pattern), more))
-    except (re.error, ValueError, OverflowError, RecursionError):
-        return
-
-
-def _pieces(parsed: Iterable[Any], more: int) -> Iterator[str]:
+def _matching(parsed: Iterable[Any], more: int) -> Iterator[str]:
+    """The pieces of a text that a pattern probably matches, with `more` repetitions than necessary."""
     for operator, argument in parsed:
         match str(operator), argument:
             case "LITERAL", int():
@@ -179,25 +172,23 @@ def _pieces(parsed: Iterable[Any], more: int) -> Iterator[str]:
             case "IN", list():
                 yield _member(argument)
             case "SUBPATTERN", (_, _, _, inner):
-                yield from _pieces(inner, more)
+                yield from _matching(inner, more)
             case "BRANCH", (_, list() as branches):
-                yield from _pieces(branches[more % len(branches)], more)
+                yield from _matching(branches[more % len(branches)], more)
             case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT", (lowest, highest, inner):
                 for _ in range(min(lowest + more, int(highest), 256)):
-                    yield from _pieces(inner, more)
+                    yield from _matching(inner, more)
 
 
 def _member(members: Sequence[Any]) -> str:
     """A character of a class, or one that a negated class does not list."""
     listed = [
-        _CATEGORIES.get(str(argument), "-") if str(operator) == "CATEGORY" else chr(next(iter(_bounds(argument))))
-        for operator, argument in members
+        _CATEGORIES.get(str(item), "-")
+        if str(operator) == "CATEGORY"
+        else chr(item[0] if "RANGE" in str(operator) else item)
+        for operator, item in members
         if str(operator) != "NEGATE"
     ]
     if str(members[0][0]) != "NEGATE":
         return listed[0]
-    return next(character for character in "a0A-_ " if character not in listed)
-
-
-def _bounds(argument: Any) -> tuple[int, ...]:
-    return argument if isinstance(argument, tuple) else (argument,)
+    return next((character for character in f"a0A-_ {string.printable}" if character not in listed), "é")

@@ -72,7 +72,7 @@ def closed_json(text: str, *, redact: Callable[[str], str] = str) -> str | None:
     return compact_json("".join(lexemes[:place]) + closing_there, redact=redact)
 
 
-def read_json(compact: str) -> Value:
+def read_tree(compact: str) -> Value:
     """The value of compact JSON, without recursion: nesting has no limit. Takes time in proportion to the text."""
     top = Container()
     stack = [top]
@@ -96,7 +96,7 @@ def read_json(compact: str) -> Value:
     return top.items[0]
 
 
-def write_json(value: Value) -> str:
+def write_tree(value: Value) -> str:
     """The compact JSON of a value."""
     pieces: list[str] = []
     # What is still to be written, the next one last.
@@ -131,12 +131,8 @@ def _plain(lexeme: str, redact: Callable[[str], str]) -> str:
     if not lexeme.startswith('"') or ("\\" not in lexeme and lexeme.isprintable()):
         return lexeme
     plain = json.dumps(redact(json.loads(lexeme, strict=False)), ensure_ascii=False)
-    return plain if plain.isascii() or _is_unicode(plain) else lexeme
-
-
-def _is_unicode(text: str) -> bool:
     try:
-        text.encode()
+        plain.encode()
     except UnicodeEncodeError:
-        return False
-    return True
+        return lexeme
+    return plain

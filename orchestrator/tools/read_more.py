@@ -13,8 +13,9 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from alpha_umi.contract.validation import explain
 from alpha_umi.trajectory import State
-from orchestrator.tools.json_text import Container, Value, compact_json, read_json, write_json
+from orchestrator.tools.json_text import Container, Value, compact_json, read_tree, write_tree
 from orchestrator.tools.model import EffectClass, Tool
 from orchestrator.tools.shorten import beginning, shorten_structure, text_units
 
@@ -83,16 +84,14 @@ def read_more(state: State, arguments: Mapping[str, Any], max_bytes: int) -> str
     try:
         wanted = ReadMore.model_validate(arguments)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise NothingToRead(f"{place}: {first['msg']}") from error
+        raise NothingToRead(explain(error)) from error
     number, body = _body(state, wanted.result)
     title, compact = result_title(number), compact_json(body)
     if compact is None:
         if wanted.path:
             raise NothingToRead(f"result {number + 1} is text without paths: leave `path` empty, and set `start`")
         return _units(*text_units(body, max_bytes), wanted, title, max_bytes)
-    value = _at(read_json(compact), wanted.path)
+    value = _at(read_tree(compact), wanted.path)
     title += f" at {wanted.path}" if wanted.path else ""
     if isinstance(value, Container):
         return _items(value, wanted, title, max_bytes)
@@ -175,12 +174,12 @@ def _items(container: Container, wanted: ReadMore, title: str, max_bytes: int) -
     """Items of a list or members of an object from the start."""
     total, unit = len(container.items), container.unit
     if not total:
-        return write_json(container)
+        return write_tree(container)
     chosen = _range(total, unit, wanted)
     keys = None if container.keys is None else [container.keys[n] for n in chosen]
     part = Container(keys, [container.items[n] for n in chosen])
     head = _head(title, unit, chosen, total)
-    return head + shorten_structure(write_json(part), max_bytes - len(head.encode()))
+    return head + shorten_structure(write_tree(part), max_bytes - len(head.encode()))
 
 
 def _head(title: str, unit: str, shown: range, total: int) -> str:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from orchestrator.tools.json_text import Container, Value, compact_json, read_json, size_of, write_json
+from orchestrator.tools.json_text import Container, Value, compact_json, read_tree, size_of, write_tree
 
 MIN_OBSERVATION_BYTES: Final = 1024
 # Where the context of a role is not known.
@@ -42,7 +42,7 @@ def shorten_structure(text: str, max_bytes: int) -> str:
     if compact is None:
         units, unit = text_units(text, max_bytes)
         return _cut(_both_ends(units, unit, max_bytes, mark), max_bytes)
-    return _cut(_Shortener(mark).value(read_json(compact), max_bytes), max_bytes)
+    return _cut(_Shortener(mark).value(read_tree(compact), max_bytes), max_bytes)
 
 
 def text_units(text: str, max_bytes: int) -> tuple[Sequence[str], str]:
@@ -112,7 +112,7 @@ class _Shortener:
     def value(self, value: Value, max_bytes: int, depth: int = 0) -> str:
         """The value in at most `max_bytes` bytes; a mark if that is too little."""
         if size_of(value) <= max_bytes:
-            return write_json(value)
+            return write_tree(value)
         if isinstance(value, Container):
             return self._count(value) if depth >= _MAX_DEPTH else self._container(value, max_bytes, depth)
         if value.startswith('"'):

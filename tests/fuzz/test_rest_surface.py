@@ -33,6 +33,7 @@ from hypothesis.stateful import (
 )
 from pysqlite3 import dbapi2 as sqlite3
 from support.fuzz_depth import DEEP
+from support.openapi_documents import openapi_document
 from support.orchestrator_world import World, surroundings
 from support.restarted_orchestrator import RestartedOrchestrator, Row, follow, row_of
 from support.scripted_courses import COURSES, Courses, course_of, item_of
@@ -186,11 +187,7 @@ class RestSurface(RuleBasedStateMachine):
     @rule(name=st.sampled_from(["a", "b"]))
     def add_tool_source(self, name: str) -> None:
         operation = {"operationId": f"look_up_{name}", "responses": {"200": {"description": "fine"}}}
-        document = {
-            "openapi": "3.1.0",
-            "info": {"title": name, "version": "1"},
-            "paths": {f"/items/{name}": {"get": operation}},
-        }
+        document = openapi_document({f"/items/{name}": {"get": operation}})
         response = self.post("/v1/tool-sources", name=name, document=document, base_url=self.world.shop_url)
         assert response.status_code == (409 if name in self.sources else 201)
         self.sources[name] = "api"

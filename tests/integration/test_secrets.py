@@ -23,6 +23,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
+from support.openapi_documents import openapi_document
 from support.orchestrator_process import free_port
 from support.processes import service_process, wait_ready
 from support.serving_on_loopback import Serve
@@ -90,12 +91,7 @@ def document() -> Json:
     paths["/basic"] = {
         "get": {"operationId": "basic", "security": [{"basic": []}], "responses": {"200": {"description": "x"}}}
     }
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "secrets", "version": "1"},
-        "paths": paths,
-        "components": {"securitySchemes": schemes},
-    }
+    return openapi_document(paths, components={"securitySchemes": schemes})
 
 
 def source(address: str) -> Json:
@@ -249,7 +245,7 @@ def api_secret() -> str:
 
 def document_of_one() -> Json:
     paths = {"/echo": {"get": {"operationId": "echo_again", "responses": {"200": {"description": "x"}}}}}
-    return {"openapi": "3.1.0", "info": {"title": "one", "version": "1"}, "paths": paths}
+    return openapi_document(paths)
 
 
 def refused(response: httpx.Response) -> httpx.Response:

@@ -19,6 +19,7 @@ import httpx
 import pytest
 from httpx_sse import aconnect_sse
 from support.killed_orchestrator import rows_after_a_kill
+from support.openapi_documents import OK, openapi_document
 from support.orchestrator_process import orchestrator_process
 from support.orchestrator_world import World
 from support.scripted_roles import Reply, call, decide, say
@@ -121,9 +122,9 @@ def settings_of_a_bank(world: World) -> dict[str, Any]:
     pay = {
         "operationId": "pay",
         "parameters": [{"name": "item", "in": "path", "required": True, "schema": {"type": "number"}}],
-        "responses": {"200": {"description": "ok"}},
+        "responses": OK,
     }
-    document = {"openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "paths": {"/orders/{item}": {"post": pay}}}
+    document = openapi_document({"/orders/{item}": {"post": pay}})
     source = {"name": "bank", "document": document, "base_url": world.shop_url, "effect": "keyed_write"}
     settings = world.environment()
     Path(settings["tool_sources"]).write_text(json.dumps({"sources": [source]}), encoding="utf-8")

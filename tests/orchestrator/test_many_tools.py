@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pysqlite3 import dbapi2 as sqlite3
@@ -37,10 +36,6 @@ def look_up_once(world: World) -> None:
     world.roles.caller = in_turn(call("look_up", item="lamp"))
 
 
-def offered(body: dict[str, Any]) -> list[str]:
-    return [tool["name"] for tool in body["tools"]]
-
-
 @pytest.mark.parametrize("strategy", ["chain", "dfsdt"])
 async def test_of_many_tools_a_step_is_offered_some(world: World, strategy: str) -> None:
     look_up_once(world)
@@ -49,8 +44,8 @@ async def test_of_many_tools_a_step_is_offered_some(world: World, strategy: str)
         events = await client.events(result["id"])
     assert len(result["tools"]) == 150
     first, second = (step["tools_offered"] for step in result["steps"])
-    assert [offered(body) for body in world.roles.bodies_of("planner")] == [first, second]
-    assert [offered(body) for body in world.roles.bodies_of("caller")] == [first]
+    assert world.roles.tools_of("planner") == [first, second]
+    assert world.roles.tools_of("caller") == [first]
     assert len(first) == len(second) == 10
     assert "look_up" in first
     assert {"look_up", "archive_77"} <= set(second), "the tool that was used, and what the newest thought is about"
@@ -64,9 +59,7 @@ async def test_the_single_model_is_offered_some(world: World) -> None:
     async with world.orchestrator(**settings) as client:
         result = await client.run(instruction=QUESTION, strategy="single")
     assert result["answer"] == "40"
-    assert [offered(body) for body in world.roles.bodies_of("backbone")] == [
-        step["tools_offered"] for step in result["steps"]
-    ]
+    assert world.roles.tools_of("backbone") == [step["tools_offered"] for step in result["steps"]]
 
 
 async def test_retrieval_can_be_turned_off_and_on(world: World) -> None:
@@ -111,7 +104,7 @@ async def test_the_caller_is_offered_the_same_after_a_kill(world: World) -> None
     rows = await rows_after_a_kill(settings, "role.before_send:2", {"instruction": QUESTION})
     assert rows[-1].json()["status"] == "completed"
     (first, _) = (row.json()["tools_offered"] for row in rows if row.event == "planner.decided")
-    assert [offered(body) for body in world.roles.bodies_of("caller")] == [first]
+    assert world.roles.tools_of("caller") == [first]
     assert len(first) == 10
 
 

@@ -12,8 +12,6 @@ from support.orchestrator_process import orchestrator_process
 from support.orchestrator_world import Client, World
 from support.scripted_roles import Reply, call, decide, in_turn, say, step_to_answer, step_to_call
 
-from alpha_umi.roles.turns import Role
-
 ENTRIES = [{"name": f"entry {number}", "price": number / 2} for number in range(2_000)]
 
 
@@ -23,11 +21,6 @@ def script(world: World, *calls: Reply) -> None:
     world.roles.planner = in_turn(*[decide("next", "caller")] * len(calls), decide("done", "conclusion"))
     world.roles.caller = in_turn(*calls)
     world.roles.summarizer = in_turn(say("read"))
-
-
-def offered(world: World, role: Role) -> list[list[str]]:
-    """The names of the tools in each request to a role."""
-    return [[tool["name"] for tool in body["tools"]] for body in world.roles.bodies_of(role)]
 
 
 def observations(result: dict[str, Any]) -> list[dict[str, Any]]:
@@ -62,7 +55,7 @@ async def test_a_shortened_result_is_read_on(client: Client, world: World) -> No
     assert len(world.shop.executed("look_up")) == 2
     # Planner and caller have the same tools in a step; `read_more` is the last one, from the third step on.
     for role in ("planner", "caller"):
-        assert [names[-1] == "read_more" for names in offered(world, role)][:4] == [False, False, True, True]
+        assert [names[-1] == "read_more" for names in world.roles.tools_of(role)][:4] == [False, False, True, True]
     assert result["tools"] == ["look_up", "reserve", "order"]
 
 
@@ -107,7 +100,7 @@ async def test_a_tool_of_the_user_has_precedence(client: Client, world: World) -
     own = {"name": "read_more", "parameters": {"type": "object", "properties": {"page": {"type": "integer"}}}}
     result = await client.run(tools=["look_up", own])
     assert result["status"] == "requires_action"
-    assert offered(world, "caller")[-1] == ["look_up", "read_more"]
+    assert world.roles.tools_of("caller")[-1] == ["look_up", "read_more"]
     assert "left out.]" in observations(result)[0]["content"], "nothing is said about the built-in tool"
 
 

@@ -6,9 +6,11 @@ import asyncio
 from typing import Any
 
 import httpx
+from support.openapi_documents import OK, openapi_document
 from support.orchestrator_world import Client, World
 
 SECRET = "canary-credential-7f3a"
+NOWHERE = [{"url": "http://127.0.0.1:1"}]
 
 
 async def call(client: Client, name: str, *, key: str | None = None, **body: Any) -> httpx.Response:
@@ -79,14 +81,9 @@ async def test_numbers_keep_their_digits(client: Client) -> None:
     operation = {
         "operationId": "pay",
         "parameters": [{"name": "amount", "in": "query", "required": True, "schema": {"type": "number"}}],
-        "responses": {"200": {"description": "ok"}},
+        "responses": OK,
     }
-    document = {
-        "openapi": "3.0.3",
-        "info": {"title": "t", "version": "1"},
-        "servers": [{"url": "http://127.0.0.1:1"}],
-        "paths": {"/a": {"get": operation}},
-    }
+    document = openapi_document({"/a": {"get": operation}}, servers=NOWHERE)
     assert (await client.http.post("/v1/tool-sources", json={"name": "s", "document": document})).status_code == 201
     headers = {"Content-Type": "application/json"}
     body = '{"arguments": {"amount": 1.10}}'
@@ -97,19 +94,13 @@ async def test_numbers_keep_their_digits(client: Client) -> None:
 
 
 async def test_credentials_are_shown_by_their_places_only(client: Client) -> None:
-    document = {
-        "openapi": "3.0.3",
-        "info": {"title": "t", "version": "1"},
-        "servers": [{"url": "http://127.0.0.1:1"}],
-        "security": [{"key": [], "token": []}],
-        "paths": {"/a": {"get": {"operationId": "secured", "responses": {"200": {"description": "ok"}}}}},
-        "components": {
-            "securitySchemes": {
-                "key": {"type": "apiKey", "in": "query", "name": "api_key"},
-                "token": {"type": "http", "scheme": "bearer"},
-            }
-        },
+    operation = {"operationId": "secured", "responses": OK, "security": [{"key": [], "token": []}]}
+    schemes = {
+        "key": {"type": "apiKey", "in": "query", "name": "api_key"},
+        "token": {"type": "http", "scheme": "bearer"},
     }
+    components = {"securitySchemes": schemes}
+    document = openapi_document({"/a": {"get": operation}}, servers=NOWHERE, components=components)
     source = {"name": "s", "document": document, "credentials": {"key": SECRET, "token": SECRET}}
     assert (await client.http.post("/v1/tool-sources", json=source)).status_code == 201
     shown = await client.http.get("/v1/tools/secured")

@@ -10,19 +10,15 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
+from support.openapi_documents import OK, openapi_document
 from support.orchestrator_world import surroundings
 
-OK = {"200": {"description": "ok"}}
 BAD = {"get": {"operationId": "bad", "x-effect": "none", "tags": ["pets"], "responses": OK}}
 GOOD = {"get": {"operationId": "good", "tags": ["pets"], "responses": OK}}
 
 
-def document(paths: dict[str, Any]) -> dict[str, Any]:
-    return {"openapi": "3.0.3", "info": {"title": "t", "version": "1"}, "paths": paths}
-
-
 async def test_what_is_left_out_is_answered_listed_and_logged(tmp_path: Path) -> None:
-    spec = document({"/bad": BAD, "/good": GOOD, "/other": {"get": {"responses": OK}}})
+    spec = openapi_document({"/bad": BAD, "/good": GOOD, "/other": {"get": {"responses": OK}}})
     source = {"name": "pets", "document": spec, "base_url": "http://127.0.0.1:9", "tags": ["pets"], "effect": "read"}
     async with surroundings(tmp_path) as world:
         async with world.orchestrator() as client:
@@ -74,7 +70,7 @@ async def test_a_thousand_operations_are_registered_while_others_are_served(tmp_
         "properties": {f"p{n}": {"type": "string", "description": "text " * 10} for n in range(10)},
     }
     post = {"requestBody": {"content": {"application/json": {"schema": schema}}}, "responses": OK}
-    source = {"name": "large", "document": document({f"/{n}": {"post": post} for n in range(1_000)})}
+    source = {"name": "large", "document": openapi_document({f"/{n}": {"post": post} for n in range(1_000)})}
     async with surroundings(tmp_path) as world, world.orchestrator() as client:
         started = time.monotonic()
         adding = asyncio.create_task(

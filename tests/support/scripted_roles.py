@@ -147,6 +147,10 @@ class ScriptedRoles:
         """The bodies that a role was sent."""
         return [body for known, body, _ in self.requests if known == role]
 
+    def tools_of(self, role: Role) -> list[list[str]]:
+        """The names of the tools in each request to a role."""
+        return [[tool["name"] for tool in body["tools"]] for body in self.bodies_of(role)]
+
     def application(self) -> FastAPI:
         """All services under one address."""
         app = FastAPI()

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from alpha_umi.contract.validation import faults
 from training.errors import RecipeUnusable
 from training.recipes.model import Config, Variant
 
@@ -51,12 +52,9 @@ def _load(kind: type[_Recipe], name: str, home: Path, noun: str) -> _Recipe:
     try:
         return kind.model_validate(_read(path))
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, item['loc'])) or 'document'}: {item['msg'].removeprefix('Value error, ')}"
-            for item in error.errors(include_url=False)
-        )
+        listed = "; ".join(faults(error)).replace(": Value error, ", ": ")
         raise RecipeUnusable(
-            f"{path}: {faults}", remedy="correct the file; training/README.md names the fields"
+            f"{path}: {listed}", remedy="correct the file; training/README.md names the fields"
         ) from error
 
 

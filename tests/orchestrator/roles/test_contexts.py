@@ -14,18 +14,14 @@ CALLER: tuple[Role, ...] = ("caller",)
 async def test_the_smallest_context_that_is_known(fleet: Fleet) -> None:
     async with fleet.calls() as calls:
         contexts = RoleContexts(calls.roles)
-        await contexts.refresh(PLANNER)
-        assert contexts.smallest(PLANNER) is None, "no replica lists its models"
+        assert await contexts.smallest(PLANNER) is None, "no replica lists its models"
         for planner, size in zip(fleet.planners, (8_192, 2_048, 4_096), strict=True):
             planner.roles.context = size
-        await contexts.refresh(PLANNER)
-        assert contexts.smallest(PLANNER) is None, "they were read just now"
+        assert await contexts.smallest(PLANNER) is None, "they were read just now"
         fleet.now += 60
-        await contexts.refresh(PLANNER)
-        assert contexts.smallest(PLANNER) == 2_048
+        assert await contexts.smallest(PLANNER) == 2_048
 
         await fleet.planners[1].end()
         fleet.now += 60
-        await contexts.refresh(PLANNER)
-        assert contexts.smallest(PLANNER) == 2_048, "the last value of a replica that is down"
-        assert contexts.smallest(CALLER) is None, "a role without an address"
+        assert await contexts.smallest(PLANNER) == 2_048, "the last value of a replica that is down"
+        assert await contexts.smallest(CALLER) is None, "a role without an address"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
+from support.openapi_documents import openapi_document
 
 from orchestrator.tools.egress import Egress
 
@@ -89,14 +90,9 @@ def table_resolver() -> Callable[[dict[str, list[list[str]]]], TableResolver]:
 
 def minimal(paths: dict[str, Any] | None = None, *, version: str = "3.1.0", **more: Any) -> dict[str, Any]:
     """A valid document."""
-    operation = {"get": {"operationId": "read", "responses": {"200": {"description": "ok"}}}}
-    return {
-        "openapi": version,
-        "info": {"title": "t", "version": "1"},
-        "servers": [{"url": "http://api.example/v1"}],
-        "paths": {"/things": operation} if paths is None else paths,
-        **more,
-    }
+    usual = {"/things": {"get": {"operationId": "read", "responses": {"200": {"description": "ok"}}}}}
+    more = {"servers": [{"url": "http://api.example/v1"}], **more}
+    return openapi_document(usual if paths is None else paths, version=version, **more)
 
 
 @pytest.fixture

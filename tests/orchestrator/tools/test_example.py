@@ -8,6 +8,7 @@ import jsonschema_rs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.openapi_documents import openapi_document
 
 from orchestrator.tools.example import example_arguments
 from orchestrator.tools.openapi.provider import OpenApiSource, read_operations
@@ -46,6 +47,7 @@ FILTER = {
         ({"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$"}, "2026-01-31"),
         ({"type": "string", "pattern": "^[A-Z]{3}$"}, "AAA"),
         ({"type": "string", "pattern": "^(acct|cus)_[^/]+$", "minLength": 8}, "acct_aaa"),
+        ({"type": "string", "pattern": r"^[^a0A\-_ ]$"}, "1"),
         ({"type": "string", "pattern": r"^\p{L}+$"}, "text"),
         ({"type": "integer", "exclusiveMinimum": 0, "multipleOf": 5}, 5),
         ({"type": "integer", "minimum": -10, "maximum": -3}, -10),
@@ -82,7 +84,7 @@ def test_examples_of_the_document_are_used() -> None:
         "type": "object", "required": ["city", "at"], "properties": {"city": name, "at": {"example": {"x": 1}}},
     }}}}  # fmt: skip
     paths = {"/a": {"post": {"operationId": "a", "requestBody": body, "responses": {}}}}
-    document = {"openapi": "3.0.3", "info": {"title": "t", "version": "1"}, "paths": paths}
+    document = openapi_document(paths, version="3.0.3")
     source = OpenApiSource(name="s", document=document, base_url="http://api.example")
     operations, _ = read_operations(source, source.document_bytes() or b"")
     assert example_arguments(operations["a"][0].tool.parameters) == {"city": "Oslo", "at": "text"}

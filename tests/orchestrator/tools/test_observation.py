@@ -8,6 +8,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.openapi_documents import openapi_document
 
 from orchestrator.tools.egress import Answer
 from orchestrator.tools.model import EffectClass, ToolResult
@@ -19,11 +20,7 @@ from orchestrator.tools.openapi.security import Credentials
 
 def operation(*media_types: str) -> Operation:
     answer = {"200": {"description": "ok", "content": {name: {} for name in media_types}}}
-    document = {
-        "openapi": "3.1.0",
-        "info": {"title": "t", "version": "1"},
-        "paths": {"/x": {"get": {"responses": answer}}},
-    }
+    document = openapi_document({"/x": {"get": {"responses": answer}}})
     ((only,), _) = parse_document(
         json.dumps(document).encode(), source_name="s", base_url="http://a.example", default_effect=EffectClass.READ
     )

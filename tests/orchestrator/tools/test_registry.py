@@ -13,6 +13,7 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 from pydantic import BaseModel, Field
+from support.openapi_documents import OK, openapi_document
 
 from orchestrator.tools.egress import Egress
 from orchestrator.tools.errors import (
@@ -83,22 +84,10 @@ async def call(registry: ToolRegistry, name: str, arguments: dict[str, Any] | No
 
 
 def secured(schemes: dict[str, Any], security: list[dict[str, list[str]]], base: str) -> dict[str, Any]:
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "t", "version": "1"},
-        "servers": [{"url": base}],
-        "components": {"securitySchemes": schemes},
-        "security": security,
-        "paths": {
-            "/echo": {
-                "get": {
-                    "operationId": "secured_echo",
-                    "parameters": [{"name": "api_key", "in": "query", "required": True, "schema": {"type": "string"}}],
-                    "responses": {"200": {"description": "ok"}},
-                }
-            }
-        },
-    }
+    parameters = [{"name": "api_key", "in": "query", "required": True, "schema": {"type": "string"}}]
+    paths = {"/echo": {"get": {"operationId": "secured_echo", "parameters": parameters, "responses": OK}}}
+    components = {"securitySchemes": schemes}
+    return openapi_document(paths, servers=[{"url": base}], components=components, security=security)
 
 
 async def test_a_fetched_document_becomes_tools_that_work(registry: ToolRegistry, serve: Serve) -> None:
@@ -142,12 +131,7 @@ async def test_a_write_without_an_answer_is_of_unknown_effect(registry: ToolRegi
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    ok = {"responses": {"200": {"description": "ok"}}}
-    spec = {
-        "openapi": "3.1.0",
-        "info": {"title": "t", "version": "1"},
-        "paths": {"/x": {"get": ok, "post": ok}},
-    }
+    spec = openapi_document({"/x": {"get": {"responses": OK}, "post": {"responses": OK}}})
     await registry.add_source(OpenApiSource(name="s", document=spec, base_url=await raw_server(silent)))
     read, write = registry.list_tools()
     for tool, says in ((read, "gave no answer"), (write, "whether the call took effect is unknown")):

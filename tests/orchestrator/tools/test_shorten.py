@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.tools.json_text import compact_json, read_json, size_of, write_json
+from orchestrator.tools.json_text import compact_json, read_tree, size_of, write_tree
 from orchestrator.tools.shorten import observation_bytes, shorten, shorten_structure
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
@@ -63,8 +63,8 @@ def test_text_stays_within_the_bytes(text: str, max_bytes: int) -> None:
 @given(VALUES)
 def test_a_value_is_written_as_the_text_that_it_was_read_from(value: Any) -> None:
     text = compact(value)
-    assert write_json(read_json(text)) == text
-    assert size_of(read_json(text)) == len(text.encode())
+    assert write_tree(read_tree(text)) == text
+    assert size_of(read_tree(text)) == len(text.encode())
 
 
 def test_a_list_shows_its_first_items_and_what_is_left_out() -> None:
