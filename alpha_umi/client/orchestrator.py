@@ -195,7 +195,7 @@ class OrchestratorClient:
 
         `settings` are further fields of `POST /v1/tool-sources`.
         """
-        body = {"name": name, "kind": "openapi", "url": url, **settings}
+        body = {"name": name, "kind": "openapi", **settings} | ({} if url is None else {"url": url})
         return await self._read(ToolSourceInfo, "POST", _SOURCES, json=body)
 
     async def remove_tool_source(self, name: str) -> None:
