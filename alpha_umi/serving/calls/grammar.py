@@ -45,7 +45,8 @@ MAX_PATTERN_CHARACTERS = 2_000
 MAX_INTEGER = 2**53
 # Others are used in more than one sense (`duration`, `time`), or llguidance does not know all of their values.
 FORMATS = frozenset(["date", "date-time", "email", "ipv4", "uri", "uuid"])
-
+# The addresses of RFC 5321 that llguidance does not know: a quoted name, and an IPv6 host.
+RARE_EMAIL = r'^(".*"|[^\s"@]+@\[IPv6:)[^\s"]+$'
 
 _INPUT = "\nAction Input: "
 _NO_ARGUMENTS = {"type": "object", "additionalProperties": False}
@@ -274,7 +275,9 @@ class _Writer:
         alternatives = []
         for bit, (name, value) in enumerate(members.items()):
             tracking = ("_", "") if bit >= MAX_MEMBERS else (f"set_bit({bit})", f" %if bit_clear({bit})")
-            key = _literal(json_text(name) + ":")
+            # The colon stands apart: the lexer would prefer a literal with it to a free member of the same name, which
+            # may be declared in another alternative.
+            key = f'{_literal(json_text(name))} ":"'
             alternatives.append(f"{key} SPACE {self._rule(value)} {after}::{tracking[0]}{tracking[1]}")
         if free is not False:
             excluded = " | ".join(_literal(json_text(name)) for name in sorted(names))
@@ -327,6 +330,8 @@ class _Writer:
                 wider, leaf = leaf, {**leaf, keyword: schema[keyword]}
                 # Formats alone are known to compile.
                 leaf = leaf if leaf.keys() == {"type", "format"} or _leaf_compiles(_json(leaf)) else wider
+        if leaf.get("format") == "email":
+            return f"{_json(leaf)} | {_json({'type': 'string', **counted, 'pattern': RARE_EMAIL})}"
         if leaf.keys() & {"format", "pattern"}:
             return _json(leaf)
         if not counted:

@@ -56,6 +56,17 @@ SHAPE = {
         {"properties": {"kind": {"const": "box"}, "side": {"type": "number"}}, "required": ["side"]},
     ],
 }
+# What one alternative declares is a free member of the other, until the discriminator is written.
+RULE = {
+    "oneOf": [
+        {
+            "type": "object",
+            "properties": {"about": {"type": "object", "properties": {member: kind}}, "kind": {"const": member}},
+            "required": ["kind"],
+        }
+        for member, kind in (("text", {"type": "string"}), ("seconds", {"type": "integer"}))
+    ]
+}
 PAIR = {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "minItems": 1, "items": False}
 BASE = {"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"]}
 JOINED = {"allOf": [BASE, {"properties": {"name": {"type": "string"}}, "additionalProperties": {"type": "integer"}}]}
@@ -77,6 +88,8 @@ TREE_OF_TEXTS = {"additionalProperties": {"anyOf": [{"type": "string"}, {"$ref":
         (argument(TREE_OF_TEXTS, t=TREE_OF_TEXTS), {"p": {"a": {"b": {"c": "d"}}, "e": "f"}}),
         (argument(SHAPE), {"p": {"radius": 2, "kind": "circle"}}),
         (argument(SHAPE), {"p": {"kind": "box", "side": 1}}),
+        (argument(RULE), {"p": {"about": {"seconds": 7}, "kind": "text"}}),
+        (argument(RULE), {"p": {"about": {"seconds": "7", "text": "a"}, "kind": "text"}}),
         (argument(PAIR), {"p": [1]}),
         (argument(PAIR), {"p": [1, "a"]}),
         (argument(JOINED), {"p": {"name": "n", "id": 1, "free": 3}}),
@@ -90,6 +103,8 @@ TREE_OF_TEXTS = {"additionalProperties": {"anyOf": [{"type": "string"}, {"$ref":
         (argument({"type": "string", "format": "uuid"}), {"p": "123e4567-e89b-12d3-a456-426614174000"}),
         (argument({"type": "string", "format": "date-time"}), {"p": "2024-05-01t10:00:00.5+02:00"}),
         (argument({"type": "string", "format": "email", "maxLength": 30}), {"p": "ada+x@mail.example.org"}),
+        (argument({"type": "string", "format": "email"}), {"p": '"ada lovelace"@example.org'}),
+        (argument({"type": "string", "format": "email"}), {"p": "ada@[IPv6:::1]"}),
         (argument({"type": "string", "format": "uri"}), {"p": "https://example.org/a?b=%20#c"}),
         (argument({"type": "string", "format": "ipv6"}), {"p": "::ffff:192.168.0.1"}),
         (argument({"type": "string", "format": "snowflake"}), {"p": "7"}),
