@@ -38,8 +38,6 @@ MAX_ITEMS = 1_800
 # Larger limits are left to the check: the parser counts items in states.
 MAX_COUNTED_ITEMS = 1_000
 MAX_COUNTED_CHARACTERS = 10_000
-MAX_REPETITIONS = 10_000
-NESTING_COST = 50
 MAX_PATTERN_CHARACTERS = 2_000
 # A double represents integers up to this one.
 MAX_INTEGER = 2**53
@@ -89,7 +87,7 @@ class Offered(Protocol):
 
 def call_grammar(tools: Sequence[Offered]) -> Grammar:
     """The grammar of one call of one of the tools, whose schemas must be valid."""
-    return Grammar(_call_grammar(tuple((tool.name, json.dumps(tool.parameters)) for tool in tools)))
+    return _call_grammar(tuple((tool.name, json.dumps(tool.parameters)) for tool in tools))
 
 
 def clear_grammar_cache() -> None:
@@ -98,37 +96,46 @@ def clear_grammar_cache() -> None:
         cached.cache_clear()
 
 
+@dataclass(frozen=True)
+class _Arguments:
+    """The rules of a tool's arguments, "" if any object will do, and what they leave out (`Grammar.loosened`)."""
+
+    rules: str
+    loosened: frozenset[str] = frozenset()
+
+
+_ANY = _Arguments("", frozenset(["tool"]))
+
+
 @lru_cache(CACHED_GRAMMARS)
-def _call_grammar(offered: tuple[tuple[str, str], ...]) -> str:
-    rules = {parameters: _arguments(parameters) for _, parameters in offered}
-    while sum(map(len, rules.values())) > MAX_GRAMMAR_CHARACTERS:
-        rules[max(rules, key=lambda parameters: len(rules[parameters]))] = ""
-    if not _compiles(_lark(offered, rules)):
-        alone = {each: text for each, text in rules.items() if _compiles(_lark([("tool", each)], rules))}
-        rules = dict.fromkeys(rules, "") | (
-            alone if _compiles(_lark(offered, dict.fromkeys(rules, "") | alone)) else {}
-        )
-    return _lark(offered, rules)
+def _call_grammar(offered: tuple[tuple[str, str], ...]) -> Grammar:
+    written = {parameters: _arguments(parameters) for _, parameters in offered}
+    while sum(len(each.rules) for each in written.values()) > MAX_GRAMMAR_CHARACTERS:
+        written[max(written, key=lambda parameters: len(written[parameters].rules))] = _ANY
+    if not _compiles(_lark(offered, written)):
+        alone = {key: each if _compiles(_lark([("tool", key)], written)) else _ANY for key, each in written.items()}
+        written = alone if _compiles(_lark(offered, alone)) else dict.fromkeys(written, _ANY)
+    return Grammar(_lark(offered, written), frozenset().union(*(each.loosened for each in written.values())))
 
 
-def _lark(offered: Sequence[tuple[str, str]], rules: Mapping[str, str]) -> str:
+def _lark(offered: Sequence[tuple[str, str]], written: Mapping[str, _Arguments]) -> str:
     calls = [
-        f"{_literal(f'Action: {name}{_INPUT}')} {_root(parameters) if rules[parameters] else 'json_object'}"
+        f"{_literal(f'Action: {name}{_INPUT}')} {_root(parameters) if written[parameters].rules else 'json_object'}"
         for name, parameters in offered
     ]
-    used = dict.fromkeys(rules[parameters] for _, parameters in offered)
+    used = dict.fromkeys(written[parameters].rules for _, parameters in offered)
     return "\n".join([f"start: {' | '.join(calls)}", *filter(None, used), _COMMON])
 
 
 @lru_cache(CACHED_TOOLS)
-def _arguments(parameters: str) -> str:
-    """The rules of a tool's arguments; "" if any object will do."""
+def _arguments(parameters: str) -> _Arguments:
     schema = json.loads(parameters)
     try:
         root = {"allOf": [schema, {"type": "object"}]} if schema else _NO_ARGUMENTS
-        return _Writer(schema, _root(parameters)).write(root)
+        writer = _Writer(schema, _root(parameters))
+        return _Arguments(writer.write(root), frozenset(writer.loosened))
     except TooLarge:
-        return ""
+        return _ANY
 
 
 def _root(parameters: str) -> str:
@@ -152,7 +159,8 @@ class _Writer:
     """
 
     def __init__(self, root: Mapping[str, Any], prefix: str) -> None:
-        self._reader = Reader(root)
+        self.loosened: set[str] = set()
+        self._reader = Reader(root, self.loosened)
         self._prefix = prefix
         self._names: dict[str, str] = {}
         self._waiting: list[tuple[str, Any]] = []
@@ -189,15 +197,14 @@ class _Writer:
             inside = [max((widths.get(part, 0) for part in choice.parts), default=0) for choice in choices]
             widths[name] = sum(max(choice.items, width) for choice, width in zip(choices, inside, strict=True))
             if widths[name] > MAX_ITEMS:
+                self.loosened.add("alternatives")
                 self._bodies[name] = "json_object" if all(choice.is_object for choice in choices) else "json_value"
                 self._choices[name], widths[name] = [], 0
 
     def _rule(self, schema: Any) -> str:
         """The name of the rule for a schema."""
-        if schema is True or schema == {}:
-            return "json_value"
-        if schema is False:
-            # What nothing satisfies is left to the check.
+        # What nothing satisfies is left to the check.
+        if isinstance(schema, bool) or schema == {}:
             return "json_value"
         key = json.dumps(schema)
         if key not in self._names:
@@ -249,9 +256,10 @@ class _Writer:
 
     def _listed(self, values: Sequence[Any]) -> str:
         """One terminal for all plain values, which compiles many times faster than a rule with as many alternatives."""
-        plain = [form for value in values if not isinstance(value, dict | list) for form in _forms(value)]
-        rules = [self._rule(_only(value)) for value in values if isinstance(value, dict | list)]
-        return " | ".join([*([self._named("T", " | ".join(plain))] if plain else []), *rules])
+        plain = [form for value in values for form in _forms(value)]
+        kinds: dict[type, str] = {list: "json_array", dict: "json_object"}
+        loose = {kinds[type(value)] for value in values if isinstance(value, list | dict)}
+        return " | ".join([*([self._named("T", " | ".join(plain))] if plain else []), *sorted(loose)])
 
     def _object(self, schema: Schema) -> str:
         """Members in any order. The rule's parameter has a bit for each member present, required ones first."""
@@ -324,19 +332,24 @@ class _Writer:
         low, high = int(schema.get("minLength", 0)), schema.get("maxLength", math.inf)
         counted = {"minLength": low} if 0 < low <= min(high, MAX_COUNTED_CHARACTERS) else {}
         counted |= {"maxLength": int(high)} if low <= high <= MAX_COUNTED_CHARACTERS else {}
-        leaf: Schema = {"type": "string", **counted}
-        for keyword, usable in (("format", FORMATS.__contains__), ("pattern", _is_small)):
-            if keyword in schema and usable(schema[keyword]):
-                wider, leaf = leaf, {**leaf, keyword: schema[keyword]}
-                # Formats alone are known to compile.
-                leaf = leaf if leaf.keys() == {"type", "format"} or _leaf_compiles(_json(leaf)) else wider
+        text: Schema = {"type": "string", **counted}
+        leaf = text | {"format": schema["format"]} if schema.get("format") in FORMATS else text
+        if "pattern" in schema:
+            leaf = self._with_pattern(leaf, schema["pattern"])
         if leaf.get("format") == "email":
-            return f"{_json(leaf)} | {_json({'type': 'string', **counted, 'pattern': RARE_EMAIL})}"
-        if leaf.keys() & {"format", "pattern"}:
+            return f"{_json(leaf)} | {_json({**text, 'pattern': RARE_EMAIL})}"
+        if leaf != text:
             return _json(leaf)
         if not counted:
             return "TEXT"
         return self._named("T", f'/"{_CHARACTER}{{{counted.get("minLength", 0)},{counted.get("maxLength", "")}}}"/')
+
+    def _with_pattern(self, leaf: Schema, pattern: str) -> Schema:
+        joined = {**leaf, "pattern": pattern}
+        if _is_small(pattern) and _leaf_compiles(_json(joined)):
+            return joined
+        self.loosened.add("pattern")
+        return leaf
 
     def _number(self, schema: Schema) -> str:
         """A number in any notation; within bounds, as far as they are exact, if it has no exponent."""
@@ -359,39 +372,39 @@ def _free_members(schema: Schema) -> Any:
 
 
 def _forms(value: Any) -> list[str]:
-    """The literals of a plain value; an integer has two."""
+    """The literals of a plain value; an integer has two, a list or object none."""
+    if isinstance(value, list | dict):
+        return []
     texts = [json_text(value)]
     if isinstance(value, int | float) and not isinstance(value, bool) and value == int(value):
         texts = [str(int(value)), f"{int(value)}.0"]
     return [_literal(text) for text in texts]
 
 
-def _only(value: Any) -> Schema:
-    """The schema of one list or object, so that it can be written with any spaces and order."""
-    if isinstance(value, dict):
-        properties = {name: {"const": member} for name, member in value.items()}
-        return {"type": "object", "properties": properties, "required": list(value), "additionalProperties": False}
-    return {"type": "array", "prefixItems": [{"const": item} for item in value], "minItems": len(value), "items": False}
-
-
 def _is_small(pattern: str) -> bool:
-    """Whether the automaton of a pattern stays small: counted repetitions are short, inside others very short."""
-    inner, level = [1], 1
-    for token in _PATTERN_TOKEN.finditer(pattern):
-        if token[0] == "(":
-            inner.append(1)
-        elif token[0] == ")" and len(inner) > 1:
-            level = inner.pop()
-            inner[-1] = max(inner[-1], level)
-        elif token["most"]:
-            nested = NESTING_COST if level > 1 else 1
-            inner[-1] = max(inner[-1], level * nested * int(token["most"][:9]))
-        if token[0] != ")":
-            level = 1
-    return max(inner) <= MAX_REPETITIONS and len(pattern) <= MAX_PATTERN_CHARACTERS
+    """Whether the automaton of a pattern stays small.
+
+    A long count makes it large where it may begin at several places of a text: in a pattern that is not anchored, after
+    or inside an unbounded repetition, after another range, or inside another count.
+    """
+    bare = top = _ATOMS.sub("a", pattern)
+    while top != (top := _GROUP.sub("", top)):
+        pass
+    repeated = _COUNT.findall(bare)
+    counts = [max(int(most or least), 1) for least, most in repeated]
+    ranges = [int(most) for least, most in repeated if most and most != least]
+    if len(pattern) > MAX_PATTERN_CHARACTERS or math.prod(counts) > 10_000:
+        return False
+    nested = "){" in bare
+    if not top.startswith("^") or "|" in top or re.search(r"[*+]|,\}", bare):
+        return max(counts, default=0) <= 12 and (math.prod(counts) if nested else sum(counts)) <= 24
+    return math.prod(ranges) <= 200 or (len(ranges) == 1 and not nested)
 
 
-_PATTERN_TOKEN = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\{(?:\d*,)?(?P<most>\d+),?\}|.", re.DOTALL)
+# Escapes and classes.
+_ATOMS = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]", re.DOTALL)
+_GROUP = re.compile(r"\([^()]*\)")
+_COUNT = re.compile(r"\{(\d+),?(\d*)\}")
 
 
 def _json(schema: Schema) -> str:

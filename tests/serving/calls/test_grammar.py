@@ -303,6 +303,7 @@ def test_more_alternatives_than_the_parser_follows() -> None:
         {"type": "object", "properties": {f"m{j}": {"type": "string"} for j in range(30)} | {f"own{i}": {}}}
         for i in range(60)
     ]
+    assert call_grammar([argument({"anyOf": forms})]).loosened == {"alternatives"}
     assert accepts(argument({"anyOf": forms}), call({"p": {f"m{j}": "x" for j in range(30)}}))
     assert not accepts(argument({"anyOf": forms}), call({"p": 3}))
 
@@ -339,6 +340,30 @@ def test_large_schemas_take_a_bounded_time(offered: Tool) -> None:
     lark = call_grammar([offered]).lark
     assert not LLMatcher(TOKENIZER, LLMatcher.grammar_from_lark(lark)).get_error()
     assert time.perf_counter() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("pattern", "enforced"),
+    [
+        (r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", True),
+        (r"[0-9]{4}-[0-9]{2}-[0-9]{2}", True),
+        (r"^[A-Z]{2}[0-9]{2}[A-Z0-9]{1,30}$", True),
+        (r"^(a|b)[a-z]{1,4000}$", True),
+        (r"^(([0-9]{1,3})\.){3}[0-9]{1,3}$", True),
+        (r"^#(([0-9a-f]{2}){3}|([0-9a-f]){3})$", True),
+        (r".*a.{200}", False),
+        (r"a[{*]{16}", False),
+        (r"^(.*a.{0,60})+$", False),
+        (r"^.{0,200}a.{0,200}$", False),
+        (r"^(a.{1,50}){1,50}$", False),
+        (r"^a|b.{200}$", False),
+        (r"^[a-z]{1,99999999999}$", False),
+        (r"^(?=a)", False),
+    ],
+)
+def test_patterns_whose_automaton_may_be_large_are_loosened(pattern: str, enforced: bool) -> None:
+    grammar = call_grammar([argument({"type": "string", "pattern": pattern})])
+    assert grammar.loosened == (set() if enforced else {"pattern"})
 
 
 def test_a_grammar_is_made_once_and_each_tool_for_all_sets() -> None:
