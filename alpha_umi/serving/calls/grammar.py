@@ -39,6 +39,7 @@ MAX_ITEMS = 1_800
 MAX_COUNTED_ITEMS = 1_000
 MAX_COUNTED_CHARACTERS = 10_000
 MAX_PATTERN_CHARACTERS = 2_000
+MAX_REPETITIONS = 10_000
 # A double represents integers up to this one.
 MAX_INTEGER = 2**53
 # Others are used in more than one sense (`duration`, `time`), or llguidance does not know all of their values.
@@ -333,22 +334,23 @@ class _Writer:
         counted = {"minLength": low} if 0 < low <= min(high, MAX_COUNTED_CHARACTERS) else {}
         counted |= {"maxLength": int(high)} if low <= high <= MAX_COUNTED_CHARACTERS else {}
         text: Schema = {"type": "string", **counted}
-        leaf = text | {"format": schema["format"]} if schema.get("format") in FORMATS else text
-        if "pattern" in schema:
-            leaf = self._with_pattern(leaf, schema["pattern"])
+        leaf = text
+        for keyword in ("format", "pattern"):
+            if keyword in schema and (keyword == "pattern" or schema["format"] in FORMATS):
+                leaf = self._narrowed(leaf, keyword, schema[keyword])
         if leaf.get("format") == "email":
-            return f"{_json(leaf)} | {_json({**text, 'pattern': RARE_EMAIL})}"
+            return f"{_json(leaf)} | {_json({'type': 'string', 'pattern': RARE_EMAIL})}"
         if leaf != text:
             return _json(leaf)
         if not counted:
             return "TEXT"
         return self._named("T", f'/"{_CHARACTER}{{{counted.get("minLength", 0)},{counted.get("maxLength", "")}}}"/')
 
-    def _with_pattern(self, leaf: Schema, pattern: str) -> Schema:
-        joined = {**leaf, "pattern": pattern}
-        if _is_small(pattern) and _leaf_compiles(_json(joined)):
-            return joined
-        self.loosened.add("pattern")
+    def _narrowed(self, leaf: Schema, keyword: str, value: str) -> Schema:
+        narrowed = {**leaf, keyword: value}
+        if (keyword == "format" or _is_small(value)) and _leaf_compiles(_json(narrowed)):
+            return narrowed
+        self.loosened.add(keyword)
         return leaf
 
     def _number(self, schema: Schema) -> str:
@@ -393,7 +395,7 @@ def _is_small(pattern: str) -> bool:
     repeated = _COUNT.findall(bare)
     counts = [max(int(most or least), 1) for least, most in repeated]
     ranges = [int(most) for least, most in repeated if most and most != least]
-    if len(pattern) > MAX_PATTERN_CHARACTERS or math.prod(counts) > 10_000:
+    if len(pattern) > MAX_PATTERN_CHARACTERS or math.prod(counts) > MAX_REPETITIONS:
         return False
     nested = "){" in bare
     if not top.startswith("^") or "|" in top or re.search(r"[*+]|,\}", bare):
@@ -401,7 +403,7 @@ def _is_small(pattern: str) -> bool:
     return math.prod(ranges) <= 200 or (len(ranges) == 1 and not nested)
 
 
-# Escapes and classes.
+# Escapes and classes; then groups without others inside, and counts.
 _ATOMS = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]", re.DOTALL)
 _GROUP = re.compile(r"\([^()]*\)")
 _COUNT = re.compile(r"\{(\d+),?(\d*)\}")

@@ -104,6 +104,8 @@ TREE_OF_TEXTS = {"additionalProperties": {"anyOf": [{"type": "string"}, {"$ref":
         (argument({"type": "string", "format": "date-time"}), {"p": "2024-05-01t10:00:00.5+02:00"}),
         (argument({"type": "string", "format": "email", "maxLength": 30}), {"p": "ada+x@mail.example.org"}),
         (argument({"type": "string", "format": "email"}), {"p": '"ada lovelace"@example.org'}),
+        (argument({"type": "string", "format": "date", "maxLength": 8}), {"p": "20240501"}),
+        (argument({"type": "string", "format": "email", "maxLength": 3}), {"p": "a@b"}),
         (argument({"type": "string", "format": "email"}), {"p": "ada@[IPv6:::1]"}),
         (argument({"type": "string", "format": "uri"}), {"p": "https://example.org/a?b=%20#c"}),
         (argument({"type": "string", "format": "ipv6"}), {"p": "::ffff:192.168.0.1"}),
