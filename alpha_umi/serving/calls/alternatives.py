@@ -150,7 +150,10 @@ def _key(value: Any) -> str:
     """The same text for the same JSON value, except that 1.0 inside a list or object differs from 1."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return json.dumps(value, sort_keys=True)
+    return _encode(value)
+
+
+_encode = json.JSONEncoder(sort_keys=True).encode
 
 
 def join(first: Schema, second: Schema) -> Schema | None:

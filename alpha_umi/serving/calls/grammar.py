@@ -63,9 +63,9 @@ _COMMON = rf"""
 SPACE: /( |\n {{0,64}})?/
 TEXT: /"{_CHARACTER}*"/
 KEY: /"({_SIMPLE_ESCAPE}|\\u00[01][0-9a-fA-F]|{_RAW})*"/
-NUMBER: /{_DIGITS}(\.[0-9]+)?([eE][+-]?[0-9]+)?/
+NUMBER: /{_DIGITS}(\.[0-9]+)?([eE][+-]?[0-9]{{1,3}})?/
 INTEGER: /{_DIGITS}(\.0|[eE]\+?[0-9]{{1,2}})?/
-EXPONENT: /{_DIGITS}(\.[0-9]+)?[eE][+-]?[0-9]+/
+EXPONENT: /{_DIGITS}(\.[0-9]+)?[eE][+-]?[0-9]{{1,3}}/
 NOTATION: /{_DIGITS}(\.0|[eE]\+?[0-9]{{1,2}})/
 json_value: json_object | json_array | TEXT | NUMBER | "true" | "false" | "null"
 json_object: "{{" SPACE (json_member ("," SPACE json_member)* SPACE)? "}}"
@@ -286,10 +286,10 @@ class _Writer:
             tracking = ("_", "") if bit >= MAX_MEMBERS else (f"set_bit({bit})", f" %if bit_clear({bit})")
             # The colon stands apart: the lexer would prefer a literal with it to a free member of the same name, which
             # may be declared in another alternative.
-            key = f'{_literal(json_text(name))} ":"'
+            key = f'{_literal(_text(name))} ":"'
             alternatives.append(f"{key} SPACE {self._rule(value)} {after}::{tracking[0]}{tracking[1]}")
         if free is not False:
-            excluded = " | ".join(_literal(json_text(name)) for name in sorted(names))
+            excluded = " | ".join(_literal(_text(name)) for name in sorted(names))
             key = self._named("K", f"KEY & ~({excluded})")
             alternatives.append(f'{key} ":" SPACE {self._rule(free)} {after}::_')
         self._add(f"{rule}::_", " | ".join(alternatives))
@@ -377,7 +377,7 @@ def _forms(value: Any) -> list[str]:
     """The literals of a plain value; an integer has two, a list or object none."""
     if isinstance(value, list | dict):
         return []
-    texts = [json_text(value)]
+    texts = [_text(value)]
     if isinstance(value, int | float) and not isinstance(value, bool) and value == int(value):
         texts = [str(int(value)), f"{int(value)}.0"]
     return [_literal(text) for text in texts]
@@ -422,10 +422,9 @@ def _leaf_compiles(leaf: str) -> bool:
     return _compiles(f"start: {leaf}")
 
 
-def json_text(value: Any) -> str:
-    """A value as JSON text, as the grammar spells it."""
-    return json.dumps(value, ensure_ascii=False)
+# A value as JSON text, as the grammar spells it.
+_text = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _literal(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return _text(text).replace("\x7f", "\\u007f")
