@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -63,9 +63,7 @@ def check_schema(schema: Mapping[str, Any]) -> None:
 
 def full_validator(schema: Mapping[str, Any]) -> jsonschema_rs.Validator:
     """The validator of the full schema; it never opens a connection. Raises `jsonschema_rs.ValidationError`."""
-    long = sorted({pattern for pattern in _patterns(schema) if repetitions(pattern) > LONG_REPETITION})
-    dropped = {pattern for number, pattern in enumerate(long) if number >= MAX_LONG_PATTERNS or not _fits(pattern)}
-    written = {key: _without_patterns(value, dropped) for key, value in schema.items() if key != "$schema"}
+    written = _with_small_patterns({key: value for key, value in schema.items() if key != "$schema"}, set())
     dialect = str(schema.get("$schema", ""))
     named = [validator for draft, validator in _DRAFTS.items() if draft in dialect]
     refused: list[jsonschema_rs.ValidationError] = []
@@ -95,27 +93,24 @@ def _fits(pattern: str) -> bool:
     return True
 
 
-def _patterns(node: Any) -> Iterator[str]:
-    if isinstance(node, Mapping):
-        if isinstance(node.get("pattern"), str):
-            yield node["pattern"]
-        for value in node.values():
-            yield from _patterns(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _patterns(value)
-
-
-def _without_patterns(node: Any, dropped: set[str]) -> Any:
-    if not dropped:
+def _with_small_patterns(node: Any, long: set[str]) -> Any:
+    """A copy without the patterns that are not enforced. `long` collects those whose size was measured."""
+    if isinstance(node, list):
+        return [_with_small_patterns(value, long) for value in node]
+    if not isinstance(node, Mapping):
         return node
-    if isinstance(node, Mapping):
-        return {
-            key: _without_patterns(value, dropped)
-            for key, value in node.items()
-            if key != "pattern" or not isinstance(value, str) or value not in dropped
-        }
-    return [_without_patterns(value, dropped) for value in node] if isinstance(node, list) else node
+    return {
+        key: _with_small_patterns(value, long)
+        for key, value in node.items()
+        if key != "pattern" or not isinstance(value, str) or _is_enforced(value, long)
+    }
+
+
+def _is_enforced(pattern: str, long: set[str]) -> bool:
+    if repetitions(pattern) <= LONG_REPETITION:
+        return True
+    long.add(pattern)
+    return len(long) <= MAX_LONG_PATTERNS and _fits(pattern)
 
 
 def _allows_object(kind: object) -> bool:

@@ -45,9 +45,14 @@ class Choices:
 
 @dataclass(frozen=True)
 class Grammar:
-    """Constrain the text to a grammar in llguidance's Lark dialect."""
+    """Constrain the text to a grammar in llguidance's Lark dialect.
+
+    `loosened`: what it leaves to a later check although grammars can express it, because it is too large or contradicts
+    itself: a `pattern` or `format`, `alternatives` (of a part of the arguments), a `tool` (all of its arguments).
+    """
 
     lark: str
+    loosened: frozenset[str] = frozenset()
 
 
 Constraint = Choices | Grammar

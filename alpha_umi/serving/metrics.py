@@ -45,6 +45,9 @@ class RoleMetrics:
         self._tokens = self._counter("tokens", "Tokens by kind: prompt, cached (of those), completion", "kind")
         self._extra = self._counter("extra_generations", "Generations after a request's first, by cause", "kind")
         self._unfinished = self._counter("unfinished_calls", "Calls that the token limit cut, repairs included")
+        self._loosened = self._counter(
+            "loosened_grammars", "Requests with a part of a schema that only the check enforces, by reason", "reason"
+        )
         self._decisions = self._counter("decisions", "Decisions, and how they came", "next", "way")
         self._shortened = self._counter("shortened_histories", "Answers to histories that did not fit the context")
 
@@ -96,6 +99,11 @@ class RoleMetrics:
     def count_unfinished_call(self) -> None:
         """Count a call that the token limit cut."""
         self._unfinished.labels(self.role).inc()
+
+    def count_loosened(self, reasons: Iterable[str]) -> None:
+        """Count a request whose grammar leaves out parts of a schema (`Grammar.loosened`)."""
+        for reason in reasons:
+            self._loosened.labels(self.role, reason).inc()
 
     def count_decision(self, decision: str, way: str) -> None:
         """Count a decision, and how it was obtained: `free`, `constrained` or `retry`."""

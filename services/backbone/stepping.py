@@ -23,8 +23,7 @@ from alpha_umi.roles.caller import Call
 from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.assembly import RoleContext
-from alpha_umi.serving.calls.grammar import call_grammar
-from alpha_umi.serving.calls.offer import Rejected, finished_call, prompt_tools
+from alpha_umi.serving.calls.offer import Rejected, call_constraint, finished_call, prompt_tools
 from alpha_umi.serving.engine import Choices, Grammar
 from alpha_umi.serving.generation import GenerationSession, token_bound
 from alpha_umi.serving.responses import role_router
@@ -88,7 +87,7 @@ async def _prepare(context: RoleContext, request: StepRequest, request_id: str) 
     # In threads, because large schemas take a while and other requests must not wait for them.
     tools = await asyncio.to_thread(prompt_tools, as_tools(request.tools))
     bound = token_bound(context, request)
-    grammar = await asyncio.to_thread(call_grammar, tools) if request.constrained else None
+    grammar = await call_constraint(context, tools, constrained=request.constrained)
     history = as_history(request.history)
     session = await GenerationSession.open(
         context, request, request_id, history=history, tools=tools, answer_tokens=reserved_tokens(bound)

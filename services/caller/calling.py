@@ -26,8 +26,7 @@ from alpha_umi.contract.roles import (
 )
 from alpha_umi.roles.caller import Call
 from alpha_umi.serving.assembly import RoleContext
-from alpha_umi.serving.calls.grammar import call_grammar
-from alpha_umi.serving.calls.offer import Rejected, finished_call, prompt_tools
+from alpha_umi.serving.calls.offer import Rejected, call_constraint, finished_call, prompt_tools
 from alpha_umi.serving.generation import GenerationSession
 from alpha_umi.serving.responses import role_router
 
@@ -52,7 +51,7 @@ async def call(
     tools = await asyncio.to_thread(prompt_tools, as_tools(request.tools))
     history = call_history(request)
     # The grammar first: an unusable schema is refused before the model generates.
-    grammar = await asyncio.to_thread(call_grammar, tools) if request.constrained else None
+    grammar = await call_constraint(context, tools, constrained=request.constrained)
     session = await GenerationSession.open(context, request, request_id, history=history, tools=tools)
     outcome = finished_call(session, await session.text(session.generation(constraint=grammar)), tools)
     if isinstance(outcome, Rejected) and request.attempts > 1:

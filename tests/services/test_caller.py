@@ -131,6 +131,16 @@ async def test_an_unusable_schema_is_refused_before_generation(
     assert len(engine.prompts) == 1  # only the canary
 
 
+async def test_a_part_that_only_the_check_enforces_is_counted(body: Json) -> None:
+    properties = {"city": {"type": "string", "pattern": ".*o.{200}"}}
+    tools = [{"name": "sun_times", "parameters": {"type": "object", "properties": properties}}]
+    async with client_of(application("caller", create_router, scripted(Rule([GOOD])))) as client:
+        problem = (await client.post("/v1/call", json={**body, "tools": tools})).json()
+        metrics = (await client.get("/metrics")).text
+    assert "does not match" in problem["detail"]
+    assert 'alpha_umi_role_loosened_grammars_total{reason="pattern",role="caller"} 1.0' in metrics
+
+
 async def test_a_long_name_is_known_by_its_end(body: Json) -> None:
     name = "a" * 20 + "b" * 64
     tools = [{"name": name, "parameters": {}}]

@@ -39,10 +39,12 @@ class TooLarge(Exception):
 
 
 class Reader:
-    """Reads the parts of one tool's schema. `legacy`: keywords beside a `$ref` are ignored, as up to draft 7."""
+    """Reads the parts of one tool's schema; notes in `loosened` if there were too many alternatives."""
 
-    def __init__(self, root: Mapping[str, Any]) -> None:
+    def __init__(self, root: Mapping[str, Any], loosened: set[str]) -> None:
         self._root = root
+        self._loosened = loosened
+        # Up to draft 7, keywords beside a `$ref` are ignored.
         self._legacy = any(f"draft-0{number}" in str(root.get("$schema")) for number in (4, 6, 7))
         self._parts_read = 0
 
@@ -72,6 +74,8 @@ class Reader:
             product = [both for one in joined for other in branches if (both := join(one, other)) is not None]
             if len(product) <= MAX_ALTERNATIVES:
                 joined = product
+            else:
+                self._loosened.add("alternatives")
         return joined
 
     def _alternatives_of_parts(self, schema: Any, depth: int) -> Iterator[list[Schema]]:
@@ -146,7 +150,10 @@ def _key(value: Any) -> str:
     """The same text for the same JSON value, except that 1.0 inside a list or object differs from 1."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return json.dumps(value, sort_keys=True)
+    return _encode(value)
+
+
+_encode = json.JSONEncoder(sort_keys=True).encode
 
 
 def join(first: Schema, second: Schema) -> Schema | None:

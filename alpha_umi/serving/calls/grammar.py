@@ -38,14 +38,14 @@ MAX_ITEMS = 1_800
 # Larger limits are left to the check: the parser counts items in states.
 MAX_COUNTED_ITEMS = 1_000
 MAX_COUNTED_CHARACTERS = 10_000
-MAX_REPETITIONS = 10_000
-NESTING_COST = 50
 MAX_PATTERN_CHARACTERS = 2_000
+MAX_REPETITIONS = 10_000
 # A double represents integers up to this one.
 MAX_INTEGER = 2**53
 # Others are used in more than one sense (`duration`, `time`), or llguidance does not know all of their values.
 FORMATS = frozenset(["date", "date-time", "email", "ipv4", "uri", "uuid"])
-
+# The addresses of RFC 5321 that llguidance does not know: a quoted name, and an IPv6 host.
+RARE_EMAIL = r'^(".*"|[^\s"@]+@\[IPv6:)[^\s"]+$'
 
 _INPUT = "\nAction Input: "
 _NO_ARGUMENTS = {"type": "object", "additionalProperties": False}
@@ -63,9 +63,9 @@ _COMMON = rf"""
 SPACE: /( |\n {{0,64}})?/
 TEXT: /"{_CHARACTER}*"/
 KEY: /"({_SIMPLE_ESCAPE}|\\u00[01][0-9a-fA-F]|{_RAW})*"/
-NUMBER: /{_DIGITS}(\.[0-9]+)?([eE][+-]?[0-9]+)?/
+NUMBER: /{_DIGITS}(\.[0-9]+)?([eE][+-]?[0-9]{{1,3}})?/
 INTEGER: /{_DIGITS}(\.0|[eE]\+?[0-9]{{1,2}})?/
-EXPONENT: /{_DIGITS}(\.[0-9]+)?[eE][+-]?[0-9]+/
+EXPONENT: /{_DIGITS}(\.[0-9]+)?[eE][+-]?[0-9]{{1,3}}/
 NOTATION: /{_DIGITS}(\.0|[eE]\+?[0-9]{{1,2}})/
 json_value: json_object | json_array | TEXT | NUMBER | "true" | "false" | "null"
 json_object: "{{" SPACE (json_member ("," SPACE json_member)* SPACE)? "}}"
@@ -88,7 +88,7 @@ class Offered(Protocol):
 
 def call_grammar(tools: Sequence[Offered]) -> Grammar:
     """The grammar of one call of one of the tools, whose schemas must be valid."""
-    return Grammar(_call_grammar(tuple((tool.name, json.dumps(tool.parameters)) for tool in tools)))
+    return _call_grammar(tuple((tool.name, json.dumps(tool.parameters)) for tool in tools))
 
 
 def clear_grammar_cache() -> None:
@@ -97,37 +97,46 @@ def clear_grammar_cache() -> None:
         cached.cache_clear()
 
 
+@dataclass(frozen=True)
+class _Arguments:
+    """The rules of a tool's arguments, "" if any object will do, and what they leave out (`Grammar.loosened`)."""
+
+    rules: str
+    loosened: frozenset[str] = frozenset()
+
+
+_ANY = _Arguments("", frozenset(["tool"]))
+
+
 @lru_cache(CACHED_GRAMMARS)
-def _call_grammar(offered: tuple[tuple[str, str], ...]) -> str:
-    rules = {parameters: _arguments(parameters) for _, parameters in offered}
-    while sum(map(len, rules.values())) > MAX_GRAMMAR_CHARACTERS:
-        rules[max(rules, key=lambda parameters: len(rules[parameters]))] = ""
-    if not _compiles(_lark(offered, rules)):
-        alone = {each: text for each, text in rules.items() if _compiles(_lark([("tool", each)], rules))}
-        rules = dict.fromkeys(rules, "") | (
-            alone if _compiles(_lark(offered, dict.fromkeys(rules, "") | alone)) else {}
-        )
-    return _lark(offered, rules)
+def _call_grammar(offered: tuple[tuple[str, str], ...]) -> Grammar:
+    written = {parameters: _arguments(parameters) for _, parameters in offered}
+    while sum(len(each.rules) for each in written.values()) > MAX_GRAMMAR_CHARACTERS:
+        written[max(written, key=lambda parameters: len(written[parameters].rules))] = _ANY
+    if not _compiles(_lark(offered, written)):
+        alone = {key: each if _compiles(_lark([("tool", key)], written)) else _ANY for key, each in written.items()}
+        written = alone if _compiles(_lark(offered, alone)) else dict.fromkeys(written, _ANY)
+    return Grammar(_lark(offered, written), frozenset().union(*(each.loosened for each in written.values())))
 
 
-def _lark(offered: Sequence[tuple[str, str]], rules: Mapping[str, str]) -> str:
+def _lark(offered: Sequence[tuple[str, str]], written: Mapping[str, _Arguments]) -> str:
     calls = [
-        f"{_literal(f'Action: {name}{_INPUT}')} {_root(parameters) if rules[parameters] else 'json_object'}"
+        f"{_literal(f'Action: {name}{_INPUT}')} {_root(parameters) if written[parameters].rules else 'json_object'}"
         for name, parameters in offered
     ]
-    used = dict.fromkeys(rules[parameters] for _, parameters in offered)
+    used = dict.fromkeys(written[parameters].rules for _, parameters in offered)
     return "\n".join([f"start: {' | '.join(calls)}", *filter(None, used), _COMMON])
 
 
 @lru_cache(CACHED_TOOLS)
-def _arguments(parameters: str) -> str:
-    """The rules of a tool's arguments; "" if any object will do."""
+def _arguments(parameters: str) -> _Arguments:
     schema = json.loads(parameters)
     try:
         root = {"allOf": [schema, {"type": "object"}]} if schema else _NO_ARGUMENTS
-        return _Writer(schema, _root(parameters)).write(root)
+        writer = _Writer(schema, _root(parameters))
+        return _Arguments(writer.write(root), frozenset(writer.loosened))
     except TooLarge:
-        return ""
+        return _ANY
 
 
 def _root(parameters: str) -> str:
@@ -151,7 +160,8 @@ class _Writer:
     """
 
     def __init__(self, root: Mapping[str, Any], prefix: str) -> None:
-        self._reader = Reader(root)
+        self.loosened: set[str] = set()
+        self._reader = Reader(root, self.loosened)
         self._prefix = prefix
         self._names: dict[str, str] = {}
         self._waiting: list[tuple[str, Any]] = []
@@ -188,15 +198,14 @@ class _Writer:
             inside = [max((widths.get(part, 0) for part in choice.parts), default=0) for choice in choices]
             widths[name] = sum(max(choice.items, width) for choice, width in zip(choices, inside, strict=True))
             if widths[name] > MAX_ITEMS:
+                self.loosened.add("alternatives")
                 self._bodies[name] = "json_object" if all(choice.is_object for choice in choices) else "json_value"
                 self._choices[name], widths[name] = [], 0
 
     def _rule(self, schema: Any) -> str:
         """The name of the rule for a schema."""
-        if schema is True or schema == {}:
-            return "json_value"
-        if schema is False:
-            # What nothing satisfies is left to the check.
+        # What nothing satisfies is left to the check.
+        if isinstance(schema, bool) or schema == {}:
             return "json_value"
         key = json.dumps(schema)
         if key not in self._names:
@@ -248,9 +257,10 @@ class _Writer:
 
     def _listed(self, values: Sequence[Any]) -> str:
         """One terminal for all plain values, which compiles many times faster than a rule with as many alternatives."""
-        plain = [form for value in values if not isinstance(value, dict | list) for form in _forms(value)]
-        rules = [self._rule(_only(value)) for value in values if isinstance(value, dict | list)]
-        return " | ".join([*([self._named("T", " | ".join(plain))] if plain else []), *rules])
+        plain = [form for value in values for form in _forms(value)]
+        kinds: dict[type, str] = {list: "json_array", dict: "json_object"}
+        loose = {kinds[type(value)] for value in values if isinstance(value, list | dict)}
+        return " | ".join([*([self._named("T", " | ".join(plain))] if plain else []), *sorted(loose)])
 
     def _object(self, schema: Schema) -> str:
         """Members in any order. The rule's parameter has a bit for each member present, required ones first."""
@@ -274,10 +284,12 @@ class _Writer:
         alternatives = []
         for bit, (name, value) in enumerate(members.items()):
             tracking = ("_", "") if bit >= MAX_MEMBERS else (f"set_bit({bit})", f" %if bit_clear({bit})")
-            key = _literal(json_text(name) + ":")
+            # The colon stands apart: the lexer would prefer a literal with it to a free member of the same name, which
+            # may be declared in another alternative.
+            key = f'{_literal(_text(name))} ":"'
             alternatives.append(f"{key} SPACE {self._rule(value)} {after}::{tracking[0]}{tracking[1]}")
         if free is not False:
-            excluded = " | ".join(_literal(json_text(name)) for name in sorted(names))
+            excluded = " | ".join(_literal(_text(name)) for name in sorted(names))
             key = self._named("K", f"KEY & ~({excluded})")
             alternatives.append(f'{key} ":" SPACE {self._rule(free)} {after}::_')
         self._add(f"{rule}::_", " | ".join(alternatives))
@@ -321,17 +333,25 @@ class _Writer:
         low, high = int(schema.get("minLength", 0)), schema.get("maxLength", math.inf)
         counted = {"minLength": low} if 0 < low <= min(high, MAX_COUNTED_CHARACTERS) else {}
         counted |= {"maxLength": int(high)} if low <= high <= MAX_COUNTED_CHARACTERS else {}
-        leaf: Schema = {"type": "string", **counted}
-        for keyword, usable in (("format", FORMATS.__contains__), ("pattern", _is_small)):
-            if keyword in schema and usable(schema[keyword]):
-                wider, leaf = leaf, {**leaf, keyword: schema[keyword]}
-                # Formats alone are known to compile.
-                leaf = leaf if leaf.keys() == {"type", "format"} or _leaf_compiles(_json(leaf)) else wider
-        if leaf.keys() & {"format", "pattern"}:
+        text: Schema = {"type": "string", **counted}
+        leaf = text
+        for keyword in ("format", "pattern"):
+            if keyword in schema and (keyword == "pattern" or schema["format"] in FORMATS):
+                leaf = self._narrowed(leaf, keyword, schema[keyword])
+        if leaf.get("format") == "email":
+            return f"{_json(leaf)} | {_json({'type': 'string', 'pattern': RARE_EMAIL})}"
+        if leaf != text:
             return _json(leaf)
         if not counted:
             return "TEXT"
         return self._named("T", f'/"{_CHARACTER}{{{counted.get("minLength", 0)},{counted.get("maxLength", "")}}}"/')
+
+    def _narrowed(self, leaf: Schema, keyword: str, value: str) -> Schema:
+        narrowed = {**leaf, keyword: value}
+        if (keyword == "format" or _is_small(value)) and _leaf_compiles(_json(narrowed)):
+            return narrowed
+        self.loosened.add(keyword)
+        return leaf
 
     def _number(self, schema: Schema) -> str:
         """A number in any notation; within bounds, as far as they are exact, if it has no exponent."""
@@ -354,39 +374,39 @@ def _free_members(schema: Schema) -> Any:
 
 
 def _forms(value: Any) -> list[str]:
-    """The literals of a plain value; an integer has two."""
-    texts = [json_text(value)]
+    """The literals of a plain value; an integer has two, a list or object none."""
+    if isinstance(value, list | dict):
+        return []
+    texts = [_text(value)]
     if isinstance(value, int | float) and not isinstance(value, bool) and value == int(value):
         texts = [str(int(value)), f"{int(value)}.0"]
     return [_literal(text) for text in texts]
 
 
-def _only(value: Any) -> Schema:
-    """The schema of one list or object, so that it can be written with any spaces and order."""
-    if isinstance(value, dict):
-        properties = {name: {"const": member} for name, member in value.items()}
-        return {"type": "object", "properties": properties, "required": list(value), "additionalProperties": False}
-    return {"type": "array", "prefixItems": [{"const": item} for item in value], "minItems": len(value), "items": False}
-
-
 def _is_small(pattern: str) -> bool:
-    """Whether the automaton of a pattern stays small: counted repetitions are short, inside others very short."""
-    inner, level = [1], 1
-    for token in _PATTERN_TOKEN.finditer(pattern):
-        if token[0] == "(":
-            inner.append(1)
-        elif token[0] == ")" and len(inner) > 1:
-            level = inner.pop()
-            inner[-1] = max(inner[-1], level)
-        elif token["most"]:
-            nested = NESTING_COST if level > 1 else 1
-            inner[-1] = max(inner[-1], level * nested * int(token["most"][:9]))
-        if token[0] != ")":
-            level = 1
-    return max(inner) <= MAX_REPETITIONS and len(pattern) <= MAX_PATTERN_CHARACTERS
+    """Whether the automaton of a pattern stays small.
+
+    A long count makes it large where it may begin at several places of a text: in a pattern that is not anchored, after
+    or inside an unbounded repetition, after another range, or inside another count.
+    """
+    bare = top = _ATOMS.sub("a", pattern)
+    while top != (top := _GROUP.sub("", top)):
+        pass
+    repeated = _COUNT.findall(bare)
+    counts = [max(int(most or least), 1) for least, most in repeated]
+    ranges = [int(most) for least, most in repeated if most and most != least]
+    if len(pattern) > MAX_PATTERN_CHARACTERS or math.prod(counts) > MAX_REPETITIONS:
+        return False
+    nested = "){" in bare
+    if not top.startswith("^") or "|" in top or re.search(r"[*+]|,\}", bare):
+        return max(counts, default=0) <= 12 and (math.prod(counts) if nested else sum(counts)) <= 24
+    return math.prod(ranges) <= 200 or (len(ranges) == 1 and not nested)
 
 
-_PATTERN_TOKEN = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\{(?:\d*,)?(?P<most>\d+),?\}|.", re.DOTALL)
+# Escapes and classes; then groups without others inside, and counts.
+_ATOMS = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]", re.DOTALL)
+_GROUP = re.compile(r"\([^()]*\)")
+_COUNT = re.compile(r"\{(\d+),?(\d*)\}")
 
 
 def _json(schema: Schema) -> str:
@@ -402,10 +422,9 @@ def _leaf_compiles(leaf: str) -> bool:
     return _compiles(f"start: {leaf}")
 
 
-def json_text(value: Any) -> str:
-    """A value as JSON text, as the grammar spells it."""
-    return json.dumps(value, ensure_ascii=False)
+# A value as JSON text, as the grammar spells it.
+_text = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _literal(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return _text(text).replace("\x7f", "\\u007f")

@@ -1,7 +1,8 @@
-"""The offered tools of a call, and the parsed and validated call."""
+"""The offered tools of a call, their grammar, and the parsed and validated call."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,10 @@ from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
 from alpha_umi.roles.caller import NO_CALL, Call, parse_call
 from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.turns import Tool, Turn
+from alpha_umi.serving.assembly import RoleContext
+from alpha_umi.serving.calls.grammar import call_grammar
 from alpha_umi.serving.calls.validation import CallInvalid, validate_call
+from alpha_umi.serving.engine import Grammar
 from alpha_umi.serving.generation import GenerationSession
 
 # Of an unfinished call, as the repair's prompt shows it: a text that ran on invites another one.
@@ -47,6 +51,15 @@ def prompt_tools(tools: Sequence[Tool]) -> tuple[Tool, ...]:
         except ToolSchemaError as error:
             raise _schema_problem(position, tool, error) from error
     return tuple(replace(tool, name=tool.prompt_name) for tool in tools)
+
+
+async def call_constraint(context: RoleContext, tools: Sequence[Tool], *, constrained: bool) -> Grammar | None:
+    """The grammar of a request's calls, made in a thread; None without constraints."""
+    if not constrained:
+        return None
+    grammar = await asyncio.to_thread(call_grammar, tools)
+    context.metrics.count_loosened(grammar.loosened)
+    return grammar
 
 
 def read_call(text: str, tools: Sequence[Tool], *, cut_at: int | None = None) -> Call | Rejected:

@@ -56,6 +56,17 @@ SHAPE = {
         {"properties": {"kind": {"const": "box"}, "side": {"type": "number"}}, "required": ["side"]},
     ],
 }
+# What one alternative declares is a free member of the other, until the discriminator is written.
+RULE = {
+    "oneOf": [
+        {
+            "type": "object",
+            "properties": {"about": {"type": "object", "properties": {member: kind}}, "kind": {"const": member}},
+            "required": ["kind"],
+        }
+        for member, kind in (("text", {"type": "string"}), ("seconds", {"type": "integer"}))
+    ]
+}
 PAIR = {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "minItems": 1, "items": False}
 BASE = {"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"]}
 JOINED = {"allOf": [BASE, {"properties": {"name": {"type": "string"}}, "additionalProperties": {"type": "integer"}}]}
@@ -77,6 +88,8 @@ TREE_OF_TEXTS = {"additionalProperties": {"anyOf": [{"type": "string"}, {"$ref":
         (argument(TREE_OF_TEXTS, t=TREE_OF_TEXTS), {"p": {"a": {"b": {"c": "d"}}, "e": "f"}}),
         (argument(SHAPE), {"p": {"radius": 2, "kind": "circle"}}),
         (argument(SHAPE), {"p": {"kind": "box", "side": 1}}),
+        (argument(RULE), {"p": {"about": {"seconds": 7}, "kind": "text"}}),
+        (argument(RULE), {"p": {"about": {"seconds": "7", "text": "a"}, "kind": "text"}}),
         (argument(PAIR), {"p": [1]}),
         (argument(PAIR), {"p": [1, "a"]}),
         (argument(JOINED), {"p": {"name": "n", "id": 1, "free": 3}}),
@@ -90,6 +103,10 @@ TREE_OF_TEXTS = {"additionalProperties": {"anyOf": [{"type": "string"}, {"$ref":
         (argument({"type": "string", "format": "uuid"}), {"p": "123e4567-e89b-12d3-a456-426614174000"}),
         (argument({"type": "string", "format": "date-time"}), {"p": "2024-05-01t10:00:00.5+02:00"}),
         (argument({"type": "string", "format": "email", "maxLength": 30}), {"p": "ada+x@mail.example.org"}),
+        (argument({"type": "string", "format": "email"}), {"p": '"ada lovelace"@example.org'}),
+        (argument({"type": "string", "format": "date", "maxLength": 8}), {"p": "20240501"}),
+        (argument({"type": "string", "format": "email", "maxLength": 3}), {"p": "a@b"}),
+        (argument({"type": "string", "format": "email"}), {"p": "ada@[IPv6:::1]"}),
         (argument({"type": "string", "format": "uri"}), {"p": "https://example.org/a?b=%20#c"}),
         (argument({"type": "string", "format": "ipv6"}), {"p": "::ffff:192.168.0.1"}),
         (argument({"type": "string", "format": "snowflake"}), {"p": "7"}),
@@ -288,6 +305,7 @@ def test_more_alternatives_than_the_parser_follows() -> None:
         {"type": "object", "properties": {f"m{j}": {"type": "string"} for j in range(30)} | {f"own{i}": {}}}
         for i in range(60)
     ]
+    assert call_grammar([argument({"anyOf": forms})]).loosened == {"alternatives"}
     assert accepts(argument({"anyOf": forms}), call({"p": {f"m{j}": "x" for j in range(30)}}))
     assert not accepts(argument({"anyOf": forms}), call({"p": 3}))
 
@@ -324,6 +342,30 @@ def test_large_schemas_take_a_bounded_time(offered: Tool) -> None:
     lark = call_grammar([offered]).lark
     assert not LLMatcher(TOKENIZER, LLMatcher.grammar_from_lark(lark)).get_error()
     assert time.perf_counter() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("pattern", "enforced"),
+    [
+        (r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", True),
+        (r"[0-9]{4}-[0-9]{2}-[0-9]{2}", True),
+        (r"^[A-Z]{2}[0-9]{2}[A-Z0-9]{1,30}$", True),
+        (r"^(a|b)[a-z]{1,4000}$", True),
+        (r"^(([0-9]{1,3})\.){3}[0-9]{1,3}$", True),
+        (r"^#(([0-9a-f]{2}){3}|([0-9a-f]){3})$", True),
+        (r".*a.{200}", False),
+        (r"a[{*]{16}", False),
+        (r"^(.*a.{0,60})+$", False),
+        (r"^.{0,200}a.{0,200}$", False),
+        (r"^(a.{1,50}){1,50}$", False),
+        (r"^a|b.{200}$", False),
+        (r"^[a-z]{1,99999999999}$", False),
+        (r"^(?=a)", False),
+    ],
+)
+def test_patterns_whose_automaton_may_be_large_are_loosened(pattern: str, enforced: bool) -> None:
+    grammar = call_grammar([argument({"type": "string", "pattern": pattern})])
+    assert grammar.loosened == (set() if enforced else {"pattern"})
 
 
 def test_a_grammar_is_made_once_and_each_tool_for_all_sets() -> None:
