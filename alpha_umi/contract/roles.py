@@ -19,7 +19,8 @@ from alpha_umi.roles.turns import Role, Tool, Turn, TurnRole
 # State of the circuit breaker of a role service's replica, as `/readyz` and the metrics show it.
 CircuitState = Literal["closed", "open", "half-open"]
 
-MAX_TOOLS = 100
+# 100 of a trajectory, and `read_more` of the orchestrator.
+MAX_TOOLS = 101
 MAX_TURNS = 10_000
 MAX_TURN_CHARACTERS = 1_000_000
 MAX_NAME_CHARACTERS = 256

@@ -119,6 +119,8 @@ def call(
         _print("request", _request_text(result.request))
         _print("status", f"{'no answer' if result.status is None else result.status}, {result.duration_ms} ms")
         _print("error" if result.is_error else "observation", result.observation)
+        if result.truncated:
+            _print("note", "the answer is longer than what is shown")
     if result.is_error:
         raise typer.Exit(EXIT_FAILED)
 
