@@ -293,7 +293,7 @@ BAD_TOOLS: list[tuple[list[Any], str, str]] = [
         "tool-schema-invalid",
         "tools.0.parameters.properties.b.$ref",
     ),
-    ([{"name": "a", "parameters": {"type": "object", "title": "x" * 70_000}}], "tool-schema-invalid", "tools.0"),
+    ([{"name": "a", "parameters": {"type": "object", "title": "x" * 600_000}}], "tool-schema-invalid", "tools.0"),
     ([{"name": f"t{number}"} for number in range(101)], "invalid-request", "tools"),
 ]
 
