@@ -49,7 +49,8 @@ def report(error: CommandError | ClientError, console: Console) -> None:
 
 def _report_problem(problem: Problem, console: Console) -> None:
     console.print(Text("error: ", style="bold red") + as_text(problem.title), soft_wrap=True)
-    if problem.detail not in [item.message for item in problem.errors]:
+    listed = {text for item in problem.errors for text in (item.message, f"{item.field}: {item.message}")}
+    if problem.detail not in listed:
         console.print(as_text(f"  {problem.detail}"), soft_wrap=True)
     for item in problem.errors:
         console.print(Text(f"  {plain_line(item.field)}: ", style="bold") + Text(plain(item.message)), soft_wrap=True)

@@ -19,7 +19,8 @@ from alpha_umi.roles.turns import Role, Tool, Turn, TurnRole
 # State of the circuit breaker of a role service's replica, as `/readyz` and the metrics show it.
 CircuitState = Literal["closed", "open", "half-open"]
 
-MAX_STEP_TOOLS = 100
+# Of one request: 100 of a trajectory, and `read_more` of the orchestrator.
+MAX_PROMPT_TOOLS = 101
 MAX_TURNS = 10_000
 MAX_TURN_CHARACTERS = 1_000_000
 MAX_NAME_CHARACTERS = 256
@@ -105,7 +106,7 @@ def _distinct_names(tools: list[ToolModel]) -> list[ToolModel]:
 class PlanRequest(Sampling):
     """`POST /v1/plan`."""
 
-    tools: Annotated[list[ToolModel], Field(min_length=1, max_length=MAX_STEP_TOOLS)]
+    tools: Annotated[list[ToolModel], Field(min_length=1, max_length=MAX_PROMPT_TOOLS)]
     history: Annotated[list[TurnModel], Field(min_length=1, max_length=MAX_TURNS)]
     constrained: bool = True
     stream: bool = False
@@ -116,7 +117,7 @@ class PlanRequest(Sampling):
 class CallRequest(Sampling):
     """`POST /v1/call`."""
 
-    tools: Annotated[list[ToolModel], Field(min_length=1, max_length=MAX_STEP_TOOLS)]
+    tools: Annotated[list[ToolModel], Field(min_length=1, max_length=MAX_PROMPT_TOOLS)]
     history: Annotated[list[TurnModel], Field(min_length=1, max_length=MAX_TURNS)]
     thought: Annotated[str, Field(max_length=MAX_TURN_CHARACTERS)] | None = None
     constrained: bool = True
@@ -144,7 +145,7 @@ class SummarizeRequest(Sampling):
 class StepRequest(Sampling):
     """`POST /v1/step`. `conclude`: only an answer is expected, because a limit was reached."""
 
-    tools: Annotated[list[ToolModel], Field(min_length=1, max_length=MAX_STEP_TOOLS)]
+    tools: Annotated[list[ToolModel], Field(min_length=1, max_length=MAX_PROMPT_TOOLS)]
     history: Annotated[list[TurnModel], Field(min_length=1, max_length=MAX_TURNS)]
     conclude: bool = False
     constrained: bool = True

@@ -37,7 +37,8 @@ class CallTool(WireModel):
 class ToolCallResult(WireModel):
     """The result of a call. `status` is null if no answer came.
 
-    `observation` is the result before it is shortened for the planner; `truncated`: the answer was longer.
+    `observation` is the result, of which the planner may see less. `truncated`: it is shortened to 64 KiB, or the
+    answer was longer than what is read.
     """
 
     request: ToolRequest

@@ -188,14 +188,15 @@ def _print(tools: Iterable[Tool], left_out: Sequence[LeftOut], tokens: int, gram
 
 
 def print_left_out(left_out: Sequence[LeftOut | LeftOutInfo]) -> None:
-    """A table of the operations that did not become tools, if there are any."""
-    if not left_out:
-        return
-    table = table_of("left out", "operation", "reason", "place")
+    """The operations that did not become tools, under each reason: one missing credential may leave out hundreds."""
+    tables: dict[str, Table] = {}
     for each in left_out:
-        table.add_row(*map(as_text, (each.name, each.operation, each.reason, each.field)))
-    output().print()
-    output().print(table)
+        table = tables.setdefault(each.reason, table_of("left out", "operation", "place"))
+        table.add_row(*map(as_text, (each.name, each.operation, each.field)))
+    for reason, table in tables.items():
+        output().print()
+        output().print(as_text(f"{table.row_count} left out: {reason}"), soft_wrap=True)
+        output().print(table)
 
 
 def _slowest(grammars: Grammars | str) -> str:

@@ -33,6 +33,9 @@ from cli.commands.tool_check import (
 from cli.errors import EXIT_FAILED, UsageProblem
 from cli.options import ApiKey, AsJson, StateDir, Url, as_text, connect, output
 
+# Names of tools on one line.
+MAX_LISTED = 20
+
 app = typer.Typer(help="List, try and register tools, and check the documents that describe them.")
 app.command()(check)
 
@@ -119,6 +122,8 @@ def call(
         _print("request", _request_text(result.request))
         _print("status", f"{'no answer' if result.status is None else result.status}, {result.duration_ms} ms")
         _print("error" if result.is_error else "observation", result.observation)
+        if result.truncated:
+            _print("note", "the answer is longer than what is shown")
     if result.is_error:
         raise typer.Exit(EXIT_FAILED)
 
@@ -182,7 +187,8 @@ def add(
     )
     with _connect(ctx, url, api_key, state_dir) as client:
         source = client.add_tool_source(name, **settings)
-    names = ", ".join(map(plain_line, source.tools))
+    more = len(source.tools) - MAX_LISTED
+    names = ", ".join(map(plain_line, source.tools[:MAX_LISTED])) + (f" and {more} more" if more > 0 else "")
     output().print(Text(f"{plain_line(source.name)}: {len(source.tools)} tools: {names}"), soft_wrap=True)
     print_left_out(source.left_out)
 

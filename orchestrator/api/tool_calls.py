@@ -26,8 +26,11 @@ from orchestrator.tools.example import example_arguments
 from orchestrator.tools.model import EffectClass, Tool
 from orchestrator.tools.numbers import read_json
 from orchestrator.tools.registry import ToolRegistry
+from orchestrator.tools.shorten import shorten_structure
 
 MAX_KEYS: Final = 1_000
+# Of the observation of a call by hand; the results of `MAX_KEYS` calls are kept in memory.
+MAX_OBSERVATION_BYTES: Final = 64 * 1024
 _log = telemetry.logger(__name__)
 
 
@@ -61,13 +64,14 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
                 timeout_s = orchestrator.settings.tool_timeout_s
                 result = await registry.call(name, arguments, idempotency_key=tool_key, timeout_s=timeout_s)
             duration_ms = round((time.monotonic() - started) * 1_000)
+            shown = await asyncio.to_thread(shorten_structure, result.content, MAX_OBSERVATION_BYTES)
             _log.info("tool.called_by_hand", tool=name, status=result.status, ms=duration_ms)
             return ToolCallResult(
                 request=preview,
                 status=result.status,
-                observation=result.content,
+                observation=shown,
                 is_error=result.is_error,
-                truncated=result.truncated,
+                truncated=result.truncated or shown != result.content,
                 duration_ms=duration_ms,
             )
 
@@ -135,7 +139,7 @@ def _unknown_is_not_found() -> Iterator[None]:
     try:
         yield
     except UnknownToolError as error:
-        raise ServiceError("not-found", str(error), field="name", remedy=error.remedy) from error
+        raise ServiceError("not-found", error.reason_for(error.names[0]), field="name", remedy=error.remedy) from error
 
 
 def _details(registry: ToolRegistry, name: str, tool: Tool) -> ToolDetails:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 from alpha_umi import telemetry
-from alpha_umi.contract.roles import MAX_STEP_TOOLS, Answer, CallAnswer, StepAnswer, ToolModel
+from alpha_umi.contract.roles import Answer, CallAnswer, StepAnswer, ToolModel
 from alpha_umi.roles.caller import NO_CALL
 from alpha_umi.roles.turns import Role
 from alpha_umi.roles.turns import Tool as RoleTool
@@ -274,7 +274,7 @@ class EffectExecutor:
         chosen = state.tools if names is None else names
         built_in = [role_tool(tool.name, tool) for tool in built_in_tools(state)]
         shown = [*(offered[name] for name in chosen if name in offered), *built_in]
-        return [tool_model(tool) for tool in shown[:MAX_STEP_TOOLS]]
+        return [tool_model(tool) for tool in shown]
 
 
 def tool_model(tool: RoleTool) -> ToolModel:

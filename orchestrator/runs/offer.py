@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from alpha_umi.contract.roles import MAX_STEP_TOOLS
+from alpha_umi.contract.roles import MAX_PROMPT_TOOLS
 from alpha_umi.roles.turns import Role, estimated_tokens
 from alpha_umi.trajectory import State
 from orchestrator.roles.contexts import RoleContexts
 from orchestrator.tools.tool_sets import ToolSet
 
-# Tools that the orchestrator may add itself.
-BUILT_IN_TOOLS = 1
+# Of a trajectory; the orchestrator may add one itself.
+MAX_STEP_TOOLS = MAX_PROMPT_TOOLS - 1
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class ToolOffers:
 
     def _choose(self, state: State, tool_set: ToolSet, budget: int | None) -> tuple[str, ...] | None:
         left = None if budget is None else budget - estimated_tokens(state.client_tools)
-        room = MAX_STEP_TOOLS - BUILT_IN_TOOLS - len(state.client_tools)
+        room = MAX_STEP_TOOLS - len(state.client_tools)
         is_too_much = left is not None and sum(tool_set.tokens.values()) > left
         if not state.retrieve and not is_too_much and len(state.tools) <= MAX_STEP_TOOLS:
             return None

@@ -121,6 +121,7 @@ class DeadlineExceeded(ExchangeFailed):
 
 # Names for which similar ones are looked up.
 MAX_COMPARED = 3
+MAX_LISTED = 20
 
 
 def _similar(names: Iterable[str], known: Sequence[str]) -> list[str]:
@@ -130,12 +131,13 @@ def _similar(names: Iterable[str], known: Sequence[str]) -> list[str]:
 
 def _did_you_mean(suggestions: Sequence[str], known: Iterable[str], *, what: str) -> str:
     if suggestions:
-        return "did you mean " + " or ".join(repr(name) for name in suggestions[:20]) + "?"
+        return "did you mean " + " or ".join(repr(name) for name in suggestions[:MAX_LISTED]) + "?"
     candidates = sorted(known)
     if not candidates:
         return f"no {what} is registered at all; register a source first"
-    return f"registered are {', '.join(candidates[:20])}"
+    more = f" and {len(candidates) - MAX_LISTED} more" if len(candidates) > MAX_LISTED else ""
+    return f"registered are {', '.join(candidates[:MAX_LISTED])}{more}"
 
 
 def _quoted(names: Sequence[str]) -> str:
-    return ", ".join(repr(name) for name in names[:20])
+    return ", ".join(repr(name) for name in names[:MAX_LISTED])

@@ -75,9 +75,11 @@ def test_a_file_is_added_with_its_settings(
 
 
 def test_what_a_source_leaves_out_is_listed(fake: Fake, url: str, invoke: Invoke) -> None:
-    fake.left_out = [{"name": "upload", "operation": "POST /files", "field": "#/paths", "reason": "no credential"}]
+    same = {"field": "#/paths", "reason": "no credential"}
+    fake.left_out = [{"name": name, "operation": f"{name} /files", **same} for name in ("POST", "PUT")]
     added = invoke("tools", "add", "shop", "http://127.0.0.1:9/openapi.json", "--tag", "files", "--url", url).stdout
-    assert ["upload", "POST", "/files", "no", "credential", "#/paths"] in [line.split() for line in added.splitlines()]
+    assert added.count("2 left out: no credential\n") == 1
+    assert ["PUT", "PUT", "/files", "#/paths"] in [line.split() for line in added.splitlines()]
     assert fake.requests[0]["tags"] == ["files"]
 
 

@@ -76,6 +76,17 @@ async def test_retrieval_can_be_turned_off_and_on(world: World) -> None:
     assert on["steps"][0]["tools_offered"][-1] == THERMOMETER["name"], "the client's tools are always offered"
 
 
+async def test_the_largest_step_has_room_for_read_more(world: World) -> None:
+    look_up_once(world)
+    world.shop.details["lamp"] = {"text": "x" * 20_000}
+    async with world.orchestrator(tool_sources=sources(world, 100)) as client:
+        result = await client.run(retrieve=False)
+    assert result["status"] == "completed"
+    first, second = world.roles.tools_of("planner")
+    assert second == [*first, "read_more"]
+    assert len(second) == 101
+
+
 @pytest.mark.parametrize(("context", "some"), [(1_000, True), (8_192, False)])
 async def test_a_small_context_turns_retrieval_on(world: World, context: int, some: bool) -> None:
     world.roles.context = context

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import httpx
@@ -41,6 +42,14 @@ async def test_a_call_by_hand_shows_request_status_and_observation(client: Clien
     broken = (await call(client, "look_up", arguments={"item": "broken"})).json()
     assert (broken["status"], broken["is_error"]) == (500, True)
     assert "out of order" in broken["observation"]
+
+
+async def test_a_long_observation_is_shortened_by_its_structure(client: Client, world: World) -> None:
+    world.shop.details["catalogue"] = {"entries": [{"name": f"entry {number}"} for number in range(5_000)]}
+    result = (await call(client, "look_up", arguments={"item": "catalogue"})).json()
+    assert 48 * 1024 < len(result["observation"]) <= 64 * 1024
+    assert (result["truncated"], result["is_error"]) == (True, False)
+    assert json.loads(result["observation"])["entries"][-1].startswith("[... items ")
 
 
 async def test_a_call_that_may_change_something_is_confirmed(client: Client, world: World) -> None:
