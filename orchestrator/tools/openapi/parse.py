@@ -7,6 +7,7 @@ callbacks do not become tools.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections import Counter
@@ -46,6 +47,8 @@ _BY_SAFETY = tuple(EffectClass)
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 # RFC 3986, 3.3, and what is encoded already.
 _SAFE_IN_PATH: Final = "/%-._~!$&'()*+,;=:@"
+_NOT_IN_PATH: Final = re.compile(r"[\\\x00\ud800-\udfff]")
+_NOT_IN_QUERY: Final = re.compile(r"[\\{}\x00\ud800-\udfff]")
 _NOT_STORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -166,6 +169,8 @@ class _Parser:
                 field=ref.pointer,
                 remedy="select the operations that are needed with `operations`, `tags` or `paths`",
             )
+        if not isinstance(resolve(self.root, ref.node, ref.pointer)[0], Mapping):
+            raise DocumentError("this is not an operation", field=ref.pointer, remedy="write an object")
         path = _encoded_path(ref)
         security = security_of(self.root, ref.node, ref.pointer)
         carriers = frozenset((scheme.kind, scheme.wire_name) for schemes in security for scheme in schemes)
@@ -279,7 +284,11 @@ def _path_operations(root: Mapping[str, Any], path: str, node: Any) -> Iterator[
         item = {**item, **{key: value for key, value in node.items() if key != "$ref"}}
     for method in _METHODS:
         if isinstance(operation := item.get(method), Mapping):
-            yield _OperationRef(path, method, operation, child(at, method), item, at)
+            place = child(at, method)
+            # Where the reference of an operation leads nowhere, `_Parser.operation` says so.
+            with contextlib.suppress(DocumentError):
+                operation, place = resolve(root, operation, place)
+            yield _OperationRef(path, method, operation, place, item, at)
 
 
 def tool_name(operation_id: Any, method: str, path: str) -> str:
@@ -417,15 +426,16 @@ def _fitting(root: Mapping[str, Any], ref: _OperationRef, nodes: Mapping[str, An
 
 
 def _encoded_path(ref: _OperationRef) -> str:
-    """The path with its parameters in braces, and with everything else encoded. Raises `DocumentError`."""
-    # Publishers tell operations of one address apart by a fragment, which is never sent.
-    path = ref.path.partition("#")[0]
-    if has_dot_segment(_PLACEHOLDER.sub("x", path)) or re.search(r"[\\?\x00\ud800-\udfff]", path):
+    """The path with its parameters in braces, its query, and the rest encoded. Raises `DocumentError`."""
+    # Publishers tell operations of one address apart by a fragment, which is never sent, or by a query, which is.
+    path, mark, query = ref.path.partition("#")[0].partition("?")
+    if has_dot_segment(_PLACEHOLDER.sub("x", path)) or _NOT_IN_PATH.search(path) or _NOT_IN_QUERY.search(query):
         raise DocumentError(
-            "the path has dot segments, a query, or characters that no address has",
+            "the path has dot segments, parameters in a query, or characters that no address has",
             field=ref.pointer,
             remedy="correct the path",
         )
     parts = _PLACEHOLDER.split(path)
     # Every second part is the name of a parameter.
-    return "".join(f"{{{part}}}" if index % 2 else quote(part, safe=_SAFE_IN_PATH) for index, part in enumerate(parts))
+    encoded = (f"{{{part}}}" if index % 2 else quote(part, safe=_SAFE_IN_PATH) for index, part in enumerate(parts))
+    return "".join(encoded) + mark + quote(query, safe=f"?{_SAFE_IN_PATH}")

@@ -260,10 +260,8 @@ class SchemaReader:
             read_only = {name for name, item in items if self._read_only(item, pointer)}
             distinct = {repr(name): name for name in required}.values()
             schema["required"] = [name for name in distinct if not (isinstance(name, str) and name in read_only)]
-        schema = _unwrapped(schema)
-        if not self._siblings_apply:
-            schema = _to_draft_2020(schema, nullable=_is_nullable(node))
-        return _or_null(schema)
+        schema = _unwrapped(_with_numeric_bounds(schema))
+        return _or_null(_with_null(schema) if not self._siblings_apply and _is_nullable(node) else schema)
 
     def _read_only(self, node: Any, pointer: str) -> bool:
         if isinstance(node, Mapping) and isinstance(target := node.get("$ref"), str):
@@ -432,14 +430,14 @@ def without_null(schema: Schema) -> Schema:
             return schema
 
 
-def _to_draft_2020(schema: Schema, *, nullable: bool) -> Schema:
-    """Version 3.0's own forms of exclusive bounds and of null, as JSON Schema has them today."""
+def _with_numeric_bounds(schema: Schema) -> Schema:
+    """Exclusive bounds as JSON Schema has them today; those of version 3.0 say whether `minimum` is one."""
     for bound, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
         if isinstance(flag := schema.get(exclusive), bool):
             del schema[exclusive]
             if flag and bound in schema:
                 schema[exclusive] = schema.pop(bound)
-    return _with_null(schema) if nullable else schema
+    return schema
 
 
 def _with_null(schema: Schema) -> Schema:

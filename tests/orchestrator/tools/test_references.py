@@ -56,6 +56,18 @@ def test_references_of_all_kinds_within_a_document(
     assert operation.tool.parameters["properties"]["a"] == TEXT
 
 
+def test_a_recursive_reference_means_the_nearest_schema_with_the_anchor(document: Document) -> None:
+    inner = {
+        "$recursiveAnchor": True,
+        "type": "object",
+        "properties": {"next": {"anyOf": [{"$recursiveRef": "#"}, TEXT]}},
+    }
+    tree = {"$recursiveAnchor": True, "properties": {"inner": {"type": "array", "items": inner}}}
+    (operation,), _ = parse(json.dumps(posting(document, {"$ref": "#/components/schemas/Tree"}, Tree=tree)).encode())
+    for value, valid in ("long enough", True), ("n", False), (1, False):
+        assert operation.validator.is_valid({"a": {"inner": [{"next": {"next": value}}]}}) is valid
+
+
 def test_a_dynamic_reference_that_may_mean_several_schemas_leaves_its_operation_out(document: Document) -> None:
     spec = posting(document, {"$dynamicRef": "#t"}, A={"$dynamicAnchor": "t"}, B={"$dynamicAnchor": "t"})
     with pytest.raises(DocumentError, match="dynamicRef is not supported"):
