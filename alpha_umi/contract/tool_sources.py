@@ -11,7 +11,7 @@ Origin = Literal["file", "api"]
 
 
 class LeftOutInfo(WireModel):
-    """An operation that did not become a tool: its tool name, method and path, the place in the document, and why."""
+    """An operation that did not become a tool, or an optional part that a tool is offered without; see `model.LeftOut`."""
 
     name: str
     operation: str

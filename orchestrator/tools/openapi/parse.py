@@ -28,7 +28,13 @@ from orchestrator.tools.openapi.document import (
 )
 from orchestrator.tools.openapi.operation import Operation
 from orchestrator.tools.openapi.references import References
-from orchestrator.tools.openapi.schema import Schema, SchemaReader, check_evaluations, compile_schema
+from orchestrator.tools.openapi.schema import (
+    OptionalPartError,
+    Schema,
+    SchemaReader,
+    check_evaluations,
+    compile_schema,
+)
 from orchestrator.tools.openapi.security import security_of
 from orchestrator.tools.openapi.servers import GIVE_BASE_URL, choose_server, has_dot_segment, operator_base
 from orchestrator.tools.openapi.signature import UNSUPPORTED, ArgumentSchema
@@ -37,6 +43,8 @@ from orchestrator.tools.openapi.swagger import converted_operation, converted_ro
 MAX_OPERATIONS: Final = 5_000
 # Of all tools together; bounds the time and the memory that a document can take.
 MAX_DOCUMENT_PARTS: Final = 250_000
+# Of one operation that were not known to be unreadable; it is read once for each.
+MAX_UNREADABLE_PARTS: Final = 16
 MAX_SCHEMA_BYTES: Final = 256 * 1024
 MAX_NAME_CHARACTERS: Final = 64
 MAX_DESCRIPTION_CHARACTERS: Final = 1_024
@@ -114,13 +122,14 @@ def parse_document(
     failures: list[ToolSourceError] = list(errors.values()) if left_out else []
     for name, ref in selected.items():
         try:
-            operation = parser.operation(name, ref)
+            operation, faults = parser.operation(name, ref)
             accept(operation)
         except ToolSourceError as error:
             failures.append(error)
-            left_out.append(_left_out(name, f"{ref.method.upper()} {ref.path}", error, ref.pointer))
+            faults = [error]
         else:
             operations.append(operation)
+        left_out += [_left_out(name, f"{ref.method.upper()} {ref.path}", fault, ref.pointer) for fault in faults]
     if not operations:
         raise _nothing_left(failures)
     return operations, left_out
@@ -161,8 +170,10 @@ class _Parser:
     default_effect: EffectClass
     trust_effects: bool
     parts: int = field(default=0, init=False)
+    unreadable: dict[str, OptionalPartError] = field(default_factory=dict, init=False)
 
-    def operation(self, name: str, ref: _OperationRef) -> Operation:
+    def operation(self, name: str, ref: _OperationRef) -> tuple[Operation, list[ToolSourceError]]:
+        """The operation, and the optional parts that it is offered without. Raises `ToolSourceError`."""
         if self.parts > MAX_DOCUMENT_PARTS:
             raise DocumentError(
                 f"the operations before it have more than {MAX_DOCUMENT_PARTS} parts of schemas in all",
@@ -182,7 +193,7 @@ class _Parser:
         _check_size(schema, ref.pointer)
         check_evaluations(schema, ref.pointer)
         _check_callable(schema, ref.pointer)
-        return Operation(
+        operation = Operation(
             tool=Tool(name, _description(ref), schema, self.source_name, self._effect(ref)),
             method=ref.method.upper(),
             base_url=self._base_url(ref),
@@ -194,6 +205,7 @@ class _Parser:
             answers=self._answers(node),
             validator=compile_schema(schema, ref.pointer),
         )
+        return operation, list(signature.reader.passed_over.values())
 
     def _base_url(self, ref: _OperationRef) -> str:
         if self.base_url is not None:
@@ -211,15 +223,21 @@ class _Parser:
         parameters: Mapping[str, Any],
         withheld: frozenset[tuple[str, str]],
     ) -> ArgumentSchema:
-        reader = SchemaReader(self.root, self.version)
-        signature = ArgumentSchema(self.root, reader, withheld)
-        try:
-            signature.add_parameters(_fitting(self.root, ref, parameters))
-            if node.get("requestBody") is not None:
-                signature.add_body(node["requestBody"], child(ref.pointer, "requestBody"), method=ref.method)
-        finally:
-            self.parts += reader.parts
-        return signature
+        for _ in range(MAX_UNREADABLE_PARTS):
+            reader = SchemaReader(self.root, self.version, self.unreadable)
+            signature = ArgumentSchema(self.root, reader, withheld)
+            try:
+                signature.add_parameters(_fitting(self.root, ref, parameters))
+                if node.get("requestBody") is not None:
+                    signature.add_body(node["requestBody"], child(ref.pointer, "requestBody"), method=ref.method)
+            except OptionalPartError as error:
+                self.unreadable[error.field] = error
+            else:
+                return signature
+            finally:
+                self.parts += reader.parts
+        message = f"{MAX_UNREADABLE_PARTS} optional parts of its schemas cannot be read"
+        raise DocumentError(message, field=ref.pointer, remedy=UNSUPPORTED)
 
     def _effect(self, ref: _OperationRef) -> EffectClass:
         usual = EffectClass.READ if ref.method in _SAFE_METHODS else self.default_effect

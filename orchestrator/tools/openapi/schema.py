@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 import jsonschema_rs
 
 from orchestrator.tools.errors import DocumentError
-from orchestrator.tools.openapi.document import Version, child, lookup
+from orchestrator.tools.openapi.document import UnreadableError, Version, child, lookup
 
 MAX_SCHEMA_PARTS: Final = 20_000
 MAX_SCHEMA_DEPTH: Final = 24
@@ -74,15 +74,28 @@ class _Path:
         return replace(self, in_place=in_place, depth=self.depth + 1)
 
 
+class OptionalPartError(DocumentError):
+    """An optional member or parameter, at `field`, cannot be read. The operation can be offered without it."""
+
+    def __init__(self, cause: DocumentError, field: str) -> None:
+        message = f"it is offered without this optional part: {cause.message}"
+        super().__init__(message, field=field, remedy=cause.remedy)
+
+
 class SchemaReader:
     """Converts the schemas of one operation; the bounds apply to all of them together.
 
-    `definitions` belong under `$defs` of the schema that the results become parts of.
+    `definitions` belong under `$defs` of the schema that the results become parts of. Parts that are known to be
+    `unreadable`, by pointer, are left out and collected in `passed_over`.
     """
 
-    def __init__(self, root: Mapping[str, Any], version: Version) -> None:
+    def __init__(
+        self, root: Mapping[str, Any], version: Version, unreadable: Mapping[str, OptionalPartError] | None = None
+    ) -> None:
         self.definitions: dict[str, Schema] = {}
+        self.passed_over: dict[str, OptionalPartError] = {}
         self.parts = 0
+        self._unreadable = unreadable or {}
         self._root = root
         self._siblings_apply = version == "3.1"
         self._names: dict[_Key, str] = {}
@@ -93,7 +106,7 @@ class SchemaReader:
     def read(self, node: Any, pointer: str) -> Schema:
         """The JSON Schema. A reference at its top, and type and description of its properties, are written out.
 
-        Raises `DocumentError` for schemas that are explosive or not valid.
+        Raises `DocumentError` for schemas that are explosive or not valid, `OptionalPartError` if only a member is.
         """
         schema = self._written_out(_as_object(self._read(node, pointer, _Path({}))))
         schema = self._without_wrong_default(schema, pointer)
@@ -129,7 +142,7 @@ class SchemaReader:
         if isinstance(node, bool):
             return node
         if not isinstance(node, Mapping):
-            raise DocumentError("this is not a schema", field=pointer, remedy="write an object")
+            raise UnreadableError("this is not a schema", field=pointer, remedy="write an object")
         if isinstance(target := node.get("$ref"), str):
             return self._with_siblings(node, self._referred(target, pointer, path), pointer, path)
         return self._inline(node, pointer, path)
@@ -196,7 +209,7 @@ class SchemaReader:
         schema: Schema = {}
         for key, value in node.items():
             if key in _REFUSED:
-                raise DocumentError(
+                raise UnreadableError(
                     f"{key} is not supported here", field=pointer, remedy="use `$ref` with #/... instead"
                 )
             if value is None and key not in ("default", "const"):
@@ -221,7 +234,7 @@ class SchemaReader:
                 self._freed += 1
                 continue
             freed = self._freed
-            keyword, read = self._nested(key, value, pointer, path)
+            keyword, read = self._nested(key, node, pointer, path)
             if self._freed == freed or keyword not in _STRICTER | {"oneOf"}:
                 schema[keyword] = read
             elif keyword == "oneOf" and "anyOf" not in node:
@@ -229,21 +242,38 @@ class SchemaReader:
                 schema["anyOf"] = read
         return self._finished(node, schema, pointer)
 
-    def _nested(self, key: str, value: Any, pointer: str, path: _Path) -> tuple[str, Any]:
-        inside, at = path.below(key), child(pointer, key)
+    def _nested(self, key: str, node: Mapping[str, Any], pointer: str, path: _Path) -> tuple[str, Any]:
+        value, inside, at = node[key], path.below(key), child(pointer, key)
         if key in _SCHEMA_LISTS or (key == "items" and isinstance(value, list)):
             items = enumerate(_typed(value, list, pointer, key))
             return ("prefixItems" if key == "items" else key), [
                 self._read(item, child(at, index), inside) for index, item in items
             ]
         if key in _SCHEMA_MAPS:
-            named = _typed(value, dict, pointer, key).items()
-            return key, {
-                name: self._read(item, child(at, name), inside)
-                for name, item in named
-                if not self._read_only(item, pointer)
-            }
+            required = node.get("required") if key == "properties" else True
+            members = {}
+            for name, item in _typed(value, dict, pointer, key).items():
+                if not self._read_only(item, pointer) and not self.passes_over(child(at, name)):
+                    optional = required is not True and name not in (required or ())
+                    members[name] = self._member(item, child(at, name), inside, optional=optional)
+            return key, members
         return key, self._read(value, at, inside)
+
+    def passes_over(self, pointer: str) -> bool:
+        """Whether the part at this pointer is known to be one that cannot be read."""
+        if pointer not in self._unreadable:
+            return False
+        self.passed_over[pointer] = self._unreadable[pointer]
+        self._freed += 1
+        return True
+
+    def _member(self, node: Any, pointer: str, path: _Path, *, optional: bool) -> Schema | bool:
+        try:
+            return self._read(node, pointer, path)
+        except UnreadableError as error:
+            if optional:
+                raise OptionalPartError(error, pointer) from error
+            raise
 
     def _finished(self, node: Mapping[str, Any], schema: Schema, pointer: str) -> Schema:
         if "description" in schema:
@@ -390,7 +420,7 @@ def _is_nullable(node: Mapping[str, Any]) -> bool:
 def _typed(value: Any, kind: type[_Kind], pointer: str, key: str) -> _Kind:
     if not isinstance(value, kind):
         article = "a list" if kind is list else "an object"
-        raise DocumentError(f"{key} must be {article}", field=child(pointer, key), remedy="correct the schema")
+        raise UnreadableError(f"{key} must be {article}", field=child(pointer, key), remedy="correct the schema")
     return value
 
 

@@ -15,9 +15,9 @@ from typing import Any, Final, cast
 from orchestrator.tools.errors import DocumentError
 from orchestrator.tools.openapi.bodies import is_json
 from orchestrator.tools.openapi.content import ContentReader, described
-from orchestrator.tools.openapi.document import child, resolve
+from orchestrator.tools.openapi.document import UnreadableError, child, resolve
 from orchestrator.tools.openapi.operation import Body, Location, Parameter, Style, StyleName
-from orchestrator.tools.openapi.schema import Schema, SchemaReader, without_null
+from orchestrator.tools.openapi.schema import OptionalPartError, Schema, SchemaReader, without_null
 from orchestrator.tools.openapi.shapes import has_form, plain_object
 
 MAX_ARGUMENTS: Final = 128
@@ -103,12 +103,16 @@ class ArgumentSchema:
         needed = place == "path" or node.get("required", False) is True
         if self._is_withheld(place, name) or (place == "header" and name.lower() in _SET_BY_US):
             return
+        if self.reader.passes_over(pointer):
+            return
         location = cast(Location, place)
         try:
             schema, style = self._read_parameter(node, location, pointer)
-        except _Unsendable as error:
+        except (_Unsendable, UnreadableError) as error:
             if needed:
-                raise DocumentError(error.message, field=error.field, remedy=error.remedy) from None
+                raise
+            if isinstance(error, UnreadableError):
+                raise OptionalPartError(error, pointer) from error
             return
         argument = self._free_name(name, location)
         self.parameters.append(Parameter(argument, name, location, style))

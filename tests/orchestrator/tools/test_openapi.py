@@ -240,7 +240,8 @@ SCHEMAS = {
 def test_schemas_that_cannot_be_used_name_where_they_stand(
     document: Document, schema: dict[str, Any], schemas: dict[str, Any], message: str
 ) -> None:
-    post = {"requestBody": body({"type": "object", "properties": {"a": schema}}), "responses": OK}
+    schema = {"type": "object", "properties": {"a": schema}, "required": ["a"]}
+    post = {"requestBody": body(schema), "responses": OK}
     with pytest.raises(DocumentError, match=message) as caught:
         parse(document({"/x": {"post": post}}, components={"schemas": schemas}))
     assert caught.value.field.startswith(("#/paths/~1x/post", "#/components/schemas"))
@@ -639,7 +640,11 @@ def test_common_slips_in_schemas_are_passed_over(
 
 @pytest.mark.parametrize("version", ["3.0.3", "3.1.0"])
 def test_exclusive_bounds_of_both_forms_are_read(document: Document, version: str) -> None:
-    schemas = ({"exclusiveMinimum": 0}, {"minimum": 0, "exclusiveMinimum": True}, {"exclusiveMinimum": False})
+    schemas: list[dict[str, Any]] = [
+        {"exclusiveMinimum": 0},
+        {"minimum": 0, "exclusiveMinimum": True},
+        {"exclusiveMaximum": False},
+    ]
     get = {"parameters": [parameter(str(n), "query", each) for n, each in enumerate(schemas)], "responses": OK}
     read = only(document({"/x": {"get": get}}, version=version)).tool.parameters["properties"]
     assert read == {"0": {"exclusiveMinimum": 0}, "1": {"exclusiveMinimum": 0}, "2": {}}
@@ -682,6 +687,42 @@ def test_a_query_in_a_path_is_sent_before_the_parameters(document: Document) -> 
     ]
     base = "http://api.example/v1/x/%3F%26?beta=true&q=a%20b"
     assert urls == [base, f"{base}&a=1"]
+
+
+def test_optional_parts_that_cannot_be_read_are_left_out_openly(document: Document) -> None:
+    broken = {"$ref": "#/components/schemas/None"}
+    order = {
+        "type": "object",
+        "properties": {
+            "item": {
+                "type": "object",
+                "properties": {"size": broken, "name": {"type": "string"}},
+                "required": ["name"],
+            },
+            "other": {"not": {"properties": {"size": broken}}},
+            "next": {"$ref": "#/components/schemas/Order"},
+        },
+    }
+    post = {"parameters": [parameter("q", "query", broken)], "requestBody": body(order), "responses": OK}
+    bad = body({"type": "object", "properties": {"size": broken}, "required": ["size"]})
+    spec = document(
+        {"/x": {"post": post, "put": {"requestBody": bad, "responses": OK}}}, components={"schemas": {"Order": order}}
+    )
+    operations, left_out = both(spec)
+    properties = operations[0].tool.parameters["properties"]
+    assert properties["item"] == {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+    assert [*properties] == ["item", "other", "next"]
+    assert properties["other"] == {}
+    assert [each.field.rpartition("/schema/")[2] for each in left_out] == [
+        "properties/size",
+        "#/paths/~1x/post/parameters/0",
+        "properties/item/properties/size",
+        "properties/other/not/properties/size",
+        "#/components/schemas/Order/properties/item/properties/size",
+        "#/components/schemas/Order/properties/other/not/properties/size",
+    ]
+    assert {each.operation for each in left_out[1:]} == {"POST /x"}
+    assert "without this optional part: the reference '#/components/schemas/None' leads nowhere" in left_out[1].reason
 
 
 def test_operations_that_are_references(document: Document) -> None:
