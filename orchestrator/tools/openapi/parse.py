@@ -32,7 +32,6 @@ from orchestrator.tools.openapi.schema import (
     OptionalPartError,
     Schema,
     SchemaReader,
-    check_evaluations,
     compile_schema,
 )
 from orchestrator.tools.openapi.security import security_of
@@ -191,7 +190,6 @@ class _Parser:
         signature = self._signature(ref, node, parameters, carriers)
         schema = signature.schema
         _check_size(schema, ref.pointer)
-        check_evaluations(schema, ref.pointer)
         _check_callable(schema, ref.pointer)
         operation = Operation(
             tool=Tool(name, _description(ref), schema, self.source_name, self._effect(ref)),

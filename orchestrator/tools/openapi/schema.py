@@ -100,6 +100,8 @@ class SchemaReader:
         self._siblings_apply = version == "3.1"
         self._names: dict[_Key, str] = {}
         self._done: dict[_Key, tuple[Schema | bool, int]] = {}
+        # By definition.
+        self._known_evaluations: dict[str, int] = {}
         # Counts the places that were left free.
         self._freed = 0
 
@@ -112,6 +114,7 @@ class SchemaReader:
         schema = self._without_wrong_default(schema, pointer)
         if isinstance(properties := schema.get("properties"), dict):
             schema["properties"] = {name: self._property(part, pointer) for name, part in properties.items()}
+        self._evaluations(schema, pointer)
         return schema
 
     def _property(self, part: Schema | bool, pointer: str) -> Schema | bool:
@@ -304,27 +307,19 @@ class SchemaReader:
                 return False
         return isinstance(node, Mapping) and node.get("readOnly") is True
 
-
-def check_evaluations(schema: Schema, pointer: str) -> None:
-    """Raises `DocumentError` if too many schemas, references written out, apply to one and the same value."""
-    known: dict[str, int] = {}
-    definitions: Mapping[str, Schema] = schema.get("$defs", {})
-
-    def applied(node: Any) -> int:
-        """The number for the value itself; visits the schemas of its parts, too."""
+    def _evaluations(self, node: Any, pointer: str) -> int:
+        """How many schemas, references written out, apply to a value. Raises `DocumentError` if they are too many."""
         if isinstance(node, list):
-            return sum(map(applied, node))
+            return sum(self._evaluations(item, pointer) for item in node)
         if not isinstance(node, dict):
             return 1
         number = 1
         for key, value in node.items():
             if key == "$ref":
-                number += named(value.removeprefix("#/$defs/"))
-            elif key == "dependentSchemas" or key in _SCHEMA_MAPS:
-                inside = sum(applied(item) for item in value.values())
-                number += inside if key in _IN_PLACE else 0
-            elif key in _SCHEMAS | _SCHEMA_LISTS:
-                inside = applied(value)
+                number += self._evaluations_of(value.removeprefix("#/$defs/"), pointer)
+            elif key in _SCHEMAS | _SCHEMA_LISTS | _SCHEMA_MAPS:
+                parts = list(value.values()) if key in _SCHEMA_MAPS else value
+                inside = self._evaluations(parts, pointer)
                 number += inside if key in _IN_PLACE else 0
         if number > _MAX_EVALUATIONS:
             raise DocumentError(
@@ -334,14 +329,12 @@ def check_evaluations(schema: Schema, pointer: str) -> None:
             )
         return number
 
-    def named(name: str) -> int:
-        if name not in known:
+    def _evaluations_of(self, name: str, pointer: str) -> int:
+        if name not in self._known_evaluations:
             # A recursive schema meets itself again only at a part of the value.
-            known[name] = 1
-            known[name] = applied(definitions.get(name, {}))
-        return known[name]
-
-    applied(schema)
+            self._known_evaluations[name] = 1
+            self._known_evaluations[name] = self._evaluations(self.definitions.get(name, {}), pointer)
+        return self._known_evaluations[name]
 
 
 def _example(value: Any) -> Schema:

@@ -689,6 +689,34 @@ def test_a_query_in_a_path_is_sent_before_the_parameters(document: Document) -> 
     assert urls == [base, f"{base}&a=1"]
 
 
+NOTHING: list[Any] = [
+    False,
+    {"allOf": [{"type": "string"}, {"enum": []}]},
+    {"type": "object", "required": ["a"], "properties": {"b": {}}, "additionalProperties": False},
+]
+
+
+@pytest.mark.parametrize("schema", NOTHING)
+def test_arguments_that_no_value_satisfies_are_not_offered(document: Document, schema: Any) -> None:
+    both_needed = body({"type": "object", "required": ["a"], "properties": {"a": schema}})
+    optional = body({"type": "object", "properties": {"a": schema, "b": {"type": "string"}}})
+    paths = {"/x": {"post": {"requestBody": both_needed, "responses": OK}, "put": {"requestBody": optional}}}
+    (offered,), (left_out,) = both(document(paths))
+    assert [*offered.tool.parameters["properties"]] == ["b"]
+    assert "'a' is required, and its schema allows no value" in left_out.reason
+
+
+@pytest.mark.parametrize("keyword", ["anyOf", "allOf"])
+def test_many_references_to_one_schema_are_stopped_before_they_are_followed(document: Document, keyword: str) -> None:
+    fields = {f"p{n}": {"type": "string"} for n in range(14)}
+    schemas: dict[str, Any] = {
+        f"D{n}": {"properties": fields, keyword: [{"$ref": f"#/components/schemas/D{n + 1}"}] * 9} for n in range(10)
+    }
+    post = {"requestBody": body({"$ref": "#/components/schemas/D0"}), "responses": OK}
+    with pytest.raises(DocumentError, match="more than 10000 schemas"):
+        parse(document({"/x": {"post": post}}, components={"schemas": schemas | {"D10": {"properties": fields}}}))
+
+
 def test_optional_parts_that_cannot_be_read_are_left_out_openly(document: Document) -> None:
     broken = {"$ref": "#/components/schemas/None"}
     order = {
