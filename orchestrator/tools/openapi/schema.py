@@ -219,7 +219,7 @@ class SchemaReader:
                 # An empty line of YAML, which says nothing.
                 continue
             if key in ("example", "examples"):
-                schema |= _example(value)
+                schema |= short_example(value)
                 continue
             if key in _VALUES:
                 schema[key] = value
@@ -337,7 +337,7 @@ class SchemaReader:
         return self._known_evaluations[name]
 
 
-def _example(value: Any) -> Schema:
+def short_example(value: Any) -> Schema:
     """The first example as JSON Schema has it, if it is a single value and short: models do not see it."""
     first = next(iter(value), None) if isinstance(value, list) else value
     is_short = isinstance(first, str | int | float) and len(str(first)) <= MAX_EXAMPLE_CHARACTERS

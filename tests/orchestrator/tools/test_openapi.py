@@ -689,6 +689,15 @@ def test_a_query_in_a_path_is_sent_before_the_parameters(document: Document) -> 
     assert urls == [base, f"{base}&a=1"]
 
 
+@pytest.mark.parametrize(
+    "more", [{"example": "own"}, {"examples": {"a": {"externalValue": "x"}, "b": {"value": "own"}}}]
+)
+def test_the_example_of_a_parameter_is_that_of_its_schema(document: Document, more: dict[str, Any]) -> None:
+    given = parameter("a", "query", {"type": "string", "example": "other"}, **more)
+    schema = only(document({"/x": {"get": {"parameters": [given], "responses": OK}}})).tool.parameters
+    assert schema["properties"]["a"] == {"type": "string", "examples": ["own"]}
+
+
 NOTHING: list[Any] = [
     False,
     {"allOf": [{"type": "string"}, {"enum": []}]},
