@@ -115,6 +115,7 @@ async def _measure(text: str, document: Document, measured: Measured) -> None:
     for each in getattr(provider, "left_out", ()):
         measured.left_out[each.reason] += 1
         measured.findings.append((each.operation, f"left out: {each.reason}"))
+    incomplete = {each.name for each in provider.left_out}
     for endpoint, operation in _matched(document, provider):
         mapping = ArgumentMapping(
             {(p.location, p.wire_name): p.argument for p in operation.parameters},
@@ -125,8 +126,9 @@ async def _measure(text: str, document: Document, measured: Measured) -> None:
         try:
             calls = Calls(document, endpoint, mapping, base_url=base_url)
         except Unreadable as error:
-            measured.counts["differ"] += 1
-            measured.findings.append((label, f"differ: offered without {error}"))
+            # What is left out openly is no fault of the request, but none can be predicted.
+            measured.counts["unsampled" if operation.tool.name in incomplete else "differ"] += 1
+            measured.findings.append((label, f"offered without {error}"))
         except (Unspecified, ValueError) as error:
             measured.counts["unsampled"] += len(KINDS)
             measured.findings.append((label, f"no sample: {error}"))
