@@ -122,6 +122,7 @@ async def _measure(text: str, document: Document, measured: Measured) -> None:
     measured.tools = len(provider.tools)
     for each in provider.left_out:
         measured.add(each.operation, LEFT_OUT, each.reason)
+    incomplete = {each.name for each in provider.left_out}
     for endpoint, operation in _matched(document, provider):
         mapping = ArgumentMapping(
             {(p.location, p.wire_name): p.argument for p in operation.parameters},
@@ -132,7 +133,9 @@ async def _measure(text: str, document: Document, measured: Measured) -> None:
         try:
             calls = Calls(document, endpoint, mapping, base_url=base_url)
         except Unreadable as error:
-            measured.add(label, "differ", f"offered without {error}")
+            # What is left out openly is no fault of the request, but none can be predicted.
+            outcome = "unsampled" if operation.tool.name in incomplete else "differ"
+            measured.add(label, outcome, f"offered without {error}")
         except (Unspecified, ValueError) as error:
             measured.add(label, "unsampled", str(error), times=len(KINDS))
         else:

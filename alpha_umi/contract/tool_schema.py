@@ -129,5 +129,8 @@ def _check_size(schema: Mapping[str, Any]) -> None:
 
 
 def _deeper_than(node: Any, levels: int) -> bool:
-    inside = node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ()
-    return levels < 0 or any(_deeper_than(value, levels - 1) for value in inside)
+    level = [node]
+    for _ in range(levels):
+        inside = (value for each in level for value in (each.values() if isinstance(each, dict) else each))
+        level = [value for value in inside if isinstance(value, dict | list)]
+    return any(level)

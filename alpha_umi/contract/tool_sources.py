@@ -11,7 +11,10 @@ Origin = Literal["file", "api"]
 
 
 class LeftOutInfo(WireModel):
-    """An operation that did not become a tool: its tool name, method and path, the place in the document, and why."""
+    """An operation that did not become a tool, or an optional part that the tool `name` is offered without.
+
+    `operation` is its method and path, `field` the place in the document.
+    """
 
     name: str
     operation: str

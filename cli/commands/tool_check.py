@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -93,7 +93,7 @@ def check(
     tokens = estimated_tokens(tools)
     if as_json:
         report = {
-            "operations": len(tools) + len(provider.left_out),
+            "operations": len(tools) + _operations(provider.left_out, provider.tools),
             "tools": [tool.name for tool in tools],
             "left_out": [dataclasses.asdict(each) for each in provider.left_out],
             "without_valid_call": impossible,
@@ -177,14 +177,20 @@ def time_grammars(tools: Sequence[PromptTool]) -> Grammars | str:
 
 def _print(tools: Iterable[Tool], left_out: Sequence[LeftOut], tokens: int, grammars: Grammars | str) -> None:
     listed = list(tools)
+    missing = _operations(left_out, {tool.name for tool in listed})
     table = table_of("tool", "effect", "description")
     for tool in listed:
         table.add_row(as_text(tool.name), as_text(tool.effect), as_text(tool.description.partition("\n")[0]))
     output().print(table)
     print_left_out(left_out)
-    summary = f"\n{len(listed) + len(left_out)} operations: {len(listed)} tools, {len(left_out)} left out"
+    summary = f"\n{len(listed) + missing} operations: {len(listed)} tools, {missing} left out"
     costs = f"about {tokens:,} prompt tokens; slowest grammar: {_slowest(grammars)}"
     output().print(as_text(f"{summary}; {costs}"), soft_wrap=True)
+
+
+def _operations(left_out: Iterable[LeftOut], tools: Collection[str]) -> int:
+    """How many operations did not become tools; the others are offered without an optional part."""
+    return sum(each.name not in tools for each in left_out)
 
 
 def print_left_out(left_out: Sequence[LeftOut | LeftOutInfo]) -> None:

@@ -48,10 +48,10 @@ class Tool:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """An operation of a source that did not become a tool.
+    """An operation of a source that did not become a tool, or an optional part that a tool is offered without.
 
-    `name` is the tool name that it would have had, `operation` its method and path, `field` a JSON pointer into the
-    document, and `reason` says why, and what to do.
+    `name` is the tool name that it has or would have had, `operation` its method and path, `field` a JSON pointer into
+    the document, and `reason` says why, and what to do.
     """
 
     name: str

@@ -13,7 +13,7 @@ from orchestrator.tools.errors import DocumentError
 from orchestrator.tools.openapi.bodies import is_json
 from orchestrator.tools.openapi.document import child
 from orchestrator.tools.openapi.operation import Body, BodyForm, Part, Style, StyleName
-from orchestrator.tools.openapi.schema import MAX_DESCRIPTION_CHARACTERS, Schema, SchemaReader
+from orchestrator.tools.openapi.schema import MAX_DESCRIPTION_CHARACTERS, Schema, SchemaReader, short_example
 from orchestrator.tools.openapi.shapes import only_integers, plain_object, possible_types
 
 _PREFERENCE: Final[Mapping[BodyForm, int]] = {"json": 0, "urlencoded": 1, "multipart": 2, "text": 3}
@@ -119,10 +119,13 @@ class ContentReader:
 
 
 def described(schema: Schema, node: Mapping[str, Any]) -> Schema:
-    """The schema with the description of the parameter or body that it belongs to."""
+    """The schema with the description and an example of the parameter or body that it belongs to."""
     if isinstance(text := node.get("description"), str) and text.strip():
-        return {**schema, "description": text.strip()[:MAX_DESCRIPTION_CHARACTERS]}
-    return schema
+        schema = {**schema, "description": text.strip()[:MAX_DESCRIPTION_CHARACTERS]}
+    named = node.get("examples")
+    listed = named.values() if isinstance(named, Mapping) else ()
+    values = [each["value"] for each in listed if isinstance(each, Mapping) and "value" in each]
+    return schema | short_example([node["example"]] if "example" in node else values)
 
 
 def _essence(media_type: str) -> str:

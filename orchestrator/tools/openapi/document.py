@@ -26,6 +26,10 @@ SMALLER: Final = "offer a smaller document, for example of the operations that a
 Version = Literal["2.0", "3.0", "3.1"]
 
 
+class UnreadableError(DocumentError):
+    """A part of the document is faulty. What it is an optional part of can be read without it."""
+
+
 def read_document(raw: bytes) -> dict[str, Any]:
     """The document's root object. Raises `DocumentError` for anything that is not one, or is out of bounds."""
     if len(raw) > MAX_BYTES:
@@ -85,7 +89,7 @@ def lookup(root: Mapping[str, Any], target: str, pointer: str) -> Any:
         return at_pointer(root, target)
     except LookupError:
         message = f"the reference {target[:200]!r} leads nowhere"
-        raise DocumentError(message, field=pointer, remedy="correct it or add its target") from None
+        raise UnreadableError(message, field=pointer, remedy="correct it or add its target") from None
 
 
 def at_pointer(root: Any, pointer: str) -> Any:

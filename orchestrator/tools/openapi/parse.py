@@ -7,6 +7,7 @@ callbacks do not become tools.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections import Counter
@@ -27,7 +28,12 @@ from orchestrator.tools.openapi.document import (
 )
 from orchestrator.tools.openapi.operation import Operation
 from orchestrator.tools.openapi.references import References
-from orchestrator.tools.openapi.schema import Schema, SchemaReader, check_evaluations, compile_schema
+from orchestrator.tools.openapi.schema import (
+    OptionalPartError,
+    Schema,
+    SchemaReader,
+    compile_schema,
+)
 from orchestrator.tools.openapi.security import security_of
 from orchestrator.tools.openapi.servers import GIVE_BASE_URL, choose_server, has_dot_segment, operator_base
 from orchestrator.tools.openapi.signature import UNSUPPORTED, ArgumentSchema
@@ -36,6 +42,8 @@ from orchestrator.tools.openapi.swagger import converted_operation, converted_ro
 MAX_OPERATIONS: Final = 5_000
 # Of all tools together; bounds the time and the memory that a document can take.
 MAX_DOCUMENT_PARTS: Final = 250_000
+# Of one operation that were not known to be unreadable; it is read once for each.
+MAX_UNREADABLE_PARTS: Final = 16
 MAX_SCHEMA_BYTES: Final = 256 * 1024
 MAX_NAME_CHARACTERS: Final = 64
 MAX_DESCRIPTION_CHARACTERS: Final = 1_024
@@ -46,6 +54,8 @@ _BY_SAFETY = tuple(EffectClass)
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 # RFC 3986, 3.3, and what is encoded already.
 _SAFE_IN_PATH: Final = "/%-._~!$&'()*+,;=:@"
+_NOT_IN_PATH: Final = re.compile(r"[\\\x00\ud800-\udfff]")
+_NOT_IN_QUERY: Final = re.compile(r"[\\{}\x00\ud800-\udfff]")
 _NOT_STORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -111,13 +121,14 @@ def parse_document(
     failures: list[ToolSourceError] = list(errors.values()) if left_out else []
     for name, ref in selected.items():
         try:
-            operation = parser.operation(name, ref)
+            operation, faults = parser.operation(name, ref)
             accept(operation)
         except ToolSourceError as error:
             failures.append(error)
-            left_out.append(_left_out(name, f"{ref.method.upper()} {ref.path}", error, ref.pointer))
+            faults = [error]
         else:
             operations.append(operation)
+        left_out += [_left_out(name, f"{ref.method.upper()} {ref.path}", fault, ref.pointer) for fault in faults]
     if not operations:
         raise _nothing_left(failures)
     return operations, left_out
@@ -158,14 +169,18 @@ class _Parser:
     default_effect: EffectClass
     trust_effects: bool
     parts: int = field(default=0, init=False)
+    unreadable: dict[str, OptionalPartError] = field(default_factory=dict, init=False)
 
-    def operation(self, name: str, ref: _OperationRef) -> Operation:
+    def operation(self, name: str, ref: _OperationRef) -> tuple[Operation, list[ToolSourceError]]:
+        """The operation, and the optional parts that it is offered without. Raises `ToolSourceError`."""
         if self.parts > MAX_DOCUMENT_PARTS:
             raise DocumentError(
                 f"the operations before it have more than {MAX_DOCUMENT_PARTS} parts of schemas in all",
                 field=ref.pointer,
                 remedy="select the operations that are needed with `operations`, `tags` or `paths`",
             )
+        if not isinstance(resolve(self.root, ref.node, ref.pointer)[0], Mapping):
+            raise DocumentError("this is not an operation", field=ref.pointer, remedy="write an object")
         path = _encoded_path(ref)
         security = security_of(self.root, ref.node, ref.pointer)
         carriers = frozenset((scheme.kind, scheme.wire_name) for schemes in security for scheme in schemes)
@@ -175,9 +190,8 @@ class _Parser:
         signature = self._signature(ref, node, parameters, carriers)
         schema = signature.schema
         _check_size(schema, ref.pointer)
-        check_evaluations(schema, ref.pointer)
         _check_callable(schema, ref.pointer)
-        return Operation(
+        operation = Operation(
             tool=Tool(name, _description(ref), schema, self.source_name, self._effect(ref)),
             method=ref.method.upper(),
             base_url=self._base_url(ref),
@@ -189,6 +203,7 @@ class _Parser:
             answers=self._answers(node),
             validator=compile_schema(schema, ref.pointer),
         )
+        return operation, list(signature.reader.passed_over.values())
 
     def _base_url(self, ref: _OperationRef) -> str:
         if self.base_url is not None:
@@ -206,15 +221,21 @@ class _Parser:
         parameters: Mapping[str, Any],
         withheld: frozenset[tuple[str, str]],
     ) -> ArgumentSchema:
-        reader = SchemaReader(self.root, self.version)
-        signature = ArgumentSchema(self.root, reader, withheld)
-        try:
-            signature.add_parameters(_fitting(self.root, ref, parameters))
-            if node.get("requestBody") is not None:
-                signature.add_body(node["requestBody"], child(ref.pointer, "requestBody"), method=ref.method)
-        finally:
-            self.parts += reader.parts
-        return signature
+        for _ in range(MAX_UNREADABLE_PARTS):
+            reader = SchemaReader(self.root, self.version, self.unreadable)
+            signature = ArgumentSchema(self.root, reader, withheld)
+            try:
+                signature.add_parameters(_fitting(self.root, ref, parameters))
+                if node.get("requestBody") is not None:
+                    signature.add_body(node["requestBody"], child(ref.pointer, "requestBody"), method=ref.method)
+            except OptionalPartError as error:
+                self.unreadable[error.field] = error
+            else:
+                return signature
+            finally:
+                self.parts += reader.parts
+        message = f"{MAX_UNREADABLE_PARTS} optional parts of its schemas cannot be read"
+        raise DocumentError(message, field=ref.pointer, remedy=UNSUPPORTED)
 
     def _effect(self, ref: _OperationRef) -> EffectClass:
         usual = EffectClass.READ if ref.method in _SAFE_METHODS else self.default_effect
@@ -279,7 +300,11 @@ def _path_operations(root: Mapping[str, Any], path: str, node: Any) -> Iterator[
         item = {**item, **{key: value for key, value in node.items() if key != "$ref"}}
     for method in _METHODS:
         if isinstance(operation := item.get(method), Mapping):
-            yield _OperationRef(path, method, operation, child(at, method), item, at)
+            place = child(at, method)
+            # Where the reference of an operation leads nowhere, `_Parser.operation` says so.
+            with contextlib.suppress(DocumentError):
+                operation, place = resolve(root, operation, place)
+            yield _OperationRef(path, method, operation, place, item, at)
 
 
 def tool_name(operation_id: Any, method: str, path: str) -> str:
@@ -372,7 +397,7 @@ def _check_size(schema: Schema, pointer: str) -> None:
         size = len(text.encode())
         if size > MAX_SCHEMA_BYTES:
             problem = f"the schema of its arguments has {size} bytes; at most {MAX_SCHEMA_BYTES} are read"
-        elif re.search(r"(?<!\\)(?:\\\\)*\\u0000", text):
+        elif "\\u0000" in text and re.search(r"(?<!\\)(?:\\\\)*\\u0000", text):
             problem = "a text in the schemas holds NUL"
     except UnicodeEncodeError:
         problem = "a text in the schemas holds half a surrogate pair"
@@ -417,15 +442,16 @@ def _fitting(root: Mapping[str, Any], ref: _OperationRef, nodes: Mapping[str, An
 
 
 def _encoded_path(ref: _OperationRef) -> str:
-    """The path with its parameters in braces, and with everything else encoded. Raises `DocumentError`."""
-    # Publishers tell operations of one address apart by a fragment, which is never sent.
-    path = ref.path.partition("#")[0]
-    if has_dot_segment(_PLACEHOLDER.sub("x", path)) or re.search(r"[\\?\x00\ud800-\udfff]", path):
+    """The path with its parameters in braces, its query, and the rest encoded. Raises `DocumentError`."""
+    # Publishers tell operations of one address apart by a fragment, which is never sent, or by a query, which is.
+    path, mark, query = ref.path.partition("#")[0].partition("?")
+    if has_dot_segment(_PLACEHOLDER.sub("x", path)) or _NOT_IN_PATH.search(path) or _NOT_IN_QUERY.search(query):
         raise DocumentError(
-            "the path has dot segments, a query, or characters that no address has",
+            "the path has dot segments, parameters in a query, or characters that no address has",
             field=ref.pointer,
             remedy="correct the path",
         )
     parts = _PLACEHOLDER.split(path)
     # Every second part is the name of a parameter.
-    return "".join(f"{{{part}}}" if index % 2 else quote(part, safe=_SAFE_IN_PATH) for index, part in enumerate(parts))
+    encoded = (f"{{{part}}}" if index % 2 else quote(part, safe=_SAFE_IN_PATH) for index, part in enumerate(parts))
+    return "".join(encoded) + mark + quote(query, safe=f"?{_SAFE_IN_PATH}")

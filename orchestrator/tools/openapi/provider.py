@@ -198,9 +198,13 @@ async def _fetch(source: OpenApiSource, url: str, egress: Egress) -> bytes:
 
 
 def _fetch_headers(source: OpenApiSource, url: str) -> dict[str, str]:
-    """The source's headers, if its document and its calls have the same origin; no other server must see them."""
+    """The source's headers, if the operator named an address of this origin and none of another.
+
+    No other server must see them; a document that is given could refer to any.
+    """
     accept = {"accept": "application/json, application/yaml, text/yaml;q=0.9, */*;q=0.5"}
-    if not all(same_origin(URL(own), URL(url)) for own in (source.base_url, source.url) if own is not None):
+    named = [URL(address) for address in (source.base_url, source.url) if address is not None]
+    if not named or not all(same_origin(address, URL(url)) for address in named):
         return accept
     return accept | {name: value.get_secret_value() for name, value in source.headers.items()}
 

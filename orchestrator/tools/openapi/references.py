@@ -2,8 +2,9 @@
 
 References by `$id`, `$anchor` and the document's own address are rewritten in place. References to other documents are
 rewritten once these were fetched: `bundled` puts them under `#/x-remote`, each under its address. What cannot be
-rewritten stays as it is, and only the operations that need it are left out. Source: OpenAPI 3.1.1, 4.6 (relative
-references), and JSON Schema 2020-12 core, 8 and 9.
+rewritten stays as it is, and only the operations that need it are left out. `$recursiveRef` is read as a reference to
+the nearest schema around it that has `$recursiveAnchor`. Source: OpenAPI 3.1.1, 4.6 (relative references), and JSON
+Schema 2020-12 core, 8 and 9.
 """
 
 from __future__ import annotations
@@ -39,12 +40,13 @@ class _Reference(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """A list or an object. Its keys are `names`, or keywords."""
+    """A list or an object. Its keys are `names`, or keywords. `anchor` is where a `$recursiveRef` within it leads."""
 
     node: Any
     pointer: str
     base: str
     own: str
+    anchor: str
     names: bool = False
 
 
@@ -100,7 +102,7 @@ class References:
 
     def _collect(self, node: Any, pointer: str, base: str) -> None:
         self._pointers.setdefault(base, pointer)
-        way = [self._inside(_Place(node, pointer, base, pointer))]
+        way = [self._inside(_Place(node, pointer, base, pointer, pointer))]
         while way:
             place = next(way[-1], None)
             if place is None:
@@ -109,21 +111,25 @@ class References:
                 way.append(self._inside(place))
 
     def _inside(self, place: _Place) -> Iterator[_Place]:
-        node, base, own = place.node, place.base, place.own
+        node, base, own, anchor = place.node, place.base, place.own, place.anchor
         if isinstance(node, list):
             for index, item in enumerate(node):
                 if isinstance(item, dict | list):
-                    yield _Place(item, f"{place.pointer}/{index}", base, own)
+                    yield _Place(item, f"{place.pointer}/{index}", base, own, anchor)
             return
         if not place.names:
             if isinstance(node.get("$id"), str) and place.pointer != "#":
                 base, own = _joined(base, node["$id"])[0], place.pointer
                 self._pointers.setdefault(base, own)
+            if own == place.pointer or node.get("$recursiveAnchor") is True:
+                anchor = place.pointer
             self._note(node, place.pointer, base, own)
+            if node.get("$recursiveRef") == "#":
+                self._references[id(node), "$recursiveRef"] = _Reference(node, "$recursiveRef", base, anchor)
         for key, item in node.items():
             if isinstance(item, dict | list) and (place.names or not (key in _DATA or key.startswith("x-"))):
                 names = not place.names and key in _NAMES
-                yield _Place(item, _below(place.pointer, key), base, own, names)
+                yield _Place(item, _below(place.pointer, key), base, own, anchor, names)
 
     def _note(self, node: dict[str, Any], pointer: str, base: str, own: str) -> None:
         for key in ("$anchor", "$dynamicAnchor"):

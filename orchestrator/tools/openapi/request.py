@@ -54,6 +54,7 @@ def build_request(
     operation: Operation, arguments: Mapping[str, Any], *, idempotency_key: str, credentials: Credentials
 ) -> OutboundRequest:
     """The request for arguments that satisfy the schema. Raises `ArgumentError` for those that cannot be sent."""
+    path = _path(operation, arguments)
     query = "&".join(_query(operation, arguments, credentials))
     headers = {"accept": _accept(operation.answers)}
     headers |= {value.name.lower(): header_text(value) for value in _values(operation, arguments, "header")}
@@ -67,7 +68,7 @@ def build_request(
         headers["cookie"] = "; ".join([*cookies, *filter(None, [credentials.headers.get("cookie")])])
     return OutboundRequest(
         method=operation.method,
-        url=operation.base_url + _path(operation, arguments) + (f"?{query}" if query else ""),
+        url=operation.base_url + path + (("&" if "?" in path else "?") + query if query else ""),
         within=operation.base_url,
         headers=headers,
         content=content,
@@ -102,7 +103,7 @@ def _path(operation: Operation, arguments: Mapping[str, Any]) -> str:
         return path_text(values[match[1]])
 
     path = _PLACEHOLDER.sub(segment, operation.path)
-    if has_dot_segment(path):
+    if has_dot_segment(path.partition("?")[0]):
         raise ArgumentError(next(iter(values.values())).argument, "would change the address that is called")
     return path
 

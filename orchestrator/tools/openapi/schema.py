@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 import jsonschema_rs
 
 from orchestrator.tools.errors import DocumentError
-from orchestrator.tools.openapi.document import Version, child, lookup
+from orchestrator.tools.openapi.document import UnreadableError, Version, child, lookup
 
 MAX_SCHEMA_PARTS: Final = 20_000
 MAX_SCHEMA_DEPTH: Final = 24
@@ -74,31 +74,47 @@ class _Path:
         return replace(self, in_place=in_place, depth=self.depth + 1)
 
 
+class OptionalPartError(DocumentError):
+    """An optional member or parameter, at `field`, cannot be read. The operation can be offered without it."""
+
+    def __init__(self, cause: DocumentError, field: str) -> None:
+        message = f"it is offered without this optional part: {cause.message}"
+        super().__init__(message, field=field, remedy=cause.remedy)
+
+
 class SchemaReader:
     """Converts the schemas of one operation; the bounds apply to all of them together.
 
-    `definitions` belong under `$defs` of the schema that the results become parts of.
+    `definitions` belong under `$defs` of the schema that the results become parts of. Parts that are known to be
+    `unreadable`, by pointer, are left out and collected in `passed_over`.
     """
 
-    def __init__(self, root: Mapping[str, Any], version: Version) -> None:
+    def __init__(
+        self, root: Mapping[str, Any], version: Version, unreadable: Mapping[str, OptionalPartError] | None = None
+    ) -> None:
         self.definitions: dict[str, Schema] = {}
+        self.passed_over: dict[str, OptionalPartError] = {}
         self.parts = 0
+        self._unreadable = unreadable or {}
         self._root = root
         self._siblings_apply = version == "3.1"
         self._names: dict[_Key, str] = {}
         self._done: dict[_Key, tuple[Schema | bool, int]] = {}
+        # By definition.
+        self._known_evaluations: dict[str, int] = {}
         # Counts the places that were left free.
         self._freed = 0
 
     def read(self, node: Any, pointer: str) -> Schema:
         """The JSON Schema. A reference at its top, and type and description of its properties, are written out.
 
-        Raises `DocumentError` for schemas that are explosive or not valid.
+        Raises `DocumentError` for schemas that are explosive or not valid, `OptionalPartError` if only a member is.
         """
         schema = self._written_out(_as_object(self._read(node, pointer, _Path({}))))
         schema = self._without_wrong_default(schema, pointer)
         if isinstance(properties := schema.get("properties"), dict):
             schema["properties"] = {name: self._property(part, pointer) for name, part in properties.items()}
+        self._evaluations(schema, pointer)
         return schema
 
     def _property(self, part: Schema | bool, pointer: str) -> Schema | bool:
@@ -129,7 +145,7 @@ class SchemaReader:
         if isinstance(node, bool):
             return node
         if not isinstance(node, Mapping):
-            raise DocumentError("this is not a schema", field=pointer, remedy="write an object")
+            raise UnreadableError("this is not a schema", field=pointer, remedy="write an object")
         if isinstance(target := node.get("$ref"), str):
             return self._with_siblings(node, self._referred(target, pointer, path), pointer, path)
         return self._inline(node, pointer, path)
@@ -196,14 +212,14 @@ class SchemaReader:
         schema: Schema = {}
         for key, value in node.items():
             if key in _REFUSED:
-                raise DocumentError(
+                raise UnreadableError(
                     f"{key} is not supported here", field=pointer, remedy="use `$ref` with #/... instead"
                 )
             if value is None and key not in ("default", "const"):
                 # An empty line of YAML, which says nothing.
                 continue
             if key in ("example", "examples"):
-                schema |= _example(value)
+                schema |= short_example(value)
                 continue
             if key in _VALUES:
                 schema[key] = value
@@ -221,7 +237,7 @@ class SchemaReader:
                 self._freed += 1
                 continue
             freed = self._freed
-            keyword, read = self._nested(key, value, pointer, path)
+            keyword, read = self._nested(key, node, pointer, path)
             if self._freed == freed or keyword not in _STRICTER | {"oneOf"}:
                 schema[keyword] = read
             elif keyword == "oneOf" and "anyOf" not in node:
@@ -229,21 +245,38 @@ class SchemaReader:
                 schema["anyOf"] = read
         return self._finished(node, schema, pointer)
 
-    def _nested(self, key: str, value: Any, pointer: str, path: _Path) -> tuple[str, Any]:
-        inside, at = path.below(key), child(pointer, key)
+    def _nested(self, key: str, node: Mapping[str, Any], pointer: str, path: _Path) -> tuple[str, Any]:
+        value, inside, at = node[key], path.below(key), child(pointer, key)
         if key in _SCHEMA_LISTS or (key == "items" and isinstance(value, list)):
             items = enumerate(_typed(value, list, pointer, key))
             return ("prefixItems" if key == "items" else key), [
                 self._read(item, child(at, index), inside) for index, item in items
             ]
         if key in _SCHEMA_MAPS:
-            named = _typed(value, dict, pointer, key).items()
-            return key, {
-                name: self._read(item, child(at, name), inside)
-                for name, item in named
-                if not self._read_only(item, pointer)
-            }
+            required = node.get("required") if key == "properties" else True
+            members = {}
+            for name, item in _typed(value, dict, pointer, key).items():
+                if not self._read_only(item, pointer) and not self.passes_over(child(at, name)):
+                    optional = required is not True and name not in (required or ())
+                    members[name] = self._member(item, child(at, name), inside, optional=optional)
+            return key, members
         return key, self._read(value, at, inside)
+
+    def passes_over(self, pointer: str) -> bool:
+        """Whether the part at this pointer is known to be one that cannot be read."""
+        if pointer not in self._unreadable:
+            return False
+        self.passed_over[pointer] = self._unreadable[pointer]
+        self._freed += 1
+        return True
+
+    def _member(self, node: Any, pointer: str, path: _Path, *, optional: bool) -> Schema | bool:
+        try:
+            return self._read(node, pointer, path)
+        except UnreadableError as error:
+            if optional:
+                raise OptionalPartError(error, pointer) from error
+            raise
 
     def _finished(self, node: Mapping[str, Any], schema: Schema, pointer: str) -> Schema:
         if "description" in schema:
@@ -260,10 +293,8 @@ class SchemaReader:
             read_only = {name for name, item in items if self._read_only(item, pointer)}
             distinct = {repr(name): name for name in required}.values()
             schema["required"] = [name for name in distinct if not (isinstance(name, str) and name in read_only)]
-        schema = _unwrapped(schema)
-        if not self._siblings_apply:
-            schema = _to_draft_2020(schema, nullable=_is_nullable(node))
-        return _or_null(schema)
+        schema = _unwrapped(_with_numeric_bounds(schema))
+        return _or_null(_with_null(schema) if not self._siblings_apply and _is_nullable(node) else schema)
 
     def _read_only(self, node: Any, pointer: str) -> bool:
         if isinstance(node, Mapping) and isinstance(target := node.get("$ref"), str):
@@ -276,27 +307,19 @@ class SchemaReader:
                 return False
         return isinstance(node, Mapping) and node.get("readOnly") is True
 
-
-def check_evaluations(schema: Schema, pointer: str) -> None:
-    """Raises `DocumentError` if too many schemas, references written out, apply to one and the same value."""
-    known: dict[str, int] = {}
-    definitions: Mapping[str, Schema] = schema.get("$defs", {})
-
-    def applied(node: Any) -> int:
-        """The number for the value itself; visits the schemas of its parts, too."""
+    def _evaluations(self, node: Any, pointer: str) -> int:
+        """How many schemas, references written out, apply to a value. Raises `DocumentError` if they are too many."""
         if isinstance(node, list):
-            return sum(map(applied, node))
+            return sum(self._evaluations(item, pointer) for item in node)
         if not isinstance(node, dict):
             return 1
         number = 1
         for key, value in node.items():
             if key == "$ref":
-                number += named(value.removeprefix("#/$defs/"))
-            elif key == "dependentSchemas" or key in _SCHEMA_MAPS:
-                inside = sum(applied(item) for item in value.values())
-                number += inside if key in _IN_PLACE else 0
-            elif key in _SCHEMAS | _SCHEMA_LISTS:
-                inside = applied(value)
+                number += self._evaluations_of(value.removeprefix("#/$defs/"), pointer)
+            elif key in _SCHEMAS | _SCHEMA_LISTS | _SCHEMA_MAPS:
+                parts = list(value.values()) if key in _SCHEMA_MAPS else value
+                inside = self._evaluations(parts, pointer)
                 number += inside if key in _IN_PLACE else 0
         if number > _MAX_EVALUATIONS:
             raise DocumentError(
@@ -306,17 +329,15 @@ def check_evaluations(schema: Schema, pointer: str) -> None:
             )
         return number
 
-    def named(name: str) -> int:
-        if name not in known:
+    def _evaluations_of(self, name: str, pointer: str) -> int:
+        if name not in self._known_evaluations:
             # A recursive schema meets itself again only at a part of the value.
-            known[name] = 1
-            known[name] = applied(definitions.get(name, {}))
-        return known[name]
-
-    applied(schema)
+            self._known_evaluations[name] = 1
+            self._known_evaluations[name] = self._evaluations(self.definitions.get(name, {}), pointer)
+        return self._known_evaluations[name]
 
 
-def _example(value: Any) -> Schema:
+def short_example(value: Any) -> Schema:
     """The first example as JSON Schema has it, if it is a single value and short: models do not see it."""
     first = next(iter(value), None) if isinstance(value, list) else value
     is_short = isinstance(first, str | int | float) and len(str(first)) <= MAX_EXAMPLE_CHARACTERS
@@ -392,7 +413,7 @@ def _is_nullable(node: Mapping[str, Any]) -> bool:
 def _typed(value: Any, kind: type[_Kind], pointer: str, key: str) -> _Kind:
     if not isinstance(value, kind):
         article = "a list" if kind is list else "an object"
-        raise DocumentError(f"{key} must be {article}", field=child(pointer, key), remedy="correct the schema")
+        raise UnreadableError(f"{key} must be {article}", field=child(pointer, key), remedy="correct the schema")
     return value
 
 
@@ -432,14 +453,14 @@ def without_null(schema: Schema) -> Schema:
             return schema
 
 
-def _to_draft_2020(schema: Schema, *, nullable: bool) -> Schema:
-    """Version 3.0's own forms of exclusive bounds and of null, as JSON Schema has them today."""
+def _with_numeric_bounds(schema: Schema) -> Schema:
+    """Exclusive bounds as JSON Schema has them today; those of version 3.0 say whether `minimum` is one."""
     for bound, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
         if isinstance(flag := schema.get(exclusive), bool):
             del schema[exclusive]
             if flag and bound in schema:
                 schema[exclusive] = schema.pop(bound)
-    return _with_null(schema) if nullable else schema
+    return schema
 
 
 def _with_null(schema: Schema) -> Schema:

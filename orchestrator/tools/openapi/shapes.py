@@ -21,9 +21,10 @@ def possible_types(schema: Any, definitions: Definitions, *, active: frozenset[s
     if not isinstance(schema, dict):
         return frozenset() if schema is False else _ANY
     types = _ANY
-    if declared := schema.get("type"):
-        names = {name for name in (declared if isinstance(declared, list) else [declared]) if isinstance(name, str)}
-        types &= names | ({"integer"} if "number" in names else set())
+    declared = schema.get("type")
+    # Names of no type are refused when the schema is compiled.
+    if names := [name for name in (declared if isinstance(declared, list) else [declared]) if name in [*_ANY]]:
+        types &= {*names, *(["integer"] if "number" in names else [])}
     if isinstance(values := schema.get("enum", [schema["const"]] if "const" in schema else None), list):
         types &= {_NAMES.get(type(value), "null") for value in values}
     for keyword in ("anyOf", "oneOf"):
@@ -31,6 +32,10 @@ def possible_types(schema: Any, definitions: Definitions, *, active: frozenset[s
             types &= frozenset().union(*(possible_types(part, definitions, active=active) for part in schema[keyword]))
     for part in [*schema.get("allOf", ()), *_referred(schema, definitions, active)]:
         types &= possible_types(part, definitions, active=active | {schema.get("$ref", "")})
+    rest = {} if "patternProperties" in schema else schema.get("additionalProperties")
+    properties, required = schema.get("properties", {}), schema.get("required")
+    if isinstance(required, list) and any(properties.get(str(name), rest) is False for name in required):
+        types -= {"object"}
     return types
 
 

@@ -15,10 +15,10 @@ from typing import Any, Final, cast
 from orchestrator.tools.errors import DocumentError
 from orchestrator.tools.openapi.bodies import is_json
 from orchestrator.tools.openapi.content import ContentReader, described
-from orchestrator.tools.openapi.document import child, resolve
+from orchestrator.tools.openapi.document import UnreadableError, child, resolve
 from orchestrator.tools.openapi.operation import Body, Location, Parameter, Style, StyleName
-from orchestrator.tools.openapi.schema import Schema, SchemaReader, without_null
-from orchestrator.tools.openapi.shapes import has_form, plain_object
+from orchestrator.tools.openapi.schema import OptionalPartError, Schema, SchemaReader, without_null
+from orchestrator.tools.openapi.shapes import has_form, plain_object, possible_types
 
 MAX_ARGUMENTS: Final = 128
 UNSUPPORTED: Final = "describe it otherwise, or leave the operation out with `operations`"
@@ -103,12 +103,16 @@ class ArgumentSchema:
         needed = place == "path" or node.get("required", False) is True
         if self._is_withheld(place, name) or (place == "header" and name.lower() in _SET_BY_US):
             return
+        if self.reader.passes_over(pointer):
+            return
         location = cast(Location, place)
         try:
             schema, style = self._read_parameter(node, location, pointer)
-        except _Unsendable as error:
+        except (_Unsendable, UnreadableError) as error:
             if needed:
-                raise DocumentError(error.message, field=error.field, remedy=error.remedy) from None
+                raise
+            if isinstance(error, UnreadableError):
+                raise OptionalPartError(error, pointer) from error
             return
         argument = self._free_name(name, location)
         self.parameters.append(Parameter(argument, name, location, style))
@@ -162,7 +166,12 @@ class ArgumentSchema:
     def _add(self, argument: str, schema: Schema | bool, pointer: str, needed: bool) -> None:
         if len(self.properties) == MAX_ARGUMENTS:
             raise DocumentError(f"there are more than {MAX_ARGUMENTS} arguments", field=pointer, remedy=UNSUPPORTED)
-        as_object: Schema = schema if isinstance(schema, dict) else ({} if schema else {"not": {}})
+        if not possible_types(schema, self.reader.definitions):
+            if needed:
+                message = f"the argument {argument[:200]!r} is required, and its schema allows no value"
+                raise DocumentError(message, field=pointer, remedy="correct the schema")
+            return
+        as_object: Schema = schema if isinstance(schema, dict) else {}
         self.properties[argument] = as_object
         if needed and "default" in as_object:
             self.defaults[argument] = as_object["default"]

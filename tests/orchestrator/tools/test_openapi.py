@@ -17,6 +17,8 @@ from orchestrator.tools.model import EffectClass, LeftOut
 from orchestrator.tools.openapi import parse as parse_module
 from orchestrator.tools.openapi.operation import Operation
 from orchestrator.tools.openapi.parse import Selection, parse_document
+from orchestrator.tools.openapi.request import build_request
+from orchestrator.tools.openapi.security import Credentials
 
 Document = Callable[..., dict[str, Any]]
 OK = {"200": {"description": "ok"}}
@@ -228,6 +230,7 @@ SCHEMAS = {
     "a deep value": ({"const": json.loads("[" * 70 + "]" * 70)}, {}, "nested deeper than 64"),
     "properties that are none": ({"type": "object", "properties": [1]}, {}, "properties must be an object"),
     "a dynamic reference": ({"$dynamicRef": "#x"}, {}, "not supported"),
+    "a recursive reference": ({"$recursiveRef": "#"}, {}, "not supported"),
     "half a surrogate pair": ({"const": "\ud800"}, {}, "surrogate"),
     "NUL": ({"properties": {"\0": {}}}, {}, "NUL"),
 }
@@ -237,7 +240,8 @@ SCHEMAS = {
 def test_schemas_that_cannot_be_used_name_where_they_stand(
     document: Document, schema: dict[str, Any], schemas: dict[str, Any], message: str
 ) -> None:
-    post = {"requestBody": body({"type": "object", "properties": {"a": schema}}), "responses": OK}
+    schema = {"type": "object", "properties": {"a": schema}, "required": ["a"]}
+    post = {"requestBody": body(schema), "responses": OK}
     with pytest.raises(DocumentError, match=message) as caught:
         parse(document({"/x": {"post": post}}, components={"schemas": schemas}))
     assert caught.value.field.startswith(("#/paths/~1x/post", "#/components/schemas"))
@@ -283,7 +287,7 @@ def test_operations_that_cannot_be_offered_are_left_out(
     assert re.search(f"{message}.*; ", left_out.reason)
 
 
-@pytest.mark.parametrize("path", ["/x/../y", "/x/%2e%2e/y", "/x/./y", "/x?y=1", "/x\\y", "x"])
+@pytest.mark.parametrize("path", ["/x/../y", "/x/%2e%2e/y", "/x/./y", "/x?y={y}", "/x\\y", "x"])
 def test_paths_must_stay_put(document: Document, path: str) -> None:
     with pytest.raises(DocumentError):
         parse(document({path: {"get": {"responses": OK}}}))
@@ -634,6 +638,18 @@ def test_common_slips_in_schemas_are_passed_over(
     assert only(spec).tool.parameters["properties"]["a"] == read
 
 
+@pytest.mark.parametrize("version", ["3.0.3", "3.1.0"])
+def test_exclusive_bounds_of_both_forms_are_read(document: Document, version: str) -> None:
+    schemas: list[dict[str, Any]] = [
+        {"exclusiveMinimum": 0},
+        {"minimum": 0, "exclusiveMinimum": True},
+        {"exclusiveMaximum": False},
+    ]
+    get = {"parameters": [parameter(str(n), "query", each) for n, each in enumerate(schemas)], "responses": OK}
+    read = only(document({"/x": {"get": get}}, version=version)).tool.parameters["properties"]
+    assert read == {"0": {"exclusiveMinimum": 0}, "1": {"exclusiveMinimum": 0}, "2": {}}
+
+
 def test_what_no_tool_needs_may_be_wrong(document: Document) -> None:
     get = {"operationId": "a", "tags": None, "responses": {"4xx": 5, "200": {"$ref": "#/none"}, "default": None}}
     spec = document(
@@ -659,6 +675,104 @@ def test_the_forms_of_answers(document: Document, responses: dict[str, list[str]
 def test_the_fragment_of_a_path_only_tells_operations_apart(document: Document) -> None:
     spec = document({f"/x#{name}": {"get": {"operationId": name, "responses": OK}} for name in ("a", "b")})
     assert [each.path for each in parse(spec)] == ["/x", "/x"]
+
+
+def test_a_query_in_a_path_is_sent_before_the_parameters(document: Document) -> None:
+    get = {"parameters": [parameter("a", "query"), parameter("b", "path")], "responses": OK}
+    operation = only(document({"/x/{b}?beta=true&q=a b": {"get": get}}))
+    assert operation.path == "/x/{b}?beta=true&q=a%20b"
+    urls = [
+        build_request(operation, {"b": "?&"} | more, idempotency_key="k", credentials=Credentials()).url
+        for more in ({}, {"a": "1"})
+    ]
+    base = "http://api.example/v1/x/%3F%26?beta=true&q=a%20b"
+    assert urls == [base, f"{base}&a=1"]
+
+
+@pytest.mark.parametrize(
+    "more", [{"example": "own"}, {"examples": {"a": {"externalValue": "x"}, "b": {"value": "own"}}}]
+)
+def test_the_example_of_a_parameter_is_that_of_its_schema(document: Document, more: dict[str, Any]) -> None:
+    given = parameter("a", "query", {"type": "string", "example": "other"}, **more)
+    schema = only(document({"/x": {"get": {"parameters": [given], "responses": OK}}})).tool.parameters
+    assert schema["properties"]["a"] == {"type": "string", "examples": ["own"]}
+
+
+NOTHING: list[Any] = [
+    False,
+    {"allOf": [{"type": "string"}, {"enum": []}]},
+    {"type": "object", "required": ["a"], "properties": {"b": {}}, "additionalProperties": False},
+]
+
+
+@pytest.mark.parametrize("schema", NOTHING)
+def test_arguments_that_no_value_satisfies_are_not_offered(document: Document, schema: Any) -> None:
+    both_needed = body({"type": "object", "required": ["a"], "properties": {"a": schema}})
+    optional = body({"type": "object", "properties": {"a": schema, "b": {"type": "string"}}})
+    paths = {"/x": {"post": {"requestBody": both_needed, "responses": OK}, "put": {"requestBody": optional}}}
+    (offered,), (left_out,) = both(document(paths))
+    assert [*offered.tool.parameters["properties"]] == ["b"]
+    assert "'a' is required, and its schema allows no value" in left_out.reason
+
+
+@pytest.mark.parametrize("keyword", ["anyOf", "allOf"])
+def test_many_references_to_one_schema_are_stopped_before_they_are_followed(document: Document, keyword: str) -> None:
+    fields = {f"p{n}": {"type": "string"} for n in range(14)}
+    schemas: dict[str, Any] = {
+        f"D{n}": {"properties": fields, keyword: [{"$ref": f"#/components/schemas/D{n + 1}"}] * 9} for n in range(10)
+    }
+    post = {"requestBody": body({"$ref": "#/components/schemas/D0"}), "responses": OK}
+    with pytest.raises(DocumentError, match="more than 10000 schemas"):
+        parse(document({"/x": {"post": post}}, components={"schemas": schemas | {"D10": {"properties": fields}}}))
+
+
+def test_optional_parts_that_cannot_be_read_are_left_out_openly(document: Document) -> None:
+    broken = {"$ref": "#/components/schemas/None"}
+    order = {
+        "type": "object",
+        "properties": {
+            "item": {
+                "type": "object",
+                "properties": {"size": broken, "name": {"type": "string"}},
+                "required": ["name"],
+            },
+            "other": {"not": {"properties": {"size": broken}}},
+            "next": {"$ref": "#/components/schemas/Order"},
+        },
+    }
+    post = {"parameters": [parameter("q", "query", broken)], "requestBody": body(order), "responses": OK}
+    bad = body({"type": "object", "properties": {"size": broken}, "required": ["size"]})
+    spec = document(
+        {"/x": {"post": post, "put": {"requestBody": bad, "responses": OK}}}, components={"schemas": {"Order": order}}
+    )
+    operations, left_out = both(spec)
+    properties = operations[0].tool.parameters["properties"]
+    assert properties["item"] == {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+    assert [*properties] == ["item", "other", "next"]
+    assert properties["other"] == {}
+    assert [each.field.rpartition("/schema/")[2] for each in left_out] == [
+        "properties/size",
+        "#/paths/~1x/post/parameters/0",
+        "properties/item/properties/size",
+        "properties/other/not/properties/size",
+        "#/components/schemas/Order/properties/item/properties/size",
+        "#/components/schemas/Order/properties/other/not/properties/size",
+    ]
+    assert {each.operation for each in left_out[1:]} == {"POST /x"}
+    assert "without this optional part: the reference '#/components/schemas/None' leads nowhere" in left_out[1].reason
+
+
+def test_operations_that_are_references(document: Document) -> None:
+    operation = {"operationId": "one", "tags": ["t"], "parameters": [parameter("a", "query")], "responses": OK}
+    paths = {"/a": {"get": {"$ref": "#/x-operations/one"}, "post": {"$ref": "one.yml"}, "put": {"$ref": "#/x-none"}}}
+    spec = document(paths) | {"x-operations": {"one": operation}}
+    operations, left_out = both(spec)
+    assert [(each.tool.name, [*each.tool.parameters["properties"]]) for each in operations] == [("one", ["a"])]
+    assert [(each.operation, each.field) for each in left_out] == [
+        ("PUT /a", "#/paths/~1a/put"),
+        ("POST /a", "#/paths/~1a/post/$ref"),
+    ]
+    assert only(spec, selection=Selection(tags=["t"])).tool.name == "one"
 
 
 def test_servers_of_operations_and_paths(document: Document) -> None:

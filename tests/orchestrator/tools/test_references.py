@@ -56,10 +56,22 @@ def test_references_of_all_kinds_within_a_document(
     assert operation.tool.parameters["properties"]["a"] == TEXT
 
 
-def test_a_dynamic_reference_that_may_mean_several_schemas_leaves_its_operation_out(document: Document) -> None:
+def test_a_recursive_reference_means_the_nearest_schema_with_the_anchor(document: Document) -> None:
+    inner = {
+        "$recursiveAnchor": True,
+        "type": "object",
+        "properties": {"next": {"anyOf": [{"$recursiveRef": "#"}, TEXT]}},
+    }
+    tree = {"$recursiveAnchor": True, "properties": {"inner": {"type": "array", "items": inner}}}
+    (operation,), _ = parse(json.dumps(posting(document, {"$ref": "#/components/schemas/Tree"}, Tree=tree)).encode())
+    for value, valid in ("long enough", True), ("n", False), (1, False):
+        assert operation.validator.is_valid({"a": {"inner": [{"next": {"next": value}}]}}) is valid
+
+
+def test_a_dynamic_reference_that_may_mean_several_schemas_is_not_offered(document: Document) -> None:
     spec = posting(document, {"$dynamicRef": "#t"}, A={"$dynamicAnchor": "t"}, B={"$dynamicAnchor": "t"})
-    with pytest.raises(DocumentError, match="dynamicRef is not supported"):
-        parse(json.dumps(spec).encode())
+    _, (left_out,) = parse(json.dumps(spec).encode())
+    assert "without this optional part: $dynamicRef is not supported" in left_out.reason
 
 
 FILES: dict[str, bytes] = {
@@ -157,3 +169,25 @@ async def test_a_source_fetches_them_if_the_operator_allows_it(
     again = await load_openapi(provider.source, Egress())
     assert again.tools == provider.tools
     assert again.left_out == provider.left_out
+
+
+@pytest.mark.parametrize("base_url", [None, "http://api.example"])
+async def test_only_an_address_that_the_operator_named_sees_the_headers(
+    document: Document, serve: Callable[[Any], str], egress: Egress, base_url: str | None
+) -> None:
+    app = FastAPI()
+    seen: list[str | None] = []
+
+    @app.get("/types.json")
+    def file(request: Request) -> Any:
+        seen.append(request.headers.get("x-key"))
+        return {"Text": TEXT}
+
+    settings = {
+        "name": "s",
+        "document": posting(document, {"$ref": f"{serve(app)}/types.json#/Text"}),
+        "headers": {"X-Key": "secret"},
+        "remote_references": True,
+    }
+    await load_openapi(OpenApiSource.model_validate(settings | ({"base_url": base_url} if base_url else {})), egress)
+    assert seen == [None]
