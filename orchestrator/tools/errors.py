@@ -95,7 +95,7 @@ class ArgumentError(ToolsError):
     """An argument cannot be sent. `argument` is its name in the tool's schema, or `ALL_ARGUMENTS`."""
 
     def __init__(self, argument: str, reason: str) -> None:
-        super().__init__(f"argument {argument!r} {reason}")
+        super().__init__(f"{'the call' if argument == ALL_ARGUMENTS else f'argument {argument!r}'} {reason}")
         self.argument = argument
 
 
