@@ -1,4 +1,4 @@
-"""Questions about the values that a schema allows, however it is composed: their types, and whether it is an object."""
+"""Questions about the values that a schema allows, however it is composed: their types, and the members of objects."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ SCALARS: Final = frozenset({"string", "number", "integer", "boolean"})
 _ANY: Final = SCALARS | {"null", "array", "object"}
 _NAMES: Final = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
 _PLAIN: Final = frozenset({"type", "properties", "required", "additionalProperties", "description", "default"})
+# Models see the last 256 characters of a description.
+MAX_MEMBERS_CHARACTERS: Final = 200
 
 Definitions = Mapping[str, Schema]
+# The schemas of members by name, and the names of those that an object must have.
+_Members = tuple[dict[str, Any], frozenset[str]]
 
 
 def possible_types(schema: Any, definitions: Definitions, *, active: frozenset[str] = frozenset()) -> frozenset[str]:
@@ -89,6 +93,64 @@ def plain_object(schema: Schema, definitions: Definitions) -> Schema | None:
     return {"type": "object", "properties": properties, "required": required}
 
 
+def members_text(
+    schema: Any, definitions: Definitions, *, room: int = MAX_MEMBERS_CHARACTERS, into_sole: bool = True
+) -> str:
+    """Name and type of the members of an object, or of the objects in a list, required ones first; empty without any.
+
+    A sole member that is an object is followed by its own members. The text has at most `room` characters.
+    """
+    if not possible_types(schema, definitions) & {"array", "object"}:
+        return ""
+    members, required = _members(schema, definitions, {})
+    best, text = "", ""
+    for number, name in enumerate(sorted(members, key=lambda name: name not in required), 1):
+        note = ", required" if name in required else ""
+        text += f"{', ' * (number > 1)}{name} ({_type_text(members[name], definitions)}{note})"
+        if len(text) > room:
+            break
+        rest = f", {len(members) - number} more" if number < len(members) else ""
+        best = text + rest if len(text + rest) <= room else best
+    if into_sole and best and len(members) == 1:
+        (sole,) = members.values()
+        inside = members_text(sole, definitions, room=room - len(f"{best} with "), into_sole=False)
+        if inside not in ("", best):
+            return f"{best} with {inside}"
+    return best
+
+
+def _members(schema: Any, definitions: Definitions, known: dict[str, _Members]) -> _Members:
+    """The members of an object, or of the objects in a list. `known` collects those of the definitions referred to."""
+    if not isinstance(schema, dict):
+        return {}, frozenset()
+    every = [_members(part, definitions, known) for part in [*schema.get("allOf", ()), schema.get("items")]]
+    if isinstance(target := schema.get("$ref"), str):
+        if target not in known:
+            # What the definition says of itself again adds nothing.
+            known[target] = ({}, frozenset())
+            known[target] = _members(_definition(target, definitions), definitions, known)
+        every.append(known[target])
+    for keyword in ("anyOf", "oneOf"):
+        choices = [_members(part, definitions, known) for part in schema.get(keyword, ())]
+        choices = [choice for choice in choices if choice[0]]
+        shared = frozenset[str].intersection(*(names for _, names in choices)) if choices else frozenset[str]()
+        every += [(members, shared) for members, _ in choices]
+    own = {name: part for name, part in schema.get("properties", {}).items() if part is not False}
+    names = schema.get("required")
+    required = frozenset(name for name in names if isinstance(name, str)) if isinstance(names, list) else frozenset()
+    merged = {name: part for members, _ in every for name, part in members.items()}
+    return merged | own, required.union(*(each for _, each in every))
+
+
+def _type_text(schema: Any, definitions: Definitions) -> str:
+    types = possible_types(schema, definitions) - {"null"}
+    if types == {"array"} and isinstance(items := schema.get("items"), dict):
+        return f"array of {_type_text(items, definitions)}"
+    if types == _ANY - {"null"}:
+        return "any"
+    return " or ".join(sorted(types - ({"integer"} if "number" in types else set()))) or "null"
+
+
 def _joined_parts(schema: Schema, definitions: Definitions, active: frozenset[str]) -> list[Schema]:
     own = {key: value for key, value in schema.items() if key not in ("$ref", "allOf", "description", "examples")}
     parts = [own] if own else []
@@ -104,4 +166,8 @@ def _referred(schema: Schema, definitions: Definitions, active: frozenset[str]) 
     target = schema.get("$ref")
     if not isinstance(target, str) or target in active:
         return []
-    return [definitions.get(target.removeprefix("#/$defs/"), {})]
+    return [_definition(target, definitions)]
+
+
+def _definition(target: str, definitions: Definitions) -> Schema:
+    return definitions.get(target.removeprefix("#/$defs/"), {})

@@ -1,7 +1,8 @@
 """Combines the parameters and the body of an operation into one flat schema of arguments.
 
 The properties of a body become arguments if the body is a plain object and no name collides; otherwise the body is one
-argument. A parameter whose name collides gets its location as a suffix (`id_query`). Headers that HTTP or the
+argument. An argument that has members itself names them at the end of its description, the only part of it that prompts
+are sure to show. A parameter whose name collides gets its location as a suffix (`id_query`). Headers that HTTP or the
 orchestrator sets are left out, and optional parameters that cannot be sent.
 """
 
@@ -18,7 +19,7 @@ from orchestrator.tools.openapi.content import ContentReader, described
 from orchestrator.tools.openapi.document import UnreadableError, child, resolve
 from orchestrator.tools.openapi.operation import Body, Location, Parameter, Style, StyleName
 from orchestrator.tools.openapi.schema import OptionalPartError, Schema, SchemaReader, without_null
-from orchestrator.tools.openapi.shapes import has_form, plain_object, possible_types
+from orchestrator.tools.openapi.shapes import has_form, members_text, plain_object, possible_types
 
 MAX_ARGUMENTS: Final = 128
 UNSUPPORTED: Final = "describe it otherwise, or leave the operation out with `operations`"
@@ -172,11 +173,21 @@ class ArgumentSchema:
                 raise DocumentError(message, field=pointer, remedy="correct the schema")
             return
         as_object: Schema = schema if isinstance(schema, dict) else {}
-        self.properties[argument] = as_object
+        self.properties[argument] = self._with_members(as_object)
         if needed and "default" in as_object:
             self.defaults[argument] = as_object["default"]
         elif needed:
             self.required.append(argument)
+
+    def _with_members(self, schema: Schema) -> Schema:
+        """The schema with the names and types of its members in the description."""
+        if not (text := members_text(schema, self.reader.definitions)):
+            return schema
+        label = "Members of each item"
+        if "object" in possible_types(schema, self.reader.definitions):
+            # Prompts show "any" as the type of a schema that does not state one.
+            label = "Members" if "type" in schema else "Members of the object"
+        return {**schema, "description": f"{schema.get('description', '')} {label}: {text}".lstrip()}
 
     def _free_name(self, name: str, suffix: str) -> str:
         if name not in self.properties:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from alpha_umi.roles.turns import tool_line
 from orchestrator.tools.errors import DocumentError
 from orchestrator.tools.model import EffectClass, LeftOut
 from orchestrator.tools.openapi import parse as parse_module
@@ -19,6 +20,7 @@ from orchestrator.tools.openapi.operation import Operation
 from orchestrator.tools.openapi.parse import Selection, parse_document
 from orchestrator.tools.openapi.request import build_request
 from orchestrator.tools.openapi.security import Credentials
+from orchestrator.tools.tool_sets import role_tool
 
 Document = Callable[..., dict[str, Any]]
 OK = {"200": {"description": "ok"}}
@@ -104,6 +106,62 @@ def test_bodies_that_cannot_be_flat_are_one_argument(document: Document, schema:
     operation = only(document({"/x": {"post": post}}))
     assert list(operation.tool.parameters["properties"]) == ["id", "body"], why
     assert operation.tool.parameters["required"] == ["body"]
+
+
+MEMBERS = {
+    "type": "object",
+    "properties": {"note": {"type": "string"}, "size": {"type": ["integer", "null"]}, "tags": {"type": "array"}},
+    "required": ["size"],
+}
+MEMBERS_TEXT = "size (integer, required), note (string), tags (array)"
+
+
+@pytest.mark.parametrize(
+    ("schema", "description"),
+    [
+        (MEMBERS, f"Members: {MEMBERS_TEXT}"),
+        (MEMBERS | {"description": "A part.", "additionalProperties": True}, f"A part. Members: {MEMBERS_TEXT}"),
+        ({"$ref": "#/components/schemas/Part"}, f"Members: {MEMBERS_TEXT}"),
+        ({"allOf": [MEMBERS, {"properties": {"a": {"type": "number"}}}]}, "Members of the object: size (integer, "
+         "required), note (string), tags (array), a (number)"),
+        ({"type": "array", "items": MEMBERS}, f"Members of each item: {MEMBERS_TEXT}"),
+        ({"anyOf": [{"type": "null"}, {"type": "array", "items": MEMBERS}]}, f"Members of each item: {MEMBERS_TEXT}"),
+        ({"type": "object", "properties": {"data": MEMBERS}}, f"Members: data (object) with {MEMBERS_TEXT}"),
+        ({"oneOf": [MEMBERS, {"properties": {"size": {"type": "integer"}, "b": False}, "required": ["size"]}]},
+         f"Members of the object: {MEMBERS_TEXT}"),
+        ({"type": "object", "properties": {"a": {"type": "array", "items": {"type": "boolean"}}, "b": {}}},
+         "Members: a (array of boolean), b (any)"),
+        ({"type": "object", "additionalProperties": {"type": "string"}}, None),
+        ({"type": ["string", "null"], "properties": {"a": {}}}, None),
+    ],
+)  # fmt: skip
+def test_arguments_name_their_members(document: Document, schema: dict[str, Any], description: str | None) -> None:
+    post = {"requestBody": body({"type": "object", "properties": {"x": schema}}), "responses": OK}
+    operation = only(document({"/x": {"post": post}}, components={"schemas": {"Part": MEMBERS}}))
+    assert operation.tool.parameters["properties"]["x"].get("description") == description
+
+
+def test_prompts_show_the_members_that_fit(document: Document) -> None:
+    names = [f"member_{number}" for number in range(100)]
+    schema = {
+        "type": "object",
+        "description": "x" * 1_000,
+        "properties": {name: {"type": "string"} for name in names},
+        "required": names[-1:],
+        "minProperties": 1,
+    }
+    operation = only(document({"/x": {"post": {"requestBody": body(schema), "responses": OK}}}))
+    line = tool_line(role_tool("tool", operation.tool))
+    assert "Members: member_99 (string, required), member_0 (string), member_1 (string), " in line
+    assert line.endswith(', 91 more"}}')
+
+
+def test_members_of_recursive_schemas_are_named_once(document: Document) -> None:
+    node = {"type": "object", "properties": {"child": {"$ref": "#/components/schemas/Node"}}}
+    post = {"requestBody": body({"type": "array", "items": {"$ref": "#/components/schemas/Node"}}), "responses": OK}
+    operation = only(document({"/x": {"post": post}}, components={"schemas": {"Node": node}}))
+    description = operation.tool.parameters["properties"]["body"]["description"]
+    assert description == "Members of each item: child (object)"
 
 
 def test_names_that_are_taken_twice_get_their_place(document: Document) -> None:
@@ -558,7 +616,8 @@ def test_recursive_schemas_keep_their_recursion(document: Document) -> None:
     operation = only(document({"/x": {"post": post}}, components={"schemas": QUERY}))
     query = operation.tool.parameters["properties"]["query"]
     # The prompt shows type and description of each argument.
-    assert query == {"$ref": "#/$defs/Query", "type": "object", "description": "What to look for."}
+    described = "What to look for. Members: text (string, required), all_of (array of object)"
+    assert query == {"$ref": "#/$defs/Query", "type": "object", "description": described}
     deep: dict[str, Any] = {"text": "a", "all_of": [{"text": "b", "all_of": [{"text": "c"}]}]}
     assert operation.validator.is_valid({"query": deep})
     deep["all_of"][0]["all_of"][0] = {"text": 5}
@@ -592,7 +651,7 @@ def test_a_large_schema_that_is_needed_twice_is_written_once(document: Document)
     post = {"requestBody": body(schema), "responses": OK}
     parameters = only(document({"/x": {"post": post}}, components={"schemas": schemas})).tool.parameters
     assert list(parameters["$defs"]) == ["Big"]
-    assert parameters["properties"]["c"] == {"$ref": "#/$defs/Big", "type": "object"}
+    assert parameters["properties"]["c"]["$ref"] == "#/$defs/Big"
 
 
 def test_what_lies_too_deep_is_left_free(document: Document) -> None:
@@ -747,7 +806,8 @@ def test_optional_parts_that_cannot_be_read_are_left_out_openly(document: Docume
     )
     operations, left_out = both(spec)
     properties = operations[0].tool.parameters["properties"]
-    assert properties["item"] == {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+    assert properties["item"]["properties"] == {"name": {"type": "string"}}
+    assert properties["item"]["required"] == ["name"]
     assert [*properties] == ["item", "other", "next"]
     assert properties["other"] == {}
     assert [each.field.rpartition("/schema/")[2] for each in left_out] == [

@@ -111,7 +111,7 @@ async def test_other_documents_are_fetched_once_and_put_into_the_document(docume
     pair = operations[0].tool.parameters["properties"]["a"]
     assert pair == {"type": "array", "prefixItems": [TEXT, COLOURS]}
     tree = operations[1].tool.parameters
-    assert tree["properties"]["tree"] == {"type": "object", "$ref": "#/$defs/Tree"}
+    assert tree["properties"]["tree"]["$ref"] == "#/$defs/Tree"
     assert tree["$defs"]["Tree"]["properties"]["below"] == {"type": "array", "items": {"$ref": "#/$defs/Tree"}}
     assert (left_out.name, "'gone.json' leads out" in left_out.reason) == ("get_missing", True)
     # It is complete now.

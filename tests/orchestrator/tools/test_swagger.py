@@ -64,7 +64,11 @@ def test_a_document_becomes_tools() -> None:
         "id": {"type": "string"},
         "page": {"type": "integer", "exclusiveMinimum": 0},
         "name": {"type": ["string", "null"]},
-        "inner": {"type": "object", "$ref": "#/$defs/Pet"},
+        "inner": {
+            "type": "object",
+            "$ref": "#/$defs/Pet",
+            "description": "Members: name (string, required), inner (object)",
+        },
     }
 
 
