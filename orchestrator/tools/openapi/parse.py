@@ -191,6 +191,8 @@ class _Parser:
         schema = signature.schema
         _check_size(schema, ref.pointer)
         _check_callable(schema, ref.pointer)
+        # Only to see that it is valid; `Operation.validator` compiles it again when the tool is called.
+        compile_schema(schema, ref.pointer)
         operation = Operation(
             tool=Tool(name, _description(ref), schema, self.source_name, self._effect(ref)),
             method=ref.method.upper(),
@@ -201,7 +203,6 @@ class _Parser:
             defaults=signature.defaults,
             security=security,
             answers=self._answers(node),
-            validator=compile_schema(schema, ref.pointer),
         )
         return operation, list(signature.reader.passed_over.values())
 

@@ -608,6 +608,12 @@ def test_what_lies_too_deep_is_left_free(document: Document) -> None:
     assert not operation.validator.is_valid({"body": {"a": {"b": 1}}})
 
 
+def test_the_validator_of_an_operation_is_compiled_once_when_it_is_needed(document: Document) -> None:
+    operation = only(document({"/x": {"get": {"responses": OK}}}))
+    assert "validator" not in vars(operation)
+    assert operation.validator is operation.validator
+
+
 @pytest.mark.parametrize("schema", [{"type": "integer", "default": "null"}, {"enum": ["a"], "default": "b"}])
 def test_defaults_that_do_not_fit_are_dropped(document: Document, schema: dict[str, Any]) -> None:
     get = {"parameters": [parameter("height", "query", schema)], "responses": OK}
