@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import os
 import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -52,6 +53,14 @@ CredentialNames = Annotated[
         show_default=False,
     ),
 ]
+HeaderNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VARIABLE",
+        help="Header of every call, with its value in a variable of the environment; may be repeated.",
+        show_default=False,
+    ),
+]
 
 
 def _selection(what: str) -> typer.models.OptionInfo:
@@ -72,6 +81,7 @@ def check(
     document: DocumentPlace,
     base_url: BaseUrl = None,
     credential: CredentialNames = None,
+    header: HeaderNames = None,
     operation: OperationNames = None,
     tag: Tags = None,
     path: Paths = None,
@@ -81,12 +91,17 @@ def check(
 ) -> None:
     """Show which operations of a document become tools, and which do not and why.
 
-    Nothing is registered or called, so credentials are named without their variables.
+    Nothing is registered or called, so credentials and headers are named without their variables; only where documents
+    are fetched, the headers need theirs.
     """
-    names = [name.partition("=")[0] for name in credential or []]
+    fetched = remote_references or _is_address(document)
+    secrets = {
+        "credentials": _placeholders(credential),
+        "headers": secrets_of("--header", header) if fetched else _placeholders(header),
+    }
     chosen = {"operations": operation, "tags": tag, "paths": path, "methods": method}
     settings = source_settings(document, base_url=base_url, remote_references=remote_references, **chosen)
-    provider = _load(settings | {"credentials": dict.fromkeys(names, "not sent")})
+    provider = _load(settings | secrets)
     impossible = tools_without_valid_call(provider)
     tools = [PromptTool(tool.name, tool.description, tool.parameters) for tool in provider.tools.values()]
     grammars = time_grammars(tools)
@@ -109,8 +124,31 @@ def check(
 
 def source_settings(document: str, **settings: Any) -> dict[str, Any]:
     """The settings that are given, and the document by its address or as the text of a file. Raises `UsageProblem`."""
-    place = {"url": document} if document.startswith(("http://", "https://")) else {"document": _text(document)}
+    place = {"url": document} if _is_address(document) else {"document": _text(document)}
     return {**place, **{name: value for name, value in settings.items() if value}}
+
+
+def _is_address(document: str) -> bool:
+    return document.startswith(("http://", "https://"))
+
+
+def _placeholders(options: Sequence[str] | None) -> dict[str, str]:
+    """The names of NAME=VARIABLE, each with a value that is not used."""
+    return {option.partition("=")[0]: "not sent" for option in options or ()}
+
+
+def secrets_of(option: str, values: Sequence[str] | None) -> dict[str, str]:
+    """The secrets of an option's NAME=VARIABLE, from the environment: others can see command-line arguments."""
+    secrets = {}
+    for value in values or ():
+        name, _, variable = value.partition("=")
+        if not (secret := os.environ.get(variable or name)):
+            raise UsageProblem(
+                f"{option} {value}: the variable {variable or name!r} is not set",
+                remedy="write NAME=VARIABLE, and the secret into the variable",
+            )
+        secrets[name] = secret
+    return secrets
 
 
 def tools_without_valid_call(provider: ToolProvider) -> list[str]:
