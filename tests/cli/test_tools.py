@@ -195,6 +195,23 @@ def test_a_check_says_what_is_left_out_and_why(tmp_path: Path, invoke: Invoke) -
     assert json.loads(invoke(*options, "--method", "GET").stdout)["tools"] == ["look_up"]
 
 
+def test_a_check_lists_what_is_left_out_of_a_document_without_tools(tmp_path: Path, invoke: Invoke) -> None:
+    schemes = {"key": {"type": "apiKey", "in": "query", "name": "k"}}
+    document = written(tmp_path, security=[{"key": []}], components={"securitySchemes": schemes})
+    options = ("tools", "check", document, "--base-url", "http://api.example")
+    checked = invoke(*options)
+    assert checked.exit_code == 1
+    assert "3 left out: the operation needs credentials for 'key'; give it in `credentials`" in checked.stdout
+    assert "--header" not in checked.stdout
+    assert ["order", "POST", "/orders/{item}", "#/paths/~1orders~1{item}/post"] in [
+        line.split() for line in checked.stdout.splitlines()
+    ]
+    assert "3 operations: 0 tools, 3 left out" in checked.stdout
+    assert "no operation of the document can be offered" in checked.stderr
+    as_json = invoke(*options, "--json")
+    assert (as_json.exit_code, len(json.loads(as_json.stdout)["left_out"])) == (1, 3)
+
+
 def test_a_tool_that_nobody_can_call_is_named(tmp_path: Path, invoke: Invoke) -> None:
     schema = {"type": "string", "pattern": "^a$", "minLength": 3}
     operation = {

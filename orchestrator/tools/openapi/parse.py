@@ -130,7 +130,9 @@ def parse_document(
             operations.append(operation)
         left_out += [_left_out(name, f"{ref.method.upper()} {ref.path}", fault, ref.pointer) for fault in faults]
     if not operations:
-        raise _nothing_left(failures)
+        refusal = _nothing_left(failures)
+        refusal.left_out = left_out
+        raise refusal
     return operations, left_out
 
 
