@@ -608,6 +608,13 @@ def test_what_lies_too_deep_is_left_free(document: Document) -> None:
     assert not operation.validator.is_valid({"body": {"a": {"b": 1}}})
 
 
+def test_operations_with_equal_arguments_share_their_schema(document: Document) -> None:
+    get = {"parameters": [parameter("day", "query")], "responses": OK}
+    one, two, other = parse(document({"/x": {"get": get}, "/y": {"get": get}, "/z": {"get": {"responses": OK}}}))
+    assert one.tool.parameters is two.tool.parameters
+    assert one.tool.parameters != other.tool.parameters
+
+
 def test_the_validator_of_an_operation_is_compiled_once_when_it_is_needed(document: Document) -> None:
     operation = only(document({"/x": {"get": {"responses": OK}}}))
     assert "validator" not in vars(operation)
