@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import os
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -19,7 +20,7 @@ from alpha_umi.contract.tool_sources import LeftOutInfo
 from alpha_umi.contract.validation import explain
 from alpha_umi.roles.turns import Tool as PromptTool
 from alpha_umi.roles.turns import estimated_tokens
-from cli.errors import UsageProblem
+from cli.errors import CommandError, UsageProblem
 from cli.options import AsJson, as_text, output
 
 if TYPE_CHECKING:
@@ -52,6 +53,14 @@ CredentialNames = Annotated[
         show_default=False,
     ),
 ]
+HeaderNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VARIABLE",
+        help="Header of every call, with its value in a variable of the environment; may be repeated.",
+        show_default=False,
+    ),
+]
 
 
 def _selection(what: str) -> typer.models.OptionInfo:
@@ -72,6 +81,7 @@ def check(
     document: DocumentPlace,
     base_url: BaseUrl = None,
     credential: CredentialNames = None,
+    header: HeaderNames = None,
     operation: OperationNames = None,
     tag: Tags = None,
     path: Paths = None,
@@ -79,49 +89,81 @@ def check(
     remote_references: RemoteReferences = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show which operations of a document become tools, and which do not and why.
+    """Show which operations of a document become tools, and which do not and why. Exits with 1 if none does.
 
-    Nothing is registered or called, so credentials are named without their variables.
+    Nothing is registered or called, so credentials and headers are named without their variables; only where documents
+    are fetched, the headers need theirs.
     """
-    names = [name.partition("=")[0] for name in credential or []]
+    fetched = remote_references or _is_address(document)
+    secrets = {
+        "credentials": _placeholders(credential),
+        "headers": secrets_of("--header", header) if fetched else _placeholders(header),
+    }
     chosen = {"operations": operation, "tags": tag, "paths": path, "methods": method}
     settings = source_settings(document, base_url=base_url, remote_references=remote_references, **chosen)
-    provider = _load(settings | {"credentials": dict.fromkeys(names, "not sent")})
-    impossible = tools_without_valid_call(provider)
-    tools = [PromptTool(tool.name, tool.description, tool.parameters) for tool in provider.tools.values()]
+    offered, left_out = _load(settings | secrets)
+    impossible = tools_without_valid_call(offered.values())
+    tools = [PromptTool(tool.name, tool.description, tool.parameters) for tool in offered.values()]
     grammars = time_grammars(tools)
     tokens = estimated_tokens(tools)
     if as_json:
         report = {
-            "operations": len(tools) + _operations(provider.left_out, provider.tools),
+            "operations": len(tools) + _operations(left_out, offered),
             "tools": [tool.name for tool in tools],
-            "left_out": [dataclasses.asdict(each) for each in provider.left_out],
+            "left_out": [dataclasses.asdict(each) for each in left_out],
             "without_valid_call": impossible,
             "prompt_tokens": tokens,
             "grammars": grammars if isinstance(grammars, str) else dataclasses.asdict(grammars),
         }
         typer.echo(json.dumps(report, indent=2))
-        return
-    _print(provider.tools.values(), provider.left_out, tokens, grammars)
-    if impossible:
-        output().print(as_text(f"no valid arguments were found for: {', '.join(impossible)}"), soft_wrap=True)
+    else:
+        _print(offered.values(), left_out, tokens, grammars)
+        if impossible:
+            output().print(as_text(f"no valid arguments were found for: {', '.join(impossible)}"), soft_wrap=True)
+    if not tools:
+        raise CommandError(
+            "no operation of the document can be offered", remedy="do what the reasons say, or select other operations"
+        )
 
 
 def source_settings(document: str, **settings: Any) -> dict[str, Any]:
     """The settings that are given, and the document by its address or as the text of a file. Raises `UsageProblem`."""
-    place = {"url": document} if document.startswith(("http://", "https://")) else {"document": _text(document)}
+    place = {"url": document} if _is_address(document) else {"document": _text(document)}
     return {**place, **{name: value for name, value in settings.items() if value}}
 
 
-def tools_without_valid_call(provider: ToolProvider) -> list[str]:
+def _is_address(document: str) -> bool:
+    return document.startswith(("http://", "https://"))
+
+
+def _placeholders(options: Sequence[str] | None) -> dict[str, str]:
+    """The names of NAME=VARIABLE, each with a value that is not used."""
+    return {option.partition("=")[0]: "not sent" for option in options or ()}
+
+
+def secrets_of(option: str, values: Sequence[str] | None) -> dict[str, str]:
+    """The secrets of an option's NAME=VARIABLE, from the environment: others can see command-line arguments."""
+    secrets = {}
+    for value in values or ():
+        name, _, variable = value.partition("=")
+        if not (secret := os.environ.get(variable or name)):
+            raise UsageProblem(
+                f"{option} {value}: the variable {variable or name!r} is not set",
+                remedy="write NAME=VARIABLE, and the secret into the variable",
+            )
+        secrets[name] = secret
+    return secrets
+
+
+def tools_without_valid_call(tools: Iterable[Tool]) -> list[str]:
     """Tools for which no example can be made: their schemas mostly contradict themselves."""
     from orchestrator.tools.example import example_arguments
 
-    return [tool.name for tool in provider.tools.values() if example_arguments(tool.parameters) is None]
+    return [tool.name for tool in tools if example_arguments(tool.parameters) is None]
 
 
-def _load(settings: dict[str, Any]) -> ToolProvider:
-    """The document's tools. Raises `UsageProblem`."""
+def _load(settings: dict[str, Any]) -> tuple[Mapping[str, Tool], Sequence[LeftOut]]:
+    """The document's tools by name, which may be none, and what is left out. Raises `UsageProblem`."""
     try:
         from pydantic import ValidationError
 
@@ -141,11 +183,14 @@ def _load(settings: dict[str, Any]) -> ToolProvider:
             return await load_source(source, egress)
 
     try:
-        return asyncio.run(load())
+        provider = asyncio.run(load())
     except ToolSourceError as error:
+        if error.left_out:
+            return {}, error.left_out
         raise UsageProblem(f"{error.field}: {error.message}", remedy=error.remedy) from error
     except ValidationError as error:
         raise UsageProblem(explain(error)) from error
+    return provider.tools, provider.left_out
 
 
 def _text(path: str) -> str:
@@ -171,6 +216,8 @@ def time_grammars(tools: Sequence[PromptTool]) -> Grammars | str:
             break
         call_grammar([tool])
         times[tool.name] = time.monotonic() - started
+    if not times:
+        return "none"
     slowest = max(times, key=lambda name: times[name])
     return Grammars(slowest, round(times[slowest] * 1_000), len(times), len(tools) - len(times))
 
@@ -181,11 +228,12 @@ def _print(tools: Iterable[Tool], left_out: Sequence[LeftOut], tokens: int, gram
     table = table_of("tool", "effect", "description")
     for tool in listed:
         table.add_row(as_text(tool.name), as_text(tool.effect), as_text(tool.description.partition("\n")[0]))
-    output().print(table)
+    if listed:
+        output().print(table)
     print_left_out(left_out)
     summary = f"\n{len(listed) + missing} operations: {len(listed)} tools, {missing} left out"
-    costs = f"about {tokens:,} prompt tokens; slowest grammar: {_slowest(grammars)}"
-    output().print(as_text(f"{summary}; {costs}"), soft_wrap=True)
+    costs = f"; about {tokens:,} prompt tokens; slowest grammar: {_slowest(grammars)}" if listed else ""
+    output().print(as_text(f"{summary}{costs}"), soft_wrap=True)
 
 
 def _operations(left_out: Iterable[LeftOut], tools: Collection[str]) -> int:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +18,7 @@ from cli.commands.tool_check import (
     BaseUrl,
     CredentialNames,
     DocumentPlace,
+    HeaderNames,
     Methods,
     OperationNames,
     Paths,
@@ -27,6 +26,7 @@ from cli.commands.tool_check import (
     Tags,
     check,
     print_left_out,
+    secrets_of,
     source_settings,
     table_of,
 )
@@ -128,20 +128,6 @@ def call(
         raise typer.Exit(EXIT_FAILED)
 
 
-def credentials_of(options: Sequence[str]) -> dict[str, str]:
-    """The credentials of NAME=VARIABLE, from the environment: others can see command-line arguments."""
-    credentials = {}
-    for option in options:
-        name, _, variable = option.partition("=")
-        if not (value := os.environ.get(variable or name)):
-            raise UsageProblem(
-                f"--credential {option}: the variable {variable or name!r} is not set",
-                remedy="write NAME=VARIABLE, and the credential into the variable",
-            )
-        credentials[name] = value
-    return credentials
-
-
 def _request_text(request: ToolRequest) -> str:
     lines = [f"{request.method} {request.url}"]
     lines += [f"{name}: {value}" for name, value in request.headers.items()]
@@ -166,6 +152,7 @@ def add(
     ] = None,
     base_url: BaseUrl = None,
     credential: CredentialNames = None,
+    header: HeaderNames = None,
     operation: OperationNames = None,
     tag: Tags = None,
     path: Paths = None,
@@ -181,7 +168,8 @@ def add(
         document,
         base_url=base_url,
         effect=effect,
-        credentials=credentials_of(credential or ()),
+        credentials=secrets_of("--credential", credential),
+        headers=secrets_of("--header", header),
         remote_references=remote_references,
         **chosen,
     )

@@ -19,7 +19,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from orchestrator.tools.model import LeftOut
 
 
 class ToolsError(Exception):
@@ -27,13 +30,17 @@ class ToolsError(Exception):
 
 
 class ToolSourceError(ToolsError):
-    """A tool source cannot be used. `field` names the part at fault, `remedy` what to do about it."""
+    """A tool source cannot be used. `field` names the part at fault, `remedy` what to do about it.
+
+    `left_out` are all operations of a document of which none can be offered.
+    """
 
     def __init__(self, message: str, *, field: str, remedy: str) -> None:
         super().__init__(f"{field}: {message}; {remedy}")
         self.message = message
         self.field = field
         self.remedy = remedy
+        self.left_out: Sequence[LeftOut] = ()
 
 
 class DocumentError(ToolSourceError):

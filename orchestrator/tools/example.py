@@ -34,13 +34,25 @@ _KINDS: Final = {
 def example_arguments(parameters: Schema) -> dict[str, Any] | None:
     """Arguments that satisfy a tool's schema: the required ones, with the values that the schema itself gives first.
 
-    None if none were found, as with patterns that contradict each other.
+    A body that is the only argument is among them, with a member or an item. None if no arguments were found, as with
+    patterns that contradict each other.
     """
-    writer = _Writer(parameters)
-    for levels in _LEVELS:
-        for value in writer.values(parameters, levels):
-            return value if isinstance(value, dict) else None
+    for schema in (*_with_body(parameters), parameters):
+        writer = _Writer(schema)
+        for levels in _LEVELS:
+            for value in writer.values(schema, levels):
+                return value if isinstance(value, dict) else None
     return None
+
+
+def _with_body(parameters: Schema) -> Iterator[Schema]:
+    """The schema, if a body is the only argument, such that it is required and not empty."""
+    match parameters.get("properties"):
+        case {"body": dict() as body, **others} if not others:
+            fuller = {"minProperties": 1, "minItems": 1}
+            # Of an untyped schema these keywords would decide the type.
+            body = {**fuller, **body} if "type" in body else body
+            yield {**parameters, "properties": {"body": body}, "required": ["body"]}
 
 
 class _Writer:

@@ -13,6 +13,8 @@ from typing import Final
 
 # A string ends with its quote or with the text, so that a text of quotes takes no more time than another.
 _LEXEME: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{},:]|[^\s"\[\]{},:]+', re.DOTALL)
+# Stands at the end of each list, object or text that goes on where an answer was cut.
+NOT_READ: Final = "[... the rest of the answer was not read]"
 # Deeper JSON cannot be checked by Python's parser.
 _MAX_OPEN: Final = 1_000
 
@@ -53,7 +55,10 @@ def compact_json(text: str, *, redact: Callable[[str], str] = str) -> str | None
 
 
 def closed_json(text: str, *, redact: Callable[[str], str] = str) -> str | None:
-    """Compact JSON of a list or object that ends too early, up to its last complete value; None for anything else."""
+    """Compact JSON of a list or object that ends too early, up to its last complete value; None for anything else.
+
+    Each list and object that is still open there ends with the mark `NOT_READ`, an object with a member of that name.
+    """
     lexemes = _LEXEME.findall(text)
     closing, place, closing_there = "", 0, ""
     for number, lexeme in enumerate(lexemes):
@@ -69,7 +74,10 @@ def closed_json(text: str, *, redact: Callable[[str], str] = str) -> str | None:
             place, closing_there = number, closing
         if len(closing) > _MAX_OPEN:
             return None
-    return compact_json("".join(lexemes[:place]) + closing_there, redact=redact)
+    ends = [f'"{NOT_READ}"{":null" if bracket == "}" else ""}{bracket}' for bracket in closing_there]
+    if ends and lexemes[place - 1] not in "[{":
+        ends.insert(0, "")
+    return compact_json("".join(lexemes[:place]) + ",".join(ends), redact=redact)
 
 
 def read_tree(compact: str) -> Value:

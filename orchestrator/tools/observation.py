@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from orchestrator.tools.egress import Answer
-from orchestrator.tools.json_text import closed_json, compact_json
+from orchestrator.tools.json_text import NOT_READ, closed_json, compact_json
 from orchestrator.tools.model import ToolResult
 from orchestrator.tools.openapi.operation import Operation
 from orchestrator.tools.openapi.security import Credentials
@@ -39,11 +39,16 @@ _CONTROL: Final = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 
 def observe(answer: Answer, operation: Operation, credentials: Credentials) -> ToolResult:
-    """The observation of an answer, without the operation's secrets. `truncated`: the answer was longer."""
+    """The observation of an answer, without the operation's secrets.
+
+    `truncated`: the answer was longer, which a mark at the end says.
+    """
     text = _text(answer)
     read = closed_json if answer.truncated else compact_json
     compact = None if text is None else read(text, redact=credentials.redact)
     shown = storable(credentials.redact((text if compact is None else compact) or "").strip())
+    if answer.truncated and compact is None and shown:
+        shown += f"\n{NOT_READ}"
     if text is None:
         shown = f"({answer.media_type or 'content of no type'}, {len(answer.body):,} bytes, not shown)"
     problem = _problem(answer, operation, None if compact is not None else text)

@@ -17,7 +17,7 @@ from alpha_umi.contract.validation import explain
 from alpha_umi.trajectory import State
 from orchestrator.tools.json_text import Container, Value, compact_json, read_tree, write_tree
 from orchestrator.tools.model import EffectClass, Tool
-from orchestrator.tools.shorten import beginning, shorten_structure, text_units
+from orchestrator.tools.shorten import beginning, is_part, shorten_structure, text_units
 
 READ_MORE: Final = "read_more"
 _MAX_NAMES: Final = 20
@@ -90,13 +90,14 @@ def read_more(state: State, arguments: Mapping[str, Any], max_bytes: int) -> str
     if compact is None:
         if wanted.path:
             raise NothingToRead(f"result {number + 1} is text without paths: leave `path` empty, and set `start`")
-        return _units(*text_units(body, max_bytes), wanted, title, max_bytes)
+        return _units(*text_units(body, max_bytes), wanted, title, max_bytes, part=is_part(body))
     value = _at(read_tree(compact), wanted.path)
     title += f" at {wanted.path}" if wanted.path else ""
     if isinstance(value, Container):
         return _items(value, wanted, title, max_bytes)
     if value.startswith('"'):
-        return _units(json.loads(value, strict=False), "characters", wanted, title, max_bytes)
+        text = json.loads(value, strict=False)
+        return _units(text, "characters", wanted, title, max_bytes, part=is_part(text))
     return shorten_structure(value, max_bytes)
 
 
@@ -134,53 +135,65 @@ def _at(value: Value, path: str) -> Value:
 
 
 def _names(value: Value) -> list[str]:
-    return [] if isinstance(value, str) else [json.loads(key, strict=False) for key in value.keys or ()]
+    if isinstance(value, str):
+        return []
+    return [json.loads(key, strict=False) for key in (value.keys or ())[: _present(value)]]
+
+
+def _present(container: Container) -> int:
+    """How many of the items are there. A mark that says that others are missing is none of them."""
+    return len(container.items) - is_part(container)
 
 
 def _child(value: Value, name: str, at: str) -> Value:
     where = f"at {at}" if at else "at the top"
+    stored = "the stored part of " if isinstance(value, Container) and is_part(value) else ""
     if isinstance(value, str):
         raise NothingToRead(f"the value {where} has no parts: end `path` there")
     if value.keys is None:
-        if re.fullmatch(r"[0-9]{1,9}", name) and int(name) < len(value.items):
+        total = _present(value)
+        if re.fullmatch(r"[0-9]{1,9}", name) and int(name) < total:
             return value.items[int(name)]
-        raise NothingToRead(f"the list {where} has {len(value.items)} items, counted from 0, and none at {name!r}")
+        raise NothingToRead(f"{stored}the list {where} has {total} items, counted from 0, and none at {name!r}")
     names = _names(value)
     if name not in names:
         more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
         known = ", ".join(names[:_MAX_NAMES]) + more
-        raise NothingToRead(f"the object {where} has no {name!r}; it has {known or 'no members'}")
+        raise NothingToRead(f"{stored}the object {where} has no {name!r}; it has {known or 'no members'}")
     # Of equal names the last one counts, as in every parser.
     return value.items[len(names) - 1 - names[::-1].index(name)]
 
 
-def _range(total: int, unit: str, wanted: ReadMore) -> range:
+def _range(total: int, unit: str, wanted: ReadMore, *, part: bool) -> range:
     if wanted.start >= total:
-        raise NothingToRead(f"there are {total} {unit}: `start` is less than that")
+        stored = " in the stored part" if part else ""
+        raise NothingToRead(f"there are {total} {unit}{stored}: `start` is less than that")
     return range(wanted.start, total if wanted.count is None else min(total, wanted.start + wanted.count))
 
 
-def _units(units: Sequence[str], unit: str, wanted: ReadMore, title: str, max_bytes: int) -> str:
+def _units(units: Sequence[str], unit: str, wanted: ReadMore, title: str, max_bytes: int, *, part: bool) -> str:
     """Lines or characters from the start, as many as fit."""
     if not units:
         return f"[{title} is empty]"
-    chosen = _range(len(units), unit, wanted)
-    room = max_bytes - len(_head(title, unit, chosen, len(units)).encode())
+    chosen = _range(len(units), unit, wanted, part=part)
+    room = max_bytes - len(_head(title, unit, chosen, len(units), part=part).encode())
     shown = beginning((units[n] for n in chosen), room)
-    return _head(title, unit, chosen[: len(shown)], len(units)) + "".join(shown)
+    return _head(title, unit, chosen[: len(shown)], len(units), part=part) + "".join(shown)
 
 
 def _items(container: Container, wanted: ReadMore, title: str, max_bytes: int) -> str:
     """Items of a list or members of an object from the start."""
-    total, unit = len(container.items), container.unit
+    total, unit, partial = _present(container), container.unit, is_part(container)
     if not total:
         return write_tree(container)
-    chosen = _range(total, unit, wanted)
+    chosen = _range(total, unit, wanted, part=partial)
     keys = None if container.keys is None else [container.keys[n] for n in chosen]
     part = Container(keys, [container.items[n] for n in chosen])
-    head = _head(title, unit, chosen, total)
+    head = _head(title, unit, chosen, total, part=partial)
     return head + shorten_structure(write_tree(part), max_bytes - len(head.encode()))
 
 
-def _head(title: str, unit: str, shown: range, total: int) -> str:
-    return f"[{title}: {unit} {shown.start} to {shown.stop - 1} of {total}]\n"
+def _head(title: str, unit: str, shown: range, total: int, *, part: bool) -> str:
+    """What is shown; `part`: the log has only a part of the value, and the total is of that."""
+    of = f"the {total} that are stored" if part else total
+    return f"[{title}: {unit} {shown.start} to {shown.stop - 1} of {of}]\n"

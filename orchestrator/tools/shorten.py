@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from orchestrator.tools.json_text import Container, Value, compact_json, read_tree, size_of, write_tree
+from orchestrator.tools.json_text import NOT_READ, Container, Value, compact_json, read_tree, size_of, write_tree
 
 MIN_OBSERVATION_BYTES: Final = 1024
 # Where the context of a role is not known.
@@ -19,6 +19,9 @@ _USUAL_BYTES: Final = 16 * 1024
 _MAX_DEPTH: Final = 32
 # An item of a list is not made smaller than this part of the list, so that it shows readable items and not counts.
 _ITEMS_SHOWN: Final = 3
+_MARK: Final = re.compile(
+    rf"{re.escape(NOT_READ)}|\[\.{{3,}} (lines|characters|items|members) \d+ to \d+( and more)? left out\]"
+)
 _STRING_UNIT: Final = re.compile(r"\\u[0-9a-fA-F]{4}|\\.|[^\\]", re.DOTALL)
 
 
@@ -67,6 +70,16 @@ def beginning(units: Iterable[str], max_bytes: int) -> list[str]:
             break
         taken.append(unit)
     return taken
+
+
+def is_part(value: Value) -> bool:
+    """Whether a mark says that the value is only a part: at the end of a list or object, anywhere in a text."""
+    if isinstance(value, str):
+        return _MARK.search(value) is not None
+    if not value.items:
+        return False
+    last = value.items[-1] if value.keys is None else value.keys[-1]
+    return isinstance(last, str) and _MARK.fullmatch(last, 1, len(last) - 1) is not None
 
 
 def storable(text: str) -> str:
@@ -124,13 +137,15 @@ class _Shortener:
     def _count(self, value: Value) -> str:
         """A mark for the value."""
         if isinstance(value, Container):
-            return f'"{self._mark} {len(value.items)} {value.unit}]"'
+            number = f"more than {len(value.items) - 1}" if is_part(value) else len(value.items)
+            return f'"{self._mark} {number} {value.unit}]"'
         kind = "characters" if value.startswith('"') else "digits"
         return f'"{self._mark} {len(value)} {kind}]"'
 
     def _container(self, node: Container, max_bytes: int, depth: int) -> str:
-        total = len(node.items)
-        note = f'"{self._mark} {node.unit} {total} to {total} left out]":null'
+        total, part = len(node.items), is_part(node)
+        more_left = " and more" if part else ""
+        note = f'"{self._mark} {node.unit} {total} to {total}{more_left} left out]":null'
         room, least = max_bytes - 2, []
         for number, item in enumerate(node.items):
             smallest = len(self._count(item)) if node.keys is not None else max(len(note), max_bytes // _ITEMS_SHOWN)
@@ -149,7 +164,10 @@ class _Shortener:
         if node.keys is not None:
             written = [f"{key}:{value}" for key, value in zip(node.keys, written, strict=False)]
         if shown < total:
-            left = f'"{self._mark} {node.unit} {shown} to {total - 1} left out]"'
+            left = f'"{self._mark} {node.unit} {shown} to {total - 1 - part}{more_left} left out]"'
+            if shown == total - part:
+                # Only the mark is left out.
+                left = node.keys[-1] if node.keys else write_tree(node.items[-1])
             written.append(left if node.keys is None else f"{left}:null")
         return f"[{','.join(written)}]" if node.keys is None else f"{{{','.join(written)}}}"
 

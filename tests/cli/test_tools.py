@@ -60,7 +60,9 @@ def test_a_file_is_added_with_its_settings(
     assert refused.exit_code == 2
     assert "the variable 'SHOP_KEY' is not set" in " ".join(refused.stderr.split())
     monkeypatch.setenv("SHOP_KEY", "canary-7f3a")
-    added = invoke("tools", "add", "shop", document, *options, "--url", url)
+    refused = invoke("tools", "add", "shop", document, "--header", "x-client=CLIENT", "--url", url)
+    assert "--header x-client=CLIENT: the variable 'CLIENT' is not set" in " ".join(refused.stderr.split())
+    added = invoke("tools", "add", "shop", document, *options, "--header", "x-client=SHOP_KEY", "--url", url)
     assert added.exit_code == 0
     assert "canary" not in added.stdout
     (sent,) = fake.requests
@@ -70,6 +72,7 @@ def test_a_file_is_added_with_its_settings(
         "kind": "openapi",
         "base_url": "http://api.example",
         "credentials": {"key": "canary-7f3a"},
+        "headers": {"x-client": "canary-7f3a"},
         "operations": ["order"],
     }
 
@@ -185,8 +188,28 @@ def test_a_check_says_what_is_left_out_and_why(tmp_path: Path, invoke: Invoke) -
     (left_out,) = report["left_out"]
     assert (left_out["name"], left_out["operation"]) == ("order", "POST /orders/{item}")
     assert "'key'" in left_out["reason"]
+    assert "`credentials` under that name (--credential NAME=VARIABLE)" in left_out["reason"]
+    assert "the header in `headers` (--header NAME=VARIABLE)" in left_out["reason"]
     assert json.loads(invoke(*options, "--credential", "key").stdout)["left_out"] == []
+    assert json.loads(invoke(*options, "--header", "x-key=KEY").stdout)["left_out"] == []
     assert json.loads(invoke(*options, "--method", "GET").stdout)["tools"] == ["look_up"]
+
+
+def test_a_check_lists_what_is_left_out_of_a_document_without_tools(tmp_path: Path, invoke: Invoke) -> None:
+    schemes = {"key": {"type": "apiKey", "in": "query", "name": "k"}}
+    document = written(tmp_path, security=[{"key": []}], components={"securitySchemes": schemes})
+    options = ("tools", "check", document, "--base-url", "http://api.example")
+    checked = invoke(*options)
+    assert checked.exit_code == 1
+    assert "3 left out: the operation needs credentials for 'key'; give it in `credentials`" in checked.stdout
+    assert "--header" not in checked.stdout
+    assert ["order", "POST", "/orders/{item}", "#/paths/~1orders~1{item}/post"] in [
+        line.split() for line in checked.stdout.splitlines()
+    ]
+    assert "3 operations: 0 tools, 3 left out" in checked.stdout
+    assert "no operation of the document can be offered" in checked.stderr
+    as_json = invoke(*options, "--json")
+    assert (as_json.exit_code, len(json.loads(as_json.stdout)["left_out"])) == (1, 3)
 
 
 def test_a_tool_that_nobody_can_call_is_named(tmp_path: Path, invoke: Invoke) -> None:
@@ -204,8 +227,10 @@ def test_a_tool_that_nobody_can_call_is_named(tmp_path: Path, invoke: Invoke) ->
 def test_a_document_is_fetched_from_its_address(tmp_path: Path, invoke: Invoke, serve: Any) -> None:
     shop = Shop()
     shop.documents["openapi.json"] = json.loads(Path(written(tmp_path, servers=[{"url": "/v1"}])).read_text())
-    checked = invoke("tools", "check", f"{serve(shop.application())}/openapi.json", "--json")
-    assert json.loads(checked.stdout)["tools"] == ["look_up", "reserve", "order"]
+    options = ("tools", "check", f"{serve(shop.application())}/openapi.json", "--json")
+    assert json.loads(invoke(*options).stdout)["tools"] == ["look_up", "reserve", "order"]
+    # The header would go with the request for the document.
+    assert "'KEY' is not set" in invoke(*options, "--header", "x-key=KEY").stderr
 
 
 def test_grammars_are_not_compiled_without_their_library(

@@ -8,6 +8,7 @@ callbacks do not become tools.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import re
 from collections import Counter
@@ -130,7 +131,9 @@ def parse_document(
             operations.append(operation)
         left_out += [_left_out(name, f"{ref.method.upper()} {ref.path}", fault, ref.pointer) for fault in faults]
     if not operations:
-        raise _nothing_left(failures)
+        refusal = _nothing_left(failures)
+        refusal.left_out = left_out
+        raise refusal
     return operations, left_out
 
 
@@ -170,6 +173,8 @@ class _Parser:
     trust_effects: bool
     parts: int = field(default=0, init=False)
     unreadable: dict[str, OptionalPartError] = field(default_factory=dict, init=False)
+    # By digest.
+    schemas: dict[bytes, Schema] = field(default_factory=dict, init=False)
 
     def operation(self, name: str, ref: _OperationRef) -> tuple[Operation, list[ToolSourceError]]:
         """The operation, and the optional parts that it is offered without. Raises `ToolSourceError`."""
@@ -188,9 +193,7 @@ class _Parser:
         if self.version == "2.0":
             node, parameters = converted_operation(self.root, node, parameters)
         signature = self._signature(ref, node, parameters, carriers)
-        schema = signature.schema
-        _check_size(schema, ref.pointer)
-        _check_callable(schema, ref.pointer)
+        schema = self._checked(signature.schema, ref.pointer)
         operation = Operation(
             tool=Tool(name, _description(ref), schema, self.source_name, self._effect(ref)),
             method=ref.method.upper(),
@@ -201,9 +204,18 @@ class _Parser:
             defaults=signature.defaults,
             security=security,
             answers=self._answers(node),
-            validator=compile_schema(schema, ref.pointer),
         )
         return operation, list(signature.reader.passed_over.values())
+
+    def _checked(self, schema: Schema, pointer: str) -> Schema:
+        """The schema; equal ones are checked and stored once. Raises `DocumentError`."""
+        digest = hashlib.sha256(_written(schema, pointer)).digest()
+        if digest not in self.schemas:
+            _check_callable(schema, pointer)
+            # Only to see that it is valid; `Operation.validator` compiles it again when the tool is called.
+            compile_schema(schema, pointer)
+            self.schemas[digest] = schema
+        return self.schemas[digest]
 
     def _base_url(self, ref: _OperationRef) -> str:
         if self.base_url is not None:
@@ -389,14 +401,14 @@ def _nothing_left(failures: list[ToolSourceError]) -> ToolSourceError:
     )
 
 
-def _check_size(schema: Schema, pointer: str) -> None:
-    """Raises `DocumentError` for schemas that are too large, or that hold what JSON in UTF-8 cannot."""
-    problem = ""
+def _written(schema: Schema, pointer: str) -> bytes:
+    """The schema as JSON. Raises `DocumentError` if it is too large, or holds what JSON in UTF-8 cannot."""
+    problem, written = "", b""
     try:
         text = json.dumps(schema, allow_nan=False, ensure_ascii=False)
-        size = len(text.encode())
-        if size > MAX_SCHEMA_BYTES:
-            problem = f"the schema of its arguments has {size} bytes; at most {MAX_SCHEMA_BYTES} are read"
+        written = text.encode()
+        if len(written) > MAX_SCHEMA_BYTES:
+            problem = f"the schema of its arguments has {len(written)} bytes; at most {MAX_SCHEMA_BYTES} are read"
         elif "\\u0000" in text and re.search(r"(?<!\\)(?:\\\\)*\\u0000", text):
             problem = "a text in the schemas holds NUL"
     except UnicodeEncodeError:
@@ -405,6 +417,7 @@ def _check_size(schema: Schema, pointer: str) -> None:
         problem = "a number in the schemas is infinite"
     if problem:
         raise DocumentError(problem, field=pointer, remedy=UNSUPPORTED)
+    return written
 
 
 def _check_callable(schema: Schema, pointer: str) -> None:

@@ -129,7 +129,8 @@ class OpenApiProvider:
         """Send the operation's request within `timeout_s` seconds; see `ToolProvider`."""
         operation, credentials = self._operations[name]
         try:
-            request = _request(operation, arguments, idempotency_key, credentials)
+            # The first call compiles the schema.
+            request = await asyncio.to_thread(_request, operation, arguments, idempotency_key, credentials)
             answer = await self._egress.send(request, timeout_s=timeout_s)
         except ArgumentError as error:
             return failure(f"the tool was not called: {error}")

@@ -21,6 +21,8 @@ from orchestrator.tools.openapi.operation import Operation, Scheme
 REDACTED: Final = "[redacted]"
 # A shorter text would also match words that are no secret.
 SHORTEST_REDACTED: Final = 8
+# A scheme of these kinds is also satisfied by the header that carries its credential.
+_BY_HEADER: Final = ("header", "basic", "bearer", "unsupported")
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,12 @@ def place_credentials(
     unsupported = {scheme.name for schemes in operation.security for scheme in schemes if scheme.kind == "unsupported"}
     if unsupported:
         needed += f" ({', '.join(sorted(unsupported))}: not defined, or of a kind that is not supported)"
+    carriers = {scheme.wire_name for schemes in operation.security for scheme in schemes if scheme.kind in _BY_HEADER}
+    by_header = ", or the header in `headers` (--header NAME=VARIABLE)" if carriers - {""} else ""
     raise ToolSourceError(
         f"the operation needs credentials for {needed}",
         field="credentials",
-        remedy="give them under that name, or the header under `headers`",
+        remedy="give it in `credentials` under that name (--credential NAME=VARIABLE)" + by_header,
     )
 
 
@@ -96,7 +100,7 @@ def _scheme(root: Mapping[str, Any], name: str, pointer: str) -> Scheme:
 
 
 def _given(scheme: Scheme, own: Mapping[str, str], credentials: Mapping[str, SecretStr]) -> bool:
-    if scheme.kind in ("header", "basic", "bearer", "unsupported") and scheme.wire_name.lower() in own:
+    if scheme.kind in _BY_HEADER and scheme.wire_name.lower() in own:
         return True
     return scheme.name in credentials and scheme.kind != "unsupported"
 

@@ -78,6 +78,22 @@ def test_the_smallest_value_of_a_schema(schema: Any, value: Any) -> None:
     assert example(schema, F=FILTER, Endless=endless) == value
 
 
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        ({"type": "object", "properties": {"name": {"type": "string"}}, "additionalProperties": {}}, {"name": "text"}),
+        ({"type": "array", "items": {"type": "integer"}}, [1]),
+        ({"type": "object", "maxProperties": 0}, None),
+        ({"oneOf": [{"type": "string"}, {"type": "null"}]}, "text"),
+        ({"not": {}}, None),
+    ],
+)
+def test_a_body_that_is_the_only_argument_is_in_the_example(body: Any, value: Any) -> None:
+    expected = {} if value is None else {"body": value}
+    assert example_arguments({"type": "object", "properties": {"body": body}}) == expected
+    assert example_arguments({"type": "object", "properties": {"body": body, "a": {}}}) == {}
+
+
 def test_examples_of_the_document_are_used() -> None:
     name = {"type": "string", "example": "Oslo"}
     body = {"required": True, "content": {"application/json": {"schema": {

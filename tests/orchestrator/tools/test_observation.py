@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from support.openapi_documents import openapi_document
 
 from orchestrator.tools.egress import Answer
+from orchestrator.tools.json_text import NOT_READ
 from orchestrator.tools.model import EffectClass, ToolResult
 from orchestrator.tools.observation import failure, observe
 from orchestrator.tools.openapi.operation import Operation
@@ -144,14 +145,18 @@ def test_text_is_decoded_by_its_charset(body: bytes, charset: str | None, text: 
 
 def test_of_an_answer_that_was_cut_the_complete_values_are_shown() -> None:
     result = seen(b'{"items": [{"id": 1}, {"id": 2}, {"id": 3, "name": "unfin', truncated=True)
-    assert result == ToolResult('{"items":[{"id":1},{"id":2},{"id":3}]}', is_error=False, truncated=True)
-    assert seen("a,b\n1,é".encode()[:-1], media_type="text/csv", truncated=True) == ToolResult("a,b\n1,", False, True)
+    mark = f'"{NOT_READ}"'
+    parts = f'{{"items":[{{"id":1}},{{"id":2}},{{"id":3,{mark}:null}},{mark}],{mark}:null}}'
+    assert result == ToolResult(parts, is_error=False, truncated=True)
+    assert seen("a,b\n1,é".encode()[:-1], media_type="text/csv", truncated=True) == ToolResult(
+        f"a,b\n1,\n{NOT_READ}", is_error=False, truncated=True
+    )
 
 
 def test_an_answer_that_was_cut_in_a_string_takes_no_longer_than_another() -> None:
     started = time.process_time()
     result = seen(b'[1, "' + b'\\"' * 500_000, truncated=True)
-    assert result == ToolResult("[1]", is_error=False, truncated=True)
+    assert result == ToolResult(f'[1,"{NOT_READ}"]', is_error=False, truncated=True)
     assert time.process_time() - started < 2
 
 

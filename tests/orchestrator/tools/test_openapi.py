@@ -667,6 +667,19 @@ def test_what_lies_too_deep_is_left_free(document: Document) -> None:
     assert not operation.validator.is_valid({"body": {"a": {"b": 1}}})
 
 
+def test_operations_with_equal_arguments_share_their_schema(document: Document) -> None:
+    get = {"parameters": [parameter("day", "query")], "responses": OK}
+    one, two, other = parse(document({"/x": {"get": get}, "/y": {"get": get}, "/z": {"get": {"responses": OK}}}))
+    assert one.tool.parameters is two.tool.parameters
+    assert one.tool.parameters != other.tool.parameters
+
+
+def test_the_validator_of_an_operation_is_compiled_once_when_it_is_needed(document: Document) -> None:
+    operation = only(document({"/x": {"get": {"responses": OK}}}))
+    assert "validator" not in vars(operation)
+    assert operation.validator is operation.validator
+
+
 @pytest.mark.parametrize("schema", [{"type": "integer", "default": "null"}, {"enum": ["a"], "default": "b"}])
 def test_defaults_that_do_not_fit_are_dropped(document: Document, schema: dict[str, Any]) -> None:
     get = {"parameters": [parameter("height", "query", schema)], "responses": OK}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 
 from alpha_umi.contract.tool_schema import check_schema
 from alpha_umi.trajectory import Action, Observation, State, Step
+from orchestrator.tools.json_text import NOT_READ, closed_json
 from orchestrator.tools.read_more import NothingToRead, built_in_tools, read_more
+from orchestrator.tools.shorten import shorten_structure
 
 BODY: dict[str, Any] = {
     "items": [{"id": number, "title": f"Title {number}", "price": 1.50} for number in range(50)],
@@ -115,6 +118,32 @@ def test_it_is_offered_once_a_result_was_shortened() -> None:
     assert built_in_tools(State()) == []
     assert built_in_tools(state_of("{}", tools=("read_more",))) == []
     assert built_in_tools(state_of(None)) == []
+
+
+CUT = closed_json(json.dumps({"items": list(range(100)), "next": 5})[:200]) or ""
+STORED = shorten_structure(json.dumps({"items": list(range(1_000)), "text": "x" * 5_000, "next": 5}), 500)
+
+
+@pytest.mark.parametrize("body", [CUT, STORED])
+def test_totals_are_those_of_the_stored_part(body: str) -> None:
+    number = len(json.loads(body)["items"]) - 1
+    none = f"the stored part of the list at items has {number} items, counted from 0, and none at '{number}'"
+    with pytest.raises(NothingToRead, match=none):
+        read(body, path=f"items.{number}")
+    with pytest.raises(NothingToRead, match=f"there are {number} items in the stored part: `start` is less than that"):
+        read(body, path="items", start=number)
+    shown = read(body, path="items", start=number - 1)
+    assert shown == (
+        f"[Result 1 at items: items {number - 1} to {number - 1} of the {number} that are stored]\n[{number - 1}]"
+    )
+
+
+def test_a_cut_text_or_object_is_a_part_too() -> None:
+    shown = read(STORED, path="text")
+    assert re.match(r"\[Result 1 at text: characters 0 to \d+ of the \d+ that are stored\]\nx", shown)
+    assert "of the 501 that are stored]" in read(f"{CSV}{NOT_READ}", start=3)
+    with pytest.raises(NothingToRead, match="the stored part of the object at the top has no 'next'"):
+        read(CUT, path="next")
 
 
 @settings(deadline=None)

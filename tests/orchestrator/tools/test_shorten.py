@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.tools.json_text import compact_json, read_tree, size_of, write_tree
+from orchestrator.tools.json_text import NOT_READ, closed_json, compact_json, read_tree, size_of, write_tree
 from orchestrator.tools.shorten import observation_bytes, shorten, shorten_structure
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
@@ -107,7 +108,7 @@ def test_lines_are_left_out_as_a_unit() -> None:
 
 
 def test_a_mark_of_the_text_itself_is_no_mark_of_ours() -> None:
-    shown = shorten(compact(["[... items 1 to 5 left out]"] * 100), 400, title="Result 1")
+    shown = shorten(compact(["[... items 1 to 5 left out]"] * 99 + [0]), 400, title="Result 1")
     assert '"[...." marks what is left out' in shown
     assert shown.endswith('"[.... items 9 to 99 left out]"]')
 
@@ -122,3 +123,15 @@ def test_a_megabyte_takes_less_than_two_seconds(value: Any) -> None:
 
 def test_the_size_follows_the_context() -> None:
     assert [observation_bytes(tokens) for tokens in (None, 8_192, 512)] == [16_384, 6_144, 1_024]
+
+
+def test_a_list_of_which_only_a_part_was_read_has_no_total() -> None:
+    part = closed_json(json.dumps({"items": list(range(2_000))})[:8_000]) or ""
+    items = json.loads(shorten_structure(part, 200))["items"]
+    last = len(json.loads(part)["items"]) - 2
+    assert items[-1] == f"[.... items {len(items) - 1} to {last} and more left out]"
+    counted = {"items": f"[.... more than {last + 1} items]", NOT_READ: None}
+    assert json.loads(shorten_structure(part, len(compact(counted)))) == counted
+    # The mark of a part that is shortened again still says that there is more.
+    again = json.loads(shorten_structure(json.dumps(items), 120))
+    assert re.fullmatch(r"\[\.{5} items \d+ to \d+ and more left out\]", again[-1])
