@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import typer
 from rich.table import Table
@@ -73,7 +73,11 @@ Tags = Annotated[list[str] | None, _selection("the operations of this tag alone"
 Paths = Annotated[list[str] | None, _selection("the operations below this path alone; `*` is a wildcard")]
 Methods = Annotated[list[str] | None, _selection("the operations of this method alone")]
 RemoteReferences = Annotated[
-    bool, typer.Option("--remote-references", help="Also fetch the documents that the document refers to.")
+    bool,
+    typer.Option(
+        "--remote-references",
+        help="Also read the documents that it refers to, by address or in files of its folder.",
+    ),
 ]
 
 
@@ -128,7 +132,10 @@ def check(
 
 def source_settings(document: str, **settings: Any) -> dict[str, Any]:
     """The settings that are given, and the document by its address or as the text of a file. Raises `UsageProblem`."""
-    place = {"url": document} if _is_address(document) else {"document": _text(document)}
+    if _is_address(document):
+        place = {"url": document}
+    else:
+        place = {"document": _with_files(document) if settings.get("remote_references") else _text(document)}
     return {**place, **{name: value for name, value in settings.items() if value}}
 
 
@@ -200,6 +207,32 @@ def _text(path: str) -> str:
         raise UsageProblem(f"{path} is not text in UTF-8", remedy="name an OpenAPI document") from error
     except OSError as error:
         raise UsageProblem(f"{path} cannot be read: {error.strerror}", remedy="name a file, or an address") from error
+
+
+def _with_files(path: str) -> str:
+    """The document with what it refers to in files of its own folder and below. Raises `UsageProblem`.
+
+    References to addresses stay for the orchestrator, which fetches them through its egress.
+    """
+    from orchestrator.tools.errors import DocumentError, SourceUnreachableError
+    from orchestrator.tools.openapi.references import bundled
+
+    raw, place = _text(path).encode(), Path(path).resolve()
+
+    def read(address: str) -> bytes:
+        parts = urlsplit(address)
+        file = Path(unquote(parts.path)).resolve()
+        if parts.scheme != "file" or not file.is_relative_to(place.parent) or not file.is_file():
+            raise SourceUnreachableError("not a file of this folder", field="#", remedy="bundle the document")
+        return file.read_bytes()
+
+    async def load(address: str) -> bytes:
+        return await asyncio.to_thread(read, address)
+
+    try:
+        return asyncio.run(bundled(raw, place.as_uri(), load)).decode()
+    except DocumentError as error:
+        raise UsageProblem(f"{error.field}: {error.message}", remedy=error.remedy) from error
 
 
 def time_grammars(tools: Sequence[PromptTool]) -> Grammars | str:

@@ -233,6 +233,21 @@ def test_a_document_is_fetched_from_its_address(tmp_path: Path, invoke: Invoke, 
     assert "'KEY' is not set" in invoke(*options, "--header", "x-key=KEY").stderr
 
 
+@pytest.mark.parametrize(("target", "read"), [("parts/types.json", True), ("../types.json", False)])
+def test_a_document_of_several_files_is_read_within_its_folder(
+    tmp_path: Path, invoke: Invoke, target: str, read: bool
+) -> None:
+    folder = tmp_path / "api"
+    (folder / "parts").mkdir(parents=True)
+    (folder / target).write_text(json.dumps({"Size": {"type": "string"}}))
+    body = {"content": {"application/json": {"schema": {"$ref": f"{target}#/Size"}}}}
+    operation = {"operationId": "a", "requestBody": body, "responses": {}}
+    document = written(folder, servers=[{"url": "http://api.example"}], paths={"/a": {"post": operation}})
+    report = json.loads(invoke("tools", "check", document, "--remote-references", "--json").stdout)
+    assert report["tools"] == (["a"] if read else [])
+    assert json.loads(invoke("tools", "check", document, "--json").stdout)["tools"] == []
+
+
 def test_grammars_are_not_compiled_without_their_library(
     tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
