@@ -97,6 +97,9 @@ class SyncOrchestratorClient:
 
         try:
             self._runner.run(finish())
+        except asyncio.CancelledError:
+            # Only a signal cancels it. asyncio forgets one that arrives between its handler and its counter.
+            raise KeyboardInterrupt from None
         finally:
             if not task.done():
                 # A signal handler that raises leaves the loop at once: let the task close its connection.

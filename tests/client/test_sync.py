@@ -81,3 +81,19 @@ def test_an_error_is_raised_as_it_is(free_port: int) -> None:
     client = SyncOrchestratorClient(OrchestratorClient(f"http://127.0.0.1:{free_port}"))
     with client, pytest.raises(Unavailable, match="ConnectError"):
         client.tools()
+
+
+def test_an_interrupt_while_a_request_starts_is_one(free_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    install = signal.signal
+
+    def interrupted(number: int, handler: object) -> object:
+        previous = install(number, handler)  # type: ignore[arg-type]
+        if callable(handler) and handler is not signal.default_int_handler:
+            monkeypatch.setattr(signal, "signal", install)
+            signal.raise_signal(signal.SIGINT)
+        return previous
+
+    with SyncOrchestratorClient(OrchestratorClient(f"http://127.0.0.1:{free_port}")) as client:
+        monkeypatch.setattr(signal, "signal", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            client.tools()
