@@ -266,14 +266,17 @@ class EffectExecutor:
 
     def _offered(self, state: State, tools: ToolSet | None, names: Sequence[str] | None) -> list[ToolModel]:
         """The wire forms of the tools of a step. Raises `RoleError` if there are none."""
-        offered = {name: role_tool(name, tool) for name, tool in self.registered_tools(state, tools).items()}
-        # Client tools come second: a tool that was registered later under the same name does not replace one.
-        offered |= {tool.name: tool for tool in state.client_tools}
-        if not offered:
+        registered = self.registered_tools(state, tools)
+        client_tools = {tool.name: tool for tool in state.client_tools}
+        if not registered and not client_tools:
             raise RoleError("none of the trajectory's tools is registered any more")
-        chosen = state.tools if names is None else names
-        built_in = [role_tool(tool.name, tool) for tool in built_in_tools(state)]
-        shown = [*(offered[name] for name in chosen if name in offered), *built_in]
+        shown = [
+            # A tool that was registered later under the name of a client tool does not replace it.
+            client_tools[name] if name in client_tools else role_tool(name, registered[name])
+            for name in (state.tools if names is None else names)
+            if name in client_tools or name in registered
+        ]
+        shown += [role_tool(tool.name, tool) for tool in built_in_tools(state)]
         return [tool_model(tool) for tool in shown]
 
 
