@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from alpha_umi.contract.problems import Kind, ServiceError
 from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
@@ -13,7 +14,7 @@ from alpha_umi.roles.caller import NO_CALL, Call, parse_call
 from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.assembly import RoleContext
-from alpha_umi.serving.calls.grammar import call_grammar
+from alpha_umi.serving.calls.grammar import CACHED_TOOLS, call_grammar
 from alpha_umi.serving.calls.validation import CallInvalid, validate_call
 from alpha_umi.serving.engine import Grammar
 from alpha_umi.serving.generation import GenerationSession
@@ -47,7 +48,7 @@ def prompt_tools(tools: Sequence[Tool]) -> tuple[Tool, ...]:
     """The tools under the names that the prompt shows. Raises `ServiceError` for an invalid schema."""
     for position, tool in enumerate(tools):
         try:
-            check_schema(tool.parameters)
+            _check(json.dumps(tool.parameters))
         except ToolSchemaError as error:
             raise _schema_problem(position, tool, error) from error
     return tuple(replace(tool, name=tool.prompt_name) for tool in tools)
@@ -87,6 +88,12 @@ def finished_call(session: GenerationSession, text: str, tools: Sequence[Tool]) 
     if isinstance(outcome, Rejected) and outcome.unfinished:
         session.count_unfinished_call()
     return outcome
+
+
+# Every request repeats the schemas of its tools, and checking a large one takes milliseconds.
+@lru_cache(CACHED_TOOLS)
+def _check(parameters: str) -> None:
+    check_schema(json.loads(parameters))
 
 
 def _check_names(call: Call) -> None:
