@@ -18,6 +18,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
+from alpha_umi.roles.turns import NAME_CHARACTERS
 from orchestrator.tools.errors import DocumentError, ToolSourceError
 from orchestrator.tools.model import EffectClass, LeftOut, Tool
 from orchestrator.tools.openapi.document import (
@@ -39,6 +40,7 @@ from orchestrator.tools.openapi.security import security_of
 from orchestrator.tools.openapi.servers import GIVE_BASE_URL, choose_server, has_dot_segment, operator_base
 from orchestrator.tools.openapi.signature import UNSUPPORTED, ArgumentSchema
 from orchestrator.tools.openapi.swagger import converted_operation, converted_root
+from orchestrator.tools.shorten import storable
 
 MAX_OPERATIONS: Final = 5_000
 # Of all tools together; bounds the time and the memory that a document can take.
@@ -46,7 +48,6 @@ MAX_DOCUMENT_PARTS: Final = 250_000
 # Of one operation that were not known to be unreadable; it is read once for each.
 MAX_UNREADABLE_PARTS: Final = 16
 MAX_SCHEMA_BYTES: Final = 256 * 1024
-MAX_NAME_CHARACTERS: Final = 64
 MAX_DESCRIPTION_CHARACTERS: Final = 1_024
 MAX_REASON_CHARACTERS: Final = 500
 _METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch")
@@ -57,7 +58,6 @@ _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 _SAFE_IN_PATH: Final = "/%-._~!$&'()*+,;=:@"
 _NOT_IN_PATH: Final = re.compile(r"[\\\x00\ud800-\udfff]")
 _NOT_IN_QUERY: Final = re.compile(r"[\\{}\x00\ud800-\udfff]")
-_NOT_STORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -323,7 +323,7 @@ def tool_name(operation_id: Any, method: str, path: str) -> str:
     """A name of letters, digits, `_` and `-`, at most 64: the operation's own, else made of method and path."""
     for text in (operation_id, f"{method}{path}"):
         if isinstance(text, str) and (name := re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_")):
-            return name[:MAX_NAME_CHARACTERS]
+            return name[:NAME_CHARACTERS]
     return method
 
 
@@ -333,7 +333,7 @@ def _free_name(name: str, taken: Collection[str]) -> str:
     while free in taken:
         number += 1
         suffix = f"_{number}"
-        free = name[: MAX_NAME_CHARACTERS - len(suffix)] + suffix
+        free = name[: NAME_CHARACTERS - len(suffix)] + suffix
     return free
 
 
@@ -380,11 +380,7 @@ def _matches(path: str, pattern: str) -> bool:
 def _left_out(name: str, operation: str, error: ToolSourceError, pointer: str = "#/paths") -> LeftOut:
     place = error.field if error.field.startswith("#") else pointer
     reason = f"{error.message}; {error.remedy}"
-    return LeftOut(*(_storable(text)[:MAX_REASON_CHARACTERS] for text in (name, operation, place, reason)))
-
-
-def _storable(text: str) -> str:
-    return _NOT_STORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+    return LeftOut(*(storable(text)[:MAX_REASON_CHARACTERS] for text in (name, operation, place, reason)))
 
 
 def _nothing_left(failures: list[ToolSourceError]) -> ToolSourceError:
@@ -395,7 +391,7 @@ def _nothing_left(failures: list[ToolSourceError]) -> ToolSourceError:
     reasons = [f"{number} x {message} ({remedy})" for (message, remedy), number in counted.most_common(10)]
     more = [f"and {len(counted) - len(reasons)} other reasons"] if len(counted) > len(reasons) else []
     return DocumentError(
-        _storable(f"none of the {len(failures)} operations can be offered: {'; '.join([*reasons, *more])}"[:2_000]),
+        storable(f"none of the {len(failures)} operations can be offered: {'; '.join([*reasons, *more])}"[:2_000]),
         field="#/paths",
         remedy="correct the document, or select other operations",
     )
@@ -433,7 +429,7 @@ def _description(ref: _OperationRef) -> str:
     texts = [ref.node.get(key) or ref.path_item.get(key) for key in ("summary", "description")]
     words = [text.strip() for text in texts if isinstance(text, str) and text.strip()]
     joined = "\n".join(dict.fromkeys(words)) or f"{ref.method.upper()} {ref.path}"
-    return _storable(joined)[:MAX_DESCRIPTION_CHARACTERS]
+    return storable(joined)[:MAX_DESCRIPTION_CHARACTERS]
 
 
 def _fitting(root: Mapping[str, Any], ref: _OperationRef, nodes: Mapping[str, Any]) -> dict[str, Any]:
