@@ -31,7 +31,6 @@ from orchestrator.tools.openapi.document import (
 from orchestrator.tools.openapi.operation import Operation
 from orchestrator.tools.openapi.references import References
 from orchestrator.tools.openapi.schema import (
-    OptionalPartError,
     Schema,
     SchemaReader,
     compile_schema,
@@ -45,8 +44,6 @@ from orchestrator.tools.shorten import storable
 MAX_OPERATIONS: Final = 5_000
 # Of all tools together; bounds the time and the memory that a document can take.
 MAX_DOCUMENT_PARTS: Final = 250_000
-# Of one operation that were not known to be unreadable; it is read once for each.
-MAX_UNREADABLE_PARTS: Final = 16
 MAX_SCHEMA_BYTES: Final = 256 * 1024
 MAX_DESCRIPTION_CHARACTERS: Final = 1_024
 MAX_REASON_CHARACTERS: Final = 500
@@ -172,7 +169,6 @@ class _Parser:
     default_effect: EffectClass
     trust_effects: bool
     parts: int = field(default=0, init=False)
-    unreadable: dict[str, OptionalPartError] = field(default_factory=dict, init=False)
     # By digest.
     schemas: dict[bytes, Schema] = field(default_factory=dict, init=False)
 
@@ -233,21 +229,15 @@ class _Parser:
         parameters: Mapping[str, Any],
         withheld: frozenset[tuple[str, str]],
     ) -> ArgumentSchema:
-        for _ in range(MAX_UNREADABLE_PARTS):
-            reader = SchemaReader(self.root, self.version, self.unreadable)
-            signature = ArgumentSchema(self.root, reader, withheld)
-            try:
-                signature.add_parameters(_fitting(self.root, ref, parameters))
-                if node.get("requestBody") is not None:
-                    signature.add_body(node["requestBody"], child(ref.pointer, "requestBody"), method=ref.method)
-            except OptionalPartError as error:
-                self.unreadable[error.field] = error
-            else:
-                return signature
-            finally:
-                self.parts += reader.parts
-        message = f"{MAX_UNREADABLE_PARTS} optional parts of its schemas cannot be read"
-        raise DocumentError(message, field=ref.pointer, remedy=UNSUPPORTED)
+        reader = SchemaReader(self.root, self.version)
+        signature = ArgumentSchema(self.root, reader, withheld)
+        try:
+            signature.add_parameters(_fitting(self.root, ref, parameters))
+            if node.get("requestBody") is not None:
+                signature.add_body(node["requestBody"], child(ref.pointer, "requestBody"), method=ref.method)
+        finally:
+            self.parts += reader.parts
+        return signature
 
     def _effect(self, ref: _OperationRef) -> EffectClass:
         usual = EffectClass.READ if ref.method in _SAFE_METHODS else self.default_effect

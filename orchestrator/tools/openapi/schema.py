@@ -7,9 +7,10 @@ under `$defs`. Read-only properties are left out: requests do not send them. Ann
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
@@ -20,6 +21,8 @@ from orchestrator.tools.openapi.document import UnreadableError, Version, child,
 
 MAX_SCHEMA_PARTS: Final = 20_000
 MAX_SCHEMA_DEPTH: Final = 24
+# Optional parts of one operation that cannot be read; with more, it is left out.
+MAX_PASSED_OVER: Final = 16
 MAX_DESCRIPTION_CHARACTERS: Final = 1_024
 MAX_EXAMPLE_CHARACTERS: Final = 64
 # Parts of a schema that is written out again rather than referred to: small ones are easier to read in place.
@@ -74,28 +77,17 @@ class _Path:
         return replace(self, in_place=in_place, depth=self.depth + 1)
 
 
-class OptionalPartError(DocumentError):
-    """An optional member or parameter, at `field`, cannot be read. The operation can be offered without it."""
-
-    def __init__(self, cause: DocumentError, field: str) -> None:
-        message = f"it is offered without this optional part: {cause.message}"
-        super().__init__(message, field=field, remedy=cause.remedy)
-
-
 class SchemaReader:
     """Converts the schemas of one operation; the bounds apply to all of them together.
 
-    `definitions` belong under `$defs` of the schema that the results become parts of. Parts that are known to be
-    `unreadable`, by pointer, are left out and collected in `passed_over`.
+    `definitions` belong under `$defs` of the schema that the results become parts of. `passed_over` are the optional
+    parts that cannot be read, by pointer; the results do not have them.
     """
 
-    def __init__(
-        self, root: Mapping[str, Any], version: Version, unreadable: Mapping[str, OptionalPartError] | None = None
-    ) -> None:
+    def __init__(self, root: Mapping[str, Any], version: Version) -> None:
         self.definitions: dict[str, Schema] = {}
-        self.passed_over: dict[str, OptionalPartError] = {}
+        self.passed_over: dict[str, DocumentError] = {}
         self.parts = 0
-        self._unreadable = unreadable or {}
         self._root = root
         self._siblings_apply = version == "3.1"
         self._names: dict[_Key, str] = {}
@@ -108,7 +100,7 @@ class SchemaReader:
     def read(self, node: Any, pointer: str) -> Schema:
         """The JSON Schema. A reference at its top, and type and description of its properties, are written out.
 
-        Raises `DocumentError` for schemas that are explosive or not valid, `OptionalPartError` if only a member is.
+        Raises `DocumentError` for schemas that are explosive or not valid.
         """
         schema = self._written_out(_as_object(self._read(node, pointer, _Path({}))))
         schema = self._without_wrong_default(schema, pointer)
@@ -256,27 +248,38 @@ class SchemaReader:
             required = node.get("required") if key == "properties" else True
             members = {}
             for name, item in _typed(value, dict, pointer, key).items():
-                if not self._read_only(item, pointer) and not self.passes_over(child(at, name)):
-                    optional = required is not True and name not in (required or ())
-                    members[name] = self._member(item, child(at, name), inside, optional=optional)
+                if self._read_only(item, pointer):
+                    continue
+                if required is True or name in (required or ()):
+                    members[name] = self._read(item, child(at, name), inside)
+                else:
+                    with self.optional(child(at, name)):
+                        members[name] = self._read(item, child(at, name), inside)
             return key, members
         return key, self._read(value, at, inside)
 
-    def passes_over(self, pointer: str) -> bool:
-        """Whether the part at this pointer is known to be one that cannot be read."""
-        if pointer not in self._unreadable:
-            return False
-        self.passed_over[pointer] = self._unreadable[pointer]
-        self._freed += 1
-        return True
-
-    def _member(self, node: Any, pointer: str, path: _Path, *, optional: bool) -> Schema | bool:
+    @contextlib.contextmanager
+    def optional(self, pointer: str) -> Iterator[None]:
+        """What cannot be read within the block, which reads the optional part at `pointer`, is passed over."""
+        collected: list[tuple[dict[Any, Any], int]] = [
+            (known, len(known)) for known in (self.definitions, self._names, self._done)
+        ]
         try:
-            return self._read(node, pointer, path)
+            yield
         except UnreadableError as error:
-            if optional:
-                raise OptionalPartError(error, pointer) from error
-            raise
+            # What was read within the block may refer to what was not finished.
+            for known, number in collected:
+                while len(known) > number:
+                    known.popitem()
+            if len(self.passed_over) == MAX_PASSED_OVER:
+                raise DocumentError(
+                    f"more than {MAX_PASSED_OVER} optional parts of its schemas cannot be read",
+                    field=pointer,
+                    remedy="correct them, or leave the operation out with `operations`",
+                ) from error
+            message = f"it is offered without this optional part: {error.message}"
+            self.passed_over[pointer] = DocumentError(message, field=pointer, remedy=error.remedy)
+            self._freed += 1
 
     def _finished(self, node: Mapping[str, Any], schema: Schema, pointer: str) -> Schema:
         if "description" in schema:

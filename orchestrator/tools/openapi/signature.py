@@ -8,6 +8,7 @@ orchestrator sets are left out, and optional parameters that cannot be sent.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,9 +17,9 @@ from typing import Any, Final, cast
 from orchestrator.tools.errors import DocumentError
 from orchestrator.tools.openapi.bodies import is_json
 from orchestrator.tools.openapi.content import ContentReader, described
-from orchestrator.tools.openapi.document import UnreadableError, child, resolve
+from orchestrator.tools.openapi.document import child, resolve
 from orchestrator.tools.openapi.operation import Body, Location, Parameter, Style, StyleName
-from orchestrator.tools.openapi.schema import OptionalPartError, Schema, SchemaReader, without_null
+from orchestrator.tools.openapi.schema import Schema, SchemaReader, without_null
 from orchestrator.tools.openapi.shapes import has_form, members_text, plain_object, possible_types
 
 MAX_ARGUMENTS: Final = 128
@@ -104,17 +105,15 @@ class ArgumentSchema:
         needed = place == "path" or node.get("required", False) is True
         if self._is_withheld(place, name) or (place == "header" and name.lower() in _SET_BY_US):
             return
-        if self.reader.passes_over(pointer):
-            return
-        location = cast(Location, place)
-        try:
-            schema, style = self._read_parameter(node, location, pointer)
-        except (_Unsendable, UnreadableError) as error:
-            if needed:
-                raise
-            if isinstance(error, UnreadableError):
-                raise OptionalPartError(error, pointer) from error
-            return
+        if needed:
+            self._add_sendable(node, pointer, needed=True)
+        else:
+            with self.reader.optional(pointer), contextlib.suppress(_Unsendable):
+                self._add_sendable(node, pointer, needed=False)
+
+    def _add_sendable(self, node: Mapping[str, Any], pointer: str, *, needed: bool) -> None:
+        name, location = node["name"], cast(Location, node["in"])
+        schema, style = self._read_parameter(node, location, pointer)
         argument = self._free_name(name, location)
         self.parameters.append(Parameter(argument, name, location, style))
         self._add(argument, described(schema, node), pointer, needed)

@@ -835,6 +835,56 @@ def test_optional_parts_that_cannot_be_read_are_left_out_openly(document: Docume
     assert "without this optional part: the reference '#/components/schemas/None' leads nowhere" in left_out[1].reason
 
 
+@pytest.mark.parametrize(("number", "offered"), [(16, ["post_x"]), (17, [])])
+def test_an_operation_without_too_many_parts_is_left_out(document: Document, number: int, offered: list[str]) -> None:
+    broken = {f"part_{n}": {"$ref": "#/components/schemas/None"} for n in range(number)}
+    post = {
+        "requestBody": body({"type": "object", "properties": {"name": {"type": "string"}} | broken}),
+        "responses": OK,
+    }
+    operations, left_out = both(document({"/x": {"post": post}, "/fine": {"get": {"responses": OK}}}))
+    assert [each.tool.name for each in operations if each.method == "POST"] == offered
+    assert len(left_out) == (number if offered else 1)
+
+
+def test_what_a_part_that_is_passed_over_shares_stays_complete(document: Document) -> None:
+    ref = "#/components/schemas/"
+    spec = document({"/x": {"post": {"requestBody": body({"$ref": f"{ref}Root"}), "responses": OK}}}) | {
+        "components": {
+            "schemas": {
+                "Root": {
+                    "type": "object",
+                    "properties": {"bad": {"$ref": f"{ref}Bad"}, "good": {"$ref": f"{ref}Good"}},
+                },
+                "Bad": {
+                    "type": "object",
+                    "required": ["none"],
+                    "properties": {
+                        "good": {"$ref": f"{ref}Good"},
+                        "root": {"$ref": f"{ref}Root"},
+                        "again": {"$ref": f"{ref}Bad"},
+                        "none": {"$ref": f"{ref}None"},
+                    },
+                },
+                "Good": {
+                    "type": "object",
+                    "properties": {
+                        "bad": {"$ref": f"{ref}Bad"},
+                        "good": {"$ref": f"{ref}Good"},
+                        "root": {"$ref": f"{ref}Root"},
+                        "size": {"type": "integer"},
+                    },
+                },
+            }
+        }
+    }
+    (operation,), left_out = both(spec)
+    assert {each.field.rpartition("/")[2] for each in left_out} == {"bad"}
+    inside = {"size": 1, "good": {"size": 2, "root": {"good": {"size": 3}}}}
+    assert operation.validator.is_valid({"good": inside})
+    assert not operation.validator.is_valid({"good": {"good": {"root": {"good": {"size": "3"}}}}})
+
+
 def test_operations_that_are_references(document: Document) -> None:
     operation = {"operationId": "one", "tags": ["t"], "parameters": [parameter("a", "query")], "responses": OK}
     paths = {"/a": {"get": {"$ref": "#/x-operations/one"}, "post": {"$ref": "one.yml"}, "put": {"$ref": "#/x-none"}}}
