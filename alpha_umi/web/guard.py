@@ -19,7 +19,7 @@ from alpha_umi import telemetry
 from alpha_umi.contract.http import is_loopback
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.web.key_file import KEY
-from alpha_umi.web.keys import ANONYMOUS, Keyring
+from alpha_umi.web.keys import NOBODY, Keyring, Principal
 from alpha_umi.web.problems import problem_response
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
@@ -29,7 +29,7 @@ _log = telemetry.logger(__name__)
 
 
 class KeyGuard:
-    """ASGI middleware: adds the id of the key to `request.state.key_id` and to log lines, or answers 401."""
+    """ASGI middleware: adds `request.state.principal`, and the id of the key to log lines, or answers 401."""
 
     def __init__(self, app: ASGIApp, *, keys: Keyring) -> None:
         self._app = app
@@ -41,27 +41,27 @@ class KeyGuard:
             await self._app(scope, receive, send)
             return
         try:
-            key_id = self._admit(HTTPConnection(scope))
+            principal = self._admit(HTTPConnection(scope))
         except ServiceError as error:
             await _refuse(error, scope, receive, send)
             return
-        scope.setdefault("state", {})["key_id"] = key_id
-        with telemetry.bind(key_id=key_id):
+        scope.setdefault("state", {})["principal"] = principal
+        with telemetry.bind(key_id=principal.key_id):
             await self._app(scope, receive, send)
 
-    def _admit(self, connection: HTTPConnection) -> str:
-        """The id of the key. Raises `ServiceError`."""
+    def _admit(self, connection: HTTPConnection) -> Principal:
+        """Who sends the request. Raises `ServiceError`."""
         if connection.scope["path"] in OPEN_PATHS:
-            return ANONYMOUS
+            return NOBODY
         if not self._keys.required:
             _check_host(connection)
-            return ANONYMOUS
+            return NOBODY
         scheme, _, key = connection.headers.get("authorization", "").partition(" ")
-        key_id = self._keys.owner(key.strip()) if scheme.lower() == "bearer" else None
-        if key_id is None:
+        principal = self._keys.principal(key.strip()) if scheme.lower() == "bearer" else None
+        if principal is None:
             _log_refusal(connection, key)
             raise ServiceError("unauthorized", "send `Authorization: Bearer KEY` with a key of this service")
-        return key_id
+        return principal
 
 
 def _check_host(connection: HTTPConnection) -> None:

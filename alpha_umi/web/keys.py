@@ -11,8 +11,10 @@ import hmac
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Final, Literal
 
 from alpha_umi import telemetry
 from alpha_umi.contract.http import is_loopback
@@ -23,7 +25,27 @@ RECHECK_S = 2.0
 # The key id of requests to a service without keys.
 ANONYMOUS = "anonymous"
 
+# Who owns what an installation without keys has, and what it had before there were owners.
+DEFAULT_OWNER: Final = "default"
+
+# `use` trajectories and tools, change the owner's `tools`, `operate` the server and the tools that all owners share.
+Scope = Literal["use", "tools", "operate"]
+ALL_SCOPES: Final[frozenset[Scope]] = frozenset(("use", "tools", "operate"))
+
 _log = telemetry.logger(__name__)
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who sends a request: the id of the key, the owner of what it creates, and what it may do."""
+
+    key_id: str
+    owner: str
+    scopes: frozenset[Scope]
+
+
+# Of a service without keys, and of the routes that need none.
+NOBODY: Final = Principal(ANONYMOUS, DEFAULT_OWNER, ALL_SCOPES)
 
 
 class OpenBindRefused(RuntimeError):
@@ -49,12 +71,12 @@ class Keyring:
         """The current number of keys."""
         return len(self._known())
 
-    def owner(self, key: str) -> str | None:
-        """The id of a key, or None if it is unknown."""
+    def principal(self, key: str) -> Principal | None:
+        """Who has this key; None if it is unknown."""
         digest = digest_of(key)
         # Every key is compared, so that the time discloses no near match.
         matches = [entry.id for entry in self._known() if hmac.compare_digest(digest, entry.digest)]
-        return matches[0] if matches else None
+        return Principal(matches[0], matches[0], ALL_SCOPES) if matches else None
 
     def _known(self) -> list[KeyEntry]:
         return [*self._plain, *([] if self._file is None else self._file.entries())]

@@ -155,7 +155,7 @@ def request_key(request: Request, key: str | None, body: BaseModel) -> RequestKe
     """The identity of the request, if it has an idempotency key."""
     if key is None:
         return None
-    return RequestKey(request.state.key_id, request.url.path, key, _digest(body))
+    return RequestKey(request.state.principal.key_id, request.url.path, key, _digest(body))
 
 
 def _digest(body: BaseModel) -> str:

@@ -43,6 +43,7 @@ class TrajectoryRow:
     metadata: dict[str, Any] = field(default_factory=dict)
     background: bool = False
     last_seq: int = 0
+    owner: str = "default"
 
 
 @dataclass(frozen=True)

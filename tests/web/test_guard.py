@@ -35,7 +35,7 @@ def application(keys: Keyring) -> FastAPI:
     @router.get("/v1/whose")
     async def whose(request: Request) -> dict[str, str]:
         _log.info("handled")
-        return {"key_id": request.state.key_id}
+        return {"key_id": request.state.principal.key_id}
 
     @router.websocket("/v1/socket")
     async def socket(websocket: WebSocket) -> None:
