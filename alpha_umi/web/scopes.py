@@ -34,3 +34,5 @@ def require_scope(sender: Principal, scope: Scope) -> None:
 
 
 User = Annotated[Principal, Depends(require("use"))]
+ToolsUser = Annotated[Principal, Depends(require("tools"))]
+Operator = Annotated[Principal, Depends(require("operate"))]
