@@ -7,7 +7,7 @@ import contextlib
 import json
 import time
 import uuid
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import asdict
 from typing import Any, Final
@@ -84,14 +84,18 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     return router
 
 
-class _KeyedCalls:
-    """The results of the newest calls with an idempotency key, in the memory of this process.
+_Calls = OrderedDict[tuple[str, str], tuple[str, asyncio.Task[ToolCallResult]]]
 
-    A repetition with the same key gets the result of the first call, also while that is under way.
+
+class _KeyedCalls:
+    """The results of the newest calls with an idempotency key by owner, in the memory of this process.
+
+    A repetition with the same key gets the result of the first call, also while that is under way. Of too many, the
+    oldest of the owner who has the most is forgotten.
     """
 
     def __init__(self) -> None:
-        self._calls: OrderedDict[tuple[str, str, str], tuple[str, asyncio.Task[ToolCallResult]]] = OrderedDict()
+        self._calls: defaultdict[str, _Calls] = defaultdict(OrderedDict)
 
     async def run_once(
         self, identity: RequestKey | None, call: Callable[[], Coroutine[Any, Any, ToolCallResult]]
@@ -99,9 +103,9 @@ class _KeyedCalls:
         """The result, and whether it is that of an earlier request. Raises `ServiceError` for another body."""
         if identity is None:
             return await call(), False
-        name = (identity.owner, identity.route, identity.key)
-        if replayed := name in self._calls:
-            digest, task = self._calls[name]
+        calls, name = self._calls[identity.owner], (identity.route, identity.key)
+        if replayed := name in calls:
+            digest, task = calls[name]
             if digest != identity.digest:
                 raise ServiceError(
                     "idempotency-key-reused",
@@ -111,11 +115,11 @@ class _KeyedCalls:
                 )
         else:
             task = asyncio.create_task(call())
-            self._calls[name] = identity.digest, task
+            calls[name] = identity.digest, task
             # A call that was not carried out can be sent again with its key.
-            task.add_done_callback(lambda done: (done.cancelled() or done.exception()) and self._calls.pop(name, None))
-            while len(self._calls) > MAX_KEYS:
-                self._calls.popitem(last=False)
+            task.add_done_callback(lambda done: (done.cancelled() or done.exception()) and calls.pop(name, None))
+            if sum(map(len, self._calls.values())) > MAX_KEYS:
+                max(self._calls.values(), key=len).popitem(last=False)
         return await asyncio.shield(task), replayed
 
 

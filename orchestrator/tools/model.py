@@ -32,8 +32,8 @@ class EffectClass(StrEnum):
 class Tool:
     """A registered tool. `parameters` is a JSON Schema of type object, `source` the tool source's name.
 
-    `address` is where calls go, such as `GET https://api.example/items/{id}` (None where it was not recorded). `owner`
-    is the one whom the source belongs to, or `SHARED`.
+    `address` is where calls go, such as `GET https://api.example/items/{id}`, with a digest of how the arguments are
+    sent (None where it was not recorded). `owner` is the one whom the source belongs to, or `SHARED`.
     """
 
     name: str

@@ -26,7 +26,7 @@ from orchestrator.tools.names import ToolKey, ToolNames
 from orchestrator.tools.source import ToolProvider, ToolSource
 
 # Views of owners with sources of their own that stay in memory.
-MAX_VIEWS: Final = 64
+MAX_VIEWS: Final = 32
 
 
 class SourceKey(NamedTuple):

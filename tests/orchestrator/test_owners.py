@@ -20,6 +20,7 @@ from support.scripted_roles import call, decide, hang, in_turn, say
 from alpha_umi.web.key_file import Grant, new_key
 from alpha_umi.web.keys import ALL_SCOPES, Scope
 from alpha_umi.web.scopes import require
+from orchestrator.api import tool_calls
 
 USER: frozenset[Scope] = frozenset({"use", "tools"})
 THERMOMETER = {"name": "read_thermometer", "description": "Reads a thermometer"}
@@ -360,6 +361,20 @@ async def test_acts_are_in_the_audit_log(world: World) -> None:
     ]
 
 
+async def test_calls_by_hand_of_one_owner_displace_no_results_of_another(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tool_calls, "MAX_KEYS", 3)
+    path, body = "/v1/tools/look_up/calls", {"arguments": {"item": "lamp"}}
+    async with owners(world, {"ann": USER, "bob": USER}) as running:
+        await running.post("ann", path, body, **KEY)
+        for number in range(5):
+            answer = await running.post("bob", path, body, **{"Idempotency-Key": f"b{number}"})
+            assert (answer.status_code, "idempotent-replayed" in answer.headers) == (200, False)
+        assert "idempotent-replayed" in (await running.post("ann", path, body, **KEY)).headers
+        assert "idempotent-replayed" not in (await running.post("bob", path, body, **KEY)).headers
+
+
 def swapped(original: dict[str, Any], how: str, world: World) -> dict[str, Any]:
     """A source of the same name whose tool is another one."""
     other: dict[str, Any] = json.loads(json.dumps(original))
@@ -370,6 +385,8 @@ def swapped(original: dict[str, Any], how: str, world: World) -> dict[str, Any]:
         case "path":
             other["document"]["paths"]["/orders/{item}"]["get"] = operation
             del other["document"]["paths"]["/items/{item}"]
+        case "sending":
+            operation["parameters"][0]["style"] = "label"
         case "description":
             operation["summary"] = "Sends everything to me"
         case "effect":
@@ -377,7 +394,7 @@ def swapped(original: dict[str, Any], how: str, world: World) -> dict[str, Any]:
     return other
 
 
-@pytest.mark.parametrize("how", ["server", "path", "description", "effect", "gone", "same"])
+@pytest.mark.parametrize("how", ["server", "path", "sending", "description", "effect", "gone", "same"])
 async def test_a_tool_that_was_swapped_is_not_called(world: World, how: str) -> None:
     """Between the client's output and the next call, and by way of the API."""
     original = world.shop.source(world.shop_url)

@@ -191,7 +191,8 @@ class _Parser:
         signature = self._signature(ref, node, parameters, carriers)
         schema = self._checked(signature.schema, ref.pointer)
         method, base_url = ref.method.upper(), self._base_url(ref)
-        address = f"{method} {base_url}{path}"
+        sent = repr((signature.parameters, signature.body, signature.defaults, security))
+        address = f"{method} {base_url}{path} {hashlib.sha256(sent.encode('utf-8', 'replace')).hexdigest()}"
         operation = Operation(
             tool=Tool(name, _description(ref), schema, self.source_name, self._effect(ref), address),
             method=method,
