@@ -14,6 +14,7 @@ from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS, CreateTraject
 from alpha_umi.roles.turns import Role
 from alpha_umi.telemetry import LogFormat
 from alpha_umi.trajectory import Limits, UnreadablePolicy
+from alpha_umi.web.connections import MAX_CONNECTIONS
 from alpha_umi.web.keys import Keyring
 
 PREFIX = "ALPHA_UMI_"
@@ -45,6 +46,9 @@ class OrchestratorSettings(BaseSettings):
     port: Annotated[int, Field(ge=1, le=65_535)] = 8000
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(default=(), description="Comma separated")
     api_keys_file: Path | None = Field(default=None, description="File of hashed keys, as `alpha-umi keys` makes it")
+    max_connections: Annotated[int, Field(ge=16, le=100_000)] = Field(
+        default=MAX_CONNECTIONS, description="Open connections of clients, half of which one address may have"
+    )
     database_url: str = "sqlite:///alpha-umi.db"
     planner_url: Addresses = (HttpUrl("http://127.0.0.1:8001"),)
     caller_url: Addresses = (HttpUrl("http://127.0.0.1:8002"),)
