@@ -28,7 +28,7 @@ from orchestrator.app import create_app
 from orchestrator.assembly import assembled
 from orchestrator.settings import OrchestratorSettings
 
-KEY = "canary-key-4c1d"
+KEY = "canary-key-4c1d-9b0e57a2f681"
 WRONG: list[dict[str, str]] = [
     {},
     {"Authorization": "Bearer wrong"},

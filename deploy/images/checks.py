@@ -11,7 +11,7 @@ from typing import Any
 from deploy.images.container import Container, volume
 from deploy.images.recipes import RECIPES
 
-KEY, TOKEN = "a-key-of-the-check", "a-token-of-the-check"
+KEY, TOKEN = "a-key-of-the-check-8f03d5b1c7", "a-token-of-the-check-2e96a4f0"
 QUESTION = {"instruction": "How many metres are 3 miles?"}
 CALL = 'Action: convert_unit\nAction Input: {"value": 3, "from_unit": "mile", "to_unit": "metre"}'
 SCRIPTS = {
