@@ -81,7 +81,8 @@ def assert_refused(response: httpx.Response) -> None:
         assert KEY not in response.text
 
 
-async def test_every_route_of_every_service_asks_for_a_key(tmp_path: Path) -> None:
+async def test_every_route_of_every_service_asks_for_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alpha_umi.web.guard.MAX_DELAY_S", 0)
     async with applications(tmp_path) as apps:
         for name, app in apps.items():
             known = list(routes(app))

@@ -170,7 +170,7 @@ async def test_a_strange_request_id_is_replaced(shown: str) -> None:
 
 
 async def test_every_route_but_health_asks_for_a_key() -> None:
-    app = application(keys=["another", KEY])
+    app = application(keys=[KEY, "another"])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as asking:
         for path in ("/v1/echo", "/metrics", "/openapi.json", "/docs"):
             method = "POST" if path == "/v1/echo" else "GET"
