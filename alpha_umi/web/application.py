@@ -8,14 +8,13 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, disable_created_metrics, generate_latest
 
 from alpha_umi import telemetry
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.web.access import AccessLog, HttpMetrics
-from alpha_umi.web.documentation import PLAIN_TEXT, openapi_document
+from alpha_umi.web.documentation import PLAIN_TEXT, documentation_asset, documentation_page, openapi_document
 from alpha_umi.web.guard import KeyGuard
 from alpha_umi.web.keys import Keyring, Scope, as_keyring
 from alpha_umi.web.problems import PROBLEM_RESPONSES, install_problem_handlers
@@ -124,7 +123,11 @@ def _operations(app: FastAPI, readiness: Readiness, registry: CollectorRegistry)
         return JSONResponse(openapi_document(app))
 
     @router.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(openapi_url="/openapi.json", title=app.title)
+    async def docs() -> Response:
+        return documentation_page(app.title)
+
+    @router.get("/docs/{asset}", include_in_schema=False)
+    async def asset(asset: str) -> Response:
+        return documentation_asset(asset)
 
     return router
