@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
+from pydantic import Field, HttpUrl, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from alpha_umi.contract.roles import ROLES
@@ -14,7 +14,8 @@ from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS, CreateTraject
 from alpha_umi.roles.turns import Role
 from alpha_umi.telemetry import LogFormat
 from alpha_umi.trajectory import Limits, UnreadablePolicy
-from alpha_umi.web.keys import Keyring
+from alpha_umi.web.connections import MAX_CONNECTIONS
+from alpha_umi.web.keys import Keyring, StrongSecret
 
 PREFIX = "ALPHA_UMI_"
 
@@ -43,8 +44,11 @@ class OrchestratorSettings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65_535)] = 8000
-    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(default=(), description="Comma separated")
+    api_keys: Annotated[tuple[StrongSecret, ...], NoDecode] = Field(default=(), description="Comma separated")
     api_keys_file: Path | None = Field(default=None, description="File of hashed keys, as `alpha-umi keys` makes it")
+    max_connections: Annotated[int, Field(ge=16, le=100_000)] = Field(
+        default=MAX_CONNECTIONS, description="Open connections of clients, half of which one address may have"
+    )
     database_url: str = "sqlite:///alpha-umi.db"
     planner_url: Addresses = (HttpUrl("http://127.0.0.1:8001"),)
     caller_url: Addresses = (HttpUrl("http://127.0.0.1:8002"),)
@@ -52,7 +56,7 @@ class OrchestratorSettings(BaseSettings):
     backbone_url: Annotated[tuple[HttpUrl, ...], NoDecode] = Field(
         default=(), description="The single model, for the strategy `single`; comma separated"
     )
-    role_token: SecretStr | None = Field(default=None, description="Bearer token of the role services")
+    role_token: StrongSecret | None = Field(default=None, description="Bearer token of the role services")
     tool_sources: Path | None = Field(default=None, description="YAML or JSON file of tool sources")
     max_sources: Annotated[int, Field(ge=0)] = Field(
         default=100, description="Tool sources that an owner may register; shared ones do not count"

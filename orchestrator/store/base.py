@@ -248,6 +248,10 @@ class EventStore(ABC):
         text: str = rows[0]["document"]
         return text
 
+    async def check_writable(self) -> None:
+        """Raises `StoreError` unless a write transaction can begin. It writes nothing."""
+        await self._transact(lambda _: None)
+
     @abstractmethod
     def _classify(self, error: DBAPIError) -> StoreError:
         """The store's error for an error of this database."""

@@ -14,6 +14,7 @@ the last one (https://www.sqlite.org/pragma.html#pragma_synchronous).
 from __future__ import annotations
 
 import asyncio
+import shutil
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -32,6 +33,8 @@ from orchestrator.store.sqlite_file import LockedFile
 Journal = Literal["delete", "wal"]
 
 WAL_SAFE_FROM = (3, 51, 3)
+# Less free space than a few commits need.
+MIN_FREE_BYTES = 2**18
 
 _REMEDIES = {
     sqlite3.SQLITE_FULL: "free space on the disk",
@@ -79,6 +82,12 @@ class SqliteEventStore(EventStore):
                 f"{self._file.path} stays in journal mode {mode}: close the other program that has it open"
             )
         _log.info("event_log_opened", path=str(self._file.path), journal=mode, sqlite=sqlite3.sqlite_version)
+
+    async def check_writable(self) -> None:
+        """Raises `StoreError` also when the disk is nearly full."""
+        await super().check_writable()
+        if shutil.disk_usage(self._file.path.parent).free < MIN_FREE_BYTES:
+            raise StoreUnavailable(f"the disk of {self._file.path} is full: {_REMEDIES[sqlite3.SQLITE_FULL]}")
 
     async def close(self) -> None:
         """Close every connection and release the file."""
