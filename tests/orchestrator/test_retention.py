@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from support.orchestrator_world import Client, World
-from support.scripted_roles import hang
+from support.scripted_roles import hang, in_turn
 
 
 async def test_the_owner_deletes_a_trajectory(client: Client) -> None:
@@ -21,7 +21,7 @@ async def test_the_owner_deletes_a_trajectory(client: Client) -> None:
 
 
 async def test_a_running_trajectory_is_not_deleted(client: Client, world: World) -> None:
-    world.roles.planner = hang
+    world.roles.planner = in_turn(hang())
     trajectory_id = await client.start()
     answer = await client.http.delete(f"/v1/trajectories/{trajectory_id}")
     assert (answer.status_code, answer.json()["errors"][0]["remedy"][:16]) == (409, "cancel it first:")
