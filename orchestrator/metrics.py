@@ -30,6 +30,7 @@ class OrchestratorMetrics:
         ProcessCollector(registry=self.registry)
         self.started = self._counter("trajectories_started", "Trajectories that were accepted", "strategy")
         self._ended = self._counter("trajectories", "Turns of trajectories that ended, by status", "status", "strategy")
+        self.pruned = self._counter("trajectories_pruned", "Trajectories that were deleted")
         self._steps = self._histogram("trajectory_steps", "Steps of ended turns", STEPS, "strategy")
         self._lasted = self._histogram(
             "trajectory_duration_seconds", "Time from the start of a turn to its end", TRAJECTORY_SECONDS, "strategy"

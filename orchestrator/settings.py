@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from alpha_umi.contract.roles import ROLES
 from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS, CreateTrajectory
+from alpha_umi.quantities import parse_duration
 from alpha_umi.roles.turns import Role
 from alpha_umi.telemetry import LogFormat
 from alpha_umi.trajectory import Limits, UnreadablePolicy
@@ -100,6 +102,12 @@ class OrchestratorSettings(BaseSettings):
     retrieve_tools: Annotated[int, Field(ge=1, le=50)] = Field(
         default=10, description="Tools that a step is offered when they are retrieved"
     )
+    retention: timedelta | None = Field(
+        default=None, description="How long a trajectory is stored after its end, such as 30d; for ever by default"
+    )
+    retention_export: Path | None = Field(
+        default=None, description="Folder to which a trajectory is exported before it is deleted for its age"
+    )
     role_timeout_s: Seconds = 120
     tool_timeout_s: Seconds = 20
     trajectory_timeout_s: Seconds = 900
@@ -124,7 +132,21 @@ class OrchestratorSettings(BaseSettings):
             raise ValueError("an address is listed twice; name each replica once")
         return urls
 
-    @field_validator("role_token", "api_keys_file", "max_tokens", mode="before")
+    @field_validator("retention", mode="before")
+    @classmethod
+    def _period(cls, value: Any) -> Any:
+        if isinstance(value, str) and value and (period := parse_duration(value)) is None:
+            raise ValueError("write a number and m, h, d or w, such as 30d")
+        return period if isinstance(value, str) and value else value or None
+
+    @field_validator("retention_export")
+    @classmethod
+    def _folder(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_dir():
+            raise ValueError("there is no such folder; create it, writable for this service alone")
+        return path
+
+    @field_validator("role_token", "api_keys_file", "max_tokens", "retention_export", mode="before")
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
         return None if value == "" else value

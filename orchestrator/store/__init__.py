@@ -25,6 +25,7 @@ from orchestrator.store.errors import (
     StoreUnavailable,
     TrajectoryExists,
     TrajectoryNotFound,
+    TrajectoryPruned,
 )
 from orchestrator.store.model import (
     SHARED,
@@ -62,6 +63,7 @@ __all__ = [
     "ToolSourceRow",
     "TrajectoryExists",
     "TrajectoryNotFound",
+    "TrajectoryPruned",
     "TrajectoryRow",
     "open_store",
 ]

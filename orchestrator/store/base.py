@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
@@ -28,6 +28,7 @@ from orchestrator.store.errors import (
     StoreError,
     StoreUnavailable,
     TrajectoryNotFound,
+    TrajectoryPruned,
 )
 from orchestrator.store.group_commit import CLOSED, GroupCommit
 from orchestrator.store.migrations import check_tables, migrate
@@ -41,9 +42,11 @@ from orchestrator.store.model import (
     NewEvent,
     Page,
     RequestKey,
+    Rows,
     ToolSources,
     TrajectoryRow,
 )
+from orchestrator.store.retention import delete_trajectories, finished_before, forget_pruned
 from orchestrator.store.rows import (
     Row,
     encode_json,
@@ -58,6 +61,7 @@ from orchestrator.store.rows import (
     trajectory_row,
 )
 from orchestrator.store.tables import (
+    PRUNED,
     TOOL_SETS,
     TOOL_SOURCES,
     TRAJECTORIES,
@@ -124,6 +128,7 @@ class EventStore(ABC):
         metadata: Mapping[str, Any] | None = None,
         background: bool = False,
         owner: str = DEFAULT_OWNER,
+        tool_set: str | None = None,
         request: RequestKey | None = None,
     ) -> TrajectoryRow:
         """Write an owner's trajectory, its first events, and the key of the request for it, in one commit.
@@ -142,6 +147,7 @@ class EventStore(ABC):
             background=background,
             last_seq=len(events),
             owner=owner,
+            tool_set=tool_set,
         )
         row = trajectory_row(trajectory)
         rows = event_rows(trajectory_id, events, after=0, at=at)
@@ -181,9 +187,14 @@ class EventStore(ABC):
         return [read_event(row) for row in await self._read(statement)]
 
     async def get(self, trajectory_id: str, *, owner: str) -> TrajectoryRow:
-        """The row of an owner's trajectory. Raises `TrajectoryNotFound`, `StoreDamaged`."""
+        """The row of an owner's trajectory. Raises `TrajectoryPruned`, `TrajectoryNotFound`, `StoreDamaged`."""
         mine = (TRAJECTORIES.c.id == trajectory_id, TRAJECTORIES.c.owner == owner)
-        return await self._one(trajectory_id, select(TRAJECTORIES).where(*mine))
+        try:
+            return await self._one(trajectory_id, select(TRAJECTORIES).where(*mine))
+        except TrajectoryNotFound:
+            if await self._read(select(PRUNED.c.id).where(PRUNED.c.id == trajectory_id, PRUNED.c.owner == owner)):
+                raise TrajectoryPruned(f"trajectory {trajectory_id} was deleted") from None
+            raise
 
     async def get_of_any_owner(self, trajectory_id: str) -> TrajectoryRow:
         """The row of a trajectory, for work that no request caused. Raises `TrajectoryNotFound`, `StoreDamaged`."""
@@ -251,6 +262,43 @@ class EventStore(ABC):
     async def check_writable(self) -> None:
         """Raises `StoreError` unless a write transaction can begin. It writes nothing."""
         await self._transact(lambda _: None)
+
+    async def finished_before(
+        self, time: datetime, *, owner: str | None = None, statuses: Collection[str] = (), limit: int = 100
+    ) -> Rows:
+        """Trajectories that ended before a time, oldest end first; of all owners and statuses by default."""
+        statement = finished_before(time, owner=owner, statuses=statuses, limit=limit)
+        return [read_trajectory(row) for row in await self._read(statement)]
+
+    async def delete(
+        self,
+        rows: Sequence[TrajectoryRow],
+        *,
+        at: datetime,
+        sets_in_use: Callable[[], Collection[str]],
+        audit: AuditEntry | None = None,
+    ) -> Ids:
+        """Delete trajectories whose rows were read; the ids of those that have ended and have not changed since.
+
+        Tool sets that no trajectory uses are deleted, too, except those `sets_in_use`, which is called in the thread of
+        the write. The space is given back to the file system, where the database can do that.
+        """
+        ends = [(row.id, row.last_seq) for row in rows]
+
+        def work(connection: Connection) -> list[str]:
+            return delete_trajectories(connection, ends, at=at, sets_in_use=sets_in_use(), audit=audit)
+
+        deleted = await self._transact(work)
+        await self._give_back_space()
+        return deleted
+
+    async def forget_pruned(self, before: datetime) -> None:
+        """Delete what is left of trajectories that were deleted before a time."""
+        await self._transact(partial(forget_pruned, before=before))
+
+    @abstractmethod
+    async def _give_back_space(self) -> None:
+        """Shrink the database to what it holds, as far as that is cheap."""
 
     @abstractmethod
     def _classify(self, error: DBAPIError) -> StoreError:

@@ -1,0 +1,50 @@
+"""Routes that delete trajectories: one by its owner, and many that are old."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from fastapi import APIRouter
+
+from alpha_umi.contract.problems import ServiceError
+from alpha_umi.contract.trajectories import Prune, Pruned
+from alpha_umi.web.keys import Principal
+from alpha_umi.web.scopes import User, require_scope
+from orchestrator.assembly import Orchestrator
+from orchestrator.retention import BATCH, ExportFailed, Selection
+from orchestrator.store import AuditEntry
+
+
+def create_router(orchestrator: Orchestrator) -> APIRouter:
+    """Routes over one orchestrator."""
+    router = APIRouter(tags=["trajectories"])
+    store, retention = orchestrator.store, orchestrator.retention
+
+    def act(user: Principal, action: str, what: str, **details: object) -> AuditEntry:
+        return AuditEntry(orchestrator.now(), user.key_id, user.owner, action, what, details)
+
+    @router.delete("/v1/trajectories/{trajectory_id}", status_code=204, summary="Delete a finished trajectory for good")
+    async def delete(trajectory_id: str, user: User) -> None:
+        row = await store.get(trajectory_id, owner=user.owner)
+        if not await retention.delete([row], audit=act(user, "trajectory.deleted", trajectory_id)):
+            raise ServiceError(
+                "trajectory-busy",
+                f"trajectory {trajectory_id} cannot be deleted now: it has not ended",
+                remedy=f"cancel it first: POST /v1/trajectories/{trajectory_id}/cancel",
+                field="trajectory_id",
+            )
+
+    @router.post("/v1/prune", summary="Delete trajectories that ended long ago; repeat it while `has_more`")
+    async def prune(body: Prune, user: User) -> Pruned:
+        if body.all_owners:
+            require_scope(user, "operate")
+        before = orchestrator.now() - timedelta(seconds=body.older_than_s)
+        selection = Selection(before, None if body.all_owners else user.owner, body.status)
+        details = body.model_dump(mode="json")
+        try:
+            number = await retention.prune(selection, audit=act(user, "trajectories.pruned", "trajectories", **details))
+        except ExportFailed as error:
+            raise ServiceError("storage-unavailable", str(error)) from error
+        return Pruned(deleted=number, has_more=number == BATCH)
+
+    return router
