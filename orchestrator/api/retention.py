@@ -8,11 +8,10 @@ from fastapi import APIRouter
 
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.trajectories import Prune, Pruned
-from alpha_umi.web.keys import Principal
 from alpha_umi.web.scopes import User, require_scope
+from orchestrator.api.audit import audit_entry
 from orchestrator.assembly import Orchestrator
 from orchestrator.retention import BATCH, ExportFailed, Selection
-from orchestrator.store import AuditEntry
 
 
 def create_router(orchestrator: Orchestrator) -> APIRouter:
@@ -20,13 +19,10 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     router = APIRouter(tags=["trajectories"])
     store, retention = orchestrator.store, orchestrator.retention
 
-    def act(user: Principal, action: str, what: str, **details: object) -> AuditEntry:
-        return AuditEntry(orchestrator.now(), user.key_id, user.owner, action, what, details)
-
     @router.delete("/v1/trajectories/{trajectory_id}", status_code=204, summary="Delete a finished trajectory for good")
     async def delete(trajectory_id: str, user: User) -> None:
         row = await store.get(trajectory_id, owner=user.owner)
-        if not await retention.delete([row], audit=act(user, "trajectory.deleted", trajectory_id)):
+        if not await retention.delete([row], audit=audit_entry(user, "trajectory.deleted", trajectory_id)):
             raise ServiceError(
                 "trajectory-busy",
                 f"trajectory {trajectory_id} cannot be deleted now: it has not ended",
@@ -40,9 +36,9 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
             require_scope(user, "operate")
         before = orchestrator.now() - timedelta(seconds=body.older_than_s)
         selection = Selection(before, None if body.all_owners else user.owner, body.status)
-        details = body.model_dump(mode="json")
+        act = audit_entry(user, "trajectories.pruned", "trajectories", body.model_dump(mode="json"))
         try:
-            number = await retention.prune(selection, audit=act(user, "trajectories.pruned", "trajectories", **details))
+            number = await retention.prune(selection, audit=act)
         except ExportFailed as error:
             raise ServiceError("storage-unavailable", str(error)) from error
         return Pruned(deleted=number, has_more=number == BATCH)
