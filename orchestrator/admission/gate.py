@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from orchestrator.admission.departure_rate import DepartureRate
 from orchestrator.admission.fair_queue import FairQueue
 
 
@@ -16,6 +18,7 @@ class Gate:
         self._capacity = capacity
         self._queue: FairQueue[Place] = FairQueue()
         self._in_use = 0
+        self._rate = DepartureRate()
 
     @property
     def capacity(self) -> int | None:
@@ -37,9 +40,12 @@ class Gate:
         """Places that wait for a slot."""
         return len(self._queue)
 
-    def waiting_of(self, owner: str) -> int:
-        """Places of an owner that wait for a slot."""
-        return self._queue.count(owner)
+    def expected_wait_s(self, owner: str, *, background: bool) -> float | None:
+        """Seconds that a new place would wait, by the measured rate; None where no rate was measured."""
+        if not self._is_full():
+            return 0.0
+        rate = self._rate.per_s
+        return None if rate is None else (self._queue.before(owner, background=background) + 1) / rate
 
     def enter(self, owner: str, *, background: bool, first: bool = False) -> Place:
         """A place, which holds a slot at once or waits for one. `first`: before the owner's other places.
@@ -65,14 +71,19 @@ class Gate:
         """For `Place.leave`: free its slot, or forget it."""
         if place.holds_slot:
             self._in_use -= 1
-            self._grant()
+            self._rate.count()
         else:
             self._queue.discard(place)
+        self._grant()
 
     def _grant(self) -> None:
-        while self._queue and (self._capacity is None or self._in_use < self._capacity):
+        while self._queue and not self._is_full():
             self._in_use += 1
             self._queue.pop().grant()
+        self._rate.full(self._is_full())
+
+    def _is_full(self) -> bool:
+        return self._capacity is not None and self._in_use >= self._capacity
 
 
 class Place:
@@ -81,6 +92,8 @@ class Place:
     def __init__(self, gate: Gate) -> None:
         self._gate: Gate | None = gate
         self._granted = asyncio.Event()
+        # On the monotonic clock, in seconds.
+        self.granted_at: float | None = None
 
     @property
     def holds_slot(self) -> bool:
@@ -93,6 +106,7 @@ class Place:
 
     def grant(self) -> None:
         """The gate gives the slot."""
+        self.granted_at = time.monotonic()
         self._granted.set()
 
     def leave(self) -> None:

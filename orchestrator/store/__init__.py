@@ -34,6 +34,7 @@ from orchestrator.store.model import (
     StoredEvent,
     ToolSourceRow,
     TrajectoryRow,
+    UsedRate,
 )
 from orchestrator.store.sqlite import SqliteEventStore
 
@@ -57,6 +58,7 @@ __all__ = [
     "TrajectoryExists",
     "TrajectoryNotFound",
     "TrajectoryRow",
+    "UsedRate",
     "open_store",
 ]
 

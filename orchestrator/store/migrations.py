@@ -85,6 +85,13 @@ def create_tool_sets(connection: Connection) -> None:
     connection.exec_driver_sql("CREATE TABLE tool_sets (digest TEXT PRIMARY KEY NOT NULL, document TEXT NOT NULL)")
 
 
+def create_rates(connection: Connection) -> None:
+    """What owners have used of their rates, so that a restart gives nobody more."""
+    connection.exec_driver_sql(
+        "CREATE TABLE rates (owner TEXT NOT NULL, kind TEXT NOT NULL, until TEXT NOT NULL, PRIMARY KEY (owner, kind))"
+    )
+
+
 def _unified(kind: str, event: dict[str, Any], policy: str, *, concludes: bool) -> tuple[str, dict[str, Any]]:
     reason, thought = event["reason"], event["text"].strip()
     if kind == "caller.unreadable":
@@ -98,7 +105,7 @@ def _unified(kind: str, event: dict[str, Any], policy: str, *, concludes: bool) 
     return "backbone.stepped", decided | {"answer": answer}
 
 
-MIGRATIONS: tuple[Migration, ...] = (create_log, create_idempotency_keys, unify_events, create_tool_sets)
+MIGRATIONS: tuple[Migration, ...] = (create_log, create_idempotency_keys, unify_events, create_tool_sets, create_rates)
 
 
 def migrate(connection: Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> int:

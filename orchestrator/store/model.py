@@ -74,6 +74,14 @@ class ToolSourceRow(NamedTuple):
     document: dict[str, Any]
 
 
+class UsedRate(NamedTuple):
+    """Until when the units of a kind that an owner used count, in UTC."""
+
+    owner: str
+    kind: str
+    until: datetime
+
+
 class Page(NamedTuple):
     """Part of a list, and whether there is more after it."""
 
@@ -85,3 +93,4 @@ class Page(NamedTuple):
 Log = list[StoredEvent]
 Ids = list[str]
 ToolSources = list[ToolSourceRow]
+UsedRates = list[UsedRate]
