@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from orchestrator.admission.departure_rate import DepartureRate
@@ -12,13 +12,14 @@ from orchestrator.admission.fair_queue import FairQueue
 
 
 class Gate:
-    """At most `capacity` holders of a slot at a time; None is no bound."""
+    """At most `capacity` holders of a slot at a time; None is no bound. `clock` counts seconds."""
 
-    def __init__(self, capacity: int | None = None) -> None:
+    def __init__(self, capacity: int | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
         self._capacity = capacity
         self._queue: FairQueue[Place] = FairQueue()
         self._in_use = 0
-        self._rate = DepartureRate()
+        self._rate = DepartureRate(clock=clock)
 
     @property
     def capacity(self) -> int | None:
@@ -79,7 +80,7 @@ class Gate:
     def _grant(self) -> None:
         while self._queue and not self._is_full():
             self._in_use += 1
-            self._queue.pop().grant()
+            self._queue.pop().grant(self.clock())
         self._rate.full(self._is_full())
 
     def _is_full(self) -> bool:
@@ -92,7 +93,7 @@ class Place:
     def __init__(self, gate: Gate) -> None:
         self._gate: Gate | None = gate
         self._granted = asyncio.Event()
-        # On the monotonic clock, in seconds.
+        # On the gate's clock.
         self.granted_at: float | None = None
 
     @property
@@ -104,9 +105,9 @@ class Place:
         """Return once the slot is granted."""
         await self._granted.wait()
 
-    def grant(self) -> None:
+    def grant(self, at: float) -> None:
         """The gate gives the slot."""
-        self.granted_at = time.monotonic()
+        self.granted_at = at
         self._granted.set()
 
     def leave(self) -> None:

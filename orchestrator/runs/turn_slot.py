@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from orchestrator.admission.gate import Gate, Place
 
 
@@ -30,7 +28,7 @@ class TurnSlot:
     def seconds_left(self) -> float:
         """Time until the turn's deadline; not negative."""
         since = None if self._place is None else self._place.granted_at
-        return self._left_s if since is None else max(0.0, self._left_s - (time.monotonic() - since))
+        return self._left_s if since is None else max(0.0, self._left_s - (self._gate.clock() - since))
 
     def enter(self) -> bool:
         """Take the slot or a place in the queue for it. Whether the slot is held."""
