@@ -97,6 +97,27 @@ async def test_a_server_with_too_much_work_refuses(world: World) -> None:
         assert {(await client.finished(each))["status"] for each in accepted} == {"completed"}
 
 
+async def test_one_owner_s_queue_does_not_delay_another_one(world: World) -> None:
+    released = hold(world)
+    keys = [f"a-key-of-more-than-128-bits-{name}-Xk3Vq9Lw" for name in ("operator", "ann", "ben")]
+    async with world.orchestrator(max_running=1, max_queued=40, api_keys=",".join(keys)) as client:
+
+        async def of(key: str, name: str) -> httpx.Response:
+            content = {"instruction": name, "background": True}
+            headers = {"Authorization": f"Bearer {key}"}
+            return await client.http.post("/v1/trajectories", json=content, headers=headers)
+
+        answers = [await of(keys[1], f"ann {number}") for number in range(30)]
+        refusals = [each for each in answers if each.status_code == 429]
+        # One proceeds, and twenty may wait.
+        assert len(refusals) == 9
+        assert [(await of(keys[2], f"ben {number}")).status_code for number in range(3)] == [202] * 3
+        released.set()
+        await until(lambda: len(world.roles.bodies_of("summarizer")) == 24)
+        order = [body["history"][0]["content"] for body in world.roles.bodies_of("planner")]
+        assert order[:7] == ["ann 0", "ann 1", "ben 0", "ann 2", "ben 1", "ann 3", "ben 2"]
+
+
 async def test_a_refused_message_changes_nothing(world: World) -> None:
     async with world.orchestrator(**NARROW, max_queued_per_owner=0) as client:
         ended = await client.run()
