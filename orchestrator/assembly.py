@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from alpha_umi.roles.turns import Role
 from orchestrator.admission.admission import Admission
 from orchestrator.admission.rates import Rates
+from orchestrator.admission.running_capacity import RunningCapacity
 from orchestrator.admission.stored_rates import stored_rates
 from orchestrator.failpoints import Failpoints
 from orchestrator.log import LogWriter
@@ -76,7 +77,9 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             dependencies,
             tool_sets=tool_sets,
             wait_for_sources=sources.wait_for,
-            capacity=lambda: settings.running_capacity(settings.role_calls for _ in roles),
+            capacity=RunningCapacity(
+                dependencies.gate, lambda: settings.running_bounds(settings.role_calls for _ in roles)
+            ),
         )
         stack.push_async_callback(runs.drain)
         metrics.registry.register(StateCollector(runs, log_writer, sources))

@@ -21,6 +21,7 @@ from alpha_umi.trajectory import (
     advance,
     replay,
 )
+from orchestrator.admission.running_capacity import RunningCapacity
 from orchestrator.log import new_event, read_log, state_of
 from orchestrator.race import race
 from orchestrator.runs.driver import Driver, DriverDependencies
@@ -52,7 +53,7 @@ class RunSnapshot(NamedTuple):
 
 
 class RunManager:
-    """Starts, finds, cancels and stops runs. `capacity` is the number that proceed at a time, as it is now."""
+    """Starts, finds, cancels and stops runs."""
 
     def __init__(
         self,
@@ -61,7 +62,7 @@ class RunManager:
         *,
         tool_sets: ToolSets,
         wait_for_sources: Callable[[Callable[[], bool]], Coroutine[Any, Any, None]],
-        capacity: Callable[[], int],
+        capacity: RunningCapacity,
         trajectory_id: Callable[[], str] = new_trajectory_id,
     ) -> None:
         self._store = store
@@ -70,7 +71,6 @@ class RunManager:
         self._wait_for_sources = wait_for_sources
         self._trajectory_id = trajectory_id
         self._capacity = capacity
-        dependencies.gate.capacity = capacity()
         self._runs: dict[str, Run] = {}
         self._active: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -260,7 +260,7 @@ class RunManager:
         )
         self._runs[row.id] = run
         self._active[row.owner] += 1
-        self._dependencies.gate.capacity = self._capacity()
+        self._capacity.update()
         if self.stopping:
             # Committed while the process began to stop: the next process resumes it.
             run.driver.stop()
@@ -281,6 +281,7 @@ class RunManager:
         finally:
             del self._runs[run.id]
             self._active[run.row.owner] -= 1
+            self._capacity.update()
             run.broadcast.close(stopping=not run.finished and self.stopping)
             run.done.set()
             run.driver.settled.set()
