@@ -76,11 +76,13 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     async def list_all(query: Annotated[ListQuery, Query()]) -> TrajectoryList:
         page = await store.list(status=query.status, limit=query.limit, after=query.after)
         # One log at a time: logs may have long results.
-        return TrajectoryList(data=[await load_trajectory(store, row) for row in page.rows], has_more=page.has_more)
+        return TrajectoryList(
+            data=[await load_trajectory(store, row, runs.find(row.id)) for row in page.rows], has_more=page.has_more
+        )
 
     @router.get("/v1/trajectories/{trajectory_id}", summary="One trajectory")
     async def read(trajectory_id: str) -> Trajectory:
-        return await load_trajectory(store, await store.get(trajectory_id))
+        return await load_trajectory(store, await store.get(trajectory_id), runs.find(trajectory_id))
 
     @router.post(
         "/v1/trajectories/{trajectory_id}/cancel", summary="Cancel a trajectory; requests in flight are aborted"

@@ -216,7 +216,7 @@ class RunManager:
         run = Run(
             row,
             Driver(
-                row.id,
+                row,
                 snapshot.state,
                 snapshot.seq,
                 tools=snapshot.tools,
