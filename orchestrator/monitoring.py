@@ -14,7 +14,7 @@ from alpha_umi.roles.turns import Role
 from orchestrator.log import LogWriter
 from orchestrator.roles.replicas import READY, ReplicaSet, ReplicaState
 from orchestrator.runs.manager import RunManager
-from orchestrator.store import EventStore, StoreError
+from orchestrator.store import SHARED, EventStore, StoreError
 from orchestrator.tools.sources import ToolSources
 
 # No source can have this name, so deleting it changes nothing; but the statement takes the lock that a write needs.
@@ -61,7 +61,7 @@ class Readiness:
                 "storage-unavailable", f"{self._log_writer.pending_appends} appends wait for the event log"
             )
         try:
-            await self._store.delete_tool_source(_NO_SOURCE)
+            await self._store.delete_tool_source(SHARED, _NO_SOURCE)
         except StoreError as error:
             raise ServiceError("storage-unavailable", str(error)) from error
 
@@ -88,8 +88,11 @@ class StateCollector(Collector):
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """The gauges with their current values."""
-        waiting = self._runs.waiting
-        yield _gauge("trajectories_running", "Trajectories that are being driven", self._runs.active_count - waiting)
+        waiting, queued = self._runs.waiting, self._runs.queued
+        running = self._runs.active_count - waiting - queued
+        yield _gauge("trajectories_running", "Trajectories that are being driven", running)
+        yield _gauge("trajectories_queued", "Trajectories that wait for their turn to be driven", queued)
+        yield _gauge("trajectories_capacity", "Trajectories that may be driven at a time", self._runs.capacity)
         yield _gauge("trajectories_waiting", "Trajectories that wait for a client's tool output", waiting)
         yield _gauge("stopping", "1 while the process shuts down and takes no new work", self._runs.stopping)
         yield _gauge("log_appends_blocked", "Appends that wait for the event log", self._log_writer.pending_appends)

@@ -59,6 +59,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
             )
 
         async def carry_out() -> ToolCallResult:
+            orchestrator.admission.count_request(request.state.principal.owner)
             started = time.monotonic()
             with _unknown_is_not_found():
                 timeout_s = orchestrator.settings.tool_timeout_s
@@ -97,7 +98,7 @@ class _KeyedCalls:
         """The result, and whether it is that of an earlier request. Raises `ServiceError` for another body."""
         if identity is None:
             return await call(), False
-        name = (identity.key_id, identity.route, identity.key)
+        name = (identity.owner, identity.route, identity.key)
         if replayed := name in self._calls:
             digest, task = self._calls[name]
             if digest != identity.digest:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -51,7 +52,7 @@ class RunSnapshot(NamedTuple):
 
 
 class RunManager:
-    """Starts, finds, cancels and stops runs."""
+    """Starts, finds, cancels and stops runs. `capacity` is the number that proceed at a time, as it is now."""
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class RunManager:
         *,
         tool_sets: ToolSets,
         wait_for_sources: Callable[[Callable[[], bool]], Coroutine[Any, Any, None]],
+        capacity: Callable[[], int],
         trajectory_id: Callable[[], str] = new_trajectory_id,
     ) -> None:
         self._store = store
@@ -67,7 +69,10 @@ class RunManager:
         self._tool_sets = tool_sets
         self._wait_for_sources = wait_for_sources
         self._trajectory_id = trajectory_id
+        self._capacity = capacity
+        dependencies.gate.capacity = capacity()
         self._runs: dict[str, Run] = {}
+        self._active: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self.stopping = False
 
@@ -76,25 +81,41 @@ class RunManager:
         """The number of trajectories that this process drives."""
         return len(self._runs)
 
+    def active_of(self, owner: str) -> int:
+        """The number of an owner's trajectories that this process drives."""
+        return self._active[owner]
+
+    @property
+    def capacity(self) -> int:
+        """The number of trajectories that proceed at a time."""
+        return self._dependencies.gate.capacity or 0
+
+    @property
+    def queued(self) -> int:
+        """The number of trajectories that wait for their turn."""
+        return self._dependencies.gate.waiting
+
     @property
     def waiting(self) -> int:
         """The number of trajectories that wait for their client to act."""
         return sum(run.driver.state.phase is Phase.WAITING for run in self._runs.values())
 
-    def find(self, trajectory_id: str) -> Run | None:
-        """The run of a trajectory, while it is driven here."""
-        return self._runs.get(trajectory_id)
+    def find(self, trajectory_id: str, *, owner: str) -> Run | None:
+        """The run of an owner's trajectory, while it is driven here."""
+        run = self._runs.get(trajectory_id)
+        return run if run is not None and run.row.owner == owner else None
 
     async def create(
         self,
         created: TrajectoryCreated,
         tools: ToolSet,
         *,
+        owner: str,
         metadata: Mapping[str, str],
         background: bool,
         request: RequestKey | None = None,
     ) -> Run:
-        """Commit a new trajectory with the tool set that it names, and start its run. Raises `StoreError`."""
+        """Commit an owner's new trajectory with the tool set that it names, and start it. Raises `StoreError`."""
         self.require_open()
         trajectory_id = self._trajectory_id()
         self._dependencies.failpoints.reach("create.before_commit")
@@ -107,13 +128,14 @@ class RunManager:
             strategy=created.strategy,
             metadata=metadata,
             background=background,
+            owner=owner,
             request=request,
         )
         self._dependencies.failpoints.reach("create.after_commit")
         self._dependencies.executor.metrics.started.labels(strategy=created.strategy).inc()
         _log.info("trajectory.created", trajectory_id=trajectory_id, background=background)
         snapshot = RunSnapshot(row, replay([created]), row.last_seq, row.created_at, tools)
-        return self._start(snapshot, detached=background or request is not None)
+        return self._start(snapshot, background=background, detached=background or request is not None)
 
     async def continue_(
         self, ended: RunSnapshot, message: MessageAdded, *, background: bool, request: RequestKey | None
@@ -137,26 +159,28 @@ class RunManager:
         self._dependencies.failpoints.reach("message.after_commit")
         _log.info("trajectory.continued", trajectory_id=ended.row.id, background=background)
         snapshot = RunSnapshot(ended.row, continued, rows[-1].seq, now, ended.tools)
-        return self._start(snapshot, detached=background or request is not None)
+        return self._start(snapshot, background=background, detached=background or request is not None)
 
-    async def load(self, trajectory_id: str) -> RunSnapshot:
-        """Load a trajectory from its log. Raises `TrajectoryNotFound`, and `StoreDamaged` for an invalid log."""
-        row = await self._store.get(trajectory_id)
-        log = list(read_log(await self._store.events(trajectory_id)))
+    async def load(self, trajectory_id: str, *, owner: str) -> RunSnapshot:
+        """Load an owner's trajectory. Raises `TrajectoryNotFound`, and `StoreDamaged` for an invalid log."""
+        return await self._load(await self._store.get(trajectory_id, owner=owner))
+
+    async def _load(self, row: TrajectoryRow) -> RunSnapshot:
+        log = list(read_log(await self._store.events(row.id)))
         turns = [logged.at for logged in log if isinstance(logged.event, TrajectoryCreated | MessageAdded)]
         state = state_of(log)
         tools = None if state.tool_set is None else await self._tool_sets.load(state.tool_set)
         return RunSnapshot(row, state, len(log), turns[-1] if turns else row.created_at, tools)
 
-    async def attach(self, trajectory_id: str) -> Run | None:
-        """The run of a trajectory, started if there is none; None if the trajectory has ended. Raises `StoreError`."""
-        if (run := self.find(trajectory_id)) is not None:
+    async def attach(self, trajectory_id: str, *, owner: str) -> Run | None:
+        """The run of an owner's trajectory, started if there is none; None if it has ended. Raises `StoreError`."""
+        if (run := self.find(trajectory_id, owner=owner)) is not None:
             return run
-        snapshot = await self.load(trajectory_id)
+        snapshot = await self.load(trajectory_id, owner=owner)
         if snapshot.state.phase is Phase.FINISHED:
             return None
         self.require_open()
-        return self._start(snapshot, detached=snapshot.row.background, recovered=True)
+        return self._resume(snapshot)
 
     def broadcast_of(self, run: Run | None) -> Broadcast | None:
         """The broadcast of a run; without a run a closed one while the process stops, so that clients reconnect."""
@@ -176,12 +200,12 @@ class RunManager:
         unfinished = await self._store.unfinished()
         for trajectory_id in unfinished:
             try:
-                snapshot = await self.load(trajectory_id)
+                snapshot = await self._load(await self._store.get_of_any_owner(trajectory_id))
             except StoreError as error:
                 _log.error("trajectory.not_recovered", trajectory_id=trajectory_id, reason=str(error))
                 continue
             _log.info("trajectory.recovered", trajectory_id=trajectory_id, seq=snapshot.seq, phase=snapshot.state.phase)
-            self._start(snapshot, detached=snapshot.row.background, recovered=True)
+            self._resume(snapshot)
         return len(unfinished)
 
     async def drain(self) -> None:
@@ -206,7 +230,11 @@ class RunManager:
         for task in self._tasks:
             task.cancel()
 
-    def _start(self, snapshot: RunSnapshot, *, detached: bool, recovered: bool = False) -> Run:
+    def _resume(self, snapshot: RunSnapshot) -> Run:
+        background = snapshot.row.background
+        return self._start(snapshot, background=background, detached=background, recovered=True)
+
+    def _start(self, snapshot: RunSnapshot, *, background: bool, detached: bool, recovered: bool = False) -> Run:
         row = snapshot.row
         if (known := self._runs.get(row.id)) is not None:
             # Another request has started the run first.
@@ -216,18 +244,21 @@ class RunManager:
         run = Run(
             row,
             Driver(
-                row,
+                replace(row, background=background),
                 snapshot.state,
                 snapshot.seq,
                 tools=snapshot.tools,
                 dependencies=self._dependencies,
                 broadcast=broadcast,
+                resumed=recovered,
             ),
             broadcast,
             snapshot.started_at,
             detached,
         )
         self._runs[row.id] = run
+        self._active[row.owner] += 1
+        self._dependencies.gate.capacity = self._capacity()
         if self.stopping:
             # Committed while the process began to stop: the next process resumes it.
             run.driver.stop()
@@ -247,6 +278,7 @@ class RunManager:
             _log.error("trajectory.abandoned", trajectory_id=run.id, exc_info=error)
         finally:
             del self._runs[run.id]
+            self._active[run.row.owner] -= 1
             run.broadcast.close(stopping=not run.finished and self.stopping)
             run.done.set()
             run.driver.settled.set()

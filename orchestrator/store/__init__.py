@@ -27,6 +27,9 @@ from orchestrator.store.errors import (
     TrajectoryNotFound,
 )
 from orchestrator.store.model import (
+    SHARED,
+    AuditEntry,
+    AuditRow,
     IdempotencyRecord,
     NewEvent,
     Page,
@@ -34,10 +37,14 @@ from orchestrator.store.model import (
     StoredEvent,
     ToolSourceRow,
     TrajectoryRow,
+    UsedRate,
 )
 from orchestrator.store.sqlite import SqliteEventStore
 
 __all__ = [
+    "SHARED",
+    "AuditEntry",
+    "AuditRow",
     "EventStore",
     "IdempotencyKeyExists",
     "IdempotencyRecord",
@@ -57,6 +64,7 @@ __all__ = [
     "TrajectoryExists",
     "TrajectoryNotFound",
     "TrajectoryRow",
+    "UsedRate",
     "open_store",
 ]
 

@@ -145,7 +145,7 @@ class ScriptedRoles:
     left: list[Role] = field(default_factory=list)
     # Tokens of every model's context; None: the models are not listed.
     context: int | None = None
-    # Sequences that every engine runs at a time.
+    # Generations that each role reports to run at once; None: it reports nothing.
     capacity: int | None = None
     ready: bool = True
     readiness_checks: int = 0
@@ -179,7 +179,12 @@ class ScriptedRoles:
                 return Response(status_code=404)
             infos = [
                 ModelInfo(
-                    id=role, created=0, max_model_len=self.context, capacity=self.capacity, role=role, template="t"
+                    id=role,
+                    created=0,
+                    max_model_len=self.context,
+                    capacity=self.capacity,
+                    role=role,
+                    template="t",
                 )
                 for role in ("planner", "caller", "summarizer", "backbone")
             ]
