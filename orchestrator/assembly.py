@@ -78,7 +78,8 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             tool_sets=tool_sets,
             wait_for_sources=sources.wait_for,
             capacity=RunningCapacity(
-                dependencies.gate, lambda: settings.running_bounds(settings.role_calls for _ in roles)
+                dependencies.gate,
+                lambda: settings.running_bounds(settings.role_calls or role.capacity for role in roles.values()),
             ),
         )
         stack.push_async_callback(runs.drain)
@@ -114,7 +115,7 @@ def _driver_dependencies(
 ) -> DriverDependencies:
     failpoints = Failpoints(settings.failpoint)
     executor = EffectExecutor(
-        calls=RoleCalls(roles, settings.role_timeout_s, metrics, failpoints),
+        calls=RoleCalls(roles, settings.role_timeout_s, metrics, failpoints, capacity=settings.role_calls),
         registry=registry,
         metrics=metrics,
         failpoints=failpoints,

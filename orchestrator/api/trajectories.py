@@ -86,11 +86,15 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     async def list_all(user: User, query: Annotated[ListQuery, Query()]) -> TrajectoryList:
         page = await store.list(owner=user.owner, status=query.status, limit=query.limit, after=query.after)
         # One log at a time: logs may have long results.
-        return TrajectoryList(data=[await load_trajectory(store, row) for row in page.rows], has_more=page.has_more)
+        return TrajectoryList(
+            data=[await load_trajectory(store, row, runs.find(row.id, owner=user.owner)) for row in page.rows],
+            has_more=page.has_more,
+        )
 
     @router.get("/v1/trajectories/{trajectory_id}", summary="One trajectory")
     async def read(trajectory_id: str, user: User) -> Trajectory:
-        return await load_trajectory(store, await store.get(trajectory_id, owner=user.owner))
+        row = await store.get(trajectory_id, owner=user.owner)
+        return await load_trajectory(store, row, runs.find(trajectory_id, owner=user.owner))
 
     @router.post(
         "/v1/trajectories/{trajectory_id}/cancel", summary="Cancel a trajectory; requests in flight are aborted"

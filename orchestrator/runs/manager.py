@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -244,14 +244,12 @@ class RunManager:
         run = Run(
             row,
             Driver(
-                row.id,
+                replace(row, background=background),
                 snapshot.state,
                 snapshot.seq,
                 tools=snapshot.tools,
                 dependencies=self._dependencies,
                 broadcast=broadcast,
-                owner=row.owner,
-                background=background,
                 resumed=recovered,
             ),
             broadcast,
