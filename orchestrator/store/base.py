@@ -45,10 +45,13 @@ from orchestrator.store.model import (
     Rows,
     ToolSources,
     TrajectoryRow,
+    UsedRate,
+    UsedRates,
 )
 from orchestrator.store.retention import delete_trajectories, finished_before, forget_pruned
 from orchestrator.store.rows import (
     Row,
+    decode_time,
     encode_json,
     encode_time,
     event_rows,
@@ -62,6 +65,7 @@ from orchestrator.store.rows import (
 )
 from orchestrator.store.tables import (
     PRUNED,
+    RATES,
     TOOL_SETS,
     TOOL_SOURCES,
     TRAJECTORIES,
@@ -78,6 +82,7 @@ from orchestrator.store.writes import (
     write_logs,
     write_sources,
     write_tool_set,
+    write_used_rates,
 )
 
 Result = TypeVar("Result")
@@ -258,6 +263,15 @@ class EventStore(ABC):
             raise StoreDamaged(f"the tool set {digest} is missing: restore the database from a backup")
         text: str = rows[0]["document"]
         return text
+
+    async def used_rates(self) -> UsedRates:
+        """What was stored last."""
+        rows = await self._read(select(RATES))
+        return [UsedRate(row["owner"], row["kind"], decode_time(row["until"])) for row in rows]
+
+    async def put_used_rates(self, used: Sequence[UsedRate]) -> None:
+        """Store what all owners have used, in place of what was stored before."""
+        await self._transact(partial(write_used_rates, used=used))
 
     async def check_writable(self) -> None:
         """Raises `StoreError` unless a write transaction can begin. It writes nothing."""
