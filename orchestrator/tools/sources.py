@@ -6,6 +6,7 @@ A source that cannot be loaded does not prevent the start: it is listed with its
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -60,9 +61,11 @@ class ToolSources:
         self._entries = {source.name: SourceEntry(source, "file") for source in from_file}
         self._changed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
+        self._tried = asyncio.Event()
+        self._wait_until = 0.0
 
     async def start(self) -> None:
-        """Start loading all sources; returns when each was tried once, or after two seconds."""
+        """Start loading all sources in the background."""
         for row in await self._store.list_tool_sources():
             try:
                 source = parse_source(row.document)
@@ -70,13 +73,15 @@ class ToolSources:
                 _log.error("tool_source.unreadable", source=row.name)
                 continue
             self._entries.setdefault(source.name, SourceEntry(source, "api"))
-        tried = asyncio.Event()
-        self._task = asyncio.create_task(self._register_all(tried), name="tool sources")
-        try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                await tried.wait()
-        except TimeoutError:
-            _log.warning("tool_source.slow", sources=[entry.source.name for entry in self._pending()])
+        self._wait_until = asyncio.get_running_loop().time() + START_TIMEOUT_S
+        self._task = asyncio.create_task(self._register_all(), name="tool sources")
+
+    async def tried(self) -> None:
+        """Return when each source was tried once, or two seconds after the start."""
+        if not self._tried.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(self._wait_until):
+                    await self._tried.wait()
 
     async def aclose(self) -> None:
         """Stop retrying."""
@@ -133,15 +138,15 @@ class ToolSources:
     def _pending(self) -> list[SourceEntry]:
         return [entry for entry in self._entries.values() if entry.provider is None]
 
-    async def _register_all(self, tried: asyncio.Event) -> None:
+    async def _register_all(self) -> None:
         pause_s = FIRST_PAUSE_S
         while pending := self._pending():
             await asyncio.gather(*(self._register(entry) for entry in pending))
-            tried.set()
+            self._tried.set()
             if self._pending():
                 await asyncio.sleep(pause_s)
                 pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
-        tried.set()
+        self._tried.set()
 
     async def _register(self, entry: SourceEntry) -> None:
         name = entry.source.name
