@@ -94,7 +94,7 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             runs=runs,
             admission=Admission(dependencies.gate, runs, settings.queue_limits(), rates, metrics),
             client_turns=ClientTurns(store, runs),
-            request_keys=IdempotencyStore(store, runs, now=log_writer.now),
+            request_keys=IdempotencyStore(store, runs),
             metrics=metrics,
             readiness=Readiness(runs, store, log_writer, roles, constrained=settings.constrained),
         )
