@@ -27,6 +27,7 @@ from orchestrator.runs.idempotency import IdempotencyStore
 from orchestrator.runs.manager import RunManager
 from orchestrator.runs.messages import ClientTurns
 from orchestrator.runs.offer import ToolOffers
+from orchestrator.runs.recovery import Recovery
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.store import EventStore, open_store
 from orchestrator.tools.egress import Egress
@@ -57,7 +58,7 @@ class Orchestrator:
 
 @contextlib.asynccontextmanager
 async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrator]:
-    """A running orchestrator; it resumes unfinished trajectories.
+    """A running orchestrator; it loads its tool sources and resumes unfinished trajectories in the background.
 
     Raises `StoreError` or `ToolSourceError` when the database or the file of tool sources cannot be used.
     """
@@ -91,7 +92,9 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
         stack.push_async_callback(runs.drain)
         metrics.registry.register(StateCollector(runs, log_writer, sources))
         await sources.start()
-        await runs.recover()
+        recovery = Recovery(store, runs, metrics)
+        stack.push_async_callback(recovery.aclose)
+        recovery.start()
         retention = Retention(
             store,
             after=settings.retention,
@@ -111,7 +114,7 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             runs=runs,
             admission=Admission(dependencies.gate, runs, settings.queue_limits(), rates, metrics),
             client_turns=ClientTurns(store, runs),
-            request_keys=IdempotencyStore(store, runs, now=log_writer.now),
+            request_keys=IdempotencyStore(store, runs),
             metrics=metrics,
             retention=retention,
             now=log_writer.now,

@@ -43,6 +43,11 @@ class OrchestratorMetrics:
         self.role_seconds = self._histogram(
             "role_call_duration_seconds", "Role calls with their retries", SECONDS, "role", "outcome"
         )
+        self.unrecovered = Gauge(
+            "alpha_umi_trajectories_unrecovered",
+            "Unfinished trajectories of an earlier process that are not resumed yet",
+            registry=self.registry,
+        )
         self.waiting_for_role = Gauge(
             "alpha_umi_trajectories_waiting_for_role",
             "Trajectories that wait for an unavailable role",
