@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import jsonschema_rs
@@ -96,3 +96,8 @@ class Operation:
     def validator(self) -> jsonschema_rs.Draft202012Validator:
         """Checks arguments by the tool's schema. It takes much more memory than the schema, and most are never used."""
         return compile_schema(self.tool.parameters, self.path)
+
+
+def with_schema(operation: Operation, schema: dict[str, Any]) -> Operation:
+    """The operation, with a tool that has this schema."""
+    return replace(operation, tool=replace(operation.tool, parameters=schema))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -24,13 +24,14 @@ from orchestrator.tools.errors import (
 from orchestrator.tools.model import EffectClass, LeftOut, RequestPreview, Tool, ToolResult
 from orchestrator.tools.observation import failure, observe
 from orchestrator.tools.openapi.document import MAX_BYTES, SMALLER
-from orchestrator.tools.openapi.operation import Operation
+from orchestrator.tools.openapi.operation import Operation, with_schema
 from orchestrator.tools.openapi.parse import MAX_OPERATIONS, Selection, parse_document
-from orchestrator.tools.openapi.references import bundled
+from orchestrator.tools.openapi.references import bundling, loaded
 from orchestrator.tools.openapi.request import build_request, check_arguments, with_defaults
 from orchestrator.tools.openapi.security import Credentials, place_credentials
 from orchestrator.tools.shorten import shorten_structure
 from orchestrator.tools.source import ToolSource
+from orchestrator.workers import LimitExceeded, Question, run_limited
 
 FETCH_TIMEOUT_S: Final = 15.0
 MAX_SHOWN_BYTES: Final = 16 * 1024
@@ -152,18 +153,63 @@ async def load_openapi(source: OpenApiSource, egress: Egress) -> OpenApiProvider
     raw = await asyncio.to_thread(source.document_bytes)
     if raw is None:
         raw = await _fetch(source, source.url or "", egress)
-    if source.remote_references:
-        raw = await bundled(raw, source.url, lambda url: _fetch(source, url, egress))
-    # A large document takes a while to read; requests are served meanwhile.
-    operations, left_out = await asyncio.to_thread(read_operations, source, raw)
+    settings = source.model_copy(update={"document": None})
+    try:
+        items = await run_limited(
+            _reading, settings, raw, answer=lambda urls: loaded(urls, lambda url: _fetch(source, url, egress))
+        )
+    except LimitExceeded as error:
+        raise DocumentError(f"reading the document failed: {error}", field="#", remedy=SMALLER) from error
+    schemas = [item for item in items if isinstance(item, dict)]
+    operations = {
+        item.operation.tool.name: (with_schema(item.operation, schemas[item.schema]), item.credentials)
+        for item in items
+        if isinstance(item, _Read)
+    }
+    text = next((item for item in items if isinstance(item, str)), None)
     return OpenApiProvider(
-        source.model_copy(update={"document": raw.decode("utf-8", "replace")}),
+        source.model_copy(update={"document": raw.decode("utf-8", "replace") if text is None else text}),
         next(operation.base_url for operation, _ in operations.values()),
         {name: operation.tool for name, (operation, _) in operations.items()},
-        left_out,
+        [item for item in items if isinstance(item, LeftOut)],
         operations,
         egress,
     )
+
+
+@dataclass(frozen=True)
+class _Read:
+    """An operation without its schema, which is number `schema`."""
+
+    operation: Operation
+    credentials: Credentials
+    schema: int
+
+
+def _reading(
+    source: OpenApiSource, raw: bytes
+) -> Generator[Question | str | dict[str, Any] | _Read | LeftOut, list[bytes | None], None]:
+    """The job of a worker: the document if it was bundled, schemas, operations, and what was left out."""
+    if source.remote_references:
+        job = bundling(raw, source.url)
+        answers: list[bytes | None] | None = None
+        try:
+            while True:
+                answers = yield Question(next(job) if answers is None else job.send(answers))
+        except StopIteration as done:
+            bundle = done.value
+        if bundle is not raw:
+            raw = bundle
+            yield raw.decode("utf-8", "replace")
+    operations, left_out = read_operations(source, raw)
+    numbers: dict[int, int] = {}
+    for operation, credentials in operations.values():
+        schema = operation.tool.parameters
+        if id(schema) not in numbers:
+            numbers[id(schema)] = len(numbers)
+            yield schema
+        yield _Read(with_schema(operation, {}), credentials, numbers[id(schema)])
+    yield from left_out
 
 
 def read_operations(
