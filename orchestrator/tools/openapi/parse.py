@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
-from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
+from alpha_umi.contract.patterns import PatternBudget
+from alpha_umi.contract.tool_schema import MAX_PATTERNS_BYTES, ToolSchemaError, check_schema
 from alpha_umi.roles.turns import NAME_CHARACTERS
 from orchestrator.tools.errors import DocumentError, ToolSourceError
 from orchestrator.tools.model import EffectClass, LeftOut, Tool
@@ -30,11 +31,7 @@ from orchestrator.tools.openapi.document import (
 )
 from orchestrator.tools.openapi.operation import Operation
 from orchestrator.tools.openapi.references import References
-from orchestrator.tools.openapi.schema import (
-    Schema,
-    SchemaReader,
-    compile_schema,
-)
+from orchestrator.tools.openapi.schema import Schema, SchemaReader
 from orchestrator.tools.openapi.security import security_of
 from orchestrator.tools.openapi.servers import GIVE_BASE_URL, choose_server, has_dot_segment, operator_base
 from orchestrator.tools.openapi.signature import UNSUPPORTED, ArgumentSchema
@@ -44,6 +41,7 @@ from orchestrator.tools.shorten import storable
 MAX_OPERATIONS: Final = 5_000
 # Of all tools together; bounds the time and the memory that a document can take.
 MAX_DOCUMENT_PARTS: Final = 250_000
+MAX_DOCUMENT_PATTERNS_BYTES: Final = 64 * 2**20
 MAX_SCHEMA_BYTES: Final = 256 * 1024
 MAX_DESCRIPTION_CHARACTERS: Final = 1_024
 MAX_REASON_CHARACTERS: Final = 500
@@ -127,6 +125,8 @@ def parse_document(
         else:
             operations.append(operation)
         left_out += [_left_out(name, f"{ref.method.upper()} {ref.path}", fault, ref.pointer) for fault in faults]
+    if parser.unpaid:
+        left_out.append(_left_out("", "patterns", _unpaid(parser.unpaid), "#"))
     if not operations:
         refusal = _nothing_left(failures)
         refusal.left_out = left_out
@@ -169,6 +169,8 @@ class _Parser:
     default_effect: EffectClass
     trust_effects: bool
     parts: int = field(default=0, init=False)
+    patterns: PatternBudget = field(default_factory=lambda: PatternBudget(MAX_DOCUMENT_PATTERNS_BYTES), init=False)
+    unpaid: int = field(default=0, init=False)
     # By digest.
     schemas: dict[bytes, Schema] = field(default_factory=dict, init=False)
 
@@ -208,8 +210,6 @@ class _Parser:
         digest = hashlib.sha256(_written(schema, pointer)).digest()
         if digest not in self.schemas:
             _check_callable(schema, pointer)
-            # Only to see that it is valid; `Operation.validator` compiles it again when the tool is called.
-            compile_schema(schema, pointer)
             self.schemas[digest] = schema
         return self.schemas[digest]
 
@@ -229,7 +229,7 @@ class _Parser:
         parameters: Mapping[str, Any],
         withheld: frozenset[tuple[str, str]],
     ) -> ArgumentSchema:
-        reader = SchemaReader(self.root, self.version)
+        reader = SchemaReader(self.root, self.version, self.patterns)
         signature = ArgumentSchema(self.root, reader, withheld)
         try:
             signature.add_parameters(_fitting(self.root, ref, parameters))
@@ -237,6 +237,7 @@ class _Parser:
                 signature.add_body(node["requestBody"], child(ref.pointer, "requestBody"), method=ref.method)
         finally:
             self.parts += reader.parts
+            self.unpaid += reader.unpaid
         return signature
 
     def _effect(self, ref: _OperationRef) -> EffectClass:
@@ -371,6 +372,15 @@ def _left_out(name: str, operation: str, error: ToolSourceError, pointer: str = 
     place = error.field if error.field.startswith("#") else pointer
     reason = f"{error.message}; {error.remedy}"
     return LeftOut(*(storable(text)[:MAX_REASON_CHARACTERS] for text in (name, operation, place, reason)))
+
+
+def _unpaid(number: int) -> DocumentError:
+    return DocumentError(
+        f"{number} patterns are not checked before a call: when they are compiled, those of an operation may take "
+        f"{MAX_PATTERNS_BYTES >> 20} MiB, and those of a document {MAX_DOCUMENT_PATTERNS_BYTES >> 20} MiB",
+        field="#",
+        remedy="write fewer, or shorter counts such as {1,200}",
+    )
 
 
 def _nothing_left(failures: list[ToolSourceError]) -> ToolSourceError:
