@@ -117,14 +117,16 @@ def _loosened(node: Any, *, named: bool = False) -> Any:
         return node
     if named:
         return {key: _loosened(value) for key, value in node.items()}
-    kept = {key: value for key, value in node.items() if key not in _STRICTER and not _is_unenforced(key, value)}
-    if isinstance(by_pattern := kept.get("patternProperties"), Mapping):
-        kept["patternProperties"] = {key: value for key, value in by_pattern.items() if enforced_size(key) is not None}
-        if len(kept["patternProperties"]) < len(by_pattern):
-            kept.pop("additionalProperties", None)
-    if (options := kept.pop("oneOf", None)) is not None:
-        kept.setdefault("anyOf", options)
-    return {key: value if key in DATA else _loosened(value, named=key in NAMED) for key, value in kept.items()}
+    remaining = {key: value for key, value in node.items() if key not in _STRICTER and not _is_unenforced(key, value)}
+    if isinstance(by_pattern := remaining.get("patternProperties"), Mapping):
+        remaining["patternProperties"] = {
+            key: value for key, value in by_pattern.items() if enforced_size(key) is not None
+        }
+        if len(remaining["patternProperties"]) < len(by_pattern):
+            remaining.pop("additionalProperties", None)
+    if (options := remaining.pop("oneOf", None)) is not None:
+        remaining.setdefault("anyOf", options)
+    return {key: value if key in DATA else _loosened(value, named=key in NAMED) for key, value in remaining.items()}
 
 
 def _is_unenforced(key: str, value: Any) -> bool:

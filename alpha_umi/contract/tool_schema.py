@@ -7,7 +7,7 @@ with the place and the remedy. A schema is of the draft that its `$schema` names
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +16,7 @@ import jsonschema_rs
 from alpha_umi.contract.patterns import PatternBudget, PatternError, enforceable, pattern_options, patterns
 from alpha_umi.contract.schema_references import ToolSchemaError, check_references, step
 
-__all__ = ["MAX_BYTES", "MAX_PATTERNS_BYTES", "ToolSchemaError", "check_schema", "full_validator"]
+__all__ = ["MAX_BYTES", "MAX_PATTERNS_BYTES", "ToolSchemaError", "check_schema", "full_validator", "schema_faults"]
 
 MAX_BYTES = 512 * 1024
 MAX_JSON_DEPTH = 64
@@ -62,6 +62,18 @@ def check_schema(schema: Mapping[str, Any], budget: PatternBudget | None = None)
                 pointer=step("/properties", name),
                 remedy="declare it, or do not require it",
             )
+
+
+def schema_faults(
+    schemas: Mapping[int, Mapping[str, Any]],
+) -> Generator[tuple[int, ToolSchemaError], None, None]:
+    """The schemas that `check_schema` refuses, with their keys. Their patterns have one budget together."""
+    budget = PatternBudget(MAX_PATTERNS_BYTES)
+    for key, schema in schemas.items():
+        try:
+            check_schema(schema, budget)
+        except ToolSchemaError as error:
+            yield key, error
 
 
 def full_validator(schema: Mapping[str, Any]) -> jsonschema_rs.Validator:

@@ -14,6 +14,7 @@ from alpha_umi.contract.client_turns import AddMessage, GiveOutputs
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.trajectories import CreateTrajectory, Trajectory, TrajectoryList
 from alpha_umi.trajectory import Status, TrajectoryCreated
+from orchestrator.api.bodies import BoundedBodyRoute
 from orchestrator.api.responses import ANSWERS, IdempotencyKey, answer, request_key
 from orchestrator.api.tools import select_tools
 from orchestrator.assembly import Orchestrator
@@ -38,7 +39,7 @@ class ListQuery(BaseModel):
 
 def create_router(orchestrator: Orchestrator) -> APIRouter:
     """Routes over one orchestrator."""
-    router = APIRouter(tags=["trajectories"])
+    router = APIRouter(tags=["trajectories"], route_class=BoundedBodyRoute)
     store, runs = orchestrator.store, orchestrator.runs
 
     @router.post(
@@ -105,7 +106,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
 
 def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
     """Routes that extend a trajectory: outputs of tools that the client executes, and further messages."""
-    router = APIRouter(tags=["trajectories"])
+    router = APIRouter(tags=["trajectories"], route_class=BoundedBodyRoute)
     client_turns, keys = orchestrator.client_turns, orchestrator.request_keys
 
     @router.post(
