@@ -15,8 +15,10 @@ from fastapi.routing import APIRoute
 from orchestrator.workers import LimitExceeded, run_limited
 
 # Of a body that registers no source.
-MAX_BODY_BYTES: Final = 8 * 2**20
+MAX_BODY_BYTES: Final = 6 * 2**20
 MAX_VALUES: Final = 200_000
+# Members and items outside of schemas and of arguments: each can be a fault, and a fault takes a kilobyte.
+MAX_FIELDS: Final = 20_000
 # Smaller ones take a millisecond.
 _LARGE_BYTES: Final = 64 * 1024
 _TEXT: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
@@ -78,7 +80,22 @@ def _bounded_json(body: bytes) -> Any:
     if _values(body) > MAX_VALUES and _values(_TEXT.sub(b"", body)) > MAX_VALUES:
         raise HTTPException(413, f"a body may hold {MAX_VALUES} values at most here")
     # The hook is Python code: while it is called, other threads get their turn.
-    return json.loads(body, object_hook=_same)
+    value = json.loads(body, object_hook=_same)
+    # Arguments are free.
+    checked = {**value, "arguments": None} if isinstance(value, dict) else value
+    if _fields(checked) > MAX_FIELDS:
+        raise HTTPException(413, f"a body may hold {MAX_FIELDS} fields at most")
+    return value
+
+
+def _fields(body: Any) -> int:
+    """The members and items on the three levels that have fields."""
+    number, level = 0, [body]
+    for _ in range(3):
+        nodes = [node.values() if isinstance(node, dict) else node for node in level if isinstance(node, dict | list)]
+        number += sum(map(len, nodes))
+        level = [value for node in nodes for value in node]
+    return number
 
 
 def _values(text: bytes) -> int:
@@ -93,4 +110,6 @@ def _source_json(body: bytes) -> Generator[Any, None, None]:
     value = json.loads(body)
     if isinstance(value, dict) and isinstance(document := value.get("document"), dict):
         value["document"] = json.dumps(document)
+    if _fields(value) > MAX_FIELDS:
+        raise LimitExceeded(f"it holds more than {MAX_FIELDS} fields")
     yield value

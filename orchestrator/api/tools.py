@@ -30,7 +30,7 @@ from orchestrator.workers import LimitExceeded, Limits, run_limited
 # Of a trajectory whose tools are retrieved: the others get the rest of a step.
 MAX_CLIENT_TOOLS = 50
 # Of all tools that the client executes.
-MAX_SCHEMAS_BYTES = 2 * 2**20
+MAX_SCHEMAS_BYTES = 512 * 1024
 _LARGE_BYTES = 64 * 1024
 _CHECK_LIMITS = Limits(cpu_s=10)
 # Of one answer.

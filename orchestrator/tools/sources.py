@@ -168,4 +168,4 @@ async def _loaded(source: ToolSource, origin: Origin, provider: ToolProvider) ->
     tools = [role_tool(name, tool) for name, tool in provider.tools.items()]
     # Thousands of tools take too long for the event loop.
     tokens = await asyncio.to_thread(estimated_tokens, tools)
-    return SourceEntry(source, origin, provider, prompt_tokens=tokens)
+    return SourceEntry(source.light(), origin, provider, prompt_tokens=tokens)

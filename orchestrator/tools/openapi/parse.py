@@ -39,9 +39,6 @@ from orchestrator.tools.openapi.swagger import converted_operation, converted_ro
 from orchestrator.tools.shorten import storable
 
 MAX_OPERATIONS: Final = 5_000
-# Of all tools together; bounds the time and the memory that a document can take.
-MAX_DOCUMENT_PARTS: Final = 250_000
-MAX_DOCUMENT_PATTERNS_BYTES: Final = 64 * 2**20
 MAX_SCHEMA_BYTES: Final = 256 * 1024
 MAX_DESCRIPTION_CHARACTERS: Final = 1_024
 MAX_REASON_CHARACTERS: Final = 500
@@ -72,6 +69,27 @@ class Selection:
 EVERYTHING: Final = Selection()
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """Parts of the schemas of all tools, and bytes of their compiled patterns.
+
+    What exceeds them is left out or not enforced, or, if they are `strict`, `BoundsExceeded` is raised.
+    """
+
+    parts: int
+    patterns_bytes: int
+    strict: bool = False
+
+
+FULL: Final = Bounds(250_000, 64 * 2**20)
+# Of a document that is read beside other work.
+SMALL: Final = Bounds(20_000, 8 * 2**20, strict=True)
+
+
+class BoundsExceeded(Exception):
+    """The document takes more time or memory than the bounds allow."""
+
+
 def _accept(_: Operation) -> None:
     return None
 
@@ -86,6 +104,7 @@ def parse_document(
     selection: Selection = EVERYTHING,
     trust_effects: bool = False,
     accept: Callable[[Operation], None] = _accept,
+    bounds: Bounds = FULL,
 ) -> tuple[list[Operation], list[LeftOut]]:
     """The operations of a document that can be offered, and those that cannot, both in its order.
 
@@ -93,7 +112,7 @@ def parse_document(
     change something have `default_effect`; an operation's `x-effect` may state a more careful class, and, if
     `trust_effects`, also a less careful one. `accept` raises `ToolSourceError` for operations to leave out. Raises
     `DocumentError` for a document that cannot be read; if no operation can be offered, `ToolSourceError` with the
-    reasons.
+    reasons; `BoundsExceeded` if the bounds say so.
     """
     root = read_document(raw)
     version = openapi_version(root)
@@ -109,6 +128,7 @@ def parse_document(
         document_url=document_url,
         default_effect=default_effect,
         trust_effects=trust_effects,
+        bounds=bounds,
     )
     refs, errors = _listed(root)
     selected = _selected(refs, selection)
@@ -126,6 +146,8 @@ def parse_document(
             operations.append(operation)
         left_out += [_left_out(name, f"{ref.method.upper()} {ref.path}", fault, ref.pointer) for fault in faults]
     if parser.unpaid:
+        if bounds.strict:
+            raise BoundsExceeded
         left_out.append(_left_out("", "patterns", _unpaid(parser.unpaid), "#"))
     if not operations:
         refusal = _nothing_left(failures)
@@ -168,17 +190,23 @@ class _Parser:
     document_url: str | None
     default_effect: EffectClass
     trust_effects: bool
+    bounds: Bounds
     parts: int = field(default=0, init=False)
-    patterns: PatternBudget = field(default_factory=lambda: PatternBudget(MAX_DOCUMENT_PATTERNS_BYTES), init=False)
+    patterns: PatternBudget = field(init=False)
     unpaid: int = field(default=0, init=False)
     # By digest.
     schemas: dict[bytes, Schema] = field(default_factory=dict, init=False)
 
+    def __post_init__(self) -> None:
+        self.patterns = PatternBudget(self.bounds.patterns_bytes)
+
     def operation(self, name: str, ref: _OperationRef) -> tuple[Operation, list[ToolSourceError]]:
         """The operation, and the optional parts that it is offered without. Raises `ToolSourceError`."""
-        if self.parts > MAX_DOCUMENT_PARTS:
+        if self.bounds.strict and (self.parts > self.bounds.parts or self.unpaid):
+            raise BoundsExceeded
+        if self.parts > self.bounds.parts:
             raise DocumentError(
-                f"the operations before it have more than {MAX_DOCUMENT_PARTS} parts of schemas in all",
+                f"the operations before it have more than {self.bounds.parts} parts of schemas in all",
                 field=ref.pointer,
                 remedy="select the operations that are needed with `operations`, `tags` or `paths`",
             )
@@ -377,7 +405,7 @@ def _left_out(name: str, operation: str, error: ToolSourceError, pointer: str = 
 def _unpaid(number: int) -> DocumentError:
     return DocumentError(
         f"{number} patterns are not checked before a call: when they are compiled, those of an operation may take "
-        f"{MAX_PATTERNS_BYTES >> 20} MiB, and those of a document {MAX_DOCUMENT_PATTERNS_BYTES >> 20} MiB",
+        f"{MAX_PATTERNS_BYTES >> 20} MiB, and those of a document {FULL.patterns_bytes >> 20} MiB",
         field="#",
         remedy="write fewer, or shorter counts such as {1,200}",
     )

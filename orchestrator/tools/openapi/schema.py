@@ -81,7 +81,8 @@ class SchemaReader:
 
     def __init__(self, root: Mapping[str, Any], version: Version, budget: PatternBudget | None = None) -> None:
         own = PatternBudget(MAX_PATTERNS_BYTES)
-        self._budgets = (own,) if budget is None else (own, budget)
+        # That of the document first: what it does not pay for is not measured.
+        self._budgets = (own,) if budget is None else (budget, own)
         self.unpaid = 0
         self.definitions: dict[str, Schema] = {}
         self.passed_over: dict[str, DocumentError] = {}

@@ -16,9 +16,8 @@ from alpha_umi.contract.tool_schema import full_validator
 from alpha_umi.roles.turns import tool_line
 from orchestrator.tools.errors import DocumentError
 from orchestrator.tools.model import EffectClass, LeftOut
-from orchestrator.tools.openapi import parse as parse_module
 from orchestrator.tools.openapi.operation import Operation
-from orchestrator.tools.openapi.parse import Selection, parse_document
+from orchestrator.tools.openapi.parse import Bounds, BoundsExceeded, Selection, parse_document
 from orchestrator.tools.openapi.request import build_request
 from orchestrator.tools.openapi.security import Credentials
 from orchestrator.tools.tool_sets import role_tool
@@ -919,12 +918,25 @@ def test_servers_of_operations_and_paths(document: Document) -> None:
     assert all("another origin" in each.reason or "absolute" in each.reason for each in left_out)
 
 
-def test_the_parts_of_all_operations_are_bounded(document: Document, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parse_module, "MAX_DOCUMENT_PARTS", 100)
+def test_the_parts_of_all_operations_are_bounded(document: Document) -> None:
     schema = {"type": "object", "properties": {f"p{n}": {} for n in range(60)}}
     spec = document({f"/{n}": {"post": {"requestBody": body(schema), "responses": OK}} for n in range(4)})
-    operations, left_out = both(spec)
+    operations, left_out = both(spec, bounds=Bounds(100, 2**20))
     assert (len(operations), ["more than 100 parts" in each.reason for each in left_out]) == (2, [True, True])
+    with pytest.raises(BoundsExceeded):
+        both(spec, bounds=Bounds(100, 2**20, strict=True))
+
+
+def test_patterns_beyond_the_budget_of_a_document_are_counted(document: Document) -> None:
+    schemas = [{"type": "string", "pattern": rf"\p{{L}}{{1,{200 + n}}}"} for n in range(8)]
+    spec = document(
+        {f"/{n}": {"get": {"parameters": [parameter("a", "query", each)]}} for n, each in enumerate(schemas)}
+    )
+    operations, (left_out,) = both(spec, bounds=Bounds(1_000, 5 * 2**20))
+    assert (len(operations), left_out.operation) == (8, "patterns")
+    assert left_out.reason.startswith("3 patterns are not checked")
+    with pytest.raises(BoundsExceeded):
+        both(spec, bounds=Bounds(1_000, 5 * 2**20, strict=True))
 
 
 def test_paths_and_their_parameters_are_made_to_fit(document: Document) -> None:
