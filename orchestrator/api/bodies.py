@@ -44,8 +44,18 @@ class _BoundedRequest(Request):
 
 
 class _SourceRequest(Request):
+    _unread = b""
+
+    async def body(self) -> bytes:
+        if not hasattr(self, "_body"):
+            self._unread = await super().body()
+            # FastAPI holds this until the request is answered, and only needs to know that it is not empty.
+            self._body = self._unread[:1]
+        return self._body
+
     async def json(self) -> Any:
-        body = await self.body()
+        await self.body()
+        body, self._unread = self._unread, b""
         if len(body) < _LARGE_BYTES:
             return json.loads(body)
         try:
