@@ -391,9 +391,18 @@ def _tags(node: Mapping[str, Any]) -> set[str]:
 
 
 def _matches(path: str, pattern: str) -> bool:
-    if "*" in pattern:
-        return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), path, re.DOTALL) is not None
-    return path == pattern or path.startswith(pattern.rstrip("/") + "/")
+    if "*" not in pattern:
+        return path == pattern or path.startswith(pattern.rstrip("/") + "/")
+    first, *inner, last = pattern.split("*")
+    if len(path) < len(first) + len(last) or not (path.startswith(first) and path.endswith(last)):
+        return False
+    # The leftmost place of each part leaves the most for the next: no backtracking.
+    position, end = len(first), len(path) - len(last)
+    for part in inner:
+        position = path.find(part, position, end) + len(part)
+        if position < len(part):
+            return False
+    return True
 
 
 def _left_out(name: str, operation: str, error: ToolSourceError, pointer: str = "#/paths") -> LeftOut:
