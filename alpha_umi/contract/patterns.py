@@ -37,20 +37,26 @@ def pattern_options(size: int = MAX_PATTERN_BYTES) -> jsonschema_rs.RegexOptions
 
 @lru_cache(8_192)
 def enforced_size(pattern: str) -> int | None:
-    """Bytes of the compiled pattern, rounded up; None if it is not enforced. Raises `PatternError`."""
-    is_folded = any("i" in flags for flags in _FLAGS.findall(pattern))
-    if len(pattern) > (_MAX_FOLDED_CHARACTERS if is_folded else MAX_CHARACTERS):
-        return None
-    if not _compiles(pattern, MAX_PATTERN_BYTES):
-        if not _ECMA.is_valid(pattern):
-            raise PatternError("it is not a regular expression")
+    """Bytes of the compiled pattern, rounded up; None if it is not enforced."""
+    if _is_long(pattern) or not _compiles(pattern, MAX_PATTERN_BYTES):
         return None
     return next((size for size in _SIZES if _compiles(pattern, size)), MAX_PATTERN_BYTES)
 
 
-def _compiles(pattern: str, size: int) -> bool:
+def _is_long(pattern: str) -> bool:
+    is_folded = any("i" in flags for flags in _FLAGS.findall(pattern))
+    return len(pattern) > (_MAX_FOLDED_CHARACTERS if is_folded else MAX_CHARACTERS)
+
+
+def _is_regular_expression(pattern: str) -> bool:
+    """Whether it is one of JavaScript, or of the dialect of Perl's that some publishers write."""
+    fancy = jsonschema_rs.FancyRegexOptions(size_limit=MAX_PATTERN_BYTES)
+    return _is_long(pattern) or _ECMA.is_valid(pattern) or _compiles(pattern, options=fancy)
+
+
+def _compiles(pattern: str, size: int = 0, *, options: jsonschema_rs.FancyRegexOptions | None = None) -> bool:
     try:
-        jsonschema_rs.Draft202012Validator({"pattern": pattern}, pattern_options=pattern_options(size))
+        jsonschema_rs.Draft202012Validator({"pattern": pattern}, pattern_options=options or pattern_options(size))
     except jsonschema_rs.ValidationError:
         return False
     return True
@@ -72,7 +78,10 @@ class PatternBudget:
         if self._left <= 0:
             return False
         self._charged.add(pattern)
-        self._left -= enforced_size(pattern) or MAX_PATTERN_BYTES
+        size = enforced_size(pattern)
+        self._left -= size or MAX_PATTERN_BYTES
+        if size is None and not _is_regular_expression(pattern):
+            raise PatternError("it is not a regular expression")
         return self._left >= 0
 
 
@@ -95,10 +104,7 @@ def patterns(node: Any, pointer: str = "", *, named: bool = False) -> Iterator[t
 
 
 def enforceable(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema, or one without the patterns that are not enforced, which refuses nothing else.
-
-    Raises `PatternError`.
-    """
+    """The schema, or one without the patterns that are not enforced, which refuses nothing else."""
     if all(enforced_size(pattern) is not None for pattern, _ in patterns(schema)):
         return schema
     return dict(_loosened(schema))

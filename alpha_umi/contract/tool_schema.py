@@ -23,7 +23,7 @@ MAX_JSON_DEPTH = 64
 # Of the compiled patterns of a schema, and of a request.
 MAX_PATTERNS_BYTES = 8 * 2**20
 # Compiled schemas that are kept.
-_CACHED = 32
+_CACHED = 8
 
 _DRAFTS = {
     "draft-04": jsonschema_rs.Draft4Validator,

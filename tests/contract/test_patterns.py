@@ -19,6 +19,7 @@ from alpha_umi.contract.value_check import first_fault
         ("(?=a)", None),
         ("a" * 5_000, None),
         (r"(?i)\w" * 20, None),
+        ("(", None),
     ],
 )
 def test_only_small_patterns_of_the_linear_engine_are_enforced(pattern: str, largest: int | None) -> None:
@@ -28,8 +29,10 @@ def test_only_small_patterns_of_the_linear_engine_are_enforced(pattern: str, lar
 
 
 def test_what_is_no_pattern_is_refused() -> None:
+    budget = PatternBudget(2**30)
+    assert all(budget.charge(pattern) for pattern in ("a++", "(?=a)", "[[:alpha:]]", "(?i)a" * 20))
     with pytest.raises(PatternError):
-        enforced_size("(")
+        budget.charge("(")
 
 
 def test_a_budget_pays_for_distinct_patterns_and_for_attempts() -> None:
